@@ -1,0 +1,211 @@
+import type { ChunkIndex } from './ids.ts';
+
+/** Chunks of one page of a {@link ChunkSet}. */
+export const PAGE_CHUNKS = 4096;
+/** Bytes of one page. */
+export const PAGE_BYTES = PAGE_CHUNKS / 8;
+
+const PAGE_MASK = PAGE_CHUNKS - 1;
+const PAGE_WORDS = PAGE_CHUNKS / 32;
+
+interface Page {
+  readonly words: Uint32Array;
+  count: number;
+}
+
+/** Every chunk of the page is in the set. Shared, never written. */
+const FULL = Symbol('full page');
+type Slot = Page | typeof FULL | undefined;
+
+/** What a page of a ChunkSet holds: nothing, everything, or these {@link PAGE_BYTES} bytes (bit i of byte j = chunk 8j + i). */
+export type PageContent = 'empty' | 'full' | Uint8Array;
+
+/**
+ * A set of chunk indexes below a fixed size: a paged bitmap, in which an empty page and a full page cost one
+ * pointer. A submission of ten million chunks costs nothing until it is worked on and next to nothing again
+ * when it is done.
+ */
+export class ChunkSet {
+  readonly size: number;
+  #pages: Slot[] = [];
+  #count = 0;
+
+  constructor(size: number) {
+    if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`size of a ChunkSet: ${size}`);
+    this.size = size;
+  }
+
+  /** How many chunks are in the set. */
+  get count(): number {
+    return this.#count;
+  }
+
+  get isFull(): boolean {
+    return this.#count === this.size;
+  }
+
+  /** Number of pages, the last one possibly short. */
+  get pagesTotal(): number {
+    return Math.ceil(this.size / PAGE_CHUNKS);
+  }
+
+  static pageOf(index: ChunkIndex): number {
+    return Math.floor(index / PAGE_CHUNKS);
+  }
+
+  has(index: ChunkIndex): boolean {
+    const slot = this.#pages[ChunkSet.pageOf(index)];
+    if (slot === undefined) return false;
+    if (slot === FULL) return index < this.size;
+    const bit = index & PAGE_MASK;
+    return (slot.words[bit >>> 5]! & (1 << (bit & 31))) !== 0;
+  }
+
+  /** Puts a chunk in; false if it was there. */
+  add(index: ChunkIndex): boolean {
+    this.#assertInside(index);
+    const pageIndex = ChunkSet.pageOf(index);
+    let page = this.#pages[pageIndex];
+    if (page === FULL) return false;
+    if (page === undefined) {
+      page = { words: new Uint32Array(PAGE_WORDS), count: 0 };
+      this.#setSlot(pageIndex, page);
+    }
+    const bit = index & PAGE_MASK;
+    const mask = 1 << (bit & 31);
+    const word = page.words[bit >>> 5]!;
+    if ((word & mask) !== 0) return false;
+    page.words[bit >>> 5] = word | mask;
+    page.count++;
+    this.#count++;
+    if (page.count === this.#pageSize(pageIndex)) this.#pages[pageIndex] = FULL;
+    return true;
+  }
+
+  /** Takes a chunk out; false if it was not there. */
+  delete(index: ChunkIndex): boolean {
+    if (!this.has(index)) return false;
+    const pageIndex = ChunkSet.pageOf(index);
+    let page = this.#pages[pageIndex]!;
+    if (page === FULL) {
+      page = fullPage(this.#pageSize(pageIndex));
+      this.#pages[pageIndex] = page;
+    }
+    const bit = index & PAGE_MASK;
+    page.words[bit >>> 5]! &= ~(1 << (bit & 31));
+    page.count--;
+    this.#count--;
+    if (page.count === 0) this.#pages[pageIndex] = undefined;
+    return true;
+  }
+
+  /** The lowest index >= `from` that is not in the set; `size` if there is none. */
+  nextMissing(from: ChunkIndex): ChunkIndex {
+    let index = from;
+    while (index < this.size) {
+      const pageIndex = ChunkSet.pageOf(index);
+      const page = this.#pages[pageIndex];
+      if (page === undefined) return index;
+      if (page !== FULL) {
+        const found = firstZero(page.words, index & PAGE_MASK);
+        if (found < PAGE_CHUNKS) return Math.min(pageIndex * PAGE_CHUNKS + found, this.size);
+      }
+      index = (pageIndex + 1) * PAGE_CHUNKS;
+    }
+    return this.size;
+  }
+
+  /** The content of a page, copied. */
+  page(pageIndex: number): PageContent {
+    const page = this.#pages[pageIndex];
+    if (page === undefined) return 'empty';
+    if (page === FULL) return 'full';
+    // The words are little-endian on every platform that Node runs on.
+    return new Uint8Array(page.words.buffer.slice(0));
+  }
+
+  /** Replaces a page; `content` is copied. Bits beyond the size must be 0. */
+  setPage(pageIndex: number, content: PageContent): void {
+    const size = this.#pageSize(pageIndex);
+    if (size <= 0) throw new RangeError(`page ${pageIndex} of a ChunkSet of ${this.size}`);
+    const before = this.#pages[pageIndex];
+    const countBefore = before === undefined ? 0 : before === FULL ? size : before.count;
+    if (content === 'empty' || content === 'full') {
+      this.#setSlot(pageIndex, content === 'full' ? FULL : undefined);
+      this.#count += (content === 'full' ? size : 0) - countBefore;
+      return;
+    }
+    if (content.length !== PAGE_BYTES) throw new RangeError(`a page of ${content.length} bytes`);
+    const words = new Uint32Array(content.slice().buffer);
+    const count = popCount(words);
+    if (count > size || (size < PAGE_CHUNKS && firstOne(words, size) < PAGE_CHUNKS)) {
+      throw new RangeError(`page ${pageIndex} has chunks beyond the size ${this.size}`);
+    }
+    this.#setSlot(pageIndex, count === 0 ? undefined : count === size ? FULL : { words, count });
+    this.#count += count - countBefore;
+  }
+
+  /** Every index in the set, ascending. */
+  *[Symbol.iterator](): Generator<ChunkIndex> {
+    for (let pageIndex = 0; pageIndex < this.#pages.length; pageIndex++) {
+      const page = this.#pages[pageIndex];
+      if (page === undefined) continue;
+      const base = pageIndex * PAGE_CHUNKS;
+      const size = this.#pageSize(pageIndex);
+      for (let bit = 0; bit < size; bit++) {
+        if (page === FULL || (page.words[bit >>> 5]! & (1 << (bit & 31))) !== 0) yield base + bit;
+      }
+    }
+  }
+
+  #pageSize(pageIndex: number): number {
+    return Math.min(PAGE_CHUNKS, this.size - pageIndex * PAGE_CHUNKS);
+  }
+
+  #setSlot(pageIndex: number, slot: Slot): void {
+    // Filled up one by one: a hole would turn the array into a slow dictionary.
+    while (this.#pages.length < pageIndex) this.#pages.push(undefined);
+    this.#pages[pageIndex] = slot;
+  }
+
+  #assertInside(index: ChunkIndex): void {
+    if (!(index >= 0 && index < this.size)) throw new RangeError(`chunk ${index} of ${this.size}`);
+  }
+}
+
+function fullPage(size: number): Page {
+  const words = new Uint32Array(PAGE_WORDS);
+  words.fill(0xffff_ffff, 0, size >>> 5);
+  if ((size & 31) !== 0) words[size >>> 5] = 2 ** (size & 31) - 1;
+  return { words, count: size };
+}
+
+function firstZero(words: Uint32Array, from: number): number {
+  let word = from >>> 5;
+  let free = ~words[word]! & (-1 << (from & 31));
+  while (free === 0) {
+    if (++word === PAGE_WORDS) return PAGE_CHUNKS;
+    free = ~words[word]!;
+  }
+  return word * 32 + (31 - Math.clz32(free & -free));
+}
+
+function firstOne(words: Uint32Array, from: number): number {
+  let word = from >>> 5;
+  let set = words[word]! & (-1 << (from & 31));
+  while (set === 0) {
+    if (++word === PAGE_WORDS) return PAGE_CHUNKS;
+    set = words[word]!;
+  }
+  return word * 32 + (31 - Math.clz32(set & -set));
+}
+
+function popCount(words: Uint32Array): number {
+  let count = 0;
+  for (let word of words) {
+    word -= (word >>> 1) & 0x5555_5555;
+    word = (word & 0x3333_3333) + ((word >>> 2) & 0x3333_3333);
+    count += Math.imul((word + (word >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+  }
+  return count;
+}

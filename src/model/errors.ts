@@ -1,0 +1,122 @@
+import type { ChunkIndex, SubmissionId } from './ids.ts';
+import type { SubmissionStatus } from './submission.ts';
+
+/** Every error that opsqueue throws on purpose: one class per cause, with a stable `code` and its data in fields. */
+export class OpsqueueError extends Error {
+  /** Stable; decide on this (or on the class), never on the text. */
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.name = new.target.name;
+  }
+}
+
+/** Wrong use of the API or of an option: thrown at once, before anything is sent. Names the field and the value. */
+export class IncorrectUsageError extends OpsqueueError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('INCORRECT_USAGE', message, options);
+  }
+}
+
+/** Bytes of a peer that are no legal message. `field` is a path such as `chunk_contents.SeeObjectStorage.count`. */
+export class ProtocolError extends OpsqueueError {
+  readonly field: string;
+
+  constructor(field: string, message: string, options?: ErrorOptions) {
+    super('PROTOCOL', message, options);
+    this.field = field;
+  }
+}
+
+/** A submission failed for good: one of its chunks failed too often. */
+export class SubmissionFailedError extends OpsqueueError {
+  readonly submission: Extract<SubmissionStatus, { state: 'failed' }>;
+  readonly submissionId: SubmissionId;
+  readonly chunkIndex: ChunkIndex;
+  /** What the consumer said of the last try: usually its stack trace. */
+  readonly failure: string;
+
+  constructor(submission: Extract<SubmissionStatus, { state: 'failed' }>) {
+    const { chunkIndex, failure } = submission.failedChunk;
+    super(
+      'SUBMISSION_FAILED',
+      `submission ${submission.record.id} failed: its chunk ${chunkIndex} failed for good:\n${failure}`,
+    );
+    this.submission = submission;
+    this.submissionId = submission.record.id;
+    this.chunkIndex = chunkIndex;
+    this.failure = failure;
+  }
+}
+
+/** The submission was cancelled. */
+export class SubmissionCancelledError extends OpsqueueError {
+  readonly submission: Extract<SubmissionStatus, { state: 'cancelled' }>;
+  readonly submissionId: SubmissionId;
+
+  constructor(submission: Extract<SubmissionStatus, { state: 'cancelled' }>) {
+    super('SUBMISSION_CANCELLED', `submission ${submission.record.id} was cancelled`);
+    this.submission = submission;
+    this.submissionId = submission.record.id;
+  }
+}
+
+/** The queue does not know the submission (never inserted, or forgotten long ago). */
+export class SubmissionNotFoundError extends OpsqueueError {
+  readonly submissionId: SubmissionId;
+
+  constructor(submissionId: SubmissionId) {
+    super('SUBMISSION_NOT_FOUND', `no submission ${submissionId} is known to the queue`);
+    this.submissionId = submissionId;
+  }
+}
+
+/** The submission ended and was forgotten (see `--max-submission-age`) before its results were read. */
+export class SubmissionForgottenError extends OpsqueueError {
+  readonly submissionId: SubmissionId;
+
+  constructor(submissionId: SubmissionId) {
+    super(
+      'SUBMISSION_FORGOTTEN',
+      `submission ${submissionId} ended and the queue has forgotten it; raise --max-submission-age or read sooner`,
+    );
+    this.submissionId = submissionId;
+  }
+}
+
+/** A submission that has ended cannot be cancelled. */
+export class SubmissionNotCancellableError extends OpsqueueError {
+  readonly submission: SubmissionStatus;
+  readonly submissionId: SubmissionId;
+
+  constructor(submission: SubmissionStatus) {
+    super(
+      'SUBMISSION_NOT_CANCELLABLE',
+      `submission ${submission.record.id} cannot be cancelled: it is ${submission.state}`,
+    );
+    this.submission = submission;
+    this.submissionId = submission.record.id;
+  }
+}
+
+/** More submissions match than the queue returns at once. */
+export class TooManyMatchingSubmissionsError extends OpsqueueError {
+  readonly max: number;
+
+  constructor(max: number) {
+    super('TOO_MANY_MATCHING_SUBMISSIONS', `more than ${max} submissions match`);
+    this.max = max;
+  }
+}
+
+/** The same prefix (or idempotency key) was inserted before, with another content. `field` says which part differs. */
+export class SubmissionConflictError extends OpsqueueError {
+  readonly field: string;
+
+  constructor(field: string, message: string) {
+    super('SUBMISSION_CONFLICT', message);
+    this.field = field;
+  }
+}

@@ -1,0 +1,27 @@
+/** Chunks of one submission: 2^32 at most. Beyond, an insert is refused with 422. */
+export const CHUNKS_PER_SUBMISSION_MAX = 2 ** 32;
+
+/** Chunks that one answer to a reservation carries at most, whatever `max` asked for. */
+export const CHUNKS_PER_ANSWER_MAX = 1_000;
+
+/** Bytes that one answer to a reservation carries at most (inputs of `Direct` submissions). */
+export const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Default limit of one WebSocket message, in bytes. */
+export const FRAME_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
+
+/** Default limit of one HTTP request body, in bytes (the reference: 2 MiB). */
+export const BODY_BYTES_MAX_DEFAULT = 32 * 1024 * 1024;
+
+/** How deep strategies may nest. */
+export const STRATEGY_DEPTH_MAX = 16;
+
+/** Length of a key of a strategy or of strategic metadata, in UTF-8 bytes. */
+export const META_KEY_BYTES_MAX = 256;
+
+/** Values of strategic metadata: signed 64-bit. */
+export const META_VALUE_MIN = -(1n << 63n);
+export const META_VALUE_MAX = (1n << 63n) - 1n;
+
+/** What a prefix must look like: it becomes a folder in the object store. */
+export const PREFIX_PATTERN = /^[0-9A-Za-z][0-9A-Za-z._-]{0,199}$/;

@@ -1,0 +1,72 @@
+import type { ChunkIndex, SubmissionId } from './ids.ts';
+
+/** Pairs that strategies rank by: keys are text, values signed 64-bit integers. */
+export type StrategicMetadata = ReadonlyMap<string, bigint>;
+
+/** What is fixed when a submission is inserted. */
+export interface SubmissionRecord {
+  readonly id: SubmissionId;
+  /** The folder of the chunk bodies in the object store; null for `Direct` submissions, whose bodies the queue keeps. */
+  readonly prefix: string | null;
+  readonly chunksTotal: number;
+  /** Operations per chunk; 1 where the producer did not say. */
+  readonly chunkSizeOps: number;
+  /** Opaque bytes of the producer. */
+  readonly metadata: Uint8Array | null;
+  readonly strategicMetadata: StrategicMetadata;
+  /** W3C trace context of the producer, as a JSON object in a string; `{}` if there is none. */
+  readonly otelTraceCarrier: string;
+}
+
+/** How often handing out a chunk went wrong. */
+export interface ChunkTries {
+  /** Failures and expired reservations. */
+  readonly retries: number;
+  /** Connections that broke while the chunk was running. */
+  readonly disconnects: number;
+}
+
+/** The chunk that failed its submission for good. */
+export interface FailedChunk {
+  readonly chunkIndex: ChunkIndex;
+  /** The input of a `Direct` submission's chunk; null otherwise. */
+  readonly inputContent: Uint8Array | null;
+  /** What the consumer said: usually its stack trace. */
+  readonly failure: string;
+}
+
+/** How a submission ended. */
+export type SubmissionEnd =
+  | { readonly state: 'completed'; readonly endedAtMs: number }
+  | {
+      readonly state: 'failed';
+      readonly endedAtMs: number;
+      readonly chunksDone: number;
+      readonly failedChunk: FailedChunk;
+    }
+  | { readonly state: 'cancelled'; readonly endedAtMs: number; readonly chunksDone: number };
+
+/** The public state of a submission, as the status endpoint tells it. */
+export type SubmissionStatus =
+  | { readonly state: 'in_progress'; readonly record: SubmissionRecord; readonly chunksDone: number }
+  | { readonly state: 'completed'; readonly record: SubmissionRecord; readonly endedAtMs: number }
+  | {
+      readonly state: 'failed';
+      readonly record: SubmissionRecord;
+      readonly endedAtMs: number;
+      /** null from an old server. */
+      readonly chunksDone: number | null;
+      readonly failedChunk: FailedChunk;
+    }
+  | {
+      readonly state: 'cancelled';
+      readonly record: SubmissionRecord;
+      readonly endedAtMs: number;
+      readonly chunksDone: number;
+    };
+
+/** No connection trace context. */
+export const EMPTY_TRACE_CARRIER = '{}';
+
+/** Nothing went wrong yet. */
+export const NO_TRIES: ChunkTries = Object.freeze({ retries: 0, disconnects: 0 });

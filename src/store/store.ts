@@ -1,0 +1,124 @@
+import type { ChunkSet, PageContent } from '../model/chunk-set.ts';
+import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../model/ids.ts';
+import type { ChunkTries, SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
+import type { StoreError } from './errors.ts';
+
+/**
+ * What the queue remembers beyond its process. The schedule lives in memory; a store only makes it durable.
+ *
+ * - Mutations are whole values, never deltas: replaying a batch changes nothing.
+ * - `seq` is written in the transaction of its batch, so that it tells after a crash or a cut connection
+ *   whether the batch took place.
+ * - SQL, file names and threads stay behind this port; test/conformance/store.ts runs against every
+ *   implementation.
+ */
+export interface Store {
+  /** Takes the shards for `holder`; a former owner is fenced from then on. Must come before everything else. */
+  acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]>;
+  /** Every open submission of the shards, by id ascending, in bounded pieces. */
+  load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]>;
+  /** Writes a batch as one transaction; answers when it is on disk. One call at a time per shard, `seq` rising by one. */
+  commit(batch: CommitBatch): Promise<CommitResult>;
+  /** The `seq` of the shard's last batch that took place: settles `unknown`. */
+  lastSeq(shard: ShardId): Promise<number>;
+  /** A submission in any state; null if it is not known. */
+  findById(id: SubmissionId): Promise<StoredSubmission | null>;
+  /** The oldest submission of that prefix, in any state. */
+  findByPrefix(prefix: string): Promise<StoredSubmission | null>;
+  /** Bodies of `Direct` submissions, in the order asked for; null for a missing one and for a null content. */
+  directContents(
+    part: 'input' | 'output',
+    chunks: readonly ChunkId[],
+  ): Promise<readonly (Uint8Array | null)[]>;
+  /** How many ended submissions of that state are remembered. */
+  countEnded(state: SubmissionEnd['state']): Promise<number>;
+  /** Ended submissions, newest first, for pages of a listing. `before` is exclusive. */
+  ended(page: {
+    readonly before?: SubmissionId;
+    readonly limit: number;
+  }): Promise<readonly StoredSubmission[]>;
+  /** The chunks that were done in a submission; null if it is not known. Of a completed one all are. */
+  chunksDone(id: SubmissionId): Promise<ChunkSet | null>;
+  /** Forgets at most `limit` submissions that ended before `endedBeforeMs` and are not in `keep`; returns how many. */
+  cleanup(endedBeforeMs: number, limit: number, keep: ReadonlySet<SubmissionId>): Promise<number>;
+  /** Bytes that the store takes, for metrics and footprints. */
+  sizeBytes(): Promise<number>;
+  /** Fires when the store is gone for good: fenced, corrupt, its thread dead. The reason is a {@link StoreError}. */
+  readonly lost: AbortSignal;
+  /** Ends it; idempotent. What was committed stays. */
+  close(): Promise<void>;
+}
+
+export interface ShardGrant {
+  readonly shard: ShardId;
+  readonly epoch: number;
+  /** The last batch that took place; 0 before the first. */
+  readonly lastSeq: number;
+  /** The highest id ever inserted, cleaned-up ones included; 0n before the first. */
+  readonly highestId: SubmissionId;
+}
+
+/** An open submission as it comes back at start. */
+export interface LoadedSubmission {
+  readonly record: SubmissionRecord;
+  readonly done: ChunkSet;
+  /** Chunks that were tried and are not done. */
+  readonly tries: ReadonlyMap<ChunkIndex, ChunkTries>;
+}
+
+/** A submission as a look-up finds it. `end` is null while it is open; then `chunksDone` is as of the last commit. */
+export interface StoredSubmission {
+  readonly record: SubmissionRecord;
+  readonly end: SubmissionEnd | null;
+  readonly chunksDone: number;
+}
+
+export interface CommitBatch {
+  readonly shard: ShardId;
+  readonly epoch: number;
+  readonly seq: number;
+  /** Applied in this order. */
+  readonly mutations: readonly Mutation[];
+}
+
+export type Mutation =
+  | {
+      readonly kind: 'insert';
+      readonly record: SubmissionRecord;
+      /** Inputs of a `Direct` submission, `chunksTotal` of them. */
+      readonly directInputs?: readonly (Uint8Array | null)[];
+      /** Two inserts with the same key are one. The prefix is one as well. */
+      readonly idempotencyKey?: string;
+      /** Set for a submission of zero chunks: it ends as it is inserted. */
+      readonly end?: SubmissionEnd;
+    }
+  | { readonly kind: 'page'; readonly id: SubmissionId; readonly page: number; readonly content: PageContent }
+  | {
+      readonly kind: 'tries';
+      readonly id: SubmissionId;
+      readonly chunkIndex: ChunkIndex;
+      readonly tries: ChunkTries;
+    }
+  | {
+      readonly kind: 'direct_output';
+      readonly id: SubmissionId;
+      readonly chunkIndex: ChunkIndex;
+      readonly content: Uint8Array | null;
+    }
+  /** A completed submission loses its pages and tries, the others keep them. */
+  | { readonly kind: 'end'; readonly id: SubmissionId; readonly end: SubmissionEnd };
+
+/** What came of an insert: done, or the prefix (or idempotency key) exists: that submission, whatever it contains. */
+export type InsertResult =
+  | { readonly kind: 'inserted' }
+  | { readonly kind: 'exists'; readonly submission: StoredSubmission };
+
+export type CommitResult =
+  /** On disk. `inserts` has one result for each insert of the batch, in order. */
+  | { readonly kind: 'committed'; readonly inserts: readonly InsertResult[] }
+  /** Nothing of it took place, as far as the store can tell. `transient` and `full` are to be retried, same `seq`. */
+  | { readonly kind: 'refused'; readonly error: StoreError }
+  /** It may have taken place: ask {@link Store.lastSeq} before anything else. */
+  | { readonly kind: 'unknown'; readonly error: StoreError }
+  /** Another owner has taken the shard. Never retried. */
+  | { readonly kind: 'fenced'; readonly error: StoreError };

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ChunkSet, PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
+
+const size = 2 * PAGE_CHUNKS + 100;
+const index = fc.oneof(
+  fc.nat(size - 1),
+  fc.constantFrom(0, 31, 32, PAGE_CHUNKS - 1, PAGE_CHUNKS, 2 * PAGE_CHUNKS, size - 1),
+);
+const step = fc.oneof(
+  fc.record({ kind: fc.constant('add' as const), index }),
+  fc.record({ kind: fc.constant('delete' as const), index }),
+  fc.record({ kind: fc.constant('next' as const), index }),
+  fc.record({ kind: fc.constant('fill' as const), page: fc.nat(2) }),
+  fc.record({ kind: fc.constant('copy' as const), page: fc.nat(2) }),
+);
+
+test('does what a plain Set does', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const set = new ChunkSet(size);
+      const model = new Set<number>();
+      for (const step of steps) {
+        if (step.kind === 'add') {
+          assert.equal(set.add(step.index), !model.has(step.index));
+          model.add(step.index);
+        } else if (step.kind === 'delete') {
+          assert.equal(set.delete(step.index), model.delete(step.index));
+        } else if (step.kind === 'next') {
+          let expected = step.index;
+          while (expected < size && model.has(expected)) expected++;
+          assert.equal(set.nextMissing(step.index), expected);
+        } else if (step.kind === 'fill') {
+          set.setPage(step.page, 'full');
+          for (let i = step.page * PAGE_CHUNKS; i < Math.min(size, (step.page + 1) * PAGE_CHUNKS); i++)
+            model.add(i);
+        } else {
+          const copy = new ChunkSet(size);
+          for (let page = 0; page < set.pagesTotal; page++) copy.setPage(page, set.page(page));
+          assert.deepEqual([...copy], [...set]);
+          assert.equal(copy.count, set.count);
+        }
+        assert.equal(set.count, model.size);
+        assert.equal(set.isFull, model.size === size);
+      }
+      assert.deepEqual(
+        [...set],
+        [...model].sort((a, b) => a - b),
+      );
+    }),
+  );
+});
+
+test('refuses a page with chunks beyond its size', () => {
+  const set = new ChunkSet(10);
+  const page = new Uint8Array(512);
+  page[1] = 0b100;
+  assert.throws(() => set.setPage(0, page), RangeError);
+});
+
+test('refuses an index outside', () => {
+  assert.throws(() => new ChunkSet(10).add(10), RangeError);
+  assert.equal(new ChunkSet(10).has(10), false);
+});
