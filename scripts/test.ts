@@ -25,9 +25,4 @@ if (wanted.length === 0) {
 const files = (wanted.length === 0 ? ['test'] : wanted).flatMap((path) =>
   path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`),
 );
-run(process.execPath, [
-  '--test',
-  '--test-reporter=dot',
-  '--test-reporter-destination=stdout',
-  ...files.sort(),
-]);
+run(process.execPath, ['--test', '--test-reporter=spec', '--test-concurrency=2', ...files.sort()]);
