@@ -16,6 +16,8 @@ export interface SubmissionRecord {
   readonly strategicMetadata: StrategicMetadata;
   /** W3C trace context of the producer, as a JSON object in a string; `{}` if there is none. */
   readonly otelTraceCarrier: string;
+  /** A failed chunk waits at least this long before it is handed out again, in milliseconds; default 0. */
+  readonly retryDelayMs: number;
 }
 
 /** How often handing out a chunk went wrong. */
@@ -65,7 +67,7 @@ export type SubmissionStatus =
       readonly chunksDone: number;
     };
 
-/** No connection trace context. */
+/** No trace context. */
 export const EMPTY_TRACE_CARRIER = '{}';
 
 /** Nothing went wrong yet. */
