@@ -120,3 +120,62 @@ export class SubmissionConflictError extends OpsqueueError {
     this.field = field;
   }
 }
+
+/** The queue could not be reached, or did not answer, for as long as the call may take. The last attempt's error is the `cause`. */
+export class QueueUnreachableError extends OpsqueueError {
+  /** Of the queue, without credentials. */
+  readonly url: string;
+  readonly attempts: number;
+
+  constructor(url: string, attempts: number, waitedMs: number, options?: ErrorOptions) {
+    const cause = options?.cause instanceof Error ? `: ${options.cause.message}` : '';
+    const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
+    super(
+      'QUEUE_UNREACHABLE',
+      `no answer of the queue at ${url} (${tries} in ${Math.round(waitedMs)} ms)${cause}`,
+      options,
+    );
+    this.url = url;
+    this.attempts = attempts;
+  }
+}
+
+/** The queue refused a request that should have been fine: see `status` and `reason`, its own words. */
+export class QueueRefusedError extends OpsqueueError {
+  readonly status: number;
+  readonly reason: string;
+
+  constructor(request: string, status: number, reason: string) {
+    super('QUEUE_REFUSED', `the queue refused ${request} with status ${status}: ${reason}`);
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+/** The queue at the other end is one that cannot do this (an old version, or the original opsqueue). */
+export class QueueUnsupportedError extends OpsqueueError {
+  /** The name that a queue announces it by. */
+  readonly feature: string;
+
+  constructor(feature: string, message: string) {
+    super('QUEUE_UNSUPPORTED', message);
+    this.feature = feature;
+  }
+}
+
+/** The client was closed before or during the call. */
+export class ClientClosedError extends OpsqueueError {
+  constructor() {
+    super('CLIENT_CLOSED', 'the client is closed');
+  }
+}
+
+/** The bytes of a chunk are not what the codec expects (truncated, another codec, ...). `key` is its object's key. */
+export class ChunkContentError extends OpsqueueError {
+  readonly key: string;
+
+  constructor(key: string, message: string, options?: ErrorOptions) {
+    super('CHUNK_CONTENT', `chunk ${key}: ${message}`, options);
+    this.key = key;
+  }
+}

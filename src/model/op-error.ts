@@ -1,0 +1,52 @@
+/** The only key of the map that stands for an {@link OpError} in a chunk of results. */
+export const OP_ERROR_KEY = '$opsqueue_error';
+
+/**
+ * The result of an operation that failed, where the consumer runs with `onOpError: 'record'`: the other operations
+ * of the chunk keep their results, and the producer's iterator yields this one in its place.
+ *
+ * In a chunk it is the map `{"$opsqueue_error": {"message": text, "stack": text or null}}`, in CBOR and in JSON.
+ */
+export class OpError {
+  readonly message: string;
+  /** The stack trace on the consumer, if it told one. */
+  readonly stack: string | null;
+
+  constructor(message: string, stack: string | null = null) {
+    this.message = message;
+    this.stack = stack;
+  }
+
+  /** From whatever a callback threw. */
+  static from(thrown: unknown): OpError {
+    if (thrown instanceof Error) return new OpError(thrown.message, thrown.stack ?? null);
+    return new OpError(String(thrown));
+  }
+
+  /** The plain value that a codec encodes. */
+  toWire(): { readonly [OP_ERROR_KEY]: { readonly message: string; readonly stack: string | null } } {
+    return { [OP_ERROR_KEY]: { message: this.message, stack: this.stack } };
+  }
+
+  /** The decoded value of a result: an OpError where it stands for one, else null. */
+  static fromWire(value: unknown): OpError | null {
+    if (typeof value !== 'object' || value === null) return null;
+    const inner = soleField(value, OP_ERROR_KEY);
+    if (typeof inner !== 'object' || inner === null) return null;
+    const message = field(inner, 'message');
+    const stack = field(inner, 'stack');
+    if (typeof message !== 'string') return null;
+    return new OpError(message, typeof stack === 'string' ? stack : null);
+  }
+}
+
+function soleField(value: object, key: string): unknown {
+  if (value instanceof Map) return value.size === 1 ? value.get(key) : undefined;
+  if (!Object.hasOwn(value, key) || Object.keys(value).length !== 1) return undefined;
+  return Reflect.get(value, key);
+}
+
+function field(value: object, key: string): unknown {
+  if (value instanceof Map) return value.get(key);
+  return Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
+}
