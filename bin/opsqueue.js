@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+// Every Node.js from 12 on must be able to parse this file (and what it imports statically), so that an old one
+// gets an answer instead of a syntax error.
+import fs from 'fs';
+
+const NODE_MAJOR_MIN = 24;
+const sources = new URL('../src/cli/main.ts', import.meta.url);
+const built = new URL('../dist/cli/main.js', import.meta.url);
+// Only a checkout has sources; there they win, so that a stale build is never what runs.
+const isCheckout = fs.existsSync(sources);
+
+if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
+  fail(
+    'needs Node.js ' +
+      NODE_MAJOR_MIN +
+      ' or newer, and this is ' +
+      process.versions.node +
+      ' (' +
+      process.execPath +
+      ')',
+    'npm start uses the one that npm ci installs',
+  );
+} else {
+  import((isCheckout ? sources : built).href).catch((error) => {
+    if (!isCheckout || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    fail('cannot find its dependencies', 'run npm ci first');
+  });
+}
+
+function fail(what, inCheckout) {
+  console.error('opsqueue: ' + what + (isCheckout ? '; ' + inCheckout : ''));
+  process.exitCode = 1;
+}
