@@ -17,7 +17,10 @@ export interface Store {
   acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]>;
   /** Every open submission of the shards, by id ascending, in bounded pieces. */
   load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]>;
-  /** Writes a batch as one transaction; answers when it is on disk. One call at a time per shard, `seq` rising by one. */
+  /**
+   * Writes a batch as one transaction; answers when it is on disk. One call at a time per shard, `seq` rising by
+   * one. The last batch may be sent once more: it changes nothing and is answered as before.
+   */
   commit(batch: CommitBatch): Promise<CommitResult>;
   /** The `seq` of the shard's last batch that took place: settles `unknown`. */
   lastSeq(shard: ShardId): Promise<number>;
@@ -43,10 +46,22 @@ export interface Store {
   cleanup(endedBeforeMs: number, limit: number, keep: ReadonlySet<SubmissionId>): Promise<number>;
   /** Bytes that the store takes, for metrics and footprints. */
   sizeBytes(): Promise<number>;
+  /** What only some stores offer. */
+  readonly maintenance?: StoreMaintenance;
   /** Fires when the store is gone for good: fenced, corrupt, its thread dead. The reason is a {@link StoreError}. */
   readonly lost: AbortSignal;
   /** Ends it; idempotent. What was committed stays. */
   close(): Promise<void>;
+}
+
+/** Optional capabilities of a store that keeps one local file. */
+export interface StoreMaintenance {
+  /** Copies everything, beside ongoing commits, to a new file; never overwrites one. The copy is usable as it is. */
+  backup(to: string): Promise<void>;
+  /** Moves what the write-ahead log holds into the database file. */
+  checkpoint(): Promise<void>;
+  /** Size of the write-ahead log: grows without end only if something keeps it from being emptied. */
+  walBytes(): Promise<number>;
 }
 
 export interface ShardGrant {
