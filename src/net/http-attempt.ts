@@ -1,0 +1,158 @@
+import http from 'node:http';
+import https from 'node:https';
+import type { Clock } from '../system/clock.ts';
+import type { QueueUrl } from './queue-url.ts';
+
+/** One call of the producer API. */
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST';
+  /** Below the queue's base path, from its `/` on. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** JSON. A POST without it goes out without any header about a body. */
+  readonly body?: Uint8Array;
+  /** The longest time for one attempt, connecting and reading included, in milliseconds. */
+  readonly timeoutMs: number;
+  /** The server may hold the answer back: it gets a connection beyond the limit for ordinary calls. */
+  readonly longPoll?: boolean;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly body: Uint8Array;
+}
+
+/** Bytes of an answer; nothing that a queue sends comes near it. */
+export const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Why an attempt brought no usable answer. */
+export class HttpAttemptError extends Error {
+  /** The request may have been received, and carried out. */
+  readonly ambiguous: boolean;
+  /** Another attempt may go better. */
+  readonly retryable: boolean;
+  /** A kept connection had been closed by the server just then: another attempt may go out at once. */
+  readonly stale: boolean;
+
+  constructor(
+    message: string,
+    what: { readonly ambiguous: boolean; readonly retryable: boolean; readonly stale?: boolean },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'HttpAttemptError';
+    this.ambiguous = what.ambiguous;
+    this.retryable = what.retryable;
+    this.stale = what.stale ?? false;
+  }
+}
+
+/** The request did not even leave: whatever it was, it may be sent again. */
+const UNSENT_CODES = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'EADDRNOTAVAIL',
+]);
+/** It may have arrived. */
+const BROKEN_CODES = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'HPE_INVALID_EOF_STATE']);
+
+/** One attempt at a request. Rejects with an {@link HttpAttemptError}, or with the signal's reason. */
+export function attemptRequest(
+  queue: QueueUrl,
+  agent: http.Agent,
+  clock: Clock,
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const outgoing = open(queue, agent, request);
+    const settle = () => {
+      timer.cancel();
+      signal.removeEventListener('abort', onAbort);
+    };
+    const fail = (error: unknown) => {
+      settle();
+      reject(error);
+      outgoing.destroy();
+    };
+    const onAbort = () => fail(signal.reason);
+    const timer = clock.after(request.timeoutMs, () =>
+      fail(
+        new HttpAttemptError(`no answer within ${request.timeoutMs} ms`, {
+          ambiguous: true,
+          retryable: true,
+        }),
+      ),
+    );
+    signal.addEventListener('abort', onAbort, { once: true });
+    outgoing.on('error', (error) => fail(classify(error, outgoing.reusedSocket)));
+    outgoing.on('response', (response) => {
+      const pieces: Buffer[] = [];
+      let bytes = 0;
+      response.on('data', (piece: Buffer) => {
+        bytes += piece.length;
+        if (bytes > ANSWER_BYTES_MAX) {
+          fail(
+            new HttpAttemptError(`an answer of more than ${ANSWER_BYTES_MAX} bytes`, {
+              ambiguous: true,
+              retryable: false,
+            }),
+          );
+        }
+        pieces.push(piece);
+      });
+      response.on('error', (error) => fail(classify(error, false)));
+      response.on('end', () => {
+        settle();
+        const body = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
+      });
+    });
+    outgoing.end(request.body);
+  });
+}
+
+function open(queue: QueueUrl, agent: http.Agent, request: HttpRequest): http.ClientRequest {
+  const headers: Record<string, string | number> = { ...request.headers };
+  if (request.body !== undefined) {
+    headers['content-type'] = 'application/json';
+    headers['content-length'] = request.body.length;
+  }
+  const options: https.RequestOptions = {
+    agent,
+    hostname: queue.hostname,
+    port: queue.port,
+    method: request.method,
+    path: queue.basePath + request.path,
+    headers,
+  };
+  const outgoing = queue.secure ? https.request(options) : http.request(options);
+  if (request.body === undefined) {
+    outgoing.removeHeader('content-length');
+    outgoing.removeHeader('transfer-encoding');
+  }
+  return outgoing;
+}
+
+function classify(error: NodeJS.ErrnoException, reused: boolean): HttpAttemptError {
+  const code = error.code ?? '';
+  // Happy eyeballs wraps one error per address, and its own message is empty.
+  const text =
+    error.message !== '' ? error.message : error instanceof AggregateError ? String(error.errors[0]) : code;
+  if (UNSENT_CODES.has(code)) {
+    return new HttpAttemptError(text, { ambiguous: false, retryable: true }, { cause: error });
+  }
+  const retryable = BROKEN_CODES.has(code);
+  return new HttpAttemptError(
+    retryable ? `the connection was closed before the answer (${text})` : text,
+    { ambiguous: true, retryable, stale: retryable && reused },
+    { cause: error },
+  );
+}
