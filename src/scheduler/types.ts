@@ -7,11 +7,15 @@ import type { Random } from '../system/random.ts';
 /**
  * The in-memory engine: decides which chunk goes to whom. Pure: no I/O, no clock (every call that needs the time
  * gets `nowMs`, of a clock that never steps back), no randomness but the one handed in. What follows from a call
- * is told through {@link SchedulerEvents}, synchronously, before the call returns.
+ * is told through {@link SchedulerEvents}, synchronously, before the call returns. An event's handler may read
+ * (`get`, `find`, `counts`, `nextDeadlineMs`) but must not change anything: that throws an InvariantError.
+ *
+ * A call that throws (wrong use, a broken invariant, a handler that threw) leaves a scheduler that refuses
+ * everything from then on: a queue that stops is better than one that loses or doubles work.
  */
 export interface SchedulerPort {
   /** Takes in a submission whose insert is committed (`chunksTotal` >= 1), with what is known of its progress after a restart. */
-  insert(record: SubmissionRecord, progress?: SubmissionProgress): OpenSubmission;
+  insert(record: SubmissionRecord, nowMs: number, progress?: SubmissionProgress): OpenSubmission;
   /** The submissions that have not ended, or whose end is not committed yet. */
   get(id: SubmissionId): OpenSubmission | undefined;
   /** Open (not ending) submissions that carry all pairs, ids ascending; stops after `limit`. */
@@ -150,7 +154,7 @@ export type SubmissionEndCause =
   | { readonly state: 'cancelled' }
   | { readonly state: 'failed'; readonly chunkIndex: ChunkIndex; readonly failure: string };
 
-/** Exact at all times. */
+/** Exact at all times; the object is the same one always and changes with the schedule. */
 export interface SchedulerCounts {
   readonly submissionsOpen: number;
   readonly chunksAvailable: number;

@@ -1,0 +1,187 @@
+import type { ChunkIndex } from '../model/ids.ts';
+import { InvariantError } from './invariant.ts';
+import type { Ledger } from './ledger.ts';
+import type { MetaValue } from './metadata.ts';
+import type { Plan } from './plan.ts';
+import type { Consumer, Submission } from './state.ts';
+import type { ReservationRequest, SchedulerCounts } from './types.ts';
+
+function check(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new InvariantError(message);
+}
+
+/** Counts everything anew, in O(chunks); throws where something differs. `waiting` are those who ought to be served. */
+export function checkLedger(ledger: Ledger, waiting: ReadonlyMap<ReservationRequest, Consumer>): void {
+  const open = [...ledger.submissions.values()].filter((submission) => submission.state === 'open');
+  for (const submission of ledger.submissions.values()) {
+    if (submission.state === 'open') checkChunks(submission);
+    else checkIsOff(submission);
+  }
+  checkCounts(ledger, open);
+  checkConsumers(ledger);
+  checkExpiryOrder(ledger);
+  checkMetadata(ledger, open);
+  checkPlans(ledger, open);
+  for (const consumer of waiting.values()) checkNothingFor(consumer, open);
+}
+
+function checkChunks(submission: Submission): void {
+  const { id, chunksTotal } = submission.record;
+  const available = new Set<ChunkIndex>();
+  for (const index of submission.available()) {
+    check(!available.has(index), `chunk ${index} of ${id} is available twice`);
+    check(!submission.reservations?.has(index), `chunk ${index} of ${id} is available and reserved`);
+    check(!submission.delays?.has(index), `chunk ${index} of ${id} is available and delayed`);
+    available.add(index);
+  }
+  check(available.size === submission.chunksAvailable, `chunksAvailable of ${id} is a recount`);
+  for (const index of submission.reservations?.keys() ?? []) {
+    check(!submission.done.has(index), `chunk ${index} of ${id} is reserved and done`);
+    check(!submission.delays?.has(index), `chunk ${index} of ${id} is reserved and delayed`);
+  }
+  for (const index of submission.delays?.keys() ?? []) {
+    check(!submission.done.has(index), `chunk ${index} of ${id} is delayed and done`);
+  }
+  const handled = submission.done.count + submission.chunksReserved + submission.chunksDelayed;
+  check(handled + available.size === chunksTotal, `every chunk of ${id} is in exactly one state`);
+  check(!submission.done.isFull, `${id} is done and has not ended`);
+}
+
+function checkIsOff(submission: Submission): void {
+  const { chunksAvailable, chunksReserved, chunksDelayed, bars } = submission;
+  const isOff = chunksAvailable === 0 && chunksReserved === 0 && chunksDelayed === 0 && bars === null;
+  check(isOff, `submission ${submission.record.id} has ended and is off the schedule`);
+}
+
+function checkCounts(ledger: Ledger, open: readonly Submission[]): void {
+  const sum = (count: (submission: Submission) => number) => open.reduce((total, s) => total + count(s), 0);
+  const expected: Omit<SchedulerCounts, 'requestsWaiting'> = {
+    submissionsOpen: open.length,
+    chunksAvailable: sum((s) => s.chunksAvailable),
+    chunksReserved: sum((s) => s.chunksReserved),
+    chunksDelayed: sum((s) => s.chunksDelayed),
+    chunksInBacklog: sum((s) => s.record.chunksTotal - s.done.count),
+    operationsInBacklog: sum((s) => (s.record.chunksTotal - s.done.count) * s.record.chunkSizeOps),
+    consumers: ledger.consumers.size,
+  };
+  for (const [name, count] of Object.entries({ ...expected })) {
+    const counted = ledger.counts[name as keyof typeof expected];
+    check(counted === count, `${name} is ${counted}, counted anew ${count}`);
+  }
+  check(ledger.delays.size === expected.chunksDelayed, 'every delayed chunk waits for its time');
+}
+
+function checkConsumers(ledger: Ledger): void {
+  let held = 0;
+  for (const consumer of ledger.consumers) {
+    let count = 0;
+    for (let at = consumer.firstHeld; at !== null; at = at.heldAfter) {
+      check(at.consumer === consumer, 'a consumer holds what is its own');
+      check(at.submission.reservations?.get(at.chunkIndex) === at, 'what a consumer holds is reserved');
+      check((at.heldAfter ?? consumer.lastHeld) !== null, 'the list of what a consumer holds has an end');
+      count++;
+    }
+    check(count === consumer.chunksReserved, 'chunksReserved of a consumer is a recount');
+    held += count;
+    for (const [submission, indexes] of consumer.bars ?? []) {
+      check(indexes.size > 0, 'no empty bars');
+      for (const index of indexes) {
+        check(submission.hasOpenChunk(index), 'only chunks that are not done are barred');
+        check(submission.bars?.get(index)?.has(consumer) === true, 'bars are known on both sides');
+        check(
+          submission.reservations?.get(index)?.consumer !== consumer,
+          'nobody holds what is barred for him',
+        );
+      }
+    }
+  }
+  check(held === ledger.counts.chunksReserved, 'every reservation is held by a consumer that is there');
+}
+
+function checkExpiryOrder(ledger: Ledger): void {
+  let count = 0;
+  for (let at = ledger.firstToExpire; at !== null; at = at.expiresAfter) {
+    check(
+      at.expiresAfter === null || at.expiresAfter.expiresMs >= at.expiresMs,
+      'who comes first expires first',
+    );
+    count++;
+  }
+  check(count === ledger.counts.chunksReserved, 'every reservation expires');
+}
+
+function checkMetadata(ledger: Ledger, open: readonly Submission[]): void {
+  const inFlight = new Map<MetaValue<Submission>, number>();
+  for (const submission of open) {
+    for (const value of submission.values) {
+      check(value.carriers.has(submission), 'a pair knows who carries it');
+      check(
+        submission.record.strategicMetadata.get(value.key.name) === value.value,
+        'a pair is the one inserted',
+      );
+      inFlight.set(value, (inFlight.get(value) ?? 0) + submission.chunksReserved);
+    }
+  }
+  let pairs = 0;
+  for (const key of ledger.metadata.keys) {
+    check(key.users > 0 || key.values.size > 0, 'no key is kept for nobody');
+    for (const value of key.values.values()) {
+      const count = inFlight.get(value);
+      check(
+        count === value.inFlight,
+        `in flight of ${key.name}=${value.value}: ${value.inFlight}, anew ${count}`,
+      );
+      pairs++;
+    }
+  }
+  check(pairs === inFlight.size, 'no pair is kept for nobody');
+  check(ledger.metadata.carriersTotal === open.length, 'every open submission can be found');
+}
+
+function checkPlans(ledger: Ledger, open: readonly Submission[]): void {
+  const expected = open.filter((submission) => submission.chunksAvailable > 0);
+  for (const plan of ledger.plans.plans) {
+    plan.catchUp();
+    const seated = new Set([...plan.seats()].map((seat) => seat.candidate));
+    check(seated.size === plan.seatsTotal, 'seatsTotal is a recount');
+    check(seated.size === expected.length, 'a plan has as many seats as there are submissions with chunks');
+    for (const submission of expected) check(seated.has(submission), 'who has chunks available is seated');
+    checkTop(plan, expected);
+  }
+}
+
+/** Ranks all submissions by hand. */
+function checkTop(plan: Plan<Submission>, candidates: readonly Submission[]): void {
+  const { keys, base } = plan.shape;
+  const ranks = (submission: Submission) =>
+    keys.map((key) => submission.values.find((value) => value.key === key)?.inFlight ?? 0);
+  const ordered = candidates.map((candidate) => ({ candidate, ranks: ranks(candidate) }));
+  ordered.sort((a, b) => compareLists(a.ranks, b.ranks));
+  const tied = ordered.filter((entry) => compareLists(entry.ranks, ordered[0]!.ranks) === 0);
+  const { candidate, weight } = plan.top;
+  check(
+    tied.length === 0 ? candidate === undefined : tied.some((entry) => entry.candidate === candidate),
+    'the first of a plan has the lowest ranks',
+  );
+  if (base === 'random') {
+    const total = tied.reduce((sum, entry) => sum + entry.candidate.chunksAvailable, 0);
+    check(weight === total, `the weight of those that tie is ${weight}, counted anew ${total}`);
+  } else if (candidate !== undefined) {
+    const ids = tied.map((entry) => entry.candidate.record.id).sort((a, b) => (a < b ? -1 : 1));
+    check(candidate.record.id === (base === 'oldest' ? ids[0] : ids.at(-1)), `a plan offers the ${base} one`);
+  }
+}
+
+function compareLists(a: readonly number[], b: readonly number[]): number {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
+  return 0;
+}
+
+function checkNothingFor(consumer: Consumer, open: readonly Submission[]): void {
+  for (const submission of open) {
+    const barred = consumer.bars?.get(submission);
+    for (const index of submission.available()) {
+      check(barred?.has(index) === true, `a request waits although chunk ${index} is available to it`);
+    }
+  }
+}

@@ -1,0 +1,260 @@
+import type { ChunkSet } from '../model/chunk-set.ts';
+import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
+import type { Random } from '../system/random.ts';
+import { DelayQueue } from './delay-queue.ts';
+import { invariant } from './invariant.ts';
+import { MetaTable } from './metadata.ts';
+import { PlanCache } from './plan-cache.ts';
+import { type Consumer, Delay, Reservation, Submission } from './state.ts';
+import type { SchedulerCounts } from './types.ts';
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/**
+ * Who has which chunk. Each method moves chunks from one state to another and keeps everything that is counted or
+ * put in order by it: counts, in-flight counts, plans, deadlines. It decides nothing and tells nobody; that is the
+ * scheduler's part.
+ */
+export class Ledger {
+  readonly submissions = new Map<SubmissionId, Submission>();
+  readonly consumers = new Set<Consumer>();
+  readonly metadata = new MetaTable<Submission>();
+  readonly delays = new DelayQueue<Delay>();
+  readonly plans: PlanCache<Submission>;
+  readonly counts: Mutable<SchedulerCounts> = {
+    submissionsOpen: 0,
+    chunksAvailable: 0,
+    chunksReserved: 0,
+    chunksDelayed: 0,
+    chunksInBacklog: 0,
+    operationsInBacklog: 0,
+    consumers: 0,
+    requestsWaiting: 0,
+  };
+  /** All reservations last equally long: the first one made is the first one to expire. */
+  firstToExpire: Reservation | null = null;
+  lastToExpire: Reservation | null = null;
+  readonly #expirationMs: number;
+  #delaysMade = 0;
+
+  constructor(o: { random: Random; plansMax: number; reservationExpirationMs: number }) {
+    this.#expirationMs = o.reservationExpirationMs;
+    this.plans = new PlanCache({
+      table: this.metadata,
+      random: o.random,
+      plansMax: o.plansMax,
+      candidates: () => this.submissions.values(),
+    });
+  }
+
+  /** Everything that is not done is available. */
+  open(
+    record: SubmissionRecord,
+    done: ChunkSet,
+    tries: ReadonlyMap<ChunkIndex, ChunkTries> = new Map(),
+  ): Submission {
+    const submission = new Submission(record, done, this.metadata.intern(record.strategicMetadata));
+    for (const [index, triesOfChunk] of tries) {
+      if (submission.hasOpenChunk(index)) submission.setTries(index, triesOfChunk);
+    }
+    this.submissions.set(record.id, submission);
+    this.metadata.enter(submission, submission.values);
+    this.counts.submissionsOpen++;
+    const chunksOpen = record.chunksTotal - done.count;
+    this.#addBacklog(submission, chunksOpen);
+    this.#addAvailable(submission, chunksOpen);
+    return submission;
+  }
+
+  /** available -> reserved: the lowest available chunk that the consumer may have. */
+  handOut(submission: Submission, consumer: Consumer, nowMs: number): Reservation {
+    const index = submission.takeChunk(consumer.bars?.get(submission));
+    const reservation = new Reservation(submission, index, consumer, nowMs + this.#expirationMs);
+    submission.reservations ??= new Map();
+    submission.reservations.set(index, reservation);
+    this.#link(reservation);
+    consumer.chunksReserved++;
+    this.counts.chunksReserved++;
+    this.#addInFlight(submission, 1);
+    this.#addAvailable(submission, -1);
+    return reservation;
+  }
+
+  /** reserved -> in between: must be followed by `makeAvailable`, `delay`, `finish` or `close`. */
+  takeAway(reservation: Reservation): void {
+    const { submission, consumer } = reservation;
+    invariant(
+      submission.reservations!.delete(reservation.chunkIndex),
+      'a reservation is not in its submission',
+    );
+    this.#unlink(reservation);
+    consumer.chunksReserved--;
+    this.counts.chunksReserved--;
+    this.#addInFlight(submission, -1);
+  }
+
+  /** in between -> available. */
+  makeAvailable(submission: Submission, index: ChunkIndex): void {
+    submission.giveBackChunk(index);
+    this.#addAvailable(submission, 1);
+  }
+
+  /** in between -> delayed. */
+  delay(submission: Submission, index: ChunkIndex, dueMs: number): void {
+    const delay = new Delay(submission, index, dueMs, this.#delaysMade++);
+    submission.delays ??= new Map();
+    submission.delays.set(index, delay);
+    this.delays.add(delay);
+    this.counts.chunksDelayed++;
+  }
+
+  /** delayed -> in between. */
+  endDelay(delay: Delay): void {
+    invariant(delay.submission.delays!.delete(delay.chunkIndex), 'a delay is not in its submission');
+    this.delays.remove(delay);
+    this.counts.chunksDelayed--;
+  }
+
+  /** available, delayed or in between (`wasTakenAway`) -> done. */
+  finish(submission: Submission, index: ChunkIndex, wasTakenAway: boolean): void {
+    if (!wasTakenAway) {
+      const delay = submission.delays?.get(index);
+      if (delay === undefined) this.#addAvailable(submission, -1);
+      else this.endDelay(delay);
+    }
+    submission.done.add(index);
+    submission.forgetTries(index);
+    this.#liftAllBars(submission, index);
+    this.#addBacklog(submission, -1);
+  }
+
+  /** Takes the submission off the schedule; returns the reservations that it had, in the order of their making. */
+  close(submission: Submission): readonly Reservation[] {
+    invariant(submission.state === 'open', 'a submission ends twice');
+    submission.state = 'ending';
+    const reservations = [...(submission.reservations?.values() ?? [])];
+    for (const reservation of reservations) this.takeAway(reservation);
+    for (const delay of [...(submission.delays?.values() ?? [])]) this.endDelay(delay);
+    for (const index of [...(submission.bars?.keys() ?? [])]) this.#liftAllBars(submission, index);
+    this.#addAvailable(submission, -submission.chunksAvailable);
+    this.#addBacklog(submission, submission.done.count - submission.record.chunksTotal);
+    this.counts.submissionsOpen--;
+    this.metadata.leave(submission, submission.values);
+    return reservations;
+  }
+
+  /** The consumer is not to get the chunk until the bar is lifted. */
+  bar(consumer: Consumer, submission: Submission, index: ChunkIndex): void {
+    consumer.bars ??= new Map();
+    addTo(consumer.bars, submission, index);
+    submission.bars ??= new Map();
+    addTo(submission.bars, index, consumer);
+  }
+
+  /** False if there was no such bar. */
+  liftBar(consumer: Consumer, submission: Submission, index: ChunkIndex): boolean {
+    if (consumer.bars === null || submission.bars === null) return false;
+    if (!deleteFrom(consumer.bars, submission, index)) return false;
+    deleteFrom(submission.bars, index, consumer);
+    if (consumer.bars.size === 0) consumer.bars = null;
+    if (submission.bars.size === 0) submission.bars = null;
+    return true;
+  }
+
+  /**
+   * Hides from the plans, for the moment, what is barred for a consumer; `unhide` undoes it. Costs as much as it has
+   * bars: few, because clients answer an expiry at once.
+   */
+  hideBarred(consumer: Consumer): ReadonlyMap<Submission, number> {
+    const hidden = new Map<Submission, number>();
+    for (const [submission, indexes] of consumer.bars ?? []) {
+      let count = 0;
+      for (const index of indexes) {
+        if (!submission.reservations?.has(index) && !submission.delays?.has(index)) count++;
+      }
+      if (count === 0) continue;
+      hidden.set(submission, count);
+      this.#offer(submission, -count);
+    }
+    return hidden;
+  }
+
+  unhide(hidden: ReadonlyMap<Submission, number>): void {
+    for (const [submission, count] of hidden) this.#offer(submission, count);
+  }
+
+  #liftAllBars(submission: Submission, index: ChunkIndex): void {
+    const consumers = submission.bars?.get(index);
+    if (consumers === undefined) return;
+    for (const consumer of [...consumers]) this.liftBar(consumer, submission, index);
+  }
+
+  #addAvailable(submission: Submission, change: number): void {
+    this.counts.chunksAvailable += change;
+    this.#offer(submission, change);
+  }
+
+  #offer(submission: Submission, change: number): void {
+    const before = submission.chunksAvailable;
+    const after = before + change;
+    if (after === before) return;
+    invariant(after >= 0, 'a submission has fewer than no chunks available');
+    submission.chunksAvailable = after;
+    this.plans.candidateChanged(submission, before === 0 || after === 0);
+  }
+
+  #addInFlight(submission: Submission, change: number): void {
+    const { values } = submission;
+    for (let i = 0; i < values.length; i++) values[i]!.addInFlight(change);
+  }
+
+  #addBacklog(submission: Submission, change: number): void {
+    this.counts.chunksInBacklog += change;
+    this.counts.operationsInBacklog += change * submission.record.chunkSizeOps;
+  }
+
+  #link(reservation: Reservation): void {
+    const { consumer } = reservation;
+    const last = this.lastToExpire;
+    reservation.expiresBefore = last;
+    if (last === null) this.firstToExpire = reservation;
+    else last.expiresAfter = reservation;
+    this.lastToExpire = reservation;
+    const lastHeld = consumer.lastHeld;
+    reservation.heldBefore = lastHeld;
+    if (lastHeld === null) consumer.firstHeld = reservation;
+    else lastHeld.heldAfter = reservation;
+    consumer.lastHeld = reservation;
+  }
+
+  #unlink(reservation: Reservation): void {
+    const { consumer, expiresBefore, expiresAfter, heldBefore, heldAfter } = reservation;
+    if (expiresBefore === null) this.firstToExpire = expiresAfter;
+    else expiresBefore.expiresAfter = expiresAfter;
+    if (expiresAfter === null) this.lastToExpire = expiresBefore;
+    else expiresAfter.expiresBefore = expiresBefore;
+    if (heldBefore === null) consumer.firstHeld = heldAfter;
+    else heldBefore.heldAfter = heldAfter;
+    if (heldAfter === null) consumer.lastHeld = heldBefore;
+    else heldAfter.heldBefore = heldBefore;
+    // Whoever keeps an answer keeps no others through it.
+    reservation.expiresBefore = null;
+    reservation.expiresAfter = null;
+    reservation.heldBefore = null;
+    reservation.heldAfter = null;
+  }
+}
+
+function addTo<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([value]));
+  else set.add(value);
+}
+
+function deleteFrom<K, V>(sets: Map<K, Set<V>>, key: K, value: V): boolean {
+  const set = sets.get(key);
+  if (set === undefined || !set.delete(value)) return false;
+  if (set.size === 0) sets.delete(key);
+  return true;
+}

@@ -1,0 +1,167 @@
+import type { SubmissionId } from '../model/ids.ts';
+import type { StrategicMetadata } from '../model/submission.ts';
+
+/** Whoever wants to know that the in-flight count of a pair has changed. */
+export interface InFlightListener {
+  inFlightChanged(): void;
+}
+
+/** What carries strategic metadata: a submission. */
+export interface Carrier {
+  readonly record: { readonly id: SubmissionId };
+}
+
+/** A key of strategic metadata. */
+export interface MetaKey<C extends Carrier> {
+  readonly name: string;
+  readonly values: Map<bigint, MetaValue<C>>;
+  /** Plans that rank by it. */
+  users: number;
+}
+
+/**
+ * A pair (key, value) of strategic metadata: one object for all who carry it, so that counting it on the hot path
+ * hashes neither text nor bigint.
+ */
+export class MetaValue<C extends Carrier> {
+  readonly key: MetaKey<C>;
+  readonly value: bigint;
+  readonly carriers = new CarrierSet<C>();
+  /** Reserved chunks of its carriers. */
+  inFlight = 0;
+  readonly listeners: InFlightListener[] = [];
+
+  constructor(key: MetaKey<C>, value: bigint) {
+    this.key = key;
+    this.value = value;
+  }
+
+  addInFlight(change: number): void {
+    this.inFlight += change;
+    for (let i = 0; i < this.listeners.length; i++) this.listeners[i]!.inFlightChanged();
+  }
+}
+
+/** Carriers in the order of their coming, which is nearly always that of their ids. */
+export class CarrierSet<C extends Carrier> {
+  readonly #set = new Set<C>();
+  #highestId = -1n;
+  #isAscending = true;
+
+  get size(): number {
+    return this.#set.size;
+  }
+
+  has(carrier: C): boolean {
+    return this.#set.has(carrier);
+  }
+
+  add(carrier: C): void {
+    if (this.#set.size === 0) this.#isAscending = true;
+    else if (carrier.record.id < this.#highestId) this.#isAscending = false;
+    if (this.#isAscending) this.#highestId = carrier.record.id;
+    this.#set.add(carrier);
+  }
+
+  delete(carrier: C): void {
+    this.#set.delete(carrier);
+  }
+
+  /** The lowest `limit` ids of those that `matches`, ascending. */
+  find(limit: number, matches: (carrier: C) => boolean): SubmissionId[] {
+    const found: SubmissionId[] = [];
+    for (const carrier of this.#set) {
+      if (this.#isAscending && found.length >= limit) break;
+      if (matches(carrier)) found.push(carrier.record.id);
+    }
+    if (!this.#isAscending) found.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    return found.slice(0, limit);
+  }
+}
+
+/** Every pair that an open submission carries, and every key that a plan ranks by. */
+export class MetaTable<C extends Carrier> {
+  readonly #keys = new Map<string, MetaKey<C>>();
+  readonly #everybody = new CarrierSet<C>();
+
+  /** The pairs of a carrier that is about to `enter`. */
+  intern(metadata: StrategicMetadata): readonly MetaValue<C>[] {
+    return Array.from(metadata, ([name, value]) => this.#intern(name, value));
+  }
+
+  /** A carrier comes, with the pairs that `intern` gave. */
+  enter(carrier: C, values: readonly MetaValue<C>[]): void {
+    this.#everybody.add(carrier);
+    for (const metaValue of values) metaValue.carriers.add(carrier);
+  }
+
+  /** A carrier goes, with nothing of it in flight any more. */
+  leave(carrier: C, values: readonly MetaValue<C>[]): void {
+    this.#everybody.delete(carrier);
+    for (const metaValue of values) {
+      metaValue.carriers.delete(carrier);
+      if (metaValue.carriers.size > 0) continue;
+      metaValue.key.values.delete(metaValue.value);
+      this.#dropIfUnused(metaValue.key);
+    }
+  }
+
+  /** A plan begins to rank by a key. */
+  useKey(name: string): MetaKey<C> {
+    const key = this.#key(name);
+    key.users++;
+    return key;
+  }
+
+  /** The plan is gone. */
+  releaseKey(key: MetaKey<C>): void {
+    key.users--;
+    this.#dropIfUnused(key);
+  }
+
+  /** Those that carry all pairs: the lowest `limit` ids, ascending. Looks through the rarest pair only. */
+  find(pairs: ReadonlyMap<string, bigint>, limit: number): SubmissionId[] {
+    const sets: CarrierSet<C>[] = [];
+    for (const [name, value] of pairs) {
+      const carriers = this.#keys.get(name)?.values.get(value)?.carriers;
+      if (carriers === undefined) return [];
+      sets.push(carriers);
+    }
+    sets.sort((a, b) => a.size - b.size);
+    const [rarest = this.#everybody, ...others] = sets;
+    return rarest.find(limit, (carrier) => others.every((set) => set.has(carrier)));
+  }
+
+  /** For checks: every key. */
+  get keys(): IterableIterator<MetaKey<C>> {
+    return this.#keys.values();
+  }
+
+  /** For checks: how many carriers there are. */
+  get carriersTotal(): number {
+    return this.#everybody.size;
+  }
+
+  #key(name: string): MetaKey<C> {
+    let key = this.#keys.get(name);
+    if (key === undefined) {
+      key = { name, values: new Map(), users: 0 };
+      this.#keys.set(name, key);
+    }
+    return key;
+  }
+
+  #intern(name: string, value: bigint): MetaValue<C> {
+    const key = this.#key(name);
+    let metaValue = key.values.get(value);
+    if (metaValue === undefined) {
+      metaValue = new MetaValue(key, value);
+      key.values.set(value, metaValue);
+    }
+    return metaValue;
+  }
+
+  #dropIfUnused(key: MetaKey<C>): void {
+    if (key.users === 0 && key.values.size === 0) this.#keys.delete(key.name);
+  }
+}

@@ -1,0 +1,353 @@
+import { ChunkSet } from '../model/chunk-set.ts';
+import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import { CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
+import type { SubmissionRecord } from '../model/submission.ts';
+import { checkLedger } from './check.ts';
+import { invariant } from './invariant.ts';
+import { Ledger } from './ledger.ts';
+import { type Setback, SetbackRules } from './setbacks.ts';
+import { Consumer, type Reservation, type Submission } from './state.ts';
+import type {
+  ChunkFailure,
+  ConsumerHandle,
+  ConsumerOptions,
+  FailOutcome,
+  OpenSubmission,
+  ReservationRequest,
+  ReservedChunk,
+  SchedulerCounts,
+  SchedulerEvents,
+  SchedulerOptions,
+  SchedulerPort,
+  SubmissionEndCause,
+  SubmissionProgress,
+} from './types.ts';
+
+const PLANS_MAX_DEFAULT = 32;
+
+/**
+ * The rules of the schedule: what each call means for chunks, whom it serves and who is told. The bookkeeping below
+ * it is the {@link Ledger}'s.
+ *
+ * Waiting requests are kept in the order of their arrival. Between two calls none of them waits for something that
+ * is available to it, unless handing out is held.
+ */
+export class Scheduler implements SchedulerPort {
+  readonly #events: SchedulerEvents;
+  readonly #setbacks: SetbackRules;
+  readonly #ledger: Ledger;
+  /** In order of arrival. */
+  readonly #waiting = new Map<ReservationRequest, Consumer>();
+  #isHeld = false;
+  #nowMs = Number.NEGATIVE_INFINITY;
+  /** The deadline that was announced last; Infinity if none, or if `advance` has been called since. */
+  #announcedMs = Number.POSITIVE_INFINITY;
+  #isBusy = false;
+
+  constructor(options: SchedulerOptions, events: SchedulerEvents) {
+    this.#events = events;
+    this.#setbacks = new SetbackRules(options);
+    invariant(options.reservationExpirationMs > 0, 'reservationExpirationMs is above 0');
+    this.#ledger = new Ledger({
+      random: options.random,
+      plansMax: options.plansMax ?? PLANS_MAX_DEFAULT,
+      reservationExpirationMs: options.reservationExpirationMs,
+    });
+  }
+
+  get counts(): SchedulerCounts {
+    return this.#ledger.counts;
+  }
+
+  get(id: SubmissionId): OpenSubmission | undefined {
+    return this.#ledger.submissions.get(id);
+  }
+
+  find(pairs: ReadonlyMap<string, bigint>, limit: number): SubmissionId[] {
+    return this.#ledger.metadata.find(pairs, limit);
+  }
+
+  insert(record: SubmissionRecord, nowMs: number, progress?: SubmissionProgress): OpenSubmission {
+    this.#begin(nowMs);
+    invariant(record.chunksTotal >= 1, 'a submission on the schedule has at least one chunk');
+    invariant(!this.#ledger.submissions.has(record.id), 'a submission is inserted twice');
+    const done = progress?.done ?? new ChunkSet(record.chunksTotal);
+    invariant(done.size === record.chunksTotal, 'the progress of a submission has its size');
+    const submission = this.#ledger.open(record, done, progress?.tries);
+    if (done.isFull) this.#end(submission, { state: 'completed' });
+    else this.#serve(nowMs);
+    this.#finish();
+    return submission;
+  }
+
+  addConsumer(options: ConsumerOptions = {}): ConsumerHandle {
+    this.#begin(this.#nowMs);
+    const consumer = new Consumer(options);
+    this.#ledger.consumers.add(consumer);
+    this.#ledger.counts.consumers++;
+    this.#finish();
+    return consumer;
+  }
+
+  removeConsumer(handle: ConsumerHandle, manner: 'orderly' | 'broken', nowMs: number): void {
+    const consumer = this.#begin(nowMs, handle);
+    consumer.isGone = true;
+    this.#ledger.consumers.delete(consumer);
+    this.#ledger.counts.consumers--;
+    for (const request of [...consumer.requests]) this.#unqueue(consumer, request);
+    for (const [submission, indexes] of [...(consumer.bars ?? [])]) {
+      for (const index of [...indexes]) this.#ledger.liftBar(consumer, submission, index);
+    }
+    if (manner === 'broken') this.#countDisconnects(consumer, nowMs);
+    while (consumer.firstHeld !== null) this.#giveBack(consumer.firstHeld);
+    this.#serve(nowMs);
+    this.#finish();
+  }
+
+  reserve(handle: ConsumerHandle, request: ReservationRequest, nowMs: number): void {
+    const consumer = this.#begin(nowMs, handle);
+    invariant(request.max >= 1, 'a reservation asks for at least one chunk');
+    invariant(!this.#waiting.has(request), 'a request for a reservation waits already');
+    if (!this.#tryToServe(consumer, request, nowMs)) {
+      this.#waiting.set(request, consumer);
+      consumer.requests.add(request);
+      this.#ledger.counts.requestsWaiting++;
+    }
+    this.#finish();
+  }
+
+  cancelReserve(handle: ConsumerHandle, request: ReservationRequest): boolean {
+    const consumer = this.#begin(this.#nowMs, handle);
+    const isWaiting = consumer.requests.has(request);
+    if (isWaiting) this.#unqueue(consumer, request);
+    this.#finish();
+    return isWaiting;
+  }
+
+  complete(handle: ConsumerHandle | null, id: SubmissionId, chunkIndex: ChunkIndex, nowMs: number): boolean {
+    const consumer = handle === null ? this.#begin(nowMs) : this.#begin(nowMs, handle);
+    const submission = this.#ledger.submissions.get(id);
+    const isAccepted = submission?.hasOpenChunk(chunkIndex) ?? false;
+    if (submission !== undefined && isAccepted) {
+      const reservation = submission.reservations?.get(chunkIndex);
+      if (reservation !== undefined) this.#ledger.takeAway(reservation);
+      this.#ledger.finish(submission, chunkIndex, reservation !== undefined);
+      // Nobody is served: a completion makes nothing available. It will, as soon as something limits what is in flight.
+      if (reservation !== undefined && reservation.consumer !== consumer) {
+        this.#events.dropped(reservation.consumer, submission, chunkIndex, 'completed_elsewhere');
+      }
+      this.#events.pageChanged(submission, ChunkSet.pageOf(chunkIndex));
+      if (submission.done.isFull) this.#end(submission, { state: 'completed' });
+    }
+    this.#finish();
+    return isAccepted;
+  }
+
+  fail(
+    handle: ConsumerHandle,
+    id: SubmissionId,
+    chunkIndex: ChunkIndex,
+    failure: ChunkFailure,
+    nowMs: number,
+  ): FailOutcome {
+    const consumer = this.#begin(nowMs, handle);
+    const reservation = this.#heldBy(consumer, id, chunkIndex);
+    const outcome = reservation === undefined ? 'stale' : this.#failHeld(reservation, failure, nowMs);
+    this.#serve(nowMs);
+    this.#finish();
+    return outcome;
+  }
+
+  release(handle: ConsumerHandle, id: SubmissionId, chunkIndex: ChunkIndex, nowMs: number): boolean {
+    const consumer = this.#begin(nowMs, handle);
+    const reservation = this.#heldBy(consumer, id, chunkIndex);
+    if (reservation !== undefined) this.#giveBack(reservation);
+    this.#serve(nowMs);
+    this.#finish();
+    return reservation !== undefined;
+  }
+
+  cancel(id: SubmissionId, nowMs: number): 'ending' | 'unknown' | 'already_ending' {
+    this.#begin(nowMs);
+    const submission = this.#ledger.submissions.get(id);
+    const isOpen = submission?.state === 'open';
+    if (submission !== undefined && isOpen) this.#end(submission, { state: 'cancelled' });
+    this.#finish();
+    return submission === undefined ? 'unknown' : isOpen ? 'ending' : 'already_ending';
+  }
+
+  forget(id: SubmissionId): void {
+    this.#begin(this.#nowMs);
+    invariant(this.#ledger.submissions.get(id)?.state === 'ending', 'only an ending submission is forgotten');
+    this.#ledger.submissions.delete(id);
+    this.#finish();
+  }
+
+  advance(nowMs: number): void {
+    this.#begin(nowMs);
+    // Whoever calls this has no timer any more: the next deadline is announced, whenever it is.
+    this.#announcedMs = Number.POSITIVE_INFINITY;
+    const ledger = this.#ledger;
+    for (let first = ledger.firstToExpire; first !== null && first.expiresMs <= nowMs; ) {
+      this.#expire(first, nowMs);
+      first = ledger.firstToExpire;
+    }
+    for (let first = ledger.delays.first; first !== undefined && first.dueMs <= nowMs; ) {
+      ledger.endDelay(first);
+      ledger.makeAvailable(first.submission, first.chunkIndex);
+      first = ledger.delays.first;
+    }
+    this.#serve(nowMs);
+    this.#finish();
+  }
+
+  nextDeadlineMs(): number | null {
+    const expiry = this.#ledger.firstToExpire;
+    const delay = this.#ledger.delays.first;
+    if (expiry === null) return delay === undefined ? null : delay.dueMs;
+    return delay === undefined ? expiry.expiresMs : Math.min(expiry.expiresMs, delay.dueMs);
+  }
+
+  holdHandOut(held: boolean, nowMs: number): void {
+    this.#begin(nowMs);
+    this.#isHeld = held;
+    this.#serve(nowMs);
+    this.#finish();
+  }
+
+  /** Counts everything anew and throws an InvariantError where something differs. O(everything): for tests. */
+  checkInvariants(): void {
+    checkLedger(this.#ledger, this.#isHeld ? new Map() : this.#waiting);
+    invariant(this.counts.requestsWaiting === this.#waiting.size, 'requestsWaiting is a recount');
+  }
+
+  #begin(nowMs: number): undefined;
+  #begin(nowMs: number, handle: ConsumerHandle): Consumer;
+  #begin(nowMs: number, handle?: ConsumerHandle): Consumer | undefined {
+    invariant(
+      !this.#isBusy,
+      'the scheduler is called by a handler of its events, or after a call that threw',
+    );
+    this.#isBusy = true;
+    invariant(nowMs >= this.#nowMs, 'the time never steps back');
+    this.#nowMs = nowMs;
+    if (handle === undefined) return undefined;
+    invariant(
+      handle instanceof Consumer && !handle.isGone,
+      'the consumer is one that was added and not removed',
+    );
+    return handle;
+  }
+
+  #finish(): void {
+    const nextMs = this.nextDeadlineMs();
+    if (nextMs !== null && nextMs < this.#announcedMs) {
+      this.#announcedMs = nextMs;
+      this.#events.deadlineChanged();
+    }
+    this.#isBusy = false;
+  }
+
+  /** Serves those who wait, in order; one who cannot be served does not keep the next one waiting. */
+  #serve(nowMs: number): void {
+    if (this.#waiting.size === 0) return;
+    for (const [request, consumer] of this.#waiting) {
+      if (this.#isHeld || this.counts.chunksAvailable === 0) return;
+      this.#tryToServe(consumer, request, nowMs);
+    }
+  }
+
+  #tryToServe(consumer: Consumer, request: ReservationRequest, nowMs: number): boolean {
+    if (this.#isHeld || this.counts.chunksAvailable === 0) return false;
+    const chunks = this.#handOut(consumer, request, nowMs);
+    if (chunks.length === 0) return false;
+    if (consumer.requests.size > 0) this.#unqueue(consumer, request);
+    this.#events.reserved(consumer, request, chunks);
+    return true;
+  }
+
+  #handOut(consumer: Consumer, request: ReservationRequest, nowMs: number): readonly ReservedChunk[] {
+    const ledger = this.#ledger;
+    const plan = ledger.plans.planFor(request.strategy);
+    const hidden = consumer.bars === null ? null : ledger.hideBarred(consumer);
+    const max = Math.min(request.max, CHUNKS_PER_ANSWER_MAX);
+    const chunks: ReservedChunk[] = [];
+    while (chunks.length < max) {
+      const submission = plan.first();
+      if (submission === undefined) break;
+      chunks.push(ledger.handOut(submission, consumer, nowMs));
+    }
+    if (hidden !== null) ledger.unhide(hidden);
+    return chunks;
+  }
+
+  #unqueue(consumer: Consumer, request: ReservationRequest): void {
+    if (!consumer.requests.delete(request)) return;
+    this.#waiting.delete(request);
+    this.#ledger.counts.requestsWaiting--;
+  }
+
+  /** What the consumer speaks of if it holds it; if it does not, its word is its answer to an expiry. */
+  #heldBy(consumer: Consumer, id: SubmissionId, chunkIndex: ChunkIndex): Reservation | undefined {
+    const submission = this.#ledger.submissions.get(id);
+    if (submission === undefined) return undefined;
+    const reservation = submission.reservations?.get(chunkIndex);
+    if (reservation?.consumer === consumer) return reservation;
+    this.#ledger.liftBar(consumer, submission, chunkIndex);
+    return undefined;
+  }
+
+  #giveBack(reservation: Reservation): void {
+    this.#ledger.takeAway(reservation);
+    this.#ledger.makeAvailable(reservation.submission, reservation.chunkIndex);
+  }
+
+  #failHeld(reservation: Reservation, failure: ChunkFailure, nowMs: number): FailOutcome {
+    const { submission, chunkIndex } = reservation;
+    const setback = this.#setbacks.failed(submission.triesOf(chunkIndex), failure, submission.record);
+    this.#setBack(reservation, setback, nowMs);
+    return setback.fatal === null ? 'retry' : 'failed';
+  }
+
+  #expire(reservation: Reservation, nowMs: number): void {
+    const { submission, chunkIndex, consumer } = reservation;
+    if (!consumer.silentOnExpiry) this.#ledger.bar(consumer, submission, chunkIndex);
+    const setback = this.#setbacks.expired(submission.triesOf(chunkIndex), submission.record);
+    this.#setBack(reservation, setback, nowMs, () => this.#events.expired(consumer, submission, chunkIndex));
+  }
+
+  /** The first unfinished chunks of a broken connection were running: as many as it works on at once. */
+  #countDisconnects(consumer: Consumer, nowMs: number): void {
+    const running: Reservation[] = [];
+    for (let next = consumer.firstHeld; next !== null && running.length < consumer.concurrency; ) {
+      running.push(next);
+      next = next.heldAfter;
+    }
+    for (const reservation of running) {
+      const { submission, chunkIndex } = reservation;
+      // One before it may have ended the submission.
+      if (submission.reservations?.get(chunkIndex) !== reservation) continue;
+      this.#setBack(reservation, this.#setbacks.disconnected(submission.triesOf(chunkIndex)), nowMs);
+    }
+  }
+
+  /** Takes a chunk away from its holder: it waits for another try, or ends its submission. */
+  #setBack(reservation: Reservation, setback: Setback, nowMs: number, tellFirst?: () => void): void {
+    const { submission, chunkIndex } = reservation;
+    const { tries, fatal, delayMs } = setback;
+    this.#ledger.takeAway(reservation);
+    submission.setTries(chunkIndex, tries);
+    if (delayMs > 0 && fatal === null) this.#ledger.delay(submission, chunkIndex, nowMs + delayMs);
+    else this.#ledger.makeAvailable(submission, chunkIndex);
+    tellFirst?.();
+    this.#events.triesChanged(submission, chunkIndex, tries);
+    if (fatal !== null) this.#end(submission, { state: 'failed', chunkIndex, failure: fatal });
+  }
+
+  #end(submission: Submission, cause: SubmissionEndCause): void {
+    for (const { consumer, chunkIndex } of this.#ledger.close(submission)) {
+      if (!consumer.isGone) this.#events.dropped(consumer, submission, chunkIndex, 'submission_ended');
+    }
+    this.#events.ending(submission, cause);
+  }
+}

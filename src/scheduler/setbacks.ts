@@ -1,0 +1,67 @@
+import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
+import type { Random } from '../system/random.ts';
+import type { ChunkFailure, SchedulerOptions } from './types.ts';
+
+const DISCONNECT_DELAY_MS_DEFAULT = 1_000;
+/** The delay after a broken connection doubles up to this. */
+const DISCONNECT_DELAY_MS_MAX = 15 * 60_000;
+
+/** What the submission says of a chunk whose reservation expired once too often; the reference's words. */
+export const EXPIRED_FAILURE = 'Reservation expired';
+/** What the submission says of a chunk under which too many connections broke. */
+export const DISCONNECTED_FAILURE = 'The connection of the consumer broke while the chunk was running';
+
+/** What becomes of a chunk that was handed out in vain. */
+export interface Setback {
+  readonly tries: ChunkTries;
+  /** Why the submission fails with it; null if the chunk gets another try. */
+  readonly fatal: string | null;
+  /** How long the chunk waits before that. */
+  readonly delayMs: number;
+}
+
+/** How often, and after which delay, a chunk that was handed out in vain is handed out again. */
+export class SetbackRules {
+  readonly #random: Random;
+  readonly #retriesMax: number;
+  readonly #disconnectsMax: number;
+  readonly #disconnectDelayMs: number;
+
+  constructor(options: SchedulerOptions) {
+    this.#random = options.random;
+    this.#retriesMax = options.chunkRetriesMax;
+    this.#disconnectsMax = options.chunkDisconnectsMax;
+    this.#disconnectDelayMs = options.disconnectDelayMs ?? DISCONNECT_DELAY_MS_DEFAULT;
+  }
+
+  failed(before: ChunkTries, failure: ChunkFailure, record: SubmissionRecord): Setback {
+    const tries = { ...before, retries: before.retries + 1 };
+    const isFatal = failure.retryable === false || tries.retries >= this.#retriesMax;
+    const delayMs = Math.max(failure.delayMs ?? 0, record.retryDelayMs);
+    return { tries, fatal: isFatal ? failure.text : null, delayMs };
+  }
+
+  expired(before: ChunkTries, record: SubmissionRecord): Setback {
+    return this.failed(before, { text: EXPIRED_FAILURE }, record);
+  }
+
+  disconnected(before: ChunkTries): Setback {
+    const tries = { ...before, disconnects: before.disconnects + 1 };
+    const isFatal = this.#disconnectsMax > 0 && tries.disconnects >= this.#disconnectsMax;
+    return {
+      tries,
+      fatal: isFatal ? DISCONNECTED_FAILURE : null,
+      delayMs: this.#disconnectDelay(tries.disconnects),
+    };
+  }
+
+  /** None after the first one; then between half of and the whole of what doubles with each, so that suspects part. */
+  #disconnectDelay(disconnects: number): number {
+    if (disconnects < 2) return 0;
+    const stepMs = Math.min(
+      this.#disconnectDelayMs * 2 ** Math.min(disconnects - 2, 30),
+      DISCONNECT_DELAY_MS_MAX,
+    );
+    return stepMs / 2 + (this.#random.next() * stepMs) / 2;
+  }
+}

@@ -1,0 +1,198 @@
+import type { ChunkSet } from '../model/chunk-set.ts';
+import type { ChunkIndex } from '../model/ids.ts';
+import { type ChunkTries, NO_TRIES, type SubmissionRecord } from '../model/submission.ts';
+import type { Delayed } from './delay-queue.ts';
+import { IndexHeap } from './index-heap.ts';
+import { invariant } from './invariant.ts';
+import type { MetaValue } from './metadata.ts';
+import type { Candidate, Seat } from './plan-tree.ts';
+import type {
+  ConsumerHandle,
+  ConsumerOptions,
+  OpenSubmission,
+  ReservationRequest,
+  ReservedChunk,
+} from './types.ts';
+
+/**
+ * A submission on the schedule. Each of its chunks is in one of these states:
+ *
+ * - done: in `done`;
+ * - reserved: in `reservations`;
+ * - delayed: in `delays`;
+ * - available: all others. Those from `cursor` on were never handed out; those below it came back and are in
+ *   `returned`, which may also hold some that have been done since: they are passed over.
+ */
+export class Submission implements OpenSubmission, Candidate<Submission> {
+  readonly record: SubmissionRecord;
+  readonly done: ChunkSet;
+  readonly values: readonly MetaValue<Submission>[];
+  readonly orderHigh: number;
+  readonly orderLow: number;
+  readonly seats: (Seat<Submission> | undefined)[] = [];
+  state: 'open' | 'ending' = 'open';
+  attachment: unknown = undefined;
+  chunksAvailable = 0;
+  reservations: Map<ChunkIndex, Reservation> | null = null;
+  delays: Map<ChunkIndex, Delay> | null = null;
+  /** Who is not to get a chunk although it is available: see {@link Consumer.bars}. */
+  bars: Map<ChunkIndex, Set<Consumer>> | null = null;
+  #cursor: ChunkIndex = 0;
+  #returned: IndexHeap | null = null;
+  #tries: Map<ChunkIndex, ChunkTries> | null = null;
+
+  constructor(record: SubmissionRecord, done: ChunkSet, values: readonly MetaValue<Submission>[]) {
+    this.record = record;
+    this.done = done;
+    this.values = values;
+    this.orderHigh = Number(BigInt.asIntN(32, record.id >> 32n));
+    this.orderLow = Number(BigInt.asUintN(32, record.id)) - 2 ** 31;
+  }
+
+  get chunksReserved(): number {
+    return this.reservations === null ? 0 : this.reservations.size;
+  }
+
+  get chunksDelayed(): number {
+    return this.delays === null ? 0 : this.delays.size;
+  }
+
+  /** Whether there is such a chunk and it is not done. */
+  hasOpenChunk(index: ChunkIndex): boolean {
+    return (
+      this.state === 'open' &&
+      Number.isInteger(index) &&
+      index >= 0 &&
+      index < this.record.chunksTotal &&
+      !this.done.has(index)
+    );
+  }
+
+  triesOf(index: ChunkIndex): ChunkTries {
+    return this.#tries?.get(index) ?? NO_TRIES;
+  }
+
+  setTries(index: ChunkIndex, tries: ChunkTries): void {
+    this.#tries ??= new Map();
+    this.#tries.set(index, tries);
+  }
+
+  forgetTries(index: ChunkIndex): void {
+    this.#tries?.delete(index);
+  }
+
+  /** Takes the lowest available chunk that is not in `barred`. There must be one. */
+  takeChunk(barred: ReadonlySet<ChunkIndex> | undefined): ChunkIndex {
+    return this.#takeReturned(barred) ?? this.#takeFresh();
+  }
+
+  /** A chunk that was handed out is available again. */
+  giveBackChunk(index: ChunkIndex): void {
+    invariant(index < this.#cursor, 'a chunk comes back that was never handed out');
+    this.#returned ??= new IndexHeap();
+    this.#returned.push(index);
+  }
+
+  /** For checks: every available chunk, in no particular order, in O(chunks). */
+  *available(): Generator<ChunkIndex> {
+    for (const index of this.#returned ?? []) if (!this.done.has(index)) yield index;
+    let index = this.done.nextMissing(this.#cursor);
+    while (index < this.done.size) {
+      yield index;
+      index = this.done.nextMissing(index + 1);
+    }
+  }
+
+  #takeReturned(barred: ReadonlySet<ChunkIndex> | undefined): ChunkIndex | undefined {
+    const returned = this.#returned;
+    if (returned === null) return undefined;
+    let taken: ChunkIndex | undefined;
+    let passedOver: ChunkIndex[] | undefined;
+    while (taken === undefined) {
+      const index = returned.pop();
+      if (index === undefined) break;
+      if (this.done.has(index)) continue;
+      if (barred?.has(index)) {
+        passedOver ??= [];
+        passedOver.push(index);
+      } else {
+        taken = index;
+      }
+    }
+    if (passedOver !== undefined) for (const index of passedOver) returned.push(index);
+    else if (returned.size === 0) this.#returned = null;
+    return taken;
+  }
+
+  #takeFresh(): ChunkIndex {
+    const index = this.done.nextMissing(this.#cursor);
+    invariant(index < this.done.size, 'a submission has no chunk although it counts one as available');
+    this.#cursor = index + 1;
+    return index;
+  }
+}
+
+/** A chunk that a consumer holds. Links: in order of expiry over all, in order of hand-out per consumer. */
+export class Reservation implements ReservedChunk {
+  readonly submission: Submission;
+  readonly chunkIndex: ChunkIndex;
+  readonly retries: number;
+  readonly consumer: Consumer;
+  readonly expiresMs: number;
+  expiresBefore: Reservation | null = null;
+  expiresAfter: Reservation | null = null;
+  heldBefore: Reservation | null = null;
+  heldAfter: Reservation | null = null;
+
+  constructor(submission: Submission, chunkIndex: ChunkIndex, consumer: Consumer, expiresMs: number) {
+    this.submission = submission;
+    this.chunkIndex = chunkIndex;
+    this.retries = submission.triesOf(chunkIndex).retries;
+    this.consumer = consumer;
+    this.expiresMs = expiresMs;
+  }
+}
+
+/** A chunk that waits until it is available again. */
+export class Delay implements Delayed {
+  readonly submission: Submission;
+  readonly chunkIndex: ChunkIndex;
+  readonly dueMs: number;
+  readonly order: number;
+  position = -1;
+
+  constructor(submission: Submission, chunkIndex: ChunkIndex, dueMs: number, order: number) {
+    this.submission = submission;
+    this.chunkIndex = chunkIndex;
+    this.dueMs = dueMs;
+    this.order = order;
+  }
+}
+
+/** A connection that reserves chunks. */
+export class Consumer implements ConsumerHandle {
+  owner: unknown = undefined;
+  readonly concurrency: number;
+  readonly silentOnExpiry: boolean;
+  isGone = false;
+  chunksReserved = 0;
+  /** What it holds, in the order in which it got it, which is the order in which it works. */
+  firstHeld: Reservation | null = null;
+  lastHeld: Reservation | null = null;
+  /** Its requests that wait. */
+  readonly requests = new Set<ReservationRequest>();
+  /**
+   * Chunks that it is not to get: they were taken away from it by an expiry, and its answer to that, which names
+   * only the chunk, could not be told from a failure of a second try.
+   */
+  bars: Map<Submission, Set<ChunkIndex>> | null = null;
+
+  constructor(options: ConsumerOptions) {
+    this.concurrency = options.concurrency ?? 1;
+    this.silentOnExpiry = options.silentOnExpiry ?? false;
+    invariant(
+      Number.isSafeInteger(this.concurrency) && this.concurrency >= 1,
+      'concurrency is a whole number from 1',
+    );
+  }
+}
