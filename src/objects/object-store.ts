@@ -1,13 +1,17 @@
 /**
  * Where chunk bodies lie. One implementation per URL scheme; test/conformance/object-store.ts runs against every one.
- * Keys are paths relative to the store's base path, already checked and encoded by {@link chunkKey} of keys.ts.
+ * Keys are paths relative to the store's base path, already checked and encoded by `chunkKey` of keys.ts.
+ * What fails throws ObjectStoreError (or the reason of the aborted signal).
  */
 export interface ObjectStore {
   /** The URL as given, without credentials: for logs and errors. */
   readonly url: string;
   /** Writes a whole object; overwrites. When it resolves, every reader sees all of it; before, none of it. */
   put(key: string, body: Uint8Array, options?: ObjectCallOptions): Promise<void>;
-  /** Reads a whole object. Throws ObjectNotFoundError. The caller owns the returned bytes. */
+  /**
+   * Reads a whole object; OBJECT_NOT_FOUND if there is none. The caller owns the returned bytes, which are alone in
+   * their ArrayBuffer: it can be transferred to another thread.
+   */
   get(key: string, options?: ObjectCallOptions): Promise<Uint8Array>;
   /** Removes objects; those that are missing already are fine. */
   delete(keys: readonly string[], options?: ObjectCallOptions): Promise<void>;

@@ -1,0 +1,29 @@
+import { ObjectStoreError, type ObjectStoreErrorCode } from './errors.ts';
+
+const CODES: Readonly<Record<string, ObjectStoreErrorCode>> = {
+  ENOENT: 'OBJECT_NOT_FOUND',
+  EACCES: 'OBJECT_DENIED',
+  EPERM: 'OBJECT_DENIED',
+  EROFS: 'OBJECT_DENIED',
+  ENOSPC: 'OBJECT_STORE_FULL',
+  EDQUOT: 'OBJECT_STORE_FULL',
+  // The largest file that this process may write (ulimit -f).
+  EFBIG: 'OBJECT_STORE_FULL',
+  ETIMEDOUT: 'OBJECT_UNREACHABLE',
+  EHOSTDOWN: 'OBJECT_UNREACHABLE',
+  EHOSTUNREACH: 'OBJECT_UNREACHABLE',
+};
+
+export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}
+
+/** What a failed system call means; `what` says what was tried. */
+export function fileError(error: unknown, key: string, what: string): unknown {
+  if (error instanceof ObjectStoreError) return error;
+  const errno = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const text = error instanceof Error ? error.message : String(error);
+  return new ObjectStoreError(CODES[errno] ?? 'OBJECT_FAILED', key, `object ${key}: ${what}: ${text}`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { openObjectStore } from '../../src/objects/open.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { bytes, listed, objectStoreConformance, rejectsWith } from '../conformance/object-store.ts';
+
+const root = fs.mkdtempSync(join(tmpdir(), 'opsqueue-file-store-'));
+after(() => fs.rmSync(root, { recursive: true, force: true }));
+
+for (const durable of [false, true]) {
+  objectStoreConformance(durable ? 'file:, durable' : 'file:', async () => ({
+    open: (name) => openObjectStore(`${pathToFileURL(join(root, String(durable), name))}`, { durable }),
+    stop: async () => {},
+  }));
+}
+
+describe('file:', () => {
+  const folder = (name: string) => join(root, name);
+  const open = (name: string, options = {}) => openObjectStore(`${pathToFileURL(folder(name))}`, options);
+
+  test('lays an object where the original does', async () => {
+    const store = await openObjectStore(`${pathToFileURL(root)}/é~`);
+    await store.put('p/0-in.bin', bytes(3));
+    assert.equal(fs.readFileSync(join(root, '%C3%A9%7E/p/0-in.bin')).length, 3);
+  });
+
+  test('steps around the temporary file of another writer, and leaves none of its own', async () => {
+    const store = await open('temporary');
+    await store.put('p/0-in.bin', bytes(1));
+    fs.writeFileSync(join(folder('temporary'), 'p/0-in.bin#1'), 'of another');
+    await store.put('p/0-in.bin', bytes(2));
+    await store.put('p/1-in.bin', bytes(400_000));
+    const names = fs.readdirSync(join(folder('temporary'), 'p')).sort();
+    assert.deepEqual(names, ['0-in.bin', '0-in.bin#1', '1-in.bin']);
+    assert.deepEqual(await listed(store, 'p'), ['p/0-in.bin', 'p/1-in.bin']);
+  });
+
+  test('sweeps up what dead writers left once the folder is empty, not what living ones write', async () => {
+    const store = await open('abandoned');
+    for (const prefix of ['old', 'new']) {
+      await store.put(`${prefix}/0-in.bin`, bytes(1));
+      const left = join(folder('abandoned'), prefix, '1-in.bin#1');
+      fs.writeFileSync(left, 'torn');
+      if (prefix === 'old') fs.utimesSync(left, new Date(0), new Date(0));
+      await store.delete([`${prefix}/0-in.bin`]);
+    }
+    assert.deepEqual(fs.readdirSync(folder('abandoned')), ['new']);
+  });
+
+  test('refuses keys that lead out of its folder', async () => {
+    const store = await open('inside');
+    for (const key of ['../x', 'a/../../x', '', '/x', 'a//b']) {
+      await assert.rejects(store.put(key, bytes(1)), /leaves the folder/, key);
+      await assert.rejects(store.get(key), /leaves the folder/, key);
+    }
+  });
+
+  test('says that a file stands where its folder should be', async () => {
+    fs.writeFileSync(folder('a-file'), '');
+    const store = await open('a-file');
+    await rejectsWith('OBJECT_FAILED', store.put('p/0-in.bin', bytes(1)), 'p/0-in.bin');
+  });
+
+  test('a full disk is an error of its own, and leaves nothing torn behind', () => {
+    // A limit on the size of a file is what a test can have of a full disk without being root.
+    const script = fileURLToPath(new URL('../support/fill-file-store.ts', import.meta.url));
+    const url = `${pathToFileURL(folder('full'))}`;
+    const ran = spawnSync(
+      'bash',
+      ['-c', 'ulimit -f 64; trap "" XFSZ; exec "$@"', '-', process.execPath, script, url],
+      {
+        encoding: 'utf8',
+      },
+    );
+    assert.equal(ran.stderr, '');
+    assert.deepEqual(JSON.parse(ran.stdout), {
+      small: 'OBJECT_STORE_FULL',
+      large: 'OBJECT_STORE_FULL',
+      before: 1_000,
+      names: ['0-in.bin'],
+    });
+  });
+
+  test('leaves the fast way while the disk is slow', async () => {
+    let slow = true;
+    let now = 0;
+    const clock = {
+      ...systemClock,
+      monotonicMs: () => {
+        now += slow ? 30 : 0.001;
+        return now;
+      },
+    };
+    const store = await openObjectStore(`${pathToFileURL(folder('slow'))}`, {}, { clock });
+    const turnsOf = async (call: () => Promise<unknown>) => {
+      let turns = 0;
+      let settled = false;
+      const done = call().finally(() => {
+        settled = true;
+      });
+      while (!settled) {
+        turns++;
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      await done;
+      return turns;
+    };
+    assert.equal(await turnsOf(() => store.put('p/0-in.bin', bytes(1))), 1);
+    assert.ok(
+      (await turnsOf(() => store.put('p/1-in.bin', bytes(1)))) > 1,
+      'the second call blocked the thread',
+    );
+    slow = false;
+    now += 2_000;
+    assert.equal(await turnsOf(() => store.put('p/2-in.bin', bytes(1))), 1);
+    assert.equal(await turnsOf(() => store.get('p/2-in.bin')), 1);
+  });
+
+  test('leaves its thread a turn while a loop does nothing but read', async () => {
+    const store = await open('turns');
+    await store.put('p/0-in.bin', bytes(10));
+    let over = false;
+    setImmediate(() => {
+      over = true;
+    });
+    let calls = 0;
+    while (!over && calls < 1_000_000) {
+      await store.get('p/0-in.bin');
+      calls++;
+    }
+    assert.ok(over);
+  });
+});
