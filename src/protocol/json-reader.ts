@@ -1,0 +1,398 @@
+import { isUtf8 } from 'node:buffer';
+import { JsonShapeError, JsonSyntaxError } from './json-errors.ts';
+
+/** How deep values may nest in fields that nobody knows. */
+const SKIP_DEPTH_MAX = 128;
+/** Digits that a number holds exactly whatever they are. */
+const EXACT_DIGITS = 15;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const ZERO = 0x30;
+const NINE = 0x39;
+const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const INTEGER = /^-?[0-9]+$/;
+
+/**
+ * Reads JSON by pulling the values that a caller expects, in one pass and without a tree: integers exactly,
+ * whatever their size, and arrays of bytes without an object for each. Every method takes the name of the field it
+ * reads, for its errors: {@link JsonSyntaxError} where the text is no JSON, {@link JsonShapeError} where it is
+ * another JSON than was expected. As in the reference, the first fault of the text decides which.
+ */
+export class JsonReader {
+  readonly #bytes: Buffer;
+  #position = 0;
+
+  constructor(body: Uint8Array | string) {
+    this.#bytes =
+      typeof body === 'string'
+        ? Buffer.from(body, 'utf8')
+        : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+    if (typeof body !== 'string' && !isUtf8(body)) throw new JsonSyntaxError('', 'it is no valid UTF-8');
+  }
+
+  /** Nothing but white space may follow. */
+  end(): void {
+    const byte = this.#peek();
+    if (byte !== undefined) throw this.#syntax('', 'something follows after its end');
+  }
+
+  tryNull(field: string): boolean {
+    if (this.#peek() !== 0x6e) return false;
+    this.#literal('null', field);
+    return true;
+  }
+
+  /** What comes next, without taking it. */
+  next(field: string): 'object' | 'array' | 'text' | 'other' {
+    const byte = this.#peek();
+    if (byte === undefined) throw this.#syntax(field, 'it ends where a value was expected');
+    return byte === OPEN_BRACE
+      ? 'object'
+      : byte === OPEN_BRACKET
+        ? 'array'
+        : byte === QUOTE
+          ? 'text'
+          : 'other';
+  }
+
+  boolean(field: string): boolean {
+    const byte = this.#peek();
+    if (byte === 0x74) {
+      this.#literal('true', field);
+      return true;
+    }
+    if (byte !== 0x66) throw this.#unexpected(field, 'true or false');
+    this.#literal('false', field);
+    return false;
+  }
+
+  text(field: string): string {
+    if (this.#peek() !== QUOTE) throw this.#unexpected(field, 'a text');
+    const raw = this.#string(field);
+    if (!raw.isWellFormed()) throw this.#syntax(field, 'a text has half of a surrogate pair');
+    return raw;
+  }
+
+  /** An unsigned integer up to `max`, 2^53 - 1 at most. */
+  uint(field: string, max: number = Number.MAX_SAFE_INTEGER): number {
+    const value = this.#integer(field);
+    if (value < 0 || value > max) throw new JsonShapeError(field, `${value} is not between 0 and ${max}`);
+    return Number(value);
+  }
+
+  /** An unsigned integer up to 2^63 - 1. */
+  uint63(field: string): bigint {
+    const value = this.#integer(field);
+    if (value < 0 || value >= 1n << 63n)
+      throw new JsonShapeError(field, `${value} is not between 0 and 2^63 - 1`);
+    return BigInt(value);
+  }
+
+  int64(field: string): bigint {
+    const value = BigInt(this.#integer(field));
+    if (BigInt.asIntN(64, value) !== value)
+      throw new JsonShapeError(field, `${value} is no signed 64-bit integer`);
+    return value;
+  }
+
+  /** Any number; an integer that a double cannot hold is a bigint. */
+  number(field: string): number | bigint {
+    const literal = this.#number(field);
+    const value = Number(literal);
+    return Number.isSafeInteger(value) || !INTEGER.test(literal) ? value : BigInt(literal);
+  }
+
+  /** An array of integers 0..255. */
+  byteContent(field: string): Uint8Array {
+    if (this.#peek() !== OPEN_BRACKET) throw this.#unexpected(field, 'an array of bytes');
+    const bytes = this.#bytes;
+    let position = this.#position + 1;
+    const close = bytes.indexOf(CLOSE_BRACKET, position);
+    if (close < 0) throw this.#syntax(field, 'an array is not closed');
+    // An element takes two bytes with its comma, so that this is enough, and bounded by what was received.
+    const content = new Uint8Array((close - position + 2) >>> 1);
+    let length = 0;
+    for (;;) {
+      position = skipSpace(bytes, position);
+      const first = bytes[position]! - ZERO;
+      if (bytes[position] === CLOSE_BRACKET && length === 0) break;
+      let value = first;
+      let digits = 0;
+      for (let digit = first; digit >= 0 && digit <= 9 && digits < 4; digits++) {
+        if (digits > 0) value = value * 10 + digit;
+        digit = bytes[position + digits + 1]! - ZERO;
+      }
+      const after = bytes[position + digits];
+      const plain = digits > 0 && value <= 255 && (digits === 1 || first > 0);
+      if (!plain || after === 0x2e || after === 0x65 || after === 0x45) {
+        this.#position = position;
+        this.#badByte(`${field}[${length}]`);
+      }
+      content[length++] = value;
+      position = skipSpace(bytes, position + digits);
+      if (bytes[position] !== COMMA) break;
+      position++;
+    }
+    this.#position = position;
+    if (bytes[position] !== CLOSE_BRACKET)
+      throw this.#syntax(field, 'an array has no comma between its elements');
+    this.#position++;
+    return content.slice(0, length);
+  }
+
+  /** Calls `element` for each element, which must read it. */
+  array(field: string, element: (index: number) => void): void {
+    if (this.#peek() !== OPEN_BRACKET) throw this.#unexpected(field, 'an array');
+    this.#position++;
+    if (this.#take(CLOSE_BRACKET)) return;
+    for (let index = 0; ; index++) {
+      element(index);
+      if (this.#take(CLOSE_BRACKET)) return;
+      if (!this.#take(COMMA)) throw this.#syntax(field, 'an array has no comma between its elements');
+    }
+  }
+
+  /** Calls `value` for each key, which must read the value. A key may come again. */
+  object(field: string, value: (key: string) => void): void {
+    if (this.#peek() !== OPEN_BRACE) throw this.#unexpected(field, 'an object');
+    this.#position++;
+    if (this.#take(CLOSE_BRACE)) return;
+    for (;;) {
+      if (this.#peek() !== QUOTE) throw this.#syntax(field, 'a key was expected');
+      const key = this.text(field);
+      if (!this.#take(COLON)) throw this.#syntax(field, 'a colon was expected after a key');
+      value(key);
+      if (this.#take(CLOSE_BRACE)) return;
+      if (!this.#take(COMMA)) throw this.#syntax(field, 'an object has no comma between its fields');
+    }
+  }
+
+  /**
+   * A struct of these fields: an object in any order, unknown fields left out and none given twice; or, as the
+   * reference takes it, an array of the first `arrayLength` of them in this order.
+   *
+   * @param read reads the value of a field
+   * @returns which fields came
+   */
+  struct<Field extends string>(
+    field: string,
+    fields: readonly Field[],
+    read: (name: Field, path: string) => void,
+    arrayLength: number = fields.length,
+  ): ReadonlySet<Field> {
+    const seen = new Set<Field>();
+    if (this.next(field) === 'array') {
+      this.array(field, (index) => {
+        const name = fields[index];
+        if (name === undefined || index >= arrayLength) {
+          throw new JsonShapeError(field, `an array of more than ${arrayLength} elements`);
+        }
+        seen.add(name);
+        read(name, fieldPath(field, name));
+      });
+      if (seen.size < arrayLength)
+        throw new JsonShapeError(field, `an array of less than ${arrayLength} elements`);
+      return seen;
+    }
+    this.object(field, (key) => {
+      const name = fields.find((known) => known === key);
+      if (name === undefined) {
+        this.skip(fieldPath(field, key));
+        return;
+      }
+      if (seen.has(name)) throw new JsonShapeError(fieldPath(field, name), 'it is given twice');
+      seen.add(name);
+      read(name, fieldPath(field, name));
+    });
+    return seen;
+  }
+
+  /** An enum variant with a value: an object of one key. Returns what `read` makes of it. */
+  variant<Name extends string, T>(
+    field: string,
+    names: readonly Name[],
+    read: (name: Name, path: string) => T,
+  ): T {
+    let found: { readonly value: T } | null = null;
+    this.object(field, (key) => {
+      const name = names.find((known) => known === key);
+      if (found !== null || name === undefined) {
+        throw new JsonShapeError(
+          field,
+          `an object with one of ${names.join(', ')} was expected, not ${shown(key)}`,
+        );
+      }
+      found = { value: read(name, fieldPath(field, name)) };
+    });
+    const { value } = (found as { readonly value: T } | null) ?? { value: null };
+    if (found === null)
+      throw new JsonShapeError(field, `an object with one of ${names.join(', ')} was expected`);
+    return value as T;
+  }
+
+  /** Passes over a value of any shape. */
+  skip(field: string, depth = 0): void {
+    if (depth > SKIP_DEPTH_MAX) throw this.#syntax(field, `it nests deeper than ${SKIP_DEPTH_MAX}`);
+    switch (this.next(field)) {
+      case 'object':
+        this.object(field, () => this.skip(field, depth + 1));
+        break;
+      case 'array':
+        this.array(field, () => this.skip(field, depth + 1));
+        break;
+      case 'text':
+        this.#string(field);
+        break;
+      default:
+        this.scalar(field);
+    }
+  }
+
+  /** A null, boolean or number. */
+  scalar(field: string): null | boolean | number | bigint {
+    const byte = this.#peek();
+    if (byte === 0x6e) {
+      this.#literal('null', field);
+      return null;
+    }
+    return byte === 0x74 || byte === 0x66 ? this.boolean(field) : this.number(field);
+  }
+
+  #peek(): number | undefined {
+    this.#position = skipSpace(this.#bytes, this.#position);
+    return this.#bytes[this.#position];
+  }
+
+  #take(byte: number): boolean {
+    if (this.#peek() !== byte) return false;
+    this.#position++;
+    return true;
+  }
+
+  #literal(word: string, field: string): void {
+    const end = this.#position + word.length;
+    if (this.#bytes.toString('latin1', this.#position, end) !== word)
+      throw this.#syntax(field, 'a value was expected');
+    this.#position = end;
+  }
+
+  #integer(field: string): number | bigint {
+    const literal = this.#number(field);
+    // As in the reference: neither 1.0 nor 1e3 is an integer, nor is -0.
+    if (!INTEGER.test(literal) || literal === '-0')
+      throw new JsonShapeError(field, `${literal} is no integer`);
+    return literal.length <= EXACT_DIGITS ? Number(literal) : BigInt(literal);
+  }
+
+  /** The literal of a number. */
+  #number(field: string): string {
+    const byte = this.#peek();
+    if (byte !== MINUS && !(byte !== undefined && byte >= ZERO && byte <= NINE)) {
+      throw this.#unexpected(field, 'a number');
+    }
+    const bytes = this.#bytes;
+    const start = this.#position;
+    let end = start + 1;
+    while (isNumberByte(bytes[end])) end++;
+    const literal = bytes.toString('latin1', start, end);
+    NUMBER.lastIndex = 0;
+    if (NUMBER.exec(literal)?.[0] !== literal) {
+      throw this.#syntax(field, `${shown(literal)} is no number`);
+    }
+    this.#position = end;
+    return literal;
+  }
+
+  /** A string, at whose opening quote the reader stands. */
+  #string(field: string): string {
+    const bytes = this.#bytes;
+    const start = this.#position + 1;
+    let escaped = false;
+    let end = start;
+    for (; bytes[end] !== QUOTE; end++) {
+      const byte = bytes[end];
+      if (byte === undefined) throw this.#syntax(field, 'a text is not closed');
+      if (byte < 0x20) throw this.#syntax(field, 'a text has a control character that is not escaped');
+      if (byte === BACKSLASH) {
+        escaped = true;
+        end++;
+      }
+    }
+    this.#position = end + 1;
+    const raw = bytes.toString('utf8', start, end);
+    if (!escaped) return raw;
+    try {
+      return JSON.parse(`"${raw}"`) as string;
+    } catch {
+      throw this.#syntax(field, 'a text has an unknown escape');
+    }
+  }
+
+  /** Says what is wrong with an element of an array of bytes. */
+  #badByte(field: string): never {
+    this.uint(field, 255);
+    throw this.#syntax(field, 'a value was expected');
+  }
+
+  /** Another value than was expected, or none at all. */
+  #unexpected(field: string, wanted: string): JsonSyntaxError | JsonShapeError {
+    const start = this.#position;
+    switch (this.next(field)) {
+      case 'object':
+        return new JsonShapeError(field, `an object, ${wanted} was expected`);
+      case 'array':
+        return new JsonShapeError(field, `an array, ${wanted} was expected`);
+      case 'text':
+        return new JsonShapeError(field, `the text ${shown(this.#string(field))}, ${wanted} was expected`);
+      default:
+        break;
+    }
+    const byte = this.#bytes[start];
+    const known = byte === 0x6e || byte === 0x74 || byte === 0x66 || byte === MINUS || isNumberByte(byte);
+    if (!known) return this.#syntax(field, 'a value was expected');
+    return new JsonShapeError(field, `${this.scalar(field)}, ${wanted} was expected`);
+  }
+
+  #syntax(field: string, what: string): JsonSyntaxError {
+    return new JsonSyntaxError(field, `${what} (byte ${this.#position + 1} of ${this.#bytes.length})`);
+  }
+}
+
+/** The path of a field of a struct, for errors. */
+export function fieldPath(struct: string, field: string): string {
+  return struct === '' ? field : `${struct}.${field}`;
+}
+
+function skipSpace(bytes: Uint8Array, from: number): number {
+  let position = from;
+  for (;;) {
+    const byte = bytes[position];
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return position;
+    position++;
+  }
+}
+
+function isNumberByte(byte: number | undefined): boolean {
+  if (byte === undefined) return false;
+  return (
+    (byte >= ZERO && byte <= NINE) ||
+    byte === 0x2e ||
+    byte === 0x65 ||
+    byte === 0x45 ||
+    byte === 0x2b ||
+    byte === MINUS
+  );
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}...` : text);
+}

@@ -1,0 +1,218 @@
+import type { FailedChunk, SubmissionRecord, SubmissionStatus } from '../model/submission.ts';
+import { EMPTY_TRACE_CARRIER } from '../model/submission.ts';
+import { readStrategicMetadata, writeStrategicMetadata } from './insert-json.ts';
+import { JsonShapeError } from './json-errors.ts';
+import { JsonReader } from './json-reader.ts';
+import { JsonWriter } from './json-writer.ts';
+import { formatTimestamp, parseTimestamp } from './timestamp.ts';
+
+/** A status as JSON (also the body of a 409 to a cancel); `null` for an unknown submission. */
+export function formatStatus(status: SubmissionStatus | null): Uint8Array {
+  const writer = new JsonWriter();
+  if (status === null) return writer.raw('null').finish();
+  const { record } = status;
+  switch (status.state) {
+    case 'in_progress':
+      writeHead(writer.raw('{"InProgress":'), record);
+      writer.raw(',"chunks_done":').integer(status.chunksDone);
+      writeChunkSizeAndMetadata(writer, record);
+      break;
+    case 'completed':
+      writeHead(writer.raw('{"Completed":'), record);
+      writeChunkSizeAndMetadata(writer, record);
+      writer.raw(',"completed_at":').text(formatTimestamp(status.endedAtMs));
+      break;
+    case 'failed':
+      writeHead(writer.raw('{"Failed":['), record);
+      writer.raw(',"chunks_done":').raw(String(status.chunksDone));
+      writeChunkSizeAndMetadata(writer, record);
+      writer.raw(',"failed_at":').text(formatTimestamp(status.endedAtMs));
+      writer.raw(',"failed_chunk_id":').integer(status.failedChunk.chunkIndex);
+      break;
+    case 'cancelled':
+      writeHead(writer.raw('{"Cancelled":'), record);
+      writer.raw(',"chunks_done":').integer(status.chunksDone);
+      writeMetadata(writer, record);
+      writer.raw(',"cancelled_at":').text(formatTimestamp(status.endedAtMs));
+      return writer.raw('}}').finish();
+    default:
+      status satisfies never;
+  }
+  writer.raw(',"otel_trace_carrier":').text(record.otelTraceCarrier).raw('}');
+  if (status.state === 'failed') {
+    writer.raw(',');
+    writeFailedChunk(writer, status);
+    writer.raw(']');
+  }
+  return writer.raw('}').finish();
+}
+
+function writeHead(writer: JsonWriter, record: SubmissionRecord): void {
+  writer.raw('{"id":').integer(record.id);
+  writer.raw(',"prefix":').textOrNull(record.prefix);
+  writer.raw(',"chunks_total":').integer(record.chunksTotal);
+}
+
+function writeChunkSizeAndMetadata(writer: JsonWriter, record: SubmissionRecord): void {
+  writer.raw(',"chunk_size":').integer(record.chunkSizeOps);
+  writeMetadata(writer, record);
+}
+
+function writeMetadata(writer: JsonWriter, record: SubmissionRecord): void {
+  writer.raw(',"metadata":').byteContent(record.metadata);
+  writer.raw(',"strategic_metadata":');
+  writeStrategicMetadata(writer, record.strategicMetadata);
+}
+
+function writeFailedChunk(writer: JsonWriter, status: Extract<SubmissionStatus, { state: 'failed' }>): void {
+  const { chunkIndex, inputContent, failure } = status.failedChunk;
+  writer.raw('{"submission_id":').integer(status.record.id);
+  writer.raw(',"chunk_index":').integer(chunkIndex);
+  writer.raw(',"input_content":').byteContent(inputContent);
+  writer.raw(',"failure":').text(failure);
+  writer.raw(',"failed_at":').text(formatTimestamp(status.endedAtMs)).raw('}');
+}
+
+const STATES = ['InProgress', 'Completed', 'Failed', 'Cancelled'] as const;
+const SUBMISSION_FIELDS = [
+  'id',
+  'prefix',
+  'chunks_total',
+  'chunks_done',
+  'chunk_size',
+  'metadata',
+  'strategic_metadata',
+  'otel_trace_carrier',
+  'completed_at',
+  'failed_at',
+  'cancelled_at',
+  'failed_chunk_id',
+] as const;
+const FAILED_CHUNK_FIELDS = [
+  'submission_id',
+  'chunk_index',
+  'input_content',
+  'failure',
+  'failed_at',
+] as const;
+
+/** What a status says of a submission, whatever its state. */
+interface Submission {
+  readonly record: SubmissionRecord;
+  readonly chunksDone: number | null;
+  readonly endedAtMs: number | null;
+}
+
+/**
+ * Reads a status, also of an older server that leaves out `strategic_metadata`, `chunks_done` or `chunk_size`.
+ *
+ * @throws JsonSyntaxError or JsonShapeError
+ */
+export function parseStatus(body: Uint8Array | string): SubmissionStatus | null {
+  const reader = new JsonReader(body);
+  const status = reader.tryNull('')
+    ? null
+    : reader.variant('', STATES, (state, path) => readState(reader, state, path));
+  reader.end();
+  return status;
+}
+
+function readState(reader: JsonReader, state: (typeof STATES)[number], field: string): SubmissionStatus {
+  if (state === 'Failed') return readFailed(reader, field);
+  const { record, chunksDone, endedAtMs } = readSubmission(reader, field);
+  if (state === 'InProgress') return { state: 'in_progress', record, chunksDone: chunksDone ?? 0 };
+  if (endedAtMs === null) throw new JsonShapeError(field, 'the time of its end is missing');
+  return state === 'Completed'
+    ? { state: 'completed', record, endedAtMs }
+    : { state: 'cancelled', record, endedAtMs, chunksDone: chunksDone ?? 0 };
+}
+
+function readFailed(reader: JsonReader, field: string): SubmissionStatus {
+  let submission: Submission | null = null;
+  let failedChunk: FailedChunk | null = null;
+  reader.array(field, (index) => {
+    if (index === 0) submission = readSubmission(reader, `${field}[0]`);
+    else if (index === 1) failedChunk = readFailedChunk(reader, `${field}[1]`);
+    else reader.skip(field);
+  });
+  if (submission === null || failedChunk === null) throw new JsonShapeError(field, 'a pair was expected');
+  const { record, chunksDone, endedAtMs } = submission as Submission;
+  if (endedAtMs === null) throw new JsonShapeError(field, 'failed_at is missing');
+  return { state: 'failed', record, endedAtMs, chunksDone, failedChunk };
+}
+
+function readSubmission(reader: JsonReader, field: string): Submission {
+  let id: bigint | null = null;
+  let prefix: string | null = null;
+  let chunksTotal: number | null = null;
+  let chunksDone: number | null = null;
+  let chunkSizeOps = 1;
+  let metadata: Uint8Array | null = null;
+  let strategicMetadata = new Map<string, bigint>();
+  let otelTraceCarrier = EMPTY_TRACE_CARRIER;
+  let endedAtMs: number | null = null;
+  const readField = (name: (typeof SUBMISSION_FIELDS)[number], path: string): void => {
+    if (name !== 'id' && reader.tryNull(path)) return;
+    switch (name) {
+      case 'id':
+        id = reader.uint63(path);
+        break;
+      case 'prefix':
+        prefix = reader.text(path);
+        break;
+      case 'chunks_total':
+        chunksTotal = reader.uint(path);
+        break;
+      case 'chunks_done':
+        chunksDone = reader.uint(path);
+        break;
+      case 'chunk_size':
+        // The reference takes 0 and negative numbers from producers, and hands them on.
+        chunkSizeOps = Math.max(1, Number(reader.int64(path)));
+        break;
+      case 'metadata':
+        metadata = reader.byteContent(path);
+        break;
+      case 'strategic_metadata':
+        strategicMetadata = readStrategicMetadata(reader, path);
+        break;
+      case 'otel_trace_carrier':
+        otelTraceCarrier = reader.text(path);
+        break;
+      case 'failed_chunk_id':
+        // Told again in the failed chunk itself.
+        reader.skip(path);
+        break;
+      default:
+        endedAtMs = parseTimestamp(reader.text(path), path);
+    }
+  };
+  reader.struct(field, SUBMISSION_FIELDS, readField);
+  if (id === null) throw new JsonShapeError(`${field}.id`, 'it is missing');
+  if (chunksTotal === null) throw new JsonShapeError(`${field}.chunks_total`, 'it is missing');
+  const record = {
+    id,
+    prefix,
+    chunksTotal,
+    chunkSizeOps,
+    metadata,
+    strategicMetadata,
+    otelTraceCarrier,
+    retryDelayMs: 0,
+  };
+  return { record, chunksDone, endedAtMs };
+}
+
+function readFailedChunk(reader: JsonReader, field: string): FailedChunk {
+  let chunkIndex: number | null = null;
+  let inputContent: Uint8Array | null = null;
+  let failure = '';
+  reader.struct(field, FAILED_CHUNK_FIELDS, (name, path) => {
+    if (name === 'chunk_index') chunkIndex = reader.uint(path);
+    else if (name === 'input_content') inputContent = reader.tryNull(path) ? null : reader.byteContent(path);
+    else if (name === 'failure') failure = reader.text(path);
+    else reader.skip(path);
+  });
+  if (chunkIndex === null) throw new JsonShapeError(`${field}.chunk_index`, 'it is missing');
+  return { chunkIndex, inputContent, failure };
+}
