@@ -1,0 +1,75 @@
+import { CborValueReader } from './cbor-value-reader.ts';
+import { CborValueWriter } from './cbor-value-writer.ts';
+import { ChunkUndecodableError, ChunkUnencodableError } from './chunk-errors.ts';
+import { formatJson, JSON_DEPTH_MAX, parseJson } from './json.ts';
+
+export { CborTag } from './cbor-value.ts';
+export { ChunkUndecodableError, ChunkUnencodableError } from './chunk-errors.ts';
+
+/**
+ * How the operations (or results) of a chunk become bytes and come back. Producer and consumer must use the same.
+ * Any object of this shape will do; what `decode` throws fails the chunk with its message.
+ */
+export interface ChunkCodec {
+  /** For messages and logs. */
+  readonly name: string;
+  encode(ops: readonly unknown[]): Uint8Array;
+  decode(bytes: Uint8Array): unknown[];
+}
+
+/**
+ * The default: one CBOR array, as the reference's clients write and read it (Python's cbor2).
+ *
+ * - Integers are numbers where these are exact (up to 2^53 - 1), bigints beyond; a bigint that would fit a number
+ *   comes back as one. Any other number is a double. So 1.0 comes back as the integer 1 in Python.
+ * - Bytes are Uint8Arrays, dates Dates, sets Sets. Maps come back as plain objects if all keys are texts, else as
+ *   Maps. `__proto__` is a key like any other. Values with other tags are CborTags.
+ * - Objects are written with their own enumerable properties, whatever their class.
+ *
+ * `encode` throws {@link ChunkUnencodableError} (functions, symbols, cycles, nesting beyond 500, halves of surrogate
+ * pairs), `decode` {@link ChunkUndecodableError} (no CBOR, cut short, trailing bytes, no array).
+ */
+export function cborChunkCodec(): ChunkCodec {
+  const writer = new CborValueWriter();
+  return {
+    name: 'cbor',
+    encode: (ops) => writer.encode(ops),
+    decode: (bytes) => opsOf(new CborValueReader(bytes).decode()),
+  };
+}
+
+/**
+ * One JSON array in UTF-8, as the reference's `json_as_bytes` writes and reads it. Integers beyond 2^53 - 1 are
+ * bigints, in both directions, so that they come through exactly. What JSON has no form for is an error or left
+ * out, as with `JSON.stringify`: `undefined`, NaN, Map, Set and Uint8Array do not come back as they were.
+ */
+export function jsonChunkCodec(): ChunkCodec {
+  return { name: 'json', encode: encodeJson, decode: decodeJson };
+}
+
+function encodeJson(ops: readonly unknown[]): Uint8Array {
+  try {
+    return new Uint8Array(Buffer.from(formatJson(ops), 'utf8'));
+  } catch (error) {
+    const message = error instanceof RangeError ? `it nests deeper than ${JSON_DEPTH_MAX}` : messageOf(error);
+    throw new ChunkUnencodableError('', message, { cause: error });
+  }
+}
+
+function decodeJson(bytes: Uint8Array): unknown[] {
+  try {
+    return opsOf(parseJson(bytes));
+  } catch (error) {
+    if (error instanceof ChunkUndecodableError) throw error;
+    throw new ChunkUndecodableError(messageOf(error), { cause: error });
+  }
+}
+
+function opsOf(value: unknown): unknown[] {
+  if (Array.isArray(value)) return value;
+  throw new ChunkUndecodableError('it is no array of operations');
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

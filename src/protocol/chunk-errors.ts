@@ -1,0 +1,19 @@
+import { OpsqueueError } from '../model/errors.ts';
+
+/** The bytes of a chunk are not what its codec writes: cut short, trailing bytes, no array, or something else altogether. */
+export class ChunkUndecodableError extends OpsqueueError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('CHUNK_UNDECODABLE', message, options);
+  }
+}
+
+/** An operation or a result that the codec has no form for: a function, a cycle, ... `path` says where it is. */
+export class ChunkUnencodableError extends OpsqueueError {
+  /** Such as `[3].name`. */
+  readonly path: string;
+
+  constructor(path: string, message: string, options?: ErrorOptions) {
+    super('CHUNK_UNENCODABLE', `${path === '' ? 'the chunk' : path} cannot be encoded: ${message}`, options);
+    this.path = path;
+  }
+}
