@@ -19,4 +19,6 @@ export interface FrameListener {
   alive(): void;
   /** `orderly`: the peer sent a close frame. */
   closed(orderly: boolean): void;
+  /** The kernel has taken what had piled up. */
+  drained?(): void;
 }

@@ -1,0 +1,236 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { OpsqueueError } from '../model/errors.ts';
+import type { Clock } from '../system/clock.ts';
+import { HttpExchange, type HttpExchangeHost } from './http-exchange.ts';
+
+/** What is done with requests. */
+export interface HttpHandler {
+  request(exchange: HttpExchange): void;
+  /** A request to change to another protocol. The socket is the handler's from here on. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+export interface HttpServerOptions {
+  /** Addresses to listen on. Default: 127.0.0.1, and ::1 where there is IPv6. */
+  readonly hosts?: readonly string[] | undefined;
+  /** 0: any free one, the same on every address. */
+  readonly port: number;
+  readonly clock: Clock;
+  /** Idle connections are kept for so long, in milliseconds. Default 125 000: clients poll every 5 s and do not retry. */
+  readonly idleConnectionMs?: number | undefined;
+  /** Headers must be complete within this time, in milliseconds. Default 30 000. */
+  readonly headersTimeoutMs?: number | undefined;
+  /** The whole request must, in milliseconds. Default 120 000. */
+  readonly requestTimeoutMs?: number | undefined;
+}
+
+export interface HttpAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The address cannot be listened on: in use, not of this machine, not permitted. */
+export class ListenError extends OpsqueueError {
+  readonly host: string;
+  readonly port: number;
+
+  constructor(host: string, port: number, reason: string, options?: ErrorOptions) {
+    super('CANNOT_LISTEN', `cannot listen on ${host} port ${port}: ${reason}`, options);
+    this.host = host;
+    this.port = port;
+  }
+}
+
+const LOOPBACKS = ['127.0.0.1', '::1'];
+/** How often another free port is tried when the first address got one that the second one does not have. */
+const FREE_PORT_TRIES = 20;
+
+/**
+ * HTTP/1.1 on one port of several addresses, over `node:http`, with the answers' bytes as the reference sends them.
+ *
+ *     new --listen--> listening --stop--> stopping --every answer is out, or the time is up--> stopped
+ */
+export class HttpServer implements HttpExchangeHost {
+  readonly #options: HttpServerOptions;
+  readonly #handler: HttpHandler;
+  readonly #active = new Set<HttpExchange>();
+  #servers: Server[] = [];
+  #dateSecond = Number.NaN;
+  #date = '';
+  #isStopping = false;
+  #whenIdle: (() => void) | null = null;
+
+  constructor(options: HttpServerOptions, handler: HttpHandler) {
+    this.#options = options;
+    this.#handler = handler;
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  /** Requests that are not answered yet. */
+  get active(): ReadonlySet<HttpExchange> {
+    return this.#active;
+  }
+
+  get addresses(): HttpAddress[] {
+    return this.#servers.map((server) => {
+      const { address, port } = server.address() as AddressInfo;
+      return { host: address, port };
+    });
+  }
+
+  /** Throws a {@link ListenError}; then nothing is listened on. */
+  async listen(): Promise<void> {
+    const { port, hosts } = this.#options;
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#listenOnAll(hosts ?? LOOPBACKS, port, hosts === undefined);
+        return;
+      } catch (error) {
+        await this.#closeServers();
+        const isTaken = error instanceof ListenError && errorCode(error.cause) === 'EADDRINUSE';
+        if (port !== 0 || !isTaken || tries === FREE_PORT_TRIES) throw error;
+      }
+    }
+  }
+
+  /**
+   * Takes no more connections, waits for the answers that are on their way and closes what is left after
+   * `graceMs`. Whoever holds requests open ends them before.
+   */
+  async stop(graceMs: number): Promise<void> {
+    this.#isStopping = true;
+    const closed = Promise.all(this.#servers.map((server) => closeServer(server)));
+    await this.#idle(graceMs);
+    for (const server of this.#servers) server.closeAllConnections();
+    await closed;
+  }
+
+  date(): string {
+    const second = Math.floor(this.#options.clock.nowMs() / 1000);
+    if (second !== this.#dateSecond) {
+      this.#dateSecond = second;
+      this.#date = new Date(second * 1000).toUTCString();
+    }
+    return this.#date;
+  }
+
+  async #listenOnAll(hosts: readonly string[], wantedPort: number, isDefault: boolean): Promise<void> {
+    let port = wantedPort;
+    for (const host of hosts) {
+      const server = this.#createServer();
+      // `::` alone takes IPv4 as well; beside 0.0.0.0 it must not.
+      const ipv6Only = host.includes(':') && (host !== '::' || hosts.includes('0.0.0.0'));
+      try {
+        await listenOn(server, { host, port, ipv6Only });
+      } catch (cause) {
+        // A machine without IPv6 has no ::1; that is no reason not to serve the other one.
+        const isMissing = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(errorCode(cause) ?? '');
+        if (isDefault && isMissing && this.#servers.length > 0) continue;
+        throw new ListenError(host, port, listenReason(cause), { cause });
+      }
+      this.#servers.push(server);
+      port = (server.address() as AddressInfo).port;
+    }
+  }
+
+  #createServer(): Server {
+    const { idleConnectionMs, headersTimeoutMs, requestTimeoutMs } = this.#options;
+    const server = createServer({
+      keepAliveTimeout: idleConnectionMs ?? 125_000,
+      headersTimeout: headersTimeoutMs ?? 30_000,
+      requestTimeout: requestTimeoutMs ?? 120_000,
+      connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs ?? 30_000, requestTimeoutMs ?? 120_000),
+      // Many programs offer `upgrade: h2c`; only the WebSocket is one that changes anything here.
+      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+      requireHostHeader: false,
+      noDelay: true,
+    });
+    server.on('request', this.#onRequest);
+    server.on('checkContinue', this.#onRequest);
+    server.on('upgrade', (request, socket, head) => this.#handler.upgrade(request, socket, head));
+    server.on('clientError', (error, socket) => this.#onClientError(error, socket));
+    return server;
+  }
+
+  readonly #onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    const exchange = new HttpExchange(request, response, this);
+    this.#active.add(exchange);
+    response.once('close', () => {
+      exchange.closed();
+      this.#active.delete(exchange);
+      if (this.#active.size === 0) this.#whenIdle?.();
+    });
+    this.#handler.request(exchange);
+  };
+
+  #onClientError(error: Error, socket: Duplex): void {
+    if (errorCode(error) === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const status = CLIENT_ERROR_STATUS[errorCode(error) ?? ''] ?? '400 Bad Request';
+    const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: ${this.date()}\r\n\r\n`;
+    socket.end(head, () => socket.destroy());
+  }
+
+  #idle(graceMs: number): Promise<void> {
+    if (this.#active.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(graceMs, resolve);
+      this.#whenIdle = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  async #closeServers(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => closeServer(server)));
+    this.#servers = [];
+  }
+}
+
+const CLIENT_ERROR_STATUS: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
+};
+
+function listenOn(
+  server: Server,
+  address: { readonly host: string; readonly port: number; readonly ipv6Only: boolean },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ ...address, exclusive: true }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
+}
+
+function listenReason(cause: unknown): string {
+  switch (errorCode(cause)) {
+    case 'EADDRINUSE':
+      return 'the port is in use';
+    case 'EADDRNOTAVAIL':
+      return 'this machine has no such address';
+    case 'EACCES':
+      return 'not permitted';
+    default:
+      return cause instanceof Error ? cause.message : String(cause);
+  }
+}
+
+function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,87 @@
+import type { Store } from '../store/store.ts';
+import type { Clock, Timer } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
+import type { Interest } from './interest.ts';
+
+export interface AgeingOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly interest: Interest;
+  /** Ended submissions are remembered for so long, in milliseconds. Default 1 hour. */
+  readonly submissionAgeMaxMs?: number | undefined;
+  /**
+   * Reading an ended submission keeps it for another `submissionAgeMaxMs`, but not beyond so long after the time
+   * at which it would have been forgotten, in milliseconds. Default 24 hours.
+   */
+  readonly readPostponementMaxMs?: number | undefined;
+  /** How often to look. Default: a tenth of `submissionAgeMaxMs`, between 100 ms and a minute. */
+  readonly intervalMs?: number | undefined;
+}
+
+/** Submissions that are deleted in one step, so that no commit waits for long. */
+const STEP = 500;
+
+/** Forgets ended submissions when their time is up. */
+export class Ageing {
+  readonly #o: AgeingOptions;
+  readonly #ageMaxMs: number;
+  readonly #postponementMaxMs: number;
+  readonly #intervalMs: number;
+  #timer: Timer | null = null;
+  #running: Promise<unknown> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(options: AgeingOptions) {
+    this.#o = options;
+    this.#ageMaxMs = options.submissionAgeMaxMs ?? 3_600_000;
+    this.#postponementMaxMs = options.readPostponementMaxMs ?? 24 * 3_600_000;
+    this.#intervalMs = options.intervalMs ?? Math.min(Math.max(this.#ageMaxMs / 10, 100), 60_000);
+  }
+
+  start(): void {
+    if (this.#isStopped) return;
+    this.#timer = this.#o.clock.after(
+      this.#intervalMs,
+      () => {
+        this.#running = this.runOnce()
+          .catch((error: unknown) => {
+            this.#o.logger.warn({ err: error }, 'old submissions could not be forgotten; trying again later');
+          })
+          .then(() => this.start());
+      },
+      { unref: true },
+    );
+  }
+
+  /** Waits for a step that is under way. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    await this.#running;
+  }
+
+  /** Forgets all whose time is up, and says how many. */
+  async runOnce(): Promise<{ readonly submissionsForgotten: number }> {
+    const { clock, logger, interest } = this.#o;
+    const dueMs = clock.nowMs() - this.#ageMaxMs;
+    const nobody: ReadonlySet<bigint> = new Set();
+    const submissionsForgotten =
+      (await this.#forget(dueMs - this.#postponementMaxMs, nobody)) +
+      (await this.#forget(dueMs, interest.within(this.#ageMaxMs)));
+    if (submissionsForgotten > 0) {
+      logger.info({ submissions: submissionsForgotten }, 'ended submissions are forgotten');
+    }
+    return { submissionsForgotten };
+  }
+
+  async #forget(endedBeforeMs: number, keep: ReadonlySet<bigint>): Promise<number> {
+    let total = 0;
+    while (!this.#isStopped) {
+      const count = await this.#o.store.cleanup(endedBeforeMs, STEP, keep);
+      total += count;
+      if (count < STEP) break;
+    }
+    return total;
+  }
+}

@@ -1,0 +1,320 @@
+import { ProtocolError } from '../model/errors.ts';
+import type { ChunkIndex } from '../model/ids.ts';
+import { ANSWER_BYTES_MAX, CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
+import type { FrameConnection, FrameListener } from '../net/connection.ts';
+import { Heartbeat, type HeartbeatTarget } from '../net/heartbeat.ts';
+import type { Turn, TurnTask } from '../net/turn.ts';
+import { CLOSE_INVALID, CLOSE_POLICY, CLOSE_WITHOUT_CODE } from '../net/ws-server.ts';
+import {
+  decodeClientMessage,
+  encodeReserved,
+  encodeServerMessage,
+  StrategyRefusedError,
+} from '../protocol/consumer-codec.ts';
+import type { ClientMessage, Nonce } from '../protocol/consumer-types.ts';
+import type {
+  ConsumerHandle,
+  OpenSubmission,
+  ReservationRequest,
+  ReservedChunk,
+} from '../scheduler/types.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
+import { Companion } from './companion.ts';
+import { type ConsumerFeatures, SERVER_FEATURES } from './consumer-features.ts';
+import { directAnswer } from './direct-answer.ts';
+import { Outbox } from './outbox.ts';
+import type { ConsumerPeer, Queue } from './queue.ts';
+
+export interface ConsumerSessionOptions {
+  readonly queue: Queue;
+  readonly connection: FrameConnection;
+  readonly features: ConsumerFeatures;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly turn: Turn;
+  readonly connId: string;
+  readonly versionInfo: string;
+  readonly heartbeatIntervalMs: number;
+  readonly missableHeartbeatsMax: number;
+  /** Bytes that may be on their way to a peer that does not read; beyond, it is dropped. Default 64 MiB. */
+  readonly bufferedBytesMax?: number | undefined;
+  /** Reservations that one connection may have waiting. Default 10 000. */
+  readonly reservationsWaitingMax?: number | undefined;
+  /** The session is over. */
+  ended(session: ConsumerSession): void;
+}
+
+/** The payload of our pings, as the reference sends it: a heart. */
+const PING_PAYLOAD = Uint8Array.of(0xf0, 0x9f, 0x92, 0x93);
+const EMPTY_PAYLOAD = new Uint8Array(0);
+
+/**
+ * One consumer's connection.
+ *
+ *     new --open: Init, first ping--> open --peer closes, is silent, sends garbage, does not read; stop--> closed
+ *
+ * Old clients leave Nagle's algorithm on: what they send next waits for the acknowledgement of what is not
+ * answered. So every turn in which they sent something and got nothing ends with an empty pong.
+ */
+export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTarget, TurnTask {
+  readonly #o: ConsumerSessionOptions;
+  readonly #queue: Queue;
+  readonly #connection: FrameConnection;
+  readonly #features: ConsumerFeatures;
+  readonly #clock: Clock;
+  readonly #heartbeat: Heartbeat;
+  readonly #outbox: Outbox;
+  readonly #consumer: ConsumerHandle;
+  readonly #encodeOptions: { readonly byteStrings: boolean };
+  readonly #bufferedBytesMax: number;
+  readonly #reservationsWaitingMax: number;
+  /** Not answered yet. */
+  readonly #waiting = new Set<ReservationRequest>();
+  #isOpen = false;
+  /** Registered for the end of this turn. */
+  #isInTurn = false;
+  /** Whether anything was sent in this turn. */
+  #hasSent = false;
+
+  constructor(options: ConsumerSessionOptions) {
+    this.#o = options;
+    this.#queue = options.queue;
+    this.#connection = options.connection;
+    this.#features = options.features;
+    this.#clock = options.clock;
+    this.#encodeOptions = { byteStrings: options.features.bytes };
+    this.#bufferedBytesMax = options.bufferedBytesMax ?? 64 * 1024 * 1024;
+    this.#reservationsWaitingMax = options.reservationsWaitingMax ?? 10_000;
+    this.#heartbeat = new Heartbeat(
+      {
+        clock: options.clock,
+        intervalMs: options.heartbeatIntervalMs,
+        missableMax: options.missableHeartbeatsMax,
+      },
+      this,
+    );
+    this.#outbox = new Outbox(options.connection, ANSWER_BYTES_MAX, (error) => this.#queue.giveUp(error));
+    this.#consumer = options.queue.connect(this, {
+      concurrency: options.features.concurrency,
+      silentOnExpiry: options.features.silentExpiry,
+    });
+  }
+
+  /** Nothing may go to the peer before this. */
+  open(): void {
+    this.#isOpen = true;
+    this.#send(
+      encodeServerMessage({
+        kind: 'init',
+        maxMissableHeartbeats: this.#o.missableHeartbeatsMax,
+        heartbeatIntervalMs: this.#o.heartbeatIntervalMs,
+        versionInfo: this.#o.versionInfo,
+        connId: this.#o.connId,
+        features: this.#features.announced ? SERVER_FEATURES : [],
+      }),
+    );
+    this.#heartbeat.start();
+  }
+
+  /** The server stops: a close frame without a code, as the reference sends it. */
+  stop(): void {
+    this.#end('orderly', () => this.#connection.close(CLOSE_WITHOUT_CODE, ''));
+  }
+
+  /** Cuts the connection, whatever the peer does. */
+  cut(): void {
+    this.#end('orderly', () => {});
+    this.#connection.terminate();
+  }
+
+  alive(): void {
+    this.#heartbeat.alive();
+  }
+
+  message(bytes: Uint8Array): void {
+    if (!this.#isOpen) return;
+    if (!this.#isInTurn) {
+      this.#isInTurn = true;
+      this.#hasSent = false;
+      this.#o.turn.add(this);
+    }
+    try {
+      this.#handle(decodeClientMessage(bytes));
+    } catch (error) {
+      if (error instanceof StrategyRefusedError) this.#refuse(error.nonce, error.message);
+      else if (error instanceof ProtocolError) this.#garbage(error);
+      else this.#queue.giveUp(error);
+    }
+  }
+
+  closed(orderly: boolean): void {
+    this.#end(orderly ? 'orderly' : 'broken', () => {});
+    this.#o.ended(this);
+  }
+
+  drained(): void {
+    this.#outbox.pump();
+  }
+
+  endTurn(): void {
+    this.#isInTurn = false;
+    if (!this.#isOpen) return;
+    if (!this.#hasSent && !this.#features.announced) this.#connection.pong(EMPTY_PAYLOAD);
+    if (this.#connection.bufferedBytes > this.#bufferedBytesMax) this.#tooSlow();
+  }
+
+  ping(): void {
+    this.#hasSent = true;
+    this.#connection.ping(PING_PAYLOAD);
+  }
+
+  dead(): void {
+    this.#o.logger.warn(
+      { connId: this.#o.connId },
+      'a consumer has not been heard of; its connection is cut',
+    );
+    this.#end('broken', () => this.#connection.terminate());
+  }
+
+  reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
+    if (this.#waiting.size > 0) this.#waiting.delete(request);
+    if (chunks.some((chunk) => chunk.submission.record.prefix === null)) {
+      this.#outbox.sendLate(() =>
+        directAnswer(
+          {
+            queue: this.#queue,
+            consumer: this.#consumer,
+            clock: this.#clock,
+            logger: this.#o.logger,
+            encodeOptions: this.#encodeOptions,
+            isOpen: () => this.#isOpen,
+          },
+          request,
+          chunks,
+        ),
+      );
+      return;
+    }
+    const items = chunks.map(({ submission, chunkIndex, retries }) => ({
+      submission: Companion.of(submission).prepared,
+      chunksDone: submission.done.count,
+      chunkIndex,
+      retries,
+      inputContent: null,
+    }));
+    this.#send(encodeReserved(request.nonce, items, this.#encodeOptions));
+  }
+
+  expired(submission: OpenSubmission, chunkIndex: ChunkIndex): void {
+    const chunk = { submissionId: submission.record.id, chunkIndex };
+    this.#send(encodeServerMessage({ kind: 'expired', chunk }));
+  }
+
+  dropped(submission: OpenSubmission, chunkIndex: ChunkIndex, reason: string): void {
+    if (!this.#features.dropped) return;
+    const chunk = { submissionId: submission.record.id, chunkIndex };
+    this.#send(encodeServerMessage({ kind: 'dropped', chunk, reason }));
+  }
+
+  #handle(message: ClientMessage): void {
+    switch (message.kind) {
+      case 'reserve':
+        this.#reserve(message);
+        break;
+      case 'complete':
+        this.#queue.completeChunk(this.#consumer, message.chunk, message.outputContent);
+        break;
+      case 'fail':
+        this.#queue.failChunk(this.#consumer, message.chunk, {
+          text: message.failure,
+          retryable: message.retryable ?? true,
+          delayMs: message.delayMs ?? 0,
+        });
+        break;
+      case 'release':
+        for (const chunk of message.chunks) this.#queue.releaseChunk(this.#consumer, chunk);
+        break;
+      case 'cancel_reserve':
+        this.#cancelReserve(message.reserveNonce);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #reserve({ nonce, max, strategy }: Extract<ClientMessage, { kind: 'reserve' }>): void {
+    if (max === 0) {
+      this.#refuse(nonce, 'a reservation is for at least one chunk: max is 0');
+      return;
+    }
+    if (this.#waiting.size >= this.#reservationsWaitingMax) {
+      this.#close(CLOSE_POLICY, `more than ${this.#reservationsWaitingMax} reservations wait`);
+      return;
+    }
+    const request = { nonce, max: Math.min(max, CHUNKS_PER_ANSWER_MAX), strategy };
+    const startedMs = this.#clock.monotonicMs();
+    this.#waiting.add(request);
+    this.#queue.reserve(this.#consumer, request);
+    if (this.#waiting.has(request)) return;
+    const nowMs = this.#clock.monotonicMs();
+    this.#queue.stats.reserved(max, strategy, (nowMs - startedMs) / 1000, nowMs);
+  }
+
+  #cancelReserve(nonce: Nonce): void {
+    for (const request of this.#waiting) {
+      if (request.nonce !== nonce) continue;
+      this.#waiting.delete(request);
+      if (this.#queue.cancelReserve(this.#consumer, request)) {
+        this.#send(encodeReserved(nonce, [], this.#encodeOptions));
+      }
+      return;
+    }
+  }
+
+  #refuse(nonce: Nonce, reason: string): void {
+    this.#queue.stats.reservationsFailed++;
+    this.#o.logger.warn({ connId: this.#o.connId, reason }, 'a reservation is refused');
+    const told = this.#features.refusal ? reason : null;
+    this.#send(encodeServerMessage({ kind: 'reserve_refused', nonce, reason: told }));
+  }
+
+  #garbage(error: ProtocolError): void {
+    this.#o.logger.warn({ connId: this.#o.connId, err: error }, 'a consumer sent what is no message');
+    this.#close(CLOSE_INVALID, error.message);
+  }
+
+  #tooSlow(): void {
+    const { bufferedBytes } = this.#connection;
+    this.#o.logger.warn(
+      { connId: this.#o.connId, bufferedBytes },
+      'a consumer does not read; its connection is cut',
+    );
+    this.#end('broken', () => this.#connection.terminate());
+  }
+
+  #close(code: number, reason: string): void {
+    this.#end('broken', () => this.#connection.close(code, reason));
+  }
+
+  #send(message: Uint8Array): void {
+    if (!this.#isOpen) return;
+    this.#hasSent = true;
+    this.#outbox.send(message);
+  }
+
+  /** What it held is free again, before anybody else notices that the connection ends. */
+  #end(manner: 'orderly' | 'broken', hangUp: () => void): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#heartbeat.stop();
+    this.#outbox.close();
+    this.#waiting.clear();
+    hangUp();
+    try {
+      this.#queue.disconnect(this.#consumer, manner);
+    } catch (error) {
+      this.#queue.giveUp(error);
+    }
+  }
+}

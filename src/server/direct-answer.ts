@@ -1,0 +1,92 @@
+import { ANSWER_BYTES_MAX } from '../model/limits.ts';
+import {
+  type EncodeOptions,
+  encodeReserved,
+  type ReservedItem,
+  reservedItemSizeMax,
+} from '../protocol/consumer-codec.ts';
+import type { ConsumerHandle, ReservationRequest, ReservedChunk } from '../scheduler/types.ts';
+import { type Clock, sleep } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
+import { Companion } from './companion.ts';
+import type { Queue } from './queue.ts';
+
+export interface DirectAnswerContext {
+  readonly queue: Queue;
+  readonly consumer: ConsumerHandle;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly encodeOptions: EncodeOptions;
+  /** Whether the connection is still there. */
+  isOpen(): boolean;
+}
+
+/** Inputs that are asked of the store at once, at first; doubled as long as there is room. */
+const STEP_FIRST = 16;
+const RETRY_MS = 500;
+
+/**
+ * The answer to a reservation with chunks of `Direct` submissions, whose inputs lie in the store. What does not fit
+ * into one answer goes back to the schedule, uncounted. null: the connection ended meanwhile.
+ */
+export async function directAnswer(
+  context: DirectAnswerContext,
+  request: ReservationRequest,
+  chunks: readonly ReservedChunk[],
+): Promise<Uint8Array | null> {
+  const items: ReservedItem[] = [];
+  let bytes = 0;
+  let step = STEP_FIRST;
+  while (items.length < chunks.length && bytes < ANSWER_BYTES_MAX) {
+    const some = chunks.slice(items.length, items.length + step);
+    const inputs = await readInputs(context, some);
+    if (inputs === null) return null;
+    for (const [i, chunk] of some.entries()) {
+      const item = itemOf(chunk, inputs[i] ?? null);
+      bytes += reservedItemSizeMax(item.submission, item.inputContent, context.encodeOptions);
+      if (bytes > ANSWER_BYTES_MAX && items.length > 0) break;
+      items.push(item);
+    }
+    step *= 2;
+  }
+  for (const { submission, chunkIndex } of chunks.slice(items.length)) {
+    context.queue.releaseChunk(context.consumer, { submissionId: submission.record.id, chunkIndex });
+  }
+  return encodeReserved(request.nonce, items, context.encodeOptions);
+}
+
+function itemOf(
+  { submission, chunkIndex, retries }: ReservedChunk,
+  inputContent: Uint8Array | null,
+): ReservedItem {
+  return {
+    submission: Companion.of(submission).prepared,
+    chunksDone: submission.done.count,
+    chunkIndex,
+    retries,
+    inputContent,
+  };
+}
+
+/** null where a chunk has no input; null altogether if the connection ended. A store that does not answer is asked again. */
+async function readInputs(
+  { queue, clock, logger, isOpen }: DirectAnswerContext,
+  chunks: readonly ReservedChunk[],
+): Promise<readonly (Uint8Array | null)[] | null> {
+  const wanted = chunks
+    .filter(({ submission }) => submission.record.prefix === null)
+    .map(({ submission, chunkIndex }) => ({ submissionId: submission.record.id, chunkIndex }));
+  while (isOpen()) {
+    try {
+      const found = (await queue.directInputs(wanted))[Symbol.iterator]();
+      if (!isOpen()) return null;
+      return chunks.map(({ submission }) =>
+        submission.record.prefix === null ? (found.next().value ?? null) : null,
+      );
+    } catch (error) {
+      logger.warn({ err: error }, 'inputs cannot be read from the store; trying again');
+      await sleep(clock, RETRY_MS);
+    }
+  }
+  return null;
+}

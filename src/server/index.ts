@@ -1,0 +1,45 @@
+/** The public API of `opsqueue/server`. */
+
+import { IncorrectUsageError } from '../model/errors.ts';
+import type { HttpAddress } from '../net/http-server.ts';
+import { checkedSettings, type ServerOptions } from './options.ts';
+import { Server } from './server.ts';
+
+export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
+export { VERSION } from '../model/version.ts';
+export { ListenError } from '../net/http-server.ts';
+export { StoreError } from '../store/errors.ts';
+export { type Clock, systemClock } from '../system/clock.ts';
+export type { Logger } from '../system/logger.ts';
+export type { Random } from '../system/random.ts';
+export type { HttpAddress, ServerOptions };
+
+/** A queue that is up. */
+export interface RunningServer extends AsyncDisposable {
+  readonly port: number;
+  readonly addresses: readonly HttpAddress[];
+  /** Ends it within a second; idempotent. What was acknowledged is on disk. */
+  stop(): Promise<void>;
+  /** Resolves when it has stopped; rejects with the reason if its store was lost. */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * Runs a queue: opens and loads its database, listens, and resolves when it takes requests.
+ *
+ * @throws IncorrectUsageError for an option, ListenError for the address, StoreError for the database
+ */
+export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
+  const settings = checkedSettings(options);
+  if (settings.store === undefined) throw new IncorrectUsageError('store: none is given');
+  const server = new Server(settings, settings.store);
+  await server.start();
+  const addresses = server.addresses;
+  return {
+    port: addresses[0]?.port ?? 0,
+    addresses,
+    stop: () => server.stop(),
+    ended: server.ended,
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}

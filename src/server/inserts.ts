@@ -1,0 +1,121 @@
+import { SubmissionConflictError } from '../model/errors.ts';
+import { nextSubmissionId, type ShardId, type SubmissionId } from '../model/ids.ts';
+import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
+import type { SchedulerPort } from '../scheduler/types.ts';
+import type { Journal } from '../store/journal.ts';
+import type { InsertResult } from '../store/store.ts';
+import type { Clock } from '../system/clock.ts';
+import { QueueUnavailableError } from './errors.ts';
+import type { QueueStats } from './stats.ts';
+
+/** What a producer wants to insert. */
+export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {
+  /** Inputs of a `Direct` submission, one for each chunk. */
+  readonly directInputs?: readonly (Uint8Array | null)[] | undefined;
+  readonly idempotencyKey?: string | undefined;
+}
+
+export interface InsertsOptions {
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly scheduler: SchedulerPort;
+  readonly stats: QueueStats;
+  readonly shard: ShardId;
+  /** The highest id that was ever given out. */
+  readonly highestId: SubmissionId;
+  /** Bytes that may wait for their commit. */
+  readonly pendingBytesMax: number;
+  /** Whether inserts are taken now. */
+  isOpen(): boolean;
+  /** The queue cannot go on. */
+  giveUp(error: unknown): void;
+}
+
+/** Takes in submissions: acknowledged, and on the schedule, after their commit. */
+export class Inserts {
+  readonly #o: InsertsOptions;
+  #lastId: SubmissionId;
+
+  constructor(options: InsertsOptions) {
+    this.#o = options;
+    this.#lastId = options.highestId;
+  }
+
+  /**
+   * Gives the id, after the commit; for a prefix or key that was inserted before, that submission's id, whatever
+   * has become of it.
+   *
+   * @throws SubmissionConflictError if that one differs; QueueUnavailableError
+   */
+  async insert(wanted: NewSubmission): Promise<SubmissionId> {
+    const { clock, journal, shard } = this.#o;
+    if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
+    if (journal.health.bytesPending > this.#o.pendingBytesMax) {
+      throw new QueueUnavailableError('too much waits to be written');
+    }
+    const { directInputs, idempotencyKey, ...fixed } = wanted;
+    const nowMs = clock.nowMs();
+    const id = nextSubmissionId(this.#lastId, nowMs, shard);
+    this.#lastId = id;
+    const record: SubmissionRecord = { id, ...fixed };
+    let result: InsertResult;
+    try {
+      result = await journal.insert({
+        kind: 'insert',
+        record,
+        ...(directInputs === undefined ? {} : { directInputs }),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+        ...(record.chunksTotal === 0 ? { end: { state: 'completed', endedAtMs: nowMs } } : {}),
+      });
+    } catch (cause) {
+      throw new QueueUnavailableError('whether it was inserted is not known', { cause });
+    }
+    if (result.kind === 'exists') return existing(result.submission.record, record);
+    this.#inserted(record);
+    return id;
+  }
+
+  #inserted(record: SubmissionRecord): void {
+    const { scheduler, clock, stats } = this.#o;
+    stats.submissionsTotal++;
+    stats.chunksTotal += record.chunksTotal;
+    if (record.chunksTotal === 0) {
+      stats.submissionsCompleted++;
+      return;
+    }
+    try {
+      scheduler.insert(record, clock.monotonicMs());
+    } catch (error) {
+      this.#o.giveUp(error);
+    }
+  }
+}
+
+/** The id of what was inserted before under the same prefix or key, if it is the same. */
+function existing(before: SubmissionRecord, now: SubmissionRecord): SubmissionId {
+  const field = differingField(before, now);
+  if (field === null) return before.id;
+  const what = now.prefix === null ? 'this idempotency key' : `the prefix ${JSON.stringify(now.prefix)}`;
+  throw new SubmissionConflictError(field, `${what} was inserted before, with another ${field}`);
+}
+
+/** In the words of the insert request. */
+function differingField(before: SubmissionRecord, now: SubmissionRecord): string | null {
+  if (before.prefix !== now.prefix) return 'prefix';
+  if (before.chunksTotal !== now.chunksTotal) return 'count';
+  if (before.chunkSizeOps !== now.chunkSizeOps) return 'chunk_size';
+  if (!sameBytes(before.metadata, now.metadata)) return 'metadata';
+  if (!samePairs(before.strategicMetadata, now.strategicMetadata)) return 'strategic_metadata';
+  return null;
+}
+
+function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  if (a === null || b === null) return a === b;
+  return Buffer.compare(a, b) === 0;
+}
+
+function samePairs(a: StrategicMetadata, b: StrategicMetadata): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key) !== value) return false;
+  return true;
+}

@@ -1,0 +1,114 @@
+import { IncorrectUsageError } from '../model/errors.ts';
+import { BODY_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
+import type { Store } from '../store/store.ts';
+import { type Clock, systemClock } from '../system/clock.ts';
+import { type Logger, silentLogger } from '../system/logger.ts';
+import { type Random, systemRandom } from '../system/random.ts';
+
+/** How to run a queue. Everything has a default. */
+export interface ServerOptions {
+  /** Addresses to listen on. Default: the loopback only, 127.0.0.1 and ::1 where there is IPv6. */
+  readonly hosts?: readonly string[] | undefined;
+  /** Default 3999; 0 = any free port. */
+  readonly port?: number | undefined;
+  /** Further names by which clients on this machine address a queue that listens on the loopback only. Default none. */
+  readonly hostNames?: readonly string[] | undefined;
+  /** SQLite file, made if it is missing. Default `opsqueue.db`. */
+  readonly databaseFilename?: string | undefined;
+  /** A consumer that keeps a chunk for longer loses it, in milliseconds. Default 10 minutes. */
+  readonly reservationExpirationMs?: number | undefined;
+  /** Consumers are pinged after so long without a sign of life, in milliseconds. Default 10 seconds. */
+  readonly heartbeatIntervalMs?: number | undefined;
+  /** So many heartbeats in a row may stay unanswered. Default 3. */
+  readonly maxMissableHeartbeats?: number | undefined;
+  /** The failure that makes a chunk's retries reach this number fails its submission. Default 10. */
+  readonly maxChunkRetries?: number | undefined;
+  /** The broken connection that makes a running chunk's count reach this number fails its submission. Default 10; 0 = never. */
+  readonly maxChunkDisconnects?: number | undefined;
+  /** Ended submissions are remembered for so long, in milliseconds. Default 1 hour. */
+  readonly maxSubmissionAgeMs?: number | undefined;
+  /** Look-ups by metadata that match more submissions are refused. Default 100 000. */
+  readonly maxSubmissionsReturned?: number | undefined;
+  /** The status of a submission in progress is told when it ends, or after so long, in milliseconds. Default 0: at once. */
+  readonly holdStatusPollsMs?: number | undefined;
+  /** Largest HTTP request body, in bytes. Default 32 MiB. */
+  readonly bodyBytesMax?: number | undefined;
+  /** Largest WebSocket message, in bytes. Default 64 MiB. */
+  readonly frameBytesMax?: number | undefined;
+  /** Idle HTTP connections are kept for so long, in milliseconds. Default 125 seconds; 120 at least. */
+  readonly idleConnectionMs?: number | undefined;
+  /** Default: says nothing. */
+  readonly logger?: Logger | undefined;
+  /** Where the queue is kept. Default: the SQLite file. It is closed when the server stops. */
+  readonly store?: Store | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: Random | undefined;
+}
+
+/** {@link ServerOptions}, checked and complete. */
+export type ServerSettings = {
+  readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'store'>]-?: Exclude<
+    ServerOptions[Name],
+    undefined
+  >;
+} & Pick<ServerOptions, 'hosts' | 'store'>;
+
+/** Timers cannot be set for longer: 2^31 - 1 ms. */
+const DURATION_MAX_MS = 0x7fff_ffff;
+const IDLE_CONNECTION_LEAST_MS = 120_000;
+const BYTES_MAX = 2 ** 31;
+
+/** Throws an IncorrectUsageError that names the option and the value. */
+export function checkedSettings(options: ServerOptions): ServerSettings {
+  const hosts = options.hosts?.flatMap((host) => (host === 'localhost' ? ['127.0.0.1', '::1'] : [host]));
+  if (hosts?.length === 0) throw new IncorrectUsageError('hosts: there must be one at least');
+  return {
+    hosts: options.hosts?.length === 1 && options.hosts[0] === 'localhost' ? undefined : hosts,
+    port: integer('port', options.port ?? 3999, 0, 65_535),
+    hostNames: options.hostNames ?? [],
+    databaseFilename: options.databaseFilename ?? 'opsqueue.db',
+    reservationExpirationMs: duration(
+      'reservationExpirationMs',
+      options.reservationExpirationMs ?? 600_000,
+      1,
+    ),
+    heartbeatIntervalMs: duration('heartbeatIntervalMs', options.heartbeatIntervalMs ?? 10_000, 1),
+    maxMissableHeartbeats: integer('maxMissableHeartbeats', options.maxMissableHeartbeats ?? 3, 0, 1_000_000),
+    maxChunkRetries: integer('maxChunkRetries', options.maxChunkRetries ?? 10, 0, 1_000_000_000),
+    maxChunkDisconnects: integer('maxChunkDisconnects', options.maxChunkDisconnects ?? 10, 0, 1_000_000_000),
+    maxSubmissionAgeMs: duration(
+      'maxSubmissionAgeMs',
+      options.maxSubmissionAgeMs ?? 3_600_000,
+      0,
+      Number.MAX_SAFE_INTEGER,
+    ),
+    maxSubmissionsReturned: integer(
+      'maxSubmissionsReturned',
+      options.maxSubmissionsReturned ?? 100_000,
+      0,
+      2 ** 32,
+    ),
+    holdStatusPollsMs: duration('holdStatusPollsMs', options.holdStatusPollsMs ?? 0, 0),
+    bodyBytesMax: integer('bodyBytesMax', options.bodyBytesMax ?? BODY_BYTES_MAX_DEFAULT, 1, BYTES_MAX),
+    frameBytesMax: integer('frameBytesMax', options.frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT, 1, BYTES_MAX),
+    idleConnectionMs: duration(
+      'idleConnectionMs',
+      options.idleConnectionMs ?? 125_000,
+      IDLE_CONNECTION_LEAST_MS,
+    ),
+    logger: options.logger ?? silentLogger,
+    store: options.store,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? systemRandom,
+  };
+}
+
+function integer(name: string, value: number, least: number, greatest: number): number {
+  if (Number.isInteger(value) && value >= least && value <= greatest) return value;
+  throw new IncorrectUsageError(`${name}: ${value} is no integer between ${least} and ${greatest}`);
+}
+
+function duration(name: string, value: number, least: number, greatest = DURATION_MAX_MS): number {
+  if (value >= least && value <= greatest) return value;
+  throw new IncorrectUsageError(`${name}: ${value} ms is not between ${least} and ${greatest} ms`);
+}

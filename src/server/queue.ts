@@ -1,0 +1,366 @@
+import type { ChunkId, ChunkIndex } from '../model/ids.ts';
+import { Scheduler } from '../scheduler/scheduler.ts';
+import type {
+  ChunkFailure,
+  ConsumerHandle,
+  ConsumerOptions,
+  FailOutcome,
+  OpenSubmission,
+  ReservationRequest,
+  ReservedChunk,
+  SchedulerCounts,
+  SchedulerEvents,
+  SubmissionEndCause,
+} from '../scheduler/types.ts';
+import { Journal, type JournalHealth } from '../store/journal.ts';
+import type { ShardGrant, Store } from '../store/store.ts';
+import type { Clock, Timer } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
+import type { Random } from '../system/random.ts';
+import { Companion } from './companion.ts';
+import { Endings } from './endings.ts';
+import { Inserts } from './inserts.ts';
+import { ProgressWaiters } from './progress.ts';
+import { Reads } from './reads.ts';
+import { QueueStats } from './stats.ts';
+import { StoreWatch } from './store-watch.ts';
+
+export interface QueueOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Default 10 minutes. */
+  readonly reservationExpirationMs?: number | undefined;
+  /** Default 10. */
+  readonly chunkRetriesMax?: number | undefined;
+  /** Default 10; 0 = never. */
+  readonly chunkDisconnectsMax?: number | undefined;
+  /** Look-ups by metadata that match more are refused. Default 100 000. */
+  readonly submissionsReturnedMax?: number | undefined;
+  /** Chunks are handed out no more after so long without a commit. Default 5000. */
+  readonly holdHandOutAfterMs?: number | undefined;
+  /** Bytes that may wait for their commit; beyond, inserts are refused for the time being. Default 256 MiB. */
+  readonly pendingBytesMax?: number | undefined;
+}
+
+/** Who is told what happens to the chunks of a consumer. Called by the scheduler: must not call the queue back. */
+export interface ConsumerPeer {
+  /** A reservation is answered, with at least one chunk. */
+  reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void;
+  expired(submission: OpenSubmission, chunkIndex: ChunkIndex): void;
+  dropped(
+    submission: OpenSubmission,
+    chunkIndex: ChunkIndex,
+    reason: 'completed_elsewhere' | 'submission_ended',
+  ): void;
+}
+
+const SHARD = 0;
+
+/**
+ * The queue without its sockets: producers' and consumers' use cases over schedule and journal. Nothing is
+ * acknowledged, handed out for the first time, or visible as ended before its commit.
+ *
+ *     new --start (takes the store, loads it)--> ready --stop--> stopped
+ *                                                  +--the store is lost, an invariant broken--> lost
+ */
+export class Queue {
+  readonly stats: QueueStats;
+  readonly #o: QueueOptions;
+  readonly #clock: Clock;
+  readonly #scheduler: Scheduler;
+  readonly #waiters: ProgressWaiters;
+  readonly #lost = new AbortController();
+  #parts: Parts | null = null;
+  #state: 'new' | 'starting' | 'ready' | 'stopped' | 'lost' = 'new';
+  #deadline: Timer | null = null;
+
+  constructor(options: QueueOptions) {
+    this.#o = options;
+    this.#clock = options.clock;
+    this.stats = new QueueStats(options.clock);
+    this.#waiters = new ProgressWaiters(options.clock);
+    this.#scheduler = new Scheduler(
+      {
+        random: options.random,
+        reservationExpirationMs: options.reservationExpirationMs ?? 600_000,
+        chunkRetriesMax: options.chunkRetriesMax ?? 10,
+        chunkDisconnectsMax: options.chunkDisconnectsMax ?? 10,
+      },
+      this.#events,
+    );
+  }
+
+  /** Fires when the queue cannot go on: its store is gone for good, or an invariant is broken. The reason says why. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  get isReady(): boolean {
+    return this.#state === 'ready';
+  }
+
+  /** Ready, and the store takes what it is given. */
+  get isHealthy(): boolean {
+    return this.#state === 'ready' && this.#parts?.watch.isOk === true;
+  }
+
+  /** null before the start. */
+  get journalHealth(): JournalHealth | null {
+    return this.#parts?.journal.health ?? null;
+  }
+
+  get counts(): SchedulerCounts {
+    return this.#scheduler.counts;
+  }
+
+  /** Inserts of producers. */
+  get inserts(): Inserts {
+    return this.#ready().inserts;
+  }
+
+  /** What producers ask. */
+  get reads(): Reads {
+    return this.#ready().reads;
+  }
+
+  /** Cancellation, and whatever else ends a submission. */
+  get endings(): Endings {
+    return this.#ready().endings;
+  }
+
+  /** Takes the store and loads it. Rejects with what the store says; then the queue is of no use. */
+  async start(): Promise<void> {
+    this.#state = 'starting';
+    const { store, clock, logger } = this.#o;
+    const [grant] = await store.acquire([SHARD], 'opsqueue');
+    if (grant === undefined) throw new Error('the store granted no shard');
+    this.#parts = this.#assemble(grant);
+    let submissionsTotal = 0;
+    const startedMs = clock.monotonicMs();
+    for await (const piece of store.load([SHARD])) {
+      for (const { record, done, tries } of piece) {
+        this.#scheduler.insert(record, clock.monotonicMs(), { done, tries });
+        submissionsTotal++;
+      }
+    }
+    if (this.#state !== 'starting') return;
+    const tookMs = Math.round(clock.monotonicMs() - startedMs);
+    logger.info({ submissions: submissionsTotal, tookMs }, 'open submissions are loaded');
+    this.#state = 'ready';
+  }
+
+  /** Lets go of everybody who waits, then gives the journal `graceMs` to get everything on disk. Idempotent. */
+  async stop(graceMs: number): Promise<void> {
+    if (this.#state === 'stopped') return;
+    const wasLost = this.#state === 'lost';
+    this.#state = 'stopped';
+    this.#deadline?.cancel();
+    this.#waiters.wakeAll();
+    const parts = this.#parts;
+    if (parts === null) return;
+    parts.watch.stop();
+    if (!wasLost) await drained(parts.journal, this.#clock, graceMs);
+    parts.journal.abandon();
+  }
+
+  /** Something is wrong that nobody can put right: better no queue than one that loses or doubles work. */
+  giveUp(error: unknown): void {
+    if (this.#state === 'lost' || this.#state === 'stopped') return;
+    this.#state = 'lost';
+    this.#deadline?.cancel();
+    this.#parts?.journal.abandon();
+    this.#o.logger.error({ err: error }, 'the queue cannot go on');
+    this.#lost.abort(error);
+  }
+
+  connect(peer: ConsumerPeer, options: ConsumerOptions): ConsumerHandle {
+    const handle = this.#scheduler.addConsumer(options);
+    handle.owner = peer;
+    return handle;
+  }
+
+  disconnect(consumer: ConsumerHandle, manner: 'orderly' | 'broken'): void {
+    // A queue that has stopped has forgotten its reservations; that must not look like broken connections.
+    if (this.#state !== 'ready') return;
+    this.#scheduler.removeConsumer(consumer, manner, this.#clock.monotonicMs());
+  }
+
+  /** Answered through `reserved` of the peer: before this returns, or as soon as something is available. */
+  reserve(consumer: ConsumerHandle, request: ReservationRequest): void {
+    this.#scheduler.reserve(consumer, request, this.#clock.monotonicMs());
+  }
+
+  cancelReserve(consumer: ConsumerHandle, request: ReservationRequest): boolean {
+    return this.#scheduler.cancelReserve(consumer, request);
+  }
+
+  completeChunk(consumer: ConsumerHandle, chunk: ChunkId, output: Uint8Array | null): void {
+    const { submissionId, chunkIndex } = chunk;
+    const startedMs = this.#clock.monotonicMs();
+    const submission = this.#scheduler.get(submissionId);
+    if (
+      submission === undefined ||
+      submission.state !== 'open' ||
+      chunkIndex >= submission.record.chunksTotal ||
+      submission.done.has(chunkIndex)
+    ) {
+      // Still the answer to an expiry, perhaps.
+      this.#scheduler.complete(consumer, submissionId, chunkIndex, startedMs);
+      return;
+    }
+    // The output goes first: no crash may leave a chunk that is done and has none.
+    if (submission.record.prefix === null && output !== null) {
+      this.#ready().journal.add({ kind: 'direct_output', id: submissionId, chunkIndex, content: output });
+    }
+    this.#scheduler.complete(consumer, submissionId, chunkIndex, startedMs);
+    const { stats } = this;
+    stats.chunksCompleted++;
+    const reservedAtMs = takeReservedAt(submission, chunkIndex);
+    if (reservedAtMs !== undefined) {
+      stats.chunkCompletedSeconds.observe((startedMs - reservedAtMs) / 1000, startedMs);
+    }
+    stats.completeSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, startedMs);
+  }
+
+  failChunk(consumer: ConsumerHandle, chunk: ChunkId, failure: ChunkFailure): FailOutcome {
+    const { submissionId, chunkIndex } = chunk;
+    const startedMs = this.#clock.monotonicMs();
+    const submission = this.#scheduler.get(submissionId);
+    const outcome = this.#scheduler.fail(consumer, submissionId, chunkIndex, failure, startedMs);
+    const { stats } = this;
+    if (outcome === 'retry') stats.chunksRetried++;
+    if (outcome !== 'stale' && submission !== undefined) {
+      const reservedAtMs = takeReservedAt(submission, chunkIndex);
+      if (reservedAtMs !== undefined) {
+        stats.chunkFailedSeconds.observe((startedMs - reservedAtMs) / 1000, startedMs);
+      }
+    }
+    stats.failSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, startedMs);
+    return outcome;
+  }
+
+  releaseChunk(consumer: ConsumerHandle, chunk: ChunkId): void {
+    this.#scheduler.release(consumer, chunk.submissionId, chunk.chunkIndex, this.#clock.monotonicMs());
+  }
+
+  /** Inputs of `Direct` submissions, in the order asked for. */
+  directInputs(chunks: readonly ChunkId[]): Promise<readonly (Uint8Array | null)[]> {
+    return this.#o.store.directContents('input', chunks);
+  }
+
+  #ready(): Parts {
+    if (this.#parts === null) throw new Error('the queue is used before its start');
+    return this.#parts;
+  }
+
+  #assemble(grant: ShardGrant): Parts {
+    const { store, clock, random, logger } = this.#o;
+    const journal = new Journal({ store, grant, clock, random, logger });
+    journal.lost.addEventListener('abort', () => this.giveUp(journal.lost.reason), { once: true });
+    const watch = new StoreWatch({
+      journal,
+      clock,
+      logger,
+      holdHandOutAfterMs: this.#o.holdHandOutAfterMs ?? 5_000,
+      hold: (held) => this.#guarded(() => this.#scheduler.holdHandOut(held, clock.monotonicMs())),
+    });
+    const shared = {
+      store,
+      clock,
+      logger,
+      journal,
+      scheduler: this.#scheduler,
+      stats: this.stats,
+      waiters: this.#waiters,
+      giveUp: (error: unknown) => this.giveUp(error),
+    };
+    const inserts = new Inserts({
+      ...shared,
+      shard: grant.shard,
+      highestId: grant.highestId,
+      pendingBytesMax: this.#o.pendingBytesMax ?? 256 * 1024 * 1024,
+      isOpen: () => this.isHealthy,
+    });
+    const reads = new Reads({ ...shared, submissionsReturnedMax: this.#o.submissionsReturnedMax ?? 100_000 });
+    return { journal, watch, inserts, reads, endings: new Endings({ ...shared, reads }) };
+  }
+
+  readonly #events: SchedulerEvents = {
+    reserved: (consumer, request, chunks) => {
+      const nowMs = this.#clock.monotonicMs();
+      this.stats.reservationsSucceeded++;
+      for (const chunk of chunks) Companion.of(chunk.submission).reservedAtMs.set(chunk.chunkIndex, nowMs);
+      peerOf(consumer).reserved(request, chunks);
+    },
+    expired: (consumer, submission, chunkIndex) => {
+      this.stats.chunksRetried++;
+      peerOf(consumer).expired(submission, chunkIndex);
+    },
+    dropped: (consumer, submission, chunkIndex, reason) =>
+      peerOf(consumer).dropped(submission, chunkIndex, reason),
+    pageChanged: (submission, page) => {
+      this.#ready().journal.pageChanged(submission, page);
+      this.#waiters.moved(submission);
+    },
+    triesChanged: (submission, chunkIndex, tries) =>
+      this.#ready().journal.add({ kind: 'tries', id: submission.record.id, chunkIndex, tries }),
+    ending: (submission: OpenSubmission, cause: SubmissionEndCause) =>
+      this.#ready().endings.ending(submission, cause),
+    deadlineChanged: () => this.#armDeadline(),
+  };
+
+  #armDeadline(): void {
+    this.#deadline?.cancel();
+    const dueMs = this.#scheduler.nextDeadlineMs();
+    if (dueMs === null) return;
+    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs());
+    this.#deadline = this.#clock.after(
+      delayMs,
+      () => this.#guarded(() => this.#scheduler.advance(this.#clock.monotonicMs())),
+      { unref: true },
+    );
+  }
+
+  /** For what no caller waits for: a broken invariant must not get lost. */
+  #guarded(run: () => void): void {
+    if (this.#state === 'lost' || this.#state === 'stopped') return;
+    try {
+      run();
+    } catch (error) {
+      this.giveUp(error);
+    }
+  }
+}
+
+interface Parts {
+  readonly journal: Journal;
+  readonly watch: StoreWatch;
+  readonly inserts: Inserts;
+  readonly reads: Reads;
+  readonly endings: Endings;
+}
+
+function peerOf(consumer: ConsumerHandle): ConsumerPeer {
+  return consumer.owner as ConsumerPeer;
+}
+
+function takeReservedAt(submission: OpenSubmission, chunkIndex: ChunkIndex): number | undefined {
+  if (!(submission.attachment instanceof Companion)) return undefined;
+  const { reservedAtMs } = submission.attachment;
+  const atMs = reservedAtMs.get(chunkIndex);
+  if (atMs !== undefined) reservedAtMs.delete(chunkIndex);
+  return atMs;
+}
+
+function drained(journal: Journal, clock: Clock, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(graceMs, resolve);
+    const done = () => {
+      timer.cancel();
+      resolve();
+    };
+    journal.drain().then(done, done);
+  });
+}

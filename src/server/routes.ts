@@ -1,0 +1,92 @@
+import { VERSION } from '../model/version.ts';
+import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http-exchange.ts';
+import { formatErrorText } from '../protocol/producer-json.ts';
+import type { Logger } from '../system/logger.ts';
+import type { Metrics } from './metrics.ts';
+import { ProducerRoutes, type ProducerRoutesOptions, SUBMISSIONS_ROOT } from './producer-routes.ts';
+import type { Queue } from './queue.ts';
+import { Router } from './router.ts';
+
+export interface RoutesOptions extends ProducerRoutesOptions {
+  readonly queue: Queue;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+/** As old clients know it: `v` and a semantic version. */
+export const VERSION_INFO = `v${VERSION}`;
+
+/** Every path that the server answers over plain HTTP. */
+export class Routes {
+  readonly #o: RoutesOptions;
+  readonly #router = new Router();
+
+  constructor(options: RoutesOptions) {
+    this.#o = options;
+    const version = (exchange: HttpExchange) => exchange.respond(200, VERSION_INFO, CONTENT_TYPE_TEXT);
+    this.#router
+      .add('GET', '/ping', (exchange) => this.#ping(exchange))
+      .add('GET', '/version', version)
+      .add('GET', '/producer/version', version)
+      .add('GET', '/metrics', (exchange) => this.#metrics(exchange))
+      // An upgrade never gets here.
+      .add('GET', CONSUMER_PATH, (exchange) =>
+        exchange.respond(400, "Connection header did not include 'upgrade'", CONTENT_TYPE_TEXT),
+      );
+    new ProducerRoutes(options).addTo(this.#router);
+  }
+
+  /** Answers a request, sooner or later. */
+  handle(exchange: HttpExchange): void {
+    const { method, path } = exchange;
+    const { metrics } = this.#o;
+    const match = this.#router.match(path);
+    exchange.onEnded = metrics.http.begin(method, match?.endpoint.label ?? metrics.http.unknownPath(path));
+    if (match === null) {
+      exchange.respond(404, '', null);
+      return;
+    }
+    const { endpoint, segment } = match;
+    if (method !== endpoint.method && !(method === 'HEAD' && endpoint.method === 'GET')) {
+      exchange.respond(405, '', null, ['allow', endpoint.method === 'GET' ? 'GET,HEAD' : 'POST']);
+      return;
+    }
+    const decoded = decodedSegment(segment);
+    if (decoded === null) {
+      exchange.respond(400, 'Invalid URL: its percent-escapes are no UTF-8', CONTENT_TYPE_TEXT);
+      return;
+    }
+    if (endpoint.label.startsWith(SUBMISSIONS_ROOT) && !this.#o.queue.isReady) {
+      exchange.respond(503, formatErrorText('the queue is starting or stopping'), CONTENT_TYPE_JSON);
+      return;
+    }
+    endpoint.route(exchange, decoded);
+  }
+
+  #ping(exchange: HttpExchange): void {
+    if (this.#o.queue.isHealthy) exchange.respond(200, 'pong', CONTENT_TYPE_TEXT);
+    else exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT);
+  }
+
+  #metrics(exchange: HttpExchange): void {
+    this.#o.metrics.text().then(
+      (text) => exchange.respond(200, text, CONTENT_TYPE_TEXT),
+      (error: unknown) => {
+        this.#o.logger.error({ err: error }, 'metrics cannot be told');
+        exchange.respond(500, formatErrorText('metrics cannot be told'), CONTENT_TYPE_JSON);
+      },
+    );
+  }
+}
+
+/** Where consumers connect. */
+export const CONSUMER_PATH = '/consumer';
+
+function decodedSegment(segment: string): string | null {
+  if (!segment.includes('%')) return segment;
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,222 @@
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { FrameConnection } from '../net/connection.ts';
+import { CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http-exchange.ts';
+import { refusalOf } from '../net/http-guard.ts';
+import { type HttpAddress, type HttpHandler, HttpServer } from '../net/http-server.ts';
+import { Turn } from '../net/turn.ts';
+import { upgradeProblem, WebSocketServer } from '../net/ws-server.ts';
+import type { Store } from '../store/store.ts';
+import { uuidV7 } from '../system/random.ts';
+import { Ageing } from './ageing.ts';
+import { parseConsumerFeatures } from './consumer-features.ts';
+import { ConsumerSession } from './consumer-session.ts';
+import { Metrics } from './metrics.ts';
+import type { ServerSettings } from './options.ts';
+import { Queue } from './queue.ts';
+import { CONSUMER_PATH, Routes, VERSION_INFO } from './routes.ts';
+
+/** How long answers that are on their way, and the journal, may take when the server stops. */
+const STOP_GRACE_MS = 600;
+/** How long consumers may take to answer the close frame. */
+const CLOSE_GRACE_MS = 250;
+
+/**
+ * One queue on its sockets.
+ *
+ *     new --start: listens (everything is 503), takes and loads the store--> ready --stop--> stopped
+ *                                                                              +--the store is lost--> stopped, `ended` rejects
+ */
+export class Server implements HttpHandler {
+  /** Resolves when the server has stopped; rejects if it stopped because its store is lost. */
+  readonly ended: Promise<void>;
+  readonly #settings: ServerSettings;
+  readonly #store: Store;
+  readonly #queue: Queue;
+  readonly #metrics: Metrics;
+  readonly #http: HttpServer;
+  readonly #webSockets: WebSocketServer;
+  readonly #routes: Routes;
+  readonly #turn: Turn;
+  readonly #sessions = new Set<ConsumerSession>();
+  readonly #isLoopbackOnly: boolean;
+  #ageing: Ageing | null = null;
+  #stopping: Promise<void> | null = null;
+  #settle: { resolve(): void; reject(error: unknown): void };
+
+  constructor(settings: ServerSettings, store: Store) {
+    const { clock, logger } = settings;
+    this.#settings = settings;
+    this.#store = store;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#settle = { resolve, reject };
+    // Whoever does not care for it must not be brought down by it.
+    promise.catch(() => {});
+    this.#isLoopbackOnly = settings.hosts?.every(isLoopback) ?? true;
+    this.#turn = new Turn(clock);
+    this.#queue = new Queue({
+      store,
+      clock,
+      logger,
+      random: settings.random,
+      reservationExpirationMs: settings.reservationExpirationMs,
+      chunkRetriesMax: settings.maxChunkRetries,
+      chunkDisconnectsMax: settings.maxChunkDisconnects,
+      submissionsReturnedMax: settings.maxSubmissionsReturned,
+    });
+    this.#metrics = new Metrics({ queue: this.#queue, store, clock });
+    this.#http = new HttpServer(settings, this);
+    this.#webSockets = new WebSocketServer({
+      turn: this.#turn,
+      frameBytesMax: settings.frameBytesMax,
+      date: () => this.#http.date(),
+    });
+    this.#routes = new Routes({
+      queue: this.#queue,
+      metrics: this.#metrics,
+      logger,
+      bodyBytesMax: settings.bodyBytesMax,
+      holdStatusPollsMs: settings.holdStatusPollsMs,
+    });
+  }
+
+  get addresses(): HttpAddress[] {
+    return this.#http.addresses;
+  }
+
+  /** Rejects if the address cannot be listened on or the store cannot be used; then everything is closed again. */
+  async start(): Promise<void> {
+    try {
+      await this.#http.listen();
+      await this.#queue.start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    const { clock, logger, maxSubmissionAgeMs } = this.#settings;
+    this.#queue.lost.addEventListener('abort', () => void this.#end(this.#queue.lost.reason), { once: true });
+    this.#ageing = new Ageing({
+      store: this.#store,
+      clock,
+      logger,
+      interest: this.#queue.reads.interest,
+      submissionAgeMaxMs: maxSubmissionAgeMs,
+    });
+    this.#ageing.start();
+  }
+
+  /** Ends within a second: answers what is asked, says good-bye to consumers, writes down what was done. Idempotent. */
+  stop(): Promise<void> {
+    return this.#end(null);
+  }
+
+  request(exchange: HttpExchange): void {
+    const refusal = this.#refusalOf(exchange.header('host'), exchange.header('origin'));
+    if (refusal === null) this.#routes.handle(exchange);
+    else exchange.respond(403, refusal, CONTENT_TYPE_TEXT);
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const ended = this.#metrics.http.begin('GET', CONSUMER_PATH);
+    const refusal = this.#upgradeRefusal(request);
+    if (refusal !== null) {
+      ended(Number(refusal.status.slice(0, 3)));
+      refuseUpgrade(socket, refusal, this.#http.date());
+      return;
+    }
+    ended(101);
+    this.#webSockets.accept(request, socket, head, (connection) => this.#openSession(request, connection));
+  }
+
+  #upgradeRefusal(request: IncomingMessage): UpgradeRefusal | null {
+    const foreign = this.#refusalOf(request.headers.host, request.headers.origin);
+    if (foreign !== null) return { status: '403 Forbidden', text: foreign };
+    if (request.url?.split('?')[0] !== CONSUMER_PATH) return { status: '404 Not Found', text: '' };
+    const problem = upgradeProblem(request);
+    if (problem !== null) return { status: '400 Bad Request', text: problem };
+    if (this.#queue.isReady) return null;
+    return { status: '503 Service Unavailable', text: 'the queue is starting or stopping' };
+  }
+
+  #openSession(request: IncomingMessage, connection: FrameConnection): ConsumerSession {
+    const { clock, logger, heartbeatIntervalMs, maxMissableHeartbeats } = this.#settings;
+    const connId = uuidV7(clock.nowMs());
+    const session = new ConsumerSession({
+      queue: this.#queue,
+      connection,
+      features: parseConsumerFeatures(
+        headerText(request.headers['opsqueue-features']),
+        headerText(request.headers['opsqueue-concurrency']),
+      ),
+      clock,
+      logger,
+      turn: this.#turn,
+      connId,
+      versionInfo: VERSION_INFO,
+      heartbeatIntervalMs,
+      missableHeartbeatsMax: maxMissableHeartbeats,
+      ended: (ended) => {
+        this.#sessions.delete(ended);
+        logger.debug({ connId }, 'a consumer is gone');
+      },
+    });
+    this.#sessions.add(session);
+    logger.debug({ connId, address: request.socket.remoteAddress }, 'a consumer has connected');
+    session.open();
+    return session;
+  }
+
+  #refusalOf(host: string | undefined, origin: string | undefined): string | null {
+    return refusalOf(host, origin, {
+      loopbackOnly: this.#isLoopbackOnly,
+      hostNames: this.#settings.hostNames,
+    });
+  }
+
+  #end(cause: unknown): Promise<void> {
+    this.#stopping ??= this.#stop().then(
+      () => (cause === null ? this.#settle.resolve() : this.#settle.reject(cause)),
+      (error: unknown) => this.#settle.reject(error),
+    );
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { clock } = this.#settings;
+    const closed = this.#http.stop(STOP_GRACE_MS);
+    // From here on the queue is not ready: requests that were held are answered, connections that end free nothing.
+    const drained = this.#queue.stop(STOP_GRACE_MS);
+    for (const session of this.#sessions) session.stop();
+    const timer = clock.after(CLOSE_GRACE_MS, () => {
+      for (const session of [...this.#sessions]) session.cut();
+    });
+    await Promise.all([closed, drained, this.#ageing?.stop()]);
+    timer.cancel();
+    for (const session of [...this.#sessions]) session.cut();
+    await this.#store.close();
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+function headerText(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.join(',') : value;
+}
+
+interface UpgradeRefusal {
+  readonly status: string;
+  readonly text: string;
+}
+
+function refuseUpgrade(socket: Duplex, { status, text }: UpgradeRefusal, date: string): void {
+  const type = text === '' ? '' : `content-type: ${CONTENT_TYPE_TEXT}\r\n`;
+  socket.on('error', () => socket.destroy());
+  socket.end(
+    `HTTP/1.1 ${status}\r\n${type}content-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\ndate: ${date}\r\n\r\n${text}`,
+    () => socket.destroy(),
+  );
+}

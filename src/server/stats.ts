@@ -1,0 +1,95 @@
+import type { Strategy } from '../model/strategy.ts';
+import type { Clock } from '../system/clock.ts';
+import { Sketch } from './sketch.ts';
+
+/** Reservations are told apart by at most so many pairs of limit and strategy; both come from clients. */
+const RESERVE_SERIES_MAX = 100;
+/** Stands for the pairs beyond that. */
+const OTHER = 'other';
+
+/** How long reservations with one limit and strategy took. */
+export interface ReserveSeries {
+  readonly limit: string;
+  readonly strategy: string;
+  readonly durations: Sketch;
+}
+
+/** What has happened since the start, in plain numbers, so that counting costs next to nothing. */
+export class QueueStats {
+  submissionsTotal = 0;
+  submissionsCompleted = 0;
+  submissionsFailed = 0;
+  submissionsCancelled = 0;
+  chunksTotal = 0;
+  chunksCompleted = 0;
+  /** Failed for good, and failed their submission by it. */
+  chunksFailed = 0;
+  chunksRetried = 0;
+  /** Not done when another chunk failed their submission. */
+  chunksSkipped = 0;
+  reservationsSucceeded = 0;
+  /** Refused. */
+  reservationsFailed = 0;
+
+  readonly submissionCompleteSeconds: Sketch;
+  readonly submissionFailSeconds: Sketch;
+  readonly submissionCancelSeconds: Sketch;
+  /** From a chunk's reservation to its completion or failure. */
+  readonly chunkCompletedSeconds: Sketch;
+  readonly chunkFailedSeconds: Sketch;
+  /** How long the queue itself took for a message. */
+  readonly completeSeconds: Sketch;
+  readonly failSeconds: Sketch;
+
+  readonly #clock: Clock;
+  readonly #reserve = new Map<string, Map<number | string, ReserveSeries>>();
+  #reserveSeriesTotal = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.submissionCompleteSeconds = new Sketch(clock);
+    this.submissionFailSeconds = new Sketch(clock);
+    this.submissionCancelSeconds = new Sketch(clock);
+    this.chunkCompletedSeconds = new Sketch(clock);
+    this.chunkFailedSeconds = new Sketch(clock);
+    this.completeSeconds = new Sketch(clock);
+    this.failSeconds = new Sketch(clock);
+  }
+
+  reserved(limit: number, strategy: Strategy, seconds: number, nowMs: number): void {
+    this.#series(limit, strategyLabel(strategy)).durations.observe(seconds, nowMs);
+  }
+
+  *reserveSeries(): Generator<ReserveSeries> {
+    for (const byLimit of this.#reserve.values()) yield* byLimit.values();
+  }
+
+  #series(limit: number | string, strategy: string): ReserveSeries {
+    let byLimit = this.#reserve.get(strategy);
+    const known = byLimit?.get(limit);
+    if (known !== undefined) return known;
+    if (this.#reserveSeriesTotal >= RESERVE_SERIES_MAX && limit !== OTHER) return this.#series(OTHER, OTHER);
+    if (byLimit === undefined) {
+      byLimit = new Map();
+      this.#reserve.set(strategy, byLimit);
+    }
+    const series = { limit: String(limit), strategy, durations: new Sketch(this.#clock) };
+    byLimit.set(limit, series);
+    this.#reserveSeriesTotal++;
+    return series;
+  }
+}
+
+/** As the reference writes it: `PreferDistinct { meta_key: "company_id", underlying: Oldest }`. */
+export function strategyLabel(strategy: Strategy): string {
+  switch (strategy.kind) {
+    case 'oldest':
+      return 'Oldest';
+    case 'newest':
+      return 'Newest';
+    case 'random':
+      return 'Random';
+    case 'prefer_distinct':
+      return `PreferDistinct { meta_key: ${JSON.stringify(strategy.metaKey)}, underlying: ${strategyLabel(strategy.underlying)} }`;
+  }
+}
