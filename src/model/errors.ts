@@ -179,3 +179,41 @@ export class ChunkContentError extends OpsqueueError {
     this.key = key;
   }
 }
+
+/** Thrown by a consumer's callback: trying the chunk again makes no sense, so its submission fails at once. */
+export class NonRetryableError extends OpsqueueError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('NON_RETRYABLE', message, options);
+  }
+}
+
+/** Thrown by a consumer's callback: the chunk failed (it counts a try) and is to be tried again no sooner than `delayMs` from now. */
+export class RetryLaterError extends OpsqueueError {
+  /** In milliseconds. */
+  readonly delayMs: number;
+
+  constructor(delayMs: number, message = `to be tried again in ${delayMs} ms`, options?: ErrorOptions) {
+    super('RETRY_LATER', message, options);
+    if (!Number.isFinite(delayMs) || delayMs < 0) {
+      throw new IncorrectUsageError(`delayMs of a RetryLaterError is ${delayMs}: a number from 0`);
+    }
+    this.delayMs = Math.ceil(delayMs);
+  }
+}
+
+/** The queue refused to reserve chunks: `reason` are its own words (a strategy that is too deep, say). */
+export class ReservationRefusedError extends OpsqueueError {
+  readonly reason: string;
+
+  constructor(reason: string) {
+    super('RESERVATION_REFUSED', `the queue refused the reservation: ${reason}`);
+    this.reason = reason;
+  }
+}
+
+/** The thread that keeps the connection to the queue ended and could not be brought back. */
+export class TransportLostError extends OpsqueueError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('TRANSPORT_LOST', message, options);
+  }
+}

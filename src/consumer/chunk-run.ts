@@ -1,0 +1,317 @@
+import { ClientClosedError, type OpsqueueError } from '../model/errors.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
+import type { ChunkWorker, Engine } from './engine.ts';
+import { failureText } from './failure-text.ts';
+import { ChunkJob } from './job.ts';
+import type { Handle, HeldChunk, LossReason, RunDemand, TransferTimes } from './messages.ts';
+import { type Processor, verdictOf } from './processor.ts';
+import type { ChunkSpan, Tracing } from './tracing.ts';
+
+/** After so long of synchronous callbacks in a row the event loop gets its turn, in milliseconds. */
+const SLICE_MS = 5;
+/** A result waits no longer than that for others to travel with, in milliseconds. */
+const FLUSH_MS = 1;
+
+export interface ChunkRunOptions {
+  readonly engine: Engine;
+  readonly demand: RunDemand;
+  readonly processor: Processor;
+  readonly tracing: Tracing;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Runs the callback for the chunks that the transport hands over, on the calling thread.
+ *
+ *     running --stop--> stopping (what runs is finished) --everything told--> over
+ *       any --abandon, failed--> over
+ */
+export class ChunkRun implements ChunkWorker {
+  readonly demand: RunDemand;
+  /** Settles when the run is over. */
+  readonly over: Promise<void>;
+  readonly #options: ChunkRunOptions;
+  readonly #engine: Engine;
+  readonly #id: number;
+  readonly #queue: HeldChunk[] = [];
+  /** Chunks in the callback, or in the object store on this thread. */
+  readonly #jobs = new Map<Handle, ChunkJob>();
+  /** Results on their way, with what traces them. */
+  readonly #sent = new Map<Handle, ChunkSpan>();
+  readonly #local: LocalTransfers | null;
+  #computing = 0;
+  #isPumpDue = false;
+  #state: 'running' | 'stopping' | 'over' = 'running';
+  #transportEnded = false;
+  #flushedMs = 0;
+  #finish: (outcome: { readonly error: unknown } | null) => void = () => {};
+
+  constructor(options: ChunkRunOptions) {
+    this.#options = options;
+    this.#engine = options.engine;
+    this.demand = options.demand;
+    this.#local =
+      options.engine.localBodies === null ? null : new LocalTransfers(options.demand.memoryBytesMax);
+    this.over = new Promise((resolve, reject) => {
+      this.#finish = (outcome) => (outcome === null ? resolve() : reject(outcome.error));
+    });
+    this.#id = this.#engine.startRun(this);
+  }
+
+  get isStopping(): boolean {
+    return this.#state !== 'running';
+  }
+
+  /** Finishes what runs, gives back the rest. */
+  stop(): void {
+    if (this.#state !== 'running') return;
+    this.#state = 'stopping';
+    this.#engine.release(this.#queue.splice(0).map(({ handle }) => handle));
+    this.#engine.stopRun(this.#id);
+    this.#endIfDone();
+  }
+
+  /** Drops everything; `over` rejects with the reason. */
+  abandon(reason: unknown): void {
+    if (this.#state === 'over') return;
+    for (const job of this.#jobs.values()) job.drop('abandoned');
+    this.#engine.release([...this.#queue.splice(0).map(({ handle }) => handle), ...this.#jobs.keys()]);
+    this.#engine.stopRun(this.#id);
+    this.#end({ error: reason });
+  }
+
+  ready(chunk: HeldChunk) {
+    if (this.#state !== 'running') return this.#engine.release([chunk.handle]);
+    if (chunk.input === null) return void this.#readHere(chunk);
+    this.#queue.push(chunk);
+    this.#pumpSoon();
+  }
+
+  lost(handle: Handle, reason: LossReason): void {
+    const job = this.#jobs.get(handle);
+    if (job !== undefined) {
+      // Whoever completes a chunk, its work is done: a broken connection is no reason to stop.
+      if (reason !== 'disconnected') job.drop(reason);
+      return;
+    }
+    const at = this.#queue.findIndex((chunk) => chunk.handle === handle);
+    if (at < 0) return;
+    this.#queue.splice(at, 1);
+    this.#engine.release([handle]);
+  }
+
+  settled(handle: Handle, upload: TransferTimes | null): void {
+    const span = this.#sent.get(handle);
+    if (span === undefined) {
+      // The transport crashed: it will not know this handle when the result comes.
+      const job = this.#jobs.get(handle);
+      if (job !== undefined) job.isHeld = false;
+      return;
+    }
+    this.#sent.delete(handle);
+    span.uploaded(upload);
+    this.#endIfDone();
+  }
+
+  ended(): void {
+    this.#transportEnded = true;
+    this.#endIfDone();
+  }
+
+  failed(error: OpsqueueError) {
+    if (this.#state === 'stopping' && error instanceof ClientClosedError) return this.#end(null);
+    this.abandon(error);
+  }
+
+  #endIfDone(): void {
+    if (this.#state !== 'stopping' || !this.#transportEnded) return;
+    if (this.#jobs.size === 0 && this.#sent.size === 0) this.#end(null);
+  }
+
+  #end(outcome: { readonly error: unknown } | null): void {
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    for (const span of this.#sent.values()) span.uploaded(null);
+    this.#sent.clear();
+    this.#engine.forgetRun(this.#id);
+    this.#finish(outcome);
+  }
+
+  /** Reads a chunk that only this thread can read. */
+  async #readHere(chunk: HeldChunk): Promise<void> {
+    const bodies = this.#engine.localBodies;
+    const { handle, submission } = chunk;
+    const job = new ChunkJob(chunk);
+    this.#jobs.set(handle, job);
+    let input: HeldChunk | null = null;
+    try {
+      if (bodies === null || submission.prefix === null)
+        throw new Error('the chunk came without its content');
+      await this.#local?.enter();
+      const address = { prefix: submission.prefix, chunkIndex: chunk.chunk.chunkIndex };
+      const { content, times } = await bodies.read(address, job.signal);
+      this.#local?.hold(handle, content.length);
+      input = { ...chunk, input: content, download: times };
+    } catch (error) {
+      this.#local?.leave(handle);
+      if (!job.isDropped) return this.#fail(job, error, this.#options.tracing.chunk(job));
+    }
+    this.#jobs.delete(handle);
+    if (input === null || this.#state !== 'running' || job.isDropped || !job.isHeld) {
+      this.#local?.leave(handle);
+      this.#engine.release([handle]);
+      return this.#endIfDone();
+    }
+    this.#queue.push(input);
+    this.#pumpSoon();
+  }
+
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    this.#options.clock.soon(() => {
+      this.#isPumpDue = false;
+      this.#pump();
+    });
+  }
+
+  #pump() {
+    const { clock } = this.#options;
+    const startMs = clock.monotonicMs();
+    while (this.#computing < this.demand.concurrency && this.#state === 'running') {
+      const chunk = this.#queue.shift();
+      if (chunk === undefined) return;
+      const nowMs = clock.monotonicMs();
+      if (nowMs - startMs > SLICE_MS) {
+        this.#queue.unshift(chunk);
+        return this.#pumpSoon();
+      }
+      // The next callback may block: nothing that is done must wait for it.
+      if (nowMs - this.#flushedMs > FLUSH_MS) this.#flush(nowMs);
+      this.#start(chunk, nowMs);
+    }
+  }
+
+  #flush(nowMs: number) {
+    this.#flushedMs = nowMs;
+    this.#engine.flush();
+  }
+
+  #start(chunk: HeldChunk, startMs: number) {
+    const job = new ChunkJob(chunk);
+    const span = this.#options.tracing.chunk(job);
+    this.#jobs.set(chunk.handle, job);
+    this.#computing++;
+    let output: Uint8Array | PromiseLike<Uint8Array>;
+    try {
+      output = span.run(() => this.#options.processor(chunk.input ?? new Uint8Array(), job));
+    } catch (error) {
+      this.#computing--;
+      return this.#fail(job, error, span);
+    }
+    if (output instanceof Uint8Array) {
+      this.#computing--;
+      return this.#complete(job, output, this.#options.clock.monotonicMs() - startMs, span);
+    }
+    output.then(
+      (bytes) => {
+        this.#computing--;
+        this.#complete(job, bytes, this.#options.clock.monotonicMs() - startMs, span);
+        this.#pumpSoon();
+      },
+      (error: unknown) => {
+        this.#computing--;
+        this.#fail(job, error, span);
+        this.#pumpSoon();
+      },
+    );
+  }
+
+  #complete(job: ChunkJob, output: Uint8Array, computeMs: number, span: ChunkSpan) {
+    span.computed(null);
+    if (this.#isUnwanted(job, span)) return;
+    const { prefix } = job.submission;
+    if (this.#engine.localBodies === null || prefix === null) return this.#send(job, output, computeMs, span);
+    const address = { prefix, chunkIndex: job.chunkIndex };
+    this.#local?.hold(job.held.handle, output.length);
+    this.#engine.localBodies.write(address, output, this.demand.compression, job.signal).then(
+      (times) => {
+        span.uploaded(times);
+        if (!this.#isUnwanted(job, span)) this.#send(job, null, computeMs, span);
+      },
+      (error: unknown) => this.#fail(job, error, span),
+    );
+  }
+
+  #send(job: ChunkJob, body: Uint8Array | null, computeMs: number, span: ChunkSpan): void {
+    this.#jobs.delete(job.held.handle);
+    this.#local?.leave(job.held.handle);
+    const handle = job.isHeld ? job.held.handle : this.#engine.newHandle();
+    this.#sent.set(handle, span);
+    const { prefix } = job.submission;
+    const { compression } = this.demand;
+    const result = { handle, chunk: job.held.chunk, prefix, body, compression, computeMs };
+    this.#engine.send({ kind: 'complete', result }, this);
+  }
+
+  #fail(job: ChunkJob, error: unknown, span: ChunkSpan): void {
+    span.computed(error);
+    if (this.#isUnwanted(job, span)) return;
+    const { handle } = job.held;
+    this.#jobs.delete(handle);
+    this.#local?.leave(handle);
+    const { submissionId, chunkIndex } = job;
+    const failure = failureText(error);
+    this.#options.logger.warn(
+      { submission: String(submissionId), chunk: chunkIndex, error: failure },
+      'a chunk failed',
+    );
+    const { retryable, delayMs } = verdictOf(error) ?? { retryable: true, delayMs: 0 };
+    if (job.isHeld) {
+      this.#sent.set(handle, span);
+      this.#engine.send({ kind: 'fail', handle, chunk: job.held.chunk, failure, retryable, delayMs }, this);
+    } else span.uploaded(null);
+    this.#endIfDone();
+  }
+
+  /** Forgets a job whose result nobody wants. */
+  #isUnwanted(job: ChunkJob, span: ChunkSpan): boolean {
+    if (!job.isDropped && this.#state !== 'over') return false;
+    this.#jobs.delete(job.held.handle);
+    this.#local?.leave(job.held.handle);
+    span.uploaded(null);
+    this.#endIfDone();
+    return true;
+  }
+}
+
+/** Bounds the bytes of bodies that are read and written on the calling thread. */
+class LocalTransfers {
+  readonly #bytesMax: number;
+  readonly #held = new Map<Handle, number>();
+  readonly #waiting: (() => void)[] = [];
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  enter(): Promise<void> | undefined {
+    if (this.#bytes < this.#bytesMax) return undefined;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** The chunk now takes so many bytes. */
+  hold(handle: Handle, bytes: number): void {
+    this.#bytes += bytes - (this.#held.get(handle) ?? 0);
+    this.#held.set(handle, bytes);
+  }
+
+  leave(handle: Handle): void {
+    this.#bytes -= this.#held.get(handle) ?? 0;
+    this.#held.delete(handle);
+    if (this.#bytes < this.#bytesMax) this.#waiting.shift()?.();
+  }
+}

@@ -1,0 +1,239 @@
+import { ClientClosedError } from '../model/errors.ts';
+import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
+import type { Strategy } from '../model/strategy.ts';
+import { parseQueueUrl } from '../net/queue-url.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { isThreadSafeUrl, parseObjectStoreUrl } from '../objects/open.ts';
+import { type Clock, systemClock } from '../system/clock.ts';
+import { type Logger, silentLogger } from '../system/logger.ts';
+import { systemRandom } from '../system/random.ts';
+import { ChunkRun } from './chunk-run.ts';
+import { Engine } from './engine.ts';
+import { LazyStore } from './lazy-store.ts';
+import { ManualChunks } from './manual-chunks.ts';
+import {
+  checkCodec,
+  checkDemand,
+  checkFunction,
+  checkInteger,
+  checkOnOpError,
+  TRANSFERS_MAX_DEFAULT,
+} from './options.ts';
+import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './processor.ts';
+import { Tracing } from './tracing.ts';
+import { ChunkBodies } from './transport/bodies.ts';
+import { type StartTransport, TransportThread } from './transport-thread.ts';
+import type {
+  ChunkCallback,
+  ChunkReference,
+  ConsumerClientOptions,
+  OpCallback,
+  OpRunOptions,
+  RawChunkCallback,
+  ReservedChunk,
+  RunOptions,
+} from './types.ts';
+
+/** What a test may replace. */
+export interface ConsumerParts {
+  readonly clock: Clock;
+  readonly startTransport: StartTransport;
+}
+
+/**
+ * Works on chunks of operations. The connection to the queue is made on first use, in a thread of its own, and again
+ * whenever it breaks: however long a callback blocks its thread, heartbeats are answered.
+ */
+export class ConsumerClient implements AsyncDisposable {
+  readonly #engine: Engine;
+  readonly #manual: ManualChunks;
+  readonly #store: LazyStore | null;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #tracing = new Tracing();
+  readonly #runs = new Set<ChunkRun>();
+  #ending: Promise<void> | null = null;
+  #closing: Promise<void> | null = null;
+
+  /**
+   * @param url of the queue: `host:port`, `ws(s)://...` or `http(s)://...`
+   * @param objectStore where the chunks are: the same URL as the producer's, or an object store of one's own
+   * @throws IncorrectUsageError for a URL or an option that makes no sense
+   */
+  constructor(
+    url: string,
+    objectStore: string | ObjectStore,
+    options: ConsumerClientOptions = {},
+    parts: Partial<ConsumerParts> = {},
+  ) {
+    parseQueueUrl(url);
+    if (typeof objectStore === 'string') parseObjectStoreUrl(objectStore);
+    const { objectStoreOptions = {}, frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
+    const transfersMax = checkInteger(
+      'transfersMax',
+      options.transfersMax ?? TRANSFERS_MAX_DEFAULT,
+      1,
+      10_000,
+    );
+    const clock = parts.clock ?? systemClock;
+    const isRemote = typeof objectStore === 'string' && isThreadSafeUrl(objectStore);
+    this.#store = isRemote ? null : new LazyStore(objectStore, objectStoreOptions, clock);
+    this.#clock = clock;
+    this.#logger = options.logger ?? silentLogger;
+    this.#engine = new Engine({
+      setup: {
+        queueUrl: url,
+        objectStore: isRemote ? { url: objectStore, options: { ...objectStoreOptions } } : null,
+        frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
+        transfersMax,
+      },
+      localBodies: this.#store === null ? null : new ChunkBodies(this.#store, clock, transfersMax),
+      startTransport:
+        parts.startTransport ?? ((setup, listener) => new TransportThread(setup, listener, clock)),
+      clock,
+      random: systemRandom,
+      logger: this.#logger,
+    });
+    this.#manual = new ManualChunks(this.#engine);
+  }
+
+  /**
+   * Runs the callback for each operation of each chunk, for ever: until `stop`, `close` or the signal. A callback that
+   * throws fails its chunk (see `onOpError`), which is tried again; throw NonRetryableError to fail the submission at
+   * once, RetryLaterError to have it tried later. The operations of a chunk run one after the other.
+   *
+   * With the URL of a module instead of a function, its default export is called in `threads` threads.
+   */
+  async runEachOp<Op = unknown, Result = unknown>(
+    callback: OpCallback<Op, Result>,
+    options: OpRunOptions = {},
+  ): Promise<void> {
+    checkFunction('the callback', callback);
+    const codec = checkCodec(options.codec);
+    const onOpError = checkOnOpError(options.onOpError);
+    return this.#run(opProcessor(callback as OpCallback, codec, onOpError), options);
+  }
+
+  /** Like {@link runEachOp}, but the callback gets all operations of a chunk and answers as many results. */
+  async runEachChunk<Op = unknown, Result = unknown>(
+    callback: ChunkCallback<Op, Result>,
+    options: OpRunOptions = {},
+  ): Promise<void> {
+    checkFunction('the callback', callback);
+    return this.#run(chunkProcessor(callback as ChunkCallback, checkCodec(options.codec)), options);
+  }
+
+  /** Like {@link runEachOp}, but the callback gets the bytes of a chunk and answers the bytes of its result. */
+  async runEachChunkRaw(callback: RawChunkCallback, options: RunOptions = {}): Promise<void> {
+    checkFunction('the callback', callback);
+    return this.#run(rawProcessor(callback), options);
+  }
+
+  /**
+   * Reserves chunks by hand: waits until there is at least one, answers at most `max`. Each is then to be completed,
+   * failed or released.
+   *
+   * @throws IncorrectUsageError if `max` is not an integer from 1 to 1000
+   * @throws ReservationRefusedError if the queue refuses the strategy
+   */
+  async reserveChunks(
+    max = 1,
+    strategy?: Strategy,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<ReservedChunk[]> {
+    this.#assertOpen();
+    return this.#manual.reserve(max, strategy, options.signal);
+  }
+
+  /** Uploads the result and tells the queue. Rejects if it could not be uploaded; the chunk has failed then. */
+  async completeChunk(chunk: ChunkReference, output: Uint8Array): Promise<void> {
+    this.#assertOpen();
+    return this.#manual.complete(chunk, output);
+  }
+
+  /** Counts as a try; the text (or the error's stack) is what the producer gets to read if it was the last one. */
+  async failChunk(
+    chunk: ChunkReference,
+    failure: unknown,
+    options: { readonly retryable?: boolean; readonly delayMs?: number } = {},
+  ): Promise<void> {
+    this.#assertOpen();
+    return this.#manual.fail(chunk, failure, options);
+  }
+
+  /** Gives a chunk back: another consumer gets it, and it does not count as a try. */
+  async releaseChunk(chunk: ChunkReference): Promise<void> {
+    this.#assertOpen();
+    this.#manual.release(chunk);
+  }
+
+  /** Whether the connection to the queue is up. False before the first use. */
+  isHealthy(): boolean {
+    return this.#engine.isConnected;
+  }
+
+  /**
+   * Finishes the chunks that run, gives back those that are only reserved (uncounted), then ends the connection; the
+   * calls of `runEach...` resolve. Chunks of `reserveChunks` that are not completed by then go back. Idempotent.
+   */
+  stop(): Promise<void> {
+    this.#ending ??= this.#finish();
+    return this.#ending;
+  }
+
+  /** Abandons everything: callbacks' signals fire, calls that wait reject with ClientClosedError. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#shut();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #run(processor: Processor, options: RunOptions): Promise<void> {
+    this.#assertOpen();
+    const { signal } = options;
+    const demand = checkDemand(options, 1);
+    signal?.throwIfAborted();
+    const run = new ChunkRun({
+      engine: this.#engine,
+      demand,
+      processor,
+      tracing: this.#tracing,
+      clock: this.#clock,
+      logger: this.#logger,
+    });
+    const onAbort = () => run.abandon(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#runs.add(run);
+    try {
+      await run.over;
+    } finally {
+      this.#runs.delete(run);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#ending !== null || this.#closing !== null) throw new ClientClosedError();
+    if (this.#engine.fatal !== null) throw this.#engine.fatal;
+  }
+
+  async #finish(): Promise<void> {
+    this.#manual.cancelAll(new ClientClosedError());
+    const runs = [...this.#runs];
+    for (const run of runs) run.stop();
+    await Promise.allSettled([...runs.map((run) => run.over), this.#manual.settled()]);
+    await this.close();
+  }
+
+  async #shut(): Promise<void> {
+    const error = new ClientClosedError();
+    this.#ending ??= this.#closing;
+    for (const run of [...this.#runs]) run.abandon(error);
+    this.#manual.cancelAll(error);
+    await this.#engine.close(error);
+    await this.#store?.close();
+  }
+}

@@ -1,0 +1,31 @@
+export {
+  ClientClosedError,
+  IncorrectUsageError,
+  NonRetryableError,
+  OpsqueueError,
+  ReservationRefusedError,
+  RetryLaterError,
+  TransportLostError,
+} from '../model/errors.ts';
+export type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+export { OpError } from '../model/op-error.ts';
+export { Strategy } from '../model/strategy.ts';
+export type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
+export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
+export type { ObjectInfo, ObjectStore, ObjectStoreOptions } from '../objects/object-store.ts';
+export type { Logger } from '../system/logger.ts';
+export { ConsumerClient } from './client.ts';
+export { ChunkDroppedError } from './job.ts';
+export { ChunkNotCompletedError } from './manual-chunks.ts';
+export type {
+  ChunkCallback,
+  ChunkContext,
+  ChunkReference,
+  ConsumerClientOptions,
+  OpCallback,
+  OperationCodec,
+  OpRunOptions,
+  RawChunkCallback,
+  ReservedChunk,
+  RunOptions,
+} from './types.ts';

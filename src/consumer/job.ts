@@ -1,0 +1,66 @@
+import type { SubmissionRecord } from '../model/submission.ts';
+import type { HeldChunk, LossReason } from './messages.ts';
+import type { ChunkContext } from './types.ts';
+
+/** The result of a chunk is not wanted any more: the reason of the callback's signal. `reason` says why. */
+export class ChunkDroppedError extends Error {
+  readonly reason: LossReason | 'abandoned';
+
+  constructor(reason: LossReason | 'abandoned') {
+    super(`the result of this chunk is not wanted any more: ${reason}`);
+    this.name = 'ChunkDroppedError';
+    this.reason = reason;
+  }
+}
+
+/** A chunk on its way through the callback. It is the callback's context, too. */
+export class ChunkJob implements ChunkContext {
+  readonly held: HeldChunk;
+  /** The transport still knows the handle. */
+  isHeld = true;
+  #dropped: ChunkDroppedError | null = null;
+  /** Made on demand: most callbacks never look at it. */
+  #controller: AbortController | null = null;
+
+  constructor(held: HeldChunk) {
+    this.held = held;
+  }
+
+  get submission(): SubmissionRecord {
+    return this.held.submission;
+  }
+
+  get submissionId(): bigint {
+    return this.held.chunk.submissionId;
+  }
+
+  get chunkIndex(): number {
+    return this.held.chunk.chunkIndex;
+  }
+
+  get retries(): number {
+    return this.held.retries;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#dropped !== null) this.#controller.abort(this.#dropped);
+    }
+    return this.#controller.signal;
+  }
+
+  get isDropped(): boolean {
+    return this.#dropped !== null;
+  }
+
+  throwIfDropped(): void {
+    if (this.#dropped !== null) throw this.#dropped;
+  }
+
+  drop(reason: LossReason | 'abandoned'): void {
+    if (this.#dropped !== null) return;
+    this.#dropped = new ChunkDroppedError(reason);
+    this.#controller?.abort(this.#dropped);
+  }
+}

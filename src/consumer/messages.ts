@@ -1,0 +1,116 @@
+/** What passes between the calling thread and the transport thread. Both ways it goes in batches, one per turn. */
+import type { ChunkId } from '../model/ids.ts';
+import type { Strategy } from '../model/strategy.ts';
+import type { SubmissionRecord } from '../model/submission.ts';
+import type { ObjectStoreOptions } from '../objects/object-store.ts';
+import type { ChunkCompression } from '../protocol/chunk-compression.ts';
+
+/** What the transport thread is started with. */
+export interface TransportSetup {
+  readonly queueUrl: string;
+  /** null: the calling thread reads and writes the bodies. */
+  readonly objectStore: { readonly url: string; readonly options: ObjectStoreOptions } | null;
+  readonly frameBytesMax: number;
+  readonly transfersMax: number;
+  /** Handles of chunks are above it: a thread that replaces a crashed one must not use its handles again. */
+  readonly handleBase: number;
+}
+
+/** Names a chunk that the transport thread holds; never used twice, also not by a thread that replaces a crashed one. */
+export type Handle = number;
+
+/** How many chunks a run works on and reserves ahead. */
+export interface RunDemand {
+  readonly strategy: Strategy;
+  /** Chunks that are computed at once. */
+  readonly concurrency: number;
+  /** Chunks reserved and downloaded ahead; `auto`: as many as the callback's pace asks for. */
+  readonly prefetch: number | 'auto';
+  /** Bytes of bodies, inputs and results, that the run may hold before it downloads more. */
+  readonly memoryBytesMax: number;
+  readonly compression: ChunkCompression | null;
+}
+
+export type Command =
+  | { readonly kind: 'run'; readonly run: number; readonly demand: RunDemand }
+  /** Reserve no more; what was not handed over goes back. Answered by `run_ended` when its results are out. */
+  | { readonly kind: 'run_stop'; readonly run: number }
+  /** Reserves chunks once. Answered by `reserved`. */
+  | { readonly kind: 'reserve'; readonly request: number; readonly max: number; readonly strategy: Strategy }
+  | { readonly kind: 'reserve_cancel'; readonly request: number }
+  /** Uploads the result and tells the queue. Answered by `settled`. */
+  | { readonly kind: 'complete'; readonly result: ChunkResult }
+  | {
+      readonly kind: 'fail';
+      /** 0: not one that is held. */
+      readonly handle: Handle;
+      readonly chunk: ChunkId;
+      readonly failure: string;
+      readonly retryable: boolean;
+      readonly delayMs: number;
+    }
+  /** Gives chunks back, uncounted. */
+  | { readonly kind: 'release'; readonly handles: readonly Handle[] }
+  /** Ends the connection in good order, then the thread. */
+  | { readonly kind: 'close' };
+
+export interface ChunkResult {
+  /** 0: not one that is held. */
+  readonly handle: Handle;
+  readonly chunk: ChunkId;
+  /** null: the body goes to the queue. */
+  readonly prefix: string | null;
+  /** null: it is in the object store already. */
+  readonly body: Uint8Array | null;
+  readonly compression: ChunkCompression | null;
+  /** How long the callback took, in milliseconds; null if that says nothing of the next ones. */
+  readonly computeMs: number | null;
+}
+
+export interface HeldChunk {
+  readonly handle: Handle;
+  readonly chunk: ChunkId;
+  readonly submission: SubmissionRecord;
+  readonly retries: number;
+  /** null where the calling thread reads it. */
+  readonly input: Uint8Array | null;
+  readonly download: TransferTimes | null;
+}
+
+/** When a transfer took place (Unix milliseconds). */
+export interface TransferTimes {
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** Why a chunk is not held any more. */
+export type LossReason =
+  | 'expired'
+  | 'completed_elsewhere'
+  | 'submission_ended'
+  | 'disconnected'
+  | 'given_back';
+
+export type TransportEvent =
+  | { readonly kind: 'connected'; readonly serverVersion: string; readonly features: readonly string[] }
+  | { readonly kind: 'disconnected'; readonly reason: string }
+  | { readonly kind: 'ready'; readonly run: number; readonly chunk: HeldChunk }
+  | { readonly kind: 'reserved'; readonly request: number; readonly chunks: readonly HeldChunk[] }
+  | { readonly kind: 'refused'; readonly of: 'run' | 'request'; readonly id: number; readonly reason: string }
+  | { readonly kind: 'lost'; readonly handle: Handle; readonly reason: LossReason }
+  /** The chunk is done with: the queue was told, or its result was dropped (`error` says why it failed). */
+  | {
+      readonly kind: 'settled';
+      readonly handle: Handle;
+      readonly error: string | null;
+      readonly upload: TransferTimes | null;
+    }
+  | { readonly kind: 'run_ended'; readonly run: number }
+  | {
+      readonly kind: 'log';
+      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly fields: object;
+      readonly message: string;
+    }
+  /** The thread cannot work at all (a wrong object store option, say). */
+  | { readonly kind: 'fatal'; readonly code: string; readonly message: string };

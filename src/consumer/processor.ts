@@ -1,0 +1,185 @@
+import { OpError } from '../model/op-error.ts';
+import type { ChunkCallback, ChunkContext, OpCallback, OperationCodec, RawChunkCallback } from './types.ts';
+
+/** Makes the bytes of a result from the bytes of an input; synchronously where the callback is. */
+export type Processor = (input: Uint8Array, context: ChunkContext) => Uint8Array | PromiseLike<Uint8Array>;
+
+/** One operation failed; the callback's error is the cause. */
+export class OpFailedError extends Error {
+  constructor(index: number, total: number, cause: unknown) {
+    super(`operation ${index} (of ${total} in the chunk) failed`, { cause });
+    this.name = 'OpFailedError';
+    // The callback's own stack says it all.
+    this.stack = `${this.name}: ${this.message}`;
+  }
+}
+
+/** The chunk's content, its operations or its results are not what they have to be. */
+export class ChunkShapeError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ChunkShapeError';
+    this.stack = `${this.name}: ${this.message}`;
+  }
+}
+
+export function rawProcessor(callback: RawChunkCallback): Processor {
+  const check = (output: unknown): Uint8Array => {
+    if (output instanceof Uint8Array) return output;
+    throw new ChunkShapeError(`the callback returned ${describe(output)} instead of a Uint8Array`);
+  };
+  return (input, context) => {
+    const output = callback(input, context);
+    return isThenable(output) ? output.then(check) : check(output);
+  };
+}
+
+export function chunkProcessor(callback: ChunkCallback, codec: OperationCodec): Processor {
+  return (input, context) => {
+    const ops = decode(codec, input, context);
+    // The callback may do with its array what it likes.
+    const total = ops.length;
+    const finish = (results: unknown) => encode(codec, toArray(results, total), context, false);
+    const output = callback(ops, context);
+    return isThenable(output) ? output.then(finish) : finish(output);
+  };
+}
+
+export function opProcessor(
+  callback: OpCallback,
+  codec: OperationCodec,
+  onOpError: 'fail-chunk' | 'record',
+): Processor {
+  const isRecording = onOpError === 'record';
+  return (input, context) => {
+    const ops = decode(codec, input, context);
+    const results = runOps(callback, ops, context, isRecording);
+    if (results instanceof Promise) return results.then((all) => encode(codec, all, context, isRecording));
+    return encode(codec, results, context, isRecording);
+  };
+}
+
+/** Synchronous as long as the callback is: no promise per operation. */
+function runOps(
+  callback: OpCallback,
+  ops: readonly unknown[],
+  context: ChunkContext,
+  isRecording: boolean,
+): unknown[] | Promise<unknown[]> {
+  const total = ops.length;
+  const results: unknown[] = new Array(total);
+  for (let index = 0; index < total; index++) {
+    try {
+      const result = callback(ops[index], context);
+      if (isThenable(result)) return runOpsAsync(callback, ops, context, isRecording, results, index, result);
+      results[index] = result;
+    } catch (error) {
+      results[index] = failed(error, index, total, isRecording);
+    }
+  }
+  return results;
+}
+
+async function runOpsAsync(
+  callback: OpCallback,
+  ops: readonly unknown[],
+  context: ChunkContext,
+  isRecording: boolean,
+  results: unknown[],
+  from: number,
+  first: PromiseLike<unknown>,
+): Promise<unknown[]> {
+  const total = ops.length;
+  for (let index = from; index < total; index++) {
+    try {
+      const result = index === from ? first : callback(ops[index], context);
+      results[index] = isThenable(result) ? await result : result;
+    } catch (error) {
+      results[index] = failed(error, index, total, isRecording);
+    }
+    // What nobody wants is not worth the rest of the chunk.
+    if (context.signal.aborted) throw context.signal.reason;
+  }
+  return results;
+}
+
+/** The error's place in the results, or the error thrown. */
+function failed(error: unknown, index: number, total: number, isRecording: boolean): OpError {
+  if (!isRecording || verdictOf(error) !== null) throw new OpFailedError(index, total, error);
+  return OpError.from(error);
+}
+
+/** What a callback's error says about further tries; null if it says nothing. */
+export function verdictOf(error: unknown): { readonly retryable: boolean; readonly delayMs: number } | null {
+  // By code: the callback may have another copy of this package, or run in another thread.
+  for (let each = error, depth = 0; each instanceof Error && depth < 8; each = each.cause, depth++) {
+    const code: unknown = Reflect.get(each, 'code');
+    if (code === 'NON_RETRYABLE') return { retryable: false, delayMs: 0 };
+    const delayMs: unknown = Reflect.get(each, 'delayMs');
+    if (code === 'RETRY_LATER' && typeof delayMs === 'number') return { retryable: true, delayMs };
+  }
+  return null;
+}
+
+function decode(codec: OperationCodec, input: Uint8Array, context: ChunkContext): unknown[] {
+  let ops: unknown;
+  try {
+    ops = codec.decode(input);
+  } catch (error) {
+    throw new ChunkShapeError(
+      `the input of ${nameOf(context)} (${input.length} bytes) could not be decoded (truncated, or another codec?): ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+  if (Array.isArray(ops)) return ops;
+  throw new ChunkShapeError(
+    `the input of ${nameOf(context)} is ${describe(ops)} instead of an array of operations`,
+  );
+}
+
+function encode(
+  codec: OperationCodec,
+  results: unknown[],
+  context: ChunkContext,
+  mayHoldErrors: boolean,
+): Uint8Array {
+  const values = mayHoldErrors
+    ? results.map((result) => (result instanceof OpError ? result.toWire() : result))
+    : results;
+  try {
+    return codec.encode(values);
+  } catch (error) {
+    throw new ChunkShapeError(`the results of ${nameOf(context)} cannot be encoded: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function toArray(results: unknown, expected: number): unknown[] {
+  if (typeof results !== 'object' || results === null || !(Symbol.iterator in results)) {
+    throw new ChunkShapeError(`the callback returned ${describe(results)} instead of ${expected} results`);
+  }
+  const array = Array.isArray(results) ? results : Array.from(results as Iterable<unknown>);
+  if (array.length === expected) return array;
+  throw new ChunkShapeError(`the callback returned ${array.length} results for ${expected} operations`);
+}
+
+/** The object's key below the store's URL, or what comes closest to it. */
+function nameOf({ submission, submissionId, chunkIndex }: ChunkContext): string {
+  if (submission.prefix === null) return `chunk ${chunkIndex} of submission ${submissionId}`;
+  return `chunk ${submission.prefix}/${chunkIndex}-in.bin`;
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  return value.constructor?.name ? `a value of ${value.constructor.name}` : 'an object';
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function isThenable(value: unknown): value is PromiseLike<never> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}

@@ -1,0 +1,93 @@
+import { Worker } from 'node:worker_threads';
+import type { Clock } from '../system/clock.ts';
+import type { Command, TransportEvent, TransportSetup } from './messages.ts';
+import { Batch } from './transport/batch.ts';
+
+/** How long the thread may take to end the connection in good order. */
+const CLOSE_MS_MAX = 3_000;
+
+export interface TransportThreadListener {
+  event(event: TransportEvent): void;
+  /** It ended without being asked to. */
+  crashed(error: Error): void;
+}
+
+/** The calling thread's end of the transport thread. */
+export interface TransportHandle {
+  post(command: Command): void;
+  /** Posts what waits for the end of the turn now. */
+  flush(): void;
+  /** Whether it keeps the process alive. */
+  keepAlive(isNeeded: boolean): void;
+  close(): Promise<void>;
+}
+
+export type StartTransport = (setup: TransportSetup, listener: TransportThreadListener) => TransportHandle;
+
+/** Starts a transport thread. */
+export class TransportThread implements TransportHandle {
+  readonly #worker: Worker;
+  readonly #clock: Clock;
+  readonly #outgoing: Batch<Command>;
+  readonly #exited: Promise<void>;
+  #isClosing = false;
+  #isGone = false;
+
+  constructor(setup: TransportSetup, listener: TransportThreadListener, clock: Clock) {
+    this.#clock = clock;
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    this.#worker = new Worker(new URL(`./transport/thread-main.${extension}`, import.meta.url), {
+      name: 'opsqueue consumer transport',
+      workerData: setup,
+      // Flags of the program's own (a test runner's, a profiler's) are not meant for it.
+      execArgv: [],
+    });
+    this.#outgoing = new Batch<Command>(clock, bodiesOf, (commands, transfer) => {
+      if (!this.#isGone) this.#worker.postMessage(commands, transfer);
+    });
+    this.#worker.on('message', (events: readonly TransportEvent[]) => {
+      for (const event of events) listener.event(event);
+    });
+    let error: Error | null = null;
+    this.#worker.on('error', (thrown: unknown) => {
+      error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    });
+    this.#exited = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        this.#isGone = true;
+        resolve();
+        if (!this.#isClosing)
+          listener.crashed(error ?? new Error(`the transport thread ended with code ${code}`));
+      });
+    });
+  }
+
+  post(command: Command): void {
+    this.#outgoing.add(command);
+  }
+
+  flush(): void {
+    this.#outgoing.flush();
+  }
+
+  keepAlive(isNeeded: boolean): void {
+    if (isNeeded) this.#worker.ref();
+    else this.#worker.unref();
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isClosing) {
+      this.#isClosing = true;
+      this.#worker.ref();
+      this.post({ kind: 'close' });
+      this.flush();
+    }
+    const force = this.#clock.after(CLOSE_MS_MAX, () => void this.#worker.terminate());
+    await this.#exited;
+    force.cancel();
+  }
+}
+
+function bodiesOf(command: Command): readonly (Uint8Array | null)[] {
+  return command.kind === 'complete' ? [command.result.body] : [];
+}

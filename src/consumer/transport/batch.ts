@@ -1,0 +1,48 @@
+import type { Transferable } from 'node:worker_threads';
+import type { Clock } from '../../system/clock.ts';
+
+/** Smaller ones are cheaper to copy than to transfer. */
+const TRANSFER_BYTES_MIN = 4 * 1024;
+
+/** Collects what is to be posted to the other thread: one message per turn of the event loop, buffers transferred. */
+export class Batch<T> {
+  readonly #clock: Clock;
+  readonly #post: (items: readonly T[], transfer: Transferable[]) => void;
+  readonly #bodies: (item: T) => readonly (Uint8Array | null)[];
+  #items: T[] = [];
+  #isArmed = false;
+
+  constructor(
+    clock: Clock,
+    bodies: (item: T) => readonly (Uint8Array | null)[],
+    post: (items: readonly T[], transfer: Transferable[]) => void,
+  ) {
+    this.#clock = clock;
+    this.#bodies = bodies;
+    this.#post = post;
+  }
+
+  add(item: T): void {
+    this.#items.push(item);
+    if (this.#isArmed) return;
+    this.#isArmed = true;
+    this.#clock.soon(this.flush);
+  }
+
+  readonly flush = (): void => {
+    this.#isArmed = false;
+    if (this.#items.length === 0) return;
+    const items = this.#items;
+    this.#items = [];
+    const transfer = new Set<Transferable>();
+    for (const item of items) for (const body of this.#bodies(item)) addTransferable(transfer, body);
+    this.#post(items, [...transfer]);
+  };
+}
+
+/** A body that owns its buffer is moved; a view of a larger one (Node's pool, a frame) is copied by the post. */
+function addTransferable(transfer: Set<Transferable>, body: Uint8Array | null): void {
+  if (body === null || body.byteLength < TRANSFER_BYTES_MIN) return;
+  const { buffer } = body;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength) transfer.add(buffer);
+}

@@ -1,0 +1,124 @@
+import { ObjectStoreError } from '../../objects/errors.ts';
+import { type ChunkKind, chunkKey } from '../../objects/keys.ts';
+import type { ObjectStore } from '../../objects/object-store.ts';
+import {
+  type ChunkCompression,
+  compressChunk,
+  decompressChunk,
+  isCompressedChunk,
+} from '../../protocol/chunk-compression.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { TransferTimes } from '../messages.ts';
+
+/** Which body of which chunk. */
+export interface BodyAddress {
+  /** As the queue told it; checked before it becomes a path. */
+  readonly prefix: string;
+  readonly chunkIndex: number;
+}
+
+/** A body could not be read or written: names the object and says why. */
+export class BodyError extends Error {
+  constructor(verb: 'read' | 'write', key: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const code = cause instanceof ObjectStoreError ? ` [${cause.code}]` : '';
+    super(`could not ${verb} the chunk's body ${key}${code}: ${why}`, { cause });
+    this.name = 'BodyError';
+  }
+}
+
+/** Reads inputs and writes results, a bounded number of each at once, in the order of the calls. */
+export class ChunkBodies {
+  readonly #store: ObjectStore;
+  readonly #clock: Clock;
+  readonly #reads: Lane;
+  readonly #writes: Lane;
+
+  constructor(store: ObjectStore, clock: Clock, transfersMax: number) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#reads = new Lane(transfersMax);
+    this.#writes = new Lane(transfersMax);
+  }
+
+  /** The unpacked input of a chunk. */
+  async read(
+    address: BodyAddress,
+    signal: AbortSignal,
+  ): Promise<{ readonly content: Uint8Array; readonly times: TransferTimes }> {
+    await this.#reads.enter();
+    try {
+      signal.throwIfAborted();
+      const startMs = this.#clock.nowMs();
+      const key = keyOf('read', address, 'in');
+      const content = await attempt('read', key, async () => {
+        const packed = await this.#store.get(key, { signal });
+        return isCompressedChunk(packed) ? decompressChunk(packed) : packed;
+      });
+      return { content, times: { startMs, endMs: this.#clock.nowMs() } };
+    } finally {
+      this.#reads.leave();
+    }
+  }
+
+  async write(
+    address: BodyAddress,
+    content: Uint8Array,
+    compression: ChunkCompression | null,
+    signal: AbortSignal,
+  ): Promise<TransferTimes> {
+    await this.#writes.enter();
+    try {
+      signal.throwIfAborted();
+      const startMs = this.#clock.nowMs();
+      const key = keyOf('write', address, 'out');
+      await attempt('write', key, async () => {
+        const packed = compression === null ? content : await compressChunk(content);
+        await this.#store.put(key, packed, { signal });
+      });
+      return { startMs, endMs: this.#clock.nowMs() };
+    } finally {
+      this.#writes.leave();
+    }
+  }
+}
+
+function keyOf(verb: 'read' | 'write', { prefix, chunkIndex }: BodyAddress, kind: ChunkKind): string {
+  try {
+    return chunkKey(prefix, chunkIndex, kind);
+  } catch (error) {
+    throw new BodyError(verb, `of the prefix ${JSON.stringify(prefix.slice(0, 200))}`, error);
+  }
+}
+
+async function attempt<T>(verb: 'read' | 'write', key: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw new BodyError(verb, key, error);
+  }
+}
+
+/** Lets so many in at once, the others in order. */
+class Lane {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(width: number) {
+    this.#free = width;
+  }
+
+  enter(): Promise<void> | undefined {
+    if (this.#free > 0) {
+      this.#free--;
+      return undefined;
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
+}

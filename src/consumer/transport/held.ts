@@ -1,0 +1,34 @@
+import type { ChunkId } from '../../model/ids.ts';
+import type { SubmissionRecord } from '../../model/submission.ts';
+import type { Handle, TransferTimes } from '../messages.ts';
+import type { RunFeed } from './run-feed.ts';
+
+/**
+ * A chunk that this consumer has reserved.
+ *
+ *     fetching --downloaded--> ready --handed over--> handed --result--> sending --told the queue--> (gone)
+ *
+ * It is gone at once when it is given back, fails, expires or is dropped. When the connection breaks, what was not
+ * handed over is gone; a `handed` or `sending` one stays with `isOurs` false: its result still counts.
+ */
+export interface Held {
+  readonly handle: Handle;
+  readonly chunk: ChunkId;
+  readonly key: string;
+  readonly submission: SubmissionRecord;
+  readonly retries: number;
+  /** null: reserved one by one, by `reserveChunks`. */
+  readonly feed: RunFeed | null;
+  readonly reservedMs: number;
+  readonly transfer: AbortController;
+  state: 'fetching' | 'ready' | 'handed' | 'sending';
+  isOurs: boolean;
+  /** Bytes that count against the run's `memoryBytesMax`. */
+  bytes: number;
+  input: Uint8Array | null;
+  download: TransferTimes | null;
+}
+
+export function chunkKeyOf(chunk: ChunkId): string {
+  return `${chunk.submissionId}/${chunk.chunkIndex}`;
+}

@@ -1,0 +1,101 @@
+import type { Nonce } from '../../protocol/consumer-types.ts';
+import type { RunDemand } from '../messages.ts';
+import type { Held } from './held.ts';
+
+/** With `prefetch: 'auto'`: so much work is reserved ahead, in milliseconds of the callback's pace ... */
+const AHEAD_MS = 100;
+/** ... and so many chunks at most. */
+const AHEAD_CHUNKS_MAX = 64;
+/** Callbacks that take longer get nothing ahead: it would only wait here, while others could work on it. */
+const SLOW_MS = 5_000;
+/** Results that wait for their upload hold up further reservations beyond this number. */
+const SENDING_MAX = 64;
+/** Weight of the latest value in a moving average. */
+const WEIGHT = 0.2;
+
+/**
+ * How many chunks a run wants. It keeps `concurrency` chunks plus those ahead reserved, and less where their
+ * bodies would take more than `memoryBytesMax`.
+ */
+export class RunFeed {
+  readonly run: number;
+  readonly demand: RunDemand;
+  /** Reserved and without a result, in the order in which they were reserved. */
+  readonly #waiting: Held[] = [];
+  /** The reservation that is outstanding. */
+  reservation: { nonce: Nonce | null } | null = null;
+  /** Nothing is asked for until then (an empty answer). */
+  isPausing = false;
+  isStopped = false;
+  /** A timer looks after downloads that take long. */
+  isWatched = false;
+  /** Chunks that have no result yet. */
+  chunksOpen = 0;
+  /** Chunks whose result is on its way. */
+  chunksSending = 0;
+  bytesHeld = 0;
+  #computeMs: number | null = null;
+  #inputBytes = 0;
+  #outputBytes = 0;
+
+  constructor(run: number, demand: RunDemand) {
+    this.run = run;
+    this.demand = demand;
+  }
+
+  /** How many more chunks to reserve now. */
+  get wanted(): number {
+    if (this.isStopped || this.isPausing || this.reservation !== null) return 0;
+    if (this.chunksSending >= SENDING_MAX) return 0;
+    const target = this.demand.concurrency + this.#ahead();
+    const fitting = this.#chunksFitting() - this.chunksSending;
+    const wanted = Math.min(target, fitting) - this.chunksOpen;
+    // Few large reservations rather than many small ones, as long as there is enough to do meanwhile.
+    return wanted > 0 && (this.chunksOpen === 0 || wanted >= target / 4) ? wanted : 0;
+  }
+
+  get isEmpty(): boolean {
+    return this.chunksOpen === 0 && this.chunksSending === 0;
+  }
+
+  /** Whether one more body may be downloaded; one always may, or nothing would ever move. */
+  mayFetch(): boolean {
+    return this.bytesHeld === 0 || this.bytesHeld + this.#inputBytes <= this.demand.memoryBytesMax;
+  }
+
+  get inputBytesExpected(): number {
+    return Math.round(this.#inputBytes);
+  }
+
+  noteInput(bytes: number): void {
+    this.#inputBytes = average(this.#inputBytes, bytes);
+  }
+
+  noteResult(bytes: number, computeMs: number | null): void {
+    this.#outputBytes = average(this.#outputBytes, bytes);
+    if (computeMs === null) return;
+    this.#computeMs = this.#computeMs === null ? computeMs : average(this.#computeMs, computeMs);
+  }
+
+  /** Chunks that wait to be handed over, in order. */
+  get queue(): Held[] {
+    return this.#waiting;
+  }
+
+  #ahead(): number {
+    const { prefetch, concurrency } = this.demand;
+    if (prefetch !== 'auto') return prefetch;
+    if (this.#computeMs === null || this.#computeMs > SLOW_MS) return 0;
+    const chunks = Math.ceil((AHEAD_MS * concurrency) / Math.max(this.#computeMs, 0.01));
+    return Math.min(Math.max(chunks, 1), AHEAD_CHUNKS_MAX);
+  }
+
+  #chunksFitting(): number {
+    const each = this.#inputBytes + this.#outputBytes;
+    return each === 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(this.demand.memoryBytesMax / each));
+  }
+}
+
+function average(before: number, latest: number): number {
+  return before === 0 ? latest : before + WEIGHT * (latest - before);
+}

@@ -1,0 +1,107 @@
+import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import type { Strategy } from '../model/strategy.ts';
+import type { SubmissionRecord } from '../model/submission.ts';
+import type { ObjectStoreOptions } from '../objects/object-store.ts';
+import type { ChunkCompression } from '../protocol/chunk-compression.ts';
+import type { Logger } from '../system/logger.ts';
+
+/** How operations become the bytes of a chunk, and back. The producer must use the same one. */
+export interface OperationCodec {
+  encode(operations: readonly unknown[]): Uint8Array;
+  decode(content: Uint8Array): unknown[];
+}
+
+/** What a callback is told besides its input. */
+export interface ChunkContext {
+  readonly submission: SubmissionRecord;
+  readonly submissionId: SubmissionId;
+  /** The position of the chunk in its submission, from 0. */
+  readonly chunkIndex: ChunkIndex;
+  /** How often the chunk was tried before. */
+  readonly retries: number;
+  /**
+   * Fires when the result is not wanted any more: the reservation expired, the submission was cancelled or failed,
+   * another consumer completed the chunk, or the run was abandoned.
+   */
+  readonly signal: AbortSignal;
+}
+
+/** Gets one operation, answers its result (or a promise of it). */
+export type OpCallback<Op = unknown, Result = unknown> = (
+  op: Op,
+  context: ChunkContext,
+) => Result | PromiseLike<Result>;
+
+/** Gets the operations of a chunk, answers as many results, in the same order. */
+export type ChunkCallback<Op = unknown, Result = unknown> = (
+  ops: Op[],
+  context: ChunkContext,
+) => Iterable<Result> | PromiseLike<Iterable<Result>>;
+
+/** Gets the bytes of a chunk, answers the bytes of its result. */
+export type RawChunkCallback = (
+  input: Uint8Array,
+  context: ChunkContext,
+) => Uint8Array | PromiseLike<Uint8Array>;
+
+export interface ConsumerClientOptions {
+  /** Plain data for the object store (region, endpoint, ...): docs/object-stores.md. */
+  readonly objectStoreOptions?: ObjectStoreOptions;
+  /** Default: says nothing. */
+  readonly logger?: Logger;
+  /** Limit of one message from the queue, in bytes. Default 64 MiB. */
+  readonly frameBytesMax?: number;
+  /** Object storage reads, and as many writes, that are under way at once. Default 16. */
+  readonly transfersMax?: number;
+}
+
+/** Options of all `runEach...`. */
+export interface RunOptions {
+  /** Which chunks first. Default `Strategy.random()`. */
+  readonly strategy?: Strategy;
+  /** Chunks whose callback runs at once. Default 1, or `threads`. Makes sense above 1 for callbacks that await something. */
+  readonly concurrency?: number;
+  /**
+   * Chunks that are reserved and downloaded ahead. Default `'auto'`: 0 until the first callback returned, then as
+   * many as it works off in about 100 ms, at least 1 and at most 64; 0 for callbacks that take more than 5 s.
+   */
+  readonly prefetch?: number | 'auto';
+  /** Bytes of inputs and results that may wait in memory before no more is downloaded. Default 128 MiB. */
+  readonly memoryBytesMax?: number;
+  /** Compress the results. Compressed inputs need no setting. Default: no. */
+  readonly compression?: ChunkCompression;
+  /** Abandons the run: the callbacks' signals fire, what it holds goes back uncounted, and the call rejects with the reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * With a module's URL as callback (its default export is called): how many threads run it. Default: as many as
+   * there are processors.
+   */
+  readonly threads?: number;
+}
+
+/** Options of `runEachOp` and `runEachChunk`. */
+export interface OpRunOptions extends RunOptions {
+  /** The encoding of operations and results; the same as the producer's. Default `'cbor'`. In a module's threads only by name. */
+  readonly codec?: 'cbor' | 'json' | OperationCodec;
+  /**
+   * What becomes of a chunk when the callback throws for one operation (`runEachOp` only): `'fail-chunk'` (default)
+   * fails it; `'record'` keeps an OpError as the result of that operation, and the results of the others.
+   */
+  readonly onOpError?: 'fail-chunk' | 'record';
+}
+
+/** Names a chunk towards `completeChunk`, `failChunk` and `releaseChunk`. */
+export interface ChunkReference {
+  readonly submissionId: SubmissionId;
+  /** null: the submission is a `Direct` one. */
+  readonly submissionPrefix: string | null;
+  readonly chunkIndex: ChunkIndex;
+}
+
+/** A chunk that `reserveChunks` reserved. */
+export interface ReservedChunk extends ChunkReference {
+  readonly submission: SubmissionRecord;
+  /** How often it was tried before. */
+  readonly retries: number;
+  readonly input: Uint8Array;
+}
