@@ -20,6 +20,7 @@ export interface ObjectStoreErrorOptions extends ErrorOptions {
 
 /** An object store call failed for good; `code` says how, `key` of which object. The SDK's error is the `cause`. */
 export class ObjectStoreError extends OpsqueueError {
+  declare readonly code: ObjectStoreErrorCode;
   readonly key: string;
   readonly status: number | null;
   readonly retryable: boolean;

@@ -1,0 +1,287 @@
+import { hash } from 'node:crypto';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { ObjectInfo } from '../object-store.ts';
+import type { OptionReader } from '../options.ts';
+import type { ObjectStoreLocation } from '../url.ts';
+import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
+import { corrupt, type FailedCall } from './failures.ts';
+import {
+  type ConnectionOptions,
+  HttpTransport,
+  headerText,
+  isSuccess,
+  namePath,
+  type TransportAnswer,
+  type TransportRequest,
+} from './http-transport.ts';
+import { loadCredentials } from './load.ts';
+import { type DavResource, PROPFIND_BODY, parseMultistatus } from './webdav.ts';
+
+type Authorization = () => Promise<string | undefined>;
+
+/** `http:` and `https:`: a WebDAV server, or whatever understands PUT and GET (then without listing). */
+export class HttpBackend implements ObjectBackend {
+  readonly deleteMax = 100;
+  readonly #transport: HttpTransport;
+  readonly #origin: string;
+  readonly #authorization: Authorization;
+  readonly #clock: Clock;
+
+  constructor(transport: HttpTransport, origin: string, authorization: Authorization, clock: Clock) {
+    this.#transport = transport;
+    this.#origin = origin;
+    this.#authorization = authorization;
+    this.#clock = clock;
+  }
+
+  async put(name: string, body: Uint8Array, signal: AbortSignal): Promise<void> {
+    const call = { key: name, what: 'put' };
+    // Servers that know RFC 9530 refuse what arrives damaged; the others do not mind.
+    const headers = {
+      'content-type': 'application/octet-stream',
+      'repr-digest': `sha-256=:${hash('sha256', body, 'base64')}:`,
+    };
+    const request: TransportRequest = { method: 'PUT', url: this.#url(name), headers, body, signal };
+    let answer = await this.#send(call, request);
+    if (answer.status === 404 || answer.status === 409) {
+      await this.#transport.discard(call, answer, signal);
+      await this.#makeParents(call, name, signal);
+      answer = await this.#send(call, request);
+    }
+    await this.#finish(call, answer, signal);
+  }
+
+  async get(name: string, signal: AbortSignal): Promise<Uint8Array> {
+    const call = { key: name, what: 'get' };
+    const answer = await this.#send(call, { method: 'GET', url: this.#url(name), signal });
+    if (answer.status !== 200) {
+      // A server that knows GET for files only answers 405 for what is none.
+      const status = answer.status === 405 ? 404 : answer.status;
+      throw await this.#failure(call, { ...answer, status }, signal);
+    }
+    const body = await this.#transport.read(call, answer, signal);
+    checkDigest(name, answer, body);
+    return body;
+  }
+
+  async delete(names: readonly string[], signal: AbortSignal): Promise<void> {
+    const queue = names.values();
+    const deleteAll = async () => {
+      for (const name of queue) await this.#deleteOne({ key: name, what: 'delete' }, name, signal);
+    };
+    await Promise.all(Array.from({ length: Math.min(16, names.length) }, deleteAll));
+    const folders = new Set(names.map(parentOf).filter((folder) => folder !== ''));
+    for (const folder of folders) await this.#deleteIfEmpty(folder, signal);
+  }
+
+  /** A page is one folder; its subfolders wait in the token. */
+  async list(query: ListQuery, signal: AbortSignal): Promise<ListPage> {
+    const start = query.start.replace(/\/$/, '');
+    if (query.folders) return { objects: [], folders: await this.#folders(start, signal), token: undefined };
+    const pending = Array.isArray(query.token) ? query.token.map(String) : [start];
+    const folder = pending[0] ?? start;
+    const members = await this.#members(folder, signal);
+    const below = members.filter((member) => member.isCollection).map((member) => member.name);
+    const token = [...below, ...pending.slice(1)];
+    return {
+      objects: members.filter((member) => !member.isCollection).map(objectInfo),
+      folders: [],
+      token: token.length === 0 ? undefined : token,
+    };
+  }
+
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #folders(start: string, signal: AbortSignal): Promise<string[]> {
+    const found: string[] = [];
+    for (const member of await this.#members(start, signal)) {
+      if (member.isCollection && (await this.#hasObjects(member.name, signal))) {
+        found.push(member.name.slice(start === '' ? 0 : start.length + 1));
+      }
+    }
+    return found;
+  }
+
+  /** Whether any object lies in a folder: servers keep folders that have become empty. */
+  async #hasObjects(folder: string, signal: AbortSignal): Promise<boolean> {
+    const members = await this.#members(folder, signal);
+    if (members.some((member) => !member.isCollection)) return true;
+    for (const member of members) if (await this.#hasObjects(member.name, signal)) return true;
+    return false;
+  }
+
+  async #deleteOne(call: FailedCall, name: string, signal: AbortSignal): Promise<void> {
+    const answer = await this.#send(call, { method: 'DELETE', url: this.#url(name), signal });
+    if (answer.status === 404 || answer.status === 410) return this.#transport.discard(call, answer, signal);
+    await this.#finish(call, answer, signal);
+  }
+
+  /** Only a server that can list can say so; the folder of another one stays. */
+  async #deleteIfEmpty(folder: string, signal: AbortSignal): Promise<void> {
+    const call = { key: folder, what: 'delete' };
+    const answer = await this.#propfind(call, folder, signal);
+    if (answer.status !== 207) return this.#transport.discard(call, answer, signal);
+    const members = await this.#readMembers(call, folder, answer, signal);
+    if (members.length === 0) await this.#deleteOne(call, folder, signal);
+  }
+
+  /**
+   * Makes the folders above a name: climbs while the server answers that the parent is missing (409), then comes
+   * down again. 405 and 301 mean that the folder is there.
+   */
+  async #makeParents(call: FailedCall, name: string, signal: AbortSignal): Promise<void> {
+    const missing = [parentOf(name)];
+    for (;;) {
+      const folder = missing.at(-1) ?? '';
+      if (folder === '') return;
+      const answer = await this.#send(call, { method: 'MKCOL', url: this.#url(folder), signal });
+      if (answer.status === 409 && parentOf(folder) !== '') {
+        missing.push(parentOf(folder));
+        await this.#transport.discard(call, answer, signal);
+        continue;
+      }
+      if (answer.status === 405 || answer.status === 301) await this.#transport.discard(call, answer, signal);
+      else await this.#finish({ ...call, what: `${call.what}: MKCOL ${folder}` }, answer, signal);
+      missing.pop();
+      if (missing.length === 0) return;
+    }
+  }
+
+  async #members(folder: string, signal: AbortSignal): Promise<Member[]> {
+    const call = { key: folder, what: 'list' };
+    const answer = await this.#propfind(call, folder, signal);
+    if (answer.status === 404) {
+      await this.#transport.discard(call, answer, signal);
+      return [];
+    }
+    if (answer.status !== 207) throw await this.#failure(call, answer, signal);
+    return this.#readMembers(call, folder, answer, signal);
+  }
+
+  #propfind(call: FailedCall, folder: string, signal: AbortSignal): Promise<TransportAnswer> {
+    return this.#send(call, {
+      method: 'PROPFIND',
+      url: `${this.#url(folder)}${folder === '' ? '' : '/'}`,
+      headers: { depth: '1', 'content-type': 'application/xml; charset=utf-8' },
+      body: PROPFIND_BODY,
+      signal,
+    });
+  }
+
+  async #readMembers(
+    call: FailedCall,
+    folder: string,
+    answer: TransportAnswer,
+    signal: AbortSignal,
+  ): Promise<Member[]> {
+    const body = Buffer.from(await this.#transport.read(call, answer, signal)).toString();
+    let resources: DavResource[];
+    try {
+      resources = parseMultistatus(body);
+    } catch (cause) {
+      throw corrupt(call.key, call.what, `the answer is no list: ${cause}`, cause);
+    }
+    return resources
+      .map((resource) => ({ ...resource, name: this.#nameOf(resource.href) }))
+      .filter(({ name }) => name !== folder && (folder === '' || name.startsWith(`${folder}/`)));
+  }
+
+  #nameOf(href: string): string {
+    const { pathname } = new URL(href, this.#origin);
+    const segments = pathname.split('/').filter((segment) => segment !== '');
+    return segments.map(decode).join('/');
+  }
+
+  #url(name: string): string {
+    return `${this.#origin}/${namePath(name)}`;
+  }
+
+  async #send(call: FailedCall, request: TransportRequest): Promise<TransportAnswer> {
+    const authorization = await this.#authorization();
+    const login = authorization === undefined ? {} : { authorization };
+    return this.#transport.send(call, { ...request, headers: { ...request.headers, ...login } });
+  }
+
+  async #finish(call: FailedCall, answer: TransportAnswer, signal: AbortSignal): Promise<void> {
+    if (!isSuccess(answer.status)) throw await this.#failure(call, answer, signal);
+    await this.#transport.discard(call, answer, signal);
+  }
+
+  #failure(call: FailedCall, answer: TransportAnswer, signal: AbortSignal): Promise<Error> {
+    return this.#transport.failure(call, answer, signal, this.#clock.nowMs());
+  }
+}
+
+interface Member extends DavResource {
+  readonly name: string;
+}
+
+/** Reads the options of `http:` and opens its backend. */
+export async function openHttpBackend(
+  location: Extract<ObjectStoreLocation, { kind: 'http' }>,
+  options: OptionReader,
+  connection: ConnectionOptions,
+  clock: Clock,
+): Promise<HttpBackend> {
+  if (location.origin.startsWith('http:') && !connection.allowHttp) {
+    throw new IncorrectUsageError(
+      `object store URL "${location.url}": plain http needs the object store option allow_http: true`,
+    );
+  }
+  const authorization = await login(location, options);
+  return new HttpBackend(await HttpTransport.open('http', connection), location.origin, authorization, clock);
+}
+
+async function login(
+  location: Extract<ObjectStoreLocation, { kind: 'http' }>,
+  options: OptionReader,
+): Promise<Authorization> {
+  const own = await loadCredentials(options);
+  if (typeof own === 'function') return async () => String(await own());
+  if (own !== undefined) {
+    throw new IncorrectUsageError(
+      'object store option credentials_module: for http its function returns a function that returns the Authorization header',
+    );
+  }
+  const token = options.text('bearer_token');
+  const basic = `${location.username}:${location.password}`;
+  const header =
+    token !== undefined
+      ? `Bearer ${token}`
+      : basic !== ':'
+        ? `Basic ${Buffer.from(basic).toString('base64')}`
+        : undefined;
+  return async () => header;
+}
+
+function objectInfo(member: Member): ObjectInfo {
+  return { key: member.name, sizeBytes: member.sizeBytes, modifiedMs: member.modifiedMs };
+}
+
+/** Whatever the server says about the bytes that it sent must be true of those that came. */
+function checkDigest(name: string, answer: TransportAnswer, body: Uint8Array): void {
+  const digests = headerText(answer, 'repr-digest') ?? headerText(answer, 'content-digest') ?? '';
+  const sha256 = /(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]+):/.exec(digests)?.[1];
+  if (sha256 !== undefined && sha256 !== hash('sha256', body, 'base64')) {
+    throw corrupt(name, 'get', 'its SHA-256 is another');
+  }
+  const md5 = headerText(answer, 'content-md5');
+  if (md5 !== undefined && md5 !== hash('md5', body, 'base64'))
+    throw corrupt(name, 'get', 'its MD5 is another');
+}
+
+function parentOf(name: string): string {
+  return name.slice(0, Math.max(0, name.lastIndexOf('/')));
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    // Not UTF-8: none of ours.
+    return segment;
+  }
+}

@@ -1,0 +1,44 @@
+import { pathToFileURL } from 'node:url';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import type { OptionReader } from '../options.ts';
+
+/** Imports an optional package; if it is not installed, the error says what needs it and how to get it. */
+export async function loadPackage<T>(scheme: string, install: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    const missing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
+    if (!missing) throw cause;
+    throw new IncorrectUsageError(
+      `object stores of the scheme ${scheme}: need a package that is not installed; run: npm install ${install}`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * Credentials that are not plain data: the option `credentials_module` names a module (a file: URL, an absolute path
+ * or a package) whose default export is a function; what it returns is for each scheme to say.
+ */
+export async function loadCredentials(options: OptionReader): Promise<unknown> {
+  const specifier = options.text('credentials_module');
+  if (specifier === undefined) return undefined;
+  let make: unknown;
+  try {
+    const url = /^(?:\/|[A-Za-z]:[\\/])/.test(specifier) ? pathToFileURL(specifier).href : specifier;
+    ({ default: make } = await import(url));
+  } catch (cause) {
+    throw new IncorrectUsageError(
+      `object store option credentials_module: cannot import ${specifier}: ${cause}`,
+      {
+        cause,
+      },
+    );
+  }
+  if (typeof make !== 'function') {
+    throw new IncorrectUsageError(
+      `object store option credentials_module: the default export of ${specifier} is not a function`,
+    );
+  }
+  return await make();
+}

@@ -1,0 +1,346 @@
+import { Readable } from 'node:stream';
+import type {
+  ChecksumAlgorithm,
+  PutObjectCommandInput,
+  RequestPayer,
+  S3Client,
+  S3ClientConfig,
+  ServerSideEncryption,
+} from '@aws-sdk/client-s3';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Logger } from '../../system/logger.ts';
+import { ObjectStoreError } from '../errors.ts';
+import type { OptionReader } from '../options.ts';
+import type { ObjectStoreLocation } from '../url.ts';
+import { makeAgents } from './agents.ts';
+import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
+import { corrupt, type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from './failures.ts';
+import type { ConnectionOptions } from './http-transport.ts';
+import { loadCredentials, loadPackage } from './load.ts';
+import { readBody } from './read-body.ts';
+
+type Sdk = typeof import('@aws-sdk/client-s3');
+/** What goes with every upload: encryption, checksum, who pays. */
+type PutExtras = Partial<PutObjectCommandInput>;
+
+/** Codes in the SDK's errors that say more than the status. */
+const THROTTLED = new Set(['SlowDown', 'ThrottlingException', 'RequestLimitExceeded', 'TooManyRequests']);
+const TRANSIENT = new Set(['RequestTimeout', 'InternalError', 'ServiceUnavailable', 'OperationAborted']);
+const WITHOUT_BATCHES = new Set(['NotImplemented', 'MethodNotAllowed', 'MissingContentMD5']);
+
+/** `s3:`: Amazon S3 and what speaks its protocol, over `@aws-sdk/client-s3`. One PutObject per chunk. */
+export class S3Backend implements ObjectBackend {
+  readonly deleteMax = 1_000;
+  readonly #sdk: Sdk;
+  readonly #client: S3Client;
+  readonly #bucket: string;
+  readonly #extras: PutExtras;
+  readonly #payer: { RequestPayer?: RequestPayer };
+  readonly #clock: Clock;
+  #batches = true;
+
+  constructor(sdk: Sdk, client: S3Client, place: { bucket: string; extras: PutExtras }, clock: Clock) {
+    this.#sdk = sdk;
+    this.#client = client;
+    this.#bucket = place.bucket;
+    this.#extras = place.extras;
+    this.#payer = place.extras.RequestPayer === undefined ? {} : { RequestPayer: place.extras.RequestPayer };
+    this.#clock = clock;
+  }
+
+  async put(name: string, body: Uint8Array, signal: AbortSignal): Promise<void> {
+    const input = { Bucket: this.#bucket, Key: name, Body: body, ...this.#extras };
+    await this.#try({ key: name, what: 'put' }, signal, () =>
+      this.#client.send(new this.#sdk.PutObjectCommand(input), { abortSignal: signal }),
+    );
+  }
+
+  async get(name: string, signal: AbortSignal): Promise<Uint8Array> {
+    const input = { Bucket: this.#bucket, Key: name, ...this.#payer };
+    return this.#try({ key: name, what: 'get' }, signal, async () => {
+      const answer = await this.#client.send(new this.#sdk.GetObjectCommand(input), { abortSignal: signal });
+      if (!(answer.Body instanceof Readable)) throw corrupt(name, 'get', 'the answer has no body');
+      return readBody(answer.Body, answer.ContentLength ?? null, signal, name);
+    });
+  }
+
+  async delete(names: readonly string[], signal: AbortSignal): Promise<void> {
+    if (!this.#batches) return this.#deleteEach(names, signal);
+    const call = { key: names[0] ?? '', what: 'delete' };
+    const input = {
+      Bucket: this.#bucket,
+      Delete: { Objects: names.map((Key) => ({ Key })), Quiet: true },
+      ...this.#payer,
+    };
+    try {
+      const { Errors = [] } = await this.#client.send(new this.#sdk.DeleteObjectsCommand(input), {
+        abortSignal: signal,
+      });
+      const failed = Errors.find(({ Code }) => Code !== 'NoSuchKey');
+      if (failed !== undefined) {
+        throw failureOfCode(
+          { ...call, key: failed.Key ?? call.key },
+          failed.Code ?? '',
+          failed.Message ?? '',
+        );
+      }
+    } catch (cause) {
+      if (signal.aborted) throw signal.reason;
+      // Some that speak S3 (Google's among them) do not know batches.
+      if (!(cause instanceof Error) || !WITHOUT_BATCHES.has(cause.name)) throw this.#failure(call, cause);
+      this.#batches = false;
+      await this.#deleteEach(names, signal);
+    }
+  }
+
+  async list(query: ListQuery, signal: AbortSignal): Promise<ListPage> {
+    const input = {
+      Bucket: this.#bucket,
+      Prefix: query.start,
+      MaxKeys: query.pageMax,
+      ...(query.folders ? { Delimiter: '/' } : {}),
+      ...(typeof query.token === 'string' ? { ContinuationToken: query.token } : {}),
+      ...this.#payer,
+    };
+    return this.#try({ key: query.start, what: 'list' }, signal, async () => {
+      const page = await this.#client.send(new this.#sdk.ListObjectsV2Command(input), {
+        abortSignal: signal,
+      });
+      const { Contents = [], CommonPrefixes = [], IsTruncated, NextContinuationToken } = page;
+      return {
+        objects: query.folders
+          ? []
+          : Contents.map(({ Key = '', Size = 0, LastModified }) => ({
+              key: Key,
+              sizeBytes: Size,
+              modifiedMs: LastModified?.getTime() ?? 0,
+            })),
+        folders: CommonPrefixes.map(({ Prefix = '' }) => Prefix.slice(query.start.length, -1)),
+        token: IsTruncated === true ? NextContinuationToken : undefined,
+      };
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#client.destroy();
+  }
+
+  async #deleteEach(names: readonly string[], signal: AbortSignal): Promise<void> {
+    const queue = names.values();
+    const deleteAll = async () => {
+      for (const name of queue) {
+        const input = { Bucket: this.#bucket, Key: name, ...this.#payer };
+        await this.#try({ key: name, what: 'delete' }, signal, () =>
+          this.#client.send(new this.#sdk.DeleteObjectCommand(input), { abortSignal: signal }),
+        ).catch((error: unknown) => {
+          if (!(error instanceof ObjectStoreError) || error.code !== 'OBJECT_NOT_FOUND') throw error;
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(16, names.length) }, deleteAll));
+  }
+
+  async #try<T>(call: FailedCall, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (cause) {
+      throw signal.aborted ? signal.reason : this.#failure(call, cause);
+    }
+  }
+
+  #failure(call: FailedCall, cause: unknown): ObjectStoreError {
+    if (cause instanceof ObjectStoreError) return cause;
+    if (cause instanceof Error && /^Checksum mismatch/.test(cause.message)) {
+      return corrupt(call.key, call.what, cause.message, cause);
+    }
+    if (cause instanceof Error && cause.name === 'CredentialsProviderError') {
+      return new ObjectStoreError(
+        'OBJECT_DENIED',
+        call.key,
+        `object ${call.key}: ${call.what}: ${cause.message}`,
+        {
+          cause,
+        },
+      );
+    }
+    if (!(cause instanceof this.#sdk.S3ServiceException)) return failureOfConnection({ ...call, cause });
+    const status = cause.$metadata.httpStatusCode ?? 0;
+    if (THROTTLED.has(cause.name) || TRANSIENT.has(cause.name)) {
+      return failureOfCode({ ...call, cause }, cause.name, cause.message);
+    }
+    // An answer that the SDK could not read, such as a proxy's page or half a document.
+    if (status >= 200 && status < 300)
+      return corrupt(call.key, call.what, `unreadable answer: ${cause.message}`, cause);
+    return failureOfStatus({ ...call, cause }, status, {
+      text: `${cause.name}: ${cause.message}`,
+      retryAfterMs: retryAfterMs(cause.$response?.headers['retry-after'], this.#clock.nowMs()),
+    });
+  }
+}
+
+function failureOfCode(call: FailedCall, code: string, message: string): ObjectStoreError {
+  const meaning = THROTTLED.has(code)
+    ? 'OBJECT_THROTTLED'
+    : code === 'AccessDenied'
+      ? 'OBJECT_DENIED'
+      : TRANSIENT.has(code)
+        ? 'OBJECT_UNREACHABLE'
+        : 'OBJECT_FAILED';
+  return new ObjectStoreError(meaning, call.key, `object ${call.key}: ${call.what}: ${code}: ${message}`, {
+    retryable: meaning === 'OBJECT_THROTTLED' || meaning === 'OBJECT_UNREACHABLE',
+    ...(call.cause === undefined ? {} : { cause: call.cause }),
+  });
+}
+
+/** Reads the options of `s3:` and opens its backend. */
+export async function openS3Backend(
+  location: Extract<ObjectStoreLocation, { kind: 's3' }>,
+  options: OptionReader,
+  connection: ConnectionOptions,
+  context: { readonly clock: Clock; readonly logger: Logger },
+): Promise<S3Backend> {
+  const sdk = await loadPackage('s3', '@aws-sdk/client-s3@3', () => import('@aws-sdk/client-s3'));
+  const endpoint = endpointOf(location, options, connection);
+  const virtualHosted = location.virtualHosted || options.flag(false, 'virtual_hosted_style_request');
+  const agents = makeAgents(connection, context.clock);
+  const config: S3ClientConfig = {
+    ...(await credentials(options)),
+    ...(endpoint === undefined ? {} : { endpoint: withoutBucket(endpoint, location.bucket, virtualHosted) }),
+    forcePathStyle: !virtualHosted,
+    followRegionRedirects: true,
+    // Tries, waits and time-outs are the retry wrapper's.
+    maxAttempts: 1,
+    requestHandler: { httpAgent: agents.http, httpsAgent: agents.https },
+    requestChecksumCalculation: checksums(options, 'request_checksum_calculation'),
+    responseChecksumValidation: checksums(options, 'response_checksum_validation'),
+    customUserAgent: connection.userAgent,
+    logger: quiet(context.logger),
+  };
+  const client = await withRegion(
+    sdk,
+    config,
+    options.text('region', 'default_region') ?? location.region,
+    endpoint,
+  );
+  if (options.flag(false, 'unsigned_payload')) leavePayloadUnsigned(client);
+  const place = { bucket: location.bucket, extras: putExtras(options) };
+  return new S3Backend(sdk, client, place, context.clock);
+}
+
+function endpointOf(
+  location: Extract<ObjectStoreLocation, { kind: 's3' }>,
+  options: OptionReader,
+  connection: ConnectionOptions,
+): string | undefined {
+  const endpoint = options.text('endpoint', 'endpoint_url') ?? location.endpoint ?? undefined;
+  if (endpoint === undefined) return undefined;
+  if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
+    throw new IncorrectUsageError(`object store option aws_endpoint: ${endpoint} is no http(s) URL`);
+  }
+  if (endpoint.startsWith('http:') && !connection.allowHttp) {
+    throw new IncorrectUsageError(
+      `object store option aws_endpoint: ${endpoint} needs the option allow_http: true`,
+    );
+  }
+  return endpoint;
+}
+
+/** Virtual-hosted, the original takes an endpoint with the bucket in it; the SDK puts the bucket in front itself. */
+function withoutBucket(endpoint: string, bucket: string, virtualHosted: boolean): string {
+  const url = new URL(endpoint);
+  if (virtualHosted && url.hostname.startsWith(`${bucket}.`))
+    url.hostname = url.hostname.slice(bucket.length + 1);
+  return url.href;
+}
+
+/**
+ * With no region given the SDK looks in the environment and in its files, and throws if there is none; then it is
+ * `us-east-1`, as in the original.
+ */
+async function withRegion(
+  sdk: Sdk,
+  config: S3ClientConfig,
+  region: string | null,
+  endpoint: string | undefined,
+): Promise<S3Client> {
+  if (region !== null) return new sdk.S3Client({ ...config, region });
+  if (endpoint === undefined) {
+    const client = new sdk.S3Client(config);
+    const found = await client.config.region().then(
+      () => true,
+      () => false,
+    );
+    if (found) return client;
+    client.destroy();
+  }
+  return new sdk.S3Client({ ...config, region: 'us-east-1' });
+}
+
+async function credentials(options: OptionReader): Promise<S3ClientConfig> {
+  if (options.flag(false, 'skip_signature')) {
+    const nobody = { accessKeyId: '', secretAccessKey: '' };
+    return { credentials: nobody, signer: { sign: async (request) => request } };
+  }
+  const own = await loadCredentials(options);
+  if (own !== undefined) {
+    const isIdentity = typeof own === 'object' && own !== null && 'accessKeyId' in own;
+    if (typeof own !== 'function' && !isIdentity) {
+      throw new IncorrectUsageError(
+        "object store option credentials_module: for s3 its function returns the SDK's credentials or a provider of them",
+      );
+    }
+    return { credentials: own as NonNullable<S3ClientConfig['credentials']> };
+  }
+  const accessKeyId = options.text('access_key_id');
+  const secretAccessKey = options.text('secret_access_key');
+  const sessionToken = options.text('session_token', 'token');
+  if (accessKeyId === undefined && secretAccessKey === undefined) return {};
+  if (accessKeyId === undefined || secretAccessKey === undefined) {
+    throw new IncorrectUsageError(
+      'object store options aws_access_key_id and aws_secret_access_key: one is missing',
+    );
+  }
+  return {
+    credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) },
+  };
+}
+
+function checksums(options: OptionReader, name: string): 'WHEN_SUPPORTED' | 'WHEN_REQUIRED' {
+  const value = (options.text(name) ?? 'when_supported').toUpperCase();
+  if (value === 'WHEN_SUPPORTED' || value === 'WHEN_REQUIRED') return value;
+  throw new IncorrectUsageError(
+    `object store option aws_${name}: ${value} is not when_supported or when_required`,
+  );
+}
+
+function putExtras(options: OptionReader): PutExtras {
+  const algorithm = options.text('checksum_algorithm')?.toUpperCase();
+  const encryption = options.text('server_side_encryption');
+  const keyId = options.text('sse_kms_key_id');
+  return {
+    ...(algorithm === undefined ? {} : { ChecksumAlgorithm: algorithm as ChecksumAlgorithm }),
+    ...(encryption === undefined ? {} : { ServerSideEncryption: encryption as ServerSideEncryption }),
+    ...(keyId === undefined ? {} : { SSEKMSKeyId: keyId }),
+    ...(options.flag(false, 'sse_bucket_key_enabled') ? { BucketKeyEnabled: true } : {}),
+    ...(options.flag(false, 'request_payer') ? { RequestPayer: 'requester' } : {}),
+  };
+}
+
+/** Signs the headers alone; for stores that would have to buffer a body to check its hash. */
+function leavePayloadUnsigned(client: S3Client): void {
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const { request } = args as { request?: { headers?: Record<string, string> } };
+      if (request?.headers !== undefined) request.headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
+      return next(args);
+    },
+    { step: 'build', name: 'opsqueueUnsignedPayload' },
+  );
+}
+
+/** The SDK's remarks (a busy connection pool, an old Node) go to the debug log, not to the console. */
+function quiet(logger: Logger): NonNullable<S3ClientConfig['logger']> {
+  const tell = (...said: unknown[]) => logger.debug({}, `S3 client: ${said.map(String).join(' ')}`);
+  return { trace() {}, debug() {}, info() {}, warn: tell, error: tell };
+}

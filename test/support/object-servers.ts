@@ -1,0 +1,125 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { startFauxqs } from 'fauxqs';
+import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
+import { startFakeDav } from './fake-dav.ts';
+import { startFakeGcs } from './fake-gcs.ts';
+
+/** A server that keeps objects, and how to get at them. */
+export interface ObjectServer {
+  readonly scheme: string;
+  readonly origin: string;
+  /** A base path of that name; at another origin if something stands in front. */
+  place(name: string, origin?: string): { readonly url: string; readonly options: ObjectStoreOptions };
+  stop(): Promise<void>;
+}
+
+const BUCKET = 'chunks';
+
+export async function startS3Server(): Promise<ObjectServer> {
+  const server = await startFauxqs({ port: 0, host: '127.0.0.1', logger: false });
+  server.createBucket(BUCKET);
+  const origin = `http://127.0.0.1:${server.port}`;
+  return {
+    scheme: 's3',
+    origin,
+    place: (name, at = origin) => ({
+      url: `s3://${BUCKET}/${name}`,
+      options: {
+        aws_endpoint: at,
+        aws_region: 'eu-west-1',
+        aws_access_key_id: 'test',
+        aws_secret_access_key: 'test',
+        allow_http: true,
+      },
+    }),
+    stop: () => server.stop(),
+  };
+}
+
+export async function startGsServer(): Promise<ObjectServer> {
+  const server = await startFakeGcs({ pageMax: 100 });
+  return {
+    scheme: 'gs',
+    origin: server.origin,
+    place: (name, at = server.origin) => ({
+      url: `gs://${BUCKET}/${name}`,
+      options: { google_endpoint: at, skip_signature: true, allow_http: true },
+    }),
+    stop: () => server.stop(),
+  };
+}
+
+export async function startHttpServer(): Promise<ObjectServer> {
+  const server = await startFakeDav();
+  return {
+    scheme: 'http',
+    origin: server.origin,
+    place: (name, at = server.origin) => ({ url: `${at}/data/${name}`, options: { allow_http: true } }),
+    stop: () => server.stop(),
+  };
+}
+
+const ACCOUNT = 'devstoreaccount1';
+const KEY = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==';
+
+/** Azurite, in a process of its own; installed first where it is not yet. */
+export async function startAzServer(): Promise<ObjectServer> {
+  const folder = fileURLToPath(new URL('../azurite', import.meta.url));
+  const program = `${folder}/node_modules/azurite/dist/src/blob/main.js`;
+  if (!existsSync(program)) {
+    console.error('installing azurite (60 MB, once) in test/azurite');
+    const installed = spawnSync('npm', ['ci', '--omit=dev'], {
+      cwd: folder,
+      encoding: 'utf8',
+      timeout: 300_000,
+    });
+    if (installed.status !== 0) throw new Error(`npm ci in test/azurite failed:\n${installed.stderr}`);
+  }
+  const child = spawn(
+    process.execPath,
+    [
+      program,
+      '--inMemoryPersistence',
+      '--skipApiVersionCheck',
+      '--silent',
+      '--disableTelemetry',
+      '--blobPort',
+      '0',
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  let origin = '';
+  for await (const line of createInterface({ input: child.stdout })) {
+    const address = /successfully listens on (http:\S+)/.exec(line)?.[1];
+    if (address === undefined) continue;
+    origin = address;
+    break;
+  }
+  if (origin === '') throw new Error('azurite ended before it listened');
+  child.stdout.resume();
+  const service = new BlobServiceClient(`${origin}/${ACCOUNT}`, new StorageSharedKeyCredential(ACCOUNT, KEY));
+  await service.getContainerClient(BUCKET).create();
+  return {
+    scheme: 'az',
+    origin,
+    place: (name, at = origin) => ({
+      url: `az://${BUCKET}/${name}`,
+      options: {
+        azure_storage_account_name: ACCOUNT,
+        azure_storage_account_key: KEY,
+        azure_endpoint: `${at}/${ACCOUNT}`,
+        allow_http: true,
+      },
+    }),
+    async stop() {
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
