@@ -11,7 +11,11 @@ export interface SeenRequest {
 
 /** What to do with it: answer, cut the connection, cut it in the middle of the answer, or never answer. */
 export type Reply =
-  | { readonly status: number; readonly body?: string; readonly headers?: Record<string, string> }
+  | {
+      readonly status: number;
+      readonly body?: string | Uint8Array;
+      readonly headers?: Record<string, string>;
+    }
   | 'cut'
   | 'truncate'
   | 'hang';
@@ -22,6 +26,8 @@ export interface ScriptedHttp extends AsyncDisposable {
   readonly seen: readonly SeenRequest[];
   /** Connections that are open. */
   readonly connections: number;
+  /** Cuts the connection in the place of the next answer; the request is carried out. */
+  cutNext(): void;
   /** Closes the port and every connection; `listen` opens the same port again. */
   stop(): Promise<void>;
   listen(): Promise<void>;
@@ -34,13 +40,16 @@ export async function scriptedHttp(
   const seen: SeenRequest[] = [];
   const sockets = new Set<Socket>();
   let port = 0;
+  let cutsNext = false;
   const handle = async (request: http.IncomingMessage, response: http.ServerResponse) => {
     let body = '';
     for await (const piece of request) body += piece;
     const { method = '', url: path = '', headers } = request;
     const one = { method, path, headers, body };
     seen.push(one);
-    const what = await reply(one, seen.length);
+    const wanted = await reply(one, seen.length);
+    const what = cutsNext ? 'cut' : wanted;
+    cutsNext = false;
     if (what === 'hang') return;
     if (what === 'cut') return void request.socket.destroy();
     if (what === 'truncate') {
@@ -82,6 +91,9 @@ export async function scriptedHttp(
     seen,
     get connections() {
       return sockets.size;
+    },
+    cutNext() {
+      cutsNext = true;
     },
     stop,
     listen,

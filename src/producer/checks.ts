@@ -1,0 +1,108 @@
+import { IncorrectUsageError } from '../model/errors.ts';
+import type { SubmissionId } from '../model/ids.ts';
+import { SUBMISSION_ID_MAX } from '../model/ids.ts';
+import { META_KEY_BYTES_MAX, META_VALUE_MAX, META_VALUE_MIN, PREFIX_PATTERN } from '../model/limits.ts';
+import type { StrategicMetadata } from '../model/submission.ts';
+import { cborChunkCodec, jsonChunkCodec } from '../protocol/chunk-codec.ts';
+import type { OperationCodec, ResultsMode, SubmissionOptions } from './options.ts';
+
+/** An integer within bounds, or an IncorrectUsageError that names the option. */
+export function checkInteger(
+  name: string,
+  value: unknown,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value;
+  const bounds = max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : `from ${min} to ${max}`;
+  throw new IncorrectUsageError(`${name} must be an integer, ${bounds}: ${show(value)}`);
+}
+
+export function checkId(value: unknown): SubmissionId {
+  if (typeof value === 'bigint' && value >= 0n && value <= SUBMISSION_ID_MAX) return value;
+  throw new IncorrectUsageError(`a submission id is a bigint from 0 to 2^63 - 1: ${show(value)}`);
+}
+
+export function checkPrefix(value: unknown): string {
+  if (typeof value === 'string' && PREFIX_PATTERN.test(value)) return value;
+  throw new IncorrectUsageError(`a prefix must match ${PREFIX_PATTERN.source}: ${show(value)}`);
+}
+
+export function checkStrategicMetadata(value: SubmissionOptions['strategicMetadata']): StrategicMetadata {
+  const pairs = new Map<string, bigint>();
+  if (value === undefined) return pairs;
+  if (typeof value !== 'object' || value === null) {
+    throw new IncorrectUsageError(`strategicMetadata must be a Map or a plain object: ${show(value)}`);
+  }
+  for (const [key, number] of value instanceof Map ? value : Object.entries(value)) {
+    if (typeof key !== 'string' || Buffer.byteLength(key) > META_KEY_BYTES_MAX) {
+      throw new IncorrectUsageError(
+        `strategicMetadata has a key that is no text of at most ${META_KEY_BYTES_MAX} bytes: ${show(key)}`,
+      );
+    }
+    pairs.set(key, checkMetadataValue(key, number));
+  }
+  return pairs;
+}
+
+function checkMetadataValue(key: string, value: unknown): bigint {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
+  if (typeof value === 'bigint' && value >= META_VALUE_MIN && value <= META_VALUE_MAX) return value;
+  throw new IncorrectUsageError(
+    `strategicMetadata.${key} must be a safe integer or a bigint of 64 bits: ${show(value)}`,
+  );
+}
+
+export function checkMetadata(value: unknown): Uint8Array | null {
+  if (value === undefined || value === null) return null;
+  if (value instanceof Uint8Array) return value;
+  throw new IncorrectUsageError(`metadata must be a Uint8Array: ${show(value)}`);
+}
+
+export function checkCodec(value: unknown): OperationCodec {
+  if (value === 'cbor') return cborChunkCodec();
+  if (value === 'json') return jsonChunkCodec();
+  if (isCodec(value)) return value;
+  throw new IncorrectUsageError(
+    `codec must be 'cbor', 'json' or an object with encode and decode: ${show(value)}`,
+  );
+}
+
+function isCodec(value: unknown): value is OperationCodec {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'encode' in value &&
+    'decode' in value &&
+    typeof value.encode === 'function' &&
+    typeof value.decode === 'function'
+  );
+}
+
+export function checkSource(value: unknown): void {
+  if (typeof value === 'string' || Object(value) === value) {
+    const source = Object(value);
+    if (Symbol.iterator in source || Symbol.asyncIterator in source) return;
+  }
+  throw new IncorrectUsageError(`the source must be an iterable or an async iterable: ${show(value)}`);
+}
+
+export function checkChoice<const T extends string>(
+  name: string,
+  value: unknown,
+  choices: readonly T[],
+): T | undefined {
+  if (value === undefined) return undefined;
+  const found = choices.find((choice) => choice === value);
+  if (found !== undefined) return found;
+  throw new IncorrectUsageError(`${name} must be one of ${choices.join(', ')}: ${show(value)}`);
+}
+
+export const RESULTS_MODES: readonly ResultsMode[] = ['when-complete', 'as-completed', 'unordered'];
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
+  return String(value);
+}

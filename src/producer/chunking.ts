@@ -1,0 +1,156 @@
+import type { Clock } from '../system/clock.ts';
+import { orAborted } from '../system/signals.ts';
+import type { OperationCodec } from './options.ts';
+
+/** Takes the content of the next chunk; returns a promise when the one after has to wait. */
+export type ChunkSink = (content: Uint8Array) => Promise<void> | undefined;
+
+/** So long a source may be read before other work of this thread gets its turn, in milliseconds. */
+const TURN_MS = 10;
+
+/** Lets timers and sockets have their turn now and then, while a source never makes us wait. */
+class Breather {
+  readonly #clock: Clock;
+  #lastMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#lastMs = clock.monotonicMs();
+  }
+
+  async pause(): Promise<void> {
+    await new Promise<void>((resolve) => this.#clock.soon(resolve));
+    this.#lastMs = this.#clock.monotonicMs();
+  }
+
+  get isDue(): boolean {
+    return this.#clock.monotonicMs() - this.#lastMs > TURN_MS;
+  }
+}
+
+/**
+ * Cuts a source of operations into chunks, encodes each and hands it on. An array or another sync iterable costs no
+ * promise per operation. Returns how many operations there were. When it ends early (the sink throws, the signal
+ * fires) the source's iterator is closed.
+ */
+export async function chunkOperations(
+  source: Iterable<unknown> | AsyncIterable<unknown>,
+  chunkSizeOps: number,
+  codec: OperationCodec,
+  sink: ChunkSink,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<number> {
+  const breather = new Breather(clock);
+  let total = 0;
+  const emit = (operations: readonly unknown[]) => {
+    signal.throwIfAborted();
+    total += operations.length;
+    return sink(codec.encode(operations));
+  };
+  if (Array.isArray(source)) {
+    for (let at = 0; at < source.length; at += chunkSizeOps) {
+      const wait = emit(
+        at === 0 && source.length <= chunkSizeOps ? source : source.slice(at, at + chunkSizeOps),
+      );
+      if (wait !== undefined) await wait;
+      if (breather.isDue) await breather.pause();
+    }
+    return total;
+  }
+  const batch = new Batch(chunkSizeOps);
+  if (Symbol.iterator in source) {
+    for (const operation of source) {
+      if (!batch.add(operation)) continue;
+      const wait = emit(batch.take());
+      if (wait !== undefined) await wait;
+      if (breather.isDue) await breather.pause();
+    }
+  } else {
+    await eachOf(source, signal, (operation) => (batch.add(operation) ? emit(batch.take()) : undefined));
+  }
+  if (batch.length > 0) await emit(batch.take());
+  return total;
+}
+
+/** The same for a source of chunk contents. Returns how many there were. */
+export async function eachChunk(
+  source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  sink: ChunkSink,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<number> {
+  const breather = new Breather(clock);
+  let total = 0;
+  const emit = (content: Uint8Array) => {
+    signal.throwIfAborted();
+    total++;
+    return sink(content);
+  };
+  if (Symbol.iterator in source) {
+    for (const content of source) {
+      const wait = emit(content);
+      if (wait !== undefined) await wait;
+      if (breather.isDue) await breather.pause();
+    }
+  } else {
+    await eachOf(source, signal, emit);
+  }
+  return total;
+}
+
+/** Operations of the chunk that is being filled. */
+class Batch {
+  readonly #size: number;
+  #items: unknown[] = [];
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  /** True when the chunk is full. */
+  add(item: unknown): boolean {
+    return this.#items.push(item) === this.#size;
+  }
+
+  take(): readonly unknown[] {
+    const items = this.#items;
+    this.#items = [];
+    return items;
+  }
+}
+
+/** Reads an async source to its end. A source that hangs cannot hold up the signal. */
+async function eachOf<T>(
+  source: AsyncIterable<T>,
+  signal: AbortSignal,
+  each: (item: T) => Promise<void> | undefined,
+): Promise<void> {
+  const iterator = source[Symbol.asyncIterator]();
+  const close = () => Promise.resolve(iterator.return?.()).catch(() => {});
+  const pump = async () => {
+    for (;;) {
+      const next = await iterator.next();
+      if (next.done) return;
+      if (signal.aborted) return;
+      try {
+        const wait = each(next.value);
+        if (wait !== undefined) await wait;
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    }
+  };
+  try {
+    await orAborted(pump(), signal);
+  } catch (error) {
+    // A generator that hangs would never answer: nobody waits for it.
+    if (signal.aborted) void close();
+    throw error;
+  }
+}

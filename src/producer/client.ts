@@ -1,0 +1,301 @@
+import { IncorrectUsageError } from '../model/errors.ts';
+import type { SubmissionId } from '../model/ids.ts';
+import type { SubmissionStatus } from '../model/submission.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { checkId, checkPrefix, checkStrategicMetadata } from './checks.ts';
+import { type EndedStatus, statusOf, waitForEnd } from './completion.ts';
+import { ClientContext } from './context.ts';
+import { deleteChunks } from './delete-chunks.ts';
+import type {
+  CallOptions,
+  DecodeOptions,
+  DirectChunksOptions,
+  DirectOptions,
+  DoneChunk,
+  InsertChunksOptions,
+  InsertOptions,
+  ProducerClientOptions,
+  Progress,
+  RawResultChunk,
+  ResultChunk,
+  RunChunksOptions,
+  RunDirectOptions,
+  RunOptions,
+  SubmissionOptions,
+  TransferOptions,
+} from './options.ts';
+import { progressOf } from './progress-stream.ts';
+import { insertedOf, throwIfBroken } from './read.ts';
+import type { Results } from './results.ts';
+import { type Source, Submitter } from './submitter.ts';
+
+type Unordered = { readonly results: 'unordered' };
+type Ordered = { readonly results?: 'when-complete' | 'as-completed' };
+
+/**
+ * Sends large collections of operations (submissions) through a queue and reads their results.
+ *
+ * - Nothing happens before the first `next` of the results of a `run...` or `stream...` call; wrong use throws at the call.
+ * - Every call takes a `signal`; it rejects with the signal's reason. A submission whose upload is aborted, or whose
+ *   source throws, is not submitted, and what was uploaded of it is removed.
+ * - While the queue cannot be reached, a call waits for it for `retryForMs`, then throws QueueUnreachableError.
+ * - A client that has nothing to do does not keep the process alive.
+ */
+export class ProducerClient implements AsyncDisposable {
+  readonly #context: ClientContext;
+  readonly #submitter: Submitter;
+
+  /**
+   * @param url of the queue: `host:port`, `http://...` or `https://...`
+   * @param objectStore where the chunks go: a URL (`file:///folder/`, `memory:///name`, `s3://bucket/path`, ...), an
+   *   ObjectStore of your own (which the client does not close), or null, if only direct submissions are made
+   * @throws IncorrectUsageError at once for a URL or an option that makes no sense
+   */
+  constructor(url: string, objectStore: string | ObjectStore | null, options: ProducerClientOptions = {}) {
+    this.#context = new ClientContext(url, objectStore, options);
+    this.#submitter = new Submitter(this.#context);
+  }
+
+  /**
+   * Submits operations, waits and gives out their results: in the order of the operations, or chunk by chunk with
+   * `results: 'unordered'`. Where consumers run with `onOpError: 'record'`, an OpError stands in the place of a
+   * result: say so in `Result`.
+   *
+   * The results throw SubmissionFailedError, SubmissionCancelledError, SubmissionForgottenError (read too slowly),
+   * ChunkContentError, ObjectStoreError, QueueUnreachableError, and whatever the source throws.
+   */
+  runSubmission<Result = unknown>(
+    operations: Source<unknown>,
+    options: RunOptions & Unordered,
+  ): Results<ResultChunk<Result>>;
+  runSubmission<Result = unknown>(
+    operations: Source<unknown>,
+    options: RunOptions & Ordered,
+  ): Results<Result>;
+  runSubmission<Result = unknown>(
+    operations: Source<unknown>,
+    options: RunOptions,
+  ): Results<Result> | Results<ResultChunk<Result>>;
+  runSubmission(operations: Source<unknown>, options: RunOptions): Results<unknown> {
+    return this.#submitter.run(operations, options);
+  }
+
+  /** The same for chunks that are encoded already, and results that are not decoded. */
+  runSubmissionChunks(
+    chunks: Source<Uint8Array>,
+    options: RunChunksOptions & Unordered,
+  ): Results<RawResultChunk>;
+  runSubmissionChunks(chunks: Source<Uint8Array>, options?: RunChunksOptions & Ordered): Results<Uint8Array>;
+  runSubmissionChunks(
+    chunks: Source<Uint8Array>,
+    options?: RunChunksOptions,
+  ): Results<Uint8Array> | Results<RawResultChunk>;
+  runSubmissionChunks(
+    chunks: Source<Uint8Array>,
+    options: RunChunksOptions = {},
+  ): Results<Uint8Array> | Results<RawResultChunk> {
+    return this.#submitter.runChunks(chunks, options);
+  }
+
+  /** Submits small work without an object store (the queue keeps it) and gives out the results, see {@link runSubmission}. */
+  runSubmissionDirect<Result = unknown>(
+    operations: Source<unknown>,
+    options: RunDirectOptions & Unordered,
+  ): Results<ResultChunk<Result>>;
+  runSubmissionDirect<Result = unknown>(
+    operations: Source<unknown>,
+    options: RunDirectOptions & Ordered,
+  ): Results<Result>;
+  runSubmissionDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
+    return this.#submitter.runDirect(operations, options);
+  }
+
+  /** Submits operations; resolves with the id when the queue has committed the submission. */
+  async insertSubmission(operations: Source<unknown>, options: InsertOptions): Promise<SubmissionId> {
+    return this.#submitter.insert(operations, options);
+  }
+
+  /** Submits chunks that are encoded already. */
+  async insertSubmissionChunks(
+    chunks: Source<Uint8Array>,
+    options: InsertChunksOptions = {},
+  ): Promise<SubmissionId> {
+    return this.#submitter.insertChunks(chunks, options);
+  }
+
+  /**
+   * Submits small work without an object store: the queue itself keeps it. All of it travels in one request, which
+   * the queue limits (32 MiB; a byte of a chunk takes up to four). Read the results with
+   * {@link streamCompletedSubmission}.
+   */
+  async insertSubmissionDirect(operations: Source<unknown>, options: DirectOptions): Promise<SubmissionId> {
+    return this.#submitter.insertDirect(operations, options);
+  }
+
+  /** The same for chunks that are encoded already. */
+  async insertSubmissionDirectChunks(
+    chunks: Source<Uint8Array>,
+    options: DirectChunksOptions = {},
+  ): Promise<SubmissionId> {
+    return this.#submitter.insertDirectChunks(chunks, options);
+  }
+
+  /** Waits until a submission is completed and gives out its results in order. Throws as {@link runSubmission} does, and SubmissionNotFoundError. */
+  streamCompletedSubmission<Result = unknown>(
+    id: SubmissionId,
+    options?: DecodeOptions & { readonly onProgress?: (progress: Progress) => void },
+  ): Results<Result>;
+  streamCompletedSubmission(
+    id: SubmissionId,
+    options: DecodeOptions & { readonly onProgress?: (progress: Progress) => void } = {},
+  ): Results<unknown> {
+    return this.#submitter.stream(checkId(id), options);
+  }
+
+  /** The same without decoding. */
+  streamCompletedSubmissionChunks(
+    id: SubmissionId,
+    options: TransferOptions & { readonly onProgress?: (progress: Progress) => void } = {},
+  ): Results<Uint8Array> {
+    return this.#submitter.streamChunks(checkId(id), options);
+  }
+
+  /** The results of a submission if it is completed, null if it is still in progress; does not wait. */
+  tryStreamCompletedSubmission<Result = unknown>(
+    id: SubmissionId,
+    options?: DecodeOptions,
+  ): Promise<Results<Result> | null>;
+  async tryStreamCompletedSubmission(
+    id: SubmissionId,
+    options: DecodeOptions = {},
+  ): Promise<Results<unknown> | null> {
+    const isDone = await this.#isCompleted(checkId(id), options.signal);
+    return isDone ? this.#submitter.stream(id, options) : null;
+  }
+
+  /** The same without decoding. */
+  async tryStreamCompletedSubmissionChunks(
+    id: SubmissionId,
+    options: TransferOptions = {},
+  ): Promise<Results<Uint8Array> | null> {
+    const isDone = await this.#isCompleted(checkId(id), options.signal);
+    return isDone ? this.#submitter.streamChunks(id, options) : null;
+  }
+
+  /**
+   * What is done of a submission by now, in whatever state it is: also what was done before it failed or was
+   * cancelled. Does not wait. Throws SubmissionNotFoundError; SubmissionForgottenError for a reader who is too slow.
+   */
+  streamCompletedOperations<Result = unknown>(
+    id: SubmissionId,
+    options?: DecodeOptions,
+  ): Results<DoneChunk<Result>>;
+  streamCompletedOperations(id: SubmissionId, options: DecodeOptions = {}): Results<DoneChunk<unknown>> {
+    return this.#submitter.streamDone(checkId(id), options);
+  }
+
+  /** The same without decoding. */
+  streamCompletedChunks(id: SubmissionId, options: TransferOptions = {}): Results<RawResultChunk> {
+    return this.#submitter.streamDoneChunks(checkId(id), options);
+  }
+
+  /** Waits until a submission has ended, in whatever way: look at the `state`. Throws SubmissionNotFoundError. */
+  async waitForCompletion(
+    id: SubmissionId,
+    options: CallOptions & { readonly onProgress?: (progress: Progress) => void } = {},
+  ): Promise<EndedStatus> {
+    const { api, clock, closing } = this.#context;
+    const { signal = closing, onProgress } = options;
+    return waitForEnd({ api, clock, id: checkId(id), signal, isKnown: false, onProgress });
+  }
+
+  /** How far a submission is, whenever that changes (at most five times a second), until it has ended. */
+  progress(id: SubmissionId, options: CallOptions = {}): AsyncIterableIterator<Progress, undefined> {
+    return progressOf(this.#context, checkId(id), options.signal);
+  }
+
+  /** The state of a submission; null if the queue does not know it. */
+  async getSubmissionStatus(id: SubmissionId, options: CallOptions = {}): Promise<SubmissionStatus | null> {
+    return this.#context.api.status(checkId(id), {}, options.signal);
+  }
+
+  /** Whether all chunks of a submission are done. Throws SubmissionNotFoundError. */
+  async isCompleted(id: SubmissionId, options: CallOptions = {}): Promise<boolean> {
+    const { api, closing } = this.#context;
+    const status = await statusOf(api, checkId(id), false, options.signal ?? closing);
+    return status.state === 'completed';
+  }
+
+  /** Takes a submission off the queue. Throws SubmissionNotFoundError; SubmissionNotCancellableError if it has ended. */
+  async cancelSubmission(id: SubmissionId, options: CallOptions = {}): Promise<void> {
+    await this.#context.api.cancel(checkId(id), options.signal);
+  }
+
+  /** Submissions in progress. */
+  async countSubmissions(options: CallOptions = {}): Promise<number> {
+    return this.#context.api.count('in_progress', options.signal);
+  }
+
+  /** Completed submissions that the queue still remembers. */
+  async countCompletedSubmissions(options: CallOptions = {}): Promise<number> {
+    return this.#context.api.count('completed', options.signal);
+  }
+
+  /** The submission of a prefix (the folder of its chunks in the object store); null if there is none. */
+  async lookupSubmissionIdByPrefix(prefix: string, options: CallOptions = {}): Promise<SubmissionId | null> {
+    return this.#context.api.findByPrefix(checkPrefix(prefix), options.signal);
+  }
+
+  /** Submissions in progress that carry all of the pairs, ids ascending. Throws TooManyMatchingSubmissionsError. */
+  async lookupSubmissionIdsByStrategicMetadata(
+    strategicMetadata: NonNullable<SubmissionOptions['strategicMetadata']>,
+    options: CallOptions = {},
+  ): Promise<readonly SubmissionId[]> {
+    return this.#context.api.findByMetadata(checkStrategicMetadata(strategicMetadata), options.signal);
+  }
+
+  /** Which of the prefixes belong to submissions that the queue knows, in whatever state. Throws QueueUnsupportedError. */
+  async knownPrefixes(prefixes: readonly string[], options: CallOptions = {}): Promise<readonly boolean[]> {
+    return this.#context.api.known(prefixes.map(checkPrefix), options.signal);
+  }
+
+  /** What the queue says of its version, such as `v0.1.0`. */
+  async serverVersion(options: CallOptions = {}): Promise<string> {
+    return this.#context.api.version(options.signal);
+  }
+
+  /**
+   * Removes all chunks of a submission that has ended from the object store. Those that are missing are fine; a direct
+   * submission has none.
+   *
+   * @throws SubmissionNotFoundError; IncorrectUsageError if it is still in progress
+   */
+  async deleteSubmissionData(id: SubmissionId, options: CallOptions = {}): Promise<void> {
+    const { api, closing } = this.#context;
+    const { signal = closing } = options;
+    const status = await statusOf(api, checkId(id), false, signal);
+    if (status.state === 'in_progress') {
+      throw new IncorrectUsageError(`submission ${id} is in progress: cancel it before you delete its data`);
+    }
+    const { prefix, chunksTotal } = insertedOf(status);
+    if (prefix === null) return;
+    const store = await this.#context.store();
+    await this.#context.work(deleteChunks(store, prefix, chunksTotal, ['in', 'out'], signal));
+  }
+
+  /** Ends all calls with ClientClosedError and lets go of everything. Submissions stay on the queue. Idempotent. */
+  async close(): Promise<void> {
+    await this.#context.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #isCompleted(id: SubmissionId, signal?: AbortSignal): Promise<boolean> {
+    const { api, closing } = this.#context;
+    const status = await statusOf(api, id, false, signal ?? closing);
+    throwIfBroken(status);
+    return status.state === 'completed';
+  }
+}

@@ -1,0 +1,130 @@
+import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
+import { HttpClient } from '../net/http-client.ts';
+import { parseQueueUrl } from '../net/queue-url.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { openObjectStore, parseObjectStoreUrl } from '../objects/open.ts';
+import type { Clock } from '../system/clock.ts';
+import { systemClock } from '../system/clock.ts';
+import { type Logger, silentLogger } from '../system/logger.ts';
+import { systemRandom } from '../system/random.ts';
+import { checkCodec, checkInteger } from './checks.ts';
+import type { OperationCodec, ProducerClientOptions, TransferOptions } from './options.ts';
+import { QueueApi } from './queue-api.ts';
+
+/** Limits of the transfers of one call. */
+export interface TransferLimits {
+  readonly concurrency: number;
+  readonly memoryBytesMax: number;
+}
+
+/** What all calls of one client share. */
+export class ClientContext {
+  readonly api: QueueApi;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly codec: OperationCodec;
+  readonly #http: HttpClient;
+  readonly #limits: TransferLimits;
+  readonly #openStore: (() => Promise<ObjectStore>) | null;
+  #store: Promise<ObjectStore> | null = null;
+  #ownsStore = true;
+  readonly #work = new Set<Promise<unknown>>();
+  readonly #said = new Set<string>();
+  #closed: Promise<void> | null = null;
+
+  constructor(url: string, objectStore: string | ObjectStore | null, options: ProducerClientOptions) {
+    const queue = parseQueueUrl(url);
+    this.clock = options.clock ?? systemClock;
+    this.logger = options.logger ?? silentLogger;
+    this.codec = checkCodec(options.codec ?? 'cbor');
+    this.#limits = checkLimits(options, { concurrency: 16, memoryBytesMax: 64 * 1024 * 1024 });
+    const requestTimeoutMs = checkInteger('requestTimeoutMs', options.requestTimeoutMs ?? 30_000, 1);
+    const retryForMs = checkInteger('retryForMs', options.retryForMs ?? 300_000, 0);
+    this.#openStore = this.#storeOpener(objectStore, options);
+    const random = options.random ?? systemRandom;
+    this.#http = new HttpClient({ queue, retryForMs, clock: this.clock, random, logger: this.logger });
+    this.api = new QueueApi({ http: this.#http, requestTimeoutMs });
+  }
+
+  /** Fires when the client is closed. */
+  get closing(): AbortSignal {
+    return this.#http.closing;
+  }
+
+  limits(options: TransferOptions): TransferLimits {
+    return checkLimits(options, this.#limits);
+  }
+
+  /** @throws IncorrectUsageError if the client has no object store */
+  requireStore(): () => Promise<ObjectStore> {
+    if (this.#openStore !== null) return this.#openStore;
+    throw new IncorrectUsageError('this needs an object store, and the client was made without one');
+  }
+
+  /** The object store, opened on first use. */
+  async store(): Promise<ObjectStore> {
+    if (this.closing.aborted) throw new ClientClosedError();
+    this.#store ??= this.requireStore()().catch((error: unknown) => {
+      // A missing package may be installed, a folder mounted: the next call tries again.
+      this.#store = null;
+      throw error;
+    });
+    return this.#store;
+  }
+
+  /** Does something that `close` waits for. */
+  work<T>(promise: Promise<T>): Promise<T> {
+    const settled = promise.then(
+      () => {},
+      () => {},
+    );
+    this.#work.add(settled);
+    void settled.then(() => this.#work.delete(settled));
+    return promise;
+  }
+
+  /** Warns once in the life of the client. */
+  warnOnce(message: string): void {
+    if (this.#said.has(message)) return;
+    this.#said.add(message);
+    this.logger.warn({}, message);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#http.close();
+    while (this.#work.size > 0) await Promise.all(this.#work);
+    const store = await this.#store?.catch(() => null);
+    if (this.#ownsStore) await store?.close();
+  }
+
+  #storeOpener(
+    objectStore: string | ObjectStore | null,
+    options: ProducerClientOptions,
+  ): (() => Promise<ObjectStore>) | null {
+    if (objectStore === null) return null;
+    if (typeof objectStore === 'string') {
+      parseObjectStoreUrl(objectStore);
+      return () => openObjectStore(objectStore, options.objectStoreOptions ?? {});
+    }
+    if (typeof objectStore !== 'object' || typeof objectStore.put !== 'function') {
+      throw new IncorrectUsageError('the object store must be a URL, an ObjectStore or null');
+    }
+    if (options.objectStoreOptions !== undefined) {
+      throw new IncorrectUsageError('objectStoreOptions go with a URL, not with an ObjectStore');
+    }
+    this.#ownsStore = false;
+    return () => Promise.resolve(objectStore);
+  }
+}
+
+function checkLimits(options: TransferOptions, defaults: TransferLimits): TransferLimits {
+  return {
+    concurrency: checkInteger('concurrency', options.concurrency ?? defaults.concurrency, 1, 10_000),
+    memoryBytesMax: checkInteger('memoryBytesMax', options.memoryBytesMax ?? defaults.memoryBytesMax, 1),
+  };
+}

@@ -1,0 +1,24 @@
+import { type ChunkKind, chunkKey } from '../objects/keys.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+
+/** Keys that one call removes: what S3 takes at a time. */
+const KEYS_AT_A_TIME = 1_000;
+
+/** Removes the bodies of chunks 0..chunks-1. Those that are missing are fine. Constant memory. */
+export async function deleteChunks(
+  store: ObjectStore,
+  prefix: string,
+  chunks: number,
+  kinds: readonly ChunkKind[],
+  signal?: AbortSignal,
+): Promise<void> {
+  let keys: string[] = [];
+  const options = signal === undefined ? {} : { signal };
+  for (let index = 0; index < chunks; index++) {
+    for (const kind of kinds) keys.push(chunkKey(prefix, index, kind));
+    if (keys.length < KEYS_AT_A_TIME) continue;
+    await store.delete(keys, options);
+    keys = [];
+  }
+  if (keys.length > 0) await store.delete(keys, options);
+}

@@ -1,0 +1,19 @@
+/** Where one waits until another says that something may have changed. */
+export class Gate {
+  #waiting: (() => void)[] = [];
+
+  /** Resolves at the next `open`. */
+  wait(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  /** Lets everybody go who waits now. */
+  open(): void {
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}

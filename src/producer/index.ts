@@ -1,0 +1,53 @@
+export {
+  ChunkContentError,
+  ClientClosedError,
+  IncorrectUsageError,
+  OpsqueueError,
+  ProtocolError,
+  QueueRefusedError,
+  QueueUnreachableError,
+  QueueUnsupportedError,
+  SubmissionCancelledError,
+  SubmissionConflictError,
+  SubmissionFailedError,
+  SubmissionForgottenError,
+  SubmissionNotCancellableError,
+  SubmissionNotFoundError,
+  TooManyMatchingSubmissionsError,
+} from '../model/errors.ts';
+export type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+export { submissionIdTimeMs } from '../model/ids.ts';
+export { OpError } from '../model/op-error.ts';
+export type {
+  FailedChunk,
+  StrategicMetadata,
+  SubmissionRecord,
+  SubmissionStatus,
+} from '../model/submission.ts';
+export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
+export type { ObjectInfo, ObjectStore, ObjectStoreOptions } from '../objects/object-store.ts';
+export { ChunkUndecodableError, ChunkUnencodableError } from '../protocol/chunk-errors.ts';
+export type { Logger } from '../system/logger.ts';
+export { ProducerClient } from './client.ts';
+export type { EndedStatus } from './completion.ts';
+export type {
+  CallOptions,
+  DecodeOptions,
+  DirectChunksOptions,
+  DirectOptions,
+  DoneChunk,
+  InsertChunksOptions,
+  InsertOptions,
+  OperationCodec,
+  ProducerClientOptions,
+  Progress,
+  RawResultChunk,
+  ResultChunk,
+  ResultsMode,
+  RunChunksOptions,
+  RunDirectOptions,
+  RunOptions,
+  TransferOptions,
+} from './options.ts';
+export type { Results } from './results.ts';
+export type { Source } from './submitter.ts';

@@ -1,0 +1,173 @@
+import { QueueRefusedError, SubmissionConflictError } from '../model/errors.ts';
+import type { SubmissionId } from '../model/ids.ts';
+import type { StrategicMetadata } from '../model/submission.ts';
+import type { ChunkCompression } from '../protocol/chunk-compression.ts';
+import { uuidV7 } from '../system/random.ts';
+import { linkedSignal } from '../system/signals.ts';
+import { checkChoice, checkInteger, checkMetadata, checkStrategicMetadata } from './checks.ts';
+import type { ChunkSink } from './chunking.ts';
+import type { ClientContext, TransferLimits } from './context.ts';
+import type { StoredSubmissionOptions, SubmissionOptions } from './options.ts';
+import type { InsertFate, NewSubmission } from './queue-api.ts';
+import type { Tracing } from './tracing.ts';
+import { Uploader } from './upload.ts';
+
+/** A submission that this client has inserted. */
+export interface Inserted {
+  readonly id: SubmissionId;
+  /** Null for a direct one. */
+  readonly prefix: string | null;
+  readonly chunksTotal: number;
+  readonly chunkSizeOps: number;
+  /** Null where only chunks were given. */
+  readonly opsTotal: number | null;
+}
+
+/** What a submission carries, checked. */
+export interface Cargo {
+  readonly metadata: Uint8Array | null;
+  readonly strategicMetadata: StrategicMetadata;
+  /** Null: not said. */
+  readonly chunkSizeOps: number | null;
+  readonly retryDelayMs: number;
+  readonly onInserted: ((id: SubmissionId) => void) | undefined;
+}
+
+export interface StoredCargo extends Cargo {
+  readonly limits: TransferLimits;
+  readonly compression: ChunkCompression | null;
+}
+
+/** Gives chunk contents to the sink until there are no more; returns the number of operations, if that is known. */
+export type ChunkFeed = (sink: ChunkSink, signal: AbortSignal) => Promise<number | null>;
+
+/** @throws IncorrectUsageError */
+export function checkCargo(options: SubmissionOptions, chunkSize: unknown): Cargo {
+  return {
+    metadata: checkMetadata(options.metadata),
+    strategicMetadata: checkStrategicMetadata(options.strategicMetadata),
+    chunkSizeOps: chunkSize === undefined ? null : checkInteger('chunkSize', chunkSize, 1),
+    retryDelayMs: checkInteger('retryDelayMs', options.retryDelayMs ?? 0, 0),
+    onInserted: options.onInserted,
+  };
+}
+
+/** @throws IncorrectUsageError */
+export function checkStoredCargo(
+  context: ClientContext,
+  options: StoredSubmissionOptions,
+  chunkSize: unknown,
+): StoredCargo {
+  context.requireStore();
+  return {
+    ...checkCargo(options, chunkSize),
+    limits: context.limits(options),
+    compression: checkChoice('compression', options.compression, ['zstd']) ?? null,
+  };
+}
+
+/**
+ * Uploads the chunks and inserts the submission. Whatever goes wrong before the insert: nothing is submitted, and what
+ * was uploaded is removed.
+ */
+export async function insertStored(
+  context: ClientContext,
+  cargo: StoredCargo,
+  feed: ChunkFeed,
+  tracing: Tracing,
+  signal: AbortSignal | undefined,
+): Promise<Inserted> {
+  using linked = linkedSignal(context.closing, signal);
+  linked.signal.throwIfAborted();
+  const store = await context.store();
+  const prefix = uuidV7(context.clock.nowMs());
+  const uploader = new Uploader({
+    store,
+    prefix,
+    ...cargo.limits,
+    compression: cargo.compression,
+    signal: linked.signal,
+    clock: context.clock,
+    tracing,
+  });
+  let opsTotal: number | null;
+  try {
+    opsTotal = await feed((content) => uploader.add(content), uploader.signal);
+    await uploader.finish();
+  } catch (error) {
+    await uploader.discard();
+    throw error;
+  }
+  const contents = { kind: 'object_storage', prefix, count: uploader.chunks } as const;
+  const fate: InsertFate = { mayHaveArrived: false };
+  try {
+    const id = await insert(context, cargo, { contents, idempotencyKey: null }, tracing, linked.signal, fate);
+    return {
+      id,
+      prefix,
+      chunksTotal: uploader.chunks,
+      chunkSizeOps: cargo.chunkSizeOps ?? 1,
+      opsTotal,
+    };
+  } catch (error) {
+    if (await isUndone(context, prefix, error, fate, linked.signal.aborted)) await uploader.discard();
+    else context.logger.warn({ prefix }, 'not known whether the submission was inserted: its chunks stay');
+    throw error;
+  }
+}
+
+/** Inserts a submission that carries its chunks. */
+export async function insertDirect(
+  context: ClientContext,
+  cargo: Cargo,
+  contents: readonly (Uint8Array | null)[],
+  opsTotal: number | null,
+  tracing: Tracing,
+  signal: AbortSignal | undefined,
+): Promise<Inserted> {
+  const idempotencyKey = uuidV7(context.clock.nowMs());
+  const what = { contents: { kind: 'direct', contents }, idempotencyKey } as const;
+  const id = await insert(context, cargo, what, tracing, signal, { mayHaveArrived: false });
+  return {
+    id,
+    prefix: null,
+    chunksTotal: contents.length,
+    chunkSizeOps: cargo.chunkSizeOps ?? 1,
+    opsTotal,
+  };
+}
+
+async function insert(
+  context: ClientContext,
+  cargo: Cargo,
+  what: Pick<NewSubmission, 'contents' | 'idempotencyKey'>,
+  tracing: Tracing,
+  signal: AbortSignal | undefined,
+  fate: InsertFate,
+): Promise<SubmissionId> {
+  const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, onInserted } = cargo;
+  const headers = tracing.headers();
+  const submission = { ...what, metadata, strategicMetadata, chunkSizeOps, retryDelayMs, headers };
+  const id = await context.api.insert(submission, signal, fate);
+  if (retryDelayMs > 0 && !context.api.announces('retry_delay')) {
+    context.warnOnce('this queue does not know retryDelayMs: failed chunks are tried again at once');
+  }
+  tracing.inserted(id);
+  onInserted?.(id);
+  return id;
+}
+
+/** Whether it is certain that no submission with that prefix is, or will be, on the queue. */
+async function isUndone(
+  context: ClientContext,
+  prefix: string,
+  error: unknown,
+  fate: InsertFate,
+  wasAborted: boolean,
+): Promise<boolean> {
+  if (error instanceof SubmissionConflictError) return false;
+  if (error instanceof QueueRefusedError && error.status < 500) return true;
+  if (!fate.mayHaveArrived) return true;
+  if (!wasAborted || context.closing.aborted) return false;
+  return context.api.undoInsert(prefix).catch(() => false);
+}

@@ -1,0 +1,140 @@
+import type { SubmissionId } from '../model/ids.ts';
+import type { ObjectStoreOptions } from '../objects/object-store.ts';
+import type { ChunkCompression } from '../protocol/chunk-compression.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
+import type { Random } from '../system/random.ts';
+
+/** How operations become the bytes of a chunk, and back. The consumers must use the same one. */
+export interface OperationCodec {
+  encode(operations: readonly unknown[]): Uint8Array;
+  decode(content: Uint8Array): unknown[];
+}
+
+export interface ProducerClientOptions {
+  /** For the object store: region, endpoint, credentials, ... Plain data. Which names there are depends on the scheme. */
+  readonly objectStoreOptions?: ObjectStoreOptions;
+  /** Used where a call names none: `'cbor'` (default), `'json'`, or one of your own. */
+  readonly codec?: 'cbor' | 'json' | OperationCodec;
+  /** Chunks on their way to or from the object store at a time, for each call. Default 16. */
+  readonly concurrency?: number;
+  /**
+   * Bytes of chunks that one call holds on their way to or from the object store. Default 64 MiB. What one transfer
+   * holds when the limit is reached comes on top, and a single larger chunk is taken alone.
+   */
+  readonly memoryBytesMax?: number;
+  /** The longest time for one request to the queue, in milliseconds (a long poll: beyond the time it may be held). Default 30 000. */
+  readonly requestTimeoutMs?: number;
+  /**
+   * How long a call goes on trying while the queue cannot be reached or answers with a 5xx, in milliseconds; 0 = one
+   * attempt. Default 300 000 (five minutes).
+   */
+  readonly retryForMs?: number;
+  /** Default: silent. */
+  readonly logger?: Logger;
+  /** For tests. */
+  readonly clock?: Clock;
+  /** For tests. */
+  readonly random?: Random;
+}
+
+export interface CallOptions {
+  /** Ends the call: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What limits the transfers of one call; the client's own where left out. */
+export interface TransferOptions extends CallOptions {
+  readonly concurrency?: number;
+  readonly memoryBytesMax?: number;
+}
+
+/** What any submission may carry. */
+export interface SubmissionOptions extends CallOptions {
+  /** Opaque bytes that every consumer of the submission sees. */
+  readonly metadata?: Uint8Array | null;
+  /** What strategies rank by and look-ups find: values are signed 64-bit integers. */
+  readonly strategicMetadata?:
+    | Readonly<Record<string, number | bigint>>
+    | ReadonlyMap<string, number | bigint>;
+  /** A failed chunk waits at least this long before it is tried again, in milliseconds. Default 0. Only opsqueue >= 0.1 of ours knows it. */
+  readonly retryDelayMs?: number;
+  /** Called once, with the id, when the queue has taken the submission. */
+  readonly onInserted?: (id: SubmissionId) => void;
+}
+
+/** A submission whose chunks go through the object store. */
+export interface StoredSubmissionOptions extends SubmissionOptions, TransferOptions {
+  /** Packs the chunks. A reader needs no setting, but must be opsqueue for Node. */
+  readonly compression?: ChunkCompression;
+}
+
+/** How operations are cut. */
+export interface OperationsOptions {
+  /** Operations per chunk. */
+  readonly chunkSize: number;
+  readonly codec?: 'cbor' | 'json' | OperationCodec;
+}
+
+export interface DecodeOptions extends TransferOptions {
+  readonly codec?: 'cbor' | 'json' | OperationCodec;
+}
+
+/** When results are given out. */
+export type ResultsMode = 'when-complete' | 'as-completed' | 'unordered';
+
+/** How a run gives its results out. */
+export interface ResultsOptions {
+  /**
+   * - `'when-complete'` (default): in order, nothing until all is done
+   * - `'as-completed'`: in order, as soon as the leading chunks are done
+   * - `'unordered'`: chunk by chunk as they are done, each with its index
+   *
+   * A queue that does not tell which chunks are done (the original) gives all of them when all is done.
+   */
+  readonly results?: ResultsMode;
+  /** Called when something changed, at most five times a second, and at the end. */
+  readonly onProgress?: (progress: Progress) => void;
+  /** `'after-results'`: removes the submission's chunks from the object store once the last result was given out. */
+  readonly cleanup?: 'after-results';
+}
+
+/** How far a submission is. */
+export interface Progress {
+  readonly state: 'in_progress' | 'completed' | 'failed' | 'cancelled';
+  readonly chunksDone: number;
+  readonly chunksTotal: number;
+  /** Operations of the chunks that are done; an estimate where the last chunk is short. */
+  readonly opsDone: number;
+  /** Operations per second, of late. */
+  readonly perSecond: number;
+  /** Milliseconds left at that rate; null while it cannot be told. */
+  readonly msLeft: number | null;
+}
+
+/** The results of one chunk. */
+export interface DoneChunk<Result> {
+  readonly chunkIndex: number;
+  readonly results: readonly Result[];
+}
+
+/** The results of one chunk of a submission that this client cut into chunks. */
+export interface ResultChunk<Result> extends DoneChunk<Result> {
+  /** The position of `results[0]` among all operations of the submission. */
+  readonly operationIndex: number;
+}
+
+/** One chunk of raw results. */
+export interface RawResultChunk {
+  readonly chunkIndex: number;
+  readonly content: Uint8Array;
+}
+
+export type RunOptions = StoredSubmissionOptions & OperationsOptions & ResultsOptions;
+/** `chunkSize` is what the queue is told: operations per chunk, default 1. */
+export type RunChunksOptions = StoredSubmissionOptions & ResultsOptions & { readonly chunkSize?: number };
+export type InsertOptions = StoredSubmissionOptions & OperationsOptions;
+export type InsertChunksOptions = StoredSubmissionOptions & { readonly chunkSize?: number };
+export type DirectOptions = SubmissionOptions & OperationsOptions;
+export type DirectChunksOptions = SubmissionOptions & { readonly chunkSize?: number };
+export type RunDirectOptions = DirectOptions & TransferOptions & Omit<ResultsOptions, 'cleanup'>;

@@ -1,0 +1,132 @@
+import { ChunkContentError, SubmissionForgottenError } from '../model/errors.ts';
+import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import { ObjectStoreError } from '../objects/errors.ts';
+import { chunkKey } from '../objects/keys.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { decompressChunk, isCompressedChunk } from '../protocol/chunk-compression.ts';
+import type { QueueApi } from './queue-api.ts';
+import type { Tracing } from './tracing.ts';
+
+/** Where the outputs of one submission are. */
+export interface Outputs {
+  /** Names a chunk in errors. */
+  keyOf(index: ChunkIndex): string;
+  /** Rejects if there is none. */
+  fetch(index: ChunkIndex, signal: AbortSignal): Promise<Uint8Array>;
+}
+
+/** Outputs in the object store, unpacked. */
+export class StoredOutputs implements Outputs {
+  readonly #o: {
+    readonly api: QueueApi;
+    readonly store: ObjectStore;
+    readonly id: SubmissionId;
+    readonly prefix: string;
+    readonly tracing: Tracing;
+  };
+
+  constructor(options: {
+    readonly api: QueueApi;
+    readonly store: ObjectStore;
+    readonly id: SubmissionId;
+    readonly prefix: string;
+    readonly tracing: Tracing;
+  }) {
+    this.#o = options;
+  }
+
+  keyOf(index: ChunkIndex): string {
+    return chunkKey(this.#o.prefix, index, 'out');
+  }
+
+  async fetch(index: ChunkIndex, signal: AbortSignal): Promise<Uint8Array> {
+    const key = this.keyOf(index);
+    const content = await this.#get(index, signal);
+    if (!isCompressedChunk(content)) return content;
+    try {
+      return await decompressChunk(content);
+    } catch (cause) {
+      throw contentError(key, cause);
+    }
+  }
+
+  async #get(index: ChunkIndex, signal: AbortSignal): Promise<Uint8Array> {
+    const { api, store, id, tracing } = this.#o;
+    const key = this.keyOf(index);
+    try {
+      return await tracing.transfer('download_chunk', index, () => store.get(key, { signal }));
+    } catch (error) {
+      // Chunks go when a submission is forgotten and cleaned up: that is the cause to name.
+      if (isMissing(error) && (await api.status(id, {}, signal)) === null) {
+        throw new SubmissionForgottenError(id);
+      }
+      throw error;
+    }
+  }
+}
+
+/** Outputs that one request asks for, where they are wanted in order. */
+const DIRECT_OUTPUTS_AT_A_TIME = 256;
+
+/** Outputs of a `Direct` submission, which the queue keeps. */
+export class DirectOutputs implements Outputs {
+  readonly #api: QueueApi;
+  readonly #id: SubmissionId;
+  readonly #limit: number;
+  /** Came with others and were not asked for yet. */
+  readonly #ahead = new Map<ChunkIndex, unknown>();
+  /** The request under way, and what it asks for. */
+  #loading: { readonly from: ChunkIndex; readonly done: Promise<void> } | null = null;
+
+  /** @param inOrder outputs are asked for in ascending order, so that it pays to ask for many at a time */
+  constructor(api: QueueApi, id: SubmissionId, inOrder: boolean) {
+    this.#api = api;
+    this.#id = id;
+    this.#limit = inOrder ? DIRECT_OUTPUTS_AT_A_TIME : 1;
+  }
+
+  keyOf(index: ChunkIndex): string {
+    return `${this.#id}/${index}`;
+  }
+
+  async fetch(index: ChunkIndex, signal: AbortSignal): Promise<Uint8Array> {
+    while (!this.#ahead.has(index)) {
+      const loading = this.#loading;
+      if (loading !== null && index >= loading.from && index < loading.from + this.#limit) {
+        await loading.done;
+      } else {
+        const mine = { from: index, done: this.#load(index, signal) };
+        this.#loading = mine;
+        await mine.done.finally(() => {
+          if (this.#loading === mine) this.#loading = null;
+        });
+      }
+    }
+    const content = this.#ahead.get(index);
+    this.#ahead.delete(index);
+    if (content instanceof Uint8Array) return content;
+    throw new ChunkContentError(this.keyOf(index), 'its consumer gave no output');
+  }
+
+  async #load(from: ChunkIndex, signal: AbortSignal): Promise<void> {
+    const contents = await this.#api.directOutputs(this.#id, from, this.#limit, signal);
+    if (contents === null) throw new SubmissionForgottenError(this.#id);
+    if (contents.length === 0) throw new ChunkContentError(this.keyOf(from), 'the queue has no output of it');
+    for (const [at, content] of contents.entries()) {
+      // Those that are not done yet are asked for again.
+      if (at === 0 || content !== null) this.#ahead.set(from + at, content);
+    }
+  }
+}
+
+/** The object is not there. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof ObjectStoreError && error.code === 'OBJECT_NOT_FOUND';
+}
+
+export function contentError(key: string, cause: unknown): ChunkContentError {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new ChunkContentError(key, `its content makes no sense (truncated, or another codec?): ${text}`, {
+    cause,
+  });
+}

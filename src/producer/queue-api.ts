@@ -1,0 +1,295 @@
+import {
+  QueueRefusedError,
+  QueueUnsupportedError,
+  SubmissionConflictError,
+  SubmissionNotCancellableError,
+  SubmissionNotFoundError,
+  TooManyMatchingSubmissionsError,
+} from '../model/errors.ts';
+import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import type { StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
+import { VERSION } from '../model/version.ts';
+import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http-attempt.ts';
+import { type AttemptState, bodyText, type HttpClient } from '../net/http-client.ts';
+import { cborChunkCodec } from '../protocol/chunk-codec.ts';
+import {
+  type ChunksDoneAnswer,
+  formatInsertRequest,
+  formatKnownRequest,
+  formatMetadataQuery,
+  type InsertRequest,
+  KNOWN_PREFIXES_MAX,
+  parseChunksDone,
+  parseCount,
+  parseId,
+  parseIdOrNull,
+  parseIds,
+  parseKnownAnswer,
+  parseStatus,
+} from '../protocol/producer-json.ts';
+
+/** What a queue of ours may announce beyond the original's. */
+export type QueueFeature =
+  | 'wait'
+  | 'chunks_done'
+  | 'direct_outputs'
+  | 'idempotency_key'
+  | 'known'
+  | 'retry_delay';
+
+/** A submission as it is inserted. */
+export interface NewSubmission extends InsertRequest {
+  /** Of a direct one: two inserts with the same key are one. */
+  readonly idempotencyKey: string | null;
+  /** Trace context. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface QueueApiOptions {
+  readonly http: HttpClient;
+  readonly requestTimeoutMs: number;
+}
+
+/** What is known of an insert that did not succeed. */
+export interface InsertFate {
+  /** It was sent, and no answer says that it was refused. */
+  mayHaveArrived: boolean;
+}
+
+const ROOT = '/producer/submissions';
+/** The original takes some microseconds per chunk to insert a submission: a million of them, ten seconds. */
+const INSERT_EXTRA_MS_PER_CHUNK = 0.05;
+
+/** The producer API of a queue, typed: one method per endpoint. */
+export class QueueApi {
+  readonly #http: HttpClient;
+  readonly #timeoutMs: number;
+  readonly #codec = cborChunkCodec();
+  /** As of the last answer: the queue may be replaced by another while we live. */
+  #features: ReadonlySet<string> | null = null;
+
+  constructor(options: QueueApiOptions) {
+    this.#http = options.http;
+    this.#timeoutMs = options.requestTimeoutMs;
+  }
+
+  /** Whether the last answer announced it. */
+  announces(feature: QueueFeature): boolean {
+    return this.#features?.has(feature) ?? false;
+  }
+
+  /** The same, asking the queue if nothing was asked yet. */
+  async supports(feature: QueueFeature, signal?: AbortSignal): Promise<boolean> {
+    if (this.#features === null) await this.version(signal);
+    return this.announces(feature);
+  }
+
+  /** @throws QueueUnsupportedError naming the feature and what it is needed for */
+  async require(feature: QueueFeature, what: string, signal?: AbortSignal): Promise<void> {
+    if (await this.supports(feature, signal)) return;
+    throw new QueueUnsupportedError(feature, `this queue cannot ${what} (it does not announce "${feature}")`);
+  }
+
+  /**
+   * Inserts a submission, once: where it is unclear whether an attempt arrived, the queue is asked before the next
+   * one, unless it tells repeated inserts apart by itself.
+   */
+  async insert(
+    submission: NewSubmission,
+    signal?: AbortSignal,
+    fate: InsertFate = { mayHaveArrived: false },
+  ): Promise<SubmissionId> {
+    const { contents } = submission;
+    const request = this.#insertRequest(submission);
+    if (contents.kind === 'direct') await this.supports('idempotency_key', signal);
+    return this.#http.retry(async (state) => {
+      if (state.ambiguous && contents.kind === 'object_storage') {
+        const found = await this.#findPrefix(contents.prefix, state.signal);
+        if (found !== null) return found;
+      }
+      fate.mayHaveArrived = true;
+      try {
+        return await this.#insertOnce(request, state);
+      } catch (error) {
+        if (error instanceof HttpAttemptError) fate.mayHaveArrived = state.ambiguous || error.ambiguous;
+        throw contents.kind === 'direct' ? this.#unrepeatable(error) : error;
+      }
+    }, signal);
+  }
+
+  /** Cancels the submission of a prefix whose insert was given up; false if there is none (yet). One attempt. */
+  async undoInsert(prefix: string): Promise<boolean> {
+    const { signal } = new AbortController();
+    const id = await this.#findPrefix(prefix, signal);
+    if (id === null) return false;
+    const answer = await this.#http.once(this.#request('POST', `${ROOT}/cancel/${id}`), signal);
+    return answer.status === 200;
+  }
+
+  /** Null if the queue does not know it. */
+  async status(
+    id: SubmissionId,
+    o: { readonly holdMs?: number } = {},
+    signal?: AbortSignal,
+  ): Promise<SubmissionStatus | null> {
+    const holdMs = this.announces('wait') ? (o.holdMs ?? 0) : 0;
+    const path = `${ROOT}/${id}${holdMs > 0 ? `?wait_ms=${holdMs}` : ''}`;
+    const answer = await this.#get(path, signal, holdMs);
+    return parseStatus(answer.body);
+  }
+
+  /** Held until more than `known` chunks are done or the submission has ended, at most `holdMs`. Null: unknown. */
+  async chunksDone(
+    id: SubmissionId,
+    o: { readonly known: number; readonly fromPage: number; readonly holdMs: number },
+    signal?: AbortSignal,
+  ): Promise<ChunksDoneAnswer | null> {
+    const query = `known=${o.known}&from_page=${o.fromPage}&wait_ms=${o.holdMs}`;
+    const answer = await this.#get(`${ROOT}/${id}/chunks_done?${query}`, signal, o.holdMs, [404]);
+    return answer.status === 404 ? null : parseChunksDone(answer.body);
+  }
+
+  /** Outputs of a `Direct` submission from `from` on: at least one, at most `limit`. Null: unknown. */
+  async directOutputs(
+    id: SubmissionId,
+    from: ChunkIndex,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<readonly unknown[] | null> {
+    await this.require('direct_outputs', 'give out the results of a direct submission', signal);
+    const path = `${ROOT}/${id}/direct_outputs?from=${from}&limit=${limit}`;
+    const answer = await this.#get(path, signal, 0, [404]);
+    return answer.status === 404 ? null : this.#codec.decode(answer.body);
+  }
+
+  /** @throws SubmissionNotFoundError, SubmissionNotCancellableError */
+  cancel(id: SubmissionId, signal?: AbortSignal): Promise<void> {
+    const request = this.#request('POST', `${ROOT}/cancel/${id}`);
+    return this.#http.retry(async (state) => {
+      const answer = this.#learn(await this.#http.once(request, state.signal));
+      if (answer.status === 404) throw new SubmissionNotFoundError(id);
+      if (answer.status === 409) {
+        const submission = parseStatus(answer.body);
+        // By the attempt whose answer was lost.
+        if (state.ambiguous && submission?.state === 'cancelled') return;
+        if (submission !== null) throw new SubmissionNotCancellableError(submission);
+      }
+      this.#expectOk(request, answer);
+    }, signal);
+  }
+
+  async count(which: 'in_progress' | 'completed', signal?: AbortSignal): Promise<number> {
+    const path = which === 'in_progress' ? `${ROOT}/count` : `${ROOT}/count_completed`;
+    return parseCount((await this.#get(path, signal)).body);
+  }
+
+  async findByPrefix(prefix: string, signal?: AbortSignal): Promise<SubmissionId | null> {
+    const path = `${ROOT}/lookup_id_by_prefix/${encodeURIComponent(prefix)}`;
+    return parseIdOrNull((await this.#get(path, signal)).body);
+  }
+
+  /** @throws TooManyMatchingSubmissionsError */
+  async findByMetadata(metadata: StrategicMetadata, signal?: AbortSignal): Promise<readonly SubmissionId[]> {
+    const path = `${ROOT}/lookup_ids_by_strategic_metadata`;
+    const request = this.#request('POST', path, formatMetadataQuery(metadata));
+    const answer = this.#learn(await this.#http.send(request, signal));
+    const max = answer.status === 400 ? /^[0-9]+$/.exec(bodyText(answer))?.[0] : undefined;
+    if (max !== undefined) throw new TooManyMatchingSubmissionsError(Number(max));
+    this.#expectOk(request, answer);
+    return parseIds(answer.body);
+  }
+
+  /** Which of the prefixes belong to submissions that the queue knows, in whatever state. */
+  async known(prefixes: readonly string[], signal?: AbortSignal): Promise<readonly boolean[]> {
+    await this.require('known', 'tell which prefixes it knows', signal);
+    const known: boolean[] = [];
+    for (let at = 0; at < prefixes.length; at += KNOWN_PREFIXES_MAX) {
+      const some = prefixes.slice(at, at + KNOWN_PREFIXES_MAX);
+      const request = this.#request('POST', `${ROOT}/known`, formatKnownRequest(some));
+      const answer = this.#learn(await this.#http.send(request, signal));
+      this.#expectOk(request, answer);
+      known.push(...parseKnownAnswer(answer.body));
+    }
+    return known;
+  }
+
+  async version(signal?: AbortSignal): Promise<string> {
+    return bodyText(await this.#get('/producer/version', signal));
+  }
+
+  #insertRequest(submission: NewSubmission): HttpRequest {
+    const { contents, idempotencyKey } = submission;
+    const count = contents.kind === 'direct' ? contents.contents.length : contents.count;
+    const headers = { ...submission.headers, 'opsqueue-client': VERSION };
+    return {
+      method: 'POST',
+      path: ROOT,
+      headers: idempotencyKey === null ? headers : { ...headers, 'idempotency-key': idempotencyKey },
+      body: formatInsertRequest(submission),
+      timeoutMs: this.#timeoutMs + Math.ceil(count * INSERT_EXTRA_MS_PER_CHUNK),
+    };
+  }
+
+  async #insertOnce(request: HttpRequest, state: AttemptState): Promise<SubmissionId> {
+    const answer = this.#learn(await this.#http.once(request, state.signal));
+    if (answer.status === 409) {
+      const reason = bodyText(answer);
+      throw new SubmissionConflictError(/"?([a-z_]+)"?/.exec(reason)?.[1] ?? '', reason);
+    }
+    this.#expectOk(request, answer);
+    return parseId(answer.body);
+  }
+
+  /** A queue that takes each insert for a new one must not get a second. */
+  #unrepeatable(error: unknown): unknown {
+    if (!(error instanceof HttpAttemptError) || !error.ambiguous || this.announces('idempotency_key'))
+      return error;
+    return new HttpAttemptError(
+      `${error.message}; whether the submission was inserted is not known`,
+      { ambiguous: true, retryable: false },
+      { cause: error.cause },
+    );
+  }
+
+  async #findPrefix(prefix: string, signal: AbortSignal): Promise<SubmissionId | null> {
+    const request = this.#request('GET', `${ROOT}/lookup_id_by_prefix/${encodeURIComponent(prefix)}`);
+    const answer = this.#learn(await this.#http.once(request, signal));
+    this.#expectOk(request, answer);
+    return parseIdOrNull(answer.body);
+  }
+
+  async #get(
+    path: string,
+    signal?: AbortSignal,
+    holdMs = 0,
+    fine: readonly number[] = [],
+  ): Promise<HttpAnswer> {
+    const request = this.#request('GET', path, undefined, holdMs);
+    const answer = this.#learn(await this.#http.send(request, signal));
+    if (!fine.includes(answer.status)) this.#expectOk(request, answer);
+    return answer;
+  }
+
+  #request(method: HttpRequest['method'], path: string, body?: Uint8Array, holdMs = 0): HttpRequest {
+    return {
+      method,
+      path,
+      headers: { 'opsqueue-client': VERSION },
+      ...(body === undefined ? {} : { body }),
+      timeoutMs: this.#timeoutMs + holdMs,
+      longPoll: holdMs > 0,
+    };
+  }
+
+  #learn(answer: HttpAnswer): HttpAnswer {
+    const announced = answer.headers['opsqueue-features'];
+    const text = Array.isArray(announced) ? announced.join(',') : (announced ?? '');
+    this.#features = new Set(text.split(',').map((name) => name.trim()));
+    return answer;
+  }
+
+  #expectOk(request: HttpRequest, answer: HttpAnswer): void {
+    if (answer.status === 200) return;
+    throw new QueueRefusedError(`${request.method} ${request.path}`, answer.status, bodyText(answer));
+  }
+}

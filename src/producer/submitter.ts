@@ -1,0 +1,267 @@
+import type { SubmissionId } from '../model/ids.ts';
+import { checkChoice, checkCodec, checkInteger, checkSource, RESULTS_MODES } from './checks.ts';
+import { chunkOperations, eachChunk } from './chunking.ts';
+import { statusOf, waitForEnd } from './completion.ts';
+import type { ClientContext } from './context.ts';
+import { deleteChunks } from './delete-chunks.ts';
+import {
+  type ChunkFeed,
+  checkCargo,
+  checkStoredCargo,
+  type Inserted,
+  insertDirect,
+  insertStored,
+} from './insert.ts';
+import type {
+  DecodeOptions,
+  DirectChunksOptions,
+  DirectOptions,
+  DoneChunk,
+  InsertChunksOptions,
+  InsertOptions,
+  OperationCodec,
+  OperationsOptions,
+  Progress,
+  RawResultChunk,
+  ResultChunk,
+  ResultsOptions,
+  RunChunksOptions,
+  RunDirectOptions,
+  RunOptions,
+  TransferOptions,
+} from './options.ts';
+import {
+  decodeChunk,
+  insertedOf,
+  type ReadChunk,
+  type ReadOptions,
+  readDone,
+  readResults,
+  throwIfBroken,
+} from './read.ts';
+import type { Results } from './results.ts';
+import { resultsOf } from './session.ts';
+import { Tracing } from './tracing.ts';
+
+/** What operations or chunks come from. */
+export type Source<T> = Iterable<T> | AsyncIterable<T>;
+
+type Watched = { readonly onProgress?: (progress: Progress) => void };
+type Insert = (signal: AbortSignal | undefined, tracing: Tracing) => Promise<Inserted>;
+/** Makes the items of one chunk. */
+type Shape<Item> = (chunk: ReadChunk, submission: Inserted, signal: AbortSignal) => Promise<readonly Item[]>;
+
+/** Puts sources, uploads, inserts, waits and downloads together to what the client's methods do. */
+export class Submitter {
+  readonly #context: ClientContext;
+
+  constructor(context: ClientContext) {
+    this.#context = context;
+  }
+
+  run(operations: Source<unknown>, options: RunOptions): Results<unknown> {
+    const codec = this.#codec(options);
+    const shape: Shape<unknown> = options.results === 'unordered' ? asResultChunk(codec) : asResults(codec);
+    return this.#run(this.#inserter(operations, options), options, shape);
+  }
+
+  runChunks(
+    chunks: Source<Uint8Array>,
+    options: RunChunksOptions,
+  ): Results<Uint8Array> | Results<RawResultChunk> {
+    const insert = this.#chunksInserter(chunks, options);
+    return options.results === 'unordered'
+      ? this.#run(insert, options, asRawChunk)
+      : this.#run(insert, options, asContent);
+  }
+
+  runDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
+    const codec = this.#codec(options);
+    const shape: Shape<unknown> = options.results === 'unordered' ? asResultChunk(codec) : asResults(codec);
+    return this.#run(this.#directInserter(operations, options), options, shape);
+  }
+
+  insert(operations: Source<unknown>, options: InsertOptions): Promise<SubmissionId> {
+    return this.#insert(this.#inserter(operations, options), options.signal);
+  }
+
+  insertChunks(chunks: Source<Uint8Array>, options: InsertChunksOptions): Promise<SubmissionId> {
+    return this.#insert(this.#chunksInserter(chunks, options), options.signal);
+  }
+
+  insertDirect(operations: Source<unknown>, options: DirectOptions): Promise<SubmissionId> {
+    return this.#insert(this.#directInserter(operations, options), options.signal);
+  }
+
+  insertDirectChunks(chunks: Source<Uint8Array>, options: DirectChunksOptions): Promise<SubmissionId> {
+    checkSource(chunks);
+    const cargo = checkCargo(options, options.chunkSize);
+    const feed: ChunkFeed = async (sink, signal) => {
+      await eachChunk(chunks, sink, this.#context.clock, signal);
+      return null;
+    };
+    return this.#insert(async (signal, tracing) => {
+      const { contents, opsTotal } = await collect(feed, signal ?? this.#context.closing);
+      return insertDirect(this.#context, cargo, contents, opsTotal, tracing, signal);
+    }, options.signal);
+  }
+
+  stream(id: SubmissionId, options: DecodeOptions & Watched): Results<unknown> {
+    return this.#stream(id, options, asResults(this.#codec(options)));
+  }
+
+  streamChunks(id: SubmissionId, options: TransferOptions & Watched): Results<Uint8Array> {
+    return this.#stream(id, options, asContent);
+  }
+
+  streamDone(id: SubmissionId, options: DecodeOptions): Results<DoneChunk<unknown>> {
+    return this.#streamDone(id, options, asDoneChunk(this.#codec(options)));
+  }
+
+  streamDoneChunks(id: SubmissionId, options: TransferOptions): Results<RawResultChunk> {
+    return this.#streamDone(id, options, asRawChunk);
+  }
+
+  #codec(options: { readonly codec?: OperationsOptions['codec'] }): OperationCodec {
+    return options.codec === undefined ? this.#context.codec : checkCodec(options.codec);
+  }
+
+  #inserter(operations: Source<unknown>, options: InsertOptions): Insert {
+    const cargo = checkStoredCargo(this.#context, options, options.chunkSize);
+    const feed = this.#operationsFeed(operations, options);
+    return (signal, tracing) => insertStored(this.#context, cargo, feed, tracing, signal);
+  }
+
+  #chunksInserter(chunks: Source<Uint8Array>, options: InsertChunksOptions): Insert {
+    checkSource(chunks);
+    const cargo = checkStoredCargo(this.#context, options, options.chunkSize);
+    const feed: ChunkFeed = async (sink, signal) => {
+      await eachChunk(chunks, sink, this.#context.clock, signal);
+      return null;
+    };
+    return (signal, tracing) => insertStored(this.#context, cargo, feed, tracing, signal);
+  }
+
+  #directInserter(operations: Source<unknown>, options: DirectOptions): Insert {
+    const cargo = checkCargo(options, options.chunkSize);
+    const feed = this.#operationsFeed(operations, options);
+    return async (signal, tracing) => {
+      const { contents, opsTotal } = await collect(feed, signal ?? this.#context.closing);
+      return insertDirect(this.#context, cargo, contents, opsTotal, tracing, signal);
+    };
+  }
+
+  #operationsFeed(operations: Source<unknown>, options: OperationsOptions): ChunkFeed {
+    checkSource(operations);
+    const chunkSize = checkInteger('chunkSize', options.chunkSize, 1);
+    const codec = this.#codec(options);
+    return (sink, signal) => chunkOperations(operations, chunkSize, codec, sink, this.#context.clock, signal);
+  }
+
+  async #insert(insert: Insert, signal: AbortSignal | undefined): Promise<SubmissionId> {
+    const { id } = await this.#context.work(insert(signal, new Tracing(null)));
+    return id;
+  }
+
+  #run<Item>(insert: Insert, options: ResultsOptions & TransferOptions, shape: Shape<Item>): Results<Item> {
+    const context = this.#context;
+    const mode = checkChoice('results', options.results, RESULTS_MODES) ?? 'when-complete';
+    const cleanup = checkChoice('cleanup', options.cleanup, ['after-results']);
+    const tracing = new Tracing('run_submission');
+    const read: ReadOptions = {
+      mode,
+      limits: context.limits(options),
+      tracing,
+      onProgress: options.onProgress,
+    };
+    return resultsOf(context, options.signal, tracing, async function* (signal) {
+      const submission = await insert(signal, tracing);
+      for await (const chunk of readResults(context, submission, read, signal)) {
+        yield await shape(chunk, submission, signal);
+      }
+      if (cleanup === 'after-results') await cleanUp(context, submission, signal);
+    });
+  }
+
+  #stream<Item>(id: SubmissionId, options: TransferOptions & Watched, shape: Shape<Item>): Results<Item> {
+    const context = this.#context;
+    const tracing = new Tracing('stream_submission');
+    const limits = context.limits(options);
+    const read: ReadOptions = { mode: 'when-complete', limits, tracing };
+    const { onProgress } = options;
+    return resultsOf(context, options.signal, tracing, async function* (signal) {
+      const { api, clock } = context;
+      tracing.inserted(id);
+      const status = await waitForEnd({ api, clock, id, signal, isKnown: false, onProgress });
+      throwIfBroken(status);
+      const submission = insertedOf(status);
+      for await (const chunk of readResults(context, submission, read, signal)) {
+        yield await shape(chunk, submission, signal);
+      }
+    });
+  }
+
+  #streamDone<Item>(id: SubmissionId, options: TransferOptions, shape: Shape<Item>): Results<Item> {
+    const context = this.#context;
+    const tracing = new Tracing('stream_submission');
+    const read: ReadOptions = { mode: 'when-complete', limits: context.limits(options), tracing };
+    return resultsOf(context, options.signal, tracing, async function* (signal) {
+      tracing.inserted(id);
+      const status = await statusOf(context.api, id, false, signal);
+      const submission = insertedOf(status);
+      for await (const chunk of readDone(context, status, read, signal)) {
+        yield await shape(chunk, submission, signal);
+      }
+    });
+  }
+}
+
+async function collect(
+  feed: ChunkFeed,
+  signal: AbortSignal,
+): Promise<{ readonly contents: readonly Uint8Array[]; readonly opsTotal: number | null }> {
+  const contents: Uint8Array[] = [];
+  const opsTotal = await feed((content) => {
+    contents.push(content);
+    return undefined;
+  }, signal);
+  return { contents, opsTotal };
+}
+
+async function cleanUp(context: ClientContext, { prefix, chunksTotal }: Inserted, signal: AbortSignal) {
+  if (prefix === null) return;
+  try {
+    await deleteChunks(await context.store(), prefix, chunksTotal, ['in', 'out'], signal);
+  } catch (error) {
+    // The reader has all results: that its chunks lie about is no failure of the submission.
+    const text = error instanceof Error ? error.message : String(error);
+    context.logger.warn({ prefix, error: text }, 'could not remove the chunks of a submission');
+  }
+}
+
+function asResults(codec: OperationCodec): Shape<unknown> {
+  return (chunk, _submission, signal) => decodeChunk(chunk, codec, signal);
+}
+
+function asResultChunk(codec: OperationCodec): Shape<ResultChunk<unknown>> {
+  return async (chunk, { chunkSizeOps }, signal) => {
+    const { chunkIndex } = chunk;
+    const results = await decodeChunk(chunk, codec, signal);
+    return [{ chunkIndex, operationIndex: chunkIndex * chunkSizeOps, results }];
+  };
+}
+
+function asDoneChunk(codec: OperationCodec): Shape<DoneChunk<unknown>> {
+  return async (chunk, _submission, signal) => {
+    const results = await decodeChunk(chunk, codec, signal);
+    return [{ chunkIndex: chunk.chunkIndex, results }];
+  };
+}
+
+async function asContent(chunk: ReadChunk): Promise<readonly Uint8Array[]> {
+  return [chunk.content];
+}
+
+async function asRawChunk({ chunkIndex, content }: ReadChunk): Promise<readonly RawResultChunk[]> {
+  return [{ chunkIndex, content }];
+}

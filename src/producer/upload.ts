@@ -1,0 +1,133 @@
+import { IncorrectUsageError } from '../model/errors.ts';
+import { CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
+import { chunkKey } from '../objects/keys.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { type ChunkCompression, compressChunk } from '../protocol/chunk-compression.ts';
+import type { Clock } from '../system/clock.ts';
+import { linkedSignal } from '../system/signals.ts';
+import { deleteChunks } from './delete-chunks.ts';
+import { Gate } from './gate.ts';
+import type { Tracing } from './tracing.ts';
+
+export interface UploaderOptions {
+  readonly store: ObjectStore;
+  readonly prefix: string;
+  /** Uploads at a time. */
+  readonly concurrency: number;
+  /** Bytes that are on their way at a time; a single larger chunk travels alone. */
+  readonly memoryBytesMax: number;
+  readonly compression: ChunkCompression | null;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly tracing: Tracing;
+}
+
+/** Removing what was uploaded may not hold up the error for longer, in milliseconds. */
+const DISCARD_MS_MAX = 30_000;
+
+/** Takes the contents of chunks 0, 1, 2, ... and puts them into the object store, some at a time. */
+export class Uploader {
+  readonly #o: UploaderOptions;
+  readonly #changed = new Gate();
+  readonly #linked;
+  #chunks = 0;
+  #running = 0;
+  #bytes = 0;
+  #failure: { readonly error: unknown } | null = null;
+
+  constructor(options: UploaderOptions) {
+    this.#o = options;
+    this.#linked = linkedSignal(options.signal);
+  }
+
+  /** Fires when it cannot go on: the caller's signal, or an upload that failed (its error is the reason). */
+  get signal(): AbortSignal {
+    return this.#linked.signal;
+  }
+
+  /** Chunks handed over so far. */
+  get chunks(): number {
+    return this.#chunks;
+  }
+
+  /** Uploads under way. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Bytes under way. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Starts the upload of the next chunk. Returns nothing where the next one may come at once, else a promise of
+   * that moment.
+   *
+   * @throws whatever an earlier upload failed with; the signal's reason
+   */
+  add(content: Uint8Array): Promise<void> | undefined {
+    this.#check();
+    if (this.#chunks === CHUNKS_PER_SUBMISSION_MAX) {
+      throw new IncorrectUsageError(`a submission of more than ${CHUNKS_PER_SUBMISSION_MAX} chunks`);
+    }
+    const index = this.#chunks++;
+    this.#running++;
+    this.#bytes += content.length;
+    this.#put(index, content)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+        // The others are not worth finishing.
+        this.#linked.abort(error);
+      })
+      .finally(() => {
+        this.#running--;
+        this.#bytes -= content.length;
+        this.#changed.open();
+      });
+    return this.#isFull() ? this.#room() : undefined;
+  }
+
+  /** All that was handed over is in the store. Returns the number of chunks. */
+  async finish(): Promise<number> {
+    while (this.#running > 0) await this.#changed.wait();
+    this.#check();
+    this.#linked[Symbol.dispose]();
+    return this.#chunks;
+  }
+
+  /** Takes everything back: stops what is under way and removes what arrived. Never throws. */
+  async discard(): Promise<void> {
+    this.#linked.abort(new Error('discarded'));
+    while (this.#running > 0) await this.#changed.wait();
+    const { store, prefix, clock } = this.#o;
+    using limit = linkedSignal();
+    const timer = clock.after(DISCARD_MS_MAX, () => limit.abort(new Error('took too long')));
+    // The caller is told what went wrong first; `opsqueue gc` finds what this leaves behind.
+    await deleteChunks(store, prefix, this.#chunks, ['in'], limit.signal).catch(() => {});
+    timer.cancel();
+  }
+
+  #isFull(): boolean {
+    return this.#running >= this.#o.concurrency || this.#bytes >= this.#o.memoryBytesMax;
+  }
+
+  async #room(): Promise<void> {
+    while (this.#isFull()) await this.#changed.wait();
+    this.#check();
+  }
+
+  #check(): void {
+    if (this.#failure !== null) throw this.#failure.error;
+    this.#linked.signal.throwIfAborted();
+  }
+
+  async #put(index: number, content: Uint8Array): Promise<void> {
+    const { store, prefix, compression, tracing } = this.#o;
+    const key = chunkKey(prefix, index, 'in');
+    const body = compression === null ? content : await compressChunk(content);
+    await tracing.transfer('upload_chunk', index, () =>
+      store.put(key, body, { signal: this.#linked.signal }),
+    );
+  }
+}
