@@ -245,6 +245,11 @@ export class Queue {
     this.#scheduler.release(consumer, chunk.submissionId, chunk.chunkIndex, this.#clock.monotonicMs());
   }
 
+  /** Counts the whole schedule anew and throws where something differs. For tests: it looks at everything. */
+  checkInvariants(): void {
+    this.#scheduler.checkInvariants();
+  }
+
   /** Inputs of `Direct` submissions, in the order asked for. */
   directInputs(chunks: readonly ChunkId[]): Promise<readonly (Uint8Array | null)[]> {
     return this.#o.store.directContents('input', chunks);

@@ -1,0 +1,132 @@
+/**
+ * Chunks reserved and completed per second, over the wire.
+ *
+ *     npm run bench -- queue-drain [--url HOST:PORT] [--json] [--quick] [--only TEXT]
+ *
+ * Without --url: our server and, as the bound, a bare `ws` server that answers with fixed bytes and schedules
+ * nothing; interleaved, three rounds, medians.
+ */
+import { randomUUID } from 'node:crypto';
+import { benchArguments } from './support/arguments.ts';
+import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
+import { inParallel, RawProducer } from './support/raw-producer.ts';
+import { median, type Row, report } from './support/report.ts';
+import { type MeasuredServer, runningServer, startBare, startOurs } from './support/server-process.ts';
+
+interface Case {
+  readonly name: string;
+  readonly connections: number;
+  readonly max: number;
+  /** Reservations outstanding on each connection. */
+  readonly outstanding: number;
+  readonly strategy: string;
+  readonly submissions: number;
+  readonly customers: number;
+}
+
+const plain = { max: 1, outstanding: 1, strategy: 'Oldest', submissions: 1, customers: 0 };
+const wide = { connections: 8, max: 64, outstanding: 4 };
+const CASES: Case[] = [
+  { ...plain, name: 'max 1, 1 connection', connections: 1 },
+  { ...plain, name: 'max 1, 8 connections', connections: 8 },
+  { ...plain, name: 'max 1, 64 connections', connections: 64 },
+  { ...plain, name: 'max 1, 512 connections', connections: 512 },
+  { ...plain, name: 'max 1, 8, Random', connections: 8, strategy: 'Random' },
+  { ...plain, name: 'max 1, 8, Newest', connections: 8, strategy: 'Newest' },
+  { ...plain, ...wide, name: '4 x max 64, 8, Oldest' },
+  { ...plain, ...wide, name: '4 x max 64, 8, Newest', strategy: 'Newest' },
+  { ...plain, ...wide, name: '4 x max 64, 8, Random', strategy: 'Random' },
+  { ...plain, ...wide, name: '10 000 submissions, Oldest', submissions: 10_000 },
+  { ...plain, ...wide, name: '10 000 submissions, Random', strategy: 'Random', submissions: 10_000 },
+  {
+    ...plain,
+    ...wide,
+    name: '10 000 submissions, 1 000 customers, PreferDistinct',
+    strategy: 'customer/Oldest',
+    submissions: 10_000,
+    customers: 1_000,
+  },
+];
+
+async function fill(server: MeasuredServer, test: Case, chunks: number): Promise<void> {
+  const producers = await Promise.all(
+    Array.from({ length: Math.min(16, test.submissions) }, () =>
+      RawProducer.connect(server.host, server.port),
+    ),
+  );
+  const each = Math.ceil(chunks / test.submissions);
+  await inParallel(producers, test.submissions, (producer, index) =>
+    producer.insert(randomUUID(), each, test.customers > 0 ? { customer: index % test.customers } : {}),
+  );
+  for (const producer of producers) producer.close();
+}
+
+/** Reserves and completes until `chunks` are done or `secondsMax` are over; chunks per second. */
+async function drain(
+  server: MeasuredServer,
+  test: Case,
+  chunks: number,
+  secondsMax: number,
+): Promise<number> {
+  const strategy = cborStrategy(test.strategy);
+  const consumers = await Promise.all(
+    Array.from({ length: test.connections }, () => RawConsumer.connect(server.host, server.port)),
+  );
+  let done = 0;
+  let began = 0;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, secondsMax * 1000);
+    for (const consumer of consumers) {
+      consumer.onChunks = (reserved) => {
+        for (const chunk of reserved) consumer.complete(chunk);
+        done += reserved.length;
+        if (done < chunks) consumer.reserve(test.max, strategy);
+        else {
+          clearTimeout(timer);
+          resolve();
+        }
+      };
+    }
+    began = performance.now();
+    for (const consumer of consumers) {
+      for (let i = 0; i < test.outstanding; i++) consumer.reserve(test.max, strategy);
+    }
+  });
+  const seconds = (performance.now() - began) / 1000;
+  for (const consumer of consumers) consumer.close();
+  return done / seconds;
+}
+
+const { json, quick, urls, only } = benchArguments();
+const rows: Row[] = [];
+for (const test of CASES.filter((test) => only === null || test.name.includes(only))) {
+  const seconds = quick ? 1 : 3;
+  const fast = test.max > 1;
+  if (urls.length > 0) {
+    for (const url of urls) {
+      const server = runningServer(url);
+      const chunks = fast ? 10_000 : 4_000;
+      await fill(server, test, chunks + 2_000);
+      rows.push({ case: test.name, server: server.name, 'chunks/s': await drain(server, test, chunks, 20) });
+    }
+    continue;
+  }
+  const ours: number[] = [];
+  const bare: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const server = await startOurs();
+    await fill(server, test, (fast ? 400_000 : 80_000) * seconds);
+    ours.push(await drain(server, test, (fast ? 300_000 : 60_000) * seconds, seconds));
+    await server.stop();
+    const bound = await startBare();
+    bare.push(await drain(bound, test, Number.POSITIVE_INFINITY, seconds));
+    await bound.stop();
+  }
+  rows.push({
+    case: test.name,
+    'chunks/s': median(ours),
+    'bare ws server': median(bare),
+    'share of the bound': median(ours) / median(bare),
+  });
+}
+report('Chunks reserved and completed per second', rows, json);

@@ -1,0 +1,105 @@
+/**
+ * Latency of one reservation while much is waiting.
+ *
+ *     npm run bench -- queue-reserve [--url HOST:PORT] [--json] [--quick]
+ */
+import { randomUUID } from 'node:crypto';
+import { benchArguments } from './support/arguments.ts';
+import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
+import { inParallel, RawProducer } from './support/raw-producer.ts';
+import { percentile, type Row, report } from './support/report.ts';
+import { type MeasuredServer, runningServer, startBare, startOurs } from './support/server-process.ts';
+
+const STRATEGIES = ['Oldest', 'Newest', 'Random', 'customer/Oldest', 'customer/Random'];
+const BACKLOGS: readonly (readonly [chunks: number, submissions: number])[] = [
+  [10_000, 1],
+  [10_000, 10_000],
+  [1_000_000, 1],
+  [1_000_000, 10_000],
+  [1_000_000, 200_000],
+  [10_000_000, 1],
+  [10_000_000, 10_000],
+  [10_000_000, 200_000],
+];
+
+async function fill(server: MeasuredServer, chunks: number, submissions: number): Promise<void> {
+  const producers = await Promise.all(
+    Array.from({ length: 16 }, () => RawProducer.connect(server.host, server.port)),
+  );
+  await inParallel(producers, submissions, (producer, index) =>
+    producer.insert(randomUUID(), chunks / submissions, { customer: index % 10_000 }),
+  );
+  for (const producer of producers) producer.close();
+}
+
+/** Milliseconds from asking to the answer, sorted. */
+async function latencies(server: MeasuredServer, strategySpec: string, times: number): Promise<number[]> {
+  const strategy = cborStrategy(strategySpec);
+  const consumer = await RawConsumer.connect(server.host, server.port);
+  const taken: number[] = [];
+  await new Promise<void>((resolve) => {
+    let began = 0;
+    const ask = () => {
+      consumer.reserve(1, strategy);
+      consumer.flush();
+      began = performance.now();
+    };
+    consumer.onChunks = ([chunk]) => {
+      taken.push(performance.now() - began);
+      if (taken.length === times) {
+        resolve();
+        return;
+      }
+      consumer.complete(chunk!);
+      consumer.flush();
+      // The completion is dealt with before the clock runs for the next one.
+      setImmediate(ask);
+    };
+    ask();
+  });
+  consumer.close();
+  return taken.slice(Math.min(100, times >> 2)).sort((a, b) => a - b);
+}
+
+const { json, quick, urls } = benchArguments();
+const rows: Row[] = [];
+const times = quick ? 500 : 3_000;
+const bound = await startBare();
+const bare = await latencies(bound, 'Oldest', times);
+rows.push({
+  chunks: '-',
+  server: 'bare ws',
+  strategy: '-',
+  'p50 ms': percentile(bare, 0.5),
+  'p99 ms': percentile(bare, 0.99),
+});
+await bound.stop();
+
+async function measure(server: MeasuredServer, chunks: number, submissions: number): Promise<void> {
+  for (const strategy of STRATEGIES) {
+    const sorted = await latencies(server, strategy, times);
+    rows.push({
+      chunks: chunks.toLocaleString('en-US').replaceAll(',', ' '),
+      submissions,
+      server: server.name,
+      strategy,
+      'p50 ms': percentile(sorted, 0.5),
+      'p99 ms': percentile(sorted, 0.99),
+    });
+  }
+}
+
+for (const url of urls) {
+  const server = runningServer(url);
+  await fill(server, 10_000, 1_000);
+  await measure(server, 10_000, 1_000);
+}
+if (urls.length === 0) {
+  for (const [chunks, submissions] of quick ? BACKLOGS.slice(0, 4) : BACKLOGS) {
+    const server = await startOurs();
+    await fill(server, chunks, submissions);
+    await measure(server, chunks, submissions);
+    await server.stop();
+  }
+}
+report('One reservation, by backlog and strategy', rows, json);

@@ -1,0 +1,123 @@
+/** Starts a server to measure, in a process and a temporary folder of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface MeasuredServer {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  /** Milliseconds from the start of the process to the first `pong`; null for one that was running already. */
+  readonly startMs: number | null;
+  /** Resident bytes; null for one that was running already. */
+  residentBytes(): number | null;
+  databaseBytes(): number | null;
+  stop(): Promise<void>;
+}
+
+/** A server that runs already, wherever it is: `host:port`. */
+export function runningServer(url: string): MeasuredServer {
+  const [host, port] = url.replace(/^https?:\/\//, '').split(':');
+  return {
+    name: url,
+    host: host || '127.0.0.1',
+    port: Number(port ?? 3999),
+    startMs: null,
+    residentBytes: () => null,
+    databaseBytes: () => null,
+    stop: async () => {},
+  };
+}
+
+/** Ours, on a free port. `folder` keeps the database across starts; otherwise it is temporary. */
+export async function startOurs(
+  options: { folder?: string; flags?: string[] } = {},
+): Promise<MeasuredServer> {
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'opsqueue-bench-'));
+  const database = join(folder, 'opsqueue.db');
+  const began = performance.now();
+  const args = ['bin/opsqueue.js', 'serve', '--port', '0', '--database-filename', database];
+  const child = spawn(process.execPath, [...args, ...(options.flags ?? [])], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const port = await portOf(child);
+  await pong('127.0.0.1', port);
+  const startMs = performance.now() - began;
+  return {
+    name: 'opsqueue',
+    host: '127.0.0.1',
+    port,
+    startMs,
+    residentBytes: () => residentBytes(child.pid!),
+    databaseBytes: () => sizeOf(database) + sizeOf(`${database}-wal`),
+    stop: () => stop(child, options.folder === undefined ? folder : null),
+  };
+}
+
+/** The bare `ws` server: the bound. */
+export async function startBare(): Promise<MeasuredServer> {
+  const child = spawn(process.execPath, ['bench/support/bare-server.ts'], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const port = await portOf(child);
+  return {
+    name: 'bare ws',
+    host: '127.0.0.1',
+    port,
+    startMs: null,
+    residentBytes: () => residentBytes(child.pid!),
+    databaseBytes: () => null,
+    stop: () => stop(child, null),
+  };
+}
+
+export function residentBytes(pid: number): number {
+  const kilobytes = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(kilobytes) * 1024;
+}
+
+function sizeOf(file: string): number {
+  try {
+    return statSync(file).size;
+  } catch {
+    return 0;
+  }
+}
+
+async function portOf(child: ChildProcess): Promise<number> {
+  let text = '';
+  child.stdout!.setEncoding('utf8');
+  for await (const piece of child.stdout!.iterator({ destroyOnReturn: false }) as AsyncIterable<string>) {
+    text += piece;
+    const port = /:(\d+)\b/.exec(text.split('\n').find((line) => line.includes('listening')) ?? '')?.[1];
+    if (port !== undefined) {
+      child.stdout!.resume();
+      return Number(port);
+    }
+  }
+  throw new Error(`the server did not say where it listens:\n${text}`);
+}
+
+async function pong(host: string, port: number): Promise<void> {
+  for (;;) {
+    const answer = await fetch(`http://${host}:${port}/ping`).catch(() => null);
+    if (answer?.status === 200) return;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+async function stop(child: ChildProcess, folder: string | null): Promise<void> {
+  if (child.exitCode === null) {
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    await ended;
+  }
+  if (folder !== null) rmSync(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ended, freePort, inFolder, loadSeconds, startPython, startQueue } from './support.ts';
+
+test('everything that the original Python clients offer works with our queue', async () => {
+  await inFolder(async (folder) => {
+    const port = await freePort();
+    const queue = await startQueue('ours', {
+      port,
+      database: join(folder, 'queue.db'),
+      flags: ['--max-chunk-retries', '2'],
+    });
+    const where = [`localhost:${port}`, `file://${folder}/objects`];
+    const worker = startPython('worker.py', [...where, 'distinct']);
+    const { child, output } = startPython('everything.py', where);
+    child.stdout?.on('data', () => {
+      if (!output().includes('STOP WORKER') || worker.child.signalCode !== null) return;
+      void ended(worker.child, 'SIGKILL').then(() => child.stdin?.end('stopped\n'));
+    });
+    const [code] = await once(child, 'exit');
+    await ended(worker.child, 'SIGKILL');
+    await queue.kill();
+    assert.equal(code, 0, output());
+    assert.match(output(), /a hundred chunks took/);
+  });
+});
+
+test('the original Python clients under load, while consumers and our queue are killed', async () => {
+  await inFolder(async (folder) => {
+    const port = await freePort();
+    const settings = { port, database: join(folder, 'queue.db') };
+    const where = [`localhost:${port}`, `file://${folder}/objects`];
+    let queue = await startQueue('ours', settings);
+    const strategies = ['oldest', 'newest', 'random', 'distinct'];
+    const workers = strategies.map((strategy) => startPython('worker.py', [...where, strategy]));
+    const producers = startPython('producers.py', [...where, String(loadSeconds), '4']);
+    const over = once(producers.child, 'exit');
+    let kills = 0;
+    for (let running = true; running; ) {
+      const pause = new Promise((resolve) => setTimeout(resolve, 5_000, 'kill'));
+      running = (await Promise.race([over, pause])) === 'kill';
+      if (!running) break;
+      kills++;
+      const victim = kills % strategies.length;
+      await ended(workers[victim]!.child, 'SIGKILL');
+      workers[victim] = startPython('worker.py', [...where, strategies[victim]!]);
+      if (kills % 3 !== 0) continue;
+      await queue.kill();
+      queue = await startQueue('ours', settings);
+    }
+    const [code] = await over;
+    for (const worker of workers) await ended(worker.child, 'SIGKILL');
+    await queue.kill();
+    assert.equal(code, 0, producers.output().slice(-2_000));
+    console.log(`${producers.output().trim().split('\n').at(-1)}; ${kills} kills`);
+  });
+});

@@ -1,0 +1,147 @@
+import type { ChunkId } from '../../src/model/ids.ts';
+import { Strategy } from '../../src/model/strategy.ts';
+import type { FrameListener } from '../../src/net/connection.ts';
+import { decodeServerMessage, encodeClientMessage } from '../../src/protocol/consumer-codec.ts';
+import type { ClientMessage } from '../../src/protocol/consumer-types.ts';
+import { type Random, randomInt } from '../../src/system/random.ts';
+import type { SimClock } from './sim-clock.ts';
+import type { SimEnd, SimLink } from './sim-network.ts';
+
+const STRATEGIES: readonly Strategy[] = [
+  Strategy.oldest(),
+  Strategy.newest(),
+  Strategy.random(),
+  Strategy.preferDistinct('customer', Strategy.oldest()),
+  Strategy.preferDistinct('shop', Strategy.preferDistinct('customer', Strategy.random())),
+];
+
+type Unnumbered<T> = T extends ClientMessage ? Omit<T, 'nonce'> : never;
+
+export interface SimConsumerOptions {
+  readonly clock: SimClock;
+  readonly random: Random;
+  /** It announced what our own client announces. */
+  readonly modern: boolean;
+  /** A new connection; null while there is no server. */
+  dial(consumer: SimConsumer): SimLink | null;
+}
+
+/** A consumer that reserves, completes, fails, hangs, vanishes and comes back, as its luck has it. */
+export class SimConsumer implements FrameListener {
+  readonly modern: boolean;
+  /** From now on it does all its work. */
+  diligent = false;
+  readonly #o: SimConsumerOptions;
+  #link: SimLink | null = null;
+  #end: SimEnd | null = null;
+  #nonce = 0;
+  #heardMs = 0;
+
+  constructor(options: SimConsumerOptions) {
+    this.#o = options;
+    this.modern = options.modern;
+    this.#soon(() => this.#connect(), 50);
+    this.#soon(() => this.#watch(), 1_000);
+  }
+
+  get link(): SimLink | null {
+    return this.#link;
+  }
+
+  alive(): void {
+    this.#heardMs = this.#o.clock.elapsedMs;
+  }
+
+  message(bytes: Uint8Array): void {
+    const message = decodeServerMessage(bytes);
+    switch (message.kind) {
+      case 'init':
+        for (let i = randomInt(this.#o.random, 2); i >= 0; i--) this.#reserve();
+        break;
+      case 'reserved':
+        for (const { chunk } of message.chunks) this.#work(chunk);
+        this.#soon(() => this.#reserve(), 20);
+        break;
+      case 'expired':
+        if (!this.modern) this.#send({ kind: 'fail', chunk: message.chunk, failure: 'Reservation expired' });
+        break;
+      case 'reserve_refused':
+        throw new Error('no reservation is to be refused here');
+      case 'dropped':
+        break;
+    }
+  }
+
+  closed(): void {
+    this.#end = null;
+    this.#link = null;
+    this.#soon(() => this.#connect(), 300);
+  }
+
+  #connect(): void {
+    if (this.#end !== null) return;
+    const link = this.#o.dial(this);
+    if (link === null) {
+      this.#soon(() => this.#connect(), 300);
+      return;
+    }
+    this.#link = link;
+    this.#end = link.client;
+    this.#nonce = 0;
+    this.#heardMs = this.#o.clock.elapsedMs;
+    link.client.listen(this);
+  }
+
+  /** The client's side of the heartbeats: silence means that the server is gone. */
+  #watch(): void {
+    const link = this.#link;
+    if (link !== null && this.#o.clock.elapsedMs - this.#heardMs > 5_000) link.client.terminate();
+    this.#soon(() => this.#watch(), 1_000);
+  }
+
+  #reserve(): void {
+    const { random } = this.#o;
+    const strategy = STRATEGIES[randomInt(random, STRATEGIES.length)]!;
+    this.#send({ kind: 'reserve', max: 1 + randomInt(random, 4), strategy });
+    if (this.modern && random.next() < 0.05) {
+      this.#send({ kind: 'cancel_reserve', reserveNonce: this.#nonce - 1 });
+      this.#soon(() => this.#reserve(), 500);
+    }
+  }
+
+  #work(chunk: ChunkId): void {
+    const luck = this.diligent ? 0 : this.#o.random.next();
+    if (luck < 0.75) this.#soon(() => this.#send({ kind: 'complete', chunk, outputContent: null }), 200);
+    else if (luck < 0.84) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'no luck' }), 200);
+    else if (luck < 0.88) {
+      // Said twice: a network may repeat what a client repeats.
+      this.#soon(() => this.#send({ kind: 'complete', chunk, outputContent: null }), 200);
+      this.#soon(() => this.#send({ kind: 'complete', chunk, outputContent: null }), 400);
+    } else if (luck < 0.92) this.#soon(() => this.#giveBack(chunk), 200);
+    else if (luck < 0.95) this.#soon(() => this.#link?.cut(), 200);
+    else if (luck < 0.97) this.#soon(() => this.#leave(), 200);
+    // And the rest hangs: the reservation expires.
+  }
+
+  #giveBack(chunk: ChunkId): void {
+    if (this.modern) this.#send({ kind: 'release', chunks: [chunk] });
+    else this.#send({ kind: 'fail', chunk, failure: 'Requester disappeared' });
+  }
+
+  #leave(): void {
+    this.#end?.close(1000, '');
+    this.#end = null;
+    this.#link = null;
+    this.#soon(() => this.#connect(), 300);
+  }
+
+  #send(message: Unnumbered<ClientMessage>): void {
+    if (this.#end === null) return;
+    this.#end.send(encodeClientMessage({ ...message, nonce: this.#nonce++ } as ClientMessage));
+  }
+
+  #soon(run: () => void, delayMsMax: number): void {
+    const { clock, random } = this.#o;
+    clock.at(clock.elapsedMs + 1 + randomInt(random, delayMsMax), run);
+  }
+}

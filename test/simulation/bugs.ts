@@ -1,0 +1,153 @@
+import type { Mutant } from './mutants.ts';
+
+const NO_RESULTS =
+  "return batch.mutations.filter((m) => m.kind === 'insert').map(() => ({ kind: 'inserted' }));";
+
+/** Bugs that the simulation must find. When the code moves on, they move with it: a text that is gone is an error. */
+export const BUGS: readonly Mutant[] = [
+  {
+    name: 'an insert is acknowledged before its commit',
+    file: 'server/inserts.ts',
+    find: 'result = await journal.insert({',
+    replace: "result = { kind: 'inserted' }; void journal.insert({",
+  },
+  {
+    name: 'an insert that exists is answered with a new id',
+    file: 'server/inserts.ts',
+    find: "if (result.kind === 'exists') return existing(result.submission.record, record);",
+    replace: "if (result.kind === 'exists') return id;",
+  },
+  {
+    name: 'ids start anew after a restart',
+    file: 'server/inserts.ts',
+    find: 'this.#lastId = options.highestId;',
+    replace: 'this.#lastId = (1_699_999_999_000n << 22n) | 7n;',
+  },
+  {
+    name: 'a cancellation is acknowledged before its commit',
+    file: 'server/endings.ts',
+    find: "if (outcome !== 'unknown') await this.#committed(id);",
+    replace: '',
+  },
+  {
+    name: 'what waits for a commit waits for nothing',
+    file: 'store/journal.ts',
+    find: 'if (number <= this.#committedNumber) return Promise.resolve();',
+    replace: 'return Promise.resolve();',
+  },
+  {
+    name: 'a refused batch is dropped',
+    file: 'store/journal.ts',
+    find: "if (!(await this.#pause(result.error, batch.seq, 'refused'))) return null;",
+    replace: NO_RESULTS,
+  },
+  {
+    name: 'an unknown outcome counts as success',
+    file: 'store/journal.ts',
+    find: 'if (!(await this.#settle(batch, result.error))) return null;',
+    replace: NO_RESULTS,
+  },
+  {
+    name: 'a seq is skipped',
+    file: 'store/journal.ts',
+    find: 'this.#lastSeq++;',
+    replace: 'this.#lastSeq += 2;',
+  },
+  {
+    name: 'a page is written to the wrong submission',
+    file: 'store/backlog.ts',
+    find: '    const { id } = entry.submission.record;\n',
+    replace:
+      '    const id = globalThis.previousId ?? entry.submission.record.id;\n    globalThis.previousId = entry.submission.record.id;\n',
+  },
+  {
+    name: 'a page is written once only',
+    file: 'store/backlog.ts',
+    find: 'pages?.delete(entry.page);',
+    replace: '',
+  },
+  {
+    name: 'a restart forgets what was done',
+    file: 'scheduler/scheduler.ts',
+    find: 'const done = progress?.done ?? new ChunkSet(record.chunksTotal);',
+    replace: 'const done = new ChunkSet(record.chunksTotal);',
+  },
+  {
+    name: 'an insert wakes nobody',
+    file: 'scheduler/scheduler.ts',
+    find: 'else this.#serve(nowMs);',
+    replace: '',
+  },
+  {
+    name: 'a failure wakes nobody',
+    file: 'scheduler/scheduler.ts',
+    find: "'stale' : this.#failHeld(reservation, failure, nowMs);\n    this.#serve(nowMs);",
+    replace: "'stale' : this.#failHeld(reservation, failure, nowMs);",
+  },
+  {
+    name: 'a broken connection wakes nobody',
+    file: 'scheduler/scheduler.ts',
+    find: 'while (consumer.firstHeld !== null) this.#giveBack(consumer.firstHeld);\n    this.#serve(nowMs);',
+    replace: 'while (consumer.firstHeld !== null) this.#giveBack(consumer.firstHeld);',
+  },
+  {
+    name: 'a failure is not counted',
+    file: 'scheduler/setbacks.ts',
+    find: 'retries: before.retries + 1',
+    replace: 'retries: before.retries',
+  },
+  {
+    name: 'a broken connection counts as a failure',
+    file: 'scheduler/setbacks.ts',
+    find: '{ ...before, disconnects: before.disconnects + 1 }',
+    replace: '{ retries: before.retries + 1, disconnects: before.disconnects + 1 }',
+  },
+  {
+    name: 'a chunk that is given back counts as failed',
+    file: 'scheduler/scheduler.ts',
+    find: 'if (reservation !== undefined) this.#giveBack(reservation);',
+    replace: "if (reservation !== undefined) this.#failHeld(reservation, { text: '' }, nowMs);",
+  },
+  {
+    name: 'anybody can fail a chunk',
+    file: 'scheduler/scheduler.ts',
+    find: 'if (reservation?.consumer === consumer) return reservation;',
+    replace: 'if (reservation !== undefined) return reservation;',
+  },
+  {
+    name: 'an expired chunk goes back to the same old client at once',
+    file: 'scheduler/scheduler.ts',
+    find: 'if (!consumer.silentOnExpiry) this.#ledger.bar(consumer, submission, chunkIndex);',
+    replace: '',
+  },
+  {
+    name: 'a chunk that is given back is handed out twice',
+    file: 'scheduler/ledger.ts',
+    find: 'submission.giveBackChunk(index);',
+    replace: 'submission.giveBackChunk(index); submission.giveBackChunk(index);',
+  },
+  {
+    name: 'an in-flight count leaks',
+    file: 'scheduler/ledger.ts',
+    find: 'this.#addInFlight(submission, -1);',
+    replace: '',
+  },
+  {
+    name: 'a submission that ended stays on the schedule',
+    file: 'scheduler/ledger.ts',
+    find: 'this.#addAvailable(submission, -submission.chunksAvailable);',
+    replace: '',
+  },
+  {
+    name: 'reservations never expire',
+    file: 'server/queue.ts',
+    find: 'const dueMs = this.#scheduler.nextDeadlineMs();',
+    replace: 'const dueMs = null;',
+  },
+  {
+    name: 'dead consumers are not noticed',
+    file: 'net/heartbeat.ts',
+    find: 'if (this.#missed > this.#missableMax) {',
+    replace: 'if (this.#missed > 1e9) {',
+  },
+];

@@ -1,0 +1,249 @@
+import { ChunkSet } from '../../src/model/chunk-set.ts';
+import type { ChunkId, SubmissionId } from '../../src/model/ids.ts';
+import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer-codec.ts';
+import type { ClientMessage, ServerMessage } from '../../src/protocol/consumer-types.ts';
+import type { MemoryDatabase } from '../../src/store/memory/memory-store.ts';
+
+const TRACE_MAX = 60;
+
+/** Something that must never happen has happened. */
+export class Violation extends Error {
+  override name = 'Violation';
+}
+
+export function key({ submissionId, chunkIndex }: ChunkId): string {
+  return `${submissionId}/${chunkIndex}`;
+}
+
+/**
+ * Watches one server process from outside - what arrives at it, what leaves it, what is on disk - and knows what
+ * must hold. It shares no code with what it judges.
+ */
+export class Oracle {
+  readonly #database: MemoryDatabase;
+  /** Who holds what, of this process: chunk -> connection. */
+  #holders = new Map<string, number>();
+  /** Expired chunks that their old-style connection has not answered for yet. */
+  #barred = new Set<string>();
+  /** Tries of this process and of what it loaded. */
+  #retries = new Map<string, number>();
+  /** Chunks whose completion arrived at any process. */
+  readonly completionsSeen = new Set<string>();
+  /** Chunks whose completion was on disk once. */
+  readonly #doneOnDisk = new Map<SubmissionId, ChunkSet>();
+  readonly acknowledgedInserts = new Map<SubmissionId, { prefix: string; chunks: number }>();
+  readonly acknowledgedCancels = new Set<SubmissionId>();
+  readonly endsSeen = new Map<SubmissionId, string>();
+  handOuts = 0;
+  /** What happened last, for the report of a failure. */
+  readonly trace: string[] = [];
+  /** Ids on disk when the process took over: its own are higher. */
+  #idsBefore = new Set<SubmissionId>();
+  #highestBefore = 0n;
+
+  constructor(database: MemoryDatabase) {
+    this.#database = database;
+  }
+
+  /** A new process has taken over: reservations are forgotten, the rest is what is on disk. */
+  restarted(): void {
+    this.#holders = new Map();
+    this.#barred = new Set();
+    this.#retries = new Map();
+    for (const [id, row] of this.#database.rows) {
+      for (const [chunkIndex, tries] of row.tries) {
+        this.#retries.set(key({ submissionId: id, chunkIndex }), tries.retries);
+      }
+    }
+    this.#idsBefore = new Set(this.#database.rows.keys());
+    for (const id of this.#idsBefore) if (id > this.#highestBefore) this.#highestBefore = id;
+    this.note('the queue starts');
+    this.checkDisk();
+  }
+
+  note(what: string): void {
+    if (this.trace.push(what) > TRACE_MAX) this.trace.shift();
+  }
+
+  /** The server sends this to a consumer. */
+  sent(connection: number, bytes: Uint8Array, modern: boolean): void {
+    const message = decodeServerMessage(bytes);
+    this.note(`-> ${connection} ${describe(message)}`);
+    if (message.kind === 'expired') {
+      const name = key(message.chunk);
+      this.#must(
+        this.#holders.get(name) === connection,
+        `${name} expires for ${connection}, which does not hold it`,
+      );
+      this.#holders.delete(name);
+      this.#countTry(name);
+      if (!modern) this.#barred.add(`${connection} ${name}`);
+    }
+    if (message.kind === 'dropped') this.#holders.delete(key(message.chunk));
+    if (message.kind !== 'reserved') return;
+    for (const { chunk, retries } of message.chunks) {
+      const name = key(chunk);
+      this.handOuts++;
+      const row = this.#database.rows.get(chunk.submissionId);
+      this.#must(row !== undefined, `${name} is handed out before its insert is on disk`);
+      this.#must(row?.end === null, `${name} is handed out, but its submission has ended on disk`);
+      this.#must(!this.#isDoneOnDisk(chunk), `${name} is handed out, but its completion is on disk`);
+      const holder = this.#holders.get(name);
+      this.#must(holder === undefined, `${name} is handed out to ${connection}, but ${holder} holds it`);
+      this.#must(
+        !this.#barred.has(`${connection} ${name}`),
+        `${name} is handed out to ${connection}, which has not answered its expiry`,
+      );
+      const expected = this.#retries.get(name) ?? 0;
+      this.#must(
+        retries === expected,
+        `${name} is handed out with ${retries} tries counted; it has had ${expected}`,
+      );
+      this.#holders.set(name, connection);
+    }
+  }
+
+  /** This is about to arrive at the server, on a connection that is open. */
+  arrives(connection: number, bytes: Uint8Array): void {
+    const message = decodeClientMessage(bytes);
+    this.note(`<- ${connection} ${describe(message)}`);
+    if (message.kind === 'complete' || message.kind === 'fail') {
+      this.#barred.delete(`${connection} ${key(message.chunk)}`);
+    }
+    if (message.kind === 'complete') {
+      this.completionsSeen.add(key(message.chunk));
+      this.#holders.delete(key(message.chunk));
+    } else if (message.kind === 'fail') {
+      const name = key(message.chunk);
+      if (this.#holders.get(name) !== connection) return;
+      this.#holders.delete(name);
+      this.#countTry(name);
+    } else if (message.kind === 'release') {
+      for (const chunk of message.chunks) {
+        if (this.#holders.get(key(chunk)) === connection) this.#holders.delete(key(chunk));
+      }
+    }
+  }
+
+  /** The server knows that the connection is over. */
+  ended(connection: number): void {
+    this.note(`-- ${connection} is over`);
+    for (const [name, holder] of this.#holders) if (holder === connection) this.#holders.delete(name);
+  }
+
+  insertAcknowledged(id: SubmissionId, prefix: string, chunks: number): void {
+    const row = this.#database.rows.get(id);
+    this.#must(row !== undefined, `the insert of ${id} is acknowledged, but not on disk`);
+    this.#must(row?.record.prefix === prefix, `the insert of ${prefix} is answered with another's id ${id}`);
+    this.#must(
+      this.#idsBefore.has(id) || id > this.#highestBefore,
+      `the new id ${id} is below ${this.#highestBefore}, which a process before gave out`,
+    );
+    this.note(`inserted ${id}: ${prefix}, ${chunks} chunks`);
+    this.acknowledgedInserts.set(id, { prefix, chunks });
+  }
+
+  cancelAcknowledged(id: SubmissionId): void {
+    this.#must(
+      this.#database.rows.get(id)?.end?.state === 'cancelled',
+      `the cancellation of ${id} is acknowledged, but not on disk`,
+    );
+    this.note(`cancelled ${id}`);
+    this.acknowledgedCancels.add(id);
+    this.endsSeen.set(id, 'cancelled');
+  }
+
+  statusSeen(id: SubmissionId, state: string): void {
+    const seen = this.endsSeen.get(id);
+    this.#must(seen === undefined || seen === state, `${id} was ${seen} and is ${state} now`);
+    if (state === 'in_progress') return;
+    this.#must(
+      this.#database.rows.get(id)?.end?.state === state,
+      `${id} is told as ${state}, but that is not on disk`,
+    );
+    this.endsSeen.set(id, state);
+  }
+
+  /** A producer is told that these chunks are done. */
+  progressSeen(id: SubmissionId, chunks: Iterable<number>): void {
+    for (const chunkIndex of chunks) {
+      this.#must(
+        this.#isDoneOnDisk({ submissionId: id, chunkIndex }),
+        `${id}/${chunkIndex} is told as done, but that is not on disk`,
+      );
+    }
+  }
+
+  /** What is on disk, against what was ever seen: nothing lost, nothing made up. */
+  checkDisk(): void {
+    for (const [id, { prefix, chunks }] of this.acknowledgedInserts) {
+      const row = this.#database.rows.get(id);
+      this.#must(row !== undefined, `the acknowledged submission ${id} is gone`);
+      this.#must(
+        row?.record.prefix === prefix && row.record.chunksTotal === chunks,
+        `the submission ${id} is another one now`,
+      );
+      const seen = this.endsSeen.get(id);
+      this.#must(
+        seen === undefined || row?.end?.state === seen,
+        `${id} was ${seen} and is ${row?.end?.state} on disk`,
+      );
+    }
+    for (const [id, row] of this.#database.rows) {
+      if (row.end?.state === 'completed') {
+        for (let chunkIndex = 0; chunkIndex < row.record.chunksTotal; chunkIndex++) {
+          this.#mustBeSeen({ submissionId: id, chunkIndex });
+        }
+        continue;
+      }
+      const done = new ChunkSet(row.record.chunksTotal);
+      for (const [page, content] of row.pages) done.setPage(page, content);
+      for (const chunkIndex of done) this.#mustBeSeen({ submissionId: id, chunkIndex });
+      for (const chunkIndex of this.#doneOnDisk.get(id) ?? []) {
+        this.#must(done.has(chunkIndex), `the completion of ${id}/${chunkIndex} was on disk and is gone`);
+      }
+      this.#doneOnDisk.set(id, done);
+    }
+  }
+
+  #mustBeSeen(chunk: ChunkId): void {
+    this.#must(
+      this.completionsSeen.has(key(chunk)),
+      `${key(chunk)} is done on disk, but nobody completed it`,
+    );
+  }
+
+  #isDoneOnDisk({ submissionId, chunkIndex }: ChunkId): boolean {
+    const row = this.#database.rows.get(submissionId);
+    if (row === undefined) return false;
+    if (row.end?.state === 'completed') return true;
+    const content = row.pages.get(ChunkSet.pageOf(chunkIndex));
+    if (content === undefined || content === 'empty') return false;
+    if (content === 'full') return true;
+    return (content[(chunkIndex & 4095) >> 3]! & (1 << (chunkIndex & 7))) !== 0;
+  }
+
+  #countTry(name: string): void {
+    this.#retries.set(name, (this.#retries.get(name) ?? 0) + 1);
+  }
+
+  #must(condition: boolean, what: string): void {
+    if (!condition) throw new Violation(what);
+  }
+}
+
+function describe(message: ClientMessage | ServerMessage): string {
+  switch (message.kind) {
+    case 'reserved':
+      return `reserved ${message.chunks.map(({ chunk }) => key(chunk)).join(' ')}`;
+    case 'release':
+      return `release ${message.chunks.map(key).join(' ')}`;
+    case 'complete':
+    case 'fail':
+    case 'expired':
+    case 'dropped':
+      return `${message.kind} ${key(message.chunk)}`;
+    default:
+      return message.kind;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The simulation by hand:
+ *
+ *     npm run simulate                                fresh seeds for a minute
+ *     npm run simulate -- --minutes 60                fresh seeds for an hour
+ *     npm run simulate -- --seed 7 --steps 2000       one run
+ *
+ * A failure is run again with fewer and fewer steps, and ends with the seed, the commit and what happened last.
+ */
+import { spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { type SimulationFailure, simulate } from './world.ts';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    steps: { type: 'string', default: '2000' },
+    minutes: { type: 'string', default: '1' },
+  },
+});
+const steps = Number(values.steps);
+const minutes = Number(values.minutes);
+if (!Number.isSafeInteger(steps) || steps < 1)
+  throw new Error(`--steps ${values.steps}: a whole number above 0`);
+if (!(minutes > 0)) throw new Error(`--minutes ${values.minutes}: a number above 0`);
+
+/** The fewest steps, by halves, that still fail. */
+async function shortest(failure: SimulationFailure): Promise<SimulationFailure> {
+  let found = failure;
+  for (let tried = failure.steps >> 1; tried >= 1; tried >>= 1) {
+    const shorter = await simulate(failure.seed, tried).then(
+      () => null,
+      (error: SimulationFailure) => error,
+    );
+    if (shorter === null) break;
+    found = shorter;
+  }
+  return found;
+}
+
+const until = performance.now() + minutes * 60_000;
+const totals = { runs: 0, steps: 0, simulatedMs: 0, submissions: 0, handOuts: 0, crashes: 0 };
+let toldMs = performance.now();
+do {
+  const seed = values.seed === undefined ? randomInt(2 ** 32) : Number(values.seed);
+  try {
+    const result = await simulate(seed, steps);
+    totals.runs++;
+    totals.steps += result.steps;
+    totals.simulatedMs += result.simulatedMs;
+    totals.submissions += result.submissions;
+    totals.handOuts += result.handOuts;
+    totals.crashes += result.crashes;
+  } catch (error) {
+    const failure = await shortest(error as SimulationFailure);
+    const commit = spawnSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).stdout.trim();
+    console.log(failure.trace.join('\n'));
+    console.log(`\n${failure.stack}\n${failure.cause instanceof Error ? failure.cause.stack : ''}`);
+    console.log(
+      `\nAgain, at commit ${commit}:\n  npm run simulate -- --seed ${failure.seed} --steps ${failure.steps}`,
+    );
+    process.exit(1);
+  }
+  if (performance.now() - toldMs > 60_000) {
+    toldMs = performance.now();
+    console.log(summary());
+  }
+} while (values.seed === undefined && performance.now() < until);
+console.log(summary());
+
+function summary(): string {
+  const hours = (totals.simulatedMs / 3_600_000).toFixed(1);
+  return (
+    `${totals.runs} runs, ${totals.steps} steps, ${hours} simulated hours: ${totals.submissions} submissions, ` +
+    `${totals.handOuts} chunks handed out, ${totals.crashes} crashes; nothing found`
+  );
+}

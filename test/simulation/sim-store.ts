@@ -1,0 +1,132 @@
+import { StoreError } from '../../src/store/errors.ts';
+import type { CommitBatch, CommitResult, Store } from '../../src/store/store.ts';
+import { type Random, randomInt } from '../../src/system/random.ts';
+import type { SimClock } from './sim-clock.ts';
+
+/** How bad the disk is. */
+export interface SimStoreOptions {
+  /** Simulated milliseconds that a call takes at most. */
+  readonly delayMsMax: number;
+  /** Share of commits that go wrong, 0 to 1. */
+  readonly faultRate: number;
+}
+
+/**
+ * One process's view of a store that outlives it: calls take simulated time and go wrong. When the process is
+ * killed, a commit that was under way took place or did not, and nobody hears of it.
+ */
+export class SimStore implements Store {
+  readonly lost: AbortSignal;
+  readonly #inner: Store;
+  readonly #clock: SimClock;
+  readonly #random: Random;
+  readonly #options: SimStoreOptions;
+  #alive = true;
+  /** Set while the faults are over: then everything succeeds. */
+  healed = false;
+
+  constructor(inner: Store, clock: SimClock, random: Random, options: SimStoreOptions) {
+    this.#inner = inner;
+    this.#clock = clock;
+    this.#random = random;
+    this.#options = options;
+    this.lost = new AbortController().signal;
+  }
+
+  kill(): void {
+    this.#alive = false;
+  }
+
+  acquire(...args: Parameters<Store['acquire']>): ReturnType<Store['acquire']> {
+    return this.#inner.acquire(...args);
+  }
+
+  load(...args: Parameters<Store['load']>): ReturnType<Store['load']> {
+    return this.#inner.load(...args);
+  }
+
+  commit(batch: CommitBatch): Promise<CommitResult> {
+    const fault = this.#fault();
+    return this.#later(async () => {
+      const error = new StoreError('transient', `simulated: ${fault}`);
+      switch (fault) {
+        case 'refused':
+          return { kind: 'refused', error };
+        case 'full':
+          return { kind: 'refused', error: new StoreError('full', 'simulated: no space') };
+        case 'unknown_before':
+          return { kind: 'unknown', error };
+        case 'refused_after':
+          await this.#inner.commit(batch);
+          return { kind: 'refused', error };
+        case 'unknown_after':
+          await this.#inner.commit(batch);
+          return { kind: 'unknown', error };
+        case 'none':
+          return this.#inner.commit(batch);
+      }
+    }, this.#random.next() < 0.5);
+  }
+
+  lastSeq(...args: Parameters<Store['lastSeq']>): ReturnType<Store['lastSeq']> {
+    return this.#later(() => this.#inner.lastSeq(...args));
+  }
+
+  findById(...args: Parameters<Store['findById']>): ReturnType<Store['findById']> {
+    return this.#later(() => this.#inner.findById(...args));
+  }
+
+  findByPrefix(...args: Parameters<Store['findByPrefix']>): ReturnType<Store['findByPrefix']> {
+    return this.#later(() => this.#inner.findByPrefix(...args));
+  }
+
+  directContents(...args: Parameters<Store['directContents']>): ReturnType<Store['directContents']> {
+    return this.#later(() => this.#inner.directContents(...args));
+  }
+
+  countEnded(...args: Parameters<Store['countEnded']>): ReturnType<Store['countEnded']> {
+    return this.#later(() => this.#inner.countEnded(...args));
+  }
+
+  ended(...args: Parameters<Store['ended']>): ReturnType<Store['ended']> {
+    return this.#later(() => this.#inner.ended(...args));
+  }
+
+  chunksDone(...args: Parameters<Store['chunksDone']>): ReturnType<Store['chunksDone']> {
+    return this.#later(() => this.#inner.chunksDone(...args));
+  }
+
+  cleanup(...args: Parameters<Store['cleanup']>): ReturnType<Store['cleanup']> {
+    return this.#later(() => this.#inner.cleanup(...args));
+  }
+
+  sizeBytes(): Promise<number> {
+    return this.#inner.sizeBytes();
+  }
+
+  async close(): Promise<void> {}
+
+  #fault(): 'none' | 'refused' | 'full' | 'unknown_before' | 'refused_after' | 'unknown_after' {
+    if (this.healed || this.#random.next() >= this.#options.faultRate) return 'none';
+    return (['refused', 'full', 'unknown_before', 'refused_after', 'unknown_after'] as const)[
+      randomInt(this.#random, 5)
+    ]!;
+  }
+
+  /** `survivesKill`: it takes place even if the process dies meanwhile. */
+  #later<T>(run: () => Promise<T>, survivesKill = false): Promise<T> {
+    const delayMs = randomInt(this.#random, this.#options.delayMsMax + 1);
+    return new Promise((resolve, reject) => {
+      this.#clock.at(this.#clock.elapsedMs + delayMs, () => {
+        if (!this.#alive) {
+          if (survivesKill) void run();
+          return;
+        }
+        run().then(
+          (value) => this.#alive && resolve(value),
+          (error) => this.#alive && reject(error),
+        );
+      });
+    });
+  }
+}

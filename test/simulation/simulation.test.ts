@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { BUGS } from './bugs.ts';
+import { simulate } from './world.ts';
+
+/** Seeds that found something once. */
+const SEEDS_OF_OLD: readonly (readonly [seed: number, steps: number])[] = [];
+
+test('two hundred seeds find nothing', async () => {
+  const totals = { submissions: 0, handOuts: 0, crashes: 0 };
+  for (let seed = 1; seed <= 200; seed++) {
+    const { submissions, handOuts, crashes } = await simulate(seed, 300);
+    totals.submissions += submissions;
+    totals.handOuts += handOuts;
+    totals.crashes += crashes;
+  }
+  // A simulation in which nothing happens finds nothing.
+  assert.ok(
+    totals.submissions > 500 && totals.handOuts > 5_000 && totals.crashes > 50,
+    JSON.stringify(totals),
+  );
+});
+
+test('the seeds that found something find nothing any more', async () => {
+  for (const [seed, steps] of SEEDS_OF_OLD) await simulate(seed, steps);
+});
+
+test('a seed gives the same run every time', async () => {
+  assert.deepEqual(await simulate(42, 800), await simulate(42, 800));
+});
+
+async function find(name: string): Promise<string> {
+  const script = fileURLToPath(new URL('find-bug.ts', import.meta.url));
+  const child = spawn(process.execPath, [script, name], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  child.stdout.on('data', (data) => {
+    said += data;
+  });
+  child.stderr.on('data', (data) => {
+    said += data;
+  });
+  const [code] = await once(child, 'close');
+  return code === 0 ? '' : said;
+}
+
+test('every deliberate bug is found within 200 seeds', { concurrency: 2 }, async (t) => {
+  assert.ok(BUGS.length >= 20);
+  await Promise.all(BUGS.map(({ name }) => t.test(name, async () => assert.equal(await find(name), ''))));
+});
