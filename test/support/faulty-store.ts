@@ -91,14 +91,18 @@ async function faultyCommit(inner: Store, batch: CommitBatch, fault: StoreFault)
       return { kind: 'refused', error: new StoreError('transient', 'injected: I/O error') };
     case 'full':
       return { kind: 'refused', error: new StoreError('full', 'injected: no space') };
-    case 'refuse_after':
-      await inner.commit(batch);
+    case 'refuse_after': {
+      const result = await inner.commit(batch);
+      if (result.kind !== 'committed') return result;
       return { kind: 'refused', error: new StoreError('transient', 'injected: fsync failed') };
+    }
     case 'unknown_before':
       return { kind: 'unknown', error: new StoreError('transient', 'injected: connection cut') };
-    case 'unknown_after':
-      await inner.commit(batch);
+    case 'unknown_after': {
+      const result = await inner.commit(batch);
+      if (result.kind !== 'committed') return result;
       return { kind: 'unknown', error: new StoreError('transient', 'injected: connection cut') };
+    }
     case 'throw':
       throw new StoreError('transient', 'injected: commit failed');
     case 'delay':

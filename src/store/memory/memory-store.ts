@@ -263,14 +263,17 @@ function byIdAscending(a: Row, b: Row): number {
 }
 
 function exists(row: Row): InsertResult {
-  return {
-    kind: 'exists',
-    submission: { record: row.record, end: row.end, chunksDone: doneOf(row).count },
-  };
+  return { kind: 'exists', submission: storedRow(row) };
 }
 
 function stored(row: Row | undefined): StoredSubmission | null {
-  return row ? { record: row.record, end: row.end, chunksDone: doneOf(row).count } : null;
+  return row ? storedRow(row) : null;
+}
+
+function storedRow(row: Row): StoredSubmission {
+  const { record, end } = row;
+  const chunksDone = end === null || end.state === 'completed' ? doneOf(row).count : end.chunksDone;
+  return { record, end, chunksDone };
 }
 
 function loaded(row: Row): LoadedSubmission {

@@ -1,0 +1,117 @@
+import { Worker } from 'node:worker_threads';
+import { StoreError } from '../errors.ts';
+import type {
+  DatabaseArguments,
+  DatabaseCalls,
+  DatabaseMethod,
+  DatabaseResult,
+  ThreadOptions,
+  ThreadRequest,
+  ThreadResponse,
+} from './thread.ts';
+
+interface Call {
+  resolve(value: unknown): void;
+  reject(error: StoreError): void;
+}
+
+/** The near end of the database's thread. */
+export class DatabaseThread implements DatabaseCalls {
+  readonly lost: AbortSignal;
+
+  readonly #worker: Worker;
+  readonly #lost = new AbortController();
+  readonly #calls = new Map<number, Call>();
+  readonly #exited: Promise<void>;
+  #number = 0;
+  #gone: StoreError | null = null;
+  #closing: Promise<void> | null = null;
+
+  private constructor(options: ThreadOptions) {
+    this.lost = this.#lost.signal;
+    // Built, this file and the other one are .js; in a checkout, both are .ts.
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    this.#worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData: options });
+    this.#worker.on('message', (response: ThreadResponse) => this.#receive(response));
+    this.#worker.on('messageerror', (cause) => this.#end('the database thread sent nonsense', cause));
+    this.#worker.on('error', (cause) => this.#end('the database thread failed', cause));
+    this.#exited = new Promise((resolve) => {
+      this.#worker.once('exit', (code) => {
+        this.#end(`the database thread ended with status ${code}`);
+        resolve();
+      });
+    });
+  }
+
+  /** @throws StoreError if the database cannot be opened */
+  static async start(options: ThreadOptions): Promise<DatabaseThread> {
+    const thread = new DatabaseThread(options);
+    try {
+      await new Promise((resolve, reject) => thread.#calls.set(0, { resolve, reject }));
+      return thread;
+    } catch (error) {
+      await thread.#exited;
+      throw error;
+    }
+  }
+
+  get isGone(): boolean {
+    return this.#gone !== null;
+  }
+
+  call<M extends DatabaseMethod>(
+    method: M,
+    args: DatabaseArguments<M>,
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<DatabaseResult<M>> {
+    if (this.#closing) return Promise.reject(new StoreError('transient', 'the store is closed'));
+    return this.#call(method, args, transfer);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (!this.isGone) await this.#call('close', []).catch(() => {});
+    await this.#exited;
+  }
+
+  #call<M extends DatabaseMethod>(
+    method: M,
+    args: DatabaseArguments<M>,
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<DatabaseResult<M>> {
+    if (this.#gone) return Promise.reject(this.#gone);
+    const number = ++this.#number;
+    const request: ThreadRequest = { number, method, arguments: args };
+    return new Promise((resolve, reject) => {
+      // What comes back under this number is what that method returned.
+      this.#calls.set(number, { resolve: resolve as (value: unknown) => void, reject });
+      this.#worker.postMessage(request, transfer);
+    });
+  }
+
+  #receive(response: ThreadResponse): void {
+    const call = this.#calls.get(response.number);
+    if (!call) return;
+    this.#calls.delete(response.number);
+    if ('value' in response) {
+      call.resolve(response.value);
+      return;
+    }
+    const error = new StoreError(response.error.storeClass, response.error.message);
+    call.reject(error);
+    if (error.storeClass === 'corrupt' && !this.#closing) this.#lost.abort(error);
+  }
+
+  #end(message: string, cause?: unknown): void {
+    if (this.#gone) return;
+    const detail = cause instanceof Error ? `${message}: ${cause.message}` : message;
+    this.#gone = new StoreError('transient', detail, { cause });
+    for (const call of this.#calls.values()) call.reject(this.#gone);
+    this.#calls.clear();
+    if (!this.#closing) this.#lost.abort(this.#gone);
+  }
+}

@@ -1,0 +1,183 @@
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
+import { backup, type DatabaseSync } from 'node:sqlite';
+import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
+import type { SubmissionEnd } from '../../model/submission.ts';
+import { StoreError } from '../errors.ts';
+import type { ShardGrant, StoredSubmission } from '../store.ts';
+import { decodeMutations, writePage } from './batch-codec.ts';
+import { ByteWriter } from './byte-codec.ts';
+import { type Committed, Committer } from './committer.ts';
+import type { FileLock } from './file-lock.ts';
+import { type LoadCursor, type LoadPiece, loadPiece } from './loader.ts';
+import type { DatabaseLocation } from './location.ts';
+import { openDatabase } from './open.ts';
+import { STATE } from './schema.ts';
+import { Statement } from './statement.ts';
+import { Tables } from './tables.ts';
+import { Transactions } from './transactions.ts';
+
+/** Rows that one step of the clean-up deletes: commits go in between. */
+const SWEEP_ROWS = 5000;
+const BACKUP_PAGES_AT_ONCE = 100;
+
+/** A batch as it crosses the threads. */
+export interface PackedBatch {
+  readonly shard: ShardId;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly mutations: Uint8Array<ArrayBuffer>;
+}
+
+/** The progress of a submission as it crosses the threads; the pages are read by `readPage`. */
+export interface PackedProgress {
+  readonly chunksTotal: number;
+  readonly isCompleted: boolean;
+  readonly pages: Uint8Array<ArrayBuffer>;
+}
+
+/** The database on its own thread: everything is synchronous, one call after the other. */
+export class Database {
+  readonly #database: DatabaseSync;
+  readonly #path: string | null;
+  readonly #lock: FileLock | null;
+  readonly #tables: Tables;
+  readonly #transactions: Transactions;
+  readonly #committer: Committer;
+
+  constructor(location: DatabaseLocation) {
+    const { database, path, lock } = openDatabase(location);
+    this.#database = database;
+    this.#path = path;
+    this.#lock = lock;
+    this.#tables = new Tables(database);
+    this.#transactions = new Transactions(database);
+    this.#committer = new Committer(this.#tables, this.#transactions);
+  }
+
+  acquire(shards: readonly ShardId[], holder: string): ShardGrant[] {
+    return this.#transactions.run(() => shards.map((shard) => this.#tables.shards.acquire(shard, holder)));
+  }
+
+  load(shards: readonly ShardId[], cursor: LoadCursor): LoadPiece {
+    return loadPiece(this.#tables, shards, cursor);
+  }
+
+  commit(batch: PackedBatch): Committed {
+    return this.#committer.commit({ ...batch, mutations: decodeMutations(batch.mutations) });
+  }
+
+  lastSeq(shard: ShardId): number {
+    return this.#tables.shards.find(shard)?.lastSeq ?? 0;
+  }
+
+  findById(id: SubmissionId): StoredSubmission | null {
+    return this.#tables.stored(id);
+  }
+
+  findByPrefix(prefix: string): StoredSubmission | null {
+    const id = this.#tables.submissions.idByPrefix(prefix);
+    return id === null ? null : this.#tables.stored(id);
+  }
+
+  directContents(part: 'input' | 'output', chunks: readonly ChunkId[]): (Uint8Array | null)[] {
+    const table = part === 'input' ? this.#tables.inputs : this.#tables.outputs;
+    return chunks.map(({ submissionId, chunkIndex }) => table.find(submissionId, chunkIndex));
+  }
+
+  countEnded(state: SubmissionEnd['state']): number {
+    return this.#committer.countOf(STATE[state]);
+  }
+
+  ended(before: SubmissionId | null, limit: number): StoredSubmission[] {
+    return this.#tables.submissions.ended(before, limit).flatMap((id) => this.#tables.stored(id) ?? []);
+  }
+
+  chunksDone(id: SubmissionId): PackedProgress | null {
+    const found = this.#tables.submissions.find(id);
+    if (!found) return null;
+    const writer = new ByteWriter(1024);
+    const isCompleted = found.end?.state === 'completed';
+    if (!isCompleted) {
+      for (const { page, content } of this.#tables.pages.between(id, 0, id)) writePage(writer, page, content);
+    }
+    return { chunksTotal: found.record.chunksTotal, isCompleted, pages: writer.finish() };
+  }
+
+  /** The first half of the clean-up: nobody finds these submissions any more. Returns how many. */
+  forget(endedBeforeMs: number, limit: number, keep: readonly SubmissionId[]): number {
+    const kept = new Set(keep);
+    const due = this.#tables.submissions
+      .due(endedBeforeMs, limit + kept.size)
+      .filter(({ id }) => !kept.has(id))
+      .slice(0, limit);
+    if (due.length === 0) return 0;
+    this.#transactions.run(() => {
+      for (const { id, state, isDirect } of due) {
+        // Nothing is left of a completed one but its row.
+        if (state === 'completed' && !isDirect) this.#tables.submissions.delete(id);
+        else this.#tables.submissions.forget(id);
+      }
+    });
+    for (const { state } of due) this.#committer.count(STATE[state], -1);
+    return due.length;
+  }
+
+  /** The second half: deletes some of what belongs to forgotten submissions; returns whether there is more. */
+  sweep(): boolean {
+    const id = this.#tables.submissions.forgotten();
+    if (id === null) return false;
+    this.#transactions.run(() => {
+      const { inputs, outputs, pages, tries, submissions } = this.#tables;
+      for (const table of [outputs, inputs, pages, tries]) {
+        if (!table.deletion.some(id, SWEEP_ROWS)) return;
+      }
+      submissions.delete(id);
+    });
+    return true;
+  }
+
+  /** The database and its write-ahead log. */
+  sizeBytes(): number {
+    if (this.#path !== null) return fileBytes(this.#path) + this.walBytes();
+    const [pages = 0n] = this.#pragma('page_count');
+    const [bytes = 0n] = this.#pragma('page_size');
+    return Number(pages * bytes);
+  }
+
+  walBytes(): number {
+    return this.#path === null ? 0 : fileBytes(`${this.#path}-wal`);
+  }
+
+  checkpoint(): void {
+    const [busy] = this.#pragma('wal_checkpoint(TRUNCATE)');
+    if (busy) throw new StoreError('transient', 'a reader of the database keeps its log from being emptied');
+  }
+
+  /** Runs beside commits: SQLite copies on another thread, and what changes meanwhile is copied again. */
+  async backup(to: string): Promise<void> {
+    const partial = `${to}.partial`;
+    for (const path of [to, partial]) {
+      if (existsSync(path)) throw new StoreError('unusable', `backup: ${path} exists already`);
+    }
+    try {
+      await backup(this.#database, partial, { rate: BACKUP_PAGES_AT_ONCE });
+      renameSync(partial, to);
+    } catch (error) {
+      rmSync(partial, { force: true });
+      throw error;
+    }
+  }
+
+  close(): void {
+    if (this.#database.isOpen) this.#database.close();
+    this.#lock?.release();
+  }
+
+  #pragma(name: string): readonly bigint[] {
+    return new Statement<bigint[]>(this.#database, `PRAGMA ${name}`).get() ?? [];
+  }
+}
+
+function fileBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}

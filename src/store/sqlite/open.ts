@@ -1,0 +1,113 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { StoreError } from '../errors.ts';
+import { FileLock } from './file-lock.ts';
+import { inspectDatabase, inspectFile, pragma } from './inspect.ts';
+import type { DatabaseLocation } from './location.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
+import { sqliteReason, toStoreError } from './sqlite-errors.ts';
+import { Statement } from './statement.ts';
+
+const BUSY_TIMEOUT_MS = 5000;
+const CACHE_KIB = 16 * 1024;
+const WAL_BYTES_KEPT = 16 * 1024 * 1024;
+
+export interface OpenDatabase {
+  readonly database: DatabaseSync;
+  /** null in memory. */
+  readonly path: string | null;
+  readonly lock: FileLock | null;
+}
+
+/**
+ * Opens a database for writing, creates and migrates it.
+ *
+ * @throws StoreError `unusable` with one sentence that names the file; then the file is as it was
+ */
+export function openDatabase(location: DatabaseLocation): OpenDatabase {
+  if (location.kind === 'memory') {
+    const database = new DatabaseSync(':memory:');
+    migrate(database);
+    return { database, path: null, lock: null };
+  }
+  const { path } = location;
+  assertPlace(path, location.mustExist);
+  const kind = inspectFile(path);
+  if (kind === 'reference') {
+    throw new StoreError(
+      'unusable',
+      `database ${path}: it belongs to the original opsqueue; it is left as it is`,
+    );
+  }
+  const lock = new FileLock(path);
+  try {
+    return { database: openFile(path), path, lock };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+function openFile(path: string): DatabaseSync {
+  let database: DatabaseSync | null = null;
+  try {
+    database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    // Once more, now that nobody else can write it.
+    inspectDatabase(database, path);
+    configure(database, path);
+    migrate(database);
+    return database;
+  } catch (cause) {
+    database?.close();
+    if (cause instanceof StoreError && cause.storeClass === 'unusable') throw cause;
+    throw new StoreError('unusable', `database ${path}: cannot be opened: ${sqliteReason(cause)}`, { cause });
+  }
+}
+
+function configure(database: DatabaseSync, path: string): void {
+  const mode = new Statement<readonly [mode: string]>(database, 'PRAGMA journal_mode = WAL').get();
+  if (mode?.[0] !== 'wal') {
+    throw new StoreError('unusable', `database ${path}: its file system does not support a write-ahead log`);
+  }
+  // FULL: a commit is on disk when it returns. The other settings bound the log and the cache.
+  database.exec(`
+    PRAGMA synchronous = FULL;
+    PRAGMA wal_autocheckpoint = 1000;
+    PRAGMA journal_size_limit = ${WAL_BYTES_KEPT};
+    PRAGMA cache_size = -${CACHE_KIB};
+  `);
+}
+
+/** Brings a database of ours, or an empty one, to the newest schema: all or nothing. */
+export function migrate(database: DatabaseSync): void {
+  const version =
+    pragma(database, 'application_id') === APPLICATION_ID ? pragma(database, 'user_version') : 0;
+  if (version === SCHEMA_VERSION) return;
+  try {
+    database.exec('BEGIN IMMEDIATE');
+    for (const migration of MIGRATIONS.slice(version)) database.exec(migration);
+    database.exec(
+      `PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`,
+    );
+  } catch (cause) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw toStoreError(cause, 'the tables cannot be created');
+  }
+}
+
+function assertPlace(path: string, mustExist: boolean): void {
+  const folder = dirname(path);
+  if (!existsSync(folder))
+    throw new StoreError('unusable', `database ${path}: the folder ${folder} does not exist`);
+  if (mustExist && !existsSync(path))
+    throw new StoreError('unusable', `database ${path}: the file does not exist`);
+  const places = [folder, ...[path, `${path}.lock`].filter((file) => existsSync(file))];
+  for (const place of places) {
+    try {
+      accessSync(place, constants.W_OK);
+    } catch (cause) {
+      throw new StoreError('unusable', `database ${path}: ${place} is not writable`, { cause });
+    }
+  }
+}

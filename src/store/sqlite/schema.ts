@@ -1,0 +1,87 @@
+/** `PRAGMA application_id` of our files: "opsq". */
+export const APPLICATION_ID = 0x6f707371;
+
+/** The states of a row of `submissions`. */
+export const STATE = { open: 0, completed: 1, failed: 2, cancelled: 3, forgotten: 4 } as const;
+
+/**
+ * Migration n (from 1) brings a database from `user_version` n - 1 to n. Never change one that was released:
+ * add the next.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE shards (
+    shard INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    holder TEXT NOT NULL,
+    -- The last batch that took place: written in its transaction.
+    last_seq INTEGER NOT NULL,
+    -- Outlives the submission that had it, so that ids keep rising.
+    highest_id INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE submissions (
+    id INTEGER PRIMARY KEY,
+    -- 0 open, 1 completed, 2 failed, 3 cancelled, 4 forgotten and about to be deleted
+    state INTEGER NOT NULL,
+    -- NULL: a direct submission, whose bodies are in direct_inputs and direct_outputs
+    prefix TEXT,
+    chunks_total INTEGER NOT NULL,
+    chunk_size_ops INTEGER NOT NULL,
+    metadata BLOB,
+    -- JSON [["key", "value"], ...]; NULL: none
+    strategic_metadata TEXT,
+    -- NULL: '{}'
+    otel_trace_carrier TEXT,
+    retry_delay_ms REAL NOT NULL,
+    idempotency_key TEXT,
+    -- The rest is NULL while it is open. Milliseconds since 1970.
+    ended_at_ms REAL,
+    chunks_done INTEGER,
+    failed_chunk_index INTEGER,
+    failed_chunk_input BLOB,
+    failure TEXT
+  ) STRICT;
+  CREATE INDEX submissions_by_state ON submissions (state);
+  -- Not unique: databases of the original opsqueue may hold equal prefixes.
+  CREATE INDEX submissions_by_prefix ON submissions (prefix) WHERE prefix IS NOT NULL;
+  CREATE INDEX submissions_by_end ON submissions (ended_at_ms) WHERE ended_at_ms IS NOT NULL;
+  CREATE UNIQUE INDEX submissions_by_idempotency_key ON submissions (idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+
+  -- Which chunks are done: bit i of byte j of page p is chunk 4096 p + 8 j + i. No row: none of them.
+  CREATE TABLE pages (
+    submission_id INTEGER NOT NULL,
+    page INTEGER NOT NULL,
+    -- 512 bytes; NULL: all chunks of the page
+    content BLOB,
+    -- CRC-32 of submission_id, page (64 bit each, little-endian) and content
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (submission_id, page)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE tries (
+    submission_id INTEGER NOT NULL,
+    chunk_index INTEGER NOT NULL,
+    retries INTEGER NOT NULL,
+    disconnects INTEGER NOT NULL,
+    PRIMARY KEY (submission_id, chunk_index)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE direct_inputs (
+    submission_id INTEGER NOT NULL,
+    chunk_index INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (submission_id, chunk_index)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE direct_outputs (
+    submission_id INTEGER NOT NULL,
+    chunk_index INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (submission_id, chunk_index)
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
+
+export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -1,0 +1,41 @@
+import { StoreError, type StoreErrorClass } from '../errors.ts';
+
+/** The part of node:sqlite's errors that says what happened. */
+interface SqliteError extends Error {
+  /** Extended result code; its lowest byte is the class. */
+  readonly errcode: number;
+  readonly errstr: string;
+}
+
+const CORRUPT = 11;
+const FULL = 13;
+const NOTADB = 26;
+/** Error, constraint, mismatch, misuse, range: our own statements are wrong, and trying again does not help. */
+const BUGS: ReadonlySet<number> = new Set([1, 19, 20, 21, 25]);
+
+export function isSqliteError(error: unknown): error is SqliteError {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number';
+}
+
+/** The lowest byte of SQLite's result code; null if the error is none of SQLite's. */
+export function resultCode(error: unknown): number | null {
+  return isSqliteError(error) ? error.errcode & 0xff : null;
+}
+
+/** SQLite's words with its code, for the end of a sentence. */
+export function sqliteReason(error: unknown): string {
+  if (isSqliteError(error)) return `${error.message} (SQLite result code ${error.errcode})`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Classes by result code. What is not an I/O problem is not going to pass: it stops the queue rather than the truth. */
+export function toStoreError(error: unknown, doing: string): StoreError {
+  if (error instanceof StoreError) return error;
+  return new StoreError(storeClass(error), `${doing}: ${sqliteReason(error)}`, { cause: error });
+}
+
+function storeClass(error: unknown): StoreErrorClass {
+  const code = resultCode(error);
+  if (code === null || code === CORRUPT || code === NOTADB || BUGS.has(code)) return 'corrupt';
+  return code === FULL ? 'full' : 'transient';
+}

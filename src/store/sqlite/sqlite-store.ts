@@ -1,0 +1,157 @@
+import { ChunkSet } from '../../model/chunk-set.ts';
+import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
+import type { SubmissionEnd } from '../../model/submission.ts';
+import type { Logger } from '../../system/logger.ts';
+import { StoreError } from '../errors.ts';
+import type {
+  CommitBatch,
+  CommitResult,
+  LoadedSubmission,
+  ShardGrant,
+  Store,
+  StoredSubmission,
+  StoreMaintenance,
+} from '../store.ts';
+import { encodeMutations, readPage } from './batch-codec.ts';
+import { ByteReader } from './byte-codec.ts';
+import { insertResults } from './committer.ts';
+import { DatabaseThread } from './database-thread.ts';
+import { LOAD_START, LoadAssembler, type LoadCursor, setPage } from './loader.ts';
+import { parseDatabaseFilename } from './location.ts';
+import type { DatabaseCalls } from './thread.ts';
+
+export interface SqliteStoreOptions {
+  /** A path, `:memory:`, or an SQLite URI such as `file:queue.db?mode=rw`. */
+  readonly filename: string;
+  readonly logger: Logger;
+}
+
+/**
+ * Opens the store in an SQLite file, which is created and migrated as needed.
+ *
+ * @throws IncorrectUsageError for a filename that makes no sense
+ * @throws StoreError `unusable` for a file that is not ours, newer, damaged, in use or not writable; the file is
+ *   then as it was
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  const location = parseDatabaseFilename(options.filename);
+  const thread = await DatabaseThread.start({ location });
+  return new SqliteStore(thread, location.kind === 'file');
+}
+
+/** Every queue's memory in one SQLite file, which a thread of its own reads and writes. */
+export class SqliteStore implements Store {
+  readonly lost: AbortSignal;
+  readonly maintenance?: StoreMaintenance;
+  readonly #thread: DatabaseCalls;
+
+  constructor(thread: DatabaseCalls, isFile: boolean) {
+    this.#thread = thread;
+    this.lost = thread.lost;
+    if (!isFile) return;
+    this.maintenance = {
+      backup: (to) => thread.call('backup', [to]),
+      checkpoint: () => thread.call('checkpoint', []),
+      walBytes: () => thread.call('walBytes', []),
+    };
+  }
+
+  acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]> {
+    return this.#thread.call('acquire', [shards, holder]);
+  }
+
+  async *load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]> {
+    const assembler = new LoadAssembler();
+    let cursor: LoadCursor | null = LOAD_START;
+    let ahead = this.#thread.call('load', [shards, cursor]);
+    while (cursor !== null) {
+      const piece = await ahead;
+      cursor = piece.next;
+      if (cursor !== null) {
+        // The database reads the next piece while this one is taken in.
+        ahead = this.#thread.call('load', [shards, cursor]);
+        ahead.catch(() => {});
+      }
+      const submissions = [...assembler.take(piece)];
+      if (submissions.length > 0) yield submissions;
+    }
+  }
+
+  async commit(batch: CommitBatch): Promise<CommitResult> {
+    const mutations = encodeMutations(batch.mutations);
+    const { shard, epoch, seq } = batch;
+    try {
+      const committed = await this.#thread.call(
+        'commit',
+        [{ shard, epoch, seq, mutations }],
+        [mutations.buffer],
+      );
+      return { kind: 'committed', inserts: insertResults(batch.mutations, committed) };
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (error.storeClass === 'fenced') return { kind: 'fenced', error };
+      return { kind: this.#thread.isGone ? 'unknown' : 'refused', error };
+    }
+  }
+
+  lastSeq(shard: ShardId): Promise<number> {
+    return this.#thread.call('lastSeq', [shard]);
+  }
+
+  findById(id: SubmissionId): Promise<StoredSubmission | null> {
+    return this.#thread.call('findById', [id]);
+  }
+
+  findByPrefix(prefix: string): Promise<StoredSubmission | null> {
+    return this.#thread.call('findByPrefix', [prefix]);
+  }
+
+  directContents(
+    part: 'input' | 'output',
+    chunks: readonly ChunkId[],
+  ): Promise<readonly (Uint8Array | null)[]> {
+    return this.#thread.call('directContents', [part, chunks]);
+  }
+
+  countEnded(state: SubmissionEnd['state']): Promise<number> {
+    return this.#thread.call('countEnded', [state]);
+  }
+
+  ended(page: {
+    readonly before?: SubmissionId;
+    readonly limit: number;
+  }): Promise<readonly StoredSubmission[]> {
+    return this.#thread.call('ended', [page.before ?? null, page.limit]);
+  }
+
+  async chunksDone(id: SubmissionId): Promise<ChunkSet | null> {
+    const progress = await this.#thread.call('chunksDone', [id]);
+    if (progress === null) return null;
+    const done = new ChunkSet(progress.chunksTotal);
+    if (progress.isCompleted) {
+      for (let page = 0; page < done.pagesTotal; page++) done.setPage(page, 'full');
+      return done;
+    }
+    const reader = new ByteReader(progress.pages);
+    while (!reader.atEnd) {
+      const { page, content } = readPage(reader);
+      setPage(done, id, page, content);
+    }
+    return done;
+  }
+
+  async cleanup(endedBeforeMs: number, limit: number, keep: ReadonlySet<SubmissionId>): Promise<number> {
+    const forgotten = await this.#thread.call('forget', [endedBeforeMs, limit, [...keep]]);
+    // Also what an earlier clean-up left behind when the process ended. Commits go in between.
+    while (await this.#thread.call('sweep', []));
+    return forgotten;
+  }
+
+  sizeBytes(): Promise<number> {
+    return this.#thread.call('sizeBytes', []);
+  }
+
+  close(): Promise<void> {
+    return this.#thread.close();
+  }
+}

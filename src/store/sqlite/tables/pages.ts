@@ -1,0 +1,88 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { crc32 } from 'node:zlib';
+import { ChunkSet, PAGE_BYTES, PAGE_CHUNKS, type PageContent } from '../../../model/chunk-set.ts';
+import type { SubmissionId } from '../../../model/ids.ts';
+import { StoreError } from '../../errors.ts';
+import { type Blob, Statement } from '../statement.ts';
+import { BoundedDelete } from './bounded-delete.ts';
+
+type PageRow = readonly [submissionId: bigint, page: bigint, content: Blob | null, checksum: bigint];
+
+export interface StoredPage {
+  readonly id: SubmissionId;
+  readonly page: number;
+  readonly content: Exclude<PageContent, 'empty'>;
+}
+
+/** Which chunks are done. An empty page has no row; a full one has no content. */
+export class PagesTable {
+  readonly #put: Statement<never>;
+  readonly #delete: Statement<never>;
+  readonly #between: Statement<PageRow>;
+  readonly deletion: BoundedDelete;
+  readonly #checksum = new PageChecksum();
+
+  constructor(database: DatabaseSync) {
+    this.#put = new Statement(
+      database,
+      `INSERT INTO pages (submission_id, page, content, checksum) VALUES (?, ?, ?, ?)
+       ON CONFLICT (submission_id, page) DO UPDATE SET content = excluded.content, checksum = excluded.checksum`,
+    );
+    this.#delete = new Statement(database, 'DELETE FROM pages WHERE submission_id = ? AND page = ?');
+    this.#between = new Statement(
+      database,
+      `SELECT submission_id, page, content, checksum FROM pages
+       WHERE (submission_id, page) >= (?, ?) AND submission_id <= ? ORDER BY submission_id, page`,
+    );
+    this.deletion = new BoundedDelete(database, 'pages', 'page');
+  }
+
+  put(id: SubmissionId, page: number, content: PageContent): void {
+    if (content === 'empty') {
+      this.#delete.run(id, page);
+      return;
+    }
+    const bytes = content === 'full' ? null : content;
+    this.#put.run(id, page, bytes, this.#checksum.of(id, page, bytes));
+  }
+
+  /**
+   * Pages of the submissions `firstId` (from `firstPage` on) to `lastId`, in order.
+   *
+   * @throws StoreError `corrupt`, naming the submission, at the first one whose checksum is wrong
+   */
+  *between(firstId: SubmissionId, firstPage: number, lastId: SubmissionId): Generator<StoredPage> {
+    for (const [id, page, content, checksum] of this.#between.iterate(firstId, firstPage, lastId)) {
+      const intact =
+        Number(checksum) === this.#checksum.of(id, Number(page), content) &&
+        (content === null || content.length === PAGE_BYTES);
+      if (!intact) {
+        throw new StoreError(
+          'corrupt',
+          `the database is damaged: submission ${id}, page ${page} of its finished chunks has a wrong checksum`,
+        );
+      }
+      yield { id, page: Number(page), content: content ?? 'full' };
+    }
+  }
+}
+
+/** How many chunks of a submission of that size are in the page. */
+export function countChunks(chunksTotal: number, page: number, content: PageContent): number {
+  const size = Math.min(PAGE_CHUNKS, chunksTotal - page * PAGE_CHUNKS);
+  const chunks = new ChunkSet(size);
+  chunks.setPage(0, content);
+  return chunks.count;
+}
+
+/** The checksum covers the place as well, so that a page that belongs elsewhere is noticed. */
+class PageChecksum {
+  readonly #place = new DataView(new ArrayBuffer(16));
+
+  of(id: SubmissionId, page: number, content: Uint8Array | null): number {
+    this.#place.setBigUint64(0, id, true);
+    this.#place.setBigUint64(8, BigInt(page), true);
+    const ofPlace = crc32(this.#place);
+    return content === null ? ofPlace : crc32(content, ofPlace);
+  }
+}

@@ -1,0 +1,263 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { SUBMISSION_ID_MAX, type SubmissionId } from '../../../model/ids.ts';
+import {
+  EMPTY_TRACE_CARRIER,
+  type StrategicMetadata,
+  type SubmissionEnd,
+  type SubmissionRecord,
+} from '../../../model/submission.ts';
+import { StoreError } from '../../errors.ts';
+import { STATE } from '../schema.ts';
+import { type Blob, Statement } from '../statement.ts';
+
+type RecordRow = readonly [
+  id: bigint,
+  prefix: string | null,
+  chunksTotal: bigint,
+  chunkSizeOps: bigint,
+  metadata: Blob | null,
+  strategicMetadata: string | null,
+  otelTraceCarrier: string | null,
+  retryDelayMs: number,
+];
+
+type SubmissionRow = readonly [
+  ...RecordRow,
+  state: bigint,
+  endedAtMs: number | null,
+  chunksDone: bigint | null,
+  failedChunkIndex: bigint | null,
+  failedChunkInput: Blob | null,
+  failure: string | null,
+];
+
+/** A submission without what the other tables know of it. */
+export interface FoundSubmission {
+  readonly record: SubmissionRecord;
+  readonly end: SubmissionEnd | null;
+}
+
+export interface DueSubmission {
+  readonly id: SubmissionId;
+  readonly state: SubmissionEnd['state'];
+  readonly isDirect: boolean;
+}
+
+const RECORD_COLUMNS = `id, prefix, chunks_total, chunk_size_ops, metadata, strategic_metadata, otel_trace_carrier,
+  retry_delay_ms`;
+const COLUMNS = `${RECORD_COLUMNS}, state, ended_at_ms, chunks_done, failed_chunk_index, failed_chunk_input, failure`;
+
+export class SubmissionsTable {
+  readonly #insert: Statement<never>;
+  readonly #end: Statement<never>;
+  readonly #find: Statement<SubmissionRow>;
+  readonly #idByPrefix: Statement<readonly [id: bigint]>;
+  readonly #idByIdempotencyKey: Statement<readonly [id: bigint]>;
+  readonly #open: Statement<RecordRow>;
+  readonly #counts: Statement<readonly [state: bigint, count: bigint]>;
+  readonly #ended: Statement<readonly [id: bigint]>;
+  readonly #due: Statement<readonly [id: bigint, state: bigint, isDirect: bigint]>;
+  readonly #forget: Statement<never>;
+  readonly #forgotten: Statement<readonly [id: bigint]>;
+  readonly #delete: Statement<never>;
+
+  constructor(database: DatabaseSync) {
+    this.#insert = new Statement(
+      database,
+      `INSERT INTO submissions (${COLUMNS}, idempotency_key)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+    );
+    this.#end = new Statement(
+      database,
+      `UPDATE submissions SET state = ?, ended_at_ms = ?, chunks_done = ?, failed_chunk_index = ?,
+       failed_chunk_input = ?, failure = ? WHERE id = ? AND state = ${STATE.open}`,
+    );
+    this.#find = new Statement(
+      database,
+      `SELECT ${COLUMNS} FROM submissions WHERE id = ? AND state <> ${STATE.forgotten}`,
+    );
+    this.#idByPrefix = new Statement(
+      database,
+      'SELECT id FROM submissions INDEXED BY submissions_by_prefix WHERE prefix = ? ORDER BY id LIMIT 1',
+    );
+    this.#idByIdempotencyKey = new Statement(
+      database,
+      'SELECT id FROM submissions WHERE idempotency_key = ?',
+    );
+    this.#open = new Statement(
+      database,
+      `SELECT ${RECORD_COLUMNS} FROM submissions INDEXED BY submissions_by_state
+       WHERE state = ${STATE.open} AND id >= ? ORDER BY id LIMIT ?`,
+    );
+    this.#counts = new Statement(database, 'SELECT state, count(*) FROM submissions GROUP BY state');
+    const endedInState = (state: number) =>
+      `SELECT id FROM (SELECT id FROM submissions INDEXED BY submissions_by_state
+       WHERE state = ${state} AND id <= ? ORDER BY id DESC LIMIT ?)`;
+    // One short walk in each state: a single one by id would have to pass every open submission.
+    this.#ended = new Statement(
+      database,
+      `${[STATE.completed, STATE.failed, STATE.cancelled].map(endedInState).join(' UNION ALL ')}
+       ORDER BY id DESC LIMIT ?`,
+    );
+    this.#due = new Statement(
+      database,
+      `SELECT id, state, prefix IS NULL FROM submissions INDEXED BY submissions_by_end
+       WHERE ended_at_ms < ? ORDER BY ended_at_ms LIMIT ?`,
+    );
+    this.#forget = new Statement(
+      database,
+      `UPDATE submissions SET state = ${STATE.forgotten}, ended_at_ms = NULL, prefix = NULL, idempotency_key = NULL
+       WHERE id = ?`,
+    );
+    this.#forgotten = new Statement(
+      database,
+      `SELECT id FROM submissions INDEXED BY submissions_by_state WHERE state = ${STATE.forgotten} LIMIT 1`,
+    );
+    this.#delete = new Statement(database, 'DELETE FROM submissions WHERE id = ?');
+  }
+
+  /** false if a submission of that id was there. */
+  insert(record: SubmissionRecord, end: SubmissionEnd | null, idempotencyKey: string | null): boolean {
+    const { strategicMetadata, otelTraceCarrier } = record;
+    const changes = this.#insert.run(
+      record.id,
+      record.prefix,
+      record.chunksTotal,
+      record.chunkSizeOps,
+      record.metadata,
+      strategicMetadata.size === 0 ? null : formatStrategicMetadata(strategicMetadata),
+      otelTraceCarrier === EMPTY_TRACE_CARRIER ? null : otelTraceCarrier,
+      record.retryDelayMs,
+      ...endColumns(end),
+      idempotencyKey,
+    );
+    return changes === 1;
+  }
+
+  /** false if it was not open. */
+  end(id: SubmissionId, end: SubmissionEnd): boolean {
+    return this.#end.run(...endColumns(end), id) === 1;
+  }
+
+  find(id: SubmissionId): FoundSubmission | null {
+    const row = this.#find.get(id);
+    return row ? { record: recordOf(row), end: endOf(row) } : null;
+  }
+
+  /** The oldest one of that prefix. */
+  idByPrefix(prefix: string): SubmissionId | null {
+    return this.#idByPrefix.get(prefix)?.[0] ?? null;
+  }
+
+  idByIdempotencyKey(key: string): SubmissionId | null {
+    return this.#idByIdempotencyKey.get(key)?.[0] ?? null;
+  }
+
+  /** Open submissions by id, from that one on. */
+  open(fromId: SubmissionId, limit: number): SubmissionRecord[] {
+    return this.#open.all(fromId, limit).map(recordOf);
+  }
+
+  /** How many rows there are in each state. */
+  counts(): Map<number, number> {
+    return new Map(this.#counts.all().map(([state, count]) => [Number(state), Number(count)]));
+  }
+
+  /** Ids of ended submissions below `before`, the newest first. */
+  ended(before: SubmissionId | null, limit: number): SubmissionId[] {
+    const each = [before === null ? SUBMISSION_ID_MAX : before - 1n, limit];
+    return this.#ended.all(...each, ...each, ...each, limit).map(([id]) => id);
+  }
+
+  /** Ended before that time, the longest ago first. */
+  due(endedBeforeMs: number, limit: number): DueSubmission[] {
+    return this.#due.all(endedBeforeMs, limit).map(([id, state, isDirect]) => ({
+      id,
+      state: state === 1n ? 'completed' : state === 2n ? 'failed' : 'cancelled',
+      isDirect: isDirect === 1n,
+    }));
+  }
+
+  /** No look-up finds it any more; what belongs to it can be deleted bit by bit. */
+  forget(id: SubmissionId): void {
+    this.#forget.run(id);
+  }
+
+  /** One that waits for being deleted. */
+  forgotten(): SubmissionId | null {
+    return this.#forgotten.get()?.[0] ?? null;
+  }
+
+  delete(id: SubmissionId): void {
+    this.#delete.run(id);
+  }
+}
+
+function endColumns(end: SubmissionEnd | null) {
+  const failed = end?.state === 'failed' ? end.failedChunk : null;
+  return [
+    end === null ? STATE.open : STATE[end.state],
+    end?.endedAtMs ?? null,
+    end === null || end.state === 'completed' ? null : end.chunksDone,
+    failed?.chunkIndex ?? null,
+    failed?.inputContent ?? null,
+    failed?.failure ?? null,
+  ] as const;
+}
+
+function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
+  const [id, prefix, chunksTotal, chunkSizeOps, metadata, strategicMetadata, otelTraceCarrier, retryDelayMs] =
+    row;
+  return {
+    id,
+    prefix,
+    chunksTotal: Number(chunksTotal),
+    chunkSizeOps: Number(chunkSizeOps),
+    metadata,
+    strategicMetadata: strategicMetadata === null ? new Map() : parseStrategicMetadata(id, strategicMetadata),
+    otelTraceCarrier: otelTraceCarrier ?? EMPTY_TRACE_CARRIER,
+    retryDelayMs,
+  };
+}
+
+function endOf(row: SubmissionRow): SubmissionEnd | null {
+  const [state, endedAt, done, chunkIndex, inputContent, failure] = row.slice(8) as [
+    bigint,
+    number | null,
+    bigint | null,
+    bigint | null,
+    Uint8Array | null,
+    string | null,
+  ];
+  const endedAtMs = endedAt ?? 0;
+  const chunksDone = Number(done ?? 0n);
+  switch (Number(state)) {
+    case STATE.open:
+      return null;
+    case STATE.completed:
+      return { state: 'completed', endedAtMs };
+    case STATE.cancelled:
+      return { state: 'cancelled', endedAtMs, chunksDone };
+    case STATE.failed: {
+      const failedChunk = { chunkIndex: Number(chunkIndex ?? 0n), inputContent, failure: failure ?? '' };
+      return { state: 'failed', endedAtMs, chunksDone, failedChunk };
+    }
+    default:
+      throw new StoreError('corrupt', `submission ${row[0]} is in the unknown state ${state}`);
+  }
+}
+
+/** Pairs in an array keep their order and any key; text keeps any 64-bit value. */
+export function formatStrategicMetadata(metadata: StrategicMetadata): string {
+  return JSON.stringify([...metadata].map(([key, value]) => [key, String(value)]));
+}
+
+function parseStrategicMetadata(id: SubmissionId, text: string): StrategicMetadata {
+  try {
+    return new Map(
+      (JSON.parse(text) as [string, string][]).map(([key, value]): [string, bigint] => [key, BigInt(value)]),
+    );
+  } catch (cause) {
+    throw new StoreError('corrupt', `submission ${id}: its strategic metadata is damaged`, { cause });
+  }
+}

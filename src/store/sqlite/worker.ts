@@ -1,0 +1,51 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { Database } from './database.ts';
+import { toStoreError } from './sqlite-errors.ts';
+import type { ThreadOptions, ThreadRequest, ThreadResponse } from './thread.ts';
+
+/** The database's thread: no fsync and no checkpoint holds up the event loop that answers heartbeats. */
+function main(): void {
+  const port = parentPort;
+  if (!port) throw new Error('this module is the start of a worker thread');
+  const answer = (response: ThreadResponse, transfer: ArrayBuffer[] = []) =>
+    port.postMessage(response, transfer);
+  const fail = (number: number, error: unknown, doing: string) => {
+    const { storeClass, message } = toStoreError(error, doing);
+    answer({ number, error: { storeClass, message } });
+  };
+
+  let database: Database;
+  try {
+    database = new Database((workerData as ThreadOptions).location);
+  } catch (error) {
+    fail(0, error, 'the database cannot be opened');
+    return;
+  }
+  port.on('message', async ({ number, method, arguments: given }: ThreadRequest) => {
+    try {
+      // The other side's types hold arguments and method together.
+      const run = database[method] as (...given: readonly unknown[]) => unknown;
+      const result = run.apply(database, [...given]);
+      const value = result instanceof Promise ? await result : result;
+      answer({ number, value }, buffersOf(value));
+    } catch (error) {
+      fail(number, error, `the database failed in ${method}`);
+    }
+    if (method === 'close') port.close();
+  });
+  answer({ number: 0, value: null });
+}
+
+/** Buffers at the first level of a result move instead of being copied. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const buffers: ArrayBuffer[] = [];
+  for (const part of Object.values(value)) {
+    if (!(part instanceof Uint8Array) || !(part.buffer instanceof ArrayBuffer)) continue;
+    // A view of a larger buffer is cloned: others may be looking at the rest.
+    if (part.length === part.buffer.byteLength || part.length > 4096) buffers.push(part.buffer);
+  }
+  return buffers;
+}
+
+main();

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { SubmissionEnd } from '../../src/model/submission.ts';
+import { cancelled, chunk, completed, failed, insert, output, page, tries } from '../support/mutations.ts';
+import { submissionRecord } from '../support/submissions.ts';
+import type { UseSession } from './store-progress.ts';
+
+/** Ended submissions: how they are kept, found, listed and forgotten. */
+export function storeEndConformance(name: string, use: UseSession): void {
+  describe(`${name}: ended submissions`, () => {
+    test('a completed one has all its chunks done, and is open no more', () =>
+      use(async (session) => {
+        await session.commit(insert(1n, { chunksTotal: 5000 }), insert(2n));
+        await session.commit(page(1n, 0, [1, 2]), tries(1n, 3, 1), completed(1n, 1234.5));
+        await using next = await session.reopen();
+        const found = await next.read((store) => store.findById(1n));
+        assert.deepEqual(found?.end, { state: 'completed', endedAtMs: 1234.5 });
+        assert.equal(found.chunksDone, 5000);
+        const done = await next.read((store) => store.chunksDone(1n));
+        assert.equal(done?.isFull, true);
+        assert.equal(done.size, 5000);
+        assert.deepEqual(
+          (await next.loadAll()).map(({ record }) => record.id),
+          [2n],
+        );
+        assert.equal((await next.read((store) => store.findByPrefix('prefix-1')))?.record.id, 1n);
+      }));
+
+    test('a failed or cancelled one keeps what was done, and why it ended', () =>
+      use(async (session) => {
+        const end: SubmissionEnd = {
+          state: 'failed',
+          endedAtMs: 99,
+          chunksDone: 2,
+          failedChunk: {
+            chunkIndex: 7,
+            inputContent: new Uint8Array([1, 2]),
+            failure: 'Traceback:\n  "ü" \u0000',
+          },
+        };
+        await session.commit(insert(1n), insert(2n), page(1n, 0, [1, 2]), page(2n, 0, [3]));
+        await session.commit({ kind: 'end', id: 1n, end }, cancelled(2n, 100, 1));
+        await using next = await session.reopen();
+        assert.deepEqual(await next.loadAll(), []);
+        assert.deepEqual(await next.read((store) => store.findById(1n)), {
+          record: submissionRecord({ id: 1n }),
+          end,
+          chunksDone: 2,
+        });
+        assert.deepEqual((await next.read((store) => store.findById(2n)))?.end, {
+          state: 'cancelled',
+          endedAtMs: 100,
+          chunksDone: 1,
+        });
+        assert.deepEqual([...((await next.read((store) => store.chunksDone(1n))) ?? [])], [1, 2]);
+        assert.deepEqual([...((await next.read((store) => store.chunksDone(2n))) ?? [])], [3]);
+      }));
+
+    test('the first end stays', () =>
+      use(async (session) => {
+        await session.commit(insert(1n), insert(2n), failed(1n, 5), completed(2n, 5));
+        await session.commit(completed(1n, 6), cancelled(2n, 6));
+        assert.equal((await session.read((store) => store.findById(1n)))?.end?.state, 'failed');
+        assert.equal((await session.read((store) => store.findById(2n)))?.end?.state, 'completed');
+        assert.equal(await session.read((store) => store.countEnded('completed')), 1);
+        assert.equal(await session.read((store) => store.countEnded('failed')), 1);
+        assert.equal(await session.read((store) => store.countEnded('cancelled')), 0);
+      }));
+
+    test('they are counted by state and listed newest first, in pages', () =>
+      use(async (session) => {
+        for (let id = 1n; id <= 12n; id++) {
+          const end = [completed, failed, cancelled][Number(id % 4n)];
+          await session.commit(insert(id), ...(end ? [end(id, Number(100n - id))] : []));
+        }
+        await using next = await session.reopen();
+        const list = async (before: bigint | null, limit: number) =>
+          (await next.read((store) => store.ended(before === null ? { limit } : { before, limit }))).map(
+            ({ record }) => record.id,
+          );
+        assert.deepEqual(await list(null, 100), [12n, 10n, 9n, 8n, 6n, 5n, 4n, 2n, 1n]);
+        assert.deepEqual(await list(null, 4), [12n, 10n, 9n, 8n]);
+        assert.deepEqual(await list(8n, 4), [6n, 5n, 4n, 2n]);
+        assert.deepEqual(await list(2n, 4), [1n]);
+        assert.deepEqual(await list(1n, 4), []);
+        for (const state of ['completed', 'failed', 'cancelled'] as const) {
+          assert.equal(await next.read((store) => store.countEnded(state)), 3);
+        }
+      }));
+
+    test('forgetting takes those that ended before the time, the longest ago first, up to a limit', () =>
+      use(async (session) => {
+        await session.commit(...[1n, 2n, 3n, 4n, 5n].map((id) => insert(id)), insert(6n));
+        await session.commit(
+          completed(1n, 50),
+          failed(2n, 10),
+          cancelled(3n, 30),
+          completed(4n, 20),
+          completed(5n, 60),
+        );
+        const left = async () =>
+          (await session.read((store) => store.ended({ limit: 10 }))).map(({ record }) => record.id);
+        assert.equal(await session.read((store) => store.cleanup(10, 10, new Set())), 0);
+        assert.equal(await session.read((store) => store.cleanup(50, 2, new Set())), 2);
+        assert.deepEqual(await left(), [5n, 3n, 1n]);
+        assert.equal(await session.read((store) => store.cleanup(50, 10, new Set([3n, 99n]))), 0);
+        assert.equal(await session.read((store) => store.cleanup(50.5, 1, new Set([3n]))), 1);
+        assert.deepEqual(await left(), [5n, 3n]);
+        assert.equal(await session.read((store) => store.cleanup(1e15, 10, new Set())), 2);
+        assert.deepEqual(await left(), []);
+        assert.equal(await session.read((store) => store.countEnded('completed')), 0);
+        assert.equal((await session.loadAll()).length, 1);
+      }));
+
+    test('nothing is left of what is forgotten, but ids go on rising', () =>
+      use(async (session) => {
+        await session.commit(
+          insert(7n, { prefix: 'again' }),
+          insert(9n, { prefix: null }, { directInputs: [new Uint8Array([1])], idempotencyKey: 'k' }),
+          page(7n, 0, [1]),
+          tries(7n, 2, 1),
+          output(9n, 0, 5),
+        );
+        await session.commit(failed(7n, 1), completed(9n, 1));
+        assert.equal(await session.read((store) => store.cleanup(2, 10, new Set())), 2);
+        for (const id of [7n, 9n]) {
+          assert.equal(await session.read((store) => store.findById(id)), null);
+          assert.equal(await session.read((store) => store.chunksDone(id)), null);
+        }
+        assert.equal(await session.read((store) => store.findByPrefix('again')), null);
+        for (const part of ['input', 'output'] as const) {
+          assert.deepEqual(await session.read((store) => store.directContents(part, [chunk(9n, 0)])), [null]);
+        }
+        await using next = await session.reopen();
+        assert.equal(next.grant.highestId, 9n);
+        assert.deepEqual(
+          await next.commit(
+            insert(10n, { prefix: 'again' }),
+            insert(11n, { prefix: null }, { idempotencyKey: 'k' }),
+          ),
+          [{ kind: 'inserted' }, { kind: 'inserted' }],
+        );
+        const [loaded] = await next.loadAll();
+        assert.equal(loaded?.done.count, 0);
+      }));
+
+    test('the store tells how large it is', () =>
+      use(async (session) => {
+        await session.commit(insert(1n, { metadata: new Uint8Array(100_000) }));
+        assert((await session.read((store) => store.sizeBytes())) > 100_000);
+      }));
+  });
+}

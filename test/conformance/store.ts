@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
+import { SUBMISSION_ID_MAX } from '../../src/model/ids.ts';
+import type { SubmissionEnd } from '../../src/model/submission.ts';
+import type { Mutation } from '../../src/store/store.ts';
+import { chunk, insert, page } from '../support/mutations.ts';
+import { plainLoaded, type StoreFixture, StoreSession } from '../support/store-session.ts';
+import { submissionRecord } from '../support/submissions.ts';
+import { storeEndConformance } from './store-ends.ts';
+import { storeProgressConformance } from './store-progress.ts';
+
+export interface StoreConformanceOptions {
+  /** Gives an empty one each time. */
+  readonly fixture: () => Promise<StoreFixture>;
+  /** What a second store on the same data does: it is refused, or the first one is fenced. */
+  readonly second: 'refused' | 'fences';
+  /** How many random sequences of batches it goes through. Default 20. */
+  readonly randomRuns?: number;
+}
+
+/** The suite that every implementation of the Store port has to pass. */
+export function storeConformance(name: string, options: StoreConformanceOptions): void {
+  const use = async (run: (session: StoreSession) => Promise<void>): Promise<void> => {
+    const fixture = await options.fixture();
+    try {
+      await using session = await StoreSession.open(fixture);
+      await run(session);
+    } finally {
+      await fixture.dispose();
+    }
+  };
+
+  describe(`${name}: identity and order`, () => {
+    test('an empty store has no batch and no id, and its epoch rises with each owner', () =>
+      use(async (session) => {
+        const { shard, lastSeq, highestId, epoch } = session.grant;
+        assert.deepEqual({ shard, lastSeq, highestId }, { shard: 0, lastSeq: 0, highestId: 0n });
+        assert.deepEqual(await session.loadAll(), []);
+        await using next = await session.reopen();
+        assert(next.grant.epoch > epoch);
+      }));
+
+    test('a batch is there after a restart, with its seq', () =>
+      use(async (session) => {
+        await session.commit(insert(1n));
+        await session.commit(insert(2n), insert(3n));
+        assert.equal(await session.read((store) => store.lastSeq(0)), 2);
+        await using next = await session.reopen();
+        assert.equal(next.grant.lastSeq, 2);
+        assert.equal(next.grant.highestId, 3n);
+        assert.deepEqual(
+          (await next.loadAll()).map(({ record }) => record.id),
+          [1n, 2n, 3n],
+        );
+      }));
+
+    test('the last batch may be sent again: it changes nothing and is answered as before', () =>
+      use(async (session) => {
+        await session.commit(insert(1n, { prefix: 'a' }));
+        const batch = session.batch([insert(2n, { prefix: 'a' }), insert(3n), page(3n, 0, [1])]);
+        const first = await session.send(batch);
+        session.seq++;
+        assert.deepEqual(await session.send(batch), first);
+        assert.deepEqual(
+          first.map(({ kind }) => kind),
+          ['exists', 'inserted'],
+        );
+        assert.equal(await session.read((store) => store.lastSeq(0)), 2);
+        assert.equal((await session.loadAll()).length, 2);
+      }));
+
+    test('a seq that leaves one out, or is long past, is refused', () =>
+      use(async (session) => {
+        await session.commit(insert(1n));
+        await session.commit(insert(2n));
+        for (const seq of [1, 4, 100]) {
+          const batch = { ...session.batch([insert(9n)]), seq };
+          const result = await session.store.commit(batch).catch(() => ({ kind: 'unknown' }));
+          assert.notEqual(result.kind, 'committed');
+        }
+        assert.equal(await session.read((store) => store.findById(9n)), null);
+      }));
+
+    test('whole values: the same mutations once more, as a batch of their own, change nothing', () =>
+      use(async (session) => {
+        await session.commit(insert(9n, { prefix: 'twice' }));
+        const mutations: Mutation[] = [
+          insert(1n, { chunksTotal: 5000 }),
+          insert(2n),
+          insert(3n, { prefix: null }, { directInputs: [new Uint8Array([1]), null], idempotencyKey: 'key' }),
+          insert(4n, { prefix: 'twice' }),
+          insert(5n, { chunksTotal: 0 }, { end: { state: 'completed', endedAtMs: 5 } }),
+          page(1n, 0, [1, 2, 4095]),
+          { kind: 'page', id: 2n, page: 0, content: 'full' },
+          { kind: 'tries', id: 1n, chunkIndex: 3, tries: { retries: 2, disconnects: 1 } },
+          { kind: 'direct_output', id: 3n, chunkIndex: 0, content: new Uint8Array([7]) },
+          { kind: 'end', id: 2n, end: { state: 'completed', endedAtMs: 10 } },
+        ];
+        const snapshot = async () => ({
+          loaded: (await session.loadAll()).map(plainLoaded),
+          ended: await session.read((store) => store.ended({ limit: 10 })),
+          counts: await session.read((store) => store.countEnded('completed')),
+          outputs: await session.read((store) => store.directContents('output', [chunk(3n, 0)])),
+          done: [...((await session.read((store) => store.chunksDone(2n))) ?? [])],
+        });
+        const results = await session.commit(...mutations);
+        const before = await snapshot();
+        assert.equal(before.loaded.length, 3);
+        assert.deepEqual(await session.commit(...mutations), results);
+        assert.deepEqual(await snapshot(), before);
+      }));
+
+    test('a store whose shard another one has taken writes nothing any more', async () => {
+      const fixture = await options.fixture();
+      try {
+        await using session = await StoreSession.open(fixture);
+        await session.commit(insert(1n));
+        const stale = { ...session.batch([insert(2n)]), epoch: session.grant.epoch - 1 };
+        assert.equal((await session.store.commit(stale)).kind, 'fenced');
+        if (options.second === 'refused') {
+          await assert.rejects(fixture.open(), { code: 'STORE_UNUSABLE' });
+          await session.commit(insert(2n));
+        } else {
+          await using next = await StoreSession.open(fixture);
+          await assert.rejects(session.commit(insert(2n)), { code: 'STORE_FENCED' });
+          await next.commit(insert(3n));
+        }
+      } finally {
+        await fixture.dispose();
+      }
+    });
+
+    test('shards are apart', () =>
+      use(async (session) => {
+        const { store } = session;
+        const [grant] = await store.acquire([5], 'test');
+        assert(grant);
+        assert.equal(grant.lastSeq, 0);
+        const id = (1000n << 22n) | (5n << 12n);
+        await session.commit(insert(1n));
+        await session.send({ shard: 5, epoch: grant.epoch, seq: 1, mutations: [insert(id)] });
+        await session.commit(insert(2n));
+        const ids = async (shards: number[]) =>
+          (await session.loadAll(shards)).map(({ record }) => record.id);
+        assert.deepEqual(await ids([5]), [id]);
+        assert.deepEqual(await ids([0]), [1n, 2n]);
+        assert.deepEqual(await ids([0, 5]), [1n, 2n, id]);
+        assert.equal(await session.read((s) => s.lastSeq(5)), 1);
+        assert.equal(await session.read((s) => s.lastSeq(0)), 2);
+      }));
+  });
+
+  describe(`${name}: inserts`, () => {
+    test('every field comes back, extremes included', () =>
+      use(async (session) => {
+        const records = [
+          submissionRecord({
+            id: SUBMISSION_ID_MAX & ~(0x3ffn << 12n),
+            prefix: '0190a1b2-c3d4-7000-8000-000000000001',
+            chunksTotal: 2 ** 32,
+            chunkSizeOps: 2 ** 53 - 1,
+            metadata: new Uint8Array([0, 255, 128]),
+            strategicMetadata: new Map([
+              ['10', (1n << 63n) - 1n],
+              ['2', -(1n << 63n)],
+              ['__proto__', 0n],
+              ['schlüssel "🔑"\u0000', 2n ** 53n + 1n],
+            ]),
+            otelTraceCarrier: '{"traceparent":"00-ab-cd-01","baggage":"k=\\u00fc"}',
+            retryDelayMs: 1500.5,
+          }),
+          submissionRecord({ id: 1n, prefix: null, metadata: new Uint8Array(0) }),
+        ];
+        for (const record of records) await session.commit({ kind: 'insert', record });
+        await using next = await session.reopen();
+        const loaded = await next.loadAll();
+        assert.deepEqual(
+          loaded.map(({ record }) => record),
+          [...records].reverse(),
+        );
+        for (const record of records) {
+          const found = await next.read((store) => store.findById(record.id));
+          assert.deepEqual(found, { record, end: null, chunksDone: 0 });
+          assert.deepEqual([...(found?.record.strategicMetadata ?? [])], [...record.strategicMetadata]);
+        }
+      }));
+
+    test('a prefix that exists is the result of that insert, not the failure of its batch', () =>
+      use(async (session) => {
+        await session.commit(insert(1n, { prefix: 'a' }), page(1n, 0, [0, 1]));
+        const results = await session.commit(
+          insert(2n, { prefix: 'b' }),
+          insert(3n, { prefix: 'a', chunksTotal: 99 }),
+          insert(4n, { prefix: 'b' }),
+          insert(5n, { prefix: 'A' }),
+        );
+        assert.deepEqual(
+          results.map((result) => (result.kind === 'exists' ? result.submission.record.id : result.kind)),
+          ['inserted', 1n, 2n, 'inserted'],
+        );
+        assert(results[1]?.kind === 'exists');
+        assert.equal(results[1].submission.chunksDone, 2);
+        assert.equal(await session.read((store) => store.findById(3n)), null);
+        assert.equal((await session.read((store) => store.findByPrefix('a')))?.record.id, 1n);
+        assert.equal(await session.read((store) => store.findByPrefix('c')), null);
+      }));
+
+    test('so is an idempotency key, in whatever state the first one is', () =>
+      use(async (session) => {
+        const end: SubmissionEnd = { state: 'cancelled', endedAtMs: 1, chunksDone: 0 };
+        await session.commit(insert(1n, { prefix: null }, { idempotencyKey: 'k' }), {
+          kind: 'end',
+          id: 1n,
+          end,
+        });
+        const results = await session.commit(
+          insert(2n, { prefix: null }, { idempotencyKey: 'k' }),
+          insert(3n, { prefix: null }, { idempotencyKey: 'l' }),
+          insert(4n, { prefix: null }),
+        );
+        assert.deepEqual(
+          results.map((result) => (result.kind === 'exists' ? result.submission.end?.state : result.kind)),
+          ['cancelled', 'inserted', 'inserted'],
+        );
+      }));
+
+    test('a submission of zero chunks ends as it is inserted', () =>
+      use(async (session) => {
+        const end: SubmissionEnd = { state: 'completed', endedAtMs: 12.5 };
+        await session.commit(insert(1n, { chunksTotal: 0 }, { end }));
+        assert.deepEqual(await session.loadAll(), []);
+        const found = await session.read((store) => store.findById(1n));
+        assert.deepEqual(found, { record: submissionRecord({ id: 1n, chunksTotal: 0 }), end, chunksDone: 0 });
+        assert.equal(await session.read((store) => store.countEnded('completed')), 1);
+      }));
+
+    test('inputs and outputs of direct submissions come back in the order asked for', () =>
+      use(async (session) => {
+        const big = new Uint8Array(100_000).fill(7);
+        const directInputs = [new Uint8Array([1]), null, new Uint8Array(0), big];
+        await session.commit(insert(1n, { prefix: null, chunksTotal: 4 }, { directInputs }), insert(2n));
+        await session.commit(
+          { kind: 'direct_output', id: 1n, chunkIndex: 3, content: big },
+          { kind: 'direct_output', id: 1n, chunkIndex: 0, content: new Uint8Array(0) },
+          { kind: 'direct_output', id: 1n, chunkIndex: 1, content: null },
+        );
+        await using next = await session.reopen();
+        const ask = (part: 'input' | 'output', ...chunks: ReturnType<typeof chunk>[]) =>
+          next.read((store) => store.directContents(part, chunks));
+        assert.deepEqual(
+          await ask(
+            'input',
+            chunk(1n, 3),
+            chunk(1n, 0),
+            chunk(1n, 1),
+            chunk(1n, 2),
+            chunk(2n, 0),
+            chunk(8n, 0),
+          ),
+          [big, new Uint8Array([1]), null, new Uint8Array(0), null, null],
+        );
+        assert.deepEqual(
+          await ask('output', chunk(1n, 0), chunk(1n, 1), chunk(1n, 2), chunk(1n, 3), chunk(1n, 3)),
+          [new Uint8Array(0), null, null, big, big],
+        );
+      }));
+
+    test('what the caller does with its bytes afterwards changes nothing', () =>
+      use(async (session) => {
+        const content = new Uint8Array(512).fill(1);
+        const output = new Uint8Array([1]);
+        await session.commit(
+          insert(1n, { prefix: null, chunksTotal: PAGE_CHUNKS }),
+          { kind: 'page', id: 1n, page: 0, content },
+          { kind: 'direct_output', id: 1n, chunkIndex: 0, content: output },
+        );
+        content.fill(0);
+        output.fill(9);
+        assert.equal((await session.read((store) => store.chunksDone(1n)))?.count, 512);
+        assert.deepEqual(await session.read((store) => store.directContents('output', [chunk(1n, 0)])), [
+          new Uint8Array([1]),
+        ]);
+      }));
+
+    test('close is idempotent, and a closed store refuses', () =>
+      use(async ({ store, grant }) => {
+        await Promise.all([store.close(), store.close()]);
+        await store.close();
+        await assert.rejects(store.findById(1n), { code: 'STORE_TRANSIENT' });
+        const commit = store.commit({ shard: 0, epoch: grant.epoch, seq: 1, mutations: [] }).then(
+          ({ kind }) => kind,
+          () => 'rejected',
+        );
+        assert.notEqual(await commit, 'committed');
+        assert.equal(store.lost.aborted, false);
+      }));
+  });
+
+  storeProgressConformance(name, use, options.randomRuns ?? 20);
+  storeEndConformance(name, use);
+}

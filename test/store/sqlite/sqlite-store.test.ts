@@ -1,0 +1,19 @@
+import { seededRandom } from '../../../src/system/random.ts';
+import { storeConformance } from '../../conformance/store.ts';
+import { faultyStore, randomFaults } from '../../support/faulty-store.ts';
+import { sqliteFixture } from '../../support/sqlite-fixture.ts';
+
+storeConformance('SQLite store', {
+  fixture: () => sqliteFixture('thread'),
+  second: 'refused',
+  randomRuns: 3,
+});
+
+storeConformance('SQLite store with faults', {
+  second: 'refused',
+  fixture: async () => {
+    const fixture = await sqliteFixture('inline');
+    const random = seededRandom(5);
+    return { ...fixture, open: async () => faultyStore(await fixture.open(), randomFaults(random)) };
+  },
+});
