@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { IncorrectUsageError } from '../../model/errors.ts';
@@ -63,15 +63,15 @@ function fileLocation(path: string, mustExist: boolean): DatabaseLocation {
   return { kind: 'file', path: realPath(resolve(path)), mustExist };
 }
 
-/** The real path of a file that need not exist yet. */
-function realPath(path: string): string {
+/** The real path of a file that need not exist yet, a link to it included. */
+function realPath(path: string, linksLeft = 40): string {
   try {
     return realpathSync(path);
   } catch {
-    try {
-      return join(realpathSync(dirname(path)), basename(path));
-    } catch {
-      return path;
+    if (linksLeft > 0 && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
+      return realPath(resolve(dirname(path), readlinkSync(path)), linksLeft - 1);
     }
+    const folder = dirname(path);
+    return existsSync(folder) ? join(realpathSync(folder), basename(path)) : path;
   }
 }
