@@ -11,14 +11,20 @@ import { ChunkRun } from './chunk-run.ts';
 import { Engine } from './engine.ts';
 import { LazyStore } from './lazy-store.ts';
 import { ManualChunks } from './manual-chunks.ts';
+import type { RunDemand } from './messages.ts';
 import {
   checkCodec,
+  checkCodecName,
   checkDemand,
   checkFunction,
   checkInteger,
+  checkModuleUrl,
   checkOnOpError,
+  checkThreads,
   TRANSFERS_MAX_DEFAULT,
 } from './options.ts';
+import { CallbackPool } from './pool.ts';
+import type { CallbackShape } from './pool-messages.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './processor.ts';
 import { Tracing } from './tracing.ts';
 import { ChunkBodies } from './transport/bodies.ts';
@@ -105,28 +111,32 @@ export class ConsumerClient implements AsyncDisposable {
    * With the URL of a module instead of a function, its default export is called in `threads` threads.
    */
   async runEachOp<Op = unknown, Result = unknown>(
-    callback: OpCallback<Op, Result>,
+    callback: OpCallback<Op, Result> | URL | string,
     options: OpRunOptions = {},
   ): Promise<void> {
+    if (isModule(callback)) return this.#runModule('op', callback, options);
     checkFunction('the callback', callback);
     const codec = checkCodec(options.codec);
     const onOpError = checkOnOpError(options.onOpError);
-    return this.#run(opProcessor(callback as OpCallback, codec, onOpError), options);
+    return this.#run(opProcessor(callback as OpCallback, codec, onOpError), checkDemand(options, 1), options);
   }
 
   /** Like {@link runEachOp}, but the callback gets all operations of a chunk and answers as many results. */
   async runEachChunk<Op = unknown, Result = unknown>(
-    callback: ChunkCallback<Op, Result>,
+    callback: ChunkCallback<Op, Result> | URL | string,
     options: OpRunOptions = {},
   ): Promise<void> {
+    if (isModule(callback)) return this.#runModule('chunk', callback, options);
     checkFunction('the callback', callback);
-    return this.#run(chunkProcessor(callback as ChunkCallback, checkCodec(options.codec)), options);
+    const processor = chunkProcessor(callback as ChunkCallback, checkCodec(options.codec));
+    return this.#run(processor, checkDemand(options, 1), options);
   }
 
   /** Like {@link runEachOp}, but the callback gets the bytes of a chunk and answers the bytes of its result. */
-  async runEachChunkRaw(callback: RawChunkCallback, options: RunOptions = {}): Promise<void> {
+  async runEachChunkRaw(callback: RawChunkCallback | URL | string, options: RunOptions = {}): Promise<void> {
+    if (isModule(callback)) return this.#runModule('raw', callback, options);
     checkFunction('the callback', callback);
-    return this.#run(rawProcessor(callback), options);
+    return this.#run(rawProcessor(callback), checkDemand(options, 1), options);
   }
 
   /**
@@ -191,10 +201,28 @@ export class ConsumerClient implements AsyncDisposable {
     return this.stop();
   }
 
-  async #run(processor: Processor, options: RunOptions): Promise<void> {
+  /** The callback is a module's default export, and runs in threads. */
+  async #runModule(shape: CallbackShape, module: URL | string, options: OpRunOptions): Promise<void> {
+    const threads = checkThreads(options.threads);
+    const demand = checkDemand(options, threads);
+    const setup = {
+      moduleUrl: checkModuleUrl(module),
+      shape,
+      codec: checkCodecName(options.codec),
+      onOpError: checkOnOpError(options.onOpError),
+    };
     this.#assertOpen();
-    const { signal } = options;
-    const demand = checkDemand(options, 1);
+    options.signal?.throwIfAborted();
+    const pool = await CallbackPool.start(setup, threads);
+    try {
+      await this.#run(pool.processor, demand, options);
+    } finally {
+      await pool.close();
+    }
+  }
+
+  async #run(processor: Processor, demand: RunDemand, { signal }: RunOptions): Promise<void> {
+    this.#assertOpen();
     signal?.throwIfAborted();
     const run = new ChunkRun({
       engine: this.#engine,
@@ -236,4 +264,8 @@ export class ConsumerClient implements AsyncDisposable {
     await this.#engine.close(error);
     await this.#store?.close();
   }
+}
+
+function isModule(callback: unknown): callback is URL | string {
+  return typeof callback === 'string' || callback instanceof URL;
 }

@@ -54,6 +54,9 @@ export type Command =
   /** Ends the connection in good order, then the thread. */
   | { readonly kind: 'close' };
 
+/** All but the last one. */
+export type WorkCommand = Exclude<Command, { kind: 'close' }>;
+
 export interface ChunkResult {
   /** 0: not one that is held. */
   readonly handle: Handle;

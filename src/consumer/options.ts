@@ -37,6 +37,26 @@ export function checkCodec(value: unknown): OperationCodec {
   );
 }
 
+/** A codec's object cannot be given to another thread. */
+export function checkCodecName(value: unknown): 'cbor' | 'json' {
+  if (value === undefined || value === 'cbor') return 'cbor';
+  if (value === 'json') return 'json';
+  throw new IncorrectUsageError(
+    `codec must be 'cbor' or 'json' where the callback is a module: it is ${show(value)}; let the module work on raw chunks instead`,
+  );
+}
+
+export function checkModuleUrl(module: URL | string): string {
+  try {
+    return new URL(module).href;
+  } catch (cause) {
+    throw new IncorrectUsageError(
+      `the callback's module must be a URL, such as new URL('./work.js', import.meta.url): it is ${show(module)}`,
+      { cause },
+    );
+  }
+}
+
 export function checkOnOpError(value: unknown): 'fail-chunk' | 'record' {
   if (value === undefined) return 'fail-chunk';
   if (value === 'fail-chunk' || value === 'record') return value;

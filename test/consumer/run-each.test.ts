@@ -1,28 +1,164 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConsumerClient } from '../../src/consumer/index.ts';
-import { cborChunkCodec } from '../../src/protocol/chunk-codec.ts';
-import { FakeQueue, fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
-import { TempStore } from '../support/temp-store.ts';
+import { type ChunkContext, IncorrectUsageError, Strategy } from '../../src/consumer/index.ts';
+import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
+import { cbor, quietly, Scene } from '../support/consumer-scene.ts';
+import { fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
 
-const codec = cborChunkCodec();
+const text = new TextEncoder();
 
 test('a synchronous callback gets each operation, and the results are where the producer looks for them', async () => {
-  await using queue = await FakeQueue.start();
-  await using objects = await TempStore.create();
-  await using consumer = new ConsumerClient(queue.url, objects.url);
-  const submission = fakeSubmission();
-  await objects.putInput(submission.prefix ?? '', 3, codec.encode(['a', 'b', 'c']));
-  const over = consumer.runEachOp((op: string) => op.toUpperCase());
-
-  const connection = await queue.connection();
-  const reserve = await connection.next('reserve');
-  assert.deepEqual([reserve.max, reserve.strategy], [1, { kind: 'random' }]);
-  connection.answer(reserve.nonce, [fakeChunk(submission, 3)]);
+  await using scene = await Scene.open({ startTransport: 'thread' });
+  const over = scene.consumer.runEachOp((op: string) => op.toUpperCase());
+  const connection = await scene.serve(await scene.chunk(3, ['a', 'b', 'c']));
   const complete = await connection.until('complete');
-  assert.deepEqual(complete.chunk, { submissionId: submission.id, chunkIndex: 3 });
+  assert.deepEqual(complete.chunk, { submissionId: scene.submission.id, chunkIndex: 3 });
   assert.equal(complete.outputContent, null);
-  assert.deepEqual(codec.decode(await objects.readOutput(submission.prefix ?? '', 3)), ['A', 'B', 'C']);
-  await consumer.stop();
+  assert.deepEqual(await scene.results(3), ['A', 'B', 'C']);
+  await scene.consumer.stop();
   await over;
+});
+
+test('an asynchronous callback works on one operation of a chunk after the other', async () => {
+  await using scene = await Scene.open();
+  const seen: string[] = [];
+  const over = scene.consumer.runEachOp(async (op: number) => {
+    seen.push(`begin ${op}`);
+    await null;
+    seen.push(`end ${op}`);
+    return op * 2;
+  });
+  const connection = await scene.serve(await scene.chunk(0, [1, 2]));
+  await connection.until('complete');
+  assert.deepEqual(await scene.results(0), [2, 4]);
+  assert.deepEqual(seen, ['begin 1', 'end 1', 'begin 2', 'end 2']);
+  await scene.consumer.stop();
+  await over;
+});
+
+test('a callback may answer some operations at once and others later', async () => {
+  await using scene = await Scene.open();
+  void quietly(scene.consumer.runEachOp((op: number) => (op % 2 === 0 ? op : Promise.resolve(-op))));
+  const connection = await scene.serve(await scene.chunk(0, [0, 1, 2, 3]));
+  await connection.until('complete');
+  assert.deepEqual(await scene.results(0), [0, -1, 2, -3]);
+});
+
+test('runEachChunk gets all operations of a chunk and may answer any iterable of as many', async () => {
+  await using scene = await Scene.open();
+  void quietly(scene.consumer.runEachChunk((ops: string[]) => new Set(ops.reverse())));
+  const connection = await scene.serve(await scene.chunk(0, ['x', 'y']));
+  await connection.until('complete');
+  assert.deepEqual(await scene.results(0), ['y', 'x']);
+});
+
+test('runEachChunkRaw gets and answers bytes', async () => {
+  await using scene = await Scene.open();
+  void quietly(scene.consumer.runEachChunkRaw((input) => Uint8Array.of(...input, 9)));
+  await scene.objects.putInput(scene.submission.prefix ?? '', 5, Uint8Array.of(1, 2));
+  const connection = await scene.serve(fakeChunk(scene.submission, 5));
+  await connection.until('complete');
+  assert.deepEqual([...(await scene.objects.readOutput(scene.submission.prefix ?? '', 5))], [1, 2, 9]);
+});
+
+test('the bodies of a Direct submission come and go with the messages', async () => {
+  await using scene = await Scene.open();
+  void quietly(scene.consumer.runEachOp((op: number) => op + 1));
+  const direct = fakeSubmission({ prefix: null });
+  const connection = await scene.serve(fakeChunk(direct, 0, { inputContent: cbor.encode([1, 2]) }));
+  const { outputContent } = await connection.until('complete');
+  assert.deepEqual(cbor.decode(outputContent ?? new Uint8Array()), [2, 3]);
+});
+
+test('JSON and codecs of the user', async () => {
+  const lines = {
+    encode: (ops: readonly unknown[]) => text.encode(ops.join('\n')),
+    decode: (content: Uint8Array) => Buffer.from(content).toString().split('\n'),
+  };
+  const cases = [
+    { codec: 'json' as const, input: '["a","b"]', output: '["A","B"]' },
+    { codec: lines, input: 'a\nb', output: 'A\nB' },
+  ];
+  for (const { codec, input, output } of cases) {
+    await using scene = await Scene.open();
+    void quietly(scene.consumer.runEachOp((op: string) => op.toUpperCase(), { codec }));
+    await scene.objects.putInput(scene.submission.prefix ?? '', 0, text.encode(input));
+    const connection = await scene.serve(fakeChunk(scene.submission, 0));
+    await connection.until('complete');
+    assert.equal(
+      Buffer.from(await scene.objects.readOutput(scene.submission.prefix ?? '', 0)).toString(),
+      output,
+    );
+  }
+});
+
+test('compressed inputs need no setting; results are compressed on request', async () => {
+  await using scene = await Scene.open();
+  void quietly(scene.consumer.runEachOp((op: string) => op, { compression: 'zstd' }));
+  const prefix = scene.submission.prefix ?? '';
+  await scene.objects.putInput(prefix, 0, await compressChunk(cbor.encode(['same'])));
+  const connection = await scene.serve(fakeChunk(scene.submission, 0));
+  await connection.until('complete');
+  const output = await scene.objects.readOutput(prefix, 0);
+  assert.ok(isCompressedChunk(output));
+  assert.deepEqual(cbor.decode(await decompressChunk(output)), ['same']);
+});
+
+test('the callback is told what it works on', async () => {
+  await using scene = await Scene.open();
+  const contexts: ChunkContext[] = [];
+  void quietly(
+    scene.consumer.runEachOp((_, context) => {
+      contexts.push(context);
+      return null;
+    }),
+  );
+  const submission = fakeSubmission({
+    metadata: Uint8Array.of(1),
+    strategicMetadata: new Map([['company', 7n]]),
+  });
+  await scene.objects.putInput(submission.prefix ?? '', 8, cbor.encode([0]));
+  const connection = await scene.serve(fakeChunk(submission, 8, { retries: 2 }));
+  await connection.until('complete');
+  const context = contexts[0];
+  assert.ok(context);
+  assert.deepEqual(context.submission, submission);
+  assert.deepEqual([context.submissionId, context.chunkIndex, context.retries], [submission.id, 8, 2]);
+  assert.equal(context.signal.aborted, false);
+});
+
+test('the strategy and the concurrency are told to the queue', async () => {
+  await using scene = await Scene.open();
+  const strategy = Strategy.preferDistinct('company', Strategy.newest());
+  void quietly(scene.consumer.runEachOp((op) => op, { strategy, concurrency: 7, prefetch: 2 }));
+  const connection = await scene.queue.connection();
+  const reserve = await connection.next('reserve');
+  assert.deepEqual([reserve.strategy, reserve.max], [strategy, 9]);
+  assert.equal(connection.headers['opsqueue-concurrency'], '7');
+  assert.match(String(connection.headers['opsqueue-features']), /release,cancel_reserve,dropped/);
+});
+
+test('wrong use is told at once, naming what is wrong', async () => {
+  await using scene = await Scene.open();
+  const { consumer } = scene;
+  const echo = (op: unknown) => op;
+  const wrong: [RegExp, () => Promise<unknown>][] = [
+    [/concurrency must be an integer from 1/, () => consumer.runEachOp(echo, { concurrency: 0 })],
+    [/prefetch must be an integer from 0/, () => consumer.runEachOp(echo, { prefetch: -1 })],
+    [/memoryBytesMax .* 1.5/, () => consumer.runEachOp(echo, { memoryBytesMax: 1.5 })],
+    [/codec must be 'cbor', 'json'/, () => consumer.runEachOp(echo, { codec: 'xml' as 'json' })],
+    [/onOpError must be/, () => consumer.runEachOp(echo, { onOpError: 'ignore' as 'record' })],
+    [/compression must be 'zstd'/, () => consumer.runEachOp(echo, { compression: 'gzip' as 'zstd' })],
+    [/callback must be a function/, () => consumer.runEachChunkRaw(5 as unknown as () => Uint8Array)],
+    [/max must be an integer from 1 to 1000/, () => consumer.reserveChunks(0)],
+    [/strategy must be/, () => consumer.reserveChunks(1, 'oldest' as unknown as Strategy)],
+    [/module must be a URL/, () => consumer.runEachOp('./work.js')],
+  ];
+  for (const [message, call] of wrong) {
+    await assert.rejects(
+      call,
+      (error) => error instanceof IncorrectUsageError && message.test(error.message),
+    );
+  }
+  assert.equal(scene.queue.connectionsTotal, 0);
 });

@@ -21,6 +21,8 @@ export interface FakeQueueOptions {
   readonly features?: readonly string[];
   readonly heartbeatIntervalMs?: number;
   readonly maxMissableHeartbeats?: number;
+  /** Send heartbeats as a queue does. Default false. */
+  readonly beats?: boolean;
   /** Say `Init` on each connection by itself. Default true. */
   readonly saysInit?: boolean;
   /** 0: any. */
@@ -48,6 +50,7 @@ export class FakeQueue implements AsyncDisposable {
       this.connectionsTotal++;
       const connection = new FakeConnection(socket, request.headers);
       if (options.saysInit !== false) connection.send(initMessage(options));
+      if (options.beats) connection.beat(options.heartbeatIntervalMs ?? 10_000);
       this.connections.put(connection);
     });
   }
@@ -134,6 +137,12 @@ export class FakeConnection {
 
   answer(nonce: Nonce, chunks: readonly ReservedChunkMessage[]): void {
     this.send({ kind: 'reserved', nonce, chunks });
+  }
+
+  /** Pings for as long as it lives. */
+  beat(intervalMs: number): void {
+    const timer = setInterval(() => this.ping(), intervalMs);
+    this.#socket.once('close', () => clearInterval(timer));
   }
 
   /** Cuts it. */

@@ -6,8 +6,10 @@ export interface LogLine {
   readonly message: string;
 }
 
+export type RecordingLogger = Logger & { readonly lines: readonly LogLine[] };
+
 /** Keeps what was logged. */
-export function recordingLogger(): Logger & { readonly lines: readonly LogLine[] } {
+export function recordingLogger(): RecordingLogger {
   const lines: LogLine[] = [];
   const keep = (level: LogLine['level']) => (fields: object, message: string) => {
     lines.push({ level, fields, message });

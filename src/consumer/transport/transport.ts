@@ -4,7 +4,7 @@ import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/co
 import type { Clock, Timer } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import { bounded, failureText } from '../failure-text.ts';
-import type { ChunkResult, Command, Handle, HeldChunk, LossReason, TransportEvent } from '../messages.ts';
+import type { ChunkResult, Handle, HeldChunk, LossReason, TransportEvent, WorkCommand } from '../messages.ts';
 import type { ChunkBodies } from './bodies.ts';
 import { chunkKeyOf, type Held } from './held.ts';
 import { ManualReservation } from './manual-reservation.ts';
@@ -76,7 +76,7 @@ export class Transport {
     return Math.max(sum, 1);
   }
 
-  handle(command: Command) {
+  handle(command: WorkCommand) {
     switch (command.kind) {
       case 'run': {
         const feed = new RunFeed(command.run, command.demand);
@@ -98,8 +98,6 @@ export class Transport {
         return this.#fail(command);
       case 'release':
         return this.#releaseHandles(command.handles);
-      case 'close':
-        return this.close();
       default:
         return command satisfies never;
     }
@@ -409,7 +407,7 @@ export class Transport {
     this.#resetIfIdle();
   }
 
-  #fail(command: Extract<Command, { kind: 'fail' }>) {
+  #fail(command: Extract<WorkCommand, { kind: 'fail' }>) {
     const held = this.#byHandle.get(command.handle);
     if (held === undefined && command.handle > 0) return this.#settled(command.handle, null);
     const failure = bounded(command.failure);

@@ -1,0 +1,33 @@
+/** What passes between the calling thread and the threads that run a module's callback. */
+import type { MessagePort } from 'node:worker_threads';
+import type { SubmissionRecord } from '../model/submission.ts';
+
+/** What the callback is given: one operation, the operations of a chunk, or its bytes. */
+export type CallbackShape = 'op' | 'chunk' | 'raw';
+
+/** What every thread of a pool is started with. */
+export interface PoolSetup {
+  readonly moduleUrl: string;
+  readonly shape: CallbackShape;
+  readonly codec: 'cbor' | 'json';
+  readonly onOpError: 'fail-chunk' | 'record';
+}
+
+export interface PoolTask {
+  readonly input: Uint8Array;
+  readonly submission: SubmissionRecord;
+  readonly submissionId: bigint;
+  readonly chunkIndex: number;
+  readonly retries: number;
+  /** A message on it means that the result is not wanted any more; it is the reason's text. */
+  readonly port: MessagePort;
+}
+
+/** An error as text: the object itself would lose its class and its fields on the way. */
+export interface PoolFailure {
+  readonly message: string;
+  readonly stack: string;
+  readonly verdict: { readonly retryable: boolean; readonly delayMs: number } | null;
+}
+
+export type PoolAnswer = { readonly output: Uint8Array } | { readonly failure: PoolFailure };

@@ -1,0 +1,70 @@
+/** A thread of a pool: runs the default export of the user's module. */
+import { move, workerData } from 'piscina';
+import { IncorrectUsageError } from '../model/errors.ts';
+import { failureText } from './failure-text.ts';
+import { checkCodec, show } from './options.ts';
+import type { PoolAnswer, PoolSetup, PoolTask } from './pool-messages.ts';
+import { chunkProcessor, opProcessor, type Processor, rawProcessor, verdictOf } from './processor.ts';
+import type { ChunkContext } from './types.ts';
+
+const setup: PoolSetup = workerData;
+let loading: Promise<Processor> | null = null;
+
+/** null only tries whether the module can be loaded. */
+export default async function run(task: PoolTask | null): Promise<PoolAnswer> {
+  try {
+    loading ??= load(setup);
+    const processor = await loading;
+    if (task === null) return { output: new Uint8Array() };
+    return { output: movable(await process(processor, task)) };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { failure: { message, stack: failureText(error), verdict: verdictOf(error) } };
+  }
+}
+
+async function process(processor: Processor, task: PoolTask): Promise<Uint8Array> {
+  const { input, submission, submissionId, chunkIndex, retries, port } = task;
+  const controller = new AbortController();
+  port.on('message', (reason) => controller.abort(new Error(String(reason))));
+  port.unref();
+  const context: ChunkContext = { submission, submissionId, chunkIndex, retries, signal: controller.signal };
+  try {
+    return await processor(input, context);
+  } finally {
+    port.close();
+  }
+}
+
+async function load({ moduleUrl, shape, codec, onOpError }: PoolSetup): Promise<Processor> {
+  const module: { readonly default?: unknown } = await import(moduleUrl);
+  const callback = module.default;
+  if (!isFunction(callback)) {
+    throw new IncorrectUsageError(
+      `the default export of the callback's module ${moduleUrl} must be a function: it is ${show(callback)}`,
+    );
+  }
+  switch (shape) {
+    case 'op':
+      return opProcessor(callback, checkCodec(codec), onOpError);
+    case 'chunk':
+      return chunkProcessor(callback, checkCodec(codec));
+    case 'raw':
+      return rawProcessor(callback);
+    default:
+      return shape satisfies never;
+  }
+}
+
+/** What a module exports has no type that could be checked; the results are. */
+function isFunction(value: unknown): value is (...args: unknown[]) => never {
+  return typeof value === 'function';
+}
+
+/** Marks the bytes to be moved instead of copied, where they own their buffer. */
+function movable(bytes: Uint8Array): Uint8Array {
+  const { buffer } = bytes;
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== bytes.byteLength) return bytes;
+  const moved: unknown = move(bytes);
+  return moved as Uint8Array;
+}

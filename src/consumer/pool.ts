@@ -1,0 +1,78 @@
+import { MessageChannel, type Transferable } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import { IncorrectUsageError } from '../model/errors.ts';
+import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './pool-messages.ts';
+import type { Processor } from './processor.ts';
+import type { ChunkContext } from './types.ts';
+
+/** The callback failed in a thread of the pool; the stack is the one from there. */
+export class PoolFailedError extends Error {
+  readonly code: string | null;
+  readonly delayMs: number;
+
+  constructor({ message, stack, verdict }: PoolFailure) {
+    super(message);
+    this.name = 'PoolFailedError';
+    this.stack = stack;
+    this.code = verdict === null ? null : verdict.retryable ? 'RETRY_LATER' : 'NON_RETRYABLE';
+    this.delayMs = verdict?.delayMs ?? 0;
+  }
+}
+
+/** Runs a module's callback in threads, for work that keeps a processor busy. */
+export class CallbackPool {
+  readonly #pool: Piscina<PoolTask | null, PoolAnswer>;
+
+  private constructor(setup: PoolSetup, threads: number) {
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    this.#pool = new Piscina<PoolTask | null, PoolAnswer>({
+      filename: new URL(`./pool-thread.${extension}`, import.meta.url).href,
+      workerData: setup,
+      minThreads: threads,
+      maxThreads: threads,
+      execArgv: [],
+      // A thread that waits for its next chunk must let the callback's own timers and sockets run.
+      atomics: 'disabled',
+      recordTiming: false,
+    });
+    // A thread that dies fails its chunk (the run says so) and is replaced.
+    this.#pool.on('error', () => {});
+  }
+
+  /** @throws IncorrectUsageError if the module cannot be loaded or exports no function */
+  static async start(setup: PoolSetup, threads: number): Promise<CallbackPool> {
+    const pool = new CallbackPool(setup, threads);
+    const answer = await pool.#pool.run(null);
+    if ('output' in answer) return pool;
+    await pool.close();
+    throw new IncorrectUsageError(`the callback's module cannot be used: ${answer.failure.message}`, {
+      cause: new PoolFailedError(answer.failure),
+    });
+  }
+
+  readonly processor: Processor = async (input: Uint8Array, context: ChunkContext): Promise<Uint8Array> => {
+    const { port1, port2 } = new MessageChannel();
+    const { submission, submissionId, chunkIndex, retries, signal } = context;
+    const onAbort = () => port1.postMessage(String(signal.reason));
+    signal.addEventListener('abort', onAbort, { once: true });
+    // The pool's types expect the options of a structured clone; what it takes is an array.
+    const transferList: Transferable[] & { transfer?: Transferable[] } = [port2];
+    if (input.buffer instanceof ArrayBuffer && input.buffer.byteLength === input.byteLength) {
+      transferList.push(input.buffer);
+    }
+    try {
+      const task = { input, submission, submissionId, chunkIndex, retries, port: port2 };
+      const answer = await this.#pool.run(task, { transferList });
+      if ('output' in answer) return answer.output;
+      throw new PoolFailedError(answer.failure);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      port1.close();
+    }
+  };
+
+  /** Ends the threads, whatever they do. */
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+}

@@ -1,0 +1,78 @@
+import { parseQueueUrl } from '../../net/queue-url.ts';
+import { WsClient } from '../../net/ws-client.ts';
+import { openObjectStore } from '../../objects/open.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Logger } from '../../system/logger.ts';
+import type { Random } from '../../system/random.ts';
+import type { TransportEvent, TransportSetup, WorkCommand } from '../messages.ts';
+import { ChunkBodies } from './bodies.ts';
+import { Transport } from './transport.ts';
+
+/** Where a transport lives. */
+export interface TransportSurroundings {
+  readonly clock: Clock;
+  readonly random: Random;
+  emit(event: TransportEvent): void;
+}
+
+/** A transport with its connection and its object store. */
+export interface OpenTransport {
+  handle(command: WorkCommand): void;
+  /** Ends the connection in good order, and everything else. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a transport. `early` are the commands that came meanwhile: the connection announces the concurrency of
+ * their runs.
+ */
+export async function openTransport(
+  setup: TransportSetup,
+  { clock, random, emit }: TransportSurroundings,
+  early: () => readonly WorkCommand[],
+): Promise<OpenTransport> {
+  const logger = eventLogger(emit);
+  const store =
+    setup.objectStore === null
+      ? null
+      : await openObjectStore(setup.objectStore.url, setup.objectStore.options, { clock });
+  const client = new WsClient(
+    {
+      url: parseQueueUrl(setup.queueUrl),
+      clock,
+      random,
+      logger,
+      concurrency: () => transport.concurrency,
+      frameBytesMax: setup.frameBytesMax,
+    },
+    {
+      connected: (init) => transport.connected(init),
+      message: (message) => transport.message(message),
+      disconnected: (reason) => transport.disconnected(reason),
+    },
+  );
+  const transport: Transport = new Transport({
+    link: client,
+    bodies: store === null ? null : new ChunkBodies(store, clock, setup.transfersMax),
+    clock,
+    logger,
+    emit,
+    handleBase: setup.handleBase,
+  });
+  for (const command of early()) transport.handle(command);
+  client.start();
+  return {
+    handle: (command) => transport.handle(command),
+    async close() {
+      transport.close();
+      await Promise.all([client.stop(), store?.close()]);
+    },
+  };
+}
+
+/** Logs on the calling thread, where the user's logger is. */
+function eventLogger(emit: (event: TransportEvent) => void): Logger {
+  const level = (name: 'debug' | 'info' | 'warn' | 'error') => (fields: object, message: string) =>
+    emit({ kind: 'log', level: name, fields, message });
+  return { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') };
+}
