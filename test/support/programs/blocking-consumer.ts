@@ -3,7 +3,7 @@ import { ConsumerClient } from '../../../src/consumer/index.ts';
 const [queueUrl = '', objectsUrl = '', holdMs = '0'] = process.argv.slice(2);
 const nothing = new Int32Array(new SharedArrayBuffer(4));
 const consumer = new ConsumerClient(queueUrl, objectsUrl);
-process.on('message', () => void consumer.stop().then(() => process.disconnect()));
+process.on('message', () => void consumer.stop().then(() => process.disconnect?.()));
 
 await consumer.runEachOp((op: unknown) => {
   if (op !== 'hold') return op;
