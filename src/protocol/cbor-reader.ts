@@ -316,18 +316,19 @@ export class CborReader {
     const content = new Uint8Array(length);
     let position = this.#position;
     for (let i = 0; i < length; i++) {
-      const byte = bytes[position]!;
-      if (byte < 24) {
-        content[i] = byte;
-        position++;
-      } else if (byte === 0x18 && position + 1 < bytes.length) {
-        content[i] = bytes[position + 1]!;
+      let byte = bytes[position]!;
+      // What is not in its shortest form, and the last byte of the message, take the long way.
+      if (byte === 0x18 && position + 1 < bytes.length) {
+        byte = bytes[position + 1]!;
         position += 2;
+      } else if (byte < 24) {
+        position++;
       } else {
         this.#position = position;
-        content[i] = this.#integer(field);
+        byte = this.#integer(field);
         position = this.#position;
       }
+      content[i] = byte;
     }
     this.#position = position;
     return content;

@@ -114,39 +114,47 @@ export class JsonReader {
   /** An array of integers 0..255. */
   byteContent(field: string): Uint8Array {
     if (this.#peek() !== OPEN_BRACKET) throw this.#unexpected(field, 'an array of bytes');
-    const bytes = this.#bytes;
-    let position = this.#position + 1;
-    const close = bytes.indexOf(CLOSE_BRACKET, position);
+    this.#position++;
+    const close = this.#bytes.indexOf(CLOSE_BRACKET, this.#position);
     if (close < 0) throw this.#syntax(field, 'an array is not closed');
     // An element takes two bytes with its comma, so that this is enough, and bounded by what was received.
-    const content = new Uint8Array((close - position + 2) >>> 1);
+    const content = new Uint8Array((close - this.#position + 2) >>> 1);
+    let length = this.#plainBytes(content);
+    // What is left: the last element, and everything if there are other spaces.
+    if (length === 0 && this.#take(CLOSE_BRACKET)) return content.slice(0, 0);
+    for (;;) {
+      content[length] = this.uint(field, 255);
+      length++;
+      if (this.#take(CLOSE_BRACKET)) return content.slice(0, length);
+      if (!this.#take(COMMA)) throw this.#syntax(field, 'an array has no comma between its elements');
+    }
+  }
+
+  /** Takes elements of the plainest form, digits and a comma and at most one space, as long as they come; how many. */
+  #plainBytes(content: Uint8Array): number {
+    const bytes = this.#bytes;
+    let position = this.#position;
     let length = 0;
     for (;;) {
-      position = skipSpace(bytes, position);
-      const first = bytes[position]! - ZERO;
-      if (bytes[position] === CLOSE_BRACKET && length === 0) break;
-      let value = first;
-      let digits = 0;
-      for (let digit = first; digit >= 0 && digit <= 9 && digits < 4; digits++) {
-        if (digits > 0) value = value * 10 + digit;
-        digit = bytes[position + digits + 1]! - ZERO;
+      let end = position + 1;
+      let value = bytes[position]! - ZERO;
+      let digit = bytes[end]! - ZERO;
+      if (!(value >= 0 && value <= 9)) break;
+      if (digit >= 0 && digit <= 9) {
+        // A leading zero is no number.
+        value = value === 0 ? 256 : value * 10 + digit;
+        digit = bytes[++end]! - ZERO;
+        if (digit >= 0 && digit <= 9) {
+          value = value * 10 + digit;
+          end++;
+        }
       }
-      const after = bytes[position + digits];
-      const plain = digits > 0 && value <= 255 && (digits === 1 || first > 0);
-      if (!plain || after === 0x2e || after === 0x65 || after === 0x45) {
-        this.#position = position;
-        this.#badByte(`${field}[${length}]`);
-      }
+      if (value > 255 || bytes[end] !== COMMA) break;
       content[length++] = value;
-      position = skipSpace(bytes, position + digits);
-      if (bytes[position] !== COMMA) break;
-      position++;
+      position = bytes[end + 1] === 0x20 ? end + 2 : end + 1;
     }
     this.#position = position;
-    if (bytes[position] !== CLOSE_BRACKET)
-      throw this.#syntax(field, 'an array has no comma between its elements');
-    this.#position++;
-    return content.slice(0, length);
+    return length;
   }
 
   /** Calls `element` for each element, which must read it. */
@@ -337,12 +345,6 @@ export class JsonReader {
     }
   }
 
-  /** Says what is wrong with an element of an array of bytes. */
-  #badByte(field: string): never {
-    this.uint(field, 255);
-    throw this.#syntax(field, 'a value was expected');
-  }
-
   /** Another value than was expected, or none at all. */
   #unexpected(field: string, wanted: string): JsonSyntaxError | JsonShapeError {
     const start = this.#position;
@@ -357,8 +359,9 @@ export class JsonReader {
         break;
     }
     const byte = this.#bytes[start];
-    const known = byte === 0x6e || byte === 0x74 || byte === 0x66 || byte === MINUS || isNumberByte(byte);
-    if (!known) return this.#syntax(field, 'a value was expected');
+    const word = byte === 0x6e || byte === 0x74 || byte === 0x66;
+    const number = byte === MINUS || (byte !== undefined && byte >= ZERO && byte <= NINE);
+    if (!word && !number) return this.#syntax(field, 'a value was expected');
     return new JsonShapeError(field, `${this.scalar(field)}, ${wanted} was expected`);
   }
 
