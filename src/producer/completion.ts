@@ -51,8 +51,11 @@ export class Pacer {
   }
 }
 
+/** The part of the API that waiting needs. */
+export type WaitApi = Pick<QueueApi, 'status' | 'chunksDone' | 'announces'>;
+
 export interface WaitOptions {
-  readonly api: QueueApi;
+  readonly api: WaitApi;
   readonly clock: Clock;
   readonly id: SubmissionId;
   readonly signal: AbortSignal;
@@ -65,7 +68,7 @@ export interface WaitOptions {
 
 /** The status of a submission, or the error that says why there is none. */
 export async function statusOf(
-  api: QueueApi,
+  api: Pick<QueueApi, 'status'>,
   id: SubmissionId,
   isKnown: boolean,
   signal: AbortSignal,

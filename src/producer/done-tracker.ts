@@ -11,7 +11,7 @@ import type { QueueApi } from './queue-api.ts';
 const POLL_MAX_MS = 100;
 
 export interface DoneTrackerOptions {
-  readonly api: QueueApi;
+  readonly api: Pick<QueueApi, 'chunksDone'>;
   readonly clock: Clock;
   readonly id: SubmissionId;
   readonly chunksTotal: number;

@@ -30,7 +30,7 @@ export interface Cargo {
   /** Null: not said. */
   readonly chunkSizeOps: number | null;
   readonly retryDelayMs: number;
-  readonly onInserted: ((id: SubmissionId) => void) | undefined;
+  readonly onInserted: ((id: SubmissionId) => unknown) | undefined;
 }
 
 export interface StoredCargo extends Cargo {

@@ -60,7 +60,7 @@ export interface SubmissionOptions extends CallOptions {
   /** A failed chunk waits at least this long before it is tried again, in milliseconds. Default 0. Only opsqueue >= 0.1 of ours knows it. */
   readonly retryDelayMs?: number;
   /** Called once, with the id, when the queue has taken the submission. */
-  readonly onInserted?: (id: SubmissionId) => void;
+  readonly onInserted?: (id: SubmissionId) => unknown;
 }
 
 /** A submission whose chunks go through the object store. */

@@ -1,5 +1,5 @@
 import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
 
 /** Compressions of chunk contents. */
 export type ChunkCompression = 'zstd';
@@ -13,12 +13,17 @@ export const UNPACKED_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
  */
 const MARK = Uint8Array.from([0x50, 0x2a, 0x4d, 0x18, 8, 0, 0, 0, ...Buffer.from('opsqueue')]);
 
+/** Up to here the way to another thread and back costs more than the work (0.4 ms instead of 0.03). */
+const HERE_BYTES_MAX = 64 * 1024;
+
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
-/** The chunk, compressed, with its mark and a checksum. Works on a thread of libuv's pool. */
+/** The chunk, compressed, with its mark and a checksum. Works on a thread of libuv's pool, unless the chunk is small. */
 export async function compressChunk(content: Uint8Array): Promise<Uint8Array> {
-  const packed = await compress(content, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+  const options = { params: { [constants.ZSTD_c_checksumFlag]: 1 } };
+  const packed =
+    content.length > HERE_BYTES_MAX ? await compress(content, options) : zstdCompressSync(content, options);
   const marked = new Uint8Array(MARK.length + packed.length);
   marked.set(MARK);
   marked.set(packed, MARK.length);
@@ -39,5 +44,9 @@ export async function decompressChunk(
   content: Uint8Array,
   unpackedBytesMax = UNPACKED_BYTES_MAX_DEFAULT,
 ): Promise<Uint8Array> {
-  return decompress(content.subarray(MARK.length), { maxOutputLength: unpackedBytesMax });
+  const packed = content.subarray(MARK.length);
+  const options = { maxOutputLength: unpackedBytesMax };
+  return packed.length > HERE_BYTES_MAX / 4
+    ? decompress(packed, options)
+    : zstdDecompressSync(packed, options);
 }

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
 
 const content = new TextEncoder().encode('some operation, '.repeat(1000));
+/** So large that another thread packs and unpacks it. */
+const large = randomBytes(300_000);
 
 test('unpacks what it packed, empty chunks too', async () => {
-  for (const chunk of [content, new Uint8Array(0)]) {
+  for (const chunk of [content, large, new Uint8Array(0)]) {
     const packed = await compressChunk(chunk);
     assert.equal(isCompressedChunk(packed), true);
     assert.deepEqual(Buffer.from(await decompressChunk(packed)), Buffer.from(chunk));

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { SubmissionStatus } from '../../src/model/submission.ts';
+import { waitForEnd } from '../../src/producer/completion.ts';
+import { ProgressMeter } from '../../src/producer/progress.ts';
+import type { QueueApi } from '../../src/producer/queue-api.ts';
+import { HastyClock } from '../support/hasty-clock.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+const record = {
+  id: 1n,
+  prefix: 'p',
+  chunksTotal: 10,
+  chunkSizeOps: 5,
+  metadata: null,
+  strategicMetadata: new Map(),
+  otelTraceCarrier: '{}',
+  retryDelayMs: 0,
+};
+const { signal } = new AbortController();
+
+function apiOf(features: readonly string[], statuses: readonly SubmissionStatus[]) {
+  const left = [...statuses];
+  const asked: (number | undefined)[] = [];
+  const api: Pick<QueueApi, 'status' | 'chunksDone' | 'announces'> = {
+    announces: (feature) => features.includes(feature),
+    chunksDone: () => Promise.reject(new Error('not asked')),
+    async status(_id, options = {}) {
+      asked.push(options.holdMs);
+      return left.shift() ?? { state: 'completed', record, endedAtMs: 5 };
+    },
+  };
+  return { api, asked };
+}
+
+const inProgress = (chunksDone: number): SubmissionStatus => ({ state: 'in_progress', record, chunksDone });
+
+test('polls a queue that does not hold answers after 10 ms, doubled each time, at most 5 s', async () => {
+  const clock = new HastyClock();
+  const { api } = apiOf([], Array<SubmissionStatus>(12).fill(inProgress(0)));
+  assert.equal((await waitForEnd({ api, clock, id: 1n, signal, isKnown: true })).state, 'completed');
+  assert.deepEqual(clock.waits, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000]);
+});
+
+test('asks at once again where the answer was held back, and pauses where it was not', async () => {
+  const clock = new HastyClock();
+  const { api, asked } = apiOf(['wait'], Array<SubmissionStatus>(4).fill(inProgress(0)));
+  const held: typeof api = {
+    ...api,
+    status: (id, options) => {
+      clock.advance(asked.length < 3 ? 30_000 : 0);
+      return api.status(id, options);
+    },
+  };
+  await waitForEnd({ api: held, clock, id: 1n, signal, isKnown: true });
+  assert.deepEqual(asked, [0, 30_000, 30_000, 30_000, 30_000]);
+  assert.deepEqual(clock.waits, [40]);
+});
+
+test('tells progress with the rate of late and the time left at that rate', () => {
+  const clock = new ManualClock();
+  const meter = new ProgressMeter(clock, 5, 48);
+  assert.deepEqual(meter.read('in_progress', 0, 10), {
+    state: 'in_progress',
+    chunksDone: 0,
+    chunksTotal: 10,
+    opsDone: 0,
+    perSecond: 0,
+    msLeft: null,
+  });
+  clock.advance(1000);
+  const second = meter.read('in_progress', 4, 10);
+  assert.deepEqual([second.opsDone, second.perSecond, second.msLeft], [20, 20, 1400]);
+  clock.advance(20_000);
+  meter.read('in_progress', 4, 10);
+  clock.advance(1000);
+  const stalled = meter.read('in_progress', 4, 10);
+  assert.deepEqual([stalled.perSecond, stalled.msLeft], [0, null]);
+  const last = meter.read('completed', 10, 10);
+  assert.deepEqual([last.opsDone, last.msLeft], [48, 0]);
+});

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ProducerClient, SubmissionCancelledError, SubmissionFailedError } from '../../src/producer/index.ts';
+import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { eventually } from '../support/eventually.ts';
+import { freshStore } from '../support/fresh-store.ts';
+import { RawWorker } from '../support/raw-worker.ts';
+import { recordingLogger } from '../support/recording-logger.ts';
+import { TestServer } from '../support/test-server.ts';
+import { watchedStore } from '../support/watched-store.ts';
+
+const increment = (op: unknown) => Number(op) + 1;
+const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);
+
+test('every mode gives every result once', async () => {
+  const objects = watchedStore(freshStore());
+  await using queue = await TestServer.start();
+  await using _one = await RawWorker.start(queue.port, objects, increment);
+  await using _two = await RawWorker.start(queue.port, objects, increment);
+  await using producer = new ProducerClient(`localhost:${queue.port}`, objects);
+  const expected = numbers(2000).map(increment);
+  for (const compression of [undefined, 'zstd'] as const) {
+    const options = {
+      chunkSize: 3,
+      cleanup: 'after-results' as const,
+      ...(compression === undefined ? {} : { compression }),
+    };
+    for (const results of ['when-complete', 'as-completed'] as const) {
+      const run = producer.runSubmission<number>(numbers(2000), { ...options, results });
+      assert.deepEqual(await Array.fromAsync(run), expected);
+    }
+    const chunks = await Array.fromAsync(
+      producer.runSubmission<number>(numbers(2000), { ...options, results: 'unordered' }),
+    );
+    chunks.sort((a, b) => a.operationIndex - b.operationIndex);
+    assert.deepEqual(
+      chunks.flatMap(({ results }) => results),
+      expected,
+    );
+  }
+  assert.deepEqual(await objects.keys(), []);
+});
+
+test('small work needs no object store', async () => {
+  await using queue = await TestServer.start();
+  await using _worker = await RawWorker.start(queue.port, null, increment);
+  await using producer = new ProducerClient(`localhost:${queue.port}`, null);
+  for (const results of ['when-complete', 'as-completed'] as const) {
+    const run = producer.runSubmissionDirect<number>(numbers(1000), { chunkSize: 1, results });
+    assert.deepEqual(await Array.fromAsync(run), numbers(1000).map(increment));
+  }
+});
+
+test('the end of a submission is seen at once', async () => {
+  await using queue = await TestServer.start();
+  const consumer = await queue.consumer();
+  await using producer = new ProducerClient(`localhost:${queue.port}`, freshStore());
+  const id = await producer.insertSubmission([1], { chunkSize: 1 });
+  const [reserved] = await consumer.reserved();
+  const ended = producer.waitForCompletion(id);
+  // So long that a client which polls would be asleep for far longer than the 50 ms.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const startMs = performance.now();
+  consumer.complete(reserved!.chunk);
+  assert.equal((await ended).state, 'completed');
+  assert.ok(performance.now() - startMs < 50);
+});
+
+test('a chunk that fails for good fails the run, with the stack of the consumer; what was done can be read', async () => {
+  const objects = freshStore();
+  await using queue = await TestServer.start({ maxChunkRetries: 2 });
+  await using _worker = await RawWorker.start(queue.port, objects, (op) => {
+    if (op === 7) throw new RangeError('no sevens');
+    return increment(op);
+  });
+  await using producer = new ProducerClient(`localhost:${queue.port}`, objects);
+  const ids: bigint[] = [];
+  const run = producer.runSubmission(numbers(10), {
+    chunkSize: 2,
+    onInserted: (id) => ids.push(id),
+  });
+  await assert.rejects(Array.fromAsync(run), (error) => {
+    assert.ok(error instanceof SubmissionFailedError);
+    assert.equal(error.chunkIndex, 3);
+    assert.match(error.failure, /RangeError: no sevens\n {4}at /);
+    return true;
+  });
+  const done = await Array.fromAsync(producer.streamCompletedOperations<number>(ids[0]!));
+  assert.deepEqual(done.slice(0, 3), [
+    { chunkIndex: 0, results: [1, 2] },
+    { chunkIndex: 1, results: [3, 4] },
+    { chunkIndex: 2, results: [5, 6] },
+  ]);
+});
+
+test('a cancelled run throws', async () => {
+  await using queue = await TestServer.start();
+  await using producer = new ProducerClient(`localhost:${queue.port}`, freshStore());
+  const run = producer.runSubmission([1], {
+    chunkSize: 1,
+    onInserted: (id) => void producer.cancelSubmission(id),
+  });
+  await assert.rejects(run.next(), SubmissionCancelledError);
+});
+
+test('a run goes on when the queue restarts, in every mode', async () => {
+  for (const results of ['when-complete', 'as-completed'] as const) {
+    const objects = freshStore();
+    const database = new MemoryDatabase();
+    const logger = recordingLogger();
+    const first = await TestServer.start({ store: new MemoryStore({ database }) });
+    const { port } = first;
+    await using producer = new ProducerClient(`127.0.0.1:${port}`, objects, { logger });
+    const all = Array.fromAsync(producer.runSubmission<number>(numbers(50), { chunkSize: 5, results }));
+    const consumer = await first.consumer();
+    await consumer.reserved();
+    await first.server.stop();
+    await eventually(() => logger.lines.some(({ message }) => message === 'waiting for the queue'));
+    await using _second = await TestServer.start({ store: new MemoryStore({ database }), port });
+    await using _worker = await RawWorker.start(port, objects, increment);
+    assert.deepEqual(await all, numbers(50).map(increment));
+  }
+});
+
+test('look-ups, counts and cancelling agree with the queue', async () => {
+  await using queue = await TestServer.start();
+  await using producer = new ProducerClient(`http://127.0.0.1:${queue.port}`, freshStore());
+  const options = { chunkSize: 1, strategicMetadata: { customer: -5n } };
+  const id = await producer.insertSubmission(numbers(3), options);
+  assert.deepEqual(await producer.lookupSubmissionIdsByStrategicMetadata({ customer: -5 }), [id]);
+  const status = await producer.getSubmissionStatus(id);
+  const prefix = status?.record.prefix ?? '';
+  assert.equal(await producer.lookupSubmissionIdByPrefix(prefix), id);
+  assert.deepEqual(await producer.knownPrefixes([prefix, 'x']), [true, false]);
+  assert.equal(await producer.countSubmissions(), 1);
+  await producer.cancelSubmission(id);
+  await assert.rejects(producer.cancelSubmission(id), { code: 'SUBMISSION_NOT_CANCELLABLE' });
+  await assert.rejects(producer.cancelSubmission(1n), { code: 'SUBMISSION_NOT_FOUND' });
+  assert.equal(await producer.countSubmissions(), 0);
+  assert.equal(await producer.countCompletedSubmissions(), 0);
+  await producer.deleteSubmissionData(id);
+  assert.match(await producer.serverVersion(), /^v[0-9]+\./);
+});
