@@ -11,6 +11,10 @@ import { ManualReservation } from './manual-reservation.ts';
 import { RunFeed } from './run-feed.ts';
 import { SubmissionCache } from './submission-cache.ts';
 
+/** How long after a failure an old server is asked once more. */
+const NUDGE_MS = 100;
+/** Reservations that may wait at an old server because of that. */
+const NUDGED_MAX = 64;
 /** After an empty answer to a reservation. */
 const ASK_AGAIN_MS = 500;
 /** Chunks are handed over in the order of their reservation, but a download that takes longer holds up no others. */
@@ -55,6 +59,7 @@ export class Transport {
   #nextHandle: number;
   /** Chunks are to go back to a server that knows no other way than the end of the connection. */
   #resetDue = false;
+  #nudgeDue = false;
   #sendingUnheld = 0;
 
   constructor(options: TransportOptions) {
@@ -435,6 +440,26 @@ export class Transport {
   /** Sends a message now. A result is still worth something on the next connection; all else is not. */
   #tell(message: OutgoingMessage): void {
     if (this.#link.send(message) === null && message.kind === 'complete') this.#unsent.push(message);
+    if (message.kind === 'fail') this.#nudgeLater();
+  }
+
+  /**
+   * The reference's server looks at a reservation that waits only when somebody inserts or reserves: a chunk that
+   * failed would lie there while everybody waits. So an old server is asked once more, a moment after the failure,
+   * because it looks for chunks before it has dealt with a failure of the same instant.
+   */
+  #nudgeLater(): void {
+    if (this.#nudgeDue || this.#link.init?.features.length !== 0) return;
+    this.#nudgeDue = true;
+    this.#after(NUDGE_MS, () => {
+      this.#nudgeDue = false;
+      if (this.#link.init?.features.length !== 0 || this.#waiting.size >= NUDGED_MAX) return;
+      for (const feed of this.#feeds.values()) {
+        if (feed.reservation === null) continue;
+        feed.reservation = null;
+        this.#reserveFor(feed);
+      }
+    });
   }
 
   // Losing and giving back
