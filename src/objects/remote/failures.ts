@@ -24,6 +24,8 @@ const UNREACHABLE = new Set([
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
   'UND_ERR_ABORTED',
   'REQUEST_SEND_ERROR',
+  // Azure's SDK says so when the connection breaks within an answer that it reads itself.
+  'PARSE_ERROR',
 ]);
 /** Errors of names that the SDKs give, where they give no code. */
 const UNREACHABLE_NAMES = new Set(['TimeoutError', 'AbortError']);

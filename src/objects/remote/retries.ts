@@ -96,7 +96,8 @@ class Retrier {
       try {
         return await this.#once(what, key, signal, attempt);
       } catch (error) {
-        if (signal.aborted || !(error instanceof ObjectStoreError) || !error.retryable) throw error;
+        if (signal.aborted) throw signal.reason;
+        if (!(error instanceof ObjectStoreError) || !error.retryable) throw error;
         const drawn =
           tries === 1 ? firstWaitMs : firstWaitMs + random.next() * (2 * lastWaitMs - firstWaitMs);
         lastWaitMs = Math.min(drawn, waitMsMax);
