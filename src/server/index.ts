@@ -1,13 +1,14 @@
 /** The public API of `opsqueue/server`. */
 
-import { IncorrectUsageError } from '../model/errors.ts';
 import type { HttpAddress } from '../net/http-server.ts';
+import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { checkedSettings, type ServerOptions } from './options.ts';
 import { Server } from './server.ts';
 
 export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 export { VERSION } from '../model/version.ts';
 export { ListenError } from '../net/http-server.ts';
+export { formatDuration, parseDuration } from '../protocol/duration.ts';
 export { StoreError } from '../store/errors.ts';
 export { type Clock, systemClock } from '../system/clock.ts';
 export type { Logger } from '../system/logger.ts';
@@ -31,8 +32,9 @@ export interface RunningServer extends AsyncDisposable {
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const settings = checkedSettings(options);
-  if (settings.store === undefined) throw new IncorrectUsageError('store: none is given');
-  const server = new Server(settings, settings.store);
+  const { databaseFilename, logger } = settings;
+  const store = settings.store ?? (await openSqliteStore({ filename: databaseFilename, logger }));
+  const server = new Server(settings, store);
   await server.start();
   const addresses = server.addresses;
   return {
