@@ -1,5 +1,5 @@
 /** A thread of a pool: runs the default export of the user's module. */
-import { move, workerData } from 'piscina';
+import { workerData } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { failureText } from './failure-text.ts';
 import { checkCodec, show } from './options.ts';
@@ -16,7 +16,7 @@ export default async function run(task: PoolTask | null): Promise<PoolAnswer> {
     loading ??= load(setup);
     const processor = await loading;
     if (task === null) return { output: new Uint8Array() };
-    return { output: movable(await process(processor, task)) };
+    return { output: await process(processor, task) };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { failure: { message, stack: failureText(error), verdict: verdictOf(error) } };
@@ -59,12 +59,4 @@ async function load({ moduleUrl, shape, codec, onOpError }: PoolSetup): Promise<
 /** What a module exports has no type that could be checked; the results are. */
 function isFunction(value: unknown): value is (...args: unknown[]) => never {
   return typeof value === 'function';
-}
-
-/** Marks the bytes to be moved instead of copied, where they own their buffer. */
-function movable(bytes: Uint8Array): Uint8Array {
-  const { buffer } = bytes;
-  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== bytes.byteLength) return bytes;
-  const moved: unknown = move(bytes);
-  return moved as Uint8Array;
 }

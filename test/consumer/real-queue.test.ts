@@ -1,0 +1,142 @@
+/** Against the real queue: what both sides must agree on. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type ChunkContext, ConsumerClient, NonRetryableError } from '../../src/consumer/index.ts';
+import { ProducerClient, SubmissionFailedError } from '../../src/producer/index.ts';
+import { type ServerOptions, startServer } from '../../src/server/index.ts';
+import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { blockingConsumer } from '../support/blocking-consumer.ts';
+import { Inbox } from '../support/inbox.ts';
+import { TempStore } from '../support/temp-store.ts';
+
+async function realQueue(options: ServerOptions = {}) {
+  const stack = new AsyncDisposableStack();
+  const objects = stack.use(await TempStore.create());
+  const server = await startServer({ hosts: ['127.0.0.1'], port: 0, store: new MemoryStore(), ...options });
+  stack.defer(() => server.stop());
+  const url = `127.0.0.1:${server.port}`;
+  const producer = new ProducerClient(url, objects.url);
+  stack.defer(() => producer.close());
+  const consume = () => stack.use(new ConsumerClient(url, objects.url));
+  return { url, objects, producer, consume, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+test('a callback that blocks for longer than all missable heartbeats keeps its chunk, and nobody else gets it', async () => {
+  const heartbeatIntervalMs = 100;
+  const maxMissableHeartbeats = 3;
+  const holdMs = heartbeatIntervalMs * (maxMissableHeartbeats + 1) * 2;
+  await using queue = await realQueue({ heartbeatIntervalMs, maxMissableHeartbeats });
+  await using program = await blockingConsumer(queue.url, queue.objects.url, holdMs);
+  const results = Array.fromAsync(queue.producer.runSubmission(['hold'], { chunkSize: 1 }));
+  await program.said('begun');
+  // Another consumer asks all the time while the first one is blocked.
+  const seen: unknown[] = [];
+  const other = queue.consume();
+  const over = other.runEachOp((op) => {
+    seen.push(op);
+    return 'of the other one';
+  });
+  await program.said('done');
+  assert.deepEqual(await results, ['hold']);
+  assert.deepEqual(seen, []);
+  await other.stop();
+  await over;
+});
+
+test('the chunks of a consumer process that is killed go to another one', async () => {
+  await using queue = await realQueue();
+  await using program = await blockingConsumer(queue.url, queue.objects.url, 60_000);
+  const results = Array.fromAsync(queue.producer.runSubmission(['a', 'hold', 'b'], { chunkSize: 1 }));
+  await program.said('begun');
+  program.child.kill('SIGKILL');
+  const other = queue.consume();
+  const over = other.runEachOp((op: string) => op.toUpperCase());
+  assert.deepEqual(
+    (await results).map((result) => String(result).toUpperCase()),
+    ['A', 'HOLD', 'B'],
+  );
+  await other.stop();
+  await over;
+});
+
+test('work goes round: a hundred thousand operations, all results in order', async () => {
+  await using queue = await realQueue();
+  const consumer = queue.consume();
+  const over = consumer.runEachOp((op: number) => op * 2);
+  const total = 100_000;
+  let next = 0;
+  for await (const result of queue.producer.runSubmission(Array(total).keys(), { chunkSize: 1_000 })) {
+    assert.equal(result, next * 2);
+    next++;
+  }
+  assert.equal(next, total);
+  await consumer.stop();
+  await over;
+});
+
+test('a cancelled submission fires the signal of the callback that works on it', async () => {
+  await using queue = await realQueue();
+  const signals = new Inbox<AbortSignal>();
+  const consumer = queue.consume();
+  const over = consumer.runEachOp(async (op: number, { signal }: ChunkContext) => {
+    signals.put(signal);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    return op;
+  });
+  const id = await queue.producer.insertSubmission([1], { chunkSize: 1 });
+  const signal = await signals.take();
+  await queue.producer.cancelSubmission(id);
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  assert.equal(signal.reason.reason, 'submission_ended');
+  await consumer.stop();
+  await over;
+});
+
+test('NonRetryableError fails the submission at once, with the stack of the callback', async () => {
+  await using queue = await realQueue();
+  const consumer = queue.consume();
+  let calls = 0;
+  const over = consumer.runEachOp(() => {
+    calls++;
+    throw new NonRetryableError('no way');
+  });
+  await assert.rejects(
+    Array.fromAsync(queue.producer.runSubmission([1], { chunkSize: 1 })),
+    (error) =>
+      error instanceof SubmissionFailedError && /NonRetryableError: no way\n +at/.test(error.failure),
+  );
+  assert.equal(calls, 1);
+  await consumer.stop();
+  await over;
+});
+
+test('what is only reserved when a consumer stops goes to the next one without a try', async () => {
+  await using queue = await realQueue();
+  const gate = Promise.withResolvers<void>();
+  const begun = new Inbox<number>();
+  const first = queue.consume();
+  const over = first.runEachOp(
+    async (op: number) => {
+      begun.put(op);
+      await gate.promise;
+      return op;
+    },
+    { prefetch: 3 },
+  );
+  const results = Array.fromAsync(queue.producer.runSubmission([0, 1, 2, 3], { chunkSize: 1 }));
+  await begun.take();
+  const stopped = first.stop();
+  const retries: number[] = [];
+  const second = queue.consume();
+  const secondOver = second.runEachOp((op: number, context) => {
+    retries.push(context.retries);
+    if (retries.length === 3) gate.resolve();
+    return op;
+  });
+  assert.deepEqual(await results, [0, 1, 2, 3]);
+  assert.deepEqual(retries, [0, 0, 0]);
+  await stopped;
+  await over;
+  await second.stop();
+  await secondOver;
+});

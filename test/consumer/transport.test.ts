@@ -1,0 +1,277 @@
+/** The transport alone, with a clock that the test moves and a link that it plays. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { RunDemand, TransportEvent } from '../../src/consumer/messages.ts';
+import { ChunkBodies } from '../../src/consumer/transport/bodies.ts';
+import { type QueueLink, Transport } from '../../src/consumer/transport/transport.ts';
+import { Strategy } from '../../src/model/strategy.ts';
+import type { OutgoingMessage } from '../../src/net/ws-client.ts';
+import type { ObjectStore } from '../../src/objects/object-store.ts';
+import type { ReservedChunkMessage } from '../../src/protocol/consumer-types.ts';
+import { silentLogger } from '../../src/system/logger.ts';
+import { eventually } from '../support/eventually.ts';
+import { fakeChunk, fakeSubmission, initMessage } from '../support/fake-queue.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+type Sent = OutgoingMessage & { readonly nonce: number };
+
+/** A store whose reads and writes wait until the test lets them through. */
+class SlowStore {
+  readonly reads = new Map<string, (bytes: Uint8Array) => void>();
+  readonly writes = new Map<string, () => void>();
+  readonly store: ObjectStore = {
+    url: 'slow://',
+    get: (key) => new Promise((resolve) => this.reads.set(key, resolve)),
+    put: (key) => new Promise((resolve) => this.writes.set(key, resolve)),
+    delete: () => Promise.resolve(),
+    list: () => [] as never,
+    listFolders: () => [] as never,
+    close: () => Promise.resolve(),
+  };
+}
+
+class Bench {
+  readonly clock = new ManualClock();
+  readonly sent: Sent[] = [];
+  readonly events: TransportEvent[] = [];
+  readonly slow = new SlowStore();
+  readonly submission = fakeSubmission({ prefix: 'p' });
+  readonly transport: Transport;
+  #nonce = 0;
+  isUp = true;
+
+  constructor(features?: readonly string[]) {
+    const init = initMessage(features === undefined ? {} : { features });
+    const bench = this;
+    const link: QueueLink = {
+      get init() {
+        return bench.isUp ? init : null;
+      },
+      send: (message) => {
+        if (!this.isUp) return null;
+        const nonce = this.#nonce++;
+        this.sent.push({ ...message, nonce });
+        return nonce;
+      },
+      reconnect: () => {},
+    };
+    this.transport = new Transport({
+      link,
+      bodies: new ChunkBodies(this.slow.store, this.clock, 16),
+      clock: this.clock,
+      logger: silentLogger,
+      emit: (event) => this.events.push(event),
+      handleBase: 0,
+    });
+  }
+
+  run(demand: Partial<RunDemand> = {}): void {
+    this.transport.handle({
+      kind: 'run',
+      run: 1,
+      demand: {
+        strategy: Strategy.oldest(),
+        concurrency: 1,
+        prefetch: 0,
+        memoryBytesMax: 1_000_000,
+        compression: null,
+        ...demand,
+      },
+    });
+  }
+
+  /** Answers the latest reservation. */
+  answer(chunks: readonly ReservedChunkMessage[]): void {
+    const reserve = this.reserves.at(-1);
+    assert.ok(reserve);
+    this.transport.message({ kind: 'reserved', nonce: reserve.nonce, chunks });
+  }
+
+  chunks(...indexes: number[]): ReservedChunkMessage[] {
+    return indexes.map((index) => fakeChunk(this.submission, index));
+  }
+
+  get reserves(): Extract<Sent, { kind: 'reserve' }>[] {
+    return this.sent.filter((message) => message.kind === 'reserve') as never;
+  }
+
+  get ready(): number[] {
+    return this.events.flatMap((event) => (event.kind === 'ready' ? [event.chunk.chunk.chunkIndex] : []));
+  }
+
+  async downloaded(index: number, bytes = 10): Promise<void> {
+    const key = `p/${index}-in.bin`;
+    await eventually(() => this.slow.reads.has(key));
+    this.slow.reads.get(key)?.(new Uint8Array(bytes));
+    this.slow.reads.delete(key);
+  }
+
+  complete(index: number, computeMs: number | null, bytes = 10): void {
+    const event = this.events.find((each) => each.kind === 'ready' && each.chunk.chunk.chunkIndex === index);
+    assert.ok(event?.kind === 'ready');
+    const { handle, chunk } = event.chunk;
+    const body = new Uint8Array(bytes);
+    const result = { handle, chunk, prefix: 'p', body, compression: null, computeMs };
+    this.transport.handle({ kind: 'complete', result });
+  }
+
+  async uploaded(index: number): Promise<void> {
+    const key = `p/${index}-out.bin`;
+    await eventually(() => this.slow.writes.has(key));
+    this.slow.writes.get(key)?.();
+    this.slow.writes.delete(key);
+  }
+}
+
+test('an empty answer is asked again after 500 ms', () => {
+  const bench = new Bench();
+  bench.run();
+  bench.answer([]);
+  assert.equal(bench.reserves.length, 1);
+  bench.clock.advance(499);
+  assert.equal(bench.reserves.length, 1);
+  bench.clock.advance(1);
+  assert.equal(bench.reserves.length, 2);
+
+  bench.transport.handle({ kind: 'reserve', request: 5, max: 3, strategy: Strategy.newest() });
+  bench.answer([]);
+  bench.clock.advance(500);
+  assert.deepEqual(
+    bench.reserves.map(({ max }) => max),
+    [1, 1, 3, 3],
+  );
+});
+
+test('while chunks are computed the next ones are reserved and downloaded, as many as `prefetch` says', async () => {
+  const bench = new Bench();
+  bench.run({ concurrency: 2, prefetch: 3 });
+  assert.equal(bench.reserves[0]?.max, 5);
+  bench.answer(bench.chunks(0, 1, 2, 3, 4));
+  assert.equal(bench.reserves.length, 1, 'it has what it wants');
+  for (const index of [0, 1, 2, 3, 4]) await bench.downloaded(index);
+  await eventually(() => bench.ready.length === 5);
+  bench.complete(0, 10);
+  assert.equal(bench.reserves.length, 1, 'few large reservations rather than many small ones');
+  bench.complete(1, 10);
+  assert.equal(bench.reserves[1]?.max, 2, 'while the results are on their way');
+});
+
+test("`prefetch: 'auto'` follows the pace of the callback", async () => {
+  const cases: [number, number][] = [
+    [1, 64],
+    [50, 2],
+    [1_000, 1],
+    [10_000, 0],
+  ];
+  for (const [computeMs, ahead] of cases) {
+    const bench = new Bench();
+    bench.run({ prefetch: 'auto' });
+    assert.equal(bench.reserves[0]?.max, 1, 'nothing ahead before anything is known');
+    bench.answer(bench.chunks(0));
+    await bench.downloaded(0);
+    await eventually(() => bench.ready.length === 1);
+    bench.complete(0, computeMs);
+    assert.equal(bench.reserves[1]?.max, 1 + ahead);
+  }
+});
+
+test('chunks are handed over in the order of their reservation', async () => {
+  const bench = new Bench();
+  bench.run({ prefetch: 2 });
+  bench.answer(bench.chunks(0, 1, 2));
+  await bench.downloaded(2);
+  await bench.downloaded(1);
+  await new Promise(setImmediate);
+  assert.deepEqual(bench.ready, []);
+  await bench.downloaded(0);
+  await eventually(() => bench.ready.length === 3);
+  assert.deepEqual(bench.ready, [0, 1, 2]);
+});
+
+test('a download that takes longer than a second holds up no others', async () => {
+  const bench = new Bench();
+  bench.run({ prefetch: 2 });
+  bench.answer(bench.chunks(0, 1, 2));
+  await bench.downloaded(1);
+  await new Promise(setImmediate);
+  bench.clock.advance(999);
+  assert.deepEqual(bench.ready, []);
+  bench.clock.advance(1);
+  assert.deepEqual(bench.ready, [1]);
+  await bench.downloaded(2);
+  await eventually(() => bench.ready.length === 2);
+  await bench.downloaded(0);
+  await eventually(() => bench.ready.length === 3);
+});
+
+test('no more is downloaded than `memoryBytesMax` allows, and one chunk always may', async () => {
+  const bench = new Bench();
+  bench.run({ prefetch: 9, memoryBytesMax: 1_000 });
+  bench.answer(bench.chunks(0));
+  await bench.downloaded(0, 400);
+  await eventually(() => bench.ready.length === 1);
+  bench.answer(bench.chunks(1, 2, 3));
+  await bench.downloaded(1, 400);
+  await eventually(() => bench.ready.length === 2);
+  assert.equal(bench.slow.reads.size, 0, 'two of 400 are held, a third does not fit');
+  bench.complete(0, 1, 0);
+  await bench.uploaded(0);
+  await bench.downloaded(2, 5_000);
+  await eventually(() => bench.ready.length === 3);
+  bench.complete(1, 1, 0);
+  bench.complete(2, 1, 0);
+  await bench.downloaded(3, 5_000);
+  await eventually(() => bench.ready.length === 4);
+});
+
+test('results that pile up before their upload hold up further reservations', async () => {
+  const bench = new Bench();
+  bench.run({ prefetch: 0 });
+  for (let index = 0; index < 64; index++) {
+    bench.answer(bench.chunks(index));
+    await bench.downloaded(index);
+    await eventually(() => bench.ready.length === index + 1);
+    bench.complete(index, 1);
+  }
+  assert.equal(bench.reserves.length, 64);
+  await bench.uploaded(0);
+  await eventually(() => bench.reserves.length === 65);
+});
+
+test('a broken connection gives up transfers and forgets; nothing is left behind', async () => {
+  const bench = new Bench();
+  bench.run({ prefetch: 2 });
+  bench.answer(bench.chunks(0, 1, 2));
+  await bench.downloaded(0);
+  await eventually(() => bench.ready.length === 1);
+  assert.deepEqual(bench.transport.counts, { held: 3, waiting: 0, timers: 1 });
+  bench.isUp = false;
+  bench.transport.disconnected('cut');
+  assert.equal(bench.transport.counts.held, 1, 'the one that may be running');
+  bench.complete(0, 1);
+  await bench.uploaded(0);
+  await eventually(() => bench.transport.counts.held === 0);
+  bench.isUp = true;
+  bench.transport.connected(initMessage());
+  assert.deepEqual(
+    bench.sent.slice(-2).map(({ kind }) => kind),
+    ['complete', 'reserve'],
+  );
+  bench.transport.close();
+  assert.deepEqual(bench.transport.counts, { held: 0, waiting: 0, timers: 0 });
+});
+
+test('a failure of a chunk whose connection broke is not told: only the holder may fail it', async () => {
+  const bench = new Bench();
+  bench.run();
+  bench.answer(bench.chunks(0));
+  await bench.downloaded(0);
+  await eventually(() => bench.ready.length === 1);
+  bench.transport.disconnected('cut');
+  bench.transport.connected(initMessage());
+  const event = bench.events.find((each) => each.kind === 'ready');
+  assert.ok(event?.kind === 'ready');
+  const { handle, chunk } = event.chunk;
+  bench.transport.handle({ kind: 'fail', handle, chunk, failure: 'x', retryable: true, delayMs: 0 });
+  assert.ok(!bench.sent.some(({ kind }) => kind === 'fail'));
+});
