@@ -1,9 +1,9 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 
-/** Whoever wants to know that the in-flight count of a pair has changed. */
+/** Whoever wants to know that the in-flight count of a pair has fallen. */
 export interface InFlightListener {
-  inFlightChanged(): void;
+  inFlightFell(): void;
 }
 
 /** What carries strategic metadata: a submission. */
@@ -36,9 +36,14 @@ export class MetaValue<C extends Carrier> {
     this.value = value;
   }
 
-  addInFlight(change: number): void {
-    this.inFlight += change;
-    for (let i = 0; i < this.listeners.length; i++) this.listeners[i]!.inFlightChanged();
+  /** Nobody needs to be told: see `Rank`. */
+  inFlightRises(): void {
+    this.inFlight++;
+  }
+
+  inFlightFalls(): void {
+    this.inFlight--;
+    for (let i = 0; i < this.listeners.length; i++) this.listeners[i]!.inFlightFell();
   }
 }
 
@@ -86,7 +91,9 @@ export class MetaTable<C extends Carrier> {
 
   /** The pairs of a carrier that is about to `enter`. */
   intern(metadata: StrategicMetadata): readonly MetaValue<C>[] {
-    return Array.from(metadata, ([name, value]) => this.#intern(name, value));
+    const values: MetaValue<C>[] = [];
+    for (const [name, value] of metadata) values.push(this.#intern(name, value));
+    return values;
   }
 
   /** A carrier comes, with the pairs that `intern` gave. */

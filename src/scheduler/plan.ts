@@ -20,7 +20,10 @@ import {
  * the groups that share the value, however many submissions they hold.
  *
  * A plan is told of changes, which costs O(1), and looks at them when it is asked next. So a plan that nobody asks
- * costs next to nothing, and what changes there and back again is not looked at twice.
+ * costs next to nothing, and what changes there and back again is not looked at twice. Of counts that rise it is not
+ * even told. A group that counts too little is found too early, and never too late: whatever comes to the top is
+ * looked at, corrected and put back, until what is on top counts right. Without this the change of a value in a
+ * thousand groups would move all of them, though next time only one is asked for.
  *
  * Strategies to come fit in here: another kind of {@link Level} for a rank by the value itself, filters that keep
  * seats or groups out of their tournament, and several plans asked one after the other.
@@ -90,12 +93,11 @@ export class Plan<C extends Candidate<C>> {
 
   /** Looks at every change that it was told of. */
   catchUp(): void {
-    // Seats first: they may bring new groups, whose ranks are up to date, and take away groups before they are moved.
     const seats = this.#dirtySeats;
     for (let i = 0; i < seats.length; i++) this.#place(seats[i]!);
     if (seats.length > 0) seats.length = 0;
     const ranks = this.#dirtyRanks;
-    for (let i = 0; i < ranks.length; i++) this.#updateRank(ranks[i]!);
+    for (let i = 0; i < ranks.length; i++) this.#lower(ranks[i]!);
     if (ranks.length > 0) ranks.length = 0;
   }
 
@@ -122,12 +124,18 @@ export class Plan<C extends Candidate<C>> {
     return seatsOf(this.#root);
   }
 
+  /** Corrects what it finds on its way. */
   #best(): Seat<C> | undefined {
-    let group: Group<C> | undefined = this.#root;
-    while (group !== undefined && group.groups !== null) group = group.groups.best;
-    return group?.seats?.best;
+    let group = this.#root;
+    while (group.groups !== null) {
+      const next: Group<C> | undefined = group.groups.best;
+      if (next === undefined) return undefined;
+      group = this.#isCorrect(next) ? next : this.#root;
+    }
+    return group.seats!.best;
   }
 
+  /** Whatever counts right and ties at the top was there all the time: correcting others changes no one's chances. */
   #draw(): Seat<C> | undefined {
     const root = this.#root;
     if (root.isEmpty) return undefined;
@@ -135,10 +143,30 @@ export class Plan<C extends Candidate<C>> {
     let point = this.#random.next() * root.weight;
     while (group.groups !== null) {
       const { item, rest }: { item: Group<C>; rest: number } = group.groups.draw(point)!;
-      group = item;
-      point = rest;
+      if (this.#isCorrect(item)) {
+        group = item;
+        point = rest;
+      } else {
+        group = root;
+        point = this.#random.next() * root.weight;
+      }
     }
     return group.seats!.draw(point)!.item;
+  }
+
+  /** Whether a group counts what is in flight; if not, it does from now on, and may not be on top any more. */
+  #isCorrect(group: Group<C>): boolean {
+    const rank = group.rank!;
+    if (group.count === rank.inFlight) return true;
+    this.#recount(group, rank);
+    return false;
+  }
+
+  #recount(group: Group<C>, rank: Rank<C>): void {
+    group.count = rank.inFlight;
+    rank.groups.update(group);
+    const parent = group.parent!;
+    if (parent.groups!.update(group)) this.#settleUpwards(parent);
   }
 
   #place(seat: Seat<C>): void {
@@ -188,8 +216,7 @@ export class Plan<C extends Candidate<C>> {
   #newGroup(rank: Rank<C>, parent: Group<C>, depth: number): Group<C> {
     const group = new Group(rank, parent, depth === this.#levels.length, this.#rules);
     parent.groupsByRank!.set(rank, group);
-    group.positionInRank = rank.groups.length;
-    rank.groups.push(group);
+    rank.groups.add(group);
     return group;
   }
 
@@ -213,25 +240,19 @@ export class Plan<C extends Candidate<C>> {
   #removeGroup(group: Group<C>, parent: Group<C>): void {
     const rank = group.rank!;
     parent.groupsByRank!.delete(rank);
-    const last = rank.groups.pop()!;
-    if (last !== group) {
-      rank.groups[group.positionInRank] = last;
-      last.positionInRank = group.positionInRank;
-    }
-    if (rank.groups.length > 0) return;
+    rank.groups.remove(group);
+    if (rank.groups.size > 0) return;
     const { level, metaValue } = rank;
     level.ranks.delete(metaValue);
     if (metaValue !== null) metaValue.listeners.splice(metaValue.listeners.indexOf(rank), 1);
   }
 
-  #updateRank(rank: Rank<C>): void {
+  /** None of its groups counts more than there is. */
+  #lower(rank: Rank<C>): void {
     rank.isDirty = false;
-    const count = rank.metaValue?.inFlight ?? 0;
-    if (count === rank.count) return;
-    rank.count = count;
-    for (let i = 0; i < rank.groups.length; i++) {
-      const group = rank.groups[i]!;
-      if (group.parent!.groups!.update(group)) this.#settleUpwards(group.parent!);
+    for (let group = rank.groups.first; group !== undefined && group.count > rank.inFlight; ) {
+      this.#recount(group, rank);
+      group = rank.groups.first;
     }
   }
 }
