@@ -177,12 +177,12 @@ function weightAtTop(plan: Plan<Submission>): number {
   let least: readonly number[] | undefined;
   let weight = 0;
   for (const seat of plan.seats()) {
-    const counts: number[] = [];
-    for (let group = seat.group; group !== null; group = group.parent) {
-      if (group.rank === null) break;
-      check(group.count <= group.rank.inFlight, 'no group counts more than what is in flight');
-      counts.unshift(group.count);
+    const groups = seat.group!.lineage.slice(1);
+    for (const { count, rank } of groups) {
+      check(count <= rank!.inFlight, 'no group counts more than what is in flight');
+      check(count <= (rank!.metaValue?.countedMax ?? 0), 'a pair knows how much groups count for it');
     }
+    const counts = plan.shape.keys.map((key) => groups.find((group) => group.rank!.level.key === key)!.count);
     const order = least === undefined ? -1 : compareLists(counts, least);
     if (order > 0) continue;
     least = counts;

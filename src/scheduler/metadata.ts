@@ -1,8 +1,9 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 
-/** Whoever wants to know that the in-flight count of a pair has fallen. */
+/** Whoever counts what is in flight of a pair for himself. */
 export interface InFlightListener {
+  /** The in-flight count has fallen below what somebody counted. */
   inFlightFell(): void;
 }
 
@@ -29,6 +30,8 @@ export class MetaValue<C extends Carrier> {
   readonly carriers = new CarrierSet<C>();
   /** Reserved chunks of its carriers. */
   inFlight = 0;
+  /** Nobody counts more than this for it; those who do have been told, and have yet to look. */
+  countedMax = 0;
   readonly listeners: InFlightListener[] = [];
 
   constructor(key: MetaKey<C>, value: bigint) {
@@ -42,8 +45,14 @@ export class MetaValue<C extends Carrier> {
   }
 
   inFlightFalls(): void {
-    this.inFlight--;
+    if (--this.inFlight >= this.countedMax) return;
+    this.countedMax = this.inFlight;
     for (let i = 0; i < this.listeners.length; i++) this.listeners[i]!.inFlightFell();
+  }
+
+  /** Somebody counts `count` for it from now on, and wants to be told when that is too much. */
+  counted(count: number): void {
+    if (count > this.countedMax) this.countedMax = count;
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Carrier, InFlightListener, MetaKey, MetaValue } from './metadata.ts';
 import { type Placed, PlacedHeap } from './placed-heap.ts';
 import type { Slotted } from './slots.ts';
-import { SumTree } from './sum-tree.ts';
+import type { SumTree } from './sum-tree.ts';
 import { type Rules, Tournament } from './tournament.ts';
 
 /** What a plan puts in order: a submission. */
@@ -67,29 +67,36 @@ export interface Level<C extends Candidate<C>> {
 }
 
 /**
- * Those who share their values on the first levels of a plan: either divided by their value on the next level,
- * or, on the last one, the seats themselves.
+ * Those who share their values on the upper levels of a plan: either divided by their value on the next level, or, on
+ * the lowest one, the seats themselves.
  */
 export class Group<C extends Candidate<C>> implements Slotted, Placed {
   /** null for the root. */
   readonly rank: Rank<C> | null;
   readonly parent: Group<C> | null;
+  /** 0 for the root. */
+  readonly depth: number;
   readonly seats: Tournament<Seat<C>> | SumTree<Seat<C>> | null;
   readonly groups: Tournament<Group<C>> | null;
   readonly groupsByRank: Map<Rank<C>, Group<C>> | null;
+  /** The groups from the root down to this one; only of those with seats. */
+  readonly lineage: readonly Group<C>[];
   /** In flight of the rank's value, as of the last look. */
   count: number;
   slot = -1;
   /** In the rank's groups. */
   place = -1;
 
-  constructor(rank: Rank<C> | null, parent: Group<C> | null, isLeaf: boolean, rules: PlanRules<C>) {
+  constructor(rank: Rank<C> | null, parent: Group<C> | null, shape: TreeShape<C>) {
     this.rank = rank;
     this.parent = parent;
+    this.depth = parent === null ? 0 : parent.depth + 1;
     this.count = rank?.inFlight ?? 0;
-    this.seats = isLeaf ? rules.newSeats() : null;
-    this.groups = isLeaf ? null : new Tournament(rules.groups);
+    const isLeaf = this.depth === shape.depth;
+    this.seats = isLeaf ? shape.newSeats() : null;
+    this.groups = isLeaf ? null : new Tournament(shape.groupRules[this.depth]!);
     this.groupsByRank = isLeaf ? null : new Map();
+    this.lineage = isLeaf ? lineageOf(this) : [];
   }
 
   get weight(): number {
@@ -99,68 +106,28 @@ export class Group<C extends Candidate<C>> implements Slotted, Placed {
   get isEmpty(): boolean {
     return (this.seats === null ? this.groups!.size : this.seats.size) === 0;
   }
-}
 
-export type BaseOrder = 'oldest' | 'newest' | 'random';
-
-/** How seats and groups of a plan compare. */
-export interface PlanRules<C extends Candidate<C>> {
-  readonly newSeats: () => Tournament<Seat<C>> | SumTree<Seat<C>>;
-  readonly groups: Rules<Group<C>>;
-}
-
-/**
- * Groups compare by their own count, then, because equal counts of *different* values are a tie too, by the best that
- * is in them, level by level down to the seats.
- */
-export function planRules<C extends Candidate<C>>(base: BaseOrder): PlanRules<C> {
-  if (base === 'random') {
-    return {
-      newSeats: () => new SumTree((seat) => seat.candidate.chunksAvailable),
-      groups: {
-        first: (group) => group.count,
-        second: (group) => (group.groups === null ? 0 : group.groups.best!.count),
-        third: (a, b) => compareGroups(a, b, null),
-        weigh: (group) => group.weight,
-      },
-    };
+  /** Where the best seat below this group is. */
+  get bestLeaf(): Group<C> {
+    let group: Group<C> = this;
+    while (group.groups !== null) group = group.groups.best!;
+    return group;
   }
-  const sign = base === 'oldest' ? 1 : -1;
-  const seats: Rules<Seat<C>> = {
-    first: (seat) => sign * seat.candidate.orderHigh,
-    second: (seat) => sign * seat.candidate.orderLow,
-    third: () => 0,
-    weigh: null,
-  };
-  return {
-    newSeats: () => new Tournament(seats),
-    groups: {
-      first: (group) => group.count,
-      // Of the best seat's order as much as fits into a double.
-      second: (group) => (group.groups === null ? roughOrder(group, seats) : group.groups.best!.count),
-      third: (a, b) => compareGroups(a, b, seats),
-      weigh: null,
-    },
-  };
 }
 
-function roughOrder<C extends Candidate<C>>(leaf: Group<C>, seats: Rules<Seat<C>>): number {
-  const best = leaf.seats!.best!;
-  return seats.first(best) * 2 ** 32 + seats.second(best);
+/** How the groups of a plan are put together. */
+export interface TreeShape<C extends Candidate<C>> {
+  /** Levels below the root. */
+  readonly depth: number;
+  readonly newSeats: () => Tournament<Seat<C>> | SumTree<Seat<C>>;
+  /** For the groups below one of depth i. */
+  readonly groupRules: readonly Rules<Group<C>>[];
 }
 
-/** `seats` is null where they tie all. */
-function compareGroups<C extends Candidate<C>>(
-  a: Group<C>,
-  b: Group<C>,
-  seats: Rules<Seat<C>> | null,
-): number {
-  if (a.count !== b.count) return a.count - b.count;
-  if (a.groups !== null) return compareGroups(a.groups.best!, b.groups!.best!, seats);
-  if (seats === null) return 0;
-  const one = a.seats!.best!;
-  const other = b.seats!.best!;
-  return seats.first(one) - seats.first(other) || seats.second(one) - seats.second(other);
+function lineageOf<C extends Candidate<C>>(leaf: Group<C>): readonly Group<C>[] {
+  const lineage: Group<C>[] = [];
+  for (let group: Group<C> | null = leaf; group !== null; group = group.parent) lineage.unshift(group);
+  return lineage;
 }
 
 function countsMore<C extends Candidate<C>>(a: Group<C>, b: Group<C>): boolean {

@@ -2,22 +2,20 @@ import type { Strategy } from '../model/strategy.ts';
 import type { Random } from '../system/random.ts';
 import { InvariantError } from './invariant.ts';
 import type { MetaKey, MetaTable, MetaValue } from './metadata.ts';
-import {
-  type BaseOrder,
-  type Candidate,
-  Group,
-  type Level,
-  type PlanRules,
-  planRules,
-  Rank,
-  Seat,
-} from './plan-tree.ts';
+import { type BaseOrder, treeShape } from './plan-rules.ts';
+import { type Candidate, Group, type Level, Rank, Seat, type TreeShape } from './plan-tree.ts';
+
+/** With fewer seats than this any tree will do. */
+const SEATS_TO_TURN = 1_024;
 
 /**
  * A strategy in use: the submissions with available chunks, in its order. They are grouped by their values for the
  * strategy's keys, one level of groups per key; a group keeps its submissions in base order, and its groups by the
  * in-flight counts of their values. So the next submission is at hand in O(levels), and the change of a count moves
  * the groups that share the value, however many submissions they hold.
+ *
+ * That is why the key with the fewest values is the uppermost level, whatever its importance: then the least groups
+ * share a value. The tree is turned over when it has grown and another order would be better by far.
  *
  * A plan is told of changes, which costs O(1), and looks at them when it is asked next. So a plan that nobody asks
  * costs next to nothing, and what changes there and back again is not looked at twice. Of counts that rise it is not
@@ -37,12 +35,17 @@ export class Plan<C extends Candidate<C>> {
   readonly isWeighted: boolean;
   readonly #base: BaseOrder;
   readonly #random: Random;
-  readonly #rules: PlanRules<C>;
-  readonly #levels: readonly Level<C>[];
-  readonly #root: Group<C>;
+  /** By importance. */
+  readonly #keys: readonly MetaKey<C>[];
+  /** From the uppermost to the lowest. */
+  #levels: readonly Level<C>[];
+  #shape: TreeShape<C>;
+  #root: Group<C>;
   readonly #dirtyRanks: Rank<C>[] = [];
   readonly #dirtySeats: Seat<C>[] = [];
   #seatsTotal = 0;
+  /** The tree is looked at again when it has as many seats. */
+  #seatsToTurn = SEATS_TO_TURN;
 
   constructor(strategy: Strategy, position: number, table: MetaTable<C>, random: Random) {
     const { keys, base } = flatten(strategy);
@@ -51,13 +54,11 @@ export class Plan<C extends Candidate<C>> {
     this.isWeighted = base === 'random';
     this.#base = base;
     this.#random = random;
-    this.#rules = planRules(base);
-    this.#levels = keys.map((name) => ({
-      key: table.useKey(name),
-      ranks: new Map(),
-      dirtyRanks: this.#dirtyRanks,
-    }));
-    this.#root = new Group(null, null, keys.length === 0, this.#rules);
+    this.#keys = keys.map((name) => table.useKey(name));
+    const order = [...this.#keys].sort((a, b) => a.values.size - b.values.size);
+    this.#levels = this.#newLevels(order);
+    this.#shape = this.#newShape();
+    this.#root = new Group(null, null, this.#shape);
   }
 
   /** Changes that wait to be looked at. */
@@ -99,11 +100,12 @@ export class Plan<C extends Candidate<C>> {
     const ranks = this.#dirtyRanks;
     for (let i = 0; i < ranks.length; i++) this.#lower(ranks[i]!);
     if (ranks.length > 0) ranks.length = 0;
+    if (this.#seatsTotal >= this.#seatsToTurn && this.#levels.length > 1) this.#turnIfBetter();
   }
 
   /** For checks: what it ranks by, outermost first, and in which order those come that tie. */
   get shape(): { readonly keys: readonly MetaKey<C>[]; readonly base: BaseOrder } {
-    return { keys: this.#levels.map((level) => level.key), base: this.#base };
+    return { keys: this.#keys, base: this.#base };
   }
 
   /** For checks: one that may come first now, and the weight of all that may. */
@@ -116,7 +118,7 @@ export class Plan<C extends Candidate<C>> {
   drop(table: MetaTable<C>): void {
     this.catchUp();
     for (const seat of [...this.seats()]) this.#leave(seat);
-    for (const level of this.#levels) table.releaseKey(level.key);
+    for (const key of this.#keys) table.releaseKey(key);
   }
 
   /** Everybody who is seated, in no particular order. */
@@ -165,6 +167,7 @@ export class Plan<C extends Candidate<C>> {
   #recount(group: Group<C>, rank: Rank<C>): void {
     group.count = rank.inFlight;
     rank.groups.update(group);
+    rank.metaValue?.counted(group.count);
     const parent = group.parent!;
     if (parent.groups!.update(group)) this.#settleUpwards(parent);
   }
@@ -186,7 +189,7 @@ export class Plan<C extends Candidate<C>> {
     let group = this.#root;
     for (let depth = 0; depth < this.#levels.length; depth++) {
       const rank = this.#rankOf(seat.candidate, this.#levels[depth]!);
-      group = group.groupsByRank!.get(rank) ?? this.#newGroup(rank, group, depth + 1);
+      group = group.groupsByRank!.get(rank) ?? this.#newGroup(rank, group);
     }
     seat.group = group;
     this.#seatsTotal++;
@@ -213,10 +216,11 @@ export class Plan<C extends Candidate<C>> {
   }
 
   /** It joins its parent's tournament as soon as there is somebody in it. */
-  #newGroup(rank: Rank<C>, parent: Group<C>, depth: number): Group<C> {
-    const group = new Group(rank, parent, depth === this.#levels.length, this.#rules);
+  #newGroup(rank: Rank<C>, parent: Group<C>): Group<C> {
+    const group = new Group(rank, parent, this.#shape);
     parent.groupsByRank!.set(rank, group);
     rank.groups.add(group);
+    rank.metaValue?.counted(group.count);
     return group;
   }
 
@@ -247,6 +251,33 @@ export class Plan<C extends Candidate<C>> {
     if (metaValue !== null) metaValue.listeners.splice(metaValue.listeners.indexOf(rank), 1);
   }
 
+  /** Builds the tree anew if a lower level has far fewer values than one above it. */
+  #turnIfBetter(): void {
+    this.#seatsToTurn = 2 * this.#seatsTotal;
+    const levels = this.#levels;
+    const isFine = levels.every((level, i) => i === 0 || 2 * level.ranks.size >= levels[i - 1]!.ranks.size);
+    if (isFine) return;
+    const order = [...levels].sort((a, b) => a.ranks.size - b.ranks.size).map((level) => level.key);
+    const candidates = Array.from(this.seats(), (seat) => {
+      this.#leave(seat);
+      return seat.candidate;
+    });
+    this.#levels = this.#newLevels(order);
+    this.#shape = this.#newShape();
+    this.#root = new Group(null, null, this.#shape);
+    for (const candidate of candidates) this.candidateChanged(candidate);
+    this.catchUp();
+  }
+
+  #newLevels(order: readonly MetaKey<C>[]): readonly Level<C>[] {
+    return order.map((key) => ({ key, ranks: new Map(), dirtyRanks: this.#dirtyRanks }));
+  }
+
+  #newShape(): TreeShape<C> {
+    const importance = this.#levels.map((level) => this.#keys.indexOf(level.key));
+    return treeShape(this.#base, importance);
+  }
+
   /** None of its groups counts more than there is. */
   #lower(rank: Rank<C>): void {
     rank.isDirty = false;
@@ -254,6 +285,8 @@ export class Plan<C extends Candidate<C>> {
       this.#recount(group, rank);
       group = rank.groups.first;
     }
+    // What fell and rose again before this look may leave groups that count right, but more than was told.
+    rank.metaValue?.counted(rank.groups.first?.count ?? 0);
   }
 }
 

@@ -63,7 +63,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
       this.state === 'open' &&
       Number.isInteger(index) &&
       index >= 0 &&
-      index < this.record.chunksTotal &&
+      index < this.done.size &&
       !this.done.has(index)
     );
   }

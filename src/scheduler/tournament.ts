@@ -6,8 +6,8 @@ export interface Rules<T> {
   readonly first: (item: T) => number;
   /** The lowest one wins among those whose `first` is equal. */
   readonly second: (item: T) => number;
-  /** Negative if `a` wins; asked if both are equal; 0 if they tie. */
-  readonly third: (a: T, b: T) => number;
+  /** Negative if `a` wins; asked if both are equal; 0 if they tie. null: they tie always. */
+  readonly third: ((a: T, b: T) => number) | null;
   /** How likely one of those that tie is drawn: a whole number above 0. null: nobody is ever drawn. */
   readonly weigh: ((item: T) => number) | null;
 }
@@ -109,9 +109,10 @@ export class Tournament<T extends Slotted> {
     const c = seconds[left]!;
     const d = seconds[left + 1]!;
     if (c !== d) return c < d ? -1 : 1;
-    if (a === NOBODYS_KEY) return 0;
+    const { third } = this.#rules;
+    if (third === null || a === NOBODYS_KEY) return 0;
     const { items } = this.#slots;
-    return this.#rules.third(items[this.#winners[left]!]!, items[this.#winners[left + 1]!]!);
+    return third(items[this.#winners[left]!]!, items[this.#winners[left + 1]!]!);
   }
 
   #settle(slot: number): boolean {
