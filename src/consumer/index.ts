@@ -1,3 +1,5 @@
+import '../system/node-version.ts';
+
 export {
   ClientClosedError,
   IncorrectUsageError,

@@ -1,5 +1,6 @@
 /** The public API of `opsqueue/server`. */
 
+import '../system/node-version.ts';
 import type { HttpAddress } from '../net/http-server.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { checkedSettings, type ServerOptions } from './options.ts';

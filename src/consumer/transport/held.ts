@@ -18,7 +18,7 @@ export interface Held {
   readonly submission: SubmissionRecord;
   readonly retries: number;
   /** null: reserved one by one, by `reserveChunks`. */
-  readonly feed: RunFeed | null;
+  readonly feed: RunFeed<Held> | null;
   readonly reservedMs: number;
   readonly transfer: AbortController;
   state: 'fetching' | 'ready' | 'handed' | 'sending';

@@ -1,6 +1,5 @@
 import type { Nonce } from '../../protocol/consumer-types.ts';
 import type { RunDemand } from '../messages.ts';
-import type { Held } from './held.ts';
 
 /** With `prefetch: 'auto'`: so much work is reserved ahead, in milliseconds of the callback's pace ... */
 const AHEAD_MS = 100;
@@ -15,13 +14,13 @@ const WEIGHT = 0.2;
 
 /**
  * How many chunks a run wants. It keeps `concurrency` chunks plus those ahead reserved, and less where their
- * bodies would take more than `memoryBytesMax`.
+ * bodies would take more than `memoryBytesMax`. Of the chunks themselves it knows nothing.
  */
-export class RunFeed {
+export class RunFeed<Chunk> {
   readonly run: number;
   readonly demand: RunDemand;
   /** Reserved and without a result, in the order in which they were reserved. */
-  readonly #waiting: Held[] = [];
+  readonly #waiting: Chunk[] = [];
   /** The reservation that is outstanding. */
   reservation: { nonce: Nonce | null } | null = null;
   /** Nothing is asked for until then (an empty answer). */
@@ -78,7 +77,7 @@ export class RunFeed {
   }
 
   /** Chunks that wait to be handed over, in order. */
-  get queue(): Held[] {
+  get queue(): Chunk[] {
     return this.#waiting;
   }
 

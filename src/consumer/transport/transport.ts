@@ -46,12 +46,12 @@ export class Transport {
   readonly #options: TransportOptions;
   readonly #link: QueueLink;
   readonly #clock: Clock;
-  readonly #feeds = new Map<number, RunFeed>();
+  readonly #feeds = new Map<number, RunFeed<Held>>();
   readonly #requests = new Map<number, ManualReservation>();
   readonly #byHandle = new Map<Handle, Held>();
   readonly #byKey = new Map<string, Held>();
   /** Who waits for the answer to which reservation. */
-  readonly #waiting = new Map<Nonce, RunFeed | ManualReservation>();
+  readonly #waiting = new Map<Nonce, RunFeed<Held> | ManualReservation>();
   /** What is to be told as soon as there is a connection again. */
   readonly #unsent: OutgoingMessage[] = [];
   readonly #submissions = new SubmissionCache();
@@ -84,7 +84,7 @@ export class Transport {
   handle(command: WorkCommand) {
     switch (command.kind) {
       case 'run': {
-        const feed = new RunFeed(command.run, command.demand);
+        const feed = new RunFeed<Held>(command.run, command.demand);
         this.#feeds.set(command.run, feed);
         return this.#reserveFor(feed);
       }
@@ -165,7 +165,7 @@ export class Transport {
 
   // Reserving
 
-  #reserveFor(feed: RunFeed): void {
+  #reserveFor(feed: RunFeed<Held>): void {
     const wanted = Math.min(feed.wanted, CHUNKS_PER_ANSWER_MAX);
     if (wanted <= 0) return;
     const nonce = this.#link.send({ kind: 'reserve', max: wanted, strategy: feed.demand.strategy });
@@ -205,7 +205,7 @@ export class Transport {
   }
 
   /** The reference's server may answer that there is nothing, instead of waiting. */
-  #askAgainLater(asker: RunFeed | ManualReservation): void {
+  #askAgainLater(asker: RunFeed<Held> | ManualReservation): void {
     if (asker instanceof RunFeed) asker.isPausing = true;
     this.#after(ASK_AGAIN_MS, () => {
       if (asker instanceof RunFeed) {
@@ -229,7 +229,7 @@ export class Transport {
   }
 
   /** Takes a chunk in; null if it is one that is worked on already, from before the connection broke. */
-  #take(message: ReservedChunkMessage, feed: RunFeed | null): Held | null {
+  #take(message: ReservedChunkMessage, feed: RunFeed<Held> | null): Held | null {
     const key = chunkKeyOf(message.chunk);
     const before = this.#byKey.get(key);
     if (before !== undefined && !before.isOurs) {
@@ -270,7 +270,7 @@ export class Transport {
   // Downloading and handing over
 
   /** Starts downloads as far as memory allows, and hands over what is ready, in the order of the reservations. */
-  #handOver(feed: RunFeed): void {
+  #handOver(feed: RunFeed<Held>): void {
     const { queue } = feed;
     const nowMs = this.#clock.monotonicMs();
     let kept = 0;
@@ -298,7 +298,7 @@ export class Transport {
     }
   }
 
-  #fetchWhenFitting(held: Held, feed: RunFeed): void {
+  #fetchWhenFitting(held: Held, feed: RunFeed<Held>): void {
     const { bodies } = this.#options;
     if (held.state !== 'fetching' || held.download !== null || bodies === null || !feed.mayFetch()) return;
     // Marks that it has begun; the true times come with the body, and so does its true size.
@@ -546,7 +546,7 @@ export class Transport {
     }
   }
 
-  #endIfDone(feed: RunFeed): void {
+  #endIfDone(feed: RunFeed<Held>): void {
     if (!feed.isStopped || !feed.isEmpty || this.#feeds.get(feed.run) !== feed) return;
     this.#feeds.delete(feed.run);
     this.#options.emit({ kind: 'run_ended', run: feed.run });

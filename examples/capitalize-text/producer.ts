@@ -1,0 +1,16 @@
+import { readFile } from 'node:fs/promises';
+import { ProducerClient } from 'opsqueue/producer';
+
+const producer = new ProducerClient(
+  process.env.OPSQUEUE_URL ?? 'localhost:3999',
+  process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/capitalize-text/',
+);
+
+// Every word is an operation; the space behind it stays on, so that the results are the text again.
+const text = await readFile(process.argv[2] ?? 'LICENSE', 'utf8');
+const words = text.split(/(?<=\s)(?=\S)/);
+
+for await (const word of producer.runSubmission(words, { chunkSize: 40 })) {
+  process.stdout.write(String(word));
+}
+await producer.close();

@@ -1,0 +1,31 @@
+import { ProducerClient } from 'opsqueue/producer';
+
+const producer = new ProducerClient(
+  process.env.OPSQUEUE_URL ?? 'localhost:3999',
+  process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/many-consumers-fairness/',
+);
+
+/** Customer 1 comes first, with far more to do than the others: first come, first served would let them wait. */
+const tasks = new Map([
+  [1, 100],
+  [2, 10],
+  [3, 10],
+  [4, 10],
+]);
+
+async function submit(customer: number, count: number): Promise<bigint> {
+  const operations = Array.from({ length: count }, (_, task) => ({ customer, task }));
+  return producer.insertSubmission(operations, { chunkSize: 1, strategicMetadata: { customer } });
+}
+
+const submissions = new Map<number, bigint>();
+for (const [customer, count] of tasks) submissions.set(customer, await submit(customer, count));
+
+await Promise.all(
+  [...submissions].map(async ([customer, id]) => {
+    let results = 0;
+    for await (const _ of producer.streamCompletedSubmission(id)) results++;
+    console.log(`customer ${customer} has all ${results} results`);
+  }),
+);
+await producer.close();

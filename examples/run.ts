@@ -1,0 +1,54 @@
+/**
+ * `npm run example -- NAME [ARGUMENTS]`: runs the producer of an example against a queue of its own (on a free port,
+ * with everything in a temporary folder) and several consumer processes, and clears all of it away again.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Children } from './support/children.ts';
+
+// Before anything else, so that there is no moment at which Ctrl-C would leave something behind.
+const interrupted = Promise.withResolvers<NodeJS.Signals>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.resolve(signal));
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const [name = '', ...args] = process.argv.slice(2);
+if (!/^[\w-]+$/.test(name) || !existsSync(join(here, name, 'producer.ts'))) {
+  const names = readdirSync(here).filter((folder) => existsSync(join(here, folder, 'producer.ts')));
+  console.error(`usage: npm run example -- NAME [ARGUMENTS]\nexamples: ${names.join(', ')}`);
+  process.exit(2);
+}
+
+const consumers = Math.min(Math.max(availableParallelism(), 2), 8);
+const folder = await mkdtemp(join(tmpdir(), `opsqueue-${name}-`));
+const children = new Children();
+let ending: NodeJS.Signals | number;
+try {
+  ending = await Promise.race([work(), children.broken, interrupted.promise]);
+} catch (error) {
+  console.error(`\n${error instanceof Error ? error.message : error}`);
+  ending = 1;
+}
+await children.end();
+await rm(folder, { recursive: true, force: true });
+if (typeof ending === 'number') process.exit(ending);
+
+console.error('\ninterrupted; everything is cleared away');
+// Ends as an interrupted program does, so that whoever started it sees it.
+for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal);
+process.kill(process.pid, ending);
+
+async function work(): Promise<number> {
+  const port = await children.startQueue(join(folder, 'opsqueue.db'));
+  const env = {
+    OPSQUEUE_URL: `localhost:${port}`,
+    OPSQUEUE_OBJECT_STORE: pathToFileURL(join(folder, 'chunks/')).href,
+  };
+  console.log(`a queue on port ${port}, ${consumers} consumers, everything in ${folder}`);
+  for (let i = 1; i <= consumers; i++) {
+    children.start(`consumer ${i}`, [join(here, name, 'consumer.ts'), String(i)], { env });
+  }
+  return await children.run('the producer', [join(here, name, 'producer.ts'), ...args], { env });
+}

@@ -1,0 +1,138 @@
+import { Command, Option } from 'commander';
+import { ProducerClient, type ProducerClientOptions, type SubmissionStatus } from '../producer/index.ts';
+import type { Io } from './io.ts';
+import { ExitError } from './serve.ts';
+import { statusJson, statusText } from './status-text.ts';
+import { toJson } from './text.ts';
+import { flag, metadataPair, submissionId } from './values.ts';
+import { watch } from './watch.ts';
+
+/** What every command that asks a queue takes. */
+export interface ClientFlags {
+  readonly url: string;
+  readonly json?: boolean;
+}
+
+/** Somebody waits at a terminal: a queue that does not answer is said soon, and one that is not there at once. */
+const IMPATIENT = { requestTimeoutMs: 5000, retryForMs: 0 };
+const WATCH_RETRY_MS = 5 * 60_000;
+
+/** The commands that ask a running queue. */
+export function clientCommands(io: Io): Command[] {
+  return [statusOf(io), watchOf(io), cancelOf(io), countOf(io), lookupOf(io), versionOf(io)];
+}
+
+function statusOf(io: Io): Command {
+  return clientCommand('status', 'show a submission')
+    .argument('<id>', 'of the submission', submissionId)
+    .action(async (id: bigint, flags: ClientFlags) => {
+      const status = await withProducer(flags, (producer) => known(producer, id, flags));
+      io.stdout.write(flags.json ? `${toJson(statusJson(status))}\n` : statusText(status));
+    });
+}
+
+function watchOf(io: Io): Command {
+  return clientCommand('watch', 'follow a submission until it ends')
+    .argument('<id>', 'of the submission', submissionId)
+    .addHelpText(
+      'after',
+      `
+A bar on a terminal, a line now and then elsewhere. Ends with status 0 if the submission completed, with 1 if not.
+With --json each line is an object; the last one is what opsqueue status --json prints.`,
+    )
+    .action(async (id: bigint, flags: ClientFlags) => {
+      await withProducer(flags, (producer) => known(producer, id, flags));
+      // Having seen the queue once, it waits for one that is started again.
+      const patient = { retryForMs: WATCH_RETRY_MS };
+      const json = flags.json === true;
+      const status = await withProducer(flags, (producer) => watch(producer, id, { io, json }), patient);
+      if (status.state !== 'completed') throw new ExitError(1);
+    });
+}
+
+function cancelOf(io: Io): Command {
+  return clientCommand('cancel', 'end a submission before it is done; its results so far stay readable')
+    .argument('<id>', 'of the submission', submissionId)
+    .action(async (id: bigint, flags: ClientFlags) => {
+      await withProducer(flags, (producer) => producer.cancelSubmission(id));
+      io.stdout.write(
+        flags.json ? `${toJson({ id: String(id), state: 'cancelled' })}\n` : `cancelled ${id}\n`,
+      );
+    });
+}
+
+function countOf(io: Io): Command {
+  return clientCommand('count', 'count the submissions in progress').action(async (flags: ClientFlags) => {
+    const count = await withProducer(flags, (producer) => producer.countSubmissions());
+    io.stdout.write(flags.json ? `${toJson({ in_progress: count })}\n` : `${count}\n`);
+  });
+}
+
+function lookupOf(io: Io): Command {
+  return clientCommand('lookup', 'find submissions, by prefix or by strategic metadata')
+    .addOption(
+      new Option('--prefix <prefix>', 'the one with this prefix, in any state').conflicts('metadata'),
+    )
+    .addOption(
+      new Option(
+        '--metadata <key=number>',
+        'those in progress that carry this pair; several times: all of them',
+      ).argParser(metadataPair),
+    )
+    .addHelpText(
+      'after',
+      `
+Prints the ids, one a line. Without --prefix and --metadata: all submissions in progress.
+
+Examples:
+  opsqueue lookup --prefix 0190c4de-6f1c-7d20-8a3c-2f8d1c0a4b5e
+  opsqueue lookup --metadata company_id=42 --metadata urgency=1`,
+    )
+    .action(async (flags: ClientFlags & { prefix?: string; metadata?: ReadonlyMap<string, bigint> }) => {
+      const ids = await withProducer(flags, async (producer): Promise<readonly bigint[]> => {
+        if (flags.prefix === undefined) {
+          return producer.lookupSubmissionIdsByStrategicMetadata(flags.metadata ?? new Map());
+        }
+        const id = await producer.lookupSubmissionIdByPrefix(flags.prefix);
+        if (id === null) throw new ExitError(1, `no submission has the prefix ${flags.prefix}`);
+        return [id];
+      });
+      io.stdout.write(flags.json ? `${toJson(ids.map(String))}\n` : ids.map((id) => `${id}\n`).join(''));
+    });
+}
+
+function versionOf(io: Io): Command {
+  return clientCommand('version', 'show the version of a running queue').action(
+    async (flags: ClientFlags) => {
+      const version = await withProducer(flags, (producer) => producer.serverVersion());
+      io.stdout.write(flags.json ? `${toJson({ version })}\n` : `${version}\n`);
+    },
+  );
+}
+
+/** A command with the flags that all of them have. */
+export function clientCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .addOption(
+      flag('--url <url>', 'where the queue is: host:port, or http(s)://...').default('localhost:3999'),
+    )
+    .option('--json', 'print JSON; ids are strings in it, for they do not fit a double')
+    .allowExcessArguments(false);
+}
+
+/** Runs with a client that is closed afterwards, whatever happens. */
+async function withProducer<T>(
+  flags: ClientFlags,
+  run: (producer: ProducerClient) => Promise<T>,
+  options: ProducerClientOptions = {},
+): Promise<T> {
+  await using producer = new ProducerClient(flags.url, null, { ...IMPATIENT, ...options });
+  return await run(producer);
+}
+
+async function known(producer: ProducerClient, id: bigint, flags: ClientFlags): Promise<SubmissionStatus> {
+  const status = await producer.getSubmissionStatus(id);
+  if (status === null) throw new ExitError(1, `no submission ${id} is known to the queue at ${flags.url}`);
+  return status;
+}

@@ -1,0 +1,22 @@
+import type { Writable } from 'node:stream';
+
+/** The streams of a command, handed in by main.ts. */
+export interface Io {
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+/** Where text goes. `columns` and `isTTY` are set where it is a terminal. */
+export interface Output {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+/** A reader that went away (`opsqueue ... | head`) is no error: the command ends in silence. */
+export function endWhenReaderIsGone(stream: Writable, end: () => void): void {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') end();
+    else throw error;
+  });
+}

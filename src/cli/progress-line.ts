@@ -1,0 +1,77 @@
+import type { Clock } from '../server/index.ts';
+import type { Output } from './io.ts';
+import { grouped, rateText, timeText } from './text.ts';
+
+/** How far a piece of work is. */
+export interface ProgressState {
+  readonly done: number;
+  readonly total: number;
+  /** What is counted: `chunks`, `files`. */
+  readonly unit: string;
+  /** Of these units; null while it is not known. */
+  readonly perSecond: number | null;
+  /** null while it is not known. */
+  readonly msLeft: number | null;
+}
+
+const REDRAW_MS = 100;
+const PLAIN_LINE_MS = 5000;
+const BAR_CELLS_MAX = 40;
+
+/** Shows progress: a bar that is redrawn in place on a terminal, a plain line every few seconds elsewhere. */
+export class ProgressLine {
+  readonly #output: Output;
+  readonly #clock: Clock;
+  #shownAtMs = Number.NEGATIVE_INFINITY;
+  #isOnScreen = false;
+
+  constructor(output: Output, clock: Clock) {
+    this.#output = output;
+    this.#clock = clock;
+  }
+
+  /** Call it as often as there is news; it draws no more than the eye wants. */
+  show(state: ProgressState): void {
+    const everyMs = this.#output.isTTY ? REDRAW_MS : PLAIN_LINE_MS;
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#shownAtMs < everyMs) return;
+    this.#shownAtMs = nowMs;
+    this.#draw(state);
+  }
+
+  /** The last state, drawn whatever the time, and the end of the line. */
+  finish(state?: ProgressState): void {
+    if (state !== undefined) this.#draw(state);
+    if (this.#isOnScreen) this.#output.write('\n');
+    this.#isOnScreen = false;
+  }
+
+  #draw(state: ProgressState): void {
+    if (!this.#output.isTTY) {
+      this.#output.write(`${progressText(state)}\n`);
+      return;
+    }
+    this.#output.write(`\r${progressBar(state, this.#output.columns ?? 80)}\x1b[K`);
+    this.#isOnScreen = true;
+  }
+}
+
+/** `1,200 of 4,633 files (25.9 %), 850 files/s, 4 s left`. */
+export function progressText({ done, total, unit, perSecond, msLeft }: ProgressState): string {
+  const percent = total === 0 ? 100 : (100 * done) / total;
+  // What is not quite done must not read as 100.0 %.
+  const shown = done < total ? Math.min(percent, 99.9) : 100;
+  const parts = [`${grouped(done)} of ${grouped(total)} ${unit} (${shown.toFixed(1)} %)`];
+  if (perSecond !== null) parts.push(`${rateText(perSecond)} ${unit}/s`);
+  if (msLeft !== null && done < total) parts.push(`${timeText(msLeft)} left`);
+  return parts.join(', ');
+}
+
+/** The text behind a bar; it fits into `columns`, the bar giving way first. */
+export function progressBar(state: ProgressState, columns: number): string {
+  const text = progressText(state);
+  const room = Math.min(columns - text.length - 4, BAR_CELLS_MAX);
+  if (room < 5) return text.slice(0, Math.max(columns - 1, 0));
+  const full = state.total === 0 ? room : Math.floor((room * state.done) / state.total);
+  return `[${'#'.repeat(full)}${'-'.repeat(room - full)}] ${text}`;
+}

@@ -1,0 +1,46 @@
+import type { Clock } from '../server/index.ts';
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+export type StopSignal = (typeof SIGNALS)[number];
+
+/** What signals come from. */
+export interface SignalTarget {
+  on(signal: StopSignal, listener: (signal: NodeJS.Signals) => void): unknown;
+  off(signal: StopSignal, listener: (signal: NodeJS.Signals) => void): unknown;
+  exit(status: number): void;
+}
+
+/** npm passes on a Ctrl-C that the terminal has sent to its whole process group already: one key, two signals. */
+const ONE_KEY_MS = 200;
+
+/**
+ * Waits for Ctrl-C or SIGTERM. The first one is told through `first`; after it, another one ends the process at
+ * once, with the status that shells give to a process ended so.
+ */
+export class StopSignals {
+  readonly first: Promise<StopSignal>;
+  readonly #target: SignalTarget;
+  readonly #onSignal: (signal: NodeJS.Signals) => void;
+
+  /** @param target the process; something that acts like it in tests */
+  constructor(clock: Clock, target: SignalTarget) {
+    this.#target = target;
+    const { promise, resolve } = Promise.withResolvers<StopSignal>();
+    this.first = promise;
+    let firstAtMs: number | null = null;
+    this.#onSignal = (signal) => {
+      if (firstAtMs === null) {
+        firstAtMs = clock.monotonicMs();
+        resolve(signal === 'SIGINT' ? 'SIGINT' : 'SIGTERM');
+      } else if (clock.monotonicMs() - firstAtMs > ONE_KEY_MS) {
+        target.exit(signal === 'SIGINT' ? 130 : 143);
+      }
+    };
+    for (const signal of SIGNALS) target.on(signal, this.#onSignal);
+  }
+
+  /** From here on signals do again what they do to any process. */
+  release(): void {
+    for (const signal of SIGNALS) this.#target.off(signal, this.#onSignal);
+  }
+}

@@ -1,0 +1,32 @@
+/** A message on one line, whatever it was: what goes to a log or a terminal of an operator. */
+export function oneLine(text: string): string {
+  return text.trim().replaceAll(/\s*\n\s*/g, ' ');
+}
+
+/** JSON on one line, as programs that read line by line want it. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(value);
+}
+
+/** 1234567 as `1,234,567`. */
+export function grouped(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** A rate with about three digits. */
+export function rateText(perSecond: number): string {
+  if (perSecond >= 100) return grouped(Math.round(perSecond));
+  return perSecond.toFixed(perSecond >= 10 ? 1 : 2);
+}
+
+/** A time in its two largest units: `850 ms`, `4 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */
+export function timeText(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}

@@ -1,0 +1,70 @@
+import { InvalidArgumentError, Option } from 'commander';
+import { IncorrectUsageError, parseDuration } from '../server/index.ts';
+
+/** A flag that can come from the environment as well: `--max-chunk-retries` as OPSQUEUE_MAX_CHUNK_RETRIES. */
+export function flag(flags: string, description: string): Option {
+  const option = new Option(flags, description);
+  return option.env(`OPSQUEUE_${option.name().toUpperCase().replaceAll('-', '_')}`);
+}
+
+/** Reads a whole number from `min` to `max`, both allowed. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) {
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+/** Reads a duration such as `1h 30m`, in milliseconds; at least `minMs`. */
+export function duration(minMs: number, least: string): (text: string) => number {
+  return (text) => {
+    const ms = usage(() => parseDuration(text));
+    if (ms < minMs) throw new InvalidArgumentError(`It must be at least ${least}.`);
+    return ms;
+  };
+}
+
+/** Reads hosts: the flag can be repeated, and can carry a list with commas. */
+export function hosts(text: string, previous: readonly string[] | undefined): readonly string[] {
+  const added = text.split(',').map((host) => host.trim().replace(/^\[(.*)\]$/, '$1'));
+  if (added.some((host) => host === '' || /[\s/]/.test(host))) {
+    throw new InvalidArgumentError('It must be a host name or an address, or several with commas between.');
+  }
+  return [...(previous ?? []), ...added];
+}
+
+/** Reads the id of a submission. */
+export function submissionId(text: string): bigint {
+  const id = /^\d{1,19}$/.test(text) ? BigInt(text) : -1n;
+  if (id < 0n || id > 2n ** 63n - 1n) {
+    throw new InvalidArgumentError('The id of a submission is a whole number, as the queue gave it out.');
+  }
+  return id;
+}
+
+/** Reads a pair of strategic metadata: `company_id=42`. */
+export function metadataPair(
+  text: string,
+  previous: ReadonlyMap<string, bigint> | undefined,
+): ReadonlyMap<string, bigint> {
+  const [, key, value] = /^(.+)=(-?\d+)$/s.exec(text) ?? [];
+  if (key === undefined || value === undefined) {
+    throw new InvalidArgumentError('It must look like company_id=42, with a whole number.');
+  }
+  const number = BigInt(value);
+  if (BigInt.asIntN(64, number) !== number) throw new InvalidArgumentError('The number is beyond 64 bits.');
+  return new Map([...(previous ?? []), [key, number]]);
+}
+
+/** Lets a refusal of the libraries pass for one of the command line, which names flag and value. */
+function usage<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof IncorrectUsageError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
+}

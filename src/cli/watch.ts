@@ -1,0 +1,57 @@
+import type { ProducerClient, Progress, SubmissionStatus } from '../producer/index.ts';
+import { SubmissionForgottenError } from '../producer/index.ts';
+import { systemClock } from '../server/index.ts';
+import type { Io } from './io.ts';
+import { ProgressLine } from './progress-line.ts';
+import { statusJson, statusText } from './status-text.ts';
+import { toJson } from './text.ts';
+
+export interface WatchOptions {
+  readonly io: Io;
+  readonly json: boolean;
+}
+
+/** Shows the progress of a submission until it has ended; answers how. */
+export async function watch(
+  producer: ProducerClient,
+  id: bigint,
+  { io, json }: WatchOptions,
+): Promise<SubmissionStatus> {
+  const line = new ProgressLine(io.stdout, systemClock);
+  let latest: Progress | undefined;
+  try {
+    for await (latest of producer.progress(id)) {
+      if (json) io.stdout.write(`${toJson(progressJson(latest))}\n`);
+      else line.show(inChunks(latest));
+    }
+  } finally {
+    line.finish(json || latest === undefined ? undefined : inChunks(latest));
+  }
+  const status = await producer.getSubmissionStatus(id);
+  if (status === null) throw new SubmissionForgottenError(id);
+  io.stdout.write(json ? `${toJson(statusJson(status))}\n` : statusText(status));
+  return status;
+}
+
+/** The queue counts chunks; the rate is told in operations, so it is scaled. */
+function inChunks({ chunksDone, chunksTotal, opsDone, perSecond, msLeft }: Progress) {
+  const perChunk = opsDone > 0 && chunksDone > 0 ? opsDone / chunksDone : 1;
+  return {
+    done: chunksDone,
+    total: chunksTotal,
+    unit: 'chunks',
+    perSecond: perSecond > 0 ? perSecond / perChunk : null,
+    msLeft,
+  };
+}
+
+function progressJson({ state, chunksDone, chunksTotal, opsDone, perSecond, msLeft }: Progress): object {
+  return {
+    state,
+    chunks_done: chunksDone,
+    chunks_total: chunksTotal,
+    operations_done: opsDone,
+    operations_per_second: perSecond,
+    ms_left: msLeft,
+  };
+}

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { DatabaseSync } from 'node:sqlite';
+import type { Readable } from 'node:stream';
+import { test } from 'node:test';
+import { runCommand } from '../support/command.ts';
+import { runOpsqueue, startQueue } from '../support/processes.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+const inMemory = ['--database-filename', 'file::memory:'];
+
+async function ping(port: number): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${port}/ping`)).text();
+}
+
+test('says on one line where it listens and how to open it, and ends in good order on SIGTERM', async () => {
+  await using folder = await temporaryFolder();
+  const { queue, port } = await startQueue([], {
+    env: { OPSQUEUE_DATABASE_FILENAME: `${folder.path}/env.db` },
+  });
+  await using _ = queue;
+  assert.equal(await ping(port), 'pong');
+  assert.ok((await stat(`${folder.path}/env.db`)).isFile());
+  assert.deepEqual(await queue.kill('SIGTERM'), { code: 0, signal: null });
+  const lines = queue.output('stdout').trimEnd().split('\n');
+  assert.equal(lines.length, 1);
+  assert.match(
+    lines[0]!,
+    new RegExp(
+      `^opsqueue ${version} listens on http://127\\.0\\.0\\.1:${port}( and http://\\[::1\\]:${port})? \\(this machine only; --host 0\\.0\\.0\\.0 opens it to others, without any access control\\)$`,
+    ),
+  );
+});
+
+test('listens on the hosts that it is told, and says no more than that', async () => {
+  const { queue, port } = await startQueue(['serve', '--port', '0', ...inMemory, '--host', '0.0.0.0']);
+  await using _ = queue;
+  assert.equal(await ping(port), 'pong');
+  assert.deepEqual(await queue.kill('SIGINT'), { code: 0, signal: null });
+  assert.equal(queue.output('stdout'), `opsqueue ${version} listens on http://0.0.0.0:${port}\n`);
+});
+
+test('every flag comes from the environment as well, and the command line wins', async () => {
+  const { stdout } = await runCommand(['serve', '--help']);
+  const flags = [...stdout.matchAll(/^ {2}(?:-\w, )?--([a-z-]+) </gm)].map((match) => match[1]!);
+  assert.ok(flags.length >= 15);
+  for (const flag of flags) {
+    const variable = `OPSQUEUE_${flag.toUpperCase().replaceAll('-', '_')}`;
+    // Any text may be the name of a file; the first test of this file starts a queue with that variable.
+    if (flag === 'database-filename') continue;
+    process.env[variable] = 'no such / value';
+    const { code, stderr } = await runCommand(['serve', ...inMemory]).finally(
+      () => delete process.env[variable],
+    );
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, new RegExp(`^opsqueue: .*--${flag}.*'no such / value'.*${variable}.*\n$`));
+  }
+  const { queue, port } = await startQueue([...inMemory, '--port', '0'], { env: { OPSQUEUE_PORT: 'many' } });
+  await using _ = queue;
+  assert.equal(await ping(port), 'pong');
+});
+
+test('takes every flag of the original', async () => {
+  const { queue, port } = await startQueue([
+    ...['-p', '0', '--database-filename', 'file::memory:?cache=shared', '--reservation-expiration', '1h 30m'],
+    ...['--max-read-pool-size', '16', '--heartbeat-interval', '500ms', '--max-missable-heartbeats', '2'],
+    ...['--max-chunk-retries', '3', '--max-submission-age', '5 seconds', '--max-submissions-returned', '10'],
+    ...['--report-bound-port-pipe', '-1'],
+  ]);
+  await using _ = queue;
+  assert.equal(await ping(port), 'pong');
+});
+
+test('tells its port to the process that started it', async () => {
+  await using queue = runOpsqueue([...inMemory, '-p', '0', '--report-bound-port-pipe', '3'], {
+    extraPipes: 1,
+  });
+  const pipe = queue.child.stdio[3] as Readable;
+  const parts = await pipe.toArray();
+  const bytes = Buffer.concat(parts);
+  assert.equal(bytes.length, 2);
+  assert.equal(await ping(bytes.readUInt16BE()), 'pong');
+});
+
+test('closes the pipe unwritten if it does not start', async () => {
+  const taken = createServer();
+  taken.listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as { port: number };
+  await using queue = runOpsqueue(
+    [...inMemory, '--host', '127.0.0.1', '--port', String(port), '--report-bound-port-pipe', '3'],
+    { extraPipes: 1 },
+  );
+  assert.deepEqual(await (queue.child.stdio[3] as Readable).toArray(), []);
+  assert.deepEqual(await queue.exit(), { code: 1, signal: null });
+  assert.equal(queue.output('stdout'), '');
+  assert.match(queue.output('stderr'), new RegExp(`^opsqueue: cannot start: .*${port}.* in use.*\n$`));
+  taken.close();
+});
+
+for (const [why, args, names] of [
+  ['a port out of range', ['--port', '70000'], /--port.*70000.*65535/],
+  ['a port that is no number', ['-p', 'http'], /--port.*http/],
+  ['a duration without unit', ['--heartbeat-interval', '5'], /--heartbeat-interval.*'5'/],
+  ['a duration that is none', ['--reservation-expiration', 'soon'], /--reservation-expiration.*soon/],
+  ['a negative number', ['--max-chunk-retries', '-1'], /--max-chunk-retries.*-1/],
+  ['an unknown flag', ['--prot', '1'], /--prot/],
+  ['a missing value', ['--port'], /--port.*missing/],
+  ['an unknown command', ['sevre'], /sevre.*--help/],
+  ['a host that is none', ['--host', 'a b'], /--host.*a b/],
+  [
+    'a descriptor that was not handed down',
+    ['--report-bound-port-pipe', '99'],
+    /--report-bound-port-pipe.*99/,
+  ],
+] as const) {
+  test(`${why} is one line that names it, and status 2`, async () => {
+    const { code, stdout, stderr } = await runCommand(args);
+    assert.equal(code, 2, stderr);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^opsqueue: [^\n]+\n$/);
+    assert.match(stderr, names);
+  });
+}
+
+test('an unknown log level is one line that names it, and status 2', async () => {
+  process.env.OPSQUEUE_LOG = 'loud';
+  const { code, stderr } = await runCommand(['serve', ...inMemory]).finally(
+    () => delete process.env.OPSQUEUE_LOG,
+  );
+  assert.equal(code, 2);
+  assert.match(stderr, /^opsqueue: OPSQUEUE_LOG is 'loud'[^\n]+\n$/);
+});
+
+test('databases that cannot be served are one line that names the file, status 1, and left alone', async (t) => {
+  await using folder = await temporaryFolder();
+  const file = (name: string) => `${folder.path}/${name}`;
+  await writeFile(
+    file('text.db'),
+    'this is no database, and long enough to be taken for one by nobody at all',
+  );
+  await mkdir(file('folder.db'));
+  const newer = new DatabaseSync(file('newer.db'));
+  newer.exec('CREATE TABLE something (x); PRAGMA user_version = 1000000');
+  newer.close();
+  const { queue } = await startQueue(['--database-filename', file('used.db')]);
+  await using _ = queue;
+
+  for (const name of ['text.db', 'folder.db', 'newer.db', 'used.db', 'missing/new.db']) {
+    await t.test(name, async () => {
+      const before = await readFile(file(name)).catch(() => null);
+      const { code, stdout, stderr } = await runCommand(['--port', '0', '--database-filename', file(name)]);
+      assert.equal(code, 1, stderr);
+      assert.equal(stdout, '');
+      assert.match(stderr, /^opsqueue: cannot start: [^\n]+\n$/);
+      assert.ok(stderr.includes(name), stderr);
+      assert.deepEqual(await readFile(file(name)).catch(() => null), before);
+    });
+  }
+});
+
+test('prints version and help on stdout', async () => {
+  assert.deepEqual(await runCommand(['--version']), { code: 0, stdout: `opsqueue ${version}\n`, stderr: '' });
+  const help = await runCommand(['--help']);
+  assert.equal(help.code, 0);
+  for (const word of ['serve', 'status', 'watch', 'cancel', 'count', 'lookup', 'version', 'Examples']) {
+    assert.match(help.stdout, new RegExp(`\\b${word}\\b`));
+  }
+});
+
+test('a reader that goes away is no error', async () => {
+  await using run = runOpsqueue(['serve', '--help']);
+  run.child.stdout?.destroy();
+  assert.deepEqual(await run.exit(), { code: 0, signal: null });
+  assert.equal(run.output('stderr'), '');
+});

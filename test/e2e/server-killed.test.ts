@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { ProducerClient } from '../../src/producer/index.ts';
+import { ROOT, runNode, startQueue, type TestProcess } from '../support/processes.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const CHUNK_SIZE = 5;
+const numbersOf = (submission: number) =>
+  Array.from({ length: 40 * CHUNK_SIZE }, (_, i) => submission * 1000 + i);
+
+test('a queue that is killed in the middle of work and started again has lost nothing that it acknowledged', async () => {
+  await using folder = await temporaryFolder();
+  await using stack = new AsyncDisposableStack();
+  const database = ['--database-filename', `${folder.path}/q.db`];
+  const first = await startQueue(database);
+  let queue: TestProcess = stack.use(first.queue);
+  const url = `localhost:${first.port}`;
+  const objectStore = pathToFileURL(`${folder.path}/chunks/`).href;
+  const consumers = [1, 2].map(() =>
+    stack.use(runNode([`${ROOT}test/e2e/fixtures/doubling-consumer.ts`, url, objectStore, '3'])),
+  );
+  const producer = new ProducerClient(url, objectStore);
+  stack.defer(() => producer.close());
+
+  const finished = await producer.insertSubmission(numbersOf(0), { chunkSize: CHUNK_SIZE });
+  for await (const _ of producer.streamCompletedSubmission(finished)) {
+    // Only its end matters: the queue has said that it is completed.
+  }
+  const cancelled = await producer.insertSubmission(numbersOf(90), { chunkSize: CHUNK_SIZE });
+  await producer.cancelSubmission(cancelled);
+
+  const accepted: bigint[] = [];
+  for (let round = 1; round <= 3; round++) {
+    for (const submission of [2 * round - 1, 2 * round]) {
+      accepted.push(await producer.insertSubmission(numbersOf(submission), { chunkSize: CHUNK_SIZE }));
+    }
+    const at = consumers[0]!.linesPrinted;
+    await consumers[0]!.line(/^working on/, at);
+    await queue.kill('SIGKILL');
+    queue = stack.use((await startQueue([...database, '--port', String(first.port)])).queue);
+    assert.equal((await producer.getSubmissionStatus(finished))?.state, 'completed');
+    assert.equal((await producer.getSubmissionStatus(cancelled))?.state, 'cancelled');
+    for (const id of accepted) assert.notEqual(await producer.getSubmissionStatus(id), null);
+  }
+
+  for (const [i, id] of accepted.entries()) {
+    const results: unknown[] = [];
+    for await (const result of producer.streamCompletedSubmission(id)) results.push(result);
+    assert.deepEqual(
+      results,
+      numbersOf(i + 1).map((number) => number * 2),
+    );
+  }
+  for (const consumer of consumers)
+    assert.deepEqual(await consumer.kill('SIGTERM'), { code: 0, signal: null });
+  assert.deepEqual(await queue.kill('SIGTERM'), { code: 0, signal: null });
+});
