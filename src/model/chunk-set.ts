@@ -6,9 +6,9 @@ export const PAGE_CHUNKS = 4096;
 export const PAGE_BYTES = PAGE_CHUNKS / 8;
 
 const PAGE_MASK = PAGE_CHUNKS - 1;
-const PAGE_WORDS = PAGE_CHUNKS / 32;
 
 interface Page {
+  /** As many as the page has chunks for: the last page may be short, and most submissions have no other. */
   readonly words: Uint32Array;
   count: number;
 }
@@ -68,7 +68,7 @@ export class ChunkSet {
     let page = this.#pages[pageIndex];
     if (page === FULL) return false;
     if (page === undefined) {
-      page = { words: new Uint32Array(PAGE_WORDS), count: 0 };
+      page = { words: new Uint32Array(wordsFor(this.#pageSize(pageIndex))), count: 0 };
       this.#setSlot(pageIndex, page);
     }
     const bit = index & PAGE_MASK;
@@ -121,7 +121,9 @@ export class ChunkSet {
     if (page === undefined) return 'empty';
     if (page === FULL) return 'full';
     // The words are little-endian on every platform that Node runs on.
-    return new Uint8Array(page.words.buffer.slice(0));
+    const bytes = new Uint8Array(PAGE_BYTES);
+    bytes.set(new Uint8Array(page.words.buffer, page.words.byteOffset, page.words.byteLength));
+    return bytes;
   }
 
   /** Replaces a page; `content` is copied. Bits beyond the size must be 0. */
@@ -141,7 +143,8 @@ export class ChunkSet {
     if (count > size || (size < PAGE_CHUNKS && firstOne(words, size) < PAGE_CHUNKS)) {
       throw new RangeError(`page ${pageIndex} has chunks beyond the size ${this.size}`);
     }
-    this.#setSlot(pageIndex, count === 0 ? undefined : count === size ? FULL : { words, count });
+    const kept = words.slice(0, wordsFor(size));
+    this.#setSlot(pageIndex, count === 0 ? undefined : count === size ? FULL : { words: kept, count });
     this.#count += count - countBefore;
   }
 
@@ -173,8 +176,12 @@ export class ChunkSet {
   }
 }
 
+function wordsFor(chunks: number): number {
+  return (chunks + 31) >>> 5;
+}
+
 function fullPage(size: number): Page {
-  const words = new Uint32Array(PAGE_WORDS);
+  const words = new Uint32Array(wordsFor(size));
   words.fill(0xffff_ffff, 0, size >>> 5);
   if ((size & 31) !== 0) words[size >>> 5] = 2 ** (size & 31) - 1;
   return { words, count: size };
@@ -184,7 +191,7 @@ function firstZero(words: Uint32Array, from: number): number {
   let word = from >>> 5;
   let free = ~words[word]! & (-1 << (from & 31));
   while (free === 0) {
-    if (++word === PAGE_WORDS) return PAGE_CHUNKS;
+    if (++word >= words.length) return PAGE_CHUNKS;
     free = ~words[word]!;
   }
   return word * 32 + (31 - Math.clz32(free & -free));
@@ -194,7 +201,7 @@ function firstOne(words: Uint32Array, from: number): number {
   let word = from >>> 5;
   let set = words[word]! & (-1 << (from & 31));
   while (set === 0) {
-    if (++word === PAGE_WORDS) return PAGE_CHUNKS;
+    if (++word >= words.length) return PAGE_CHUNKS;
     set = words[word]!;
   }
   return word * 32 + (31 - Math.clz32(set & -set));

@@ -109,7 +109,11 @@ export class ClientContext {
     if (objectStore === null) return null;
     if (typeof objectStore === 'string') {
       parseObjectStoreUrl(objectStore);
-      return () => openObjectStore(objectStore, options.objectStoreOptions ?? {});
+      return () =>
+        openObjectStore(objectStore, options.objectStoreOptions ?? {}, {
+          clock: this.clock,
+          logger: this.logger,
+        });
     }
     if (typeof objectStore !== 'object' || typeof objectStore.put !== 'function') {
       throw new IncorrectUsageError('the object store must be a URL, an ObjectStore or null');

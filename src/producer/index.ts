@@ -27,11 +27,13 @@ export type {
   SubmissionStatus,
 } from '../model/submission.ts';
 export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
+export type { GarbageFolder, GarbageReport } from '../objects/garbage.ts';
 export type { ObjectInfo, ObjectStore, ObjectStoreOptions } from '../objects/object-store.ts';
 export { ChunkUndecodableError, ChunkUnencodableError } from '../protocol/chunk-errors.ts';
 export type { Logger } from '../system/logger.ts';
 export { ProducerClient } from './client.ts';
 export type { EndedStatus } from './completion.ts';
+export { collectGarbage, type GarbageCollectionOptions } from './garbage.ts';
 export type {
   CallOptions,
   DecodeOptions,

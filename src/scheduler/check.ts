@@ -164,12 +164,31 @@ function checkTop(plan: Plan<Submission>, candidates: readonly Submission[]): vo
     'the first of a plan has the lowest ranks',
   );
   if (base === 'random') {
-    const total = tied.reduce((sum, entry) => sum + entry.candidate.chunksAvailable, 0);
-    check(weight === total, `the weight of those that tie is ${weight}, counted anew ${total}`);
+    const total = weightAtTop(plan);
+    check(weight === total, `the weight of those at the top is ${weight}, counted anew ${total}`);
   } else if (candidate !== undefined) {
     const ids = tied.map((entry) => entry.candidate.record.id).sort((a, b) => (a < b ? -1 : 1));
     check(candidate.record.id === (base === 'oldest' ? ids[0] : ids.at(-1)), `a plan offers the ${base} one`);
   }
+}
+
+/** The weight of those whose groups count least; groups may count less than there is, never more. */
+function weightAtTop(plan: Plan<Submission>): number {
+  let least: readonly number[] | undefined;
+  let weight = 0;
+  for (const seat of plan.seats()) {
+    const groups = seat.group!.lineage.slice(1);
+    for (const { count, rank } of groups) {
+      check(count <= rank!.inFlight, 'no group counts more than what is in flight');
+      check(count <= (rank!.metaValue?.countedMax ?? 0), 'a pair knows how much groups count for it');
+    }
+    const counts = plan.shape.keys.map((key) => groups.find((group) => group.rank!.level.key === key)!.count);
+    const order = least === undefined ? -1 : compareLists(counts, least);
+    if (order > 0) continue;
+    least = counts;
+    weight = seat.candidate.chunksAvailable + (order === 0 ? weight : 0);
+  }
+  return weight;
 }
 
 function compareLists(a: readonly number[], b: readonly number[]): number {

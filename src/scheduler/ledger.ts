@@ -2,9 +2,9 @@ import type { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
 import type { Random } from '../system/random.ts';
-import { DelayQueue } from './delay-queue.ts';
 import { invariant } from './invariant.ts';
 import { MetaTable } from './metadata.ts';
+import { PlacedHeap } from './placed-heap.ts';
 import { PlanCache } from './plan-cache.ts';
 import { type Consumer, Delay, Reservation, Submission } from './state.ts';
 import type { SchedulerCounts } from './types.ts';
@@ -20,7 +20,7 @@ export class Ledger {
   readonly submissions = new Map<SubmissionId, Submission>();
   readonly consumers = new Set<Consumer>();
   readonly metadata = new MetaTable<Submission>();
-  readonly delays = new DelayQueue<Delay>();
+  readonly delays = new PlacedHeap<Delay>(isDueBefore);
   readonly plans: PlanCache<Submission>;
   readonly counts: Mutable<SchedulerCounts> = {
     submissionsOpen: 0,
@@ -76,7 +76,8 @@ export class Ledger {
     this.#link(reservation);
     consumer.chunksReserved++;
     this.counts.chunksReserved++;
-    this.#addInFlight(submission, 1);
+    const { values } = submission;
+    for (let i = 0; i < values.length; i++) values[i]!.inFlightRises();
     this.#addAvailable(submission, -1);
     return reservation;
   }
@@ -91,7 +92,8 @@ export class Ledger {
     this.#unlink(reservation);
     consumer.chunksReserved--;
     this.counts.chunksReserved--;
-    this.#addInFlight(submission, -1);
+    const { values } = submission;
+    for (let i = 0; i < values.length; i++) values[i]!.inFlightFalls();
   }
 
   /** in between -> available. */
@@ -204,11 +206,6 @@ export class Ledger {
     this.plans.candidateChanged(submission, before === 0 || after === 0);
   }
 
-  #addInFlight(submission: Submission, change: number): void {
-    const { values } = submission;
-    for (let i = 0; i < values.length; i++) values[i]!.addInFlight(change);
-  }
-
   #addBacklog(submission: Submission, change: number): void {
     this.counts.chunksInBacklog += change;
     this.counts.operationsInBacklog += change * submission.record.chunkSizeOps;
@@ -244,6 +241,10 @@ export class Ledger {
     reservation.heldBefore = null;
     reservation.heldAfter = null;
   }
+}
+
+function isDueBefore(a: Delay, b: Delay): boolean {
+  return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order);
 }
 
 function addTo<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {

@@ -1,9 +1,10 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 
-/** Whoever wants to know that the in-flight count of a pair has changed. */
+/** Whoever counts what is in flight of a pair for himself. */
 export interface InFlightListener {
-  inFlightChanged(): void;
+  /** The in-flight count has fallen below what somebody counted. */
+  inFlightFell(): void;
 }
 
 /** What carries strategic metadata: a submission. */
@@ -29,6 +30,8 @@ export class MetaValue<C extends Carrier> {
   readonly carriers = new CarrierSet<C>();
   /** Reserved chunks of its carriers. */
   inFlight = 0;
+  /** Nobody counts more than this for it; those who do have been told, and have yet to look. */
+  countedMax = 0;
   readonly listeners: InFlightListener[] = [];
 
   constructor(key: MetaKey<C>, value: bigint) {
@@ -36,9 +39,20 @@ export class MetaValue<C extends Carrier> {
     this.value = value;
   }
 
-  addInFlight(change: number): void {
-    this.inFlight += change;
-    for (let i = 0; i < this.listeners.length; i++) this.listeners[i]!.inFlightChanged();
+  /** Nobody needs to be told: see `Rank`. */
+  inFlightRises(): void {
+    this.inFlight++;
+  }
+
+  inFlightFalls(): void {
+    if (--this.inFlight >= this.countedMax) return;
+    this.countedMax = this.inFlight;
+    for (let i = 0; i < this.listeners.length; i++) this.listeners[i]!.inFlightFell();
+  }
+
+  /** Somebody counts `count` for it from now on, and wants to be told when that is too much. */
+  counted(count: number): void {
+    if (count > this.countedMax) this.countedMax = count;
   }
 }
 
@@ -86,7 +100,9 @@ export class MetaTable<C extends Carrier> {
 
   /** The pairs of a carrier that is about to `enter`. */
   intern(metadata: StrategicMetadata): readonly MetaValue<C>[] {
-    return Array.from(metadata, ([name, value]) => this.#intern(name, value));
+    const values: MetaValue<C>[] = [];
+    for (const [name, value] of metadata) values.push(this.#intern(name, value));
+    return values;
   }
 
   /** A carrier comes, with the pairs that `intern` gave. */

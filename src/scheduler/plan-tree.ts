@@ -1,5 +1,8 @@
 import type { Carrier, InFlightListener, MetaKey, MetaValue } from './metadata.ts';
-import { type Contestant, type Rules, Tournament } from './tournament.ts';
+import { type Placed, PlacedHeap } from './placed-heap.ts';
+import type { Slotted } from './slots.ts';
+import type { SumTree } from './sum-tree.ts';
+import { type Rules, Tournament } from './tournament.ts';
 
 /** What a plan puts in order: a submission. */
 export interface Candidate<C extends Candidate<C>> extends Carrier {
@@ -14,7 +17,7 @@ export interface Candidate<C extends Candidate<C>> extends Carrier {
 }
 
 /** The place of a candidate in one plan. */
-export class Seat<C extends Candidate<C>> implements Contestant {
+export class Seat<C extends Candidate<C>> implements Slotted {
   readonly candidate: C;
   slot = -1;
   /** Where it sits; null while it does not. */
@@ -27,24 +30,29 @@ export class Seat<C extends Candidate<C>> implements Contestant {
   }
 }
 
-/** A value on one level of a plan, with its in-flight count as the plan last looked at it. */
+/**
+ * A value on one level of a plan. Its groups do not follow each rise of its in-flight count: they may count less than
+ * there is, and are corrected when they come to the top (see `Plan`). They never count more.
+ */
 export class Rank<C extends Candidate<C>> implements InFlightListener {
   readonly level: Level<C>;
   /** null: for those who have no value, which counts as 0. */
   readonly metaValue: MetaValue<C> | null;
-  count: number;
+  /** All groups of the plan that have this value on this level, the highest count first. */
+  readonly groups: PlacedHeap<Group<C>> = new PlacedHeap(countsMore);
   isDirty = false;
-  /** All groups of the plan that have this value on this level. */
-  readonly groups: Group<C>[] = [];
 
   constructor(level: Level<C>, metaValue: MetaValue<C> | null) {
     this.level = level;
     this.metaValue = metaValue;
-    this.count = metaValue?.inFlight ?? 0;
   }
 
-  inFlightChanged(): void {
-    if (this.isDirty) return;
+  get inFlight(): number {
+    return this.metaValue === null ? 0 : this.metaValue.inFlight;
+  }
+
+  inFlightFell(): void {
+    if (this.isDirty || this.groups.first!.count <= this.inFlight) return;
     this.isDirty = true;
     this.level.dirtyRanks.push(this);
   }
@@ -54,31 +62,41 @@ export class Rank<C extends Candidate<C>> implements InFlightListener {
 export interface Level<C extends Candidate<C>> {
   readonly key: MetaKey<C>;
   readonly ranks: Map<MetaValue<C> | null, Rank<C>>;
-  /** The plan's list of those whose count has changed. */
+  /** The plan's list of those of whose groups some count too much now. */
   readonly dirtyRanks: Rank<C>[];
 }
 
 /**
- * Those who share their values on the first levels of a plan: either divided by their value on the next level,
- * or, on the last one, the seats themselves.
+ * Those who share their values on the upper levels of a plan: either divided by their value on the next level, or, on
+ * the lowest one, the seats themselves.
  */
-export class Group<C extends Candidate<C>> implements Contestant {
+export class Group<C extends Candidate<C>> implements Slotted, Placed {
   /** null for the root. */
   readonly rank: Rank<C> | null;
   readonly parent: Group<C> | null;
-  readonly seats: Tournament<Seat<C>> | null;
+  /** 0 for the root. */
+  readonly depth: number;
+  readonly seats: Tournament<Seat<C>> | SumTree<Seat<C>> | null;
   readonly groups: Tournament<Group<C>> | null;
   readonly groupsByRank: Map<Rank<C>, Group<C>> | null;
+  /** The groups from the root down to this one; only of those with seats. */
+  readonly lineage: readonly Group<C>[];
+  /** In flight of the rank's value, as of the last look. */
+  count: number;
   slot = -1;
-  /** Where it is in the groups of its rank. */
-  positionInRank = -1;
+  /** In the rank's groups. */
+  place = -1;
 
-  constructor(rank: Rank<C> | null, parent: Group<C> | null, isLeaf: boolean, rules: PlanRules<C>) {
+  constructor(rank: Rank<C> | null, parent: Group<C> | null, shape: TreeShape<C>) {
     this.rank = rank;
     this.parent = parent;
-    this.seats = isLeaf ? new Tournament(rules.seats) : null;
-    this.groups = isLeaf ? null : new Tournament(rules.groups);
+    this.depth = parent === null ? 0 : parent.depth + 1;
+    this.count = rank?.inFlight ?? 0;
+    const isLeaf = this.depth === shape.depth;
+    this.seats = isLeaf ? shape.newSeats() : null;
+    this.groups = isLeaf ? null : new Tournament(shape.groupRules[this.depth]!);
     this.groupsByRank = isLeaf ? null : new Map();
+    this.lineage = isLeaf ? lineageOf(this) : [];
   }
 
   get weight(): number {
@@ -86,42 +104,32 @@ export class Group<C extends Candidate<C>> implements Contestant {
   }
 
   get isEmpty(): boolean {
-    return (this.seats ?? this.groups!).size === 0;
+    return (this.seats === null ? this.groups!.size : this.seats.size) === 0;
+  }
+
+  /** Where the best seat below this group is. */
+  get bestLeaf(): Group<C> {
+    let group: Group<C> = this;
+    while (group.groups !== null) group = group.groups.best!;
+    return group;
   }
 }
 
-export type BaseOrder = 'oldest' | 'newest' | 'random';
-
-/** How seats and groups of a plan compare. */
-export interface PlanRules<C extends Candidate<C>> {
-  readonly seats: Rules<Seat<C>>;
-  readonly groups: Rules<Group<C>>;
+/** How the groups of a plan are put together. */
+export interface TreeShape<C extends Candidate<C>> {
+  /** Levels below the root. */
+  readonly depth: number;
+  readonly newSeats: () => Tournament<Seat<C>> | SumTree<Seat<C>>;
+  /** For the groups below one of depth i. */
+  readonly groupRules: readonly Rules<Group<C>>[];
 }
 
-/**
- * Groups compare by their own count, then, because equal counts of *different* values are a tie too, by the best that
- * is in them, level by level down to the seats.
- */
-export function planRules<C extends Candidate<C>>(base: BaseOrder): PlanRules<C> {
-  const compareSeats = base === 'oldest' ? older<C> : base === 'newest' ? newer<C> : () => 0;
-  const isDrawn = base === 'random';
-  const compareGroups = (a: Group<C>, b: Group<C>): number => {
-    const byCount = a.rank!.count - b.rank!.count;
-    if (byCount !== 0) return byCount;
-    if (a.groups !== null) return compareGroups(a.groups.best!, b.groups!.best!);
-    return isDrawn ? 0 : compareSeats(a.seats!.best!, b.seats!.best!);
-  };
-  return {
-    seats: { compare: compareSeats, weigh: isDrawn ? (seat) => seat.candidate.chunksAvailable : null },
-    groups: { compare: compareGroups, weigh: isDrawn ? (group) => group.weight : null },
-  };
+function lineageOf<C extends Candidate<C>>(leaf: Group<C>): readonly Group<C>[] {
+  const lineage: Group<C>[] = [];
+  for (let group: Group<C> | null = leaf; group !== null; group = group.parent) lineage.unshift(group);
+  return lineage;
 }
 
-function older<C extends Candidate<C>>(a: Seat<C>, b: Seat<C>): number {
-  const high = a.candidate.orderHigh - b.candidate.orderHigh;
-  return high !== 0 ? high : a.candidate.orderLow - b.candidate.orderLow;
-}
-
-function newer<C extends Candidate<C>>(a: Seat<C>, b: Seat<C>): number {
-  return older(b, a);
+function countsMore<C extends Candidate<C>>(a: Group<C>, b: Group<C>): boolean {
+  return a.count > b.count;
 }

@@ -2,16 +2,11 @@ import type { Strategy } from '../model/strategy.ts';
 import type { Random } from '../system/random.ts';
 import { InvariantError } from './invariant.ts';
 import type { MetaKey, MetaTable, MetaValue } from './metadata.ts';
-import {
-  type BaseOrder,
-  type Candidate,
-  Group,
-  type Level,
-  type PlanRules,
-  planRules,
-  Rank,
-  Seat,
-} from './plan-tree.ts';
+import { type BaseOrder, treeShape } from './plan-rules.ts';
+import { type Candidate, Group, type Level, Rank, Seat, type TreeShape } from './plan-tree.ts';
+
+/** With fewer seats than this any tree will do. */
+const SEATS_TO_TURN = 1_024;
 
 /**
  * A strategy in use: the submissions with available chunks, in its order. They are grouped by their values for the
@@ -19,8 +14,14 @@ import {
  * in-flight counts of their values. So the next submission is at hand in O(levels), and the change of a count moves
  * the groups that share the value, however many submissions they hold.
  *
+ * That is why the key with the fewest values is the uppermost level, whatever its importance: then the least groups
+ * share a value. The tree is turned over when it has grown and another order would be better by far.
+ *
  * A plan is told of changes, which costs O(1), and looks at them when it is asked next. So a plan that nobody asks
- * costs next to nothing, and what changes there and back again is not looked at twice.
+ * costs next to nothing, and what changes there and back again is not looked at twice. Of counts that rise it is not
+ * even told. A group that counts too little is found too early, and never too late: whatever comes to the top is
+ * looked at, corrected and put back, until what is on top counts right. Without this the change of a value in a
+ * thousand groups would move all of them, though next time only one is asked for.
  *
  * Strategies to come fit in here: another kind of {@link Level} for a rank by the value itself, filters that keep
  * seats or groups out of their tournament, and several plans asked one after the other.
@@ -34,12 +35,17 @@ export class Plan<C extends Candidate<C>> {
   readonly isWeighted: boolean;
   readonly #base: BaseOrder;
   readonly #random: Random;
-  readonly #rules: PlanRules<C>;
-  readonly #levels: readonly Level<C>[];
-  readonly #root: Group<C>;
+  /** By importance. */
+  readonly #keys: readonly MetaKey<C>[];
+  /** From the uppermost to the lowest. */
+  #levels: readonly Level<C>[];
+  #shape: TreeShape<C>;
+  #root: Group<C>;
   readonly #dirtyRanks: Rank<C>[] = [];
   readonly #dirtySeats: Seat<C>[] = [];
   #seatsTotal = 0;
+  /** The tree is looked at again when it has as many seats. */
+  #seatsToTurn = SEATS_TO_TURN;
 
   constructor(strategy: Strategy, position: number, table: MetaTable<C>, random: Random) {
     const { keys, base } = flatten(strategy);
@@ -48,13 +54,11 @@ export class Plan<C extends Candidate<C>> {
     this.isWeighted = base === 'random';
     this.#base = base;
     this.#random = random;
-    this.#rules = planRules(base);
-    this.#levels = keys.map((name) => ({
-      key: table.useKey(name),
-      ranks: new Map(),
-      dirtyRanks: this.#dirtyRanks,
-    }));
-    this.#root = new Group(null, null, keys.length === 0, this.#rules);
+    this.#keys = keys.map((name) => table.useKey(name));
+    const order = [...this.#keys].sort((a, b) => a.values.size - b.values.size);
+    this.#levels = this.#newLevels(order);
+    this.#shape = this.#newShape();
+    this.#root = new Group(null, null, this.#shape);
   }
 
   /** Changes that wait to be looked at. */
@@ -90,18 +94,18 @@ export class Plan<C extends Candidate<C>> {
 
   /** Looks at every change that it was told of. */
   catchUp(): void {
-    // Seats first: they may bring new groups, whose ranks are up to date, and take away groups before they are moved.
     const seats = this.#dirtySeats;
     for (let i = 0; i < seats.length; i++) this.#place(seats[i]!);
     if (seats.length > 0) seats.length = 0;
     const ranks = this.#dirtyRanks;
-    for (let i = 0; i < ranks.length; i++) this.#updateRank(ranks[i]!);
+    for (let i = 0; i < ranks.length; i++) this.#lower(ranks[i]!);
     if (ranks.length > 0) ranks.length = 0;
+    if (this.#seatsTotal >= this.#seatsToTurn && this.#levels.length > 1) this.#turnIfBetter();
   }
 
   /** For checks: what it ranks by, outermost first, and in which order those come that tie. */
   get shape(): { readonly keys: readonly MetaKey<C>[]; readonly base: BaseOrder } {
-    return { keys: this.#levels.map((level) => level.key), base: this.#base };
+    return { keys: this.#keys, base: this.#base };
   }
 
   /** For checks: one that may come first now, and the weight of all that may. */
@@ -114,7 +118,7 @@ export class Plan<C extends Candidate<C>> {
   drop(table: MetaTable<C>): void {
     this.catchUp();
     for (const seat of [...this.seats()]) this.#leave(seat);
-    for (const level of this.#levels) table.releaseKey(level.key);
+    for (const key of this.#keys) table.releaseKey(key);
   }
 
   /** Everybody who is seated, in no particular order. */
@@ -122,12 +126,18 @@ export class Plan<C extends Candidate<C>> {
     return seatsOf(this.#root);
   }
 
+  /** Corrects what it finds on its way. */
   #best(): Seat<C> | undefined {
-    let group: Group<C> | undefined = this.#root;
-    while (group !== undefined && group.groups !== null) group = group.groups.best;
-    return group?.seats?.best;
+    let group = this.#root;
+    while (group.groups !== null) {
+      const next: Group<C> | undefined = group.groups.best;
+      if (next === undefined) return undefined;
+      group = this.#isCorrect(next) ? next : this.#root;
+    }
+    return group.seats!.best;
   }
 
+  /** Whatever counts right and ties at the top was there all the time: correcting others changes no one's chances. */
   #draw(): Seat<C> | undefined {
     const root = this.#root;
     if (root.isEmpty) return undefined;
@@ -135,10 +145,31 @@ export class Plan<C extends Candidate<C>> {
     let point = this.#random.next() * root.weight;
     while (group.groups !== null) {
       const { item, rest }: { item: Group<C>; rest: number } = group.groups.draw(point)!;
-      group = item;
-      point = rest;
+      if (this.#isCorrect(item)) {
+        group = item;
+        point = rest;
+      } else {
+        group = root;
+        point = this.#random.next() * root.weight;
+      }
     }
     return group.seats!.draw(point)!.item;
+  }
+
+  /** Whether a group counts what is in flight; if not, it does from now on, and may not be on top any more. */
+  #isCorrect(group: Group<C>): boolean {
+    const rank = group.rank!;
+    if (group.count === rank.inFlight) return true;
+    this.#recount(group, rank);
+    return false;
+  }
+
+  #recount(group: Group<C>, rank: Rank<C>): void {
+    group.count = rank.inFlight;
+    rank.groups.update(group);
+    rank.metaValue?.counted(group.count);
+    const parent = group.parent!;
+    if (parent.groups!.update(group)) this.#settleUpwards(parent);
   }
 
   #place(seat: Seat<C>): void {
@@ -158,7 +189,7 @@ export class Plan<C extends Candidate<C>> {
     let group = this.#root;
     for (let depth = 0; depth < this.#levels.length; depth++) {
       const rank = this.#rankOf(seat.candidate, this.#levels[depth]!);
-      group = group.groupsByRank!.get(rank) ?? this.#newGroup(rank, group, depth + 1);
+      group = group.groupsByRank!.get(rank) ?? this.#newGroup(rank, group);
     }
     seat.group = group;
     this.#seatsTotal++;
@@ -185,11 +216,11 @@ export class Plan<C extends Candidate<C>> {
   }
 
   /** It joins its parent's tournament as soon as there is somebody in it. */
-  #newGroup(rank: Rank<C>, parent: Group<C>, depth: number): Group<C> {
-    const group = new Group(rank, parent, depth === this.#levels.length, this.#rules);
+  #newGroup(rank: Rank<C>, parent: Group<C>): Group<C> {
+    const group = new Group(rank, parent, this.#shape);
     parent.groupsByRank!.set(rank, group);
-    group.positionInRank = rank.groups.length;
-    rank.groups.push(group);
+    rank.groups.add(group);
+    rank.metaValue?.counted(group.count);
     return group;
   }
 
@@ -213,26 +244,49 @@ export class Plan<C extends Candidate<C>> {
   #removeGroup(group: Group<C>, parent: Group<C>): void {
     const rank = group.rank!;
     parent.groupsByRank!.delete(rank);
-    const last = rank.groups.pop()!;
-    if (last !== group) {
-      rank.groups[group.positionInRank] = last;
-      last.positionInRank = group.positionInRank;
-    }
-    if (rank.groups.length > 0) return;
+    rank.groups.remove(group);
+    if (rank.groups.size > 0) return;
     const { level, metaValue } = rank;
     level.ranks.delete(metaValue);
     if (metaValue !== null) metaValue.listeners.splice(metaValue.listeners.indexOf(rank), 1);
   }
 
-  #updateRank(rank: Rank<C>): void {
+  /** Builds the tree anew if a lower level has far fewer values than one above it. */
+  #turnIfBetter(): void {
+    this.#seatsToTurn = 2 * this.#seatsTotal;
+    const levels = this.#levels;
+    const isFine = levels.every((level, i) => i === 0 || 2 * level.ranks.size >= levels[i - 1]!.ranks.size);
+    if (isFine) return;
+    const order = [...levels].sort((a, b) => a.ranks.size - b.ranks.size).map((level) => level.key);
+    const candidates = Array.from(this.seats(), (seat) => {
+      this.#leave(seat);
+      return seat.candidate;
+    });
+    this.#levels = this.#newLevels(order);
+    this.#shape = this.#newShape();
+    this.#root = new Group(null, null, this.#shape);
+    for (const candidate of candidates) this.candidateChanged(candidate);
+    this.catchUp();
+  }
+
+  #newLevels(order: readonly MetaKey<C>[]): readonly Level<C>[] {
+    return order.map((key) => ({ key, ranks: new Map(), dirtyRanks: this.#dirtyRanks }));
+  }
+
+  #newShape(): TreeShape<C> {
+    const importance = this.#levels.map((level) => this.#keys.indexOf(level.key));
+    return treeShape(this.#base, importance);
+  }
+
+  /** None of its groups counts more than there is. */
+  #lower(rank: Rank<C>): void {
     rank.isDirty = false;
-    const count = rank.metaValue?.inFlight ?? 0;
-    if (count === rank.count) return;
-    rank.count = count;
-    for (let i = 0; i < rank.groups.length; i++) {
-      const group = rank.groups[i]!;
-      if (group.parent!.groups!.update(group)) this.#settleUpwards(group.parent!);
+    for (let group = rank.groups.first; group !== undefined && group.count > rank.inFlight; ) {
+      this.#recount(group, rank);
+      group = rank.groups.first;
     }
+    // What fell and rose again before this look may leave groups that count right, but more than was told.
+    rank.metaValue?.counted(rank.groups.first?.count ?? 0);
   }
 }
 

@@ -1,10 +1,10 @@
 import type { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex } from '../model/ids.ts';
 import { type ChunkTries, NO_TRIES, type SubmissionRecord } from '../model/submission.ts';
-import type { Delayed } from './delay-queue.ts';
 import { IndexHeap } from './index-heap.ts';
 import { invariant } from './invariant.ts';
 import type { MetaValue } from './metadata.ts';
+import type { Placed } from './placed-heap.ts';
 import type { Candidate, Seat } from './plan-tree.ts';
 import type {
   ConsumerHandle,
@@ -63,7 +63,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
       this.state === 'open' &&
       Number.isInteger(index) &&
       index >= 0 &&
-      index < this.record.chunksTotal &&
+      index < this.done.size &&
       !this.done.has(index)
     );
   }
@@ -154,12 +154,13 @@ export class Reservation implements ReservedChunk {
 }
 
 /** A chunk that waits until it is available again. */
-export class Delay implements Delayed {
+export class Delay implements Placed {
   readonly submission: Submission;
   readonly chunkIndex: ChunkIndex;
   readonly dueMs: number;
+  /** Breaks ties: the lower one is due first. */
   readonly order: number;
-  position = -1;
+  place = -1;
 
   constructor(submission: Submission, chunkIndex: ChunkIndex, dueMs: number, order: number) {
     this.submission = submission;

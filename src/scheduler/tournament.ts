@@ -1,18 +1,19 @@
-/** Something that a {@link Tournament} can hold; `slot` is the tournament's own. */
-export interface Contestant {
-  slot: number;
-}
+import { Slots, type Slotted } from './slots.ts';
 
 /** Says who wins, and with what chance where nobody does. */
 export interface Rules<T> {
-  /** Negative: `a` is better; 0: they tie. */
-  compare(a: T, b: T): number;
-  /** How likely one of those that tie is drawn, above 0. Without it nobody weighs and nothing can be drawn. */
+  /** The lowest one wins. */
+  readonly first: (item: T) => number;
+  /** The lowest one wins among those whose `first` is equal. */
+  readonly second: (item: T) => number;
+  /** Negative if `a` wins; asked if both are equal; 0 if they tie. null: they tie always. */
+  readonly third: ((a: T, b: T) => number) | null;
+  /** How likely one of those that tie is drawn: a whole number above 0. null: nobody is ever drawn. */
   readonly weigh: ((item: T) => number) | null;
 }
 
 const NOBODY = -1;
-const CAPACITY_KEPT = 16;
+const NOBODYS_KEY = Number.POSITIVE_INFINITY;
 
 /**
  * A knock-out tree: its leaves are the contestants, every inner node knows the better one of its two children, and,
@@ -20,18 +21,18 @@ const CAPACITY_KEPT = 16;
  * hand in O(1), one of the best can be drawn by weight in O(log n), and a change is settled in O(log n) along
  * one path, which ends early where nothing changes.
  *
- * Several contestants may have changed before the first of them is settled: unlike a heap's, the order is
- * restored as soon as each of them was settled, in whatever sequence.
+ * The nodes carry the keys of their winners, because looking them up in the contestants, which are all over the
+ * memory, took most of the time. Several contestants may have changed before the first of them is settled: unlike
+ * a heap's, the order is restored as soon as each of them was settled, in whatever sequence.
  */
-export class Tournament<T extends Contestant> {
+export class Tournament<T extends Slotted> {
   readonly #rules: Rules<T>;
-  readonly #items: (T | undefined)[] = [];
-  readonly #freeSlots: number[] = [];
+  readonly #slots = new Slots<T>();
   /** Nodes 1 (the root) to 2 * capacity - 1; the children of n are 2n and 2n + 1; slot s is the leaf capacity + s. */
   #winners: number[] = [NOBODY, NOBODY];
+  #firsts: number[] = [NOBODYS_KEY, NOBODYS_KEY];
+  #seconds: number[] = [NOBODYS_KEY, NOBODYS_KEY];
   #weights: number[];
-  #capacity = 1;
-  #size = 0;
 
   constructor(rules: Rules<T>) {
     this.#rules = rules;
@@ -39,12 +40,12 @@ export class Tournament<T extends Contestant> {
   }
 
   get size(): number {
-    return this.#size;
+    return this.#slots.size;
   }
 
   /** The best one, or one of the best; undefined if empty. */
   get best(): T | undefined {
-    return this.#items[this.#winners[1]!];
+    return this.#slots.items[this.#winners[1]!];
   }
 
   /** The weight of all that tie with the best one. */
@@ -52,36 +53,21 @@ export class Tournament<T extends Contestant> {
     return this.#weights[1] ?? 0;
   }
 
-  /** Adds a contestant; false if the best one and the weight are what they were. */
+  /** False if the best one and the weight are what they were, as for `remove` and `update`. */
   add(item: T): boolean {
-    let slot = this.#freeSlots.pop();
-    if (slot === undefined) {
-      slot = this.#items.length;
-      this.#items.push(undefined);
-      if (slot === this.#capacity) this.#rebuild(2 * slot);
-    }
-    this.#items[slot] = item;
-    item.slot = slot;
-    this.#size++;
-    return this.#settle(slot);
+    if (this.#slots.add(item)) return this.#settle(item.slot);
+    this.#rebuild();
+    return true;
   }
 
-  /** Takes a contestant out; false if the best one and the weight are what they were. */
   remove(item: T): boolean {
-    const slot = item.slot;
-    if (this.#items[slot] !== item) throw new RangeError('not in this tournament');
-    this.#items[slot] = undefined;
-    item.slot = NOBODY;
-    this.#freeSlots.push(slot);
-    this.#size--;
-    if (this.#capacity > CAPACITY_KEPT && this.#size < this.#capacity / 8) {
-      this.#compact();
-      return true;
-    }
-    return this.#settle(slot);
+    const { slot } = item;
+    if (this.#slots.remove(item)) return this.#settle(slot);
+    this.#rebuild();
+    return true;
   }
 
-  /** A contestant's rank or weight has changed; false if the best one and the weight are what they were. */
+  /** A contestant's rank or weight has changed. */
   update(item: T): boolean {
     return this.#settle(item.slot);
   }
@@ -93,87 +79,88 @@ export class Tournament<T extends Contestant> {
    * @returns the one drawn, and how far into its own weight the point was
    */
   draw(point: number): { readonly item: T; readonly rest: number } | undefined {
-    const capacity = this.#capacity;
+    const { capacity, items } = this.#slots;
     let rest = point;
     let node = 1;
     while (node < capacity) {
       node *= 2;
-      const verdict = this.#verdict(this.#winners[node]!, this.#winners[node + 1]!);
+      const verdict = this.#verdict(node);
       if (verdict > 0) node++;
       else if (verdict === 0 && rest >= this.#weights[node]!) {
         rest -= this.#weights[node]!;
         node++;
       }
     }
-    const item = this.#items[node - capacity];
+    const item = items[node - capacity];
     return item === undefined ? undefined : { item, rest };
   }
 
-  /** In no particular order. */
-  *[Symbol.iterator](): Generator<T> {
-    for (const item of this.#items) if (item !== undefined) yield item;
+  [Symbol.iterator](): Generator<T> {
+    return this.#slots[Symbol.iterator]();
   }
 
-  /** Negative: the left one wins; positive: the right one. Nobody loses against anybody. */
-  #verdict(left: number, right: number): number {
-    if (right === NOBODY) return -1;
-    if (left === NOBODY) return 1;
-    return this.#rules.compare(this.#items[left]!, this.#items[right]!);
+  /** Between a left child and its right neighbour. Negative: the left one wins. Nobody loses against anybody. */
+  #verdict(left: number): number {
+    const firsts = this.#firsts;
+    const a = firsts[left]!;
+    const b = firsts[left + 1]!;
+    if (a !== b) return a < b ? -1 : 1;
+    const seconds = this.#seconds;
+    const c = seconds[left]!;
+    const d = seconds[left + 1]!;
+    if (c !== d) return c < d ? -1 : 1;
+    const { third } = this.#rules;
+    if (third === null || a === NOBODYS_KEY) return 0;
+    const { items } = this.#slots;
+    return third(items[this.#winners[left]!]!, items[this.#winners[left + 1]!]!);
   }
 
   #settle(slot: number): boolean {
-    let node = this.#capacity + slot;
     this.#setLeaf(slot);
-    for (node >>>= 1; node >= 1; node >>>= 1) {
+    for (let node = (this.#slots.capacity + slot) >>> 1; node >= 1; node >>>= 1) {
       if (!this.#play(node, slot)) return false;
     }
     return true;
   }
 
   #setLeaf(slot: number): void {
-    const item = this.#items[slot];
-    this.#winners[this.#capacity + slot] = item === undefined ? NOBODY : slot;
-    const { weigh } = this.#rules;
-    if (weigh !== null) this.#weights[this.#capacity + slot] = item === undefined ? 0 : weigh(item);
+    const item = this.#slots.items[slot];
+    const leaf = this.#slots.capacity + slot;
+    const { first, second, weigh } = this.#rules;
+    this.#winners[leaf] = item === undefined ? NOBODY : slot;
+    this.#firsts[leaf] = item === undefined ? NOBODYS_KEY : first(item);
+    this.#seconds[leaf] = item === undefined ? NOBODYS_KEY : second(item);
+    if (weigh !== null) this.#weights[leaf] = item === undefined ? 0 : weigh(item);
   }
 
   /** Lets the two children of a node play; false if it ends as before, with somebody else than `slot` on top. */
   #play(node: number, slot: number): boolean {
-    const winners = this.#winners;
-    const left = winners[2 * node]!;
-    const right = winners[2 * node + 1]!;
-    const verdict = this.#verdict(left, right);
-    const winner = verdict <= 0 ? left : right;
-    let isSame = winner === winners[node] && winner !== slot;
-    winners[node] = winner;
+    const left = 2 * node;
+    const verdict = this.#verdict(left);
+    const from = verdict <= 0 ? left : left + 1;
+    const winner = this.#winners[from]!;
+    let isSame = winner === this.#winners[node] && winner !== slot;
+    if (!isSame) {
+      this.#winners[node] = winner;
+      this.#firsts[node] = this.#firsts[from]!;
+      this.#seconds[node] = this.#seconds[from]!;
+    }
     if (this.#rules.weigh !== null) {
       const weights = this.#weights;
-      const weight = (verdict <= 0 ? weights[2 * node]! : 0) + (verdict >= 0 ? weights[2 * node + 1]! : 0);
+      const weight = (verdict <= 0 ? weights[left]! : 0) + (verdict >= 0 ? weights[left + 1]! : 0);
       if (weight !== weights[node]) isSame = false;
       weights[node] = weight;
     }
     return !isSame;
   }
 
-  /** Moves everybody together, so that what was large once does not stay large. */
-  #compact(): void {
-    const items = [...this];
-    this.#freeSlots.length = 0;
-    this.#items.length = 0;
-    let capacity = 1;
-    while (capacity < 2 * items.length) capacity *= 2;
-    for (const item of items) {
-      item.slot = this.#items.length;
-      this.#items.push(item);
-    }
-    this.#rebuild(capacity);
-  }
-
-  #rebuild(capacity: number): void {
-    this.#capacity = capacity;
+  #rebuild(): void {
+    const { capacity, items } = this.#slots;
     this.#winners = new Array<number>(2 * capacity).fill(NOBODY);
+    this.#firsts = new Array<number>(2 * capacity).fill(NOBODYS_KEY);
+    this.#seconds = new Array<number>(2 * capacity).fill(NOBODYS_KEY);
     if (this.#rules.weigh !== null) this.#weights = new Array<number>(2 * capacity).fill(0);
-    for (let slot = 0; slot < this.#items.length; slot++) this.#setLeaf(slot);
+    for (let slot = 0; slot < items.length; slot++) this.#setLeaf(slot);
     for (let node = capacity - 1; node >= 1; node--) this.#play(node, NOBODY);
   }
 }

@@ -98,7 +98,7 @@ export class ProducerRoutes {
     this.#answer(exchange, this.#o.queue.endings.cancel(id), (result) => {
       switch (result.kind) {
         case 'cancelled':
-          respond(exchange, 200, '', null);
+          respondAnnounced(exchange, 200, '', null);
           break;
         case 'unknown':
           json(exchange, 404, formatId(id));
@@ -132,7 +132,7 @@ export class ProducerRoutes {
     const { reads } = this.#o.queue;
     this.#whenNews(exchange, id, { doneAbove, waitMs: waitOf(exchange) ?? 0 }, () =>
       this.#answer(exchange, reads.chunksDone(id, fromPage), (answer) => {
-        if (answer === null) respond(exchange, 404, '', null);
+        if (answer === null) respondAnnounced(exchange, 404, '', null);
         else json(exchange, 200, formatChunksDone(answer));
       }),
     );
@@ -145,12 +145,12 @@ export class ProducerRoutes {
     const from = naturalNumber(query.get('from')) ?? 0;
     const limit = Math.min(naturalNumber(query.get('limit')) ?? OUTPUTS_DEFAULT, OUTPUTS_MAX);
     this.#answer(exchange, this.#o.queue.reads.directOutputs(id, from, limit), (answer) => {
-      if (answer === null) respond(exchange, 404, '', null);
+      if (answer === null) respondAnnounced(exchange, 404, '', null);
       else if (answer.kind === 'not_direct') {
         text(exchange, 409, `the chunks of submission ${id} lie in the object store, not in the queue`);
       } else {
         const next = answer.next === null ? null : ['opsqueue-next', String(answer.next)];
-        respond(exchange, 200, encodeDirectOutputs(answer.outputs), CONTENT_TYPE_CBOR, next);
+        respondAnnounced(exchange, 200, encodeDirectOutputs(answer.outputs), CONTENT_TYPE_CBOR, next);
       }
     });
   }
@@ -288,15 +288,15 @@ function naturalNumber(text: string | null): number | null {
 }
 
 function json(exchange: HttpExchange, status: number, body: Uint8Array): void {
-  respond(exchange, status, body, CONTENT_TYPE_JSON);
+  respondAnnounced(exchange, status, body, CONTENT_TYPE_JSON);
 }
 
 function text(exchange: HttpExchange, status: number, body: string): void {
-  respond(exchange, status, body, CONTENT_TYPE_TEXT);
+  respondAnnounced(exchange, status, body, CONTENT_TYPE_TEXT);
 }
 
-/** Only clients of ours get headers that the recordings do not have. */
-function respond(
+/** Answers, with the list of features for clients of ours: the others get the headers of the recordings only. */
+export function respondAnnounced(
   exchange: HttpExchange,
   status: number,
   body: string | Uint8Array,

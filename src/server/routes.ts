@@ -3,7 +3,12 @@ import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../net/
 import { formatErrorText } from '../protocol/producer-json.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Metrics } from './metrics.ts';
-import { ProducerRoutes, type ProducerRoutesOptions, SUBMISSIONS_ROOT } from './producer-routes.ts';
+import {
+  ProducerRoutes,
+  type ProducerRoutesOptions,
+  respondAnnounced,
+  SUBMISSIONS_ROOT,
+} from './producer-routes.ts';
 import type { Queue } from './queue.ts';
 import { Router } from './router.ts';
 
@@ -24,10 +29,13 @@ export class Routes {
   constructor(options: RoutesOptions) {
     this.#o = options;
     const version = (exchange: HttpExchange) => exchange.respond(200, VERSION_INFO, CONTENT_TYPE_TEXT);
+    // Where clients of ours ask what the queue can do before they ask for anything else.
+    const announce = (exchange: HttpExchange) =>
+      respondAnnounced(exchange, 200, VERSION_INFO, CONTENT_TYPE_TEXT);
     this.#router
       .add('GET', '/ping', (exchange) => this.#ping(exchange))
       .add('GET', '/version', version)
-      .add('GET', '/producer/version', version)
+      .add('GET', '/producer/version', announce)
       .add('GET', '/metrics', (exchange) => this.#metrics(exchange))
       // An upgrade never gets here.
       .add('GET', CONSUMER_PATH, (exchange) =>

@@ -35,7 +35,7 @@ export async function openTransport(
   const store =
     setup.objectStore === null
       ? null
-      : await openObjectStore(setup.objectStore.url, setup.objectStore.options, { clock });
+      : await openObjectStore(setup.objectStore.url, setup.objectStore.options, { clock, random, logger });
   const client = new WsClient(
     {
       url: parseQueueUrl(setup.queueUrl),

@@ -1,0 +1,76 @@
+import { IncorrectUsageError } from '../model/errors.ts';
+import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/garbage.ts';
+import type { ObjectStoreOptions } from '../objects/object-store.ts';
+import { openObjectStore } from '../objects/open.ts';
+import { type Clock, systemClock } from '../system/clock.ts';
+import { type Logger, silentLogger } from '../system/logger.ts';
+import { ProducerClient } from './client.ts';
+
+export interface GarbageCollectionOptions {
+  /** Where chunk bodies lie, with the base path that the clients use. */
+  readonly objectStore: string;
+  readonly objectStoreOptions?: ObjectStoreOptions;
+  /**
+   * *Every* queue that shares this place in the object store. What one of them knows, in whatever state, is never
+   * touched; what belongs to a queue that is not named here looks like garbage.
+   */
+  readonly queueUrls: readonly string[];
+  /** A folder counts as garbage if its newest object is older than this, in milliseconds. At least an hour. */
+  readonly olderThanMs: number;
+  /** Whether to delete what is found. Default false: it is only reported. */
+  readonly delete?: boolean;
+  /** Is told of each folder that is garbage; if it is deleted, before. */
+  readonly onFolder?: (folder: GarbageFolder) => void;
+  /** How long a queue that does not answer is asked again, in milliseconds. Default 30 000. */
+  readonly retryForMs?: number;
+  readonly signal?: AbortSignal;
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+}
+
+/** A producer that pauses while it uploads must not lose its chunks. */
+const OLDER_THAN_MS_MIN = 3_600_000;
+
+/**
+ * Finds chunk bodies that no queue knows any more (ended and aged out) or never knew (uploaded, never inserted), and
+ * deletes them on request. Nothing is touched but folders that are named by a UUID v7 and hold chunk bodies only.
+ *
+ * @throws IncorrectUsageError; QueueUnreachableError, QueueUnsupportedError or ObjectStoreError if a queue or the
+ *   store cannot be asked: then nothing has been deleted, unless it could be asked at first
+ */
+export async function collectGarbage(options: GarbageCollectionOptions): Promise<GarbageReport> {
+  const {
+    queueUrls,
+    olderThanMs,
+    signal,
+    logger = silentLogger,
+    clock = systemClock,
+    retryForMs = 30_000,
+  } = options;
+  if (queueUrls.length === 0)
+    throw new IncorrectUsageError('queueUrls: name every queue that shares the object store');
+  if (!(olderThanMs >= OLDER_THAN_MS_MIN)) {
+    throw new IncorrectUsageError(`olderThanMs: ${olderThanMs} is less than an hour (${OLDER_THAN_MS_MIN})`);
+  }
+  await using owned = new AsyncDisposableStack();
+  const store = await openObjectStore(options.objectStore, options.objectStoreOptions ?? {}, {
+    clock,
+    logger,
+  });
+  owned.defer(() => store.close());
+  const queues = queueUrls.map((url) => {
+    const client = owned.use(new ProducerClient(url, null, { clock, logger, retryForMs }));
+    return {
+      known: (prefixes: readonly string[]) =>
+        client.knownPrefixes(prefixes, signal === undefined ? {} : { signal }),
+    };
+  });
+  return await findGarbage({
+    store,
+    queues,
+    before: clock.nowMs() - olderThanMs,
+    delete: options.delete ?? false,
+    onFolder: options.onFolder,
+    signal,
+  });
+}
