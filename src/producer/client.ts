@@ -2,6 +2,7 @@ import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { SubmissionStatus } from '../model/submission.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
+import { linkedSignal } from '../system/signals.ts';
 import { checkId, checkPrefix, checkStrategicMetadata } from './checks.ts';
 import { type EndedStatus, statusOf, waitForEnd } from './completion.ts';
 import { ClientContext } from './context.ts';
@@ -205,8 +206,10 @@ export class ProducerClient implements AsyncDisposable {
     options: CallOptions & { readonly onProgress?: (progress: Progress) => void } = {},
   ): Promise<EndedStatus> {
     const { api, clock, closing } = this.#context;
-    const { signal = closing, onProgress } = options;
-    return waitForEnd({ api, clock, id: checkId(id), signal, isKnown: false, onProgress });
+    using linked = linkedSignal(closing, options.signal);
+    const { signal } = linked;
+    const { onProgress } = options;
+    return await waitForEnd({ api, clock, id: checkId(id), signal, isKnown: false, onProgress });
   }
 
   /** How far a submission is, whenever that changes (at most five times a second), until it has ended. */
@@ -272,7 +275,8 @@ export class ProducerClient implements AsyncDisposable {
    */
   async deleteSubmissionData(id: SubmissionId, options: CallOptions = {}): Promise<void> {
     const { api, closing } = this.#context;
-    const { signal = closing } = options;
+    using linked = linkedSignal(closing, options.signal);
+    const { signal } = linked;
     const status = await statusOf(api, checkId(id), false, signal);
     if (status.state === 'in_progress') {
       throw new IncorrectUsageError(`submission ${id} is in progress: cancel it before you delete its data`);

@@ -95,7 +95,7 @@ export async function insertStored(
     opsTotal = await feed((content) => uploader.add(content), uploader.signal);
     await uploader.finish();
   } catch (error) {
-    await uploader.discard();
+    await discard(context, uploader, prefix);
     throw error;
   }
   const contents = { kind: 'object_storage', prefix, count: uploader.chunks } as const;
@@ -110,10 +110,20 @@ export async function insertStored(
       opsTotal,
     };
   } catch (error) {
-    if (await isUndone(context, prefix, error, fate, linked.signal.aborted)) await uploader.discard();
+    if (await isUndone(context, prefix, error, fate, linked.signal.aborted))
+      await discard(context, uploader, prefix);
     else context.logger.warn({ prefix }, 'not known whether the submission was inserted: its chunks stay');
     throw error;
   }
+}
+
+async function discard(context: ClientContext, uploader: Uploader, prefix: string): Promise<void> {
+  if (await uploader.discard()) return;
+  // The caller is told what went wrong first; `opsqueue gc` finds what is left.
+  context.logger.warn(
+    { prefix },
+    'could not remove what was uploaded for a submission that was not inserted',
+  );
 }
 
 /** Inserts a submission that carries its chunks. */

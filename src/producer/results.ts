@@ -26,8 +26,9 @@ export class BatchedResults<Item> implements Results<Item> {
   #batch: readonly Item[] = [];
   #at = 0;
   #ended = false;
-  /** The last of the calls that wait for the source; calls that come meanwhile line up behind it. */
-  #pending: Promise<unknown> | null = null;
+  /** Calls that wait for the source; those that come meanwhile line up behind the last one. */
+  #waiting = 0;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(source: BatchSource<Item>) {
     this.#source = source;
@@ -38,7 +39,7 @@ export class BatchedResults<Item> implements Results<Item> {
   }
 
   next(): Promise<IteratorResult<Item, undefined>> {
-    if (this.#at < this.#batch.length && this.#pending === null) {
+    if (this.#at < this.#batch.length && this.#waiting === 0) {
       return Promise.resolve({ done: false, value: this.#batch[this.#at++]! });
     }
     return this.#queue(() => this.#step());
@@ -71,15 +72,16 @@ export class BatchedResults<Item> implements Results<Item> {
   }
 
   #queue<T>(step: () => Promise<T>): Promise<T> {
-    const mine = this.#pending === null ? step() : this.#pending.then(step, step);
-    const settled = mine.then(
-      () => {},
-      () => {},
-    );
-    this.#pending = settled;
-    void settled.then(() => {
-      if (this.#pending === settled) this.#pending = null;
-    });
+    const run = async () => {
+      try {
+        return await step();
+      } finally {
+        // Before the reader hears of it, or his next call would line up behind one that is over.
+        this.#waiting--;
+      }
+    };
+    const mine = this.#waiting++ === 0 ? run() : this.#last.then(run);
+    this.#last = mine.catch(() => {});
     return mine;
   }
 

@@ -64,7 +64,6 @@ class Session<Item> implements BatchSource<Item> {
     if (this.#ended) return;
     this.#end();
     if (this.#running === null) return;
-    this.#running.linked.abort(new Error('the reader has stopped'));
     await this.#running.batches.return().catch(() => {});
   }
 
@@ -78,7 +77,8 @@ class Session<Item> implements BatchSource<Item> {
   #end(error?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#running?.linked[Symbol.dispose]();
+    // Whatever still runs beside the generator (who watches the progress) ends with it.
+    this.#running?.linked.abort(new Error('the results have ended'));
     this.#tracing.end(error);
   }
 }

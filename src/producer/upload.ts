@@ -23,7 +23,7 @@ export interface UploaderOptions {
 }
 
 /** Removing what was uploaded may not hold up the error for longer, in milliseconds. */
-const DISCARD_MS_MAX = 30_000;
+const DISCARD_MS_MAX = 300_000;
 
 /** Takes the contents of chunks 0, 1, 2, ... and puts them into the object store, some at a time. */
 export class Uploader {
@@ -96,16 +96,20 @@ export class Uploader {
     return this.#chunks;
   }
 
-  /** Takes everything back: stops what is under way and removes what arrived. Never throws. */
-  async discard(): Promise<void> {
+  /** Takes everything back: stops what is under way and removes what arrived. Never throws; false if something stays. */
+  async discard(): Promise<boolean> {
     this.#linked.abort(new Error('discarded'));
     while (this.#running > 0) await this.#changed.wait();
     const { store, prefix, clock } = this.#o;
     using limit = linkedSignal();
     const timer = clock.after(DISCARD_MS_MAX, () => limit.abort(new Error('took too long')));
-    // The caller is told what went wrong first; `opsqueue gc` finds what this leaves behind.
-    await deleteChunks(store, prefix, this.#chunks, ['in'], limit.signal).catch(() => {});
+    const removed = deleteChunks(store, prefix, this.#chunks, ['in'], limit.signal);
+    const isGone = await removed.then(
+      () => true,
+      () => false,
+    );
     timer.cancel();
+    return isGone;
   }
 
   #isFull(): boolean {

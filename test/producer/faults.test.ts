@@ -11,6 +11,7 @@ import {
   SubmissionFailedError,
   SubmissionForgottenError,
 } from '../../src/producer/index.ts';
+import { systemClock } from '../../src/system/clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { FakeQueue } from '../support/fake-queue-http.ts';
 import { workEverything } from '../support/fake-queue-worker.ts';
@@ -22,6 +23,17 @@ import { watchedStore } from '../support/watched-store.ts';
 const same = (op: unknown) => op;
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);
 const chunkSize = 2;
+
+/** The clock of the machine, which a test sets forward. */
+class LeapingClock {
+  leapMs = 0;
+  readonly nowMs = systemClock.nowMs;
+  readonly after = systemClock.after;
+  readonly soon = systemClock.soon;
+  monotonicMs(): number {
+    return systemClock.monotonicMs() + this.leapMs;
+  }
+}
 
 function* failingAfter(count: number) {
   yield* numbers(count);
@@ -425,4 +437,46 @@ test('an answer that is no answer of a queue is an error with its words, not a w
     await using server = await scriptedHttp(() => reply);
     await assert.rejects(use(server), /json|InProgress|no such page/i);
   }
+});
+
+test('a run that fails while its progress is watched leaves no question behind', async () => {
+  await using queue = await FakeQueue.start();
+  await using producer = new ProducerClient(queue.url, freshStore());
+  const run = producer.runSubmission([1, 2], {
+    chunkSize: 1,
+    results: 'as-completed',
+    onProgress: () => {},
+    onInserted: (id) => queue.complete(queue.submissions.get(id)!, 0),
+  });
+  await assert.rejects(run.next(), { code: 'OBJECT_NOT_FOUND' });
+  // The one that the insert came by may be kept.
+  await eventually(() => queue.http.connections <= 1, 2_000);
+});
+
+test('a submission that was not inserted and whose chunks cannot be removed is named in the log', async () => {
+  const store = Object.assign(watchedStore(freshStore()), {
+    delete: () => Promise.reject(new Error('read-only')),
+  });
+  await using queue = await FakeQueue.start();
+  const logger = recordingLogger();
+  await using producer = new ProducerClient(queue.url, store, { logger });
+  await assert.rejects(producer.insertSubmission(failingAfter(3), { chunkSize }), /the source is broken/);
+  assert.deepEqual(logger.lines[0]?.fields, { prefix: store.puts[0]?.split('/')[0] });
+});
+
+test('a reader who takes his time keeps the interest of the queue awake', async () => {
+  const store = freshStore();
+  await using queue = await FakeQueue.start({ onInsert: workEverything(store, same) });
+  const clock = new LeapingClock();
+  await using producer = new ProducerClient(queue.url, store, { clock });
+  const results = producer.runSubmission(numbers(6), { chunkSize: 1 });
+  await results.next();
+  const asked = queue.paths.length;
+  clock.leapMs += 50_000;
+  await results.next();
+  assert.equal(queue.paths.length, asked);
+  clock.leapMs += 50_000;
+  await results.next();
+  await eventually(() => queue.paths.length === asked + 1);
+  assert.match(queue.paths.at(-1)!, /^GET \/[0-9]+$/);
 });

@@ -93,3 +93,13 @@ test('an abort takes back what was not read yet', async () => {
   source.abort();
   await assert.rejects(results.next(), /aborted/);
 });
+
+test('an item that is there costs no detour, also after the source was waited for', async () => {
+  const results = new BatchedResults(new Batches([[1, 2, 3]]));
+  await results.next();
+  const order: string[] = [];
+  const item = results.next().then(() => order.push('item'));
+  const turn = Promise.resolve().then(() => order.push('next turn of the microtask queue'));
+  await Promise.all([item, turn]);
+  assert.deepEqual(order, ['item', 'next turn of the microtask queue']);
+});
