@@ -91,11 +91,13 @@ export class HttpExchange {
     if (contentType !== null) headers.push('content-type', contentType);
     headers.push('content-length', String(lengthBytes));
     if (status !== 405 && more !== null) headers.push(...more);
+    const isHttp10 = this.#request.httpVersionMinor === 0 && response.socket !== null;
+    if (!isHttp10 && (!response.shouldKeepAlive || this.#host.isStopping))
+      headers.push('connection', 'close');
     headers.push('date', this.#host.date());
-    if (this.#request.httpVersionMinor === 0 && response.socket !== null) {
+    if (isHttp10) {
       this.#respondToHttp10(status, headers, body);
     } else if (!response.destroyed) {
-      if (!response.shouldKeepAlive || this.#host.isStopping) headers.push('connection', 'close');
       response.writeHead(status, headers);
       if (lengthBytes === 0) response.end();
       else response.end(body);
