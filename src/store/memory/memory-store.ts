@@ -56,7 +56,7 @@ export interface MemoryStoreOptions {
 export class MemoryStore implements Store {
   readonly #database: MemoryDatabase;
   readonly #lost = new AbortController();
-  readonly lost = this.#lost.signal;
+  readonly lost: AbortSignal = this.#lost.signal;
   #closed = false;
 
   constructor(options: MemoryStoreOptions = {}) {
