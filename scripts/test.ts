@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
+// Most of a test file's time is reading a hundred TypeScript modules; so is that of the processes that it starts.
+process.env.NODE_COMPILE_CACHE ??= `${root}node_modules/.cache/node`;
 
 function run(command: string, args: readonly string[]): void {
   const { status, signal } = spawnSync(command, args, { stdio: 'inherit' });

@@ -31,18 +31,24 @@ test('a queue that is killed in the middle of work and started again has lost no
   await producer.cancelSubmission(cancelled);
 
   const accepted: bigint[] = [];
+  let interrupted = 0;
   for (let round = 1; round <= 3; round++) {
+    const at = consumers[0]!.linesPrinted;
     for (const submission of [2 * round - 1, 2 * round]) {
       accepted.push(await producer.insertSubmission(numbersOf(submission), { chunkSize: CHUNK_SIZE }));
     }
-    const at = consumers[0]!.linesPrinted;
     await consumers[0]!.line(/^working on/, at);
     await queue.kill('SIGKILL');
     queue = stack.use((await startQueue([...database, '--port', String(first.port)])).queue);
     assert.equal((await producer.getSubmissionStatus(finished))?.state, 'completed');
     assert.equal((await producer.getSubmissionStatus(cancelled))?.state, 'cancelled');
-    for (const id of accepted) assert.notEqual(await producer.getSubmissionStatus(id), null);
+    for (const id of accepted) {
+      const status = await producer.getSubmissionStatus(id);
+      assert.notEqual(status, null);
+      if (status?.state === 'in_progress') interrupted++;
+    }
   }
+  assert.ok(interrupted > 0, 'no kill came in the middle of work');
 
   for (const [i, id] of accepted.entries()) {
     const results: unknown[] = [];
