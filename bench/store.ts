@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ChunkSet } from '../src/model/chunk-set.ts';
+import { ChunkSet, PAGE_CHUNKS } from '../src/model/chunk-set.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Journal } from '../src/store/journal.ts';
 import { encodeMutations } from '../src/store/sqlite/batch-codec.ts';
@@ -202,7 +202,10 @@ async function loading(count: number): Promise<Row[]> {
   });
 }
 
-/** One submission, half of its chunks done in random order, page by page as the journal writes them. */
+/**
+ * One submission, half of its chunks done, in ten rounds: each goes through all pages in random order and completes
+ * random chunks of them, and what it changed is committed.
+ */
 async function halfDone(chunksTotal: number): Promise<Row[]> {
   return inTemporaryFile(async (filename) => {
     const { store, journal } = await open(filename);
@@ -210,10 +213,21 @@ async function halfDone(chunksTotal: number): Promise<Row[]> {
     await journal.insert({ kind: 'insert', record: of.record });
     const random = seededRandom(1);
     const began = performance.now();
-    for (let i = 0; of.done.count < chunksTotal / 2; i++) {
-      const index = Math.floor(random.next() * chunksTotal);
-      if (of.done.add(index)) journal.pageChanged(of, ChunkSet.pageOf(index));
-      if (i % 5_000_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+    const pages = Array.from({ length: of.done.pagesTotal }, (_, page) => page);
+    for (let round = 0; round < 10; round++) {
+      for (let i = pages.length - 1; i > 0; i--) {
+        const j = Math.floor(random.next() * (i + 1));
+        [pages[i], pages[j]] = [pages[j]!, pages[i]!];
+      }
+      for (const page of pages) {
+        const size = Math.min(PAGE_CHUNKS, chunksTotal - page * PAGE_CHUNKS);
+        // A tenth of half of the page, whatever of it was done before.
+        for (let left = size / 20; left > 0; ) {
+          if (of.done.add(page * PAGE_CHUNKS + Math.floor(random.next() * size))) left--;
+        }
+        journal.pageChanged(of, page);
+      }
+      await journal.committed();
     }
     await journal.drain();
     const written = performance.now();

@@ -1,6 +1,8 @@
+import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../../src/store/errors.ts';
 import { Database } from '../../src/store/sqlite/database.ts';
 import type { DatabaseLocation } from '../../src/store/sqlite/location.ts';
+import { openDatabase } from '../../src/store/sqlite/open.ts';
 import { toStoreError } from '../../src/store/sqlite/sqlite-errors.ts';
 import type {
   DatabaseArguments,
@@ -13,10 +15,14 @@ import type {
 export class InlineDatabase implements DatabaseCalls {
   readonly lost = new AbortController().signal;
   readonly database: Database;
+  /** SQLite's own handle, for tests that turn its screws. */
+  readonly sqlite: DatabaseSync;
   #closed = false;
 
   constructor(location: DatabaseLocation) {
-    this.database = new Database(location);
+    const open = openDatabase(location);
+    this.sqlite = open.database;
+    this.database = new Database(open);
   }
 
   get isGone(): boolean {

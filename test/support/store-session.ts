@@ -31,9 +31,14 @@ export class StoreSession implements AsyncDisposable {
 
   static async open(fixture: StoreFixture): Promise<StoreSession> {
     const store = await fixture.open();
-    const [grant] = await store.acquire([0], 'test');
-    assert(grant);
-    return new StoreSession(fixture, store, grant);
+    try {
+      const [grant] = await store.acquire([0], 'test');
+      assert(grant);
+      return new StoreSession(fixture, store, grant);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
 
   batch(mutations: readonly Mutation[]): CommitBatch {

@@ -9,9 +9,9 @@ import { ByteWriter } from './byte-codec.ts';
 import { type Committed, Committer } from './committer.ts';
 import type { FileLock } from './file-lock.ts';
 import { type LoadCursor, type LoadPiece, loadPiece } from './loader.ts';
-import type { DatabaseLocation } from './location.ts';
-import { openDatabase } from './open.ts';
+import type { OpenDatabase } from './open.ts';
 import { STATE } from './schema.ts';
+import { resultCode } from './sqlite-errors.ts';
 import { Statement } from './statement.ts';
 import { Tables } from './tables.ts';
 import { Transactions } from './transactions.ts';
@@ -19,6 +19,7 @@ import { Transactions } from './transactions.ts';
 /** Rows that one step of the clean-up deletes: commits go in between. */
 const SWEEP_ROWS = 5000;
 const BACKUP_PAGES_AT_ONCE = 100;
+const BACKUP_TRIES_MAX = 1000;
 
 /** A batch as it crosses the threads. */
 export interface PackedBatch {
@@ -44,8 +45,7 @@ export class Database {
   readonly #transactions: Transactions;
   readonly #committer: Committer;
 
-  constructor(location: DatabaseLocation) {
-    const { database, path, lock } = openDatabase(location);
+  constructor({ database, path, lock }: OpenDatabase) {
     this.#database = database;
     this.#path = path;
     this.#lock = lock;
@@ -160,7 +160,7 @@ export class Database {
       if (existsSync(path)) throw new StoreError('unusable', `backup: ${path} exists already`);
     }
     try {
-      await backup(this.#database, partial, { rate: BACKUP_PAGES_AT_ONCE });
+      await this.#copy(partial);
       renameSync(partial, to);
     } catch (error) {
       rmSync(partial, { force: true });
@@ -171,6 +171,21 @@ export class Database {
   close(): void {
     if (this.#database.isOpen) this.#database.close();
     this.#lock?.release();
+  }
+
+  /**
+   * The same connection copies that writes: with another one, every commit would start the copy again. Its first
+   * step finds a commit in progress now and then, which node:sqlite takes for the end and reports as result code 0.
+   */
+  async #copy(to: string): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await backup(this.#database, to, { rate: BACKUP_PAGES_AT_ONCE });
+        return;
+      } catch (error) {
+        if (resultCode(error) !== 0 || tries === BACKUP_TRIES_MAX) throw error;
+      }
+    }
   }
 
   #pragma(name: string): readonly bigint[] {

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Database } from './database.ts';
+import { openDatabase } from './open.ts';
 import { toStoreError } from './sqlite-errors.ts';
 import type { ThreadOptions, ThreadRequest, ThreadResponse } from './thread.ts';
 
@@ -16,7 +17,7 @@ function main(): void {
 
   let database: Database;
   try {
-    database = new Database((workerData as ThreadOptions).location);
+    database = new Database(openDatabase((workerData as ThreadOptions).location));
   } catch (error) {
     fail(0, error, 'the database cannot be opened');
     return;

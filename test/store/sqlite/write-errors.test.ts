@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { StoreError } from '../../../src/store/errors.ts';
+import { sqliteFixture } from '../../support/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store-session.ts';
+import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store-workload.ts';
+
+const BATCHES = 12;
+const linuxOnly = process.platform === 'linux' ? {} : { skip: 'prlimit is a Linux tool' };
+
+/** Writes of this process beyond that place of any file fail, pipes excepted. */
+function limitFileSize(bytes: number | 'unlimited'): void {
+  const args = ['--pid', String(process.pid), `--fsize=${bytes}:unlimited`];
+  const { status, stderr } = spawnSync('prlimit', args, { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+}
+
+/** Everything from opening the file on; true if nothing went wrong. */
+async function runUnderLimit(
+  bytes: number,
+  expected: Awaited<ReturnType<typeof workloadSnapshots>>,
+): Promise<boolean> {
+  const fixture = await sqliteFixture('inline');
+  let failures = 0;
+  limitFileSize(bytes);
+  try {
+    let session: StoreSession;
+    try {
+      session = await StoreSession.open(fixture);
+    } catch (error) {
+      assert(error instanceof StoreError);
+      failures++;
+      limitFileSize('unlimited');
+      session = await StoreSession.open(fixture);
+    }
+    for (let number = 1; number <= BATCHES; number++) {
+      const batch = session.batch(workloadBatch(number));
+      let result = await session.store.commit(batch);
+      if (result.kind !== 'committed') {
+        assert(result.kind === 'refused' && result.error.storeClass === 'transient', result.kind);
+        failures++;
+        // What was there before can be read, and nothing else is there.
+        assert.deepEqual(await storeSnapshot(session), expected[number - 1]);
+        limitFileSize('unlimited');
+        result = await session.store.commit(batch);
+      }
+      assert.equal(result.kind, 'committed');
+      session.seq++;
+    }
+    await session.store.maintenance?.checkpoint();
+    await session.store.close();
+  } finally {
+    limitFileSize('unlimited');
+  }
+  const reopened = await StoreSession.open(fixture);
+  assert.deepEqual(await storeSnapshot(reopened), expected[BATCHES]);
+  await reopened.store.close();
+  await fixture.dispose();
+  return failures === 0;
+}
+
+test(
+  'the n-th write failing leaves nothing half done, for every n until a run passes',
+  linuxOnly,
+  async () => {
+    const expected = await workloadSnapshots(BATCHES);
+    let failing = 0;
+    // The log is the file that grows; every page of it is a write of its own (every fourth one fails here).
+    for (let bytes = 512; ; bytes += 4 * (4096 + 24)) {
+      if (await runUnderLimit(bytes, expected)) break;
+      failing++;
+      assert(failing < 500);
+    }
+    assert(failing > 8, `only ${failing} writes failed`);
+  },
+);
