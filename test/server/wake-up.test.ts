@@ -98,6 +98,19 @@ test('the end of a retry delay wakes who waits', async () => {
   assert.equal(waiter.takeChunks().length, 1);
 });
 
+test("a submission's own retry delay holds for every failure", async () => {
+  const world = await QueueWorld.start();
+  await world.insert('a', 1, { retryDelayMs: 3_000 });
+  const consumer = world.consumer();
+  const [held] = consumer.take();
+  consumer.fail(held!.chunk);
+  assert.deepEqual(consumer.take(), []);
+  await world.passes(2_999);
+  assert.deepEqual(consumer.takeChunks(), []);
+  await world.passes(1);
+  assert.equal(consumer.takeChunks().length, 1);
+});
+
 test('garbage from the holder wakes who waits', async () => {
   const { holder, waiter, held } = await oneHoldsOneWaits();
   holder.session.message(Uint8Array.of(0xff));

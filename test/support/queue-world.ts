@@ -128,7 +128,7 @@ export class WorldConsumer {
   send(message: Unnumbered<ClientMessage>): number {
     const nonce = this.#nonce++;
     this.session.alive();
-    this.session.message(encodeClientMessage({ ...message, nonce } as ClientMessage));
+    this.session.message(encodeClientMessage({ ...message, nonce } as ClientMessage, { byteStrings: true }));
     return nonce;
   }
 

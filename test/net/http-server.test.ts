@@ -1,0 +1,306 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../src/net/http-exchange.ts';
+import { HttpServer, type HttpServerOptions, ListenError } from '../../src/net/http-server.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { HttpSocket, type RawAnswer } from '../support/http-socket.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+const running: HttpServer[] = [];
+const sockets: HttpSocket[] = [];
+after(async () => {
+  for (const socket of sockets) socket.close();
+  for (const server of running) await server.stop(0);
+});
+
+/** Answers with what it got: method, path, query and body. */
+function echo(bodyBytesMax = 1000): (exchange: HttpExchange) => void {
+  return (exchange) => {
+    const { method, path, query } = exchange;
+    const tell = (body: string) =>
+      exchange.respond(200, JSON.stringify({ method, path, query, body }), CONTENT_TYPE_TEXT);
+    if (method === 'POST') exchange.readBody(bodyBytesMax, (body) => tell(Buffer.from(body).toString()));
+    else tell('');
+  };
+}
+
+async function serve(
+  request: (exchange: HttpExchange) => void,
+  options: Partial<HttpServerOptions> = {},
+): Promise<{ readonly server: HttpServer; readonly port: number }> {
+  const server = new HttpServer(
+    { hosts: ['127.0.0.1'], port: 0, clock: systemClock, ...options },
+    { request, upgrade: (_request, socket) => void socket.end('an upgrade') },
+  );
+  await server.listen();
+  running.push(server);
+  return { server, port: server.addresses[0]!.port };
+}
+
+async function open(port: number, host?: string): Promise<HttpSocket> {
+  const socket = await HttpSocket.open(port, host);
+  sockets.push(socket);
+  return socket;
+}
+
+const namesOf = (answer: RawAnswer) => answer.headers.map(([name]) => name);
+const bodyOf = (answer: RawAnswer) => JSON.parse(answer.body.toString()) as Record<string, string>;
+
+test('headers come in the order and case of the original, without server or keep-alive', async () => {
+  const { port } = await serve(echo(), { clock: new ManualClock(Date.UTC(2026, 10, 23, 20, 32, 59, 700)) });
+  const socket = await open(port);
+  socket.send('GET /a?b=c');
+  const answer = await socket.answer();
+  assert.equal(answer.statusLine, 'HTTP/1.1 200 OK');
+  assert.deepEqual(answer.headers, [
+    ['content-type', 'text/plain; charset=utf-8'],
+    ['content-length', String(answer.body.length)],
+    ['date', 'Mon, 23 Nov 2026 20:32:59 GMT'],
+  ]);
+  assert.deepEqual(bodyOf(answer), { method: 'GET', path: '/a', query: 'b=c', body: '' });
+});
+
+test('an empty answer has no content type; further headers stand before the date', async () => {
+  const { port } = await serve((exchange) =>
+    exchange.path === '/405'
+      ? exchange.respond(405, '', null, ['allow', 'POST'])
+      : exchange.respond(404, '', null, ['opsqueue-x', 'y']),
+  );
+  const socket = await open(port);
+  socket.send('GET /405');
+  assert.deepEqual(namesOf(await socket.answer()), ['allow', 'content-length', 'date']);
+  socket.send('GET /404');
+  assert.deepEqual(namesOf(await socket.answer()), ['content-length', 'opsqueue-x', 'date']);
+});
+
+test('HEAD tells the length and sends no body', async () => {
+  const { port } = await serve(echo());
+  const socket = await open(port);
+  socket.send('HEAD /a');
+  const answer = await socket.answer(false);
+  assert.ok(Number(answer.headers.find(([name]) => name === 'content-length')?.[1]) > 10);
+  socket.send('GET /b');
+  assert.equal(bodyOf(await socket.answer()).path, '/b');
+});
+
+test('pipelined requests are answered in order, also when the first one takes longer', async () => {
+  const held: HttpExchange[] = [];
+  const { port } = await serve((exchange) => {
+    if (exchange.path === '/slow') held.push(exchange);
+    else {
+      exchange.respond(200, exchange.path, CONTENT_TYPE_TEXT);
+      for (const slow of held) slow.respond(200, slow.path, CONTENT_TYPE_TEXT);
+    }
+  });
+  const socket = await open(port);
+  socket.write('GET /slow HTTP/1.1\r\nhost: a\r\n\r\nGET /quick HTTP/1.1\r\nhost: a\r\n\r\n');
+  assert.equal((await socket.answer()).body.toString(), '/slow');
+  assert.equal((await socket.answer()).body.toString(), '/quick');
+});
+
+test('HTTP/1.0 is answered as HTTP/1.0, and the connection is closed', async () => {
+  const { port } = await serve(echo());
+  const socket = await open(port);
+  socket.write('GET /old HTTP/1.0\r\n\r\n');
+  const answer = await socket.answer();
+  assert.equal(answer.statusLine, 'HTTP/1.0 200 OK');
+  assert.deepEqual(namesOf(answer), ['content-type', 'content-length', 'date']);
+  assert.equal(bodyOf(answer).path, '/old');
+  await socket.ended();
+});
+
+test('a request with `connection: close` is answered with it, and the connection is closed', async () => {
+  const { port } = await serve(echo());
+  const socket = await open(port);
+  socket.send('GET /a', { connection: 'close' });
+  assert.deepEqual((await socket.answer()).headers.at(-1), ['connection', 'close']);
+  await socket.ended();
+});
+
+test('a request without a host header is taken', async () => {
+  const { port } = await serve(echo());
+  const socket = await open(port);
+  socket.write('GET /a HTTP/1.1\r\n\r\n');
+  assert.equal((await socket.answer()).status, 200);
+});
+
+test('bytes that are no request are answered with 400 and the connection is closed', async () => {
+  const { port } = await serve(echo());
+  const socket = await open(port);
+  socket.write('garbage\r\n\r\n');
+  const answer = await socket.answer();
+  assert.equal(answer.status, 400);
+  assert.deepEqual(namesOf(answer), ['connection', 'content-length', 'date']);
+  await socket.ended();
+});
+
+test('headers beyond all measure are refused', async () => {
+  const { port } = await serve(echo());
+  const socket = await open(port);
+  socket.send('GET /a', { 'x-large': 'x'.repeat(100_000) });
+  assert.equal((await socket.answer()).status, 431);
+});
+
+test('bodies come whole, in one piece or many, with or without their length', async () => {
+  const { port } = await serve(echo(300_000));
+  const socket = await open(port);
+  const large = 'abc'.repeat(90_000);
+  for (const body of ['', 'x', large]) {
+    socket.send('POST /a', {}, body);
+    assert.equal(bodyOf(await socket.answer()).body, body);
+  }
+  socket.write('POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nab');
+  socket.write('cdef');
+  assert.equal(bodyOf(await socket.answer()).body, 'abcdef');
+  socket.write(
+    'POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n',
+  );
+  assert.equal(bodyOf(await socket.answer()).body, 'abcdefg');
+  const pieces = Array.from({ length: 20 }, () => `2710\r\n${'z'.repeat(10_000)}\r\n`);
+  socket.write(
+    `POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${pieces.join('')}0\r\n\r\n`,
+  );
+  assert.equal(bodyOf(await socket.answer()).body, 'z'.repeat(200_000));
+});
+
+test('a body above the limit is answered with 413, whether its length was announced or not; one of the limit is taken', async () => {
+  const { port } = await serve(echo(10));
+  const socket = await open(port);
+  socket.send('POST /a', {}, 'x'.repeat(10));
+  assert.equal((await socket.answer()).status, 200);
+  socket.send('POST /a', {}, 'x'.repeat(11));
+  const refused = await socket.answer();
+  assert.equal(refused.status, 413);
+  assert.match(refused.body.toString(), /larger than 10 bytes/);
+  socket.write(
+    'POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n6\r\nabcdef\r\n6\r\nabcdef\r\n0\r\n\r\n',
+  );
+  assert.equal((await socket.answer()).status, 413);
+  socket.send('GET /still-there');
+  assert.equal((await socket.answer()).status, 200);
+});
+
+test('a client that waits for `100 Continue` gets it, but not for a body that is too large', async () => {
+  const { port } = await serve(echo(10));
+  const socket = await open(port);
+  socket.write('POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\n');
+  assert.equal((await socket.answer()).status, 100);
+  socket.write('abc');
+  assert.equal(bodyOf(await socket.answer()).body, 'abc');
+  socket.write('POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\nexpect: 100-continue\r\n\r\n');
+  assert.equal((await socket.answer()).status, 413);
+});
+
+test('a request that does not come to its end is answered with 408', async () => {
+  const { port } = await serve(echo(), { headersTimeoutMs: 60, requestTimeoutMs: 60 });
+  const headless = await open(port);
+  headless.write('GET /a HTT');
+  assert.equal((await headless.answer()).status, 408);
+  await headless.ended();
+  const bodyless = await open(port);
+  bodyless.write('POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab');
+  assert.equal((await bodyless.answer()).status, 408);
+  await bodyless.ended();
+});
+
+test('an idle connection is kept for the time given, then closed', async () => {
+  const { port } = await serve(echo(), { idleConnectionMs: 50 });
+  const socket = await open(port);
+  socket.send('GET /a');
+  await socket.answer();
+  await socket.ended();
+});
+
+test('a peer that goes away before the answer is noticed', async () => {
+  const gone = Promise.withResolvers<number>();
+  let arrived: () => void = () => {};
+  const { server, port } = await serve((exchange) => {
+    exchange.onEnded = (status) => gone.resolve(status);
+    exchange.onPeerGone(() => {});
+    arrived();
+  });
+  const socket = await open(port);
+  const request = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
+  socket.send('GET /a');
+  await request;
+  assert.equal(server.active.size, 1);
+  socket.close();
+  assert.equal(await gone.promise, 499);
+});
+
+test('other upgrades than the WebSocket are ordinary requests', async () => {
+  const { port } = await serve(echo());
+  const socket = await open(port);
+  socket.send('GET /a', {
+    connection: 'Upgrade, HTTP2-Settings',
+    upgrade: 'h2c',
+    'http2-settings': 'AAMAAABkAAQAoAAAAAIAAAAA',
+  });
+  assert.equal((await socket.answer()).status, 200);
+  const webSocket = await open(port);
+  webSocket.send('GET /a', { connection: 'Upgrade', upgrade: 'websocket' });
+  assert.equal((await webSocket.ended()).toString(), 'an upgrade');
+});
+
+test('by default both loopbacks are listened on, on the same port', async (t) => {
+  const { server, port } = await serve(echo(), { hosts: undefined });
+  assert.deepEqual(server.addresses[0], { host: '127.0.0.1', port });
+  if (server.addresses.length === 1) return t.diagnostic('this machine has no IPv6');
+  assert.deepEqual(server.addresses[1], { host: '::1', port });
+  for (const host of ['127.0.0.1', '::1']) {
+    const socket = await open(port, host);
+    socket.send('GET /a');
+    assert.equal((await socket.answer()).status, 200);
+  }
+});
+
+test('an address that cannot be listened on is an error that names it, and nothing is left open', async () => {
+  const { port } = await serve(echo());
+  const again = new HttpServer(
+    { hosts: ['127.0.0.1'], port, clock: systemClock },
+    { request() {}, upgrade() {} },
+  );
+  await assert.rejects(
+    again.listen(),
+    (error) =>
+      error instanceof ListenError &&
+      error.code === 'CANNOT_LISTEN' &&
+      error.port === port &&
+      /in use/.test(error.message),
+  );
+  assert.deepEqual(again.addresses, []);
+  const foreign = new HttpServer(
+    { hosts: ['127.0.0.1', '192.0.2.1'], port: 0, clock: systemClock },
+    { request() {}, upgrade() {} },
+  );
+  await assert.rejects(foreign.listen(), /192\.0\.2\.1.*no such address/);
+  assert.deepEqual(foreign.addresses, []);
+});
+
+test('stop waits for answers that are on their way, tells their clients, and takes no new connection', async () => {
+  const held: HttpExchange[] = [];
+  const { server, port } = await serve((exchange) => held.push(exchange));
+  const idle = await open(port);
+  const busy = await open(port);
+  busy.send('GET /a');
+  while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  const stopped = server.stop(10_000);
+  await idle.ended();
+  await assert.rejects(HttpSocket.open(port), /ECONNREFUSED/);
+  held[0]?.respond(200, 'done', CONTENT_TYPE_TEXT);
+  const answer = await busy.answer();
+  assert.equal(answer.body.toString(), 'done');
+  assert.deepEqual(answer.headers.at(-1), ['connection', 'close']);
+  await stopped;
+});
+
+test('stop cuts what is not answered in time', async () => {
+  const { server, port } = await serve(() => {});
+  const socket = await open(port);
+  socket.send('GET /a');
+  while (server.active.size === 0) await new Promise((resolve) => setImmediate(resolve));
+  await server.stop(20);
+  await socket.ended();
+});

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { WebSocket } from 'ws';
+import type { FrameConnection, FrameListener } from '../../src/net/connection.ts';
+import { HttpServer } from '../../src/net/http-server.ts';
+import { Turn } from '../../src/net/turn.ts';
+import { CLOSE_WITHOUT_CODE, upgradeProblem, WebSocketServer } from '../../src/net/ws-server.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { eventually } from '../support/eventually.ts';
+import { HttpSocket } from '../support/http-socket.ts';
+
+/** The server's end of a connection, and what it heard. */
+interface ServerEnd {
+  readonly connection: FrameConnection;
+  readonly heard: string[];
+}
+
+const running: HttpServer[] = [];
+after(async () => {
+  for (const server of running) await server.stop(0);
+});
+
+async function serve(
+  frameBytesMax = 1_000_000,
+): Promise<{ readonly port: number; readonly ends: ServerEnd[] }> {
+  const ends: ServerEnd[] = [];
+  const turn = new Turn(systemClock);
+  const webSockets = new WebSocketServer({
+    turn,
+    frameBytesMax,
+    date: () => 'Mon, 23 Nov 2026 20:35:04 GMT',
+  });
+  const listenerOf = (connection: FrameConnection): FrameListener => {
+    const heard: string[] = [];
+    ends.push({ connection, heard });
+    return {
+      alive: () => heard.push('alive'),
+      message: (bytes) => heard.push(`message of ${bytes.length}`),
+      closed: (orderly) => heard.push(orderly ? 'closed' : 'broken'),
+      drained: () => heard.push('drained'),
+    };
+  };
+  const server = new HttpServer(
+    { hosts: ['127.0.0.1'], port: 0, clock: systemClock },
+    {
+      request() {},
+      upgrade: (request, socket, head) => webSockets.accept(request, socket, head, listenerOf),
+    },
+  );
+  await server.listen();
+  running.push(server);
+  return { port: server.addresses[0]!.port, ends };
+}
+
+/** A client of `ws`, and what it heard. */
+async function connect(port: number): Promise<{ readonly client: WebSocket; readonly heard: string[] }> {
+  const client = new WebSocket(`ws://127.0.0.1:${port}/consumer`);
+  const heard: string[] = [];
+  client.on('message', (data: Buffer, isBinary) =>
+    heard.push(`${isBinary ? 'message' : 'text'} of ${data.length}`),
+  );
+  client.on('ping', (data) => heard.push(`ping of ${data.length}`));
+  client.on('pong', (data) => heard.push(`pong of ${data.length}`));
+  client.on('error', () => {});
+  client.on('close', (code, reason) => heard.push(`close ${code} ${reason}`));
+  await new Promise((resolve) => client.once('open', resolve));
+  return { client, heard };
+}
+
+const UPGRADE = {
+  connection: 'Upgrade',
+  upgrade: 'websocket',
+  'sec-websocket-version': '13',
+  'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+};
+
+test('an upgrade is answered with the bytes of the recordings, whatever extensions are offered', async () => {
+  const { port } = await serve();
+  const socket = await HttpSocket.open(port);
+  socket.send('GET /consumer', { ...UPGRADE, 'sec-websocket-extensions': 'permessage-deflate' });
+  const answer = await socket.answer();
+  assert.equal(answer.statusLine, 'HTTP/1.1 101 Switching Protocols');
+  assert.deepEqual(answer.headers, [
+    ['connection', 'upgrade'],
+    ['upgrade', 'websocket'],
+    ['sec-websocket-accept', 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='],
+    ['date', 'Mon, 23 Nov 2026 20:35:04 GMT'],
+  ]);
+  socket.close();
+});
+
+test('what makes a request no upgrade is said', () => {
+  const problemOf = (headers: Record<string, string | undefined>) =>
+    upgradeProblem({ headers: { ...UPGRADE, ...headers } } as unknown as Parameters<
+      typeof upgradeProblem
+    >[0]);
+  assert.equal(problemOf({}), null);
+  assert.equal(problemOf({ connection: 'keep-alive, UPGRADE' }), null);
+  assert.match(problemOf({ connection: 'keep-alive' }) ?? '', /^Connection header did not include 'upgrade'/);
+  assert.match(problemOf({ connection: undefined }) ?? '', /^Connection header/);
+  assert.match(problemOf({ upgrade: 'h2c' }) ?? '', /Upgrade/);
+  assert.match(problemOf({ 'sec-websocket-version': '12' }) ?? '', /Sec-WebSocket-Version/);
+  assert.match(problemOf({ 'sec-websocket-key': undefined }) ?? '', /`Sec-WebSocket-Key` header missing/);
+  assert.match(problemOf({ 'sec-websocket-key': 'short' }) ?? '', /16 bytes/);
+});
+
+test('frames of every length arrive whole and in order, with pings and pongs between them', async () => {
+  const { port, ends } = await serve();
+  const { client, heard } = await connect(port);
+  await eventually(() => ends.length === 1);
+  const { connection } = ends[0]!;
+  const lengths = [0, 1, 125, 126, 65_535, 65_536, 300_000];
+  for (const length of lengths) connection.send(new Uint8Array(length));
+  connection.ping(Uint8Array.of(1, 2, 3));
+  connection.pong(new Uint8Array(0));
+  assert.ok(connection.bufferedBytes > 300_000);
+  await eventually(() => heard.length === lengths.length + 2);
+  assert.deepEqual(heard, [...lengths.map((length) => `message of ${length}`), 'ping of 3', 'pong of 0']);
+  assert.equal(connection.bufferedBytes, 0);
+  client.terminate();
+});
+
+test('what goes to a peer in one turn is one write', async () => {
+  const { port, ends } = await serve();
+  const socket = await HttpSocket.open(port);
+  socket.send('GET /consumer', UPGRADE);
+  await socket.answer();
+  await eventually(() => ends.length === 1);
+  for (let i = 0; i < 3; i++) ends[0]?.connection.send(Uint8Array.of(i));
+  ends[0]?.connection.terminate();
+  assert.equal((await socket.ended()).length, 0, 'nothing was written before the turn ended');
+});
+
+test('whatever arrives is a sign of life, and comes before its message', async () => {
+  const { port, ends } = await serve();
+  const { client } = await connect(port);
+  client.send(Uint8Array.of(1, 2, 3));
+  client.ping();
+  client.pong();
+  await eventually(() => ends[0]?.heard.length === 4);
+  assert.deepEqual(ends[0]?.heard, ['alive', 'message of 3', 'alive', 'alive']);
+  client.terminate();
+});
+
+test('a text frame ends the connection and says why', async () => {
+  const { port, ends } = await serve();
+  const { client, heard } = await connect(port);
+  client.send('hello');
+  client.send(Uint8Array.of(1));
+  await eventually(() => heard.length === 1 && ends[0]?.heard.includes('closed') === true);
+  assert.match(heard[0] ?? '', /^close 1003 text frames are not understood/);
+  assert.ok(!ends[0]?.heard.includes('message of 1'), 'nothing is heard after it');
+});
+
+test('a message above the limit, an unmasked frame and a reserved bit end the connection', async () => {
+  const { port, ends } = await serve(100);
+  const { client, heard } = await connect(port);
+  client.send(new Uint8Array(101));
+  await eventually(() => heard.length === 1);
+  assert.match(heard[0] ?? '', /^close 1009/);
+  for (const frame of ['8200', 'c28000000000']) {
+    const socket = await HttpSocket.open(port);
+    socket.send('GET /consumer', UPGRADE);
+    await socket.answer();
+    socket.write(Buffer.from(frame, 'hex'));
+    const rest = await socket.ended();
+    assert.equal(rest.subarray(0, 4).toString('hex'), '880203ea', 'a close frame with 1002');
+  }
+  await eventually(
+    () => ends.length === 3 && ends.every((end) => /closed|broken/.test(end.heard.at(-1) ?? '')),
+  );
+});
+
+test('a peer that closes in good order is told from one that breaks off', async () => {
+  const { port, ends } = await serve();
+  const orderly = await connect(port);
+  const codeless = await connect(port);
+  const broken = await connect(port);
+  orderly.client.close(1000, 'bye');
+  codeless.client.close();
+  broken.client.terminate();
+  await eventually(() => ends.length === 3 && ends.every((end) => end.heard.length === 1));
+  assert.deepEqual(
+    ends.map((end) => end.heard[0]),
+    ['closed', 'closed', 'broken'],
+  );
+});
+
+test('closing flushes what was sent, clips the reason to what a frame holds, and can be without a code', async () => {
+  const { port, ends } = await serve();
+  const one = await connect(port);
+  const other = await connect(port);
+  await eventually(() => ends.length === 2);
+  ends[0]?.connection.send(Uint8Array.of(1));
+  ends[0]?.connection.close(1007, 'é'.repeat(200));
+  ends[0]?.connection.send(Uint8Array.of(2));
+  ends[1]?.connection.close(CLOSE_WITHOUT_CODE, '');
+  await eventually(() => one.heard.length === 2 && other.heard.length === 1);
+  assert.deepEqual(one.heard, ['message of 1', `close 1007 ${'é'.repeat(61)}`]);
+  assert.deepEqual(other.heard, ['close 1005 ']);
+});

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { faultyStore } from '../support/faulty-store.ts';
+import { QueueWorld } from '../support/queue-world.ts';
+
+const MEBIBYTE = 1024 * 1024;
+
+test('inputs come with the reservation, in the order of the chunks', async () => {
+  const world = await QueueWorld.start();
+  await world.insertDirect(Array.from({ length: 40 }, (_, i) => (i === 7 ? null : Uint8Array.of(i))));
+  await world.insert('between', 1);
+  const consumer = world.consumer();
+  consumer.clear();
+  consumer.reserve(100);
+  await world.settle();
+  const chunks = consumer.takeChunks();
+  assert.equal(chunks.length, 41);
+  for (const { chunk, inputContent, submission } of chunks) {
+    const isPlain = submission.prefix !== null || chunk.chunkIndex === 7;
+    assert.deepEqual(inputContent, isPlain ? null : Uint8Array.of(chunk.chunkIndex));
+  }
+});
+
+test('an answer that waits for the store does not let later ones overtake it', async () => {
+  const world = await QueueWorld.start();
+  await world.insertDirect([Uint8Array.of(1)]);
+  await world.insert('later', 1);
+  const consumer = world.consumer();
+  consumer.clear();
+  const nonces = [consumer.reserve(), consumer.reserve()];
+  await world.settle();
+  assert.deepEqual(
+    consumer.connection.takeMessages().map((message) => message.kind === 'reserved' && message.nonce),
+    nonces,
+  );
+});
+
+test('what does not fit into one answer goes back, uncounted', async () => {
+  const world = await QueueWorld.start();
+  await world.insertDirect(Array.from({ length: 6 }, () => new Uint8Array(3 * MEBIBYTE)));
+  const consumer = world.consumer('bytes');
+  consumer.clear();
+  consumer.reserve(10);
+  await world.settle();
+  assert.deepEqual(
+    consumer.takeChunks().map(({ chunk }) => chunk.chunkIndex),
+    [0, 1],
+  );
+  assert.equal(world.queue.counts.chunksReserved, 2);
+  const other = world.consumer('bytes');
+  other.clear();
+  other.reserve(1);
+  await world.settle();
+  assert.deepEqual(
+    other.takeChunks().map(({ chunk, retries }) => [chunk.chunkIndex, retries]),
+    [[2, 0]],
+  );
+});
+
+test('a single input above the limit still goes, alone', async () => {
+  const world = await QueueWorld.start();
+  await world.insertDirect([new Uint8Array(9 * MEBIBYTE), Uint8Array.of(1)]);
+  const consumer = world.consumer('bytes');
+  consumer.clear();
+  consumer.reserve(10);
+  await world.settle();
+  assert.deepEqual(
+    consumer.takeChunks().map(({ inputContent }) => inputContent?.length),
+    [9 * MEBIBYTE],
+  );
+});
+
+test('a store that cannot read is asked again', async () => {
+  let failures = 2;
+  const store = faultyStore(new MemoryStore(), (call) =>
+    call === 'directContents' && failures-- > 0 ? 'throw' : 'none',
+  );
+  const world = await QueueWorld.start({ store });
+  await world.insertDirect([Uint8Array.of(5)]);
+  const consumer = world.consumer();
+  consumer.clear();
+  consumer.reserve();
+  await world.passes(500);
+  assert.deepEqual(consumer.takeChunks(), []);
+  await world.passes(500);
+  assert.deepEqual(
+    consumer.takeChunks().map(({ inputContent }) => inputContent),
+    [Uint8Array.of(5)],
+  );
+});
+
+test('a connection that ends while its inputs are read gets nothing, and its chunks are free', async () => {
+  const world = await QueueWorld.start();
+  await world.insertDirect([Uint8Array.of(5)]);
+  const consumer = world.consumer();
+  consumer.clear();
+  consumer.reserve();
+  consumer.disconnect();
+  await world.settle();
+  assert.deepEqual(consumer.connection.takeMessages(), []);
+  assert.equal(world.queue.counts.chunksReserved, 0);
+});
+
+test('inputs are not read ahead for a peer that does not take what it was sent', async () => {
+  const world = await QueueWorld.start();
+  await world.insertDirect([Uint8Array.of(5)]);
+  const consumer = world.consumer();
+  consumer.clear();
+  consumer.connection.bufferedBytes = 9 * MEBIBYTE;
+  consumer.reserve();
+  await world.settle();
+  assert.deepEqual(consumer.takeChunks(), []);
+  consumer.connection.bufferedBytes = 0;
+  consumer.session.drained();
+  await world.settle();
+  assert.equal(consumer.takeChunks().length, 1);
+});

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
+import { checkedSettings } from '../../src/server/options.ts';
+import { Server } from '../../src/server/server.ts';
+import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { eventually } from '../support/eventually.ts';
+import { faultyStore } from '../support/faulty-store.ts';
+import { HttpSocket } from '../support/http-socket.ts';
+import { TestServer } from '../support/test-server.ts';
+
+const HANG_AFTER_INSERT = () => {
+  let commits = 0;
+  return faultyStore(new MemoryStore(), (call) => (call === 'commit' && ++commits > 1 ? 'hang' : 'none'));
+};
+
+test('a stop within a second: held requests are answered, consumers get a close frame without a code', async () => {
+  const queue = await TestServer.start({ holdStatusPollsMs: 60_000 });
+  const id = await queue.insert('open', 1);
+  const consumer = await queue.consumer();
+  await consumer.reserved();
+  const socket = await queue.socket();
+  socket.send(`GET /producer/submissions/${id}`);
+  const progress = await queue.socket();
+  progress.send(`GET /producer/submissions/${id}/chunks_done?known=0&wait_ms=60000`);
+  await queue.get('/ping');
+  const startedMs = performance.now();
+  const stopped = queue.server.stop();
+  const answer = await socket.answer();
+  assert.match(answer.body.toString(), /^\{"InProgress"/);
+  assert.deepEqual(answer.headers.at(-1), ['connection', 'close']);
+  assert.match((await progress.answer()).body.toString(), /"state":"in_progress"/);
+  assert.deepEqual(await consumer.ended(), { code: 1005, reason: '' });
+  await stopped;
+  await queue.server.ended;
+  assert.ok(performance.now() - startedMs < 1_000);
+  await queue[Symbol.asyncDispose]();
+});
+
+test('a stop does not wait for a store that does not answer, nor for peers that do not', async () => {
+  const queue = await TestServer.start({ store: HANG_AFTER_INSERT() });
+  const id = await queue.insert('open', 1);
+  const cancelling = await queue.socket();
+  cancelling.send(`POST /producer/submissions/cancel/${id}`);
+  const deaf = await HttpSocket.open(queue.port);
+  deaf.send('GET /consumer', {
+    connection: 'upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  });
+  await deaf.answer();
+  const startedMs = performance.now();
+  await queue.server.stop();
+  assert.ok(performance.now() - startedMs < 1_000);
+  await deaf.ended();
+  await queue[Symbol.asyncDispose]();
+});
+
+test('an insert that is on its way when the server stops is answered', async () => {
+  const store = faultyStore(new MemoryStore(), (call) => (call === 'commit' ? 'delay' : 'none'));
+  const queue = await TestServer.start({ store });
+  const socket = await queue.socket();
+  socket.send(
+    'POST /producer/submissions',
+    { 'content-type': 'application/json' },
+    '{"chunk_contents":{"SeeObjectStorage":{"prefix":"late","count":1}}}',
+  );
+  const ping = await queue.socket();
+  ping.send('GET /ping');
+  await ping.answer();
+  const stopped = queue.server.stop();
+  assert.equal((await socket.answer()).status, 200);
+  await stopped;
+  await queue[Symbol.asyncDispose]();
+});
+
+test('stopping twice, and before the start, is fine', async () => {
+  const server = new Server(checkedSettings({ port: 0 }), new MemoryStore());
+  await Promise.all([server.stop(), server.stop()]);
+  await server.ended;
+  await using queue = await TestServer.start();
+  await Promise.all([queue.server.stop(), queue.server.stop()]);
+});
+
+test('a server whose store is lost stops, and says why', async () => {
+  const lost = new AbortController();
+  const store = new Proxy(new MemoryStore(), {
+    get(target, name) {
+      if (name === 'lost') return lost.signal;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  const queue = await TestServer.start({ store });
+  const consumer = await queue.consumer();
+  const reason = new StoreError('fenced', 'another server has taken over');
+  lost.abort(reason);
+  await assert.rejects(queue.server.ended, (error) => error === reason);
+  await consumer.ended();
+  await assert.rejects(HttpSocket.open(queue.port), /ECONNREFUSED/);
+  await queue[Symbol.asyncDispose]();
+});
+
+test('a server that cannot start closes what it had opened', async () => {
+  await using queue = await TestServer.start();
+  const store = new MemoryStore();
+  let isClosed = false;
+  const watched = new Proxy(store, {
+    get(target, name) {
+      if (name === 'close') {
+        return () => {
+          isClosed = true;
+          return target.close();
+        };
+      }
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  await assert.rejects(startServer({ hosts: ['127.0.0.1'], port: queue.port, store: watched }), ListenError);
+  assert.ok(isClosed);
+});
+
+test('while the store is loaded the port is open and everything is 503', async () => {
+  const gate = Promise.withResolvers<void>();
+  const store = new Proxy(new MemoryStore(), {
+    get(target, name) {
+      if (name === 'acquire') {
+        return async (...args: Parameters<MemoryStore['acquire']>) => {
+          await gate.promise;
+          return target.acquire(...args);
+        };
+      }
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  const server = new Server(checkedSettings({ hosts: ['127.0.0.1'], port: 0 }), store);
+  const started = server.start();
+  await eventually(() => server.addresses.length > 0);
+  const socket = await HttpSocket.open(server.addresses[0]!.port);
+  socket.send('GET /ping');
+  const ping = await socket.answer();
+  assert.deepEqual([ping.status, ping.body.toString()], [503, 'unhealthy']);
+  socket.send('GET /producer/submissions/1');
+  const status = await socket.answer();
+  assert.deepEqual([status.status, status.headers[0]], [503, ['content-type', 'application/json']]);
+  assert.equal(typeof JSON.parse(status.body.toString()), 'string');
+  gate.resolve();
+  await started;
+  socket.send('GET /ping');
+  assert.equal((await socket.answer()).body.toString(), 'pong');
+  socket.close();
+  await server.stop();
+});
+
+test('the disk is full: inserts are 503, ping is unhealthy, and both recover by themselves', async () => {
+  let isFull = false;
+  const store = faultyStore(new MemoryStore(), (call) => (isFull && call === 'commit' ? 'full' : 'none'));
+  await using queue = await TestServer.start({ store });
+  const body = (prefix: string) => `{"chunk_contents":{"SeeObjectStorage":{"prefix":"${prefix}","count":1}}}`;
+  isFull = true;
+  const waiting = queue.post('/producer/submissions', body('waits'));
+  let ping = 200;
+  while (ping !== 503) ping = (await queue.get('/ping')).status;
+  const refused = await queue.post('/producer/submissions', body('refused'));
+  assert.equal(refused.status, 503);
+  assert.equal(typeof JSON.parse(refused.body.toString()), 'string');
+  isFull = false;
+  assert.equal((await waiting).status, 200);
+  assert.equal((await queue.get('/ping')).status, 200);
+  assert.equal((await queue.post('/producer/submissions', body('taken'))).status, 200);
+});
+
+test('options that make no sense are refused by name and value', () => {
+  for (const [options, says] of [
+    [{ port: 65_536 }, /port: 65536/],
+    [{ port: 1.5 }, /port: 1.5/],
+    [{ heartbeatIntervalMs: 0 }, /heartbeatIntervalMs: 0/],
+    [{ reservationExpirationMs: -1 }, /reservationExpirationMs: -1/],
+    [{ maxChunkRetries: Number.NaN }, /maxChunkRetries: NaN/],
+    [{ idleConnectionMs: 1_000 }, /idleConnectionMs: 1000/],
+    [{ bodyBytesMax: 0 }, /bodyBytesMax: 0/],
+    [{ hosts: [] }, /hosts/],
+  ] as const) {
+    assert.throws(
+      () => checkedSettings(options),
+      (error) => error instanceof IncorrectUsageError && says.test(error.message),
+    );
+  }
+});
