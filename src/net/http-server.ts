@@ -8,6 +8,8 @@ import { HttpExchange, type HttpExchangeHost } from './http-exchange.ts';
 /** What is done with requests. */
 export interface HttpHandler {
   request(exchange: HttpExchange): void;
+  /** Whether a request that offers an upgrade is taken at its word; if not, it is an ordinary one. */
+  isUpgrade(request: IncomingMessage): boolean;
   /** A request to change to another protocol. The socket is the handler's from here on. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
@@ -145,8 +147,9 @@ export class HttpServer implements HttpExchangeHost {
       headersTimeout: headersTimeoutMs ?? 30_000,
       requestTimeout: requestTimeoutMs ?? 120_000,
       connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs ?? 30_000, requestTimeoutMs ?? 120_000),
-      // Many programs offer `upgrade: h2c`; only the WebSocket is one that changes anything here.
-      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+      // Many programs offer `upgrade: h2c` with an ordinary request. (Node 24.0 to 24.8 do not know this option:
+      // there every offer is an upgrade.)
+      shouldUpgradeCallback: (request) => this.#handler.isUpgrade(request),
       requireHostHeader: false,
       noDelay: true,
     });

@@ -75,15 +75,16 @@ export class WebSocketServer {
   }
 }
 
-/** Why a request is no upgrade to a WebSocket, in the words of the reference; null if it is one. */
-export function upgradeProblem(request: IncomingMessage): string | null {
-  const { headers } = request;
-  if (!hasToken(headers.connection, 'upgrade')) return "Connection header did not include 'upgrade'";
-  if (!hasToken(headers.upgrade, 'websocket')) return "`Upgrade` header did not include 'websocket'";
-  if (headers['sec-websocket-version'] !== '13') {
-    return "`Sec-WebSocket-Version` header did not include '13'";
-  }
-  const key = headers['sec-websocket-key'];
+/**
+ * Why a request is no upgrade to a WebSocket, in the words of the reference; null if it is one.
+ *
+ * @param header the value of a header, by its lower-case name
+ */
+export function upgradeProblem(header: (name: string) => string | undefined): string | null {
+  if (!hasToken(header('connection'), 'upgrade')) return "Connection header did not include 'upgrade'";
+  if (!hasToken(header('upgrade'), 'websocket')) return "`Upgrade` header did not include 'websocket'";
+  if (header('sec-websocket-version') !== '13') return "`Sec-WebSocket-Version` header did not include '13'";
+  const key = header('sec-websocket-key');
   if (key === undefined) return '`Sec-WebSocket-Key` header missing';
   if (!/^[+/0-9A-Za-z]{22}==$/.test(key)) return '`Sec-WebSocket-Key` header is not 16 bytes in base64';
   return null;

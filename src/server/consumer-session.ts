@@ -74,7 +74,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   #isOpen = false;
   /** Registered for the end of this turn. */
   #isInTurn = false;
-  /** Whether anything was sent in this turn. */
+  /** Whether a message came in this turn, and whether anything was sent. */
+  #hasReceived = false;
   #hasSent = false;
 
   constructor(options: ConsumerSessionOptions) {
@@ -134,11 +135,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
 
   message(bytes: Uint8Array): void {
     if (!this.#isOpen) return;
-    if (!this.#isInTurn) {
-      this.#isInTurn = true;
-      this.#hasSent = false;
-      this.#o.turn.add(this);
-    }
+    this.#joinTurn();
+    this.#hasReceived = true;
     try {
       this.#handle(decodeClientMessage(bytes));
     } catch (error) {
@@ -158,13 +156,17 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   }
 
   endTurn(): void {
+    const isUnanswered = this.#hasReceived && !this.#hasSent;
     this.#isInTurn = false;
+    this.#hasReceived = false;
+    this.#hasSent = false;
     if (!this.#isOpen) return;
-    if (!this.#hasSent && !this.#features.announced) this.#connection.pong(EMPTY_PAYLOAD);
+    if (isUnanswered && !this.#features.announced) this.#connection.pong(EMPTY_PAYLOAD);
     if (this.#connection.bufferedBytes > this.#bufferedBytesMax) this.#tooSlow();
   }
 
   ping(): void {
+    this.#joinTurn();
     this.#hasSent = true;
     this.#connection.ping(PING_PAYLOAD);
   }
@@ -299,8 +301,15 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
 
   #send(message: Uint8Array): void {
     if (!this.#isOpen) return;
+    this.#joinTurn();
     this.#hasSent = true;
     this.#outbox.send(message);
+  }
+
+  #joinTurn(): void {
+    if (this.#isInTurn) return;
+    this.#isInTurn = true;
+    this.#o.turn.add(this);
   }
 
   /** What it held is free again, before anybody else notices that the connection ends. */

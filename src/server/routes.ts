@@ -1,5 +1,6 @@
 import { VERSION } from '../model/version.ts';
 import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http-exchange.ts';
+import { upgradeProblem } from '../net/ws-server.ts';
 import { formatErrorText } from '../protocol/producer-json.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Metrics } from './metrics.ts';
@@ -37,10 +38,7 @@ export class Routes {
       .add('GET', '/version', version)
       .add('GET', '/producer/version', announce)
       .add('GET', '/metrics', (exchange) => this.#metrics(exchange))
-      // An upgrade never gets here.
-      .add('GET', CONSUMER_PATH, (exchange) =>
-        exchange.respond(400, "Connection header did not include 'upgrade'", CONTENT_TYPE_TEXT),
-      );
+      .add('GET', CONSUMER_PATH, noUpgrade);
     new ProducerRoutes(options).addTo(this.#router);
   }
 
@@ -85,6 +83,12 @@ export class Routes {
       },
     );
   }
+}
+
+/** A proper upgrade never gets here. */
+function noUpgrade(exchange: HttpExchange): void {
+  const problem = upgradeProblem((name) => exchange.header(name));
+  exchange.respond(400, problem ?? 'an upgrade to a WebSocket was expected', CONTENT_TYPE_TEXT);
 }
 
 /** Where consumers connect. */

@@ -118,6 +118,10 @@ export class Server implements HttpHandler {
     else exchange.respond(403, refusal, CONTENT_TYPE_TEXT);
   }
 
+  isUpgrade(request: IncomingMessage): boolean {
+    return pathOf(request) === CONSUMER_PATH && problemOf(request) === null;
+  }
+
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const ended = this.#metrics.http.begin('GET', CONSUMER_PATH);
     const refusal = this.#upgradeRefusal(request);
@@ -133,8 +137,8 @@ export class Server implements HttpHandler {
   #upgradeRefusal(request: IncomingMessage): UpgradeRefusal | null {
     const foreign = this.#refusalOf(request.headers.host, request.headers.origin);
     if (foreign !== null) return { status: '403 Forbidden', text: foreign };
-    if (request.url?.split('?')[0] !== CONSUMER_PATH) return { status: '404 Not Found', text: '' };
-    const problem = upgradeProblem(request);
+    if (pathOf(request) !== CONSUMER_PATH) return { status: '404 Not Found', text: '' };
+    const problem = problemOf(request);
     if (problem !== null) return { status: '400 Bad Request', text: problem };
     if (this.#queue.isReady) return null;
     return { status: '503 Service Unavailable', text: 'the queue is starting or stopping' };
@@ -197,6 +201,14 @@ export class Server implements HttpHandler {
     for (const session of [...this.#sessions]) session.cut();
     await this.#store.close();
   }
+}
+
+function pathOf(request: IncomingMessage): string | undefined {
+  return request.url?.split('?')[0];
+}
+
+function problemOf(request: IncomingMessage): string | null {
+  return upgradeProblem((name) => headerText(request.headers[name]));
 }
 
 function isLoopback(host: string): boolean {

@@ -30,7 +30,11 @@ async function serve(
 ): Promise<{ readonly server: HttpServer; readonly port: number }> {
   const server = new HttpServer(
     { hosts: ['127.0.0.1'], port: 0, clock: systemClock, ...options },
-    { request, upgrade: (_request, socket) => void socket.end('an upgrade') },
+    {
+      request,
+      isUpgrade: ({ headers }) => headers.upgrade === 'websocket',
+      upgrade: (_request, socket) => void socket.end('an upgrade'),
+    },
   );
   await server.listen();
   running.push(server);
@@ -260,7 +264,7 @@ test('an address that cannot be listened on is an error that names it, and nothi
   const { port } = await serve(echo());
   const again = new HttpServer(
     { hosts: ['127.0.0.1'], port, clock: systemClock },
-    { request() {}, upgrade() {} },
+    { request() {}, isUpgrade: () => false, upgrade() {} },
   );
   await assert.rejects(
     again.listen(),
@@ -273,7 +277,7 @@ test('an address that cannot be listened on is an error that names it, and nothi
   assert.deepEqual(again.addresses, []);
   const foreign = new HttpServer(
     { hosts: ['127.0.0.1', '192.0.2.1'], port: 0, clock: systemClock },
-    { request() {}, upgrade() {} },
+    { request() {}, isUpgrade: () => false, upgrade() {} },
   );
   await assert.rejects(foreign.listen(), /192\.0\.2\.1.*no such address/);
   assert.deepEqual(foreign.addresses, []);

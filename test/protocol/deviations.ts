@@ -57,15 +57,6 @@ export const DEVIATIONS: readonly Deviation[] = [
     differs: { kind: 'answer', body: 'null' },
     reason: 'that one was refused',
   },
-  ...[7, 12].map((message) => ({
-    session: 'consumer_path_without_upgrade',
-    message,
-    differs: {
-      kind: 'answer' as const,
-      headers: ['content-type', 'content-length', 'connection', 'date'],
-    },
-    reason: 'a connection that failed to become a WebSocket is closed',
-  })),
   {
     session: 'panic',
     message: 2,

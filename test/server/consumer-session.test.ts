@@ -186,6 +186,18 @@ test('a peer that does not read what it is sent is cut', async () => {
   assert.equal(world.queue.counts.chunksReserved, 0);
 });
 
+test('a peer that does not read is cut also when it says nothing itself', async () => {
+  const world = await QueueWorld.start();
+  const consumer = world.consumer(undefined, { bufferedBytesMax: 1_000_000 });
+  consumer.reserve();
+  await world.settle();
+  consumer.clear();
+  consumer.connection.bufferedBytes = 1_000_001;
+  await world.insert('a', 10);
+  await world.settle();
+  assert.deepEqual(consumer.connection.takeKinds(), ['reserved', 'terminate']);
+});
+
 test('more waiting reservations than allowed end the connection', async () => {
   const world = await QueueWorld.start();
   const consumer = world.consumer(undefined, { reservationsWaitingMax: 3 });
