@@ -129,7 +129,7 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'an in-flight count leaks',
     file: 'scheduler/ledger.ts',
-    find: 'this.#addInFlight(submission, -1);',
+    find: 'for (let i = 0; i < values.length; i++) values[i]!.inFlightFalls();',
     replace: '',
   },
   {
