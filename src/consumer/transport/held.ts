@@ -22,6 +22,8 @@ export interface Held {
   readonly reservedMs: number;
   readonly transfer: AbortController;
   state: 'fetching' | 'ready' | 'handed' | 'sending';
+  /** Its body is being read or written; `transfer` ends that. */
+  isTransferring: boolean;
   isOurs: boolean;
   /** Bytes that count against the run's `memoryBytesMax`. */
   bytes: number;

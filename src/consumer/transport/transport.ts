@@ -246,6 +246,7 @@ export class Transport {
       reservedMs: this.#clock.monotonicMs(),
       transfer: new AbortController(),
       state: 'fetching',
+      isTransferring: false,
       isOurs: true,
       bytes: message.inputContent?.length ?? 0,
       input: message.inputContent,
@@ -309,10 +310,12 @@ export class Transport {
   }
 
   async #fetch(held: Held, prefix: string, bodies: ChunkBodies): Promise<void> {
+    held.isTransferring = true;
     try {
       const address = { prefix, chunkIndex: held.chunk.chunkIndex };
       const { content, times } = await bodies.read(address, held.transfer.signal);
       if (held.transfer.signal.aborted) return;
+      held.isTransferring = false;
       held.input = content;
       held.download = times;
       held.state = 'ready';
@@ -389,6 +392,7 @@ export class Transport {
     if (prefix !== null && body !== null && bodies !== null) {
       try {
         const address = { prefix, chunkIndex: chunk.chunkIndex };
+        if (held !== undefined) held.isTransferring = true;
         times = await bodies.write(address, body, result.compression, transfer.signal);
       } catch (error) {
         if (held === undefined) this.#sendingUnheld--;
@@ -403,6 +407,7 @@ export class Transport {
         return this.#settled(handle, errorMessage(error));
       }
       if (transfer.signal.aborted) return;
+      if (held !== undefined) held.isTransferring = false;
     }
     if (held === undefined) this.#sendingUnheld--;
     this.#tell({ kind: 'complete', chunk, outputContent: prefix === null ? body : null });
@@ -553,7 +558,8 @@ export class Transport {
   }
 
   #forget(held: Held): void {
-    held.transfer.abort();
+    // Aborting costs more than all the rest: only what is under way.
+    if (held.isTransferring) held.transfer.abort();
     this.#byHandle.delete(held.handle);
     if (this.#byKey.get(held.key) === held) this.#byKey.delete(held.key);
     const { feed } = held;
