@@ -67,8 +67,8 @@ async function measure(each: Case, url: string): Promise<number> {
     Array.from({ length: each.consumers }, () => startConsumer(url, objects, latencyMs)),
   );
   const producer = new ProducerClient(url, store);
-  // Connections, compiled code: a small run first.
-  const warmUp = Math.min(each.ops / 5, 20 * each.chunkSize);
+  // Connections, compiled code: a smaller run first.
+  const warmUp = Math.min(each.ops / 5, 1_000 * each.chunkSize);
   await run(producer, warmUp, each.chunkSize);
   const seconds = await run(producer, each.ops, each.chunkSize);
   await producer.close();

@@ -93,7 +93,8 @@ export class ChunkRun implements ChunkWorker {
     const job = this.#jobs.get(handle);
     if (job !== undefined) {
       // Whoever completes a chunk, its work is done: a broken connection is no reason to stop.
-      if (reason !== 'disconnected') job.drop(reason);
+      if (reason === 'given_back') job.isHeld = false;
+      else if (reason !== 'disconnected') job.drop(reason);
       return;
     }
     const at = this.#queue.findIndex((chunk) => chunk.handle === handle);

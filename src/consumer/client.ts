@@ -23,7 +23,6 @@ import {
   checkThreads,
   TRANSFERS_MAX_DEFAULT,
 } from './options.ts';
-import { CallbackPool } from './pool.ts';
 import type { CallbackShape } from './pool-messages.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './processor.ts';
 import { Tracing } from './tracing.ts';
@@ -213,6 +212,8 @@ export class ConsumerClient implements AsyncDisposable {
     };
     this.#assertOpen();
     options.signal?.throwIfAborted();
+    // Loaded on demand: most consumers need no pool.
+    const { CallbackPool } = await import('./pool.ts');
     const pool = await CallbackPool.start(setup, threads);
     try {
       await this.#run(pool.processor, demand, options);

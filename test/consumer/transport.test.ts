@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunDemand, TransportEvent } from '../../src/consumer/messages.ts';
 import { ChunkBodies } from '../../src/consumer/transport/bodies.ts';
-import { type QueueLink, Transport } from '../../src/consumer/transport/transport.ts';
+import type { QueueLink } from '../../src/consumer/transport/queue-link.ts';
+import { Transport } from '../../src/consumer/transport/transport.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import type { OutgoingMessage } from '../../src/net/ws-client.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
@@ -244,7 +245,7 @@ test('a broken connection gives up transfers and forgets; nothing is left behind
   bench.answer(bench.chunks(0, 1, 2));
   await bench.downloaded(0);
   await eventually(() => bench.ready.length === 1);
-  assert.deepEqual(bench.transport.counts, { held: 3, waiting: 0, timers: 1 });
+  assert.deepEqual(bench.transport.counts, { held: 3, waiting: 0, timers: 2 });
   bench.isUp = false;
   bench.transport.disconnected('cut');
   assert.equal(bench.transport.counts.held, 1, 'the one that may be running');
@@ -274,4 +275,41 @@ test('a failure of a chunk whose connection broke is not told: only the holder m
   const { handle, chunk } = event.chunk;
   bench.transport.handle({ kind: 'fail', handle, chunk, failure: 'x', retryable: true, delayMs: 0 });
   assert.ok(!bench.sent.some(({ kind }) => kind === 'fail'));
+});
+
+test('what waits behind a callback that takes very long is given back, and nothing is reserved ahead until it returns', async () => {
+  const bench = new Bench();
+  bench.run({ prefetch: 2 });
+  bench.answer(bench.chunks(0, 1, 2));
+  for (const index of [0, 1, 2]) await bench.downloaded(index);
+  await eventually(() => bench.ready.length === 3);
+  bench.clock.advance(29_999);
+  assert.equal(bench.sent.filter(({ kind }) => kind === 'release').length, 0);
+  bench.clock.advance(1);
+  const release = bench.sent.find((message) => message.kind === 'release');
+  assert.deepEqual(release?.kind === 'release' && release.chunks.map(({ chunkIndex }) => chunkIndex), [1, 2]);
+  assert.equal(
+    bench.events.filter((event) => event.kind === 'lost' && event.reason === 'given_back').length,
+    2,
+  );
+  assert.equal(bench.reserves.length, 1);
+  bench.complete(0, 40_000);
+  assert.equal(bench.reserves[1]?.max, 3);
+});
+
+test('a chunk behind quick callbacks is not given back, however long the run lasts', async () => {
+  const bench = new Bench();
+  bench.run({ prefetch: 1 });
+  bench.answer(bench.chunks(0, 1));
+  await bench.downloaded(0);
+  await bench.downloaded(1);
+  for (let index = 0; index < 10; index++) {
+    await eventually(() => bench.ready.includes(index));
+    bench.clock.advance(10_000);
+    bench.complete(index, 10_000);
+    bench.answer(bench.chunks(index + 2));
+    await bench.uploaded(index);
+    await bench.downloaded(index + 2);
+  }
+  assert.equal(bench.sent.filter(({ kind }) => kind === 'release').length, 0);
 });

@@ -22,12 +22,18 @@ export class RunFeed<Chunk> {
   /** Reserved and without a result, in the order in which they were reserved. */
   readonly #waiting: Chunk[] = [];
   /** The reservation that is outstanding. */
-  reservation: { nonce: Nonce | null } | null = null;
+  nonce: Nonce | null = null;
   /** Nothing is asked for until then (an empty answer). */
   isPausing = false;
   isStopped = false;
   /** A timer looks after downloads that take long. */
   isWatched = false;
+  /** A timer looks after callbacks that take long. */
+  isStallWatched = false;
+  /** The callback has been busy for so long that nothing is reserved ahead any more, until it comes back. */
+  isStalled = false;
+  /** When the latest result came. */
+  progressMs = 0;
   /** Chunks that have no result yet. */
   chunksOpen = 0;
   /** Chunks whose result is on its way. */
@@ -44,7 +50,7 @@ export class RunFeed<Chunk> {
 
   /** How many more chunks to reserve now. */
   get wanted(): number {
-    if (this.isStopped || this.isPausing || this.reservation !== null) return 0;
+    if (this.isStopped || this.isPausing || this.nonce !== null) return 0;
     if (this.chunksSending >= SENDING_MAX) return 0;
     const target = this.demand.concurrency + this.#ahead();
     const fitting = this.#chunksFitting() - this.chunksSending;
@@ -83,6 +89,7 @@ export class RunFeed<Chunk> {
 
   #ahead(): number {
     const { prefetch, concurrency } = this.demand;
+    if (this.isStalled) return 0;
     if (prefetch !== 'auto') return prefetch;
     if (this.#computeMs === null || this.#computeMs > SLOW_MS) return 0;
     const chunks = Math.ceil((AHEAD_MS * concurrency) / Math.max(this.#computeMs, 0.01));

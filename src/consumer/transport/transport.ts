@@ -1,31 +1,22 @@
-import { CHUNKS_PER_ANSWER_MAX } from '../../model/limits.ts';
 import type { IncomingMessage, OutgoingMessage } from '../../net/ws-client.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer-types.ts';
-import type { Clock, Timer } from '../../system/clock.ts';
+import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import { bounded, failureText } from '../failure-text.ts';
 import type { ChunkResult, Handle, HeldChunk, LossReason, TransportEvent, WorkCommand } from '../messages.ts';
 import type { ChunkBodies } from './bodies.ts';
 import { chunkKeyOf, type Held } from './held.ts';
+import { HeldChunks } from './held-chunks.ts';
 import { ManualReservation } from './manual-reservation.ts';
+import type { QueueLink } from './queue-link.ts';
+import { type Asker, Reservations } from './reservations.ts';
 import { RunFeed } from './run-feed.ts';
-import { SubmissionCache } from './submission-cache.ts';
+import { Timers } from './timers.ts';
 
-/** How long after a failure an old server is asked once more. */
-const NUDGE_MS = 100;
-/** Reservations that may wait at an old server because of that. */
-const NUDGED_MAX = 64;
-/** After an empty answer to a reservation. */
-const ASK_AGAIN_MS = 500;
 /** Chunks are handed over in the order of their reservation, but a download that takes longer holds up no others. */
 const SLOW_FETCH_MS = 1_000;
-
-/** The connection, as far as the transport needs it. */
-export interface QueueLink {
-  readonly init: InitMessage | null;
-  send(message: OutgoingMessage): Nonce | null;
-  reconnect(reason: string): void;
-}
+/** A callback that takes longer keeps only what it works on: what was reserved ahead goes to others. */
+const STALL_MS = 30_000;
 
 export interface TransportOptions {
   readonly link: QueueLink;
@@ -46,55 +37,42 @@ export class Transport {
   readonly #options: TransportOptions;
   readonly #link: QueueLink;
   readonly #clock: Clock;
-  readonly #feeds = new Map<number, RunFeed<Held>>();
-  readonly #requests = new Map<number, ManualReservation>();
-  readonly #byHandle = new Map<Handle, Held>();
-  readonly #byKey = new Map<string, Held>();
-  /** Who waits for the answer to which reservation. */
-  readonly #waiting = new Map<Nonce, RunFeed<Held> | ManualReservation>();
-  /** What is to be told as soon as there is a connection again. */
+  readonly #timers: Timers;
+  readonly #chunks: HeldChunks;
+  readonly #reservations: Reservations;
+  /** Results that are to be told as soon as there is a connection again. */
   readonly #unsent: OutgoingMessage[] = [];
-  readonly #submissions = new SubmissionCache();
-  readonly #timers = new Set<Timer>();
-  #nextHandle: number;
   /** Chunks are to go back to a server that knows no other way than the end of the connection. */
   #resetDue = false;
-  #nudgeDue = false;
   #sendingUnheld = 0;
 
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#link = options.link;
     this.#clock = options.clock;
-    this.#nextHandle = options.handleBase;
+    this.#timers = new Timers(options.clock);
+    this.#chunks = new HeldChunks(options.handleBase);
+    this.#reservations = new Reservations(options.link, this.#timers);
   }
 
   /** Counts, for tests and leak checks. */
   get counts(): { readonly held: number; readonly waiting: number; readonly timers: number } {
-    return { held: this.#byHandle.size, waiting: this.#waiting.size, timers: this.#timers.size };
+    return { held: this.#chunks.size, waiting: this.#reservations.waiting, timers: this.#timers.size };
   }
 
   /** The concurrency to announce: that of all runs. */
   get concurrency(): number {
-    let sum = 0;
-    for (const feed of this.#feeds.values()) sum += feed.demand.concurrency;
-    return Math.max(sum, 1);
+    return this.#reservations.concurrency;
   }
 
   handle(command: WorkCommand) {
     switch (command.kind) {
-      case 'run': {
-        const feed = new RunFeed<Held>(command.run, command.demand);
-        this.#feeds.set(command.run, feed);
-        return this.#reserveFor(feed);
-      }
+      case 'run':
+        return this.#reservations.add(new RunFeed<Held>(command.run, command.demand));
       case 'run_stop':
         return this.#stopRun(command.run);
-      case 'reserve': {
-        const request = new ManualReservation(command.request, command.max, command.strategy);
-        this.#requests.set(command.request, request);
-        return this.#ask(request);
-      }
+      case 'reserve':
+        return this.#reservations.add(new ManualReservation(command.request, command.max, command.strategy));
       case 'reserve_cancel':
         return this.#cancelRequest(command.request);
       case 'complete':
@@ -109,39 +87,30 @@ export class Transport {
   }
 
   /** Takes all timers back and ends every transfer. */
-  close() {
-    for (const timer of this.#timers) timer.cancel();
-    this.#timers.clear();
-    for (const held of this.#byHandle.values()) held.transfer.abort();
-    this.#byHandle.clear();
-    this.#byKey.clear();
-    this.#feeds.clear();
-    this.#requests.clear();
-    this.#waiting.clear();
+  close(): void {
+    this.#timers.close();
+    this.#chunks.clear();
+    this.#reservations.clear();
   }
 
-  connected(init: InitMessage) {
+  connected(init: InitMessage): void {
     this.#options.emit({ kind: 'connected', serverVersion: init.versionInfo, features: init.features });
     this.#resetDue = false;
     for (const message of this.#unsent.splice(0)) this.#link.send(message);
-    for (const feed of this.#feeds.values()) this.#reserveFor(feed);
-    for (const request of this.#requests.values()) this.#ask(request);
+    this.#reservations.askAll();
   }
 
-  disconnected(reason: string) {
+  disconnected(reason: string): void {
     this.#options.emit({ kind: 'disconnected', reason });
-    this.#waiting.clear();
-    for (const feed of this.#feeds.values()) feed.reservation = null;
-    for (const request of this.#requests.values()) request.nonce = null;
-    for (const held of [...this.#byHandle.values()]) {
-      if (held.state === 'handed')
-        this.#options.emit({ kind: 'lost', handle: held.handle, reason: 'disconnected' });
+    this.#reservations.disconnected();
+    for (const held of this.#chunks.list()) {
+      if (held.state === 'handed') this.#lost(held, 'disconnected');
       // What reserveChunks handed out is the caller's: its result counts by its name, without being held.
       if (held.state === 'sending' || (held.state === 'handed' && held.feed !== null)) held.isOurs = false;
       else this.#forget(held);
     }
-    for (const request of [...this.#requests.values()]) this.#requestProgress(request);
-    for (const feed of [...this.#feeds.values()]) this.#endIfDone(feed);
+    this.#requestsProgress();
+    for (const feed of this.#reservations.feeds) this.#endIfDone(feed);
   }
 
   message(message: IncomingMessage) {
@@ -153,7 +122,7 @@ export class Transport {
       case 'expired':
         return this.#expired(chunkKeyOf(message.chunk));
       case 'dropped': {
-        const held = this.#byKey.get(chunkKeyOf(message.chunk));
+        const held = this.#chunks.getByKey(chunkKeyOf(message.chunk));
         const reason = message.reason === 'completed_elsewhere' ? 'completed_elsewhere' : 'submission_ended';
         if (held !== undefined) this.#lose(held, reason);
         return;
@@ -165,34 +134,14 @@ export class Transport {
 
   // Reserving
 
-  #reserveFor(feed: RunFeed<Held>): void {
-    const wanted = Math.min(feed.wanted, CHUNKS_PER_ANSWER_MAX);
-    if (wanted <= 0) return;
-    const nonce = this.#link.send({ kind: 'reserve', max: wanted, strategy: feed.demand.strategy });
-    if (nonce === null) return;
-    feed.reservation = { nonce };
-    this.#waiting.set(nonce, feed);
-  }
-
-  #ask(request: ManualReservation) {
-    if (request.isAnswered || request.nonce !== null) return;
-    const { max, strategy } = request;
-    const nonce = this.#link.send({ kind: 'reserve', max, strategy });
-    if (nonce === null) return;
-    request.nonce = nonce;
-    this.#waiting.set(nonce, request);
-  }
-
-  #reserved(nonce: Nonce, messages: readonly ReservedChunkMessage[]) {
-    const asker = this.#waiting.get(nonce);
-    this.#waiting.delete(nonce);
-    if (asker === undefined) return this.#giveBackUnasked(messages);
-    if (asker instanceof RunFeed) asker.reservation = null;
-    else asker.nonce = null;
-    if (messages.length === 0) return this.#askAgainLater(asker);
-    if (asker instanceof RunFeed) {
+  #reserved(nonce: Nonce, messages: readonly ReservedChunkMessage[]): void {
+    const asker = this.#reservations.answered(nonce);
+    if (asker === null || (asker instanceof RunFeed && asker.isStopped)) {
+      this.#release(messages.map(({ chunk }) => chunk));
+    } else if (messages.length === 0) this.#reservations.askLater(asker);
+    else if (asker instanceof RunFeed) {
       for (const message of messages) this.#take(message, asker);
-      this.#reserveFor(asker);
+      this.#reservations.ask(asker);
       this.#handOver(asker);
     } else {
       asker.isAnswered = true;
@@ -204,61 +153,25 @@ export class Transport {
     }
   }
 
-  /** The reference's server may answer that there is nothing, instead of waiting. */
-  #askAgainLater(asker: RunFeed<Held> | ManualReservation): void {
-    if (asker instanceof RunFeed) asker.isPausing = true;
-    this.#after(ASK_AGAIN_MS, () => {
-      if (asker instanceof RunFeed) {
-        asker.isPausing = false;
-        this.#reserveFor(asker);
-      } else if (this.#requests.has(asker.request)) this.#ask(asker);
-    });
-  }
-
   #refused(nonce: Nonce, reason: string): void {
-    const asker = this.#waiting.get(nonce);
-    this.#waiting.delete(nonce);
+    const asker = this.#reservations.answered(nonce);
     if (asker instanceof RunFeed) {
-      asker.reservation = null;
       asker.isStopped = true;
       this.#options.emit({ kind: 'refused', of: 'run', id: asker.run, reason });
-    } else if (asker !== undefined) {
-      this.#requests.delete(asker.request);
+    } else if (asker !== null) {
+      this.#reservations.remove(asker);
       this.#options.emit({ kind: 'refused', of: 'request', id: asker.request, reason });
     }
   }
 
   /** Takes a chunk in; null if it is one that is worked on already, from before the connection broke. */
   #take(message: ReservedChunkMessage, feed: RunFeed<Held> | null): Held | null {
-    const key = chunkKeyOf(message.chunk);
-    const before = this.#byKey.get(key);
+    const before = this.#chunks.getByKey(chunkKeyOf(message.chunk));
     if (before !== undefined && !before.isOurs) {
       before.isOurs = true;
       return null;
     }
-    const held: Held = {
-      handle: ++this.#nextHandle,
-      chunk: message.chunk,
-      key,
-      submission: this.#submissions.shared(message.submission),
-      retries: message.retries,
-      feed,
-      reservedMs: this.#clock.monotonicMs(),
-      transfer: new AbortController(),
-      state: 'fetching',
-      isTransferring: false,
-      isOurs: true,
-      bytes: message.inputContent?.length ?? 0,
-      input: message.inputContent,
-      download: null,
-    };
-    this.#byHandle.set(held.handle, held);
-    this.#byKey.set(key, held);
-    if (feed !== null) {
-      feed.chunksOpen++;
-      feed.bytesHeld += held.bytes;
-      feed.queue.push(held);
-    }
+    const held = this.#chunks.add(message, feed, this.#clock.monotonicMs());
     if (held.submission.prefix === null && held.input === null) {
       this.#failHere(held, 'the chunk has neither a content nor the prefix of one in the object store');
       return held;
@@ -272,31 +185,32 @@ export class Transport {
 
   /** Starts downloads as far as memory allows, and hands over what is ready, in the order of the reservations. */
   #handOver(feed: RunFeed<Held>): void {
+    if (feed.isStopped) return;
     const { queue } = feed;
     const nowMs = this.#clock.monotonicMs();
     let kept = 0;
-    let blocked = false;
-    if (feed.isStopped) return;
+    let isBlocked = false;
     for (const held of queue) {
-      if (this.#byHandle.get(held.handle) !== held) continue;
+      if (!this.#chunks.has(held)) continue;
       this.#fetchWhenFitting(held, feed);
-      if (held.state === 'ready' && !blocked) {
+      if (held.state === 'ready' && !isBlocked) {
         held.state = 'handed';
         this.#options.emit({ kind: 'ready', run: feed.run, chunk: toHeldChunk(held) });
         held.input = null;
         continue;
       }
-      if (nowMs - held.reservedMs < SLOW_FETCH_MS) blocked = true;
+      if (nowMs - held.reservedMs < SLOW_FETCH_MS) isBlocked = true;
       queue[kept++] = held;
     }
     queue.length = kept;
-    if (blocked && !feed.isWatched) {
+    if (isBlocked && !feed.isWatched) {
       feed.isWatched = true;
-      this.#after(SLOW_FETCH_MS, () => {
+      this.#timers.after(SLOW_FETCH_MS, () => {
         feed.isWatched = false;
         this.#handOver(feed);
       });
     }
+    if (feed.chunksOpen > feed.demand.concurrency) this.#watchStall(feed, STALL_MS);
   }
 
   #fetchWhenFitting(held: Held, feed: RunFeed<Held>): void {
@@ -330,45 +244,73 @@ export class Transport {
         {
           submission: String(held.chunk.submissionId),
           chunk: held.chunk.chunkIndex,
-          error: errorMessage(error),
+          error: messageOf(error),
         },
         'a chunk could not be downloaded: it fails',
       );
       this.#failHere(held, failureText(error));
     }
     if (held.feed !== null) this.#handOver(held.feed);
-    else for (const request of this.#requests.values()) this.#requestProgress(request);
+    else this.#requestsProgress();
+  }
+
+  #requestsProgress(): void {
+    for (const request of this.#reservations.requests) this.#requestProgress(request);
   }
 
   /** Answers a request once all its chunks are there; asks again if none is left. */
   #requestProgress(request: ManualReservation) {
     if (!request.isAnswered) return;
     for (const held of request.chunks) {
-      if (this.#byHandle.get(held.handle) !== held) request.chunks.delete(held);
+      if (!this.#chunks.has(held)) request.chunks.delete(held);
       else if (held.state === 'fetching') return;
     }
     if (request.chunks.size === 0) {
       request.isAnswered = false;
-      return this.#ask(request);
+      return this.#reservations.ask(request);
     }
     const chunks = [...request.chunks].map((held) => {
       held.state = 'handed';
       return toHeldChunk(held);
     });
-    this.#requests.delete(request.request);
+    this.#reservations.remove(request);
     this.#options.emit({ kind: 'reserved', request: request.request, chunks });
+  }
+
+  /** Chunks that wait behind a callback that takes very long are better off elsewhere. */
+  #watchStall(feed: RunFeed<Held>, delayMs: number): void {
+    if (feed.isStallWatched || !this.#supports('release')) return;
+    feed.isStallWatched = true;
+    if (feed.progressMs === 0) feed.progressMs = this.#clock.monotonicMs();
+    this.#timers.after(delayMs, () => {
+      feed.isStallWatched = false;
+      if (feed.chunksOpen <= feed.demand.concurrency || feed.isStopped) return;
+      const idleMs = this.#clock.monotonicMs() - feed.progressMs;
+      if (idleMs < STALL_MS) return this.#watchStall(feed, STALL_MS - idleMs);
+      feed.isStalled = true;
+      // They run in the order of their reservation.
+      const open = this.#chunks.list().filter((held) => held.feed === feed && held.state !== 'sending');
+      const spare = open.slice(feed.demand.concurrency);
+      for (const held of spare) if (held.state === 'handed') this.#lost(held, 'given_back');
+      this.#releaseHandles(spare.map(({ handle }) => handle));
+    });
+  }
+
+  #noteProgress(feed: RunFeed<Held>): void {
+    feed.progressMs = this.#clock.monotonicMs();
+    feed.isStalled = false;
   }
 
   // Results
 
   #complete(result: ChunkResult) {
-    const held = this.#byHandle.get(result.handle);
+    const held = this.#chunks.get(result.handle);
     // Positive handles are of chunks that were held and are not any more: their result is not wanted.
     if (held === undefined && result.handle > 0) return this.#settled(result.handle, null);
     if (held !== undefined) this.#noteResult(held, result);
     else this.#sendingUnheld++;
     void this.#send(result, held);
-    if (held?.feed) this.#reserveFor(held.feed);
+    if (held?.feed) this.#reservations.ask(held.feed);
   }
 
   #noteResult(held: Held, result: ChunkResult): void {
@@ -381,6 +323,7 @@ export class Transport {
     feed.bytesHeld += bytes - held.bytes;
     held.bytes = bytes;
     feed.noteResult(bytes, result.computeMs);
+    this.#noteProgress(feed);
     this.#handOver(feed);
   }
 
@@ -396,15 +339,8 @@ export class Transport {
         times = await bodies.write(address, body, result.compression, transfer.signal);
       } catch (error) {
         if (held === undefined) this.#sendingUnheld--;
-        if (transfer.signal.aborted) return;
-        this.#options.logger.warn(
-          { submission: String(chunk.submissionId), chunk: chunk.chunkIndex, error: errorMessage(error) },
-          'the result of a chunk could not be uploaded: it fails',
-        );
-        if (held === undefined || held.isOurs)
-          this.#tell({ kind: 'fail', chunk, failure: failureText(error) });
-        if (held !== undefined) this.#forget(held);
-        return this.#settled(handle, errorMessage(error));
+        if (!transfer.signal.aborted) this.#uploadFailed(result, held, error);
+        return;
       }
       if (transfer.signal.aborted) return;
       if (held !== undefined) held.isTransferring = false;
@@ -417,16 +353,26 @@ export class Transport {
     this.#resetIfIdle();
   }
 
+  #uploadFailed({ handle, chunk }: ChunkResult, held: Held | undefined, error: unknown): void {
+    this.#options.logger.warn(
+      { submission: String(chunk.submissionId), chunk: chunk.chunkIndex, error: messageOf(error) },
+      'the result of a chunk could not be uploaded: it fails',
+    );
+    if (held === undefined || held.isOurs) this.#tell({ kind: 'fail', chunk, failure: failureText(error) });
+    if (held !== undefined) this.#forget(held);
+    this.#settled(handle, messageOf(error));
+  }
+
   #fail(command: Extract<WorkCommand, { kind: 'fail' }>) {
-    const held = this.#byHandle.get(command.handle);
+    const held = this.#chunks.get(command.handle);
     if (held === undefined && command.handle > 0) return this.#settled(command.handle, null);
     const failure = bounded(command.failure);
-    const options = this.#supports('fail_options')
-      ? { retryable: command.retryable, delayMs: command.delayMs }
-      : {};
+    const { retryable, delayMs } = command;
+    const options = this.#supports('fail_options') ? { retryable, delayMs } : {};
     // Only the holder's failure counts: without the connection it is nobody's.
     const isHolder = held === undefined ? this.#link.init !== null : held.isOurs;
     if (isHolder) this.#tell({ kind: 'fail', chunk: command.chunk, failure, ...options });
+    if (held?.feed) this.#noteProgress(held.feed);
     if (held !== undefined) this.#forget(held);
     if (held?.feed) this.#handOver(held.feed);
     this.#settled(command.handle, null);
@@ -445,32 +391,13 @@ export class Transport {
   /** Sends a message now. A result is still worth something on the next connection; all else is not. */
   #tell(message: OutgoingMessage): void {
     if (this.#link.send(message) === null && message.kind === 'complete') this.#unsent.push(message);
-    if (message.kind === 'fail') this.#nudgeLater();
-  }
-
-  /**
-   * The reference's server looks at a reservation that waits only when somebody inserts or reserves: a chunk that
-   * failed would lie there while everybody waits. So an old server is asked once more, a moment after the failure,
-   * because it looks for chunks before it has dealt with a failure of the same instant.
-   */
-  #nudgeLater(): void {
-    if (this.#nudgeDue || this.#link.init?.features.length !== 0) return;
-    this.#nudgeDue = true;
-    this.#after(NUDGE_MS, () => {
-      this.#nudgeDue = false;
-      if (this.#link.init?.features.length !== 0 || this.#waiting.size >= NUDGED_MAX) return;
-      for (const feed of this.#feeds.values()) {
-        if (feed.reservation === null) continue;
-        feed.reservation = null;
-        this.#reserveFor(feed);
-      }
-    });
+    if (message.kind === 'fail') this.#reservations.nudgeLater();
   }
 
   // Losing and giving back
 
   #expired(key: string): void {
-    const held = this.#byKey.get(key);
+    const held = this.#chunks.getByKey(key);
     if (held === undefined) return;
     // A server that knows our features does not wait for this answer; an old one counts it as the failed try.
     if (this.#link.init?.features.length === 0) {
@@ -482,20 +409,20 @@ export class Transport {
   #lose(held: Held, reason: LossReason): void {
     const { state, handle } = held;
     this.#forget(held);
-    if (state === 'handed') this.#options.emit({ kind: 'lost', handle, reason });
+    if (state === 'handed') this.#lost(held, reason);
     if (state === 'sending') this.#settled(handle, null);
     if (held.feed !== null) this.#handOver(held.feed);
-    for (const request of [...this.#requests.values()]) this.#requestProgress(request);
+    this.#requestsProgress();
   }
 
-  #giveBackUnasked(messages: readonly ReservedChunkMessage[]): void {
-    this.#release(messages.map(({ chunk }) => chunk));
+  #lost({ handle }: Held, reason: LossReason): void {
+    this.#options.emit({ kind: 'lost', handle, reason });
   }
 
   #releaseHandles(handles: readonly Handle[]): void {
     const chunks = [];
     for (const handle of handles) {
-      const held = this.#byHandle.get(handle);
+      const held = this.#chunks.get(handle);
       if (held === undefined) continue;
       if (held.isOurs) chunks.push(held.chunk);
       this.#forget(held);
@@ -515,72 +442,56 @@ export class Transport {
 
   /** An old server takes chunks back uncounted only when the connection ends: as soon as nothing else needs it. */
   #resetIfIdle(): void {
-    if (!this.#resetDue || this.#byHandle.size > 0 || this.#sendingUnheld > 0) return;
+    if (!this.#resetDue || this.#chunks.size > 0 || this.#sendingUnheld > 0) return;
     this.#resetDue = false;
     this.#link.reconnect('giving back chunks that nobody waits for');
   }
 
   #stopRun(run: number) {
-    const feed = this.#feeds.get(run);
+    const feed = this.#reservations.feed(run);
     if (feed === undefined) return this.#options.emit({ kind: 'run_ended', run });
     feed.isStopped = true;
-    const unstarted = [...this.#byHandle.values()].filter(
-      (held) => held.feed === feed && (held.state === 'fetching' || held.state === 'ready'),
-    );
+    const unstarted = this.#chunks
+      .list()
+      .filter((held) => held.feed === feed && (held.state === 'fetching' || held.state === 'ready'));
     this.#releaseHandles(unstarted.map(({ handle }) => handle));
-    if (feed.reservation !== null) this.#takeBackReservation(feed.reservation.nonce);
+    this.#withdraw(feed);
     this.#endIfDone(feed);
   }
 
   #cancelRequest(id: number): void {
-    const request = this.#requests.get(id);
+    const request = this.#reservations.request(id);
     if (request === undefined) return;
-    this.#requests.delete(id);
-    if (request.nonce !== null) this.#takeBackReservation(request.nonce);
+    this.#reservations.remove(request);
+    this.#withdraw(request);
     this.#releaseHandles([...request.chunks].map(({ handle }) => handle));
   }
 
-  #takeBackReservation(nonce: Nonce | null): void {
+  #withdraw(asker: Asker): void {
+    const nonce = this.#reservations.withdraw(asker);
     if (nonce === null) return;
-    this.#waiting.delete(nonce);
-    if (this.#supports('cancel_reserve')) {
-      this.#tell({ kind: 'cancel_reserve', reserveNonce: nonce });
-    } else {
+    if (this.#supports('cancel_reserve')) this.#tell({ kind: 'cancel_reserve', reserveNonce: nonce });
+    else {
       this.#resetDue = true;
       this.#resetIfIdle();
     }
   }
 
   #endIfDone(feed: RunFeed<Held>): void {
-    if (!feed.isStopped || !feed.isEmpty || this.#feeds.get(feed.run) !== feed) return;
-    this.#feeds.delete(feed.run);
+    if (!feed.isStopped || !feed.isEmpty || this.#reservations.feed(feed.run) !== feed) return;
+    this.#reservations.remove(feed);
     this.#options.emit({ kind: 'run_ended', run: feed.run });
   }
 
   #forget(held: Held): void {
-    // Aborting costs more than all the rest: only what is under way.
-    if (held.isTransferring) held.transfer.abort();
-    this.#byHandle.delete(held.handle);
-    if (this.#byKey.get(held.key) === held) this.#byKey.delete(held.key);
-    const { feed } = held;
-    if (feed === null) return;
-    if (held.state === 'sending') feed.chunksSending--;
-    else feed.chunksOpen--;
-    feed.bytesHeld -= held.bytes;
-    this.#reserveFor(feed);
-    this.#endIfDone(feed);
+    this.#chunks.forget(held);
+    if (held.feed === null) return;
+    this.#reservations.ask(held.feed);
+    this.#endIfDone(held.feed);
   }
 
   #supports(feature: string): boolean {
     return this.#link.init?.features.includes(feature) ?? false;
-  }
-
-  #after(delayMs: number, run: () => void, until?: AbortSignal): void {
-    const timer = this.#clock.after(delayMs, () => {
-      this.#timers.delete(timer);
-      if (until?.aborted !== true) run();
-    });
-    this.#timers.add(timer);
   }
 }
 
@@ -588,6 +499,6 @@ function toHeldChunk({ handle, chunk, submission, retries, input, download }: He
   return { handle, chunk, submission, retries, input, download };
 }
 
-function errorMessage(error: unknown): string {
+function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
