@@ -91,6 +91,8 @@ export class FakeConnection {
   /** Resolves with the close code. */
   readonly closed: Promise<number>;
   pongs = 0;
+  /** Called with the bytes of every message. */
+  onBytes: (bytes: Uint8Array) => void = () => {};
   readonly #socket: WebSocket;
   readonly #inbox = new Inbox<ClientMessage>();
 
@@ -100,6 +102,7 @@ export class FakeConnection {
     this.closed = new Promise((resolve) => socket.once('close', (code) => resolve(code)));
     socket.on('message', (data) => {
       if (!(data instanceof Uint8Array)) throw new Error('fragments');
+      this.onBytes(data);
       const message = decodeClientMessage(data);
       this.received.push(message);
       this.#inbox.put(message);
