@@ -98,13 +98,13 @@ function registerCounters(registry: Registry, stats: QueueStats): void {
 }
 
 function registerGauges(registry: Registry, queue: Queue, store: Store): void {
-  const gauge = (name: string, help: string, value: () => number | Promise<number>) =>
+  const gauge = (name: string, help: string, value: () => number) =>
     new Gauge({
       name,
       help,
       registers: [registry],
-      async collect() {
-        this.set(await value());
+      collect() {
+        this.set(value());
       },
     });
   const { counts } = queue;
@@ -136,7 +136,8 @@ function registerGauges(registry: Registry, queue: Queue, store: Store): void {
     () => counts.requestsWaiting,
   );
   gauge('store_healthy', '1 if the store takes what it is given, else 0', () => (queue.isHealthy ? 1 : 0));
-  gauge('store_size_bytes', 'Bytes that the store takes', () => store.sizeBytes().catch(() => Number.NaN));
+  const sizeBytes = lately(() => store.sizeBytes());
+  gauge('store_size_bytes', 'Bytes that the store takes, as of the last look', sizeBytes);
   gauge(
     'journal_pending_bytes',
     'Bytes that wait for their commit',
@@ -145,6 +146,21 @@ function registerGauges(registry: Registry, queue: Queue, store: Store): void {
   gauge('process_resident_memory_bytes', 'Memory of this process that is in RAM', () =>
     process.memoryUsage.rss(),
   );
+}
+
+/** What was found when it was asked for last: metrics must be told also while the store does not answer. */
+function lately(look: () => Promise<number>): () => number {
+  let found = 0;
+  const lookAgain = () => {
+    look().then(
+      (value) => {
+        found = value;
+      },
+      () => {},
+    );
+    return found;
+  };
+  return lookAgain;
 }
 
 function registerSummaries(registry: Registry, stats: QueueStats): void {

@@ -53,8 +53,8 @@ export type ServerSettings = {
   >;
 } & Pick<ServerOptions, 'hosts' | 'store'>;
 
-/** Timers cannot be set for longer: 2^31 - 1 ms. */
-const DURATION_MAX_MS = 0x7fff_ffff;
+/** Of what is handed to `node:http`: 2^31 - 1 ms. Our own timers bear any duration. */
+const HTTP_DURATION_MAX_MS = 0x7fff_ffff;
 const IDLE_CONNECTION_LEAST_MS = 120_000;
 const BYTES_MAX = 2 ** 31;
 
@@ -76,12 +76,7 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
     maxMissableHeartbeats: integer('maxMissableHeartbeats', options.maxMissableHeartbeats ?? 3, 0, 1_000_000),
     maxChunkRetries: integer('maxChunkRetries', options.maxChunkRetries ?? 10, 0, 1_000_000_000),
     maxChunkDisconnects: integer('maxChunkDisconnects', options.maxChunkDisconnects ?? 10, 0, 1_000_000_000),
-    maxSubmissionAgeMs: duration(
-      'maxSubmissionAgeMs',
-      options.maxSubmissionAgeMs ?? 3_600_000,
-      0,
-      Number.MAX_SAFE_INTEGER,
-    ),
+    maxSubmissionAgeMs: duration('maxSubmissionAgeMs', options.maxSubmissionAgeMs ?? 3_600_000, 0),
     maxSubmissionsReturned: integer(
       'maxSubmissionsReturned',
       options.maxSubmissionsReturned ?? 100_000,
@@ -95,6 +90,7 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
       'idleConnectionMs',
       options.idleConnectionMs ?? 125_000,
       IDLE_CONNECTION_LEAST_MS,
+      HTTP_DURATION_MAX_MS,
     ),
     logger: options.logger ?? silentLogger,
     store: options.store,
@@ -108,7 +104,7 @@ function integer(name: string, value: number, least: number, greatest: number): 
   throw new IncorrectUsageError(`${name}: ${value} is no integer between ${least} and ${greatest}`);
 }
 
-function duration(name: string, value: number, least: number, greatest = DURATION_MAX_MS): number {
+function duration(name: string, value: number, least: number, greatest = Number.MAX_SAFE_INTEGER): number {
   if (value >= least && value <= greatest) return value;
   throw new IncorrectUsageError(`${name}: ${value} ms is not between ${least} and ${greatest} ms`);
 }

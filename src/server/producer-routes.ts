@@ -206,16 +206,17 @@ export class ProducerRoutes {
       try {
         handle(body);
       } catch (error) {
-        this.#refuse(exchange, error);
+        this.refuse(exchange, error);
       }
     });
   }
 
   #answer<T>(exchange: HttpExchange, result: Promise<T>, tell: (value: T) => void): void {
-    result.then(tell).catch((error: unknown) => this.#refuse(exchange, error));
+    result.then(tell).catch((error: unknown) => this.refuse(exchange, error));
   }
 
-  #refuse(exchange: HttpExchange, error: unknown): void {
+  /** Answers with what an error means to a client; one that means nothing to it is logged and is 500. */
+  refuse(exchange: HttpExchange, error: unknown): void {
     if (error instanceof JsonSyntaxError) text(exchange, 400, error.message);
     else if (error instanceof ProtocolError) text(exchange, 422, error.message);
     else if (error instanceof SubmissionConflictError) text(exchange, 409, error.message);

@@ -19,6 +19,7 @@ import type { Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
 import { Companion } from './companion.ts';
 import { Endings } from './endings.ts';
+import { QueueUnavailableError } from './errors.ts';
 import { Inserts } from './inserts.ts';
 import { ProgressWaiters } from './progress.ts';
 import { Reads } from './reads.ts';
@@ -145,7 +146,10 @@ export class Queue {
         submissionsTotal++;
       }
     }
-    if (this.#state !== 'starting') return;
+    if (this.#state !== 'starting') {
+      this.#lost.signal.throwIfAborted();
+      throw new QueueUnavailableError('the queue was stopped before it had started');
+    }
     const tookMs = Math.round(clock.monotonicMs() - startedMs);
     logger.info({ submissions: submissionsTotal, tookMs }, 'open submissions are loaded');
     this.#state = 'ready';

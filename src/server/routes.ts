@@ -26,9 +26,11 @@ export const VERSION_INFO = `v${VERSION}`;
 export class Routes {
   readonly #o: RoutesOptions;
   readonly #router = new Router();
+  readonly #producers: ProducerRoutes;
 
   constructor(options: RoutesOptions) {
     this.#o = options;
+    this.#producers = new ProducerRoutes(options);
     const version = (exchange: HttpExchange) => exchange.respond(200, VERSION_INFO, CONTENT_TYPE_TEXT);
     // Where clients of ours ask what the queue can do before they ask for anything else.
     const announce = (exchange: HttpExchange) =>
@@ -39,7 +41,7 @@ export class Routes {
       .add('GET', '/producer/version', announce)
       .add('GET', '/metrics', (exchange) => this.#metrics(exchange))
       .add('GET', CONSUMER_PATH, noUpgrade);
-    new ProducerRoutes(options).addTo(this.#router);
+    this.#producers.addTo(this.#router);
   }
 
   /** Answers a request, sooner or later. */
@@ -66,7 +68,11 @@ export class Routes {
       exchange.respond(503, formatErrorText('the queue is starting or stopping'), CONTENT_TYPE_JSON);
       return;
     }
-    endpoint.route(exchange, decoded);
+    try {
+      endpoint.route(exchange, decoded);
+    } catch (error) {
+      this.#producers.refuse(exchange, error);
+    }
   }
 
   #ping(exchange: HttpExchange): void {

@@ -131,7 +131,12 @@ export class Server implements HttpHandler {
       return;
     }
     ended(101);
-    this.#webSockets.accept(request, socket, head, (connection) => this.#openSession(request, connection));
+    try {
+      this.#webSockets.accept(request, socket, head, (connection) => this.#openSession(request, connection));
+    } catch (error) {
+      socket.destroy();
+      this.#queue.giveUp(error);
+    }
   }
 
   #upgradeRefusal(request: IncomingMessage): UpgradeRefusal | null {

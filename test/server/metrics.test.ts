@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { faultyStore } from '../support/faulty-store.ts';
 import { goldenText } from '../support/golden.ts';
 import { TestServer } from '../support/test-server.ts';
 
@@ -120,4 +122,10 @@ test('series are bounded, whatever paths and reservations clients come with', as
   const reserved = [...values.keys()].filter((series) => /^consumer_fetch.*_count\{/.test(series));
   assert.equal(reserved.length, 101);
   assert.ok(text.length < 200_000);
+});
+
+test('metrics are told also while the store does not answer', async () => {
+  const store = faultyStore(new MemoryStore(), (call) => (call === 'sizeBytes' ? 'hang' : 'none'));
+  await using queue = await TestServer.start({ store });
+  assert.equal((await metricsOf(queue)).values.get('store_size_bytes'), 0);
 });

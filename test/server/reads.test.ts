@@ -53,6 +53,18 @@ test('there is nothing to wait for when a submission is unknown, has ended, or h
   assert.ok(reads.wait(id, { doneAbove: 1, waitMs: 1_000 }, fail));
 });
 
+test('who waits for progress is woken by the first chunk beyond what is known already', async () => {
+  const world = await QueueWorld.start();
+  const id = await world.insert('a', 5);
+  const consumer = world.consumer();
+  let woken = 0;
+  world.queue.reads.wait(id, { doneAbove: 1, waitMs: 60_000 }, () => woken++);
+  consumer.complete({ submissionId: id, chunkIndex: 3 });
+  assert.equal(woken, 0);
+  consumer.complete({ submissionId: id, chunkIndex: 0 });
+  assert.equal(woken, 1);
+});
+
 test('everybody who waits is woken when the queue stops', async () => {
   const world = await QueueWorld.start();
   const id = await world.insert('a', 1);

@@ -4,6 +4,7 @@ import { IncorrectUsageError, ListenError, StoreError, startServer } from '../..
 import { checkedSettings } from '../../src/server/options.ts';
 import { Server } from '../../src/server/server.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import type { Store } from '../../src/store/store.ts';
 import { eventually } from '../support/eventually.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { HttpSocket } from '../support/http-socket.ts';
@@ -13,6 +14,21 @@ const HANG_AFTER_INSERT = () => {
   let commits = 0;
   return faultyStore(new MemoryStore(), (call) => (call === 'commit' && ++commits > 1 ? 'hang' : 'none'));
 };
+
+function slowToAcquire(gate: Promise<void>): Store {
+  return new Proxy(new MemoryStore(), {
+    get(target, name) {
+      if (name === 'acquire') {
+        return async (...args: Parameters<MemoryStore['acquire']>) => {
+          await gate;
+          return target.acquire(...args);
+        };
+      }
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
 
 test('a stop within a second: held requests are answered, consumers get a close frame without a code', async () => {
   const queue = await TestServer.start({ holdStatusPollsMs: 60_000 });
@@ -83,6 +99,17 @@ test('stopping twice, and before the start, is fine', async () => {
   await Promise.all([queue.server.stop(), queue.server.stop()]);
 });
 
+test('a server that is stopped while it starts does not start', async () => {
+  const gate = Promise.withResolvers<void>();
+  const server = new Server(checkedSettings({ hosts: ['127.0.0.1'], port: 0 }), slowToAcquire(gate.promise));
+  const started = assert.rejects(server.start(), /stopped before it had started/);
+  await eventually(() => server.addresses.length > 0);
+  const stopped = server.stop();
+  gate.resolve();
+  await started;
+  await stopped;
+});
+
 test('a server whose store is lost stops, and says why', async () => {
   const lost = new AbortController();
   const store = new Proxy(new MemoryStore(), {
@@ -124,19 +151,7 @@ test('a server that cannot start closes what it had opened', async () => {
 
 test('while the store is loaded the port is open and everything is 503', async () => {
   const gate = Promise.withResolvers<void>();
-  const store = new Proxy(new MemoryStore(), {
-    get(target, name) {
-      if (name === 'acquire') {
-        return async (...args: Parameters<MemoryStore['acquire']>) => {
-          await gate.promise;
-          return target.acquire(...args);
-        };
-      }
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-  const server = new Server(checkedSettings({ hosts: ['127.0.0.1'], port: 0 }), store);
+  const server = new Server(checkedSettings({ hosts: ['127.0.0.1'], port: 0 }), slowToAcquire(gate.promise));
   const started = server.start();
   await eventually(() => server.addresses.length > 0);
   const socket = await HttpSocket.open(server.addresses[0]!.port);
