@@ -121,12 +121,10 @@ test('garbage from the holder wakes who waits', async () => {
   );
 });
 
-test('a queue that stops does not take it for broken connections, nor hands out what they held', async () => {
-  const { world, id, holder, waiter } = await oneHoldsOneWaits({ chunkDisconnectsMax: 1 });
+test('a queue that stops hands out nothing of what its connections held', async () => {
+  const { world, holder, waiter } = await oneHoldsOneWaits();
   const stopped = world.queue.stop(1_000);
   holder.disconnect();
   await stopped;
   assert.deepEqual(waiter.takeChunks(), []);
-  const again = await QueueWorld.start({ store: world.store });
-  assert.equal(await again.stateOf(id), 'in_progress');
 });
