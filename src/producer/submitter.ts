@@ -78,7 +78,17 @@ export class Submitter {
   runDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
     const codec = this.#codec(options);
     const shape: Shape<unknown> = options.results === 'unordered' ? asResultChunk(codec) : asResults(codec);
-    return this.#run(this.#directInserter(operations, options), options, shape);
+    const insert = this.#directInserter(operations, options);
+    const { api } = this.#context;
+    return this.#run(
+      async (signal, tracing) => {
+        // Nobody could read what comes of it.
+        await api.require('direct_outputs', 'give out the results of a direct submission', signal);
+        return insert(signal, tracing);
+      },
+      options,
+      shape,
+    );
   }
 
   insert(operations: Source<unknown>, options: InsertOptions): Promise<SubmissionId> {

@@ -258,6 +258,7 @@ test('says that the original queue keeps the results of direct submissions to it
     code: 'QUEUE_UNSUPPORTED',
     feature: 'direct_outputs',
   });
+  assert.equal(queue.submissions.size, 0);
 });
 
 test('tells the progress, to the end, in every mode', async () => {
