@@ -1,5 +1,4 @@
 import type { ChunkIndex } from '../model/ids.ts';
-import { linkedSignal } from '../system/signals.ts';
 import { Gate } from './gate.ts';
 
 /** Says which chunks are to be read, one after the other; null at the end. A promise where that is not known yet. */
@@ -29,6 +28,7 @@ export interface DownloaderOptions {
   readonly concurrency: number;
   /** No further download starts while those chunks are expected to take more than this. */
   readonly memoryBytesMax: number;
+  /** Stops everything that is under way. */
   readonly signal: AbortSignal;
 }
 
@@ -47,7 +47,6 @@ type PlanState = { readonly state: 'open' | 'ended' } | { readonly state: 'faile
  */
 export class Downloader {
   readonly #o: DownloaderOptions;
-  readonly #linked;
   readonly #room = new Gate();
   readonly #arrival = new Gate();
   /** Started and not yet given out, in the order of the plan. */
@@ -60,12 +59,11 @@ export class Downloader {
 
   constructor(options: DownloaderOptions) {
     this.#o = options;
-    this.#linked = linkedSignal(options.signal);
     const wake = () => {
       this.#room.open();
       this.#arrival.open();
     };
-    this.#linked.signal.addEventListener('abort', wake, { once: true });
+    options.signal.addEventListener('abort', wake, { once: true });
     this.#fill().catch((error: unknown) => this.#endPlan({ state: 'failed', error }));
   }
 
@@ -82,7 +80,7 @@ export class Downloader {
   /** The next chunk; null at the end. One call at a time. */
   async next(): Promise<Downloaded | null> {
     for (;;) {
-      this.#linked.signal.throwIfAborted();
+      this.#o.signal.throwIfAborted();
       const at = this.#o.order === 'planned' ? 0 : this.#slots.findIndex(({ state }) => state !== 'running');
       const slot = this.#slots[at];
       if (slot !== undefined && slot.state !== 'running') {
@@ -100,14 +98,8 @@ export class Downloader {
     }
   }
 
-  /** Stops everything that is under way. Idempotent. */
-  stop(): void {
-    this.#linked.abort(new Error('the reader has stopped'));
-  }
-
   async #fill(): Promise<void> {
-    const { plan } = this.#o;
-    const { signal } = this.#linked;
+    const { plan, signal } = this.#o;
     for (;;) {
       while (!this.#hasRoom()) {
         await this.#room.wait();
@@ -126,7 +118,7 @@ export class Downloader {
 
   async #fetch(slot: Slot): Promise<void> {
     try {
-      slot.content = await this.#o.fetch(slot.chunkIndex, this.#linked.signal);
+      slot.content = await this.#o.fetch(slot.chunkIndex, this.#o.signal);
       slot.state = 'ready';
       const bytes = slot.content?.length ?? 0;
       this.#bytesReady += bytes;

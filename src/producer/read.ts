@@ -116,20 +116,16 @@ async function* readChunks(
     : (index: number, until: AbortSignal) => outputs.fetch(index, until);
   const downloader = new Downloader({ plan, fetch, order, ...limits, signal });
   let interestMs = clock.monotonicMs();
-  try {
-    for (;;) {
-      signal.throwIfAborted();
-      const chunk = await downloader.next();
-      if (chunk === null) return;
-      if (clock.monotonicMs() - interestMs > INTEREST_EVERY_MS) {
-        interestMs = clock.monotonicMs();
-        // Whether it still knows the submission does not matter as long as the chunks are there.
-        api.status(id, {}, signal).catch(() => {});
-      }
-      yield { chunkIndex: chunk.chunkIndex, content: chunk.content, outputs };
+  for (;;) {
+    signal.throwIfAborted();
+    const chunk = await downloader.next();
+    if (chunk === null) return;
+    if (clock.monotonicMs() - interestMs > INTEREST_EVERY_MS) {
+      interestMs = clock.monotonicMs();
+      // Whether it still knows the submission does not matter as long as the chunks are there.
+      api.status(id, {}, signal).catch(() => {});
     }
-  } finally {
-    downloader.stop();
+    yield { chunkIndex: chunk.chunkIndex, content: chunk.content, outputs };
   }
 }
 

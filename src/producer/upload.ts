@@ -122,6 +122,8 @@ export class Uploader {
   }
 
   #check(): void {
+    // What an abort makes of an upload differs from store to store: the caller gets his own reason.
+    this.#o.signal.throwIfAborted();
     if (this.#failure !== null) throw this.#failure.error;
     this.#linked.signal.throwIfAborted();
   }

@@ -86,15 +86,17 @@ test('waits for a queue that starts later', async () => {
 });
 
 test('tells an attempt whether an earlier one may have arrived', async () => {
-  const server = await scriptedHttp((_request, number) => (number < 3 ? 'cut' : { status: 200 }));
+  const server = await scriptedHttp((_request, number) => (number === 1 ? 'cut' : { status: 200 }));
   await server.stop();
   using client = clientOf(server.url, 60_000);
   const states: boolean[] = [];
   await client.retry(async ({ number, ambiguous, signal }) => {
     states.push(ambiguous);
-    if (number === 2) await server.listen();
+    if (number === 2 || number === 4) await server.listen();
+    if (number === 3) await server.stop();
     return client.once(ping, signal);
   });
+  // Refused, cut, refused again, answered.
   assert.deepEqual(states, [false, false, true, true]);
   await server.stop();
 });

@@ -187,9 +187,36 @@ test('close ends every call with its error and waits until they are through', as
   await eventually(() => queue.http.connections === 0);
 });
 
+test('close waits for transfers that cannot be stopped, and for what was uploaded to be removed', async () => {
+  const inner = freshStore();
+  const letGo: (() => void)[] = [];
+  const store = watchedStore(inner, {
+    put: () => new Promise((resolve) => letGo.push(() => resolve(undefined))),
+  });
+  const deaf = { ...store, put: (key: string, body: Uint8Array) => store.put(key, body) };
+  await using queue = await FakeQueue.start();
+  const producer = new ProducerClient(queue.url, deaf);
+  const inserted = assert.rejects(producer.insertSubmission([1], { chunkSize: 1 }), {
+    code: 'CLIENT_CLOSED',
+  });
+  await eventually(() => letGo.length === 1);
+  let isClosed = false;
+  const closed = producer.close().then(() => {
+    isClosed = true;
+  });
+  await turn();
+  assert.equal(isClosed, false);
+  letGo[0]!();
+  await closed;
+  assert.deepEqual(await store.keys(), []);
+  await inserted;
+});
+
 test('a sync source without end leaves other work its turn', async () => {
   await using queue = await FakeQueue.start();
-  await using producer = new ProducerClient(queue.url, freshStore());
+  const inner = freshStore();
+  // Such a store never waits for anything, so that its promises settle before any timer's turn.
+  await using producer = new ProducerClient(queue.url, { ...watchedStore(inner), put: async () => {} });
   const controller = new AbortController();
   const endless = function* () {
     for (let i = 0; ; i++) yield i;

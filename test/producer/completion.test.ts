@@ -42,6 +42,13 @@ test('polls a queue that does not hold answers after 10 ms, doubled each time, a
   assert.deepEqual(clock.waits, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000]);
 });
 
+test('polls faster again after something was done', async () => {
+  const clock = new HastyClock();
+  const { api } = apiOf([], [0, 0, 0, 1, 1, 1].map(inProgress));
+  await waitForEnd({ api, clock, id: 1n, signal, isKnown: true });
+  assert.deepEqual(clock.waits, [10, 20, 40, 10, 20]);
+});
+
 test('asks at once again where the answer was held back, and pauses where it was not', async () => {
   const clock = new HastyClock();
   const { api, asked } = apiOf(['wait'], Array<SubmissionStatus>(4).fill(inProgress(0)));

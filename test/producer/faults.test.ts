@@ -65,7 +65,18 @@ test('submits nothing and removes what was uploaded when an operation cannot be 
   await using producer = new ProducerClient(queue.url, store, { codec: 'json' });
   const circle: unknown[] = [];
   circle.push(circle);
-  await assert.rejects(producer.insertSubmission([1, 2, 3, circle], { chunkSize }), /circular|cycl/i);
+  let closed = false;
+  async function* endless() {
+    try {
+      for (;;) yield circle;
+    } finally {
+      closed = true;
+    }
+  }
+  for (const source of [[1, 2, 3, circle], endless()]) {
+    await assert.rejects(producer.insertSubmission(source, { chunkSize }), /circular|cycl/i);
+  }
+  assert.equal(closed, true);
   assert.deepEqual(await store.keys(), []);
   assert.deepEqual(queue.paths, []);
 });
@@ -179,6 +190,33 @@ test('an abort while the end is awaited gives the reason and leaves the submissi
     for (const each of queue.submissions.values()) queue.complete(each, 0);
     await eventually(() => queue.held === 0);
   }
+});
+
+test('an abort gives the reason whatever the store makes of it', async () => {
+  const store = freshStore();
+  let controller = new AbortController();
+  const oddly = (key: string, signal?: AbortSignal) =>
+    new Promise<undefined>((_, reject) => {
+      signal?.addEventListener('abort', () => reject(new ObjectStoreError('OBJECT_FAILED', key, 'odd')));
+      setImmediate(() => controller.abort(new Error('enough')));
+    });
+  let gets = 0;
+  const oddPuts = watchedStore(store, { put: (key, _body, signal) => oddly(key, signal) });
+  // The first one is truncated: it is the second one that is aborted.
+  const oddGets = watchedStore(store, {
+    get: async (key, signal) => (gets++ === 0 ? Uint8Array.of(0x82) : oddly(key, signal)),
+  });
+  await using queue = await FakeQueue.start({ onInsert: workEverything(store, same) });
+  for (const odd of [oddPuts, oddGets]) {
+    await using producer = new ProducerClient(queue.url, odd);
+    controller = new AbortController();
+    const { signal } = controller;
+    await assert.rejects(producer.runSubmission([1], { chunkSize, signal }).next(), /enough/);
+  }
+  await using producer = new ProducerClient(queue.url, oddPuts);
+  controller = new AbortController();
+  const { signal } = controller;
+  await assert.rejects(producer.insertSubmission([1], { chunkSize, signal }), /enough/);
 });
 
 test('an abort between two results is told by the next one', async () => {
