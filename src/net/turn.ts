@@ -5,16 +5,19 @@ export interface TurnTask {
   endTurn(): void;
 }
 
+/** When a turn ends: a {@link Clock}'s `soon` for the turn of the event loop, `queueMicrotask` for its current callback. */
+export type TurnClock = Pick<Clock, 'soon'>;
+
 /**
- * Collects what is to happen at the end of the current turn of the event loop, so that a thousand messages of one
- * turn cost one callback, and what they caused for one peer leaves as one write.
+ * Collects what is to happen at the end of the current turn, so that a thousand messages of one turn cost one
+ * callback, and what they caused for one peer leaves as one write.
  */
 export class Turn {
-  readonly #clock: Clock;
+  readonly #clock: TurnClock;
   #tasks: TurnTask[] = [];
   #armed = false;
 
-  constructor(clock: Clock) {
+  constructor(clock: TurnClock) {
     this.#clock = clock;
   }
 
