@@ -102,6 +102,40 @@ describe('logins', () => {
     assert.equal(anonymous.headers.authorization, undefined);
   });
 
+  test('az: makes its connections as it is told', async () => {
+    const account = {
+      azure_storage_account_name: 'acct',
+      azure_endpoint: 'http://acct.invalid/acct',
+      account_key: 'a2V5',
+    };
+    const { url, headers } = await sent('az://cont', {
+      ...account,
+      proxy_url: server.origin,
+      connect_timeout: '3s',
+    });
+    assert.equal(url, 'http://acct.invalid/acct/cont/p/0-in.bin');
+    assert.equal(headers.host, 'acct.invalid');
+  });
+
+  test('s3, gs and http go through a proxy', async () => {
+    const proxy_url = server.origin;
+    const keys = { aws_access_key_id: 'x', aws_secret_access_key: 'x' };
+    const s3 = await sent('s3://bkt', {
+      ...keys,
+      aws_endpoint: 'http://s3.invalid',
+      aws_region: 'eu',
+      proxy_url,
+    });
+    assert.match(s3.url, /^http:\/\/s3\.invalid\/bkt\/p\/0-in\.bin/);
+    for (const [url, options] of [
+      ['gs://bkt', { google_endpoint: 'http://gs.invalid', skip_signature: true }],
+      ['http://dav.invalid/data', {}],
+    ] as const) {
+      const asked = await sent(url, { ...options, proxy_url });
+      assert.match(asked.url, /^(http:\/\/)?(gs|dav)\.invalid/);
+    }
+  });
+
   test('az: takes the emulator at its usual address', async () => {
     await assert.doesNotReject(openObjectStore('az://cont', { azure_storage_use_emulator: true }));
   });

@@ -33,14 +33,14 @@ export class AzBackend implements ObjectBackend {
   readonly #sdk: AzSdk;
   readonly #container: ContainerClient;
   readonly #batches: BlobBatchClient;
-  readonly #agents: Agents;
+  readonly #agents: Agents | null;
   readonly #clock: Clock;
   #batchesKnown = true;
 
   constructor(
     sdk: AzSdk,
     place: { readonly service: BlobServiceClient; readonly container: string },
-    agents: Agents,
+    agents: Agents | null,
     clock: Clock,
   ) {
     this.#sdk = sdk;
@@ -107,8 +107,8 @@ export class AzBackend implements ObjectBackend {
   }
 
   async close(): Promise<void> {
-    this.#agents.http.destroy();
-    this.#agents.https.destroy();
+    this.#agents?.http.destroy();
+    this.#agents?.https.destroy();
   }
 
   async #deleteEach(names: readonly string[], signal: AbortSignal): Promise<void> {

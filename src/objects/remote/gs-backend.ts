@@ -9,6 +9,7 @@ import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
 import { corrupt, type FailedCall, failureOfConnection } from './failures.ts';
 import {
   type ConnectionOptions,
+  failureOfAnswer,
   HttpTransport,
   headerText,
   isSuccess,
@@ -21,7 +22,7 @@ const SCOPE = 'https://www.googleapis.com/auth/devstorage.read_write';
 
 /** Gives the headers that say who asks; `renew` after a 401. */
 interface Authorization {
-  headers(url: string): Promise<Readonly<Record<string, string>>>;
+  headers(): Promise<Readonly<Record<string, string>>>;
   renew(): void;
 }
 
@@ -40,28 +41,24 @@ export class GsBackend implements ObjectBackend {
   constructor(
     transport: HttpTransport,
     authorization: Authorization,
-    place: { readonly endpoint: string; readonly bucket: string },
+    /** `base`: the path of the endpoint, usually `''`. */
+    place: { readonly base: string; readonly bucket: string },
     clock: Clock,
   ) {
     this.#transport = transport;
     this.#authorization = authorization;
     this.#clock = clock;
     const bucket = encodeURIComponent(place.bucket);
-    this.#uploads = `${place.endpoint}/upload/storage/v1/b/${bucket}/o?uploadType=media&fields=md5Hash,size&name=`;
-    this.#objects = `${place.endpoint}/storage/v1/b/${bucket}/o`;
+    this.#uploads = `${place.base}/upload/storage/v1/b/${bucket}/o?uploadType=media&fields=md5Hash,size&name=`;
+    this.#objects = `${place.base}/storage/v1/b/${bucket}/o`;
   }
 
   async put(name: string, body: Uint8Array, signal: AbortSignal): Promise<void> {
     const call = { key: name, what: 'put' };
-    const answer = await this.#send(call, {
-      method: 'POST',
-      url: this.#uploads + encodeURIComponent(name),
-      headers: { 'content-type': 'application/octet-stream' },
-      body,
-      signal,
-    });
-    if (!isSuccess(answer.status)) throw await this.#failure(call, answer, signal);
-    const stored = await this.#readJson(call, answer, signal);
+    const path = this.#uploads + encodeURIComponent(name);
+    const headers = { 'content-type': 'application/octet-stream' };
+    const answer = await this.#send(call, { method: 'POST', path, headers, body }, signal);
+    const stored = this.#readJson(call, answer);
     // The original sends no checksum and this API takes none with a plain upload, but it tells what it has stored.
     const { md5Hash, size } = stored;
     if (md5Hash !== undefined && md5Hash !== md5(body)) throw corrupt(name, 'put', 'stored with another MD5');
@@ -71,10 +68,10 @@ export class GsBackend implements ObjectBackend {
 
   async get(name: string, signal: AbortSignal): Promise<Uint8Array> {
     const call = { key: name, what: 'get' };
-    const url = `${this.#objects}/${encodeURIComponent(name)}?alt=media`;
-    const answer = await this.#send(call, { method: 'GET', url, signal });
-    if (!isSuccess(answer.status)) throw await this.#failure(call, answer, signal);
-    const body = await this.#transport.read(call, answer, signal);
+    const path = `${this.#objects}/${encodeURIComponent(name)}?alt=media`;
+    const answer = await this.#send(call, { method: 'GET', path }, signal);
+    if (!isSuccess(answer.status)) throw this.#failure(call, answer);
+    const { body } = answer;
     const expected = /(?:^|,)\s*md5=([A-Za-z0-9+/=]+)/.exec(headerText(answer, 'x-goog-hash') ?? '')?.[1];
     if (expected !== undefined && expected !== md5(body)) throw corrupt(name, 'get', 'its MD5 is another');
     return body;
@@ -85,11 +82,9 @@ export class GsBackend implements ObjectBackend {
     const deleteAll = async () => {
       for (const name of queue) {
         const call = { key: name, what: 'delete' };
-        const url = `${this.#objects}/${encodeURIComponent(name)}`;
-        const answer = await this.#send(call, { method: 'DELETE', url, signal });
-        if (!isSuccess(answer.status) && answer.status !== 404)
-          throw await this.#failure(call, answer, signal);
-        await this.#transport.discard(call, answer, signal);
+        const path = `${this.#objects}/${encodeURIComponent(name)}`;
+        const answer = await this.#send(call, { method: 'DELETE', path }, signal);
+        if (!isSuccess(answer.status) && answer.status !== 404) throw this.#failure(call, answer);
       }
     };
     await Promise.all(Array.from({ length: Math.min(16, names.length) }, deleteAll));
@@ -101,9 +96,8 @@ export class GsBackend implements ObjectBackend {
     wanted.set('fields', query.folders ? 'prefixes,nextPageToken' : 'items(name,size,updated),nextPageToken');
     if (query.folders) wanted.set('delimiter', '/');
     if (typeof query.token === 'string') wanted.set('pageToken', query.token);
-    const answer = await this.#send(call, { method: 'GET', url: `${this.#objects}?${wanted}`, signal });
-    if (!isSuccess(answer.status)) throw await this.#failure(call, answer, signal);
-    const { items, prefixes, nextPageToken } = await this.#readJson(call, answer, signal);
+    const answer = await this.#send(call, { method: 'GET', path: `${this.#objects}?${wanted}` }, signal);
+    const { items, prefixes, nextPageToken } = this.#readJson(call, answer);
     return {
       objects: query.folders ? [] : list(items).map((item) => objectInfo(call, item)),
       folders: query.folders
@@ -118,32 +112,32 @@ export class GsBackend implements ObjectBackend {
   }
 
   /** Sends with the headers of the login; a refused login (a token taken back) is renewed once. */
-  async #send(call: FailedCall, request: TransportRequest): Promise<TransportAnswer> {
-    const answer = await this.#sendOnce(call, request);
+  async #send(call: FailedCall, request: TransportRequest, signal: AbortSignal): Promise<TransportAnswer> {
+    const answer = await this.#sendOnce(call, request, signal);
     if (answer.status !== 401) return answer;
-    await this.#transport.discard(call, answer, request.signal);
     this.#authorization.renew();
-    return this.#sendOnce(call, request);
+    return this.#sendOnce(call, request, signal);
   }
 
-  async #sendOnce(call: FailedCall, request: TransportRequest): Promise<TransportAnswer> {
+  async #sendOnce(
+    call: FailedCall,
+    request: TransportRequest,
+    signal: AbortSignal,
+  ): Promise<TransportAnswer> {
     let login: Readonly<Record<string, string>>;
     try {
-      login = await this.#authorization.headers(request.url);
+      login = await this.#authorization.headers();
     } catch (cause) {
       throw loginFailure(call, cause);
     }
-    return this.#transport.send(call, { ...request, headers: { ...request.headers, ...login } });
+    return this.#transport.send(call, { ...request, headers: { ...request.headers, ...login } }, signal);
   }
 
-  async #readJson(
-    call: FailedCall,
-    answer: TransportAnswer,
-    signal: AbortSignal,
-  ): Promise<Readonly<Record<string, unknown>>> {
-    const body = await this.#transport.read(call, answer, signal);
+  /** The object that a successful answer is. */
+  #readJson(call: FailedCall, answer: TransportAnswer): Readonly<Record<string, unknown>> {
+    if (!isSuccess(answer.status)) throw this.#failure(call, answer);
     try {
-      const parsed: unknown = JSON.parse(Buffer.from(body).toString());
+      const parsed: unknown = JSON.parse(Buffer.from(answer.body.buffer).toString());
       if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>;
     } catch {
       // Told below: whatever it is, it is not what the API says.
@@ -151,8 +145,8 @@ export class GsBackend implements ObjectBackend {
     throw corrupt(call.key, call.what, 'the answer is no JSON object');
   }
 
-  #failure(call: FailedCall, answer: TransportAnswer, signal: AbortSignal): Promise<Error> {
-    return this.#transport.failure(call, answer, signal, this.#clock.nowMs());
+  #failure(call: FailedCall, answer: TransportAnswer): ObjectStoreError {
+    return failureOfAnswer(call, answer, this.#clock.nowMs());
   }
 }
 
@@ -168,6 +162,9 @@ export async function openGsBackend(
     options.text('endpoint', 'base_url') ??
     (typeof key?.gcs_base_url === 'string' ? key.gcs_base_url : 'https://storage.googleapis.com')
   ).replace(/\/+$/, '');
+  if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
+    throw new IncorrectUsageError(`object store option google_endpoint: ${endpoint} is no http(s) URL`);
+  }
   if (endpoint.startsWith('http:') && !connection.allowHttp) {
     throw new IncorrectUsageError(
       `object store option google_endpoint: ${endpoint} needs the option allow_http`,
@@ -175,8 +172,9 @@ export async function openGsBackend(
   }
   const anonymous = options.flag(false, 'skip_signature') || key?.disable_oauth === true;
   const authorization = anonymous ? ANONYMOUS : await login(options, key);
-  const transport = await HttpTransport.open('gs', connection);
-  return new GsBackend(transport, authorization, { endpoint, bucket }, clock);
+  const { origin, pathname } = new URL(endpoint);
+  const transport = await HttpTransport.open('gs', origin, connection);
+  return new GsBackend(transport, authorization, { base: pathname.replace(/\/$/, ''), bucket }, clock);
 }
 
 const ANONYMOUS: Authorization = { headers: async () => ({}), renew() {} };
@@ -207,7 +205,7 @@ async function login(
     });
   let auth = make();
   return {
-    headers: async (url) => Object.fromEntries(await auth.getRequestHeaders(url)),
+    headers: async () => Object.fromEntries(await auth.getRequestHeaders()),
     renew() {
       auth = make();
     },

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { IncorrectUsageError } from '../../model/errors.ts';
 import type { Clock } from '../../system/clock.ts';
+import { ObjectStoreError } from '../errors.ts';
 import type { ObjectInfo } from '../object-store.ts';
 import type { OptionReader } from '../options.ts';
 import type { ObjectStoreLocation } from '../url.ts';
@@ -8,15 +9,18 @@ import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
 import { corrupt, type FailedCall } from './failures.ts';
 import {
   type ConnectionOptions,
+  failureOfAnswer,
   HttpTransport,
   headerText,
   isSuccess,
-  namePath,
   type TransportAnswer,
   type TransportRequest,
 } from './http-transport.ts';
 import { loadCredentials } from './load.ts';
 import { type DavResource, PROPFIND_BODY, parseMultistatus } from './webdav.ts';
+
+/** Redirections of one request that are followed. */
+const REDIRECTIONS_MAX = 5;
 
 type Authorization = () => Promise<string | undefined>;
 
@@ -42,27 +46,25 @@ export class HttpBackend implements ObjectBackend {
       'content-type': 'application/octet-stream',
       'repr-digest': `sha-256=:${hash('sha256', body, 'base64')}:`,
     };
-    const request: TransportRequest = { method: 'PUT', url: this.#url(name), headers, body, signal };
-    let answer = await this.#send(call, request);
+    const request: TransportRequest = { method: 'PUT', path: pathOf(name), headers, body };
+    let answer = await this.#send(call, request, signal);
     if (answer.status === 404 || answer.status === 409) {
-      await this.#transport.discard(call, answer, signal);
       await this.#makeParents(call, name, signal);
-      answer = await this.#send(call, request);
+      answer = await this.#send(call, request, signal);
     }
-    await this.#finish(call, answer, signal);
+    this.#expectSuccess(call, answer);
   }
 
   async get(name: string, signal: AbortSignal): Promise<Uint8Array> {
     const call = { key: name, what: 'get' };
-    const answer = await this.#send(call, { method: 'GET', url: this.#url(name), signal });
+    const answer = await this.#send(call, { method: 'GET', path: pathOf(name) }, signal);
     if (answer.status !== 200) {
       // A server that knows GET for files only answers 405 for what is none.
       const status = answer.status === 405 ? 404 : answer.status;
-      throw await this.#failure(call, { ...answer, status }, signal);
+      throw this.#failure(call, { ...answer, status });
     }
-    const body = await this.#transport.read(call, answer, signal);
-    checkDigest(name, answer, body);
-    return body;
+    checkDigest(name, answer);
+    return answer.body;
   }
 
   async delete(names: readonly string[], signal: AbortSignal): Promise<void> {
@@ -114,17 +116,16 @@ export class HttpBackend implements ObjectBackend {
   }
 
   async #deleteOne(call: FailedCall, name: string, signal: AbortSignal): Promise<void> {
-    const answer = await this.#send(call, { method: 'DELETE', url: this.#url(name), signal });
-    if (answer.status === 404 || answer.status === 410) return this.#transport.discard(call, answer, signal);
-    await this.#finish(call, answer, signal);
+    const answer = await this.#send(call, { method: 'DELETE', path: pathOf(name) }, signal);
+    if (answer.status !== 404 && answer.status !== 410) this.#expectSuccess(call, answer);
   }
 
   /** Only a server that can list can say so; the folder of another one stays. */
   async #deleteIfEmpty(folder: string, signal: AbortSignal): Promise<void> {
     const call = { key: folder, what: 'delete' };
     const answer = await this.#propfind(call, folder, signal);
-    if (answer.status !== 207) return this.#transport.discard(call, answer, signal);
-    const members = await this.#readMembers(call, folder, answer, signal);
+    if (answer.status !== 207) return;
+    const members = this.#readMembers(call, folder, answer);
     if (members.length === 0) await this.#deleteOne(call, folder, signal);
   }
 
@@ -137,14 +138,14 @@ export class HttpBackend implements ObjectBackend {
     for (;;) {
       const folder = missing.at(-1) ?? '';
       if (folder === '') return;
-      const answer = await this.#send(call, { method: 'MKCOL', url: this.#url(folder), signal });
+      const answer = await this.#send(call, { method: 'MKCOL', path: pathOf(folder) }, signal);
       if (answer.status === 409 && parentOf(folder) !== '') {
         missing.push(parentOf(folder));
-        await this.#transport.discard(call, answer, signal);
         continue;
       }
-      if (answer.status === 405 || answer.status === 301) await this.#transport.discard(call, answer, signal);
-      else await this.#finish({ ...call, what: `${call.what}: MKCOL ${folder}` }, answer, signal);
+      if (answer.status !== 405 && answer.status !== 301) {
+        this.#expectSuccess({ ...call, what: `${call.what}: MKCOL ${folder}` }, answer);
+      }
       missing.pop();
       if (missing.length === 0) return;
     }
@@ -153,31 +154,23 @@ export class HttpBackend implements ObjectBackend {
   async #members(folder: string, signal: AbortSignal): Promise<Member[]> {
     const call = { key: folder, what: 'list' };
     const answer = await this.#propfind(call, folder, signal);
-    if (answer.status === 404) {
-      await this.#transport.discard(call, answer, signal);
-      return [];
-    }
-    if (answer.status !== 207) throw await this.#failure(call, answer, signal);
-    return this.#readMembers(call, folder, answer, signal);
+    if (answer.status === 404) return [];
+    if (answer.status !== 207) throw this.#failure(call, answer);
+    return this.#readMembers(call, folder, answer);
   }
 
   #propfind(call: FailedCall, folder: string, signal: AbortSignal): Promise<TransportAnswer> {
-    return this.#send(call, {
+    const request = {
       method: 'PROPFIND',
-      url: `${this.#url(folder)}${folder === '' ? '' : '/'}`,
+      path: folder === '' ? '/' : `${pathOf(folder)}/`,
       headers: { depth: '1', 'content-type': 'application/xml; charset=utf-8' },
       body: PROPFIND_BODY,
-      signal,
-    });
+    };
+    return this.#send(call, request, signal);
   }
 
-  async #readMembers(
-    call: FailedCall,
-    folder: string,
-    answer: TransportAnswer,
-    signal: AbortSignal,
-  ): Promise<Member[]> {
-    const body = Buffer.from(await this.#transport.read(call, answer, signal)).toString();
+  #readMembers(call: FailedCall, folder: string, answer: TransportAnswer): Member[] {
+    const body = Buffer.from(answer.body.buffer).toString();
     let resources: DavResource[];
     try {
       resources = parseMultistatus(body);
@@ -195,23 +188,46 @@ export class HttpBackend implements ObjectBackend {
     return segments.map(decode).join('/');
   }
 
-  #url(name: string): string {
-    return `${this.#origin}/${namePath(name)}`;
-  }
-
-  async #send(call: FailedCall, request: TransportRequest): Promise<TransportAnswer> {
+  /** Follows redirections within the server; a login goes nowhere else. */
+  async #send(call: FailedCall, request: TransportRequest, signal: AbortSignal): Promise<TransportAnswer> {
     const authorization = await this.#authorization();
-    const login = authorization === undefined ? {} : { authorization };
-    return this.#transport.send(call, { ...request, headers: { ...request.headers, ...login } });
+    const headers = authorization === undefined ? request.headers : { ...request.headers, authorization };
+    let path = request.path;
+    for (let followed = 0; ; followed++) {
+      const answer = await this.#transport.send(
+        call,
+        { ...request, path, ...(headers ? { headers } : {}) },
+        signal,
+      );
+      const target = request.method === 'MKCOL' ? null : this.#redirection(answer, path);
+      if (target === null) return answer;
+      if (followed === REDIRECTIONS_MAX) {
+        throw new ObjectStoreError(
+          'OBJECT_FAILED',
+          call.key,
+          `object ${call.key}: ${call.what}: too many redirections`,
+        );
+      }
+      path = target;
+    }
   }
 
-  async #finish(call: FailedCall, answer: TransportAnswer, signal: AbortSignal): Promise<void> {
-    if (!isSuccess(answer.status)) throw await this.#failure(call, answer, signal);
-    await this.#transport.discard(call, answer, signal);
+  /** The path that an answer sends us to; null if it is an answer. */
+  #redirection(answer: TransportAnswer, path: string): string | null {
+    const { status } = answer;
+    const location = headerText(answer, 'location');
+    if (location === undefined || ![301, 302, 307, 308].includes(status)) return null;
+    if (!URL.canParse(location, this.#origin + path)) return null;
+    const url = new URL(location, this.#origin + path);
+    return url.origin === this.#origin ? url.pathname + url.search : null;
   }
 
-  #failure(call: FailedCall, answer: TransportAnswer, signal: AbortSignal): Promise<Error> {
-    return this.#transport.failure(call, answer, signal, this.#clock.nowMs());
+  #expectSuccess(call: FailedCall, answer: TransportAnswer): void {
+    if (!isSuccess(answer.status)) throw this.#failure(call, answer);
+  }
+
+  #failure(call: FailedCall, answer: TransportAnswer): ObjectStoreError {
+    return failureOfAnswer(call, answer, this.#clock.nowMs());
   }
 }
 
@@ -232,7 +248,12 @@ export async function openHttpBackend(
     );
   }
   const authorization = await login(location, options);
-  return new HttpBackend(await HttpTransport.open('http', connection), location.origin, authorization, clock);
+  return new HttpBackend(
+    await HttpTransport.open('http', location.origin, connection),
+    location.origin,
+    authorization,
+    clock,
+  );
 }
 
 async function login(
@@ -262,7 +283,8 @@ function objectInfo(member: Member): ObjectInfo {
 }
 
 /** Whatever the server says about the bytes that it sent must be true of those that came. */
-function checkDigest(name: string, answer: TransportAnswer, body: Uint8Array): void {
+function checkDigest(name: string, answer: TransportAnswer): void {
+  const { body } = answer;
   const digests = headerText(answer, 'repr-digest') ?? headerText(answer, 'content-digest') ?? '';
   const sha256 = /(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]+):/.exec(digests)?.[1];
   if (sha256 !== undefined && sha256 !== hash('sha256', body, 'base64')) {
@@ -271,6 +293,11 @@ function checkDigest(name: string, answer: TransportAnswer, body: Uint8Array): v
   const md5 = headerText(answer, 'content-md5');
   if (md5 !== undefined && md5 !== hash('md5', body, 'base64'))
     throw corrupt(name, 'get', 'its MD5 is another');
+}
+
+/** In the path of a URL, names are encoded once more. */
+function pathOf(name: string): string {
+  return `/${name.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 function parentOf(name: string): string {

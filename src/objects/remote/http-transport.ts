@@ -1,10 +1,10 @@
-import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import { VERSION } from '../../model/version.ts';
+import type { ObjectStoreError } from '../errors.ts';
 import type { OptionReader } from '../options.ts';
 import { type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from './failures.ts';
 import { loadPackage } from './load.ts';
-import { contentLength, readBody } from './read-body.ts';
+import { BodyCollector, contentLength } from './read-body.ts';
 
 /** What every scheme takes about its connections. */
 export interface ConnectionOptions {
@@ -30,31 +30,34 @@ export function connectionOptions(options: OptionReader): ConnectionOptions {
 }
 
 export interface TransportRequest {
-  readonly method: Dispatcher.HttpMethod | 'MKCOL' | 'PROPFIND';
-  readonly url: string;
+  readonly method: Dispatcher.HttpMethod;
+  /** From the `/` on. */
+  readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | string;
-  readonly signal: AbortSignal;
 }
 
+/** An answer, read to its end. */
 export interface TransportAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: Readable;
+  readonly body: Uint8Array;
 }
 
 /** HTTP over undici, without retries: for the schemes that have no SDK of their own worth using. */
 export class HttpTransport {
   readonly #dispatcher: Dispatcher;
+  readonly #origin: string;
   readonly #userAgent: string;
 
-  constructor(dispatcher: Dispatcher, userAgent: string) {
+  constructor(dispatcher: Dispatcher, origin: string, userAgent: string) {
     this.#dispatcher = dispatcher;
+    this.#origin = origin;
     this.#userAgent = userAgent;
   }
 
-  static async open(scheme: string, connection: ConnectionOptions): Promise<HttpTransport> {
-    const { Agent, ProxyAgent, interceptors } = await loadPackage(scheme, 'undici@8', () => import('undici'));
+  static async open(scheme: string, origin: string, connection: ConnectionOptions): Promise<HttpTransport> {
+    const { Agent, ProxyAgent } = await loadPackage(scheme, 'undici@8', () => import('undici'));
     const tls = { rejectUnauthorized: !connection.allowInvalidCertificates };
     const settings: Agent.Options = {
       connections: connection.connectionsMax,
@@ -68,67 +71,119 @@ export class HttpTransport {
       connection.proxyUrl === undefined
         ? new Agent(settings)
         : new ProxyAgent({ ...settings, uri: connection.proxyUrl, requestTls: tls, proxyTls: tls });
-    return new HttpTransport(
-      agent.compose(interceptors.redirect({ maxRedirections: 5 })),
-      connection.userAgent,
-    );
+    return new HttpTransport(agent, origin, connection.userAgent);
   }
 
-  /** Sends, and resolves with any answer; throws an ObjectStoreError if none came. */
-  async send(call: FailedCall, request: TransportRequest): Promise<TransportAnswer> {
-    const url = new URL(request.url);
+  /**
+   * Sends, and resolves with any answer once all of it is here; throws an ObjectStoreError if it did not come.
+   *
+   * Straight on undici's dispatch: its `request` makes a stream of every body, which costs as much as all the rest.
+   */
+  async send(call: FailedCall, request: TransportRequest, signal: AbortSignal): Promise<TransportAnswer> {
     try {
-      const { statusCode, headers, body } = await this.#dispatcher.request({
-        // WebDAV's methods are not in the type.
-        method: request.method as Dispatcher.HttpMethod,
-        origin: url.origin,
-        path: url.pathname + url.search,
-        headers: { 'user-agent': this.#userAgent, ...request.headers },
-        body: request.body ?? null,
-        signal: request.signal,
+      return await new Promise((resolve, reject) => {
+        const handler = new WholeAnswer(call.key, signal, resolve, reject);
+        if (signal.aborted) return reject(signal.reason);
+        this.#dispatcher.dispatch(
+          {
+            method: request.method,
+            origin: this.#origin,
+            path: request.path,
+            headers: { 'user-agent': this.#userAgent, ...request.headers },
+            body: request.body ?? null,
+          },
+          handler,
+        );
       });
-      return { status: statusCode, headers, body };
-    } catch (cause) {
-      throw failureOfConnection({ ...call, cause });
-    }
-  }
-
-  /** The whole body of an answer. */
-  async read(call: FailedCall, answer: TransportAnswer, signal: AbortSignal): Promise<Uint8Array> {
-    try {
-      return await readBody(answer.body, contentLength(answer.headers['content-length']), signal, call.key);
     } catch (cause) {
       throw signal.aborted && cause === signal.reason ? cause : failureOfConnection({ ...call, cause });
     }
   }
 
-  /** Reads what nobody needs, so that the connection can be used again. */
-  async discard(call: FailedCall, answer: TransportAnswer, signal: AbortSignal): Promise<void> {
-    await this.read(call, answer, signal);
-  }
-
-  /** The error of an answer that is no success. */
-  async failure(
-    call: FailedCall,
-    answer: TransportAnswer,
-    signal: AbortSignal,
-    nowMs: number,
-  ): Promise<Error> {
-    let text = '';
-    try {
-      text = Buffer.from(await this.read(call, answer, signal)).toString('utf8', 0, 2_000);
-    } catch {
-      // The status is what matters.
-    }
-    return failureOfStatus(call, answer.status, {
-      text: text.replace(/\s+/g, ' ').trim(),
-      retryAfterMs: retryAfterMs(headerText(answer, 'retry-after'), nowMs),
-    });
-  }
-
   async close(): Promise<void> {
     await this.#dispatcher.destroy();
   }
+}
+
+/** Collects an answer into one buffer of its own. */
+class WholeAnswer implements Dispatcher.DispatchHandler {
+  readonly #signal: AbortSignal;
+  readonly #resolve: (answer: TransportAnswer) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #collector: BodyCollector;
+  readonly #onAbort: () => void;
+  #controller: Dispatcher.DispatchController | null = null;
+  #status = 0;
+  #headers: TransportAnswer['headers'] = {};
+
+  constructor(
+    name: string,
+    signal: AbortSignal,
+    resolve: (answer: TransportAnswer) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#signal = signal;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#collector = new BodyCollector(name);
+    this.#onAbort = () => {
+      // Before the request has begun there is nothing to end yet: it is ended as it begins.
+      this.#controller?.abort(signal.reason);
+      this.#reject(signal.reason);
+    };
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#signal.aborted) controller.abort(this.#signal.reason);
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: TransportAnswer['headers'],
+  ): void {
+    if (status < 200) return;
+    this.#status = status;
+    this.#headers = headers;
+    this.#guard(() => this.#collector.begin(contentLength(headers['content-length'])));
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, part: Buffer): void {
+    this.#guard(() => this.#collector.add(part));
+  }
+
+  onResponseEnd(): void {
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#guard(() =>
+      this.#resolve({ status: this.#status, headers: this.#headers, body: this.#collector.end() }),
+    );
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#reject(error);
+  }
+
+  #guard(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#signal.removeEventListener('abort', this.#onAbort);
+      this.#reject(error);
+      this.#controller?.abort(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+}
+
+/** The error of an answer that is no success. */
+export function failureOfAnswer(call: FailedCall, answer: TransportAnswer, nowMs: number): ObjectStoreError {
+  const text = Buffer.from(answer.body.buffer, 0, Math.min(answer.body.length, 2_000)).toString();
+  return failureOfStatus(call, answer.status, {
+    text: text.replace(/\s+/g, ' ').trim(),
+    retryAfterMs: retryAfterMs(headerText(answer, 'retry-after'), nowMs),
+  });
 }
 
 export function headerText(answer: TransportAnswer, name: string): string | undefined {
@@ -139,9 +194,4 @@ export function headerText(answer: TransportAnswer, name: string): string | unde
 /** Whether the status says success. */
 export function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
-}
-
-/** A name in a URL: each segment percent-encoded, whatever it holds already (names are encoded once themselves). */
-export function namePath(name: string): string {
-  return name.split('/').map(encodeURIComponent).join('/');
 }

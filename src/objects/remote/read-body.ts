@@ -4,12 +4,61 @@ import { truncated } from './failures.ts';
 /** Objects above this are refused: an array buffer cannot hold them, and no chunk is meant to be so large. */
 const OBJECT_BYTES_MAX = 2 ** 32;
 
-/**
- * Reads a body to its end, into one buffer of its own: each byte is copied once where the length is known, twice
- * where it is not.
- *
- * @param length what `Content-Length` said; null if it said nothing
- */
+/** Puts the parts of a body into one buffer: each byte is copied once where the length is known, twice where not. */
+export class BodyCollector {
+  readonly #name: string;
+  #length: number | null = null;
+  #body = new Uint8Array(0);
+  readonly #parts: Uint8Array[] = [];
+  #received = 0;
+
+  /** @param name of the object, for errors */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  /** @param length what `Content-Length` said; null if it said nothing */
+  begin(length: number | null): void {
+    if (length !== null && length > OBJECT_BYTES_MAX) {
+      throw truncated(this.#name, 'get', `${length} bytes are too many`);
+    }
+    this.#length = length;
+    if (length !== null) this.#body = new Uint8Array(length);
+  }
+
+  add(part: Uint8Array): void {
+    const received = this.#received + part.length;
+    if (this.#length === null) {
+      if (received > OBJECT_BYTES_MAX) throw truncated(this.#name, 'get', 'it does not end');
+      this.#parts.push(part);
+    } else if (received > this.#length) {
+      throw truncated(this.#name, 'get', `more than the ${this.#length} bytes that were announced`);
+    } else {
+      this.#body.set(part, this.#received);
+    }
+    this.#received = received;
+  }
+
+  end(): Uint8Array {
+    if (this.#length !== null) {
+      if (this.#received === this.#length) return this.#body;
+      throw truncated(this.#name, 'get', `only ${this.#received} of ${this.#length} bytes came`);
+    }
+    const body = new Uint8Array(this.#received);
+    let at = 0;
+    for (const part of this.#parts) {
+      body.set(part, at);
+      at += part.length;
+    }
+    return body;
+  }
+}
+
+/** Reads a stream to its end, into one buffer of its own. */
 export function readBody(
   stream: Readable,
   length: number | null,
@@ -17,56 +66,37 @@ export function readBody(
   name: string,
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    if (length !== null && length > OBJECT_BYTES_MAX) {
-      stream.destroy();
-      return reject(truncated(name, 'get', `${length} bytes are too many`));
-    }
-    let body = new Uint8Array(length ?? 0);
-    const parts: Uint8Array[] = [];
-    let received = 0;
-
-    const onAbort = () => finish(signal.reason);
-    const finish = (error?: unknown) => {
+    const collector = new BodyCollector(name);
+    const onAbort = () => fail(signal.reason);
+    const fail = (error: unknown) => {
       signal.removeEventListener('abort', onAbort);
-      if (error === undefined) return resolve(body);
       // The stream stays without a listener for what its destruction may still say.
       stream.on('error', () => {});
       stream.destroy();
       reject(error);
     };
-    if (signal.aborted) return finish(signal.reason);
+    const guard = (run: () => void) => {
+      try {
+        run();
+      } catch (error) {
+        fail(error);
+      }
+    };
+    if (signal.aborted) return fail(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
-
-    stream.on('data', (part: Uint8Array) => {
-      if (length === null) {
-        if (received + part.length > OBJECT_BYTES_MAX)
-          return finish(truncated(name, 'get', 'it does not end'));
-        parts.push(part);
-      } else if (received + part.length > length) {
-        return finish(truncated(name, 'get', `more than the ${length} bytes that were announced`));
-      } else {
-        body.set(part, received);
-      }
-      received += part.length;
-    });
-    stream.on('end', () => {
-      if (length !== null && received < length) {
-        return finish(truncated(name, 'get', `only ${received} of ${length} bytes came`));
-      }
-      if (length === null) {
-        body = new Uint8Array(received);
-        let at = 0;
-        for (const part of parts) {
-          body.set(part, at);
-          at += part.length;
-        }
-      }
-      finish();
-    });
-    stream.on('error', (error) => finish(error));
+    guard(() => collector.begin(length));
+    stream.on('data', (part: Uint8Array) => guard(() => collector.add(part)));
+    stream.on('end', () =>
+      guard(() => {
+        const body = collector.end();
+        signal.removeEventListener('abort', onAbort);
+        resolve(body);
+      }),
+    );
+    stream.on('error', fail);
     stream.on('close', () => {
       if (!stream.readableEnded)
-        finish(truncated(name, 'get', `the connection broke after ${received} bytes`));
+        fail(truncated(name, 'get', `the connection broke after ${collector.received} bytes`));
     });
   });
 }

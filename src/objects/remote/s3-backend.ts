@@ -211,11 +211,10 @@ export async function openS3Backend(
     followRegionRedirects: true,
     // Tries, waits and time-outs are the retry wrapper's.
     maxAttempts: 1,
-    requestHandler: { httpAgent: agents.http, httpsAgent: agents.https },
+    requestHandler: { httpAgent: agents.http, httpsAgent: agents.https, logger: quiet(context.logger) },
     requestChecksumCalculation: checksums(options, 'request_checksum_calculation'),
     responseChecksumValidation: checksums(options, 'response_checksum_validation'),
     customUserAgent: connection.userAgent,
-    logger: quiet(context.logger),
   };
   const client = await withRegion(
     sdk,
@@ -339,7 +338,10 @@ function leavePayloadUnsigned(client: S3Client): void {
   );
 }
 
-/** The SDK's remarks (a busy connection pool, an old Node) go to the debug log, not to the console. */
+/**
+ * The remarks of the SDK's connections (all of them are busy) go to the debug log, not to the console. The client
+ * itself gets no logger: it would prepare every message for it.
+ */
 function quiet(logger: Logger): NonNullable<S3ClientConfig['logger']> {
   const tell = (...said: unknown[]) => logger.debug({}, `S3 client: ${said.map(String).join(' ')}`);
   return { trace() {}, debug() {}, info() {}, warn: tell, error: tell };
