@@ -20,9 +20,8 @@ import type {
 } from '../scheduler/types.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
-import { Companion } from './companion.ts';
 import { type ConsumerFeatures, SERVER_FEATURES } from './consumer-features.ts';
-import { directAnswer } from './direct-answer.ts';
+import { directAnswer, itemsAtHand } from './direct-answer.ts';
 import { Outbox } from './outbox.ts';
 import type { ConsumerPeer, Queue } from './queue.ts';
 
@@ -181,31 +180,9 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
 
   reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
     if (this.#waiting.size > 0) this.#waiting.delete(request);
-    if (chunks.some((chunk) => chunk.submission.record.prefix === null)) {
-      this.#outbox.sendLate(() =>
-        directAnswer(
-          {
-            queue: this.#queue,
-            consumer: this.#consumer,
-            clock: this.#clock,
-            logger: this.#o.logger,
-            encodeOptions: this.#encodeOptions,
-            isOpen: () => this.#isOpen,
-          },
-          request,
-          chunks,
-        ),
-      );
-      return;
-    }
-    const items = chunks.map(({ submission, chunkIndex, retries }) => ({
-      submission: Companion.of(submission).prepared,
-      chunksDone: submission.done.count,
-      chunkIndex,
-      retries,
-      inputContent: null,
-    }));
-    this.#send(encodeReserved(request.nonce, items, this.#encodeOptions));
+    const items = itemsAtHand(this.#queue, chunks, this.#encodeOptions);
+    if (items === null) this.#answerLate(request, chunks);
+    else this.#send(encodeReserved(request.nonce, items, this.#encodeOptions));
   }
 
   expired(submission: OpenSubmission, chunkIndex: ChunkIndex): void {
@@ -217,6 +194,18 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     if (!this.#features.dropped) return;
     const chunk = { submissionId: submission.record.id, chunkIndex };
     this.#send(encodeServerMessage({ kind: 'dropped', chunk, reason }));
+  }
+
+  #answerLate(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
+    const context = {
+      queue: this.#queue,
+      consumer: this.#consumer,
+      clock: this.#clock,
+      logger: this.#o.logger,
+      encodeOptions: this.#encodeOptions,
+      isOpen: () => this.#isOpen,
+    };
+    this.#outbox.sendLate(() => directAnswer(context, request, chunks));
   }
 
   #handle(message: ClientMessage): void {

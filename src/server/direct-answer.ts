@@ -55,6 +55,28 @@ export async function directAnswer(
   return encodeReserved(request.nonce, items, context.encodeOptions);
 }
 
+/** The answer's items if everything that they need is in memory and fits into one answer; else null. */
+export function itemsAtHand(
+  queue: Queue,
+  chunks: readonly ReservedChunk[],
+  options: EncodeOptions,
+): readonly ReservedItem[] | null {
+  const items: ReservedItem[] = [];
+  let bytes = 0;
+  for (const chunk of chunks) {
+    const { submission, chunkIndex } = chunk;
+    const isDirect = submission.record.prefix === null;
+    const input = isDirect ? queue.inputAtHand(submission, chunkIndex) : null;
+    if (input === undefined) return null;
+    const item = itemOf(chunk, input);
+    // Without inputs an answer is far below the limit.
+    if (isDirect) bytes += reservedItemSizeMax(item.submission, input, options);
+    if (bytes > ANSWER_BYTES_MAX) return null;
+    items.push(item);
+  }
+  return items;
+}
+
 function itemOf(
   { submission, chunkIndex, retries }: ReservedChunk,
   inputContent: Uint8Array | null,

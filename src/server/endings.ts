@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts';
 import { type Clock, sleep } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { QueueUnavailableError } from './errors.ts';
+import type { InputCache } from './input-cache.ts';
 import type { ProgressWaiters } from './progress.ts';
 import type { Reads } from './reads.ts';
 import type { QueueStats } from './stats.ts';
@@ -19,6 +20,7 @@ export interface EndingsOptions {
   readonly scheduler: SchedulerPort;
   readonly stats: QueueStats;
   readonly waiters: ProgressWaiters;
+  readonly inputs: InputCache;
   readonly reads: Reads;
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
@@ -93,6 +95,7 @@ export class Endings {
     await journal.committed();
     try {
       this.#o.scheduler.forget(record.id);
+      this.#o.inputs.forget(record.id);
       this.#count(submission, cause.state);
       this.#o.waiters.ended(submission);
     } catch (error) {

@@ -6,6 +6,7 @@ import type { Journal } from '../store/journal.ts';
 import type { InsertResult } from '../store/store.ts';
 import type { Clock } from '../system/clock.ts';
 import { QueueUnavailableError } from './errors.ts';
+import type { InputCache } from './input-cache.ts';
 import type { QueueStats } from './stats.ts';
 
 /** What a producer wants to insert. */
@@ -20,6 +21,7 @@ export interface InsertsOptions {
   readonly journal: Journal;
   readonly scheduler: SchedulerPort;
   readonly stats: QueueStats;
+  readonly inputs: InputCache;
   readonly shard: ShardId;
   /** The highest id that was ever given out. */
   readonly highestId: SubmissionId;
@@ -71,18 +73,19 @@ export class Inserts {
       throw new QueueUnavailableError('whether it was inserted is not known', { cause });
     }
     if (result.kind === 'exists') return existing(result.submission.record, record);
-    this.#inserted(record);
+    this.#inserted(record, directInputs);
     return id;
   }
 
-  #inserted(record: SubmissionRecord): void {
-    const { scheduler, clock, stats } = this.#o;
+  #inserted(record: SubmissionRecord, directInputs: NewSubmission['directInputs']): void {
+    const { scheduler, clock, stats, inputs } = this.#o;
     stats.submissionsTotal++;
     stats.chunksTotal += record.chunksTotal;
     if (record.chunksTotal === 0) {
       stats.submissionsCompleted++;
       return;
     }
+    if (directInputs !== undefined) inputs.keep(record.id, directInputs);
     try {
       scheduler.insert(record, clock.monotonicMs());
     } catch (error) {

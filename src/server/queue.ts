@@ -20,6 +20,7 @@ import type { Random } from '../system/random.ts';
 import { Companion } from './companion.ts';
 import { Endings } from './endings.ts';
 import { QueueUnavailableError } from './errors.ts';
+import { InputCache } from './input-cache.ts';
 import { Inserts } from './inserts.ts';
 import { ProgressWaiters } from './progress.ts';
 import { Reads } from './reads.ts';
@@ -43,6 +44,8 @@ export interface QueueOptions {
   readonly holdHandOutAfterMs?: number | undefined;
   /** Bytes that may wait for their commit; beyond, inserts are refused for the time being. Default 256 MiB. */
   readonly pendingBytesMax?: number | undefined;
+  /** Inputs of small `Direct` submissions that are kept in memory. Default 64 MiB. */
+  readonly inputCacheBytesMax?: number | undefined;
 }
 
 /** Who is told what happens to the chunks of a consumer. Called by the scheduler: must not call the queue back. */
@@ -72,6 +75,7 @@ export class Queue {
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #waiters: ProgressWaiters;
+  readonly #inputs: InputCache;
   readonly #lost = new AbortController();
   #parts: Parts | null = null;
   #state: 'new' | 'starting' | 'ready' | 'stopped' | 'lost' = 'new';
@@ -82,6 +86,7 @@ export class Queue {
     this.#clock = options.clock;
     this.stats = new QueueStats(options.clock);
     this.#waiters = new ProgressWaiters(options.clock);
+    this.#inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024);
     this.#scheduler = new Scheduler(
       {
         random: options.random,
@@ -254,6 +259,11 @@ export class Queue {
     this.#scheduler.checkInvariants();
   }
 
+  /** The input of a `Direct` submission's chunk, if it is in memory; undefined if only the store has it. */
+  inputAtHand(submission: OpenSubmission, chunkIndex: ChunkIndex): Uint8Array | null | undefined {
+    return this.#inputs.input(submission.record.id, chunkIndex);
+  }
+
   /** Inputs of `Direct` submissions, in the order asked for. */
   directInputs(chunks: readonly ChunkId[]): Promise<readonly (Uint8Array | null)[]> {
     return this.#o.store.directContents('input', chunks);
@@ -283,6 +293,7 @@ export class Queue {
       scheduler: this.#scheduler,
       stats: this.stats,
       waiters: this.#waiters,
+      inputs: this.#inputs,
       giveUp: (error: unknown) => this.giveUp(error),
     };
     const inserts = new Inserts({

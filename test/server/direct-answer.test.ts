@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { InputCache } from '../../src/server/input-cache.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { QueueWorld } from '../support/queue-world.ts';
 
 const MEBIBYTE = 1024 * 1024;
+/** No input is at hand. */
+const FROM_STORE = { inputCacheBytesMax: 0 };
 
 test('inputs come with the reservation, in the order of the chunks', async () => {
-  const world = await QueueWorld.start();
+  const world = await QueueWorld.start(FROM_STORE);
   await world.insertDirect(Array.from({ length: 40 }, (_, i) => (i === 7 ? null : Uint8Array.of(i))));
   await world.insert('between', 1);
   const consumer = world.consumer();
@@ -23,7 +26,7 @@ test('inputs come with the reservation, in the order of the chunks', async () =>
 });
 
 test('an answer that waits for the store does not let later ones overtake it', async () => {
-  const world = await QueueWorld.start();
+  const world = await QueueWorld.start(FROM_STORE);
   await world.insertDirect([Uint8Array.of(1)]);
   await world.insert('later', 1);
   const consumer = world.consumer();
@@ -37,7 +40,7 @@ test('an answer that waits for the store does not let later ones overtake it', a
 });
 
 test('what does not fit into one answer goes back, uncounted', async () => {
-  const world = await QueueWorld.start();
+  const world = await QueueWorld.start(FROM_STORE);
   await world.insertDirect(Array.from({ length: 6 }, () => new Uint8Array(3 * MEBIBYTE)));
   const consumer = world.consumer('bytes');
   consumer.clear();
@@ -59,7 +62,7 @@ test('what does not fit into one answer goes back, uncounted', async () => {
 });
 
 test('a single input above the limit still goes, alone', async () => {
-  const world = await QueueWorld.start();
+  const world = await QueueWorld.start(FROM_STORE);
   await world.insertDirect([new Uint8Array(9 * MEBIBYTE), Uint8Array.of(1)]);
   const consumer = world.consumer('bytes');
   consumer.clear();
@@ -76,7 +79,7 @@ test('a store that cannot read is asked again', async () => {
   const store = faultyStore(new MemoryStore(), (call) =>
     call === 'directContents' && failures-- > 0 ? 'throw' : 'none',
   );
-  const world = await QueueWorld.start({ store });
+  const world = await QueueWorld.start({ ...FROM_STORE, store });
   await world.insertDirect([Uint8Array.of(5)]);
   const consumer = world.consumer();
   consumer.clear();
@@ -91,7 +94,7 @@ test('a store that cannot read is asked again', async () => {
 });
 
 test('a connection that ends while its inputs are read gets nothing, and its chunks are free', async () => {
-  const world = await QueueWorld.start();
+  const world = await QueueWorld.start(FROM_STORE);
   await world.insertDirect([Uint8Array.of(5)]);
   const consumer = world.consumer();
   consumer.clear();
@@ -103,7 +106,7 @@ test('a connection that ends while its inputs are read gets nothing, and its chu
 });
 
 test('inputs are not read ahead for a peer that does not take what it was sent', async () => {
-  const world = await QueueWorld.start();
+  const world = await QueueWorld.start(FROM_STORE);
   await world.insertDirect([Uint8Array.of(5)]);
   const consumer = world.consumer();
   consumer.clear();
@@ -115,4 +118,58 @@ test('inputs are not read ahead for a peer that does not take what it was sent',
   consumer.session.drained();
   await world.settle();
   assert.equal(consumer.takeChunks().length, 1);
+});
+
+test('small inputs are at hand: a reservation is answered at once, whatever the store does', async () => {
+  const store = faultyStore(new MemoryStore(), (call) => (call === 'directContents' ? 'hang' : 'none'));
+  const world = await QueueWorld.start({ store });
+  await world.insertDirect([Uint8Array.of(5), null]);
+  const consumer = world.consumer();
+  assert.deepEqual(
+    consumer.take(2).map(({ inputContent }) => inputContent),
+    [Uint8Array.of(5), null],
+  );
+});
+
+test('after a restart the inputs come from the store', async () => {
+  const before = await QueueWorld.start();
+  await before.insertDirect([Uint8Array.of(5)]);
+  const world = await QueueWorld.start({ store: before.store });
+  const consumer = world.consumer();
+  consumer.clear();
+  consumer.reserve();
+  await world.settle();
+  assert.deepEqual(
+    consumer.takeChunks().map(({ inputContent }) => inputContent),
+    [Uint8Array.of(5)],
+  );
+});
+
+test('the inputs at hand are bounded, and forgotten with their submission', () => {
+  const cache = new InputCache(10_000);
+  cache.keep(1n, [new Uint8Array(5_000)]);
+  cache.keep(2n, [new Uint8Array(5_000)]);
+  cache.keep(3n, [new Uint8Array(1_000), null]);
+  assert.equal(cache.input(1n, 0)?.length, 5_000);
+  assert.equal(cache.input(2n, 0), undefined);
+  assert.equal(cache.input(3n, 1), null);
+  assert.ok(cache.bytes <= 10_000);
+  cache.forget(1n);
+  cache.forget(1n);
+  assert.equal(cache.input(1n, 0), undefined);
+  cache.forget(3n);
+  assert.equal(cache.bytes, 0);
+  const large = new InputCache(100 * MEBIBYTE);
+  large.keep(1n, [new Uint8Array(2 * MEBIBYTE)]);
+  assert.equal(large.bytes, 0, 'one large submission does not take the place of many small ones');
+});
+
+test('inputs of ended submissions are not kept', async () => {
+  const world = await QueueWorld.start();
+  const id = await world.insertDirect([Uint8Array.of(5)]);
+  const open = world.queue.reads.open(id);
+  assert.ok(open);
+  assert.deepEqual(world.queue.inputAtHand(open, 0), Uint8Array.of(5));
+  await world.queue.endings.cancel(id);
+  assert.equal(world.queue.inputAtHand(open, 0), undefined);
 });
