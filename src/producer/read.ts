@@ -42,7 +42,13 @@ export async function* readResults(
   }
   if (mode === 'when-complete') {
     throwIfBroken(await waitForEnd({ ...wait, onProgress: options.onProgress }));
-    yield* readChunks(context, submission, everyChunk(chunksTotal), 'planned', options, signal);
+    yield* readChunks(
+      context,
+      submission,
+      { plan: everyChunk(chunksTotal), order: 'planned' },
+      options,
+      signal,
+    );
     return;
   }
   const watching = options.onProgress
@@ -59,7 +65,7 @@ export async function* readResults(
     onBroken: async () => throwIfBroken(await waitForEnd(wait)),
   });
   const order = mode === 'unordered' ? 'arrival' : 'planned';
-  yield* readChunks(context, submission, plan, order, options, signal);
+  yield* readChunks(context, submission, { plan, order }, options, signal);
   await watching;
 }
 
@@ -77,12 +83,13 @@ export async function* readDone(
   if (isComplete || (prefix !== null && !(await api.supports('chunks_done', signal)))) {
     // A queue that does not tell: whatever is in the object store is done.
     const plan = everyChunk(chunksTotal);
-    yield* readChunks(context, submission, plan, 'planned', options, signal, !isComplete);
+    const skipMissing = !isComplete;
+    yield* readChunks(context, submission, { plan, order: 'planned', skipMissing }, options, signal);
     return;
   }
   await api.require('chunks_done', 'tell which chunks are done', signal);
   const plan = doneChunks({ api, clock, id, chunksTotal, mode: 'snapshot', onBroken: async () => {} });
-  yield* readChunks(context, submission, plan, 'planned', options, signal);
+  yield* readChunks(context, submission, { plan, order: 'planned' }, options, signal);
 }
 
 /** What a status tells of a submission that another client, or an earlier run, has inserted. */
@@ -96,14 +103,20 @@ export function throwIfBroken(status: SubmissionStatus): void {
   if (status.state === 'cancelled') throw new SubmissionCancelledError(status);
 }
 
+/** Which chunks are read, and how. */
+interface Reading {
+  readonly plan: ChunkPlan;
+  readonly order: 'planned' | 'arrival';
+  /** A chunk that has no output is passed over. */
+  readonly skipMissing?: boolean;
+}
+
 async function* readChunks(
   context: ClientContext,
   submission: Inserted,
-  plan: ChunkPlan,
-  order: 'planned' | 'arrival',
+  { plan, order, skipMissing = false }: Reading,
   { limits, tracing }: ReadOptions,
   signal: AbortSignal,
-  skipMissing = false,
 ): AsyncGenerator<ReadChunk, void> {
   const { api, clock } = context;
   const { id, prefix } = submission;
