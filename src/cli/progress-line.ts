@@ -24,6 +24,8 @@ export class ProgressLine {
   readonly #clock: Clock;
   #shownAtMs = Number.NEGATIVE_INFINITY;
   #isOnScreen = false;
+  /** What came too soon after the last drawing. */
+  #undrawn: ProgressState | null = null;
 
   constructor(output: Output, clock: Clock) {
     this.#output = output;
@@ -34,19 +36,21 @@ export class ProgressLine {
   show(state: ProgressState): void {
     const everyMs = this.#output.isTTY ? REDRAW_MS : PLAIN_LINE_MS;
     const nowMs = this.#clock.monotonicMs();
+    this.#undrawn = state;
     if (nowMs - this.#shownAtMs < everyMs) return;
     this.#shownAtMs = nowMs;
     this.#draw(state);
   }
 
-  /** The last state, drawn whatever the time, and the end of the line. */
-  finish(state?: ProgressState): void {
-    if (state !== undefined) this.#draw(state);
+  /** Draws the last state, whatever the time, and ends the line. */
+  finish(): void {
+    if (this.#undrawn !== null) this.#draw(this.#undrawn);
     if (this.#isOnScreen) this.#output.write('\n');
     this.#isOnScreen = false;
   }
 
   #draw(state: ProgressState): void {
+    this.#undrawn = null;
     if (!this.#output.isTTY) {
       this.#output.write(`${progressText(state)}\n`);
       return;

@@ -210,7 +210,7 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
     if (error instanceof IncorrectUsageError) command.error(`error: ${oneLine(error.message)}`);
     throw new ExitError(1, `cannot start: ${startProblem(error, flags)}`);
   }
-  io.stdout.write(`${listeningLine(server, flags.host === undefined)}\n`);
+  io.stdout.write(`${listeningLine(server)}\n`);
   if (!pipe.report(server.port)) logger.warn({}, 'nobody read the port from --report-bound-port-pipe');
 
   const signal = await Promise.race([signals.first, server.ended.then(() => null)]).catch(
@@ -243,13 +243,18 @@ function serverOptions(flags: ServeFlags): ServerOptions {
 }
 
 /** What the operator sees first: where the queue is, and what to do if that is not enough. */
-function listeningLine(server: RunningServer, onlyByDefault: boolean): string {
-  const urls = server.addresses.map(
-    ({ host, port }) => `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
-  );
-  const line = `opsqueue ${VERSION} listens on ${urls.join(' and ')}`;
-  if (!onlyByDefault && !server.addresses.every(({ host }) => isLoopback(host))) return line;
-  return `${line} (this machine only; --host 0.0.0.0 opens it to others, without any access control)`;
+function listeningLine({ addresses }: RunningServer): string {
+  const line = `opsqueue ${VERSION} listens on ${urlsOf(addresses).join(' and ')}`;
+  if (!addresses.every(({ host }) => isLoopback(host))) return line;
+  return `${line} (this machine only; --host 0.0.0.0 opens it to others, without access control)`;
+}
+
+function urlsOf(addresses: RunningServer['addresses']): string[] {
+  const ports = new Set(addresses.map(({ port }) => port));
+  const hosts = addresses.map(({ host }) => host).sort();
+  // Both loopbacks are what everybody calls so.
+  if (ports.size === 1 && hosts.join() === '127.0.0.1,::1') return [`http://localhost:${addresses[0]?.port}`];
+  return addresses.map(({ host, port }) => `http://${host.includes(':') ? `[${host}]` : host}:${port}`);
 }
 
 function isLoopback(host: string): boolean {

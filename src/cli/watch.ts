@@ -18,14 +18,13 @@ export async function watch(
   { io, json }: WatchOptions,
 ): Promise<SubmissionStatus> {
   const line = new ProgressLine(io.stdout, systemClock);
-  let latest: Progress | undefined;
   try {
-    for await (latest of producer.progress(id)) {
-      if (json) io.stdout.write(`${toJson(progressJson(latest))}\n`);
-      else line.show(inChunks(latest));
+    for await (const progress of producer.progress(id)) {
+      if (json) io.stdout.write(`${toJson(progressJson(progress))}\n`);
+      else line.show(inChunks(progress));
     }
   } finally {
-    line.finish(json || latest === undefined ? undefined : inChunks(latest));
+    line.finish();
   }
   const status = await producer.getSubmissionStatus(id);
   if (status === null) throw new SubmissionForgottenError(id);

@@ -32,7 +32,7 @@ test('says on one line where it listens and how to open it, and ends in good ord
   assert.match(
     lines[0]!,
     new RegExp(
-      `^opsqueue ${version} listens on http://127\\.0\\.0\\.1:${port}( and http://\\[::1\\]:${port})? \\(this machine only; --host 0\\.0\\.0\\.0 opens it to others, without any access control\\)$`,
+      `^opsqueue ${version} listens on http://(localhost|127\\.0\\.0\\.1):${port} \\(this machine only; --host 0\\.0\\.0\\.0 opens it to others, without access control\\)$`,
     ),
   );
 });
