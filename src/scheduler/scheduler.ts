@@ -92,14 +92,14 @@ export class Scheduler implements SchedulerPort {
   removeConsumer(handle: ConsumerHandle, manner: 'orderly' | 'broken', nowMs: number): void {
     const consumer = this.#begin(nowMs, handle);
     consumer.isGone = true;
-    this.#ledger.consumers.delete(consumer);
-    this.#ledger.counts.consumers--;
     for (const request of [...consumer.requests]) this.#unqueue(consumer, request);
     for (const [submission, indexes] of [...(consumer.bars ?? [])]) {
       for (const index of [...indexes]) this.#ledger.liftBar(consumer, submission, index);
     }
     if (manner === 'broken') this.#countDisconnects(consumer, nowMs);
     while (consumer.firstHeld !== null) this.#giveBack(consumer.firstHeld);
+    this.#ledger.consumers.delete(consumer);
+    this.#ledger.counts.consumers--;
     this.#serve(nowMs);
     this.#finish();
   }

@@ -1,0 +1,90 @@
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Strategy } from '../../src/model/strategy.ts';
+import { CHUNKS_MAX, ModelPair, type Step } from './model-pair.ts';
+
+const strategy: fc.Arbitrary<Strategy> = fc
+  .tuple(
+    fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 }),
+    fc.constantFrom(Strategy.oldest(), Strategy.newest(), Strategy.random()),
+  )
+  .map(([keys, base]) => keys.reduceRight((inner, key) => Strategy.preferDistinct(key, inner), base));
+
+const number = fc.nat(20);
+const chunk = fc.record({ submission: number, index: fc.nat(CHUNKS_MAX - 1) });
+const meta = fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: -1, max: 1 }), { maxKeys: 3 });
+
+/** How often a call comes, and with what. */
+const steps: {
+  [K in Step['kind']]: [number, { [F in keyof Extract<Step, { kind: K }>]: fc.Arbitrary<unknown> }];
+} = {
+  insert: [
+    4,
+    {
+      kind: fc.constant('insert'),
+      chunksTotal: fc.integer({ min: 1, max: CHUNKS_MAX }),
+      done: fc.option(fc.subarray([0, 1, 2, 3, 4], { maxLength: 3 }), { freq: 1 }),
+      meta,
+      retryDelayMs: fc.constantFrom(0, 0, 30),
+      id: fc.constantFrom('next', 'next', 'far', 'lower'),
+    },
+  ],
+  reserve: [8, { kind: fc.constant('reserve'), who: number, max: fc.constantFrom(1, 1, 2, 7), strategy }],
+  complete: [6, { kind: fc.constant('complete'), who: fc.option(number), chunk }],
+  completeHeld: [3, { kind: fc.constant('completeHeld'), who: number }],
+  fail: [
+    4,
+    {
+      kind: fc.constant('fail'),
+      who: number,
+      chunk,
+      retryable: fc.constantFrom(true, true, true, true, false),
+      delayMs: fc.constantFrom(0, 0, 40),
+    },
+  ],
+  release: [2, { kind: fc.constant('release'), who: number, chunk }],
+  advance: [4, { kind: fc.constant('advance'), ms: fc.constantFrom(1, 10, 60) }],
+  connect: [
+    1,
+    {
+      kind: fc.constant('connect'),
+      concurrency: fc.integer({ min: 1, max: 3 }),
+      silentOnExpiry: fc.boolean(),
+    },
+  ],
+  disconnect: [
+    2,
+    { kind: fc.constant('disconnect'), who: number, manner: fc.constantFrom('orderly', 'broken', 'broken') },
+  ],
+  cancelReserve: [1, { kind: fc.constant('cancelReserve'), which: number }],
+  cancel: [1, { kind: fc.constant('cancel'), submission: number }],
+  forget: [1, { kind: fc.constant('forget') }],
+  hold: [1, { kind: fc.constant('hold'), held: fc.constantFrom(true, false, false) }],
+  find: [1, { kind: fc.constant('find'), meta, limit: fc.nat(4) }],
+};
+
+const step = fc.oneof(
+  ...Object.values(steps).map(([weight, fields]) => ({ weight, arbitrary: fc.record(fields) })),
+) as fc.Arbitrary<Step>;
+
+test('does what a naive model with plain lists does, whatever is called', () => {
+  fc.assert(
+    fc.property(
+      fc.array(step, { minLength: 10, maxLength: 120, size: 'max' }),
+      fc.nat(),
+      fc.constantFrom(1, 2, 32),
+      fc.integer({ min: 1, max: 10 }),
+      (steps, seed, plansMax, checkEvery) => {
+        const pair = new ModelPair(seed, plansMax);
+        for (const [at, step] of steps.entries()) {
+          pair.run(step);
+          if (at % checkEvery === 0) pair.scene.scheduler.checkInvariants();
+        }
+        pair.scene.scheduler.checkInvariants();
+        pair.driveToTheEnd();
+        pair.scene.scheduler.checkInvariants();
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
