@@ -87,8 +87,8 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'a broken connection wakes nobody',
     file: 'scheduler/scheduler.ts',
-    find: 'while (consumer.firstHeld !== null) this.#giveBack(consumer.firstHeld);\n    this.#serve(nowMs);',
-    replace: 'while (consumer.firstHeld !== null) this.#giveBack(consumer.firstHeld);',
+    find: 'this.#ledger.counts.consumers--;\n    this.#serve(nowMs);',
+    replace: 'this.#ledger.counts.consumers--;',
   },
   {
     name: 'a failure is not counted',
