@@ -253,7 +253,8 @@ export class ChunkRun implements ChunkWorker {
     this.#sent.set(handle, span);
     const { prefix } = job.submission;
     const { compression } = this.demand;
-    const result = { handle, chunk: job.held.chunk, prefix, body, compression, computeMs };
+    const { chunk } = job.held;
+    const result = { countsUnheld: false, handle, chunk, prefix, body, compression, computeMs };
     this.#engine.send({ kind: 'complete', result }, this);
   }
 

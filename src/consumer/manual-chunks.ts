@@ -51,7 +51,7 @@ export class ManualChunks {
     const handle = this.#takeHandle(chunk);
     const bodies = this.#engine.localBodies;
     const prefix = chunk.submissionPrefix;
-    const result = { handle, chunk: id, prefix, compression: null, computeMs: null };
+    const result = { countsUnheld: true, handle, chunk: id, prefix, compression: null, computeMs: null };
     if (bodies === null || prefix === null) {
       // A copy: sending it moves it to the other thread, and it is the caller's.
       return this.#send({ kind: 'complete', result: { ...result, body: new Uint8Array(output) } });

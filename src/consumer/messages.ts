@@ -58,6 +58,8 @@ export type Command =
 export type WorkCommand = Exclude<Command, { kind: 'close' }>;
 
 export interface ChunkResult {
+  /** It counts even if the chunk is not held any more: its reservation expired, or the connection broke meanwhile. */
+  readonly countsUnheld: boolean;
   /** 0: not one that is held. */
   readonly handle: Handle;
   readonly chunk: ChunkId;

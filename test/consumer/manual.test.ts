@@ -78,6 +78,26 @@ test('a chunk may be completed by its name alone, by whoever has the result', as
   assert.deepEqual([...(await scene.objects.readOutput('some-prefix', 3))], [1]);
 });
 
+test('a completion by hand is told to the queue although the reservation expired or the connection broke', async () => {
+  await using scene = await Scene.open();
+  const connecting = scene.consumer.reserveChunks(2);
+  const first = await scene.serve(await scene.chunk(0, ['a']), await scene.chunk(1, ['b']));
+  const [expired, cut] = await connecting;
+  assert.ok(expired && cut);
+  first.send({ kind: 'expired', chunk: { submissionId: scene.submission.id, chunkIndex: 0 } });
+  // What comes in behind the expiry tells that the expiry has come.
+  const another = scene.consumer.reserveChunks(1);
+  first.answer((await first.until('reserve')).nonce, [await scene.chunk(2, ['c'])]);
+  await another;
+  await scene.consumer.completeChunk(expired, cbor.encode(['A']));
+  assert.equal((await first.until('complete')).chunk.chunkIndex, 0);
+  first.cut();
+  const second = await scene.queue.connection();
+  await scene.consumer.completeChunk(cut, cbor.encode(['B']));
+  assert.equal((await second.until('complete')).chunk.chunkIndex, 1);
+  assert.deepEqual(await scene.results(1), ['B']);
+});
+
 test('an output that cannot be uploaded fails the chunk and rejects', async () => {
   await using scene = await Scene.open();
   await mkdir(join(scene.objects.folder, 'blocked', '0-out.bin', 'x'), { recursive: true });

@@ -112,7 +112,7 @@ class Bench {
     assert.ok(event?.kind === 'ready');
     const { handle, chunk } = event.chunk;
     const body = new Uint8Array(bytes);
-    const result = { handle, chunk, prefix: 'p', body, compression: null, computeMs };
+    const result = { countsUnheld: false, handle, chunk, prefix: 'p', body, compression: null, computeMs };
     this.transport.handle({ kind: 'complete', result });
   }
 

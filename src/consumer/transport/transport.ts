@@ -305,8 +305,10 @@ export class Transport {
 
   #complete(result: ChunkResult) {
     const held = this.#chunks.get(result.handle);
-    // Positive handles are of chunks that were held and are not any more: their result is not wanted.
-    if (held === undefined && result.handle > 0) return this.#settled(result.handle, null);
+    // Positive handles are of chunks that were held and are not any more: a run has been told to drop its result.
+    if (held === undefined && result.handle > 0 && !result.countsUnheld) {
+      return this.#settled(result.handle, null);
+    }
     if (held !== undefined) this.#noteResult(held, result);
     else this.#sendingUnheld++;
     void this.#send(result, held);
