@@ -1,6 +1,7 @@
 import { Command, CommanderError, type Option } from 'commander';
 import { OpsqueueError, VERSION } from '../server/index.ts';
 import { clientCommands } from './client-commands.ts';
+import { gcCommand } from './gc.ts';
 import type { Io } from './io.ts';
 import { ExitError, serveCommand } from './serve.ts';
 import { oneLine } from './text.ts';
@@ -34,7 +35,7 @@ function buildProgram(io: Io): Command {
     .helpOption('-h, --help', 'print this help; opsqueue COMMAND --help tells more')
     .addHelpText('after', () => HELP_AFTER);
   program.addCommand(serve, { isDefault: true });
-  for (const command of clientCommands(io)) program.addCommand(command);
+  for (const command of [...clientCommands(io), gcCommand(io)]) program.addCommand(command);
   program.helpCommand(false).configureHelp({ subcommandTerm });
   for (const command of [program, ...program.commands]) settle(command, io);
   return program;

@@ -36,6 +36,23 @@ export function hosts(text: string, previous: readonly string[] | undefined): re
   return [...(previous ?? []), ...added];
 }
 
+/** Reads the addresses of queues: the flag can be repeated, and can carry a list with commas. */
+export function queueUrls(text: string, previous: readonly string[] | undefined): readonly string[] {
+  const added = text.split(',').map((url) => url.trim());
+  if (added.includes('')) throw new InvalidArgumentError('It must be host:port or http(s)://...');
+  return [...(previous ?? []), ...added];
+}
+
+/** Reads a named option: `aws_region=eu-west-1`. */
+export function textPair(
+  text: string,
+  previous: ReadonlyMap<string, string> | undefined,
+): ReadonlyMap<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must look like aws_region=eu-west-1.');
+  return new Map([...(previous ?? []), [text.slice(0, at).trim(), text.slice(at + 1)]]);
+}
+
 /** Reads the id of a submission. */
 export function submissionId(text: string): bigint {
   const id = /^\d{1,19}$/.test(text) ? BigInt(text) : -1n;

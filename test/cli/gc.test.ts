@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bytesText } from '../../src/cli/text.ts';
+import { runCommand } from '../support/command.ts';
+
+// What a developer has set would stand in for what is left out here.
+for (const name of ['URL', 'OBJECT_STORE', 'OLDER_THAN']) delete process.env[`OPSQUEUE_${name}`];
+
+test('bytes are told in the largest unit', () => {
+  assert.deepEqual([0, 999, 1_000, 999_949, 999_950, 4.2e9, 7e18].map(bytesText), [
+    '0 B',
+    '999 B',
+    '1.0 kB',
+    '999.9 kB',
+    '1.0 MB',
+    '4.2 GB',
+    '7000.0 PB',
+  ]);
+});
+
+test('the help of gc says that every queue must be named', async () => {
+  const { code, stdout } = await runCommand(['gc', '--help']);
+  assert.equal(code, 0);
+  assert.match(stdout, /Name EVERY queue/);
+});
+
+test('gc used wrongly is one line that names it, and status 2', async () => {
+  const right = ['--object-store', 'file:///tmp/nothing', '--url', 'localhost:1', '--older-than', '7d'];
+  const without = (name: string) =>
+    right.filter((_, index) => right[index] !== name && right[index - 1] !== name);
+  for (const [args, names] of [
+    [without('--object-store'), /--object-store/],
+    [without('--url'), /--url/],
+    [without('--older-than'), /--older-than/],
+    [[...without('--older-than'), '--older-than', '59m'], /--older-than.*at least 1 hour/],
+    [[...without('--older-than'), '--older-than', '7'], /--older-than.*7/],
+    [[...right, '--object-store-option', 'aws_region'], /aws_region=/],
+    [[...right, '--object-store-options-file', '/nowhere/options.json'], /nowhere/],
+    [[...right, '--url', 'ftp://x'], /ftp/],
+    [[...without('--object-store'), '--object-store', 'ftp://x'], /ftp/],
+  ] as const) {
+    const { code, stderr } = await runCommand(['gc', ...args]);
+    assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);
+    assert.match(stderr, /^opsqueue: [^\n]+\n$/);
+    assert.match(stderr, names);
+  }
+});
