@@ -136,11 +136,14 @@ suite('messages of the consumer protocol', () => {
 });
 
 suite('extremes of the consumer protocol', () => {
-  test('an output of 16 MB comes through in both forms', () => {
-    const outputContent = new Uint8Array(16 * 1024 * 1024);
-    for (let i = 0; i < outputContent.length; i++) outputContent[i] = (i * 31) >>> 3;
+  test('an empty output and one of 16 MB come through in both forms', () => {
+    const large = new Uint8Array(16 * 1024 * 1024);
+    for (let i = 0; i < large.length; i++) large[i] = (i * 31) >>> 3;
     const chunk = { submissionId: SUBMISSION_ID_MAX, chunkIndex: 2 ** 32 - 1 };
-    for (const byteStrings of [false, true]) {
+    const variants = [large, new Uint8Array(0)].flatMap((outputContent) =>
+      [false, true].map((byteStrings) => ({ outputContent, byteStrings })),
+    );
+    for (const { outputContent, byteStrings } of variants) {
       const message = { kind: 'complete', nonce: 2n ** 64n - 1n, chunk, outputContent } as const;
       const decoded = decodeClientMessage(encodeClientMessage(message, { byteStrings }));
       assert.ok(decoded.kind === 'complete' && decoded.outputContent !== null);
@@ -199,6 +202,17 @@ suite('extremes of the consumer protocol', () => {
     ]) {
       assert.throws(() => decodeClientMessage(Buffer.from(hex, 'hex')), /twice/);
     }
+  });
+
+  test('of equal keys of strategic metadata the last one counts, as in JSON', () => {
+    const twice = `a2${text('k')}01${text('k')}3b7fffffffffffffff`;
+    const submission = `a3${text('id')}05${text('chunks_total')}01${text('strategic_metadata')}${twice}`;
+    const chunk = `a2${text('submission_id')}05${text('chunk_index')}00`;
+    const contents = `a1${text('ChunksReserved')}a1${text('Ok')}8182${chunk}${submission}`;
+    const bytes = Buffer.from(`a1${text('Sync')}a2${text('nonce')}00${text('contents')}${contents}`, 'hex');
+    const decoded = decodeServerMessage(bytes);
+    assert.ok(decoded.kind === 'reserved');
+    assert.deepEqual(decoded.chunks[0]?.submission.strategicMetadata, new Map([['k', -(2n ** 63n)]]));
   });
 
   test('an error names the field and what was found there', () => {

@@ -108,6 +108,22 @@ test('the figures are those of what happened', async () => {
   );
 });
 
+test('our further metrics tell what waits and what it takes', async () => {
+  await using queue = await TestServer.start();
+  const consumer = await queue.consumer();
+  const id = await queue.insert('delayed', 1, { retry_delay_ms: 3_600_000 });
+  await consumer.reserved();
+  consumer.fail({ submissionId: id, chunkIndex: 0 });
+  await consumer.control('pong');
+  consumer.reserve();
+  await consumer.control('pong');
+  const { values } = await metricsOf(queue);
+  assert.equal(values.get('chunks_delayed_count'), 1);
+  assert.equal(values.get('reserver_reservations_waiting_count'), 1);
+  for (const name of ['store_size_bytes', 'journal_pending_bytes']) assert.ok(values.get(name)! >= 0, name);
+  assert.ok(values.get('process_resident_memory_bytes')! > 10_000_000);
+});
+
 test('series are bounded, whatever paths and reservations clients come with', async () => {
   await using queue = await TestServer.start();
   for (let i = 0; i < 60; i++) await queue.get(`/nope-${i}`);

@@ -45,7 +45,7 @@ export function nonces(): fc.Arbitrary<Nonce> {
 }
 
 export function byteContents(): fc.Arbitrary<Uint8Array | null> {
-  return fc.option(fc.uint8Array({ maxLength: 300 }));
+  return fc.option(fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.constant(new Uint8Array(0))));
 }
 
 export function texts(): fc.Arbitrary<string> {

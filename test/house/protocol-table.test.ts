@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { CLIENT_FEATURES } from '../../src/net/ws-client.ts';
+import { SERVER_FEATURES } from '../../src/server/consumer-features.ts';
+import { runCommand } from '../support/command.ts';
+import { goldenSessions, goldenText } from '../support/golden.ts';
+
+// docs/protocol.md says of each part of the protocol which test exercises it: that is true only as long as somebody looks.
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string) => readFileSync(`${root}/${path}`, 'utf8');
+const [description = '', tables = ''] = read('docs/protocol.md').split('\n## Tests\n');
+
+/** What is said to be exercised, by the title of the table. */
+const exercised = new Map<string, { readonly what: string; readonly tests: string }[]>();
+for (const section of tables.split('\n### ').slice(1)) {
+  const rows = [...section.matchAll(/^\| (.+?) +\| (`.+) +\|$/gm)];
+  exercised.set(
+    section.split('\n')[0]!,
+    rows.map(([, what = '', tests = '']) => ({ what, tests })),
+  );
+}
+
+/** What stands in backquotes in the first column of a table, or the whole of it. */
+function namesIn(title: string): Set<string> {
+  const rows = exercised.get(title) ?? [];
+  return new Set(
+    rows.flatMap(({ what }) => [what, ...[...what.matchAll(/`([^`]+)`/g)].map(([, name]) => name!)]),
+  );
+}
+
+function assertAllIn(title: string, names: readonly string[], atLeast: number): void {
+  assert.ok(names.length >= atLeast, `found only ${names}`);
+  const there = namesIn(title);
+  assert.deepEqual(
+    names.filter((name) => !there.has(name)),
+    [],
+    `missing in the table "${title}"`,
+  );
+}
+
+/** The names of a file's tests as they stand in it. */
+function testNames(file: string): Set<string> {
+  if (file.startsWith('protocol/replay-')) {
+    const sessions = [...goldenSessions('http.json'), ...goldenSessions('websocket.json')];
+    // Our clients repeat what the official ones did.
+    const isOfClients = file !== 'protocol/replay-server.test.ts';
+    const wanted = sessions.filter(({ client }) => !isOfClients || client.startsWith('official'));
+    return new Set(wanted.map(({ name }) => name));
+  }
+  const code = read(`test/${file}`);
+  const names = code.matchAll(/\btest\(\s*(?:'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)")/g);
+  return new Set([...names].map(([, single, double]) => (single ?? double ?? '').replace(/\\(.)/g, '$1')));
+}
+
+test('every test that docs/protocol.md names exists', () => {
+  let count = 0;
+  const missing: string[] = [];
+  for (const { what, tests } of [...exercised.values()].flat()) {
+    const named = [...tests.matchAll(/`([^`]+)` "([^"]+)"/g)];
+    assert.equal(named.map(([each]) => each).join('; '), tests.trim(), `the tests of ${what}`);
+    for (const [, file = '', name = ''] of named) {
+      count++;
+      if (!existsSync(`${root}/test/${file}`) || !testNames(file).has(name)) missing.push(`${file}: ${name}`);
+    }
+  }
+  assert.ok(count > 150, `found only ${count}`);
+  assert.deepEqual(missing, []);
+});
+
+test('the table has every flag', async () => {
+  const { stdout } = await runCommand(['serve', '--help']);
+  const flags = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+) </gm)].map(([, flag]) => flag!);
+  assertAllIn('Flags', flags, 17);
+});
+
+test('the table has every endpoint', () => {
+  const sources = `${read('src/server/routes.ts')}${read('src/server/producer-routes.ts')}`
+    .replace(/`\$\{SUBMISSIONS_ROOT\}/g, "'/producer/submissions")
+    .replaceAll('SUBMISSIONS_ROOT,', "'/producer/submissions',")
+    .replaceAll('CONSUMER_PATH,', "'/consumer',");
+  const endpoints = [...sources.matchAll(/\.add\('([A-Z]+)', '([^'`]+)['`]/g)];
+  assertAllIn(
+    'Endpoints',
+    endpoints.map(([, method, path]) => `${method} ${path?.replace('{submission_id}', '{id}')}`),
+    14,
+  );
+});
+
+test('the table has every message, and every strategy', () => {
+  const files = ['client-message-codec', 'server-message-codec', 'reserved-codec', 'strategy-codec'];
+  const names = files.flatMap((file) => [
+    ...read(`src/protocol/${file}.ts`).matchAll(/'([A-Z][a-z]+[A-Za-z]*)'/g),
+  ]);
+  assertAllIn('Messages', [...new Set(names.map(([, name]) => name!))], 15);
+});
+
+test('the table has every metric', () => {
+  const sources = `${read('src/server/metrics.ts')}${read('src/server/http-metrics.ts')}`;
+  const ours = [...sources.matchAll(/'([a-z_]+_(?:count|seconds|total|pending|healthy|bytes))'/g)].map(
+    ([, name]) => name!,
+  );
+  const types = [...goldenText('metrics-sample.txt').matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
+  const names = goldenText('metrics-names.txt').split('\n').filter(Boolean);
+  assertAllIn('Metrics', [...new Set([...names, ...types, ...ours])], 30);
+});
+
+test('the table has every status and close code that the description names', () => {
+  const statuses = [...description.matchAll(/^\| ([45]\d\d(?:, [45]\d\d)*) +\|/gm)];
+  const closes = [...description.matchAll(/\b(1\d{3})\b(?! (?:chunks|reservations))/g)].map(
+    ([, code]) => code!,
+  );
+  const codes = closes.filter((code) => /^100[2-9]$/.test(code));
+  assertAllIn('Errors', [...new Set([...statuses.flatMap(([, text]) => text!.split(', ')), ...codes])], 15);
+});
+
+test('the table has every extension', () => {
+  const producers = /const FEATURES = '([a-z_,]+)'/.exec(read('src/server/producer-routes.ts'))?.[1] ?? '';
+  const features = [...SERVER_FEATURES, ...CLIENT_FEATURES, ...producers.split(',')];
+  assertAllIn('Extensions', [...new Set(features)], 12);
+  for (const feature of features) assert.match(description, new RegExp(`^\\| \`${feature}\` +\\|`, 'm'));
+});
