@@ -7,13 +7,7 @@ import { seededRandom } from '../../src/system/random.ts';
 import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
 import type { RunningFake } from '../support/fake-server.ts';
 import { type Fault, startFaultProxy } from '../support/fault-proxy.ts';
-import {
-  type ObjectServer,
-  startAzServer,
-  startGsServer,
-  startHttpServer,
-  startS3Server,
-} from '../support/object-servers.ts';
+import { type ObjectServer, SERVERS } from '../support/object-servers.ts';
 import { recordingLogger } from '../support/recording-logger.ts';
 
 interface Case {
@@ -44,13 +38,6 @@ const FINAL: readonly Case[] = [
   { name: 'status-401', fault: { kind: 'status', status: 401 }, code: 'OBJECT_DENIED' },
   { name: 'status-400', fault: { kind: 'status', status: 400 }, code: 'OBJECT_FAILED' },
 ];
-
-const SERVERS: Readonly<Record<string, () => Promise<ObjectServer>>> = {
-  s3: startS3Server,
-  gs: startGsServer,
-  http: startHttpServer,
-  az: startAzServer,
-};
 
 for (const [scheme, start] of Object.entries(SERVERS)) {
   describe(`faults in front of ${scheme}:`, { concurrency: 8 }, () => {

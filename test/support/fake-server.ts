@@ -8,10 +8,10 @@ export interface RunningFake {
   stop(): Promise<void>;
 }
 
-/** Listens on a free port of the loopback. */
-export async function listening(server: Server): Promise<RunningFake> {
+/** Listens on a free port of the loopback; on a given one to come back where something was before. */
+export async function listening(server: Server, at = 0): Promise<RunningFake> {
   server.keepAliveTimeout = 60_000;
-  server.listen(0, '127.0.0.1');
+  server.listen(at, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse, request as send } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { listening, type RunningFake, readAll } from './fake-server.ts';
 
@@ -36,6 +37,7 @@ export interface ProxiedRequest {
 export async function startFaultProxy(
   upstream: string,
   decide: (request: ProxiedRequest) => Fault | null,
+  port = 0,
 ): Promise<RunningFake> {
   const server = createServer(async (request, response) => {
     try {
@@ -47,7 +49,7 @@ export async function startFaultProxy(
       response.destroy();
     }
   });
-  return listening(server);
+  return listening(server, port);
 }
 
 interface Exchange {
@@ -65,7 +67,7 @@ async function pass(upstream: string, exchange: Exchange, fault: Fault | null): 
     case 'hang':
       return;
     case 'reset-before':
-      request.socket.resetAndDestroy();
+      reset(request.socket);
       return;
     case 'delay':
       await wait(fault.delayMs);
@@ -81,11 +83,11 @@ async function pass(upstream: string, exchange: Exchange, fault: Fault | null): 
   const half = answer.body.subarray(0, Math.floor(answer.body.length / 2));
   switch (fault?.kind) {
     case 'lost-answer':
-      request.socket.resetAndDestroy();
+      reset(request.socket);
       return;
     case 'reset-after':
       await begin(response, answer.status, headers, half);
-      request.socket.resetAndDestroy();
+      reset(request.socket);
       return;
     case 'truncation':
       await begin(response, answer.status, headers, half);
@@ -103,6 +105,15 @@ async function pass(upstream: string, exchange: Exchange, fault: Fault | null): 
     default:
       response.writeHead(answer.status, answer.headers).end(answer.body);
   }
+}
+
+/**
+ * Resets a connection. Not one that is being ended already (the client went away first): libuv refuses to reset that,
+ * Node.js then never closes its handle, and the process spins at its end.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded || socket.destroyed) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** Writes headers and half a body, and makes sure that they have left. */

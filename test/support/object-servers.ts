@@ -123,3 +123,11 @@ export async function startAzServer(): Promise<ObjectServer> {
     },
   };
 }
+
+/** One for each scheme, from the npm registry or from this folder. */
+export const SERVERS: Readonly<Record<string, () => Promise<ObjectServer>>> = {
+  s3: startS3Server,
+  gs: startGsServer,
+  http: startHttpServer,
+  az: startAzServer,
+};
