@@ -1,9 +1,12 @@
 /**
  * `npm test`: formatter, linter, types, then every test file with node's runner, whose summary comes last.
  * `npm test -- test/model` runs only the files below the given folders (or the given files).
+ *
+ * The object store tests need azurite. It is a package of its own (60 MB, so that `npm ci` stays quick) and is installed
+ * here, before any test, because test files run side by side and two installations would tread on each other.
  */
 import { spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -19,6 +22,20 @@ function run(command: string, args: readonly string[]): void {
   }
 }
 
+/** Milliseconds since 1970 of the last change of a file; 0 if there is none. */
+function changedMs(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+/** npm writes the copy of the lock file last, so an installation that was broken off is done again. */
+function installAzurite(): void {
+  const folder = 'test/azurite';
+  if (changedMs(`${folder}/node_modules/.package-lock.json`) >= changedMs(`${folder}/package-lock.json`))
+    return;
+  console.log(`installing azurite (60 MB, once) in ${folder}`);
+  run('npm', ['ci', '--omit=dev', '--no-audit', '--no-fund', '--prefix', folder]);
+}
+
 const wanted = process.argv.slice(2);
 if (wanted.length === 0) {
   run('node_modules/.bin/biome', ['check', '.', '--error-on-warnings']);
@@ -27,4 +44,5 @@ if (wanted.length === 0) {
 const files = (wanted.length === 0 ? ['test'] : wanted).flatMap((path) =>
   path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`),
 );
+if (wanted.length === 0 || wanted.some((path) => path.includes('objects'))) installAzurite();
 run(process.execPath, ['--test', '--test-reporter=spec', '--test-concurrency=2', ...files.sort()]);

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -67,19 +67,13 @@ export async function startHttpServer(): Promise<ObjectServer> {
 const ACCOUNT = 'devstoreaccount1';
 const KEY = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==';
 
-/** Azurite, in a process of its own; installed first where it is not yet. */
+/** Azurite, in a process of its own; `npm test` installs it first where it is not yet. */
 export async function startAzServer(): Promise<ObjectServer> {
-  const folder = fileURLToPath(new URL('../azurite', import.meta.url));
-  const program = `${folder}/node_modules/azurite/dist/src/blob/main.js`;
-  if (!existsSync(program)) {
-    console.error('installing azurite (60 MB, once) in test/azurite');
-    const installed = spawnSync('npm', ['ci', '--omit=dev'], {
-      cwd: folder,
-      encoding: 'utf8',
-      timeout: 300_000,
-    });
-    if (installed.status !== 0) throw new Error(`npm ci in test/azurite failed:\n${installed.stderr}`);
-  }
+  const program = fileURLToPath(
+    new URL('../azurite/node_modules/azurite/dist/src/blob/main.js', import.meta.url),
+  );
+  if (!existsSync(program))
+    throw new Error('azurite is not installed: npm ci --omit=dev --prefix test/azurite');
   const child = spawn(
     process.execPath,
     [
