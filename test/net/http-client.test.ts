@@ -39,6 +39,7 @@ test('answers with status, headers and body, on one kept connection', async () =
 test('sends a POST without a body with no header about one', async () => {
   let received = '';
   const server = net.createServer((socket) => {
+    socket.on('error', () => socket.destroy());
     socket.on('data', (data) => {
       received += data;
       socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');

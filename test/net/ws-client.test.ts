@@ -82,6 +82,7 @@ test('what is sent in one turn of the event loop leaves in one write', async () 
     });
     far.pipe(near);
     near.on('close', () => far.destroy());
+    for (const socket of [near, far]) socket.on('error', () => socket.destroy());
   });
   tap.listen(0, '127.0.0.1');
   await once(tap, 'listening');
@@ -171,6 +172,7 @@ test('a peer that is no queue is tried again, and the log says why', async () =>
   const server = createHttpServer((_, response) => response.end());
   server.on('upgrade', (_, socket) => {
     tries++;
+    socket.on('error', () => {}); // The client may break off before it has read the answer.
     socket.end('HTTP/1.1 404 Not Found\r\n\r\n');
   });
   server.listen(0, '127.0.0.1');

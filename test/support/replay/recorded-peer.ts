@@ -59,8 +59,10 @@ export class RecordedPeer {
     this.#socket.end();
   }
 
+  /** RST. A socket that is ending already is only destroyed: Node.js never closes its handle after a reset then. */
   reset(): void {
-    this.#socket.resetAndDestroy();
+    if (this.#socket.writableEnded || this.#socket.destroyed) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   destroy(): void {
