@@ -129,7 +129,7 @@ async function completions(count: number, submissions: number): Promise<Row> {
     const chunksTotal = Math.ceil(count / submissions);
     const open_ = Array.from({ length: submissions }, () => {
       const of = record({ chunksTotal });
-      return { record: of, done: new ChunkSet(chunksTotal) };
+      return { record: of, done: new ChunkSet(chunksTotal), chunksCommitted: 0 };
     });
     await Promise.all(open_.map((of) => journal.insert({ kind: 'insert', record: of.record })));
     const began = performance.now();
@@ -209,7 +209,7 @@ async function loading(count: number): Promise<Row[]> {
 async function halfDone(chunksTotal: number): Promise<Row[]> {
   return inTemporaryFile(async (filename) => {
     const { store, journal } = await open(filename);
-    const of = { record: record({ chunksTotal }), done: new ChunkSet(chunksTotal) };
+    const of = { record: record({ chunksTotal }), done: new ChunkSet(chunksTotal), chunksCommitted: 0 };
     await journal.insert({ kind: 'insert', record: of.record });
     const random = seededRandom(1);
     const began = performance.now();

@@ -32,6 +32,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   readonly seats: (Seat<Submission> | undefined)[] = [];
   state: 'open' | 'ending' = 'open';
   attachment: unknown = undefined;
+  chunksCommitted: number;
   chunksAvailable = 0;
   reservations: Map<ChunkIndex, Reservation> | null = null;
   delays: Map<ChunkIndex, Delay> | null = null;
@@ -44,6 +45,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   constructor(record: SubmissionRecord, done: ChunkSet, values: readonly MetaValue<Submission>[]) {
     this.record = record;
     this.done = done;
+    this.chunksCommitted = done.count;
     this.values = values;
     this.orderHigh = Number(BigInt.asIntN(32, record.id >> 32n));
     this.orderLow = Number(BigInt.asUintN(32, record.id)) - 2 ** 31;

@@ -80,8 +80,10 @@ export interface SubmissionProgress {
 /** A submission on the schedule. Read-only for everybody but the scheduler. */
 export interface OpenSubmission {
   readonly record: SubmissionRecord;
-  /** Grows by completions only; `done.count` is `chunks_done`. */
+  /** Grows by completions only. */
   readonly done: ChunkSet;
+  /** Chunks of `done` that are on disk: set by whoever writes them down. What others are told as `chunks_done`. */
+  chunksCommitted: number;
   /** `ending`: its end was told and waits for its commit. */
   readonly state: 'open' | 'ending';
   readonly chunksReserved: number;

@@ -83,7 +83,7 @@ function itemOf(
 ): ReservedItem {
   return {
     submission: Companion.of(submission).prepared,
-    chunksDone: submission.done.count,
+    chunksDone: submission.chunksCommitted,
     chunkIndex,
     retries,
     inputContent,

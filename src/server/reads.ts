@@ -58,7 +58,7 @@ export class Reads {
   async status(id: SubmissionId): Promise<SubmissionStatus | null> {
     const open = this.#o.scheduler.get(id);
     if (open !== undefined) {
-      return { state: 'in_progress', record: open.record, chunksDone: open.done.count };
+      return { state: 'in_progress', record: open.record, chunksDone: open.chunksCommitted };
     }
     const stored = await this.#o.store.findById(id);
     if (stored === null) return null;

@@ -6,6 +6,8 @@ import type { InsertResult, Mutation } from './store.ts';
 export interface PagedSubmission {
   readonly record: { readonly id: SubmissionId };
   readonly done: ChunkSet;
+  /** How many of `done` are on disk: set here, after the commit; a few less than that while much waits. */
+  chunksCommitted: number;
 }
 
 export type InsertMutation = Extract<Mutation, { readonly kind: 'insert' }>;
@@ -30,6 +32,8 @@ export interface Batch {
   readonly waiters: readonly InsertWaiter[];
   /** Everything added up to this number is in this batch or an earlier one. */
   readonly lastNumber: number;
+  /** What `chunksCommitted` of submissions is when the batch is on disk. */
+  readonly progress: ReadonlyMap<PagedSubmission, number>;
 }
 
 interface PlainEntry {
@@ -159,7 +163,7 @@ export class Backlog {
       }
     }
     for (const entry of taken) this.#forget(entry);
-    return { mutations, waiters, lastNumber: this.#cut };
+    return { mutations, waiters, lastNumber: this.#cut, progress: this.#progressOf(taken) };
   }
 
   /** Forgets everything; gives back who waits for an insert. */
@@ -234,6 +238,16 @@ export class Backlog {
       page: entry.page,
       content: entry.submission.done.page(entry.page),
     });
+  }
+
+  /** Of submissions with pages in the batch and none that waits for a later one. */
+  #progressOf(taken: readonly Entry[]): Map<PagedSubmission, number> {
+    const progress = new Map<PagedSubmission, number>();
+    for (const entry of taken) {
+      if (entry.kind !== 'page' || this.#pages.has(entry.submission.done)) continue;
+      progress.set(entry.submission, entry.submission.done.count);
+    }
+    return progress;
   }
 
   #forget(entry: Entry): void {

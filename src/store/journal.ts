@@ -202,6 +202,7 @@ export class Journal {
       this.#batchesCommitted++;
       this.#backoff.reset();
       this.#setError(null);
+      for (const [submission, chunksDone] of batch.progress) submission.chunksCommitted = chunksDone;
       batch.waiters.forEach((waiter, i) => {
         const result = inserts[i];
         if (result === undefined) throw new StoreError('corrupt', 'the store gave too few insert results');

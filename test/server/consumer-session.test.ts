@@ -276,6 +276,7 @@ test('a completion counts whoever sends it, once, and not for what is unknown', 
   consumer.complete({ submissionId: id, chunkIndex: 99 });
   consumer.fail({ submissionId: id, chunkIndex: 1 });
   assert.equal(world.queue.stats.chunksCompleted, 1);
+  await world.settle();
   const status = await world.queue.reads.status(id);
   assert.equal(status?.state === 'in_progress' && status.chunksDone, 1);
 });

@@ -93,6 +93,28 @@ test('chunks are told as done only after the commit', async () => {
   await world.stop();
 });
 
+test('a status, and a reservation, count a chunk as done only after the commit', async () => {
+  let isHanging = false;
+  const store = faultyStore(new MemoryStore(), (call) => (isHanging && call === 'commit' ? 'hang' : 'none'));
+  const world = await QueueWorld.start({ store });
+  const id = await world.insert('a', 4);
+  const chunksDone = async () => {
+    const status = await world.queue.reads.status(id);
+    return status?.state === 'in_progress' ? status.chunksDone : null;
+  };
+  world.consumer().complete({ submissionId: id, chunkIndex: 0 });
+  await world.settle();
+  assert.equal(await chunksDone(), 1);
+  isHanging = true;
+  const consumer = world.consumer();
+  consumer.complete({ submissionId: id, chunkIndex: 1 });
+  await world.settle();
+  assert.equal(await chunksDone(), 1);
+  const [reserved] = consumer.take();
+  assert.equal(reserved?.chunksDone, 1);
+  await world.stop();
+});
+
 test('pages of done chunks come in pieces, empty ones left out', async () => {
   const world = await QueueWorld.start();
   const pagesTotal = 700;
