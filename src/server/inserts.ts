@@ -3,7 +3,7 @@ import { nextSubmissionId, type ShardId, type SubmissionId } from '../model/ids.
 import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
 import type { SchedulerPort } from '../scheduler/types.ts';
 import type { Journal } from '../store/journal.ts';
-import type { InsertResult } from '../store/store.ts';
+import type { InsertResult, Store } from '../store/store.ts';
 import type { Clock } from '../system/clock.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
@@ -17,6 +17,7 @@ export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {
 }
 
 export interface InsertsOptions {
+  readonly store: Store;
   readonly clock: Clock;
   readonly journal: Journal;
   readonly scheduler: SchedulerPort;
@@ -32,6 +33,9 @@ export interface InsertsOptions {
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
 }
+
+/** Inputs that are asked of the store at once, to compare them. */
+const INPUTS_AT_ONCE = 256;
 
 /** Takes in submissions: acknowledged, and on the schedule, after their commit. */
 export class Inserts {
@@ -72,9 +76,33 @@ export class Inserts {
     } catch (cause) {
       throw new QueueUnavailableError('whether it was inserted is not known', { cause });
     }
-    if (result.kind === 'exists') return existing(result.submission.record, record);
+    if (result.kind === 'exists') return this.#existing(result.submission.record, wanted);
     this.#inserted(record, directInputs);
     return id;
+  }
+
+  /** The id of what was inserted before under the same prefix or key, if it is the same. */
+  async #existing(before: SubmissionRecord, now: NewSubmission): Promise<SubmissionId> {
+    const field = differingField(before, now) ?? (await this.#differingContents(before.id, now.directInputs));
+    if (field === null) return before.id;
+    const what = now.prefix === null ? 'this idempotency key' : `the prefix ${JSON.stringify(now.prefix)}`;
+    throw new SubmissionConflictError(field, `${what} was inserted before, with another ${field}`);
+  }
+
+  /** `contents` if the inputs are not those of the submission, which has as many; they are kept as long as it is. */
+  async #differingContents(id: SubmissionId, inputs: NewSubmission['directInputs']): Promise<string | null> {
+    const { store } = this.#o;
+    for (let first = 0; inputs !== undefined && first < inputs.length; first += INPUTS_AT_ONCE) {
+      const some = inputs.slice(first, first + INPUTS_AT_ONCE);
+      const before = await store.directContents(
+        'input',
+        some.map((_, i) => ({ submissionId: id, chunkIndex: first + i })),
+      );
+      if (some.every((input, i) => sameBytes(before[i] ?? null, input))) continue;
+      // Forgotten in this moment, and its inputs with it: nobody can say any more that they differ.
+      return (await store.findById(id)) === null ? null : 'contents';
+    }
+    return null;
   }
 
   #inserted(record: SubmissionRecord, directInputs: NewSubmission['directInputs']): void {
@@ -94,16 +122,8 @@ export class Inserts {
   }
 }
 
-/** The id of what was inserted before under the same prefix or key, if it is the same. */
-function existing(before: SubmissionRecord, now: SubmissionRecord): SubmissionId {
-  const field = differingField(before, now);
-  if (field === null) return before.id;
-  const what = now.prefix === null ? 'this idempotency key' : `the prefix ${JSON.stringify(now.prefix)}`;
-  throw new SubmissionConflictError(field, `${what} was inserted before, with another ${field}`);
-}
-
 /** In the words of the insert request. */
-function differingField(before: SubmissionRecord, now: SubmissionRecord): string | null {
+function differingField(before: SubmissionRecord, now: NewSubmission): string | null {
   if (before.prefix !== now.prefix) return 'prefix';
   if (before.chunksTotal !== now.chunksTotal) return 'count';
   if (before.chunkSizeOps !== now.chunkSizeOps) return 'chunk_size';

@@ -93,6 +93,15 @@ test('an idempotency key makes two direct inserts one; without it they are two',
   const keyed = await world.insertDirect(inputs, { idempotencyKey: 'k-1' });
   assert.equal(await world.insertDirect(inputs, { idempotencyKey: 'k-1' }), keyed);
   await assert.rejects(world.insertDirect([null], { idempotencyKey: 'k-1' }), SubmissionConflictError);
+  for (const others of [
+    [Uint8Array.of(2), null],
+    [Uint8Array.of(1), new Uint8Array(0)],
+    [null, Uint8Array.of(1)],
+  ]) {
+    const differs = (error: unknown) =>
+      error instanceof SubmissionConflictError && error.field === 'contents';
+    await assert.rejects(world.insertDirect(others, { idempotencyKey: 'k-1' }), differs);
+  }
   assert.notEqual(await world.insertDirect(inputs), await world.insertDirect(inputs));
 });
 
