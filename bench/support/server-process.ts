@@ -16,6 +16,8 @@ export interface MeasuredServer {
   readonly startMs: number | null;
   /** Resident bytes; null for one that was running already. */
   residentBytes(): number | null;
+  /** The most that was ever resident; null for one that was running already. */
+  peakResidentBytes(): number | null;
   databaseBytes(): number | null;
   stop(): Promise<void>;
 }
@@ -29,6 +31,7 @@ export function runningServer(url: string): MeasuredServer {
     port: Number(port ?? 3999),
     startMs: null,
     residentBytes: () => null,
+    peakResidentBytes: () => null,
     databaseBytes: () => null,
     stop: async () => {},
   };
@@ -44,6 +47,7 @@ export async function startOurs(
   const args = ['bin/opsqueue.js', 'serve', '--port', '0', '--database-filename', database];
   const child = spawn(process.execPath, [...args, ...(options.flags ?? [])], {
     cwd: root,
+    env: { OPSQUEUE_LOG: 'warn', ...process.env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const port = await portOf(child);
@@ -55,6 +59,7 @@ export async function startOurs(
     port,
     startMs,
     residentBytes: () => residentBytes(child.pid!),
+    peakResidentBytes: () => residentBytes(child.pid!, 'VmHWM'),
     databaseBytes: () => sizeOf(database) + sizeOf(`${database}-wal`),
     stop: () => stop(child, options.folder === undefined ? folder : null),
   };
@@ -73,13 +78,16 @@ export async function startBare(): Promise<MeasuredServer> {
     port,
     startMs: null,
     residentBytes: () => residentBytes(child.pid!),
+    peakResidentBytes: () => residentBytes(child.pid!, 'VmHWM'),
     databaseBytes: () => null,
     stop: () => stop(child, null),
   };
 }
 
-export function residentBytes(pid: number): number {
-  const kilobytes = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+/** Now, or the most there ever was. */
+export function residentBytes(pid: number, which: 'VmRSS' | 'VmHWM' = 'VmRSS'): number {
+  const line = new RegExp(`^${which}:\\s+(\\d+) kB`, 'm');
+  const kilobytes = line.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return Number(kilobytes) * 1024;
 }
 
@@ -96,7 +104,7 @@ async function portOf(child: ChildProcess): Promise<number> {
   child.stdout!.setEncoding('utf8');
   for await (const piece of child.stdout!.iterator({ destroyOnReturn: false }) as AsyncIterable<string>) {
     text += piece;
-    const port = /:(\d+)\b/.exec(text.split('\n').find((line) => line.includes('listening')) ?? '')?.[1];
+    const port = /:(\d+)\b/.exec(text.split('\n').find((line) => line.includes('listen')) ?? '')?.[1];
     if (port !== undefined) {
       child.stdout!.resume();
       return Number(port);

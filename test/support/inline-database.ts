@@ -19,8 +19,8 @@ export class InlineDatabase implements DatabaseCalls {
   readonly sqlite: DatabaseSync;
   #closed = false;
 
-  constructor(location: DatabaseLocation) {
-    const open = openDatabase(location);
+  constructor(location: DatabaseLocation, nowMs = 1_700_000_000_000) {
+    const open = openDatabase(location, nowMs);
     this.sqlite = open.database;
     this.database = new Database(open);
   }

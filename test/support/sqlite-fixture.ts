@@ -20,13 +20,14 @@ export interface SqliteFixture extends StoreFixture {
 export async function sqliteFixture(where: 'thread' | 'inline'): Promise<SqliteFixture> {
   const folder = await mkdtemp(join(tmpdir(), 'opsqueue-store-'));
   const filename = join(folder, 'opsqueue.db');
+  let nowMs = 1_700_000_000_000;
   return {
     folder,
     filename,
     open:
       where === 'thread'
         ? () => openSqliteStore({ filename, logger: silentLogger })
-        : async () => new SqliteStore(new InlineDatabase(parseDatabaseFilename(filename)), true),
+        : async () => new SqliteStore(new InlineDatabase(parseDatabaseFilename(filename), nowMs++), true),
     dispose: () => rm(folder, { recursive: true, force: true }),
   };
 }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../errors.ts';
+import type { ImportReport } from './import/report.ts';
 import type {
   DatabaseArguments,
   DatabaseCalls,
@@ -18,6 +19,8 @@ interface Call {
 /** The near end of the database's thread. */
 export class DatabaseThread implements DatabaseCalls {
   readonly lost: AbortSignal;
+  /** Set if the database was taken over from the original opsqueue just now. */
+  imported: ImportReport | null = null;
 
   readonly #worker: Worker;
   readonly #lost = new AbortController();
@@ -47,7 +50,9 @@ export class DatabaseThread implements DatabaseCalls {
   static async start(options: ThreadOptions): Promise<DatabaseThread> {
     const thread = new DatabaseThread(options);
     try {
-      await new Promise((resolve, reject) => thread.#calls.set(0, { resolve, reject }));
+      thread.imported = await new Promise<ImportReport | null>((resolve, reject) => {
+        thread.#calls.set(0, { resolve: resolve as (value: unknown) => void, reject });
+      });
       return thread;
     } catch (error) {
       await thread.#exited;

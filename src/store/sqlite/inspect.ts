@@ -2,6 +2,7 @@ import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { StoreError } from '../errors.ts';
+import { assertKnownReference } from './import/recognise.ts';
 import { APPLICATION_ID, SCHEMA_VERSION } from './schema.ts';
 import { sqliteReason } from './sqlite-errors.ts';
 import { Statement } from './statement.ts';
@@ -26,7 +27,9 @@ export function inspectFile(path: string): DatabaseKind {
   let database: DatabaseSync | null = null;
   try {
     database = openUntouched(path);
-    return inspectDatabase(database, path);
+    const kind = inspectDatabase(database, path);
+    if (kind === 'reference') assertKnownReference(database, path);
+    return kind;
   } catch (cause) {
     if (cause instanceof StoreError) throw cause;
     throw new StoreError('unusable', `database ${path}: cannot be read: ${sqliteReason(cause)}`, { cause });
@@ -92,10 +95,10 @@ function hasMagic(path: string): boolean {
   return head.toString('latin1') === MAGIC;
 }
 
-/** Without a write-ahead log the file is all there is, and SQLite need not create one to read it. */
+/** Without a log of either kind the file is all there is, and SQLite need not create one to read it. */
 function openUntouched(path: string): DatabaseSync {
   const url = pathToFileURL(path);
-  if (!existsSync(`${path}-wal`)) url.searchParams.set('immutable', '1');
+  if (!['-wal', '-journal'].some((log) => existsSync(path + log))) url.searchParams.set('immutable', '1');
   url.searchParams.set('mode', 'ro');
   return new DatabaseSync(url, { readOnly: true, timeout: 5000 });
 }

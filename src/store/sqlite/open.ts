@@ -3,6 +3,8 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../errors.ts';
 import { FileLock } from './file-lock.ts';
+import { importReference } from './import/import-reference.ts';
+import type { ImportReport } from './import/report.ts';
 import { inspectDatabase, inspectFile, pragma } from './inspect.ts';
 import type { DatabaseLocation } from './location.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
@@ -18,31 +20,29 @@ export interface OpenDatabase {
   /** null in memory. */
   readonly path: string | null;
   readonly lock: FileLock | null;
+  /** Set if it was taken over from the original opsqueue just now. */
+  readonly imported: ImportReport | null;
 }
 
 /**
- * Opens a database for writing, creates and migrates it.
+ * Opens a database for writing; creates, migrates, or takes it over.
  *
+ * @param nowMs for the name of a copy
  * @throws StoreError `unusable` with one sentence that names the file; then the file is as it was
  */
-export function openDatabase(location: DatabaseLocation): OpenDatabase {
+export function openDatabase(location: DatabaseLocation, nowMs: number): OpenDatabase {
   if (location.kind === 'memory') {
     const database = new DatabaseSync(':memory:');
     migrate(database);
-    return { database, path: null, lock: null };
+    return { database, path: null, lock: null, imported: null };
   }
   const { path } = location;
   assertPlace(path, location.mustExist);
   const kind = inspectFile(path);
-  if (kind === 'reference') {
-    throw new StoreError(
-      'unusable',
-      `database ${path}: it belongs to the original opsqueue; it is left as it is`,
-    );
-  }
   const lock = new FileLock(path);
   try {
-    return { database: openFile(path), path, lock };
+    const imported = kind === 'reference' ? importReference(path, nowMs) : null;
+    return { database: openFile(path), path, lock, imported };
   } catch (error) {
     lock.release();
     throw error;

@@ -1,6 +1,7 @@
 import { ChunkSet } from '../../model/chunk-set.ts';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
 import type { SubmissionEnd } from '../../model/submission.ts';
+import { type Clock, systemClock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import { StoreError } from '../errors.ts';
 import type {
@@ -16,6 +17,7 @@ import { encodeMutations, readPage } from './batch-codec.ts';
 import { ByteReader } from './byte-codec.ts';
 import { insertResults } from './committer.ts';
 import { DatabaseThread } from './database-thread.ts';
+import { describeImport } from './import/report.ts';
 import { LOAD_START, LoadAssembler, type LoadCursor, setPage } from './loader.ts';
 import { parseDatabaseFilename } from './location.ts';
 import type { DatabaseCalls } from './thread.ts';
@@ -24,10 +26,12 @@ export interface SqliteStoreOptions {
   /** A path, `:memory:`, or an SQLite URI such as `file:queue.db?mode=rw`. */
   readonly filename: string;
   readonly logger: Logger;
+  /** Default: the machine's. For the names of copies. */
+  readonly clock?: Clock;
 }
 
 /**
- * Opens the store in an SQLite file, which is created and migrated as needed.
+ * Opens the store in an SQLite file, which is created, migrated or taken over from the original opsqueue as needed.
  *
  * @throws IncorrectUsageError for a filename that makes no sense
  * @throws StoreError `unusable` for a file that is not ours, newer, damaged, in use or not writable; the file is
@@ -35,7 +39,11 @@ export interface SqliteStoreOptions {
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const location = parseDatabaseFilename(options.filename);
-  const thread = await DatabaseThread.start({ location });
+  const nowMs = (options.clock ?? systemClock).nowMs();
+  const thread = await DatabaseThread.start({ location, nowMs });
+  if (thread.imported !== null && location.kind === 'file') {
+    options.logger.info({ ...thread.imported }, describeImport(location.path, thread.imported));
+  }
   return new SqliteStore(thread, location.kind === 'file');
 }
 

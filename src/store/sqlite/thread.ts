@@ -42,6 +42,7 @@ export interface DatabaseCalls {
 
 export interface ThreadOptions {
   readonly location: DatabaseLocation;
+  readonly nowMs: number;
 }
 
 export interface ThreadRequest {
@@ -56,7 +57,7 @@ export interface ThreadError {
   readonly message: string;
 }
 
-/** The first one, number 0, says whether the database is open. */
+/** The first one, number 0, says whether the database is open; its value is an `ImportReport` or null. */
 export type ThreadResponse =
   | { readonly number: number; readonly value: unknown }
   | { readonly number: number; readonly error: ThreadError };

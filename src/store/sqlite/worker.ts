@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Database } from './database.ts';
+import type { ImportReport } from './import/report.ts';
 import { openDatabase } from './open.ts';
 import { toStoreError } from './sqlite-errors.ts';
 import type { ThreadOptions, ThreadRequest, ThreadResponse } from './thread.ts';
@@ -16,8 +17,12 @@ function main(): void {
   };
 
   let database: Database;
+  let imported: ImportReport | null = null;
   try {
-    database = new Database(openDatabase((workerData as ThreadOptions).location));
+    const { location, nowMs } = workerData as ThreadOptions;
+    const open = openDatabase(location, nowMs);
+    imported = open.imported;
+    database = new Database(open);
   } catch (error) {
     fail(0, error, 'the database cannot be opened');
     return;
@@ -34,7 +39,7 @@ function main(): void {
     }
     if (method === 'close') port.close();
   });
-  answer({ number: 0, value: null });
+  answer({ number: 0, value: imported });
 }
 
 /** Buffers at the first level of a result move instead of being copied. */

@@ -36,7 +36,7 @@ function contents(folder: string): Map<string, string> {
 
 function assertRefused(filename: string, message: RegExp): void {
   assert.throws(
-    () => openDatabase(parseDatabaseFilename(filename)),
+    () => openDatabase(parseDatabaseFilename(filename), 0),
     (error: Error & { code?: string }) => {
       assert.equal(error.code, 'STORE_UNUSABLE');
       assert.match(error.message, message);
@@ -140,7 +140,7 @@ describe('opening a database', () => {
       const script = `
         const { openDatabase } = await import(${JSON.stringify(source)});
         try {
-          openDatabase({ kind: 'file', path: ${JSON.stringify(filename)}, mustExist: false });
+          openDatabase({ kind: 'file', path: ${JSON.stringify(filename)}, mustExist: false }, 0);
           console.log('opened');
         } catch (error) { console.log(error.code + ' ' + error.message); }`;
       const attempt = () =>

@@ -1,20 +1,12 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/store/errors.ts';
+import { limitFileSize, linuxOnly } from '../../support/file-size-limit.ts';
 import { sqliteFixture } from '../../support/sqlite-fixture.ts';
 import { StoreSession } from '../../support/store-session.ts';
 import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store-workload.ts';
 
 const BATCHES = 12;
-const linuxOnly = process.platform === 'linux' ? {} : { skip: 'prlimit is a Linux tool' };
-
-/** Writes of this process beyond that place of any file fail, pipes excepted. */
-function limitFileSize(bytes: number | 'unlimited'): void {
-  const args = ['--pid', String(process.pid), `--fsize=${bytes}:unlimited`];
-  const { status, stderr } = spawnSync('prlimit', args, { encoding: 'utf8' });
-  assert.equal(status, 0, stderr);
-}
 
 /** Everything from opening the file on; true if nothing went wrong. */
 async function runUnderLimit(
