@@ -11,7 +11,7 @@ import {
 import type { Io } from './io.ts';
 import { LOG_LEVELS, logLevel, makeLogger } from './log.ts';
 import { PortPipe } from './port-pipe.ts';
-import { StopSignals } from './stop-signals.ts';
+import { type StopSignal, StopSignals } from './stop-signals.ts';
 import { oneLine } from './text.ts';
 import { duration, flag, hosts, wholeNumber } from './values.ts';
 
@@ -201,14 +201,21 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
   }
   const signals = new StopSignals(systemClock, process);
   const logger = makeLogger(level, io.stderr, systemClock);
-  let server: RunningServer;
+  let server: RunningServer | StopSignal;
   try {
-    server = await startServer({ ...serverOptions(flags), logger });
+    server = await Promise.race([startServer({ ...serverOptions(flags), logger }), signals.first]);
   } catch (error) {
     pipe.close();
     signals.release();
     if (error instanceof IncorrectUsageError) command.error(`error: ${oneLine(error.message)}`);
     throw new ExitError(1, `cannot start: ${startProblem(error, flags)}`);
+  }
+  if (typeof server === 'string') {
+    // Nothing was taken in yet: what there is of the start may go down with the process.
+    logger.info({ signal: server }, 'stopping before the start is complete');
+    pipe.close();
+    signals.release();
+    return;
   }
   io.stdout.write(`${listeningLine(server)}\n`);
   if (!pipe.report(server.port)) logger.warn({}, 'nobody read the port from --report-bound-port-pipe');
@@ -220,6 +227,7 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
   );
   if (signal !== null) logger.info({ signal }, 'stopping');
   await server.stop();
+  signals.release();
 }
 
 function serverOptions(flags: ServeFlags): ServerOptions {

@@ -7,7 +7,8 @@ export type StopSignal = (typeof SIGNALS)[number];
 export interface SignalTarget {
   on(signal: StopSignal, listener: (signal: NodeJS.Signals) => void): unknown;
   off(signal: StopSignal, listener: (signal: NodeJS.Signals) => void): unknown;
-  exit(status: number): void;
+  readonly pid: number;
+  kill(pid: number, signal: NodeJS.Signals): unknown;
 }
 
 /** npm passes on a Ctrl-C that the terminal has sent to its whole process group already: one key, two signals. */
@@ -15,7 +16,7 @@ const ONE_KEY_MS = 200;
 
 /**
  * Waits for Ctrl-C or SIGTERM. The first one is told through `first`; after it, another one ends the process at
- * once, with the status that shells give to a process ended so.
+ * once, as it ends any process that does not wait for it.
  */
 export class StopSignals {
   readonly first: Promise<StopSignal>;
@@ -33,7 +34,9 @@ export class StopSignals {
         firstAtMs = clock.monotonicMs();
         resolve(signal === 'SIGINT' ? 'SIGINT' : 'SIGTERM');
       } else if (clock.monotonicMs() - firstAtMs > ONE_KEY_MS) {
-        target.exit(signal === 'SIGINT' ? 130 : 143);
+        // Leaving it to the system ends also a process whose database thread hangs in a call: `exit` waits for that.
+        this.release();
+        target.kill(target.pid, signal);
       }
     };
     for (const signal of SIGNALS) target.on(signal, this.#onSignal);

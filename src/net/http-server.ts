@@ -56,7 +56,7 @@ const FREE_PORT_TRIES = 20;
  */
 export class HttpServer implements HttpExchangeHost {
   readonly #options: HttpServerOptions;
-  readonly #handler: HttpHandler;
+  #handler: HttpHandler;
   readonly #active = new Set<HttpExchange>();
   #servers: Server[] = [];
   #dateSecond = Number.NaN;
@@ -66,6 +66,11 @@ export class HttpServer implements HttpExchangeHost {
 
   constructor(options: HttpServerOptions, handler: HttpHandler) {
     this.#options = options;
+    this.#handler = handler;
+  }
+
+  /** From here on that one gets the requests. */
+  handOver(handler: HttpHandler): void {
     this.#handler = handler;
   }
 

@@ -1,10 +1,11 @@
 /** The public API of `opsqueue/server`. */
 
 import '../system/node-version.ts';
-import type { HttpAddress } from '../net/http-server.ts';
+import { type HttpAddress, HttpServer } from '../net/http-server.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { checkedSettings, type ServerOptions } from './options.ts';
 import { Server } from './server.ts';
+import { startingHandler } from './starting.ts';
 
 export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 export { VERSION } from '../model/version.ts';
@@ -27,15 +28,22 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 /**
- * Runs a queue: opens and loads its database, listens, and resolves when it takes requests.
+ * Runs a queue: listens, opens and loads its database, and resolves when it takes requests.
  *
  * @throws IncorrectUsageError for an option, ListenError for the address, StoreError for the database
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const settings = checkedSettings(options);
   const { databaseFilename, logger } = settings;
+  await using failure = new AsyncDisposableStack();
+  failure.defer(() => settings.store?.close());
+  const http = new HttpServer(settings, startingHandler);
+  // Before the database is opened: a port that is taken must not leave a new file behind.
+  await http.listen();
+  failure.defer(() => http.stop(0));
   const store = settings.store ?? (await openSqliteStore({ filename: databaseFilename, logger }));
-  const server = new Server(settings, store);
+  failure.move();
+  const server = new Server(settings, http, store);
   await server.start();
   const addresses = server.addresses;
   return {

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { FrameConnection } from '../net/connection.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http-exchange.ts';
 import { refusalOf } from '../net/http-guard.ts';
-import { type HttpAddress, type HttpHandler, HttpServer } from '../net/http-server.ts';
+import type { HttpAddress, HttpHandler, HttpServer } from '../net/http-server.ts';
 import { Turn } from '../net/turn.ts';
 import { upgradeProblem, WebSocketServer } from '../net/ws-server.ts';
 import type { Store } from '../store/store.ts';
@@ -25,7 +25,7 @@ const CLOSE_GRACE_MS = 250;
 /**
  * One queue on its sockets.
  *
- *     new --start: listens (everything is 503), takes and loads the store--> ready --stop--> stopped
+ *     new (everything is 503) --start: takes and loads the store--> ready --stop--> stopped
  *                                                                              +--the store is lost--> stopped, `ended` rejects
  */
 export class Server implements HttpHandler {
@@ -45,7 +45,8 @@ export class Server implements HttpHandler {
   #stopping: Promise<void> | null = null;
   #settle: { resolve(): void; reject(error: unknown): void };
 
-  constructor(settings: ServerSettings, store: Store) {
+  /** @param http listens already; it and the store belong to the server now, which closes them */
+  constructor(settings: ServerSettings, http: HttpServer, store: Store) {
     const { clock, logger } = settings;
     this.#settings = settings;
     this.#store = store;
@@ -69,7 +70,7 @@ export class Server implements HttpHandler {
       submissionsReturnedMax: settings.maxSubmissionsReturned,
     });
     this.#metrics = new Metrics({ queue: this.#queue, store, clock });
-    this.#http = new HttpServer(settings, this);
+    this.#http = http;
     this.#webSockets = new WebSocketServer({
       turn: this.#turn,
       frameBytesMax: settings.frameBytesMax,
@@ -82,16 +83,16 @@ export class Server implements HttpHandler {
       bodyBytesMax: settings.bodyBytesMax,
       holdStatusPollsMs: settings.holdStatusPollsMs,
     });
+    http.handOver(this);
   }
 
   get addresses(): HttpAddress[] {
     return this.#http.addresses;
   }
 
-  /** Rejects if the address cannot be listened on or the store cannot be used; then everything is closed again. */
+  /** Rejects if the store cannot be used; then everything is closed again. */
   async start(): Promise<void> {
     try {
-      await this.#http.listen();
       await this.#queue.start();
     } catch (error) {
       await this.stop();

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { runCommand } from '../support/command.ts';
+import { eventually } from '../support/eventually.ts';
 import { runOpsqueue, startQueue } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -162,6 +164,26 @@ test('databases that cannot be served are one line that names the file, status 1
       assert.deepEqual(await readFile(file(name)).catch(() => null), before);
     });
   }
+});
+
+test('SIGTERM ends it while it still starts', async (t) => {
+  await using folder = await temporaryFolder();
+  const file = `${folder.path}/opsqueue.db`;
+  const { queue: first } = await startQueue(['--database-filename', file]);
+  await first.kill('SIGTERM');
+  // The start waits for a writer of the database, and its thread can do nothing else meanwhile.
+  const writer = new DatabaseSync(file);
+  t.after(() => writer.close());
+  writer.exec('BEGIN IMMEDIATE');
+  await rm(`${file}.lock`);
+
+  await using patient = runOpsqueue(['--port', '0', '--database-filename', file]);
+  await eventually(() => existsSync(`${file}.lock`));
+  patient.child.kill('SIGTERM');
+  await patient.line(/stopping before the start is complete/);
+  writer.exec('ROLLBACK');
+  assert.deepEqual(await patient.exit(), { code: 0, signal: null });
+  assert.equal(patient.output('stdout'), '');
 });
 
 test('prints version and help on stdout', async () => {

@@ -5,9 +5,10 @@ import { type SignalTarget, StopSignals } from '../../src/cli/stop-signals.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 class FakeProcess extends EventEmitter implements SignalTarget {
-  readonly exits: number[] = [];
-  exit(status: number): void {
-    this.exits.push(status);
+  readonly pid = 7;
+  readonly kills: unknown[] = [];
+  kill(pid: number, signal: NodeJS.Signals): void {
+    this.kills.push([pid, signal, this.eventNames().length]);
   }
 }
 
@@ -21,10 +22,10 @@ test('the first signal is told, the second ends the process at once', async () =
   const { clock, target, stop } = signals();
   target.emit('SIGTERM', 'SIGTERM');
   assert.equal(await stop.first, 'SIGTERM');
-  assert.deepEqual(target.exits, []);
+  assert.deepEqual(target.kills, []);
   clock.advance(1000);
   target.emit('SIGTERM', 'SIGTERM');
-  assert.deepEqual(target.exits, [143]);
+  assert.deepEqual(target.kills, [[7, 'SIGTERM', 0]]);
 });
 
 test('one Ctrl-C that arrives twice, as below npm, is one', async () => {
@@ -32,10 +33,10 @@ test('one Ctrl-C that arrives twice, as below npm, is one', async () => {
   target.emit('SIGINT', 'SIGINT');
   target.emit('SIGINT', 'SIGINT');
   assert.equal(await stop.first, 'SIGINT');
-  assert.deepEqual(target.exits, []);
+  assert.deepEqual(target.kills, []);
   clock.advance(1000);
   target.emit('SIGINT', 'SIGINT');
-  assert.deepEqual(target.exits, [130]);
+  assert.deepEqual(target.kills, [[7, 'SIGINT', 0]]);
 });
 
 test('leaves no listener behind', () => {

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { HttpServer } from '../../src/net/http-server.ts';
 import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
 import { checkedSettings } from '../../src/server/options.ts';
 import { Server } from '../../src/server/server.ts';
+import { startingHandler } from '../../src/server/starting.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
-import { eventually } from '../support/eventually.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { HttpSocket } from '../support/http-socket.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { TestServer } from '../support/test-server.ts';
 
 const HANG_AFTER_INSERT = () => {
@@ -28,6 +31,19 @@ function slowToAcquire(gate: Promise<void>): Store {
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  await using queue = await TestServer.start();
+  return queue.port;
+}
+
+async function listening(store: Store): Promise<Server> {
+  const settings = checkedSettings({ hosts: ['127.0.0.1'], port: 0 });
+  const http = new HttpServer(settings, startingHandler);
+  await http.listen();
+  return new Server(settings, http, store);
 }
 
 test('a stop within a second: held requests are answered, consumers get a close frame without a code', async () => {
@@ -92,7 +108,8 @@ test('an insert that is on its way when the server stops is answered', async () 
 });
 
 test('stopping twice, and before the start, is fine', async () => {
-  const server = new Server(checkedSettings({ port: 0 }), new MemoryStore());
+  const settings = checkedSettings({ port: 0 });
+  const server = new Server(settings, new HttpServer(settings, startingHandler), new MemoryStore());
   await Promise.all([server.stop(), server.stop()]);
   await server.ended;
   await using queue = await TestServer.start();
@@ -101,9 +118,8 @@ test('stopping twice, and before the start, is fine', async () => {
 
 test('a server that is stopped while it starts does not start', async () => {
   const gate = Promise.withResolvers<void>();
-  const server = new Server(checkedSettings({ hosts: ['127.0.0.1'], port: 0 }), slowToAcquire(gate.promise));
+  const server = await listening(slowToAcquire(gate.promise));
   const started = assert.rejects(server.start(), /stopped before it had started/);
-  await eventually(() => server.addresses.length > 0);
   const stopped = server.stop();
   gate.resolve();
   await started;
@@ -149,11 +165,38 @@ test('a server that cannot start closes what it had opened', async () => {
   assert.ok(isClosed);
 });
 
+test('a server that cannot listen leaves no new database behind, one without a database no open port', async () => {
+  await using folder = await temporaryFolder();
+  await using queue = await TestServer.start();
+  const databaseFilename = `${folder.path}/opsqueue.db`;
+  const options = { hosts: ['127.0.0.1'], port: queue.port, databaseFilename };
+  await assert.rejects(startServer(options), ListenError);
+  assert.deepEqual(readdirSync(folder.path), []);
+  const port = await freePort();
+  const missing = { hosts: ['127.0.0.1'], port, databaseFilename: `${folder.path}/missing/opsqueue.db` };
+  await assert.rejects(startServer(missing), StoreError);
+  await assert.rejects(HttpSocket.open(port), /ECONNREFUSED/);
+});
+
+test('while the database is opened the port is open and everything is 503', async () => {
+  const settings = checkedSettings({ hosts: ['127.0.0.1'], port: 0 });
+  const http = new HttpServer(settings, startingHandler);
+  await http.listen();
+  const socket = await HttpSocket.open(http.addresses[0]!.port);
+  socket.send('GET /ping');
+  const ping = await socket.answer();
+  assert.deepEqual([ping.status, ping.body.toString()], [503, 'unhealthy']);
+  socket.send('GET /producer/version');
+  const other = await socket.answer();
+  assert.deepEqual([other.status, JSON.parse(other.body.toString())], [503, 'the queue is starting']);
+  socket.close();
+  await http.stop(0);
+});
+
 test('while the store is loaded the port is open and everything is 503', async () => {
   const gate = Promise.withResolvers<void>();
-  const server = new Server(checkedSettings({ hosts: ['127.0.0.1'], port: 0 }), slowToAcquire(gate.promise));
+  const server = await listening(slowToAcquire(gate.promise));
   const started = server.start();
-  await eventually(() => server.addresses.length > 0);
   const socket = await HttpSocket.open(server.addresses[0]!.port);
   socket.send('GET /ping');
   const ping = await socket.answer();
