@@ -92,9 +92,9 @@ export class ChunkRun implements ChunkWorker {
   lost(handle: Handle, reason: LossReason): void {
     const job = this.#jobs.get(handle);
     if (job !== undefined) {
-      // Whoever completes a chunk, its work is done: a broken connection is no reason to stop.
+      // Whoever completes a chunk, its work is done: neither a broken connection nor an expiry is a reason to stop.
       if (reason === 'given_back') job.isHeld = false;
-      else if (reason !== 'disconnected') job.drop(reason);
+      else if (reason !== 'disconnected' && !(reason === 'expired' && job.hasBegun)) job.drop(reason);
       return;
     }
     const at = this.#queue.findIndex((chunk) => chunk.handle === handle);
@@ -204,6 +204,7 @@ export class ChunkRun implements ChunkWorker {
     const job = new ChunkJob(chunk);
     const span = this.#options.tracing.chunk(job);
     this.#jobs.set(chunk.handle, job);
+    job.hasBegun = true;
     this.#computing++;
     let output: Uint8Array | PromiseLike<Uint8Array>;
     try {

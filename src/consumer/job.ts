@@ -18,6 +18,8 @@ export class ChunkJob implements ChunkContext {
   readonly held: HeldChunk;
   /** The transport still knows the handle. */
   isHeld = true;
+  /** The callback was called. */
+  hasBegun = false;
   #dropped: ChunkDroppedError | null = null;
   /** Made on demand: most callbacks never look at it. */
   #controller: AbortController | null = null;

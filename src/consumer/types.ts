@@ -20,8 +20,8 @@ export interface ChunkContext {
   /** How often the chunk was tried before. */
   readonly retries: number;
   /**
-   * Fires when the result is not wanted any more: the reservation expired, the submission was cancelled or failed,
-   * another consumer completed the chunk, or the run was abandoned.
+   * Fires when the result is not wanted any more: the submission was cancelled or failed, another consumer completed
+   * the chunk, or the run was abandoned. Not when the reservation expires: a late result counts.
    */
   readonly signal: AbortSignal;
 }

@@ -13,14 +13,7 @@ import type { QueueUrl } from './queue-url.ts';
 import { Turn, type TurnTask } from './turn.ts';
 
 /** What this client understands beyond the original protocol; it tells with the upgrade. */
-export const CLIENT_FEATURES = [
-  'release',
-  'cancel_reserve',
-  'dropped',
-  'bytes',
-  'refusal',
-  'silent_expiry',
-] as const;
+export const CLIENT_FEATURES = ['release', 'cancel_reserve', 'dropped', 'bytes', 'refusal'] as const;
 
 /** How long a server may take to accept the connection, and then again to say `Init`. */
 const CONNECT_MS_MAX = 10_000;

@@ -166,7 +166,7 @@ export class Ledger {
 
   /**
    * Hides from the plans, for the moment, what is barred for a consumer; `unhide` undoes it. Costs as much as it has
-   * bars: few, because clients answer an expiry at once.
+   * bars: few, because they are of chunks that it is still working on.
    */
   hideBarred(consumer: Consumer): ReadonlyMap<Submission, number> {
     const hidden = new Map<Submission, number>();

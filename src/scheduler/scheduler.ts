@@ -131,10 +131,14 @@ export class Scheduler implements SchedulerPort {
     if (submission !== undefined && isAccepted) {
       const reservation = submission.reservations?.get(chunkIndex);
       if (reservation !== undefined) this.#ledger.takeAway(reservation);
+      const late = [...(submission.bars?.get(chunkIndex) ?? [])];
       this.#ledger.finish(submission, chunkIndex, reservation !== undefined);
       // Nobody is served: a completion makes nothing available. It will, as soon as something limits what is in flight.
       if (reservation !== undefined && reservation.consumer !== consumer) {
         this.#events.dropped(reservation.consumer, submission, chunkIndex, 'completed_elsewhere');
+      }
+      for (const each of late) {
+        if (each !== consumer) this.#events.dropped(each, submission, chunkIndex, 'completed_elsewhere');
       }
       this.#events.pageChanged(submission, ChunkSet.pageOf(chunkIndex));
       if (submission.done.isFull) this.#end(submission, { state: 'completed' });
@@ -345,8 +349,16 @@ export class Scheduler implements SchedulerPort {
   }
 
   #end(submission: Submission, cause: SubmissionEndCause): void {
+    // Whoever has not answered the expiry of a chunk may still work on it.
+    const late = [...(submission.bars ?? [])].map(([chunkIndex, those]) => ({
+      chunkIndex,
+      those: [...those],
+    }));
     for (const { consumer, chunkIndex } of this.#ledger.close(submission)) {
       if (!consumer.isGone) this.#events.dropped(consumer, submission, chunkIndex, 'submission_ended');
+    }
+    for (const { chunkIndex, those } of late) {
+      for (const each of those) this.#events.dropped(each, submission, chunkIndex, 'submission_ended');
     }
     this.#events.ending(submission, cause);
   }

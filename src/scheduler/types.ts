@@ -135,7 +135,10 @@ export interface SchedulerEvents {
   reserved(consumer: ConsumerHandle, request: ReservationRequest, chunks: readonly ReservedChunk[]): void;
   /** The consumer no longer holds the chunk: it took too long. */
   expired(consumer: ConsumerHandle, submission: OpenSubmission, chunkIndex: ChunkIndex): void;
-  /** The consumer no longer holds the chunk: somebody else completed it, or the submission ended. */
+  /**
+   * The result is not wanted any more: somebody else completed the chunk, or the submission ended. Told to the holder,
+   * and to those who have not answered the expiry of their reservation of it.
+   */
   dropped(
     consumer: ConsumerHandle,
     submission: OpenSubmission,

@@ -8,7 +8,7 @@ export interface ConsumerFeatures {
   readonly dropped: boolean;
   /** It reads the reason of a refused reservation. */
   readonly refusal: boolean;
-  /** It does not answer an expired reservation with a failure. */
+  /** It does not answer an expired reservation with a failure. Ours does, once its callback has ended. */
   readonly silentExpiry: boolean;
   /** Chunks that it works on at once. */
   readonly concurrency: number;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ChunkDroppedError } from '../../src/consumer/index.ts';
+import type { ChunkDroppedError } from '../../src/consumer/index.ts';
 import { blockingConsumer } from '../support/blocking-consumer.ts';
 import { quietly, Scene } from '../support/consumer-scene.ts';
 import { eventually } from '../support/eventually.ts';
-import { ALL_FEATURES, FakeQueue, fakeChunk, initMessage } from '../support/fake-queue.ts';
+import { FakeQueue, fakeChunk, initMessage } from '../support/fake-queue.ts';
 import { Inbox } from '../support/inbox.ts';
 
 test('heartbeats are answered while the callback blocks its thread', async () => {
@@ -160,38 +160,6 @@ test('a chunk that comes back while it is still being worked on is not begun twi
   gate.resolve();
   await second.until('complete');
   assert.equal(begun.size, 0);
-});
-
-test('an expired reservation fires the signal of the callback, and its result is dropped', async () => {
-  for (const features of [ALL_FEATURES, []]) {
-    await using scene = await Scene.open({ features });
-    const signals = new Inbox<AbortSignal>();
-    const gate = Promise.withResolvers<void>();
-    void quietly(
-      scene.consumer.runEachOp(async (op: number, { signal }) => {
-        if (op === 1) return op;
-        signals.put(signal);
-        await gate.promise;
-        return op;
-      }),
-    );
-    const connection = await scene.serve(await scene.chunk(0, [0]));
-    const signal = await signals.take();
-    connection.send({ kind: 'expired', chunk: { submissionId: scene.submission.id, chunkIndex: 0 } });
-    await eventually(() => signal.aborted);
-    assert.ok(signal.reason instanceof ChunkDroppedError);
-    assert.equal(signal.reason.reason, 'expired');
-    gate.resolve();
-    const reserve = await connection.until('reserve');
-    connection.answer(reserve.nonce, [await scene.chunk(1, [1])]);
-    assert.equal((await connection.until('complete')).chunk.chunkIndex, 1);
-    // Old queues wait for this answer; it is the failed try.
-    const failed = connection.received.filter((message) => message.kind === 'fail');
-    assert.deepEqual(
-      failed.map(({ failure }) => failure),
-      features.length === 0 ? ['Reservation expired'] : [],
-    );
-  }
 });
 
 test('a dropped chunk fires the signal of the callback, and its result is dropped', async () => {

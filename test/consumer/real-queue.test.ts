@@ -1,25 +1,11 @@
 /** Against the real queue: what both sides must agree on. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ChunkContext, ConsumerClient, NonRetryableError } from '../../src/consumer/index.ts';
-import { ProducerClient, SubmissionFailedError } from '../../src/producer/index.ts';
-import { type ServerOptions, startServer } from '../../src/server/index.ts';
-import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { type ChunkContext, NonRetryableError } from '../../src/consumer/index.ts';
+import { SubmissionFailedError } from '../../src/producer/index.ts';
 import { blockingConsumer } from '../support/blocking-consumer.ts';
 import { Inbox } from '../support/inbox.ts';
-import { TempStore } from '../support/temp-store.ts';
-
-async function realQueue(options: ServerOptions = {}) {
-  const stack = new AsyncDisposableStack();
-  const objects = stack.use(await TempStore.create());
-  const server = await startServer({ hosts: ['127.0.0.1'], port: 0, store: new MemoryStore(), ...options });
-  stack.defer(() => server.stop());
-  const url = `127.0.0.1:${server.port}`;
-  const producer = new ProducerClient(url, objects.url);
-  stack.defer(() => producer.close());
-  const consume = () => stack.use(new ConsumerClient(url, objects.url));
-  return { url, objects, producer, consume, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
+import { realQueue } from '../support/real-queue.ts';
 
 test('a callback that blocks for longer than all missable heartbeats keeps its chunk, and nobody else gets it', async () => {
   const heartbeatIntervalMs = 100;

@@ -106,10 +106,7 @@ test('the upgrade tells what the client understands; byte strings go only to a q
     ws.start();
     const connection = await queue.connection();
     assert.equal(connection.headers['opsqueue-concurrency'], '3');
-    assert.equal(
-      connection.headers['opsqueue-features'],
-      'release,cancel_reserve,dropped,bytes,refusal,silent_expiry',
-    );
+    assert.equal(connection.headers['opsqueue-features'], 'release,cancel_reserve,dropped,bytes,refusal');
     const sizes: number[] = [];
     connection.onBytes = (bytes) => sizes.push(bytes.length);
     await eventually(() => ws.init !== null);

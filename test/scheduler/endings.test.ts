@@ -65,6 +65,25 @@ test('the late completion of an expired chunk counts and lifts the bar', () => {
   scene.scheduler.checkInvariants();
 });
 
+test('whoever still works on an expired chunk hears that it is done, or that its submission has ended', () => {
+  const scene = new Scene();
+  scene.insert(1, { chunksTotal: 2 });
+  const [a, b] = [scene.consumer('A'), scene.consumer('B')];
+  const silent = scene.consumer('S', { silentOnExpiry: true });
+  scene.reserve(a, OLDEST);
+  scene.reserve(silent, OLDEST);
+  scene.pass(1_000);
+  scene.reserve(b, OLDEST, 2);
+  scene.takeTold();
+  scene.complete(b, '1#0');
+  assert.deepEqual(scene.takeTold(), ['completed_elsewhere 1#0 to A', 'page of 1']);
+  scene.pass(1_000);
+  scene.takeTold();
+  scene.scheduler.cancel(1n, 2_000);
+  assert.deepEqual(scene.takeTold(), ['submission_ended 1#1 to B', '1 cancelled']);
+  scene.scheduler.checkInvariants();
+});
+
 test('what is unknown, outside or over is not completed', () => {
   const scene = new Scene();
   scene.insert(1, { chunksTotal: 2 });

@@ -87,6 +87,7 @@ export class NaiveModel {
       this.#tell('completed_elsewhere', chunk, chunk.holder);
     chunk.state = 'done';
     chunk.holder = null;
+    for (const late of chunk.barredFor) if (late !== consumer) this.#tell('completed_elsewhere', chunk, late);
     chunk.barredFor.clear();
     this.told.push(`page of ${id}`);
     if (chunk.submission.chunks.every((each) => each.state === 'done'))
@@ -287,6 +288,9 @@ export class NaiveModel {
   #end(submission: ModelSubmission, how: string, gone: ModelConsumer | null = null): void {
     for (const chunk of submission.chunks) {
       if (chunk.holder !== null && chunk.holder !== gone) this.#tell('submission_ended', chunk, chunk.holder);
+    }
+    for (const chunk of submission.chunks) {
+      for (const late of chunk.barredFor) this.#tell('submission_ended', chunk, late);
     }
     submission.ended = true;
     this.told.push(`${submission.record.id} ${how}`);

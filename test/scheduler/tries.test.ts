@@ -95,6 +95,8 @@ test('an expiry counts as a retry, is delayed like a failure, and can fail the s
     'expired 1#0 to B',
     'tries of 1#0: 2, 0',
     'submission_ended 1#1 to A',
+    'submission_ended 1#0 to A',
+    'submission_ended 1#0 to B',
     '1 failed at 0: Reservation expired',
   ]);
 });

@@ -50,6 +50,8 @@ export class HeldChunks {
       state: 'fetching',
       isTransferring: false,
       isOurs: true,
+      expiry: null,
+      renewal: null,
       bytes: message.inputContent?.length ?? 0,
       input: message.inputContent,
       download: null,

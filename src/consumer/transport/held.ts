@@ -1,5 +1,6 @@
 import type { ChunkId } from '../../model/ids.ts';
 import type { SubmissionRecord } from '../../model/submission.ts';
+import type { ReservedChunkMessage } from '../../protocol/consumer-types.ts';
 import type { Handle, TransferTimes } from '../messages.ts';
 import type { RunFeed } from './run-feed.ts';
 
@@ -8,8 +9,8 @@ import type { RunFeed } from './run-feed.ts';
  *
  *     fetching --downloaded--> ready --handed over--> handed --result--> sending --told the queue--> (gone)
  *
- * It is gone at once when it is given back, fails, expires or is dropped. When the connection breaks, what was not
- * handed over is gone; a `handed` or `sending` one stays with `isOurs` false: its result still counts.
+ * It is gone at once when it is given back, fails or is dropped. When it expires or the connection breaks, what was
+ * not handed over is gone; a `handed` or `sending` one stays with `isOurs` false: its result still counts.
  */
 export interface Held {
   readonly handle: Handle;
@@ -25,6 +26,10 @@ export interface Held {
   /** Its body is being read or written; `transfer` ends that. */
   isTransferring: boolean;
   isOurs: boolean;
+  /** Its reservation expired; until that is answered the queue does not give us the chunk again. */
+  expiry: 'unanswered' | 'answered' | null;
+  /** It was reserved once more after its expiry, while the callback was still busy with it. */
+  renewal: ReservedChunkMessage | null;
   /** Bytes that count against the run's `memoryBytesMax`. */
   bytes: number;
   input: Uint8Array | null;

@@ -105,9 +105,13 @@ export class Transport {
     this.#reservations.disconnected();
     for (const held of this.#chunks.list()) {
       if (held.state === 'handed') this.#lost(held, 'disconnected');
-      // What reserveChunks handed out is the caller's: its result counts by its name, without being held.
-      if (held.state === 'sending' || (held.state === 'handed' && held.feed !== null)) held.isOurs = false;
-      else this.#forget(held);
+      if (!mayYetCount(held)) {
+        this.#forget(held);
+        continue;
+      }
+      held.isOurs = false;
+      held.renewal = null;
+      if (held.expiry !== null) held.expiry = 'answered';
     }
     this.#requestsProgress();
     for (const feed of this.#reservations.feeds) this.#endIfDone(feed);
@@ -164,11 +168,12 @@ export class Transport {
     }
   }
 
-  /** Takes a chunk in; null if it is one that is worked on already, from before the connection broke. */
+  /** Takes a chunk in; null if it is one that is worked on already: it expired, or the connection broke. */
   #take(message: ReservedChunkMessage, feed: RunFeed<Held> | null): Held | null {
     const before = this.#chunks.getByKey(chunkKeyOf(message.chunk));
     if (before !== undefined && !before.isOurs) {
       before.isOurs = true;
+      if (before.expiry !== null) before.renewal = message;
       return null;
     }
     const held = this.#chunks.add(message, feed, this.#clock.monotonicMs());
@@ -360,7 +365,7 @@ export class Transport {
       { submission: String(chunk.submissionId), chunk: chunk.chunkIndex, error: messageOf(error) },
       'the result of a chunk could not be uploaded: it fails',
     );
-    if (held === undefined || held.isOurs) this.#tell({ kind: 'fail', chunk, failure: failureText(error) });
+    if (held === undefined || mayFail(held)) this.#tell({ kind: 'fail', chunk, failure: failureText(error) });
     if (held !== undefined) this.#forget(held);
     this.#settled(handle, messageOf(error));
   }
@@ -368,16 +373,28 @@ export class Transport {
   #fail(command: Extract<WorkCommand, { kind: 'fail' }>) {
     const held = this.#chunks.get(command.handle);
     if (held === undefined && command.handle > 0) return this.#settled(command.handle, null);
+    if (held !== undefined && held.renewal !== null && command.retryable)
+      return this.#beginAgain(held, held.renewal);
     const failure = bounded(command.failure);
     const { retryable, delayMs } = command;
     const options = this.#supports('fail_options') ? { retryable, delayMs } : {};
     // Only the holder's failure counts: without the connection it is nobody's.
-    const isHolder = held === undefined ? this.#link.init !== null : held.isOurs;
-    if (isHolder) this.#tell({ kind: 'fail', chunk: command.chunk, failure, ...options });
+    const isWanted = held === undefined ? this.#link.init !== null : mayFail(held);
+    if (isWanted) this.#tell({ kind: 'fail', chunk: command.chunk, failure, ...options });
     if (held?.feed) this.#noteProgress(held.feed);
     if (held !== undefined) this.#forget(held);
     if (held?.feed) this.#handOver(held.feed);
     this.#settled(command.handle, null);
+  }
+
+  /** The expiry was the failed try of what has failed just now. This is the next one. */
+  #beginAgain(held: Held, renewal: ReservedChunkMessage) {
+    const { feed, chunk, handle } = held;
+    if (feed === null || feed.isStopped) this.#release([chunk]);
+    else this.#take(renewal, feed);
+    this.#forget(held);
+    if (feed !== null) this.#handOver(feed);
+    this.#settled(handle, null);
   }
 
   #failHere(held: Held, failure: string): void {
@@ -398,14 +415,19 @@ export class Transport {
 
   // Losing and giving back
 
-  #expired(key: string): void {
+  /** The result still counts, so what may be running goes on; the queue's question is answered by how it ends. */
+  #expired(key: string) {
     const held = this.#chunks.getByKey(key);
     if (held === undefined) return;
-    // A server that knows our features does not wait for this answer; an old one counts it as the failed try.
-    if (this.#link.init?.features.length === 0) {
-      this.#tell({ kind: 'fail', chunk: held.chunk, failure: 'Reservation expired' });
-    }
-    this.#lose(held, 'expired');
+    // An old queue gives the chunk to nobody before it is answered: the callback may take for ever.
+    const isOldQueue = this.#link.init?.features.length === 0;
+    const isAnswered = !mayYetCount(held) || (isOldQueue && held.state === 'handed');
+    if (isAnswered) this.#tell({ kind: 'fail', chunk: held.chunk, failure: 'Reservation expired' });
+    if (!mayYetCount(held)) return this.#lose(held, 'expired');
+    held.isOurs = false;
+    held.expiry = isAnswered ? 'answered' : 'unanswered';
+    held.renewal = null;
+    if (held.state === 'handed') this.#lost(held, 'expired');
   }
 
   #lose(held: Held, reason: LossReason): void {
@@ -426,7 +448,7 @@ export class Transport {
     for (const handle of handles) {
       const held = this.#chunks.get(handle);
       if (held === undefined) continue;
-      if (held.isOurs) chunks.push(held.chunk);
+      if (mayFail(held)) chunks.push(held.chunk);
       this.#forget(held);
       if (held.feed !== null) this.#handOver(held.feed);
     }
@@ -495,6 +517,16 @@ export class Transport {
   #supports(feature: string): boolean {
     return this.#link.init?.features.includes(feature) ?? false;
   }
+}
+
+/** Whether there may be a result. What reserveChunks handed out is the caller's: that counts by its name, unheld. */
+function mayYetCount({ state, feed }: Held): boolean {
+  return state === 'sending' || (state === 'handed' && feed !== null);
+}
+
+/** Whether the queue listens to its failure: as that of the holder, or as the answer to an expiry, which is no try. */
+function mayFail({ isOurs, expiry }: Held): boolean {
+  return isOurs || expiry === 'unanswered';
 }
 
 function toHeldChunk({ handle, chunk, submission, retries, input, download }: Held): HeldChunk {

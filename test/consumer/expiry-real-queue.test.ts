@@ -1,0 +1,108 @@
+/** Callbacks that take longer than --reservation-expiration, against the real queue. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ChunkContext } from '../../src/consumer/index.ts';
+import type { ServerOptions } from '../../src/server/index.ts';
+import { cbor } from '../support/consumer-scene.ts';
+import { Inbox } from '../support/inbox.ts';
+import slow from '../support/programs/slow.ts';
+import { realQueue } from '../support/real-queue.ts';
+
+const EXPIRATION_MS = 100;
+/** Many times as long: with an expiry for each of them the submission would fail. */
+const OPS = [
+  { ms: 4 * EXPIRATION_MS, value: 1 },
+  { ms: 0, value: 2 },
+];
+const SETTINGS: ServerOptions = { reservationExpirationMs: EXPIRATION_MS, maxChunkRetries: 2 };
+
+const modes = {
+  'a function': slow,
+  'a module in a pool of threads': new URL('../support/programs/slow.ts', import.meta.url),
+};
+for (const [mode, callback] of Object.entries(modes)) {
+  test(`a callback slower than the expiration completes its submission, with one expiry: ${mode}`, async () => {
+    await using queue = await realQueue(SETTINGS);
+    const consumer = queue.consume();
+    const over =
+      callback instanceof URL
+        ? consumer.runEachOp(callback, { threads: 1, prefetch: 2 })
+        : consumer.runEachOp(callback, { prefetch: 2 });
+    const results = await Array.fromAsync(queue.producer.runSubmission(OPS, { chunkSize: 2 }));
+    assert.deepEqual(results, [10, 20]);
+    await consumer.stop();
+    await over;
+  });
+}
+
+test('what is reserved by hand and completed too late completes its submission', async () => {
+  await using queue = await realQueue(SETTINGS);
+  const consumer = queue.consume();
+  const results = Array.fromAsync(queue.producer.runSubmission([1, 2], { chunkSize: 2 }));
+  const [first] = await consumer.reserveChunks();
+  // The chunk comes again because its first reservation has expired.
+  const [second] = await consumer.reserveChunks();
+  assert.ok(first && second);
+  assert.equal(second.retries, 1);
+  await consumer.completeChunk(first, cbor.encode(['one', 'two']));
+  assert.deepEqual(await results, ['one', 'two']);
+});
+
+test('a failure after the expiry is no second try', async () => {
+  await using queue = await realQueue(SETTINGS);
+  const consumer = queue.consume();
+  const retries: number[] = [];
+  const callback = async (op: string, context: ChunkContext) => {
+    retries.push(context.retries);
+    if (context.retries > 0) return op.toUpperCase();
+    await new Promise((resolve) => setTimeout(resolve, 2 * EXPIRATION_MS));
+    throw new Error('too late');
+  };
+  const over = consumer.runEachOp(callback, { prefetch: 2 });
+  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(['a'], { chunkSize: 1 })), ['A']);
+  // A second failure would have been the end of the submission.
+  assert.deepEqual(retries, [0, 1]);
+  await consumer.stop();
+  await over;
+});
+
+test('another consumer gets the chunk; whoever is first completes it, and the other one is told', async () => {
+  await using queue = await realQueue(SETTINGS);
+  const signals = new Inbox<AbortSignal>();
+  const first = queue.consume();
+  const over = first.runEachOp(async (op: string, { signal }) => {
+    signals.put(signal);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    return op;
+  });
+  const results = Array.fromAsync(queue.producer.runSubmission(['a'], { chunkSize: 1 }));
+  const signal = await signals.take();
+  const second = queue.consume();
+  const secondOver = second.runEachOp((op: string) => op.toUpperCase());
+  assert.deepEqual(await results, ['A']);
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  assert.equal(signal.reason.reason, 'completed_elsewhere');
+  for (const each of [first, second]) await each.stop();
+  await Promise.all([over, secondOver]);
+});
+
+test('a submission that is cancelled after the expiry fires the signal', async () => {
+  await using queue = await realQueue(SETTINGS);
+  const signals = new Inbox<AbortSignal>();
+  const consumer = queue.consume();
+  const over = consumer.runEachOp(async (op: string, { signal }) => {
+    signals.put(signal);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    return op;
+  });
+  const id = await queue.producer.insertSubmission(['a'], { chunkSize: 1 });
+  const signal = await signals.take();
+  // Another one gets the chunk, so the reservation of the first has expired.
+  await queue.consume().reserveChunks();
+  assert.equal(signal.aborted, false);
+  await queue.producer.cancelSubmission(id);
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  assert.equal(signal.reason.reason, 'submission_ended');
+  await consumer.stop();
+  await over;
+});
