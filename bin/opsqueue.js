@@ -3,16 +3,16 @@
 // gets an answer instead of a syntax error.
 import fs from 'fs';
 
-const NODE_MAJOR_MIN = 24;
+const NODE_VERSION_MIN = '24.9.0';
 const sources = new URL('../src/cli/main.ts', import.meta.url);
 const built = new URL('../dist/cli/main.js', import.meta.url);
 // Only a checkout has sources; there they win, so that a stale build is never what runs.
 const isCheckout = fs.existsSync(sources);
 
-if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
+if (isOlder(process.versions.node, NODE_VERSION_MIN)) {
   fail(
     'needs Node.js ' +
-      NODE_MAJOR_MIN +
+      NODE_VERSION_MIN +
       ' or newer, and this is ' +
       process.versions.node +
       ' (' +
@@ -25,6 +25,12 @@ if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
     if (!isCheckout || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
     fail('cannot find its dependencies', 'run npm ci first');
   });
+}
+
+function isOlder(version, than) {
+  const a = version.split('.').map(Number);
+  const b = than.split('.').map(Number);
+  return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
 }
 
 function fail(what, inCheckout) {

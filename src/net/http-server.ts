@@ -152,8 +152,7 @@ export class HttpServer implements HttpExchangeHost {
       headersTimeout: headersTimeoutMs ?? 30_000,
       requestTimeout: requestTimeoutMs ?? 120_000,
       connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs ?? 30_000, requestTimeoutMs ?? 120_000),
-      // Many programs offer `upgrade: h2c` with an ordinary request. (Node 24.0 to 24.8 do not know this option:
-      // there every offer is an upgrade.)
+      // Many programs offer `upgrade: h2c` with an ordinary request.
       shouldUpgradeCallback: (request) => this.#handler.isUpgrade(request),
       requireHostHeader: false,
       noDelay: true,

@@ -1,5 +1,6 @@
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
+import { ChunkUndecodableError } from './chunk-errors.ts';
 
 /** Compressions of chunk contents. */
 export type ChunkCompression = 'zstd';
@@ -38,15 +39,42 @@ export function isCompressedChunk(content: Uint8Array): boolean {
 /**
  * What was given to {@link compressChunk}.
  *
- * @throws an Error of zlib if it is truncated, damaged, or unpacks to more than `unpackedBytesMax`
+ * @throws ChunkUndecodableError if it is truncated, an Error of zlib if it is damaged or unpacks to more than
+ *   `unpackedBytesMax`
  */
 export async function decompressChunk(
   content: Uint8Array,
   unpackedBytesMax = UNPACKED_BYTES_MAX_DEFAULT,
 ): Promise<Uint8Array> {
   const packed = content.subarray(MARK.length);
+  // Node.js 24 up to 24.18 at least unpacks what is there of a truncated frame, and says nothing.
+  if (frameBytes(packed) !== packed.length) {
+    throw new ChunkUndecodableError('the compressed chunk is not one whole zstd frame');
+  }
   const options = { maxOutputLength: unpackedBytesMax };
   return packed.length > HERE_BYTES_MAX / 4
     ? decompress(packed, options)
     : zstdDecompressSync(packed, options);
+}
+
+const FRAME_MAGIC = 0xfd2fb528;
+const BLOCK_RLE = 1;
+
+/** How long the zstd frame is by what its own headers say (RFC 8878, 3.1.1); NaN if it is cut off, or none. */
+function frameBytes(packed: Uint8Array): number {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
+  if (packed.length < 6 || view.getUint32(0, true) !== FRAME_MAGIC) return Number.NaN;
+  const descriptor = view.getUint8(4);
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const hasChecksum = (descriptor & 0x04) !== 0;
+  const dictionaryIdBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
+  const contentSizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
+  let at = 5 + (isSingleSegment ? 0 : 1) + dictionaryIdBytes + contentSizeBytes;
+  for (let isLast = false; !isLast; ) {
+    if (at + 3 > packed.length) return Number.NaN;
+    const header = view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
+    isLast = (header & 1) !== 0;
+    at += 3 + (((header >> 1) & 3) === BLOCK_RLE ? 1 : header >> 3);
+  }
+  return at + (hasChecksum ? 4 : 0);
 }

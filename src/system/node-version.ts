@@ -1,11 +1,16 @@
 /**
  * Imported first by every entry point: an older Node.js is told which one is needed, instead of failing somewhere
  * in the middle on a name that it does not know. So nothing here may be newer than what those can run.
+ *
+ * 24.9 is the first one whose HTTP server can tell the WebSocket from other offers of an upgrade.
  */
-export const NODE_MAJOR_MIN = 24;
+export const NODE_VERSION_MIN = '24.9.0';
 
-if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
+const [majorMin = 0, minorMin = 0] = NODE_VERSION_MIN.split('.').map(Number);
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+
+if (major < majorMin || (major === majorMin && minor < minorMin)) {
   throw new Error(
-    `opsqueue needs Node.js ${NODE_MAJOR_MIN} or newer, and this is ${process.versions.node} (${process.execPath})`,
+    `opsqueue needs Node.js ${NODE_VERSION_MIN} or newer, and this is ${process.versions.node} (${process.execPath})`,
   );
 }

@@ -3,25 +3,25 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { NODE_MAJOR_MIN } from '../../src/system/node-version.ts';
+import { NODE_VERSION_MIN } from '../../src/system/node-version.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Makes a Node.js of today pass for an old one. */
-const asOld = [
+/** Makes a Node.js of today pass for another one. */
+const as = (version: string) => [
   '--import',
-  `data:text/javascript,${encodeURIComponent("Object.defineProperty(process.versions, 'node', { value: '20.20.2' })")}`,
+  `data:text/javascript,${encodeURIComponent(`Object.defineProperty(process.versions, 'node', { value: '${version}' })`)}`,
 ];
-const run = (args: readonly string[]) =>
-  spawnSync(process.execPath, [...asOld, ...args], { cwd: root, encoding: 'utf8' });
+const run = (args: readonly string[], version = '20.20.2') =>
+  spawnSync(process.execPath, [...as(version), ...args], { cwd: root, encoding: 'utf8' });
 
 test('the needed version is the same everywhere it is written', () => {
   const { engines } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as {
     engines: { node: string };
   };
-  assert.equal(engines.node, `>=${NODE_MAJOR_MIN}`);
+  assert.equal(engines.node, `>=${NODE_VERSION_MIN}`);
   assert.match(
     readFileSync(`${root}/bin/opsqueue.js`, 'utf8'),
-    new RegExp(`NODE_MAJOR_MIN = ${NODE_MAJOR_MIN};`),
+    new RegExp(`NODE_VERSION_MIN = '${NODE_VERSION_MIN.replaceAll('.', '\\.')}';`),
   );
 });
 
@@ -31,8 +31,20 @@ test('the command says which version it needs', () => {
   assert.equal(stdout, '');
   assert.match(
     stderr,
-    /^opsqueue: needs Node\.js 24 or newer, and this is 20\.20\.2 \(.+\); npm start .+\n$/,
+    /^opsqueue: needs Node\.js 24\.9\.0 or newer, and this is 20\.20\.2 \(.+\); npm start .+\n$/,
   );
+});
+
+test('a Node.js is too old by its minor version as well', () => {
+  for (const [version, status] of [
+    ['24.8.9', 1],
+    ['24.9.0', 0],
+    ['24.10.0', 0],
+    ['25.0.0', 0],
+  ] as const) {
+    assert.equal(run(['bin/opsqueue.js', '--version'], version).status, status, version);
+    assert.equal(run(['src/system/node-version.ts'], version).status, status, version);
+  }
 });
 
 test('the command file has no syntax or import that an old version does not know', () => {
@@ -44,7 +56,7 @@ for (const entry of ['index', 'producer/index', 'consumer/index', 'server/index'
   test(`src/${entry}.ts says which version it needs, before anything else runs`, () => {
     const { status, stderr } = run([`src/${entry}.ts`]);
     assert.equal(status, 1);
-    assert.match(stderr, /Error: opsqueue needs Node\.js 24 or newer, and this is 20\.20\.2/);
+    assert.match(stderr, /Error: opsqueue needs Node\.js 24\.9\.0 or newer, and this is 20\.20\.2/);
     const firstImport = /^(?:import|export) .*$/m.exec(readFileSync(`${root}/src/${entry}.ts`, 'utf8'));
     assert.match(firstImport?.[0] ?? '', /node-version\.ts/);
   });
@@ -52,5 +64,5 @@ for (const entry of ['index', 'producer/index', 'consumer/index', 'server/index'
 
 test('the pinned version is first in the path of npm scripts', () => {
   const found = execFileSync('node_modules/.bin/node', ['--version'], { cwd: root, encoding: 'utf8' });
-  assert.ok(Number(/^v(\d+)/.exec(found)?.[1]) >= NODE_MAJOR_MIN, found);
+  assert.ok(Number(/^v(\d+)/.exec(found)?.[1]) > Number.parseInt(NODE_VERSION_MIN, 10), found);
 });

@@ -287,7 +287,11 @@ test('stop waits for answers that are on their way, tells their clients, and tak
   const held: HttpExchange[] = [];
   const { server, port } = await serve((exchange) => held.push(exchange));
   const idle = await open(port);
+  idle.send('GET /idle');
   const busy = await open(port);
+  while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  held.shift()?.respond(200, '', null);
+  await idle.answer();
   busy.send('GET /a');
   while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
   const stopped = server.stop(10_000);
