@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 
 export interface BenchArguments {
@@ -6,6 +7,10 @@ export interface BenchArguments {
   /** Servers to compare with: `--url host:port`, may be repeated. */
   readonly urls: readonly string[];
   readonly only: string | null;
+  /** `--rounds N`: how often everything is measured, one after the other; the best counts. */
+  readonly rounds: number;
+  /** `--folder FOLDER`: where the chunks are kept. Default: the system's folder for temporary files. */
+  readonly folder: string;
 }
 
 /** What every bench command takes. */
@@ -16,7 +21,10 @@ export function benchArguments(): BenchArguments {
       quick: { type: 'boolean', default: false },
       url: { type: 'string', multiple: true, default: [] },
       only: { type: 'string' },
+      rounds: { type: 'string', default: '1' },
+      folder: { type: 'string', default: tmpdir() },
     },
   });
-  return { json: values.json, quick: values.quick, urls: values.url, only: values.only ?? null };
+  const { json, quick, url: urls, only = null, rounds, folder } = values;
+  return { json, quick, urls, only, rounds: Number(rounds), folder };
 }

@@ -19,6 +19,10 @@ export interface MeasuredServer {
   /** The most that was ever resident; null for one that was running already. */
   peakResidentBytes(): number | null;
   databaseBytes(): number | null;
+  /** null for one that was running already. */
+  readonly pid: number | null;
+  /** Processor time so far; null for one that was running already. */
+  cpuSeconds(): number | null;
   stop(): Promise<void>;
 }
 
@@ -33,6 +37,8 @@ export function runningServer(url: string): MeasuredServer {
     residentBytes: () => null,
     peakResidentBytes: () => null,
     databaseBytes: () => null,
+    pid: null,
+    cpuSeconds: () => null,
     stop: async () => {},
   };
 }
@@ -61,6 +67,8 @@ export async function startOurs(
     residentBytes: () => residentBytes(child.pid!),
     peakResidentBytes: () => residentBytes(child.pid!, 'VmHWM'),
     databaseBytes: () => sizeOf(database) + sizeOf(`${database}-wal`),
+    pid: child.pid!,
+    cpuSeconds: () => cpuSeconds(child.pid!),
     stop: () => stop(child, options.folder === undefined ? folder : null),
   };
 }
@@ -80,6 +88,8 @@ export async function startBare(): Promise<MeasuredServer> {
     residentBytes: () => residentBytes(child.pid!),
     peakResidentBytes: () => residentBytes(child.pid!, 'VmHWM'),
     databaseBytes: () => null,
+    pid: child.pid!,
+    cpuSeconds: () => cpuSeconds(child.pid!),
     stop: () => stop(child, null),
   };
 }
@@ -89,6 +99,13 @@ export function residentBytes(pid: number, which: 'VmRSS' | 'VmHWM' = 'VmRSS'): 
   const line = new RegExp(`^${which}:\\s+(\\d+) kB`, 'm');
   const kilobytes = line.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return Number(kilobytes) * 1024;
+}
+
+/** Of all threads of a process, in user code and in the kernel, by the kernel's hundredths. */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 function sizeOf(file: string): number {

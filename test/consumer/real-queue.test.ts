@@ -1,7 +1,7 @@
 /** Against the real queue: what both sides must agree on. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ChunkContext, NonRetryableError } from '../../src/consumer/index.ts';
+import { type ChunkContext, NonRetryableError, OpError, RetryLaterError } from '../../src/consumer/index.ts';
 import { SubmissionFailedError } from '../../src/producer/index.ts';
 import { blockingConsumer } from '../support/blocking-consumer.ts';
 import { Inbox } from '../support/inbox.ts';
@@ -125,4 +125,48 @@ test('what is only reserved when a consumer stops goes to the next one without a
   await over;
   await second.stop();
   await secondOver;
+});
+
+test("with onOpError 'record' the producer gets an OpError in the place of the operation that failed", async () => {
+  await using queue = await realQueue();
+  const consumer = queue.consume();
+  const over = consumer.runEachOp(
+    (op: number) => {
+      if (op === 2) throw new RangeError('not two');
+      return op * 10;
+    },
+    { onOpError: 'record' },
+  );
+  const results = await Array.fromAsync(
+    queue.producer.runSubmission<number | OpError>([1, 2, 3], { chunkSize: 3 }),
+  );
+  const [first, failed, third] = results;
+  assert.deepEqual([first, third], [10, 30]);
+  assert.ok(failed instanceof OpError);
+  assert.match(failed.stack ?? '', /RangeError: not two\n +at /);
+  await consumer.stop();
+  await over;
+});
+
+test('RetryLaterError and the retry delay of a submission space the tries out', async () => {
+  const delayMs = 200;
+  await using queue = await realQueue();
+  const consumer = queue.consume();
+  const tries = new Map<string, number[]>();
+  const over = consumer.runEachOp((op: string) => {
+    const times = tries.get(op) ?? [];
+    tries.set(op, [...times, performance.now()]);
+    if (times.length > 0) return op;
+    throw op === 'later' ? new RetryLaterError(delayMs) : new Error('not now');
+  });
+  const run = (op: string, options: { readonly retryDelayMs?: number } = {}) =>
+    Array.fromAsync(queue.producer.runSubmission([op], { chunkSize: 1, ...options }));
+  await Promise.all([run('later'), run('delayed', { retryDelayMs: delayMs })]);
+  for (const [op, [first = 0, second = 0]] of tries) {
+    // Timers may be early by a fraction.
+    assert.ok(second - first > delayMs - 2, `${op}: ${second - first} ms between the tries`);
+  }
+  assert.equal(tries.size, 2);
+  await consumer.stop();
+  await over;
 });
