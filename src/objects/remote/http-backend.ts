@@ -297,6 +297,8 @@ function checkDigest(name: string, answer: TransportAnswer): void {
 
 /** In the path of a URL, names are encoded once more. */
 function pathOf(name: string): string {
+  // What nearly all names are made of stays as it is.
+  if (/^[\w./-]*$/.test(name)) return `/${name}`;
   return `/${name.split('/').map(encodeURIComponent).join('/')}`;
 }
 

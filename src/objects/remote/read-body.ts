@@ -27,7 +27,8 @@ export class BodyCollector {
       throw truncated(this.#name, 'get', `${length} bytes are too many`);
     }
     this.#length = length;
-    if (length !== null) this.#body = new Uint8Array(length);
+    // Not cleared first: it is handed out only when all of it has come.
+    if (length !== null) this.#body = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer, 0, length);
   }
 
   add(part: Uint8Array): void {
