@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { openObjectStore } from '../../src/objects/open.ts';
 import { parseMultistatus } from '../../src/objects/remote/webdav.ts';
+import { startFakeDav } from '../support/fake-dav.ts';
 
 describe('answers to PROPFIND', () => {
   test('are read whatever the prefix of the namespace', () => {
@@ -50,5 +52,42 @@ describe('answers to PROPFIND', () => {
     ]) {
       assert.throws(() => parseMultistatus(wrong), SyntaxError, wrong);
     }
+  });
+});
+
+describe('folders on a WebDAV server', () => {
+  const put = async (count: number, refused: number) => {
+    const made: string[] = [];
+    const server = await startFakeDav({
+      onRequest(method, path) {
+        if (method !== 'MKCOL') return undefined;
+        made.push(path);
+        return made.length <= refused ? 403 : undefined;
+      },
+    });
+    const store = await openObjectStore(`${server.origin}/base`, { allow_http: true, max_retries: 0 });
+    try {
+      const bodies = Array.from({ length: count }, (_, index) =>
+        store.put(`p/${index}-in.bin`, Uint8Array.of(index)),
+      );
+      const results = await Promise.allSettled(bodies);
+      return { made, written: results.filter(({ status }) => status === 'fulfilled').length };
+    } finally {
+      await store.close();
+      await server.stop();
+    }
+  };
+
+  test('are made once for many chunks that come at the same time', async () => {
+    const { made, written } = await put(20, 0);
+    assert.deepEqual(made.slice(0, 3), ['base/p', 'base', 'base/p']);
+    // A chunk whose refusal comes only after that asks once more.
+    assert.ok(made.length < 20, made.join());
+    assert.equal(written, 20);
+  });
+
+  test('are made by the next one if the first one cannot', async () => {
+    const { written } = await put(5, 1);
+    assert.equal(written, 4);
   });
 });

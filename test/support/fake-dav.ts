@@ -9,9 +9,15 @@ interface Stored {
 
 /**
  * A small WebDAV server in memory: PUT, GET, DELETE, MKCOL, PROPFIND of depth 0 and 1. As RFC 4918 wants it, a PUT or
- * MKCOL below a folder that does not exist is a 409. It checks and sends `Repr-Digest`. `basic` is a wanted login.
+ * MKCOL below a folder that does not exist is a 409. It checks and sends `Repr-Digest`. `basic` is a wanted login; `onRequest` is told of
+ * every request, and may give another status for it.
  */
-export async function startFakeDav(options: { readonly basic?: string } = {}): Promise<RunningFake> {
+export async function startFakeDav(
+  options: {
+    readonly basic?: string;
+    readonly onRequest?: (method: string, path: string) => number | undefined;
+  } = {},
+): Promise<RunningFake> {
   const files = new Map<string, Stored>();
   const folders = new Set<string>(['']);
 
@@ -24,6 +30,8 @@ export async function startFakeDav(options: { readonly basic?: string } = {}): P
     const parent = path.slice(0, Math.max(0, path.lastIndexOf('/')));
     const wanted = `Basic ${Buffer.from(options.basic ?? '').toString('base64')}`;
     if (options.basic !== undefined && request.headers.authorization !== wanted) return answer(response, 401);
+    const status = options.onRequest?.(request.method ?? '', path);
+    if (status !== undefined) return answer(response, status);
     switch (request.method) {
       case 'PUT': {
         if (!folders.has(parent) || folders.has(path)) return answer(response, 409);

@@ -31,6 +31,8 @@ export class HttpBackend implements ObjectBackend {
   readonly #origin: string;
   readonly #authorization: Authorization;
   readonly #clock: Clock;
+  /** Folders that are being made, each once; resolves with whether it has worked. */
+  readonly #making = new Map<string, Promise<boolean>>();
 
   constructor(transport: HttpTransport, origin: string, authorization: Authorization, clock: Clock) {
     this.#transport = transport;
@@ -49,7 +51,7 @@ export class HttpBackend implements ObjectBackend {
     const request: TransportRequest = { method: 'PUT', path: pathOf(name), headers, body };
     let answer = await this.#send(call, request, signal);
     if (answer.status === 404 || answer.status === 409) {
-      await this.#makeParents(call, name, signal);
+      await this.#makeFolderOf(call, name, signal);
       answer = await this.#send(call, request, signal);
     }
     this.#expectSuccess(call, answer);
@@ -127,6 +129,29 @@ export class HttpBackend implements ObjectBackend {
     if (answer.status !== 207) return;
     const members = this.#readMembers(call, folder, answer);
     if (members.length === 0) await this.#deleteOne(call, folder, signal);
+  }
+
+  /**
+   * Makes the folders above a name, unless another call does: many chunks of a new submission come at once, and
+   * servers such as wsgidav fail when the same folder is made twice at the same time.
+   */
+  async #makeFolderOf(call: FailedCall, name: string, signal: AbortSignal): Promise<void> {
+    const folder = parentOf(name);
+    for (let other = this.#making.get(folder); other !== undefined; other = this.#making.get(folder)) {
+      if (await other) return;
+      signal.throwIfAborted();
+    }
+    const making = this.#makeParents(call, name, signal);
+    const worked = making.then(
+      () => true,
+      () => false,
+    );
+    this.#making.set(folder, worked);
+    try {
+      await making;
+    } finally {
+      this.#making.delete(folder);
+    }
   }
 
   /**
