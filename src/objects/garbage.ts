@@ -126,7 +126,7 @@ async function sweep(search: GarbageSearch, prefixes: readonly string[], counts:
   }
 }
 
-/** What lies in a folder. An object without a date, or with one in the future, counts as new. */
+/** What lies in a folder. */
 async function look(
   search: GarbageSearch,
   prefix: string,
@@ -140,7 +140,7 @@ async function look(
     objects++;
     bytes += sizeBytes;
     newestMs = Math.max(newestMs, modifiedMs);
-    isYoung ||= !(modifiedMs > 0 && modifiedMs < search.before);
+    isYoung ||= !isOld(search, modifiedMs);
   }
   if (objects === 0) return 'gone';
   return isYoung ? 'young' : { prefix, objects, bytes, newestMs };
@@ -154,8 +154,9 @@ async function deleteFolder(search: GarbageSearch, prefix: string): Promise<numb
     deleted += keys.length;
     keys = [];
   };
-  for await (const { key } of search.store.list(prefix, callOptions(search))) {
-    if (!isChunk(prefix, key)) continue;
+  for await (const { key, modifiedMs } of search.store.list(prefix, callOptions(search))) {
+    // What came since it was looked into is left: somebody works there.
+    if (!isChunk(prefix, key) || !isOld(search, modifiedMs)) continue;
     keys.push(key);
     if (keys.length === KEYS_AT_ONCE) await flush();
   }
@@ -175,6 +176,11 @@ async function unknownTo(search: GarbageSearch, prefixes: readonly string[]): Pr
     left = left.filter((_, index) => known[index] === false);
   }
   return left;
+}
+
+/** An object without a date counts as new, and so does one with a date in the future. */
+function isOld({ before }: GarbageSearch, modifiedMs: number): boolean {
+  return modifiedMs > 0 && modifiedMs < before;
 }
 
 function isChunk(prefix: string, key: string): boolean {

@@ -84,6 +84,8 @@ export class Journal {
   #slowTimer: Timer | null = null;
   #lastSeq: number;
   #committedNumber = 0;
+  /** Something was added after the end. */
+  #hasDropped = false;
   #batchesCommitted = 0;
   #error: StoreError | null = null;
 
@@ -121,16 +123,22 @@ export class Journal {
     });
   }
 
-  /** Inserts go through `insert`, pages through `pageChanged`. Ignored after the end. */
+  /** Inserts go through `insert`, pages through `pageChanged`. Dropped after the end: `committed` rejects from then on. */
   add(mutation: Exclude<Mutation, { readonly kind: 'insert' }>): void {
-    if (this.#state === 'ended') return;
+    if (this.#state === 'ended') {
+      this.#hasDropped = true;
+      return;
+    }
     this.#backlog.add(mutation, null);
     this.#wake();
   }
 
-  /** A page of `submission.done` changed. What it contains is read when the batch is cut. Ignored after the end. */
+  /** A page of `submission.done` changed. What it contains is read when the batch is cut. Dropped after the end, as in `add`. */
   pageChanged(submission: PagedSubmission, page: number): void {
-    if (this.#state === 'ended') return;
+    if (this.#state === 'ended') {
+      this.#hasDropped = true;
+      return;
+    }
     this.#backlog.pageChanged(submission, page);
     if (this.#state === 'idle') this.#wake();
   }
@@ -138,7 +146,7 @@ export class Journal {
   /** Resolves when everything that was added so far is on disk; rejects with a {@link StoreError} if the journal ends first. */
   committed(): Promise<void> {
     const number = this.#backlog.lastNumber;
-    if (number <= this.#committedNumber) return Promise.resolve();
+    if (number <= this.#committedNumber && !this.#hasDropped) return Promise.resolve();
     if (this.#state === 'ended') return Promise.reject(this.#endedError());
     return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
   }

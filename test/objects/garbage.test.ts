@@ -85,6 +85,24 @@ describe('garbage in an object store', () => {
     assert.deepEqual(left.sort(), [ofOne, ofOther, young].sort());
   });
 
+  test('leaves what was written into its folder since it was looked into', async () => {
+    const { clock, store, fresh, search } = setUp();
+    const prefix = await fresh();
+    clock.advance(8 * DAY_MS);
+    const queue = queueOf();
+    const queues: KnowingQueue[] = [
+      {
+        async known(asked) {
+          // The third question is the one right before the deletion.
+          if (queue.asked === 2) await store.put(chunkKey(prefix, 7, 'in'), bytes(10));
+          return queue.known(asked);
+        },
+      },
+    ];
+    assert.equal((await search(queues).report).deletedObjects, 4);
+    assert.deepEqual(await listed(store, prefix), [chunkKey(prefix, 7, 'in')]);
+  });
+
   test('is young as long as its newest object is', async () => {
     const { clock, store, fresh, search } = setUp();
     const prefix = await fresh();

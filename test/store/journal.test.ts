@@ -344,6 +344,14 @@ describe('the journal', () => {
     assert(second.lost.aborted);
   });
 
+  test('never says of what comes after its end that it is committed', async () => {
+    const { journal } = await setUp();
+    await journal.drain();
+    await journal.committed();
+    journal.add({ kind: 'end', id: 1n, end: { state: 'cancelled', endedAtMs: 1, chunksDone: 0 } });
+    await assert.rejects(journal.committed(), StoreError);
+  });
+
   test('drains everything, and abandons at once', async () => {
     const { journal, store, clock } = await setUp(scriptedCommits('refuse', 'delay'));
     const inserts = [1n, 2n].map((id) =>
