@@ -176,13 +176,6 @@ export function byteContentSize(content: Uint8Array | null, asByteString: boolea
   return size;
 }
 
-/** A text as CBOR, for constants. */
-export function encodedText(value: string): Uint8Array {
-  const writer = new CborWriter(textSizeMax(value));
-  writer.text(value);
-  return writer.finish().slice();
-}
-
 /** A constant run of CBOR: texts are texts, `{ map: n }` and `{ array: n }` are heads. */
 export function encodedRun(...parts: readonly (string | { map: number } | { array: number })[]): Uint8Array {
   const writer = new CborWriter(1024);
