@@ -14,7 +14,7 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'an insert that exists is answered with a new id',
     file: 'server/inserts.ts',
-    find: "if (result.kind === 'exists') return existing(result.submission.record, record);",
+    find: "if (result.kind === 'exists') return this.#existing(result.submission.record, wanted);",
     replace: "if (result.kind === 'exists') return id;",
   },
   {
@@ -32,7 +32,7 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'what waits for a commit waits for nothing',
     file: 'store/journal.ts',
-    find: 'if (number <= this.#committedNumber) return Promise.resolve();',
+    find: 'if (number <= this.#committedNumber && !this.#hasDropped) return Promise.resolve();',
     replace: 'return Promise.resolve();',
   },
   {
