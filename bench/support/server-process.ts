@@ -45,12 +45,13 @@ export function runningServer(url: string): MeasuredServer {
 
 /** Ours, on a free port. `folder` keeps the database across starts; otherwise it is temporary. */
 export async function startOurs(
-  options: { folder?: string; flags?: string[] } = {},
+  options: { folder?: string; flags?: string[]; nodeFlags?: string[] } = {},
 ): Promise<MeasuredServer> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'opsqueue-bench-'));
   const database = join(folder, 'opsqueue.db');
   const began = performance.now();
-  const args = ['bin/opsqueue.js', 'serve', '--port', '0', '--database-filename', database];
+  const program = [...(options.nodeFlags ?? []), 'bin/opsqueue.js'];
+  const args = [...program, 'serve', '--port', '0', '--database-filename', database];
   const child = spawn(process.execPath, [...args, ...(options.flags ?? [])], {
     cwd: root,
     env: { OPSQUEUE_LOG: 'warn', ...process.env },
