@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/store/errors.ts';
 import { eventually } from '../../support/eventually.ts';
+import { fileDigest } from '../../support/file-digest.ts';
 import { limitFileSize, linuxOnly } from '../../support/file-size-limit.ts';
 import { runOpsqueue } from '../../support/processes.ts';
 import {
   copyReferenceDatabase,
-  dumpDatabase,
+  databaseDigest,
   growReferenceDatabase,
   referenceStatuses,
 } from '../../support/reference-database.ts';
@@ -54,8 +55,8 @@ function sizeOf(path: string): number {
 test('an import that is killed leaves the file as it was, and the next start takes it over', async () => {
   const fixture = await referenceFixture(true);
   const { folder, filename } = fixture;
-  const before = readFileSync(filename);
-  const rows = dumpDatabase(filename);
+  const before = fileDigest(filename);
+  const rows = databaseDigest(filename);
   const moments: readonly (readonly [string, () => boolean])[] = [
     ['the copy is being written', () => sizeOf(`${filename}.reference-backup-partial`) > 0],
     ['the copy is there', () => copies(folder).some((file) => !file.includes('partial'))],
@@ -66,13 +67,13 @@ test('an import that is killed leaves the file as it was, and the next start tak
     await eventually(hasCome);
     await queue.kill('SIGKILL');
     assert.doesNotMatch(queue.output('stdout'), /listens on/, `${moment}: the kill came too late`);
-    assert.deepEqual(readFileSync(filename), before, moment);
-    assert.deepEqual(dumpDatabase(filename), rows, moment);
+    assert.equal(fileDigest(filename), before, moment);
+    assert.deepEqual(databaseDigest(filename), rows, moment);
   }
   await assertTakenOver(fixture, true);
   // Two of the copies were finished before the kill; none is half a copy.
   assert.equal(copies(folder).length, 3);
-  for (const copy of copies(folder)) assert.deepEqual(dumpDatabase(`${folder}/${copy}`), rows, copy);
+  for (const copy of copies(folder)) assert.deepEqual(databaseDigest(`${folder}/${copy}`), rows, copy);
   await fixture.dispose();
 });
 
@@ -80,12 +81,14 @@ test(
   'whichever write of an import fails, the file is as it was, and the next start takes it over',
   linuxOnly,
   async () => {
-    const rows = dumpDatabase(new URL('../../fixtures/reference-db/all-states.db', import.meta.url).pathname);
+    const rows = databaseDigest(
+      new URL('../../fixtures/reference-db/all-states.db', import.meta.url).pathname,
+    );
     let refusals = 0;
     for (let bytes = 2048; ; bytes += 3 * 4096) {
       const fixture = await referenceFixture(false);
       const { folder, filename } = fixture;
-      const before = readFileSync(filename);
+      const before = fileDigest(filename);
       limitFileSize(bytes);
       const refusal = await fixture
         .open()
@@ -98,8 +101,8 @@ test(
         refusals++;
         assert(refusal instanceof StoreError && refusal.storeClass === 'unusable', String(refusal));
         assert.match(refusal.message, /^database [^\n]+opsqueue\.db[^\n]+$/);
-        assert.deepEqual(readFileSync(filename), before);
-        assert.deepEqual(dumpDatabase(filename), rows);
+        assert.equal(fileDigest(filename), before);
+        assert.deepEqual(databaseDigest(filename), rows);
         assert.deepEqual(
           copies(folder).filter((file) => file.includes('partial')),
           [],

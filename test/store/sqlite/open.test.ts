@@ -17,6 +17,7 @@ import { openDatabase } from '../../../src/store/sqlite/open.ts';
 import { SCHEMA_VERSION } from '../../../src/store/sqlite/schema.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
+import { fileDigest } from '../../support/file-digest.ts';
 import { insert } from '../../support/mutations.ts';
 import { type SqliteFixture, sqliteFixture } from '../../support/sqlite-fixture.ts';
 import { StoreSession } from '../../support/store-session.ts';
@@ -31,7 +32,7 @@ async function use(run: (fixture: SqliteFixture) => Promise<void> | void): Promi
 }
 
 function contents(folder: string): Map<string, string> {
-  return new Map(readdirSync(folder).map((file) => [file, readFileSync(join(folder, file), 'latin1')]));
+  return new Map(readdirSync(folder).map((file) => [file, fileDigest(join(folder, file))]));
 }
 
 function assertRefused(filename: string, message: RegExp): void {
@@ -85,11 +86,10 @@ describe('opening a database', () => {
       assertRefusedUntouched(fixture, /it belongs to another program \(its tables: bills, customers\)$/);
       const other = new DatabaseSync(fixture.filename);
       other.exec('PRAGMA journal_mode = WAL; INSERT INTO bills VALUES (1)');
-      const file = readFileSync(fixture.filename);
-      const wal = readFileSync(`${fixture.filename}-wal`);
+      const files = [fixture.filename, `${fixture.filename}-wal`];
+      const before = files.map(fileDigest);
       assertRefused(fixture.filename, /it belongs to another program/);
-      assert.deepEqual(readFileSync(fixture.filename), file);
-      assert.deepEqual(readFileSync(`${fixture.filename}-wal`), wal);
+      assert.deepEqual(files.map(fileDigest), before);
       other.close();
     }));
 
