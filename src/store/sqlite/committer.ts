@@ -1,7 +1,8 @@
-import type { SubmissionId } from '../../model/ids.ts';
+import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import { StoreError } from '../errors.ts';
-import type { CommitBatch, InsertResult, Mutation, StoredSubmission } from '../store.ts';
+import type { CommitBatch, InsertResult, Mutation, ShardGrant, StoredSubmission } from '../store.ts';
 import { STATE } from './schema.ts';
+import type { Claim } from './tables/shards.ts';
 import type { Tables } from './tables.ts';
 import type { Transactions } from './transactions.ts';
 
@@ -22,6 +23,8 @@ export class Committer {
   readonly #transactions: Transactions;
   /** Rows by state. Counted once and kept up to date: counting millions of them for a metric would hold up commits. */
   readonly #counts: Map<number, number>;
+  /** Owners that are not written down yet. */
+  readonly #claims = new Map<ShardId, Claim>();
 
   constructor(tables: Tables, transactions: Transactions) {
     this.#tables = tables;
@@ -29,10 +32,32 @@ export class Committer {
     this.#counts = tables.submissions.counts();
   }
 
+  /**
+   * Takes the shard. It is written down by `claim`, or with the first batch: a queue that refuses what it loads leaves
+   * the file as it was. Until then the lock on the file keeps other owners away.
+   */
+  acquire(shard: ShardId, holder: string): ShardGrant {
+    const state = this.#tables.shards.find(shard) ?? { epoch: 0, lastSeq: 0, highestId: 0n };
+    const epoch = (this.#claims.get(shard) ?? state).epoch + 1;
+    this.#claims.set(shard, { epoch, holder });
+    return { shard, ...state, epoch };
+  }
+
+  /** Fences former owners of what was acquired. */
+  claim(): void {
+    if (this.#claims.size === 0) return;
+    this.#transactions.run(() => this.#writeClaims());
+    this.#claims.clear();
+  }
+
   /** @throws StoreError `fenced`, or `corrupt` if `seq` is out of order; else errors of SQLite */
   commit(batch: CommitBatch): Committed {
     const changes = new Map<number, number>();
-    const committed = this.#transactions.run(() => this.#apply(batch, changes));
+    const committed = this.#transactions.run(() => {
+      this.#writeClaims();
+      return this.#apply(batch, changes);
+    });
+    this.#claims.clear();
     for (const [state, change] of changes) this.count(state, change);
     return committed;
   }
@@ -43,6 +68,10 @@ export class Committer {
 
   count(state: number, change: number): void {
     this.#counts.set(state, this.countOf(state) + change);
+  }
+
+  #writeClaims(): void {
+    for (const [shard, claim] of this.#claims) this.#tables.shards.claim(shard, claim);
   }
 
   #apply(batch: CommitBatch, changes: Map<number, number>): Committed {

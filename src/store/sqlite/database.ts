@@ -55,11 +55,14 @@ export class Database {
   }
 
   acquire(shards: readonly ShardId[], holder: string): ShardGrant[] {
-    return this.#transactions.run(() => shards.map((shard) => this.#tables.shards.acquire(shard, holder)));
+    return shards.map((shard) => this.#committer.acquire(shard, holder));
   }
 
   load(shards: readonly ShardId[], cursor: LoadCursor): LoadPiece {
-    return loadPiece(this.#tables, shards, cursor);
+    const piece = loadPiece(this.#tables, shards, cursor);
+    // All of it is sound.
+    if (piece.next === null) this.#committer.claim();
+    return piece;
   }
 
   commit(batch: PackedBatch): Committed {

@@ -1,6 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { ShardId, SubmissionId } from '../../../model/ids.ts';
-import type { ShardGrant } from '../../store.ts';
 import { Statement } from '../statement.ts';
 
 type ShardRow = readonly [epoch: bigint, lastSeq: bigint, highestId: bigint];
@@ -11,28 +10,31 @@ export interface ShardState {
   readonly highestId: SubmissionId;
 }
 
+/** An owner that is to be written down. */
+export interface Claim {
+  readonly epoch: number;
+  readonly holder: string;
+}
+
 /** Who owns a shard, and how far it is. */
 export class ShardsTable {
-  readonly #acquire: Statement<ShardRow>;
+  readonly #claim: Statement<never>;
   readonly #find: Statement<ShardRow>;
   readonly #advance: Statement<never>;
 
   constructor(database: DatabaseSync) {
-    this.#acquire = new Statement(
+    this.#claim = new Statement(
       database,
-      `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES (?, 1, ?, 0, 0)
-       ON CONFLICT (shard) DO UPDATE SET epoch = epoch + 1, holder = excluded.holder
-       RETURNING epoch, last_seq, highest_id`,
+      `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES (?, ?, ?, 0, 0)
+       ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, holder = excluded.holder`,
     );
     this.#find = new Statement(database, 'SELECT epoch, last_seq, highest_id FROM shards WHERE shard = ?');
     this.#advance = new Statement(database, 'UPDATE shards SET last_seq = ?, highest_id = ? WHERE shard = ?');
   }
 
-  acquire(shard: ShardId, holder: string): ShardGrant {
-    // `all`, because `get` would leave the statement unfinished and its transaction open.
-    const [row] = this.#acquire.all(shard, holder);
-    if (!row) throw new Error(`shard ${shard} was not acquired`);
-    return { shard, ...shardState(row) };
+  /** Whoever comes with an earlier epoch is fenced from now on. */
+  claim(shard: ShardId, { epoch, holder }: Claim): void {
+    this.#claim.run(shard, epoch, holder);
   }
 
   find(shard: ShardId): ShardState | null {
