@@ -32,7 +32,7 @@ test('a database that is copied while the queue works is a queue with everything
   let moment = 0;
   const ledger = new Ledger(() => moment);
   const load = Load.start(port, { ledger, random, name: 'load' });
-  const database = new DatabaseSync(filename, { readOnly: true });
+  using database = new DatabaseSync(filename, { readOnly: true });
   for (const round of numbers) {
     for (const [name, copy] of Object.entries(WAYS)) {
       await load.reaches(ledger.facts + 60);
@@ -41,7 +41,7 @@ test('a database that is copied while the queue works is a queue with everything
       await copy(database, to);
       // More is told by the queue while its copy is looked at.
       await load.reaches(ledger.facts + 20);
-      const server = await startServer({ port: 0, hosts: ['127.0.0.1'], databaseFilename: to });
+      await using server = await startServer({ port: 0, hosts: ['127.0.0.1'], databaseFilename: to });
       using client = await RawQueue.connect(server.port);
       const compared = await verifyLedger(client, ledger, {
         at: began,
@@ -52,7 +52,6 @@ test('a database that is copied while the queue works is a queue with everything
       await rm(to);
     }
   }
-  database.close();
   await load.stop();
   assert.deepEqual(await queue.kill('SIGTERM'), { code: 0, signal: null });
 });

@@ -74,13 +74,15 @@ test('whichever page of the file is garbage: refused, untouched; or that page is
   for (let page = 0; page < pages; page++) {
     const broken = Buffer.from(whole).fill(0x5a, page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
     await writeFile(filename, broken);
-    const server = await startServer({ port: 0, hosts: ['127.0.0.1'], databaseFilename: filename }).catch(
-      (error: unknown) => {
-        assert.ok(error instanceof StoreError, String(error));
-        assert.match(error.message, /malformed|is not an SQLite database|damaged/);
-        return null;
-      },
-    );
+    await using server = await startServer({
+      port: 0,
+      hosts: ['127.0.0.1'],
+      databaseFilename: filename,
+    }).catch((error: unknown) => {
+      assert.ok(error instanceof StoreError, String(error));
+      assert.match(error.message, /malformed|is not an SQLite database|damaged/);
+      return null;
+    });
     if (server === null) {
       assert.ok((await readFile(filename)).equals(broken), `page ${page + 1}: the file was changed`);
       refused++;
