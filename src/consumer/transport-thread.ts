@@ -24,6 +24,12 @@ export interface TransportHandle {
 
 export type StartTransport = (setup: TransportSetup, listener: TransportThreadListener) => TransportHandle;
 
+/**
+ * Bodies pass through this thread while its own heap hardly grows: with a larger young generation nobody collects them
+ * for long. Measured over 100 million operations: 25 to 60 MB less resident, at the same pace.
+ */
+const YOUNG_MB_MAX = 6;
+
 /** Starts a transport thread. */
 export class TransportThread implements TransportHandle {
   readonly #worker: Worker;
@@ -41,6 +47,7 @@ export class TransportThread implements TransportHandle {
       workerData: setup,
       // Flags of the program's own (a test runner's, a profiler's) are not meant for it.
       execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB_MAX },
     });
     this.#outgoing = new Batch<Command>(clock, bodiesOf, (commands, transfer) => {
       if (!this.#isGone) this.#worker.postMessage(commands, transfer);
