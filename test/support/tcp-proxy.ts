@@ -1,0 +1,108 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+/** What a network does to one connection. Nothing given: it passes everything on. */
+export interface LinkFault {
+  /** Everything arrives so much later, in milliseconds. */
+  readonly delayMs?: number;
+  /**
+   * After so many bytes (both ways together; in the middle of a frame, a header, a packet) the link ends: in good order,
+   * with a reset, or in that nothing arrives any more although nobody hangs up.
+   */
+  readonly cut?: { readonly afterBytes: number; readonly how: 'end' | 'reset' | 'swallow' };
+}
+
+/** What the decision may depend on: the first bytes that the client sent. */
+export type LinkDecision = (firstBytes: Buffer) => LinkFault;
+
+/** A TCP proxy that plays a bad network, byte by byte and for whatever protocol. */
+export class TcpProxy implements AsyncDisposable {
+  /** Links that were cut so far, by how. */
+  readonly cuts = { end: 0, reset: 0, swallow: 0 };
+  links = 0;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async start(upstreamPort: number, decide: LinkDecision): Promise<TcpProxy> {
+    const server = createServer();
+    const proxy = new TcpProxy(server);
+    server.on('connection', (client) => {
+      proxy.#keep(client);
+      client.once('data', (first: Buffer) => {
+        client.pause();
+        const upstream = proxy.#keep(connect(upstreamPort, '127.0.0.1'));
+        proxy.#join(client, upstream, decide(first), first);
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #join(client: Socket, upstream: Socket, { delayMs, cut }: LinkFault, first: Buffer): void {
+    this.links++;
+    let bytesLeft = cut?.afterBytes ?? Infinity;
+    let isCut = false;
+    const pass = (to: Socket, piece: Buffer) => {
+      if (isCut || to.destroyed || to.writableEnded) return;
+      to.write(piece.subarray(0, bytesLeft));
+      bytesLeft -= piece.length;
+      if (bytesLeft > 0 || cut === undefined) return;
+      isCut = true;
+      this.cuts[cut.how]++;
+      if (cut.how === 'swallow') return;
+      for (const socket of [client, upstream]) {
+        if (cut.how === 'reset') reset(socket);
+        else socket.end();
+      }
+    };
+    const later = (run: () => void) => {
+      if (delayMs === undefined) run();
+      else setTimeout(run, delayMs).unref();
+    };
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      from.on('data', (piece: Buffer) => later(() => pass(to, piece)));
+      from.on('end', () => later(() => isCut || to.end()));
+      // After the last bytes; whoever is gone takes the other one along.
+      from.on('close', () => later(() => isCut || (to.writableEnded ? undefined : to.destroySoon())));
+    }
+    later(() => pass(upstream, first));
+    client.resume();
+  }
+
+  #keep(socket: Socket): Socket {
+    this.#sockets.add(socket);
+    socket.setNoDelay(true);
+    // That a peer goes away is what these tests are about; `close` follows.
+    socket.on('error', () => {});
+    socket.on('close', () => this.#sockets.delete(socket));
+    return socket;
+  }
+}
+
+/**
+ * Not a connection that is being ended already: libuv refuses to reset that, Node.js then never closes its handle, and
+ * the process spins at its end.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded || socket.destroyed) socket.destroy();
+  else socket.resetAndDestroy();
+}
