@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,7 @@ import { systemClock } from '../../../src/system/clock.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { faultyStore, type StoreFault } from '../../support/faulty-store.ts';
+import { limitFileSize, needsPrlimit } from '../../support/file-size-limit.ts';
 import { InlineDatabase } from '../../support/inline-database.ts';
 import { sqliteFixture } from '../../support/sqlite-fixture.ts';
 import { StoreSession } from '../../support/store-session.ts';
@@ -189,9 +190,7 @@ class Writer {
   }
 
   limitFileSize(bytes: number | 'unlimited'): void {
-    const args = ['--pid', String(this.child.pid), `--fsize=${bytes}:unlimited`];
-    const { status, stderr } = spawnSync('prlimit', args, { encoding: 'utf8' });
-    assert.equal(status, 0, stderr);
+    limitFileSize(bytes, this.child.pid);
   }
 
   get acknowledged(): number {
@@ -202,10 +201,8 @@ class Writer {
   }
 }
 
-const linuxOnly = process.platform === 'linux' ? {} : { skip: 'prlimit is a Linux tool' };
-
 describe('a disk that refuses writes', () => {
-  test('holds everything up until it is well again', linuxOnly, async () => {
+  test('holds everything up until it is well again', needsPrlimit, async () => {
     const fixture = await sqliteFixture('thread');
     const writer = new Writer(fixture.filename, 120, 'pause');
     await writer.until(/^ack 1$/);
@@ -226,7 +223,7 @@ describe('a disk that refuses writes', () => {
     await fixture.dispose();
   });
 
-  test('and a process that dies while it does leaves what was acknowledged', linuxOnly, async () => {
+  test('and a process that dies while it does leaves what was acknowledged', needsPrlimit, async () => {
     const expected = await workloadSnapshots(120);
     const fixture = await sqliteFixture('thread');
     let acknowledged = 0;

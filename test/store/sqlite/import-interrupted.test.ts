@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { StoreError } from '../../../src/store/errors.ts';
 import { eventually } from '../../support/eventually.ts';
 import { fileDigest } from '../../support/file-digest.ts';
-import { limitFileSize, linuxOnly } from '../../support/file-size-limit.ts';
+import { limitFileSize, needsPrlimit } from '../../support/file-size-limit.ts';
 import { runOpsqueue } from '../../support/processes.ts';
 import {
   copyReferenceDatabase,
@@ -79,7 +79,7 @@ test('an import that is killed leaves the file as it was, and the next start tak
 
 test(
   'whichever write of an import fails, the file is as it was, and the next start takes it over',
-  linuxOnly,
+  needsPrlimit,
   async () => {
     const rows = databaseDigest(
       new URL('../../fixtures/reference-db/all-states.db', import.meta.url).pathname,

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
-import { randomInt, seededRandom } from '../../../src/system/random.ts';
+import { randomInt } from '../../../src/system/random.ts';
+import { crashPatienceMs, crashRounds } from '../../support/crash/budget.ts';
 import { InlineDatabase } from '../../support/inline-database.ts';
 import { sqliteFixture } from '../../support/sqlite-fixture.ts';
 import { StoreSession } from '../../support/store-session.ts';
@@ -15,6 +16,8 @@ import {
 } from '../../support/store-workload.ts';
 
 const SECTOR_BYTES = 512;
+/** Of the time of a long run. */
+const SHARE = 0.05;
 const BATCHES = 30;
 
 async function open(filename: string): Promise<StoreSession> {
@@ -24,7 +27,10 @@ async function open(filename: string): Promise<StoreSession> {
 }
 
 describe('after a power loss', () => {
-  test('what is left is the first batches, whichever sectors at the end of the log are cut or zeroed', async () => {
+  test('what is left is the first batches, whichever sectors at the end of the log are cut or zeroed', {
+    timeout: crashPatienceMs(SHARE),
+  }, async (t) => {
+    const { random, numbers } = crashRounds(t, 25, SHARE);
     const fixture = await sqliteFixture('inline');
     const expected = await workloadSnapshots(BATCHES);
     const running = await StoreSession.open(fixture);
@@ -48,19 +54,21 @@ describe('after a power loss', () => {
       seen.add(found.lastSeq);
       // And it goes on from there.
       await session.commit(...workloadBatch(found.lastSeq + 1));
+      await session.store.close();
+      rmSync(folder, { recursive: true });
       return found;
     };
 
     assert.equal((await recover(log)).lastSeq, BATCHES);
-    const random = seededRandom(7);
     const sectors = Math.floor(log.length / SECTOR_BYTES);
-    for (let i = 0; i < 25; i++) {
+    for (const _ of numbers) {
       // The end, where the danger is, more often than the rest.
       const sector = sectors - 1 - Math.floor(random.next() ** 2 * (sectors - 1));
       const cut = log.subarray(0, sector * SECTOR_BYTES);
       const zeroed = Buffer.concat([cut, Buffer.alloc(log.length - cut.length)]);
       const torn = Buffer.from(log);
-      torn.fill(0, sector * SECTOR_BYTES, (sector + 1 + randomInt(random, 4)) * SECTOR_BYTES);
+      const tornEnd = (sector + 1 + randomInt(random, 4)) * SECTOR_BYTES;
+      torn.fill(0, sector * SECTOR_BYTES, Math.min(tornEnd, torn.length));
       const found = await recover(cut);
       assert.deepEqual(await recover(zeroed), found);
       assert((await recover(torn)).lastSeq <= BATCHES);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/store/errors.ts';
-import { limitFileSize, linuxOnly } from '../../support/file-size-limit.ts';
+import { limitFileSize, needsPrlimit } from '../../support/file-size-limit.ts';
 import { sqliteFixture } from '../../support/sqlite-fixture.ts';
 import { StoreSession } from '../../support/store-session.ts';
 import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store-workload.ts';
@@ -54,7 +54,7 @@ async function runUnderLimit(
 
 test(
   'the n-th write failing leaves nothing half done, for every n until a run passes',
-  linuxOnly,
+  needsPrlimit,
   async () => {
     const expected = await workloadSnapshots(BATCHES);
     let failing = 0;

@@ -68,7 +68,7 @@ class Growing {
   }
 
   truncate(length: number): void {
-    this.#buffer.fill(0, length);
+    this.#buffer.fill(0, Math.min(length, this.#buffer.length));
     this.#length = Math.min(this.#length, length);
   }
 
