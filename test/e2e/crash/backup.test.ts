@@ -13,6 +13,9 @@ import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const SHARE = 0.05;
 
+/** The youngest: that the old ones are there as well is seen in the rounds before. */
+const ENTRIES_COMPARED = 400;
+
 /** All pages in one step: a copy in several starts again with every commit of another process. */
 const EVERYTHING = 1_000_000;
 
@@ -45,7 +48,7 @@ test('a database that is copied while the queue works is a queue with everything
       using client = await RawQueue.connect(server.port);
       const compared = await verifyLedger(client, ledger, {
         at: began,
-        entries: [...ledger.entries.values()],
+        entries: [...ledger.entries.values()].slice(-ENTRIES_COMPARED),
       });
       assert.ok(compared > 10, `${name}: only ${compared} submissions`);
       await server.stop();
