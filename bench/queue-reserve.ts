@@ -2,6 +2,8 @@
  * Latency of one reservation while much is waiting.
  *
  *     npm run bench -- queue-reserve [--url HOST:PORT] [--json] [--quick]
+ *
+ * What is reserved is completed as well; the backlog never falls below what its row says.
  */
 import { randomUUID } from 'node:crypto';
 import { benchArguments } from './support/arguments.ts';
@@ -10,6 +12,10 @@ import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { percentile, type Row, report } from './support/report.ts';
 import { type MeasuredServer, runningServer, startBare, startOurs } from './support/server-process.ts';
 
+const { json, quick, urls } = benchArguments();
+const times = quick ? 500 : 3_000;
+/** For all reservations of a row: no server that answers takes longer. */
+const ANSWERS_WITHIN_MS = 120_000;
 const STRATEGIES = ['Oldest', 'Newest', 'Random', 'customer/Oldest', 'customer/Random'];
 const BACKLOGS: readonly (readonly [chunks: number, submissions: number])[] = [
   [10_000, 1],
@@ -22,12 +28,14 @@ const BACKLOGS: readonly (readonly [chunks: number, submissions: number])[] = [
   [10_000_000, 200_000],
 ];
 
+/** The bench takes chunks away: there are so many more of them at the beginning. */
 async function fill(server: MeasuredServer, chunks: number, submissions: number): Promise<void> {
+  const each = Math.ceil((chunks + STRATEGIES.length * times) / submissions);
   const producers = await Promise.all(
     Array.from({ length: 16 }, () => RawProducer.connect(server.host, server.port)),
   );
   await inParallel(producers, submissions, (producer, index) =>
-    producer.insert(randomUUID(), chunks / submissions, { customer: index % 10_000 }),
+    producer.insert(randomUUID(), each, { customer: index % 10_000 }),
   );
   for (const producer of producers) producer.close();
 }
@@ -37,7 +45,9 @@ async function latencies(server: MeasuredServer, strategySpec: string, times: nu
   const strategy = cborStrategy(strategySpec);
   const consumer = await RawConsumer.connect(server.host, server.port);
   const taken: number[] = [];
-  await new Promise<void>((resolve) => {
+  await new Promise<void>((resolve, reject) => {
+    const late = () => reject(new Error(`${server.name}: a reservation (${strategySpec}) is not answered`));
+    const timer = setTimeout(late, ANSWERS_WITHIN_MS);
     let began = 0;
     const ask = () => {
       consumer.reserve(1, strategy);
@@ -47,6 +57,7 @@ async function latencies(server: MeasuredServer, strategySpec: string, times: nu
     consumer.onChunks = ([chunk]) => {
       taken.push(performance.now() - began);
       if (taken.length === times) {
+        clearTimeout(timer);
         resolve();
         return;
       }
@@ -61,13 +72,12 @@ async function latencies(server: MeasuredServer, strategySpec: string, times: nu
   return taken.slice(Math.min(100, times >> 2)).sort((a, b) => a - b);
 }
 
-const { json, quick, urls } = benchArguments();
 const rows: Row[] = [];
-const times = quick ? 500 : 3_000;
 const bound = await startBare();
 const bare = await latencies(bound, 'Oldest', times);
 rows.push({
   chunks: '-',
+  submissions: null,
   server: 'bare ws',
   strategy: '-',
   'p50 ms': percentile(bare, 0.5),

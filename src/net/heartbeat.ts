@@ -1,7 +1,9 @@
 import type { Clock, Timer } from '../system/clock.ts';
+import { isRareNow, type Random } from '../system/random.ts';
 
 export interface HeartbeatOptions {
   readonly clock: Clock;
+  readonly random: Random;
   /** A ping goes out when nothing was received for so long, in milliseconds. */
   readonly intervalMs: number;
   /** So many pings in a row may stay without any sign of life; one more and the peer is dead. */
@@ -24,6 +26,7 @@ export interface HeartbeatTarget {
  */
 export class Heartbeat {
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #intervalMs: number;
   readonly #missableMax: number;
   readonly #target: HeartbeatTarget;
@@ -33,6 +36,7 @@ export class Heartbeat {
 
   constructor(options: HeartbeatOptions, target: HeartbeatTarget) {
     this.#clock = options.clock;
+    this.#random = options.random;
     this.#intervalMs = options.intervalMs;
     this.#missableMax = options.missableMax;
     this.#target = target;
@@ -66,10 +70,12 @@ export class Heartbeat {
     // Timers fire up to a millisecond early.
     if (dueMs - now >= 1) {
       this.#arm(dueMs - now);
+      if (isRareNow(this.#random, 'heartbeat: a ping for nothing')) this.#target.ping();
       return;
     }
     this.#missed++;
-    if (this.#missed > this.#missableMax) {
+    const isGivenUp = isRareNow(this.#random, 'heartbeat: a peer is given up early');
+    if (this.#missed > this.#missableMax || isGivenUp) {
       this.#timer = null;
       this.#target.dead();
       return;

@@ -273,10 +273,10 @@ class Link implements TurnTask {
   #begin(init: InitMessage): void {
     this.init = init;
     this.#initDeadline?.cancel();
-    const { clock } = this.#options;
+    const { clock, random } = this.#options;
     // The server pings; a client only listens for it.
     this.#heartbeat = new Heartbeat(
-      { clock, intervalMs: init.heartbeatIntervalMs, missableMax: init.maxMissableHeartbeats },
+      { clock, random, intervalMs: init.heartbeatIntervalMs, missableMax: init.maxMissableHeartbeats },
       {
         ping() {},
         dead: () =>

@@ -1,5 +1,5 @@
 import type { Strategy } from '../model/strategy.ts';
-import type { Random } from '../system/random.ts';
+import { isRareNow, type Random } from '../system/random.ts';
 import { invariant } from './invariant.ts';
 import type { MetaTable } from './metadata.ts';
 import { isSameStrategy, Plan } from './plan.ts';
@@ -51,6 +51,10 @@ export class PlanCache<C extends Candidate<C>> {
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i]!;
       if (!isSameStrategy(entry.plan.strategy, strategy)) continue;
+      if (isRareNow(this.#random, 'scheduler: a plan is made anew')) {
+        this.#drop(i);
+        break;
+      }
       entry.idleRounds = 0;
       if (i > 0) {
         entries.copyWithin(1, 0, i);

@@ -2,6 +2,7 @@ import { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import { CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
+import { isRareNow, type Random } from '../system/random.ts';
 import { checkLedger } from './check.ts';
 import { invariant } from './invariant.ts';
 import { Ledger } from './ledger.ts';
@@ -34,6 +35,7 @@ const PLANS_MAX_DEFAULT = 32;
  */
 export class Scheduler implements SchedulerPort {
   readonly #events: SchedulerEvents;
+  readonly #random: Random;
   readonly #setbacks: SetbackRules;
   readonly #ledger: Ledger;
   /** In order of arrival. */
@@ -46,6 +48,7 @@ export class Scheduler implements SchedulerPort {
 
   constructor(options: SchedulerOptions, events: SchedulerEvents) {
     this.#events = events;
+    this.#random = options.random;
     this.#setbacks = new SetbackRules(options);
     invariant(options.reservationExpirationMs > 0, 'reservationExpirationMs is above 0');
     this.#ledger = new Ledger({
@@ -192,6 +195,8 @@ export class Scheduler implements SchedulerPort {
     // Whoever calls this has no timer any more: the next deadline is announced, whenever it is.
     this.#announcedMs = Number.POSITIVE_INFINITY;
     const ledger = this.#ledger;
+    const isEarly = isRareNow(this.#random, 'scheduler: a reservation expires early');
+    if (isEarly && ledger.firstToExpire !== null) this.#expire(ledger.firstToExpire, nowMs);
     for (let first = ledger.firstToExpire; first !== null && first.expiresMs <= nowMs; ) {
       this.#expire(first, nowMs);
       first = ledger.firstToExpire;
@@ -274,7 +279,8 @@ export class Scheduler implements SchedulerPort {
     const ledger = this.#ledger;
     const plan = ledger.plans.planFor(request.strategy);
     const hidden = consumer.bars === null ? null : ledger.hideBarred(consumer);
-    const max = Math.min(request.max, CHUNKS_PER_ANSWER_MAX);
+    const isShort = isRareNow(this.#random, 'scheduler: an answer of one chunk');
+    const max = isShort ? 1 : Math.min(request.max, CHUNKS_PER_ANSWER_MAX);
     const chunks: ReservedChunk[] = [];
     while (chunks.length < max) {
       const submission = plan.first();

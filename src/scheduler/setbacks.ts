@@ -1,5 +1,5 @@
 import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
-import type { Random } from '../system/random.ts';
+import { isRareNow, type Random } from '../system/random.ts';
 import type { ChunkFailure, SchedulerOptions } from './types.ts';
 
 const DISCONNECT_DELAY_MS_DEFAULT = 1_000;
@@ -37,7 +37,8 @@ export class SetbackRules {
   failed(before: ChunkTries, failure: ChunkFailure, record: SubmissionRecord): Setback {
     const tries = { ...before, retries: before.retries + 1 };
     const isFatal = failure.retryable === false || tries.retries >= this.#retriesMax;
-    const delayMs = Math.max(failure.delayMs ?? 0, record.retryDelayMs);
+    const isDelayed = isRareNow(this.#random, 'scheduler: a failed chunk is delayed');
+    const delayMs = Math.max(failure.delayMs ?? 0, record.retryDelayMs, isDelayed ? 100 : 0);
     return { tries, fatal: isFatal ? failure.text : null, delayMs };
   }
 
@@ -57,7 +58,9 @@ export class SetbackRules {
 
   /** None after the first one; then between half of and the whole of what doubles with each, so that suspects part. */
   #disconnectDelay(disconnects: number): number {
-    if (disconnects < 2) return 0;
+    if (disconnects < 2) {
+      return isRareNow(this.#random, 'scheduler: the first broken connection delays') ? 100 : 0;
+    }
     const stepMs = Math.min(
       this.#disconnectDelayMs * 2 ** Math.min(disconnects - 2, 30),
       DISCONNECT_DELAY_MS_MAX,

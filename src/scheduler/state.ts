@@ -153,6 +153,10 @@ export class Reservation implements ReservedChunk {
     this.consumer = consumer;
     this.expiresMs = expiresMs;
   }
+
+  get isHeld(): boolean {
+    return this.submission.reservations?.get(this.chunkIndex) === this;
+  }
 }
 
 /** A chunk that waits until it is available again. */

@@ -116,6 +116,8 @@ export interface ReservedChunk {
   readonly submission: OpenSubmission;
   readonly chunkIndex: ChunkIndex;
   readonly retries: number;
+  /** false as soon as it has expired, was given back, is done, or its submission has ended. */
+  readonly isHeld: boolean;
 }
 
 export interface ChunkFailure {

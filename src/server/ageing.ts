@@ -1,11 +1,13 @@
 import type { Store } from '../store/store.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
+import { isRareNow, type Random } from '../system/random.ts';
 import type { Interest } from './interest.ts';
 
 export interface AgeingOptions {
   readonly store: Store;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly interest: Interest;
   /** Ended submissions are remembered for so long, in milliseconds. Default 1 hour. */
@@ -42,7 +44,7 @@ export class Ageing {
   start(): void {
     if (this.#isStopped) return;
     this.#timer = this.#o.clock.after(
-      this.#intervalMs,
+      isRareNow(this.#o.random, 'ageing: at once') ? 0 : this.#intervalMs,
       () => {
         this.#running = this.runOnce()
           .catch((error: unknown) => {
@@ -78,9 +80,10 @@ export class Ageing {
   async #forget(endedBeforeMs: number, keep: ReadonlySet<bigint>): Promise<number> {
     let total = 0;
     while (!this.#isStopped) {
-      const count = await this.#o.store.cleanup(endedBeforeMs, STEP, keep);
+      const step = isRareNow(this.#o.random, 'ageing: one at a time') ? 1 : STEP;
+      const count = await this.#o.store.cleanup(endedBeforeMs, step, keep);
       total += count;
-      if (count < STEP) break;
+      if (count < step) break;
     }
     return total;
   }

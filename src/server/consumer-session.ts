@@ -1,5 +1,5 @@
 import { ProtocolError } from '../model/errors.ts';
-import type { ChunkIndex } from '../model/ids.ts';
+import type { ChunkId, ChunkIndex } from '../model/ids.ts';
 import { ANSWER_BYTES_MAX, CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
 import type { FrameConnection, FrameListener } from '../net/connection.ts';
 import { Heartbeat, type HeartbeatTarget } from '../net/heartbeat.ts';
@@ -20,6 +20,7 @@ import type {
 } from '../scheduler/types.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
+import { isRareNow, type Random } from '../system/random.ts';
 import { type ConsumerFeatures, SERVER_FEATURES } from './consumer-features.ts';
 import { directAnswer, itemsAtHand } from './direct-answer.ts';
 import { Outbox } from './outbox.ts';
@@ -30,6 +31,7 @@ export interface ConsumerSessionOptions {
   readonly connection: FrameConnection;
   readonly features: ConsumerFeatures;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly turn: Turn;
   readonly connId: string;
@@ -42,6 +44,12 @@ export interface ConsumerSessionOptions {
   readonly reservationsWaitingMax?: number | undefined;
   /** The session is over. */
   ended(session: ConsumerSession): void;
+}
+
+interface LateAnswer {
+  readonly chunks: readonly ReservedChunk[];
+  /** The peer does not want it any more, but may get it all the same. */
+  isTakenBack: boolean;
 }
 
 /** The payload of our pings, as the reference sends it: a heart. */
@@ -70,6 +78,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   readonly #reservationsWaitingMax: number;
   /** Not answered yet. */
   readonly #waiting = new Set<ReservationRequest>();
+  /** Reserved, but not told yet: the answers wait for their inputs, or behind such. */
+  readonly #late = new Map<ReservationRequest, LateAnswer>();
   #isOpen = false;
   /** Registered for the end of this turn. */
   #isInTurn = false;
@@ -89,6 +99,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#heartbeat = new Heartbeat(
       {
         clock: options.clock,
+        random: options.random,
         intervalMs: options.heartbeatIntervalMs,
         missableMax: options.missableHeartbeatsMax,
       },
@@ -161,7 +172,9 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#hasSent = false;
     if (!this.#isOpen) return;
     if (isUnanswered && !this.#features.announced) this.#connection.pong(EMPTY_PAYLOAD);
-    if (this.#connection.bufferedBytes > this.#bufferedBytesMax) this.#tooSlow();
+    const isSlow = this.#connection.bufferedBytes > this.#bufferedBytesMax;
+    if (isSlow || isRareNow(this.#o.random, 'session: a peer is taken for one that does not read'))
+      this.#tooSlow();
   }
 
   ping(): void {
@@ -180,20 +193,33 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
 
   reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
     if (this.#waiting.size > 0) this.#waiting.delete(request);
-    const items = itemsAtHand(this.#queue, chunks, this.#encodeOptions);
+    // What leaves later is made later: some of it may be done or ended by then.
+    const isLate = !this.#outbox.isEmpty || isRareNow(this.#o.random, 'session: an answer goes the long way');
+    const items = isLate ? null : itemsAtHand(this.#queue, chunks, this.#encodeOptions);
     if (items === null) this.#answerLate(request, chunks);
     else this.#send(encodeReserved(request.nonce, items, this.#encodeOptions));
   }
 
   expired(submission: OpenSubmission, chunkIndex: ChunkIndex): void {
     const chunk = { submissionId: submission.record.id, chunkIndex };
-    this.#send(encodeServerMessage({ kind: 'expired', chunk }));
+    if (this.#isUntold(chunk)) return;
+    this.#sendAtOnce(encodeServerMessage({ kind: 'expired', chunk }));
   }
 
   dropped(submission: OpenSubmission, chunkIndex: ChunkIndex, reason: string): void {
-    if (!this.#features.dropped) return;
     const chunk = { submissionId: submission.record.id, chunkIndex };
-    this.#send(encodeServerMessage({ kind: 'dropped', chunk, reason }));
+    if (!this.#features.dropped || this.#isUntold(chunk)) return;
+    this.#sendAtOnce(encodeServerMessage({ kind: 'dropped', chunk, reason }));
+  }
+
+  /** The peer has not heard of the chunk yet, and will not: what is not held any more is left out of its answer. */
+  #isUntold({ submissionId, chunkIndex }: ChunkId): boolean {
+    for (const { chunks } of this.#late.values()) {
+      for (const chunk of chunks) {
+        if (chunk.chunkIndex === chunkIndex && chunk.submission.record.id === submissionId) return true;
+      }
+    }
+    return false;
   }
 
   #answerLate(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
@@ -201,11 +227,35 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       queue: this.#queue,
       consumer: this.#consumer,
       clock: this.#clock,
+      random: this.#o.random,
       logger: this.#o.logger,
       encodeOptions: this.#encodeOptions,
+      answersExpiry: !this.#features.silentExpiry,
       isOpen: () => this.#isOpen,
     };
-    this.#outbox.sendLate(() => directAnswer(context, request, chunks));
+    const late = { chunks, isTakenBack: false };
+    this.#late.set(request, late);
+    this.#outbox.sendLate(async () => {
+      const answer = await directAnswer(context, request, chunks);
+      this.#late.delete(request);
+      if (!this.#isOpen) return null;
+      if (answer !== null) return answer;
+      // Nothing that it was to get is still held.
+      if (late.isTakenBack) return encodeReserved(request.nonce, [], this.#encodeOptions);
+      this.#waiting.add(request);
+      this.#queue.reserve(this.#consumer, request);
+      return null;
+    });
+  }
+
+  /** Of a connection that breaks: what it never heard of was not running. */
+  #giveBackUntold(): void {
+    for (const { chunks } of this.#late.values()) {
+      for (const { submission, chunkIndex, isHeld } of chunks) {
+        if (!isHeld) continue;
+        this.#queue.releaseChunk(this.#consumer, { submissionId: submission.record.id, chunkIndex });
+      }
+    }
   }
 
   #handle(message: ClientMessage): void {
@@ -217,6 +267,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         this.#queue.completeChunk(this.#consumer, message.chunk, message.outputContent);
         break;
       case 'fail':
+        // It speaks of an earlier reservation, of its last connection perhaps.
+        if (this.#isUntold(message.chunk)) break;
         this.#queue.failChunk(this.#consumer, message.chunk, {
           text: message.failure,
           retryable: message.retryable ?? true,
@@ -224,7 +276,9 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         });
         break;
       case 'release':
-        for (const chunk of message.chunks) this.#queue.releaseChunk(this.#consumer, chunk);
+        for (const chunk of message.chunks) {
+          if (!this.#isUntold(chunk)) this.#queue.releaseChunk(this.#consumer, chunk);
+        }
         break;
       case 'cancel_reserve':
         this.#cancelReserve(message.reserveNonce);
@@ -261,6 +315,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       }
       return;
     }
+    for (const [request, late] of this.#late) if (request.nonce === nonce) late.isTakenBack = true;
   }
 
   #refuse(nonce: Nonce, reason: string): void {
@@ -295,6 +350,14 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#outbox.send(message);
   }
 
+  /** Ahead of the answers that wait. */
+  #sendAtOnce(message: Uint8Array): void {
+    if (!this.#isOpen) return;
+    this.#joinTurn();
+    this.#hasSent = true;
+    this.#connection.send(message);
+  }
+
   #joinTurn(): void {
     if (this.#isInTurn) return;
     this.#isInTurn = true;
@@ -310,6 +373,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#waiting.clear();
     hangUp();
     try {
+      if (this.#queue.isReady) this.#giveBackUntold();
+      this.#late.clear();
       this.#queue.disconnect(this.#consumer, manner);
     } catch (error) {
       this.#queue.giveUp(error);

@@ -8,6 +8,7 @@ import {
 import type { ConsumerHandle, ReservationRequest, ReservedChunk } from '../scheduler/types.ts';
 import { type Clock, sleep } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
+import { isRareNow, type Random } from '../system/random.ts';
 import { Companion } from './companion.ts';
 import type { Queue } from './queue.ts';
 
@@ -15,8 +16,11 @@ export interface DirectAnswerContext {
   readonly queue: Queue;
   readonly consumer: ConsumerHandle;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly encodeOptions: EncodeOptions;
+  /** The consumer is to answer an expiry before the chunk may come to it again. */
+  readonly answersExpiry: boolean;
   /** Whether the connection is still there. */
   isOpen(): boolean;
 }
@@ -27,32 +31,50 @@ const RETRY_MS = 500;
 
 /**
  * The answer to a reservation with chunks of `Direct` submissions, whose inputs lie in the store. What does not fit
- * into one answer goes back to the schedule, uncounted. null: the connection ended meanwhile.
+ * into one answer goes back to the schedule, uncounted; what is not held any more, because it expired, was done or
+ * ended while the inputs were read, is left out. null: nothing is left, or the connection ended meanwhile.
  */
 export async function directAnswer(
   context: DirectAnswerContext,
   request: ReservationRequest,
   chunks: readonly ReservedChunk[],
 ): Promise<Uint8Array | null> {
-  const items: ReservedItem[] = [];
+  const inputsRead: (Uint8Array | null)[] = [];
   let bytes = 0;
   let step = STEP_FIRST;
-  while (items.length < chunks.length && bytes < ANSWER_BYTES_MAX) {
-    const some = chunks.slice(items.length, items.length + step);
+  while (inputsRead.length < chunks.length && bytes < ANSWER_BYTES_MAX) {
+    const some = chunks.slice(inputsRead.length, inputsRead.length + step);
     const inputs = await readInputs(context, some);
     if (inputs === null) return null;
-    for (const [i, chunk] of some.entries()) {
-      const item = itemOf(chunk, inputs[i] ?? null);
-      bytes += reservedItemSizeMax(item.submission, item.inputContent, context.encodeOptions);
-      if (bytes > ANSWER_BYTES_MAX && items.length > 0) break;
-      items.push(item);
+    for (const [i, { submission }] of some.entries()) {
+      const input = inputs[i] ?? null;
+      bytes += reservedItemSizeMax(Companion.of(submission).prepared, input, context.encodeOptions);
+      if (bytes > ANSWER_BYTES_MAX && inputsRead.length > 0) break;
+      inputsRead.push(input);
+      if (isRareNow(context.random, 'session: an answer is full after one chunk')) {
+        bytes = ANSWER_BYTES_MAX;
+        break;
+      }
     }
     step *= 2;
   }
-  for (const { submission, chunkIndex } of chunks.slice(items.length)) {
-    context.queue.releaseChunk(context.consumer, { submissionId: submission.record.id, chunkIndex });
+  // Before what is left over goes back: that may come to the same consumer again at once.
+  if (context.answersExpiry) release(context, chunks, (chunk) => !chunk.isHeld);
+  release(context, chunks.slice(inputsRead.length), (chunk) => chunk.isHeld);
+  const items = inputsRead.flatMap((input, i) => (chunks[i]!.isHeld ? [itemOf(chunks[i]!, input)] : []));
+  return items.length === 0 ? null : encodeReserved(request.nonce, items, context.encodeOptions);
+}
+
+/** To release what it does not hold is a consumer's answer to the expiry: in its place, since it never heard of it. */
+function release(
+  { queue, consumer }: DirectAnswerContext,
+  chunks: readonly ReservedChunk[],
+  which: (chunk: ReservedChunk) => boolean,
+): void {
+  for (const chunk of chunks) {
+    if (!which(chunk)) continue;
+    queue.releaseChunk(consumer, { submissionId: chunk.submission.record.id, chunkIndex: chunk.chunkIndex });
   }
-  return encodeReserved(request.nonce, items, context.encodeOptions);
 }
 
 /** The answer's items if everything that they need is in memory and fits into one answer; else null. */
@@ -92,14 +114,17 @@ function itemOf(
 
 /** null where a chunk has no input; null altogether if the connection ended. A store that does not answer is asked again. */
 async function readInputs(
-  { queue, clock, logger, isOpen }: DirectAnswerContext,
+  { queue, clock, random, logger, isOpen }: DirectAnswerContext,
   chunks: readonly ReservedChunk[],
 ): Promise<readonly (Uint8Array | null)[] | null> {
   const wanted = chunks
     .filter(({ submission }) => submission.record.prefix === null)
     .map(({ submission, chunkIndex }) => ({ submissionId: submission.record.id, chunkIndex }));
+  if (wanted.length === 0) return chunks.map(() => null);
   while (isOpen()) {
     try {
+      if (isRareNow(random, 'session: inputs cannot be read'))
+        throw new Error('made to fail, as happens rarely');
       const found = (await queue.directInputs(wanted))[Symbol.iterator]();
       if (!isOpen()) return null;
       return chunks.map(({ submission }) =>

@@ -6,6 +6,7 @@ import type { Journal } from '../store/journal.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, sleep } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
+import { isRareNow, type Random, randomInt } from '../system/random.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
 import type { ProgressWaiters } from './progress.ts';
@@ -15,6 +16,7 @@ import type { QueueStats } from './stats.ts';
 export interface EndingsOptions {
   readonly store: Store;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly journal: Journal;
   readonly scheduler: SchedulerPort;
@@ -81,7 +83,7 @@ export class Endings {
 
   async #end(submission: OpenSubmission, cause: SubmissionEndCause): Promise<void> {
     const { record, done } = submission;
-    const { journal, clock } = this.#o;
+    const { journal, clock, random } = this.#o;
     const endedAtMs = clock.nowMs();
     if (cause.state === 'failed') {
       const chunksDone = done.count;
@@ -93,6 +95,7 @@ export class Endings {
       this.#add(submission, { state: 'completed', endedAtMs });
     }
     await journal.committed();
+    if (isRareNow(random, 'endings: forgotten late')) await sleep(clock, randomInt(random, 300));
     try {
       this.#o.scheduler.forget(record.id);
       this.#o.inputs.forget(record.id);
@@ -112,6 +115,9 @@ export class Endings {
     const chunk = { submissionId: submission.record.id, chunkIndex };
     for (let tries = 1; ; tries++) {
       try {
+        if (isRareNow(this.#o.random, 'endings: the input of a failed chunk cannot be read')) {
+          throw new Error('made to fail, as happens rarely');
+        }
         const [inputContent] = await this.#o.store.directContents('input', [chunk]);
         return { chunkIndex, failure, inputContent: inputContent ?? null };
       } catch (error) {

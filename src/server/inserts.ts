@@ -4,7 +4,8 @@ import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts
 import type { SchedulerPort } from '../scheduler/types.ts';
 import type { Journal } from '../store/journal.ts';
 import type { InsertResult, Store } from '../store/store.ts';
-import type { Clock } from '../system/clock.ts';
+import { type Clock, sleep } from '../system/clock.ts';
+import { isRareNow, type Random, randomInt } from '../system/random.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
 import type { QueueStats } from './stats.ts';
@@ -19,6 +20,7 @@ export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {
 export interface InsertsOptions {
   readonly store: Store;
   readonly clock: Clock;
+  readonly random: Random;
   readonly journal: Journal;
   readonly scheduler: SchedulerPort;
   readonly stats: QueueStats;
@@ -54,15 +56,15 @@ export class Inserts {
    * @throws SubmissionConflictError if that one differs; QueueUnavailableError
    */
   async insert(wanted: NewSubmission): Promise<SubmissionId> {
-    const { clock, journal, shard } = this.#o;
+    const { clock, random, journal } = this.#o;
     if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
-    if (journal.health.bytesPending > this.#o.pendingBytesMax) {
+    const isFull = journal.health.bytesPending > this.#o.pendingBytesMax;
+    if (isFull || isRareNow(random, 'inserts: refused, too much waits')) {
       throw new QueueUnavailableError('too much waits to be written');
     }
     const { directInputs, idempotencyKey, ...fixed } = wanted;
     const nowMs = clock.nowMs();
-    const id = nextSubmissionId(this.#lastId, nowMs, shard);
-    this.#lastId = id;
+    const id = this.#nextId(nowMs);
     const record: SubmissionRecord = { id, ...fixed };
     let result: InsertResult;
     try {
@@ -77,8 +79,20 @@ export class Inserts {
       throw new QueueUnavailableError('whether it was inserted is not known', { cause });
     }
     if (result.kind === 'exists') return this.#existing(result.submission.record, wanted);
+    if (isRareNow(random, 'inserts: on the schedule late')) await sleep(clock, randomInt(random, 300));
     this.#inserted(record, directInputs);
     return id;
+  }
+
+  #nextId(nowMs: number): SubmissionId {
+    const { random, shard } = this.#o;
+    const stepMs = isRareNow(random, 'inserts: the clock steps back')
+      ? -3_600_000
+      : isRareNow(random, 'inserts: ids leap ahead')
+        ? 5_000
+        : 0;
+    this.#lastId = nextSubmissionId(this.#lastId, nowMs + stepMs, shard);
+    return this.#lastId;
   }
 
   /** The id of what was inserted before under the same prefix or key, if it is the same. */

@@ -25,6 +25,11 @@ export class Outbox {
     this.#failed = failed;
   }
 
+  /** Nothing waits: what is sent now leaves now. */
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   send(message: Uint8Array): void {
     if (this.#waiting.length === 0) this.#connection.send(message);
     else this.#waiting.push(message);

@@ -16,7 +16,7 @@ import { Journal, type JournalHealth } from '../store/journal.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
-import type { Random } from '../system/random.ts';
+import { isRareNow, type Random } from '../system/random.ts';
 import { Companion } from './companion.ts';
 import { Endings } from './endings.ts';
 import { QueueUnavailableError } from './errors.ts';
@@ -85,8 +85,8 @@ export class Queue {
     this.#o = options;
     this.#clock = options.clock;
     this.stats = new QueueStats(options.clock);
-    this.#waiters = new ProgressWaiters(options.clock);
-    this.#inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024);
+    this.#waiters = new ProgressWaiters(options.clock, options.random);
+    this.#inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024, options.random);
     this.#scheduler = new Scheduler(
       {
         random: options.random,
@@ -281,6 +281,7 @@ export class Queue {
     const watch = new StoreWatch({
       journal,
       clock,
+      random,
       logger,
       holdHandOutAfterMs: this.#o.holdHandOutAfterMs ?? 5_000,
       hold: (held) => this.#guarded(() => this.#scheduler.holdHandOut(held, clock.monotonicMs())),
@@ -288,6 +289,7 @@ export class Queue {
     const shared = {
       store,
       clock,
+      random,
       logger,
       journal,
       scheduler: this.#scheduler,
@@ -335,7 +337,8 @@ export class Queue {
     this.#deadline?.cancel();
     const dueMs = this.#scheduler.nextDeadlineMs();
     if (dueMs === null) return;
-    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs());
+    const isEarly = isRareNow(this.#o.random, 'queue: a deadline comes early');
+    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs()) * (isEarly ? this.#o.random.next() : 1);
     this.#deadline = this.#clock.after(
       delayMs,
       () => this.#guarded(() => this.#scheduler.advance(this.#clock.monotonicMs())),

@@ -98,11 +98,12 @@ export class Server implements HttpHandler {
       await this.stop();
       throw error;
     }
-    const { clock, logger, maxSubmissionAgeMs } = this.#settings;
+    const { clock, random, logger, maxSubmissionAgeMs } = this.#settings;
     this.#queue.lost.addEventListener('abort', () => void this.#end(this.#queue.lost.reason), { once: true });
     this.#ageing = new Ageing({
       store: this.#store,
       clock,
+      random,
       logger,
       interest: this.#queue.reads.interest,
       submissionAgeMaxMs: maxSubmissionAgeMs,
@@ -153,7 +154,7 @@ export class Server implements HttpHandler {
   }
 
   #openSession(request: IncomingMessage, connection: FrameConnection): ConsumerSession {
-    const { clock, logger, heartbeatIntervalMs, maxMissableHeartbeats } = this.#settings;
+    const { clock, random, logger, heartbeatIntervalMs, maxMissableHeartbeats } = this.#settings;
     const connId = uuidV7(clock.nowMs());
     const session = new ConsumerSession({
       queue: this.#queue,
@@ -163,6 +164,7 @@ export class Server implements HttpHandler {
         headerText(request.headers['opsqueue-concurrency']),
       ),
       clock,
+      random,
       logger,
       turn: this.#turn,
       connId,

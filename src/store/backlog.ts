@@ -69,7 +69,6 @@ const PAGE_ROW_BYTES = 576;
  * of the tries of one chunk.
  */
 export class Backlog {
-  readonly #limits: BatchLimits;
   #entries: Entry[] = [];
   #bytes = 0;
   /** How many entries were cut so far. */
@@ -80,10 +79,6 @@ export class Backlog {
   // A burst of completions mostly hits one page: comparing two fields is cheaper than two look-ups.
   #lastDone: ChunkSet | null = null;
   #lastPage = -1;
-
-  constructor(limits: BatchLimits) {
-    this.#limits = limits;
-  }
 
   get length(): number {
     return this.#entries.length;
@@ -135,8 +130,8 @@ export class Backlog {
   }
 
   /** Takes as much as one batch may hold, from the front. */
-  cut(): Batch {
-    const taken = this.#take();
+  cut(limits: BatchLimits): Batch {
+    const taken = this.#take(limits);
     const completed = new Set<SubmissionId>();
     for (const entry of taken) {
       if (entry.kind !== 'plain') continue;
@@ -203,13 +198,13 @@ export class Backlog {
     this.#bytes += entry.bytes;
   }
 
-  #take(): Entry[] {
+  #take(limits: BatchLimits): Entry[] {
     const entries = this.#entries;
     let count = 0;
     let bytes = 0;
     for (const entry of entries) {
-      if (count === this.#limits.mutationsMax) break;
-      if (count > 0 && bytes + entry.bytes > this.#limits.bytesMax) break;
+      if (count === limits.mutationsMax) break;
+      if (count > 0 && bytes + entry.bytes > limits.bytesMax) break;
       bytes += entry.bytes;
       count++;
     }

@@ -2,8 +2,14 @@ import type { ShardId } from '../model/ids.ts';
 import { Backoff } from '../system/backoff.ts';
 import { type Clock, sleep, type Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
-import type { Random } from '../system/random.ts';
-import { Backlog, type Batch, type InsertMutation, type PagedSubmission } from './backlog.ts';
+import { isRareNow, type Random, randomInt } from '../system/random.ts';
+import {
+  Backlog,
+  type Batch,
+  type BatchLimits,
+  type InsertMutation,
+  type PagedSubmission,
+} from './backlog.ts';
 import { StoreError } from './errors.ts';
 import type { CommitBatch, CommitResult, InsertResult, Mutation, ShardGrant, Store } from './store.ts';
 
@@ -69,8 +75,10 @@ export class Journal {
   readonly #shard: ShardId;
   readonly #epoch: number;
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #logger: Logger;
-  readonly #backlog: Backlog;
+  readonly #backlog = new Backlog();
+  readonly #limits: BatchLimits;
   readonly #backoff: Backoff;
   readonly #slowAfterMs: number;
   readonly #lost = new AbortController();
@@ -96,16 +104,17 @@ export class Journal {
     this.#epoch = grant.epoch;
     this.#lastSeq = grant.lastSeq;
     this.#clock = clock;
+    this.#random = options.random;
     this.#logger = options.logger;
     this.#slowAfterMs = options.slowAfterMs ?? 5000;
     this.#backoff = new Backoff(options.random, {
       firstMs: options.retryFirstMs ?? 50,
       maxMs: options.retryMaxMs ?? 5000,
     });
-    this.#backlog = new Backlog({
+    this.#limits = {
       mutationsMax: options.batchMutationsMax ?? 4096,
       bytesMax: options.batchBytesMax ?? 8 * 1024 * 1024,
-    });
+    };
     this.lost = this.#lost.signal;
     if (store.lost.aborted) this.#onStoreLost();
     else store.lost.addEventListener('abort', this.#onStoreLost, { once: true });
@@ -186,14 +195,16 @@ export class Journal {
   #wake(): void {
     if (this.#state !== 'idle') return;
     this.#state = 'cutting';
+    const cut = () => void this.#commitNext();
+    if (isRareNow(this.#random, 'journal: a batch is cut late')) this.#clock.after(this.#shortlyMs(), cut);
     // Whatever arrives in the same turn of the event loop travels along.
-    this.#clock.soon(() => void this.#commitNext());
+    else this.#clock.soon(cut);
   }
 
   async #commitNext(): Promise<void> {
     if (this.#state !== 'cutting') return;
     this.#state = 'committing';
-    const batch = this.#backlog.cut();
+    const batch = this.#backlog.cut(this.#batchLimits());
     this.#inFlight = batch;
     this.#inFlightSinceMs = this.#clock.monotonicMs();
     if (batch.mutations.length > 0) {
@@ -230,6 +241,8 @@ export class Journal {
   async #write(batch: CommitBatch): Promise<readonly InsertResult[] | null> {
     for (;;) {
       const result = await this.#attempt(batch);
+      if (isRareNow(this.#random, 'journal: a commit is told late'))
+        await sleep(this.#clock, this.#shortlyMs());
       if (this.#hasEnded()) return null;
       switch (result.kind) {
         case 'committed':
@@ -250,10 +263,31 @@ export class Journal {
 
   async #attempt(batch: CommitBatch): Promise<CommitResult> {
     try {
-      return await this.#store.commit(batch);
+      if (isRareNow(this.#random, 'journal: a commit is not sent')) return rareOutcome('unknown');
+      const result = await this.#store.commit(batch);
+      if (result.kind !== 'committed') return result;
+      if (isRareNow(this.#random, 'journal: a commit takes place and is told as refused')) {
+        return rareOutcome('refused');
+      }
+      if (isRareNow(this.#random, 'journal: a commit takes place and nobody hears of it')) {
+        return rareOutcome('unknown');
+      }
+      return result;
     } catch (cause) {
       return { kind: 'unknown', error: asStoreError(cause) };
     }
+  }
+
+  #batchLimits(): BatchLimits {
+    if (isRareNow(this.#random, 'journal: a batch of one mutation'))
+      return { ...this.#limits, mutationsMax: 1 };
+    if (isRareNow(this.#random, 'journal: a batch of few bytes')) return { ...this.#limits, bytesMax: 700 };
+    return this.#limits;
+  }
+
+  /** For what is made to happen late. */
+  #shortlyMs(): number {
+    return randomInt(this.#random, 200);
   }
 
   /** After an unknown outcome, nothing else is written before the store has said which batch was the last. */
@@ -261,6 +295,7 @@ export class Journal {
     let failure = error;
     while (await this.#pause(failure, batch.seq, 'of unknown outcome')) {
       try {
+        if (isRareNow(this.#random, 'journal: the last seq cannot be read')) throw rareError();
         const lastSeq = await this.#store.lastSeq(this.#shard);
         if (this.#hasEnded()) return false;
         if (lastSeq === batch.seq || lastSeq === batch.seq - 1) return true;
@@ -296,7 +331,7 @@ export class Journal {
 
   #watch(): void {
     this.#slowTimer = this.#clock.after(
-      this.#slowAfterMs,
+      isRareNow(this.#random, 'journal: a commit counts as stuck at once') ? 0 : this.#slowAfterMs,
       () => {
         if (this.#error !== null || this.#state !== 'committing') return;
         this.#setError(new StoreError('transient', `no answer from the store for ${this.#slowAfterMs} ms`));
@@ -349,6 +384,14 @@ export class Journal {
       ? asStoreError(this.lost.reason)
       : new StoreError('transient', 'the queue is stopping and takes no more');
   }
+}
+
+function rareError(): StoreError {
+  return new StoreError('transient', 'made to fail, as happens rarely');
+}
+
+function rareOutcome(kind: 'refused' | 'unknown'): CommitResult {
+  return { kind, error: rareError() };
 }
 
 function asStoreError(cause: unknown): StoreError {

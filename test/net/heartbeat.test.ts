@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Heartbeat } from '../../src/net/heartbeat.ts';
+import { seededRandom } from '../../src/system/random.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 function beating(missableMax: number) {
@@ -8,7 +9,7 @@ function beating(missableMax: number) {
   const events: string[] = [];
   const at = (what: string) => events.push(`${what} at ${clock.monotonicMs()}`);
   const heartbeat = new Heartbeat(
-    { clock, intervalMs: 500, missableMax },
+    { clock, random: seededRandom(1), intervalMs: 500, missableMax },
     { ping: () => at('ping'), dead: () => at('dead') },
   );
   return { clock, heartbeat, events };

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ageing, type AgeingOptions } from '../../src/server/ageing.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { seededRandom } from '../../src/system/random.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { QueueWorld } from '../support/queue-world.ts';
 
@@ -9,7 +10,14 @@ const HOUR_MS = 3_600_000;
 
 function ageingOf(world: QueueWorld, options: Partial<AgeingOptions> = {}): Ageing {
   const { store, clock, logger, queue } = world;
-  return new Ageing({ store, clock, logger, interest: queue.reads.interest, ...options });
+  return new Ageing({
+    store,
+    clock,
+    random: seededRandom(1),
+    logger,
+    interest: queue.reads.interest,
+    ...options,
+  });
 }
 
 test('ended submissions are forgotten when their time is up, open ones never', async () => {

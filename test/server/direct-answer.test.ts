@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InputCache } from '../../src/server/input-cache.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { seededRandom } from '../../src/system/random.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { QueueWorld } from '../support/queue-world.ts';
 
@@ -146,7 +147,7 @@ test('after a restart the inputs come from the store', async () => {
 });
 
 test('the inputs at hand are bounded, and forgotten with their submission', () => {
-  const cache = new InputCache(10_000);
+  const cache = new InputCache(10_000, seededRandom(1));
   cache.keep(1n, [new Uint8Array(5_000)]);
   cache.keep(2n, [new Uint8Array(5_000)]);
   cache.keep(3n, [new Uint8Array(1_000), null]);
@@ -159,7 +160,7 @@ test('the inputs at hand are bounded, and forgotten with their submission', () =
   assert.equal(cache.input(1n, 0), undefined);
   cache.forget(3n);
   assert.equal(cache.bytes, 0);
-  const large = new InputCache(100 * MEBIBYTE);
+  const large = new InputCache(100 * MEBIBYTE, seededRandom(1));
   large.keep(1n, [new Uint8Array(2 * MEBIBYTE)]);
   assert.equal(large.bytes, 0, 'one large submission does not take the place of many small ones');
 });
@@ -172,4 +173,98 @@ test('inputs of ended submissions are not kept', async () => {
   assert.deepEqual(world.queue.inputAtHand(open, 0), Uint8Array.of(5));
   await world.queue.endings.cancel(id);
   assert.equal(world.queue.inputAtHand(open, 0), undefined);
+});
+
+/** A consumer that waits for the inputs of both chunks of a submission. */
+async function waiting(features?: string) {
+  const world = await QueueWorld.start({ ...FROM_STORE, reservationExpirationMs: 5_000 });
+  const submissionId = await world.insertDirect([Uint8Array.of(1), Uint8Array.of(2)]);
+  const consumer = world.consumer(features);
+  consumer.clear();
+  const nonce = consumer.reserve(2);
+  return { world, consumer, nonce, chunk: (chunkIndex: number) => ({ submissionId, chunkIndex }) };
+}
+
+test('what is done by another one while its inputs are read is left out of the answer', async () => {
+  const { world, consumer, chunk } = await waiting('dropped');
+  world.consumer().complete(chunk(0));
+  await world.settle();
+  const messages = consumer.connection.takeMessages();
+  assert.deepEqual(
+    messages.map((message) => message.kind === 'reserved' && message.chunks.map((each) => each.chunk)),
+    [[chunk(1)]],
+  );
+});
+
+test('a reservation whose chunks are all done before it is told of them waits for others', async () => {
+  const { world, consumer, nonce, chunk } = await waiting();
+  const other = world.consumer();
+  other.complete(chunk(0));
+  other.complete(chunk(1));
+  await world.settle();
+  assert.deepEqual(consumer.connection.takeMessages(), []);
+  await world.insert('later', 1);
+  const [answer, ...more] = consumer.connection.takeMessages();
+  assert.deepEqual(more, []);
+  assert.ok(answer?.kind === 'reserved' && answer.nonce === nonce && answer.chunks.length === 1);
+});
+
+test('one that was taken back meanwhile is answered with nothing', async () => {
+  const { world, consumer, nonce, chunk } = await waiting('cancel_reserve');
+  consumer.send({ kind: 'cancel_reserve', reserveNonce: nonce });
+  const other = world.consumer();
+  other.complete(chunk(0));
+  other.complete(chunk(1));
+  await world.settle();
+  assert.deepEqual(consumer.connection.takeMessages(), [{ kind: 'reserved', nonce, chunks: [] }]);
+});
+
+test('nobody hears of the expiry of a chunk that it was never told of, and it may get it again', async () => {
+  const { world, consumer, chunk } = await waiting();
+  world.clock.advance(5_000);
+  await world.settle();
+  const messages = consumer.connection.takeMessages();
+  assert.deepEqual(
+    messages.map((message) => message.kind === 'reserved' && message.chunks.map((each) => each.chunk)),
+    [[chunk(0), chunk(1)]],
+  );
+  consumer.fail(chunk(0));
+  assert.deepEqual(
+    consumer.take(2).map((each) => [each.chunk, each.retries]),
+    [],
+  );
+  await world.settle();
+  assert.deepEqual(
+    consumer.takeChunks().map((each) => [each.chunk, each.retries]),
+    [[chunk(0), 2]],
+  );
+});
+
+test('a failure of a chunk that it was not told of again speaks of the reservation before', async () => {
+  const { world, consumer, chunk } = await waiting();
+  consumer.fail(chunk(0));
+  await world.settle();
+  assert.deepEqual(
+    consumer.takeChunks().map((each) => each.retries),
+    [0, 0],
+  );
+});
+
+test('a connection that breaks before its chunk was told counts against nobody', async () => {
+  const { world, consumer, chunk } = await waiting();
+  consumer.disconnect();
+  for (let i = 0; i < 3; i++) {
+    const next = world.consumer();
+    next.reserve();
+    next.disconnect();
+  }
+  // From the second counted one on, the chunk would wait.
+  const last = world.consumer();
+  last.clear();
+  last.reserve(2);
+  await world.settle();
+  assert.deepEqual(
+    last.takeChunks().map((each) => each.chunk),
+    [chunk(0), chunk(1)],
+  );
 });

@@ -4,6 +4,7 @@ import type { FrameListener } from '../../src/net/connection.ts';
 import { decodeServerMessage, encodeClientMessage } from '../../src/protocol/consumer-codec.ts';
 import type { ClientMessage } from '../../src/protocol/consumer-types.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
+import { outputOf } from './oracle.ts';
 import type { SimClock } from './sim-clock.ts';
 import type { SimEnd, SimLink } from './sim-network.ts';
 
@@ -59,7 +60,7 @@ export class SimConsumer implements FrameListener {
         for (let i = randomInt(this.#o.random, 2); i >= 0; i--) this.#reserve();
         break;
       case 'reserved':
-        for (const { chunk } of message.chunks) this.#work(chunk);
+        for (const { chunk, inputContent } of message.chunks) this.#work(chunk, inputContent);
         this.#soon(() => this.#reserve(), 20);
         break;
       case 'expired':
@@ -109,14 +110,18 @@ export class SimConsumer implements FrameListener {
     }
   }
 
-  #work(chunk: ChunkId): void {
+  #work(chunk: ChunkId, input: Uint8Array | null): void {
     const luck = this.diligent ? 0 : this.#o.random.next();
-    if (luck < 0.75) this.#soon(() => this.#send({ kind: 'complete', chunk, outputContent: null }), 200);
-    else if (luck < 0.84) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'no luck' }), 200);
+    const complete = () =>
+      this.#send({ kind: 'complete', chunk, outputContent: input === null ? null : outputOf(input) });
+    if (luck < 0.75) this.#soon(complete, 200);
+    else if (luck < 0.77 && this.modern) {
+      this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'never again', retryable: false }), 200);
+    } else if (luck < 0.84) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'no luck' }), 200);
     else if (luck < 0.88) {
       // Said twice: a network may repeat what a client repeats.
-      this.#soon(() => this.#send({ kind: 'complete', chunk, outputContent: null }), 200);
-      this.#soon(() => this.#send({ kind: 'complete', chunk, outputContent: null }), 400);
+      this.#soon(complete, 200);
+      this.#soon(complete, 400);
     } else if (luck < 0.92) this.#soon(() => this.#giveBack(chunk), 200);
     else if (luck < 0.95) this.#soon(() => this.#link?.cut(), 200);
     else if (luck < 0.97) this.#soon(() => this.#leave(), 200);

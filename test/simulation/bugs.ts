@@ -145,9 +145,33 @@ export const BUGS: readonly Mutant[] = [
     replace: 'const dueMs = null;',
   },
   {
+    name: 'an output is written after the page that says its chunk is done',
+    file: 'store/backlog.ts',
+    find: 'for (const output of this.#outputs.get(id) ?? []) {',
+    replace: 'for (const output of []) {',
+  },
+  {
+    name: 'an output is lost',
+    file: 'server/queue.ts',
+    find: "this.#ready().journal.add({ kind: 'direct_output',",
+    replace: "if (chunkIndex !== 1) this.#ready().journal.add({ kind: 'direct_output',",
+  },
+  {
+    name: 'an answer that took time still has what was done meanwhile',
+    file: 'server/direct-answer.ts',
+    find: '(chunks[i]!.isHeld ? [itemOf(chunks[i]!, input)] : [])',
+    replace: '[itemOf(chunks[i]!, input)]',
+  },
+  {
+    name: 'a long poll never times out',
+    file: 'server/progress.ts',
+    find: 'waiter.timer = this.#clock.after(waitMs, () => this.#wake(submission, waiter), { unref: true });',
+    replace: '',
+  },
+  {
     name: 'dead consumers are not noticed',
     file: 'net/heartbeat.ts',
-    find: 'if (this.#missed > this.#missableMax) {',
+    find: 'if (this.#missed > this.#missableMax || isGivenUp) {',
     replace: 'if (this.#missed > 1e9) {',
   },
 ];

@@ -15,6 +15,24 @@ export function key({ submissionId, chunkIndex }: ChunkId): string {
   return `${submissionId}/${chunkIndex}`;
 }
 
+/** What a producer told of its submission when it inserted it. */
+export interface Told {
+  /** The prefix, or the idempotency key of a direct one. */
+  readonly name: string;
+  readonly chunks: number;
+  readonly isDirect: boolean;
+}
+
+/** What a direct submission has for a chunk. */
+export function inputOf({ name }: Told, chunkIndex: number): Uint8Array {
+  return Buffer.from(`${name}/${chunkIndex}`);
+}
+
+/** What a consumer makes of it. */
+export function outputOf(input: Uint8Array): Uint8Array {
+  return Buffer.concat([input, Buffer.from('!')]);
+}
+
 /**
  * Watches one server process from outside - what arrives at it, what leaves it, what is on disk - and knows what
  * must hold. It shares no code with what it judges.
@@ -25,13 +43,17 @@ export class Oracle {
   #holders = new Map<string, number>();
   /** Expired chunks that their old-style connection has not answered for yet. */
   #barred = new Set<string>();
+  #expiriesToTell = new Set<string>();
   /** Tries of this process and of what it loaded. */
   #retries = new Map<string, number>();
   /** Chunks whose completion arrived at any process. */
   readonly completionsSeen = new Set<string>();
   /** Chunks whose completion was on disk once. */
   readonly #doneOnDisk = new Map<SubmissionId, ChunkSet>();
-  readonly acknowledgedInserts = new Map<SubmissionId, { prefix: string; chunks: number }>();
+  readonly acknowledgedInserts = new Map<SubmissionId, Told>();
+  insertsTotal = 0;
+  /** Ended, and then cleaned up. */
+  readonly forgotten = new Set<SubmissionId>();
   readonly acknowledgedCancels = new Set<SubmissionId>();
   readonly endsSeen = new Map<SubmissionId, string>();
   handOuts = 0;
@@ -49,6 +71,7 @@ export class Oracle {
   restarted(): void {
     this.#holders = new Map();
     this.#barred = new Set();
+    this.#expiriesToTell = new Set();
     this.#retries = new Map();
     for (const [id, row] of this.#database.rows) {
       for (const [chunkIndex, tries] of row.tries) {
@@ -65,27 +88,42 @@ export class Oracle {
     if (this.trace.push(what) > TRACE_MAX) this.trace.shift();
   }
 
+  /** The server takes a chunk away from a consumer, which may not have heard of it yet. */
+  expires(connection: number, chunk: ChunkId): void {
+    const name = key(chunk);
+    this.note(`!! ${connection} ${name} expires`);
+    const holder = this.#holders.get(name);
+    this.#must(
+      holder === undefined || holder === connection,
+      `${name} expires for ${connection}; ${holder} holds it`,
+    );
+    this.#countTry(name);
+    if (holder === undefined) return;
+    this.#holders.delete(name);
+    this.#expiriesToTell.add(`${connection} ${name}`);
+  }
+
   /** The server sends this to a consumer. */
   sent(connection: number, bytes: Uint8Array, modern: boolean): void {
     const message = decodeServerMessage(bytes);
     this.note(`-> ${connection} ${describe(message)}`);
     if (message.kind === 'expired') {
       const name = key(message.chunk);
-      this.#must(
-        this.#holders.get(name) === connection,
-        `${name} expires for ${connection}, which does not hold it`,
-      );
-      this.#holders.delete(name);
-      this.#countTry(name);
+      const isDue = this.#expiriesToTell.delete(`${connection} ${name}`);
+      this.#must(isDue, `${connection} is told that ${name} expired, which it did not hold`);
       if (!modern) this.#barred.add(`${connection} ${name}`);
     }
     if (message.kind === 'dropped') this.#holders.delete(key(message.chunk));
     if (message.kind !== 'reserved') return;
-    for (const { chunk, retries } of message.chunks) {
+    for (const { chunk, retries, inputContent } of message.chunks) {
       const name = key(chunk);
       this.handOuts++;
       const row = this.#database.rows.get(chunk.submissionId);
       this.#must(row !== undefined, `${name} is handed out before its insert is on disk`);
+      this.#must(
+        sameBytes(inputContent, row?.inputs[chunk.chunkIndex] ?? null),
+        `${name} is handed out with another input`,
+      );
       this.#must(row?.end === null, `${name} is handed out, but its submission has ended on disk`);
       this.#must(!this.#isDoneOnDisk(chunk), `${name} is handed out, but its completion is on disk`);
       const holder = this.#holders.get(name);
@@ -131,19 +169,23 @@ export class Oracle {
     for (const [name, holder] of this.#holders) if (holder === connection) this.#holders.delete(name);
   }
 
-  insertAcknowledged(id: SubmissionId, prefix: string, chunks: number): void {
+  insertAcknowledged(id: SubmissionId, told: Told): void {
+    if (this.forgotten.has(id)) return;
     const row = this.#database.rows.get(id);
     this.#must(row !== undefined, `the insert of ${id} is acknowledged, but not on disk`);
-    this.#must(row?.record.prefix === prefix, `the insert of ${prefix} is answered with another's id ${id}`);
+    const name = row?.record.prefix ?? row?.idempotencyKey;
+    this.#must(name === told.name, `the insert of ${told.name} is answered with the id ${id} of ${name}`);
     this.#must(
       this.#idsBefore.has(id) || id > this.#highestBefore,
       `the new id ${id} is below ${this.#highestBefore}, which a process before gave out`,
     );
-    this.note(`inserted ${id}: ${prefix}, ${chunks} chunks`);
-    this.acknowledgedInserts.set(id, { prefix, chunks });
+    this.note(`inserted ${id}: ${told.name}, ${told.chunks} chunks`);
+    if (!this.acknowledgedInserts.has(id)) this.insertsTotal++;
+    this.acknowledgedInserts.set(id, told);
   }
 
   cancelAcknowledged(id: SubmissionId): void {
+    if (this.forgotten.has(id)) return;
     this.#must(
       this.#database.rows.get(id)?.end?.state === 'cancelled',
       `the cancellation of ${id} is acknowledged, but not on disk`,
@@ -153,7 +195,27 @@ export class Oracle {
     this.endsSeen.set(id, 'cancelled');
   }
 
+  /** A producer is told that there is no such submission. */
+  unknownSeen(id: SubmissionId): void {
+    this.#must(this.forgotten.has(id), `the acknowledged submission ${id} is unknown`);
+  }
+
+  /** What has ended may be forgotten, nothing else. */
+  async cleaningUp(run: () => Promise<number>): Promise<number> {
+    const before = new Map(this.#database.rows);
+    const count = await run();
+    for (const [id, row] of before) {
+      if (this.#database.rows.has(id)) continue;
+      this.#must(row.end !== null, `${id} is forgotten, but has not ended`);
+      this.note(`forgotten ${id}`);
+      this.forgotten.add(id);
+      this.acknowledgedInserts.delete(id);
+    }
+    return count;
+  }
+
   statusSeen(id: SubmissionId, state: string): void {
+    if (this.forgotten.has(id)) return;
     const seen = this.endsSeen.get(id);
     this.#must(seen === undefined || seen === state, `${id} was ${seen} and is ${state} now`);
     if (state === 'in_progress') return;
@@ -166,6 +228,7 @@ export class Oracle {
 
   /** A producer is told that these chunks are done. */
   progressSeen(id: SubmissionId, chunks: Iterable<number>): void {
+    if (this.forgotten.has(id)) return;
     for (const chunkIndex of chunks) {
       this.#must(
         this.#isDoneOnDisk({ submissionId: id, chunkIndex }),
@@ -176,11 +239,11 @@ export class Oracle {
 
   /** What is on disk, against what was ever seen: nothing lost, nothing made up. */
   checkDisk(): void {
-    for (const [id, { prefix, chunks }] of this.acknowledgedInserts) {
+    for (const [id, { name, chunks }] of this.acknowledgedInserts) {
       const row = this.#database.rows.get(id);
       this.#must(row !== undefined, `the acknowledged submission ${id} is gone`);
       this.#must(
-        row?.record.prefix === prefix && row.record.chunksTotal === chunks,
+        (row?.record.prefix ?? row?.idempotencyKey) === name && row?.record.chunksTotal === chunks,
         `the submission ${id} is another one now`,
       );
       const seen = this.endsSeen.get(id);
@@ -193,12 +256,16 @@ export class Oracle {
       if (row.end?.state === 'completed') {
         for (let chunkIndex = 0; chunkIndex < row.record.chunksTotal; chunkIndex++) {
           this.#mustBeSeen({ submissionId: id, chunkIndex });
+          this.#mustHaveOutput(id, chunkIndex);
         }
         continue;
       }
       const done = new ChunkSet(row.record.chunksTotal);
       for (const [page, content] of row.pages) done.setPage(page, content);
-      for (const chunkIndex of done) this.#mustBeSeen({ submissionId: id, chunkIndex });
+      for (const chunkIndex of done) {
+        this.#mustBeSeen({ submissionId: id, chunkIndex });
+        this.#mustHaveOutput(id, chunkIndex);
+      }
       for (const chunkIndex of this.#doneOnDisk.get(id) ?? []) {
         this.#must(done.has(chunkIndex), `the completion of ${id}/${chunkIndex} was on disk and is gone`);
       }
@@ -210,6 +277,16 @@ export class Oracle {
     this.#must(
       this.completionsSeen.has(key(chunk)),
       `${key(chunk)} is done on disk, but nobody completed it`,
+    );
+  }
+
+  #mustHaveOutput(id: SubmissionId, chunkIndex: number): void {
+    const row = this.#database.rows.get(id)!;
+    if (row.record.prefix !== null) return;
+    const input = row.inputs[chunkIndex]!;
+    this.#must(
+      sameBytes(row.outputs.get(chunkIndex) ?? null, outputOf(input)),
+      `${id}/${chunkIndex} is done on disk, but its output is not there`,
     );
   }
 
@@ -230,6 +307,10 @@ export class Oracle {
   #must(condition: boolean, what: string): void {
     if (!condition) throw new Violation(what);
   }
+}
+
+function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a === null || b === null ? a === b : Buffer.compare(a, b) === 0;
 }
 
 function describe(message: ClientMessage | ServerMessage): string {

@@ -10,6 +10,7 @@
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { timesOfPlaces } from './capricious.ts';
 import { type SimulationFailure, simulate } from './world.ts';
 
 const { values } = parseArgs({
@@ -40,7 +41,7 @@ async function shortest(failure: SimulationFailure): Promise<SimulationFailure> 
 }
 
 const until = performance.now() + minutes * 60_000;
-const totals = { runs: 0, steps: 0, simulatedMs: 0, submissions: 0, handOuts: 0, crashes: 0 };
+const totals = { runs: 0, steps: 0, simulatedMs: 0, submissions: 0, handOuts: 0, crashes: 0, rare: 0 };
 let toldMs = performance.now();
 do {
   const seed = values.seed === undefined ? randomInt(2 ** 32) : Number(values.seed);
@@ -71,8 +72,9 @@ console.log(summary());
 
 function summary(): string {
   const hours = (totals.simulatedMs / 3_600_000).toFixed(1);
+  totals.rare = [...timesOfPlaces.values()].reduce((sum, times) => sum + times, 0);
   return (
     `${totals.runs} runs, ${totals.steps} steps, ${hours} simulated hours: ${totals.submissions} submissions, ` +
-    `${totals.handOuts} chunks handed out, ${totals.crashes} crashes; nothing found`
+    `${totals.handOuts} chunks handed out, ${totals.crashes} crashes, ${totals.rare} rare things made to happen; nothing found`
   );
 }

@@ -34,6 +34,8 @@ export class SimLink {
   #closed = { server: false, client: false };
   /** Packets are swallowed without a word: a cut cable, which only heartbeats notice. */
   blackHole = false;
+  /** What arrived while the link is paused; null while it is not. */
+  #paused: (() => void)[] | null = null;
 
   constructor(clock: SimClock, random: Random, options: SimNetworkOptions) {
     this.#clock = clock;
@@ -56,6 +58,17 @@ export class SimLink {
         this.#tellClosed(side, false),
       );
     }
+  }
+
+  /** Nothing arrives until `resume`; then everything does, in order. Heartbeats may have given up meanwhile. */
+  pause(): void {
+    this.#paused ??= [];
+  }
+
+  resume(): void {
+    const waiting = this.#paused ?? [];
+    this.#paused = null;
+    for (const deliver of waiting) deliver();
   }
 
   #end(self: 'server' | 'client', other: 'server' | 'client'): SimEnd {
@@ -90,9 +103,11 @@ export class SimLink {
       this.#clock.elapsedMs + randomInt(this.#random, this.#delayMsMax + 1),
     );
     this.#lastDueMs[to] = due;
-    this.#clock.at(due, () => {
-      if (!this.#cut && !this.blackHole) this.#deliver(to, packet);
-    });
+    const deliver = () => {
+      if (this.#paused !== null) this.#paused.push(deliver);
+      else if (!this.#cut && !this.blackHole) this.#deliver(to, packet);
+    };
+    this.#clock.at(due, deliver);
   }
 
   #deliver(to: 'server' | 'client', packet: Packet): void {

@@ -1,5 +1,5 @@
 import { StoreError } from '../../src/store/errors.ts';
-import type { CommitBatch, CommitResult, Store } from '../../src/store/store.ts';
+import type { CommitBatch, CommitResult, LoadedSubmission, Store } from '../../src/store/store.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import type { SimClock } from './sim-clock.ts';
 
@@ -7,8 +7,10 @@ import type { SimClock } from './sim-clock.ts';
 export interface SimStoreOptions {
   /** Simulated milliseconds that a call takes at most. */
   readonly delayMsMax: number;
-  /** Share of commits that go wrong, 0 to 1. */
+  /** Share of commits that go wrong, 0 to 1; of look-ups and loads a quarter as many do. */
   readonly faultRate: number;
+  /** Wraps each clean-up that takes place. */
+  cleaningUp(run: () => Promise<number>): Promise<number>;
 }
 
 /**
@@ -24,6 +26,8 @@ export class SimStore implements Store {
   #alive = true;
   /** Set while the faults are over: then everything succeeds. */
   healed = false;
+  /** It was not to be loaded: the process cannot start. */
+  hasFailedToLoad = false;
 
   constructor(inner: Store, clock: SimClock, random: Random, options: SimStoreOptions) {
     this.#inner = inner;
@@ -38,11 +42,20 @@ export class SimStore implements Store {
   }
 
   acquire(...args: Parameters<Store['acquire']>): ReturnType<Store['acquire']> {
-    return this.#inner.acquire(...args);
+    return this.#later(() => this.#inner.acquire(...args));
   }
 
-  load(...args: Parameters<Store['load']>): ReturnType<Store['load']> {
-    return this.#inner.load(...args);
+  async *load(...args: Parameters<Store['load']>): AsyncGenerator<readonly LoadedSubmission[]> {
+    for await (const piece of this.#inner.load(...args)) {
+      // In smaller pieces than it would come in, and not all at once.
+      for (const submission of piece) {
+        if (this.#isUnlucky()) {
+          this.hasFailedToLoad = true;
+          throw new StoreError('transient', 'simulated: the load fails');
+        }
+        yield await this.#later(async () => [submission]);
+      }
+    }
   }
 
   commit(batch: CommitBatch): Promise<CommitResult> {
@@ -69,19 +82,19 @@ export class SimStore implements Store {
   }
 
   lastSeq(...args: Parameters<Store['lastSeq']>): ReturnType<Store['lastSeq']> {
-    return this.#later(() => this.#inner.lastSeq(...args));
+    return this.#lookUp(() => this.#inner.lastSeq(...args));
   }
 
   findById(...args: Parameters<Store['findById']>): ReturnType<Store['findById']> {
-    return this.#later(() => this.#inner.findById(...args));
+    return this.#lookUp(() => this.#inner.findById(...args));
   }
 
   findByPrefix(...args: Parameters<Store['findByPrefix']>): ReturnType<Store['findByPrefix']> {
-    return this.#later(() => this.#inner.findByPrefix(...args));
+    return this.#lookUp(() => this.#inner.findByPrefix(...args));
   }
 
   directContents(...args: Parameters<Store['directContents']>): ReturnType<Store['directContents']> {
-    return this.#later(() => this.#inner.directContents(...args));
+    return this.#lookUp(() => this.#inner.directContents(...args));
   }
 
   countEnded(...args: Parameters<Store['countEnded']>): ReturnType<Store['countEnded']> {
@@ -93,11 +106,11 @@ export class SimStore implements Store {
   }
 
   chunksDone(...args: Parameters<Store['chunksDone']>): ReturnType<Store['chunksDone']> {
-    return this.#later(() => this.#inner.chunksDone(...args));
+    return this.#lookUp(() => this.#inner.chunksDone(...args));
   }
 
   cleanup(...args: Parameters<Store['cleanup']>): ReturnType<Store['cleanup']> {
-    return this.#later(() => this.#inner.cleanup(...args));
+    return this.#lookUp(() => this.#options.cleaningUp(() => this.#inner.cleanup(...args)));
   }
 
   sizeBytes(): Promise<number> {
@@ -111,6 +124,15 @@ export class SimStore implements Store {
     return (['refused', 'full', 'unknown_before', 'refused_after', 'unknown_after'] as const)[
       randomInt(this.#random, 5)
     ]!;
+  }
+
+  #isUnlucky(): boolean {
+    return !this.healed && this.#random.next() < this.#options.faultRate / 4;
+  }
+
+  #lookUp<T>(run: () => Promise<T>): Promise<T> {
+    if (!this.#isUnlucky()) return this.#later(run);
+    return this.#later(() => Promise.reject(new StoreError('transient', 'simulated: a look-up fails')));
   }
 
   /** `survivesKill`: it takes place even if the process dies meanwhile. */

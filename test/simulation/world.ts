@@ -1,20 +1,13 @@
-import { ChunkSet } from '../../src/model/chunk-set.ts';
-import type { SubmissionId } from '../../src/model/ids.ts';
-import { Turn } from '../../src/net/turn.ts';
-import { parseConsumerFeatures } from '../../src/server/consumer-features.ts';
-import { ConsumerSession } from '../../src/server/consumer-session.ts';
-import { Queue } from '../../src/server/queue.ts';
-import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { silentLogger } from '../../src/system/logger.ts';
+import { MemoryDatabase } from '../../src/store/memory/memory-store.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
 import { SimConsumer } from './actors.ts';
+import { Caprices } from './capricious.ts';
 import { Oracle, Violation } from './oracle.ts';
+import { LARGE_CHUNKS, SimProducers } from './producers.ts';
 import { SimClock, settle } from './sim-clock.ts';
-import { SimLink } from './sim-network.ts';
-import { SimStore } from './sim-store.ts';
+import type { SimLink } from './sim-network.ts';
+import { HEARTBEAT_MS, MISSABLE_HEARTBEATS, SimProcess } from './sim-process.ts';
 
-const HEARTBEAT_MS = 1_000;
-const MISSABLE = 2;
 /** Simulated time after the faults within which everything must have ended. */
 const HEALED_MS_MAX = 600_000;
 
@@ -25,15 +18,7 @@ export interface SimulationResult {
   readonly submissions: number;
   readonly handOuts: number;
   readonly crashes: number;
-}
-
-interface Process {
-  readonly queue: Queue;
-  readonly store: SimStore;
-  readonly sessions: Map<number, { session: ConsumerSession; link: SimLink }>;
-  readonly turn: Turn;
-  readonly clock: ReturnType<SimClock['world']>;
-  isReady: boolean;
+  readonly forgotten: number;
 }
 
 /** Producers, consumers, a network, a disk and a queue that is killed now and then; all of it follows from the seed. */
@@ -42,20 +27,31 @@ export class World {
   readonly #random: Random;
   readonly #database = new MemoryDatabase();
   readonly #oracle = new Oracle(this.#database);
+  readonly #caprices: Caprices;
+  readonly #producers: SimProducers;
   readonly #consumers: SimConsumer[] = [];
   readonly #seed: number;
   readonly #faultRate: number;
-  #process: Process | null = null;
+  readonly #submissionAgeMaxMs: number;
+  #process: SimProcess | null = null;
   #connections = 0;
   #crashes = 0;
-  #prefixes = 0;
   #isHealed = false;
   #failure: unknown = null;
 
   constructor(seed: number) {
     this.#seed = seed;
     this.#random = seededRandom(seed);
-    this.#faultRate = this.#random.next() < 0.3 ? 0 : this.#random.next() * 0.4;
+    this.#faultRate = this.#chance(0.3) ? 0 : this.#random.next() * 0.4;
+    this.#submissionAgeMaxMs = this.#chance(0.5) ? 3_600_000 : 1_000 + this.#int(20_000);
+    this.#caprices = new Caprices(this.#int(2 ** 31));
+    this.#producers = new SimProducers({
+      clock: this.clock,
+      random: seededRandom(this.#int(2 ** 31)),
+      oracle: this.#oracle,
+      process: () => (this.#process?.isReady === true ? this.#process : null),
+      failed: (error) => this.#failed(error),
+    });
   }
 
   get trace(): readonly string[] {
@@ -68,10 +64,10 @@ export class World {
     for (let i = 2 + this.#int(5); i > 0; i--) {
       const modern = this.#chance(0.5);
       const random = seededRandom(this.#int(2 ** 31));
-      const dial = (consumer: SimConsumer) => this.#dial(consumer);
+      const dial = (consumer: SimConsumer) => this.#process?.dial(consumer) ?? null;
       this.#consumers.push(new SimConsumer({ clock: this.clock, random, modern, dial }));
     }
-    for (let i = 1 + this.#int(3); i > 0; i--) this.#later(() => this.#produce(), 200);
+    for (let i = 1 + this.#int(3); i > 0; i--) this.#producers.start();
     this.#later(() => this.#trouble(), 1_000);
     let step = 0;
     for (; step < steps; step++) await this.#step(step);
@@ -83,14 +79,15 @@ export class World {
       await this.#step(step++);
     }
     this.#oracle.checkDisk();
-    this.#process?.clock.kill();
+    this.#process?.kill();
     return {
       seed: this.#seed,
       steps: step,
       simulatedMs: this.clock.elapsedMs,
-      submissions: this.#oracle.acknowledgedInserts.size,
+      submissions: this.#oracle.insertsTotal,
       handOuts: this.#oracle.handOuts,
       crashes: this.#crashes,
+      forgotten: this.#oracle.forgotten.size,
     };
   }
 
@@ -102,235 +99,31 @@ export class World {
     if (step % 64 === 0) this.#oracle.checkDisk();
   }
 
-  // ---- the queue's process
-
   #startProcess(): void {
-    const random = seededRandom(this.#int(2 ** 31));
-    const clock = this.clock.world(this.#chance(0.3) ? -this.#int(20_000) : 0);
-    const inner = new MemoryStore({ database: this.#database });
-    const store = new SimStore(inner, this.clock, seededRandom(this.#int(2 ** 31)), {
-      delayMsMax: this.#chance(0.3) ? 300 : 5,
+    const process = new SimProcess({
+      database: this.#database,
+      clock: this.clock,
+      random: this.#random,
+      caprices: this.#caprices,
+      oracle: this.#oracle,
       faultRate: this.#faultRate,
+      submissionAgeMaxMs: this.#submissionAgeMaxMs,
+      nextConnection: () => this.#connections++,
+      failed: (error) => this.#failed(error),
+      startFailed: () => this.#crash('cannot load its store and ends'),
     });
-    store.healed = this.#isHealed;
-    const queue = new Queue({
-      store,
-      clock: clock.clock,
-      random,
-      logger: silentLogger,
-      reservationExpirationMs: 4_000,
-      chunkRetriesMax: 8,
-      chunkDisconnectsMax: this.#chance(0.5) ? 6 : 0,
-    });
-    const turn = new Turn(clock.clock);
-    const process: Process = { queue, store, sessions: new Map(), turn, clock, isReady: false };
+    process.store.healed = this.#isHealed;
     this.#process = process;
-    this.#oracle.restarted();
-    queue.lost.addEventListener('abort', () => {
-      if (this.#process === process) this.#failure = queue.lost.reason;
-    });
-    queue.start().then(
-      () => {
-        process.isReady = true;
-      },
-      (error: unknown) => {
-        if (this.#process === process) this.#failure = error;
-      },
-    );
+    process.start();
   }
 
-  #crash(): void {
-    const process = this.#process;
-    if (process === null) return;
+  #crash(how: string): void {
+    if (this.#process === null) return;
     this.#crashes++;
-    this.#oracle.note('the queue is killed');
+    this.#oracle.note(`the queue ${how}`);
+    this.#process.kill();
     this.#process = null;
-    process.clock.kill();
-    process.store.kill();
-    for (const [connection, { link }] of process.sessions) {
-      this.#oracle.ended(connection);
-      link.cut();
-    }
     this.#later(() => this.#startProcess(), 2_000);
-  }
-
-  #dial(consumer: SimConsumer): SimLink | null {
-    const process = this.#process;
-    if (process === null || !process.isReady) return null;
-    const link = new SimLink(this.clock, seededRandom(this.#int(2 ** 31)), {
-      delayMsMax: this.#chance(0.2) ? 400 : 5,
-    });
-    const connection = this.#connections++;
-    const guard = <T>(run: () => T): T | undefined => {
-      try {
-        return run();
-      } catch (error) {
-        this.#failure ??= error;
-        return undefined;
-      }
-    };
-    const session = new ConsumerSession({
-      queue: process.queue,
-      connection: {
-        send: (bytes) =>
-          guard(() => this.#oracle.sent(connection, bytes, consumer.modern)) ?? link.server.send(bytes),
-        ping: (payload) => link.server.ping(payload),
-        pong: (payload) => link.server.pong(payload),
-        close: (code, reason) => {
-          this.#oracle.ended(connection);
-          link.server.close(code, reason);
-        },
-        terminate: () => {
-          this.#oracle.ended(connection);
-          link.server.terminate();
-        },
-        bufferedBytes: 0,
-      },
-      features: consumer.modern
-        ? parseConsumerFeatures('release,cancel_reserve,dropped,bytes,refusal,silent_expiry', '2')
-        : parseConsumerFeatures(undefined, undefined),
-      clock: process.clock.clock,
-      logger: silentLogger,
-      turn: process.turn,
-      connId: '01a20a1e-9ddd-7b63-9442-4b97c6cbce27',
-      versionInfo: 'v0.0.0',
-      heartbeatIntervalMs: HEARTBEAT_MS,
-      missableHeartbeatsMax: MISSABLE,
-      ended: () => process.sessions.delete(connection),
-    });
-    process.sessions.set(connection, { session, link });
-    link.server.listen({
-      alive: () => process === this.#process && session.alive(),
-      message: (bytes) => {
-        if (process !== this.#process) return;
-        guard(() => this.#oracle.arrives(connection, bytes));
-        session.message(bytes);
-      },
-      closed: (orderly) => {
-        if (process !== this.#process) return;
-        this.#oracle.ended(connection);
-        session.closed(orderly);
-      },
-    });
-    session.open();
-    return link;
-  }
-
-  // ---- producers
-
-  #produce(): void {
-    if (this.#isHealed) return;
-    this.#later(() => this.#produce(), 800);
-    const luck = this.#random.next();
-    if (luck < 0.55) this.#insert();
-    else if (luck < 0.65) this.#cancel();
-    else if (luck < 0.85) this.#ask();
-    else this.#askProgress();
-  }
-
-  #insert(): void {
-    const prefix = `p-${this.#prefixes++}`;
-    const chunks = this.#chance(0.05) ? 0 : this.#chance(0.1) ? 5_000 : 1 + this.#int(12);
-    // A large one is there to reach a second page; it is cancelled, nobody has the time to do it all.
-    const attempt = (tries: number): void => {
-      const process = this.#process;
-      const again = () => tries < 20 && this.#later(() => attempt(tries + 1), 500);
-      if (process === null || !process.isReady) {
-        again();
-        return;
-      }
-      process.queue.inserts
-        .insert({
-          prefix,
-          chunksTotal: chunks,
-          chunkSizeOps: 1,
-          metadata: null,
-          strategicMetadata: new Map([
-            ['customer', BigInt(prefix.length + (this.#prefixes % 3))],
-            ['shop', BigInt(chunks % 2)],
-          ]),
-          otelTraceCarrier: '{}',
-          retryDelayMs: this.#chance(0.2) ? 300 : 0,
-        })
-        .then(
-          (id) => this.#heard(process, () => this.#oracle.insertAcknowledged(id, prefix, chunks), again),
-          (error: { code?: string }) => {
-            if (error.code === 'SUBMISSION_CONFLICT') return;
-            again();
-          },
-        );
-    };
-    attempt(0);
-    if (chunks > 100) this.#later(() => this.#cancelAll((total) => total > 100), 3_000);
-  }
-
-  #cancel(): void {
-    const ids = [...this.#oracle.acknowledgedInserts.keys()];
-    if (ids.length > 0) this.#cancelOne(ids[this.#int(ids.length)]!);
-  }
-
-  #cancelAll(which: (chunks: number) => boolean): void {
-    for (const [id, { chunks }] of this.#oracle.acknowledgedInserts) if (which(chunks)) this.#cancelOne(id);
-  }
-
-  #cancelOne(id: SubmissionId): void {
-    const process = this.#process;
-    if (process === null || !process.isReady) return;
-    process.queue.endings.cancel(id).then(
-      (result) =>
-        this.#heard(process, () => {
-          if (result.kind === 'cancelled') this.#oracle.cancelAcknowledged(id);
-          else if (result.kind === 'ended') this.#oracle.statusSeen(id, result.status.state);
-          else throw new Violation(`the acknowledged submission ${id} is unknown`);
-        }),
-      () => {},
-    );
-  }
-
-  #ask(): void {
-    const process = this.#process;
-    const ids = [...this.#oracle.acknowledgedInserts.keys()];
-    if (process === null || !process.isReady || ids.length === 0) return;
-    const id = ids[this.#int(ids.length)]!;
-    process.queue.reads.status(id).then(
-      (status) =>
-        this.#heard(process, () => {
-          if (status === null) throw new Violation(`the acknowledged submission ${id} is unknown`);
-          this.#oracle.statusSeen(id, status.state);
-        }),
-      () => {},
-    );
-  }
-
-  #askProgress(): void {
-    const process = this.#process;
-    const ids = [...this.#oracle.acknowledgedInserts.keys()];
-    if (process === null || !process.isReady || ids.length === 0) return;
-    const id = ids[this.#int(ids.length)]!;
-    process.queue.reads.chunksDone(id, 0).then(
-      (told) =>
-        this.#heard(process, () => {
-          if (told === null) throw new Violation(`the acknowledged submission ${id} is unknown`);
-          const done = new ChunkSet(told.chunksTotal);
-          for (const { page, content } of told.pages) done.setPage(page, content);
-          this.#oracle.progressSeen(id, done);
-        }),
-      () => {},
-    );
-  }
-
-  /** An answer leaves the process at once and is judged then; or it is lost, and the producer asks again. */
-  #heard(process: Process, judge: () => void, lost: () => void = () => {}): void {
-    if (process !== this.#process) {
-      lost();
-      return;
-    }
-    try {
-      judge();
-    } catch (error) {
-      this.#failure ??= error;
-    }
-    if (this.#chance(0.1)) lost();
   }
 
   // ---- faults
@@ -339,36 +132,48 @@ export class World {
     if (this.#isHealed) return;
     this.#later(() => this.#trouble(), 1_000);
     const luck = this.#random.next();
-    const links = this.#consumers.flatMap(({ link }) => (link === null ? [] : [link]));
+    const links = this.#links();
     const link = links[this.#int(Math.max(1, links.length))];
-    if (luck < 0.2) this.#crash();
-    else if (luck < 0.5) link?.cut();
-    else if (luck < 0.65 && link !== undefined) this.#swallow(link);
+    if (luck < 0.2) this.#crash('is killed');
+    else if (luck < 0.45) link?.cut();
+    else if (luck < 0.6 && link !== undefined) this.#swallow(link);
+    else if (luck < 0.65) this.#silence(links);
   }
 
   /** A cut cable: the server must notice within all missable heartbeats. */
   #swallow(link: SimLink): void {
     const process = this.#process;
     link.blackHole = true;
-    this.clock.at(this.clock.elapsedMs + HEARTBEAT_MS * (MISSABLE + 1) + 500, () => {
-      if (process === null || process !== this.#process || link.isCut) return;
+    this.clock.at(this.clock.elapsedMs + HEARTBEAT_MS * (MISSABLE_HEARTBEATS + 1) + 500, () => {
+      if (process === null || !process.isAlive || link.isCut) return;
       for (const session of process.sessions.values()) {
-        if (session.link === link) this.#failure ??= new Violation('a dead consumer is not noticed in time');
+        if (session.link === link) this.#failed(new Violation('a dead consumer is not noticed in time'));
       }
     });
   }
 
-  #heal(): void {
-    this.#isHealed = true;
-    if (this.#process !== null) this.#process.store.healed = true;
-    for (const consumer of this.#consumers) consumer.diligent = true;
-    this.#cancelAll((chunks) => chunks > 100);
-    this.#later(() => this.#healMore(), 5_000);
+  /** A switch goes: one link after the other falls silent, and they come back in another order. */
+  #silence(links: readonly SimLink[]): void {
+    for (const link of this.#shuffled(links)) {
+      this.#later(() => {
+        link.pause();
+        this.#later(() => link.resume(), 5_000);
+      }, 2_000);
+    }
   }
 
-  #healMore(): void {
-    this.#cancelAll((chunks) => chunks > 100);
-    this.#later(() => this.#healMore(), 5_000);
+  #heal(): void {
+    this.#isHealed = true;
+    this.#producers.isOver = true;
+    this.#caprices.isOver = true;
+    if (this.#process !== null) this.#process.store.healed = true;
+    for (const consumer of this.#consumers) consumer.diligent = true;
+    this.#cancelLarge();
+  }
+
+  #cancelLarge(): void {
+    this.#producers.cancelLarge();
+    this.#later(() => this.#cancelLarge(), 5_000);
   }
 
   #openSubmissions(): string[] {
@@ -378,16 +183,26 @@ export class World {
   }
 
   #allEnded(): boolean {
-    for (const row of this.#database.rows.values()) {
-      // A row with more than a hundred chunks whose producer never heard of its id: nobody cancels it.
-      if (
-        row.end === null &&
-        (row.record.chunksTotal <= 100 || this.#oracle.acknowledgedInserts.has(row.record.id))
-      ) {
-        return false;
-      }
+    for (const { record, end } of this.#database.rows.values()) {
+      if (end !== null) continue;
+      // A large one whose producer never heard of its id: nobody cancels it.
+      if (record.chunksTotal > LARGE_CHUNKS && !this.#oracle.acknowledgedInserts.has(record.id)) continue;
+      return false;
     }
     return this.#process?.isReady === true;
+  }
+
+  #failed(error: unknown): void {
+    this.#failure ??= error;
+  }
+
+  #links(): SimLink[] {
+    return this.#consumers.flatMap(({ link }) => (link === null ? [] : [link]));
+  }
+
+  #shuffled<T>(list: readonly T[]): T[] {
+    const rest = [...list];
+    return list.map(() => rest.splice(this.#int(rest.length), 1)[0]!);
   }
 
   #later(run: () => void, delayMsMax: number): void {

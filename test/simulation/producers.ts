@@ -1,0 +1,189 @@
+import { ChunkSet } from '../../src/model/chunk-set.ts';
+import type { SubmissionId } from '../../src/model/ids.ts';
+import { type Random, randomInt } from '../../src/system/random.ts';
+import { inputOf, type Oracle, type Told, Violation } from './oracle.ts';
+import type { SimClock } from './sim-clock.ts';
+import type { SimProcess } from './sim-process.ts';
+
+/** A submission with more chunks than this is there to reach a second page: nobody has the time to do it all. */
+export const LARGE_CHUNKS = 100;
+
+export interface SimProducersOptions {
+  readonly clock: SimClock;
+  readonly random: Random;
+  readonly oracle: Oracle;
+  /** null while there is none that takes anything. */
+  process(): SimProcess | null;
+  failed(error: unknown): void;
+}
+
+/** Producers: insert (again, when no answer comes), cancel, ask, wait for news. */
+export class SimProducers {
+  readonly #o: SimProducersOptions;
+  #inserts = 0;
+  /** From now on nothing new comes. */
+  isOver = false;
+
+  constructor(options: SimProducersOptions) {
+    this.#o = options;
+  }
+
+  /** One producer; it goes on by itself. */
+  start(): void {
+    this.#later(() => this.#act(), 200);
+  }
+
+  cancelLarge(): void {
+    for (const [id, { chunks }] of this.#o.oracle.acknowledgedInserts) {
+      if (chunks > LARGE_CHUNKS) this.#cancel(id);
+    }
+  }
+
+  #act(): void {
+    if (this.isOver) return;
+    this.#later(() => this.#act(), 800);
+    const luck = this.#o.random.next();
+    if (luck < 0.5) this.#insert();
+    else if (luck < 0.6) this.#withSome((id) => this.#cancel(id));
+    else if (luck < 0.75) this.#withSome((id) => this.#ask(id));
+    else if (luck < 0.85) this.#withSome((id) => this.#askProgress(id));
+    else this.#withSome((id) => this.#wait(id));
+  }
+
+  #insert(): void {
+    const number = this.#inserts++;
+    const isDirect = this.#chance(0.3);
+    const isLarge = !isDirect && this.#chance(0.1);
+    const chunks = this.#chance(0.05) ? 0 : isLarge ? 5_000 : 1 + this.#int(12);
+    const name = `${isDirect ? 'key' : 'p'}-${number}`;
+    const told: Told = { name, chunks, isDirect };
+    const inputs = Array.from({ length: chunks }, (_, i) => inputOf(told, i));
+    const wanted = {
+      prefix: isDirect ? null : name,
+      ...(isDirect ? { directInputs: inputs, idempotencyKey: name } : {}),
+      chunksTotal: chunks,
+      chunkSizeOps: 1,
+      metadata: null,
+      strategicMetadata: new Map([
+        ['customer', BigInt(name.length + (number % 3))],
+        ['shop', BigInt(chunks % 2)],
+      ]),
+      otelTraceCarrier: '{}',
+      retryDelayMs: this.#chance(0.2) ? 300 : 0,
+    };
+    const attempt = (tries: number): void => {
+      const process = this.#o.process();
+      const again = () => tries < 20 && this.#later(() => attempt(tries + 1), 500);
+      if (process === null) {
+        again();
+        return;
+      }
+      process.queue.inserts.insert(wanted).then(
+        (id) => this.#heard(process, () => this.#o.oracle.insertAcknowledged(id, told), again),
+        (error: { code?: string }) => {
+          // Everything that is sent again is the same.
+          if (error.code === 'SUBMISSION_CONFLICT') this.#o.failed(error);
+          again();
+        },
+      );
+    };
+    attempt(0);
+    if (isLarge) this.#later(() => this.cancelLarge(), 3_000);
+  }
+
+  #cancel(id: SubmissionId): void {
+    const process = this.#o.process();
+    process?.queue.endings.cancel(id).then(
+      (result) =>
+        this.#heard(process, () => {
+          const { oracle } = this.#o;
+          if (result.kind === 'cancelled') oracle.cancelAcknowledged(id);
+          else if (result.kind === 'ended') oracle.statusSeen(id, result.status.state);
+          else oracle.unknownSeen(id);
+        }),
+      () => {},
+    );
+  }
+
+  #ask(id: SubmissionId): void {
+    const process = this.#o.process();
+    process?.queue.reads.status(id).then(
+      (status) =>
+        this.#heard(process, () => {
+          if (status === null) this.#o.oracle.unknownSeen(id);
+          else this.#o.oracle.statusSeen(id, status.state);
+        }),
+      () => {},
+    );
+  }
+
+  #askProgress(id: SubmissionId): void {
+    const process = this.#o.process();
+    process?.queue.reads.chunksDone(id, 0).then(
+      (told) =>
+        this.#heard(process, () => {
+          if (told === null) {
+            this.#o.oracle.unknownSeen(id);
+            return;
+          }
+          const done = new ChunkSet(told.chunksTotal);
+          for (const { page, content } of told.pages) done.setPage(page, content);
+          this.#o.oracle.progressSeen(id, done);
+        }),
+      () => {},
+    );
+  }
+
+  /** A long poll: woken by news or when the time is up, never later. */
+  #wait(id: SubmissionId): void {
+    const process = this.#o.process();
+    const open = process?.queue.reads.open(id);
+    if (process === null || open === undefined) return;
+    const waitMs = 1 + this.#int(3_000);
+    const doneAbove = this.#chance(0.3) ? null : open.done.count;
+    let isWoken = false;
+    const takeBack = process.queue.reads.wait(id, { doneAbove, waitMs }, () => {
+      isWoken = true;
+      this.#askProgress(id);
+    });
+    if (takeBack === null) return;
+    if (this.#chance(0.2)) {
+      takeBack();
+      return;
+    }
+    this.#o.clock.at(this.#o.clock.elapsedMs + waitMs + 1, () => {
+      if (process.isAlive && !isWoken) this.#o.failed(new Violation(`a wait for ${id} never ends`));
+    });
+  }
+
+  /** An answer leaves the process at once and is judged then; or it is lost, and the producer asks again. */
+  #heard(process: SimProcess, judge: () => void, lost: () => void = () => {}): void {
+    if (!process.isAlive) {
+      lost();
+      return;
+    }
+    try {
+      judge();
+    } catch (error) {
+      this.#o.failed(error);
+    }
+    if (this.#chance(0.1)) lost();
+  }
+
+  #withSome(run: (id: SubmissionId) => void): void {
+    const ids = [...this.#o.oracle.acknowledgedInserts.keys()];
+    if (ids.length > 0) run(ids[this.#int(ids.length)]!);
+  }
+
+  #later(run: () => void, delayMsMax: number): void {
+    this.#o.clock.at(this.#o.clock.elapsedMs + 1 + this.#int(delayMsMax), run);
+  }
+
+  #int(below: number): number {
+    return randomInt(this.#o.random, below);
+  }
+
+  #chance(share: number): boolean {
+    return this.#o.random.next() < share;
+  }
+}

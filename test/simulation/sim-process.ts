@@ -1,0 +1,216 @@
+import type { ChunkId } from '../../src/model/ids.ts';
+import { Turn } from '../../src/net/turn.ts';
+import type { OpenSubmission } from '../../src/scheduler/types.ts';
+import { Ageing } from '../../src/server/ageing.ts';
+import { parseConsumerFeatures } from '../../src/server/consumer-features.ts';
+import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumer-session.ts';
+import { Queue } from '../../src/server/queue.ts';
+import { type MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { silentLogger } from '../../src/system/logger.ts';
+import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
+import type { SimConsumer } from './actors.ts';
+import type { Caprices } from './capricious.ts';
+import type { Oracle } from './oracle.ts';
+import type { SimClock } from './sim-clock.ts';
+import { SimLink } from './sim-network.ts';
+import { SimStore } from './sim-store.ts';
+
+export const HEARTBEAT_MS = 1_000;
+export const MISSABLE_HEARTBEATS = 2;
+
+export interface SimProcessOptions {
+  readonly database: MemoryDatabase;
+  readonly clock: SimClock;
+  readonly random: Random;
+  readonly caprices: Caprices;
+  readonly oracle: Oracle;
+  /** Share of calls of the store that go wrong, 0 to 1. */
+  readonly faultRate: number;
+  /** Ended submissions are remembered for so long. */
+  readonly submissionAgeMaxMs: number;
+  /** The number of a connection, different for each one of the whole run. */
+  nextConnection(): number;
+  /** Something happened that must not. */
+  failed(error: unknown): void;
+  /** The store could not be loaded: the process ends. */
+  startFailed(): void;
+}
+
+/** Says when a reservation expires: the peer hears of it later, or not at all if it never heard of the chunk. */
+class WatchedSession extends ConsumerSession {
+  readonly #expires: (chunk: ChunkId) => void;
+
+  constructor(expires: (chunk: ChunkId) => void, options: ConsumerSessionOptions) {
+    super(options);
+    this.#expires = expires;
+  }
+
+  override expired(submission: OpenSubmission, chunkIndex: number): void {
+    this.#expires({ submissionId: submission.record.id, chunkIndex });
+    super.expired(submission, chunkIndex);
+  }
+}
+
+/** One life of the queue: the real queue, sessions and ageing on a simulated clock, disk and network. */
+export class SimProcess {
+  readonly queue: Queue;
+  readonly store: SimStore;
+  readonly sessions = new Map<number, { readonly session: ConsumerSession; readonly link: SimLink }>();
+  readonly #o: SimProcessOptions;
+  readonly #clock: ReturnType<SimClock['world']>;
+  readonly #random: Random;
+  readonly #turn: Turn;
+  #isReady = false;
+  #isAlive = true;
+
+  constructor(options: SimProcessOptions) {
+    const { random, clock, database, oracle } = options;
+    this.#o = options;
+    this.#random = options.caprices.over(seededRandom(randomInt(random, 2 ** 31)));
+    this.#clock = clock.world(random.next() < 0.3 ? -randomInt(random, 20_000) : 0);
+    this.#turn = new Turn(this.#clock.clock);
+    this.store = new SimStore(
+      new MemoryStore({ database }),
+      clock,
+      seededRandom(randomInt(random, 2 ** 31)),
+      {
+        delayMsMax: random.next() < 0.3 ? 300 : 5,
+        faultRate: options.faultRate,
+        cleaningUp: (run) =>
+          oracle.cleaningUp(run).catch((error: unknown) => {
+            options.failed(error);
+            throw error;
+          }),
+      },
+    );
+    this.queue = new Queue({
+      store: this.store,
+      clock: this.#clock.clock,
+      random: this.#random,
+      logger: silentLogger,
+      reservationExpirationMs: 4_000,
+      chunkRetriesMax: 8,
+      chunkDisconnectsMax: random.next() < 0.5 ? 6 : 0,
+    });
+  }
+
+  /** It takes what producers and consumers ask. */
+  get isReady(): boolean {
+    return this.#isReady && this.#isAlive;
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  start(): void {
+    this.#o.oracle.restarted();
+    this.queue.lost.addEventListener('abort', () => {
+      if (this.#isAlive) this.#o.failed(this.queue.lost.reason);
+    });
+    this.queue.start().then(
+      () => this.#started(),
+      (error: unknown) => {
+        if (!this.#isAlive) return;
+        if (this.store.hasFailedToLoad) this.#o.startFailed();
+        else this.#o.failed(error);
+      },
+    );
+  }
+
+  /** SIGKILL. */
+  kill(): void {
+    this.#isAlive = false;
+    this.#clock.kill();
+    this.store.kill();
+    for (const [connection, { link }] of this.sessions) {
+      this.#o.oracle.ended(connection);
+      link.cut();
+    }
+  }
+
+  /** A consumer connects; null as long as nobody listens. */
+  dial(consumer: SimConsumer): SimLink | null {
+    if (!this.isReady) return null;
+    const { oracle, random } = this.#o;
+    const connection = this.#o.nextConnection();
+    const link = new SimLink(this.#o.clock, seededRandom(randomInt(random, 2 ** 31)), {
+      delayMsMax: random.next() < 0.2 ? 400 : 5,
+    });
+    const session = this.#session(consumer, connection, link);
+    this.sessions.set(connection, { session, link });
+    link.server.listen({
+      alive: () => this.#isAlive && session.alive(),
+      message: (bytes) => {
+        if (!this.#isAlive) return;
+        this.#judged(() => oracle.arrives(connection, bytes));
+        session.message(bytes);
+      },
+      closed: (orderly) => {
+        if (!this.#isAlive) return;
+        oracle.ended(connection);
+        session.closed(orderly);
+      },
+    });
+    session.open();
+    return link;
+  }
+
+  #session(consumer: SimConsumer, connection: number, link: SimLink): ConsumerSession {
+    const { oracle } = this.#o;
+    return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk)), {
+      queue: this.queue,
+      connection: {
+        send: (bytes) => {
+          this.#judged(() => oracle.sent(connection, bytes, consumer.modern));
+          link.server.send(bytes);
+        },
+        ping: (payload) => link.server.ping(payload),
+        pong: (payload) => link.server.pong(payload),
+        close: (code, reason) => {
+          oracle.ended(connection);
+          link.server.close(code, reason);
+        },
+        terminate: () => {
+          oracle.ended(connection);
+          link.server.terminate();
+        },
+        bufferedBytes: 0,
+      },
+      features: consumer.modern
+        ? parseConsumerFeatures('release,cancel_reserve,dropped,bytes,refusal,silent_expiry', '2')
+        : parseConsumerFeatures(undefined, undefined),
+      clock: this.#clock.clock,
+      random: this.#random,
+      logger: silentLogger,
+      turn: this.#turn,
+      connId: '01a20a1e-9ddd-7b63-9442-4b97c6cbce27',
+      versionInfo: 'v0.0.0',
+      heartbeatIntervalMs: HEARTBEAT_MS,
+      missableHeartbeatsMax: MISSABLE_HEARTBEATS,
+      ended: () => this.sessions.delete(connection),
+    });
+  }
+
+  #started(): void {
+    if (!this.#isAlive) return;
+    this.#isReady = true;
+    new Ageing({
+      store: this.store,
+      clock: this.#clock.clock,
+      random: this.#random,
+      logger: silentLogger,
+      interest: this.queue.reads.interest,
+      submissionAgeMaxMs: this.#o.submissionAgeMaxMs,
+      readPostponementMaxMs: this.#o.submissionAgeMaxMs,
+    }).start();
+  }
+
+  #judged(judge: () => void): void {
+    try {
+      judge();
+    } catch (error) {
+      this.#o.failed(error);
+    }
+  }
+}
