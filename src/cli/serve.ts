@@ -34,6 +34,7 @@ interface ServeFlags {
   readonly maxSubmissionsReturned: number;
   readonly holdStatusPolls: number;
   readonly maxBodyBytes: number;
+  readonly maxBodiesBytes: number;
   readonly maxFrameBytes: number;
   readonly idleConnection: number;
   readonly hostName?: readonly string[];
@@ -151,6 +152,14 @@ function addFlags(command: Command): Command {
         .default(32 * MEBIBYTE, '32 MiB'),
     )
     .addOption(
+      flag(
+        '--max-bodies-bytes <bytes>',
+        'memory for all HTTP requests that are being read; others are told to try again',
+      )
+        .argParser(wholeNumber(1024, 1024 * MEBIBYTE))
+        .default(256 * MEBIBYTE, '256 MiB'),
+    )
+    .addOption(
       flag('--max-frame-bytes <bytes>', 'a larger message of a consumer ends its connection')
         .argParser(wholeNumber(1024, 1024 * MEBIBYTE))
         .default(64 * MEBIBYTE, '64 MiB'),
@@ -245,6 +254,7 @@ function serverOptions(flags: ServeFlags): ServerOptions {
     maxSubmissionsReturned: flags.maxSubmissionsReturned,
     holdStatusPollsMs: flags.holdStatusPolls,
     bodyBytesMax: flags.maxBodyBytes,
+    bodiesBytesMax: flags.maxBodiesBytes,
     frameBytesMax: flags.maxFrameBytes,
     idleConnectionMs: flags.idleConnection,
   };

@@ -13,6 +13,9 @@ export const FRAME_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
 /** Default limit of one HTTP request body, in bytes (the reference: 2 MiB). */
 export const BODY_BYTES_MAX_DEFAULT = 32 * 1024 * 1024;
 
+/** Memory of all HTTP request bodies that are being read together; an option of the server. */
+export const BODIES_BYTES_MAX_DEFAULT = 256 * 1024 * 1024;
+
 /** How deep strategies may nest. */
 export const STRATEGY_DEPTH_MAX = 16;
 

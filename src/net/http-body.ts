@@ -1,8 +1,43 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
+/** The memory that all bodies which are being read may take together. */
+export class BodyRoom {
+  readonly bytesMax: number;
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.bytesMax = bytesMax;
+  }
+
+  /** What is taken now. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** false if there is no room for so many more. */
+  take(bytes: number): boolean {
+    if (this.#bytes + bytes > this.bytesMax) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+export interface BodyLimits {
+  /** The largest body. */
+  readonly bytesMax: number;
+  /** Shared with the other requests. */
+  readonly room: BodyRoom;
+}
+
 export interface HttpBodyEvents {
   done(body: Uint8Array): void;
   tooLarge(): void;
+  /** Too much is being read at the moment. */
+  noRoom(): void;
 }
 
 export interface HttpBodyReader {
@@ -13,29 +48,43 @@ export interface HttpBodyReader {
 const EMPTY = new Uint8Array(0);
 /** Of a refused body, so much is read and dropped before the connection is cut. */
 const DISCARD_BYTES_MAX = 64 * 1024 * 1024;
-/** The first buffer of a body of unknown length. */
-const FIRST_BUFFER_BYTES = 16 * 1024;
+/** The first buffer: what a peer announces and does not send takes no memory. */
+const FIRST_BUFFER_BYTES = 64 * 1024;
 
-/** Reads a request body into one buffer that is as large as the body (a body in one piece is not copied at all). */
+/** Reads a request body into one buffer that grows with it (a body in one piece is not copied at all). */
 export function readHttpBody(
   request: IncomingMessage,
   response: ServerResponse,
-  bytesMax: number,
+  { bytesMax, room }: BodyLimits,
   events: HttpBodyEvents,
 ): HttpBodyReader {
   const announced = announcedBytes(request);
   let buffer: Buffer | null = null;
   let filled = 0;
+  let taken = 0;
   let isDiscarding = false;
   let discarded = 0;
 
+  const letGo = () => {
+    buffer = null;
+    room.giveBack(taken);
+    taken = 0;
+  };
   const discardRest = () => {
     isDiscarding = true;
-    buffer = null;
+    letGo();
   };
-  const refuse = () => {
+  const refuse = (tell: () => void) => {
     discardRest();
-    events.tooLarge();
+    tell();
+  };
+  /** A buffer of that size, with what there is; null if there is no room for it. */
+  const grown = (bytes: number): Buffer | null => {
+    if (!room.take(bytes - taken)) return null;
+    taken = bytes;
+    const larger = Buffer.allocUnsafeSlow(bytes);
+    if (buffer !== null) larger.set(buffer.subarray(0, filled));
+    return larger;
   };
   const take = (piece: Buffer) => {
     if (isDiscarding) {
@@ -43,29 +92,34 @@ export function readHttpBody(
       if (discarded > DISCARD_BYTES_MAX) request.destroy();
       return;
     }
-    if (filled + piece.length > bytesMax) return refuse();
-    if (buffer === null) {
-      if (piece.length === announced) {
-        buffer = piece;
-        filled = piece.length;
-        return;
-      }
-      buffer = Buffer.allocUnsafeSlow(announced ?? Math.max(FIRST_BUFFER_BYTES, piece.length));
-    } else if (filled + piece.length > buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(buffer.length * 2, filled + piece.length));
-      larger.set(buffer.subarray(0, filled));
-      buffer = larger;
+    const needed = filled + piece.length;
+    if (needed > bytesMax) return refuse(events.tooLarge);
+    if (buffer === null && piece.length === announced) {
+      buffer = piece;
+      filled = needed;
+      return;
+    }
+    if (buffer === null || needed > buffer.length) {
+      const wanted = Math.max(needed, buffer === null ? FIRST_BUFFER_BYTES : buffer.length * 2);
+      buffer = grown(Math.max(needed, Math.min(wanted, announced ?? bytesMax)));
+      if (buffer === null) return refuse(events.noRoom);
     }
     buffer.set(piece, filled);
-    filled += piece.length;
+    filled = needed;
   };
 
   request.on('data', take);
   request.on('end', () => {
     if (isDiscarding) return;
-    events.done(buffer === null ? EMPTY : filled === buffer.length ? buffer : buffer.subarray(0, filled));
+    const body = buffer === null ? EMPTY : filled === buffer.length ? buffer : buffer.subarray(0, filled);
+    try {
+      events.done(body);
+    } finally {
+      letGo();
+    }
   });
-  if (announced !== null && announced > bytesMax) refuse();
+  request.on('close', letGo);
+  if (announced !== null && announced > bytesMax) refuse(events.tooLarge);
   else if (request.headers.expect !== undefined) response.writeContinue();
   return { discardRest };
 }

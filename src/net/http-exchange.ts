@@ -1,6 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { HttpBodyReader } from './http-body.ts';
-import { readHttpBody } from './http-body.ts';
+import { type BodyLimits, type HttpBodyReader, readHttpBody } from './http-body.ts';
 
 export const CONTENT_TYPE_JSON = 'application/json';
 export const CONTENT_TYPE_TEXT = 'text/plain; charset=utf-8';
@@ -58,13 +57,19 @@ export class HttpExchange {
   }
 
   /**
-   * Reads the whole body, then calls `done`. One that is larger than `bytesMax` is answered with 413 and `done` is
-   * never called; neither is it if the peer goes away.
+   * Reads the whole body, then calls `done`. One that is larger than the limit is answered with 413, one for which
+   * there is no room with 503, and `done` is never called; neither is it if the peer goes away.
    */
-  readBody(bytesMax: number, done: (body: Uint8Array) => void): void {
-    const tooLarge = () =>
-      this.respond(413, `the request body is larger than ${bytesMax} bytes`, CONTENT_TYPE_TEXT);
-    this.#body = readHttpBody(this.#request, this.#response, bytesMax, { done, tooLarge });
+  readBody(limits: BodyLimits, done: (body: Uint8Array) => void): void {
+    this.#body = readHttpBody(this.#request, this.#response, limits, {
+      done,
+      tooLarge: () =>
+        this.respond(413, `the request body is larger than ${limits.bytesMax} bytes`, CONTENT_TYPE_TEXT),
+      noRoom: () => {
+        const reason = `request bodies of more than ${limits.room.bytesMax} bytes are being read: try again`;
+        this.respond(503, JSON.stringify(reason), CONTENT_TYPE_JSON);
+      },
+    });
   }
 
   /** Called if the peer goes away before the answer. */

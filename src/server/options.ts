@@ -1,5 +1,9 @@
 import { IncorrectUsageError } from '../model/errors.ts';
-import { BODY_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
+import {
+  BODIES_BYTES_MAX_DEFAULT,
+  BODY_BYTES_MAX_DEFAULT,
+  FRAME_BYTES_MAX_DEFAULT,
+} from '../model/limits.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, silentLogger } from '../system/logger.ts';
@@ -33,6 +37,8 @@ export interface ServerOptions {
   readonly holdStatusPollsMs?: number | undefined;
   /** Largest HTTP request body, in bytes. Default 32 MiB. */
   readonly bodyBytesMax?: number | undefined;
+  /** Request bodies that are being read may take so many bytes together; one more is answered with 503. Default 256 MiB. */
+  readonly bodiesBytesMax?: number | undefined;
   /** Largest WebSocket message, in bytes. Default 64 MiB. */
   readonly frameBytesMax?: number | undefined;
   /** Idle HTTP connections are kept for so long, in milliseconds. Default 125 seconds; 120 at least. */
@@ -85,6 +91,12 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
     ),
     holdStatusPollsMs: duration('holdStatusPollsMs', options.holdStatusPollsMs ?? 0, 0),
     bodyBytesMax: integer('bodyBytesMax', options.bodyBytesMax ?? BODY_BYTES_MAX_DEFAULT, 1, BYTES_MAX),
+    bodiesBytesMax: integer(
+      'bodiesBytesMax',
+      options.bodiesBytesMax ?? BODIES_BYTES_MAX_DEFAULT,
+      1,
+      BYTES_MAX,
+    ),
     frameBytesMax: integer('frameBytesMax', options.frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT, 1, BYTES_MAX),
     idleConnectionMs: duration(
       'idleConnectionMs',

@@ -1,5 +1,6 @@
 import { ProtocolError, SubmissionConflictError, TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
+import { type BodyLimits, BodyRoom } from '../net/http-body.ts';
 import {
   CONTENT_TYPE_CBOR,
   CONTENT_TYPE_JSON,
@@ -37,6 +38,8 @@ export interface ProducerRoutesOptions {
   readonly logger: Logger;
   /** Largest request body. */
   readonly bodyBytesMax: number;
+  /** Bodies that are being read may take so many bytes together; there is always room for one. */
+  readonly bodiesBytesMax: number;
   /** The status of a submission in progress is held back for so long, unless it ends. 0 = not at all. */
   readonly holdStatusPollsMs: number;
 }
@@ -54,9 +57,12 @@ const FEATURES_HEADER = ['opsqueue-features', FEATURES];
 /** The producer API: HTTP on this side, the queue's use cases on the other. */
 export class ProducerRoutes {
   readonly #o: ProducerRoutesOptions;
+  readonly #bodies: BodyLimits;
 
   constructor(options: ProducerRoutesOptions) {
     this.#o = options;
+    const { bodyBytesMax: bytesMax, bodiesBytesMax } = options;
+    this.#bodies = { bytesMax, room: new BodyRoom(Math.max(bytesMax, bodiesBytesMax)) };
   }
 
   addTo(router: Router): void {
@@ -202,7 +208,7 @@ export class ProducerRoutes {
       text(exchange, 415, 'Expected request with `Content-Type: application/json`');
       return;
     }
-    exchange.readBody(this.#o.bodyBytesMax, (body) => {
+    exchange.readBody(this.#bodies, (body) => {
       try {
         handle(body);
       } catch (error) {

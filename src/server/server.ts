@@ -81,6 +81,7 @@ export class Server implements HttpHandler {
       metrics: this.#metrics,
       logger,
       bodyBytesMax: settings.bodyBytesMax,
+      bodiesBytesMax: settings.bodiesBytesMax,
       holdStatusPollsMs: settings.holdStatusPollsMs,
     });
     http.handOver(this);

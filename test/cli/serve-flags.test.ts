@@ -42,6 +42,7 @@ suite('what each flag does', () => {
       ...['--max-missable-heartbeats', '1', '--max-chunk-retries', '2', '--max-chunk-disconnects', '1'],
       ...['--max-submission-age', '500ms', '--max-submissions-returned', '1'],
       ...['--hold-status-polls', '20 seconds', '--max-body-bytes', '1024', '--max-frame-bytes', '1024'],
+      ...['--max-bodies-bytes', '1024'],
     ]));
   });
 
@@ -127,6 +128,30 @@ suite('what each flag does', () => {
     assert.equal((await post(path, '{"looked-up-1":1}')).status, 200);
     const refused = await post(path, '{}');
     assert.deepEqual([refused.status, await refused.text()], [400, '1']);
+  });
+
+  test('--max-bodies-bytes is room for one body at least', async () => {
+    const idle = await HttpSocket.open(port);
+    idle.send(`POST ${SUBMISSIONS}`, { 'content-type': 'application/json', 'content-length': '1000' });
+    idle.write(' '.repeat(500));
+    // Nothing but the answers to others shows when the queue has got it, and when it knows that it is gone.
+    const answered = async (status: number) => {
+      for (let tries = 0; tries < 10_000; tries++) {
+        const socket = await HttpSocket.open(port);
+        socket.send(`POST ${SUBMISSIONS}`, {
+          'content-type': 'application/json',
+          'transfer-encoding': 'chunked',
+        });
+        socket.write('1\r\n \r\n0\r\n\r\n');
+        const answer = await socket.answer();
+        socket.close();
+        if (answer.status === status) return true;
+      }
+      return false;
+    };
+    assert.ok(await answered(503));
+    idle.close();
+    assert.ok(await answered(400));
   });
 
   test('--max-body-bytes and --max-frame-bytes refuse what is larger', async () => {

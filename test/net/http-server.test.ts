@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { BodyRoom } from '../../src/net/http-body.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../src/net/http-exchange.ts';
 import { HttpServer, type HttpServerOptions, ListenError } from '../../src/net/http-server.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { eventually } from '../support/eventually.ts';
 import { HttpSocket, type RawAnswer } from '../support/http-socket.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
@@ -14,12 +16,13 @@ after(async () => {
 });
 
 /** Answers with what it got: method, path, query and body. */
-function echo(bodyBytesMax = 1000): (exchange: HttpExchange) => void {
+function echo(bytesMax = 1000, room = new BodyRoom(1_000_000)): (exchange: HttpExchange) => void {
   return (exchange) => {
     const { method, path, query } = exchange;
     const tell = (body: string) =>
       exchange.respond(200, JSON.stringify({ method, path, query, body }), CONTENT_TYPE_TEXT);
-    if (method === 'POST') exchange.readBody(bodyBytesMax, (body) => tell(Buffer.from(body).toString()));
+    if (method === 'POST')
+      exchange.readBody({ bytesMax, room }, (body) => tell(Buffer.from(body).toString()));
     else tell('');
   };
 }
@@ -182,6 +185,30 @@ test('a body above the limit is answered with 413, whether its length was announ
   assert.equal((await socket.answer()).status, 413);
   socket.send('GET /still-there');
   assert.equal((await socket.answer()).status, 200);
+});
+
+test('bodies for which there is no room are answered with 503, until those that have it are read or gone', async () => {
+  const room = new BodyRoom(100_000);
+  const { port } = await serve(echo(90_000, room));
+  const [first, second, third] = [await open(port), await open(port), await open(port)];
+  first.send('POST /first', { 'content-length': '90000' });
+  // What is announced and does not come takes nothing.
+  second.send('POST /second', {}, 'x'.repeat(90_000));
+  assert.equal((await second.answer()).status, 200);
+  assert.equal(room.bytes, 0);
+  first.write('x'.repeat(70_000));
+  await eventually(() => room.bytes === 90_000);
+  third.send('POST /third', { 'transfer-encoding': 'chunked' });
+  third.write('4e20\r\n');
+  third.write('x'.repeat(20_000));
+  const refused = await third.answer();
+  assert.equal(refused.status, 503);
+  assert.match(JSON.parse(refused.body.toString()), /more than 100000 bytes/);
+  assert.equal(room.bytes, 90_000);
+  first.close();
+  await eventually(() => room.bytes === 0);
+  second.send('POST /again', {}, 'x'.repeat(90_000));
+  assert.equal((await second.answer()).status, 200);
 });
 
 test('a client that waits for `100 Continue` gets it, but not for a body that is too large', async () => {
