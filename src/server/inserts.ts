@@ -79,6 +79,9 @@ export class Inserts {
       throw new QueueUnavailableError('whether it was inserted is not known', { cause });
     }
     if (result.kind === 'exists') return this.#existing(result.submission.record, wanted);
+    if (result.kind === 'gone') {
+      throw new QueueUnavailableError('what was inserted before under this name has just been forgotten');
+    }
     if (isRareNow(random, 'inserts: on the schedule late')) await sleep(clock, randomInt(random, 300));
     this.#inserted(record, directInputs);
     return id;

@@ -19,7 +19,7 @@ export interface Store {
   load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]>;
   /**
    * Writes a batch as one transaction; answers when it is on disk. One call at a time per shard, `seq` rising by
-   * one. The last batch may be sent once more: it changes nothing and is answered as before.
+   * one. The last batch may be sent once more: it changes nothing and is answered as before, but see `gone`.
    */
   commit(batch: CommitBatch): Promise<CommitResult>;
   /** The `seq` of the shard's last batch that took place: settles `unknown`. */
@@ -123,10 +123,15 @@ export type Mutation =
   /** A completed submission loses its pages and tries, the others keep them. */
   | { readonly kind: 'end'; readonly id: SubmissionId; readonly end: SubmissionEnd };
 
-/** What came of an insert: done, or the prefix (or idempotency key) exists: that submission, whatever it contains. */
+/**
+ * What came of an insert: done, or the prefix (or idempotency key) exists: that submission, whatever it contains.
+ * `gone` is told only of a batch that is sent once more: what the insert made, or what it found by its prefix or key,
+ * has been cleaned up since, and nothing of it is there now.
+ */
 export type InsertResult =
   | { readonly kind: 'inserted' }
-  | { readonly kind: 'exists'; readonly submission: StoredSubmission };
+  | { readonly kind: 'exists'; readonly submission: StoredSubmission }
+  | { readonly kind: 'gone' };
 
 export type CommitResult =
   /** On disk. `inserts` has one result for each insert of the batch, in order. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { SubmissionEnd } from '../../src/model/submission.ts';
+import type { InsertResult } from '../../src/store/store.ts';
 import { cancelled, chunk, completed, failed, insert, output, page, tries } from '../support/mutations.ts';
 import { submissionRecord } from '../support/submissions.ts';
 import type { UseSession } from './store-progress.ts';
@@ -142,6 +143,23 @@ export function storeEndConformance(name: string, use: UseSession): void {
         );
         const [loaded] = await next.loadAll();
         assert.equal(loaded?.done.count, 0);
+      }));
+
+    test('a batch that is sent again does not claim what was forgotten since', () =>
+      use(async (session) => {
+        await session.commit(insert(1n, { prefix: 'before' }), insert(2n, { prefix: 'stays' }));
+        await session.commit(failed(1n, 1));
+        const batch = session.batch([
+          insert(3n, { prefix: 'before' }),
+          insert(4n, { prefix: 'new' }),
+          insert(5n, { prefix: 'stays' }),
+        ]);
+        const kinds = (results: readonly InsertResult[]) => results.map(({ kind }) => kind);
+        assert.deepEqual(kinds(await session.send(batch)), ['exists', 'inserted', 'exists']);
+        session.seq++;
+        assert.equal(await session.read((store) => store.cleanup(2, 10, new Set())), 1);
+        assert.deepEqual(kinds(await session.send(batch)), ['gone', 'inserted', 'exists']);
+        assert.equal(await session.read((store) => store.findById(3n)), null);
       }));
 
     test('the store tells how large it is', () =>

@@ -149,3 +149,18 @@ test('inserts are refused while the store is stuck, while too much waits, and wh
   );
   await assert.rejects(full.queue.inserts.insert(newSubmission({})), QueueUnavailableError);
 });
+
+test('an insert whose answer is lost, and whose forerunner is forgotten meanwhile, is not acknowledged with an id that nobody has', async () => {
+  const store = faultyStore(new MemoryStore(), scriptedCommits('none', 'unknown_after'));
+  const world = await QueueWorld.start({ store });
+  const first = await world.insert('a', 0);
+  const second = world.insert('a', 0);
+  const refused = assert.rejects(second, QueueUnavailableError);
+  await world.settle();
+  assert.equal(await store.cleanup(Number.MAX_SAFE_INTEGER, 10, new Set()), 1);
+  await world.passes(100);
+  await refused;
+  const third = await world.insert('a', 0);
+  assert.notEqual(third, first);
+  assert.equal(await world.stateOf(third), 'completed');
+});

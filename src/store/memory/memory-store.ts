@@ -242,14 +242,13 @@ export class MemoryStore implements Store {
     );
   }
 
-  /** The last batch was sent once more. What it inserted may have been cleaned up since. */
+  /** The last batch was sent once more. What it inserted, or found, may have been cleaned up since. */
   #resultsAgain(mutations: readonly Mutation[]): InsertResult[] {
     return mutations.flatMap((mutation): InsertResult[] => {
       if (mutation.kind !== 'insert') return [];
       const existing = this.#existing(mutation);
-      return [
-        existing && existing.record.id !== mutation.record.id ? exists(existing) : { kind: 'inserted' },
-      ];
+      if (existing === undefined) return [{ kind: 'gone' }];
+      return [existing.record.id === mutation.record.id ? { kind: 'inserted' } : exists(existing)];
     });
   }
 

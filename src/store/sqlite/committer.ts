@@ -12,6 +12,8 @@ export type ExistingInsert = readonly [position: number, submission: StoredSubmi
 /** The results of a batch; inserts that are not in the list took place. */
 export interface Committed {
   readonly existing: readonly ExistingInsert[];
+  /** Positions of inserts of which nothing is there any more; only of a batch that was sent once more. */
+  readonly gone: readonly number[];
 }
 
 type Insert = Extract<Mutation, { readonly kind: 'insert' }>;
@@ -111,7 +113,7 @@ export class Committer {
       }
     }
     this.#tables.shards.advance(shard, seq, highestId);
-    return { existing };
+    return { existing, gone: [] };
   }
 
   /** The submission that is there already; null if the insert took place. */
@@ -146,25 +148,28 @@ export class Committer {
     this.#tables.tries.deletion.all(id);
   }
 
-  /** The last batch was sent once more. What it inserted may have been cleaned up since. */
+  /** The last batch was sent once more. What it inserted, or found, may have been cleaned up since. */
   #resultsAgain(mutations: readonly Mutation[]): Committed {
     const existing: ExistingInsert[] = [];
+    const gone: number[] = [];
     let inserts = 0;
     for (const mutation of mutations) {
       if (mutation.kind !== 'insert') continue;
       const other = this.#otherOf(mutation);
       if (other) existing.push([inserts, other]);
+      else if (this.#tables.stored(mutation.record.id) === null) gone.push(inserts);
       inserts++;
     }
-    return { existing };
+    return { existing, gone };
   }
 }
 
 /** The results of a batch, one for each of its inserts. */
-export function insertResults(mutations: readonly Mutation[], { existing }: Committed): InsertResult[] {
+export function insertResults(mutations: readonly Mutation[], { existing, gone }: Committed): InsertResult[] {
   const results: InsertResult[] = [];
   for (const { kind } of mutations) if (kind === 'insert') results.push({ kind: 'inserted' });
   for (const [position, submission] of existing) results[position] = { kind: 'exists', submission };
+  for (const position of gone) results[position] = { kind: 'gone' };
   return results;
 }
 
