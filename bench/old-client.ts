@@ -2,21 +2,21 @@
  * What a client of the original gets: one that leaves Nagle's algorithm on and sends reserve, complete, reserve, ...
  * each in a packet of its own. Without the server's empty pong every cycle waits 40 ms for a TCP acknowledgement.
  *
- *     npm run bench -- old-client [--url HOST:PORT] [--json] [--quick]
+ *     npm run bench -- old-client [--original COMMAND | --url HOST:PORT] [--json] [--quick]
  */
 import { randomUUID } from 'node:crypto';
 import { benchArguments } from './support/arguments.ts';
 import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
 import { RawProducer } from './support/raw-producer.ts';
 import { type Row, report } from './support/report.ts';
-import { type MeasuredServer, runningServer, startOurs } from './support/server-process.ts';
+import { type MeasuredServer, runningServer, startOriginal, startOurs } from './support/server-process.ts';
 
-const { json, quick, urls } = benchArguments();
+const { json, quick, urls, original } = benchArguments();
 const seconds = quick ? 1 : 5;
 
 async function cyclesPerSecond(server: MeasuredServer, connections: number): Promise<number> {
   const producer = await RawProducer.connect(server.host, server.port);
-  await producer.insert(randomUUID(), urls.length > 0 ? 20_000 : 1_000_000);
+  await producer.insert(randomUUID(), server.name === 'opsqueue' ? 1_000_000 : 20_000);
   producer.close();
   const strategy = cborStrategy('Oldest');
   const consumers = await Promise.all(
@@ -44,6 +44,7 @@ async function cyclesPerSecond(server: MeasuredServer, connections: number): Pro
 
 const rows: Row[] = [];
 const servers = urls.length > 0 ? urls.map(runningServer) : [await startOurs()];
+if (original !== null && urls.length === 0) servers.push(await startOriginal(original));
 for (const server of servers) {
   for (const connections of [1, 64]) {
     const perSecond = await cyclesPerSecond(server, connections);

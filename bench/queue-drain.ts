@@ -1,17 +1,24 @@
 /**
  * Chunks reserved and completed per second, over the wire.
  *
- *     npm run bench -- queue-drain [--url HOST:PORT] [--json] [--quick] [--only TEXT]
+ *     npm run bench -- queue-drain [--original COMMAND | --url HOST:PORT] [--json] [--quick] [--full] [--only TEXT]
  *
- * Without --url: our server and, as the bound, a bare `ws` server that answers with fixed bytes and schedules
- * nothing; interleaved, three rounds, medians.
+ * Without --url: our server, as the bound a bare `ws` server that answers with fixed bytes and schedules nothing, and
+ * the original's server where its command is given; interleaved, three rounds, medians. --full: every combination of
+ * connections, size of a reservation, strategy and submissions, one round each.
  */
 import { randomUUID } from 'node:crypto';
 import { benchArguments } from './support/arguments.ts';
 import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
 import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { median, type Row, report } from './support/report.ts';
-import { type MeasuredServer, runningServer, startBare, startOurs } from './support/server-process.ts';
+import {
+  type MeasuredServer,
+  runningServer,
+  startBare,
+  startOriginal,
+  startOurs,
+} from './support/server-process.ts';
 
 interface Case {
   readonly name: string;
@@ -47,6 +54,23 @@ const CASES: Case[] = [
     customers: 1_000,
   },
 ];
+
+const STRATEGIES = ['Oldest', 'Newest', 'Random', 'customer/Oldest'];
+const MATRIX: Case[] = [1, 10_000].flatMap((submissions) =>
+  STRATEGIES.flatMap((strategy) =>
+    [1, 64].flatMap((max) =>
+      [1, 8, 64, 512].map((connections) => ({
+        name: `${submissions === 1 ? 'one submission' : '10 000 submissions'}, ${strategy}, max ${max}, ${connections}`,
+        connections,
+        max,
+        outstanding: 1,
+        strategy,
+        submissions,
+        customers: 1_000,
+      })),
+    ),
+  ),
+);
 
 async function fill(server: MeasuredServer, test: Case, chunks: number): Promise<void> {
   const producers = await Promise.all(
@@ -97,36 +121,61 @@ async function drain(
   return done / seconds;
 }
 
-const { json, quick, urls, only } = benchArguments();
-const rows: Row[] = [];
-for (const test of CASES.filter((test) => only === null || test.name.includes(only))) {
-  const seconds = quick ? 1 : 3;
+const { json, quick, urls, only, original, full } = benchArguments();
+const seconds = quick || full ? 1 : 3;
+const rounds = full ? 1 : 3;
+
+/** What the original, or a server somewhere else, can hand out within the time, and some more. */
+async function slowDrain(server: MeasuredServer, test: Case): Promise<number> {
+  const chunks = (test.max > 1 ? 4_000 : 2_000) * seconds;
+  await fill(server, test, Math.max(chunks + 64 * 4 * test.connections, test.submissions));
+  return drain(server, test, chunks, seconds);
+}
+
+async function oursDrain(test: Case): Promise<number> {
+  const server = await startOurs();
   const fast = test.max > 1;
-  if (urls.length > 0) {
-    for (const url of urls) {
-      const server = runningServer(url);
-      const chunks = fast ? 10_000 : 4_000;
-      await fill(server, test, chunks + 2_000);
-      rows.push({ case: test.name, server: server.name, 'chunks/s': await drain(server, test, chunks, 20) });
-    }
-    continue;
+  await fill(server, test, (fast ? 500_000 : 80_000) * seconds);
+  const rate = await drain(server, test, (fast ? 400_000 : 60_000) * seconds, seconds);
+  await server.stop();
+  return rate;
+}
+
+async function boundDrain(test: Case): Promise<number> {
+  const server = await startBare();
+  const rate = await drain(server, test, Number.POSITIVE_INFINITY, seconds);
+  await server.stop();
+  return rate;
+}
+
+async function originalDrain(test: Case, command: string): Promise<number> {
+  const server = await startOriginal(command);
+  const rate = await slowDrain(server, test);
+  await server.stop();
+  return rate;
+}
+
+const rows: Row[] = [];
+for (const test of (full ? MATRIX : CASES).filter(({ name }) => only === null || name.includes(only))) {
+  for (const url of urls) {
+    const server = runningServer(url);
+    rows.push({ case: test.name, server: server.name, 'chunks/s': await slowDrain(server, test) });
   }
-  const ours: number[] = [];
-  const bare: number[] = [];
-  for (let round = 0; round < 3; round++) {
-    const server = await startOurs();
-    await fill(server, test, (fast ? 400_000 : 80_000) * seconds);
-    ours.push(await drain(server, test, (fast ? 300_000 : 60_000) * seconds, seconds));
-    await server.stop();
-    const bound = await startBare();
-    bare.push(await drain(bound, test, Number.POSITIVE_INFINITY, seconds));
-    await bound.stop();
+  if (urls.length > 0) continue;
+  const [ours, bare, others]: [number[], number[], number[]] = [[], [], []];
+  for (let round = 0; round < rounds; round++) {
+    ours.push(await oursDrain(test));
+    bare.push(await boundDrain(test));
+    if (original !== null) others.push(await originalDrain(test, original));
   }
   rows.push({
     case: test.name,
     'chunks/s': median(ours),
     'bare ws server': median(bare),
     'share of the bound': median(ours) / median(bare),
+    ...(original === null
+      ? {}
+      : { 'the original': median(others), 'times the original': median(ours) / median(others) }),
   });
 }
 report('Chunks reserved and completed per second', rows, json);

@@ -1,62 +1,61 @@
 /**
  * How long an insert takes, by the number of chunks, and how many small ones fit in a second.
  *
- *     npm run bench -- queue-insert [--url HOST:PORT] [--json] [--quick]
+ *     npm run bench -- queue-insert [--original COMMAND | --url HOST:PORT] [--json] [--quick]
  *
- * Without --url: our server in a process of its own, beside a bare fsync of 4 kB on the same disk.
+ * Without --url: our server in a process of its own, beside a bare fsync of 4 kB on the same disk, and the original's
+ * server where its command is given.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { benchArguments } from './support/arguments.ts';
+import { bareFsyncsMs } from './support/bare-fsync.ts';
 import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { MB, median, percentile, type Row, report } from './support/report.ts';
-import { type MeasuredServer, runningServer, startOurs } from './support/server-process.ts';
+import { type MeasuredServer, runningServer, startOriginal, startOurs } from './support/server-process.ts';
 
 const SIZES = [1, 1_000, 100_000, 1_000_000, 10_000_000];
-/** The reference needs 80 s for the largest: not for servers that are only compared with. */
-const SIZE_MAX_ELSEWHERE = 100_000;
+/** The original needs 80 s for the largest: not for servers that are only compared with. */
+const SIZES_ELSEWHERE = SIZES.filter((size) => size <= 100_000);
+const ROUNDS_ELSEWHERE = 5;
 
-function bareFsyncMs(times: number): number {
-  const folder = mkdtempSync(join(tmpdir(), 'opsqueue-fsync-'));
-  const file = openSync(join(folder, 'file'), 'w');
-  const bytes = new Uint8Array(4096).fill(7);
-  const taken: number[] = [];
-  for (let i = 0; i < times; i++) {
-    const began = performance.now();
-    writeSync(file, bytes);
-    fsyncSync(file);
-    taken.push(performance.now() - began);
-  }
-  closeSync(file);
-  rmSync(folder, { recursive: true });
-  return median(taken);
+interface Sized {
+  readonly server: MeasuredServer;
+  readonly sizes: readonly number[];
 }
 
-async function bySize(server: MeasuredServer, rounds: number, sizes: readonly number[]): Promise<Row[]> {
-  const producer = await RawProducer.connect(server.host, server.port);
-  const taken = new Map<number, number[]>(sizes.map((size) => [size, []]));
-  // Interleaved, so that what else the machine does hits all sizes alike.
+/** Interleaved, so that what else the machine does hits all sizes, and all servers, alike. */
+async function bySize(servers: readonly Sized[], rounds: number): Promise<Row[]> {
+  const runs = await Promise.all(
+    servers.map(async ({ server, sizes }) => ({
+      server,
+      sizes,
+      producer: await RawProducer.connect(server.host, server.port),
+      taken: new Map<number, number[]>(sizes.map((size) => [size, []])),
+    })),
+  );
   for (let round = 0; round < rounds; round++) {
-    for (const size of sizes) {
-      const began = performance.now();
-      await producer.insert(randomUUID(), size);
-      taken.get(size)!.push(performance.now() - began);
+    for (const { producer, sizes, taken } of runs) {
+      for (const size of sizes) {
+        const began = performance.now();
+        await producer.insert(randomUUID(), size);
+        taken.get(size)!.push(performance.now() - began);
+      }
     }
   }
-  producer.close();
-  const first = median(taken.get(sizes[0]!)!);
-  return sizes.map((size) => {
-    const times = taken.get(size)!.sort((a, b) => a - b);
-    return {
-      server: server.name,
-      chunks: size.toLocaleString('en-US').replaceAll(',', ' '),
-      'p50 ms': median(times),
-      'p99 ms': percentile(times, 0.99),
-      'of the smallest': median(times) / first,
-      'resident MB': residentMb(server),
-    };
+  return runs.flatMap(({ server, sizes, producer, taken }) => {
+    producer.close();
+    const first = median(taken.get(sizes[0]!)!);
+    return sizes.map((size) => {
+      const times = taken.get(size)!.sort((a, b) => a - b);
+      return {
+        server: server.name,
+        chunks: size.toLocaleString('en-US').replaceAll(',', ' '),
+        'p50 ms': median(times),
+        'p99 ms': percentile(times, 0.99),
+        'of the smallest': median(times) / first,
+        'resident MB': residentMb(server),
+      };
+    });
   });
 }
 
@@ -82,23 +81,32 @@ async function manySmall(server: MeasuredServer, count: number): Promise<Row> {
   };
 }
 
-const { json, quick, urls } = benchArguments();
+const { json, quick, urls, original } = benchArguments();
+const fsyncs = () => median(bareFsyncsMs(quick ? 50 : 300));
 const sizeRows: Row[] = [];
 const smallRows: Row[] = [];
 for (const url of urls) {
   const server = runningServer(url);
-  const sizes = SIZES.filter((size) => size <= SIZE_MAX_ELSEWHERE);
-  sizeRows.push(...(await bySize(server, 5, sizes)));
+  sizeRows.push(...(await bySize([{ server, sizes: SIZES_ELSEWHERE }], ROUNDS_ELSEWHERE)));
   smallRows.push(await manySmall(server, 1_000));
 }
 if (urls.length === 0) {
-  const server = await startOurs();
-  await bySize(server, 20, SIZES.slice(0, 1));
-  sizeRows.push({ server: 'bare fsync, 4 kB', chunks: '-', 'p50 ms': bareFsyncMs(quick ? 50 : 300) });
-  sizeRows.push(...(await bySize(server, quick ? 20 : 200, SIZES)));
-  sizeRows.push({ server: 'bare fsync, 4 kB', chunks: '-', 'p50 ms': bareFsyncMs(quick ? 50 : 300) });
-  for (let round = 0; round < 3; round++) smallRows.push(await manySmall(server, quick ? 2_000 : 10_000));
-  await server.stop();
+  const ours = await startOurs();
+  const other = original === null ? null : await startOriginal(original);
+  await bySize([{ server: ours, sizes: SIZES.slice(0, 1) }], 20);
+  sizeRows.push({ server: 'bare fsync, 4 kB', chunks: '-', 'p50 ms': fsyncs() });
+  sizeRows.push(...(await bySize([{ server: ours, sizes: SIZES }], quick ? 20 : 200)));
+  sizeRows.push({ server: 'bare fsync, 4 kB', chunks: '-', 'p50 ms': fsyncs() });
+  if (other !== null) {
+    const both = [ours, other].map((server) => ({ server, sizes: SIZES_ELSEWHERE }));
+    sizeRows.push(...(await bySize(both, ROUNDS_ELSEWHERE)));
+  }
+  for (let round = 0; round < 3; round++) {
+    smallRows.push(await manySmall(ours, quick ? 2_000 : 10_000));
+    if (other !== null) smallRows.push(await manySmall(other, 1_000));
+  }
+  await other?.stop();
+  await ours.stop();
 }
 report('One insert, by the number of chunks', sizeRows, json);
 report('Small submissions of 10 chunks, each acknowledged after its commit', smallRows, json);

@@ -1,7 +1,7 @@
 /**
  * Latency of one reservation while much is waiting.
  *
- *     npm run bench -- queue-reserve [--url HOST:PORT] [--json] [--quick]
+ *     npm run bench -- queue-reserve [--original COMMAND | --url HOST:PORT] [--json] [--quick]
  *
  * What is reserved is completed as well; the backlog never falls below what its row says.
  */
@@ -10,12 +10,20 @@ import { benchArguments } from './support/arguments.ts';
 import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
 import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { percentile, type Row, report } from './support/report.ts';
-import { type MeasuredServer, runningServer, startBare, startOurs } from './support/server-process.ts';
+import {
+  type MeasuredServer,
+  runningServer,
+  startBare,
+  startOriginal,
+  startOurs,
+} from './support/server-process.ts';
 
-const { json, quick, urls } = benchArguments();
+const { json, quick, urls, original } = benchArguments();
 const times = quick ? 500 : 3_000;
 /** For all reservations of a row: no server that answers takes longer. */
 const ANSWERS_WITHIN_MS = 120_000;
+/** More take the original minutes to insert. */
+const CHUNKS_MAX_ELSEWHERE = 10_000;
 const STRATEGIES = ['Oldest', 'Newest', 'Random', 'customer/Oldest', 'customer/Random'];
 const BACKLOGS: readonly (readonly [chunks: number, submissions: number])[] = [
   [10_000, 1],
@@ -110,6 +118,11 @@ if (urls.length === 0) {
     await fill(server, chunks, submissions);
     await measure(server, chunks, submissions);
     await server.stop();
+    if (original === null || chunks > CHUNKS_MAX_ELSEWHERE) continue;
+    const other = await startOriginal(original);
+    await fill(other, chunks, submissions);
+    await measure(other, chunks, submissions);
+    await other.stop();
   }
 }
 report('One reservation, by backlog and strategy', rows, json);

@@ -12,9 +12,15 @@ const names = readdirSync(here)
   .map((file) => file.slice(0, -3));
 
 const [name, ...flags] = process.argv.slice(2);
-if (name === '--list' || name === '--help' || (name !== undefined && !names.includes(name))) {
+if (
+  name === '--list' ||
+  name === '--help' ||
+  flags.includes('--help') ||
+  (name !== undefined && !names.includes(name))
+) {
   console.log('usage: npm run bench -- [NAME [FLAGS]]; a name is one of');
-  for (const each of names) console.log(`  ${each.padEnd(12)}${about(each)}`);
+  for (const each of names) console.log(`  ${each.padEnd(18)}${about(each)}`);
+  console.log('FLAGS stand in the comment at the top of bench/NAME.ts');
   process.exit(name?.startsWith('--') ? 0 : 2);
 }
 

@@ -7,6 +7,10 @@ export interface BenchArguments {
   /** Servers to compare with: `--url host:port`, may be repeated. */
   readonly urls: readonly string[];
   readonly only: string | null;
+  /** `--original COMMAND`, or OPSQUEUE_REFERENCE_SERVER: the original's server, to be measured in the same rounds. */
+  readonly original: string | null;
+  /** `--full`: every combination. */
+  readonly full: boolean;
   /** `--rounds N`: how often everything is measured, one after the other; the best counts. */
   readonly rounds: number;
   /** `--folder FOLDER`: where the chunks are kept. Default: the system's folder for temporary files. */
@@ -21,10 +25,13 @@ export function benchArguments(): BenchArguments {
       quick: { type: 'boolean', default: false },
       url: { type: 'string', multiple: true, default: [] },
       only: { type: 'string' },
+      original: { type: 'string', default: process.env.OPSQUEUE_REFERENCE_SERVER ?? '' },
+      full: { type: 'boolean', default: false },
       rounds: { type: 'string', default: '1' },
       folder: { type: 'string', default: tmpdir() },
     },
   });
-  const { json, quick, url: urls, only = null, rounds, folder } = values;
-  return { json, quick, urls, only, rounds: Number(rounds), folder };
+  const { json, quick, url: urls, only = null, rounds, folder, full } = values;
+  const original = values.original === '' ? null : values.original;
+  return { json, quick, urls, only, rounds: Number(rounds), folder, original, full };
 }

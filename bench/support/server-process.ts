@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -61,15 +62,8 @@ export async function startOurs(
   await pong('127.0.0.1', port);
   const startMs = performance.now() - began;
   return {
-    name: 'opsqueue',
-    host: '127.0.0.1',
-    port,
+    ...measured('opsqueue', child, port, database),
     startMs,
-    residentBytes: () => residentBytes(child.pid!),
-    peakResidentBytes: () => residentBytes(child.pid!, 'VmHWM'),
-    databaseBytes: () => sizeOf(database) + sizeOf(`${database}-wal`),
-    pid: child.pid!,
-    cpuSeconds: () => cpuSeconds(child.pid!),
     stop: () => stop(child, options.folder === undefined ? folder : null),
   };
 }
@@ -80,17 +74,38 @@ export async function startBare(): Promise<MeasuredServer> {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const port = await portOf(child);
+  return measured('bare ws', child, await portOf(child), null);
+}
+
+/** The original's server, with a fresh database. `command` is its program. */
+export async function startOriginal(command: string): Promise<MeasuredServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'opsqueue-bench-'));
+  const port = await freePort();
+  const database = join(folder, 'original.db');
+  const child = spawn(command, ['--port', String(port), '--database-filename', database], {
+    stdio: ['ignore', 'ignore', 'ignore'],
+  });
+  await pong('127.0.0.1', port);
+  return { ...measured('the original', child, port, database), stop: () => stop(child, folder, 'SIGINT') };
+}
+
+function measured(
+  name: string,
+  child: ChildProcess,
+  port: number,
+  database: string | null,
+): MeasuredServer & { readonly pid: number } {
+  const pid = child.pid!;
   return {
-    name: 'bare ws',
+    name,
     host: '127.0.0.1',
     port,
     startMs: null,
-    residentBytes: () => residentBytes(child.pid!),
-    peakResidentBytes: () => residentBytes(child.pid!, 'VmHWM'),
-    databaseBytes: () => null,
-    pid: child.pid!,
-    cpuSeconds: () => cpuSeconds(child.pid!),
+    residentBytes: () => residentBytes(pid),
+    peakResidentBytes: () => residentBytes(pid, 'VmHWM'),
+    databaseBytes: () => (database === null ? null : sizeOf(database) + sizeOf(`${database}-wal`)),
+    pid,
+    cpuSeconds: () => cpuSeconds(pid),
     stop: () => stop(child, null),
   };
 }
@@ -139,10 +154,23 @@ async function pong(host: string, port: number): Promise<void> {
   }
 }
 
-async function stop(child: ChildProcess, folder: string | null): Promise<void> {
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function stop(
+  child: ChildProcess,
+  folder: string | null,
+  signal: NodeJS.Signals = 'SIGTERM',
+): Promise<void> {
   if (child.exitCode === null) {
     const ended = once(child, 'exit');
-    child.kill('SIGTERM');
+    child.kill(signal);
     await ended;
   }
   if (folder !== null) rmSync(folder, { recursive: true, force: true });
