@@ -21,6 +21,12 @@ if (!/^[\w-]+$/.test(name) || !existsSync(join(here, name, 'producer.ts'))) {
   process.exit(2);
 }
 
+const problem = await problemOfArguments();
+if (problem !== null) {
+  console.error(problem);
+  process.exit(problem.startsWith('usage') ? 2 : 1);
+}
+
 const consumers = Math.min(Math.max(availableParallelism(), 2), 8);
 const folder = await mkdtemp(join(tmpdir(), `opsqueue-${name}-`));
 const children = new Children();
@@ -31,14 +37,24 @@ try {
   console.error(`\n${error instanceof Error ? error.message : error}`);
   ending = 1;
 }
+if (typeof ending !== 'number') console.error('\ninterrupted; everything is ended and cleared away');
 await children.end();
 await rm(folder, { recursive: true, force: true });
 if (typeof ending === 'number') process.exit(ending);
 
-console.error('\ninterrupted; everything is cleared away');
 // Ends as an interrupted program does, so that whoever started it sees it.
 for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal);
 process.kill(process.pid, ending);
+
+/** An example may look at its arguments before anything is started. */
+async function problemOfArguments(): Promise<string | null> {
+  const file = join(here, name, 'arguments.ts');
+  if (!existsSync(file)) return null;
+  const { problemOf } = (await import(pathToFileURL(file).href)) as {
+    problemOf(args: readonly string[]): string | null;
+  };
+  return problemOf(args);
+}
 
 async function work(): Promise<number> {
   const port = await children.startQueue(join(folder, 'opsqueue.db'));

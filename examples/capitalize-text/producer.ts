@@ -6,8 +6,9 @@ const producer = new ProducerClient(
   process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/capitalize-text/',
 );
 
-// Every word is an operation; the space behind it stays on, so that the results are the text again.
-const text = await readFile(process.argv[2] ?? 'LICENSE', 'utf8');
+// Every word is an operation; the space behind it stays on, so that the results are the text again: this program's own,
+// or that of the file which the command line names.
+const text = await readFile(process.argv[2] ?? import.meta.filename, 'utf8');
 const words = text.split(/(?<=\s)(?=\S)/);
 
 for await (const word of producer.runSubmission(words, { chunkSize: 40 })) {

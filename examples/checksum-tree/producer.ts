@@ -2,19 +2,19 @@
  * The main job of the demo: every file below a folder is an operation, and its result is the file's size, SHA-256 and
  * gzip size. `npm run demo`, or `npm run demo -- FOLDER`.
  */
-import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { ProducerClient, type Progress } from 'opsqueue/producer';
 import { systemClock } from 'opsqueue/server';
 import { ProgressLine } from '../../src/cli/progress-line.ts';
 import { grouped, rateText, timeText } from '../../src/cli/text.ts';
+import { folderOf } from './arguments.ts';
 import { type Checksum, checksum } from './checksum.ts';
 import { type Found, filesBelow } from './files.ts';
 
 const CHUNK_SIZE = 10;
 const SAMPLE_SIZE = 20;
 
-const folder = resolve(process.argv[2] ?? 'node_modules');
+const folder = folderOf(process.argv.slice(2));
 const producer = new ProducerClient(
   process.env.OPSQUEUE_URL ?? 'localhost:3999',
   process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/checksum-tree/',
@@ -46,7 +46,9 @@ async function main(): Promise<void> {
 
   console.log(`files       ${grouped(summary.files)}`);
   console.log(`bytes       ${grouped(summary.bytes)} (${grouped(summary.gzipBytes)} with gzip)`);
-  console.log(`chunks      ${grouped(Math.ceil(summary.files / CHUNK_SIZE))} of ${CHUNK_SIZE} files`);
+  console.log(
+    `chunks      ${grouped(Math.ceil(summary.files / CHUNK_SIZE))}, of up to ${CHUNK_SIZE} files each`,
+  );
   console.log(
     `rate        ${rateText(summary.files / seconds)} operations/s, ${megabytes(summary.bytes / seconds)}/s`,
   );
@@ -103,8 +105,6 @@ function megabytes(bytes: number): string {
 
 function explain(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT') return `there is no folder ${folder}`;
-  if (code === 'ENOTDIR') return `${folder} is no folder`;
   if (code === 'EACCES' || code === 'EPERM') return `the folder ${folder} cannot be read`;
   return message;
 }
