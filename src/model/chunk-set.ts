@@ -17,6 +17,10 @@ interface Page {
 const FULL = Symbol('full page');
 type Slot = Page | typeof FULL | undefined;
 
+/** Pages are kept in blocks of so many, so that a chunk far out costs no slots for all the pages before it. */
+const BLOCK_BITS = 10;
+const BLOCK_MASK = (1 << BLOCK_BITS) - 1;
+
 /** What a page of a ChunkSet holds: nothing, everything, or these {@link PAGE_BYTES} bytes (bit i of byte j = chunk 8j + i). */
 export type PageContent = 'empty' | 'full' | Uint8Array;
 
@@ -27,7 +31,7 @@ export type PageContent = 'empty' | 'full' | Uint8Array;
  */
 export class ChunkSet {
   readonly size: number;
-  #pages: Slot[] = [];
+  #blocks: (Slot[] | undefined)[] = [];
   #count = 0;
 
   constructor(size: number) {
@@ -54,7 +58,7 @@ export class ChunkSet {
   }
 
   has(index: ChunkIndex): boolean {
-    const slot = this.#pages[ChunkSet.pageOf(index)];
+    const slot = this.#slot(ChunkSet.pageOf(index));
     if (slot === undefined) return false;
     if (slot === FULL) return index < this.size;
     const bit = index & PAGE_MASK;
@@ -65,7 +69,7 @@ export class ChunkSet {
   add(index: ChunkIndex): boolean {
     this.#assertInside(index);
     const pageIndex = ChunkSet.pageOf(index);
-    let page = this.#pages[pageIndex];
+    let page = this.#slot(pageIndex);
     if (page === FULL) return false;
     if (page === undefined) {
       page = { words: new Uint32Array(wordsFor(this.#pageSize(pageIndex))), count: 0 };
@@ -78,7 +82,7 @@ export class ChunkSet {
     page.words[bit >>> 5] = word | mask;
     page.count++;
     this.#count++;
-    if (page.count === this.#pageSize(pageIndex)) this.#pages[pageIndex] = FULL;
+    if (page.count === this.#pageSize(pageIndex)) this.#setSlot(pageIndex, FULL);
     return true;
   }
 
@@ -86,16 +90,16 @@ export class ChunkSet {
   delete(index: ChunkIndex): boolean {
     if (!this.has(index)) return false;
     const pageIndex = ChunkSet.pageOf(index);
-    let page = this.#pages[pageIndex]!;
+    let page = this.#slot(pageIndex)!;
     if (page === FULL) {
       page = fullPage(this.#pageSize(pageIndex));
-      this.#pages[pageIndex] = page;
+      this.#setSlot(pageIndex, page);
     }
     const bit = index & PAGE_MASK;
     page.words[bit >>> 5]! &= ~(1 << (bit & 31));
     page.count--;
     this.#count--;
-    if (page.count === 0) this.#pages[pageIndex] = undefined;
+    if (page.count === 0) this.#setSlot(pageIndex, undefined);
     return true;
   }
 
@@ -104,7 +108,7 @@ export class ChunkSet {
     let index = from;
     while (index < this.size) {
       const pageIndex = ChunkSet.pageOf(index);
-      const page = this.#pages[pageIndex];
+      const page = this.#slot(pageIndex);
       if (page === undefined) return index;
       if (page !== FULL) {
         const found = firstZero(page.words, index & PAGE_MASK);
@@ -117,7 +121,7 @@ export class ChunkSet {
 
   /** The content of a page, copied. */
   page(pageIndex: number): PageContent {
-    const page = this.#pages[pageIndex];
+    const page = this.#slot(pageIndex);
     if (page === undefined) return 'empty';
     if (page === FULL) return 'full';
     // The words are little-endian on every platform that Node runs on.
@@ -130,7 +134,7 @@ export class ChunkSet {
   setPage(pageIndex: number, content: PageContent): void {
     const size = this.#pageSize(pageIndex);
     if (size <= 0) throw new RangeError(`page ${pageIndex} of a ChunkSet of ${this.size}`);
-    const before = this.#pages[pageIndex];
+    const before = this.#slot(pageIndex);
     const countBefore = before === undefined ? 0 : before === FULL ? size : before.count;
     if (content === 'empty' || content === 'full') {
       this.#setSlot(pageIndex, content === 'full' ? FULL : undefined);
@@ -148,11 +152,24 @@ export class ChunkSet {
     this.#count += count - countBefore;
   }
 
+  /** The lowest page >= `from` with a chunk in the set; `pagesTotal` if there is none. */
+  nextPage(from: number): number {
+    for (let pageIndex = from; pageIndex < this.pagesTotal; pageIndex++) {
+      const block = this.#blocks[pageIndex >>> BLOCK_BITS];
+      if (block === undefined) pageIndex |= BLOCK_MASK;
+      else if (block[pageIndex & BLOCK_MASK] !== undefined) return pageIndex;
+    }
+    return this.pagesTotal;
+  }
+
   /** Every index in the set, ascending. */
   *[Symbol.iterator](): Generator<ChunkIndex> {
-    for (let pageIndex = 0; pageIndex < this.#pages.length; pageIndex++) {
-      const page = this.#pages[pageIndex];
-      if (page === undefined) continue;
+    for (
+      let pageIndex = this.nextPage(0);
+      pageIndex < this.pagesTotal;
+      pageIndex = this.nextPage(pageIndex + 1)
+    ) {
+      const page = this.#slot(pageIndex)!;
       const base = pageIndex * PAGE_CHUNKS;
       const size = this.#pageSize(pageIndex);
       for (let bit = 0; bit < size; bit++) {
@@ -165,15 +182,27 @@ export class ChunkSet {
     return Math.min(PAGE_CHUNKS, this.size - pageIndex * PAGE_CHUNKS);
   }
 
+  #slot(pageIndex: number): Slot {
+    return this.#blocks[pageIndex >>> BLOCK_BITS]?.[pageIndex & BLOCK_MASK];
+  }
+
   #setSlot(pageIndex: number, slot: Slot): void {
-    // Filled up one by one: a hole would turn the array into a slow dictionary.
-    while (this.#pages.length < pageIndex) this.#pages.push(undefined);
-    this.#pages[pageIndex] = slot;
+    const blockIndex = pageIndex >>> BLOCK_BITS;
+    fillUpTo(this.#blocks, blockIndex + 1);
+    const block = this.#blocks[blockIndex] ?? [];
+    this.#blocks[blockIndex] = block;
+    fillUpTo(block, pageIndex & BLOCK_MASK);
+    block[pageIndex & BLOCK_MASK] = slot;
   }
 
   #assertInside(index: ChunkIndex): void {
     if (!(index >= 0 && index < this.size)) throw new RangeError(`chunk ${index} of ${this.size}`);
   }
+}
+
+/** One by one: a hole would turn the array into a slow dictionary. */
+function fillUpTo(list: unknown[], length: number): void {
+  while (list.length < length) list.push(undefined);
 }
 
 function wordsFor(chunks: number): number {

@@ -1,10 +1,13 @@
 /** Chunks of one submission: 2^32 at most. Beyond, an insert is refused with 422. */
 export const CHUNKS_PER_SUBMISSION_MAX = 2 ** 32;
 
+/** Operations of one submission: 2^48 at most, so that their sums are exact. Beyond, an insert is refused with 422. */
+export const OPERATIONS_PER_SUBMISSION_MAX = 2 ** 48;
+
 /** Chunks that one answer to a reservation carries at most, whatever `max` asked for. */
 export const CHUNKS_PER_ANSWER_MAX = 1_000;
 
-/** Bytes that one answer to a reservation carries at most (inputs of `Direct` submissions). */
+/** Bytes that one answer to a reservation carries at most, unless its first chunk alone has more. */
 export const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Default limit of one WebSocket message, in bytes. */

@@ -8,6 +8,9 @@ export interface FrameConnection {
   close(code: number, reason: string): void;
   /** Ends at once. */
   terminate(): void;
+  /** Reads nothing more of the peer until `resume`; its end is noticed only then. */
+  pause(): void;
+  resume(): void;
   /** Bytes handed over and not yet taken by the kernel. */
   readonly bufferedBytes: number;
 }

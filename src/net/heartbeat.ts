@@ -33,6 +33,7 @@ export class Heartbeat {
   #timer: Timer | null = null;
   #heardMs = 0;
   #missed = 0;
+  #isHeld = false;
 
   constructor(options: HeartbeatOptions, target: HeartbeatTarget) {
     this.#clock = options.clock;
@@ -55,6 +56,12 @@ export class Heartbeat {
     this.#missed = 0;
   }
 
+  /** As long as it is held, nothing of the peer is read: it is pinged, so that it stays, and misses nothing. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+    this.alive();
+  }
+
   stop(): void {
     this.#timer?.cancel();
     this.#timer = null;
@@ -66,6 +73,12 @@ export class Heartbeat {
 
   readonly #tick = (): void => {
     const now = this.#clock.monotonicMs();
+    if (this.#isHeld) {
+      this.alive();
+      this.#arm(this.#intervalMs);
+      this.#target.ping();
+      return;
+    }
     const dueMs = this.#heardMs + this.#intervalMs * (this.#missed + 1);
     // Timers fire up to a millisecond early.
     if (dueMs - now >= 1) {

@@ -159,6 +159,14 @@ class WebSocketConnection implements FrameConnection, TurnTask {
     this.#webSocket.terminate();
   }
 
+  pause(): void {
+    this.#webSocket.pause();
+  }
+
+  resume(): void {
+    this.#webSocket.resume();
+  }
+
   get bufferedBytes(): number {
     return this.#pendingBytes + this.#socket.writableLength;
   }

@@ -149,7 +149,7 @@ export class Ledger {
   /** The consumer is not to get the chunk until the bar is lifted. */
   bar(consumer: Consumer, submission: Submission, index: ChunkIndex): void {
     consumer.bars ??= new Map();
-    addTo(consumer.bars, submission, index);
+    if (addTo(consumer.bars, submission, index)) consumer.chunksBarred++;
     submission.bars ??= new Map();
     addTo(submission.bars, index, consumer);
   }
@@ -158,6 +158,7 @@ export class Ledger {
   liftBar(consumer: Consumer, submission: Submission, index: ChunkIndex): boolean {
     if (consumer.bars === null || submission.bars === null) return false;
     if (!deleteFrom(consumer.bars, submission, index)) return false;
+    consumer.chunksBarred--;
     deleteFrom(submission.bars, index, consumer);
     if (consumer.bars.size === 0) consumer.bars = null;
     if (submission.bars.size === 0) submission.bars = null;
@@ -247,10 +248,13 @@ function isDueBefore(a: Delay, b: Delay): boolean {
   return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order);
 }
 
-function addTo<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
+/** false if it was there. */
+function addTo<K, V>(sets: Map<K, Set<V>>, key: K, value: V): boolean {
   const set = sets.get(key);
   if (set === undefined) sets.set(key, new Set([value]));
+  else if (set.has(value)) return false;
   else set.add(value);
+  return true;
 }
 
 function deleteFrom<K, V>(sets: Map<K, Set<V>>, key: K, value: V): boolean {

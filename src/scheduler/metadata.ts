@@ -122,6 +122,11 @@ export class MetaTable<C extends Carrier> {
     }
   }
 
+  /** Whether any carrier has the key. */
+  isCarried(name: string): boolean {
+    return (this.#keys.get(name)?.values.size ?? 0) > 0;
+  }
+
   /** A plan begins to rank by a key. */
   useKey(name: string): MetaKey<C> {
     const key = this.#key(name);

@@ -47,6 +47,14 @@ export class PlanCache<C extends Candidate<C>> {
 
   /** The plan of a strategy, made if need be. */
   planFor(strategy: Strategy): Plan<C> {
+    const known = this.#find(strategy);
+    if (known !== null) return known;
+    // Whoever invents keys, or repeats them, must not push out the plans that are in use.
+    const plain = withoutIdleKeys(strategy, (name) => this.#table.isCarried(name));
+    return (plain === strategy ? null : this.#find(plain)) ?? this.#make(plain);
+  }
+
+  #find(strategy: Strategy): Plan<C> | null {
     const entries = this.#entries;
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i]!;
@@ -62,7 +70,7 @@ export class PlanCache<C extends Candidate<C>> {
       }
       return entry.plan;
     }
-    return this.#make(strategy);
+    return null;
   }
 
   /** A candidate has another number of available chunks; `isTurned` if they were none, or are none now. */
@@ -98,4 +106,20 @@ export class PlanCache<C extends Candidate<C>> {
     entry!.plan.drop(this.#table);
     this.#freePositions.push(entry!.plan.position);
   }
+}
+
+/**
+ * The strategy without the keys that rank nothing: those that no open submission carries, and those that stand further
+ * out as well.
+ */
+function withoutIdleKeys(
+  strategy: Strategy,
+  isCarried: (key: string) => boolean,
+  outer: ReadonlySet<string> = new Set(),
+): Strategy {
+  if (strategy.kind !== 'prefer_distinct') return strategy;
+  const { metaKey, underlying } = strategy;
+  const inner = withoutIdleKeys(underlying, isCarried, new Set([...outer, metaKey]));
+  if (outer.has(metaKey) || !isCarried(metaKey)) return inner;
+  return inner === underlying ? strategy : { ...strategy, underlying: inner };
 }

@@ -160,7 +160,7 @@ export class Scheduler implements SchedulerPort {
     const consumer = this.#begin(nowMs, handle);
     const reservation = this.#heldBy(consumer, id, chunkIndex);
     const outcome = reservation === undefined ? 'stale' : this.#failHeld(reservation, failure, nowMs);
-    this.#serve(nowMs);
+    if (reservation !== undefined || this.#answersExpiry(consumer, id, chunkIndex)) this.#serve(nowMs);
     this.#finish();
     return outcome;
   }
@@ -169,7 +169,7 @@ export class Scheduler implements SchedulerPort {
     const consumer = this.#begin(nowMs, handle);
     const reservation = this.#heldBy(consumer, id, chunkIndex);
     if (reservation !== undefined) this.#giveBack(reservation);
-    this.#serve(nowMs);
+    if (reservation !== undefined || this.#answersExpiry(consumer, id, chunkIndex)) this.#serve(nowMs);
     this.#finish();
     return reservation !== undefined;
   }
@@ -297,14 +297,15 @@ export class Scheduler implements SchedulerPort {
     this.#ledger.counts.requestsWaiting--;
   }
 
-  /** What the consumer speaks of if it holds it; if it does not, its word is its answer to an expiry. */
   #heldBy(consumer: Consumer, id: SubmissionId, chunkIndex: ChunkIndex): Reservation | undefined {
+    const reservation = this.#ledger.submissions.get(id)?.reservations?.get(chunkIndex);
+    return reservation?.consumer === consumer ? reservation : undefined;
+  }
+
+  /** A word about a chunk that the consumer does not hold is its answer to the expiry, if it owes one. */
+  #answersExpiry(consumer: Consumer, id: SubmissionId, chunkIndex: ChunkIndex): boolean {
     const submission = this.#ledger.submissions.get(id);
-    if (submission === undefined) return undefined;
-    const reservation = submission.reservations?.get(chunkIndex);
-    if (reservation?.consumer === consumer) return reservation;
-    this.#ledger.liftBar(consumer, submission, chunkIndex);
-    return undefined;
+    return submission !== undefined && this.#ledger.liftBar(consumer, submission, chunkIndex);
   }
 
   #giveBack(reservation: Reservation): void {

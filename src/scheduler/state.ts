@@ -193,6 +193,7 @@ export class Consumer implements ConsumerHandle {
    * only the chunk, could not be told from a failure of a second try.
    */
   bars: Map<Submission, Set<ChunkIndex>> | null = null;
+  chunksBarred = 0;
 
   constructor(options: ConsumerOptions) {
     this.concurrency = options.concurrency ?? 1;

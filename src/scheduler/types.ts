@@ -103,6 +103,8 @@ export interface ConsumerHandle {
   owner: unknown;
   /** Chunks that it holds. */
   readonly chunksReserved: number;
+  /** Expired chunks for which it has not answered. */
+  readonly chunksBarred: number;
 }
 
 export interface ReservationRequest {

@@ -1,5 +1,5 @@
 import { ProtocolError } from '../model/errors.ts';
-import type { ChunkId, ChunkIndex } from '../model/ids.ts';
+import type { ChunkIndex } from '../model/ids.ts';
 import { ANSWER_BYTES_MAX, CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
 import type { FrameConnection, FrameListener } from '../net/connection.ts';
 import { Heartbeat, type HeartbeatTarget } from '../net/heartbeat.ts';
@@ -22,9 +22,11 @@ import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random } from '../system/random.ts';
 import { type ConsumerFeatures, SERVER_FEATURES } from './consumer-features.ts';
-import { directAnswer, itemsAtHand } from './direct-answer.ts';
+import { itemsAtHand } from './direct-answer.ts';
+import { LateAnswers } from './late-answers.ts';
 import { Outbox } from './outbox.ts';
 import type { ConsumerPeer, Queue } from './queue.ts';
+import { WaitingRequests } from './waiting-requests.ts';
 
 export interface ConsumerSessionOptions {
   readonly queue: Queue;
@@ -42,14 +44,10 @@ export interface ConsumerSessionOptions {
   readonly bufferedBytesMax?: number | undefined;
   /** Reservations that one connection may have waiting. Default 10 000. */
   readonly reservationsWaitingMax?: number | undefined;
+  /** Chunks that one connection may hold before its next reservation waits. Default 10 000. */
+  readonly chunksHeldMax?: number | undefined;
   /** The session is over. */
   ended(session: ConsumerSession): void;
-}
-
-interface LateAnswer {
-  readonly chunks: readonly ReservedChunk[];
-  /** The peer does not want it any more, but may get it all the same. */
-  isTakenBack: boolean;
 }
 
 /** The payload of our pings, as the reference sends it: a heart. */
@@ -76,16 +74,19 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   readonly #encodeOptions: { readonly byteStrings: boolean };
   readonly #bufferedBytesMax: number;
   readonly #reservationsWaitingMax: number;
-  /** Not answered yet. */
-  readonly #waiting = new Set<ReservationRequest>();
-  /** Reserved, but not told yet: the answers wait for their inputs, or behind such. */
-  readonly #late = new Map<ReservationRequest, LateAnswer>();
+  readonly #chunksHeldMax: number;
+  readonly #waiting = new WaitingRequests();
+  /** Of these, those that the queue does not know yet: the peer holds too much. */
+  readonly #postponed = new Set<ReservationRequest>();
+  readonly #late: LateAnswers;
   #isOpen = false;
   /** Registered for the end of this turn. */
   #isInTurn = false;
   /** Whether a message came in this turn, and whether anything was sent. */
   #hasReceived = false;
   #hasSent = false;
+  #isPaused = false;
+  #hasBeenRefused = false;
 
   constructor(options: ConsumerSessionOptions) {
     this.#o = options;
@@ -96,6 +97,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#encodeOptions = { byteStrings: options.features.bytes };
     this.#bufferedBytesMax = options.bufferedBytesMax ?? 64 * 1024 * 1024;
     this.#reservationsWaitingMax = options.reservationsWaitingMax ?? 10_000;
+    this.#chunksHeldMax = options.chunksHeldMax ?? 10_000;
     this.#heartbeat = new Heartbeat(
       {
         clock: options.clock,
@@ -110,6 +112,19 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       concurrency: options.features.concurrency,
       silentOnExpiry: options.features.silentExpiry,
     });
+    this.#late = new LateAnswers(
+      {
+        queue: options.queue,
+        consumer: this.#consumer,
+        clock: options.clock,
+        random: options.random,
+        logger: options.logger,
+        encodeOptions: this.#encodeOptions,
+        answersExpiry: !options.features.silentExpiry,
+        isOpen: () => this.#isOpen,
+      },
+      this.#outbox,
+    );
   }
 
   /** Nothing may go to the peer before this. */
@@ -172,7 +187,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#hasSent = false;
     if (!this.#isOpen) return;
     if (isUnanswered && !this.#features.announced) this.#connection.pong(EMPTY_PAYLOAD);
-    const isSlow = this.#connection.bufferedBytes > this.#bufferedBytesMax;
+    if (this.#postponed.size > 0) this.#catchUp();
+    const isSlow = this.#connection.bufferedBytes + this.#outbox.bytesWaiting > this.#bufferedBytesMax;
     if (isSlow || isRareNow(this.#o.random, 'session: a peer is taken for one that does not read'))
       this.#tooSlow();
   }
@@ -192,70 +208,26 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   }
 
   reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
-    if (this.#waiting.size > 0) this.#waiting.delete(request);
+    this.#waiting.delete(request);
     // What leaves later is made later: some of it may be done or ended by then.
     const isLate = !this.#outbox.isEmpty || isRareNow(this.#o.random, 'session: an answer goes the long way');
     const items = isLate ? null : itemsAtHand(this.#queue, chunks, this.#encodeOptions);
-    if (items === null) this.#answerLate(request, chunks);
+    if (items === null) this.#late.add(request, chunks, () => this.#askAgain(request));
     else this.#send(encodeReserved(request.nonce, items, this.#encodeOptions));
   }
 
   expired(submission: OpenSubmission, chunkIndex: ChunkIndex): void {
+    this.#joinTurn();
     const chunk = { submissionId: submission.record.id, chunkIndex };
-    if (this.#isUntold(chunk)) return;
+    if (this.#late.isUntold(chunk)) return;
     this.#sendAtOnce(encodeServerMessage({ kind: 'expired', chunk }));
   }
 
   dropped(submission: OpenSubmission, chunkIndex: ChunkIndex, reason: string): void {
+    this.#joinTurn();
     const chunk = { submissionId: submission.record.id, chunkIndex };
-    if (!this.#features.dropped || this.#isUntold(chunk)) return;
+    if (!this.#features.dropped || this.#late.isUntold(chunk)) return;
     this.#sendAtOnce(encodeServerMessage({ kind: 'dropped', chunk, reason }));
-  }
-
-  /** The peer has not heard of the chunk yet, and will not: what is not held any more is left out of its answer. */
-  #isUntold({ submissionId, chunkIndex }: ChunkId): boolean {
-    for (const { chunks } of this.#late.values()) {
-      for (const chunk of chunks) {
-        if (chunk.chunkIndex === chunkIndex && chunk.submission.record.id === submissionId) return true;
-      }
-    }
-    return false;
-  }
-
-  #answerLate(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
-    const context = {
-      queue: this.#queue,
-      consumer: this.#consumer,
-      clock: this.#clock,
-      random: this.#o.random,
-      logger: this.#o.logger,
-      encodeOptions: this.#encodeOptions,
-      answersExpiry: !this.#features.silentExpiry,
-      isOpen: () => this.#isOpen,
-    };
-    const late = { chunks, isTakenBack: false };
-    this.#late.set(request, late);
-    this.#outbox.sendLate(async () => {
-      const answer = await directAnswer(context, request, chunks);
-      this.#late.delete(request);
-      if (!this.#isOpen) return null;
-      if (answer !== null) return answer;
-      // Nothing that it was to get is still held.
-      if (late.isTakenBack) return encodeReserved(request.nonce, [], this.#encodeOptions);
-      this.#waiting.add(request);
-      this.#queue.reserve(this.#consumer, request);
-      return null;
-    });
-  }
-
-  /** Of a connection that breaks: what it never heard of was not running. */
-  #giveBackUntold(): void {
-    for (const { chunks } of this.#late.values()) {
-      for (const { submission, chunkIndex, isHeld } of chunks) {
-        if (!isHeld) continue;
-        this.#queue.releaseChunk(this.#consumer, { submissionId: submission.record.id, chunkIndex });
-      }
-    }
   }
 
   #handle(message: ClientMessage): void {
@@ -265,10 +237,11 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         break;
       case 'complete':
         this.#queue.completeChunk(this.#consumer, message.chunk, message.outputContent);
+        if (message.outputContent !== null && this.#queue.isCongested) this.#pause();
         break;
       case 'fail':
         // It speaks of an earlier reservation, of its last connection perhaps.
-        if (this.#isUntold(message.chunk)) break;
+        if (this.#late.isUntold(message.chunk)) break;
         this.#queue.failChunk(this.#consumer, message.chunk, {
           text: message.failure,
           retryable: message.retryable ?? true,
@@ -277,7 +250,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         break;
       case 'release':
         for (const chunk of message.chunks) {
-          if (!this.#isUntold(chunk)) this.#queue.releaseChunk(this.#consumer, chunk);
+          if (!this.#late.isUntold(chunk)) this.#queue.releaseChunk(this.#consumer, chunk);
         }
         break;
       case 'cancel_reserve':
@@ -293,13 +266,17 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       this.#refuse(nonce, 'a reservation is for at least one chunk: max is 0');
       return;
     }
-    if (this.#waiting.size >= this.#reservationsWaitingMax) {
+    if (this.#waiting.size + this.#late.size >= this.#reservationsWaitingMax) {
       this.#close(CLOSE_POLICY, `more than ${this.#reservationsWaitingMax} reservations wait`);
       return;
     }
     const request = { nonce, max: Math.min(max, CHUNKS_PER_ANSWER_MAX), strategy };
     const startedMs = this.#clock.monotonicMs();
     this.#waiting.add(request);
+    if (this.#postponed.size > 0 || this.#holdsTooMuch()) {
+      this.#postponed.add(request);
+      return;
+    }
     this.#queue.reserve(this.#consumer, request);
     if (this.#waiting.has(request)) return;
     const nowMs = this.#clock.monotonicMs();
@@ -307,20 +284,60 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   }
 
   #cancelReserve(nonce: Nonce): void {
-    for (const request of this.#waiting) {
-      if (request.nonce !== nonce) continue;
+    const request = this.#waiting.find(nonce);
+    if (request !== undefined) {
       this.#waiting.delete(request);
-      if (this.#queue.cancelReserve(this.#consumer, request)) {
+      if (this.#postponed.delete(request) || this.#queue.cancelReserve(this.#consumer, request)) {
         this.#send(encodeReserved(nonce, [], this.#encodeOptions));
       }
       return;
     }
-    for (const [request, late] of this.#late) if (request.nonce === nonce) late.isTakenBack = true;
+    this.#late.takeBack(nonce);
+  }
+
+  #holdsTooMuch(): boolean {
+    return this.#consumer.chunksReserved + this.#consumer.chunksBarred >= this.#chunksHeldMax;
+  }
+
+  /** It holds less now, perhaps. */
+  #catchUp(): void {
+    try {
+      for (const request of this.#postponed) {
+        if (this.#holdsTooMuch()) return;
+        this.#postponed.delete(request);
+        this.#queue.reserve(this.#consumer, request);
+      }
+    } catch (error) {
+      this.#queue.giveUp(error);
+    }
+  }
+
+  /** Everything that the request was to get was done or ended meanwhile. */
+  #askAgain(request: ReservationRequest): void {
+    this.#waiting.add(request);
+    this.#queue.reserve(this.#consumer, request);
+  }
+
+  /** Until the store has taken what the peer has sent. */
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#connection.pause();
+    this.#heartbeat.hold(true);
+    this.#queue.onceRelieved(() => {
+      this.#isPaused = false;
+      if (!this.#isOpen) return;
+      this.#heartbeat.hold(false);
+      this.#connection.resume();
+    });
   }
 
   #refuse(nonce: Nonce, reason: string): void {
     this.#queue.stats.reservationsFailed++;
-    this.#o.logger.warn({ connId: this.#o.connId, reason }, 'a reservation is refused');
+    // Once a connection: a client that does not understand it goes on asking.
+    const level = this.#hasBeenRefused ? 'debug' : 'warn';
+    this.#hasBeenRefused = true;
+    this.#o.logger[level]({ connId: this.#o.connId, reason }, 'a reservation is refused');
     const told = this.#features.refusal ? reason : null;
     this.#send(encodeServerMessage({ kind: 'reserve_refused', nonce, reason: told }));
   }
@@ -371,9 +388,10 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#heartbeat.stop();
     this.#outbox.close();
     this.#waiting.clear();
+    this.#postponed.clear();
     hangUp();
     try {
-      if (this.#queue.isReady) this.#giveBackUntold();
+      if (this.#queue.isReady) this.#late.giveBackUntold();
       this.#late.clear();
       this.#queue.disconnect(this.#consumer, manner);
     } catch (error) {

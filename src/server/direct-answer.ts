@@ -30,7 +30,8 @@ const STEP_FIRST = 16;
 const RETRY_MS = 500;
 
 /**
- * The answer to a reservation with chunks of `Direct` submissions, whose inputs lie in the store. What does not fit
+ * The answer to a reservation with chunks of `Direct` submissions, whose inputs lie in the store, or with more than fits
+ * into one answer. What does not fit
  * into one answer goes back to the schedule, uncounted; what is not held any more, because it expired, was done or
  * ended while the inputs were read, is left out. null: nothing is left, or the connection ended meanwhile.
  */
@@ -58,6 +59,8 @@ export async function directAnswer(
     }
     step *= 2;
   }
+  // It may have ended while the last inputs came, and a consumer that is gone must not speak.
+  if (!context.isOpen()) return null;
   // Before what is left over goes back: that may come to the same consumer again at once.
   if (context.answersExpiry) release(context, chunks, (chunk) => !chunk.isHeld);
   release(context, chunks.slice(inputsRead.length), (chunk) => chunk.isHeld);
@@ -91,9 +94,9 @@ export function itemsAtHand(
     const input = isDirect ? queue.inputAtHand(submission, chunkIndex) : null;
     if (input === undefined) return null;
     const item = itemOf(chunk, input);
-    // Without inputs an answer is far below the limit.
-    if (isDirect) bytes += reservedItemSizeMax(item.submission, input, options);
-    if (bytes > ANSWER_BYTES_MAX) return null;
+    // The metadata of a submission stands in each item.
+    bytes += reservedItemSizeMax(item.submission, input, options);
+    if (bytes > ANSWER_BYTES_MAX && chunks.length > 1) return null;
     items.push(item);
   }
   return items;

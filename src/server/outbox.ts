@@ -3,6 +3,9 @@ import type { FrameConnection } from '../net/connection.ts';
 /** Makes a message that needs something of the store first. null: there is nothing to send after all. */
 export type LateMessage = () => Promise<Uint8Array | null>;
 
+/** What a message that waits takes besides its bytes. */
+const MESSAGE_BYTES_EXTRA = 128;
+
 /**
  * Keeps the order of what goes to one consumer while some of it still waits for the store. Late messages are made
  * one after the other, and only while the peer takes what it is sent, so that their bytes do not pile up.
@@ -12,6 +15,7 @@ export class Outbox {
   readonly #bufferedBytesMax: number;
   readonly #failed: (error: unknown) => void;
   readonly #waiting: (Uint8Array | LateMessage)[] = [];
+  #bytesWaiting = 0;
   #isMaking = false;
   #isClosed = false;
 
@@ -25,6 +29,11 @@ export class Outbox {
     this.#failed = failed;
   }
 
+  /** Of messages that are made and wait for others, estimated. */
+  get bytesWaiting(): number {
+    return this.#bytesWaiting;
+  }
+
   /** Nothing waits: what is sent now leaves now. */
   get isEmpty(): boolean {
     return this.#waiting.length === 0;
@@ -32,7 +41,10 @@ export class Outbox {
 
   send(message: Uint8Array): void {
     if (this.#waiting.length === 0) this.#connection.send(message);
-    else this.#waiting.push(message);
+    else {
+      this.#waiting.push(message);
+      this.#bytesWaiting += MESSAGE_BYTES_EXTRA + message.length;
+    }
   }
 
   sendLate(message: LateMessage): void {
@@ -51,12 +63,14 @@ export class Outbox {
       }
       this.#connection.send(first);
       this.#waiting.shift();
+      this.#bytesWaiting -= MESSAGE_BYTES_EXTRA + first.length;
     }
   }
 
   close(): void {
     this.#isClosed = true;
     this.#waiting.length = 0;
+    this.#bytesWaiting = 0;
   }
 
   #make(late: LateMessage): void {
@@ -71,7 +85,7 @@ export class Outbox {
       },
       (error: unknown) => {
         this.#isMaking = false;
-        if (!this.#isClosed) this.#failed(error);
+        this.#failed(error);
       },
     );
   }

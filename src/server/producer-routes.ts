@@ -1,5 +1,6 @@
 import { ProtocolError, SubmissionConflictError, TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
+import { OPERATIONS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import { type BodyLimits, BodyRoom } from '../net/http-body.ts';
 import {
   CONTENT_TYPE_CBOR,
@@ -239,6 +240,7 @@ export class ProducerRoutes {
 
 function newSubmission(request: InsertRequest, exchange: HttpExchange): NewSubmission {
   const { contents } = request;
+  checkOperations(request);
   const fixed = {
     metadata: request.metadata,
     strategicMetadata: request.strategicMetadata,
@@ -256,6 +258,15 @@ function newSubmission(request: InsertRequest, exchange: HttpExchange): NewSubmi
     directInputs: contents.contents,
     idempotencyKey: idempotencyKeyOf(exchange),
   };
+}
+
+function checkOperations({ contents, chunkSizeOps }: InsertRequest): void {
+  const chunks = contents.kind === 'object_storage' ? contents.count : contents.contents.length;
+  if (chunks * (chunkSizeOps ?? 1) <= OPERATIONS_PER_SUBMISSION_MAX) return;
+  throw new ProtocolError(
+    'chunk_size',
+    `chunk_size: ${chunkSizeOps} in each of ${chunks} chunks are more than ${OPERATIONS_PER_SUBMISSION_MAX} operations`,
+  );
 }
 
 function idempotencyKeyOf(exchange: HttpExchange): string | undefined {

@@ -18,6 +18,7 @@ import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random } from '../system/random.ts';
 import { Companion } from './companion.ts';
+import { Congestion } from './congestion.ts';
 import { Endings } from './endings.ts';
 import { QueueUnavailableError } from './errors.ts';
 import { InputCache } from './input-cache.ts';
@@ -42,7 +43,10 @@ export interface QueueOptions {
   readonly submissionsReturnedMax?: number | undefined;
   /** Chunks are handed out no more after so long without a commit. Default 5000. */
   readonly holdHandOutAfterMs?: number | undefined;
-  /** Bytes that may wait for their commit; beyond, inserts are refused for the time being. Default 256 MiB. */
+  /**
+   * Bytes that may wait for their commit; beyond, inserts are refused for the time being, and from a quarter of it on
+   * no more is read of consumers that send outputs. Default 256 MiB.
+   */
   readonly pendingBytesMax?: number | undefined;
   /** Inputs of small `Direct` submissions that are kept in memory. Default 64 MiB. */
   readonly inputCacheBytesMax?: number | undefined;
@@ -61,6 +65,8 @@ export interface ConsumerPeer {
 }
 
 const SHARD = 0;
+/** Of the bytes that may wait for their commit, one part in so many is left to outputs. */
+const CONGESTED_SHARE = 4;
 
 /**
  * The queue without its sockets: producers' and consumers' use cases over schedule and journal. Nothing is
@@ -233,6 +239,16 @@ export class Queue {
     stats.completeSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, startedMs);
   }
 
+  /** Outputs come faster than the store takes them: whoever sends some should read no more for the moment. */
+  get isCongested(): boolean {
+    return this.#parts?.congestion.isCongested ?? false;
+  }
+
+  /** Calls back once, when it is no longer congested or the queue has ended. */
+  onceRelieved(run: () => void): void {
+    this.#ready().congestion.onceRelieved(run);
+  }
+
   failChunk(consumer: ConsumerHandle, chunk: ChunkId, failure: ChunkFailure): FailOutcome {
     const { submissionId, chunkIndex } = chunk;
     const startedMs = this.#clock.monotonicMs();
@@ -276,6 +292,7 @@ export class Queue {
 
   #assemble(grant: ShardGrant): Parts {
     const { store, clock, random, logger } = this.#o;
+    const pendingBytesMax = this.#o.pendingBytesMax ?? 256 * 1024 * 1024;
     const journal = new Journal({ store, grant, clock, random, logger });
     journal.lost.addEventListener('abort', () => this.giveUp(journal.lost.reason), { once: true });
     const watch = new StoreWatch({
@@ -302,11 +319,12 @@ export class Queue {
       ...shared,
       shard: grant.shard,
       highestId: grant.highestId,
-      pendingBytesMax: this.#o.pendingBytesMax ?? 256 * 1024 * 1024,
+      pendingBytesMax,
       isOpen: () => this.isHealthy,
     });
     const reads = new Reads({ ...shared, submissionsReturnedMax: this.#o.submissionsReturnedMax ?? 100_000 });
-    return { journal, watch, inserts, reads, endings: new Endings({ ...shared, reads }) };
+    const congestion = new Congestion(journal, pendingBytesMax / CONGESTED_SHARE);
+    return { journal, congestion, watch, inserts, reads, endings: new Endings({ ...shared, reads }) };
   }
 
   readonly #events: SchedulerEvents = {
@@ -359,6 +377,7 @@ export class Queue {
 
 interface Parts {
   readonly journal: Journal;
+  readonly congestion: Congestion;
   readonly watch: StoreWatch;
   readonly inserts: Inserts;
   readonly reads: Reads;

@@ -1,4 +1,4 @@
-import type { ChunkSet } from '../model/chunk-set.ts';
+import { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { InsertResult, Mutation } from './store.ts';
 
@@ -218,12 +218,13 @@ export class Backlog {
 
   /**
    * The content is what the page is now, later completions included. The outputs of those wait further back,
-   * possibly beyond this batch; they go first, or a crash in between would leave done chunks without output.
+   * possibly beyond this batch; they go first, or a crash in between would leave done chunks without output. Those of
+   * other pages need not: the batch is large enough.
    */
   #emitPage(entry: PageEntry, mutations: Mutation[]): void {
     const { id } = entry.submission.record;
     for (const output of this.#outputs.get(id) ?? []) {
-      if (output.gone) continue;
+      if (output.gone || !isOfPage(output.mutation, entry.page)) continue;
       output.gone = true;
       mutations.push(output.mutation);
     }
@@ -274,6 +275,10 @@ export class Backlog {
     if (outputs.length === 1) this.#outputs.delete(id);
     else outputs.shift();
   }
+}
+
+function isOfPage(mutation: Mutation, page: number): boolean {
+  return mutation.kind === 'direct_output' && ChunkSet.pageOf(mutation.chunkIndex) === page;
 }
 
 function mutationBytes(mutation: Mutation): number {

@@ -160,6 +160,11 @@ export class Journal {
     return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
   }
 
+  /** Size of what waits for the next batch, estimated. */
+  get bytesPending(): number {
+    return this.#backlog.bytes;
+  }
+
   get health(): JournalHealth {
     return {
       ok: this.#error === null,

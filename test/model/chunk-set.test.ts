@@ -63,3 +63,16 @@ test('refuses an index outside', () => {
   assert.throws(() => new ChunkSet(10).add(10), RangeError);
   assert.equal(new ChunkSet(10).has(10), false);
 });
+
+test('a chunk far out is found, and so are the pages between which there is nothing', () => {
+  const set = new ChunkSet(2 ** 32);
+  for (const index of [2 ** 32 - 1, 5, 70_000_000]) assert.ok(set.add(index));
+  assert.deepEqual([...set], [5, 70_000_000, 2 ** 32 - 1]);
+  const pages = [5, 70_000_000, 2 ** 32 - 1].map((chunk) => ChunkSet.pageOf(chunk));
+  const found: number[] = [];
+  for (let page = set.nextPage(0); page < set.pagesTotal; page = set.nextPage(page + 1)) found.push(page);
+  assert.deepEqual(found, pages);
+  assert.equal(set.nextMissing(2 ** 32 - 1), 2 ** 32);
+  assert.ok(set.delete(70_000_000));
+  assert.equal(set.nextPage(pages[0]! + 1), pages[2]);
+});

@@ -94,6 +94,25 @@ test('beyond plansMax the plan that nobody asked for longest goes, and leaves no
   assert.equal(submission.seats.filter((seat) => seat !== undefined).length, 2);
 });
 
+test('keys that no submission carries, and keys that come again inside, make no plan of their own', () => {
+  const bench = new Bench(2);
+  bench.add({ a: 1 });
+  const plain = bench.cache.planFor(Strategy.oldest());
+  const byA = bench.cache.planFor(Strategy.preferDistinct('a', Strategy.oldest()));
+  for (let i = 0; i < 10; i++) {
+    const invented = Strategy.preferDistinct(`invented ${i}`, Strategy.oldest());
+    assert.equal(bench.cache.planFor(invented), plain);
+    const around = Strategy.preferDistinct(
+      'a',
+      Strategy.preferDistinct(`b ${i}`, Strategy.preferDistinct('a', Strategy.oldest())),
+    );
+    assert.equal(bench.cache.planFor(around), byA);
+  }
+  // As soon as one carries it, a key counts.
+  bench.add({ 'invented 1': 7 });
+  assert.notEqual(bench.cache.planFor(Strategy.preferDistinct('invented 1', Strategy.oldest())), plain);
+});
+
 test('a plan that is asked again after it went is as good as new', () => {
   const scene = new Scene({ plansMax: 1 });
   for (const id of [1, 2, 3]) scene.insert(id, { meta: { customer: id } });
@@ -126,12 +145,12 @@ test('a plan that nobody asks is dropped after some time, one in use never', () 
 test('a plan of two keys puts the one with fewer values on top as it grows, and its order stays', () => {
   const bench = new Bench(8);
   const strategy = Strategy.preferDistinct('many', Strategy.preferDistinct('few', Strategy.oldest()));
+  bench.add({ many: 0, few: 0 });
   const plan = bench.cache.planFor(strategy);
   const topRanks = () => {
     const [seat] = plan.seats();
     return seat!.group!.lineage[1]!.rank!.level.key.name;
   };
-  bench.add({ many: 0, few: 0 });
   assert.equal(plan.first(), bench.submissions[0]);
   assert.equal(topRanks(), 'many');
   for (let i = 1; i < 3_000; i++) bench.add({ many: i % 1_500, few: i % 7 });

@@ -115,9 +115,9 @@ export class SimConsumer implements FrameListener {
     const complete = () =>
       this.#send({ kind: 'complete', chunk, outputContent: input === null ? null : outputOf(input) });
     if (luck < 0.75) this.#soon(complete, 200);
-    else if (luck < 0.77 && this.modern) {
+    else if (luck < (input === null ? 0.77 : 0.83) && this.modern) {
       this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'never again', retryable: false }), 200);
-    } else if (luck < 0.84) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'no luck' }), 200);
+    } else if (luck < 0.85) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'no luck' }), 200);
     else if (luck < 0.88) {
       // Said twice: a network may repeat what a client repeats.
       this.#soon(complete, 200);

@@ -81,8 +81,8 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'a failure wakes nobody',
     file: 'scheduler/scheduler.ts',
-    find: "'stale' : this.#failHeld(reservation, failure, nowMs);\n    this.#serve(nowMs);",
-    replace: "'stale' : this.#failHeld(reservation, failure, nowMs);",
+    find: 'if (reservation !== undefined || this.#answersExpiry(consumer, id, chunkIndex)) this.#serve(nowMs);\n    this.#finish();\n    return outcome;',
+    replace: 'this.#answersExpiry(consumer, id, chunkIndex);\n    this.#finish();\n    return outcome;',
   },
   {
     name: 'a broken connection wakes nobody',
@@ -111,8 +111,8 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'anybody can fail a chunk',
     file: 'scheduler/scheduler.ts',
-    find: 'if (reservation?.consumer === consumer) return reservation;',
-    replace: 'if (reservation !== undefined) return reservation;',
+    find: 'return reservation?.consumer === consumer ? reservation : undefined;',
+    replace: 'return reservation;',
   },
   {
     name: 'an expired chunk goes back to the same old client at once',
@@ -166,6 +166,18 @@ export const BUGS: readonly Mutant[] = [
     name: 'a long poll never times out',
     file: 'server/progress.ts',
     find: 'waiter.timer = this.#clock.after(waitMs, () => this.#wake(submission, waiter), { unref: true });',
+    replace: '',
+  },
+  {
+    name: 'a consumer that held too much is never served again',
+    file: 'server/consumer-session.ts',
+    find: 'if (this.#postponed.size > 0) this.#catchUp();',
+    replace: '',
+  },
+  {
+    name: 'a consumer that sent too much is never read again',
+    file: 'server/congestion.ts',
+    find: 'for (const run of waiting) run();',
     replace: '',
   },
   {

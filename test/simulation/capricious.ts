@@ -5,18 +5,19 @@ import { RARE_PLACES, type RarePlace } from '../../src/system/rare-places.ts';
 export const timesOfPlaces = new Map<RarePlace, number>(RARE_PLACES.map((place) => [place, 0]));
 
 const PLACES_SHARE = 0.25;
-const TIMES_SHARE = 0.25;
 
-/** In each run a quarter of the rare places is enabled, and says yes a quarter of the time. */
+/** In each run a quarter of the rare places is enabled; each says yes as often as its luck has it, a third of the time on average. */
 export class Caprices {
-  readonly #enabled: ReadonlySet<RarePlace>;
+  /** How often those that are enabled say yes, 0 to 1. */
+  readonly #shares: ReadonlyMap<RarePlace, number>;
   readonly #random: Random;
   /** From now on nothing rare happens. */
   isOver = false;
 
   constructor(seed: number) {
     this.#random = seededRandom(seed);
-    this.#enabled = new Set(RARE_PLACES.filter(() => this.#random.next() < PLACES_SHARE));
+    const enabled = RARE_PLACES.filter(() => this.#random.next() < PLACES_SHARE);
+    this.#shares = new Map(enabled.map((place) => [place, this.#random.next() ** 2]));
   }
 
   /** The numbers of `random`, with the rare things of this run. */
@@ -24,7 +25,8 @@ export class Caprices {
     return {
       next: () => random.next(),
       rarely: (place) => {
-        if (this.isOver || !this.#enabled.has(place) || this.#random.next() >= TIMES_SHARE) return false;
+        const share = this.#shares.get(place);
+        if (this.isOver || share === undefined || this.#random.next() >= share) return false;
         timesOfPlaces.set(place, timesOfPlaces.get(place)! + 1);
         return true;
       },

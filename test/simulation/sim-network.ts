@@ -32,6 +32,10 @@ export class SimLink {
   #queues: { server: Packet[]; client: Packet[] } = { server: [], client: [] };
   #lastDueMs = { server: 0, client: 0 };
   #closed = { server: false, client: false };
+  /** That end reads nothing at the moment. */
+  #unread = { server: false, client: false };
+  /** Since when the server reads again what comes; Infinity while it does not. */
+  serverReadsSinceMs = 0;
   /** Packets are swallowed without a word: a cut cable, which only heartbeats notice. */
   blackHole = false;
   /** What arrived while the link is paused; null while it is not. */
@@ -85,12 +89,19 @@ export class SimLink {
         this.#closed[self] = true;
         this.cut();
       },
+      pause: () => {
+        this.#unread[self] = true;
+        if (self === 'server') this.serverReadsSinceMs = Number.POSITIVE_INFINITY;
+      },
+      resume: () => {
+        this.#unread[self] = false;
+        if (self === 'server') this.serverReadsSinceMs = this.#clock.elapsedMs;
+        this.#deliverWaiting(self);
+      },
       bufferedBytes: 0,
       listen: (listener) => {
         this.#listeners[self] = listener;
-        const waiting = this.#queues[self];
-        this.#queues[self] = [];
-        for (const packet of waiting) this.#deliver(self, packet);
+        this.#deliverWaiting(self);
       },
     };
   }
@@ -110,10 +121,16 @@ export class SimLink {
     this.#clock.at(due, deliver);
   }
 
+  #deliverWaiting(to: 'server' | 'client'): void {
+    const waiting = this.#queues[to];
+    this.#queues[to] = [];
+    for (const packet of waiting) this.#deliver(to, packet);
+  }
+
   #deliver(to: 'server' | 'client', packet: Packet): void {
     const listener = this.#listeners[to];
     if (this.#closed[to]) return;
-    if (listener === null) {
+    if (listener === null || this.#unread[to]) {
       this.#queues[to].push(packet);
       return;
     }

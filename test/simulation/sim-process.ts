@@ -60,6 +60,7 @@ export class SimProcess {
   readonly #clock: ReturnType<SimClock['world']>;
   readonly #random: Random;
   readonly #turn: Turn;
+  readonly #chunksHeldMax: number;
   #isReady = false;
   #isAlive = true;
 
@@ -69,6 +70,7 @@ export class SimProcess {
     this.#random = options.caprices.over(seededRandom(randomInt(random, 2 ** 31)));
     this.#clock = clock.world(random.next() < 0.3 ? -randomInt(random, 20_000) : 0);
     this.#turn = new Turn(this.#clock.clock);
+    this.#chunksHeldMax = random.next() < 0.3 ? 3 : 10_000;
     this.store = new SimStore(
       new MemoryStore({ database }),
       clock,
@@ -89,6 +91,7 @@ export class SimProcess {
       random: this.#random,
       logger: silentLogger,
       reservationExpirationMs: 4_000,
+      ...(random.next() < 0.3 ? { pendingBytesMax: 2_000 } : {}),
       chunkRetriesMax: 8,
       chunkDisconnectsMax: random.next() < 0.5 ? 6 : 0,
     });
@@ -175,6 +178,8 @@ export class SimProcess {
           oracle.ended(connection);
           link.server.terminate();
         },
+        pause: () => link.server.pause(),
+        resume: () => link.server.resume(),
         bufferedBytes: 0,
       },
       features: consumer.modern
@@ -188,6 +193,7 @@ export class SimProcess {
       versionInfo: 'v0.0.0',
       heartbeatIntervalMs: HEARTBEAT_MS,
       missableHeartbeatsMax: MISSABLE_HEARTBEATS,
+      chunksHeldMax: this.#chunksHeldMax,
       ended: () => this.sessions.delete(connection),
     });
   }

@@ -10,8 +10,9 @@ import { simulate } from './world.ts';
 
 /**
  * Seeds that found something once: answers that took time and still had what was done, ended or expired meanwhile; and
- * (the last one) an insert that was acknowledged with an id that is not on disk, because what it had found by its
- * prefix was forgotten while the outcome of its commit was unknown.
+ * (the last but one) an insert that was acknowledged with an id that is not on disk, because what it had found by its
+ * prefix was forgotten while the outcome of its commit was unknown; and an answer that was made for a consumer that had
+ * gone.
  */
 const SEEDS_OF_OLD: readonly (readonly [seed: number, steps: number])[] = [
   [59, 300],
@@ -24,12 +25,13 @@ const SEEDS_OF_OLD: readonly (readonly [seed: number, steps: number])[] = [
   [10_070, 1_500],
   [10_284, 1_500],
   [3_957_650_512, 2_000],
+  [1_053_939_878, 250],
 ];
 
 test('two hundred seeds find nothing', async () => {
   const totals = { submissions: 0, handOuts: 0, crashes: 0, forgotten: 0 };
   for (let seed = 1; seed <= 200; seed++) {
-    const { submissions, handOuts, crashes, forgotten } = await simulate(seed, 300);
+    const { submissions, handOuts, crashes, forgotten } = await simulate(seed, 400);
     totals.submissions += submissions;
     totals.handOuts += handOuts;
     totals.crashes += crashes;

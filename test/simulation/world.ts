@@ -140,16 +140,21 @@ export class World {
     else if (luck < 0.65) this.#silence(links);
   }
 
-  /** A cut cable: the server must notice within all missable heartbeats. */
+  /** A cut cable: the server must notice within all missable heartbeats, as long as it reads at all. */
   #swallow(link: SimLink): void {
     const process = this.#process;
+    const noticedWithinMs = HEARTBEAT_MS * (MISSABLE_HEARTBEATS + 1) + 500;
     link.blackHole = true;
-    this.clock.at(this.clock.elapsedMs + HEARTBEAT_MS * (MISSABLE_HEARTBEATS + 1) + 500, () => {
+    const check = () => {
       if (process === null || !process.isAlive || link.isCut) return;
       for (const session of process.sessions.values()) {
-        if (session.link === link) this.#failed(new Violation('a dead consumer is not noticed in time'));
+        if (session.link !== link) continue;
+        if (this.clock.elapsedMs - link.serverReadsSinceMs >= noticedWithinMs) {
+          this.#failed(new Violation('a dead consumer is not noticed in time'));
+        } else this.clock.at(this.clock.elapsedMs + noticedWithinMs, check);
       }
-    });
+    };
+    this.clock.at(this.clock.elapsedMs + noticedWithinMs, check);
   }
 
   /** A switch goes: one link after the other falls silent, and they come back in another order. */

@@ -13,6 +13,7 @@ export type Sent =
 export class FakeConnection implements FrameConnection {
   readonly sent: Sent[] = [];
   bufferedBytes = 0;
+  isPaused = false;
 
   send(bytes: Uint8Array): void {
     this.sent.push({ kind: 'message', message: decodeServerMessage(bytes), bytes });
@@ -28,6 +29,14 @@ export class FakeConnection implements FrameConnection {
 
   close(code: number, reason: string): void {
     this.sent.push({ kind: 'close', code, reason });
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
   }
 
   terminate(): void {
