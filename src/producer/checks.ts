@@ -59,6 +59,12 @@ export function checkMetadata(value: unknown): Uint8Array | null {
   throw new IncorrectUsageError(`metadata must be a Uint8Array: ${show(value)}`);
 }
 
+/** The bytes of one chunk; `what` says where they come from. */
+export function checkContent(what: string, value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  throw new IncorrectUsageError(`${what} must be a Uint8Array: ${show(value)}`);
+}
+
 export function checkCodec(value: unknown): OperationCodec {
   if (value === 'cbor') return cborChunkCodec();
   if (value === 'json') return jsonChunkCodec();
@@ -103,6 +109,7 @@ export const RESULTS_MODES: readonly ResultsMode[] = ['when-complete', 'as-compl
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
   if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object';
   return String(value);
 }

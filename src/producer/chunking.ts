@@ -1,5 +1,6 @@
 import type { Clock } from '../system/clock.ts';
 import { orAborted } from '../system/signals.ts';
+import { checkContent } from './checks.ts';
 import type { OperationCodec } from './options.ts';
 
 /** Takes the content of the next chunk; returns a promise when the one after has to wait. */
@@ -45,8 +46,9 @@ export async function chunkOperations(
   let total = 0;
   const emit = (operations: readonly unknown[]) => {
     signal.throwIfAborted();
+    const content = checkContent('what codec.encode returns', codec.encode(operations));
     total += operations.length;
-    return sink(codec.encode(operations));
+    return sink(content);
   };
   if (Array.isArray(source)) {
     for (let at = 0; at < source.length; at += chunkSizeOps) {
@@ -82,8 +84,9 @@ export async function eachChunk(
 ): Promise<number> {
   const breather = new Breather(clock);
   let total = 0;
-  const emit = (content: Uint8Array) => {
+  const emit = (item: unknown) => {
     signal.throwIfAborted();
+    const content = checkContent(`chunk ${total} of the source`, item);
     total++;
     return sink(content);
   };

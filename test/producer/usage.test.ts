@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IncorrectUsageError, ProducerClient } from '../../src/producer/index.ts';
+import { FakeQueue } from '../support/fake-queue-http.ts';
 import { freshStore } from '../support/fresh-store.ts';
 import { type ScriptedHttp, scriptedHttp } from '../support/scripted-http.ts';
 import { watchedStore } from '../support/watched-store.ts';
@@ -51,6 +52,39 @@ test('wrong use throws at once, before anything is uploaded', async () => {
   await using storeless = new ProducerClient('127.0.0.1:1', null);
   assert.throws(() => storeless.runSubmission([1], { chunkSize: 1 }), /needs an object store/);
   assert.deepEqual(store.puts, []);
+});
+
+test('a chunk that is no Uint8Array ends the call, submits nothing, and does not hold up close()', async () => {
+  const store = watchedStore(freshStore());
+  await using queue = await FakeQueue.start();
+  const producer = new ProducerClient(queue.url, store);
+  for (const odd of [undefined, null, 5, 'text', [1, 2], new ArrayBuffer(8)]) {
+    const content = odd as unknown as Uint8Array;
+    const codec = { encode: () => content, decode: () => [] };
+    const chunks = [Uint8Array.of(1), content];
+    const asyncChunks = async function* () {
+      yield* chunks;
+    };
+    const calls: readonly (readonly [RegExp, () => Promise<unknown>])[] = [
+      [/codec\.encode/, () => producer.insertSubmission([1], { chunkSize: 1, codec })],
+      [/codec\.encode/, () => producer.runSubmission([1], { chunkSize: 1, codec }).next()],
+      [/codec\.encode/, () => producer.insertSubmissionDirect([1], { chunkSize: 1, codec })],
+      [/chunk 1 of/, () => producer.insertSubmissionChunks(chunks)],
+      [/chunk 1 of/, () => producer.insertSubmissionChunks(asyncChunks())],
+      [/chunk 1 of/, () => producer.runSubmissionChunks(chunks).next()],
+      [/chunk 1 of/, () => producer.insertSubmissionDirectChunks(chunks)],
+    ];
+    for (const [where, call] of calls) {
+      await assert.rejects(call(), (error) => {
+        assert.ok(error instanceof IncorrectUsageError);
+        assert.match(error.message, where);
+        return true;
+      });
+    }
+  }
+  await producer.close();
+  assert.equal(queue.submissions.size, 0);
+  assert.deepEqual(await store.keys(), []);
 });
 
 test('an answer that is no answer of a queue is an error with its words, not a wait', async () => {
