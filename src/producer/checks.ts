@@ -65,10 +65,22 @@ export function checkContent(what: string, value: unknown): Uint8Array {
   throw new IncorrectUsageError(`${what} must be a Uint8Array: ${show(value)}`);
 }
 
-export function checkCodec(value: unknown): OperationCodec {
-  if (value === 'cbor') return cborChunkCodec();
-  if (value === 'json') return jsonChunkCodec();
-  if (isCodec(value)) return value;
+/** The codec of a call. */
+export interface CheckedCodec extends OperationCodec {
+  /** Nobody writes into what `encode` has returned; a user's codec may use the same buffer for every chunk. */
+  readonly isBuiltIn: boolean;
+}
+
+export function checkCodec(value: unknown): CheckedCodec {
+  if (value === 'cbor') return { ...cborChunkCodec(), isBuiltIn: true };
+  if (value === 'json') return { ...jsonChunkCodec(), isBuiltIn: true };
+  if (isCodec(value)) {
+    return {
+      encode: (operations) => value.encode(operations),
+      decode: (content) => value.decode(content),
+      isBuiltIn: false,
+    };
+  }
   throw new IncorrectUsageError(
     `codec must be 'cbor', 'json' or an object with encode and decode: ${show(value)}`,
   );

@@ -1,10 +1,12 @@
 import type { Clock } from '../system/clock.ts';
 import { orAborted } from '../system/signals.ts';
-import { checkContent } from './checks.ts';
-import type { OperationCodec } from './options.ts';
+import { type CheckedCodec, checkContent } from './checks.ts';
 
-/** Takes the content of the next chunk; returns a promise when the one after has to wait. */
-export type ChunkSink = (content: Uint8Array) => Promise<void> | undefined;
+/**
+ * Takes the content of the next chunk; returns a promise when the one after has to wait. Borrowed content may change as
+ * soon as the next element of the source is asked for.
+ */
+export type ChunkSink = (content: Uint8Array, isBorrowed: boolean) => Promise<void> | undefined;
 
 /** So long a source may be read before other work of this thread gets its turn, in milliseconds. */
 const TURN_MS = 10;
@@ -37,7 +39,7 @@ class Breather {
 export async function chunkOperations(
   source: Iterable<unknown> | AsyncIterable<unknown>,
   chunkSizeOps: number,
-  codec: OperationCodec,
+  codec: CheckedCodec,
   sink: ChunkSink,
   clock: Clock,
   signal: AbortSignal,
@@ -48,7 +50,7 @@ export async function chunkOperations(
     signal.throwIfAborted();
     const content = checkContent('what codec.encode returns', codec.encode(operations));
     total += operations.length;
-    return sink(content);
+    return sink(content, !codec.isBuiltIn);
   };
   if (Array.isArray(source)) {
     for (let at = 0; at < source.length; at += chunkSizeOps) {
@@ -88,7 +90,7 @@ export async function eachChunk(
     signal.throwIfAborted();
     const content = checkContent(`chunk ${total} of the source`, item);
     total++;
-    return sink(content);
+    return sink(content, true);
   };
   if (Symbol.iterator in source) {
     for (const content of source) {

@@ -7,8 +7,8 @@ import type { Clock } from '../system/clock.ts';
 import { systemClock } from '../system/clock.ts';
 import { type Logger, silentLogger } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
-import { checkCodec, checkInteger } from './checks.ts';
-import type { OperationCodec, ProducerClientOptions, TransferOptions } from './options.ts';
+import { type CheckedCodec, checkCodec, checkInteger } from './checks.ts';
+import type { ProducerClientOptions, TransferOptions } from './options.ts';
 import { QueueApi } from './queue-api.ts';
 
 /** Limits of the transfers of one call. */
@@ -22,7 +22,7 @@ export class ClientContext {
   readonly api: QueueApi;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly codec: OperationCodec;
+  readonly codec: CheckedCodec;
   readonly #http: HttpClient;
   readonly #limits: TransferLimits;
   readonly #openStore: (() => Promise<ObjectStore>) | null;

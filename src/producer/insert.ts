@@ -92,7 +92,7 @@ export async function insertStored(
   });
   let opsTotal: number | null;
   try {
-    opsTotal = await feed((content) => uploader.add(content), uploader.signal);
+    opsTotal = await feed((content, isBorrowed) => uploader.add(content, isBorrowed), uploader.signal);
     await uploader.finish();
   } catch (error) {
     await discard(context, uploader, prefix);

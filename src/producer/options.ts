@@ -5,7 +5,10 @@ import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
 
-/** How operations become the bytes of a chunk, and back. The consumers must use the same one. */
+/**
+ * How operations become the bytes of a chunk, and back. The consumers must use the same one. `encode` may return the same
+ * buffer, or a part of it, each time.
+ */
 export interface OperationCodec {
   encode(operations: readonly unknown[]): Uint8Array;
   decode(content: Uint8Array): unknown[];

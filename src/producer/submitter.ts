@@ -1,5 +1,12 @@
 import type { SubmissionId } from '../model/ids.ts';
-import { checkChoice, checkCodec, checkInteger, checkSource, RESULTS_MODES } from './checks.ts';
+import {
+  type CheckedCodec,
+  checkChoice,
+  checkCodec,
+  checkInteger,
+  checkSource,
+  RESULTS_MODES,
+} from './checks.ts';
 import { chunkOperations, eachChunk } from './chunking.ts';
 import { statusOf, waitForEnd } from './completion.ts';
 import type { ClientContext } from './context.ts';
@@ -132,7 +139,7 @@ export class Submitter {
     return this.#streamDone(id, options, asRawChunk);
   }
 
-  #codec(options: { readonly codec?: OperationsOptions['codec'] }): OperationCodec {
+  #codec(options: { readonly codec?: OperationsOptions['codec'] }): CheckedCodec {
     return options.codec === undefined ? this.#context.codec : checkCodec(options.codec);
   }
 
@@ -231,8 +238,8 @@ async function collect(
   signal: AbortSignal,
 ): Promise<{ readonly contents: readonly Uint8Array[]; readonly opsTotal: number | null }> {
   const contents: Uint8Array[] = [];
-  const opsTotal = await feed((content) => {
-    contents.push(content);
+  const opsTotal = await feed((content, isBorrowed) => {
+    contents.push(isBorrowed ? new Uint8Array(content) : content);
     return undefined;
   }, signal);
   return { contents, opsTotal };

@@ -62,19 +62,22 @@ export class Uploader {
 
   /**
    * Starts the upload of the next chunk. Returns nothing where the next one may come at once, else a promise of
-   * that moment.
+   * that moment. Borrowed content is copied, unless it is uploaded before that moment.
    *
    * @throws whatever an earlier upload failed with; the signal's reason
    */
-  add(content: Uint8Array): Promise<void> | undefined {
+  add(content: Uint8Array, isBorrowed: boolean): Promise<void> | undefined {
     this.#check();
     if (this.#chunks === CHUNKS_PER_SUBMISSION_MAX) {
       throw new IncorrectUsageError(`a submission of more than ${CHUNKS_PER_SUBMISSION_MAX} chunks`);
     }
+    const body = isBorrowed && !this.#isRoomTakenBy(content) ? new Uint8Array(content) : content;
+    // A borrowed buffer can be transferred, and is empty then.
+    const bytes = body.length;
     const index = this.#chunks++;
     this.#running++;
-    this.#bytes += content.length;
-    this.#put(index, content)
+    this.#bytes += bytes;
+    this.#put(index, body)
       .catch((error: unknown) => {
         this.#failure ??= { error };
         // The others are not worth finishing.
@@ -82,7 +85,7 @@ export class Uploader {
       })
       .finally(() => {
         this.#running--;
-        this.#bytes -= content.length;
+        this.#bytes -= bytes;
         this.#changed.open();
       });
     return this.#isFull() ? this.#room() : undefined;
@@ -114,6 +117,11 @@ export class Uploader {
 
   #isFull(): boolean {
     return this.#running >= this.#o.concurrency || this.#bytes >= this.#o.memoryBytesMax;
+  }
+
+  /** Whether nothing else has room until it is uploaded. */
+  #isRoomTakenBy(content: Uint8Array): boolean {
+    return this.#o.concurrency === 1 || content.length >= this.#o.memoryBytesMax;
   }
 
   async #room(): Promise<void> {
