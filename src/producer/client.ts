@@ -224,8 +224,7 @@ export class ProducerClient implements AsyncDisposable {
 
   /** Whether all chunks of a submission are done. Throws SubmissionNotFoundError. */
   async isCompleted(id: SubmissionId, options: CallOptions = {}): Promise<boolean> {
-    const { api, closing } = this.#context;
-    const status = await statusOf(api, checkId(id), false, options.signal ?? closing);
+    const status = await this.#statusOf(checkId(id), options.signal);
     return status.state === 'completed';
   }
 
@@ -297,9 +296,14 @@ export class ProducerClient implements AsyncDisposable {
   }
 
   async #isCompleted(id: SubmissionId, signal?: AbortSignal): Promise<boolean> {
-    const { api, closing } = this.#context;
-    const status = await statusOf(api, id, false, signal ?? closing);
+    const status = await this.#statusOf(id, signal);
     throwIfBroken(status);
     return status.state === 'completed';
+  }
+
+  async #statusOf(id: SubmissionId, signal?: AbortSignal): Promise<SubmissionStatus> {
+    const { api, closing } = this.#context;
+    using linked = linkedSignal(closing, signal);
+    return await statusOf(api, id, false, linked.signal);
   }
 }

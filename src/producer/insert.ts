@@ -130,14 +130,20 @@ async function discard(context: ClientContext, uploader: Uploader, prefix: strin
 export async function insertDirect(
   context: ClientContext,
   cargo: Cargo,
-  contents: readonly (Uint8Array | null)[],
-  opsTotal: number | null,
+  feed: ChunkFeed,
   tracing: Tracing,
   signal: AbortSignal | undefined,
 ): Promise<Inserted> {
+  using linked = linkedSignal(context.closing, signal);
+  linked.signal.throwIfAborted();
+  const contents: Uint8Array[] = [];
+  const opsTotal = await feed((content, isBorrowed) => {
+    contents.push(isBorrowed ? new Uint8Array(content) : content);
+    return undefined;
+  }, linked.signal);
   const idempotencyKey = uuidV7(context.clock.nowMs());
   const what = { contents: { kind: 'direct', contents }, idempotencyKey } as const;
-  const id = await insert(context, cargo, what, tracing, signal, { mayHaveArrived: false });
+  const id = await insert(context, cargo, what, tracing, linked.signal, { mayHaveArrived: false });
   return {
     id,
     prefix: null,
@@ -152,7 +158,7 @@ async function insert(
   cargo: Cargo,
   what: Pick<NewSubmission, 'contents' | 'idempotencyKey'>,
   tracing: Tracing,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   fate: InsertFate,
 ): Promise<SubmissionId> {
   const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, onInserted } = cargo;

@@ -117,10 +117,10 @@ export class Submitter {
       await eachChunk(chunks, sink, this.#context.clock, signal);
       return null;
     };
-    return this.#insert(async (signal, tracing) => {
-      const { contents, opsTotal } = await collect(feed, signal ?? this.#context.closing);
-      return insertDirect(this.#context, cargo, contents, opsTotal, tracing, signal);
-    }, options.signal);
+    return this.#insert(
+      (signal, tracing) => insertDirect(this.#context, cargo, feed, tracing, signal),
+      options.signal,
+    );
   }
 
   stream(id: SubmissionId, options: DecodeOptions & Watched): Results<unknown> {
@@ -162,10 +162,7 @@ export class Submitter {
   #directInserter(operations: Source<unknown>, options: DirectOptions): Insert {
     const cargo = checkCargo(options, options.chunkSize);
     const feed = this.#operationsFeed(operations, options);
-    return async (signal, tracing) => {
-      const { contents, opsTotal } = await collect(feed, signal ?? this.#context.closing);
-      return insertDirect(this.#context, cargo, contents, opsTotal, tracing, signal);
-    };
+    return (signal, tracing) => insertDirect(this.#context, cargo, feed, tracing, signal);
   }
 
   #operationsFeed(operations: Source<unknown>, options: OperationsOptions): ChunkFeed {
@@ -231,18 +228,6 @@ export class Submitter {
       }
     });
   }
-}
-
-async function collect(
-  feed: ChunkFeed,
-  signal: AbortSignal,
-): Promise<{ readonly contents: readonly Uint8Array[]; readonly opsTotal: number | null }> {
-  const contents: Uint8Array[] = [];
-  const opsTotal = await feed((content, isBorrowed) => {
-    contents.push(isBorrowed ? new Uint8Array(content) : content);
-    return undefined;
-  }, signal);
-  return { contents, opsTotal };
 }
 
 async function cleanUp(context: ClientContext, { prefix, chunksTotal }: Inserted, signal: AbortSignal) {

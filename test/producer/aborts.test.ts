@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ObjectStoreError } from '../../src/objects/errors.ts';
-import { ProducerClient } from '../../src/producer/index.ts';
+import { ClientClosedError, ProducerClient } from '../../src/producer/index.ts';
 import { eventually } from '../support/eventually.ts';
 import { FakeQueue } from '../support/fake-queue-http.ts';
 import { workEverything } from '../support/fake-queue-worker.ts';
@@ -44,6 +44,38 @@ test('an abort before the start uploads nothing', async () => {
   await assert.rejects(Array.fromAsync(producer.runSubmission([1], { chunkSize, signal })), /never/);
   assert.deepEqual(store.puts, []);
 });
+
+for (const kind of ['insertSubmission', 'insertSubmissionDirect'] as const) {
+  test(`close() ends an ${kind} that has a signal, although its source hangs`, async () => {
+    await using queue = await FakeQueue.start();
+    const asked = Promise.withResolvers<void>();
+    const hangs = async function* () {
+      yield 1;
+      asked.resolve();
+      await new Promise(() => {});
+    };
+    const producer = new ProducerClient(queue.url, freshStore());
+    const { signal } = new AbortController();
+    const inserted = producer[kind](hangs(), { chunkSize, signal });
+    await asked.promise;
+    await Promise.all([assert.rejects(inserted, ClientClosedError), producer.close()]);
+    assert.deepEqual(queue.paths, []);
+  });
+
+  test(`an ${kind} whose signal was aborted before does not touch its source`, async () => {
+    await using producer = new ProducerClient('127.0.0.1:1', freshStore());
+    let asked = 0;
+    const source = {
+      [Symbol.asyncIterator]: () => {
+        asked++;
+        return { next: async () => ({ done: true, value: undefined }) as const };
+      },
+    };
+    const signal = AbortSignal.abort(new Error('never'));
+    await assert.rejects(producer[kind](source, { chunkSize, signal }), /never/);
+    assert.equal(asked, 0);
+  });
+}
 
 test('an abort while the queue is awaited removes what was uploaded', async () => {
   const store = watchedStore(freshStore());
