@@ -1,9 +1,16 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
-import { META_KEY_BYTES_MAX, META_VALUE_MAX, META_VALUE_MIN, PREFIX_PATTERN } from '../model/limits.ts';
+import {
+  BODY_BYTES_MAX_DEFAULT,
+  META_KEY_BYTES_MAX,
+  META_VALUE_MAX,
+  META_VALUE_MIN,
+  PREFIX_PATTERN,
+} from '../model/limits.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 import { cborChunkCodec, jsonChunkCodec } from '../protocol/chunk-codec.ts';
+import { byteContentSize } from '../protocol/json-writer.ts';
 import type { OperationCodec, ResultsMode, SubmissionOptions } from './options.ts';
 
 /** An integer within bounds, or an IncorrectUsageError that names the option. */
@@ -16,6 +23,40 @@ export function checkInteger(
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value;
   const bounds = max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : `from ${min} to ${max}`;
   throw new IncorrectUsageError(`${name} must be an integer, ${bounds}: ${show(value)}`);
+}
+
+/** What many calls take. */
+interface CommonOptions {
+  readonly signal?: unknown;
+  readonly onInserted?: unknown;
+  readonly onProgress?: unknown;
+}
+
+/** The options of a call: an object, and what many calls take is what it should be. */
+export function checkOptions<T extends object>(options: T): T {
+  if (typeof options !== 'object' || options === null) {
+    throw new IncorrectUsageError(`the options must be an object: ${show(options)}`);
+  }
+  const { signal, onInserted, onProgress }: CommonOptions = options;
+  if (signal !== undefined && !isSignal(signal)) {
+    throw new IncorrectUsageError(`signal must be an AbortSignal: ${show(signal)}`);
+  }
+  for (const [name, value] of Object.entries({ onInserted, onProgress })) {
+    if (value === undefined || typeof value === 'function') continue;
+    throw new IncorrectUsageError(`${name} must be a function: ${show(value)}`);
+  }
+  return options;
+}
+
+/** Some environments bring an AbortSignal of their own. */
+function isSignal(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'aborted' in value &&
+    'addEventListener' in value &&
+    typeof value.addEventListener === 'function'
+  );
 }
 
 export function checkId(value: unknown): SubmissionId {
@@ -31,18 +72,23 @@ export function checkPrefix(value: unknown): string {
 export function checkStrategicMetadata(value: SubmissionOptions['strategicMetadata']): StrategicMetadata {
   const pairs = new Map<string, bigint>();
   if (value === undefined) return pairs;
-  if (typeof value !== 'object' || value === null) {
+  if (!(value instanceof Map) && !isPlainObject(value)) {
     throw new IncorrectUsageError(`strategicMetadata must be a Map or a plain object: ${show(value)}`);
   }
   for (const [key, number] of value instanceof Map ? value : Object.entries(value)) {
-    if (typeof key !== 'string' || Buffer.byteLength(key) > META_KEY_BYTES_MAX) {
+    if (typeof key !== 'string' || !key.isWellFormed() || Buffer.byteLength(key) > META_KEY_BYTES_MAX) {
       throw new IncorrectUsageError(
-        `strategicMetadata has a key that is no text of at most ${META_KEY_BYTES_MAX} bytes: ${show(key)}`,
+        `strategicMetadata has a key that is no Unicode text of at most ${META_KEY_BYTES_MAX} bytes: ${show(key)}`,
       );
     }
     pairs.set(key, checkMetadataValue(key, number));
   }
   return pairs;
+}
+
+/** Arrays, Sets, Dates and the like have entries as well, but none that anybody means. */
+function isPlainObject(value: unknown): boolean {
+  return Object.prototype.toString.call(value) === '[object Object]';
 }
 
 function checkMetadataValue(key: string, value: unknown): bigint {
@@ -55,7 +101,14 @@ function checkMetadataValue(key: string, value: unknown): bigint {
 
 export function checkMetadata(value: unknown): Uint8Array | null {
   if (value === undefined || value === null) return null;
-  if (value instanceof Uint8Array) return value;
+  if (value instanceof Uint8Array) {
+    const size = byteContentSize(value);
+    // Sent when all is uploaded: until then the caller may use his buffer for something else.
+    if (size <= BODY_BYTES_MAX_DEFAULT) return new Uint8Array(value);
+    throw new IncorrectUsageError(
+      `metadata of ${value.length} bytes takes ${size} in a request, which is more than ${BODY_BYTES_MAX_DEFAULT}`,
+    );
+  }
   throw new IncorrectUsageError(`metadata must be a Uint8Array: ${show(value)}`);
 }
 
@@ -98,11 +151,15 @@ function isCodec(value: unknown): value is OperationCodec {
 }
 
 export function checkSource(value: unknown): void {
-  if (typeof value === 'string' || Object(value) === value) {
+  // The characters of a text are hardly the operations that somebody wanted to submit.
+  if (Object(value) === value) {
     const source = Object(value);
-    if (Symbol.iterator in source || Symbol.asyncIterator in source) return;
+    const iterator: unknown = source[Symbol.iterator in source ? Symbol.iterator : Symbol.asyncIterator];
+    if (typeof iterator === 'function') return;
   }
-  throw new IncorrectUsageError(`the source must be an iterable or an async iterable: ${show(value)}`);
+  throw new IncorrectUsageError(
+    `the source must be an iterable or an async iterable, and no text: ${show(value)}`,
+  );
 }
 
 export function checkChoice<const T extends string>(

@@ -3,7 +3,7 @@ import type { SubmissionId } from '../model/ids.ts';
 import type { SubmissionStatus } from '../model/submission.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { linkedSignal } from '../system/signals.ts';
-import { checkId, checkPrefix, checkStrategicMetadata } from './checks.ts';
+import { checkId, checkOptions, checkPrefix, checkStrategicMetadata } from './checks.ts';
 import { type EndedStatus, statusOf, waitForEnd } from './completion.ts';
 import { ClientContext } from './context.ts';
 import { deleteChunks } from './delete-chunks.ts';
@@ -53,7 +53,7 @@ export class ProducerClient implements AsyncDisposable {
    * @throws IncorrectUsageError at once for a URL or an option that makes no sense
    */
   constructor(url: string, objectStore: string | ObjectStore | null, options: ProducerClientOptions = {}) {
-    this.#context = new ClientContext(url, objectStore, options);
+    this.#context = new ClientContext(url, objectStore, checkOptions(options));
     this.#submitter = new Submitter(this.#context);
   }
 
@@ -78,7 +78,7 @@ export class ProducerClient implements AsyncDisposable {
     options: RunOptions,
   ): Results<Result> | Results<ResultChunk<Result>>;
   runSubmission(operations: Source<unknown>, options: RunOptions): Results<unknown> {
-    return this.#submitter.run(operations, options);
+    return this.#submitter.run(operations, checkOptions(options));
   }
 
   /** The same for chunks that are encoded already, and results that are not decoded. */
@@ -95,7 +95,7 @@ export class ProducerClient implements AsyncDisposable {
     chunks: Source<Uint8Array>,
     options: RunChunksOptions = {},
   ): Results<Uint8Array> | Results<RawResultChunk> {
-    return this.#submitter.runChunks(chunks, options);
+    return this.#submitter.runChunks(chunks, checkOptions(options));
   }
 
   /** Submits small work without an object store (the queue keeps it) and gives out the results, see {@link runSubmission}. */
@@ -108,12 +108,12 @@ export class ProducerClient implements AsyncDisposable {
     options: RunDirectOptions & Ordered,
   ): Results<Result>;
   runSubmissionDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
-    return this.#submitter.runDirect(operations, options);
+    return this.#submitter.runDirect(operations, checkOptions(options));
   }
 
   /** Submits operations; resolves with the id when the queue has committed the submission. */
   async insertSubmission(operations: Source<unknown>, options: InsertOptions): Promise<SubmissionId> {
-    return this.#submitter.insert(operations, options);
+    return this.#submitter.insert(operations, checkOptions(options));
   }
 
   /** Submits chunks that are encoded already. */
@@ -121,7 +121,7 @@ export class ProducerClient implements AsyncDisposable {
     chunks: Source<Uint8Array>,
     options: InsertChunksOptions = {},
   ): Promise<SubmissionId> {
-    return this.#submitter.insertChunks(chunks, options);
+    return this.#submitter.insertChunks(chunks, checkOptions(options));
   }
 
   /**
@@ -130,7 +130,7 @@ export class ProducerClient implements AsyncDisposable {
    * {@link streamCompletedSubmission}.
    */
   async insertSubmissionDirect(operations: Source<unknown>, options: DirectOptions): Promise<SubmissionId> {
-    return this.#submitter.insertDirect(operations, options);
+    return this.#submitter.insertDirect(operations, checkOptions(options));
   }
 
   /** The same for chunks that are encoded already. */
@@ -138,7 +138,7 @@ export class ProducerClient implements AsyncDisposable {
     chunks: Source<Uint8Array>,
     options: DirectChunksOptions = {},
   ): Promise<SubmissionId> {
-    return this.#submitter.insertDirectChunks(chunks, options);
+    return this.#submitter.insertDirectChunks(chunks, checkOptions(options));
   }
 
   /** Waits until a submission is completed and gives out its results in order. Throws as {@link runSubmission} does, and SubmissionNotFoundError. */
@@ -150,7 +150,7 @@ export class ProducerClient implements AsyncDisposable {
     id: SubmissionId,
     options: DecodeOptions & { readonly onProgress?: (progress: Progress) => void } = {},
   ): Results<unknown> {
-    return this.#submitter.stream(checkId(id), options);
+    return this.#submitter.stream(checkId(id), checkOptions(options));
   }
 
   /** The same without decoding. */
@@ -158,7 +158,7 @@ export class ProducerClient implements AsyncDisposable {
     id: SubmissionId,
     options: TransferOptions & { readonly onProgress?: (progress: Progress) => void } = {},
   ): Results<Uint8Array> {
-    return this.#submitter.streamChunks(checkId(id), options);
+    return this.#submitter.streamChunks(checkId(id), checkOptions(options));
   }
 
   /** The results of a submission if it is completed, null if it is still in progress; does not wait. */
@@ -170,8 +170,8 @@ export class ProducerClient implements AsyncDisposable {
     id: SubmissionId,
     options: DecodeOptions = {},
   ): Promise<Results<unknown> | null> {
-    const isDone = await this.#isCompleted(checkId(id), options.signal);
-    return isDone ? this.#submitter.stream(id, options) : null;
+    const results = this.#submitter.stream(checkId(id), checkOptions(options));
+    return (await this.#isCompleted(id, options.signal)) ? results : null;
   }
 
   /** The same without decoding. */
@@ -179,8 +179,8 @@ export class ProducerClient implements AsyncDisposable {
     id: SubmissionId,
     options: TransferOptions = {},
   ): Promise<Results<Uint8Array> | null> {
-    const isDone = await this.#isCompleted(checkId(id), options.signal);
-    return isDone ? this.#submitter.streamChunks(id, options) : null;
+    const results = this.#submitter.streamChunks(checkId(id), checkOptions(options));
+    return (await this.#isCompleted(id, options.signal)) ? results : null;
   }
 
   /**
@@ -192,12 +192,12 @@ export class ProducerClient implements AsyncDisposable {
     options?: DecodeOptions,
   ): Results<DoneChunk<Result>>;
   streamCompletedOperations(id: SubmissionId, options: DecodeOptions = {}): Results<DoneChunk<unknown>> {
-    return this.#submitter.streamDone(checkId(id), options);
+    return this.#submitter.streamDone(checkId(id), checkOptions(options));
   }
 
   /** The same without decoding. */
   streamCompletedChunks(id: SubmissionId, options: TransferOptions = {}): Results<RawResultChunk> {
-    return this.#submitter.streamDoneChunks(checkId(id), options);
+    return this.#submitter.streamDoneChunks(checkId(id), checkOptions(options));
   }
 
   /** Waits until a submission has ended, in whatever way: look at the `state`. Throws SubmissionNotFoundError. */
@@ -206,46 +206,46 @@ export class ProducerClient implements AsyncDisposable {
     options: CallOptions & { readonly onProgress?: (progress: Progress) => void } = {},
   ): Promise<EndedStatus> {
     const { api, clock, closing } = this.#context;
-    using linked = linkedSignal(closing, options.signal);
+    const { onProgress, signal: caller } = checkOptions(options);
+    using linked = linkedSignal(closing, caller);
     const { signal } = linked;
-    const { onProgress } = options;
     return await waitForEnd({ api, clock, id: checkId(id), signal, isKnown: false, onProgress });
   }
 
   /** How far a submission is, whenever that changes (at most five times a second), until it has ended. */
   progress(id: SubmissionId, options: CallOptions = {}): AsyncIterableIterator<Progress, undefined> {
-    return progressOf(this.#context, checkId(id), options.signal);
+    return progressOf(this.#context, checkId(id), checkOptions(options).signal);
   }
 
   /** The state of a submission; null if the queue does not know it. */
   async getSubmissionStatus(id: SubmissionId, options: CallOptions = {}): Promise<SubmissionStatus | null> {
-    return this.#context.api.status(checkId(id), {}, options.signal);
+    return this.#context.api.status(checkId(id), {}, checkOptions(options).signal);
   }
 
   /** Whether all chunks of a submission are done. Throws SubmissionNotFoundError. */
   async isCompleted(id: SubmissionId, options: CallOptions = {}): Promise<boolean> {
-    const status = await this.#statusOf(checkId(id), options.signal);
+    const status = await this.#statusOf(checkId(id), checkOptions(options).signal);
     return status.state === 'completed';
   }
 
   /** Takes a submission off the queue. Throws SubmissionNotFoundError; SubmissionNotCancellableError if it has ended. */
   async cancelSubmission(id: SubmissionId, options: CallOptions = {}): Promise<void> {
-    await this.#context.api.cancel(checkId(id), options.signal);
+    await this.#context.api.cancel(checkId(id), checkOptions(options).signal);
   }
 
   /** Submissions in progress. */
   async countSubmissions(options: CallOptions = {}): Promise<number> {
-    return this.#context.api.count('in_progress', options.signal);
+    return this.#context.api.count('in_progress', checkOptions(options).signal);
   }
 
   /** Completed submissions that the queue still remembers. */
   async countCompletedSubmissions(options: CallOptions = {}): Promise<number> {
-    return this.#context.api.count('completed', options.signal);
+    return this.#context.api.count('completed', checkOptions(options).signal);
   }
 
   /** The submission of a prefix (the folder of its chunks in the object store); null if there is none. */
   async lookupSubmissionIdByPrefix(prefix: string, options: CallOptions = {}): Promise<SubmissionId | null> {
-    return this.#context.api.findByPrefix(checkPrefix(prefix), options.signal);
+    return this.#context.api.findByPrefix(checkPrefix(prefix), checkOptions(options).signal);
   }
 
   /** Submissions in progress that carry all of the pairs, ids ascending. Throws TooManyMatchingSubmissionsError. */
@@ -253,17 +253,20 @@ export class ProducerClient implements AsyncDisposable {
     strategicMetadata: NonNullable<SubmissionOptions['strategicMetadata']>,
     options: CallOptions = {},
   ): Promise<readonly SubmissionId[]> {
-    return this.#context.api.findByMetadata(checkStrategicMetadata(strategicMetadata), options.signal);
+    return this.#context.api.findByMetadata(
+      checkStrategicMetadata(strategicMetadata),
+      checkOptions(options).signal,
+    );
   }
 
   /** Which of the prefixes belong to submissions that the queue knows, in whatever state. Throws QueueUnsupportedError. */
   async knownPrefixes(prefixes: readonly string[], options: CallOptions = {}): Promise<readonly boolean[]> {
-    return this.#context.api.known(prefixes.map(checkPrefix), options.signal);
+    return this.#context.api.known(prefixes.map(checkPrefix), checkOptions(options).signal);
   }
 
   /** What the queue says of its version, such as `v0.1.0`. */
   async serverVersion(options: CallOptions = {}): Promise<string> {
-    return this.#context.api.version(options.signal);
+    return this.#context.api.version(checkOptions(options).signal);
   }
 
   /**
@@ -274,7 +277,7 @@ export class ProducerClient implements AsyncDisposable {
    */
   async deleteSubmissionData(id: SubmissionId, options: CallOptions = {}): Promise<void> {
     const { api, closing } = this.#context;
-    using linked = linkedSignal(closing, options.signal);
+    using linked = linkedSignal(closing, checkOptions(options).signal);
     const { signal } = linked;
     const status = await statusOf(api, checkId(id), false, signal);
     if (status.state === 'in_progress') {

@@ -54,7 +54,7 @@ export interface TransferOptions extends CallOptions {
 
 /** What any submission may carry. */
 export interface SubmissionOptions extends CallOptions {
-  /** Opaque bytes that every consumer of the submission sees. */
+  /** Opaque bytes that every consumer of the submission sees. Up to 8 MiB are always fine; beyond, it depends on the bytes. */
   readonly metadata?: Uint8Array | null;
   /** What strategies rank by and look-ups find: values are signed 64-bit integers. */
   readonly strategicMetadata?:

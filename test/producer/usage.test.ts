@@ -28,6 +28,16 @@ test('wrong use throws at once, before anything is uploaded', async () => {
     { strategicMetadata: { a: 1.5 } },
     { strategicMetadata: { a: 2n ** 63n } },
     { strategicMetadata: { ['k'.repeat(300)]: 1 } },
+    { strategicMetadata: { '\ud800': 1 } },
+    { strategicMetadata: [1, 2] },
+    { strategicMetadata: new Set([1]) },
+    { strategicMetadata: new Date(0) },
+    { strategicMetadata: 5 },
+    { metadata: new Uint8Array(40_000_000) },
+    { signal: {} },
+    { signal: null },
+    { onInserted: 5 },
+    { onProgress: 'often' },
     { retryDelayMs: -1 },
     { codec: 'xml' },
     { results: 'sometime' },
@@ -44,7 +54,13 @@ test('wrong use throws at once, before anything is uploaded', async () => {
       },
     );
   }
-  for (const source of [undefined, null, 5, {}]) {
+  for (const options of [undefined, null, 5, 'chunkSize: 1']) {
+    assert.throws(() => producer.runSubmission([1], loose(options)), /options must be an object/);
+    assert.throws(() => producer.runSubmissionDirect([1], loose(options)), /options must be an object/);
+    await assert.rejects(producer.insertSubmission([1], loose(options)), /options must be an object/);
+    await assert.rejects(producer.insertSubmissionDirect([1], loose(options)), /options must be an object/);
+  }
+  for (const source of [undefined, null, 5, {}, 'operations', { [Symbol.iterator]: 5 }]) {
     assert.throws(() => producer.runSubmission(loose(source), { chunkSize: 1 }), IncorrectUsageError);
   }
   await assert.rejects(producer.getSubmissionStatus(loose(5)), IncorrectUsageError);
@@ -52,6 +68,71 @@ test('wrong use throws at once, before anything is uploaded', async () => {
   await using storeless = new ProducerClient('127.0.0.1:1', null);
   assert.throws(() => storeless.runSubmission([1], { chunkSize: 1 }), /needs an object store/);
   assert.deepEqual(store.puts, []);
+});
+
+test('wrong use of a call that asks throws before it asks', async () => {
+  await using queue = await FakeQueue.start();
+  await using producer = new ProducerClient(queue.url, freshStore());
+  const id = await producer.insertSubmission([1], { chunkSize: 1 });
+  const asked = queue.paths.length;
+  const wrong: readonly unknown[] = [null, 5, { signal: {} }];
+  const calls: readonly ((options: never) => unknown)[] = [
+    (options) => producer.streamCompletedSubmission(id, options),
+    (options) => producer.streamCompletedSubmissionChunks(id, options),
+    (options) => producer.tryStreamCompletedSubmission(id, options),
+    (options) => producer.tryStreamCompletedSubmissionChunks(id, options),
+    (options) => producer.streamCompletedOperations(id, options),
+    (options) => producer.streamCompletedChunks(id, options),
+    (options) => producer.waitForCompletion(id, options),
+    (options) => producer.progress(id, options),
+    (options) => producer.getSubmissionStatus(id, options),
+    (options) => producer.isCompleted(id, options),
+    (options) => producer.cancelSubmission(id, options),
+    (options) => producer.countSubmissions(options),
+    (options) => producer.countCompletedSubmissions(options),
+    (options) => producer.lookupSubmissionIdByPrefix('x', options),
+    (options) => producer.lookupSubmissionIdsByStrategicMetadata({}, options),
+    (options) => producer.knownPrefixes(['x'], options),
+    (options) => producer.serverVersion(options),
+    (options) => producer.deleteSubmissionData(id, options),
+    (options) => new ProducerClient(queue.url, null, options === null ? options : (5 as never)),
+  ];
+  for (const call of calls) {
+    for (const options of wrong) {
+      await assert.rejects(async () => call(options as never), IncorrectUsageError, String(call));
+    }
+  }
+  const codec = 'xml' as never;
+  await assert.rejects(producer.tryStreamCompletedSubmission(id, { codec }), /codec must be/);
+  assert.throws(() => producer.streamCompletedSubmission(id, { onProgress: 5 as never }), /onProgress must/);
+  await assert.rejects(producer.waitForCompletion(id, { onProgress: 5 as never }), /onProgress must/);
+  assert.equal(queue.paths.length, asked);
+});
+
+test('metadata is that of the call, whatever becomes of its buffer during the upload', async () => {
+  await using queue = await FakeQueue.start();
+  await using producer = new ProducerClient(queue.url, freshStore());
+  const metadata = Uint8Array.of(7);
+  const inserted = producer.insertSubmission([1], { chunkSize: 1, metadata });
+  metadata[0] = 8;
+  await inserted;
+  assert.deepEqual(queue.only().record.metadata, Uint8Array.of(7));
+});
+
+test('any object with pairs, and any AbortSignal, will do', async () => {
+  await using queue = await FakeQueue.start();
+  await using producer = new ProducerClient(queue.url, freshStore());
+  const pairs = Object.assign(Object.create(null), { a: 1, ü: 2n });
+  const { signal } = new AbortController();
+  // Such as that of a test environment with globals of its own.
+  const foreign = { aborted: false, addEventListener() {}, removeEventListener() {} };
+  for (const strategicMetadata of [pairs, new Map(Object.entries(pairs))]) {
+    await producer.insertSubmission([1], { chunkSize: 1, strategicMetadata, signal });
+    await producer.insertSubmission([1], { chunkSize: 1, strategicMetadata, signal: foreign as never });
+  }
+  for (const { record } of queue.submissions.values()) {
+    assert.deepEqual([...record.strategicMetadata], Object.entries({ a: 1n, ü: 2n }));
+  }
 });
 
 test('a chunk that is no Uint8Array ends the call, submits nothing, and does not hold up close()', async () => {
