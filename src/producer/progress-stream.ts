@@ -1,54 +1,72 @@
 import type { SubmissionId } from '../model/ids.ts';
-import { linkedSignal } from '../system/signals.ts';
+import { type LinkedSignal, linkedSignal } from '../system/signals.ts';
 import { waitForEnd } from './completion.ts';
 import type { ClientContext } from './context.ts';
 import { Gate } from './gate.ts';
 import type { Progress } from './options.ts';
+import { BatchedResults, type BatchSource } from './results.ts';
 
-/** Progress as an iterable: a reader who is slow gets the newest, not all. */
-export async function* progressOf(
+/** Progress as an iterable: a reader who is slow gets the newest, not all. Nothing is asked before the first `next`. */
+export function progressOf(
   context: ClientContext,
   id: SubmissionId,
   caller: AbortSignal | undefined,
-): AsyncGenerator<Progress, undefined> {
-  const linked = linkedSignal(context.closing, caller);
-  const { api, clock } = context;
-  const told = new Gate();
-  let latest: Progress | null = null;
-  let failure: { readonly error: unknown } | null = null;
-  let isOver = false;
-  const onProgress = (progress: Progress) => {
-    latest = progress;
-    told.open();
-  };
-  waitForEnd({ api, clock, id, signal: linked.signal, isKnown: false, onProgress })
-    .catch((error: unknown) => {
-      failure = { error };
-    })
-    .finally(() => {
-      isOver = true;
-      told.open();
-    });
-  try {
-    for (;;) {
-      if (latest === null && !isOver) await told.wait();
-      const progress = takeLatest();
-      if (progress !== null) yield progress;
-      else if (isOver) break;
-    }
-    throwFailure();
-    return undefined;
-  } finally {
-    linked.abort(new Error('the reader has stopped'));
+): AsyncIterableIterator<Progress, undefined> {
+  return new BatchedResults(new ProgressSource(context, id, caller));
+}
+
+/** Gives out batches of one, and nothing more once it is stopped, also to a `next` that waits. */
+class ProgressSource implements BatchSource<Progress> {
+  readonly #context: ClientContext;
+  readonly #id: SubmissionId;
+  readonly #caller: AbortSignal | undefined;
+  readonly #told = new Gate();
+  #watch: LinkedSignal | null = null;
+  #latest: Progress | null = null;
+  #isOver = false;
+  #failure: { readonly error: unknown } | null = null;
+
+  constructor(context: ClientContext, id: SubmissionId, caller: AbortSignal | undefined) {
+    this.#context = context;
+    this.#id = id;
+    this.#caller = caller;
   }
 
-  function takeLatest(): Progress | null {
-    const progress = latest;
-    latest = null;
-    return progress;
+  async next(): Promise<IteratorResult<readonly Progress[], void>> {
+    this.#watch ??= this.#start();
+    while (this.#latest === null && !this.#isOver) await this.#told.wait();
+    const progress = this.#latest;
+    this.#latest = null;
+    if (progress !== null) return { done: false, value: [progress] };
+    if (this.#failure !== null) throw this.#failure.error;
+    return { done: true, value: undefined };
   }
 
-  function throwFailure(): void {
-    if (failure !== null) throw failure.error;
+  async stop(): Promise<void> {
+    this.#watch?.abort(new Error('the reader has stopped'));
+    this.#isOver = true;
+    this.#told.open();
+  }
+
+  /** The reader has what was given out: there is nothing to withhold. */
+  onAbort(): void {}
+
+  #start(): LinkedSignal {
+    const { api, clock, closing } = this.#context;
+    const watch = linkedSignal(closing, this.#caller);
+    const onProgress = (progress: Progress) => {
+      this.#latest = progress;
+      this.#told.open();
+    };
+    waitForEnd({ api, clock, id: this.#id, signal: watch.signal, isKnown: false, onProgress })
+      .catch((error: unknown) => {
+        this.#failure = { error };
+      })
+      .finally(() => {
+        watch[Symbol.dispose]();
+        this.#isOver = true;
+        this.#told.open();
+      });
+    return watch;
   }
 }

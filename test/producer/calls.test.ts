@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  ClientClosedError,
   ProducerClient,
   SubmissionForgottenError,
   SubmissionNotCancellableError,
   SubmissionNotFoundError,
   TooManyMatchingSubmissionsError,
 } from '../../src/producer/index.ts';
+import { eventually } from '../support/eventually.ts';
 import { FakeQueue } from '../support/fake-queue-http.ts';
 import { workChunk, workEverything } from '../support/fake-queue-worker.ts';
 import { freshStore } from '../support/fresh-store.ts';
@@ -173,6 +175,40 @@ test('waits for the end of a submission, however it ends', async () => {
     assert.equal((await ended).state, state);
   }
   await assert.rejects(producer.waitForCompletion(5n), SubmissionNotFoundError);
+});
+
+test('progress that is awaited ends at once when its reader returns, and so does the question to the queue', async () => {
+  await using queue = await FakeQueue.start();
+  await using producer = new ProducerClient(queue.url, freshStore());
+  const id = await producer.insertSubmission([1], { chunkSize: 1 });
+  const asked = queue.paths.length;
+  const unread = producer.progress(id);
+  assert.deepEqual(await unread.return?.(), { done: true, value: undefined });
+  assert.equal(queue.paths.length, asked);
+  const progress = producer.progress(id);
+  assert.equal((await progress.next()).value?.state, 'in_progress');
+  const waiting = [progress.next(), progress.next()];
+  await eventually(() => queue.held === 1);
+  const ended = { done: true, value: undefined };
+  assert.deepEqual(await progress.return?.(), ended);
+  assert.deepEqual(await Promise.all(waiting), [ended, ended]);
+  assert.deepEqual(await progress.next(), ended);
+  await eventually(() => queue.http.connections <= 1);
+});
+
+test('an abort and close() end progress that is awaited', async () => {
+  await using queue = await FakeQueue.start();
+  const producer = new ProducerClient(queue.url, freshStore());
+  const id = await producer.insertSubmission([1], { chunkSize: 1 });
+  const controller = new AbortController();
+  const aborted = producer.progress(id, { signal: controller.signal });
+  const closed = producer.progress(id);
+  for (const each of [aborted, closed]) await each.next();
+  await eventually(() => queue.held === 2);
+  const rest = [assert.rejects(aborted.next(), /enough/), assert.rejects(closed.next(), ClientClosedError)];
+  controller.abort(new Error('enough'));
+  await producer.close();
+  await Promise.all(rest);
 });
 
 test('gives the progress of a submission as an iterable that ends with it', async () => {
