@@ -3,6 +3,7 @@ import { IncorrectUsageError } from '../model/errors.ts';
 import { Strategy } from '../model/strategy.ts';
 import { cborChunkCodec, jsonChunkCodec } from '../protocol/chunk-codec.ts';
 import type { RunDemand } from './messages.ts';
+import { copyingCodec } from './processor.ts';
 import type { OperationCodec, RunOptions } from './types.ts';
 
 /** Default of {@link RunOptions.memoryBytesMax}. */
@@ -31,7 +32,7 @@ export function checkStrategy(value: unknown): Strategy {
 export function checkCodec(value: unknown): OperationCodec {
   if (value === undefined || value === 'cbor') return cborChunkCodec();
   if (value === 'json') return jsonChunkCodec();
-  if (isCodec(value)) return value;
+  if (isCodec(value)) return copyingCodec(value);
   throw new IncorrectUsageError(
     `codec must be 'cbor', 'json' or an object with encode and decode: it is ${show(value)}`,
   );

@@ -1,7 +1,10 @@
 import { OpError } from '../model/op-error.ts';
 import type { ChunkCallback, ChunkContext, OpCallback, OperationCodec, RawChunkCallback } from './types.ts';
 
-/** Makes the bytes of a result from the bytes of an input; synchronously where the callback is. */
+/**
+ * Makes the bytes of a result from the bytes of an input; synchronously where the callback is. The bytes are the
+ * library's own, alone in their buffer: they are moved to another thread, while the callback may use its own again.
+ */
 export type Processor = (input: Uint8Array, context: ChunkContext) => Uint8Array | PromiseLike<Uint8Array>;
 
 /** One operation failed; the callback's error is the cause. */
@@ -24,13 +27,21 @@ export class ChunkShapeError extends Error {
 }
 
 export function rawProcessor(callback: RawChunkCallback): Processor {
-  const check = (output: unknown): Uint8Array => {
-    if (output instanceof Uint8Array) return output;
+  const finish = (output: unknown): Uint8Array => {
+    if (output instanceof Uint8Array) return copyOf(output);
     throw new ChunkShapeError(`the callback returned ${describe(output)} instead of a Uint8Array`);
   };
   return (input, context) => {
     const output = callback(input, context);
-    return isThenable(output) ? output.then(check) : check(output);
+    return isThenable(output) ? output.then(finish) : finish(output);
+  };
+}
+
+/** The codec, with a result of its own for each call: one of the user's may answer the same buffer again and again. */
+export function copyingCodec(codec: OperationCodec): OperationCodec {
+  return {
+    encode: (operations) => copyOf(codec.encode(operations)),
+    decode: (content) => codec.decode(content),
   };
 }
 
@@ -153,6 +164,11 @@ function encode(
       cause: error,
     });
   }
+}
+
+/** Not `slice`, which is a view where the bytes are a Buffer. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }
 
 function toArray(results: unknown, expected: number): unknown[] {
