@@ -206,7 +206,7 @@ export class ChunkRun implements ChunkWorker {
     this.#jobs.set(chunk.handle, job);
     job.hasBegun = true;
     this.#computing++;
-    let output: Uint8Array | PromiseLike<Uint8Array>;
+    let output: Uint8Array | Promise<Uint8Array>;
     try {
       output = span.run(() => this.#options.processor(chunk.input ?? new Uint8Array(), job));
     } catch (error) {

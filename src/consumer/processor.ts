@@ -5,7 +5,7 @@ import type { ChunkCallback, ChunkContext, OpCallback, OperationCodec, RawChunkC
  * Makes the bytes of a result from the bytes of an input; synchronously where the callback is. The bytes are the
  * library's own, alone in their buffer: they are moved to another thread, while the callback may use its own again.
  */
-export type Processor = (input: Uint8Array, context: ChunkContext) => Uint8Array | PromiseLike<Uint8Array>;
+export type Processor = (input: Uint8Array, context: ChunkContext) => Uint8Array | Promise<Uint8Array>;
 
 /** One operation failed; the callback's error is the cause. */
 export class OpFailedError extends Error {
@@ -33,14 +33,18 @@ export function rawProcessor(callback: RawChunkCallback): Processor {
   };
   return (input, context) => {
     const output = callback(input, context);
-    return isThenable(output) ? output.then(finish) : finish(output);
+    return isThenable(output) ? Promise.resolve(output).then(finish) : finish(output);
   };
 }
 
 /** The codec, with a result of its own for each call: one of the user's may answer the same buffer again and again. */
 export function copyingCodec(codec: OperationCodec): OperationCodec {
   return {
-    encode: (operations) => copyOf(codec.encode(operations)),
+    encode(operations) {
+      const bytes: unknown = codec.encode(operations);
+      if (bytes instanceof Uint8Array) return copyOf(bytes);
+      throw new ChunkShapeError(`the codec answered ${describe(bytes)} instead of a Uint8Array`);
+    },
     decode: (content) => codec.decode(content),
   };
 }
@@ -52,7 +56,7 @@ export function chunkProcessor(callback: ChunkCallback, codec: OperationCodec): 
     const total = ops.length;
     const finish = (results: unknown) => encode(codec, toArray(results, total), context, false);
     const output = callback(ops, context);
-    return isThenable(output) ? output.then(finish) : finish(output);
+    return isThenable(output) ? Promise.resolve(output).then(finish) : finish(output);
   };
 }
 

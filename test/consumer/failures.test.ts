@@ -68,6 +68,30 @@ test('a result that cannot be encoded fails the chunk', async () => {
   assert.match(await failureOf(scene, run), /the results of chunk prefix-\d+\/0-in\.bin cannot be encoded/);
 });
 
+for (const how of ['at once', 'later'] as const) {
+  test(`a codec that encodes results to something else than bytes fails the chunk, answered ${how}`, async () => {
+    await using scene = await Scene.open();
+    const codec = {
+      encode: (results: readonly unknown[]) =>
+        results.length === 3 ? ('text' as never) : cbor.encode(results),
+      decode: (content: Uint8Array) => cbor.decode(content),
+    };
+    const run = scene.consumer.runEachOp((op) => (how === 'at once' ? op : Promise.resolve(op)), { codec });
+    assert.match(
+      await failureOf(scene, run),
+      /chunk prefix-\d+\/0-in\.bin cannot be encoded: the codec answered a string instead of a Uint8Array/,
+    );
+  });
+}
+
+test('what is a promise only by its looks fails the chunk, or is waited for as a promise is', async () => {
+  await using scene = await Scene.open();
+  // biome-ignore lint/suspicious/noThenProperty: that is what it is about
+  const odd = { then: (_: unknown, reject: (error: Error) => void) => void reject(new Error('no promise')) };
+  const run = scene.consumer.runEachChunkRaw((input) => (input.length > 3 ? (odd as never) : input));
+  assert.match(await failureOf(scene, run), /Error: no promise/);
+});
+
 test('a raw callback that returns no bytes fails the chunk', async () => {
   await using scene = await Scene.open();
   const run = scene.consumer.runEachChunkRaw((input) => (input.length > 3 ? ('text' as never) : input));
