@@ -1,17 +1,27 @@
+import { messageOf } from '../model/thrown.ts';
+
 /** Longest text that a consumer sends with a failed chunk, in characters: the queue keeps it, and people read it. */
 export const FAILURE_CHARS_MAX = 16_384;
 
 const STACK_DEPTH_MAX = 8;
 
-/** What the queue is told of a failed chunk: the error's stack and its causes'. */
+/** What the queue is told of a failed chunk: the error's stack and its causes'. Never throws, whatever was thrown. */
 export function failureText(thrown: unknown): string {
+  try {
+    return bounded(withCauses(thrown));
+  } catch {
+    return bounded(messageOf(thrown));
+  }
+}
+
+function withCauses(thrown: unknown): string {
   const parts: string[] = [];
   let each: unknown = thrown;
   for (let depth = 0; depth < STACK_DEPTH_MAX && each !== undefined && each !== null; depth++) {
     parts.push(textOf(each));
     each = each instanceof Error ? each.cause : undefined;
   }
-  return bounded(parts.length === 0 ? String(thrown) : parts.join('\nCaused by: '));
+  return parts.length === 0 ? String(thrown) : parts.join('\nCaused by: ');
 }
 
 /** The text, or its beginning and its end. */
@@ -23,17 +33,9 @@ export function bounded(text: string, charsMax = FAILURE_CHARS_MAX): string {
 }
 
 function textOf(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return safeString(thrown);
+  if (!(thrown instanceof Error)) return messageOf(thrown);
   const { stack } = thrown;
   // A stack usually begins with name and message; one that was set by hand may not.
   if (typeof stack !== 'string' || stack === '') return `${thrown.name}: ${thrown.message}`;
   return stack.includes(thrown.message) ? stack : `${thrown.name}: ${thrown.message}\n${stack}`;
-}
-
-function safeString(value: unknown): string {
-  try {
-    return typeof value === 'object' ? JSON.stringify(value) : String(value);
-  } catch {
-    return Object.prototype.toString.call(value);
-  }
 }

@@ -1,6 +1,7 @@
 import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 import { CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
+import { messageOf } from '../model/thrown.ts';
 import type { Engine } from './engine.ts';
 import { failureText } from './failure-text.ts';
 import type { Handle, HeldChunk } from './messages.ts';
@@ -61,7 +62,7 @@ export class ManualChunks {
       await bodies.write(address, output, null, new AbortController().signal);
     } catch (error) {
       await this.#sendFailure(handle, id, error, {});
-      throw new ChunkNotCompletedError(error instanceof Error ? error.message : String(error));
+      throw new ChunkNotCompletedError(messageOf(error));
     }
     return this.#send({ kind: 'complete', result: { ...result, body: null } });
   }

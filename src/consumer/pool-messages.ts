@@ -1,6 +1,7 @@
 /** What passes between the calling thread and the threads that run a module's callback. */
 import type { MessagePort } from 'node:worker_threads';
 import type { SubmissionRecord } from '../model/submission.ts';
+import type { Verdict } from './processor.ts';
 
 /** What the callback is given: one operation, the operations of a chunk, or its bytes. */
 export type CallbackShape = 'op' | 'chunk' | 'raw';
@@ -27,7 +28,7 @@ export interface PoolTask {
 export interface PoolFailure {
   readonly message: string;
   readonly stack: string;
-  readonly verdict: { readonly retryable: boolean; readonly delayMs: number } | null;
+  readonly verdict: Verdict | null;
 }
 
 export type PoolAnswer = { readonly output: Uint8Array } | { readonly failure: PoolFailure };

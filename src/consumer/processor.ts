@@ -1,4 +1,5 @@
 import { OpError } from '../model/op-error.ts';
+import { messageOf } from '../model/thrown.ts';
 import type { ChunkCallback, ChunkContext, OpCallback, OperationCodec, RawChunkCallback } from './types.ts';
 
 /**
@@ -124,8 +125,22 @@ function failed(error: unknown, index: number, total: number, isRecording: boole
   return OpError.from(error);
 }
 
+export interface Verdict {
+  readonly retryable: boolean;
+  readonly delayMs: number;
+}
+
 /** What a callback's error says about further tries; null if it says nothing. */
-export function verdictOf(error: unknown): { readonly retryable: boolean; readonly delayMs: number } | null {
+export function verdictOf(error: unknown): Verdict | null {
+  try {
+    return verdictOfError(error);
+  } catch {
+    // Anything can be thrown, also what does not let itself be looked at: that says nothing.
+    return null;
+  }
+}
+
+function verdictOfError(error: unknown): Verdict | null {
   // By code: the callback may have another copy of this package, or run in another thread.
   for (let each = error, depth = 0; each instanceof Error && depth < 8; each = each.cause, depth++) {
     const code: unknown = Reflect.get(each, 'code');
@@ -194,10 +209,6 @@ function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value !== 'object') return `a ${typeof value}`;
   return value.constructor?.name ? `a value of ${value.constructor.name}` : 'an object';
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 export function isThenable(value: unknown): value is PromiseLike<never> {

@@ -9,6 +9,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { EMPTY_TRACE_CARRIER } from '../model/submission.ts';
+import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
 import type { ChunkJob } from './job.ts';
 import type { TransferTimes } from './messages.ts';
@@ -25,16 +26,27 @@ export interface ChunkSpan {
   uploaded(times: TransferTimes | null): void;
 }
 
+/** Of a chunk that could not be traced. */
+const NO_SPAN: ChunkSpan = { run: (callback) => callback(), computed() {}, uploaded() {} };
+
 /**
  * Traces chunks as the original opsqueue does: a span `run_chunk` below the producer's, which the queue carried, with
  * the producer's baggage as attributes; and spans `download_chunk` and `upload_chunk`. Without an OpenTelemetry SDK all
- * of it comes to nothing.
+ * of it comes to nothing. The SDK is the user's: what it throws is a trace less, and decides nothing about the chunk.
  */
 export class Tracing {
   readonly #tracer = trace.getTracer('opsqueue.consumer', VERSION);
   readonly #contexts = new Map<string, Context>();
 
   chunk(job: ChunkJob): ChunkSpan {
+    try {
+      return this.#start(job);
+    } catch {
+      return NO_SPAN;
+    }
+  }
+
+  #start(job: ChunkJob): ChunkSpan {
     const parent = this.#contextOf(job.submission.otelTraceCarrier);
     const attributes = { submission_id: String(job.submissionId), chunk_index: job.chunkIndex };
     const { download } = job.held;
@@ -53,12 +65,14 @@ export class Tracing {
     const inner = trace.setSpan(parent, span);
     return {
       run: (callback) => context.with(inner, callback),
-      computed: (error) => endComputed(span, error),
+      computed: (error) => quietly(() => endComputed(span, error)),
       uploaded: (times) => {
         if (times === null) return;
-        this.#tracer
-          .startSpan('upload_chunk', { attributes, startTime: times.startMs, kind: SpanKind.CLIENT }, inner)
-          .end(times.endMs);
+        quietly(() =>
+          this.#tracer
+            .startSpan('upload_chunk', { attributes, startTime: times.startMs, kind: SpanKind.CLIENT }, inner)
+            .end(times.endMs),
+        );
       },
     };
   }
@@ -75,13 +89,19 @@ export class Tracing {
   }
 }
 
+function quietly(record: () => void): void {
+  try {
+    record();
+  } catch {
+    // A trace less.
+  }
+}
+
 function endComputed(span: Span, error: unknown): void {
   if (error !== null) {
-    span.recordException(error instanceof Error ? error : String(error));
-    span.setStatus({
-      code: SpanStatusCode.ERROR,
-      message: error instanceof Error ? error.message : String(error),
-    });
+    const message = messageOf(error);
+    span.recordException(error instanceof Error ? error : message);
+    span.setStatus({ code: SpanStatusCode.ERROR, message });
   }
   span.end();
 }

@@ -1,3 +1,5 @@
+import { messageOf } from './thrown.ts';
+
 /** The only key of the map that stands for an {@link OpError} in a chunk of results. */
 export const OP_ERROR_KEY = '$opsqueue_error';
 
@@ -19,8 +21,7 @@ export class OpError {
 
   /** From whatever a callback threw. */
   static from(thrown: unknown): OpError {
-    if (thrown instanceof Error) return new OpError(thrown.message, thrown.stack ?? null);
-    return new OpError(String(thrown));
+    return new OpError(messageOf(thrown), stackOf(thrown));
   }
 
   /** The plain value that a codec encodes. */
@@ -37,6 +38,15 @@ export class OpError {
     const stack = field(inner, 'stack');
     if (typeof message !== 'string') return null;
     return new OpError(message, typeof stack === 'string' ? stack : null);
+  }
+}
+
+function stackOf(thrown: unknown): string | null {
+  try {
+    return thrown instanceof Error && typeof thrown.stack === 'string' ? thrown.stack : null;
+  } catch {
+    // Whatever was thrown, it does not want to be looked at.
+    return null;
   }
 }
 

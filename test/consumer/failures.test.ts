@@ -50,6 +50,60 @@ test('a promise that rejects fails its chunk, whatever it rejects with', async (
   assert.match(failure, /operation 2 .*\nCaused by: just a text/);
 });
 
+const oddities: [string, () => unknown, RegExp][] = [
+  ['an object without a prototype', () => Object.assign(Object.create(null), { why: 'x' }), /\{"why":"x"\}/],
+  [
+    'an object that is no text',
+    () => ({ toString: () => ({}), toJSON: () => undefined }),
+    /\[object Object\]/,
+  ],
+  ['a symbol', () => Symbol('odd'), /Symbol\(odd\)/],
+  ['undefined', () => undefined, /undefined/],
+  ['an object that does not let itself be looked at', revoked, /a value that cannot be shown/],
+  [
+    'an error whose message is a symbol',
+    () => Object.assign(new Error(), { message: Symbol('m') }),
+    /cannot be shown/,
+  ],
+];
+
+for (const [name, make, expected] of oddities) {
+  for (const how of ['throws', 'rejects with'] as const) {
+    test(`a callback that ${how} ${name} fails its chunk`, async () => {
+      await using scene = await Scene.open();
+      const run = scene.consumer.runEachChunk((ops: number[]) => {
+        if (ops.length < 3) return ops;
+        if (how === 'throws') throw make();
+        return Promise.reject(make());
+      });
+      assert.match(await failureOf(scene, run), expected);
+    });
+  }
+
+  test(`onOpError 'record' keeps ${name} as the result of the operation`, async () => {
+    await using scene = await Scene.open();
+    const over = scene.consumer.runEachOp(
+      (op: number) => {
+        if (op === 2) throw make();
+        return op;
+      },
+      { onOpError: 'record' },
+    );
+    void quietly(over);
+    const connection = await scene.serve(await scene.chunk(0, [1, 2]));
+    await connection.until('complete');
+    const [first, second] = await scene.results(0);
+    assert.equal(first, 1);
+    assert.ok(OpError.fromWire(second));
+  });
+}
+
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+}
+
 test('a wrong number of results fails the chunk', async () => {
   await using scene = await Scene.open();
   const run = scene.consumer.runEachChunk((ops: number[]) => (ops.length === 3 ? [1, 2] : ops));

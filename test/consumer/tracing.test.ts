@@ -100,3 +100,22 @@ test('a carrier that makes no sense is no reason not to work', async () => {
     assert.equal(spansNamed('run_chunk')[0]?.parentSpanContext, undefined);
   }
 });
+
+test('a tracer that throws decides nothing about a chunk', async (t) => {
+  for (const method of ['onStart', 'onEnd'] as const) {
+    await using scene = await Scene.open();
+    t.mock.method(SimpleSpanProcessor.prototype, method, () => {
+      throw new Error('no traces today');
+    });
+    void quietly(
+      scene.consumer.runEachOp((op: number) => {
+        if (op === 1) throw new Error('not this one');
+        return op;
+      }),
+    );
+    const connection = await scene.serve(await scene.chunk(0, [1]), await scene.chunk(1, [2]));
+    assert.match((await connection.until('fail')).failure, /not this one/);
+    await connection.until('complete');
+    t.mock.restoreAll();
+  }
+});

@@ -1,3 +1,4 @@
+import { messageOf } from '../../model/thrown.ts';
 import { ObjectStoreError } from '../../objects/errors.ts';
 import { type ChunkKind, chunkKey } from '../../objects/keys.ts';
 import type { ObjectStore } from '../../objects/object-store.ts';
@@ -20,7 +21,7 @@ export interface BodyAddress {
 /** A body could not be read or written: names the object and says why. */
 export class BodyError extends Error {
   constructor(verb: 'read' | 'write', key: string, cause: unknown) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     const code = cause instanceof ObjectStoreError ? ` [${cause.code}]` : '';
     super(`could not ${verb} the chunk's body ${key}${code}: ${why}`, { cause });
     this.name = 'BodyError';

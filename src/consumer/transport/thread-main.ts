@@ -1,6 +1,7 @@
 /** The transport thread: everything between the sockets and the calling thread, which may be blocked for minutes. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { OpsqueueError } from '../../model/errors.ts';
+import { messageOf } from '../../model/thrown.ts';
 import { systemClock } from '../../system/clock.ts';
 import { systemRandom } from '../../system/random.ts';
 import type { Command, TransportEvent, TransportSetup, WorkCommand } from '../messages.ts';
@@ -39,7 +40,7 @@ async function main(port: MessagePort, setup: TransportSetup): Promise<void> {
     if (isClosing) await close();
   } catch (error) {
     const code = error instanceof OpsqueueError ? error.code : 'CONSUMER_THREAD';
-    outgoing.add({ kind: 'fatal', code, message: error instanceof Error ? error.message : String(error) });
+    outgoing.add({ kind: 'fatal', code, message: messageOf(error) });
     await close();
   }
 }

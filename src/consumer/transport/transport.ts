@@ -1,3 +1,4 @@
+import { messageOf } from '../../model/thrown.ts';
 import type { IncomingMessage, OutgoingMessage } from '../../net/ws-client.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer-types.ts';
 import type { Clock } from '../../system/clock.ts';
@@ -531,8 +532,4 @@ function mayFail({ isOurs, expiry }: Held): boolean {
 
 function toHeldChunk({ handle, chunk, submission, retries, input, download }: Held): HeldChunk {
   return { handle, chunk, submission, retries, input, download };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
