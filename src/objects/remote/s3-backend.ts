@@ -15,18 +15,16 @@ import type { OptionReader } from '../options.ts';
 import type { ObjectStoreLocation } from '../url.ts';
 import { makeAgents } from './agents.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
-import { corrupt, type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from './failures.ts';
+import { corrupt, type FailedCall } from './failures.ts';
 import type { ConnectionOptions } from './http-transport.ts';
 import { loadCredentials, loadPackage } from './load.ts';
 import { readBody } from './read-body.ts';
+import { failureOfCode, failureOfS3 } from './s3-failures.ts';
 
 type Sdk = typeof import('@aws-sdk/client-s3');
 /** What goes with every upload: encryption, checksum, who pays. */
 type PutExtras = Partial<PutObjectCommandInput>;
 
-/** Codes in the SDK's errors that say more than the status. */
-const THROTTLED = new Set(['SlowDown', 'ThrottlingException', 'RequestLimitExceeded', 'TooManyRequests']);
-const TRANSIENT = new Set(['RequestTimeout', 'InternalError', 'ServiceUnavailable', 'OperationAborted']);
 const WITHOUT_BATCHES = new Set(['NotImplemented', 'MethodNotAllowed', 'MissingContentMD5']);
 
 /** `s3:`: Amazon S3 and what speaks its protocol, over `@aws-sdk/client-s3`. One PutObject per chunk. */
@@ -150,47 +148,8 @@ export class S3Backend implements ObjectBackend {
   }
 
   #failure(call: FailedCall, cause: unknown): ObjectStoreError {
-    if (cause instanceof ObjectStoreError) return cause;
-    if (cause instanceof Error && /^Checksum mismatch/.test(cause.message)) {
-      return corrupt(call.key, call.what, cause.message, cause);
-    }
-    if (cause instanceof Error && cause.name === 'CredentialsProviderError') {
-      return new ObjectStoreError(
-        'OBJECT_DENIED',
-        call.key,
-        `object ${call.key}: ${call.what}: ${cause.message}`,
-        {
-          cause,
-        },
-      );
-    }
-    if (!(cause instanceof this.#sdk.S3ServiceException)) return failureOfConnection({ ...call, cause });
-    const status = cause.$metadata.httpStatusCode ?? 0;
-    if (THROTTLED.has(cause.name) || TRANSIENT.has(cause.name)) {
-      return failureOfCode({ ...call, cause }, cause.name, cause.message);
-    }
-    // An answer that the SDK could not read, such as a proxy's page or half a document.
-    if (status >= 200 && status < 300)
-      return corrupt(call.key, call.what, `unreadable answer: ${cause.message}`, cause);
-    return failureOfStatus({ ...call, cause }, status, {
-      text: `${cause.name}: ${cause.message}`,
-      retryAfterMs: retryAfterMs(cause.$response?.headers['retry-after'], this.#clock.nowMs()),
-    });
+    return failureOfS3(call, cause, this.#clock.nowMs());
   }
-}
-
-function failureOfCode(call: FailedCall, code: string, message: string): ObjectStoreError {
-  const meaning = THROTTLED.has(code)
-    ? 'OBJECT_THROTTLED'
-    : code === 'AccessDenied'
-      ? 'OBJECT_DENIED'
-      : TRANSIENT.has(code)
-        ? 'OBJECT_UNREACHABLE'
-        : 'OBJECT_FAILED';
-  return new ObjectStoreError(meaning, call.key, `object ${call.key}: ${call.what}: ${code}: ${message}`, {
-    retryable: meaning === 'OBJECT_THROTTLED' || meaning === 'OBJECT_UNREACHABLE',
-    ...(call.cause === undefined ? {} : { cause: call.cause }),
-  });
 }
 
 /** Reads the options of `s3:` and opens its backend. */

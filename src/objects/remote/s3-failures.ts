@@ -1,0 +1,75 @@
+import type { S3ServiceException } from '@aws-sdk/client-s3';
+import { ObjectStoreError, type ObjectStoreErrorCode } from '../errors.ts';
+import { corrupt, type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from './failures.ts';
+
+/** What a code in an error of S3 means, where it says more than the status. */
+const MEANINGS: ReadonlyMap<string, ObjectStoreErrorCode> = new Map([
+  ['SlowDown', 'OBJECT_THROTTLED'],
+  ['ServiceUnavailable', 'OBJECT_THROTTLED'],
+  ['ThrottlingException', 'OBJECT_THROTTLED'],
+  ['RequestLimitExceeded', 'OBJECT_THROTTLED'],
+  ['TooManyRequests', 'OBJECT_THROTTLED'],
+  ['RequestTimeout', 'OBJECT_UNREACHABLE'],
+  ['InternalError', 'OBJECT_UNREACHABLE'],
+  ['OperationAborted', 'OBJECT_UNREACHABLE'],
+  ['AccessDenied', 'OBJECT_DENIED'],
+]);
+
+/** What came of an answer beside its code. */
+interface AnswerDetails {
+  readonly status?: number;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** What the SDK leaves on an error of an answer: its own class of error, or that of the parser which gave up on it. */
+type AnswerError = Error & Partial<Pick<S3ServiceException, '$metadata' | '$response'>>;
+
+/** What an error of the SDK means. */
+export function failureOfS3(call: FailedCall, cause: unknown, nowMs: number): ObjectStoreError {
+  if (cause instanceof ObjectStoreError) return cause;
+  if (!(cause instanceof Error)) return failureOfConnection({ ...call, cause });
+  if (/^Checksum mismatch/.test(cause.message)) return corrupt(call.key, call.what, cause.message, cause);
+  if (cause.name === 'CredentialsProviderError') {
+    const text = `object ${call.key}: ${call.what}: ${cause.message}`;
+    return new ObjectStoreError('OBJECT_DENIED', call.key, text, { cause });
+  }
+  const error: AnswerError = cause;
+  const status = error.$response?.statusCode ?? error.$metadata?.httpStatusCode ?? 0;
+  const details = { status, retryAfterMs: retryAfterMs(error.$response?.headers['retry-after'], nowMs) };
+  const isParsed = '$fault' in cause;
+  if (isParsed && MEANINGS.has(cause.name)) {
+    return failureOfCode({ ...call, cause }, cause.name, cause.message, details);
+  }
+  // A load balancer in front of S3 answers with a page of its own: then the status is all that can be understood.
+  if (status >= 300) {
+    const text = isParsed ? `${cause.name}: ${cause.message}` : oneLine(error.$response?.body);
+    return failureOfStatus({ ...call, cause }, status, { text, retryAfterMs: details.retryAfterMs });
+  }
+  if (isParsed && status >= 200) {
+    return corrupt(call.key, call.what, `unreadable answer: ${cause.message}`, cause);
+  }
+  return failureOfConnection({ ...call, cause });
+}
+
+/** What a code means that came without an error of the SDK's: in the answer to a batch. */
+export function failureOfCode(
+  call: FailedCall,
+  code: string,
+  message: string,
+  details: AnswerDetails = {},
+): ObjectStoreError {
+  const meaning = MEANINGS.get(code) ?? 'OBJECT_FAILED';
+  const { status = 0, retryAfterMs: askedMs } = details;
+  return new ObjectStoreError(meaning, call.key, `object ${call.key}: ${call.what}: ${code}: ${message}`, {
+    retryable: meaning === 'OBJECT_THROTTLED' || meaning === 'OBJECT_UNREACHABLE',
+    // In some answers an error follows a status that says success.
+    ...(status < 300 ? {} : { status }),
+    ...(askedMs === undefined ? {} : { retryAfterMs: askedMs }),
+    ...(call.cause === undefined ? {} : { cause: call.cause }),
+  });
+}
+
+/** The SDK keeps the text of a body that it could not parse. */
+function oneLine(body: unknown): string {
+  return typeof body === 'string' ? body.replace(/\s+/g, ' ').trim() : '';
+}
