@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { parseMultistatus } from '../../src/objects/remote/webdav.ts';
+import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
 import { startFakeDav } from '../support/fake-dav.ts';
+import { scriptedHttp } from '../support/scripted-http.ts';
 
 describe('answers to PROPFIND', () => {
   test('are read whatever the prefix of the namespace', () => {
@@ -91,3 +93,59 @@ describe('folders on a WebDAV server', () => {
     assert.equal(written, 4);
   });
 });
+
+describe('what lies beside a deleted object on a WebDAV server', () => {
+  const asked: string[] = [];
+  const onRequest = (method: string, path: string) => {
+    asked.push(`${method} ${path}`);
+    return undefined;
+  };
+
+  test('stays, the folder too, and is not even looked at', async () => {
+    await using scene = await davScene({ onRequest });
+    const keys = Array.from({ length: 250 }, (_, index) => `p/${index}-in.bin`);
+    for (const key of keys) await scene.store.put(key, bytes(1));
+    asked.length = 0;
+    await scene.store.delete(keys);
+    assert.deepEqual(asked.sort(), keys.map((key) => `DELETE base/${key}`).sort());
+    assert.deepEqual(await listed(scene.store, ''), []);
+    assert.deepEqual(await Array.fromAsync(scene.store.listFolders('')), []);
+  });
+
+  test('stays behind a proxy that rewrites paths, where no listing can be understood', async () => {
+    await using scene = await davScene({ onRequest, hrefPrefix: '/internal' });
+    await scene.store.put('p/0-in.bin', bytes(1));
+    await scene.store.put('p/1-in.bin', bytes(2));
+    await scene.store.delete(['p/0-in.bin']);
+    assert.equal((await scene.store.get('p/1-in.bin')).length, 2);
+    for (const list of [() => listed(scene.store, 'p'), () => Array.fromAsync(scene.store.listFolders(''))]) {
+      asked.length = 0;
+      const error = await rejectsWith('OBJECT_CORRUPT', list());
+      assert.match(error.message, /\/internal\/base.*rewrite paths/);
+      assert.equal(asked.length, 1, 'another try brings the same');
+    }
+  });
+
+  test('is an error where an answer leaves out the folder that was asked for', async () => {
+    await using server = await scriptedHttp(() => ({
+      status: 207,
+      body: '<D:multistatus xmlns:D="DAV:"/>',
+      headers: { 'content-type': 'application/xml' },
+    }));
+    const store = await openObjectStore(`http://${server.url}/base`, { allow_http: true });
+    await rejectsWith('OBJECT_CORRUPT', listed(store, 'p'));
+    await store.close();
+  });
+});
+
+async function davScene(options: Parameters<typeof startFakeDav>[0]) {
+  const server = await startFakeDav(options);
+  const store = await openObjectStore(`${server.origin}/base`, { allow_http: true });
+  return {
+    store,
+    async [Symbol.asyncDispose]() {
+      await store.close();
+      await server.stop();
+    },
+  };
+}

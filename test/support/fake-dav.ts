@@ -10,12 +10,14 @@ interface Stored {
 /**
  * A small WebDAV server in memory: PUT, GET, DELETE, MKCOL, PROPFIND of depth 0 and 1. As RFC 4918 wants it, a PUT or
  * MKCOL below a folder that does not exist is a 409. It checks and sends `Repr-Digest`. `basic` is a wanted login; `onRequest` is told of
- * every request, and may give another status for it.
+ * every request, and may give another status for it; `hrefPrefix` stands in front of all paths that it tells, as if a
+ * proxy had taken that away from those that it is asked for.
  */
 export async function startFakeDav(
   options: {
     readonly basic?: string;
     readonly onRequest?: (method: string, path: string) => number | undefined;
+    readonly hrefPrefix?: string;
   } = {},
 ): Promise<RunningFake> {
   const files = new Map<string, Stored>();
@@ -71,7 +73,10 @@ export async function startFakeDav(
         ];
         response.writeHead(207, { 'content-type': 'application/xml; charset="utf-8"' });
         return response.end(
-          `<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">${shown.join('\n')}</D:multistatus>`,
+          `<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">${shown.join('\n')}</D:multistatus>`.replaceAll(
+            '<D:href>',
+            `<D:href>${options.hrefPrefix ?? ''}`,
+          ),
         );
       }
       default:

@@ -69,14 +69,16 @@ export class HttpBackend implements ObjectBackend {
     return answer.body;
   }
 
+  /**
+   * Folders stay, also those that become empty: DELETE takes a folder with all that is in it, and nothing tells the
+   * server to do so only if that is nothing; what another client writes in that moment would be lost.
+   */
   async delete(names: readonly string[], signal: AbortSignal): Promise<void> {
     const queue = names.values();
     const deleteAll = async () => {
       for (const name of queue) await this.#deleteOne({ key: name, what: 'delete' }, name, signal);
     };
     await Promise.all(Array.from({ length: Math.min(16, names.length) }, deleteAll));
-    const folders = new Set(names.map(parentOf).filter((folder) => folder !== ''));
-    for (const folder of folders) await this.#deleteIfEmpty(folder, signal);
   }
 
   /** A page is one folder; its subfolders wait in the token. */
@@ -120,15 +122,6 @@ export class HttpBackend implements ObjectBackend {
   async #deleteOne(call: FailedCall, name: string, signal: AbortSignal): Promise<void> {
     const answer = await this.#send(call, { method: 'DELETE', path: pathOf(name) }, signal);
     if (answer.status !== 404 && answer.status !== 410) this.#expectSuccess(call, answer);
-  }
-
-  /** Only a server that can list can say so; the folder of another one stays. */
-  async #deleteIfEmpty(folder: string, signal: AbortSignal): Promise<void> {
-    const call = { key: folder, what: 'delete' };
-    const answer = await this.#propfind(call, folder, signal);
-    if (answer.status !== 207) return;
-    const members = this.#readMembers(call, folder, answer);
-    if (members.length === 0) await this.#deleteOne(call, folder, signal);
   }
 
   /**
@@ -202,9 +195,19 @@ export class HttpBackend implements ObjectBackend {
     } catch (cause) {
       throw corrupt(call.key, call.what, `the answer is no list: ${cause}`, cause);
     }
-    return resources
-      .map((resource) => ({ ...resource, name: this.#nameOf(resource.href) }))
-      .filter(({ name }) => name !== folder && (folder === '' || name.startsWith(`${folder}/`)));
+    const found = resources.map((resource) => ({ ...resource, name: this.#nameOf(resource.href) }));
+    const members = found.filter(({ name }) => name !== folder);
+    const stranger = members.find(({ name }) => folder !== '' && !name.startsWith(`${folder}/`));
+    if (stranger !== undefined || members.length === found.length) {
+      const instead = stranger === undefined ? 'does not name that folder' : `names ${stranger.href}`;
+      // What is not understood must not be taken for an empty folder. Another try would bring the same.
+      throw new ObjectStoreError(
+        'OBJECT_CORRUPT',
+        call.key,
+        `object ${call.key}: ${call.what}: the answer to PROPFIND ${instead}: does a proxy in front of the server rewrite paths?`,
+      );
+    }
+    return members;
   }
 
   #nameOf(href: string): string {
