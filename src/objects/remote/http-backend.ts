@@ -19,6 +19,10 @@ import {
 import { loadCredentials } from './load.ts';
 import { type DavResource, PROPFIND_BODY, parseMultistatus } from './webdav.ts';
 
+/** Folders of one page of a listing of folders: each costs a request, and all of a page come within one try's time. */
+const FOLDERS_PER_PAGE = 100;
+/** Folders that are looked into at once; each answer may be large. */
+const LOOKS_AT_ONCE = 8;
 /** Redirections of one request that are followed. */
 const REDIRECTIONS_MAX = 5;
 
@@ -83,8 +87,8 @@ export class HttpBackend implements ObjectBackend {
 
   /** A page is one folder; its subfolders wait in the token. */
   async list(query: ListQuery, signal: AbortSignal): Promise<ListPage> {
+    if (query.folders) return this.#listFolders(query, signal);
     const start = query.start.replace(/\/$/, '');
-    if (query.folders) return { objects: [], folders: await this.#folders(start, signal), token: undefined };
     const pending = Array.isArray(query.token) ? query.token.map(String) : [start];
     const folder = pending[0] ?? start;
     const members = await this.#members(folder, signal);
@@ -101,14 +105,32 @@ export class HttpBackend implements ObjectBackend {
     return this.#transport.close();
   }
 
-  async #folders(start: string, signal: AbortSignal): Promise<string[]> {
-    const found: string[] = [];
-    for (const member of await this.#members(start, signal)) {
-      if (member.isCollection && (await this.#hasObjects(member.name, signal))) {
-        found.push(member.name.slice(start === '' ? 0 : start.length + 1));
-      }
-    }
-    return found;
+  /** A page is some of the folders; the others wait in the token. Of them only those are told that hold objects. */
+  async #listFolders(query: ListQuery, signal: AbortSignal): Promise<ListPage> {
+    const { start, token, pageMax } = query;
+    const { names, at } = token instanceof FoldersLeft ? token : await this.#foldersBelow(start, signal);
+    const end = at + Math.min(pageMax, FOLDERS_PER_PAGE);
+    const page = names.slice(at, end);
+    const holds = new Set<string>();
+    const queue = page.values();
+    const lookIntoAll = async () => {
+      for (const name of queue) if (await this.#hasObjects(start + name, signal)) holds.add(name);
+    };
+    await Promise.all(Array.from({ length: Math.min(LOOKS_AT_ONCE, page.length) }, lookIntoAll));
+    return {
+      objects: [],
+      folders: page.filter((name) => holds.has(name)),
+      token: end < names.length ? new FoldersLeft(names, end) : undefined,
+    };
+  }
+
+  async #foldersBelow(start: string, signal: AbortSignal): Promise<FoldersLeft> {
+    const members = await this.#members(start.replace(/\/$/, ''), signal);
+    const folders = members.filter((member) => member.isCollection);
+    return new FoldersLeft(
+      folders.map(({ name }) => name.slice(start.length)),
+      0,
+    );
   }
 
   /** Whether any object lies in a folder: servers keep folders that have become empty. */
@@ -256,6 +278,17 @@ export class HttpBackend implements ObjectBackend {
 
   #failure(call: FailedCall, answer: TransportAnswer): ObjectStoreError {
     return failureOfAnswer(call, answer, this.#clock.nowMs());
+  }
+}
+
+/** Where a listing of folders goes on. */
+class FoldersLeft {
+  readonly names: readonly string[];
+  readonly at: number;
+
+  constructor(names: readonly string[], at: number) {
+    this.names = names;
+    this.at = at;
   }
 }
 
