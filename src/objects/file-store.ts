@@ -3,6 +3,7 @@ import { lstat, mkdir, open, opendir, readdir, rename, rmdir, unlink } from 'nod
 import { dirname } from 'node:path';
 import type { Clock } from '../system/clock.ts';
 import { fileError, isErrno } from './file-errors.ts';
+import { CHUNK_NAME_PATTERN } from './keys.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
 import { Turns } from './turns.ts';
 import type { ObjectStoreLocation } from './url.ts';
@@ -26,7 +27,6 @@ const SYNC_PAUSE_MS = 1_000;
 
 /** Number of other writers of the same object, dead ones included, that a `put` steps around. */
 const TEMPORARIES_MAX = 10_000;
-const TEMPORARY = /#[0-9]+$/;
 /** A temporary file older than this belongs to a writer that died. */
 const TEMPORARY_AGE_MS = 3_600_000;
 const STATS_AT_ONCE = 32;
@@ -117,13 +117,16 @@ export class FileStore implements ObjectStore {
 
   async close(): Promise<void> {}
 
+  /**
+   * Yields what is no file too, such as a symbolic link: whoever decides what a folder holds must hear of all of it.
+   */
   async *#walk(path: string, inside: string, signal: AbortSignal | undefined): AsyncGenerator<ObjectInfo> {
     let batch: string[] = [];
     for await (const entry of entriesOf(path, inside)) {
       signal?.throwIfAborted();
       if (entry.isDirectory()) {
         yield* this.#walk(`${path}/${entry.name}`, `${inside}${entry.name}/`, signal);
-      } else if (entry.isFile() && !TEMPORARY.test(entry.name)) {
+      } else if (!isTemporary(entry.name)) {
         batch.push(entry.name);
         if (batch.length === STATS_AT_ONCE) {
           yield* await statAll(path, inside, batch);
@@ -150,7 +153,7 @@ export class FileStore implements ObjectStore {
   async #removeAbandoned(folder: string): Promise<boolean> {
     try {
       const names = await readdir(folder);
-      if (names.length > 1_000 || !names.every((name) => TEMPORARY.test(name))) return false;
+      if (names.length > 1_000 || !names.every((name) => isTemporary(name))) return false;
       for (const name of names) {
         const { mtimeMs } = await lstat(`${folder}/${name}`);
         if (this.#clock.nowMs() - mtimeMs < TEMPORARY_AGE_MS) return false;
@@ -199,6 +202,12 @@ async function statAll(path: string, inside: string, names: readonly string[]): 
     }),
   );
   return infos.filter((info) => info !== null);
+}
+
+/** Whether a `put` gave a file its name for as long as it is being written; nothing else with a `#` in it is ours. */
+function isTemporary(name: string): boolean {
+  const at = name.lastIndexOf('#');
+  return at !== -1 && CHUNK_NAME_PATTERN.test(name.slice(0, at)) && /^[0-9]+$/.test(name.slice(at + 1));
 }
 
 async function hasAny(objects: AsyncIterable<ObjectInfo>): Promise<boolean> {

@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict';
+import {
+  lutimesSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import {
   findGarbage,
   type GarbageFolder,
@@ -9,6 +21,7 @@ import {
 import { chunkKey } from '../../src/objects/keys.ts';
 import { MemoryStore } from '../../src/objects/memory-store.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
+import { openObjectStore } from '../../src/objects/open.ts';
 import { parseObjectStoreUrl } from '../../src/objects/url.ts';
 import { uuidV7 } from '../../src/system/random.ts';
 import { bytes, listed } from '../conformance/object-store.ts';
@@ -223,5 +236,40 @@ describe('garbage in an object store', () => {
       search([queueOf()], { signal: AbortSignal.abort(new Error('enough')) }).report,
       /enough/,
     );
+  });
+});
+
+describe('garbage in a folder of this machine', () => {
+  test('is nothing that opsqueue has not written, whatever it is called', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'opsqueue-garbage-'));
+    try {
+      const left = () => readdirSync(root).map((folder) => readdirSync(join(root, folder)).sort());
+      const odd: Record<string, (path: string) => void> = {
+        'meeting-notes#3': (path) => writeFileSync(path, 'x'),
+        '0-in.bin#draft#2': (path) => writeFileSync(path, 'x'),
+        README: (path) => symlinkSync('../elsewhere', path),
+        'a-folder': (path) => symlinkSync('..', path),
+      };
+      for (const [name, make] of Object.entries(odd)) {
+        const folder = join(root, uuidV7(Object.keys(odd).indexOf(name)));
+        mkdirSync(folder);
+        writeFileSync(join(folder, '0-in.bin'), 'x');
+        make(join(folder, name));
+        for (const file of ['0-in.bin', name]) lutimesSync(join(folder, file), 1_000, 1_000);
+      }
+      const before = left();
+      const store = await openObjectStore(`${pathToFileURL(root)}`);
+      const queues = [queueOf()];
+      const report = await findGarbage({ store, queues, before: Date.now(), delete: true });
+      assert.deepEqual([report.foreign, report.garbage], [4, 0]);
+      assert.deepEqual(left(), before);
+      // Nor is it swept up where the chunks beside it are deleted by somebody else.
+      for (const folder of await Array.fromAsync(store.listFolders(''))) {
+        await store.delete([`${folder}/0-in.bin`]);
+      }
+      assert.deepEqual(left().flat().sort(), Object.keys(odd).sort());
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
   });
 });
