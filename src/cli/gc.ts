@@ -67,7 +67,7 @@ answer, nothing is deleted.
 
 Looked at are only folders that are named by a UUID v7 and hold nothing but chunks; the age of one is that of its
 newest object. Submissions that were uploaded and never inserted are found too: --older-than must be longer than the
-longest upload takes.
+longest upload takes, and than any pause between an upload and its insert.
 
 Examples:
   opsqueue gc --object-store s3://bucket/chunks --url queue:3999 --older-than 7d

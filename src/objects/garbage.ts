@@ -59,7 +59,7 @@ type Counts = { -readonly [K in keyof GarbageReport]: GarbageReport[K] };
  * Finds the chunk bodies of submissions that no queue knows any more, or never knew, and deletes them on request.
  *
  * All folders are listed and all queues asked before the first is deleted: a queue that cannot be asked, or a store
- * that cannot be listed, ends it with nothing deleted. Right before a deletion the queues are asked once more.
+ * that cannot be listed, ends it with nothing deleted. Right before each folder goes the queues are asked once more.
  */
 export async function findGarbage(search: GarbageSearch): Promise<GarbageReport> {
   const counts: Counts = {
@@ -114,7 +114,10 @@ async function sweep(search: GarbageSearch, prefixes: readonly string[], counts:
     ),
   );
   for (const folder of old) {
-    if (!still.has(folder.prefix)) {
+    // The folders before this one may have taken long to delete: what counts is what the queues know now.
+    const isKnown =
+      !still.has(folder.prefix) || (search.delete && (await unknownTo(search, [folder.prefix])).length === 0);
+    if (isKnown) {
       counts.known++;
       continue;
     }

@@ -106,8 +106,8 @@ describe('garbage in an object store', () => {
     const queues: KnowingQueue[] = [
       {
         async known(asked) {
-          // The third question is the one right before the deletion.
-          if (queue.asked === 2) await store.put(chunkKey(prefix, 7, 'in'), bytes(10));
+          // The fourth question is the one right before the deletion.
+          if (queue.asked === 3) await store.put(chunkKey(prefix, 7, 'in'), bytes(10));
           return queue.known(asked);
         },
       },
@@ -215,6 +215,36 @@ describe('garbage in an object store', () => {
     const { known, garbage } = await search([late]).report;
     assert.deepEqual({ known, garbage }, { known: 1, garbage: 0 });
     assert.equal((await listed(store, prefix)).length, 4);
+  });
+
+  test('is asked about again folder by folder: the ones before may take long to delete', async () => {
+    const { clock, store, fresh, search } = setUp();
+    const prefixes = [await fresh(), await fresh(), await fresh()];
+    clock.advance(8 * DAY_MS);
+    const inserted: string[] = [];
+    const known = async (asked: readonly string[]) => asked.map((prefix) => inserted.includes(prefix));
+    const slow: ObjectStore = {
+      url: store.url,
+      put: (key, body) => store.put(key, body),
+      get: (key) => store.get(key),
+      async delete(keys) {
+        await store.delete(keys);
+        inserted.push(...prefixes.slice(1));
+      },
+      list: (folder) => store.list(folder),
+      listFolders: (folder) => store.listFolders(folder),
+      close: () => store.close(),
+    };
+    const dry = search([{ known }], { delete: false });
+    assert.equal((await dry.report).garbage, 3);
+    const { found, report } = search([{ known }], { store: slow });
+    const counts = await report;
+    assert.deepEqual([counts.garbage, counts.known, counts.deletedObjects], [1, 2, 4]);
+    assert.deepEqual(
+      found.map(({ prefix }) => prefix),
+      [prefixes[0]],
+    );
+    for (const prefix of prefixes.slice(1)) assert.equal((await listed(store, prefix)).length, 4);
   });
 
   test('may be a lot', async () => {
