@@ -59,3 +59,16 @@ test('refuses a truncated, a damaged and an overlong chunk', async () => {
   await assert.rejects(decompressChunk(damaged));
   await assert.rejects(decompressChunk(packed, content.length - 1), /larger|length/i);
 });
+
+test('leaves its thread free while a few bytes unpack to a lot', async () => {
+  const body = new Uint8Array(64 * 1024 * 1024);
+  const packed = await compressChunk(body);
+  assert.ok(packed.length < 16 * 1024);
+  let turned = false;
+  setImmediate(() => {
+    turned = true;
+  });
+  assert.equal((await decompressChunk(packed)).length, body.length);
+  assert.ok(turned);
+  await assert.rejects(decompressChunk(packed, body.length - 1), /larger|length/i);
+});
