@@ -27,6 +27,10 @@ const BREAK = 0xff;
 const NULL = 0xf6;
 const UNDEFINED = 0xf7;
 const TWO_POW_32 = 0x1_0000_0000;
+/** An array of bytes of open length begins with so much, and doubles. */
+const OPEN_ARRAY_FIRST_BYTES = 64;
+/** Pieces of a string up to this length are copied by a loop, which costs less than a call into native code. */
+const SHORT_PIECE_BYTES = 32;
 
 /**
  * Reads CBOR of the consumer protocol from one message, without making objects or strings of what it only
@@ -120,7 +124,7 @@ export class CborReader {
   text(field: string): string {
     const major = this.#head(field);
     if (major !== MAJOR_TEXT) throw this.#unexpected(field, 'a text', major);
-    if (this.#indefinite) return this.#utf8(this.#pieces(MAJOR_TEXT, field), field);
+    if (this.#indefinite) return this.#utf8(Buffer.from(this.#pieces(MAJOR_TEXT, field).buffer), field);
     const end = this.#contentEnd(field);
     const start = this.#position;
     this.#position = end;
@@ -131,7 +135,7 @@ export class CborReader {
   byteContent(field: string): Uint8Array {
     const major = this.#head(field);
     if (major === MAJOR_BYTES) {
-      if (this.#indefinite) return new Uint8Array(this.#pieces(MAJOR_BYTES, field));
+      if (this.#indefinite) return this.#pieces(MAJOR_BYTES, field);
       const end = this.#contentEnd(field);
       const content = new Uint8Array(this.#bytes.subarray(this.#position, end));
       this.#position = end;
@@ -220,7 +224,7 @@ export class CborReader {
       throw new ProtocolError(field, `${field} nests deeper than ${SKIP_DEPTH_MAX}`);
     const major = this.#head(field);
     if (major === MAJOR_BYTES || major === MAJOR_TEXT) {
-      if (this.#indefinite) this.#pieces(major, field);
+      if (this.#indefinite) this.#skipPieces(major, field);
       else this.#position = this.#contentEnd(field);
     } else if (major === MAJOR_ARRAY || major === MAJOR_MAP) {
       const perEntry = major === MAJOR_MAP ? 2 : 1;
@@ -335,9 +339,18 @@ export class CborReader {
   }
 
   #integersUntilBreak(field: string): Uint8Array {
-    const content: number[] = [];
-    while (this.more(Infinity)) content.push(this.#integer(field));
-    return Uint8Array.from(content);
+    let content = new Uint8Array(OPEN_ARRAY_FIRST_BYTES);
+    let length = 0;
+    while (this.more(Infinity)) {
+      const byte = this.#integer(field);
+      if (length === content.length) {
+        const larger = new Uint8Array(length * 2);
+        larger.set(content);
+        content = larger;
+      }
+      content[length++] = byte;
+    }
+    return content.slice(0, length);
   }
 
   #integer(field: string): number {
@@ -348,17 +361,39 @@ export class CborReader {
     return this.#low;
   }
 
-  /** The pieces of a string of open length, put together. */
-  #pieces(major: number, field: string): Buffer<ArrayBuffer> {
-    const pieces: Uint8Array[] = [];
+  /**
+   * The pieces of a string of open length, put together. They are read twice instead of remembered: there may be as
+   * many as the message has bytes, each of them empty.
+   */
+  #pieces(major: number, field: string): Uint8Array<ArrayBuffer> {
+    const first = this.#position;
+    const content = new Uint8Array(this.#skipPieces(major, field));
+    this.#position = first;
+    let length = 0;
+    while (this.more(Infinity)) {
+      this.#head(field);
+      const end = this.#contentEnd(field);
+      if (end - this.#position > SHORT_PIECE_BYTES) {
+        length += this.#bytes.copy(content, length, this.#position, end);
+      } else {
+        for (let at = this.#position; at < end; at++) content[length++] = this.#bytes[at]!;
+      }
+      this.#position = end;
+    }
+    return content;
+  }
+
+  /** Passes over the pieces of a string of open length; how many bytes they have together. */
+  #skipPieces(major: number, field: string): number {
+    let length = 0;
     while (this.more(Infinity)) {
       const found = this.#head(field);
       if (found !== major || this.#indefinite) throw this.#unexpected(field, 'a piece of a string', found);
       const end = this.#contentEnd(field);
-      pieces.push(this.#bytes.subarray(this.#position, end));
+      length += end - this.#position;
       this.#position = end;
     }
-    return Buffer.concat(pieces);
+    return length;
   }
 
   #utf8(content: Buffer, field: string): string {
