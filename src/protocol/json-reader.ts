@@ -1,25 +1,34 @@
 import { isUtf8 } from 'node:buffer';
+import { META_VALUE_MAX, META_VALUE_MIN } from '../model/limits.ts';
 import { JsonShapeError, JsonSyntaxError } from './json-errors.ts';
+import {
+  clipped,
+  isDigit,
+  isInteger,
+  MINUS,
+  NO_NUMBER,
+  numberEnd,
+  shown,
+  shownNumber,
+  skipSpace,
+  ZERO,
+} from './json-scan.ts';
 
 /** How deep values may nest in fields that nobody knows. */
 const SKIP_DEPTH_MAX = 128;
 /** Digits that a number holds exactly whatever they are. */
 const EXACT_DIGITS = 15;
+/** An integer of more digits is beyond 64 bits, so that nobody needs its value. */
+const INTEGER_DIGITS_MAX = 20;
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
-const MINUS = 0x2d;
-const ZERO = 0x30;
-const NINE = 0x39;
 const COLON = 0x3a;
 const OPEN_BRACKET = 0x5b;
 const BACKSLASH = 0x5c;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-
-const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const INTEGER = /^-?[0-9]+$/;
 
 /**
  * Reads JSON by pulling the values that a caller expects, in one pass and without a tree: integers exactly,
@@ -30,6 +39,8 @@ const INTEGER = /^-?[0-9]+$/;
 export class JsonReader {
   readonly #bytes: Buffer;
   #position = 0;
+  /** Where the number read last begins; it ends at the position. */
+  #numberStart = 0;
 
   constructor(body: Uint8Array | string) {
     this.#bytes =
@@ -85,30 +96,32 @@ export class JsonReader {
   /** An unsigned integer up to `max`, 2^53 - 1 at most. */
   uint(field: string, max: number = Number.MAX_SAFE_INTEGER): number {
     const value = this.#integer(field);
-    if (value < 0 || value > max) throw new JsonShapeError(field, `${value} is not between 0 and ${max}`);
+    if (value < 0 || value > max)
+      throw new JsonShapeError(field, `${this.#shownNumber()} is not between 0 and ${max}`);
     return Number(value);
   }
 
   /** An unsigned integer up to 2^63 - 1. */
   uint63(field: string): bigint {
     const value = this.#integer(field);
-    if (value < 0 || value >= 1n << 63n)
-      throw new JsonShapeError(field, `${value} is not between 0 and 2^63 - 1`);
+    if (value < 0 || value > META_VALUE_MAX)
+      throw new JsonShapeError(field, `${this.#shownNumber()} is not between 0 and 2^63 - 1`);
     return BigInt(value);
   }
 
   int64(field: string): bigint {
-    const value = BigInt(this.#integer(field));
-    if (BigInt.asIntN(64, value) !== value)
-      throw new JsonShapeError(field, `${value} is no signed 64-bit integer`);
-    return value;
+    const value = this.#integer(field);
+    if (value < META_VALUE_MIN || value > META_VALUE_MAX)
+      throw new JsonShapeError(field, `${this.#shownNumber()} is no signed 64-bit integer`);
+    return BigInt(value);
   }
 
-  /** Any number; an integer that a double cannot hold is a bigint. */
+  /** Any number; an integer that a double cannot hold is a bigint, whatever its size. */
   number(field: string): number | bigint {
-    const literal = this.#number(field);
+    const isWhole = this.#skipNumber(field);
+    const literal = this.#bytes.toString('latin1', this.#numberStart, this.#position);
     const value = Number(literal);
-    return Number.isSafeInteger(value) || !INTEGER.test(literal) ? value : BigInt(literal);
+    return Number.isSafeInteger(value) || !isWhole ? value : BigInt(literal);
   }
 
   /** An array of integers 0..255. */
@@ -261,18 +274,20 @@ export class JsonReader {
         this.#string(field);
         break;
       default:
-        this.scalar(field);
+        if (this.#tryWord(field) === undefined) this.#skipNumber(field);
     }
   }
 
   /** A null, boolean or number. */
   scalar(field: string): null | boolean | number | bigint {
+    const word = this.#tryWord(field);
+    return word === undefined ? this.number(field) : word;
+  }
+
+  #tryWord(field: string): null | boolean | undefined {
     const byte = this.#peek();
-    if (byte === 0x6e) {
-      this.#literal('null', field);
-      return null;
-    }
-    return byte === 0x74 || byte === 0x66 ? this.boolean(field) : this.number(field);
+    if (byte === 0x74 || byte === 0x66) return this.boolean(field);
+    return this.tryNull(field) ? null : undefined;
   }
 
   #peek(): number | undefined {
@@ -293,31 +308,38 @@ export class JsonReader {
     this.#position = end;
   }
 
+  /** An integer: exactly, or infinite where it is beyond 64 bits for sure. */
   #integer(field: string): number | bigint {
-    const literal = this.#number(field);
+    const isWhole = this.#skipNumber(field);
+    const bytes = this.#bytes;
+    const start = this.#numberStart;
+    const length = this.#position - start;
+    const isNegative = bytes[start] === MINUS;
     // As in the reference: neither 1.0 nor 1e3 is an integer, nor is -0.
-    if (!INTEGER.test(literal) || literal === '-0')
-      throw new JsonShapeError(field, `${literal} is no integer`);
-    return literal.length <= EXACT_DIGITS ? Number(literal) : BigInt(literal);
+    if (!isWhole || (isNegative && bytes[start + 1] === ZERO))
+      throw new JsonShapeError(field, `${this.#shownNumber()} is no integer`);
+    // To make a value of millions of digits takes seconds.
+    if (length > INTEGER_DIGITS_MAX + (isNegative ? 1 : 0)) return isNegative ? -Infinity : Infinity;
+    const literal = bytes.toString('latin1', start, this.#position);
+    return length <= EXACT_DIGITS ? Number(literal) : BigInt(literal);
   }
 
-  /** The literal of a number. */
-  #number(field: string): string {
-    const byte = this.#peek();
-    if (byte !== MINUS && !(byte !== undefined && byte >= ZERO && byte <= NINE)) {
-      throw this.#unexpected(field, 'a number');
-    }
+  /** Passes over a number; whether it is written as an integer. */
+  #skipNumber(field: string): boolean {
     const bytes = this.#bytes;
+    const first = this.#peek();
+    if (first !== MINUS && !isDigit(first)) throw this.#unexpected(field, 'a number');
     const start = this.#position;
-    let end = start + 1;
-    while (isNumberByte(bytes[end])) end++;
-    const literal = bytes.toString('latin1', start, end);
-    NUMBER.lastIndex = 0;
-    if (NUMBER.exec(literal)?.[0] !== literal) {
-      throw this.#syntax(field, `${shown(literal)} is no number`);
-    }
+    const end = numberEnd(bytes, start);
+    if (end === NO_NUMBER) throw this.#syntax(field, `${shown(shownNumber(bytes, start))} is no number`);
+    this.#numberStart = start;
     this.#position = end;
-    return literal;
+    return isInteger(bytes, start, end);
+  }
+
+  /** The number read last, for errors. */
+  #shownNumber(): string {
+    return clipped(shownNumber(this.#bytes, this.#numberStart));
   }
 
   /** A string, at whose opening quote the reader stands. */
@@ -360,9 +382,11 @@ export class JsonReader {
     }
     const byte = this.#bytes[start];
     const word = byte === 0x6e || byte === 0x74 || byte === 0x66;
-    const number = byte === MINUS || (byte !== undefined && byte >= ZERO && byte <= NINE);
-    if (!word && !number) return this.#syntax(field, 'a value was expected');
-    return new JsonShapeError(field, `${this.scalar(field)}, ${wanted} was expected`);
+    if (!word && byte !== MINUS && !isDigit(byte)) return this.#syntax(field, 'a value was expected');
+    const found = this.#tryWord(field);
+    if (found !== undefined) return new JsonShapeError(field, `${found}, ${wanted} was expected`);
+    this.#skipNumber(field);
+    return new JsonShapeError(field, `${this.#shownNumber()}, ${wanted} was expected`);
   }
 
   #syntax(field: string, what: string): JsonSyntaxError {
@@ -372,30 +396,6 @@ export class JsonReader {
 
 /** The path of a field of a struct, for errors. */
 export function fieldPath(struct: string, field: string): string {
-  return struct === '' ? field : `${struct}.${field}`;
-}
-
-function skipSpace(bytes: Uint8Array, from: number): number {
-  let position = from;
-  for (;;) {
-    const byte = bytes[position];
-    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return position;
-    position++;
-  }
-}
-
-function isNumberByte(byte: number | undefined): boolean {
-  if (byte === undefined) return false;
-  return (
-    (byte >= ZERO && byte <= NINE) ||
-    byte === 0x2e ||
-    byte === 0x65 ||
-    byte === 0x45 ||
-    byte === 0x2b ||
-    byte === MINUS
-  );
-}
-
-function shown(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}...` : text);
+  const name = clipped(field);
+  return struct === '' ? name : `${struct}.${name}`;
 }

@@ -190,6 +190,43 @@ suite('extremes of the producer protocol', () => {
     );
   });
 
+  test('a number of millions of digits is refused at once and shown in part, and passed over where nobody knows it', (t) => {
+    const digits = '9'.repeat(8 * 1024 * 1024);
+    // It takes seconds to make a value of them.
+    const made = t.mock.method(globalThis, 'BigInt');
+    const contents = '"chunk_contents":{"SeeObjectStorage":{"prefix":"p","count":1}}';
+    const fields = {
+      chunk_size: 'no signed 64-bit integer',
+      retry_delay_ms: 'is not between 0 and',
+      metadata: 'an array of bytes was expected',
+      chunk_contents: 'an object was expected',
+    };
+    for (const sign of ['', '-']) {
+      for (const [field, what] of Object.entries(fields)) {
+        assertShown(() => parseInsertRequest(`{"${field}":${sign}${digits}}`), field, what);
+      }
+      assertShown(() => parseMetadataQuery(`{"a":${sign}${digits}}`), 'a', 'no signed 64-bit integer');
+      assertShown(() => parseInsertRequest(`{"chunk_size":${sign}${digits}.5}`), 'chunk_size', 'no integer');
+      assert.equal(parseInsertRequest(`{${contents},"x":${sign}${digits}}`).chunkSizeOps, null);
+    }
+    assert.equal(parseInsertRequest(`{${contents},"x":[-0,1.5e-7,0.25E+2,7e3]}`).chunkSizeOps, null);
+    for (const malformed of ['-', '01', '1.', '1.e3', '1e', '1e+', '+1', '.5', '1-', '--1', `${digits}.`]) {
+      assert.throws(
+        () => parseInsertRequest(`{${contents},"x":${malformed}}`),
+        (error) => error instanceof JsonSyntaxError && error.message.length < 200,
+      );
+    }
+    assert.deepEqual(
+      made.mock.calls.filter(({ arguments: [value] }) => String(value).length > 30),
+      [],
+    );
+  });
+
+  test('a key of millions of characters is shown in part', () => {
+    const key = 'k'.repeat(1_000_000);
+    assertShown(() => parseMetadataQuery(`{"${key}":null}`), `${'k'.repeat(60)}...`, 'a number was expected');
+  });
+
   test('a prefix that could leave its folder is refused', () => {
     for (const prefix of [
       '',
@@ -338,6 +375,18 @@ function parseInsert(chunkContents: object) {
 
 function assertShape(parse: () => unknown, field: string): void {
   assert.throws(parse, (error) => error instanceof JsonShapeError && error.field === field);
+}
+
+/** Refused for that, in a text that nobody minds to read. */
+function assertShown(parse: () => unknown, field: string, what: string): void {
+  assert.throws(
+    parse,
+    (error) =>
+      error instanceof JsonShapeError &&
+      error.field === field &&
+      error.message.includes(what) &&
+      error.message.length < 200,
+  );
 }
 
 function outcomeOf(parse: () => unknown): 'read' | 'malformed' | 'wrong shape' {
