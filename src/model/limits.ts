@@ -25,6 +25,9 @@ export const STRATEGY_DEPTH_MAX = 16;
 /** Length of a key of a strategy or of strategic metadata, in UTF-8 bytes. */
 export const META_KEY_BYTES_MAX = 256;
 
+/** Pairs of strategic metadata of one submission, and of one look-up. Beyond, 422. */
+export const META_PAIRS_MAX = 256;
+
 /** Values of strategic metadata: signed 64-bit. */
 export const META_VALUE_MIN = -(1n << 63n);
 export const META_VALUE_MAX = (1n << 63n) - 1n;

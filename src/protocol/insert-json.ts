@@ -3,7 +3,7 @@ import type { StrategicMetadata } from '../model/submission.ts';
 import { JsonShapeError } from './json-errors.ts';
 import { fieldPath, JsonReader } from './json-reader.ts';
 import { JsonWriter } from './json-writer.ts';
-import { metaKeyRefusal } from './strategy-codec.ts';
+import { metaKeyRefusal, metaPairsRefusal } from './strategy-codec.ts';
 
 /** What a producer inserts: the body of `POST /producer/submissions`. */
 export interface InsertRequest {
@@ -142,13 +142,16 @@ function readChunkSize(reader: JsonReader, field: string): number {
   return Number(size);
 }
 
-/** Pairs of a producer, whose keys have a limit. */
+/** Pairs of a producer, which have limits; one that comes again counts again. */
 export function readCheckedMetadata(reader: JsonReader, field: string): Map<string, bigint> {
-  const pairs = readStrategicMetadata(reader, field);
-  for (const key of pairs.keys()) {
-    const refusal = metaKeyRefusal(key);
+  const pairs = new Map<string, bigint>();
+  let count = 0;
+  reader.object(field, (key) => {
+    count++;
+    const refusal = metaPairsRefusal(count) ?? metaKeyRefusal(key);
     if (refusal !== null) throw new JsonShapeError(field, refusal);
-  }
+    pairs.set(key, reader.int64(fieldPath(field, key)));
+  });
   return pairs;
 }
 

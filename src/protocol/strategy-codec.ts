@@ -1,5 +1,5 @@
 import { OpsqueueError } from '../model/errors.ts';
-import { META_KEY_BYTES_MAX, STRATEGY_DEPTH_MAX } from '../model/limits.ts';
+import { META_KEY_BYTES_MAX, META_PAIRS_MAX, STRATEGY_DEPTH_MAX } from '../model/limits.ts';
 import { Strategy } from '../model/strategy.ts';
 import type { CborReader } from './cbor-reader.ts';
 import { type CborWriter, encodedNames, encodedRun, textSizeMax } from './cbor-writer.ts';
@@ -94,6 +94,12 @@ export function metaKeyRefusal(key: string): string | null {
   // A character takes at most 3 bytes for each UTF-16 unit, so that most keys need not be measured.
   if (key.length * 3 <= META_KEY_BYTES_MAX || Buffer.byteLength(key) <= META_KEY_BYTES_MAX) return null;
   return `the key ${JSON.stringify(key.slice(0, 40))}... has more than ${META_KEY_BYTES_MAX} bytes`;
+}
+
+/** Why there cannot be so many pairs of strategic metadata; null if there can. */
+export function metaPairsRefusal(pairs: number): string | null {
+  if (pairs <= META_PAIRS_MAX) return null;
+  return `${pairs} pairs are more than the ${META_PAIRS_MAX} of a submission`;
 }
 
 export function writeStrategy(writer: CborWriter, strategy: Strategy): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { SUBMISSION_ID_MAX } from '../../src/model/ids.ts';
-import { CHUNKS_PER_SUBMISSION_MAX, META_KEY_BYTES_MAX } from '../../src/model/limits.ts';
+import { CHUNKS_PER_SUBMISSION_MAX, META_KEY_BYTES_MAX, META_PAIRS_MAX } from '../../src/model/limits.ts';
 import {
   formatChunksDone,
   formatErrorText,
@@ -191,7 +191,7 @@ suite('extremes of the producer protocol', () => {
   });
 
   test('a number of millions of digits is refused at once and shown in part, and passed over where nobody knows it', (t) => {
-    const digits = '9'.repeat(8 * 1024 * 1024);
+    const digits = '9'.repeat(2_000_000);
     // It takes seconds to make a value of them.
     const made = t.mock.method(globalThis, 'BigInt');
     const contents = '"chunk_contents":{"SeeObjectStorage":{"prefix":"p","count":1}}';
@@ -224,7 +224,11 @@ suite('extremes of the producer protocol', () => {
 
   test('a key of millions of characters is shown in part', () => {
     const key = 'k'.repeat(1_000_000);
-    assertShown(() => parseMetadataQuery(`{"${key}":null}`), `${'k'.repeat(60)}...`, 'a number was expected');
+    assert.throws(
+      () => parseInsertRequest(`{"${key}":none}`),
+      (error) => error instanceof JsonSyntaxError && error.field === `${'k'.repeat(60)}...`,
+    );
+    assertShown(() => parseMetadataQuery(`{"${key}":null}`), '', 'has more than 256 bytes');
   });
 
   test('a prefix that could leave its folder is refused', () => {
@@ -256,6 +260,20 @@ suite('extremes of the producer protocol', () => {
     const key = 'é'.repeat(META_KEY_BYTES_MAX / 2);
     assert.equal(parseMetadataQuery(JSON.stringify({ [key]: 1 })).size, 1);
     assert.throws(() => parseMetadataQuery(JSON.stringify({ [`${key}x`]: 1 })), JsonShapeError);
+  });
+
+  test('pairs of metadata have a limit, of an insert and of a look-up', () => {
+    const pairs = Object.fromEntries(Array.from({ length: META_PAIRS_MAX }, (_, i) => [`k${i}`, i]));
+    const contents = { SeeObjectStorage: { prefix: 'p', count: 1 } };
+    const insert = (strategic_metadata: object) =>
+      parseInsertRequest(JSON.stringify({ chunk_contents: contents, strategic_metadata }));
+    assert.equal(insert(pairs).strategicMetadata.size, META_PAIRS_MAX);
+    assert.equal(parseMetadataQuery(JSON.stringify(pairs)).size, META_PAIRS_MAX);
+    const tooMany = { ...pairs, more: 1 };
+    const what = '257 pairs are more than the 256 of a submission';
+    assertShown(() => insert(tooMany), 'strategic_metadata', what);
+    assertShown(() => parseMetadataQuery(JSON.stringify(tooMany)), '', what);
+    assertShown(() => parseMetadataQuery(`{${'"a":1,'.repeat(META_PAIRS_MAX)}"a":1}`), '', what);
   });
 
   test('a field that comes twice is refused, an equal key of metadata counts for the last', () => {
