@@ -1,4 +1,4 @@
-import { CHUNKS_PER_SUBMISSION_MAX, PREFIX_PATTERN } from '../model/limits.ts';
+import { CHUNKS_PER_SUBMISSION_MAX, DIRECT_CHUNKS_MAX, PREFIX_PATTERN } from '../model/limits.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 import { JsonShapeError } from './json-errors.ts';
 import { fieldPath, JsonReader } from './json-reader.ts';
@@ -128,10 +128,20 @@ function readCount(reader: JsonReader, field: string): number {
 function readDirect(reader: JsonReader, field: string): InsertRequest['contents'] {
   const contents: (Uint8Array | null)[] = [];
   const seen = reader.struct(field, DIRECT_FIELDS, (_name, path) => {
-    reader.array(path, () => contents.push(reader.tryNull(path) ? null : reader.byteContent(path)));
+    reader.array(path, (index) => {
+      const refusal = directChunksRefusal(index + 1);
+      if (refusal !== null) throw new JsonShapeError(path, refusal);
+      contents.push(reader.tryNull(path) ? null : reader.byteContent(path));
+    });
   });
   if (seen.size === 0) throw new JsonShapeError(`${field}.contents`, 'it is missing');
   return { kind: 'direct', contents };
+}
+
+/** Why a `Direct` submission cannot have so many chunks; null if it can. */
+export function directChunksRefusal(chunks: number): string | null {
+  if (chunks <= DIRECT_CHUNKS_MAX) return null;
+  return `${chunks} chunks are more than the ${DIRECT_CHUNKS_MAX} that the queue keeps of a submission`;
 }
 
 function readChunkSize(reader: JsonReader, field: string): number {

@@ -7,7 +7,12 @@ import { JsonShapeError } from './json-errors.ts';
 import { JsonReader } from './json-reader.ts';
 import { JsonWriter } from './json-writer.ts';
 
-export { formatInsertRequest, type InsertRequest, parseInsertRequest } from './insert-json.ts';
+export {
+  directChunksRefusal,
+  formatInsertRequest,
+  type InsertRequest,
+  parseInsertRequest,
+} from './insert-json.ts';
 export { JsonShapeError, JsonSyntaxError } from './json-errors.ts';
 export { formatStatus, parseStatus } from './status-json.ts';
 

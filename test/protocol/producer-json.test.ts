@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { SUBMISSION_ID_MAX } from '../../src/model/ids.ts';
-import { CHUNKS_PER_SUBMISSION_MAX, META_KEY_BYTES_MAX, META_PAIRS_MAX } from '../../src/model/limits.ts';
+import {
+  CHUNKS_PER_SUBMISSION_MAX,
+  DIRECT_CHUNKS_MAX,
+  META_KEY_BYTES_MAX,
+  META_PAIRS_MAX,
+} from '../../src/model/limits.ts';
 import {
   formatChunksDone,
   formatErrorText,
@@ -260,6 +265,20 @@ suite('extremes of the producer protocol', () => {
     const key = 'é'.repeat(META_KEY_BYTES_MAX / 2);
     assert.equal(parseMetadataQuery(JSON.stringify({ [key]: 1 })).size, 1);
     assert.throws(() => parseMetadataQuery(JSON.stringify({ [`${key}x`]: 1 })), JsonShapeError);
+  });
+
+  test('chunks that the queue keeps have a limit', () => {
+    const insert = (chunks: number) => {
+      const elements = Array.from({ length: chunks }, (_, i) => (i % 2 === 0 ? '[]' : 'null'));
+      return parseInsertRequest(`{"chunk_contents":{"Direct":{"contents":[${elements}]}}}`).contents;
+    };
+    const most = insert(DIRECT_CHUNKS_MAX);
+    assert.equal(most.kind === 'direct' && most.contents.length, DIRECT_CHUNKS_MAX);
+    assertShown(
+      () => insert(DIRECT_CHUNKS_MAX + 1),
+      'chunk_contents.Direct.contents',
+      '100001 chunks are more than the 100000',
+    );
   });
 
   test('pairs of metadata have a limit, of an insert and of a look-up', () => {
