@@ -3,6 +3,7 @@ export const CHUNKS_PER_SUBMISSION_MAX = 2 ** 32;
 
 /** Operations of one submission: 2^48 at most, so that their sums are exact. Beyond, an insert is refused with 422. */
 export const OPERATIONS_PER_SUBMISSION_MAX = 2 ** 48;
+
 /** Chunks of one `Direct` submission, which the queue holds in memory while it takes them in. Beyond, 422. */
 export const DIRECT_CHUNKS_MAX = 100_000;
 
