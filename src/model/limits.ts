@@ -22,6 +22,13 @@ export const BODY_BYTES_MAX_DEFAULT = 32 * 1024 * 1024;
 /** Memory of all HTTP request bodies that are being read together; an option of the server. */
 export const BODIES_BYTES_MAX_DEFAULT = 256 * 1024 * 1024;
 
+/**
+ * Bytes of what the queue keeps in one piece, whatever larger messages it is made to take: an input or output of a
+ * `Direct` submission, the metadata of a submission, the text of a failure. A row of the database has three of them
+ * at most and is below SQLite's 1 000 000 000 bytes with them; what is larger could never be written.
+ */
+export const KEPT_BYTES_MAX = 256 * 1024 * 1024;
+
 /** How deep strategies may nest. */
 export const STRATEGY_DEPTH_MAX = 16;
 

@@ -1,5 +1,6 @@
-import { SubmissionConflictError } from '../model/errors.ts';
+import { ProtocolError, SubmissionConflictError } from '../model/errors.ts';
 import { nextSubmissionId, type ShardId, type SubmissionId } from '../model/ids.ts';
+import { KEPT_BYTES_MAX } from '../model/limits.ts';
 import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
 import type { SchedulerPort } from '../scheduler/types.ts';
 import type { Journal } from '../store/journal.ts';
@@ -53,10 +54,12 @@ export class Inserts {
    * Gives the id, after the commit; for a prefix or key that was inserted before, that submission's id, whatever
    * has become of it.
    *
-   * @throws SubmissionConflictError if that one differs; QueueUnavailableError
+   * @throws SubmissionConflictError if that one differs; ProtocolError for what could never be written;
+   *   QueueUnavailableError
    */
   async insert(wanted: NewSubmission): Promise<SubmissionId> {
     const { clock, random, journal } = this.#o;
+    refuseTooLarge(wanted);
     if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
     const isFull = journal.health.bytesPending > this.#o.pendingBytesMax;
     if (isFull || isRareNow(random, 'inserts: refused, too much waits')) {
@@ -137,6 +140,23 @@ export class Inserts {
       this.#o.giveUp(error);
     }
   }
+}
+
+/** One mutation that the store cannot write would hold up everybody's. */
+function refuseTooLarge({ metadata, directInputs = [] }: NewSubmission): void {
+  refuseLarger('metadata', metadata);
+  for (const [i, input] of directInputs.entries()) {
+    refuseLarger(`chunk_contents.Direct.contents[${i}]`, input);
+  }
+}
+
+function refuseLarger(field: string, bytes: Uint8Array | null): void {
+  const length = bytes?.length ?? 0;
+  if (length <= KEPT_BYTES_MAX) return;
+  throw new ProtocolError(
+    field,
+    `${field}: ${length} bytes are more than the ${KEPT_BYTES_MAX} that are kept`,
+  );
 }
 
 /** In the words of the insert request. */

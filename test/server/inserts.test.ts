@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SubmissionConflictError } from '../../src/model/errors.ts';
+import { KEPT_BYTES_MAX } from '../../src/model/limits.ts';
 import { QueueUnavailableError } from '../../src/server/errors.ts';
 import type { NewSubmission } from '../../src/server/inserts.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
@@ -148,6 +149,17 @@ test('inserts are refused while the store is stuck, while too much waits, and wh
     ['rejected', 'rejected'],
   );
   await assert.rejects(full.queue.inserts.insert(newSubmission({})), QueueUnavailableError);
+});
+
+test('metadata and inputs that could never be written are refused where they come in, by name', async () => {
+  const world = await QueueWorld.start({ store: faultyStore(new MemoryStore(), () => 'hang') });
+  const large = new Uint8Array(KEPT_BYTES_MAX + 1);
+  await assert.rejects(world.insert('a', 1, { metadata: large }), { code: 'PROTOCOL', field: 'metadata' });
+  await assert.rejects(world.insertDirect([null, large]), {
+    code: 'PROTOCOL',
+    field: 'chunk_contents.Direct.contents[1]',
+  });
+  await world.stop();
 });
 
 test('an insert whose answer is lost, and whose forerunner is forgotten meanwhile, is not acknowledged with an id that nobody has', async () => {

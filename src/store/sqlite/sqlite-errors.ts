@@ -10,8 +10,11 @@ interface SqliteError extends Error {
 const CORRUPT = 11;
 const FULL = 13;
 const NOTADB = 26;
-/** Error, constraint, mismatch, misuse, range: our own statements are wrong, and trying again does not help. */
-const BUGS: ReadonlySet<number> = new Set([1, 19, 20, 21, 25]);
+/**
+ * Error, toobig, constraint, mismatch, misuse, range: our own statements are wrong, or were given what the limits of
+ * the model keep out, and trying again does not help.
+ */
+const BUGS: ReadonlySet<number> = new Set([1, 18, 19, 20, 21, 25]);
 
 export function isSqliteError(error: unknown): error is SqliteError {
   return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number';

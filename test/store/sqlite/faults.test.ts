@@ -111,6 +111,30 @@ describe('a full disk', () => {
   });
 });
 
+describe('a value that is larger than SQLite takes', () => {
+  test('is not tried again for ever: the journal ends, and the next one goes on without it', async () => {
+    const fixture = await sqliteFixture('inline');
+    const database = new InlineDatabase({ kind: 'file', path: fixture.filename, mustExist: false });
+    const store = new SqliteStore(database, true);
+    const journal = await journalOf(store);
+    await writeThrough(journal, 1, 3);
+    database.sqlite.limits.length = 100_000;
+    const error = unhealthy(journal);
+    journal.add({ kind: 'direct_output', id: 2n, chunkIndex: 1, content: new Uint8Array(100_001) });
+    const { storeClass, message } = await error;
+    journal.abandon();
+    assert.equal(storeClass, 'corrupt');
+    assert.match(message, /too big/);
+    assert.equal(journal.lost.aborted, true);
+    await store.close();
+    await using session = await StoreSession.open(fixture);
+    assert.deepEqual(await storeSnapshot(session), (await workloadSnapshots(3))[3]);
+    await session.commit(...workloadBatch(4));
+    await session.store.close();
+    await fixture.dispose();
+  });
+});
+
 describe('the n-th commit going wrong', () => {
   const faults: StoreFault[] = ['refuse', 'refuse_after', 'unknown_before', 'unknown_after', 'throw'];
   for (const fault of faults) {
