@@ -25,8 +25,6 @@ export interface DirectAnswerContext {
   isOpen(): boolean;
 }
 
-/** Inputs that are asked of the store at once, at first; doubled as long as there is room. */
-const STEP_FIRST = 16;
 const RETRY_MS = 500;
 
 /**
@@ -42,13 +40,11 @@ export async function directAnswer(
 ): Promise<Uint8Array | null> {
   const inputsRead: (Uint8Array | null)[] = [];
   let bytes = 0;
-  let step = STEP_FIRST;
   while (inputsRead.length < chunks.length && bytes < ANSWER_BYTES_MAX) {
-    const some = chunks.slice(inputsRead.length, inputsRead.length + step);
-    const inputs = await readInputs(context, some);
+    const inputs = await readInputs(context, chunks.slice(inputsRead.length));
     if (inputs === null) return null;
-    for (const [i, { submission }] of some.entries()) {
-      const input = inputs[i] ?? null;
+    for (const input of inputs) {
+      const { submission } = chunks[inputsRead.length]!;
       bytes += reservedItemSizeMax(Companion.of(submission).prepared, input, context.encodeOptions);
       if (bytes > ANSWER_BYTES_MAX && inputsRead.length > 0) break;
       inputsRead.push(input);
@@ -57,7 +53,6 @@ export async function directAnswer(
         break;
       }
     }
-    step *= 2;
   }
   // It may have ended while the last inputs came, and a consumer that is gone must not speak.
   if (!context.isOpen()) return null;
@@ -115,7 +110,10 @@ function itemOf(
   };
 }
 
-/** null where a chunk has no input; null altogether if the connection ended. A store that does not answer is asked again. */
+/**
+ * Of the first chunks, at least one: as many as the store reads at once. null where a chunk has no input; null altogether
+ * if the connection ended. A store that does not answer is asked again.
+ */
 async function readInputs(
   { queue, clock, random, logger, isOpen }: DirectAnswerContext,
   chunks: readonly ReservedChunk[],
@@ -128,15 +126,30 @@ async function readInputs(
     try {
       if (isRareNow(random, 'session: inputs cannot be read'))
         throw new Error('made to fail, as happens rarely');
-      const found = (await queue.directInputs(wanted))[Symbol.iterator]();
-      if (!isOpen()) return null;
-      return chunks.map(({ submission }) =>
-        submission.record.prefix === null ? (found.next().value ?? null) : null,
-      );
+      const found = await queue.directInputs(wanted);
+      return isOpen() ? spread(found, chunks) : null;
     } catch (error) {
       logger.warn({ err: error }, 'inputs cannot be read from the store; trying again');
       await sleep(clock, RETRY_MS);
     }
   }
   return null;
+}
+
+/** Inputs of `Direct` chunks among those that have none, up to the first chunk whose input was not read. */
+function spread(
+  found: readonly (Uint8Array | null)[],
+  chunks: readonly ReservedChunk[],
+): (Uint8Array | null)[] {
+  const inputs: (Uint8Array | null)[] = [];
+  let next = 0;
+  for (const { submission } of chunks) {
+    if (submission.record.prefix !== null) {
+      inputs.push(null);
+      continue;
+    }
+    if (next === found.length) break;
+    inputs.push(found[next++] ?? null);
+  }
+  return inputs;
 }

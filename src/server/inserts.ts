@@ -112,13 +112,16 @@ export class Inserts {
   /** `contents` if the inputs are not those of the submission, which has as many; they are kept as long as it is. */
   async #differingContents(id: SubmissionId, inputs: NewSubmission['directInputs']): Promise<string | null> {
     const { store } = this.#o;
-    for (let first = 0; inputs !== undefined && first < inputs.length; first += INPUTS_AT_ONCE) {
+    for (let first = 0; inputs !== undefined && first < inputs.length; ) {
       const some = inputs.slice(first, first + INPUTS_AT_ONCE);
       const before = await store.directContents(
         'input',
         some.map((_, i) => ({ submissionId: id, chunkIndex: first + i })),
       );
-      if (some.every((input, i) => sameBytes(before[i] ?? null, input))) continue;
+      if (before.every((input, i) => sameBytes(input, some[i] ?? null))) {
+        first += before.length;
+        continue;
+      }
       // Forgotten in this moment, and its inputs with it: nobody can say any more that they differ.
       return (await store.findById(id)) === null ? null : 'contents';
     }

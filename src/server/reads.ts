@@ -38,9 +38,8 @@ export interface Wait {
 const PAGES_MAX = 256;
 /** Bytes of one answer with outputs; a single larger output still goes, alone. */
 const OUTPUTS_BYTES_MAX = 8 * 1024 * 1024;
-/** Outputs that are asked of the store at once, at first; doubled as long as they are small. */
-const OUTPUTS_FIRST = 8;
-const OUTPUTS_STEP_MAX = 1024;
+/** Outputs that are asked of the store at once; it answers as many of them as there is room for. */
+const OUTPUTS_AT_ONCE = 1024;
 /** Look-ups that are under way at once for one request. */
 const LOOKUPS_PARALLEL = 64;
 
@@ -110,21 +109,17 @@ export class Reads {
     const end = Math.min(status.record.chunksTotal, from + limit);
     const outputs: (Uint8Array | null)[] = [];
     let bytes = 0;
-    let step = OUTPUTS_FIRST;
-    while (from + outputs.length < end) {
+    while (from + outputs.length < end && bytes < OUTPUTS_BYTES_MAX) {
       const first = from + outputs.length;
-      const chunks = Array.from({ length: Math.min(step, end - first) }, (_, i) => ({
+      const chunks = Array.from({ length: Math.min(OUTPUTS_AT_ONCE, end - first) }, (_, i) => ({
         submissionId: id,
         chunkIndex: first + i,
       }));
-      for (const output of await this.#o.store.directContents('output', chunks)) {
+      for (const output of await this.#o.store.directContents('output', chunks, OUTPUTS_BYTES_MAX - bytes)) {
         bytes += output?.length ?? 0;
-        if (bytes > OUTPUTS_BYTES_MAX && outputs.length > 0) {
-          return { kind: 'outputs', outputs, next: from + outputs.length };
-        }
+        if (bytes > OUTPUTS_BYTES_MAX && outputs.length > 0) break;
         outputs.push(output);
       }
-      if (bytes < OUTPUTS_BYTES_MAX / 4) step = Math.min(step * 2, OUTPUTS_STEP_MAX);
     }
     const next = from + outputs.length;
     return { kind: 'outputs', outputs, next: next < status.record.chunksTotal ? next : null };

@@ -28,10 +28,14 @@ export interface Store {
   findById(id: SubmissionId): Promise<StoredSubmission | null>;
   /** The oldest submission of that prefix, in any state. */
   findByPrefix(prefix: string): Promise<StoredSubmission | null>;
-  /** Bodies of `Direct` submissions, in the order asked for; null for a missing one and for a null content. */
+  /**
+   * Bodies of `Direct` submissions, in the order asked for; null for a missing one and for a null content. Perhaps only
+   * the first ones: at least one, and none after those that reach `bytesMax` together (default `ANSWER_BYTES_MAX`).
+   */
   directContents(
     part: 'input' | 'output',
     chunks: readonly ChunkId[],
+    bytesMax?: number,
   ): Promise<readonly (Uint8Array | null)[]>;
   /** How many ended submissions of that state are remembered. */
   countEnded(state: SubmissionEnd['state']): Promise<number>;

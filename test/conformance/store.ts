@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
 import { SUBMISSION_ID_MAX } from '../../src/model/ids.ts';
+import { ANSWER_BYTES_MAX } from '../../src/model/limits.ts';
 import type { SubmissionEnd } from '../../src/model/submission.ts';
 import type { Mutation } from '../../src/store/store.ts';
-import { chunk, insert, page } from '../support/mutations.ts';
+import { chunk, insert, output, page } from '../support/mutations.ts';
 import { plainLoaded, type StoreFixture, StoreSession } from '../support/store-session.ts';
 import { submissionRecord } from '../support/submissions.ts';
 import { storeEndConformance } from './store-ends.ts';
@@ -264,6 +265,42 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
           await ask('output', chunk(1n, 0), chunk(1n, 1), chunk(1n, 2), chunk(1n, 3), chunk(1n, 3)),
           [new Uint8Array(0), null, null, big, big],
         );
+      }));
+
+    test('of many bodies only the first ones come back, up to what they may take together, but at least one', () =>
+      use(async (session) => {
+        const sizes = [10, 0, 30, 60, null, 1, 500];
+        const directInputs = sizes.map((size) => (size === null ? null : new Uint8Array(size).fill(size)));
+        await session.commit(insert(1n, { prefix: null, chunksTotal: sizes.length }, { directInputs }));
+        await session.commit(...directInputs.map((input, i) => output(1n, i, ...(input ?? []))));
+        const chunks = sizes.map((_, i) => chunk(1n, i));
+        for (const part of ['input', 'output'] as const) {
+          const asked = async (bytesMax?: number) =>
+            (await session.read((store) => store.directContents(part, chunks, bytesMax))).length;
+          for (const [bytesMax, count] of [
+            [0, 1],
+            [1, 1],
+            [10, 1],
+            [11, 3],
+            [40, 3],
+            [41, 4],
+            [101, 6],
+            [102, 7],
+            [1_000, 7],
+            [undefined, 7],
+          ] as const) {
+            assert.equal(await asked(bytesMax), count, `${part}s of ${bytesMax} bytes`);
+          }
+          assert.deepEqual(await session.read((store) => store.directContents(part, [], 5)), []);
+        }
+        await session.commit({
+          kind: 'direct_output',
+          id: 1n,
+          chunkIndex: 2,
+          content: new Uint8Array(ANSWER_BYTES_MAX),
+        });
+        const outputs = await session.read((store) => store.directContents('output', chunks));
+        assert.equal(outputs.length, 3);
       }));
 
     test('what the caller does with its bytes afterwards changes nothing', () =>

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { InputCache } from '../../src/server/input-cache.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
+import { CountingStore } from '../support/counting-store.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { QueueWorld } from '../support/queue-world.ts';
 
@@ -60,6 +61,20 @@ test('what does not fit into one answer goes back, uncounted', async () => {
     other.takeChunks().map(({ chunk, retries }) => [chunk.chunkIndex, retries]),
     [[2, 0]],
   );
+});
+
+test('large inputs behind many small ones are not all read for an answer that has no room for them', async () => {
+  const store = new CountingStore();
+  const world = await QueueWorld.start({ ...FROM_STORE, store });
+  await world.insert('first', 1);
+  const small = Array.from({ length: 112 }, () => Uint8Array.of(1));
+  await world.insertDirect([...small, ...Array.from({ length: 12 }, () => new Uint8Array(3 * MEBIBYTE))]);
+  const consumer = world.consumer('bytes');
+  consumer.clear();
+  consumer.reserve(1_000);
+  await world.settle();
+  assert.equal(consumer.takeChunks().length, 1 + 112 + 2);
+  assert.ok(store.bytesRead < 11 * MEBIBYTE, `${store.bytesRead} bytes were read`);
 });
 
 test('a single input above the limit still goes, alone', async () => {

@@ -151,6 +151,14 @@ test('inserts are refused while the store is stuck, while too much waits, and wh
   await assert.rejects(full.queue.inserts.insert(newSubmission({})), QueueUnavailableError);
 });
 
+test('inputs are compared to the last one, also when the store gives them a few at a time', async () => {
+  const world = await QueueWorld.start();
+  const inputs = (last: number) => [0, 1, 2, last].map((byte) => new Uint8Array(5 * 1024 * 1024).fill(byte));
+  const first = await world.insertDirect(inputs(3), { idempotencyKey: 'key' });
+  assert.equal(await world.insertDirect(inputs(3), { idempotencyKey: 'key' }), first);
+  await assert.rejects(world.insertDirect(inputs(4), { idempotencyKey: 'key' }), SubmissionConflictError);
+});
+
 test('metadata and inputs that could never be written are refused where they come in, by name', async () => {
   const world = await QueueWorld.start({ store: faultyStore(new MemoryStore(), () => 'hang') });
   const large = new Uint8Array(KEPT_BYTES_MAX + 1);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
 import { TooManyMatchingSubmissionsError } from '../../src/model/errors.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { CountingStore } from '../support/counting-store.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { QueueWorld } from '../support/queue-world.ts';
 
@@ -173,6 +174,22 @@ test('outputs come in pieces of 8 MiB, a larger one alone', async () => {
     from = piece.next;
   }
   assert.deepEqual(pieces, [[sizes[0], sizes[1]], [sizes[2]], [sizes[3]], [sizes[4]]]);
+});
+
+test('large outputs behind many small ones are not all read for an answer that has no room for them', async () => {
+  const store = new CountingStore();
+  const world = await QueueWorld.start({ store });
+  const large = 3 * 1024 * 1024;
+  const sizes = [...Array.from({ length: 112 }, () => 1), ...Array.from({ length: 12 }, () => large)];
+  const id = await world.insertDirect(sizes.map(() => null));
+  const consumer = world.consumer();
+  for (const [chunkIndex, size] of sizes.entries()) {
+    consumer.complete({ submissionId: id, chunkIndex }, new Uint8Array(size));
+  }
+  const piece = await world.queue.reads.directOutputs(id, 0, 1_000);
+  assert.ok(piece?.kind === 'outputs');
+  assert.deepEqual([piece.outputs.length, piece.next], [112 + 2, 112 + 2]);
+  assert.ok(store.bytesRead < 4 * large, `${store.bytesRead} bytes were read`);
 });
 
 test('more matches than are returned at once are refused', async () => {

@@ -94,7 +94,9 @@ export class SimStore implements Store {
   }
 
   directContents(...args: Parameters<Store['directContents']>): ReturnType<Store['directContents']> {
-    return this.#lookUp(() => this.#inner.directContents(...args));
+    const [part, chunks, bytesMax] = args;
+    const isShort = this.#random.next() < 0.2;
+    return this.#lookUp(() => this.#inner.directContents(part, chunks, isShort ? 1 : bytesMax));
   }
 
   countEnded(...args: Parameters<Store['countEnded']>): ReturnType<Store['countEnded']> {

@@ -71,7 +71,8 @@ export function faultyStore(inner: Store, faults: StoreFaults): Store {
     lastSeq: (shard) => call('lastSeq', () => inner.lastSeq(shard)),
     findById: (id) => call('findById', () => inner.findById(id)),
     findByPrefix: (prefix) => call('findByPrefix', () => inner.findByPrefix(prefix)),
-    directContents: (part, chunks) => call('directContents', () => inner.directContents(part, chunks)),
+    directContents: (part, chunks, bytesMax) =>
+      call('directContents', () => inner.directContents(part, chunks, bytesMax)),
     countEnded: (state) => call('countEnded', () => inner.countEnded(state)),
     ended: (page) => call('ended', () => inner.ended(page)),
     chunksDone: (id) => call('chunksDone', () => inner.chunksDone(id)),

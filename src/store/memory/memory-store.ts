@@ -1,6 +1,7 @@
 import { ChunkSet, type PageContent } from '../../model/chunk-set.ts';
 import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../../model/ids.ts';
 import { submissionIdShard } from '../../model/ids.ts';
+import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { ChunkTries, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
 import { StoreError } from '../errors.ts';
 import type {
@@ -120,13 +121,19 @@ export class MemoryStore implements Store {
   async directContents(
     part: 'input' | 'output',
     chunks: readonly ChunkId[],
+    bytesMax: number = ANSWER_BYTES_MAX,
   ): Promise<readonly (Uint8Array | null)[]> {
     this.#assertOpen();
-    return chunks.map(({ submissionId, chunkIndex }) => {
+    const contents: (Uint8Array | null)[] = [];
+    let bytes = 0;
+    for (const { submissionId, chunkIndex } of chunks) {
       const row = this.#database.rows.get(submissionId);
       const content = part === 'input' ? row?.inputs[chunkIndex] : row?.outputs.get(chunkIndex);
-      return content ? content.slice() : null;
-    });
+      contents.push(content ? content.slice() : null);
+      bytes += content?.length ?? 0;
+      if (bytes >= bytesMax) break;
+    }
+    return contents;
   }
 
   async countEnded(state: SubmissionEnd['state']): Promise<number> {

@@ -82,9 +82,21 @@ export class Database {
     return id === null ? null : this.#tables.stored(id);
   }
 
-  directContents(part: 'input' | 'output', chunks: readonly ChunkId[]): (Uint8Array | null)[] {
+  directContents(
+    part: 'input' | 'output',
+    chunks: readonly ChunkId[],
+    bytesMax: number,
+  ): (Uint8Array | null)[] {
     const table = part === 'input' ? this.#tables.inputs : this.#tables.outputs;
-    return chunks.map(({ submissionId, chunkIndex }) => table.find(submissionId, chunkIndex));
+    const contents: (Uint8Array | null)[] = [];
+    let bytes = 0;
+    for (const { submissionId, chunkIndex } of chunks) {
+      const content = table.find(submissionId, chunkIndex);
+      contents.push(content);
+      bytes += content?.length ?? 0;
+      if (bytes >= bytesMax) break;
+    }
+    return contents;
   }
 
   countEnded(state: SubmissionEnd['state']): number {

@@ -1,5 +1,6 @@
 import { ChunkSet } from '../../model/chunk-set.ts';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
+import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { SubmissionEnd } from '../../model/submission.ts';
 import { type Clock, systemClock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
@@ -117,8 +118,9 @@ export class SqliteStore implements Store {
   directContents(
     part: 'input' | 'output',
     chunks: readonly ChunkId[],
+    bytesMax: number = ANSWER_BYTES_MAX,
   ): Promise<readonly (Uint8Array | null)[]> {
-    return this.#thread.call('directContents', [part, chunks]);
+    return this.#thread.call('directContents', [part, chunks, bytesMax]);
   }
 
   countEnded(state: SubmissionEnd['state']): Promise<number> {
