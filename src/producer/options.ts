@@ -96,7 +96,10 @@ export interface ResultsOptions {
    * A queue that does not tell which chunks are done (the original) gives all of them when all is done.
    */
   readonly results?: ResultsMode;
-  /** Called when something changed, at most five times a second, and at the end. */
+  /**
+   * Called when something changed, at most five times a second, and at the end. If it throws, the run ends at once with
+   * that error, whatever `results` says; the submission stays on the queue. What it returns is ignored.
+   */
   readonly onProgress?: (progress: Progress) => void;
   /** `'after-results'`: removes the submission's chunks from the object store once the last result was given out. */
   readonly cleanup?: 'after-results';

@@ -3,12 +3,12 @@ import type { ClientContext } from './context.ts';
 import { BatchedResults, type BatchSource, type Results } from './results.ts';
 import type { Tracing } from './tracing.ts';
 
-/** Makes results out of a generator of batches, which gets a signal that ends it. */
+/** Makes results out of a generator of batches, which gets a signal that ends it, and that it may fire itself. */
 export function resultsOf<Item>(
   context: ClientContext,
   signal: AbortSignal | undefined,
   tracing: Tracing,
-  generate: (signal: AbortSignal) => AsyncGenerator<readonly Item[], void>,
+  generate: (linked: LinkedSignal) => AsyncGenerator<readonly Item[], void>,
 ): Results<Item> {
   return new BatchedResults(new Session(context, signal, tracing, generate));
 }
@@ -18,7 +18,7 @@ class Session<Item> implements BatchSource<Item> {
   readonly #context: ClientContext;
   readonly #caller: AbortSignal | undefined;
   readonly #tracing: Tracing;
-  readonly #generate: (signal: AbortSignal) => AsyncGenerator<readonly Item[], void>;
+  readonly #generate: (linked: LinkedSignal) => AsyncGenerator<readonly Item[], void>;
   #running: {
     readonly batches: AsyncGenerator<readonly Item[], void>;
     readonly linked: LinkedSignal;
@@ -30,7 +30,7 @@ class Session<Item> implements BatchSource<Item> {
     context: ClientContext,
     caller: AbortSignal | undefined,
     tracing: Tracing,
-    generate: (signal: AbortSignal) => AsyncGenerator<readonly Item[], void>,
+    generate: (linked: LinkedSignal) => AsyncGenerator<readonly Item[], void>,
   ) {
     this.#context = context;
     this.#caller = caller;
@@ -71,7 +71,7 @@ class Session<Item> implements BatchSource<Item> {
     this.#tracing.begin();
     const linked = linkedSignal(this.#context.closing, this.#caller);
     linked.signal.addEventListener('abort', () => this.#whenAborted(), { once: true });
-    return { linked, batches: this.#generate(linked.signal) };
+    return { linked, batches: this.#generate(linked) };
   }
 
   #end(error?: unknown): void {

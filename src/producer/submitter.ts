@@ -1,4 +1,5 @@
 import type { SubmissionId } from '../model/ids.ts';
+import type { LinkedSignal } from '../system/signals.ts';
 import {
   type CheckedCodec,
   checkChoice,
@@ -53,7 +54,7 @@ import { Tracing } from './tracing.ts';
 /** What operations or chunks come from. */
 export type Source<T> = Iterable<T> | AsyncIterable<T>;
 
-type Watched = { readonly onProgress?: (progress: Progress) => void };
+type Watched = { readonly onProgress?: ((progress: Progress) => void) | undefined };
 type Insert = (signal: AbortSignal | undefined, tracing: Tracing) => Promise<Inserted>;
 /** Makes the items of one chunk. */
 type Shape<Item> = (chunk: ReadChunk, submission: Inserted, signal: AbortSignal) => Promise<readonly Item[]>;
@@ -182,13 +183,10 @@ export class Submitter {
     const mode = checkChoice('results', options.results, RESULTS_MODES) ?? 'when-complete';
     const cleanup = checkChoice('cleanup', options.cleanup, ['after-results']);
     const tracing = new Tracing('run_submission');
-    const read: ReadOptions = {
-      mode,
-      limits: context.limits(options),
-      tracing,
-      onProgress: options.onProgress,
-    };
-    return resultsOf(context, options.signal, tracing, async function* (signal) {
+    const limits = context.limits(options);
+    const { onProgress } = options;
+    return resultsOf(context, options.signal, tracing, async function* ({ signal, abort }) {
+      const read: ReadOptions = { mode, limits, tracing, onProgress: abortingIfItThrows(onProgress, abort) };
       const submission = await insert(signal, tracing);
       for await (const chunk of readResults(context, submission, read, signal)) {
         yield await shape(chunk, submission, signal);
@@ -203,7 +201,7 @@ export class Submitter {
     const limits = context.limits(options);
     const read: ReadOptions = { mode: 'when-complete', limits, tracing };
     const { onProgress } = options;
-    return resultsOf(context, options.signal, tracing, async function* (signal) {
+    return resultsOf(context, options.signal, tracing, async function* ({ signal }) {
       const { api, clock } = context;
       tracing.inserted(id);
       const status = await waitForEnd({ api, clock, id, signal, isKnown: false, onProgress });
@@ -219,7 +217,7 @@ export class Submitter {
     const context = this.#context;
     const tracing = new Tracing('stream_submission');
     const read: ReadOptions = { mode: 'when-complete', limits: context.limits(options), tracing };
-    return resultsOf(context, options.signal, tracing, async function* (signal) {
+    return resultsOf(context, options.signal, tracing, async function* ({ signal }) {
       tracing.inserted(id);
       const status = await statusOf(context.api, id, false, signal);
       const submission = insertedOf(status);
@@ -228,6 +226,22 @@ export class Submitter {
       }
     });
   }
+}
+
+/** Whatever the run does when the callback throws, it ends with its error. */
+function abortingIfItThrows(
+  onProgress: Watched['onProgress'],
+  abort: LinkedSignal['abort'],
+): Watched['onProgress'] {
+  if (onProgress === undefined) return undefined;
+  return (progress) => {
+    try {
+      onProgress(progress);
+    } catch (error) {
+      abort(error);
+      throw error;
+    }
+  };
 }
 
 async function cleanUp(context: ClientContext, { prefix, chunksTotal }: Inserted, signal: AbortSignal) {

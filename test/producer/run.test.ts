@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OpError, type OperationCodec, ProducerClient, type ResultChunk } from '../../src/producer/index.ts';
 import { isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
+import { eventually } from '../support/eventually.ts';
 import { ALL_FEATURES, FakeQueue } from '../support/fake-queue-http.ts';
 import { workChunk, workEverything } from '../support/fake-queue-worker.ts';
 import { freshStore } from '../support/fresh-store.ts';
@@ -294,4 +295,44 @@ test('tells the progress, to the end, in every mode', async () => {
       assert.deepEqual(last, whole);
     }
   }
+});
+
+for (const results of ['when-complete', 'as-completed', 'unordered'] as const) {
+  test(`an onProgress that throws ends the run at once with its error (${results})`, async () => {
+    const store = freshStore();
+    await using queue = await FakeQueue.start({
+      onInsert: (submission, self) => void workChunk(self, store, submission, 0, increment),
+    });
+    await using producer = new ProducerClient(queue.url, store);
+    const onProgress = ({ chunksDone }: { chunksDone: number }) => {
+      if (chunksDone === 1) throw new Error('the screen is gone');
+    };
+    const run = producer.runSubmission<unknown>(numbers(4), { chunkSize: 2, results, onProgress });
+    await assert.rejects(Array.fromAsync(run), /the screen is gone/);
+    assert.equal(queue.only().end, null);
+    await eventually(() => queue.http.connections <= 1);
+  });
+}
+
+test('an onProgress that throws withholds what was read ahead', async () => {
+  const store = freshStore();
+  await using queue = await FakeQueue.start({
+    onInsert: (submission, self) => void workChunk(self, store, submission, 0, increment),
+  });
+  await using producer = new ProducerClient(queue.url, store);
+  const told = Promise.withResolvers<void>();
+  const results = producer.runSubmission<number>(numbers(4), {
+    chunkSize: 2,
+    results: 'as-completed',
+    onProgress: ({ chunksDone }) => {
+      if (chunksDone < 2) return;
+      told.resolve();
+      throw new Error('the screen is gone');
+    },
+  });
+  assert.equal((await results.next()).value, 1);
+  await workChunk(queue, store, queue.only(), 1, increment);
+  await told.promise;
+  await assert.rejects(results.next(), /the screen is gone/);
+  assert.equal((await results.next()).done, true);
 });
