@@ -45,8 +45,8 @@ export class SimProducers {
     const luck = this.#o.random.next();
     if (luck < 0.5) this.#insert();
     else if (luck < 0.6) this.#withSome((id) => this.#cancel(id));
-    else if (luck < 0.75) this.#withSome((id) => this.#ask(id));
-    else if (luck < 0.85) this.#withSome((id) => this.#askProgress(id));
+    else if (luck < 0.7) this.#withSome((id) => this.#ask(id));
+    else if (luck < 0.8) this.#withSome((id) => this.#askProgress(id));
     else this.#withSome((id) => this.#wait(id));
   }
 
@@ -140,7 +140,7 @@ export class SimProducers {
     const open = process?.queue.reads.open(id);
     if (process === null || open === undefined) return;
     const waitMs = 1 + this.#int(3_000);
-    const doneAbove = this.#chance(0.3) ? null : open.done.count;
+    const doneAbove = this.#chance(0.3) ? null : open.done.count + this.#int(2);
     let isWoken = false;
     const takeBack = process.queue.reads.wait(id, { doneAbove, waitMs }, () => {
       isWoken = true;

@@ -92,7 +92,7 @@ export class SimProcess {
       logger: silentLogger,
       reservationExpirationMs: 4_000,
       ...(random.next() < 0.3 ? { pendingBytesMax: 2_000 } : {}),
-      chunkRetriesMax: 8,
+      chunkRetriesMax: random.next() < 0.4 ? 2 : 8,
       chunkDisconnectsMax: random.next() < 0.5 ? 6 : 0,
     });
   }
