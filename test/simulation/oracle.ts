@@ -3,6 +3,9 @@ import type { ChunkId, SubmissionId } from '../../src/model/ids.ts';
 import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer-codec.ts';
 import type { ClientMessage, ServerMessage } from '../../src/protocol/consumer-types.ts';
 import type { MemoryDatabase } from '../../src/store/memory/memory-store.ts';
+import type { CommitBatch } from '../../src/store/store.ts';
+
+type Row = MemoryDatabase['rows'] extends Map<unknown, infer R> ? R : never;
 
 const TRACE_MAX = 60;
 
@@ -237,6 +240,16 @@ export class Oracle {
     }
   }
 
+  /** No crash may leave a chunk that is done and has no output. */
+  committed({ mutations }: CommitBatch): void {
+    for (const mutation of mutations) {
+      if (mutation.kind !== 'page') continue;
+      const row = this.#database.rows.get(mutation.id);
+      if (row === undefined || row.record.prefix !== null) continue;
+      for (const chunkIndex of doneOf(row)) this.#mustHaveOutput(mutation.id, chunkIndex);
+    }
+  }
+
   /** What is on disk, against what was ever seen: nothing lost, nothing made up. */
   checkDisk(): void {
     for (const [id, { name, chunks }] of this.acknowledgedInserts) {
@@ -260,8 +273,7 @@ export class Oracle {
         }
         continue;
       }
-      const done = new ChunkSet(row.record.chunksTotal);
-      for (const [page, content] of row.pages) done.setPage(page, content);
+      const done = doneOf(row);
       for (const chunkIndex of done) {
         this.#mustBeSeen({ submissionId: id, chunkIndex });
         this.#mustHaveOutput(id, chunkIndex);
@@ -307,6 +319,12 @@ export class Oracle {
   #must(condition: boolean, what: string): void {
     if (!condition) throw new Violation(what);
   }
+}
+
+function doneOf({ record, pages }: Row): ChunkSet {
+  const done = new ChunkSet(record.chunksTotal);
+  for (const [page, content] of pages) done.setPage(page, content);
+  return done;
 }
 
 function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {

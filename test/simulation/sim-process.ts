@@ -78,6 +78,7 @@ export class SimProcess {
       {
         delayMsMax: random.next() < 0.3 ? 300 : 5,
         faultRate: options.faultRate,
+        committed: (batch) => this.#judged(() => oracle.committed(batch)),
         cleaningUp: (run) =>
           oracle.cleaningUp(run).catch((error: unknown) => {
             options.failed(error);

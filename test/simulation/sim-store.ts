@@ -9,6 +9,8 @@ export interface SimStoreOptions {
   readonly delayMsMax: number;
   /** Share of commits that go wrong, 0 to 1; of look-ups and loads a quarter as many do. */
   readonly faultRate: number;
+  /** Told of each batch that took place, whatever is told of it. */
+  committed(batch: CommitBatch): void;
   /** Wraps each clean-up that takes place. */
   cleaningUp(run: () => Promise<number>): Promise<number>;
 }
@@ -70,15 +72,21 @@ export class SimStore implements Store {
         case 'unknown_before':
           return { kind: 'unknown', error };
         case 'refused_after':
-          await this.#inner.commit(batch);
+          await this.#write(batch);
           return { kind: 'refused', error };
         case 'unknown_after':
-          await this.#inner.commit(batch);
+          await this.#write(batch);
           return { kind: 'unknown', error };
         case 'none':
-          return this.#inner.commit(batch);
+          return this.#write(batch);
       }
     }, this.#random.next() < 0.5);
+  }
+
+  async #write(batch: CommitBatch): Promise<CommitResult> {
+    const result = await this.#inner.commit(batch);
+    if (result.kind === 'committed') this.#options.committed(batch);
+    return result;
   }
 
   lastSeq(...args: Parameters<Store['lastSeq']>): ReturnType<Store['lastSeq']> {
