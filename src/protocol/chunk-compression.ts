@@ -1,6 +1,9 @@
 import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
+// As a whole: an older Node.js, which is to be told its age, would fail on names that it does not have.
+import zlib from 'node:zlib';
 import { ChunkUndecodableError } from './chunk-errors.ts';
+
+const { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } = zlib;
 
 /** Compressions of chunk contents. */
 export type ChunkCompression = 'zstd';

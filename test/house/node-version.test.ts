@@ -6,10 +6,24 @@ import { fileURLToPath } from 'node:url';
 import { NODE_VERSION_MIN } from '../../src/system/node-version.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Makes a Node.js of today pass for another one. */
+const moduleOf = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
+/** What Node.js 20 has of `node:zlib`, as far as we use it. */
+const OLD_ZLIB = moduleOf(
+  "import z from 'node:zlib'; export default z; export const { crc32, createGzip, constants } = z;",
+);
+/** Makes a Node.js of today pass for another one, which has no names that came later. */
 const as = (version: string) => [
   '--import',
-  `data:text/javascript,${encodeURIComponent(`Object.defineProperty(process.versions, 'node', { value: '${version}' })`)}`,
+  moduleOf(`
+    import { registerHooks } from 'node:module';
+    Object.defineProperty(process.versions, 'node', { value: '${version}' });
+    registerHooks({
+      resolve: (name, context, next) =>
+        name === 'node:zlib' && !context.parentURL?.startsWith('data:')
+          ? { url: ${JSON.stringify(OLD_ZLIB)}, shortCircuit: true }
+          : next(name, context),
+    });
+  `),
 ];
 const run = (args: readonly string[], version = '20.20.2') =>
   spawnSync(process.execPath, [...as(version), ...args], { cwd: root, encoding: 'utf8' });
