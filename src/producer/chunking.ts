@@ -136,7 +136,11 @@ async function eachOf<T>(
   each: (item: T) => Promise<void> | undefined,
 ): Promise<void> {
   const iterator = source[Symbol.asyncIterator]();
-  const close = () => Promise.resolve(iterator.return?.()).catch(() => {});
+  let closing: Promise<void> | null = null;
+  const close = () => {
+    closing ??= closeQuietly(iterator);
+    return closing;
+  };
   const pump = async () => {
     for (;;) {
       const next = await iterator.next();
@@ -158,4 +162,11 @@ async function eachOf<T>(
     if (signal.aborted) void close();
     throw error;
   }
+}
+
+/** What ends the reading is told, not what the source makes of it. */
+async function closeQuietly(iterator: AsyncIterator<unknown>): Promise<void> {
+  try {
+    await iterator.return?.();
+  } catch {}
 }

@@ -85,6 +85,43 @@ test('submits nothing, closes the source and removes what was uploaded when an u
   assert.deepEqual(queue.paths, []);
 });
 
+for (const [how, end] of [
+  ['throws', () => assert.fail('from return')],
+  ['rejects', () => Promise.reject(new Error('from return'))],
+  ['succeeds', () => Promise.resolve({ done: true, value: undefined })],
+] as const) {
+  test(`a source whose return() ${how} is closed once, and what ended it is told`, async () => {
+    await using queue = await FakeQueue.start();
+    await using producer = new ProducerClient(queue.url, freshStore());
+    let closed = 0;
+    const sourceOf = (next: () => unknown): AsyncIterable<unknown> => ({
+      [Symbol.asyncIterator]: () => ({
+        next: async () => ({ done: false, value: next() }),
+        return: () => {
+          closed++;
+          return end();
+        },
+      }),
+    });
+    const abortedWhile = async (when: 'read' | 'uploaded') => {
+      const controller = new AbortController();
+      const abort = () => controller.abort(new Error('enough'));
+      const source = sourceOf(() => void (when === 'read' ? abort() : setImmediate(abort)));
+      const options = { chunkSize: 1, concurrency: 1, signal: controller.signal };
+      await assert.rejects(producer.insertSubmission(source, options), /enough/);
+    };
+    await abortedWhile('read');
+    assert.equal(closed, 1);
+    await abortedWhile('uploaded');
+    assert.equal(closed, 2);
+    const unencodable = sourceOf(() => () => 'a function');
+    await assert.rejects(producer.insertSubmission(unencodable, { chunkSize }), {
+      code: 'CHUNK_UNENCODABLE',
+    });
+    assert.equal(closed, 3);
+  });
+}
+
 test('an upload that fails is told at once, although the source hangs', async () => {
   const store = watchedStore(freshStore(), { put: () => Promise.reject(new Error('no disk')) });
   await using queue = await FakeQueue.start();
