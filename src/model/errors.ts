@@ -101,6 +101,25 @@ export class SubmissionNotCancellableError extends OpsqueueError {
   }
 }
 
+/** `onInserted` threw (its error is the `cause`), so nobody may know of the submission: it was cancelled, if the queue could be reached. */
+export class OnInsertedError extends OpsqueueError {
+  readonly submissionId: SubmissionId;
+  /** False: the queue could not be asked, or had completed it already. */
+  readonly isCancelled: boolean;
+
+  constructor(submissionId: SubmissionId, isCancelled: boolean, options: ErrorOptions) {
+    const fate = isCancelled ? 'it was cancelled' : 'it could not be cancelled';
+    const why = options.cause instanceof Error ? options.cause.message : 'not an Error';
+    super(
+      'ON_INSERTED',
+      `submission ${submissionId} was inserted and ${fate}, because onInserted threw: ${why}`,
+      options,
+    );
+    this.submissionId = submissionId;
+    this.isCancelled = isCancelled;
+  }
+}
+
 /** More submissions match than the queue returns at once. */
 export class TooManyMatchingSubmissionsError extends OpsqueueError {
   readonly max: number;

@@ -4,6 +4,7 @@ export {
   ChunkContentError,
   ClientClosedError,
   IncorrectUsageError,
+  OnInsertedError,
   OpsqueueError,
   ProtocolError,
   QueueRefusedError,

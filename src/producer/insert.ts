@@ -1,4 +1,4 @@
-import { QueueRefusedError, SubmissionConflictError } from '../model/errors.ts';
+import { OnInsertedError, QueueRefusedError, SubmissionConflictError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
@@ -100,21 +100,19 @@ export async function insertStored(
   }
   const contents = { kind: 'object_storage', prefix, count: uploader.chunks } as const;
   const fate: InsertFate = { mayHaveArrived: false };
+  let id: SubmissionId;
   try {
-    const id = await insert(context, cargo, { contents, idempotencyKey: null }, tracing, linked.signal, fate);
-    return {
-      id,
-      prefix,
-      chunksTotal: uploader.chunks,
-      chunkSizeOps: cargo.chunkSizeOps ?? 1,
-      opsTotal,
-    };
+    id = await insert(context, cargo, { contents, idempotencyKey: null }, tracing, linked.signal, fate);
   } catch (error) {
     if (await isUndone(context, prefix, error, fate, linked.signal.aborted))
       await discard(context, uploader, prefix);
     else context.logger.warn({ prefix }, 'not known whether the submission was inserted: its chunks stay');
     throw error;
   }
+  const refusal = await tell(context, cargo, id);
+  if (refusal?.isCancelled) await discard(context, uploader, prefix);
+  if (refusal !== null) throw refusal;
+  return { id, prefix, chunksTotal: uploader.chunks, chunkSizeOps: cargo.chunkSizeOps ?? 1, opsTotal };
 }
 
 async function discard(context: ClientContext, uploader: Uploader, prefix: string): Promise<void> {
@@ -144,13 +142,9 @@ export async function insertDirect(
   const idempotencyKey = uuidV7(context.clock.nowMs());
   const what = { contents: { kind: 'direct', contents }, idempotencyKey } as const;
   const id = await insert(context, cargo, what, tracing, linked.signal, { mayHaveArrived: false });
-  return {
-    id,
-    prefix: null,
-    chunksTotal: contents.length,
-    chunkSizeOps: cargo.chunkSizeOps ?? 1,
-    opsTotal,
-  };
+  const refusal = await tell(context, cargo, id);
+  if (refusal !== null) throw refusal;
+  return { id, prefix: null, chunksTotal: contents.length, chunkSizeOps: cargo.chunkSizeOps ?? 1, opsTotal };
 }
 
 async function insert(
@@ -161,7 +155,7 @@ async function insert(
   signal: AbortSignal,
   fate: InsertFate,
 ): Promise<SubmissionId> {
-  const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, onInserted } = cargo;
+  const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs } = cargo;
   const headers = tracing.headers();
   const submission = { ...what, metadata, strategicMetadata, chunkSizeOps, retryDelayMs, headers };
   const id = await context.api.insert(submission, signal, fate);
@@ -169,8 +163,22 @@ async function insert(
     context.warnOnce('this queue does not know retryDelayMs: failed chunks are tried again at once');
   }
   tracing.inserted(id);
-  onInserted?.(id);
   return id;
+}
+
+/** Tells the caller the id. If he throws, he may not have it, and is not to wonder what runs there: it is cancelled. */
+async function tell(
+  context: ClientContext,
+  { onInserted }: Cargo,
+  id: SubmissionId,
+): Promise<OnInsertedError | null> {
+  try {
+    onInserted?.(id);
+    return null;
+  } catch (cause) {
+    const isCancelled = await context.api.undo(id).catch(() => false);
+    return new OnInsertedError(id, isCancelled, { cause });
+  }
 }
 
 /** Whether it is certain that no submission with that prefix is, or will be, on the queue. */

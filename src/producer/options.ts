@@ -62,7 +62,11 @@ export interface SubmissionOptions extends CallOptions {
     | ReadonlyMap<string, number | bigint>;
   /** A failed chunk waits at least this long before it is tried again, in milliseconds. Default 0. Only opsqueue >= 0.1 of ours knows it. */
   readonly retryDelayMs?: number;
-  /** Called once, with the id, when the queue has taken the submission. */
+  /**
+   * Called once, with the id, when the queue has taken the submission. What it returns is ignored. If it throws, the
+   * submission is cancelled, as far as the queue can be reached, and the call ends with an OnInsertedError, which has
+   * the id and, as its `cause`, what was thrown.
+   */
   readonly onInserted?: (id: SubmissionId) => unknown;
 }
 

@@ -121,7 +121,12 @@ export class QueueApi {
   async undoInsert(prefix: string): Promise<boolean> {
     const { signal } = new AbortController();
     const id = await this.#findPrefix(prefix, signal);
-    if (id === null) return false;
+    return id !== null && (await this.undo(id));
+  }
+
+  /** Cancels a submission that nobody wants; false if it has ended already. One attempt. */
+  async undo(id: SubmissionId): Promise<boolean> {
+    const { signal } = new AbortController();
     const answer = await this.#http.once(this.#request('POST', `${ROOT}/cancel/${id}`), signal);
     return answer.status === 200;
   }

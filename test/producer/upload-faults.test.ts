@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ObjectStoreError } from '../../src/objects/errors.ts';
-import { ProducerClient, QueueRefusedError, QueueUnreachableError } from '../../src/producer/index.ts';
+import {
+  OnInsertedError,
+  ProducerClient,
+  QueueRefusedError,
+  QueueUnreachableError,
+} from '../../src/producer/index.ts';
 import { eventually } from '../support/eventually.ts';
 import { FakeQueue } from '../support/fake-queue-http.ts';
 import { freshStore } from '../support/fresh-store.ts';
@@ -200,4 +205,52 @@ test('a submission that was not inserted and whose chunks cannot be removed is n
   await using producer = new ProducerClient(queue.url, store, { logger });
   await assert.rejects(producer.insertSubmission(failingAfter(3), { chunkSize }), /the source is broken/);
   assert.deepEqual(logger.lines[0]?.fields, { prefix: store.puts[0]?.split('/')[0] });
+});
+
+test('an onInserted that throws ends the call with its error and the id, and cancels the submission', async () => {
+  const store = watchedStore(freshStore());
+  await using queue = await FakeQueue.start();
+  await using producer = new ProducerClient(queue.url, store);
+  const cause = new Error('my list of ids is full');
+  const options = {
+    chunkSize,
+    onInserted: () => {
+      throw cause;
+    },
+  };
+  const calls: readonly (() => Promise<unknown>)[] = [
+    () => producer.insertSubmission(numbers(9), options),
+    () => producer.insertSubmissionDirect([1], options),
+    () => producer.runSubmission([1], options).next(),
+  ];
+  for (const call of calls) {
+    await assert.rejects(call(), (error) => {
+      assert.ok(error instanceof OnInsertedError);
+      const { record, end } = [...queue.submissions.values()].at(-1)!;
+      assert.equal(error.submissionId, record.id);
+      assert.equal(error.isCancelled, true);
+      assert.equal(error.cause, cause);
+      assert.match(error.message, /was cancelled.*my list of ids is full/);
+      assert.equal(end?.state, 'cancelled');
+      return true;
+    });
+  }
+  assert.equal(queue.submissions.size, 3);
+  assert.deepEqual(await store.keys(), []);
+});
+
+test('an onInserted that throws while the queue goes away ends the call with the id, and the chunks stay', async () => {
+  const store = watchedStore(freshStore());
+  await using queue = await FakeQueue.start({
+    fault: ({ path }) => (path.includes('/cancel/') ? 'cut' : null),
+  });
+  await using producer = new ProducerClient(queue.url, store);
+  const onInserted = () => assert.fail('mine');
+  await assert.rejects(producer.insertSubmission([1], { chunkSize, onInserted }), (error) => {
+    assert.ok(error instanceof OnInsertedError);
+    assert.equal(error.submissionId, queue.only().record.id);
+    assert.equal(error.isCancelled, false);
+    return true;
+  });
+  assert.equal((await store.keys()).length, 1);
 });
