@@ -148,7 +148,7 @@ export class ConsumerClient implements AsyncDisposable {
   async reserveChunks(
     max = 1,
     strategy?: Strategy,
-    options: { readonly signal?: AbortSignal } = {},
+    options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<ReservedChunk[]> {
     this.#assertOpen();
     return this.#manual.reserve(max, strategy, options.signal);
@@ -164,7 +164,7 @@ export class ConsumerClient implements AsyncDisposable {
   async failChunk(
     chunk: ChunkReference,
     failure: unknown,
-    options: { readonly retryable?: boolean; readonly delayMs?: number } = {},
+    options: { readonly retryable?: boolean | undefined; readonly delayMs?: number | undefined } = {},
   ): Promise<void> {
     this.#assertOpen();
     return this.#manual.fail(chunk, failure, options);

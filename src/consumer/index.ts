@@ -14,7 +14,13 @@ export { OpError } from '../model/op-error.ts';
 export { Strategy } from '../model/strategy.ts';
 export type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
 export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
-export type { ObjectInfo, ObjectStore, ObjectStoreOptions } from '../objects/object-store.ts';
+export type {
+  ObjectCallOptions,
+  ObjectInfo,
+  ObjectStore,
+  ObjectStoreOptions,
+} from '../objects/object-store.ts';
+export type { ChunkCompression } from '../protocol/chunk-compression.ts';
 export type { Logger } from '../system/logger.ts';
 export { ConsumerClient } from './client.ts';
 export { ChunkDroppedError } from './job.ts';

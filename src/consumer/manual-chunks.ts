@@ -70,7 +70,7 @@ export class ManualChunks {
   async fail(
     chunk: ChunkReference,
     failure: unknown,
-    options: { readonly retryable?: boolean; readonly delayMs?: number },
+    options: { readonly retryable?: boolean | undefined; readonly delayMs?: number | undefined },
   ): Promise<void> {
     const id = checkReference(chunk);
     checkInteger('delayMs', options.delayMs ?? 0, 0, Number.MAX_SAFE_INTEGER);
@@ -159,7 +159,10 @@ export class ManualChunks {
     handle: Handle,
     chunk: HeldChunk['chunk'],
     failure: unknown,
-    { retryable = true, delayMs = 0 }: { readonly retryable?: boolean; readonly delayMs?: number },
+    {
+      retryable = true,
+      delayMs = 0,
+    }: { readonly retryable?: boolean | undefined; readonly delayMs?: number | undefined },
   ): Promise<void> {
     const text = typeof failure === 'string' ? failure : failureText(failure);
     await this.#send({ kind: 'fail', handle, chunk, failure: text, retryable, delayMs });

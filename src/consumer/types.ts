@@ -46,48 +46,48 @@ export type RawChunkCallback = (
 
 export interface ConsumerClientOptions {
   /** Plain data for the object store (region, endpoint, ...): docs/object-stores.md. */
-  readonly objectStoreOptions?: ObjectStoreOptions;
+  readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /** Default: says nothing. */
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
   /** Limit of one message from the queue, in bytes. Default 64 MiB. */
-  readonly frameBytesMax?: number;
+  readonly frameBytesMax?: number | undefined;
   /** Object storage reads, and as many writes, that are under way at once. Default 16. */
-  readonly transfersMax?: number;
+  readonly transfersMax?: number | undefined;
 }
 
 /** Options of all `runEach...`. */
 export interface RunOptions {
   /** Which chunks first. Default `Strategy.random()`. */
-  readonly strategy?: Strategy;
+  readonly strategy?: Strategy | undefined;
   /** Chunks whose callback runs at once. Default 1, or `threads`. Makes sense above 1 for callbacks that await something. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /**
    * Chunks that are reserved and downloaded ahead. Default `'auto'`: 0 until the first callback returned, then as
    * many as it works off in about 100 ms, at least 1 and at most 64; 0 for callbacks that take more than 5 s.
    */
-  readonly prefetch?: number | 'auto';
+  readonly prefetch?: number | 'auto' | undefined;
   /** Bytes of inputs and results that may wait in memory before no more is downloaded. Default 128 MiB. */
-  readonly memoryBytesMax?: number;
+  readonly memoryBytesMax?: number | undefined;
   /** Compress the results. Compressed inputs need no setting. Default: no. */
-  readonly compression?: ChunkCompression;
+  readonly compression?: ChunkCompression | undefined;
   /** Abandons the run: the callbacks' signals fire, what it holds goes back uncounted, and the call rejects with the reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * With a module's URL as callback (its default export is called): how many threads run it. Default: as many as
    * there are processors.
    */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
 }
 
 /** Options of `runEachOp` and `runEachChunk`. */
 export interface OpRunOptions extends RunOptions {
   /** The encoding of operations and results; the same as the producer's. Default `'cbor'`. In a module's threads only by name. */
-  readonly codec?: 'cbor' | 'json' | OperationCodec;
+  readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
   /**
    * What becomes of a chunk when the callback throws for one operation (`runEachOp` only): `'fail-chunk'` (default)
    * fails it; `'record'` keeps an OpError as the result of that operation, and the results of the others.
    */
-  readonly onOpError?: 'fail-chunk' | 'record';
+  readonly onOpError?: 'fail-chunk' | 'record' | undefined;
 }
 
 /** Names a chunk towards `completeChunk`, `failChunk` and `releaseChunk`. */

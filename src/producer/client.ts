@@ -24,6 +24,7 @@ import type {
   RunOptions,
   SubmissionOptions,
   TransferOptions,
+  WatchOptions,
 } from './options.ts';
 import { progressOf } from './progress-stream.ts';
 import { insertedOf, throwIfBroken } from './read.ts';
@@ -31,7 +32,7 @@ import type { Results } from './results.ts';
 import { type Source, Submitter } from './submitter.ts';
 
 type Unordered = { readonly results: 'unordered' };
-type Ordered = { readonly results?: 'when-complete' | 'as-completed' };
+type Ordered = { readonly results?: 'when-complete' | 'as-completed' | undefined };
 
 /**
  * Sends large collections of operations (submissions) through a queue and reads their results.
@@ -107,6 +108,10 @@ export class ProducerClient implements AsyncDisposable {
     operations: Source<unknown>,
     options: RunDirectOptions & Ordered,
   ): Results<Result>;
+  runSubmissionDirect<Result = unknown>(
+    operations: Source<unknown>,
+    options: RunDirectOptions,
+  ): Results<Result> | Results<ResultChunk<Result>>;
   runSubmissionDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
     return this.#submitter.runDirect(operations, checkOptions(options));
   }
@@ -144,19 +149,16 @@ export class ProducerClient implements AsyncDisposable {
   /** Waits until a submission is completed and gives out its results in order. Throws as {@link runSubmission} does, and SubmissionNotFoundError. */
   streamCompletedSubmission<Result = unknown>(
     id: SubmissionId,
-    options?: DecodeOptions & { readonly onProgress?: (progress: Progress) => void },
+    options?: DecodeOptions & WatchOptions,
   ): Results<Result>;
-  streamCompletedSubmission(
-    id: SubmissionId,
-    options: DecodeOptions & { readonly onProgress?: (progress: Progress) => void } = {},
-  ): Results<unknown> {
+  streamCompletedSubmission(id: SubmissionId, options: DecodeOptions & WatchOptions = {}): Results<unknown> {
     return this.#submitter.stream(checkId(id), checkOptions(options));
   }
 
   /** The same without decoding. */
   streamCompletedSubmissionChunks(
     id: SubmissionId,
-    options: TransferOptions & { readonly onProgress?: (progress: Progress) => void } = {},
+    options: TransferOptions & WatchOptions = {},
   ): Results<Uint8Array> {
     return this.#submitter.streamChunks(checkId(id), checkOptions(options));
   }
@@ -201,10 +203,7 @@ export class ProducerClient implements AsyncDisposable {
   }
 
   /** Waits until a submission has ended, in whatever way: look at the `state`. Throws SubmissionNotFoundError. */
-  async waitForCompletion(
-    id: SubmissionId,
-    options: CallOptions & { readonly onProgress?: (progress: Progress) => void } = {},
-  ): Promise<EndedStatus> {
+  async waitForCompletion(id: SubmissionId, options: CallOptions & WatchOptions = {}): Promise<EndedStatus> {
     const { api, clock, closing } = this.#context;
     const { onProgress, signal: caller } = checkOptions(options);
     using linked = linkedSignal(closing, caller);

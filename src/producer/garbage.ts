@@ -9,7 +9,7 @@ import { ProducerClient } from './client.ts';
 export interface GarbageCollectionOptions {
   /** Where chunk bodies lie, with the base path that the clients use. */
   readonly objectStore: string;
-  readonly objectStoreOptions?: ObjectStoreOptions;
+  readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /**
    * *Every* queue that shares this place in the object store. What one of them knows, in whatever state, is never
    * touched; what belongs to a queue that is not named here looks like garbage.
@@ -18,14 +18,14 @@ export interface GarbageCollectionOptions {
   /** A folder counts as garbage if its newest object is older than this, in milliseconds. At least an hour. */
   readonly olderThanMs: number;
   /** Whether to delete what is found. Default false: it is only reported. */
-  readonly delete?: boolean;
+  readonly delete?: boolean | undefined;
   /** Is told of each folder that is garbage; if it is deleted, before. */
-  readonly onFolder?: (folder: GarbageFolder) => void;
+  readonly onFolder?: ((folder: GarbageFolder) => void) | undefined;
   /** How long a queue that does not answer is asked again, in milliseconds. Default 30 000. */
-  readonly retryForMs?: number;
-  readonly signal?: AbortSignal;
-  readonly logger?: Logger;
-  readonly clock?: Clock;
+  readonly retryForMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly logger?: Logger | undefined;
+  readonly clock?: Clock | undefined;
 }
 
 /** A producer that pauses while it uploads must not lose its chunks. */
@@ -61,8 +61,7 @@ export async function collectGarbage(options: GarbageCollectionOptions): Promise
   const queues = queueUrls.map((url) => {
     const client = owned.use(new ProducerClient(url, null, { clock, logger, retryForMs }));
     return {
-      known: (prefixes: readonly string[]) =>
-        client.knownPrefixes(prefixes, signal === undefined ? {} : { signal }),
+      known: (prefixes: readonly string[]) => client.knownPrefixes(prefixes, { signal }),
     };
   });
   return await findGarbage({

@@ -29,7 +29,13 @@ export type {
 } from '../model/submission.ts';
 export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
 export type { GarbageFolder, GarbageReport } from '../objects/garbage.ts';
-export type { ObjectInfo, ObjectStore, ObjectStoreOptions } from '../objects/object-store.ts';
+export type {
+  ObjectCallOptions,
+  ObjectInfo,
+  ObjectStore,
+  ObjectStoreOptions,
+} from '../objects/object-store.ts';
+export type { ChunkCompression } from '../protocol/chunk-compression.ts';
 export { ChunkUndecodableError, ChunkUnencodableError } from '../protocol/chunk-errors.ts';
 export type { Logger } from '../system/logger.ts';
 export { ProducerClient } from './client.ts';
@@ -53,6 +59,7 @@ export type {
   RunDirectOptions,
   RunOptions,
   TransferOptions,
+  WatchOptions,
 } from './options.ts';
 export type { Results } from './results.ts';
 export type { Source } from './submitter.ts';

@@ -16,82 +16,92 @@ export interface OperationCodec {
 
 export interface ProducerClientOptions {
   /** For the object store: region, endpoint, credentials, ... Plain data. Which names there are depends on the scheme. */
-  readonly objectStoreOptions?: ObjectStoreOptions;
+  readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /** Used where a call names none: `'cbor'` (default), `'json'`, or one of your own. */
-  readonly codec?: 'cbor' | 'json' | OperationCodec;
+  readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
   /** Chunks on their way to or from the object store at a time, for each call. Default 16. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /**
    * Bytes of chunks that one call holds on their way to or from the object store. Default 64 MiB. What one transfer
    * holds when the limit is reached comes on top, and a single larger chunk is taken alone.
    */
-  readonly memoryBytesMax?: number;
+  readonly memoryBytesMax?: number | undefined;
   /** The longest time for one request to the queue, in milliseconds (a long poll: beyond the time it may be held). Default 30 000. */
-  readonly requestTimeoutMs?: number;
+  readonly requestTimeoutMs?: number | undefined;
   /**
    * How long a call goes on trying while the queue cannot be reached or answers with a 5xx, in milliseconds; 0 = one
    * attempt. Default 300 000 (five minutes).
    */
-  readonly retryForMs?: number;
+  readonly retryForMs?: number | undefined;
   /** Default: silent. */
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
   /** For tests. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** For tests. */
-  readonly random?: Random;
+  readonly random?: Random | undefined;
 }
 
 export interface CallOptions {
   /** Ends the call: it rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What limits the transfers of one call; the client's own where left out. */
 export interface TransferOptions extends CallOptions {
-  readonly concurrency?: number;
-  readonly memoryBytesMax?: number;
+  readonly concurrency?: number | undefined;
+  readonly memoryBytesMax?: number | undefined;
 }
 
 /** What any submission may carry. */
 export interface SubmissionOptions extends CallOptions {
   /** Opaque bytes that every consumer of the submission sees. Up to 8 MiB are always fine; beyond, it depends on the bytes. */
-  readonly metadata?: Uint8Array | null;
+  readonly metadata?: Uint8Array | null | undefined;
   /** What strategies rank by and look-ups find: values are signed 64-bit integers. */
   readonly strategicMetadata?:
     | Readonly<Record<string, number | bigint>>
-    | ReadonlyMap<string, number | bigint>;
+    | ReadonlyMap<string, number | bigint>
+    | undefined;
   /** A failed chunk waits at least this long before it is tried again, in milliseconds. Default 0. Only opsqueue >= 0.1 of ours knows it. */
-  readonly retryDelayMs?: number;
+  readonly retryDelayMs?: number | undefined;
   /**
    * Called once, with the id, when the queue has taken the submission. What it returns is ignored. If it throws, the
    * submission is cancelled, as far as the queue can be reached, and the call ends with an OnInsertedError, which has
    * the id and, as its `cause`, what was thrown.
    */
-  readonly onInserted?: (id: SubmissionId) => unknown;
+  readonly onInserted?: ((id: SubmissionId) => unknown) | undefined;
 }
 
 /** A submission whose chunks go through the object store. */
 export interface StoredSubmissionOptions extends SubmissionOptions, TransferOptions {
   /** Packs the chunks. A reader needs no setting, but must be opsqueue for Node. */
-  readonly compression?: ChunkCompression;
+  readonly compression?: ChunkCompression | undefined;
 }
 
 /** How operations are cut. */
 export interface OperationsOptions {
   /** Operations per chunk. */
   readonly chunkSize: number;
-  readonly codec?: 'cbor' | 'json' | OperationCodec;
+  readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
 }
 
 export interface DecodeOptions extends TransferOptions {
-  readonly codec?: 'cbor' | 'json' | OperationCodec;
+  readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
 }
 
 /** When results are given out. */
 export type ResultsMode = 'when-complete' | 'as-completed' | 'unordered';
 
+/** Of a call that waits for a submission. */
+export interface WatchOptions {
+  /**
+   * Called when something changed, at most five times a second, and at the end. If it throws, the call ends at once with
+   * that error, whatever `results` says; the submission stays on the queue. What it returns is ignored.
+   */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
 /** How a run gives its results out. */
-export interface ResultsOptions {
+export interface ResultsOptions extends WatchOptions {
   /**
    * - `'when-complete'` (default): in order, nothing until all is done
    * - `'as-completed'`: in order, as soon as the leading chunks are done
@@ -99,14 +109,9 @@ export interface ResultsOptions {
    *
    * A queue that does not tell which chunks are done (the original) gives all of them when all is done.
    */
-  readonly results?: ResultsMode;
-  /**
-   * Called when something changed, at most five times a second, and at the end. If it throws, the run ends at once with
-   * that error, whatever `results` says; the submission stays on the queue. What it returns is ignored.
-   */
-  readonly onProgress?: (progress: Progress) => void;
+  readonly results?: ResultsMode | undefined;
   /** `'after-results'`: removes the submission's chunks from the object store once the last result was given out. */
-  readonly cleanup?: 'after-results';
+  readonly cleanup?: 'after-results' | undefined;
 }
 
 /** How far a submission is. */
@@ -142,9 +147,10 @@ export interface RawResultChunk {
 
 export type RunOptions = StoredSubmissionOptions & OperationsOptions & ResultsOptions;
 /** `chunkSize` is what the queue is told: operations per chunk, default 1. */
-export type RunChunksOptions = StoredSubmissionOptions & ResultsOptions & { readonly chunkSize?: number };
+export type RunChunksOptions = StoredSubmissionOptions &
+  ResultsOptions & { readonly chunkSize?: number | undefined };
 export type InsertOptions = StoredSubmissionOptions & OperationsOptions;
-export type InsertChunksOptions = StoredSubmissionOptions & { readonly chunkSize?: number };
+export type InsertChunksOptions = StoredSubmissionOptions & { readonly chunkSize?: number | undefined };
 export type DirectOptions = SubmissionOptions & OperationsOptions;
-export type DirectChunksOptions = SubmissionOptions & { readonly chunkSize?: number };
+export type DirectChunksOptions = SubmissionOptions & { readonly chunkSize?: number | undefined };
 export type RunDirectOptions = DirectOptions & TransferOptions & Omit<ResultsOptions, 'cleanup'>;

@@ -29,7 +29,6 @@ import type {
   InsertOptions,
   OperationCodec,
   OperationsOptions,
-  Progress,
   RawResultChunk,
   ResultChunk,
   ResultsOptions,
@@ -37,6 +36,7 @@ import type {
   RunDirectOptions,
   RunOptions,
   TransferOptions,
+  WatchOptions,
 } from './options.ts';
 import {
   decodeChunk,
@@ -54,7 +54,6 @@ import { Tracing } from './tracing.ts';
 /** What operations or chunks come from. */
 export type Source<T> = Iterable<T> | AsyncIterable<T>;
 
-type Watched = { readonly onProgress?: ((progress: Progress) => void) | undefined };
 type Insert = (signal: AbortSignal | undefined, tracing: Tracing) => Promise<Inserted>;
 /** Makes the items of one chunk. */
 type Shape<Item> = (chunk: ReadChunk, submission: Inserted, signal: AbortSignal) => Promise<readonly Item[]>;
@@ -124,11 +123,11 @@ export class Submitter {
     );
   }
 
-  stream(id: SubmissionId, options: DecodeOptions & Watched): Results<unknown> {
+  stream(id: SubmissionId, options: DecodeOptions & WatchOptions): Results<unknown> {
     return this.#stream(id, options, asResults(this.#codec(options)));
   }
 
-  streamChunks(id: SubmissionId, options: TransferOptions & Watched): Results<Uint8Array> {
+  streamChunks(id: SubmissionId, options: TransferOptions & WatchOptions): Results<Uint8Array> {
     return this.#stream(id, options, asContent);
   }
 
@@ -140,7 +139,7 @@ export class Submitter {
     return this.#streamDone(id, options, asRawChunk);
   }
 
-  #codec(options: { readonly codec?: OperationsOptions['codec'] }): CheckedCodec {
+  #codec(options: Pick<DecodeOptions, 'codec'>): CheckedCodec {
     return options.codec === undefined ? this.#context.codec : checkCodec(options.codec);
   }
 
@@ -195,7 +194,11 @@ export class Submitter {
     });
   }
 
-  #stream<Item>(id: SubmissionId, options: TransferOptions & Watched, shape: Shape<Item>): Results<Item> {
+  #stream<Item>(
+    id: SubmissionId,
+    options: TransferOptions & WatchOptions,
+    shape: Shape<Item>,
+  ): Results<Item> {
     const context = this.#context;
     const tracing = new Tracing('stream_submission');
     const limits = context.limits(options);
@@ -230,9 +233,9 @@ export class Submitter {
 
 /** Whatever the run does when the callback throws, it ends with its error. */
 function abortingIfItThrows(
-  onProgress: Watched['onProgress'],
+  onProgress: WatchOptions['onProgress'],
   abort: LinkedSignal['abort'],
-): Watched['onProgress'] {
+): WatchOptions['onProgress'] {
   if (onProgress === undefined) return undefined;
   return (progress) => {
     try {
