@@ -18,12 +18,13 @@ export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }
 
-/** What a failed system call means; `what` says what was tried. */
+/** What a failed system call means; `what` says what was tried. The key `''` stands for all of the store. */
 export function fileError(error: unknown, key: string, what: string): unknown {
   if (error instanceof ObjectStoreError) return error;
   const errno = error instanceof Error && 'code' in error ? String(error.code) : '';
   const text = error instanceof Error ? error.message : String(error);
-  return new ObjectStoreError(CODES[errno] ?? 'OBJECT_FAILED', key, `object ${key}: ${what}: ${text}`, {
+  const subject = key === '' ? 'object store' : `object ${key}`;
+  return new ObjectStoreError(CODES[errno] ?? 'OBJECT_FAILED', key, `${subject}: ${what}: ${text}`, {
     cause: error,
   });
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesText } from '../../src/cli/text.ts';
 import { runCommand } from '../support/command.ts';
+import { FakeQueue } from '../support/fake-queue-http.ts';
 
 // What a developer has set would stand in for what is left out here.
 for (const name of ['URL', 'OBJECT_STORE', 'OLDER_THAN']) delete process.env[`OPSQUEUE_${name}`];
@@ -22,6 +23,14 @@ test('the help of gc says that every queue must be named', async () => {
   const { code, stdout } = await runCommand(['gc', '--help']);
   assert.equal(code, 0);
   assert.match(stdout, /Name EVERY queue/);
+});
+
+test('gc of a file instead of a folder says what cannot be listed', async () => {
+  await using queue = await FakeQueue.start();
+  const args = ['--object-store', import.meta.url, '--url', queue.url, '--older-than', '7d'];
+  const { code, stderr } = await runCommand(['gc', ...args]);
+  assert.equal(code, 1);
+  assert.match(stderr, /^opsqueue: object store: cannot list \/.*gc\.test\.ts\/?: ENOTDIR[^\n]*\n$/);
 });
 
 test('gc used wrongly is one line that names it, and status 2', async () => {
