@@ -16,6 +16,9 @@ export const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
 /** Default limit of one WebSocket message, in bytes. */
 export const FRAME_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
 
+/** A WebSocket message must be complete so long after its first byte, in milliseconds: as long as an HTTP request may take. */
+export const MESSAGE_TIMEOUT_MS_DEFAULT = 120_000;
+
 /** Default limit of one HTTP request body, in bytes (the reference: 2 MiB). */
 export const BODY_BYTES_MAX_DEFAULT = 32 * 1024 * 1024;
 

@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer as Upgrader, type WebSocket } from 'ws';
+import { MESSAGE_TIMEOUT_MS_DEFAULT } from '../model/limits.ts';
+import type { Clock } from '../system/clock.ts';
 import type { FrameConnection, FrameListener } from './connection.ts';
+import { MessageDeadline, type MessageDeadlineOptions } from './message-deadline.ts';
 import type { Turn, TurnTask } from './turn.ts';
 
 /** Given to {@link FrameConnection.close}: a close frame without a code. */
@@ -17,6 +20,9 @@ export interface WebSocketServerOptions {
   readonly turn: Turn;
   /** Largest message, in bytes. */
   readonly frameBytesMax: number;
+  readonly clock: Clock;
+  /** A message must be complete so long after its first byte, in milliseconds. Default 2 minutes. */
+  readonly messageTimeoutMs?: number | undefined;
   /** The value of the `date` header of the answer to an upgrade. */
   date(): string;
 }
@@ -35,9 +41,12 @@ const OPCODE_PONG = 0x8a;
 export class WebSocketServer {
   readonly #turn: Turn;
   readonly #upgrader: Upgrader;
+  readonly #deadline: MessageDeadlineOptions;
 
   constructor(options: WebSocketServerOptions) {
     this.#turn = options.turn;
+    const { clock, messageTimeoutMs: timeoutMs = MESSAGE_TIMEOUT_MS_DEFAULT } = options;
+    this.#deadline = { clock, timeoutMs };
     const upgraderOptions = {
       noServer: true,
       clientTracking: false,
@@ -70,7 +79,7 @@ export class WebSocketServer {
   ): void {
     this.#upgrader.handleUpgrade(request, socket, head, (webSocket) => {
       const connection = new WebSocketConnection(webSocket, socket, this.#turn);
-      connection.listen(opened(connection));
+      connection.listen(opened(connection), this.#deadline);
     });
   }
 }
@@ -112,8 +121,12 @@ class WebSocketConnection implements FrameConnection, TurnTask {
     this.#turn = turn;
   }
 
-  listen(listener: FrameListener): void {
+  listen(listener: FrameListener, deadlineOptions: MessageDeadlineOptions): void {
     const webSocket = this.#webSocket;
+    const deadline = new MessageDeadline(deadlineOptions, () =>
+      this.close(CLOSE_POLICY, `a message was not complete after ${deadlineOptions.timeoutMs / 1000} s`),
+    );
+    this.#socket.on('data', (bytes: Buffer) => deadline.received(bytes));
     webSocket.on('message', (data: Buffer, isBinary: boolean) => {
       if (this.#isClosed) return;
       listener.alive();
@@ -126,6 +139,7 @@ class WebSocketConnection implements FrameConnection, TurnTask {
     // A broken frame: `ws` has sent its close frame (1002, 1007, 1009) already; `close` follows.
     webSocket.on('error', () => {});
     webSocket.on('close', (code: number) => {
+      deadline.stop();
       this.#isClosed = true;
       listener.closed(code !== ABNORMAL_CLOSURE);
     });

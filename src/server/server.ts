@@ -74,6 +74,7 @@ export class Server implements HttpHandler {
     this.#webSockets = new WebSocketServer({
       turn: this.#turn,
       frameBytesMax: settings.frameBytesMax,
+      clock,
       date: () => this.#http.date(),
     });
     this.#routes = new Routes({

@@ -5,9 +5,10 @@ import type { FrameConnection, FrameListener } from '../../src/net/connection.ts
 import { HttpServer } from '../../src/net/http-server.ts';
 import { Turn } from '../../src/net/turn.ts';
 import { CLOSE_WITHOUT_CODE, upgradeProblem, WebSocketServer } from '../../src/net/ws-server.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { HttpSocket } from '../support/http-socket.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 /** The server's end of a connection, and what it heard. */
 interface ServerEnd {
@@ -22,12 +23,14 @@ after(async () => {
 
 async function serve(
   frameBytesMax = 1_000_000,
+  clock: Clock = systemClock,
 ): Promise<{ readonly port: number; readonly ends: ServerEnd[] }> {
   const ends: ServerEnd[] = [];
   const turn = new Turn(systemClock);
   const webSockets = new WebSocketServer({
     turn,
     frameBytesMax,
+    clock,
     date: () => 'Mon, 23 Nov 2026 20:35:04 GMT',
   });
   const listenerOf = (connection: FrameConnection): FrameListener => {
@@ -168,6 +171,64 @@ test('a message above the limit, an unmasked frame and a reserved bit end the co
   await eventually(
     () => ends.length === 3 && ends.every((end) => /closed|broken/.test(end.heard.at(-1) ?? '')),
   );
+});
+
+/** A masked frame of a client; the mask is 0. `announced`: the length that it claims. */
+function frame(firstByte: number, payload: Uint8Array, announced = payload.length): Buffer {
+  return Buffer.concat([Uint8Array.of(firstByte, 0x80 | announced, 0, 0, 0, 0), payload]);
+}
+
+test('a message that is not complete after two minutes ends the connection, signs of life or not', async () => {
+  const [FIRST, MIDDLE, LAST, PING] = [0x02, 0x00, 0x80, 0x89];
+  const clock = new ManualClock();
+  const { port, ends } = await serve(1_000_000, clock);
+  const payload = Uint8Array.of(1, 2, 3);
+  const socket = await HttpSocket.open(port);
+  socket.send('GET /consumer', UPGRADE);
+  await socket.answer();
+  let alive = 0;
+  /** Sends the frames and a ping, and waits until they are there. */
+  const sent = async (...frames: readonly Buffer[]) => {
+    socket.write(Buffer.concat([...frames, frame(PING, new Uint8Array(0))]));
+    alive += 1;
+    await eventually(() => ends[0]?.heard.filter((what) => what === 'alive').length === alive);
+  };
+  await sent(frame(FIRST, payload));
+  clock.advance(119_000);
+  alive += 1;
+  await sent(frame(LAST, payload), frame(FIRST, payload));
+  assert.ok(ends[0]?.heard.includes('message of 6'));
+  clock.advance(119_000);
+  await sent(frame(MIDDLE, payload));
+  assert.ok(
+    !ends[0]?.heard.some((what) => /closed|broken/.test(what)),
+    'each message has its own two minutes',
+  );
+  clock.advance(1_000);
+  const rest = await socket.ended();
+  assert.ok(
+    rest.includes(Buffer.from('\x03\xf0a message was not complete after 120 s', 'latin1')),
+    'close 1008',
+  );
+  await eventually(() => ends[0]?.heard.at(-1) === 'broken');
+  assert.equal(clock.timersPending, 0);
+});
+
+test('a frame that stops in its header or its payload ends the connection likewise', async () => {
+  const clock = new ManualClock();
+  const { port, ends } = await serve(1_000_000, clock);
+  const whole = frame(0x82, Uint8Array.of(1, 2, 3), 100);
+  const starts = [whole.subarray(0, 1), whole.subarray(0, 5), whole];
+  const sockets = await Promise.all(starts.map(() => HttpSocket.open(port)));
+  for (const [i, socket] of sockets.entries()) {
+    socket.send('GET /consumer', UPGRADE);
+    await socket.answer();
+    socket.write(starts[i]!);
+  }
+  await eventually(() => clock.timersPending === starts.length);
+  clock.advance(120_000);
+  for (const socket of sockets) assert.equal((await socket.ended()).readUInt16BE(2), 1008);
+  await eventually(() => ends.every(({ heard }) => heard.at(-1) === 'broken'));
 });
 
 test('a peer that closes in good order is told from one that breaks off', async () => {
