@@ -32,6 +32,9 @@ export const BODIES_BYTES_MAX_DEFAULT = 256 * 1024 * 1024;
  */
 export const KEPT_BYTES_MAX = 256 * 1024 * 1024;
 
+/** An HTTP answer of which the peer takes nothing for so long is given up, in milliseconds. */
+export const ANSWER_STALL_MS_DEFAULT = 60_000;
+
 /** How deep strategies may nest. */
 export const STRATEGY_DEPTH_MAX = 16;
 

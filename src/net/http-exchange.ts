@@ -1,4 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { type AnswerPace, sendBody, sendBodyInTurn } from './http-answer.ts';
 import { type BodyLimits, type HttpBodyReader, readHttpBody } from './http-body.ts';
 
 export const CONTENT_TYPE_JSON = 'application/json';
@@ -9,7 +10,7 @@ export const CONTENT_TYPE_CBOR = 'application/cbor';
 export const STATUS_PEER_GONE = 499;
 
 /** What an exchange needs of its server. */
-export interface HttpExchangeHost {
+export interface HttpExchangeHost extends AnswerPace {
   /** The value of the `date` header. */
   date(): string;
   /** The server is stopping: connections end with their next answer. */
@@ -105,7 +106,8 @@ export class HttpExchange {
     } else if (!response.destroyed) {
       response.writeHead(status, headers);
       if (lengthBytes === 0) response.end();
-      else response.end(body);
+      else if (response.socket === null) sendBodyInTurn(response, body, this.#host);
+      else sendBody(response, body, this.#host, () => response.destroy());
     }
     this.#body?.discardRest();
     this.onEnded?.(status);
@@ -124,7 +126,8 @@ export class HttpExchange {
     let head = `HTTP/1.0 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
     for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
     const { socket } = this.#response;
-    socket?.write(`${head}\r\n`, 'latin1');
-    socket?.end(this.method === 'HEAD' ? '' : body);
+    if (socket === null) return;
+    socket.write(`${head}\r\n`, 'latin1');
+    sendBody(socket, this.method === 'HEAD' ? '' : body, this.#host, () => socket.destroy());
   }
 }

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { OpsqueueError } from '../model/errors.ts';
+import { ANSWER_STALL_MS_DEFAULT } from '../model/limits.ts';
 import type { Clock } from '../system/clock.ts';
 import { HttpExchange, type HttpExchangeHost } from './http-exchange.ts';
 
@@ -26,6 +27,8 @@ export interface HttpServerOptions {
   readonly headersTimeoutMs?: number | undefined;
   /** The whole request must, in milliseconds. Default 120 000. */
   readonly requestTimeoutMs?: number | undefined;
+  /** An answer of which the peer takes nothing for so long is given up, in milliseconds. Default 60 000. */
+  readonly answerStallMs?: number | undefined;
 }
 
 export interface HttpAddress {
@@ -76,6 +79,14 @@ export class HttpServer implements HttpExchangeHost {
 
   get isStopping(): boolean {
     return this.#isStopping;
+  }
+
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  get answerStallMs(): number {
+    return this.#options.answerStallMs ?? ANSWER_STALL_MS_DEFAULT;
   }
 
   /** Requests that are not answered yet. */
