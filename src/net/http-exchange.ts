@@ -129,5 +129,11 @@ export class HttpExchange {
     if (socket === null) return;
     socket.write(`${head}\r\n`, 'latin1');
     sendBody(socket, this.method === 'HEAD' ? '' : body, this.#host, () => socket.destroy());
+    // The peer need not close its side. What it still sends is read first: else a reset could overtake the answer.
+    socket.once('finish', () => {
+      const request = this.#request;
+      if (request.complete) socket.destroy();
+      else request.resume().once('end', () => socket.destroy());
+    });
   }
 }

@@ -118,3 +118,26 @@ test('a small answer arms no timer', async () => {
   assert.equal(clock.armed, 0);
   socket.close();
 });
+
+test('a connection in HTTP/1.0 ends with its answer, also where the peer does not close its side', async () => {
+  const { clock, server, port } = await serve((exchange) =>
+    exchange.respond(413, 'small', CONTENT_TYPE_TEXT),
+  );
+  for (const head of ['GET /a HTTP/1.0\r\n\r\n', 'POST /a HTTP/1.0\r\ncontent-length: 10\r\n\r\n']) {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.write(head);
+    let received = '';
+    socket.on('data', (piece: Buffer) => {
+      received += piece.toString();
+    });
+    await once(socket, 'end');
+    assert.match(received, /\r\n\r\nsmall$/);
+    if (head.startsWith('POST')) {
+      assert.equal(server.active.size, 1, 'what it sends is read to its end');
+      socket.write('0123456789');
+    }
+    await eventually(() => server.active.size === 0);
+    socket.destroy();
+  }
+  assert.equal(clock.armed, 0);
+});
