@@ -36,6 +36,7 @@ interface ServeFlags {
   readonly maxBodyBytes: number;
   readonly maxBodiesBytes: number;
   readonly maxFrameBytes: number;
+  readonly maxConnections: number;
   readonly idleConnection: number;
   readonly hostName?: readonly string[];
 }
@@ -165,6 +166,11 @@ function addFlags(command: Command): Command {
         .default(64 * MEBIBYTE, '64 MiB'),
     )
     .addOption(
+      flag('--max-connections <number>', 'connections at each address; one more is closed at once')
+        .argParser(wholeNumber(1, 1_000_000))
+        .default(10_000),
+    )
+    .addOption(
       flag('--idle-connection <duration>', 'how long an unused HTTP connection is kept open')
         .argParser(duration(120_000, '120s'))
         .default(125_000, '125 seconds'),
@@ -256,6 +262,7 @@ function serverOptions(flags: ServeFlags): ServerOptions {
     bodyBytesMax: flags.maxBodyBytes,
     bodiesBytesMax: flags.maxBodiesBytes,
     frameBytesMax: flags.maxFrameBytes,
+    connectionsMax: flags.maxConnections,
     idleConnectionMs: flags.idleConnection,
   };
 }

@@ -35,6 +35,9 @@ export const KEPT_BYTES_MAX = 256 * 1024 * 1024;
 /** An HTTP answer of which the peer takes nothing for so long is given up, in milliseconds. */
 export const ANSWER_STALL_MS_DEFAULT = 60_000;
 
+/** Connections at one address; an option of the server. Further ones are closed as they come. */
+export const CONNECTIONS_MAX_DEFAULT = 10_000;
+
 /** How deep strategies may nest. */
 export const STRATEGY_DEPTH_MAX = 16;
 

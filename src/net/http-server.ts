@@ -2,8 +2,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { OpsqueueError } from '../model/errors.ts';
-import { ANSWER_STALL_MS_DEFAULT } from '../model/limits.ts';
+import { ANSWER_STALL_MS_DEFAULT, CONNECTIONS_MAX_DEFAULT } from '../model/limits.ts';
 import type { Clock } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
 import { HttpExchange, type HttpExchangeHost } from './http-exchange.ts';
 
 /** What is done with requests. */
@@ -21,6 +22,10 @@ export interface HttpServerOptions {
   /** 0: any free one, the same on every address. */
   readonly port: number;
   readonly clock: Clock;
+  /** Default: says nothing. */
+  readonly logger?: Logger | undefined;
+  /** Connections at each address; one more is closed at once. Default 10 000. */
+  readonly connectionsMax?: number | undefined;
   /** Idle connections are kept for so long, in milliseconds. Default 125 000: clients poll every 5 s and do not retry. */
   readonly idleConnectionMs?: number | undefined;
   /** Headers must be complete within this time, in milliseconds. Default 30 000. */
@@ -52,6 +57,9 @@ const LOOPBACKS = ['127.0.0.1', '::1'];
 /** How often another free port is tried when the first address got one that the second one does not have. */
 const FREE_PORT_TRIES = 20;
 
+/** So often at most it is said that there are too many connections. */
+const FULL_SAID_EVERY_MS = 60_000;
+
 /**
  * HTTP/1.1 on one port of several addresses, over `node:http`, with the answers' bytes as the reference sends them.
  *
@@ -66,6 +74,8 @@ export class HttpServer implements HttpExchangeHost {
   #date = '';
   #isStopping = false;
   #whenIdle: (() => void) | null = null;
+  /** When it was last said that there are too many connections. */
+  #fullSaidMs = -Infinity;
 
   constructor(options: HttpServerOptions, handler: HttpHandler) {
     this.#options = options;
@@ -168,6 +178,8 @@ export class HttpServer implements HttpExchangeHost {
       requireHostHeader: false,
       noDelay: true,
     });
+    server.maxConnections = this.#options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT;
+    server.on('drop', () => this.#sayFull(server.maxConnections));
     server.on('request', this.#onRequest);
     server.on('checkContinue', this.#onRequest);
     server.on('upgrade', (request, socket, head) => this.#handler.upgrade(request, socket, head));
@@ -185,6 +197,16 @@ export class HttpServer implements HttpExchangeHost {
     });
     this.#handler.request(exchange);
   };
+
+  #sayFull(connectionsMax: number): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#fullSaidMs < FULL_SAID_EVERY_MS) return;
+    this.#fullSaidMs = nowMs;
+    this.#options.logger?.warn(
+      { connectionsMax },
+      'there are as many connections as may be; further ones are closed as they come',
+    );
+  }
 
   #onClientError(error: Error, socket: Duplex): void {
     if (errorCode(error) === 'ECONNRESET' || !socket.writable) {

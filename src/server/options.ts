@@ -2,6 +2,7 @@ import { IncorrectUsageError } from '../model/errors.ts';
 import {
   BODIES_BYTES_MAX_DEFAULT,
   BODY_BYTES_MAX_DEFAULT,
+  CONNECTIONS_MAX_DEFAULT,
   FRAME_BYTES_MAX_DEFAULT,
 } from '../model/limits.ts';
 import type { Store } from '../store/store.ts';
@@ -41,6 +42,8 @@ export interface ServerOptions {
   readonly bodiesBytesMax?: number | undefined;
   /** Largest WebSocket message, in bytes. Default 64 MiB. */
   readonly frameBytesMax?: number | undefined;
+  /** Connections of all kinds at each address; one more is closed at once. Default 10 000. */
+  readonly connectionsMax?: number | undefined;
   /** Idle HTTP connections are kept for so long, in milliseconds. Default 125 seconds; 120 at least. */
   readonly idleConnectionMs?: number | undefined;
   /** Default: says nothing. */
@@ -98,6 +101,12 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
       BYTES_MAX,
     ),
     frameBytesMax: integer('frameBytesMax', options.frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT, 1, BYTES_MAX),
+    connectionsMax: integer(
+      'connectionsMax',
+      options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT,
+      1,
+      1_000_000,
+    ),
     idleConnectionMs: duration(
       'idleConnectionMs',
       options.idleConnectionMs ?? 125_000,

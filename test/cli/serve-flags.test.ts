@@ -161,6 +161,17 @@ suite('what each flag does', () => {
     assert.equal((await peer.ended()).code, 1009);
   });
 
+  test('--max-connections closes what is more', async () => {
+    const { queue, port } = await startQueue([
+      ...['--database-filename', 'file::memory:', '--host', '127.0.0.1', '--max-connections', '1'],
+    ]);
+    const [one, more] = [await HttpSocket.open(port), await HttpSocket.open(port)];
+    assert.equal((await more.ended()).length, 0);
+    one.send('GET /ping', { connection: 'close' });
+    assert.equal((await one.answer()).status, 200);
+    await queue[Symbol.asyncDispose]();
+  });
+
   test('--host-name lets programs on this machine use that name', async () => {
     for (const [host, status] of [
       ['queue.test', 200],

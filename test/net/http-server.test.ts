@@ -7,6 +7,7 @@ import { systemClock } from '../../src/system/clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { HttpSocket, type RawAnswer } from '../support/http-socket.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { recordingLogger } from '../support/recording-logger.ts';
 
 const running: HttpServer[] = [];
 const sockets: HttpSocket[] = [];
@@ -232,6 +233,29 @@ test('a request that does not come to its end is answered with 408', async () =>
   bodyless.write('POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab');
   assert.equal((await bodyless.answer()).status, 408);
   await bodyless.ended();
+});
+
+test('a connection beyond the limit is closed, and the log says so; when one goes, another may come', async () => {
+  const clock = new ManualClock();
+  const logger = recordingLogger();
+  const { port } = await serve(echo(), { connectionsMax: 2, logger, clock });
+  const isServed = async () => {
+    const socket = await open(port);
+    socket.send('GET /a');
+    return socket.answer().then(
+      () => socket,
+      () => null,
+    );
+  };
+  const first = await isServed();
+  assert.ok(await isServed());
+  for (let i = 0; i < 3; i++) assert.equal(await isServed(), null);
+  clock.advance(60_000);
+  assert.equal(await isServed(), null);
+  assert.equal(logger.lines.length, 2, 'once a minute');
+  first?.close();
+  let next: HttpSocket | null = null;
+  while (next === null) next = await isServed();
 });
 
 test('an idle connection is kept for the time given, then closed', async () => {
