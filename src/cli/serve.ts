@@ -17,6 +17,8 @@ import { duration, flag, hosts, wholeNumber } from './values.ts';
 
 const MINUTE_MS = 60_000;
 const MEBIBYTE = 1024 * 1024;
+/** What the server takes at most for these limits. */
+const LARGEST_MESSAGE_BYTES = 256 * MEBIBYTE;
 const ANY_NUMBER = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 
 interface ServeFlags {
@@ -149,7 +151,7 @@ function addFlags(command: Command): Command {
     )
     .addOption(
       flag('--max-body-bytes <bytes>', 'a larger HTTP request is refused')
-        .argParser(wholeNumber(1024, 1024 * MEBIBYTE))
+        .argParser(wholeNumber(1024, LARGEST_MESSAGE_BYTES))
         .default(32 * MEBIBYTE, '32 MiB'),
     )
     .addOption(
@@ -162,7 +164,7 @@ function addFlags(command: Command): Command {
     )
     .addOption(
       flag('--max-frame-bytes <bytes>', 'a larger message of a consumer ends its connection')
-        .argParser(wholeNumber(1024, 1024 * MEBIBYTE))
+        .argParser(wholeNumber(1024, LARGEST_MESSAGE_BYTES))
         .default(64 * MEBIBYTE, '64 MiB'),
     )
     .addOption(

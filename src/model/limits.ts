@@ -13,6 +13,12 @@ export const CHUNKS_PER_ANSWER_MAX = 1_000;
 /** Bytes that one answer to a reservation carries at most, unless its first chunk alone has more. */
 export const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
 
+/**
+ * What the limits of one WebSocket message and one HTTP request body can be set to at most, in bytes: a text of that
+ * size fits a string (512 MiB), and a few contents together fit a row of the database (10^9).
+ */
+export const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
+
 /** Default limit of one WebSocket message, in bytes. */
 export const FRAME_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
 

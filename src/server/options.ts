@@ -4,6 +4,7 @@ import {
   BODY_BYTES_MAX_DEFAULT,
   CONNECTIONS_MAX_DEFAULT,
   FRAME_BYTES_MAX_DEFAULT,
+  MESSAGE_BYTES_MAX,
 } from '../model/limits.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
@@ -36,11 +37,11 @@ export interface ServerOptions {
   readonly maxSubmissionsReturned?: number | undefined;
   /** The status of a submission in progress is told when it ends, or after so long, in milliseconds. Default 0: at once. */
   readonly holdStatusPollsMs?: number | undefined;
-  /** Largest HTTP request body, in bytes. Default 32 MiB. */
+  /** Largest HTTP request body, in bytes. Default 32 MiB; 256 MiB at most. */
   readonly bodyBytesMax?: number | undefined;
   /** Request bodies that are being read may take so many bytes together; one more is answered with 503. Default 256 MiB. */
   readonly bodiesBytesMax?: number | undefined;
-  /** Largest WebSocket message, in bytes. Default 64 MiB. */
+  /** Largest WebSocket message, in bytes. Default 64 MiB; 256 MiB at most. */
   readonly frameBytesMax?: number | undefined;
   /** Connections of all kinds at each address; one more is closed at once. Default 10 000. */
   readonly connectionsMax?: number | undefined;
@@ -65,7 +66,7 @@ export type ServerSettings = {
 /** Of what is handed to `node:http`: 2^31 - 1 ms. Our own timers bear any duration. */
 const HTTP_DURATION_MAX_MS = 0x7fff_ffff;
 const IDLE_CONNECTION_LEAST_MS = 120_000;
-const BYTES_MAX = 2 ** 31;
+const BODIES_BYTES_MAX = 2 ** 31;
 
 /** Throws an IncorrectUsageError that names the option and the value. */
 export function checkedSettings(options: ServerOptions): ServerSettings {
@@ -93,14 +94,24 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
       2 ** 32,
     ),
     holdStatusPollsMs: duration('holdStatusPollsMs', options.holdStatusPollsMs ?? 0, 0),
-    bodyBytesMax: integer('bodyBytesMax', options.bodyBytesMax ?? BODY_BYTES_MAX_DEFAULT, 1, BYTES_MAX),
+    bodyBytesMax: integer(
+      'bodyBytesMax',
+      options.bodyBytesMax ?? BODY_BYTES_MAX_DEFAULT,
+      1,
+      MESSAGE_BYTES_MAX,
+    ),
     bodiesBytesMax: integer(
       'bodiesBytesMax',
       options.bodiesBytesMax ?? BODIES_BYTES_MAX_DEFAULT,
       1,
-      BYTES_MAX,
+      BODIES_BYTES_MAX,
     ),
-    frameBytesMax: integer('frameBytesMax', options.frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT, 1, BYTES_MAX),
+    frameBytesMax: integer(
+      'frameBytesMax',
+      options.frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT,
+      1,
+      MESSAGE_BYTES_MAX,
+    ),
     connectionsMax: integer(
       'connectionsMax',
       options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT,

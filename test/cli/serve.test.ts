@@ -109,6 +109,8 @@ test('closes the pipe unwritten if it does not start', async () => {
 for (const [why, args, names] of [
   ['a port out of range', ['--port', '70000'], /--port.*70000.*65535/],
   ['a port that is no number', ['-p', 'http'], /--port.*http/],
+  ['a body above all measure', ['--max-body-bytes', '268435457'], /--max-body-bytes.*268435456/],
+  ['a message above all measure', ['--max-frame-bytes', '268435457'], /--max-frame-bytes.*268435456/],
   ['a duration without unit', ['--heartbeat-interval', '5'], /--heartbeat-interval.*'5'/],
   ['a duration that is none', ['--reservation-expiration', 'soon'], /--reservation-expiration.*soon/],
   ['a negative number', ['--max-chunk-retries', '-1'], /--max-chunk-retries.*-1/],

@@ -240,6 +240,9 @@ test('options that make no sense are refused by name and value', () => {
     [{ maxChunkRetries: Number.NaN }, /maxChunkRetries: NaN/],
     [{ idleConnectionMs: 1_000 }, /idleConnectionMs: 1000/],
     [{ bodyBytesMax: 0 }, /bodyBytesMax: 0/],
+    [{ bodyBytesMax: 268_435_457 }, /bodyBytesMax: 268435457 .* 268435456/],
+    [{ frameBytesMax: 268_435_457 }, /frameBytesMax: 268435457 .* 268435456/],
+    [{ connectionsMax: 0 }, /connectionsMax: 0/],
     [{ hosts: [] }, /hosts/],
   ] as const) {
     assert.throws(
