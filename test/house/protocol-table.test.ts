@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import * as limits from '../../src/model/limits.ts';
 import { CLIENT_FEATURES } from '../../src/net/ws-client.ts';
+import { KNOWN_PREFIXES_MAX } from '../../src/protocol/producer-json.ts';
 import { SERVER_FEATURES } from '../../src/server/consumer-features.ts';
 import { runCommand } from '../support/command.ts';
 import { goldenSessions, goldenText } from '../support/golden.ts';
@@ -121,4 +123,38 @@ test('the table has every extension', () => {
   const features = [...SERVER_FEATURES, ...CLIENT_FEATURES, ...producers.split(',')];
   assertAllIn('Extensions', [...new Set(features)], 12);
   for (const feature of features) assert.match(description, new RegExp(`^\\| \`${feature}\` +\\|`, 'm'));
+});
+
+test('the table of limits has each limit as it is', () => {
+  const rows = new Map(
+    [...(description.split('\n## Limits\n')[1] ?? '').matchAll(/^\| (.+?) +\| (.+?) +\| .+\|$/gm)].map(
+      ([, what = '', limit = '']) => [what, limit],
+    ),
+  );
+  const count = (value: number) => String(value).replace(/\B(?=(?:\d{3})+$)/g, ' ');
+  const mebibytes = (bytes: number) => `${bytes / 1024 / 1024} MiB`;
+  const minutes = (ms: number) => `${ms / 60_000} minute${ms > 60_000 ? 's' : ''}`;
+  for (const [what, limit] of [
+    ['connections at one address', `${count(limits.CONNECTIONS_MAX_DEFAULT)} (\`--max-connections\`)`],
+    ['HTTP request body', `${mebibytes(limits.BODY_BYTES_MAX_DEFAULT)} (\`--max-body-bytes\`)`],
+    [
+      'all HTTP request bodies that are being read',
+      `${mebibytes(limits.BODIES_BYTES_MAX_DEFAULT)} (\`--max-bodies-bytes\`)`,
+    ],
+    ['WebSocket message', `${mebibytes(limits.FRAME_BYTES_MAX_DEFAULT)} (\`--max-frame-bytes\`)`],
+    ['time from the first byte of a message to its last', minutes(limits.MESSAGE_TIMEOUT_MS_DEFAULT)],
+    ['time in which a peer takes nothing of its answer', minutes(limits.ANSWER_STALL_MS_DEFAULT)],
+    ['chunks of a submission', `2^${Math.log2(limits.CHUNKS_PER_SUBMISSION_MAX)}`],
+    ['chunks of a `Direct` submission', count(limits.DIRECT_CHUNKS_MAX)],
+    ['key of strategic metadata, of a strategy', `${limits.META_KEY_BYTES_MAX} bytes`],
+    ['pairs of strategic metadata', count(limits.META_PAIRS_MAX)],
+    ['strategies in one another', `${limits.STRATEGY_DEPTH_MAX} around the innermost`],
+    [
+      'chunks of one answer',
+      `${count(limits.CHUNKS_PER_ANSWER_MAX)}, or ${mebibytes(limits.ANSWER_BYTES_MAX)} of inputs`,
+    ],
+    ['prefixes of one question about known ones', count(KNOWN_PREFIXES_MAX)],
+  ] as const) {
+    assert.equal(rows.get(what), limit, what);
+  }
 });
