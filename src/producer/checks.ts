@@ -11,6 +11,7 @@ import {
 import type { StrategicMetadata } from '../model/submission.ts';
 import { cborChunkCodec, jsonChunkCodec } from '../protocol/chunk-codec.ts';
 import { byteContentSize } from '../protocol/json-writer.ts';
+import { metaPairsRefusal } from '../protocol/strategy-codec.ts';
 import type { OperationCodec, ResultsMode, SubmissionOptions } from './options.ts';
 
 /** An integer within bounds, or an IncorrectUsageError that names the option. */
@@ -83,6 +84,8 @@ export function checkStrategicMetadata(value: SubmissionOptions['strategicMetada
     }
     pairs.set(key, checkMetadataValue(key, number));
   }
+  const refusal = metaPairsRefusal(pairs.size);
+  if (refusal !== null) throw new IncorrectUsageError(`strategicMetadata: ${refusal}`);
   return pairs;
 }
 

@@ -1,7 +1,13 @@
-import { OnInsertedError, QueueRefusedError, SubmissionConflictError } from '../model/errors.ts';
+import {
+  IncorrectUsageError,
+  OnInsertedError,
+  QueueRefusedError,
+  SubmissionConflictError,
+} from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
+import { directChunksRefusal } from '../protocol/producer-json.ts';
 import { uuidV7 } from '../system/random.ts';
 import { linkedSignal } from '../system/signals.ts';
 import { checkChoice, checkInteger, checkMetadata, checkStrategicMetadata } from './checks.ts';
@@ -136,6 +142,9 @@ export async function insertDirect(
   linked.signal.throwIfAborted();
   const contents: Uint8Array[] = [];
   const opsTotal = await feed((content, isBorrowed) => {
+    // As soon as it is known: the source may have no end.
+    const refusal = directChunksRefusal(contents.length + 1);
+    if (refusal !== null) throw new IncorrectUsageError(`a direct submission: ${refusal}`);
     contents.push(isBorrowed ? new Uint8Array(content) : content);
     return undefined;
   }, linked.signal);

@@ -33,6 +33,7 @@ test('wrong use throws at once, before anything is uploaded', async () => {
     { strategicMetadata: new Set([1]) },
     { strategicMetadata: new Date(0) },
     { strategicMetadata: 5 },
+    { strategicMetadata: new Map(Array.from({ length: 257 }, (_, i) => [`key ${i}`, i])) },
     { metadata: new Uint8Array(40_000_000) },
     { signal: {} },
     { signal: null },
@@ -182,4 +183,21 @@ test('an answer that is no answer of a queue is an error with its words, not a w
     await using server = await scriptedHttp(() => reply);
     await assert.rejects(use(server), /json|InProgress|no such page/i);
   }
+});
+
+test('a direct submission of more chunks than the queue keeps is refused as soon as they are too many', async (t) => {
+  const producer = new ProducerClient('localhost:1', null);
+  t.after(() => producer.close());
+  let asked = 0;
+  function* endless(): Generator<Uint8Array> {
+    for (;;) {
+      asked++;
+      yield Uint8Array.of(1);
+    }
+  }
+  await assert.rejects(producer.insertSubmissionDirectChunks(endless(), { chunkSize: 1 }), {
+    code: 'INCORRECT_USAGE',
+    message: /100001 chunks are more than the 100000/,
+  });
+  assert.equal(asked, 100_001);
 });
