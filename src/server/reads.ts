@@ -40,8 +40,8 @@ const PAGES_MAX = 256;
 const OUTPUTS_BYTES_MAX = 8 * 1024 * 1024;
 /** Outputs that are asked of the store at once; it answers as many of them as there is room for. */
 const OUTPUTS_AT_ONCE = 1024;
-/** Look-ups that are under way at once for one request. */
-const LOOKUPS_PARALLEL = 64;
+/** Prefixes that are looked up at once: a commit does not wait for many of them. */
+const PREFIXES_AT_ONCE = 1_000;
 
 /** What producers ask about submissions. Of what has ended, only what is committed is told. */
 export class Reads {
@@ -135,8 +135,8 @@ export class Reads {
 
   /** In any state; of several with this prefix the oldest. */
   async idByPrefix(prefix: string): Promise<SubmissionId | null> {
-    const stored = await this.#o.store.findByPrefix(prefix);
-    return stored?.record.id ?? null;
+    const [id] = await this.#o.store.idsByPrefix([prefix]);
+    return id ?? null;
   }
 
   /** Of submissions in progress that carry all pairs, ascending. Throws TooManyMatchingSubmissionsError. */
@@ -150,10 +150,9 @@ export class Reads {
   /** For each prefix, whether it belongs to a submission in any state. */
   async known(prefixes: readonly string[]): Promise<boolean[]> {
     const known: boolean[] = [];
-    for (let i = 0; i < prefixes.length; i += LOOKUPS_PARALLEL) {
-      const some = prefixes.slice(i, i + LOOKUPS_PARALLEL);
-      const found = await Promise.all(some.map((prefix) => this.#o.store.findByPrefix(prefix)));
-      for (const stored of found) known.push(stored !== null);
+    for (let i = 0; i < prefixes.length; i += PREFIXES_AT_ONCE) {
+      const some = prefixes.slice(i, i + PREFIXES_AT_ONCE);
+      for (const id of await this.#o.store.idsByPrefix(some)) known.push(id !== null);
     }
     return known;
   }

@@ -26,8 +26,8 @@ export interface Store {
   lastSeq(shard: ShardId): Promise<number>;
   /** A submission in any state; null if it is not known. */
   findById(id: SubmissionId): Promise<StoredSubmission | null>;
-  /** The oldest submission of that prefix, in any state. */
-  findByPrefix(prefix: string): Promise<StoredSubmission | null>;
+  /** Of each prefix the oldest submission, in any state; null where there is none. Reads nothing else of them. */
+  idsByPrefix(prefixes: readonly string[]): Promise<readonly (SubmissionId | null)[]>;
   /**
    * Bodies of `Direct` submissions, in the order asked for; null for a missing one and for a null content. Perhaps only
    * the first ones: at least one, and none after those that reach `bytesMax` together (default `ANSWER_BYTES_MAX`).

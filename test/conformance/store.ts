@@ -5,7 +5,7 @@ import { SUBMISSION_ID_MAX } from '../../src/model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../src/model/limits.ts';
 import type { SubmissionEnd } from '../../src/model/submission.ts';
 import type { Mutation } from '../../src/store/store.ts';
-import { chunk, insert, output, page } from '../support/mutations.ts';
+import { cancelled, chunk, completed, failed, insert, output, page } from '../support/mutations.ts';
 import { plainLoaded, type StoreFixture, StoreSession } from '../support/store-session.ts';
 import { submissionRecord } from '../support/submissions.ts';
 import { storeEndConformance } from './store-ends.ts';
@@ -203,8 +203,8 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         assert(results[1]?.kind === 'exists');
         assert.equal(results[1].submission.chunksDone, 2);
         assert.equal(await session.read((store) => store.findById(3n)), null);
-        assert.equal((await session.read((store) => store.findByPrefix('a')))?.record.id, 1n);
-        assert.equal(await session.read((store) => store.findByPrefix('c')), null);
+        assert.deepEqual(await session.read((store) => store.idsByPrefix(['a'])), [1n]);
+        assert.deepEqual(await session.read((store) => store.idsByPrefix(['c'])), [null]);
       }));
 
     test('so is an idempotency key, in whatever state the first one is', () =>
@@ -223,6 +223,32 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         assert.deepEqual(
           results.map((result) => (result.kind === 'exists' ? result.submission.end?.state : result.kind)),
           ['cancelled', 'inserted', 'inserted'],
+        );
+      }));
+
+    test('ids are looked up by many prefixes at once, in the order asked for, in any state', () =>
+      use(async (session) => {
+        const count = 3000;
+        const idOf = (number: number) => BigInt(number) + 10n;
+        const numbers = Array.from({ length: count }, (_, i) => i);
+        await session.commit(...numbers.map((number) => insert(idOf(number), { prefix: `p${number}` })));
+        await session.commit(completed(idOf(1), 5), failed(idOf(2), 5), cancelled(idOf(3), 5));
+        const asked = ['none', 'p3', 'p2', 'P2', 'p1', 'p0', 'p1', '', 'p2999'];
+        assert.deepEqual(await session.read((store) => store.idsByPrefix(asked)), [
+          null,
+          idOf(3),
+          idOf(2),
+          null,
+          idOf(1),
+          idOf(0),
+          idOf(1),
+          null,
+          idOf(2999),
+        ]);
+        assert.deepEqual(await session.read((store) => store.idsByPrefix([])), []);
+        assert.deepEqual(
+          await session.read((store) => store.idsByPrefix(numbers.map((number) => `p${number}`))),
+          numbers.map(idOf),
         );
       }));
 

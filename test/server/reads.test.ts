@@ -176,6 +176,20 @@ test('outputs come in pieces of 8 MiB, a larger one alone', async () => {
   assert.deepEqual(pieces, [[sizes[0], sizes[1]], [sizes[2]], [sizes[3]], [sizes[4]]]);
 });
 
+test('thousands of prefixes are looked up in few calls, which find nothing but ids', async () => {
+  const store = new CountingStore();
+  const world = await QueueWorld.start({ store });
+  await world.insert('open', 1);
+  await world.insert('ended', 0);
+  store.findById = () => assert.fail('a whole submission was read');
+  const prefixes = Array.from({ length: 2_500 }, (_, i) => ['open', 'unknown', 'ended'][i % 3]!);
+  assert.deepEqual(
+    await world.queue.reads.known(prefixes),
+    prefixes.map((prefix) => prefix !== 'unknown'),
+  );
+  assert.deepEqual(store.prefixesAsked, [1_000, 1_000, 500]);
+});
+
 test('large outputs behind many small ones are not all read for an answer that has no room for them', async () => {
   const store = new CountingStore();
   const world = await QueueWorld.start({ store });

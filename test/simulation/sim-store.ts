@@ -97,8 +97,8 @@ export class SimStore implements Store {
     return this.#lookUp(() => this.#inner.findById(...args));
   }
 
-  findByPrefix(...args: Parameters<Store['findByPrefix']>): ReturnType<Store['findByPrefix']> {
-    return this.#lookUp(() => this.#inner.findByPrefix(...args));
+  idsByPrefix(...args: Parameters<Store['idsByPrefix']>): ReturnType<Store['idsByPrefix']> {
+    return this.#lookUp(() => this.#inner.idsByPrefix(...args));
   }
 
   directContents(...args: Parameters<Store['directContents']>): ReturnType<Store['directContents']> {

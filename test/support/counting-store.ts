@@ -5,6 +5,14 @@ export class CountingStore extends MemoryStore {
   /** Of bodies of `Direct` submissions. */
   bytesRead = 0;
 
+  /** How many prefixes were looked up with each call. */
+  readonly prefixesAsked: number[] = [];
+
+  override async idsByPrefix(prefixes: readonly string[]) {
+    this.prefixesAsked.push(prefixes.length);
+    return super.idsByPrefix(prefixes);
+  }
+
   override async directContents(...args: Parameters<MemoryStore['directContents']>) {
     const contents = await super.directContents(...args);
     for (const content of contents) this.bytesRead += content?.length ?? 0;

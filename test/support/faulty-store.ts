@@ -70,7 +70,7 @@ export function faultyStore(inner: Store, faults: StoreFaults): Store {
     commit: (batch) => faultyCommit(inner, batch, faults('commit', batch)),
     lastSeq: (shard) => call('lastSeq', () => inner.lastSeq(shard)),
     findById: (id) => call('findById', () => inner.findById(id)),
-    findByPrefix: (prefix) => call('findByPrefix', () => inner.findByPrefix(prefix)),
+    idsByPrefix: (prefixes) => call('idsByPrefix', () => inner.idsByPrefix(prefixes)),
     directContents: (part, chunks, bytesMax) =>
       call('directContents', () => inner.directContents(part, chunks, bytesMax)),
     countEnded: (state) => call('countEnded', () => inner.countEnded(state)),

@@ -113,9 +113,9 @@ export class MemoryStore implements Store {
     return stored(this.#database.rows.get(id));
   }
 
-  async findByPrefix(prefix: string): Promise<StoredSubmission | null> {
+  async idsByPrefix(prefixes: readonly string[]): Promise<readonly (SubmissionId | null)[]> {
     this.#assertOpen();
-    return stored(this.#database.byPrefix.get(prefix));
+    return prefixes.map((prefix) => this.#database.byPrefix.get(prefix)?.record.id ?? null);
   }
 
   async directContents(

@@ -77,9 +77,8 @@ export class Database {
     return this.#tables.stored(id);
   }
 
-  findByPrefix(prefix: string): StoredSubmission | null {
-    const id = this.#tables.submissions.idByPrefix(prefix);
-    return id === null ? null : this.#tables.stored(id);
+  idsByPrefix(prefixes: readonly string[]): (SubmissionId | null)[] {
+    return prefixes.map((prefix) => this.#tables.submissions.idByPrefix(prefix));
   }
 
   directContents(

@@ -111,8 +111,8 @@ export class SqliteStore implements Store {
     return this.#thread.call('findById', [id]);
   }
 
-  findByPrefix(prefix: string): Promise<StoredSubmission | null> {
-    return this.#thread.call('findByPrefix', [prefix]);
+  idsByPrefix(prefixes: readonly string[]): Promise<readonly (SubmissionId | null)[]> {
+    return this.#thread.call('idsByPrefix', [prefixes]);
   }
 
   directContents(

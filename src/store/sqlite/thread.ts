@@ -9,7 +9,7 @@ export type DatabaseMethod =
   | 'commit'
   | 'lastSeq'
   | 'findById'
-  | 'findByPrefix'
+  | 'idsByPrefix'
   | 'directContents'
   | 'countEnded'
   | 'ended'

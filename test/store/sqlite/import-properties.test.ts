@@ -57,7 +57,7 @@ async function check(submissions: readonly ReferenceSubmission[]): Promise<void>
       );
       if (prefix === null) continue;
       const oldest = submissions.find((each) => each.prefix === prefix);
-      assert.equal((await store.findByPrefix(prefix))?.record.id, oldestOf(prefix) ?? oldest?.id);
+      assert.equal((await store.idsByPrefix([prefix]))[0], oldestOf(prefix) ?? oldest?.id);
     }
   } finally {
     await fixture.dispose();

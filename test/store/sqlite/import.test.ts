@@ -145,7 +145,7 @@ describe('a database of the original opsqueue', () => {
       for (const name of ['equal prefix 1', 'odd prefix 1', 'odd prefix 2', 'odd prefix 3', 'cancelled']) {
         const { prefix } = recorded(name).record;
         assert(prefix !== null);
-        assert.equal((await store.findByPrefix(prefix))?.record.id, idOf(name), name);
+        assert.equal((await store.idsByPrefix([prefix]))[0], idOf(name), name);
       }
       const ids = [...statuses.values()].map(({ record }) => record.id);
       const highest = ids.toSorted().at(-1) ?? 0n;
@@ -213,7 +213,7 @@ describe('a database of the original opsqueue', () => {
       );
       for (const file of ['', '-wal']) copyFileSync(filename + file, `${folder}/killed.db${file}`);
       const killed = await openSqliteStore({ filename: `${folder}/killed.db`, logger: silentLogger });
-      assert.equal((await killed.findByPrefix('in the log'))?.record.id, idOf('odd chunk size'));
+      assert.equal((await killed.idsByPrefix(['in the log']))[0], idOf('odd chunk size'));
       await killed.close();
     }));
 
