@@ -1,4 +1,4 @@
-import type { Store } from '../store/store.ts';
+import type { DueSubmission, Store } from '../store/store.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random } from '../system/random.ts';
@@ -21,7 +21,7 @@ export interface AgeingOptions {
   readonly intervalMs?: number | undefined;
 }
 
-/** Submissions that are deleted in one step, so that no commit waits for long. */
+/** Submissions that are looked at, and forgotten, in one step, so that no commit waits for long. */
 const STEP = 500;
 
 /** Forgets ended submissions when their time is up. */
@@ -67,23 +67,28 @@ export class Ageing {
   async runOnce(): Promise<{ readonly submissionsForgotten: number }> {
     const { clock, logger, interest } = this.#o;
     const dueMs = clock.nowMs() - this.#ageMaxMs;
-    const nobody: ReadonlySet<bigint> = new Set();
-    const submissionsForgotten =
-      (await this.#forget(dueMs - this.#postponementMaxMs, nobody)) +
-      (await this.#forget(dueMs, interest.within(this.#ageMaxMs)));
+    const postponableFromMs = dueMs - this.#postponementMaxMs;
+    const read = interest.within(this.#ageMaxMs);
+    const submissionsForgotten = await this.#forget(
+      dueMs,
+      ({ id, endedAtMs }) => endedAtMs < postponableFromMs || !read.has(id),
+    );
     if (submissionsForgotten > 0) {
       logger.info({ submissions: submissionsForgotten }, 'ended submissions are forgotten');
     }
     return { submissionsForgotten };
   }
 
-  async #forget(endedBeforeMs: number, keep: ReadonlySet<bigint>): Promise<number> {
+  async #forget(endedBeforeMs: number, isOver: (submission: DueSubmission) => boolean): Promise<number> {
+    const { store, random } = this.#o;
     let total = 0;
+    let after: DueSubmission | undefined;
     while (!this.#isStopped) {
-      const step = isRareNow(this.#o.random, 'ageing: one at a time') ? 1 : STEP;
-      const count = await this.#o.store.cleanup(endedBeforeMs, step, keep);
-      total += count;
-      if (count < step) break;
+      const limit = isRareNow(random, 'ageing: one at a time') ? 1 : STEP;
+      const due = await store.due({ endedBeforeMs, after, limit });
+      total += await store.forget(due.filter(isOver).map(({ id }) => id));
+      if (due.length < limit) break;
+      after = due.at(-1);
     }
     return total;
   }

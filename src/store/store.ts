@@ -46,8 +46,17 @@ export interface Store {
   }): Promise<readonly StoredSubmission[]>;
   /** The chunks that were done in a submission; null if it is not known. Of a completed one all are. */
   chunksDone(id: SubmissionId): Promise<ChunkSet | null>;
-  /** Forgets at most `limit` submissions that ended before `endedBeforeMs` and are not in `keep`; returns how many. */
-  cleanup(endedBeforeMs: number, limit: number, keep: ReadonlySet<SubmissionId>): Promise<number>;
+  /** Submissions that ended before `endedBeforeMs`, the longest ago first, then by id: those that come after `after`. */
+  due(page: {
+    readonly endedBeforeMs: number;
+    readonly after?: DueSubmission | undefined;
+    readonly limit: number;
+  }): Promise<readonly DueSubmission[]>;
+  /**
+   * Forgets those of the submissions that have ended, and returns how many. Finishes what an earlier call could not,
+   * because the process ended.
+   */
+  forget(ids: readonly SubmissionId[]): Promise<number>;
   /** Bytes that the store takes, for metrics and footprints. */
   sizeBytes(): Promise<number>;
   /** What only some stores offer. */
@@ -90,6 +99,12 @@ export interface StoredSubmission {
   readonly record: SubmissionRecord;
   readonly end: SubmissionEnd | null;
   readonly chunksDone: number;
+}
+
+/** A submission that may be forgotten. */
+export interface DueSubmission {
+  readonly id: SubmissionId;
+  readonly endedAtMs: number;
 }
 
 export interface CommitBatch {

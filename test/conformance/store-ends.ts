@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { SubmissionEnd } from '../../src/model/submission.ts';
-import type { InsertResult } from '../../src/store/store.ts';
+import type { DueSubmission, InsertResult } from '../../src/store/store.ts';
 import { cancelled, chunk, completed, failed, insert, output, page, tries } from '../support/mutations.ts';
 import { submissionRecord } from '../support/submissions.ts';
 import type { UseSession } from './store-progress.ts';
@@ -89,28 +89,67 @@ export function storeEndConformance(name: string, use: UseSession): void {
         }
       }));
 
-    test('forgetting takes those that ended before the time, the longest ago first, up to a limit', () =>
+    test('what may be forgotten is listed by its end, the longest ago first, in pages', () =>
       use(async (session) => {
-        await session.commit(...[1n, 2n, 3n, 4n, 5n].map((id) => insert(id)), insert(6n));
+        await session.commit(...Array.from({ length: 10 }, (_, i) => insert(BigInt(i + 1))));
         await session.commit(
-          completed(1n, 50),
+          completed(7n, 50),
           failed(2n, 10),
-          cancelled(3n, 30),
+          cancelled(3n, 30.5),
           completed(4n, 20),
+          completed(8n, 50),
+          cancelled(1n, 50),
           completed(5n, 60),
         );
+        await using next = await session.reopen();
+        const pages = async (endedBeforeMs: number, limit: number) => {
+          const ids: bigint[][] = [];
+          for (let after: DueSubmission | undefined; ; ) {
+            const page = await next.read((store) => store.due({ endedBeforeMs, after, limit }));
+            ids.push(page.map(({ id }) => id));
+            if (page.length < limit) return ids;
+            after = page.at(-1);
+          }
+        };
+        assert.deepEqual(await pages(1e15, 10), [[2n, 4n, 3n, 1n, 7n, 8n, 5n]]);
+        assert.deepEqual(await pages(60, 2), [[2n, 4n], [3n, 1n], [7n, 8n], []]);
+        assert.deepEqual(await pages(50, 1), [[2n], [4n], [3n], []]);
+        assert.deepEqual(await pages(10, 5), [[]]);
+        // A page goes on behind a submission that was forgotten meanwhile.
+        const after = { id: 1n, endedAtMs: 50 };
+        assert.equal(await next.read((store) => store.forget([1n])), 1);
+        assert.deepEqual(await next.read((store) => store.due({ endedBeforeMs: 55, after, limit: 9 })), [
+          { id: 7n, endedAtMs: 50 },
+          { id: 8n, endedAtMs: 50 },
+        ]);
+      }));
+
+    test('what has ended is forgotten, once, and nothing else', () =>
+      use(async (session) => {
+        await session.commit(...[1n, 2n, 3n, 4n, 5n, 6n].map((id) => insert(id)));
+        await session.commit(completed(1n, 5), failed(2n, 1), cancelled(3n, 3), completed(4n, 2));
         const left = async () =>
           (await session.read((store) => store.ended({ limit: 10 }))).map(({ record }) => record.id);
-        assert.equal(await session.read((store) => store.cleanup(10, 10, new Set())), 0);
-        assert.equal(await session.read((store) => store.cleanup(50, 2, new Set())), 2);
-        assert.deepEqual(await left(), [5n, 3n, 1n]);
-        assert.equal(await session.read((store) => store.cleanup(50, 10, new Set([3n, 99n]))), 0);
-        assert.equal(await session.read((store) => store.cleanup(50.5, 1, new Set([3n]))), 1);
-        assert.deepEqual(await left(), [5n, 3n]);
-        assert.equal(await session.read((store) => store.cleanup(1e15, 10, new Set())), 2);
+        assert.equal(await session.read((store) => store.forget([])), 0);
+        assert.equal(await session.read((store) => store.forget([6n, 99n])), 0);
+        assert.equal(await session.read((store) => store.forget([3n, 5n, 1n, 3n, 99n])), 2);
+        assert.equal(await session.read((store) => store.forget([1n, 3n])), 0);
+        assert.deepEqual(await left(), [4n, 2n]);
+        for (const [state, count] of [
+          ['completed', 1],
+          ['failed', 1],
+          ['cancelled', 0],
+        ] as const) {
+          assert.equal(await session.read((store) => store.countEnded(state)), count, state);
+        }
+        assert.equal(await session.read((store) => store.forget([2n, 4n])), 2);
         assert.deepEqual(await left(), []);
-        assert.equal(await session.read((store) => store.countEnded('completed')), 0);
-        assert.equal((await session.loadAll()).length, 1);
+        await using next = await session.reopen();
+        assert.equal(await next.read((store) => store.countEnded('completed')), 0);
+        assert.deepEqual(
+          (await next.loadAll()).map(({ record }) => record.id),
+          [5n, 6n],
+        );
       }));
 
     test('nothing is left of what is forgotten, but ids go on rising', () =>
@@ -123,7 +162,7 @@ export function storeEndConformance(name: string, use: UseSession): void {
           output(9n, 0, 5),
         );
         await session.commit(failed(7n, 1), completed(9n, 1));
-        assert.equal(await session.read((store) => store.cleanup(2, 10, new Set())), 2);
+        assert.equal(await session.read((store) => store.forget([7n, 9n])), 2);
         for (const id of [7n, 9n]) {
           assert.equal(await session.read((store) => store.findById(id)), null);
           assert.equal(await session.read((store) => store.chunksDone(id)), null);
@@ -157,7 +196,7 @@ export function storeEndConformance(name: string, use: UseSession): void {
         const kinds = (results: readonly InsertResult[]) => results.map(({ kind }) => kind);
         assert.deepEqual(kinds(await session.send(batch)), ['exists', 'inserted', 'exists']);
         session.seq++;
-        assert.equal(await session.read((store) => store.cleanup(2, 10, new Set())), 1);
+        assert.equal(await session.read((store) => store.forget([1n])), 1);
         assert.deepEqual(kinds(await session.send(batch)), ['gone', 'inserted', 'exists']);
         assert.equal(await session.read((store) => store.findById(3n)), null);
       }));

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Ageing, type AgeingOptions } from '../../src/server/ageing.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
+import { CountingStore } from '../support/counting-store.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { QueueWorld } from '../support/queue-world.ts';
 
@@ -18,6 +19,11 @@ function ageingOf(world: QueueWorld, options: Partial<AgeingOptions> = {}): Agei
     interest: queue.reads.interest,
     ...options,
   });
+}
+
+/** Submissions that have ended as they were inserted. */
+function inserted(world: QueueWorld, name: string, count: number): Promise<bigint[]> {
+  return Promise.all(Array.from({ length: count }, (_, i) => world.insert(`${name}${i}`, 0)));
 }
 
 test('ended submissions are forgotten when their time is up, open ones never', async () => {
@@ -52,15 +58,29 @@ test('reading an ended submission keeps it, up to a limit', async () => {
 
 test('more than one step is forgotten in one run', async () => {
   const world = await QueueWorld.start();
-  for (let i = 0; i < 1_200; i++) void world.insert(`p${i}`, 0);
-  await world.settle();
+  await inserted(world, 'p', 1_200);
   await world.passes(HOUR_MS + 1);
   assert.deepEqual(await ageingOf(world).runOnce(), { submissionsForgotten: 1_200 });
 });
 
+test('thousands that somebody reads are looked at once in a run, not again for each step', async () => {
+  const store = new CountingStore();
+  const world = await QueueWorld.start({ store });
+  const ids = await inserted(world, 'read', 1_200);
+  await world.passes(HOUR_MS);
+  for (const id of ids) world.queue.reads.interest.touch(id);
+  await inserted(world, 'unread', 1_200);
+  await world.passes(HOUR_MS - 1);
+  for (const id of ids) world.queue.reads.interest.touch(id);
+  await world.passes(2);
+  assert.deepEqual(await ageingOf(world).runOnce(), { submissionsForgotten: 1_200 });
+  assert.deepEqual(store.dueTold, [500, 500, 500, 500, 400]);
+  assert.equal(await world.stateOf(ids[0]!), 'completed');
+});
+
 test('it runs by itself, again and again, also after a failure, until it is stopped', async () => {
   let isBroken = true;
-  const store = faultyStore(new MemoryStore(), (call) => (isBroken && call === 'cleanup' ? 'throw' : 'none'));
+  const store = faultyStore(new MemoryStore(), (call) => (isBroken && call === 'forget' ? 'throw' : 'none'));
   const world = await QueueWorld.start({ store });
   const ageing = ageingOf(world, { submissionAgeMaxMs: 1_000, intervalMs: 500 });
   ageing.start();

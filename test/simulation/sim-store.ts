@@ -119,8 +119,12 @@ export class SimStore implements Store {
     return this.#lookUp(() => this.#inner.chunksDone(...args));
   }
 
-  cleanup(...args: Parameters<Store['cleanup']>): ReturnType<Store['cleanup']> {
-    return this.#lookUp(() => this.#options.cleaningUp(() => this.#inner.cleanup(...args)));
+  due(...args: Parameters<Store['due']>): ReturnType<Store['due']> {
+    return this.#lookUp(() => this.#inner.due(...args));
+  }
+
+  forget(...args: Parameters<Store['forget']>): ReturnType<Store['forget']> {
+    return this.#lookUp(() => this.#options.cleaningUp(() => this.#inner.forget(...args)));
   }
 
   sizeBytes(): Promise<number> {

@@ -8,6 +8,15 @@ export class CountingStore extends MemoryStore {
   /** How many prefixes were looked up with each call. */
   readonly prefixesAsked: number[] = [];
 
+  /** How many submissions each call told of as due. */
+  readonly dueTold: number[] = [];
+
+  override async due(...args: Parameters<MemoryStore['due']>) {
+    const due = await super.due(...args);
+    this.dueTold.push(due.length);
+    return due;
+  }
+
   override async idsByPrefix(prefixes: readonly string[]) {
     this.prefixesAsked.push(prefixes.length);
     return super.idsByPrefix(prefixes);

@@ -7,6 +7,7 @@ import { StoreError } from '../errors.ts';
 import type {
   CommitBatch,
   CommitResult,
+  DueSubmission,
   InsertResult,
   LoadedSubmission,
   Mutation,
@@ -162,19 +163,33 @@ export class MemoryStore implements Store {
     return row ? doneOf(row) : null;
   }
 
-  async cleanup(endedBeforeMs: number, limit: number, keep: ReadonlySet<SubmissionId>): Promise<number> {
+  async due(page: {
+    readonly endedBeforeMs: number;
+    readonly after?: DueSubmission | undefined;
+    readonly limit: number;
+  }): Promise<readonly DueSubmission[]> {
     this.#assertOpen();
-    const due = [...this.#database.rows.values()]
-      .filter(({ end, record }) => end !== null && end.endedAtMs < endedBeforeMs && !keep.has(record.id))
-      .sort((a, b) => (a.end?.endedAtMs ?? 0) - (b.end?.endedAtMs ?? 0))
+    const { endedBeforeMs, after, limit } = page;
+    return [...this.#database.rows.values()]
+      .flatMap(({ record, end }) => (end === null ? [] : { id: record.id, endedAtMs: end.endedAtMs }))
+      .filter((each) => each.endedAtMs < endedBeforeMs && (after === undefined || byEnd(after, each) < 0))
+      .sort(byEnd)
       .slice(0, limit);
-    for (const row of due) {
-      const { id, prefix } = row.record;
+  }
+
+  async forget(ids: readonly SubmissionId[]): Promise<number> {
+    this.#assertOpen();
+    let count = 0;
+    for (const id of ids) {
+      const row = this.#database.rows.get(id);
+      if (row === undefined || row.end === null) continue;
+      const { prefix } = row.record;
       this.#database.rows.delete(id);
       if (prefix !== null) this.#database.byPrefix.delete(prefix);
       if (row.idempotencyKey !== null) this.#database.byIdempotencyKey.delete(row.idempotencyKey);
+      count++;
     }
-    return due.length;
+    return count;
   }
 
   async sizeBytes(): Promise<number> {
@@ -266,6 +281,10 @@ export class MemoryStore implements Store {
 
 function byIdAscending(a: Row, b: Row): number {
   return a.record.id < b.record.id ? -1 : 1;
+}
+
+function byEnd(a: DueSubmission, b: DueSubmission): number {
+  return a.endedAtMs - b.endedAtMs || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 
 function exists(row: Row): InsertResult {

@@ -3,7 +3,7 @@ import { backup, type DatabaseSync } from 'node:sqlite';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
 import type { SubmissionEnd } from '../../model/submission.ts';
 import { StoreError } from '../errors.ts';
-import type { ShardGrant, StoredSubmission } from '../store.ts';
+import type { DueSubmission, ShardGrant, StoredSubmission } from '../store.ts';
 import { decodeMutations, writePage } from './batch-codec.ts';
 import { ByteWriter } from './byte-codec.ts';
 import { type Committed, Committer } from './committer.ts';
@@ -103,7 +103,7 @@ export class Database {
   }
 
   ended(before: SubmissionId | null, limit: number): StoredSubmission[] {
-    return this.#tables.submissions.ended(before, limit).flatMap((id) => this.#tables.stored(id) ?? []);
+    return this.#tables.submissions.lastEnded(before, limit).flatMap((id) => this.#tables.stored(id) ?? []);
   }
 
   chunksDone(id: SubmissionId): PackedProgress | null {
@@ -117,23 +117,24 @@ export class Database {
     return { chunksTotal: found.record.chunksTotal, isCompleted, pages: writer.finish() };
   }
 
-  /** The first half of the clean-up: nobody finds these submissions any more. Returns how many. */
-  forget(endedBeforeMs: number, limit: number, keep: readonly SubmissionId[]): number {
-    const kept = new Set(keep);
-    const due = this.#tables.submissions
-      .due(endedBeforeMs, limit + kept.size)
-      .filter(({ id }) => !kept.has(id))
-      .slice(0, limit);
-    if (due.length === 0) return 0;
+  due(endedBeforeMs: number, after: DueSubmission | null, limit: number): DueSubmission[] {
+    return this.#tables.submissions.due(endedBeforeMs, after, limit);
+  }
+
+  /** The first half of the clean-up: nobody finds these submissions any more. Returns how many had ended. */
+  forget(ids: readonly SubmissionId[]): number {
+    const { submissions } = this.#tables;
+    const ended = [...new Set(ids)].flatMap((id) => submissions.ended(id) ?? []);
+    if (ended.length === 0) return 0;
     this.#transactions.run(() => {
-      for (const { id, state, isDirect } of due) {
+      for (const { id, state, isDirect } of ended) {
         // Nothing is left of a completed one but its row.
-        if (state === 'completed' && !isDirect) this.#tables.submissions.delete(id);
-        else this.#tables.submissions.forget(id);
+        if (state === STATE.completed && !isDirect) submissions.delete(id);
+        else submissions.forget(id);
       }
     });
-    for (const { state } of due) this.#committer.count(STATE[state], -1);
-    return due.length;
+    for (const { state } of ended) this.#committer.count(state, -1);
+    return ended.length;
   }
 
   /** The second half: deletes some of what belongs to forgotten submissions; returns whether there is more. */

@@ -8,6 +8,7 @@ import { StoreError } from '../errors.ts';
 import type {
   CommitBatch,
   CommitResult,
+  DueSubmission,
   LoadedSubmission,
   ShardGrant,
   Store,
@@ -150,9 +151,17 @@ export class SqliteStore implements Store {
     return done;
   }
 
-  async cleanup(endedBeforeMs: number, limit: number, keep: ReadonlySet<SubmissionId>): Promise<number> {
-    const forgotten = await this.#thread.call('forget', [endedBeforeMs, limit, [...keep]]);
-    // Also what an earlier clean-up left behind when the process ended. Commits go in between.
+  due(page: {
+    readonly endedBeforeMs: number;
+    readonly after?: DueSubmission | undefined;
+    readonly limit: number;
+  }): Promise<readonly DueSubmission[]> {
+    return this.#thread.call('due', [page.endedBeforeMs, page.after ?? null, page.limit]);
+  }
+
+  async forget(ids: readonly SubmissionId[]): Promise<number> {
+    const forgotten = await this.#thread.call('forget', [ids]);
+    // Also what an earlier call left behind when the process ended. Commits go in between.
     while (await this.#thread.call('sweep', []));
     return forgotten;
   }

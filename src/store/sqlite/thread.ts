@@ -14,6 +14,7 @@ export type DatabaseMethod =
   | 'countEnded'
   | 'ended'
   | 'chunksDone'
+  | 'due'
   | 'forget'
   | 'sweep'
   | 'sizeBytes'

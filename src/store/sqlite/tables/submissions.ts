@@ -7,6 +7,7 @@ import {
   type SubmissionRecord,
 } from '../../../model/submission.ts';
 import { StoreError } from '../../errors.ts';
+import type { DueSubmission } from '../../store.ts';
 import { STATE } from '../schema.ts';
 import { type Blob, Statement } from '../statement.ts';
 
@@ -37,9 +38,11 @@ export interface FoundSubmission {
   readonly end: SubmissionEnd | null;
 }
 
-export interface DueSubmission {
+/** A submission that can be forgotten, and what there is to delete. */
+export interface EndedSubmission {
   readonly id: SubmissionId;
-  readonly state: SubmissionEnd['state'];
+  /** Of {@link STATE}. */
+  readonly state: number;
   readonly isDirect: boolean;
 }
 
@@ -55,8 +58,9 @@ export class SubmissionsTable {
   readonly #idByIdempotencyKey: Statement<readonly [id: bigint]>;
   readonly #open: Statement<RecordRow>;
   readonly #counts: Statement<readonly [state: bigint, count: bigint]>;
-  readonly #ended: Statement<readonly [id: bigint]>;
-  readonly #due: Statement<readonly [id: bigint, state: bigint, isDirect: bigint]>;
+  readonly #lastEnded: Statement<readonly [id: bigint]>;
+  readonly #due: Statement<readonly [id: bigint, endedAtMs: number]>;
+  readonly #ended: Statement<readonly [state: bigint, isDirect: bigint]>;
   readonly #forget: Statement<never>;
   readonly #forgotten: Statement<readonly [id: bigint]>;
   readonly #delete: Statement<never>;
@@ -94,15 +98,19 @@ export class SubmissionsTable {
       `SELECT id FROM (SELECT id FROM submissions INDEXED BY submissions_by_state
        WHERE state = ${state} AND id <= ? ORDER BY id DESC LIMIT ?)`;
     // One short walk in each state: a single one by id would have to pass every open submission.
-    this.#ended = new Statement(
+    this.#lastEnded = new Statement(
       database,
       `${[STATE.completed, STATE.failed, STATE.cancelled].map(endedInState).join(' UNION ALL ')}
        ORDER BY id DESC LIMIT ?`,
     );
     this.#due = new Statement(
       database,
-      `SELECT id, state, prefix IS NULL FROM submissions INDEXED BY submissions_by_end
-       WHERE ended_at_ms < ? ORDER BY ended_at_ms LIMIT ?`,
+      `SELECT id, ended_at_ms FROM submissions INDEXED BY submissions_by_end
+       WHERE (ended_at_ms, id) > (?, ?) AND ended_at_ms < ? ORDER BY ended_at_ms, id LIMIT ?`,
+    );
+    this.#ended = new Statement(
+      database,
+      'SELECT state, prefix IS NULL FROM submissions WHERE id = ? AND ended_at_ms IS NOT NULL',
     );
     this.#forget = new Statement(
       database,
@@ -164,18 +172,23 @@ export class SubmissionsTable {
   }
 
   /** Ids of ended submissions below `before`, the newest first. */
-  ended(before: SubmissionId | null, limit: number): SubmissionId[] {
+  lastEnded(before: SubmissionId | null, limit: number): SubmissionId[] {
     const each = [before === null ? SUBMISSION_ID_MAX : before - 1n, limit];
-    return this.#ended.all(...each, ...each, ...each, limit).map(([id]) => id);
+    return this.#lastEnded.all(...each, ...each, ...each, limit).map(([id]) => id);
   }
 
-  /** Ended before that time, the longest ago first. */
-  due(endedBeforeMs: number, limit: number): DueSubmission[] {
-    return this.#due.all(endedBeforeMs, limit).map(([id, state, isDirect]) => ({
-      id,
-      state: state === 1n ? 'completed' : state === 2n ? 'failed' : 'cancelled',
-      isDirect: isDirect === 1n,
-    }));
+  /** Ended before that time, the longest ago first, then by id; those that come after `after`. */
+  due(endedBeforeMs: number, after: DueSubmission | null, limit: number): DueSubmission[] {
+    const { endedAtMs, id } = after ?? { endedAtMs: Number.NEGATIVE_INFINITY, id: 0n };
+    return this.#due
+      .all(endedAtMs, id, endedBeforeMs, limit)
+      .map((row) => ({ id: row[0], endedAtMs: row[1] }));
+  }
+
+  /** null for one that is open, forgotten, or unknown. */
+  ended(id: SubmissionId): EndedSubmission | null {
+    const row = this.#ended.get(id);
+    return row ? { id, state: Number(row[0]), isDirect: row[1] === 1n } : null;
   }
 
   /** No look-up finds it any more; what belongs to it can be deleted bit by bit. */
