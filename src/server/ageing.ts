@@ -48,6 +48,8 @@ export class Ageing {
       () => {
         this.#running = this.runOnce()
           .catch((error: unknown) => {
+            // The store may be closed before it has answered.
+            if (this.#isStopped) return;
             this.#o.logger.warn({ err: error }, 'old submissions could not be forgotten; trying again later');
           })
           .then(() => this.start());

@@ -8,6 +8,7 @@ import type { HttpAddress, HttpHandler, HttpServer } from '../net/http-server.ts
 import { Turn } from '../net/turn.ts';
 import { upgradeProblem, WebSocketServer } from '../net/ws-server.ts';
 import type { Store } from '../store/store.ts';
+import { endsWithin } from '../system/clock.ts';
 import { uuidV7 } from '../system/random.ts';
 import { Ageing } from './ageing.ts';
 import { parseConsumerFeatures } from './consumer-features.ts';
@@ -17,8 +18,10 @@ import type { ServerSettings } from './options.ts';
 import { Queue } from './queue.ts';
 import { CONSUMER_PATH, Routes, VERSION_INFO } from './routes.ts';
 
-/** How long answers that are on their way, and the journal, may take when the server stops. */
+/** How long answers that are on their way, the journal, and ageing may take when the server stops. */
 const STOP_GRACE_MS = 600;
+/** How long the store may take for what is under way after that; nobody waits for its answer any more. */
+const STORE_GRACE_MS = 200;
 /** How long consumers may take to answer the close frame. */
 const CLOSE_GRACE_MS = 250;
 
@@ -208,10 +211,11 @@ export class Server implements HttpHandler {
     const timer = clock.after(CLOSE_GRACE_MS, () => {
       for (const session of [...this.#sessions]) session.cut();
     });
-    await Promise.all([closed, drained, this.#ageing?.stop()]);
+    const aged = this.#ageing?.stop() ?? Promise.resolve();
+    await Promise.all([closed, drained, endsWithin(clock, STOP_GRACE_MS, aged)]);
     timer.cancel();
     for (const session of [...this.#sessions]) session.cut();
-    await this.#store.close();
+    await this.#store.close(STORE_GRACE_MS);
   }
 }
 

@@ -63,8 +63,11 @@ export interface Store {
   readonly maintenance?: StoreMaintenance;
   /** Fires when the store is gone for good: fenced, corrupt, its thread dead. The reason is a {@link StoreError}. */
   readonly lost: AbortSignal;
-  /** Ends it; idempotent. What was committed stays. */
-  close(): Promise<void>;
+  /**
+   * Ends it; idempotent. What was committed stays. What is under way may take `graceMs` (default: for ever); then it is
+   * broken off, which leaves nothing half done, and rejects as everything does from now on.
+   */
+  close(graceMs?: number): Promise<void>;
 }
 
 /** Optional capabilities of a store that keeps one local file. */

@@ -45,3 +45,15 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     signal?.addEventListener('abort', onAbort, { once: true });
   });
 }
+
+/** Whether `work` ends within that time, with success or without; resolves as soon as that is known. */
+export function endsWithin(clock: Clock, ms: number, work: Promise<unknown>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = clock.after(ms, () => resolve(false));
+    const ended = () => {
+      timer.cancel();
+      resolve(true);
+    };
+    work.then(ended, ended);
+  });
+}

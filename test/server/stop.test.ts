@@ -89,6 +89,25 @@ test('a stop does not wait for a store that does not answer, nor for peers that 
   await queue[Symbol.asyncDispose]();
 });
 
+test('a stop does not wait for the clean-up of a store that does not answer, and gives its close a time limit', async () => {
+  const asked = Promise.withResolvers<void>();
+  const inner = new MemoryStore();
+  let graceMs: number | undefined;
+  inner.close = async (given?: number) => {
+    graceMs = given;
+  };
+  const store = faultyStore(inner, (call) => {
+    if (call !== 'due') return 'none';
+    asked.resolve();
+    return 'hang';
+  });
+  const queue = await TestServer.start({ store, maxSubmissionAgeMs: 1 });
+  await asked.promise;
+  await queue.server.stop();
+  assert.ok(graceMs !== undefined && graceMs < 1_000, `${graceMs} ms`);
+  await queue[Symbol.asyncDispose]();
+});
+
 test('an insert that is on its way when the server stops is answered', async () => {
   const store = faultyStore(new MemoryStore(), (call) => (call === 'commit' ? 'delay' : 'none'));
   const queue = await TestServer.start({ store });

@@ -80,7 +80,7 @@ export function faultyStore(inner: Store, faults: StoreFaults): Store {
     forget: (ids) => call('forget', () => inner.forget(ids)),
     sizeBytes: () => call('sizeBytes', () => inner.sizeBytes()),
     lost: inner.lost,
-    close: () => inner.close(),
+    close: (graceMs) => inner.close(graceMs),
     ...(inner.maintenance ? { maintenance: inner.maintenance } : {}),
   };
 }

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { type Clock, endsWithin } from '../../system/clock.ts';
 import { StoreError } from '../errors.ts';
 import type { ImportReport } from './import/report.ts';
 import type {
@@ -22,6 +23,7 @@ export class DatabaseThread implements DatabaseCalls {
   /** Set if the database was taken over from the original opsqueue just now. */
   imported: ImportReport | null = null;
 
+  readonly #clock: Clock;
   readonly #worker: Worker;
   readonly #lost = new AbortController();
   readonly #calls = new Map<number, Call>();
@@ -30,7 +32,8 @@ export class DatabaseThread implements DatabaseCalls {
   #gone: StoreError | null = null;
   #closing: Promise<void> | null = null;
 
-  private constructor(options: ThreadOptions) {
+  private constructor(options: ThreadOptions, clock: Clock) {
+    this.#clock = clock;
     this.lost = this.#lost.signal;
     // Built, this file and the other one are .js; in a checkout, both are .ts.
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
@@ -47,8 +50,8 @@ export class DatabaseThread implements DatabaseCalls {
   }
 
   /** @throws StoreError if the database cannot be opened */
-  static async start(options: ThreadOptions): Promise<DatabaseThread> {
-    const thread = new DatabaseThread(options);
+  static async start(options: ThreadOptions, clock: Clock): Promise<DatabaseThread> {
+    const thread = new DatabaseThread(options, clock);
     try {
       thread.imported = await new Promise<ImportReport | null>((resolve, reject) => {
         thread.#calls.set(0, { resolve: resolve as (value: unknown) => void, reject });
@@ -73,14 +76,24 @@ export class DatabaseThread implements DatabaseCalls {
     return this.#call(method, args, transfer);
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  close(graceMs?: number): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
-    if (!this.isGone) await this.#call('close', []).catch(() => {});
-    await this.#exited;
+  async #close(graceMs: number | undefined): Promise<void> {
+    if (!this.isGone) this.#call('close', []).catch(() => {});
+    if (graceMs === undefined) {
+      await this.#exited;
+      return;
+    }
+    if (await endsWithin(this.#clock, graceMs, this.#exited)) return;
+    // Between two statements of a long transaction, which SQLite takes back.
+    void this.#worker.terminate();
+    if (await endsWithin(this.#clock, graceMs, this.#exited)) return;
+    // Nothing ends a thread that waits for the disk: it goes with the process.
+    this.#worker.unref();
+    this.#end('the database thread does not end');
   }
 
   #call<M extends DatabaseMethod>(

@@ -28,7 +28,7 @@ export interface SqliteStoreOptions {
   /** A path, `:memory:`, or an SQLite URI such as `file:queue.db?mode=rw`. */
   readonly filename: string;
   readonly logger: Logger;
-  /** Default: the machine's. For the names of copies. */
+  /** Default: the machine's. For the names of copies, and for the time that a stop may take. */
   readonly clock?: Clock;
 }
 
@@ -41,8 +41,8 @@ export interface SqliteStoreOptions {
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const location = parseDatabaseFilename(options.filename);
-  const nowMs = (options.clock ?? systemClock).nowMs();
-  const thread = await DatabaseThread.start({ location, nowMs });
+  const clock = options.clock ?? systemClock;
+  const thread = await DatabaseThread.start({ location, nowMs: clock.nowMs() }, clock);
   if (thread.imported !== null && location.kind === 'file') {
     options.logger.info({ ...thread.imported }, describeImport(location.path, thread.imported));
   }
@@ -170,7 +170,7 @@ export class SqliteStore implements Store {
     return this.#thread.call('sizeBytes', []);
   }
 
-  close(): Promise<void> {
-    return this.#thread.close();
+  close(graceMs?: number): Promise<void> {
+    return this.#thread.close(graceMs);
   }
 }

@@ -34,7 +34,7 @@ export interface DatabaseCalls {
     args: DatabaseArguments<M>,
     transfer?: readonly ArrayBuffer[],
   ): Promise<DatabaseResult<M>>;
-  close(): Promise<void>;
+  close(graceMs?: number): Promise<void>;
   /** Nobody answers any more. */
   readonly isGone: boolean;
   /** Fires when the thread ends other than by `close`, or says that what is stored cannot be trusted. */
