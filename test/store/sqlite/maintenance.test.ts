@@ -10,7 +10,7 @@ import { systemClock } from '../../../src/system/clock.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { InlineDatabase } from '../../support/inline-database.ts';
-import { insert, page } from '../../support/mutations.ts';
+import { failed, insert, page } from '../../support/mutations.ts';
 import { type SqliteFixture, sqliteFixture } from '../../support/sqlite-fixture.ts';
 import { StoreSession } from '../../support/store-session.ts';
 import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store-workload.ts';
@@ -31,6 +31,24 @@ function openFile(path: string): Promise<StoreSession> {
   const open = async () => new SqliteStore(new InlineDatabase({ kind: 'file', path, mustExist: true }), true);
   return StoreSession.open({ open, dispose: async () => {} });
 }
+
+describe('forgetting', () => {
+  test('that was interrupted is finished by the next one, whatever that is to forget', () =>
+    use('inline', async (fixture) => {
+      const database = new InlineDatabase({ kind: 'file', path: fixture.filename, mustExist: false });
+      const store = new SqliteStore(database, true);
+      await using session = await StoreSession.open({ open: async () => store, dispose: async () => {} });
+      await session.commit(insert(1n), page(1n, 0, [1]));
+      await session.commit(failed(1n, 5));
+      // What the thread does first; then the process ends.
+      assert.equal(database.database.forget([1n]), 1);
+      const rows = (table: string) => database.sqlite.prepare(`SELECT * FROM ${table}`).all().length;
+      assert.deepEqual([rows('submissions'), rows('pages')], [1, 1]);
+      assert.equal(await store.findById(1n), null);
+      assert.equal(await store.forget([]), 0);
+      assert.deepEqual([rows('submissions'), rows('pages')], [0, 0]);
+    }));
+});
 
 describe('a backup', () => {
   test('that is made beside commits is a database of some of the first batches', () =>
