@@ -151,7 +151,11 @@ test('the table of limits has each limit as it is', () => {
     ['strategies in one another', `${limits.STRATEGY_DEPTH_MAX} around the innermost`],
     [
       'chunks of one answer',
-      `${count(limits.CHUNKS_PER_ANSWER_MAX)}, or ${mebibytes(limits.ANSWER_BYTES_MAX)} of inputs`,
+      `${count(limits.CHUNKS_PER_ANSWER_MAX)}, or ${mebibytes(limits.ANSWER_BYTES_MAX)}`,
+    ],
+    [
+      'operations of a submission (chunks × chunk size)',
+      `2^${Math.log2(limits.OPERATIONS_PER_SUBMISSION_MAX)}`,
     ],
     ['prefixes of one question about known ones', count(KNOWN_PREFIXES_MAX)],
   ] as const) {
