@@ -68,7 +68,15 @@ export class ChunkRun implements ChunkWorker {
   stop(): void {
     if (this.#state !== 'running') return;
     this.#state = 'stopping';
-    this.#engine.release(this.#queue.splice(0).map(({ handle }) => handle));
+    const unstarted = this.#queue.splice(0).map(({ handle }) => handle);
+    for (const [handle, job] of this.#jobs) {
+      if (job.hasBegun) continue;
+      // It is still being read, and that may take for ever.
+      job.drop('abandoned');
+      this.#jobs.delete(handle);
+      unstarted.push(handle);
+    }
+    this.#engine.release(unstarted);
     this.#engine.stopRun(this.#id);
     this.#endIfDone();
   }

@@ -250,7 +250,7 @@ export class ConsumerClient implements AsyncDisposable {
   }
 
   async #finish(): Promise<void> {
-    this.#manual.cancelAll(new ClientClosedError());
+    this.#manual.stop(new ClientClosedError());
     const runs = [...this.#runs];
     for (const run of runs) run.stop();
     await Promise.allSettled([...runs.map((run) => run.over), this.#manual.settled()]);
@@ -261,7 +261,7 @@ export class ConsumerClient implements AsyncDisposable {
     const error = new ClientClosedError();
     this.#ending ??= this.#closing;
     for (const run of [...this.#runs]) run.abandon(error);
-    this.#manual.cancelAll(error);
+    this.#manual.close(error);
     await this.#engine.close(error);
     await this.#store?.close();
   }

@@ -71,11 +71,11 @@ export class Engine {
   readonly #requests = new Map<number, ReservationWaiter>();
   /** Whom the events of a chunk concern; null: nobody. */
   readonly #owners = new Map<Handle, ChunkWorker>();
-  readonly #settling = new Map<Handle, (error: string | null) => void>();
+  readonly #settling = new Map<Handle, PromiseWithResolvers<string | null>>();
   #thread: TransportHandle | null = null;
   #restart: Timer | null = null;
   #isConnected = false;
-  #isClosed = false;
+  #closed: OpsqueueError | null = null;
   #fatal: OpsqueueError | null = null;
   #threads = 0;
   #crashes = 0;
@@ -94,6 +94,11 @@ export class Engine {
   /** The error that ended it for good. */
   get fatal(): OpsqueueError | null {
     return this.#fatal;
+  }
+
+  /** Why nothing goes any more. */
+  get #ended(): OpsqueueError | null {
+    return this.#closed ?? this.#fatal;
   }
 
   get runs(): readonly ChunkWorker[] {
@@ -122,6 +127,10 @@ export class Engine {
 
   reserve(waiter: ReservationWaiter): number {
     const request = this.#nextId++;
+    if (this.#ended !== null) {
+      waiter.failed(this.#ended);
+      return request;
+    }
     this.#requests.set(request, waiter);
     this.#post({ kind: 'reserve', request, max: waiter.max, strategy: waiter.strategy });
     this.#keepAlive();
@@ -146,14 +155,18 @@ export class Engine {
     this.#post(command);
   }
 
-  /** Sends a result or a failure; resolves when the queue was told, with the text of what went wrong before. */
+  /**
+   * Sends a result or a failure; resolves when the queue was told, with the text of what went wrong before. Rejects if
+   * the engine is closed or gives up, also before.
+   */
   sendAndWait(command: Extract<Command, { kind: 'complete' | 'fail' }>): Promise<string | null> {
     const handle = command.kind === 'complete' ? command.result.handle : command.handle;
-    return new Promise((resolve) => {
-      this.#settling.set(handle, resolve);
-      this.#post(command);
-      this.#keepAlive();
-    });
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    const settling = Promise.withResolvers<string | null>();
+    this.#settling.set(handle, settling);
+    this.#post(command);
+    this.#keepAlive();
+    return settling.promise;
   }
 
   release(handles: readonly Handle[]) {
@@ -167,7 +180,7 @@ export class Engine {
 
   /** Ends the connection in good order and the thread. Runs are the caller's to end before. */
   async close(error: OpsqueueError): Promise<void> {
-    this.#isClosed = true;
+    this.#closed = error;
     this.#isConnected = false;
     this.#restart?.cancel();
     this.#failAll(error);
@@ -176,7 +189,7 @@ export class Engine {
   }
 
   #post(command: Command) {
-    if (this.#isClosed || this.#fatal !== null) return;
+    if (this.#ended !== null) return;
     if (this.#thread === null && this.#restart === null) this.#startThread();
     // Without a thread it is told again by #resume, or it is of a chunk that is lost.
     this.#thread?.post(command);
@@ -246,17 +259,17 @@ export class Engine {
     const owner = this.#owners.get(handle);
     this.#owners.delete(handle);
     owner?.settled(handle, upload);
-    const resolve = this.#settling.get(handle);
-    if (resolve === undefined) return;
+    const settling = this.#settling.get(handle);
+    if (settling === undefined) return;
     this.#settling.delete(handle);
-    resolve(error);
+    settling.resolve(error);
     this.#keepAlive();
   }
 
   #crashed(error: Error) {
     this.#thread = null;
     this.#isConnected = false;
-    if (this.#isClosed || this.#fatal !== null) return;
+    if (this.#ended !== null) return;
     const { logger, clock } = this.#options;
     logger.error({ error: error.message, stack: error.stack }, 'the transport thread of the consumer ended');
     const lost = `the transport thread ended before the queue was told: ${error.message}`;
@@ -266,7 +279,7 @@ export class Engine {
       owner.lost(handle, 'disconnected');
       owner.settled(handle, null);
     }
-    for (const resolve of this.#settling.values()) resolve(lost);
+    for (const { resolve } of this.#settling.values()) resolve(lost);
     this.#settling.clear();
     if (++this.#crashes > CRASHES_MAX) {
       const often = `the transport thread ended ${this.#crashes} times in a row; the last time: ${error.message}`;
@@ -300,7 +313,7 @@ export class Engine {
     for (const worker of this.#runs.values()) worker.failed(error);
     for (const waiter of this.#requests.values()) waiter.failed(error);
     this.#requests.clear();
-    for (const resolve of this.#settling.values()) resolve(error.message);
+    for (const { reject } of this.#settling.values()) reject(error);
     this.#settling.clear();
     this.#keepAlive();
   }

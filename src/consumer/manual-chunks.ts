@@ -2,6 +2,7 @@ import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 import { CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { messageOf } from '../model/thrown.ts';
+import { linkedSignal, orAborted } from '../system/signals.ts';
 import type { Engine } from './engine.ts';
 import { failureText } from './failure-text.ts';
 import type { Handle, HeldChunk } from './messages.ts';
@@ -20,51 +21,25 @@ export class ManualChunks {
   readonly #engine: Engine;
   /** Of chunks that were reserved here and have no result yet. */
   readonly #handles = new Map<string, Handle>();
-  readonly #cancels = new Set<(reason: unknown) => void>();
-  readonly #settling = new Set<Promise<unknown>>();
+  /** Calls that have not ended. */
+  readonly #calls = new Set<Promise<unknown>>();
+  readonly #stopped = new AbortController();
+  readonly #closed = new AbortController();
 
   constructor(engine: Engine) {
     this.#engine = engine;
   }
 
-  async reserve(
+  reserve(
     max: number,
     strategy: Strategy | undefined,
     signal: AbortSignal | undefined,
   ): Promise<ReservedChunk[]> {
-    checkInteger('max', max, 1, CHUNKS_PER_ANSWER_MAX);
-    const checked = checkStrategy(strategy);
-    for (;;) {
-      signal?.throwIfAborted();
-      const held = await this.#reserveOnce(max, checked, signal);
-      const chunks = await Promise.all(held.map((chunk) => this.#withInput(chunk)));
-      const readable = chunks.filter((chunk) => chunk !== null);
-      // What could not be read has failed; as long as nothing else came, wait on.
-      if (readable.length > 0) return readable;
-    }
+    return this.#during(this.#reserve(max, strategy, signal));
   }
 
-  async complete(chunk: ChunkReference, output: Uint8Array): Promise<void> {
-    const id = checkReference(chunk);
-    if (!(output instanceof Uint8Array)) {
-      throw new IncorrectUsageError(`the output of a chunk must be a Uint8Array: it is ${show(output)}`);
-    }
-    const handle = this.#takeHandle(chunk);
-    const bodies = this.#engine.localBodies;
-    const prefix = chunk.submissionPrefix;
-    const result = { countsUnheld: true, handle, chunk: id, prefix, compression: null, computeMs: null };
-    if (bodies === null || prefix === null) {
-      // A copy: sending it moves it to the other thread, and it is the caller's.
-      return this.#send({ kind: 'complete', result: { ...result, body: new Uint8Array(output) } });
-    }
-    const address = { prefix, chunkIndex: chunk.chunkIndex };
-    try {
-      await bodies.write(address, output, null, new AbortController().signal);
-    } catch (error) {
-      await this.#sendFailure(handle, id, error, {});
-      throw new ChunkNotCompletedError(messageOf(error));
-    }
-    return this.#send({ kind: 'complete', result: { ...result, body: null } });
+  complete(chunk: ChunkReference, output: Uint8Array): Promise<void> {
+    return this.#during(this.#complete(chunk, output));
   }
 
   async fail(
@@ -74,7 +49,7 @@ export class ManualChunks {
   ): Promise<void> {
     const id = checkReference(chunk);
     checkInteger('delayMs', options.delayMs ?? 0, 0, Number.MAX_SAFE_INTEGER);
-    await this.#sendFailure(this.#takeHandle(chunk), id, failure, options);
+    await this.#during(this.#sendFailure(this.#takeHandle(chunk), id, failure, options));
   }
 
   release(chunk: ChunkReference): void {
@@ -83,25 +58,55 @@ export class ManualChunks {
   }
 
   /** Ends every call that waits for chunks. */
-  cancelAll(reason: unknown): void {
-    for (const cancel of [...this.#cancels]) cancel(reason);
+  stop(reason: unknown): void {
+    this.#stopped.abort(reason);
   }
 
-  /** Resolves when all results are told. */
+  /** Ends every call, uploads included. */
+  close(reason: unknown): void {
+    this.#stopped.abort(reason);
+    this.#closed.abort(reason);
+  }
+
+  /** Resolves when every call has ended. */
   async settled(): Promise<void> {
-    await Promise.allSettled([...this.#settling]);
+    await Promise.allSettled([...this.#calls]);
   }
 
-  #reserveOnce(
+  async #during<T>(call: Promise<T>): Promise<T> {
+    this.#calls.add(call);
+    try {
+      return await call;
+    } finally {
+      this.#calls.delete(call);
+    }
+  }
+
+  async #reserve(
     max: number,
-    strategy: Strategy,
+    strategy: Strategy | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<readonly HeldChunk[]> {
+  ): Promise<ReservedChunk[]> {
+    checkInteger('max', max, 1, CHUNKS_PER_ANSWER_MAX);
+    const checked = checkStrategy(strategy);
+    using linked = linkedSignal(signal, this.#stopped.signal);
+    for (;;) {
+      linked.signal.throwIfAborted();
+      const held = await this.#reserveOnce(max, checked, linked.signal);
+      const chunks = await this.#withInputs(held, linked.signal);
+      // What could not be read has failed; as long as nothing else came, wait on.
+      if (chunks.length > 0) return chunks;
+    }
+  }
+
+  #reserveOnce(max: number, strategy: Strategy, signal: AbortSignal): Promise<readonly HeldChunk[]> {
     return new Promise((resolve, reject) => {
-      const done = () => {
-        this.#cancels.delete(cancel);
-        signal?.removeEventListener('abort', onAbort);
+      const onAbort = () => {
+        this.#engine.cancelReserve(request);
+        reject(signal.reason);
       };
+      const done = () => signal.removeEventListener('abort', onAbort);
+      signal.addEventListener('abort', onAbort, { once: true });
       const request = this.#engine.reserve({
         max,
         strategy,
@@ -114,38 +119,62 @@ export class ManualChunks {
           reject(error);
         },
       });
-      const cancel = (reason: unknown) => {
-        done();
-        this.#engine.cancelReserve(request);
-        reject(reason);
-      };
-      const onAbort = () => cancel(signal?.reason);
-      this.#cancels.add(cancel);
-      signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
 
-  async #withInput(held: HeldChunk): Promise<ReservedChunk | null> {
-    const { handle, chunk, submission, retries } = held;
-    let { input } = held;
-    const bodies = this.#engine.localBodies;
-    if (input === null && bodies !== null && submission.prefix !== null) {
-      try {
-        const address = { prefix: submission.prefix, chunkIndex: chunk.chunkIndex };
-        input = (await bodies.read(address, new AbortController().signal)).content;
-      } catch (error) {
-        await this.#sendFailure(handle, chunk, error, {});
-        return null;
-      }
+  /** Without those that could not be read. With the signal all of them go back, whatever their reads do. */
+  async #withInputs(held: readonly HeldChunk[], signal: AbortSignal): Promise<ReservedChunk[]> {
+    const reads = Promise.all(held.map((chunk) => this.#input(chunk, signal)));
+    let inputs: (Uint8Array | null)[];
+    try {
+      inputs = await orAborted(reads, signal);
+    } catch (error) {
+      this.#engine.release(held.map(({ handle }) => handle));
+      throw error;
     }
-    this.#handles.set(`${chunk.submissionId}/${chunk.chunkIndex}`, handle);
-    return {
-      ...chunk,
-      submissionPrefix: submission.prefix,
-      submission,
-      retries,
-      input: input ?? new Uint8Array(),
-    };
+    return held.flatMap(({ handle, chunk, submission, retries }, index) => {
+      const input = inputs[index];
+      if (input === null || input === undefined) return [];
+      this.#handles.set(`${chunk.submissionId}/${chunk.chunkIndex}`, handle);
+      return [{ ...chunk, submissionPrefix: submission.prefix, submission, retries, input }];
+    });
+  }
+
+  /** null: it could not be read, and the chunk has failed. */
+  async #input({ handle, chunk, submission, input }: HeldChunk, signal: AbortSignal) {
+    const bodies = this.#engine.localBodies;
+    if (input !== null || bodies === null || submission.prefix === null) return input ?? new Uint8Array();
+    try {
+      const address = { prefix: submission.prefix, chunkIndex: chunk.chunkIndex };
+      return (await bodies.read(address, signal)).content;
+    } catch (error) {
+      if (!signal.aborted) await this.#sendFailure(handle, chunk, error, {});
+      return null;
+    }
+  }
+
+  async #complete(chunk: ChunkReference, output: Uint8Array): Promise<void> {
+    const id = checkReference(chunk);
+    if (!(output instanceof Uint8Array)) {
+      throw new IncorrectUsageError(`the output of a chunk must be a Uint8Array: it is ${show(output)}`);
+    }
+    const handle = this.#takeHandle(chunk);
+    const bodies = this.#engine.localBodies;
+    const prefix = chunk.submissionPrefix;
+    const result = { countsUnheld: true, handle, chunk: id, prefix, compression: null, computeMs: null };
+    // It is the caller's, who may use it again at once.
+    const body = new Uint8Array(output);
+    if (bodies === null || prefix === null)
+      return this.#send({ kind: 'complete', result: { ...result, body } });
+    const { signal } = this.#closed;
+    try {
+      await orAborted(bodies.write({ prefix, chunkIndex: id.chunkIndex }, body, null, signal), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      await this.#sendFailure(handle, id, error, {});
+      throw new ChunkNotCompletedError(messageOf(error));
+    }
+    return this.#send({ kind: 'complete', result: { ...result, body: null } });
   }
 
   #takeHandle({ submissionId, chunkIndex }: ChunkReference): Handle {
@@ -169,9 +198,7 @@ export class ManualChunks {
   }
 
   async #send(command: Parameters<Engine['sendAndWait']>[0]): Promise<void> {
-    const settled = this.#engine.sendAndWait(command);
-    this.#settling.add(settled);
-    const error = await settled.finally(() => this.#settling.delete(settled));
+    const error = await this.#engine.sendAndWait(command);
     if (error !== null) throw new ChunkNotCompletedError(error);
   }
 }
