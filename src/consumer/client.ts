@@ -7,6 +7,7 @@ import { isThreadSafeUrl, parseObjectStoreUrl } from '../objects/open.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, silentLogger } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
+import { linkedSignal } from '../system/signals.ts';
 import { ChunkRun } from './chunk-run.ts';
 import { Engine } from './engine.ts';
 import { LazyStore } from './lazy-store.ts';
@@ -39,6 +40,9 @@ import type {
   RunOptions,
 } from './types.ts';
 
+/** Why a pool is not started any more: by `stop` its call resolves. */
+const STOPPED = Symbol('stopped');
+
 /** What a test may replace. */
 export interface ConsumerParts {
   readonly clock: Clock;
@@ -57,6 +61,10 @@ export class ConsumerClient implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #tracing = new Tracing();
   readonly #runs = new Set<ChunkRun>();
+  /** Pools of threads that load their module. */
+  readonly #starting = new Set<Promise<unknown>>();
+  /** Fires with `stop` (the reason is then STOPPED) and with `close`. */
+  readonly #stopped = new AbortController();
   #ending: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
@@ -214,9 +222,21 @@ export class ConsumerClient implements AsyncDisposable {
     options.signal?.throwIfAborted();
     // Loaded on demand: most consumers need no pool.
     const { CallbackPool } = await import('./pool.ts');
-    const pool = await CallbackPool.start(setup, threads);
+    using linked = linkedSignal(options.signal, this.#stopped.signal);
+    const starting = CallbackPool.start(setup, threads, linked.signal);
+    this.#starting.add(starting);
+    let pool: Awaited<typeof starting>;
     try {
-      await this.#run(pool.processor, demand, options);
+      pool = await starting;
+    } catch (error) {
+      // Stopped before there was anything to stop: nothing is wrong with that.
+      if (error === STOPPED) return;
+      throw error;
+    } finally {
+      this.#starting.delete(starting);
+    }
+    try {
+      if (this.#stopped.signal.reason !== STOPPED) await this.#run(pool.processor, demand, options);
     } finally {
       await pool.close();
     }
@@ -250,16 +270,18 @@ export class ConsumerClient implements AsyncDisposable {
   }
 
   async #finish(): Promise<void> {
+    this.#stopped.abort(STOPPED);
     this.#manual.stop(new ClientClosedError());
     const runs = [...this.#runs];
     for (const run of runs) run.stop();
-    await Promise.allSettled([...runs.map((run) => run.over), this.#manual.settled()]);
+    await Promise.allSettled([...this.#starting, ...runs.map((run) => run.over), this.#manual.settled()]);
     await this.close();
   }
 
   async #shut(): Promise<void> {
     const error = new ClientClosedError();
     this.#ending ??= this.#closing;
+    this.#stopped.abort(error);
     for (const run of [...this.#runs]) run.abandon(error);
     this.#manual.close(error);
     await this.#engine.close(error);

@@ -1,6 +1,8 @@
 import { MessageChannel, type Transferable } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
+import { messageOf } from '../model/thrown.ts';
+import { orAborted } from '../system/signals.ts';
 import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './pool-messages.ts';
 import type { Processor } from './processor.ts';
 import type { ChunkContext } from './types.ts';
@@ -39,15 +41,33 @@ export class CallbackPool {
     this.#pool.on('error', () => {});
   }
 
-  /** @throws IncorrectUsageError if the module cannot be loaded or exports no function */
-  static async start(setup: PoolSetup, threads: number): Promise<CallbackPool> {
+  /**
+   * Waits until the module is loaded: for ever, if it never is, so it takes a signal.
+   *
+   * @throws IncorrectUsageError if the module cannot be loaded or exports no function
+   */
+  static async start(setup: PoolSetup, threads: number, signal: AbortSignal): Promise<CallbackPool> {
     const pool = new CallbackPool(setup, threads);
-    const answer = await pool.#pool.run(null);
-    if ('output' in answer) return pool;
-    await pool.close();
-    throw new IncorrectUsageError(`the callback's module cannot be used: ${answer.failure.message}`, {
-      cause: new PoolFailedError(answer.failure),
-    });
+    try {
+      await orAborted(pool.#load(), signal);
+      return pool;
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+  }
+
+  async #load(): Promise<void> {
+    let cause: unknown;
+    try {
+      const answer = await this.#pool.run(null);
+      if ('output' in answer) return;
+      cause = new PoolFailedError(answer.failure);
+    } catch (error) {
+      // The thread ended while it loaded the module.
+      cause = error;
+    }
+    throw new IncorrectUsageError(`the callback's module cannot be used: ${messageOf(cause)}`, { cause });
   }
 
   readonly processor: Processor = async (input: Uint8Array, context: ChunkContext): Promise<Uint8Array> => {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
-import { threadId } from 'node:worker_threads';
+import { BroadcastChannel, threadId } from 'node:worker_threads';
 import { ClientClosedError, IncorrectUsageError } from '../../src/consumer/index.ts';
 import { Scene } from '../support/consumer-scene.ts';
 import { eventually } from '../support/eventually.ts';
 
 const double = new URL('../support/programs/double.ts', import.meta.url);
+const loading = new URL('../support/programs/loading.ts', import.meta.url);
+const exits = new URL('../support/programs/exits.ts', import.meta.url);
 const noFunction = new URL('../support/programs/no-function.ts', import.meta.url);
 
 test('a module runs in threads: results, failures and their verdicts come back', async () => {
@@ -77,11 +80,35 @@ test('close ends the threads, whatever they do', async () => {
   await rejected;
 });
 
+for (const how of ['stop', 'close', 'the signal'] as const) {
+  test(`${how} ends a run whose module is still being loaded`, async () => {
+    await using scene = await Scene.open();
+    const channel = new BroadcastChannel('opsqueue-test-loading');
+    const isLoading = once(channel, 'message');
+    const controller = new AbortController();
+    const over = scene.consumer.runEachOp(loading, { threads: 1, signal: controller.signal });
+    const reason = new Error('enough');
+    const ended =
+      how === 'stop'
+        ? over
+        : assert.rejects(over, (error) =>
+            how === 'close' ? error instanceof ClientClosedError : error === reason,
+          );
+    await isLoading;
+    channel.close();
+    if (how === 'the signal') controller.abort(reason);
+    else await scene.consumer[how]();
+    await ended;
+    assert.equal(scene.queue.connectionsTotal, 0);
+  });
+}
+
 test('a module that cannot be used is refused before anything is reserved', async () => {
   await using scene = await Scene.open();
   const missing = new URL('./no-such-module.ts', import.meta.url);
   const cases: [URL, RegExp][] = [
     [missing, /no-such-module/],
+    [exits, /cannot be used/],
     [noFunction, /default export .* must be a function: it is "no function"/],
   ];
   for (const [module, message] of cases) {
