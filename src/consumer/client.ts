@@ -3,7 +3,7 @@ import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
-import { isThreadSafeUrl, parseObjectStoreUrl } from '../objects/open.ts';
+import { isThreadSafeUrl } from '../objects/open.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, silentLogger } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
@@ -20,6 +20,8 @@ import {
   checkFunction,
   checkInteger,
   checkModuleUrl,
+  checkObjectStore,
+  checkObjectStoreOptions,
   checkOnOpError,
   checkThreads,
   TRANSFERS_MAX_DEFAULT,
@@ -80,8 +82,9 @@ export class ConsumerClient implements AsyncDisposable {
     parts: Partial<ConsumerParts> = {},
   ) {
     parseQueueUrl(url);
-    if (typeof objectStore === 'string') parseObjectStoreUrl(objectStore);
-    const { objectStoreOptions = {}, frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
+    checkObjectStore(objectStore);
+    const objectStoreOptions = checkObjectStoreOptions(options.objectStoreOptions ?? {});
+    const { frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
     const transfersMax = checkInteger(
       'transfersMax',
       options.transfersMax ?? TRANSFERS_MAX_DEFAULT,
@@ -96,7 +99,7 @@ export class ConsumerClient implements AsyncDisposable {
     this.#engine = new Engine({
       setup: {
         queueUrl: url,
-        objectStore: isRemote ? { url: objectStore, options: { ...objectStoreOptions } } : null,
+        objectStore: isRemote ? { url: objectStore, options: objectStoreOptions } : null,
         frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
         transfersMax,
       },

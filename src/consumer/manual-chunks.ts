@@ -1,12 +1,13 @@
 import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
-import { CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
+import { SUBMISSION_ID_MAX } from '../model/ids.ts';
+import { CHUNKS_PER_ANSWER_MAX, CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { messageOf } from '../model/thrown.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
 import type { Engine } from './engine.ts';
 import { failureText } from './failure-text.ts';
 import type { Handle, HeldChunk } from './messages.ts';
-import { checkInteger, checkStrategy, show } from './options.ts';
+import { checkBoolean, checkInteger, checkStrategy, show } from './options.ts';
 import type { ChunkReference, ReservedChunk } from './types.ts';
 
 /** The body of a result could not be uploaded, so the chunk has failed. */
@@ -49,6 +50,7 @@ export class ManualChunks {
   ): Promise<void> {
     const id = checkReference(chunk);
     checkInteger('delayMs', options.delayMs ?? 0, 0, Number.MAX_SAFE_INTEGER);
+    checkBoolean('retryable', options.retryable ?? true);
     await this.#during(this.#sendFailure(this.#takeHandle(chunk), id, failure, options));
   }
 
@@ -204,13 +206,18 @@ export class ManualChunks {
 }
 
 function checkReference(chunk: ChunkReference): HeldChunk['chunk'] {
+  if (typeof chunk !== 'object' || chunk === null) {
+    throw new IncorrectUsageError(`the chunk must be a ChunkReference: it is ${show(chunk)}`);
+  }
   const { submissionId, chunkIndex, submissionPrefix } = chunk;
-  if (typeof submissionId !== 'bigint') {
-    throw new IncorrectUsageError(`submissionId must be a bigint: it is ${show(submissionId)}`);
+  if (typeof submissionId !== 'bigint' || submissionId < 0n || submissionId > SUBMISSION_ID_MAX) {
+    throw new IncorrectUsageError(
+      `submissionId must be a bigint from 0 to ${SUBMISSION_ID_MAX}: it is ${show(submissionId)}`,
+    );
   }
   if (submissionPrefix !== null && typeof submissionPrefix !== 'string') {
     throw new IncorrectUsageError(`submissionPrefix must be a text or null: it is ${show(submissionPrefix)}`);
   }
-  checkInteger('chunkIndex', chunkIndex, 0, Number.MAX_SAFE_INTEGER);
+  checkInteger('chunkIndex', chunkIndex, 0, CHUNKS_PER_SUBMISSION_MAX - 1);
   return { submissionId, chunkIndex };
 }

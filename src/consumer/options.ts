@@ -1,6 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { Strategy } from '../model/strategy.ts';
+import type { ObjectStoreOptions } from '../objects/object-store.ts';
+import { parseObjectStoreUrl } from '../objects/open.ts';
 import { cborChunkCodec, jsonChunkCodec } from '../protocol/chunk-codec.ts';
 import type { RunDemand } from './messages.ts';
 import { copyingCodec } from './processor.ts';
@@ -11,6 +13,8 @@ const MEMORY_BYTES_MAX_DEFAULT = 128 * 1024 * 1024;
 /** Default of `transfersMax`. */
 export const TRANSFERS_MAX_DEFAULT = 16;
 const CONCURRENCY_MAX = 10_000;
+/** Far more than any queue takes: one that contains itself must end somewhere. */
+const STRATEGY_NESTS_MAX = 1_000;
 
 /** An integer option within its range. */
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
@@ -18,15 +22,45 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
   throw new IncorrectUsageError(`${name} must be an integer from ${min} to ${max}: it is ${show(value)}`);
 }
 
+export function checkBoolean(name: string, value: unknown): void {
+  if (typeof value !== 'boolean')
+    throw new IncorrectUsageError(`${name} must be a boolean: it is ${show(value)}`);
+}
+
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function')
     throw new IncorrectUsageError(`${name} must be a function: it is ${show(value)}`);
 }
 
+/** A strategy of plain data: it crosses threads. How deep it may nest is the queue's to say. */
 export function checkStrategy(value: unknown): Strategy {
   if (value === undefined) return Strategy.random();
-  if (typeof value === 'object' && value !== null && 'kind' in value) return value as Strategy;
-  throw new IncorrectUsageError(`strategy must be one of Strategy's: it is ${show(value)}`);
+  const metaKeys: string[] = [];
+  let inner: unknown = value;
+  while (isObject(inner) && inner.kind === 'prefer_distinct' && metaKeys.length < STRATEGY_NESTS_MAX) {
+    const { metaKey } = inner;
+    if (typeof metaKey !== 'string' || !metaKey.isWellFormed()) {
+      throw new IncorrectUsageError(`metaKey of a strategy must be a text: it is ${show(metaKey)}`);
+    }
+    metaKeys.push(metaKey);
+    inner = inner.underlying;
+  }
+  return metaKeys.reduceRight(
+    (underlying, key) => Strategy.preferDistinct(key, underlying),
+    plainStrategy(inner),
+  );
+}
+
+function plainStrategy(value: unknown): Strategy {
+  const kind = isObject(value) ? value.kind : undefined;
+  if (kind === 'oldest' || kind === 'newest' || kind === 'random') return Strategy[kind]();
+  throw new IncorrectUsageError(
+    `strategy must be one of Strategy's: it is ${kind === undefined ? show(value) : `of the kind ${show(kind)}`}`,
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }
 
 export function checkCodec(value: unknown): OperationCodec {
@@ -66,6 +100,31 @@ export function checkOnOpError(value: unknown): 'fail-chunk' | 'record' {
 
 export function checkThreads(value: unknown): number {
   return value === undefined ? availableParallelism() : checkInteger('threads', value, 1, 1_000);
+}
+
+/** What is to be an object store: its URL or one of the user's. */
+export function checkObjectStore(value: unknown): void {
+  if (typeof value === 'string') return void parseObjectStoreUrl(value);
+  if (isObject(value) && typeof value.get === 'function' && typeof value.put === 'function') return;
+  throw new IncorrectUsageError(`the object store must be a URL or an ObjectStore: it is ${show(value)}`);
+}
+
+/** Plain data: it crosses threads. */
+export function checkObjectStoreOptions(value: unknown): ObjectStoreOptions {
+  if (!isObject(value)) {
+    throw new IncorrectUsageError(`objectStoreOptions must be an object: it is ${show(value)}`);
+  }
+  const options: Record<string, string | number | boolean> = {};
+  for (const [name, option] of Object.entries(value)) {
+    if (option === undefined) continue;
+    if (typeof option !== 'string' && typeof option !== 'number' && typeof option !== 'boolean') {
+      throw new IncorrectUsageError(
+        `the object store's option ${name} must be a text, a number or a boolean: it is ${show(option)}`,
+      );
+    }
+    options[name] = option;
+  }
+  return options;
 }
 
 /** The demand of a run. */

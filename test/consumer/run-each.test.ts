@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ChunkContext, IncorrectUsageError, Strategy } from '../../src/consumer/index.ts';
+import {
+  type ChunkContext,
+  ConsumerClient,
+  type ConsumerClientOptions,
+  IncorrectUsageError,
+  Strategy,
+} from '../../src/consumer/index.ts';
 import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
 import { cbor, quietly, Scene } from '../support/consumer-scene.ts';
 import { fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
@@ -138,6 +144,41 @@ test('the strategy and the concurrency are told to the queue', async () => {
   assert.match(String(connection.headers['opsqueue-features']), /release,cancel_reserve,dropped/);
 });
 
+test('a strategy is told to the queue without what else is in its object', async () => {
+  await using scene = await Scene.open({ startTransport: 'thread' });
+  const strategy = Object.assign({ toString: () => 'mine' }, Strategy.preferDistinct('k', Strategy.oldest()));
+  void quietly(scene.consumer.runEachOp((op) => op, { strategy }));
+  const connection = await scene.queue.connection();
+  const plain = { kind: 'prefer_distinct', metaKey: 'k', underlying: { kind: 'oldest' } };
+  assert.deepEqual((await connection.next('reserve')).strategy, plain);
+});
+
+test('a client with an object store or an option that makes no sense is refused', () => {
+  const wrong: [RegExp, unknown, object?][] = [
+    [/object store must be a URL or an ObjectStore: it is null/, null],
+    [/object store must be .* 5/, 5],
+    [/object store must be .* Object/, {}],
+    [/option credentials must be .* a function/, 's3://b/x', { credentials: () => 1 }],
+    [/objectStoreOptions must be an object/, 's3://b/x', 5 as unknown as object],
+  ];
+  for (const [message, store, objectStoreOptions] of wrong) {
+    const options = { objectStoreOptions } as ConsumerClientOptions;
+    assert.throws(
+      () => new ConsumerClient('127.0.0.1:1', store as string, options),
+      (error) => error instanceof IncorrectUsageError && message.test(error.message),
+    );
+  }
+});
+
+function chunkOf(submissionId: bigint, chunkIndex = 0) {
+  return { submissionId, submissionPrefix: null, chunkIndex };
+}
+
+function selfContained(): Strategy {
+  const strategy = { kind: 'prefer_distinct' as const, metaKey: 'x', underlying: Strategy.random() };
+  return Object.assign(strategy, { underlying: strategy });
+}
+
 test('wrong use is told at once, naming what is wrong', async () => {
   await using scene = await Scene.open();
   const { consumer } = scene;
@@ -152,6 +193,14 @@ test('wrong use is told at once, naming what is wrong', async () => {
     [/callback must be a function/, () => consumer.runEachChunkRaw(5 as unknown as () => Uint8Array)],
     [/max must be an integer from 1 to 1000/, () => consumer.reserveChunks(0)],
     [/strategy must be/, () => consumer.reserveChunks(1, 'oldest' as unknown as Strategy)],
+    [/strategy .* kind "bogus"/, () => consumer.reserveChunks(1, { kind: 'bogus' } as unknown as Strategy)],
+    [/metaKey .* 5/, () => consumer.runEachOp(echo, { strategy: Strategy.preferDistinct(5 as never) })],
+    [/strategy must be/, () => consumer.reserveChunks(1, selfContained())],
+    [/submissionId must be .* -1n/, () => consumer.completeChunk(chunkOf(-1n), new Uint8Array())],
+    [/submissionId must be/, () => consumer.failChunk(chunkOf(1n << 63n), 'x')],
+    [/chunkIndex must be .* 4294967296/, () => consumer.releaseChunk(chunkOf(1n, 2 ** 32))],
+    [/must be a ChunkReference/, () => consumer.completeChunk(null as never, new Uint8Array())],
+    [/retryable must be a boolean/, () => consumer.failChunk(chunkOf(1n), 'x', { retryable: 'x' as never })],
     [/module must be a URL/, () => consumer.runEachOp('./work.js')],
   ];
   for (const [message, call] of wrong) {
