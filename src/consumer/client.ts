@@ -24,7 +24,7 @@ import {
   checkObjectStoreOptions,
   checkOnOpError,
   checkThreads,
-  TRANSFERS_MAX_DEFAULT,
+  checkTransferLimits,
 } from './options.ts';
 import type { CallbackShape } from './pool-messages.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './processor.ts';
@@ -85,12 +85,7 @@ export class ConsumerClient implements AsyncDisposable {
     checkObjectStore(objectStore);
     const objectStoreOptions = checkObjectStoreOptions(options.objectStoreOptions ?? {});
     const { frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
-    const transfersMax = checkInteger(
-      'transfersMax',
-      options.transfersMax ?? TRANSFERS_MAX_DEFAULT,
-      1,
-      10_000,
-    );
+    const transferLimits = checkTransferLimits(options);
     const clock = parts.clock ?? systemClock;
     const isRemote = typeof objectStore === 'string' && isThreadSafeUrl(objectStore);
     this.#store = isRemote ? null : new LazyStore(objectStore, objectStoreOptions, clock);
@@ -101,9 +96,9 @@ export class ConsumerClient implements AsyncDisposable {
         queueUrl: url,
         objectStore: isRemote ? { url: objectStore, options: objectStoreOptions } : null,
         frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
-        transfersMax,
+        transferLimits,
       },
-      localBodies: this.#store === null ? null : new ChunkBodies(this.#store, clock, transfersMax),
+      localBodies: this.#store === null ? null : new ChunkBodies(this.#store, clock, transferLimits),
       startTransport:
         parts.startTransport ?? ((setup, listener) => new TransportThread(setup, listener, clock)),
       clock,

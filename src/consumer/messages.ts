@@ -11,9 +11,16 @@ export interface TransportSetup {
   /** null: the calling thread reads and writes the bodies. */
   readonly objectStore: { readonly url: string; readonly options: ObjectStoreOptions } | null;
   readonly frameBytesMax: number;
-  readonly transfersMax: number;
+  readonly transferLimits: TransferLimits;
   /** Handles of chunks are above it: a thread that replaces a crashed one must not use its handles again. */
   readonly handleBase: number;
+}
+
+export interface TransferLimits {
+  /** Reads, and as many writes, that are under way at once. */
+  readonly transfersMax: number;
+  /** How long each may take, in milliseconds. */
+  readonly transferMsMax: number;
 }
 
 /** Names a chunk that the transport thread holds; never used twice, also not by a thread that replaces a crashed one. */

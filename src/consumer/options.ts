@@ -4,14 +4,16 @@ import { Strategy } from '../model/strategy.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { parseObjectStoreUrl } from '../objects/open.ts';
 import { cborChunkCodec, jsonChunkCodec } from '../protocol/chunk-codec.ts';
-import type { RunDemand } from './messages.ts';
+import type { RunDemand, TransferLimits } from './messages.ts';
 import { copyingCodec } from './processor.ts';
-import type { OperationCodec, RunOptions } from './types.ts';
+import type { ConsumerClientOptions, OperationCodec, RunOptions } from './types.ts';
 
 /** Default of {@link RunOptions.memoryBytesMax}. */
 const MEMORY_BYTES_MAX_DEFAULT = 128 * 1024 * 1024;
 /** Default of `transfersMax`. */
-export const TRANSFERS_MAX_DEFAULT = 16;
+const TRANSFERS_MAX_DEFAULT = 16;
+/** Default of `transferMsMax`: far beyond the time-outs of the object stores themselves. */
+const TRANSFER_MS_MAX_DEFAULT = 600_000;
 const CONCURRENCY_MAX = 10_000;
 /** Far more than any queue takes: one that contains itself must end somewhere. */
 const STRATEGY_NESTS_MAX = 1_000;
@@ -100,6 +102,13 @@ export function checkOnOpError(value: unknown): 'fail-chunk' | 'record' {
 
 export function checkThreads(value: unknown): number {
   return value === undefined ? availableParallelism() : checkInteger('threads', value, 1, 1_000);
+}
+
+export function checkTransferLimits({ transfersMax, transferMsMax }: ConsumerClientOptions): TransferLimits {
+  return {
+    transfersMax: checkInteger('transfersMax', transfersMax ?? TRANSFERS_MAX_DEFAULT, 1, 10_000),
+    transferMsMax: checkInteger('transferMsMax', transferMsMax ?? TRANSFER_MS_MAX_DEFAULT, 1, 2 ** 31 - 1),
+  };
 }
 
 /** What is to be an object store: its URL or one of the user's. */

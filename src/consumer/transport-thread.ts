@@ -5,6 +5,8 @@ import { Batch } from './transport/batch.ts';
 
 /** How long the thread may take to end the connection in good order. */
 const CLOSE_MS_MAX = 3_000;
+/** And how long to end once it was told to: one inside of a system call (on a disk that hangs) does not, ever. */
+const TERMINATE_MS_MAX = 1_000;
 
 export interface TransportThreadListener {
   event(event: TransportEvent): void;
@@ -19,6 +21,7 @@ export interface TransportHandle {
   flush(): void;
   /** Whether it keeps the process alive. */
   keepAlive(isNeeded: boolean): void;
+  /** Resolves within some seconds, whether or not the thread has ended by then. */
   close(): Promise<void>;
 }
 
@@ -89,9 +92,14 @@ export class TransportThread implements TransportHandle {
       this.post({ kind: 'close' });
       this.flush();
     }
-    const force = this.#clock.after(CLOSE_MS_MAX, () => void this.#worker.terminate());
-    await this.#exited;
-    force.cancel();
+    const givenUp = Promise.withResolvers<void>();
+    let timer = this.#clock.after(CLOSE_MS_MAX, () => {
+      void this.#worker.terminate();
+      timer = this.#clock.after(TERMINATE_MS_MAX, givenUp.resolve);
+    });
+    await Promise.race([this.#exited, givenUp.promise]);
+    timer.cancel();
+    this.#worker.unref();
   }
 }
 

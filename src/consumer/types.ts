@@ -53,6 +53,11 @@ export interface ConsumerClientOptions {
   readonly frameBytesMax?: number | undefined;
   /** Object storage reads, and as many writes, that are under way at once. Default 16. */
   readonly transfersMax?: number | undefined;
+  /**
+   * How long one of them may take, in milliseconds; a chunk whose transfer takes longer (a disk that hangs) fails.
+   * Default 600 000.
+   */
+  readonly transferMsMax?: number | undefined;
 }
 
 /** Options of all `runEach...`. */

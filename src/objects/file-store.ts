@@ -20,10 +20,13 @@ export interface FileStoreOptions {
  * and half their CPU at any.
  */
 const SYNC_BYTES_MAX = 256 * 1024;
-/** A synchronous call that took longer than this (a network disk that hangs) sends the next ones to the thread pool ... */
-const SYNC_SLOW_MS = 20;
-/** ... for this long, so that whatever else lives on this thread (heartbeats) goes on. */
-const SYNC_PAUSE_MS = 1_000;
+/**
+ * A synchronous call on a disk that hangs blocks its thread, and with it whatever else lives there (heartbeats), and
+ * nothing can end it. So they are for a disk that answered within so many milliseconds ...
+ */
+const FAST_MS_MAX = 20;
+/** ... this long ago at most; all others go through the thread pool. */
+const FAST_FOR_MS = 1_000;
 
 /** Number of other writers of the same object, dead ones included, that a `put` steps around. */
 const TEMPORARIES_MAX = 10_000;
@@ -38,7 +41,7 @@ export class FileStore implements ObjectStore {
   readonly #durable: boolean;
   readonly #clock: Clock;
   readonly #turns: Turns;
-  #asyncUntilMs = 0;
+  #fastUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(location: ObjectStoreLocation, options: FileStoreOptions) {
     this.url = location.url;
@@ -54,11 +57,10 @@ export class FileStore implements ObjectStore {
     const turn = this.#turns.due();
     if (turn !== null) await turn;
     try {
-      if (this.#durable || body.length > SYNC_BYTES_MAX || !this.#isFast()) {
-        await writeAtomically(path, body, this.#durable);
-      } else {
-        this.#timed(() => writeAtomicallySync(path, body));
+      if (!this.#durable && body.length <= SYNC_BYTES_MAX && this.#isFast()) {
+        return this.#timed(() => writeAtomicallySync(path, body));
       }
+      await this.#timedAsync(writeAtomically(path, body, this.#durable));
     } catch (error) {
       throw fileError(error, key, `cannot write ${path}`);
     }
@@ -74,7 +76,7 @@ export class FileStore implements ObjectStore {
         const bytes = this.#timed(() => readSmallSync(path));
         if (bytes !== null) return bytes;
       }
-      return await readWhole(path);
+      return await this.#timedAsync(readWhole(path));
     } catch (error) {
       throw fileError(error, key, `cannot read ${path}`);
     }
@@ -175,7 +177,7 @@ export class FileStore implements ObjectStore {
   }
 
   #isFast(): boolean {
-    return this.#asyncUntilMs === 0 || this.#clock.monotonicMs() >= this.#asyncUntilMs;
+    return this.#clock.monotonicMs() <= this.#fastUntilMs;
   }
 
   #timed<T>(run: () => T): T {
@@ -184,7 +186,19 @@ export class FileStore implements ObjectStore {
       return run();
     } finally {
       const endedMs = this.#clock.monotonicMs();
-      this.#asyncUntilMs = endedMs - beganMs > SYNC_SLOW_MS ? endedMs + SYNC_PAUSE_MS : 0;
+      const isFast = endedMs - beganMs <= FAST_MS_MAX;
+      this.#fastUntilMs = isFast ? endedMs + FAST_FOR_MS : Number.NEGATIVE_INFINITY;
+    }
+  }
+
+  /** A slow one says nothing: large objects take their time. */
+  async #timedAsync<T>(call: Promise<T>): Promise<T> {
+    const beganMs = this.#clock.monotonicMs();
+    try {
+      return await call;
+    } finally {
+      const endedMs = this.#clock.monotonicMs();
+      if (endedMs - beganMs <= FAST_MS_MAX) this.#fastUntilMs = endedMs + FAST_FOR_MS;
     }
   }
 }

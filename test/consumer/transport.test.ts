@@ -58,7 +58,7 @@ class Bench {
     };
     this.transport = new Transport({
       link,
-      bodies: new ChunkBodies(this.slow.store, this.clock, 16),
+      bodies: new ChunkBodies(this.slow.store, this.clock, { transfersMax: 16, transferMsMax: 600_000 }),
       clock: this.clock,
       logger: silentLogger,
       emit: (event) => this.events.push(event),

@@ -86,7 +86,7 @@ describe('file:', () => {
     });
   });
 
-  test('leaves the fast way while the disk is slow', async () => {
+  test('takes the fast way only while the disk is known to be fast', async () => {
     let slow = true;
     let now = 0;
     const clock = {
@@ -110,15 +110,23 @@ describe('file:', () => {
       await done;
       return turns;
     };
-    assert.equal(await turnsOf(() => store.put('p/0-in.bin', bytes(1))), 1);
-    assert.ok(
-      (await turnsOf(() => store.put('p/1-in.bin', bytes(1)))) > 1,
-      'the second call blocked the thread',
-    );
+    const put = () => store.put('p/0-in.bin', bytes(1));
+    const get = () => store.get('p/0-in.bin');
+    const blocks = async (call: () => Promise<unknown>) => (await turnsOf(call)) === 1;
+    assert.equal(await blocks(put), false, 'nobody knows the disk yet');
+    assert.equal(await blocks(get), false, 'it was slow');
     slow = false;
+    assert.equal(await blocks(get), false, 'it was slow for the last call, too');
+    assert.equal(await blocks(get), true);
+    assert.equal(await blocks(put), true);
+    slow = true;
+    assert.equal(await blocks(put), true, 'nobody could know that');
+    slow = false;
+    assert.equal(await blocks(put), false, 'it was slow');
+    assert.equal(await blocks(put), true);
     now += 2_000;
-    assert.equal(await turnsOf(() => store.put('p/2-in.bin', bytes(1))), 1);
-    assert.equal(await turnsOf(() => store.get('p/2-in.bin')), 1);
+    assert.equal(await blocks(get), false, 'that it was fast is long ago');
+    assert.equal(await blocks(get), true);
   });
 
   test('leaves its thread a turn while a loop does nothing but read', async () => {

@@ -9,7 +9,8 @@ import {
   isCompressedChunk,
 } from '../../protocol/chunk-compression.ts';
 import type { Clock } from '../../system/clock.ts';
-import type { TransferTimes } from '../messages.ts';
+import { linkedSignal, orAborted } from '../../system/signals.ts';
+import type { TransferLimits, TransferTimes } from '../messages.ts';
 
 /** Which body of which chunk. */
 export interface BodyAddress {
@@ -32,12 +33,14 @@ export class BodyError extends Error {
 export class ChunkBodies {
   readonly #store: ObjectStore;
   readonly #clock: Clock;
+  readonly #transferMsMax: number;
   readonly #reads: Lane;
   readonly #writes: Lane;
 
-  constructor(store: ObjectStore, clock: Clock, transfersMax: number) {
+  constructor(store: ObjectStore, clock: Clock, { transfersMax, transferMsMax }: TransferLimits) {
     this.#store = store;
     this.#clock = clock;
+    this.#transferMsMax = transferMsMax;
     this.#reads = new Lane(transfersMax);
     this.#writes = new Lane(transfersMax);
   }
@@ -52,8 +55,8 @@ export class ChunkBodies {
       signal.throwIfAborted();
       const startMs = this.#clock.nowMs();
       const key = keyOf('read', address, 'in');
-      const content = await attempt('read', key, async () => {
-        const packed = await this.#store.get(key, { signal });
+      const content = await this.#attempt('read', key, signal, async (limited) => {
+        const packed = await this.#store.get(key, { signal: limited });
         return isCompressedChunk(packed) ? decompressChunk(packed) : packed;
       });
       return { content, times: { startMs, endMs: this.#clock.nowMs() } };
@@ -73,13 +76,35 @@ export class ChunkBodies {
       signal.throwIfAborted();
       const startMs = this.#clock.nowMs();
       const key = keyOf('write', address, 'out');
-      await attempt('write', key, async () => {
+      await this.#attempt('write', key, signal, async (limited) => {
         const packed = compression === null ? content : await compressChunk(content);
-        await this.#store.put(key, packed, { signal });
+        await this.#store.put(key, packed, { signal: limited });
       });
       return { startMs, endMs: this.#clock.nowMs() };
     } finally {
       this.#writes.leave();
+    }
+  }
+
+  /** Ends with the signal or the time limit, also where the store (a disk that hangs, say) heeds neither. */
+  async #attempt<T>(
+    verb: 'read' | 'write',
+    key: string,
+    signal: AbortSignal,
+    run: (limited: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    using linked = linkedSignal(signal);
+    const limit = this.#clock.after(
+      this.#transferMsMax,
+      () => linked.abort(new Error(`it took longer than ${this.#transferMsMax} ms`)),
+      { unref: true },
+    );
+    try {
+      return await orAborted(run(linked.signal), linked.signal);
+    } catch (error) {
+      throw new BodyError(verb, key, error);
+    } finally {
+      limit.cancel();
     }
   }
 }
@@ -89,14 +114,6 @@ function keyOf(verb: 'read' | 'write', { prefix, chunkIndex }: BodyAddress, kind
     return chunkKey(prefix, chunkIndex, kind);
   } catch (error) {
     throw new BodyError(verb, `of the prefix ${JSON.stringify(prefix.slice(0, 200))}`, error);
-  }
-}
-
-async function attempt<T>(verb: 'read' | 'write', key: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    throw new BodyError(verb, key, error);
   }
 }
 

@@ -53,7 +53,7 @@ export async function openTransport(
   );
   const transport: Transport = new Transport({
     link: client,
-    bodies: store === null ? null : new ChunkBodies(store, clock, setup.transfersMax),
+    bodies: store === null ? null : new ChunkBodies(store, clock, setup.transferLimits),
     clock,
     logger,
     emit,
