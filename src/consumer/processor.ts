@@ -194,9 +194,20 @@ function toArray(results: unknown, expected: number): unknown[] {
   if (typeof results !== 'object' || results === null || !(Symbol.iterator in results)) {
     throw new ChunkShapeError(`the callback returned ${describe(results)} instead of ${expected} results`);
   }
-  const array = Array.isArray(results) ? results : Array.from(results as Iterable<unknown>);
-  if (array.length === expected) return array;
-  throw new ChunkShapeError(`the callback returned ${array.length} results for ${expected} operations`);
+  if (Array.isArray(results) && results.length === expected) return results;
+  if (Array.isArray(results)) throw wrongNumber(String(results.length), expected);
+  const array: unknown[] = [];
+  for (const result of results as Iterable<unknown>) {
+    // It may never end.
+    if (array.length === expected) throw wrongNumber(`more than ${expected}`, expected);
+    array.push(result);
+  }
+  if (array.length < expected) throw wrongNumber(String(array.length), expected);
+  return array;
+}
+
+function wrongNumber(number: string, expected: number): ChunkShapeError {
+  return new ChunkShapeError(`the callback returned ${number} results for ${expected} operations`);
 }
 
 /** The object's key below the store's URL, or what comes closest to it. */

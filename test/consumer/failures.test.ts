@@ -110,6 +110,16 @@ test('a wrong number of results fails the chunk', async () => {
   assert.match(await failureOf(scene, run), /the callback returned 2 results for 3 operations/);
 });
 
+test('results that never end fail the chunk', async () => {
+  await using scene = await Scene.open();
+  function* endless() {
+    // Ends after all: a test that fails is to end, too.
+    for (let n = 0; n < 1_000_000; n++) yield n;
+  }
+  const run = scene.consumer.runEachChunk((ops: number[]) => (ops.length === 3 ? endless() : ops));
+  assert.match(await failureOf(scene, run), /the callback returned more than 3 results for 3 operations/);
+});
+
 test('results that are no list fail the chunk', async () => {
   await using scene = await Scene.open();
   const run = scene.consumer.runEachChunk((ops: number[]) => (ops.length === 3 ? (7 as never) : ops));
