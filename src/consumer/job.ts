@@ -1,14 +1,17 @@
+import { OpsqueueError } from '../model/errors.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import type { HeldChunk, LossReason } from './messages.ts';
 import type { ChunkContext } from './types.ts';
 
-/** The result of a chunk is not wanted any more: the reason of the callback's signal. `reason` says why. */
-export class ChunkDroppedError extends Error {
-  readonly reason: LossReason | 'abandoned';
+/** `abandoned`: its run was. */
+export type DropReason = LossReason | 'abandoned';
 
-  constructor(reason: LossReason | 'abandoned') {
-    super(`the result of this chunk is not wanted any more: ${reason}`);
-    this.name = 'ChunkDroppedError';
+/** The result of a chunk is not wanted any more: the reason of the callback's signal. `reason` says why. */
+export class ChunkDroppedError extends OpsqueueError {
+  readonly reason: DropReason;
+
+  constructor(reason: DropReason) {
+    super('CHUNK_DROPPED', `the result of this chunk is not wanted any more: ${reason}`);
     this.reason = reason;
   }
 }
@@ -60,7 +63,7 @@ export class ChunkJob implements ChunkContext {
     if (this.#dropped !== null) throw this.#dropped;
   }
 
-  drop(reason: LossReason | 'abandoned'): void {
+  drop(reason: DropReason): void {
     if (this.#dropped !== null) return;
     this.#dropped = new ChunkDroppedError(reason);
     this.#controller?.abort(this.#dropped);

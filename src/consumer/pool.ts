@@ -3,6 +3,7 @@ import { Piscina } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { messageOf } from '../model/thrown.ts';
 import { orAborted } from '../system/signals.ts';
+import { ChunkDroppedError, type DropReason } from './job.ts';
 import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './pool-messages.ts';
 import type { Processor } from './processor.ts';
 import type { ChunkContext } from './types.ts';
@@ -19,6 +20,11 @@ export class PoolFailedError extends Error {
     this.code = verdict === null ? null : verdict.retryable ? 'RETRY_LATER' : 'NON_RETRYABLE';
     this.delayMs = verdict?.delayMs ?? 0;
   }
+}
+
+/** As data: the error itself would lose its class on the way. */
+function reasonOf({ reason }: AbortSignal): DropReason {
+  return reason instanceof ChunkDroppedError ? reason.reason : 'abandoned';
 }
 
 /** Runs a module's callback in threads, for work that keeps a processor busy. */
@@ -73,7 +79,7 @@ export class CallbackPool {
   readonly processor: Processor = async (input: Uint8Array, context: ChunkContext): Promise<Uint8Array> => {
     const { port1, port2 } = new MessageChannel();
     const { submission, submissionId, chunkIndex, retries, signal } = context;
-    const onAbort = () => port1.postMessage(String(signal.reason));
+    const onAbort = () => port1.postMessage(reasonOf(signal));
     signal.addEventListener('abort', onAbort, { once: true });
     // The pool's types expect the options of a structured clone; what it takes is an array.
     const transferList: Transferable[] & { transfer?: Transferable[] } = [port2];

@@ -178,6 +178,7 @@ test('a dropped chunk fires the signal of the callback, and its result is droppe
     connection.send({ kind: 'dropped', chunk: { submissionId: scene.submission.id, chunkIndex: 0 }, reason });
     await eventually(() => signal.aborted);
     assert.equal((signal.reason as ChunkDroppedError).reason, reason);
+    assert.equal((signal.reason as ChunkDroppedError).code, 'CHUNK_DROPPED');
     await connection.until('reserve');
     assert.deepEqual(
       connection.received.map(({ kind }) => kind),

@@ -56,16 +56,23 @@ test('a thread that dies fails its chunk; the pool goes on', async () => {
   await over;
 });
 
-test('the signal of a dropped chunk reaches the thread', async () => {
+test('the signal of a dropped chunk reaches the thread, with its reason', async () => {
+  const channel = new BroadcastChannel('opsqueue-test-waiting');
+  const isWaiting = once(channel, 'message');
   await using scene = await Scene.open();
   const over = scene.consumer.runEachOp(double, { threads: 1, prefetch: 1 });
   over.catch(() => {});
   const connection = await scene.serve(await scene.chunk(0, ['wait']), await scene.chunk(1, [4]));
+  await isWaiting;
+  const told = once(channel, 'message');
   connection.send({
     kind: 'dropped',
     chunk: { submissionId: scene.submission.id, chunkIndex: 0 },
     reason: 'submission_ended',
   });
+  const [{ data }] = await told;
+  channel.close();
+  assert.deepEqual(data, { code: 'CHUNK_DROPPED', reason: 'submission_ended' });
   assert.equal((await connection.until('complete')).chunk.chunkIndex, 1);
   await scene.consumer.stop();
   await over;

@@ -11,7 +11,12 @@ export default async function double(
   if (op === 'die') process.exit(3);
   if (op === 'never') throw new NonRetryableError('not in this life');
   if (op === 'wait') {
+    const channel = new BroadcastChannel('opsqueue-test-waiting');
+    channel.postMessage('waiting');
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    const { code, reason } = signal.reason;
+    channel.postMessage({ code, reason });
+    channel.close();
     throw new Error('the signal fired');
   }
   throw new TypeError(`what is ${op}?`);
