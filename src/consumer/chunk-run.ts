@@ -263,7 +263,7 @@ export class ChunkRun implements ChunkWorker {
     const { prefix } = job.submission;
     const { compression } = this.demand;
     const { chunk } = job.held;
-    const result = { countsUnheld: false, handle, chunk, prefix, body, compression, computeMs };
+    const result = { isByHand: false, handle, chunk, prefix, body, compression, computeMs };
     this.#engine.send({ kind: 'complete', result }, this);
   }
 
@@ -282,7 +282,9 @@ export class ChunkRun implements ChunkWorker {
     const { retryable, delayMs } = verdictOf(error) ?? { retryable: true, delayMs: 0 };
     if (job.isHeld) {
       this.#sent.set(handle, span);
-      this.#engine.send({ kind: 'fail', handle, chunk: job.held.chunk, failure, retryable, delayMs }, this);
+      const { chunk } = job.held;
+      const told = { handle, chunk, failure, retryable, delayMs, isByHand: false };
+      this.#engine.send({ kind: 'fail', ...told }, this);
     } else span.uploaded(null);
     this.#endIfDone();
   }

@@ -160,13 +160,19 @@ export class ConsumerClient implements AsyncDisposable {
     return this.#manual.reserve(max, strategy, options.signal);
   }
 
-  /** Uploads the result and tells the queue. Rejects if it could not be uploaded; the chunk has failed then. */
+  /**
+   * Uploads the result and tells the queue; waits for a connection, if there is none. Rejects if it could not be
+   * uploaded (the chunk has failed then), or with ClientClosedError if the client ends before the queue could be told.
+   */
   async completeChunk(chunk: ChunkReference, output: Uint8Array): Promise<void> {
     this.#assertOpen();
     return this.#manual.complete(chunk, output);
   }
 
-  /** Counts as a try; the text (or the error's stack) is what the producer gets to read if it was the last one. */
+  /**
+   * Counts as a try, unless the reservation is over; the text (or the error's stack) is what the producer gets to read
+   * if it was the last one. Waits for a connection as `completeChunk` does.
+   */
   async failChunk(
     chunk: ChunkReference,
     failure: unknown,
@@ -270,6 +276,7 @@ export class ConsumerClient implements AsyncDisposable {
   async #finish(): Promise<void> {
     this.#stopped.abort(STOPPED);
     this.#manual.stop(new ClientClosedError());
+    this.#engine.waitNoMore();
     const runs = [...this.#runs];
     for (const run of runs) run.stop();
     await Promise.allSettled([...this.#starting, ...runs.map((run) => run.over), this.#manual.settled()]);

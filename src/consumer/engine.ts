@@ -1,4 +1,5 @@
 import {
+  ClientClosedError,
   IncorrectUsageError,
   type OpsqueueError,
   ReservationRefusedError,
@@ -77,6 +78,7 @@ export class Engine {
   #isConnected = false;
   #closed: OpsqueueError | null = null;
   #fatal: OpsqueueError | null = null;
+  #waitsNoMore = false;
   #threads = 0;
   #crashes = 0;
   #nextId = 1;
@@ -169,6 +171,12 @@ export class Engine {
     return settling.promise;
   }
 
+  /** What waits for a connection to be told rejects, now and from now on. */
+  waitNoMore() {
+    this.#waitsNoMore = true;
+    this.#thread?.post({ kind: 'wait_no_more' });
+  }
+
   release(handles: readonly Handle[]) {
     for (const handle of handles) this.#owners.delete(handle);
     if (handles.length > 0) this.#post({ kind: 'release', handles });
@@ -201,6 +209,7 @@ export class Engine {
       event: (event) => this.#event(event),
       crashed: (error) => this.#crashed(error),
     });
+    if (this.#waitsNoMore) this.#thread.post({ kind: 'wait_no_more' });
   }
 
   #event(event: TransportEvent) {
@@ -233,6 +242,10 @@ export class Engine {
         return this.#owners.get(event.handle)?.lost(event.handle, event.reason);
       case 'settled':
         return this.#settled(event.handle, event.error, event.upload);
+      case 'untold':
+        this.#settling.get(event.handle)?.reject(new ClientClosedError());
+        this.#settling.delete(event.handle);
+        return this.#keepAlive();
       case 'run_ended':
         return this.#runs.get(event.run)?.ended();
       case 'log':

@@ -51,7 +51,7 @@ export class ManualChunks {
     const id = checkReference(chunk);
     checkInteger('delayMs', options.delayMs ?? 0, 0, Number.MAX_SAFE_INTEGER);
     checkBoolean('retryable', options.retryable ?? true);
-    await this.#during(this.#sendFailure(this.#takeHandle(chunk), id, failure, options));
+    await this.#during(this.#sendFailure(this.#takeHandle(chunk), id, failure, options, true));
   }
 
   release(chunk: ChunkReference): void {
@@ -150,7 +150,7 @@ export class ManualChunks {
       const address = { prefix: submission.prefix, chunkIndex: chunk.chunkIndex };
       return (await bodies.read(address, signal)).content;
     } catch (error) {
-      if (!signal.aborted) await this.#sendFailure(handle, chunk, error, {});
+      if (!signal.aborted) await this.#sendFailure(handle, chunk, error, {}, false);
       return null;
     }
   }
@@ -163,7 +163,7 @@ export class ManualChunks {
     const handle = this.#takeHandle(chunk);
     const bodies = this.#engine.localBodies;
     const prefix = chunk.submissionPrefix;
-    const result = { countsUnheld: true, handle, chunk: id, prefix, compression: null, computeMs: null };
+    const result = { isByHand: true, handle, chunk: id, prefix, compression: null, computeMs: null };
     // It is the caller's, who may use it again at once.
     const body = new Uint8Array(output);
     if (bodies === null || prefix === null)
@@ -173,7 +173,7 @@ export class ManualChunks {
       await orAborted(bodies.write({ prefix, chunkIndex: id.chunkIndex }, body, null, signal), signal);
     } catch (error) {
       signal.throwIfAborted();
-      await this.#sendFailure(handle, id, error, {});
+      await this.#sendFailure(handle, id, error, {}, false);
       throw new ChunkNotCompletedError(messageOf(error));
     }
     return this.#send({ kind: 'complete', result: { ...result, body: null } });
@@ -194,9 +194,10 @@ export class ManualChunks {
       retryable = true,
       delayMs = 0,
     }: { readonly retryable?: boolean | undefined; readonly delayMs?: number | undefined },
+    isByHand: boolean,
   ): Promise<void> {
     const text = typeof failure === 'string' ? failure : failureText(failure);
-    await this.#send({ kind: 'fail', handle, chunk, failure: text, retryable, delayMs });
+    await this.#send({ kind: 'fail', handle, chunk, failure: text, retryable, delayMs, isByHand });
   }
 
   async #send(command: Parameters<Engine['sendAndWait']>[0]): Promise<void> {

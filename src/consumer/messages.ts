@@ -55,9 +55,13 @@ export type Command =
       readonly failure: string;
       readonly retryable: boolean;
       readonly delayMs: number;
+      /** By `failChunk`: it is settled once the queue was told, and waits for a connection. */
+      readonly isByHand: boolean;
     }
   /** Gives chunks back, uncounted. */
   | { readonly kind: 'release'; readonly handles: readonly Handle[] }
+  /** The client stops: what is told by hand waits for no connection any more. Answered by `untold` where it did. */
+  | { readonly kind: 'wait_no_more' }
   /** Ends the connection in good order, then the thread. */
   | { readonly kind: 'close' };
 
@@ -65,8 +69,11 @@ export type Command =
 export type WorkCommand = Exclude<Command, { kind: 'close' }>;
 
 export interface ChunkResult {
-  /** It counts even if the chunk is not held any more: its reservation expired, or the connection broke meanwhile. */
-  readonly countsUnheld: boolean;
+  /**
+   * By `completeChunk`: it counts even if the chunk is not held any more (its reservation expired, or the connection
+   * broke meanwhile), and it is settled once the queue was told.
+   */
+  readonly isByHand: boolean;
   /** 0: not one that is held. */
   readonly handle: Handle;
   readonly chunk: ChunkId;
@@ -117,6 +124,8 @@ export type TransportEvent =
       readonly error: string | null;
       readonly upload: TransferTimes | null;
     }
+  /** There is no connection to tell it on, and no more waiting for one. */
+  | { readonly kind: 'untold'; readonly handle: Handle }
   | { readonly kind: 'run_ended'; readonly run: number }
   | {
       readonly kind: 'log';

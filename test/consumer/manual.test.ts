@@ -10,7 +10,7 @@ import {
 } from '../../src/consumer/index.ts';
 import { cbor, Scene } from '../support/consumer-scene.ts';
 import { eventually } from '../support/eventually.ts';
-import { fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
+import { fakeChunk, fakeSubmission, initMessage } from '../support/fake-queue.ts';
 
 test('chunks are reserved, completed, failed and released by hand', async () => {
   await using scene = await Scene.open({ startTransport: 'thread' });
@@ -179,3 +179,39 @@ test('chunks that are reserved and not completed go back when the client stops',
   assert.equal(await connection.closed, 1000);
   await eventually(() => scene.queue.connectionsOpen === 0);
 });
+
+for (const how of ['completeChunk', 'failChunk'] as const) {
+  const call = (scene: Scene) => {
+    const chunk = { submissionId: 42n, submissionPrefix: null, chunkIndex: 3 };
+    return how === 'completeChunk'
+      ? scene.consumer.completeChunk(chunk, Uint8Array.of(1))
+      : scene.consumer.failChunk(chunk, 'no luck');
+  };
+
+  test(`${how} resolves only once the queue was told, on the next connection if need be`, async () => {
+    await using scene = await Scene.open({ saysInit: false });
+    let isResolved = false;
+    const told = call(scene).then(() => {
+      isResolved = true;
+    });
+    const connection = await scene.queue.connection();
+    connection.cut();
+    await connection.closed;
+    const second = await scene.queue.connection();
+    assert.equal(isResolved, false);
+    second.send(initMessage());
+    const message = await second.next(how === 'completeChunk' ? 'complete' : 'fail');
+    assert.equal(message.chunk.chunkIndex, 3);
+    await told;
+  });
+
+  for (const end of ['stop', 'close'] as const) {
+    test(`${how} rejects if ${end} comes before the queue could be told`, async () => {
+      await using scene = await Scene.open({ saysInit: false });
+      const rejected = assert.rejects(call(scene), ClientClosedError);
+      await scene.queue.connection();
+      await scene.consumer[end]();
+      await rejected;
+    });
+  }
+}

@@ -112,7 +112,7 @@ class Bench {
     assert.ok(event?.kind === 'ready');
     const { handle, chunk } = event.chunk;
     const body = new Uint8Array(bytes);
-    const result = { countsUnheld: false, handle, chunk, prefix: 'p', body, compression: null, computeMs };
+    const result = { isByHand: false, handle, chunk, prefix: 'p', body, compression: null, computeMs };
     this.transport.handle({ kind: 'complete', result });
   }
 
@@ -273,7 +273,15 @@ test('a failure of a chunk whose connection broke is not told: only the holder m
   const event = bench.events.find((each) => each.kind === 'ready');
   assert.ok(event?.kind === 'ready');
   const { handle, chunk } = event.chunk;
-  bench.transport.handle({ kind: 'fail', handle, chunk, failure: 'x', retryable: true, delayMs: 0 });
+  bench.transport.handle({
+    kind: 'fail',
+    handle,
+    chunk,
+    failure: 'x',
+    retryable: true,
+    delayMs: 0,
+    isByHand: false,
+  });
   assert.ok(!bench.sent.some(({ kind }) => kind === 'fail'));
 });
 

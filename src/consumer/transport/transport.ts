@@ -30,6 +30,13 @@ export interface TransportOptions {
   readonly handleBase: number;
 }
 
+/** A result, or what is told by hand, that waits for a connection. */
+interface Unsent {
+  readonly message: OutgoingMessage;
+  /** Whom it concerns that it is told; null: nobody waits for that. */
+  readonly byHand: { readonly handle: Handle; readonly settle: () => void } | null;
+}
+
 /**
  * Keeps reservations, downloads and uploads going, whatever the calling thread does meanwhile. Commands in, events
  * out; the states of a chunk are those of {@link Held}.
@@ -42,7 +49,8 @@ export class Transport {
   readonly #chunks: HeldChunks;
   readonly #reservations: Reservations;
   /** Results that are to be told as soon as there is a connection again. */
-  readonly #unsent: OutgoingMessage[] = [];
+  #unsent: Unsent[] = [];
+  #waitsNoMore = false;
   /** Chunks are to go back to a server that knows no other way than the end of the connection. */
   #resetDue = false;
   #sendingUnheld = 0;
@@ -82,6 +90,8 @@ export class Transport {
         return this.#fail(command);
       case 'release':
         return this.#releaseHandles(command.handles);
+      case 'wait_no_more':
+        return this.#waitNoMore();
       default:
         return command satisfies never;
     }
@@ -97,7 +107,9 @@ export class Transport {
   connected(init: InitMessage): void {
     this.#options.emit({ kind: 'connected', serverVersion: init.versionInfo, features: init.features });
     this.#resetDue = false;
-    for (const message of this.#unsent.splice(0)) this.#link.send(message);
+    const unsent = this.#unsent;
+    this.#unsent = [];
+    for (const each of unsent) this.#tellOrWait(each);
     this.#reservations.askAll();
   }
 
@@ -312,7 +324,7 @@ export class Transport {
   #complete(result: ChunkResult) {
     const held = this.#chunks.get(result.handle);
     // Positive handles are of chunks that were held and are not any more: a run has been told to drop its result.
-    if (held === undefined && result.handle > 0 && !result.countsUnheld) {
+    if (held === undefined && result.handle > 0 && !result.isByHand) {
       return this.#settled(result.handle, null);
     }
     if (held !== undefined) this.#noteResult(held, result);
@@ -354,10 +366,13 @@ export class Transport {
       if (held !== undefined) held.isTransferring = false;
     }
     if (held === undefined) this.#sendingUnheld--;
-    this.#tell({ kind: 'complete', chunk, outputContent: prefix === null ? body : null });
+    const message = { kind: 'complete' as const, chunk, outputContent: prefix === null ? body : null };
+    const settle = () => this.#options.emit({ kind: 'settled', handle, error: null, upload: times });
+    // A run goes on meanwhile, whoever called by hand wants to know.
+    this.#tellOrWait(result.isByHand ? { message, byHand: { handle, settle } } : { message, byHand: null });
     if (held !== undefined) this.#forget(held);
     if (held?.feed) this.#handOver(held.feed);
-    this.#options.emit({ kind: 'settled', handle, error: null, upload: times });
+    if (!result.isByHand) settle();
     this.#resetIfIdle();
   }
 
@@ -373,7 +388,9 @@ export class Transport {
 
   #fail(command: Extract<WorkCommand, { kind: 'fail' }>) {
     const held = this.#chunks.get(command.handle);
-    if (held === undefined && command.handle > 0) return this.#settled(command.handle, null);
+    const isUnconnected = command.isByHand && this.#link.init === null;
+    if (held === undefined && command.handle > 0 && !isUnconnected)
+      return this.#settled(command.handle, null);
     if (held !== undefined && held.renewal !== null && command.retryable)
       return this.#beginAgain(held, held.renewal);
     const failure = bounded(command.failure);
@@ -381,7 +398,12 @@ export class Transport {
     const options = this.#supports('fail_options') ? { retryable, delayMs } : {};
     // Only the holder's failure counts: without the connection it is nobody's.
     const isWanted = held === undefined ? this.#link.init !== null : mayFail(held);
-    if (isWanted) this.#tell({ kind: 'fail', chunk: command.chunk, failure, ...options });
+    const message = { kind: 'fail' as const, chunk: command.chunk, failure, ...options };
+    if (isUnconnected) {
+      const { handle } = command;
+      return this.#tellOrWait({ message, byHand: { handle, settle: () => this.#settled(handle, null) } });
+    }
+    if (isWanted) this.#tell(message);
     if (held?.feed) this.#noteProgress(held.feed);
     if (held !== undefined) this.#forget(held);
     if (held?.feed) this.#handOver(held.feed);
@@ -408,9 +430,24 @@ export class Transport {
     this.#resetIfIdle();
   }
 
-  /** Sends a message now. A result is still worth something on the next connection; all else is not. */
+  #tellOrWait(unsent: Unsent): void {
+    const { message, byHand } = unsent;
+    if (this.#link.send(message) !== null) byHand?.settle();
+    else if (byHand !== null && this.#waitsNoMore)
+      this.#options.emit({ kind: 'untold', handle: byHand.handle });
+    else this.#unsent.push(unsent);
+  }
+
+  #waitNoMore(): void {
+    this.#waitsNoMore = true;
+    const unsent = this.#unsent;
+    this.#unsent = [];
+    for (const each of unsent) this.#tellOrWait(each);
+  }
+
+  /** Sends a message now: it is worth nothing on another connection. */
   #tell(message: OutgoingMessage): void {
-    if (this.#link.send(message) === null && message.kind === 'complete') this.#unsent.push(message);
+    this.#link.send(message);
     if (message.kind === 'fail') this.#reservations.nudgeLater();
   }
 
