@@ -101,8 +101,10 @@ export class ChunkRun implements ChunkWorker {
     const job = this.#jobs.get(handle);
     if (job !== undefined) {
       // Whoever completes a chunk, its work is done: neither a broken connection nor an expiry is a reason to stop.
+      if (reason === 'disconnected' || (reason === 'expired' && job.hasBegun)) return;
       if (reason === 'given_back') job.isHeld = false;
-      else if (reason !== 'disconnected' && !(reason === 'expired' && job.hasBegun)) job.drop(reason);
+      else job.drop(reason);
+      this.#engine.disown(handle);
       return;
     }
     const at = this.#queue.findIndex((chunk) => chunk.handle === handle);

@@ -177,6 +177,16 @@ export class Engine {
     this.#thread?.post({ kind: 'wait_no_more' });
   }
 
+  /** Nothing will come of this handle any more: neither from the transport nor from its owner. */
+  disown(handle: Handle) {
+    this.#owners.delete(handle);
+  }
+
+  /** Counts, for tests and leak checks. */
+  get counts(): { readonly owners: number } {
+    return { owners: this.#owners.size };
+  }
+
   release(handles: readonly Handle[]) {
     for (const handle of handles) this.#owners.delete(handle);
     if (handles.length > 0) this.#post({ kind: 'release', handles });
