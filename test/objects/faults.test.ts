@@ -5,6 +5,7 @@ import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
+import { eventually } from '../support/eventually.ts';
 import type { RunningFake } from '../support/fake-server.ts';
 import { type Fault, startFaultProxy } from '../support/fault-proxy.ts';
 import { type ObjectServer, SERVERS } from '../support/object-servers.ts';
@@ -161,6 +162,25 @@ for (const [scheme, start] of Object.entries(SERVERS)) {
         while (armed.seen === 0) await new Promise((resolve) => setTimeout(resolve, 1));
         controller.abort(reason);
         await assert.rejects(got, reason);
+      }
+    });
+
+    test('a call that is under way when the store is closed ends at once, also while it waits', async () => {
+      const place = 'closed-end';
+      for (const fault of [{ kind: 'hang' }, { kind: 'stall' }, { kind: 'status', status: 503 }] as const) {
+        for (const options of [{}, { signal: new AbortController().signal }]) {
+          const logger = recordingLogger();
+          const patient = { timeout: '60s', retry_first_wait: '60s', retry_max_wait: '60s' };
+          const store = await open(place, patient, logger);
+          arm(place, { kind: 'delay', delayMs: 0 }, 0);
+          await store.put('p/0-in.bin', bytes(10_000));
+          const armed = arm(place, fault, Infinity);
+          const ended = rejectsWith('OBJECT_FAILED', store.get('p/0-in.bin', options), 'p/0-in.bin');
+          await eventually(() => (fault.kind === 'status' ? logger.lines.length > 0 : armed.seen > 0));
+          await store.close();
+          assert.match((await ended).message, /is closed/);
+          assert.equal(armed.seen, 1);
+        }
       }
     });
 

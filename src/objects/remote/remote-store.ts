@@ -2,8 +2,6 @@ import { ObjectStoreError } from '../errors.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from '../object-store.ts';
 import type { ObjectBackend } from './backend.ts';
 
-/** Never aborts: for calls without a signal. */
-const NEVER = new AbortController().signal;
 /** Batches of a deletion that run at once. */
 const DELETIONS_AT_ONCE = 4;
 
@@ -13,6 +11,8 @@ export class RemoteStore implements ObjectStore {
   readonly #backend: ObjectBackend;
   readonly #root: string;
   readonly #pageMax: number;
+  /** Ends the calls that are under way when the store is closed. */
+  readonly #open = new AbortController();
   #closing: Promise<void> | null = null;
 
   /** @param baseName the base path as it stands in front of every name; `''` for none */
@@ -24,11 +24,11 @@ export class RemoteStore implements ObjectStore {
   }
 
   put(key: string, body: Uint8Array, options?: ObjectCallOptions): Promise<void> {
-    return this.#call(key, () => this.#backend.put(this.#root + key, body, options?.signal ?? NEVER));
+    return this.#call(key, options, (signal) => this.#backend.put(this.#root + key, body, signal));
   }
 
   get(key: string, options?: ObjectCallOptions): Promise<Uint8Array> {
-    return this.#call(key, () => this.#backend.get(this.#root + key, options?.signal ?? NEVER));
+    return this.#call(key, options, (signal) => this.#backend.get(this.#root + key, signal));
   }
 
   async delete(keys: readonly string[], options?: ObjectCallOptions): Promise<void> {
@@ -37,11 +37,10 @@ export class RemoteStore implements ObjectStore {
       batches.push(keys.slice(i, i + this.#backend.deleteMax));
     }
     const queue = batches.values();
-    const signal = options?.signal ?? NEVER;
     await Promise.all(
       Array.from({ length: Math.min(DELETIONS_AT_ONCE, batches.length) }, async () => {
         for (const batch of queue) {
-          await this.#call(batch[0] ?? '', () =>
+          await this.#call(batch[0] ?? '', options, (signal) =>
             this.#backend.delete(
               batch.map((key) => this.#root + key),
               signal,
@@ -63,7 +62,10 @@ export class RemoteStore implements ObjectStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#backend.close();
+    if (this.#closing === null) {
+      this.#open.abort();
+      this.#closing = this.#backend.close();
+    }
     return this.#closing;
   }
 
@@ -72,26 +74,51 @@ export class RemoteStore implements ObjectStore {
     let token: unknown;
     do {
       const query = { start, folders, pageMax: this.#pageMax, token };
-      const page = await this.#call(folder, () => this.#backend.list(query, options?.signal ?? NEVER));
+      const page = await this.#call(folder, options, (signal) => this.#backend.list(query, signal));
       yield page;
       token = page.token;
     } while (token !== undefined);
   }
 
-  /** Errors of backends name the whole name; those of a store name the key that its caller gave. */
-  async #call<T>(key: string, run: () => Promise<T>): Promise<T> {
-    if (this.#closing !== null) {
-      throw new ObjectStoreError('OBJECT_FAILED', key, `object ${key}: the store ${this.url} is closed`);
-    }
+  /**
+   * Runs a call with a signal that ends it when its caller aborts or the store is closed. Errors of backends name the
+   * whole name; those of a store name the key that its caller gave.
+   */
+  async #call<T>(
+    key: string,
+    options: ObjectCallOptions | undefined,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    if (this.#closing !== null) throw this.#closedError(key);
     try {
-      return await run();
+      const given = options?.signal;
+      return await (given === undefined ? run(this.#open.signal) : this.#runWithBoth(given, run));
     } catch (error) {
+      if (error === this.#open.signal.reason) throw this.#closedError(key);
       if (!(error instanceof ObjectStoreError) || error.key === key) throw error;
       throw new ObjectStoreError(error.code, this.#keyOf(error.key, key), `${error.message} [${this.url}]`, {
         cause: error.cause ?? error,
         ...(error.status === null ? {} : { status: error.status }),
       });
     }
+  }
+
+  /** Like `AbortSignal.any`, which keeps something of every call for as long as the caller's signal lives. */
+  async #runWithBoth<T>(given: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    given.throwIfAborted();
+    const both = new AbortController();
+    const onAbort = (event: Event) => both.abort((event.target as AbortSignal).reason);
+    const signals = [given, this.#open.signal];
+    for (const signal of signals) signal.addEventListener('abort', onAbort);
+    try {
+      return await run(both.signal);
+    } finally {
+      for (const signal of signals) signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #closedError(key: string): ObjectStoreError {
+    return new ObjectStoreError('OBJECT_FAILED', key, `object ${key}: the store ${this.url} is closed`);
   }
 
   #keyOf(name: string, fallback: string): string {
