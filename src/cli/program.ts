@@ -22,7 +22,9 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
       io.stderr.write(`opsqueue: ${oneLine(error.message)}\n`);
       return error.code === 'INCORRECT_USAGE' ? 2 : 1;
     }
-    throw error;
+    // A defect, or what an options' module throws: without its stack and causes, for they may hold credentials.
+    io.stderr.write(`opsqueue: unexpected error: ${oneLine(String(error))}\n`);
+    return 1;
   }
 }
 

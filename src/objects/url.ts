@@ -48,9 +48,10 @@ export function parseObjectStoreUrl(text: string): ObjectStoreLocation {
   let url: URL;
   try {
     url = new URL(text);
-  } catch (cause) {
+  } catch {
+    // Node's error is no cause: it holds the text, credentials included.
     const hint = /^[./~\w-]/.test(text) && !text.includes(':') ? '; for a folder write file:///path' : '';
-    throw refused(withoutCredentials(text), `it is not a URL${hint}`, cause);
+    throw refused(withoutCredentials(text), `it is not a URL${hint}`);
   }
   const shown = show(url);
   switch (url.protocol) {
@@ -96,9 +97,13 @@ export function isThreadSafeUrl(url: string): boolean {
   return parseObjectStoreUrl(url).kind !== 'memory';
 }
 
-/** Hides user name and password of what may be a URL. */
+/** Hides user name and password of what may be a URL, or was meant to be one: then all that may belong to them. */
 export function withoutCredentials(text: string): string {
-  return text.replace(/^([^/?#]*:\/\/)[^/?#]*@/, '$1');
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || url.host === '') return text.replace(/^([^/?#@]*:\/\/)?.*@/s, '$1');
+  url.username = '';
+  url.password = '';
+  return url.href;
 }
 
 function https(url: URL, shown: string): ObjectStoreLocation {
@@ -240,7 +245,8 @@ function show(url: URL): string {
   // abfss://CONTAINER@ACCOUNT...: there the user name is no secret.
   bare.password = '';
   if (!/^(?:az|abfs|abfss):$/.test(url.protocol)) bare.username = '';
-  return bare.href;
+  // `name:password@host/path`: to the parser the name is a scheme.
+  return bare.pathname.startsWith('/') ? bare.href : withoutCredentials(bare.href);
 }
 
 function refused(shown: string, why: string, cause?: unknown): IncorrectUsageError {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { runProgram } from '../../src/cli/program.ts';
 import { bytesText } from '../../src/cli/text.ts';
 import { runCommand } from '../support/command.ts';
 import { FakeQueue } from '../support/fake-queue-http.ts';
@@ -53,4 +54,20 @@ test('gc used wrongly is one line that names it, and status 2', async () => {
     assert.match(stderr, /^opsqueue: [^\n]+\n$/);
     assert.match(stderr, names);
   }
+});
+
+test('what nobody has thought of is one line too, without a stack', async () => {
+  const said: string[] = [];
+  const cause = new Error('cause', { cause: 'https://me:secret@host' });
+  const broken = {
+    write() {
+      throw new TypeError('first line\nsecond line', { cause });
+    },
+  };
+  const code = await runProgram(['--version'], {
+    stdout: broken,
+    stderr: { write: (text) => said.push(text) },
+  });
+  assert.equal(code, 1);
+  assert.equal(said.join(''), 'opsqueue: unexpected error: TypeError: first line second line\n');
 });

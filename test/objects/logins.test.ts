@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 import { IncorrectUsageError } from '../../src/model/errors.ts';
 import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
@@ -249,6 +250,28 @@ describe('options that make no sense', () => {
       },
       /TokenCredential/,
     );
+  });
+
+  test('are refused without their passwords', async () => {
+    for (const [url, options] of [
+      ['s3://b', { proxy_url: 'http://me:secret@host:99999' }],
+      ['gs://b', { proxy_url: 'me:secret@host:3128' }],
+      ['az://c', { account_name: 'a', proxy_url: 'socks://me:secret@host' }],
+      ['https://h/x', { proxy_url: 'http://me:secret@host:99999' }],
+      ['s3://b', { aws_endpoint: 'http://me:secret@host' }],
+      ['s3://b', { aws_endpoint: 'ftp://me:secret@host' }],
+      ['gs://b', { google_endpoint: 'me:secret@host:99999' }],
+      ['az://c', { account_name: 'a', azure_endpoint: 'http://me:secret@host:99999' }],
+    ] as const) {
+      await assert.rejects(
+        openObjectStore(url, options),
+        (error) =>
+          error instanceof IncorrectUsageError &&
+          /option (proxy_url|(aws|google|azure)_endpoint): /.test(error.message) &&
+          !inspect(error).includes('secret'),
+        JSON.stringify(options),
+      );
+    }
   });
 
   test('a package that is not installed is named, with the command that installs it', async () => {

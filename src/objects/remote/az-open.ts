@@ -5,6 +5,7 @@ import type { OptionReader } from '../options.ts';
 import type { ObjectStoreLocation } from '../url.ts';
 import { type Agents, makeAgents } from './agents.ts';
 import { AzBackend } from './az-backend.ts';
+import { checkEndpoint } from './endpoint.ts';
 import type { ConnectionOptions } from './http-transport.ts';
 import { loadCredentials, loadPackage } from './load.ts';
 
@@ -76,11 +77,7 @@ async function openService(
     );
   }
   const endpoint = endpointOf(location, account, emulator, options);
-  if (endpoint.startsWith('http:') && !connection.allowHttp && !emulator) {
-    throw new IncorrectUsageError(
-      `object store option azure_endpoint: ${endpoint} needs the option allow_http: true`,
-    );
-  }
+  checkEndpoint('azure_endpoint', endpoint, connection.allowHttp || emulator);
   const login = await credential(sdk, account, emulator, options);
   const url = login.sas === null ? endpoint : `${endpoint}?${login.sas}`;
   const built = sdk.newPipeline(login.credential, pipeline);
@@ -95,12 +92,7 @@ function endpointOf(
   options: OptionReader,
 ): string {
   const endpoint = options.text('storage_endpoint', 'endpoint')?.replace(/\/+$/, '');
-  if (endpoint !== undefined) {
-    if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
-      throw new IncorrectUsageError(`object store option azure_endpoint: ${endpoint} is no http(s) URL`);
-    }
-    return endpoint;
-  }
+  if (endpoint !== undefined) return endpoint;
   if (emulator) return `http://127.0.0.1:10000/${account}`;
   const fabric = location.fabric || options.flag(false, 'use_fabric_endpoint');
   return `https://${account}.blob.${fabric ? 'fabric.microsoft.com' : 'core.windows.net'}`;

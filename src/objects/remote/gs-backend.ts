@@ -6,6 +6,7 @@ import { ObjectStoreError } from '../errors.ts';
 import type { ObjectInfo } from '../object-store.ts';
 import type { OptionReader } from '../options.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
+import { checkEndpoint } from './endpoint.ts';
 import { corrupt, type FailedCall, failureOfConnection } from './failures.ts';
 import {
   type ConnectionOptions,
@@ -162,14 +163,7 @@ export async function openGsBackend(
     options.text('endpoint', 'base_url') ??
     (typeof key?.gcs_base_url === 'string' ? key.gcs_base_url : 'https://storage.googleapis.com')
   ).replace(/\/+$/, '');
-  if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
-    throw new IncorrectUsageError(`object store option google_endpoint: ${endpoint} is no http(s) URL`);
-  }
-  if (endpoint.startsWith('http:') && !connection.allowHttp) {
-    throw new IncorrectUsageError(
-      `object store option google_endpoint: ${endpoint} needs the option allow_http`,
-    );
-  }
+  checkEndpoint('google_endpoint', endpoint, connection.allowHttp);
   const anonymous = options.flag(false, 'skip_signature') || key?.disable_oauth === true;
   const authorization = anonymous ? ANONYMOUS : await login(options, key);
   const { origin, pathname } = new URL(endpoint);

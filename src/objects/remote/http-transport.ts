@@ -1,7 +1,9 @@
 import type { Agent, Dispatcher } from 'undici';
+import { IncorrectUsageError } from '../../model/errors.ts';
 import { VERSION } from '../../model/version.ts';
 import type { ObjectStoreError } from '../errors.ts';
 import type { OptionReader } from '../options.ts';
+import { isHttpUrl } from './endpoint.ts';
 import { type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from './failures.ts';
 import { loadPackage } from './load.ts';
 import { BodyCollector, contentLength } from './read-body.ts';
@@ -18,11 +20,16 @@ export interface ConnectionOptions {
 }
 
 export function connectionOptions(options: OptionReader): ConnectionOptions {
+  const proxyUrl = options.text('proxy_url');
+  if (proxyUrl !== undefined && !isHttpUrl(proxyUrl)) {
+    // It is not shown: it may have a password in it, in a place that nobody can find in what is no URL.
+    throw new IncorrectUsageError('object store option proxy_url: it is no http(s) URL');
+  }
   return {
     connectTimeoutMs: options.durationMs(5_000, 'connect_timeout'),
     connectionsMax: options.integer(128, 1, 'max_connections'),
     idleMs: options.durationMs(30_000, 'pool_idle_timeout'),
-    proxyUrl: options.text('proxy_url'),
+    proxyUrl,
     allowHttp: options.flag(false, 'allow_http'),
     allowInvalidCertificates: options.flag(false, 'allow_invalid_certificates'),
     userAgent: options.text('user_agent') ?? `opsqueue/${VERSION}`,

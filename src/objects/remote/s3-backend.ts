@@ -15,6 +15,7 @@ import type { OptionReader } from '../options.ts';
 import type { ObjectStoreLocation } from '../url.ts';
 import { makeAgents } from './agents.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
+import { checkEndpoint } from './endpoint.ts';
 import { corrupt, type FailedCall } from './failures.ts';
 import type { ConnectionOptions } from './http-transport.ts';
 import { loadCredentials, loadPackage } from './load.ts';
@@ -193,14 +194,7 @@ function endpointOf(
 ): string | undefined {
   const endpoint = options.text('endpoint', 'endpoint_url') ?? location.endpoint ?? undefined;
   if (endpoint === undefined) return undefined;
-  if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
-    throw new IncorrectUsageError(`object store option aws_endpoint: ${endpoint} is no http(s) URL`);
-  }
-  if (endpoint.startsWith('http:') && !connection.allowHttp) {
-    throw new IncorrectUsageError(
-      `object store option aws_endpoint: ${endpoint} needs the option allow_http: true`,
-    );
-  }
+  checkEndpoint('aws_endpoint', endpoint, connection.allowHttp);
   return endpoint;
 }
 
