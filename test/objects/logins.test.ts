@@ -8,12 +8,13 @@ import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import { IncorrectUsageError } from '../../src/model/errors.ts';
 import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
-import { openObjectStore } from '../../src/objects/open.ts';
+import { openObjectStore, type StoreWait } from '../../src/objects/open.ts';
 import { loadPackage } from '../../src/objects/remote/load.ts';
 import { bytes, rejectsWith } from '../conformance/object-store.ts';
 import { startFakeDav } from '../support/fake-dav.ts';
 import { startFakeGcs } from '../support/fake-gcs.ts';
 import { listening, type RunningFake } from '../support/fake-server.ts';
+import { scriptedHttp } from '../support/scripted-http.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'opsqueue-logins-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -165,6 +166,80 @@ describe('logins', () => {
     assert.match(error.message, /login: ENOENT/);
     await store.close();
     await gcs.stop();
+  });
+
+  /** A module for any scheme; whoever logs in runs this text first. */
+  const loginOf = (name: string, text: string) =>
+    moduleOf(
+      name,
+      `const login = async () => { ${text}; return 'Bearer x'; };
+       const s3 = async () => { await login(); return { accessKeyId: 'a', secretAccessKey: 'b' }; };
+       const az = { getToken: login };
+       export default () => ${name.startsWith('s3') ? 's3' : name.startsWith('az') ? 'az' : 'login'};`,
+    );
+  const failing = async (url: string, name: string, thrown: string, code: string, tries: number) => {
+    const credentials_module = loginOf(name, `throw Object.assign(new Error('no login now'), ${thrown})`);
+    const waits: StoreWait[] = [];
+    const store = await openObjectStore(
+      url,
+      // Azure's SDK sends no token over plain http; nothing is sent here anyway.
+      {
+        credentials_module,
+        account_name: 'a',
+        aws_endpoint: 'https://127.0.0.1:9',
+        max_retries: 1,
+        retry_first_wait: '1ms',
+      },
+      { onWait: (wait) => waits.push(wait) },
+    );
+    const error = await rejectsWith(code, store.get('p/0-in.bin'), 'p/0-in.bin');
+    assert.match(error.message, /login: .*no login now/);
+    assert.equal(waits.length, tries - 1);
+    await store.close();
+  };
+
+  test('that fail for a moment are tried again, those that are refused are not, whatever the scheme', async () => {
+    const away = "{ code: 'ECONNREFUSED' }";
+    const refused = '{ status: 403 }';
+    await failing('https://127.0.0.1:9/x', 'http-away', away, 'OBJECT_UNREACHABLE', 2);
+    await failing('https://127.0.0.1:9/x', 'http-refused', refused, 'OBJECT_DENIED', 1);
+    await failing('gs://b', 'gs-away', away, 'OBJECT_UNREACHABLE', 2);
+    await failing('gs://b', 'gs-refused', refused, 'OBJECT_DENIED', 1);
+    const azure = (more: string) => `{ name: 'AuthenticationError', ${more} }`;
+    await failing('az://c', 'az-away', azure('statusCode: 503'), 'OBJECT_UNREACHABLE', 2);
+    await failing('az://c', 'az-refused', azure('statusCode: 401'), 'OBJECT_DENIED', 1);
+    const several = (name: string) =>
+      `{ name: 'AggregateAuthenticationError', errors: [Object.assign(new Error('x'), { name: '${name}', code: 'ETIMEDOUT' })] }`;
+    await failing('az://c', 'az-one', several('AuthenticationError'), 'OBJECT_UNREACHABLE', 2);
+    await failing('az://c', 'az-none', several('CredentialUnavailableError'), 'OBJECT_DENIED', 1);
+    const aws = (more: string) => `{ name: 'CredentialsProviderError', ${more} }`;
+    await failing('s3://b', 's3-away', aws('statusCode: 503'), 'OBJECT_UNREACHABLE', 2);
+    await failing('s3://b', 's3-none', aws(''), 'OBJECT_DENIED', 1);
+  });
+
+  test('s3: a provider that has no credentials any more is asked again: there were some', async () => {
+    await using server = await scriptedHttp(() => ({ status: 200, body: '' }));
+    const path = join(folder, 'no-credentials');
+    const credentials_module = moduleOf(
+      's3-lapse',
+      `import { existsSync } from 'node:fs';
+       export default () => async () => {
+         if (existsSync(${JSON.stringify(path)})) {
+           throw Object.assign(new Error('nobody has any'), { name: 'CredentialsProviderError' });
+         }
+         return { accessKeyId: 'a', secretAccessKey: 'b', expiration: new Date(Date.now() + 1) };
+       }`,
+    );
+    const options = { credentials_module, aws_endpoint: `http://${server.url}`, allow_http: true };
+    const store = await openObjectStore(
+      's3://b',
+      { ...options, retry_first_wait: '1ms' },
+      { onWait: () => rmSync(path, { force: true }) },
+    );
+    await store.put('p/0-in.bin', bytes(1));
+    writeFileSync(path, '');
+    await store.put('p/0-in.bin', bytes(1));
+    await store.close();
   });
 
   test("gs: takes the place of an emulator from the key, as the original's users write it", async () => {

@@ -80,11 +80,20 @@ describe('a code in the answer of S3', () => {
       await using scene = await answering(answer(status, code, { 'retry-after': '2' }));
       const error = await rejectsWith(means, scene.store.get('p/0-in.bin'), 'p/0-in.bin');
       assert.equal(error.status, status);
-      assert.match(error.message, new RegExp(`${code}: why \\(gave up after 2 tries`));
+      assert.match(error.message, new RegExp(`HTTP status ${status}: ${code}: why \\(gave up after 2 tries`));
       assert.deepEqual(
         scene.waits.map(({ error }) => error.retryAfterMs),
         [2_000],
       );
     });
   }
+
+  test('says that a token has had its time: ExpiredToken, InvalidToken', async () => {
+    for (const code of ['ExpiredToken', 'InvalidToken']) {
+      await using scene = await answering(answer(400, code));
+      const error = await rejectsWith('OBJECT_DENIED', scene.store.get('p/0-in.bin'), 'p/0-in.bin');
+      assert.equal(error.status, 400);
+      assert.equal(scene.server.seen.length, 1);
+    }
+  });
 });

@@ -14,7 +14,14 @@ import type { Clock } from '../../system/clock.ts';
 import { ObjectStoreError } from '../errors.ts';
 import type { Agents } from './agents.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
-import { corrupt, type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from './failures.ts';
+import {
+  corrupt,
+  type FailedCall,
+  failureOfConnection,
+  failureOfLogin,
+  failureOfStatus,
+  retryAfterMs,
+} from './failures.ts';
 import { readBody } from './read-body.ts';
 
 type PageSettings = { readonly maxPageSize: number; readonly continuationToken?: string };
@@ -157,14 +164,7 @@ export class AzBackend implements ObjectBackend {
   #failure(call: FailedCall, cause: unknown): ObjectStoreError {
     if (cause instanceof ObjectStoreError) return cause;
     if (cause instanceof Error && /(?:Credential|Authentication)\w*Error$/.test(cause.name)) {
-      return new ObjectStoreError(
-        'OBJECT_DENIED',
-        call.key,
-        `object ${call.key}: ${call.what}: ${cause.message}`,
-        {
-          cause,
-        },
-      );
+      return failureOfLogin({ ...call, cause });
     }
     if (!this.#sdk.isRestError(cause) || cause.statusCode === undefined)
       return failureOfConnection({ ...call, cause });

@@ -103,6 +103,24 @@ export function failureOfConnection(call: FailedCall): ObjectStoreError {
   );
 }
 
+/** The login failed: either nobody could be asked, or the answer was no; `passes` if the caller knows which it is. */
+export function failureOfLogin(call: FailedCall, passes = mayPass(call.cause)): ObjectStoreError {
+  const { message } = failureOfConnection({ ...call, what: `${call.what}: login` });
+  return new ObjectStoreError(passes ? 'OBJECT_UNREACHABLE' : 'OBJECT_DENIED', call.key, message, {
+    cause: call.cause,
+    retryable: passes,
+  });
+}
+
+function mayPass(cause: unknown): boolean {
+  // What a login of Azure's says of a way that this machine does not have: that it cannot be reached is no news.
+  return causes(cause, 'CredentialUnavailableError').some((error) => {
+    const status = statusOf(error);
+    const isUnreachable = UNREACHABLE.has(codeOf(error)) || UNREACHABLE_NAMES.has(error.name);
+    return isUnreachable || status >= 500 || status === 429 || status === 408;
+  });
+}
+
 /** The bytes that came are not the ones that were put. */
 export function corrupt(key: string, what: string, why: string, cause?: unknown): ObjectStoreError {
   return new ObjectStoreError('OBJECT_CORRUPT', key, `object ${key}: ${what}: ${why}`, {
@@ -127,14 +145,23 @@ export function retryAfterMs(header: string | undefined, nowMs: number): number 
   return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - nowMs);
 }
 
-function causes(error: unknown): Error[] {
-  const chain: Error[] = [];
-  let next: unknown = error;
-  while (next instanceof Error && chain.length < 8) {
-    chain.push(next);
-    next = next instanceof AggregateError ? next.errors[0] : next.cause;
+/** The error and what it came of, all the errors of one that stands for several included; without those of a name. */
+function causes(error: unknown, without?: string): Error[] {
+  const found: Error[] = [];
+  const left = [error];
+  while (left.length > 0 && found.length < 16) {
+    const next = left.shift();
+    if (!(next instanceof Error) || next.name === without) continue;
+    found.push(next);
+    left.push(next.cause, ...('errors' in next && Array.isArray(next.errors) ? next.errors : []));
   }
-  return chain;
+  return found;
+}
+
+/** What the server of a login answered, as the libraries for it write that down. */
+function statusOf(error: Error): number {
+  const status = 'statusCode' in error ? error.statusCode : 'status' in error ? error.status : 0;
+  return Number(status) || 0;
 }
 
 function codeOf(error: Error): string {

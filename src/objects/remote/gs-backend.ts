@@ -2,12 +2,12 @@ import { hash } from 'node:crypto';
 import type { AnyAuthClient, GoogleAuth } from 'google-auth-library';
 import { IncorrectUsageError } from '../../model/errors.ts';
 import type { Clock } from '../../system/clock.ts';
-import { ObjectStoreError } from '../errors.ts';
+import type { ObjectStoreError } from '../errors.ts';
 import type { ObjectInfo } from '../object-store.ts';
 import type { OptionReader } from '../options.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
 import { checkEndpoint } from './endpoint.ts';
-import { corrupt, type FailedCall, failureOfConnection } from './failures.ts';
+import { corrupt, type FailedCall, failureOfLogin } from './failures.ts';
 import {
   type ConnectionOptions,
   failureOfAnswer,
@@ -129,7 +129,7 @@ export class GsBackend implements ObjectBackend {
     try {
       login = await this.#authorization.headers();
     } catch (cause) {
-      throw loginFailure(call, cause);
+      throw failureOfLogin({ ...call, cause });
     }
     return this.#transport.send(call, { ...request, headers: { ...request.headers, ...login } }, signal);
   }
@@ -222,16 +222,6 @@ function serviceAccountKey(options: OptionReader): Readonly<Record<string, unkno
     // The parser's message would show the key.
   }
   throw new IncorrectUsageError('object store option google_service_account_key: not the JSON of a key');
-}
-
-/** The login failed: either nobody could be asked, or the answer was no. */
-function loginFailure(call: FailedCall, cause: unknown): ObjectStoreError {
-  const reached = failureOfConnection({ ...call, what: `${call.what}: login`, cause });
-  const status = cause instanceof Error && 'status' in cause ? Number(cause.status) : 0;
-  if (reached.retryable || status >= 500 || status === 429) {
-    return new ObjectStoreError('OBJECT_UNREACHABLE', call.key, reached.message, { cause, retryable: true });
-  }
-  return new ObjectStoreError('OBJECT_DENIED', call.key, reached.message, { cause });
 }
 
 function objectInfo(call: FailedCall, item: unknown): ObjectInfo {

@@ -6,7 +6,7 @@ import type { ObjectInfo } from '../object-store.ts';
 import type { OptionReader } from '../options.ts';
 import type { ObjectStoreLocation } from '../url.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
-import { corrupt, type FailedCall } from './failures.ts';
+import { corrupt, type FailedCall, failureOfLogin } from './failures.ts';
 import {
   type ConnectionOptions,
   failureOfAnswer,
@@ -240,7 +240,7 @@ export class HttpBackend implements ObjectBackend {
 
   /** Follows redirections within the server; a login goes nowhere else. */
   async #send(call: FailedCall, request: TransportRequest, signal: AbortSignal): Promise<TransportAnswer> {
-    const authorization = await this.#authorization();
+    const authorization = await this.#login(call);
     const headers = authorization === undefined ? request.headers : { ...request.headers, authorization };
     let path = request.path;
     for (let followed = 0; ; followed++) {
@@ -259,6 +259,14 @@ export class HttpBackend implements ObjectBackend {
         );
       }
       path = target;
+    }
+  }
+
+  async #login(call: FailedCall): Promise<string | undefined> {
+    try {
+      return await this.#authorization();
+    } catch (cause) {
+      throw failureOfLogin({ ...call, cause });
     }
   }
 

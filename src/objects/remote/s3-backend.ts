@@ -38,6 +38,8 @@ export class S3Backend implements ObjectBackend {
   readonly #payer: { RequestPayer?: RequestPayer };
   readonly #clock: Clock;
   #batches = true;
+  /** Whether the service has done anything for us: then there is a login, whatever its provider says for a moment. */
+  #isKnown = false;
 
   constructor(sdk: Sdk, client: S3Client, place: { bucket: string; extras: PutExtras }, clock: Clock) {
     this.#sdk = sdk;
@@ -142,14 +144,16 @@ export class S3Backend implements ObjectBackend {
 
   async #try<T>(call: FailedCall, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
     try {
-      return await run();
+      const result = await run();
+      this.#isKnown = true;
+      return result;
     } catch (cause) {
       throw signal.aborted ? signal.reason : this.#failure(call, cause);
     }
   }
 
   #failure(call: FailedCall, cause: unknown): ObjectStoreError {
-    return failureOfS3(call, cause, this.#clock.nowMs());
+    return failureOfS3(call, cause, { nowMs: this.#clock.nowMs(), hasLogin: this.#isKnown });
   }
 }
 

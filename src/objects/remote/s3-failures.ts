@@ -1,6 +1,13 @@
 import type { S3ServiceException } from '@aws-sdk/client-s3';
 import { ObjectStoreError, type ObjectStoreErrorCode } from '../errors.ts';
-import { corrupt, type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from './failures.ts';
+import {
+  corrupt,
+  type FailedCall,
+  failureOfConnection,
+  failureOfLogin,
+  failureOfStatus,
+  retryAfterMs,
+} from './failures.ts';
 
 /** What a code in an error of S3 means, where it says more than the status. */
 const MEANINGS: ReadonlyMap<string, ObjectStoreErrorCode> = new Map([
@@ -13,6 +20,8 @@ const MEANINGS: ReadonlyMap<string, ObjectStoreErrorCode> = new Map([
   ['InternalError', 'OBJECT_UNREACHABLE'],
   ['OperationAborted', 'OBJECT_UNREACHABLE'],
   ['AccessDenied', 'OBJECT_DENIED'],
+  ['ExpiredToken', 'OBJECT_DENIED'],
+  ['InvalidToken', 'OBJECT_DENIED'],
 ]);
 
 /** What came of an answer beside its code. */
@@ -25,13 +34,17 @@ interface AnswerDetails {
 type AnswerError = Error & Partial<Pick<S3ServiceException, '$metadata' | '$response'>>;
 
 /** What an error of the SDK means. */
-export function failureOfS3(call: FailedCall, cause: unknown, nowMs: number): ObjectStoreError {
+export function failureOfS3(
+  call: FailedCall,
+  cause: unknown,
+  { nowMs, hasLogin }: { readonly nowMs: number; readonly hasLogin: boolean },
+): ObjectStoreError {
   if (cause instanceof ObjectStoreError) return cause;
   if (!(cause instanceof Error)) return failureOfConnection({ ...call, cause });
   if (/^Checksum mismatch/.test(cause.message)) return corrupt(call.key, call.what, cause.message, cause);
   if (cause.name === 'CredentialsProviderError') {
-    const text = `object ${call.key}: ${call.what}: ${cause.message}`;
-    return new ObjectStoreError('OBJECT_DENIED', call.key, text, { cause });
+    // The SDK says that nobody has credentials also when the metadata server, which had some, is away for a moment.
+    return failureOfLogin({ ...call, cause }, hasLogin || undefined);
   }
   const error: AnswerError = cause;
   const status = error.$response?.statusCode ?? error.$metadata?.httpStatusCode ?? 0;
@@ -60,10 +73,12 @@ export function failureOfCode(
 ): ObjectStoreError {
   const meaning = MEANINGS.get(code) ?? 'OBJECT_FAILED';
   const { status = 0, retryAfterMs: askedMs } = details;
-  return new ObjectStoreError(meaning, call.key, `object ${call.key}: ${call.what}: ${code}: ${message}`, {
+  // In some answers an error follows a status that says success.
+  const [shown, said] = status < 300 ? ['', {}] : [`HTTP status ${status}: `, { status }];
+  const text = `object ${call.key}: ${call.what}: ${shown}${code}: ${message}`;
+  return new ObjectStoreError(meaning, call.key, text, {
     retryable: meaning === 'OBJECT_THROTTLED' || meaning === 'OBJECT_UNREACHABLE',
-    // In some answers an error follows a status that says success.
-    ...(status < 300 ? {} : { status }),
+    ...said,
     ...(askedMs === undefined ? {} : { retryAfterMs: askedMs }),
     ...(call.cause === undefined ? {} : { cause: call.cause }),
   });
