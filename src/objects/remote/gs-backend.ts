@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { AnyAuthClient, GoogleAuth } from 'google-auth-library';
 import { IncorrectUsageError } from '../../model/errors.ts';
 import type { Clock } from '../../system/clock.ts';
-import type { ObjectStoreError } from '../errors.ts';
+import { ObjectStoreError } from '../errors.ts';
 import type { ObjectInfo } from '../object-store.ts';
 import type { OptionReader } from '../options.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
@@ -147,8 +147,19 @@ export class GsBackend implements ObjectBackend {
   }
 
   #failure(call: FailedCall, answer: TransportAnswer): ObjectStoreError {
-    return failureOfAnswer(call, answer, this.#clock.nowMs());
+    const failure = failureOfAnswer(call, answer, this.#clock.nowMs());
+    if (answer.status !== 403 || !saysTooFast(answer)) return failure;
+    return new ObjectStoreError('OBJECT_THROTTLED', failure.key, failure.message, {
+      status: answer.status,
+      retryable: true,
+      ...(failure.retryAfterMs === null ? {} : { retryAfterMs: failure.retryAfterMs }),
+    });
   }
+}
+
+/** Some limits are answered with 403, as if it were not allowed; the reason tells. */
+function saysTooFast(answer: TransportAnswer): boolean {
+  return /"reason"\s*:\s*"(?:userR|r)ateLimitExceeded"/.test(Buffer.from(answer.body.buffer).toString());
 }
 
 /** Reads the options of `gs:` and opens its backend. */

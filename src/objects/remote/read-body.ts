@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { ObjectStoreError } from '../errors.ts';
 import { truncated } from './failures.ts';
 
 /** Objects above this are refused: an array buffer cannot hold them, and no chunk is meant to be so large. */
@@ -24,7 +25,7 @@ export class BodyCollector {
   /** @param length what `Content-Length` said; null if it said nothing */
   begin(length: number | null): void {
     if (length !== null && length > OBJECT_BYTES_MAX) {
-      throw truncated(this.#name, 'get', `${length} bytes are too many`);
+      throw tooLarge(this.#name, `${length} bytes are too many`);
     }
     this.#length = length;
     // Not cleared first: it is handed out only when all of it has come.
@@ -34,7 +35,7 @@ export class BodyCollector {
   add(part: Uint8Array): void {
     const received = this.#received + part.length;
     if (this.#length === null) {
-      if (received > OBJECT_BYTES_MAX) throw truncated(this.#name, 'get', 'it does not end');
+      if (received > OBJECT_BYTES_MAX) throw tooLarge(this.#name, 'it does not end');
       this.#parts.push(part);
     } else if (received > this.#length) {
       throw truncated(this.#name, 'get', `more than the ${this.#length} bytes that were announced`);
@@ -57,6 +58,11 @@ export class BodyCollector {
     }
     return body;
   }
+}
+
+/** No other try makes it smaller. */
+function tooLarge(name: string, why: string): ObjectStoreError {
+  return new ObjectStoreError('OBJECT_FAILED', name, `object ${name}: get: ${why}`);
 }
 
 /** Reads a stream to its end, into one buffer of its own. */

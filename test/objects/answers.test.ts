@@ -97,3 +97,50 @@ describe('a code in the answer of S3', () => {
     }
   });
 });
+
+test('an object of more than 4 GiB is refused at once, not tried again', async () => {
+  const headers = { 'content-length': String(2 ** 32 + 1) };
+  await using server = await scriptedHttp(() => ({ status: 200, headers }));
+  const options = {
+    aws_endpoint: `http://${server.url}`,
+    aws_access_key_id: 'a',
+    aws_secret_access_key: 'b',
+    allow_http: true,
+    retry_first_wait: '1ms',
+  };
+  for (const url of ['s3://bucket/base', `http://${server.url}/base`]) {
+    const before = server.seen.length;
+    const store = await openObjectStore(url, options);
+    const error = await rejectsWith('OBJECT_FAILED', store.get('p/0-in.bin'), 'p/0-in.bin');
+    assert.match(error.message, /4294967297 bytes are too many/);
+    assert.equal(server.seen.length - before, 1);
+    await store.close();
+  }
+});
+
+test('a limit of Google that is answered with 403 is waited for', async () => {
+  let reason = 'rateLimitExceeded';
+  await using server = await scriptedHttp(() => ({
+    status: 403,
+    body: JSON.stringify({
+      error: { code: 403, message: 'why', errors: [{ domain: 'usageLimits', reason }] },
+    }),
+  }));
+  const store = await openObjectStore('gs://bucket/base', {
+    google_endpoint: `http://${server.url}`,
+    skip_signature: true,
+    allow_http: true,
+    max_retries: 1,
+    retry_first_wait: '1ms',
+  });
+  try {
+    const error = await rejectsWith('OBJECT_THROTTLED', store.get('p/0-in.bin'), 'p/0-in.bin');
+    assert.equal(error.status, 403);
+    assert.equal(server.seen.length, 2);
+    reason = 'forbidden';
+    await rejectsWith('OBJECT_DENIED', store.get('p/0-in.bin'), 'p/0-in.bin');
+    assert.equal(server.seen.length, 3);
+  } finally {
+    await store.close();
+  }
+});
