@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import { lstat, mkdir, open, opendir, readdir, rename, rmdir, unlink } from 'node:fs/promises';
+import { access, lstat, mkdir, open, opendir, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '../system/clock.ts';
 import { fileError, isErrno } from './file-errors.ts';
@@ -109,6 +109,8 @@ export class FileStore implements ObjectStore {
   async *listFolders(folder: string, options?: ObjectCallOptions): AsyncGenerator<string> {
     const path = folder === '' ? this.#root : this.#path(folder);
     const inside = folder === '' ? '' : `${folder}/`;
+    // A wrong path, or a disk that is not mounted, must not look like a store in which there is nothing to find.
+    if (folder === '') await this.#expectRoot();
     for await (const entry of entriesOf(path, folder)) {
       if (!entry.isDirectory()) continue;
       if (await hasAny(this.#walk(`${path}/${entry.name}`, `${inside}${entry.name}/`, options?.signal))) {
@@ -118,6 +120,14 @@ export class FileStore implements ObjectStore {
   }
 
   async close(): Promise<void> {}
+
+  async #expectRoot(): Promise<void> {
+    try {
+      await access(this.#root);
+    } catch (error) {
+      throw fileError(error, '', `cannot list ${this.#root}`);
+    }
+  }
 
   /**
    * Yields what is no file too, such as a symbolic link: whoever decides what a folder holds must hear of all of it.

@@ -24,7 +24,7 @@ import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { parseObjectStoreUrl } from '../../src/objects/url.ts';
 import { uuidV7 } from '../../src/system/random.ts';
-import { bytes, listed } from '../conformance/object-store.ts';
+import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const DAY_MS = 86_400_000;
@@ -298,6 +298,24 @@ describe('garbage in a folder of this machine', () => {
         await store.delete([`${folder}/0-in.bin`]);
       }
       assert.deepEqual(left().flat().sort(), Object.keys(odd).sort());
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
+  });
+
+  test('is not looked for where there is no folder: that is an error, which names it', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'opsqueue-garbage-'));
+    try {
+      const search = async (path: string) => {
+        const store = await openObjectStore(`${pathToFileURL(path)}`);
+        return findGarbage({ store, queues: [queueOf()], before: Date.now(), delete: true });
+      };
+      const missing = await rejectsWith('OBJECT_NOT_FOUND', search(join(root, 'missing')));
+      assert.match(missing.message, /^cannot list \/.*\/missing: ENOENT/);
+      writeFileSync(join(root, 'a-file'), 'x');
+      const file = await rejectsWith('OBJECT_FAILED', search(join(root, 'a-file')));
+      assert.match(file.message, /^cannot list \/.*\/a-file: ENOTDIR/);
+      assert.equal((await search(root)).folders, 0);
     } finally {
       rmSync(root, { recursive: true, force: true });
     }
