@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { inspect } from 'node:util';
 import { IncorrectUsageError } from '../../src/model/errors.ts';
 import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
 import { openObjectStore, type StoreWait } from '../../src/objects/open.ts';
-import { loadPackage } from '../../src/objects/remote/load.ts';
+import { INSTALL, loadPackage } from '../../src/objects/remote/load.ts';
 import { bytes, rejectsWith } from '../conformance/object-store.ts';
 import { startFakeDav } from '../support/fake-dav.ts';
 import { startFakeGcs } from '../support/fake-gcs.ts';
@@ -346,6 +346,13 @@ describe('options that make no sense', () => {
           !inspect(error).includes('secret'),
         JSON.stringify(options),
       );
+    }
+  });
+
+  test('what is to be installed for a scheme is what the documents say, all of it', () => {
+    const documents = readFileSync(new URL('../../docs/object-stores.md', import.meta.url), 'utf8');
+    for (const packages of Object.values(INSTALL)) {
+      assert.ok(documents.includes(`\`npm install ${packages}\``), packages);
     }
   });
 

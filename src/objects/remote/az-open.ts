@@ -7,7 +7,7 @@ import { type Agents, makeAgents } from './agents.ts';
 import { AzBackend } from './az-backend.ts';
 import { checkEndpoint } from './endpoint.ts';
 import type { ConnectionOptions } from './http-transport.ts';
-import { loadCredentials, loadPackage } from './load.ts';
+import { INSTALL, loadCredentials, loadPackage } from './load.ts';
 
 type Sdk = typeof import('@azure/storage-blob');
 type Credential = NonNullable<Parameters<Sdk['newPipeline']>[0]>;
@@ -39,7 +39,7 @@ export async function openAzBackend(
   connection: ConnectionOptions,
   clock: Clock,
 ): Promise<AzBackend> {
-  const sdk = await loadPackage('az', '@azure/storage-blob@12', () => import('@azure/storage-blob'));
+  const sdk = await loadPackage('az', INSTALL.az, () => import('@azure/storage-blob'));
   // The SDK translates each request twice for a policy from outside, a quarter of what a small upload costs: its own
   // agents do unless there is something to tell them.
   const isSpecial = connection.proxyUrl !== undefined || connection.allowInvalidCertificates;

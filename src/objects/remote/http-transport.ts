@@ -5,7 +5,7 @@ import type { ObjectStoreError } from '../errors.ts';
 import type { OptionReader } from '../options.ts';
 import { isHttpUrl } from './endpoint.ts';
 import { type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from './failures.ts';
-import { loadPackage } from './load.ts';
+import { INSTALL, loadPackage } from './load.ts';
 import { BodyCollector, contentLength } from './read-body.ts';
 
 /** What every scheme takes about its connections. */
@@ -63,8 +63,12 @@ export class HttpTransport {
     this.#userAgent = userAgent;
   }
 
-  static async open(scheme: string, origin: string, connection: ConnectionOptions): Promise<HttpTransport> {
-    const { Agent, ProxyAgent } = await loadPackage(scheme, 'undici@8', () => import('undici'));
+  static async open(
+    scheme: 'gs' | 'http',
+    origin: string,
+    connection: ConnectionOptions,
+  ): Promise<HttpTransport> {
+    const { Agent, ProxyAgent } = await loadPackage(scheme, INSTALL[scheme], () => import('undici'));
     const tls = { rejectUnauthorized: !connection.allowInvalidCertificates };
     const settings: Agent.Options = {
       connections: connection.connectionsMax,

@@ -2,6 +2,14 @@ import { pathToFileURL } from 'node:url';
 import { IncorrectUsageError } from '../../model/errors.ts';
 import type { OptionReader } from '../options.ts';
 
+/** What is to be installed for a scheme, all of it: whoever lacks one package is not told of the next one only then. */
+export const INSTALL = {
+  s3: '@aws-sdk/client-s3@3',
+  gs: 'undici@8 google-auth-library@11',
+  az: '@azure/storage-blob@12',
+  http: 'undici@8',
+} as const;
+
 /** Imports an optional package; if it is not installed, the error says what needs it and how to get it. */
 export async function loadPackage<T>(scheme: string, install: string, load: () => Promise<T>): Promise<T> {
   try {
