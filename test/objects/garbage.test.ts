@@ -311,10 +311,10 @@ describe('garbage in a folder of this machine', () => {
         return findGarbage({ store, queues: [queueOf()], before: Date.now(), delete: true });
       };
       const missing = await rejectsWith('OBJECT_NOT_FOUND', search(join(root, 'missing')));
-      assert.match(missing.message, /^cannot list \/.*\/missing: ENOENT/);
+      assert.match(missing.message, /^object store: cannot list \/.*\/missing: ENOENT/);
       writeFileSync(join(root, 'a-file'), 'x');
       const file = await rejectsWith('OBJECT_FAILED', search(join(root, 'a-file')));
-      assert.match(file.message, /^cannot list \/.*\/a-file: ENOTDIR/);
+      assert.match(file.message, /^object store: cannot list \/.*\/a-file: ENOTDIR/);
       assert.equal((await search(root)).folders, 0);
     } finally {
       rmSync(root, { recursive: true, force: true });
