@@ -78,6 +78,8 @@ export class SimProcess {
       {
         delayMsMax: random.next() < 0.3 ? 300 : 5,
         faultRate: options.faultRate,
+        // A commit that was under way when the last process died may still have come before.
+        acquired: () => this.#judged(() => oracle.restarted()),
         committed: (batch) => this.#judged(() => oracle.committed(batch)),
         cleaningUp: (run) =>
           oracle.cleaningUp(run).catch((error: unknown) => {
@@ -108,7 +110,6 @@ export class SimProcess {
   }
 
   start(): void {
-    this.#o.oracle.restarted();
     this.queue.lost.addEventListener('abort', () => {
       if (this.#isAlive) this.#o.failed(this.queue.lost.reason);
     });

@@ -9,6 +9,8 @@ export interface SimStoreOptions {
   readonly delayMsMax: number;
   /** Share of commits that go wrong, 0 to 1; of look-ups and loads a quarter as many do. */
   readonly faultRate: number;
+  /** This process owns the store from now on: nothing of the one before takes place any more. */
+  acquired(): void;
   /** Told of each batch that took place, whatever is told of it. */
   committed(batch: CommitBatch): void;
   /** Wraps each clean-up that takes place. */
@@ -44,7 +46,11 @@ export class SimStore implements Store {
   }
 
   acquire(...args: Parameters<Store['acquire']>): ReturnType<Store['acquire']> {
-    return this.#later(() => this.#inner.acquire(...args));
+    return this.#later(() => {
+      const grants = this.#inner.acquire(...args);
+      this.#options.acquired();
+      return grants;
+    });
   }
 
   async *load(...args: Parameters<Store['load']>): AsyncGenerator<readonly LoadedSubmission[]> {
