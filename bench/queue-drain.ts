@@ -168,6 +168,10 @@ for (const test of (full ? MATRIX : CASES).filter(({ name }) => only === null ||
     bare.push(await boundDrain(test));
     if (original !== null) others.push(await originalDrain(test, original));
   }
+  // It takes minutes.
+  console.error(
+    `${test.name}: ${[ours, bare, others].map((rates) => rates.map(Math.round).join(' ')).join(' | ')}`,
+  );
   rows.push({
     case: test.name,
     'chunks/s': median(ours),
