@@ -64,7 +64,6 @@ export class LateAnswers {
         if (isHeld) queue.releaseChunk(consumer, { submissionId: submission.record.id, chunkIndex });
       }
     }
-    this.#answers.clear();
   }
 
   clear(): void {

@@ -14,7 +14,7 @@ import type {
 } from '../scheduler/types.ts';
 import { Journal, type JournalHealth } from '../store/journal.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
-import type { Clock, Timer } from '../system/clock.ts';
+import { type Clock, endsWithin, type Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random } from '../system/random.ts';
 import { Companion } from './companion.ts';
@@ -176,7 +176,7 @@ export class Queue {
     const parts = this.#parts;
     if (parts === null) return;
     parts.watch.stop();
-    if (!wasLost) await drained(parts.journal, this.#clock, graceMs);
+    if (!wasLost) await endsWithin(this.#clock, graceMs, parts.journal.drain());
     parts.journal.abandon();
   }
 
@@ -394,15 +394,4 @@ function takeReservedAt(submission: OpenSubmission, chunkIndex: ChunkIndex): num
   const atMs = reservedAtMs.get(chunkIndex);
   if (atMs !== undefined) reservedAtMs.delete(chunkIndex);
   return atMs;
-}
-
-function drained(journal: Journal, clock: Clock, graceMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = clock.after(graceMs, resolve);
-    const done = () => {
-      timer.cancel();
-      resolve();
-    };
-    journal.drain().then(done, done);
-  });
 }

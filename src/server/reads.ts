@@ -184,12 +184,11 @@ function statusOf({ record, end, chunksDone }: StoredSubmission): SubmissionStat
 function pieceOf(state: SubmissionStatus['state'], done: ChunkSet, fromPage: number): ChunksDoneAnswer {
   const pages: ChunksDonePage[] = [];
   const { pagesTotal } = done;
-  let page = fromPage;
-  for (; page < pagesTotal && pages.length < PAGES_MAX; page++) {
+  let page = done.nextPage(fromPage);
+  for (; page < pagesTotal && pages.length < PAGES_MAX; page = done.nextPage(page + 1)) {
     const content = done.page(page);
     if (content !== 'empty') pages.push({ page, content });
   }
-  while (page < pagesTotal && done.page(page) === 'empty') page++;
   return {
     state,
     chunksTotal: done.size,

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ended, freePort, inFolder, loadSeconds, startPython, startQueue } from './support.ts';
+import { freePort } from '../support/free-port.ts';
+import { ended, inFolder, loadSeconds, startPython, startQueue } from './support.ts';
 
 test('everything that the original Python clients offer works with our queue', async () => {
   await inFolder(async (folder) => {

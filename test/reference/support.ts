@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,15 +19,6 @@ export function needed(name: 'OPSQUEUE_REFERENCE_SERVER' | 'OPSQUEUE_REFERENCE_P
 
 /** How long the load lasts. */
 export const loadSeconds = Number(process.env.OPSQUEUE_REFERENCE_SECONDS ?? 600);
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 export interface RunningQueue {
   readonly port: number;
