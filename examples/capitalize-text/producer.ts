@@ -11,7 +11,7 @@ const producer = new ProducerClient(
 const text = await readFile(process.argv[2] ?? import.meta.filename, 'utf8');
 const words = text.split(/(?<=\s)(?=\S)/);
 
-for await (const word of producer.runSubmission(words, { chunkSize: 40 })) {
-  process.stdout.write(String(word));
+for await (const word of producer.runSubmission<string>(words, { chunkSize: 40 })) {
+  process.stdout.write(word);
 }
 await producer.close();
