@@ -115,7 +115,9 @@ export function clientCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .addOption(
-      flag('--url <url>', 'where the queue is: host:port, or http(s)://...').default('localhost:3999'),
+      flag('--url <url>', 'where the queue is (or OPSQUEUE_URL): host:port, or http(s)://...').default(
+        'localhost:3999',
+      ),
     )
     .option('--json', 'print JSON; ids are strings in it, for they do not fit a double')
     .allowExcessArguments(false);

@@ -13,6 +13,11 @@ export interface Output {
   readonly columns?: number;
 }
 
+/** Columns of the terminal, or `whereUnknown`: also for one that tells a width of 0, as some consoles do. */
+export function columnsOf(output: Output, whereUnknown: number): number {
+  return output.columns !== undefined && output.columns > 0 ? output.columns : whereUnknown;
+}
+
 /** A reader that went away (`opsqueue ... | head`) is no error: the command ends in silence. */
 export function endWhenReaderIsGone(stream: Writable, end: () => void): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {

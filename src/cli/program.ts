@@ -2,7 +2,7 @@ import { Command, CommanderError, type Option } from 'commander';
 import { OpsqueueError, VERSION } from '../server/index.ts';
 import { clientCommands } from './client-commands.ts';
 import { gcCommand } from './gc.ts';
-import type { Io } from './io.ts';
+import { columnsOf, type Io } from './io.ts';
 import { ExitError, serveCommand } from './serve.ts';
 import { oneLine } from './text.ts';
 
@@ -74,7 +74,7 @@ function settle(command: Command, io: Io): void {
     .helpOption('-h, --help', 'print this help')
     .configureHelp({
       ...command.configureHelp(),
-      helpWidth: Math.min(io.stdout.columns ?? 110, 110),
+      helpWidth: Math.min(columnsOf(io.stdout, 110), 110),
       optionDescription,
     })
     .configureOutput({

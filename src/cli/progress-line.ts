@@ -1,5 +1,5 @@
 import type { Clock } from '../server/index.ts';
-import type { Output } from './io.ts';
+import { columnsOf, type Output } from './io.ts';
 import { grouped, rateText, timeText } from './text.ts';
 
 /** How far a piece of work is. */
@@ -55,7 +55,7 @@ export class ProgressLine {
       this.#output.write(`${progressText(state)}\n`);
       return;
     }
-    this.#output.write(`\r${progressBar(state, this.#output.columns ?? 80)}\x1b[K`);
+    this.#output.write(`\r${progressBar(state, columnsOf(this.#output, 80))}\x1b[K`);
     this.#isOnScreen = true;
   }
 }

@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import {
   IncorrectUsageError,
   OpsqueueError,
@@ -13,7 +13,7 @@ import { LOG_LEVELS, logLevel, makeLogger } from './log.ts';
 import { PortPipe } from './port-pipe.ts';
 import { type StopSignal, StopSignals } from './stop-signals.ts';
 import { oneLine } from './text.ts';
-import { duration, flag, hosts, wholeNumber } from './values.ts';
+import { duration, flag, hosts, isServiceLink, wholeNumber } from './values.ts';
 
 const MINUTE_MS = 60_000;
 const MEBIBYTE = 1024 * 1024;
@@ -192,11 +192,7 @@ function addFlags(command: Command): Command {
         .default(-1),
     )
     .addOption(
-      new Option(
-        '--max-read-pool-size <number>',
-        'taken for the sake of old command lines; there is no such pool',
-      )
-        .env('OPSQUEUE_MAX_READ_POOL_SIZE')
+      flag('--max-read-pool-size <number>', 'taken for the sake of old command lines; there is no such pool')
         .argParser(ANY_NUMBER)
         .default(256),
     );
@@ -218,6 +214,11 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
   }
   const signals = new StopSignals(systemClock, process);
   const logger = makeLogger(level, io.stderr, systemClock);
+  const serviceLink = process.env.OPSQUEUE_PORT ?? '';
+  if (isServiceLink('OPSQUEUE_PORT', serviceLink)) {
+    const message = 'OPSQUEUE_PORT ignored: Kubernetes sets it for a Service called opsqueue; use --port';
+    logger.info({ value: serviceLink }, message);
+  }
   let server: RunningServer | StopSignal;
   try {
     server = await Promise.race([startServer({ ...serverOptions(flags), logger }), signals.first]);

@@ -1,10 +1,23 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { IncorrectUsageError, parseDuration } from '../server/index.ts';
 
-/** A flag that can come from the environment as well: `--max-chunk-retries` as OPSQUEUE_MAX_CHUNK_RETRIES. */
+/**
+ * A flag that can come from the environment as well: `--max-chunk-retries` as OPSQUEUE_MAX_CHUNK_RETRIES. A variable
+ * that is empty counts as not set, and so does one that Kubernetes made up ({@link isServiceLink}).
+ */
 export function flag(flags: string, description: string): Option {
   const option = new Option(flags, description);
-  return option.env(`OPSQUEUE_${option.name().toUpperCase().replaceAll('-', '_')}`);
+  const variable = `OPSQUEUE_${option.name().toUpperCase().replaceAll('-', '_')}`;
+  const value = process.env[variable] ?? '';
+  return value === '' || isServiceLink(variable, value) ? option : option.env(variable);
+}
+
+/**
+ * Whether Kubernetes set this variable: in each container, for a Service called `opsqueue`, it sets OPSQUEUE_PORT to
+ * `tcp://10.43.0.7:3999` (and OPSQUEUE_SERVICE_HOST, OPSQUEUE_PORT_3999_TCP and more, which are not flags).
+ */
+export function isServiceLink(variable: string, value: string): boolean {
+  return variable === 'OPSQUEUE_PORT' && /^(?:tcp|udp|sctp):\/\/.+:\d+$/.test(value);
 }
 
 /** Reads a whole number from `min` to `max`, both allowed. */

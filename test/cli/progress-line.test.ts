@@ -22,6 +22,12 @@ test('a bar fits into any terminal', () => {
     assert.ok(progressBar(state, columns).length < columns || columns === 1);
 });
 
+test('a terminal that tells a width of 0 gets a bar of the usual width', () => {
+  const output = { ...fakeOutput(true), columns: 0 };
+  new ProgressLine(output, steppedClock()).show(state);
+  assert.match(output.written[0]!, /^\r\[#+-+\] 1,200 of 4,633 files/);
+});
+
 function fakeOutput(isTTY: boolean) {
   const written: string[] = [];
   return { written, isTTY, columns: 60, write: (text: string) => written.push(text) };

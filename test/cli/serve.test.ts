@@ -68,6 +68,43 @@ test('every flag comes from the environment as well, and the command line wins',
   assert.equal(await ping(port), 'pong');
 });
 
+test('variables that are empty count as not set', async () => {
+  const { stdout } = await runCommand(['serve', '--help']);
+  const flags = [...stdout.matchAll(/^ {2}(?:-\w, )?--([a-z-]+) </gm)].map((match) => match[1]!);
+  const variables = [...flags, 'log', 'url'].map(
+    (name) => `OPSQUEUE_${name.toUpperCase().replaceAll('-', '_')}`,
+  );
+  const env = Object.fromEntries(variables.map((variable) => [variable, '']));
+  const { queue, port } = await startQueue(inMemory, { env });
+  await using _ = queue;
+  await using asked = runOpsqueue(['count', '--url', `localhost:${port}`], { env });
+  assert.deepEqual(await asked.exit(), { code: 0, signal: null });
+  await using nowhere = runOpsqueue(['status', '1'], { env });
+  await nowhere.line(/localhost:3999|submission 1 /);
+});
+
+test('what Kubernetes sets for a Service called opsqueue is not taken for flags', async () => {
+  const env = {
+    OPSQUEUE_PORT: 'tcp://10.43.0.7:3999',
+    OPSQUEUE_PORT_3999_TCP: 'tcp://10.43.0.7:3999',
+    OPSQUEUE_PORT_3999_TCP_ADDR: '10.43.0.7',
+    OPSQUEUE_PORT_3999_TCP_PORT: '3999',
+    OPSQUEUE_PORT_3999_TCP_PROTO: 'tcp',
+    OPSQUEUE_SERVICE_HOST: '10.43.0.7',
+    OPSQUEUE_SERVICE_PORT: '3999',
+    OPSQUEUE_SERVICE_PORT_HTTP: '3999',
+  };
+  await using queue = runOpsqueue([...inMemory, '--host', '127.0.0.2'], { env });
+  // The default port may be taken on the machine of the test; either way the variable was no reason to give up.
+  await queue.line(/listens on http:\/\/127\.0\.0\.2:3999|127\.0\.0\.2.*3999.*in use/);
+  await queue.line(/OPSQUEUE_PORT ignored: Kubernetes/);
+  for (const wrong of ['http://10.43.0.7:3999', 'tcp://10.43.0.7']) {
+    await using refused = runOpsqueue(inMemory, { env: { OPSQUEUE_PORT: wrong } });
+    await refused.line(/OPSQUEUE_PORT/);
+    assert.deepEqual(await refused.exit(), { code: 2, signal: null });
+  }
+});
+
 test('takes every flag of the original', async () => {
   const { queue, port } = await startQueue([
     ...['-p', '0', '--database-filename', 'file::memory:?cache=shared', '--reservation-expiration', '1h 30m'],
