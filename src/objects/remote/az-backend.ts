@@ -26,6 +26,14 @@ import { readBody } from './read-body.ts';
 
 type PageSettings = { readonly maxPageSize: number; readonly continuationToken?: string };
 
+/** Where the blobs lie. */
+export interface AzPlace {
+  readonly service: BlobServiceClient;
+  readonly container: string;
+  /** The same with a login that was fetched anew; null where there is none but the one that was given. */
+  readonly renew: (() => Promise<BlobServiceClient>) | null;
+}
+
 /** What of the SDK is needed beyond its clients. */
 export interface AzSdk {
   readonly isRestError: (error: unknown) => error is RestError;
@@ -38,19 +46,18 @@ export interface AzSdk {
 export class AzBackend implements ObjectBackend {
   readonly deleteMax = 256;
   readonly #sdk: AzSdk;
-  readonly #container: ContainerClient;
-  readonly #batches: BlobBatchClient;
+  readonly #place: AzPlace;
+  #container: ContainerClient;
+  #batches: BlobBatchClient;
+  #renewals = 0;
+  #renewing: Promise<void> | null = null;
   readonly #agents: Agents | null;
   readonly #clock: Clock;
   #batchesKnown = true;
 
-  constructor(
-    sdk: AzSdk,
-    place: { readonly service: BlobServiceClient; readonly container: string },
-    agents: Agents | null,
-    clock: Clock,
-  ) {
+  constructor(sdk: AzSdk, place: AzPlace, agents: Agents | null, clock: Clock) {
     this.#sdk = sdk;
+    this.#place = place;
     this.#container = place.service.getContainerClient(place.container);
     this.#batches = place.service.getBlobBatchClient();
     this.#agents = agents;
@@ -86,8 +93,10 @@ export class AzBackend implements ObjectBackend {
     if (!this.#batchesKnown || names.length === 1) return this.#deleteEach(names, signal);
     const call = { key: names[0] ?? '', what: 'delete' };
     try {
-      const blobs = names.map((name) => this.#blob(name));
-      const { subResponses } = await this.#batches.deleteBlobs(blobs, { abortSignal: signal });
+      const { subResponses } = await this.#withLogin(() => {
+        const blobs = names.map((name) => this.#blob(name));
+        return this.#batches.deleteBlobs(blobs, { abortSignal: signal });
+      });
       const failed = subResponses.find(({ status }) => status >= 300 && status !== 404);
       if (failed !== undefined) {
         throw failureOfStatus(call, failed.status, { text: failed.errorCode ?? failed.statusMessage });
@@ -155,10 +164,37 @@ export class AzBackend implements ObjectBackend {
 
   async #try<T>(call: FailedCall, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
     try {
-      return await run();
+      return await this.#withLogin(run);
     } catch (cause) {
       throw signal.aborted ? signal.reason : this.#failure(call, cause);
     }
+  }
+
+  /** A refused token (its time is over by the server's clock, or it was taken back) is renewed once. */
+  async #withLogin<T>(run: () => Promise<T>): Promise<T> {
+    const renewals = this.#renewals;
+    try {
+      return await run();
+    } catch (error) {
+      const { renew } = this.#place;
+      if (renew === null || !this.#sdk.isRestError(error) || error.statusCode !== 401) throw error;
+      if (this.#renewals === renewals) await this.#renew(renew);
+      return run();
+    }
+  }
+
+  /** Once for all calls that were refused with the same token. The SDK's clients keep theirs, so it takes new ones. */
+  async #renew(renew: () => Promise<BlobServiceClient>): Promise<void> {
+    this.#renewing ??= renew()
+      .then((service) => {
+        this.#container = service.getContainerClient(this.#place.container);
+        this.#batches = service.getBlobBatchClient();
+        this.#renewals++;
+      })
+      .finally(() => {
+        this.#renewing = null;
+      });
+    await this.#renewing;
   }
 
   #failure(call: FailedCall, cause: unknown): ObjectStoreError {
@@ -175,6 +211,7 @@ export class AzBackend implements ObjectBackend {
     return failureOfStatus({ ...call, cause }, statusCode, {
       text,
       retryAfterMs: retryAfterMs(response?.headers.get('retry-after'), this.#clock.nowMs()),
+      clock: { nowMs: this.#clock.nowMs(), date: response?.headers.get('date') },
     });
   }
 }

@@ -50,8 +50,10 @@ export async function openAzBackend(
     retryOptions: { maxTries: 1 },
     userAgentOptions: { userAgentPrefix: connection.userAgent },
   };
-  const service = await openService(sdk, location, options, { connection, pipeline, agents });
-  return new AzBackend(sdk, { service, container: location.container }, agents, clock);
+  const open = () => openService(sdk, location, options, { connection, pipeline, agents });
+  const { service, isFixed } = await open();
+  const renew = isFixed ? null : async () => (await open()).service;
+  return new AzBackend(sdk, { service, container: location.container, renew }, agents, clock);
 }
 
 interface Surroundings {
@@ -65,7 +67,7 @@ async function openService(
   location: Extract<ObjectStoreLocation, { kind: 'az' }>,
   options: OptionReader,
   { connection, pipeline, agents }: Surroundings,
-): Promise<BlobServiceClient> {
+): Promise<{ readonly service: BlobServiceClient; readonly isFixed: boolean }> {
   const emulator = options.flag(false, 'storage_use_emulator', 'use_emulator');
   const account =
     location.account ??
@@ -82,7 +84,7 @@ async function openService(
   const url = login.sas === null ? endpoint : `${endpoint}?${login.sas}`;
   const built = sdk.newPipeline(login.credential, pipeline);
   if (agents !== null) built.factories.unshift(withAgents(agents));
-  return new sdk.BlobServiceClient(url, built);
+  return { service: new sdk.BlobServiceClient(url, built), isFixed: login.isFixed };
 }
 
 function endpointOf(
@@ -98,15 +100,22 @@ function endpointOf(
   return `https://${account}.blob.${fabric ? 'fabric.microsoft.com' : 'core.windows.net'}`;
 }
 
+/** How to log in; `isFixed` if asking again can bring nothing new. */
+interface AzLogin {
+  readonly credential: Credential;
+  readonly sas: string | null;
+  readonly isFixed: boolean;
+}
+
 /** In the original's order: a token, a key, a client's secret, a federated token, a SAS, the command line's login. */
 async function credential(
   sdk: Sdk,
   account: string,
   emulator: boolean,
   options: OptionReader,
-): Promise<{ credential: Credential; sas: string | null }> {
+): Promise<AzLogin> {
   const anonymous = new sdk.AnonymousCredential();
-  if (options.flag(false, 'skip_signature')) return { credential: anonymous, sas: null };
+  if (options.flag(false, 'skip_signature')) return { credential: anonymous, sas: null, isFixed: true };
   const own = await loadCredentials(options);
   if (own !== undefined) {
     if (typeof own !== 'object' || own === null || !('getToken' in own)) {
@@ -114,10 +123,10 @@ async function credential(
         'object store option credentials_module: for az its function returns a TokenCredential of @azure/identity',
       );
     }
-    return { credential: own as TokenCredential, sas: null };
+    return { credential: own as TokenCredential, sas: null, isFixed: false };
   }
   const token = options.text('storage_token', 'bearer_token', 'token');
-  if (token !== undefined) return { credential: fixedToken(token), sas: null };
+  if (token !== undefined) return { credential: fixedToken(token), sas: null, isFixed: true };
   const key =
     options.text(
       'storage_account_key',
@@ -127,12 +136,14 @@ async function credential(
       'storage_master_key',
       'master_key',
     ) ?? (emulator ? EMULATOR_KEY : undefined);
-  if (key !== undefined) return { credential: new sdk.StorageSharedKeyCredential(account, key), sas: null };
+  if (key !== undefined) {
+    return { credential: new sdk.StorageSharedKeyCredential(account, key), sas: null, isFixed: true };
+  }
   const sas = options
     .text('storage_sas_token', 'storage_sas_key', 'sas_token', 'sas_key')
     ?.replace(/^\?/, '');
-  if (sas !== undefined) return { credential: anonymous, sas };
-  return { credential: await entraLogin(options), sas: null };
+  if (sas !== undefined) return { credential: anonymous, sas, isFixed: true };
+  return { credential: await entraLogin(options), sas: null, isFixed: false };
 }
 
 async function entraLogin(options: OptionReader): Promise<TokenCredential> {

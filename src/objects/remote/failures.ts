@@ -38,18 +38,40 @@ export interface FailedCall {
   readonly cause?: unknown;
 }
 
+/** What came with a status that is no success. */
+export interface AnswerDetails {
+  readonly text: string;
+  readonly retryAfterMs?: number | undefined;
+  /** The time here, and the `Date` of the answer. */
+  readonly clock?: ClockComparison;
+}
+
+/** The time of this machine, and the `Date` header of an answer that came just now. */
+export interface ClockComparison {
+  readonly nowMs: number;
+  readonly date: string | undefined;
+}
+
+/** Logins allow for less than this, in milliseconds: Google's tokens for five minutes, signatures of S3 and Azure for fifteen. */
+const CLOCK_SKEW_MS_MAX = 4 * 60_000;
+
+/** What to add to a refusal if the clocks are so far apart that this may be why. */
+export function clockHint(clock: ClockComparison | undefined): string {
+  const skewMs = clock?.date === undefined ? Number.NaN : clock.nowMs - Date.parse(clock.date);
+  if (!(Math.abs(skewMs) > CLOCK_SKEW_MS_MAX)) return '';
+  const minutes = Math.round(Math.abs(skewMs) / 60_000);
+  return ` (the clock of this machine is ${minutes} minutes ${skewMs > 0 ? 'ahead of' : 'behind'} the server's: logins depend on it)`;
+}
+
 /** What an HTTP status that is no success means. */
-export function failureOfStatus(
-  call: FailedCall,
-  status: number,
-  details: { readonly text: string; readonly retryAfterMs?: number | undefined },
-): ObjectStoreError {
+export function failureOfStatus(call: FailedCall, status: number, details: AnswerDetails): ObjectStoreError {
   const { code, retryable } = meaningOf(status);
   const said = details.text === '' ? '' : `: ${details.text.slice(0, 500)}`;
+  const hint = code === 'OBJECT_DENIED' ? clockHint(details.clock) : '';
   return new ObjectStoreError(
     code,
     call.key,
-    `object ${call.key}: ${call.what}: HTTP status ${status}${said}`,
+    `object ${call.key}: ${call.what}: HTTP status ${status}${said}${hint}`,
     {
       status,
       retryable,

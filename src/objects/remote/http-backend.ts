@@ -26,7 +26,11 @@ const LOOKS_AT_ONCE = 8;
 /** Redirections of one request that are followed. */
 const REDIRECTIONS_MAX = 5;
 
-type Authorization = () => Promise<string | undefined>;
+interface Authorization {
+  header(): Promise<string | undefined>;
+  /** Whether asking again may bring another header. */
+  readonly isFixed: boolean;
+}
 
 /** `http:` and `https:`: a WebDAV server, or whatever understands PUT and GET (then without listing). */
 export class HttpBackend implements ObjectBackend {
@@ -238,8 +242,19 @@ export class HttpBackend implements ObjectBackend {
     return segments.map(decode).join('/');
   }
 
-  /** Follows redirections within the server; a login goes nowhere else. */
+  /** A refused login (its token has had its time) is asked for once more. */
   async #send(call: FailedCall, request: TransportRequest, signal: AbortSignal): Promise<TransportAnswer> {
+    const answer = await this.#sendOnce(call, request, signal);
+    if (answer.status !== 401 || this.#authorization.isFixed) return answer;
+    return this.#sendOnce(call, request, signal);
+  }
+
+  /** Follows redirections within the server; a login goes nowhere else. */
+  async #sendOnce(
+    call: FailedCall,
+    request: TransportRequest,
+    signal: AbortSignal,
+  ): Promise<TransportAnswer> {
     const authorization = await this.#login(call);
     const headers = authorization === undefined ? request.headers : { ...request.headers, authorization };
     let path = request.path;
@@ -264,7 +279,7 @@ export class HttpBackend implements ObjectBackend {
 
   async #login(call: FailedCall): Promise<string | undefined> {
     try {
-      return await this.#authorization();
+      return await this.#authorization.header();
     } catch (cause) {
       throw failureOfLogin({ ...call, cause });
     }
@@ -330,7 +345,7 @@ async function login(
   options: OptionReader,
 ): Promise<Authorization> {
   const own = await loadCredentials(options);
-  if (typeof own === 'function') return async () => String(await own());
+  if (typeof own === 'function') return { header: async () => String(await own()), isFixed: false };
   if (own !== undefined) {
     throw new IncorrectUsageError(
       'object store option credentials_module: for http its function returns a function that returns the Authorization header',
@@ -344,7 +359,7 @@ async function login(
       : basic !== ':'
         ? `Basic ${Buffer.from(basic).toString('base64')}`
         : undefined;
-  return async () => header;
+  return { header: async () => header, isFixed: true };
 }
 
 function objectInfo(member: Member): ObjectInfo {

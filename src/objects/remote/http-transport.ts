@@ -194,6 +194,7 @@ export function failureOfAnswer(call: FailedCall, answer: TransportAnswer, nowMs
   return failureOfStatus(call, answer.status, {
     text: text.replace(/\s+/g, ' ').trim(),
     retryAfterMs: retryAfterMs(headerText(answer, 'retry-after'), nowMs),
+    clock: { nowMs, date: headerText(answer, 'date') },
   });
 }
 

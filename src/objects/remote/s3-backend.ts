@@ -21,6 +21,7 @@ import type { ConnectionOptions } from './http-transport.ts';
 import { INSTALL, loadCredentials, loadPackage } from './load.ts';
 import { readBody } from './read-body.ts';
 import { failureOfCode, failureOfS3 } from './s3-failures.ts';
+import { S3Lessons } from './s3-lessons.ts';
 
 type Sdk = typeof import('@aws-sdk/client-s3');
 /** What goes with every upload: encryption, checksum, who pays. */
@@ -37,13 +38,20 @@ export class S3Backend implements ObjectBackend {
   readonly #extras: PutExtras;
   readonly #payer: { RequestPayer?: RequestPayer };
   readonly #clock: Clock;
+  readonly #lessons: S3Lessons;
   #batches = true;
   /** Whether the service has done anything for us: then there is a login, whatever its provider says for a moment. */
   #isKnown = false;
 
-  constructor(sdk: Sdk, client: S3Client, place: { bucket: string; extras: PutExtras }, clock: Clock) {
+  constructor(
+    sdk: Sdk,
+    client: S3Client,
+    place: { bucket: string; extras: PutExtras; lessons: S3Lessons },
+    clock: Clock,
+  ) {
     this.#sdk = sdk;
     this.#client = client;
+    this.#lessons = place.lessons;
     this.#bucket = place.bucket;
     this.#extras = place.extras;
     this.#payer = place.extras.RequestPayer === undefined ? {} : { RequestPayer: place.extras.RequestPayer };
@@ -75,9 +83,9 @@ export class S3Backend implements ObjectBackend {
       ...this.#payer,
     };
     try {
-      const { Errors = [] } = await this.#client.send(new this.#sdk.DeleteObjectsCommand(input), {
-        abortSignal: signal,
-      });
+      const { Errors = [] } = await this.#lessons.apply(() =>
+        this.#client.send(new this.#sdk.DeleteObjectsCommand(input), { abortSignal: signal }),
+      );
       const failed = Errors.find(({ Code }) => Code !== 'NoSuchKey');
       if (failed !== undefined) {
         throw failureOfCode(
@@ -144,7 +152,7 @@ export class S3Backend implements ObjectBackend {
 
   async #try<T>(call: FailedCall, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
     try {
-      const result = await run();
+      const result = await this.#lessons.apply(run);
       this.#isKnown = true;
       return result;
     } catch (cause) {
@@ -168,11 +176,11 @@ export async function openS3Backend(
   const endpoint = endpointOf(location, options, connection);
   const virtualHosted = location.virtualHosted || options.flag(false, 'virtual_hosted_style_request');
   const agents = makeAgents(connection, context.clock);
+  const login = await credentials(options);
   const config: S3ClientConfig = {
-    ...(await credentials(options)),
+    ...login.config,
     ...(endpoint === undefined ? {} : { endpoint: withoutBucket(endpoint, location.bucket, virtualHosted) }),
     forcePathStyle: !virtualHosted,
-    followRegionRedirects: true,
     // Tries, waits and time-outs are the retry wrapper's.
     maxAttempts: 1,
     requestHandler: { httpAgent: agents.http, httpsAgent: agents.https, logger: quiet(context.logger) },
@@ -180,14 +188,12 @@ export async function openS3Backend(
     responseChecksumValidation: checksums(options, 'response_checksum_validation'),
     customUserAgent: connection.userAgent,
   };
-  const client = await withRegion(
-    sdk,
-    config,
-    options.text('region', 'default_region') ?? location.region,
-    endpoint,
-  );
+  const given = options.text('region', 'default_region') ?? location.region;
+  const lessons = new S3Lessons(given ?? (await defaultRegion(sdk, config, endpoint)));
+  const client = new sdk.S3Client({ ...config, region: async () => lessons.region });
+  if (!login.isFixed) lessons.renewLogin = () => client.config.credentials({ forceRefresh: true });
   if (options.flag(false, 'unsigned_payload')) leavePayloadUnsigned(client);
-  const place = { bucket: location.bucket, extras: putExtras(options) };
+  const place = { bucket: location.bucket, extras: putExtras(options), lessons };
   return new S3Backend(sdk, client, place, context.clock);
 }
 
@@ -214,29 +220,32 @@ function withoutBucket(endpoint: string, bucket: string, virtualHosted: boolean)
  * With no region given the SDK looks in the environment and in its files, and throws if there is none; then it is
  * `us-east-1`, as in the original.
  */
-async function withRegion(
+async function defaultRegion(
   sdk: Sdk,
   config: S3ClientConfig,
-  region: string | null,
   endpoint: string | undefined,
-): Promise<S3Client> {
-  if (region !== null) return new sdk.S3Client({ ...config, region });
-  if (endpoint === undefined) {
-    const client = new sdk.S3Client(config);
-    const found = await client.config.region().then(
-      () => true,
-      () => false,
-    );
-    if (found) return client;
+): Promise<string> {
+  if (endpoint !== undefined) return 'us-east-1';
+  const client = new sdk.S3Client(config);
+  try {
+    return await client.config.region();
+  } catch {
+    return 'us-east-1';
+  } finally {
     client.destroy();
   }
-  return new sdk.S3Client({ ...config, region: 'us-east-1' });
 }
 
-async function credentials(options: OptionReader): Promise<S3ClientConfig> {
+/** How to log in; `isFixed` if asking again can bring nothing new. */
+interface S3Login {
+  readonly config: S3ClientConfig;
+  readonly isFixed: boolean;
+}
+
+async function credentials(options: OptionReader): Promise<S3Login> {
   if (options.flag(false, 'skip_signature')) {
     const nobody = { accessKeyId: '', secretAccessKey: '' };
-    return { credentials: nobody, signer: { sign: async (request) => request } };
+    return { config: { credentials: nobody, signer: { sign: async (request) => request } }, isFixed: true };
   }
   const own = await loadCredentials(options);
   if (own !== undefined) {
@@ -246,20 +255,20 @@ async function credentials(options: OptionReader): Promise<S3ClientConfig> {
         "object store option credentials_module: for s3 its function returns the SDK's credentials or a provider of them",
       );
     }
-    return { credentials: own as NonNullable<S3ClientConfig['credentials']> };
+    const provider = own as NonNullable<S3ClientConfig['credentials']>;
+    return { config: { credentials: provider }, isFixed: isIdentity };
   }
   const accessKeyId = options.text('access_key_id');
   const secretAccessKey = options.text('secret_access_key');
   const sessionToken = options.text('session_token', 'token');
-  if (accessKeyId === undefined && secretAccessKey === undefined) return {};
+  if (accessKeyId === undefined && secretAccessKey === undefined) return { config: {}, isFixed: false };
   if (accessKeyId === undefined || secretAccessKey === undefined) {
     throw new IncorrectUsageError(
       'object store options aws_access_key_id and aws_secret_access_key: one is missing',
     );
   }
-  return {
-    credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) },
-  };
+  const key = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+  return { config: { credentials: key }, isFixed: true };
 }
 
 function checksums(options: OptionReader, name: string): 'WHEN_SUPPORTED' | 'WHEN_REQUIRED' {

@@ -1,6 +1,8 @@
 import type { S3ServiceException } from '@aws-sdk/client-s3';
 import { ObjectStoreError, type ObjectStoreErrorCode } from '../errors.ts';
 import {
+  type ClockComparison,
+  clockHint,
   corrupt,
   type FailedCall,
   failureOfConnection,
@@ -21,6 +23,10 @@ const MEANINGS: ReadonlyMap<string, ObjectStoreErrorCode> = new Map([
   ['OperationAborted', 'OBJECT_UNREACHABLE'],
   ['AccessDenied', 'OBJECT_DENIED'],
   ['ExpiredToken', 'OBJECT_DENIED'],
+  ['ExpiredTokenException', 'OBJECT_DENIED'],
+  ['TokenRefreshRequired', 'OBJECT_DENIED'],
+  ['RequestTimeTooSkewed', 'OBJECT_DENIED'],
+  ['RequestExpired', 'OBJECT_DENIED'],
   ['InvalidToken', 'OBJECT_DENIED'],
 ]);
 
@@ -28,6 +34,7 @@ const MEANINGS: ReadonlyMap<string, ObjectStoreErrorCode> = new Map([
 interface AnswerDetails {
   readonly status?: number;
   readonly retryAfterMs?: number | undefined;
+  readonly clock?: ClockComparison;
 }
 
 /** What the SDK leaves on an error of an answer: its own class of error, or that of the parser which gave up on it. */
@@ -48,7 +55,9 @@ export function failureOfS3(
   }
   const error: AnswerError = cause;
   const status = error.$response?.statusCode ?? error.$metadata?.httpStatusCode ?? 0;
-  const details = { status, retryAfterMs: retryAfterMs(error.$response?.headers['retry-after'], nowMs) };
+  const headers = error.$response?.headers;
+  const clock = { nowMs, date: headers?.date };
+  const details = { status, retryAfterMs: retryAfterMs(headers?.['retry-after'], nowMs), clock };
   const isParsed = '$fault' in cause;
   if (isParsed && MEANINGS.has(cause.name)) {
     return failureOfCode({ ...call, cause }, cause.name, cause.message, details);
@@ -56,7 +65,7 @@ export function failureOfS3(
   // A load balancer in front of S3 answers with a page of its own: then the status is all that can be understood.
   if (status >= 300) {
     const text = isParsed ? `${cause.name}: ${cause.message}` : oneLine(error.$response?.body);
-    return failureOfStatus({ ...call, cause }, status, { text, retryAfterMs: details.retryAfterMs });
+    return failureOfStatus({ ...call, cause }, status, { text, retryAfterMs: details.retryAfterMs, clock });
   }
   if (isParsed && status >= 200) {
     return corrupt(call.key, call.what, `unreadable answer: ${cause.message}`, cause);
@@ -73,9 +82,10 @@ export function failureOfCode(
 ): ObjectStoreError {
   const meaning = MEANINGS.get(code) ?? 'OBJECT_FAILED';
   const { status = 0, retryAfterMs: askedMs } = details;
+  const hint = meaning === 'OBJECT_DENIED' ? clockHint(details.clock) : '';
   // In some answers an error follows a status that says success.
   const [shown, said] = status < 300 ? ['', {}] : [`HTTP status ${status}: `, { status }];
-  const text = `object ${call.key}: ${call.what}: ${shown}${code}: ${message}`;
+  const text = `object ${call.key}: ${call.what}: ${shown}${code}: ${message}${hint}`;
   return new ObjectStoreError(meaning, call.key, text, {
     retryable: meaning === 'OBJECT_THROTTLED' || meaning === 'OBJECT_UNREACHABLE',
     ...said,
