@@ -103,7 +103,7 @@ export class ChunkRun implements ChunkWorker {
       // Whoever completes a chunk, its work is done: neither a broken connection nor an expiry is a reason to stop.
       if (reason === 'disconnected' || (reason === 'expired' && job.hasBegun)) return;
       if (reason === 'given_back') job.isHeld = false;
-      else job.drop(reason);
+      else job.drop(reason === 'expired' ? 'abandoned' : reason);
       this.#engine.disown(handle);
       return;
     }

@@ -23,7 +23,7 @@ export type {
 export type { ChunkCompression } from '../protocol/chunk-compression.ts';
 export type { Logger } from '../system/logger.ts';
 export { ConsumerClient } from './client.ts';
-export { ChunkDroppedError } from './job.ts';
+export { ChunkDroppedError, type ChunkDropReason } from './job.ts';
 export { ChunkNotCompletedError } from './manual-chunks.ts';
 export type {
   ChunkCallback,

@@ -1,16 +1,22 @@
 import { OpsqueueError } from '../model/errors.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
-import type { HeldChunk, LossReason } from './messages.ts';
+import type { HeldChunk } from './messages.ts';
 import type { ChunkContext } from './types.ts';
 
-/** `abandoned`: its run was. */
-export type DropReason = LossReason | 'abandoned';
+/**
+ * Why the result of a chunk is not wanted any more:
+ *
+ * - `submission_ended`: its submission was cancelled or failed
+ * - `completed_elsewhere`: another consumer completed the chunk
+ * - `abandoned`: the run was, by `close` or its signal
+ */
+export type ChunkDropReason = 'submission_ended' | 'completed_elsewhere' | 'abandoned';
 
 /** The result of a chunk is not wanted any more: the reason of the callback's signal. `reason` says why. */
 export class ChunkDroppedError extends OpsqueueError {
-  readonly reason: DropReason;
+  readonly reason: ChunkDropReason;
 
-  constructor(reason: DropReason) {
+  constructor(reason: ChunkDropReason) {
     super('CHUNK_DROPPED', `the result of this chunk is not wanted any more: ${reason}`);
     this.reason = reason;
   }
@@ -63,7 +69,7 @@ export class ChunkJob implements ChunkContext {
     if (this.#dropped !== null) throw this.#dropped;
   }
 
-  drop(reason: DropReason): void {
+  drop(reason: ChunkDropReason): void {
     if (this.#dropped !== null) return;
     this.#dropped = new ChunkDroppedError(reason);
     this.#controller?.abort(this.#dropped);

@@ -49,7 +49,7 @@ export type Command =
   | { readonly kind: 'complete'; readonly result: ChunkResult }
   | {
       readonly kind: 'fail';
-      /** 0: not one that is held. */
+      /** Negative: of a chunk that is not held ({@link Engine.newHandle}). */
       readonly handle: Handle;
       readonly chunk: ChunkId;
       readonly failure: string;
@@ -74,7 +74,7 @@ export interface ChunkResult {
    * broke meanwhile), and it is settled once the queue was told.
    */
   readonly isByHand: boolean;
-  /** 0: not one that is held. */
+  /** Negative: of a chunk that is not held ({@link Engine.newHandle}). */
   readonly handle: Handle;
   readonly chunk: ChunkId;
   /** null: the body goes to the queue. */

@@ -20,7 +20,7 @@ export interface PoolTask {
   readonly submissionId: bigint;
   readonly chunkIndex: number;
   readonly retries: number;
-  /** A message on it means that the result is not wanted any more; it is the DropReason. */
+  /** A message on it means that the result is not wanted any more; it is the ChunkDropReason. */
   readonly port: MessagePort;
 }
 

@@ -3,7 +3,7 @@ import { workerData } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { messageOf } from '../model/thrown.ts';
 import { failureText } from './failure-text.ts';
-import { ChunkDroppedError, type DropReason } from './job.ts';
+import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
 import { checkCodec, show } from './options.ts';
 import type { PoolAnswer, PoolSetup, PoolTask } from './pool-messages.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor, verdictOf } from './processor.ts';
@@ -27,7 +27,7 @@ export default async function run(task: PoolTask | null): Promise<PoolAnswer> {
 async function process(processor: Processor, task: PoolTask): Promise<Uint8Array> {
   const { input, submission, submissionId, chunkIndex, retries, port } = task;
   const controller = new AbortController();
-  port.on('message', (reason: DropReason) => controller.abort(new ChunkDroppedError(reason)));
+  port.on('message', (reason: ChunkDropReason) => controller.abort(new ChunkDroppedError(reason)));
   port.unref();
   const context: ChunkContext = { submission, submissionId, chunkIndex, retries, signal: controller.signal };
   try {

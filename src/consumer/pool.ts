@@ -3,7 +3,7 @@ import { Piscina } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { messageOf } from '../model/thrown.ts';
 import { orAborted } from '../system/signals.ts';
-import { ChunkDroppedError, type DropReason } from './job.ts';
+import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
 import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './pool-messages.ts';
 import type { Processor } from './processor.ts';
 import type { ChunkContext } from './types.ts';
@@ -23,7 +23,7 @@ export class PoolFailedError extends Error {
 }
 
 /** As data: the error itself would lose its class on the way. */
-function reasonOf({ reason }: AbortSignal): DropReason {
+function reasonOf({ reason }: AbortSignal): ChunkDropReason {
   return reason instanceof ChunkDroppedError ? reason.reason : 'abandoned';
 }
 

@@ -94,7 +94,7 @@ export interface OpenSubmission {
 export interface ConsumerOptions {
   /** How many chunks it works on at once; its first unfinished ones count as running. Default 1. */
   readonly concurrency?: number;
-  /** It does not answer an expiry (new clients): an expired chunk may come back to it at once. Default false. */
+  /** It does not answer an expiry (it announced `silent_expiry`; no client of ours does): an expired chunk may come back to it at once. Default false. */
   readonly silentOnExpiry?: boolean;
 }
 

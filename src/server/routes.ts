@@ -46,10 +46,8 @@ export class Routes {
 
   /** Answers a request, sooner or later. */
   handle(exchange: HttpExchange): void {
-    const { method, path } = exchange;
-    const { metrics } = this.#o;
-    const match = this.#router.match(path);
-    exchange.onEnded = metrics.http.begin(method, match?.endpoint.label ?? metrics.http.unknownPath(path));
+    const match = this.#begin(exchange);
+    const { method } = exchange;
     if (match === null) {
       exchange.respond(404, '', null);
       return;
@@ -73,6 +71,21 @@ export class Routes {
     } catch (error) {
       this.#producers.refuse(exchange, error);
     }
+  }
+
+  /** Answers a request that must not reach any route. */
+  forbid(exchange: HttpExchange, refusal: string): void {
+    this.#begin(exchange);
+    exchange.respond(403, refusal, CONTENT_TYPE_TEXT);
+  }
+
+  /** Every request counts, whatever becomes of it. */
+  #begin(exchange: HttpExchange): ReturnType<Router['match']> {
+    const { method, path } = exchange;
+    const { http } = this.#o.metrics;
+    const match = this.#router.match(path);
+    exchange.onEnded = http.begin(method, match?.endpoint.label ?? http.unknownPath(path));
+    return match;
   }
 
   #ping(exchange: HttpExchange): void {

@@ -124,7 +124,7 @@ export class Server implements HttpHandler {
   request(exchange: HttpExchange): void {
     const refusal = this.#refusalOf(exchange.header('host'), exchange.header('origin'));
     if (refusal === null) this.#routes.handle(exchange);
-    else exchange.respond(403, refusal, CONTENT_TYPE_TEXT);
+    else this.#routes.forbid(exchange, refusal);
   }
 
   isUpgrade(request: IncomingMessage): boolean {

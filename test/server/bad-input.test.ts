@@ -221,6 +221,14 @@ test("web pages of other sites, and names that are not this machine's, are refus
     assert.equal((await queue.request(`POST ${ROOT}/cancel/1`, headers)).status, 403);
     assert.equal((await queue.get('/consumer', { ...upgrade, ...headers })).status, 403);
   }
+  const metrics = String((await queue.get('/metrics')).body);
+  for (const refused of [
+    `method="GET",status="403",endpoint="${ROOT}/count"`,
+    `method="POST",status="403",endpoint="${ROOT}/cancel/{submission_id}"`,
+    'method="GET",status="403",endpoint="/consumer"',
+  ]) {
+    assert.ok(metrics.includes(`\naxum_http_requests_total{${refused}} `), refused);
+  }
   const origin = `http://localhost:${queue.port}`;
   assert.equal((await queue.get('/ping', { host: `localhost:${queue.port}`, origin })).status, 200);
   const answer = await queue.get('/ping');

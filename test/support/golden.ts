@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** One message of a recorded session. See test/fixtures/golden/README.md. */
+/** One message of a recorded session. They lie in test/fixtures/golden. */
 export type GoldenMessage = { readonly conn: number; readonly t_ms: number } & (
   | { readonly kind: 'tcp'; readonly direction: GoldenDirection; readonly event: string }
   | { readonly kind: 'raw'; readonly direction: GoldenDirection; readonly hex: string }
