@@ -18,7 +18,7 @@ if (isOlder(process.versions.node, NODE_VERSION_MIN)) {
       ' (' +
       process.execPath +
       ')',
-    'npm start uses the one that npm ci installs',
+    'npm start uses the one that npm ci installs, unless its ignore-scripts is set: npm rebuild node --ignore-scripts=false',
   );
 } else {
   import((isCheckout ? sources : built).href).catch((error) => {

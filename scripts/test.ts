@@ -1,6 +1,7 @@
 /**
  * `npm test`: formatter, linter, types, then every test file with node's runner, whose summary comes last.
- * `npm test -- test/model` runs only the files below the given folders (or the given files).
+ * `npm test -- test/model` runs only the files below the given folders (or the given files). A file that takes longer
+ * than `OPSQUEUE_TEST_SECONDS` (default 180) is ended, and red.
  *
  * The object store tests need azurite. It is a package of its own (60 MB, so that `npm ci` stays quick) and is installed
  * here, before any test, because test files run side by side and two installations would tread on each other.
@@ -45,4 +46,10 @@ const files = (wanted.length === 0 ? ['test'] : wanted).flatMap((path) =>
   path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`),
 );
 if (wanted.length === 0 || wanted.some((path) => path.includes('objects'))) installAzurite();
-run(process.execPath, ['--test', '--test-reporter=spec', '--test-concurrency=2', ...files.sort()]);
+run(process.execPath, [
+  '--test',
+  '--test-reporter=spec',
+  '--test-concurrency=2',
+  `--import=${new URL('time-limit.ts', import.meta.url)}`,
+  ...files.sort(),
+]);

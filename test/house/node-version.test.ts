@@ -61,10 +61,31 @@ test('a Node.js is too old by its minor version as well', () => {
   }
 });
 
-test('the command file has no syntax or import that an old version does not know', () => {
-  const text = readFileSync(`${root}/bin/opsqueue.js`, 'utf8');
-  assert.doesNotMatch(text, /\?\.|\?\?|^\s*await |'node:|#\w/m);
+test('every npm script says which version it needs', () => {
+  const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  for (const [name, command] of Object.entries(scripts)) {
+    // What starts no Node.js, another script, or the command, which looks for itself.
+    if (!/^node (?!bin\/opsqueue\.js)/.test(command)) continue;
+    assert.match(command, /^node scripts\/node-version\.js && node /, name);
+  }
+  const { status, stderr } = run(['scripts/node-version.js']);
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    /^opsqueue: needs Node\.js 24\.9\.0 or newer, and this is 20\.20\.2 \(.+\); npm scripts .+ npm rebuild node .+\n$/,
+  );
+  assert.equal(run(['scripts/node-version.js'], '24.8.9').status, 1);
+  assert.equal(run(['scripts/node-version.js'], '24.9.0').status, 0);
 });
+
+for (const file of ['bin/opsqueue.js', 'scripts/node-version.js']) {
+  test(`${file} has no syntax or import that an old version does not know`, () => {
+    const text = readFileSync(`${root}/${file}`, 'utf8').replaceAll(/#!.*/g, '');
+    assert.doesNotMatch(text, /\?\.|\?\?|^\s*await |'node:|#\w/m);
+  });
+}
 
 for (const entry of ['index', 'producer/index', 'consumer/index', 'server/index']) {
   test(`src/${entry}.ts says which version it needs, before anything else runs`, () => {

@@ -1,0 +1,53 @@
+/**
+ * Loaded before every test file (`npm test`): ends its process, and all that it started, when it takes longer than
+ * `OPSQUEUE_TEST_SECONDS` (default 180). The runner's own `--test-timeout` is for single tests: a file whose tests are
+ * over and whose sockets are not, or that never leaves a loop, would hang for ever.
+ */
+import { execFileSync } from 'node:child_process';
+import { writeSync } from 'node:fs';
+import { isMainThread, Worker, workerData } from 'node:worker_threads';
+
+const SECONDS_DEFAULT = 180;
+
+/** Every process below one, the farthest first. None where there is no `ps`. */
+function descendants(pid: number): number[] {
+  let table: string;
+  try {
+    table = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
+  } catch {
+    return [];
+  }
+  const pairs = table
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number));
+  const below = (parent: number): number[] =>
+    pairs.filter(([, ppid]) => ppid === parent).flatMap(([child = 0]) => [...below(child), child]);
+  return below(pid);
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+if (isMainThread) {
+  const seconds = Number(process.env.OPSQUEUE_TEST_SECONDS ?? SECONDS_DEFAULT);
+  // A thread: whatever the test does to its own, the time is over when it is.
+  const watch = new Worker(new URL(import.meta.url), {
+    workerData: { timeLimit: { file: process.argv[1] ?? '', seconds } },
+    execArgv: [],
+    stdin: true,
+  });
+  watch.unref();
+} else if (typeof workerData === 'object' && workerData !== null && 'timeLimit' in workerData) {
+  const { file, seconds } = workerData.timeLimit;
+  setTimeout(() => {
+    writeSync(2, `${file}: not over after ${seconds} s, ended (OPSQUEUE_TEST_SECONDS)\n`);
+    for (const pid of descendants(process.pid)) end(pid);
+    end(process.pid);
+  }, seconds * 1000);
+}
