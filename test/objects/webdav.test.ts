@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { openObjectStore } from '../../src/objects/open.ts';
+import { openObjectStore, type StoreWait } from '../../src/objects/open.ts';
 import { parseMultistatus } from '../../src/objects/remote/webdav.ts';
 import type { Clock } from '../../src/system/clock.ts';
 import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
@@ -89,6 +89,62 @@ describe('folders on a WebDAV server', () => {
     assert.ok(made.length < 20, made.join());
     assert.equal(written, 20);
   });
+
+  test('are made at nginx: their names end in a slash, and what lacks one is a 500', async () => {
+    const server = await startFakeDav({ likeNginx: true });
+    const store = await openObjectStore(`${server.origin}/base`, { allow_http: true, max_retries: 0 });
+    try {
+      await Promise.all([0, 1, 2].map((index) => store.put(`p/${index}-in.bin`, bytes(10))));
+      await store.put('q/0-in.bin', bytes(10));
+      assert.equal((await listed(store, '')).length, 4);
+    } finally {
+      await store.close();
+      await server.stop();
+    }
+  });
+
+  test('a 500 that has another reason stays what it was, also where no folder can be made', async () => {
+    for (const mkcol of [403, 500]) {
+      const server = await startFakeDav({
+        onRequest: (method) => (method === 'PUT' ? 500 : method === 'MKCOL' ? mkcol : undefined),
+      });
+      const waits: StoreWait[] = [];
+      const store = await openObjectStore(
+        `${server.origin}/base`,
+        { allow_http: true, max_retries: 1, retry_first_wait: '1ms' },
+        { onWait: (wait) => waits.push(wait) },
+      );
+      const error = await rejectsWith('OBJECT_FAILED', store.put('p/0-in.bin', bytes(10)), 'p/0-in.bin');
+      assert.match(error.message, /put: HTTP status 500/);
+      assert.equal(waits.length, 1);
+      await store.close();
+      await server.stop();
+    }
+  });
+
+  for (const status of [421, 423, 425]) {
+    test(`an object or folder that is not to be had right now is waited for: ${status}`, async () => {
+      const busy = new Set(['MKCOL', 'PUT', 'GET', 'DELETE', 'PROPFIND']);
+      const server = await startFakeDav({
+        onRequest: (method) => (busy.delete(method) ? status : undefined),
+      });
+      const store = await openObjectStore(`${server.origin}/base`, {
+        allow_http: true,
+        retry_first_wait: '1ms',
+        retry_max_wait: '2ms',
+      });
+      try {
+        await store.put('p/0-in.bin', bytes(10));
+        assert.equal((await store.get('p/0-in.bin')).length, 10);
+        assert.deepEqual(await listed(store, ''), ['p/0-in.bin']);
+        await store.delete(['p/0-in.bin']);
+        assert.equal(busy.size, 0);
+      } finally {
+        await store.close();
+        await server.stop();
+      }
+    });
+  }
 
   test('are made by the next one if the first one cannot', async () => {
     const { written } = await put(5, 1);

@@ -21,7 +21,7 @@ test('at least one of the strict servers is installed', () => {
  */
 const RETRIES = { max_retries: 5, retry_first_wait: '5ms' };
 
-for (const { command, start, overwritesInPlace = false } of installed) {
+for (const { command, start, overwritesInPlace = false, hidesDotNames = false } of installed) {
   const subject = async () => {
     const server = await start();
     return {
@@ -32,7 +32,7 @@ for (const { command, start, overwritesInPlace = false } of installed) {
       stop: () => server.stop(),
     };
   };
-  objectStoreConformance(command, subject, { listingObjects: 50, overwritesInPlace });
+  objectStoreConformance(command, subject, { listingObjects: 50, overwritesInPlace, hidesDotNames });
 }
 
 // It alone of them checks who asks and what arrives.

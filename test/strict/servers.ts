@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
@@ -20,6 +20,7 @@ export interface StrictServer {
   readonly install: string;
   readonly start: () => Promise<ObjectServer>;
   readonly overwritesInPlace?: boolean;
+  readonly hidesDotNames?: boolean;
 }
 
 export const STRICT_SERVERS: readonly StrictServer[] = [
@@ -41,6 +42,12 @@ export const STRICT_SERVERS: readonly StrictServer[] = [
     command: 'fake-gcs-server',
     install: 'go install github.com/fsouza/fake-gcs-server@latest',
     start: startGs,
+  },
+  {
+    command: 'nginx',
+    install: 'apt-get install nginx-light libnginx-mod-http-dav-ext',
+    start: startNginx,
+    hidesDotNames: true,
   },
   { command: 'wsgidav', install: 'pip install wsgidav cheroot', start: startDav, overwritesInPlace: true },
 ];
@@ -117,6 +124,47 @@ async function startDav(): Promise<ObjectServer> {
     scheme: 'http',
     place: (name, at = running.origin) => ({ url: `${at}/${name}`, options: { allow_http: true } }),
   };
+}
+
+/** With what Debian's packages have: PUT, DELETE and MKCOL by its own module, PROPFIND by libnginx-mod-http-dav-ext. */
+async function startNginx(): Promise<ObjectServer> {
+  const running = await run('nginx', (port, folder) => {
+    writeFileSync(join(folder, 'nginx.conf'), nginxConfiguration(port, folder));
+    return ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'stderr'];
+  });
+  return {
+    ...running,
+    scheme: 'http',
+    place: (name, at = running.origin) => ({ url: `${at}/${name}`, options: { allow_http: true } }),
+  };
+}
+
+function nginxConfiguration(port: number, folder: string): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `  ${name}_temp_path ${folder}/sidecar/${name};`,
+  );
+  return `
+load_module /usr/lib/nginx/modules/ngx_http_dav_ext_module.so;
+${process.getuid?.() === 0 ? 'user root;' : ''}
+daemon off;
+master_process off;
+pid ${folder}/nginx.pid;
+error_log stderr error;
+events {}
+http {
+  access_log off;
+${temporary.join('\n')}
+  server {
+    listen 127.0.0.1:${port};
+    root ${folder}/data;
+    client_max_body_size 0;
+    location / {
+      dav_methods PUT DELETE MKCOL;
+      dav_ext_methods PROPFIND OPTIONS;
+    }
+  }
+}
+`;
 }
 
 /** Runs a server on a free port, with a folder of its own, and waits until it answers. */

@@ -11,13 +11,15 @@ interface Stored {
  * A small WebDAV server in memory: PUT, GET, DELETE, MKCOL, PROPFIND of depth 0 and 1. As RFC 4918 wants it, a PUT or
  * MKCOL below a folder that does not exist is a 409. It checks and sends `Repr-Digest`. `basic` is a wanted login; `onRequest` is told of
  * every request, and may give another status for it; `hrefPrefix` stands in front of all paths that it tells, as if a
- * proxy had taken that away from those that it is asked for.
+ * proxy had taken that away from those that it is asked for. `likeNginx`: a MKCOL without a slash at the end is a 409, and a
+ * PUT below a folder that does not exist a 500.
  */
 export async function startFakeDav(
   options: {
     readonly basic?: string;
     readonly onRequest?: (method: string, path: string) => number | undefined;
     readonly hrefPrefix?: string;
+    readonly likeNginx?: boolean;
   } = {},
 ): Promise<RunningFake> {
   const files = new Map<string, Stored>();
@@ -36,7 +38,8 @@ export async function startFakeDav(
     if (status !== undefined) return answer(response, status);
     switch (request.method) {
       case 'PUT': {
-        if (!folders.has(parent) || folders.has(path)) return answer(response, 409);
+        if (!folders.has(parent)) return answer(response, options.likeNginx === true ? 500 : 409);
+        if (folders.has(path)) return answer(response, 409);
         const claimed = request.headers['repr-digest'];
         if (claimed !== undefined && claimed !== digest(body)) return answer(response, 400);
         const isNew = !files.has(path);
@@ -57,6 +60,7 @@ export async function startFakeDav(
         return answer(response, 204);
       }
       case 'MKCOL':
+        if (options.likeNginx === true && !request.url?.endsWith('/')) return answer(response, 409);
         if (folders.has(path) || files.has(path)) return answer(response, 405);
         if (!folders.has(parent)) return answer(response, 409);
         folders.add(path);

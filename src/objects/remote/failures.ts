@@ -97,6 +97,10 @@ function meaningOf(status: number): { code: ObjectStoreErrorCode; retryable: boo
     case 502:
     case 504:
       return { code: 'OBJECT_UNREACHABLE', retryable: true };
+    case 421: // The connection leads to another server than the one that is meant; the next try makes a new one.
+    case 423: // WebDAV: another client has locked it.
+    case 425: // Too early: not while the connection is so new.
+      return { code: 'OBJECT_FAILED', retryable: true };
     case 507:
       return { code: 'OBJECT_STORE_FULL', retryable: false };
     case 501:

@@ -26,6 +26,9 @@ const LOOKS_AT_ONCE = 8;
 /** Redirections of one request that are followed. */
 const REDIRECTIONS_MAX = 5;
 
+/** Answers to a PUT where the folder may be missing: 409 by RFC 4918, 404 from some, 500 from nginx. */
+const MAY_LACK_FOLDER = new Set([404, 409, 500]);
+
 interface Authorization {
   header(): Promise<string | undefined>;
   /** Whether asking again may bring another header. */
@@ -58,9 +61,9 @@ export class HttpBackend implements ObjectBackend {
     };
     const request: TransportRequest = { method: 'PUT', path: pathOf(name), headers, body };
     let answer = await this.#send(call, request, signal);
-    if (answer.status === 404 || answer.status === 409) {
-      await this.#makeFolderOf(call, name, signal);
-      answer = await this.#send(call, request, signal);
+    if (MAY_LACK_FOLDER.has(answer.status)) {
+      const worked = await this.#makeFolderAfter(call, name, answer, signal);
+      if (worked) answer = await this.#send(call, request, signal);
     }
     this.#expectSuccess(call, answer);
   }
@@ -150,6 +153,23 @@ export class HttpBackend implements ObjectBackend {
     if (answer.status !== 404 && answer.status !== 410) this.#expectSuccess(call, answer);
   }
 
+  /** Whether the folder of a name is there after a PUT that may have failed for the lack of it. */
+  async #makeFolderAfter(
+    call: FailedCall,
+    name: string,
+    { status }: TransportAnswer,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      await this.#makeFolderOf(call, name, signal);
+      return true;
+    } catch (error) {
+      // A 500 may mean anything: then it is what counts, not that no folder could be made either.
+      if (status !== 500 || signal.aborted) throw error;
+      return false;
+    }
+  }
+
   /**
    * Makes the folders above a name, unless another call does: many chunks of a new submission come at once, and
    * servers such as wsgidav fail when the same folder is made twice at the same time.
@@ -175,14 +195,15 @@ export class HttpBackend implements ObjectBackend {
 
   /**
    * Makes the folders above a name: climbs while the server answers that the parent is missing (409), then comes
-   * down again. 405 and 301 mean that the folder is there.
+   * down again. 405 and 301 mean that the folder is there. The name of a folder ends in a slash (RFC 4918, 5.2): without
+   * it nginx refuses with a 409.
    */
   async #makeParents(call: FailedCall, name: string, signal: AbortSignal): Promise<void> {
     const missing = [parentOf(name)];
     for (;;) {
       const folder = missing.at(-1) ?? '';
       if (folder === '') return;
-      const answer = await this.#send(call, { method: 'MKCOL', path: pathOf(folder) }, signal);
+      const answer = await this.#send(call, { method: 'MKCOL', path: `${pathOf(folder)}/` }, signal);
       if (answer.status === 409 && parentOf(folder) !== '') {
         missing.push(parentOf(folder));
         continue;
