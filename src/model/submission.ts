@@ -24,7 +24,7 @@ export interface SubmissionRecord {
 export interface ChunkTries {
   /** Failures and expired reservations. */
   readonly retries: number;
-  /** Connections that broke while the chunk was running. */
+  /** Connections that broke while the chunk was running, and counted when the last one did: see `--max-chunk-disconnects`. */
   readonly disconnects: number;
 }
 

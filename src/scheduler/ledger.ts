@@ -48,15 +48,18 @@ export class Ledger {
     });
   }
 
-  /** Everything that is not done is available. */
+  /** Everything that is not done is available. What counted before a restart is as old as that: only its number is kept. */
   open(
     record: SubmissionRecord,
     done: ChunkSet,
+    nowMs: number,
     tries: ReadonlyMap<ChunkIndex, ChunkTries> = new Map(),
   ): Submission {
     const submission = new Submission(record, done, this.metadata.intern(record.strategicMetadata));
     for (const [index, triesOfChunk] of tries) {
-      if (submission.hasOpenChunk(index)) submission.setTries(index, triesOfChunk);
+      if (!submission.hasOpenChunk(index)) continue;
+      submission.setTries(index, triesOfChunk);
+      for (let i = 0; i < triesOfChunk.disconnects; i++) submission.disconnectTimesOf(index).push(nowMs);
     }
     this.submissions.set(record.id, submission);
     this.metadata.enter(submission, submission.values);

@@ -76,7 +76,7 @@ export class Scheduler implements SchedulerPort {
     invariant(!this.#ledger.submissions.has(record.id), 'a submission is inserted twice');
     const done = progress?.done ?? new ChunkSet(record.chunksTotal);
     invariant(done.size === record.chunksTotal, 'the progress of a submission has its size');
-    const submission = this.#ledger.open(record, done, progress?.tries);
+    const submission = this.#ledger.open(record, done, nowMs, progress?.tries);
     if (done.isFull) this.#end(submission, { state: 'completed' });
     else this.#serve(nowMs);
     this.#finish();
@@ -338,7 +338,9 @@ export class Scheduler implements SchedulerPort {
       const { submission, chunkIndex } = reservation;
       // One before it may have ended the submission.
       if (submission.reservations?.get(chunkIndex) !== reservation) continue;
-      this.#setBack(reservation, this.#setbacks.disconnected(submission.triesOf(chunkIndex)), nowMs);
+      const times = submission.disconnectTimesOf(chunkIndex);
+      const setback = this.#setbacks.disconnected(submission.triesOf(chunkIndex), times, nowMs);
+      this.#setBack(reservation, setback, nowMs);
     }
   }
 

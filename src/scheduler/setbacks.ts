@@ -5,6 +5,9 @@ import type { ChunkFailure, SchedulerOptions } from './types.ts';
 const DISCONNECT_DELAY_MS_DEFAULT = 1_000;
 /** The delay after a broken connection doubles up to this. */
 const DISCONNECT_DELAY_MS_MAX = 15 * 60_000;
+const DISCONNECT_FADES_AFTER_MS_DEFAULT = 60 * 60_000;
+/** Where any number may break, this many are remembered: beyond, the delay grows no more. */
+const DISCONNECTS_KEPT_MAX = 32;
 
 /** What the submission says of a chunk whose reservation expired once too often; the reference's words. */
 export const EXPIRED_FAILURE = 'Reservation expired';
@@ -26,12 +29,14 @@ export class SetbackRules {
   readonly #retriesMax: number;
   readonly #disconnectsMax: number;
   readonly #disconnectDelayMs: number;
+  readonly #disconnectFadesAfterMs: number;
 
   constructor(options: SchedulerOptions) {
     this.#random = options.random;
     this.#retriesMax = options.chunkRetriesMax;
     this.#disconnectsMax = options.chunkDisconnectsMax;
     this.#disconnectDelayMs = options.disconnectDelayMs ?? DISCONNECT_DELAY_MS_DEFAULT;
+    this.#disconnectFadesAfterMs = options.disconnectFadesAfterMs ?? DISCONNECT_FADES_AFTER_MS_DEFAULT;
   }
 
   failed(before: ChunkTries, failure: ChunkFailure, record: SubmissionRecord): Setback {
@@ -46,8 +51,15 @@ export class SetbackRules {
     return this.failed(before, { text: EXPIRED_FAILURE }, record);
   }
 
-  disconnected(before: ChunkTries): Setback {
-    const tries = { ...before, disconnects: before.disconnects + 1 };
+  /**
+   * `times`: when connections broke while the chunk was running; brought up to date here. One that is long ago says
+   * nothing of the chunk: consumers that are preempted now and then must not fail a long operation.
+   */
+  disconnected(before: ChunkTries, times: number[], nowMs: number): Setback {
+    while (times.length > 0 && nowMs - times[0]! > this.#disconnectFadesAfterMs) times.shift();
+    if (times.length >= Math.max(this.#disconnectsMax, DISCONNECTS_KEPT_MAX)) times.shift();
+    times.push(nowMs);
+    const tries = { ...before, disconnects: times.length };
     const isFatal = this.#disconnectsMax > 0 && tries.disconnects >= this.#disconnectsMax;
     return {
       tries,

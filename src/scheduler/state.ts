@@ -41,6 +41,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   #cursor: ChunkIndex = 0;
   #returned: IndexHeap | null = null;
   #tries: Map<ChunkIndex, ChunkTries> | null = null;
+  #disconnectTimes: Map<ChunkIndex, number[]> | null = null;
 
   constructor(record: SubmissionRecord, done: ChunkSet, values: readonly MetaValue<Submission>[]) {
     this.record = record;
@@ -79,8 +80,20 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
     this.#tries.set(index, tries);
   }
 
+  /** When connections broke while the chunk was running, of those that count; the caller may change it. */
+  disconnectTimesOf(index: ChunkIndex): number[] {
+    let times = this.#disconnectTimes?.get(index);
+    if (times === undefined) {
+      times = [];
+      this.#disconnectTimes ??= new Map();
+      this.#disconnectTimes.set(index, times);
+    }
+    return times;
+  }
+
   forgetTries(index: ChunkIndex): void {
     this.#tries?.delete(index);
+    this.#disconnectTimes?.delete(index);
   }
 
   /** Takes the lowest available chunk that is not in `barred`. There must be one. */

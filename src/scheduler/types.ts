@@ -68,6 +68,8 @@ export interface SchedulerOptions {
   readonly chunkDisconnectsMax: number;
   /** From the second broken connection on a chunk waits this long, doubled with each, jittered. Default 1000. */
   readonly disconnectDelayMs?: number;
+  /** A broken connection does not count any more after this time. Default 3 600 000: an hour. */
+  readonly disconnectFadesAfterMs?: number;
   /** Distinct strategies that are kept indexed at a time; the one unused for longest goes. Default 32. */
   readonly plansMax?: number;
 }

@@ -39,6 +39,8 @@ export interface QueueOptions {
   readonly chunkRetriesMax?: number | undefined;
   /** Default 10; 0 = never. */
   readonly chunkDisconnectsMax?: number | undefined;
+  /** A broken connection does not count any more after this time. Default 1 hour. */
+  readonly disconnectFadesAfterMs?: number | undefined;
   /** Look-ups by metadata that match more are refused. Default 100 000. */
   readonly submissionsReturnedMax?: number | undefined;
   /** Chunks are handed out no more after so long without a commit. Default 5000. */
@@ -99,6 +101,9 @@ export class Queue {
         reservationExpirationMs: options.reservationExpirationMs ?? 600_000,
         chunkRetriesMax: options.chunkRetriesMax ?? 10,
         chunkDisconnectsMax: options.chunkDisconnectsMax ?? 10,
+        ...(options.disconnectFadesAfterMs === undefined
+          ? {}
+          : { disconnectFadesAfterMs: options.disconnectFadesAfterMs }),
       },
       this.#events,
     );

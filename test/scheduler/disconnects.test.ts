@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ChunkSet } from '../../src/model/chunk-set.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import { Scene } from './scheduler-scene.ts';
 
@@ -116,4 +117,31 @@ test('a broken connection gives up its bars', () => {
   scene.scheduler.checkInvariants();
   assert.deepEqual(scene.reserve(scene.consumer('A again'), OLDEST), ['1#0']);
   assert.equal(submission.chunksReserved, 1);
+});
+
+test('consumers that are preempted now and then fail nothing: after an hour a broken connection does not count', () => {
+  const scene = new Scene({ chunkDisconnectsMax: 3, reservationExpirationMs: 10 * 3_600_000 });
+  scene.insert(1, { chunksTotal: 1 });
+  for (let i = 0; i < 30; i++) {
+    breakOnce(scene);
+    scene.pass(31 * 60_000);
+  }
+  assert.equal(scene.ends.size, 0);
+  assert.deepEqual(scene.tries.get('1#0'), { retries: 0, disconnects: 2 });
+  breakOnce(scene);
+  breakOnce(scene);
+  assert.equal(scene.ends.get(1n)?.state, 'failed');
+});
+
+test('of broken connections before a restart the number is known, not the times: they count for another hour', () => {
+  const scene = new Scene({ chunkDisconnectsMax: 3 });
+  const tries = new Map([[0, { retries: 1, disconnects: 2 }]]);
+  for (const id of [1, 2]) scene.insert(id, { chunksTotal: 1 }, { done: new ChunkSet(1), tries });
+  breakOnce(scene);
+  assert.equal(scene.ends.get(1n)?.state, 'failed');
+  scene.pass(3_600_001);
+  const late = scene.consumer('late');
+  assert.deepEqual(scene.reserve(late, OLDEST), ['2#0']);
+  scene.remove(late, 'broken');
+  assert.deepEqual(scene.tries.get('2#0'), { retries: 1, disconnects: 1 });
 });

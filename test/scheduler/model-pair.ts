@@ -10,6 +10,7 @@ const LIMITS = {
   chunkRetriesMax: 3,
   chunkDisconnectsMax: 3,
   disconnectDelayMs: 20,
+  disconnectFadesAfterMs: 100,
 };
 export const CHUNKS_MAX = 5;
 

@@ -7,6 +7,7 @@ export interface ModelLimits {
   readonly chunkRetriesMax: number;
   readonly chunkDisconnectsMax: number;
   readonly disconnectDelayMs: number;
+  readonly disconnectFadesAfterMs: number;
 }
 
 export interface ModelConsumer {
@@ -32,7 +33,10 @@ interface Chunk {
   expiresMs: number;
   dueMs: number;
   retries: number;
-  disconnects: number;
+  /** When a connection broke under it. */
+  disconnects: number[];
+  /** As many of them counted when the last one came. */
+  disconnectsCounted: number;
   readonly barredFor: Set<ModelConsumer>;
 }
 
@@ -72,7 +76,8 @@ export class NaiveModel {
         expiresMs: 0,
         dueMs: 0,
         retries: 0,
-        disconnects: 0,
+        disconnects: [],
+        disconnectsCounted: 0,
         barredFor: new Set(),
       });
     }
@@ -150,12 +155,14 @@ export class NaiveModel {
         this.#again(chunk, 0, nowMs);
         continue;
       }
-      chunk.disconnects++;
+      const { chunkDisconnectsMax, disconnectDelayMs, disconnectFadesAfterMs } = this.#limits;
+      chunk.disconnects.push(nowMs);
+      const count = chunk.disconnects.filter((atMs) => nowMs - atMs <= disconnectFadesAfterMs).length;
+      chunk.disconnectsCounted = count;
       this.#tellTries(chunk);
-      const { chunkDisconnectsMax, disconnectDelayMs } = this.#limits;
-      const stepMs = disconnectDelayMs * 2 ** (chunk.disconnects - 2);
-      const delayMs = chunk.disconnects < 2 ? 0 : stepMs / 2 + (draws[drawn++]! * stepMs) / 2;
-      if (chunkDisconnectsMax > 0 && chunk.disconnects >= chunkDisconnectsMax) {
+      const stepMs = disconnectDelayMs * 2 ** (count - 2);
+      const delayMs = count < 2 ? 0 : stepMs / 2 + (draws[drawn++]! * stepMs) / 2;
+      if (chunkDisconnectsMax > 0 && count >= chunkDisconnectsMax) {
         chunk.holder = null;
         const text = 'The connection of the consumer broke while the chunk was running';
         this.#end(chunk.submission, `failed at ${chunk.index}: ${text}`, consumer);
@@ -300,8 +307,8 @@ export class NaiveModel {
     this.told.push(`${what} ${chunk.submission.record.id}#${chunk.index} to ${consumer.name}`);
   }
 
-  #tellTries({ submission, index, retries, disconnects }: Chunk): void {
-    this.told.push(`tries of ${submission.record.id}#${index}: ${retries}, ${disconnects}`);
+  #tellTries({ submission, index, retries, disconnectsCounted }: Chunk): void {
+    this.told.push(`tries of ${submission.record.id}#${index}: ${retries}, ${disconnectsCounted}`);
   }
 
   #openChunk(id: bigint, index: number): Chunk | undefined {

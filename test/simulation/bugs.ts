@@ -99,8 +99,14 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'a broken connection counts as a failure',
     file: 'scheduler/setbacks.ts',
-    find: '{ ...before, disconnects: before.disconnects + 1 }',
-    replace: '{ retries: before.retries + 1, disconnects: before.disconnects + 1 }',
+    find: '{ ...before, disconnects: times.length }',
+    replace: '{ retries: before.retries + 1, disconnects: times.length }',
+  },
+  {
+    name: 'a broken connection counts for ever',
+    file: 'scheduler/setbacks.ts',
+    find: 'nowMs - times[0]! > this.#disconnectFadesAfterMs',
+    replace: 'nowMs - times[0]! > 1e12',
   },
   {
     name: 'a chunk that is given back counts as failed',

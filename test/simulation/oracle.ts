@@ -1,5 +1,6 @@
 import { ChunkSet } from '../../src/model/chunk-set.ts';
 import type { ChunkId, SubmissionId } from '../../src/model/ids.ts';
+import type { SubmissionEnd } from '../../src/model/submission.ts';
 import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer-codec.ts';
 import type { ClientMessage, ServerMessage } from '../../src/protocol/consumer-types.ts';
 import type { MemoryDatabase } from '../../src/store/memory/memory-store.ts';
@@ -8,6 +9,14 @@ import type { CommitBatch } from '../../src/store/store.ts';
 type Row = MemoryDatabase['rows'] extends Map<unknown, infer R> ? R : never;
 
 const TRACE_MAX = 60;
+
+/** What a process counts by. */
+export interface Limits {
+  readonly chunkRetriesMax: number;
+  /** 0: never. */
+  readonly chunkDisconnectsMax: number;
+  readonly disconnectFadesAfterMs: number;
+}
 
 /** Something that must never happen has happened. */
 export class Violation extends Error {
@@ -42,6 +51,12 @@ export function outputOf(input: Uint8Array): Uint8Array {
  */
 export class Oracle {
   readonly #database: MemoryDatabase;
+  readonly #elapsedMs: () => number;
+  #limits: Limits | null = null;
+  /** When connections ended that held a chunk, running or not. */
+  #breaks = new Map<string, number[]>();
+  /** Chunks of which a consumer said that another try is of no use. */
+  #hopeless = new Set<string>();
   /** Who holds what, of this process: chunk -> connection. */
   #holders = new Map<string, number>();
   /** Expired chunks that their old-style connection has not answered for yet. */
@@ -66,19 +81,28 @@ export class Oracle {
   #idsBefore = new Set<SubmissionId>();
   #highestBefore = 0n;
 
-  constructor(database: MemoryDatabase) {
+  constructor(database: MemoryDatabase, elapsedMs: () => number) {
     this.#database = database;
+    this.#elapsedMs = elapsedMs;
   }
 
   /** A new process has taken over: reservations are forgotten, the rest is what is on disk. */
-  restarted(): void {
+  restarted(limits: Limits): void {
+    this.#limits = limits;
+    this.#breaks = new Map();
+    this.#hopeless = new Set();
     this.#holders = new Map();
     this.#barred = new Set();
     this.#expiriesToTell = new Set();
     this.#retries = new Map();
     for (const [id, row] of this.#database.rows) {
       for (const [chunkIndex, tries] of row.tries) {
-        this.#retries.set(key({ submissionId: id, chunkIndex }), tries.retries);
+        const name = key({ submissionId: id, chunkIndex });
+        this.#retries.set(name, tries.retries);
+        this.#breaks.set(
+          name,
+          Array.from({ length: tries.disconnects }, () => this.#elapsedMs()),
+        );
       }
     }
     this.#idsBefore = new Set(this.#database.rows.keys());
@@ -159,6 +183,7 @@ export class Oracle {
       if (this.#holders.get(name) !== connection) return;
       this.#holders.delete(name);
       this.#countTry(name);
+      if (message.retryable === false) this.#hopeless.add(name);
     } else if (message.kind === 'release') {
       for (const chunk of message.chunks) {
         if (this.#holders.get(key(chunk)) === connection) this.#holders.delete(key(chunk));
@@ -169,7 +194,11 @@ export class Oracle {
   /** The server knows that the connection is over. */
   ended(connection: number): void {
     this.note(`-- ${connection} is over`);
-    for (const [name, holder] of this.#holders) if (holder === connection) this.#holders.delete(name);
+    for (const [name, holder] of this.#holders) {
+      if (holder !== connection) continue;
+      this.#holders.delete(name);
+      this.#breaks.set(name, [...(this.#breaks.get(name) ?? []), this.#elapsedMs()]);
+    }
   }
 
   insertAcknowledged(id: SubmissionId, told: Told): void {
@@ -243,6 +272,7 @@ export class Oracle {
   /** No crash may leave a chunk that is done and has no output. */
   committed({ mutations }: CommitBatch): void {
     for (const mutation of mutations) {
+      if (mutation.kind === 'end') this.#mustHaveHadItsTries(mutation.id, mutation.end);
       if (mutation.kind !== 'page') continue;
       const row = this.#database.rows.get(mutation.id);
       if (row === undefined || row.record.prefix !== null) continue;
@@ -285,6 +315,27 @@ export class Oracle {
     }
   }
 
+  /** A submission fails by a chunk that has had its tries, and by nothing else. */
+  #mustHaveHadItsTries(id: SubmissionId, end: SubmissionEnd): void {
+    if (end.state !== 'failed' || this.#limits === null) return;
+    const { chunkIndex, failure } = end.failedChunk;
+    const name = key({ submissionId: id, chunkIndex });
+    const { chunkRetriesMax, chunkDisconnectsMax, disconnectFadesAfterMs } = this.#limits;
+    if (failure.startsWith('The connection of the consumer broke')) {
+      const breaks = mostWithin(disconnectFadesAfterMs, this.#breaks.get(name) ?? []);
+      this.#must(
+        chunkDisconnectsMax > 0 && breaks >= chunkDisconnectsMax,
+        `${id} failed by broken connections under ${name}: ${breaks} of ${chunkDisconnectsMax}`,
+      );
+      return;
+    }
+    const tries = this.#retries.get(name) ?? 0;
+    this.#must(
+      this.#hopeless.has(name) || tries >= chunkRetriesMax,
+      `${id} failed by ${name} after ${tries} of ${chunkRetriesMax} tries`,
+    );
+  }
+
   #mustBeSeen(chunk: ChunkId): void {
     this.#must(
       this.completionsSeen.has(key(chunk)),
@@ -319,6 +370,14 @@ export class Oracle {
   #must(condition: boolean, what: string): void {
     if (!condition) throw new Violation(what);
   }
+}
+
+/** How many of these times, ascending, lie at most that far apart. */
+function mostWithin(ms: number, times: readonly number[]): number {
+  return Math.max(
+    0,
+    ...times.map((lastMs, i) => times.slice(0, i + 1).filter((atMs) => lastMs - atMs <= ms).length),
+  );
 }
 
 function doneOf({ record, pages }: Row): ChunkSet {

@@ -10,7 +10,7 @@ import { silentLogger } from '../../src/system/logger.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
 import type { SimConsumer } from './actors.ts';
 import type { Caprices } from './capricious.ts';
-import type { Oracle } from './oracle.ts';
+import type { Limits, Oracle } from './oracle.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimLink } from './sim-network.ts';
 import { SimStore } from './sim-store.ts';
@@ -71,6 +71,11 @@ export class SimProcess {
     this.#clock = clock.world(random.next() < 0.3 ? -randomInt(random, 20_000) : 0);
     this.#turn = new Turn(this.#clock.clock);
     this.#chunksHeldMax = random.next() < 0.3 ? 3 : 10_000;
+    const limits: Limits = {
+      chunkRetriesMax: random.next() < 0.4 ? 2 : 8,
+      chunkDisconnectsMax: random.next() < 0.3 ? 0 : random.next() < 0.7 ? 2 : 6,
+      disconnectFadesAfterMs: 2_000,
+    };
     this.store = new SimStore(
       new MemoryStore({ database }),
       clock,
@@ -79,7 +84,7 @@ export class SimProcess {
         delayMsMax: random.next() < 0.3 ? 300 : 5,
         faultRate: options.faultRate,
         // A commit that was under way when the last process died may still have come before.
-        acquired: () => this.#judged(() => oracle.restarted()),
+        acquired: () => this.#judged(() => oracle.restarted(limits)),
         committed: (batch) => this.#judged(() => oracle.committed(batch)),
         cleaningUp: (run) =>
           oracle.cleaningUp(run).catch((error: unknown) => {
@@ -95,8 +100,7 @@ export class SimProcess {
       logger: silentLogger,
       reservationExpirationMs: 4_000,
       ...(random.next() < 0.3 ? { pendingBytesMax: 2_000 } : {}),
-      chunkRetriesMax: random.next() < 0.4 ? 2 : 8,
-      chunkDisconnectsMax: random.next() < 0.5 ? 6 : 0,
+      ...limits,
     });
   }
 

@@ -26,7 +26,7 @@ export class World {
   readonly clock = new SimClock();
   readonly #random: Random;
   readonly #database = new MemoryDatabase();
-  readonly #oracle = new Oracle(this.#database);
+  readonly #oracle = new Oracle(this.#database, () => this.clock.elapsedMs);
   readonly #caprices: Caprices;
   readonly #producers: SimProducers;
   readonly #consumers: SimConsumer[] = [];
