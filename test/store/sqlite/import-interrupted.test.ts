@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { StoreError } from '../../../src/store/errors.ts';
 import { eventually } from '../../support/eventually.ts';
 import { fileDigest } from '../../support/file-digest.ts';
@@ -82,7 +83,7 @@ test(
   needsPrlimit,
   async () => {
     const rows = databaseDigest(
-      new URL('../../fixtures/reference-db/all-states.db', import.meta.url).pathname,
+      fileURLToPath(new URL('../../fixtures/reference-db/all-states.db', import.meta.url)),
     );
     let refusals = 0;
     for (let bytes = 2048; ; bytes += 3 * 4096) {
