@@ -5,10 +5,12 @@
  *
  * Without --url: our server, as the bound a bare `ws` server that answers with fixed bytes and schedules nothing, and
  * the original's server where its command is given; interleaved, three rounds, medians. --full: every combination of
- * connections, size of a reservation, strategy and submissions, one round each.
+ * connections, size of a reservation, strategy and submissions, one round each. With thousands of connections a thread
+ * measures as well how long one more, a fresh one, waits for its /ping: the longest of each round, and the median.
  */
 import { randomUUID } from 'node:crypto';
 import { benchArguments } from './support/arguments.ts';
+import { startPinger } from './support/pinger.ts';
 import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
 import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { median, type Row, report } from './support/report.ts';
@@ -29,6 +31,8 @@ interface Case {
   readonly strategy: string;
   readonly submissions: number;
   readonly customers: number;
+  /** Measures what a fresh connection waits for its /ping meanwhile. */
+  readonly pings?: boolean;
 }
 
 const plain = { max: 1, outstanding: 1, strategy: 'Oldest', submissions: 1, customers: 0 };
@@ -38,6 +42,7 @@ const CASES: Case[] = [
   { ...plain, name: 'max 1, 8 connections', connections: 8 },
   { ...plain, name: 'max 1, 64 connections', connections: 64 },
   { ...plain, name: 'max 1, 512 connections', connections: 512 },
+  { ...plain, name: 'max 1, 2 000 connections', connections: 2_000, pings: true },
   { ...plain, name: 'max 1, 8, Random', connections: 8, strategy: 'Random' },
   { ...plain, name: 'max 1, 8, Newest', connections: 8, strategy: 'Newest' },
   { ...plain, ...wide, name: '4 x max 64, 8, Oldest' },
@@ -85,17 +90,19 @@ async function fill(server: MeasuredServer, test: Case, chunks: number): Promise
   for (const producer of producers) producer.close();
 }
 
-/** Reserves and completes until `chunks` are done or `secondsMax` are over; chunks per second. */
+/** Reserves and completes until `chunks` are done or `secondsMax` are over; chunks per second. Adds to `pings`. */
 async function drain(
   server: MeasuredServer,
   test: Case,
   chunks: number,
   secondsMax: number,
+  pings: number[] | null = null,
 ): Promise<number> {
   const strategy = cborStrategy(test.strategy);
   const consumers = await Promise.all(
     Array.from({ length: test.connections }, () => RawConsumer.connect(server.host, server.port)),
   );
+  const pinger = test.pings === true && pings !== null ? startPinger(server) : null;
   let done = 0;
   let began = 0;
   await new Promise<void>((resolve) => {
@@ -117,6 +124,8 @@ async function drain(
     }
   });
   const seconds = (performance.now() - began) / 1000;
+  for (const consumer of consumers) consumer.onChunks = () => {};
+  if (pinger !== null) pings?.push(...(await pinger.stop()));
   for (const consumer of consumers) consumer.close();
   return done / seconds;
 }
@@ -132,11 +141,11 @@ async function slowDrain(server: MeasuredServer, test: Case): Promise<number> {
   return drain(server, test, chunks, seconds);
 }
 
-async function oursDrain(test: Case): Promise<number> {
+async function oursDrain(test: Case, pings: number[]): Promise<number> {
   const server = await startOurs();
   const fast = test.max > 1;
   await fill(server, test, (fast ? 500_000 : 80_000) * seconds);
-  const rate = await drain(server, test, (fast ? 400_000 : 60_000) * seconds, seconds);
+  const rate = await drain(server, test, (fast ? 400_000 : 60_000) * seconds, seconds, pings);
   await server.stop();
   return rate;
 }
@@ -163,8 +172,9 @@ for (const test of (full ? MATRIX : CASES).filter(({ name }) => only === null ||
   }
   if (urls.length > 0) continue;
   const [ours, bare, others]: [number[], number[], number[]] = [[], [], []];
+  const pings: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    ours.push(await oursDrain(test));
+    ours.push(await oursDrain(test, pings));
     bare.push(await boundDrain(test));
     if (original !== null) others.push(await originalDrain(test, original));
   }
@@ -177,6 +187,7 @@ for (const test of (full ? MATRIX : CASES).filter(({ name }) => only === null ||
     'chunks/s': median(ours),
     'bare ws server': median(bare),
     'share of the bound': median(ours) / median(bare),
+    ...(pings.length === 0 ? {} : { 'ping ms': median(pings), 'longest ping ms': Math.max(...pings) }),
     ...(original === null
       ? {}
       : { 'the original': median(others), 'times the original': median(ours) / median(others) }),

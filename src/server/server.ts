@@ -5,7 +5,7 @@ import type { FrameConnection } from '../net/connection.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http-exchange.ts';
 import { refusalOf } from '../net/http-guard.ts';
 import type { HttpAddress, HttpHandler, HttpServer } from '../net/http-server.ts';
-import { Turn } from '../net/turn.ts';
+import { promptly, Turn } from '../net/turn.ts';
 import { upgradeProblem, WebSocketServer } from '../net/ws-server.ts';
 import type { Store } from '../store/store.ts';
 import { endsWithin } from '../system/clock.ts';
@@ -59,9 +59,7 @@ export class Server implements HttpHandler {
     // Whoever does not care for it must not be brought down by it.
     promise.catch(() => {});
     this.#isLoopbackOnly = settings.hosts?.every(isLoopback) ?? true;
-    // What came in with one read is answered at its end, not at the end of the event loop's turn: while one client
-    // reads its answer, the next one's messages are worked on (a single connection gets a tenth more done).
-    this.#turn = new Turn({ soon: queueMicrotask });
+    this.#turn = new Turn(promptly(clock));
     this.#queue = new Queue({
       store,
       clock,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Turn } from '../../src/net/turn.ts';
+import { promptly, Turn } from '../../src/net/turn.ts';
 import { systemClock } from '../../src/system/clock.ts';
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
@@ -30,4 +30,22 @@ test('a later turn has its own tasks', async () => {
   await nextTurn();
   await nextTurn();
   assert.equal(ran, 2);
+});
+
+test('a prompt turn ends with the callback, and every so often with the turn of the event loop', async () => {
+  let ended = 0;
+  const turn = new Turn(promptly(systemClock, 3));
+  const task = { endTurn: () => ended++ };
+  const callback = async () => {
+    turn.add(task);
+    await Promise.resolve();
+  };
+  for (let i = 0; i < 3; i++) await callback();
+  assert.equal(ended, 3);
+  for (let i = 0; i < 5; i++) await callback();
+  assert.equal(ended, 3, 'what comes beyond waits for the event loop, so that it comes to its end');
+  await nextTurn();
+  assert.equal(ended, 8);
+  await callback();
+  assert.equal(ended, 9, 'and then it is prompt again');
 });
