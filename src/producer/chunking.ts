@@ -1,6 +1,7 @@
 import type { Clock } from '../system/clock.ts';
 import { orAborted } from '../system/signals.ts';
 import { type CheckedCodec, checkContent } from './checks.ts';
+import { type OpenSource, returnQuietly } from './source.ts';
 
 /**
  * Takes the content of the next chunk; returns a promise when the one after has to wait. Borrowed content may change as
@@ -37,7 +38,7 @@ class Breather {
  * fires) the source's iterator is closed.
  */
 export async function chunkOperations(
-  source: Iterable<unknown> | AsyncIterable<unknown>,
+  opened: OpenSource<unknown>,
   chunkSizeOps: number,
   codec: CheckedCodec,
   sink: ChunkSink,
@@ -52,10 +53,12 @@ export async function chunkOperations(
     total += operations.length;
     return sink(content, !codec.isBuiltIn);
   };
-  if (Array.isArray(source)) {
-    for (let at = 0; at < source.length; at += chunkSizeOps) {
+  const source = opened.read();
+  if (source.kind === 'array') {
+    const { items } = source;
+    for (let at = 0; at < items.length; at += chunkSizeOps) {
       const wait = emit(
-        at === 0 && source.length <= chunkSizeOps ? source : source.slice(at, at + chunkSizeOps),
+        at === 0 && items.length <= chunkSizeOps ? items : items.slice(at, at + chunkSizeOps),
       );
       if (wait !== undefined) await wait;
       if (breather.isDue) await breather.pause();
@@ -63,15 +66,17 @@ export async function chunkOperations(
     return total;
   }
   const batch = new Batch(chunkSizeOps);
-  if (Symbol.iterator in source) {
-    for (const operation of source) {
+  if (source.kind === 'sync') {
+    for (const operation of source.items) {
       if (!batch.add(operation)) continue;
       const wait = emit(batch.take());
       if (wait !== undefined) await wait;
       if (breather.isDue) await breather.pause();
     }
   } else {
-    await eachOf(source, signal, (operation) => (batch.add(operation) ? emit(batch.take()) : undefined));
+    await eachOf(source.iterator, signal, (operation) =>
+      batch.add(operation) ? emit(batch.take()) : undefined,
+    );
   }
   if (batch.length > 0) await emit(batch.take());
   return total;
@@ -79,7 +84,7 @@ export async function chunkOperations(
 
 /** The same for a source of chunk contents. Returns how many there were. */
 export async function eachChunk(
-  source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  opened: OpenSource<Uint8Array>,
   sink: ChunkSink,
   clock: Clock,
   signal: AbortSignal,
@@ -92,14 +97,15 @@ export async function eachChunk(
     total++;
     return sink(content, true);
   };
-  if (Symbol.iterator in source) {
-    for (const content of source) {
+  const source = opened.read();
+  if (source.kind !== 'async') {
+    for (const content of source.items) {
       const wait = emit(content);
       if (wait !== undefined) await wait;
       if (breather.isDue) await breather.pause();
     }
   } else {
-    await eachOf(source, signal, emit);
+    await eachOf(source.iterator, signal, emit);
   }
   return total;
 }
@@ -131,14 +137,13 @@ class Batch {
 
 /** Reads an async source to its end. A source that hangs cannot hold up the signal. */
 async function eachOf<T>(
-  source: AsyncIterable<T>,
+  iterator: AsyncIterator<T>,
   signal: AbortSignal,
   each: (item: T) => Promise<void> | undefined,
 ): Promise<void> {
-  const iterator = source[Symbol.asyncIterator]();
   let closing: Promise<void> | null = null;
   const close = () => {
-    closing ??= closeQuietly(iterator);
+    closing ??= returnQuietly(iterator);
     return closing;
   };
   const pump = async () => {
@@ -156,17 +161,11 @@ async function eachOf<T>(
     }
   };
   try {
+    signal.throwIfAborted();
     await orAborted(pump(), signal);
   } catch (error) {
     // A generator that hangs would never answer: nobody waits for it.
     if (signal.aborted) void close();
     throw error;
   }
-}
-
-/** What ends the reading is told, not what the source makes of it. */
-async function closeQuietly(iterator: AsyncIterator<unknown>): Promise<void> {
-  try {
-    await iterator.return?.();
-  } catch {}
 }

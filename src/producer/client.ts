@@ -29,7 +29,8 @@ import type {
 import { progressOf } from './progress-stream.ts';
 import { insertedOf, throwIfBroken } from './read.ts';
 import type { Results } from './results.ts';
-import { type Source, Submitter } from './submitter.ts';
+import type { Source } from './source.ts';
+import { Submitter } from './submitter.ts';
 
 type Unordered = { readonly results: 'unordered' };
 type Ordered = { readonly results?: 'when-complete' | 'as-completed' | undefined };
@@ -37,7 +38,9 @@ type Ordered = { readonly results?: 'when-complete' | 'as-completed' | undefined
 /**
  * Sends large collections of operations (submissions) through a queue and reads their results.
  *
- * - Nothing happens before the first `next` of the results of a `run...` or `stream...` call; wrong use throws at the call.
+ * - Nothing happens before the first `next` of the results of a `run...` or `stream...` call, except that the source's
+ *   iterator is taken: sources that flow by themselves (readline, events) lose nothing. Wrong use throws at the call.
+ * - A source is read to its end, or its iterator is returned; what it throws ends the call.
  * - Every call takes a `signal`; it rejects with the signal's reason. A submission whose upload is aborted, or whose
  *   source throws, is not submitted, and what was uploaded of it is removed.
  * - While the queue cannot be reached, a call waits for it for `retryForMs`, then throws QueueUnreachableError.

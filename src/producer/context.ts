@@ -10,6 +10,7 @@ import { systemRandom } from '../system/random.ts';
 import { type CheckedCodec, checkCodec, checkInteger } from './checks.ts';
 import type { ProducerClientOptions, TransferOptions } from './options.ts';
 import { QueueApi } from './queue-api.ts';
+import { UnreadSources } from './source.ts';
 
 /** Limits of the transfers of one call. */
 export interface TransferLimits {
@@ -23,6 +24,7 @@ export class ClientContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly codec: CheckedCodec;
+  readonly unread: UnreadSources;
   readonly #http: HttpClient;
   readonly #limits: TransferLimits;
   readonly #openStore: (() => Promise<ObjectStore>) | null;
@@ -43,6 +45,7 @@ export class ClientContext {
     this.#openStore = this.#storeOpener(objectStore, options);
     const random = options.random ?? systemRandom;
     this.#http = new HttpClient({ queue, retryForMs, clock: this.clock, random, logger: this.logger });
+    this.unread = new UnreadSources(this.#http.closing);
     this.api = new QueueApi({ http: this.#http, requestTimeoutMs });
   }
 

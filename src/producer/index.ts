@@ -62,4 +62,4 @@ export type {
   WatchOptions,
 } from './options.ts';
 export type { Results } from './results.ts';
-export type { Source } from './submitter.ts';
+export type { Source } from './source.ts';

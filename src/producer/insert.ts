@@ -15,6 +15,7 @@ import type { ChunkSink } from './chunking.ts';
 import type { ClientContext, TransferLimits } from './context.ts';
 import type { StoredSubmissionOptions, SubmissionOptions } from './options.ts';
 import type { InsertFate, NewSubmission } from './queue-api.ts';
+import type { OpenSource } from './source.ts';
 import type { Tracing } from './tracing.ts';
 import { Uploader } from './upload.ts';
 
@@ -44,8 +45,18 @@ export interface StoredCargo extends Cargo {
   readonly compression: ChunkCompression | null;
 }
 
-/** Gives chunk contents to the sink until there are no more; returns the number of operations, if that is known. */
-export type ChunkFeed = (sink: ChunkSink, signal: AbortSignal) => Promise<number | null>;
+/** Makes chunk contents of a source, until it has no more; returns the number of operations, if that is known. */
+export type ChunkFeed<T> = (
+  source: OpenSource<T>,
+  sink: ChunkSink,
+  signal: AbortSignal,
+) => Promise<number | null>;
+
+/** What a submission is made of. */
+export interface Load<T> {
+  readonly source: OpenSource<T>;
+  readonly feed: ChunkFeed<T>;
+}
 
 /** @throws IncorrectUsageError */
 export function checkCargo(options: SubmissionOptions, chunkSize: unknown): Cargo {
@@ -76,10 +87,10 @@ export function checkStoredCargo(
  * Uploads the chunks and inserts the submission. Whatever goes wrong before the insert: nothing is submitted, and what
  * was uploaded is removed.
  */
-export async function insertStored(
+export async function insertStored<T>(
   context: ClientContext,
   cargo: StoredCargo,
-  feed: ChunkFeed,
+  { source, feed }: Load<T>,
   tracing: Tracing,
   signal: AbortSignal | undefined,
 ): Promise<Inserted> {
@@ -98,7 +109,11 @@ export async function insertStored(
   });
   let opsTotal: number | null;
   try {
-    opsTotal = await feed((content, isBorrowed) => uploader.add(content, isBorrowed), uploader.signal);
+    opsTotal = await feed(
+      source,
+      (content, isBorrowed) => uploader.add(content, isBorrowed),
+      uploader.signal,
+    );
     await uploader.finish();
   } catch (error) {
     await discard(context, uploader, prefix);
@@ -131,23 +146,24 @@ async function discard(context: ClientContext, uploader: Uploader, prefix: strin
 }
 
 /** Inserts a submission that carries its chunks. */
-export async function insertDirect(
+export async function insertDirect<T>(
   context: ClientContext,
   cargo: Cargo,
-  feed: ChunkFeed,
+  { source, feed }: Load<T>,
   tracing: Tracing,
   signal: AbortSignal | undefined,
 ): Promise<Inserted> {
   using linked = linkedSignal(context.closing, signal);
   linked.signal.throwIfAborted();
   const contents: Uint8Array[] = [];
-  const opsTotal = await feed((content, isBorrowed) => {
+  const sink: ChunkSink = (content, isBorrowed) => {
     // As soon as it is known: the source may have no end.
     const refusal = directChunksRefusal(contents.length + 1);
     if (refusal !== null) throw new IncorrectUsageError(`a direct submission: ${refusal}`);
     contents.push(isBorrowed ? new Uint8Array(content) : content);
     return undefined;
-  }, linked.signal);
+  };
+  const opsTotal = await feed(source, sink, linked.signal);
   const idempotencyKey = uuidV7(context.clock.nowMs());
   const what = { contents: { kind: 'direct', contents }, idempotencyKey } as const;
   const id = await insert(context, cargo, what, tracing, linked.signal, { mayHaveArrived: false });

@@ -1,16 +1,22 @@
 import { type LinkedSignal, linkedSignal } from '../system/signals.ts';
 import type { ClientContext } from './context.ts';
 import { BatchedResults, type BatchSource, type Results } from './results.ts';
+import type { OpenSource } from './source.ts';
 import type { Tracing } from './tracing.ts';
 
-/** Makes results out of a generator of batches, which gets a signal that ends it, and that it may fire itself. */
+/**
+ * Makes results out of a generator of batches, which gets a signal that ends it, and that it may fire itself.
+ *
+ * @param source what it will read; let go of if nobody ever reads the results
+ */
 export function resultsOf<Item>(
   context: ClientContext,
   signal: AbortSignal | undefined,
   tracing: Tracing,
   generate: (linked: LinkedSignal) => AsyncGenerator<readonly Item[], void>,
+  source: OpenSource<unknown> | null = null,
 ): Results<Item> {
-  return new BatchedResults(new Session(context, signal, tracing, generate));
+  return new BatchedResults(new Session(context, signal, tracing, generate, source));
 }
 
 /** One reading of results: from the first `next` to the end, an error, or `stop`. */
@@ -19,6 +25,8 @@ class Session<Item> implements BatchSource<Item> {
   readonly #caller: AbortSignal | undefined;
   readonly #tracing: Tracing;
   readonly #generate: (linked: LinkedSignal) => AsyncGenerator<readonly Item[], void>;
+  readonly #source: OpenSource<unknown> | null;
+  readonly #stopWatching: (() => void) | undefined;
   #running: {
     readonly batches: AsyncGenerator<readonly Item[], void>;
     readonly linked: LinkedSignal;
@@ -31,11 +39,14 @@ class Session<Item> implements BatchSource<Item> {
     caller: AbortSignal | undefined,
     tracing: Tracing,
     generate: (linked: LinkedSignal) => AsyncGenerator<readonly Item[], void>,
+    source: OpenSource<unknown> | null,
   ) {
     this.#context = context;
     this.#caller = caller;
     this.#tracing = tracing;
     this.#generate = generate;
+    this.#source = source;
+    this.#stopWatching = source === null ? undefined : context.unread.watch(this, source, caller);
   }
 
   async next(): Promise<IteratorResult<readonly Item[], void>> {
@@ -68,6 +79,7 @@ class Session<Item> implements BatchSource<Item> {
   }
 
   #start() {
+    this.#stopWatching?.();
     this.#tracing.begin();
     const linked = linkedSignal(this.#context.closing, this.#caller);
     linked.signal.addEventListener('abort', () => this.#whenAborted(), { once: true });
@@ -77,6 +89,8 @@ class Session<Item> implements BatchSource<Item> {
   #end(error?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#stopWatching?.();
+    this.#source?.discard();
     // Whatever still runs beside the generator (who watches the progress) ends with it.
     this.#running?.linked.abort(new Error('the results have ended'));
     this.#tracing.end(error);

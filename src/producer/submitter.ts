@@ -49,12 +49,14 @@ import {
 } from './read.ts';
 import type { Results } from './results.ts';
 import { resultsOf } from './session.ts';
+import { OpenSource, type Source } from './source.ts';
 import { Tracing } from './tracing.ts';
 
-/** What operations or chunks come from. */
-export type Source<T> = Iterable<T> | AsyncIterable<T>;
-
-type Insert = (signal: AbortSignal | undefined, tracing: Tracing) => Promise<Inserted>;
+/** Inserts a submission once its source is given, which is the last thing that a call does at once. */
+interface Insert<T> {
+  readonly source: Source<T>;
+  run(source: OpenSource<T>, signal: AbortSignal | undefined, tracing: Tracing): Promise<Inserted>;
+}
 /** Makes the items of one chunk. */
 type Shape<Item> = (chunk: ReadChunk, submission: Inserted, signal: AbortSignal) => Promise<readonly Item[]>;
 
@@ -87,15 +89,12 @@ export class Submitter {
     const shape: Shape<unknown> = options.results === 'unordered' ? asResultChunk(codec) : asResults(codec);
     const insert = this.#directInserter(operations, options);
     const { api } = this.#context;
-    return this.#run(
-      async (signal, tracing) => {
-        // Nobody could read what comes of it.
-        await api.require('direct_outputs', 'give out the results of a direct submission', signal);
-        return insert(signal, tracing);
-      },
-      options,
-      shape,
-    );
+    const run: Insert<unknown>['run'] = async (source, signal, tracing) => {
+      // Nobody could read what comes of it.
+      await api.require('direct_outputs', 'give out the results of a direct submission', signal);
+      return insert.run(source, signal, tracing);
+    };
+    return this.#run({ ...insert, run }, options, shape);
   }
 
   insert(operations: Source<unknown>, options: InsertOptions): Promise<SubmissionId> {
@@ -113,14 +112,12 @@ export class Submitter {
   insertDirectChunks(chunks: Source<Uint8Array>, options: DirectChunksOptions): Promise<SubmissionId> {
     checkSource(chunks);
     const cargo = checkCargo(options, options.chunkSize);
-    const feed: ChunkFeed = async (sink, signal) => {
-      await eachChunk(chunks, sink, this.#context.clock, signal);
-      return null;
+    const feed = this.#chunksFeed();
+    const insert: Insert<Uint8Array> = {
+      source: chunks,
+      run: (source, signal, tracing) => insertDirect(this.#context, cargo, { source, feed }, tracing, signal),
     };
-    return this.#insert(
-      (signal, tracing) => insertDirect(this.#context, cargo, feed, tracing, signal),
-      options.signal,
-    );
+    return this.#insert(insert, options.signal);
   }
 
   stream(id: SubmissionId, options: DecodeOptions & WatchOptions): Results<unknown> {
@@ -143,55 +140,80 @@ export class Submitter {
     return options.codec === undefined ? this.#context.codec : checkCodec(options.codec);
   }
 
-  #inserter(operations: Source<unknown>, options: InsertOptions): Insert {
-    const cargo = checkStoredCargo(this.#context, options, options.chunkSize);
+  #inserter(operations: Source<unknown>, options: InsertOptions): Insert<unknown> {
     const feed = this.#operationsFeed(operations, options);
-    return (signal, tracing) => insertStored(this.#context, cargo, feed, tracing, signal);
+    return this.#storedInserter(operations, feed, options);
   }
 
-  #chunksInserter(chunks: Source<Uint8Array>, options: InsertChunksOptions): Insert {
+  #chunksInserter(chunks: Source<Uint8Array>, options: InsertChunksOptions): Insert<Uint8Array> {
     checkSource(chunks);
-    const cargo = checkStoredCargo(this.#context, options, options.chunkSize);
-    const feed: ChunkFeed = async (sink, signal) => {
-      await eachChunk(chunks, sink, this.#context.clock, signal);
-      return null;
-    };
-    return (signal, tracing) => insertStored(this.#context, cargo, feed, tracing, signal);
+    return this.#storedInserter(chunks, this.#chunksFeed(), options);
   }
 
-  #directInserter(operations: Source<unknown>, options: DirectOptions): Insert {
+  #storedInserter<T>(source: Source<T>, feed: ChunkFeed<T>, options: InsertChunksOptions): Insert<T> {
+    const cargo = checkStoredCargo(this.#context, options, options.chunkSize);
+    return {
+      source,
+      run: (opened, signal, tracing) =>
+        insertStored(this.#context, cargo, { source: opened, feed }, tracing, signal),
+    };
+  }
+
+  #directInserter(operations: Source<unknown>, options: DirectOptions): Insert<unknown> {
     const cargo = checkCargo(options, options.chunkSize);
     const feed = this.#operationsFeed(operations, options);
-    return (signal, tracing) => insertDirect(this.#context, cargo, feed, tracing, signal);
+    return {
+      source: operations,
+      run: (source, signal, tracing) => insertDirect(this.#context, cargo, { source, feed }, tracing, signal),
+    };
   }
 
-  #operationsFeed(operations: Source<unknown>, options: OperationsOptions): ChunkFeed {
+  #operationsFeed(operations: Source<unknown>, options: OperationsOptions): ChunkFeed<unknown> {
     checkSource(operations);
     const chunkSize = checkInteger('chunkSize', options.chunkSize, 1);
     const codec = this.#codec(options);
-    return (sink, signal) => chunkOperations(operations, chunkSize, codec, sink, this.#context.clock, signal);
+    const { clock } = this.#context;
+    return (source, sink, signal) => chunkOperations(source, chunkSize, codec, sink, clock, signal);
   }
 
-  async #insert(insert: Insert, signal: AbortSignal | undefined): Promise<SubmissionId> {
-    const { id } = await this.#context.work(insert(signal, new Tracing(null)));
-    return id;
+  #chunksFeed(): ChunkFeed<Uint8Array> {
+    return async (source, sink, signal) => {
+      await eachChunk(source, sink, this.#context.clock, signal);
+      return null;
+    };
   }
 
-  #run<Item>(insert: Insert, options: ResultsOptions & TransferOptions, shape: Shape<Item>): Results<Item> {
+  async #insert<T>(insert: Insert<T>, signal: AbortSignal | undefined): Promise<SubmissionId> {
+    const source = new OpenSource(insert.source, signal);
+    try {
+      const { id } = await this.#context.work(insert.run(source, signal, new Tracing(null)));
+      return id;
+    } finally {
+      source.discard();
+    }
+  }
+
+  #run<T, Item>(
+    insert: Insert<T>,
+    options: ResultsOptions & TransferOptions,
+    shape: Shape<Item>,
+  ): Results<Item> {
     const context = this.#context;
     const mode = checkChoice('results', options.results, RESULTS_MODES) ?? 'when-complete';
     const cleanup = checkChoice('cleanup', options.cleanup, ['after-results']);
     const tracing = new Tracing('run_submission');
     const limits = context.limits(options);
-    const { onProgress } = options;
-    return resultsOf(context, options.signal, tracing, async function* ({ signal, abort }) {
+    const { onProgress, signal: caller } = options;
+    const source = new OpenSource(insert.source, caller);
+    const generate = async function* ({ signal, abort }: LinkedSignal) {
       const read: ReadOptions = { mode, limits, tracing, onProgress: abortingIfItThrows(onProgress, abort) };
-      const submission = await insert(signal, tracing);
+      const submission = await insert.run(source, signal, tracing);
       for await (const chunk of readResults(context, submission, read, signal)) {
         yield await shape(chunk, submission, signal);
       }
       if (cleanup === 'after-results') await cleanUp(context, submission, signal);
-    });
+    };
+    return resultsOf(context, caller, tracing, generate, source);
   }
 
   #stream<Item>(
