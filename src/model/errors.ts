@@ -130,11 +130,15 @@ export class TooManyMatchingSubmissionsError extends OpsqueueError {
   }
 }
 
-/** The same prefix (or idempotency key) was inserted before, with another content. `field` says which part differs. */
+/** The same prefix (or idempotency key) was inserted before, with another content. */
 export class SubmissionConflictError extends OpsqueueError {
-  readonly field: string;
+  /**
+   * The part that differs, by its name on the wire: `count`, `chunk_size`, `metadata`, `strategic_metadata`, `contents`,
+   * `prefix`. null where the queue does not report it.
+   */
+  readonly field: string | null;
 
-  constructor(field: string, message: string) {
+  constructor(field: string | null, message: string) {
     super('SUBMISSION_CONFLICT', message);
     this.field = field;
   }
@@ -168,6 +172,23 @@ export class QueueRefusedError extends OpsqueueError {
     super('QUEUE_REFUSED', `the queue refused ${request} with status ${status}: ${reason}`);
     this.status = status;
     this.reason = reason;
+  }
+}
+
+/** Something answers at the queue's address that is not an opsqueue: a web server, a proxy's own page, another service. */
+export class NotAQueueError extends OpsqueueError {
+  /** What was asked, without credentials. */
+  readonly url: string;
+  readonly status: number;
+
+  constructor(url: string, status: number, why: string, options?: ErrorOptions) {
+    super(
+      'NOT_A_QUEUE',
+      `${url} is not an opsqueue: it answered with status ${status} and ${why}; check host, port and path of the queue's URL`,
+      options,
+    );
+    this.url = url;
+    this.status = status;
   }
 }
 

@@ -32,6 +32,9 @@ const CONNECTIONS_MAX = 64;
 /** Connections that are kept open while nothing is asked. They do not keep the process alive. */
 const CONNECTIONS_IDLE_MAX = 16;
 
+/** Of a body that is shown in an error; a page has its style sheet in front. */
+const BODY_BYTES_SHOWN = 4096;
+
 const RETRY_FIRST_MS = 10;
 const RETRY_MAX_MS = 5_000;
 
@@ -60,6 +63,11 @@ export class HttpClient {
   /** Fires when the client is closed, with a ClientClosedError. */
   get closing(): AbortSignal {
     return this.#closing.signal;
+  }
+
+  /** Of a request, for errors. */
+  urlOf(request: HttpRequest): string {
+    return this.#o.queue.text + request.path;
   }
 
   /** Requests that have not been answered. */
@@ -146,8 +154,16 @@ export class HttpClient {
   }
 }
 
-/** The first kilobyte of a body, for errors. */
+/** The beginning of a body, for errors; of a page the words. */
 export function bodyText(answer: HttpAnswer): string {
-  const text = new TextDecoder().decode(answer.body.subarray(0, 1024)).trim();
-  return text === '' ? '(no reason given)' : text;
+  const text = new TextDecoder().decode(answer.body.subarray(0, BODY_BYTES_SHOWN));
+  const words = isPage(answer)
+    ? text.replace(/<(style|script)\b.*?<\/\1>|<[^>]*>/gis, ' ').replace(/\s+/g, ' ')
+    : text;
+  return words.trim().slice(0, 1024) || '(no reason given)';
+}
+
+/** Whether it is something for a browser, which no queue ever sends. */
+export function isPage(answer: HttpAnswer): boolean {
+  return /^(text\/html|application\/xhtml\+xml)\b/i.test(answer.headers['content-type'] ?? '');
 }

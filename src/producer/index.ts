@@ -4,6 +4,7 @@ export {
   ChunkContentError,
   ClientClosedError,
   IncorrectUsageError,
+  NotAQueueError,
   OnInsertedError,
   OpsqueueError,
   ProtocolError,

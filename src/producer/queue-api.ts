@@ -1,4 +1,6 @@
 import {
+  NotAQueueError,
+  ProtocolError,
   QueueRefusedError,
   QueueUnsupportedError,
   SubmissionConflictError,
@@ -10,7 +12,7 @@ import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
 import { VERSION } from '../model/version.ts';
 import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http-attempt.ts';
-import { type AttemptState, bodyText, type HttpClient } from '../net/http-client.ts';
+import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http-client.ts';
 import { cborChunkCodec } from '../protocol/chunk-codec.ts';
 import {
   type ChunksDoneAnswer,
@@ -54,6 +56,12 @@ export interface QueueApiOptions {
 export interface InsertFate {
   /** It was sent, and no answer says that it was refused. */
   mayHaveArrived: boolean;
+}
+
+/** Of a queue, as far as can be told. */
+interface Answer extends HttpAnswer {
+  /** What was asked, for errors. */
+  readonly url: string;
 }
 
 const ROOT = '/producer/submissions';
@@ -112,6 +120,8 @@ export class QueueApi {
         return await this.#insertOnce(request, state);
       } catch (error) {
         if (error instanceof HttpAttemptError) fate.mayHaveArrived = state.ambiguous || error.ambiguous;
+        // Whatever answered, it inserts nothing.
+        else if (error instanceof NotAQueueError) fate.mayHaveArrived = state.ambiguous;
         throw contents.kind === 'direct' ? this.#unrepeatable(error) : error;
       }
     }, signal);
@@ -139,8 +149,7 @@ export class QueueApi {
   ): Promise<SubmissionStatus | null> {
     const holdMs = this.announces('wait') ? (o.holdMs ?? 0) : 0;
     const path = `${ROOT}/${id}${holdMs > 0 ? `?wait_ms=${holdMs}` : ''}`;
-    const answer = await this.#get(path, signal, holdMs);
-    return parseStatus(answer.body);
+    return this.#read(await this.#get(path, signal, holdMs), parseStatus);
   }
 
   /** Held until more than `known` chunks are done or the submission has ended, at most `holdMs`. Null: unknown. */
@@ -151,7 +160,7 @@ export class QueueApi {
   ): Promise<ChunksDoneAnswer | null> {
     const query = `known=${o.known}&from_page=${o.fromPage}&wait_ms=${o.holdMs}`;
     const answer = await this.#get(`${ROOT}/${id}/chunks_done?${query}`, signal, o.holdMs, [404]);
-    return answer.status === 404 ? null : parseChunksDone(answer.body);
+    return answer.status === 404 ? null : this.#read(answer, parseChunksDone);
   }
 
   /** Outputs of a `Direct` submission from `from` on: at least one, at most `limit`. Null: unknown. */
@@ -171,10 +180,10 @@ export class QueueApi {
   cancel(id: SubmissionId, signal?: AbortSignal): Promise<void> {
     const request = this.#request('POST', `${ROOT}/cancel/${id}`);
     return this.#http.retry(async (state) => {
-      const answer = this.#learn(await this.#http.once(request, state.signal));
+      const answer = this.#learn(request, await this.#http.once(request, state.signal));
       if (answer.status === 404) throw new SubmissionNotFoundError(id);
       if (answer.status === 409) {
-        const submission = parseStatus(answer.body);
+        const submission = this.#read(answer, parseStatus);
         // By the attempt whose answer was lost.
         if (state.ambiguous && submission?.state === 'cancelled') return;
         if (submission !== null) throw new SubmissionNotCancellableError(submission);
@@ -185,23 +194,23 @@ export class QueueApi {
 
   async count(which: 'in_progress' | 'completed', signal?: AbortSignal): Promise<number> {
     const path = which === 'in_progress' ? `${ROOT}/count` : `${ROOT}/count_completed`;
-    return parseCount((await this.#get(path, signal)).body);
+    return this.#read(await this.#get(path, signal), parseCount);
   }
 
   async findByPrefix(prefix: string, signal?: AbortSignal): Promise<SubmissionId | null> {
     const path = `${ROOT}/lookup_id_by_prefix/${encodeURIComponent(prefix)}`;
-    return parseIdOrNull((await this.#get(path, signal)).body);
+    return this.#read(await this.#get(path, signal), parseIdOrNull);
   }
 
   /** @throws TooManyMatchingSubmissionsError */
   async findByMetadata(metadata: StrategicMetadata, signal?: AbortSignal): Promise<readonly SubmissionId[]> {
     const path = `${ROOT}/lookup_ids_by_strategic_metadata`;
     const request = this.#request('POST', path, formatMetadataQuery(metadata));
-    const answer = this.#learn(await this.#http.send(request, signal));
+    const answer = this.#learn(request, await this.#http.send(request, signal));
     const max = answer.status === 400 ? /^[0-9]+$/.exec(bodyText(answer))?.[0] : undefined;
     if (max !== undefined) throw new TooManyMatchingSubmissionsError(Number(max));
     this.#expectOk(request, answer);
-    return parseIds(answer.body);
+    return this.#read(answer, parseIds);
   }
 
   /** Which of the prefixes belong to submissions that the queue knows, in whatever state. */
@@ -211,15 +220,19 @@ export class QueueApi {
     for (let at = 0; at < prefixes.length; at += KNOWN_PREFIXES_MAX) {
       const some = prefixes.slice(at, at + KNOWN_PREFIXES_MAX);
       const request = this.#request('POST', `${ROOT}/known`, formatKnownRequest(some));
-      const answer = this.#learn(await this.#http.send(request, signal));
+      const answer = this.#learn(request, await this.#http.send(request, signal));
       this.#expectOk(request, answer);
-      known.push(...parseKnownAnswer(answer.body));
+      known.push(...this.#read(answer, parseKnownAnswer));
     }
     return known;
   }
 
   async version(signal?: AbortSignal): Promise<string> {
-    return bodyText(await this.#get('/producer/version', signal));
+    return this.#read(await this.#get('/producer/version', signal), (body) => {
+      const version = new TextDecoder().decode(body).trim();
+      if (/^v?[0-9]+\.[0-9]/.test(version)) return version;
+      throw new ProtocolError('version', `not a version: ${JSON.stringify(version.slice(0, 60))}`);
+    });
   }
 
   #insertRequest(submission: NewSubmission): HttpRequest {
@@ -236,13 +249,13 @@ export class QueueApi {
   }
 
   async #insertOnce(request: HttpRequest, state: AttemptState): Promise<SubmissionId> {
-    const answer = this.#learn(await this.#http.once(request, state.signal));
+    const answer = this.#learn(request, await this.#http.once(request, state.signal));
     if (answer.status === 409) {
       const reason = bodyText(answer);
-      throw new SubmissionConflictError(/"?([a-z_]+)"?/.exec(reason)?.[1] ?? '', reason);
+      throw new SubmissionConflictError(conflictField(answer), reason);
     }
     this.#expectOk(request, answer);
-    return parseId(answer.body);
+    return this.#read(answer, parseId);
   }
 
   /** A queue that takes each insert for a new one must not get a second. */
@@ -258,19 +271,14 @@ export class QueueApi {
 
   async #findPrefix(prefix: string, signal: AbortSignal): Promise<SubmissionId | null> {
     const request = this.#request('GET', `${ROOT}/lookup_id_by_prefix/${encodeURIComponent(prefix)}`);
-    const answer = this.#learn(await this.#http.once(request, signal));
+    const answer = this.#learn(request, await this.#http.once(request, signal));
     this.#expectOk(request, answer);
-    return parseIdOrNull(answer.body);
+    return this.#read(answer, parseIdOrNull);
   }
 
-  async #get(
-    path: string,
-    signal?: AbortSignal,
-    holdMs = 0,
-    fine: readonly number[] = [],
-  ): Promise<HttpAnswer> {
+  async #get(path: string, signal?: AbortSignal, holdMs = 0, fine: readonly number[] = []): Promise<Answer> {
     const request = this.#request('GET', path, undefined, holdMs);
-    const answer = this.#learn(await this.#http.send(request, signal));
+    const answer = this.#learn(request, await this.#http.send(request, signal));
     if (!fine.includes(answer.status)) this.#expectOk(request, answer);
     return answer;
   }
@@ -286,15 +294,37 @@ export class QueueApi {
     };
   }
 
-  #learn(answer: HttpAnswer): HttpAnswer {
+  /** @throws NotAQueueError for what no queue sends */
+  #learn(request: HttpRequest, answer: HttpAnswer): Answer {
+    const url = this.#http.urlOf(request);
+    if (isPage(answer))
+      throw new NotAQueueError(url, answer.status, `a page ("${bodyText(answer).slice(0, 100)}")`);
     const announced = answer.headers['opsqueue-features'];
     const text = Array.isArray(announced) ? announced.join(',') : (announced ?? '');
     this.#features = new Set(text.split(',').map((name) => name.trim()));
-    return answer;
+    return { ...answer, url };
+  }
+
+  /** @throws NotAQueueError if it makes no sense; the parser's error, if it is an answer of a queue all the same */
+  #read<T>(answer: Answer, parse: (body: Uint8Array) => T): T {
+    try {
+      return parse(answer.body);
+    } catch (cause) {
+      if (!(cause instanceof ProtocolError) || this.announces('wait')) throw cause;
+      throw new NotAQueueError(answer.url, answer.status, `a body that makes no sense (${cause.message})`, {
+        cause,
+      });
+    }
   }
 
   #expectOk(request: HttpRequest, answer: HttpAnswer): void {
     if (answer.status === 200) return;
     throw new QueueRefusedError(`${request.method} ${request.path}`, answer.status, bodyText(answer));
   }
+}
+
+/** The part that differs, from the header of a conflict; null from a queue that does not report it. */
+function conflictField(answer: HttpAnswer): string | null {
+  const field = answer.headers['opsqueue-conflict'];
+  return typeof field === 'string' && /^[a-z_]+$/.test(field) ? field : null;
 }

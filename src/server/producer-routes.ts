@@ -226,7 +226,7 @@ export class ProducerRoutes {
   refuse(exchange: HttpExchange, error: unknown): void {
     if (error instanceof JsonSyntaxError) text(exchange, 400, error.message);
     else if (error instanceof ProtocolError) text(exchange, 422, error.message);
-    else if (error instanceof SubmissionConflictError) text(exchange, 409, error.message);
+    else if (error instanceof SubmissionConflictError) conflict(exchange, error);
     else if (error instanceof TooManyMatchingSubmissionsError) json(exchange, 400, formatCount(error.max));
     else if (error instanceof QueueUnavailableError || error instanceof StoreError) {
       json(exchange, 503, formatErrorText(error.message));
@@ -311,6 +311,13 @@ function json(exchange: HttpExchange, status: number, body: Uint8Array): void {
 
 function text(exchange: HttpExchange, status: number, body: string): void {
   respondAnnounced(exchange, status, body, CONTENT_TYPE_TEXT);
+}
+
+/** Clients of ours get the field in a header: nobody has to read it out of the text. */
+function conflict(exchange: HttpExchange, { field, message }: SubmissionConflictError): void {
+  const isOurs = exchange.header('opsqueue-client') !== undefined;
+  const more = isOurs && field !== null ? ['opsqueue-conflict', field] : null;
+  respondAnnounced(exchange, 409, message, CONTENT_TYPE_TEXT, more);
 }
 
 /** Answers, with the list of features for clients of ours: the others get the headers of the recordings only. */
