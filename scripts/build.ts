@@ -1,14 +1,22 @@
 /** `npm run build`: dist/ afresh from src/, then a check that the command and every entry point work from there. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, globSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+import { NODE_VERSION_MIN } from '../src/system/node-version.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
 
+interface Entry {
+  types: string;
+  default: string;
+  node: { require: string; default: string };
+}
+
 const { version, exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   version: string;
-  exports: Record<string, string | { types: string; default: string }>;
+  exports: Record<string, string | Entry>;
 };
 
 rmSync('dist', { recursive: true, force: true });
@@ -21,15 +29,68 @@ for (const file of globSync('dist/**/*.js')) {
   if (sourceUrl) fail(`${file} names a source file that is not in the package: ${sourceUrl[0]}`);
 }
 
+// A bundle of a user's has no files for the threads: it finds their programs as texts. The stores behind a network are
+// left out, as their packages are not in there; their transfers are made by the calling thread.
+for (const [program, inlined] of [
+  ['dist/consumer/transport/thread-main.js', 'dist/consumer/transport/inlined.js'],
+  ['dist/store/sqlite/worker.js', 'dist/store/sqlite/inlined.js'],
+] as const) {
+  if (!existsSync(inlined)) fail(`${inlined} is not there to be written`);
+  const { outputFiles } = await build({
+    entryPoints: [program],
+    bundle: true,
+    write: false,
+    minify: true,
+    platform: 'node',
+    // What a thread evaluates from a text is CommonJS.
+    format: 'cjs',
+    target: 'node24',
+    external: ['./remote/*-backend.js', './remote/az-open.js'],
+    logLevel: 'warning',
+  });
+  const text = outputFiles[0]?.text ?? '';
+  writeFileSync(inlined, `export const INLINED = ${JSON.stringify(text)};\n`);
+}
+
 for (const [entry, target] of Object.entries(exports)) {
   if (typeof target === 'string') continue;
   for (const file of [target.types, target.default]) if (!existsSync(file)) fail(`${entry} needs ${file}`);
-  await import(pathToFileURL(target.default).href);
+  const names = Object.keys(await import(pathToFileURL(target.default).href));
+  writeOldNodeEntry(target, names);
 }
 
 const said = execFileSync(process.execPath, ['dist/cli/main.js', '--version'], { encoding: 'utf8' }).trim();
 if (said !== `opsqueue ${version}`) fail(`opsqueue --version says ${JSON.stringify(said)}`);
 console.log(`built ${said} in dist/`);
+
+/**
+ * An old Node.js cannot even link our modules, so its import would end with a SyntaxError. Those have no condition
+ * `module-sync` and get here, where the version is looked at first. So does Jest, which passes.
+ */
+function writeOldNodeEntry({ default: entry, node }: Entry, names: readonly string[]): void {
+  mkdirSync('dist/old-node', { recursive: true });
+  const real = entry.replace('./dist/', '../');
+  writeFileSync(
+    node.default,
+    `import '../system/node-version.js';
+const entry = await import('${real}');
+export const { ${names.join(', ')} } = entry;
+`,
+  );
+  writeFileSync(
+    node.require,
+    `const needed = '${NODE_VERSION_MIN}';
+const [major, minor] = process.versions.node.split('.').map(Number);
+const [majorMin, minorMin] = needed.split('.').map(Number);
+if (major < majorMin || (major === majorMin && minor < minorMin)) {
+  throw new Error(
+    'opsqueue needs Node.js ' + needed + ' or newer, and this is ' + process.versions.node + ' (' + process.execPath + ')',
+  );
+}
+module.exports = require('${real}');
+`,
+  );
+}
 
 function fail(message: string): never {
   console.error(`build: ${message}`);

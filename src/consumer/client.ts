@@ -3,7 +3,6 @@ import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
-import { isThreadSafeUrl } from '../objects/open.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, silentLogger } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
@@ -26,6 +25,7 @@ import {
   checkThreads,
   checkTransferLimits,
 } from './options.ts';
+import { checkPoolFile } from './pool-file.ts';
 import type { CallbackShape } from './pool-messages.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './processor.ts';
 import { Tracing } from './tracing.ts';
@@ -87,7 +87,7 @@ export class ConsumerClient implements AsyncDisposable {
     const { frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
     const transferLimits = checkTransferLimits(options);
     const clock = parts.clock ?? systemClock;
-    const isRemote = typeof objectStore === 'string' && isThreadSafeUrl(objectStore);
+    const isRemote = typeof objectStore === 'string' && TransportThread.canOpen(objectStore);
     this.#store = isRemote ? null : new LazyStore(objectStore, objectStoreOptions, clock);
     this.#clock = clock;
     this.#logger = options.logger ?? silentLogger;
@@ -224,6 +224,7 @@ export class ConsumerClient implements AsyncDisposable {
     };
     this.#assertOpen();
     options.signal?.throwIfAborted();
+    checkPoolFile();
     // Loaded on demand: most consumers need no pool.
     const { CallbackPool } = await import('./pool.ts');
     using linked = linkedSignal(options.signal, this.#stopped.signal);

@@ -304,6 +304,10 @@ export class Engine {
     }
     for (const { resolve } of this.#settling.values()) resolve(lost);
     this.#settling.clear();
+    if (isNotInstalled(error)) {
+      const text = `the transport thread cannot be loaded: ${error.message}`;
+      return this.#giveUp(new TransportLostError(text, { cause: error }));
+    }
     if (++this.#crashes > CRASHES_MAX) {
       const often = `the transport thread ended ${this.#crashes} times in a row; the last time: ${error.message}`;
       return this.#giveUp(new TransportLostError(often, { cause: error }));
@@ -344,4 +348,9 @@ export class Engine {
   #keepAlive(): void {
     this.#thread?.keepAlive(this.#runs.size > 0 || this.#requests.size > 0 || this.#settling.size > 0);
   }
+}
+
+/** A file or a package is missing: it will be the next time. */
+function isNotInstalled(error: Error): boolean {
+  return 'code' in error && (error.code === 'ERR_MODULE_NOT_FOUND' || error.code === 'MODULE_NOT_FOUND');
 }

@@ -4,6 +4,7 @@ import { IncorrectUsageError } from '../model/errors.ts';
 import { messageOf } from '../model/thrown.ts';
 import { orAborted } from '../system/signals.ts';
 import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
+import { checkPoolFile } from './pool-file.ts';
 import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './pool-messages.ts';
 import type { Processor } from './processor.ts';
 import type { ChunkContext } from './types.ts';
@@ -32,9 +33,8 @@ export class CallbackPool {
   readonly #pool: Piscina<PoolTask | null, PoolAnswer>;
 
   private constructor(setup: PoolSetup, threads: number) {
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#pool = new Piscina<PoolTask | null, PoolAnswer>({
-      filename: new URL(`./pool-thread.${extension}`, import.meta.url).href,
+      filename: checkPoolFile().href,
       workerData: setup,
       minThreads: threads,
       maxThreads: threads,

@@ -1,7 +1,17 @@
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { parseObjectStoreUrl } from '../objects/open.ts';
 import type { Clock } from '../system/clock.ts';
+import { startThread, type ThreadProgram, threadFile } from '../system/thread-program.ts';
 import type { Command, TransportEvent, TransportSetup } from './messages.ts';
 import { Batch } from './transport/batch.ts';
+import { INLINED } from './transport/inlined.ts';
+
+const PROGRAM: ThreadProgram = {
+  base: import.meta.url,
+  starter: 'consumer/transport-thread',
+  file: './transport/thread-main',
+  inlined: INLINED,
+};
 
 /** How long the thread may take to end the connection in good order. */
 const CLOSE_MS_MAX = 3_000;
@@ -44,8 +54,7 @@ export class TransportThread implements TransportHandle {
 
   constructor(setup: TransportSetup, listener: TransportThreadListener, clock: Clock) {
     this.#clock = clock;
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    this.#worker = new Worker(new URL(`./transport/thread-main.${extension}`, import.meta.url), {
+    this.#worker = startThread(PROGRAM, {
       name: 'opsqueue consumer transport',
       workerData: setup,
       // Flags of the program's own (a test runner's, a profiler's) are not meant for it.
@@ -70,6 +79,15 @@ export class TransportThread implements TransportHandle {
           listener.crashed(error ?? new Error(`the transport thread ended with code ${code}`));
       });
     });
+  }
+
+  /**
+   * Whether it can open an object store of its own: one in the memory of the calling thread it cannot reach, and where
+   * a bundler has left no files it has no packages.
+   */
+  static canOpen(objectStoreUrl: string): boolean {
+    const { kind } = parseObjectStoreUrl(objectStoreUrl);
+    return kind === 'file' || (kind !== 'memory' && threadFile(PROGRAM) !== null);
   }
 
   post(command: Command): void {

@@ -1,11 +1,13 @@
 /** The public API of `opsqueue/server`. */
 
 import '../system/node-version.ts';
+import '../system/bundle-begin.ts';
 import { type HttpAddress, HttpServer } from '../net/http-server.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { checkedSettings, type ServerOptions } from './options.ts';
 import { Server } from './server.ts';
 import { startingHandler } from './starting.ts';
+import '../system/bundle-end.ts';
 
 export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 export { VERSION } from '../model/version.ts';

@@ -87,6 +87,23 @@ test('a transport that crashes again and again is given up with an error', async
   await assert.rejects(scene.consumer.reserveChunks(), TransportLostError);
 });
 
+test('a transport whose program or package is missing is given up at once', async () => {
+  let starts = 0;
+  await using scene = await Scene.open({
+    startTransport: (_, listener) => {
+      starts++;
+      const error = Object.assign(new Error("Cannot find package 'ws'"), { code: 'ERR_MODULE_NOT_FOUND' });
+      setImmediate(() => listener.crashed(error));
+      return { post() {}, flush() {}, keepAlive() {}, close: () => Promise.resolve() };
+    },
+  });
+  await assert.rejects(
+    scene.consumer.runEachOp((op) => op),
+    (error) => error instanceof TransportLostError && /cannot be loaded: .*'ws'/.test(error.message),
+  );
+  assert.equal(starts, 1);
+});
+
 test('the real thread: its end is noticed, and the client works on', async (t) => {
   await using scene = await Scene.open({ startTransport: 'thread' });
   const workers: Worker[] = [];

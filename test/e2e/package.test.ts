@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { ROOT, TestProcess } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -66,9 +67,84 @@ test('the packed package, installed alone, type-checks and runs as producer, que
   await embedded.line(/^4,5,6$/);
   assert.deepEqual(await embedded.exit(), { code: 0, signal: null });
 
+  await oldNode(app);
+  await bundles(app, join(folder.path, 'bundled'), chunks);
+
   for (const deep of ['opsqueue/dist/server/index.js', 'opsqueue/src/index.ts']) {
     const refused = node(['--eval', `await import('${deep}')`, '--input-type=module'], app);
     await refused.line(/ERR_PACKAGE_PATH_NOT_EXPORTED/);
     assert.equal((await refused.exit()).code, 1);
   }
 });
+
+/** An old Node.js sees other entries: they say which version is needed, and are all that it has to understand. */
+async function oldNode(app: string): Promise<void> {
+  const old = ['--no-experimental-require-module'];
+  const version = "Object.defineProperty(process.versions, 'node', { value: '16.20.2' });";
+  const asOld = [...old, '--import', `data:text/javascript,${encodeURIComponent(version)}`];
+  for (const name of ['opsqueue', 'opsqueue/producer', 'opsqueue/consumer', 'opsqueue/server']) {
+    for (const load of [`await import('${name}')`, `createRequire('${app}/x.js')('${name}')`]) {
+      const code = `import { createRequire } from 'node:module'; console.log(Object.keys(${load}).length)`;
+      const refused = node([...asOld, '--input-type=module', '--eval', code], app);
+      await refused.line(/Error: opsqueue needs Node\.js 24\.9\.0 or newer, and this is 16\.20\.2/);
+      assert.equal((await refused.exit()).code, 1);
+    }
+    // Jest asks for the same entries.
+    const code = `import * as same from '${name}'; console.log(Object.keys(same).length)`;
+    const passed = node([...old, '--input-type=module', '--eval', code], app);
+    await passed.line(/^[1-9]\d*$/);
+    assert.equal((await passed.exit()).code, 0);
+  }
+  for (const file of await readdir(join(app, 'node_modules/opsqueue/dist/old-node'))) {
+    const text = await readFile(join(app, 'node_modules/opsqueue/dist/old-node', file), 'utf8');
+    assert.deepEqual(
+      [...text.matchAll(/^(?:import|export) .*from .*|^import '.*/gm)].map(([line]) => line),
+      file.endsWith('.js') ? ["import '../system/node-version.js';"] : [],
+    );
+    assert.doesNotMatch(text, /\?\.|\?\?|\?\?=|#\w/);
+  }
+}
+
+/** What a bundler without any setting makes of the programs runs alone, without the packages. */
+async function bundles(app: string, bundled: string, chunks: string): Promise<void> {
+  const pool = `
+    import { ConsumerClient } from 'opsqueue/consumer';
+    const consumer = new ConsumerClient('localhost:1', 'file:///tmp/');
+    await consumer.runEachOp(new URL('./work.js', import.meta.url)).catch((error) => console.log(error.message));`;
+  await writeFile(join(app, 'pool.ts'), pool);
+  await build({
+    absWorkingDir: app,
+    entryPoints: ['embedded.ts', 'producer.ts', 'pool.ts'],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    outdir: bundled,
+    outExtension: { '.js': '.mjs' },
+    logLevel: 'error',
+  });
+  const common = `
+    const { ConsumerClient, OpsqueueError, ProducerClient, startServer } = require('opsqueue');
+    ${(await readFile(join(app, 'embedded.ts'), 'utf8')).replace(/^import .*/m, 'void (async () => {')} })();`;
+  await writeFile(join(app, 'common.ts'), common);
+  await build({
+    absWorkingDir: app,
+    entryPoints: ['common.ts'],
+    bundle: true,
+    platform: 'node',
+    outdir: bundled,
+    outExtension: { '.js': '.cjs' },
+    logLevel: 'error',
+  });
+  for (const file of ['embedded.mjs', 'common.cjs']) {
+    await using embedded = node([file, chunks], bundled);
+    await embedded.line(/^4,5,6$/);
+    assert.deepEqual(await embedded.exit(), { code: 0, signal: null }, file);
+  }
+  // What the package did not find in the app is named only when it is needed.
+  await using producer = node(['producer.mjs', 'localhost:1', 's3://bucket/'], bundled);
+  await producer.line(/npm install @aws-sdk\/client-s3@3/);
+  assert.equal((await producer.exit()).code, 1);
+  await using refused = node(['pool.mjs'], bundled);
+  await refused.line(/^a callback's module needs the package as it is installed/);
+  await refused.exit();
+}

@@ -52,4 +52,4 @@ function bodiesOf(event: TransportEvent): readonly (Uint8Array | null)[] {
 }
 
 if (parentPort === null) throw new Error('the transport of a consumer runs in a worker thread');
-await main(parentPort, workerData);
+void main(parentPort, workerData);

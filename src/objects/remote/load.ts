@@ -10,18 +10,19 @@ export const INSTALL = {
   http: 'undici@8',
 } as const;
 
-/** Imports an optional package; if it is not installed, the error says what needs it and how to get it. */
-export async function loadPackage<T>(scheme: string, install: string, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (cause) {
+/**
+ * What to `catch` the import of an optional package with: if it is not installed, the error says what needs it and how
+ * to get it. The `catch` stands at the `import()`: there bundlers see that the package may be missing.
+ */
+export function orNotInstalled(scheme: string, install: string): (cause: unknown) => never {
+  return (cause) => {
     const missing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
     if (!missing) throw cause;
     throw new IncorrectUsageError(
       `object stores of the scheme ${scheme}: need a package that is not installed; run: npm install ${install}`,
       { cause },
     );
-  }
+  };
 }
 
 /**

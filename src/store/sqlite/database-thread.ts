@@ -1,7 +1,9 @@
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { type Clock, endsWithin } from '../../system/clock.ts';
+import { startThread, type ThreadProgram } from '../../system/thread-program.ts';
 import { StoreError } from '../errors.ts';
 import type { ImportReport } from './import/report.ts';
+import { INLINED } from './inlined.ts';
 import type {
   DatabaseArguments,
   DatabaseCalls,
@@ -11,6 +13,13 @@ import type {
   ThreadRequest,
   ThreadResponse,
 } from './thread.ts';
+
+const PROGRAM: ThreadProgram = {
+  base: import.meta.url,
+  starter: 'store/sqlite/database-thread',
+  file: './worker',
+  inlined: INLINED,
+};
 
 interface Call {
   resolve(value: unknown): void;
@@ -35,9 +44,7 @@ export class DatabaseThread implements DatabaseCalls {
   private constructor(options: ThreadOptions, clock: Clock) {
     this.#clock = clock;
     this.lost = this.#lost.signal;
-    // Built, this file and the other one are .js; in a checkout, both are .ts.
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    this.#worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData: options });
+    this.#worker = startThread(PROGRAM, { workerData: options });
     this.#worker.on('message', (response: ThreadResponse) => this.#receive(response));
     this.#worker.on('messageerror', (cause) => this.#end('the database thread sent nonsense', cause));
     this.#worker.on('error', (cause) => this.#end('the database thread failed', cause));

@@ -1,0 +1,3 @@
+import { shim } from './bundle-begin.ts';
+
+if (shim.isOurs) Reflect.deleteProperty(globalThis, 'require');
