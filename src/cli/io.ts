@@ -1,9 +1,14 @@
 import type { Writable } from 'node:stream';
+import type { LogWriter } from './log-sink.ts';
 
 /** The streams of a command, handed in by main.ts. */
 export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
+  /** What a log goes to that must not hold up the process: stderr, or nowhere if there is none. */
+  logWriter?(): LogWriter;
+  /** From here on the process goes on when stdout cannot be written: it is not what the process is for. */
+  outliveStdout?(): void;
 }
 
 /** Where text goes. `columns` and `isTTY` are set where it is a terminal. */
@@ -18,10 +23,16 @@ export function columnsOf(output: Output, whereUnknown: number): number {
   return output.columns !== undefined && output.columns > 0 ? output.columns : whereUnknown;
 }
 
-/** A reader that went away (`opsqueue ... | head`) is no error: the command ends in silence. */
-export function endWhenReaderIsGone(stream: Writable, end: () => void): void {
+/**
+ * What a failing stdout means to a command whose output it is. A reader that went away (`opsqueue ... | head`) is no
+ * error; anything else, such as a full disk, is.
+ */
+export function onStdoutLost(
+  stream: Writable,
+  { readerGone, failed }: { readerGone(): void; failed(error: Error): void },
+): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') end();
-    else throw error;
+    if (error.code === 'EPIPE') readerGone();
+    else failed(error);
   });
 }

@@ -1,7 +1,8 @@
 import { inspect } from 'node:util';
-import { destination, pino } from 'pino';
-import type { Clock, Logger } from '../server/index.ts';
+import { pino } from 'pino';
+import type { Clock, Logger, LogStats } from '../server/index.ts';
 import type { Output } from './io.ts';
+import { LogSink, type LogWriter } from './log-sink.ts';
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LEVELS)[number];
@@ -14,11 +15,29 @@ export function logLevel(text: string | undefined): LogLevel | null {
 
 export const LOG_LEVELS = LEVELS.join(', ');
 
-/** The log of a server, on stderr: a line for people where that is a terminal, pino's JSON everywhere else. */
-export function makeLogger(level: LogLevel, stderr: Output, clock: Clock): Logger {
-  if (stderr.isTTY) return new TerminalLogger(level, stderr, clock);
-  // Synchronous, so that the last words of a process that ends are not lost.
-  return pino({ level, base: null }, destination({ fd: 2, sync: true }));
+/** The log of a server. */
+export interface ServerLog {
+  readonly logger: Logger;
+  readonly stats: LogStats;
+  /** Before the process ends: what can be written is, within `graceMs`. */
+  flush(graceMs: number): Promise<void>;
+}
+
+/**
+ * The log of a server, on stderr: a line for people where that is a terminal, pino's JSON everywhere else. It never
+ * holds up the event loop, whatever becomes of stderr ({@link LogSink}).
+ */
+export function openLog(
+  level: LogLevel,
+  { writer, isTTY, clock }: { readonly writer: LogWriter; readonly isTTY: boolean; readonly clock: Clock },
+): ServerLog {
+  const sink = new LogSink({
+    writer,
+    clock,
+    recovered: (lines) => logger.warn({ lines }, 'log lines were lost: stderr could not be written'),
+  });
+  const logger: Logger = isTTY ? new TerminalLogger(level, sink, clock) : pino({ level, base: null }, sink);
+  return { logger, stats: sink, flush: (graceMs) => sink.flush(graceMs) };
 }
 
 /** `22:36:27 warn  the message field=value`. */

@@ -9,13 +9,17 @@ import {
   VERSION,
 } from '../server/index.ts';
 import type { Io } from './io.ts';
-import { LOG_LEVELS, logLevel, makeLogger } from './log.ts';
+import { LOG_LEVELS, logLevel, openLog, type ServerLog } from './log.ts';
+import type { LogWriter } from './log-sink.ts';
 import { PortPipe } from './port-pipe.ts';
 import { type StopSignal, StopSignals } from './stop-signals.ts';
 import { oneLine } from './text.ts';
 import { duration, flag, hosts, isServiceLink, wholeNumber } from './values.ts';
 
 const MINUTE_MS = 60_000;
+/** How long the last lines of the log may take to be written when the process ends. */
+const LOG_GRACE_MS = 200;
+const nowhere: LogWriter = { write: (bytes, done) => done(bytes.length) };
 const MEBIBYTE = 1024 * 1024;
 /** What the server takes at most for these limits. */
 const LARGEST_MESSAGE_BYTES = 256 * MEBIBYTE;
@@ -73,7 +77,7 @@ const HELP_AFTER = `
 Durations need a unit: 500ms, 5 seconds, 10 minutes, 1 hour, 1h 30m.
 Each flag comes from the environment as well: --max-chunk-retries as OPSQUEUE_MAX_CHUNK_RETRIES; the flag wins.
 The log goes to stderr; OPSQUEUE_LOG sets how much (${LOG_LEVELS}; default info).
-Ctrl-C or SIGTERM ends the queue in good order, a second one at once; nothing that was acknowledged is lost either way.
+Ctrl-C, SIGTERM or SIGHUP ends the queue in good order, a second one at once; nothing that was acknowledged is lost either way.
 
 Examples:
   opsqueue                                               on localhost:3999, with opsqueue.db in this folder
@@ -206,6 +210,19 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
     );
     return;
   }
+  const log = openLog(level, {
+    writer: io.logWriter?.() ?? nowhere,
+    isTTY: io.stderr.isTTY === true,
+    clock: systemClock,
+  });
+  try {
+    await run(flags, command, io, log);
+  } finally {
+    await log.flush(LOG_GRACE_MS);
+  }
+}
+
+async function run(flags: ServeFlags, command: Command, io: Io, { logger, stats }: ServerLog): Promise<void> {
   const pipe = new PortPipe(flags.reportBoundPortPipe);
   if (!pipe.isUsable) {
     command.error(
@@ -213,7 +230,6 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
     );
   }
   const signals = new StopSignals(systemClock, process);
-  const logger = makeLogger(level, io.stderr, systemClock);
   const serviceLink = process.env.OPSQUEUE_PORT ?? '';
   if (isServiceLink('OPSQUEUE_PORT', serviceLink)) {
     const message = 'OPSQUEUE_PORT ignored: Kubernetes sets it for a Service called opsqueue; use --port';
@@ -221,7 +237,10 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
   }
   let server: RunningServer | StopSignal;
   try {
-    server = await Promise.race([startServer({ ...serverOptions(flags), logger }), signals.first]);
+    server = await Promise.race([
+      startServer({ ...serverOptions(flags), logger, logStats: stats }),
+      signals.first,
+    ]);
   } catch (error) {
     pipe.close();
     signals.release();
@@ -235,6 +254,7 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
     signals.release();
     return;
   }
+  io.outliveStdout?.();
   io.stdout.write(`${listeningLine(server)}\n`);
   if (!pipe.report(server.port)) logger.warn({}, 'nobody read the port from --report-bound-port-pipe');
 

@@ -1,27 +1,28 @@
 import type { Clock } from '../server/index.ts';
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+/** SIGHUP comes when the terminal is closed; Node.js takes no notice of `nohup`. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export type StopSignal = (typeof SIGNALS)[number];
 
 /** What signals come from. */
 export interface SignalTarget {
-  on(signal: StopSignal, listener: (signal: NodeJS.Signals) => void): unknown;
-  off(signal: StopSignal, listener: (signal: NodeJS.Signals) => void): unknown;
+  on(signal: StopSignal, listener: (signal: StopSignal) => void): unknown;
+  off(signal: StopSignal, listener: (signal: StopSignal) => void): unknown;
   readonly pid: number;
-  kill(pid: number, signal: NodeJS.Signals): unknown;
+  kill(pid: number, signal: StopSignal): unknown;
 }
 
 /** npm passes on a Ctrl-C that the terminal has sent to its whole process group already: one key, two signals. */
 const ONE_KEY_MS = 200;
 
 /**
- * Waits for Ctrl-C or SIGTERM. The first one is told through `first`; after it, another one ends the process at
+ * Waits for Ctrl-C, SIGTERM or SIGHUP. The first one is told through `first`; after it, another one ends the process at
  * once, as it ends any process that does not wait for it.
  */
 export class StopSignals {
   readonly first: Promise<StopSignal>;
   readonly #target: SignalTarget;
-  readonly #onSignal: (signal: NodeJS.Signals) => void;
+  readonly #onSignal: (signal: StopSignal) => void;
 
   /** @param target the process; something that acts like it in tests */
   constructor(clock: Clock, target: SignalTarget) {
@@ -32,7 +33,7 @@ export class StopSignals {
     this.#onSignal = (signal) => {
       if (firstAtMs === null) {
         firstAtMs = clock.monotonicMs();
-        resolve(signal === 'SIGINT' ? 'SIGINT' : 'SIGTERM');
+        resolve(signal);
       } else if (clock.monotonicMs() - firstAtMs > ONE_KEY_MS) {
         // Leaving it to the system ends also a process whose database thread hangs in a call: `exit` waits for that.
         this.release();

@@ -53,6 +53,11 @@ export class HttpExchange {
     return typeof value === 'string' ? value : value?.join(', ');
   }
 
+  /** Names and values by turns, as they came. */
+  get rawHeaders(): readonly string[] {
+    return this.#request.rawHeaders;
+  }
+
   get isEnded(): boolean {
     return this.#isEnded;
   }

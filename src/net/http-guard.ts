@@ -30,6 +30,16 @@ export function refusalOf(
   return null;
 }
 
+/** Whether there is more than one `host` header, of which the parser shows the first one (RFC 9112 3.2: refuse with 400). */
+export function hasSeveralHosts(rawHeaders: readonly string[]): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++;
+  }
+  return hosts > 1;
+}
+
 function isSameHost(origin: string, host: string | undefined): boolean {
   const at = origin.indexOf('://');
   return host !== undefined && at > 0 && origin.slice(at + 3).toLowerCase() === host.toLowerCase();

@@ -14,8 +14,8 @@ export { VERSION } from '../model/version.ts';
 export { ListenError } from '../net/http-server.ts';
 export { formatDuration, parseDuration } from '../protocol/duration.ts';
 export { StoreError } from '../store/errors.ts';
-export { type Clock, systemClock } from '../system/clock.ts';
-export type { Logger } from '../system/logger.ts';
+export { type Clock, systemClock, type Timer } from '../system/clock.ts';
+export type { Logger, LogStats } from '../system/logger.ts';
 export type { Random } from '../system/random.ts';
 export type { HttpAddress, ServerOptions };
 

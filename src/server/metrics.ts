@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry, Summary } from 'prom-client';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../system/clock.ts';
+import type { LogStats } from '../system/logger.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import type { Queue } from './queue.ts';
 import type { Sketch } from './sketch.ts';
@@ -10,6 +11,7 @@ export interface MetricsOptions {
   readonly queue: Queue;
   readonly store: Store;
   readonly clock: Clock;
+  readonly logStats?: LogStats | undefined;
 }
 
 /** Those of the reference. */
@@ -20,11 +22,12 @@ export class Metrics {
   readonly http: HttpMetrics;
   readonly #registry = new Registry();
 
-  constructor({ queue, store, clock }: MetricsOptions) {
+  constructor({ queue, store, clock, logStats }: MetricsOptions) {
     this.http = new HttpMetrics(this.#registry, clock);
     registerCounters(this.#registry, queue.stats);
     registerGauges(this.#registry, queue, store);
     registerSummaries(this.#registry, queue.stats);
+    if (logStats !== undefined) registerLog(this.#registry, logStats);
   }
 
   /** The whole, in Prometheus' text format. */
@@ -33,17 +36,49 @@ export class Metrics {
   }
 }
 
+/** A counter of what is counted elsewhere. */
+function addCounter(registry: Registry, name: string, help: string, value: () => number): void {
+  new Counter({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(value());
+    },
+  });
+}
+
+function addGauge(registry: Registry, name: string, help: string, value: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(value());
+    },
+  });
+}
+
+function registerLog(registry: Registry, log: LogStats): void {
+  addCounter(
+    registry,
+    'log_written_bytes_total',
+    'Bytes of the log that were written',
+    () => log.bytesWritten,
+  );
+  addCounter(
+    registry,
+    'log_lines_lost_total',
+    'Lines of the log that were given up because stderr could not be written',
+    () => log.linesLost,
+  );
+  addGauge(registry, 'log_pending_bytes', 'Bytes of the log that wait to be written', () => log.bytesPending);
+}
+
 function registerCounters(registry: Registry, stats: QueueStats): void {
   const counter = (name: string, help: string, value: () => number) =>
-    new Counter({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset();
-        this.inc(value());
-      },
-    });
+    addCounter(registry, name, help, value);
   counter(
     'submissions_total_count',
     'Total count of submissions (in backlog + completed + failed), i.e. total that ever entered the system',
@@ -98,15 +133,7 @@ function registerCounters(registry: Registry, stats: QueueStats): void {
 }
 
 function registerGauges(registry: Registry, queue: Queue, store: Store): void {
-  const gauge = (name: string, help: string, value: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(value());
-      },
-    });
+  const gauge = (name: string, help: string, value: () => number) => addGauge(registry, name, help, value);
   const { counts } = queue;
   gauge(
     'chunks_in_backlog_count',

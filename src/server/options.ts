@@ -8,7 +8,7 @@ import {
 } from '../model/limits.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
-import { type Logger, silentLogger } from '../system/logger.ts';
+import { type Logger, type LogStats, silentLogger } from '../system/logger.ts';
 import { type Random, systemRandom } from '../system/random.ts';
 
 /** How to run a queue. Everything has a default. */
@@ -49,6 +49,8 @@ export interface ServerOptions {
   readonly idleConnectionMs?: number | undefined;
   /** Default: says nothing. */
   readonly logger?: Logger | undefined;
+  /** What became of the log, for the metrics. Default: they say nothing of it. */
+  readonly logStats?: LogStats | undefined;
   /** Where the queue is kept. Default: the SQLite file. It is closed when the server stops. */
   readonly store?: Store | undefined;
   readonly clock?: Clock | undefined;
@@ -57,11 +59,11 @@ export interface ServerOptions {
 
 /** {@link ServerOptions}, checked and complete. */
 export type ServerSettings = {
-  readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'store'>]-?: Exclude<
+  readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'store' | 'logStats'>]-?: Exclude<
     ServerOptions[Name],
     undefined
   >;
-} & Pick<ServerOptions, 'hosts' | 'store'>;
+} & Pick<ServerOptions, 'hosts' | 'store' | 'logStats'>;
 
 /** Of what is handed to `node:http`: 2^31 - 1 ms. Our own timers bear any duration. */
 const HTTP_DURATION_MAX_MS = 0x7fff_ffff;
@@ -125,6 +127,7 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
       HTTP_DURATION_MAX_MS,
     ),
     logger: options.logger ?? silentLogger,
+    logStats: options.logStats,
     store: options.store,
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,

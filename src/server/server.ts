@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FrameConnection } from '../net/connection.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http-exchange.ts';
-import { refusalOf } from '../net/http-guard.ts';
+import { hasSeveralHosts, refusalOf } from '../net/http-guard.ts';
 import type { HttpAddress, HttpHandler, HttpServer } from '../net/http-server.ts';
 import { promptly, Turn } from '../net/turn.ts';
 import { upgradeProblem, WebSocketServer } from '../net/ws-server.ts';
@@ -22,6 +22,7 @@ import { CONSUMER_PATH, Routes, VERSION_INFO } from './routes.ts';
 const STOP_GRACE_MS = 600;
 /** How long the store may take for what is under way after that; nobody waits for its answer any more. */
 const STORE_GRACE_MS = 200;
+const SEVERAL_HOSTS = 'more than one host header';
 /** How long consumers may take to answer the close frame. */
 const CLOSE_GRACE_MS = 250;
 
@@ -70,7 +71,7 @@ export class Server implements HttpHandler {
       chunkDisconnectsMax: settings.maxChunkDisconnects,
       submissionsReturnedMax: settings.maxSubmissionsReturned,
     });
-    this.#metrics = new Metrics({ queue: this.#queue, store, clock });
+    this.#metrics = new Metrics({ queue: this.#queue, store, clock, logStats: settings.logStats });
     this.#http = http;
     this.#webSockets = new WebSocketServer({
       turn: this.#turn,
@@ -120,6 +121,10 @@ export class Server implements HttpHandler {
   }
 
   request(exchange: HttpExchange): void {
+    if (hasSeveralHosts(exchange.rawHeaders)) {
+      exchange.respond(400, SEVERAL_HOSTS, CONTENT_TYPE_TEXT);
+      return;
+    }
     const refusal = this.#refusalOf(exchange.header('host'), exchange.header('origin'));
     if (refusal === null) this.#routes.handle(exchange);
     else this.#routes.forbid(exchange, refusal);
@@ -147,6 +152,7 @@ export class Server implements HttpHandler {
   }
 
   #upgradeRefusal(request: IncomingMessage): UpgradeRefusal | null {
+    if (hasSeveralHosts(request.rawHeaders)) return { status: '400 Bad Request', text: SEVERAL_HOSTS };
     const foreign = this.#refusalOf(request.headers.host, request.headers.origin);
     if (foreign !== null) return { status: '403 Forbidden', text: foreign };
     if (pathOf(request) !== CONSUMER_PATH) return { status: '404 Not Found', text: '' };

@@ -6,5 +6,14 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
+/** What became of the lines of a log, for metrics. */
+export interface LogStats {
+  readonly bytesWritten: number;
+  /** Bytes that wait to be written. */
+  readonly bytesPending: number;
+  /** Lines that were given up because they could not be written. */
+  readonly linesLost: number;
+}
+
 /** Says nothing. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { HttpSocket } from '../support/http-socket.ts';
 import { TestServer } from '../support/test-server.ts';
 
 let queue: TestServer;
@@ -233,6 +234,19 @@ test("web pages of other sites, and names that are not this machine's, are refus
   assert.equal((await queue.get('/ping', { host: `localhost:${queue.port}`, origin })).status, 200);
   const answer = await queue.get('/ping');
   assert.ok(!answer.headers.some(([name]) => name.startsWith('access-control-')));
+});
+
+test('two host headers are 400, for requests and for consumers', async () => {
+  const upgrade =
+    'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+  for (const head of ['GET /ping HTTP/1.1\r\n', `GET /consumer HTTP/1.1\r\n${upgrade}`]) {
+    for (const hosts of ['host: localhost\r\nHost: localhost', 'HOST: localhost\r\nhost: evil.example']) {
+      const socket = await HttpSocket.open(queue.port);
+      socket.write(`${head}${hosts}\r\n\r\n`);
+      assert.equal((await socket.answer()).status, 400);
+      socket.close();
+    }
+  }
 });
 
 test('after all of that the queue works', async () => {
