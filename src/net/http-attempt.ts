@@ -1,6 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { Clock } from '../system/clock.ts';
+import { socketErrorText } from './connect-error.ts';
 import type { QueueUrl } from './queue-url.ts';
 
 /** One call of the producer API. */
@@ -48,8 +49,8 @@ export class HttpAttemptError extends Error {
   }
 }
 
-/** The request did not even leave: whatever it was, it may be sent again. */
-const UNSENT_CODES = new Set([
+/** Nobody is there, or nobody can be reached, now: that may change. */
+const UNREACHABLE_CODES = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
   'EAI_AGAIN',
@@ -59,7 +60,6 @@ const UNSENT_CODES = new Set([
   'ENETDOWN',
   'EADDRNOTAVAIL',
 ]);
-/** It may have arrived. */
 const BROKEN_CODES = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'HPE_INVALID_EOF_STATE']);
 
 /** One attempt at a request. Rejects with an {@link HttpAttemptError}, or with the signal's reason. */
@@ -73,6 +73,7 @@ export function attemptRequest(
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const outgoing = open(queue, agent, request);
+    const link = watchConnecting(outgoing, queue);
     const settle = () => {
       timer.cancel();
       signal.removeEventListener('abort', onAbort);
@@ -85,14 +86,16 @@ export function attemptRequest(
     const onAbort = () => fail(signal.reason);
     const timer = clock.after(request.timeoutMs, () =>
       fail(
-        new HttpAttemptError(`no answer within ${request.timeoutMs} ms`, {
-          ambiguous: true,
-          retryable: true,
-        }),
+        new HttpAttemptError(
+          link.isUp
+            ? `no answer within ${request.timeoutMs} ms`
+            : `no connection within ${request.timeoutMs} ms`,
+          { ambiguous: link.isUp, retryable: true },
+        ),
       ),
     );
     signal.addEventListener('abort', onAbort, { once: true });
-    outgoing.on('error', (error) => fail(classify(error, outgoing.reusedSocket)));
+    outgoing.on('error', (error) => fail(link.isUp ? broken(error, outgoing.reusedSocket) : unsent(error)));
     outgoing.on('response', (response) => {
       const pieces: Buffer[] = [];
       let bytes = 0;
@@ -108,7 +111,7 @@ export function attemptRequest(
         }
         pieces.push(piece);
       });
-      response.on('error', (error) => fail(classify(error, false)));
+      response.on('error', (error) => fail(broken(error, false)));
       response.on('end', () => {
         settle();
         const body = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
@@ -141,17 +144,37 @@ function open(queue: QueueUrl, agent: http.Agent, request: HttpRequest): http.Cl
   return outgoing;
 }
 
-function classify(error: NodeJS.ErrnoException, reused: boolean): HttpAttemptError {
+/** Whether the connection is made, TLS included: before that nothing of the request has left. */
+function watchConnecting(outgoing: http.ClientRequest, queue: QueueUrl): { readonly isUp: boolean } {
+  const link = { isUp: false };
+  outgoing.on('socket', (socket) => {
+    // One that the agent kept, or that a proxy's tunnel was made for.
+    link.isUp = outgoing.reusedSocket || !socket.connecting;
+    socket.once(queue.secure ? 'secureConnect' : 'connect', () => {
+      link.isUp = true;
+    });
+  });
+  return link;
+}
+
+/** There was no connection: whatever it was, it may be sent again. */
+function unsent(error: NodeJS.ErrnoException): HttpAttemptError {
   const code = error.code ?? '';
-  // Happy eyeballs wraps one error per address, and its own message is empty.
-  const text =
-    error.message !== '' ? error.message : error instanceof AggregateError ? String(error.errors[0]) : code;
-  if (UNSENT_CODES.has(code)) {
-    return new HttpAttemptError(text, { ambiguous: false, retryable: true }, { cause: error });
-  }
-  const retryable = BROKEN_CODES.has(code);
+  const retryable = UNREACHABLE_CODES.has(code) || BROKEN_CODES.has(code);
   return new HttpAttemptError(
-    retryable ? `the connection was closed before the answer (${text})` : text,
+    retryable ? socketErrorText(error) : `no connection, nothing was sent: ${socketErrorText(error)}`,
+    { ambiguous: false, retryable },
+    { cause: error },
+  );
+}
+
+/** The connection, or what came on it, broke: the request may have been received. */
+function broken(error: NodeJS.ErrnoException, reused: boolean): HttpAttemptError {
+  const retryable = BROKEN_CODES.has(error.code ?? '');
+  return new HttpAttemptError(
+    retryable
+      ? `the connection was closed before the answer (${socketErrorText(error)})`
+      : socketErrorText(error),
     { ambiguous: true, retryable, stale: retryable && reused },
     { cause: error },
   );

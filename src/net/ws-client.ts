@@ -8,6 +8,7 @@ import { Backoff, type BackoffOptions } from '../system/backoff.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
+import { socketErrorText } from './connect-error.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { QueueUrl } from './queue-url.ts';
 import { Turn, type TurnTask } from './turn.ts';
@@ -292,16 +293,8 @@ class Link implements TurnTask {
   }
 
   #closeReason(code: number, reason: Buffer): string {
-    if (this.#error !== null) return describe(this.#error);
+    if (this.#error !== null) return socketErrorText(this.#error);
     const said = reason.length > 0 ? `: ${reason.toString('utf8')}` : '';
     return code === 1006 ? 'the server closed it without a word' : `the server closed it (${code}${said})`;
   }
-}
-
-/** `localhost` has two addresses, and then the error is several without a text of its own. */
-function describe(error: Error): string {
-  if (error instanceof AggregateError && error.message === '') {
-    return error.errors.map((each) => (each instanceof Error ? each.message : String(each))).join('; ');
-  }
-  return error.message;
 }
