@@ -10,8 +10,8 @@ import type { QueueApi } from './queue-api.ts';
 /** A submission that has ended. */
 export type EndedStatus = Exclude<SubmissionStatus, { state: 'in_progress' }>;
 
-/** How long a queue is asked to hold an answer back, in milliseconds. */
-export const HOLD_MS = 30_000;
+/** How long a queue is asked to hold an answer back, in milliseconds: less than the 30 s that many a proxy grants a request. */
+export const HOLD_MS = 20_000;
 
 /** Polling of a queue that does not hold answers: 10 ms, doubled each time, at most 5 s. */
 const POLL_FIRST_MS = 10;

@@ -46,7 +46,7 @@ export class ClientContext {
     const random = options.random ?? systemRandom;
     this.#http = new HttpClient({ queue, retryForMs, clock: this.clock, random, logger: this.logger });
     this.unread = new UnreadSources(this.#http.closing);
-    this.api = new QueueApi({ http: this.#http, requestTimeoutMs });
+    this.api = new QueueApi({ http: this.#http, clock: this.clock, requestTimeoutMs });
   }
 
   /** Fires when the client is closed. */

@@ -29,6 +29,8 @@ import {
   parseKnownAnswer,
   parseStatus,
 } from '../protocol/producer-json.ts';
+import type { Clock } from '../system/clock.ts';
+import { PollHold } from './poll-hold.ts';
 
 /** What a queue of ours may announce beyond the original's. */
 export type QueueFeature =
@@ -49,6 +51,7 @@ export interface NewSubmission extends InsertRequest {
 
 export interface QueueApiOptions {
   readonly http: HttpClient;
+  readonly clock: Clock;
   readonly requestTimeoutMs: number;
 }
 
@@ -73,12 +76,14 @@ export class QueueApi {
   readonly #http: HttpClient;
   readonly #timeoutMs: number;
   readonly #codec = cborChunkCodec();
+  readonly #hold: PollHold;
   /** As of the last answer: the queue may be replaced by another while we live. */
   #features: ReadonlySet<string> | null = null;
 
   constructor(options: QueueApiOptions) {
     this.#http = options.http;
     this.#timeoutMs = options.requestTimeoutMs;
+    this.#hold = new PollHold(options.clock);
   }
 
   /** Whether the last answer announced it. */
@@ -148,8 +153,12 @@ export class QueueApi {
     signal?: AbortSignal,
   ): Promise<SubmissionStatus | null> {
     const holdMs = this.announces('wait') ? (o.holdMs ?? 0) : 0;
-    const path = `${ROOT}/${id}${holdMs > 0 ? `?wait_ms=${holdMs}` : ''}`;
-    return this.#read(await this.#get(path, signal, holdMs), parseStatus);
+    const path = `${ROOT}/${id}`;
+    const answer =
+      holdMs > 0
+        ? await this.#poll((waitMs) => `${path}?wait_ms=${waitMs}`, holdMs, signal)
+        : await this.#get(path, signal);
+    return this.#read(answer, parseStatus);
   }
 
   /** Held until more than `known` chunks are done or the submission has ended, at most `holdMs`. Null: unknown. */
@@ -158,8 +167,8 @@ export class QueueApi {
     o: { readonly known: number; readonly fromPage: number; readonly holdMs: number },
     signal?: AbortSignal,
   ): Promise<ChunksDoneAnswer | null> {
-    const query = `known=${o.known}&from_page=${o.fromPage}&wait_ms=${o.holdMs}`;
-    const answer = await this.#get(`${ROOT}/${id}/chunks_done?${query}`, signal, o.holdMs, [404]);
+    const path = `${ROOT}/${id}/chunks_done?known=${o.known}&from_page=${o.fromPage}`;
+    const answer = await this.#poll((waitMs) => `${path}&wait_ms=${waitMs}`, o.holdMs, signal, [404]);
     return answer.status === 404 ? null : this.#read(answer, parseChunksDone);
   }
 
@@ -172,7 +181,7 @@ export class QueueApi {
   ): Promise<readonly unknown[] | null> {
     await this.require('direct_outputs', 'give out the results of a direct submission', signal);
     const path = `${ROOT}/${id}/direct_outputs?from=${from}&limit=${limit}`;
-    const answer = await this.#get(path, signal, 0, [404]);
+    const answer = await this.#get(path, signal, [404]);
     return answer.status === 404 ? null : this.#codec.decode(answer.body);
   }
 
@@ -276,9 +285,34 @@ export class QueueApi {
     return this.#read(answer, parseIdOrNull);
   }
 
-  async #get(path: string, signal?: AbortSignal, holdMs = 0, fine: readonly number[] = []): Promise<Answer> {
-    const request = this.#request('GET', path, undefined, holdMs);
-    const answer = this.#learn(request, await this.#http.send(request, signal));
+  async #get(path: string, signal?: AbortSignal, fine: readonly number[] = []): Promise<Answer> {
+    const request = this.#request('GET', path);
+    return this.#fine(request, await this.#http.send(request, signal), fine);
+  }
+
+  /**
+   * Asks until there is an answer. A poll that something on the way ended before its time is no failure: it is asked again
+   * at once, and what counts as a failure begins anew.
+   */
+  async #poll(
+    pathOf: (waitMs: number) => string,
+    holdMs: number,
+    signal?: AbortSignal,
+    fine: readonly number[] = [],
+  ): Promise<Answer> {
+    for (;;) {
+      const waitMs = this.#hold.waitMs(holdMs);
+      const request = this.#request('GET', pathOf(waitMs), undefined, waitMs);
+      const answer = await this.#http.retry(
+        (state) => this.#hold.watch(waitMs, () => this.#http.once(request, state.signal)),
+        signal,
+      );
+      if (answer !== null) return this.#fine(request, answer, fine);
+    }
+  }
+
+  #fine(request: HttpRequest, received: HttpAnswer, fine: readonly number[]): Answer {
+    const answer = this.#learn(request, received);
     if (!fine.includes(answer.status)) this.#expectOk(request, answer);
     return answer;
   }

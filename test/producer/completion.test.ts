@@ -55,12 +55,12 @@ test('asks at once again where the answer was held back, and pauses where it was
   const held: typeof api = {
     ...api,
     status: (id, options) => {
-      clock.advance(asked.length < 3 ? 30_000 : 0);
+      clock.advance(asked.length < 3 ? 20_000 : 0);
       return api.status(id, options);
     },
   };
   await waitForEnd({ api: held, clock, id: 1n, signal, isKnown: true });
-  assert.deepEqual(asked, [0, 30_000, 30_000, 30_000, 30_000]);
+  assert.deepEqual(asked, [0, 20_000, 20_000, 20_000, 20_000]);
   assert.deepEqual(clock.waits, [40]);
 });
 

@@ -14,7 +14,7 @@ import { TestServer } from '../support/test-server.ts';
 function apiOf(url: string): QueueApi & Disposable {
   const world = { clock: systemClock, random: systemRandom, logger: silentLogger };
   const http = new HttpClient({ queue: parseQueueUrl(url), retryForMs: 0, ...world });
-  return Object.assign(new QueueApi({ http, requestTimeoutMs: 10_000 }), {
+  return Object.assign(new QueueApi({ http, clock: systemClock, requestTimeoutMs: 10_000 }), {
     [Symbol.dispose]: () => http.close(),
   });
 }
