@@ -165,6 +165,8 @@ function registerGauges(registry: Registry, queue: Queue, store: Store): void {
   gauge('store_healthy', '1 if the store takes what it is given, else 0', () => (queue.isHealthy ? 1 : 0));
   const sizeBytes = lately(() => store.sizeBytes());
   gauge('store_size_bytes', 'Bytes that the store takes, as of the last look', sizeBytes);
+  const walBytes = lately(() => store.maintenance?.walBytes() ?? Promise.resolve(0));
+  gauge('store_wal_bytes', "Bytes of the database's write-ahead log, as of the last look", walBytes);
   gauge(
     'journal_pending_bytes',
     'Bytes that wait for their commit',

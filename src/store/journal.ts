@@ -12,6 +12,7 @@ import {
 } from './backlog.ts';
 import { StoreError } from './errors.ts';
 import type { CommitBatch, CommitResult, InsertResult, Mutation, ShardGrant, Store } from './store.ts';
+import { StoreProbe } from './store-probe.ts';
 
 export interface JournalOptions {
   readonly store: Store;
@@ -32,7 +33,7 @@ export interface JournalOptions {
 }
 
 export interface JournalHealth {
-  /** false while a batch is stuck: refused, its outcome unknown, or unanswered for `slowAfterMs`. */
+  /** false while a batch is stuck (refused, its outcome unknown, or unanswered for `slowAfterMs`), or would be. */
   readonly ok: boolean;
   /** Since when nothing gets through, on the clock's monotonic time; null if `ok`. */
   readonly stuckSinceMs: number | null;
@@ -90,12 +91,14 @@ export class Journal {
   #inFlight: Batch | null = null;
   #inFlightSinceMs = 0;
   #slowTimer: Timer | null = null;
+  readonly #probe: StoreProbe | null;
   #lastSeq: number;
   #committedNumber = 0;
   /** Something was added after the end. */
   #hasDropped = false;
   #batchesCommitted = 0;
   #error: StoreError | null = null;
+  #stuckSinceMs = 0;
 
   constructor(options: JournalOptions) {
     const { store, grant, clock } = options;
@@ -116,6 +119,7 @@ export class Journal {
       bytesMax: options.batchBytesMax ?? 8 * 1024 * 1024,
     };
     this.lost = this.#lost.signal;
+    this.#probe = this.#makeProbe();
     if (store.lost.aborted) this.#onStoreLost();
     else store.lost.addEventListener('abort', this.#onStoreLost, { once: true });
   }
@@ -168,7 +172,7 @@ export class Journal {
   get health(): JournalHealth {
     return {
       ok: this.#error === null,
-      stuckSinceMs: this.#error === null ? null : this.#inFlightSinceMs,
+      stuckSinceMs: this.#error === null ? null : this.#stuckSinceMs,
       error: this.#error,
       mutationsPending: this.#backlog.length,
       bytesPending: this.#backlog.bytes,
@@ -345,10 +349,29 @@ export class Journal {
     );
   }
 
+  /** Between batches, what the store would do with the next one counts. */
+  #makeProbe(): StoreProbe | null {
+    const { maintenance } = this.#store;
+    if (maintenance === undefined) return null;
+    return new StoreProbe({
+      maintenance,
+      clock: this.#clock,
+      logger: this.#logger,
+      onLook: (error) => {
+        if (this.#inFlight === null && !this.#hasEnded()) {
+          this.#setError(error === null ? null : asStoreError(error));
+        }
+      },
+    });
+  }
+
   #setError(error: StoreError | null): void {
     const before = this.#error;
     if (before === error || (before?.code === error?.code && before?.message === error?.message)) return;
     this.#error = error;
+    if (before === null) {
+      this.#stuckSinceMs = this.#inFlight === null ? this.#clock.monotonicMs() : this.#inFlightSinceMs;
+    }
     if (error === null) this.#logger.info({ seq: this.#lastSeq }, 'the store takes batches again');
     else if (before === null) {
       this.#logger.error({ code: error.code, error: error.message }, 'the store takes no batches');
@@ -372,6 +395,7 @@ export class Journal {
     if (this.#hasEnded()) return;
     this.#state = 'ended';
     this.#slowTimer?.cancel();
+    this.#probe?.stop();
     this.#store.lost.removeEventListener('abort', this.#onStoreLost);
     this.#ended.abort(error);
     const reason = error ?? this.#endedError();

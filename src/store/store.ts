@@ -76,6 +76,11 @@ export interface StoreMaintenance {
   backup(to: string): Promise<void>;
   /** Moves what the write-ahead log holds into the database file. */
   checkpoint(): Promise<void>;
+  /**
+   * Looks whether what is committed would be there after a restart; rejects with a {@link StoreError} while it would not,
+   * because the file was removed, renamed or replaced. `commit` looks by itself.
+   */
+  check(): Promise<{ readonly walBytes: number }>;
   /** Size of the write-ahead log: grows without end only if something keeps it from being emptied. */
   walBytes(): Promise<number>;
 }

@@ -8,6 +8,7 @@ import { decodeMutations, writePage } from './batch-codec.ts';
 import { ByteWriter } from './byte-codec.ts';
 import { type Committed, Committer } from './committer.ts';
 import type { FileLock } from './file-lock.ts';
+import type { FileWatch } from './file-watch.ts';
 import { type LoadCursor, type LoadPiece, loadPiece } from './loader.ts';
 import type { OpenDatabase } from './open.ts';
 import { STATE } from './schema.ts';
@@ -41,14 +42,16 @@ export class Database {
   readonly #database: DatabaseSync;
   readonly #path: string | null;
   readonly #lock: FileLock | null;
+  readonly #watch: FileWatch | null;
   readonly #tables: Tables;
   readonly #transactions: Transactions;
   readonly #committer: Committer;
 
-  constructor({ database, path, lock }: OpenDatabase) {
+  constructor({ database, path, lock, watch }: OpenDatabase) {
     this.#database = database;
     this.#path = path;
     this.#lock = lock;
+    this.#watch = watch;
     this.#tables = new Tables(database);
     this.#transactions = new Transactions(database);
     this.#committer = new Committer(this.#tables, this.#transactions);
@@ -66,7 +69,11 @@ export class Database {
   }
 
   commit(batch: PackedBatch): Committed {
-    return this.#committer.commit({ ...batch, mutations: decodeMutations(batch.mutations) });
+    this.#watch?.assertInPlace();
+    const committed = this.#committer.commit({ ...batch, mutations: decodeMutations(batch.mutations) });
+    // Only now is it known where it went. If a file comes back, the same batch is found by its number.
+    this.#watch?.assertInPlace();
+    return committed;
   }
 
   lastSeq(shard: ShardId): number {
@@ -124,6 +131,7 @@ export class Database {
   /** The first half of the clean-up: nobody finds these submissions any more. Returns how many had ended. */
   forget(ids: readonly SubmissionId[]): number {
     const { submissions } = this.#tables;
+    this.#watch?.assertInPlace();
     const ended = [...new Set(ids)].flatMap((id) => submissions.ended(id) ?? []);
     if (ended.length === 0) return 0;
     this.#transactions.run(() => {
@@ -163,6 +171,19 @@ export class Database {
     return this.#path === null ? 0 : fileBytes(`${this.#path}-wal`);
   }
 
+  check(): { readonly walBytes: number } {
+    try {
+      this.#watch?.assertInPlace();
+    } catch (error) {
+      // A log that no restart would find: what it holds goes into the database while it can be read.
+      if (this.#watch?.isDatabaseInPlace) this.#pragma('wal_checkpoint(PASSIVE)');
+      throw error;
+    }
+    const [schemaCookie = 0n] = this.#pragma('schema_version');
+    this.#watch?.assertNotOverwritten(Number(schemaCookie));
+    return { walBytes: this.walBytes() };
+  }
+
   checkpoint(): void {
     const [busy] = this.#pragma('wal_checkpoint(TRUNCATE)');
     if (busy) throw new StoreError('transient', 'a reader of the database keeps its log from being emptied');
@@ -184,7 +205,10 @@ export class Database {
   }
 
   close(): void {
-    if (this.#database.isOpen) this.#database.close();
+    if (this.#database.isOpen) {
+      this.#database.close();
+      this.#watch?.close();
+    }
     this.#lock?.release();
   }
 

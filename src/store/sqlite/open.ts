@@ -1,8 +1,9 @@
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../errors.ts';
 import { FileLock } from './file-lock.ts';
+import { FileWatch } from './file-watch.ts';
 import { importReference } from './import/import-reference.ts';
 import type { ImportReport } from './import/report.ts';
 import { inspectDatabase, inspectFile, pragma } from './inspect.ts';
@@ -20,6 +21,7 @@ export interface OpenDatabase {
   /** null in memory. */
   readonly path: string | null;
   readonly lock: FileLock | null;
+  readonly watch: FileWatch | null;
   /** Set if it was taken over from the original opsqueue just now. */
   readonly imported: ImportReport | null;
 }
@@ -34,7 +36,7 @@ export function openDatabase(location: DatabaseLocation, nowMs: number): OpenDat
   if (location.kind === 'memory') {
     const database = new DatabaseSync(':memory:');
     migrate(database);
-    return { database, path: null, lock: null, imported: null };
+    return { database, path: null, lock: null, watch: null, imported: null };
   }
   const { path } = location;
   assertPlace(path, location.mustExist);
@@ -42,24 +44,29 @@ export function openDatabase(location: DatabaseLocation, nowMs: number): OpenDat
   const lock = new FileLock(path);
   try {
     const imported = kind === 'reference' ? importReference(path, nowMs) : null;
-    return { database: openFile(path), path, lock, imported };
+    return { ...openFile(path), path, lock, imported };
   } catch (error) {
     lock.release();
     throw error;
   }
 }
 
-function openFile(path: string): DatabaseSync {
+function openFile(path: string): Pick<OpenDatabase, 'database' | 'watch'> {
   let database: DatabaseSync | null = null;
+  let watch: FileWatch | null = null;
   try {
+    if (!existsSync(path)) closeSync(openSync(path, 'a', 0o644));
+    watch = new FileWatch(path);
     database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     // Once more, now that nobody else can write it.
     inspectDatabase(database, path);
     configure(database, path);
     migrate(database);
-    return database;
+    watch.begin();
+    return { database, watch };
   } catch (cause) {
     database?.close();
+    watch?.close();
     if (cause instanceof StoreError && cause.storeClass === 'unusable') throw cause;
     throw new StoreError('unusable', `database ${path}: cannot be opened: ${sqliteReason(cause)}`, { cause });
   }

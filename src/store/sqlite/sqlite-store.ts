@@ -62,6 +62,7 @@ export class SqliteStore implements Store {
     this.maintenance = {
       backup: (to) => thread.call('backup', [to]),
       checkpoint: () => thread.call('checkpoint', []),
+      check: () => thread.call('check', []),
       walBytes: () => thread.call('walBytes', []),
     };
   }

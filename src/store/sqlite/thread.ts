@@ -19,6 +19,7 @@ export type DatabaseMethod =
   | 'sweep'
   | 'sizeBytes'
   | 'walBytes'
+  | 'check'
   | 'checkpoint'
   | 'backup'
   | 'close';
