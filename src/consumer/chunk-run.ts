@@ -1,6 +1,7 @@
 import { ClientClosedError, type OpsqueueError } from '../model/errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
+import { CallbackTimeoutError, CallbackWatch } from './callback-watch.ts';
 import type { ChunkWorker, Engine } from './engine.ts';
 import { failureText } from './failure-text.ts';
 import { ChunkJob } from './job.ts';
@@ -41,6 +42,7 @@ export class ChunkRun implements ChunkWorker {
   /** Results on their way, with what traces them. */
   readonly #sent = new Map<Handle, ChunkSpan>();
   readonly #local: LocalTransfers | null;
+  readonly #watch: CallbackWatch<ChunkJob>;
   #computing = 0;
   #isPumpDue = false;
   #state: 'running' | 'stopping' | 'over' = 'running';
@@ -54,6 +56,7 @@ export class ChunkRun implements ChunkWorker {
     this.demand = options.demand;
     this.#local =
       options.engine.localBodies === null ? null : new LocalTransfers(options.demand.memoryBytesMax);
+    this.#watch = new CallbackWatch(options.clock, this.demand.callbackMsMax);
     this.over = new Promise((resolve, reject) => {
       this.#finish = (outcome) => (outcome === null ? resolve() : reject(outcome.error));
     });
@@ -83,11 +86,29 @@ export class ChunkRun implements ChunkWorker {
 
   /** Drops everything; `over` rejects with the reason. */
   abandon(reason: unknown): void {
+    this.#dropAll({ error: reason });
+  }
+
+  /** Drops everything, because whoever stops has waited long enough; `over` resolves. */
+  giveUp(): void {
+    this.#dropAll(null);
+  }
+
+  /** The callback that has run for longest, for a log. */
+  get waitsFor(): object | null {
+    const longest = this.#watch.longest;
+    if (longest === null) return null;
+    const { job, tookMs, running } = longest;
+    const { submissionId, chunkIndex } = job;
+    return { submission: String(submissionId), chunk: chunkIndex, tookMs: Math.round(tookMs), running };
+  }
+
+  #dropAll(outcome: { readonly error: unknown } | null): void {
     if (this.#state === 'over') return;
     for (const job of this.#jobs.values()) job.drop('abandoned');
     this.#engine.release([...this.#queue.splice(0).map(({ handle }) => handle), ...this.#jobs.keys()]);
     this.#engine.stopRun(this.#id);
-    this.#end({ error: reason });
+    this.#end(outcome);
   }
 
   ready(chunk: HeldChunk) {
@@ -144,6 +165,7 @@ export class ChunkRun implements ChunkWorker {
   #end(outcome: { readonly error: unknown } | null): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
+    this.#watch.stop();
     for (const span of this.#sent.values()) span.uploaded(null);
     this.#sent.clear();
     this.#engine.forgetRun(this.#id);
@@ -227,13 +249,22 @@ export class ChunkRun implements ChunkWorker {
       this.#computing--;
       return this.#complete(job, output, this.#options.clock.monotonicMs() - startMs, span);
     }
+    this.#watch.begin(job, startMs, () => {
+      this.#computing--;
+      const error = new CallbackTimeoutError(this.demand.callbackMsMax);
+      this.#fail(job, error, span);
+      job.interrupt(error);
+      this.#pumpSoon();
+    });
     output.then(
       (bytes) => {
+        if (!this.#watch.end(job)) return;
         this.#computing--;
         this.#complete(job, bytes, this.#options.clock.monotonicMs() - startMs, span);
         this.#pumpSoon();
       },
       (error: unknown) => {
+        if (!this.#watch.end(job)) return;
         this.#computing--;
         this.#fail(job, error, span);
         this.#pumpSoon();

@@ -28,6 +28,7 @@ import {
 import { checkPoolFile } from './pool-file.ts';
 import type { CallbackShape } from './pool-messages.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './processor.ts';
+import { logWhileStopping } from './stop-log.ts';
 import { Tracing } from './tracing.ts';
 import { ChunkBodies } from './transport/bodies.ts';
 import { type StartTransport, TransportThread } from './transport-thread.ts';
@@ -196,9 +197,15 @@ export class ConsumerClient implements AsyncDisposable {
   /**
    * Finishes the chunks that run, gives back those that are only reserved (uncounted), then ends the connection; the
    * calls of `runEach...` resolve. Chunks of `reserveChunks` that are not completed by then go back. Idempotent.
+   *
+   * @param options `graceMs`: how long to wait for what runs, in milliseconds; then the callbacks' signals fire, and their
+   *   chunks go back as well, uncounted. Without it there is no limit but `callbackMsMax`. Also in a later call.
    */
-  stop(): Promise<void> {
+  stop(options: { readonly graceMs?: number | undefined } = {}): Promise<void> {
+    const { graceMs } = options;
+    if (graceMs !== undefined) checkInteger('graceMs', graceMs, 0, 2 ** 31 - 1);
     this.#ending ??= this.#finish();
+    if (graceMs !== undefined) this.#giveUpAfter(graceMs, this.#ending);
     return this.#ending;
   }
 
@@ -280,8 +287,26 @@ export class ConsumerClient implements AsyncDisposable {
     this.#engine.waitNoMore();
     const runs = [...this.#runs];
     for (const run of runs) run.stop();
+    const log = logWhileStopping(this.#clock, this.#logger, runs);
     await Promise.allSettled([...this.#starting, ...runs.map((run) => run.over), this.#manual.settled()]);
+    log.cancel();
     await this.close();
+  }
+
+  #giveUpAfter(graceMs: number, ending: Promise<void>): void {
+    const timer = this.#clock.after(graceMs, () => {
+      for (const run of [...this.#runs]) {
+        const waiting = run.waitsFor;
+        if (waiting !== null) {
+          this.#logger.warn({ ...waiting, graceMs }, 'stop gives up a callback that has not finished');
+        }
+        run.giveUp();
+      }
+      // Whoever waits for the end hears of a failure.
+      void this.close().catch(() => {});
+    });
+    const ended = () => timer.cancel();
+    ending.then(ended, ended);
   }
 
   async #shut(): Promise<void> {

@@ -22,6 +22,7 @@ export type {
 } from '../objects/object-store.ts';
 export type { ChunkCompression } from '../protocol/chunk-compression.ts';
 export type { Logger } from '../system/logger.ts';
+export { CallbackTimeoutError } from './callback-watch.ts';
 export { ConsumerClient } from './client.ts';
 export { ChunkDroppedError, type ChunkDropReason } from './job.ts';
 export { ChunkNotCompletedError } from './manual-chunks.ts';

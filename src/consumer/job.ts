@@ -29,7 +29,7 @@ export class ChunkJob implements ChunkContext {
   isHeld = true;
   /** The callback was called. */
   hasBegun = false;
-  #dropped: ChunkDroppedError | null = null;
+  #dropped: OpsqueueError | null = null;
   /** Made on demand: most callbacks never look at it. */
   #controller: AbortController | null = null;
 
@@ -70,8 +70,13 @@ export class ChunkJob implements ChunkContext {
   }
 
   drop(reason: ChunkDropReason): void {
+    this.interrupt(new ChunkDroppedError(reason));
+  }
+
+  /** The result is not waited for any more: fires the signal with that reason, unless it has fired. */
+  interrupt(reason: OpsqueueError): void {
     if (this.#dropped !== null) return;
-    this.#dropped = new ChunkDroppedError(reason);
-    this.#controller?.abort(this.#dropped);
+    this.#dropped = reason;
+    this.#controller?.abort(reason);
   }
 }

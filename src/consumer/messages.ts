@@ -36,6 +36,8 @@ export interface RunDemand {
   /** Bytes of bodies, inputs and results, that the run may hold before it downloads more. */
   readonly memoryBytesMax: number;
   readonly compression: ChunkCompression | null;
+  /** How long the callback may work on one chunk, in milliseconds; Infinity: as long as it likes. */
+  readonly callbackMsMax: number;
 }
 
 export type Command =

@@ -14,6 +14,8 @@ const MEMORY_BYTES_MAX_DEFAULT = 128 * 1024 * 1024;
 const TRANSFERS_MAX_DEFAULT = 16;
 /** Default of `transferMsMax`: far beyond the time-outs of the object stores themselves. */
 const TRANSFER_MS_MAX_DEFAULT = 600_000;
+/** A day: no limit that healthy work meets. */
+const CALLBACK_MS_MAX_DEFAULT = 86_400_000;
 const CONCURRENCY_MAX = 10_000;
 /** Far more than any queue takes: one that contains itself must end somewhere. */
 const STRATEGY_NESTS_MAX = 1_000;
@@ -138,7 +140,7 @@ export function checkObjectStoreOptions(value: unknown): ObjectStoreOptions {
 
 /** The demand of a run. */
 export function checkDemand(options: RunOptions, concurrencyDefault: number): RunDemand {
-  const { concurrency, prefetch, memoryBytesMax, compression } = options;
+  const { concurrency, prefetch, memoryBytesMax, compression, callbackMsMax } = options;
   if (compression !== undefined && compression !== 'zstd') {
     throw new IncorrectUsageError(`compression must be 'zstd': it is ${show(compression)}`);
   }
@@ -156,6 +158,10 @@ export function checkDemand(options: RunOptions, concurrencyDefault: number): Ru
       Number.MAX_SAFE_INTEGER,
     ),
     compression: compression ?? null,
+    callbackMsMax:
+      callbackMsMax === Number.POSITIVE_INFINITY
+        ? callbackMsMax
+        : checkInteger('callbackMsMax', callbackMsMax ?? CALLBACK_MS_MAX_DEFAULT, 1, 2 ** 31 - 1),
   };
 }
 

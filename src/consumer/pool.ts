@@ -3,6 +3,7 @@ import { Piscina } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { messageOf } from '../model/thrown.ts';
 import { orAborted } from '../system/signals.ts';
+import { CallbackTimeoutError } from './callback-watch.ts';
 import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
 import { checkPoolFile } from './pool-file.ts';
 import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './pool-messages.ts';
@@ -79,7 +80,12 @@ export class CallbackPool {
   readonly processor: Processor = async (input: Uint8Array, context: ChunkContext): Promise<Uint8Array> => {
     const { port1, port2 } = new MessageChannel();
     const { submission, submissionId, chunkIndex, retries, signal } = context;
-    const onAbort = () => port1.postMessage(reasonOf(signal));
+    // Too long: nobody waits for its end, and only that of the thread is certain. The pool replaces it.
+    const thread = new AbortController();
+    const onAbort = () => {
+      if (signal.reason instanceof CallbackTimeoutError) thread.abort();
+      else port1.postMessage(reasonOf(signal));
+    };
     signal.addEventListener('abort', onAbort, { once: true });
     // The pool's types expect the options of a structured clone; what it takes is an array.
     const transferList: Transferable[] & { transfer?: Transferable[] } = [port2];
@@ -88,7 +94,7 @@ export class CallbackPool {
     }
     try {
       const task = { input, submission, submissionId, chunkIndex, retries, port: port2 };
-      const answer = await this.#pool.run(task, { transferList });
+      const answer = await this.#pool.run(task, { transferList, signal: thread.signal });
       if ('output' in answer) return answer.output;
       throw new PoolFailedError(answer.failure);
     } finally {

@@ -75,6 +75,13 @@ export interface RunOptions {
   readonly memoryBytesMax?: number | undefined;
   /** Compress the results. Compressed inputs need no setting. Default: no. */
   readonly compression?: ChunkCompression | undefined;
+  /**
+   * How long the callback may work on one chunk (`runEachOp`: on all its operations together), in milliseconds. Beyond,
+   * its signal fires, the chunk fails with CallbackTimeoutError, and its place is free for another one; a thread of a
+   * module's pool is ended and replaced. A callback that blocks its thread cannot be interrupted, but the queue gives
+   * its chunk to another consumer. `Infinity`: no limit. Default 86 400 000, a day.
+   */
+  readonly callbackMsMax?: number | undefined;
   /** Abandons the run: the callbacks' signals fire, what it holds goes back uncounted, and the call rejects with the reason. */
   readonly signal?: AbortSignal | undefined;
   /**

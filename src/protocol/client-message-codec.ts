@@ -31,6 +31,7 @@ const FAILURE = encodedRun('failure');
 const RETRYABLE = encodedRun('retryable');
 const DELAY_MS = encodedRun('delay_ms');
 const RELEASE = encodedRun('contents', { map: 1 }, 'ReleaseChunks', { map: 1 }, 'ids');
+const EXTEND = encodedRun('contents', { map: 1 }, 'ExtendReservations', { map: 1 }, 'ids');
 const CANCEL_RESERVE = encodedRun('contents', { map: 1 }, 'CancelReserve', { map: 1 }, 'nonce');
 
 /** More than the constant names and the integers of any message take. */
@@ -59,7 +60,8 @@ export function encodeClientMessage(message: ClientMessage, options: EncodeOptio
       writeFail(writer, message);
       break;
     case 'release':
-      writer.raw(RELEASE);
+    case 'extend':
+      writer.raw(message.kind === 'release' ? RELEASE : EXTEND);
       writer.array(message.chunks.length);
       for (const chunk of message.chunks) writeChunkId(writer, chunk);
       break;
@@ -99,6 +101,7 @@ function variableSizeMax(message: ClientMessage, byteStrings: boolean): number {
     case 'fail':
       return textSizeMax(message.failure);
     case 'release':
+    case 'extend':
       return message.chunks.length * CHUNK_ID_SIZE_MAX;
     case 'cancel_reserve':
       return HEAD_BYTES_MAX;
@@ -115,11 +118,12 @@ const KINDS = encodedNames(
   'FailChunk',
   'ReleaseChunks',
   'CancelReserve',
+  'ExtendReservations',
 );
 const RESERVE_FIELDS = encodedNames('max', 'strategy');
 const COMPLETE_FIELDS = encodedNames('id', 'output_content');
 const FAIL_FIELDS = encodedNames('id', 'failure', 'retryable', 'delay_ms');
-const RELEASE_FIELDS = encodedNames('ids');
+const IDS_FIELDS = encodedNames('ids');
 const CANCEL_RESERVE_FIELDS = encodedNames('nonce');
 
 type WithoutNonce<M> = M extends unknown ? Omit<M, 'nonce'> : never;
@@ -180,9 +184,11 @@ function readContents(reader: CborReader): Contents {
     case 2:
       return readFail(reader);
     case 3:
-      return readRelease(reader);
-    default:
+      return { kind: 'release', chunks: readIds(reader, 'contents.ReleaseChunks') };
+    case 4:
       return readCancelReserve(reader);
+    default:
+      return { kind: 'extend', chunks: readIds(reader, 'contents.ExtendReservations') };
   }
 }
 
@@ -263,21 +269,20 @@ function readFail(reader: CborReader): Contents {
   return { kind: 'fail', chunk, failure, retryable, delayMs };
 }
 
-function readRelease(reader: CborReader): Contents {
-  const struct = 'contents.ReleaseChunks';
+function readIds(reader: CborReader, struct: string): ChunkId[] {
   let chunks: ChunkId[] | null = null;
   for (let left = reader.openMap(struct); reader.more(left); left--) {
-    if (reader.key(RELEASE_FIELDS, struct) !== 0) {
+    if (reader.key(IDS_FIELDS, struct) !== 0) {
       reader.skip(struct);
       continue;
     }
     chunks = [];
-    for (let ids = reader.openArray('contents.ReleaseChunks.ids'); reader.more(ids); ids--) {
-      chunks.push(readChunkId(reader, 'contents.ReleaseChunks.ids'));
+    for (let ids = reader.openArray(`${struct}.ids`); reader.more(ids); ids--) {
+      chunks.push(readChunkId(reader, `${struct}.ids`));
     }
   }
   if (chunks === null) throw reader.error(struct, 'ids is missing');
-  return { kind: 'release', chunks };
+  return chunks;
 }
 
 function readCancelReserve(reader: CborReader): Contents {

@@ -26,6 +26,8 @@ export type ClientMessage =
     }
   /** Ours, only to a server that announced `release`: gives chunks back uncounted. */
   | { readonly kind: 'release'; readonly nonce: Nonce; readonly chunks: readonly ChunkId[] }
+  /** Ours, only to a server that announced `extend`: the chunks are still worked on, their reservations last longer. */
+  | { readonly kind: 'extend'; readonly nonce: Nonce; readonly chunks: readonly ChunkId[] }
   /** Ours, only to a server that announced it: takes back a waiting reservation; answered by an empty Ok if it still waited. */
   | { readonly kind: 'cancel_reserve'; readonly nonce: Nonce; readonly reserveNonce: Nonce };
 
@@ -37,6 +39,8 @@ export interface InitMessage {
   readonly connId: string;
   /** Ours: extra field `features`, absent from the reference. What the server understands beyond the reference. */
   readonly features: readonly string[];
+  /** Ours: extra field `reservation_expiration_ms`, after which a reservation that is not extended expires. */
+  readonly reservationExpirationMs?: number | undefined;
 }
 
 /** Server to client. */

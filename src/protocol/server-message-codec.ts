@@ -7,7 +7,7 @@ import type { EncodeOptions } from './client-message-codec.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage, ServerMessage } from './consumer-types.ts';
 import { encodeReserved, prepareSubmission } from './reserved-codec.ts';
 
-const INIT = [4, 5].map((fields) =>
+const INIT = [4, 5, 6].map((fields) =>
   encodedRun({ map: 1 }, 'Init', { map: fields }, 'max_missable_heartbeats'),
 );
 const HEARTBEAT_INTERVAL = encodedRun('heartbeat_interval', { map: 2 }, 'secs');
@@ -15,6 +15,7 @@ const NANOS = encodedRun('nanos');
 const VERSION_INFO = encodedRun('version_info');
 const CONN_ID = encodedRun('conn_id');
 const FEATURES = encodedRun('features');
+const RESERVATION_EXPIRATION_MS = encodedRun('reservation_expiration_ms');
 const SYNC = encodedRun({ map: 1 }, 'Sync', { map: 2 }, 'nonce');
 const ERR = encodedRun('contents', { map: 1 }, 'ChunksReserved', { map: 1 }, 'Err');
 const EXPIRED = encodedRun({ map: 1 }, 'Async', { map: 1 }, 'ChunkReservationExpired');
@@ -64,13 +65,14 @@ export function encodeServerMessage(message: ServerMessage, options: EncodeOptio
 }
 
 function encodeInit(message: InitMessage): Uint8Array {
-  const { features, versionInfo, connId } = message;
+  const { features, versionInfo, connId, reservationExpirationMs } = message;
   const featuresSize = features.reduce((size, feature) => size + textSizeMax(feature), HEAD_BYTES_MAX);
   const writer = new CborWriter(
     FIXED_SIZE_MAX + textSizeMax(versionInfo) + textSizeMax(connId) + featuresSize,
   );
   const seconds = Math.floor(message.heartbeatIntervalMs / 1000);
-  writer.raw(INIT[features.length > 0 ? 1 : 0]!);
+  const extraFields = (features.length > 0 ? 1 : 0) + (reservationExpirationMs === undefined ? 0 : 1);
+  writer.raw(INIT[extraFields]!);
   writer.uint(message.maxMissableHeartbeats);
   writer.raw(HEARTBEAT_INTERVAL);
   writer.uint(seconds);
@@ -84,6 +86,10 @@ function encodeInit(message: InitMessage): Uint8Array {
     writer.raw(FEATURES);
     writer.array(features.length);
     for (const feature of features) writer.text(feature);
+  }
+  if (reservationExpirationMs !== undefined) {
+    writer.raw(RESERVATION_EXPIRATION_MS);
+    writer.uint(Math.ceil(reservationExpirationMs));
   }
   return writer.finish();
 }
@@ -110,6 +116,7 @@ const INIT_FIELDS = encodedNames(
   'version_info',
   'conn_id',
   'features',
+  'reservation_expiration_ms',
 );
 const DURATION_FIELDS = encodedNames('secs', 'nanos');
 
@@ -201,6 +208,7 @@ function readInit(reader: CborReader): InitMessage {
   let versionInfo = '';
   let connId = '';
   let features: string[] = [];
+  let reservationExpirationMs: number | undefined;
   for (let left = reader.openMap('Init'); reader.more(left); left--) {
     switch (reader.key(INIT_FIELDS, 'Init')) {
       case 0:
@@ -218,13 +226,24 @@ function readInit(reader: CborReader): InitMessage {
       case 4:
         features = readTexts(reader, 'Init.features');
         break;
+      case 5:
+        reservationExpirationMs = reader.uintClamped('Init.reservation_expiration_ms');
+        break;
       default:
         reader.skip('Init');
     }
   }
   if (maxMissableHeartbeats === null) throw reader.error('Init.max_missable_heartbeats', 'it is missing');
   if (heartbeatIntervalMs === null) throw reader.error('Init.heartbeat_interval', 'it is missing');
-  return { kind: 'init', maxMissableHeartbeats, heartbeatIntervalMs, versionInfo, connId, features };
+  const init = {
+    kind: 'init' as const,
+    maxMissableHeartbeats,
+    heartbeatIntervalMs,
+    versionInfo,
+    connId,
+    features,
+  };
+  return reservationExpirationMs === undefined ? init : { ...init, reservationExpirationMs };
 }
 
 function readDurationMs(reader: CborReader, field: string): number {

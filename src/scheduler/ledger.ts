@@ -32,7 +32,7 @@ export class Ledger {
     consumers: 0,
     requestsWaiting: 0,
   };
-  /** All reservations last equally long: the first one made is the first one to expire. */
+  /** All reservations last equally long: the first one made (or extended) is the first one to expire. */
   firstToExpire: Reservation | null = null;
   lastToExpire: Reservation | null = null;
   readonly #expirationMs: number;
@@ -83,6 +83,13 @@ export class Ledger {
     for (let i = 0; i < values.length; i++) values[i]!.inFlightRises();
     this.#addAvailable(submission, -1);
     return reservation;
+  }
+
+  /** It expires as late as if it were made now. */
+  extend(reservation: Reservation, nowMs: number): void {
+    this.#unlinkExpiry(reservation);
+    reservation.expiresMs = nowMs + this.#expirationMs;
+    this.#linkExpiry(reservation);
   }
 
   /** reserved -> in between: must be followed by `makeAvailable`, `delay`, `finish` or `close`. */
@@ -215,13 +222,28 @@ export class Ledger {
     this.counts.operationsInBacklog += change * submission.record.chunkSizeOps;
   }
 
-  #link(reservation: Reservation): void {
-    const { consumer } = reservation;
+  #linkExpiry(reservation: Reservation): void {
     const last = this.lastToExpire;
     reservation.expiresBefore = last;
     if (last === null) this.firstToExpire = reservation;
     else last.expiresAfter = reservation;
     this.lastToExpire = reservation;
+  }
+
+  #unlinkExpiry(reservation: Reservation): void {
+    const { expiresBefore, expiresAfter } = reservation;
+    if (expiresBefore === null) this.firstToExpire = expiresAfter;
+    else expiresBefore.expiresAfter = expiresAfter;
+    if (expiresAfter === null) this.lastToExpire = expiresBefore;
+    else expiresAfter.expiresBefore = expiresBefore;
+    // Whoever keeps an answer keeps no others through it.
+    reservation.expiresBefore = null;
+    reservation.expiresAfter = null;
+  }
+
+  #link(reservation: Reservation): void {
+    this.#linkExpiry(reservation);
+    const { consumer } = reservation;
     const lastHeld = consumer.lastHeld;
     reservation.heldBefore = lastHeld;
     if (lastHeld === null) consumer.firstHeld = reservation;
@@ -230,18 +252,12 @@ export class Ledger {
   }
 
   #unlink(reservation: Reservation): void {
-    const { consumer, expiresBefore, expiresAfter, heldBefore, heldAfter } = reservation;
-    if (expiresBefore === null) this.firstToExpire = expiresAfter;
-    else expiresBefore.expiresAfter = expiresAfter;
-    if (expiresAfter === null) this.lastToExpire = expiresBefore;
-    else expiresAfter.expiresBefore = expiresBefore;
+    this.#unlinkExpiry(reservation);
+    const { consumer, heldBefore, heldAfter } = reservation;
     if (heldBefore === null) consumer.firstHeld = heldAfter;
     else heldBefore.heldAfter = heldAfter;
     if (heldAfter === null) consumer.lastHeld = heldBefore;
     else heldAfter.heldBefore = heldBefore;
-    // Whoever keeps an answer keeps no others through it.
-    reservation.expiresBefore = null;
-    reservation.expiresAfter = null;
     reservation.heldBefore = null;
     reservation.heldAfter = null;
   }

@@ -174,6 +174,14 @@ export class Scheduler implements SchedulerPort {
     return reservation !== undefined;
   }
 
+  extend(handle: ConsumerHandle, id: SubmissionId, chunkIndex: ChunkIndex, nowMs: number): boolean {
+    const consumer = this.#begin(nowMs, handle);
+    const reservation = this.#heldBy(consumer, id, chunkIndex);
+    if (reservation !== undefined) this.#ledger.extend(reservation, nowMs);
+    this.#finish();
+    return reservation !== undefined;
+  }
+
   cancel(id: SubmissionId, nowMs: number): 'ending' | 'unknown' | 'already_ending' {
     this.#begin(nowMs);
     const submission = this.#ledger.submissions.get(id);

@@ -153,7 +153,8 @@ export class Reservation implements ReservedChunk {
   readonly chunkIndex: ChunkIndex;
   readonly retries: number;
   readonly consumer: Consumer;
-  readonly expiresMs: number;
+  /** Later with each extension. */
+  expiresMs: number;
   expiresBefore: Reservation | null = null;
   expiresAfter: Reservation | null = null;
   heldBefore: Reservation | null = null;

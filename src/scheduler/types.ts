@@ -43,6 +43,9 @@ export interface SchedulerPort {
   /** Gives back a chunk uncounted; only the holder's word counts. */
   release(consumer: ConsumerHandle, id: SubmissionId, chunkIndex: ChunkIndex, nowMs: number): boolean;
 
+  /** The holder is still at it: its reservation begins anew. false if it does not hold the chunk (any more). */
+  extend(consumer: ConsumerHandle, id: SubmissionId, chunkIndex: ChunkIndex, nowMs: number): boolean;
+
   /** Takes the submission's chunks off the schedule and tells `ending`. */
   cancel(id: SubmissionId, nowMs: number): 'ending' | 'unknown' | 'already_ending';
   /** The end of an ending submission is committed: it is dropped. */
@@ -60,7 +63,7 @@ export interface SchedulerPort {
 
 export interface SchedulerOptions {
   readonly random: Random;
-  /** A chunk that is reserved for longer is taken away from its holder. */
+  /** A chunk that is reserved for longer, and not extended meanwhile, is taken away from its holder. */
   readonly reservationExpirationMs: number;
   /** The failure or expiry that makes `retries` reach this number fails the submission. */
   readonly chunkRetriesMax: number;

@@ -20,8 +20,22 @@ export class Companion {
   /** null as long as nobody waits, which is nearly always. */
   waiters: Set<ProgressWaiter> | null = null;
 
+  /** Of the chunks that were completed: their number, and how long they were reserved together. */
+  #completed = 0;
+  #completedMs = 0;
+
   constructor(submission: OpenSubmission) {
     this.prepared = prepareSubmission(submission.record);
+  }
+
+  noteCompleted(tookMs: number): void {
+    this.#completed++;
+    this.#completedMs += tookMs;
+  }
+
+  /** How long a completed chunk was reserved, on average; null if none was completed. */
+  get usualMs(): number | null {
+    return this.#completed === 0 ? null : this.#completedMs / this.#completed;
   }
 
   static of(submission: OpenSubmission): Companion {

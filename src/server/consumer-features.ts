@@ -21,6 +21,7 @@ export const SERVER_FEATURES: readonly string[] = [
   'fail_options',
   'bytes',
   'dropped',
+  'extend',
 ];
 
 const CONCURRENCY_MAX = 1_000_000;

@@ -137,7 +137,9 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         heartbeatIntervalMs: this.#o.heartbeatIntervalMs,
         versionInfo: this.#o.versionInfo,
         connId: this.#o.connId,
-        features: this.#features.announced ? SERVER_FEATURES : [],
+        ...(this.#features.announced
+          ? { features: SERVER_FEATURES, reservationExpirationMs: this.#queue.reservationExpirationMs }
+          : { features: [] }),
       }),
     );
     this.#heartbeat.start();
@@ -251,6 +253,12 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       case 'release':
         for (const chunk of message.chunks) {
           if (!this.#late.isUntold(chunk)) this.#queue.releaseChunk(this.#consumer, chunk);
+        }
+        break;
+      case 'extend':
+        for (const chunk of message.chunks) {
+          if (!this.#late.isUntold(chunk))
+            this.#queue.extendReservation(this.#consumer, chunk, this.#o.connId);
         }
         break;
       case 'cancel_reserve':

@@ -23,6 +23,7 @@ import { Endings } from './endings.ts';
 import { QueueUnavailableError } from './errors.ts';
 import { InputCache } from './input-cache.ts';
 import { Inserts } from './inserts.ts';
+import { LongChunks } from './long-chunks.ts';
 import { ProgressWaiters } from './progress.ts';
 import { Reads } from './reads.ts';
 import { QueueStats } from './stats.ts';
@@ -79,11 +80,14 @@ const CONGESTED_SHARE = 4;
  */
 export class Queue {
   readonly stats: QueueStats;
+  /** How long a reservation lasts that is not extended. */
+  readonly reservationExpirationMs: number;
   readonly #o: QueueOptions;
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #waiters: ProgressWaiters;
   readonly #inputs: InputCache;
+  readonly #longChunks: LongChunks;
   readonly #lost = new AbortController();
   #parts: Parts | null = null;
   #state: 'new' | 'starting' | 'ready' | 'stopped' | 'lost' = 'new';
@@ -95,10 +99,12 @@ export class Queue {
     this.stats = new QueueStats(options.clock);
     this.#waiters = new ProgressWaiters(options.clock, options.random);
     this.#inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024, options.random);
+    this.#longChunks = new LongChunks(options.logger);
+    this.reservationExpirationMs = options.reservationExpirationMs ?? 600_000;
     this.#scheduler = new Scheduler(
       {
         random: options.random,
-        reservationExpirationMs: options.reservationExpirationMs ?? 600_000,
+        reservationExpirationMs: this.reservationExpirationMs,
         chunkRetriesMax: options.chunkRetriesMax ?? 10,
         chunkDisconnectsMax: options.chunkDisconnectsMax ?? 10,
         ...(options.disconnectFadesAfterMs === undefined
@@ -239,6 +245,7 @@ export class Queue {
     stats.chunksCompleted++;
     const reservedAtMs = takeReservedAt(submission, chunkIndex);
     if (reservedAtMs !== undefined) {
+      Companion.of(submission).noteCompleted(startedMs - reservedAtMs);
       stats.chunkCompletedSeconds.observe((startedMs - reservedAtMs) / 1000, startedMs);
     }
     stats.completeSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, startedMs);
@@ -273,6 +280,15 @@ export class Queue {
 
   releaseChunk(consumer: ConsumerHandle, chunk: ChunkId): void {
     this.#scheduler.release(consumer, chunk.submissionId, chunk.chunkIndex, this.#clock.monotonicMs());
+  }
+
+  /** A chunk that its holder still works on keeps its reservation. */
+  extendReservation(consumer: ConsumerHandle, chunk: ChunkId, connId: string): void {
+    const { submissionId, chunkIndex } = chunk;
+    const nowMs = this.#clock.monotonicMs();
+    if (!this.#scheduler.extend(consumer, submissionId, chunkIndex, nowMs)) return;
+    const submission = this.#scheduler.get(submissionId);
+    if (submission !== undefined) this.#longChunks.stillRuns(submission, chunkIndex, connId, nowMs);
   }
 
   /** Counts the whole schedule anew and throws where something differs. For tests: it looks at everything. */

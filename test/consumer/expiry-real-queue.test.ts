@@ -1,12 +1,16 @@
-/** Callbacks that take longer than --reservation-expiration, against the real queue. */
+/**
+ * Callbacks that take longer than --reservation-expiration, against the real queue: reservations are extended, unless
+ * the queue is too old for that.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ChunkContext } from '../../src/consumer/index.ts';
+import { CallbackTimeoutError, type ChunkContext, IncorrectUsageError } from '../../src/consumer/index.ts';
 import type { ServerOptions } from '../../src/server/index.ts';
 import { cbor } from '../support/consumer-scene.ts';
 import { Inbox } from '../support/inbox.ts';
 import slow from '../support/programs/slow.ts';
 import { realQueue } from '../support/real-queue.ts';
+import { recordingLogger } from '../support/recording-logger.ts';
 
 const EXPIRATION_MS = 100;
 /** Many times as long: with an expiry for each of them the submission would fail. */
@@ -21,9 +25,9 @@ const modes = {
   'a module in a pool of threads': new URL('../support/programs/slow.ts', import.meta.url),
 };
 for (const [mode, callback] of Object.entries(modes)) {
-  test(`a callback slower than the expiration completes its submission, with one expiry: ${mode}`, async () => {
+  test(`a callback slower than the expiration completes its submission, with one expiry, on a queue that extends nothing: ${mode}`, async () => {
     await using queue = await realQueue({ ...SETTINGS, maxChunkRetries: 2 });
-    const consumer = queue.consume();
+    const consumer = await queue.consumeUnextended();
     const over =
       callback instanceof URL
         ? consumer.runEachOp(callback, { threads: 1, prefetch: 2 })
@@ -50,7 +54,7 @@ test('what is reserved by hand and completed too late completes its submission',
 
 test('a failure after the expiry is no second try', async () => {
   await using queue = await realQueue(SETTINGS);
-  const consumer = queue.consume();
+  const consumer = await queue.consumeUnextended();
   const retries: number[] = [];
   const callback = async (op: string, context: ChunkContext) => {
     retries.push(context.retries);
@@ -69,7 +73,7 @@ test('a failure after the expiry is no second try', async () => {
 test('another consumer gets the chunk; whoever is first completes it, and the other one is told', async () => {
   await using queue = await realQueue(SETTINGS);
   const signals = new Inbox<AbortSignal>();
-  const first = queue.consume();
+  const first = await queue.consumeUnextended();
   const over = first.runEachOp(async (op: string, { signal }) => {
     signals.put(signal);
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -77,7 +81,7 @@ test('another consumer gets the chunk; whoever is first completes it, and the ot
   });
   const results = Array.fromAsync(queue.producer.runSubmission(['a'], { chunkSize: 1 }));
   const signal = await signals.take();
-  const second = queue.consume();
+  const second = await queue.consumeUnextended();
   const secondOver = second.runEachOp((op: string) => op.toUpperCase());
   assert.deepEqual(await results, ['A']);
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
@@ -89,7 +93,7 @@ test('another consumer gets the chunk; whoever is first completes it, and the ot
 test('a submission that is cancelled after the expiry fires the signal', async () => {
   await using queue = await realQueue(SETTINGS);
   const signals = new Inbox<AbortSignal>();
-  const consumer = queue.consume();
+  const consumer = await queue.consumeUnextended();
   const over = consumer.runEachOp(async (op: string, { signal }) => {
     signals.put(signal);
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -105,4 +109,80 @@ test('a submission that is cancelled after the expiry fires the signal', async (
   assert.equal(signal.reason.reason, 'submission_ended');
   await consumer.stop();
   await over;
+});
+
+test('a live consumer keeps what it works on, however long it takes', async () => {
+  // One expiry would fail the submission.
+  await using queue = await realQueue({ reservationExpirationMs: 300, maxChunkRetries: 1 });
+  const consumers = Array.from({ length: 3 }, () => queue.consume());
+  const runs = consumers.map((consumer) =>
+    consumer.runEachOp(async (op: number) => {
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      return op * 10;
+    }),
+  );
+  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission([1, 2], { chunkSize: 1 })), [10, 20]);
+  await Promise.all(consumers.map((consumer) => consumer.stop()));
+  await Promise.all(runs);
+});
+
+test('a callback that never settles loses its chunk after callbackMsMax, and its place is free again', async () => {
+  await using queue = await realQueue(SETTINGS);
+  const consumer = queue.consume();
+  const reasons: unknown[] = [];
+  const over = consumer.runEachOp(
+    async (op: string, { retries, signal }: ChunkContext) => {
+      if (retries > 0) return op.toUpperCase();
+      signal.addEventListener('abort', () => reasons.push(signal.reason));
+      return new Promise<never>(() => {});
+    },
+    { callbackMsMax: 50 },
+  );
+  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(['a'], { chunkSize: 1 })), ['A']);
+  assert.ok(reasons[0] instanceof CallbackTimeoutError);
+  await consumer.stop();
+  await over;
+});
+
+test('a thread of a pool whose callback never settles is replaced after callbackMsMax', async () => {
+  await using queue = await realQueue(SETTINGS);
+  const consumer = queue.consume();
+  const module = new URL('../support/programs/stuck.ts', import.meta.url);
+  const over = consumer.runEachOp(module, { threads: 1, callbackMsMax: 200 });
+  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(['a'], { chunkSize: 1 })), ['A']);
+  await consumer.stop();
+  await over;
+});
+
+test('stop with a grace gives up a callback that never settles: the chunk goes to others, uncounted', async () => {
+  await using queue = await realQueue({ maxChunkRetries: 1 });
+  const logger = recordingLogger();
+  const stuck = queue.consume({ logger });
+  const signals = new Inbox<AbortSignal>();
+  const over = stuck.runEachOp((_op: string, { signal }) => {
+    signals.put(signal);
+    return new Promise(() => {});
+  });
+  const results = Array.fromAsync(queue.producer.runSubmission(['a'], { chunkSize: 1 }));
+  const signal = await signals.take();
+  const ending = stuck.stop();
+  await stuck.stop({ graceMs: 10 });
+  await Promise.all([ending, over]);
+  assert.equal(signal.reason.reason, 'abandoned');
+  assert.ok(logger.lines.some(({ message }) => message === 'stop gives up a callback that has not finished'));
+  const second = queue.consume();
+  const secondOver = second.runEachOp((op: string) => op.toUpperCase());
+  assert.deepEqual(await results, ['A']);
+  await second.stop({ graceMs: 60_000 });
+  await secondOver;
+});
+
+test('a limit or a grace that makes no sense is refused', async () => {
+  await using queue = await realQueue();
+  const consumer = queue.consume();
+  await assert.rejects(
+    consumer.runEachOp((op) => op, { callbackMsMax: 0 }),
+    IncorrectUsageError,
+  );
+  assert.throws(() => void consumer.stop({ graceMs: -1 }), IncorrectUsageError);
 });

@@ -76,6 +76,7 @@ class Bench {
         prefetch: 0,
         memoryBytesMax: 1_000_000,
         compression: null,
+        callbackMsMax: Number.POSITIVE_INFINITY,
         ...demand,
       },
     });
@@ -320,4 +321,43 @@ test('a chunk behind quick callbacks is not given back, however long the run las
     await bench.downloaded(index + 2);
   }
   assert.equal(bench.sent.filter(({ kind }) => kind === 'release').length, 0);
+});
+
+test('the queue is told what is still worked on, well before it expires, until it is done or the time limit is over', async () => {
+  const bench = new Bench();
+  bench.transport.connected({ ...initMessage(), reservationExpirationMs: 30_000 });
+  bench.run({ concurrency: 2, callbackMsMax: 45_000 });
+  const extended = () =>
+    bench.sent
+      .splice(0)
+      .flatMap((message) => (message.kind === 'extend' ? [message.chunks] : []))
+      .flat();
+  bench.answer(bench.chunks(0, 1));
+  for (const index of [0, 1]) await bench.downloaded(index);
+  await eventually(() => bench.ready.length === 2);
+  bench.clock.advance(10_000);
+  assert.deepEqual(
+    extended().map(({ chunkIndex }) => chunkIndex),
+    [0, 1],
+  );
+  bench.complete(0, 10_000);
+  await bench.uploaded(0);
+  await eventually(() => bench.sent.some(({ kind }) => kind === 'complete'));
+  bench.clock.advance(30_000);
+  assert.deepEqual(
+    extended().map(({ chunkIndex }) => chunkIndex),
+    [1, 1, 1],
+  );
+  bench.clock.advance(60_000);
+  assert.equal(extended().length, 1, 'beyond its limit it is left to expire');
+});
+
+test('a queue that did not announce it is not told that chunks are still worked on', async () => {
+  const bench = new Bench();
+  bench.transport.connected({ ...initMessage({ features: ['release'] }), reservationExpirationMs: 30_000 });
+  bench.run();
+  bench.answer(bench.chunks(0));
+  await bench.downloaded(0);
+  bench.clock.advance(60_000);
+  assert.ok(!bench.sent.some(({ kind }) => kind === 'extend'));
 });

@@ -42,6 +42,8 @@ export type Step =
       readonly delayMs: number;
     }
   | { readonly kind: 'release'; readonly who: number; readonly chunk: ChunkOf }
+  | { readonly kind: 'extend'; readonly who: number; readonly chunk: ChunkOf }
+  | { readonly kind: 'extendHeld'; readonly who: number }
   | { readonly kind: 'advance'; readonly ms: number }
   | { readonly kind: 'connect'; readonly concurrency: number; readonly silentOnExpiry: boolean }
   | { readonly kind: 'disconnect'; readonly who: number; readonly manner: 'orderly' | 'broken' }
@@ -111,6 +113,8 @@ export class ModelPair {
     else if (step.kind === 'completeHeld') this.#completeHeld(step);
     else if (step.kind === 'fail') this.#fail(step);
     else if (step.kind === 'release') this.#release(step);
+    else if (step.kind === 'extend') this.#extend(step);
+    else if (step.kind === 'extendHeld') this.#extendHeld(step);
     else if (step.kind === 'advance') this.#advance(step);
     else if (step.kind === 'connect') this.#connect(step);
     else if (step.kind === 'disconnect') this.#disconnect(step);
@@ -184,6 +188,22 @@ export class ModelPair {
     const id = this.#id(chunk.submission);
     const isReleased = this.scene.scheduler.release(by.handle, id, chunk.index, this.scene.nowMs);
     assert.equal(isReleased, this.model.release(by.model, id, chunk.index));
+  }
+
+  #extend({ who, chunk }: StepOf<'extend'>): void {
+    const by = this.#who(who);
+    const id = this.#id(chunk.submission);
+    const isExtended = this.scene.scheduler.extend(by.handle, id, chunk.index, this.scene.nowMs);
+    assert.equal(isExtended, this.model.extend(by.model, id, chunk.index, this.scene.nowMs));
+  }
+
+  #extendHeld({ who }: StepOf<'extendHeld'>): void {
+    const by = this.#who(who);
+    const held = this.model.held().find((chunk) => chunk.holder === by.model);
+    if (held === undefined) return;
+    const { id } = held.submission.record;
+    assert.equal(this.scene.scheduler.extend(by.handle, id, held.index, this.scene.nowMs), true);
+    assert.equal(this.model.extend(by.model, id, held.index, this.scene.nowMs), true);
   }
 
   #advance({ ms }: StepOf<'advance'>): void {

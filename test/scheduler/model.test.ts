@@ -43,6 +43,8 @@ const steps: {
     },
   ],
   release: [2, { kind: fc.constant('release'), who: number, chunk }],
+  extend: [1, { kind: fc.constant('extend'), who: number, chunk }],
+  extendHeld: [3, { kind: fc.constant('extendHeld'), who: number }],
   advance: [4, { kind: fc.constant('advance'), ms: fc.constantFrom(1, 10, 60) }],
   connect: [
     1,

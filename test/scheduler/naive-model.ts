@@ -30,6 +30,8 @@ interface Chunk {
   holder: ModelConsumer | null;
   /** When it was handed out, as a number that rises by one. */
   handedOut: number;
+  /** The same, but of its last extension, if there was one. */
+  expiryOrder: number;
   expiresMs: number;
   dueMs: number;
   retries: number;
@@ -73,6 +75,7 @@ export class NaiveModel {
         state: done.includes(index) ? 'done' : 'available',
         holder: null,
         handedOut: 0,
+        expiryOrder: 0,
         expiresMs: 0,
         dueMs: 0,
         retries: 0,
@@ -135,6 +138,14 @@ export class NaiveModel {
     return true;
   }
 
+  extend(consumer: ModelConsumer, id: bigint, index: number, nowMs: number): boolean {
+    const chunk = this.#openChunk(id, index);
+    if (chunk === undefined || chunk.holder !== consumer) return false;
+    chunk.expiresMs = nowMs + this.#limits.reservationExpirationMs;
+    chunk.expiryOrder = this.#handedOut++;
+    return true;
+  }
+
   /** `draws`: what the scheduler drew for the delays, in turn. */
   removeConsumer(
     consumer: ModelConsumer,
@@ -185,7 +196,7 @@ export class NaiveModel {
   }
 
   advance(nowMs: number): void {
-    const due = this.held().sort((a, b) => a.handedOut - b.handedOut);
+    const due = this.held().sort((a, b) => a.expiryOrder - b.expiryOrder);
     for (const chunk of due) {
       if (chunk.submission.ended || chunk.holder === null || chunk.expiresMs > nowMs) continue;
       this.#tell('expired', chunk, chunk.holder);
@@ -227,6 +238,7 @@ export class NaiveModel {
     chunk.state = 'reserved';
     chunk.holder = consumer;
     chunk.handedOut = this.#handedOut++;
+    chunk.expiryOrder = chunk.handedOut;
     chunk.expiresMs = nowMs + this.#limits.reservationExpirationMs;
   }
 

@@ -97,6 +97,11 @@ export class Scene {
     return this.scheduler.release(consumer, id, index, this.nowMs);
   }
 
+  extend(consumer: ConsumerHandle, chunk: string): boolean {
+    const [id, index] = parse(chunk);
+    return this.scheduler.extend(consumer, id, index, this.nowMs);
+  }
+
   remove(consumer: ConsumerHandle, manner: 'orderly' | 'broken'): void {
     this.scheduler.removeConsumer(consumer, manner, this.nowMs);
   }

@@ -197,3 +197,20 @@ test('deadlines are announced when they come nearer, and anew after each advance
   assert.equal(scene.deadlinesAnnounced, 3);
   assert.equal(scene.scheduler.nextDeadlineMs(), 1_000);
 });
+
+test('a reservation that its holder extends expires that much later, and after those made before', () => {
+  const scene = new Scene({ reservationExpirationMs: 1_000 });
+  scene.insert(1, { chunksTotal: 2 });
+  const [holder, other] = [scene.consumer('holder'), scene.consumer('other')];
+  scene.reserve(holder, OLDEST, 2);
+  scene.pass(900);
+  assert.equal(scene.extend(other, '1#0'), false);
+  assert.equal(scene.extend(holder, '1#0'), true);
+  scene.takeTold();
+  scene.pass(900);
+  assert.deepEqual(scene.takeTold(), ['expired 1#1 to holder', 'tries of 1#1: 1, 0']);
+  assert.equal(scene.scheduler.nextDeadlineMs(), 1_900);
+  scene.pass(100);
+  assert.equal(scene.extend(holder, '1#0'), false);
+  assert.deepEqual(scene.takeTold(), ['expired 1#0 to holder', 'tries of 1#0: 1, 0']);
+});

@@ -32,7 +32,15 @@ test('a client that announces what it understands is told what the server does',
   const world = await QueueWorld.start();
   const [init] = world.consumer('bytes, dropped').connection.takeMessages();
   assert.ok(init?.kind === 'init');
-  assert.deepEqual(init.features, ['release', 'cancel_reserve', 'fail_options', 'bytes', 'dropped']);
+  assert.deepEqual(init.features, [
+    'release',
+    'cancel_reserve',
+    'fail_options',
+    'bytes',
+    'dropped',
+    'extend',
+  ]);
+  assert.equal(init.reservationExpirationMs, 600_000);
 });
 
 test('answers carry the nonce that was asked with, also one that is used twice', async () => {
@@ -220,6 +228,35 @@ test('chunks that are given back are no try, and only their holder can give them
     other.take(5).map(({ retries }) => retries),
     [0, 0],
   );
+});
+
+test('a chunk whose consumer is still at it keeps its reservation, and one that takes far longer is named once a minute', async () => {
+  const world = await QueueWorld.start({ reservationExpirationMs: 60_000 });
+  await world.insert('a', 3);
+  const consumer = world.consumer('bytes');
+  const [quick, long] = consumer.take(3).map(({ chunk }) => chunk);
+  assert.ok(quick && long);
+  await world.passes(1_000);
+  consumer.complete(quick);
+  for (let minute = 0; minute < 4; minute += 0.5) {
+    consumer.send({ kind: 'extend', chunks: [long, { ...long, chunkIndex: 99 }] });
+    await world.passes(30_000);
+  }
+  consumer.send({ kind: 'extend', chunks: [long] });
+  assert.equal(world.queue.counts.chunksReserved, 1, 'the third was not extended');
+  const lines = world.log.filter(({ message }) => message === 'a chunk takes far longer than the others');
+  assert.deepEqual(
+    lines.map(({ fields }) => ({ ...fields })),
+    [61_000, 121_000, 181_000, 241_000].map((tookMs) => ({
+      submission: String(long.submissionId),
+      chunk: long.chunkIndex,
+      connId: '01900000-0000-7000-8000-000000000000',
+      tookMs,
+      usualMs: 1_000,
+    })),
+  );
+  consumer.complete(long);
+  assert.equal(world.queue.counts.chunksReserved, 0);
 });
 
 test('a waiting reservation can be taken back and is answered with nothing; an answered one cannot', async () => {

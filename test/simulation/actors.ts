@@ -125,7 +125,19 @@ export class SimConsumer implements FrameListener {
     } else if (luck < 0.92) this.#soon(() => this.#giveBack(chunk), 200);
     else if (luck < 0.95) this.#soon(() => this.#link?.cut(), 200);
     else if (luck < 0.97) this.#soon(() => this.#leave(), 200);
+    else if (luck < 0.985 && this.modern) this.#takeLong(chunk, complete);
     // And the rest hangs: the reservation expires.
+  }
+
+  /** It works on for longer than a reservation lasts, and says so; perhaps too late. */
+  #takeLong(chunk: ChunkId, complete: () => void): void {
+    if (this.#o.random.next() < 0.25) this.#soon(complete, 3_000);
+    else {
+      this.#soon(() => {
+        this.#send({ kind: 'extend', chunks: [chunk] });
+        this.#takeLong(chunk, complete);
+      }, 3_000);
+    }
   }
 
   #giveBack(chunk: ChunkId): void {

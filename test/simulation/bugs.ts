@@ -151,6 +151,12 @@ export const BUGS: readonly Mutant[] = [
     replace: 'const dueMs = null;',
   },
   {
+    name: 'an extended reservation keeps its place in the order of expiry',
+    file: 'scheduler/ledger.ts',
+    find: 'this.#unlinkExpiry(reservation);\n    reservation.expiresMs = nowMs + this.#expirationMs;\n    this.#linkExpiry(reservation);',
+    replace: 'reservation.expiresMs = nowMs + this.#expirationMs;',
+  },
+  {
     name: 'an output is written after the page that says its chunk is done',
     file: 'store/backlog.ts',
     find: 'for (const output of this.#outputs.get(id) ?? []) {',

@@ -395,7 +395,8 @@ function describe(message: ClientMessage | ServerMessage): string {
     case 'reserved':
       return `reserved ${message.chunks.map(({ chunk }) => key(chunk)).join(' ')}`;
     case 'release':
-      return `release ${message.chunks.map(key).join(' ')}`;
+    case 'extend':
+      return `${message.kind} ${message.chunks.map(key).join(' ')}`;
     case 'complete':
     case 'fail':
     case 'expired':

@@ -14,7 +14,14 @@ import type {
 } from '../../src/protocol/consumer-types.ts';
 import { Inbox } from './inbox.ts';
 
-export const ALL_FEATURES = ['release', 'cancel_reserve', 'fail_options', 'bytes', 'dropped'] as const;
+export const ALL_FEATURES = [
+  'release',
+  'cancel_reserve',
+  'fail_options',
+  'bytes',
+  'dropped',
+  'extend',
+] as const;
 
 export interface FakeQueueOptions {
   /** Default: all. An empty list is a server like the original one. */

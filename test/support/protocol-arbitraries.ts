@@ -114,7 +114,7 @@ export function clientMessages(): fc.Arbitrary<ClientMessage> {
       delayMs: fc.nat(),
     }),
     struct({
-      kind: fc.constant('release' as const),
+      kind: fc.constantFrom('release' as const, 'extend' as const),
       nonce: nonces(),
       chunks: fc.array(chunk, { maxLength: 30 }),
     }),

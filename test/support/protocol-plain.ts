@@ -25,6 +25,8 @@ function plainContents(message: ClientMessage): object {
           ...((message.delayMs ?? 0) > 0 ? { delay_ms: message.delayMs } : {}),
         },
       };
+    case 'extend':
+      return { ExtendReservations: { ids: message.chunks.map(plainChunk) } };
     case 'release':
       return { ReleaseChunks: { ids: message.chunks.map(plainChunk) } };
     case 'cancel_reserve':

@@ -1,8 +1,9 @@
-import { ConsumerClient } from '../../src/consumer/index.ts';
+import { ConsumerClient, type ConsumerClientOptions } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { type ServerOptions, startServer } from '../../src/server/index.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { TempStore } from './temp-store.ts';
+import { withoutExtensions } from './without-extensions.ts';
 
 /** A queue with nothing on disk, chunks in a folder, a producer, and as many consumers as the test wants. */
 export async function realQueue(options: ServerOptions = {}) {
@@ -13,6 +14,19 @@ export async function realQueue(options: ServerOptions = {}) {
   const url = `127.0.0.1:${server.port}`;
   const producer = new ProducerClient(url, objects.url);
   stack.defer(() => producer.close());
-  const consume = () => stack.use(new ConsumerClient(url, objects.url));
-  return { url, objects, producer, consume, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  const consume = (options: ConsumerClientOptions = {}) =>
+    stack.use(new ConsumerClient(url, objects.url, options));
+  /** Of a queue that cannot extend reservations. */
+  const consumeUnextended = async () => {
+    const { port } = stack.use(await withoutExtensions(server.port));
+    return stack.use(new ConsumerClient(`127.0.0.1:${port}`, objects.url));
+  };
+  return {
+    url,
+    objects,
+    producer,
+    consume,
+    consumeUnextended,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }

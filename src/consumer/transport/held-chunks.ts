@@ -46,6 +46,8 @@ export class HeldChunks {
       retries: message.retries,
       feed,
       reservedMs: nowMs,
+      extendedMs: nowMs,
+      handedMs: 0,
       transfer: new AbortController(),
       state: 'fetching',
       isTransferring: false,

@@ -21,6 +21,10 @@ export interface Held {
   /** null: reserved one by one, by `reserveChunks`. */
   readonly feed: RunFeed<Held> | null;
   readonly reservedMs: number;
+  /** When the queue was last told that it is still worked on; at first, when it was reserved. */
+  extendedMs: number;
+  /** When it was handed over; 0 before. */
+  handedMs: number;
   readonly transfer: AbortController;
   state: 'fetching' | 'ready' | 'handed' | 'sending';
   /** Its body is being read or written; `transfer` ends that. */

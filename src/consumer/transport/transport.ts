@@ -1,3 +1,4 @@
+import type { ChunkId } from '../../model/ids.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { IncomingMessage, OutgoingMessage } from '../../net/ws-client.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer-types.ts';
@@ -6,6 +7,7 @@ import type { Logger } from '../../system/logger.ts';
 import { bounded, failureText } from '../failure-text.ts';
 import type { ChunkResult, Handle, HeldChunk, LossReason, TransportEvent, WorkCommand } from '../messages.ts';
 import type { ChunkBodies } from './bodies.ts';
+import { Extensions } from './extensions.ts';
 import { chunkKeyOf, type Held } from './held.ts';
 import { HeldChunks } from './held-chunks.ts';
 import { ManualReservation } from './manual-reservation.ts';
@@ -48,6 +50,7 @@ export class Transport {
   readonly #timers: Timers;
   readonly #chunks: HeldChunks;
   readonly #reservations: Reservations;
+  readonly #extensions: Extensions;
   /** Results that are to be told as soon as there is a connection again. */
   #unsent: Unsent[] = [];
   #waitsNoMore = false;
@@ -62,6 +65,12 @@ export class Transport {
     this.#timers = new Timers(options.clock);
     this.#chunks = new HeldChunks(options.handleBase);
     this.#reservations = new Reservations(options.link, this.#timers);
+    this.#extensions = new Extensions({
+      timers: this.#timers,
+      due: (ageMs) => this.#extensionsDue(ageMs),
+      send: (chunks) => this.#tell({ kind: 'extend', chunks }),
+      isNeeded: () => this.#chunks.size > 0,
+    });
   }
 
   /** Counts, for tests and leak checks. */
@@ -107,6 +116,7 @@ export class Transport {
   connected(init: InitMessage): void {
     this.#options.emit({ kind: 'connected', serverVersion: init.versionInfo, features: init.features });
     this.#resetDue = false;
+    this.#extensions.connected(init);
     const unsent = this.#unsent;
     this.#unsent = [];
     for (const each of unsent) this.#tellOrWait(each);
@@ -116,6 +126,7 @@ export class Transport {
   disconnected(reason: string): void {
     this.#options.emit({ kind: 'disconnected', reason });
     this.#reservations.disconnected();
+    this.#extensions.disconnected();
     for (const held of this.#chunks.list()) {
       if (held.state === 'handed') this.#lost(held, 'disconnected');
       if (!mayYetCount(held)) {
@@ -190,6 +201,7 @@ export class Transport {
       return null;
     }
     const held = this.#chunks.add(message, feed, this.#clock.monotonicMs());
+    this.#extensions.watch();
     if (held.submission.prefix === null && held.input === null) {
       this.#failHere(held, 'the chunk has neither a content nor the prefix of one in the object store');
       return held;
@@ -213,6 +225,7 @@ export class Transport {
       this.#fetchWhenFitting(held, feed);
       if (held.state === 'ready' && !isBlocked) {
         held.state = 'handed';
+        held.handedMs = nowMs;
         this.#options.emit({ kind: 'ready', run: feed.run, chunk: toHeldChunk(held) });
         held.input = null;
         continue;
@@ -312,6 +325,24 @@ export class Transport {
       for (const held of spare) if (held.state === 'handed') this.#lost(held, 'given_back');
       this.#releaseHandles(spare.map(({ handle }) => handle));
     });
+  }
+
+  /**
+   * What a run has or waits for. What was reserved by hand is its caller's: the queue's expiry takes it back if he
+   * forgets it. A callback beyond its time limit has lost its chunk, also where it blocks the thread that says so.
+   */
+  #extensionsDue(ageMs: number): ChunkId[] {
+    const nowMs = this.#clock.monotonicMs();
+    const due: ChunkId[] = [];
+    for (const held of this.#chunks.list()) {
+      const { feed } = held;
+      if (feed === null || !held.isOurs || nowMs - held.extendedMs < ageMs) continue;
+      const busySinceMs = Math.max(held.handedMs, feed.progressMs);
+      if (held.state === 'handed' && nowMs - busySinceMs > feed.demand.callbackMsMax) continue;
+      held.extendedMs = nowMs;
+      due.push(held.chunk);
+    }
+    return due;
   }
 
   #noteProgress(feed: RunFeed<Held>): void {
