@@ -1,9 +1,9 @@
 import { ClientClosedError, type OpsqueueError } from '../model/errors.ts';
+import { traceOf } from '../model/thrown.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { CallbackTimeoutError, CallbackWatch } from './callback-watch.ts';
 import type { ChunkWorker, Engine } from './engine.ts';
-import { failureText } from './failure-text.ts';
 import { ChunkJob } from './job.ts';
 import type { Handle, HeldChunk, LossReason, RunDemand, TransferTimes } from './messages.ts';
 import { type Processor, verdictOf } from './processor.ts';
@@ -307,7 +307,7 @@ export class ChunkRun implements ChunkWorker {
     this.#jobs.delete(handle);
     this.#local?.leave(handle);
     const { submissionId, chunkIndex } = job;
-    const failure = failureText(error);
+    const failure = traceOf(error);
     this.#options.logger.warn(
       { submission: String(submissionId), chunk: chunkIndex, error: failure },
       'a chunk failed',

@@ -2,10 +2,9 @@ import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
 import { CHUNKS_PER_ANSWER_MAX, CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
-import { messageOf } from '../model/thrown.ts';
+import { messageOf, traceOf } from '../model/thrown.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
 import type { Engine } from './engine.ts';
-import { failureText } from './failure-text.ts';
 import type { Handle, HeldChunk } from './messages.ts';
 import { checkBoolean, checkInteger, checkStrategy, show } from './options.ts';
 import type { ChunkReference, ReservedChunk } from './types.ts';
@@ -196,7 +195,7 @@ export class ManualChunks {
     }: { readonly retryable?: boolean | undefined; readonly delayMs?: number | undefined },
     isByHand: boolean,
   ): Promise<void> {
-    const text = typeof failure === 'string' ? failure : failureText(failure);
+    const text = typeof failure === 'string' ? failure : traceOf(failure);
     await this.#send({ kind: 'fail', handle, chunk, failure: text, retryable, delayMs, isByHand });
   }
 

@@ -1,8 +1,7 @@
 /** A thread of a pool: runs the default export of the user's module. */
 import { workerData } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
-import { messageOf } from '../model/thrown.ts';
-import { failureText } from './failure-text.ts';
+import { bounded, messageOf, traceOf } from '../model/thrown.ts';
 import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
 import { checkCodec, show } from './options.ts';
 import type { PoolAnswer, PoolSetup, PoolTask } from './pool-messages.ts';
@@ -20,7 +19,9 @@ export default async function run(task: PoolTask | null): Promise<PoolAnswer> {
     if (task === null) return { output: new Uint8Array() };
     return { output: await process(processor, task) };
   } catch (error) {
-    return { failure: { message: messageOf(error), stack: failureText(error), verdict: verdictOf(error) } };
+    return {
+      failure: { message: bounded(messageOf(error)), stack: traceOf(error), verdict: verdictOf(error) },
+    };
   }
 }
 

@@ -1,3 +1,4 @@
+import { className, isError, isPromise, isThenable, isUint8Array } from '../model/kinds.ts';
 import { OpError } from '../model/op-error.ts';
 import { messageOf } from '../model/thrown.ts';
 import type { ChunkCallback, ChunkContext, OpCallback, OperationCodec, RawChunkCallback } from './types.ts';
@@ -11,7 +12,9 @@ export type Processor = (input: Uint8Array, context: ChunkContext) => Uint8Array
 /** One operation failed; the callback's error is the cause. */
 export class OpFailedError extends Error {
   constructor(index: number, total: number, cause: unknown) {
-    super(`operation ${index} (of ${total} in the chunk) failed`, { cause });
+    // Otherwise the cause has a text of its own.
+    const what = cause === undefined || cause === null ? `: the callback threw ${cause}` : '';
+    super(`operation ${index} (of ${total} in the chunk) failed${what}`, { cause });
     this.name = 'OpFailedError';
     // The callback's own stack says it all.
     this.stack = `${this.name}: ${this.message}`;
@@ -27,9 +30,21 @@ export class ChunkShapeError extends Error {
   }
 }
 
+/** The results are nothing that the codec has a form for. They would be the same next time, so there is none. */
+export class ResultsUnencodableError extends ChunkShapeError {
+  /** The reason may ask for another try: a codec of the user's knows better. */
+  readonly code: 'NON_RETRYABLE' | null;
+
+  constructor(message: string, cause: unknown) {
+    super(message, { cause });
+    this.name = 'ResultsUnencodableError';
+    this.code = verdictOf(cause) === null ? 'NON_RETRYABLE' : null;
+  }
+}
+
 export function rawProcessor(callback: RawChunkCallback): Processor {
   const finish = (output: unknown): Uint8Array => {
-    if (output instanceof Uint8Array) return copyOf(output);
+    if (isUint8Array(output)) return copyOf(output);
     throw new ChunkShapeError(`the callback returned ${describe(output)} instead of a Uint8Array`);
   };
   return (input, context) => {
@@ -43,7 +58,7 @@ export function copyingCodec(codec: OperationCodec): OperationCodec {
   return {
     encode(operations) {
       const bytes: unknown = codec.encode(operations);
-      if (bytes instanceof Uint8Array) return copyOf(bytes);
+      if (isUint8Array(bytes)) return copyOf(bytes);
       throw new ChunkShapeError(`the codec answered ${describe(bytes)} instead of a Uint8Array`);
     },
     decode: (content) => codec.decode(content),
@@ -55,7 +70,11 @@ export function chunkProcessor(callback: ChunkCallback, codec: OperationCodec): 
     const ops = decode(codec, input, context);
     // The callback may do with its array what it likes.
     const total = ops.length;
-    const finish = (results: unknown) => encode(codec, toArray(results, total), context, false);
+    const finish = (results: unknown) => {
+      const all = toArray(results, total);
+      if (isPromise(all)) return all.then((values) => encode(codec, values, context, false));
+      return encode(codec, all, context, false);
+    };
     const output = callback(ops, context);
     return isThenable(output) ? Promise.resolve(output).then(finish) : finish(output);
   };
@@ -70,7 +89,7 @@ export function opProcessor(
   return (input, context) => {
     const ops = decode(codec, input, context);
     const results = runOps(callback, ops, context, isRecording);
-    if (results instanceof Promise) return results.then((all) => encode(codec, all, context, isRecording));
+    if (isPromise(results)) return results.then((all) => encode(codec, all, context, isRecording));
     return encode(codec, results, context, isRecording);
   };
 }
@@ -142,7 +161,7 @@ export function verdictOf(error: unknown): Verdict | null {
 
 function verdictOfError(error: unknown): Verdict | null {
   // By code: the callback may have another copy of this package, or run in another thread.
-  for (let each = error, depth = 0; each instanceof Error && depth < 8; each = each.cause, depth++) {
+  for (let each = error, depth = 0; isError(each) && depth < 8; each = each.cause, depth++) {
     const code: unknown = Reflect.get(each, 'code');
     if (code === 'NON_RETRYABLE') return { retryable: false, delayMs: 0 };
     const delayMs: unknown = Reflect.get(each, 'delayMs');
@@ -179,9 +198,31 @@ function encode(
   try {
     return codec.encode(values);
   } catch (error) {
-    throw new ChunkShapeError(`the results of ${nameOf(context)} cannot be encoded: ${messageOf(error)}`, {
-      cause: error,
-    });
+    if (mayHoldErrors) {
+      const encoded = encodeRest(codec, values);
+      if (encoded !== null) return encoded;
+    }
+    throw new ResultsUnencodableError(
+      `the results of ${nameOf(context)} cannot be encoded: ${messageOf(error)}`,
+      error,
+    );
+  }
+}
+
+/** With an OpError in the place of each result that cannot be encoded; null if it is not these. */
+function encodeRest(codec: OperationCodec, values: readonly unknown[]): Uint8Array | null {
+  const encodable = values.map((value) => {
+    try {
+      codec.encode([value]);
+      return value;
+    } catch (error) {
+      return OpError.from(error).toWire();
+    }
+  });
+  try {
+    return codec.encode(encodable);
+  } catch {
+    return null;
   }
 }
 
@@ -190,20 +231,92 @@ function copyOf(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-function toArray(results: unknown, expected: number): unknown[] {
+/** As many results as there are operations; those that are promises are awaited, as `for await` does. */
+function toArray(results: unknown, expected: number): unknown[] | Promise<unknown[]> {
   if (typeof results !== 'object' || results === null || !(Symbol.iterator in results)) {
     throw new ChunkShapeError(`the callback returned ${describe(results)} instead of ${expected} results`);
   }
-  if (Array.isArray(results) && results.length === expected) return results;
-  if (Array.isArray(results)) throw wrongNumber(String(results.length), expected);
-  const array: unknown[] = [];
-  for (const result of results as Iterable<unknown>) {
-    // It may never end.
-    if (array.length === expected) throw wrongNumber(`more than ${expected}`, expected);
-    array.push(result);
+  if (!Array.isArray(results)) return collect(results as Iterable<unknown>, expected);
+  const hasPromises = results.some(isThenable);
+  // All at once, or a rejection would count as unhandled while an earlier one is awaited.
+  const settling = hasPromises ? results.map(heeded) : results;
+  if (results.length !== expected) throw wrongNumber(String(results.length), expected);
+  return hasPromises ? awaitAll(settling) : results;
+}
+
+/** A promise whose rejection is somebody's business, for sure. */
+function heeded(result: unknown): unknown {
+  if (!isThenable(result)) return result;
+  const promise = Promise.resolve(result);
+  promise.catch(() => {});
+  return promise;
+}
+
+async function awaitAll(results: readonly unknown[]): Promise<unknown[]> {
+  const values: unknown[] = [];
+  for (const result of results) values.push(await settled(result, values.length, results.length));
+  return values;
+}
+
+async function settled(result: unknown, index: number, total: number): Promise<unknown> {
+  try {
+    return await result;
+  } catch (error) {
+    throw new OpFailedError(index, total, error);
   }
+}
+
+function collect(results: Iterable<unknown>, expected: number): unknown[] | Promise<unknown[]> {
+  const array: unknown[] = [];
+  const iterator = results[Symbol.iterator]();
+  for (let next = iterator.next(); next.done !== true; next = iterator.next()) {
+    if (isThenable(next.value)) return collectAwaiting(iterator, next.value, array, expected);
+    take(iterator, next.value, array, expected);
+  }
+  return complete(array, expected);
+}
+
+/** Goes on once there was a promise; each is awaited before the next result is asked for. */
+async function collectAwaiting(
+  iterator: Iterator<unknown>,
+  first: unknown,
+  array: unknown[],
+  expected: number,
+): Promise<unknown[]> {
+  let next: IteratorResult<unknown> = { done: false, value: first };
+  for (; next.done !== true; next = iterator.next()) {
+    const promise = heeded(next.value);
+    let value: unknown;
+    try {
+      value = array.length < expected ? await settled(promise, array.length, expected) : undefined;
+    } catch (error) {
+      closeQuietly(iterator);
+      throw error;
+    }
+    take(iterator, value, array, expected);
+  }
+  return complete(array, expected);
+}
+
+function take(iterator: Iterator<unknown>, value: unknown, array: unknown[], expected: number): void {
+  // It may never end.
+  if (array.length === expected) {
+    closeQuietly(iterator);
+    throw wrongNumber(`more than ${expected}`, expected);
+  }
+  array.push(value);
+}
+
+function complete(array: unknown[], expected: number): unknown[] {
   if (array.length < expected) throw wrongNumber(String(array.length), expected);
   return array;
+}
+
+/** What is wrong is known already. */
+function closeQuietly(iterator: Iterator<unknown>): void {
+  try {
+    iterator.return?.();
+  } catch {}
 }
 
 function wrongNumber(number: string, expected: number): ChunkShapeError {
@@ -219,9 +332,6 @@ function nameOf({ submission, submissionId, chunkIndex }: ChunkContext): string 
 function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value !== 'object') return `a ${typeof value}`;
-  return value.constructor?.name ? `a value of ${value.constructor.name}` : 'an object';
-}
-
-export function isThenable(value: unknown): value is PromiseLike<never> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+  const name = className(value);
+  return name === null ? 'an object' : `a value of ${name}`;
 }

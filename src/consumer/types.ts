@@ -32,11 +32,11 @@ export type OpCallback<Op = unknown, Result = unknown> = (
   context: ChunkContext,
 ) => Result | PromiseLike<Result>;
 
-/** Gets the operations of a chunk, answers as many results, in the same order. */
+/** Gets the operations of a chunk, answers as many results (or promises of them), in the same order. */
 export type ChunkCallback<Op = unknown, Result = unknown> = (
   ops: Op[],
   context: ChunkContext,
-) => Iterable<Result> | PromiseLike<Iterable<Result>>;
+) => Iterable<Result | PromiseLike<Result>> | PromiseLike<Iterable<Result | PromiseLike<Result>>>;
 
 /** Gets the bytes of a chunk, answers the bytes of its result. */
 export type RawChunkCallback = (
@@ -97,7 +97,8 @@ export interface OpRunOptions extends RunOptions {
   readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
   /**
    * What becomes of a chunk when the callback throws for one operation (`runEachOp` only): `'fail-chunk'` (default)
-   * fails it; `'record'` keeps an OpError as the result of that operation, and the results of the others.
+   * fails it; `'record'` keeps an OpError as the result of that operation, and the results of the others; also in the place
+   * of a result that cannot be encoded.
    */
   readonly onOpError?: 'fail-chunk' | 'record' | undefined;
 }

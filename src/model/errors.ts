@@ -48,6 +48,8 @@ export class SubmissionFailedError extends OpsqueueError {
     this.submissionId = submission.record.id;
     this.chunkIndex = chunkIndex;
     this.failure = failure;
+    // The message has the text already: a printed error is to show it once.
+    for (const name of ['submission', 'failure']) Object.defineProperty(this, name, { enumerable: false });
   }
 }
 

@@ -1,4 +1,5 @@
-import { messageOf } from './thrown.ts';
+import { isError, isMap } from './kinds.ts';
+import { bounded, messageOf, traceOf } from './thrown.ts';
 
 /** The only key of the map that stands for an {@link OpError} in a chunk of results. */
 export const OP_ERROR_KEY = '$opsqueue_error';
@@ -7,7 +8,8 @@ export const OP_ERROR_KEY = '$opsqueue_error';
  * The result of an operation that failed, where the consumer runs with `onOpError: 'record'`: the other operations
  * of the chunk keep their results, and the producer's iterator yields this one in its place.
  *
- * In a chunk it is the map `{"$opsqueue_error": {"message": text, "stack": text or null}}`, in CBOR and in JSON.
+ * In a chunk it is the map `{"$opsqueue_error": {"message": text, "stack": text or null}}`, in CBOR and in JSON; of a
+ * text longer than 16 384 characters, beginning and end.
  */
 export class OpError {
   readonly message: string;
@@ -21,12 +23,13 @@ export class OpError {
 
   /** From whatever a callback threw. */
   static from(thrown: unknown): OpError {
-    return new OpError(messageOf(thrown), stackOf(thrown));
+    return new OpError(bounded(messageOf(thrown)), stackOf(thrown));
   }
 
   /** The plain value that a codec encodes. */
   toWire(): { readonly [OP_ERROR_KEY]: { readonly message: string; readonly stack: string | null } } {
-    return { [OP_ERROR_KEY]: { message: this.message, stack: this.stack } };
+    const stack = this.stack === null ? null : bounded(this.stack);
+    return { [OP_ERROR_KEY]: { message: bounded(this.message), stack } };
   }
 
   /** The decoded value of a result: an OpError where it stands for one, else null. */
@@ -43,7 +46,7 @@ export class OpError {
 
 function stackOf(thrown: unknown): string | null {
   try {
-    return thrown instanceof Error && typeof thrown.stack === 'string' ? thrown.stack : null;
+    return isError(thrown) ? traceOf(thrown) : null;
   } catch {
     // Whatever was thrown, it does not want to be looked at.
     return null;
@@ -51,12 +54,12 @@ function stackOf(thrown: unknown): string | null {
 }
 
 function soleField(value: object, key: string): unknown {
-  if (value instanceof Map) return value.size === 1 ? value.get(key) : undefined;
+  if (isMap(value)) return value.size === 1 ? value.get(key) : undefined;
   if (!Object.hasOwn(value, key) || Object.keys(value).length !== 1) return undefined;
   return Reflect.get(value, key);
 }
 
 function field(value: object, key: string): unknown {
-  if (value instanceof Map) return value.get(key);
+  if (isMap(value)) return value.get(key);
   return Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
 }

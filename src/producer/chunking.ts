@@ -1,3 +1,4 @@
+import { isThenable } from '../model/kinds.ts';
 import type { Clock } from '../system/clock.ts';
 import { orAborted } from '../system/signals.ts';
 import { type CheckedCodec, checkContent } from './checks.ts';
@@ -34,8 +35,8 @@ class Breather {
 
 /**
  * Cuts a source of operations into chunks, encodes each and hands it on. An array or another sync iterable costs no
- * promise per operation. Returns how many operations there were. When it ends early (the sink throws, the signal
- * fires) the source's iterator is closed.
+ * promise per operation, but for promises: each is awaited, as `for await` does. Returns how many operations there were.
+ * When it ends early (the sink throws, the signal fires) the source's iterator is closed.
  */
 export async function chunkOperations(
   opened: OpenSource<unknown>,
@@ -57,9 +58,8 @@ export async function chunkOperations(
   if (source.kind === 'array') {
     const { items } = source;
     for (let at = 0; at < items.length; at += chunkSizeOps) {
-      const wait = emit(
-        at === 0 && items.length <= chunkSizeOps ? items : items.slice(at, at + chunkSizeOps),
-      );
+      const part = at === 0 && items.length <= chunkSizeOps ? items : items.slice(at, at + chunkSizeOps);
+      const wait = emit(part.some(isThenable) ? await awaitAll(part, signal) : part);
       if (wait !== undefined) await wait;
       if (breather.isDue) await breather.pause();
     }
@@ -68,7 +68,7 @@ export async function chunkOperations(
   const batch = new Batch(chunkSizeOps);
   if (source.kind === 'sync') {
     for (const operation of source.items) {
-      if (!batch.add(operation)) continue;
+      if (!batch.add(isThenable(operation) ? await awaited(operation, signal) : operation)) continue;
       const wait = emit(batch.take());
       if (wait !== undefined) await wait;
       if (breather.isDue) await breather.pause();
@@ -100,7 +100,7 @@ export async function eachChunk(
   const source = opened.read();
   if (source.kind !== 'async') {
     for (const content of source.items) {
-      const wait = emit(content);
+      const wait = emit(isThenable(content) ? await awaited(content, signal) : content);
       if (wait !== undefined) await wait;
       if (breather.isDue) await breather.pause();
     }
@@ -108,6 +108,18 @@ export async function eachChunk(
     await eachOf(source.iterator, signal, emit);
   }
   return total;
+}
+
+/** The operations, those that are promises awaited one after the other. */
+async function awaitAll(part: readonly unknown[], signal: AbortSignal): Promise<unknown[]> {
+  const operations: unknown[] = [];
+  for (const each of part) operations.push(isThenable(each) ? await awaited(each, signal) : each);
+  return operations;
+}
+
+/** It may never settle, which must not hold up the signal. */
+function awaited(promise: PromiseLike<unknown>, signal: AbortSignal): Promise<unknown> {
+  return orAborted(Promise.resolve(promise), signal);
 }
 
 /** Operations of the chunk that is being filled. */

@@ -1,13 +1,14 @@
 import { Readable } from 'node:stream';
+import { isPromise, isThenable } from '../model/kinds.ts';
 import { linkedSignal } from '../system/signals.ts';
 
-/** What operations or chunks come from. */
-export type Source<T> = Iterable<T> | AsyncIterable<T>;
+/** What operations or chunks come from. Promises among them are awaited, one after the other. */
+export type Source<T> = Iterable<T | PromiseLike<T>> | AsyncIterable<T>;
 
 /** A source as its reader gets it. */
 export type SourceReading<T> =
-  | { readonly kind: 'array'; readonly items: readonly T[] }
-  | { readonly kind: 'sync'; readonly items: Iterable<T> }
+  | { readonly kind: 'array'; readonly items: readonly (T | PromiseLike<T>)[] }
+  | { readonly kind: 'sync'; readonly items: Iterable<T | PromiseLike<T>> }
   | { readonly kind: 'async'; readonly iterator: AsyncIterator<T> };
 
 /**
@@ -21,6 +22,7 @@ export class OpenSource<T> {
 
   /** @param signal once it has fired the source is left alone: the call ends with the reason anyway */
   constructor(source: Source<T>, signal: AbortSignal | undefined) {
+    if (Array.isArray(source)) heed(source);
     this.#reading = signal?.aborted ? null : open(source);
   }
 
@@ -47,6 +49,11 @@ export async function returnQuietly(iterator: Iterator<unknown> | AsyncIterator<
   try {
     await iterator.return?.();
   } catch {}
+}
+
+/** A promise that rejects before its turn ends the call when its turn comes, not the process. */
+function heed(source: readonly unknown[]): void {
+  for (const each of source) if (isThenable(each) && isPromise(each)) each.catch(() => {});
 }
 
 function open<T>(source: Source<T>): SourceReading<T> {

@@ -1,12 +1,13 @@
+import { isUint8Array } from '../model/kinds.ts';
 import {
-  CborTag,
+  type CborTag,
   TAG_BIGNUM,
   TAG_DATE_SECONDS,
   TAG_NEGATIVE_BIGNUM,
   TAG_SET,
   VALUE_DEPTH_MAX,
 } from './cbor-value.ts';
-import { ChunkUnencodableError } from './chunk-errors.ts';
+import { keysWithoutToJson, kindOf, plainOf, refuse, refuseDepth, within } from './value-kinds.ts';
 
 const FIRST_BYTES = 4096;
 /** A scratch buffer beyond this is not kept for the next chunk. */
@@ -58,7 +59,7 @@ export class CborValueWriter {
         this.#bigint(value);
         break;
       default:
-        throw new ChunkUnencodableError('', `a ${typeof value}`);
+        refuse(`a ${typeof value}`);
     }
   }
 
@@ -93,7 +94,7 @@ export class CborValueWriter {
     const length = value.length;
     if (this.#position + 9 + length * 3 > this.#bytes.length) this.#grow(9 + length * 3);
     if (length <= LOOPED_TEXT_MAX && this.#asciiText(value)) return;
-    if (!value.isWellFormed()) throw new ChunkUnencodableError('', 'a text with half of a surrogate pair');
+    if (!value.isWellFormed()) refuse('a text with half of a surrogate pair');
     this.#head(0x60, Buffer.byteLength(value));
     this.#position += this.#bytes.write(value, this.#position, 'utf8');
   }
@@ -114,25 +115,54 @@ export class CborValueWriter {
   }
 
   #object(value: object, depth: number): void {
-    if (depth >= VALUE_DEPTH_MAX) {
-      throw new ChunkUnencodableError('', `it nests deeper than ${VALUE_DEPTH_MAX}, or has a cycle`);
+    if (depth >= VALUE_DEPTH_MAX) refuseDepth();
+    const prototype: unknown = Object.getPrototypeOf(value);
+    // By far the most; what else there is takes longer to tell apart.
+    if (prototype === Object.prototype) this.#record(value, depth, true);
+    else if (prototype === Array.prototype && Array.isArray(value)) this.#array(value, depth);
+    else if (isUint8Array(value)) this.#byteString(value);
+    else this.#special(value, depth, true);
+  }
+
+  #special(value: object, depth: number, asksToJson: boolean) {
+    const kind = kindOf(value, asksToJson);
+    switch (kind) {
+      case 'array':
+        return this.#array(value as readonly unknown[], depth);
+      case 'record':
+        return this.#record(value, depth, asksToJson);
+      case 'bytes':
+        return this.#byteString(value as Uint8Array);
+      case 'buffer':
+        return this.#byteString(new Uint8Array(value as ArrayBuffer));
+      case 'map':
+        return this.#map(value as ReadonlyMap<unknown, unknown>, depth);
+      case 'set':
+        this.#head(0xc0, TAG_SET);
+        return this.#array([...(value as ReadonlySet<unknown>)], depth);
+      case 'date':
+        return this.#date(value as Date);
+      case 'tag':
+        return this.#tag(value as CborTag, depth);
+      case 'unboxed':
+        return this.#value(plainOf(value, kind), depth + 1);
+      case 'with-to-json':
+        return this.#plain(plainOf(value, kind), depth);
+      default:
+        return kind satisfies never;
     }
-    if (Array.isArray(value)) this.#array(value, depth);
-    else if (value instanceof Uint8Array) this.#byteString(value);
-    else if (value instanceof Map) this.#map(value, depth);
-    else if (value instanceof Set) {
-      this.#head(0xc0, TAG_SET);
-      this.#array([...value], depth);
-    } else if (value instanceof Date) this.#date(value);
-    else if (value instanceof CborTag) {
-      if (typeof value.tag === 'bigint')
-        throw new ChunkUnencodableError('', `the tag ${value.tag} is too large`);
-      this.#head(0xc0, value.tag);
-      this.#value(value.value, depth + 1);
-    } else if (value instanceof ArrayBuffer) this.#byteString(new Uint8Array(value));
-    else if (ArrayBuffer.isView(value)) {
-      throw new ChunkUnencodableError('', `a ${value.constructor.name}; make it an array or a Uint8Array`);
-    } else this.#record(value, depth);
+  }
+
+  /** What a `toJSON` has returned. */
+  #plain(value: unknown, depth: number): void {
+    if (typeof value === 'object' && value !== null) this.#special(value, depth + 1, false);
+    else this.#value(value, depth + 1);
+  }
+
+  #tag({ tag, value }: CborTag, depth: number): void {
+    if (typeof tag === 'bigint') refuse(`the tag ${tag} is too large`);
+    this.#head(0xc0, tag);
+    this.#value(value, depth + 1);
   }
 
   #array(values: readonly unknown[], depth: number): void {
@@ -149,28 +179,40 @@ export class CborValueWriter {
   #map(map: ReadonlyMap<unknown, unknown>, depth: number): void {
     this.#head(0xa0, map.size);
     for (const [key, value] of map) {
-      this.#value(key, depth + 1);
-      this.#value(value, depth + 1);
-    }
-  }
-
-  /** An object: its own enumerable properties with names, as `JSON.stringify` would take them. */
-  #record(record: object, depth: number): void {
-    const keys = Object.keys(record);
-    this.#head(0xa0, keys.length);
-    for (const key of keys) {
-      this.#value(key, depth);
       try {
-        this.#value(Reflect.get(record, key), depth + 1);
+        this.#value(key, depth + 1);
+        this.#value(value, depth + 1);
       } catch (error) {
-        throw within(`.${key}`, error);
+        throw within(`.get(${typeof key === 'string' ? JSON.stringify(key) : typeof key})`, error);
       }
     }
   }
 
+  /** An object: its own enumerable properties with names, as `JSON.stringify` would take them. */
+  #record(record: object, depth: number, asksToJson: boolean): void {
+    const start = this.#position;
+    let hasToJson = false;
+    const keys = asksToJson ? Object.keys(record) : keysWithoutToJson(record);
+    this.#head(0xa0, keys.length);
+    for (const key of keys) {
+      this.#value(key, depth);
+      try {
+        const value: unknown = Reflect.get(record, key);
+        hasToJson = asksToJson && key === 'toJSON' && typeof value === 'function';
+        if (hasToJson) break;
+        this.#value(value, depth + 1);
+      } catch (error) {
+        throw within(`.${key}`, error);
+      }
+    }
+    if (!hasToJson) return;
+    this.#position = start;
+    this.#plain(plainOf(record, 'with-to-json'), depth);
+  }
+
   #date(date: Date): void {
     const ms = date.getTime();
-    if (Number.isNaN(ms)) throw new ChunkUnencodableError('', 'an invalid Date');
+    if (Number.isNaN(ms)) refuse('an invalid Date');
     this.#head(0xc0, TAG_DATE_SECONDS);
     this.#number(ms / 1000);
   }
@@ -216,11 +258,4 @@ export class CborValueWriter {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
   }
-}
-
-/** The same fault, seen from one level further out. */
-function within(step: string, error: unknown): unknown {
-  if (!(error instanceof ChunkUnencodableError)) return error;
-  const message = error.message.slice(error.message.indexOf(': ') + 2);
-  return new ChunkUnencodableError(`${step}${error.path}`, message);
 }

@@ -1,7 +1,9 @@
+import { messageOf } from '../model/thrown.ts';
 import { CborValueReader } from './cbor-value-reader.ts';
 import { CborValueWriter } from './cbor-value-writer.ts';
-import { ChunkUndecodableError, ChunkUnencodableError } from './chunk-errors.ts';
-import { formatJson, JSON_DEPTH_MAX, parseJson } from './json.ts';
+import { ChunkUndecodableError } from './chunk-errors.ts';
+import { parseJson } from './json.ts';
+import { formatJson } from './json-values.ts';
 
 export { CborTag } from './cbor-value.ts';
 export { ChunkUndecodableError, ChunkUnencodableError } from './chunk-errors.ts';
@@ -48,12 +50,7 @@ export function jsonChunkCodec(): ChunkCodec {
 }
 
 function encodeJson(ops: readonly unknown[]): Uint8Array {
-  try {
-    return new Uint8Array(Buffer.from(formatJson(ops), 'utf8'));
-  } catch (error) {
-    const message = error instanceof RangeError ? `it nests deeper than ${JSON_DEPTH_MAX}` : messageOf(error);
-    throw new ChunkUnencodableError('', message, { cause: error });
-  }
+  return new Uint8Array(Buffer.from(formatJson(ops), 'utf8'));
 }
 
 function decodeJson(bytes: Uint8Array): unknown[] {
@@ -68,8 +65,4 @@ function decodeJson(bytes: Uint8Array): unknown[] {
 function opsOf(value: unknown): unknown[] {
   if (Array.isArray(value)) return value;
   throw new ChunkUndecodableError('it is no array of operations');
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -11,9 +11,13 @@ export class ChunkUndecodableError extends OpsqueueError {
 export class ChunkUnencodableError extends OpsqueueError {
   /** Such as `[3].name`. */
   readonly path: string;
+  /** What is wrong with it. */
+  readonly why: string;
 
-  constructor(path: string, message: string, options?: ErrorOptions) {
-    super('CHUNK_UNENCODABLE', `${path === '' ? 'the chunk' : path} cannot be encoded: ${message}`, options);
+  constructor(path: string, why: string, options: { readonly cause?: unknown } = {}) {
+    const cause = options.cause === undefined ? undefined : { cause: options.cause };
+    super('CHUNK_UNENCODABLE', `${path === '' ? 'the chunk' : path} cannot be encoded: ${why}`, cause);
     this.path = path;
+    this.why = why;
   }
 }

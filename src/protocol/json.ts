@@ -52,32 +52,3 @@ function readValue(reader: JsonReader, depth: number): unknown {
       return reader.scalar('');
   }
 }
-
-/**
- * Plain values as JSON, as `JSON.stringify` writes them, but for bigints, which are integers.
- *
- * @throws TypeError for what JSON cannot tell (cycles; a value that is no JSON value at all)
- */
-export function formatJson(value: unknown): string {
-  const text = stringify(value);
-  if (text === undefined) throw new TypeError(`a ${typeof value} is no JSON value`);
-  return text;
-}
-
-function stringify(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value) as string | undefined;
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    // Perhaps a bigint. A replacer makes everything ten times slower, so that it is the second try.
-    return JSON.stringify(value, (_key, inner: unknown) =>
-      typeof inner === 'bigint' ? rawInteger(inner) : inner,
-    ) as string | undefined;
-  }
-}
-
-/** What V8 writes as it stands, without quotes. TypeScript's libraries do not know it yet. */
-function rawInteger(value: bigint): unknown {
-  const json = JSON as typeof JSON & { readonly rawJSON: (text: string) => unknown };
-  return json.rawJSON(String(value));
-}

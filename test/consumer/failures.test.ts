@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { FAILURE_CHARS_MAX, failureText } from '../../src/consumer/failure-text.ts';
 import { NonRetryableError, OpError, RetryLaterError } from '../../src/consumer/index.ts';
+import { THROWN_CHARS_MAX, traceOf } from '../../src/model/thrown.ts';
 import { cbor, quietly, Scene } from '../support/consumer-scene.ts';
 import { fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
 
@@ -208,8 +208,8 @@ test('a chunk with neither prefix nor content fails', async () => {
 test('a failure text is bounded: its beginning and its end are kept', () => {
   const error = new Error('x');
   error.stack = `Error: x, the beginning\n${'at somewhere\n'.repeat(100_000)}the end`;
-  const text = failureText(error);
-  assert.ok(text.length < FAILURE_CHARS_MAX + 100);
+  const text = traceOf(error);
+  assert.ok(text.length < THROWN_CHARS_MAX + 100);
   assert.match(text, /^Error: x, the beginning/);
   assert.match(text, /characters left out[\s\S]*the end$/);
 });

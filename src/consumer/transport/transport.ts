@@ -1,10 +1,9 @@
 import type { ChunkId } from '../../model/ids.ts';
-import { messageOf } from '../../model/thrown.ts';
+import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
 import type { IncomingMessage, OutgoingMessage } from '../../net/ws-client.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer-types.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
-import { bounded, failureText } from '../failure-text.ts';
 import type { ChunkResult, Handle, HeldChunk, LossReason, TransportEvent, WorkCommand } from '../messages.ts';
 import type { ChunkBodies } from './bodies.ts';
 import { Extensions } from './extensions.ts';
@@ -279,7 +278,7 @@ export class Transport {
         },
         'a chunk could not be downloaded: it fails',
       );
-      this.#failHere(held, failureText(error));
+      this.#failHere(held, traceOf(error));
     }
     if (held.feed !== null) this.#handOver(held.feed);
     else this.#requestsProgress();
@@ -412,7 +411,7 @@ export class Transport {
       { submission: String(chunk.submissionId), chunk: chunk.chunkIndex, error: messageOf(error) },
       'the result of a chunk could not be uploaded: it fails',
     );
-    if (held === undefined || mayFail(held)) this.#tell({ kind: 'fail', chunk, failure: failureText(error) });
+    if (held === undefined || mayFail(held)) this.#tell({ kind: 'fail', chunk, failure: traceOf(error) });
     if (held !== undefined) this.#forget(held);
     this.#settled(handle, messageOf(error));
   }
