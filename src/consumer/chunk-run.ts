@@ -1,4 +1,5 @@
 import { ClientClosedError, type OpsqueueError } from '../model/errors.ts';
+import { isUint8Array } from '../model/kinds.ts';
 import { traceOf } from '../model/thrown.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
@@ -245,7 +246,7 @@ export class ChunkRun implements ChunkWorker {
       this.#computing--;
       return this.#fail(job, error, span);
     }
-    if (output instanceof Uint8Array) {
+    if (isUint8Array(output)) {
       this.#computing--;
       return this.#complete(job, output, this.#options.clock.monotonicMs() - startMs, span);
     }

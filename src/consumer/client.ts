@@ -1,4 +1,5 @@
 import { ClientClosedError } from '../model/errors.ts';
+import { isUrl } from '../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
@@ -321,5 +322,5 @@ export class ConsumerClient implements AsyncDisposable {
 }
 
 function isModule(callback: unknown): callback is URL | string {
-  return typeof callback === 'string' || callback instanceof URL;
+  return typeof callback === 'string' || isUrl(callback);
 }

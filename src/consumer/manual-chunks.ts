@@ -1,5 +1,6 @@
 import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
+import { isUint8Array } from '../model/kinds.ts';
 import { CHUNKS_PER_ANSWER_MAX, CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { messageOf, traceOf } from '../model/thrown.ts';
@@ -156,7 +157,7 @@ export class ManualChunks {
 
   async #complete(chunk: ChunkReference, output: Uint8Array): Promise<void> {
     const id = checkReference(chunk);
-    if (!(output instanceof Uint8Array)) {
+    if (!isUint8Array(output)) {
       throw new IncorrectUsageError(`the output of a chunk must be a Uint8Array: it is ${show(output)}`);
     }
     const handle = this.#takeHandle(chunk);

@@ -1,6 +1,7 @@
 import { MessageChannel, type Transferable } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
+import { isArrayBuffer } from '../model/kinds.ts';
 import { messageOf } from '../model/thrown.ts';
 import { orAborted } from '../system/signals.ts';
 import { CallbackTimeoutError } from './callback-watch.ts';
@@ -89,7 +90,7 @@ export class CallbackPool {
     signal.addEventListener('abort', onAbort, { once: true });
     // The pool's types expect the options of a structured clone; what it takes is an array.
     const transferList: Transferable[] & { transfer?: Transferable[] } = [port2];
-    if (input.buffer instanceof ArrayBuffer && input.buffer.byteLength === input.byteLength) {
+    if (isArrayBuffer(input.buffer) && input.buffer.byteLength === input.byteLength) {
       transferList.push(input.buffer);
     }
     try {

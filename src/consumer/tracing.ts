@@ -8,6 +8,7 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
+import { isError } from '../model/kinds.ts';
 import { EMPTY_TRACE_CARRIER } from '../model/submission.ts';
 import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
@@ -100,7 +101,7 @@ function quietly(record: () => void): void {
 function endComputed(span: Span, error: unknown): void {
   if (error !== null) {
     const message = messageOf(error);
-    span.recordException(error instanceof Error ? error : message);
+    span.recordException(isError(error) ? error : message);
     span.setStatus({ code: SpanStatusCode.ERROR, message });
   }
   span.end();

@@ -1,4 +1,5 @@
 import type { Worker } from 'node:worker_threads';
+import { isError } from '../model/kinds.ts';
 import { parseObjectStoreUrl } from '../objects/open.ts';
 import type { Clock } from '../system/clock.ts';
 import { startThread, type ThreadProgram, threadFile } from '../system/thread-program.ts';
@@ -69,7 +70,7 @@ export class TransportThread implements TransportHandle {
     });
     let error: Error | null = null;
     this.#worker.on('error', (thrown: unknown) => {
-      error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      error = isError(thrown) ? thrown : new Error(String(thrown));
     });
     this.#exited = new Promise((resolve) => {
       this.#worker.on('exit', (code) => {

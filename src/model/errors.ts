@@ -1,4 +1,5 @@
 import type { ChunkIndex, SubmissionId } from './ids.ts';
+import { isError } from './kinds.ts';
 import type { SubmissionStatus } from './submission.ts';
 
 /** Every error that opsqueue throws on purpose: one class per cause, with a stable `code` and its data in fields. */
@@ -111,7 +112,7 @@ export class OnInsertedError extends OpsqueueError {
 
   constructor(submissionId: SubmissionId, isCancelled: boolean, options: ErrorOptions) {
     const fate = isCancelled ? 'it was cancelled' : 'it could not be cancelled';
-    const why = options.cause instanceof Error ? options.cause.message : 'not an Error';
+    const why = isError(options.cause) ? options.cause.message : 'not an Error';
     super(
       'ON_INSERTED',
       `submission ${submissionId} was inserted and ${fate}, because onInserted threw: ${why}`,
@@ -153,7 +154,7 @@ export class QueueUnreachableError extends OpsqueueError {
   readonly attempts: number;
 
   constructor(url: string, attempts: number, waitedMs: number, options?: ErrorOptions) {
-    const cause = options?.cause instanceof Error ? `: ${options.cause.message}` : '';
+    const cause = isError(options?.cause) ? `: ${options.cause.message}` : '';
     const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
     super(
       'QUEUE_UNREACHABLE',

@@ -1,7 +1,8 @@
+import { isAggregateError, isError } from '../model/kinds.ts';
 /** What an error of a socket says; happy eyeballs wraps one per address, and its own message is empty. */
 export function socketErrorText(error: NodeJS.ErrnoException): string {
-  if (error.message === '' && error instanceof AggregateError) {
-    return error.errors.map((each) => (each instanceof Error ? each.message : String(each))).join('; ');
+  if (error.message === '' && isAggregateError(error)) {
+    return error.errors.map((each) => (isError(each) ? each.message : String(each))).join('; ');
   }
   const text = error.message === '' ? (error.code ?? 'unknown error') : error.message.trimEnd();
   return text + hint(error.code ?? '');

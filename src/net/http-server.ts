@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { OpsqueueError } from '../model/errors.ts';
+import { isError } from '../model/kinds.ts';
 import { ANSWER_STALL_MS_DEFAULT, CONNECTIONS_MAX_DEFAULT } from '../model/limits.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
@@ -267,10 +268,10 @@ function listenReason(cause: unknown): string {
     case 'EACCES':
       return 'not permitted';
     default:
-      return cause instanceof Error ? cause.message : String(cause);
+      return isError(cause) ? cause.message : String(cause);
   }
 }
 
 function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return isError(error) && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

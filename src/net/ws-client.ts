@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { type RawData, WebSocket } from 'ws';
 import { ProtocolError } from '../model/errors.ts';
+import { isError, isUint8Array } from '../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import { decodeServerMessage, encodeClientMessage } from '../protocol/consumer-codec.ts';
 import type { ClientMessage, InitMessage, Nonce, ServerMessage } from '../protocol/consumer-types.ts';
@@ -248,12 +249,12 @@ class Link implements TurnTask {
   #receive(data: RawData, isBinary: boolean) {
     if (this.#ended) return;
     this.#heartbeat?.alive();
-    if (!isBinary || !(data instanceof Uint8Array)) return this.#garbage('a text message');
+    if (!isBinary || !isUint8Array(data)) return this.#garbage('a text message');
     let message: ServerMessage;
     try {
       message = decodeServerMessage(data);
     } catch (error) {
-      return this.#garbage(error instanceof Error ? error.message : String(error));
+      return this.#garbage(isError(error) ? error.message : String(error));
     }
     if (message.kind === 'init') {
       if (this.init !== null) return this.#garbage('a second Init');

@@ -1,3 +1,4 @@
+import { isError } from '../model/kinds.ts';
 import { ObjectStoreError, type ObjectStoreErrorCode } from './errors.ts';
 
 const CODES: Readonly<Record<string, ObjectStoreErrorCode>> = {
@@ -15,14 +16,14 @@ const CODES: Readonly<Record<string, ObjectStoreErrorCode>> = {
 };
 
 export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+  return isError(error) && 'code' in error && codes.includes(String(error.code));
 }
 
 /** What a failed system call means; `what` says what was tried. The key `''` stands for all of the store. */
 export function fileError(error: unknown, key: string, what: string): unknown {
   if (error instanceof ObjectStoreError) return error;
-  const errno = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const text = error instanceof Error ? error.message : String(error);
+  const errno = isError(error) && 'code' in error ? String(error.code) : '';
+  const text = isError(error) ? error.message : String(error);
   const subject = key === '' ? 'object store' : `object ${key}`;
   return new ObjectStoreError(CODES[errno] ?? 'OBJECT_FAILED', key, `${subject}: ${what}: ${text}`, {
     cause: error,

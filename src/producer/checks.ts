@@ -1,6 +1,7 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
+import { isMap, isUint8Array } from '../model/kinds.ts';
 import {
   BODY_BYTES_MAX_DEFAULT,
   META_KEY_BYTES_MAX,
@@ -73,10 +74,10 @@ export function checkPrefix(value: unknown): string {
 export function checkStrategicMetadata(value: SubmissionOptions['strategicMetadata']): StrategicMetadata {
   const pairs = new Map<string, bigint>();
   if (value === undefined) return pairs;
-  if (!(value instanceof Map) && !isPlainObject(value)) {
+  if (!isMap(value) && !isPlainObject(value)) {
     throw new IncorrectUsageError(`strategicMetadata must be a Map or a plain object: ${show(value)}`);
   }
-  for (const [key, number] of value instanceof Map ? value : Object.entries(value)) {
+  for (const [key, number] of isMap(value) ? value : Object.entries(value)) {
     if (typeof key !== 'string' || !key.isWellFormed() || Buffer.byteLength(key) > META_KEY_BYTES_MAX) {
       throw new IncorrectUsageError(
         `strategicMetadata has a key that is no Unicode text of at most ${META_KEY_BYTES_MAX} bytes: ${show(key)}`,
@@ -104,7 +105,7 @@ function checkMetadataValue(key: string, value: unknown): bigint {
 
 export function checkMetadata(value: unknown): Uint8Array | null {
   if (value === undefined || value === null) return null;
-  if (value instanceof Uint8Array) {
+  if (isUint8Array(value)) {
     const size = byteContentSize(value);
     // Sent when all is uploaded: until then the caller may use his buffer for something else.
     if (size <= BODY_BYTES_MAX_DEFAULT) return new Uint8Array(value);
@@ -117,7 +118,7 @@ export function checkMetadata(value: unknown): Uint8Array | null {
 
 /** The bytes of one chunk; `what` says where they come from. */
 export function checkContent(what: string, value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
+  if (isUint8Array(value)) return value;
   throw new IncorrectUsageError(`${what} must be a Uint8Array: ${show(value)}`);
 }
 

@@ -1,4 +1,5 @@
 import type { ChunkIndex } from '../model/ids.ts';
+import { isPromise } from '../model/kinds.ts';
 import { Gate } from './gate.ts';
 
 /** Says which chunks are to be read, one after the other; null at the end. A promise where that is not known yet. */
@@ -106,7 +107,7 @@ export class Downloader {
         signal.throwIfAborted();
       }
       const next = plan.next(signal);
-      const chunkIndex = next instanceof Promise ? await next : next;
+      const chunkIndex = isPromise(next) ? await next : next;
       signal.throwIfAborted();
       if (chunkIndex === null) return this.#endPlan({ state: 'ended' });
       const slot: Slot = { chunkIndex, state: 'running', content: null, error: undefined };

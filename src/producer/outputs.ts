@@ -1,5 +1,6 @@
 import { ChunkContentError, SubmissionForgottenError } from '../model/errors.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import { isError, isUint8Array } from '../model/kinds.ts';
 import { ObjectStoreError } from '../objects/errors.ts';
 import { chunkKey } from '../objects/keys.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
@@ -104,7 +105,7 @@ export class DirectOutputs implements Outputs {
     }
     const content = this.#ahead.get(index);
     this.#ahead.delete(index);
-    if (content instanceof Uint8Array) return content;
+    if (isUint8Array(content)) return content;
     throw new ChunkContentError(this.keyOf(index), 'its consumer gave no output');
   }
 
@@ -125,7 +126,7 @@ export function isMissing(error: unknown): boolean {
 }
 
 export function contentError(key: string, cause: unknown): ChunkContentError {
-  const text = cause instanceof Error ? cause.message : String(cause);
+  const text = isError(cause) ? cause.message : String(cause);
   return new ChunkContentError(key, `its content makes no sense (truncated, or another codec?): ${text}`, {
     cause,
   });

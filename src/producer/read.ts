@@ -1,4 +1,5 @@
 import { SubmissionCancelledError, SubmissionFailedError } from '../model/errors.ts';
+import { isMap } from '../model/kinds.ts';
 import { OP_ERROR_KEY, OpError } from '../model/op-error.ts';
 import type { SubmissionStatus } from '../model/submission.ts';
 import { waitForEnd } from './completion.ts';
@@ -175,7 +176,7 @@ function decodeResults(content: Uint8Array, codec: OperationCodec): unknown[] {
   for (let at = 0; at < results.length; at++) {
     const result: unknown = results[at];
     if (typeof result !== 'object' || result === null) continue;
-    if (!(result instanceof Map) && !(OP_ERROR_KEY in result)) continue;
+    if (!isMap(result) && !(OP_ERROR_KEY in result)) continue;
     results[at] = OpError.fromWire(result) ?? result;
   }
   return results;

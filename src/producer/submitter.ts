@@ -1,4 +1,5 @@
 import type { SubmissionId } from '../model/ids.ts';
+import { isError } from '../model/kinds.ts';
 import type { LinkedSignal } from '../system/signals.ts';
 import {
   type CheckedCodec,
@@ -275,7 +276,7 @@ async function cleanUp(context: ClientContext, { prefix, chunksTotal }: Inserted
     await deleteChunks(await context.store(), prefix, chunksTotal, ['in', 'out'], signal);
   } catch (error) {
     // The reader has all results: that its chunks lie about is no failure of the submission.
-    const text = error instanceof Error ? error.message : String(error);
+    const text = isError(error) ? error.message : String(error);
     context.logger.warn({ prefix, error: text }, 'could not remove the chunks of a submission');
   }
 }

@@ -9,6 +9,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import { isError } from '../model/kinds.ts';
 import { VERSION } from '../model/version.ts';
 
 /** The spans of one submission, all below the context in which it was started. Costs nothing without an SDK. */
@@ -75,9 +76,9 @@ export class Tracing {
 }
 
 function fail(span: Span, error: unknown): void {
-  if (error instanceof Error) span.recordException(error);
+  if (isError(error)) span.recordException(error);
   span.setStatus({
     code: SpanStatusCode.ERROR,
-    message: error instanceof Error ? error.message : String(error),
+    message: isError(error) ? error.message : String(error),
   });
 }

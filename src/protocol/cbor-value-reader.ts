@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { isErrorNamed, isMap, isUint8Array } from '../model/kinds.ts';
 import {
   CborTag,
   TAG_BIGNUM,
@@ -44,7 +45,8 @@ export class CborValueReader {
       return value;
     } catch (error) {
       // Reading beyond the end of a DataView; checked there and not for each value.
-      if (error instanceof RangeError) throw new ChunkUndecodableError('it is cut short', { cause: error });
+      if (isErrorNamed(error, 'RangeError'))
+        throw new ChunkUndecodableError('it is cut short', { cause: error });
       throw error;
     }
   }
@@ -277,7 +279,7 @@ export class CborValueReader {
       case TAG_SET:
         return Array.isArray(value) ? new Set(value) : undecodable('a set that is no array');
       case TAG_MAP:
-        return value instanceof Map ? value : new Map(Object.entries(Object(value)));
+        return isMap(value) ? value : new Map(Object.entries(Object(value)));
       case TAG_UINT8_ARRAY:
         return value;
       default:
@@ -306,7 +308,7 @@ function dateOf(time: string | number): Date {
 }
 
 function bignum(value: unknown): bigint {
-  if (!(value instanceof Uint8Array)) return undecodable('a big integer that is no byte string');
+  if (!isUint8Array(value)) return undecodable('a big integer that is no byte string');
   return value.length === 0 ? 0n : BigInt(`0x${Buffer.from(value).toString('hex')}`);
 }
 

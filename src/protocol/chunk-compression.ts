@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 // As a whole: an older Node.js, which is to be told its age, would fail on names that it does not have.
 import zlib from 'node:zlib';
+import { isError } from '../model/kinds.ts';
 import { ChunkUndecodableError } from './chunk-errors.ts';
 
 const { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } = zlib;
@@ -69,7 +70,7 @@ export async function decompressChunk(
 }
 
 function isTooLarge(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
+  return isError(error) && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
 }
 
 const FRAME_MAGIC = 0xfd2fb528;

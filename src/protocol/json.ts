@@ -1,3 +1,4 @@
+import { isError } from '../model/kinds.ts';
 import { JsonSyntaxError } from './json-errors.ts';
 import { JsonReader } from './json-reader.ts';
 
@@ -24,7 +25,7 @@ export function parseJson(body: Uint8Array | string): unknown {
     try {
       return JSON.parse(text) as unknown;
     } catch (error) {
-      throw new JsonSyntaxError('', error instanceof Error ? error.message : String(error));
+      throw new JsonSyntaxError('', isError(error) ? error.message : String(error));
     }
   }
   const value = readValue(reader, 0);

@@ -1,4 +1,5 @@
 import type { ShardId } from '../model/ids.ts';
+import { isError } from '../model/kinds.ts';
 import { Backoff } from '../system/backoff.ts';
 import { type Clock, sleep, type Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
@@ -425,11 +426,7 @@ function rareOutcome(kind: 'refused' | 'unknown'): CommitResult {
 
 function asStoreError(cause: unknown): StoreError {
   if (cause instanceof StoreError) return cause;
-  return new StoreError(
-    'transient',
-    `the store failed: ${cause instanceof Error ? cause.message : String(cause)}`,
-    {
-      cause,
-    },
-  );
+  return new StoreError('transient', `the store failed: ${isError(cause) ? cause.message : String(cause)}`, {
+    cause,
+  });
 }

@@ -75,3 +75,15 @@ test('only the command line reads the process', () => {
     .map(([file]) => file);
   assert.deepEqual(readers, []);
 });
+
+const BUILT_IN =
+  /\binstanceof (?:Error|AggregateError|(?:Type|Range|Syntax)Error|Date|Map|Set|Promise|RegExp|URL|\w*Array|ArrayBuffer)\b/;
+const realmUsers = (files: ReadonlyMap<string, string>) =>
+  [...files]
+    .filter(([file, text]) => BUILT_IN.test(withoutComments(text)) && !file.startsWith('src/cli/'))
+    .map(([file]) => file);
+
+test('no value is asked whether it is an instance of a built-in: it may be from another realm', () => {
+  assert.deepEqual(realmUsers(sources), ['src/model/kinds.ts']);
+  assert.deepEqual(realmUsers(new Map([['src/net/x.ts', 'if (x instanceof Map) f();']])), ['src/net/x.ts']);
+});

@@ -1,4 +1,5 @@
 import type { Transferable } from 'node:worker_threads';
+import { isArrayBuffer } from '../../model/kinds.ts';
 import type { Clock } from '../../system/clock.ts';
 
 /** Smaller ones are cheaper to copy than to transfer. */
@@ -44,5 +45,5 @@ export class Batch<T> {
 function addTransferable(transfer: Set<Transferable>, body: Uint8Array | null): void {
   if (body === null || body.byteLength < TRANSFER_BYTES_MIN) return;
   const { buffer } = body;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength) transfer.add(buffer);
+  if (isArrayBuffer(buffer) && buffer.byteLength === body.byteLength) transfer.add(buffer);
 }

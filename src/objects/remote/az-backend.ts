@@ -10,6 +10,7 @@ import type {
   ContainerListBlobsOptions,
   RestError,
 } from '@azure/storage-blob';
+import { isError } from '../../model/kinds.ts';
 import type { Clock } from '../../system/clock.ts';
 import { ObjectStoreError } from '../errors.ts';
 import type { Agents } from './agents.ts';
@@ -199,7 +200,7 @@ export class AzBackend implements ObjectBackend {
 
   #failure(call: FailedCall, cause: unknown): ObjectStoreError {
     if (cause instanceof ObjectStoreError) return cause;
-    if (cause instanceof Error && /(?:Credential|Authentication)\w*Error$/.test(cause.name)) {
+    if (isError(cause) && /(?:Credential|Authentication)\w*Error$/.test(cause.name)) {
       return failureOfLogin({ ...call, cause });
     }
     if (!this.#sdk.isRestError(cause) || cause.statusCode === undefined)

@@ -1,3 +1,4 @@
+import { isError } from '../../model/kinds.ts';
 import { ObjectStoreError, type ObjectStoreErrorCode } from '../errors.ts';
 
 /** Never answered within a try's time, or the connection broke. */
@@ -177,7 +178,7 @@ function causes(error: unknown, without?: string): Error[] {
   const left = [error];
   while (left.length > 0 && found.length < 16) {
     const next = left.shift();
-    if (!(next instanceof Error) || next.name === without) continue;
+    if (!isError(next) || next.name === without) continue;
     found.push(next);
     left.push(next.cause, ...('errors' in next && Array.isArray(next.errors) ? next.errors : []));
   }

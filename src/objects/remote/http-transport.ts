@@ -1,5 +1,6 @@
 import type { Agent, Dispatcher } from 'undici';
 import { IncorrectUsageError } from '../../model/errors.ts';
+import { isError } from '../../model/kinds.ts';
 import { VERSION } from '../../model/version.ts';
 import type { ObjectStoreError } from '../errors.ts';
 import type { OptionReader } from '../options.ts';
@@ -183,7 +184,7 @@ class WholeAnswer implements Dispatcher.DispatchHandler {
     } catch (error) {
       this.#signal.removeEventListener('abort', this.#onAbort);
       this.#reject(error);
-      this.#controller?.abort(error instanceof Error ? error : new Error(String(error)));
+      this.#controller?.abort(isError(error) ? error : new Error(String(error)));
     }
   }
 }

@@ -1,5 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { IncorrectUsageError } from '../../model/errors.ts';
+import { isError } from '../../model/kinds.ts';
 import type { OptionReader } from '../options.ts';
 
 /** What is to be installed for a scheme, all of it: whoever lacks one package is not told of the next one only then. */
@@ -16,7 +17,7 @@ export const INSTALL = {
  */
 export function orNotInstalled(scheme: string, install: string): (cause: unknown) => never {
   return (cause) => {
-    const missing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
+    const missing = isError(cause) && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
     if (!missing) throw cause;
     throw new IncorrectUsageError(
       `object stores of the scheme ${scheme}: need a package that is not installed; run: npm install ${install}`,

@@ -8,6 +8,7 @@ import type {
   ServerSideEncryption,
 } from '@aws-sdk/client-s3';
 import { IncorrectUsageError } from '../../model/errors.ts';
+import { isError } from '../../model/kinds.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import { ObjectStoreError } from '../errors.ts';
@@ -97,7 +98,7 @@ export class S3Backend implements ObjectBackend {
     } catch (cause) {
       if (signal.aborted) throw signal.reason;
       // Some that speak S3 (Google's among them) do not know batches.
-      if (!(cause instanceof Error) || !WITHOUT_BATCHES.has(cause.name)) throw this.#failure(call, cause);
+      if (!isError(cause) || !WITHOUT_BATCHES.has(cause.name)) throw this.#failure(call, cause);
       this.#batches = false;
       await this.#deleteEach(names, signal);
     }

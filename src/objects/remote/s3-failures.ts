@@ -1,4 +1,5 @@
 import type { S3ServiceException } from '@aws-sdk/client-s3';
+import { isError } from '../../model/kinds.ts';
 import { ObjectStoreError, type ObjectStoreErrorCode } from '../errors.ts';
 import {
   type ClockComparison,
@@ -47,7 +48,7 @@ export function failureOfS3(
   { nowMs, hasLogin }: { readonly nowMs: number; readonly hasLogin: boolean },
 ): ObjectStoreError {
   if (cause instanceof ObjectStoreError) return cause;
-  if (!(cause instanceof Error)) return failureOfConnection({ ...call, cause });
+  if (!isError(cause)) return failureOfConnection({ ...call, cause });
   if (/^Checksum mismatch/.test(cause.message)) return corrupt(call.key, call.what, cause.message, cause);
   if (cause.name === 'CredentialsProviderError') {
     // The SDK says that nobody has credentials also when the metadata server, which had some, is away for a moment.

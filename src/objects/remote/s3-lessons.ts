@@ -1,4 +1,5 @@
 import type { S3ServiceException } from '@aws-sdk/client-s3';
+import { isError } from '../../model/kinds.ts';
 
 /** Another clock than the server's; the SDK has the right time from the answer, and signs with it from then on. */
 const CLOCK_CODES = new Set(['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture']);
@@ -40,7 +41,7 @@ export class S3Lessons {
     try {
       return await run();
     } catch (error) {
-      if (!(error instanceof Error) || !(await this.#learn(error, region, renewals))) throw error;
+      if (!isError(error) || !(await this.#learn(error, region, renewals))) throw error;
       return run();
     }
   }

@@ -1,4 +1,5 @@
 import type { Worker } from 'node:worker_threads';
+import { isError } from '../../model/kinds.ts';
 import { type Clock, endsWithin } from '../../system/clock.ts';
 import { startThread, type ThreadProgram } from '../../system/thread-program.ts';
 import { StoreError } from '../errors.ts';
@@ -133,7 +134,7 @@ export class DatabaseThread implements DatabaseCalls {
 
   #end(message: string, cause?: unknown): void {
     if (this.#gone) return;
-    const detail = cause instanceof Error ? `${message}: ${cause.message}` : message;
+    const detail = isError(cause) ? `${message}: ${cause.message}` : message;
     this.#gone = new StoreError('transient', detail, { cause });
     for (const call of this.#calls.values()) call.reject(this.#gone);
     this.#calls.clear();

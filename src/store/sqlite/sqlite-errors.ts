@@ -1,3 +1,4 @@
+import { isError } from '../../model/kinds.ts';
 import { StoreError, type StoreErrorClass } from '../errors.ts';
 
 /** The part of node:sqlite's errors that says what happened. */
@@ -17,7 +18,7 @@ const NOTADB = 26;
 const BUGS: ReadonlySet<number> = new Set([1, 18, 19, 20, 21, 25]);
 
 export function isSqliteError(error: unknown): error is SqliteError {
-  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number';
+  return isError(error) && 'errcode' in error && typeof error.errcode === 'number';
 }
 
 /** The lowest byte of SQLite's result code; null if the error is none of SQLite's. */
@@ -28,7 +29,7 @@ export function resultCode(error: unknown): number | null {
 /** SQLite's words with its code, for the end of a sentence. */
 export function sqliteReason(error: unknown): string {
   if (isSqliteError(error)) return `${error.message} (SQLite result code ${error.errcode})`;
-  return error instanceof Error ? error.message : String(error);
+  return isError(error) ? error.message : String(error);
 }
 
 /** Classes by result code. What is not an I/O problem is not going to pass: it stops the queue rather than the truth. */

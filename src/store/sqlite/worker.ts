@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { isArrayBuffer, isPromise, isUint8Array } from '../../model/kinds.ts';
 import { Database } from './database.ts';
 import type { ImportReport } from './import/report.ts';
 import { openDatabase } from './open.ts';
@@ -32,7 +33,7 @@ function main(): void {
       // The other side's types hold arguments and method together.
       const run = database[method] as (...given: readonly unknown[]) => unknown;
       const result = run.apply(database, [...given]);
-      const value = result instanceof Promise ? await result : result;
+      const value = isPromise(result) ? await result : result;
       answer({ number, value }, buffersOf(value));
     } catch (error) {
       fail(number, error, `the database failed in ${method}`);
@@ -47,7 +48,7 @@ function buffersOf(value: unknown): ArrayBuffer[] {
   if (typeof value !== 'object' || value === null) return [];
   const buffers: ArrayBuffer[] = [];
   for (const part of Object.values(value)) {
-    if (!(part instanceof Uint8Array) || !(part.buffer instanceof ArrayBuffer)) continue;
+    if (!isUint8Array(part) || !isArrayBuffer(part.buffer)) continue;
     // A view of a larger buffer is cloned: others may be looking at the rest.
     if (part.length === part.buffer.byteLength || part.length > 4096) buffers.push(part.buffer);
   }
