@@ -3,7 +3,8 @@ import { IncorrectUsageError } from '../model/errors.ts';
 import { Strategy } from '../model/strategy.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { parseObjectStoreUrl } from '../objects/open.ts';
-import { cborChunkCodec, jsonChunkCodec } from '../protocol/chunk-codec.ts';
+import { chunkCodecOf } from '../protocol/chunk-codec.ts';
+import { type NamedCodec, namedCodecOf } from '../protocol/codec-options.ts';
 import type { RunDemand, TransferLimits } from './messages.ts';
 import { copyingCodec } from './processor.ts';
 import type { ConsumerClientOptions, OperationCodec, RunOptions } from './types.ts';
@@ -68,18 +69,18 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 export function checkCodec(value: unknown): OperationCodec {
-  if (value === undefined || value === 'cbor') return cborChunkCodec();
-  if (value === 'json') return jsonChunkCodec();
+  const named = namedCodecOf(value ?? 'cbor');
+  if (named !== null) return chunkCodecOf(named);
   if (isCodec(value)) return copyingCodec(value);
   throw new IncorrectUsageError(
-    `codec must be 'cbor', 'json' or an object with encode and decode: it is ${show(value)}`,
+    `codec must be 'cbor', 'json', one of these with options ({ name, maps, dates, integers }) or an object with encode and decode: it is ${show(value)}`,
   );
 }
 
 /** A codec's object cannot be given to another thread. */
-export function checkCodecName(value: unknown): 'cbor' | 'json' {
-  if (value === undefined || value === 'cbor') return 'cbor';
-  if (value === 'json') return 'json';
+export function checkCodecName(value: unknown): 'cbor' | 'json' | NamedCodec {
+  const named = namedCodecOf(value ?? 'cbor');
+  if (named !== null) return named;
   throw new IncorrectUsageError(
     `codec must be 'cbor' or 'json' where the callback is a module: it is ${show(value)}; let the module work on raw chunks instead`,
   );

@@ -3,6 +3,7 @@ import type { Strategy } from '../model/strategy.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
+import type { NamedCodec } from '../protocol/codec-options.ts';
 import type { Logger } from '../system/logger.ts';
 
 /** How operations become the bytes of a chunk, and back. The producer must use the same one. */
@@ -94,7 +95,7 @@ export interface RunOptions {
 /** Options of `runEachOp` and `runEachChunk`. */
 export interface OpRunOptions extends RunOptions {
   /** The encoding of operations and results; the same as the producer's. Default `'cbor'`. In a module's threads only by name. */
-  readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
+  readonly codec?: 'cbor' | 'json' | NamedCodec | OperationCodec | undefined;
   /**
    * What becomes of a chunk when the callback throws for one operation (`runEachOp` only): `'fail-chunk'` (default)
    * fails it; `'record'` keeps an OpError as the result of that operation, and the results of the others; also in the place

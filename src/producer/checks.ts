@@ -10,7 +10,8 @@ import {
   PREFIX_PATTERN,
 } from '../model/limits.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
-import { cborChunkCodec, jsonChunkCodec } from '../protocol/chunk-codec.ts';
+import { chunkCodecOf } from '../protocol/chunk-codec.ts';
+import { namedCodecOf } from '../protocol/codec-options.ts';
 import { byteContentSize } from '../protocol/json-writer.ts';
 import { metaPairsRefusal } from '../protocol/strategy-codec.ts';
 import type { OperationCodec, ResultsMode, SubmissionOptions } from './options.ts';
@@ -129,8 +130,8 @@ export interface CheckedCodec extends OperationCodec {
 }
 
 export function checkCodec(value: unknown): CheckedCodec {
-  if (value === 'cbor') return { ...cborChunkCodec(), isBuiltIn: true };
-  if (value === 'json') return { ...jsonChunkCodec(), isBuiltIn: true };
+  const named = namedCodecOf(value);
+  if (named !== null) return { ...chunkCodecOf(named), isBuiltIn: true };
   if (isCodec(value)) {
     return {
       encode: (operations) => value.encode(operations),
@@ -139,7 +140,7 @@ export function checkCodec(value: unknown): CheckedCodec {
     };
   }
   throw new IncorrectUsageError(
-    `codec must be 'cbor', 'json' or an object with encode and decode: ${show(value)}`,
+    `codec must be 'cbor', 'json', one of these with options ({ name, maps, dates, integers }) or an object with encode and decode: ${show(value)}`,
   );
 }
 

@@ -1,6 +1,7 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
+import type { NamedCodec } from '../protocol/codec-options.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
@@ -18,7 +19,7 @@ export interface ProducerClientOptions {
   /** For the object store: region, endpoint, credentials, ... Plain data. Which names there are depends on the scheme. */
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /** Used where a call names none: `'cbor'` (default), `'json'`, or one of your own. */
-  readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
+  readonly codec?: 'cbor' | 'json' | NamedCodec | OperationCodec | undefined;
   /** Chunks on their way to or from the object store at a time, for each call. Default 16. */
   readonly concurrency?: number | undefined;
   /**
@@ -81,11 +82,11 @@ export interface StoredSubmissionOptions extends SubmissionOptions, TransferOpti
 export interface OperationsOptions {
   /** Operations per chunk. */
   readonly chunkSize: number;
-  readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
+  readonly codec?: 'cbor' | 'json' | NamedCodec | OperationCodec | undefined;
 }
 
 export interface DecodeOptions extends TransferOptions {
-  readonly codec?: 'cbor' | 'json' | OperationCodec | undefined;
+  readonly codec?: 'cbor' | 'json' | NamedCodec | OperationCodec | undefined;
 }
 
 /** When results are given out. */

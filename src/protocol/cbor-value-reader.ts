@@ -13,11 +13,14 @@ import {
   VALUE_DEPTH_MAX,
 } from './cbor-value.ts';
 import { ChunkUndecodableError } from './chunk-errors.ts';
+import type { ReadingOptions } from './codec-options.ts';
 
 const BREAK = 0xff;
 const INDEFINITE = -1;
 /** Arrays up to this claimed length are allocated at once, longer ones grow as their elements come. */
 const PREALLOCATED_MAX = 1024;
+/** The last second of a minute that has one more. */
+const LEAP_SECOND = /^(?<before>[^T]+T\d\d:\d\d:)60(?=[.Z+-])/;
 /** Texts up to this length are read by a loop, which costs less than a call into native code. */
 const LOOPED_TEXT_MAX = 16;
 
@@ -29,9 +32,11 @@ const LOOPED_TEXT_MAX = 16;
 export class CborValueReader {
   readonly #bytes: Buffer;
   readonly #view: DataView;
+  readonly #options: ReadingOptions;
   #position = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, options: ReadingOptions) {
+    this.#options = options;
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -57,6 +62,7 @@ export class CborValueReader {
     const info = initial & 0x1f;
     if (major === 7) return this.#simple(info);
     if (info === 31) return this.#indefinite(major, depth);
+    if (major <= 1 && this.#options.integers === 'bigint') return BigInt(this.#integer(major, info));
     if (info === 27 && major <= 1) return this.#longInteger(major);
     const argument = info < 24 ? info : this.#argument(info);
     switch (major) {
@@ -95,6 +101,12 @@ export class CborValueReader {
       default:
         throw new ChunkUndecodableError(`byte ${position} is no CBOR`);
     }
+  }
+
+  #integer(major: number, info: number): number | bigint {
+    if (info === 27) return this.#longInteger(major);
+    const argument = info < 24 ? info : this.#argument(info);
+    return major === 0 ? argument : -1 - argument;
   }
 
   #longInteger(major: number): number | bigint {
@@ -230,6 +242,7 @@ export class CborValueReader {
   /** An object, as long as all keys are texts. */
   #map(length: number, depth: number): object {
     checkDepth(depth);
+    if (this.#options.maps === 'map') return this.#entries(new Map(), 0, length, depth);
     const record: Record<string, unknown> = {};
     for (let i = 0; length === INDEFINITE ? !this.#takeBreak() : i < length; i++) {
       const key = this.#value(depth + 1);
@@ -253,7 +266,11 @@ export class CborValueReader {
   ): Map<unknown, unknown> {
     const map = new Map<unknown, unknown>(Object.entries(before));
     map.set(firstKey, this.#value(depth + 1));
-    for (let i = read + 1; length === INDEFINITE ? !this.#takeBreak() : i < length; i++) {
+    return this.#entries(map, read + 1, length, depth);
+  }
+
+  #entries(map: Map<unknown, unknown>, read: number, length: number, depth: number): Map<unknown, unknown> {
+    for (let i = read; length === INDEFINITE ? !this.#takeBreak() : i < length; i++) {
       const key = this.#value(depth + 1);
       map.set(key, this.#value(depth + 1));
     }
@@ -267,11 +284,14 @@ export class CborValueReader {
       case TAG_SELF_DESCRIBED:
         return value;
       case TAG_DATE_TEXT:
-        return typeof value === 'string' ? dateOf(value) : undecodable('a date that is no text');
+        if (typeof value !== 'string') return undecodable('a date that is no text');
+        return this.#options.dates === 'date' ? dateOf(value) : this.#exactDate(tag, value);
       case TAG_DATE_SECONDS:
-        return typeof value === 'number'
-          ? dateOf(Math.round(value * 1000))
-          : undecodable('a date that is no number');
+        if (typeof value !== 'number' && typeof value !== 'bigint')
+          return undecodable('a date that is no number');
+        return this.#options.dates === 'date'
+          ? dateOf(Math.round(Number(value) * 1000))
+          : this.#exactDate(tag, value);
       case TAG_BIGNUM:
         return bignum(value);
       case TAG_NEGATIVE_BIGNUM:
@@ -285,6 +305,11 @@ export class CborValueReader {
       default:
         return new CborTag(tag, value);
     }
+  }
+
+  #exactDate(tag: number, value: string | number | bigint): unknown {
+    if (this.#options.dates === 'tag') return new CborTag(tag, value);
+    return typeof value === 'string' ? value : isoText(Number(value));
   }
 
   #takeBreak(): boolean {
@@ -302,9 +327,22 @@ function undecodable(what: string): never {
   throw new ChunkUndecodableError(what);
 }
 
+/** A leap second as its successor, which has the same number in POSIX time. */
 function dateOf(time: string | number): Date {
-  const date = new Date(time);
+  const isLeap = typeof time === 'string' && LEAP_SECOND.test(time);
+  const date = isLeap
+    ? new Date(new Date(time.replace(LEAP_SECOND, '$<before>59')).getTime() + 1000)
+    : new Date(time);
   return Number.isNaN(date.getTime()) ? undecodable(`the date ${JSON.stringify(time)}`) : date;
+}
+
+/** Seconds since 1970 as text, to the microsecond, which is what Python has. */
+function isoText(seconds: number): string {
+  const micros = Math.round(seconds * 1_000_000);
+  const ms = Math.floor(micros / 1000);
+  const rest = micros - ms * 1000;
+  const text = dateOf(ms).toISOString();
+  return rest === 0 ? text : text.replace('Z', `${String(rest).padStart(3, '0')}Z`);
 }
 
 function bignum(value: unknown): bigint {

@@ -25,7 +25,13 @@ const UINT64_MAX = (1n << 64n) - 1n;
 export class CborValueWriter {
   #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #view = new DataView(this.#bytes.buffer);
+  readonly #isIntegral: boolean;
   #position = 0;
+
+  /** @param isIntegral whether a number that is an integer is written as one */
+  constructor(isIntegral: boolean) {
+    this.#isIntegral = isIntegral;
+  }
 
   /** @throws ChunkUnencodableError */
   encode(value: unknown): Uint8Array {
@@ -64,7 +70,7 @@ export class CborValueWriter {
   }
 
   #number(value: number): void {
-    if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
+    if (this.#isIntegral && Number.isSafeInteger(value) && !Object.is(value, -0)) {
       if (value >= 0) this.#head(0, value);
       else this.#head(0x20, -1 - value);
       return;

@@ -2,6 +2,7 @@ import { messageOf } from '../model/thrown.ts';
 import { CborValueReader } from './cbor-value-reader.ts';
 import { CborValueWriter } from './cbor-value-writer.ts';
 import { ChunkUndecodableError } from './chunk-errors.ts';
+import { type NamedCodec, type ReadingOptions, readingOf } from './codec-options.ts';
 import { parseJson } from './json.ts';
 import { formatJson } from './json-values.ts';
 
@@ -31,12 +32,13 @@ export interface ChunkCodec {
  * `encode` throws {@link ChunkUnencodableError} (functions, symbols, cycles, nesting beyond 500, halves of surrogate
  * pairs), `decode` {@link ChunkUndecodableError} (no CBOR, cut short, trailing bytes, no array).
  */
-export function cborChunkCodec(): ChunkCodec {
-  const writer = new CborValueWriter();
+export function cborChunkCodec(options: Omit<NamedCodec, 'name'> = {}): ChunkCodec {
+  const reading = readingOf(options);
+  const writer = new CborValueWriter(reading.integers === 'number');
   return {
     name: 'cbor',
     encode: (ops) => writer.encode(ops),
-    decode: (bytes) => opsOf(new CborValueReader(bytes).decode()),
+    decode: (bytes) => opsOf(new CborValueReader(bytes, reading).decode()),
   };
 }
 
@@ -45,17 +47,25 @@ export function cborChunkCodec(): ChunkCodec {
  * bigints, in both directions, so that they come through exactly. What JSON has no form for is an error or left
  * out, as with `JSON.stringify`: `undefined`, NaN, Map, Set and Uint8Array do not come back as they were.
  */
-export function jsonChunkCodec(): ChunkCodec {
-  return { name: 'json', encode: encodeJson, decode: decodeJson };
+export function jsonChunkCodec(options: Omit<NamedCodec, 'name'> = {}): ChunkCodec {
+  const reading = readingOf(options);
+  const isIntegral = reading.integers === 'number';
+  return {
+    name: 'json',
+    encode: (ops) => new Uint8Array(Buffer.from(formatJson(ops, isIntegral), 'utf8')),
+    decode: (bytes) => decodeJson(bytes, reading),
+  };
 }
 
-function encodeJson(ops: readonly unknown[]): Uint8Array {
-  return new Uint8Array(Buffer.from(formatJson(ops), 'utf8'));
+/** The codec of the plain data that an option holds: it crosses threads. */
+export function chunkCodecOf(options: 'cbor' | 'json' | NamedCodec): ChunkCodec {
+  const { name, ...reading } = typeof options === 'string' ? { name: options } : options;
+  return name === 'cbor' ? cborChunkCodec(reading) : jsonChunkCodec(reading);
 }
 
-function decodeJson(bytes: Uint8Array): unknown[] {
+function decodeJson(bytes: Uint8Array, options: ReadingOptions): unknown[] {
   try {
-    return opsOf(parseJson(bytes));
+    return opsOf(parseJson(bytes, options));
   } catch (error) {
     if (error instanceof ChunkUndecodableError) throw error;
     throw new ChunkUndecodableError(messageOf(error), { cause: error });

@@ -21,6 +21,12 @@ const EXACT_DIGITS = 15;
 /** An integer of more digits is beyond 64 bits, so that nobody needs its value. */
 const INTEGER_DIGITS_MAX = 20;
 
+const CONSTANTS = [
+  ['NaN', Number.NaN],
+  ['Infinity', Infinity],
+  ['-Infinity', -Infinity],
+] as const;
+
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
@@ -117,11 +123,12 @@ export class JsonReader {
   }
 
   /** Any number; an integer that a double cannot hold is a bigint, whatever its size. */
-  number(field: string): number | bigint {
+  number(field: string, isBigint = false): number | bigint {
     const isWhole = this.#skipNumber(field);
     const literal = this.#bytes.toString('latin1', this.#numberStart, this.#position);
     const value = Number(literal);
-    return Number.isSafeInteger(value) || !isWhole ? value : BigInt(literal);
+    if (!isWhole) return value;
+    return Number.isSafeInteger(value) && !isBigint ? value : BigInt(literal);
   }
 
   /** An array of integers 0..255. */
@@ -278,10 +285,22 @@ export class JsonReader {
     }
   }
 
+  /** NaN, Infinity or -Infinity, which Python writes although JSON has none; else undefined. */
+  tryConstant(): number | undefined {
+    this.#peek();
+    for (const [word, value] of CONSTANTS) {
+      const end = this.#position + word.length;
+      if (this.#bytes.toString('latin1', this.#position, end) !== word) continue;
+      this.#position = end;
+      return value;
+    }
+    return undefined;
+  }
+
   /** A null, boolean or number. */
-  scalar(field: string): null | boolean | number | bigint {
+  scalar(field: string, isBigint = false): null | boolean | number | bigint {
     const word = this.#tryWord(field);
-    return word === undefined ? this.number(field) : word;
+    return word === undefined ? this.number(field, isBigint) : word;
   }
 
   #tryWord(field: string): null | boolean | undefined {

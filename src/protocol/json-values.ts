@@ -6,11 +6,14 @@ import { keysWithoutToJson, kindOf, plainOf, refuse, refuseDepth, within } from 
  * Operations or results as JSON: what `JSON.stringify` writes, bigints as integers, and what it would lose or change is
  * refused. Numbers from 2^53 on have an exponent, or they would come back as bigints.
  *
+ * @param isIntegral whether a number that is an integer is written as one; else it has an exponent
  * @throws ChunkUnencodableError
  */
-export function formatJson(values: readonly unknown[]): string {
+export function formatJson(values: readonly unknown[], isIntegral: boolean): string {
   // Most values are what JSON has, and native code writes these several times faster.
-  return JSON.stringify(isCertainlyExact(values) ? values : jsonValue(values, 0, true));
+  return JSON.stringify(
+    isIntegral && isCertainlyExact(values) ? values : jsonValue(values, 0, true, isIntegral),
+  );
 }
 
 function isCertainlyExact(values: readonly unknown[]): boolean {
@@ -54,44 +57,46 @@ function isExactObject(value: object, depth: number): boolean {
 }
 
 /** What `JSON.stringify` writes as this value is to be written. */
-function jsonValue(value: unknown, depth: number, asksToJson: boolean): unknown {
+function jsonValue(value: unknown, depth: number, asksToJson: boolean, isIntegral: boolean): unknown {
   switch (typeof value) {
     case 'number':
-      return jsonNumber(value);
+      return jsonNumber(value, isIntegral);
     case 'bigint':
       return rawJson(String(value));
     case 'function':
     case 'symbol':
       return refuse(`a ${typeof value}`);
     case 'object':
-      return value === null ? null : jsonObject(value, depth, asksToJson);
+      return value === null ? null : jsonObject(value, depth, asksToJson, isIntegral);
     default:
       return value;
   }
 }
 
-function jsonNumber(value: number): unknown {
+function jsonNumber(value: number, isIntegral: boolean): unknown {
   if (!Number.isFinite(value)) return refuse(`${value}, for which JSON has no form; use the codec 'cbor'`);
-  return Number.isInteger(value) && !Number.isSafeInteger(value) ? rawJson(value.toExponential()) : value;
+  return Number.isInteger(value) && !(isIntegral && Number.isSafeInteger(value))
+    ? rawJson(value.toExponential())
+    : value;
 }
 
-function jsonObject(value: object, depth: number, asksToJson: boolean): unknown {
+function jsonObject(value: object, depth: number, asksToJson: boolean, isIntegral: boolean): unknown {
   if (depth >= VALUE_DEPTH_MAX) refuseDepth();
   // A Buffer has a toJSON of its own; any other bytes JSON would write as an object of numbered keys.
   const kind = Buffer.isBuffer(value) && asksToJson ? 'with-to-json' : kindOf(value, asksToJson);
   switch (kind) {
     case 'array':
-      return jsonArray(value as readonly unknown[], depth);
+      return jsonArray(value as readonly unknown[], depth, isIntegral);
     case 'record':
-      return jsonRecord(value, depth, asksToJson);
+      return jsonRecord(value, depth, asksToJson, isIntegral);
     case 'date':
       return Number.isNaN((value as Date).getTime())
         ? refuse('an invalid Date')
         : (value as Date).toISOString();
     case 'unboxed':
-      return jsonValue(plainOf(value, kind), depth + 1, true);
+      return jsonValue(plainOf(value, kind), depth + 1, true, isIntegral);
     case 'with-to-json':
-      return jsonValue(plainOf(value, kind), depth + 1, false);
+      return jsonValue(plainOf(value, kind), depth + 1, false, isIntegral);
     case 'bytes':
     case 'buffer':
     case 'map':
@@ -105,21 +110,21 @@ function jsonObject(value: object, depth: number, asksToJson: boolean): unknown 
 
 const NAMES = { bytes: 'Uint8Array', buffer: 'ArrayBuffer', map: 'Map', set: 'Set', tag: 'CborTag' };
 
-function jsonArray(values: readonly unknown[], depth: number): unknown[] {
+function jsonArray(values: readonly unknown[], depth: number, isIntegral: boolean): unknown[] {
   return Array.from(values, (value, index) => {
     try {
-      return jsonValue(value, depth + 1, true);
+      return jsonValue(value, depth + 1, true, isIntegral);
     } catch (error) {
       throw within(`[${index}]`, error);
     }
   });
 }
 
-function jsonRecord(record: object, depth: number, asksToJson: boolean): object {
+function jsonRecord(record: object, depth: number, asksToJson: boolean, isIntegral: boolean): object {
   const entries: [string, unknown][] = [];
   for (const key of asksToJson ? Object.keys(record) : keysWithoutToJson(record)) {
     try {
-      entries.push([key, jsonValue(Reflect.get(record, key), depth + 1, true)]);
+      entries.push([key, jsonValue(Reflect.get(record, key), depth + 1, true, isIntegral)]);
     } catch (error) {
       throw within(`.${key}`, error);
     }

@@ -1,0 +1,55 @@
+/** How a codec reads what JavaScript has several types for. */
+export interface ReadingOptions {
+  /**
+   * What maps are read as: `'object'` (default), as long as all keys are texts, or `'map'`: always a Map, which keeps the
+   * order of keys such as `'2'` and `'1'`.
+   */
+  readonly maps: 'object' | 'map';
+  /**
+   * What dates are read as: `'date'` (default), a Date, which has milliseconds and no offset; `'text'`, the text of it, in
+   * ISO 8601; or `'tag'`, a CborTag of the text or of the seconds, which is written again as it was read.
+   */
+  readonly dates: 'date' | 'text' | 'tag';
+  /**
+   * `'number'` (default): integers up to 2^53 - 1 are numbers, and a number is written as an integer where it is one.
+   * `'bigint'`: integers are bigints and numbers are doubles, both ways, as int and float in Python.
+   */
+  readonly integers: 'number' | 'bigint';
+}
+
+/** A codec by name, with options: plain data, so that the threads of a module's callback can have it. */
+export interface NamedCodec {
+  readonly name: 'cbor' | 'json';
+  readonly maps?: ReadingOptions['maps'] | undefined;
+  /** `'cbor'` only: JSON has no dates. */
+  readonly dates?: ReadingOptions['dates'] | undefined;
+  readonly integers?: ReadingOptions['integers'] | undefined;
+}
+
+const CHOICES: { readonly [Name in keyof ReadingOptions]: readonly ReadingOptions[Name][] } = {
+  maps: ['object', 'map'],
+  dates: ['date', 'text', 'tag'],
+  integers: ['number', 'bigint'],
+};
+
+/** The named codec that a value is; null if it is none. */
+export function namedCodecOf(value: unknown): 'cbor' | 'json' | NamedCodec | null {
+  if (value === 'cbor' || value === 'json') return value;
+  if (typeof value !== 'object' || value === null || !('name' in value) || 'encode' in value) return null;
+  if (value.name !== 'cbor' && value.name !== 'json') return null;
+  for (const [option, chosen] of Object.entries(value)) {
+    if (option === 'name' || chosen === undefined) continue;
+    if (!Object.hasOwn(CHOICES, option) || (option === 'dates' && value.name === 'json')) return null;
+    const choices: readonly unknown[] = CHOICES[option as keyof ReadingOptions];
+    if (!choices.includes(chosen)) return null;
+  }
+  return value as NamedCodec;
+}
+
+export function readingOf({
+  maps = 'object',
+  dates = 'date',
+  integers = 'number',
+}: Omit<NamedCodec, 'name'>): ReadingOptions {
+  return { maps, dates, integers };
+}
