@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { OpsqueueError } from '../model/errors.ts';
 import { isError } from '../model/kinds.ts';
@@ -7,6 +7,7 @@ import { ANSWER_STALL_MS_DEFAULT, CONNECTIONS_MAX_DEFAULT } from '../model/limit
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { HttpExchange, type HttpExchangeHost } from './http-exchange.ts';
+import { HttpLane } from './http-lane.ts';
 
 /** What is done with requests. */
 export interface HttpHandler {
@@ -27,6 +28,11 @@ export interface HttpServerOptions {
   readonly logger?: Logger | undefined;
   /** Connections at each address; one more is closed at once. Default 10 000. */
   readonly connectionsMax?: number | undefined;
+  /**
+   * File descriptors that the process may have open. Connections leave enough of them for everything else: without
+   * that, the system would cut them without a word, and the database could open no file. Default: no limit.
+   */
+  readonly descriptorsMax?: number | undefined;
   /** Idle connections are kept for so long, in milliseconds. Default 125 000: clients poll every 5 s and do not retry. */
   readonly idleConnectionMs?: number | undefined;
   /** Headers must be complete within this time, in milliseconds. Default 30 000. */
@@ -61,6 +67,23 @@ const FREE_PORT_TRIES = 20;
 /** So often at most it is said that there are too many connections. */
 const FULL_SAID_EVERY_MS = 60_000;
 
+/** Why a connection was closed as it came: the most there may be at an address, file descriptors, or an error of the system. */
+export type ConnectionRejection = 'limit' | 'descriptors' | 'error';
+
+const REJECTION_MESSAGES: Readonly<Record<ConnectionRejection, string>> = {
+  limit: 'connection limit reached, rejecting new connections (--max-connections)',
+  descriptors:
+    'almost out of file descriptors, rejecting new connections: raise the limit of open files (ulimit -n, LimitNOFILE)',
+  error: 'cannot accept a connection',
+};
+
+/** Descriptors that are kept for the database, threads, and whatever else the process opens. */
+const DESCRIPTORS_RESERVED = 64;
+
+function connectionsWithin(descriptorsMax: number): number {
+  return Math.max(descriptorsMax - DESCRIPTORS_RESERVED, Math.floor(descriptorsMax / 4));
+}
+
 /**
  * HTTP/1.1 on one port of several addresses, over `node:http`, with the answers' bytes as the reference sends them.
  *
@@ -70,6 +93,9 @@ export class HttpServer implements HttpExchangeHost {
   readonly #options: HttpServerOptions;
   #handler: HttpHandler;
   readonly #active = new Set<HttpExchange>();
+  readonly #lanes = new WeakMap<Socket, HttpLane>();
+  readonly #rejected = { limit: 0, descriptors: 0, error: 0 };
+  #connections = 0;
   #servers: Server[] = [];
   #dateSecond = Number.NaN;
   #date = '';
@@ -100,7 +126,16 @@ export class HttpServer implements HttpExchangeHost {
     return this.#options.answerStallMs ?? ANSWER_STALL_MS_DEFAULT;
   }
 
-  /** Requests that are not answered yet. */
+  get connectionsOpen(): number {
+    return this.#connections;
+  }
+
+  /** Connections that were closed as they came. */
+  get connectionsRejected(): Readonly<Record<ConnectionRejection, number>> {
+    return this.#rejected;
+  }
+
+  /** Requests that are worked on. */
   get active(): ReadonlySet<HttpExchange> {
     return this.#active;
   }
@@ -162,6 +197,8 @@ export class HttpServer implements HttpExchangeHost {
         if (isDefault && isMissing && this.#servers.length > 0) continue;
         throw new ListenError(host, port, listenReason(cause), { cause });
       }
+      // Such as no memory, or no descriptor: it goes on with the next connection.
+      server.on('error', (error) => this.#reject('error', { err: error }));
       this.#servers.push(server);
       port = (server.address() as AddressInfo).port;
     }
@@ -180,7 +217,8 @@ export class HttpServer implements HttpExchangeHost {
       noDelay: true,
     });
     server.maxConnections = this.#options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT;
-    server.on('drop', () => this.#sayFull(server.maxConnections));
+    server.on('drop', () => this.#reject('limit', { connectionsMax: server.maxConnections }));
+    server.on('connection', (socket) => this.#connected(socket));
     server.on('request', this.#onRequest);
     server.on('checkContinue', this.#onRequest);
     server.on('upgrade', (request, socket, head) => this.#handler.upgrade(request, socket, head));
@@ -189,6 +227,12 @@ export class HttpServer implements HttpExchangeHost {
   }
 
   readonly #onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    const lane = this.#lanes.get(request.socket);
+    if (lane === undefined) this.#begin(request, response);
+    else lane.take(request, response);
+  };
+
+  readonly #begin = (request: IncomingMessage, response: ServerResponse): void => {
     const exchange = new HttpExchange(request, response, this);
     this.#active.add(exchange);
     response.once('close', () => {
@@ -199,14 +243,24 @@ export class HttpServer implements HttpExchangeHost {
     this.#handler.request(exchange);
   };
 
-  #sayFull(connectionsMax: number): void {
+  #connected(socket: Socket): void {
+    const { descriptorsMax } = this.#options;
+    if (descriptorsMax !== undefined && this.#connections >= connectionsWithin(descriptorsMax)) {
+      socket.destroy();
+      this.#reject('descriptors', { connections: this.#connections, descriptorsMax });
+      return;
+    }
+    this.#connections++;
+    socket.once('close', () => this.#connections--);
+    this.#lanes.set(socket, new HttpLane(socket, this.#begin));
+  }
+
+  #reject(why: ConnectionRejection, fields: object): void {
+    this.#rejected[why]++;
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#fullSaidMs < FULL_SAID_EVERY_MS) return;
     this.#fullSaidMs = nowMs;
-    this.#options.logger?.warn(
-      { connectionsMax },
-      'there are as many connections as may be; further ones are closed as they come',
-    );
+    this.#options.logger?.warn(fields, REJECTION_MESSAGES[why]);
   }
 
   #onClientError(error: Error, socket: Duplex): void {

@@ -4,6 +4,7 @@ import '../system/node-version.ts';
 import '../system/bundle-begin.ts';
 import { type HttpAddress, HttpServer } from '../net/http-server.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import { descriptorsMax } from '../system/descriptors.ts';
 import { checkedSettings, type ServerOptions } from './options.ts';
 import { Server } from './server.ts';
 import { startingHandler } from './starting.ts';
@@ -39,7 +40,10 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const { databaseFilename, logger } = settings;
   await using failure = new AsyncDisposableStack();
   failure.defer(() => settings.store?.close());
-  const http = new HttpServer(settings, startingHandler);
+  const http = new HttpServer(
+    { ...settings, descriptorsMax: descriptorsMax() ?? undefined },
+    startingHandler,
+  );
   // Before the database is opened: a port that is taken must not leave a new file behind.
   await http.listen();
   failure.defer(() => http.stop(0));

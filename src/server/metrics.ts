@@ -1,8 +1,9 @@
-import { Counter, Gauge, Registry, Summary } from 'prom-client';
+import { Registry, Summary } from 'prom-client';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../system/clock.ts';
-import type { LogStats } from '../system/logger.ts';
 import { HttpMetrics } from './http-metrics.ts';
+import { addCounter, addGauge } from './metric.ts';
+import { type ProcessMetricsOptions, registerProcess } from './process-metrics.ts';
 import type { Queue } from './queue.ts';
 import type { Sketch } from './sketch.ts';
 import type { QueueStats } from './stats.ts';
@@ -11,7 +12,7 @@ export interface MetricsOptions {
   readonly queue: Queue;
   readonly store: Store;
   readonly clock: Clock;
-  readonly logStats?: LogStats | undefined;
+  readonly process: ProcessMetricsOptions;
 }
 
 /** Those of the reference. */
@@ -22,58 +23,18 @@ export class Metrics {
   readonly http: HttpMetrics;
   readonly #registry = new Registry();
 
-  constructor({ queue, store, clock, logStats }: MetricsOptions) {
+  constructor({ queue, store, clock, process }: MetricsOptions) {
     this.http = new HttpMetrics(this.#registry, clock);
     registerCounters(this.#registry, queue.stats);
     registerGauges(this.#registry, queue, store);
     registerSummaries(this.#registry, queue.stats);
-    if (logStats !== undefined) registerLog(this.#registry, logStats);
+    registerProcess(this.#registry, process);
   }
 
   /** The whole, in Prometheus' text format. */
   text(): Promise<string> {
     return this.#registry.metrics();
   }
-}
-
-/** A counter of what is counted elsewhere. */
-function addCounter(registry: Registry, name: string, help: string, value: () => number): void {
-  new Counter({
-    name,
-    help,
-    registers: [registry],
-    collect() {
-      this.reset();
-      this.inc(value());
-    },
-  });
-}
-
-function addGauge(registry: Registry, name: string, help: string, value: () => number): void {
-  new Gauge({
-    name,
-    help,
-    registers: [registry],
-    collect() {
-      this.set(value());
-    },
-  });
-}
-
-function registerLog(registry: Registry, log: LogStats): void {
-  addCounter(
-    registry,
-    'log_written_bytes_total',
-    'Bytes of the log that were written',
-    () => log.bytesWritten,
-  );
-  addCounter(
-    registry,
-    'log_lines_lost_total',
-    'Lines of the log that were given up because stderr could not be written',
-    () => log.linesLost,
-  );
-  addGauge(registry, 'log_pending_bytes', 'Bytes of the log that wait to be written', () => log.bytesPending);
 }
 
 function registerCounters(registry: Registry, stats: QueueStats): void {
@@ -171,9 +132,6 @@ function registerGauges(registry: Registry, queue: Queue, store: Store): void {
     'journal_pending_bytes',
     'Bytes that wait for their commit',
     () => queue.journalHealth?.bytesPending ?? 0,
-  );
-  gauge('process_resident_memory_bytes', 'Memory of this process that is in RAM', () =>
-    process.memoryUsage.rss(),
   );
 }
 

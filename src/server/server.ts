@@ -71,7 +71,16 @@ export class Server implements HttpHandler {
       chunkDisconnectsMax: settings.maxChunkDisconnects,
       submissionsReturnedMax: settings.maxSubmissionsReturned,
     });
-    this.#metrics = new Metrics({ queue: this.#queue, store, clock, logStats: settings.logStats });
+    this.#metrics = new Metrics({
+      queue: this.#queue,
+      store,
+      clock,
+      process: {
+        clock,
+        logStats: settings.logStats,
+        connectionsRejected: () => http.connectionsRejected,
+      },
+    });
     this.#http = http;
     this.#webSockets = new WebSocketServer({
       turn: this.#turn,

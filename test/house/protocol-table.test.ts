@@ -100,10 +100,10 @@ test('the table has every message, and every strategy', () => {
 });
 
 test('the table has every metric', () => {
-  const sources = `${read('src/server/metrics.ts')}${read('src/server/http-metrics.ts')}`;
-  const ours = [...sources.matchAll(/'([a-z_]+_(?:count|seconds|total|pending|healthy|bytes))'/g)].map(
-    ([, name]) => name!,
-  );
+  const sources = `${read('src/server/metrics.ts')}${read('src/server/http-metrics.ts')}${read('src/server/process-metrics.ts')}`;
+  const ours = [
+    ...sources.matchAll(/'([a-z_]+_(?:count|seconds|total|pending|healthy|bytes|fds|info))'/g),
+  ].map(([, name]) => name!);
   const types = [...goldenText('metrics-sample.txt').matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
   const names = goldenText('metrics-names.txt').split('\n').filter(Boolean);
   assertAllIn('Metrics', [...new Set([...names, ...types, ...ours])], 30);

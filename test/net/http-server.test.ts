@@ -106,6 +106,71 @@ test('pipelined requests are answered in order, also when the first one takes lo
   assert.equal((await socket.answer()).body.toString(), '/quick');
 });
 
+test('a connection that asks and reads nothing has two answers made, is read no further, and is served in order later', async () => {
+  const held: HttpExchange[] = [];
+  const { server, port } = await serve((exchange) => void held.push(exchange));
+  const socket = await open(port);
+  for (let i = 0; i < 500; i++) socket.write(`GET /${i} HTTP/1.1\r\n\r\n`);
+  await eventually(() => held.length === 2);
+  const other = await open(port);
+  other.send('GET /other');
+  await eventually(() => held.length === 3);
+  assert.equal(server.active.size, 3);
+  held.pop()?.respond(200, 'other', CONTENT_TYPE_TEXT);
+  await other.answer();
+  for (let i = 0; i < 500; i++) {
+    await eventually(() => held.length > 0);
+    held.shift()?.respond(200, String(i), CONTENT_TYPE_TEXT);
+    assert.equal((await socket.answer()).body.toString(), String(i));
+    assert.ok(held.length <= 2);
+  }
+});
+
+test('a body that comes behind answers that wait is read when it is its turn', async () => {
+  const held: HttpExchange[] = [];
+  const { port } = await serve((exchange) => {
+    if (exchange.method === 'GET') held.push(exchange);
+    else
+      exchange.readBody({ bytesMax: 1_000_000, room: new BodyRoom(1_000_000) }, (body) =>
+        exchange.respond(200, body, CONTENT_TYPE_TEXT),
+      );
+  });
+  const socket = await open(port);
+  socket.write(
+    'GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nPOST /c HTTP/1.1\r\ncontent-length: 200000\r\n\r\n',
+  );
+  socket.write('x'.repeat(200_000));
+  await eventually(() => held.length === 2);
+  for (const exchange of held) exchange.respond(200, exchange.path, CONTENT_TYPE_TEXT);
+  for (const body of ['/a', '/b', 'x'.repeat(200_000)]) {
+    assert.equal((await socket.answer()).body.toString(), body);
+  }
+});
+
+test('a connection with more than 1000 requests ahead of their answers is closed', async () => {
+  const { port } = await serve(() => {});
+  const socket = await open(port);
+  socket.write('GET / HTTP/1.1\r\n\r\n'.repeat(2000));
+  await socket.ended();
+});
+
+test('connections leave descriptors for the rest; one that is closed for it is logged once, and counted', async () => {
+  const logger = recordingLogger();
+  const { server, port } = await serve(echo(), { descriptorsMax: 12, logger });
+  const open3 = [await open(port), await open(port), await open(port)];
+  for (let i = 0; i < 5; i++) await (await open(port)).ended();
+  assert.equal(server.connectionsRejected.descriptors, 5);
+  assert.equal(
+    logger.lines.filter(({ message }) => /almost out of file descriptors/.test(message)).length,
+    1,
+  );
+  open3[0]!.close();
+  await eventually(() => server.connectionsOpen === 2);
+  const socket = await open(port);
+  socket.send('GET /again');
+  assert.equal((await socket.answer()).status, 200);
+});
+
 test('HTTP/1.0 is answered as HTTP/1.0, and the connection is closed', async () => {
   const { port } = await serve(echo());
   const socket = await open(port);

@@ -53,6 +53,16 @@ test('every metric of the original is there, under its name, with its type and l
   }
 });
 
+test('what the process is and takes is told under the usual names', async () => {
+  await using queue = await TestServer.start();
+  const { text, values } = await metricsOf(queue);
+  assert.match(text, /^build_info\{version="\d+\.\d+\.\d+[^"]*",node_version="v\d[^"]*"\} 1$/m);
+  const startedMs = values.get('process_start_time_seconds')! * 1000;
+  assert.ok(Math.abs(performance.timeOrigin - startedMs) < 5_000, String(startedMs));
+  if (process.platform === 'linux')
+    assert.ok(values.get('process_open_fds')! <= values.get('process_max_fds')!);
+});
+
 test('the figures are those of what happened', async () => {
   await using queue = await TestServer.start({ maxChunkRetries: 2 });
   const consumer = await queue.consumer();
