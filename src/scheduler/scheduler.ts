@@ -191,6 +191,14 @@ export class Scheduler implements SchedulerPort {
     return submission === undefined ? 'unknown' : isOpen ? 'ending' : 'already_ending';
   }
 
+  /** The oldest submission of which a chunk is available; null if there is none. For metrics: looks at each before it. */
+  oldestWaiting(): SubmissionId | null {
+    for (const { record, chunksAvailable } of this.#ledger.submissions.values()) {
+      if (chunksAvailable > 0) return record.id;
+    }
+    return null;
+  }
+
   forget(id: SubmissionId): void {
     this.#begin(this.#nowMs);
     invariant(this.#ledger.submissions.get(id)?.state === 'ending', 'only an ending submission is forgotten');

@@ -76,7 +76,7 @@ export class Ageing {
       ({ id, endedAtMs }) => endedAtMs < postponableFromMs || !read.has(id),
     );
     if (submissionsForgotten > 0) {
-      logger.info({ submissions: submissionsForgotten }, 'ended submissions are forgotten');
+      logger.debug({ submissions: submissionsForgotten }, 'ended submissions are forgotten');
     }
     return { submissionsForgotten };
   }

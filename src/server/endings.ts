@@ -5,7 +5,8 @@ import type { OpenSubmission, SchedulerPort, SubmissionEndCause } from '../sched
 import type { Journal } from '../store/journal.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, sleep } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import { LogBudget } from '../system/log-budget.ts';
+import { clipped, type Logger } from '../system/logger.ts';
 import { isRareNow, type Random, randomInt } from '../system/random.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
@@ -39,14 +40,22 @@ export type CancelResult =
 const INPUT_TRIES = 3;
 const INPUT_RETRY_MS = 200;
 
+/** Characters of a failure that go into the log. */
+const FAILURE_LOGGED_MAX = 500;
+/** Failed submissions that are logged. */
+const FAILED_BUDGET = { burst: 20, perSecond: 1 };
+
 /** Ends of submissions, whatever caused them: they are visible only once they are committed. */
 export class Endings {
   readonly #o: EndingsOptions;
   /** Ends that are not committed yet. */
   readonly #pending = new Map<SubmissionId, Promise<void>>();
 
+  readonly #failedBudget: LogBudget;
+
   constructor(options: EndingsOptions) {
     this.#o = options;
+    this.#failedBudget = new LogBudget(options.clock, FAILED_BUDGET);
   }
 
   /** The scheduler's event: the submission is off the schedule. Must not call the scheduler back at once. */
@@ -100,6 +109,7 @@ export class Endings {
       this.#o.scheduler.forget(record.id);
       this.#o.inputs.forget(record.id);
       this.#count(submission, cause.state);
+      this.#log(submission, cause);
       this.#o.waiters.ended(submission);
     } catch (error) {
       this.#o.giveUp(error);
@@ -131,6 +141,24 @@ export class Endings {
         await sleep(this.#o.clock, INPUT_RETRY_MS);
       }
     }
+  }
+
+  #log({ record, done }: OpenSubmission, cause: SubmissionEndCause): void {
+    const { logger } = this.#o;
+    const { id, prefix, chunksTotal } = record;
+    const fields = { submission: String(id), prefix, chunksDone: done.count, chunksTotal };
+    if (cause.state !== 'failed') {
+      logger.debug(fields, `submission ${cause.state}`);
+      return;
+    }
+    const failed = {
+      ...fields,
+      chunk: cause.chunkIndex,
+      failure: clipped(cause.failure, FAILURE_LOGGED_MAX),
+    };
+    const skipped = this.#failedBudget.take();
+    if (skipped === null) logger.debug(failed, 'submission failed');
+    else logger.warn(skipped === 0 ? failed : { ...failed, failedUnlogged: skipped }, 'submission failed');
   }
 
   #count(submission: OpenSubmission, state: SubmissionEnd['state']): void {

@@ -6,6 +6,7 @@ import type { SchedulerPort } from '../scheduler/types.ts';
 import type { Journal } from '../store/journal.ts';
 import type { InsertResult, Store } from '../store/store.ts';
 import { type Clock, sleep } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random, randomInt } from '../system/random.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
@@ -22,6 +23,7 @@ export interface InsertsOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly random: Random;
+  readonly logger: Logger;
   readonly journal: Journal;
   readonly scheduler: SchedulerPort;
   readonly stats: QueueStats;
@@ -132,6 +134,10 @@ export class Inserts {
     const { scheduler, clock, stats, inputs } = this.#o;
     stats.submissionsTotal++;
     stats.chunksTotal += record.chunksTotal;
+    this.#o.logger.debug(
+      { submission: String(record.id), prefix: record.prefix, chunksTotal: record.chunksTotal },
+      'submission inserted',
+    );
     if (record.chunksTotal === 0) {
       stats.submissionsCompleted++;
       return;

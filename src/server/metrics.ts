@@ -1,4 +1,4 @@
-import { Registry, Summary } from 'prom-client';
+import { Counter, Gauge, Registry, Summary } from 'prom-client';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../system/clock.ts';
 import { HttpMetrics } from './http-metrics.ts';
@@ -22,13 +22,23 @@ const QUANTILES = [0, 0.5, 0.9, 0.95, 0.99, 0.999, 1];
 export class Metrics {
   readonly http: HttpMetrics;
   readonly #registry = new Registry();
+  readonly #storeGauges: readonly StoreGauge[];
 
   constructor({ queue, store, clock, process }: MetricsOptions) {
     this.http = new HttpMetrics(this.#registry, clock);
     registerCounters(this.#registry, queue.stats);
-    registerGauges(this.#registry, queue, store);
+    registerGauges(this.#registry, queue);
+    this.#storeGauges = storeGauges(this.#registry, store);
     registerSummaries(this.#registry, queue.stats);
+    registerSetbacks(this.#registry, queue.stats);
+    this.#registry.registerMetric(queue.stats.commitSeconds);
+    this.#registry.registerMetric(queue.stats.loopDelaySeconds);
     registerProcess(this.#registry, process);
+  }
+
+  /** Learns how large the store is: not before this is told how large. */
+  async lookAtStore(): Promise<void> {
+    await Promise.all(this.#storeGauges.map((gauge) => gauge.look()));
   }
 
   /** The whole, in Prometheus' text format. */
@@ -93,7 +103,7 @@ function registerCounters(registry: Registry, stats: QueueStats): void {
   );
 }
 
-function registerGauges(registry: Registry, queue: Queue, store: Store): void {
+function registerGauges(registry: Registry, queue: Queue): void {
   const gauge = (name: string, help: string, value: () => number) => addGauge(registry, name, help, value);
   const { counts } = queue;
   gauge(
@@ -124,10 +134,11 @@ function registerGauges(registry: Registry, queue: Queue, store: Store): void {
     () => counts.requestsWaiting,
   );
   gauge('store_healthy', '1 if the store takes what it is given, else 0', () => (queue.isHealthy ? 1 : 0));
-  const sizeBytes = lately(() => store.sizeBytes());
-  gauge('store_size_bytes', 'Bytes that the store takes, as of the last look', sizeBytes);
-  const walBytes = lately(() => store.maintenance?.walBytes() ?? Promise.resolve(0));
-  gauge('store_wal_bytes', "Bytes of the database's write-ahead log, as of the last look", walBytes);
+  gauge(
+    'oldest_waiting_seconds',
+    'How long the oldest submission of which a chunk waits to be handed out has been in the queue; 0 if none waits',
+    () => queue.oldestWaitingSeconds,
+  );
   gauge(
     'journal_pending_bytes',
     'Bytes that wait for their commit',
@@ -135,19 +146,65 @@ function registerGauges(registry: Registry, queue: Queue, store: Store): void {
   );
 }
 
-/** What was found when it was asked for last: metrics must be told also while the store does not answer. */
-function lately(look: () => Promise<number>): () => number {
-  let found = 0;
-  const lookAgain = () => {
-    look().then(
-      (value) => {
-        found = value;
+function registerSetbacks(registry: Registry, stats: QueueStats): void {
+  new Counter({
+    name: 'chunks_setbacks_total',
+    help: 'Chunks handed out in vain, whether they get another try or not: failed (told by the consumer), expired, or disconnected',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [kind, count] of Object.entries(stats.setbacks)) this.inc({ kind }, count);
+    },
+  });
+}
+
+/**
+ * What was found when the store was asked last, and nothing before that: metrics must be told also while it does not
+ * answer.
+ */
+class StoreGauge {
+  readonly #ask: () => Promise<number>;
+  #bytes: number | null = null;
+
+  constructor(registry: Registry, name: string, help: string, ask: () => Promise<number>) {
+    this.#ask = ask;
+    const bytes = () => this.#bytes;
+    const look = () => this.look();
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        const known = bytes();
+        if (known === null) this.remove();
+        else this.set(known);
+        void look();
       },
-      () => {},
-    );
-    return found;
-  };
-  return lookAgain;
+    });
+  }
+
+  async look(): Promise<void> {
+    try {
+      this.#bytes = await this.#ask();
+    } catch {
+      // It is as it was, as far as is known.
+    }
+  }
+}
+
+function storeGauges(registry: Registry, store: Store): StoreGauge[] {
+  return [
+    new StoreGauge(registry, 'store_size_bytes', 'Bytes that the store takes, as of the last look', () =>
+      store.sizeBytes(),
+    ),
+    new StoreGauge(
+      registry,
+      'store_wal_bytes',
+      "Bytes of the database's write-ahead log, as of the last look",
+      () => store.maintenance?.walBytes() ?? Promise.resolve(0),
+    ),
+  ];
 }
 
 function registerSummaries(registry: Registry, stats: QueueStats): void {

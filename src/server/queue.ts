@@ -1,4 +1,4 @@
-import type { ChunkId, ChunkIndex } from '../model/ids.ts';
+import { type ChunkId, type ChunkIndex, submissionIdTimeMs } from '../model/ids.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import type {
   ChunkFailure,
@@ -15,7 +15,7 @@ import type {
 import { Journal, type JournalHealth } from '../store/journal.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import { type Clock, endsWithin, type Timer } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import { clipped, type Logger } from '../system/logger.ts';
 import { isRareNow, type Random } from '../system/random.ts';
 import { Companion } from './companion.ts';
 import { Congestion } from './congestion.ts';
@@ -68,6 +68,8 @@ export interface ConsumerPeer {
 }
 
 const SHARD = 0;
+/** Characters of a failure that go into the log. */
+const FAILURE_LOGGED_MAX = 500;
 /** Of the bytes that may wait for their commit, one part in so many is left to outputs. */
 const CONGESTED_SHARE = 4;
 
@@ -92,6 +94,8 @@ export class Queue {
   #parts: Parts | null = null;
   #state: 'new' | 'starting' | 'ready' | 'stopped' | 'lost' = 'new';
   #deadline: Timer | null = null;
+  /** Tries that change now do so because a connection broke. */
+  #isDisconnecting = false;
 
   constructor(options: QueueOptions) {
     this.#o = options;
@@ -136,6 +140,12 @@ export class Queue {
 
   get counts(): SchedulerCounts {
     return this.#scheduler.counts;
+  }
+
+  /** How long the oldest submission of which a chunk waits to be handed out has been in the queue; 0: none waits. */
+  get oldestWaitingSeconds(): number {
+    const id = this.#scheduler.oldestWaiting();
+    return id === null ? 0 : Math.max(0, this.#clock.nowMs() - submissionIdTimeMs(id)) / 1000;
   }
 
   /** Inserts of producers. */
@@ -210,7 +220,12 @@ export class Queue {
   disconnect(consumer: ConsumerHandle, manner: 'orderly' | 'broken'): void {
     // A queue that has stopped has forgotten its reservations; that must not look like broken connections.
     if (this.#state !== 'ready') return;
-    this.#scheduler.removeConsumer(consumer, manner, this.#clock.monotonicMs());
+    this.#isDisconnecting = true;
+    try {
+      this.#scheduler.removeConsumer(consumer, manner, this.#clock.monotonicMs());
+    } finally {
+      this.#isDisconnecting = false;
+    }
   }
 
   /** Answered through `reserved` of the peer: before this returns, or as soon as something is available. */
@@ -269,6 +284,12 @@ export class Queue {
     const { stats } = this;
     if (outcome === 'retry') stats.chunksRetried++;
     if (outcome !== 'stale' && submission !== undefined) {
+      stats.setbacks.failed++;
+      const { text } = failure;
+      this.#o.logger.debug(
+        { ...chunkFields(chunk), outcome, failure: clipped(text, FAILURE_LOGGED_MAX) },
+        'chunk failed',
+      );
       const reservedAtMs = takeReservedAt(submission, chunkIndex);
       if (reservedAtMs !== undefined) {
         stats.chunkFailedSeconds.observe((startedMs - reservedAtMs) / 1000, startedMs);
@@ -314,7 +335,14 @@ export class Queue {
   #assemble(grant: ShardGrant): Parts {
     const { store, clock, random, logger } = this.#o;
     const pendingBytesMax = this.#o.pendingBytesMax ?? 256 * 1024 * 1024;
-    const journal = new Journal({ store, grant, clock, random, logger });
+    const journal = new Journal({
+      store,
+      grant,
+      clock,
+      random,
+      logger,
+      committed: (seconds) => this.stats.commitSeconds.observe(seconds),
+    });
     journal.lost.addEventListener('abort', () => this.giveUp(journal.lost.reason), { once: true });
     const watch = new StoreWatch({
       journal,
@@ -356,7 +384,11 @@ export class Queue {
       peerOf(consumer).reserved(request, chunks);
     },
     expired: (consumer, submission, chunkIndex) => {
-      this.stats.chunksRetried++;
+      this.stats.setbacks.expired++;
+      this.#o.logger.debug(
+        chunkFields({ submissionId: submission.record.id, chunkIndex }),
+        'chunk reservation expired',
+      );
       peerOf(consumer).expired(submission, chunkIndex);
     },
     dropped: (consumer, submission, chunkIndex, reason) =>
@@ -365,8 +397,10 @@ export class Queue {
       this.#ready().journal.pageChanged(submission, page);
       this.#waiters.moved(submission);
     },
-    triesChanged: (submission, chunkIndex, tries) =>
-      this.#ready().journal.add({ kind: 'tries', id: submission.record.id, chunkIndex, tries }),
+    triesChanged: (submission, chunkIndex, tries) => {
+      if (this.#isDisconnecting) this.stats.setbacks.disconnected++;
+      this.#ready().journal.add({ kind: 'tries', id: submission.record.id, chunkIndex, tries });
+    },
     ending: (submission: OpenSubmission, cause: SubmissionEndCause) =>
       this.#ready().endings.ending(submission, cause),
     deadlineChanged: () => this.#armDeadline(),
@@ -394,6 +428,10 @@ export class Queue {
       this.giveUp(error);
     }
   }
+}
+
+function chunkFields({ submissionId, chunkIndex }: ChunkId): object {
+  return { submission: String(submissionId), chunk: chunkIndex };
 }
 
 interface Parts {

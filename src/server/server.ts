@@ -8,7 +8,8 @@ import type { HttpAddress, HttpHandler, HttpServer } from '../net/http-server.ts
 import { promptly, Turn } from '../net/turn.ts';
 import { upgradeProblem, WebSocketServer } from '../net/ws-server.ts';
 import type { Store } from '../store/store.ts';
-import { endsWithin } from '../system/clock.ts';
+import { endsWithin, systemClock } from '../system/clock.ts';
+import { LoopDelay } from '../system/loop-delay.ts';
 import { uuidV7 } from '../system/random.ts';
 import { Ageing } from './ageing.ts';
 import { parseConsumerFeatures } from './consumer-features.ts';
@@ -23,6 +24,8 @@ const STOP_GRACE_MS = 600;
 /** How long the store may take for what is under way after that; nobody waits for its answer any more. */
 const STORE_GRACE_MS = 200;
 const SEVERAL_HOSTS = 'more than one host header';
+/** How long the start waits for the size of the store, which is only for metrics. */
+const STORE_LOOK_MS = 500;
 /** How long consumers may take to answer the close frame. */
 const CLOSE_GRACE_MS = 250;
 
@@ -39,6 +42,7 @@ export class Server implements HttpHandler {
   readonly #store: Store;
   readonly #queue: Queue;
   readonly #metrics: Metrics;
+  readonly #loopDelay: LoopDelay;
   readonly #http: HttpServer;
   readonly #webSockets: WebSocketServer;
   readonly #routes: Routes;
@@ -81,6 +85,10 @@ export class Server implements HttpHandler {
         connectionsRejected: () => http.connectionsRejected,
       },
     });
+    // Of this process, whatever clock the queue was given.
+    this.#loopDelay = new LoopDelay(systemClock, (seconds) =>
+      this.#queue.stats.loopDelaySeconds.observe(seconds),
+    );
     this.#http = http;
     this.#webSockets = new WebSocketServer({
       turn: this.#turn,
@@ -111,6 +119,8 @@ export class Server implements HttpHandler {
       await this.stop();
       throw error;
     }
+    await endsWithin(this.#settings.clock, STORE_LOOK_MS, this.#metrics.lookAtStore());
+    this.#loopDelay.start();
     const { clock, random, logger, maxSubmissionAgeMs } = this.#settings;
     this.#queue.lost.addEventListener('abort', () => void this.#end(this.#queue.lost.reason), { once: true });
     this.#ageing = new Ageing({
@@ -217,6 +227,7 @@ export class Server implements HttpHandler {
 
   async #stop(): Promise<void> {
     const { clock } = this.#settings;
+    this.#loopDelay.stop();
     const closed = this.#http.stop(STOP_GRACE_MS);
     // From here on the queue is not ready: requests that were held are answered, connections that end free nothing.
     const drained = this.#queue.stop(STOP_GRACE_MS);

@@ -1,3 +1,4 @@
+import { Histogram } from 'prom-client';
 import type { Strategy } from '../model/strategy.ts';
 import type { Clock } from '../system/clock.ts';
 import { Sketch } from './sketch.ts';
@@ -6,6 +7,8 @@ import { Sketch } from './sketch.ts';
 const RESERVE_SERIES_MAX = 100;
 /** Stands for the pairs beyond that. */
 const OTHER = 'other';
+
+const SECONDS_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** How long reservations with one limit and strategy took. */
 export interface ReserveSeries {
@@ -24,9 +27,24 @@ export class QueueStats {
   chunksCompleted = 0;
   /** Failed for good, and failed their submission by it. */
   chunksFailed = 0;
+  /** Told as failed by their consumer, and get another try. */
   chunksRetried = 0;
   /** Not done when another chunk failed their submission. */
   chunksSkipped = 0;
+  /** Chunks that were handed out in vain, by reason, whether they get another try or not. */
+  readonly setbacks = { failed: 0, expired: 0, disconnected: 0 };
+  readonly commitSeconds = new Histogram({
+    name: 'store_commit_seconds',
+    help: 'How long the store took to put a batch on disk',
+    buckets: SECONDS_BUCKETS,
+    registers: [],
+  });
+  readonly loopDelaySeconds = new Histogram({
+    name: 'event_loop_delay_seconds',
+    help: 'How much later than wanted a timer came, looked at ten times a second',
+    buckets: SECONDS_BUCKETS,
+    registers: [],
+  });
   reservationsSucceeded = 0;
   /** Refused. */
   reservationsFailed = 0;

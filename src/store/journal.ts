@@ -31,6 +31,8 @@ export interface JournalOptions {
   /** The first and the longest wait before a refused batch is tried again. Defaults 50 and 5000. */
   readonly retryFirstMs?: number;
   readonly retryMaxMs?: number;
+  /** How long a commit took that took place. */
+  readonly committed?: (seconds: number) => void;
 }
 
 export interface JournalHealth {
@@ -77,6 +79,7 @@ export class Journal {
   readonly #shard: ShardId;
   readonly #epoch: number;
   readonly #clock: Clock;
+  readonly #committed: (seconds: number) => void;
   readonly #random: Random;
   readonly #logger: Logger;
   readonly #backlog = new Backlog();
@@ -108,6 +111,7 @@ export class Journal {
     this.#epoch = grant.epoch;
     this.#lastSeq = grant.lastSeq;
     this.#clock = clock;
+    this.#committed = options.committed ?? (() => {});
     this.#random = options.random;
     this.#logger = options.logger;
     this.#slowAfterMs = options.slowAfterMs ?? 5000;
@@ -274,8 +278,10 @@ export class Journal {
   async #attempt(batch: CommitBatch): Promise<CommitResult> {
     try {
       if (isRareNow(this.#random, 'journal: a commit is not sent')) return rareOutcome('unknown');
+      const startedMs = this.#clock.monotonicMs();
       const result = await this.#store.commit(batch);
       if (result.kind !== 'committed') return result;
+      this.#committed((this.#clock.monotonicMs() - startedMs) / 1000);
       if (isRareNow(this.#random, 'journal: a commit takes place and is told as refused')) {
         return rareOutcome('refused');
       }

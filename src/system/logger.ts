@@ -15,5 +15,10 @@ export interface LogStats {
   readonly linesLost: number;
 }
 
+/** The beginning of a text that comes from elsewhere and may be of any length. */
+export function clipped(text: string, lengthMax: number): string {
+  return text.length > lengthMax ? `${text.slice(0, lengthMax).toWellFormed()}...` : text;
+}
+
 /** Says nothing. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };

@@ -100,7 +100,7 @@ test('the table has every message, and every strategy', () => {
 });
 
 test('the table has every metric', () => {
-  const sources = `${read('src/server/metrics.ts')}${read('src/server/http-metrics.ts')}${read('src/server/process-metrics.ts')}`;
+  const sources = `${read('src/server/metrics.ts')}${read('src/server/http-metrics.ts')}${read('src/server/process-metrics.ts')}${read('src/server/stats.ts')}`;
   const ours = [
     ...sources.matchAll(/'([a-z_]+_(?:count|seconds|total|pending|healthy|bytes|fds|info))'/g),
   ].map(([, name]) => name!);

@@ -63,6 +63,27 @@ test('what the process is and takes is told under the usual names', async () => 
     assert.ok(values.get('process_open_fds')! <= values.get('process_max_fds')!);
 });
 
+test('what came back is counted by kind, waiting is told by its age, commits and the event loop as histograms', async () => {
+  await using queue = await TestServer.start({ maxChunkRetries: 100, reservationExpirationMs: 50 });
+  const first = await metricsOf(queue);
+  assert.ok(first.values.has('store_size_bytes'));
+  assert.equal(first.values.get('oldest_waiting_seconds'), 0);
+  const id = await queue.insert('waits', 2);
+  const waiting = (await metricsOf(queue)).values.get('oldest_waiting_seconds')!;
+  assert.ok(waiting >= 0 && waiting < 60, String(waiting));
+  const consumer = await queue.consumer();
+  await consumer.reserved(1);
+  consumer.fail({ submissionId: id, chunkIndex: 0 });
+  await consumer.reserved(1);
+  let { values } = await metricsOf(queue);
+  while (values.get('chunks_setbacks_total{kind="expired"}') === 0) ({ values } = await metricsOf(queue));
+  assert.equal(values.get('chunks_setbacks_total{kind="failed"}'), 1);
+  assert.equal(values.get('chunks_retried_count'), 1);
+  assert.equal(values.get('chunks_setbacks_total{kind="disconnected"}'), 0);
+  assert.ok(values.get('store_commit_seconds_count')! > 0);
+  while (!values.get('event_loop_delay_seconds_count')) ({ values } = await metricsOf(queue));
+});
+
 test('the figures are those of what happened', async () => {
   await using queue = await TestServer.start({ maxChunkRetries: 2 });
   const consumer = await queue.consumer();
@@ -150,8 +171,10 @@ test('series are bounded, whatever paths and reservations clients come with', as
   assert.ok(text.length < 200_000);
 });
 
-test('metrics are told also while the store does not answer', async () => {
+test('metrics are told also while the store does not answer: then it has no size, rather than one of 0', async () => {
   const store = faultyStore(new MemoryStore(), (call) => (call === 'sizeBytes' ? 'hang' : 'none'));
   await using queue = await TestServer.start({ store });
-  assert.equal((await metricsOf(queue)).values.get('store_size_bytes'), 0);
+  const { values, types } = await metricsOf(queue);
+  assert.equal(types.get('store_size_bytes'), 'gauge');
+  assert.equal(values.get('store_size_bytes'), undefined);
 });

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LogBudget } from '../../src/system/log-budget.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { recordingLogger } from '../support/recording-logger.ts';
+import { TestServer } from '../support/test-server.ts';
+
+test('a failed submission is a warning with its cause; the rest of its life is for debug', async () => {
+  const logger = recordingLogger();
+  await using queue = await TestServer.start({ maxChunkRetries: 2, logger });
+  const consumer = await queue.consumer();
+  const id = await queue.insert('fails', 2);
+  for (let i = 0; i < 2; i++) {
+    const [reserved] = await consumer.reserved();
+    consumer.fail(reserved!.chunk);
+  }
+  const failed = await logger.line(/^submission failed$/);
+  assert.equal(failed.level, 'warn');
+  const { submission, chunksTotal, failure } = failed.fields as Record<string, unknown>;
+  assert.deepEqual([submission, chunksTotal, typeof failure], [String(id), 2, 'string']);
+  const completed = await queue.insert('completes', 1);
+  const [reserved] = await consumer.reserved();
+  consumer.complete(reserved!.chunk);
+  await logger.line(/^submission completed$/);
+  const told = logger.lines.map(({ level, message }) => `${level}: ${message}`);
+  for (const line of ['debug: submission inserted', 'debug: chunk failed', 'debug: submission completed']) {
+    assert.ok(told.includes(line), line);
+  }
+  assert.ok(
+    logger.lines.some(({ fields }) => (fields as { submission?: string }).submission === String(completed)),
+  );
+  assert.deepEqual(
+    told.filter((line) => line.startsWith('info')),
+    ['info: open submissions are loaded'],
+  );
+});
+
+test('a budget of lines lets some through at once and then a few, and says how many it kept', () => {
+  const clock = new ManualClock();
+  const budget = new LogBudget(clock, { burst: 2, perSecond: 1 });
+  assert.deepEqual([budget.take(), budget.take(), budget.take(), budget.take()], [0, 0, null, null]);
+  clock.advance(1_000);
+  assert.deepEqual([budget.take(), budget.take()], [2, null]);
+  clock.advance(60_000);
+  assert.deepEqual([budget.take(), budget.take(), budget.take()], [1, 0, null]);
+});
