@@ -1,3 +1,4 @@
+import type { IncomingMessage as HttpResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type RawData, WebSocket } from 'ws';
 import { ProtocolError } from '../model/errors.ts';
@@ -7,7 +8,7 @@ import { decodeServerMessage, encodeClientMessage } from '../protocol/consumer-c
 import type { ClientMessage, InitMessage, Nonce, ServerMessage } from '../protocol/consumer-types.ts';
 import { Backoff, type BackoffOptions } from '../system/backoff.ts';
 import type { Clock, Timer } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import { clipped, type Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
 import { socketErrorText } from './connect-error.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -21,6 +22,12 @@ export const CLIENT_FEATURES = ['release', 'cancel_reserve', 'dropped', 'bytes',
 const CONNECT_MS_MAX = 10_000;
 /** A connection that lasted for so long was a success: the next attempt comes soon. */
 const STABLE_MS = 1_000;
+/** That there is still no connection is said again after so long, then after twice as long each time, up to the latter. */
+const DOWN_SAID_AFTER_MS = 10_000;
+const DOWN_SAID_AFTER_MS_MAX = 10 * 60_000;
+/** How much of the answer to a refused upgrade is read, and how long that may take. */
+const REFUSAL_BYTES_MAX = 1_000;
+const REFUSAL_MS_MAX = 2_000;
 /** How long a server may take to answer a close frame. */
 const CLOSE_MS_MAX = 1_000;
 const CLOSE_NORMAL = 1000;
@@ -67,6 +74,10 @@ export class WsClient {
   #retry: Timer | null = null;
   #state: 'idle' | 'running' | 'stopped' = 'idle';
   #attempts = 0;
+  /** When it was last said that there is no connection, after how long it is said again, and the reason then given. */
+  #downSaidMs = 0;
+  #sayAfterMs = 0;
+  #reasonSaid = '';
 
   constructor(options: WsClientOptions, listener: WsClientListener) {
     this.#options = options;
@@ -142,9 +153,23 @@ export class WsClient {
     const waitMs = this.#backoff.nextMs();
     this.#retry = clock.after(waitMs, () => this.#connect());
     const fields = { url: url.text, reason, waitMs: Math.round(waitMs), attempts: this.#attempts };
-    // The first failure of a row is news; the others would fill the log while a queue is down.
-    if (wasUp || this.#attempts === 1) logger.warn(fields, 'no connection to the queue: trying again');
-    else logger.debug(fields, 'still no connection to the queue');
+    if (wasUp || this.#attempts === 1) {
+      logger.warn(fields, 'no connection to the queue: trying again');
+      this.#downSaidMs = clock.monotonicMs();
+      this.#sayAfterMs = DOWN_SAID_AFTER_MS;
+      this.#reasonSaid = reason;
+      return;
+    }
+    // The others would fill the log while a queue is down: now and then one, and what is new about it.
+    const isDue = clock.monotonicMs() - this.#downSaidMs >= this.#sayAfterMs;
+    if (!isDue && reason === this.#reasonSaid) {
+      logger.debug(fields, 'still no connection to the queue');
+      return;
+    }
+    logger.warn(fields, 'still no connection to the queue: trying again');
+    this.#downSaidMs = clock.monotonicMs();
+    if (isDue) this.#sayAfterMs = Math.min(this.#sayAfterMs * 2, DOWN_SAID_AFTER_MS_MAX);
+    this.#reasonSaid = reason;
   }
 }
 
@@ -236,6 +261,7 @@ class Link implements TurnTask {
         this.end(`the server did not say Init within ${CONNECT_MS_MAX} ms`, null),
       );
     });
+    webSocket.on('unexpected-response', (_request, response) => this.#refused(response));
     webSocket.on('ping', () => this.#heartbeat?.alive());
     webSocket.on('pong', () => this.#heartbeat?.alive());
     webSocket.on('message', (data, isBinary) => this.#receive(data, isBinary));
@@ -244,6 +270,27 @@ class Link implements TurnTask {
     });
     webSocket.on('close', (code, reason) => this.end(this.#closeReason(code, reason), null));
     return webSocket;
+  }
+
+  /** Something else than a connection came back: from the queue, or from a proxy on the way, which says why. */
+  #refused(response: HttpResponse): void {
+    const { statusCode = 0, statusMessage = '', headers } = response;
+    const server = headers.server === undefined ? '' : ` from ${headers.server}`;
+    const what = `the upgrade was refused with HTTP status ${statusCode} ${statusMessage}`.trimEnd() + server;
+    let text = '';
+    const end = () => {
+      timer.cancel();
+      const said = readable(text);
+      this.end(said === '' ? what : `${what}: ${said}`, null);
+    };
+    const timer = this.#options.clock.after(REFUSAL_MS_MAX, end);
+    response.setEncoding('utf8');
+    response.on('data', (piece: string) => {
+      text += piece;
+      if (text.length >= REFUSAL_BYTES_MAX) end();
+    });
+    response.on('end', end);
+    response.on('error', end);
   }
 
   #receive(data: RawData, isBinary: boolean) {
@@ -298,4 +345,13 @@ class Link implements TurnTask {
     const said = reason.length > 0 ? `: ${reason.toString('utf8')}` : '';
     return code === 1006 ? 'the server closed it without a word' : `the server closed it (${code}${said})`;
   }
+}
+
+/** The words of an answer, which may be a page, on one line. */
+function readable(text: string): string {
+  const words = text
+    .replaceAll(/<(style|script)[\s\S]*?<\/\1>|<[^>]*>/gi, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  return clipped(words, 200);
 }

@@ -188,3 +188,45 @@ test('a peer that is no queue is tried again, and the log says why', async () =>
   await ws.stop();
   server.close();
 });
+
+test('a refused upgrade is logged with what the queue or the proxy says, at once and then at growing intervals', async () => {
+  let status = 404;
+  let asked = 0;
+  const proxy = createHttpServer((_request, response) => {
+    asked++;
+    response.writeHead(status, { server: 'nginx/1.22.1', 'content-type': 'text/html' });
+    response.end(
+      `<html><style>b { color: red }</style><center><h1>${status} no such\n host</h1></center></html>`,
+    );
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  let nowMs = 0;
+  const clock: Clock = { ...systemClock, monotonicMs: () => nowMs };
+  const { ws, logger } = client(`127.0.0.1:${(proxy.address() as { port: number }).port}`, clock);
+  const warnings = () => logger.lines.filter(({ level }) => level === 'warn');
+  ws.start();
+  await logger.line(/^no connection to the queue/);
+  assert.equal(
+    (warnings()[0]!.fields as { reason: string }).reason,
+    'the upgrade was refused with HTTP status 404 Not Found from nginx/1.22.1: 404 no such host',
+  );
+  for (const [afterMs, count] of [
+    [10_000, 2],
+    [10_000, 2],
+    [10_000, 3],
+    [39_000, 3],
+    [1_000, 4],
+  ] as const) {
+    nowMs += afterMs;
+    const before = asked;
+    await eventually(() => asked > before + 3);
+    assert.equal(warnings().length, count, String(nowMs));
+  }
+  status = 403;
+  await eventually(() => warnings().length === 5);
+  assert.match((warnings()[4]!.fields as { reason: string }).reason, /HTTP status 403 Forbidden/);
+  await ws.stop();
+  proxy.close();
+  proxy.closeAllConnections();
+});
