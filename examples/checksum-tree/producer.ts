@@ -73,7 +73,7 @@ async function* files(): AsyncGenerator<string, void> {
 
 function show({ opsDone, perSecond, msLeft }: Progress): void {
   const total = found.files;
-  line.show({ done: Math.min(opsDone, total), total, unit: 'files', perSecond, msLeft });
+  line.show({ done: Math.min(opsDone ?? 0, total), total, unit: 'files', perSecond, msLeft });
 }
 
 /** Takes a result in; what is kept of it does not grow with their number. */

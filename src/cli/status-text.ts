@@ -13,10 +13,7 @@ export function statusText(status: SubmissionStatus): string {
   const { record } = status;
   const lines: [string, string][] = [];
   if (record.prefix !== null) lines.push(['prefix', record.prefix]);
-  lines.push([
-    'chunk size',
-    `${grouped(record.chunkSizeOps)} ${record.chunkSizeOps === 1 ? 'operation' : 'operations'}`,
-  ]);
+  lines.push(['chunk size', chunkSizeText(record.chunkSizeOps)]);
   const pairs = [...record.strategicMetadata].map(([key, value]) => `${key}=${value}`);
   if (pairs.length > 0) lines.push(['strategic metadata', pairs.join(' ')]);
   if (record.metadata !== null) lines.push(['metadata', `${grouped(record.metadata.length)} bytes`]);
@@ -28,6 +25,11 @@ export function statusText(status: SubmissionStatus): string {
   }
   const told = lines.map(([name, value]) => `  ${name.padEnd(20)}${value}\n`);
   return `submission ${record.id}: ${STATES[status.state]}, ${doneText(status)}\n${told.join('')}`;
+}
+
+function chunkSizeText(chunkSizeOps: number | null): string {
+  if (chunkSizeOps === null) return 'unknown';
+  return `${grouped(chunkSizeOps)} ${chunkSizeOps === 1 ? 'operation' : 'operations'}`;
 }
 
 /** How much of it is done. */

@@ -34,12 +34,12 @@ export async function watch(
 
 /** The queue counts chunks; the rate is told in operations, so it is scaled. */
 function inChunks({ chunksDone, chunksTotal, opsDone, perSecond, msLeft }: Progress) {
-  const perChunk = opsDone > 0 && chunksDone > 0 ? opsDone / chunksDone : 1;
+  const perChunk = opsDone !== null && opsDone > 0 && chunksDone > 0 ? opsDone / chunksDone : 1;
   return {
     done: chunksDone,
     total: chunksTotal,
     unit: 'chunks',
-    perSecond: perSecond > 0 ? perSecond / perChunk : null,
+    perSecond: perSecond !== null && perSecond > 0 ? perSecond / perChunk : null,
     msLeft,
   };
 }

@@ -48,13 +48,19 @@ export type SubmissionEnd =
     }
   | { readonly state: 'cancelled'; readonly endedAtMs: number; readonly chunksDone: number };
 
+/** What a status says of the submission itself. */
+export interface StatusRecord extends Omit<SubmissionRecord, 'chunkSizeOps'> {
+  /** Operations per chunk; null where the queue does not tell, as the original does of what has ended. */
+  readonly chunkSizeOps: number | null;
+}
+
 /** The public state of a submission, as the status endpoint tells it. */
 export type SubmissionStatus =
-  | { readonly state: 'in_progress'; readonly record: SubmissionRecord; readonly chunksDone: number }
-  | { readonly state: 'completed'; readonly record: SubmissionRecord; readonly endedAtMs: number }
+  | { readonly state: 'in_progress'; readonly record: StatusRecord; readonly chunksDone: number }
+  | { readonly state: 'completed'; readonly record: StatusRecord; readonly endedAtMs: number }
   | {
       readonly state: 'failed';
-      readonly record: SubmissionRecord;
+      readonly record: StatusRecord;
       readonly endedAtMs: number;
       /** null from an old server. */
       readonly chunksDone: number | null;
@@ -62,7 +68,7 @@ export type SubmissionStatus =
     }
   | {
       readonly state: 'cancelled';
-      readonly record: SubmissionRecord;
+      readonly record: StatusRecord;
       readonly endedAtMs: number;
       readonly chunksDone: number;
     };

@@ -24,6 +24,7 @@ export { submissionIdTimeMs } from '../model/ids.ts';
 export { OpError } from '../model/op-error.ts';
 export type {
   FailedChunk,
+  StatusRecord,
   StrategicMetadata,
   SubmissionRecord,
   SubmissionStatus,

@@ -25,7 +25,6 @@ export interface Inserted {
   /** Null for a direct one. */
   readonly prefix: string | null;
   readonly chunksTotal: number;
-  readonly chunkSizeOps: number;
   /** Null where only chunks were given. */
   readonly opsTotal: number | null;
 }
@@ -133,7 +132,7 @@ export async function insertStored<T>(
   const refusal = await tell(context, cargo, id);
   if (refusal?.isCancelled) await discard(context, uploader, prefix);
   if (refusal !== null) throw refusal;
-  return { id, prefix, chunksTotal: uploader.chunks, chunkSizeOps: cargo.chunkSizeOps ?? 1, opsTotal };
+  return { id, prefix, chunksTotal: uploader.chunks, opsTotal };
 }
 
 async function discard(context: ClientContext, uploader: Uploader, prefix: string): Promise<void> {
@@ -169,7 +168,7 @@ export async function insertDirect<T>(
   const id = await insert(context, cargo, what, tracing, linked.signal, { mayHaveArrived: false });
   const refusal = await tell(context, cargo, id);
   if (refusal !== null) throw refusal;
-  return { id, prefix: null, chunksTotal: contents.length, chunkSizeOps: cargo.chunkSizeOps ?? 1, opsTotal };
+  return { id, prefix: null, chunksTotal: contents.length, opsTotal };
 }
 
 async function insert(

@@ -120,11 +120,14 @@ export interface Progress {
   readonly state: 'in_progress' | 'completed' | 'failed' | 'cancelled';
   readonly chunksDone: number;
   readonly chunksTotal: number;
-  /** Operations of the chunks that are done; an estimate where the last chunk is short. */
-  readonly opsDone: number;
-  /** Operations per second, of late. */
-  readonly perSecond: number;
-  /** Milliseconds left at that rate; null while it cannot be told. */
+  /**
+   * Operations of the chunks that are done; an estimate where the last chunk is short. null where the queue does not tell the
+   * chunk size: the original does not, once a submission has ended.
+   */
+  readonly opsDone: number | null;
+  /** Operations per second, of late; null where `opsDone` is. */
+  readonly perSecond: number | null;
+  /** Milliseconds left at the rate of late; 0 when it is completed, null if it failed or was cancelled, or cannot be told. */
   readonly msLeft: number | null;
 }
 

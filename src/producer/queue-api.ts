@@ -158,7 +158,7 @@ export class QueueApi {
       holdMs > 0
         ? await this.#poll((waitMs) => `${path}?wait_ms=${waitMs}`, holdMs, signal)
         : await this.#get(path, signal);
-    return this.#read(answer, parseStatus);
+    return this.#readStatus(answer);
   }
 
   /** Held until more than `known` chunks are done or the submission has ended, at most `holdMs`. Null: unknown. */
@@ -192,7 +192,7 @@ export class QueueApi {
       const answer = this.#learn(request, await this.#http.once(request, state.signal));
       if (answer.status === 404) throw new SubmissionNotFoundError(id);
       if (answer.status === 409) {
-        const submission = this.#read(answer, parseStatus);
+        const submission = this.#readStatus(answer);
         // By the attempt whose answer was lost.
         if (state.ambiguous && submission?.state === 'cancelled') return;
         if (submission !== null) throw new SubmissionNotCancellableError(submission);
@@ -337,6 +337,13 @@ export class QueueApi {
     const text = Array.isArray(announced) ? announced.join(',') : (announced ?? '');
     this.#features = new Set(text.split(',').map((name) => name.trim()));
     return { ...answer, url };
+  }
+
+  #readStatus(answer: Answer): SubmissionStatus | null {
+    const status = this.#read(answer, parseStatus);
+    if (status === null || status.state === 'in_progress' || this.announces('wait')) return status;
+    // The original forgets the chunk size when a submission ends, and says 1.
+    return { ...status, record: { ...status.record, chunkSizeOps: null } };
   }
 
   /** @throws NotAQueueError if it makes no sense; the parser's error, if it is an answer of a queue all the same */

@@ -95,8 +95,8 @@ export async function* readDone(
 
 /** What a status tells of a submission that another client, or an earlier run, has inserted. */
 export function insertedOf({ record }: SubmissionStatus): Inserted {
-  const { id, prefix, chunksTotal, chunkSizeOps } = record;
-  return { id, prefix, chunksTotal, chunkSizeOps, opsTotal: null };
+  const { id, prefix, chunksTotal } = record;
+  return { id, prefix, chunksTotal, opsTotal: null };
 }
 
 export function throwIfBroken(status: SubmissionStatus): void {

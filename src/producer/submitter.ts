@@ -71,7 +71,8 @@ export class Submitter {
 
   run(operations: Source<unknown>, options: RunOptions): Results<unknown> {
     const codec = this.#codec(options);
-    const shape: Shape<unknown> = options.results === 'unordered' ? asResultChunk(codec) : asResults(codec);
+    const shape: Shape<unknown> =
+      options.results === 'unordered' ? asResultChunk(codec, options.chunkSize) : asResults(codec);
     return this.#run(this.#inserter(operations, options), options, shape);
   }
 
@@ -87,7 +88,8 @@ export class Submitter {
 
   runDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
     const codec = this.#codec(options);
-    const shape: Shape<unknown> = options.results === 'unordered' ? asResultChunk(codec) : asResults(codec);
+    const shape: Shape<unknown> =
+      options.results === 'unordered' ? asResultChunk(codec, options.chunkSize) : asResults(codec);
     const insert = this.#directInserter(operations, options);
     const { api } = this.#context;
     const run: Insert<unknown>['run'] = async (source, signal, tracing) => {
@@ -285,8 +287,8 @@ function asResults(codec: OperationCodec): Shape<unknown> {
   return (chunk, _submission, signal) => decodeChunk(chunk, codec, signal);
 }
 
-function asResultChunk(codec: OperationCodec): Shape<ResultChunk<unknown>> {
-  return async (chunk, { chunkSizeOps }, signal) => {
+function asResultChunk(codec: OperationCodec, chunkSizeOps: number): Shape<ResultChunk<unknown>> {
+  return async (chunk, _submission, signal) => {
     const { chunkIndex } = chunk;
     const results = await decodeChunk(chunk, codec, signal);
     return [{ chunkIndex, operationIndex: chunkIndex * chunkSizeOps, results }];

@@ -1,4 +1,4 @@
-import type { FailedChunk, SubmissionRecord, SubmissionStatus } from '../model/submission.ts';
+import type { FailedChunk, StatusRecord, SubmissionStatus } from '../model/submission.ts';
 import { EMPTY_TRACE_CARRIER } from '../model/submission.ts';
 import { readStrategicMetadata, writeStrategicMetadata } from './insert-json.ts';
 import { JsonShapeError } from './json-errors.ts';
@@ -6,8 +6,12 @@ import { JsonReader } from './json-reader.ts';
 import { JsonWriter } from './json-writer.ts';
 import { formatTimestamp, parseTimestamp } from './timestamp.ts';
 
-/** A status as JSON (also the body of a 409 to a cancel); `null` for an unknown submission. */
-export function formatStatus(status: SubmissionStatus | null): Uint8Array {
+/**
+ * A status as JSON (also the body of a 409 to a cancel); `null` for an unknown submission.
+ *
+ * @param isExtended for clients of ours: with what the original leaves out where a submission was cancelled
+ */
+export function formatStatus(status: SubmissionStatus | null, isExtended = false): Uint8Array {
   const writer = new JsonWriter();
   if (status === null) return writer.raw('null').finish();
   const { record } = status;
@@ -32,9 +36,11 @@ export function formatStatus(status: SubmissionStatus | null): Uint8Array {
     case 'cancelled':
       writeHead(writer.raw('{"Cancelled":'), record);
       writer.raw(',"chunks_done":').integer(status.chunksDone);
-      writeMetadata(writer, record);
+      if (isExtended) writeChunkSizeAndMetadata(writer, record);
+      else writeMetadata(writer, record);
       writer.raw(',"cancelled_at":').text(formatTimestamp(status.endedAtMs));
-      return writer.raw('}}').finish();
+      if (!isExtended) return writer.raw('}}').finish();
+      break;
     default:
       status satisfies never;
   }
@@ -47,18 +53,20 @@ export function formatStatus(status: SubmissionStatus | null): Uint8Array {
   return writer.raw('}').finish();
 }
 
-function writeHead(writer: JsonWriter, record: SubmissionRecord): void {
+function writeHead(writer: JsonWriter, record: StatusRecord): void {
   writer.raw('{"id":').integer(record.id);
   writer.raw(',"prefix":').textOrNull(record.prefix);
   writer.raw(',"chunks_total":').integer(record.chunksTotal);
 }
 
-function writeChunkSizeAndMetadata(writer: JsonWriter, record: SubmissionRecord): void {
-  writer.raw(',"chunk_size":').integer(record.chunkSizeOps);
+function writeChunkSizeAndMetadata(writer: JsonWriter, record: StatusRecord): void {
+  writer.raw(',"chunk_size":');
+  if (record.chunkSizeOps === null) writer.raw('null');
+  else writer.integer(record.chunkSizeOps);
   writeMetadata(writer, record);
 }
 
-function writeMetadata(writer: JsonWriter, record: SubmissionRecord): void {
+function writeMetadata(writer: JsonWriter, record: StatusRecord): void {
   writer.raw(',"metadata":').byteContent(record.metadata);
   writer.raw(',"strategic_metadata":');
   writeStrategicMetadata(writer, record.strategicMetadata);
@@ -98,7 +106,7 @@ const FAILED_CHUNK_FIELDS = [
 
 /** What a status says of a submission, whatever its state. */
 interface Submission {
-  readonly record: SubmissionRecord;
+  readonly record: StatusRecord;
   readonly chunksDone: number | null;
   readonly endedAtMs: number | null;
 }
@@ -146,7 +154,7 @@ function readSubmission(reader: JsonReader, field: string): Submission {
   let prefix: string | null = null;
   let chunksTotal: number | null = null;
   let chunksDone: number | null = null;
-  let chunkSizeOps = 1;
+  let chunkSizeOps: number | null = null;
   let metadata: Uint8Array | null = null;
   let strategicMetadata = new Map<string, bigint>();
   let otelTraceCarrier = EMPTY_TRACE_CARRIER;
@@ -167,8 +175,7 @@ function readSubmission(reader: JsonReader, field: string): Submission {
         chunksDone = reader.uint(path);
         break;
       case 'chunk_size':
-        // The reference takes 0 and negative numbers from producers, and hands them on.
-        chunkSizeOps = Math.max(1, Number(reader.int64(path)));
+        chunkSizeOps = chunkSize(Number(reader.int64(path)));
         break;
       case 'metadata':
         metadata = reader.byteContent(path);
@@ -201,6 +208,11 @@ function readSubmission(reader: JsonReader, field: string): Submission {
     retryDelayMs: 0,
   };
   return { record, chunksDone, endedAtMs };
+}
+
+/** The original takes 0 and negative numbers from producers, and hands them on. */
+function chunkSize(told: number): number | null {
+  return told >= 1 ? told : null;
 }
 
 function readFailedChunk(reader: JsonReader, field: string): FailedChunk {

@@ -1,6 +1,7 @@
 import { ProtocolError, SubmissionConflictError, TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { OPERATIONS_PER_SUBMISSION_MAX } from '../model/limits.ts';
+import type { SubmissionStatus } from '../model/submission.ts';
 import { type BodyLimits, BodyRoom } from '../net/http-body.ts';
 import {
   CONTENT_TYPE_CBOR,
@@ -111,7 +112,7 @@ export class ProducerRoutes {
           json(exchange, 404, formatId(id));
           break;
         case 'ended':
-          json(exchange, 409, formatStatus(result.status));
+          json(exchange, 409, statusFor(exchange, result.status));
           break;
         default:
           result satisfies never;
@@ -126,7 +127,7 @@ export class ProducerRoutes {
     const asked = waitOf(exchange);
     const waitMs = asked ?? this.#o.holdStatusPollsMs;
     this.#whenNews(exchange, id, { doneAbove: null, waitMs }, () =>
-      this.#answer(exchange, reads.status(id), (status) => json(exchange, 200, formatStatus(status))),
+      this.#answer(exchange, reads.status(id), (status) => json(exchange, 200, statusFor(exchange, status))),
     );
   }
 
@@ -311,6 +312,10 @@ function json(exchange: HttpExchange, status: number, body: Uint8Array): void {
 
 function text(exchange: HttpExchange, status: number, body: string): void {
   respondAnnounced(exchange, status, body, CONTENT_TYPE_TEXT);
+}
+
+function statusFor(exchange: HttpExchange, status: SubmissionStatus | null): Uint8Array {
+  return formatStatus(status, exchange.header('opsqueue-client') !== undefined);
 }
 
 /** Clients of ours get the field in a header: nobody has to read it out of the text. */

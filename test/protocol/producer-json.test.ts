@@ -362,7 +362,7 @@ suite('extremes of the producer protocol', () => {
         id: 5n,
         prefix: 'p',
         chunksTotal: 3,
-        chunkSizeOps: 1,
+        chunkSizeOps: null,
         metadata: null,
         strategicMetadata: new Map(),
         otelTraceCarrier: '{}',
@@ -376,7 +376,7 @@ suite('extremes of the producer protocol', () => {
     assert.ok(failed?.state === 'failed');
     assert.equal(failed.chunksDone, null);
     assert.equal(failed.endedAtMs, Date.UTC(2026, 10, 23, 20, 33, 1, 500));
-    assert.equal(failed.record.chunkSizeOps, 1);
+    assert.equal(failed.record.chunkSizeOps, null);
   });
 
   test('answers that are no legal ones are refused', () => {

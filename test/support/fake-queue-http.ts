@@ -159,7 +159,7 @@ export class FakeQueue implements AsyncDisposable {
       await this.#hold(Number(url.searchParams.get('wait_ms')), () => this.submissions.get(id)?.end !== null);
     }
     const submission = this.submissions.get(id);
-    return ok(formatStatus(submission === undefined ? null : statusOf(submission)));
+    return ok(formatStatus(submission === undefined ? null : statusOf(submission), this.features.length > 0));
   }
 
   #post(segments: readonly string[], body: string, headers: SeenRequest['headers']): Reply {
@@ -168,7 +168,8 @@ export class FakeQueue implements AsyncDisposable {
     if (first === 'cancel') {
       const submission = this.submissions.get(BigInt(second));
       if (submission === undefined) return { status: 404, body: second };
-      if (submission.end !== null) return { status: 409, body: text(formatStatus(statusOf(submission))) };
+      if (submission.end !== null)
+        return { status: 409, body: text(formatStatus(statusOf(submission), this.features.length > 0)) };
       this.cancel(submission);
       return { status: 200 };
     }

@@ -211,7 +211,11 @@ export function submissionStatuses(): fc.Arbitrary<SubmissionStatus> {
     struct({
       state: fc.constant('cancelled' as const),
       // These two are not told of a cancelled submission.
-      record: record.map((value) => ({ ...value, chunkSizeOps: 1, otelTraceCarrier: EMPTY_TRACE_CARRIER })),
+      record: record.map((value) => ({
+        ...value,
+        chunkSizeOps: null,
+        otelTraceCarrier: EMPTY_TRACE_CARRIER,
+      })),
       endedAtMs,
       chunksDone: counts(),
     }),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { SubmissionRecord, SubmissionStatus } from '../../../src/model/submission.ts';
+import type { StatusRecord, SubmissionStatus } from '../../../src/model/submission.ts';
 import { VERSION } from '../../../src/model/version.ts';
 import { decodeServerMessage, encodeServerMessage } from '../../../src/protocol/consumer-codec.ts';
 import type { ServerMessage } from '../../../src/protocol/consumer-types.ts';
@@ -121,7 +121,7 @@ function translatedStatus(status: SubmissionStatus | null, variables: Variables)
   return status === null ? null : { ...status, record: translatedRecord(status.record, variables) };
 }
 
-function translatedRecord(record: SubmissionRecord, variables: Variables): SubmissionRecord {
+function translatedRecord<R extends StatusRecord>(record: R, variables: Variables): R {
   return {
     ...record,
     id: variables.ids.get(record.id) ?? record.id,
@@ -136,7 +136,7 @@ function comparableStatus(status: SubmissionStatus | null): SubmissionStatus | n
 }
 
 /** The order of metadata is neither sorted nor as inserted in the reference. */
-function comparableRecord(record: SubmissionRecord): SubmissionRecord {
+function comparableRecord<R extends StatusRecord>(record: R): R {
   const pairs = [...record.strategicMetadata].sort(([a], [b]) => (a < b ? -1 : 1));
   return { ...record, strategicMetadata: new Map(pairs) };
 }

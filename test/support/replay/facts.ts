@@ -34,7 +34,10 @@ function factsIn(message: GoldenMessage): readonly Fact[] {
   if (message.direction !== 'server to client') return [];
   if (message.kind === 'response' && message.body?.startsWith('{"') && !message.body.startsWith('{"error"')) {
     const status = parseStatus(message.body);
-    return status === null ? [] : [{ record: status.record, status, inputs: inputsOf(status) }];
+    if (status === null) return [];
+    // Where it does not say, the producer did not.
+    const record = { ...status.record, chunkSizeOps: status.record.chunkSizeOps ?? 1 };
+    return [{ record, status, inputs: inputsOf(status) }];
   }
   if (message.kind !== 'frame' || message.opcode !== 'binary') return [];
   const decoded = decodeServerMessage(Buffer.from(message.payload_hex, 'hex'));
