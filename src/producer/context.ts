@@ -7,10 +7,14 @@ import type { Clock } from '../system/clock.ts';
 import { systemClock } from '../system/clock.ts';
 import { type Logger, silentLogger } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
+import { BoundedStore } from './bounded-store.ts';
 import { type CheckedCodec, checkCodec, checkInteger } from './checks.ts';
 import type { ProducerClientOptions, TransferOptions } from './options.ts';
 import { QueueApi } from './queue-api.ts';
 import { UnreadSources } from './source.ts';
+
+/** Default of `transferMsMax`: far beyond the time-outs of the object stores themselves. */
+const TRANSFER_MS_MAX_DEFAULT = 600_000;
 
 /** Limits of the transfers of one call. */
 export interface TransferLimits {
@@ -28,7 +32,8 @@ export class ClientContext {
   readonly #http: HttpClient;
   readonly #limits: TransferLimits;
   readonly #openStore: (() => Promise<ObjectStore>) | null;
-  #store: Promise<ObjectStore> | null = null;
+  readonly #transferMsMax: number;
+  #store: Promise<BoundedStore> | null = null;
   #ownsStore = true;
   readonly #work = new Set<Promise<unknown>>();
   readonly #said = new Set<string>();
@@ -42,6 +47,12 @@ export class ClientContext {
     this.#limits = checkLimits(options, { concurrency: 16, memoryBytesMax: 64 * 1024 * 1024 });
     const requestTimeoutMs = checkInteger('requestTimeoutMs', options.requestTimeoutMs ?? 30_000, 1);
     const retryForMs = checkInteger('retryForMs', options.retryForMs ?? 300_000, 0);
+    this.#transferMsMax = checkInteger(
+      'transferMsMax',
+      options.transferMsMax ?? TRANSFER_MS_MAX_DEFAULT,
+      1,
+      2 ** 31 - 1,
+    );
     this.#openStore = this.#storeOpener(objectStore, options);
     const random = options.random ?? systemRandom;
     this.#http = new HttpClient({ queue, retryForMs, clock: this.clock, random, logger: this.logger });
@@ -65,14 +76,18 @@ export class ClientContext {
   }
 
   /** The object store, opened on first use. */
-  async store(): Promise<ObjectStore> {
+  async store(): Promise<BoundedStore> {
     if (this.closing.aborted) throw new ClientClosedError();
-    this.#store ??= this.requireStore()().catch((error: unknown) => {
+    this.#store ??= this.#bounded(this.requireStore()).catch((error: unknown) => {
       // A missing package may be installed, a folder mounted: the next call tries again.
       this.#store = null;
       throw error;
     });
     return this.#store;
+  }
+
+  async #bounded(open: () => Promise<ObjectStore>): Promise<BoundedStore> {
+    return new BoundedStore(await open(), this.clock, this.#transferMsMax);
   }
 
   /** Does something that `close` waits for. */

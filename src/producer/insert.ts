@@ -9,7 +9,7 @@ import type { StrategicMetadata } from '../model/submission.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
 import { directChunksRefusal } from '../protocol/producer-json.ts';
 import { uuidV7 } from '../system/random.ts';
-import { linkedSignal } from '../system/signals.ts';
+import { linkedSignal, orAborted } from '../system/signals.ts';
 import { checkChoice, checkInteger, checkMetadata, checkStrategicMetadata } from './checks.ts';
 import type { ChunkSink } from './chunking.ts';
 import type { ClientContext, TransferLimits } from './context.ts';
@@ -95,7 +95,7 @@ export async function insertStored<T>(
 ): Promise<Inserted> {
   using linked = linkedSignal(context.closing, signal);
   linked.signal.throwIfAborted();
-  const store = await context.store();
+  const store = await orAborted(context.store(), linked.signal);
   const prefix = uuidV7(context.clock.nowMs());
   const uploader = new Uploader({
     store,

@@ -27,6 +27,11 @@ export interface ProducerClientOptions {
    * holds when the limit is reached comes on top, and a single larger chunk is taken alone.
    */
   readonly memoryBytesMax?: number | undefined;
+  /**
+   * How long one call of the object store may take, in milliseconds; one that takes longer (a disk that hangs) fails with
+   * OBJECT_UNREACHABLE. Default 600 000.
+   */
+  readonly transferMsMax?: number | undefined;
   /** The longest time for one request to the queue, in milliseconds (a long poll: beyond the time it may be held). Default 30 000. */
   readonly requestTimeoutMs?: number | undefined;
   /**

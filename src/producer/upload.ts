@@ -1,16 +1,16 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import { CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import { chunkKey } from '../objects/keys.ts';
-import type { ObjectStore } from '../objects/object-store.ts';
 import { type ChunkCompression, compressChunk } from '../protocol/chunk-compression.ts';
 import type { Clock } from '../system/clock.ts';
 import { linkedSignal } from '../system/signals.ts';
+import type { BoundedStore } from './bounded-store.ts';
 import { deleteChunks } from './delete-chunks.ts';
 import { Gate } from './gate.ts';
 import type { Tracing } from './tracing.ts';
 
 export interface UploaderOptions {
-  readonly store: ObjectStore;
+  readonly store: BoundedStore;
   readonly prefix: string;
   /** Uploads at a time. */
   readonly concurrency: number;
@@ -24,6 +24,8 @@ export interface UploaderOptions {
 
 /** Removing what was uploaded may not hold up the error for longer, in milliseconds. */
 const DISCARD_MS_MAX = 300_000;
+/** An upload that was stopped ends soon, unless the disk hangs: then what is there would be removed no sooner. */
+const STOP_MS_MAX = 3_000;
 
 /** Takes the contents of chunks 0, 1, 2, ... and puts them into the object store, some at a time. */
 export class Uploader {
@@ -104,6 +106,7 @@ export class Uploader {
     this.#linked.abort(new Error('discarded'));
     while (this.#running > 0) await this.#changed.wait();
     const { store, prefix, clock } = this.#o;
+    if (!(await store.settles(STOP_MS_MAX))) return false;
     using limit = linkedSignal();
     const timer = clock.after(DISCARD_MS_MAX, () => limit.abort(new Error('took too long')));
     const removed = deleteChunks(store, prefix, this.#chunks, ['in'], limit.signal);
