@@ -61,6 +61,8 @@ export interface WaitOptions {
   readonly signal: AbortSignal;
   /** This client inserted it, or has seen it: unknown means forgotten. */
   readonly isKnown: boolean;
+  /** Operations per chunk, where the caller knows it. */
+  readonly chunkSizeOps?: number | null;
   /** How many operations there are, where that is known. */
   readonly opsTotal?: number | null;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -83,7 +85,7 @@ export async function statusOf(
 export async function waitForEnd(o: WaitOptions): Promise<EndedStatus> {
   const { api, clock, id, signal } = o;
   let status = await statusOf(api, id, o.isKnown, signal);
-  const meter = new ProgressMeter(clock, status.record.chunkSizeOps, o.opsTotal ?? null);
+  const meter = new ProgressMeter(clock, o.chunkSizeOps ?? status.record.chunkSizeOps, o.opsTotal ?? null);
   const pacer = new Pacer(clock, o.onProgress ? POLL_WATCHED_MAX_MS : POLL_MAX_MS);
   let told = -1;
   for (;;) {

@@ -22,6 +22,8 @@ import { Uploader } from './upload.ts';
 /** A submission that this client has inserted. */
 export interface Inserted {
   readonly id: SubmissionId;
+  /** Null where the queue does not tell. */
+  readonly chunkSizeOps: number | null;
   /** Null for a direct one. */
   readonly prefix: string | null;
   readonly chunksTotal: number;
@@ -132,7 +134,7 @@ export async function insertStored<T>(
   const refusal = await tell(context, cargo, id);
   if (refusal?.isCancelled) await discard(context, uploader, prefix);
   if (refusal !== null) throw refusal;
-  return { id, prefix, chunksTotal: uploader.chunks, opsTotal };
+  return { id, prefix, chunksTotal: uploader.chunks, chunkSizeOps: cargo.chunkSizeOps ?? 1, opsTotal };
 }
 
 async function discard(context: ClientContext, uploader: Uploader, prefix: string): Promise<void> {
@@ -168,7 +170,7 @@ export async function insertDirect<T>(
   const id = await insert(context, cargo, what, tracing, linked.signal, { mayHaveArrived: false });
   const refusal = await tell(context, cargo, id);
   if (refusal !== null) throw refusal;
-  return { id, prefix: null, chunksTotal: contents.length, opsTotal };
+  return { id, prefix: null, chunksTotal: contents.length, chunkSizeOps: cargo.chunkSizeOps ?? 1, opsTotal };
 }
 
 async function insert(

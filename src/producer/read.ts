@@ -34,8 +34,8 @@ export async function* readResults(
   signal: AbortSignal,
 ): AsyncGenerator<ReadChunk, void> {
   const { api, clock } = context;
-  const { id, chunksTotal, opsTotal } = submission;
-  const wait = { api, clock, id, signal, isKnown: true, opsTotal };
+  const { id, chunksTotal, chunkSizeOps, opsTotal } = submission;
+  const wait = { api, clock, id, signal, isKnown: true, chunkSizeOps, opsTotal };
   let { mode } = options;
   if (mode !== 'when-complete' && !(await api.supports('chunks_done', signal))) {
     context.warnOnce(`this queue does not tell which chunks are done: results come when all are done`);
@@ -95,8 +95,8 @@ export async function* readDone(
 
 /** What a status tells of a submission that another client, or an earlier run, has inserted. */
 export function insertedOf({ record }: SubmissionStatus): Inserted {
-  const { id, prefix, chunksTotal } = record;
-  return { id, prefix, chunksTotal, opsTotal: null };
+  const { id, prefix, chunksTotal, chunkSizeOps } = record;
+  return { id, prefix, chunksTotal, chunkSizeOps, opsTotal: null };
 }
 
 export function throwIfBroken(status: SubmissionStatus): void {
