@@ -2,6 +2,7 @@ import { ClientClosedError } from '../model/errors.ts';
 import { isUrl } from '../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
+import { urlText } from '../model/url-text.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
@@ -73,30 +74,32 @@ export class ConsumerClient implements AsyncDisposable {
   #closing: Promise<void> | null = null;
 
   /**
-   * @param url of the queue: `host:port`, `ws(s)://...` or `http(s)://...`
+   * @param url of the queue: `host` (port 3999), `host:port`, `ws(s)://...` or `http(s)://...`
    * @param objectStore where the chunks are: the same URL as the producer's, or an object store of one's own
    * @throws IncorrectUsageError for a URL or an option that makes no sense
    */
   constructor(
-    url: string,
-    objectStore: string | ObjectStore,
+    url: string | URL,
+    objectStore: string | URL | ObjectStore,
     options: ConsumerClientOptions = {},
     parts: Partial<ConsumerParts> = {},
   ) {
-    parseQueueUrl(url);
-    checkObjectStore(objectStore);
+    const queueUrl = urlText(url);
+    parseQueueUrl(queueUrl);
+    const store = urlText(objectStore);
+    checkObjectStore(store);
     const objectStoreOptions = checkObjectStoreOptions(options.objectStoreOptions ?? {});
     const { frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
     const transferLimits = checkTransferLimits(options);
     const clock = parts.clock ?? systemClock;
-    const isRemote = typeof objectStore === 'string' && TransportThread.canOpen(objectStore);
-    this.#store = isRemote ? null : new LazyStore(objectStore, objectStoreOptions, clock);
+    const isRemote = typeof store === 'string' && TransportThread.canOpen(store);
+    this.#store = isRemote ? null : new LazyStore(store, objectStoreOptions, clock);
     this.#clock = clock;
     this.#logger = options.logger ?? silentLogger;
     this.#engine = new Engine({
       setup: {
-        queueUrl: url,
-        objectStore: isRemote ? { url: objectStore, options: objectStoreOptions } : null,
+        queueUrl,
+        objectStore: isRemote ? { url: store, options: objectStoreOptions } : null,
         frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
         transferLimits,
       },

@@ -17,7 +17,8 @@ export interface QueueUrl {
 }
 
 /**
- * Reads the URL of a queue: `host`, `host:port`, or a URL with one of `http`, `https`, `ws`, `wss`.
+ * Reads the URL of a queue: `host` (port 3999), `host:port`, or a URL with one of `http`, `https`, `ws`, `wss` (port 80 or 443
+ * where it names none).
  *
  * @throws IncorrectUsageError naming what is wrong with it
  */

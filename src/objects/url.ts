@@ -56,10 +56,17 @@ export function parseObjectStoreUrl(text: string): ObjectStoreLocation {
   const shown = show(url);
   switch (url.protocol) {
     case 'file:':
+      if (!/^\s*file:\//i.test(text)) {
+        throw refused(
+          shown,
+          'a file: URL is absolute; write file:///path, or give pathToFileURL(path) of node:url',
+        );
+      }
       if (url.host !== '') throw refused(shown, `a file: URL names no other host (it says ${url.host})`);
       return { kind: 'file', ...location(shown, url.pathname) };
     case 'memory:':
       if (url.host !== '') throw refused(shown, 'a memory: URL has no host; write memory:///name');
+      if (!url.pathname.startsWith('/')) throw refused(shown, 'write memory:///name');
       return { kind: 'memory', ...location(shown, url.pathname) };
     case 's3:':
     case 's3a:':

@@ -51,12 +51,16 @@ export class ProducerClient implements AsyncDisposable {
   readonly #submitter: Submitter;
 
   /**
-   * @param url of the queue: `host:port`, `http://...` or `https://...`
+   * @param url of the queue: `host` (port 3999), `host:port`, `http://...` or `https://...`
    * @param objectStore where the chunks go: a URL (`file:///folder/`, `memory:///name`, `s3://bucket/path`, ...), an
    *   ObjectStore of your own (which the client does not close), or null, if only direct submissions are made
    * @throws IncorrectUsageError at once for a URL or an option that makes no sense
    */
-  constructor(url: string, objectStore: string | ObjectStore | null, options: ProducerClientOptions = {}) {
+  constructor(
+    url: string | URL,
+    objectStore: string | URL | ObjectStore | null,
+    options: ProducerClientOptions = {},
+  ) {
     this.#context = new ClientContext(url, objectStore, checkOptions(options));
     this.#submitter = new Submitter(this.#context);
   }

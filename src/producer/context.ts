@@ -1,4 +1,5 @@
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
+import { urlText } from '../model/url-text.ts';
 import { HttpClient } from '../net/http-client.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
@@ -39,8 +40,12 @@ export class ClientContext {
   readonly #said = new Set<string>();
   #closed: Promise<void> | null = null;
 
-  constructor(url: string, objectStore: string | ObjectStore | null, options: ProducerClientOptions) {
-    const queue = parseQueueUrl(url);
+  constructor(
+    url: string | URL,
+    objectStore: string | URL | ObjectStore | null,
+    options: ProducerClientOptions,
+  ) {
+    const queue = parseQueueUrl(urlText(url));
     this.clock = options.clock ?? systemClock;
     this.logger = options.logger ?? silentLogger;
     this.codec = checkCodec(options.codec ?? 'cbor');
@@ -53,7 +58,7 @@ export class ClientContext {
       1,
       2 ** 31 - 1,
     );
-    this.#openStore = this.#storeOpener(objectStore, options);
+    this.#openStore = this.#storeOpener(urlText(objectStore), options);
     const random = options.random ?? systemRandom;
     this.#http = new HttpClient({ queue, retryForMs, clock: this.clock, random, logger: this.logger });
     this.unread = new UnreadSources(this.#http.closing);

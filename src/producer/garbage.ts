@@ -1,4 +1,5 @@
 import { IncorrectUsageError } from '../model/errors.ts';
+import { urlText } from '../model/url-text.ts';
 import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/garbage.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/open.ts';
@@ -8,13 +9,13 @@ import { ProducerClient } from './client.ts';
 
 export interface GarbageCollectionOptions {
   /** Where chunk bodies lie, with the base path that the clients use. */
-  readonly objectStore: string;
+  readonly objectStore: string | URL;
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /**
    * *Every* queue that shares this place in the object store. What one of them knows, in whatever state, is never
    * touched; what belongs to a queue that is not named here looks like garbage.
    */
-  readonly queueUrls: readonly string[];
+  readonly queueUrls: readonly (string | URL)[];
   /** A folder counts as garbage if its newest object is older than this, in milliseconds. At least an hour. */
   readonly olderThanMs: number;
   /** Whether to delete what is found. Default false: it is only reported. */
@@ -53,7 +54,7 @@ export async function collectGarbage(options: GarbageCollectionOptions): Promise
     throw new IncorrectUsageError(`olderThanMs: ${olderThanMs} is less than an hour (${OLDER_THAN_MS_MIN})`);
   }
   await using owned = new AsyncDisposableStack();
-  const store = await openObjectStore(options.objectStore, options.objectStoreOptions ?? {}, {
+  const store = await openObjectStore(urlText(options.objectStore), options.objectStoreOptions ?? {}, {
     clock,
     logger,
   });

@@ -3,6 +3,7 @@ import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import { isError, isUint8Array } from '../model/kinds.ts';
 import { ObjectStoreError } from '../objects/errors.ts';
 import { chunkKey } from '../objects/keys.ts';
+import { missingHint } from '../objects/missing-hint.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { decompressChunk, isCompressedChunk } from '../protocol/chunk-compression.ts';
 import type { QueueApi } from './queue-api.ts';
@@ -61,7 +62,7 @@ export class StoredOutputs implements Outputs {
       if (isMissing(error) && (await api.status(id, {}, signal)) === null) {
         throw new SubmissionForgottenError(id);
       }
-      throw error;
+      throw withHint(error, store.url);
     }
   }
 }
@@ -118,6 +119,16 @@ export class DirectOutputs implements Outputs {
       if (at === 0 || content !== null) this.#ahead.set(from + at, content);
     }
   }
+}
+
+/** A result that a consumer has written, and that is not there. */
+function withHint(error: unknown, storeUrl: string): unknown {
+  const hint = missingHint(error, storeUrl, ['producer', 'consumer']);
+  if (hint === '' || !(error instanceof ObjectStoreError)) return error;
+  return new ObjectStoreError(error.code, error.key, error.message + hint, {
+    cause: error.cause ?? error,
+    ...(error.status === null ? {} : { status: error.status }),
+  });
 }
 
 /** The object is not there. */

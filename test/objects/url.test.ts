@@ -151,3 +151,12 @@ function opened(location: ObjectStoreLocation): string {
       return 'HttpStore';
   }
 }
+
+test('a URL that only looks relative is refused, with what to write instead', () => {
+  for (const url of ['file:./x', 'file:x/y', 'file:', 'file:~/x', 'FILE:x', 'file:C:/x', 'file:../x']) {
+    assert.throws(() => parseObjectStoreUrl(url), /absolute; write file:\/\/\/path/, url);
+  }
+  for (const url of ['memory:', 'memory:x', 'memory:./x']) {
+    assert.throws(() => parseObjectStoreUrl(url), /write memory:\/\/\/name/, url);
+  }
+});

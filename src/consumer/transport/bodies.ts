@@ -1,6 +1,7 @@
 import { messageOf } from '../../model/thrown.ts';
 import { ObjectStoreError } from '../../objects/errors.ts';
 import { type ChunkKind, chunkKey } from '../../objects/keys.ts';
+import { missingHint } from '../../objects/missing-hint.ts';
 import type { ObjectStore } from '../../objects/object-store.ts';
 import {
   type ChunkCompression,
@@ -21,10 +22,10 @@ export interface BodyAddress {
 
 /** A body could not be read or written: names the object and says why. */
 export class BodyError extends Error {
-  constructor(verb: 'read' | 'write', key: string, cause: unknown) {
+  constructor(verb: 'read' | 'write', key: string, cause: unknown, hint = '') {
     const why = messageOf(cause);
     const code = cause instanceof ObjectStoreError ? ` [${cause.code}]` : '';
-    super(`could not ${verb} the chunk's body ${key}${code}: ${why}`, { cause });
+    super(`could not ${verb} the chunk's body ${key}${code}: ${why}${hint}`, { cause });
     this.name = 'BodyError';
   }
 }
@@ -102,7 +103,8 @@ export class ChunkBodies {
     try {
       return await orAborted(run(linked.signal), linked.signal);
     } catch (error) {
-      throw new BodyError(verb, key, error);
+      const hint = verb === 'read' ? missingHint(error, this.#store.url, ['consumer', 'producer']) : '';
+      throw new BodyError(verb, key, error, hint);
     } finally {
       limit.cancel();
     }
