@@ -11,6 +11,7 @@ const CODES: Readonly<Record<string, ObjectStoreErrorCode>> = {
   // The largest file that this process may write (ulimit -f).
   EFBIG: 'OBJECT_STORE_FULL',
   ETIMEDOUT: 'OBJECT_UNREACHABLE',
+  ESTALE: 'OBJECT_UNREACHABLE',
   EHOSTDOWN: 'OBJECT_UNREACHABLE',
   EHOSTUNREACH: 'OBJECT_UNREACHABLE',
 };

@@ -2,7 +2,9 @@ import * as fs from 'node:fs';
 import { access, lstat, mkdir, open, opendir, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
 import { fileError, isErrno } from './file-errors.ts';
+import { type FailedFileCall, type FilePatience, FileRetries } from './file-retries.ts';
 import { CHUNK_NAME_PATTERN } from './keys.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
 import { Turns } from './turns.ts';
@@ -12,6 +14,8 @@ export interface FileStoreOptions {
   /** Whether a `put` resolves only when the object would survive a power failure. Default false. */
   readonly durable: boolean;
   readonly clock: Clock;
+  readonly logger: Logger;
+  readonly patience: FilePatience;
 }
 
 /**
@@ -41,6 +45,7 @@ export class FileStore implements ObjectStore {
   readonly #durable: boolean;
   readonly #clock: Clock;
   readonly #turns: Turns;
+  readonly #retries: FileRetries;
   #fastUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(location: ObjectStoreLocation, options: FileStoreOptions) {
@@ -49,6 +54,7 @@ export class FileStore implements ObjectStore {
     this.#durable = options.durable;
     this.#clock = options.clock;
     this.#turns = new Turns(options.clock);
+    this.#retries = new FileRetries(this.#root, options.patience, options.clock, options.logger);
   }
 
   async put(key: string, body: Uint8Array, options?: ObjectCallOptions): Promise<void> {
@@ -62,7 +68,9 @@ export class FileStore implements ObjectStore {
       }
       await this.#timedAsync(writeAtomically(path, body, this.#durable));
     } catch (error) {
-      throw fileError(error, key, `cannot write ${path}`);
+      await this.#again({ what: 'put', verb: 'write', key, path, error, signal: options?.signal }, () =>
+        writeAtomically(path, body, this.#durable),
+      );
     }
   }
 
@@ -78,7 +86,9 @@ export class FileStore implements ObjectStore {
       }
       return await this.#timedAsync(readWhole(path));
     } catch (error) {
-      throw fileError(error, key, `cannot read ${path}`);
+      return this.#again({ what: 'get', verb: 'read', key, path, error, signal: options?.signal }, () =>
+        readWhole(path),
+      );
     }
   }
 
@@ -92,7 +102,17 @@ export class FileStore implements ObjectStore {
           try {
             await unlink(path);
           } catch (error) {
-            if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw fileError(error, key, `cannot delete ${path}`);
+            if (!isErrno(error, 'ENOENT', 'ENOTDIR')) {
+              const call = {
+                what: 'delete',
+                verb: 'delete',
+                key,
+                path,
+                error,
+                signal: options?.signal,
+              } as const;
+              await this.#again(call, () => unlinkIfThere(path));
+            }
           }
           folders.add(dirname(path));
         }),
@@ -120,6 +140,19 @@ export class FileStore implements ObjectStore {
   }
 
   async close(): Promise<void> {}
+
+  /** Tries a call that failed again where that may help; throws what remains of it. */
+  async #again<T>(
+    { verb, ...call }: Omit<FailedFileCall<T>, 'attempt'> & { readonly verb: string },
+    attempt: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await this.#retries.goOn({ ...call, attempt });
+    } catch (error) {
+      if (call.signal?.aborted && error === call.signal.reason) throw error;
+      throw fileError(error, call.key, `cannot ${verb} ${call.path}`);
+    }
+  }
 
   async #expectRoot(): Promise<void> {
     try {
@@ -210,6 +243,14 @@ export class FileStore implements ObjectStore {
       const endedMs = this.#clock.monotonicMs();
       if (endedMs - beganMs <= FAST_MS_MAX) this.#fastUntilMs = endedMs + FAST_FOR_MS;
     }
+  }
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
   }
 }
 

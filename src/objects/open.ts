@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, silentLogger } from '../system/logger.ts';
 import { type Random, systemRandom } from '../system/random.ts';
+import { RETRY_MS_DEFAULT } from './file-retries.ts';
 import { FileStore } from './file-store.ts';
 import { MemoryStore } from './memory-store.ts';
 import type { ObjectStore, ObjectStoreOptions } from './object-store.ts';
@@ -39,16 +40,23 @@ export async function openObjectStore(
 ): Promise<ObjectStore> {
   const location = parseObjectStoreUrl(url);
   const clock = context.clock ?? systemClock;
+  const logger = context.logger ?? silentLogger;
   if (location.kind === 'file') {
+    const reader = new OptionReader(options, 'file_');
+    const missingMs = reader.durationMs(-1, 'missing_wait');
     return new FileStore(location, {
-      durable: new OptionReader(options, 'file_').flag(false, 'durable'),
+      durable: reader.flag(false, 'durable'),
       clock,
+      logger,
+      patience: {
+        missingMs: missingMs < 0 ? null : missingMs,
+        retryMs: reader.durationMs(RETRY_MS_DEFAULT, 'retry_timeout'),
+      },
     });
   }
   if (location.kind === 'memory') return new MemoryStore(location, clock);
 
   const reader = new OptionReader(options, PREFIXES[location.kind]);
-  const logger = context.logger ?? silentLogger;
   const policy = retryPolicy(reader);
   const backend = withRetries(await openBackend(location, reader, { clock, logger }), policy, {
     url: location.url,
