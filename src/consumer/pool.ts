@@ -40,7 +40,7 @@ export class CallbackPool {
       workerData: setup,
       minThreads: threads,
       maxThreads: threads,
-      execArgv: [],
+      // Without `execArgv` the threads get the flags of the program: `--import` (loaders, instrumentation), `--use-system-ca`, ...
       // A thread that waits for its next chunk must let the callback's own timers and sockets run.
       atomics: 'disabled',
       recordTiming: false,
