@@ -39,7 +39,7 @@ try {
 }
 if (typeof ending !== 'number') console.error('\ninterrupted; everything is ended and cleared away');
 await children.end();
-await rm(folder, { recursive: true, force: true });
+for (const path of [folder, chunksFolderOf(folder)]) await rm(path, { recursive: true, force: true });
 if (typeof ending === 'number') process.exit(ending);
 
 // Ends as an interrupted program does, so that whoever started it sees it.
@@ -67,4 +67,13 @@ async function work(): Promise<number> {
     children.start(`consumer ${i}`, [join(here, name, 'consumer.ts'), String(i)], { env });
   }
   return await children.run('the producer', [join(here, name, 'producer.ts'), ...args], { env });
+}
+
+/** Where a `file:` store keeps chunks below a folder: names on disk are percent-encoded, see docs/object-stores.md. */
+function chunksFolderOf(path: string): string {
+  return path.replace(/[^\x20-\x7e]|[\\{^}%`\]">[~<#|*?]/gu, (character) =>
+    Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(
+      '',
+    ),
+  );
 }

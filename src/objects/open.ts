@@ -42,6 +42,7 @@ export async function openObjectStore(
   const clock = context.clock ?? systemClock;
   const logger = context.logger ?? silentLogger;
   if (location.kind === 'file') {
+    if (location.base !== location.baseName) tellFolder(location, logger);
     const reader = new OptionReader(options, 'file_');
     const missingMs = reader.durationMs(-1, 'missing_wait');
     return new FileStore(location, {
@@ -66,6 +67,14 @@ export async function openObjectStore(
     onWait: context.onWait,
   });
   return new RemoteStore(location.url, location.baseName, backend, context.listPageMax);
+}
+
+/** As in the original, whose clients must find the chunks; hardly anybody expects it. */
+function tellFolder({ url, base, baseName }: ObjectStoreLocation, logger: Logger): void {
+  logger.info(
+    { url, folder: `/${baseName}` },
+    `chunks of the object store lie in /${baseName}, not in /${base}: names on disk are percent-encoded, as by the original opsqueue`,
+  );
 }
 
 const PREFIXES = { s3: 'aws_', gs: 'google_', az: 'azure_', http: 'http_' } as const;

@@ -122,3 +122,15 @@ describe('an error that may pass', () => {
     assert.equal(await retried('delete', 'EACCES', 'unlink'), false);
   });
 });
+
+test('the log says where the chunks lie if it is not the folder of the URL', async () => {
+  const { logger, store, path } = await scene('für #1~');
+  await store.put('p/0-in.bin', new Uint8Array(1));
+  const said = logger.lines.filter(({ message }) => message.startsWith('chunks of the object store lie in'));
+  assert.equal(said.length, 1);
+  const { folder } = (said[0]?.fields ?? {}) as { folder: string };
+  assert.ok(folder.endsWith('/f%C3%BCr %231%7E'), folder);
+  assert.ok(fs.existsSync(`${folder}/p/0-in.bin`));
+  assert.equal(fs.existsSync(path('')), false);
+  assert.equal((await scene('plain name')).logger.lines.length, 0);
+});

@@ -19,6 +19,7 @@ export interface ObjectServer {
 }
 
 const BUCKET = 'chunks';
+const CREATE_MS_MAX = 15_000;
 
 export async function startS3Server(): Promise<ObjectServer> {
   const server = await startFauxqs({ port: 0, host: '127.0.0.1', logger: false });
@@ -97,7 +98,13 @@ export async function startAzServer(): Promise<ObjectServer> {
   if (origin === '') throw new Error('azurite ended before it listened');
   child.stdout.resume();
   const service = new BlobServiceClient(`${origin}/${ACCOUNT}`, new StorageSharedKeyCredential(ACCOUNT, KEY));
-  await service.getContainerClient(BUCKET).create();
+  try {
+    await service.getContainerClient(BUCKET).create({ abortSignal: AbortSignal.timeout(CREATE_MS_MAX) });
+  } catch (cause) {
+    // A child that is left would keep the test file from ending.
+    child.kill('SIGKILL');
+    throw new Error('azurite does not answer: is there a proxy in the environment?', { cause });
+  }
   return {
     scheme: 'az',
     origin,
