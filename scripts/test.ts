@@ -46,6 +46,11 @@ const files = (wanted.length === 0 ? ['test'] : wanted).flatMap((path) =>
   path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`),
 );
 if (wanted.length === 0 || wanted.some((path) => path.includes('objects'))) installAzurite();
+// The servers of the tests are on this machine; Azure's SDK would ask a proxy of the environment for them.
+for (const name of ['NO_PROXY', 'no_proxy']) {
+  const hosts = [process.env[name] ?? '', '127.0.0.1', 'localhost'];
+  process.env[name] = hosts.filter((host) => host !== '').join();
+}
 run(process.execPath, [
   '--test',
   '--test-reporter=spec',
