@@ -69,7 +69,8 @@ export interface RunOptions {
   readonly concurrency?: number | undefined;
   /**
    * Chunks that are reserved and downloaded ahead. Default `'auto'`: 0 until the first callback returned, then as
-   * many as it works off in about 100 ms, at least 1 and at most 64; 0 for callbacks that take more than 5 s.
+   * many as it works off in about 100 ms, at least 1 and at most 64; 0 for callbacks that take more than 5 s. While few chunks are left, or when the callback
+   * becomes slow, no more than `concurrency`; the rest is given back.
    */
   readonly prefetch?: number | 'auto' | undefined;
   /** Bytes of inputs and results that may wait in memory before no more is downloaded. Default 128 MiB. */

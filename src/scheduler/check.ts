@@ -73,6 +73,8 @@ function checkCounts(ledger: Ledger, open: readonly Submission[]): void {
 
 function checkConsumers(ledger: Ledger): void {
   let held = 0;
+  const askers = [...ledger.consumers].filter((consumer) => consumer.isAsker).length;
+  check(ledger.askers === askers, `askers is ${ledger.askers}, counted anew ${askers}`);
   for (const consumer of ledger.consumers) {
     let count = 0;
     for (let at = consumer.firstHeld; at !== null; at = at.heldAfter) {

@@ -32,6 +32,8 @@ export class Ledger {
     consumers: 0,
     requestsWaiting: 0,
   };
+  /** Connected consumers that have asked for chunks. */
+  askers = 0;
   /** All reservations last equally long: the first one made (or extended) is the first one to expire. */
   firstToExpire: Reservation | null = null;
   lastToExpire: Reservation | null = null;

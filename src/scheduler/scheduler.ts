@@ -7,6 +7,7 @@ import { checkLedger } from './check.ts';
 import { invariant } from './invariant.ts';
 import { Ledger } from './ledger.ts';
 import { type Setback, SetbackRules } from './setbacks.ts';
+import { shareOf } from './share.ts';
 import { Consumer, type Reservation, type Submission } from './state.ts';
 import type {
   ChunkFailure,
@@ -103,6 +104,7 @@ export class Scheduler implements SchedulerPort {
     while (consumer.firstHeld !== null) this.#giveBack(consumer.firstHeld);
     this.#ledger.consumers.delete(consumer);
     this.#ledger.counts.consumers--;
+    if (consumer.isAsker) this.#ledger.askers--;
     this.#serve(nowMs);
     this.#finish();
   }
@@ -111,6 +113,10 @@ export class Scheduler implements SchedulerPort {
     const consumer = this.#begin(nowMs, handle);
     invariant(request.max >= 1, 'a reservation asks for at least one chunk');
     invariant(!this.#waiting.has(request), 'a request for a reservation waits already');
+    if (!consumer.isAsker) {
+      consumer.isAsker = true;
+      this.#ledger.askers++;
+    }
     if (!this.#tryToServe(consumer, request, nowMs)) {
       this.#waiting.set(request, consumer);
       consumer.requests.add(request);
@@ -296,7 +302,12 @@ export class Scheduler implements SchedulerPort {
     const plan = ledger.plans.planFor(request.strategy);
     const hidden = consumer.bars === null ? null : ledger.hideBarred(consumer);
     const isShort = isRareNow(this.#random, 'scheduler: an answer of one chunk');
-    const max = isShort ? 1 : Math.min(request.max, CHUNKS_PER_ANSWER_MAX);
+    const { chunksAvailable, chunksReserved } = ledger.counts;
+    const share = shareOf(
+      { chunksAvailable, chunksReserved, askers: ledger.askers },
+      consumer.chunksReserved,
+    );
+    const max = isShort ? 1 : Math.min(request.max, CHUNKS_PER_ANSWER_MAX, share);
     const chunks: ReservedChunk[] = [];
     while (chunks.length < max) {
       const submission = plan.first();

@@ -196,6 +196,8 @@ export class Consumer implements ConsumerHandle {
   readonly concurrency: number;
   readonly silentOnExpiry: boolean;
   isGone = false;
+  /** It has asked for chunks. */
+  isAsker = false;
   chunksReserved = 0;
   /** What it holds, in the order in which it got it, which is the order in which it works. */
   firstHeld: Reservation | null = null;

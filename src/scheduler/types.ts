@@ -26,7 +26,7 @@ export interface SchedulerPort {
   /** Gives back everything that it held. `orderly`: nothing counts; `broken`: its running chunks count a disconnect. */
   removeConsumer(consumer: ConsumerHandle, manner: 'orderly' | 'broken', nowMs: number): void;
 
-  /** Asks for 1..max chunks (`max` >= 1). Answered through `reserved`, at once or as soon as one is available. */
+  /** Asks for 1..max chunks (`max` >= 1), fewer than there are where they are few for all who ask. Answered through `reserved`, at once or as soon as one is available. */
   reserve(consumer: ConsumerHandle, request: ReservationRequest, nowMs: number): void;
   /** Takes back a request that waits; false if it was answered already. */
   cancelReserve(consumer: ConsumerHandle, request: ReservationRequest): boolean;

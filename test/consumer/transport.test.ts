@@ -361,3 +361,35 @@ test('a queue that did not announce it is not told that chunks are still worked 
   bench.clock.advance(60_000);
   assert.ok(!bench.sent.some(({ kind }) => kind === 'extend'));
 });
+
+test('what was reserved for a quick callback is given back but for twice the concurrency, when the callback becomes slow', async () => {
+  const bench = new Bench();
+  bench.run({ prefetch: 'auto' });
+  bench.answer(bench.chunks(0));
+  await bench.downloaded(0);
+  await eventually(() => bench.ready.includes(0));
+  bench.complete(0, 1);
+  await bench.uploaded(0);
+  await eventually(() => bench.reserves.length === 2);
+  assert.equal(bench.reserves[1]?.max, 65);
+  bench.answer(bench.chunks(...Array.from({ length: 15 }, (_, i) => i + 1)));
+  for (let index = 1; index <= 15; index++) await bench.downloaded(index);
+  await eventually(() => bench.ready.length === 16);
+  const given = () =>
+    bench.sent.flatMap((message) =>
+      (message.kind === 'release' ? message.chunks : []).map(({ chunkIndex }) => chunkIndex),
+    );
+  bench.clock.advance(999);
+  assert.deepEqual(given(), []);
+  bench.clock.advance(1);
+  assert.deepEqual(
+    given(),
+    Array.from({ length: 13 }, (_, i) => i + 3),
+  );
+  const asked = bench.reserves.length;
+  bench.complete(1, 1_000);
+  assert.ok(
+    bench.reserves.slice(asked).every(({ max }) => max <= 2),
+    'no more than that is reserved again',
+  );
+});

@@ -153,6 +153,7 @@ export class ModelPair {
     const nonce = this.#requests.size;
     const asked: ModelRequest = { consumer: by.model, nonce, max, strategy };
     this.model.waiting.push(asked);
+    by.model.hasAsked = true;
     const request = { nonce, max, strategy };
     this.#requests.set(request, asked);
     this.scene.scheduler.reserve(by.handle, request, this.scene.nowMs);
@@ -213,7 +214,7 @@ export class ModelPair {
 
   #connect({ concurrency, silentOnExpiry }: StepOf<'connect'>): void {
     const name = `consumer ${this.#named++}`;
-    const model = { name, concurrency, silentOnExpiry };
+    const model = { name, concurrency, silentOnExpiry, hasAsked: false };
     this.model.consumers.push(model);
     this.#consumers.push({ model, handle: this.scene.consumer(name, { concurrency, silentOnExpiry }) });
   }
@@ -254,6 +255,7 @@ export class ModelPair {
       const asked = this.#requests.get(request)!;
       assert.equal(model.waiting.find(canBeServed), asked, 'the first one who can be served is served');
       assert.equal(consumer.owner, asked.consumer.name);
+      const share = model.share(asked.consumer);
       for (const chunk of chunks) {
         const legal = model.legal(asked.consumer, asked.strategy);
         const taken = legal.find((each) => model.nameOf(each) === nameOf(chunk));
@@ -261,8 +263,9 @@ export class ModelPair {
         assert.equal(chunk.retries, taken.retries);
         model.handOut(asked.consumer, taken, scene.nowMs);
       }
-      assert.ok(chunks.length > 0 && chunks.length <= asked.max);
-      if (chunks.length < asked.max) assert.equal(canBeServed(asked), false, 'as many as there are');
+      const max = Math.min(asked.max, share);
+      assert.ok(chunks.length > 0 && chunks.length <= max, 'no more than its share');
+      if (chunks.length < max) assert.equal(canBeServed(asked), false, 'as many as there are');
       model.waiting.splice(model.waiting.indexOf(asked), 1);
     }
     scene.answers = [];

@@ -14,6 +14,7 @@ export interface ModelConsumer {
   readonly name: string;
   readonly concurrency: number;
   readonly silentOnExpiry: boolean;
+  hasAsked: boolean;
 }
 
 export interface ModelRequest {
@@ -240,6 +241,17 @@ export class NaiveModel {
     chunk.handedOut = this.#handedOut++;
     chunk.expiryOrder = chunk.handedOut;
     chunk.expiresMs = nowMs + this.#limits.reservationExpirationMs;
+  }
+
+  /** How many chunks an answer may have. */
+  share(consumer: ModelConsumer): number {
+    const asking = this.consumers.filter((each) => each.hasAsked).length;
+    const available = this.#chunks().filter((chunk) => chunk.state === 'available').length;
+    const reserved = this.held().length;
+    const own = this.held().filter((chunk) => chunk.holder === consumer).length;
+    if (asking <= 1) return available;
+    const most = Math.min(Math.ceil(available / asking), Math.ceil((available + reserved) / asking) - own);
+    return Math.max(most, 1);
   }
 
   inFlight(key: string, value: bigint): number {

@@ -21,7 +21,8 @@ function waitingFor(options: { retryDelayMs?: number } = {}) {
 
 test('an insert serves those who wait, in the order of their arrival', () => {
   const { scene } = waitingFor();
-  scene.insert(2, { chunksTotal: 3 });
+  scene.insert(2, { chunksTotal: 6 });
+  // A share of the five that are left then, for three who ask.
   assert.deepEqual(scene.takeAnswers(), ['B: 2#0', 'C: 2#1 2#2']);
   assert.equal(scene.scheduler.counts.requestsWaiting, 0);
 });

@@ -225,7 +225,7 @@ test('chunks that are given back are no try, and only their holder can give them
   holder.send({ kind: 'release', chunks });
   assert.equal(world.queue.counts.chunksReserved, 0);
   assert.deepEqual(
-    other.take(5).map(({ retries }) => retries),
+    [...other.take(1), ...other.take(1)].map(({ retries }) => retries),
     [0, 0],
   );
 });

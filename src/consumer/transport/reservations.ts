@@ -72,7 +72,9 @@ export class Reservations {
   ask(asker: Asker): void {
     if (asker instanceof RunFeed) {
       const max = Math.min(asker.wanted, CHUNKS_PER_ANSWER_MAX);
-      if (max > 0) asker.nonce = this.#send(asker, max, asker.demand.strategy);
+      if (max === 0) return;
+      asker.asked = max;
+      asker.nonce = this.#send(asker, max, asker.demand.strategy);
     } else if (!asker.isAnswered && asker.nonce === null && this.#requests.has(asker.request)) {
       asker.nonce = this.#send(asker, asker.max, asker.strategy);
     }

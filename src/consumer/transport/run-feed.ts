@@ -23,6 +23,8 @@ export class RunFeed<Chunk> {
   readonly #waiting: Chunk[] = [];
   /** The reservation that is outstanding. */
   nonce: Nonce | null = null;
+  /** For so many chunks. */
+  asked = 0;
   /** Nothing is asked for until then (an empty answer). */
   isPausing = false;
   isStopped = false;
@@ -32,6 +34,8 @@ export class RunFeed<Chunk> {
   isStallWatched = false;
   /** The callback has been busy for so long that nothing is reserved ahead any more, until it comes back. */
   isStalled = false;
+  /** The latest answer was shorter than asked for: there is little, and others want some of it. */
+  #isScarce = false;
   /** When the latest result came. */
   progressMs = 0;
   /** Chunks that have no result yet. */
@@ -72,6 +76,21 @@ export class RunFeed<Chunk> {
     return Math.round(this.#inputBytes);
   }
 
+  /** A reservation of so many chunks was answered with so many. */
+  noteAnswer(asked: number, chunks: number): void {
+    this.#isScarce = chunks < asked;
+  }
+
+  /** It was chosen here to reserve ahead, and it holds more than twice what it works on. */
+  get holdsMuch(): boolean {
+    return this.demand.prefetch === 'auto' && this.chunksOpen > 2 * this.demand.concurrency;
+  }
+
+  /** How long what it holds keeps it busy, by the callback's pace; 0 if that is not known. */
+  get backlogMs(): number {
+    return ((this.#computeMs ?? 0) * this.chunksOpen) / this.demand.concurrency;
+  }
+
   noteInput(bytes: number): void {
     this.#inputBytes = average(this.#inputBytes, bytes);
   }
@@ -93,7 +112,7 @@ export class RunFeed<Chunk> {
     if (prefetch !== 'auto') return prefetch;
     if (this.#computeMs === null || this.#computeMs > SLOW_MS) return 0;
     const chunks = Math.ceil((AHEAD_MS * concurrency) / Math.max(this.#computeMs, 0.01));
-    return Math.min(Math.max(chunks, 1), AHEAD_CHUNKS_MAX);
+    return Math.min(Math.max(chunks, 1), this.#isScarce ? concurrency : AHEAD_CHUNKS_MAX);
   }
 
   #chunksFitting(): number {

@@ -7,6 +7,7 @@ import type { Logger } from '../../system/logger.ts';
 import type { ChunkResult, Handle, HeldChunk, LossReason, TransportEvent, WorkCommand } from '../messages.ts';
 import type { ChunkBodies } from './bodies.ts';
 import { Extensions } from './extensions.ts';
+import { GiveBack } from './give-back.ts';
 import { chunkKeyOf, type Held } from './held.ts';
 import { HeldChunks } from './held-chunks.ts';
 import { ManualReservation } from './manual-reservation.ts';
@@ -17,8 +18,6 @@ import { Timers } from './timers.ts';
 
 /** Chunks are handed over in the order of their reservation, but a download that takes longer holds up no others. */
 const SLOW_FETCH_MS = 1_000;
-/** A callback that takes longer keeps only what it works on: what was reserved ahead goes to others. */
-const STALL_MS = 30_000;
 
 export interface TransportOptions {
   readonly link: QueueLink;
@@ -50,6 +49,7 @@ export class Transport {
   readonly #chunks: HeldChunks;
   readonly #reservations: Reservations;
   readonly #extensions: Extensions;
+  readonly #giveBacks: GiveBack<Held>;
   /** Results that are to be told as soon as there is a connection again. */
   #unsent: Unsent[] = [];
   #waitsNoMore = false;
@@ -69,6 +69,12 @@ export class Transport {
       due: (ageMs) => this.#extensionsDue(ageMs),
       send: (chunks) => this.#tell({ kind: 'extend', chunks }),
       isNeeded: () => this.#chunks.size > 0,
+    });
+    this.#giveBacks = new GiveBack({
+      clock: options.clock,
+      timers: this.#timers,
+      isPossible: () => this.#supports('release'),
+      giveBack: (feed, kept) => this.#giveBack(feed, kept),
     });
   }
 
@@ -167,6 +173,7 @@ export class Transport {
       this.#release(messages.map(({ chunk }) => chunk));
     } else if (messages.length === 0) this.#reservations.askLater(asker);
     else if (asker instanceof RunFeed) {
+      asker.noteAnswer(asker.asked, messages.length);
       for (const message of messages) this.#take(message, asker);
       this.#reservations.ask(asker);
       this.#handOver(asker);
@@ -240,7 +247,7 @@ export class Transport {
         this.#handOver(feed);
       });
     }
-    if (feed.chunksOpen > feed.demand.concurrency) this.#watchStall(feed, STALL_MS);
+    this.#giveBacks.watch(feed);
   }
 
   #fetchWhenFitting(held: Held, feed: RunFeed<Held>): void {
@@ -307,23 +314,12 @@ export class Transport {
     this.#options.emit({ kind: 'reserved', request: request.request, chunks });
   }
 
-  /** Chunks that wait behind a callback that takes very long are better off elsewhere. */
-  #watchStall(feed: RunFeed<Held>, delayMs: number): void {
-    if (feed.isStallWatched || !this.#supports('release')) return;
-    feed.isStallWatched = true;
-    if (feed.progressMs === 0) feed.progressMs = this.#clock.monotonicMs();
-    this.#timers.after(delayMs, () => {
-      feed.isStallWatched = false;
-      if (feed.chunksOpen <= feed.demand.concurrency || feed.isStopped) return;
-      const idleMs = this.#clock.monotonicMs() - feed.progressMs;
-      if (idleMs < STALL_MS) return this.#watchStall(feed, STALL_MS - idleMs);
-      feed.isStalled = true;
-      // They run in the order of their reservation.
-      const open = this.#chunks.list().filter((held) => held.feed === feed && held.state !== 'sending');
-      const spare = open.slice(feed.demand.concurrency);
-      for (const held of spare) if (held.state === 'handed') this.#lost(held, 'given_back');
-      this.#releaseHandles(spare.map(({ handle }) => handle));
-    });
+  /** All but the first `kept`: they run in the order of their reservation. */
+  #giveBack(feed: RunFeed<Held>, kept: number): void {
+    const open = this.#chunks.list().filter((held) => held.feed === feed && held.state !== 'sending');
+    const spare = open.slice(kept);
+    for (const held of spare) if (held.state === 'handed') this.#lost(held, 'given_back');
+    this.#releaseHandles(spare.map(({ handle }) => handle));
   }
 
   /**
@@ -342,11 +338,6 @@ export class Transport {
       due.push(held.chunk);
     }
     return due;
-  }
-
-  #noteProgress(feed: RunFeed<Held>): void {
-    feed.progressMs = this.#clock.monotonicMs();
-    feed.isStalled = false;
   }
 
   // Results
@@ -373,7 +364,7 @@ export class Transport {
     feed.bytesHeld += bytes - held.bytes;
     held.bytes = bytes;
     feed.noteResult(bytes, result.computeMs);
-    this.#noteProgress(feed);
+    this.#giveBacks.noteProgress(feed);
     this.#handOver(feed);
   }
 
@@ -434,7 +425,7 @@ export class Transport {
       return this.#tellOrWait({ message, byHand: { handle, settle: () => this.#settled(handle, null) } });
     }
     if (isWanted) this.#tell(message);
-    if (held?.feed) this.#noteProgress(held.feed);
+    if (held?.feed) this.#giveBacks.noteProgress(held.feed);
     if (held !== undefined) this.#forget(held);
     if (held?.feed) this.#handOver(held.feed);
     this.#settled(command.handle, null);
