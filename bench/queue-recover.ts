@@ -30,6 +30,7 @@ function record(sequence: number, chunksTotal: number): SubmissionRecord {
     strategicMetadata: new Map([['customer', BigInt(sequence % 1000)]]),
     otelTraceCarrier: '{}',
     retryDelayMs: 0,
+    retry: null,
   };
 }
 

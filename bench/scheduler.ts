@@ -75,6 +75,7 @@ class Bench {
       strategicMetadata: new Map(pairs),
       otelTraceCarrier: '{}',
       retryDelayMs: 0,
+      retry: null,
     };
     this.scheduler.insert(record, this.nowMs);
   }

@@ -60,6 +60,7 @@ function record(fields: Partial<SubmissionRecord> = {}): SubmissionRecord {
     strategicMetadata: new Map([['company_id', sequence % 1000n]]),
     otelTraceCarrier: '{}',
     retryDelayMs: 0,
+    retry: null,
     ...fields,
   };
 }

@@ -35,6 +35,7 @@ interface ServeFlags {
   readonly heartbeatInterval: number;
   readonly maxMissableHeartbeats: number;
   readonly maxChunkRetries: number;
+  readonly retryDelay: number;
   readonly maxChunkDisconnects: number;
   readonly maxSubmissionAge: number;
   readonly maxSubmissionsReturned: number;
@@ -116,6 +117,14 @@ function addFlags(command: Command): Command {
       flag('--max-chunk-retries <number>', 'the failure that makes this number fails the whole submission')
         .argParser(ANY_NUMBER)
         .default(10),
+    )
+    .addOption(
+      flag(
+        '--retry-delay <duration>',
+        'wait before the first retry of a failed chunk, doubled with each up to a minute, for producers of the original opsqueue, which cannot say; 0s = at once',
+      )
+        .argParser(duration(0, '0s'))
+        .default(0, '0s'),
     )
     .addOption(
       flag(
@@ -278,6 +287,7 @@ function serverOptions(flags: ServeFlags): ServerOptions {
     heartbeatIntervalMs: flags.heartbeatInterval,
     maxMissableHeartbeats: flags.maxMissableHeartbeats,
     maxChunkRetries: flags.maxChunkRetries,
+    retryDelayMs: flags.retryDelay,
     maxChunkDisconnects: flags.maxChunkDisconnects,
     maxSubmissionAgeMs: flags.maxSubmissionAge,
     maxSubmissionsReturned: flags.maxSubmissionsReturned,

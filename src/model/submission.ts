@@ -1,4 +1,5 @@
 import type { ChunkIndex, SubmissionId } from './ids.ts';
+import type { RetryPolicy } from './retry.ts';
 
 /** Pairs that strategies rank by: keys are text, values signed 64-bit integers. */
 export type StrategicMetadata = ReadonlyMap<string, bigint>;
@@ -18,6 +19,8 @@ export interface SubmissionRecord {
   readonly otelTraceCarrier: string;
   /** A failed chunk waits at least this long before it is handed out again, in milliseconds; default 0. */
   readonly retryDelayMs: number;
+  /** How often, and after which waits, a failed chunk is tried again; null = as often as the queue has it, at once. */
+  readonly retry: RetryPolicy | null;
 }
 
 /** How often handing out a chunk went wrong. */

@@ -9,6 +9,7 @@ import {
   META_VALUE_MIN,
   PREFIX_PATTERN,
 } from '../model/limits.ts';
+import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 import { chunkCodecOf } from '../protocol/chunk-codec.ts';
 import { namedCodecOf } from '../protocol/codec-options.ts';
@@ -115,6 +116,37 @@ export function checkMetadata(value: unknown): Uint8Array | null {
     );
   }
   throw new IncorrectUsageError(`metadata must be a Uint8Array: ${show(value)}`);
+}
+
+/** The policy, with its default for what is left out. */
+export function checkRetry(value: unknown): RetryPolicy {
+  if (value === null || !isPlainObject(value)) {
+    throw new IncorrectUsageError(`retry must be an object: ${show(value)}`);
+  }
+  const policy: { -readonly [Field in keyof RetryPolicy]: RetryPolicy[Field] } = { ...RETRY_DEFAULT };
+  for (const [name, given] of Object.entries(value as object)) {
+    if (!isRetryField(name)) {
+      throw new IncorrectUsageError(
+        `retry.${name} is not an option; ${Object.keys(RETRY_BOUNDS).join(', ')} are`,
+      );
+    }
+    if (given === undefined || (name === 'triesMax' && given === null)) continue;
+    const [min, max] = RETRY_BOUNDS[name];
+    if (
+      typeof given !== 'number' ||
+      !(given >= min && given <= max) ||
+      (name === 'triesMax' && given % 1 !== 0)
+    ) {
+      const kind = name === 'triesMax' ? 'an integer' : 'a number';
+      throw new IncorrectUsageError(`retry.${name} must be ${kind} from ${min} to ${max}: ${show(given)}`);
+    }
+    policy[name] = given;
+  }
+  return policy;
+}
+
+function isRetryField(name: string): name is keyof RetryPolicy {
+  return Object.hasOwn(RETRY_BOUNDS, name);
 }
 
 /** The bytes of one chunk; `what` says where they come from. */

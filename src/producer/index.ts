@@ -59,6 +59,7 @@ export type {
   RawResultChunk,
   ResultChunk,
   ResultsMode,
+  RetryOptions,
   RunChunksOptions,
   RunDirectOptions,
   RunOptions,

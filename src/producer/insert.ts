@@ -5,12 +5,13 @@ import {
   SubmissionConflictError,
 } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
+import type { RetryPolicy } from '../model/retry.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
 import { directChunksRefusal } from '../protocol/producer-json.ts';
 import { uuidV7 } from '../system/random.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
-import { checkChoice, checkInteger, checkMetadata, checkStrategicMetadata } from './checks.ts';
+import { checkChoice, checkInteger, checkMetadata, checkRetry, checkStrategicMetadata } from './checks.ts';
 import type { ChunkSink } from './chunking.ts';
 import type { ClientContext, TransferLimits } from './context.ts';
 import type { StoredSubmissionOptions, SubmissionOptions } from './options.ts';
@@ -18,6 +19,9 @@ import type { InsertFate, NewSubmission } from './queue-api.ts';
 import type { OpenSource } from './source.ts';
 import type { Tracing } from './tracing.ts';
 import { Uploader } from './upload.ts';
+
+/** In a header: the body is that of the original's producers unless the caller asks for more. */
+const RETRY_DEFAULT_HEADER = { 'opsqueue-retry': 'default' };
 
 /** A submission that this client has inserted. */
 export interface Inserted {
@@ -38,6 +42,10 @@ export interface Cargo {
   /** Null: not said. */
   readonly chunkSizeOps: number | null;
   readonly retryDelayMs: number;
+  /** Null: not said. */
+  readonly retry: RetryPolicy | null;
+  /** Failed chunks wait as long as is the default of our producers. */
+  readonly isRetryDefault: boolean;
   readonly onInserted: ((id: SubmissionId) => unknown) | undefined;
 }
 
@@ -66,6 +74,9 @@ export function checkCargo(options: SubmissionOptions, chunkSize: unknown): Carg
     strategicMetadata: checkStrategicMetadata(options.strategicMetadata),
     chunkSizeOps: chunkSize === undefined ? null : checkInteger('chunkSize', chunkSize, 1),
     retryDelayMs: checkInteger('retryDelayMs', options.retryDelayMs ?? 0, 0),
+    retry: options.retry === undefined ? null : checkRetry(options.retry),
+    // One who says that each retry waits a fixed time means that, and no more.
+    isRetryDefault: options.retry === undefined && options.retryDelayMs === undefined,
     onInserted: options.onInserted,
   };
 }
@@ -181,12 +192,15 @@ async function insert(
   signal: AbortSignal,
   fate: InsertFate,
 ): Promise<SubmissionId> {
-  const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs } = cargo;
-  const headers = tracing.headers();
-  const submission = { ...what, metadata, strategicMetadata, chunkSizeOps, retryDelayMs, headers };
+  const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry } = cargo;
+  const headers = { ...tracing.headers(), ...(cargo.isRetryDefault ? RETRY_DEFAULT_HEADER : {}) };
+  const submission = { ...what, metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry, headers };
   const id = await context.api.insert(submission, signal, fate);
   if (retryDelayMs > 0 && !context.api.announces('retry_delay')) {
     context.warnOnce('this queue does not know retryDelayMs: failed chunks are tried again at once');
+  }
+  if (retry !== null && !context.api.announces('retry')) {
+    context.warnOnce('this queue does not know the option retry: failed chunks are tried again at once');
   }
   tracing.inserted(id);
   return id;

@@ -1,4 +1,5 @@
 import type { SubmissionId } from '../model/ids.ts';
+import type { RetryPolicy } from '../model/retry.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
 import type { NamedCodec } from '../protocol/codec-options.ts';
@@ -58,6 +59,9 @@ export interface TransferOptions extends CallOptions {
   readonly memoryBytesMax?: number | undefined;
 }
 
+/** See {@link RetryPolicy} for each of them. */
+export type RetryOptions = { readonly [Field in keyof RetryPolicy]?: RetryPolicy[Field] | undefined };
+
 /** What any submission may carry. */
 export interface SubmissionOptions extends CallOptions {
   /** Opaque bytes that every consumer of the submission sees. Up to 8 MiB are always fine; beyond, it depends on the bytes. */
@@ -67,7 +71,17 @@ export interface SubmissionOptions extends CallOptions {
     | Readonly<Record<string, number | bigint>>
     | ReadonlyMap<string, number | bigint>
     | undefined;
-  /** A failed chunk waits at least this long before it is tried again, in milliseconds. Default 0. Only opsqueue >= 0.1 of ours knows it. */
+  /**
+   * When a chunk that failed is tried again, and how often. What is left out has its default: after 1 s, 2 s, 4 s, ... up
+   * to a minute, each wait shortened at random to half of it at most, as often as the queue has it
+   * (`--max-chunk-retries`, 10 tries). `{ delayMs: 0 }`: at once. A consumer's `RetryLaterError` lengthens a wait. The
+   * original queue knows none of it and tries again at once.
+   */
+  readonly retry?: RetryOptions | undefined;
+  /**
+   * A failed chunk waits at least this long before it is tried again, in milliseconds. Default 0. Without `retry` it takes
+   * the place of the default waits. Only opsqueue >= 0.1 of ours knows it.
+   */
   readonly retryDelayMs?: number | undefined;
   /**
    * Called once, with the id, when the queue has taken the submission. What it returns is ignored. If it throws, the

@@ -39,7 +39,8 @@ export type QueueFeature =
   | 'direct_outputs'
   | 'idempotency_key'
   | 'known'
-  | 'retry_delay';
+  | 'retry_delay'
+  | 'retry';
 
 /** A submission as it is inserted. */
 export interface NewSubmission extends InsertRequest {

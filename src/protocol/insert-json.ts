@@ -1,8 +1,10 @@
 import { CHUNKS_PER_SUBMISSION_MAX, DIRECT_CHUNKS_MAX, PREFIX_PATTERN } from '../model/limits.ts';
+import type { RetryPolicy } from '../model/retry.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 import { JsonShapeError } from './json-errors.ts';
 import { fieldPath, JsonReader } from './json-reader.ts';
 import { JsonWriter } from './json-writer.ts';
+import { formatRetryPolicy, readRetryPolicy } from './retry-json.ts';
 import { metaKeyRefusal, metaPairsRefusal } from './strategy-codec.ts';
 
 /** What a producer inserts: the body of `POST /producer/submissions`. */
@@ -17,9 +19,18 @@ export interface InsertRequest {
   readonly chunkSizeOps: number | null;
   /** Ours: extra field `retry_delay_ms`, absent = 0. */
   readonly retryDelayMs: number;
+  /** Ours: extra field `retry`, absent = null: the producer does not say. */
+  readonly retry: RetryPolicy | null;
 }
 
-const FIELDS = ['chunk_contents', 'metadata', 'strategic_metadata', 'chunk_size', 'retry_delay_ms'] as const;
+const FIELDS = [
+  'chunk_contents',
+  'metadata',
+  'strategic_metadata',
+  'chunk_size',
+  'retry_delay_ms',
+  'retry',
+] as const;
 /** The fields that the reference knows, of which it takes an array as well. */
 const FIELDS_OF_REFERENCE = 4;
 const VARIANTS = ['SeeObjectStorage', 'Direct'] as const;
@@ -38,6 +49,7 @@ export function parseInsertRequest(body: Uint8Array | string): InsertRequest {
   let strategicMetadata: StrategicMetadata = new Map();
   let chunkSizeOps: number | null = null;
   let retryDelayMs = 0;
+  let retry: RetryPolicy | null = null;
   const readField = (name: (typeof FIELDS)[number], path: string): void => {
     switch (name) {
       case 'chunk_contents':
@@ -52,20 +64,23 @@ export function parseInsertRequest(body: Uint8Array | string): InsertRequest {
       case 'chunk_size':
         chunkSizeOps = reader.tryNull(path) ? null : readChunkSize(reader, path);
         break;
-      default:
+      case 'retry_delay_ms':
         retryDelayMs = reader.uint(path);
+        break;
+      default:
+        retry = readRetryPolicy(reader, path);
     }
   };
   const seen = reader.struct('', FIELDS, readField, FIELDS_OF_REFERENCE);
   reader.end();
   if (!seen.has('chunk_contents') || contents === null)
     throw new JsonShapeError('chunk_contents', 'it is missing');
-  return { contents, metadata, strategicMetadata, chunkSizeOps, retryDelayMs };
+  return { contents, metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry };
 }
 
-/** Writes an insert, byte for byte as the reference's client does (but for `retry_delay_ms`, if there is one). */
+/** Writes an insert, byte for byte as the reference's client does (but for `retry_delay_ms` and `retry`, if there are). */
 export function formatInsertRequest(request: InsertRequest): Uint8Array {
-  const { contents, chunkSizeOps, retryDelayMs } = request;
+  const { contents, chunkSizeOps, retryDelayMs, retry } = request;
   const writer = new JsonWriter();
   if (contents.kind === 'object_storage') {
     writer.raw('{"chunk_contents":{"SeeObjectStorage":{"prefix":').text(contents.prefix);
@@ -81,6 +96,7 @@ export function formatInsertRequest(request: InsertRequest): Uint8Array {
   if (chunkSizeOps === null) writer.raw('null');
   else writer.integer(chunkSizeOps);
   if (retryDelayMs > 0) writer.raw(',"retry_delay_ms":').integer(Math.ceil(retryDelayMs));
+  if (retry !== null) writer.raw(`,"retry":${formatRetryPolicy(retry)}`);
   return writer.raw('}').finish();
 }
 

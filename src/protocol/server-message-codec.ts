@@ -381,6 +381,7 @@ function readSubmission(reader: CborReader): Submission {
       strategicMetadata,
       otelTraceCarrier,
       retryDelayMs: 0,
+      retry: null,
     },
     chunksDone,
   };

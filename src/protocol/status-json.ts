@@ -206,6 +206,7 @@ function readSubmission(reader: JsonReader, field: string): Submission {
     strategicMetadata,
     otelTraceCarrier,
     retryDelayMs: 0,
+    retry: null,
   };
   return { record, chunksDone, endedAtMs };
 }

@@ -123,6 +123,13 @@ export class Ledger {
     this.counts.chunksDelayed++;
   }
 
+  /** available, and never handed out -> delayed. */
+  postpone(submission: Submission, index: ChunkIndex, dueMs: number): void {
+    submission.setApart(index);
+    this.#addAvailable(submission, -1);
+    this.delay(submission, index, dueMs);
+  }
+
   /** delayed -> in between. */
   endDelay(delay: Delay): void {
     invariant(delay.submission.delays!.delete(delay.chunkIndex), 'a delay is not in its submission');

@@ -78,6 +78,7 @@ export class Scheduler implements SchedulerPort {
     const done = progress?.done ?? new ChunkSet(record.chunksTotal);
     invariant(done.size === record.chunksTotal, 'the progress of a submission has its size');
     const submission = this.#ledger.open(record, done, nowMs, progress?.tries);
+    for (const index of progress?.tries.keys() ?? []) this.#postpone(submission, index, nowMs);
     if (done.isFull) this.#end(submission, { state: 'completed' });
     else this.#serve(nowMs);
     this.#finish();
@@ -345,6 +346,13 @@ export class Scheduler implements SchedulerPort {
     const setback = this.#setbacks.failed(submission.triesOf(chunkIndex), failure, submission.record);
     this.#setBack(reservation, setback, nowMs);
     return setback.fatal === null ? 'retry' : 'failed';
+  }
+
+  /** After a restart a chunk that has failed waits as it did before, from now on. */
+  #postpone(submission: Submission, chunkIndex: ChunkIndex, nowMs: number): void {
+    if (!submission.hasOpenChunk(chunkIndex)) return;
+    const delayMs = this.#setbacks.backOffMs(submission.triesOf(chunkIndex).retries, submission.record);
+    if (delayMs > 0) this.#ledger.postpone(submission, chunkIndex, nowMs + delayMs);
   }
 
   #expire(reservation: Reservation, nowMs: number): void {

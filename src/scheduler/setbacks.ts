@@ -1,3 +1,4 @@
+import { retryDelayMs as delayBefore } from '../model/retry.ts';
 import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
 import { isRareNow, type Random } from '../system/random.ts';
 import type { ChunkFailure, SchedulerOptions } from './types.ts';
@@ -41,10 +42,21 @@ export class SetbackRules {
 
   failed(before: ChunkTries, failure: ChunkFailure, record: SubmissionRecord): Setback {
     const tries = { ...before, retries: before.retries + 1 };
-    const isFatal = failure.retryable === false || tries.retries >= this.#retriesMax;
+    const triesMax = record.retry?.triesMax ?? this.#retriesMax;
+    const isFatal = failure.retryable === false || tries.retries >= triesMax;
     const isDelayed = isRareNow(this.#random, 'scheduler: a failed chunk is delayed');
-    const delayMs = Math.max(failure.delayMs ?? 0, record.retryDelayMs, isDelayed ? 100 : 0);
+    const backOffMs = isFatal ? 0 : this.backOffMs(tries.retries, record);
+    const delayMs = Math.max(failure.delayMs ?? 0, backOffMs, isDelayed ? 100 : 0);
     return { tries, fatal: isFatal ? failure.text : null, delayMs };
+  }
+
+  /** How long a chunk of the submission waits that has failed so often. */
+  backOffMs(retries: number, { retry, retryDelayMs }: SubmissionRecord): number {
+    if (retry === null || retries === 0) return retries === 0 ? 0 : retryDelayMs;
+    return Math.max(
+      retryDelayMs,
+      delayBefore(retry, retries, () => this.#random.next()),
+    );
   }
 
   expired(before: ChunkTries, record: SubmissionRecord): Setback {

@@ -39,6 +39,8 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   /** Who is not to get a chunk although it is available: see {@link Consumer.bars}. */
   bars: Map<ChunkIndex, Set<Consumer>> | null = null;
   #cursor: ChunkIndex = 0;
+  /** Chunks from the cursor on that are not available all the same: delayed since a restart. */
+  #apart: Set<ChunkIndex> | null = null;
   #returned: IndexHeap | null = null;
   #tries: Map<ChunkIndex, ChunkTries> | null = null;
   #disconnectTimes: Map<ChunkIndex, number[]> | null = null;
@@ -94,6 +96,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   forgetTries(index: ChunkIndex): void {
     this.#tries?.delete(index);
     this.#disconnectTimes?.delete(index);
+    this.#apart?.delete(index);
   }
 
   /** Takes the lowest available chunk that is not in `barred`. There must be one. */
@@ -103,9 +106,18 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
 
   /** A chunk that was handed out is available again. */
   giveBackChunk(index: ChunkIndex): void {
-    invariant(index < this.#cursor, 'a chunk comes back that was never handed out');
+    if (index >= this.#cursor) {
+      invariant(this.#apart?.delete(index) === true, 'a chunk comes back that was never handed out');
+      return;
+    }
     this.#returned ??= new IndexHeap();
     this.#returned.push(index);
+  }
+
+  /** A chunk that was never handed out is not available until `giveBackChunk`. */
+  setApart(index: ChunkIndex): void {
+    this.#apart ??= new Set();
+    this.#apart.add(index);
   }
 
   /** For checks: every available chunk, in no particular order, in O(chunks). */
@@ -113,7 +125,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
     for (const index of this.#returned ?? []) if (!this.done.has(index)) yield index;
     let index = this.done.nextMissing(this.#cursor);
     while (index < this.done.size) {
-      yield index;
+      if (!this.#apart?.has(index)) yield index;
       index = this.done.nextMissing(index + 1);
     }
   }
@@ -140,7 +152,9 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   }
 
   #takeFresh(): ChunkIndex {
-    const index = this.done.nextMissing(this.#cursor);
+    let index = this.done.nextMissing(this.#cursor);
+    // From here on it counts as handed out.
+    while (this.#apart?.delete(index)) index = this.done.nextMissing(index + 1);
     invariant(index < this.done.size, 'a submission has no chunk although it counts one as available');
     this.#cursor = index + 1;
     return index;

@@ -6,6 +6,7 @@ import {
   FRAME_BYTES_MAX_DEFAULT,
   MESSAGE_BYTES_MAX,
 } from '../model/limits.ts';
+import { RETRY_BOUNDS } from '../model/retry.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, type LogStats, silentLogger } from '../system/logger.ts';
@@ -29,6 +30,11 @@ export interface ServerOptions {
   readonly maxMissableHeartbeats?: number | undefined;
   /** The failure that makes a chunk's retries reach this number fails its submission. Default 10. */
   readonly maxChunkRetries?: number | undefined;
+  /**
+   * Failed chunks of producers that say nothing of it (the original's) wait so long before their first retry, twice as
+   * long before the next, a minute at most (this time, if that is longer), in milliseconds. Default 0: tried again at once.
+   */
+  readonly retryDelayMs?: number | undefined;
   /** The broken connection that makes a running chunk's count reach this number fails its submission. Default 10; 0 = never. */
   readonly maxChunkDisconnects?: number | undefined;
   /** Ended submissions are remembered for so long, in milliseconds. Default 1 hour. */
@@ -87,6 +93,7 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
     heartbeatIntervalMs: duration('heartbeatIntervalMs', options.heartbeatIntervalMs ?? 10_000, 1),
     maxMissableHeartbeats: integer('maxMissableHeartbeats', options.maxMissableHeartbeats ?? 3, 0, 1_000_000),
     maxChunkRetries: integer('maxChunkRetries', options.maxChunkRetries ?? 10, 0, 1_000_000_000),
+    retryDelayMs: duration('retryDelayMs', options.retryDelayMs ?? 0, 0, RETRY_BOUNDS.delayMs[1]),
     maxChunkDisconnects: integer('maxChunkDisconnects', options.maxChunkDisconnects ?? 10, 0, 1_000_000_000),
     maxSubmissionAgeMs: duration('maxSubmissionAgeMs', options.maxSubmissionAgeMs ?? 3_600_000, 0),
     maxSubmissionsReturned: integer(

@@ -1,6 +1,7 @@
 import { ProtocolError, SubmissionConflictError, TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { OPERATIONS_PER_SUBMISSION_MAX } from '../model/limits.ts';
+import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import type { SubmissionStatus } from '../model/submission.ts';
 import { type BodyLimits, BodyRoom } from '../net/http-body.ts';
 import {
@@ -44,6 +45,8 @@ export interface ProducerRoutesOptions {
   readonly bodiesBytesMax: number;
   /** The status of a submission in progress is held back for so long, unless it ends. 0 = not at all. */
   readonly holdStatusPollsMs: number;
+  /** For submissions of producers that do not say; null = failed chunks are tried again at once. */
+  readonly retryDefault: RetryPolicy | null;
 }
 
 /** Where producers talk to the queue. */
@@ -53,7 +56,7 @@ const IDEMPOTENCY_KEY = /^[0-9A-Za-z._-]{1,200}$/;
 const OUTPUTS_DEFAULT = 1_000;
 const OUTPUTS_MAX = 100_000;
 /** What our server offers beyond the reference; told to our own clients only. */
-const FEATURES = 'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay';
+const FEATURES = 'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry';
 const FEATURES_HEADER = ['opsqueue-features', FEATURES];
 
 /** The producer API: HTTP on this side, the queue's use cases on the other. */
@@ -95,7 +98,7 @@ export class ProducerRoutes {
 
   #insert(exchange: HttpExchange): void {
     this.#withJson(exchange, (body) => {
-      const wanted = newSubmission(parseInsertRequest(body), exchange);
+      const wanted = newSubmission(parseInsertRequest(body), exchange, this.#o.retryDefault);
       this.#answer(exchange, this.#o.queue.inserts.insert(wanted), (id) => json(exchange, 200, formatId(id)));
     });
   }
@@ -239,7 +242,11 @@ export class ProducerRoutes {
   }
 }
 
-function newSubmission(request: InsertRequest, exchange: HttpExchange): NewSubmission {
+function newSubmission(
+  request: InsertRequest,
+  exchange: HttpExchange,
+  retryDefault: RetryPolicy | null,
+): NewSubmission {
   const { contents } = request;
   checkOperations(request);
   const fixed = {
@@ -247,6 +254,7 @@ function newSubmission(request: InsertRequest, exchange: HttpExchange): NewSubmi
     strategicMetadata: request.strategicMetadata,
     chunkSizeOps: request.chunkSizeOps ?? 1,
     retryDelayMs: request.retryDelayMs,
+    retry: request.retry ?? retryOf(request, exchange, retryDefault),
     otelTraceCarrier: traceCarrierOf((name) => exchange.header(name)),
   };
   if (contents.kind === 'object_storage') {
@@ -259,6 +267,16 @@ function newSubmission(request: InsertRequest, exchange: HttpExchange): NewSubmi
     directInputs: contents.contents,
     idempotencyKey: idempotencyKeyOf(exchange),
   };
+}
+
+/** Of a producer that names no policy. */
+function retryOf(
+  { retryDelayMs }: InsertRequest,
+  exchange: HttpExchange,
+  retryDefault: RetryPolicy | null,
+): RetryPolicy | null {
+  if (retryDelayMs > 0) return null;
+  return exchange.header('opsqueue-retry') === 'default' ? RETRY_DEFAULT : retryDefault;
 }
 
 function checkOperations({ contents, chunkSizeOps }: InsertRequest): void {

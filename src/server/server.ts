@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import type { FrameConnection } from '../net/connection.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http-exchange.ts';
 import { hasSeveralHosts, refusalOf } from '../net/http-guard.ts';
@@ -103,6 +104,7 @@ export class Server implements HttpHandler {
       bodyBytesMax: settings.bodyBytesMax,
       bodiesBytesMax: settings.bodiesBytesMax,
       holdStatusPollsMs: settings.holdStatusPollsMs,
+      retryDefault: retryDefault(settings.retryDelayMs),
     });
     http.handOver(this);
   }
@@ -241,6 +243,12 @@ export class Server implements HttpHandler {
     for (const session of [...this.#sessions]) session.cut();
     await this.#store.close(STORE_GRACE_MS);
   }
+}
+
+/** What `--retry-delay` means. */
+function retryDefault(delayMs: number): RetryPolicy | null {
+  if (delayMs === 0) return null;
+  return { ...RETRY_DEFAULT, delayMs, delayMsMax: Math.max(delayMs, RETRY_DEFAULT.delayMsMax) };
 }
 
 function pathOf(request: IncomingMessage): string | undefined {

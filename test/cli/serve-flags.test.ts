@@ -183,3 +183,24 @@ suite('what each flag does', () => {
     }
   });
 });
+
+test('--retry-delay makes failed chunks of producers that say nothing wait', async () => {
+  const { queue, port } = await startQueue([
+    ...['--database-filename', 'file::memory:', '--host', '127.0.0.1', '--retry-delay', '1 hour'],
+  ]);
+  await using _ = queue;
+  const base = `http://127.0.0.1:${port}`;
+  const body =
+    '{"chunk_contents":{"SeeObjectStorage":{"prefix":"p","count":1}},"metadata":null,"strategic_metadata":{}}';
+  await fetch(`${base}${SUBMISSIONS}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
+  });
+  const peer = await ConsumerPeer.connect(port);
+  const [reserved] = await peer.reserved();
+  peer.fail(reserved!.chunk, 'not now');
+  await peer.control('pong');
+  assert.match(await (await fetch(`${base}/metrics`)).text(), /^chunks_delayed_count 1$/m);
+  await peer.close();
+});

@@ -170,6 +170,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
             ]),
             otelTraceCarrier: '{"traceparent":"00-ab-cd-01","baggage":"k=\\u00fc"}',
             retryDelayMs: 1500.5,
+            retry: { triesMax: 3, delayMs: 0.5, factor: 1.5, delayMsMax: 7, jitter: 0.25 },
           }),
           submissionRecord({ id: 1n, prefix: null, metadata: new Uint8Array(0) }),
         ];

@@ -148,6 +148,23 @@ test("with onOpError 'record' the producer gets an OpError in the place of the o
   await over;
 });
 
+test('what a callback needs is away for seconds: the submission completes, its chunks wait before each retry', async () => {
+  await using queue = await realQueue();
+  const consumer = queue.consume();
+  const backAtMs = performance.now() + 1_600;
+  let failures = 0;
+  const over = consumer.runEachOp((op: number) => {
+    if (performance.now() > backAtMs) return op;
+    failures++;
+    throw new Error('the database is starting up');
+  });
+  const ops = Array.from({ length: 20 }, (_, i) => i);
+  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(ops, { chunkSize: 1 })), ops);
+  assert.ok(failures >= 20 && failures <= 60, `${failures} failures`);
+  await consumer.stop();
+  await over;
+});
+
 test('RetryLaterError and the retry delay of a submission space the tries out', async () => {
   const delayMs = 200;
   await using queue = await realQueue();

@@ -16,6 +16,7 @@ const record = {
   strategicMetadata: new Map(),
   otelTraceCarrier: '{}',
   retryDelayMs: 0,
+  retry: null,
 };
 const { signal } = new AbortController();
 

@@ -24,6 +24,7 @@ const CARGO = {
   strategicMetadata: new Map([['k', 1n]]),
   chunkSizeOps: 3,
   retryDelayMs: 0,
+  retry: null,
   headers: {},
 };
 const STORED: NewSubmission = {

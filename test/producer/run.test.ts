@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RETRY_DEFAULT, type RetryPolicy } from '../../src/model/retry.ts';
 import { OpError, type OperationCodec, ProducerClient, type ResultChunk } from '../../src/producer/index.ts';
 import { isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
 import { eventually } from '../support/eventually.ts';
 import { ALL_FEATURES, FakeQueue } from '../support/fake-queue-http.ts';
 import { workChunk, workEverything } from '../support/fake-queue-worker.ts';
 import { freshStore } from '../support/fresh-store.ts';
+import { realQueue } from '../support/real-queue.ts';
 import { recordingLogger } from '../support/recording-logger.ts';
 import { watchedStore } from '../support/watched-store.ts';
 
@@ -134,6 +136,38 @@ test('carries metadata, strategic metadata, chunk size and retry delay', async (
     assert.equal(record.chunkSizeOps, 7);
     assert.equal(record.retryDelayMs, 1500);
   }
+});
+
+test('tells its retry policy, that it wants the default one, or neither where each retry waits a fixed time', async () => {
+  await using queue = await realQueue();
+  const policies: (RetryPolicy | null)[] = [];
+  for (const options of [
+    {},
+    { retry: { triesMax: 3, jitter: 0 } },
+    { retryDelayMs: 5 },
+    { retry: { delayMs: 0 } },
+  ]) {
+    const id = await queue.producer.insertSubmission([1], { chunkSize: 1, ...options });
+    for await (const piece of queue.store.load([0])) {
+      policies.push(...piece.filter(({ record }) => record.id === id).map(({ record }) => record.retry));
+    }
+  }
+  assert.deepEqual(policies, [
+    RETRY_DEFAULT,
+    { ...RETRY_DEFAULT, triesMax: 3, jitter: 0 },
+    null,
+    { ...RETRY_DEFAULT, delayMs: 0 },
+  ]);
+});
+
+test('says so when the queue does not know the retry policy that it was given', async () => {
+  await using queue = await FakeQueue.start({ features: [] });
+  const logger = recordingLogger();
+  await using producer = new ProducerClient(queue.url, freshStore(), { logger });
+  await producer.insertSubmission([1], { chunkSize: 1 });
+  assert.equal(logger.lines.length, 0);
+  await producer.insertSubmission([1], { chunkSize: 1, retry: { triesMax: 3 } });
+  assert.match(logger.lines[0]!.message, /the option retry/);
 });
 
 test('says so when the queue does not know retry delays', async () => {

@@ -42,6 +42,7 @@ const unsetOfRun: RunOptions = {
   metadata: undefined,
   strategicMetadata: undefined,
   retryDelayMs: undefined,
+  retry: undefined,
   onInserted: undefined,
   compression: undefined,
   onProgress: undefined,

@@ -293,6 +293,7 @@ suite('servers of other versions', () => {
         strategicMetadata: new Map(),
         otelTraceCarrier: '{}',
         retryDelayMs: 0,
+        retry: null,
       },
       chunksDone: 0,
     });

@@ -72,6 +72,7 @@ suite('recorded HTTP bodies', () => {
       strategicMetadata: new Map(),
       chunkSizeOps: null,
       retryDelayMs: 0,
+      retry: null,
     });
     assert.deepEqual(bodies.map(parseInsertRequest), [
       expected('least-fields'),

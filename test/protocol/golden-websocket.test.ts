@@ -172,6 +172,7 @@ function serverMessage(cbor: unknown): ServerMessage {
       ),
       otelTraceCarrier: textOf(submission.otel_trace_carrier),
       retryDelayMs: 0,
+      retry: null,
     },
     chunksDone: Number(submission.chunks_done),
   }));

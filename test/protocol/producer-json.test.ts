@@ -158,6 +158,7 @@ suite('extremes of the producer protocol', () => {
       strategicMetadata: new Map(),
       chunkSizeOps: null,
       retryDelayMs: 0,
+      retry: null,
     } as const;
     const parsed = parseInsertRequest(formatInsertRequest(request));
     assert.ok(parsed.contents.kind === 'direct');
@@ -303,6 +304,40 @@ suite('extremes of the producer protocol', () => {
     assert.deepEqual(parseMetadataQuery('{"a":1,"a":2}'), new Map([['a', 2n]]));
   });
 
+  test('a retry policy has defaults for what is left out, and bounds that name the field', () => {
+    const parse = (retry: string) =>
+      parseInsertRequest(`{"chunk_contents":{"Direct":{"contents":[]}},"retry":${retry}}`).retry;
+    assert.equal(parse('null'), null);
+    assert.deepEqual(parse('{}'), {
+      triesMax: null,
+      delayMs: 1_000,
+      factor: 2,
+      delayMsMax: 60_000,
+      jitter: 0.5,
+    });
+    assert.deepEqual(parse('{"tries_max":3,"delay_ms":0.5,"other":[1],"jitter":0}'), {
+      triesMax: 3,
+      delayMs: 0.5,
+      factor: 2,
+      delayMsMax: 60_000,
+      jitter: 0,
+    });
+    for (const [field, value] of [
+      ['tries_max', '0'],
+      ['tries_max', '1.5'],
+      ['delay_ms', '-1'],
+      ['factor', '0.9'],
+      ['delay_ms_max', '1e12'],
+      ['jitter', '1.1'],
+    ]) {
+      assert.throws(
+        () => parse(`{"${field}":${value}}`),
+        (error) => error instanceof JsonShapeError && error.message.includes(`retry.${field}`),
+      );
+    }
+    for (const other of ['[1]', '5', '"x"']) assert.throws(() => parse(other), JsonShapeError);
+  });
+
   test('structs are taken as arrays, with all their fields', () => {
     const contents = '{"SeeObjectStorage":["p",1]}';
     assert.deepEqual(parseInsertRequest(`[${contents},[1],{"a":1},3]`), {
@@ -311,6 +346,7 @@ suite('extremes of the producer protocol', () => {
       strategicMetadata: new Map([['a', 1n]]),
       chunkSizeOps: 3,
       retryDelayMs: 0,
+      retry: null,
     });
     for (const body of [`[${contents}]`, `[${contents},null,{}]`, `[${contents},null,{},null,5]`]) {
       assert.throws(() => parseInsertRequest(body), JsonShapeError, body);
@@ -367,6 +403,7 @@ suite('extremes of the producer protocol', () => {
         strategicMetadata: new Map(),
         otelTraceCarrier: '{}',
         retryDelayMs: 0,
+        retry: null,
       },
       chunksDone: 0,
     });

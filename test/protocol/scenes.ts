@@ -65,6 +65,7 @@ function waiting(
     strategicMetadata: new Map(Object.entries(strategicMetadata)),
     otelTraceCarrier: '{}',
     retryDelayMs: 0,
+    retry: null,
   };
   return { record, state: 'in_progress', chunksDone: 0 };
 }

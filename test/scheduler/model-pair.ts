@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { ChunkSet } from '../../src/model/chunk-set.ts';
+import type { RetryPolicy } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import type { ConsumerHandle, ReservationRequest } from '../../src/scheduler/types.ts';
 import { type ModelConsumer, type ModelRequest, NaiveModel } from './naive-model.ts';
@@ -28,7 +29,10 @@ export type Step =
       /** null: it is new; else what was done before a restart. */
       readonly done: readonly number[] | null;
       readonly meta: Record<string, number>;
+      /** Those that had failed once, if there was a restart. */
+      readonly failed: readonly number[];
       readonly retryDelayMs: number;
+      readonly retry: RetryPolicy | null;
       readonly id: 'next' | 'far' | 'lower';
     }
   | { readonly kind: 'reserve'; readonly who: number; readonly max: number; readonly strategy: Strategy }
@@ -138,14 +142,20 @@ export class ModelPair {
     // Ids differ in their lower half, in their upper half, or in both.
     const id = step.id === 'lower' ? highest - 1n : highest + (step.id === 'far' ? 1n << 33n : 2n);
     if (id <= 0n || this.#ids.includes(id)) return;
-    const { chunksTotal, retryDelayMs, meta } = step;
+    const { chunksTotal, retryDelayMs, retry, meta } = step;
     const done = new ChunkSet(chunksTotal);
     for (const index of step.done ?? []) if (index < chunksTotal) done.add(index);
     const doneBefore = [...done];
-    const progress = step.done === null ? undefined : { done, tries: new Map() };
-    const { record } = this.scene.insert(id, { chunksTotal, retryDelayMs, meta, chunkSizeOps: 3 }, progress);
+    const failed = step.done === null ? [] : step.failed;
+    const tries = new Map(failed.map((index) => [index, { retries: 1, disconnects: 0 }]));
+    const progress = step.done === null ? undefined : { done, tries };
+    const { record } = this.scene.insert(
+      id,
+      { chunksTotal, retryDelayMs, retry, meta, chunkSizeOps: 3 },
+      progress,
+    );
     this.#ids.push(id);
-    this.model.insert(record, doneBefore);
+    this.model.insert(record, doneBefore, failed, this.scene.nowMs, this.#random.draws);
   }
 
   #reserve({ who, max, strategy }: StepOf<'reserve'>): void {
@@ -181,7 +191,7 @@ export class ModelPair {
     const failure = { text: 'no', retryable, delayMs };
     const { nowMs } = this.scene;
     const outcome = this.scene.scheduler.fail(by.handle, id, chunk.index, failure, nowMs);
-    assert.equal(outcome, this.model.fail(by.model, id, chunk.index, failure, nowMs));
+    assert.equal(outcome, this.model.fail(by.model, id, chunk.index, failure, nowMs, this.#random.draws));
   }
 
   #release({ who, chunk }: StepOf<'release'>): void {
@@ -209,7 +219,7 @@ export class ModelPair {
 
   #advance({ ms }: StepOf<'advance'>): void {
     this.scene.pass(ms);
-    this.model.advance(this.scene.nowMs);
+    this.model.advance(this.scene.nowMs, this.#random.draws);
   }
 
   #connect({ concurrency, silentOnExpiry }: StepOf<'connect'>): void {

@@ -67,7 +67,15 @@ export class NaiveModel {
     this.#limits = limits;
   }
 
-  insert(record: SubmissionRecord, done: readonly number[]): void {
+  /** `failed`: the chunks that failed once before a restart. */
+  insert(
+    record: SubmissionRecord,
+    done: readonly number[],
+    failed: readonly number[],
+    nowMs: number,
+    draws: readonly number[],
+  ): void {
+    let drawn = 0;
     const submission: ModelSubmission = { record, chunks: [], ended: false };
     for (let index = 0; index < record.chunksTotal; index++) {
       submission.chunks.push({
@@ -79,13 +87,17 @@ export class NaiveModel {
         expiryOrder: 0,
         expiresMs: 0,
         dueMs: 0,
-        retries: 0,
+        retries: failed.includes(index) ? 1 : 0,
         disconnects: [],
         disconnectsCounted: 0,
         barredFor: new Set(),
       });
     }
     this.submissions.push(submission);
+    for (const chunk of submission.chunks) {
+      if (chunk.retries === 0 || chunk.state === 'done') continue;
+      this.#again(chunk, this.#backOffMs(chunk, isJittered(record) ? draws[drawn++] : undefined), nowMs);
+    }
     if (submission.chunks.every((chunk) => chunk.state === 'done')) this.#end(submission, 'completed');
   }
 
@@ -110,6 +122,7 @@ export class NaiveModel {
     index: number,
     failure: { text: string; retryable: boolean; delayMs: number },
     nowMs: number,
+    draws: readonly number[],
   ): 'stale' | 'retry' | 'failed' {
     const chunk = this.#openChunk(id, index);
     if (chunk === undefined) return 'stale';
@@ -119,12 +132,12 @@ export class NaiveModel {
     }
     chunk.retries++;
     this.#tellTries(chunk);
-    if (!failure.retryable || chunk.retries >= this.#limits.chunkRetriesMax) {
+    if (!failure.retryable || chunk.retries >= this.#triesMax(chunk)) {
       chunk.holder = null;
       this.#end(chunk.submission, `failed at ${index}: ${failure.text}`);
       return 'failed';
     }
-    this.#again(chunk, Math.max(failure.delayMs, chunk.submission.record.retryDelayMs), nowMs);
+    this.#again(chunk, Math.max(failure.delayMs, this.#backOffMs(chunk, draws[0])), nowMs);
     return 'retry';
   }
 
@@ -196,7 +209,9 @@ export class NaiveModel {
     remove(this.submissions, (submission) => submission.record.id === id);
   }
 
-  advance(nowMs: number): void {
+  /** `draws`: what the scheduler drew for the waits, in turn. */
+  advance(nowMs: number, draws: readonly number[]): void {
+    let drawn = 0;
     const due = this.held().sort((a, b) => a.expiryOrder - b.expiryOrder);
     for (const chunk of due) {
       if (chunk.submission.ended || chunk.holder === null || chunk.expiresMs > nowMs) continue;
@@ -204,11 +219,12 @@ export class NaiveModel {
       if (!chunk.holder.silentOnExpiry) chunk.barredFor.add(chunk.holder);
       chunk.retries++;
       this.#tellTries(chunk);
-      if (chunk.retries >= this.#limits.chunkRetriesMax) {
+      if (chunk.retries >= this.#triesMax(chunk)) {
         chunk.holder = null;
         this.#end(chunk.submission, `failed at ${chunk.index}: Reservation expired`);
       } else {
-        this.#again(chunk, chunk.submission.record.retryDelayMs, nowMs);
+        const isDrawn = isJittered(chunk.submission.record);
+        this.#again(chunk, this.#backOffMs(chunk, isDrawn ? draws[drawn++] : undefined), nowMs);
       }
     }
     for (const chunk of this.#chunks()) {
@@ -310,6 +326,19 @@ export class NaiveModel {
     }
   }
 
+  #triesMax({ submission }: Chunk): number {
+    return submission.record.retry?.triesMax ?? this.#limits.chunkRetriesMax;
+  }
+
+  #backOffMs({ submission, retries }: Chunk, draw = 0): number {
+    const { retry, retryDelayMs } = submission.record;
+    if (retry === null || retries === 0) return retries === 0 ? 0 : retryDelayMs;
+    let stepMs = retry.delayMs;
+    for (let i = 1; i < retries; i++) stepMs *= retry.factor;
+    stepMs = Math.min(stepMs, retry.delayMsMax);
+    return Math.max(retryDelayMs, stepMs * (1 - retry.jitter * draw));
+  }
+
   #again(chunk: Chunk, delayMs: number, nowMs: number): void {
     chunk.holder = null;
     chunk.state = delayMs > 0 ? 'delayed' : 'available';
@@ -353,6 +382,10 @@ export class NaiveModel {
   #chunks(): Chunk[] {
     return this.#open().flatMap((submission) => submission.chunks);
   }
+}
+
+function isJittered({ retry }: SubmissionRecord): boolean {
+  return retry !== null && retry.jitter > 0;
 }
 
 function remove<T>(list: T[], matches: (item: T) => boolean): void {

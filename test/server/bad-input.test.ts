@@ -42,6 +42,7 @@ test('malformed JSON is 400, JSON of a wrong shape is 422, and both say where', 
     [422, stored('"p"', '1', ',"strategic_metadata":{"a":9223372036854775808}'), /strategic_metadata\.a/],
     [422, stored('"p"', '1', `,"strategic_metadata":{"${'k'.repeat(257)}":1}`), /256/],
     [422, stored('"p"', '1', ',"retry_delay_ms":-1'), /retry_delay_ms/],
+    [422, stored('"p"', '1', ',"retry":{"factor":0}'), /retry\.factor/],
   ];
   for (const [status, body, says] of samples) {
     const answer = await queue.post(ROOT, body);

@@ -235,6 +235,9 @@ test('outputs of direct submissions, in pieces', async () => {
 test('our clients are told what the server offers, others are not', async () => {
   const features = async (headers: Record<string, string>) =>
     header(await queue.get(`${ROOT}/count`, headers), 'opsqueue-features');
-  assert.equal(await features(OURS), 'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay');
+  assert.equal(
+    await features(OURS),
+    'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry',
+  );
   assert.equal(await features({}), undefined);
 });

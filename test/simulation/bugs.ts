@@ -103,6 +103,24 @@ export const BUGS: readonly Mutant[] = [
     replace: '{ retries: before.retries + 1, disconnects: times.length }',
   },
   {
+    name: 'a failed chunk does not wait for its retry',
+    file: 'scheduler/setbacks.ts',
+    find: 'Math.max(failure.delayMs ?? 0, backOffMs, isDelayed ? 100 : 0)',
+    replace: 'Math.max(failure.delayMs ?? 0, isDelayed ? 100 : 0)',
+  },
+  {
+    name: 'a restart forgets the waits of failed chunks',
+    file: 'scheduler/scheduler.ts',
+    find: 'if (delayMs > 0) this.#ledger.postpone(submission, chunkIndex, nowMs + delayMs);',
+    replace: '',
+  },
+  {
+    name: 'a submission fails after the tries of the queue, not its own',
+    file: 'scheduler/setbacks.ts',
+    find: 'record.retry?.triesMax ?? this.#retriesMax',
+    replace: 'this.#retriesMax',
+  },
+  {
     name: 'a broken connection counts for ever',
     file: 'scheduler/setbacks.ts',
     find: 'nowMs - times[0]! > this.#disconnectFadesAfterMs',

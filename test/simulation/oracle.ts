@@ -55,6 +55,8 @@ export class Oracle {
   #limits: Limits | null = null;
   /** When connections ended that held a chunk, running or not. */
   #breaks = new Map<string, number[]>();
+  /** When a chunk that failed may be handed out again, at the earliest. */
+  #notBeforeMs = new Map<string, number>();
   /** Chunks of which a consumer said that another try is of no use. */
   #hopeless = new Set<string>();
   /** Who holds what, of this process: chunk -> connection. */
@@ -91,6 +93,7 @@ export class Oracle {
     this.#limits = limits;
     this.#breaks = new Map();
     this.#hopeless = new Set();
+    this.#notBeforeMs = new Map();
     this.#holders = new Map();
     this.#barred = new Set();
     this.#expiriesToTell = new Set();
@@ -99,6 +102,7 @@ export class Oracle {
       for (const [chunkIndex, tries] of row.tries) {
         const name = key({ submissionId: id, chunkIndex });
         this.#retries.set(name, tries.retries);
+        this.#waits(name, row, tries.retries);
         this.#breaks.set(
           name,
           Array.from({ length: tries.disconnects }, () => this.#elapsedMs()),
@@ -163,6 +167,10 @@ export class Oracle {
       this.#must(
         retries === expected,
         `${name} is handed out with ${retries} tries counted; it has had ${expected}`,
+      );
+      this.#must(
+        this.#elapsedMs() >= (this.#notBeforeMs.get(name) ?? 0),
+        `${name} is handed out to ${connection} before its wait is over`,
       );
       this.#holders.set(name, connection);
     }
@@ -330,9 +338,10 @@ export class Oracle {
       return;
     }
     const tries = this.#retries.get(name) ?? 0;
+    const triesMax = this.#database.rows.get(id)?.record.retry?.triesMax ?? chunkRetriesMax;
     this.#must(
-      this.#hopeless.has(name) || tries >= chunkRetriesMax,
-      `${id} failed by ${name} after ${tries} of ${chunkRetriesMax} tries`,
+      this.#hopeless.has(name) || tries >= triesMax,
+      `${id} failed by ${name} after ${tries} of ${triesMax} tries`,
     );
   }
 
@@ -364,7 +373,23 @@ export class Oracle {
   }
 
   #countTry(name: string): void {
-    this.#retries.set(name, (this.#retries.get(name) ?? 0) + 1);
+    const retries = (this.#retries.get(name) ?? 0) + 1;
+    this.#retries.set(name, retries);
+    const row = this.#database.rows.get(BigInt(name.split('/')[0]!));
+    if (row !== undefined) this.#waits(name, row, retries);
+  }
+
+  /** A chunk has failed so often: it is not handed out before the shortest wait of its submission. */
+  #waits(name: string, { record }: Row, retries: number): void {
+    if (retries === 0) return;
+    const { retry, retryDelayMs } = record;
+    let leastMs = retryDelayMs;
+    if (retry !== null) {
+      let stepMs = retry.delayMs;
+      for (let i = 1; i < retries; i++) stepMs = Math.min(stepMs * retry.factor, retry.delayMsMax);
+      leastMs = Math.max(leastMs, Math.min(stepMs, retry.delayMsMax) * (1 - retry.jitter));
+    }
+    this.#notBeforeMs.set(name, this.#elapsedMs() + leastMs - 1);
   }
 
   #must(condition: boolean, what: string): void {

@@ -1,5 +1,6 @@
 import { ChunkSet } from '../../src/model/chunk-set.ts';
 import type { SubmissionId } from '../../src/model/ids.ts';
+import type { RetryPolicy } from '../../src/model/retry.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import { inputOf, type Oracle, type Told, Violation } from './oracle.ts';
 import type { SimClock } from './sim-clock.ts';
@@ -70,6 +71,7 @@ export class SimProducers {
       ]),
       otelTraceCarrier: '{}',
       retryDelayMs: this.#chance(0.2) ? 300 : 0,
+      retry: this.#retry(),
     };
     const attempt = (tries: number): void => {
       const process = this.#o.process();
@@ -89,6 +91,12 @@ export class SimProducers {
     };
     attempt(0);
     if (isLarge) this.#later(() => this.cancelLarge(), 3_000);
+  }
+
+  #retry(): RetryPolicy | null {
+    if (this.#chance(0.6)) return null;
+    const triesMax = this.#chance(0.5) ? null : 1 + this.#int(5);
+    return { triesMax, delayMs: this.#int(400), factor: 2, delayMsMax: 1_500, jitter: this.#int(2) / 2 };
   }
 
   #cancel(id: SubmissionId): void {

@@ -24,6 +24,7 @@ export const ALL_FEATURES = [
   'idempotency_key',
   'known',
   'retry_delay',
+  'retry',
 ];
 
 export interface FakeSubmission {
@@ -212,6 +213,7 @@ export class FakeQueue implements AsyncDisposable {
         strategicMetadata: request.strategicMetadata,
         otelTraceCarrier: JSON.stringify({ traceparent: headers.traceparent }),
         retryDelayMs: request.retryDelayMs,
+        retry: request.retry,
       },
       done: new ChunkSet(chunksTotal),
       inputs: contents.kind === 'direct' ? contents.contents : [],

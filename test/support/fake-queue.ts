@@ -191,6 +191,7 @@ export function fakeSubmission(fields: Partial<SubmissionRecord> = {}): Submissi
     strategicMetadata: new Map(),
     otelTraceCarrier: '{}',
     retryDelayMs: 0,
+    retry: null,
     ...fields,
   };
 }

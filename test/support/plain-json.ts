@@ -15,6 +15,17 @@ export function plainInsert(request: InsertRequest): Record<string, unknown> {
     ),
     chunk_size: request.chunkSizeOps,
     ...(request.retryDelayMs > 0 ? { retry_delay_ms: request.retryDelayMs } : {}),
+    ...(request.retry === null
+      ? {}
+      : {
+          retry: {
+            tries_max: request.retry.triesMax,
+            delay_ms: request.retry.delayMs,
+            factor: request.retry.factor,
+            delay_ms_max: request.retry.delayMsMax,
+            jitter: request.retry.jitter,
+          },
+        }),
   };
 }
 

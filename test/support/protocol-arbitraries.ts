@@ -6,6 +6,7 @@ import {
   META_VALUE_MIN,
   STRATEGY_DEPTH_MAX,
 } from '../../src/model/limits.ts';
+import type { RetryPolicy } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import {
   EMPTY_TRACE_CARRIER,
@@ -87,6 +88,7 @@ export function submissionRecords(): fc.Arbitrary<SubmissionRecord> {
     strategicMetadata: metadataPairs(),
     otelTraceCarrier: texts(),
     retryDelayMs: fc.constant(0),
+    retry: fc.constant(null),
   });
 }
 
@@ -190,6 +192,7 @@ export function insertRequests(): fc.Arbitrary<InsertRequest> {
     strategicMetadata: metadataPairs(),
     chunkSizeOps: fc.option(counts().map((size) => Math.max(1, size))),
     retryDelayMs: fc.nat(),
+    retry: fc.option(retryPolicies()),
   });
 }
 
@@ -233,5 +236,17 @@ export function chunksDoneAnswers(): fc.Arbitrary<ChunksDoneAnswer> {
     chunksDone: counts(),
     pages: fc.array(page, { maxLength: 4 }),
     nextPage: fc.option(fc.nat()),
+  });
+}
+
+function retryPolicies(): fc.Arbitrary<RetryPolicy> {
+  const ms = fc.double({ min: 0, max: 7 * 24 * 3_600_000, noNaN: true }).map((value) => value + 0);
+  return struct<RetryPolicy>({
+    triesMax: fc.option(fc.integer({ min: 1, max: 1_000_000_000 })),
+    delayMs: ms,
+    factor: fc.double({ min: 1, max: 1_000, noNaN: true }),
+    delayMsMax: ms,
+    // Without an exponent: cut short it is still in range.
+    jitter: fc.nat(100).map((hundredths) => hundredths / 100),
   });
 }

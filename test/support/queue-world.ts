@@ -179,6 +179,7 @@ export function newSubmission(fields: Partial<NewSubmission>): NewSubmission {
     strategicMetadata: new Map(),
     otelTraceCarrier: '{}',
     retryDelayMs: 0,
+    retry: null,
     ...fields,
   };
 }

@@ -9,7 +9,8 @@ import { withoutExtensions } from './without-extensions.ts';
 export async function realQueue(options: ServerOptions = {}) {
   const stack = new AsyncDisposableStack();
   const objects = stack.use(await TempStore.create());
-  const server = await startServer({ hosts: ['127.0.0.1'], port: 0, store: new MemoryStore(), ...options });
+  const store = options.store ?? new MemoryStore();
+  const server = await startServer({ hosts: ['127.0.0.1'], port: 0, ...options, store });
   stack.defer(() => server.stop());
   const url = `127.0.0.1:${server.port}`;
   const producer = new ProducerClient(url, objects.url);
@@ -24,6 +25,7 @@ export async function realQueue(options: ServerOptions = {}) {
   return {
     url,
     objects,
+    store,
     producer,
     consume,
     consumeUnextended,

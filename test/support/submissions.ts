@@ -12,6 +12,7 @@ export function submissionRecord(
     strategicMetadata: new Map(),
     otelTraceCarrier: '{}',
     retryDelayMs: 0,
+    retry: null,
     ...fields,
   };
 }

@@ -1,4 +1,5 @@
 import { PAGE_BYTES, type PageContent } from '../../model/chunk-set.ts';
+import type { RetryPolicy } from '../../model/retry.ts';
 import type { StrategicMetadata, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
 import type { Mutation } from '../store.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
@@ -112,6 +113,7 @@ export function writeRecord(writer: ByteWriter, record: SubmissionRecord): void 
   }
   writer.text(record.otelTraceCarrier);
   writer.number(record.retryDelayMs);
+  writer.textOrNull(record.retry === null ? null : JSON.stringify(record.retry));
 }
 
 export function readRecord(reader: ByteReader): SubmissionRecord {
@@ -125,7 +127,13 @@ export function readRecord(reader: ByteReader): SubmissionRecord {
     strategicMetadata: readStrategicMetadata(reader),
     otelTraceCarrier: reader.text(),
     retryDelayMs: reader.number(),
+    retry: readRetry(reader),
   };
+}
+
+function readRetry(reader: ByteReader): RetryPolicy | null {
+  const text = reader.textOrNull();
+  return text === null ? null : (JSON.parse(text) as RetryPolicy);
 }
 
 function readStrategicMetadata(reader: ByteReader): StrategicMetadata {

@@ -82,6 +82,8 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (submission_id, chunk_index)
   ) STRICT, WITHOUT ROWID;
   `,
+  // When failed chunks are tried again: JSON, see src/model/retry.ts; NULL: at once, as often as the queue has it.
+  'ALTER TABLE submissions ADD COLUMN retry TEXT;',
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

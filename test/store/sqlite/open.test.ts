@@ -14,7 +14,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import { parseDatabaseFilename } from '../../../src/store/sqlite/location.ts';
 import { openDatabase } from '../../../src/store/sqlite/open.ts';
-import { SCHEMA_VERSION } from '../../../src/store/sqlite/schema.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../../../src/store/sqlite/schema.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { fileDigest } from '../../support/file-digest.ts';
@@ -102,6 +102,28 @@ describe('opening a database', () => {
         /it was written by a newer opsqueue \(its schema is number \d+, this version knows \d+\)/,
       );
     }));
+
+  test('a database of every earlier version is taken over, with its submissions', async () => {
+    for (let version = 1; version < SCHEMA_VERSION; version++) {
+      await use(async (fixture) => {
+        execute(
+          fixture.filename,
+          `${MIGRATIONS.slice(0, version).join('')}
+           INSERT INTO shards VALUES (0, 3, 'before', 9, 7);
+           INSERT INTO submissions (id, state, prefix, chunks_total, chunk_size_ops, retry_delay_ms)
+           VALUES (7, 0, 'p', 5, 1, 30);
+           PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${version}`,
+        );
+        const store = await fixture.open();
+        const loaded = (await Array.fromAsync(store.load([0]))).flat();
+        await store.close();
+        assert.deepEqual(
+          loaded.map(({ record }) => [record.id, record.prefix, record.retryDelayMs, record.retry]),
+          [[7n, 'p', 30, null]],
+        );
+      });
+    }
+  });
 
   test('refuses a database whose first page is damaged, untouched', () =>
     use(async (fixture) => {

@@ -56,6 +56,7 @@ export class Scene {
       strategicMetadata: record.strategicMetadata,
       chunkSizeOps: record.chunkSizeOps,
       retryDelayMs: 0,
+      retry: null,
     });
     const answer = await this.#queue.post('/producer/submissions', body);
     assert.equal(answer.status, 200, answer.body.toString());

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { SUBMISSION_ID_MAX, type SubmissionId } from '../../../model/ids.ts';
+import type { RetryPolicy } from '../../../model/retry.ts';
 import {
   EMPTY_TRACE_CARRIER,
   type StrategicMetadata,
@@ -20,6 +21,7 @@ type RecordRow = readonly [
   strategicMetadata: string | null,
   otelTraceCarrier: string | null,
   retryDelayMs: number,
+  retry: string | null,
 ];
 
 type SubmissionRow = readonly [
@@ -47,7 +49,7 @@ export interface EndedSubmission {
 }
 
 const RECORD_COLUMNS = `id, prefix, chunks_total, chunk_size_ops, metadata, strategic_metadata, otel_trace_carrier,
-  retry_delay_ms`;
+  retry_delay_ms, retry`;
 const COLUMNS = `${RECORD_COLUMNS}, state, ended_at_ms, chunks_done, failed_chunk_index, failed_chunk_input, failure`;
 
 export class SubmissionsTable {
@@ -69,7 +71,7 @@ export class SubmissionsTable {
     this.#insert = new Statement(
       database,
       `INSERT INTO submissions (${COLUMNS}, idempotency_key)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     );
     this.#end = new Statement(
       database,
@@ -136,6 +138,7 @@ export class SubmissionsTable {
       strategicMetadata.size === 0 ? null : formatStrategicMetadata(strategicMetadata),
       otelTraceCarrier === EMPTY_TRACE_CARRIER ? null : otelTraceCarrier,
       record.retryDelayMs,
+      record.retry === null ? null : JSON.stringify(record.retry),
       ...endColumns(end),
       idempotencyKey,
     );
@@ -219,8 +222,17 @@ function endColumns(end: SubmissionEnd | null) {
 }
 
 function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
-  const [id, prefix, chunksTotal, chunkSizeOps, metadata, strategicMetadata, otelTraceCarrier, retryDelayMs] =
-    row;
+  const [
+    id,
+    prefix,
+    chunksTotal,
+    chunkSizeOps,
+    metadata,
+    strategicMetadata,
+    otelTraceCarrier,
+    retryDelayMs,
+    retry,
+  ] = row;
   return {
     id,
     prefix,
@@ -230,11 +242,12 @@ function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
     strategicMetadata: strategicMetadata === null ? new Map() : parseStrategicMetadata(id, strategicMetadata),
     otelTraceCarrier: otelTraceCarrier ?? EMPTY_TRACE_CARRIER,
     retryDelayMs,
+    retry: retry === null ? null : parseRetry(id, retry),
   };
 }
 
 function endOf(row: SubmissionRow): SubmissionEnd | null {
-  const [state, endedAt, done, chunkIndex, inputContent, failure] = row.slice(8) as [
+  const [state, endedAt, done, chunkIndex, inputContent, failure] = row.slice(9) as [
     bigint,
     number | null,
     bigint | null,
@@ -272,5 +285,13 @@ function parseStrategicMetadata(id: SubmissionId, text: string): StrategicMetada
     );
   } catch (cause) {
     throw new StoreError('corrupt', `submission ${id}: its strategic metadata is damaged`, { cause });
+  }
+}
+
+function parseRetry(id: SubmissionId, text: string): RetryPolicy {
+  try {
+    return JSON.parse(text) as RetryPolicy;
+  } catch (cause) {
+    throw new StoreError('corrupt', `submission ${id}: its retry policy is damaged`, { cause });
   }
 }
