@@ -40,12 +40,18 @@ export class Ledger {
   readonly #expirationMs: number;
   #delaysMade = 0;
 
-  constructor(o: { random: Random; plansMax: number; reservationExpirationMs: number }) {
+  constructor(o: {
+    random: Random;
+    plansMax: number;
+    planSlice: number | undefined;
+    reservationExpirationMs: number;
+  }) {
     this.#expirationMs = o.reservationExpirationMs;
     this.plans = new PlanCache({
       table: this.metadata,
       random: o.random,
       plansMax: o.plansMax,
+      slice: o.planSlice,
       candidates: () => this.submissions.values(),
     });
   }

@@ -12,10 +12,15 @@ const IDLE_ROUNDS_MAX = 64;
 /** For a large plan: so many looks for each seat. */
 const IDLE_ROUNDS_PER_SEAT = 4 / CHANGES_PENDING_MAX;
 
+/** Candidates that a new plan takes in at a time: a few milliseconds. */
+export const PLAN_SLICE_DEFAULT = 500;
+
 interface Entry<C extends Candidate<C>> {
   readonly plan: Plan<C>;
   /** How often it had to look at its changes since somebody asked it. */
   idleRounds: number;
+  /** Whom it has yet to take in; null: nobody, it is ready. */
+  missing: Iterator<C> | null;
 }
 
 /** The plans in use, the one asked last first. */
@@ -26,35 +31,76 @@ export class PlanCache<C extends Candidate<C>> {
   readonly #candidates: () => Iterable<C>;
   readonly #entries: Entry<C>[] = [];
   readonly #freePositions: number[] = [];
+  readonly #slice: number;
+  /** The one that is being built. */
+  #building: Entry<C> | null = null;
 
   /** `candidates` gives everybody whom a new plan has to take in. */
-  constructor(o: { table: MetaTable<C>; random: Random; plansMax: number; candidates: () => Iterable<C> }) {
+  constructor(o: {
+    table: MetaTable<C>;
+    random: Random;
+    plansMax: number;
+    slice?: number | undefined;
+    candidates: () => Iterable<C>;
+  }) {
     invariant(Number.isSafeInteger(o.plansMax) && o.plansMax >= 1, 'plansMax is a whole number from 1');
     this.#table = o.table;
     this.#random = o.random;
     this.#plansMax = o.plansMax;
     this.#candidates = o.candidates;
+    this.#slice = o.slice ?? PLAN_SLICE_DEFAULT;
   }
 
   get size(): number {
     return this.#entries.length;
   }
 
-  /** For checks: the plans, the one asked last first. */
+  /** For checks: the plans that are ready, the one asked last first. */
   get plans(): readonly Plan<C>[] {
-    return this.#entries.map((entry) => entry.plan);
+    return this.#entries.filter((entry) => entry.missing === null).map((entry) => entry.plan);
   }
 
-  /** The plan of a strategy, made if need be. */
-  planFor(strategy: Strategy): Plan<C> {
+  /** Whether a plan waits for `build`. */
+  get isBuilding(): boolean {
+    return this.#building !== null;
+  }
+
+  /**
+   * Takes some more into the plan that is being built. What changes meanwhile does no harm: the plan is told of every
+   * change from its beginning, taking somebody in twice is the same as once, and the iterator of a Map finds those
+   * who come and passes over those who go.
+   */
+  build(): void {
+    const entry = this.#building;
+    if (entry === null) return;
+    for (let i = 0; i < this.#slice; i++) {
+      const next = entry.missing!.next();
+      if (next.done === true) {
+        entry.missing = null;
+        this.#building = null;
+        break;
+      }
+      entry.plan.candidateChanged(next.value);
+    }
+    entry.plan.catchUp(entry.missing === null);
+  }
+
+  /**
+   * The plan of a strategy, made if need be; null if that takes more than a moment: ask again after `build`. One is built
+   * at a time, so that whoever invents strategies delays no one but those who ask for new ones.
+   */
+  planFor(strategy: Strategy): Plan<C> | null {
     const known = this.#find(strategy);
-    if (known !== null) return known;
+    if (known !== null) return known.missing === null ? known.plan : null;
     // Whoever invents keys, or repeats them, must not push out the plans that are in use.
     const plain = withoutIdleKeys(strategy, (name) => this.#table.isCarried(name));
-    return (plain === strategy ? null : this.#find(plain)) ?? this.#make(plain);
+    const same = plain === strategy ? null : this.#find(plain);
+    if (same === null && this.#building !== null) return null;
+    const entry = same ?? this.#make(plain);
+    return entry.missing === null ? entry.plan : null;
   }
 
-  #find(strategy: Strategy): Plan<C> | null {
+  #find(strategy: Strategy): Entry<C> | null {
     const entries = this.#entries;
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i]!;
@@ -68,7 +114,7 @@ export class PlanCache<C extends Candidate<C>> {
         entries.copyWithin(1, 0, i);
         entries[0] = entry;
       }
-      return entry.plan;
+      return entry;
     }
     return null;
   }
@@ -87,22 +133,25 @@ export class PlanCache<C extends Candidate<C>> {
 
   #catchUp(at: number): void {
     const entry = this.#entries[at]!;
-    entry.plan.catchUp();
+    entry.plan.catchUp(entry.missing === null);
     const roundsMax = Math.max(IDLE_ROUNDS_MAX, entry.plan.seatsTotal * IDLE_ROUNDS_PER_SEAT);
-    if (++entry.idleRounds > roundsMax) this.#drop(at);
+    if (++entry.idleRounds > roundsMax && entry.missing === null) this.#drop(at);
   }
 
-  #make(strategy: Strategy): Plan<C> {
+  #make(strategy: Strategy): Entry<C> {
     if (this.#entries.length === this.#plansMax) this.#drop(this.#entries.length - 1);
     const position = this.#freePositions.pop() ?? this.#entries.length;
     const plan = new Plan(strategy, position, this.#table, this.#random);
-    for (const candidate of this.#candidates()) plan.candidateChanged(candidate);
-    this.#entries.unshift({ plan, idleRounds: 0 });
-    return plan;
+    const entry = { plan, idleRounds: 0, missing: this.#candidates()[Symbol.iterator]() };
+    this.#entries.unshift(entry);
+    this.#building = entry;
+    this.build();
+    return entry;
   }
 
   #drop(at: number): void {
     const [entry] = this.#entries.splice(at, 1);
+    if (entry === this.#building) this.#building = null;
     entry!.plan.drop(this.#table);
     this.#freePositions.push(entry!.plan.position);
   }

@@ -92,15 +92,15 @@ export class Plan<C extends Candidate<C>> {
     return (this.isWeighted ? this.#draw() : this.#best())?.candidate;
   }
 
-  /** Looks at every change that it was told of. */
-  catchUp(): void {
+  /** Looks at every change that it was told of. `mayTurn`: also at the shape of the tree, which is to be large enough. */
+  catchUp(mayTurn = true): void {
     const seats = this.#dirtySeats;
     for (let i = 0; i < seats.length; i++) this.#place(seats[i]!);
     if (seats.length > 0) seats.length = 0;
     const ranks = this.#dirtyRanks;
     for (let i = 0; i < ranks.length; i++) this.#lower(ranks[i]!);
     if (ranks.length > 0) ranks.length = 0;
-    if (this.#seatsTotal >= this.#seatsToTurn && this.#levels.length > 1) this.#turnIfBetter();
+    if (mayTurn && this.#seatsTotal >= this.#seatsToTurn && this.#levels.length > 1) this.#turnIfBetter();
   }
 
   /** For checks: what it ranks by, outermost first, and in which order those come that tie. */
@@ -117,7 +117,14 @@ export class Plan<C extends Candidate<C>> {
   /** Leaves no trace in candidates and metadata. Not to be used any more. */
   drop(table: MetaTable<C>): void {
     this.catchUp();
-    for (const seat of [...this.seats()]) this.#leave(seat);
+    // Not one by one: keeping the order of what goes away as a whole would take longer than to build it did.
+    for (const { candidate } of this.seats()) candidate.seats[this.position] = undefined;
+    for (const { ranks } of this.#levels) {
+      for (const [metaValue, rank] of ranks)
+        metaValue?.listeners.splice(metaValue.listeners.indexOf(rank), 1);
+    }
+    this.#root = new Group(null, null, this.#shape);
+    this.#seatsTotal = 0;
     for (const key of this.#keys) table.releaseKey(key);
   }
 

@@ -55,6 +55,7 @@ export class Scheduler implements SchedulerPort {
     this.#ledger = new Ledger({
       random: options.random,
       plansMax: options.plansMax ?? PLANS_MAX_DEFAULT,
+      planSlice: options.planSlice,
       reservationExpirationMs: options.reservationExpirationMs,
     });
   }
@@ -218,6 +219,7 @@ export class Scheduler implements SchedulerPort {
     // Whoever calls this has no timer any more: the next deadline is announced, whenever it is.
     this.#announcedMs = Number.POSITIVE_INFINITY;
     const ledger = this.#ledger;
+    ledger.plans.build();
     const isEarly = isRareNow(this.#random, 'scheduler: a reservation expires early');
     if (isEarly && ledger.firstToExpire !== null) this.#expire(ledger.firstToExpire, nowMs);
     for (let first = ledger.firstToExpire; first !== null && first.expiresMs <= nowMs; ) {
@@ -234,6 +236,7 @@ export class Scheduler implements SchedulerPort {
   }
 
   nextDeadlineMs(): number | null {
+    if (this.#ledger.plans.isBuilding) return this.#nowMs;
     const expiry = this.#ledger.firstToExpire;
     const delay = this.#ledger.delays.first;
     if (expiry === null) return delay === undefined ? null : delay.dueMs;
@@ -249,7 +252,7 @@ export class Scheduler implements SchedulerPort {
 
   /** Counts everything anew and throws an InvariantError where something differs. O(everything): for tests. */
   checkInvariants(): void {
-    checkLedger(this.#ledger, this.#isHeld ? new Map() : this.#waiting);
+    checkLedger(this.#ledger, this.#isHeld || this.#ledger.plans.isBuilding ? new Map() : this.#waiting);
     invariant(this.counts.requestsWaiting === this.#waiting.size, 'requestsWaiting is a recount');
   }
 
@@ -301,6 +304,7 @@ export class Scheduler implements SchedulerPort {
   #handOut(consumer: Consumer, request: ReservationRequest, nowMs: number): readonly ReservedChunk[] {
     const ledger = this.#ledger;
     const plan = ledger.plans.planFor(request.strategy);
+    if (plan === null) return [];
     const hidden = consumer.bars === null ? null : ledger.hideBarred(consumer);
     const isShort = isRareNow(this.#random, 'scheduler: an answer of one chunk');
     const { chunksAvailable, chunksReserved } = ledger.counts;

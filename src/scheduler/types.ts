@@ -75,6 +75,8 @@ export interface SchedulerOptions {
   readonly disconnectFadesAfterMs?: number;
   /** Distinct strategies that are kept indexed at a time; the one unused for longest goes. Default 32. */
   readonly plansMax?: number;
+  /** Submissions that the index of a new strategy takes in per call of `advance`; its reservations wait. Default 500. */
+  readonly planSlice?: number | undefined;
 }
 
 export interface SubmissionProgress {

@@ -11,6 +11,8 @@ import { seededRandom } from '../../src/system/random.ts';
 import { submissionRecord } from '../support/submissions.ts';
 import { Scene } from './scheduler-scene.ts';
 
+const OLDEST = Strategy.oldest();
+
 /** Submissions that plans put in order, without a scheduler around them. */
 class Bench {
   readonly table = new MetaTable<Submission>();
@@ -41,6 +43,16 @@ class Bench {
     return submission;
   }
 
+  /** Built to its end. */
+  planFor(strategy: Strategy): Plan<Submission> {
+    let plan = this.cache.planFor(strategy);
+    while (plan === null) {
+      this.cache.build();
+      plan = this.cache.planFor(strategy);
+    }
+    return plan;
+  }
+
   offer(submission: Submission, chunks: number): void {
     const isTurned = (submission.chunksAvailable === 0) !== (chunks === 0);
     submission.chunksAvailable = chunks;
@@ -51,9 +63,9 @@ class Bench {
 test('the same strategy has one plan, whoever wrote it down', () => {
   const bench = new Bench(8);
   const write = () => Strategy.preferDistinct('a', Strategy.preferDistinct('b', Strategy.newest()));
-  const plan = bench.cache.planFor(write());
-  assert.equal(bench.cache.planFor(write()), plan);
-  assert.equal(bench.cache.planFor({ kind: 'oldest' }), bench.cache.planFor(Strategy.oldest()));
+  const plan = bench.planFor(write());
+  assert.equal(bench.planFor(write()), plan);
+  assert.equal(bench.planFor({ kind: 'oldest' }), bench.planFor(Strategy.oldest()));
   assert.equal(bench.cache.size, 2);
 });
 
@@ -75,12 +87,12 @@ test('beyond plansMax the plan that nobody asked for longest goes, and leaves no
   const bench = new Bench(2);
   const submission = bench.add({ a: 1, b: 1, c: 1 });
   const plans = ['a', 'b', 'c'].map((key) => Strategy.preferDistinct(key, Strategy.oldest()));
-  const first = bench.cache.planFor(plans[0]!);
-  const second = bench.cache.planFor(plans[1]!);
+  const first = bench.planFor(plans[0]!);
+  const second = bench.planFor(plans[1]!);
   assert.equal(first.first(), submission);
   assert.equal(second.first(), submission);
-  bench.cache.planFor(plans[0]!);
-  assert.equal(bench.cache.planFor(plans[2]!).first(), submission);
+  bench.planFor(plans[0]!);
+  assert.equal(bench.planFor(plans[2]!).first(), submission);
   assert.deepEqual(
     bench.cache.plans.map((plan) => plan.shape.keys[0]!.name),
     ['c', 'a'],
@@ -97,20 +109,20 @@ test('beyond plansMax the plan that nobody asked for longest goes, and leaves no
 test('keys that no submission carries, and keys that come again inside, make no plan of their own', () => {
   const bench = new Bench(2);
   bench.add({ a: 1 });
-  const plain = bench.cache.planFor(Strategy.oldest());
-  const byA = bench.cache.planFor(Strategy.preferDistinct('a', Strategy.oldest()));
+  const plain = bench.planFor(Strategy.oldest());
+  const byA = bench.planFor(Strategy.preferDistinct('a', Strategy.oldest()));
   for (let i = 0; i < 10; i++) {
     const invented = Strategy.preferDistinct(`invented ${i}`, Strategy.oldest());
-    assert.equal(bench.cache.planFor(invented), plain);
+    assert.equal(bench.planFor(invented), plain);
     const around = Strategy.preferDistinct(
       'a',
       Strategy.preferDistinct(`b ${i}`, Strategy.preferDistinct('a', Strategy.oldest())),
     );
-    assert.equal(bench.cache.planFor(around), byA);
+    assert.equal(bench.planFor(around), byA);
   }
   // As soon as one carries it, a key counts.
   bench.add({ 'invented 1': 7 });
-  assert.notEqual(bench.cache.planFor(Strategy.preferDistinct('invented 1', Strategy.oldest())), plain);
+  assert.notEqual(bench.planFor(Strategy.preferDistinct('invented 1', Strategy.oldest())), plain);
 });
 
 test('a plan that is asked again after it went is as good as new', () => {
@@ -130,14 +142,14 @@ test('a plan that is asked again after it went is as good as new', () => {
 test('a plan that nobody asks is dropped after some time, one in use never', () => {
   const bench = new Bench(8);
   const submissions = Array.from({ length: 600 }, (_, i) => bench.add({ a: i % 7 }));
-  const idle = bench.cache.planFor(Strategy.newest());
+  const idle = bench.planFor(Strategy.newest());
   idle.first();
-  const used = bench.cache.planFor(Strategy.random());
+  const used = bench.planFor(Strategy.random());
   for (let round = 0; round < 100; round++) {
     for (const submission of submissions) bench.offer(submission, 1 + (round % 2) * 4);
     for (const submission of submissions) bench.offer(submission, 0);
     for (const submission of submissions) bench.offer(submission, 3);
-    bench.cache.planFor(Strategy.random()).first();
+    bench.planFor(Strategy.random()).first();
   }
   assert.deepEqual(bench.cache.plans, [used]);
 });
@@ -146,7 +158,7 @@ test('a plan of two keys puts the one with fewer values on top as it grows, and 
   const bench = new Bench(8);
   const strategy = Strategy.preferDistinct('many', Strategy.preferDistinct('few', Strategy.oldest()));
   bench.add({ many: 0, few: 0 });
-  const plan = bench.cache.planFor(strategy);
+  const plan = bench.planFor(strategy);
   const topRanks = () => {
     const [seat] = plan.seats();
     return seat!.group!.lineage[1]!.rank!.level.key.name;
@@ -190,4 +202,79 @@ test('a plan drops what it knows of submissions that are gone', () => {
     assert.equal(submission.seats[0], undefined);
     for (const value of submission.values) assert.equal(value.listeners.length, 0);
   }
+});
+
+test('the plan of a new strategy is built in slices, and is right whatever changes meanwhile', () => {
+  const strategies = [
+    Strategy.oldest(),
+    Strategy.newest(),
+    Strategy.random(),
+    Strategy.preferDistinct('a', Strategy.oldest()),
+    Strategy.preferDistinct('a', Strategy.preferDistinct('b', Strategy.random())),
+  ];
+  const number = fc.nat(99);
+  const change = fc.oneof(
+    fc.record({ kind: fc.constant('insert' as const), a: fc.nat(3), b: fc.nat(2) }),
+    fc.record({ kind: fc.constantFrom('reserve' as const, 'complete' as const, 'cancel' as const), number }),
+    fc.record({ kind: fc.constant('step' as const) }),
+  );
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...strategies),
+      fc.integer({ min: 1, max: 30 }),
+      fc.array(change, { maxLength: 60 }),
+      (strategy, before, changes) => {
+        const scene = new Scene({ planSlice: 3, reservationExpirationMs: 1e9 });
+        // Its strategy is known, and ready, before there is much to take in.
+        const plain = Strategy.newest();
+        const worker = scene.consumer('worker');
+        const open: number[] = [];
+        const insert = (a: number, b: number) => {
+          open.push(open.length + 1);
+          scene.insert(open.length, { chunksTotal: 2, meta: { a, b } });
+        };
+        for (let i = 0; i < before; i++) insert(i % 4, i % 3);
+        const asker = scene.consumer('asker');
+        const held: string[] = [];
+        scene.ask(asker, strategy, 1);
+        for (const each of changes) {
+          if (each.kind === 'insert') insert(each.a, each.b);
+          else if (each.kind === 'reserve') held.push(...(scene.reserve(worker, plain) ?? []));
+          else if (each.kind === 'complete') {
+            const chunk = held.splice(each.number % Math.max(held.length, 1), 1)[0];
+            if (chunk !== undefined) scene.complete(worker, chunk);
+          } else if (each.kind === 'cancel') {
+            const id = BigInt(1 + (each.number % open.length));
+            if (scene.scheduler.cancel(id, scene.nowMs) === 'ending') scene.scheduler.forget(id);
+          } else scene.pass(0);
+          scene.scheduler.checkInvariants();
+        }
+        for (let i = 0; i < 200 && scene.scheduler.nextDeadlineMs() === scene.nowMs; i++) scene.pass(0);
+        // Counts anew who comes first in each plan, and that nobody waits who could be served.
+        scene.scheduler.checkInvariants();
+        const { chunksAvailable, requestsWaiting } = scene.scheduler.counts;
+        assert.ok(chunksAvailable === 0 || requestsWaiting === 0);
+      },
+    ),
+  );
+});
+
+test('those who ask for a known strategy are served while a new one is built, and one is built at a time', () => {
+  const scene = new Scene({ planSlice: 10 });
+  const consumer = scene.consumer('A');
+  scene.insert(1, { meta: { a: 1, b: 1 } });
+  assert.deepEqual(scene.reserve(consumer, OLDEST), ['1#0']);
+  for (let id = 2; id <= 35; id++) scene.insert(id, { meta: { a: id, b: id } });
+  scene.takeAnswers();
+  const other = scene.consumer('B');
+  assert.equal(scene.reserve(other, Strategy.preferDistinct('a', Strategy.newest())), null);
+  assert.equal(scene.reserve(other, Strategy.preferDistinct('b', Strategy.newest())), null);
+  assert.equal(scene.scheduler.nextDeadlineMs(), scene.nowMs, 'it goes on at once');
+  assert.deepEqual(scene.reserve(consumer, OLDEST), ['1#1']);
+  scene.takeAnswers();
+  for (let i = 0; i < 3; i++) scene.pass(0);
+  assert.deepEqual(scene.takeAnswers(), ['B: 35#0']);
+  for (let i = 0; i < 4; i++) scene.pass(0);
+  assert.deepEqual(scene.takeAnswers(), ['B: 34#0']);
+  assert.notEqual(scene.scheduler.nextDeadlineMs(), scene.nowMs);
 });
