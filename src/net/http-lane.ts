@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 /** Requests of one connection that are worked on at a time: while one answer leaves, the next one is made. */
 const AT_WORK_MAX = 2;
 /** Requests of one connection that may wait for that. Those of one read come at once, whatever is done about it. */
-const WAITING_MAX = 1_000;
+export const REQUESTS_WAITING_MAX = 1_000;
 
 interface Arrival {
   readonly request: IncomingMessage;
@@ -36,7 +36,7 @@ export class HttpLane {
   take(request: IncomingMessage, response: ServerResponse): void {
     if (this.#atWork < AT_WORK_MAX) {
       this.#begin({ request, response });
-    } else if (this.#waiting.length < WAITING_MAX) {
+    } else if (this.#waiting.length < REQUESTS_WAITING_MAX) {
       this.#waiting.push({ request, response });
       this.#socket.pause();
     } else {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as limits from '../../src/model/limits.ts';
+import { REQUESTS_WAITING_MAX } from '../../src/net/http-lane.ts';
 import { CLIENT_FEATURES } from '../../src/net/ws-client.ts';
 import { KNOWN_PREFIXES_MAX } from '../../src/protocol/producer-json.ts';
 import { SERVER_FEATURES } from '../../src/server/consumer-features.ts';
@@ -125,6 +126,14 @@ test('the table has every extension', () => {
   for (const feature of features) assert.match(description, new RegExp(`^\\| \`${feature}\` +\\|`, 'm'));
 });
 
+test('the table has every header of ours, and what a status has beyond that of the original', () => {
+  const files = globSync('src/{net,producer,server}/**/*.ts', { cwd: root });
+  const headers = files.flatMap((file) => [...read(file).matchAll(/'(opsqueue-[a-z]+)'/g)]);
+  const names = [...new Set(headers.map(([, name]) => name!))];
+  assertAllIn('Extensions', [...names, '`chunk_size` and `otel_trace_carrier` of `Cancelled`'], 6);
+  for (const name of names) assert.ok(description.includes(`\`${name}`), name);
+});
+
 test('the table of limits has each limit as it is', () => {
   const rows = new Map(
     [...(description.split('\n## Limits\n')[1] ?? '').matchAll(/^\| (.+?) +\| (.+?) +\| .+\|$/gm)].map(
@@ -136,6 +145,7 @@ test('the table of limits has each limit as it is', () => {
   const minutes = (ms: number) => `${ms / 60_000} minute${ms > 60_000 ? 's' : ''}`;
   for (const [what, limit] of [
     ['connections at one address', `${count(limits.CONNECTIONS_MAX_DEFAULT)} (\`--max-connections\`)`],
+    ['HTTP requests of a connection ahead of their answers', count(REQUESTS_WAITING_MAX)],
     ['HTTP request body', `${mebibytes(limits.BODY_BYTES_MAX_DEFAULT)} (\`--max-body-bytes\`)`],
     [
       'all HTTP request bodies that are being read',
