@@ -51,6 +51,8 @@ class Bench {
       pageChanged: nothing,
       triesChanged: nothing,
       ending: nothing,
+      sick: () => {},
+      recovered: () => {},
       deadlineChanged: nothing,
     };
     this.scheduler = new Scheduler(

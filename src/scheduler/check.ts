@@ -63,6 +63,7 @@ function checkCounts(ledger: Ledger, open: readonly Submission[]): void {
     chunksInBacklog: sum((s) => s.record.chunksTotal - s.done.count),
     operationsInBacklog: sum((s) => (s.record.chunksTotal - s.done.count) * s.record.chunkSizeOps),
     consumers: ledger.consumers.size,
+    consumersSick: [...ledger.consumers].filter((consumer) => consumer.pauses > 0).length,
   };
   for (const [name, count] of Object.entries({ ...expected })) {
     const counted = ledger.counts[name as keyof typeof expected];
@@ -85,6 +86,11 @@ function checkConsumers(ledger: Ledger): void {
     }
     check(count === consumer.chunksReserved, 'chunksReserved of a consumer is a recount');
     held += count;
+    for (const shun of consumer.shuns) {
+      check(shun.consumers.has(consumer), 'shuns are known on both sides');
+      check(shun.submission.hasOpenChunk(shun.chunkIndex), 'only chunks that are not done are shunned');
+      check(shun.submission.shuns?.get(shun.chunkIndex) === shun, 'a shun is in its submission');
+    }
     for (const [submission, indexes] of consumer.bars ?? []) {
       check(indexes.size > 0, 'no empty bars');
       for (const index of indexes) {
@@ -200,9 +206,11 @@ function compareLists(a: readonly number[], b: readonly number[]): number {
 
 function checkNothingFor(consumer: Consumer, open: readonly Submission[]): void {
   for (const submission of open) {
-    const barred = consumer.bars?.get(submission);
     for (const index of submission.available()) {
-      check(barred?.has(index) === true, `a request waits although chunk ${index} is available to it`);
+      check(
+        consumer.isKeptFrom(submission, index),
+        `a request waits although chunk ${index} is available to it`,
+      );
     }
   }
 }

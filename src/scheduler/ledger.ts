@@ -6,6 +6,7 @@ import { invariant } from './invariant.ts';
 import { MetaTable } from './metadata.ts';
 import { PlacedHeap } from './placed-heap.ts';
 import { PlanCache } from './plan-cache.ts';
+import { Shuns } from './shuns.ts';
 import { type Consumer, Delay, Reservation, Submission } from './state.ts';
 import type { SchedulerCounts } from './types.ts';
 
@@ -22,6 +23,7 @@ export class Ledger {
   readonly metadata = new MetaTable<Submission>();
   readonly delays = new PlacedHeap<Delay>(isDueBefore);
   readonly plans: PlanCache<Submission>;
+  readonly shuns: Shuns;
   readonly counts: Mutable<SchedulerCounts> = {
     submissionsOpen: 0,
     chunksAvailable: 0,
@@ -30,6 +32,7 @@ export class Ledger {
     chunksInBacklog: 0,
     operationsInBacklog: 0,
     consumers: 0,
+    consumersSick: 0,
     requestsWaiting: 0,
   };
   /** Connected consumers that have asked for chunks. */
@@ -45,8 +48,10 @@ export class Ledger {
     plansMax: number;
     planSlice: number | undefined;
     reservationExpirationMs: number;
+    anotherFirstMs?: number | undefined;
   }) {
     this.#expirationMs = o.reservationExpirationMs;
+    this.shuns = new Shuns(this.consumers, o.anotherFirstMs);
     this.plans = new PlanCache({
       table: this.metadata,
       random: o.random,
@@ -80,7 +85,7 @@ export class Ledger {
 
   /** available -> reserved: the lowest available chunk that the consumer may have. */
   handOut(submission: Submission, consumer: Consumer, nowMs: number): Reservation {
-    const index = submission.takeChunk(consumer.bars?.get(submission));
+    const index = submission.takeChunk(consumer);
     const reservation = new Reservation(submission, index, consumer, nowMs + this.#expirationMs);
     submission.reservations ??= new Map();
     submission.reservations.set(index, reservation);
@@ -153,6 +158,7 @@ export class Ledger {
     submission.done.add(index);
     submission.forgetTries(index);
     this.#liftAllBars(submission, index);
+    this.shuns.forget(submission, index);
     this.#addBacklog(submission, -1);
   }
 
@@ -164,6 +170,7 @@ export class Ledger {
     for (const reservation of reservations) this.takeAway(reservation);
     for (const delay of [...(submission.delays?.values() ?? [])]) this.endDelay(delay);
     for (const index of [...(submission.bars?.keys() ?? [])]) this.#liftAllBars(submission, index);
+    for (const index of [...(submission.shuns?.keys() ?? [])]) this.shuns.forget(submission, index);
     this.#addAvailable(submission, -submission.chunksAvailable);
     this.#addBacklog(submission, submission.done.count - submission.record.chunksTotal);
     this.counts.submissionsOpen--;
@@ -191,8 +198,8 @@ export class Ledger {
   }
 
   /**
-   * Hides from the plans, for the moment, what is barred for a consumer; `unhide` undoes it. Costs as much as it has
-   * bars: few, because they are of chunks that it is still working on.
+   * Hides from the plans, for the moment, what a consumer is not to have; `unhide` undoes it. Costs as much as it has
+   * bars, few because they are of chunks that it is still working on, and shuns, few because they are bounded.
    */
   hideBarred(consumer: Consumer): ReadonlyMap<Submission, number> {
     const hidden = new Map<Submission, number>();
@@ -201,10 +208,14 @@ export class Ledger {
       for (const index of indexes) {
         if (!submission.reservations?.has(index) && !submission.delays?.has(index)) count++;
       }
-      if (count === 0) continue;
-      hidden.set(submission, count);
-      this.#offer(submission, -count);
+      if (count > 0) hidden.set(submission, count);
     }
+    for (const { submission, chunkIndex } of consumer.shuns) {
+      const isAvailable = !submission.reservations?.has(chunkIndex) && !submission.delays?.has(chunkIndex);
+      if (!isAvailable || consumer.bars?.get(submission)?.has(chunkIndex)) continue;
+      hidden.set(submission, (hidden.get(submission) ?? 0) + 1);
+    }
+    for (const [submission, count] of hidden) this.#offer(submission, -count);
     return hidden;
   }
 

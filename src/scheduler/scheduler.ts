@@ -8,6 +8,7 @@ import { invariant } from './invariant.ts';
 import { Ledger } from './ledger.ts';
 import { type Setback, SetbackRules } from './setbacks.ts';
 import { shareOf } from './share.ts';
+import { SickConsumers } from './sick-consumers.ts';
 import { Consumer, type Reservation, type Submission } from './state.ts';
 import type {
   ChunkFailure,
@@ -39,6 +40,7 @@ export class Scheduler implements SchedulerPort {
   readonly #random: Random;
   readonly #setbacks: SetbackRules;
   readonly #ledger: Ledger;
+  readonly #sick: SickConsumers;
   /** In order of arrival. */
   readonly #waiting = new Map<ReservationRequest, Consumer>();
   #isHeld = false;
@@ -57,7 +59,9 @@ export class Scheduler implements SchedulerPort {
       plansMax: options.plansMax ?? PLANS_MAX_DEFAULT,
       planSlice: options.planSlice,
       reservationExpirationMs: options.reservationExpirationMs,
+      anotherFirstMs: options.anotherFirstMs,
     });
+    this.#sick = new SickConsumers(options);
   }
 
   get counts(): SchedulerCounts {
@@ -107,6 +111,9 @@ export class Scheduler implements SchedulerPort {
     this.#ledger.consumers.delete(consumer);
     this.#ledger.counts.consumers--;
     if (consumer.isAsker) this.#ledger.askers--;
+    this.#sick.gone(consumer, this.counts.consumers);
+    this.#ledger.counts.consumersSick = this.#sick.count;
+    this.#ledger.shuns.consumerGone(consumer);
     this.#serve(nowMs);
     this.#finish();
   }
@@ -144,6 +151,7 @@ export class Scheduler implements SchedulerPort {
       if (reservation !== undefined) this.#ledger.takeAway(reservation);
       const late = [...(submission.bars?.get(chunkIndex) ?? [])];
       this.#ledger.finish(submission, chunkIndex, reservation !== undefined);
+      const hasRecovered = this.#sick.completed(consumer ?? null);
       // Nobody is served: a completion makes nothing available. It will, as soon as something limits what is in flight.
       if (reservation !== undefined && reservation.consumer !== consumer) {
         this.#events.dropped(reservation.consumer, submission, chunkIndex, 'completed_elsewhere');
@@ -151,8 +159,10 @@ export class Scheduler implements SchedulerPort {
       for (const each of late) {
         if (each !== consumer) this.#events.dropped(each, submission, chunkIndex, 'completed_elsewhere');
       }
+      if (hasRecovered) this.#recovered(consumer!);
       this.#events.pageChanged(submission, ChunkSet.pageOf(chunkIndex));
       if (submission.done.isFull) this.#end(submission, { state: 'completed' });
+      if (hasRecovered) this.#serve(nowMs);
     }
     this.#finish();
     return isAccepted;
@@ -231,16 +241,22 @@ export class Scheduler implements SchedulerPort {
       ledger.makeAvailable(first.submission, first.chunkIndex);
       first = ledger.delays.first;
     }
+    ledger.shuns.advance(nowMs);
+    this.#sick.advance(nowMs);
     this.#serve(nowMs);
     this.#finish();
   }
 
   nextDeadlineMs(): number | null {
     if (this.#ledger.plans.isBuilding) return this.#nowMs;
-    const expiry = this.#ledger.firstToExpire;
-    const delay = this.#ledger.delays.first;
-    if (expiry === null) return delay === undefined ? null : delay.dueMs;
-    return delay === undefined ? expiry.expiresMs : Math.min(expiry.expiresMs, delay.dueMs);
+    const { firstToExpire, delays, shuns } = this.#ledger;
+    const nextMs = Math.min(
+      firstToExpire?.expiresMs ?? Number.POSITIVE_INFINITY,
+      delays.first?.dueMs ?? Number.POSITIVE_INFINITY,
+      shuns.nextMs ?? Number.POSITIVE_INFINITY,
+      this.#sick.nextMs ?? Number.POSITIVE_INFINITY,
+    );
+    return nextMs === Number.POSITIVE_INFINITY ? null : nextMs;
   }
 
   holdHandOut(held: boolean, nowMs: number): void {
@@ -252,7 +268,8 @@ export class Scheduler implements SchedulerPort {
 
   /** Counts everything anew and throws an InvariantError where something differs. O(everything): for tests. */
   checkInvariants(): void {
-    checkLedger(this.#ledger, this.#isHeld || this.#ledger.plans.isBuilding ? new Map() : this.#waiting);
+    const able = [...this.#waiting].filter(([, consumer]) => this.#sick.chunksMax(consumer) > 0);
+    checkLedger(this.#ledger, this.#isHeld || this.#ledger.plans.isBuilding ? new Map() : new Map(able));
     invariant(this.counts.requestsWaiting === this.#waiting.size, 'requestsWaiting is a recount');
   }
 
@@ -302,17 +319,19 @@ export class Scheduler implements SchedulerPort {
   }
 
   #handOut(consumer: Consumer, request: ReservationRequest, nowMs: number): readonly ReservedChunk[] {
+    const chunksMax = this.#sick.chunksMax(consumer);
+    if (chunksMax === 0) return [];
     const ledger = this.#ledger;
     const plan = ledger.plans.planFor(request.strategy);
     if (plan === null) return [];
-    const hidden = consumer.bars === null ? null : ledger.hideBarred(consumer);
+    const hidden = consumer.bars === null && consumer.shuns.size === 0 ? null : ledger.hideBarred(consumer);
     const isShort = isRareNow(this.#random, 'scheduler: an answer of one chunk');
     const { chunksAvailable, chunksReserved } = ledger.counts;
     const share = shareOf(
       { chunksAvailable, chunksReserved, askers: ledger.askers },
       consumer.chunksReserved,
     );
-    const max = isShort ? 1 : Math.min(request.max, CHUNKS_PER_ANSWER_MAX, share);
+    const max = isShort ? 1 : Math.min(request.max, CHUNKS_PER_ANSWER_MAX, share, chunksMax);
     const chunks: ReservedChunk[] = [];
     while (chunks.length < max) {
       const submission = plan.first();
@@ -348,7 +367,7 @@ export class Scheduler implements SchedulerPort {
   #failHeld(reservation: Reservation, failure: ChunkFailure, nowMs: number): FailOutcome {
     const { submission, chunkIndex } = reservation;
     const setback = this.#setbacks.failed(submission.triesOf(chunkIndex), failure, submission.record);
-    this.#setBack(reservation, setback, nowMs);
+    this.#setBackByConsumer(reservation, setback, failure.delayMs ?? 0, nowMs);
     return setback.fatal === null ? 'retry' : 'failed';
   }
 
@@ -363,7 +382,38 @@ export class Scheduler implements SchedulerPort {
     const { submission, chunkIndex, consumer } = reservation;
     if (!consumer.silentOnExpiry) this.#ledger.bar(consumer, submission, chunkIndex);
     const setback = this.#setbacks.expired(submission.triesOf(chunkIndex), submission.record);
-    this.#setBack(reservation, setback, nowMs, () => this.#events.expired(consumer, submission, chunkIndex));
+    this.#setBackByConsumer(reservation, setback, 0, nowMs, () =>
+      this.#events.expired(consumer, submission, chunkIndex),
+    );
+  }
+
+  /** A try that the consumer did not bring to its end: another one is to have the chunk first, and it may be sick. */
+  #setBackByConsumer(
+    reservation: Reservation,
+    setback: Setback,
+    askedMs: number,
+    nowMs: number,
+    tellFirst?: () => void,
+  ): void {
+    const { submission, chunkIndex, consumer } = reservation;
+    const { shuns, counts } = this.#ledger;
+    const isFirst = setback.tries.retries === 1 && submission.record.retry !== null;
+    const pauseMs = this.#sick.failed(consumer, nowMs, counts.consumers);
+    const goesElsewhere =
+      setback.fatal === null && shuns.failed(consumer, submission, chunkIndex, nowMs + setback.delayMs);
+    // Another one may have more luck: the waits are for what all fail.
+    const delayMs =
+      isFirst && goesElsewhere ? Math.max(askedMs, submission.record.retryDelayMs) : setback.delayMs;
+    this.#setBack(reservation, { ...setback, delayMs }, nowMs, tellFirst);
+    if (pauseMs === 0) return;
+    counts.consumersSick = this.#sick.count;
+    shuns.consumersChanged();
+    this.#events.sick(consumer, { failuresInRow: consumer.failuresInRow, pauseMs });
+  }
+
+  #recovered(consumer: Consumer): void {
+    this.#ledger.counts.consumersSick = this.#sick.count;
+    this.#events.recovered(consumer);
   }
 
   /** The first unfinished chunks of a broken connection were running: as many as it works on at once. */

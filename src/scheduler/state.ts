@@ -38,6 +38,8 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   delays: Map<ChunkIndex, Delay> | null = null;
   /** Who is not to get a chunk although it is available: see {@link Consumer.bars}. */
   bars: Map<ChunkIndex, Set<Consumer>> | null = null;
+  /** Chunks that another consumer is to have first: see {@link Shun}. */
+  shuns: Map<ChunkIndex, Shun> | null = null;
   #cursor: ChunkIndex = 0;
   /** Chunks from the cursor on that are not available all the same: delayed since a restart. */
   #apart: Set<ChunkIndex> | null = null;
@@ -99,9 +101,9 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
     this.#apart?.delete(index);
   }
 
-  /** Takes the lowest available chunk that is not in `barred`. There must be one. */
-  takeChunk(barred: ReadonlySet<ChunkIndex> | undefined): ChunkIndex {
-    return this.#takeReturned(barred) ?? this.#takeFresh();
+  /** Takes the lowest available chunk that the consumer may have. There must be one. */
+  takeChunk(consumer: Consumer): ChunkIndex {
+    return this.#takeReturned(consumer) ?? this.#takeFresh();
   }
 
   /** A chunk that was handed out is available again. */
@@ -130,7 +132,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
     }
   }
 
-  #takeReturned(barred: ReadonlySet<ChunkIndex> | undefined): ChunkIndex | undefined {
+  #takeReturned(consumer: Consumer): ChunkIndex | undefined {
     const returned = this.#returned;
     if (returned === null) return undefined;
     let taken: ChunkIndex | undefined;
@@ -139,7 +141,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
       const index = returned.pop();
       if (index === undefined) break;
       if (this.done.has(index)) continue;
-      if (barred?.has(index)) {
+      if (consumer.isKeptFrom(this, index)) {
         passedOver ??= [];
         passedOver.push(index);
       } else {
@@ -187,6 +189,32 @@ export class Reservation implements ReservedChunk {
   }
 }
 
+/** Consumers that failed a chunk, and are not to get it before another one, until `dueMs`. */
+export class Shun implements Placed {
+  readonly submission: Submission;
+  readonly chunkIndex: ChunkIndex;
+  readonly consumers = new Set<Consumer>();
+  dueMs = 0;
+  place = -1;
+
+  constructor(submission: Submission, chunkIndex: ChunkIndex) {
+    this.submission = submission;
+    this.chunkIndex = chunkIndex;
+  }
+}
+
+/** A sick consumer gets nothing until `dueMs`. */
+export class Pause implements Placed {
+  readonly consumer: Consumer;
+  readonly dueMs: number;
+  place = -1;
+
+  constructor(consumer: Consumer, dueMs: number) {
+    this.consumer = consumer;
+    this.dueMs = dueMs;
+  }
+}
+
 /** A chunk that waits until it is available again. */
 export class Delay implements Placed {
   readonly submission: Submission;
@@ -224,6 +252,15 @@ export class Consumer implements ConsumerHandle {
    */
   bars: Map<Submission, Set<ChunkIndex>> | null = null;
   chunksBarred = 0;
+  /** Chunks that failed on it and that another one is to have first; the one that failed longest ago first. */
+  readonly shuns = new Set<Shun>();
+  /** Of its last chunks, how many failed one after the other. */
+  failuresInRow = 0;
+  /** The completions of all when its last pause began, or its first chunk in a row failed. */
+  completionsSeen = 0;
+  /** How often it was paused in a row; above 0 it is sick. */
+  pauses = 0;
+  pause: Pause | null = null;
 
   constructor(options: ConsumerOptions) {
     this.concurrency = options.concurrency ?? 1;
@@ -232,5 +269,16 @@ export class Consumer implements ConsumerHandle {
       Number.isSafeInteger(this.concurrency) && this.concurrency >= 1,
       'concurrency is a whole number from 1',
     );
+  }
+
+  /** It holds chunks or asks for some, and is well: it may take what another one failed. */
+  get isAtWork(): boolean {
+    return this.pauses === 0 && (this.chunksReserved > 0 || this.requests.size > 0);
+  }
+
+  /** It is not to get the chunk although that is available. */
+  isKeptFrom(submission: Submission, index: ChunkIndex): boolean {
+    if (this.bars?.get(submission)?.has(index)) return true;
+    return this.shuns.size > 0 && submission.shuns?.get(index)?.consumers.has(this) === true;
   }
 }

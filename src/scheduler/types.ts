@@ -73,6 +73,12 @@ export interface SchedulerOptions {
   readonly disconnectDelayMs?: number;
   /** A broken connection does not count any more after this time. Default 3 600 000: an hour. */
   readonly disconnectFadesAfterMs?: number;
+  /** A chunk that failed on a consumer is kept for others for this long at most, in milliseconds. Default 60 000. */
+  readonly anotherFirstMs?: number;
+  /** A consumer that fails this many chunks in a row while others complete some is sick. Default 5. */
+  readonly sickAfterFailures?: number;
+  /** The first pause of a sick consumer, in milliseconds; doubled up to a minute. Default 1 000. */
+  readonly sickPauseMs?: number;
   /** Distinct strategies that are kept indexed at a time; the one unused for longest goes. Default 32. */
   readonly plansMax?: number;
   /** Submissions that the index of a new strategy takes in per call of `advance`; its reservations wait. Default 500. */
@@ -161,6 +167,10 @@ export interface SchedulerEvents {
   triesChanged(submission: OpenSubmission, chunkIndex: ChunkIndex, tries: ChunkTries): void;
   /** The submission has ended (`failedChunk.inputContent` is null here; the server fills it in). Persist, then `forget`. */
   ending(submission: OpenSubmission, end: SubmissionEndCause): void;
+  /** The consumer's last chunks all failed while others completed theirs: it gets its next one after a pause. */
+  sick(consumer: ConsumerHandle, told: { readonly failuresInRow: number; readonly pauseMs: number }): void;
+  /** A sick consumer has completed a chunk. */
+  recovered(consumer: ConsumerHandle): void;
   /** `nextDeadlineMs` may have become earlier. */
   deadlineChanged(): void;
 }
@@ -181,5 +191,7 @@ export interface SchedulerCounts {
   /** The same in operations (`chunks x chunk_size`). */
   readonly operationsInBacklog: number;
   readonly consumers: number;
+  /** Slowed down: their last chunks all failed while others completed some. */
+  readonly consumersSick: number;
   readonly requestsWaiting: number;
 }

@@ -37,6 +37,8 @@ export interface ConsumerSessionOptions {
   readonly logger: Logger;
   readonly turn: Turn;
   readonly connId: string;
+  /** Of the peer, for the log. */
+  readonly address?: string | undefined;
   readonly versionInfo: string;
   readonly heartbeatIntervalMs: number;
   readonly missableHeartbeatsMax: number;
@@ -87,6 +89,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   #hasSent = false;
   #isPaused = false;
   #hasBeenRefused = false;
+  #isSick = false;
 
   constructor(options: ConsumerSessionOptions) {
     this.#o = options;
@@ -230,6 +233,23 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     const chunk = { submissionId: submission.record.id, chunkIndex };
     if (!this.#features.dropped || this.#late.isUntold(chunk)) return;
     this.#sendAtOnce(encodeServerMessage({ kind: 'dropped', chunk, reason }));
+  }
+
+  sick({ failuresInRow, pauseMs }: { readonly failuresInRow: number; readonly pauseMs: number }): void {
+    // Once, and again at debug as its pauses grow.
+    this.#o.logger[this.#isSick ? 'debug' : 'warn'](
+      { connId: this.#o.connId, address: this.#o.address, failuresInRow, pauseMs },
+      'consumer fails its chunks while others complete theirs, slowing it down',
+    );
+    this.#isSick = true;
+  }
+
+  recovered(): void {
+    this.#isSick = false;
+    this.#o.logger.info(
+      { connId: this.#o.connId, address: this.#o.address },
+      'consumer completes chunks again',
+    );
   }
 
   #handle(message: ClientMessage): void {

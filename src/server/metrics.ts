@@ -92,6 +92,11 @@ function registerCounters(registry: Registry, stats: QueueStats): void {
     () => stats.chunksSkipped,
   );
   counter(
+    'consumers_paused_count',
+    'Number of pauses of consumers whose last chunks all failed while others completed theirs',
+    () => stats.consumersPaused,
+  );
+  counter(
     'reserver_reservations_succeeded_count',
     'Number of reservations answered with chunks',
     () => stats.reservationsSucceeded,
@@ -120,6 +125,11 @@ function registerGauges(registry: Registry, queue: Queue): void {
     'consumers_connected_count',
     'Number of healthy websocket connections between the system and consumers',
     () => counts.consumers,
+  );
+  gauge(
+    'consumers_sick_count',
+    'Number of consumers that are slowed down: their last chunks all failed while others completed theirs',
+    () => counts.consumersSick,
   );
   gauge(
     'reserver_chunks_reserved_count',

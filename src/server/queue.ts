@@ -65,6 +65,9 @@ export interface ConsumerPeer {
     chunkIndex: ChunkIndex,
     reason: 'completed_elsewhere' | 'submission_ended',
   ): void;
+  /** Its last chunks all failed while others completed theirs: it gets the next one after a pause. */
+  sick(told: { readonly failuresInRow: number; readonly pauseMs: number }): void;
+  recovered(): void;
 }
 
 const SHARD = 0;
@@ -393,6 +396,11 @@ export class Queue {
     },
     dropped: (consumer, submission, chunkIndex, reason) =>
       peerOf(consumer).dropped(submission, chunkIndex, reason),
+    sick: (consumer, told) => {
+      this.stats.consumersPaused++;
+      peerOf(consumer).sick(told);
+    },
+    recovered: (consumer) => peerOf(consumer).recovered(),
     pageChanged: (submission, page) => {
       this.#ready().journal.pageChanged(submission, page);
       this.#waiters.moved(submission);

@@ -198,6 +198,7 @@ export class Server implements HttpHandler {
       logger,
       turn: this.#turn,
       connId,
+      address: request.socket.remoteAddress,
       versionInfo: VERSION_INFO,
       heartbeatIntervalMs,
       missableHeartbeatsMax: maxMissableHeartbeats,

@@ -45,6 +45,8 @@ export class QueueStats {
     buckets: SECONDS_BUCKETS,
     registers: [],
   });
+  /** Pauses of consumers that failed everything while others did not. */
+  consumersPaused = 0;
   reservationsSucceeded = 0;
   /** Refused. */
   reservationsFailed = 0;

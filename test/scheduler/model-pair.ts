@@ -12,6 +12,9 @@ const LIMITS = {
   chunkDisconnectsMax: 3,
   disconnectDelayMs: 20,
   disconnectFadesAfterMs: 100,
+  anotherFirstMs: 70,
+  sickAfterFailures: 2,
+  sickPauseMs: 25,
 };
 export const CHUNKS_MAX = 5;
 
@@ -105,6 +108,8 @@ export class ModelPair {
       }
       this.run({ kind: 'advance', ms: 10 });
     }
+    // The pause of a sick consumer may last a minute.
+    this.run({ kind: 'advance', ms: 60_000 });
     assert.equal(this.scene.scheduler.counts.chunksInBacklog, 0);
     assert.equal(this.scene.scheduler.nextDeadlineMs(), null);
   }
@@ -224,7 +229,8 @@ export class ModelPair {
 
   #connect({ concurrency, silentOnExpiry }: StepOf<'connect'>): void {
     const name = `consumer ${this.#named++}`;
-    const model = { name, concurrency, silentOnExpiry, hasAsked: false };
+    const well = { failuresInRow: 0, completionsSeen: 0, pauses: 0, pausedUntilMs: null };
+    const model: ModelConsumer = { name, concurrency, silentOnExpiry, hasAsked: false, ...well };
     this.model.consumers.push(model);
     this.#consumers.push({ model, handle: this.scene.consumer(name, { concurrency, silentOnExpiry }) });
   }

@@ -8,6 +8,9 @@ export interface ModelLimits {
   readonly chunkDisconnectsMax: number;
   readonly disconnectDelayMs: number;
   readonly disconnectFadesAfterMs: number;
+  readonly anotherFirstMs: number;
+  readonly sickAfterFailures: number;
+  readonly sickPauseMs: number;
 }
 
 export interface ModelConsumer {
@@ -15,6 +18,11 @@ export interface ModelConsumer {
   readonly concurrency: number;
   readonly silentOnExpiry: boolean;
   hasAsked: boolean;
+  failuresInRow: number;
+  /** The completions of all when it was paused last, or failed its first chunk in a row. */
+  completionsSeen: number;
+  pauses: number;
+  pausedUntilMs: number | null;
 }
 
 export interface ModelRequest {
@@ -41,6 +49,9 @@ interface Chunk {
   /** As many of them counted when the last one came. */
   disconnectsCounted: number;
   readonly barredFor: Set<ModelConsumer>;
+  /** Another one is to have it first, until then. */
+  readonly failedOn: Set<ModelConsumer>;
+  anotherUntilMs: number;
 }
 
 interface ModelSubmission {
@@ -62,6 +73,7 @@ export class NaiveModel {
   isHeld = false;
   readonly #limits: ModelLimits;
   #handedOut = 0;
+  #completions = 0;
 
   constructor(limits: ModelLimits) {
     this.#limits = limits;
@@ -91,6 +103,8 @@ export class NaiveModel {
         disconnects: [],
         disconnectsCounted: 0,
         barredFor: new Set(),
+        failedOn: new Set(),
+        anotherUntilMs: 0,
       });
     }
     this.submissions.push(submission);
@@ -110,6 +124,9 @@ export class NaiveModel {
     chunk.holder = null;
     for (const late of chunk.barredFor) if (late !== consumer) this.#tell('completed_elsewhere', chunk, late);
     chunk.barredFor.clear();
+    chunk.failedOn.clear();
+    this.#completions++;
+    if (consumer !== null) this.#succeeded(consumer);
     this.told.push(`page of ${id}`);
     if (chunk.submission.chunks.every((each) => each.state === 'done'))
       this.#end(chunk.submission, 'completed');
@@ -130,15 +147,9 @@ export class NaiveModel {
       chunk.barredFor.delete(consumer);
       return 'stale';
     }
-    chunk.retries++;
-    this.#tellTries(chunk);
-    if (!failure.retryable || chunk.retries >= this.#triesMax(chunk)) {
-      chunk.holder = null;
-      this.#end(chunk.submission, `failed at ${index}: ${failure.text}`);
-      return 'failed';
-    }
-    this.#again(chunk, Math.max(failure.delayMs, this.#backOffMs(chunk, draws[0])), nowMs);
-    return 'retry';
+    const isFatal = !failure.retryable || chunk.retries + 1 >= this.#triesMax(chunk);
+    this.#triedInVain(chunk, isFatal ? failure.text : null, failure.delayMs, nowMs, draws[0]);
+    return isFatal ? 'failed' : 'retry';
   }
 
   release(consumer: ModelConsumer, id: bigint, index: number): boolean {
@@ -195,6 +206,11 @@ export class NaiveModel {
         this.#again(chunk, delayMs, nowMs);
       }
     }
+    for (const chunk of this.#chunks()) chunk.failedOn.delete(consumer);
+    if (this.consumers.every(({ pauses }) => pauses > 0)) {
+      for (const each of this.consumers) each.pausedUntilMs = null;
+    }
+    this.#forgetWhereNobodyIsLeft(this.#chunks());
   }
 
   cancel(id: bigint): 'ending' | 'unknown' | 'already_ending' {
@@ -217,18 +233,22 @@ export class NaiveModel {
       if (chunk.submission.ended || chunk.holder === null || chunk.expiresMs > nowMs) continue;
       this.#tell('expired', chunk, chunk.holder);
       if (!chunk.holder.silentOnExpiry) chunk.barredFor.add(chunk.holder);
-      chunk.retries++;
-      this.#tellTries(chunk);
-      if (chunk.retries >= this.#triesMax(chunk)) {
-        chunk.holder = null;
-        this.#end(chunk.submission, `failed at ${chunk.index}: Reservation expired`);
-      } else {
-        const isDrawn = isJittered(chunk.submission.record);
-        this.#again(chunk, this.#backOffMs(chunk, isDrawn ? draws[drawn++] : undefined), nowMs);
-      }
+      const isFatal = chunk.retries + 1 >= this.#triesMax(chunk);
+      const isDrawn = !isFatal && isJittered(chunk.submission.record);
+      this.#triedInVain(
+        chunk,
+        isFatal ? 'Reservation expired' : null,
+        0,
+        nowMs,
+        isDrawn ? draws[drawn++] : 0,
+      );
     }
     for (const chunk of this.#chunks()) {
       if (chunk.state === 'delayed' && chunk.dueMs <= nowMs) chunk.state = 'available';
+      if (chunk.anotherUntilMs <= nowMs) chunk.failedOn.clear();
+    }
+    for (const consumer of this.consumers) {
+      if (consumer.pausedUntilMs !== null && consumer.pausedUntilMs <= nowMs) consumer.pausedUntilMs = null;
     }
   }
 
@@ -236,15 +256,19 @@ export class NaiveModel {
     const deadlines = this.#chunks().flatMap((chunk) =>
       chunk.state === 'reserved' ? [chunk.expiresMs] : chunk.state === 'delayed' ? [chunk.dueMs] : [],
     );
+    for (const chunk of this.#chunks()) if (chunk.failedOn.size > 0) deadlines.push(chunk.anotherUntilMs);
+    for (const { pausedUntilMs } of this.consumers) if (pausedUntilMs !== null) deadlines.push(pausedUntilMs);
     return deadlines.length === 0 ? null : Math.min(...deadlines);
   }
 
   /** The chunks that may be handed out next; one, unless the strategy draws. */
   legal(consumer: ModelConsumer, strategy: Strategy): Chunk[] {
     const lowest: Chunk[] = [];
+    const holdsSome = this.held().some(({ holder }) => holder === consumer);
+    if (consumer.pausedUntilMs !== null || (consumer.pauses > 0 && holdsSome)) return [];
     for (const submission of this.#open()) {
       const chunk = submission.chunks.find(
-        (each) => each.state === 'available' && !each.barredFor.has(consumer),
+        (each) => each.state === 'available' && !each.barredFor.has(consumer) && !each.failedOn.has(consumer),
       );
       if (chunk !== undefined) lowest.push(chunk);
     }
@@ -293,6 +317,7 @@ export class NaiveModel {
       chunksInBacklog: backlog.length,
       operationsInBacklog: backlog.reduce((sum, chunk) => sum + chunk.submission.record.chunkSizeOps, 0),
       consumers: this.consumers.length,
+      consumersSick: this.consumers.filter(({ pauses }) => pauses > 0).length,
       requestsWaiting: this.waiting.length,
     };
   }
@@ -323,6 +348,64 @@ export class NaiveModel {
           strategy.underlying,
         );
       }
+    }
+  }
+
+  /** A failure or an expiry; `fatal`: the submission fails with it. */
+  #triedInVain(chunk: Chunk, fatal: string | null, askedMs: number, nowMs: number, draw?: number): void {
+    const by = chunk.holder!;
+    const { record } = chunk.submission;
+    const pauseMs = this.#failedAgain(by, nowMs);
+    chunk.retries++;
+    this.#tellTries(chunk);
+    if (fatal === null) {
+      const waitMs = Math.max(askedMs, this.#backOffMs(chunk, draw));
+      chunk.failedOn.add(by);
+      chunk.anotherUntilMs = nowMs + waitMs + this.#limits.anotherFirstMs;
+      this.#forgetWhereNobodyIsLeft([chunk]);
+      const isAtOnce = chunk.failedOn.size > 0 && chunk.retries === 1 && record.retry !== null;
+      this.#again(chunk, isAtOnce ? Math.max(askedMs, record.retryDelayMs) : waitMs, nowMs);
+    } else {
+      chunk.holder = null;
+      this.#end(chunk.submission, `failed at ${chunk.index}: ${fatal}`);
+    }
+    if (pauseMs === 0) return;
+    this.#forgetWhereNobodyIsLeft(this.#chunks());
+    this.told.push(`${by.name} is sick: ${pauseMs}`);
+  }
+
+  #failedAgain(consumer: ModelConsumer, nowMs: number): number {
+    consumer.failuresInRow++;
+    if (consumer.failuresInRow === 1) consumer.completionsSeen = this.#completions;
+    const othersCompleted = this.#completions - consumer.completionsSeen;
+    const othersWell = this.consumers.filter((each) => each !== consumer && each.pauses === 0).length;
+    const { sickAfterFailures, sickPauseMs } = this.#limits;
+    if (consumer.failuresInRow < sickAfterFailures || consumer.pausedUntilMs !== null) return 0;
+    if (othersCompleted === 0 || othersWell === 0) return 0;
+    consumer.completionsSeen = this.#completions;
+    const pauseMs = Math.min(sickPauseMs * 2 ** consumer.pauses, 60_000);
+    consumer.pauses++;
+    consumer.pausedUntilMs = nowMs + pauseMs;
+    return pauseMs;
+  }
+
+  #succeeded(consumer: ModelConsumer): void {
+    if (consumer.pauses > 0) this.told.push(`${consumer.name} recovers`);
+    consumer.failuresInRow = 0;
+    consumer.pauses = 0;
+    consumer.pausedUntilMs = null;
+  }
+
+  /** Another one: who is well, and holds chunks or waits for some. */
+  #forgetWhereNobodyIsLeft(chunks: readonly Chunk[]): void {
+    const held = this.held();
+    for (const { failedOn } of chunks) {
+      const isAnother = (each: ModelConsumer) =>
+        !failedOn.has(each) &&
+        each.pauses === 0 &&
+        (held.some(({ holder }) => holder === each) ||
+          this.waiting.some(({ consumer }) => consumer === each));
+      if (!this.consumers.some(isAnother)) failedOn.clear();
     }
   }
 

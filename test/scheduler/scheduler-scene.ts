@@ -149,6 +149,8 @@ export class Scene {
         const how = end.state === 'failed' ? `failed at ${end.chunkIndex}: ${end.failure}` : end.state;
         tell(`${record.id} ${how}`);
       },
+      sick: (consumer, { pauseMs }) => tell(`${consumer.owner} is sick: ${pauseMs}`),
+      recovered: (consumer) => tell(`${consumer.owner} recovers`),
       deadlineChanged: () => {
         this.deadlinesAnnounced++;
         onEvent();

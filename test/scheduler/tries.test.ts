@@ -8,14 +8,14 @@ const OLDEST = Strategy.oldest();
 test('a failure counts in retries, and the one that reaches the limit fails the submission', () => {
   const scene = new Scene({ chunkRetriesMax: 2 });
   scene.insert(1, { chunksTotal: 3 });
-  const [a, b] = [scene.consumer('A'), scene.consumer('B')];
+  const [a, b, c] = [scene.consumer('A'), scene.consumer('B'), scene.consumer('C')];
   scene.reserve(a, OLDEST);
   scene.reserve(b, OLDEST);
   assert.equal(scene.fail(a, '1#0'), 'retry');
   assert.deepEqual(scene.takeTold(), ['tries of 1#0: 1, 0']);
-  assert.deepEqual(scene.reserve(a, OLDEST), ['1#0']);
+  assert.deepEqual(scene.reserve(c, OLDEST), ['1#0']);
   assert.equal(scene.answers.at(-1)!.chunks[0]!.retries, 1);
-  assert.equal(scene.fail(a, '1#0'), 'failed');
+  assert.equal(scene.fail(c, '1#0'), 'failed');
   assert.deepEqual(scene.takeTold(), [
     'tries of 1#0: 2, 0',
     'submission_ended 1#1 to B',

@@ -151,6 +151,8 @@ test('our further metrics tell what waits and what it takes', async () => {
   const { values } = await metricsOf(queue);
   assert.equal(values.get('chunks_delayed_count'), 1);
   assert.equal(values.get('reserver_reservations_waiting_count'), 1);
+  assert.equal(values.get('consumers_sick_count'), 0);
+  assert.equal(values.get('consumers_paused_count'), 0);
   for (const name of ['store_size_bytes', 'journal_pending_bytes']) assert.ok(values.get(name)! >= 0, name);
   assert.ok(values.get('process_resident_memory_bytes')! > 10_000_000);
 });

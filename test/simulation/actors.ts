@@ -32,6 +32,10 @@ export class SimConsumer implements FrameListener {
   readonly modern: boolean;
   /** From now on it does all its work. */
   diligent = false;
+  /** Fails whatever it gets. */
+  broken = false;
+  /** It asks for nothing more, and does what it has. */
+  idle = false;
   readonly #o: SimConsumerOptions;
   #link: SimLink | null = null;
   #end: SimEnd | null = null;
@@ -101,6 +105,7 @@ export class SimConsumer implements FrameListener {
   }
 
   #reserve(): void {
+    if (this.idle) return;
     const { random } = this.#o;
     const strategy = STRATEGIES[randomInt(random, STRATEGIES.length)]!;
     this.#send({ kind: 'reserve', max: 1 + randomInt(random, 4), strategy });
@@ -114,7 +119,8 @@ export class SimConsumer implements FrameListener {
     const luck = this.diligent ? 0 : this.#o.random.next();
     const complete = () =>
       this.#send({ kind: 'complete', chunk, outputContent: input === null ? null : outputOf(input) });
-    if (luck < 0.75) this.#soon(complete, 200);
+    if (this.broken) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'broken' }), 20);
+    else if (luck < 0.75) this.#soon(complete, 200);
     else if (luck < (input === null ? 0.77 : 0.83) && this.modern) {
       this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'never again', retryable: false }), 200);
     } else if (luck < 0.85) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'no luck' }), 200);

@@ -121,6 +121,12 @@ export const BUGS: readonly Mutant[] = [
     replace: 'this.#retriesMax',
   },
   {
+    name: 'a sick consumer is never freed',
+    file: 'scheduler/sick-consumers.ts',
+    find: 'return consumer.pause !== null || consumer.chunksReserved > 0 ? 0 : 1;',
+    replace: 'return 0;',
+  },
+  {
     name: 'a broken connection counts for ever',
     file: 'scheduler/setbacks.ts',
     find: 'nowMs - times[0]! > this.#disconnectFadesAfterMs',

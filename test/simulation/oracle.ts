@@ -376,7 +376,11 @@ export class Oracle {
     const retries = (this.#retries.get(name) ?? 0) + 1;
     this.#retries.set(name, retries);
     const row = this.#database.rows.get(BigInt(name.split('/')[0]!));
-    if (row !== undefined) this.#waits(name, row, retries);
+    if (row === undefined) return;
+    // The first retry is at once where another consumer can take it.
+    if (retries === 1 && row.record.retry !== null)
+      this.#notBeforeMs.set(name, this.#elapsedMs() + row.record.retryDelayMs - 1);
+    else this.#waits(name, row, retries);
   }
 
   /** A chunk has failed so often: it is not handed out before the shortest wait of its submission. */

@@ -67,6 +67,7 @@ export class World {
       const dial = (consumer: SimConsumer) => this.#process?.dial(consumer) ?? null;
       this.#consumers.push(new SimConsumer({ clock: this.clock, random, modern, dial }));
     }
+    if (this.#chance(0.4)) this.#consumers[0]!.broken = true;
     for (let i = 1 + this.#int(3); i > 0; i--) this.#producers.start();
     this.#later(() => this.#trouble(), 1_000);
     let step = 0;
@@ -172,7 +173,11 @@ export class World {
     this.#producers.isOver = true;
     this.#caprices.isOver = true;
     if (this.#process !== null) this.#process.store.healed = true;
+    const [first, ...others] = this.#consumers;
     for (const consumer of this.#consumers) consumer.diligent = true;
+    // One that was broken has to do all the rest: it must get its chunks however sick it was.
+    if (first?.broken === true) for (const other of others) other.idle = true;
+    if (first !== undefined) first.broken = false;
     this.#cancelLarge();
   }
 
