@@ -1,10 +1,15 @@
 import { Command, Option } from 'commander';
-import { ProducerClient, type ProducerClientOptions, type SubmissionStatus } from '../producer/index.ts';
+import {
+  type EndState,
+  ProducerClient,
+  type ProducerClientOptions,
+  type SubmissionStatus,
+} from '../producer/index.ts';
 import type { Io } from './io.ts';
 import { ExitError } from './serve.ts';
 import { statusJson, statusText } from './status-text.ts';
 import { toJson } from './text.ts';
-import { flag, metadataPair, submissionId } from './values.ts';
+import { flag, metadataPair, submissionId, wholeNumber } from './values.ts';
 import { watch } from './watch.ts';
 
 /** What every command that asks a queue takes. */
@@ -68,8 +73,17 @@ function countOf(io: Io): Command {
   });
 }
 
+interface LookupFlags extends ClientFlags {
+  readonly prefix?: string;
+  readonly metadata?: ReadonlyMap<string, bigint>;
+  readonly state?: EndState;
+  readonly limit: number;
+}
+
+const END_STATES = ['completed', 'failed', 'cancelled'] satisfies EndState[];
+
 function lookupOf(io: Io): Command {
-  return clientCommand('lookup', 'find submissions, by prefix or by strategic metadata')
+  return clientCommand('lookup', 'find submissions, by prefix, by strategic metadata or by how they ended')
     .addOption(
       new Option('--prefix <prefix>', 'the one with this prefix, in any state').conflicts('metadata'),
     )
@@ -79,17 +93,31 @@ function lookupOf(io: Io): Command {
         'those in progress that carry this pair; several times: all of them',
       ).argParser(metadataPair),
     )
+    .addOption(
+      new Option('--state <state>', 'those that ended so and are still remembered, the newest first')
+        .choices(END_STATES)
+        .conflicts(['prefix', 'metadata']),
+    )
+    .addOption(
+      new Option('--limit <number>', 'with --state: at most this number of submissions')
+        .argParser(wholeNumber(1, 1_000_000))
+        .default(100),
+    )
     .addHelpText(
       'after',
       `
-Prints the ids, one a line. Without --prefix and --metadata: all submissions in progress.
+Prints the ids, one a line. Without --prefix, --metadata and --state: all submissions in progress.
 
 Examples:
+  opsqueue lookup --state failed          then opsqueue status ID says why
   opsqueue lookup --prefix 0190c4de-6f1c-7d20-8a3c-2f8d1c0a4b5e
   opsqueue lookup --metadata company_id=42 --metadata urgency=1`,
     )
-    .action(async (flags: ClientFlags & { prefix?: string; metadata?: ReadonlyMap<string, bigint> }) => {
+    .action(async (flags: LookupFlags) => {
       const ids = await withProducer(flags, async (producer): Promise<readonly bigint[]> => {
+        if (flags.state !== undefined) {
+          return producer.lookupEndedSubmissionIds(flags.state, { limit: flags.limit });
+        }
         if (flags.prefix === undefined) {
           return producer.lookupSubmissionIdsByStrategicMetadata(flags.metadata ?? new Map());
         }

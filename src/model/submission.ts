@@ -10,7 +10,7 @@ export interface SubmissionRecord {
   /** The folder of the chunk bodies in the object store; null for `Direct` submissions, whose bodies the queue keeps. */
   readonly prefix: string | null;
   readonly chunksTotal: number;
-  /** Operations per chunk; 1 where the producer did not say. */
+  /** Operations per chunk; 1 where the producer did not say; 0 = unknown, of one that had ended when it was taken over from the original. */
   readonly chunkSizeOps: number;
   /** Opaque bytes of the producer. */
   readonly metadata: Uint8Array | null;
@@ -39,6 +39,9 @@ export interface FailedChunk {
   /** What the consumer said: usually its stack trace. */
   readonly failure: string;
 }
+
+export const END_STATES = ['completed', 'failed', 'cancelled'] as const;
+export type EndState = (typeof END_STATES)[number];
 
 /** How a submission ended. */
 export type SubmissionEnd =

@@ -10,7 +10,7 @@ import {
   PREFIX_PATTERN,
 } from '../model/limits.ts';
 import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
-import type { StrategicMetadata } from '../model/submission.ts';
+import { END_STATES, type EndState, type StrategicMetadata } from '../model/submission.ts';
 import { chunkCodecOf } from '../protocol/chunk-codec.ts';
 import { namedCodecOf } from '../protocol/codec-options.ts';
 import { byteContentSize } from '../protocol/json-writer.ts';
@@ -66,6 +66,12 @@ function isSignal(value: unknown): boolean {
 export function checkId(value: unknown): SubmissionId {
   if (typeof value === 'bigint' && value >= 0n && value <= SUBMISSION_ID_MAX) return value;
   throw new IncorrectUsageError(`a submission id is a bigint from 0 to 2^63 - 1: ${show(value)}`);
+}
+
+export function checkEndState(value: unknown): EndState {
+  const state = END_STATES.find((each) => each === value);
+  if (state !== undefined) return state;
+  throw new IncorrectUsageError(`state must be one of ${END_STATES.join(', ')}, got ${show(value)}`);
 }
 
 export function checkPrefix(value: unknown): string {

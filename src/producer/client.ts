@@ -1,9 +1,16 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
-import type { SubmissionStatus } from '../model/submission.ts';
+import type { EndState, SubmissionStatus } from '../model/submission.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { linkedSignal } from '../system/signals.ts';
-import { checkId, checkOptions, checkPrefix, checkStrategicMetadata } from './checks.ts';
+import {
+  checkEndState,
+  checkId,
+  checkInteger,
+  checkOptions,
+  checkPrefix,
+  checkStrategicMetadata,
+} from './checks.ts';
 import { type EndedStatus, statusOf, waitForEnd } from './completion.ts';
 import { ClientContext } from './context.ts';
 import { deleteChunks } from './delete-chunks.ts';
@@ -263,6 +270,18 @@ export class ProducerClient implements AsyncDisposable {
       checkStrategicMetadata(strategicMetadata),
       checkOptions(options).signal,
     );
+  }
+
+  /**
+   * Submissions that have ended in that state and that the queue still remembers (`--max-submission-age`), the newest
+   * first; at most `limit` of them (default 100). Throws QueueUnsupportedError.
+   */
+  async lookupEndedSubmissionIds(
+    state: EndState,
+    options: CallOptions & { readonly limit?: number | undefined } = {},
+  ): Promise<readonly SubmissionId[]> {
+    const { limit = 100, signal } = checkOptions(options);
+    return this.#context.api.findEnded(checkEndState(state), checkInteger('limit', limit, 1), signal);
   }
 
   /** Which of the prefixes belong to submissions that the queue knows, in whatever state. Throws QueueUnsupportedError. */

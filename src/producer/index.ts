@@ -23,6 +23,7 @@ export type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 export { submissionIdTimeMs } from '../model/ids.ts';
 export { OpError } from '../model/op-error.ts';
 export type {
+  EndState,
   FailedChunk,
   StatusRecord,
   StrategicMetadata,

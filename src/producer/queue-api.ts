@@ -9,13 +9,14 @@ import {
   TooManyMatchingSubmissionsError,
 } from '../model/errors.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
-import type { StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
+import type { EndState, StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
 import { VERSION } from '../model/version.ts';
 import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http-attempt.ts';
 import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http-client.ts';
 import { cborChunkCodec } from '../protocol/chunk-codec.ts';
 import {
   type ChunksDoneAnswer,
+  ENDED_PAGE_MAX,
   formatInsertRequest,
   formatKnownRequest,
   formatMetadataQuery,
@@ -40,7 +41,8 @@ export type QueueFeature =
   | 'idempotency_key'
   | 'known'
   | 'retry_delay'
-  | 'retry';
+  | 'retry'
+  | 'ended';
 
 /** A submission as it is inserted. */
 export interface NewSubmission extends InsertRequest {
@@ -221,6 +223,22 @@ export class QueueApi {
     if (max !== undefined) throw new TooManyMatchingSubmissionsError(Number(max));
     this.#expectOk(request, answer);
     return this.#read(answer, parseIds);
+  }
+
+  /** Of submissions that ended in that state, the newest first, at most `limit`. */
+  async findEnded(state: EndState, limit: number, signal?: AbortSignal): Promise<readonly SubmissionId[]> {
+    await this.require('ended', 'list submissions that have ended', signal);
+    const ids: SubmissionId[] = [];
+    while (ids.length < limit) {
+      const count = Math.min(limit - ids.length, ENDED_PAGE_MAX);
+      const last = ids.at(-1);
+      const before = last === undefined ? '' : `&before=${last}`;
+      const answer = await this.#get(`${ROOT}/ended?state=${state}&limit=${count}${before}`, signal);
+      const page = this.#read(answer, parseIds);
+      ids.push(...page);
+      if (page.length < count) break;
+    }
+    return ids;
   }
 
   /** Which of the prefixes belong to submissions that the queue knows, in whatever state. */

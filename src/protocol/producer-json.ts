@@ -19,6 +19,9 @@ export { formatStatus, parseStatus } from './status-json.ts';
 /** Prefixes that one request about known prefixes may name. */
 export const KNOWN_PREFIXES_MAX = 10_000;
 
+/** Ids in one answer of a listing of ended submissions. */
+export const ENDED_PAGE_MAX = 1_000;
+
 /** An id as it stands in a path, percent-escapes decoded: `01` and `+1` are 1, as in the reference. Null if it is none. */
 export function parseIdSegment(segment: string): SubmissionId | null {
   if (!/^\+?[0-9]{1,40}$/.test(segment)) return null;

@@ -19,24 +19,24 @@ export function formatStatus(status: SubmissionStatus | null, isExtended = false
     case 'in_progress':
       writeHead(writer.raw('{"InProgress":'), record);
       writer.raw(',"chunks_done":').integer(status.chunksDone);
-      writeChunkSizeAndMetadata(writer, record);
+      writeChunkSizeAndMetadata(writer, record, isExtended);
       break;
     case 'completed':
       writeHead(writer.raw('{"Completed":'), record);
-      writeChunkSizeAndMetadata(writer, record);
+      writeChunkSizeAndMetadata(writer, record, isExtended);
       writer.raw(',"completed_at":').text(formatTimestamp(status.endedAtMs));
       break;
     case 'failed':
       writeHead(writer.raw('{"Failed":['), record);
       writer.raw(',"chunks_done":').raw(String(status.chunksDone));
-      writeChunkSizeAndMetadata(writer, record);
+      writeChunkSizeAndMetadata(writer, record, isExtended);
       writer.raw(',"failed_at":').text(formatTimestamp(status.endedAtMs));
       writer.raw(',"failed_chunk_id":').integer(status.failedChunk.chunkIndex);
       break;
     case 'cancelled':
       writeHead(writer.raw('{"Cancelled":'), record);
       writer.raw(',"chunks_done":').integer(status.chunksDone);
-      if (isExtended) writeChunkSizeAndMetadata(writer, record);
+      if (isExtended) writeChunkSizeAndMetadata(writer, record, isExtended);
       else writeMetadata(writer, record);
       writer.raw(',"cancelled_at":').text(formatTimestamp(status.endedAtMs));
       if (!isExtended) return writer.raw('}}').finish();
@@ -59,10 +59,11 @@ function writeHead(writer: JsonWriter, record: StatusRecord): void {
   writer.raw(',"chunks_total":').integer(record.chunksTotal);
 }
 
-function writeChunkSizeAndMetadata(writer: JsonWriter, record: StatusRecord): void {
+function writeChunkSizeAndMetadata(writer: JsonWriter, record: StatusRecord, isExtended: boolean): void {
   writer.raw(',"chunk_size":');
-  if (record.chunkSizeOps === null) writer.raw('null');
-  else writer.integer(record.chunkSizeOps);
+  // Clients of the original read a number; it tells them 1 where it does not know.
+  if (record.chunkSizeOps !== null) writer.integer(record.chunkSizeOps);
+  else writer.raw(isExtended ? 'null' : '1');
   writeMetadata(writer, record);
 }
 

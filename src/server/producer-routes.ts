@@ -2,7 +2,7 @@ import { ProtocolError, SubmissionConflictError, TooManyMatchingSubmissionsError
 import type { SubmissionId } from '../model/ids.ts';
 import { OPERATIONS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
-import type { SubmissionStatus } from '../model/submission.ts';
+import { END_STATES, type EndState, type SubmissionStatus } from '../model/submission.ts';
 import { type BodyLimits, BodyRoom } from '../net/http-body.ts';
 import {
   CONTENT_TYPE_CBOR,
@@ -11,6 +11,7 @@ import {
   type HttpExchange,
 } from '../net/http-exchange.ts';
 import {
+  ENDED_PAGE_MAX,
   formatChunksDone,
   formatCount,
   formatErrorText,
@@ -56,7 +57,7 @@ const IDEMPOTENCY_KEY = /^[0-9A-Za-z._-]{1,200}$/;
 const OUTPUTS_DEFAULT = 1_000;
 const OUTPUTS_MAX = 100_000;
 /** What our server offers beyond the reference; told to our own clients only. */
-const FEATURES = 'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry';
+const FEATURES = 'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry,ended';
 const FEATURES_HEADER = ['opsqueue-features', FEATURES];
 
 /** The producer API: HTTP on this side, the queue's use cases on the other. */
@@ -75,6 +76,7 @@ export class ProducerRoutes {
       .add('POST', SUBMISSIONS_ROOT, (exchange) => this.#insert(exchange))
       .add('GET', `${SUBMISSIONS_ROOT}/count`, (exchange) => this.#count(exchange))
       .add('GET', `${SUBMISSIONS_ROOT}/count_completed`, (exchange) => this.#countCompleted(exchange))
+      .add('GET', `${SUBMISSIONS_ROOT}/ended`, (exchange) => this.#endedIds(exchange))
       .add('POST', `${SUBMISSIONS_ROOT}/lookup_ids_by_strategic_metadata`, (exchange) =>
         this.#idsByMetadata(exchange),
       )
@@ -173,6 +175,22 @@ export class ProducerRoutes {
   #countCompleted(exchange: HttpExchange): void {
     this.#answer(exchange, this.#o.queue.reads.countCompleted(), (count) =>
       json(exchange, 200, formatCount(count)),
+    );
+  }
+
+  #endedIds(exchange: HttpExchange): void {
+    const query = new URLSearchParams(exchange.query);
+    const state = endStateOf(query.get('state'));
+    const before = parseIdSegment(query.get('before') ?? '') ?? undefined;
+    if (state === null || (before === undefined && query.has('before'))) {
+      const name = state === null ? 'state' : 'before';
+      const expected = state === null ? END_STATES.join(', ') : 'a submission id';
+      text(exchange, 400, `${name}: expected ${expected}, got ${JSON.stringify(query.get(name))}`);
+      return;
+    }
+    const limit = Math.min(naturalNumber(query.get('limit')) ?? ENDED_PAGE_MAX, ENDED_PAGE_MAX);
+    this.#answer(exchange, this.#o.queue.reads.endedIds(state, before, limit), (ids) =>
+      json(exchange, 200, formatIds(ids)),
     );
   }
 
@@ -311,6 +329,10 @@ function isJson(contentType: string | undefined): boolean {
   if (contentType === undefined) return false;
   if (contentType === CONTENT_TYPE_JSON) return true;
   return /^application\/(?:[^;]+\+)?json\s*(?:;|$)/i.test(contentType.trim());
+}
+
+function endStateOf(text: string | null): EndState | null {
+  return END_STATES.find((state) => state === text) ?? null;
 }
 
 function waitOf(exchange: HttpExchange): number | null {

@@ -1,7 +1,7 @@
 import { ChunkSet } from '../model/chunk-set.ts';
 import { TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
-import type { SubmissionStatus } from '../model/submission.ts';
+import type { EndState, SubmissionStatus } from '../model/submission.ts';
 import type { ChunksDoneAnswer, ChunksDonePage } from '../protocol/producer-json.ts';
 import type { OpenSubmission, SchedulerPort } from '../scheduler/types.ts';
 import type { Journal } from '../store/journal.ts';
@@ -147,6 +147,11 @@ export class Reads {
     return ids;
   }
 
+  /** Of submissions that ended in that state and are still remembered, the newest first; ids below `before`. */
+  async endedIds(state: EndState, before: SubmissionId | undefined, limit: number): Promise<SubmissionId[]> {
+    return (await this.#o.store.ended({ state, before, limit })).map(({ record }) => record.id);
+  }
+
   /** For each prefix, whether it belongs to a submission in any state. */
   async known(prefixes: readonly string[]): Promise<boolean[]> {
     const known: boolean[] = [];
@@ -163,7 +168,8 @@ export class Reads {
   }
 }
 
-function statusOf({ record, end, chunksDone }: StoredSubmission): SubmissionStatus {
+function statusOf({ record: stored, end, chunksDone }: StoredSubmission): SubmissionStatus {
+  const record = { ...stored, chunkSizeOps: stored.chunkSizeOps === 0 ? null : stored.chunkSizeOps };
   if (end === null) return { state: 'in_progress', record, chunksDone };
   switch (end.state) {
     case 'completed':

@@ -1,6 +1,6 @@
 import type { ChunkSet, PageContent } from '../model/chunk-set.ts';
 import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../model/ids.ts';
-import type { ChunkTries, SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
+import type { ChunkTries, EndState, SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
 import type { StoreError } from './errors.ts';
 
 /**
@@ -39,11 +39,8 @@ export interface Store {
   ): Promise<readonly (Uint8Array | null)[]>;
   /** How many ended submissions of that state are remembered. */
   countEnded(state: SubmissionEnd['state']): Promise<number>;
-  /** Ended submissions, newest first, for pages of a listing. `before` is exclusive. */
-  ended(page: {
-    readonly before?: SubmissionId;
-    readonly limit: number;
-  }): Promise<readonly StoredSubmission[]>;
+  /** Ended submissions (of that state), newest first, for pages of a listing. `before` is exclusive. */
+  ended(page: EndedPage): Promise<readonly StoredSubmission[]>;
   /** The chunks that were done in a submission; null if it is not known. Of a completed one all are. */
   chunksDone(id: SubmissionId): Promise<ChunkSet | null>;
   /** Submissions that ended before `endedBeforeMs`, the longest ago first, then by id: those that come after `after`. */
@@ -107,6 +104,14 @@ export interface StoredSubmission {
   readonly record: SubmissionRecord;
   readonly end: SubmissionEnd | null;
   readonly chunksDone: number;
+}
+
+/** A page of a listing of ended submissions. */
+export interface EndedPage {
+  /** Default: all states. */
+  readonly state?: EndState | undefined;
+  readonly before?: SubmissionId | undefined;
+  readonly limit: number;
 }
 
 /** A submission that may be forgotten. */

@@ -77,6 +77,15 @@ test('count and lookup find what is in progress', async () => {
   assert.match(missing.stderr, /no-such-prefix/);
 });
 
+test('lookup finds what has ended, by how it ended', async () => {
+  const ids = [await insert(78), await insert(78)];
+  for (const id of ids) await producer.cancelSubmission(id);
+  const newestFirst = ids.toReversed().map((id) => `${id}\n`);
+  assert.ok((await ask('lookup', '--state', 'cancelled')).stdout.startsWith(newestFirst.join('')));
+  assert.equal((await ask('lookup', '--state', 'cancelled', '--limit', '1')).stdout, newestFirst[0]);
+  assert.equal((await ask('lookup', '--state', 'failed')).stdout, '');
+});
+
 test('watch follows a submission to its end', async () => {
   const id = await insert(3);
   await using run = runOpsqueue(['watch', String(id), '--url', url]);
@@ -99,6 +108,9 @@ test('wrong use is one line that names it, and status 2', async () => {
     [['lookup', '--metadata', 'company_id'], /company_id/],
     [['lookup', '--metadata', 'a=9223372036854775808'], /9223372036854775808/],
     [['lookup', '--prefix', 'p', '--metadata', 'a=1'], /--prefix.*--metadata/],
+    [['lookup', '--state', 'broken'], /--state.*broken.*failed/],
+    [['lookup', '--state', 'failed', '--prefix', 'p'], /--state.*--prefix/],
+    [['lookup', '--state', 'failed', '--limit', '0'], /--limit.*1/],
   ] as const) {
     const { code, stderr } = await ask(...args);
     assert.equal(code, 2, args.join(' '));

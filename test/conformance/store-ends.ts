@@ -84,8 +84,15 @@ export function storeEndConformance(name: string, use: UseSession): void {
         assert.deepEqual(await list(8n, 4), [6n, 5n, 4n, 2n]);
         assert.deepEqual(await list(2n, 4), [1n]);
         assert.deepEqual(await list(1n, 4), []);
+        const of = { completed: [12n, 8n, 4n], failed: [9n, 5n, 1n], cancelled: [10n, 6n, 2n] };
         for (const state of ['completed', 'failed', 'cancelled'] as const) {
           assert.equal(await next.read((store) => store.countEnded(state)), 3);
+          const page = async (before: bigint | undefined, limit: number) =>
+            (await next.read((store) => store.ended({ state, before, limit }))).map(
+              ({ record }) => record.id,
+            );
+          assert.deepEqual(await page(undefined, 9), of[state]);
+          assert.deepEqual(await page(of[state][0], 1), of[state].slice(1, 2));
         }
       }));
 

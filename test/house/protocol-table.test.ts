@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import * as limits from '../../src/model/limits.ts';
 import { REQUESTS_WAITING_MAX } from '../../src/net/http-lane.ts';
 import { CLIENT_FEATURES } from '../../src/net/ws-client.ts';
-import { KNOWN_PREFIXES_MAX } from '../../src/protocol/producer-json.ts';
+import { ENDED_PAGE_MAX, KNOWN_PREFIXES_MAX } from '../../src/protocol/producer-json.ts';
 import { SERVER_FEATURES } from '../../src/server/consumer-features.ts';
 import { runCommand } from '../support/command.ts';
 import { goldenSessions, goldenText } from '../support/golden.ts';
@@ -168,6 +168,7 @@ test('the table of limits has each limit as it is', () => {
       `2^${Math.log2(limits.OPERATIONS_PER_SUBMISSION_MAX)}`,
     ],
     ['prefixes of one question about known ones', count(KNOWN_PREFIXES_MAX)],
+    ['ids in one listing of ended submissions', count(ENDED_PAGE_MAX)],
   ] as const) {
     assert.equal(rows.get(what), limit, what);
   }

@@ -185,6 +185,27 @@ test('look-up by metadata: all pairs must match, ids ascending, 400 with the max
   assert.deepEqual(await lookup('{"__proto__":1}'), [200, '[]']);
 });
 
+test('submissions that ended in a state are listed, the newest first, in pages', async () => {
+  const ids: string[] = [];
+  for (let i = 0; i < 3; i++) {
+    const id = String(await queue.insert(`ended-${i}`, 1));
+    await queue.request(`POST ${ROOT}/cancel/${id}`);
+    ids.unshift(id);
+  }
+  const list = async (query: string) => told(await queue.get(`${ROOT}/ended?${query}`));
+  assert.deepEqual(await list('state=cancelled&limit=3'), [200, `[${ids.join(',')}]`]);
+  assert.deepEqual(await list(`state=cancelled&limit=1&before=${ids[0]}`), [200, `[${ids[1]}]`]);
+  assert.deepEqual(await list('state=failed&before=0'), [200, '[]']);
+  const failed = (await list('state=failed'))[1];
+  for (const id of ids) assert.ok(!String(failed).includes(id), String(failed));
+  assert.deepEqual(await list('state=lost'), [
+    400,
+    'state: expected completed, failed, cancelled, got "lost"',
+  ]);
+  assert.deepEqual(await list(''), [400, 'state: expected completed, failed, cancelled, got null']);
+  assert.deepEqual(await list('state=failed&before=x'), [400, 'before: expected a submission id, got "x"']);
+});
+
 test('known prefixes', async () => {
   await queue.insert('known', 1);
   const answer = await queue.post(`${ROOT}/known`, '["known","unknown","known"]');
@@ -237,7 +258,7 @@ test('our clients are told what the server offers, others are not', async () => 
     header(await queue.get(`${ROOT}/count`, headers), 'opsqueue-features');
   assert.equal(
     await features(OURS),
-    'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry',
+    'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry,ended',
   );
   assert.equal(await features({}), undefined);
 });

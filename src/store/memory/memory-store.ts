@@ -8,6 +8,7 @@ import type {
   CommitBatch,
   CommitResult,
   DueSubmission,
+  EndedPage,
   InsertResult,
   LoadedSubmission,
   Mutation,
@@ -144,14 +145,13 @@ export class MemoryStore implements Store {
     return count;
   }
 
-  async ended(page: {
-    readonly before?: SubmissionId;
-    readonly limit: number;
-  }): Promise<readonly StoredSubmission[]> {
+  async ended({ state, before, limit }: EndedPage): Promise<readonly StoredSubmission[]> {
     this.#assertOpen();
-    const { before, limit } = page;
     return [...this.#database.rows.values()]
-      .filter(({ end, record }) => end !== null && (before === undefined || record.id < before))
+      .filter(({ end, record }) => {
+        if (end === null || (state !== undefined && end.state !== state)) return false;
+        return before === undefined || record.id < before;
+      })
       .sort((a, b) => byIdAscending(b, a))
       .slice(0, limit)
       .flatMap((row) => stored(row) ?? []);

@@ -1,7 +1,7 @@
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { backup, type DatabaseSync } from 'node:sqlite';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
-import type { SubmissionEnd } from '../../model/submission.ts';
+import type { EndState, SubmissionEnd } from '../../model/submission.ts';
 import { StoreError } from '../errors.ts';
 import type { DueSubmission, ShardGrant, StoredSubmission } from '../store.ts';
 import { decodeMutations, writePage } from './batch-codec.ts';
@@ -109,8 +109,9 @@ export class Database {
     return this.#committer.countOf(STATE[state]);
   }
 
-  ended(before: SubmissionId | null, limit: number): StoredSubmission[] {
-    return this.#tables.submissions.lastEnded(before, limit).flatMap((id) => this.#tables.stored(id) ?? []);
+  ended(state: EndState | null, before: SubmissionId | null, limit: number): StoredSubmission[] {
+    const ids = this.#tables.submissions.lastEnded(state, before, limit);
+    return ids.flatMap((id) => this.#tables.stored(id) ?? []);
   }
 
   chunksDone(id: SubmissionId): PackedProgress | null {

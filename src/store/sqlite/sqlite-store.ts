@@ -9,6 +9,7 @@ import type {
   CommitBatch,
   CommitResult,
   DueSubmission,
+  EndedPage,
   LoadedSubmission,
   ShardGrant,
   Store,
@@ -129,11 +130,8 @@ export class SqliteStore implements Store {
     return this.#thread.call('countEnded', [state]);
   }
 
-  ended(page: {
-    readonly before?: SubmissionId;
-    readonly limit: number;
-  }): Promise<readonly StoredSubmission[]> {
-    return this.#thread.call('ended', [page.before ?? null, page.limit]);
+  ended({ state, before, limit }: EndedPage): Promise<readonly StoredSubmission[]> {
+    return this.#thread.call('ended', [state ?? null, before ?? null, limit]);
   }
 
   async chunksDone(id: SubmissionId): Promise<ChunkSet | null> {

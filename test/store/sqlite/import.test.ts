@@ -80,7 +80,7 @@ describe('a database of the original opsqueue', () => {
           { ...record, strategicMetadata: new Map([...record.strategicMetadata].sort()) },
           {
             ...expected,
-            chunkSizeOps: chunkSizes.get(name) ?? expected.chunkSizeOps,
+            chunkSizeOps: chunkSizes.get(name) ?? expected.chunkSizeOps ?? 0,
             strategicMetadata: new Map([...expected.strategicMetadata].sort()),
           },
           name,

@@ -16,6 +16,8 @@ const COLUMNS = `id, state, prefix, chunks_total, chunk_size_ops, metadata, stra
   retry_delay_ms, ended_at_ms, chunks_done, failed_chunk_index, failed_chunk_input, failure`;
 // It takes 0 and negative chunk sizes, which mean nothing, and ones that are no exact number here.
 const chunkSize = `min(max(coalesce(s.chunk_size, 1), 1), ${Number.MAX_SAFE_INTEGER})`;
+// It forgets the chunk size of what has ended: 0 is unknown.
+const endedChunkSize = '0';
 const metadata = 'CAST(metadata AS BLOB)';
 const traceCarrier = "nullif(s.otel_trace_carrier, '{}')";
 const isDirect = 'SELECT id FROM submissions WHERE prefix IS NULL';
@@ -30,17 +32,17 @@ export const COPY_STATEMENTS: readonly string[] = [
    SELECT id, ${openState}, prefix, chunks_total, ${chunkSize}, ${metadata}, ${strategicMetadata}, ${traceCarrier},
      0, ${openEnd}, NULL, NULL, NULL, NULL FROM reference_submissions AS s`,
   `INSERT INTO submissions (${COLUMNS})
-   SELECT id, ${STATE.completed}, prefix, chunks_total, ${chunkSize}, ${metadata}, ${strategicMetadata}, ${traceCarrier},
+   SELECT id, ${STATE.completed}, prefix, chunks_total, ${endedChunkSize}, ${metadata}, ${strategicMetadata}, ${traceCarrier},
      0, ${unixMs('completed_at')}, NULL, NULL, NULL, NULL FROM submissions_completed AS s`,
   `INSERT INTO submissions (${COLUMNS})
-   SELECT id, ${STATE.failed}, prefix, chunks_total, ${chunkSize}, ${metadata}, ${strategicMetadata}, ${traceCarrier},
+   SELECT id, ${STATE.failed}, prefix, chunks_total, ${endedChunkSize}, ${metadata}, ${strategicMetadata}, ${traceCarrier},
      0, ${unixMs('s.failed_at')},
      coalesce(chunks_done, (SELECT count(*) FROM chunks_completed AS d WHERE d.submission_id = s.id)),
      failed_chunk_id, CAST(c.input_content AS BLOB), coalesce(CAST(c.failure AS TEXT), '')
    FROM submissions_failed AS s
    LEFT JOIN chunks_failed AS c ON c.submission_id = s.id AND c.chunk_index = s.failed_chunk_id`,
   `INSERT INTO submissions (${COLUMNS})
-   SELECT id, ${STATE.cancelled}, prefix, chunks_total, 1, ${metadata}, ${strategicMetadata}, NULL,
+   SELECT id, ${STATE.cancelled}, prefix, chunks_total, ${endedChunkSize}, ${metadata}, ${strategicMetadata}, NULL,
      0, ${unixMs('cancelled_at')}, chunks_done, NULL, NULL, NULL FROM submissions_cancelled AS s`,
   `INSERT INTO tries (submission_id, chunk_index, retries, disconnects)
    SELECT submission_id, chunk_index, retries, 0 FROM chunks

@@ -3,6 +3,8 @@ import { SUBMISSION_ID_MAX, type SubmissionId } from '../../../model/ids.ts';
 import type { RetryPolicy } from '../../../model/retry.ts';
 import {
   EMPTY_TRACE_CARRIER,
+  END_STATES,
+  type EndState,
   type StrategicMetadata,
   type SubmissionEnd,
   type SubmissionRecord,
@@ -102,7 +104,7 @@ export class SubmissionsTable {
     // One short walk in each state: a single one by id would have to pass every open submission.
     this.#lastEnded = new Statement(
       database,
-      `${[STATE.completed, STATE.failed, STATE.cancelled].map(endedInState).join(' UNION ALL ')}
+      `${END_STATES.map((state) => endedInState(STATE[state])).join(' UNION ALL ')}
        ORDER BY id DESC LIMIT ?`,
     );
     this.#due = new Statement(
@@ -174,10 +176,14 @@ export class SubmissionsTable {
     return new Map(this.#counts.all().map(([state, count]) => [Number(state), Number(count)]));
   }
 
-  /** Ids of ended submissions below `before`, the newest first. */
-  lastEnded(before: SubmissionId | null, limit: number): SubmissionId[] {
-    const each = [before === null ? SUBMISSION_ID_MAX : before - 1n, limit];
-    return this.#lastEnded.all(...each, ...each, ...each, limit).map(([id]) => id);
+  /** Ids of submissions below `before` that ended in that state (null: in any), the newest first. */
+  lastEnded(state: EndState | null, before: SubmissionId | null, limit: number): SubmissionId[] {
+    // A state that is not asked for is one short walk that finds nothing: no id is below 0.
+    const walks = END_STATES.flatMap((each) => {
+      if (state !== null && state !== each) return [-1n, 0];
+      return [before === null ? SUBMISSION_ID_MAX : before - 1n, limit];
+    });
+    return this.#lastEnded.all(...walks, limit).map(([id]) => id);
   }
 
   /** Ended before that time, the longest ago first, then by id; those that come after `after`. */
