@@ -14,6 +14,7 @@ import { Engine } from './engine.ts';
 import { LazyStore } from './lazy-store.ts';
 import { ManualChunks } from './manual-chunks.ts';
 import type { RunDemand } from './messages.ts';
+import * as names from './option-names.ts';
 import {
   checkCodec,
   checkCodecName,
@@ -24,6 +25,7 @@ import {
   checkObjectStore,
   checkObjectStoreOptions,
   checkOnOpError,
+  checkOptions,
   checkThreads,
   checkTransferLimits,
 } from './options.ts';
@@ -38,11 +40,14 @@ import type {
   ChunkCallback,
   ChunkReference,
   ConsumerClientOptions,
+  FailOptions,
   OpCallback,
   OpRunOptions,
   RawChunkCallback,
   ReservedChunk,
+  ReserveOptions,
   RunOptions,
+  StopOptions,
 } from './types.ts';
 
 /** Why a pool is not started any more: by `stop` its call resolves. */
@@ -84,6 +89,7 @@ export class ConsumerClient implements AsyncDisposable {
     options: ConsumerClientOptions = {},
     parts: Partial<ConsumerParts> = {},
   ) {
+    checkOptions(options, names.CLIENT);
     const queueUrl = urlText(url);
     parseQueueUrl(queueUrl);
     const store = urlText(objectStore);
@@ -124,6 +130,7 @@ export class ConsumerClient implements AsyncDisposable {
     callback: OpCallback<Op, Result> | URL | string,
     options: OpRunOptions = {},
   ): Promise<void> {
+    checkOptions(options, names.RUN_OPS);
     if (isModule(callback)) return this.#runModule('op', callback, options);
     checkFunction('the callback', callback);
     const codec = checkCodec(options.codec);
@@ -136,6 +143,7 @@ export class ConsumerClient implements AsyncDisposable {
     callback: ChunkCallback<Op, Result> | URL | string,
     options: OpRunOptions = {},
   ): Promise<void> {
+    checkOptions(options, names.RUN_OPS);
     if (isModule(callback)) return this.#runModule('chunk', callback, options);
     checkFunction('the callback', callback);
     const processor = chunkProcessor(callback as ChunkCallback, checkCodec(options.codec));
@@ -144,6 +152,7 @@ export class ConsumerClient implements AsyncDisposable {
 
   /** Like {@link runEachOp}, but the callback gets the bytes of a chunk and answers the bytes of its result. */
   async runEachChunkRaw(callback: RawChunkCallback | URL | string, options: RunOptions = {}): Promise<void> {
+    checkOptions(options, names.RUN);
     if (isModule(callback)) return this.#runModule('raw', callback, options);
     checkFunction('the callback', callback);
     return this.#run(rawProcessor(callback), checkDemand(options, 1), options);
@@ -156,11 +165,8 @@ export class ConsumerClient implements AsyncDisposable {
    * @throws IncorrectUsageError if `max` is not an integer from 1 to 1000
    * @throws ReservationRefusedError if the queue refuses the strategy
    */
-  async reserveChunks(
-    max = 1,
-    strategy?: Strategy,
-    options: { readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<ReservedChunk[]> {
+  async reserveChunks(max = 1, strategy?: Strategy, options: ReserveOptions = {}): Promise<ReservedChunk[]> {
+    checkOptions(options, names.RESERVE);
     this.#assertOpen();
     return this.#manual.reserve(max, strategy, options.signal);
   }
@@ -178,11 +184,8 @@ export class ConsumerClient implements AsyncDisposable {
    * Counts as a try, unless the reservation is over; the text (or the error's stack) is what the producer gets to read
    * if it was the last one. Waits for a connection as `completeChunk` does.
    */
-  async failChunk(
-    chunk: ChunkReference,
-    failure: unknown,
-    options: { readonly retryable?: boolean | undefined; readonly delayMs?: number | undefined } = {},
-  ): Promise<void> {
+  async failChunk(chunk: ChunkReference, failure: unknown, options: FailOptions = {}): Promise<void> {
+    checkOptions(options, names.FAIL);
     this.#assertOpen();
     return this.#manual.fail(chunk, failure, options);
   }
@@ -205,7 +208,8 @@ export class ConsumerClient implements AsyncDisposable {
    * @param options `graceMs`: how long to wait for what runs, in milliseconds; then the callbacks' signals fire, and their
    *   chunks go back as well, uncounted. Without it there is no limit but `callbackMsMax`. Also in a later call.
    */
-  stop(options: { readonly graceMs?: number | undefined } = {}): Promise<void> {
+  stop(options: StopOptions = {}): Promise<void> {
+    checkOptions(options, names.STOP);
     const { graceMs } = options;
     if (graceMs !== undefined) checkInteger('graceMs', graceMs, 0, 2 ** 31 - 1);
     this.#ending ??= this.#finish();

@@ -33,10 +33,13 @@ export type {
   ChunkContext,
   ChunkReference,
   ConsumerClientOptions,
+  FailOptions,
   OpCallback,
   OperationCodec,
   OpRunOptions,
   RawChunkCallback,
   ReservedChunk,
+  ReserveOptions,
   RunOptions,
+  StopOptions,
 } from './types.ts';

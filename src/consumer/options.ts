@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { IncorrectUsageError } from '../model/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
 import { Strategy } from '../model/strategy.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
-import { parseObjectStoreUrl } from '../objects/open.ts';
+import { parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
 import { chunkCodecOf } from '../protocol/chunk-codec.ts';
 import { type NamedCodec, namedCodecOf } from '../protocol/codec-options.ts';
 import type { RunDemand, TransferLimits } from './messages.ts';
@@ -20,6 +21,14 @@ const CALLBACK_MS_MAX_DEFAULT = 86_400_000;
 const CONCURRENCY_MAX = 10_000;
 /** Far more than any queue takes: one that contains itself must end somewhere. */
 const STRATEGY_NESTS_MAX = 1_000;
+
+/** The options of a call: an object with known names. */
+export function checkOptions<T extends object>(options: T, names: OptionNames<T>): void {
+  if (!isObject(options)) {
+    throw new IncorrectUsageError(`the options must be an object: it is ${show(options)}`);
+  }
+  refuseUnknownOptions(options, names);
+}
 
 /** An integer option within its range. */
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
@@ -126,6 +135,7 @@ export function checkObjectStoreOptions(value: unknown): ObjectStoreOptions {
   if (!isObject(value)) {
     throw new IncorrectUsageError(`objectStoreOptions must be an object: it is ${show(value)}`);
   }
+  refuseMisspeltOptions(value);
   const options: Record<string, string | number | boolean> = {};
   for (const [name, option] of Object.entries(value)) {
     if (option === undefined) continue;

@@ -105,6 +105,26 @@ export interface OpRunOptions extends RunOptions {
   readonly onOpError?: 'fail-chunk' | 'record' | undefined;
 }
 
+/** Options of `reserveChunks`. */
+export interface ReserveOptions {
+  /** Ends the waiting: the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of `stop`. */
+export interface StopOptions {
+  /** How long the callbacks that run may still take, in milliseconds; then they are abandoned. Default: for ever. */
+  readonly graceMs?: number | undefined;
+}
+
+/** Options of `failChunk`. */
+export interface FailOptions {
+  /** Whether the chunk is tried again; otherwise its submission fails. Default true. */
+  readonly retryable?: boolean | undefined;
+  /** The next try begins so long after the failure at the earliest, in milliseconds. Default 0. */
+  readonly delayMs?: number | undefined;
+}
+
 /** Names a chunk towards `completeChunk`, `failChunk` and `releaseChunk`. */
 export interface ChunkReference {
   readonly submissionId: SubmissionId;

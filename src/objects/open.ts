@@ -12,6 +12,7 @@ import { RemoteStore } from './remote/remote-store.ts';
 import { retryPolicy, type StoreWait, withRetries } from './remote/retries.ts';
 import { type ObjectStoreLocation, parseObjectStoreUrl } from './url.ts';
 
+export { refuseMisspeltOptions } from './option-names.ts';
 export type { StoreWait } from './remote/retries.ts';
 export { isThreadSafeUrl, type ObjectStoreLocation, parseObjectStoreUrl } from './url.ts';
 

@@ -1,5 +1,6 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { ObjectStoreOptions } from './object-store.ts';
+import { refuseMisspeltOptions } from './option-names.ts';
 
 const UNITS_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -23,7 +24,7 @@ const UNITS_MS: Readonly<Record<string, number>> = {
 
 /**
  * Reads the options of one scheme by name. Each name may come with the scheme's prefix (`aws_region`) or without
- * (`region`), in any case; names that nobody asks for are ignored, as in the original.
+ * (`region`), in any case; names that nobody asks for are ignored, as in the original, unless they look misspelt.
  */
 export class OptionReader {
   readonly #values = new Map<string, string | number | boolean>();
@@ -32,6 +33,7 @@ export class OptionReader {
   /** @param prefix such as `aws_`; `''` for none */
   constructor(options: ObjectStoreOptions, prefix: string) {
     this.#prefix = prefix;
+    refuseMisspeltOptions(options);
     for (const [name, value] of Object.entries(options)) {
       if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
         throw new IncorrectUsageError(`object store option ${name}: not a string, number or boolean`);

@@ -9,6 +9,7 @@ import {
   META_VALUE_MIN,
   PREFIX_PATTERN,
 } from '../model/limits.ts';
+import { type OptionNames, refuseUnknownOptions, unknownOption } from '../model/option-names.ts';
 import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import { END_STATES, type EndState, type StrategicMetadata } from '../model/submission.ts';
 import { chunkCodecOf } from '../protocol/chunk-codec.ts';
@@ -36,11 +37,12 @@ interface CommonOptions {
   readonly onProgress?: unknown;
 }
 
-/** The options of a call: an object, and what many calls take is what it should be. */
-export function checkOptions<T extends object>(options: T): T {
+/** The options of a call: an object with known names, and what many calls take is what it should be. */
+export function checkOptions<T extends object>(options: T, names: OptionNames<T>): T {
   if (typeof options !== 'object' || options === null) {
     throw new IncorrectUsageError(`the options must be an object: ${show(options)}`);
   }
+  refuseUnknownOptions(options, names);
   const { signal, onInserted, onProgress }: CommonOptions = options;
   if (signal !== undefined && !isSignal(signal)) {
     throw new IncorrectUsageError(`signal must be an AbortSignal: ${show(signal)}`);
@@ -132,9 +134,7 @@ export function checkRetry(value: unknown): RetryPolicy {
   const policy: { -readonly [Field in keyof RetryPolicy]: RetryPolicy[Field] } = { ...RETRY_DEFAULT };
   for (const [name, given] of Object.entries(value as object)) {
     if (!isRetryField(name)) {
-      throw new IncorrectUsageError(
-        `retry.${name} is not an option; ${Object.keys(RETRY_BOUNDS).join(', ')} are`,
-      );
+      throw new IncorrectUsageError(`retry: ${unknownOption(name, Object.keys(RETRY_BOUNDS))}`);
     }
     if (given === undefined || (name === 'triesMax' && given === null)) continue;
     const [min, max] = RETRY_BOUNDS[name];

@@ -14,6 +14,7 @@ import {
 import { type EndedStatus, statusOf, waitForEnd } from './completion.ts';
 import { ClientContext } from './context.ts';
 import { deleteChunks } from './delete-chunks.ts';
+import * as names from './option-names.ts';
 import type {
   CallOptions,
   DecodeOptions,
@@ -68,7 +69,7 @@ export class ProducerClient implements AsyncDisposable {
     objectStore: string | URL | ObjectStore | null,
     options: ProducerClientOptions = {},
   ) {
-    this.#context = new ClientContext(url, objectStore, checkOptions(options));
+    this.#context = new ClientContext(url, objectStore, checkOptions(options, names.CLIENT));
     this.#submitter = new Submitter(this.#context);
   }
 
@@ -93,7 +94,7 @@ export class ProducerClient implements AsyncDisposable {
     options: RunOptions,
   ): Results<Result> | Results<ResultChunk<Result>>;
   runSubmission(operations: Source<unknown>, options: RunOptions): Results<unknown> {
-    return this.#submitter.run(operations, checkOptions(options));
+    return this.#submitter.run(operations, checkOptions(options, names.RUN));
   }
 
   /** The same for chunks that are encoded already, and results that are not decoded. */
@@ -110,7 +111,7 @@ export class ProducerClient implements AsyncDisposable {
     chunks: Source<Uint8Array>,
     options: RunChunksOptions = {},
   ): Results<Uint8Array> | Results<RawResultChunk> {
-    return this.#submitter.runChunks(chunks, checkOptions(options));
+    return this.#submitter.runChunks(chunks, checkOptions(options, names.RUN_CHUNKS));
   }
 
   /** Submits small work without an object store (the queue keeps it) and gives out the results, see {@link runSubmission}. */
@@ -127,12 +128,12 @@ export class ProducerClient implements AsyncDisposable {
     options: RunDirectOptions,
   ): Results<Result> | Results<ResultChunk<Result>>;
   runSubmissionDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
-    return this.#submitter.runDirect(operations, checkOptions(options));
+    return this.#submitter.runDirect(operations, checkOptions(options, names.RUN_DIRECT));
   }
 
   /** Submits operations; resolves with the id when the queue has committed the submission. */
   async insertSubmission(operations: Source<unknown>, options: InsertOptions): Promise<SubmissionId> {
-    return this.#submitter.insert(operations, checkOptions(options));
+    return this.#submitter.insert(operations, checkOptions(options, names.INSERT));
   }
 
   /** Submits chunks that are encoded already. */
@@ -140,7 +141,7 @@ export class ProducerClient implements AsyncDisposable {
     chunks: Source<Uint8Array>,
     options: InsertChunksOptions = {},
   ): Promise<SubmissionId> {
-    return this.#submitter.insertChunks(chunks, checkOptions(options));
+    return this.#submitter.insertChunks(chunks, checkOptions(options, names.INSERT_CHUNKS));
   }
 
   /**
@@ -149,7 +150,7 @@ export class ProducerClient implements AsyncDisposable {
    * {@link streamCompletedSubmission}.
    */
   async insertSubmissionDirect(operations: Source<unknown>, options: DirectOptions): Promise<SubmissionId> {
-    return this.#submitter.insertDirect(operations, checkOptions(options));
+    return this.#submitter.insertDirect(operations, checkOptions(options, names.DIRECT));
   }
 
   /** The same for chunks that are encoded already. */
@@ -157,7 +158,7 @@ export class ProducerClient implements AsyncDisposable {
     chunks: Source<Uint8Array>,
     options: DirectChunksOptions = {},
   ): Promise<SubmissionId> {
-    return this.#submitter.insertDirectChunks(chunks, checkOptions(options));
+    return this.#submitter.insertDirectChunks(chunks, checkOptions(options, names.DIRECT_CHUNKS));
   }
 
   /** Waits until a submission is completed and gives out its results in order. Throws as {@link runSubmission} does, and SubmissionNotFoundError. */
@@ -166,7 +167,7 @@ export class ProducerClient implements AsyncDisposable {
     options?: DecodeOptions & WatchOptions,
   ): Results<Result>;
   streamCompletedSubmission(id: SubmissionId, options: DecodeOptions & WatchOptions = {}): Results<unknown> {
-    return this.#submitter.stream(checkId(id), checkOptions(options));
+    return this.#submitter.stream(checkId(id), checkOptions(options, names.STREAM));
   }
 
   /** The same without decoding. */
@@ -174,7 +175,7 @@ export class ProducerClient implements AsyncDisposable {
     id: SubmissionId,
     options: TransferOptions & WatchOptions = {},
   ): Results<Uint8Array> {
-    return this.#submitter.streamChunks(checkId(id), checkOptions(options));
+    return this.#submitter.streamChunks(checkId(id), checkOptions(options, names.STREAM_CHUNKS));
   }
 
   /** The results of a submission if it is completed, null if it is still in progress; does not wait. */
@@ -186,7 +187,7 @@ export class ProducerClient implements AsyncDisposable {
     id: SubmissionId,
     options: DecodeOptions = {},
   ): Promise<Results<unknown> | null> {
-    const results = this.#submitter.stream(checkId(id), checkOptions(options));
+    const results = this.#submitter.stream(checkId(id), checkOptions(options, names.DECODE));
     return (await this.#isCompleted(id, options.signal)) ? results : null;
   }
 
@@ -195,7 +196,7 @@ export class ProducerClient implements AsyncDisposable {
     id: SubmissionId,
     options: TransferOptions = {},
   ): Promise<Results<Uint8Array> | null> {
-    const results = this.#submitter.streamChunks(checkId(id), checkOptions(options));
+    const results = this.#submitter.streamChunks(checkId(id), checkOptions(options, names.TRANSFER));
     return (await this.#isCompleted(id, options.signal)) ? results : null;
   }
 
@@ -208,18 +209,18 @@ export class ProducerClient implements AsyncDisposable {
     options?: DecodeOptions,
   ): Results<DoneChunk<Result>>;
   streamCompletedOperations(id: SubmissionId, options: DecodeOptions = {}): Results<DoneChunk<unknown>> {
-    return this.#submitter.streamDone(checkId(id), checkOptions(options));
+    return this.#submitter.streamDone(checkId(id), checkOptions(options, names.DECODE));
   }
 
   /** The same without decoding. */
   streamCompletedChunks(id: SubmissionId, options: TransferOptions = {}): Results<RawResultChunk> {
-    return this.#submitter.streamDoneChunks(checkId(id), checkOptions(options));
+    return this.#submitter.streamDoneChunks(checkId(id), checkOptions(options, names.TRANSFER));
   }
 
   /** Waits until a submission has ended, in whatever way: look at the `state`. Throws SubmissionNotFoundError. */
   async waitForCompletion(id: SubmissionId, options: CallOptions & WatchOptions = {}): Promise<EndedStatus> {
     const { api, clock, closing } = this.#context;
-    const { onProgress, signal: caller } = checkOptions(options);
+    const { onProgress, signal: caller } = checkOptions(options, names.WAIT);
     using linked = linkedSignal(closing, caller);
     const { signal } = linked;
     return await waitForEnd({ api, clock, id: checkId(id), signal, isKnown: false, onProgress });
@@ -227,38 +228,38 @@ export class ProducerClient implements AsyncDisposable {
 
   /** How far a submission is, whenever that changes (at most five times a second), until it has ended. */
   progress(id: SubmissionId, options: CallOptions = {}): AsyncIterableIterator<Progress, undefined> {
-    return progressOf(this.#context, checkId(id), checkOptions(options).signal);
+    return progressOf(this.#context, checkId(id), checkOptions(options, names.CALL).signal);
   }
 
   /** The state of a submission; null if the queue does not know it. */
   async getSubmissionStatus(id: SubmissionId, options: CallOptions = {}): Promise<SubmissionStatus | null> {
-    return this.#context.api.status(checkId(id), {}, checkOptions(options).signal);
+    return this.#context.api.status(checkId(id), {}, checkOptions(options, names.CALL).signal);
   }
 
   /** Whether all chunks of a submission are done. Throws SubmissionNotFoundError. */
   async isCompleted(id: SubmissionId, options: CallOptions = {}): Promise<boolean> {
-    const status = await this.#statusOf(checkId(id), checkOptions(options).signal);
+    const status = await this.#statusOf(checkId(id), checkOptions(options, names.CALL).signal);
     return status.state === 'completed';
   }
 
   /** Takes a submission off the queue. Throws SubmissionNotFoundError; SubmissionNotCancellableError if it has ended. */
   async cancelSubmission(id: SubmissionId, options: CallOptions = {}): Promise<void> {
-    await this.#context.api.cancel(checkId(id), checkOptions(options).signal);
+    await this.#context.api.cancel(checkId(id), checkOptions(options, names.CALL).signal);
   }
 
   /** Submissions in progress. */
   async countSubmissions(options: CallOptions = {}): Promise<number> {
-    return this.#context.api.count('in_progress', checkOptions(options).signal);
+    return this.#context.api.count('in_progress', checkOptions(options, names.CALL).signal);
   }
 
   /** Completed submissions that the queue still remembers. */
   async countCompletedSubmissions(options: CallOptions = {}): Promise<number> {
-    return this.#context.api.count('completed', checkOptions(options).signal);
+    return this.#context.api.count('completed', checkOptions(options, names.CALL).signal);
   }
 
   /** The submission of a prefix (the folder of its chunks in the object store); null if there is none. */
   async lookupSubmissionIdByPrefix(prefix: string, options: CallOptions = {}): Promise<SubmissionId | null> {
-    return this.#context.api.findByPrefix(checkPrefix(prefix), checkOptions(options).signal);
+    return this.#context.api.findByPrefix(checkPrefix(prefix), checkOptions(options, names.CALL).signal);
   }
 
   /** Submissions in progress that carry all of the pairs, ids ascending. Throws TooManyMatchingSubmissionsError. */
@@ -268,7 +269,7 @@ export class ProducerClient implements AsyncDisposable {
   ): Promise<readonly SubmissionId[]> {
     return this.#context.api.findByMetadata(
       checkStrategicMetadata(strategicMetadata),
-      checkOptions(options).signal,
+      checkOptions(options, names.CALL).signal,
     );
   }
 
@@ -280,18 +281,18 @@ export class ProducerClient implements AsyncDisposable {
     state: EndState,
     options: CallOptions & { readonly limit?: number | undefined } = {},
   ): Promise<readonly SubmissionId[]> {
-    const { limit = 100, signal } = checkOptions(options);
+    const { limit = 100, signal } = checkOptions(options, names.LOOKUP);
     return this.#context.api.findEnded(checkEndState(state), checkInteger('limit', limit, 1), signal);
   }
 
   /** Which of the prefixes belong to submissions that the queue knows, in whatever state. Throws QueueUnsupportedError. */
   async knownPrefixes(prefixes: readonly string[], options: CallOptions = {}): Promise<readonly boolean[]> {
-    return this.#context.api.known(prefixes.map(checkPrefix), checkOptions(options).signal);
+    return this.#context.api.known(prefixes.map(checkPrefix), checkOptions(options, names.CALL).signal);
   }
 
   /** What the queue says of its version, such as `v0.1.0`. */
   async serverVersion(options: CallOptions = {}): Promise<string> {
-    return this.#context.api.version(checkOptions(options).signal);
+    return this.#context.api.version(checkOptions(options, names.CALL).signal);
   }
 
   /**
@@ -302,7 +303,7 @@ export class ProducerClient implements AsyncDisposable {
    */
   async deleteSubmissionData(id: SubmissionId, options: CallOptions = {}): Promise<void> {
     const { api, closing } = this.#context;
-    using linked = linkedSignal(closing, checkOptions(options).signal);
+    using linked = linkedSignal(closing, checkOptions(options, names.CALL).signal);
     const { signal } = linked;
     const status = await statusOf(api, checkId(id), false, signal);
     if (status.state === 'in_progress') {

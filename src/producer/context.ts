@@ -3,7 +3,7 @@ import { urlText } from '../model/url-text.ts';
 import { HttpClient } from '../net/http-client.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
-import { openObjectStore, parseObjectStoreUrl } from '../objects/open.ts';
+import { openObjectStore, parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
 import type { Clock } from '../system/clock.ts';
 import { systemClock } from '../system/clock.ts';
 import { type Logger, silentLogger } from '../system/logger.ts';
@@ -132,6 +132,7 @@ export class ClientContext {
     if (objectStore === null) return null;
     if (typeof objectStore === 'string') {
       parseObjectStoreUrl(objectStore);
+      refuseMisspeltOptions(options.objectStoreOptions ?? {});
       return () =>
         openObjectStore(objectStore, options.objectStoreOptions ?? {}, {
           clock: this.clock,

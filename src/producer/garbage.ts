@@ -1,4 +1,5 @@
 import { IncorrectUsageError } from '../model/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
 import { urlText } from '../model/url-text.ts';
 import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/garbage.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
@@ -29,6 +30,19 @@ export interface GarbageCollectionOptions {
   readonly clock?: Clock | undefined;
 }
 
+const OPTION_NAMES: OptionNames<GarbageCollectionOptions> = {
+  objectStore: true,
+  objectStoreOptions: true,
+  queueUrls: true,
+  olderThanMs: true,
+  delete: true,
+  onFolder: true,
+  retryForMs: true,
+  signal: true,
+  logger: true,
+  clock: true,
+};
+
 /** A producer that pauses while it uploads must not lose its chunks. */
 const OLDER_THAN_MS_MIN = 3_600_000;
 
@@ -40,6 +54,7 @@ const OLDER_THAN_MS_MIN = 3_600_000;
  *   store cannot be asked: then nothing has been deleted, unless it could be asked at first
  */
 export async function collectGarbage(options: GarbageCollectionOptions): Promise<GarbageReport> {
+  refuseUnknownOptions(options, OPTION_NAMES);
   const {
     queueUrls,
     olderThanMs,

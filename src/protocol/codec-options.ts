@@ -1,3 +1,6 @@
+import { IncorrectUsageError } from '../model/errors.ts';
+import { unknownOption } from '../model/option-names.ts';
+
 /** How a codec reads what JavaScript has several types for. */
 export interface ReadingOptions {
   /**
@@ -32,14 +35,22 @@ const CHOICES: { readonly [Name in keyof ReadingOptions]: readonly ReadingOption
   integers: ['number', 'bigint'],
 };
 
-/** The named codec that a value is; null if it is none. */
+const CBOR_OPTIONS = Object.keys(CHOICES);
+const JSON_OPTIONS = CBOR_OPTIONS.filter((name) => name !== 'dates');
+
+/**
+ * The named codec that a value is; null if it is none.
+ *
+ * @throws IncorrectUsageError that names an option which the codec does not have, and the nearest one that it has
+ */
 export function namedCodecOf(value: unknown): 'cbor' | 'json' | NamedCodec | null {
   if (value === 'cbor' || value === 'json') return value;
   if (typeof value !== 'object' || value === null || !('name' in value) || 'encode' in value) return null;
   if (value.name !== 'cbor' && value.name !== 'json') return null;
+  const names = value.name === 'json' ? JSON_OPTIONS : CBOR_OPTIONS;
   for (const [option, chosen] of Object.entries(value)) {
     if (option === 'name' || chosen === undefined) continue;
-    if (!Object.hasOwn(CHOICES, option) || (option === 'dates' && value.name === 'json')) return null;
+    if (!names.includes(option)) throw new IncorrectUsageError(`codec: ${unknownOption(option, names)}`);
     const choices: readonly unknown[] = CHOICES[option as keyof ReadingOptions];
     if (!choices.includes(chosen)) return null;
   }

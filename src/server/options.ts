@@ -6,6 +6,7 @@ import {
   FRAME_BYTES_MAX_DEFAULT,
   MESSAGE_BYTES_MAX,
 } from '../model/limits.ts';
+import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
 import { RETRY_BOUNDS } from '../model/retry.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
@@ -63,6 +64,32 @@ export interface ServerOptions {
   readonly random?: Random | undefined;
 }
 
+const OPTION_NAMES: OptionNames<ServerOptions> = {
+  hosts: true,
+  port: true,
+  hostNames: true,
+  databaseFilename: true,
+  reservationExpirationMs: true,
+  heartbeatIntervalMs: true,
+  maxMissableHeartbeats: true,
+  maxChunkRetries: true,
+  retryDelayMs: true,
+  maxChunkDisconnects: true,
+  maxSubmissionAgeMs: true,
+  maxSubmissionsReturned: true,
+  holdStatusPollsMs: true,
+  bodyBytesMax: true,
+  bodiesBytesMax: true,
+  frameBytesMax: true,
+  connectionsMax: true,
+  idleConnectionMs: true,
+  logger: true,
+  logStats: true,
+  store: true,
+  clock: true,
+  random: true,
+};
+
 /** {@link ServerOptions}, checked and complete. */
 export type ServerSettings = {
   readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'store' | 'logStats'>]-?: Exclude<
@@ -78,6 +105,7 @@ const BODIES_BYTES_MAX = 2 ** 31;
 
 /** Throws an IncorrectUsageError that names the option and the value. */
 export function checkedSettings(options: ServerOptions): ServerSettings {
+  refuseUnknownOptions(options, OPTION_NAMES);
   const hosts = options.hosts?.flatMap((host) => (host === 'localhost' ? ['127.0.0.1', '::1'] : [host]));
   if (hosts?.length === 0) throw new IncorrectUsageError('hosts: there must be one at least');
   return {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { OBJECT_STORE_OPTION_NAMES } from '../../src/objects/option-names.ts';
 import { ROOT } from '../support/processes.ts';
 
 const READS =
@@ -18,6 +19,7 @@ test('every option that an object store reads is in docs/object-stores.md', () =
     for (const [, name = ''] of source.matchAll(PASSED_ON)) names.add(name);
   }
   assert.ok(names.size > 50, `only ${names.size} names found`);
+  assert.deepEqual([...OBJECT_STORE_OPTION_NAMES].sort(), [...names].sort());
   // The table names the forms without `storage_` in one go.
   const bare = new Set(['client_id', 'client_secret', 'tenant_id', 'authority_id']);
   const missing = [...names].filter((name) => !bare.has(name) && !documented.includes(`\`${name}\``));

@@ -1,0 +1,35 @@
+import type { OptionNames } from '../model/option-names.ts';
+import type {
+  ConsumerClientOptions,
+  FailOptions,
+  OpRunOptions,
+  ReserveOptions,
+  RunOptions,
+  StopOptions,
+} from './types.ts';
+
+// The options that each call takes. The types see to it that none is missing here.
+
+export const CLIENT: OptionNames<ConsumerClientOptions> = {
+  objectStoreOptions: true,
+  logger: true,
+  frameBytesMax: true,
+  transfersMax: true,
+  transferMsMax: true,
+};
+
+export const RUN: OptionNames<RunOptions> = {
+  strategy: true,
+  concurrency: true,
+  prefetch: true,
+  memoryBytesMax: true,
+  compression: true,
+  callbackMsMax: true,
+  signal: true,
+  threads: true,
+};
+export const RUN_OPS: OptionNames<OpRunOptions> = { ...RUN, codec: true, onOpError: true };
+
+export const RESERVE: OptionNames<ReserveOptions> = { signal: true };
+export const FAIL: OptionNames<FailOptions> = { retryable: true, delayMs: true };
+export const STOP: OptionNames<StopOptions> = { graceMs: true };
