@@ -157,7 +157,7 @@ async function withProducer<T>(
   run: (producer: ProducerClient) => Promise<T>,
   options: ProducerClientOptions = {},
 ): Promise<T> {
-  await using producer = new ProducerClient(flags.url, null, { ...IMPATIENT, ...options });
+  await using producer = new ProducerClient(flags.url, null, { logger: null, ...IMPATIENT, ...options });
   return await run(producer);
 }
 

@@ -92,7 +92,12 @@ async function gc(flags: GcFlags, io: Io): Promise<void> {
 /** Whether all queues are there and can tell what they know; what was used wrongly is told before that. */
 async function askFirst(flags: GcFlags, objectStoreOptions: ObjectStoreOptions): Promise<void> {
   await using clients = new AsyncDisposableStack();
-  const impatient = { requestTimeoutMs: FIRST_REQUEST_TIMEOUT_MS, retryForMs: 0, objectStoreOptions };
+  const impatient = {
+    requestTimeoutMs: FIRST_REQUEST_TIMEOUT_MS,
+    retryForMs: 0,
+    objectStoreOptions,
+    logger: null,
+  };
   const queues = flags.url.map((url) => clients.use(new ProducerClient(url, flags.objectStore, impatient)));
   for (const queue of queues) await queue.knownPrefixes([]);
 }

@@ -6,7 +6,7 @@ import { urlText } from '../model/url-text.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
-import { type Logger, silentLogger } from '../system/logger.ts';
+import { type Logger, loggerOf } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
 import { linkedSignal } from '../system/signals.ts';
 import { ChunkRun } from './chunk-run.ts';
@@ -101,7 +101,7 @@ export class ConsumerClient implements AsyncDisposable {
     const isRemote = typeof store === 'string' && TransportThread.canOpen(store);
     this.#store = isRemote ? null : new LazyStore(store, objectStoreOptions, clock);
     this.#clock = clock;
-    this.#logger = options.logger ?? silentLogger;
+    this.#logger = loggerOf(options.logger);
     this.#engine = new Engine({
       setup: {
         queueUrl,

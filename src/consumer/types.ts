@@ -48,8 +48,10 @@ export type RawChunkCallback = (
 export interface ConsumerClientOptions {
   /** Plain data for the object store (region, endpoint, ...): docs/object-stores.md. */
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
-  /** Default: says nothing. */
-  readonly logger?: Logger | undefined;
+  /**
+   * Where log lines go. Default: warnings to stderr, each kind once, as Node.js prints warnings; null = nowhere.
+   */
+  readonly logger?: Logger | null | undefined;
   /** Limit of one message from the queue, in bytes. Default 64 MiB. */
   readonly frameBytesMax?: number | undefined;
   /** Object storage reads, and as many writes, that are under way at once. Default 16. */

@@ -6,6 +6,7 @@ import { type Clock, sleep } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
 import { linkedSignal } from '../system/signals.ts';
+import { absenceText } from './absence.ts';
 import { attemptRequest, type HttpAnswer, HttpAttemptError, type HttpRequest } from './http-attempt.ts';
 import type { QueueUrl } from './queue-url.ts';
 
@@ -144,7 +145,13 @@ export class HttpClient {
   #down(error: HttpAttemptError): void {
     if (this.#isDown) return;
     this.#isDown = true;
-    this.#o.logger.warn({ queue: this.#o.queue.text, error: error.message }, 'waiting for the queue');
+    const { cause, message } = error;
+    const { logger, queue } = this.#o;
+    const status = cause instanceof QueueRefusedError ? cause.status : undefined;
+    logger.warn(
+      { queue: queue.text, error: message },
+      absenceText(queue, { error: cause, status, reason: message }),
+    );
   }
 
   #up(): void {

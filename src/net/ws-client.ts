@@ -10,6 +10,7 @@ import { Backoff, type BackoffOptions } from '../system/backoff.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import { clipped, type Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
+import { type Absence, absenceText } from './absence.ts';
 import { socketErrorText } from './connect-error.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { QueueUrl } from './queue-url.ts';
@@ -141,20 +142,25 @@ export class WsClient {
         this.#link = null;
         const wasUp = link.init !== null;
         if (wasUp && this.#options.clock.monotonicMs() - upSinceMs >= STABLE_MS) this.#backoff.reset();
-        if (this.#state === 'running') this.#connectLater(reason, wasUp);
+        if (this.#state === 'running') this.#connectLater(reason, wasUp ? null : link);
         if (wasUp) this.#listener.disconnected(reason);
       },
     });
     this.#link = link;
   }
 
-  #connectLater(reason: string, wasUp: boolean): void {
+  /** `failed` is the attempt that led to nothing; null after a connection that was up. */
+  #connectLater(reason: string, failed: Link | null): void {
     const { clock, logger, url } = this.#options;
     const waitMs = this.#backoff.nextMs();
     this.#retry = clock.after(waitMs, () => this.#connect());
     const fields = { url: url.text, reason, waitMs: Math.round(waitMs), attempts: this.#attempts };
-    if (wasUp || this.#attempts === 1) {
-      logger.warn(fields, 'no connection to the queue: trying again');
+    const what =
+      failed === null
+        ? 'connection to the queue lost, connecting again'
+        : absenceText(url, failed.absence(reason));
+    if (failed === null || this.#attempts === 1) {
+      logger.warn(fields, what);
       this.#downSaidMs = clock.monotonicMs();
       this.#sayAfterMs = DOWN_SAID_AFTER_MS;
       this.#reasonSaid = reason;
@@ -163,10 +169,10 @@ export class WsClient {
     // The others would fill the log while a queue is down: now and then one, and what is new about it.
     const isDue = clock.monotonicMs() - this.#downSaidMs >= this.#sayAfterMs;
     if (!isDue && reason === this.#reasonSaid) {
-      logger.debug(fields, 'still no connection to the queue');
+      logger.debug(fields, what);
       return;
     }
-    logger.warn(fields, 'still no connection to the queue: trying again');
+    logger.warn(fields, what);
     this.#downSaidMs = clock.monotonicMs();
     if (isDue) this.#sayAfterMs = Math.min(this.#sayAfterMs * 2, DOWN_SAID_AFTER_MS_MAX);
     this.#reasonSaid = reason;
@@ -189,6 +195,7 @@ class Link implements TurnTask {
   #corked = false;
   #ended = false;
   #error: Error | null = null;
+  #status: number | undefined;
 
   constructor(options: WsClientOptions, turn: Turn, listener: WsClientListener) {
     this.#options = options;
@@ -196,6 +203,11 @@ class Link implements TurnTask {
     this.#listener = listener;
     this.#webSocket = this.#open();
     this.closed = new Promise((resolve) => this.#webSocket.once('close', () => resolve()));
+  }
+
+  /** Why it never came to be. */
+  absence(reason: string): Absence {
+    return { error: this.#error, status: this.#status, reason };
   }
 
   /** Answers the nonce; null once it has ended. */
@@ -276,6 +288,7 @@ class Link implements TurnTask {
   #refused(response: HttpResponse): void {
     const { statusCode = 0, statusMessage = '', headers } = response;
     const server = headers.server === undefined ? '' : ` from ${headers.server}`;
+    this.#status = statusCode;
     const what = `the upgrade was refused with HTTP status ${statusCode} ${statusMessage}`.trimEnd() + server;
     let text = '';
     const end = () => {

@@ -6,7 +6,7 @@ import type { ObjectStore } from '../objects/object-store.ts';
 import { openObjectStore, parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
 import type { Clock } from '../system/clock.ts';
 import { systemClock } from '../system/clock.ts';
-import { type Logger, silentLogger } from '../system/logger.ts';
+import { type Logger, loggerOf } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
 import { BoundedStore } from './bounded-store.ts';
 import { type CheckedCodec, checkCodec, checkInteger } from './checks.ts';
@@ -47,7 +47,7 @@ export class ClientContext {
   ) {
     const queue = parseQueueUrl(urlText(url));
     this.clock = options.clock ?? systemClock;
-    this.logger = options.logger ?? silentLogger;
+    this.logger = loggerOf(options.logger);
     this.codec = checkCodec(options.codec ?? 'cbor');
     this.#limits = checkLimits(options, { concurrency: 16, memoryBytesMax: 64 * 1024 * 1024 });
     const requestTimeoutMs = checkInteger('requestTimeoutMs', options.requestTimeoutMs ?? 30_000, 1);

@@ -5,7 +5,7 @@ import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/open.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
-import { type Logger, silentLogger } from '../system/logger.ts';
+import { type Logger, loggerOf } from '../system/logger.ts';
 import { ProducerClient } from './client.ts';
 
 export interface GarbageCollectionOptions {
@@ -26,7 +26,8 @@ export interface GarbageCollectionOptions {
   /** How long a queue that does not answer is asked again, in milliseconds. Default 30 000. */
   readonly retryForMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly logger?: Logger | undefined;
+  /** As of a client: warnings to stderr by default, null = nowhere. */
+  readonly logger?: Logger | null | undefined;
   readonly clock?: Clock | undefined;
 }
 
@@ -55,14 +56,8 @@ const OLDER_THAN_MS_MIN = 3_600_000;
  */
 export async function collectGarbage(options: GarbageCollectionOptions): Promise<GarbageReport> {
   refuseUnknownOptions(options, OPTION_NAMES);
-  const {
-    queueUrls,
-    olderThanMs,
-    signal,
-    logger = silentLogger,
-    clock = systemClock,
-    retryForMs = 30_000,
-  } = options;
+  const { queueUrls, olderThanMs, signal, clock = systemClock, retryForMs = 30_000 } = options;
+  const logger = loggerOf(options.logger);
   if (queueUrls.length === 0)
     throw new IncorrectUsageError('queueUrls: name every queue that shares the object store');
   if (!(olderThanMs >= OLDER_THAN_MS_MIN)) {

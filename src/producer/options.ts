@@ -40,8 +40,10 @@ export interface ProducerClientOptions {
    * attempt. Default 300 000 (five minutes).
    */
   readonly retryForMs?: number | undefined;
-  /** Default: silent. */
-  readonly logger?: Logger | undefined;
+  /**
+   * Where log lines go. Default: warnings to stderr, each kind once, as Node.js prints warnings; null = nowhere.
+   */
+  readonly logger?: Logger | null | undefined;
   /** For tests. */
   readonly clock?: Clock | undefined;
   /** For tests. */

@@ -81,7 +81,7 @@ test('a consumer may start long before its queue', async () => {
   await scene.queue.stop();
   void quietly(scene.consumer.runEachOp((op) => op));
   await eventually(() =>
-    scene.logger.lines.some(({ message }) => /no connection to the queue/.test(message)),
+    scene.logger.lines.some(({ message }) => message.startsWith(`no queue at 127.0.0.1:${port} (`)),
   );
   await using late = await FakeQueue.start({ port });
   await (await late.connection()).next('reserve');

@@ -69,7 +69,7 @@ test('repeats after 5xx, cut connections and truncated answers, and says once th
   assert.deepEqual(
     client.logger.lines.map(({ level, message }) => [level, message]),
     [
-      ['warn', 'waiting for the queue'],
+      ['warn', `queue at ${server.url} unavailable (HTTP status 503), waiting`],
       ['info', 'the queue answers again'],
     ],
   );

@@ -206,7 +206,7 @@ test('a refused upgrade is logged with what the queue or the proxy says, at once
   const { ws, logger } = client(`127.0.0.1:${(proxy.address() as { port: number }).port}`, clock);
   const warnings = () => logger.lines.filter(({ level }) => level === 'warn');
   ws.start();
-  await logger.line(/^no connection to the queue/);
+  await logger.line(/ is not an opsqueue \(HTTP status 404\), waiting$/);
   assert.equal(
     (warnings()[0]!.fields as { reason: string }).reason,
     'the upgrade was refused with HTTP status 404 Not Found from nginx/1.22.1: 404 no such host',

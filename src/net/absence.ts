@@ -1,0 +1,34 @@
+import { isError } from '../model/kinds.ts';
+import { clipped } from '../system/logger.ts';
+import type { QueueUrl } from './queue-url.ts';
+
+/** Why there is no queue at an address: as much of it as is known. */
+export interface Absence {
+  /** The error of the socket, if it was one. */
+  readonly error: unknown;
+  /** Of an HTTP response in place of the one expected. */
+  readonly status?: number | undefined;
+  readonly reason: string;
+}
+
+const REASON_LENGTH_MAX = 100;
+
+/** For logs, where this is the first that a user sees of a wrong address: the address, and what to look for. */
+export function absenceText(queue: QueueUrl, { error, status, reason }: Absence): string {
+  const address = `${queue.hostname.includes(':') ? `[${queue.hostname}]` : queue.hostname}:${queue.port}`;
+  if (status !== undefined) {
+    return isForeignStatus(status)
+      ? `${address} is not an opsqueue (HTTP status ${status}), waiting`
+      : `queue at ${address} unavailable (HTTP status ${status}), waiting`;
+  }
+  const code = isError(error) && 'code' in error ? error.code : null;
+  return `no queue at ${address} (${typeof code === 'string' ? code : clipped(reason, REASON_LENGTH_MAX)}), waiting`;
+}
+
+/**
+ * A queue that refuses an upgrade does so with 400, 403 or 503, and a proxy in front of it has its own of the 4xx and 5xx.
+ * These mean that there is no queue behind the address.
+ */
+function isForeignStatus(status: number): boolean {
+  return status < 400 || status === 404 || status === 405 || status === 426 || status === 501;
+}
