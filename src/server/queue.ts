@@ -16,7 +16,7 @@ import { Journal, type JournalHealth } from '../store/journal.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import { type Clock, endsWithin, type Timer } from '../system/clock.ts';
 import { clipped, type Logger } from '../system/logger.ts';
-import { isRareNow, type Random } from '../system/random.ts';
+import { isRareNow, type Random, uuidV7 } from '../system/random.ts';
 import { Companion } from './companion.ts';
 import { Congestion } from './congestion.ts';
 import { Endings } from './endings.ts';
@@ -170,7 +170,7 @@ export class Queue {
   async start(): Promise<void> {
     this.#state = 'starting';
     const { store, clock, logger } = this.#o;
-    const [grant] = await store.acquire([SHARD], 'opsqueue');
+    const [grant] = await store.acquire([SHARD], `opsqueue ${uuidV7(clock.nowMs())}`);
     if (grant === undefined) throw new Error('the store granted no shard');
     this.#parts = this.#assemble(grant);
     let submissionsTotal = 0;

@@ -13,7 +13,10 @@ import type { StoreError } from './errors.ts';
  *   implementation.
  */
 export interface Store {
-  /** Takes the shards for `holder`; a former owner is fenced from then on. Must come before everything else. */
+  /**
+   * Takes the shards for `holder`, a name that is used once; a former owner is fenced from then on. Must come before
+   * everything else.
+   */
   acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]>;
   /** Every open submission of the shards, by id ascending, in bounded pieces. */
   load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]>;

@@ -1,5 +1,7 @@
 const MAGIC = Buffer.from('SQLite format 3\0', 'latin1');
 
+export const DATABASE_HEADER_BYTES = 100;
+
 /** What the first bytes of a database file, or of an image of its first page in a log, say. */
 export interface DatabaseHeader {
   readonly pageBytes: number;
@@ -11,7 +13,7 @@ export interface DatabaseHeader {
 
 /** null if it is not the start of an SQLite database. */
 export function readDatabaseHeader(bytes: Buffer): DatabaseHeader | null {
-  if (bytes.length < 100 || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return null;
+  if (bytes.length < DATABASE_HEADER_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return null;
   const size = bytes.readUInt16BE(16);
   return {
     pageBytes: size === 1 ? 65_536 : size,

@@ -1,8 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../errors.ts';
-import { resultCode, sqliteReason } from './sqlite-errors.ts';
-
-const BUSY = 5;
+import { BUSY, resultCode, sqliteReason } from './sqlite-errors.ts';
 
 /**
  * Keeps a second queue away from a database file. SQLite itself would let two processes write one WAL database,

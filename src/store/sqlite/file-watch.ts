@@ -1,8 +1,6 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { StoreError } from '../errors.ts';
-import { readDatabaseHeader } from './file-header.ts';
-
-const HEADER_BYTES = 100;
+import { DATABASE_HEADER_BYTES, readDatabaseHeader } from './file-header.ts';
 
 interface WatchedFile {
   readonly path: string;
@@ -67,8 +65,8 @@ export class FileWatch {
    * @throws StoreError `transient`
    */
   assertNotOverwritten(schemaCookie: number): void {
-    const bytes = Buffer.alloc(HEADER_BYTES);
-    const length = readSync(this.#header, bytes, 0, HEADER_BYTES, 0);
+    const bytes = Buffer.alloc(DATABASE_HEADER_BYTES);
+    const length = readSync(this.#header, bytes, 0, DATABASE_HEADER_BYTES, 0);
     const header = readDatabaseHeader(bytes.subarray(0, length));
     if (header !== null && header.schemaCookie >= this.#schemaCookie && header.schemaCookie <= schemaCookie) {
       this.#schemaCookie = header.schemaCookie;

@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, existsSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../errors.ts';
@@ -8,8 +8,9 @@ import { importReference } from './import/import-reference.ts';
 import type { ImportReport } from './import/report.ts';
 import { inspectDatabase, inspectFile, pragma } from './inspect.ts';
 import type { DatabaseLocation } from './location.ts';
+import { assertLogBelongs, hasLog } from './log-match.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
-import { sqliteReason, toStoreError } from './sqlite-errors.ts';
+import { BUSY, resultCode, sqliteReason, toStoreError } from './sqlite-errors.ts';
 import { Statement } from './statement.ts';
 
 const BUSY_TIMEOUT_MS = 5000;
@@ -40,9 +41,13 @@ export function openDatabase(location: DatabaseLocation, nowMs: number): OpenDat
   }
   const { path } = location;
   assertPlace(path, location.mustExist);
-  const kind = inspectFile(path);
+  // A log is looked at under the lock: a queue that runs writes it.
+  const kindWithoutLog = hasLog(path) ? null : inspectFile(path);
   const lock = new FileLock(path);
   try {
+    if (kindWithoutLog === null) assertLogBelongs(path);
+    const kind = kindWithoutLog ?? inspectFile(path);
+    assertNotOpenElsewhere(path);
     const imported = kind === 'reference' ? importReference(path, nowMs) : null;
     return { ...openFile(path), path, lock, imported };
   } catch (error) {
@@ -100,6 +105,28 @@ export function migrate(database: DatabaseSync): void {
   } catch (cause) {
     if (database.isTransaction) database.exec('ROLLBACK');
     throw toStoreError(cause, 'the tables cannot be created');
+  }
+}
+
+/**
+ * Each name of a file has a log and a lock of its own: two queues on hard links would write one file and know nothing of
+ * each other. A name that nobody uses, such as a snapshot's, does no harm: only who else has the file open counts, which
+ * SQLite's lock on the file itself tells.
+ */
+function assertNotOpenElsewhere(path: string): void {
+  const names = statSync(path, { throwIfNoEntry: false })?.nlink ?? 1;
+  if (names <= 1) return;
+  try {
+    using database = new DatabaseSync(path, { timeout: 0 });
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; ROLLBACK');
+  } catch (cause) {
+    if (resultCode(cause) !== BUSY) throw cause;
+    throw new StoreError(
+      'unusable',
+      `database ${path}: the file has ${names} names (hard links), and another program has it open, perhaps a queue under ` +
+        `another name: end that one, or give this queue a file of its own (cp ${path} COPY && mv COPY ${path})`,
+      { cause },
+    );
   }
 }
 

@@ -84,6 +84,8 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // When failed chunks are tried again: JSON, see src/model/retry.ts; NULL: at once, as often as the queue has it.
   'ALTER TABLE submissions ADD COLUMN retry TEXT;',
+  // The schema cookie of the file when the row was written: a copy of the file has another one. 0: unknown.
+  'ALTER TABLE shards ADD COLUMN schema_cookie INTEGER NOT NULL DEFAULT 0',
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

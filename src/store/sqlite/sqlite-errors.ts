@@ -8,6 +8,7 @@ interface SqliteError extends Error {
   readonly errstr: string;
 }
 
+export const BUSY = 5;
 const CORRUPT = 11;
 const FULL = 13;
 const NOTADB = 26;

@@ -16,6 +16,8 @@ export interface Claim {
   readonly holder: string;
 }
 
+const SCHEMA_COOKIE = '(SELECT schema_version FROM pragma_schema_version)';
+
 /** Who owns a shard, and how far it is. */
 export class ShardsTable {
   readonly #claim: Statement<never>;
@@ -25,11 +27,16 @@ export class ShardsTable {
   constructor(database: DatabaseSync) {
     this.#claim = new Statement(
       database,
-      `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES (?, ?, ?, 0, 0)
-       ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, holder = excluded.holder`,
+      `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id, schema_cookie)
+       VALUES (?, ?, ?, 0, 0, ${SCHEMA_COOKIE})
+       ON CONFLICT (shard) DO UPDATE
+       SET epoch = excluded.epoch, holder = excluded.holder, schema_cookie = excluded.schema_cookie`,
     );
     this.#find = new Statement(database, 'SELECT epoch, last_seq, highest_id FROM shards WHERE shard = ?');
-    this.#advance = new Statement(database, 'UPDATE shards SET last_seq = ?, highest_id = ? WHERE shard = ?');
+    this.#advance = new Statement(
+      database,
+      `UPDATE shards SET last_seq = ?, highest_id = ?, schema_cookie = ${SCHEMA_COOKIE} WHERE shard = ?`,
+    );
   }
 
   /** Whoever comes with an earlier epoch is fenced from now on. */
