@@ -4,8 +4,15 @@ import type { Strategy } from '../model/strategy.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
+import type { NetworkDefaults } from '../system/network-defaults.ts';
 
 /** What the transport thread is started with. */
+export interface ThreadData {
+  readonly setup: TransportSetup;
+  readonly network: NetworkDefaults;
+}
+
+/** What a transport is started with. */
 export interface TransportSetup {
   readonly queueUrl: string;
   /** null: the calling thread reads and writes the bodies. */

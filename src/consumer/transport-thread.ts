@@ -1,9 +1,11 @@
 import type { Worker } from 'node:worker_threads';
 import { isError } from '../model/kinds.ts';
+import { parseQueueUrl } from '../net/queue-url.ts';
 import { parseObjectStoreUrl } from '../objects/open.ts';
 import type { Clock } from '../system/clock.ts';
+import { networkDefaults } from '../system/network-defaults.ts';
 import { startThread, type ThreadProgram, threadFile } from '../system/thread-program.ts';
-import type { Command, TransportEvent, TransportSetup } from './messages.ts';
+import type { Command, ThreadData, TransportEvent, TransportSetup } from './messages.ts';
 import { Batch } from './transport/batch.ts';
 import { INLINED } from './transport/inlined.ts';
 
@@ -57,8 +59,8 @@ export class TransportThread implements TransportHandle {
     this.#clock = clock;
     this.#worker = startThread(PROGRAM, {
       name: 'opsqueue consumer transport',
-      workerData: setup,
-      // Flags of the program's own (a test runner's, a profiler's) are not meant for it.
+      workerData: { setup, network: networkDefaults(usesTls(setup)) } satisfies ThreadData,
+      // Flags of the program's own (a test runner's, a profiler's) are not meant for it; those for the network it has as data.
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB_MAX },
     });
@@ -120,6 +122,12 @@ export class TransportThread implements TransportHandle {
     timer.cancel();
     this.#worker.unref();
   }
+}
+
+/** Whether certificates may matter: of the queue, or of an object store behind a network. */
+function usesTls({ queueUrl, objectStore }: TransportSetup): boolean {
+  if (parseQueueUrl(queueUrl).secure) return true;
+  return objectStore !== null && parseObjectStoreUrl(objectStore.url).kind !== 'file';
 }
 
 function bodiesOf(command: Command): readonly (Uint8Array | null)[] {

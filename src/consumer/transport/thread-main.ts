@@ -3,12 +3,13 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { OpsqueueError } from '../../model/errors.ts';
 import { messageOf } from '../../model/thrown.ts';
 import { systemClock } from '../../system/clock.ts';
+import { setNetworkDefaults } from '../../system/network-defaults.ts';
 import { systemRandom } from '../../system/random.ts';
-import type { Command, TransportEvent, TransportSetup, WorkCommand } from '../messages.ts';
+import type { Command, ThreadData, TransportEvent, WorkCommand } from '../messages.ts';
 import { Batch } from './batch.ts';
 import { type OpenTransport, openTransport } from './open.ts';
 
-async function main(port: MessagePort, setup: TransportSetup): Promise<void> {
+async function main(port: MessagePort, { setup, network }: ThreadData): Promise<void> {
   const outgoing = new Batch<TransportEvent>(systemClock, bodiesOf, (events, transfer) =>
     port.postMessage(events, transfer),
   );
@@ -31,6 +32,7 @@ async function main(port: MessagePort, setup: TransportSetup): Promise<void> {
     if (isClosing && transport !== null) void close();
   });
   try {
+    setNetworkDefaults(network);
     const surroundings = {
       clock: systemClock,
       random: systemRandom,
