@@ -9,11 +9,11 @@ import type { Io } from './io.ts';
 import { ExitError } from './serve.ts';
 import { statusJson, statusText } from './status-text.ts';
 import { toJson } from './text.ts';
-import { flag, metadataPair, submissionId, wholeNumber } from './values.ts';
+import { flag, metadataPair, submissionId, type TlsFlags, tlsFlags, wholeNumber } from './values.ts';
 import { watch } from './watch.ts';
 
 /** What every command that asks a queue takes. */
-export interface ClientFlags {
+export interface ClientFlags extends TlsFlags {
   readonly url: string;
   readonly json?: boolean;
 }
@@ -140,7 +140,7 @@ function versionOf(io: Io): Command {
 
 /** A command with the flags that all of them have. */
 export function clientCommand(name: string, description: string): Command {
-  return new Command(name)
+  const command = new Command(name)
     .description(description)
     .addOption(
       flag('--url <url>', 'where the queue is (or OPSQUEUE_URL): host:port, or http(s)://...').default(
@@ -149,6 +149,8 @@ export function clientCommand(name: string, description: string): Command {
     )
     .option('--json', 'print JSON; ids are strings in it, for they do not fit a double')
     .allowExcessArguments(false);
+  for (const option of tlsFlags()) command.addOption(option);
+  return command;
 }
 
 /** Runs with a client that is closed afterwards, whatever happens. */
@@ -157,7 +159,9 @@ async function withProducer<T>(
   run: (producer: ProducerClient) => Promise<T>,
   options: ProducerClientOptions = {},
 ): Promise<T> {
-  await using producer = new ProducerClient(flags.url, null, { logger: null, ...IMPATIENT, ...options });
+  const { ca, cert, key } = flags;
+  const always = { logger: null, ca, cert, key, ...IMPATIENT };
+  await using producer = new ProducerClient(flags.url, null, { ...always, ...options });
   return await run(producer);
 }
 

@@ -11,9 +11,9 @@ import {
 } from '../producer/index.ts';
 import type { Io } from './io.ts';
 import { bytesText, counted, oneLine, toJson } from './text.ts';
-import { duration, flag, queueUrls, textPair } from './values.ts';
+import { duration, flag, queueUrls, type TlsFlags, textPair, tlsFlags } from './values.ts';
 
-interface GcFlags {
+interface GcFlags extends TlsFlags {
   readonly objectStore: string;
   readonly objectStoreOption?: ReadonlyMap<string, string>;
   readonly objectStoreOptionsFile?: string;
@@ -29,7 +29,7 @@ const FIRST_REQUEST_TIMEOUT_MS = 5_000;
 
 /** `opsqueue gc`: chunk bodies that no queue knows. */
 export function gcCommand(io: Io): Command {
-  return new Command('gc')
+  const command = new Command('gc')
     .description('find chunks in an object store whose submission no queue knows; with --delete remove them')
     .addOption(
       flag('--object-store <url>', 'where the chunks are, as the clients name it').makeOptionMandatory(),
@@ -58,6 +58,8 @@ export function gcCommand(io: Io): Command {
     .allowExcessArguments(false)
     .addHelpText('after', HELP_AFTER)
     .action((flags: GcFlags) => gc(flags, io));
+  for (const option of tlsFlags()) command.addOption(option);
+  return command;
 }
 
 const HELP_AFTER = `
@@ -81,6 +83,9 @@ async function gc(flags: GcFlags, io: Io): Promise<void> {
     objectStoreOptions,
     queueUrls: flags.url,
     olderThanMs: flags.olderThan,
+    ca: flags.ca,
+    cert: flags.cert,
+    key: flags.key,
     delete: flags.delete === true,
     logger: warnings(io),
     onFolder: (folder) =>
@@ -92,11 +97,15 @@ async function gc(flags: GcFlags, io: Io): Promise<void> {
 /** Whether all queues are there and can tell what they know; what was used wrongly is told before that. */
 async function askFirst(flags: GcFlags, objectStoreOptions: ObjectStoreOptions): Promise<void> {
   await using clients = new AsyncDisposableStack();
+  const { ca, cert, key } = flags;
   const impatient = {
     requestTimeoutMs: FIRST_REQUEST_TIMEOUT_MS,
     retryForMs: 0,
     objectStoreOptions,
     logger: null,
+    ca,
+    cert,
+    key,
   };
   const queues = flags.url.map((url) => clients.use(new ProducerClient(url, flags.objectStore, impatient)));
   for (const queue of queues) await queue.knownPrefixes([]);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
 import { IncorrectUsageError, parseDuration } from '../server/index.ts';
 
@@ -64,6 +65,35 @@ export function textPair(
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('It must look like aws_region=eu-west-1.');
   return new Map([...(previous ?? []), [text.slice(0, at).trim(), text.slice(at + 1)]]);
+}
+
+/** Reads a file, which is small. */
+export function fileText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new InvalidArgumentError(`It cannot be read: ${cause instanceof Error ? cause.message : cause}.`);
+  }
+}
+
+/** The flags for TLS of every command that asks a queue. */
+export function tlsFlags(): Option[] {
+  return [
+    flag('--ca <file>', 'certificates (PEM) of the authorities to trust instead of the usual ones').argParser(
+      fileText,
+    ),
+    flag('--cert <file>', 'certificate (PEM) to show to a proxy that asks for one; with --key').argParser(
+      fileText,
+    ),
+    flag('--key <file>', 'private key (PEM) of --cert').argParser(fileText),
+  ];
+}
+
+/** What they gave. */
+export interface TlsFlags {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 /** Reads the id of a submission. */

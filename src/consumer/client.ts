@@ -3,6 +3,7 @@ import { isUrl } from '../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { urlText } from '../model/url-text.ts';
+import { queueRoute } from '../net/queue-route.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
@@ -91,7 +92,7 @@ export class ConsumerClient implements AsyncDisposable {
   ) {
     checkOptions(options, names.CLIENT);
     const queueUrl = urlText(url);
-    parseQueueUrl(queueUrl);
+    const route = queueRoute(parseQueueUrl(queueUrl), options);
     const store = urlText(objectStore);
     checkObjectStore(store);
     const objectStoreOptions = checkObjectStoreOptions(options.objectStoreOptions ?? {});
@@ -105,6 +106,7 @@ export class ConsumerClient implements AsyncDisposable {
     this.#engine = new Engine({
       setup: {
         queueUrl,
+        queueRoute: route,
         objectStore: isRemote ? { url: store, options: objectStoreOptions } : null,
         frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
         transferLimits,

@@ -2,6 +2,7 @@
 import type { ChunkId } from '../model/ids.ts';
 import type { Strategy } from '../model/strategy.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
+import type { QueueRoute } from '../net/queue-route.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
 import type { NetworkDefaults } from '../system/network-defaults.ts';
@@ -15,6 +16,7 @@ export interface ThreadData {
 /** What a transport is started with. */
 export interface TransportSetup {
   readonly queueUrl: string;
+  readonly queueRoute: QueueRoute;
   /** null: the calling thread reads and writes the bodies. */
   readonly objectStore: { readonly url: string; readonly options: ObjectStoreOptions } | null;
   readonly frameBytesMax: number;

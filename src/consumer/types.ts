@@ -1,6 +1,7 @@
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { Strategy } from '../model/strategy.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
+import type { QueueTlsOptions } from '../net/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
 import type { NamedCodec } from '../protocol/codec-options.ts';
@@ -45,7 +46,7 @@ export type RawChunkCallback = (
   context: ChunkContext,
 ) => Uint8Array | PromiseLike<Uint8Array>;
 
-export interface ConsumerClientOptions {
+export interface ConsumerClientOptions extends QueueTlsOptions {
   /** Plain data for the object store (region, endpoint, ...): docs/object-stores.md. */
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /**

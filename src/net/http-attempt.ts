@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { Clock } from '../system/clock.ts';
-import { socketErrorText } from './connect-error.ts';
+import { isClientCertificateRefused, socketErrorText } from './connect-error.ts';
 import type { QueueUrl } from './queue-url.ts';
 
 /** One call of the producer API. */
@@ -95,7 +95,10 @@ export function attemptRequest(
       ),
     );
     signal.addEventListener('abort', onAbort, { once: true });
-    outgoing.on('error', (error) => fail(link.isUp ? broken(error, outgoing.reusedSocket) : unsent(error)));
+    outgoing.on('error', (error) => {
+      const isUnsent = !link.isUp || isClientCertificateRefused(error);
+      fail(isUnsent ? unsent(error) : broken(error, outgoing.reusedSocket));
+    });
     outgoing.on('response', (response) => {
       const pieces: Buffer[] = [];
       let bytes = 0;
@@ -157,10 +160,17 @@ function watchConnecting(outgoing: http.ClientRequest, queue: QueueUrl): { reado
   return link;
 }
 
+/** A proxy did not connect to the queue: because that is down (a status above 500), or it does not do so at all. */
+function mayTunnelLater(error: NodeJS.ErrnoException): boolean {
+  if (error.code !== 'ERR_PROXY_TUNNEL') return false;
+  const status = 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500;
+  return status >= 500;
+}
+
 /** There was no connection: whatever it was, it may be sent again. */
 function unsent(error: NodeJS.ErrnoException): HttpAttemptError {
   const code = error.code ?? '';
-  const retryable = UNREACHABLE_CODES.has(code) || BROKEN_CODES.has(code);
+  const retryable = UNREACHABLE_CODES.has(code) || BROKEN_CODES.has(code) || mayTunnelLater(error);
   return new HttpAttemptError(
     retryable ? socketErrorText(error) : `no connection, nothing was sent: ${socketErrorText(error)}`,
     { ambiguous: false, retryable },

@@ -1,5 +1,4 @@
-import http from 'node:http';
-import https from 'node:https';
+import type http from 'node:http';
 import { ClientClosedError, QueueRefusedError, QueueUnreachableError } from '../model/errors.ts';
 import { Backoff } from '../system/backoff.ts';
 import { type Clock, sleep } from '../system/clock.ts';
@@ -8,10 +7,12 @@ import type { Random } from '../system/random.ts';
 import { linkedSignal } from '../system/signals.ts';
 import { absenceText } from './absence.ts';
 import { attemptRequest, type HttpAnswer, HttpAttemptError, type HttpRequest } from './http-attempt.ts';
+import { DIRECT_ROUTE, type QueueRoute, requestAgent } from './queue-route.ts';
 import type { QueueUrl } from './queue-url.ts';
 
 export interface HttpClientOptions {
   readonly queue: QueueUrl;
+  readonly route?: QueueRoute;
   /** How long a call may be repeated, from its first attempt, in milliseconds; 0 = one attempt. */
   readonly retryForMs: number;
   readonly clock: Clock;
@@ -52,13 +53,10 @@ export class HttpClient {
 
   constructor(options: HttpClientOptions) {
     this.#o = options;
-    const Agent = options.queue.secure ? https.Agent : http.Agent;
-    this.#calls = new Agent({
-      keepAlive: true,
-      maxSockets: CONNECTIONS_MAX,
-      maxFreeSockets: CONNECTIONS_IDLE_MAX,
-    });
-    this.#polls = new Agent({ keepAlive: true, maxFreeSockets: CONNECTIONS_IDLE_MAX });
+    const { queue, route = DIRECT_ROUTE } = options;
+    const kept = { keepAlive: true, maxFreeSockets: CONNECTIONS_IDLE_MAX };
+    this.#calls = requestAgent(queue, route, { ...kept, maxSockets: CONNECTIONS_MAX });
+    this.#polls = requestAgent(queue, route, kept);
   }
 
   /** Fires when the client is closed, with a ClientClosedError. */

@@ -13,6 +13,7 @@ import type { Random } from '../system/random.ts';
 import { type Absence, absenceText } from './absence.ts';
 import { socketErrorText } from './connect-error.ts';
 import { Heartbeat } from './heartbeat.ts';
+import { DIRECT_ROUTE, type QueueRoute, webSocketAgent } from './queue-route.ts';
 import type { QueueUrl } from './queue-url.ts';
 import { Turn, type TurnTask } from './turn.ts';
 
@@ -42,6 +43,7 @@ export type IncomingMessage = Exclude<ServerMessage, InitMessage>;
 
 export interface WsClientOptions {
   readonly url: QueueUrl;
+  readonly route?: QueueRoute;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -250,11 +252,12 @@ class Link implements TurnTask {
   }
 
   #open(): WebSocket {
-    const { url, frameBytesMax } = this.#options;
+    const { url, route = DIRECT_ROUTE, frameBytesMax } = this.#options;
     const host = url.hostname.includes(':') ? `[${url.hostname}]` : url.hostname;
     const webSocket = new WebSocket(
       `${url.secure ? 'wss' : 'ws'}://${host}:${url.port}${url.basePath}/consumer`,
       {
+        agent: webSocketAgent(url, route),
         perMessageDeflate: false,
         maxPayload: frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT,
         handshakeTimeout: CONNECT_MS_MAX,

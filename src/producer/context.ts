@@ -1,6 +1,7 @@
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { urlText } from '../model/url-text.ts';
 import { HttpClient } from '../net/http-client.ts';
+import { queueRoute } from '../net/queue-route.ts';
 import { parseQueueUrl } from '../net/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { openObjectStore, parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
@@ -46,6 +47,7 @@ export class ClientContext {
     options: ProducerClientOptions,
   ) {
     const queue = parseQueueUrl(urlText(url));
+    const route = queueRoute(queue, options);
     this.clock = options.clock ?? systemClock;
     this.logger = loggerOf(options.logger);
     this.codec = checkCodec(options.codec ?? 'cbor');
@@ -60,7 +62,7 @@ export class ClientContext {
     );
     this.#openStore = this.#storeOpener(urlText(objectStore), options);
     const random = options.random ?? systemRandom;
-    this.#http = new HttpClient({ queue, retryForMs, clock: this.clock, random, logger: this.logger });
+    this.#http = new HttpClient({ queue, route, retryForMs, clock: this.clock, random, logger: this.logger });
     this.unread = new UnreadSources(this.#http.closing);
     this.api = new QueueApi({ http: this.#http, clock: this.clock, requestTimeoutMs });
   }

@@ -1,6 +1,7 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
 import { urlText } from '../model/url-text.ts';
+import { QUEUE_TLS_OPTION_NAMES, type QueueTlsOptions } from '../net/queue-tls.ts';
 import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/garbage.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/open.ts';
@@ -8,7 +9,8 @@ import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, loggerOf } from '../system/logger.ts';
 import { ProducerClient } from './client.ts';
 
-export interface GarbageCollectionOptions {
+/** `ca`, `cert` and `key` are for all the queues. */
+export interface GarbageCollectionOptions extends QueueTlsOptions {
   /** Where chunk bodies lie, with the base path that the clients use. */
   readonly objectStore: string | URL;
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
@@ -32,6 +34,7 @@ export interface GarbageCollectionOptions {
 }
 
 const OPTION_NAMES: OptionNames<GarbageCollectionOptions> = {
+  ...QUEUE_TLS_OPTION_NAMES,
   objectStore: true,
   objectStoreOptions: true,
   queueUrls: true,
@@ -56,7 +59,7 @@ const OLDER_THAN_MS_MIN = 3_600_000;
  */
 export async function collectGarbage(options: GarbageCollectionOptions): Promise<GarbageReport> {
   refuseUnknownOptions(options, OPTION_NAMES);
-  const { queueUrls, olderThanMs, signal, clock = systemClock, retryForMs = 30_000 } = options;
+  const { queueUrls, olderThanMs, signal, clock = systemClock, retryForMs = 30_000, ca, cert, key } = options;
   const logger = loggerOf(options.logger);
   if (queueUrls.length === 0)
     throw new IncorrectUsageError('queueUrls: name every queue that shares the object store');
@@ -70,7 +73,7 @@ export async function collectGarbage(options: GarbageCollectionOptions): Promise
   });
   owned.defer(() => store.close());
   const queues = queueUrls.map((url) => {
-    const client = owned.use(new ProducerClient(url, null, { clock, logger, retryForMs }));
+    const client = owned.use(new ProducerClient(url, null, { clock, logger, retryForMs, ca, cert, key }));
     return {
       known: (prefixes: readonly string[]) => client.knownPrefixes(prefixes, { signal }),
     };

@@ -1,4 +1,5 @@
 import type { OptionNames } from '../model/option-names.ts';
+import { QUEUE_TLS_OPTION_NAMES } from '../net/queue-tls.ts';
 import type {
   CallOptions,
   DecodeOptions,
@@ -18,6 +19,7 @@ import type {
 // The options that each call takes. The types see to it that none is missing here.
 
 export const CLIENT: OptionNames<ProducerClientOptions> = {
+  ...QUEUE_TLS_OPTION_NAMES,
   objectStoreOptions: true,
   codec: true,
   concurrency: true,

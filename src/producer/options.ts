@@ -1,5 +1,6 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { RetryPolicy } from '../model/retry.ts';
+import type { QueueTlsOptions } from '../net/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk-compression.ts';
 import type { NamedCodec } from '../protocol/codec-options.ts';
@@ -16,7 +17,7 @@ export interface OperationCodec {
   decode(content: Uint8Array): unknown[];
 }
 
-export interface ProducerClientOptions {
+export interface ProducerClientOptions extends QueueTlsOptions {
   /** For the object store: region, endpoint, credentials, ... Plain data. Which names there are depends on the scheme. */
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /** Used where a call names none: `'cbor'` (default), `'json'`, or one of your own. */

@@ -5,6 +5,7 @@ import { Engine } from '../../src/consumer/engine.ts';
 import type { TransportEvent } from '../../src/consumer/messages.ts';
 import { checkDemand } from '../../src/consumer/options.ts';
 import { Tracing } from '../../src/consumer/tracing.ts';
+import { DIRECT_ROUTE } from '../../src/net/queue-route.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { systemRandom } from '../../src/system/random.ts';
@@ -16,6 +17,7 @@ for (const reason of ['submission_ended', 'completed_elsewhere', 'given_back'] a
     let emit: (event: TransportEvent) => void = () => {};
     const engine = new Engine({
       setup: {
+        queueRoute: DIRECT_ROUTE,
         queueUrl: 'localhost:1',
         objectStore: null,
         frameBytesMax: 1_024,

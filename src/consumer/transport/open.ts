@@ -39,6 +39,7 @@ export async function openTransport(
   const client = new WsClient(
     {
       url: parseQueueUrl(setup.queueUrl),
+      route: setup.queueRoute,
       clock,
       random,
       logger,
