@@ -3,8 +3,9 @@
  * `npm test -- test/model` runs only the files below the given folders (or the given files). A file that takes longer
  * than `OPSQUEUE_TEST_SECONDS` (default 180) is ended, and red.
  *
- * The object store tests need azurite. It is a package of its own (60 MB, so that `npm ci` stays quick) and is installed
- * here, before any test, because test files run side by side and two installations would tread on each other.
+ * The object store tests need azurite, and the test of the package an old compiler, whose command has the name of the one
+ * that we build with. They are packages of their own, so that `npm ci` stays quick, and are installed here, before any
+ * test, because test files run side by side and two installations would tread on each other.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, statSync } from 'node:fs';
@@ -29,11 +30,10 @@ function changedMs(path: string): number {
 }
 
 /** npm writes the copy of the lock file last, so an installation that was broken off is done again. */
-function installAzurite(): void {
-  const folder = 'test/azurite';
+function install(folder: string, size: string): void {
   if (changedMs(`${folder}/node_modules/.package-lock.json`) >= changedMs(`${folder}/package-lock.json`))
     return;
-  console.log(`installing azurite (60 MB, once) in ${folder}`);
+  console.log(`installing ${folder} (${size}, once)`);
   run('npm', ['ci', '--omit=dev', '--no-audit', '--no-fund', '--prefix', folder]);
 }
 
@@ -45,7 +45,9 @@ if (wanted.length === 0) {
 const files = (wanted.length === 0 ? ['test'] : wanted).flatMap((path) =>
   path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`),
 );
-if (wanted.length === 0 || wanted.some((path) => path.includes('objects'))) installAzurite();
+const isWanted = (word: string) => files.some((file) => file.includes(word));
+if (isWanted('objects')) install('test/azurite', '60 MB');
+if (isWanted('e2e/package')) install('test/typescript-5.4', '34 MB');
 // The servers of the tests are on this machine; Azure's SDK would ask a proxy of the environment for them.
 for (const name of ['NO_PROXY', 'no_proxy']) {
   const hosts = [process.env[name] ?? '', '127.0.0.1', 'localhost'];

@@ -36,7 +36,7 @@ import type {
 } from './options.ts';
 import { progressOf } from './progress-stream.ts';
 import { insertedOf, throwIfBroken } from './read.ts';
-import type { Results } from './results.ts';
+import type { ItemIterator, Results } from './results.ts';
 import type { Source } from './source.ts';
 import { Submitter } from './submitter.ts';
 
@@ -227,7 +227,7 @@ export class ProducerClient implements AsyncDisposable {
   }
 
   /** How far a submission is, whenever that changes (at most five times a second), until it has ended. */
-  progress(id: SubmissionId, options: CallOptions = {}): AsyncIterableIterator<Progress, undefined> {
+  progress(id: SubmissionId, options: CallOptions = {}): ItemIterator<Progress> {
     return progressOf(this.#context, checkId(id), checkOptions(options, names.CALL).signal);
   }
 

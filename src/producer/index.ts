@@ -68,5 +68,5 @@ export type {
   TransferOptions,
   WatchOptions,
 } from './options.ts';
-export type { Results } from './results.ts';
+export type { ItemIterator, Results } from './results.ts';
 export type { Source } from './source.ts';

@@ -4,6 +4,7 @@ import { waitForEnd } from './completion.ts';
 import type { ClientContext } from './context.ts';
 import { Gate } from './gate.ts';
 import type { Progress } from './options.ts';
+import type { ItemIterator } from './results.ts';
 import { BatchedResults, type BatchSource } from './results.ts';
 
 /** Progress as an iterable: a reader who is slow gets the newest, not all. Nothing is asked before the first `next`. */
@@ -11,7 +12,7 @@ export function progressOf(
   context: ClientContext,
   id: SubmissionId,
   caller: AbortSignal | undefined,
-): AsyncIterableIterator<Progress, undefined> {
+): ItemIterator<Progress> {
   return new BatchedResults(new ProgressSource(context, id, caller));
 }
 

@@ -1,5 +1,12 @@
+/** `AsyncIterableIterator<Item, undefined>`, in words that TypeScript before 5.6 understands. */
+export interface ItemIterator<Item> extends AsyncIterableIterator<Item> {
+  next(): Promise<IteratorResult<Item, undefined>>;
+  return?(): Promise<IteratorResult<Item, undefined>>;
+  [Symbol.asyncIterator](): ItemIterator<Item>;
+}
+
 /** Results, as they come from the queue. Nothing is asked of it before the first `next`. */
-export interface Results<Item> extends AsyncIterableIterator<Item, undefined>, AsyncDisposable {
+export interface Results<Item> extends ItemIterator<Item>, AsyncDisposable {
   next(): Promise<IteratorResult<Item, undefined>>;
   /** Ends it early; everything that it held is let go. Called by `break` in a `for await` loop. */
   return(): Promise<IteratorResult<Item, undefined>>;
@@ -8,7 +15,7 @@ export interface Results<Item> extends AsyncIterableIterator<Item, undefined>, A
    * The same results, as many at a time as a chunk has: a tenth of the work for a reader of millions. Use either
    * this or the results one by one.
    */
-  batches(): AsyncIterableIterator<readonly Item[], undefined>;
+  batches(): ItemIterator<readonly Item[]>;
 }
 
 /** Where {@link BatchedResults} gets its items: what an async generator is. */
@@ -59,7 +66,7 @@ export class BatchedResults<Item> implements Results<Item> {
     return this;
   }
 
-  batches(): AsyncIterableIterator<readonly Item[], undefined> {
+  batches(): ItemIterator<readonly Item[]> {
     const batches = {
       next: () => this.#queue(() => this.#nextBatch()),
       return: async () => {

@@ -41,13 +41,19 @@ test('the packed package, installed alone, type-checks and runs as producer, que
   ]);
   for (const file of await readdir(FIXTURES)) await copyFile(join(FIXTURES, file), join(app, file));
 
-  await run(
+  await compiles(app, [
     join(ROOT, 'node_modules/.bin/tsc'),
-    ['-p', '.', '--typeRoots', join(ROOT, 'node_modules/@types')],
-    {
-      cwd: app,
-    },
-  ).catch((error: { stdout: string }) => assert.fail(error.stdout));
+    '--typeRoots',
+    join(ROOT, 'node_modules/@types'),
+  ]);
+  // The lowest version that README.md names.
+  const old = join(ROOT, 'test/typescript-5.4/node_modules');
+  await compiles(app, [
+    process.execPath,
+    join(old, 'typescript/bin/tsc'),
+    '--typeRoots',
+    join(old, '@types'),
+  ]);
 
   await using queue = new TestProcess(
     join(app, 'node_modules/.bin/opsqueue'),
@@ -76,6 +82,13 @@ test('the packed package, installed alone, type-checks and runs as producer, que
     assert.equal((await refused.exit()).code, 1);
   }
 });
+
+/** The programs in `app` have no type error, and neither have the package's declarations. */
+async function compiles(app: string, [command = '', ...args]: readonly string[]): Promise<void> {
+  await run(command, [...args, '-p', '.'], { cwd: app }).catch((error: { stdout: string }) =>
+    assert.fail(error.stdout),
+  );
+}
 
 /** An old Node.js sees other entries: they say which version is needed, and are all that it has to understand. */
 async function oldNode(app: string): Promise<void> {
