@@ -151,8 +151,9 @@ function open(queue: QueueUrl, agent: http.Agent, request: HttpRequest): http.Cl
 function watchConnecting(outgoing: http.ClientRequest, queue: QueueUrl): { readonly isUp: boolean } {
   const link = { isUp: false };
   outgoing.on('socket', (socket) => {
-    // One that the agent kept, or that a proxy's tunnel was made for.
+    // One that the agent kept, or that a proxy's tunnel was made for: a listener on it would never be called, nor removed.
     link.isUp = outgoing.reusedSocket || !socket.connecting;
+    if (link.isUp) return;
     socket.once(queue.secure ? 'secureConnect' : 'connect', () => {
       link.isUp = true;
     });

@@ -36,6 +36,18 @@ test('answers with status, headers and body, on one kept connection', async () =
   assert.equal(server.connections, 1);
 });
 
+test('leaves no listeners on a kept connection, however many requests it carries', async () => {
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error) => warnings.push(message);
+  process.on('warning', onWarning);
+  await using server = await scriptedHttp(() => ({ status: 200 }));
+  using client = clientOf(server.url);
+  for (let i = 0; i < 30; i++) await client.send(ping);
+  assert.equal(server.connections, 1);
+  process.off('warning', onWarning);
+  assert.deepEqual(warnings, []);
+});
+
 test('sends a POST without a body with no header about one', async () => {
   let received = '';
   const server = net.createServer((socket) => {
