@@ -6,8 +6,7 @@ const producer = new ProducerClient(
   process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/capitalize-text/',
 );
 
-// Every word is an operation; the space behind it stays on, so that the results are the text again: this program's own,
-// or that of the file which the command line names.
+// Every word is an operation. The space after a word stays on it, so the results joined together are the text again.
 const text = await readFile(process.argv[2] ?? import.meta.filename, 'utf8');
 const words = text.split(/(?<=\s)(?=\S)/);
 

@@ -1,6 +1,7 @@
+import assert from 'node:assert/strict';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ROOT } from './processes.ts';
+import { ROOT, type TestProcess } from './processes.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /** A fenced block of a document. */
@@ -42,4 +43,32 @@ export async function projectFolder(): Promise<AsyncDisposable & { readonly path
   await symlink(ROOT, join(folder.path, 'node_modules/opsqueue'), 'dir');
   await writeFile(join(folder.path, 'package.json'), JSON.stringify({ type: 'module' }));
   return folder;
+}
+
+/** What the programs of a document print, by file: the blocks of text that name the same file as a program. */
+export function outputsOf(blocks: readonly CodeBlock[]): Map<string, string> {
+  const outputs = new Map<string, string>();
+  for (const { language, file, code } of blocks) {
+    if (language === 'text' && file !== null) outputs.set(file, code);
+  }
+  return outputs;
+}
+
+/** All programs of a document in one folder, as a reader has them who pastes them into files. */
+export async function programsFolder(
+  blocks: readonly CodeBlock[],
+): Promise<AsyncDisposable & { readonly path: string }> {
+  const folder = await projectFolder();
+  for (const { language, file, code } of blocks) {
+    if (language === 'ts' && file !== null) await writeFile(join(folder.path, file), code);
+  }
+  return folder;
+}
+
+/** What a program prints that ends well and has nothing to say on stderr. */
+export async function outputOf(program: TestProcess): Promise<string> {
+  const { code, signal } = await program.exit();
+  assert.equal(code ?? signal, 0, program.output('stderr'));
+  assert.equal(program.output('stderr'), '');
+  return program.output('stdout');
 }
