@@ -112,6 +112,10 @@ test('what the program trusts by default, by a call or by a flag, its consumers 
   await using queue = await realQueue();
   await using front = await TlsFront.start(Number(queue.url.split(':')[1]));
   await runs({}, front.url, queue.objects.url, { trusted: TLS_CERTIFICATE });
+  const file = join(queue.objects.folder, 'system.pem');
+  writeFileSync(file, TLS_CERTIFICATE);
+  const env = { SSL_CERT_FILE: file, SSL_CERT_DIR: '/nowhere' };
+  await runs({ env, flags: ['--use-system-ca'] }, front.url, queue.objects.url);
 });
 
 test('proxies of the environment are asked where Node.js is told to heed them, WebSockets in a tunnel', async () => {
