@@ -13,7 +13,8 @@ export interface Io {
 
 /** Where text goes. `columns` and `isTTY` are set where it is a terminal. */
 export interface Output {
-  write(text: string): unknown;
+  /** `done` hears of a failure, where the output can fail. */
+  write(text: string, done?: (error?: Error | null) => void): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }

@@ -15,17 +15,25 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof ExitError) {
-      if (error.message !== '') io.stderr.write(`opsqueue: ${oneLine(error.message)}\n`);
+      if (error.message !== '') complain(io, oneLine(error.message));
       return error.status;
     }
     if (error instanceof OpsqueueError) {
-      io.stderr.write(`opsqueue: ${oneLine(error.message)}\n`);
+      complain(io, oneLine(error.message));
       return error.code === 'INCORRECT_USAGE' ? 2 : 1;
     }
     // A defect, or what an options' module throws: without its stack and causes, for they may hold credentials.
-    io.stderr.write(`opsqueue: unexpected error: ${oneLine(String(error))}\n`);
+    complain(io, `unexpected error: ${oneLine(String(error))}`);
     return 1;
   }
+}
+
+/** On stdout if stderr cannot be written: a file on the very disk that is full. */
+function complain(io: Io, problem: string): void {
+  const line = `opsqueue: ${problem}\n`;
+  io.stderr.write(line, (error) => {
+    if (error) io.stdout.write(line);
+  });
 }
 
 function buildProgram(io: Io): Command {

@@ -322,6 +322,9 @@ function isLoopback(host: string): boolean {
 function startProblem(error: unknown, flags: ServeFlags): string {
   const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
   const where = `${address ?? flags.host?.join(', ') ?? 'localhost'}, port ${port ?? flags.port}`;
+  if (code === 'STORE_FULL') {
+    return `${problem(error)}: no space left on the disk of ${flags.databaseFilename}: free some, then start the queue again (nothing that was acknowledged is lost)`;
+  }
   if (error instanceof OpsqueueError) return problem(error);
   if (code === 'EADDRINUSE') return `${where} is in use by another program (--port)`;
   if (code === 'EACCES') return `this user must not listen on ${where} (--port)`;

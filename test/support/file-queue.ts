@@ -16,6 +16,11 @@ export class FileQueue implements AsyncDisposable {
     return new FileQueue(queue, port);
   }
 
+  /** One that runs already, and the process that is ended with it. */
+  static at(process: TestProcess, port: number): FileQueue {
+    return new FileQueue(process, port);
+  }
+
   /** The status of the answer. */
   async insert(prefix: string): Promise<number> {
     const request = { chunk_contents: { SeeObjectStorage: { prefix, count: 1 } }, chunk_size: 1 };

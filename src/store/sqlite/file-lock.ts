@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../errors.ts';
-import { BUSY, resultCode, sqliteReason } from './sqlite-errors.ts';
+import { BUSY, isDiskFull, resultCode, sqliteReason } from './sqlite-errors.ts';
 
 /**
  * Keeps a second queue away from a database file. SQLite itself would let two processes write one WAL database,
@@ -32,7 +32,7 @@ export class FileLock {
         resultCode(cause) === BUSY
           ? `it is in use by another queue (which holds ${lockPath})`
           : `cannot lock ${lockPath}: ${sqliteReason(cause)}`;
-      throw new StoreError('unusable', `database ${path}: ${reason}`, { cause });
+      throw new StoreError(isDiskFull(cause) ? 'full' : 'unusable', `database ${path}: ${reason}`, { cause });
     }
   }
 

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { StoreError } from '../errors.ts';
 import { assertKnownReference } from './import/recognise.ts';
 import { APPLICATION_ID, SCHEMA_VERSION } from './schema.ts';
-import { sqliteReason } from './sqlite-errors.ts';
+import { isDiskFull, sqliteReason } from './sqlite-errors.ts';
 import { Statement } from './statement.ts';
 
 const MAGIC = 'SQLite format 3\0';
@@ -32,7 +32,8 @@ export function inspectFile(path: string): DatabaseKind {
     return kind;
   } catch (cause) {
     if (cause instanceof StoreError) throw cause;
-    throw new StoreError('unusable', `database ${path}: cannot be read: ${sqliteReason(cause)}`, { cause });
+    const storeClass = isDiskFull(cause) ? 'full' : 'unusable';
+    throw new StoreError(storeClass, `database ${path}: cannot be read: ${sqliteReason(cause)}`, { cause });
   } finally {
     database?.close();
   }

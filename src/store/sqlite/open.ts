@@ -10,7 +10,7 @@ import { inspectDatabase, inspectFile, pragma } from './inspect.ts';
 import type { DatabaseLocation } from './location.ts';
 import { assertLogBelongs, hasLog } from './log-match.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
-import { BUSY, resultCode, sqliteReason, toStoreError } from './sqlite-errors.ts';
+import { BUSY, isDiskFull, resultCode, sqliteReason, toStoreError } from './sqlite-errors.ts';
 import { Statement } from './statement.ts';
 
 const BUSY_TIMEOUT_MS = 5000;
@@ -73,7 +73,8 @@ function openFile(path: string): Pick<OpenDatabase, 'database' | 'watch'> {
     database?.close();
     watch?.close();
     if (cause instanceof StoreError && cause.storeClass === 'unusable') throw cause;
-    throw new StoreError('unusable', `database ${path}: cannot be opened: ${sqliteReason(cause)}`, { cause });
+    const storeClass = isDiskFull(cause) ? 'full' : 'unusable';
+    throw new StoreError(storeClass, `database ${path}: cannot be opened: ${sqliteReason(cause)}`, { cause });
   }
 }
 

@@ -12,6 +12,8 @@ export const BUSY = 5;
 const CORRUPT = 11;
 const FULL = 13;
 const NOTADB = 26;
+/** The index of the log cannot be made as large as it must be. */
+const IOERR_SHMSIZE = 4874;
 /**
  * Error, toobig, constraint, mismatch, misuse, range: our own statements are wrong, or were given what the limits of
  * the model keep out, and trying again does not help.
@@ -25,6 +27,12 @@ export function isSqliteError(error: unknown): error is SqliteError {
 /** The lowest byte of SQLite's result code; null if the error is none of SQLite's. */
 export function resultCode(error: unknown): number | null {
   return isSqliteError(error) ? error.errcode & 0xff : null;
+}
+
+/** Whether there is no room on the disk. */
+export function isDiskFull(error: unknown): boolean {
+  if (isSqliteError(error)) return resultCode(error) === FULL || error.errcode === IOERR_SHMSIZE;
+  return isError(error) && 'code' in error && error.code === 'ENOSPC';
 }
 
 /** SQLite's words with its code, for the end of a sentence. */
@@ -42,5 +50,5 @@ export function toStoreError(error: unknown, doing: string): StoreError {
 function storeClass(error: unknown): StoreErrorClass {
   const code = resultCode(error);
   if (code === null || code === CORRUPT || code === NOTADB || BUGS.has(code)) return 'corrupt';
-  return code === FULL ? 'full' : 'transient';
+  return isDiskFull(error) ? 'full' : 'transient';
 }
