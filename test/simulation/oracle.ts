@@ -103,16 +103,21 @@ export class Oracle {
         const name = key({ submissionId: id, chunkIndex });
         this.#retries.set(name, tries.retries);
         this.#waits(name, row, tries.retries);
-        this.#breaks.set(
-          name,
-          Array.from({ length: tries.disconnects }, () => this.#elapsedMs()),
-        );
+        this.#breaks.set(name, Array<number>(tries.disconnects).fill(this.#elapsedMs()));
       }
     }
     this.#idsBefore = new Set(this.#database.rows.keys());
     for (const id of this.#idsBefore) if (id > this.#highestBefore) this.#highestBefore = id;
     this.note('the queue starts');
     this.checkDisk();
+  }
+
+  /**
+   * The process has loaded everything. What counted on disk is for it as old as its loading of that submission, which is
+   * not seen from here: now at the latest.
+   */
+  loaded(): void {
+    for (const times of this.#breaks.values()) times.fill(this.#elapsedMs());
   }
 
   note(what: string): void {

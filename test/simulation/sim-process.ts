@@ -206,6 +206,7 @@ export class SimProcess {
 
   #started(): void {
     if (!this.#isAlive) return;
+    this.#o.oracle.loaded();
     this.#isReady = true;
     new Ageing({
       store: this.store,
