@@ -152,7 +152,8 @@ export class Scheduler implements SchedulerPort {
       const late = [...(submission.bars?.get(chunkIndex) ?? [])];
       this.#ledger.finish(submission, chunkIndex, reservation !== undefined);
       const hasRecovered = this.#sick.completed(consumer ?? null);
-      // Nobody is served: a completion makes nothing available. It will, as soon as something limits what is in flight.
+      // A completion makes nothing available, but whoever is sick gets its next chunk as soon as it holds none.
+      const isServing = hasRecovered || (reservation !== undefined && reservation.consumer.pauses > 0);
       if (reservation !== undefined && reservation.consumer !== consumer) {
         this.#events.dropped(reservation.consumer, submission, chunkIndex, 'completed_elsewhere');
       }
@@ -162,7 +163,7 @@ export class Scheduler implements SchedulerPort {
       if (hasRecovered) this.#recovered(consumer!);
       this.#events.pageChanged(submission, ChunkSet.pageOf(chunkIndex));
       if (submission.done.isFull) this.#end(submission, { state: 'completed' });
-      if (hasRecovered) this.#serve(nowMs);
+      if (isServing) this.#serve(nowMs);
     }
     this.#finish();
     return isAccepted;
@@ -204,7 +205,13 @@ export class Scheduler implements SchedulerPort {
     this.#begin(nowMs);
     const submission = this.#ledger.submissions.get(id);
     const isOpen = submission?.state === 'open';
-    if (submission !== undefined && isOpen) this.#end(submission, { state: 'cancelled' });
+    if (submission !== undefined && isOpen) {
+      const sickHolds = [...(submission.reservations?.values() ?? [])].some(
+        (each) => each.consumer.pauses > 0,
+      );
+      this.#end(submission, { state: 'cancelled' });
+      if (sickHolds) this.#serve(nowMs);
+    }
     this.#finish();
     return submission === undefined ? 'unknown' : isOpen ? 'ending' : 'already_ending';
   }

@@ -113,3 +113,22 @@ test('nobody is paused where nobody completes anything, and nobody stays so when
   assert.equal(scene.takeAnswers().length, 1);
   scene.scheduler.checkInvariants();
 });
+
+test('a sick consumer that waits gets its next chunk when what it held is cancelled, or completed by another one', () => {
+  for (const end of ['cancelled', 'completed elsewhere'] as const) {
+    const scene = new Scene({ chunkRetriesMax: 100, reservationExpirationMs: 3_600_000 });
+    scene.insert(1, { chunksTotal: 100 });
+    const [sick, well] = [scene.consumer('sick'), scene.consumer('well')];
+    failUntilSick(scene, sick, well);
+    scene.pass(1_000);
+    const [held] = scene.answers.at(-1)!.chunks;
+    assert.equal(scene.answers.at(-1)!.consumer.owner, 'sick', 'its pause is over');
+    assert.equal(scene.reserve(sick, OLDEST), null, 'one at a time');
+    scene.insert(2, { chunksTotal: 1 });
+    scene.takeAnswers();
+    if (end === 'cancelled') scene.scheduler.cancel(1n, scene.nowMs);
+    else scene.complete(well, `1#${held!.chunkIndex}`);
+    assert.equal(scene.takeAnswers().length, 1, end);
+    scene.scheduler.checkInvariants();
+  }
+});

@@ -10,9 +10,9 @@ import { simulate } from './world.ts';
 
 /**
  * Seeds that found something once: answers that took time and still had what was done, ended or expired meanwhile; and
- * (the last but one) an insert that was acknowledged with an id that is not on disk, because what it had found by its
- * prefix was forgotten while the outcome of its commit was unknown; and an answer that was made for a consumer that had
- * gone.
+ * (the last but two) an insert that was acknowledged with an id that is not on disk, because what it had found by its
+ * prefix was forgotten while the outcome of its commit was unknown; an answer that was made for a consumer that had
+ * gone; and a sick consumer that waited on when the chunk that it held was cancelled.
  */
 const SEEDS_OF_OLD: readonly (readonly [seed: number, steps: number])[] = [
   [59, 300],
@@ -26,6 +26,7 @@ const SEEDS_OF_OLD: readonly (readonly [seed: number, steps: number])[] = [
   [10_284, 1_500],
   [3_957_650_512, 2_000],
   [1_053_939_878, 250],
+  [1_994_324_201, 2_000],
 ];
 
 test('two hundred seeds find nothing', async () => {
