@@ -47,6 +47,15 @@ export const CONNECTIONS_MAX_DEFAULT = 10_000;
 /** How deep strategies may nest. */
 export const STRATEGY_DEPTH_MAX = 16;
 
+/**
+ * Different strategies that one connection may use within {@link STRATEGIES_PERIOD_MS}: as many as the queue keeps ready.
+ * The first use of one costs the queue a look at every open submission. Beyond, a reservation is refused.
+ */
+export const STRATEGIES_OF_CONNECTION_MAX = 32;
+
+/** A strategy that a connection has not used for so long does not count any more, in milliseconds. */
+export const STRATEGIES_PERIOD_MS = 60_000;
+
 /** Length of a key of a strategy or of strategic metadata, in UTF-8 bytes. */
 export const META_KEY_BYTES_MAX = 256;
 

@@ -36,3 +36,16 @@ export const Strategy = {
     return { kind: 'prefer_distinct', metaKey, underlying };
   },
 } as const;
+
+/** Whether two strategies order alike because they are written alike. */
+export function isSameStrategy(one: Strategy, other: Strategy): boolean {
+  let a = one;
+  let b = other;
+  while (a !== b) {
+    if (a.kind !== 'prefer_distinct' || b.kind !== 'prefer_distinct') return a.kind === b.kind;
+    if (a.metaKey !== b.metaKey) return false;
+    a = a.underlying;
+    b = b.underlying;
+  }
+  return true;
+}

@@ -1,8 +1,8 @@
-import type { Strategy } from '../model/strategy.ts';
+import { isSameStrategy, type Strategy } from '../model/strategy.ts';
 import { isRareNow, type Random } from '../system/random.ts';
 import { invariant } from './invariant.ts';
 import type { MetaTable } from './metadata.ts';
-import { isSameStrategy, Plan } from './plan.ts';
+import { Plan } from './plan.ts';
 import type { Candidate } from './plan-tree.ts';
 
 /** A plan looks at its changes when this many wait, so that whoever asks it next does not wait for all of them. */

@@ -302,19 +302,6 @@ function metaValueOf<C extends Candidate<C>>(candidate: C, level: Level<C>): Met
   return null;
 }
 
-/** Whether two strategies order alike because they are written alike. */
-export function isSameStrategy(one: Strategy, other: Strategy): boolean {
-  let a = one;
-  let b = other;
-  while (a !== b) {
-    if (a.kind !== 'prefer_distinct' || b.kind !== 'prefer_distinct') return a.kind === b.kind;
-    if (a.metaKey !== b.metaKey) return false;
-    a = a.underlying;
-    b = b.underlying;
-  }
-  return true;
-}
-
 /** The rank keys, outermost first, and the order below them. A key that comes again decides nothing more. */
 function flatten(strategy: Strategy): { keys: readonly string[]; base: BaseOrder } {
   const keys = new Set<string>();

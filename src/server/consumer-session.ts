@@ -1,6 +1,11 @@
 import { ProtocolError } from '../model/errors.ts';
 import type { ChunkIndex } from '../model/ids.ts';
-import { ANSWER_BYTES_MAX, CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
+import {
+  ANSWER_BYTES_MAX,
+  CHUNKS_PER_ANSWER_MAX,
+  STRATEGIES_OF_CONNECTION_MAX,
+  STRATEGIES_PERIOD_MS,
+} from '../model/limits.ts';
 import type { FrameConnection, FrameListener } from '../net/connection.ts';
 import { Heartbeat, type HeartbeatTarget } from '../net/heartbeat.ts';
 import type { Turn, TurnTask } from '../net/turn.ts';
@@ -26,6 +31,7 @@ import { itemsAtHand } from './direct-answer.ts';
 import { LateAnswers } from './late-answers.ts';
 import { Outbox } from './outbox.ts';
 import type { ConsumerPeer, Queue } from './queue.ts';
+import { StrategiesInUse } from './strategies-in-use.ts';
 import { WaitingRequests } from './waiting-requests.ts';
 
 export interface ConsumerSessionOptions {
@@ -54,6 +60,9 @@ export interface ConsumerSessionOptions {
 
 /** The payload of our pings, as the reference sends it: a heart. */
 const PING_PAYLOAD = Uint8Array.of(0xf0, 0x9f, 0x92, 0x93);
+const TOO_MANY_STRATEGIES =
+  `a connection may use ${STRATEGIES_OF_CONNECTION_MAX} different strategies within ${STRATEGIES_PERIOD_MS / 1000} seconds: ` +
+  'use those again, or wait before using another one';
 const EMPTY_PAYLOAD = new Uint8Array(0);
 
 /**
@@ -81,6 +90,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   /** Of these, those that the queue does not know yet: the peer holds too much. */
   readonly #postponed = new Set<ReservationRequest>();
   readonly #late: LateAnswers;
+  readonly #strategies = new StrategiesInUse();
   #isOpen = false;
   /** Registered for the end of this turn. */
   #isInTurn = false;
@@ -298,8 +308,12 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       this.#close(CLOSE_POLICY, `more than ${this.#reservationsWaitingMax} reservations wait`);
       return;
     }
-    const request = { nonce, max: Math.min(max, CHUNKS_PER_ANSWER_MAX), strategy };
     const startedMs = this.#clock.monotonicMs();
+    if (!this.#strategies.use(strategy, startedMs)) {
+      this.#refuse(nonce, TOO_MANY_STRATEGIES);
+      return;
+    }
+    const request = { nonce, max: Math.min(max, CHUNKS_PER_ANSWER_MAX), strategy };
     this.#waiting.add(request);
     if (this.#postponed.size > 0 || this.#holdsTooMuch()) {
       this.#postponed.add(request);

@@ -1,7 +1,14 @@
 /** Against the real queue: what both sides must agree on. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ChunkContext, NonRetryableError, OpError, RetryLaterError } from '../../src/consumer/index.ts';
+import {
+  type ChunkContext,
+  NonRetryableError,
+  OpError,
+  ReservationRefusedError,
+  RetryLaterError,
+  Strategy,
+} from '../../src/consumer/index.ts';
 import { SubmissionFailedError } from '../../src/producer/index.ts';
 import { blockingConsumer } from '../support/blocking-consumer.ts';
 import { Inbox } from '../support/inbox.ts';
@@ -211,4 +218,22 @@ test('RetryLaterError and the retry delay of a submission space the tries out', 
   assert.equal(tries.size, 2);
   await consumer.stop();
   await over;
+});
+
+test('strategies that are invented one after the other are refused in the end; those in use go on', async () => {
+  await using queue = await realQueue();
+  const consumer = queue.consume();
+  const ops = Array.from({ length: 100 }, (_, i) => i);
+  await queue.producer.insertSubmission(ops, { chunkSize: 1, strategicMetadata: { customer: 1 } });
+  const take = async (key: string) => {
+    const [chunk] = await consumer.reserveChunks(1, Strategy.preferDistinct(key, Strategy.oldest()));
+    await consumer.completeChunk(chunk!, new Uint8Array(1));
+  };
+  for (let i = 0; i < 32; i++) await take(i === 0 ? 'customer' : `key ${i}`);
+  await assert.rejects(take('one more'), (error) => {
+    assert.ok(error instanceof ReservationRefusedError);
+    assert.match(error.message, /32 different strategies within 60 seconds/);
+    return true;
+  });
+  for (let i = 0; i < 10; i++) await take('customer');
 });

@@ -160,6 +160,10 @@ test('the table of limits has each limit as it is', () => {
     ['pairs of strategic metadata', count(limits.META_PAIRS_MAX)],
     ['strategies in one another', `${limits.STRATEGY_DEPTH_MAX} around the innermost`],
     [
+      `different strategies of a connection within a ${minutes(limits.STRATEGIES_PERIOD_MS).replace('1 ', '')}`,
+      count(limits.STRATEGIES_OF_CONNECTION_MAX),
+    ],
+    [
       'chunks of one answer',
       `${count(limits.CHUNKS_PER_ANSWER_MAX)}, or ${mebibytes(limits.ANSWER_BYTES_MAX)}`,
     ],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ChunkId } from '../../src/model/ids.ts';
+import { Strategy } from '../../src/model/strategy.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { faultyStore } from '../support/faulty-store.ts';
 import { QueueWorld, type WorldConsumer } from '../support/queue-world.ts';
@@ -136,4 +137,38 @@ test('who sends outputs faster than the store takes them is read again once it h
   consumer.complete({ submissionId, chunkIndex: 2 });
   await world.settle();
   assert.equal(await world.stateOf(submissionId), 'completed');
+});
+
+test('a connection that invents strategies is refused more than 32 within a minute, and known ones go on', async () => {
+  const world = await QueueWorld.start();
+  await world.insert('a', 200);
+  const invented = (i: number) => Strategy.preferDistinct(`key ${i}`, Strategy.oldest());
+  const pass = (consumer: WorldConsumer, seconds: number) => {
+    for (let i = 0; i < seconds; i++) {
+      consumer.session.alive();
+      world.clock.advance(1_000);
+    }
+  };
+  for (const features of [undefined, 'refusal']) {
+    const consumer = world.consumer(features);
+    for (let i = 0; i < 32; i++) assert.equal(consumer.take(1, invented(i)).length, 1, `${i}`);
+    consumer.clear();
+    const nonce = consumer.reserve(1, invented(32));
+    const reason =
+      'a connection may use 32 different strategies within 60 seconds: use those again, or wait before using another one';
+    assert.deepEqual(consumer.connection.takeMessages(), [
+      { kind: 'reserve_refused', nonce, reason: features === undefined ? null : reason },
+    ]);
+    // What it uses all the time counts once, and so long.
+    pass(consumer, 59);
+    assert.equal(consumer.take(1, invented(5)).length, 1);
+    assert.equal(consumer.take(1, invented(33)).length, 0);
+    pass(consumer, 1);
+    for (let i = 40; i < 71; i++) assert.equal(consumer.take(1, invented(i)).length, 1, `${i}`);
+    assert.equal(consumer.take(1, invented(5)).length, 1);
+    assert.equal(consumer.take(1, invented(6)).length, 0);
+    // Others are not concerned.
+    assert.equal(world.consumer().take(1, invented(6)).length, 1);
+    consumer.disconnect(true);
+  }
 });
