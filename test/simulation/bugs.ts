@@ -87,8 +87,8 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'a broken connection wakes nobody',
     file: 'scheduler/scheduler.ts',
-    find: 'this.#ledger.counts.consumers--;\n    this.#serve(nowMs);',
-    replace: 'this.#ledger.counts.consumers--;',
+    find: 'this.#ledger.shuns.consumerGone(consumer);\n    this.#serve(nowMs);',
+    replace: 'this.#ledger.shuns.consumerGone(consumer);',
   },
   {
     name: 'a failure is not counted',
@@ -179,6 +179,18 @@ export const BUGS: readonly Mutant[] = [
     file: 'scheduler/ledger.ts',
     find: 'this.#unlinkExpiry(reservation);\n    reservation.expiresMs = nowMs + this.#expirationMs;\n    this.#linkExpiry(reservation);',
     replace: 'reservation.expiresMs = nowMs + this.#expirationMs;',
+  },
+  {
+    name: 'a renewal is forgotten',
+    file: 'server/consumer-session.ts',
+    find: 'this.#queue.extendReservation(this.#consumer, chunk, this.#o.connId);',
+    replace: '{}',
+  },
+  {
+    name: 'a plan is built from a stale set',
+    file: 'scheduler/plan-cache.ts',
+    find: 'missing: this.#candidates()[Symbol.iterator]()',
+    replace: 'missing: [...this.#candidates()].slice(0, -1)[Symbol.iterator]()',
   },
   {
     name: 'an output is written after the page that says its chunk is done',

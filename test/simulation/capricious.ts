@@ -20,6 +20,11 @@ export class Caprices {
     this.#shares = new Map(enabled.map((place) => [place, this.#random.next() ** 2]));
   }
 
+  /** Whether it may say yes in this run. */
+  enables(place: RarePlace): boolean {
+    return this.#shares.has(place);
+  }
+
   /** The numbers of `random`, with the rare things of this run. */
   over(random: Random): Random {
     return {

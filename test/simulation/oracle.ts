@@ -16,6 +16,7 @@ export interface Limits {
   /** 0: never. */
   readonly chunkDisconnectsMax: number;
   readonly disconnectFadesAfterMs: number;
+  readonly reservationExpirationMs: number;
 }
 
 /** Something that must never happen has happened. */
@@ -61,6 +62,8 @@ export class Oracle {
   #hopeless = new Set<string>();
   /** Who holds what, of this process: chunk -> connection. */
   #holders = new Map<string, number>();
+  /** When its holder last said that it works on a chunk. */
+  #extendedMs = new Map<string, number>();
   /** Expired chunks that their old-style connection has not answered for yet. */
   #barred = new Set<string>();
   #expiriesToTell = new Set<string>();
@@ -95,6 +98,7 @@ export class Oracle {
     this.#hopeless = new Set();
     this.#notBeforeMs = new Map();
     this.#holders = new Map();
+    this.#extendedMs = new Map();
     this.#barred = new Set();
     this.#expiriesToTell = new Set();
     this.#retries = new Map();
@@ -125,13 +129,18 @@ export class Oracle {
   }
 
   /** The server takes a chunk away from a consumer, which may not have heard of it yet. */
-  expires(connection: number, chunk: ChunkId): void {
+  expires(connection: number, chunk: ChunkId, mayBeEarly: boolean): void {
     const name = key(chunk);
     this.note(`!! ${connection} ${name} expires`);
     const holder = this.#holders.get(name);
     this.#must(
       holder === undefined || holder === connection,
       `${name} expires for ${connection}; ${holder} holds it`,
+    );
+    const lastsMs = this.#elapsedMs() - (this.#extendedMs.get(name) ?? Number.NEGATIVE_INFINITY);
+    this.#must(
+      mayBeEarly || holder === undefined || lastsMs >= (this.#limits?.reservationExpirationMs ?? 0) - 1,
+      `${name} expires for ${connection}, which extended it ${lastsMs} ms ago`,
     );
     this.#countTry(name);
     if (holder === undefined) return;
@@ -178,6 +187,7 @@ export class Oracle {
         `${name} is handed out to ${connection} before its wait is over`,
       );
       this.#holders.set(name, connection);
+      this.#extendedMs.delete(name);
     }
   }
 
@@ -197,6 +207,10 @@ export class Oracle {
       this.#holders.delete(name);
       this.#countTry(name);
       if (message.retryable === false) this.#hopeless.add(name);
+    } else if (message.kind === 'extend') {
+      for (const chunk of message.chunks) {
+        if (this.#holders.get(key(chunk)) === connection) this.#extendedMs.set(key(chunk), this.#elapsedMs());
+      }
     } else if (message.kind === 'release') {
       for (const chunk of message.chunks) {
         if (this.#holders.get(key(chunk)) === connection) this.#holders.delete(key(chunk));

@@ -75,6 +75,7 @@ export class SimProcess {
       chunkRetriesMax: random.next() < 0.4 ? 2 : 8,
       chunkDisconnectsMax: random.next() < 0.3 ? 0 : random.next() < 0.7 ? 2 : 6,
       disconnectFadesAfterMs: 2_000,
+      reservationExpirationMs: 4_000,
     };
     this.store = new SimStore(
       new MemoryStore({ database }),
@@ -98,7 +99,6 @@ export class SimProcess {
       clock: this.#clock.clock,
       random: this.#random,
       logger: silentLogger,
-      reservationExpirationMs: 4_000,
       ...(random.next() < 0.3 ? { pendingBytesMax: 2_000 } : {}),
       ...limits,
     });
@@ -167,7 +167,8 @@ export class SimProcess {
 
   #session(consumer: SimConsumer, connection: number, link: SimLink): ConsumerSession {
     const { oracle } = this.#o;
-    return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk)), {
+    const mayBeEarly = this.#o.caprices.enables('scheduler: a reservation expires early');
+    return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk, mayBeEarly)), {
       queue: this.queue,
       connection: {
         send: (bytes) => {
