@@ -15,6 +15,9 @@ const IDLE_ROUNDS_PER_SEAT = 4 / CHANGES_PENDING_MAX;
 /** Candidates that a new plan takes in at a time: a few milliseconds. */
 export const PLAN_SLICE_DEFAULT = 500;
 
+/** To leave no trace is a fraction of the work of taking in. */
+const LEAVING_STEPS_PER_SLICE = 4;
+
 interface Entry<C extends Candidate<C>> {
   readonly plan: Plan<C>;
   /** How often it had to look at its changes since somebody asked it. */
@@ -34,6 +37,8 @@ export class PlanCache<C extends Candidate<C>> {
   readonly #slice: number;
   /** The one that is being built. */
   #building: Entry<C> | null = null;
+  /** Those that were dropped and have yet to leave no trace, with the steps to that. */
+  readonly #leaving: { readonly position: number; readonly steps: Iterator<void> }[] = [];
 
   /** `candidates` gives everybody whom a new plan has to take in. */
   constructor(o: {
@@ -62,7 +67,13 @@ export class PlanCache<C extends Candidate<C>> {
 
   /** Whether a plan waits for `build`. */
   get isBuilding(): boolean {
-    return this.#building !== null;
+    return this.#building !== null || this.#leaving.length > 0;
+  }
+
+  /** Goes on with what was dropped, or else with the plan that is being built: some steps of either. */
+  build(): void {
+    if (this.#leaving.length > 0) this.#clear();
+    else if (this.#building !== null) this.#takeIn(this.#building);
   }
 
   /**
@@ -70,10 +81,10 @@ export class PlanCache<C extends Candidate<C>> {
    * change from its beginning, taking somebody in twice is the same as once, and the iterator of a Map finds those
    * who come and passes over those who go.
    */
-  build(): void {
-    const entry = this.#building;
-    if (entry === null) return;
-    for (let i = 0; i < this.#slice; i++) {
+  #takeIn(entry: Entry<C>): void {
+    // The more levels it has, the longer takes each.
+    const count = Math.ceil(this.#slice / (1 + entry.plan.shape.keys.length));
+    for (let i = 0; i < count; i++) {
       const next = entry.missing!.next();
       if (next.done === true) {
         entry.missing = null;
@@ -95,7 +106,7 @@ export class PlanCache<C extends Candidate<C>> {
     // Whoever invents keys, or repeats them, must not push out the plans that are in use.
     const plain = withoutIdleKeys(strategy, (name) => this.#table.isCarried(name));
     const same = plain === strategy ? null : this.#find(plain);
-    if (same === null && this.#building !== null) return null;
+    if (same === null && this.isBuilding) return null;
     const entry = same ?? this.#make(plain);
     return entry.missing === null ? entry.plan : null;
   }
@@ -140,20 +151,31 @@ export class PlanCache<C extends Candidate<C>> {
 
   #make(strategy: Strategy): Entry<C> {
     if (this.#entries.length === this.#plansMax) this.#drop(this.#entries.length - 1);
-    const position = this.#freePositions.pop() ?? this.#entries.length;
+    const position = this.#freePositions.pop() ?? this.#entries.length + this.#leaving.length;
     const plan = new Plan(strategy, position, this.#table, this.#random);
     const entry = { plan, idleRounds: 0, missing: this.#candidates()[Symbol.iterator]() };
     this.#entries.unshift(entry);
     this.#building = entry;
-    this.build();
+    this.#takeIn(entry);
     return entry;
   }
 
   #drop(at: number): void {
     const [entry] = this.#entries.splice(at, 1);
     if (entry === this.#building) this.#building = null;
-    entry!.plan.drop(this.#table);
-    this.#freePositions.push(entry!.plan.position);
+    this.#leaving.push({ position: entry!.plan.position, steps: entry!.plan.drop(this.#table) });
+    // What is small goes at once.
+    this.#clear();
+  }
+
+  #clear(): void {
+    for (let i = 0; i < LEAVING_STEPS_PER_SLICE * this.#slice; i++) {
+      const first = this.#leaving[0];
+      if (first === undefined) return;
+      if (first.steps.next().done !== true) continue;
+      this.#leaving.shift();
+      this.#freePositions.push(first.position);
+    }
   }
 }
 

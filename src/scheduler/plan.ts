@@ -114,14 +114,22 @@ export class Plan<C extends Candidate<C>> {
     return { candidate: this.#best()?.candidate, weight: this.#root.weight };
   }
 
-  /** Leaves no trace in candidates and metadata. Not to be used any more. */
-  drop(table: MetaTable<C>): void {
-    this.catchUp();
-    // Not one by one: keeping the order of what goes away as a whole would take longer than to build it did.
-    for (const { candidate } of this.seats()) candidate.seats[this.position] = undefined;
+  /**
+   * Leaves no trace in candidates and metadata, a step with each turn of the iterator: all at once would take long. Not to
+   * be used, nor told of anything, any more.
+   */
+  *drop(table: MetaTable<C>): Generator<void, void> {
+    for (const { candidate } of this.#dirtySeats) candidate.seats[this.position] = undefined;
+    // Not by leaving: keeping the order of what goes away as a whole would take longer than to build it did.
+    for (const { candidate } of this.seats()) {
+      candidate.seats[this.position] = undefined;
+      yield;
+    }
     for (const { ranks } of this.#levels) {
-      for (const [metaValue, rank] of ranks)
+      for (const [metaValue, rank] of ranks) {
         metaValue?.listeners.splice(metaValue.listeners.indexOf(rank), 1);
+        yield;
+      }
     }
     this.#root = new Group(null, null, this.#shape);
     this.#seatsTotal = 0;
