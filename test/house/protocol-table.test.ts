@@ -148,30 +148,30 @@ test('the table of limits has each limit as it is', () => {
     ['HTTP requests of a connection ahead of their answers', count(REQUESTS_WAITING_MAX)],
     ['HTTP request body', `${mebibytes(limits.BODY_BYTES_MAX_DEFAULT)} (\`--max-body-bytes\`)`],
     [
-      'all HTTP request bodies that are being read',
+      'all HTTP request bodies being read',
       `${mebibytes(limits.BODIES_BYTES_MAX_DEFAULT)} (\`--max-bodies-bytes\`)`,
     ],
     ['WebSocket message', `${mebibytes(limits.FRAME_BYTES_MAX_DEFAULT)} (\`--max-frame-bytes\`)`],
     ['time from the first byte of a message to its last', minutes(limits.MESSAGE_TIMEOUT_MS_DEFAULT)],
-    ['time in which a peer takes nothing of its answer', minutes(limits.ANSWER_STALL_MS_DEFAULT)],
+    ['time in which a peer reads nothing of its response', minutes(limits.ANSWER_STALL_MS_DEFAULT)],
     ['chunks of a submission', `2^${Math.log2(limits.CHUNKS_PER_SUBMISSION_MAX)}`],
     ['chunks of a `Direct` submission', count(limits.DIRECT_CHUNKS_MAX)],
     ['key of strategic metadata, of a strategy', `${limits.META_KEY_BYTES_MAX} bytes`],
     ['pairs of strategic metadata', count(limits.META_PAIRS_MAX)],
-    ['strategies in one another', `${limits.STRATEGY_DEPTH_MAX} around the innermost`],
+    ['depth of nested strategies', `${limits.STRATEGY_DEPTH_MAX} around the innermost`],
     [
       `different strategies of a connection within a ${minutes(limits.STRATEGIES_PERIOD_MS).replace('1 ', '')}`,
       count(limits.STRATEGIES_OF_CONNECTION_MAX),
     ],
     [
-      'chunks of one answer',
+      'chunks in one response',
       `${count(limits.CHUNKS_PER_ANSWER_MAX)}, or ${mebibytes(limits.ANSWER_BYTES_MAX)}`,
     ],
     [
       'operations of a submission (chunks × chunk size)',
       `2^${Math.log2(limits.OPERATIONS_PER_SUBMISSION_MAX)}`,
     ],
-    ['prefixes of one question about known ones', count(KNOWN_PREFIXES_MAX)],
+    ['prefixes in one request for known ones', count(KNOWN_PREFIXES_MAX)],
     ['ids in one listing of ended submissions', count(ENDED_PAGE_MAX)],
   ] as const) {
     assert.equal(rows.get(what), limit, what);

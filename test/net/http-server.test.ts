@@ -207,7 +207,7 @@ test('bytes that are no request are answered with 400 and the connection is clos
   await socket.ended();
 });
 
-test('headers beyond all measure are refused', async () => {
+test('request headers that are too large are refused', async () => {
   const { port } = await serve(echo());
   const socket = await open(port);
   socket.send('GET /a', { 'x-large': 'x'.repeat(100_000) });
@@ -288,7 +288,7 @@ test('a client that waits for `100 Continue` gets it, but not for a body that is
   assert.equal((await socket.answer()).status, 413);
 });
 
-test('a request that does not come to its end is answered with 408', async () => {
+test('an incomplete request is answered with 408 when its time is over', async () => {
   const { port } = await serve(echo(), { headersTimeoutMs: 60, requestTimeoutMs: 60 });
   const headless = await open(port);
   headless.write('GET /a HTT');
