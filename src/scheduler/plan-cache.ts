@@ -12,8 +12,8 @@ const IDLE_ROUNDS_MAX = 64;
 /** For a large plan: so many looks for each seat. */
 const IDLE_ROUNDS_PER_SEAT = 4 / CHANGES_PENDING_MAX;
 
-/** Candidates that a new plan takes in at a time: a few milliseconds. */
-export const PLAN_SLICE_DEFAULT = 500;
+/** Candidates that a new plan without keys takes in at a time: a few milliseconds on a slow machine. */
+export const PLAN_SLICE_DEFAULT = 300;
 
 /** To leave no trace is a fraction of the work of taking in. */
 const LEAVING_STEPS_PER_SLICE = 4;

@@ -34,9 +34,8 @@ export class SumTree<T extends Slotted> {
 
   /** Whether the sum has changed, as for `remove` and `update`. */
   add(item: T): boolean {
-    if (this.#slots.add(item)) return this.#setWeight(item.slot, this.#weigh(item));
-    this.#rebuild();
-    return true;
+    if (!this.#slots.add(item)) this.#grow();
+    return this.#setWeight(item.slot, this.#weigh(item));
   }
 
   remove(item: T): boolean {
@@ -81,6 +80,19 @@ export class SumTree<T extends Slotted> {
       node >>>= FANOUT_BITS;
     }
     return true;
+  }
+
+  /** More leaves, all empty: nobody has to be weighed for that. */
+  #grow(): void {
+    const levels = this.#levels;
+    let width = this.#slots.capacity;
+    for (let depth = 0; ; depth++) {
+      if (depth === levels.length) levels.push([levels[depth - 1]!.reduce((sum, weight) => sum + weight)]);
+      const level = levels[depth]!;
+      while (level.length < width) level.push(0);
+      if (width === 1) return;
+      width = Math.ceil(width / FANOUT);
+    }
   }
 
   #rebuild(): void {

@@ -55,9 +55,8 @@ export class Tournament<T extends Slotted> {
 
   /** False if the best one and the weight are what they were, as for `remove` and `update`. */
   add(item: T): boolean {
-    if (this.#slots.add(item)) return this.#settle(item.slot);
-    this.#rebuild();
-    return true;
+    if (!this.#slots.add(item)) this.#grow();
+    return this.#settle(item.slot);
   }
 
   remove(item: T): boolean {
@@ -154,6 +153,14 @@ export class Tournament<T extends Slotted> {
     return !isSame;
   }
 
+  /** As many leaves again, all empty, to the right: nobody has to play for that. */
+  #grow(): void {
+    this.#winners = doubled(this.#winners, NOBODY);
+    this.#firsts = doubled(this.#firsts, NOBODYS_KEY);
+    this.#seconds = doubled(this.#seconds, NOBODYS_KEY);
+    if (this.#rules.weigh !== null) this.#weights = doubled(this.#weights, 0);
+  }
+
   #rebuild(): void {
     const { capacity, items } = this.#slots;
     this.#winners = new Array<number>(2 * capacity).fill(NOBODY);
@@ -163,4 +170,14 @@ export class Tournament<T extends Slotted> {
     for (let slot = 0; slot < items.length; slot++) this.#setLeaf(slot);
     for (let node = capacity - 1; node >= 1; node--) this.#play(node, NOBODY);
   }
+}
+
+/** The nodes of a tree that gets a new root: the old one is its left child, and wins. */
+function doubled(nodes: readonly number[], empty: number): number[] {
+  const grown = new Array<number>(2 * nodes.length).fill(empty);
+  for (let width = 1; width < nodes.length; width *= 2) {
+    for (let i = 0; i < width; i++) grown[2 * width + i] = nodes[width + i]!;
+  }
+  grown[1] = nodes[1]!;
+  return grown;
 }
