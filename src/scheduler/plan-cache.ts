@@ -93,7 +93,8 @@ export class PlanCache<C extends Candidate<C>> {
       }
       entry.plan.candidateChanged(next.value);
     }
-    entry.plan.catchUp(entry.missing === null);
+    if (entry.missing === null) entry.plan.built();
+    else entry.plan.catchUp(false);
   }
 
   /**
@@ -116,7 +117,7 @@ export class PlanCache<C extends Candidate<C>> {
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i]!;
       if (!isSameStrategy(entry.plan.strategy, strategy)) continue;
-      if (isRareNow(this.#random, 'scheduler: a plan is made anew')) {
+      if (entry.plan.isOutgrown || isRareNow(this.#random, 'scheduler: a plan is made anew')) {
         this.#drop(i);
         break;
       }

@@ -7,6 +7,8 @@ import { type Candidate, Group, type Level, Rank, Seat, type TreeShape } from '.
 
 /** With fewer seats than this any tree will do. */
 const SEATS_TO_TURN = 1_024;
+/** To turn over a tree with more seats at once would take too long. */
+const SEATS_TURNED_MAX = 2_048;
 
 /**
  * A strategy in use: the submissions with available chunks, in its order. They are grouped by their values for the
@@ -33,6 +35,8 @@ export class Plan<C extends Candidate<C>> {
   readonly position: number;
   /** Submissions are drawn by weight: their number of available chunks matters, not only whether there are any. */
   readonly isWeighted: boolean;
+  /** Other levels on top would be better by far, and the tree is too large to turn it over: a new plan is to take its place. */
+  isOutgrown = false;
   readonly #base: BaseOrder;
   readonly #random: Random;
   /** By importance. */
@@ -101,6 +105,13 @@ export class Plan<C extends Candidate<C>> {
     for (let i = 0; i < ranks.length; i++) this.#lower(ranks[i]!);
     if (ranks.length > 0) ranks.length = 0;
     if (mayTurn && this.#seatsTotal >= this.#seatsToTurn && this.#levels.length > 1) this.#turnIfBetter();
+  }
+
+  /** Everybody has been taken in. The levels are as a new plan would have them, so a large tree stays as it is. */
+  built(): void {
+    this.catchUp(false);
+    if (this.#seatsTotal > SEATS_TURNED_MAX) this.#seatsToTurn = 2 * this.#seatsTotal;
+    this.catchUp();
   }
 
   /** For checks: what it ranks by, outermost first, and in which order those come that tie. */
@@ -272,6 +283,10 @@ export class Plan<C extends Candidate<C>> {
     const levels = this.#levels;
     const isFine = levels.every((level, i) => i === 0 || 2 * level.ranks.size >= levels[i - 1]!.ranks.size);
     if (isFine) return;
+    if (this.#seatsTotal > SEATS_TURNED_MAX) {
+      this.isOutgrown = true;
+      return;
+    }
     const order = [...levels].sort((a, b) => a.ranks.size - b.ranks.size).map((level) => level.key);
     const candidates = Array.from(this.seats(), (seat) => {
       this.#leave(seat);

@@ -181,6 +181,27 @@ test('a plan of two keys puts the one with fewer values on top as it grows, and 
   for (let i = 0; i < 70; i += 7) assert.deepEqual(few.slice(i, i + 7).sort(), [0, 1, 2, 3, 4, 5, 6]);
 });
 
+test('a large plan whose levels have come to stand the wrong way round is made anew, in slices, once', () => {
+  const bench = new Bench(8);
+  const strategy = Strategy.preferDistinct('x', Strategy.preferDistinct('y', Strategy.oldest()));
+  const grow = (from: number, to: number) => {
+    for (let i = from; i < to; i++) bench.add({ x: i < 2_500 ? i % 6 : i, y: i % 50 });
+  };
+  const top = (plan: Plan<Submission>) => [...plan.seats()][0]!.group!.lineage[1]!.rank!.level.key.name;
+  grow(0, 100);
+  const plan = bench.planFor(strategy);
+  grow(100, 6_000);
+  assert.equal(plan.first(), bench.submissions[0]);
+  assert.equal(top(plan), 'x');
+  assert.equal(bench.cache.planFor(strategy), null, 'it is not turned over at once');
+  const turned = bench.planFor(strategy);
+  assert.notEqual(turned, plan);
+  assert.equal(top(turned), 'y');
+  assert.equal(turned.first(), bench.submissions[0]);
+  grow(6_000, 7_000);
+  assert.equal(bench.planFor(strategy), turned);
+});
+
 test('a plan that goes leaves in slices, and then nothing behind; a new one waits for that', () => {
   const bench = new Bench(1, 10);
   const submissions = Array.from({ length: 100 }, (_, i) => bench.add({ a: i, b: i % 7 }));
