@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { runProgram } from '../../src/cli/program.ts';
 import { bytesText } from '../../src/cli/text.ts';
 import { runCommand } from '../support/command.ts';
 import { FakeQueue } from '../support/fake-queue-http.ts';
+import { TempStore } from '../support/temp-store.ts';
 
 // What a developer has set would stand in for what is left out here.
 for (const name of ['URL', 'OBJECT_STORE', 'OLDER_THAN']) delete process.env[`OPSQUEUE_${name}`];
@@ -28,10 +31,12 @@ test('the help of gc says that every queue must be named', async () => {
 
 test('gc of a file instead of a folder says what cannot be listed', async () => {
   await using queue = await FakeQueue.start();
-  const args = ['--object-store', import.meta.url, '--url', queue.url, '--older-than', '7d'];
+  await using objects = await TempStore.create();
+  await writeFile(join(objects.folder, 'a-file'), '');
+  const args = ['--object-store', `${objects.url}/a-file`, '--url', queue.url, '--older-than', '7d'];
   const { code, stderr } = await runCommand(['gc', ...args]);
   assert.equal(code, 1);
-  assert.match(stderr, /^opsqueue: object store: cannot list \/.*gc\.test\.ts\/?: ENOTDIR[^\n]*\n$/);
+  assert.match(stderr, /^opsqueue: object store: cannot list \/.*a-file\/?: ENOTDIR[^\n]*\n$/);
 });
 
 test('gc used wrongly is one line that names it, and status 2', async () => {

@@ -4,10 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { BroadcastChannel } from 'node:worker_threads';
 import { CallbackTimeoutError, type ChunkContext, IncorrectUsageError } from '../../src/consumer/index.ts';
 import type { ServerOptions } from '../../src/server/index.ts';
 import { cbor } from '../support/consumer-scene.ts';
 import { Inbox } from '../support/inbox.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import slow from '../support/programs/slow.ts';
 import { realQueue } from '../support/real-queue.ts';
 import { recordingLogger } from '../support/recording-logger.ts';
@@ -20,23 +22,38 @@ const OPS = [
 ];
 const SETTINGS: ServerOptions = { reservationExpirationMs: EXPIRATION_MS };
 
-const modes = {
-  'a function': slow,
-  'a module in a pool of threads': new URL('../support/programs/slow.ts', import.meta.url),
-};
-for (const [mode, callback] of Object.entries(modes)) {
+for (const mode of ['a function', 'a module in a pool of threads']) {
   test(`a callback slower than the expiration completes its submission, with one expiry, on a queue that extends nothing: ${mode}`, async () => {
-    await using queue = await realQueue({ ...SETTINGS, maxChunkRetries: 2 });
+    // Time passes from the callback's beginning: on a busy machine a reservation would be over before it.
+    const clock = new ManualClock();
+    await using queue = await realQueue({ ...SETTINGS, clock, maxChunkRetries: 2 });
     const consumer = await queue.consumeUnextended();
+    const begun = new BroadcastChannel('slow');
+    begun.unref();
+    begun.onmessage = () => tick(clock, mode === 'a function' ? 0 : OPS[0]!.ms);
+    const aside = new URL('../support/programs/slow.ts', import.meta.url);
+    // It holds up the queue's thread, too.
+    const blocking = (op: (typeof OPS)[number]) => {
+      clock.advance(op.ms);
+      return slow(op);
+    };
     const over =
-      callback instanceof URL
-        ? consumer.runEachOp(callback, { threads: 1, prefetch: 2 })
-        : consumer.runEachOp(callback, { prefetch: 2 });
+      mode === 'a function'
+        ? consumer.runEachOp(blocking, { prefetch: 2 })
+        : consumer.runEachOp(aside, { threads: 1, prefetch: 2 });
     const results = await Array.fromAsync(queue.producer.runSubmission(OPS, { chunkSize: 2 }));
     assert.deepEqual(results, [10, 20]);
+    begun.close();
     await consumer.stop();
     await over;
   });
+}
+
+/** Lets so much time pass, step by step. */
+function tick(clock: ManualClock, leftMs: number): void {
+  if (leftMs <= 0) return;
+  clock.advance(EXPIRATION_MS / 2);
+  setTimeout(() => tick(clock, leftMs - EXPIRATION_MS / 2), EXPIRATION_MS / 4);
 }
 
 test('what is reserved by hand and completed too late completes its submission', async () => {
@@ -53,17 +70,22 @@ test('what is reserved by hand and completed too late completes its submission',
 });
 
 test('a failure after the expiry is no second try', async () => {
-  await using queue = await realQueue(SETTINGS);
+  // Time passes in the callback only: on a busy machine the first reservation would be over before it begins.
+  const clock = new ManualClock();
+  await using queue = await realQueue({ ...SETTINGS, clock });
   const consumer = await queue.consumeUnextended();
   const retries: number[] = [];
   const callback = async (op: string, context: ChunkContext) => {
     retries.push(context.retries);
     if (context.retries > 0) return op.toUpperCase();
-    await new Promise((resolve) => setTimeout(resolve, 2 * EXPIRATION_MS));
+    clock.advance(EXPIRATION_MS);
+    // Long enough for the consumer to hear of it; a failure that is told before counts as little.
+    await new Promise((resolve) => setTimeout(resolve, EXPIRATION_MS));
     throw new Error('too late');
   };
   const over = consumer.runEachOp(callback, { prefetch: 2 });
-  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(['a'], { chunkSize: 1 })), ['A']);
+  const options = { chunkSize: 1, retry: { delayMs: 0 } };
+  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(['a'], options)), ['A']);
   // Its own failure would have counted, too.
   assert.deepEqual(retries, [0, 1]);
   await consumer.stop();

@@ -20,7 +20,7 @@ test('a callback that blocks for longer than all missable heartbeats keeps its c
   const maxMissableHeartbeats = 3;
   const holdMs = heartbeatIntervalMs * (maxMissableHeartbeats + 1) * 2;
   await using queue = await realQueue({ heartbeatIntervalMs, maxMissableHeartbeats });
-  await using program = await blockingConsumer(queue.url, queue.objects.url, holdMs);
+  await using program = await blockingConsumer(queue.url, queue.objects.url);
   const results = Array.fromAsync(queue.producer.runSubmission(['hold'], { chunkSize: 1 }));
   await program.said('begun');
   // Another consumer asks all the time while the first one is blocked.
@@ -30,6 +30,8 @@ test('a callback that blocks for longer than all missable heartbeats keeps its c
     seen.push(op);
     return 'of the other one';
   });
+  await new Promise((resolve) => setTimeout(resolve, holdMs));
+  program.release();
   await program.said('done');
   assert.deepEqual(await results, ['hold']);
   assert.deepEqual(seen, []);
@@ -39,7 +41,7 @@ test('a callback that blocks for longer than all missable heartbeats keeps its c
 
 test('the chunks of a consumer process that is killed go to another one', async () => {
   await using queue = await realQueue();
-  await using program = await blockingConsumer(queue.url, queue.objects.url, 60_000);
+  await using program = await blockingConsumer(queue.url, queue.objects.url);
   const results = Array.fromAsync(queue.producer.runSubmission(['a', 'hold', 'b'], { chunkSize: 1 }));
   await program.said('begun');
   program.child.kill('SIGKILL');

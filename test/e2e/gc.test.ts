@@ -6,6 +6,7 @@ import { ConsumerClient, NonRetryableError } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { uuidV7 } from '../../src/system/random.ts';
 import { type Exit, ROOT, runNode, runOpsqueue, startQueue } from '../support/processes.ts';
+import { storeFolder } from '../support/store-folder.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const DAY_MS = 86_400_000;
@@ -77,9 +78,9 @@ async function killedUpload(url: string, objectStore: string, folder: string): P
 
 test('gc finds what no queue knows, touches nothing else, and deletes only on request', async () => {
   await using folder = await temporaryFolder();
-  const chunks = `${folder.path}/chunks`;
-  await mkdir(chunks);
-  const objectStore = pathToFileURL(chunks).href;
+  const objectStore = pathToFileURL(`${folder.path}/chunks`).href;
+  const chunks = storeFolder(objectStore);
+  await mkdir(chunks, { recursive: true });
   await using stack = new AsyncDisposableStack();
   const [one, two] = [await emptyQueue(), await emptyQueue()];
   stack.use(one.queue);

@@ -7,6 +7,7 @@ import { ProducerClient } from '../../src/producer/index.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk-codec.ts';
 import { startQueue, type TestProcess } from '../support/processes.ts';
 import { copyReferenceDatabase, referenceStatuses } from '../support/reference-database.ts';
+import { storeFolder } from '../support/store-folder.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const statuses = referenceStatuses();
@@ -38,7 +39,8 @@ const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
 test('a queue that is started on the file of the original goes on where that one stopped', async () => {
   await using folder = await temporaryFolder();
   await using stack = new AsyncDisposableStack();
-  const chunks = `${folder.path}/chunks`;
+  const objectStore = pathToFileURL(`${folder.path}/chunks/`).href;
+  const chunks = storeFolder(objectStore);
   await writeChunks(chunks, 'completed', 'out', upTo(3));
   await writeChunks(chunks, 'in progress', 'in', upTo(12));
   // The fixture holds these as done.
@@ -55,7 +57,7 @@ test('a queue that is started on the file of the original goes on where that one
   );
 
   const url = `localhost:${first.port}`;
-  const producer = stack.use(new ProducerClient(url, pathToFileURL(`${chunks}/`).href));
+  const producer = stack.use(new ProducerClient(url, objectStore));
   for (const [name, { state, record }] of statuses) {
     assert.equal((await producer.getSubmissionStatus(record.id))?.state, state, name);
   }
@@ -77,7 +79,7 @@ test('a queue that is started on the file of the original goes on where that one
     if (state === 'in_progress' && name !== 'in progress') await producer.cancelSubmission(record.id);
   }
   const worked: number[] = [];
-  const consumer = stack.use(new ConsumerClient(url, pathToFileURL(`${chunks}/`).href));
+  const consumer = stack.use(new ConsumerClient(url, objectStore));
   const working = consumer.runEachChunk((numbers: readonly number[]) => {
     worked.push(numbers[0] ?? -1);
     return numbers.map((number) => number * 2);

@@ -9,9 +9,11 @@ import { openObjectStore } from '../../src/objects/open.ts';
 import { rejectsWith } from '../conformance/object-store.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { recordingLogger } from '../support/recording-logger.ts';
+import { storeFolder } from '../support/store-folder.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'opsqueue-file-retries-'));
-after(() => fs.rmSync(root, { recursive: true, force: true }));
+const disk = storeFolder(`${pathToFileURL(root)}`);
+after(() => [root, disk].map((path) => fs.rmSync(path, { recursive: true, force: true })));
 
 async function armed(clock: ManualClock): Promise<void> {
   while (clock.timersPending === 0) await new Promise<void>((resolve) => setImmediate(resolve));
@@ -21,7 +23,7 @@ async function scene(name: string, options: Readonly<Record<string, string>> = {
   const clock = new ManualClock();
   const logger = recordingLogger();
   const store = await openObjectStore(`${pathToFileURL(join(root, name))}`, options, { clock, logger });
-  return { clock, logger, store, path: (key: string) => join(root, name, key) };
+  return { clock, logger, store, path: (key: string) => join(disk, name, key) };
 }
 
 describe('an object that is not there yet', () => {
@@ -124,13 +126,15 @@ describe('an error that may pass', () => {
 });
 
 test('the log says where the chunks lie if it is not the folder of the URL', async () => {
-  const { logger, store, path } = await scene('für #1~');
+  const { logger, store } = await scene('für #1~');
   await store.put('p/0-in.bin', new Uint8Array(1));
   const said = logger.lines.filter(({ message }) => message.startsWith('chunks of the object store lie in'));
   assert.equal(said.length, 1);
   const { folder } = (said[0]?.fields ?? {}) as { folder: string };
   assert.ok(folder.endsWith('/f%C3%BCr %231%7E'), folder);
   assert.ok(fs.existsSync(`${folder}/p/0-in.bin`));
-  assert.equal(fs.existsSync(path('')), false);
-  assert.equal((await scene('plain name')).logger.lines.length, 0);
+  assert.equal(fs.existsSync(join(root, 'für #1~')), false);
+  const plain = recordingLogger();
+  await openObjectStore('file:///nothing/plain name', {}, { logger: plain });
+  assert.equal(plain.lines.length, 0);
 });

@@ -8,9 +8,12 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { bytes, listed, objectStoreConformance, rejectsWith } from '../conformance/object-store.ts';
+import { storeFolder } from '../support/store-folder.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'opsqueue-file-store-'));
-after(() => fs.rmSync(root, { recursive: true, force: true }));
+const disk = storeFolder(`${pathToFileURL(root)}`);
+fs.mkdirSync(disk, { recursive: true });
+after(() => [root, disk].map((path) => fs.rmSync(path, { recursive: true, force: true })));
 
 for (const durable of [false, true]) {
   objectStoreConformance(durable ? 'file:, durable' : 'file:', async () => ({
@@ -20,13 +23,14 @@ for (const durable of [false, true]) {
 }
 
 describe('file:', () => {
-  const folder = (name: string) => join(root, name);
-  const open = (name: string, options = {}) => openObjectStore(`${pathToFileURL(folder(name))}`, options);
+  const folder = (name: string) => join(disk, name);
+  const urlOf = (name: string) => `${pathToFileURL(join(root, name))}`;
+  const open = (name: string, options = {}) => openObjectStore(urlOf(name), options);
 
   test('lays an object where the original does', async () => {
     const store = await openObjectStore(`${pathToFileURL(root)}/é~`);
     await store.put('p/0-in.bin', bytes(3));
-    assert.equal(fs.readFileSync(join(root, '%C3%A9%7E/p/0-in.bin')).length, 3);
+    assert.equal(fs.readFileSync(join(disk, '%C3%A9%7E/p/0-in.bin')).length, 3);
   });
 
   test('steps around the temporary file of another writer, and leaves none of its own', async () => {
@@ -69,7 +73,7 @@ describe('file:', () => {
   test('a full disk is an error of its own, and leaves nothing torn behind', () => {
     // A limit on the size of a file is what a test can have of a full disk without being root.
     const script = fileURLToPath(new URL('../support/fill-file-store.ts', import.meta.url));
-    const url = `${pathToFileURL(folder('full'))}`;
+    const url = urlOf('full');
     const ran = spawnSync(
       'bash',
       ['-c', 'ulimit -f 64; trap "" XFSZ; exec "$@"', '-', process.execPath, script, url],
@@ -98,7 +102,7 @@ describe('file:', () => {
         return now;
       },
     };
-    const store = await openObjectStore(`${pathToFileURL(folder('slow'))}`, {}, { clock });
+    const store = await openObjectStore(urlOf('slow'), {}, { clock });
     const turnsOf = async (call: () => Promise<unknown>) => {
       let turns = 0;
       let settled = false;

@@ -1,17 +1,7 @@
 import assert from 'node:assert/strict';
-import {
-  lutimesSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { lutimesSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
 import {
   findGarbage,
   type GarbageFolder,
@@ -26,6 +16,7 @@ import { parseObjectStoreUrl } from '../../src/objects/url.ts';
 import { uuidV7 } from '../../src/system/random.ts';
 import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { TempStore } from '../support/temp-store.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -271,53 +262,45 @@ describe('garbage in an object store', () => {
 
 describe('garbage in a folder of this machine', () => {
   test('is nothing that opsqueue has not written, whatever it is called', async () => {
-    const root = mkdtempSync(join(tmpdir(), 'opsqueue-garbage-'));
-    try {
-      const left = () => readdirSync(root).map((folder) => readdirSync(join(root, folder)).sort());
-      const odd: Record<string, (path: string) => void> = {
-        'meeting-notes#3': (path) => writeFileSync(path, 'x'),
-        '0-in.bin#draft#2': (path) => writeFileSync(path, 'x'),
-        README: (path) => symlinkSync('../elsewhere', path),
-        'a-folder': (path) => symlinkSync('..', path),
-      };
-      for (const [name, make] of Object.entries(odd)) {
-        const folder = join(root, uuidV7(Object.keys(odd).indexOf(name)));
-        mkdirSync(folder);
-        writeFileSync(join(folder, '0-in.bin'), 'x');
-        make(join(folder, name));
-        for (const file of ['0-in.bin', name]) lutimesSync(join(folder, file), 1_000, 1_000);
-      }
-      const before = left();
-      const store = await openObjectStore(`${pathToFileURL(root)}`);
-      const queues = [queueOf()];
-      const report = await findGarbage({ store, queues, before: Date.now(), delete: true });
-      assert.deepEqual([report.foreign, report.garbage], [4, 0]);
-      assert.deepEqual(left(), before);
-      // Nor is it swept up where the chunks beside it are deleted by somebody else.
-      for (const folder of await Array.fromAsync(store.listFolders(''))) {
-        await store.delete([`${folder}/0-in.bin`]);
-      }
-      assert.deepEqual(left().flat().sort(), Object.keys(odd).sort());
-    } finally {
-      rmSync(root, { recursive: true, force: true });
+    await using objects = await TempStore.create();
+    const { folder: root, store } = objects;
+    const left = () => readdirSync(root).map((folder) => readdirSync(join(root, folder)).sort());
+    const odd: Record<string, (path: string) => void> = {
+      'meeting-notes#3': (path) => writeFileSync(path, 'x'),
+      '0-in.bin#draft#2': (path) => writeFileSync(path, 'x'),
+      README: (path) => symlinkSync('../elsewhere', path),
+      'a-folder': (path) => symlinkSync('..', path),
+    };
+    for (const [name, make] of Object.entries(odd)) {
+      const folder = join(root, uuidV7(Object.keys(odd).indexOf(name)));
+      mkdirSync(folder);
+      writeFileSync(join(folder, '0-in.bin'), 'x');
+      make(join(folder, name));
+      for (const file of ['0-in.bin', name]) lutimesSync(join(folder, file), 1_000, 1_000);
     }
+    const before = left();
+    const queues = [queueOf()];
+    const report = await findGarbage({ store, queues, before: Date.now(), delete: true });
+    assert.deepEqual([report.foreign, report.garbage], [4, 0]);
+    assert.deepEqual(left(), before);
+    // Nor is it swept up where the chunks beside it are deleted by somebody else.
+    for (const folder of await Array.fromAsync(store.listFolders(''))) {
+      await store.delete([`${folder}/0-in.bin`]);
+    }
+    assert.deepEqual(left().flat().sort(), Object.keys(odd).sort());
   });
 
   test('is not looked for where there is no folder: that is an error, which names it', async () => {
-    const root = mkdtempSync(join(tmpdir(), 'opsqueue-garbage-'));
-    try {
-      const search = async (path: string) => {
-        const store = await openObjectStore(`${pathToFileURL(path)}`);
-        return findGarbage({ store, queues: [queueOf()], before: Date.now(), delete: true });
-      };
-      const missing = await rejectsWith('OBJECT_NOT_FOUND', search(join(root, 'missing')));
-      assert.match(missing.message, /^object store: cannot list \/.*\/missing: ENOENT/);
-      writeFileSync(join(root, 'a-file'), 'x');
-      const file = await rejectsWith('OBJECT_FAILED', search(join(root, 'a-file')));
-      assert.match(file.message, /^object store: cannot list \/.*\/a-file: ENOTDIR/);
-      assert.equal((await search(root)).folders, 0);
-    } finally {
-      rmSync(root, { recursive: true, force: true });
-    }
+    await using objects = await TempStore.create();
+    const search = async (name: string) => {
+      const store = await openObjectStore(`${objects.url}${name}`);
+      return findGarbage({ store, queues: [queueOf()], before: Date.now(), delete: true });
+    };
+    const missing = await rejectsWith('OBJECT_NOT_FOUND', search('/missing'));
+    assert.match(missing.message, /^object store: cannot list \/.*\/missing: ENOENT/);
+    writeFileSync(join(objects.folder, 'a-file'), 'x');
+    const file = await rejectsWith('OBJECT_FAILED', search('/a-file'));
+    assert.match(file.message, /^object store: cannot list \/.*\/a-file: ENOTDIR/);
+    assert.equal((await search('')).folders, 0);
   });
 });

@@ -1,8 +1,8 @@
 /** Writes beyond the limit on file sizes that its parent set; prints what came of it. See file-store.test.ts. */
 import { readdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { ObjectStoreError } from '../../src/objects/errors.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
+import { storeFolder } from './store-folder.ts';
 
 const url = process.argv[2] ?? '';
 const store = await openObjectStore(url);
@@ -20,4 +20,4 @@ async function codeOf(sizeBytes: number): Promise<string> {
 const small = await codeOf(100_000);
 const large = await codeOf(1_000_000);
 const before = (await store.get('p/0-in.bin')).length;
-console.log(JSON.stringify({ small, large, before, names: readdirSync(`${fileURLToPath(url)}/p`) }));
+console.log(JSON.stringify({ small, large, before, names: readdirSync(`${storeFolder(url)}/p`) }));

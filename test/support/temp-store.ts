@@ -1,26 +1,33 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chunkKey } from '../../src/objects/keys.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
+import { storeFolder } from './store-folder.ts';
 
 /** A `file:` object store in a folder of its own that goes away with it. */
 export class TempStore implements AsyncDisposable {
   readonly url: string;
+  /** Where its objects are, which is elsewhere if the path of the temporary folder is not ASCII. */
   readonly folder: string;
   readonly store: ObjectStore;
 
-  private constructor(folder: string, store: ObjectStore) {
-    this.folder = folder;
-    this.url = pathToFileURL(folder).href;
+  readonly #made: string;
+
+  private constructor(made: string, store: ObjectStore) {
+    this.#made = made;
+    this.url = pathToFileURL(made).href;
+    this.folder = storeFolder(this.url);
     this.store = store;
   }
 
   static async create(): Promise<TempStore> {
     const folder = await mkdtemp(join(tmpdir(), 'opsqueue-objects-'));
-    return new TempStore(folder, await openObjectStore(pathToFileURL(folder).href));
+    const temp = new TempStore(folder, await openObjectStore(pathToFileURL(folder).href));
+    await mkdir(temp.folder, { recursive: true });
+    return temp;
   }
 
   async putInput(prefix: string, index: number, bytes: Uint8Array): Promise<void> {
@@ -33,6 +40,6 @@ export class TempStore implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.store.close();
-    await rm(this.folder, { recursive: true, force: true });
+    for (const path of [this.folder, this.#made]) await rm(path, { recursive: true, force: true });
   }
 }
