@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ProducerClient } from '../src/producer/index.ts';
-import { cborChunkCodec } from '../src/protocol/chunk-codec.ts';
+import { cborChunkCodec } from '../src/protocol/chunk/codec.ts';
 import { benchArguments } from './support/arguments.ts';
 import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
 import { median, type Row, report } from './support/report.ts';

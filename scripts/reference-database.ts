@@ -15,8 +15,8 @@ import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import type { ChunkId } from '../src/model/ids.ts';
 import { Strategy } from '../src/model/strategy.ts';
-import { decodeServerMessage, encodeClientMessage } from '../src/protocol/consumer-codec.ts';
-import type { ClientMessage, ReservedChunkMessage } from '../src/protocol/consumer-types.ts';
+import { decodeServerMessage, encodeClientMessage } from '../src/protocol/consumer/codec.ts';
+import type { ClientMessage, ReservedChunkMessage } from '../src/protocol/consumer/types.ts';
 
 const target = fileURLToPath(new URL('../test/fixtures/reference-db/', import.meta.url));
 

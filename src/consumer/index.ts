@@ -21,9 +21,9 @@ export type {
   ObjectStore,
   ObjectStoreOptions,
 } from '../objects/object-store.ts';
-export { CborTag } from '../protocol/cbor-value.ts';
-export type { ChunkCompression } from '../protocol/chunk-compression.ts';
-export type { NamedCodec } from '../protocol/codec-options.ts';
+export { CborTag } from '../protocol/chunk/cbor-value.ts';
+export type { NamedCodec } from '../protocol/chunk/codec-options.ts';
+export type { ChunkCompression } from '../protocol/chunk/compression.ts';
 export type { Logger } from '../system/logger.ts';
 export { CallbackTimeoutError } from './callback-watch.ts';
 export { ConsumerClient } from './client.ts';

@@ -4,8 +4,8 @@ import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts
 import { Strategy } from '../model/strategy.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
-import { chunkCodecOf } from '../protocol/chunk-codec.ts';
-import { type NamedCodec, namedCodecOf } from '../protocol/codec-options.ts';
+import { chunkCodecOf } from '../protocol/chunk/codec.ts';
+import { type NamedCodec, namedCodecOf } from '../protocol/chunk/codec-options.ts';
 import type { RunDemand, TransferLimits } from './messages.ts';
 import { copyingCodec } from './processor.ts';
 import type { ConsumerClientOptions, OperationCodec, RunOptions } from './types.ts';

@@ -12,10 +12,10 @@ import {
 import { type OptionNames, refuseUnknownOptions, unknownOption } from '../model/option-names.ts';
 import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import { END_STATES, type EndState, type StrategicMetadata } from '../model/submission.ts';
-import { chunkCodecOf } from '../protocol/chunk-codec.ts';
-import { namedCodecOf } from '../protocol/codec-options.ts';
-import { byteContentSize } from '../protocol/json-writer.ts';
-import { metaPairsRefusal } from '../protocol/strategy-codec.ts';
+import { chunkCodecOf } from '../protocol/chunk/codec.ts';
+import { namedCodecOf } from '../protocol/chunk/codec-options.ts';
+import { metaPairsRefusal } from '../protocol/consumer/strategy.ts';
+import { byteContentSize } from '../protocol/json/writer.ts';
 import type { OperationCodec, ResultsMode, SubmissionOptions } from './options.ts';
 
 /** An integer within bounds, or an IncorrectUsageError that names the option. */

@@ -39,10 +39,10 @@ export type {
   ObjectStore,
   ObjectStoreOptions,
 } from '../objects/object-store.ts';
-export { CborTag } from '../protocol/cbor-value.ts';
-export type { ChunkCompression } from '../protocol/chunk-compression.ts';
-export { ChunkUndecodableError, ChunkUnencodableError } from '../protocol/chunk-errors.ts';
-export type { NamedCodec } from '../protocol/codec-options.ts';
+export { CborTag } from '../protocol/chunk/cbor-value.ts';
+export type { NamedCodec } from '../protocol/chunk/codec-options.ts';
+export type { ChunkCompression } from '../protocol/chunk/compression.ts';
+export { ChunkUndecodableError, ChunkUnencodableError } from '../protocol/chunk/errors.ts';
 export type { Logger } from '../system/logger.ts';
 export { ProducerClient } from './client.ts';
 export type { EndedStatus } from './completion.ts';

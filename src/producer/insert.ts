@@ -7,8 +7,8 @@ import {
 import type { SubmissionId } from '../model/ids.ts';
 import type { RetryPolicy } from '../model/retry.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
-import type { ChunkCompression } from '../protocol/chunk-compression.ts';
-import { directChunksRefusal } from '../protocol/producer-json.ts';
+import type { ChunkCompression } from '../protocol/chunk/compression.ts';
+import { directChunksRefusal } from '../protocol/producer/requests.ts';
 import { uuidV7 } from '../system/random.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
 import { checkChoice, checkInteger, checkMetadata, checkRetry, checkStrategicMetadata } from './checks.ts';

@@ -5,7 +5,7 @@ import { ObjectStoreError } from '../objects/errors.ts';
 import { chunkKey } from '../objects/keys.ts';
 import { missingHint } from '../objects/missing-hint.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
-import { decompressChunk, isCompressedChunk } from '../protocol/chunk-compression.ts';
+import { decompressChunk, isCompressedChunk } from '../protocol/chunk/compression.ts';
 import type { QueueApi } from './queue-api.ts';
 import type { Tracing } from './tracing.ts';
 

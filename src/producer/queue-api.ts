@@ -13,7 +13,7 @@ import type { EndState, StrategicMetadata, SubmissionStatus } from '../model/sub
 import { VERSION } from '../model/version.ts';
 import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http-attempt.ts';
 import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http-client.ts';
-import { cborChunkCodec } from '../protocol/chunk-codec.ts';
+import { cborChunkCodec } from '../protocol/chunk/codec.ts';
 import {
   type ChunksDoneAnswer,
   ENDED_PAGE_MAX,
@@ -29,7 +29,7 @@ import {
   parseIds,
   parseKnownAnswer,
   parseStatus,
-} from '../protocol/producer-json.ts';
+} from '../protocol/producer/requests.ts';
 import type { Clock } from '../system/clock.ts';
 import { PollHold } from './poll-hold.ts';
 

@@ -1,7 +1,7 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import { CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import { chunkKey } from '../objects/keys.ts';
-import { type ChunkCompression, compressChunk } from '../protocol/chunk-compression.ts';
+import { type ChunkCompression, compressChunk } from '../protocol/chunk/compression.ts';
 import type { Clock } from '../system/clock.ts';
 import { linkedSignal } from '../system/signals.ts';
 import type { BoundedStore } from './bounded-store.ts';

@@ -1,5 +1,5 @@
 import type { ChunkIndex } from '../model/ids.ts';
-import { type PreparedSubmission, prepareSubmission } from '../protocol/consumer-codec.ts';
+import { type PreparedSubmission, prepareSubmission } from '../protocol/consumer/codec.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Timer } from '../system/clock.ts';
 

@@ -15,8 +15,8 @@ import {
   encodeReserved,
   encodeServerMessage,
   StrategyRefusedError,
-} from '../protocol/consumer-codec.ts';
-import type { ClientMessage, Nonce } from '../protocol/consumer-types.ts';
+} from '../protocol/consumer/codec.ts';
+import type { ClientMessage, Nonce } from '../protocol/consumer/types.ts';
 import type {
   ConsumerHandle,
   OpenSubmission,

@@ -4,7 +4,7 @@ import {
   encodeReserved,
   type ReservedItem,
   reservedItemSizeMax,
-} from '../protocol/consumer-codec.ts';
+} from '../protocol/consumer/codec.ts';
 import type { ConsumerHandle, ReservationRequest, ReservedChunk } from '../scheduler/types.ts';
 import { type Clock, sleep } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';

@@ -1,6 +1,6 @@
 import type { ChunkId } from '../model/ids.ts';
-import { encodeReserved } from '../protocol/consumer-codec.ts';
-import type { Nonce } from '../protocol/consumer-types.ts';
+import { encodeReserved } from '../protocol/consumer/codec.ts';
+import type { Nonce } from '../protocol/consumer/types.ts';
 import type { ReservationRequest, ReservedChunk } from '../scheduler/types.ts';
 import { type DirectAnswerContext, directAnswer } from './direct-answer.ts';
 import type { Outbox } from './outbox.ts';

@@ -26,7 +26,7 @@ import {
   parseInsertRequest,
   parseKnownRequest,
   parseMetadataQuery,
-} from '../protocol/producer-json.ts';
+} from '../protocol/producer/requests.ts';
 import { InvariantError } from '../scheduler/invariant.ts';
 import { StoreError } from '../store/errors.ts';
 import type { Logger } from '../system/logger.ts';

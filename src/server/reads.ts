@@ -2,7 +2,7 @@ import { ChunkSet } from '../model/chunk-set.ts';
 import { TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { EndState, SubmissionStatus } from '../model/submission.ts';
-import type { ChunksDoneAnswer, ChunksDonePage } from '../protocol/producer-json.ts';
+import type { ChunksDoneAnswer, ChunksDonePage } from '../protocol/producer/requests.ts';
 import type { OpenSubmission, SchedulerPort } from '../scheduler/types.ts';
 import type { Journal } from '../store/journal.ts';
 import type { Store, StoredSubmission } from '../store/store.ts';

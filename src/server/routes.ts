@@ -1,7 +1,7 @@
 import { VERSION } from '../model/version.ts';
 import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http-exchange.ts';
 import { upgradeProblem } from '../net/ws-server.ts';
-import { formatErrorText } from '../protocol/producer-json.ts';
+import { formatErrorText } from '../protocol/producer/requests.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Metrics } from './metrics.ts';
 import {

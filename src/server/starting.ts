@@ -1,6 +1,6 @@
 import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT } from '../net/http-exchange.ts';
 import type { HttpHandler } from '../net/http-server.ts';
-import { formatErrorText } from '../protocol/producer-json.ts';
+import { formatErrorText } from '../protocol/producer/requests.ts';
 
 /** Answers while the port is open and the store is not. */
 export const startingHandler: HttpHandler = {

@@ -1,4 +1,4 @@
-import type { Nonce } from '../protocol/consumer-types.ts';
+import type { Nonce } from '../protocol/consumer/types.ts';
 import type { ReservationRequest } from '../scheduler/types.ts';
 
 /** The reservations of one connection that are not answered yet. */

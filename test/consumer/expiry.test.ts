@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NonRetryableError } from '../../src/consumer/index.ts';
-import type { Nonce } from '../../src/protocol/consumer-types.ts';
+import type { Nonce } from '../../src/protocol/consumer/types.ts';
 import { quietly, Scene } from '../support/consumer-scene.ts';
 import { eventually } from '../support/eventually.ts';
 import { ALL_FEATURES, type FakeConnection } from '../support/fake-queue.ts';

@@ -7,7 +7,7 @@ import {
   IncorrectUsageError,
   Strategy,
 } from '../../src/consumer/index.ts';
-import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
+import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk/compression.ts';
 import { cbor, quietly, Scene } from '../support/consumer-scene.ts';
 import { fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
 

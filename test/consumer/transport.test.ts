@@ -8,7 +8,7 @@ import { Transport } from '../../src/consumer/transport/transport.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import type { OutgoingMessage } from '../../src/net/ws-client.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
-import type { ReservedChunkMessage } from '../../src/protocol/consumer-types.ts';
+import type { ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { eventually } from '../support/eventually.ts';
 import { fakeChunk, fakeSubmission, initMessage } from '../support/fake-queue.ts';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
-import { cborChunkCodec } from '../../src/protocol/chunk-codec.ts';
+import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
 import { startQueue, type TestProcess } from '../support/processes.ts';
 import { copyReferenceDatabase, referenceStatuses } from '../support/reference-database.ts';
 import { storeFolder } from '../support/store-folder.ts';

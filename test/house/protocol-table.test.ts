@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import * as limits from '../../src/model/limits.ts';
 import { REQUESTS_WAITING_MAX } from '../../src/net/http-lane.ts';
 import { CLIENT_FEATURES } from '../../src/net/ws-client.ts';
-import { ENDED_PAGE_MAX, KNOWN_PREFIXES_MAX } from '../../src/protocol/producer-json.ts';
+import { ENDED_PAGE_MAX, KNOWN_PREFIXES_MAX } from '../../src/protocol/producer/requests.ts';
 import { SERVER_FEATURES } from '../../src/server/consumer-features.ts';
 import { runCommand } from '../support/command.ts';
 import { goldenSessions, goldenText } from '../support/golden.ts';
@@ -93,9 +93,9 @@ test('the table has every endpoint', () => {
 });
 
 test('the table has every message, and every strategy', () => {
-  const files = ['client-message-codec', 'server-message-codec', 'reserved-codec', 'strategy-codec'];
+  const files = ['client-messages', 'server-messages', 'reserved', 'strategy'];
   const names = files.flatMap((file) => [
-    ...read(`src/protocol/${file}.ts`).matchAll(/'([A-Z][a-z]+[A-Za-z]*)'/g),
+    ...read(`src/protocol/consumer/${file}.ts`).matchAll(/'([A-Z][a-z]+[A-Za-z]*)'/g),
   ]);
   assertAllIn('Messages', [...new Set(names.map(([, name]) => name!))], 15);
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ChunkSet, PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
 import { type DoneTrackerOptions, doneChunks } from '../../src/producer/done-tracker.ts';
-import type { ChunksDoneAnswer } from '../../src/protocol/producer-json.ts';
+import type { ChunksDoneAnswer } from '../../src/protocol/producer/requests.ts';
 import { HastyClock } from '../support/hasty-clock.ts';
 
 const { signal } = new AbortController();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RETRY_DEFAULT, type RetryPolicy } from '../../src/model/retry.ts';
 import { OpError, type OperationCodec, ProducerClient, type ResultChunk } from '../../src/producer/index.ts';
-import { isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
+import { isCompressedChunk } from '../../src/protocol/chunk/compression.ts';
 import { eventually } from '../support/eventually.ts';
 import { ALL_FEATURES, FakeQueue } from '../support/fake-queue-http.ts';
 import { workChunk, workEverything } from '../support/fake-queue-worker.ts';

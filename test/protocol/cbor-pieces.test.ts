@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { decodeClientMessage } from '../../src/protocol/consumer-codec.ts';
-import type { ClientMessage } from '../../src/protocol/consumer-types.ts';
+import { decodeClientMessage } from '../../src/protocol/consumer/codec.ts';
+import type { ClientMessage } from '../../src/protocol/consumer/types.ts';
 
 const OPEN_BYTES = 0x5f;
 const OPEN_TEXT = 0x7f;

@@ -9,7 +9,7 @@ import {
   ChunkUnencodableError,
   cborChunkCodec,
   jsonChunkCodec,
-} from '../../src/protocol/chunk-codec.ts';
+} from '../../src/protocol/chunk/codec.ts';
 import { goldenText } from '../support/golden.ts';
 
 const cbor = cborChunkCodec();

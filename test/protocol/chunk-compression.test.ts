@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
-import { ChunkUndecodableError } from '../../src/protocol/chunk-errors.ts';
+import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk/compression.ts';
+import { ChunkUndecodableError } from '../../src/protocol/chunk/errors.ts';
 
 const content = new TextEncoder().encode('some operation, '.repeat(1000));
 /** So large that another thread packs and unpacks it. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CborTag, ProducerClient } from '../../src/producer/index.ts';
-import { ChunkUnencodableError, cborChunkCodec, jsonChunkCodec } from '../../src/protocol/chunk-codec.ts';
+import { ChunkUnencodableError, cborChunkCodec, jsonChunkCodec } from '../../src/protocol/chunk/codec.ts';
 
 /** What Python's cbor2 writes for `[datetime(..., 123456, tzinfo=+02:00), {"2": 0, "1": 1}, 1, 1.0]`. */
 const text = '2020-01-02T03:04:05.123456+02:00';

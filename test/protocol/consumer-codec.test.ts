@@ -15,7 +15,7 @@ import {
   prepareSubmission,
   reservedItemSizeMax,
   StrategyRefusedError,
-} from '../../src/protocol/consumer-codec.ts';
+} from '../../src/protocol/consumer/codec.ts';
 import { clientMessages, reservedMessages, serverMessages } from '../support/protocol-arbitraries.ts';
 import { plainClientMessage, plainServerMessage } from '../support/protocol-plain.ts';
 

@@ -18,7 +18,7 @@ import {
   parseInsertRequest,
   parseMetadataQuery,
   parseStatus,
-} from '../../src/protocol/producer-json.ts';
+} from '../../src/protocol/producer/requests.ts';
 import { type GoldenHttpMessage, type GoldenSession, goldenSessions } from '../support/golden.ts';
 
 const INSERT = 'POST /producer/submissions HTTP/1.1';

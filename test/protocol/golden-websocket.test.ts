@@ -7,8 +7,8 @@ import {
   decodeServerMessage,
   encodeClientMessage,
   encodeServerMessage,
-} from '../../src/protocol/consumer-codec.ts';
-import type { ClientMessage, Nonce, ServerMessage } from '../../src/protocol/consumer-types.ts';
+} from '../../src/protocol/consumer/codec.ts';
+import type { ClientMessage, Nonce, ServerMessage } from '../../src/protocol/consumer/types.ts';
 import { type GoldenFrame, type GoldenSession, goldenSessions } from '../support/golden.ts';
 
 const sessions = goldenSessions('websocket.json');

@@ -3,8 +3,8 @@ import { suite, test } from 'node:test';
 import { Encoder } from 'cbor-x';
 import { ConsumerClient } from '../../src/consumer/client.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
-import { cborChunkCodec } from '../../src/protocol/chunk-codec.ts';
-import { decodeServerMessage, encodeServerMessage } from '../../src/protocol/consumer-codec.ts';
+import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
+import { decodeServerMessage, encodeServerMessage } from '../../src/protocol/consumer/codec.ts';
 import { FakeQueue } from '../support/fake-queue-http.ts';
 import {
   type GoldenFrame,

@@ -31,7 +31,7 @@ import {
   parseKnownRequest,
   parseMetadataQuery,
   parseStatus,
-} from '../../src/protocol/producer-json.ts';
+} from '../../src/protocol/producer/requests.ts';
 import { plainInsert } from '../support/plain-json.ts';
 import {
   chunksDoneAnswers,

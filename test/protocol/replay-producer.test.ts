@@ -7,8 +7,8 @@ import {
   SubmissionNotFoundError,
   TooManyMatchingSubmissionsError,
 } from '../../src/producer/index.ts';
-import { cborChunkCodec } from '../../src/protocol/chunk-codec.ts';
-import { parseStatus } from '../../src/protocol/producer-json.ts';
+import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
+import { parseStatus } from '../../src/protocol/producer/requests.ts';
 import { type GoldenSession, goldenSessions } from '../support/golden.ts';
 import { type AnsweredRequest, RecordedServer } from '../support/replay/recorded-server.ts';
 import { TempStore } from '../support/temp-store.ts';

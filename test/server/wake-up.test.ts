@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ReservedChunkMessage } from '../../src/protocol/consumer-types.ts';
+import type { ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
 import { QueueWorld, type WorldConsumer } from '../support/queue-world.ts';
 
 /** One consumer holds the only chunk, the other waits for one. */

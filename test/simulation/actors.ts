@@ -1,8 +1,8 @@
 import type { ChunkId } from '../../src/model/ids.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import type { FrameListener } from '../../src/net/connection.ts';
-import { decodeServerMessage, encodeClientMessage } from '../../src/protocol/consumer-codec.ts';
-import type { ClientMessage } from '../../src/protocol/consumer-types.ts';
+import { decodeServerMessage, encodeClientMessage } from '../../src/protocol/consumer/codec.ts';
+import type { ClientMessage } from '../../src/protocol/consumer/types.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import { outputOf } from './oracle.ts';
 import type { SimClock } from './sim-clock.ts';

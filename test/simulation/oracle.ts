@@ -1,8 +1,8 @@
 import { ChunkSet } from '../../src/model/chunk-set.ts';
 import type { ChunkId, SubmissionId } from '../../src/model/ids.ts';
 import type { SubmissionEnd } from '../../src/model/submission.ts';
-import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer-codec.ts';
-import type { ClientMessage, ServerMessage } from '../../src/protocol/consumer-types.ts';
+import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer/codec.ts';
+import type { ClientMessage, ServerMessage } from '../../src/protocol/consumer/types.ts';
 import type { MemoryDatabase } from '../../src/store/memory/memory-store.ts';
 import type { CommitBatch } from '../../src/store/store.ts';
 

@@ -1,13 +1,13 @@
 import { WebSocket } from 'ws';
 import type { ChunkId } from '../../src/model/ids.ts';
 import { Strategy } from '../../src/model/strategy.ts';
-import { decodeServerMessage, encodeClientMessage } from '../../src/protocol/consumer-codec.ts';
+import { decodeServerMessage, encodeClientMessage } from '../../src/protocol/consumer/codec.ts';
 import type {
   ClientMessage,
   InitMessage,
   ReservedChunkMessage,
   ServerMessage,
-} from '../../src/protocol/consumer-types.ts';
+} from '../../src/protocol/consumer/types.ts';
 
 type Kind = ServerMessage['kind'];
 type Of<K extends Kind> = Extract<ServerMessage, { readonly kind: K }>;

@@ -1,6 +1,6 @@
 import type { FrameConnection } from '../../src/net/connection.ts';
-import { decodeServerMessage } from '../../src/protocol/consumer-codec.ts';
-import type { ServerMessage } from '../../src/protocol/consumer-types.ts';
+import { decodeServerMessage } from '../../src/protocol/consumer/codec.ts';
+import type { ServerMessage } from '../../src/protocol/consumer/types.ts';
 
 /** What a session did to its connection, in order. */
 export type Sent =

@@ -1,7 +1,7 @@
 import { ChunkSet } from '../../src/model/chunk-set.ts';
 import type { SubmissionId } from '../../src/model/ids.ts';
 import type { SubmissionEnd, SubmissionRecord, SubmissionStatus } from '../../src/model/submission.ts';
-import { cborChunkCodec } from '../../src/protocol/chunk-codec.ts';
+import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
 import {
   formatChunksDone,
   formatCount,
@@ -13,7 +13,7 @@ import {
   parseInsertRequest,
   parseKnownRequest,
   parseMetadataQuery,
-} from '../../src/protocol/producer-json.ts';
+} from '../../src/protocol/producer/requests.ts';
 import { type Reply, type ScriptedHttp, type SeenRequest, scriptedHttp } from './scripted-http.ts';
 
 /** What a queue of ours announces. */

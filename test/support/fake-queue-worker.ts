@@ -1,7 +1,7 @@
 import { chunkKey } from '../../src/objects/keys.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
-import { cborChunkCodec } from '../../src/protocol/chunk-codec.ts';
-import { decompressChunk, isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
+import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
+import { decompressChunk, isCompressedChunk } from '../../src/protocol/chunk/compression.ts';
 import type { FakeQueue, FakeSubmission } from './fake-queue-http.ts';
 
 const codec = cborChunkCodec();

@@ -4,14 +4,14 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { SubmissionRecord } from '../../src/model/submission.ts';
-import { decodeClientMessage, encodeServerMessage } from '../../src/protocol/consumer-codec.ts';
+import { decodeClientMessage, encodeServerMessage } from '../../src/protocol/consumer/codec.ts';
 import type {
   ClientMessage,
   InitMessage,
   Nonce,
   ReservedChunkMessage,
   ServerMessage,
-} from '../../src/protocol/consumer-types.ts';
+} from '../../src/protocol/consumer/types.ts';
 import { Inbox } from './inbox.ts';
 
 export const ALL_FEATURES = [

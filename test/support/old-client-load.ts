@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Strategy } from '../../src/model/strategy.ts';
-import type { ReservedChunkMessage } from '../../src/protocol/consumer-types.ts';
+import type { ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import { OldClient } from './old-client.ts';
 

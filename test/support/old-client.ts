@@ -7,8 +7,8 @@ import {
   decodeServerMessage,
   encodeClientMessage,
   encodeServerMessage,
-} from '../../src/protocol/consumer-codec.ts';
-import type { ClientMessage, Nonce, ReservedChunkMessage } from '../../src/protocol/consumer-types.ts';
+} from '../../src/protocol/consumer/codec.ts';
+import type { ClientMessage, Nonce, ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
 
 const UPGRADE_HEADERS = [
   'Connection: Upgrade',

@@ -1,4 +1,4 @@
-import type { InsertRequest } from '../../src/protocol/producer-json.ts';
+import type { InsertRequest } from '../../src/protocol/producer/requests.ts';
 
 /** Bodies of the producer protocol as plain values, in the shapes of docs/protocol.md: written apart from the codec. */
 

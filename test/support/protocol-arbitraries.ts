@@ -13,8 +13,8 @@ import {
   type SubmissionRecord,
   type SubmissionStatus,
 } from '../../src/model/submission.ts';
-import type { ClientMessage, Nonce, ServerMessage } from '../../src/protocol/consumer-types.ts';
-import type { ChunksDoneAnswer, InsertRequest } from '../../src/protocol/producer-json.ts';
+import type { ClientMessage, Nonce, ServerMessage } from '../../src/protocol/consumer/types.ts';
+import type { ChunksDoneAnswer, InsertRequest } from '../../src/protocol/producer/requests.ts';
 
 /** Generated values of the protocol, with the extremes of its types among them. */
 

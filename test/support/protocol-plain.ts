@@ -1,6 +1,6 @@
 import type { ChunkId } from '../../src/model/ids.ts';
 import type { Strategy } from '../../src/model/strategy.ts';
-import type { ClientMessage, ServerMessage } from '../../src/protocol/consumer-types.ts';
+import type { ClientMessage, ServerMessage } from '../../src/protocol/consumer/types.ts';
 
 /** The messages of the consumer protocol as plain values, in the shapes of docs/protocol.md: written apart from the codec. */
 

@@ -1,8 +1,8 @@
 import type { ChunkId } from '../../src/model/ids.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import { Turn } from '../../src/net/turn.ts';
-import { encodeClientMessage } from '../../src/protocol/consumer-codec.ts';
-import type { ClientMessage, ReservedChunkMessage } from '../../src/protocol/consumer-types.ts';
+import { encodeClientMessage } from '../../src/protocol/consumer/codec.ts';
+import type { ClientMessage, ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
 import { parseConsumerFeatures } from '../../src/server/consumer-features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumer-session.ts';
 import type { NewSubmission } from '../../src/server/inserts.ts';

@@ -1,8 +1,8 @@
 import { chunkKey } from '../../src/objects/keys.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
-import { cborChunkCodec } from '../../src/protocol/chunk-codec.ts';
-import { decompressChunk, isCompressedChunk } from '../../src/protocol/chunk-compression.ts';
-import type { ReservedChunkMessage } from '../../src/protocol/consumer-types.ts';
+import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
+import { decompressChunk, isCompressedChunk } from '../../src/protocol/chunk/compression.ts';
+import type { ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
 import { ConsumerPeer } from './consumer-peer.ts';
 
 const codec = cborChunkCodec();

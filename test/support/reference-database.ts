@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { serialize } from 'node:v8';
 import type { SubmissionId } from '../../src/model/ids.ts';
 import type { SubmissionStatus } from '../../src/model/submission.ts';
-import { parseStatus } from '../../src/protocol/status-json.ts';
+import { parseStatus } from '../../src/protocol/producer/status.ts';
 
 const FOLDER = new URL('../fixtures/reference-db/', import.meta.url);
 

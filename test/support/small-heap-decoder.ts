@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { decodeClientMessage } from '../../src/protocol/consumer-codec.ts';
+import { decodeClientMessage } from '../../src/protocol/consumer/codec.ts';
 
 // Runs as a worker thread with little heap: what a decoder makes of a message beyond its contents ends it.
 

@@ -8,7 +8,7 @@ import {
   compressChunk,
   decompressChunk,
   isCompressedChunk,
-} from '../../protocol/chunk-compression.ts';
+} from '../../protocol/chunk/compression.ts';
 import type { Clock } from '../../system/clock.ts';
 import { linkedSignal, orAborted } from '../../system/signals.ts';
 import type { TransferLimits, TransferTimes } from '../messages.ts';

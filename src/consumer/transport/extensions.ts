@@ -1,5 +1,5 @@
 import type { ChunkId } from '../../model/ids.ts';
-import type { InitMessage } from '../../protocol/consumer-types.ts';
+import type { InitMessage } from '../../protocol/consumer/types.ts';
 import type { Timers } from './timers.ts';
 
 /** Told so many times while a reservation lasts: one that is lost or late does no harm. */

@@ -1,4 +1,4 @@
-import type { ReservedChunkMessage } from '../../protocol/consumer-types.ts';
+import type { ReservedChunkMessage } from '../../protocol/consumer/types.ts';
 import type { Handle } from '../messages.ts';
 import { chunkKeyOf, type Held } from './held.ts';
 import type { RunFeed } from './run-feed.ts';

@@ -1,6 +1,6 @@
 import type { ChunkId } from '../../model/ids.ts';
 import type { SubmissionRecord } from '../../model/submission.ts';
-import type { ReservedChunkMessage } from '../../protocol/consumer-types.ts';
+import type { ReservedChunkMessage } from '../../protocol/consumer/types.ts';
 import type { Handle, TransferTimes } from '../messages.ts';
 import type { RunFeed } from './run-feed.ts';
 

@@ -1,5 +1,5 @@
 import type { Strategy } from '../../model/strategy.ts';
-import type { Nonce } from '../../protocol/consumer-types.ts';
+import type { Nonce } from '../../protocol/consumer/types.ts';
 import type { Held } from './held.ts';
 
 /** A call of `reserveChunks` that waits. */

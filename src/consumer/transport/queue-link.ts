@@ -1,5 +1,5 @@
 import type { OutgoingMessage } from '../../net/ws-client.ts';
-import type { InitMessage, Nonce } from '../../protocol/consumer-types.ts';
+import type { InitMessage, Nonce } from '../../protocol/consumer/types.ts';
 
 /** The connection to the queue, as far as the transport needs it. */
 export interface QueueLink {

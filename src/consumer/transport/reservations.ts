@@ -1,5 +1,5 @@
 import { CHUNKS_PER_ANSWER_MAX } from '../../model/limits.ts';
-import type { Nonce } from '../../protocol/consumer-types.ts';
+import type { Nonce } from '../../protocol/consumer/types.ts';
 import type { Held } from './held.ts';
 import type { ManualReservation } from './manual-reservation.ts';
 import type { QueueLink } from './queue-link.ts';

@@ -1,4 +1,4 @@
-import type { Nonce } from '../../protocol/consumer-types.ts';
+import type { Nonce } from '../../protocol/consumer/types.ts';
 import type { RunDemand } from '../messages.ts';
 
 /** With `prefetch: 'auto'`: so much work is reserved ahead, in milliseconds of the callback's pace ... */

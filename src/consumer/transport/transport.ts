@@ -1,7 +1,7 @@
 import type { ChunkId } from '../../model/ids.ts';
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
 import type { IncomingMessage, OutgoingMessage } from '../../net/ws-client.ts';
-import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer-types.ts';
+import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer/types.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { ChunkResult, Handle, HeldChunk, LossReason, TransportEvent, WorkCommand } from '../messages.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { ChunkIndex, SubmissionId } from '../../../src/model/ids.ts';
 import type { SubmissionStatus } from '../../../src/model/submission.ts';
-import type { ReservedChunkMessage } from '../../../src/protocol/consumer-types.ts';
+import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
 
 /** A moment at which something became known; later ones are greater. */
 export type Moment = number;

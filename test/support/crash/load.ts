@@ -1,7 +1,7 @@
 /** Producers and consumers that keep a queue busy with everything it can do, and write down what they are told. */
 import assert from 'node:assert/strict';
 import { Strategy } from '../../../src/model/strategy.ts';
-import { parseStatus } from '../../../src/protocol/producer-json.ts';
+import { parseStatus } from '../../../src/protocol/producer/requests.ts';
 import { type Random, randomInt } from '../../../src/system/random.ts';
 import { ConsumerPeer } from '../consumer-peer.ts';
 import type { Entry, FactKind, Ledger } from './ledger.ts';

@@ -3,7 +3,7 @@ import { Decoder } from 'cbor-x';
 import { ChunkSet } from '../../../src/model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../../../src/model/ids.ts';
 import type { SubmissionStatus } from '../../../src/model/submission.ts';
-import { parseChunksDone, parseIds, parseStatus } from '../../../src/protocol/producer-json.ts';
+import { parseChunksDone, parseIds, parseStatus } from '../../../src/protocol/producer/requests.ts';
 import { HttpSocket, type RawAnswer } from '../http-socket.ts';
 
 const cbor = new Decoder();

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { StatusRecord, SubmissionStatus } from '../../../src/model/submission.ts';
 import { VERSION } from '../../../src/model/version.ts';
-import { decodeServerMessage, encodeServerMessage } from '../../../src/protocol/consumer-codec.ts';
-import type { ServerMessage } from '../../../src/protocol/consumer-types.ts';
-import { formatStatus, parseStatus } from '../../../src/protocol/producer-json.ts';
+import { decodeServerMessage, encodeServerMessage } from '../../../src/protocol/consumer/codec.ts';
+import type { ServerMessage } from '../../../src/protocol/consumer/types.ts';
+import { formatStatus, parseStatus } from '../../../src/protocol/producer/requests.ts';
 import type { GoldenHttpMessage } from '../golden.ts';
 import type { RawAnswer } from '../http-socket.ts';
 import { RECORDED_ID } from './facts.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { parseDuration } from '../../../src/protocol/duration.ts';
-import { parseStatus } from '../../../src/protocol/producer-json.ts';
+import { parseStatus } from '../../../src/protocol/producer/requests.ts';
 import type { ServerOptions } from '../../../src/server/index.ts';
 import { traceCarrierOf } from '../../../src/server/trace-carrier.ts';
+import { parseDuration } from '../../../src/system/duration.ts';
 import type { GoldenFrame, GoldenHttpMessage, GoldenMessage, GoldenSession } from '../golden.ts';
 import { TestServer } from '../test-server.ts';
 import { assertSameAnswer, assertSameMessage, hexWithIds, type Variables, withIds } from './compare.ts';

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { isErrorNamed, isMap, isUint8Array } from '../model/kinds.ts';
+import { isErrorNamed, isMap, isUint8Array } from '../../model/kinds.ts';
 import {
   CborTag,
   TAG_BIGNUM,
@@ -12,8 +12,8 @@ import {
   TAG_UINT8_ARRAY,
   VALUE_DEPTH_MAX,
 } from './cbor-value.ts';
-import { ChunkUndecodableError } from './chunk-errors.ts';
 import type { ReadingOptions } from './codec-options.ts';
+import { ChunkUndecodableError } from './errors.ts';
 
 const BREAK = 0xff;
 const INDEFINITE = -1;

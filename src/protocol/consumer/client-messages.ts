@@ -1,6 +1,6 @@
-import type { ChunkId } from '../model/ids.ts';
-import type { Strategy } from '../model/strategy.ts';
-import { CborReader } from './cbor-reader.ts';
+import type { ChunkId } from '../../model/ids.ts';
+import type { Strategy } from '../../model/strategy.ts';
+import { CborReader } from '../cbor/reader.ts';
 import {
   byteContentSize,
   CborWriter,
@@ -8,10 +8,10 @@ import {
   encodedRun,
   HEAD_BYTES_MAX,
   textSizeMax,
-} from './cbor-writer.ts';
-import { CHUNK_ID_SIZE_MAX, readChunkId, writeChunkId } from './chunk-id-codec.ts';
-import type { ClientMessage, Nonce } from './consumer-types.ts';
-import { readStrategy, StrategyRefusedError, strategySizeMax, writeStrategy } from './strategy-codec.ts';
+} from '../cbor/writer.ts';
+import { CHUNK_ID_SIZE_MAX, readChunkId, writeChunkId } from './chunk-id.ts';
+import { readStrategy, StrategyRefusedError, strategySizeMax, writeStrategy } from './strategy.ts';
+import type { ClientMessage, Nonce } from './types.ts';
 
 /** How messages are written. */
 export interface EncodeOptions {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IncorrectUsageError } from '../../src/model/errors.ts';
-import { formatDuration, parseDuration } from '../../src/protocol/duration.ts';
+import { formatDuration, parseDuration } from '../../src/system/duration.ts';
 
 // What the reference takes and refuses was tried on its --heartbeat-interval.
 

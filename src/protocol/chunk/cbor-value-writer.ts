@@ -1,4 +1,4 @@
-import { isUint8Array } from '../model/kinds.ts';
+import { isUint8Array } from '../../model/kinds.ts';
 import {
   type CborTag,
   TAG_BIGNUM,

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { ProtocolError } from '../model/errors.ts';
+import { ProtocolError } from '../../model/errors.ts';
 
 /** How deep values may nest in fields that nobody knows. */
 const SKIP_DEPTH_MAX = 128;

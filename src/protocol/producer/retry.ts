@@ -1,6 +1,6 @@
-import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
-import { JsonShapeError } from './json-errors.ts';
-import type { JsonReader } from './json-reader.ts';
+import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../../model/retry.ts';
+import { JsonShapeError } from '../json/errors.ts';
+import type { JsonReader } from '../json/reader.ts';
 
 const NAMES = {
   tries_max: 'triesMax',

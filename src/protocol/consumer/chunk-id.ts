@@ -1,6 +1,6 @@
-import type { ChunkId } from '../model/ids.ts';
-import type { CborReader } from './cbor-reader.ts';
-import { type CborWriter, encodedNames, encodedRun, HEAD_BYTES_MAX } from './cbor-writer.ts';
+import type { ChunkId } from '../../model/ids.ts';
+import type { CborReader } from '../cbor/reader.ts';
+import { type CborWriter, encodedNames, encodedRun, HEAD_BYTES_MAX } from '../cbor/writer.ts';
 
 const SUBMISSION_ID = encodedRun({ map: 2 }, 'submission_id');
 const CHUNK_INDEX = encodedRun('chunk_index');

@@ -1,7 +1,7 @@
-import type { SubmissionRecord } from '../model/submission.ts';
-import { byteContentSize, CborWriter, encodedRun, HEAD_BYTES_MAX, textSizeMax } from './cbor-writer.ts';
-import type { EncodeOptions } from './client-message-codec.ts';
-import type { Nonce } from './consumer-types.ts';
+import type { SubmissionRecord } from '../../model/submission.ts';
+import { byteContentSize, CborWriter, encodedRun, HEAD_BYTES_MAX, textSizeMax } from '../cbor/writer.ts';
+import type { EncodeOptions } from './client-messages.ts';
+import type { Nonce } from './types.ts';
 
 const SYNC = encodedRun({ map: 1 }, 'Sync', { map: 2 }, 'nonce');
 const OK = encodedRun('contents', { map: 1 }, 'ChunksReserved', { map: 1 }, 'Ok');

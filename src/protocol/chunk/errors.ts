@@ -1,4 +1,4 @@
-import { OpsqueueError } from '../model/errors.ts';
+import { OpsqueueError } from '../../model/errors.ts';
 
 /** The bytes of a chunk are not what its codec writes: cut short, trailing bytes, no array, or something else altogether. */
 export class ChunkUndecodableError extends OpsqueueError {

@@ -1,11 +1,11 @@
-import type { ChunkId } from '../model/ids.ts';
-import { EMPTY_TRACE_CARRIER, type SubmissionRecord } from '../model/submission.ts';
-import { CborReader } from './cbor-reader.ts';
-import { CborWriter, encodedNames, encodedRun, HEAD_BYTES_MAX, textSizeMax } from './cbor-writer.ts';
-import { CHUNK_ID_SIZE_MAX, readChunkId, writeChunkId } from './chunk-id-codec.ts';
-import type { EncodeOptions } from './client-message-codec.ts';
-import type { InitMessage, Nonce, ReservedChunkMessage, ServerMessage } from './consumer-types.ts';
-import { encodeReserved, prepareSubmission } from './reserved-codec.ts';
+import type { ChunkId } from '../../model/ids.ts';
+import { EMPTY_TRACE_CARRIER, type SubmissionRecord } from '../../model/submission.ts';
+import { CborReader } from '../cbor/reader.ts';
+import { CborWriter, encodedNames, encodedRun, HEAD_BYTES_MAX, textSizeMax } from '../cbor/writer.ts';
+import { CHUNK_ID_SIZE_MAX, readChunkId, writeChunkId } from './chunk-id.ts';
+import type { EncodeOptions } from './client-messages.ts';
+import { encodeReserved, prepareSubmission } from './reserved.ts';
+import type { InitMessage, Nonce, ReservedChunkMessage, ServerMessage } from './types.ts';
 
 const INIT = [4, 5, 6].map((fields) =>
   encodedRun({ map: 1 }, 'Init', { map: fields }, 'max_missable_heartbeats'),

@@ -1,10 +1,10 @@
-import type { FailedChunk, StatusRecord, SubmissionStatus } from '../model/submission.ts';
-import { EMPTY_TRACE_CARRIER } from '../model/submission.ts';
-import { readStrategicMetadata, writeStrategicMetadata } from './insert-json.ts';
-import { JsonShapeError } from './json-errors.ts';
-import { JsonReader } from './json-reader.ts';
-import { JsonWriter } from './json-writer.ts';
-import { formatTimestamp, parseTimestamp } from './timestamp.ts';
+import type { FailedChunk, StatusRecord, SubmissionStatus } from '../../model/submission.ts';
+import { EMPTY_TRACE_CARRIER } from '../../model/submission.ts';
+import { JsonShapeError } from '../json/errors.ts';
+import { JsonReader } from '../json/reader.ts';
+import { formatTimestamp, parseTimestamp } from '../json/timestamp.ts';
+import { JsonWriter } from '../json/writer.ts';
+import { readStrategicMetadata, writeStrategicMetadata } from './insert.ts';
 
 /**
  * A status as JSON (also the body of a 409 to a cancel); `null` for an unknown submission.

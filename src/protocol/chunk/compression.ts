@@ -1,8 +1,8 @@
 import { promisify } from 'node:util';
 // As a whole: an older Node.js, which is to be told its age, would fail on names that it does not have.
 import zlib from 'node:zlib';
-import { isError } from '../model/kinds.ts';
-import { ChunkUndecodableError } from './chunk-errors.ts';
+import { isError } from '../../model/kinds.ts';
+import { ChunkUndecodableError } from './errors.ts';
 
 const { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } = zlib;
 

@@ -1,9 +1,9 @@
-import { OpsqueueError } from '../model/errors.ts';
-import { META_KEY_BYTES_MAX, META_PAIRS_MAX, STRATEGY_DEPTH_MAX } from '../model/limits.ts';
-import { Strategy } from '../model/strategy.ts';
-import type { CborReader } from './cbor-reader.ts';
-import { type CborWriter, encodedNames, encodedRun, textSizeMax } from './cbor-writer.ts';
-import type { Nonce } from './consumer-types.ts';
+import { OpsqueueError } from '../../model/errors.ts';
+import { META_KEY_BYTES_MAX, META_PAIRS_MAX, STRATEGY_DEPTH_MAX } from '../../model/limits.ts';
+import { Strategy } from '../../model/strategy.ts';
+import type { CborReader } from '../cbor/reader.ts';
+import { type CborWriter, encodedNames, encodedRun, textSizeMax } from '../cbor/writer.ts';
+import type { Nonce } from './types.ts';
 
 /**
  * A strategy that is well-formed but beyond a limit. The reservation is refused (`Err`), the connection stays:

@@ -12,10 +12,10 @@ import {
   isSet,
   isThenable,
   isUint8Array,
-} from '../model/kinds.ts';
-import { messageOf } from '../model/thrown.ts';
+} from '../../model/kinds.ts';
+import { messageOf } from '../../model/thrown.ts';
 import { CborTag, VALUE_DEPTH_MAX } from './cbor-value.ts';
-import { ChunkUnencodableError } from './chunk-errors.ts';
+import { ChunkUnencodableError } from './errors.ts';
 
 /** How an object is written. `unboxed`: as the value that {@link plainOf} makes of it. */
 export type ValueKind =

@@ -1,4 +1,4 @@
-import { ProtocolError } from '../model/errors.ts';
+import { ProtocolError } from '../../model/errors.ts';
 
 /** Text that is no JSON at all: HTTP status 400. */
 export class JsonSyntaxError extends ProtocolError {

@@ -1,5 +1,5 @@
-import { IncorrectUsageError } from '../model/errors.ts';
-import { unknownOption } from '../model/option-names.ts';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import { unknownOption } from '../../model/option-names.ts';
 
 /** How a codec reads what JavaScript has several types for. */
 export interface ReadingOptions {

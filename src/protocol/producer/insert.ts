@@ -1,11 +1,11 @@
-import { CHUNKS_PER_SUBMISSION_MAX, DIRECT_CHUNKS_MAX, PREFIX_PATTERN } from '../model/limits.ts';
-import type { RetryPolicy } from '../model/retry.ts';
-import type { StrategicMetadata } from '../model/submission.ts';
-import { JsonShapeError } from './json-errors.ts';
-import { fieldPath, JsonReader } from './json-reader.ts';
-import { JsonWriter } from './json-writer.ts';
-import { formatRetryPolicy, readRetryPolicy } from './retry-json.ts';
-import { metaKeyRefusal, metaPairsRefusal } from './strategy-codec.ts';
+import { CHUNKS_PER_SUBMISSION_MAX, DIRECT_CHUNKS_MAX, PREFIX_PATTERN } from '../../model/limits.ts';
+import type { RetryPolicy } from '../../model/retry.ts';
+import type { StrategicMetadata } from '../../model/submission.ts';
+import { metaKeyRefusal, metaPairsRefusal } from '../consumer/strategy.ts';
+import { JsonShapeError } from '../json/errors.ts';
+import { fieldPath, JsonReader } from '../json/reader.ts';
+import { JsonWriter } from '../json/writer.ts';
+import { formatRetryPolicy, readRetryPolicy } from './retry.ts';
 
 /** What a producer inserts: the body of `POST /producer/submissions`. */
 export interface InsertRequest {

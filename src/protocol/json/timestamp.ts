@@ -1,4 +1,4 @@
-import { JsonShapeError } from './json-errors.ts';
+import { JsonShapeError } from './errors.ts';
 
 const RFC_3339 =
   /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(\.\d+)?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { META_VALUE_MAX, META_VALUE_MIN } from '../model/limits.ts';
-import { JsonShapeError, JsonSyntaxError } from './json-errors.ts';
+import { META_VALUE_MAX, META_VALUE_MIN } from '../../model/limits.ts';
+import { JsonShapeError, JsonSyntaxError } from './errors.ts';
 import {
   clipped,
   isDigit,
@@ -12,7 +12,7 @@ import {
   shownNumber,
   skipSpace,
   ZERO,
-} from './json-scan.ts';
+} from './scan.ts';
 
 /** How deep values may nest in fields that nobody knows. */
 const SKIP_DEPTH_MAX = 128;

@@ -1,13 +1,13 @@
-import { messageOf } from '../model/thrown.ts';
+import { messageOf } from '../../model/thrown.ts';
+import { parseJson } from '../json/json.ts';
 import { CborValueReader } from './cbor-value-reader.ts';
 import { CborValueWriter } from './cbor-value-writer.ts';
-import { ChunkUndecodableError } from './chunk-errors.ts';
 import { type NamedCodec, type ReadingOptions, readingOf } from './codec-options.ts';
-import { parseJson } from './json.ts';
+import { ChunkUndecodableError } from './errors.ts';
 import { formatJson } from './json-values.ts';
 
 export { CborTag } from './cbor-value.ts';
-export { ChunkUndecodableError, ChunkUnencodableError } from './chunk-errors.ts';
+export { ChunkUndecodableError, ChunkUnencodableError } from './errors.ts';
 
 /**
  * How the operations (or results) of a chunk become bytes and come back. Producer and consumer must use the same.

@@ -1,4 +1,4 @@
-import { isDate } from '../model/kinds.ts';
+import { isDate } from '../../model/kinds.ts';
 import { VALUE_DEPTH_MAX } from './cbor-value.ts';
 import { keysWithoutToJson, kindOf, plainOf, refuse, refuseDepth, within } from './value-kinds.ts';
 

@@ -1,6 +1,6 @@
-import type { ChunkId } from '../model/ids.ts';
-import type { Strategy } from '../model/strategy.ts';
-import type { SubmissionRecord } from '../model/submission.ts';
+import type { ChunkId } from '../../model/ids.ts';
+import type { Strategy } from '../../model/strategy.ts';
+import type { SubmissionRecord } from '../../model/submission.ts';
 
 /** A nonce is echoed losslessly: a number where it is safe, a bigint beyond. */
 export type Nonce = number | bigint;

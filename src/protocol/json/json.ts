@@ -1,9 +1,9 @@
-import { isError } from '../model/kinds.ts';
-import type { ReadingOptions } from './codec-options.ts';
-import { JsonSyntaxError } from './json-errors.ts';
-import { JsonReader } from './json-reader.ts';
+import { isError } from '../../model/kinds.ts';
+import type { ReadingOptions } from '../chunk/codec-options.ts';
+import { JsonSyntaxError } from './errors.ts';
+import { JsonReader } from './reader.ts';
 
-export { JsonShapeError, JsonSyntaxError } from './json-errors.ts';
+export { JsonShapeError, JsonSyntaxError } from './errors.ts';
 
 /** How deep values may nest. */
 export const JSON_DEPTH_MAX = 500;

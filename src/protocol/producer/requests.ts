@@ -1,20 +1,20 @@
 /** The producer protocol, bytes <-> messages: JSON over HTTP, as docs/protocol.md describes it. */
-import { PAGE_BYTES } from '../model/chunk-set.ts';
-import { SUBMISSION_ID_MAX, type SubmissionId } from '../model/ids.ts';
-import type { StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
-import { readCheckedMetadata, writeStrategicMetadata } from './insert-json.ts';
-import { JsonShapeError } from './json-errors.ts';
-import { JsonReader } from './json-reader.ts';
-import { JsonWriter } from './json-writer.ts';
+import { PAGE_BYTES } from '../../model/chunk-set.ts';
+import { SUBMISSION_ID_MAX, type SubmissionId } from '../../model/ids.ts';
+import type { StrategicMetadata, SubmissionStatus } from '../../model/submission.ts';
+import { JsonShapeError } from '../json/errors.ts';
+import { JsonReader } from '../json/reader.ts';
+import { JsonWriter } from '../json/writer.ts';
+import { readCheckedMetadata, writeStrategicMetadata } from './insert.ts';
 
+export { JsonShapeError, JsonSyntaxError } from '../json/errors.ts';
 export {
   directChunksRefusal,
   formatInsertRequest,
   type InsertRequest,
   parseInsertRequest,
-} from './insert-json.ts';
-export { JsonShapeError, JsonSyntaxError } from './json-errors.ts';
-export { formatStatus, parseStatus } from './status-json.ts';
+} from './insert.ts';
+export { formatStatus, parseStatus } from './status.ts';
 
 /** Prefixes that one request about known prefixes may name. */
 export const KNOWN_PREFIXES_MAX = 10_000;
