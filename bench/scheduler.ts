@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { Strategy } from '../src/model/strategy.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Scheduler } from '../src/scheduler/scheduler.ts';
-import type { ReservedChunk, SchedulerEvents } from '../src/scheduler/types.ts';
+import type { ConsumerHandle, ReservedChunk, SchedulerEvents } from '../src/scheduler/types.ts';
 import { seededRandom } from '../src/system/random.ts';
 
 const { values: flags } = parseArgs({
@@ -82,6 +82,15 @@ class Bench {
     this.scheduler.insert(record, this.nowMs);
   }
 
+  /** The first reservation with a strategy waits until the order of that is built, in slices. */
+  reserve(consumer: ConsumerHandle, strategy: Strategy, max: number): readonly ReservedChunk[] {
+    const { scheduler, nowMs } = this;
+    this.chunks = [];
+    scheduler.reserve(consumer, { nonce: 1, max, strategy }, nowMs);
+    while (this.chunks.length === 0) scheduler.advance(nowMs);
+    return this.chunks;
+  }
+
   /** Reserves `max` at a time and completes what was reserved `IN_FLIGHT` chunks ago, `cycles` times. */
   cycle(strategy: Strategy, max: number, cycles: number): { perSecond: number; p99Microseconds: number } {
     const { scheduler } = this;
@@ -91,9 +100,8 @@ class Bench {
     let reserved = 0;
     let done = 0;
     const reserve = () => {
-      this.chunks = [];
-      scheduler.reserve(consumer, { nonce: 1, max, strategy }, ++this.nowMs);
-      for (const chunk of this.chunks) held[reserved++ % held.length] = chunk;
+      this.nowMs++;
+      for (const chunk of this.reserve(consumer, strategy, max)) held[reserved++ % held.length] = chunk;
     };
     const complete = () => {
       const chunk = held[done++ % held.length]!;
@@ -245,7 +253,7 @@ function disconnects(): void {
         const consumer = scheduler.addConsumer();
         while (consumer.chunksReserved < held) {
           const max = held - consumer.chunksReserved;
-          scheduler.reserve(consumer, { nonce: 1, max, strategy: Strategy.random() }, bench.nowMs);
+          bench.reserve(consumer, Strategy.random(), max);
         }
         microseconds += timed(1, () =>
           scheduler.removeConsumer(consumer, 'orderly', bench.nowMs),
