@@ -4,7 +4,7 @@
  */
 export type SubmissionId = bigint;
 
-/** The position of a chunk in its submission, from 0; below {@link CHUNKS_PER_SUBMISSION_MAX}. */
+/** The position of a chunk in its submission, from 0; below 2^32 (`CHUNKS_PER_SUBMISSION_MAX`). */
 export type ChunkIndex = number;
 
 /** The part of the queue that owns a submission: the snowflake's 10 instance bits; 0 on a single node. */

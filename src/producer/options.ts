@@ -62,7 +62,7 @@ export interface TransferOptions extends CallOptions {
   readonly memoryBytesMax?: number | undefined;
 }
 
-/** See {@link RetryPolicy} for each of them. */
+/** When failed chunks are tried again, and how often; what is left out has its default (docs/clients.md, "Failures"). */
 export type RetryOptions = { readonly [Field in keyof RetryPolicy]?: RetryPolicy[Field] | undefined };
 
 /** What any submission may carry. */

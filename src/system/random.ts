@@ -5,7 +5,7 @@ import type { RarePlace } from './rare-places.ts';
 export interface Random {
   /** A number in [0, 1). */
   next(): number;
-  /** Whether something rare is to happen at this place now. Only the simulation has it; see {@link isRareNow}. */
+  /** Whether something rare is to happen at this place now. Only the simulation has it; see `isRareNow`. */
   readonly rarely?: (place: RarePlace) => boolean;
 }
 
