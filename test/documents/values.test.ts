@@ -104,6 +104,8 @@ const KINDS: readonly (readonly [code: string, make: () => unknown])[] = [
   ['an instance with private fields alone', () => new Closed()],
   ['an instance with a toJSON', () => new Money()],
   ['{ toJSON: () => 1 }', () => ({ toJSON: () => 1 })],
+  ['{ sum() {}, toJSON: () => 1 }', () => ({ sum() {}, toJSON: () => 1 })],
+  ['Object.assign([1], { toJSON: () => 2 })', () => Object.assign([1], { toJSON: () => 2 })],
   ['new Proxy({ a: 1 }, {})', () => new Proxy({ a: 1 }, {})],
   ['Object.freeze({ a: 1 })', () => Object.freeze({ a: 1 })],
   ['new CborTag(37, 1)', () => new CborTag(37, 1)],

@@ -33,10 +33,13 @@ export class CborValueReader {
   readonly #bytes: Buffer;
   readonly #view: DataView;
   readonly #options: ReadingOptions;
+  /** Of the options; it is asked for each integer. */
+  readonly #hasBigints: boolean;
   #position = 0;
 
   constructor(bytes: Uint8Array, options: ReadingOptions) {
     this.#options = options;
+    this.#hasBigints = options.integers === 'bigint';
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -62,7 +65,7 @@ export class CborValueReader {
     const info = initial & 0x1f;
     if (major === 7) return this.#simple(info);
     if (info === 31) return this.#indefinite(major, depth);
-    if (major <= 1 && this.#options.integers === 'bigint') return BigInt(this.#integer(major, info));
+    if (this.#hasBigints && major <= 1) return BigInt(this.#integer(major, info));
     if (info === 27 && major <= 1) return this.#longInteger(major);
     const argument = info < 24 ? info : this.#argument(info);
     switch (major) {

@@ -70,7 +70,7 @@ export class CborValueWriter {
   }
 
   #number(value: number): void {
-    if (this.#isIntegral && Number.isSafeInteger(value) && !Object.is(value, -0)) {
+    if (Number.isSafeInteger(value) && this.#isIntegral && !Object.is(value, -0)) {
       if (value >= 0) this.#head(0, value);
       else this.#head(0x20, -1 - value);
       return;
@@ -124,8 +124,9 @@ export class CborValueWriter {
     if (depth >= VALUE_DEPTH_MAX) refuseDepth();
     const prototype: unknown = Object.getPrototypeOf(value);
     // By far the most; what else there is takes longer to tell apart.
-    if (prototype === Object.prototype) this.#record(value, depth, true);
-    else if (prototype === Array.prototype && Array.isArray(value)) this.#array(value, depth);
+    if (prototype === Object.prototype && !hasToJson(value)) this.#record(value, Object.keys(value), depth);
+    else if (prototype === Array.prototype && Array.isArray(value) && !hasToJson(value))
+      this.#array(value, depth);
     else if (isUint8Array(value)) this.#byteString(value);
     else this.#special(value, depth, true);
   }
@@ -136,7 +137,7 @@ export class CborValueWriter {
       case 'array':
         return this.#array(value as readonly unknown[], depth);
       case 'record':
-        return this.#record(value, depth, asksToJson);
+        return this.#record(value, asksToJson ? Object.keys(value) : keysWithoutToJson(value), depth);
       case 'bytes':
         return this.#byteString(value as Uint8Array);
       case 'buffer':
@@ -195,25 +196,16 @@ export class CborValueWriter {
   }
 
   /** An object: its own enumerable properties with names, as `JSON.stringify` would take them. */
-  #record(record: object, depth: number, asksToJson: boolean): void {
-    const start = this.#position;
-    let hasToJson = false;
-    const keys = asksToJson ? Object.keys(record) : keysWithoutToJson(record);
+  #record(record: object, keys: readonly string[], depth: number): void {
     this.#head(0xa0, keys.length);
     for (const key of keys) {
       this.#value(key, depth);
       try {
-        const value: unknown = Reflect.get(record, key);
-        hasToJson = asksToJson && key === 'toJSON' && typeof value === 'function';
-        if (hasToJson) break;
-        this.#value(value, depth + 1);
+        this.#value(Reflect.get(record, key), depth + 1);
       } catch (error) {
         throw within(`.${key}`, error);
       }
     }
-    if (!hasToJson) return;
-    this.#position = start;
-    this.#plain(plainOf(record, 'with-to-json'), depth);
   }
 
   #date(date: Date): void {
@@ -264,4 +256,10 @@ export class CborValueWriter {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
   }
+}
+
+/** Also one that cannot be enumerated, or stands behind other properties: it is asked before any of these is looked at. */
+function hasToJson(value: object): boolean {
+  const { toJSON }: { readonly toJSON?: unknown } = value;
+  return typeof toJSON === 'function';
 }
