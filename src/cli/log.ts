@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import type { Clock, Logger, LogStats } from '../server/index.ts';
 import type { Output } from './io.ts';
 import { LogSink, type LogWriter } from './log-sink.ts';
+import { visible } from './text.ts';
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LEVELS)[number];
@@ -77,8 +78,8 @@ export class TerminalLogger implements Logger {
 }
 
 function fieldText(value: unknown): string {
-  if (typeof value === 'string' && /^[^\s"=]+$/.test(value)) return value;
+  if (typeof value === 'string' && /^[^\s"=\p{C}]+$/u.test(value)) return value;
   if (typeof value === 'bigint') return String(value);
-  if (value instanceof Error) return JSON.stringify(value.message);
-  return inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 3 });
+  if (value instanceof Error) return visible(JSON.stringify(value.message));
+  return visible(inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 3 }));
 }

@@ -1,5 +1,5 @@
 import { type SubmissionStatus, submissionIdTimeMs } from '../producer/index.ts';
-import { grouped } from './text.ts';
+import { grouped, visible } from './text.ts';
 
 const STATES = {
   in_progress: 'in progress',
@@ -23,7 +23,7 @@ export function statusText(status: SubmissionStatus): string {
     lines.push(['failed chunk', grouped(status.failedChunk.chunkIndex)]);
     lines.push(['failure', status.failedChunk.failure.trimEnd().replaceAll('\n', `\n${' '.repeat(22)}`)]);
   }
-  const told = lines.map(([name, value]) => `  ${name.padEnd(20)}${value}\n`);
+  const told = lines.map(([name, value]) => `  ${name.padEnd(20)}${visible(value)}\n`);
   return `submission ${record.id}: ${STATES[status.state]}, ${doneText(status)}\n${told.join('')}`;
 }
 

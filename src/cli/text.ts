@@ -1,6 +1,14 @@
 /** A message on one line, whatever it was: what goes to a log or a terminal of an operator. */
 export function oneLine(text: string): string {
-  return text.trim().replaceAll(/\s*\n\s*/g, ' ');
+  return visible(text.trim().replaceAll(/\s*\n\s*/g, ' '));
+}
+
+/** Control characters other than line feeds and tabs as `\x1b`: what clients wrote must not steer a terminal. */
+export function visible(text: string): string {
+  return text.replaceAll(/(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu, (character) => {
+    const code = character.charCodeAt(0).toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u${code.padStart(4, '0')}`;
+  });
 }
 
 /** JSON on one line, as programs that read line by line want it. */

@@ -54,7 +54,7 @@ function fieldText([name, value]: [string, unknown]): readonly string[] {
   const text =
     typeof value === 'object' ? (isError(value) ? value.message : JSON.stringify(value)) : String(value);
   const short = text.slice(0, FIELD_LENGTH_MAX).toWellFormed();
-  return [`${name}=${/[\s"=]/.test(short) ? JSON.stringify(short) : short}`];
+  return [`${name}=${/[\s"=\p{C}]/u.test(short) ? JSON.stringify(short) : short}`];
 }
 
 /** What the option `logger` of a client means. */

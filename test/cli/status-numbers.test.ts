@@ -103,3 +103,15 @@ test('an old client is told of a cancelled submission what the original tells', 
     'cancelled_at',
   ]);
 });
+
+test('a failure cannot steer the terminal that it is shown on', async () => {
+  await using queue = await TestServer.start({ maxChunkRetries: 1 });
+  const consumer = await queue.consumer();
+  await using producer = new ProducerClient(`localhost:${queue.port}`, null);
+  const id = await producer.insertSubmissionDirect([1], { chunkSize: 1 });
+  const [reserved] = await consumer.reserved(1);
+  consumer.fail(reserved!.chunk, 'Error: \x1b[2Jgone\n\tat line\u009b1');
+  await waitFor(async () => (await producer.getSubmissionStatus(id))?.state === 'failed');
+  const { stdout } = await runCommand(['status', String(id), '--url', `localhost:${queue.port}`]);
+  assert.match(stdout, /failure {13}Error: \\x1b\[2Jgone\n {22}\tat line\\x9b1\n$/);
+});

@@ -16,14 +16,14 @@ test('a client without a logger warns once of each kind, with its fields', async
   logger.warn({ url: 'http://q', attempts: 2 }, 'no queue');
   logger.warn({}, 'waiting (2 ms)');
   logger.warn({}, 'waiting (3 ms)');
-  logger.error({ error: new Error('broken'), cause: { a: 1 } }, 'lost');
+  logger.error({ error: new Error('broken'), cause: { a: 1 }, text: '\x1b[2J' }, 'lost');
   await last;
   await new Promise(setImmediate);
   process.off('warning', listen);
   assert.deepEqual(warnings, [
     'OpsqueueWarning: no queue url=http://q reason="it is \\"down\\"" attempts=1',
     'OpsqueueWarning: waiting (2 ms)',
-    'OpsqueueWarning: lost error=broken cause="{\\"a\\":1}"',
+    'OpsqueueWarning: lost error=broken cause="{\\"a\\":1}" text="\\u001b[2J"',
   ]);
 });
 
