@@ -8,7 +8,7 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { copyReferenceDatabase, growReferenceDatabase } from '../test/support/reference-database.ts';
+import { copyReferenceDatabase, growReferenceDatabase } from '../test/support/store/reference-database.ts';
 import { benchArguments } from './support/arguments.ts';
 import { MB, type Row, report } from './support/report.ts';
 import { startOurs } from './support/server-process.ts';

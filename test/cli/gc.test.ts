@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { runProgram } from '../../src/cli/program.ts';
 import { bytesText } from '../../src/cli/text.ts';
 import { runCommand } from '../support/command.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { TempStore } from '../support/temp-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { TempStore } from '../support/objects/temp-store.ts';
 
 // What a developer has set would stand in for what is left out here.
 for (const name of ['URL', 'OBJECT_STORE', 'OLDER_THAN']) delete process.env[`OPSQUEUE_${name}`];

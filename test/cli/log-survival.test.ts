@@ -5,10 +5,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
-import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { ROOT, runOpsqueue, startQueue, TestProcess } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const TALKERS = 600;
 

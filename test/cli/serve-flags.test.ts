@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { after, before, suite, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { runCommand } from '../support/command.ts';
-import { ConsumerPeer } from '../support/consumer-peer.ts';
-import { HttpSocket } from '../support/http-socket.ts';
+import { ConsumerPeer } from '../support/peers/consumer-peer.ts';
+import { HttpSocket } from '../support/peers/http-socket.ts';
 import { startQueue, type TestProcess } from '../support/processes.ts';
 
 const SUBMISSIONS = '/producer/submissions';

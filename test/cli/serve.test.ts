@@ -7,10 +7,10 @@ import { DatabaseSync } from 'node:sqlite';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { runCommand } from '../support/command.ts';
-import { eventually } from '../support/eventually.ts';
-import { fileDigest } from '../support/file-digest.ts';
 import { runOpsqueue, startQueue } from '../support/processes.ts';
+import { fileDigest } from '../support/store/file-digest.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;

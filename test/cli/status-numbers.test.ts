@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProducerClient, type Progress } from '../../src/producer/index.ts';
 import { runCommand } from '../support/command.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { TestServer } from '../support/test-server.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);
 const lastLines = (text: string): readonly Record<string, unknown>[] =>

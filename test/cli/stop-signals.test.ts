@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { type SignalTarget, StopSignals } from '../../src/cli/stop-signals.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 class FakeProcess extends EventEmitter implements SignalTarget {
   readonly pid = 7;

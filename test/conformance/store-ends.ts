@@ -2,8 +2,17 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { SubmissionEnd } from '../../src/model/submission.ts';
 import type { DueSubmission, InsertResult } from '../../src/store/store.ts';
-import { cancelled, chunk, completed, failed, insert, output, page, tries } from '../support/mutations.ts';
-import { submissionRecord } from '../support/submissions.ts';
+import {
+  cancelled,
+  chunk,
+  completed,
+  failed,
+  insert,
+  output,
+  page,
+  tries,
+} from '../support/store/mutations.ts';
+import { submissionRecord } from '../support/store/submissions.ts';
 import type { UseSession } from './store-progress.ts';
 
 /** Ended submissions: how they are kept, found, listed and forgotten. */

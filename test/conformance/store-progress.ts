@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { InsertResult, Mutation } from '../../src/store/store.ts';
-import { cancelled, completed, failed, insert, output, page, tries } from '../support/mutations.ts';
-import { plainLoaded, StoreSession } from '../support/store-session.ts';
+import { cancelled, completed, failed, insert, output, page, tries } from '../support/store/mutations.ts';
+import { plainLoaded, StoreSession } from '../support/store/store-session.ts';
 
 export type UseSession = (run: (session: StoreSession) => Promise<void>) => Promise<void>;
 

@@ -5,9 +5,9 @@ import { SUBMISSION_ID_MAX } from '../../src/model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../src/model/limits.ts';
 import type { SubmissionEnd } from '../../src/model/submission.ts';
 import type { Mutation } from '../../src/store/store.ts';
-import { cancelled, chunk, completed, failed, insert, output, page } from '../support/mutations.ts';
-import { plainLoaded, type StoreFixture, StoreSession } from '../support/store-session.ts';
-import { submissionRecord } from '../support/submissions.ts';
+import { cancelled, chunk, completed, failed, insert, output, page } from '../support/store/mutations.ts';
+import { plainLoaded, type StoreFixture, StoreSession } from '../support/store/store-session.ts';
+import { submissionRecord } from '../support/store/submissions.ts';
 import { storeEndConformance } from './store-ends.ts';
 import { storeProgressConformance } from './store-progress.ts';
 

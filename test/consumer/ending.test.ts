@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ClientClosedError, ConsumerClient } from '../../src/consumer/index.ts';
-import { quietly, Scene } from '../support/consumer-scene.ts';
-import { eventually } from '../support/eventually.ts';
-import { Inbox } from '../support/inbox.ts';
+import { quietly, Scene } from '../support/peers/consumer-scene.ts';
+import { Inbox } from '../support/peers/inbox.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 /** A consumer with chunk 0 in its callback, chunk 1 reserved, and a reservation that waits. */
 async function busy(scene: Scene) {

@@ -9,8 +9,8 @@ import { DIRECT_ROUTE } from '../../src/net/queue-route.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { fakeSubmission } from '../support/fake-queue.ts';
-import { Inbox } from '../support/inbox.ts';
+import { fakeSubmission } from '../support/fakes/fake-queue.ts';
+import { Inbox } from '../support/peers/inbox.ts';
 
 for (const reason of ['submission_ended', 'completed_elsewhere', 'given_back'] as const) {
   test(`nothing is kept of a chunk that was lost while its callback ran: ${reason}`, async () => {

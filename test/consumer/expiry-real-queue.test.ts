@@ -7,12 +7,12 @@ import { test } from 'node:test';
 import { BroadcastChannel } from 'node:worker_threads';
 import { CallbackTimeoutError, type ChunkContext, IncorrectUsageError } from '../../src/consumer/index.ts';
 import type { ServerOptions } from '../../src/server/index.ts';
-import { cbor } from '../support/consumer-scene.ts';
-import { Inbox } from '../support/inbox.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { cbor } from '../support/peers/consumer-scene.ts';
+import { Inbox } from '../support/peers/inbox.ts';
 import slow from '../support/programs/slow.ts';
-import { realQueue } from '../support/real-queue.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
+import { realQueue } from '../support/queues/real-queue.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 const EXPIRATION_MS = 100;
 /** Many times as long: with an expiry for each of them the submission would fail. */

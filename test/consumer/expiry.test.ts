@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NonRetryableError } from '../../src/consumer/index.ts';
 import type { Nonce } from '../../src/protocol/consumer/types.ts';
-import { quietly, Scene } from '../support/consumer-scene.ts';
-import { eventually } from '../support/eventually.ts';
-import { ALL_FEATURES, type FakeConnection } from '../support/fake-queue.ts';
-import { Inbox } from '../support/inbox.ts';
+import { ALL_FEATURES, type FakeConnection } from '../support/fakes/fake-queue.ts';
+import { quietly, Scene } from '../support/peers/consumer-scene.ts';
+import { Inbox } from '../support/peers/inbox.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 interface Call {
   readonly op: number;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { realQueue } from '../support/real-queue.ts';
+import { realQueue } from '../support/queues/real-queue.ts';
 
 test('a job runs to its end in a program whose timers and dates are replaced', {
   timeout: 30_000,

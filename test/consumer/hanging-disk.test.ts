@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import { type StartTransport, TransportThread } from '../../src/consumer/transport-thread.ts';
 import { chunkKey } from '../../src/objects/keys.ts';
 import { systemClock } from '../../src/system/clock.ts';
-import { quietly, Scene } from '../support/consumer-scene.ts';
-import { fakeChunk } from '../support/fake-queue.ts';
+import { fakeChunk } from '../support/fakes/fake-queue.ts';
+import { quietly, Scene } from '../support/peers/consumer-scene.ts';
 
 const IMPATIENT_MS = 50;
 

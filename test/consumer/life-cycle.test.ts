@@ -4,9 +4,9 @@ import { getEventListeners, once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ConsumerClient } from '../../src/consumer/index.ts';
-import { quietly } from '../support/consumer-scene.ts';
-import { eventually } from '../support/eventually.ts';
-import { FakeQueue, fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
+import { FakeQueue, fakeChunk, fakeSubmission } from '../support/fakes/fake-queue.ts';
+import { quietly } from '../support/peers/consumer-scene.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const program = fileURLToPath(new URL('../support/programs/finishing-consumer.ts', import.meta.url));
 

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { ClientClosedError, ConsumerClient } from '../../src/consumer/index.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
-import { cbor, quietly } from '../support/consumer-scene.ts';
-import { FakeQueue, fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
-import { Inbox } from '../support/inbox.ts';
+import { FakeQueue, fakeChunk, fakeSubmission } from '../support/fakes/fake-queue.ts';
+import { cbor, quietly } from '../support/peers/consumer-scene.ts';
+import { Inbox } from '../support/peers/inbox.ts';
 
 test('memory: stores are read and written on the calling thread', async () => {
   await using queue = await FakeQueue.start();

@@ -8,9 +8,9 @@ import {
   ReservationRefusedError,
   Strategy,
 } from '../../src/consumer/index.ts';
-import { cbor, Scene } from '../support/consumer-scene.ts';
-import { eventually } from '../support/eventually.ts';
-import { fakeChunk, fakeSubmission, initMessage } from '../support/fake-queue.ts';
+import { fakeChunk, fakeSubmission, initMessage } from '../support/fakes/fake-queue.ts';
+import { cbor, Scene } from '../support/peers/consumer-scene.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 test('chunks are reserved, completed, failed and released by hand', async () => {
   await using scene = await Scene.open({ startTransport: 'thread' });

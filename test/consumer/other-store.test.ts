@@ -13,8 +13,8 @@ import {
   ProducerClient,
   SubmissionFailedError,
 } from '../../src/producer/index.ts';
-import { startFakeDav } from '../support/fake-dav.ts';
-import { TestServer } from '../support/test-server.ts';
+import { startFakeDav } from '../support/fakes/fake-dav.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'opsqueue-other-store-'));
 after(() => rmSync(root, { recursive: true, force: true }));

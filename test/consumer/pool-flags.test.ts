@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { TestServer } from '../support/test-server.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'opsqueue-pool-flags-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

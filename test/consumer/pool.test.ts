@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { BroadcastChannel, threadId } from 'node:worker_threads';
 import { ClientClosedError, IncorrectUsageError } from '../../src/consumer/index.ts';
-import { Scene } from '../support/consumer-scene.ts';
-import { eventually } from '../support/eventually.ts';
+import { Scene } from '../support/peers/consumer-scene.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const double = new URL('../support/programs/double.ts', import.meta.url);
 const loading = new URL('../support/programs/loading.ts', import.meta.url);

@@ -10,10 +10,10 @@ import {
   Strategy,
 } from '../../src/consumer/index.ts';
 import { SubmissionFailedError } from '../../src/producer/index.ts';
-import { blockingConsumer } from '../support/blocking-consumer.ts';
-import { Inbox } from '../support/inbox.ts';
-import { realQueue } from '../support/real-queue.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { blockingConsumer } from '../support/peers/blocking-consumer.ts';
+import { Inbox } from '../support/peers/inbox.ts';
+import { realQueue } from '../support/queues/real-queue.ts';
 
 test('a callback that blocks for longer than all missable heartbeats keeps its chunk, and nobody else gets it', async () => {
   const heartbeatIntervalMs = 100;

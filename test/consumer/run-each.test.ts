@@ -8,8 +8,8 @@ import {
   Strategy,
 } from '../../src/consumer/index.ts';
 import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk/compression.ts';
-import { cbor, quietly, Scene } from '../support/consumer-scene.ts';
-import { fakeChunk, fakeSubmission } from '../support/fake-queue.ts';
+import { fakeChunk, fakeSubmission } from '../support/fakes/fake-queue.ts';
+import { cbor, quietly, Scene } from '../support/peers/consumer-scene.ts';
 
 const text = new TextEncoder();
 

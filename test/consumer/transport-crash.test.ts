@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { ConsumerClient, TransportLostError } from '../../src/consumer/index.ts';
 import type { TransportHandle } from '../../src/consumer/transport-thread.ts';
-import { quietly, Scene } from '../support/consumer-scene.ts';
-import { eventually } from '../support/eventually.ts';
-import { Inbox } from '../support/inbox.ts';
-import { inlineTransport } from '../support/inline-transport.ts';
+import { inlineTransport } from '../support/fakes/inline-transport.ts';
+import { quietly, Scene } from '../support/peers/consumer-scene.ts';
+import { Inbox } from '../support/peers/inbox.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 /** Transports that crash when told to. */
 function crashing() {

@@ -10,9 +10,9 @@ import type { OutgoingMessage } from '../../src/net/ws-client.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
 import type { ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
 import { silentLogger } from '../../src/system/logger.ts';
-import { eventually } from '../support/eventually.ts';
-import { fakeChunk, fakeSubmission, initMessage } from '../support/fake-queue.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { fakeChunk, fakeSubmission, initMessage } from '../support/fakes/fake-queue.ts';
+import { eventually } from '../support/time/eventually.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 type Sent = OutgoingMessage & { readonly nonce: number };
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { OpError, type OpRunOptions } from '../../src/consumer/index.ts';
 import { SubmissionFailedError } from '../../src/producer/index.ts';
-import { quietly } from '../support/consumer-scene.ts';
-import { realQueue } from '../support/real-queue.ts';
+import { quietly } from '../support/peers/consumer-scene.ts';
+import { realQueue } from '../support/queues/real-queue.ts';
 
 type Queue = Awaited<ReturnType<typeof realQueue>>;
 

@@ -6,8 +6,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import { pragma } from '../../src/store/sqlite/inspect.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../../src/store/sqlite/schema.ts';
-import { FileQueue } from '../support/file-queue.ts';
 import { ROOT } from '../support/processes.ts';
+import { FileQueue } from '../support/queues/file-queue.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const page = readFileSync(join(ROOT, 'docs/backup.md'), 'utf8');

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { eventually } from '../support/eventually.ts';
 import { startQueue, TestProcess } from '../support/processes.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const flags = ['--host', '127.0.0.1', '--database-filename', 'file::memory:'];
 

@@ -5,8 +5,8 @@ import { pathToFileURL } from 'node:url';
 import { ConsumerClient, NonRetryableError } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { uuidV7 } from '../../src/system/random.ts';
+import { storeFolder } from '../support/objects/store-folder.ts';
 import { type Exit, ROOT, runNode, runOpsqueue, startQueue } from '../support/processes.ts';
-import { storeFolder } from '../support/store-folder.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const DAY_MS = 86_400_000;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { randomInt, seededRandom, systemRandom } from '../../src/system/random.ts';
-import { OldClientLoad } from '../support/old-client-load.ts';
+import { OldClientLoad } from '../support/peers/old-client-load.ts';
 import { startQueue } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 

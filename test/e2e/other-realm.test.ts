@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { ROOT } from '../support/processes.ts';
-import { realQueue } from '../support/real-queue.ts';
+import { realQueue } from '../support/queues/real-queue.ts';
 
 test('producer and consumer do their work in another realm, as Jest runs them', async () => {
   await using queue = await realQueue();

@@ -14,12 +14,12 @@ import {
   QueueUnreachableError,
 } from '../../src/producer/index.ts';
 import { runCommand } from '../support/command.ts';
-import { ConnectProxy } from '../support/connect-proxy.ts';
-import { eventually } from '../support/eventually.ts';
-import { realQueue } from '../support/real-queue.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { TLS_CERTIFICATE, TLS_KEY } from '../support/tls-certificate.ts';
-import { TlsFront } from '../support/tls-front.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { ConnectProxy } from '../support/network/connect-proxy.ts';
+import { TLS_CERTIFICATE, TLS_KEY } from '../support/network/tls-certificate.ts';
+import { TlsFront } from '../support/network/tls-front.ts';
+import { realQueue } from '../support/queues/real-queue.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const PROGRAM = fileURLToPath(new URL('../support/programs/one-chunk.ts', import.meta.url));
 const NO_PROXIES = {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, test } from 'node:test';
-import { listening } from '../support/fake-server.ts';
-import { freePort } from '../support/free-port.ts';
+import { listening } from '../support/fakes/fake-server.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { ROOT, TestProcess } from '../support/processes.ts';
 
 /** A program of a user's that logs nothing of its own; it ends at the first line on its stdin. */

@@ -5,9 +5,9 @@ import { pathToFileURL } from 'node:url';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
+import { storeFolder } from '../support/objects/store-folder.ts';
 import { startQueue, type TestProcess } from '../support/processes.ts';
-import { copyReferenceDatabase, referenceStatuses } from '../support/reference-database.ts';
-import { storeFolder } from '../support/store-folder.ts';
+import { copyReferenceDatabase, referenceStatuses } from '../support/store/reference-database.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const statuses = referenceStatuses();

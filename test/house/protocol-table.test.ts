@@ -8,7 +8,7 @@ import { CLIENT_FEATURES } from '../../src/net/ws-client.ts';
 import { ENDED_PAGE_MAX, KNOWN_PREFIXES_MAX } from '../../src/protocol/producer/requests.ts';
 import { SERVER_FEATURES } from '../../src/server/consumer-features.ts';
 import { runCommand } from '../support/command.ts';
-import { goldenSessions, goldenText } from '../support/golden.ts';
+import { goldenSessions, goldenText } from '../support/protocol/golden.ts';
 
 // docs/protocol.md says of each part of the protocol which test exercises it: that is true only as long as somebody looks.
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Heartbeat } from '../../src/net/heartbeat.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 function beating(missableMax: number) {
   const clock = new ManualClock();

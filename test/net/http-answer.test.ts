@@ -4,9 +4,9 @@ import { connect, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../src/net/http-exchange.ts';
 import { HttpServer } from '../../src/net/http-server.ts';
-import { eventually } from '../support/eventually.ts';
-import { HttpSocket } from '../support/http-socket.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { HttpSocket } from '../support/peers/http-socket.ts';
+import { eventually } from '../support/time/eventually.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 /** More than the kernel keeps for a connection. */
 const LARGE = 'x'.repeat(16 * 1024 * 1024);

@@ -6,9 +6,9 @@ import { HttpClient } from '../../src/net/http-client.ts';
 import { parseQueueUrl } from '../../src/net/queue-url.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { eventually } from '../support/eventually.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { scriptedHttp } from '../support/scripted-http.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { scriptedHttp } from '../support/fakes/scripted-http.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const never = new AbortController().signal;
 const ping = { method: 'GET', path: '/ping', timeoutMs: 5_000 } as const;

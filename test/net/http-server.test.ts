@@ -4,10 +4,10 @@ import { BodyRoom } from '../../src/net/http-body.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../src/net/http-exchange.ts';
 import { HttpServer, type HttpServerOptions, ListenError } from '../../src/net/http-server.ts';
 import { systemClock } from '../../src/system/clock.ts';
-import { eventually } from '../support/eventually.ts';
-import { HttpSocket, type RawAnswer } from '../support/http-socket.ts';
-import { ManualClock } from '../support/manual-clock.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { HttpSocket, type RawAnswer } from '../support/peers/http-socket.ts';
+import { eventually } from '../support/time/eventually.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 const running: HttpServer[] = [];
 const sockets: HttpSocket[] = [];

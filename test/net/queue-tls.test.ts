@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { IncorrectUsageError, ProducerClient, type QueueTlsOptions } from '../../src/producer/index.ts';
-import { TLS_CERTIFICATE, TLS_KEY } from '../support/tls-certificate.ts';
+import { TLS_CERTIFICATE, TLS_KEY } from '../support/network/tls-certificate.ts';
 
 const URL = 'https://queue.example.com';
 const BROKEN = TLS_CERTIFICATE.replace('MIIB', 'MIIC');

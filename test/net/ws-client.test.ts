@@ -7,10 +7,10 @@ import { parseQueueUrl } from '../../src/net/queue-url.ts';
 import { type IncomingMessage, WsClient } from '../../src/net/ws-client.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { eventually } from '../support/eventually.ts';
-import { FakeQueue, initMessage } from '../support/fake-queue.ts';
-import { ManualClock } from '../support/manual-clock.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
+import { FakeQueue, initMessage } from '../support/fakes/fake-queue.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { eventually } from '../support/time/eventually.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 function client(url: string, clock: Clock = systemClock) {
   const log: string[] = [];

@@ -6,9 +6,9 @@ import { HttpServer } from '../../src/net/http-server.ts';
 import { Turn } from '../../src/net/turn.ts';
 import { CLOSE_WITHOUT_CODE, upgradeProblem, WebSocketServer } from '../../src/net/ws-server.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
-import { eventually } from '../support/eventually.ts';
-import { HttpSocket } from '../support/http-socket.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { HttpSocket } from '../support/peers/http-socket.ts';
+import { eventually } from '../support/time/eventually.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 /** The server's end of a connection, and what it heard. */
 interface ServerEnd {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { ObjectStoreErrorCode } from '../../src/objects/errors.ts';
 import { openObjectStore, type StoreWait } from '../../src/objects/open.ts';
 import { bytes, rejectsWith } from '../conformance/object-store.ts';
-import { type Reply, scriptedHttp } from '../support/scripted-http.ts';
+import { type Reply, scriptedHttp } from '../support/fakes/scripted-http.ts';
 
 /** A store on a server that gives the same answer to everything. */
 async function answering(reply: Reply) {

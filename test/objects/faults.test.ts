@@ -5,11 +5,11 @@ import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
-import { eventually } from '../support/eventually.ts';
-import type { RunningFake } from '../support/fake-server.ts';
-import { type Fault, startFaultProxy } from '../support/fault-proxy.ts';
-import { type ObjectServer, SERVERS } from '../support/object-servers.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
+import type { RunningFake } from '../support/fakes/fake-server.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { type Fault, startFaultProxy } from '../support/network/fault-proxy.ts';
+import { type ObjectServer, SERVERS } from '../support/objects/object-servers.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 interface Case {
   readonly name: string;

@@ -7,9 +7,9 @@ import { pathToFileURL } from 'node:url';
 import { FileRetries, mayShowLate } from '../../src/objects/file-retries.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { rejectsWith } from '../conformance/object-store.ts';
-import { ManualClock } from '../support/manual-clock.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { storeFolder } from '../support/store-folder.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { storeFolder } from '../support/objects/store-folder.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'opsqueue-file-retries-'));
 const disk = storeFolder(`${pathToFileURL(root)}`);

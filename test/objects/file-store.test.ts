@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { bytes, listed, objectStoreConformance, rejectsWith } from '../conformance/object-store.ts';
-import { storeFolder } from '../support/store-folder.ts';
+import { storeFolder } from '../support/objects/store-folder.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'opsqueue-file-store-'));
 const disk = storeFolder(`${pathToFileURL(root)}`);
@@ -72,7 +72,7 @@ describe('file:', () => {
 
   test('a full disk is an error of its own, and leaves nothing torn behind', () => {
     // A limit on the size of a file is what a test can have of a full disk without being root.
-    const script = fileURLToPath(new URL('../support/fill-file-store.ts', import.meta.url));
+    const script = fileURLToPath(new URL('../support/objects/fill-file-store.ts', import.meta.url));
     const url = urlOf('full');
     const ran = spawnSync(
       'bash',

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { ObjectStoreError, ProducerClient, SubmissionFailedError } from '../../src/producer/index.ts';
-import type { Fault } from '../support/fault-proxy.ts';
-import { FaultyPlace } from '../support/faulty-place.ts';
-import { SERVERS } from '../support/object-servers.ts';
-import { type RecordingLogger, recordingLogger } from '../support/recording-logger.ts';
-import { TestServer } from '../support/test-server.ts';
+import { type RecordingLogger, recordingLogger } from '../support/fakes/recording-logger.ts';
+import type { Fault } from '../support/network/fault-proxy.ts';
+import { FaultyPlace } from '../support/objects/faulty-place.ts';
+import { SERVERS } from '../support/objects/object-servers.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 /** Longer than any run takes; what hangs ends here. */
 const PATIENCE_MS = 60_000;

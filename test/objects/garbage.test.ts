@@ -15,8 +15,8 @@ import { openObjectStore } from '../../src/objects/open.ts';
 import { parseObjectStoreUrl } from '../../src/objects/url.ts';
 import { uuidV7 } from '../../src/system/random.ts';
 import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
-import { ManualClock } from '../support/manual-clock.ts';
-import { TempStore } from '../support/temp-store.ts';
+import { TempStore } from '../support/objects/temp-store.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 const DAY_MS = 86_400_000;
 

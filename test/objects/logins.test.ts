@@ -11,10 +11,10 @@ import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
 import { openObjectStore, type StoreWait } from '../../src/objects/open.ts';
 import { INSTALL, orNotInstalled } from '../../src/objects/remote/load.ts';
 import { bytes, rejectsWith } from '../conformance/object-store.ts';
-import { startFakeDav } from '../support/fake-dav.ts';
-import { startFakeGcs } from '../support/fake-gcs.ts';
-import { listening, type RunningFake } from '../support/fake-server.ts';
-import { scriptedHttp } from '../support/scripted-http.ts';
+import { startFakeDav } from '../support/fakes/fake-dav.ts';
+import { startFakeGcs } from '../support/fakes/fake-gcs.ts';
+import { listening, type RunningFake } from '../support/fakes/fake-server.ts';
+import { scriptedHttp } from '../support/fakes/scripted-http.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'opsqueue-logins-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

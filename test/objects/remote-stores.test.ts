@@ -6,7 +6,7 @@ import {
   startGsServer,
   startHttpServer,
   startS3Server,
-} from '../support/object-servers.ts';
+} from '../support/objects/object-servers.ts';
 
 /** The suite on a server; a store that waits would only hide what is wrong. */
 async function subject(start: () => Promise<ObjectServer>) {

@@ -12,9 +12,9 @@ import {
 } from '../../src/objects/remote/retries.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { rejectsWith } from '../conformance/object-store.ts';
-import { eventually } from '../support/eventually.ts';
-import { ManualClock } from '../support/manual-clock.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { eventually } from '../support/time/eventually.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 const NEVER = new AbortController().signal;
 

@@ -7,9 +7,9 @@ import { after, describe, test } from 'node:test';
 import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { bytes, rejectsWith } from '../conformance/object-store.ts';
-import { listening } from '../support/fake-server.ts';
-import { type Reply, type SeenRequest, scriptedHttp } from '../support/scripted-http.ts';
-import { TLS_CERTIFICATE, TLS_KEY } from '../support/tls-certificate.ts';
+import { listening } from '../support/fakes/fake-server.ts';
+import { type Reply, type SeenRequest, scriptedHttp } from '../support/fakes/scripted-http.ts';
+import { TLS_CERTIFICATE, TLS_KEY } from '../support/network/tls-certificate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'opsqueue-second-tries-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

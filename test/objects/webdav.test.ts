@@ -4,9 +4,9 @@ import { openObjectStore, type StoreWait } from '../../src/objects/open.ts';
 import { parseMultistatus } from '../../src/objects/remote/webdav.ts';
 import type { Clock } from '../../src/system/clock.ts';
 import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
-import { startFakeDav } from '../support/fake-dav.ts';
-import { ManualClock } from '../support/manual-clock.ts';
-import { scriptedHttp } from '../support/scripted-http.ts';
+import { startFakeDav } from '../support/fakes/fake-dav.ts';
+import { scriptedHttp } from '../support/fakes/scripted-http.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 describe('answers to PROPFIND', () => {
   test('are read whatever the prefix of the namespace', () => {

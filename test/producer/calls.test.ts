@@ -8,11 +8,11 @@ import {
   SubmissionNotFoundError,
   TooManyMatchingSubmissionsError,
 } from '../../src/producer/index.ts';
-import { eventually } from '../support/eventually.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { workChunk, workEverything } from '../support/fake-queue-worker.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { watchedStore } from '../support/watched-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { workChunk, workEverything } from '../support/fakes/fake-queue-worker.ts';
+import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const double = (op: unknown) => Number(op) * 2;
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);

@@ -4,8 +4,8 @@ import type { SubmissionStatus } from '../../src/model/submission.ts';
 import { waitForEnd } from '../../src/producer/completion.ts';
 import { ProgressMeter } from '../../src/producer/progress.ts';
 import type { QueueApi } from '../../src/producer/queue-api.ts';
-import { HastyClock } from '../support/hasty-clock.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { HastyClock } from '../support/time/hasty-clock.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 const record = {
   id: 1n,

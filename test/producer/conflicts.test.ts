@@ -8,8 +8,8 @@ import { type NewSubmission, QueueApi } from '../../src/producer/queue-api.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { scriptedHttp } from '../support/scripted-http.ts';
-import { TestServer } from '../support/test-server.ts';
+import { scriptedHttp } from '../support/fakes/scripted-http.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 function apiOf(url: string): QueueApi & Disposable {
   const world = { clock: systemClock, random: systemRandom, logger: silentLogger };

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { ChunkSet, PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
 import { type DoneTrackerOptions, doneChunks } from '../../src/producer/done-tracker.ts';
 import type { ChunksDoneAnswer } from '../../src/protocol/producer/requests.ts';
-import { HastyClock } from '../support/hasty-clock.ts';
+import { HastyClock } from '../support/time/hasty-clock.ts';
 
 const { signal } = new AbortController();
 const ascending = (a: number, b: number) => a - b;

@@ -10,8 +10,8 @@ import {
   ProducerClient,
 } from '../../src/producer/index.ts';
 import { uuidV7 } from '../../src/system/random.ts';
-import { TempStore } from '../support/temp-store.ts';
-import { TestServer } from '../support/test-server.ts';
+import { TempStore } from '../support/objects/temp-store.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 const WEEK_MS = 7 * 86_400_000;
 

@@ -7,11 +7,11 @@ import { test } from 'node:test';
 import { chunkKey } from '../../src/objects/keys.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
-import { eventually } from '../support/eventually.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { TempStore } from '../support/temp-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
+import { TempStore } from '../support/objects/temp-store.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 /** Nobody waits as long as usual for what was stopped. */
 const impatient: Clock = {

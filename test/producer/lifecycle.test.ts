@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ProducerClient } from '../../src/producer/index.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { workEverything } from '../support/fake-queue-worker.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { watchedStore } from '../support/watched-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { workEverything } from '../support/fakes/fake-queue-worker.ts';
+import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
 
 const index = fileURLToPath(new URL('../../src/producer/index.ts', import.meta.url));
 

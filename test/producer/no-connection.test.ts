@@ -6,12 +6,12 @@ import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { ProducerClient, QueueUnreachableError } from '../../src/producer/index.ts';
-import { listening } from '../support/fake-server.ts';
-import { freePort } from '../support/free-port.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { TLS_CERTIFICATE, TLS_KEY } from '../support/tls-certificate.ts';
-import { watchedStore } from '../support/watched-store.ts';
+import { listening } from '../support/fakes/fake-server.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freePort } from '../support/network/free-port.ts';
+import { TLS_CERTIFICATE, TLS_KEY } from '../support/network/tls-certificate.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
 
 /** An insert fails with an error of that text; its chunk was uploaded and is removed again. */
 async function nothingStays(

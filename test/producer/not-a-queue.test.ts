@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NotAQueueError, ProducerClient, QueueRefusedError } from '../../src/producer/index.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { scriptedHttp } from '../support/scripted-http.ts';
-import { watchedStore } from '../support/watched-store.ts';
+import { scriptedHttp } from '../support/fakes/scripted-http.ts';
+import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
 
 const PAGE =
   '<!doctype html><html><head><title>Welcome</title><style>p { color: red }</style></head><p>Hello</html>';

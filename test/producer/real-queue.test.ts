@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProducerClient, SubmissionCancelledError, SubmissionFailedError } from '../../src/producer/index.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { eventually } from '../support/eventually.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { RawWorker } from '../support/raw-worker.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { TestServer } from '../support/test-server.ts';
-import { watchedStore } from '../support/watched-store.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
+import { RawWorker } from '../support/peers/raw-worker.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const increment = (op: unknown) => Number(op) + 1;
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);

@@ -9,12 +9,12 @@ import {
   SubmissionForgottenError,
 } from '../../src/producer/index.ts';
 import { systemClock } from '../../src/system/clock.ts';
-import { eventually } from '../support/eventually.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { workEverything } from '../support/fake-queue-worker.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { watchedStore } from '../support/watched-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { workEverything } from '../support/fakes/fake-queue-worker.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const same = (op: unknown) => op;
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);

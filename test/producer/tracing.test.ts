@@ -9,9 +9,9 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { ProducerClient } from '../../src/producer/index.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { workEverything } from '../support/fake-queue-worker.ts';
-import { freshStore } from '../support/fresh-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { workEverything } from '../support/fakes/fake-queue-worker.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
 
 const exporter = new InMemorySpanExporter();
 const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });

@@ -14,9 +14,9 @@ import {
   type RunOptions,
   type WatchOptions,
 } from '../../src/producer/index.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { workEverything } from '../support/fake-queue-worker.ts';
-import { freshStore } from '../support/fresh-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { workEverything } from '../support/fakes/fake-queue-worker.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
 
 /** What a program has that passes on what it was given, under `exactOptionalPropertyTypes`. */
 const unset = {

@@ -7,11 +7,11 @@ import {
   QueueRefusedError,
   QueueUnreachableError,
 } from '../../src/producer/index.ts';
-import { eventually } from '../support/eventually.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { watchedStore } from '../support/watched-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);
 const chunkSize = 2;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IncorrectUsageError, ProducerClient } from '../../src/producer/index.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
-import { freshStore } from '../support/fresh-store.ts';
-import { type ScriptedHttp, scriptedHttp } from '../support/scripted-http.ts';
-import { watchedStore } from '../support/watched-store.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { type ScriptedHttp, scriptedHttp } from '../support/fakes/scripted-http.ts';
+import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freshStore } from '../support/objects/fresh-store.ts';
 
 test('wrong use throws at once, before anything is uploaded', async () => {
   const store = watchedStore(freshStore());

@@ -11,7 +11,7 @@ const OPEN_ARRAY = 0x9f;
 const BREAK = 0xff;
 const HEAP_MB = 24;
 const PIECES = 2_000_000;
-const DECODER = new URL('../support/small-heap-decoder.ts', import.meta.url);
+const DECODER = new URL('../support/protocol/small-heap-decoder.ts', import.meta.url);
 
 const text = (name: string) => Buffer.from([0x60 + name.length, ...Buffer.from(name)]);
 const ID = Buffer.from([0xa2, ...text('submission_id'), 5, ...text('chunk_index'), 7]);

@@ -10,7 +10,7 @@ import {
   cborChunkCodec,
   jsonChunkCodec,
 } from '../../src/protocol/chunk/codec.ts';
-import { goldenText } from '../support/golden.ts';
+import { goldenText } from '../support/protocol/golden.ts';
 
 const cbor = cborChunkCodec();
 const json = jsonChunkCodec();

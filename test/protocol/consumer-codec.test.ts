@@ -16,8 +16,12 @@ import {
   reservedItemSizeMax,
   StrategyRefusedError,
 } from '../../src/protocol/consumer/codec.ts';
-import { clientMessages, reservedMessages, serverMessages } from '../support/protocol-arbitraries.ts';
-import { plainClientMessage, plainServerMessage } from '../support/protocol-plain.ts';
+import {
+  clientMessages,
+  reservedMessages,
+  serverMessages,
+} from '../support/protocol/protocol-arbitraries.ts';
+import { plainClientMessage, plainServerMessage } from '../support/protocol/protocol-plain.ts';
 
 /** An independent writer and reader. Its integers beyond 2^32 are bigints, its maps Maps. */
 const other = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false });

@@ -19,7 +19,7 @@ import {
   parseMetadataQuery,
   parseStatus,
 } from '../../src/protocol/producer/requests.ts';
-import { type GoldenHttpMessage, type GoldenSession, goldenSessions } from '../support/golden.ts';
+import { type GoldenHttpMessage, type GoldenSession, goldenSessions } from '../support/protocol/golden.ts';
 
 const INSERT = 'POST /producer/submissions HTTP/1.1';
 const QUERY = 'POST /producer/submissions/lookup_ids_by_strategic_metadata HTTP/1.1';

@@ -9,7 +9,7 @@ import {
   encodeServerMessage,
 } from '../../src/protocol/consumer/codec.ts';
 import type { ClientMessage, Nonce, ServerMessage } from '../../src/protocol/consumer/types.ts';
-import { type GoldenFrame, type GoldenSession, goldenSessions } from '../support/golden.ts';
+import { type GoldenFrame, type GoldenSession, goldenSessions } from '../support/protocol/golden.ts';
 
 const sessions = goldenSessions('websocket.json');
 

@@ -5,16 +5,16 @@ import { ConsumerClient } from '../../src/consumer/client.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
 import { decodeServerMessage, encodeServerMessage } from '../../src/protocol/consumer/codec.ts';
-import { FakeQueue } from '../support/fake-queue-http.ts';
+import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
+import { inlineTransport } from '../support/fakes/inline-transport.ts';
+import { TempStore } from '../support/objects/temp-store.ts';
 import {
   type GoldenFrame,
   type GoldenMessage,
   type GoldenSession,
   goldenSessions,
-} from '../support/golden.ts';
-import { inlineTransport } from '../support/inline-transport.ts';
+} from '../support/protocol/golden.ts';
 import { RecordedServer } from '../support/replay/recorded-server.ts';
-import { TempStore } from '../support/temp-store.ts';
 
 // What the original's server does and ours does not: recorded sessions, changed where no recording shows the habit.
 

@@ -32,7 +32,7 @@ import {
   parseMetadataQuery,
   parseStatus,
 } from '../../src/protocol/producer/requests.ts';
-import { plainInsert } from '../support/plain-json.ts';
+import { plainInsert } from '../support/protocol/plain-json.ts';
 import {
   chunksDoneAnswers,
   insertRequests,
@@ -40,7 +40,7 @@ import {
   prefixes,
   submissionIds,
   submissionStatuses,
-} from '../support/protocol-arbitraries.ts';
+} from '../support/protocol/protocol-arbitraries.ts';
 
 suite('bodies of the producer protocol', () => {
   test('every body comes back as it was', () => {

@@ -5,11 +5,11 @@ import { IncorrectUsageError, type ReservedChunk, Strategy } from '../../src/con
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
 import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer/codec.ts';
 import type { ClientMessage, ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
-import { eventually } from '../support/eventually.ts';
-import { type GoldenSession, goldenSessions } from '../support/golden.ts';
-import { inlineTransport } from '../support/inline-transport.ts';
+import { inlineTransport } from '../support/fakes/inline-transport.ts';
+import { TempStore } from '../support/objects/temp-store.ts';
+import { type GoldenSession, goldenSessions } from '../support/protocol/golden.ts';
 import { RecordedServer } from '../support/replay/recorded-server.ts';
-import { TempStore } from '../support/temp-store.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 // Our consumer does what the recorded Python consumer did, against the recorded server: it must send the same
 // messages, with the same nonces, and understand what it is sent, habits of the reference included.

@@ -9,9 +9,9 @@ import {
 } from '../../src/producer/index.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
 import { parseStatus } from '../../src/protocol/producer/requests.ts';
-import { type GoldenSession, goldenSessions } from '../support/golden.ts';
+import { TempStore } from '../support/objects/temp-store.ts';
+import { type GoldenSession, goldenSessions } from '../support/protocol/golden.ts';
 import { type AnsweredRequest, RecordedServer } from '../support/replay/recorded-server.ts';
-import { TempStore } from '../support/temp-store.ts';
 
 // Our producer does what the recorded Python producer did, against the recorded server: it must send the same
 // requests and understand the answers, habits of the reference included (no long poll, no features).

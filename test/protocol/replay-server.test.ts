@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
-import { goldenSessions } from '../support/golden.ts';
+import { goldenSessions } from '../support/protocol/golden.ts';
 import type { Deviation } from '../support/replay/deviation.ts';
 import { factsOf } from '../support/replay/facts.ts';
 import { Replay } from '../support/replay/replay.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConsumerClient, Strategy } from '../../src/consumer/index.ts';
 import { ProducerClient, SubmissionCancelledError, SubmissionFailedError } from '../../src/producer/index.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { inFolder, startQueue } from './support.ts';
 
 test('our clients do all they offer with the original server', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { ended, inFolder, loadSeconds, startPython, startQueue } from './support.ts';
 
 test('everything that the original Python clients offer works with our queue', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { inFolder, startQueue } from './support.ts';
 
 const CHUNKS = 40;

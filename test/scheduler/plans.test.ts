@@ -8,7 +8,7 @@ import { Plan } from '../../src/scheduler/plan.ts';
 import { PlanCache } from '../../src/scheduler/plan-cache.ts';
 import { Submission } from '../../src/scheduler/state.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { submissionRecord } from '../support/submissions.ts';
+import { submissionRecord } from '../support/store/submissions.ts';
 import { Scene } from './scheduler-scene.ts';
 
 const OLDEST = Strategy.oldest();

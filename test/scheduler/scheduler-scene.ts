@@ -13,7 +13,7 @@ import type {
   SubmissionProgress,
 } from '../../src/scheduler/types.ts';
 import { type Random, seededRandom } from '../../src/system/random.ts';
-import { submissionRecord } from '../support/submissions.ts';
+import { submissionRecord } from '../support/store/submissions.ts';
 
 interface Answer {
   readonly consumer: ConsumerHandle;

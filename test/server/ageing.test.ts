@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { Ageing, type AgeingOptions } from '../../src/server/ageing.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { CountingStore } from '../support/counting-store.ts';
-import { faultyStore } from '../support/faulty-store.ts';
-import { QueueWorld } from '../support/queue-world.ts';
+import { CountingStore } from '../support/fakes/counting-store.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
+import { faultyStore } from '../support/store/faulty-store.ts';
 
 const HOUR_MS = 3_600_000;
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import type { ChunkId } from '../../src/model/ids.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { faultyStore } from '../support/faulty-store.ts';
-import { QueueWorld, type WorldConsumer } from '../support/queue-world.ts';
+import { QueueWorld, type WorldConsumer } from '../support/queues/queue-world.ts';
+import { faultyStore } from '../support/store/faulty-store.ts';
 
 const MEBIBYTE = 1024 * 1024;
 

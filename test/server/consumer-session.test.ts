@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Strategy } from '../../src/model/strategy.ts';
 import { encodeClientMessage } from '../../src/protocol/consumer/codec.ts';
 import type { ClientMessage } from '../../src/protocol/consumer/types.ts';
-import { QueueWorld } from '../support/queue-world.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
 
 const HEART = 'f09f9293';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
-import { QueueWorld } from '../support/queue-world.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
 
 function withCommit(inner: Store, commit: Store['commit']): Store {
   return new Proxy(inner, {

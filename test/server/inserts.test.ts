@@ -5,8 +5,8 @@ import { KEPT_BYTES_MAX } from '../../src/model/limits.ts';
 import { QueueUnavailableError } from '../../src/server/errors.ts';
 import type { NewSubmission } from '../../src/server/inserts.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { faultyStore, scriptedCommits } from '../support/faulty-store.ts';
-import { newSubmission, QueueWorld } from '../support/queue-world.ts';
+import { newSubmission, QueueWorld } from '../support/queues/queue-world.ts';
+import { faultyStore, scriptedCommits } from '../support/store/faulty-store.ts';
 
 /** Whether a promise has settled by now. */
 async function isSettled(world: QueueWorld, promise: Promise<unknown>): Promise<boolean> {

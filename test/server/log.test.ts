@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LogBudget } from '../../src/system/log-budget.ts';
-import { ManualClock } from '../support/manual-clock.ts';
-import { recordingLogger } from '../support/recording-logger.ts';
-import { TestServer } from '../support/test-server.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 test('a failed submission is a warning with its cause; the rest of its life is for debug', async () => {
   const logger = recordingLogger();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TestServer } from '../support/test-server.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 test('a submission is inserted, reserved, completed, and then its status says so', async () => {
   await using queue = await TestServer.start();

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { faultyStore } from '../support/faulty-store.ts';
-import { goldenText } from '../support/golden.ts';
-import { TestServer } from '../support/test-server.ts';
+import { goldenText } from '../support/protocol/golden.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+import { faultyStore } from '../support/store/faulty-store.ts';
 
 /** `name` -> type, and `name{labels}` -> value, of a text in Prometheus' format. */
 function parse(text: string): { readonly types: Map<string, string>; readonly values: Map<string, number> } {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { RawAnswer } from '../support/http-socket.ts';
-import { TestServer } from '../support/test-server.ts';
+import type { RawAnswer } from '../support/peers/http-socket.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 let queue: TestServer;
 before(async () => {

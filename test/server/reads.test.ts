@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
 import { TooManyMatchingSubmissionsError } from '../../src/model/errors.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { CountingStore } from '../support/counting-store.ts';
-import { faultyStore } from '../support/faulty-store.ts';
-import { QueueWorld } from '../support/queue-world.ts';
+import { CountingStore } from '../support/fakes/counting-store.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
+import { faultyStore } from '../support/store/faulty-store.ts';
 
 test('who waits for the end is woken by it, once, and not by progress', async () => {
   const world = await QueueWorld.start();

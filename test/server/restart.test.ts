@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { StoreError, startServer } from '../../src/server/index.ts';
-import { TestServer } from '../support/test-server.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 let folder = '';
 before(() => {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { Strategy } from '../../src/model/strategy.ts';
 import { Sketch } from '../../src/server/sketch.ts';
 import { strategyLabel } from '../../src/server/stats.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 test('quantiles are right to within two percent, least and greatest exactly', () => {
   const durations = fc.array(fc.double({ min: 1e-6, max: 1e5, noNaN: true }), {

@@ -8,10 +8,10 @@ import { Server } from '../../src/server/server.ts';
 import { startingHandler } from '../../src/server/starting.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
-import { faultyStore } from '../support/faulty-store.ts';
-import { HttpSocket } from '../support/http-socket.ts';
+import { HttpSocket } from '../support/peers/http-socket.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+import { faultyStore } from '../support/store/faulty-store.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { TestServer } from '../support/test-server.ts';
 
 const HANG_AFTER_INSERT = () => {
   let commits = 0;

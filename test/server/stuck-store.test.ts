@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StoreError } from '../../src/store/errors.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { faultyStore, type StoreFault } from '../support/faulty-store.ts';
-import { QueueWorld } from '../support/queue-world.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
+import { faultyStore, type StoreFault } from '../support/store/faulty-store.ts';
 
 /** A queue whose store does as `fault` says from `break` on. */
 async function breakableWorld(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { TestServer } from '../support/test-server.ts';
+import { TestServer } from '../support/queues/test-server.ts';
 
 /** Fails as no store should: with an error of its own. */
 class BrokenStore extends MemoryStore {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
-import { QueueWorld, type WorldConsumer } from '../support/queue-world.ts';
+import { QueueWorld, type WorldConsumer } from '../support/queues/queue-world.ts';
 
 /** One consumer holds the only chunk, the other waits for one. */
 async function oneHoldsOneWaits(options: Parameters<typeof QueueWorld.start>[0] = {}): Promise<{

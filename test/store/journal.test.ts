@@ -8,9 +8,14 @@ import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store
 import type { CommitBatch, Store } from '../../src/store/store.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { faultyStore, randomFaults, type StoreFaults, scriptedCommits } from '../support/faulty-store.ts';
-import { ManualClock } from '../support/manual-clock.ts';
-import { submissionRecord } from '../support/submissions.ts';
+import {
+  faultyStore,
+  randomFaults,
+  type StoreFaults,
+  scriptedCommits,
+} from '../support/store/faulty-store.ts';
+import { submissionRecord } from '../support/store/submissions.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 interface Setup {
   readonly journal: Journal;

@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { bytes, objectStoreConformance, rejectsWith } from '../conformance/object-store.ts';
-import type { ObjectServer } from '../support/object-servers.ts';
+import type { ObjectServer } from '../support/objects/object-servers.ts';
 import { isInstalled, STRICT_SERVERS } from './servers.ts';
 
 const installed = STRICT_SERVERS.filter(({ command }) => isInstalled(command));

@@ -9,7 +9,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { codeBlocks, projectFolder } from '../support/document-code.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { runNode, startQueue, TestProcess } from '../support/processes.ts';
 import { isInstalled } from './servers.ts';
 

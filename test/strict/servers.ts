@@ -4,8 +4,8 @@ import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { freePort } from '../support/free-port.ts';
-import type { ObjectServer } from '../support/object-servers.ts';
+import { freePort } from '../support/network/free-port.ts';
+import type { ObjectServer } from '../support/objects/object-servers.ts';
 
 const BUCKET = 'chunks';
 const ACCESS = 'strict-access';

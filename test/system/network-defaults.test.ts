@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import tls from 'node:tls';
 import { Worker } from 'node:worker_threads';
 import { networkDefaults, setNetworkDefaults } from '../../src/system/network-defaults.ts';
-import { TLS_CERTIFICATE } from '../support/tls-certificate.ts';
+import { TLS_CERTIFICATE } from '../support/network/tls-certificate.ts';
 
 const before = { ...networkDefaults(true), authorities: tls.getCACertificates('default') };
 after(() => setNetworkDefaults(before));

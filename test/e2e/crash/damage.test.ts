@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { StoreError, startServer } from '../../../src/server/index.ts';
-import { ConsumerPeer } from '../../support/consumer-peer.ts';
 import { RawQueue } from '../../support/crash/raw-queue.ts';
+import { ConsumerPeer } from '../../support/peers/consumer-peer.ts';
 import { runOpsqueue, startQueue } from '../../support/processes.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 

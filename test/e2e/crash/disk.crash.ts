@@ -8,8 +8,8 @@ import { Ledger } from '../../support/crash/ledger.ts';
 import { Load } from '../../support/crash/load.ts';
 import { RawQueue } from '../../support/crash/raw-queue.ts';
 import { verifyLedger } from '../../support/crash/verify.ts';
-import { limitFileSize, prlimitProblem } from '../../support/file-size-limit.ts';
 import { runOpsqueue, startQueue, type TestProcess } from '../../support/processes.ts';
+import { limitFileSize, prlimitProblem } from '../../support/store/file-size-limit.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const SHARES = { start: 0.1, work: 0.1, trouble: 0.2 };

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
-import { ConsumerPeer } from '../../support/consumer-peer.ts';
 import { crashPatienceMs } from '../../support/crash/budget.ts';
 import { RawQueue } from '../../support/crash/raw-queue.ts';
-import { InlineDatabase } from '../../support/inline-database.ts';
+import { InlineDatabase } from '../../support/fakes/inline-database.ts';
+import { ConsumerPeer } from '../../support/peers/consumer-peer.ts';
+import { TestServer } from '../../support/queues/test-server.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
-import { TestServer } from '../../support/test-server.ts';
 
 const request = (prefix: string, bytes: number) =>
   JSON.stringify({

@@ -4,9 +4,9 @@ import { ConsumerClient } from '../../../src/consumer/index.ts';
 import { ProducerClient } from '../../../src/producer/index.ts';
 import { type Random, randomInt } from '../../../src/system/random.ts';
 import { crashPatienceMs, crashRounds } from '../../support/crash/budget.ts';
-import { type LinkFault, TcpProxy } from '../../support/tcp-proxy.ts';
-import { TempStore } from '../../support/temp-store.ts';
-import { TestServer } from '../../support/test-server.ts';
+import { type LinkFault, TcpProxy } from '../../support/network/tcp-proxy.ts';
+import { TempStore } from '../../support/objects/temp-store.ts';
+import { TestServer } from '../../support/queues/test-server.ts';
 
 const SHARE = 0.1;
 const CHUNKS = 40;

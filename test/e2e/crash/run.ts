@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { MINUTES_VARIABLE, SEED_VARIABLE } from '../../support/crash/budget.ts';
 import { shimProblem } from '../../support/crash/disk-shim.ts';
-import { prlimitProblem } from '../../support/file-size-limit.ts';
+import { prlimitProblem } from '../../support/store/file-size-limit.ts';
 
 const MINUTES_DEFAULT = '10';
 

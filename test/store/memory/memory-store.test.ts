@@ -1,7 +1,7 @@
 import { MemoryDatabase, MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { storeConformance } from '../../conformance/store.ts';
-import { faultyStore, randomFaults } from '../../support/faulty-store.ts';
+import { faultyStore, randomFaults } from '../../support/store/faulty-store.ts';
 
 async function fixture() {
   const database = new MemoryDatabase();

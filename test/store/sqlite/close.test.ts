@@ -4,11 +4,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
-import { eventually } from '../../support/eventually.ts';
-import { ManualClock } from '../../support/manual-clock.ts';
-import { insert } from '../../support/mutations.ts';
-import { sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
+import { insert } from '../../support/store/mutations.ts';
+import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
+import { eventually } from '../../support/time/eventually.ts';
+import { ManualClock } from '../../support/time/manual-clock.ts';
 
 /** A session on a new file, with one submission, its log empty; its clock stands still. */
 async function opened() {

@@ -10,12 +10,12 @@ import type { Store } from '../../../src/store/store.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { seededRandom } from '../../../src/system/random.ts';
-import { faultyStore, type StoreFault } from '../../support/faulty-store.ts';
-import { limitFileSize, needsPrlimit } from '../../support/file-size-limit.ts';
-import { InlineDatabase } from '../../support/inline-database.ts';
-import { sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
-import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store-workload.ts';
+import { InlineDatabase } from '../../support/fakes/inline-database.ts';
+import { faultyStore, type StoreFault } from '../../support/store/faulty-store.ts';
+import { limitFileSize, needsPrlimit } from '../../support/store/file-size-limit.ts';
+import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
+import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store/store-workload.ts';
 
 async function journalOf(store: Store): Promise<Journal> {
   const [grant] = await store.acquire([0], 'test');
@@ -167,9 +167,9 @@ describe('the n-th commit going wrong', () => {
   }
 });
 
-const writerPath = fileURLToPath(new URL('../../support/store-writer.ts', import.meta.url));
+const writerPath = fileURLToPath(new URL('../../support/store/store-writer.ts', import.meta.url));
 
-/** A process that writes batches and says what it sees; see test/support/store-writer.ts. */
+/** A process that writes batches and says what it sees; see test/support/store/store-writer.ts. */
 class Writer {
   readonly child: ChildProcess;
   readonly lines: string[] = [];

@@ -5,11 +5,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
-import { FileQueue } from '../../support/file-queue.ts';
-import { InlineDatabase } from '../../support/inline-database.ts';
-import { insert } from '../../support/mutations.ts';
-import { sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
+import { InlineDatabase } from '../../support/fakes/inline-database.ts';
+import { FileQueue } from '../../support/queues/file-queue.ts';
+import { insert } from '../../support/store/mutations.ts';
+import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 interface Files {

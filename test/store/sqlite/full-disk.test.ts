@@ -3,10 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { eventually } from '../../support/eventually.ts';
-import { FileQueue } from '../../support/file-queue.ts';
 import { TestProcess } from '../../support/processes.ts';
+import { FileQueue } from '../../support/queues/file-queue.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 /**
  * A disk of 2 MiB that only these processes see. Queues run on it, one after the other, with database and stderr there;

@@ -4,18 +4,18 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { StoreError } from '../../../src/store/errors.ts';
-import { eventually } from '../../support/eventually.ts';
-import { fileDigest } from '../../support/file-digest.ts';
-import { limitFileSize, needsPrlimit } from '../../support/file-size-limit.ts';
 import { runOpsqueue } from '../../support/processes.ts';
+import { fileDigest } from '../../support/store/file-digest.ts';
+import { limitFileSize, needsPrlimit } from '../../support/store/file-size-limit.ts';
 import {
   copyReferenceDatabase,
   databaseDigest,
   growReferenceDatabase,
   referenceStatuses,
-} from '../../support/reference-database.ts';
-import { type SqliteFixture, sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
+} from '../../support/store/reference-database.ts';
+import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 /** More than what the import keeps in memory, so that it writes to the log before it commits. */
 const GROWN = {

@@ -6,9 +6,9 @@ import {
   type ReferenceSubmission,
   referenceStatuses,
   writeReferenceSubmissions,
-} from '../../support/reference-database.ts';
-import { sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
+} from '../../support/store/reference-database.ts';
+import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
 
 const FIRST_ID = 1_800_000_000_000n << 22n;
 

@@ -7,18 +7,18 @@ import type { SubmissionStatus } from '../../../src/model/submission.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import type { Store, StoredSubmission } from '../../../src/store/store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
-import { fileDigest } from '../../support/file-digest.ts';
-import { ManualClock } from '../../support/manual-clock.ts';
-import { insert } from '../../support/mutations.ts';
-import { recordingLogger } from '../../support/recording-logger.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
+import { fileDigest } from '../../support/store/file-digest.ts';
+import { insert } from '../../support/store/mutations.ts';
 import {
   copyReferenceDatabase,
   databaseDigest,
   growReferenceDatabase,
   referenceStatuses,
-} from '../../support/reference-database.ts';
-import { type SqliteFixture, sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
+} from '../../support/store/reference-database.ts';
+import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
+import { ManualClock } from '../../support/time/manual-clock.ts';
 
 const statuses = referenceStatuses();
 const recorded = (name: string): SubmissionStatus => {

@@ -5,10 +5,10 @@ import { Journal } from '../../../src/store/journal.ts';
 import type { Mutation } from '../../../src/store/store.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { seededRandom } from '../../../src/system/random.ts';
-import { insert } from '../../support/mutations.ts';
-import { recordingLogger } from '../../support/recording-logger.ts';
-import { sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { TestServer } from '../../support/test-server.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
+import { TestServer } from '../../support/queues/test-server.ts';
+import { insert } from '../../support/store/mutations.ts';
+import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
 
 const MEBIBYTE = 1024 * 1024;
 

@@ -6,8 +6,8 @@ import { after, describe, test } from 'node:test';
 import { StoreError } from '../../../src/store/errors.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
-import { fileDigest } from '../../support/file-digest.ts';
-import { FileQueue } from '../../support/file-queue.ts';
+import { FileQueue } from '../../support/queues/file-queue.ts';
+import { fileDigest } from '../../support/store/file-digest.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 interface Crashed extends AsyncDisposable {

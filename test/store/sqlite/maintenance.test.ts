@@ -9,11 +9,11 @@ import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-s
 import { systemClock } from '../../../src/system/clock.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { seededRandom } from '../../../src/system/random.ts';
-import { InlineDatabase } from '../../support/inline-database.ts';
-import { failed, insert, page } from '../../support/mutations.ts';
-import { type SqliteFixture, sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
-import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store-workload.ts';
+import { InlineDatabase } from '../../support/fakes/inline-database.ts';
+import { failed, insert, page } from '../../support/store/mutations.ts';
+import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
+import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store/store-workload.ts';
 
 async function use(
   where: 'thread' | 'inline',

@@ -17,10 +17,10 @@ import { openDatabase } from '../../../src/store/sqlite/open.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../../../src/store/sqlite/schema.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
-import { fileDigest } from '../../support/file-digest.ts';
-import { insert } from '../../support/mutations.ts';
-import { type SqliteFixture, sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
+import { fileDigest } from '../../support/store/file-digest.ts';
+import { insert } from '../../support/store/mutations.ts';
+import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
 
 async function use(run: (fixture: SqliteFixture) => Promise<void> | void): Promise<void> {
   const fixture = await sqliteFixture('inline');

@@ -5,15 +5,15 @@ import { describe, test } from 'node:test';
 import { SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { randomInt } from '../../../src/system/random.ts';
 import { crashPatienceMs, crashRounds } from '../../support/crash/budget.ts';
-import { InlineDatabase } from '../../support/inline-database.ts';
-import { sqliteFixture } from '../../support/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store-session.ts';
+import { InlineDatabase } from '../../support/fakes/inline-database.ts';
+import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
+import { StoreSession } from '../../support/store/store-session.ts';
 import {
   type StoreSnapshot,
   storeSnapshot,
   workloadBatch,
   workloadSnapshots,
-} from '../../support/store-workload.ts';
+} from '../../support/store/store-workload.ts';
 
 const SECTOR_BYTES = 512;
 /** Of the time of a long run. */

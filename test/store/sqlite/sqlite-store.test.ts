@@ -1,7 +1,7 @@
 import { seededRandom } from '../../../src/system/random.ts';
 import { storeConformance } from '../../conformance/store.ts';
-import { faultyStore, randomFaults } from '../../support/faulty-store.ts';
-import { sqliteFixture } from '../../support/sqlite-fixture.ts';
+import { faultyStore, randomFaults } from '../../support/store/faulty-store.ts';
+import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
 
 storeConformance('SQLite store', {
   fixture: () => sqliteFixture('thread'),

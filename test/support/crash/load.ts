@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Strategy } from '../../../src/model/strategy.ts';
 import { parseStatus } from '../../../src/protocol/producer/requests.ts';
 import { type Random, randomInt } from '../../../src/system/random.ts';
-import { ConsumerPeer } from '../consumer-peer.ts';
+import { ConsumerPeer } from '../peers/consumer-peer.ts';
 import type { Entry, FactKind, Ledger } from './ledger.ts';
 import { RawQueue } from './raw-queue.ts';
 

@@ -4,7 +4,7 @@ import { ChunkSet } from '../../../src/model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../../../src/model/ids.ts';
 import type { SubmissionStatus } from '../../../src/model/submission.ts';
 import { parseChunksDone, parseIds, parseStatus } from '../../../src/protocol/producer/requests.ts';
-import { HttpSocket, type RawAnswer } from '../http-socket.ts';
+import { HttpSocket, type RawAnswer } from '../peers/http-socket.ts';
 
 const cbor = new Decoder();
 

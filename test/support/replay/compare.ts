@@ -4,8 +4,8 @@ import { VERSION } from '../../../src/model/version.ts';
 import { decodeServerMessage, encodeServerMessage } from '../../../src/protocol/consumer/codec.ts';
 import type { ServerMessage } from '../../../src/protocol/consumer/types.ts';
 import { formatStatus, parseStatus } from '../../../src/protocol/producer/requests.ts';
-import type { GoldenHttpMessage } from '../golden.ts';
-import type { RawAnswer } from '../http-socket.ts';
+import type { RawAnswer } from '../peers/http-socket.ts';
+import type { GoldenHttpMessage } from '../protocol/golden.ts';
 import { RECORDED_ID } from './facts.ts';
 
 /** What varies from run to run: recorded ids and what they are here, and the trace context of each submission. */

@@ -1,7 +1,7 @@
 import type { SubmissionRecord, SubmissionStatus } from '../../../src/model/submission.ts';
 import { decodeServerMessage } from '../../../src/protocol/consumer/codec.ts';
 import { parseStatus } from '../../../src/protocol/producer/requests.ts';
-import type { GoldenMessage, GoldenSession } from '../golden.ts';
+import type { GoldenMessage, GoldenSession } from '../protocol/golden.ts';
 
 /** What the recordings tell of a submission that was inserted outside of them. */
 export interface Fact {

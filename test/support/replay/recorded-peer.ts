@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import type { RawAnswer } from '../http-socket.ts';
+import type { RawAnswer } from '../peers/http-socket.ts';
 
 /** What a server sends, as it comes. */
 export type PeerEvent =

@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { decodeClientMessage, decodeServerMessage } from '../../../src/protocol/consumer/codec.ts';
 import type { ClientMessage } from '../../../src/protocol/consumer/types.ts';
-import type { GoldenHttpMessage, GoldenMessage, GoldenSession } from '../golden.ts';
+import type { GoldenHttpMessage, GoldenMessage, GoldenSession } from '../protocol/golden.ts';
 
 /** A request as it came, with the recorded one that it was answered like. */
 export interface AnsweredRequest {

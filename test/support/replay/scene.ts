@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { Strategy } from '../../../src/model/strategy.ts';
 import type { SubmissionRecord } from '../../../src/model/submission.ts';
 import { formatInsertRequest, parseId } from '../../../src/protocol/producer/requests.ts';
-import type { ConsumerPeer } from '../consumer-peer.ts';
-import type { TestServer } from '../test-server.ts';
+import type { ConsumerPeer } from '../peers/consumer-peer.ts';
+import type { TestServer } from '../queues/test-server.ts';
 import type { Fact } from './facts.ts';
 
 /** A submission as it is to be when a session mentions it. */

@@ -1,0 +1,47 @@
+import { ChunkSet, PAGE_CHUNKS } from '../../../src/model/chunk-set.ts';
+import type { ChunkId } from '../../../src/model/ids.ts';
+import type { SubmissionRecord } from '../../../src/model/submission.ts';
+import type { Mutation } from '../../../src/store/store.ts';
+import { submissionRecord } from './submissions.ts';
+
+type Insert = Extract<Mutation, { kind: 'insert' }>;
+
+export function insert(
+  id: bigint,
+  fields: Partial<SubmissionRecord> = {},
+  more: Partial<Insert> = {},
+): Insert {
+  return { kind: 'insert', record: submissionRecord({ ...fields, id }), ...more };
+}
+
+/** These chunks of a page are done, counted from its start. */
+export function page(id: bigint, pageIndex: number, chunks: readonly number[]): Mutation {
+  const set = new ChunkSet(PAGE_CHUNKS);
+  for (const index of chunks) set.add(index);
+  return { kind: 'page', id, page: pageIndex, content: set.page(0) };
+}
+
+export function tries(id: bigint, chunkIndex: number, retries: number, disconnects = 0): Mutation {
+  return { kind: 'tries', id, chunkIndex, tries: { retries, disconnects } };
+}
+
+export function output(id: bigint, chunkIndex: number, ...bytes: number[]): Mutation {
+  return { kind: 'direct_output', id, chunkIndex, content: new Uint8Array(bytes) };
+}
+
+export function completed(id: bigint, endedAtMs: number): Mutation {
+  return { kind: 'end', id, end: { state: 'completed', endedAtMs } };
+}
+
+export function cancelled(id: bigint, endedAtMs: number, chunksDone = 0): Mutation {
+  return { kind: 'end', id, end: { state: 'cancelled', endedAtMs, chunksDone } };
+}
+
+export function failed(id: bigint, endedAtMs: number, chunksDone = 0, failure = 'it broke'): Mutation {
+  const failedChunk = { chunkIndex: 1, inputContent: null, failure };
+  return { kind: 'end', id, end: { state: 'failed', endedAtMs, chunksDone, failedChunk } };
+}
+
+export function chunk(submissionId: bigint, chunkIndex: number): ChunkId {
+  return { submissionId, chunkIndex };
+}

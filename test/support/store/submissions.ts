@@ -1,0 +1,18 @@
+import type { SubmissionRecord } from '../../../src/model/submission.ts';
+
+/** A record with these fields, the others plain. */
+export function submissionRecord(
+  fields: Partial<SubmissionRecord> & { readonly id: bigint },
+): SubmissionRecord {
+  return {
+    prefix: `prefix-${fields.id}`,
+    chunksTotal: 10,
+    chunkSizeOps: 1,
+    metadata: null,
+    strategicMetadata: new Map(),
+    otelTraceCarrier: '{}',
+    retryDelayMs: 0,
+    retry: null,
+    ...fields,
+  };
+}
