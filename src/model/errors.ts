@@ -1,6 +1,7 @@
 import type { ChunkIndex, SubmissionId } from './ids.ts';
 import { isError } from './kinds.ts';
 import type { SubmissionStatus } from './submission.ts';
+import { bounded, messageOf } from './thrown.ts';
 
 /** Every error that opsqueue throws on purpose: one class per cause, with a stable `code` and its data in fields. */
 export class OpsqueueError extends Error {
@@ -112,10 +113,9 @@ export class OnInsertedError extends OpsqueueError {
 
   constructor(submissionId: SubmissionId, isCancelled: boolean, options: ErrorOptions) {
     const fate = isCancelled ? 'it was cancelled' : 'it could not be cancelled';
-    const why = isError(options.cause) ? options.cause.message : 'not an Error';
     super(
       'ON_INSERTED',
-      `submission ${submissionId} was inserted and ${fate}, because onInserted threw: ${why}`,
+      `onInserted threw after submission ${submissionId} was inserted, and ${fate}: ${bounded(messageOf(options.cause))}`,
       options,
     );
     this.submissionId = submissionId;

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { className, isAggregateError, isError } from './kinds.ts';
 
 /** Longest text that is kept of what was thrown, in characters: it is stored, and people read it. */
@@ -6,13 +7,15 @@ export const THROWN_CHARS_MAX = 16_384;
 const CAUSES_MAX = 8;
 /** Of the errors of an AggregateError, so many are told. */
 const ERRORS_MAX = 8;
+/** What there is to say of a value that throws when it is looked at. */
+const HIDDEN = 'a value that cannot be shown';
 
 /** The message of whatever was thrown. Never throws itself: anything can be thrown, also what has no text at all. */
 export function messageOf(thrown: unknown): string {
   try {
     return isError(thrown) ? `${thrown.message}` : textOf(thrown);
   } catch {
-    return 'a value that cannot be shown';
+    return HIDDEN;
   }
 }
 
@@ -35,14 +38,34 @@ export function bounded(text: string, charsMax = THROWN_CHARS_MAX): string {
 
 function withCauses(thrown: unknown, depth: number): string {
   const parts: string[] = [];
+  const seen = new Set<unknown>();
   let each: unknown = thrown;
-  for (let count = 0; count < CAUSES_MAX; count++) {
-    parts.push(stackOf(each));
-    if (isAggregateError(each)) parts.push(...errorsOf(each.errors, depth));
-    each = isError(each) ? each.cause : undefined;
+  while (seen.size < CAUSES_MAX && !seen.has(each)) {
+    seen.add(each);
+    parts.push(...partsOf(each, depth));
+    each = causeOf(each);
     if (each === undefined || each === null) break;
   }
   return parts.join('\nCaused by: ');
+}
+
+/** What is known of one error, and of those that it stands for. One that hides something hides nothing of the others. */
+function partsOf(thrown: unknown, depth: number): string[] {
+  try {
+    const parts = [stackOf(thrown)];
+    if (isAggregateError(thrown)) parts.push(...errorsOf(thrown.errors, depth));
+    return parts;
+  } catch {
+    return [messageOf(thrown)];
+  }
+}
+
+function causeOf(thrown: unknown): unknown {
+  try {
+    return isError(thrown) ? thrown.cause : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function errorsOf(errors: readonly unknown[], depth: number): string[] {
@@ -81,11 +104,14 @@ function nameOf(value: object): string {
   return name === null || name === 'Object' ? 'an object' : `an instance of ${name}`;
 }
 
-/** As JSON, where it has such a form. */
+/** As JSON, where that says something; else as Node.js shows it: cycles, Maps, bigints. */
 function contentOf(value: object): string {
+  let json: string | undefined;
   try {
-    return JSON.stringify(value) ?? Object.prototype.toString.call(value);
+    json = JSON.stringify(value);
   } catch {
-    return Object.prototype.toString.call(value);
+    json = '{}';
   }
+  if (json === '{}') return inspect(value, { maxArrayLength: 20, maxStringLength: 1_000 });
+  return json ?? Object.prototype.toString.call(value);
 }
