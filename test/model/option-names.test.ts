@@ -48,5 +48,7 @@ test('an option counts if it is the object’s own; names of every object are no
     const options = Object.defineProperty({}, name, { value: 1, enumerable: true });
     assert.throws(() => refuse(options), new RegExp(`unknown option "${name}"`));
   }
-  assert.throws(() => refuse({ database: undefined }), IncorrectUsageError);
+  assert.throws(() => refuse({ database: 'x.db' }), IncorrectUsageError);
+  // Left out, as where a program hands on what it was given.
+  refuse({ database: undefined });
 });
