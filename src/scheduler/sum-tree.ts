@@ -32,15 +32,16 @@ export class SumTree<T extends Slotted> {
     return this.draw(0)?.item;
   }
 
-  /** Whether the sum has changed, as for `remove` and `update`. */
+  /** Whether the sum has changed, as for `update`. */
   add(item: T): boolean {
     if (!this.#slots.add(item)) this.#grow();
     return this.#setWeight(item.slot, this.#weigh(item));
   }
 
+  /** Whether the sum has changed, or nobody is left: a rebuild may have weighed those who are about to go as 0. */
   remove(item: T): boolean {
     const { slot } = item;
-    if (this.#slots.remove(item)) return this.#setWeight(slot, 0);
+    if (this.#slots.remove(item)) return this.#setWeight(slot, 0) || this.size === 0;
     this.#rebuild();
     return true;
   }

@@ -326,3 +326,17 @@ test('those who ask for a known strategy are served while a new one is built, an
   assert.deepEqual(scene.takeAnswers(), ['B: 34#0']);
   assert.notEqual(scene.scheduler.nextDeadlineMs(), scene.nowMs);
 });
+
+test('a drawing plan forgets a group of which all went between two looks', () => {
+  const bench = new Bench(8);
+  const strategy = Strategy.preferDistinct('customer', Strategy.random());
+  const gone = Array.from({ length: 40 }, () => bench.add({ customer: 1 }));
+  const last = bench.add({ customer: 2 });
+  const plan = bench.planFor(strategy);
+  assert(plan.first() !== undefined);
+  for (const submission of gone) bench.offer(submission, 0);
+  // Of this one more is in flight than of the other, which is to come first only as long as there is anybody.
+  last.values[0]!.inFlightRises();
+  assert.equal(plan.first(), last);
+  assert.equal(plan.top.weight, 10);
+});
