@@ -1,4 +1,4 @@
-import { ClientClosedError } from '../model/errors.ts';
+import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { isUrl } from '../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
@@ -17,10 +17,10 @@ import { ManualChunks } from './manual-chunks.ts';
 import type { RunDemand } from './messages.ts';
 import * as names from './option-names.ts';
 import {
+  checkCallback,
   checkCodec,
   checkCodecName,
   checkDemand,
-  checkFunction,
   checkInteger,
   checkModuleUrl,
   checkObjectStore,
@@ -134,7 +134,7 @@ export class ConsumerClient implements AsyncDisposable {
   ): Promise<void> {
     checkOptions(options, names.RUN_OPS);
     if (isModule(callback)) return this.#runModule('op', callback, options);
-    checkFunction('the callback', callback);
+    checkCallback(callback, options);
     const codec = checkCodec(options.codec);
     const onOpError = checkOnOpError(options.onOpError);
     return this.#run(opProcessor(callback as OpCallback, codec, onOpError), checkDemand(options, 1), options);
@@ -146,8 +146,13 @@ export class ConsumerClient implements AsyncDisposable {
     options: OpRunOptions = {},
   ): Promise<void> {
     checkOptions(options, names.RUN_OPS);
+    if (checkOnOpError(options.onOpError) === 'record') {
+      throw new IncorrectUsageError(
+        "onOpError 'record' needs runEachOp: in runEachChunk the callback sees to its operations",
+      );
+    }
     if (isModule(callback)) return this.#runModule('chunk', callback, options);
-    checkFunction('the callback', callback);
+    checkCallback(callback, options);
     const processor = chunkProcessor(callback as ChunkCallback, checkCodec(options.codec));
     return this.#run(processor, checkDemand(options, 1), options);
   }
@@ -156,7 +161,7 @@ export class ConsumerClient implements AsyncDisposable {
   async runEachChunkRaw(callback: RawChunkCallback | URL | string, options: RunOptions = {}): Promise<void> {
     checkOptions(options, names.RUN);
     if (isModule(callback)) return this.#runModule('raw', callback, options);
-    checkFunction('the callback', callback);
+    checkCallback(callback, options);
     return this.#run(rawProcessor(callback), checkDemand(options, 1), options);
   }
 
@@ -240,7 +245,7 @@ export class ConsumerClient implements AsyncDisposable {
       onOpError: checkOnOpError(options.onOpError),
     };
     this.#assertOpen();
-    options.signal?.throwIfAborted();
+    if (options.signal?.aborted) throw options.signal.reason;
     checkPoolFile();
     // Loaded on demand: most consumers need no pool.
     const { CallbackPool } = await import('./pool.ts');
@@ -266,7 +271,7 @@ export class ConsumerClient implements AsyncDisposable {
 
   async #run(processor: Processor, demand: RunDemand, { signal }: RunOptions): Promise<void> {
     this.#assertOpen();
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw signal.reason;
     const run = new ChunkRun({
       engine: this.#engine,
       demand,

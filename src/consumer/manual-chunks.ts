@@ -2,12 +2,13 @@ import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
 import { isUint8Array } from '../model/kinds.ts';
 import { CHUNKS_PER_ANSWER_MAX, CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
+import { show } from '../model/show.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { messageOf, traceOf } from '../model/thrown.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
 import type { Engine } from './engine.ts';
 import type { Handle, HeldChunk } from './messages.ts';
-import { checkBoolean, checkInteger, checkStrategy, show } from './options.ts';
+import { checkBoolean, checkInteger, checkStrategy } from './options.ts';
 import type { ChunkReference, ReservedChunk } from './types.ts';
 
 /** The body of a result could not be uploaded, so the chunk has failed. */

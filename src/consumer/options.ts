@@ -1,6 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { IncorrectUsageError } from '../model/errors.ts';
+import { isAbortSignal } from '../model/kinds.ts';
 import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
+import { show } from '../model/show.ts';
 import { Strategy } from '../model/strategy.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
@@ -22,12 +24,16 @@ const CONCURRENCY_MAX = 10_000;
 /** Far more than any queue takes: one that contains itself must end somewhere. */
 const STRATEGY_NESTS_MAX = 1_000;
 
-/** The options of a call: an object with known names. */
+/** The options of a call: an object with known names, and a signal that is one. */
 export function checkOptions<T extends object>(options: T, names: OptionNames<T>): void {
   if (!isObject(options)) {
     throw new IncorrectUsageError(`the options must be an object: it is ${show(options)}`);
   }
   refuseUnknownOptions(options, names);
+  const { signal }: { readonly signal?: unknown } = options;
+  if (signal !== undefined && !isAbortSignal(signal)) {
+    throw new IncorrectUsageError(`signal must be an AbortSignal: it is ${show(signal)}`);
+  }
 }
 
 /** An integer option within its range. */
@@ -41,9 +47,14 @@ export function checkBoolean(name: string, value: unknown): void {
     throw new IncorrectUsageError(`${name} must be a boolean: it is ${show(value)}`);
 }
 
-export function checkFunction(name: string, value: unknown): void {
-  if (typeof value !== 'function')
-    throw new IncorrectUsageError(`${name} must be a function: it is ${show(value)}`);
+/** A callback on this thread. */
+export function checkCallback(callback: unknown, { threads }: RunOptions): void {
+  if (typeof callback !== 'function')
+    throw new IncorrectUsageError(`the callback must be a function: it is ${show(callback)}`);
+  if (threads !== undefined)
+    throw new IncorrectUsageError(
+      'threads needs the URL of a module as the callback: a function runs on the thread that gave it',
+    );
 }
 
 /** A strategy of plain data: it crosses threads. How deep it may nest is the queue's to say. */
@@ -185,12 +196,4 @@ function isCodec(value: unknown): value is OperationCodec {
     'decode' in value &&
     typeof value.decode === 'function'
   );
-}
-
-export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.slice(0, 200));
-  if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object';
-  return String(value);
 }

@@ -1,9 +1,10 @@
 /** A thread of a pool: runs the default export of the user's module. */
 import { workerData } from 'piscina';
 import { IncorrectUsageError } from '../model/errors.ts';
+import { show } from '../model/show.ts';
 import { bounded, messageOf, traceOf } from '../model/thrown.ts';
 import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
-import { checkCodec, show } from './options.ts';
+import { checkCodec } from './options.ts';
 import type { PoolAnswer, PoolSetup, PoolTask } from './pool-messages.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor, verdictOf } from './processor.ts';
 import type { ChunkContext } from './types.ts';

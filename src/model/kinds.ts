@@ -25,6 +25,17 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
+/** Some environments bring an AbortSignal of their own. */
+export function isAbortSignal(value: unknown): value is AbortSignal {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'aborted' in value &&
+    'addEventListener' in value &&
+    typeof value.addEventListener === 'function'
+  );
+}
+
 export function isUrl(value: unknown): value is URL {
   return (
     typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object URL]'

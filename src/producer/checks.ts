@@ -1,7 +1,7 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
-import { isMap, isUint8Array } from '../model/kinds.ts';
+import { isAbortSignal, isMap, isUint8Array } from '../model/kinds.ts';
 import {
   BODY_BYTES_MAX_DEFAULT,
   META_KEY_BYTES_MAX,
@@ -11,6 +11,7 @@ import {
 } from '../model/limits.ts';
 import { type OptionNames, refuseUnknownOptions, unknownOption } from '../model/option-names.ts';
 import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
+import { show } from '../model/show.ts';
 import { END_STATES, type EndState, type StrategicMetadata } from '../model/submission.ts';
 import { chunkCodecOf } from '../protocol/chunk/codec.ts';
 import { namedCodecOf } from '../protocol/chunk/codec-options.ts';
@@ -44,7 +45,7 @@ export function checkOptions<T extends object>(options: T, names: OptionNames<T>
   }
   refuseUnknownOptions(options, names);
   const { signal, onInserted, onProgress }: CommonOptions = options;
-  if (signal !== undefined && !isSignal(signal)) {
+  if (signal !== undefined && !isAbortSignal(signal)) {
     throw new IncorrectUsageError(`signal must be an AbortSignal: ${show(signal)}`);
   }
   for (const [name, value] of Object.entries({ onInserted, onProgress })) {
@@ -52,17 +53,6 @@ export function checkOptions<T extends object>(options: T, names: OptionNames<T>
     throw new IncorrectUsageError(`${name} must be a function: ${show(value)}`);
   }
   return options;
-}
-
-/** Some environments bring an AbortSignal of their own. */
-function isSignal(value: unknown): boolean {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'aborted' in value &&
-    'addEventListener' in value &&
-    typeof value.addEventListener === 'function'
-  );
 }
 
 export function checkId(value: unknown): SubmissionId {
@@ -217,11 +207,3 @@ export function checkChoice<const T extends string>(
 }
 
 export const RESULTS_MODES: readonly ResultsMode[] = ['when-complete', 'as-completed', 'unordered'];
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
-  if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object';
-  return String(value);
-}

@@ -202,6 +202,17 @@ test('wrong use is told at once, naming what is wrong', async () => {
     [/must be a ChunkReference/, () => consumer.completeChunk(null as never, new Uint8Array())],
     [/retryable must be a boolean/, () => consumer.failChunk(chunkOf(1n), 'x', { retryable: 'x' as never })],
     [/module must be a URL/, () => consumer.runEachOp('./work.js')],
+    [
+      /signal must be an AbortSignal/,
+      () => consumer.runEachOp(echo, { signal: new AbortController() as never }),
+    ],
+    [/signal must be an AbortSignal/, () => consumer.reserveChunks(1, undefined, { signal: {} as never })],
+    [/threads needs the URL of a module/, () => consumer.runEachOp(echo, { threads: 2 })],
+    [/'record' needs runEachOp/, () => consumer.runEachChunk((ops) => ops, { onOpError: 'record' })],
+    [
+      /maps must be one of object, map, got "list"/,
+      () => consumer.runEachOp(echo, { codec: { name: 'cbor', maps: 'list' as 'map' } }),
+    ],
   ];
   for (const [message, call] of wrong) {
     await assert.rejects(

@@ -61,3 +61,11 @@ test('options of a codec that make no sense are refused', () => {
     assert.throws(make, { code: 'INCORRECT_USAGE' }, JSON.stringify(codec));
   }
 });
+
+test('a value that an option of a codec cannot have is named with those that it can', () => {
+  const codec = { name: 'json', integers: 'exact' };
+  assert.throws(() => new ProducerClient('localhost:1', null, { codec: codec as never }), {
+    code: 'INCORRECT_USAGE',
+    message: 'codec: integers must be one of number, bigint, got "exact"',
+  });
+});

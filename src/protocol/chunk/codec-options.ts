@@ -1,5 +1,6 @@
 import { IncorrectUsageError } from '../../model/errors.ts';
 import { unknownOption } from '../../model/option-names.ts';
+import { show } from '../../model/show.ts';
 
 /** How a codec reads what JavaScript has several types for. */
 export interface ReadingOptions {
@@ -41,7 +42,8 @@ const JSON_OPTIONS = CBOR_OPTIONS.filter((name) => name !== 'dates');
 /**
  * The named codec that a value is; null if it is none.
  *
- * @throws IncorrectUsageError that names an option which the codec does not have, and the nearest one that it has
+ * @throws IncorrectUsageError that names an option which the codec does not have, and the nearest one that it has; or a
+ *   value that its option cannot have
  */
 export function namedCodecOf(value: unknown): 'cbor' | 'json' | NamedCodec | null {
   if (value === 'cbor' || value === 'json') return value;
@@ -52,7 +54,11 @@ export function namedCodecOf(value: unknown): 'cbor' | 'json' | NamedCodec | nul
     if (option === 'name' || chosen === undefined) continue;
     if (!names.includes(option)) throw new IncorrectUsageError(`codec: ${unknownOption(option, names)}`);
     const choices: readonly unknown[] = CHOICES[option as keyof ReadingOptions];
-    if (!choices.includes(chosen)) return null;
+    if (!choices.includes(chosen)) {
+      throw new IncorrectUsageError(
+        `codec: ${option} must be one of ${choices.join(', ')}, got ${show(chosen)}`,
+      );
+    }
   }
   return value as NamedCodec;
 }
