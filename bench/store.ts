@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { ChunkSet, PAGE_CHUNKS } from '../src/model/chunk-set.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Journal } from '../src/store/journal.ts';
-import { encodeMutations } from '../src/store/sqlite/batch-codec.ts';
+import { encodeMutations } from '../src/store/sqlite/codec/batch-codec.ts';
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { Mutation, Store } from '../src/store/store.ts';
 import { systemClock } from '../src/system/clock.ts';

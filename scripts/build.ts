@@ -33,7 +33,7 @@ for (const file of globSync('dist/**/*.js')) {
 // left out, as their packages are not in there; their transfers are made by the calling thread.
 for (const [program, inlined] of [
   ['dist/consumer/transport/thread-main.js', 'dist/consumer/transport/inlined.js'],
-  ['dist/store/sqlite/worker.js', 'dist/store/sqlite/inlined.js'],
+  ['dist/store/sqlite/thread/entry.js', 'dist/store/sqlite/thread/inlined.js'],
 ] as const) {
   if (!existsSync(inlined)) fail(`${inlined} is not there to be written`);
   const { outputFiles } = await build({

@@ -1,10 +1,10 @@
 import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import { StoreError } from '../errors.ts';
 import type { CommitBatch, InsertResult, Mutation, ShardGrant, StoredSubmission } from '../store.ts';
-import { STATE } from './schema.ts';
+import { STATE } from './tables/schema.ts';
 import type { Claim } from './tables/shards.ts';
-import type { Tables } from './tables.ts';
-import type { Transactions } from './transactions.ts';
+import type { Tables } from './tables/tables.ts';
+import type { Transactions } from './tables/transactions.ts';
 
 /** An insert that found another submission: its position among the inserts of the batch. */
 export type ExistingInsert = readonly [position: number, submission: StoredSubmission];

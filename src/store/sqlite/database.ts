@@ -4,18 +4,18 @@ import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
 import type { EndState, SubmissionEnd } from '../../model/submission.ts';
 import { StoreError } from '../errors.ts';
 import type { DueSubmission, ShardGrant, StoredSubmission } from '../store.ts';
-import { decodeMutations, writePage } from './batch-codec.ts';
-import { ByteWriter } from './byte-codec.ts';
+import { decodeMutations, writePage } from './codec/batch-codec.ts';
+import { ByteWriter } from './codec/byte-codec.ts';
+import { type LoadCursor, type LoadPiece, loadPiece } from './codec/load-pieces.ts';
 import { type Committed, Committer } from './committer.ts';
-import type { FileLock } from './file-lock.ts';
-import type { FileWatch } from './file-watch.ts';
-import { type LoadCursor, type LoadPiece, loadPiece } from './loader.ts';
-import type { OpenDatabase } from './open.ts';
-import { STATE } from './schema.ts';
+import type { FileLock } from './file/file-lock.ts';
+import type { FileWatch } from './file/file-watch.ts';
+import type { OpenDatabase } from './file/open.ts';
 import { resultCode } from './sqlite-errors.ts';
-import { Statement } from './statement.ts';
-import { Tables } from './tables.ts';
-import { Transactions } from './transactions.ts';
+import { STATE } from './tables/schema.ts';
+import { Statement } from './tables/statement.ts';
+import { Tables } from './tables/tables.ts';
+import { Transactions } from './tables/transactions.ts';
 
 /** Rows that one step of the clean-up deletes: commits go in between. */
 const SWEEP_ROWS = 5000;

@@ -16,14 +16,14 @@ import type {
   StoredSubmission,
   StoreMaintenance,
 } from '../store.ts';
-import { encodeMutations, readPage } from './batch-codec.ts';
-import { ByteReader } from './byte-codec.ts';
+import { encodeMutations, readPage } from './codec/batch-codec.ts';
+import { ByteReader } from './codec/byte-codec.ts';
+import { LOAD_START, LoadAssembler, type LoadCursor, setPage } from './codec/load-pieces.ts';
 import { insertResults } from './committer.ts';
-import { DatabaseThread } from './database-thread.ts';
+import { parseDatabaseFilename } from './file/location.ts';
 import { describeImport } from './import/report.ts';
-import { LOAD_START, LoadAssembler, type LoadCursor, setPage } from './loader.ts';
-import { parseDatabaseFilename } from './location.ts';
-import type { DatabaseCalls } from './thread.ts';
+import { DatabaseThread } from './thread/handle.ts';
+import type { DatabaseCalls } from './thread/messages.ts';
 
 export interface SqliteStoreOptions {
   /** A path, `:memory:`, or an SQLite URI such as `file:queue.db?mode=rw`. */

@@ -12,10 +12,10 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
-import { parseDatabaseFilename } from '../../../src/store/sqlite/location.ts';
-import { openDatabase } from '../../../src/store/sqlite/open.ts';
-import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../../../src/store/sqlite/schema.ts';
+import { parseDatabaseFilename } from '../../../src/store/sqlite/file/location.ts';
+import { openDatabase } from '../../../src/store/sqlite/file/open.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../../../src/store/sqlite/tables/schema.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { fileDigest } from '../../support/store/file-digest.ts';
 import { insert } from '../../support/store/mutations.ts';
@@ -158,7 +158,7 @@ describe('opening a database', () => {
       // Root may write anything, so the process becomes somebody else, who may be unable to enter the folders above this
       // one and the checkout: by then it has loaded what it needs and stands in the folder.
       const { folder, filename } = fixture;
-      const source = new URL('../../../src/store/sqlite/open.ts', import.meta.url).href;
+      const source = new URL('../../../src/store/sqlite/file/open.ts', import.meta.url).href;
       const script = `
         const { openDatabase } = await import(${JSON.stringify(source)});
         if (process.getuid?.() === 0) {

@@ -1,15 +1,15 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../../../src/store/errors.ts';
 import { Database } from '../../../src/store/sqlite/database.ts';
-import type { DatabaseLocation } from '../../../src/store/sqlite/location.ts';
-import { openDatabase } from '../../../src/store/sqlite/open.ts';
+import type { DatabaseLocation } from '../../../src/store/sqlite/file/location.ts';
+import { openDatabase } from '../../../src/store/sqlite/file/open.ts';
 import { toStoreError } from '../../../src/store/sqlite/sqlite-errors.ts';
 import type {
   DatabaseArguments,
   DatabaseCalls,
   DatabaseMethod,
   DatabaseResult,
-} from '../../../src/store/sqlite/thread.ts';
+} from '../../../src/store/sqlite/thread/messages.ts';
 
 /** The database on the calling thread: starting a thread for each of hundreds of small tests takes too long. */
 export class InlineDatabase implements DatabaseCalls {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseDatabaseFilename } from '../../../src/store/sqlite/location.ts';
+import { parseDatabaseFilename } from '../../../src/store/sqlite/file/location.ts';
 import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { InlineDatabase } from '../fakes/inline-database.ts';

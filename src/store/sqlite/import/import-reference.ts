@@ -4,11 +4,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { ChunkSet, PAGE_CHUNKS } from '../../../model/chunk-set.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
 import { StoreError } from '../../errors.ts';
-import { inspectDatabase } from '../inspect.ts';
-import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../schema.ts';
+import { inspectDatabase } from '../file/inspect.ts';
 import { resultCode, sqliteReason } from '../sqlite-errors.ts';
-import { Statement } from '../statement.ts';
 import { PagesTable } from '../tables/pages.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../tables/schema.ts';
+import { Statement } from '../tables/statement.ts';
 import {
   COPY_STATEMENTS,
   COUNTS,

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../../errors.ts';
-import { Statement } from '../statement.ts';
+import { Statement } from '../tables/statement.ts';
 
 /** The version of the original opsqueue whose databases are taken over, and the migrations that it has run on them. */
 export const REFERENCE_VERSION = '0.40.1';

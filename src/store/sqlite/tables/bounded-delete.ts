@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { SubmissionId } from '../../../model/ids.ts';
-import { Statement } from '../statement.ts';
+import { Statement } from './statement.ts';
 
 /** Deletes what a submission has in a table: all of it, or a bounded part at a time. */
 export class BoundedDelete {

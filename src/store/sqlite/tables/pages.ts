@@ -3,8 +3,8 @@ import { crc32 } from 'node:zlib';
 import { ChunkSet, PAGE_BYTES, PAGE_CHUNKS, type PageContent } from '../../../model/chunk-set.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
 import { StoreError } from '../../errors.ts';
-import { type Blob, Statement } from '../statement.ts';
 import { BoundedDelete } from './bounded-delete.ts';
+import { type Blob, Statement } from './statement.ts';
 
 type PageRow = readonly [submissionId: bigint, page: bigint, content: Blob | null, checksum: bigint];
 

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { ShardId, SubmissionId } from '../../../model/ids.ts';
-import { Statement } from '../statement.ts';
+import { Statement } from './statement.ts';
 
 type ShardRow = readonly [epoch: bigint, lastSeq: bigint, highestId: bigint];
 

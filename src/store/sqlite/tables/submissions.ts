@@ -11,8 +11,8 @@ import {
 } from '../../../model/submission.ts';
 import { StoreError } from '../../errors.ts';
 import type { DueSubmission } from '../../store.ts';
-import { STATE } from '../schema.ts';
-import { type Blob, Statement } from '../statement.ts';
+import { STATE } from './schema.ts';
+import { type Blob, Statement } from './statement.ts';
 
 type RecordRow = readonly [
   id: bigint,

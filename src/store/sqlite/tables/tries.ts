@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { ChunkIndex, SubmissionId } from '../../../model/ids.ts';
 import type { ChunkTries } from '../../../model/submission.ts';
-import { Statement } from '../statement.ts';
 import { BoundedDelete } from './bounded-delete.ts';
+import { Statement } from './statement.ts';
 
 type TriesRow = readonly [submissionId: bigint, chunkIndex: bigint, retries: bigint, disconnects: bigint];
 

@@ -1,10 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { isArrayBuffer, isPromise, isUint8Array } from '../../model/kinds.ts';
-import { Database } from './database.ts';
-import type { ImportReport } from './import/report.ts';
-import { openDatabase } from './open.ts';
-import { toStoreError } from './sqlite-errors.ts';
-import type { ThreadOptions, ThreadRequest, ThreadResponse } from './thread.ts';
+import { isArrayBuffer, isPromise, isUint8Array } from '../../../model/kinds.ts';
+import { Database } from '../database.ts';
+import { openDatabase } from '../file/open.ts';
+import type { ImportReport } from '../import/report.ts';
+import { toStoreError } from '../sqlite-errors.ts';
+import type { ThreadOptions, ThreadRequest, ThreadResponse } from './messages.ts';
 
 /** The database's thread: no fsync and no checkpoint holds up the event loop that answers heartbeats. */
 function main(): void {

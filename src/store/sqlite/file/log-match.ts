@@ -1,12 +1,12 @@
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { StoreError } from '../errors.ts';
+import { StoreError } from '../../errors.ts';
+import { APPLICATION_ID } from '../tables/schema.ts';
+import { Statement } from '../tables/statement.ts';
 import { DATABASE_HEADER_BYTES, type DatabaseHeader, readDatabaseHeader } from './file-header.ts';
 import { type Found, readLog } from './log-frames.ts';
-import { APPLICATION_ID } from './schema.ts';
 import { readShardImage, type ShardImage } from './shard-image.ts';
-import { Statement } from './statement.ts';
 
 /** Whether a crash left anything in a write-ahead log. */
 export function hasLog(path: string): boolean {

@@ -1,7 +1,7 @@
-import { PAGE_BYTES, type PageContent } from '../../model/chunk-set.ts';
-import type { RetryPolicy } from '../../model/retry.ts';
-import type { StrategicMetadata, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
-import type { Mutation } from '../store.ts';
+import { PAGE_BYTES, type PageContent } from '../../../model/chunk-set.ts';
+import type { RetryPolicy } from '../../../model/retry.ts';
+import type { StrategicMetadata, SubmissionEnd, SubmissionRecord } from '../../../model/submission.ts';
+import type { Mutation } from '../../store.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 
 /*

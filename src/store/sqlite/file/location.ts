@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { IncorrectUsageError } from '../../model/errors.ts';
+import { IncorrectUsageError } from '../../../model/errors.ts';
 
 /** Where a database is: in memory, private to the store, or in a file. */
 export type DatabaseLocation =

@@ -1,6 +1,6 @@
-import type { StoreErrorClass } from '../errors.ts';
-import type { Database } from './database.ts';
-import type { DatabaseLocation } from './location.ts';
+import type { StoreErrorClass } from '../../errors.ts';
+import type { Database } from '../database.ts';
+import type { DatabaseLocation } from '../file/location.ts';
 
 /** What the two threads say to each other. */
 export type DatabaseMethod =

@@ -1,11 +1,11 @@
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { StoreError } from '../errors.ts';
-import { assertKnownReference } from './import/recognise.ts';
-import { APPLICATION_ID, SCHEMA_VERSION } from './schema.ts';
-import { isDiskFull, sqliteReason } from './sqlite-errors.ts';
-import { Statement } from './statement.ts';
+import { StoreError } from '../../errors.ts';
+import { assertKnownReference } from '../import/recognise.ts';
+import { isDiskFull, sqliteReason } from '../sqlite-errors.ts';
+import { APPLICATION_ID, SCHEMA_VERSION } from '../tables/schema.ts';
+import { Statement } from '../tables/statement.ts';
 
 const MAGIC = 'SQLite format 3\0';
 

@@ -1,11 +1,11 @@
-import { ChunkSet } from '../../model/chunk-set.ts';
-import { type ShardId, SUBMISSION_ID_MAX, type SubmissionId, submissionIdShard } from '../../model/ids.ts';
-import type { ChunkTries, SubmissionRecord } from '../../model/submission.ts';
-import { StoreError } from '../errors.ts';
-import type { LoadedSubmission } from '../store.ts';
+import { ChunkSet } from '../../../model/chunk-set.ts';
+import { type ShardId, SUBMISSION_ID_MAX, type SubmissionId, submissionIdShard } from '../../../model/ids.ts';
+import type { ChunkTries, SubmissionRecord } from '../../../model/submission.ts';
+import { StoreError } from '../../errors.ts';
+import type { LoadedSubmission } from '../../store.ts';
+import type { Tables } from '../tables/tables.ts';
 import { readPage, readRecord, writePage, writeRecord } from './batch-codec.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
-import type { Tables } from './tables.ts';
 
 const PIECE_SUBMISSIONS_MAX = 2000;
 const PIECE_BYTES_MAX = 1024 * 1024;

@@ -1,9 +1,9 @@
 import type { Worker } from 'node:worker_threads';
-import { isError } from '../../model/kinds.ts';
-import { type Clock, endsWithin } from '../../system/clock.ts';
-import { startThread, type ThreadProgram } from '../../system/thread-program.ts';
-import { StoreError } from '../errors.ts';
-import type { ImportReport } from './import/report.ts';
+import { isError } from '../../../model/kinds.ts';
+import { type Clock, endsWithin } from '../../../system/clock.ts';
+import { startThread, type ThreadProgram } from '../../../system/thread-program.ts';
+import { StoreError } from '../../errors.ts';
+import type { ImportReport } from '../import/report.ts';
 import { INLINED } from './inlined.ts';
 import type {
   DatabaseArguments,
@@ -13,12 +13,12 @@ import type {
   ThreadOptions,
   ThreadRequest,
   ThreadResponse,
-} from './thread.ts';
+} from './messages.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
-  starter: 'store/sqlite/database-thread',
-  file: './worker',
+  starter: 'store/sqlite/thread/handle',
+  file: './entry',
   inlined: INLINED,
 };
 

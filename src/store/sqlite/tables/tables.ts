@@ -1,11 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { SubmissionId } from '../../model/ids.ts';
-import type { StoredSubmission } from '../store.ts';
-import { DirectContentsTable } from './tables/direct-contents.ts';
-import { countChunks, PagesTable } from './tables/pages.ts';
-import { ShardsTable } from './tables/shards.ts';
-import { SubmissionsTable } from './tables/submissions.ts';
-import { TriesTable } from './tables/tries.ts';
+import type { SubmissionId } from '../../../model/ids.ts';
+import type { StoredSubmission } from '../../store.ts';
+import { DirectContentsTable } from './direct-contents.ts';
+import { countChunks, PagesTable } from './pages.ts';
+import { ShardsTable } from './shards.ts';
+import { SubmissionsTable } from './submissions.ts';
+import { TriesTable } from './tries.ts';
 
 /** Every table of a database, its statements prepared. */
 export class Tables {

@@ -1,17 +1,17 @@
 import { accessSync, closeSync, constants, existsSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { StoreError } from '../errors.ts';
+import { StoreError } from '../../errors.ts';
+import { importReference } from '../import/import-reference.ts';
+import type { ImportReport } from '../import/report.ts';
+import { BUSY, isDiskFull, resultCode, sqliteReason, toStoreError } from '../sqlite-errors.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../tables/schema.ts';
+import { Statement } from '../tables/statement.ts';
 import { FileLock } from './file-lock.ts';
 import { FileWatch } from './file-watch.ts';
-import { importReference } from './import/import-reference.ts';
-import type { ImportReport } from './import/report.ts';
 import { inspectDatabase, inspectFile, pragma } from './inspect.ts';
 import type { DatabaseLocation } from './location.ts';
 import { assertLogBelongs, hasLog } from './log-match.ts';
-import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
-import { BUSY, isDiskFull, resultCode, sqliteReason, toStoreError } from './sqlite-errors.ts';
-import { Statement } from './statement.ts';
 
 const BUSY_TIMEOUT_MS = 5000;
 const CACHE_KIB = 16 * 1024;

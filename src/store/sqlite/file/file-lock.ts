@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
-import { StoreError } from '../errors.ts';
-import { BUSY, isDiskFull, resultCode, sqliteReason } from './sqlite-errors.ts';
+import { StoreError } from '../../errors.ts';
+import { BUSY, isDiskFull, resultCode, sqliteReason } from '../sqlite-errors.ts';
 
 /**
  * Keeps a second queue away from a database file. SQLite itself would let two processes write one WAL database,

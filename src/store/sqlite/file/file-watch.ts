@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { StoreError } from '../errors.ts';
+import { StoreError } from '../../errors.ts';
 import { DATABASE_HEADER_BYTES, readDatabaseHeader } from './file-header.ts';
 
 interface WatchedFile {
