@@ -6,6 +6,7 @@ import { isError, isUint8Array } from '../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import { decodeServerMessage, encodeClientMessage } from '../protocol/consumer/codec.ts';
 import type { ClientMessage, InitMessage, Nonce, ServerMessage } from '../protocol/consumer/types.ts';
+import { announcedInInit, CONSUMER_FEATURES } from '../protocol/features.ts';
 import { Backoff, type BackoffOptions } from '../system/backoff.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import { clipped, type Logger } from '../system/logger.ts';
@@ -16,9 +17,6 @@ import { Heartbeat } from './heartbeat.ts';
 import { DIRECT_ROUTE, type QueueRoute, webSocketAgent } from './queue-route.ts';
 import type { QueueUrl } from './queue-url.ts';
 import { Turn, type TurnTask } from './turn.ts';
-
-/** What this client understands beyond the original protocol; it tells with the upgrade. */
-export const CLIENT_FEATURES = ['release', 'cancel_reserve', 'dropped', 'bytes', 'refusal'] as const;
 
 /** How long a server may take to accept the connection, and then again to say `Init`. */
 const CONNECT_MS_MAX = 10_000;
@@ -218,7 +216,7 @@ class Link implements TurnTask {
     const nonce = this.#nextNonce++;
     const bytes = encodeClientMessage(
       { ...message, nonce },
-      { byteStrings: this.init.features.includes('bytes') },
+      { byteStrings: announcedInInit(this.init, 'bytes') },
     );
     if (!this.#corked && this.#socket !== null) {
       this.#corked = true;
@@ -263,7 +261,7 @@ class Link implements TurnTask {
         handshakeTimeout: CONNECT_MS_MAX,
         followRedirects: false,
         headers: {
-          'opsqueue-features': CLIENT_FEATURES.join(','),
+          'opsqueue-features': CONSUMER_FEATURES.client.join(','),
           'opsqueue-concurrency': String(this.#options.concurrency()),
         },
       },

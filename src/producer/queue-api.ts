@@ -14,6 +14,7 @@ import { VERSION } from '../model/version.ts';
 import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http-attempt.ts';
 import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http-client.ts';
 import { cborChunkCodec } from '../protocol/chunk/codec.ts';
+import { type Announced, announcedInHeader, type ProducerQueueFeature } from '../protocol/features.ts';
 import {
   type ChunksDoneAnswer,
   ENDED_PAGE_MAX,
@@ -32,17 +33,6 @@ import {
 } from '../protocol/producer/requests.ts';
 import type { Clock } from '../system/clock.ts';
 import { PollHold } from './poll-hold.ts';
-
-/** What a queue of ours may announce beyond the original's. */
-export type QueueFeature =
-  | 'wait'
-  | 'chunks_done'
-  | 'direct_outputs'
-  | 'idempotency_key'
-  | 'known'
-  | 'retry_delay'
-  | 'retry'
-  | 'ended';
 
 /** A submission as it is inserted. */
 export interface NewSubmission extends InsertRequest {
@@ -81,7 +71,7 @@ export class QueueApi {
   readonly #codec = cborChunkCodec();
   readonly #hold: PollHold;
   /** As of the last answer: the queue may be replaced by another while we live. */
-  #features: ReadonlySet<string> | null = null;
+  #features: Announced<ProducerQueueFeature> | null = null;
 
   constructor(options: QueueApiOptions) {
     this.#http = options.http;
@@ -90,18 +80,18 @@ export class QueueApi {
   }
 
   /** Whether the last answer announced it. */
-  announces(feature: QueueFeature): boolean {
+  announces(feature: ProducerQueueFeature): boolean {
     return this.#features?.has(feature) ?? false;
   }
 
   /** The same, asking the queue if nothing was asked yet. */
-  async supports(feature: QueueFeature, signal?: AbortSignal): Promise<boolean> {
+  async supports(feature: ProducerQueueFeature, signal?: AbortSignal): Promise<boolean> {
     if (this.#features === null) await this.version(signal);
     return this.announces(feature);
   }
 
   /** @throws QueueUnsupportedError naming the feature and what it is needed for */
-  async require(feature: QueueFeature, what: string, signal?: AbortSignal): Promise<void> {
+  async require(feature: ProducerQueueFeature, what: string, signal?: AbortSignal): Promise<void> {
     if (await this.supports(feature, signal)) return;
     throw new QueueUnsupportedError(feature, `this queue cannot ${what} (it does not announce "${feature}")`);
   }
@@ -352,9 +342,7 @@ export class QueueApi {
     const url = this.#http.urlOf(request);
     if (isPage(answer))
       throw new NotAQueueError(url, answer.status, `a page ("${bodyText(answer).slice(0, 100)}")`);
-    const announced = answer.headers['opsqueue-features'];
-    const text = Array.isArray(announced) ? announced.join(',') : (announced ?? '');
-    this.#features = new Set(text.split(',').map((name) => name.trim()));
+    this.#features = announcedInHeader(answer.headers['opsqueue-features']);
     return { ...answer, url };
   }
 

@@ -1,3 +1,5 @@
+import { announcedInHeader, type ConsumerClientFeature } from '../protocol/features.ts';
+
 /** What a client said of itself in the headers of its upgrade request. Old clients say nothing. */
 export interface ConsumerFeatures {
   /** It is one of ours: it gets the list of what the server understands. */
@@ -14,16 +16,6 @@ export interface ConsumerFeatures {
   readonly concurrency: number;
 }
 
-/** What the server understands beyond the reference, as told in `Init` to those who ask. */
-export const SERVER_FEATURES: readonly string[] = [
-  'release',
-  'cancel_reserve',
-  'fail_options',
-  'bytes',
-  'dropped',
-  'extend',
-];
-
 const CONCURRENCY_MAX = 1_000_000;
 
 /** Reads `opsqueue-features` and `opsqueue-concurrency`. Names that are not known are ignored. */
@@ -31,7 +23,7 @@ export function parseConsumerFeatures(
   features: string | undefined,
   concurrency: string | undefined,
 ): ConsumerFeatures {
-  const names = new Set(features?.split(',').map((name) => name.trim()));
+  const names = announcedInHeader<ConsumerClientFeature>(features);
   const count = /^[0-9]{1,7}$/.test(concurrency ?? '') ? Number(concurrency) : 1;
   return {
     announced: features !== undefined,

@@ -17,6 +17,7 @@ import {
   StrategyRefusedError,
 } from '../protocol/consumer/codec.ts';
 import type { ClientMessage, Nonce } from '../protocol/consumer/types.ts';
+import { CONSUMER_FEATURES } from '../protocol/features.ts';
 import type {
   ConsumerHandle,
   OpenSubmission,
@@ -26,7 +27,7 @@ import type {
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random } from '../system/random.ts';
-import { type ConsumerFeatures, SERVER_FEATURES } from './consumer-features.ts';
+import type { ConsumerFeatures } from './consumer-features.ts';
 import { itemsAtHand } from './direct-answer.ts';
 import { LateAnswers } from './late-answers.ts';
 import { Outbox } from './outbox.ts';
@@ -151,7 +152,10 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         versionInfo: this.#o.versionInfo,
         connId: this.#o.connId,
         ...(this.#features.announced
-          ? { features: SERVER_FEATURES, reservationExpirationMs: this.#queue.reservationExpirationMs }
+          ? {
+              features: CONSUMER_FEATURES.queue,
+              reservationExpirationMs: this.#queue.reservationExpirationMs,
+            }
           : { features: [] }),
       }),
     );

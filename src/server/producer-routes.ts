@@ -10,6 +10,7 @@ import {
   CONTENT_TYPE_TEXT,
   type HttpExchange,
 } from '../net/http-exchange.ts';
+import { PRODUCER_FEATURES } from '../protocol/features.ts';
 import {
   ENDED_PAGE_MAX,
   formatChunksDone,
@@ -57,8 +58,7 @@ const IDEMPOTENCY_KEY = /^[0-9A-Za-z._-]{1,200}$/;
 const OUTPUTS_DEFAULT = 1_000;
 const OUTPUTS_MAX = 100_000;
 /** What our server offers beyond the reference; told to our own clients only. */
-const FEATURES = 'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry,ended';
-const FEATURES_HEADER = ['opsqueue-features', FEATURES];
+const FEATURES_HEADER = ['opsqueue-features', PRODUCER_FEATURES.queue.join(',')];
 
 /** The producer API: HTTP on this side, the queue's use cases on the other. */
 export class ProducerRoutes {

@@ -4,9 +4,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as limits from '../../src/model/limits.ts';
 import { REQUESTS_WAITING_MAX } from '../../src/net/http-lane.ts';
-import { CLIENT_FEATURES } from '../../src/net/ws-client.ts';
+import { CONSUMER_FEATURES, PRODUCER_FEATURES } from '../../src/protocol/features.ts';
 import { ENDED_PAGE_MAX, KNOWN_PREFIXES_MAX } from '../../src/protocol/producer/requests.ts';
-import { SERVER_FEATURES } from '../../src/server/consumer-features.ts';
 import { runCommand } from '../support/command.ts';
 import { goldenSessions, goldenText } from '../support/protocol/golden.ts';
 
@@ -120,10 +119,30 @@ test('the table has every status and close code that the description names', () 
 });
 
 test('the table has every extension', () => {
-  const producers = /const FEATURES = '([a-z_,]+)'/.exec(read('src/server/producer-routes.ts'))?.[1] ?? '';
-  const features = [...SERVER_FEATURES, ...CLIENT_FEATURES, ...producers.split(',')];
+  const features = [...Object.values(CONSUMER_FEATURES).flat(), ...PRODUCER_FEATURES.queue];
   assertAllIn('Extensions', [...new Set(features)], 12);
-  for (const feature of features) assert.match(description, new RegExp(`^\\| \`${feature}\` +\\|`, 'm'));
+});
+
+test('the description has each feature, and who announces it', () => {
+  const [, consumers = '', producers = ''] =
+    /\n### Consumers\n(.*?)\n### Producers\n(.*?)\n## /s.exec(description) ?? [];
+  const { queue, client, otherClients } = CONSUMER_FEATURES;
+  const who = (name: string): string => {
+    const [isOfQueue, isOfClient] = [queue, client].map((names: readonly string[]) => names.includes(name));
+    if (isOfQueue) return isOfClient ? 'both' : 'server';
+    return isOfClient ? 'client' : 'other clients';
+  };
+  const names: string[] = [...new Set([...queue, ...client, ...otherClients])];
+  const rows = [...consumers.matchAll(/^\| `([a-z_]+)` +\| ([a-z ]+?) +\|/gm)];
+  assert.deepEqual(
+    rows.map(([, name, announcer]) => `${name}: ${announcer}`),
+    names.map((name) => `${name}: ${who(name)}`),
+  );
+  assert.ok(consumers.includes(`\`"features": ${JSON.stringify(queue).replaceAll(',', ', ')}\``));
+
+  const described = [...producers.matchAll(/^\| `([a-z_]+)` +\|/gm)].map(([, name]) => name);
+  assert.deepEqual(described.toSorted(), PRODUCER_FEATURES.queue.toSorted());
+  assert.ok(producers.includes(`\`opsqueue-features: ${PRODUCER_FEATURES.queue.join(',')}\``));
 });
 
 test('the table has every header of ours, and what a status has beyond that of the original', () => {

@@ -1,5 +1,6 @@
 import type { ChunkId } from '../../model/ids.ts';
 import type { InitMessage } from '../../protocol/consumer/types.ts';
+import { announcedInInit } from '../../protocol/features.ts';
 import type { Timers } from './timers.ts';
 
 /** Told so many times while a reservation lasts: one that is lost or late does no harm. */
@@ -32,9 +33,10 @@ export class Extensions {
     this.#o = options;
   }
 
-  connected({ features, reservationExpirationMs }: InitMessage): void {
+  connected(init: InitMessage): void {
+    const { reservationExpirationMs } = init;
     this.#periodMs =
-      reservationExpirationMs !== undefined && features.includes('extend')
+      reservationExpirationMs !== undefined && announcedInInit(init, 'extend')
         ? Math.max(reservationExpirationMs / TIMES_PER_EXPIRATION, PERIOD_MS_MIN)
         : null;
   }

@@ -2,6 +2,7 @@ import type { ChunkId } from '../../model/ids.ts';
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
 import type { IncomingMessage, OutgoingMessage } from '../../net/ws-client.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer/types.ts';
+import { announcedInInit, type ConsumerQueueFeature } from '../../protocol/features.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { ChunkResult, Handle, HeldChunk, LossReason, TransportEvent, WorkCommand } from '../messages.ts';
@@ -573,8 +574,8 @@ export class Transport {
     this.#endIfDone(held.feed);
   }
 
-  #supports(feature: string): boolean {
-    return this.#link.init?.features.includes(feature) ?? false;
+  #supports(feature: ConsumerQueueFeature): boolean {
+    return announcedInInit(this.#link.init, feature);
   }
 }
 

@@ -12,16 +12,10 @@ import type {
   ReservedChunkMessage,
   ServerMessage,
 } from '../../../src/protocol/consumer/types.ts';
+import { CONSUMER_FEATURES } from '../../../src/protocol/features.ts';
 import { Inbox } from '../peers/inbox.ts';
 
-export const ALL_FEATURES = [
-  'release',
-  'cancel_reserve',
-  'fail_options',
-  'bytes',
-  'dropped',
-  'extend',
-] as const;
+export const ALL_FEATURES = CONSUMER_FEATURES.queue;
 
 export interface FakeQueueOptions {
   /** Default: all. An empty list is a server like the original one. */
