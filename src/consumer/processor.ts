@@ -1,6 +1,7 @@
 import { className, isError, isPromise, isThenable, isUint8Array } from '../model/kinds.ts';
 import { OpError } from '../model/op-error.ts';
 import { messageOf } from '../model/thrown.ts';
+import { ChunkUnencodableError } from '../protocol/chunk/errors.ts';
 import type { ChunkCallback, ChunkContext, OpCallback, OperationCodec, RawChunkCallback } from './types.ts';
 
 /**
@@ -211,12 +212,12 @@ function encode(
 
 /** With an OpError in the place of each result that cannot be encoded; null if it is not these. */
 function encodeRest(codec: OperationCodec, values: readonly unknown[]): Uint8Array | null {
-  const encodable = values.map((value) => {
+  const encodable = values.map((value, index) => {
     try {
       codec.encode([value]);
       return value;
     } catch (error) {
-      return OpError.from(error).toWire();
+      return OpError.from(inPlace(error, index)).toWire();
     }
   });
   try {
@@ -224,6 +225,12 @@ function encodeRest(codec: OperationCodec, values: readonly unknown[]): Uint8Arr
   } catch {
     return null;
   }
+}
+
+/** What was wrong with the only value of a list, in the words for one of many. */
+function inPlace(error: unknown, index: number): unknown {
+  if (!(error instanceof ChunkUnencodableError)) return error;
+  return new ChunkUnencodableError(error.path.replace('[0]', `[${index}]`), error.why, error);
 }
 
 /** Not `slice`, which is a view where the bytes are a Buffer. */

@@ -205,3 +205,17 @@ test('a toJSON is asked once, also where it returns itself', () => {
     assert.deepEqual(codec.decode(codec.encode([own, new Same()])), [{ a: 1 }, { a: 1 }]);
   }
 });
+
+test('a long path is short in the message, and the reason is there', () => {
+  const cycle: Record<string, unknown> = {};
+  cycle.next = cycle;
+  for (const codec of [cborChunkCodec(), jsonChunkCodec()]) {
+    for (const value of [cycle, { ['k'.repeat(100_000)]: /x/ }]) {
+      assert.throws(
+        () => codec.encode([value]),
+        ({ message, path, why }: ChunkUnencodableError) =>
+          message.length < 300 && message.startsWith(path.slice(0, 100)) && message.endsWith(why),
+      );
+    }
+  }
+});
