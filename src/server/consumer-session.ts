@@ -101,6 +101,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   #isPaused = false;
   #hasBeenRefused = false;
   #isSick = false;
+  /** As a warning. */
+  #isSickLogged = false;
 
   constructor(options: ConsumerSessionOptions) {
     this.#o = options;
@@ -251,19 +253,28 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
 
   sick({ failuresInRow, pauseMs }: { readonly failuresInRow: number; readonly pauseMs: number }): void {
     // Once, and again at debug as its pauses grow.
-    this.#o.logger[this.#isSick ? 'debug' : 'warn'](
-      { connId: this.#o.connId, address: this.#o.address, failuresInRow, pauseMs },
+    const skipped = this.#isSick ? null : this.#queue.sickBudget.take();
+    this.#isSick = true;
+    if (skipped !== null) this.#isSickLogged = true;
+    this.#o.logger[skipped === null ? 'debug' : 'warn'](
+      {
+        connId: this.#o.connId,
+        address: this.#o.address,
+        failuresInRow,
+        pauseMs,
+        ...(skipped ? { sickUnlogged: skipped } : {}),
+      },
       'consumer fails its chunks while others complete theirs, slowing it down',
     );
-    this.#isSick = true;
   }
 
   recovered(): void {
-    this.#isSick = false;
-    this.#o.logger.info(
+    this.#o.logger[this.#isSickLogged ? 'info' : 'debug'](
       { connId: this.#o.connId, address: this.#o.address },
       'consumer completes chunks again',
     );
+    this.#isSick = false;
+    this.#isSickLogged = false;
   }
 
   #handle(message: ClientMessage): void {

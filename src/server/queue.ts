@@ -15,6 +15,7 @@ import type {
 import { Journal, type JournalHealth } from '../store/journal.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import { type Clock, endsWithin, type Timer } from '../system/clock.ts';
+import { LogBudget } from '../system/log-budget.ts';
 import { clipped, type Logger } from '../system/logger.ts';
 import { isRareNow, type Random, uuidV7 } from '../system/random.ts';
 import { Companion } from './companion.ts';
@@ -71,6 +72,8 @@ export interface ConsumerPeer {
 }
 
 const SHARD = 0;
+/** Consumers whose sickness is logged. */
+const SICK_BUDGET = { burst: 20, perSecond: 0.2 };
 /** Characters of a failure that go into the log. */
 const FAILURE_LOGGED_MAX = 500;
 /** Of the bytes that may wait for their commit, one part in so many is left to outputs. */
@@ -87,6 +90,8 @@ export class Queue {
   readonly stats: QueueStats;
   /** How long a reservation lasts that is not extended. */
   readonly reservationExpirationMs: number;
+  /** Of the sessions together: half a fleet may be sick, well and sick again all night. */
+  readonly sickBudget: LogBudget;
   readonly #o: QueueOptions;
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
@@ -104,6 +109,7 @@ export class Queue {
     this.#o = options;
     this.#clock = options.clock;
     this.stats = new QueueStats(options.clock);
+    this.sickBudget = new LogBudget(options.clock, SICK_BUDGET);
     this.#waiters = new ProgressWaiters(options.clock, options.random);
     this.#inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024, options.random);
     this.#longChunks = new LongChunks(options.logger);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LogBudget } from '../../src/system/log-budget.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
@@ -43,4 +44,28 @@ test('a budget of lines lets some through at once and then a few, and says how m
   assert.deepEqual([budget.take(), budget.take()], [2, null]);
   clock.advance(60_000);
   assert.deepEqual([budget.take(), budget.take(), budget.take()], [1, 0, null]);
+});
+
+test('consumers that are sick and well by turns are named, and do not flood the log', async () => {
+  const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
+  await world.insert('a', 10_000);
+  const well = world.consumer();
+  const flapping = world.consumer();
+  const lines = (level: string, words: string) =>
+    world.log.filter((line) => line.level === level && line.message.includes(words)).length;
+  for (let i = 0; i < 100; i++) {
+    for (let failures = 0; failures < 5; failures++) {
+      well.complete(well.take()[0]!.chunk);
+      flapping.fail(flapping.take()[0]!.chunk);
+    }
+    flapping.reserve();
+    await world.passes(1_000);
+    flapping.complete(flapping.takeChunks()[0]!.chunk);
+  }
+  const named = lines('warn', 'slowing it down');
+  // 20 at once, and one each five seconds of a hundred.
+  assert(named >= 35 && named <= 41, `${named} lines`);
+  assert.equal(lines('info', 'completes chunks again'), named);
+  assert.equal(lines('debug', 'slowing it down'), 100 - named);
+  assert(world.log.some(({ fields }) => 'sickUnlogged' in fields));
 });
