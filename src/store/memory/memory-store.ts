@@ -3,15 +3,22 @@ import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../../model/ids
 import { submissionIdShard } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { ChunkTries, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
+import {
+  type BatchFacts,
+  type BatchStep,
+  type Committed,
+  failedCommit,
+  type InsertMutation,
+  insertResults,
+  planBatch,
+} from '../batch-plan.ts';
 import { StoreError } from '../errors.ts';
 import type {
   CommitBatch,
   CommitResult,
   DueSubmission,
   EndedPage,
-  InsertResult,
   LoadedSubmission,
-  Mutation,
   ShardGrant,
   Store,
   StoredSubmission,
@@ -34,7 +41,7 @@ interface Shard {
 }
 
 /** What outlives a {@link MemoryStore}: the next one on the same database finds it, as after a restart. */
-export class MemoryDatabase {
+export class MemoryDatabase implements BatchFacts {
   readonly rows = new Map<SubmissionId, Row>();
   readonly byPrefix = new Map<string, Row>();
   readonly byIdempotencyKey = new Map<string, Row>();
@@ -47,6 +54,18 @@ export class MemoryDatabase {
       this.shards.set(shard, found);
     }
     return found;
+  }
+
+  has(id: SubmissionId): boolean {
+    return this.rows.has(id);
+  }
+
+  idByPrefix(prefix: string): SubmissionId | null {
+    return this.byPrefix.get(prefix)?.record.id ?? null;
+  }
+
+  idByIdempotencyKey(key: string): SubmissionId | null {
+    return this.byIdempotencyKey.get(key)?.record.id ?? null;
   }
 }
 
@@ -86,23 +105,13 @@ export class MemoryStore implements Store {
 
   async commit(batch: CommitBatch): Promise<CommitResult> {
     this.#assertOpen();
-    const shard = this.#database.shard(batch.shard);
-    if (shard.epoch !== batch.epoch) {
-      return {
-        kind: 'fenced',
-        error: new StoreError('fenced', `another queue has taken shard ${batch.shard}`),
-      };
+    const committed: Committed = { existing: [], gone: [] };
+    try {
+      for (const step of planBatch(batch, this.#database)) this.#apply(step, committed);
+    } catch (error) {
+      return failedCommit(error, true);
     }
-    if (batch.seq === shard.lastSeq)
-      return { kind: 'committed', inserts: this.#resultsAgain(batch.mutations) };
-    if (batch.seq !== shard.lastSeq + 1) {
-      const error = new StoreError('corrupt', `batch ${batch.seq} does not follow batch ${shard.lastSeq}`);
-      return { kind: 'refused', error };
-    }
-    const inserts: InsertResult[] = [];
-    for (const mutation of batch.mutations) this.#apply(mutation, shard, inserts);
-    shard.lastSeq = batch.seq;
-    return { kind: 'committed', inserts };
+    return { kind: 'committed', inserts: insertResults(batch.mutations, committed) };
   }
 
   async lastSeq(shard: ShardId): Promise<number> {
@@ -117,7 +126,7 @@ export class MemoryStore implements Store {
 
   async idsByPrefix(prefixes: readonly string[]): Promise<readonly (SubmissionId | null)[]> {
     this.#assertOpen();
-    return prefixes.map((prefix) => this.#database.byPrefix.get(prefix)?.record.id ?? null);
+    return prefixes.map((prefix) => this.#database.idByPrefix(prefix));
   }
 
   async directContents(
@@ -207,71 +216,65 @@ export class MemoryStore implements Store {
     this.#closed = true;
   }
 
-  #apply(mutation: Mutation, shard: Shard, inserts: InsertResult[]): void {
-    if (mutation.kind === 'insert') {
-      inserts.push(this.#insert(mutation, shard));
-      return;
+  #apply(step: BatchStep, committed: Committed): void {
+    switch (step.kind) {
+      case 'insert':
+        this.#insert(step);
+        return;
+      case 'exists': {
+        const existing = this.#database.rows.get(step.id);
+        if (existing) committed.existing.push([step.position, storedRow(existing)]);
+        return;
+      }
+      case 'gone':
+        committed.gone.push(step.position);
+        return;
+      case 'advance': {
+        const shard = this.#database.shard(step.shard);
+        shard.lastSeq = step.seq;
+        shard.highestId = step.highestId;
+        return;
+      }
     }
-    const row = this.#database.rows.get(mutation.id);
+    const row = this.#database.rows.get(step.id);
     if (!row) return;
-    switch (mutation.kind) {
+    switch (step.kind) {
       case 'page':
-        if (mutation.content === 'empty') row.pages.delete(mutation.page);
-        else row.pages.set(mutation.page, mutation.content === 'full' ? 'full' : mutation.content.slice());
+        if (step.content === 'empty') row.pages.delete(step.page);
+        else row.pages.set(step.page, step.content === 'full' ? 'full' : step.content.slice());
         break;
       case 'tries':
-        row.tries.set(mutation.chunkIndex, mutation.tries);
+        row.tries.set(step.chunkIndex, step.tries);
         break;
       case 'direct_output':
-        row.outputs.set(mutation.chunkIndex, mutation.content?.slice() ?? null);
+        row.outputs.set(step.chunkIndex, step.content?.slice() ?? null);
         break;
       case 'end':
-        if (row.end !== null) break;
-        row.end = mutation.end;
-        if (mutation.end.state !== 'completed') break;
+        row.end ??= step.end;
+        break;
+      case 'drop_progress':
         row.pages.clear();
         row.tries.clear();
         break;
     }
   }
 
-  #insert(mutation: Extract<Mutation, { kind: 'insert' }>, shard: Shard): InsertResult {
-    const { record, idempotencyKey = null } = mutation;
-    const existing = this.#existing(mutation);
-    if (existing) return existing.record.id === record.id ? { kind: 'inserted' } : exists(existing);
+  #insert(mutation: InsertMutation): void {
+    const { record, idempotencyKey = null, end = null, directInputs = [] } = mutation;
+    const { rows, byPrefix, byIdempotencyKey } = this.#database;
+    if (rows.has(record.id)) return;
     const row: Row = {
       record,
       idempotencyKey,
-      end: mutation.end ?? null,
+      end,
       pages: new Map(),
       tries: new Map(),
-      inputs: mutation.directInputs?.map((input) => input?.slice() ?? null) ?? [],
+      inputs: directInputs.map((input) => input?.slice() ?? null),
       outputs: new Map(),
     };
-    this.#database.rows.set(record.id, row);
-    if (record.prefix !== null) this.#database.byPrefix.set(record.prefix, row);
-    if (idempotencyKey !== null) this.#database.byIdempotencyKey.set(idempotencyKey, row);
-    if (record.id > shard.highestId) shard.highestId = record.id;
-    return { kind: 'inserted' };
-  }
-
-  #existing({ record, idempotencyKey }: Extract<Mutation, { kind: 'insert' }>): Row | undefined {
-    const { rows, byPrefix, byIdempotencyKey } = this.#database;
-    return (
-      rows.get(record.id) ??
-      (record.prefix === null ? undefined : byPrefix.get(record.prefix)) ??
-      (idempotencyKey === undefined ? undefined : byIdempotencyKey.get(idempotencyKey))
-    );
-  }
-
-  /** The last batch was sent once more. What it inserted, or found, may have been cleaned up since. */
-  #resultsAgain(mutations: readonly Mutation[]): InsertResult[] {
-    return mutations.flatMap((mutation): InsertResult[] => {
-      if (mutation.kind !== 'insert') return [];
-      const existing = this.#existing(mutation);
-      if (existing === undefined) return [{ kind: 'gone' }];
-      return [existing.record.id === mutation.record.id ? { kind: 'inserted' } : exists(existing)];
-    });
+    rows.set(record.id, row);
+    if (record.prefix !== null) byPrefix.set(record.prefix, row);
+    if (idempotencyKey !== null) byIdempotencyKey.set(idempotencyKey, row);
   }
 
   #assertOpen(): void {
@@ -285,10 +288,6 @@ function byIdAscending(a: Row, b: Row): number {
 
 function byEnd(a: DueSubmission, b: DueSubmission): number {
   return a.endedAtMs - b.endedAtMs || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
-}
-
-function exists(row: Row): InsertResult {
-  return { kind: 'exists', submission: storedRow(row) };
 }
 
 function stored(row: Row | undefined): StoredSubmission | null {

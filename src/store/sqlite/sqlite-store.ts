@@ -4,7 +4,7 @@ import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { SubmissionEnd } from '../../model/submission.ts';
 import { type Clock, systemClock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
-import { StoreError } from '../errors.ts';
+import { failedCommit, insertResults } from '../batch-plan.ts';
 import type {
   CommitBatch,
   CommitResult,
@@ -19,7 +19,6 @@ import type {
 import { encodeMutations, readPage } from './codec/batch-codec.ts';
 import { ByteReader } from './codec/byte-codec.ts';
 import { LOAD_START, LoadAssembler, type LoadCursor, setPage } from './codec/load-pieces.ts';
-import { insertResults } from './committer.ts';
 import { parseDatabaseFilename } from './file/location.ts';
 import { describeImport } from './import/report.ts';
 import { DatabaseThread } from './thread/handle.ts';
@@ -100,9 +99,7 @@ export class SqliteStore implements Store {
       );
       return { kind: 'committed', inserts: insertResults(batch.mutations, committed) };
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      if (error.storeClass === 'fenced') return { kind: 'fenced', error };
-      return { kind: this.#thread.isGone ? 'unknown' : 'refused', error };
+      return failedCommit(error, !this.#thread.isGone);
     }
   }
 

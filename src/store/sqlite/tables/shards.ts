@@ -1,14 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { ShardId, SubmissionId } from '../../../model/ids.ts';
+import type { ShardState } from '../../batch-plan.ts';
 import { Statement } from './statement.ts';
 
 type ShardRow = readonly [epoch: bigint, lastSeq: bigint, highestId: bigint];
-
-export interface ShardState {
-  readonly epoch: number;
-  readonly lastSeq: number;
-  readonly highestId: SubmissionId;
-}
 
 /** An owner that is to be written down. */
 export interface Claim {
