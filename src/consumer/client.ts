@@ -1,3 +1,4 @@
+import { checkInteger } from '../model/check.ts';
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { isUrl } from '../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
@@ -21,7 +22,6 @@ import {
   checkCodec,
   checkCodecName,
   checkDemand,
-  checkInteger,
   checkModuleUrl,
   checkObjectStore,
   checkObjectStoreOptions,

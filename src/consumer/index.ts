@@ -22,7 +22,7 @@ export type {
   ObjectStoreOptions,
 } from '../objects/object-store.ts';
 export { CborTag } from '../protocol/chunk/cbor-value.ts';
-export type { NamedCodec } from '../protocol/chunk/codec-options.ts';
+export type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 export type { ChunkCompression } from '../protocol/chunk/compression.ts';
 export type { Logger } from '../system/logger.ts';
 export { CallbackTimeoutError } from './callback-watch.ts';
@@ -36,7 +36,6 @@ export type {
   ConsumerClientOptions,
   FailOptions,
   OpCallback,
-  OperationCodec,
   OpRunOptions,
   RawChunkCallback,
   ReservedChunk,

@@ -1,14 +1,14 @@
-import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
+import { checkBoolean, checkInteger, mustBe } from '../model/check.ts';
+import { OpsqueueError } from '../model/errors.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
 import { isUint8Array } from '../model/kinds.ts';
 import { CHUNKS_PER_ANSWER_MAX, CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
-import { show } from '../model/show.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { messageOf, traceOf } from '../model/thrown.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
 import type { Engine } from './engine.ts';
 import type { Handle, HeldChunk } from './messages.ts';
-import { checkBoolean, checkInteger, checkStrategy } from './options.ts';
+import { checkStrategy } from './options.ts';
 import type { ChunkReference, ReservedChunk } from './types.ts';
 
 /** The body of a result could not be uploaded, so the chunk has failed. */
@@ -159,7 +159,7 @@ export class ManualChunks {
   async #complete(chunk: ChunkReference, output: Uint8Array): Promise<void> {
     const id = checkReference(chunk);
     if (!isUint8Array(output)) {
-      throw new IncorrectUsageError(`the output of a chunk must be a Uint8Array: it is ${show(output)}`);
+      throw mustBe('the output of a chunk', 'a Uint8Array', output);
     }
     const handle = this.#takeHandle(chunk);
     const bodies = this.#engine.localBodies;
@@ -209,16 +209,14 @@ export class ManualChunks {
 
 function checkReference(chunk: ChunkReference): HeldChunk['chunk'] {
   if (typeof chunk !== 'object' || chunk === null) {
-    throw new IncorrectUsageError(`the chunk must be a ChunkReference: it is ${show(chunk)}`);
+    throw mustBe('the chunk', 'a ChunkReference', chunk);
   }
   const { submissionId, chunkIndex, submissionPrefix } = chunk;
   if (typeof submissionId !== 'bigint' || submissionId < 0n || submissionId > SUBMISSION_ID_MAX) {
-    throw new IncorrectUsageError(
-      `submissionId must be a bigint from 0 to ${SUBMISSION_ID_MAX}: it is ${show(submissionId)}`,
-    );
+    throw mustBe('submissionId', `a bigint from 0 to ${SUBMISSION_ID_MAX}`, submissionId);
   }
   if (submissionPrefix !== null && typeof submissionPrefix !== 'string') {
-    throw new IncorrectUsageError(`submissionPrefix must be a text or null: it is ${show(submissionPrefix)}`);
+    throw mustBe('submissionPrefix', 'a text or null', submissionPrefix);
   }
   checkInteger('chunkIndex', chunkIndex, 0, CHUNKS_PER_SUBMISSION_MAX - 1);
   return { submissionId, chunkIndex };

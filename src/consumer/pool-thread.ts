@@ -1,7 +1,6 @@
 /** A thread of a pool: runs the default export of the user's module. */
 import { workerData } from 'piscina';
-import { IncorrectUsageError } from '../model/errors.ts';
-import { show } from '../model/show.ts';
+import { mustBe } from '../model/check.ts';
 import { bounded, messageOf, traceOf } from '../model/thrown.ts';
 import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
 import { checkCodec } from './options.ts';
@@ -43,9 +42,7 @@ async function load({ moduleUrl, shape, codec, onOpError }: PoolSetup): Promise<
   const module: { readonly default?: unknown } = await import(moduleUrl);
   const callback = module.default;
   if (!isFunction(callback)) {
-    throw new IncorrectUsageError(
-      `the default export of the callback's module ${moduleUrl} must be a function: it is ${show(callback)}`,
-    );
+    throw mustBe(`the default export of the callback's module ${moduleUrl}`, 'a function', callback);
   }
   switch (shape) {
     case 'op':

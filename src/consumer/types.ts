@@ -3,15 +3,9 @@ import type { Strategy } from '../model/strategy.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import type { QueueTlsOptions } from '../net/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
-import type { NamedCodec } from '../protocol/chunk/codec-options.ts';
+import type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';
 import type { Logger } from '../system/logger.ts';
-
-/** How operations become the bytes of a chunk, and back. The producer must use the same one. */
-export interface OperationCodec {
-  encode(operations: readonly unknown[]): Uint8Array;
-  decode(content: Uint8Array): unknown[];
-}
 
 /** What a callback is told besides its input. */
 export interface ChunkContext {

@@ -1,4 +1,5 @@
-import { IncorrectUsageError } from '../model/errors.ts';
+import { mustBe } from '../model/check.ts';
+import type { IncorrectUsageError } from '../model/errors.ts';
 import type { ObjectStoreOptions } from './object-store.ts';
 import { refuseMisspeltOptions } from './option-names.ts';
 
@@ -36,7 +37,7 @@ export class OptionReader {
     refuseMisspeltOptions(options);
     for (const [name, value] of Object.entries(options)) {
       if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
-        throw new IncorrectUsageError(`object store option ${name}: not a string, number or boolean`);
+        throw mustBe(`object store option ${name}`, 'a string, a number or a boolean', value);
       }
       this.#values.set(name.toLowerCase(), value);
     }
@@ -100,8 +101,6 @@ export class OptionReader {
   }
 
   #bad(found: { name: string; value: string | number | boolean }, wanted: string): IncorrectUsageError {
-    return new IncorrectUsageError(
-      `object store option ${found.name}: ${JSON.stringify(found.value)} is not ${wanted}`,
-    );
+    return mustBe(`object store option ${found.name}`, wanted, found.value);
   }
 }

@@ -53,7 +53,7 @@ export function parseObjectStoreUrl(text: string): ObjectStoreLocation {
     const hint = /^[./~\w-]/.test(text) && !text.includes(':') ? '; for a folder write file:///path' : '';
     throw refused(withoutCredentials(text), `it is not a URL${hint}`);
   }
-  const shown = show(url);
+  const shown = withoutSecrets(url);
   switch (url.protocol) {
     case 'file:':
       if (!/^\s*file:\//i.test(text)) {
@@ -245,7 +245,7 @@ function decodePercent(text: string, shown: string): string {
   }
 }
 
-function show(url: URL): string {
+function withoutSecrets(url: URL): string {
   const bare = new URL(url);
   bare.search = '';
   bare.hash = '';

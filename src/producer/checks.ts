@@ -1,3 +1,4 @@
+import { checkInteger, checkNumber, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
@@ -11,25 +12,12 @@ import {
 } from '../model/limits.ts';
 import { type OptionNames, refuseUnknownOptions, unknownOption } from '../model/option-names.ts';
 import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
-import { show } from '../model/show.ts';
 import { END_STATES, type EndState, type StrategicMetadata } from '../model/submission.ts';
-import { chunkCodecOf } from '../protocol/chunk/codec.ts';
-import { namedCodecOf } from '../protocol/chunk/codec-options.ts';
+import { CODEC_KINDS, chunkCodecOf, isCodec } from '../protocol/chunk/codec.ts';
+import { namedCodecOf, type OperationCodec } from '../protocol/chunk/codec-options.ts';
 import { metaPairsRefusal } from '../protocol/consumer/strategy.ts';
 import { byteContentSize } from '../protocol/json/writer.ts';
-import type { OperationCodec, ResultsMode, SubmissionOptions } from './options.ts';
-
-/** An integer within bounds, or an IncorrectUsageError that names the option. */
-export function checkInteger(
-  name: string,
-  value: unknown,
-  min: number,
-  max = Number.MAX_SAFE_INTEGER,
-): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value;
-  const bounds = max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : `from ${min} to ${max}`;
-  throw new IncorrectUsageError(`${name} must be an integer, ${bounds}: ${show(value)}`);
-}
+import type { ResultsMode, SubmissionOptions } from './options.ts';
 
 /** What many calls take. */
 interface CommonOptions {
@@ -41,46 +29,48 @@ interface CommonOptions {
 /** The options of a call: an object with known names, and what many calls take is what it should be. */
 export function checkOptions<T extends object>(options: T, names: OptionNames<T>): T {
   if (typeof options !== 'object' || options === null) {
-    throw new IncorrectUsageError(`the options must be an object: ${show(options)}`);
+    throw mustBe('the options', 'an object', options);
   }
   refuseUnknownOptions(options, names);
   const { signal, onInserted, onProgress }: CommonOptions = options;
   if (signal !== undefined && !isAbortSignal(signal)) {
-    throw new IncorrectUsageError(`signal must be an AbortSignal: ${show(signal)}`);
+    throw mustBe('signal', 'an AbortSignal', signal);
   }
   for (const [name, value] of Object.entries({ onInserted, onProgress })) {
     if (value === undefined || typeof value === 'function') continue;
-    throw new IncorrectUsageError(`${name} must be a function: ${show(value)}`);
+    throw mustBe(name, 'a function', value);
   }
   return options;
 }
 
 export function checkId(value: unknown): SubmissionId {
   if (typeof value === 'bigint' && value >= 0n && value <= SUBMISSION_ID_MAX) return value;
-  throw new IncorrectUsageError(`a submission id is a bigint from 0 to 2^63 - 1: ${show(value)}`);
+  throw mustBe('a submission id', 'a bigint from 0 to 2^63 - 1', value);
 }
 
 export function checkEndState(value: unknown): EndState {
   const state = END_STATES.find((each) => each === value);
   if (state !== undefined) return state;
-  throw new IncorrectUsageError(`state must be one of ${END_STATES.join(', ')}, got ${show(value)}`);
+  throw mustBe('state', `one of ${END_STATES.join(', ')}`, value);
 }
 
 export function checkPrefix(value: unknown): string {
   if (typeof value === 'string' && PREFIX_PATTERN.test(value)) return value;
-  throw new IncorrectUsageError(`a prefix must match ${PREFIX_PATTERN.source}: ${show(value)}`);
+  throw mustBe('a prefix', `a text that matches ${PREFIX_PATTERN.source}`, value);
 }
 
 export function checkStrategicMetadata(value: SubmissionOptions['strategicMetadata']): StrategicMetadata {
   const pairs = new Map<string, bigint>();
   if (value === undefined) return pairs;
   if (!isMap(value) && !isPlainObject(value)) {
-    throw new IncorrectUsageError(`strategicMetadata must be a Map or a plain object: ${show(value)}`);
+    throw mustBe('strategicMetadata', 'a Map or a plain object', value);
   }
   for (const [key, number] of isMap(value) ? value : Object.entries(value)) {
     if (typeof key !== 'string' || !key.isWellFormed() || Buffer.byteLength(key) > META_KEY_BYTES_MAX) {
-      throw new IncorrectUsageError(
-        `strategicMetadata has a key that is no Unicode text of at most ${META_KEY_BYTES_MAX} bytes: ${show(key)}`,
+      throw mustBe(
+        'a key of strategicMetadata',
+        `a Unicode text of at most ${META_KEY_BYTES_MAX} bytes`,
+        key,
       );
     }
     pairs.set(key, checkMetadataValue(key, number));
@@ -98,9 +88,7 @@ function isPlainObject(value: unknown): boolean {
 function checkMetadataValue(key: string, value: unknown): bigint {
   if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
   if (typeof value === 'bigint' && value >= META_VALUE_MIN && value <= META_VALUE_MAX) return value;
-  throw new IncorrectUsageError(
-    `strategicMetadata.${key} must be a safe integer or a bigint of 64 bits: ${show(value)}`,
-  );
+  throw mustBe(`strategicMetadata.${key}`, 'a safe integer or a bigint of 64 bits', value);
 }
 
 export function checkMetadata(value: unknown): Uint8Array | null {
@@ -113,13 +101,13 @@ export function checkMetadata(value: unknown): Uint8Array | null {
       `metadata of ${value.length} bytes takes ${size} in a request, which is more than ${BODY_BYTES_MAX_DEFAULT}`,
     );
   }
-  throw new IncorrectUsageError(`metadata must be a Uint8Array: ${show(value)}`);
+  throw mustBe('metadata', 'a Uint8Array', value);
 }
 
 /** The policy, with its default for what is left out. */
 export function checkRetry(value: unknown): RetryPolicy {
   if (value === null || !isPlainObject(value)) {
-    throw new IncorrectUsageError(`retry must be an object: ${show(value)}`);
+    throw mustBe('retry', 'an object', value);
   }
   const policy: { -readonly [Field in keyof RetryPolicy]: RetryPolicy[Field] } = { ...RETRY_DEFAULT };
   for (const [name, given] of Object.entries(value as object)) {
@@ -128,15 +116,8 @@ export function checkRetry(value: unknown): RetryPolicy {
     }
     if (given === undefined || (name === 'triesMax' && given === null)) continue;
     const [min, max] = RETRY_BOUNDS[name];
-    if (
-      typeof given !== 'number' ||
-      !(given >= min && given <= max) ||
-      (name === 'triesMax' && given % 1 !== 0)
-    ) {
-      const kind = name === 'triesMax' ? 'an integer' : 'a number';
-      throw new IncorrectUsageError(`retry.${name} must be ${kind} from ${min} to ${max}: ${show(given)}`);
-    }
-    policy[name] = given;
+    const check = name === 'triesMax' ? checkInteger : checkNumber;
+    policy[name] = check(`retry.${name}`, given, min, max);
   }
   return policy;
 }
@@ -148,7 +129,7 @@ function isRetryField(name: string): name is keyof RetryPolicy {
 /** The bytes of one chunk; `what` says where they come from. */
 export function checkContent(what: string, value: unknown): Uint8Array {
   if (isUint8Array(value)) return value;
-  throw new IncorrectUsageError(`${what} must be a Uint8Array: ${show(value)}`);
+  throw mustBe(what, 'a Uint8Array', value);
 }
 
 /** The codec of a call. */
@@ -167,20 +148,7 @@ export function checkCodec(value: unknown): CheckedCodec {
       isBuiltIn: false,
     };
   }
-  throw new IncorrectUsageError(
-    `codec must be 'cbor', 'json', one of these with options ({ name, maps, dates, integers }) or an object with encode and decode: ${show(value)}`,
-  );
-}
-
-function isCodec(value: unknown): value is OperationCodec {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'encode' in value &&
-    'decode' in value &&
-    typeof value.encode === 'function' &&
-    typeof value.decode === 'function'
-  );
+  throw mustBe('codec', CODEC_KINDS, value);
 }
 
 export function checkSource(value: unknown): void {
@@ -190,9 +158,7 @@ export function checkSource(value: unknown): void {
     const iterator: unknown = source[Symbol.iterator in source ? Symbol.iterator : Symbol.asyncIterator];
     if (typeof iterator === 'function') return;
   }
-  throw new IncorrectUsageError(
-    `the source must be an iterable or an async iterable, and no text: ${show(value)}`,
-  );
+  throw mustBe('the source', 'an iterable or an async iterable, and not a text', value);
 }
 
 export function checkChoice<const T extends string>(
@@ -203,7 +169,7 @@ export function checkChoice<const T extends string>(
   if (value === undefined) return undefined;
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;
-  throw new IncorrectUsageError(`${name} must be one of ${choices.join(', ')}: ${show(value)}`);
+  throw mustBe(name, `one of ${choices.join(', ')}`, value);
 }
 
 export const RESULTS_MODES: readonly ResultsMode[] = ['when-complete', 'as-completed', 'unordered'];

@@ -1,16 +1,10 @@
+import { checkInteger } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { EndState, SubmissionStatus } from '../model/submission.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { linkedSignal } from '../system/signals.ts';
-import {
-  checkEndState,
-  checkId,
-  checkInteger,
-  checkOptions,
-  checkPrefix,
-  checkStrategicMetadata,
-} from './checks.ts';
+import { checkEndState, checkId, checkOptions, checkPrefix, checkStrategicMetadata } from './checks.ts';
 import { type EndedStatus, statusOf, waitForEnd } from './completion.ts';
 import { ClientContext } from './context.ts';
 import { deleteChunks } from './delete-chunks.ts';

@@ -1,3 +1,4 @@
+import { checkInteger } from '../model/check.ts';
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { urlText } from '../model/url-text.ts';
 import { HttpClient } from '../net/http-client.ts';
@@ -10,7 +11,7 @@ import { systemClock } from '../system/clock.ts';
 import { type Logger, loggerOf } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
 import { BoundedStore } from './bounded-store.ts';
-import { type CheckedCodec, checkCodec, checkInteger } from './checks.ts';
+import { type CheckedCodec, checkCodec } from './checks.ts';
 import type { ProducerClientOptions, TransferOptions } from './options.ts';
 import { QueueApi } from './queue-api.ts';
 import { UnreadSources } from './source.ts';

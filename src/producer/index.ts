@@ -40,7 +40,7 @@ export type {
   ObjectStoreOptions,
 } from '../objects/object-store.ts';
 export { CborTag } from '../protocol/chunk/cbor-value.ts';
-export type { NamedCodec } from '../protocol/chunk/codec-options.ts';
+export type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 export type { ChunkCompression } from '../protocol/chunk/compression.ts';
 export { ChunkUndecodableError, ChunkUnencodableError } from '../protocol/chunk/errors.ts';
 export type { Logger } from '../system/logger.ts';
@@ -55,7 +55,6 @@ export type {
   DoneChunk,
   InsertChunksOptions,
   InsertOptions,
-  OperationCodec,
   ProducerClientOptions,
   Progress,
   RawResultChunk,

@@ -1,3 +1,4 @@
+import { checkInteger } from '../model/check.ts';
 import {
   IncorrectUsageError,
   OnInsertedError,
@@ -11,7 +12,7 @@ import type { ChunkCompression } from '../protocol/chunk/compression.ts';
 import { directChunksRefusal } from '../protocol/producer/requests.ts';
 import { uuidV7 } from '../system/random.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
-import { checkChoice, checkInteger, checkMetadata, checkRetry, checkStrategicMetadata } from './checks.ts';
+import { checkChoice, checkMetadata, checkRetry, checkStrategicMetadata } from './checks.ts';
 import type { ChunkSink } from './chunking.ts';
 import type { ClientContext, TransferLimits } from './context.ts';
 import type { StoredSubmissionOptions, SubmissionOptions } from './options.ts';

@@ -2,20 +2,11 @@ import type { SubmissionId } from '../model/ids.ts';
 import type { RetryPolicy } from '../model/retry.ts';
 import type { QueueTlsOptions } from '../net/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
-import type { NamedCodec } from '../protocol/chunk/codec-options.ts';
+import type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
-
-/**
- * How operations become the bytes of a chunk, and back. The consumers must use the same one. `encode` may return the same
- * buffer, or a part of it, each time.
- */
-export interface OperationCodec {
-  encode(operations: readonly unknown[]): Uint8Array;
-  decode(content: Uint8Array): unknown[];
-}
 
 export interface ProducerClientOptions extends QueueTlsOptions {
   /** For the object store: region, endpoint, credentials, ... Plain data. Which names there are depends on the scheme. */

@@ -2,12 +2,13 @@ import { SubmissionCancelledError, SubmissionFailedError } from '../model/errors
 import { isMap } from '../model/kinds.ts';
 import { OP_ERROR_KEY, OpError } from '../model/op-error.ts';
 import type { SubmissionStatus } from '../model/submission.ts';
+import type { OperationCodec } from '../protocol/chunk/codec-options.ts';
 import { waitForEnd } from './completion.ts';
 import type { ClientContext, TransferLimits } from './context.ts';
 import { doneChunks } from './done-tracker.ts';
 import { type ChunkPlan, type Downloaded, Downloader, everyChunk } from './download.ts';
 import type { Inserted } from './insert.ts';
-import type { OperationCodec, Progress, ResultsMode } from './options.ts';
+import type { Progress, ResultsMode } from './options.ts';
 import { contentError, DirectOutputs, isMissing, type Outputs, StoredOutputs } from './outputs.ts';
 import type { Tracing } from './tracing.ts';
 

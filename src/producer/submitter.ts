@@ -1,14 +1,9 @@
+import { checkInteger } from '../model/check.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { isError } from '../model/kinds.ts';
+import type { OperationCodec } from '../protocol/chunk/codec-options.ts';
 import type { LinkedSignal } from '../system/signals.ts';
-import {
-  type CheckedCodec,
-  checkChoice,
-  checkCodec,
-  checkInteger,
-  checkSource,
-  RESULTS_MODES,
-} from './checks.ts';
+import { type CheckedCodec, checkChoice, checkCodec, checkSource, RESULTS_MODES } from './checks.ts';
 import { chunkOperations, eachChunk } from './chunking.ts';
 import { statusOf, waitForEnd } from './completion.ts';
 import type { ClientContext } from './context.ts';
@@ -28,7 +23,6 @@ import type {
   DoneChunk,
   InsertChunksOptions,
   InsertOptions,
-  OperationCodec,
   OperationsOptions,
   RawResultChunk,
   ResultChunk,

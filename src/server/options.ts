@@ -1,3 +1,4 @@
+import { checkInteger, checkNumber } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import {
   BODIES_BYTES_MAX_DEFAULT,
@@ -107,55 +108,65 @@ const BODIES_BYTES_MAX = 2 ** 31;
 export function checkedSettings(options: ServerOptions): ServerSettings {
   refuseUnknownOptions(options, OPTION_NAMES);
   const hosts = options.hosts?.flatMap((host) => (host === 'localhost' ? ['127.0.0.1', '::1'] : [host]));
-  if (hosts?.length === 0) throw new IncorrectUsageError('hosts: there must be one at least');
+  if (hosts?.length === 0) throw new IncorrectUsageError('hosts: at least one address is required');
   return {
     hosts: options.hosts?.length === 1 && options.hosts[0] === 'localhost' ? undefined : hosts,
-    port: integer('port', options.port ?? 3999, 0, 65_535),
+    port: checkInteger('port', options.port ?? 3999, 0, 65_535),
     hostNames: options.hostNames ?? [],
     databaseFilename: options.databaseFilename ?? 'opsqueue.db',
-    reservationExpirationMs: duration(
+    reservationExpirationMs: checkNumber(
       'reservationExpirationMs',
       options.reservationExpirationMs ?? 600_000,
       1,
     ),
-    heartbeatIntervalMs: duration('heartbeatIntervalMs', options.heartbeatIntervalMs ?? 10_000, 1),
-    maxMissableHeartbeats: integer('maxMissableHeartbeats', options.maxMissableHeartbeats ?? 3, 0, 1_000_000),
-    maxChunkRetries: integer('maxChunkRetries', options.maxChunkRetries ?? 10, 0, 1_000_000_000),
-    retryDelayMs: duration('retryDelayMs', options.retryDelayMs ?? 0, 0, RETRY_BOUNDS.delayMs[1]),
-    maxChunkDisconnects: integer('maxChunkDisconnects', options.maxChunkDisconnects ?? 10, 0, 1_000_000_000),
-    maxSubmissionAgeMs: duration('maxSubmissionAgeMs', options.maxSubmissionAgeMs ?? 3_600_000, 0),
-    maxSubmissionsReturned: integer(
+    heartbeatIntervalMs: checkNumber('heartbeatIntervalMs', options.heartbeatIntervalMs ?? 10_000, 1),
+    maxMissableHeartbeats: checkInteger(
+      'maxMissableHeartbeats',
+      options.maxMissableHeartbeats ?? 3,
+      0,
+      1_000_000,
+    ),
+    maxChunkRetries: checkInteger('maxChunkRetries', options.maxChunkRetries ?? 10, 0, 1_000_000_000),
+    retryDelayMs: checkNumber('retryDelayMs', options.retryDelayMs ?? 0, 0, RETRY_BOUNDS.delayMs[1]),
+    maxChunkDisconnects: checkInteger(
+      'maxChunkDisconnects',
+      options.maxChunkDisconnects ?? 10,
+      0,
+      1_000_000_000,
+    ),
+    maxSubmissionAgeMs: checkNumber('maxSubmissionAgeMs', options.maxSubmissionAgeMs ?? 3_600_000, 0),
+    maxSubmissionsReturned: checkInteger(
       'maxSubmissionsReturned',
       options.maxSubmissionsReturned ?? 100_000,
       0,
       2 ** 32,
     ),
-    holdStatusPollsMs: duration('holdStatusPollsMs', options.holdStatusPollsMs ?? 0, 0),
-    bodyBytesMax: integer(
+    holdStatusPollsMs: checkNumber('holdStatusPollsMs', options.holdStatusPollsMs ?? 0, 0),
+    bodyBytesMax: checkInteger(
       'bodyBytesMax',
       options.bodyBytesMax ?? BODY_BYTES_MAX_DEFAULT,
       1,
       MESSAGE_BYTES_MAX,
     ),
-    bodiesBytesMax: integer(
+    bodiesBytesMax: checkInteger(
       'bodiesBytesMax',
       options.bodiesBytesMax ?? BODIES_BYTES_MAX_DEFAULT,
       1,
       BODIES_BYTES_MAX,
     ),
-    frameBytesMax: integer(
+    frameBytesMax: checkInteger(
       'frameBytesMax',
       options.frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT,
       1,
       MESSAGE_BYTES_MAX,
     ),
-    connectionsMax: integer(
+    connectionsMax: checkInteger(
       'connectionsMax',
       options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT,
       1,
       1_000_000,
     ),
-    idleConnectionMs: duration(
+    idleConnectionMs: checkNumber(
       'idleConnectionMs',
       options.idleConnectionMs ?? 125_000,
       IDLE_CONNECTION_LEAST_MS,
@@ -167,14 +178,4 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
   };
-}
-
-function integer(name: string, value: number, least: number, greatest: number): number {
-  if (Number.isInteger(value) && value >= least && value <= greatest) return value;
-  throw new IncorrectUsageError(`${name}: ${value} is no integer between ${least} and ${greatest}`);
-}
-
-function duration(name: string, value: number, least: number, greatest = Number.MAX_SAFE_INTEGER): number {
-  if (value >= least && value <= greatest) return value;
-  throw new IncorrectUsageError(`${name}: ${value} ms is not between ${least} and ${greatest} ms`);
 }

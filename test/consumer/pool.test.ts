@@ -116,7 +116,7 @@ test('a module that cannot be used is refused before anything is reserved', asyn
   const cases: [URL, RegExp][] = [
     [missing, /no-such-module/],
     [exits, /cannot be used/],
-    [noFunction, /default export .* must be a function: it is "no function"/],
+    [noFunction, /default export .* must be a function, got "no function"/],
   ];
   for (const [module, message] of cases) {
     await assert.rejects(

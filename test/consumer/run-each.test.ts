@@ -155,7 +155,7 @@ test('a strategy is told to the queue without what else is in its object', async
 
 test('a client with an object store or an option that makes no sense is refused', () => {
   const wrong: [RegExp, unknown, object?][] = [
-    [/object store must be a URL or an ObjectStore: it is null/, null],
+    [/object store must be a URL or an ObjectStore, got null/, null],
     [/object store must be .* 5/, 5],
     [/object store must be .* Object/, {}],
     [/option credentials must be .* a function/, 's3://b/x', { credentials: () => 1 }],

@@ -252,16 +252,16 @@ test('the disk is full: inserts are 503, ping is unhealthy, and both recover by 
 
 test('options that make no sense are refused by name and value', () => {
   for (const [options, says] of [
-    [{ port: 65_536 }, /port: 65536/],
-    [{ port: 1.5 }, /port: 1.5/],
-    [{ heartbeatIntervalMs: 0 }, /heartbeatIntervalMs: 0/],
-    [{ reservationExpirationMs: -1 }, /reservationExpirationMs: -1/],
-    [{ maxChunkRetries: Number.NaN }, /maxChunkRetries: NaN/],
-    [{ idleConnectionMs: 1_000 }, /idleConnectionMs: 1000/],
-    [{ bodyBytesMax: 0 }, /bodyBytesMax: 0/],
-    [{ bodyBytesMax: 268_435_457 }, /bodyBytesMax: 268435457 .* 268435456/],
-    [{ frameBytesMax: 268_435_457 }, /frameBytesMax: 268435457 .* 268435456/],
-    [{ connectionsMax: 0 }, /connectionsMax: 0/],
+    [{ port: 65_536 }, /^port must .* got 65536$/],
+    [{ port: 1.5 }, /^port must .* got 1\.5$/],
+    [{ heartbeatIntervalMs: 0 }, /^heartbeatIntervalMs must .* got 0$/],
+    [{ reservationExpirationMs: -1 }, /^reservationExpirationMs must .* got -1$/],
+    [{ maxChunkRetries: Number.NaN }, /^maxChunkRetries must .* got NaN$/],
+    [{ idleConnectionMs: 1_000 }, /^idleConnectionMs must .* got 1000$/],
+    [{ bodyBytesMax: 0 }, /^bodyBytesMax must .* got 0$/],
+    [{ bodyBytesMax: 268_435_457 }, /^bodyBytesMax must .* 268435456, got 268435457$/],
+    [{ frameBytesMax: 268_435_457 }, /^frameBytesMax must .* 268435456, got 268435457$/],
+    [{ connectionsMax: 0 }, /^connectionsMax must .* got 0$/],
     [{ hosts: [] }, /hosts/],
   ] as const) {
     assert.throws(

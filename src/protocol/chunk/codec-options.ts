@@ -1,6 +1,15 @@
+import { show } from '../../model/check.ts';
 import { IncorrectUsageError } from '../../model/errors.ts';
 import { unknownOption } from '../../model/option-names.ts';
-import { show } from '../../model/show.ts';
+
+/**
+ * How operations (or results) become the bytes of a chunk, and back. Producer and consumers must use the same one.
+ * `encode` may return the same buffer, or a part of it, each time; what `decode` throws fails the chunk with its message.
+ */
+export interface OperationCodec {
+  encode(operations: readonly unknown[]): Uint8Array;
+  decode(content: Uint8Array): unknown[];
+}
 
 /** How a codec reads what JavaScript has several types for. */
 export interface ReadingOptions {

@@ -1,23 +1,27 @@
+import { isObject } from '../../model/check.ts';
 import { messageOf } from '../../model/thrown.ts';
 import { parseJson } from '../json/json.ts';
 import { CborValueReader } from './cbor-value-reader.ts';
 import { CborValueWriter } from './cbor-value-writer.ts';
-import { type NamedCodec, type ReadingOptions, readingOf } from './codec-options.ts';
+import { type NamedCodec, type OperationCodec, type ReadingOptions, readingOf } from './codec-options.ts';
 import { ChunkUndecodableError } from './errors.ts';
 import { formatJson } from './json-values.ts';
 
 export { CborTag } from './cbor-value.ts';
 export { ChunkUndecodableError, ChunkUnencodableError } from './errors.ts';
 
-/**
- * How the operations (or results) of a chunk become bytes and come back. Producer and consumer must use the same.
- * Any object of this shape will do; what `decode` throws fails the chunk with its message.
- */
-export interface ChunkCodec {
+/** A codec of ours. */
+export interface ChunkCodec extends OperationCodec {
   /** For messages and logs. */
   readonly name: string;
-  encode(ops: readonly unknown[]): Uint8Array;
-  decode(bytes: Uint8Array): unknown[];
+}
+
+/** What may be given as a codec, in words. */
+export const CODEC_KINDS =
+  "'cbor', 'json', one of these with options ({ name, maps, dates, integers }) or an object with encode and decode";
+
+export function isCodec(value: unknown): value is OperationCodec {
+  return isObject(value) && typeof value.encode === 'function' && typeof value.decode === 'function';
 }
 
 /**
