@@ -30,10 +30,11 @@ export const BUGS: readonly Mutant[] = [
     replace: '',
   },
   {
-    name: 'what waits for a commit waits for nothing',
-    file: 'store/journal.ts',
-    find: 'if (number <= this.#committedNumber && !this.#hasDropped) return Promise.resolve();',
-    replace: 'return Promise.resolve();',
+    name: 'chunks are shown as done before their commit',
+    file: 'server/reads.ts',
+    find: `await this.#o.journal.committed();
+      return told;`,
+    replace: 'return told;',
   },
   {
     name: 'a refused batch is dropped',
@@ -147,8 +148,12 @@ export const BUGS: readonly Mutant[] = [
   {
     name: 'an expired chunk goes back to the same old client at once',
     file: 'scheduler/scheduler.ts',
-    find: 'if (!consumer.silentOnExpiry) this.#ledger.bar(consumer, submission, chunkIndex);',
-    replace: '',
+    // Nor is another consumer preferred: that would hide it.
+    find: `if (!consumer.silentOnExpiry) this.#ledger.bar(consumer, submission, chunkIndex);
+    const setback = this.#setbacks.expired(submission.triesOf(chunkIndex), submission.record);
+    this.#setBackByConsumer(reservation, setback, 0, nowMs, () =>`,
+    replace: `const setback = this.#setbacks.expired(submission.triesOf(chunkIndex), submission.record);
+    this.#setBack(reservation, setback, nowMs, () =>`,
   },
   {
     name: 'a chunk that is given back is handed out twice',
