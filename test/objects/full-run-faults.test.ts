@@ -38,7 +38,7 @@ const waits = (logger: RecordingLogger) =>
 
 const shout = (word: string) => word.toUpperCase();
 
-describe('with every fault in front of the object store,', { concurrency: 1 }, () => {
+describe('with every fault in front of the object store,', { concurrency: 2 }, () => {
   for (const [scheme, start] of Object.entries(SERVERS)) {
     describe(`a run of producer, queue and consumer on ${scheme}:`, {
       timeout: PATIENCE_MS,
