@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ChunkSet, PAGE_CHUNKS } from '../src/model/chunk-set.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
-import { Journal } from '../src/store/journal.ts';
+import { Journal } from '../src/queue/journal/journal.ts';
 import { encodeMutations } from '../src/store/sqlite/codec/batch-codec.ts';
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { Mutation, Store } from '../src/store/store.ts';

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import type { LogWriter } from './log-sink.ts';
+import type { LogWriter } from './log/sink.ts';
 
 /** The streams of a command, handed in by main.ts. */
 export interface Io {

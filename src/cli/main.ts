@@ -1,6 +1,6 @@
 /** What bin/opsqueue.js runs. */
 import { onStdoutLost } from './io.ts';
-import { stderrWriter } from './log-writer.ts';
+import { stderrWriter } from './log/writer.ts';
 import { runProgram } from './program.ts';
 
 const { stdout, stderr } = process;

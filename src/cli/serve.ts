@@ -9,8 +9,8 @@ import {
   VERSION,
 } from '../server/index.ts';
 import type { Io } from './io.ts';
-import { LOG_LEVELS, logLevel, openLog, type ServerLog } from './log.ts';
-import type { LogWriter } from './log-sink.ts';
+import { LOG_LEVELS, logLevel, openLog, type ServerLog } from './log/log.ts';
+import type { LogWriter } from './log/sink.ts';
 import { PortPipe } from './port-pipe.ts';
 import { type StopSignal, StopSignals } from './stop-signals.ts';
 import { oneLine } from './text.ts';

@@ -13,7 +13,7 @@ export type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 export { OpError } from '../model/op-error.ts';
 export { Strategy } from '../model/strategy.ts';
 export type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
-export type { QueueTlsOptions } from '../net/queue-tls.ts';
+export type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
 export type {
   ObjectCallOptions,

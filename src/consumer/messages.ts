@@ -2,7 +2,7 @@
 import type { ChunkId } from '../model/ids.ts';
 import type { Strategy } from '../model/strategy.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
-import type { QueueRoute } from '../net/queue-route.ts';
+import type { QueueRoute } from '../net/address/queue-route.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';
 import type { NetworkDefaults } from '../system/network-defaults.ts';

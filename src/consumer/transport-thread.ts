@@ -1,6 +1,6 @@
 import type { Worker } from 'node:worker_threads';
 import { isError } from '../model/kinds.ts';
-import { parseQueueUrl } from '../net/queue-url.ts';
+import { parseQueueUrl } from '../net/address/queue-url.ts';
 import { parseObjectStoreUrl } from '../objects/open.ts';
 import type { Clock } from '../system/clock.ts';
 import { networkDefaults } from '../system/network-defaults.ts';

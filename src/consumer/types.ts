@@ -1,7 +1,7 @@
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { Strategy } from '../model/strategy.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
-import type { QueueTlsOptions } from '../net/queue-tls.ts';
+import type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';

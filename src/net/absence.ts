@@ -1,6 +1,6 @@
 import { isError } from '../model/kinds.ts';
 import { clipped } from '../system/logger.ts';
-import type { QueueUrl } from './queue-url.ts';
+import type { QueueUrl } from './address/queue-url.ts';
 
 /** Why there is no queue at an address: as much of it as is known. */
 export interface Absence {

@@ -7,7 +7,7 @@ import { MemoryStore } from './memory-store.ts';
 import type { ObjectStore, ObjectStoreOptions } from './object-store.ts';
 import { OptionReader } from './options.ts';
 import type { ObjectBackend } from './remote/backend.ts';
-import { connectionOptions } from './remote/http-transport.ts';
+import { connectionOptions } from './remote/http/transport.ts';
 import { RemoteStore } from './remote/remote-store.ts';
 import { retryPolicy, type StoreWait, withRetries } from './remote/retries.ts';
 import { type ObjectStoreLocation, parseObjectStoreUrl } from './url.ts';
@@ -90,7 +90,7 @@ async function openBackend(
   const connection = connectionOptions(options);
   switch (location.kind) {
     case 's3': {
-      const { openS3Backend } = await import('./remote/s3-backend.ts');
+      const { openS3Backend } = await import('./remote/s3/backend.ts');
       return openS3Backend(location, options, connection, context);
     }
     case 'gs': {
@@ -102,7 +102,7 @@ async function openBackend(
       return openAzBackend(location, options, connection, context.clock);
     }
     case 'http': {
-      const { openHttpBackend } = await import('./remote/http-backend.ts');
+      const { openHttpBackend } = await import('./remote/http/backend.ts');
       return openHttpBackend(location, options, connection, context.clock);
     }
   }

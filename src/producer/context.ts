@@ -1,9 +1,9 @@
 import { checkInteger } from '../model/check.ts';
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { urlText } from '../model/url-text.ts';
-import { HttpClient } from '../net/http-client.ts';
-import { queueRoute } from '../net/queue-route.ts';
-import { parseQueueUrl } from '../net/queue-url.ts';
+import { queueRoute } from '../net/address/queue-route.ts';
+import { parseQueueUrl } from '../net/address/queue-url.ts';
+import { HttpClient } from '../net/http/client.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { openObjectStore, parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
 import type { Clock } from '../system/clock.ts';

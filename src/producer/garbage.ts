@@ -1,7 +1,7 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
 import { urlText } from '../model/url-text.ts';
-import { QUEUE_TLS_OPTION_NAMES, type QueueTlsOptions } from '../net/queue-tls.ts';
+import { QUEUE_TLS_OPTION_NAMES, type QueueTlsOptions } from '../net/address/queue-tls.ts';
 import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/garbage.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/open.ts';

@@ -30,7 +30,7 @@ export type {
   SubmissionRecord,
   SubmissionStatus,
 } from '../model/submission.ts';
-export type { QueueTlsOptions } from '../net/queue-tls.ts';
+export type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
 export type { GarbageFolder, GarbageReport } from '../objects/garbage.ts';
 export type {

@@ -1,5 +1,5 @@
 import type { OptionNames } from '../model/option-names.ts';
-import { QUEUE_TLS_OPTION_NAMES } from '../net/queue-tls.ts';
+import { QUEUE_TLS_OPTION_NAMES } from '../net/address/queue-tls.ts';
 import type {
   CallOptions,
   DecodeOptions,

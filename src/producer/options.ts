@@ -1,6 +1,6 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { RetryPolicy } from '../model/retry.ts';
-import type { QueueTlsOptions } from '../net/queue-tls.ts';
+import type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';

@@ -1,5 +1,5 @@
 import { QueueRefusedError } from '../model/errors.ts';
-import { HttpAttemptError } from '../net/http-attempt.ts';
+import { HttpAttemptError } from '../net/http/attempt.ts';
 import type { Clock } from '../system/clock.ts';
 
 /** A poll that lasted for so long was held, and whatever ended it then may be something on the way, in milliseconds. */

@@ -11,8 +11,8 @@ import {
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { EndState, StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
 import { VERSION } from '../model/version.ts';
-import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http-attempt.ts';
-import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http-client.ts';
+import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http/attempt.ts';
+import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http/client.ts';
 import { cborChunkCodec } from '../protocol/chunk/codec.ts';
 import { type Announced, announcedInHeader, type ProducerQueueFeature } from '../protocol/features.ts';
 import {

@@ -2,7 +2,7 @@ import type { ChunkIndex } from '../model/ids.ts';
 import { InvariantError } from './invariant.ts';
 import type { Ledger } from './ledger.ts';
 import type { MetaValue } from './metadata.ts';
-import type { Plan } from './plan.ts';
+import type { Plan } from './plan/plan.ts';
 import type { Consumer, Submission } from './state.ts';
 import type { ReservationRequest, SchedulerCounts } from './types.ts';
 

@@ -1,5 +1,5 @@
 import type { ChunkIndex } from '../model/ids.ts';
-import { PlacedHeap } from './placed-heap.ts';
+import { PlacedHeap } from './plan/placed-heap.ts';
 import { type Consumer, Shun, type Submission } from './state.ts';
 
 const ANOTHER_FIRST_MS_DEFAULT = 60_000;

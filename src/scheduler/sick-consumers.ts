@@ -1,4 +1,4 @@
-import { PlacedHeap } from './placed-heap.ts';
+import { PlacedHeap } from './plan/placed-heap.ts';
 import { type Consumer, Pause } from './state.ts';
 
 const FAILURES_MAX_DEFAULT = 5;

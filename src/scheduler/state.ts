@@ -1,11 +1,11 @@
 import type { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex } from '../model/ids.ts';
 import { type ChunkTries, NO_TRIES, type SubmissionRecord } from '../model/submission.ts';
-import { IndexHeap } from './index-heap.ts';
 import { invariant } from './invariant.ts';
 import type { MetaValue } from './metadata.ts';
-import type { Placed } from './placed-heap.ts';
-import type { Candidate, Seat } from './plan-tree.ts';
+import { IndexHeap } from './plan/index-heap.ts';
+import type { Placed } from './plan/placed-heap.ts';
+import type { Candidate, Seat } from './plan/tree.ts';
 import type {
   ConsumerHandle,
   ConsumerOptions,

@@ -2,17 +2,17 @@
 
 import '../system/node-version.ts';
 import '../system/bundle-begin.ts';
-import { type HttpAddress, HttpServer } from '../net/http-server.ts';
+import { type HttpAddress, HttpServer } from '../net/http/server.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { descriptorsMax } from '../system/descriptors.ts';
+import { startingHandler } from './http/starting.ts';
 import { checkedSettings, type ServerOptions } from './options.ts';
 import { Server } from './server.ts';
-import { startingHandler } from './starting.ts';
 import '../system/bundle-end.ts';
 
 export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 export { VERSION } from '../model/version.ts';
-export { ListenError } from '../net/http-server.ts';
+export { ListenError } from '../net/http/server.ts';
 export { StoreError } from '../store/errors.ts';
 export { type Clock, systemClock, type Timer } from '../system/clock.ts';
 export { formatDuration, parseDuration } from '../system/duration.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openLog } from '../../src/cli/log.ts';
-import { LogSink, type LogWriteError, type LogWriter } from '../../src/cli/log-sink.ts';
+import { openLog } from '../../src/cli/log/log.ts';
+import { LogSink, type LogWriteError, type LogWriter } from '../../src/cli/log/sink.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
 const FULL_DISK: LogWriteError = { isFinal: false, isFull: false };

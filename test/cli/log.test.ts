@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { logLevel, TerminalLogger } from '../../src/cli/log.ts';
+import { logLevel, TerminalLogger } from '../../src/cli/log/log.ts';
 import { systemClock } from '../../src/system/clock.ts';
 
 test('the level comes from OPSQUEUE_LOG, info where it says nothing', () => {

@@ -5,7 +5,7 @@ import { Engine } from '../../src/consumer/engine.ts';
 import type { TransportEvent } from '../../src/consumer/messages.ts';
 import { checkDemand } from '../../src/consumer/options.ts';
 import { Tracing } from '../../src/consumer/tracing.ts';
-import { DIRECT_ROUTE } from '../../src/net/queue-route.ts';
+import { DIRECT_ROUTE } from '../../src/net/address/queue-route.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { systemRandom } from '../../src/system/random.ts';

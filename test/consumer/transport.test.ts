@@ -6,7 +6,7 @@ import { ChunkBodies } from '../../src/consumer/transport/bodies.ts';
 import type { QueueLink } from '../../src/consumer/transport/queue-link.ts';
 import { Transport } from '../../src/consumer/transport/transport.ts';
 import { Strategy } from '../../src/model/strategy.ts';
-import type { OutgoingMessage } from '../../src/net/ws-client.ts';
+import type { OutgoingMessage } from '../../src/net/websocket/client.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
 import type { ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
 import { silentLogger } from '../../src/system/logger.ts';

@@ -3,7 +3,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as limits from '../../src/model/limits.ts';
-import { REQUESTS_WAITING_MAX } from '../../src/net/http-lane.ts';
+import { REQUESTS_WAITING_MAX } from '../../src/net/http/lane.ts';
 import { CONSUMER_FEATURES, PRODUCER_FEATURES } from '../../src/protocol/features.ts';
 import { ENDED_PAGE_MAX, KNOWN_PREFIXES_MAX } from '../../src/protocol/producer/requests.ts';
 import { runCommand } from '../support/command.ts';
@@ -79,7 +79,7 @@ test('the table has every flag', async () => {
 });
 
 test('the table has every endpoint', () => {
-  const sources = `${read('src/server/routes.ts')}${read('src/server/producer-routes.ts')}`
+  const sources = `${read('src/server/http/routes.ts')}${read('src/server/http/submissions.ts')}`
     .replace(/`\$\{SUBMISSIONS_ROOT\}/g, "'/producer/submissions")
     .replaceAll('SUBMISSIONS_ROOT,', "'/producer/submissions',")
     .replaceAll('CONSUMER_PATH,', "'/consumer',");
@@ -100,7 +100,7 @@ test('the table has every message, and every strategy', () => {
 });
 
 test('the table has every metric', () => {
-  const sources = `${read('src/server/metrics.ts')}${read('src/server/http-metrics.ts')}${read('src/server/process-metrics.ts')}${read('src/server/stats.ts')}`;
+  const sources = `${read('src/server/http/metrics.ts')}${read('src/server/http/http-metrics.ts')}${read('src/server/http/process-metrics.ts')}${read('src/queue/stats.ts')}`;
   const ours = [
     ...sources.matchAll(/'([a-z_]+_(?:count|seconds|total|pending|healthy|bytes|fds|info))'/g),
   ].map(([, name]) => name!);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { FrameProgress } from '../../src/net/frame-progress.ts';
+import { FrameProgress } from '../../src/net/websocket/frame-progress.ts';
 
 interface Frame {
   readonly opcode: 0 | 1 | 2 | 8 | 9 | 10;

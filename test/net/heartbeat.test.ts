@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Heartbeat } from '../../src/net/heartbeat.ts';
+import { Heartbeat } from '../../src/net/websocket/heartbeat.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { refusalOf } from '../../src/net/http-guard.ts';
+import { refusalOf } from '../../src/net/http/guard.ts';
 
 const onLoopback = { loopbackOnly: true, hostNames: ['queue.internal'] };
 const open = { loopbackOnly: false, hostNames: [] };

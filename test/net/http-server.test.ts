@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { BodyRoom } from '../../src/net/http-body.ts';
-import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../src/net/http-exchange.ts';
-import { HttpServer, type HttpServerOptions, ListenError } from '../../src/net/http-server.ts';
+import { BodyRoom } from '../../src/net/http/body.ts';
+import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../src/net/http/exchange.ts';
+import { HttpServer, type HttpServerOptions, ListenError } from '../../src/net/http/server.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { HttpSocket, type RawAnswer } from '../support/peers/http-socket.ts';

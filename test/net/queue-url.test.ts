@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IncorrectUsageError } from '../../src/model/errors.ts';
-import { parseQueueUrl } from '../../src/net/queue-url.ts';
+import { parseQueueUrl } from '../../src/net/address/queue-url.ts';
 
 const taken: readonly (readonly [string, string, string])[] = [
   ['localhost:3999', 'localhost', 'http://localhost:3999'],

@@ -1,8 +1,8 @@
 /** The field of a conflict, from the real queue to the error. A ProducerClient makes a new prefix for every insert: its API is used here. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HttpClient } from '../../src/net/http-client.ts';
-import { parseQueueUrl } from '../../src/net/queue-url.ts';
+import { parseQueueUrl } from '../../src/net/address/queue-url.ts';
+import { HttpClient } from '../../src/net/http/client.ts';
 import { SubmissionConflictError } from '../../src/producer/index.ts';
 import { type NewSubmission, QueueApi } from '../../src/producer/queue-api.ts';
 import { systemClock } from '../../src/system/clock.ts';

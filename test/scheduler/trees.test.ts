@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { IndexHeap } from '../../src/scheduler/index-heap.ts';
-import { type Placed, PlacedHeap } from '../../src/scheduler/placed-heap.ts';
-import type { Slotted } from '../../src/scheduler/slots.ts';
-import { SumTree } from '../../src/scheduler/sum-tree.ts';
-import { Tournament } from '../../src/scheduler/tournament.ts';
+import { IndexHeap } from '../../src/scheduler/plan/index-heap.ts';
+import { type Placed, PlacedHeap } from '../../src/scheduler/plan/placed-heap.ts';
+import type { Slotted } from '../../src/scheduler/plan/slots.ts';
+import { SumTree } from '../../src/scheduler/plan/sum-tree.ts';
+import { Tournament } from '../../src/scheduler/plan/tournament.ts';
 import { randomInt, seededRandom } from '../../src/system/random.ts';
 
 class Item implements Slotted, Placed {

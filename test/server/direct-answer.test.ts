@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { InputCache } from '../../src/server/input-cache.ts';
+import { InputCache } from '../../src/queue/input-cache.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { CountingStore } from '../support/fakes/counting-store.ts';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { HttpServer } from '../../src/net/http-server.ts';
+import { HttpServer } from '../../src/net/http/server.ts';
+import { startingHandler } from '../../src/server/http/starting.ts';
 import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
 import { checkedSettings } from '../../src/server/options.ts';
 import { Server } from '../../src/server/server.ts';
-import { startingHandler } from '../../src/server/starting.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';

@@ -1,10 +1,10 @@
 import type { ChunkId } from '../../src/model/ids.ts';
 import { Turn } from '../../src/net/turn.ts';
+import { Ageing } from '../../src/queue/ageing.ts';
+import { Queue } from '../../src/queue/queue.ts';
 import type { OpenSubmission } from '../../src/scheduler/types.ts';
-import { Ageing } from '../../src/server/ageing.ts';
-import { parseConsumerFeatures } from '../../src/server/consumer-features.ts';
-import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumer-session.ts';
-import { Queue } from '../../src/server/queue.ts';
+import { parseConsumerFeatures } from '../../src/server/consumers/features.ts';
+import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumers/session.ts';
 import { type MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';

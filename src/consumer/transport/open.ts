@@ -1,5 +1,5 @@
-import { parseQueueUrl } from '../../net/queue-url.ts';
-import { WsClient } from '../../net/ws-client.ts';
+import { parseQueueUrl } from '../../net/address/queue-url.ts';
+import { WsClient } from '../../net/websocket/client.ts';
 import { openObjectStore } from '../../objects/open.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';

@@ -1,4 +1,4 @@
-import type { OutgoingMessage } from '../../net/ws-client.ts';
+import type { OutgoingMessage } from '../../net/websocket/client.ts';
 import type { InitMessage, Nonce } from '../../protocol/consumer/types.ts';
 
 /** The connection to the queue, as far as the transport needs it. */

@@ -1,6 +1,6 @@
 import type { ChunkId } from '../../model/ids.ts';
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
-import type { IncomingMessage, OutgoingMessage } from '../../net/ws-client.ts';
+import type { IncomingMessage, OutgoingMessage } from '../../net/websocket/client.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer/types.ts';
 import { announcedInInit, type ConsumerQueueFeature } from '../../protocol/features.ts';
 import type { Clock } from '../../system/clock.ts';

@@ -6,7 +6,7 @@ import type { ObjectStoreLocation } from '../url.ts';
 import { type Agents, makeAgents } from './agents.ts';
 import { AzBackend } from './az-backend.ts';
 import { checkEndpoint } from './endpoint.ts';
-import type { ConnectionOptions } from './http-transport.ts';
+import type { ConnectionOptions } from './http/transport.ts';
 import { INSTALL, loadCredentials, orNotInstalled } from './load.ts';
 
 type Sdk = typeof import('@azure/storage-blob');

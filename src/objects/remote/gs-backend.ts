@@ -16,7 +16,7 @@ import {
   isSuccess,
   type TransportAnswer,
   type TransportRequest,
-} from './http-transport.ts';
+} from './http/transport.ts';
 import { INSTALL, loadCredentials, orNotInstalled } from './load.ts';
 
 const SCOPE = 'https://www.googleapis.com/auth/devstorage.read_write';

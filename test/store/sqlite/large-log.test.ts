@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { Journal } from '../../../src/store/journal.ts';
+import { Journal } from '../../../src/queue/journal/journal.ts';
 import type { Mutation } from '../../../src/store/store.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { seededRandom } from '../../../src/system/random.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { parseStatus } from '../../../src/protocol/producer/requests.ts';
+import { traceCarrierOf } from '../../../src/protocol/producer/trace-carrier.ts';
 import type { ServerOptions } from '../../../src/server/index.ts';
-import { traceCarrierOf } from '../../../src/server/trace-carrier.ts';
 import { parseDuration } from '../../../src/system/duration.ts';
 import type { GoldenFrame, GoldenHttpMessage, GoldenMessage, GoldenSession } from '../protocol/golden.ts';
 import { TestServer } from '../queues/test-server.ts';

@@ -6,8 +6,8 @@
  */
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
+import { Journal } from '../../../src/queue/journal/journal.ts';
 import { StoreError } from '../../../src/store/errors.ts';
-import { Journal } from '../../../src/store/journal.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { silentLogger } from '../../../src/system/logger.ts';

@@ -1,0 +1,192 @@
+import http from 'node:http';
+import https from 'node:https';
+import type { Clock } from '../../system/clock.ts';
+import type { QueueUrl } from '../address/queue-url.ts';
+import { isClientCertificateRefused, socketErrorText } from '../connect-error.ts';
+
+/** One call of the producer API. */
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST';
+  /** Below the queue's base path, from its `/` on. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** JSON. A POST without it goes out without any header about a body. */
+  readonly body?: Uint8Array;
+  /** The longest time for one attempt, connecting and reading included, in milliseconds. */
+  readonly timeoutMs: number;
+  /** The server may hold the answer back: it gets a connection beyond the limit for ordinary calls. */
+  readonly longPoll?: boolean;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly body: Uint8Array;
+}
+
+/** Bytes of an answer; nothing that a queue sends comes near it. */
+export const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Why an attempt brought no usable answer. */
+export class HttpAttemptError extends Error {
+  /** The request may have been received, and carried out. */
+  readonly ambiguous: boolean;
+  /** Another attempt may go better. */
+  readonly retryable: boolean;
+  /** A kept connection had been closed by the server just then: another attempt may go out at once. */
+  readonly stale: boolean;
+
+  constructor(
+    message: string,
+    what: { readonly ambiguous: boolean; readonly retryable: boolean; readonly stale?: boolean },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'HttpAttemptError';
+    this.ambiguous = what.ambiguous;
+    this.retryable = what.retryable;
+    this.stale = what.stale ?? false;
+  }
+}
+
+/** Nobody is there, or nobody can be reached, now: that may change. */
+const UNREACHABLE_CODES = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'EADDRNOTAVAIL',
+]);
+const BROKEN_CODES = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'HPE_INVALID_EOF_STATE']);
+
+/** One attempt at a request. Rejects with an {@link HttpAttemptError}, or with the signal's reason. */
+export function attemptRequest(
+  queue: QueueUrl,
+  agent: http.Agent,
+  clock: Clock,
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const outgoing = open(queue, agent, request);
+    const link = watchConnecting(outgoing, queue);
+    const settle = () => {
+      timer.cancel();
+      signal.removeEventListener('abort', onAbort);
+    };
+    const fail = (error: unknown) => {
+      settle();
+      reject(error);
+      outgoing.destroy();
+    };
+    const onAbort = () => fail(signal.reason);
+    const timer = clock.after(request.timeoutMs, () =>
+      fail(
+        new HttpAttemptError(
+          link.isUp
+            ? `no answer within ${request.timeoutMs} ms`
+            : `no connection within ${request.timeoutMs} ms`,
+          { ambiguous: link.isUp, retryable: true },
+        ),
+      ),
+    );
+    signal.addEventListener('abort', onAbort, { once: true });
+    outgoing.on('error', (error) => {
+      const isUnsent = !link.isUp || isClientCertificateRefused(error);
+      fail(isUnsent ? unsent(error) : broken(error, outgoing.reusedSocket));
+    });
+    outgoing.on('response', (response) => {
+      const pieces: Buffer[] = [];
+      let bytes = 0;
+      response.on('data', (piece: Buffer) => {
+        bytes += piece.length;
+        if (bytes > ANSWER_BYTES_MAX) {
+          fail(
+            new HttpAttemptError(`an answer of more than ${ANSWER_BYTES_MAX} bytes`, {
+              ambiguous: true,
+              retryable: false,
+            }),
+          );
+        }
+        pieces.push(piece);
+      });
+      response.on('error', (error) => fail(broken(error, false)));
+      response.on('end', () => {
+        settle();
+        const body = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
+      });
+    });
+    outgoing.end(request.body);
+  });
+}
+
+function open(queue: QueueUrl, agent: http.Agent, request: HttpRequest): http.ClientRequest {
+  const headers: Record<string, string | number> = { ...request.headers };
+  if (request.body !== undefined) {
+    headers['content-type'] = 'application/json';
+    headers['content-length'] = request.body.length;
+  }
+  const options: https.RequestOptions = {
+    agent,
+    hostname: queue.hostname,
+    port: queue.port,
+    method: request.method,
+    path: queue.basePath + request.path,
+    headers,
+  };
+  const outgoing = queue.secure ? https.request(options) : http.request(options);
+  if (request.body === undefined) {
+    outgoing.removeHeader('content-length');
+    outgoing.removeHeader('transfer-encoding');
+  }
+  return outgoing;
+}
+
+/** Whether the connection is made, TLS included: before that nothing of the request has left. */
+function watchConnecting(outgoing: http.ClientRequest, queue: QueueUrl): { readonly isUp: boolean } {
+  const link = { isUp: false };
+  outgoing.on('socket', (socket) => {
+    // One that the agent kept, or that a proxy's tunnel was made for: a listener on it would never be called, nor removed.
+    link.isUp = outgoing.reusedSocket || !socket.connecting;
+    if (link.isUp) return;
+    socket.once(queue.secure ? 'secureConnect' : 'connect', () => {
+      link.isUp = true;
+    });
+  });
+  return link;
+}
+
+/** A proxy did not connect to the queue: because that is down (a status above 500), or it does not do so at all. */
+function mayTunnelLater(error: NodeJS.ErrnoException): boolean {
+  if (error.code !== 'ERR_PROXY_TUNNEL') return false;
+  const status = 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500;
+  return status >= 500;
+}
+
+/** There was no connection: whatever it was, it may be sent again. */
+function unsent(error: NodeJS.ErrnoException): HttpAttemptError {
+  const code = error.code ?? '';
+  const retryable = UNREACHABLE_CODES.has(code) || BROKEN_CODES.has(code) || mayTunnelLater(error);
+  return new HttpAttemptError(
+    retryable ? socketErrorText(error) : `no connection, nothing was sent: ${socketErrorText(error)}`,
+    { ambiguous: false, retryable },
+    { cause: error },
+  );
+}
+
+/** The connection, or what came on it, broke: the request may have been received. */
+function broken(error: NodeJS.ErrnoException, reused: boolean): HttpAttemptError {
+  const retryable = BROKEN_CODES.has(error.code ?? '');
+  return new HttpAttemptError(
+    retryable
+      ? `the connection was closed before the answer (${socketErrorText(error)})`
+      : socketErrorText(error),
+    { ambiguous: true, retryable, stale: retryable && reused },
+    { cause: error },
+  );
+}

@@ -1,0 +1,144 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { type AnswerPace, sendBody, sendBodyInTurn } from './answer.ts';
+import { type BodyLimits, type HttpBodyReader, readHttpBody } from './body.ts';
+
+export const CONTENT_TYPE_JSON = 'application/json';
+export const CONTENT_TYPE_TEXT = 'text/plain; charset=utf-8';
+export const CONTENT_TYPE_CBOR = 'application/cbor';
+
+/** Stands in the metrics for requests whose peer did not wait for the answer. */
+export const STATUS_PEER_GONE = 499;
+
+/** What an exchange needs of its server. */
+export interface HttpExchangeHost extends AnswerPace {
+  /** The value of the `date` header. */
+  date(): string;
+  /** The server is stopping: connections end with their next answer. */
+  readonly isStopping: boolean;
+}
+
+/** One request and its answer. Answered once; later answers, and answers to a peer that is gone, go nowhere. */
+export class HttpExchange {
+  readonly method: string;
+  /** As it came, not decoded, without the query. */
+  readonly path: string;
+  /** What follows the `?`, empty if there is none. */
+  readonly query: string;
+  /** Told once: the status of the answer, or {@link STATUS_PEER_GONE}. */
+  onEnded: ((status: number) => void) | null = null;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #host: HttpExchangeHost;
+  #body: HttpBodyReader | null = null;
+  #isEnded = false;
+  #onPeerGone: (() => void) | null = null;
+
+  constructor(request: IncomingMessage, response: ServerResponse, host: HttpExchangeHost) {
+    this.#request = request;
+    this.#response = response;
+    this.#host = host;
+    this.method = request.method ?? '';
+    const url = request.url ?? '';
+    const mark = url.indexOf('?');
+    this.path = mark < 0 ? url : url.slice(0, mark);
+    this.query = mark < 0 ? '' : url.slice(mark + 1);
+    // Headers are written in the order of the recordings, with the date last and nothing about keeping alive.
+    response.sendDate = false;
+    response.removeHeader('connection');
+  }
+
+  /** Lower-case name; several of one name come joined by commas. */
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return typeof value === 'string' ? value : value?.join(', ');
+  }
+
+  /** Names and values by turns, as they came. */
+  get rawHeaders(): readonly string[] {
+    return this.#request.rawHeaders;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /**
+   * Reads the whole body, then calls `done`. One that is larger than the limit is answered with 413, one for which
+   * there is no room with 503, and `done` is never called; neither is it if the peer goes away.
+   */
+  readBody(limits: BodyLimits, done: (body: Uint8Array) => void): void {
+    this.#body = readHttpBody(this.#request, this.#response, limits, {
+      done,
+      tooLarge: () =>
+        this.respond(413, `the request body is larger than ${limits.bytesMax} bytes`, CONTENT_TYPE_TEXT),
+      noRoom: () => {
+        const reason = `request bodies of more than ${limits.room.bytesMax} bytes are being read: try again`;
+        this.respond(503, JSON.stringify(reason), CONTENT_TYPE_JSON);
+      },
+    });
+  }
+
+  /** Called if the peer goes away before the answer. */
+  onPeerGone(listener: () => void): void {
+    this.#onPeerGone = listener;
+  }
+
+  /**
+   * @param contentType null for an empty body
+   * @param more further headers: name, value, name, value, ...
+   */
+  respond(
+    status: number,
+    body: string | Uint8Array,
+    contentType: string | null,
+    more: readonly string[] | null = null,
+  ): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    const response = this.#response;
+    const lengthBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    const headers: string[] = [];
+    if (status === 405 && more !== null) headers.push(...more);
+    if (contentType !== null) headers.push('content-type', contentType);
+    headers.push('content-length', String(lengthBytes));
+    if (status !== 405 && more !== null) headers.push(...more);
+    const isHttp10 = this.#request.httpVersionMinor === 0 && response.socket !== null;
+    if (!isHttp10 && (!response.shouldKeepAlive || this.#host.isStopping))
+      headers.push('connection', 'close');
+    headers.push('date', this.#host.date());
+    if (isHttp10) {
+      this.#respondToHttp10(status, headers, body);
+    } else if (!response.destroyed) {
+      response.writeHead(status, headers);
+      if (lengthBytes === 0) response.end();
+      else if (response.socket === null) sendBodyInTurn(response, body, this.#host);
+      else sendBody(response, body, this.#host, () => response.destroy());
+    }
+    this.#body?.discardRest();
+    this.onEnded?.(status);
+  }
+
+  /** The connection is gone, or the answer is out (then nothing is left to do). */
+  closed(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.onEnded?.(STATUS_PEER_GONE);
+    this.#onPeerGone?.();
+  }
+
+  /** `node:http` answers every version as 1.1; the reference answers 1.0 with 1.0. */
+  #respondToHttp10(status: number, headers: readonly string[], body: string | Uint8Array): void {
+    let head = `HTTP/1.0 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+    for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+    const { socket } = this.#response;
+    if (socket === null) return;
+    socket.write(`${head}\r\n`, 'latin1');
+    sendBody(socket, this.method === 'HEAD' ? '' : body, this.#host, () => socket.destroy());
+    // The peer need not close its side. What it still sends is read first: else a reset could overtake the answer.
+    socket.once('finish', () => {
+      const request = this.#request;
+      if (request.complete) socket.destroy();
+      else request.resume().once('end', () => socket.destroy());
+    });
+  }
+}

@@ -1,0 +1,186 @@
+import type { SubmissionId } from '../model/ids.ts';
+import { submissionIdTimeMs } from '../model/ids.ts';
+import type { FailedChunk, SubmissionEnd, SubmissionStatus } from '../model/submission.ts';
+import type { OpenSubmission, SchedulerPort, SubmissionEndCause } from '../scheduler/types.ts';
+import type { Store } from '../store/store.ts';
+import { type Clock, sleep } from '../system/clock.ts';
+import { LogBudget } from '../system/log-budget.ts';
+import { clipped, type Logger } from '../system/logger.ts';
+import { isRareNow, type Random, randomInt } from '../system/random.ts';
+import { QueueUnavailableError } from './errors.ts';
+import type { InputCache } from './input-cache.ts';
+import type { Journal } from './journal/journal.ts';
+import type { ProgressWaiters } from './progress.ts';
+import type { Reads } from './reads.ts';
+import type { QueueStats } from './stats.ts';
+
+export interface EndingsOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly journal: Journal;
+  readonly scheduler: SchedulerPort;
+  readonly stats: QueueStats;
+  readonly waiters: ProgressWaiters;
+  readonly inputs: InputCache;
+  readonly reads: Reads;
+  /** The queue cannot go on. */
+  giveUp(error: unknown): void;
+}
+
+/** What came of a cancellation. */
+export type CancelResult =
+  | { readonly kind: 'cancelled' }
+  | { readonly kind: 'unknown' }
+  /** It had ended already, or was about to. */
+  | { readonly kind: 'ended'; readonly status: SubmissionStatus };
+
+/** How often the input of a failed chunk is asked for when the store does not answer; then the end is told without. */
+const INPUT_TRIES = 3;
+const INPUT_RETRY_MS = 200;
+
+/** Characters of a failure that go into the log. */
+const FAILURE_LOGGED_MAX = 500;
+/** Failed submissions that are logged. */
+const FAILED_BUDGET = { burst: 20, perSecond: 1 };
+
+/** Ends of submissions, whatever caused them: they are visible only once they are committed. */
+export class Endings {
+  readonly #o: EndingsOptions;
+  /** Ends that are not committed yet. */
+  readonly #pending = new Map<SubmissionId, Promise<void>>();
+
+  readonly #failedBudget: LogBudget;
+
+  constructor(options: EndingsOptions) {
+    this.#o = options;
+    this.#failedBudget = new LogBudget(options.clock, FAILED_BUDGET);
+  }
+
+  /** The scheduler's event: the submission is off the schedule. Must not call the scheduler back at once. */
+  ending(submission: OpenSubmission, cause: SubmissionEndCause): void {
+    const { id } = submission.record;
+    const committed = this.#end(submission, cause).finally(() => this.#pending.delete(id));
+    this.#pending.set(id, committed);
+    // Those who wait for it hear of a failure; there may be nobody.
+    committed.catch(() => {});
+  }
+
+  /** Answered after the commit. Rejects with QueueUnavailableError if the queue stops before. */
+  async cancel(id: SubmissionId): Promise<CancelResult> {
+    const { scheduler, clock, reads } = this.#o;
+    const outcome = scheduler.cancel(id, clock.monotonicMs());
+    if (outcome !== 'unknown') await this.#committed(id);
+    if (outcome === 'ending') return { kind: 'cancelled' };
+    const status = await reads.status(id);
+    if (status === null) return { kind: 'unknown' };
+    // The store knows it as open for a moment before the scheduler does.
+    if (status.state === 'in_progress') throw new QueueUnavailableError('the submission is being inserted');
+    return { kind: 'ended', status };
+  }
+
+  async #committed(id: SubmissionId): Promise<void> {
+    try {
+      await this.#pending.get(id);
+    } catch (cause) {
+      throw new QueueUnavailableError('the queue stops before the end of the submission is on disk', {
+        cause,
+      });
+    }
+  }
+
+  async #end(submission: OpenSubmission, cause: SubmissionEndCause): Promise<void> {
+    const { record, done } = submission;
+    const { journal, clock, random } = this.#o;
+    const endedAtMs = clock.nowMs();
+    if (cause.state === 'failed') {
+      const chunksDone = done.count;
+      const failedChunk = await this.#failedChunk(submission, cause.chunkIndex, cause.failure);
+      this.#add(submission, { state: 'failed', endedAtMs, chunksDone, failedChunk });
+    } else if (cause.state === 'cancelled') {
+      this.#add(submission, { state: 'cancelled', endedAtMs, chunksDone: done.count });
+    } else {
+      this.#add(submission, { state: 'completed', endedAtMs });
+    }
+    await journal.committed();
+    if (isRareNow(random, 'endings: forgotten late')) await sleep(clock, randomInt(random, 300));
+    try {
+      this.#o.scheduler.forget(record.id);
+      this.#o.inputs.forget(record.id);
+      this.#count(submission, cause.state);
+      this.#log(submission, cause);
+      this.#o.waiters.ended(submission);
+    } catch (error) {
+      this.#o.giveUp(error);
+    }
+  }
+
+  #add(submission: OpenSubmission, end: SubmissionEnd): void {
+    this.#o.journal.add({ kind: 'end', id: submission.record.id, end });
+  }
+
+  async #failedChunk(submission: OpenSubmission, chunkIndex: number, failure: string): Promise<FailedChunk> {
+    if (submission.record.prefix !== null) return { chunkIndex, failure, inputContent: null };
+    const chunk = { submissionId: submission.record.id, chunkIndex };
+    for (let tries = 1; ; tries++) {
+      try {
+        if (isRareNow(this.#o.random, 'endings: the input of a failed chunk cannot be read')) {
+          throw new Error('made to fail, as happens rarely');
+        }
+        const [inputContent] = await this.#o.store.directContents('input', [chunk]);
+        return { chunkIndex, failure, inputContent: inputContent ?? null };
+      } catch (error) {
+        if (tries === INPUT_TRIES) {
+          this.#o.logger.error(
+            { err: error, chunk: String(chunkIndex) },
+            'the input of a failed chunk cannot be read',
+          );
+          return { chunkIndex, failure, inputContent: null };
+        }
+        await sleep(this.#o.clock, INPUT_RETRY_MS);
+      }
+    }
+  }
+
+  #log({ record, done }: OpenSubmission, cause: SubmissionEndCause): void {
+    const { logger } = this.#o;
+    const { id, prefix, chunksTotal } = record;
+    const fields = { submission: String(id), prefix, chunksDone: done.count, chunksTotal };
+    if (cause.state !== 'failed') {
+      logger.debug(fields, `submission ${cause.state}`);
+      return;
+    }
+    const failed = {
+      ...fields,
+      chunk: cause.chunkIndex,
+      failure: clipped(cause.failure, FAILURE_LOGGED_MAX),
+    };
+    const skipped = this.#failedBudget.take();
+    if (skipped === null) logger.debug(failed, 'submission failed');
+    else logger.warn(skipped === 0 ? failed : { ...failed, failedUnlogged: skipped }, 'submission failed');
+  }
+
+  #count(submission: OpenSubmission, state: SubmissionEnd['state']): void {
+    const { stats, clock } = this.#o;
+    const { record, done } = submission;
+    const nowMs = clock.monotonicMs();
+    const seconds = Math.max(0, clock.nowMs() - submissionIdTimeMs(record.id)) / 1000;
+    switch (state) {
+      case 'completed':
+        stats.submissionsCompleted++;
+        stats.submissionCompleteSeconds.observe(seconds, nowMs);
+        break;
+      case 'failed':
+        stats.submissionsFailed++;
+        stats.chunksFailed++;
+        stats.chunksSkipped += record.chunksTotal - done.count - 1;
+        stats.submissionFailSeconds.observe(seconds, nowMs);
+        break;
+      case 'cancelled':
+        stats.submissionsCancelled++;
+        stats.submissionCancelSeconds.observe(seconds, nowMs);
+        break;
+    }
+  }
+}

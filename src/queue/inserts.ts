@@ -1,0 +1,190 @@
+import { ProtocolError, SubmissionConflictError } from '../model/errors.ts';
+import { nextSubmissionId, type ShardId, type SubmissionId } from '../model/ids.ts';
+import { KEPT_BYTES_MAX } from '../model/limits.ts';
+import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
+import type { SchedulerPort } from '../scheduler/types.ts';
+import type { InsertResult, Store } from '../store/store.ts';
+import { type Clock, sleep } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
+import { isRareNow, type Random, randomInt } from '../system/random.ts';
+import { QueueUnavailableError } from './errors.ts';
+import type { InputCache } from './input-cache.ts';
+import type { Journal } from './journal/journal.ts';
+import type { QueueStats } from './stats.ts';
+
+/** What a producer wants to insert. */
+export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {
+  /** Inputs of a `Direct` submission, one for each chunk. */
+  readonly directInputs?: readonly (Uint8Array | null)[] | undefined;
+  readonly idempotencyKey?: string | undefined;
+}
+
+export interface InsertsOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly journal: Journal;
+  readonly scheduler: SchedulerPort;
+  readonly stats: QueueStats;
+  readonly inputs: InputCache;
+  readonly shard: ShardId;
+  /** The highest id that was ever given out. */
+  readonly highestId: SubmissionId;
+  /** Bytes that may wait for their commit. */
+  readonly pendingBytesMax: number;
+  /** Whether inserts are taken now. */
+  isOpen(): boolean;
+  /** The queue cannot go on. */
+  giveUp(error: unknown): void;
+}
+
+/** Inputs that are asked of the store at once, to compare them. */
+const INPUTS_AT_ONCE = 256;
+
+/** Takes in submissions: acknowledged, and on the schedule, after their commit. */
+export class Inserts {
+  readonly #o: InsertsOptions;
+  #lastId: SubmissionId;
+
+  constructor(options: InsertsOptions) {
+    this.#o = options;
+    this.#lastId = options.highestId;
+  }
+
+  /**
+   * Gives the id, after the commit; for a prefix or key that was inserted before, that submission's id, whatever
+   * has become of it.
+   *
+   * @throws SubmissionConflictError if that one differs; ProtocolError for what could never be written;
+   *   QueueUnavailableError
+   */
+  async insert(wanted: NewSubmission): Promise<SubmissionId> {
+    const { clock, random, journal } = this.#o;
+    refuseTooLarge(wanted);
+    if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
+    const isFull = journal.health.bytesPending > this.#o.pendingBytesMax;
+    if (isFull || isRareNow(random, 'inserts: refused, too much waits')) {
+      throw new QueueUnavailableError('too much waits to be written');
+    }
+    const { directInputs, idempotencyKey, ...fixed } = wanted;
+    const nowMs = clock.nowMs();
+    const id = this.#nextId(nowMs);
+    const record: SubmissionRecord = { id, ...fixed };
+    let result: InsertResult;
+    try {
+      result = await journal.insert({
+        kind: 'insert',
+        record,
+        ...(directInputs === undefined ? {} : { directInputs }),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+        ...(record.chunksTotal === 0 ? { end: { state: 'completed', endedAtMs: nowMs } } : {}),
+      });
+    } catch (cause) {
+      throw new QueueUnavailableError('whether it was inserted is not known', { cause });
+    }
+    if (result.kind === 'exists') return this.#existing(result.submission.record, wanted);
+    if (result.kind === 'gone') {
+      throw new QueueUnavailableError('what was inserted before under this name has just been forgotten');
+    }
+    if (isRareNow(random, 'inserts: on the schedule late')) await sleep(clock, randomInt(random, 300));
+    this.#inserted(record, directInputs);
+    return id;
+  }
+
+  #nextId(nowMs: number): SubmissionId {
+    const { random, shard } = this.#o;
+    const stepMs = isRareNow(random, 'inserts: the clock steps back')
+      ? -3_600_000
+      : isRareNow(random, 'inserts: ids leap ahead')
+        ? 5_000
+        : 0;
+    this.#lastId = nextSubmissionId(this.#lastId, nowMs + stepMs, shard);
+    return this.#lastId;
+  }
+
+  /** The id of what was inserted before under the same prefix or key, if it is the same. */
+  async #existing(before: SubmissionRecord, now: NewSubmission): Promise<SubmissionId> {
+    const field = differingField(before, now) ?? (await this.#differingContents(before.id, now.directInputs));
+    if (field === null) return before.id;
+    const what = now.prefix === null ? 'this idempotency key' : `the prefix ${JSON.stringify(now.prefix)}`;
+    throw new SubmissionConflictError(field, `${what} was inserted before, with another ${field}`);
+  }
+
+  /** `contents` if the inputs are not those of the submission, which has as many; they are kept as long as it is. */
+  async #differingContents(id: SubmissionId, inputs: NewSubmission['directInputs']): Promise<string | null> {
+    const { store } = this.#o;
+    for (let first = 0; inputs !== undefined && first < inputs.length; ) {
+      const some = inputs.slice(first, first + INPUTS_AT_ONCE);
+      const before = await store.directContents(
+        'input',
+        some.map((_, i) => ({ submissionId: id, chunkIndex: first + i })),
+      );
+      if (before.every((input, i) => sameBytes(input, some[i] ?? null))) {
+        first += before.length;
+        continue;
+      }
+      // Forgotten in this moment, and its inputs with it: nobody can say any more that they differ.
+      return (await store.findById(id)) === null ? null : 'contents';
+    }
+    return null;
+  }
+
+  #inserted(record: SubmissionRecord, directInputs: NewSubmission['directInputs']): void {
+    const { scheduler, clock, stats, inputs } = this.#o;
+    stats.submissionsTotal++;
+    stats.chunksTotal += record.chunksTotal;
+    this.#o.logger.debug(
+      { submission: String(record.id), prefix: record.prefix, chunksTotal: record.chunksTotal },
+      'submission inserted',
+    );
+    if (record.chunksTotal === 0) {
+      stats.submissionsCompleted++;
+      return;
+    }
+    if (directInputs !== undefined) inputs.keep(record.id, directInputs);
+    try {
+      scheduler.insert(record, clock.monotonicMs());
+    } catch (error) {
+      this.#o.giveUp(error);
+    }
+  }
+}
+
+/** One mutation that the store cannot write would hold up everybody's. */
+function refuseTooLarge({ metadata, directInputs = [] }: NewSubmission): void {
+  refuseLarger('metadata', metadata);
+  for (const [i, input] of directInputs.entries()) {
+    refuseLarger(`chunk_contents.Direct.contents[${i}]`, input);
+  }
+}
+
+function refuseLarger(field: string, bytes: Uint8Array | null): void {
+  const length = bytes?.length ?? 0;
+  if (length <= KEPT_BYTES_MAX) return;
+  throw new ProtocolError(
+    field,
+    `${field}: ${length} bytes are more than the ${KEPT_BYTES_MAX} that are kept`,
+  );
+}
+
+/** In the words of the insert request. */
+function differingField(before: SubmissionRecord, now: NewSubmission): string | null {
+  if (before.prefix !== now.prefix) return 'prefix';
+  if (before.chunksTotal !== now.chunksTotal) return 'count';
+  if (before.chunkSizeOps !== now.chunkSizeOps) return 'chunk_size';
+  if (!sameBytes(before.metadata, now.metadata)) return 'metadata';
+  if (!samePairs(before.strategicMetadata, now.strategicMetadata)) return 'strategic_metadata';
+  return null;
+}
+
+function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  if (a === null || b === null) return a === b;
+  return Buffer.compare(a, b) === 0;
+}
+
+function samePairs(a: StrategicMetadata, b: StrategicMetadata): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key) !== value) return false;
+  return true;
+}

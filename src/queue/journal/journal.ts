@@ -1,0 +1,445 @@
+import type { ShardId } from '../../model/ids.ts';
+import { isError } from '../../model/kinds.ts';
+import { StoreError } from '../../store/errors.ts';
+import type {
+  CommitBatch,
+  CommitResult,
+  InsertResult,
+  Mutation,
+  ShardGrant,
+  Store,
+} from '../../store/store.ts';
+import { StoreProbe } from '../../store/store-probe.ts';
+import { Backoff } from '../../system/backoff.ts';
+import { type Clock, sleep, type Timer } from '../../system/clock.ts';
+import type { Logger } from '../../system/logger.ts';
+import { isRareNow, type Random, randomInt } from '../../system/random.ts';
+import {
+  Backlog,
+  type Batch,
+  type BatchLimits,
+  type InsertMutation,
+  type PagedSubmission,
+} from './backlog.ts';
+
+export interface JournalOptions {
+  readonly store: Store;
+  /** What {@link Store.acquire} answered for the shard. */
+  readonly grant: ShardGrant;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Mutations of one batch. Default 4096. */
+  readonly batchMutationsMax?: number;
+  /** Estimated bytes of one batch; a single larger mutation still goes, alone. Default 8 MiB. */
+  readonly batchBytesMax?: number;
+  /** A commit that is not answered for so long counts as stuck. Default 5000. */
+  readonly slowAfterMs?: number;
+  /** The first and the longest wait before a refused batch is tried again. Defaults 50 and 5000. */
+  readonly retryFirstMs?: number;
+  readonly retryMaxMs?: number;
+  /** How long a commit took that took place. */
+  readonly committed?: (seconds: number) => void;
+}
+
+export interface JournalHealth {
+  /** false while a batch is stuck (refused, its outcome unknown, or unanswered for `slowAfterMs`), or would be. */
+  readonly ok: boolean;
+  /** Since when nothing gets through, on the clock's monotonic time; null if `ok`. */
+  readonly stuckSinceMs: number | null;
+  /** Why; null if `ok`. */
+  readonly error: StoreError | null;
+  /** What waits for the next batch, page changes coalesced. */
+  readonly mutationsPending: number;
+  /** Their size, estimated. */
+  readonly bytesPending: number;
+  /** Batches that are on disk. */
+  readonly batchesCommitted: number;
+  /** The `seq` of the last one of them. */
+  readonly lastSeq: number;
+}
+
+interface Waiter {
+  readonly number: number;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Group commit over a {@link Store}: one batch is in flight, the next one grows meanwhile; its size sets itself
+ * and nothing is timed.
+ *
+ *     idle --add--> cutting --soon--> committing --committed, nothing waits--> idle
+ *                      ^                  |
+ *                      +--committed, more waits
+ *
+ * While committing, a batch that was refused (no space, I/O error) is tried again for ever, the same one under the
+ * same `seq`, so that nothing overtakes it; one whose outcome is unknown is settled by `lastSeq` first. From any
+ * state: `ended`, by `drain`, by `abandon`, or because the store is lost (fenced, corrupt, gone). Then everybody
+ * who still waits hears an error, because nobody can say what became of it.
+ */
+export class Journal {
+  /** Fires when nothing can be committed any more, and not on `drain` or `abandon`. The reason is a {@link StoreError}. */
+  readonly lost: AbortSignal;
+
+  readonly #store: Store;
+  readonly #shard: ShardId;
+  readonly #epoch: number;
+  readonly #clock: Clock;
+  readonly #committed: (seconds: number) => void;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  readonly #backlog = new Backlog();
+  readonly #limits: BatchLimits;
+  readonly #backoff: Backoff;
+  readonly #slowAfterMs: number;
+  readonly #lost = new AbortController();
+  /** Wakes whatever sleeps when the journal ends. */
+  readonly #ended = new AbortController();
+  readonly #listeners = new Set<(health: JournalHealth) => void>();
+  readonly #waiters: Waiter[] = [];
+  #state: 'idle' | 'cutting' | 'committing' | 'ended' = 'idle';
+  #inFlight: Batch | null = null;
+  #inFlightSinceMs = 0;
+  #slowTimer: Timer | null = null;
+  readonly #probe: StoreProbe | null;
+  #lastSeq: number;
+  #committedNumber = 0;
+  /** Something was added after the end. */
+  #hasDropped = false;
+  #batchesCommitted = 0;
+  #error: StoreError | null = null;
+  #stuckSinceMs = 0;
+
+  constructor(options: JournalOptions) {
+    const { store, grant, clock } = options;
+    this.#store = store;
+    this.#shard = grant.shard;
+    this.#epoch = grant.epoch;
+    this.#lastSeq = grant.lastSeq;
+    this.#clock = clock;
+    this.#committed = options.committed ?? (() => {});
+    this.#random = options.random;
+    this.#logger = options.logger;
+    this.#slowAfterMs = options.slowAfterMs ?? 5000;
+    this.#backoff = new Backoff(options.random, {
+      firstMs: options.retryFirstMs ?? 50,
+      maxMs: options.retryMaxMs ?? 5000,
+    });
+    this.#limits = {
+      mutationsMax: options.batchMutationsMax ?? 4096,
+      bytesMax: options.batchBytesMax ?? 8 * 1024 * 1024,
+    };
+    this.lost = this.#lost.signal;
+    this.#probe = this.#makeProbe();
+    if (store.lost.aborted) this.#onStoreLost();
+    else store.lost.addEventListener('abort', this.#onStoreLost, { once: true });
+  }
+
+  /**
+   * Resolves after the commit, never before. Rejects with a {@link StoreError} when the journal ends first: then
+   * nobody knows whether the insert took place.
+   */
+  insert(mutation: InsertMutation): Promise<InsertResult> {
+    if (this.#state === 'ended') return Promise.reject(this.#endedError());
+    return new Promise((resolve, reject) => {
+      this.#backlog.add(mutation, { resolve, reject });
+      this.#wake();
+    });
+  }
+
+  /** Inserts go through `insert`, pages through `pageChanged`. Dropped after the end: `committed` rejects from then on. */
+  add(mutation: Exclude<Mutation, { readonly kind: 'insert' }>): void {
+    if (this.#state === 'ended') {
+      this.#hasDropped = true;
+      return;
+    }
+    this.#backlog.add(mutation, null);
+    this.#wake();
+  }
+
+  /** A page of `submission.done` changed. What it contains is read when the batch is cut. Dropped after the end, as in `add`. */
+  pageChanged(submission: PagedSubmission, page: number): void {
+    if (this.#state === 'ended') {
+      this.#hasDropped = true;
+      return;
+    }
+    this.#backlog.pageChanged(submission, page);
+    if (this.#state === 'idle') this.#wake();
+  }
+
+  /** Resolves when everything that was added so far is on disk; rejects with a {@link StoreError} if the journal ends first. */
+  committed(): Promise<void> {
+    const number = this.#backlog.lastNumber;
+    if (number <= this.#committedNumber && !this.#hasDropped) return Promise.resolve();
+    if (this.#state === 'ended') return Promise.reject(this.#endedError());
+    return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
+  }
+
+  /** Size of what waits for the next batch, estimated. */
+  get bytesPending(): number {
+    return this.#backlog.bytes;
+  }
+
+  get health(): JournalHealth {
+    return {
+      ok: this.#error === null,
+      stuckSinceMs: this.#error === null ? null : this.#stuckSinceMs,
+      error: this.#error,
+      mutationsPending: this.#backlog.length,
+      bytesPending: this.#backlog.bytes,
+      batchesCommitted: this.#batchesCommitted,
+      lastSeq: this.#lastSeq,
+    };
+  }
+
+  /** Called whenever `ok` or `error` changes. Gives back what takes the listener off again. */
+  onHealth(listener: (health: JournalHealth) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /**
+   * Ends it in good order: waits until everything that was added is on disk, however long the store takes, and
+   * rejects if the store is lost before. Idempotent; `abandon` cuts it short.
+   */
+  async drain(): Promise<void> {
+    await this.committed();
+    this.#end(null);
+  }
+
+  /** Ends it at once: what is not on disk yet may never be. Idempotent. */
+  abandon(): void {
+    this.#end(new StoreError('transient', 'the queue stopped before this was known to be on disk'));
+  }
+
+  #wake(): void {
+    if (this.#state !== 'idle') return;
+    this.#state = 'cutting';
+    const cut = () => void this.#commitNext();
+    if (isRareNow(this.#random, 'journal: a batch is cut late')) this.#clock.after(this.#shortlyMs(), cut);
+    // Whatever arrives in the same turn of the event loop travels along.
+    else this.#clock.soon(cut);
+  }
+
+  async #commitNext(): Promise<void> {
+    if (this.#state !== 'cutting') return;
+    this.#state = 'committing';
+    const batch = this.#backlog.cut(this.#batchLimits());
+    this.#inFlight = batch;
+    this.#inFlightSinceMs = this.#clock.monotonicMs();
+    if (batch.mutations.length > 0) {
+      this.#watch();
+      const inserts = await this.#write({
+        shard: this.#shard,
+        epoch: this.#epoch,
+        seq: this.#lastSeq + 1,
+        mutations: batch.mutations,
+      });
+      this.#slowTimer?.cancel();
+      if (inserts === null || this.#hasEnded()) return;
+      this.#lastSeq++;
+      this.#batchesCommitted++;
+      this.#backoff.reset();
+      this.#setError(null);
+      for (const [submission, chunksDone] of batch.progress) submission.chunksCommitted = chunksDone;
+      batch.waiters.forEach((waiter, i) => {
+        const result = inserts[i];
+        if (result === undefined) throw new StoreError('corrupt', 'the store gave too few insert results');
+        waiter.resolve(result);
+      });
+    }
+    this.#inFlight = null;
+    this.#committedNumber = batch.lastNumber;
+    while (this.#waiters[0] !== undefined && this.#waiters[0].number <= batch.lastNumber) {
+      this.#waiters.shift()?.resolve();
+    }
+    this.#state = 'idle';
+    if (this.#backlog.length > 0) this.#wake();
+  }
+
+  /** Until the batch is on disk; null when the journal ended meanwhile. */
+  async #write(batch: CommitBatch): Promise<readonly InsertResult[] | null> {
+    for (;;) {
+      const result = await this.#attempt(batch);
+      if (isRareNow(this.#random, 'journal: a commit is told late'))
+        await sleep(this.#clock, this.#shortlyMs());
+      if (this.#hasEnded()) return null;
+      switch (result.kind) {
+        case 'committed':
+          return result.inserts;
+        case 'fenced':
+          this.#lose(result.error);
+          return null;
+        case 'refused':
+          if (!(await this.#pause(result.error, batch.seq, 'refused'))) return null;
+          break;
+        case 'unknown':
+          if (!(await this.#settle(batch, result.error))) return null;
+          // Either it took place, and the store then tells the results again, or it is written now.
+          break;
+      }
+    }
+  }
+
+  async #attempt(batch: CommitBatch): Promise<CommitResult> {
+    try {
+      if (isRareNow(this.#random, 'journal: a commit is not sent')) return rareOutcome('unknown');
+      const startedMs = this.#clock.monotonicMs();
+      const result = await this.#store.commit(batch);
+      if (result.kind !== 'committed') return result;
+      this.#committed((this.#clock.monotonicMs() - startedMs) / 1000);
+      if (isRareNow(this.#random, 'journal: a commit takes place and is told as refused')) {
+        return rareOutcome('refused');
+      }
+      if (isRareNow(this.#random, 'journal: a commit takes place and nobody hears of it')) {
+        return rareOutcome('unknown');
+      }
+      return result;
+    } catch (cause) {
+      return { kind: 'unknown', error: asStoreError(cause) };
+    }
+  }
+
+  #batchLimits(): BatchLimits {
+    if (isRareNow(this.#random, 'journal: a batch of one mutation'))
+      return { ...this.#limits, mutationsMax: 1 };
+    if (isRareNow(this.#random, 'journal: a batch of few bytes')) return { ...this.#limits, bytesMax: 700 };
+    return this.#limits;
+  }
+
+  /** For what is made to happen late. */
+  #shortlyMs(): number {
+    return randomInt(this.#random, 200);
+  }
+
+  /** After an unknown outcome, nothing else is written before the store has said which batch was the last. */
+  async #settle(batch: CommitBatch, error: StoreError): Promise<boolean> {
+    let failure = error;
+    while (await this.#pause(failure, batch.seq, 'of unknown outcome')) {
+      try {
+        if (isRareNow(this.#random, 'journal: the last seq cannot be read')) throw rareError();
+        const lastSeq = await this.#store.lastSeq(this.#shard);
+        if (this.#hasEnded()) return false;
+        if (lastSeq === batch.seq || lastSeq === batch.seq - 1) return true;
+        failure = new StoreError(
+          'corrupt',
+          `the last batch is ${lastSeq}, not ${batch.seq} or the one before`,
+        );
+      } catch (cause) {
+        failure = asStoreError(cause);
+      }
+    }
+    return false;
+  }
+
+  /** Waits before the next try; false when there must not be one. */
+  async #pause(error: StoreError, seq: number, what: string): Promise<boolean> {
+    if (this.#hasEnded()) return false;
+    if (error.storeClass !== 'transient' && error.storeClass !== 'full') {
+      this.#lose(error);
+      return false;
+    }
+    this.#setError(error);
+    const delayMs = this.#backoff.nextMs();
+    const fields = { seq, delayMs: Math.round(delayMs), code: error.code, error: error.message };
+    this.#logger.warn(fields, `a batch is ${what}; trying again`);
+    try {
+      await sleep(this.#clock, delayMs, this.#ended.signal);
+    } catch {
+      return false;
+    }
+    return true;
+  }
+
+  #watch(): void {
+    this.#slowTimer = this.#clock.after(
+      isRareNow(this.#random, 'journal: a commit counts as stuck at once') ? 0 : this.#slowAfterMs,
+      () => {
+        if (this.#error !== null || this.#state !== 'committing') return;
+        this.#setError(new StoreError('transient', `no answer from the store for ${this.#slowAfterMs} ms`));
+      },
+      { unref: true },
+    );
+  }
+
+  /** Between batches, what the store would do with the next one counts. */
+  #makeProbe(): StoreProbe | null {
+    const { maintenance } = this.#store;
+    if (maintenance === undefined) return null;
+    return new StoreProbe({
+      maintenance,
+      clock: this.#clock,
+      logger: this.#logger,
+      onLook: (error) => {
+        if (this.#inFlight === null && !this.#hasEnded()) {
+          this.#setError(error === null ? null : asStoreError(error));
+        }
+      },
+    });
+  }
+
+  #setError(error: StoreError | null): void {
+    const before = this.#error;
+    if (before === error || (before?.code === error?.code && before?.message === error?.message)) return;
+    this.#error = error;
+    if (before === null) {
+      this.#stuckSinceMs = this.#inFlight === null ? this.#clock.monotonicMs() : this.#inFlightSinceMs;
+    }
+    if (error === null) this.#logger.info({ seq: this.#lastSeq }, 'the store takes batches again');
+    else if (before === null) {
+      this.#logger.error({ code: error.code, error: error.message }, 'the store takes no batches');
+    }
+    const health = this.health;
+    for (const listener of [...this.#listeners]) listener(health);
+  }
+
+  readonly #onStoreLost = (): void => {
+    this.#lose(asStoreError(this.#store.lost.reason));
+  };
+
+  #lose(error: StoreError): void {
+    if (this.#hasEnded()) return;
+    this.#setError(error);
+    this.#end(error);
+    this.#lost.abort(error);
+  }
+
+  #end(error: StoreError | null): void {
+    if (this.#hasEnded()) return;
+    this.#state = 'ended';
+    this.#slowTimer?.cancel();
+    this.#probe?.stop();
+    this.#store.lost.removeEventListener('abort', this.#onStoreLost);
+    this.#ended.abort(error);
+    const reason = error ?? this.#endedError();
+    const inserts = [...(this.#inFlight?.waiters ?? []), ...this.#backlog.clear()];
+    for (const waiter of [...inserts, ...this.#waiters.splice(0)]) waiter.reject(reason);
+  }
+
+  /** A call, because TypeScript would otherwise not believe that the state changes during an await. */
+  #hasEnded(): boolean {
+    return this.#state === 'ended';
+  }
+
+  #endedError(): StoreError {
+    return this.lost.aborted
+      ? asStoreError(this.lost.reason)
+      : new StoreError('transient', 'the queue is stopping and takes no more');
+  }
+}
+
+function rareError(): StoreError {
+  return new StoreError('transient', 'made to fail, as happens rarely');
+}
+
+function rareOutcome(kind: 'refused' | 'unknown'): CommitResult {
+  return { kind, error: rareError() };
+}
+
+function asStoreError(cause: unknown): StoreError {
+  if (cause instanceof StoreError) return cause;
+  return new StoreError('transient', `the store failed: ${isError(cause) ? cause.message : String(cause)}`, {
+    cause,
+  });
+}

@@ -1,0 +1,205 @@
+import { ChunkSet } from '../model/chunk-set.ts';
+import { TooManyMatchingSubmissionsError } from '../model/errors.ts';
+import type { SubmissionId } from '../model/ids.ts';
+import type { EndState, SubmissionStatus } from '../model/submission.ts';
+import type { ChunksDoneAnswer, ChunksDonePage } from '../protocol/producer/requests.ts';
+import type { OpenSubmission, SchedulerPort } from '../scheduler/types.ts';
+import type { Store, StoredSubmission } from '../store/store.ts';
+import type { Clock } from '../system/clock.ts';
+import { Interest } from './interest.ts';
+import type { Journal } from './journal/journal.ts';
+import type { ProgressWaiters } from './progress.ts';
+
+export interface ReadsOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly scheduler: SchedulerPort;
+  readonly waiters: ProgressWaiters;
+  readonly submissionsReturnedMax: number;
+}
+
+/** Outputs of a `Direct` submission, a piece of them. */
+export type DirectOutputs =
+  | {
+      readonly kind: 'outputs';
+      readonly outputs: readonly (Uint8Array | null)[];
+      readonly next: number | null;
+    }
+  | { readonly kind: 'not_direct' };
+
+export interface Wait {
+  /** Woken when more chunks than these are done; null: only by the end of the submission. */
+  readonly doneAbove: number | null;
+  readonly waitMs: number;
+}
+
+/** Pages of one answer. */
+const PAGES_MAX = 256;
+/** Bytes of one answer with outputs; a single larger output still goes, alone. */
+const OUTPUTS_BYTES_MAX = 8 * 1024 * 1024;
+/** Outputs that are asked of the store at once; it answers as many of them as there is room for. */
+const OUTPUTS_AT_ONCE = 1024;
+/** Prefixes that are looked up at once: a commit does not wait for many of them. */
+const PREFIXES_AT_ONCE = 1_000;
+
+/** What producers ask about submissions. Of what has ended, only what is committed is told. */
+export class Reads {
+  /** Who reads ended submissions postpones their ageing. */
+  readonly interest: Interest;
+  readonly #o: ReadsOptions;
+
+  constructor(options: ReadsOptions) {
+    this.#o = options;
+    this.interest = new Interest(options.clock);
+  }
+
+  async status(id: SubmissionId): Promise<SubmissionStatus | null> {
+    const open = this.#o.scheduler.get(id);
+    if (open !== undefined) {
+      return { state: 'in_progress', record: open.record, chunksDone: open.chunksCommitted };
+    }
+    const stored = await this.#o.store.findById(id);
+    if (stored === null) return null;
+    if (stored.end !== null) this.interest.touch(id);
+    return statusOf(stored);
+  }
+
+  /**
+   * Calls `wake` once, as soon as there is news of the submission, or the time is up, or the queue stops.
+   *
+   * @returns takes it back; null if there is nothing to wait for: the submission is unknown, has ended, or has
+   *   moved on already
+   */
+  wait(id: SubmissionId, { doneAbove, waitMs }: Wait, wake: () => void): (() => void) | null {
+    const open = this.#o.scheduler.get(id);
+    if (open === undefined || waitMs <= 0) return null;
+    if (doneAbove !== null && open.done.count > doneAbove && open.state === 'open') return null;
+    return this.#o.waiters.wait(open, open.state === 'open' ? doneAbove : null, waitMs, wake);
+  }
+
+  /** Which chunks are done, as of the last commit. null: unknown. */
+  async chunksDone(id: SubmissionId, fromPage: number): Promise<ChunksDoneAnswer | null> {
+    // The last completion wakes who waits before it ends the submission, in the same call.
+    await Promise.resolve();
+    const open = this.#o.scheduler.get(id);
+    if (open !== undefined && open.state === 'open') {
+      const told = pieceOf('in_progress', open.done, fromPage);
+      // Whoever hears that a chunk is done reads its output: it must not run again after a crash.
+      await this.#o.journal.committed();
+      return told;
+    }
+    if (open !== undefined) await this.#o.journal.committed();
+    const status = await this.status(id);
+    if (status === null) return null;
+    const { chunksTotal } = status.record;
+    if (status.state === 'completed') {
+      return { state: 'completed', chunksTotal, chunksDone: chunksTotal, pages: [], nextPage: null };
+    }
+    const done = await this.#o.store.chunksDone(id);
+    return pieceOf(status.state, done ?? new ChunkSet(chunksTotal), fromPage);
+  }
+
+  /** Outputs of the chunks from `from` on, at most `limit` and 8 MiB of them; null for those that are not done. null: unknown. */
+  async directOutputs(id: SubmissionId, from: number, limit: number): Promise<DirectOutputs | null> {
+    const status = await this.status(id);
+    if (status === null) return null;
+    if (status.record.prefix !== null) return { kind: 'not_direct' };
+    await this.#o.journal.committed();
+    const end = Math.min(status.record.chunksTotal, from + limit);
+    const outputs: (Uint8Array | null)[] = [];
+    let bytes = 0;
+    while (from + outputs.length < end && bytes < OUTPUTS_BYTES_MAX) {
+      const first = from + outputs.length;
+      const chunks = Array.from({ length: Math.min(OUTPUTS_AT_ONCE, end - first) }, (_, i) => ({
+        submissionId: id,
+        chunkIndex: first + i,
+      }));
+      for (const output of await this.#o.store.directContents('output', chunks, OUTPUTS_BYTES_MAX - bytes)) {
+        bytes += output?.length ?? 0;
+        if (bytes > OUTPUTS_BYTES_MAX && outputs.length > 0) break;
+        outputs.push(output);
+      }
+    }
+    const next = from + outputs.length;
+    return { kind: 'outputs', outputs, next: next < status.record.chunksTotal ? next : null };
+  }
+
+  countInProgress(): number {
+    return this.#o.scheduler.counts.submissionsOpen;
+  }
+
+  countCompleted(): Promise<number> {
+    return this.#o.store.countEnded('completed');
+  }
+
+  /** In any state; of several with this prefix the oldest. */
+  async idByPrefix(prefix: string): Promise<SubmissionId | null> {
+    const [id] = await this.#o.store.idsByPrefix([prefix]);
+    return id ?? null;
+  }
+
+  /** Of submissions in progress that carry all pairs, ascending. Throws TooManyMatchingSubmissionsError. */
+  idsByMetadata(pairs: ReadonlyMap<string, bigint>): SubmissionId[] {
+    const max = this.#o.submissionsReturnedMax;
+    const ids = this.#o.scheduler.find(pairs, max + 1);
+    if (ids.length > max) throw new TooManyMatchingSubmissionsError(max);
+    return ids;
+  }
+
+  /** Of submissions that ended in that state and are still remembered, the newest first; ids below `before`. */
+  async endedIds(state: EndState, before: SubmissionId | undefined, limit: number): Promise<SubmissionId[]> {
+    return (await this.#o.store.ended({ state, before, limit })).map(({ record }) => record.id);
+  }
+
+  /** For each prefix, whether it belongs to a submission in any state. */
+  async known(prefixes: readonly string[]): Promise<boolean[]> {
+    const known: boolean[] = [];
+    for (let i = 0; i < prefixes.length; i += PREFIXES_AT_ONCE) {
+      const some = prefixes.slice(i, i + PREFIXES_AT_ONCE);
+      for (const id of await this.#o.store.idsByPrefix(some)) known.push(id !== null);
+    }
+    return known;
+  }
+
+  /** The schedule's own entry, for a look at what is going on. */
+  open(id: SubmissionId): OpenSubmission | undefined {
+    return this.#o.scheduler.get(id);
+  }
+}
+
+function statusOf({ record: stored, end, chunksDone }: StoredSubmission): SubmissionStatus {
+  const record = { ...stored, chunkSizeOps: stored.chunkSizeOps === 0 ? null : stored.chunkSizeOps };
+  if (end === null) return { state: 'in_progress', record, chunksDone };
+  switch (end.state) {
+    case 'completed':
+      return { state: 'completed', record, endedAtMs: end.endedAtMs };
+    case 'failed':
+      return {
+        state: 'failed',
+        record,
+        endedAtMs: end.endedAtMs,
+        chunksDone: end.chunksDone,
+        failedChunk: end.failedChunk,
+      };
+    case 'cancelled':
+      return { state: 'cancelled', record, endedAtMs: end.endedAtMs, chunksDone: end.chunksDone };
+  }
+}
+
+function pieceOf(state: SubmissionStatus['state'], done: ChunkSet, fromPage: number): ChunksDoneAnswer {
+  const pages: ChunksDonePage[] = [];
+  const { pagesTotal } = done;
+  let page = done.nextPage(fromPage);
+  for (; page < pagesTotal && pages.length < PAGES_MAX; page = done.nextPage(page + 1)) {
+    const content = done.page(page);
+    if (content !== 'empty') pages.push({ page, content });
+  }
+  return {
+    state,
+    chunksTotal: done.size,
+    chunksDone: done.count,
+    pages,
+    nextPage: page < pagesTotal ? page : null,
+  };
+}

@@ -1,0 +1,155 @@
+import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
+import {
+  type EncodeOptions,
+  encodeReserved,
+  type ReservedItem,
+  reservedItemSizeMax,
+} from '../../protocol/consumer/codec.ts';
+import { Companion } from '../../queue/companion.ts';
+import type { Queue } from '../../queue/queue.ts';
+import type { ConsumerHandle, ReservationRequest, ReservedChunk } from '../../scheduler/types.ts';
+import { type Clock, sleep } from '../../system/clock.ts';
+import type { Logger } from '../../system/logger.ts';
+import { isRareNow, type Random } from '../../system/random.ts';
+
+export interface DirectAnswerContext {
+  readonly queue: Queue;
+  readonly consumer: ConsumerHandle;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly encodeOptions: EncodeOptions;
+  /** The consumer is to answer an expiry before the chunk may come to it again. */
+  readonly answersExpiry: boolean;
+  /** Whether the connection is still there. */
+  isOpen(): boolean;
+}
+
+const RETRY_MS = 500;
+
+/**
+ * The answer to a reservation with chunks of `Direct` submissions, whose inputs lie in the store, or with more than fits
+ * into one answer. What does not fit
+ * into one answer goes back to the schedule, uncounted; what is not held any more, because it expired, was done or
+ * ended while the inputs were read, is left out. null: nothing is left, or the connection ended meanwhile.
+ */
+export async function directAnswer(
+  context: DirectAnswerContext,
+  request: ReservationRequest,
+  chunks: readonly ReservedChunk[],
+): Promise<Uint8Array | null> {
+  const inputsRead: (Uint8Array | null)[] = [];
+  let bytes = 0;
+  while (inputsRead.length < chunks.length && bytes < ANSWER_BYTES_MAX) {
+    const inputs = await readInputs(context, chunks.slice(inputsRead.length));
+    if (inputs === null) return null;
+    for (const input of inputs) {
+      const { submission } = chunks[inputsRead.length]!;
+      bytes += reservedItemSizeMax(Companion.of(submission).prepared, input, context.encodeOptions);
+      if (bytes > ANSWER_BYTES_MAX && inputsRead.length > 0) break;
+      inputsRead.push(input);
+      if (isRareNow(context.random, 'session: an answer is full after one chunk')) {
+        bytes = ANSWER_BYTES_MAX;
+        break;
+      }
+    }
+  }
+  // It may have ended while the last inputs came, and a consumer that is gone must not speak.
+  if (!context.isOpen()) return null;
+  // Before what is left over goes back: that may come to the same consumer again at once.
+  if (context.answersExpiry) release(context, chunks, (chunk) => !chunk.isHeld);
+  release(context, chunks.slice(inputsRead.length), (chunk) => chunk.isHeld);
+  const items = inputsRead.flatMap((input, i) => (chunks[i]!.isHeld ? [itemOf(chunks[i]!, input)] : []));
+  return items.length === 0 ? null : encodeReserved(request.nonce, items, context.encodeOptions);
+}
+
+/** To release what it does not hold is a consumer's answer to the expiry: in its place, since it never heard of it. */
+function release(
+  { queue, consumer }: DirectAnswerContext,
+  chunks: readonly ReservedChunk[],
+  which: (chunk: ReservedChunk) => boolean,
+): void {
+  for (const chunk of chunks) {
+    if (!which(chunk)) continue;
+    queue.releaseChunk(consumer, { submissionId: chunk.submission.record.id, chunkIndex: chunk.chunkIndex });
+  }
+}
+
+/** The answer's items if everything that they need is in memory and fits into one answer; else null. */
+export function itemsAtHand(
+  queue: Queue,
+  chunks: readonly ReservedChunk[],
+  options: EncodeOptions,
+): readonly ReservedItem[] | null {
+  const items: ReservedItem[] = [];
+  let bytes = 0;
+  for (const chunk of chunks) {
+    const { submission, chunkIndex } = chunk;
+    const isDirect = submission.record.prefix === null;
+    const input = isDirect ? queue.inputAtHand(submission, chunkIndex) : null;
+    if (input === undefined) return null;
+    const item = itemOf(chunk, input);
+    // The metadata of a submission stands in each item.
+    bytes += reservedItemSizeMax(item.submission, input, options);
+    if (bytes > ANSWER_BYTES_MAX && chunks.length > 1) return null;
+    items.push(item);
+  }
+  return items;
+}
+
+function itemOf(
+  { submission, chunkIndex, retries }: ReservedChunk,
+  inputContent: Uint8Array | null,
+): ReservedItem {
+  return {
+    submission: Companion.of(submission).prepared,
+    chunksDone: submission.chunksCommitted,
+    chunkIndex,
+    retries,
+    inputContent,
+  };
+}
+
+/**
+ * Of the first chunks, at least one: as many as the store reads at once. null where a chunk has no input; null altogether
+ * if the connection ended. A store that does not answer is asked again.
+ */
+async function readInputs(
+  { queue, clock, random, logger, isOpen }: DirectAnswerContext,
+  chunks: readonly ReservedChunk[],
+): Promise<readonly (Uint8Array | null)[] | null> {
+  const wanted = chunks
+    .filter(({ submission }) => submission.record.prefix === null)
+    .map(({ submission, chunkIndex }) => ({ submissionId: submission.record.id, chunkIndex }));
+  if (wanted.length === 0) return chunks.map(() => null);
+  while (isOpen()) {
+    try {
+      if (isRareNow(random, 'session: inputs cannot be read'))
+        throw new Error('made to fail, as happens rarely');
+      const found = await queue.directInputs(wanted);
+      return isOpen() ? spread(found, chunks) : null;
+    } catch (error) {
+      logger.warn({ err: error }, 'inputs cannot be read from the store; trying again');
+      await sleep(clock, RETRY_MS);
+    }
+  }
+  return null;
+}
+
+/** Inputs of `Direct` chunks among those that have none, up to the first chunk whose input was not read. */
+function spread(
+  found: readonly (Uint8Array | null)[],
+  chunks: readonly ReservedChunk[],
+): (Uint8Array | null)[] {
+  const inputs: (Uint8Array | null)[] = [];
+  let next = 0;
+  for (const { submission } of chunks) {
+    if (submission.record.prefix !== null) {
+      inputs.push(null);
+      continue;
+    }
+    if (next === found.length) break;
+    inputs.push(found[next++] ?? null);
+  }
+  return inputs;
+}

@@ -1,0 +1,458 @@
+import { ProtocolError } from '../../model/errors.ts';
+import type { ChunkIndex } from '../../model/ids.ts';
+import {
+  ANSWER_BYTES_MAX,
+  CHUNKS_PER_ANSWER_MAX,
+  STRATEGIES_OF_CONNECTION_MAX,
+  STRATEGIES_PERIOD_MS,
+} from '../../model/limits.ts';
+import type { FrameConnection, FrameListener } from '../../net/connection.ts';
+import type { Turn, TurnTask } from '../../net/turn.ts';
+import { Heartbeat, type HeartbeatTarget } from '../../net/websocket/heartbeat.ts';
+import { CLOSE_INVALID, CLOSE_POLICY, CLOSE_WITHOUT_CODE } from '../../net/websocket/server.ts';
+import {
+  decodeClientMessage,
+  encodeReserved,
+  encodeServerMessage,
+  StrategyRefusedError,
+} from '../../protocol/consumer/codec.ts';
+import type { ClientMessage, Nonce } from '../../protocol/consumer/types.ts';
+import { CONSUMER_FEATURES } from '../../protocol/features.ts';
+import type { ConsumerPeer, Queue } from '../../queue/queue.ts';
+import type {
+  ConsumerHandle,
+  OpenSubmission,
+  ReservationRequest,
+  ReservedChunk,
+} from '../../scheduler/types.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Logger } from '../../system/logger.ts';
+import { isRareNow, type Random } from '../../system/random.ts';
+import { itemsAtHand } from './direct-answer.ts';
+import type { ConsumerFeatures } from './features.ts';
+import { LateAnswers } from './late-answers.ts';
+import { Outbox } from './outbox.ts';
+import { StrategiesInUse } from './strategies-in-use.ts';
+import { WaitingRequests } from './waiting-requests.ts';
+
+export interface ConsumerSessionOptions {
+  readonly queue: Queue;
+  readonly connection: FrameConnection;
+  readonly features: ConsumerFeatures;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly turn: Turn;
+  readonly connId: string;
+  /** Of the peer, for the log. */
+  readonly address?: string | undefined;
+  readonly versionInfo: string;
+  readonly heartbeatIntervalMs: number;
+  readonly missableHeartbeatsMax: number;
+  /** Bytes that may be on their way to a peer that does not read; beyond, it is dropped. Default 64 MiB. */
+  readonly bufferedBytesMax?: number | undefined;
+  /** Reservations that one connection may have waiting. Default 10 000. */
+  readonly reservationsWaitingMax?: number | undefined;
+  /** Chunks that one connection may hold before its next reservation waits. Default 10 000. */
+  readonly chunksHeldMax?: number | undefined;
+  /** The session is over. */
+  ended(session: ConsumerSession): void;
+}
+
+/** The payload of our pings, as the reference sends it: a heart. */
+const PING_PAYLOAD = Uint8Array.of(0xf0, 0x9f, 0x92, 0x93);
+const TOO_MANY_STRATEGIES =
+  `a connection may use ${STRATEGIES_OF_CONNECTION_MAX} different strategies within ${STRATEGIES_PERIOD_MS / 1000} seconds: ` +
+  'use those again, or wait before using another one';
+const EMPTY_PAYLOAD = new Uint8Array(0);
+
+/**
+ * One consumer's connection.
+ *
+ *     new --open: Init, first ping--> open --peer closes, is silent, sends garbage, does not read; stop--> closed
+ *
+ * Old clients leave Nagle's algorithm on: what they send next waits for the acknowledgement of what is not
+ * answered. So every turn in which they sent something and got nothing ends with an empty pong.
+ */
+export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTarget, TurnTask {
+  readonly #o: ConsumerSessionOptions;
+  readonly #queue: Queue;
+  readonly #connection: FrameConnection;
+  readonly #features: ConsumerFeatures;
+  readonly #clock: Clock;
+  readonly #heartbeat: Heartbeat;
+  readonly #outbox: Outbox;
+  readonly #consumer: ConsumerHandle;
+  readonly #encodeOptions: { readonly byteStrings: boolean };
+  readonly #bufferedBytesMax: number;
+  readonly #reservationsWaitingMax: number;
+  readonly #chunksHeldMax: number;
+  readonly #waiting = new WaitingRequests();
+  /** Of these, those that the queue does not know yet: the peer holds too much. */
+  readonly #postponed = new Set<ReservationRequest>();
+  readonly #late: LateAnswers;
+  readonly #strategies = new StrategiesInUse();
+  #isOpen = false;
+  /** Registered for the end of this turn. */
+  #isInTurn = false;
+  /** Whether a message came in this turn, and whether anything was sent. */
+  #hasReceived = false;
+  #hasSent = false;
+  #isPaused = false;
+  #hasBeenRefused = false;
+  #isSick = false;
+  /** As a warning. */
+  #isSickLogged = false;
+
+  constructor(options: ConsumerSessionOptions) {
+    this.#o = options;
+    this.#queue = options.queue;
+    this.#connection = options.connection;
+    this.#features = options.features;
+    this.#clock = options.clock;
+    this.#encodeOptions = { byteStrings: options.features.bytes };
+    this.#bufferedBytesMax = options.bufferedBytesMax ?? 64 * 1024 * 1024;
+    this.#reservationsWaitingMax = options.reservationsWaitingMax ?? 10_000;
+    this.#chunksHeldMax = options.chunksHeldMax ?? 10_000;
+    this.#heartbeat = new Heartbeat(
+      {
+        clock: options.clock,
+        random: options.random,
+        intervalMs: options.heartbeatIntervalMs,
+        missableMax: options.missableHeartbeatsMax,
+      },
+      this,
+    );
+    this.#outbox = new Outbox(options.connection, ANSWER_BYTES_MAX, (error) => this.#queue.giveUp(error));
+    this.#consumer = options.queue.connect(this, {
+      concurrency: options.features.concurrency,
+      silentOnExpiry: options.features.silentExpiry,
+    });
+    this.#late = new LateAnswers(
+      {
+        queue: options.queue,
+        consumer: this.#consumer,
+        clock: options.clock,
+        random: options.random,
+        logger: options.logger,
+        encodeOptions: this.#encodeOptions,
+        answersExpiry: !options.features.silentExpiry,
+        isOpen: () => this.#isOpen,
+      },
+      this.#outbox,
+    );
+  }
+
+  /** Nothing may go to the peer before this. */
+  open(): void {
+    this.#isOpen = true;
+    this.#send(
+      encodeServerMessage({
+        kind: 'init',
+        maxMissableHeartbeats: this.#o.missableHeartbeatsMax,
+        heartbeatIntervalMs: this.#o.heartbeatIntervalMs,
+        versionInfo: this.#o.versionInfo,
+        connId: this.#o.connId,
+        ...(this.#features.announced
+          ? {
+              features: CONSUMER_FEATURES.queue,
+              reservationExpirationMs: this.#queue.reservationExpirationMs,
+            }
+          : { features: [] }),
+      }),
+    );
+    this.#heartbeat.start();
+  }
+
+  /** The server stops: a close frame without a code, as the reference sends it. */
+  stop(): void {
+    this.#end('orderly', () => this.#connection.close(CLOSE_WITHOUT_CODE, ''));
+  }
+
+  /** Cuts the connection, whatever the peer does. */
+  cut(): void {
+    this.#end('orderly', () => {});
+    this.#connection.terminate();
+  }
+
+  alive(): void {
+    this.#heartbeat.alive();
+  }
+
+  message(bytes: Uint8Array): void {
+    if (!this.#isOpen) return;
+    this.#joinTurn();
+    this.#hasReceived = true;
+    try {
+      this.#handle(decodeClientMessage(bytes));
+    } catch (error) {
+      if (error instanceof StrategyRefusedError) this.#refuse(error.nonce, error.message);
+      else if (error instanceof ProtocolError) this.#garbage(error);
+      else this.#queue.giveUp(error);
+    }
+  }
+
+  closed(orderly: boolean): void {
+    this.#end(orderly ? 'orderly' : 'broken', () => {});
+    this.#o.ended(this);
+  }
+
+  drained(): void {
+    this.#outbox.pump();
+  }
+
+  endTurn(): void {
+    const isUnanswered = this.#hasReceived && !this.#hasSent;
+    this.#isInTurn = false;
+    this.#hasReceived = false;
+    this.#hasSent = false;
+    if (!this.#isOpen) return;
+    if (isUnanswered && !this.#features.announced) this.#connection.pong(EMPTY_PAYLOAD);
+    if (this.#postponed.size > 0) this.#catchUp();
+    const isSlow = this.#connection.bufferedBytes + this.#outbox.bytesWaiting > this.#bufferedBytesMax;
+    if (isSlow || isRareNow(this.#o.random, 'session: a peer is taken for one that does not read'))
+      this.#tooSlow();
+  }
+
+  ping(): void {
+    this.#joinTurn();
+    this.#hasSent = true;
+    this.#connection.ping(PING_PAYLOAD);
+  }
+
+  dead(): void {
+    this.#o.logger.warn(
+      { connId: this.#o.connId },
+      'a consumer has not been heard of; its connection is cut',
+    );
+    this.#end('broken', () => this.#connection.terminate());
+  }
+
+  reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
+    this.#waiting.delete(request);
+    // What leaves later is made later: some of it may be done or ended by then.
+    const isLate = !this.#outbox.isEmpty || isRareNow(this.#o.random, 'session: an answer goes the long way');
+    const items = isLate ? null : itemsAtHand(this.#queue, chunks, this.#encodeOptions);
+    if (items === null) this.#late.add(request, chunks, () => this.#askAgain(request));
+    else this.#send(encodeReserved(request.nonce, items, this.#encodeOptions));
+  }
+
+  expired(submission: OpenSubmission, chunkIndex: ChunkIndex): void {
+    this.#joinTurn();
+    const chunk = { submissionId: submission.record.id, chunkIndex };
+    if (this.#late.isUntold(chunk)) return;
+    this.#sendAtOnce(encodeServerMessage({ kind: 'expired', chunk }));
+  }
+
+  dropped(submission: OpenSubmission, chunkIndex: ChunkIndex, reason: string): void {
+    this.#joinTurn();
+    const chunk = { submissionId: submission.record.id, chunkIndex };
+    if (!this.#features.dropped || this.#late.isUntold(chunk)) return;
+    this.#sendAtOnce(encodeServerMessage({ kind: 'dropped', chunk, reason }));
+  }
+
+  sick({ failuresInRow, pauseMs }: { readonly failuresInRow: number; readonly pauseMs: number }): void {
+    // Once, and again at debug as its pauses grow.
+    const skipped = this.#isSick ? null : this.#queue.sickBudget.take();
+    this.#isSick = true;
+    if (skipped !== null) this.#isSickLogged = true;
+    this.#o.logger[skipped === null ? 'debug' : 'warn'](
+      {
+        connId: this.#o.connId,
+        address: this.#o.address,
+        failuresInRow,
+        pauseMs,
+        ...(skipped ? { sickUnlogged: skipped } : {}),
+      },
+      'consumer fails its chunks while others complete theirs, slowing it down',
+    );
+  }
+
+  recovered(): void {
+    this.#o.logger[this.#isSickLogged ? 'info' : 'debug'](
+      { connId: this.#o.connId, address: this.#o.address },
+      'consumer completes chunks again',
+    );
+    this.#isSick = false;
+    this.#isSickLogged = false;
+  }
+
+  #handle(message: ClientMessage): void {
+    switch (message.kind) {
+      case 'reserve':
+        this.#reserve(message);
+        break;
+      case 'complete':
+        this.#queue.completeChunk(this.#consumer, message.chunk, message.outputContent);
+        if (message.outputContent !== null && this.#queue.isCongested) this.#pause();
+        break;
+      case 'fail':
+        // It speaks of an earlier reservation, of its last connection perhaps.
+        if (this.#late.isUntold(message.chunk)) break;
+        this.#queue.failChunk(this.#consumer, message.chunk, {
+          text: message.failure,
+          retryable: message.retryable ?? true,
+          delayMs: message.delayMs ?? 0,
+        });
+        break;
+      case 'release':
+        for (const chunk of message.chunks) {
+          if (!this.#late.isUntold(chunk)) this.#queue.releaseChunk(this.#consumer, chunk);
+        }
+        break;
+      case 'extend':
+        for (const chunk of message.chunks) {
+          if (!this.#late.isUntold(chunk))
+            this.#queue.extendReservation(this.#consumer, chunk, this.#o.connId);
+        }
+        break;
+      case 'cancel_reserve':
+        this.#cancelReserve(message.reserveNonce);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #reserve({ nonce, max, strategy }: Extract<ClientMessage, { kind: 'reserve' }>): void {
+    if (max === 0) {
+      this.#refuse(nonce, 'a reservation is for at least one chunk: max is 0');
+      return;
+    }
+    if (this.#waiting.size + this.#late.size >= this.#reservationsWaitingMax) {
+      this.#close(CLOSE_POLICY, `more than ${this.#reservationsWaitingMax} reservations wait`);
+      return;
+    }
+    const startedMs = this.#clock.monotonicMs();
+    if (!this.#strategies.use(strategy, startedMs)) {
+      this.#refuse(nonce, TOO_MANY_STRATEGIES);
+      return;
+    }
+    const request = { nonce, max: Math.min(max, CHUNKS_PER_ANSWER_MAX), strategy };
+    this.#waiting.add(request);
+    if (this.#postponed.size > 0 || this.#holdsTooMuch()) {
+      this.#postponed.add(request);
+      return;
+    }
+    this.#queue.reserve(this.#consumer, request);
+    if (this.#waiting.has(request)) return;
+    const nowMs = this.#clock.monotonicMs();
+    this.#queue.stats.reserved(max, strategy, (nowMs - startedMs) / 1000, nowMs);
+  }
+
+  #cancelReserve(nonce: Nonce): void {
+    const request = this.#waiting.find(nonce);
+    if (request !== undefined) {
+      this.#waiting.delete(request);
+      if (this.#postponed.delete(request) || this.#queue.cancelReserve(this.#consumer, request)) {
+        this.#send(encodeReserved(nonce, [], this.#encodeOptions));
+      }
+      return;
+    }
+    this.#late.takeBack(nonce);
+  }
+
+  #holdsTooMuch(): boolean {
+    return this.#consumer.chunksReserved + this.#consumer.chunksBarred >= this.#chunksHeldMax;
+  }
+
+  /** It holds less now, perhaps. */
+  #catchUp(): void {
+    try {
+      for (const request of this.#postponed) {
+        if (this.#holdsTooMuch()) return;
+        this.#postponed.delete(request);
+        this.#queue.reserve(this.#consumer, request);
+      }
+    } catch (error) {
+      this.#queue.giveUp(error);
+    }
+  }
+
+  /** Everything that the request was to get was done or ended meanwhile. */
+  #askAgain(request: ReservationRequest): void {
+    this.#waiting.add(request);
+    this.#queue.reserve(this.#consumer, request);
+  }
+
+  /** Until the store has taken what the peer has sent. */
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#connection.pause();
+    this.#heartbeat.hold(true);
+    this.#queue.onceRelieved(() => {
+      this.#isPaused = false;
+      if (!this.#isOpen) return;
+      this.#heartbeat.hold(false);
+      this.#connection.resume();
+    });
+  }
+
+  #refuse(nonce: Nonce, reason: string): void {
+    this.#queue.stats.reservationsFailed++;
+    // Once a connection: a client that does not understand it goes on asking.
+    const level = this.#hasBeenRefused ? 'debug' : 'warn';
+    this.#hasBeenRefused = true;
+    this.#o.logger[level]({ connId: this.#o.connId, reason }, 'a reservation is refused');
+    const told = this.#features.refusal ? reason : null;
+    this.#send(encodeServerMessage({ kind: 'reserve_refused', nonce, reason: told }));
+  }
+
+  #garbage(error: ProtocolError): void {
+    this.#o.logger.warn({ connId: this.#o.connId, err: error }, 'a consumer sent what is no message');
+    this.#close(CLOSE_INVALID, error.message);
+  }
+
+  #tooSlow(): void {
+    const { bufferedBytes } = this.#connection;
+    this.#o.logger.warn(
+      { connId: this.#o.connId, bufferedBytes },
+      'a consumer does not read; its connection is cut',
+    );
+    this.#end('broken', () => this.#connection.terminate());
+  }
+
+  #close(code: number, reason: string): void {
+    this.#end('broken', () => this.#connection.close(code, reason));
+  }
+
+  #send(message: Uint8Array): void {
+    if (!this.#isOpen) return;
+    this.#joinTurn();
+    this.#hasSent = true;
+    this.#outbox.send(message);
+  }
+
+  /** Ahead of the answers that wait. */
+  #sendAtOnce(message: Uint8Array): void {
+    if (!this.#isOpen) return;
+    this.#joinTurn();
+    this.#hasSent = true;
+    this.#connection.send(message);
+  }
+
+  #joinTurn(): void {
+    if (this.#isInTurn) return;
+    this.#isInTurn = true;
+    this.#o.turn.add(this);
+  }
+
+  /** What it held is free again, before anybody else notices that the connection ends. */
+  #end(manner: 'orderly' | 'broken', hangUp: () => void): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#heartbeat.stop();
+    this.#outbox.close();
+    this.#waiting.clear();
+    this.#postponed.clear();
+    hangUp();
+    try {
+      if (this.#queue.isReady) this.#late.giveBackUntold();
+      this.#late.clear();
+      this.#queue.disconnect(this.#consumer, manner);
+    } catch (error) {
+      this.#queue.giveUp(error);
+    }
+  }
+}
