@@ -32,7 +32,7 @@ for (const file of globSync('dist/**/*.js')) {
 // A bundle of a user's has no files for the threads: it finds their programs as texts. The stores behind a network are
 // left out, as their packages are not in there; their transfers are made by the calling thread.
 for (const [program, inlined] of [
-  ['dist/consumer/transport/thread-main.js', 'dist/consumer/transport/inlined.js'],
+  ['dist/consumer/thread/entry.js', 'dist/consumer/thread/inlined.js'],
   ['dist/store/sqlite/thread/entry.js', 'dist/store/sqlite/thread/inlined.js'],
 ] as const) {
   if (!existsSync(inlined)) fail(`${inlined} is not there to be written`);

@@ -11,11 +11,10 @@ import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, loggerOf } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
 import { linkedSignal } from '../system/signals.ts';
-import { ChunkRun } from './chunk-run.ts';
+import { ChunkBodies } from './bodies.ts';
 import { Engine } from './engine.ts';
 import { LazyStore } from './lazy-store.ts';
 import { ManualChunks } from './manual-chunks.ts';
-import type { RunDemand } from './messages.ts';
 import * as names from './option-names.ts';
 import {
   checkCallback,
@@ -30,13 +29,14 @@ import {
   checkThreads,
   checkTransferLimits,
 } from './options.ts';
-import { checkPoolFile } from './pool-file.ts';
-import type { CallbackShape } from './pool-messages.ts';
-import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './processor.ts';
+import { checkPoolFile } from './pool/program-file.ts';
+import type { CallbackShape } from './pool/protocol.ts';
+import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './run/processor.ts';
+import { ChunkRun } from './run/run.ts';
+import { Tracing } from './run/tracing.ts';
 import { logWhileStopping } from './stop-log.ts';
-import { Tracing } from './tracing.ts';
-import { ChunkBodies } from './transport/bodies.ts';
-import { type StartTransport, TransportThread } from './transport-thread.ts';
+import { type StartTransport, TransportThread } from './thread/handle.ts';
+import type { RunDemand } from './thread/protocol.ts';
 import type {
   ChunkCallback,
   ChunkReference,
@@ -248,7 +248,7 @@ export class ConsumerClient implements AsyncDisposable {
     if (options.signal?.aborted) throw options.signal.reason;
     checkPoolFile();
     // Loaded on demand: most consumers need no pool.
-    const { CallbackPool } = await import('./pool.ts');
+    const { CallbackPool } = await import('./pool/handle.ts');
     using linked = linkedSignal(options.signal, this.#stopped.signal);
     const starting = CallbackPool.start(setup, threads, linked.signal);
     this.#starting.add(starting);

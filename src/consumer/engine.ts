@@ -10,6 +10,8 @@ import { Backoff } from '../system/backoff.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
+import type { ChunkBodies } from './bodies.ts';
+import type { StartTransport, TransportHandle } from './thread/handle.ts';
 import type {
   Command,
   Handle,
@@ -19,9 +21,7 @@ import type {
   TransferTimes,
   TransportEvent,
   TransportSetup,
-} from './messages.ts';
-import type { ChunkBodies } from './transport/bodies.ts';
-import type { StartTransport, TransportHandle } from './transport-thread.ts';
+} from './thread/protocol.ts';
 
 /** A transport thread that ends more often than this before it ever reaches the queue is given up. */
 const CRASHES_MAX = 5;

@@ -25,10 +25,10 @@ export { CborTag } from '../protocol/chunk/cbor-value.ts';
 export type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 export type { ChunkCompression } from '../protocol/chunk/compression.ts';
 export type { Logger } from '../system/logger.ts';
-export { CallbackTimeoutError } from './callback-watch.ts';
 export { ConsumerClient } from './client.ts';
-export { ChunkDroppedError, type ChunkDropReason } from './job.ts';
 export { ChunkNotCompletedError } from './manual-chunks.ts';
+export { CallbackTimeoutError } from './run/callback-watch.ts';
+export { ChunkDroppedError, type ChunkDropReason } from './run/job.ts';
 export type {
   ChunkCallback,
   ChunkContext,

@@ -7,8 +7,8 @@ import type { Strategy } from '../model/strategy.ts';
 import { messageOf, traceOf } from '../model/thrown.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
 import type { Engine } from './engine.ts';
-import type { Handle, HeldChunk } from './messages.ts';
 import { checkStrategy } from './options.ts';
+import type { Handle, HeldChunk } from './thread/protocol.ts';
 import type { ChunkReference, ReservedChunk } from './types.ts';
 
 /** The body of a result could not be uploaded, so the chunk has failed. */

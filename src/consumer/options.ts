@@ -8,8 +8,8 @@ import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
 import { CODEC_KINDS, chunkCodecOf, isCodec } from '../protocol/chunk/codec.ts';
 import { type NamedCodec, namedCodecOf, type OperationCodec } from '../protocol/chunk/codec-options.ts';
-import type { RunDemand, TransferLimits } from './messages.ts';
-import { copyingCodec } from './processor.ts';
+import { copyingCodec } from './run/processor.ts';
+import type { RunDemand, TransferLimits } from './thread/protocol.ts';
 import type { ConsumerClientOptions, RunOptions } from './types.ts';
 
 /** Default of {@link RunOptions.memoryBytesMax}. */

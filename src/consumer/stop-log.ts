@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
-import type { ChunkRun } from './chunk-run.ts';
+import type { ChunkRun } from './run/run.ts';
 
 /** The first line comes after this long, in milliseconds; each later one after twice the time. */
 const FIRST_LINE_MS = 10_000;

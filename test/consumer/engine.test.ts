@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ChunkRun } from '../../src/consumer/chunk-run.ts';
 import { Engine } from '../../src/consumer/engine.ts';
-import type { TransportEvent } from '../../src/consumer/messages.ts';
 import { checkDemand } from '../../src/consumer/options.ts';
-import { Tracing } from '../../src/consumer/tracing.ts';
+import { ChunkRun } from '../../src/consumer/run/run.ts';
+import { Tracing } from '../../src/consumer/run/tracing.ts';
+import type { TransportEvent } from '../../src/consumer/thread/protocol.ts';
 import { DIRECT_ROUTE } from '../../src/net/address/queue-route.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { silentLogger } from '../../src/system/logger.ts';

@@ -1,5 +1,5 @@
 import type { ReservedChunkMessage } from '../../protocol/consumer/types.ts';
-import type { Handle } from '../messages.ts';
+import type { Handle } from '../thread/protocol.ts';
 import { chunkKeyOf, type Held } from './held.ts';
 import type { RunFeed } from './run-feed.ts';
 import { SubmissionCache } from './submission-cache.ts';

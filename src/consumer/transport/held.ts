@@ -1,7 +1,7 @@
 import type { ChunkId } from '../../model/ids.ts';
 import type { SubmissionRecord } from '../../model/submission.ts';
 import type { ReservedChunkMessage } from '../../protocol/consumer/types.ts';
-import type { Handle, TransferTimes } from '../messages.ts';
+import type { Handle, TransferTimes } from '../thread/protocol.ts';
 import type { RunFeed } from './run-feed.ts';
 
 /**

@@ -4,8 +4,8 @@ import { openObjectStore } from '../../objects/open.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { Random } from '../../system/random.ts';
-import type { TransportEvent, TransportSetup, WorkCommand } from '../messages.ts';
-import { ChunkBodies } from './bodies.ts';
+import { ChunkBodies } from '../bodies.ts';
+import type { TransportEvent, TransportSetup, WorkCommand } from '../thread/protocol.ts';
 import { Transport } from './transport.ts';
 
 /** Where a transport lives. */

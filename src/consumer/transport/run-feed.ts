@@ -1,5 +1,5 @@
 import type { Nonce } from '../../protocol/consumer/types.ts';
-import type { RunDemand } from '../messages.ts';
+import type { RunDemand } from '../thread/protocol.ts';
 
 /** With `prefetch: 'auto'`: so much work is reserved ahead, in milliseconds of the callback's pace ... */
 const AHEAD_MS = 100;

@@ -5,8 +5,15 @@ import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/co
 import { announcedInInit, type ConsumerQueueFeature } from '../../protocol/features.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
-import type { ChunkResult, Handle, HeldChunk, LossReason, TransportEvent, WorkCommand } from '../messages.ts';
-import type { ChunkBodies } from './bodies.ts';
+import type { ChunkBodies } from '../bodies.ts';
+import type {
+  ChunkResult,
+  Handle,
+  HeldChunk,
+  LossReason,
+  TransportEvent,
+  WorkCommand,
+} from '../thread/protocol.ts';
 import { Extensions } from './extensions.ts';
 import { GiveBack } from './give-back.ts';
 import { chunkKeyOf, type Held } from './held.ts';

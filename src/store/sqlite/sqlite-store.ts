@@ -22,7 +22,7 @@ import { LOAD_START, LoadAssembler, type LoadCursor, setPage } from './codec/loa
 import { parseDatabaseFilename } from './file/location.ts';
 import { describeImport } from './import/report.ts';
 import { DatabaseThread } from './thread/handle.ts';
-import type { DatabaseCalls } from './thread/messages.ts';
+import type { DatabaseCalls } from './thread/protocol.ts';
 
 export interface SqliteStoreOptions {
   /** A path, `:memory:`, or an SQLite URI such as `file:queue.db?mode=rw`. */

@@ -9,7 +9,7 @@ import type {
   DatabaseCalls,
   DatabaseMethod,
   DatabaseResult,
-} from '../../../src/store/sqlite/thread/messages.ts';
+} from '../../../src/store/sqlite/thread/protocol.ts';
 
 /** The database on the calling thread: starting a thread for each of hundreds of small tests takes too long. */
 export class InlineDatabase implements DatabaseCalls {

@@ -1,6 +1,6 @@
-import type { Command, WorkCommand } from '../../../src/consumer/messages.ts';
+import type { StartTransport } from '../../../src/consumer/thread/handle.ts';
+import type { Command, WorkCommand } from '../../../src/consumer/thread/protocol.ts';
 import { type OpenTransport, openTransport } from '../../../src/consumer/transport/open.ts';
-import type { StartTransport } from '../../../src/consumer/transport-thread.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { systemRandom } from '../../../src/system/random.ts';
 

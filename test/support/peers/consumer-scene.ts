@@ -1,6 +1,6 @@
 import { ConsumerClient } from '../../../src/consumer/client.ts';
 import type { ConsumerClientOptions } from '../../../src/consumer/index.ts';
-import type { StartTransport } from '../../../src/consumer/transport-thread.ts';
+import type { StartTransport } from '../../../src/consumer/thread/handle.ts';
 import type { SubmissionRecord } from '../../../src/model/submission.ts';
 import { cborChunkCodec } from '../../../src/protocol/chunk/codec.ts';
 import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';

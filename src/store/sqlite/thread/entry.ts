@@ -4,7 +4,7 @@ import { Database } from '../database.ts';
 import { openDatabase } from '../file/open.ts';
 import type { ImportReport } from '../import/report.ts';
 import { toStoreError } from '../sqlite-errors.ts';
-import type { ThreadOptions, ThreadRequest, ThreadResponse } from './messages.ts';
+import type { ThreadOptions, ThreadRequest, ThreadResponse } from './protocol.ts';
 
 /** The database's thread: no fsync and no checkpoint holds up the event loop that answers heartbeats. */
 function main(): void {

@@ -13,7 +13,7 @@ import type {
   ThreadOptions,
   ThreadRequest,
   ThreadResponse,
-} from './messages.ts';
+} from './protocol.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,

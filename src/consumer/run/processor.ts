@@ -1,9 +1,9 @@
-import { className, isError, isPromise, isThenable, isUint8Array } from '../model/kinds.ts';
-import { OpError } from '../model/op-error.ts';
-import { messageOf } from '../model/thrown.ts';
-import type { OperationCodec } from '../protocol/chunk/codec-options.ts';
-import { ChunkUnencodableError } from '../protocol/chunk/errors.ts';
-import type { ChunkCallback, ChunkContext, OpCallback, RawChunkCallback } from './types.ts';
+import { className, isError, isPromise, isThenable, isUint8Array } from '../../model/kinds.ts';
+import { OpError } from '../../model/op-error.ts';
+import { messageOf } from '../../model/thrown.ts';
+import type { OperationCodec } from '../../protocol/chunk/codec-options.ts';
+import { ChunkUnencodableError } from '../../protocol/chunk/errors.ts';
+import type { ChunkCallback, ChunkContext, OpCallback, RawChunkCallback } from '../types.ts';
 
 /**
  * Makes the bytes of a result from the bytes of an input; synchronously where the callback is. The bytes are the

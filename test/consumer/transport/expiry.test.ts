@@ -1,12 +1,12 @@
 /** The reservation expires while the callback is still busy: the work is done, so its result counts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NonRetryableError } from '../../src/consumer/index.ts';
-import type { Nonce } from '../../src/protocol/consumer/types.ts';
-import { ALL_FEATURES, type FakeConnection } from '../support/fakes/fake-queue.ts';
-import { quietly, Scene } from '../support/peers/consumer-scene.ts';
-import { Inbox } from '../support/peers/inbox.ts';
-import { eventually } from '../support/time/eventually.ts';
+import { NonRetryableError } from '../../../src/consumer/index.ts';
+import type { Nonce } from '../../../src/protocol/consumer/types.ts';
+import { ALL_FEATURES, type FakeConnection } from '../../support/fakes/fake-queue.ts';
+import { quietly, Scene } from '../../support/peers/consumer-scene.ts';
+import { Inbox } from '../../support/peers/inbox.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 interface Call {
   readonly op: number;

@@ -1,10 +1,10 @@
-import { IncorrectUsageError } from '../model/errors.ts';
-import { type ThreadProgram, threadFile } from '../system/thread-program.ts';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import { type ThreadProgram, threadFile } from '../../system/thread-program.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
-  starter: 'consumer/pool-file',
-  file: './pool-thread',
+  starter: 'consumer/pool/program-file',
+  file: './entry',
   inlined: null,
 };
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ChunkDroppedError } from '../../src/consumer/index.ts';
-import { FakeQueue, fakeChunk, initMessage } from '../support/fakes/fake-queue.ts';
-import { blockingConsumer } from '../support/peers/blocking-consumer.ts';
-import { quietly, Scene } from '../support/peers/consumer-scene.ts';
-import { Inbox } from '../support/peers/inbox.ts';
-import { eventually } from '../support/time/eventually.ts';
+import type { ChunkDroppedError } from '../../../src/consumer/index.ts';
+import { FakeQueue, fakeChunk, initMessage } from '../../support/fakes/fake-queue.ts';
+import { blockingConsumer } from '../../support/peers/blocking-consumer.ts';
+import { quietly, Scene } from '../../support/peers/consumer-scene.ts';
+import { Inbox } from '../../support/peers/inbox.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 test('heartbeats are answered while the callback blocks its thread', async () => {
   const intervalMs = 50;

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { BroadcastChannel, threadId } from 'node:worker_threads';
-import { ClientClosedError, IncorrectUsageError } from '../../src/consumer/index.ts';
-import { Scene } from '../support/peers/consumer-scene.ts';
-import { eventually } from '../support/time/eventually.ts';
+import { ClientClosedError, IncorrectUsageError } from '../../../src/consumer/index.ts';
+import { Scene } from '../../support/peers/consumer-scene.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
-const double = new URL('../support/programs/double.ts', import.meta.url);
-const loading = new URL('../support/programs/loading.ts', import.meta.url);
-const exits = new URL('../support/programs/exits.ts', import.meta.url);
-const noFunction = new URL('../support/programs/no-function.ts', import.meta.url);
+const double = new URL('../../support/programs/double.ts', import.meta.url);
+const loading = new URL('../../support/programs/loading.ts', import.meta.url);
+const exits = new URL('../../support/programs/exits.ts', import.meta.url);
+const noFunction = new URL('../../support/programs/no-function.ts', import.meta.url);
 
 test('a module runs in threads: results, failures and their verdicts come back', async () => {
   await using scene = await Scene.open();

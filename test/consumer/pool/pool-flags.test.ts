@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { TestServer } from '../support/queues/test-server.ts';
+import { TestServer } from '../../support/queues/test-server.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'opsqueue-pool-flags-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -23,7 +23,7 @@ test('the threads of a pool get the flags of the program', { timeout: 60_000 }, 
     'callback.mjs',
     "import { getDefaultResultOrder } from 'node:dns'; export default () => [globalThis.isLoadedEarly, getDefaultResultOrder()];",
   );
-  const program = fileURLToPath(new URL('../support/programs/pool-flags.ts', import.meta.url));
+  const program = fileURLToPath(new URL('../../support/programs/pool-flags.ts', import.meta.url));
   const { stdout } = await promisify(execFile)(process.execPath, [
     ...['--import', early, '--dns-result-order=ipv6first'],
     ...[program, `127.0.0.1:${queue.port}`, pathToFileURL(join(folder, 'chunks')).href, callback],

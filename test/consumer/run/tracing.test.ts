@@ -8,9 +8,9 @@ import {
   InMemorySpanExporter,
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
-import { fakeChunk, fakeSubmission } from '../support/fakes/fake-queue.ts';
-import { cbor, quietly, Scene } from '../support/peers/consumer-scene.ts';
-import { eventually } from '../support/time/eventually.ts';
+import { fakeChunk, fakeSubmission } from '../../support/fakes/fake-queue.ts';
+import { cbor, quietly, Scene } from '../../support/peers/consumer-scene.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 const exporter = new InMemorySpanExporter();
 const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { OperationCodec } from '../../src/consumer/index.ts';
-import type { FakeConnection } from '../support/fakes/fake-queue.ts';
-import { cbor, quietly, Scene } from '../support/peers/consumer-scene.ts';
+import type { OperationCodec } from '../../../src/consumer/index.ts';
+import type { FakeConnection } from '../../support/fakes/fake-queue.ts';
+import { cbor, quietly, Scene } from '../../support/peers/consumer-scene.ts';
 
 const CHUNKS = 8;
 /** Large enough to be moved between threads instead of copied. */

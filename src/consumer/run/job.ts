@@ -1,7 +1,7 @@
-import { OpsqueueError } from '../model/errors.ts';
-import type { SubmissionRecord } from '../model/submission.ts';
-import type { HeldChunk } from './messages.ts';
-import type { ChunkContext } from './types.ts';
+import { OpsqueueError } from '../../model/errors.ts';
+import type { SubmissionRecord } from '../../model/submission.ts';
+import type { HeldChunk } from '../thread/protocol.ts';
+import type { ChunkContext } from '../types.ts';
 
 /**
  * Why the result of a chunk is not wanted any more:

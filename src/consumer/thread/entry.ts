@@ -5,9 +5,9 @@ import { messageOf } from '../../model/thrown.ts';
 import { systemClock } from '../../system/clock.ts';
 import { setNetworkDefaults } from '../../system/network-defaults.ts';
 import { systemRandom } from '../../system/random.ts';
-import type { Command, ThreadData, TransportEvent, WorkCommand } from '../messages.ts';
+import { type OpenTransport, openTransport } from '../transport/open.ts';
 import { Batch } from './batch.ts';
-import { type OpenTransport, openTransport } from './open.ts';
+import type { Command, ThreadData, TransportEvent, WorkCommand } from './protocol.ts';
 
 async function main(port: MessagePort, { setup, network }: ThreadData): Promise<void> {
   const outgoing = new Batch<TransportEvent>(systemClock, bodiesOf, (events, transfer) =>

@@ -9,7 +9,7 @@ import {
   InMemorySpanExporter,
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
-import { realQueue } from '../support/queues/real-queue.ts';
+import { realQueue } from '../../support/queues/real-queue.ts';
 
 const exporter = new InMemorySpanExporter();
 trace.setGlobalTracerProvider(

@@ -1,8 +1,8 @@
 /** The last chunks of a job, on the real queue: all consumers get some of them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Inbox } from '../support/peers/inbox.ts';
-import { realQueue } from '../support/queues/real-queue.ts';
+import { Inbox } from '../../support/peers/inbox.ts';
+import { realQueue } from '../../support/queues/real-queue.ts';
 
 test('consumers that are warm from quick chunks all get some of a few slow ones', async () => {
   await using queue = await realQueue();

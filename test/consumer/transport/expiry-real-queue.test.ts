@@ -5,14 +5,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BroadcastChannel } from 'node:worker_threads';
-import { CallbackTimeoutError, type ChunkContext, IncorrectUsageError } from '../../src/consumer/index.ts';
-import type { ServerOptions } from '../../src/server/index.ts';
-import { recordingLogger } from '../support/fakes/recording-logger.ts';
-import { cbor } from '../support/peers/consumer-scene.ts';
-import { Inbox } from '../support/peers/inbox.ts';
-import slow from '../support/programs/slow.ts';
-import { realQueue } from '../support/queues/real-queue.ts';
-import { ManualClock } from '../support/time/manual-clock.ts';
+import { CallbackTimeoutError, type ChunkContext, IncorrectUsageError } from '../../../src/consumer/index.ts';
+import type { ServerOptions } from '../../../src/server/index.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
+import { cbor } from '../../support/peers/consumer-scene.ts';
+import { Inbox } from '../../support/peers/inbox.ts';
+import slow from '../../support/programs/slow.ts';
+import { realQueue } from '../../support/queues/real-queue.ts';
+import { ManualClock } from '../../support/time/manual-clock.ts';
 
 const EXPIRATION_MS = 100;
 /** Many times as long: with an expiry for each of them the submission would fail. */
@@ -31,7 +31,7 @@ for (const mode of ['a function', 'a module in a pool of threads']) {
     const begun = new BroadcastChannel('slow');
     begun.unref();
     begun.onmessage = () => tick(clock, mode === 'a function' ? 0 : OPS[0]!.ms);
-    const aside = new URL('../support/programs/slow.ts', import.meta.url);
+    const aside = new URL('../../support/programs/slow.ts', import.meta.url);
     // It holds up the queue's thread, too.
     const blocking = (op: (typeof OPS)[number]) => {
       clock.advance(op.ms);
@@ -169,7 +169,7 @@ test('a callback that never settles loses its chunk after callbackMsMax, and its
 test('a thread of a pool whose callback never settles is replaced after callbackMsMax', async () => {
   await using queue = await realQueue(SETTINGS);
   const consumer = queue.consume();
-  const module = new URL('../support/programs/stuck.ts', import.meta.url);
+  const module = new URL('../../support/programs/stuck.ts', import.meta.url);
   const over = consumer.runEachOp(module, { threads: 1, callbackMsMax: 200 });
   assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(['a'], { chunkSize: 1 })), ['A']);
   await consumer.stop();

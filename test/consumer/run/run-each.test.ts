@@ -6,10 +6,14 @@ import {
   type ConsumerClientOptions,
   IncorrectUsageError,
   Strategy,
-} from '../../src/consumer/index.ts';
-import { compressChunk, decompressChunk, isCompressedChunk } from '../../src/protocol/chunk/compression.ts';
-import { fakeChunk, fakeSubmission } from '../support/fakes/fake-queue.ts';
-import { cbor, quietly, Scene } from '../support/peers/consumer-scene.ts';
+} from '../../../src/consumer/index.ts';
+import {
+  compressChunk,
+  decompressChunk,
+  isCompressedChunk,
+} from '../../../src/protocol/chunk/compression.ts';
+import { fakeChunk, fakeSubmission } from '../../support/fakes/fake-queue.ts';
+import { cbor, quietly, Scene } from '../../support/peers/consumer-scene.ts';
 
 const text = new TextEncoder();
 

@@ -1,12 +1,12 @@
 /** A thread of a pool: runs the default export of the user's module. */
 import { workerData } from 'piscina';
-import { mustBe } from '../model/check.ts';
-import { bounded, messageOf, traceOf } from '../model/thrown.ts';
-import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
-import { checkCodec } from './options.ts';
-import type { PoolAnswer, PoolSetup, PoolTask } from './pool-messages.ts';
-import { chunkProcessor, opProcessor, type Processor, rawProcessor, verdictOf } from './processor.ts';
-import type { ChunkContext } from './types.ts';
+import { mustBe } from '../../model/check.ts';
+import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
+import { checkCodec } from '../options.ts';
+import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
+import { chunkProcessor, opProcessor, type Processor, rawProcessor, verdictOf } from '../run/processor.ts';
+import type { ChunkContext } from '../types.ts';
+import type { PoolAnswer, PoolSetup, PoolTask } from './protocol.ts';
 
 const setup: PoolSetup = workerData;
 let loading: Promise<Processor> | null = null;

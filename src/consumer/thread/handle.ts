@@ -1,18 +1,18 @@
 import type { Worker } from 'node:worker_threads';
-import { isError } from '../model/kinds.ts';
-import { parseQueueUrl } from '../net/address/queue-url.ts';
-import { parseObjectStoreUrl } from '../objects/open.ts';
-import type { Clock } from '../system/clock.ts';
-import { networkDefaults } from '../system/network-defaults.ts';
-import { startThread, type ThreadProgram, threadFile } from '../system/thread-program.ts';
-import type { Command, ThreadData, TransportEvent, TransportSetup } from './messages.ts';
-import { Batch } from './transport/batch.ts';
-import { INLINED } from './transport/inlined.ts';
+import { isError } from '../../model/kinds.ts';
+import { parseQueueUrl } from '../../net/address/queue-url.ts';
+import { parseObjectStoreUrl } from '../../objects/open.ts';
+import type { Clock } from '../../system/clock.ts';
+import { networkDefaults } from '../../system/network-defaults.ts';
+import { startThread, type ThreadProgram, threadFile } from '../../system/thread-program.ts';
+import { Batch } from './batch.ts';
+import { INLINED } from './inlined.ts';
+import type { Command, ThreadData, TransportEvent, TransportSetup } from './protocol.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
-  starter: 'consumer/transport-thread',
-  file: './transport/thread-main',
+  starter: 'consumer/thread/handle',
+  file: './entry',
   inlined: INLINED,
 };
 

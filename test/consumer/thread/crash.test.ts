@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { ConsumerClient, TransportLostError } from '../../src/consumer/index.ts';
-import type { TransportHandle } from '../../src/consumer/transport-thread.ts';
-import { inlineTransport } from '../support/fakes/inline-transport.ts';
-import { quietly, Scene } from '../support/peers/consumer-scene.ts';
-import { Inbox } from '../support/peers/inbox.ts';
-import { eventually } from '../support/time/eventually.ts';
+import { ConsumerClient, TransportLostError } from '../../../src/consumer/index.ts';
+import type { TransportHandle } from '../../../src/consumer/thread/handle.ts';
+import { inlineTransport } from '../../support/fakes/inline-transport.ts';
+import { quietly, Scene } from '../../support/peers/consumer-scene.ts';
+import { Inbox } from '../../support/peers/inbox.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 /** Transports that crash when told to. */
 function crashing() {

@@ -1,12 +1,12 @@
-import { ClientClosedError, type OpsqueueError } from '../model/errors.ts';
-import { isUint8Array } from '../model/kinds.ts';
-import { traceOf } from '../model/thrown.ts';
-import type { Clock } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import { ClientClosedError, type OpsqueueError } from '../../model/errors.ts';
+import { isUint8Array } from '../../model/kinds.ts';
+import { traceOf } from '../../model/thrown.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Logger } from '../../system/logger.ts';
+import type { ChunkWorker, Engine } from '../engine.ts';
+import type { Handle, HeldChunk, LossReason, RunDemand, TransferTimes } from '../thread/protocol.ts';
 import { CallbackTimeoutError, CallbackWatch } from './callback-watch.ts';
-import type { ChunkWorker, Engine } from './engine.ts';
 import { ChunkJob } from './job.ts';
-import type { Handle, HeldChunk, LossReason, RunDemand, TransferTimes } from './messages.ts';
 import { type Processor, verdictOf } from './processor.ts';
 import type { ChunkSpan, Tracing } from './tracing.ts';
 

@@ -8,12 +8,12 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
-import { isError } from '../model/kinds.ts';
-import { EMPTY_TRACE_CARRIER } from '../model/submission.ts';
-import { messageOf } from '../model/thrown.ts';
-import { VERSION } from '../model/version.ts';
+import { isError } from '../../model/kinds.ts';
+import { EMPTY_TRACE_CARRIER } from '../../model/submission.ts';
+import { messageOf } from '../../model/thrown.ts';
+import { VERSION } from '../../model/version.ts';
+import type { TransferTimes } from '../thread/protocol.ts';
 import type { ChunkJob } from './job.ts';
-import type { TransferTimes } from './messages.ts';
 
 const CARRIERS_MAX = 256;
 

@@ -1,11 +1,11 @@
 /** What passes between the calling thread and the transport thread. Both ways it goes in batches, one per turn. */
-import type { ChunkId } from '../model/ids.ts';
-import type { Strategy } from '../model/strategy.ts';
-import type { SubmissionRecord } from '../model/submission.ts';
-import type { QueueRoute } from '../net/address/queue-route.ts';
-import type { ObjectStoreOptions } from '../objects/object-store.ts';
-import type { ChunkCompression } from '../protocol/chunk/compression.ts';
-import type { NetworkDefaults } from '../system/network-defaults.ts';
+import type { ChunkId } from '../../model/ids.ts';
+import type { Strategy } from '../../model/strategy.ts';
+import type { SubmissionRecord } from '../../model/submission.ts';
+import type { QueueRoute } from '../../net/address/queue-route.ts';
+import type { ObjectStoreOptions } from '../../objects/object-store.ts';
+import type { ChunkCompression } from '../../protocol/chunk/compression.ts';
+import type { NetworkDefaults } from '../../system/network-defaults.ts';
 
 /** What the transport thread is started with. */
 export interface ThreadData {

@@ -1,8 +1,8 @@
 /** What passes between the calling thread and the threads that run a module's callback. */
 import type { MessagePort } from 'node:worker_threads';
-import type { SubmissionRecord } from '../model/submission.ts';
-import type { NamedCodec } from '../protocol/chunk/codec-options.ts';
-import type { Verdict } from './processor.ts';
+import type { SubmissionRecord } from '../../model/submission.ts';
+import type { NamedCodec } from '../../protocol/chunk/codec-options.ts';
+import type { Verdict } from '../run/processor.ts';
 
 /** What the callback is given: one operation, the operations of a chunk, or its bytes. */
 export type CallbackShape = 'op' | 'chunk' | 'raw';

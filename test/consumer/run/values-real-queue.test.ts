@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { OpError, type OpRunOptions } from '../../src/consumer/index.ts';
-import { SubmissionFailedError } from '../../src/producer/index.ts';
-import { quietly } from '../support/peers/consumer-scene.ts';
-import { realQueue } from '../support/queues/real-queue.ts';
+import { OpError, type OpRunOptions } from '../../../src/consumer/index.ts';
+import { SubmissionFailedError } from '../../../src/producer/index.ts';
+import { quietly } from '../../support/peers/consumer-scene.ts';
+import { realQueue } from '../../support/queues/real-queue.ts';
 
 type Queue = Awaited<ReturnType<typeof realQueue>>;
 

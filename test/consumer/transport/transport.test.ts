@@ -1,18 +1,18 @@
 /** The transport alone, with a clock that the test moves and a link that it plays. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RunDemand, TransportEvent } from '../../src/consumer/messages.ts';
-import { ChunkBodies } from '../../src/consumer/transport/bodies.ts';
-import type { QueueLink } from '../../src/consumer/transport/queue-link.ts';
-import { Transport } from '../../src/consumer/transport/transport.ts';
-import { Strategy } from '../../src/model/strategy.ts';
-import type { OutgoingMessage } from '../../src/net/websocket/client.ts';
-import type { ObjectStore } from '../../src/objects/object-store.ts';
-import type { ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
-import { silentLogger } from '../../src/system/logger.ts';
-import { fakeChunk, fakeSubmission, initMessage } from '../support/fakes/fake-queue.ts';
-import { eventually } from '../support/time/eventually.ts';
-import { ManualClock } from '../support/time/manual-clock.ts';
+import { ChunkBodies } from '../../../src/consumer/bodies.ts';
+import type { RunDemand, TransportEvent } from '../../../src/consumer/thread/protocol.ts';
+import type { QueueLink } from '../../../src/consumer/transport/queue-link.ts';
+import { Transport } from '../../../src/consumer/transport/transport.ts';
+import { Strategy } from '../../../src/model/strategy.ts';
+import type { OutgoingMessage } from '../../../src/net/websocket/client.ts';
+import type { ObjectStore } from '../../../src/objects/object-store.ts';
+import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
+import { silentLogger } from '../../../src/system/logger.ts';
+import { fakeChunk, fakeSubmission, initMessage } from '../../support/fakes/fake-queue.ts';
+import { eventually } from '../../support/time/eventually.ts';
+import { ManualClock } from '../../support/time/manual-clock.ts';
 
 type Sent = OutgoingMessage & { readonly nonce: number };
 

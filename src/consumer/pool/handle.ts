@@ -1,15 +1,15 @@
 import { MessageChannel, type Transferable } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { IncorrectUsageError } from '../model/errors.ts';
-import { isArrayBuffer } from '../model/kinds.ts';
-import { messageOf } from '../model/thrown.ts';
-import { orAborted } from '../system/signals.ts';
-import { CallbackTimeoutError } from './callback-watch.ts';
-import { ChunkDroppedError, type ChunkDropReason } from './job.ts';
-import { checkPoolFile } from './pool-file.ts';
-import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './pool-messages.ts';
-import type { Processor } from './processor.ts';
-import type { ChunkContext } from './types.ts';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import { isArrayBuffer } from '../../model/kinds.ts';
+import { messageOf } from '../../model/thrown.ts';
+import { orAborted } from '../../system/signals.ts';
+import { CallbackTimeoutError } from '../run/callback-watch.ts';
+import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
+import type { Processor } from '../run/processor.ts';
+import type { ChunkContext } from '../types.ts';
+import { checkPoolFile } from './program-file.ts';
+import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './protocol.ts';
 
 /** The callback failed in a thread of the pool; the stack is the one from there. */
 export class PoolFailedError extends Error {

@@ -5,11 +5,11 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 
-import { type StartTransport, TransportThread } from '../../src/consumer/transport-thread.ts';
-import { chunkKey } from '../../src/objects/keys.ts';
-import { systemClock } from '../../src/system/clock.ts';
-import { fakeChunk } from '../support/fakes/fake-queue.ts';
-import { quietly, Scene } from '../support/peers/consumer-scene.ts';
+import { type StartTransport, TransportThread } from '../../../src/consumer/thread/handle.ts';
+import { chunkKey } from '../../../src/objects/keys.ts';
+import { systemClock } from '../../../src/system/clock.ts';
+import { fakeChunk } from '../../support/fakes/fake-queue.ts';
+import { quietly, Scene } from '../../support/peers/consumer-scene.ts';
 
 const IMPATIENT_MS = 50;
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { NonRetryableError, OpError, RetryLaterError } from '../../src/consumer/index.ts';
-import { THROWN_CHARS_MAX, traceOf } from '../../src/model/thrown.ts';
-import { fakeChunk, fakeSubmission } from '../support/fakes/fake-queue.ts';
-import { cbor, quietly, Scene } from '../support/peers/consumer-scene.ts';
+import { NonRetryableError, OpError, RetryLaterError } from '../../../src/consumer/index.ts';
+import { THROWN_CHARS_MAX, traceOf } from '../../../src/model/thrown.ts';
+import { fakeChunk, fakeSubmission } from '../../support/fakes/fake-queue.ts';
+import { cbor, quietly, Scene } from '../../support/peers/consumer-scene.ts';
 
 /** Runs the callback on chunk 0, then on a good chunk 1, and answers how chunk 0 failed. */
 async function failureOf(

@@ -1,5 +1,5 @@
-import { OpsqueueError } from '../model/errors.ts';
-import type { Clock, Timer } from '../system/clock.ts';
+import { OpsqueueError } from '../../model/errors.ts';
+import type { Clock, Timer } from '../../system/clock.ts';
 
 /** The callback worked on one chunk for longer than `callbackMsMax`: the chunk fails, and is tried again by the rules. */
 export class CallbackTimeoutError extends OpsqueueError {
