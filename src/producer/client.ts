@@ -5,9 +5,7 @@ import type { EndState, SubmissionStatus } from '../model/submission.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { linkedSignal } from '../system/signals.ts';
 import { checkEndState, checkId, checkOptions, checkPrefix, checkStrategicMetadata } from './checks.ts';
-import { type EndedStatus, statusOf, waitForEnd } from './completion.ts';
 import { ClientContext } from './context.ts';
-import { deleteChunks } from './delete-chunks.ts';
 import * as names from './option-names.ts';
 import type {
   CallOptions,
@@ -28,10 +26,12 @@ import type {
   TransferOptions,
   WatchOptions,
 } from './options.ts';
-import { progressOf } from './progress-stream.ts';
-import { insertedOf, throwIfBroken } from './read.ts';
-import type { ItemIterator, Results } from './results.ts';
-import type { Source } from './source.ts';
+import { type EndedStatus, statusOf, waitForEnd } from './results/completion.ts';
+import { progressOf } from './results/progress-stream.ts';
+import { insertedOf, throwIfBroken } from './results/read.ts';
+import type { ItemIterator, Results } from './results/results.ts';
+import { deleteChunks } from './submit/delete-chunks.ts';
+import type { Source } from './submit/source.ts';
 import { Submitter } from './submitter.ts';
 
 type Unordered = { readonly results: 'unordered' };

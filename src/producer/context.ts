@@ -14,7 +14,7 @@ import { BoundedStore } from './bounded-store.ts';
 import { type CheckedCodec, checkCodec } from './checks.ts';
 import type { ProducerClientOptions, TransferOptions } from './options.ts';
 import { QueueApi } from './queue-api.ts';
-import { UnreadSources } from './source.ts';
+import { UnreadSources } from './submit/source.ts';
 
 /** Default of `transferMsMax`: far beyond the time-outs of the object stores themselves. */
 const TRANSFER_MS_MAX_DEFAULT = 600_000;

@@ -45,7 +45,6 @@ export type { ChunkCompression } from '../protocol/chunk/compression.ts';
 export { ChunkUndecodableError, ChunkUnencodableError } from '../protocol/chunk/errors.ts';
 export type { Logger } from '../system/logger.ts';
 export { ProducerClient } from './client.ts';
-export type { EndedStatus } from './completion.ts';
 export { collectGarbage, type GarbageCollectionOptions } from './garbage.ts';
 export type {
   CallOptions,
@@ -67,5 +66,6 @@ export type {
   TransferOptions,
   WatchOptions,
 } from './options.ts';
-export type { ItemIterator, Results } from './results.ts';
-export type { Source } from './source.ts';
+export type { EndedStatus } from './results/completion.ts';
+export type { ItemIterator, Results } from './results/results.ts';
+export type { Source } from './submit/source.ts';

@@ -32,7 +32,7 @@ import {
   parseStatus,
 } from '../protocol/producer/requests.ts';
 import type { Clock } from '../system/clock.ts';
-import { PollHold } from './poll-hold.ts';
+import { PollHold } from './results/poll-hold.ts';
 
 /** A submission as it is inserted. */
 export interface NewSubmission extends InsertRequest {

@@ -1,7 +1,7 @@
 import { type LinkedSignal, linkedSignal } from '../system/signals.ts';
 import type { ClientContext } from './context.ts';
-import { BatchedResults, type BatchSource, type Results } from './results.ts';
-import type { OpenSource } from './source.ts';
+import { BatchedResults, type BatchSource, type Results } from './results/results.ts';
+import type { OpenSource } from './submit/source.ts';
 import type { Tracing } from './tracing.ts';
 
 /**

@@ -4,18 +4,7 @@ import { isError } from '../model/kinds.ts';
 import type { OperationCodec } from '../protocol/chunk/codec-options.ts';
 import type { LinkedSignal } from '../system/signals.ts';
 import { type CheckedCodec, checkChoice, checkCodec, checkSource, RESULTS_MODES } from './checks.ts';
-import { chunkOperations, eachChunk } from './chunking.ts';
-import { statusOf, waitForEnd } from './completion.ts';
 import type { ClientContext } from './context.ts';
-import { deleteChunks } from './delete-chunks.ts';
-import {
-  type ChunkFeed,
-  checkCargo,
-  checkStoredCargo,
-  type Inserted,
-  insertDirect,
-  insertStored,
-} from './insert.ts';
 import type {
   DecodeOptions,
   DirectChunksOptions,
@@ -33,6 +22,7 @@ import type {
   TransferOptions,
   WatchOptions,
 } from './options.ts';
+import { statusOf, waitForEnd } from './results/completion.ts';
 import {
   decodeChunk,
   insertedOf,
@@ -41,10 +31,20 @@ import {
   readDone,
   readResults,
   throwIfBroken,
-} from './read.ts';
-import type { Results } from './results.ts';
+} from './results/read.ts';
+import type { Results } from './results/results.ts';
 import { resultsOf } from './session.ts';
-import { OpenSource, type Source } from './source.ts';
+import { chunkOperations, eachChunk } from './submit/chunking.ts';
+import { deleteChunks } from './submit/delete-chunks.ts';
+import {
+  type ChunkFeed,
+  checkCargo,
+  checkStoredCargo,
+  type Inserted,
+  insertDirect,
+  insertStored,
+} from './submit/insert.ts';
+import { OpenSource, type Source } from './submit/source.ts';
 import { Tracing } from './tracing.ts';
 
 /** Inserts a submission once its source is given, which is the last thing that a call does at once. */

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ObjectStoreError } from '../../src/objects/errors.ts';
+import { ObjectStoreError } from '../../../src/objects/errors.ts';
 import {
   OnInsertedError,
   ProducerClient,
   QueueRefusedError,
   QueueUnreachableError,
-} from '../../src/producer/index.ts';
-import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
-import { recordingLogger } from '../support/fakes/recording-logger.ts';
-import { watchedStore } from '../support/fakes/watched-store.ts';
-import { freshStore } from '../support/objects/fresh-store.ts';
-import { eventually } from '../support/time/eventually.ts';
+} from '../../../src/producer/index.ts';
+import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
+import { watchedStore } from '../../support/fakes/watched-store.ts';
+import { freshStore } from '../../support/objects/fresh-store.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);
 const chunkSize = 2;

@@ -9,14 +9,14 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ProducerClient, type Source } from '../../src/producer/index.ts';
-import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
-import { freshStore } from '../support/objects/fresh-store.ts';
-import { startGsServer } from '../support/objects/object-servers.ts';
-import { RawWorker } from '../support/peers/raw-worker.ts';
-import { TestServer } from '../support/queues/test-server.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
-import { eventually } from '../support/time/eventually.ts';
+import { ProducerClient, type Source } from '../../../src/producer/index.ts';
+import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
+import { freshStore } from '../../support/objects/fresh-store.ts';
+import { startGsServer } from '../../support/objects/object-servers.ts';
+import { RawWorker } from '../../support/peers/raw-worker.ts';
+import { TestServer } from '../../support/queues/test-server.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 const linesOf = (path: string) => createInterface({ input: createReadStream(path) });
 

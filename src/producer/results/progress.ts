@@ -1,5 +1,5 @@
-import type { Clock } from '../system/clock.ts';
-import type { Progress } from './options.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Progress } from '../options.ts';
 
 /** The rate is that of about the last so many milliseconds. */
 const WINDOW_MS = 10_000;

@@ -1,24 +1,24 @@
-import { checkInteger } from '../model/check.ts';
+import { checkInteger } from '../../model/check.ts';
 import {
   IncorrectUsageError,
   OnInsertedError,
   QueueRefusedError,
   SubmissionConflictError,
-} from '../model/errors.ts';
-import type { SubmissionId } from '../model/ids.ts';
-import type { RetryPolicy } from '../model/retry.ts';
-import type { StrategicMetadata } from '../model/submission.ts';
-import type { ChunkCompression } from '../protocol/chunk/compression.ts';
-import { directChunksRefusal } from '../protocol/producer/requests.ts';
-import { uuidV7 } from '../system/random.ts';
-import { linkedSignal, orAborted } from '../system/signals.ts';
-import { checkChoice, checkMetadata, checkRetry, checkStrategicMetadata } from './checks.ts';
+} from '../../model/errors.ts';
+import type { SubmissionId } from '../../model/ids.ts';
+import type { RetryPolicy } from '../../model/retry.ts';
+import type { StrategicMetadata } from '../../model/submission.ts';
+import type { ChunkCompression } from '../../protocol/chunk/compression.ts';
+import { directChunksRefusal } from '../../protocol/producer/requests.ts';
+import { uuidV7 } from '../../system/random.ts';
+import { linkedSignal, orAborted } from '../../system/signals.ts';
+import { checkChoice, checkMetadata, checkRetry, checkStrategicMetadata } from '../checks.ts';
+import type { ClientContext, TransferLimits } from '../context.ts';
+import type { StoredSubmissionOptions, SubmissionOptions } from '../options.ts';
+import type { InsertFate, NewSubmission } from '../queue-api.ts';
+import type { Tracing } from '../tracing.ts';
 import type { ChunkSink } from './chunking.ts';
-import type { ClientContext, TransferLimits } from './context.ts';
-import type { StoredSubmissionOptions, SubmissionOptions } from './options.ts';
-import type { InsertFate, NewSubmission } from './queue-api.ts';
 import type { OpenSource } from './source.ts';
-import type { Tracing } from './tracing.ts';
 import { Uploader } from './upload.ts';
 
 /** In a header: the body is that of the original's producers unless the caller asks for more. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ProducerClient } from '../../src/producer/index.ts';
-import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
-import { watchedStore } from '../support/fakes/watched-store.ts';
-import { freshStore } from '../support/objects/fresh-store.ts';
+import { ProducerClient } from '../../../src/producer/index.ts';
+import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
+import { watchedStore } from '../../support/fakes/watched-store.ts';
+import { freshStore } from '../../support/objects/fresh-store.ts';
 
 const numbers = Array.from({ length: 100 }, (_, at) => at);
 

@@ -1,9 +1,9 @@
-import type { SubmissionId } from '../model/ids.ts';
-import { type LinkedSignal, linkedSignal } from '../system/signals.ts';
+import type { SubmissionId } from '../../model/ids.ts';
+import { type LinkedSignal, linkedSignal } from '../../system/signals.ts';
+import type { ClientContext } from '../context.ts';
+import { Gate } from '../gate.ts';
+import type { Progress } from '../options.ts';
 import { waitForEnd } from './completion.ts';
-import type { ClientContext } from './context.ts';
-import { Gate } from './gate.ts';
-import type { Progress } from './options.ts';
 import type { ItemIterator } from './results.ts';
 import { BatchedResults, type BatchSource } from './results.ts';
 

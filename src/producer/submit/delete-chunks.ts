@@ -1,5 +1,5 @@
-import { type ChunkKind, chunkKey } from '../objects/keys.ts';
-import type { ObjectStore } from '../objects/object-store.ts';
+import { type ChunkKind, chunkKey } from '../../objects/keys.ts';
+import type { ObjectStore } from '../../objects/object-store.ts';
 
 /** Keys that one call removes: what S3 takes at a time. */
 const KEYS_AT_A_TIME = 1_000;

@@ -1,13 +1,13 @@
-import { ChunkContentError, SubmissionForgottenError } from '../model/errors.ts';
-import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
-import { isError, isUint8Array } from '../model/kinds.ts';
-import { ObjectStoreError } from '../objects/errors.ts';
-import { chunkKey } from '../objects/keys.ts';
-import { missingHint } from '../objects/missing-hint.ts';
-import type { ObjectStore } from '../objects/object-store.ts';
-import { decompressChunk, isCompressedChunk } from '../protocol/chunk/compression.ts';
-import type { QueueApi } from './queue-api.ts';
-import type { Tracing } from './tracing.ts';
+import { ChunkContentError, SubmissionForgottenError } from '../../model/errors.ts';
+import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
+import { isError, isUint8Array } from '../../model/kinds.ts';
+import { ObjectStoreError } from '../../objects/errors.ts';
+import { chunkKey } from '../../objects/keys.ts';
+import { missingHint } from '../../objects/missing-hint.ts';
+import type { ObjectStore } from '../../objects/object-store.ts';
+import { decompressChunk, isCompressedChunk } from '../../protocol/chunk/compression.ts';
+import type { QueueApi } from '../queue-api.ts';
+import type { Tracing } from '../tracing.ts';
 
 /** Where the outputs of one submission are. */
 export interface Outputs {

@@ -1,6 +1,6 @@
-import { QueueRefusedError } from '../model/errors.ts';
-import { HttpAttemptError } from '../net/http/attempt.ts';
-import type { Clock } from '../system/clock.ts';
+import { QueueRefusedError } from '../../model/errors.ts';
+import { HttpAttemptError } from '../../net/http/attempt.ts';
+import type { Clock } from '../../system/clock.ts';
 
 /** A poll that lasted for so long was held, and whatever ended it then may be something on the way, in milliseconds. */
 const HELD_MS_MIN = 1_000;

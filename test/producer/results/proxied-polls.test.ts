@@ -1,10 +1,10 @@
 /** Long polls behind something that ends requests which take too long for it. The clock leaps; nobody waits. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ProducerClient, QueueRefusedError, QueueUnreachableError } from '../../src/producer/index.ts';
-import { type Clock, systemClock } from '../../src/system/clock.ts';
-import { ALL_FEATURES, FakeQueue } from '../support/fakes/fake-queue-http.ts';
-import type { Reply } from '../support/fakes/scripted-http.ts';
+import { ProducerClient, QueueRefusedError, QueueUnreachableError } from '../../../src/producer/index.ts';
+import { type Clock, systemClock } from '../../../src/system/clock.ts';
+import { ALL_FEATURES, FakeQueue } from '../../support/fakes/fake-queue-http.ts';
+import type { Reply } from '../../support/fakes/scripted-http.ts';
 
 /** A clock that a test moves on, besides going by itself. */
 function leapingClock(): Clock & { leap(ms: number): void } {

@@ -1,6 +1,6 @@
-import type { ChunkIndex } from '../model/ids.ts';
-import { isPromise } from '../model/kinds.ts';
-import { Gate } from './gate.ts';
+import type { ChunkIndex } from '../../model/ids.ts';
+import { isPromise } from '../../model/kinds.ts';
+import { Gate } from '../gate.ts';
 
 /** Says which chunks are to be read, one after the other; null at the end. A promise where that is not known yet. */
 export interface ChunkPlan {

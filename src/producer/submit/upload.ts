@@ -1,13 +1,13 @@
-import { IncorrectUsageError } from '../model/errors.ts';
-import { CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
-import { chunkKey } from '../objects/keys.ts';
-import { type ChunkCompression, compressChunk } from '../protocol/chunk/compression.ts';
-import type { Clock } from '../system/clock.ts';
-import { linkedSignal } from '../system/signals.ts';
-import type { BoundedStore } from './bounded-store.ts';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import { CHUNKS_PER_SUBMISSION_MAX } from '../../model/limits.ts';
+import { chunkKey } from '../../objects/keys.ts';
+import { type ChunkCompression, compressChunk } from '../../protocol/chunk/compression.ts';
+import type { Clock } from '../../system/clock.ts';
+import { linkedSignal } from '../../system/signals.ts';
+import type { BoundedStore } from '../bounded-store.ts';
+import { Gate } from '../gate.ts';
+import type { Tracing } from '../tracing.ts';
 import { deleteChunks } from './delete-chunks.ts';
-import { Gate } from './gate.ts';
-import type { Tracing } from './tracing.ts';
 
 export interface UploaderOptions {
   readonly store: BoundedStore;

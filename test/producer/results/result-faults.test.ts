@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ObjectStoreError } from '../../src/objects/errors.ts';
+import { ObjectStoreError } from '../../../src/objects/errors.ts';
 import {
   ChunkContentError,
   ProducerClient,
   SubmissionCancelledError,
   SubmissionFailedError,
   SubmissionForgottenError,
-} from '../../src/producer/index.ts';
-import { systemClock } from '../../src/system/clock.ts';
-import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
-import { workEverything } from '../support/fakes/fake-queue-worker.ts';
-import { recordingLogger } from '../support/fakes/recording-logger.ts';
-import { watchedStore } from '../support/fakes/watched-store.ts';
-import { freshStore } from '../support/objects/fresh-store.ts';
-import { eventually } from '../support/time/eventually.ts';
+} from '../../../src/producer/index.ts';
+import { systemClock } from '../../../src/system/clock.ts';
+import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
+import { workEverything } from '../../support/fakes/fake-queue-worker.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
+import { watchedStore } from '../../support/fakes/watched-store.ts';
+import { freshStore } from '../../support/objects/fresh-store.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 const same = (op: unknown) => op;
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);

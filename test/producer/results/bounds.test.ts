@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ProducerClient } from '../../src/producer/index.ts';
-import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
-import { workEverything } from '../support/fakes/fake-queue-worker.ts';
-import { watchedStore } from '../support/fakes/watched-store.ts';
-import { freshStore } from '../support/objects/fresh-store.ts';
-import { eventually } from '../support/time/eventually.ts';
+import { ProducerClient } from '../../../src/producer/index.ts';
+import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
+import { workEverything } from '../../support/fakes/fake-queue-worker.ts';
+import { watchedStore } from '../../support/fakes/watched-store.ts';
+import { freshStore } from '../../support/objects/fresh-store.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 const same = (op: unknown) => op;
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);

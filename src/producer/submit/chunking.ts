@@ -1,7 +1,7 @@
-import { isThenable } from '../model/kinds.ts';
-import type { Clock } from '../system/clock.ts';
-import { orAborted } from '../system/signals.ts';
-import { type CheckedCodec, checkContent } from './checks.ts';
+import { isThenable } from '../../model/kinds.ts';
+import type { Clock } from '../../system/clock.ts';
+import { orAborted } from '../../system/signals.ts';
+import { type CheckedCodec, checkContent } from '../checks.ts';
 import { type OpenSource, returnQuietly } from './source.ts';
 
 /**

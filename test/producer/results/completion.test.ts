@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { SubmissionStatus } from '../../src/model/submission.ts';
-import { waitForEnd } from '../../src/producer/completion.ts';
-import { ProgressMeter } from '../../src/producer/progress.ts';
-import type { QueueApi } from '../../src/producer/queue-api.ts';
-import { HastyClock } from '../support/time/hasty-clock.ts';
-import { ManualClock } from '../support/time/manual-clock.ts';
+import type { SubmissionStatus } from '../../../src/model/submission.ts';
+import type { QueueApi } from '../../../src/producer/queue-api.ts';
+import { waitForEnd } from '../../../src/producer/results/completion.ts';
+import { ProgressMeter } from '../../../src/producer/results/progress.ts';
+import { HastyClock } from '../../support/time/hasty-clock.ts';
+import { ManualClock } from '../../support/time/manual-clock.ts';
 
 const record = {
   id: 1n,

@@ -1,16 +1,16 @@
-import { SubmissionCancelledError, SubmissionFailedError } from '../model/errors.ts';
-import { isMap } from '../model/kinds.ts';
-import { OP_ERROR_KEY, OpError } from '../model/op-error.ts';
-import type { SubmissionStatus } from '../model/submission.ts';
-import type { OperationCodec } from '../protocol/chunk/codec-options.ts';
+import { SubmissionCancelledError, SubmissionFailedError } from '../../model/errors.ts';
+import { isMap } from '../../model/kinds.ts';
+import { OP_ERROR_KEY, OpError } from '../../model/op-error.ts';
+import type { SubmissionStatus } from '../../model/submission.ts';
+import type { OperationCodec } from '../../protocol/chunk/codec-options.ts';
+import type { ClientContext, TransferLimits } from '../context.ts';
+import type { Progress, ResultsMode } from '../options.ts';
+import type { Inserted } from '../submit/insert.ts';
+import type { Tracing } from '../tracing.ts';
 import { waitForEnd } from './completion.ts';
-import type { ClientContext, TransferLimits } from './context.ts';
 import { doneChunks } from './done-tracker.ts';
 import { type ChunkPlan, type Downloaded, Downloader, everyChunk } from './download.ts';
-import type { Inserted } from './insert.ts';
-import type { Progress, ResultsMode } from './options.ts';
 import { contentError, DirectOutputs, isMissing, type Outputs, StoredOutputs } from './outputs.ts';
-import type { Tracing } from './tracing.ts';
 
 /** A reader who takes his time asks for the status this often, which tells the queue not to forget the submission yet. */
 const INTEREST_EVERY_MS = 60_000;

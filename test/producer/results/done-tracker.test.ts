@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ChunkSet, PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
-import { type DoneTrackerOptions, doneChunks } from '../../src/producer/done-tracker.ts';
-import type { ChunksDoneAnswer } from '../../src/protocol/producer/requests.ts';
-import { HastyClock } from '../support/time/hasty-clock.ts';
+import { ChunkSet, PAGE_CHUNKS } from '../../../src/model/chunk-set.ts';
+import { type DoneTrackerOptions, doneChunks } from '../../../src/producer/results/done-tracker.ts';
+import type { ChunksDoneAnswer } from '../../../src/protocol/producer/requests.ts';
+import { HastyClock } from '../../support/time/hasty-clock.ts';
 
 const { signal } = new AbortController();
 const ascending = (a: number, b: number) => a - b;

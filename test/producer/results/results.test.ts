@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BatchedResults, type BatchSource } from '../../src/producer/results.ts';
+import { BatchedResults, type BatchSource } from '../../../src/producer/results/results.ts';
 
 /** Gives out batches, and counts how it was used. */
 class Batches implements BatchSource<number> {

@@ -1,11 +1,11 @@
-import { ChunkSet, PAGE_CHUNKS } from '../model/chunk-set.ts';
-import { SubmissionForgottenError } from '../model/errors.ts';
-import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
-import type { ChunksDoneAnswer, ChunksDonePage } from '../protocol/producer/requests.ts';
-import type { Clock } from '../system/clock.ts';
+import { ChunkSet, PAGE_CHUNKS } from '../../model/chunk-set.ts';
+import { SubmissionForgottenError } from '../../model/errors.ts';
+import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
+import type { ChunksDoneAnswer, ChunksDonePage } from '../../protocol/producer/requests.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { QueueApi } from '../queue-api.ts';
 import { HOLD_MS, Pacer } from './completion.ts';
 import type { ChunkPlan } from './download.ts';
-import type { QueueApi } from './queue-api.ts';
 
 /** An answer that brings nothing new is followed by a pause, this long at most. */
 const POLL_MAX_MS = 100;

@@ -1,15 +1,15 @@
 /** The field of a conflict, from the real queue to the error. A ProducerClient makes a new prefix for every insert: its API is used here. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseQueueUrl } from '../../src/net/address/queue-url.ts';
-import { HttpClient } from '../../src/net/http/client.ts';
-import { SubmissionConflictError } from '../../src/producer/index.ts';
-import { type NewSubmission, QueueApi } from '../../src/producer/queue-api.ts';
-import { systemClock } from '../../src/system/clock.ts';
-import { silentLogger } from '../../src/system/logger.ts';
-import { systemRandom } from '../../src/system/random.ts';
-import { scriptedHttp } from '../support/fakes/scripted-http.ts';
-import { TestServer } from '../support/queues/test-server.ts';
+import { parseQueueUrl } from '../../../src/net/address/queue-url.ts';
+import { HttpClient } from '../../../src/net/http/client.ts';
+import { SubmissionConflictError } from '../../../src/producer/index.ts';
+import { type NewSubmission, QueueApi } from '../../../src/producer/queue-api.ts';
+import { systemClock } from '../../../src/system/clock.ts';
+import { silentLogger } from '../../../src/system/logger.ts';
+import { systemRandom } from '../../../src/system/random.ts';
+import { scriptedHttp } from '../../support/fakes/scripted-http.ts';
+import { TestServer } from '../../support/queues/test-server.ts';
 
 function apiOf(url: string): QueueApi & Disposable {
   const world = { clock: systemClock, random: systemRandom, logger: silentLogger };
