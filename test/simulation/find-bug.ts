@@ -1,14 +1,13 @@
 /** `node find-bug.ts NAME`: plants the bug and runs seeds until one fails. Ends with 0 if it was found. */
-import { BUGS } from './bugs.ts';
-import { plant } from './mutants.ts';
+import { BUGS } from './bugs/bugs.ts';
+import { simulate } from './world.ts';
 
 const SEEDS_MAX = 200;
 const STEPS = 1_000;
 
 const bug = BUGS.find(({ name }) => name === process.argv[2]);
 if (bug === undefined) throw new Error(`no bug is called ${process.argv[2]}`);
-plant(bug);
-const { simulate } = await import('./world.ts');
+bug.plant();
 for (let seed = 1; seed <= SEEDS_MAX; seed++) {
   try {
     await simulate(seed, STEPS);

@@ -1,0 +1,7 @@
+import { ANSWERING_BUGS } from './answering.ts';
+import type { Bug } from './plant.ts';
+import { SCHEDULING_BUGS } from './scheduling.ts';
+import { WRITING_BUGS } from './writing.ts';
+
+/** Bugs that the simulation must find. */
+export const BUGS: readonly Bug[] = [...WRITING_BUGS, ...SCHEDULING_BUGS, ...ANSWERING_BUGS];

@@ -1,0 +1,56 @@
+/**
+ * Deliberate bugs. Each one replaces a method of a class, in a process of its own: the code that users run has no
+ * switches for them, and one whose method is renamed or has other parameters no longer compiles.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+export interface Bug {
+  readonly name: string;
+  /** To be called once, before anything runs. */
+  plant(): void;
+}
+
+type MethodName<T> = { [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never }[keyof T];
+
+type Method<T, K extends keyof T> = T[K] extends (...args: infer Args) => infer Result
+  ? (this: T, ...args: Args) => Result
+  : never;
+
+/** @param target a class's `prototype`, or the class itself for a static method */
+export function replace<T extends object, K extends MethodName<T>>(
+  target: T,
+  name: K,
+  make: (original: Method<T, K>) => Method<T, K>,
+): void {
+  const value = make(ownProperty(target, name).value as Method<T, K>);
+  Object.defineProperty(target, name, { ...ownProperty(target, name), value });
+}
+
+export function replaceGetter<T extends object, K extends keyof T>(
+  target: T,
+  name: K,
+  make: (original: () => T[K]) => (this: T) => T[K],
+): void {
+  const get = make(ownProperty(target, name).get as () => T[K]);
+  Object.defineProperty(target, name, { ...ownProperty(target, name), get });
+}
+
+/** Says whether a call of that method is on the way: for what is wrong only where this one calls it, at once or later. */
+export function during<T extends object, K extends MethodName<T>>(target: T, name: K): () => boolean {
+  const calls = new AsyncLocalStorage<true>();
+  const original = ownProperty(target, name).value as (...args: unknown[]) => unknown;
+  Object.defineProperty(target, name, {
+    ...ownProperty(target, name),
+    value(this: T, ...args: unknown[]) {
+      return calls.run(true, () => original.apply(this, args));
+    },
+  });
+  return () => calls.getStore() === true;
+}
+
+function ownProperty(target: object, name: PropertyKey): PropertyDescriptor {
+  const found = Object.getOwnPropertyDescriptor(target, name);
+  if (found === undefined)
+    throw new Error(`nothing to replace: ${String(name)} is inherited, or of the instance`);
+  return found;
+}
