@@ -1,4 +1,5 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import { END_STATES } from '../model/submission.ts';
 import {
   type EndState,
   ProducerClient,
@@ -9,7 +10,7 @@ import type { Io } from './io.ts';
 import { ExitError } from './serve.ts';
 import { statusJson, statusText } from './status-text.ts';
 import { toJson } from './text.ts';
-import { flag, metadataPair, submissionId, type TlsFlags, tlsFlags, wholeNumber } from './values.ts';
+import { flag, integer, metadataPair, plainFlag, submissionId, type TlsFlags, tlsFlags } from './values.ts';
 import { watch } from './watch.ts';
 
 /** What every command that asks a queue takes. */
@@ -80,28 +81,27 @@ interface LookupFlags extends ClientFlags {
   readonly limit: number;
 }
 
-const END_STATES = ['completed', 'failed', 'cancelled'] satisfies EndState[];
-
 function lookupOf(io: Io): Command {
   return clientCommand('lookup', 'find submissions, by prefix, by strategic metadata or by how they ended')
+    .addOption(plainFlag('--prefix <prefix>', 'the one with this prefix, in any state').conflicts('metadata'))
     .addOption(
-      new Option('--prefix <prefix>', 'the one with this prefix, in any state').conflicts('metadata'),
-    )
-    .addOption(
-      new Option(
+      plainFlag(
         '--metadata <key=number>',
         'those in progress that carry this pair; several times: all of them',
-      ).argParser(metadataPair),
+        metadataPair,
+      ),
     )
     .addOption(
-      new Option('--state <state>', 'those that ended so and are still remembered, the newest first')
+      plainFlag('--state <state>', 'those that ended so and are still remembered, the newest first')
         .choices(END_STATES)
         .conflicts(['prefix', 'metadata']),
     )
     .addOption(
-      new Option('--limit <number>', 'with --state: at most this number of submissions')
-        .argParser(wholeNumber(1, 1_000_000))
-        .default(100),
+      plainFlag(
+        '--limit <number>',
+        'with --state: at most this number of submissions',
+        integer(1, 1_000_000),
+      ).default(100),
     )
     .addHelpText(
       'after',

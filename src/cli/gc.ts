@@ -38,20 +38,19 @@ export function gcCommand(io: Io): Command {
       flag(
         '--url <url>',
         'a queue that uses this object store: host:port, or http(s)://...; repeat it for every such queue',
-      )
-        .argParser(queueUrls)
-        .makeOptionMandatory(),
+        queueUrls,
+      ).makeOptionMandatory(),
     )
     .addOption(
-      flag('--older-than <duration>', 'only what nobody has written to for so long; at least 1 hour')
-        .argParser(duration(HOUR_MS, '1 hour'))
-        .makeOptionMandatory(),
+      flag(
+        '--older-than <duration>',
+        'only folders that were not written to for this time; at least 1 hour',
+        duration(HOUR_MS),
+      ).makeOptionMandatory(),
     )
     .option('--delete', 'delete what is found; without it nothing is changed')
     .addOption(
-      flag('--object-store-option <name=value>', 'such as aws_region=eu-west-1; may be repeated').argParser(
-        textPair,
-      ),
+      flag('--object-store-option <name=value>', 'such as aws_region=eu-west-1; repeatable', textPair),
     )
     .addOption(flag('--object-store-options-file <path>', 'a JSON object of such options, for secrets'))
     .option('--json', 'print an object for each submission, then one with the counts')

@@ -1,5 +1,6 @@
 import { Command, CommanderError, type Option } from 'commander';
-import { OpsqueueError, VERSION } from '../server/index.ts';
+import { OpsqueueError } from '../model/errors.ts';
+import { VERSION } from '../model/version.ts';
 import { clientCommands } from './client-commands.ts';
 import { gcCommand } from './gc.ts';
 import { columnsOf, type Io } from './io.ts';
@@ -71,8 +72,9 @@ Examples:
 /** The default, but not the name of the environment variable on every line: it is the same rule for all flags. */
 function optionDescription(option: Option): string {
   const { defaultValue, defaultValueDescription } = option;
-  if (defaultValue === undefined || typeof defaultValue === 'boolean') return option.description;
-  return `${option.description} (default: ${defaultValueDescription ?? defaultValue})`;
+  if (typeof defaultValue === 'boolean') return option.description;
+  const shown = String(defaultValueDescription ?? defaultValue ?? '');
+  return shown === '' ? option.description : `${option.description} (default: ${shown})`;
 }
 
 /** What all commands have in common: how they end, and how they complain (one line, "opsqueue: ..."). */

@@ -1,51 +1,25 @@
-import { Command } from 'commander';
-import {
-  IncorrectUsageError,
-  OpsqueueError,
-  type RunningServer,
-  type ServerOptions,
-  startServer,
-  systemClock,
-  VERSION,
-} from '../server/index.ts';
+import { Command, type Option } from 'commander';
+import { mustBe } from '../model/check.ts';
+import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
+import { VERSION } from '../model/version.ts';
+import { type RunningServer, type ServerOptions, startServer } from '../server/index.ts';
+import { defaultText, SETTINGS, type Setting, settingHelp } from '../server/settings.ts';
+import { systemClock } from '../system/clock.ts';
 import type { Io } from './io.ts';
 import { LOG_LEVELS, logLevel, openLog, type ServerLog } from './log/log.ts';
 import type { LogWriter } from './log/sink.ts';
 import { PortPipe } from './port-pipe.ts';
 import { type StopSignal, StopSignals } from './stop-signals.ts';
 import { oneLine } from './text.ts';
-import { duration, flag, hosts, isServiceLink, wholeNumber } from './values.ts';
+import { duration, flag, hosts, integer, isServiceLink } from './values.ts';
 
-const MINUTE_MS = 60_000;
 /** How long the last lines of the log may take to be written when the process ends. */
 const LOG_GRACE_MS = 200;
 const nowhere: LogWriter = { write: (bytes, done) => done(bytes.length) };
-const MEBIBYTE = 1024 * 1024;
-/** What the server takes at most for these limits. */
-const LARGEST_MESSAGE_BYTES = 256 * MEBIBYTE;
-const ANY_NUMBER = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 
-interface ServeFlags {
-  readonly port: number;
-  readonly host?: readonly string[];
+interface ServeFlags extends ServerOptions {
   readonly reportBoundPortPipe: number;
-  readonly databaseFilename: string;
-  readonly reservationExpiration: number;
   readonly maxReadPoolSize: number;
-  readonly heartbeatInterval: number;
-  readonly maxMissableHeartbeats: number;
-  readonly maxChunkRetries: number;
-  readonly retryDelay: number;
-  readonly maxChunkDisconnects: number;
-  readonly maxSubmissionAge: number;
-  readonly maxSubmissionsReturned: number;
-  readonly holdStatusPolls: number;
-  readonly maxBodyBytes: number;
-  readonly maxBodiesBytes: number;
-  readonly maxFrameBytes: number;
-  readonly maxConnections: number;
-  readonly idleConnection: number;
-  readonly hostName?: readonly string[];
 }
 
 /** Ends a command with this status; whoever throws it has said why already, or says it in the message. */
@@ -70,7 +44,7 @@ export function serveCommand(io: Io): Command {
       if (operands.length > 0) {
         command.error(`error: unknown command '${operands[0]}'; opsqueue --help lists those there are`);
       }
-      await serve(flags, command, io);
+      await serve(flags, io);
     });
 }
 
@@ -87,137 +61,47 @@ Examples:
   OPSQUEUE_LOG=debug OPSQUEUE_PORT=4000 opsqueue         the same in the environment, with a talkative log`;
 
 function addFlags(command: Command): Command {
+  for (const [name, setting] of Object.entries(SETTINGS)) {
+    const option = settingFlag(setting).default(setting.default, defaultText(setting) ?? undefined);
+    // Flags keep the names of the original, options have our own.
+    option.attributeName = () => name;
+    command.addOption(option);
+  }
   return command
-    .addOption(
-      flag('-p, --port <port>', 'port to listen on; 0 = any free one')
-        .argParser(wholeNumber(0, 65_535))
-        .default(3999),
-    )
-    .addOption(
-      flag(
-        '--host <host>',
-        'address to listen on; may be given several times, or as a list with commas; 0.0.0.0 and :: are all of this machine (default: 127.0.0.1 and, where there is IPv6, ::1)',
-      ).argParser(hosts),
-    )
-    .addOption(
-      flag(
-        '--database-filename <file>',
-        'SQLite file, created where it is missing; file::memory: keeps nothing',
-      ).default('opsqueue.db'),
-    )
-    .addOption(
-      flag(
-        '--reservation-expiration <duration>',
-        'a consumer that holds a chunk for longer loses it to another',
-      )
-        .argParser(duration(1, '1ms'))
-        .default(10 * MINUTE_MS, '10 minutes'),
-    )
-    .addOption(
-      flag('--max-chunk-retries <number>', 'the failure that makes this number fails the whole submission')
-        .argParser(ANY_NUMBER)
-        .default(10),
-    )
-    .addOption(
-      flag(
-        '--retry-delay <duration>',
-        'wait before the first retry of a failed chunk, doubled with each up to a minute, for producers of the original opsqueue, which cannot say; 0s = at once',
-      )
-        .argParser(duration(0, '0s'))
-        .default(0, '0s'),
-    )
-    .addOption(
-      flag(
-        '--max-chunk-disconnects <number>',
-        'the same for consumers that vanished while they worked on the chunk; 0 = no limit',
-      )
-        .argParser(ANY_NUMBER)
-        .default(10),
-    )
-    .addOption(
-      flag('--max-submission-age <duration>', 'how long submissions that have ended are remembered')
-        .argParser(duration(0, '0s'))
-        .default(60 * MINUTE_MS, '1 hour'),
-    )
-    .addOption(
-      flag('--heartbeat-interval <duration>', 'after this silence a consumer is asked for a sign of life')
-        .argParser(duration(1, '1ms'))
-        .default(10_000, '10 seconds'),
-    )
-    .addOption(
-      flag('--max-missable-heartbeats <number>', 'a consumer that misses more is taken for gone')
-        .argParser(ANY_NUMBER)
-        .default(3),
-    )
-    .addOption(
-      flag('--max-submissions-returned <number>', 'a look-up that matches more is refused')
-        .argParser(ANY_NUMBER)
-        .default(100_000),
-    )
-    .addOption(
-      flag(
-        '--hold-status-polls <duration>',
-        'answer the status of a running submission only when it ends, or after this time: producers of the original opsqueue then hear of the end at once; 0s = answer at once',
-      )
-        .argParser(duration(0, '0s'))
-        .default(0, '0s'),
-    )
-    .addOption(
-      flag('--max-body-bytes <bytes>', 'a larger HTTP request is refused')
-        .argParser(wholeNumber(1024, LARGEST_MESSAGE_BYTES))
-        .default(32 * MEBIBYTE, '32 MiB'),
-    )
-    .addOption(
-      flag(
-        '--max-bodies-bytes <bytes>',
-        'memory for all HTTP requests that are being read; others are told to try again',
-      )
-        .argParser(wholeNumber(1024, 1024 * MEBIBYTE))
-        .default(256 * MEBIBYTE, '256 MiB'),
-    )
-    .addOption(
-      flag('--max-frame-bytes <bytes>', 'a larger message of a consumer ends its connection')
-        .argParser(wholeNumber(1024, LARGEST_MESSAGE_BYTES))
-        .default(64 * MEBIBYTE, '64 MiB'),
-    )
-    .addOption(
-      flag('--max-connections <number>', 'connections at each address; one more is closed at once')
-        .argParser(wholeNumber(1, 1_000_000))
-        .default(10_000),
-    )
-    .addOption(
-      flag('--idle-connection <duration>', 'how long an unused HTTP connection is kept open')
-        .argParser(duration(120_000, '120s'))
-        .default(125_000, '125 seconds'),
-    )
-    .addOption(
-      flag(
-        '--host-name <name>',
-        'a further name by which programs on this machine may address a queue that listens on the loopback; may be given several times, or as a list with commas',
-      ).argParser(hosts),
-    )
     .addOption(
       flag(
         '--report-bound-port-pipe <fd>',
         'write the port, as two bytes (big-endian), to this inherited file descriptor and close it; -1 = do not',
-      )
-        .argParser(wholeNumber(-1, 2 ** 31 - 1))
-        .default(-1),
+        integer(-1, 2 ** 31 - 1),
+      ).default(-1),
     )
     .addOption(
-      flag('--max-read-pool-size <number>', 'taken for the sake of old command lines; there is no such pool')
-        .argParser(ANY_NUMBER)
-        .default(256),
+      flag('--max-read-pool-size <number>', 'accepted for compatibility; ignored', integer(0)).default(256),
     );
 }
 
-async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void> {
+/** The flag of a setting. */
+function settingFlag(setting: Setting): Option {
+  const help = settingHelp(setting);
+  switch (setting.kind) {
+    case 'count':
+    case 'bytes':
+      return flag(setting.flag, help, integer(setting.min, setting.max));
+    case 'duration':
+      return flag(setting.flag, help, duration(setting.min, setting.max));
+    case 'hosts':
+      return flag(setting.flag, help, hosts);
+    case 'text':
+      return flag(setting.flag, help);
+    default:
+      return setting satisfies never;
+  }
+}
+
+async function serve(flags: ServeFlags, io: Io): Promise<void> {
   const level = logLevel(process.env.OPSQUEUE_LOG);
   if (level === null) {
-    command.error(
-      `error: OPSQUEUE_LOG is '${process.env.OPSQUEUE_LOG}', which is no level; levels are ${LOG_LEVELS}`,
-    );
-    return;
+    throw mustBe('OPSQUEUE_LOG', `one of ${LOG_LEVELS}`, process.env.OPSQUEUE_LOG);
   }
   const log = openLog(level, {
     writer: io.logWriter?.() ?? nowhere,
@@ -225,17 +109,20 @@ async function serve(flags: ServeFlags, command: Command, io: Io): Promise<void>
     clock: systemClock,
   });
   try {
-    await run(flags, command, io, log);
+    await run(flags, io, log);
   } finally {
     await log.flush(LOG_GRACE_MS);
   }
 }
 
-async function run(flags: ServeFlags, command: Command, io: Io, { logger, stats }: ServerLog): Promise<void> {
-  const pipe = new PortPipe(flags.reportBoundPortPipe);
+async function run(flags: ServeFlags, io: Io, { logger, stats }: ServerLog): Promise<void> {
+  const { reportBoundPortPipe, maxReadPoolSize: _, ...options } = flags;
+  const pipe = new PortPipe(reportBoundPortPipe);
   if (!pipe.isUsable) {
-    command.error(
-      `error: option '--report-bound-port-pipe <fd>' argument '${flags.reportBoundPortPipe}' is invalid. No such file descriptor was handed down to this process.`,
+    throw mustBe(
+      '--report-bound-port-pipe',
+      'a file descriptor that this process inherited',
+      reportBoundPortPipe,
     );
   }
   const signals = new StopSignals(systemClock, process);
@@ -246,14 +133,11 @@ async function run(flags: ServeFlags, command: Command, io: Io, { logger, stats 
   }
   let server: RunningServer | StopSignal;
   try {
-    server = await Promise.race([
-      startServer({ ...serverOptions(flags), logger, logStats: stats }),
-      signals.first,
-    ]);
+    server = await Promise.race([startServer({ ...options, logger, logStats: stats }), signals.first]);
   } catch (error) {
     pipe.close();
     signals.release();
-    if (error instanceof IncorrectUsageError) command.error(`error: ${oneLine(error.message)}`);
+    if (error instanceof IncorrectUsageError) throw error;
     throw new ExitError(1, `cannot start: ${startProblem(error, flags)}`);
   }
   if (typeof server === 'string') {
@@ -277,29 +161,6 @@ async function run(flags: ServeFlags, command: Command, io: Io, { logger, stats 
   signals.release();
 }
 
-function serverOptions(flags: ServeFlags): ServerOptions {
-  return {
-    hosts: flags.host,
-    port: flags.port,
-    hostNames: flags.hostName,
-    databaseFilename: flags.databaseFilename,
-    reservationExpirationMs: flags.reservationExpiration,
-    heartbeatIntervalMs: flags.heartbeatInterval,
-    maxMissableHeartbeats: flags.maxMissableHeartbeats,
-    maxChunkRetries: flags.maxChunkRetries,
-    retryDelayMs: flags.retryDelay,
-    maxChunkDisconnects: flags.maxChunkDisconnects,
-    maxSubmissionAgeMs: flags.maxSubmissionAge,
-    maxSubmissionsReturned: flags.maxSubmissionsReturned,
-    holdStatusPollsMs: flags.holdStatusPolls,
-    bodyBytesMax: flags.maxBodyBytes,
-    bodiesBytesMax: flags.maxBodiesBytes,
-    frameBytesMax: flags.maxFrameBytes,
-    connectionsMax: flags.maxConnections,
-    idleConnectionMs: flags.idleConnection,
-  };
-}
-
 /** What the operator sees first: where the queue is, and what to do if that is not enough. */
 function listeningLine({ addresses }: RunningServer): string {
   const line = `opsqueue ${VERSION} listens on ${urlsOf(addresses).join(' and ')}`;
@@ -321,7 +182,7 @@ function isLoopback(host: string): boolean {
 
 function startProblem(error: unknown, flags: ServeFlags): string {
   const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
-  const where = `${address ?? flags.host?.join(', ') ?? 'localhost'}, port ${port ?? flags.port}`;
+  const where = `${address ?? flags.hosts?.join(', ') ?? 'localhost'}, port ${port ?? flags.port}`;
   if (code === 'STORE_FULL') {
     return `${problem(error)}: no space left on the disk of ${flags.databaseFilename}: free some, then start the queue again (nothing that was acknowledged is lost)`;
   }

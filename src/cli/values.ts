@@ -1,16 +1,45 @@
 import { readFileSync } from 'node:fs';
-import { InvalidArgumentError, Option } from 'commander';
-import { IncorrectUsageError, parseDuration } from '../server/index.ts';
+import { Option } from 'commander';
+import { checkInteger, mustBe } from '../model/check.ts';
+import { IncorrectUsageError } from '../model/errors.ts';
+import { SUBMISSION_ID_MAX } from '../model/ids.ts';
+import { isError } from '../model/kinds.ts';
+import { META_VALUE_MAX, META_VALUE_MIN } from '../model/limits.ts';
+import { checkDuration } from '../system/duration.ts';
+
+/**
+ * Reads what a flag was given. `name` is the flag, or the variable that it comes from, for the IncorrectUsageError; `previous`
+ * is what the flag gave before, if it is repeated.
+ */
+export type ReadFlag<T> = (text: string, name: string, previous: T | undefined) => T;
+
+/** A flag of the command line only. */
+export function plainFlag<T = string>(flags: string, description: string, read?: ReadFlag<T>): Option {
+  return reading(new Option(flags, description), read, null);
+}
 
 /**
  * A flag that can come from the environment as well: `--max-chunk-retries` as OPSQUEUE_MAX_CHUNK_RETRIES. A variable
  * that is empty counts as not set, and so does one that Kubernetes made up ({@link isServiceLink}).
  */
-export function flag(flags: string, description: string): Option {
+export function flag<T = string>(flags: string, description: string, read?: ReadFlag<T>): Option {
   const option = new Option(flags, description);
   const variable = `OPSQUEUE_${option.name().toUpperCase().replaceAll('-', '_')}`;
   const value = process.env[variable] ?? '';
-  return value === '' || isServiceLink(variable, value) ? option : option.env(variable);
+  if (value === '' || isServiceLink(variable, value)) return reading(option, read, null);
+  return reading(option.env(variable), read, { name: variable, value });
+}
+
+function reading<T>(
+  option: Option,
+  read: ReadFlag<T> | undefined,
+  variable: { readonly name: string; readonly value: string } | null,
+): Option {
+  if (read === undefined) return option;
+  return option.argParser<T | undefined>((text, previous) => {
+    const name = text === variable?.value ? variable.name : `--${option.name()}`;
+    return read(text, name, previous);
+  });
 }
 
 /**
@@ -21,71 +50,57 @@ export function isServiceLink(variable: string, value: string): boolean {
   return variable === 'OPSQUEUE_PORT' && /^(?:tcp|udp|sctp):\/\/.+:\d+$/.test(value);
 }
 
-/** Reads a whole number from `min` to `max`, both allowed. */
-export function wholeNumber(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= min && value <= max)) {
-      throw new InvalidArgumentError(`It must be an integer from ${min} to ${max}.`);
-    }
-    return value;
-  };
+/** Reads an integer from `min` to `max`, both allowed. */
+export function integer(min: number, max?: number): ReadFlag<number> {
+  return (text, name) => checkInteger(name, /^-?\d+$/.test(text) ? Number(text) : text, min, max);
 }
 
-/** Reads a duration such as `1h 30m`, in milliseconds; at least `minMs`. */
-export function duration(minMs: number, least: string): (text: string) => number {
-  return (text) => {
-    const ms = usage(() => parseDuration(text));
-    if (ms < minMs) throw new InvalidArgumentError(`It must be at least ${least}.`);
-    return ms;
-  };
+/** Reads a duration such as `1h 30m`, in milliseconds, from `minMs` to `maxMs`. */
+export function duration(minMs: number, maxMs?: number): ReadFlag<number> {
+  return (text, name) => checkDuration(name, text, minMs, maxMs);
 }
 
 /** Reads hosts: the flag can be repeated, and can carry a list with commas. */
-export function hosts(text: string, previous: readonly string[] | undefined): readonly string[] {
+export const hosts: ReadFlag<readonly string[]> = (text, name, previous) => {
   const added = text.split(',').map((host) => host.trim().replace(/^\[(.*)\]$/, '$1'));
   if (added.some((host) => host === '' || /[\s/]/.test(host))) {
-    throw new InvalidArgumentError('It must be a host name or an address, or several with commas between.');
+    throw mustBe(name, 'a host name or an address, or several with commas between', text);
   }
   return [...(previous ?? []), ...added];
-}
+};
 
 /** Reads the addresses of queues: the flag can be repeated, and can carry a list with commas. */
-export function queueUrls(text: string, previous: readonly string[] | undefined): readonly string[] {
+export const queueUrls: ReadFlag<readonly string[]> = (text, name, previous) => {
   const added = text.split(',').map((url) => url.trim());
-  if (added.includes('')) throw new InvalidArgumentError('It must be host:port or http(s)://...');
+  if (added.includes(''))
+    throw mustBe(name, 'host:port or http(s)://..., or several with commas between', text);
   return [...(previous ?? []), ...added];
-}
+};
 
 /** Reads a named option: `aws_region=eu-west-1`. */
-export function textPair(
-  text: string,
-  previous: ReadonlyMap<string, string> | undefined,
-): ReadonlyMap<string, string> {
+export const textPair: ReadFlag<ReadonlyMap<string, string>> = (text, name, previous) => {
   const at = text.indexOf('=');
-  if (at < 1) throw new InvalidArgumentError('It must look like aws_region=eu-west-1.');
+  // Without what was given: it may be a secret.
+  if (at < 1) throw new IncorrectUsageError(`${name} must look like aws_region=eu-west-1`);
   return new Map([...(previous ?? []), [text.slice(0, at).trim(), text.slice(at + 1)]]);
-}
+};
 
 /** Reads a file, which is small. */
-export function fileText(path: string): string {
+const fileText: ReadFlag<string> = (path, name) => {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new InvalidArgumentError(`It cannot be read: ${cause instanceof Error ? cause.message : cause}.`);
+    const reason = isError(cause) ? cause.message : String(cause);
+    throw new IncorrectUsageError(`${name}: cannot read the file: ${reason}`, { cause });
   }
-}
+};
 
 /** The flags for TLS of every command that asks a queue. */
 export function tlsFlags(): Option[] {
   return [
-    flag('--ca <file>', 'certificates (PEM) of the authorities to trust instead of the usual ones').argParser(
-      fileText,
-    ),
-    flag('--cert <file>', 'certificate (PEM) to show to a proxy that asks for one; with --key').argParser(
-      fileText,
-    ),
-    flag('--key <file>', 'private key (PEM) of --cert').argParser(fileText),
+    flag('--ca <file>', 'certificates (PEM) of the authorities to trust instead of the usual ones', fileText),
+    flag('--cert <file>', 'certificate (PEM) to show to a proxy that asks for one; with --key', fileText),
+    flag('--key <file>', 'private key (PEM) of --cert', fileText),
   ];
 }
 
@@ -96,35 +111,21 @@ export interface TlsFlags {
   readonly key?: string;
 }
 
-/** Reads the id of a submission. */
+/** Reads the id of a submission, an argument. */
 export function submissionId(text: string): bigint {
   const id = /^\d{1,19}$/.test(text) ? BigInt(text) : -1n;
-  if (id < 0n || id > 2n ** 63n - 1n) {
-    throw new InvalidArgumentError('The id of a submission is a whole number, as the queue gave it out.');
+  if (id < 0n || id > SUBMISSION_ID_MAX) {
+    throw mustBe('<id>', 'the id of a submission, an integer that the queue assigned', text);
   }
   return id;
 }
 
 /** Reads a pair of strategic metadata: `company_id=42`. */
-export function metadataPair(
-  text: string,
-  previous: ReadonlyMap<string, bigint> | undefined,
-): ReadonlyMap<string, bigint> {
-  const [, key, value] = /^(.+)=(-?\d+)$/s.exec(text) ?? [];
-  if (key === undefined || value === undefined) {
-    throw new InvalidArgumentError('It must look like company_id=42, with a whole number.');
+export const metadataPair: ReadFlag<ReadonlyMap<string, bigint>> = (text, name, previous) => {
+  const [, key, digits] = /^(.+)=(-?\d+)$/s.exec(text) ?? [];
+  const value = digits === undefined ? null : BigInt(digits);
+  if (key === undefined || value === null || value < META_VALUE_MIN || value > META_VALUE_MAX) {
+    throw mustBe(name, 'a key and a signed 64-bit integer, such as company_id=42', text);
   }
-  const number = BigInt(value);
-  if (BigInt.asIntN(64, number) !== number) throw new InvalidArgumentError('The number is beyond 64 bits.');
-  return new Map([...(previous ?? []), [key, number]]);
-}
-
-/** Lets a refusal of the libraries pass for one of the command line, which names flag and value. */
-function usage<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof IncorrectUsageError) throw new InvalidArgumentError(error.message);
-    throw error;
-  }
-}
+  return new Map([...(previous ?? []), [key, value]]);
+};

@@ -1,6 +1,6 @@
 import type { ProducerClient, Progress, SubmissionStatus } from '../producer/index.ts';
 import { SubmissionForgottenError } from '../producer/index.ts';
-import { systemClock } from '../server/index.ts';
+import { systemClock } from '../system/clock.ts';
 import type { Io } from './io.ts';
 import { ProgressLine } from './progress-line.ts';
 import { statusJson, statusText } from './status-text.ts';

@@ -1,7 +1,7 @@
 import { IncorrectUsageError } from './errors.ts';
 
-/** The names of all options of a type. As an object, so that the compiler sees that none is missing. */
-export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: true };
+/** The names of all options of a type. As an object, so that the compiler sees that none is missing; the values do not matter. */
+export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: unknown };
 
 /** Letters that may differ between a name and what was meant. */
 const DISTANCE_MAX = 3;

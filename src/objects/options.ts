@@ -1,27 +1,8 @@
 import { mustBe } from '../model/check.ts';
 import type { IncorrectUsageError } from '../model/errors.ts';
+import { parseDuration } from '../system/duration.ts';
 import type { ObjectStoreOptions } from './object-store.ts';
 import { refuseMisspeltOptions } from './option-names.ts';
-
-const UNITS_MS: Readonly<Record<string, number>> = {
-  ms: 1,
-  millisecond: 1,
-  milliseconds: 1,
-  s: 1000,
-  sec: 1000,
-  secs: 1000,
-  second: 1000,
-  seconds: 1000,
-  m: 60_000,
-  min: 60_000,
-  mins: 60_000,
-  minute: 60_000,
-  minutes: 60_000,
-  h: 3_600_000,
-  hr: 3_600_000,
-  hour: 3_600_000,
-  hours: 3_600_000,
-};
 
 /**
  * Reads the options of one scheme by name. Each name may come with the scheme's prefix (`aws_region`) or without
@@ -69,25 +50,13 @@ export class OptionReader {
     return value;
   }
 
-  /** A time such as `30s`, `500ms`, `1m 30s`, in milliseconds. */
+  /** A duration such as `30s`, `500ms`, `1m 30s`, in milliseconds. */
   durationMs(fallbackMs: number, ...names: readonly string[]): number {
     const found = this.#find(names);
     if (found === undefined) return fallbackMs;
-    const text = String(found.value).trim().toLowerCase();
-    let total = 0;
-    const rest = text.replace(
-      /([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*/g,
-      (part, digits: string, unit: string) => {
-        const unitMs = UNITS_MS[unit];
-        if (unitMs === undefined) return part;
-        total += Number(digits) * unitMs;
-        return '';
-      },
-    );
-    if (rest !== '' || text === '' || !(total > 0)) {
-      throw this.#bad(found, 'a time with its unit, such as 30s, 500ms or 1m 30s');
-    }
-    return total;
+    const ms = parseDuration(String(found.value), `object store option ${found.name}`);
+    if (ms > 0) return ms;
+    throw this.#bad(found, 'a duration of more than 0s');
   }
 
   #find(names: readonly string[]): { name: string; value: string | number | boolean } | undefined {

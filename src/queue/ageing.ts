@@ -11,13 +11,13 @@ export interface AgeingOptions {
   readonly logger: Logger;
   readonly interest: Interest;
   /** Ended submissions are remembered for so long, in milliseconds. Default 1 hour. */
-  readonly submissionAgeMaxMs?: number | undefined;
+  readonly submissionAgeMsMax?: number | undefined;
   /**
-   * Reading an ended submission keeps it for another `submissionAgeMaxMs`, but not beyond so long after the time
+   * Reading an ended submission keeps it for another `submissionAgeMsMax`, but not beyond so long after the time
    * at which it would have been forgotten, in milliseconds. Default 24 hours.
    */
   readonly readPostponementMaxMs?: number | undefined;
-  /** How often to look. Default: a tenth of `submissionAgeMaxMs`, between 100 ms and a minute. */
+  /** How often to look. Default: a tenth of `submissionAgeMsMax`, between 100 ms and a minute. */
   readonly intervalMs?: number | undefined;
 }
 
@@ -36,7 +36,7 @@ export class Ageing {
 
   constructor(options: AgeingOptions) {
     this.#o = options;
-    this.#ageMaxMs = options.submissionAgeMaxMs ?? 3_600_000;
+    this.#ageMaxMs = options.submissionAgeMsMax ?? 3_600_000;
     this.#postponementMaxMs = options.readPostponementMaxMs ?? 24 * 3_600_000;
     this.#intervalMs = options.intervalMs ?? Math.min(Math.max(this.#ageMaxMs / 10, 100), 60_000);
   }

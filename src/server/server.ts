@@ -18,7 +18,7 @@ import { parseConsumerFeatures } from './consumers/features.ts';
 import { ConsumerSession } from './consumers/session.ts';
 import { Metrics } from './http/metrics.ts';
 import { CONSUMER_PATH, Routes, VERSION_INFO } from './http/routes.ts';
-import type { ServerSettings } from './options.ts';
+import type { ServerSettings } from './settings.ts';
 
 /** How long answers that are on their way, the journal, and ageing may take when the server stops. */
 const STOP_GRACE_MS = 600;
@@ -72,9 +72,9 @@ export class Server implements HttpHandler {
       logger,
       random: settings.random,
       reservationExpirationMs: settings.reservationExpirationMs,
-      chunkRetriesMax: settings.maxChunkRetries,
-      chunkDisconnectsMax: settings.maxChunkDisconnects,
-      submissionsReturnedMax: settings.maxSubmissionsReturned,
+      chunkRetriesMax: settings.chunkRetriesMax,
+      chunkDisconnectsMax: settings.chunkDisconnectsMax,
+      submissionsReturnedMax: settings.submissionsReturnedMax,
     });
     this.#metrics = new Metrics({
       queue: this.#queue,
@@ -123,7 +123,7 @@ export class Server implements HttpHandler {
     }
     await endsWithin(this.#settings.clock, STORE_LOOK_MS, this.#metrics.lookAtStore());
     this.#loopDelay.start();
-    const { clock, random, logger, maxSubmissionAgeMs } = this.#settings;
+    const { clock, random, logger, submissionAgeMsMax } = this.#settings;
     this.#queue.lost.addEventListener('abort', () => void this.#end(this.#queue.lost.reason), { once: true });
     this.#ageing = new Ageing({
       store: this.#store,
@@ -131,7 +131,7 @@ export class Server implements HttpHandler {
       random,
       logger,
       interest: this.#queue.reads.interest,
-      submissionAgeMaxMs: maxSubmissionAgeMs,
+      submissionAgeMsMax: submissionAgeMsMax,
     });
     this.#ageing.start();
   }
@@ -184,7 +184,7 @@ export class Server implements HttpHandler {
   }
 
   #openSession(request: IncomingMessage, connection: FrameConnection): ConsumerSession {
-    const { clock, random, logger, heartbeatIntervalMs, maxMissableHeartbeats } = this.#settings;
+    const { clock, random, logger, heartbeatIntervalMs, missableHeartbeatsMax } = this.#settings;
     const connId = uuidV7(clock.nowMs());
     const session = new ConsumerSession({
       queue: this.#queue,
@@ -201,7 +201,7 @@ export class Server implements HttpHandler {
       address: request.socket.remoteAddress,
       versionInfo: VERSION_INFO,
       heartbeatIntervalMs,
-      missableHeartbeatsMax: maxMissableHeartbeats,
+      missableHeartbeatsMax: missableHeartbeatsMax,
       ended: (ended) => {
         this.#sessions.delete(ended);
         logger.debug({ connId }, 'a consumer is gone');

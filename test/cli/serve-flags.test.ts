@@ -78,7 +78,7 @@ suite('what each flag does', () => {
 
   test('--heartbeat-interval and --max-missable-heartbeats are told, and a silent consumer is cut', async () => {
     const peer = await ConsumerPeer.connect(port);
-    assert.deepEqual([peer.init.heartbeatIntervalMs, peer.init.maxMissableHeartbeats], [500, 1]);
+    assert.deepEqual([peer.init.heartbeatIntervalMs, peer.init.missableHeartbeatsMax], [500, 1]);
     await peer.close();
     const silent = new WebSocket(`ws://127.0.0.1:${port}/consumer`, { autoPong: false });
     const [code] = await once(silent, 'close');

@@ -105,7 +105,7 @@ test('an old client is told of a cancelled submission what the original tells', 
 });
 
 test('a failure cannot steer the terminal that it is shown on', async () => {
-  await using queue = await TestServer.start({ maxChunkRetries: 1 });
+  await using queue = await TestServer.start({ chunkRetriesMax: 1 });
   const consumer = await queue.consumer();
   await using producer = new ProducerClient(`localhost:${queue.port}`, null);
   const id = await producer.insertSubmissionDirect([1], { chunkSize: 1 });

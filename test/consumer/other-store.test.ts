@@ -22,7 +22,7 @@ const folderUrl = (name: string) => pathToFileURL(join(root, name));
 
 describe('a consumer with another object store than the producer', () => {
   test('fails its chunks with the place where it looks, and says that both must be the same', async () => {
-    await using queue = await TestServer.start({ maxChunkRetries: 0 });
+    await using queue = await TestServer.start({ chunkRetriesMax: 0 });
     const dav = await startFakeDav({ basic: 'me:secret' });
     const address = `127.0.0.1:${queue.port}`;
     const shown = `${dav.origin}/elsewhere`;

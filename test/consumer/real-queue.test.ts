@@ -17,9 +17,9 @@ import { realQueue } from '../support/queues/real-queue.ts';
 
 test('a callback that blocks for longer than all missable heartbeats keeps its chunk, and nobody else gets it', async () => {
   const heartbeatIntervalMs = 100;
-  const maxMissableHeartbeats = 3;
-  const holdMs = heartbeatIntervalMs * (maxMissableHeartbeats + 1) * 2;
-  await using queue = await realQueue({ heartbeatIntervalMs, maxMissableHeartbeats });
+  const missableHeartbeatsMax = 3;
+  const holdMs = heartbeatIntervalMs * (missableHeartbeatsMax + 1) * 2;
+  await using queue = await realQueue({ heartbeatIntervalMs, missableHeartbeatsMax });
   await using program = await blockingConsumer(queue.url, queue.objects.url);
   const results = Array.fromAsync(queue.producer.runSubmission(['hold'], { chunkSize: 1 }));
   await program.said('begun');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkInteger, checkNumber, show } from '../../src/model/check.ts';
 import { IncorrectUsageError } from '../../src/model/errors.ts';
-import { checkedSettings } from '../../src/server/options.ts';
+import { checkedSettings } from '../../src/server/settings.ts';
 
 test('a value that is refused is shown, with its name and its bounds', () => {
   const refuses = (check: () => unknown, message: string) => {

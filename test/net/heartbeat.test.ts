@@ -4,12 +4,12 @@ import { Heartbeat } from '../../src/net/websocket/heartbeat.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
-function beating(missableMax: number) {
+function beating(missableHeartbeatsMax: number) {
   const clock = new ManualClock();
   const events: string[] = [];
   const at = (what: string) => events.push(`${what} at ${clock.monotonicMs()}`);
   const heartbeat = new Heartbeat(
-    { clock, random: seededRandom(1), intervalMs: 500, missableMax },
+    { clock, random: seededRandom(1), intervalMs: 500, missableHeartbeatsMax },
     { ping: () => at('ping'), dead: () => at('dead') },
   );
   return { clock, heartbeat, events };

@@ -51,7 +51,7 @@ describe('with every fault in front of the object store,', { concurrency: 2 }, (
       before(async () => {
         place = stack.use(await FaultyPlace.start(start));
         // A fault that reached the queue as a failed chunk would end its submission.
-        const queue = stack.use(await TestServer.start({ maxChunkRetries: 0 }));
+        const queue = stack.use(await TestServer.start({ chunkRetriesMax: 0 }));
         ours = clients(queue);
       });
       after(() => stack.disposeAsync());
@@ -126,7 +126,7 @@ describe('with every fault in front of the object store,', { concurrency: 2 }, (
 
       test('a store that is away is waited for, and both clients say so', async () => {
         // With a queue of its own: the other consumer takes nothing from it.
-        const { producer, logs } = clients(stack.use(await TestServer.start({ maxChunkRetries: 0 })));
+        const { producer, logs } = clients(stack.use(await TestServer.start({ chunkRetriesMax: 0 })));
         await place.leave();
         let reads = 0;
         place.arm('away', ({ method }) => {

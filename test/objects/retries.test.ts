@@ -180,13 +180,13 @@ describe('options of object stores', () => {
     for (const wrong of ['30', '', 's', '30x', '-1s', '0s', 'soon']) {
       assert.throws(
         () => reader({ timeout: wrong }).durationMs(1, 'timeout'),
-        new RegExp(`timeout must be a time with its unit, .*, got ${JSON.stringify(wrong)}$`),
+        new RegExp(`timeout must be a duration .*, got ${JSON.stringify(wrong)}$`),
         wrong,
       );
     }
     assert.throws(
       () => reader({ timeout: 30 }).durationMs(1, 'timeout'),
-      /timeout must be a time with its unit, .*, got 30$/,
+      /timeout must be a duration with its unit, .*, got "30"$/,
     );
   });
 

@@ -68,7 +68,7 @@ test('the end of a submission is seen at once', async () => {
 
 test('a chunk that fails for good fails the run, with the stack of the consumer; what was done can be read', async () => {
   const objects = freshStore();
-  await using queue = await TestServer.start({ maxChunkRetries: 2 });
+  await using queue = await TestServer.start({ chunkRetriesMax: 2 });
   await using _worker = await RawWorker.start(queue.port, objects, (op) => {
     if (op === 7) throw new RangeError('no sevens');
     return increment(op);

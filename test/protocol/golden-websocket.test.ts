@@ -142,7 +142,7 @@ function serverMessage(cbor: unknown): ServerMessage {
     const { secs, nanos } = init.heartbeat_interval!;
     return {
       kind: 'init',
-      maxMissableHeartbeats: Number(init.max_missable_heartbeats),
+      missableHeartbeatsMax: Number(init.max_missable_heartbeats),
       heartbeatIntervalMs: Number(secs) * 1000 + Number(nanos) / 1e6,
       versionInfo: textOf(init.version_info),
       connId: textOf(init.conn_id),

@@ -82,7 +82,7 @@ test('it runs by itself, again and again, also after a failure, until it is stop
   let isBroken = true;
   const store = faultyStore(new MemoryStore(), (call) => (isBroken && call === 'forget' ? 'throw' : 'none'));
   const world = await QueueWorld.start({ store });
-  const ageing = ageingOf(world, { submissionAgeMaxMs: 1_000, intervalMs: 500 });
+  const ageing = ageingOf(world, { submissionAgeMsMax: 1_000, intervalMs: 500 });
   ageing.start();
   const first = await world.insert('first', 0);
   await world.passes(1_500);

@@ -16,7 +16,7 @@ test('Init comes first, then a ping with a heart in it', async () => {
     { ...init.message },
     {
       kind: 'init',
-      maxMissableHeartbeats: 7,
+      missableHeartbeatsMax: 7,
       heartbeatIntervalMs: 2_500,
       versionInfo: 'v0.0.0',
       connId: '01900000-0000-7000-8000-000000000000',

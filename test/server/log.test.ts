@@ -8,7 +8,7 @@ import { ManualClock } from '../support/time/manual-clock.ts';
 
 test('a failed submission is a warning with its cause; the rest of its life is for debug', async () => {
   const logger = recordingLogger();
-  await using queue = await TestServer.start({ maxChunkRetries: 2, logger });
+  await using queue = await TestServer.start({ chunkRetriesMax: 2, logger });
   const consumer = await queue.consumer();
   const id = await queue.insert('fails', 2);
   for (let i = 0; i < 2; i++) {

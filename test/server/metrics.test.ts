@@ -33,7 +33,7 @@ async function metricsOf(queue: TestServer): Promise<ReturnType<typeof parse> & 
 }
 
 test('every metric of the original is there, under its name, with its type and labels', async () => {
-  await using queue = await TestServer.start({ maxChunkRetries: 1 });
+  await using queue = await TestServer.start({ chunkRetriesMax: 1 });
   const consumer = await queue.consumer();
   const failing = await queue.insert('fails', 4);
   await consumer.reserved(2);
@@ -64,7 +64,7 @@ test('what the process is and takes is told under the usual names', async () => 
 });
 
 test('what came back is counted by kind, waiting is told by its age, commits and the event loop as histograms', async () => {
-  await using queue = await TestServer.start({ maxChunkRetries: 100, reservationExpirationMs: 50 });
+  await using queue = await TestServer.start({ chunkRetriesMax: 100, reservationExpirationMs: 50 });
   const first = await metricsOf(queue);
   assert.ok(first.values.has('store_size_bytes'));
   assert.equal(first.values.get('oldest_waiting_seconds'), 0);
@@ -85,7 +85,7 @@ test('what came back is counted by kind, waiting is told by its age, commits and
 });
 
 test('the figures are those of what happened', async () => {
-  await using queue = await TestServer.start({ maxChunkRetries: 2 });
+  await using queue = await TestServer.start({ chunkRetriesMax: 2 });
   const consumer = await queue.consumer();
   const completed = await queue.insert('completes', 2, { chunk_size: 10 });
   for (const { chunk } of await consumer.reserved(2)) consumer.complete(chunk);

@@ -5,7 +5,7 @@ import { TestServer } from '../support/queues/test-server.ts';
 
 let queue: TestServer;
 before(async () => {
-  queue = await TestServer.start({ maxSubmissionsReturned: 2, maxChunkRetries: 2 });
+  queue = await TestServer.start({ submissionsReturnedMax: 2, chunkRetriesMax: 2 });
 });
 after(() => queue[Symbol.asyncDispose]());
 

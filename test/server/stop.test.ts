@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { HttpServer } from '../../src/net/http/server.ts';
 import { startingHandler } from '../../src/server/http/starting.ts';
 import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
-import { checkedSettings } from '../../src/server/options.ts';
 import { Server } from '../../src/server/server.ts';
+import { checkedSettings } from '../../src/server/settings.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
@@ -101,7 +101,7 @@ test('a stop does not wait for the clean-up of a store that does not answer, and
     asked.resolve();
     return 'hang';
   });
-  const queue = await TestServer.start({ store, maxSubmissionAgeMs: 1 });
+  const queue = await TestServer.start({ store, submissionAgeMsMax: 1 });
   await asked.promise;
   await queue.server.stop();
   assert.ok(graceMs !== undefined && graceMs < 1_000, `${graceMs} ms`);
@@ -256,7 +256,7 @@ test('options that make no sense are refused by name and value', () => {
     [{ port: 1.5 }, /^port must .* got 1\.5$/],
     [{ heartbeatIntervalMs: 0 }, /^heartbeatIntervalMs must .* got 0$/],
     [{ reservationExpirationMs: -1 }, /^reservationExpirationMs must .* got -1$/],
-    [{ maxChunkRetries: Number.NaN }, /^maxChunkRetries must .* got NaN$/],
+    [{ chunkRetriesMax: Number.NaN }, /^chunkRetriesMax must .* got NaN$/],
     [{ idleConnectionMs: 1_000 }, /^idleConnectionMs must .* got 1000$/],
     [{ bodyBytesMax: 0 }, /^bodyBytesMax must .* got 0$/],
     [{ bodyBytesMax: 268_435_457 }, /^bodyBytesMax must .* 268435456, got 268435457$/],

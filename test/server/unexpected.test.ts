@@ -23,7 +23,7 @@ test('an error that nobody expected is 500 with a JSON string that keeps it to t
 });
 
 test('the concurrency that a consumer announces says how many of its chunks were running when it broke', async () => {
-  await using queue = await TestServer.start({ maxChunkDisconnects: 1 });
+  await using queue = await TestServer.start({ chunkDisconnectsMax: 1 });
   const ids = [];
   for (const prefix of ['a', 'b', 'c']) ids.push(await queue.insert(prefix, 1));
   const consumer = await queue.consumer({ 'opsqueue-features': '', 'opsqueue-concurrency': '2' });

@@ -27,7 +27,7 @@ export interface SimProcessOptions {
   /** Share of calls of the store that go wrong, 0 to 1. */
   readonly faultRate: number;
   /** Ended submissions are remembered for so long. */
-  readonly submissionAgeMaxMs: number;
+  readonly submissionAgeMsMax: number;
   /** The number of a connection, different for each one of the whole run. */
   nextConnection(): number;
   /** Something happened that must not. */
@@ -215,8 +215,8 @@ export class SimProcess {
       random: this.#random,
       logger: silentLogger,
       interest: this.queue.reads.interest,
-      submissionAgeMaxMs: this.#o.submissionAgeMaxMs,
-      readPostponementMaxMs: this.#o.submissionAgeMaxMs,
+      submissionAgeMsMax: this.#o.submissionAgeMsMax,
+      readPostponementMaxMs: this.#o.submissionAgeMsMax,
     }).start();
   }
 

@@ -32,7 +32,7 @@ export class World {
   readonly #consumers: SimConsumer[] = [];
   readonly #seed: number;
   readonly #faultRate: number;
-  readonly #submissionAgeMaxMs: number;
+  readonly #submissionAgeMsMax: number;
   #process: SimProcess | null = null;
   #connections = 0;
   #crashes = 0;
@@ -43,7 +43,7 @@ export class World {
     this.#seed = seed;
     this.#random = seededRandom(seed);
     this.#faultRate = this.#chance(0.3) ? 0 : this.#random.next() * 0.4;
-    this.#submissionAgeMaxMs = this.#chance(0.5) ? 3_600_000 : 1_000 + this.#int(20_000);
+    this.#submissionAgeMsMax = this.#chance(0.5) ? 3_600_000 : 1_000 + this.#int(20_000);
     this.#caprices = new Caprices(this.#int(2 ** 31));
     this.#producers = new SimProducers({
       clock: this.clock,
@@ -108,7 +108,7 @@ export class World {
       caprices: this.#caprices,
       oracle: this.#oracle,
       faultRate: this.#faultRate,
-      submissionAgeMaxMs: this.#submissionAgeMaxMs,
+      submissionAgeMsMax: this.#submissionAgeMsMax,
       nextConnection: () => this.#connections++,
       failed: (error) => this.#failed(error),
       startFailed: () => this.#crash('cannot load its store and ends'),

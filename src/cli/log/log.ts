@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { pino } from 'pino';
-import type { Clock, Logger, LogStats } from '../../server/index.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Logger, LogStats } from '../../system/logger.ts';
 import type { Output } from '../io.ts';
 import { visible } from '../text.ts';
 import { LogSink, type LogWriter } from './sink.ts';

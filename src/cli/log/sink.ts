@@ -1,4 +1,5 @@
-import type { Clock, LogStats, Timer } from '../../server/index.ts';
+import type { Clock, Timer } from '../../system/clock.ts';
+import type { LogStats } from '../../system/logger.ts';
 
 /** Where a {@link LogSink} writes. Must neither block the caller nor throw. */
 export interface LogWriter {

@@ -339,11 +339,16 @@ class Link implements TurnTask {
     const { clock, random } = this.#options;
     // The server pings; a client only listens for it.
     this.#heartbeat = new Heartbeat(
-      { clock, random, intervalMs: init.heartbeatIntervalMs, missableMax: init.maxMissableHeartbeats },
+      {
+        clock,
+        random,
+        intervalMs: init.heartbeatIntervalMs,
+        missableHeartbeatsMax: init.missableHeartbeatsMax,
+      },
       {
         ping() {},
         dead: () =>
-          this.end(`no sign of life: more than ${init.maxMissableHeartbeats} heartbeats missed`, null),
+          this.end(`no sign of life: more than ${init.missableHeartbeatsMax} heartbeats missed`, null),
       },
     );
     this.#heartbeat.start();

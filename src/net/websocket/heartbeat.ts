@@ -7,7 +7,7 @@ export interface HeartbeatOptions {
   /** A ping goes out when nothing was received for so long, in milliseconds. */
   readonly intervalMs: number;
   /** So many pings in a row may stay without any sign of life; one more and the peer is dead. */
-  readonly missableMax: number;
+  readonly missableHeartbeatsMax: number;
 }
 
 /** What a heartbeat does to its connection. */
@@ -21,14 +21,14 @@ export interface HeartbeatTarget {
  * Notices that a peer is gone. Whatever arrives counts as a sign of life and costs one reading of the clock: the
  * timer is not moved for it, but looks again for the rest of the interval when it fires.
  *
- *     stopped --start (pings at once)--> beating --silence x (missableMax + 1)--> dead
+ *     stopped --start (pings at once)--> beating --silence x (missableHeartbeatsMax + 1)--> dead
  *                                          +--stop--> stopped
  */
 export class Heartbeat {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #intervalMs: number;
-  readonly #missableMax: number;
+  readonly #missableHeartbeatsMax: number;
   readonly #target: HeartbeatTarget;
   #timer: Timer | null = null;
   #heardMs = 0;
@@ -39,7 +39,7 @@ export class Heartbeat {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#intervalMs = options.intervalMs;
-    this.#missableMax = options.missableMax;
+    this.#missableHeartbeatsMax = options.missableHeartbeatsMax;
     this.#target = target;
   }
 
@@ -88,7 +88,7 @@ export class Heartbeat {
     }
     this.#missed++;
     const isGivenUp = isRareNow(this.#random, 'heartbeat: a peer is given up early');
-    if (this.#missed > this.#missableMax || isGivenUp) {
+    if (this.#missed > this.#missableHeartbeatsMax || isGivenUp) {
       this.#timer = null;
       this.#target.dead();
       return;

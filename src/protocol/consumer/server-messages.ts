@@ -73,7 +73,7 @@ function encodeInit(message: InitMessage): Uint8Array {
   const seconds = Math.floor(message.heartbeatIntervalMs / 1000);
   const extraFields = (features.length > 0 ? 1 : 0) + (reservationExpirationMs === undefined ? 0 : 1);
   writer.raw(INIT[extraFields]!);
-  writer.uint(message.maxMissableHeartbeats);
+  writer.uint(message.missableHeartbeatsMax);
   writer.raw(HEARTBEAT_INTERVAL);
   writer.uint(seconds);
   writer.raw(NANOS);
@@ -203,7 +203,7 @@ function readDropped(reader: CborReader): ServerMessage {
 }
 
 function readInit(reader: CborReader): InitMessage {
-  let maxMissableHeartbeats: number | null = null;
+  let missableHeartbeatsMax: number | null = null;
   let heartbeatIntervalMs: number | null = null;
   let versionInfo = '';
   let connId = '';
@@ -212,7 +212,7 @@ function readInit(reader: CborReader): InitMessage {
   for (let left = reader.openMap('Init'); reader.more(left); left--) {
     switch (reader.key(INIT_FIELDS, 'Init')) {
       case 0:
-        maxMissableHeartbeats = reader.uintClamped('Init.max_missable_heartbeats');
+        missableHeartbeatsMax = reader.uintClamped('Init.max_missable_heartbeats');
         break;
       case 1:
         heartbeatIntervalMs = readDurationMs(reader, 'Init.heartbeat_interval');
@@ -233,11 +233,11 @@ function readInit(reader: CborReader): InitMessage {
         reader.skip('Init');
     }
   }
-  if (maxMissableHeartbeats === null) throw reader.error('Init.max_missable_heartbeats', 'it is missing');
+  if (missableHeartbeatsMax === null) throw reader.error('Init.max_missable_heartbeats', 'it is missing');
   if (heartbeatIntervalMs === null) throw reader.error('Init.heartbeat_interval', 'it is missing');
   const init = {
     kind: 'init' as const,
-    maxMissableHeartbeats,
+    missableHeartbeatsMax,
     heartbeatIntervalMs,
     versionInfo,
     connId,

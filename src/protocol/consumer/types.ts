@@ -33,7 +33,7 @@ export type ClientMessage =
 
 export interface InitMessage {
   readonly kind: 'init';
-  readonly maxMissableHeartbeats: number;
+  readonly missableHeartbeatsMax: number;
   readonly heartbeatIntervalMs: number;
   readonly versionInfo: string;
   readonly connId: string;

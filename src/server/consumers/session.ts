@@ -119,7 +119,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         clock: options.clock,
         random: options.random,
         intervalMs: options.heartbeatIntervalMs,
-        missableMax: options.missableHeartbeatsMax,
+        missableHeartbeatsMax: options.missableHeartbeatsMax,
       },
       this,
     );
@@ -149,7 +149,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#send(
       encodeServerMessage({
         kind: 'init',
-        maxMissableHeartbeats: this.#o.missableHeartbeatsMax,
+        missableHeartbeatsMax: this.#o.missableHeartbeatsMax,
         heartbeatIntervalMs: this.#o.heartbeatIntervalMs,
         versionInfo: this.#o.versionInfo,
         connId: this.#o.connId,

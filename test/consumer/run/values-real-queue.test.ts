@@ -77,7 +77,7 @@ test('promises from an iterable of results are awaited one after the other', asy
 });
 
 test('a promise among the results that rejects is an operation that fails, whatever the others do', async () => {
-  await using queue = await realQueue({ maxChunkRetries: 1 });
+  await using queue = await realQueue({ chunkRetriesMax: 1 });
   const consumer = queue.consume();
   const run = quietly(
     consumer.runEachChunk((ops: number[]) =>
@@ -207,7 +207,7 @@ function hostile(): object {
 }
 
 test('what a callback throws is what the producer reads, whatever it is', async () => {
-  await using queue = await realQueue({ maxChunkRetries: 1 });
+  await using queue = await realQueue({ chunkRetriesMax: 1 });
   for (const [name, make, expected] of thrown) {
     const { failure } = await failureOf(queue, () => {
       throw make();
@@ -218,7 +218,7 @@ test('what a callback throws is what the producer reads, whatever it is', async 
 });
 
 test('a submission that failed shows the trace of its consumer once, and keeps it in a field', async () => {
-  await using queue = await realQueue({ maxChunkRetries: 1 });
+  await using queue = await realQueue({ chunkRetriesMax: 1 });
   const { error } = await failureOf(queue, () => {
     throw new Error('a rare sentence', { cause: new AggregateError([new Error('inner')], 'all') });
   });

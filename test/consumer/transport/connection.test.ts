@@ -23,7 +23,7 @@ test('heartbeats are answered while the callback blocks its thread', async () =>
 });
 
 test('a queue that is silent for too long is left, and another connection made', async () => {
-  await using scene = await Scene.open({ heartbeatIntervalMs: 20, maxMissableHeartbeats: 1 });
+  await using scene = await Scene.open({ heartbeatIntervalMs: 20, missableHeartbeatsMax: 1 });
   void quietly(scene.consumer.runEachOp((op) => op));
   const first = await scene.queue.connection();
   await first.closed;
@@ -32,7 +32,7 @@ test('a queue that is silent for too long is left, and another connection made',
 });
 
 test('a ping is a sign of life', async () => {
-  await using scene = await Scene.open({ heartbeatIntervalMs: 30, maxMissableHeartbeats: 1 });
+  await using scene = await Scene.open({ heartbeatIntervalMs: 30, missableHeartbeatsMax: 1 });
   void quietly(scene.consumer.runEachOp((op) => op));
   const connection = await scene.queue.connection();
   let isOpen = true;

@@ -26,7 +26,7 @@ for (const mode of ['a function', 'a module in a pool of threads']) {
   test(`a callback slower than the expiration completes its submission, with one expiry, on a queue that extends nothing: ${mode}`, async () => {
     // Time passes from the callback's beginning: on a busy machine a reservation would be over before it.
     const clock = new ManualClock();
-    await using queue = await realQueue({ ...SETTINGS, clock, maxChunkRetries: 2 });
+    await using queue = await realQueue({ ...SETTINGS, clock, chunkRetriesMax: 2 });
     const consumer = await queue.consumeUnextended();
     const begun = new BroadcastChannel('slow');
     begun.unref();
@@ -135,7 +135,7 @@ test('a submission that is cancelled after the expiry fires the signal', async (
 
 test('a live consumer keeps what it works on, however long it takes', async () => {
   // One expiry would fail the submission.
-  await using queue = await realQueue({ reservationExpirationMs: 300, maxChunkRetries: 1 });
+  await using queue = await realQueue({ reservationExpirationMs: 300, chunkRetriesMax: 1 });
   const consumers = Array.from({ length: 3 }, () => queue.consume());
   const runs = consumers.map((consumer) =>
     consumer.runEachOp(async (op: number) => {
@@ -177,7 +177,7 @@ test('a thread of a pool whose callback never settles is replaced after callback
 });
 
 test('stop with a grace gives up a callback that never settles: the chunk goes to others, uncounted', async () => {
-  await using queue = await realQueue({ maxChunkRetries: 1 });
+  await using queue = await realQueue({ chunkRetriesMax: 1 });
   const logger = recordingLogger();
   const stuck = queue.consume({ logger });
   const signals = new Inbox<AbortSignal>();

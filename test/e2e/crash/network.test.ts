@@ -45,9 +45,9 @@ async function fullRun(t: TestContext, network: Network): Promise<void> {
     const queue = stack.use(
       await TestServer.start({
         heartbeatIntervalMs: 100,
-        maxMissableHeartbeats: 1,
-        maxChunkRetries: 0,
-        maxChunkDisconnects: 0,
+        missableHeartbeatsMax: 1,
+        chunkRetriesMax: 0,
+        chunkDisconnectsMax: 0,
       }),
     );
     let bad = 0;

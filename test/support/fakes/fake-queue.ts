@@ -21,7 +21,7 @@ export interface FakeQueueOptions {
   /** Default: all. An empty list is a server like the original one. */
   readonly features?: readonly string[];
   readonly heartbeatIntervalMs?: number;
-  readonly maxMissableHeartbeats?: number;
+  readonly missableHeartbeatsMax?: number;
   /** Send heartbeats as a queue does. Default false. */
   readonly beats?: boolean;
   /** Say `Init` on each connection by itself. Default true. */
@@ -163,7 +163,7 @@ export class FakeConnection {
 export function initMessage(options: FakeQueueOptions = {}): InitMessage {
   return {
     kind: 'init',
-    maxMissableHeartbeats: options.maxMissableHeartbeats ?? 3,
+    missableHeartbeatsMax: options.missableHeartbeatsMax ?? 3,
     heartbeatIntervalMs: options.heartbeatIntervalMs ?? 10_000,
     versionInfo: 'v9.9.9',
     connId: '0190c6a0-0000-7000-8000-000000000000',

@@ -129,7 +129,7 @@ export function serverMessages(): fc.Arbitrary<ServerMessage> {
   return fc.oneof(
     struct({
       kind: fc.constant('init' as const),
-      maxMissableHeartbeats: fc.nat(),
+      missableHeartbeatsMax: fc.nat(),
       heartbeatIntervalMs: fc.nat(),
       versionInfo: texts(),
       connId: texts(),

@@ -56,7 +56,7 @@ export function plainServerMessage(message: ServerMessage): object {
       const seconds = Math.floor(heartbeatIntervalMs / 1000);
       return {
         Init: {
-          max_missable_heartbeats: message.maxMissableHeartbeats,
+          max_missable_heartbeats: message.missableHeartbeatsMax,
           heartbeat_interval: { secs: seconds, nanos: (heartbeatIntervalMs - seconds * 1000) * 1e6 },
           version_info: message.versionInfo,
           conn_id: message.connId,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { parseStatus } from '../../../src/protocol/producer/requests.ts';
 import { traceCarrierOf } from '../../../src/protocol/producer/trace-carrier.ts';
 import type { ServerOptions } from '../../../src/server/index.ts';
+import { SETTINGS, type Setting } from '../../../src/server/settings.ts';
 import { parseDuration } from '../../../src/system/duration.ts';
 import type { GoldenFrame, GoldenHttpMessage, GoldenMessage, GoldenSession } from '../protocol/golden.ts';
 import { TestServer } from '../queues/test-server.ts';
@@ -354,12 +355,10 @@ function recordedIdOf(step: SceneStep): bigint {
 function optionsOf(flags: readonly string[]): ServerOptions {
   const options: Record<string, number> = {};
   for (let i = 0; i < flags.length; i += 2) {
-    const name = (flags[i] ?? '')
-      .slice(2)
-      .replaceAll(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
     const value = flags[i + 1] ?? '';
-    if (/^[0-9]+$/.test(value)) options[name] = Number(value);
-    else options[`${name}Ms`] = parseDuration(value);
+    const setting = Object.entries<Setting>(SETTINGS).find(([, { flag }]) => flag.startsWith(`${flags[i]} `));
+    assert.ok(setting, `unknown flag ${flags[i]}`);
+    options[setting[0]] = setting[1].kind === 'duration' ? parseDuration(value) : Number(value);
   }
   return options;
 }

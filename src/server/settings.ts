@@ -1,0 +1,306 @@
+/**
+ * The one table of a queue's settings: defaults and checks of {@link ServerOptions}, the flags of the command, their help
+ * and their environment variables are made from it; docs/operations.md and the doc comments are compared with it.
+ */
+import { checkInteger, checkNumber, mustBe } from '../model/check.ts';
+import {
+  BODIES_BYTES_MAX_DEFAULT,
+  BODY_BYTES_MAX_DEFAULT,
+  CONNECTIONS_MAX_DEFAULT,
+  FRAME_BYTES_MAX_DEFAULT,
+  MESSAGE_BYTES_MAX,
+} from '../model/limits.ts';
+import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
+import { RETRY_BOUNDS } from '../model/retry.ts';
+import { systemClock } from '../system/clock.ts';
+import { formatDuration } from '../system/duration.ts';
+import { silentLogger } from '../system/logger.ts';
+import { systemRandom } from '../system/random.ts';
+import type { ServerOptions } from './options.ts';
+
+/** Options that no flag can give. */
+type ObjectOption = 'logger' | 'logStats' | 'store' | 'clock' | 'random';
+type PlainOption = Exclude<keyof ServerOptions, ObjectOption>;
+
+interface SettingText {
+  /** As commander takes it: `--port <port>`, with the short form before it. The names are the original's where it has the flag. */
+  readonly flag: string;
+  /** One sentence without a full stop, which the help shows. */
+  readonly meaning: string;
+}
+
+/** `count`: an integer; `bytes`: an integer of bytes; `duration`: milliseconds, with fractions. Both bounds are allowed. */
+export interface NumberSetting extends SettingText {
+  readonly kind: 'count' | 'bytes' | 'duration';
+  readonly default: number;
+  readonly min: number;
+  /** Default: no limit. */
+  readonly max?: number;
+  /** What 0 stands for, where it is no amount. */
+  readonly zero?: string;
+}
+
+export interface TextSetting extends SettingText {
+  readonly kind: 'text';
+  readonly default: string;
+}
+
+/** A flag that may be repeated, or hold a list with commas. */
+export interface HostsSetting extends SettingText {
+  readonly kind: 'hosts';
+  readonly default: readonly string[] | undefined;
+  readonly defaultText?: string;
+}
+
+export type Setting = NumberSetting | TextSetting | HostsSetting;
+
+type SettingOf<Value> = Value extends number
+  ? NumberSetting
+  : Value extends string
+    ? TextSetting
+    : HostsSetting;
+
+const MINUTE_MS = 60_000;
+const GIBIBYTE = 1024 ** 3;
+/** Of what is handed to `node:http`: 2^31 - 1 ms. Our own timers bear any duration. */
+const HTTP_DURATION_MS_MAX = 0x7fff_ffff;
+
+/** In the order of the help. A new one needs its doc comment in ServerOptions, a row here, and one in docs/operations.md. */
+export const SETTINGS: {
+  readonly [Name in PlainOption]: SettingOf<NonNullable<ServerOptions[Name]>>;
+} = {
+  port: {
+    flag: '-p, --port <port>',
+    meaning: 'port to listen on',
+    kind: 'count',
+    default: 3999,
+    min: 0,
+    max: 65_535,
+    zero: 'any free port',
+  },
+  hosts: {
+    flag: '--host <host>',
+    meaning:
+      'addresses to listen on; repeatable, or a list with commas. 0.0.0.0 and :: mean all addresses of this machine',
+    kind: 'hosts',
+    default: undefined,
+    defaultText: '127.0.0.1 and ::1',
+  },
+  hostNames: {
+    flag: '--host-name <name>',
+    meaning:
+      'a further host name that requests to a queue on the loopback may use; repeatable, or a list with commas',
+    kind: 'hosts',
+    default: [],
+  },
+  databaseFilename: {
+    flag: '--database-filename <file>',
+    meaning: 'SQLite file, created if missing; file::memory: keeps nothing',
+    kind: 'text',
+    default: 'opsqueue.db',
+  },
+  reservationExpirationMs: {
+    flag: '--reservation-expiration <duration>',
+    meaning: 'a consumer that holds a chunk for longer loses it to another',
+    kind: 'duration',
+    default: 10 * MINUTE_MS,
+    min: 1,
+  },
+  chunkRetriesMax: {
+    flag: '--max-chunk-retries <number>',
+    meaning: 'number of failures of a chunk that fails the whole submission',
+    kind: 'count',
+    default: 10,
+    min: 0,
+    max: 1_000_000_000,
+  },
+  retryDelayMs: {
+    flag: '--retry-delay <duration>',
+    meaning:
+      'wait before the first retry of a failed chunk, doubled with each retry up to a minute (or this value, if longer), for producers of the original opsqueue, which cannot choose',
+    kind: 'duration',
+    default: 0,
+    min: 0,
+    max: RETRY_BOUNDS.delayMs[1],
+    zero: 'at once',
+  },
+  chunkDisconnectsMax: {
+    flag: '--max-chunk-disconnects <number>',
+    meaning: 'the same for consumers that disconnected while working on the chunk',
+    kind: 'count',
+    default: 10,
+    min: 0,
+    max: 1_000_000_000,
+    zero: 'no limit',
+  },
+  submissionAgeMsMax: {
+    flag: '--max-submission-age <duration>',
+    meaning: 'how long ended submissions are kept',
+    kind: 'duration',
+    default: 60 * MINUTE_MS,
+    min: 0,
+  },
+  heartbeatIntervalMs: {
+    flag: '--heartbeat-interval <duration>',
+    meaning: 'after this silence a consumer is sent a ping',
+    kind: 'duration',
+    default: 10_000,
+    min: 1,
+  },
+  missableHeartbeatsMax: {
+    flag: '--max-missable-heartbeats <number>',
+    meaning: 'a consumer that misses more heartbeats in a row is disconnected',
+    kind: 'count',
+    default: 3,
+    min: 0,
+    max: 1_000_000,
+  },
+  submissionsReturnedMax: {
+    flag: '--max-submissions-returned <number>',
+    meaning: 'a look-up with more matches is refused',
+    kind: 'count',
+    default: 100_000,
+    min: 0,
+    max: 2 ** 32,
+  },
+  holdStatusPollsMs: {
+    flag: '--hold-status-polls <duration>',
+    meaning: 'hold a request for the status of a running submission until it ends, or for this time',
+    kind: 'duration',
+    default: 0,
+    min: 0,
+    zero: 'answer at once',
+  },
+  bodyBytesMax: {
+    flag: '--max-body-bytes <bytes>',
+    meaning: 'a larger HTTP request is refused (413)',
+    kind: 'bytes',
+    default: BODY_BYTES_MAX_DEFAULT,
+    min: 1024,
+    max: MESSAGE_BYTES_MAX,
+  },
+  bodiesBytesMax: {
+    flag: '--max-bodies-bytes <bytes>',
+    meaning: 'memory for all HTTP requests being read at the same time; further ones get 503',
+    kind: 'bytes',
+    default: BODIES_BYTES_MAX_DEFAULT,
+    min: 1024,
+    max: 2 * GIBIBYTE,
+  },
+  frameBytesMax: {
+    flag: '--max-frame-bytes <bytes>',
+    meaning: 'a larger message of a consumer ends its connection',
+    kind: 'bytes',
+    default: FRAME_BYTES_MAX_DEFAULT,
+    min: 1024,
+    max: MESSAGE_BYTES_MAX,
+  },
+  connectionsMax: {
+    flag: '--max-connections <number>',
+    meaning: 'connections of all kinds per address; further ones are closed at once',
+    kind: 'count',
+    default: CONNECTIONS_MAX_DEFAULT,
+    min: 1,
+    max: 1_000_000,
+  },
+  idleConnectionMs: {
+    flag: '--idle-connection <duration>',
+    meaning: 'how long an unused HTTP connection is kept open',
+    kind: 'duration',
+    default: 125_000,
+    min: 2 * MINUTE_MS,
+    max: HTTP_DURATION_MS_MAX,
+  },
+};
+
+const OPTION_NAMES: OptionNames<ServerOptions> = {
+  ...SETTINGS,
+  logger: true,
+  logStats: true,
+  store: true,
+  clock: true,
+  random: true,
+};
+
+/** {@link ServerOptions}, checked and complete. */
+export type ServerSettings = {
+  readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'store' | 'logStats'>]-?: Exclude<
+    ServerOptions[Name],
+    undefined
+  >;
+} & Pick<ServerOptions, 'hosts' | 'store' | 'logStats'>;
+
+/** Throws an IncorrectUsageError that names the option and the value. */
+export function checkedSettings(options: ServerOptions): ServerSettings {
+  refuseUnknownOptions(options, OPTION_NAMES);
+  const given: Readonly<Record<string, unknown>> = { ...options };
+  const plain = Object.fromEntries(
+    Object.entries<Setting>(SETTINGS).map(([name, setting]) => [name, checked(name, setting, given[name])]),
+  ) as Pick<ServerSettings, PlainOption>;
+  return {
+    ...plain,
+    hosts: addressesOf(plain.hosts),
+    logger: options.logger ?? silentLogger,
+    logStats: options.logStats,
+    store: options.store,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? systemRandom,
+  };
+}
+
+function checked(name: string, setting: Setting, given: unknown): unknown {
+  const value = given === undefined ? setting.default : given;
+  switch (setting.kind) {
+    case 'count':
+    case 'bytes':
+      return checkInteger(name, value, setting.min, setting.max);
+    case 'duration':
+      return checkNumber(name, value, setting.min, setting.max);
+    case 'text':
+      if (typeof value === 'string') return value;
+      throw mustBe(name, 'a string', value);
+    case 'hosts':
+      if (value === undefined) return value;
+      if (Array.isArray(value) && value.every((host) => typeof host === 'string')) return value;
+      throw mustBe(name, 'an array of host names or addresses', value);
+    default:
+      return setting satisfies never;
+  }
+}
+
+/** undefined: the loopback, without complaint where there is no IPv6. */
+function addressesOf(hosts: readonly string[] | undefined): readonly string[] | undefined {
+  if (hosts === undefined || (hosts.length === 1 && hosts[0] === 'localhost')) return undefined;
+  if (hosts.length === 0) throw mustBe('hosts', 'at least one address', hosts);
+  return hosts.flatMap((host) => (host === 'localhost' ? ['127.0.0.1', '::1'] : [host]));
+}
+
+/** What a setting does, with what 0 stands for and bounds that a user could run into. */
+export function settingHelp(setting: Setting): string {
+  const parts = [setting.meaning];
+  if (setting.kind === 'count' || setting.kind === 'bytes' || setting.kind === 'duration') {
+    const { kind, zero, min, max } = setting;
+    if (zero !== undefined) parts.push(`${amountText(kind, 0)} = ${zero}`);
+    if (kind === 'bytes' && max !== undefined) parts.push(`at most ${amountText(kind, max)}`);
+    if (kind === 'duration' && min > 1) parts.push(`at least ${amountText(kind, min)}`);
+  }
+  return parts.join('; ');
+}
+
+/** The default as the help shows it; null for none. */
+export function defaultText(setting: Setting): string | null {
+  switch (setting.kind) {
+    case 'text':
+      return setting.default;
+    case 'hosts':
+      return setting.defaultText ?? null;
+    default:
+      return amountText(setting.kind, setting.default);
+  }
+}
+
+function amountText(kind: NumberSetting['kind'], amount: number): string {
+  if (kind === 'duration') return formatDuration(amount);
+  if (kind === 'count') return String(amount);
+  return amount % GIBIBYTE === 0 ? `${amount / GIBIBYTE} GiB` : `${amount / 1024 ** 2} MiB`;
+}
