@@ -44,6 +44,9 @@ const PLACES: readonly Place[] = [
     : []),
 ];
 
+/** Without what `npm run` sets for its own user: its cache, its configuration. */
+const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
+
 function give(folder: string, user: number): void {
   chownSync(folder, user, user);
   for (const file of globSync('**/*', { cwd: folder })) chownSync(join(folder, file), user, user);
@@ -62,7 +65,7 @@ function isGreen(place: Place, wanted: readonly string[]): boolean {
     const { status } = spawnSync(command, args, {
       cwd: folder,
       stdio: 'inherit',
-      env: { ...process.env, HOME: temporary, TMPDIR: temporary, ...place.env },
+      env: { ...ENV, HOME: temporary, TMPDIR: temporary, ...place.env },
       ...(place.user === undefined ? {} : { uid: place.user, gid: place.user }),
     });
     return status === 0;
