@@ -1,7 +1,21 @@
 import '../system/node-version.ts';
 
 export {
+  type Contract,
+  type ContractCodec,
+  type ContractOptions,
+  defineContract,
+} from '../contract/contract.ts';
+export type {
+  StandardSchema,
+  StandardSchemaIssue,
+  StandardSchemaProps,
+  StandardSchemaResult,
+} from '../contract/standard-schema.ts';
+export {
   ClientClosedError,
+  type ContractIssue,
+  ContractViolationError,
   IncorrectUsageError,
   NonRetryableError,
   OpsqueueError,

@@ -223,6 +223,47 @@ export class ChunkContentError extends OpsqueueError {
   }
 }
 
+/** What is wrong with a value, in the words of its schema. */
+export interface ContractIssue {
+  /** Such as `lines[2].amount`; empty: the value itself. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** An operation or a result is not what the contract says (see `defineContract`): trying again makes no sense. */
+export class ContractViolationError extends OpsqueueError {
+  readonly what: 'operation' | 'result';
+  /** The position of the operation in its submission, from 0; null where that is not known. */
+  readonly operationIndex: number | null;
+  readonly issues: readonly ContractIssue[];
+
+  constructor(
+    what: 'operation' | 'result',
+    operationIndex: number | null,
+    issues: readonly ContractIssue[],
+    options?: ErrorOptions,
+  ) {
+    const where =
+      operationIndex === null
+        ? ''
+        : what === 'result'
+          ? ` of operation ${operationIndex}`
+          : ` ${operationIndex}`;
+    const shown = issues
+      .slice(0, 3)
+      .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
+    const more = issues.length > 3 ? `; and ${issues.length - 3} more` : '';
+    super(
+      'CONTRACT_VIOLATION',
+      `the ${what}${where} does not match the contract: ${bounded(shown.join('; '))}${more}`,
+      options,
+    );
+    this.what = what;
+    this.operationIndex = operationIndex;
+    this.issues = issues;
+  }
+}
+
 /** Thrown by a consumer's callback: trying the chunk again makes no sense, so its submission fails at once. */
 export class NonRetryableError extends OpsqueueError {
   constructor(message: string, options?: ErrorOptions) {

@@ -1,3 +1,4 @@
+import type { Contract } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
@@ -48,22 +49,23 @@ type Ordered = { readonly results?: 'when-complete' | 'as-completed' | undefined
  * - While the queue cannot be reached, a call waits for it for `retryForMs`, then throws QueueUnreachableError.
  * - A client that has nothing to do does not keep the process alive.
  */
-export class ProducerClient implements AsyncDisposable {
+export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisposable {
   readonly #context: ClientContext;
   readonly #submitter: Submitter;
 
   /**
    * @param url of the queue: `host` (port 3999), `host:port`, `http://...` or `https://...`
-   * @param objectStore where the chunks go: a URL (`file:///folder/`, `memory:///name`, `s3://bucket/path`, ...), an
-   *   ObjectStore of your own (which the client does not close), or null, if only direct submissions are made
+   * @param contract what producers and consumers agree on, made by `defineContract`; or where the chunks go and no more: a
+   *   URL (`file:///folder/`, `memory:///name`, `s3://bucket/path`, ...), an ObjectStore of your own (which the client does
+   *   not close), or null, if only direct submissions are made
    * @throws IncorrectUsageError at once for a URL or an option that makes no sense
    */
   constructor(
     url: string | URL,
-    objectStore: string | URL | ObjectStore | null,
+    contract: Contract<Op, Result, unknown, never> | string | URL | ObjectStore | null,
     options: ProducerClientOptions = {},
   ) {
-    this.#context = new ClientContext(url, objectStore, checkOptions(options, names.CLIENT));
+    this.#context = new ClientContext(url, contract, checkOptions(options, names.CLIENT));
     this.#submitter = new Submitter(this.#context);
   }
 
@@ -75,19 +77,16 @@ export class ProducerClient implements AsyncDisposable {
    * The results throw SubmissionFailedError, SubmissionCancelledError, SubmissionForgottenError (read too slowly),
    * ChunkContentError, ObjectStoreError, QueueUnreachableError, and whatever the source throws.
    */
-  runSubmission<Result = unknown>(
-    operations: Source<unknown>,
+  runSubmission<Item = Result>(
+    operations: Source<Op>,
     options: RunOptions & Unordered,
-  ): Results<ResultChunk<Result>>;
-  runSubmission<Result = unknown>(
-    operations: Source<unknown>,
-    options: RunOptions & Ordered,
-  ): Results<Result>;
-  runSubmission<Result = unknown>(
-    operations: Source<unknown>,
+  ): Results<ResultChunk<Item>>;
+  runSubmission<Item = Result>(operations: Source<Op>, options: RunOptions & Ordered): Results<Item>;
+  runSubmission<Item = Result>(
+    operations: Source<Op>,
     options: RunOptions,
-  ): Results<Result> | Results<ResultChunk<Result>>;
-  runSubmission(operations: Source<unknown>, options: RunOptions): Results<unknown> {
+  ): Results<Item> | Results<ResultChunk<Item>>;
+  runSubmission(operations: Source<Op>, options: RunOptions): Results<unknown> {
     return this.#submitter.run(operations, checkOptions(options, names.RUN));
   }
 
@@ -109,24 +108,24 @@ export class ProducerClient implements AsyncDisposable {
   }
 
   /** Submits small work without an object store (the queue keeps it) and gives out the results, see {@link runSubmission}. */
-  runSubmissionDirect<Result = unknown>(
-    operations: Source<unknown>,
+  runSubmissionDirect<Item = Result>(
+    operations: Source<Op>,
     options: RunDirectOptions & Unordered,
-  ): Results<ResultChunk<Result>>;
-  runSubmissionDirect<Result = unknown>(
-    operations: Source<unknown>,
+  ): Results<ResultChunk<Item>>;
+  runSubmissionDirect<Item = Result>(
+    operations: Source<Op>,
     options: RunDirectOptions & Ordered,
-  ): Results<Result>;
-  runSubmissionDirect<Result = unknown>(
-    operations: Source<unknown>,
+  ): Results<Item>;
+  runSubmissionDirect<Item = Result>(
+    operations: Source<Op>,
     options: RunDirectOptions,
-  ): Results<Result> | Results<ResultChunk<Result>>;
-  runSubmissionDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
+  ): Results<Item> | Results<ResultChunk<Item>>;
+  runSubmissionDirect(operations: Source<Op>, options: RunDirectOptions): Results<unknown> {
     return this.#submitter.runDirect(operations, checkOptions(options, names.RUN_DIRECT));
   }
 
   /** Submits operations; resolves with the id when the queue has committed the submission. */
-  async insertSubmission(operations: Source<unknown>, options: InsertOptions): Promise<SubmissionId> {
+  async insertSubmission(operations: Source<Op>, options: InsertOptions): Promise<SubmissionId> {
     return this.#submitter.insert(operations, checkOptions(options, names.INSERT));
   }
 
@@ -143,7 +142,7 @@ export class ProducerClient implements AsyncDisposable {
    * the queue limits (32 MiB; a byte of a chunk takes up to four). Read the results with
    * {@link streamCompletedSubmission}.
    */
-  async insertSubmissionDirect(operations: Source<unknown>, options: DirectOptions): Promise<SubmissionId> {
+  async insertSubmissionDirect(operations: Source<Op>, options: DirectOptions): Promise<SubmissionId> {
     return this.#submitter.insertDirect(operations, checkOptions(options, names.DIRECT));
   }
 
@@ -156,10 +155,10 @@ export class ProducerClient implements AsyncDisposable {
   }
 
   /** Waits until a submission is completed and gives out its results in order. Throws as {@link runSubmission} does, and SubmissionNotFoundError. */
-  streamCompletedSubmission<Result = unknown>(
+  streamCompletedSubmission<Item = Result>(
     id: SubmissionId,
     options?: DecodeOptions & WatchOptions,
-  ): Results<Result>;
+  ): Results<Item>;
   streamCompletedSubmission(id: SubmissionId, options: DecodeOptions & WatchOptions = {}): Results<unknown> {
     return this.#submitter.stream(checkId(id), checkOptions(options, names.STREAM));
   }
@@ -173,10 +172,10 @@ export class ProducerClient implements AsyncDisposable {
   }
 
   /** The results of a submission if it is completed, null if it is still in progress; does not wait. */
-  tryStreamCompletedSubmission<Result = unknown>(
+  tryStreamCompletedSubmission<Item = Result>(
     id: SubmissionId,
     options?: DecodeOptions,
-  ): Promise<Results<Result> | null>;
+  ): Promise<Results<Item> | null>;
   async tryStreamCompletedSubmission(
     id: SubmissionId,
     options: DecodeOptions = {},
@@ -198,10 +197,10 @@ export class ProducerClient implements AsyncDisposable {
    * What is done of a submission by now, in whatever state it is: also what was done before it failed or was
    * cancelled. Does not wait. Throws SubmissionNotFoundError; SubmissionForgottenError for a reader who is too slow.
    */
-  streamCompletedOperations<Result = unknown>(
+  streamCompletedOperations<Item = Result>(
     id: SubmissionId,
     options?: DecodeOptions,
-  ): Results<DoneChunk<Result>>;
+  ): Results<DoneChunk<Item>>;
   streamCompletedOperations(id: SubmissionId, options: DecodeOptions = {}): Results<DoneChunk<unknown>> {
     return this.#submitter.streamDone(checkId(id), checkOptions(options, names.DECODE));
   }

@@ -1,3 +1,4 @@
+import { type AnyContract, defineContract, isContract } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { urlText } from '../model/url-text.ts';
@@ -30,6 +31,7 @@ export class ClientContext {
   readonly api: QueueApi;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly contract: AnyContract;
   readonly codec: CheckedCodec;
   readonly unread: UnreadSources;
   readonly #http: HttpClient;
@@ -44,14 +46,18 @@ export class ClientContext {
 
   constructor(
     url: string | URL,
-    objectStore: string | URL | ObjectStore | null,
+    contract: AnyContract | string | URL | ObjectStore | null,
     options: ProducerClientOptions,
   ) {
+    if (isContract(contract)) {
+      if (options.codec !== undefined) throw new IncorrectUsageError('codec: the contract has it already');
+      this.contract = contract;
+    } else this.contract = defineContract({ store: contract, codec: options.codec });
     const queue = parseQueueUrl(urlText(url));
     const route = queueRoute(queue, options);
     this.clock = options.clock ?? systemClock;
     this.logger = loggerOf(options.logger);
-    this.codec = checkCodec(options.codec ?? 'cbor');
+    this.codec = checkCodec(this.contract.codec);
     this.#limits = checkLimits(options, { concurrency: 16, memoryBytesMax: 64 * 1024 * 1024 });
     const requestTimeoutMs = checkInteger('requestTimeoutMs', options.requestTimeoutMs ?? 30_000, 1);
     const retryForMs = checkInteger('retryForMs', options.retryForMs ?? 300_000, 0);
@@ -61,7 +67,7 @@ export class ClientContext {
       1,
       2 ** 31 - 1,
     );
-    this.#openStore = this.#storeOpener(urlText(objectStore), options);
+    this.#openStore = this.#storeOpener(this.contract.store, options);
     const random = options.random ?? systemRandom;
     this.#http = new HttpClient({ queue, route, retryForMs, clock: this.clock, random, logger: this.logger });
     this.unread = new UnreadSources(this.#http.closing);
@@ -141,9 +147,6 @@ export class ClientContext {
           clock: this.clock,
           logger: this.logger,
         });
-    }
-    if (typeof objectStore !== 'object' || typeof objectStore.put !== 'function') {
-      throw new IncorrectUsageError('the object store must be a URL, an ObjectStore or null');
     }
     if (options.objectStoreOptions !== undefined) {
       throw new IncorrectUsageError('objectStoreOptions go with a URL, not with an ObjectStore');

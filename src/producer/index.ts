@@ -1,8 +1,22 @@
 import '../system/node-version.ts';
 
 export {
+  type Contract,
+  type ContractCodec,
+  type ContractOptions,
+  defineContract,
+} from '../contract/contract.ts';
+export type {
+  StandardSchema,
+  StandardSchemaIssue,
+  StandardSchemaProps,
+  StandardSchemaResult,
+} from '../contract/standard-schema.ts';
+export {
   ChunkContentError,
   ClientClosedError,
+  type ContractIssue,
+  ContractViolationError,
   IncorrectUsageError,
   NotAQueueError,
   OnInsertedError,

@@ -1,7 +1,6 @@
 import { checkInteger } from '../model/check.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { isError } from '../model/kinds.ts';
-import type { OperationCodec } from '../protocol/chunk/codec-options.ts';
 import type { LinkedSignal } from '../system/signals.ts';
 import { type CheckedCodec, checkChoice, checkCodec, checkSource, RESULTS_MODES } from './checks.ts';
 import type { ClientContext } from './context.ts';
@@ -28,6 +27,7 @@ import {
   insertedOf,
   type ReadChunk,
   type ReadOptions,
+  type ResultFormat,
   readDone,
   readResults,
   throwIfBroken,
@@ -64,9 +64,9 @@ export class Submitter {
   }
 
   run(operations: Source<unknown>, options: RunOptions): Results<unknown> {
-    const codec = this.#codec(options);
+    const format = this.#format(options);
     const shape: Shape<unknown> =
-      options.results === 'unordered' ? asResultChunk(codec, options.chunkSize) : asResults(codec);
+      options.results === 'unordered' ? asResultChunk(format, options.chunkSize) : asResults(format);
     return this.#run(this.#inserter(operations, options), options, shape);
   }
 
@@ -81,9 +81,9 @@ export class Submitter {
   }
 
   runDirect(operations: Source<unknown>, options: RunDirectOptions): Results<unknown> {
-    const codec = this.#codec(options);
+    const format = this.#format(options);
     const shape: Shape<unknown> =
-      options.results === 'unordered' ? asResultChunk(codec, options.chunkSize) : asResults(codec);
+      options.results === 'unordered' ? asResultChunk(format, options.chunkSize) : asResults(format);
     const insert = this.#directInserter(operations, options);
     const { api } = this.#context;
     const run: Insert<unknown>['run'] = async (source, signal, tracing) => {
@@ -118,7 +118,7 @@ export class Submitter {
   }
 
   stream(id: SubmissionId, options: DecodeOptions & WatchOptions): Results<unknown> {
-    return this.#stream(id, options, asResults(this.#codec(options)));
+    return this.#stream(id, options, asResults(this.#format(options)));
   }
 
   streamChunks(id: SubmissionId, options: TransferOptions & WatchOptions): Results<Uint8Array> {
@@ -126,7 +126,7 @@ export class Submitter {
   }
 
   streamDone(id: SubmissionId, options: DecodeOptions): Results<DoneChunk<unknown>> {
-    return this.#streamDone(id, options, asDoneChunk(this.#codec(options)));
+    return this.#streamDone(id, options, asDoneChunk(this.#format(options)));
   }
 
   streamDoneChunks(id: SubmissionId, options: TransferOptions): Results<RawResultChunk> {
@@ -135,6 +135,10 @@ export class Submitter {
 
   #codec(options: Pick<DecodeOptions, 'codec'>): CheckedCodec {
     return options.codec === undefined ? this.#context.codec : checkCodec(options.codec);
+  }
+
+  #format(options: Pick<DecodeOptions, 'codec'>): ResultFormat {
+    return { codec: this.#codec(options), schema: this.#context.contract.result };
   }
 
   #inserter(operations: Source<unknown>, options: InsertOptions): Insert<unknown> {
@@ -170,7 +174,8 @@ export class Submitter {
     const chunkSize = checkInteger('chunkSize', options.chunkSize, 1);
     const codec = this.#codec(options);
     const { clock } = this.#context;
-    return (source, sink, signal) => chunkOperations(source, chunkSize, codec, sink, clock, signal);
+    const cut = { chunkSizeOps: chunkSize, codec, schema: this.#context.contract.operation };
+    return (source, sink, signal) => chunkOperations(source, cut, sink, clock, signal);
   }
 
   #chunksFeed(): ChunkFeed<Uint8Array> {
@@ -277,21 +282,21 @@ async function cleanUp(context: ClientContext, { prefix, chunksTotal }: Inserted
   }
 }
 
-function asResults(codec: OperationCodec): Shape<unknown> {
-  return (chunk, _submission, signal) => decodeChunk(chunk, codec, signal);
+function asResults(format: ResultFormat): Shape<unknown> {
+  return (chunk, { chunkSizeOps }, signal) => decodeChunk(chunk, format, chunkSizeOps, signal);
 }
 
-function asResultChunk(codec: OperationCodec, chunkSizeOps: number): Shape<ResultChunk<unknown>> {
+function asResultChunk(format: ResultFormat, chunkSizeOps: number): Shape<ResultChunk<unknown>> {
   return async (chunk, _submission, signal) => {
     const { chunkIndex } = chunk;
-    const results = await decodeChunk(chunk, codec, signal);
+    const results = await decodeChunk(chunk, format, chunkSizeOps, signal);
     return [{ chunkIndex, operationIndex: chunkIndex * chunkSizeOps, results }];
   };
 }
 
-function asDoneChunk(codec: OperationCodec): Shape<DoneChunk<unknown>> {
-  return async (chunk, _submission, signal) => {
-    const results = await decodeChunk(chunk, codec, signal);
+function asDoneChunk(format: ResultFormat): Shape<DoneChunk<unknown>> {
+  return async (chunk, { chunkSizeOps }, signal) => {
+    const results = await decodeChunk(chunk, format, chunkSizeOps, signal);
     return [{ chunkIndex: chunk.chunkIndex, results }];
   };
 }

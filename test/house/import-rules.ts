@@ -25,9 +25,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   queue: ['model', 'system', 'scheduler', 'store', 'protocol'],
   objects: ['model', 'system'],
   net: ['model', 'system', 'protocol'],
+  contract: ['model', 'protocol', 'objects'],
   server: ['model', 'system', 'protocol', 'scheduler', 'store', 'queue', 'net', 'dashboard'],
-  producer: ['model', 'system', 'protocol', 'net', 'objects'],
-  consumer: ['model', 'system', 'protocol', 'net', 'objects'],
+  producer: ['model', 'contract', 'system', 'protocol', 'net', 'objects'],
+  consumer: ['model', 'contract', 'system', 'protocol', 'net', 'objects'],
   dashboard: [],
   cli: ['model', 'system', 'server', 'producer', 'consumer'],
 };

@@ -1,3 +1,5 @@
+import type { StandardSchema } from '../../contract/standard-schema.ts';
+import { validate } from '../../contract/validation.ts';
 import { SubmissionCancelledError, SubmissionFailedError } from '../../model/errors.ts';
 import { isMap } from '../../model/kinds.ts';
 import { OP_ERROR_KEY, OpError } from '../../model/op-error.ts';
@@ -149,15 +151,33 @@ function nullIfMissing(error: unknown): null {
   throw error;
 }
 
+/** What results are made of chunks. */
+export interface ResultFormat {
+  readonly codec: OperationCodec;
+  /** What a result must be. */
+  readonly schema: StandardSchema | null;
+}
+
 /**
  * The results in a chunk, with OpErrors in their places. A chunk that makes no sense is fetched once more before that
  * is an error.
+ *
+ * @param chunkSizeOps operations per chunk, where that is known
+ * @throws ChunkContentError, ContractViolationError
  */
 export async function decodeChunk(
   chunk: ReadChunk,
-  codec: OperationCodec,
+  { codec, schema }: ResultFormat,
+  chunkSizeOps: number | null,
   signal: AbortSignal,
 ): Promise<unknown[]> {
+  const values = await decoded(chunk, codec, signal);
+  if (schema === null) return values;
+  const firstIndex = chunkSizeOps === null ? null : chunk.chunkIndex * chunkSizeOps;
+  return validate({ what: 'result', schema, values, firstIndex });
+}
+
+async function decoded(chunk: ReadChunk, codec: OperationCodec, signal: AbortSignal): Promise<unknown[]> {
   const { chunkIndex, outputs } = chunk;
   try {
     return decodeResults(chunk.content, codec);

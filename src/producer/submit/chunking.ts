@@ -1,3 +1,5 @@
+import type { StandardSchema } from '../../contract/standard-schema.ts';
+import { validate } from '../../contract/validation.ts';
 import { isThenable } from '../../model/kinds.ts';
 import type { Clock } from '../../system/clock.ts';
 import { orAborted } from '../../system/signals.ts';
@@ -9,6 +11,14 @@ import { type OpenSource, returnQuietly } from './source.ts';
  * soon as the next element of the source is asked for.
  */
 export type ChunkSink = (content: Uint8Array, isBorrowed: boolean) => Promise<void> | undefined;
+
+/** How operations become chunks. */
+export interface Cut {
+  readonly chunkSizeOps: number;
+  readonly codec: CheckedCodec;
+  /** What an operation must be. */
+  readonly schema: StandardSchema | null;
+}
 
 /** So long a source may be read before other work of this thread gets its turn, in milliseconds. */
 const TURN_MS = 10;
@@ -40,19 +50,23 @@ class Breather {
  */
 export async function chunkOperations(
   opened: OpenSource<unknown>,
-  chunkSizeOps: number,
-  codec: CheckedCodec,
+  { chunkSizeOps, codec, schema }: Cut,
   sink: ChunkSink,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<number> {
   const breather = new Breather(clock);
   let total = 0;
-  const emit = (operations: readonly unknown[]) => {
+  const send = (operations: readonly unknown[]) => {
     signal.throwIfAborted();
     const content = checkContent('what codec.encode returns', codec.encode(operations));
     total += operations.length;
     return sink(content, !codec.isBuiltIn);
+  };
+  const emit = (operations: readonly unknown[]) => {
+    if (schema === null) return send(operations);
+    const valid = validate({ what: 'operation', schema, values: operations, firstIndex: total });
+    return isThenable(valid) ? orAborted(valid, signal).then(() => send(operations)) : send(operations);
   };
   const source = opened.read();
   if (source.kind === 'array') {
