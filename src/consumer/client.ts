@@ -25,14 +25,17 @@ import {
   checkObjectStore,
   checkObjectStoreOptions,
   checkOnOpError,
+  checkOpConcurrency,
   checkOptions,
   checkThreads,
   checkTransferLimits,
 } from './options.ts';
 import { checkPoolFile } from './pool/program-file.ts';
 import type { CallbackShape } from './pool/protocol.ts';
-import { chunkProcessor, opProcessor, type Processor, rawProcessor } from './run/processor.ts';
-import { ChunkRun } from './run/run.ts';
+import { CallbackWatch } from './run/callback-watch.ts';
+import { OpLanes } from './run/op-batch.ts';
+import { chunkProcessor, opProcessor, rawProcessor } from './run/processor.ts';
+import { ChunkRun, type ChunkWork } from './run/run.ts';
 import { Tracing } from './run/tracing.ts';
 import { logWhileStopping } from './stop-log.ts';
 import { type StartTransport, TransportThread } from './thread/handle.ts';
@@ -40,6 +43,7 @@ import type { RunDemand } from './thread/protocol.ts';
 import type {
   ChunkCallback,
   ChunkReference,
+  ChunkRunOptions,
   ConsumerClientOptions,
   FailOptions,
   OpCallback,
@@ -50,6 +54,13 @@ import type {
   RunOptions,
   StopOptions,
 } from './types.ts';
+
+/** A callback in a module. */
+interface ModuleCallback {
+  readonly shape: CallbackShape;
+  readonly module: URL | string;
+  readonly onOpError?: 'fail-chunk' | 'record';
+}
 
 /** Why a pool is not started any more: by `stop` its call resolves. */
 const STOPPED = Symbol('stopped');
@@ -133,36 +144,45 @@ export class ConsumerClient implements AsyncDisposable {
     options: OpRunOptions = {},
   ): Promise<void> {
     checkOptions(options, names.RUN_OPS);
-    if (isModule(callback)) return this.#runModule('op', callback, options);
+    const onOpError = checkOnOpError(options.onOpError);
+    if (isModule(callback)) return this.#runModule({ shape: 'op', module: callback, onOpError }, options);
     checkCallback(callback, options);
     const codec = checkCodec(options.codec);
-    const onOpError = checkOnOpError(options.onOpError);
-    return this.#run(opProcessor(callback as OpCallback, codec, onOpError), checkDemand(options, 1), options);
+    const opConcurrency = checkOpConcurrency(options.opConcurrency);
+    const demand = checkDemand(options, 0, opConcurrency);
+    const watch = this.#watch(demand);
+    const work = {
+      callback: callback as OpCallback,
+      isRecording: onOpError === 'record',
+      watch,
+      lanes: opConcurrency === null ? null : new OpLanes(opConcurrency),
+    };
+    return this.#run({ demand, watch, processor: opProcessor(work, codec) }, options.signal);
   }
 
   /** Like {@link runEachOp}, but the callback gets all operations of a chunk and answers as many results. */
   async runEachChunk<Op = unknown, Result = unknown>(
     callback: ChunkCallback<Op, Result> | URL | string,
-    options: OpRunOptions = {},
+    options: ChunkRunOptions = {},
   ): Promise<void> {
-    checkOptions(options, names.RUN_OPS);
-    if (checkOnOpError(options.onOpError) === 'record') {
-      throw new IncorrectUsageError(
-        "onOpError 'record' needs runEachOp: in runEachChunk the callback sees to its operations",
-      );
-    }
-    if (isModule(callback)) return this.#runModule('chunk', callback, options);
+    refuseOfOperations(options);
+    checkOptions(options, names.RUN_CHUNKS);
+    if (isModule(callback)) return this.#runModule({ shape: 'chunk', module: callback }, options);
     checkCallback(callback, options);
-    const processor = chunkProcessor(callback as ChunkCallback, checkCodec(options.codec));
-    return this.#run(processor, checkDemand(options, 1), options);
+    const demand = checkDemand(options, 0, null);
+    const watch = this.#watch(demand);
+    const processor = chunkProcessor(callback as ChunkCallback, checkCodec(options.codec), watch);
+    return this.#run({ demand, watch, processor }, options.signal);
   }
 
   /** Like {@link runEachOp}, but the callback gets the bytes of a chunk and answers the bytes of its result. */
   async runEachChunkRaw(callback: RawChunkCallback | URL | string, options: RunOptions = {}): Promise<void> {
     checkOptions(options, names.RUN);
-    if (isModule(callback)) return this.#runModule('raw', callback, options);
+    if (isModule(callback)) return this.#runModule({ shape: 'raw', module: callback }, options);
     checkCallback(callback, options);
-    return this.#run(rawProcessor(callback), checkDemand(options, 1), options);
+    const demand = checkDemand(options, 0, null);
+    const watch = this.#watch(demand);
+    return this.#run({ demand, watch, processor: rawProcessor(callback, watch) }, options.signal);
   }
 
   /**
@@ -235,22 +255,29 @@ export class ConsumerClient implements AsyncDisposable {
   }
 
   /** The callback is a module's default export, and runs in threads. */
-  async #runModule(shape: CallbackShape, module: URL | string, options: OpRunOptions): Promise<void> {
-    const threads = checkThreads(options.threads);
-    const demand = checkDemand(options, threads);
+  async #runModule(
+    { shape, module, onOpError = 'fail-chunk' }: ModuleCallback,
+    options: OpRunOptions,
+  ): Promise<void> {
+    const threads = checkThreads(options.threads, options.opConcurrency);
+    const opConcurrency = checkOpConcurrency(options.opConcurrency, threads);
+    const demand = checkDemand(options, threads, opConcurrency);
     const setup = {
       moduleUrl: checkModuleUrl(module),
       shape,
       codec: checkCodecName(options.codec),
-      onOpError: checkOnOpError(options.onOpError),
+      onOpError,
+      opConcurrency: opConcurrency === null ? null : Math.floor(opConcurrency / threads),
+      callbackMsMax: demand.callbackMsMax,
     };
+    const watch = this.#watch(demand);
     this.#assertOpen();
     if (options.signal?.aborted) throw options.signal.reason;
     checkPoolFile();
     // Loaded on demand: most consumers need no pool.
     const { CallbackPool } = await import('./pool/handle.ts');
     using linked = linkedSignal(options.signal, this.#stopped.signal);
-    const starting = CallbackPool.start(setup, threads, linked.signal);
+    const starting = CallbackPool.start(setup, threads, watch, linked.signal);
     this.#starting.add(starting);
     let pool: Awaited<typeof starting>;
     try {
@@ -263,19 +290,23 @@ export class ConsumerClient implements AsyncDisposable {
       this.#starting.delete(starting);
     }
     try {
-      if (this.#stopped.signal.reason !== STOPPED) await this.#run(pool.processor, demand, options);
+      const work = { demand, watch, processor: pool.processor };
+      if (this.#stopped.signal.reason !== STOPPED) await this.#run(work, options.signal);
     } finally {
       await pool.close();
     }
   }
 
-  async #run(processor: Processor, demand: RunDemand, { signal }: RunOptions): Promise<void> {
+  #watch({ callbackMsMax }: RunDemand): CallbackWatch {
+    return new CallbackWatch(this.#clock, callbackMsMax, () => this.#engine.beat());
+  }
+
+  async #run(work: ChunkWork, signal: AbortSignal | undefined): Promise<void> {
     this.#assertOpen();
     if (signal?.aborted) throw signal.reason;
     const run = new ChunkRun({
+      ...work,
       engine: this.#engine,
-      demand,
-      processor,
       tracing: this.#tracing,
       clock: this.#clock,
       logger: this.#logger,
@@ -332,6 +363,16 @@ export class ConsumerClient implements AsyncDisposable {
     this.#manual.close(error);
     await this.#engine.close(error);
     await this.#store?.close();
+  }
+}
+
+/** Options that have a meaning for single operations only, in words that say so. */
+function refuseOfOperations({ onOpError, opConcurrency }: OpRunOptions): void {
+  if (onOpError === 'record' || opConcurrency !== undefined) {
+    const name = onOpError === 'record' ? "onOpError 'record'" : 'opConcurrency';
+    throw new IncorrectUsageError(
+      `${name} needs runEachOp: in runEachChunk the callback looks after its operations`,
+    );
   }
 }
 

@@ -29,7 +29,7 @@ const CRASHES_MAX = 5;
 const HANDLES_PER_THREAD = 2 ** 40;
 
 export interface EngineOptions {
-  readonly setup: Omit<TransportSetup, 'handleBase'>;
+  readonly setup: Omit<TransportSetup, 'handleBase' | 'pulse'>;
   /** Reads and writes bodies on the calling thread, where the transport thread cannot; else null. */
   readonly localBodies: ChunkBodies | null;
   readonly startTransport: StartTransport;
@@ -73,6 +73,7 @@ export class Engine {
   /** Whom the events of a chunk concern; null: nobody. */
   readonly #owners = new Map<Handle, ChunkWorker>();
   readonly #settling = new Map<Handle, PromiseWithResolvers<string | null>>();
+  readonly #pulse = new Int32Array(new SharedArrayBuffer(4));
   #thread: TransportHandle | null = null;
   #restart: Timer | null = null;
   #isConnected = false;
@@ -192,6 +193,11 @@ export class Engine {
     if (handles.length > 0) this.#post({ kind: 'release', handles });
   }
 
+  /** The calling thread is not stuck in a callback. */
+  beat(): void {
+    Atomics.add(this.#pulse, 0, 1);
+  }
+
   flush() {
     this.#thread?.flush();
   }
@@ -214,7 +220,8 @@ export class Engine {
   }
 
   #startThread() {
-    const setup = { ...this.#options.setup, handleBase: this.#threads++ * HANDLES_PER_THREAD };
+    const handleBase = this.#threads++ * HANDLES_PER_THREAD;
+    const setup = { ...this.#options.setup, handleBase, pulse: this.#pulse };
     this.#thread = this.#options.startTransport(setup, {
       event: (event) => this.#event(event),
       crashed: (error) => this.#crashed(error),
@@ -223,6 +230,7 @@ export class Engine {
   }
 
   #event(event: TransportEvent) {
+    this.beat();
     switch (event.kind) {
       case 'connected':
         this.#isConnected = true;
@@ -258,6 +266,8 @@ export class Engine {
         return this.#keepAlive();
       case 'run_ended':
         return this.#runs.get(event.run)?.ended();
+      case 'pulse':
+        return;
       case 'log':
         return this.#options.logger[event.level](event.fields, event.message);
       case 'fatal':

@@ -1,6 +1,7 @@
 import type { OptionNames } from '../model/option-names.ts';
 import { QUEUE_TLS_OPTION_NAMES } from '../net/address/queue-tls.ts';
 import type {
+  ChunkRunOptions,
   ConsumerClientOptions,
   FailOptions,
   OpRunOptions,
@@ -30,7 +31,8 @@ export const RUN: OptionNames<RunOptions> = {
   signal: true,
   threads: true,
 };
-export const RUN_OPS: OptionNames<OpRunOptions> = { ...RUN, codec: true, onOpError: true };
+export const RUN_CHUNKS: OptionNames<ChunkRunOptions> = { ...RUN, codec: true };
+export const RUN_OPS: OptionNames<OpRunOptions> = { ...RUN_CHUNKS, opConcurrency: true, onOpError: true };
 
 export const RESERVE: OptionNames<ReserveOptions> = { signal: true };
 export const FAIL: OptionNames<FailOptions> = { retryable: true, delayMs: true };

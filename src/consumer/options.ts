@@ -105,8 +105,9 @@ export function checkOnOpError(value: unknown): 'fail-chunk' | 'record' {
   throw mustBe('onOpError', "'fail-chunk' or 'record'", value);
 }
 
-export function checkThreads(value: unknown): number {
-  return value === undefined ? availableParallelism() : checkInteger('threads', value, 1, 1_000);
+export function checkThreads(value: unknown, opConcurrency = Number.POSITIVE_INFINITY): number {
+  if (value !== undefined) return checkInteger('threads', value, 1, 1_000);
+  return Math.max(1, Math.min(availableParallelism(), opConcurrency));
 }
 
 export function checkTransferLimits({ transfersMax, transferMsMax }: ConsumerClientOptions): TransferLimits {
@@ -140,9 +141,17 @@ export function checkObjectStoreOptions(value: unknown): ObjectStoreOptions {
   return options;
 }
 
-/** The demand of a run. */
-export function checkDemand(options: RunOptions, concurrencyDefault: number): RunDemand {
+/** Operations at once; null where they run one after the other. */
+export function checkOpConcurrency(value: unknown, threads = 1): number | null {
+  return value === undefined ? null : checkInteger('opConcurrency', value, threads, CONCURRENCY_MAX);
+}
+
+/** The demand of a run. `threads`: 0 where the callback runs on this thread. */
+export function checkDemand(options: RunOptions, threads: number, opConcurrency: number | null): RunDemand {
   const { concurrency, prefetch, memoryBytesMax, compression, callbackMsMax } = options;
+  const overlap = Math.max(threads, 1);
+  const ops = opConcurrency === null ? null : { atOnce: opConcurrency, overlap };
+  const concurrencyDefault = ops === null ? overlap : Math.min(ops.atOnce + overlap, CONCURRENCY_MAX);
   if (compression !== undefined && compression !== 'zstd') {
     throw mustBe('compression', "'zstd'", compression);
   }
@@ -164,5 +173,6 @@ export function checkDemand(options: RunOptions, concurrencyDefault: number): Ru
       callbackMsMax === Number.POSITIVE_INFINITY
         ? callbackMsMax
         : checkInteger('callbackMsMax', callbackMsMax ?? CALLBACK_MS_MAX_DEFAULT, 1, 2 ** 31 - 1),
+    ops,
   };
 }

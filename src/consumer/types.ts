@@ -22,10 +22,16 @@ export interface ChunkContext {
   readonly signal: AbortSignal;
 }
 
-/** Gets one operation, answers its result (or a promise of it). */
+/** What the callback of `runEachOp` gets besides the operation. Its signal is that of this operation. */
+export interface OpContext extends ChunkContext {
+  /** The position of the operation in its chunk, from 0. */
+  readonly operationIndex: number;
+}
+
+/** Gets one operation, returns its result (or a promise of it). */
 export type OpCallback<Op = unknown, Result = unknown> = (
   op: Op,
-  context: ChunkContext,
+  context: OpContext,
 ) => Result | PromiseLike<Result>;
 
 /** Gets the operations of a chunk, answers as many results (or promises of them), in the same order. */
@@ -75,10 +81,12 @@ export interface RunOptions {
   /** Compress the results. Compressed inputs need no setting. Default: no. */
   readonly compression?: ChunkCompression | undefined;
   /**
-   * How long the callback may work on one chunk (`runEachOp`: on all its operations together), in milliseconds. Beyond,
-   * its signal fires, the chunk fails with CallbackTimeoutError, and its place is free for another one; a thread of a
-   * module's pool is ended and replaced. A callback that blocks its thread cannot be interrupted, but the queue gives
-   * its chunk to another consumer. `Infinity`: no limit. Default 86 400 000, a day.
+   * How long one call of the callback may take, in milliseconds. After that its signal fires, the call has failed with
+   * CallbackTimeoutError (`runEachOp`: see `onOpError`), and its place is free for another one. A call that blocks its
+   * thread cannot be interrupted: the queue gives its chunk to another consumer, and a thread of a module's pool is
+   * ended and replaced, at the latest after twice that time. `Infinity`: no limit.
+   *
+   * @defaultValue 86_400_000, a day
    */
   readonly callbackMsMax?: number | undefined;
   /** Abandons the run: the callbacks' signals fire, what it holds goes back uncounted, and the call rejects with the reason. */
@@ -90,10 +98,22 @@ export interface RunOptions {
   readonly threads?: number | undefined;
 }
 
-/** Options of `runEachOp` and `runEachChunk`. */
-export interface OpRunOptions extends RunOptions {
+/** Options of `runEachChunk`. */
+export interface ChunkRunOptions extends RunOptions {
   /** The encoding of operations and results; the same as the producer's. Default `'cbor'`. In a module's threads only by name. */
   readonly codec?: 'cbor' | 'json' | NamedCodec | OperationCodec | undefined;
+}
+
+/** Options of `runEachOp`. */
+export interface OpRunOptions extends ChunkRunOptions {
+  /**
+   * Operations in progress at once, over all chunks of this call, for callbacks that wait for something (HTTP calls,
+   * databases): docs/io-bound.md. As many chunks are worked on as that takes, but not more than `concurrency`, if that
+   * is given. With a module, each thread gets an equal part.
+   *
+   * @defaultValue the operations of a chunk run one after the other, so as many as `concurrency` chunks
+   */
+  readonly opConcurrency?: number | undefined;
   /**
    * What becomes of a chunk when the callback throws for one operation (`runEachOp` only): `'fail-chunk'` (default)
    * fails it; `'record'` keeps an OpError as the result of that operation, and the results of the others; also in the place

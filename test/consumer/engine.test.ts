@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Engine } from '../../src/consumer/engine.ts';
 import { checkDemand } from '../../src/consumer/options.ts';
+import { CallbackWatch } from '../../src/consumer/run/callback-watch.ts';
 import { ChunkRun } from '../../src/consumer/run/run.ts';
 import { Tracing } from '../../src/consumer/run/tracing.ts';
 import type { TransportEvent } from '../../src/consumer/thread/protocol.ts';
@@ -35,7 +36,8 @@ for (const reason of ['submission_ended', 'completed_elsewhere', 'given_back'] a
     const begun = new Inbox<number>();
     const run = new ChunkRun({
       engine,
-      demand: checkDemand({}, 1),
+      demand: checkDemand({}, 0, null),
+      watch: new CallbackWatch(systemClock, Number.POSITIVE_INFINITY, () => {}),
       processor: (_, { chunkIndex }) => {
         begun.put(chunkIndex);
         return new Promise(() => {});

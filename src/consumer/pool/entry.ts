@@ -1,15 +1,36 @@
 /** A thread of a pool: runs the default export of the user's module. */
+import { threadId } from 'node:worker_threads';
 import { workerData } from 'piscina';
 import { mustBe } from '../../model/check.ts';
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
+import { systemClock } from '../../system/clock.ts';
 import { checkCodec } from '../options.ts';
+import { CallbackWatch } from '../run/callback-watch.ts';
 import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
-import { chunkProcessor, opProcessor, type Processor, rawProcessor, verdictOf } from '../run/processor.ts';
+import { OpLanes } from '../run/op-batch.ts';
+import { chunkProcessor, opProcessor, type Processor, rawProcessor } from '../run/processor.ts';
+import { verdictOf } from '../run/verdict.ts';
 import type { ChunkContext } from '../types.ts';
 import type { PoolAnswer, PoolSetup, PoolTask } from './protocol.ts';
 
 const setup: PoolSetup = workerData;
 let loading: Promise<Processor> | null = null;
+/** Of the chunks that this thread works on. */
+const pulses = new Set<Int32Array>();
+
+function beat(): void {
+  for (const pulse of pulses) Atomics.add(pulse, 0, 1);
+}
+
+let isBeating = false;
+
+/** While operations run side by side, one that never ends holds up no others: the thread is not stuck. */
+function beatWhileBusy(): void {
+  isBeating = pulses.size > 0 && setup.opConcurrency !== null;
+  if (!isBeating) return;
+  beat();
+  systemClock.after(setup.callbackMsMax / 4, beatWhileBusy, { unref: true });
+}
 
 /** null only tries whether the module can be loaded. */
 export default async function run(task: PoolTask | null): Promise<PoolAnswer> {
@@ -26,31 +47,48 @@ export default async function run(task: PoolTask | null): Promise<PoolAnswer> {
 }
 
 async function process(processor: Processor, task: PoolTask): Promise<Uint8Array> {
-  const { input, submission, submissionId, chunkIndex, retries, port } = task;
+  const { input, submission, submissionId, chunkIndex, retries, port, pulse } = task;
   const controller = new AbortController();
   port.on('message', (reason: ChunkDropReason) => controller.abort(new ChunkDroppedError(reason)));
   port.unref();
   const context: ChunkContext = { submission, submissionId, chunkIndex, retries, signal: controller.signal };
+  Atomics.store(pulse, 1, threadId);
+  Atomics.add(pulse, 0, 1);
+  pulses.add(pulse);
+  if (!isBeating) beatWhileBusy();
   try {
     return await processor(input, context);
   } finally {
+    pulses.delete(pulse);
     port.close();
   }
 }
 
-async function load({ moduleUrl, shape, codec, onOpError }: PoolSetup): Promise<Processor> {
+async function load({
+  moduleUrl,
+  shape,
+  codec,
+  onOpError,
+  opConcurrency,
+  callbackMsMax,
+}: PoolSetup): Promise<Processor> {
   const module: { readonly default?: unknown } = await import(moduleUrl);
   const callback = module.default;
   if (!isFunction(callback)) {
     throw mustBe(`the default export of the callback's module ${moduleUrl}`, 'a function', callback);
   }
+  // A chunk that has the thread to itself is watched from outside, where a thread that is stuck can be ended.
+  const limitMs = opConcurrency === null ? Number.POSITIVE_INFINITY : callbackMsMax;
+  const watch = new CallbackWatch(systemClock, limitMs, beat);
   switch (shape) {
-    case 'op':
-      return opProcessor(callback, checkCodec(codec), onOpError);
+    case 'op': {
+      const lanes = opConcurrency === null ? null : new OpLanes(opConcurrency);
+      return opProcessor({ callback, isRecording: onOpError === 'record', watch, lanes }, checkCodec(codec));
+    }
     case 'chunk':
-      return chunkProcessor(callback, checkCodec(codec));
+      return chunkProcessor(callback, checkCodec(codec), watch);
     case 'raw':
-      return rawProcessor(callback);
+      return rawProcessor(callback, watch);
     default:
       return shape satisfies never;
   }

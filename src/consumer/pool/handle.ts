@@ -4,7 +4,7 @@ import { IncorrectUsageError } from '../../model/errors.ts';
 import { isArrayBuffer } from '../../model/kinds.ts';
 import { messageOf } from '../../model/thrown.ts';
 import { orAborted } from '../../system/signals.ts';
-import { CallbackTimeoutError } from '../run/callback-watch.ts';
+import { CallbackTimeoutError, type CallbackWatch } from '../run/callback-watch.ts';
 import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
 import type { Processor } from '../run/processor.ts';
 import type { ChunkContext } from '../types.ts';
@@ -33,13 +33,17 @@ function reasonOf({ reason }: AbortSignal): ChunkDropReason {
 /** Runs a module's callback in threads, for work that keeps a processor busy. */
 export class CallbackPool {
   readonly #pool: Piscina<PoolTask | null, PoolAnswer>;
+  readonly #watch: CallbackWatch;
 
-  private constructor(setup: PoolSetup, threads: number) {
+  private constructor(setup: PoolSetup, threads: number, watch: CallbackWatch) {
+    this.#watch = watch;
     this.#pool = new Piscina<PoolTask | null, PoolAnswer>({
       filename: checkPoolFile().href,
       workerData: setup,
       minThreads: threads,
       maxThreads: threads,
+      // Operations of small chunks run side by side as well; one chunk more begins while others end.
+      concurrentTasksPerWorker: setup.opConcurrency === null ? 1 : setup.opConcurrency + 1,
       // Without `execArgv` the threads get the flags of the program: `--import` (loaders, instrumentation), `--use-system-ca`, ...
       // A thread that waits for its next chunk must let the callback's own timers and sockets run.
       atomics: 'disabled',
@@ -54,8 +58,13 @@ export class CallbackPool {
    *
    * @throws IncorrectUsageError if the module cannot be loaded or exports no function
    */
-  static async start(setup: PoolSetup, threads: number, signal: AbortSignal): Promise<CallbackPool> {
-    const pool = new CallbackPool(setup, threads);
+  static async start(
+    setup: PoolSetup,
+    threads: number,
+    watch: CallbackWatch,
+    signal: AbortSignal,
+  ): Promise<CallbackPool> {
+    const pool = new CallbackPool(setup, threads, watch);
     try {
       await orAborted(pool.#load(), signal);
       return pool;
@@ -81,12 +90,8 @@ export class CallbackPool {
   readonly processor: Processor = async (input: Uint8Array, context: ChunkContext): Promise<Uint8Array> => {
     const { port1, port2 } = new MessageChannel();
     const { submission, submissionId, chunkIndex, retries, signal } = context;
-    // Too long: nobody waits for its end, and only that of the thread is certain. The pool replaces it.
-    const thread = new AbortController();
-    const onAbort = () => {
-      if (signal.reason instanceof CallbackTimeoutError) thread.abort();
-      else port1.postMessage(reasonOf(signal));
-    };
+    const pulse = new Int32Array(new SharedArrayBuffer(8));
+    const onAbort = () => port1.postMessage(reasonOf(signal));
     signal.addEventListener('abort', onAbort, { once: true });
     // The pool's types expect the options of a structured clone; what it takes is an array.
     const transferList: Transferable[] & { transfer?: Transferable[] } = [port2];
@@ -94,8 +99,9 @@ export class CallbackPool {
       transferList.push(input.buffer);
     }
     try {
-      const task = { input, submission, submissionId, chunkIndex, retries, port: port2 };
-      const answer = await this.#pool.run(task, { transferList, signal: thread.signal });
+      const task = { input, submission, submissionId, chunkIndex, retries, port: port2, pulse };
+      // Without a signal: the pool runs tasks that have one alone in their thread.
+      const answer = await this.#unlessStuck(context, this.#pool.run(task, { transferList }), pulse);
       if ('output' in answer) return answer.output;
       throw new PoolFailedError(answer.failure);
     } finally {
@@ -103,6 +109,27 @@ export class CallbackPool {
       port1.close();
     }
   };
+
+  /** Ends a thread whose callback takes too long: it may be stuck in a loop. The pool replaces it. */
+  #unlessStuck<T>(context: ChunkContext, running: Promise<T>, pulse: Int32Array): Promise<T> {
+    const watch = this.#watch;
+    let seen = Atomics.load(pulse, 0);
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const now = Atomics.load(pulse, 0);
+        // It has not begun, or it goes on.
+        if (now === 0 || now !== seen) {
+          seen = now;
+          return watch.begin(context, look);
+        }
+        reject(new CallbackTimeoutError(watch.limitMs));
+        const id = Atomics.load(pulse, 1);
+        void this.#pool.threads.find(({ threadId }) => threadId === id)?.terminate();
+      };
+      watch.begin(context, look);
+      running.then(resolve, reject).finally(() => watch.end(context));
+    });
+  }
 
   /** Ends the threads, whatever they do. */
   async close(): Promise<void> {

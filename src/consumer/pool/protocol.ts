@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { SubmissionRecord } from '../../model/submission.ts';
 import type { NamedCodec } from '../../protocol/chunk/codec-options.ts';
-import type { Verdict } from '../run/processor.ts';
+import type { Verdict } from '../run/verdict.ts';
 
 /** What the callback is given: one operation, the operations of a chunk, or its bytes. */
 export type CallbackShape = 'op' | 'chunk' | 'raw';
@@ -13,6 +13,9 @@ export interface PoolSetup {
   readonly shape: CallbackShape;
   readonly codec: 'cbor' | 'json' | NamedCodec;
   readonly onOpError: 'fail-chunk' | 'record';
+  /** Operations in progress at once in each thread; null: the operations of its one chunk run one after the other. */
+  readonly opConcurrency: number | null;
+  readonly callbackMsMax: number;
 }
 
 export interface PoolTask {
@@ -23,6 +26,8 @@ export interface PoolTask {
   readonly retries: number;
   /** A message on it means that the result is not wanted any more; it is the ChunkDropReason. */
   readonly port: MessagePort;
+  /** Shared memory: a counter that changes while the thread is not stuck in a callback, and the thread's id. */
+  readonly pulse: Int32Array;
 }
 
 /** An error as text: the object itself would lose its class and its fields on the way. */

@@ -8,9 +8,10 @@ import type { ChunkContext } from '../types.ts';
  *
  * - `submission_ended`: its submission was cancelled or failed
  * - `completed_elsewhere`: another consumer completed the chunk
+ * - `operation_failed`: with `opConcurrency`, another operation of the chunk failed
  * - `abandoned`: the run was, by `close` or its signal
  */
-export type ChunkDropReason = 'submission_ended' | 'completed_elsewhere' | 'abandoned';
+export type ChunkDropReason = 'submission_ended' | 'completed_elsewhere' | 'operation_failed' | 'abandoned';
 
 /** The result of a chunk is not wanted any more: the reason of the callback's signal. `reason` says why. */
 export class ChunkDroppedError extends OpsqueueError {

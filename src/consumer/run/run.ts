@@ -4,21 +4,36 @@ import { traceOf } from '../../model/thrown.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { ChunkWorker, Engine } from '../engine.ts';
-import type { Handle, HeldChunk, LossReason, RunDemand, TransferTimes } from '../thread/protocol.ts';
-import { CallbackTimeoutError, CallbackWatch } from './callback-watch.ts';
+import {
+  type Handle,
+  type HeldChunk,
+  type LossReason,
+  opsOf,
+  opsOpenMax,
+  type RunDemand,
+  type TransferTimes,
+} from '../thread/protocol.ts';
+import { type CallbackWatch, isTimeout } from './callback-watch.ts';
 import { ChunkJob } from './job.ts';
-import { type Processor, verdictOf } from './processor.ts';
+import type { Processor } from './processor.ts';
 import type { ChunkSpan, Tracing } from './tracing.ts';
+import { verdictOf } from './verdict.ts';
 
 /** After so long of synchronous callbacks in a row the event loop gets its turn, in milliseconds. */
 const SLICE_MS = 5;
 /** A result waits no longer than that for others to travel with, in milliseconds. */
 const FLUSH_MS = 1;
 
-export interface ChunkRunOptions {
-  readonly engine: Engine;
+/** What a run does with its chunks. */
+export interface ChunkWork {
   readonly demand: RunDemand;
   readonly processor: Processor;
+  /** The processor's. */
+  readonly watch: CallbackWatch;
+}
+
+export interface ChunkRunParts extends ChunkWork {
+  readonly engine: Engine;
   readonly tracing: Tracing;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -34,7 +49,7 @@ export class ChunkRun implements ChunkWorker {
   readonly demand: RunDemand;
   /** Settles when the run is over. */
   readonly over: Promise<void>;
-  readonly #options: ChunkRunOptions;
+  readonly #options: ChunkRunParts;
   readonly #engine: Engine;
   readonly #id: number;
   readonly #queue: HeldChunk[] = [];
@@ -43,21 +58,21 @@ export class ChunkRun implements ChunkWorker {
   /** Results on their way, with what traces them. */
   readonly #sent = new Map<Handle, ChunkSpan>();
   readonly #local: LocalTransfers | null;
-  readonly #watch: CallbackWatch<ChunkJob>;
+  /** Chunks in the callback, and their operations as far as their submissions tell. */
   #computing = 0;
+  #opsComputing = 0;
   #isPumpDue = false;
   #state: 'running' | 'stopping' | 'over' = 'running';
   #transportEnded = false;
   #flushedMs = 0;
   #finish: (outcome: { readonly error: unknown } | null) => void = () => {};
 
-  constructor(options: ChunkRunOptions) {
+  constructor(options: ChunkRunParts) {
     this.#options = options;
     this.#engine = options.engine;
     this.demand = options.demand;
     this.#local =
       options.engine.localBodies === null ? null : new LocalTransfers(options.demand.memoryBytesMax);
-    this.#watch = new CallbackWatch(options.clock, this.demand.callbackMsMax);
     this.over = new Promise((resolve, reject) => {
       this.#finish = (outcome) => (outcome === null ? resolve() : reject(outcome.error));
     });
@@ -97,10 +112,10 @@ export class ChunkRun implements ChunkWorker {
 
   /** The callback that has run for longest, for a log. */
   get waitsFor(): object | null {
-    const longest = this.#watch.longest;
+    const longest = this.#options.watch.longest;
     if (longest === null) return null;
-    const { job, tookMs, running } = longest;
-    const { submissionId, chunkIndex } = job;
+    const { callee, tookMs, running } = longest;
+    const { submissionId, chunkIndex } = callee;
     return { submission: String(submissionId), chunk: chunkIndex, tookMs: Math.round(tookMs), running };
   }
 
@@ -166,7 +181,7 @@ export class ChunkRun implements ChunkWorker {
   #end(outcome: { readonly error: unknown } | null): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    this.#watch.stop();
+    this.#options.watch.stop();
     for (const span of this.#sent.values()) span.uploaded(null);
     this.#sent.clear();
     this.#engine.forgetRun(this.#id);
@@ -214,18 +229,22 @@ export class ChunkRun implements ChunkWorker {
   #pump() {
     const { clock } = this.#options;
     const startMs = clock.monotonicMs();
-    while (this.#computing < this.demand.concurrency && this.#state === 'running') {
-      const chunk = this.#queue.shift();
-      if (chunk === undefined) return;
+    while (this.#state === 'running') {
+      const chunk = this.#queue[0];
+      if (chunk === undefined || !this.#hasPlaceFor(chunk)) return;
       const nowMs = clock.monotonicMs();
-      if (nowMs - startMs > SLICE_MS) {
-        this.#queue.unshift(chunk);
-        return this.#pumpSoon();
-      }
+      if (nowMs - startMs > SLICE_MS) return this.#pumpSoon();
+      this.#queue.shift();
       // The next callback may block: nothing that is done must wait for it.
       if (nowMs - this.#flushedMs > FLUSH_MS) this.#flush(nowMs);
       this.#start(chunk, nowMs);
     }
+  }
+
+  #hasPlaceFor({ submission }: HeldChunk): boolean {
+    const { concurrency, ops } = this.demand;
+    if (this.#computing >= concurrency) return false;
+    return ops === null || this.#opsComputing < opsOpenMax(ops, opsOf(submission));
   }
 
   #flush(nowMs: number) {
@@ -239,38 +258,36 @@ export class ChunkRun implements ChunkWorker {
     this.#jobs.set(chunk.handle, job);
     job.hasBegun = true;
     this.#computing++;
+    this.#opsComputing += opsOf(job.submission);
     let output: Uint8Array | Promise<Uint8Array>;
     try {
       output = span.run(() => this.#options.processor(chunk.input ?? new Uint8Array(), job));
     } catch (error) {
-      this.#computing--;
+      this.#left(job);
       return this.#fail(job, error, span);
     }
     if (isUint8Array(output)) {
-      this.#computing--;
+      this.#left(job);
       return this.#complete(job, output, this.#options.clock.monotonicMs() - startMs, span);
     }
-    this.#watch.begin(job, startMs, () => {
-      this.#computing--;
-      const error = new CallbackTimeoutError(this.demand.callbackMsMax);
-      this.#fail(job, error, span);
-      job.interrupt(error);
-      this.#pumpSoon();
-    });
     output.then(
       (bytes) => {
-        if (!this.#watch.end(job)) return;
-        this.#computing--;
+        this.#left(job);
         this.#complete(job, bytes, this.#options.clock.monotonicMs() - startMs, span);
         this.#pumpSoon();
       },
       (error: unknown) => {
-        if (!this.#watch.end(job)) return;
-        this.#computing--;
+        this.#left(job);
         this.#fail(job, error, span);
+        if (isTimeout(error)) job.interrupt(error);
         this.#pumpSoon();
       },
     );
+  }
+
+  #left({ submission }: ChunkJob): void {
+    this.#computing--;
+    this.#opsComputing -= opsOf(submission);
   }
 
   #complete(job: ChunkJob, output: Uint8Array, computeMs: number, span: ChunkSpan) {

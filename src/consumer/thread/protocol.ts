@@ -23,6 +23,8 @@ export interface TransportSetup {
   readonly transferLimits: TransferLimits;
   /** Handles of chunks are above it: a thread that replaces a crashed one must not use its handles again. */
   readonly handleBase: number;
+  /** Shared memory, a counter: it changes while the calling thread is not stuck in a callback. */
+  readonly pulse: Int32Array;
 }
 
 export interface TransferLimits {
@@ -45,8 +47,27 @@ export interface RunDemand {
   /** Bytes of bodies, inputs and results, that the run may hold before it downloads more. */
   readonly memoryBytesMax: number;
   readonly compression: ChunkCompression | null;
-  /** How long the callback may work on one chunk, in milliseconds; Infinity: as long as it likes. */
+  /** How long one call of the callback may take, in milliseconds; Infinity: no limit. */
   readonly callbackMsMax: number;
+  /** null: the operations of a chunk run one after the other, or they are the callback's to look after. */
+  readonly ops: OpsDemand | null;
+}
+
+/** Operations that run at once, over all chunks of a run. */
+export interface OpsDemand {
+  readonly atOnce: number;
+  /** Chunks that begin while the last operations of those before are still in progress. */
+  readonly overlap: number;
+}
+
+/** With as many operations in open chunks, no further chunk is begun. */
+export function opsOpenMax({ atOnce, overlap }: OpsDemand, opsPerChunk: number): number {
+  return atOnce + overlap * opsPerChunk;
+}
+
+/** The operations of a chunk; the last one of a submission may have fewer. */
+export function opsOf({ chunkSizeOps }: SubmissionRecord): number {
+  return Math.max(chunkSizeOps, 1);
 }
 
 export type Command =
@@ -138,6 +159,8 @@ export type TransportEvent =
   /** There is no connection to tell it on, and no more waiting for one. */
   | { readonly kind: 'untold'; readonly handle: Handle }
   | { readonly kind: 'run_ended'; readonly run: number }
+  /** Whether the calling thread is stuck in a callback: what it receives changes its pulse. */
+  | { readonly kind: 'pulse' }
   | {
       readonly kind: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';

@@ -30,7 +30,7 @@ export class GiveBack<Chunk> {
 
   /** There are chunks that wait behind others. */
   watch(feed: RunFeed<Chunk>): void {
-    if (feed.isStallWatched || feed.chunksOpen <= feed.demand.concurrency || !this.#o.isPossible()) return;
+    if (feed.isStallWatched || feed.chunksOpen <= feed.concurrency || !this.#o.isPossible()) return;
     if (feed.progressMs === 0) feed.progressMs = this.#o.clock.monotonicMs();
     const idleMs = this.#idleMs(feed);
     // It may hold much later, before the timer is due.
@@ -50,11 +50,11 @@ export class GiveBack<Chunk> {
   }
 
   #look(feed: RunFeed<Chunk>): void {
-    if (feed.isStopped || feed.chunksOpen <= feed.demand.concurrency) return;
+    if (feed.isStopped || feed.chunksOpen <= feed.concurrency) return;
     const idleMs = this.#idleMs(feed);
     if (idleMs >= STALL_MS) {
       feed.isStalled = true;
-      this.#o.giveBack(feed, feed.demand.concurrency);
+      this.#o.giveBack(feed, feed.concurrency);
       return;
     }
     if (idleMs >= BACKLOG_MS && feed.holdsMuch) this.#keepFew(feed);
@@ -62,7 +62,7 @@ export class GiveBack<Chunk> {
   }
 
   #keepFew(feed: RunFeed<Chunk>): void {
-    if (this.#o.isPossible()) this.#o.giveBack(feed, 2 * feed.demand.concurrency);
+    if (this.#o.isPossible()) this.#o.giveBack(feed, 2 * feed.concurrency);
   }
 
   #idleMs(feed: RunFeed<Chunk>): number {

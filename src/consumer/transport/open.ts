@@ -59,6 +59,7 @@ export async function openTransport(
     logger,
     emit,
     handleBase: setup.handleBase,
+    pulse: setup.pulse,
   });
   for (const command of early()) transport.handle(command);
   client.start();

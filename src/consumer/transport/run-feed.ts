@@ -1,5 +1,5 @@
 import type { Nonce } from '../../protocol/consumer/types.ts';
-import type { RunDemand } from '../thread/protocol.ts';
+import { opsOpenMax, type RunDemand } from '../thread/protocol.ts';
 
 /** With `prefetch: 'auto'`: so much work is reserved ahead, in milliseconds of the callback's pace ... */
 const AHEAD_MS = 100;
@@ -44,6 +44,8 @@ export class RunFeed<Chunk> {
   chunksSending = 0;
   bytesHeld = 0;
   #computeMs: number | null = null;
+  /** Of the latest chunk. */
+  #opsPerChunk: number | null = null;
   #inputBytes = 0;
   #outputBytes = 0;
 
@@ -52,11 +54,25 @@ export class RunFeed<Chunk> {
     this.demand = demand;
   }
 
+  /** Chunks that are worked on at once: where operations are counted, as many as these take. */
+  get concurrency(): number {
+    const { concurrency, ops } = this.demand;
+    if (ops === null) return concurrency;
+    // Nothing is known of the size of chunks before the first one: one to work on, and one more.
+    const opsPerChunk = this.#opsPerChunk ?? ops.atOnce;
+    return Math.min(concurrency, Math.ceil(opsOpenMax(ops, opsPerChunk) / opsPerChunk));
+  }
+
+  /** A chunk was reserved. */
+  noteChunk(ops: number): void {
+    this.#opsPerChunk = ops;
+  }
+
   /** How many more chunks to reserve now. */
   get wanted(): number {
     if (this.isStopped || this.isPausing || this.nonce !== null) return 0;
     if (this.chunksSending >= SENDING_MAX) return 0;
-    const target = this.demand.concurrency + this.#ahead();
+    const target = this.concurrency + this.#ahead();
     const fitting = this.#chunksFitting() - this.chunksSending;
     const wanted = Math.min(target, fitting) - this.chunksOpen;
     // Few large reservations rather than many small ones, as long as there is enough to do meanwhile.
@@ -83,12 +99,12 @@ export class RunFeed<Chunk> {
 
   /** It was chosen here to reserve ahead, and it holds more than twice what it works on. */
   get holdsMuch(): boolean {
-    return this.demand.prefetch === 'auto' && this.chunksOpen > 2 * this.demand.concurrency;
+    return this.demand.prefetch === 'auto' && this.chunksOpen > 2 * this.concurrency;
   }
 
   /** How long what it holds keeps it busy, by the callback's pace; 0 if that is not known. */
   get backlogMs(): number {
-    return ((this.#computeMs ?? 0) * this.chunksOpen) / this.demand.concurrency;
+    return ((this.#computeMs ?? 0) * this.chunksOpen) / this.concurrency;
   }
 
   noteInput(bytes: number): void {
@@ -107,7 +123,8 @@ export class RunFeed<Chunk> {
   }
 
   #ahead(): number {
-    const { prefetch, concurrency } = this.demand;
+    const { concurrency } = this;
+    const { prefetch } = this.demand;
     if (this.isStalled) return 0;
     if (prefetch !== 'auto') return prefetch;
     if (this.#computeMs === null || this.#computeMs > SLOW_MS) return 0;

@@ -6,13 +6,14 @@ import { announcedInInit, type ConsumerQueueFeature } from '../../protocol/featu
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { ChunkBodies } from '../bodies.ts';
-import type {
-  ChunkResult,
-  Handle,
-  HeldChunk,
-  LossReason,
-  TransportEvent,
-  WorkCommand,
+import {
+  type ChunkResult,
+  type Handle,
+  type HeldChunk,
+  type LossReason,
+  opsOf,
+  type TransportEvent,
+  type WorkCommand,
 } from '../thread/protocol.ts';
 import { Extensions } from './extensions.ts';
 import { GiveBack } from './give-back.ts';
@@ -36,6 +37,7 @@ export interface TransportOptions {
   readonly emit: (event: TransportEvent) => void;
   /** Every handle is above it. */
   readonly handleBase: number;
+  readonly pulse: Int32Array;
 }
 
 /** A result, or what is told by hand, that waits for a connection. */
@@ -64,6 +66,9 @@ export class Transport {
   /** Chunks are to go back to a server that knows no other way than the end of the connection. */
   #resetDue = false;
   #sendingUnheld = 0;
+  /** What the pulse was, and when it was seen to have changed. */
+  #pulse = 0;
+  #pulseMs = 0;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -215,6 +220,7 @@ export class Transport {
       return null;
     }
     const held = this.#chunks.add(message, feed, this.#clock.monotonicMs());
+    feed?.noteChunk(opsOf(held.submission));
     this.#extensions.watch();
     if (held.submission.prefix === null && held.input === null) {
       this.#failHere(held, 'the chunk has neither a content nor the prefix of one in the object store');
@@ -337,14 +343,23 @@ export class Transport {
   #extensionsDue(ageMs: number): ChunkId[] {
     const nowMs = this.#clock.monotonicMs();
     const due: ChunkId[] = [];
+    let isPulseWanted = false;
+    const pulse = Atomics.load(this.#options.pulse, 0);
+    if (pulse !== this.#pulse) this.#pulseMs = nowMs;
+    this.#pulse = pulse;
     for (const held of this.#chunks.list()) {
       const { feed } = held;
       if (feed === null || !held.isOurs || nowMs - held.extendedMs < ageMs) continue;
-      const busySinceMs = Math.max(held.handedMs, feed.progressMs);
-      if (held.state === 'handed' && nowMs - busySinceMs > feed.demand.callbackMsMax) continue;
+      const busyMs = nowMs - Math.max(held.handedMs, feed.progressMs, this.#pulseMs);
+      const { callbackMsMax } = feed.demand;
+      if (held.state === 'handed') {
+        if (busyMs > callbackMsMax / 2) isPulseWanted = true;
+        if (busyMs > callbackMsMax) continue;
+      }
       held.extendedMs = nowMs;
       due.push(held.chunk);
     }
+    if (isPulseWanted) this.#options.emit({ kind: 'pulse' });
     return due;
   }
 

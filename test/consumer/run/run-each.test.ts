@@ -212,7 +212,15 @@ test('wrong use is told at once, naming what is wrong', async () => {
     ],
     [/signal must be an AbortSignal/, () => consumer.reserveChunks(1, undefined, { signal: {} as never })],
     [/threads needs the URL of a module/, () => consumer.runEachOp(echo, { threads: 2 })],
-    [/'record' needs runEachOp/, () => consumer.runEachChunk((ops) => ops, { onOpError: 'record' })],
+    [
+      /'record' needs runEachOp/,
+      () => consumer.runEachChunk((ops) => ops, { onOpError: 'record' } as object),
+    ],
+    [
+      /opConcurrency needs runEachOp/,
+      () => consumer.runEachChunk((ops) => ops, { opConcurrency: 2 } as object),
+    ],
+    [/opConcurrency must be an integer from 1/, () => consumer.runEachOp(echo, { opConcurrency: 0 })],
     [
       /maps must be one of object, map, got "list"/,
       () => consumer.runEachOp(echo, { codec: { name: 'cbor', maps: 'list' as 'map' } }),

@@ -37,6 +37,7 @@ class Bench {
   readonly events: TransportEvent[] = [];
   readonly slow = new SlowStore();
   readonly submission = fakeSubmission({ prefix: 'p' });
+  readonly pulse = new Int32Array(1);
   readonly transport: Transport;
   #nonce = 0;
   isUp = true;
@@ -63,6 +64,7 @@ class Bench {
       logger: silentLogger,
       emit: (event) => this.events.push(event),
       handleBase: 0,
+      pulse: this.pulse,
     });
   }
 
@@ -77,6 +79,7 @@ class Bench {
         memoryBytesMax: 1_000_000,
         compression: null,
         callbackMsMax: Number.POSITIVE_INFINITY,
+        ops: null,
         ...demand,
       },
     });
@@ -350,6 +353,38 @@ test('the queue is told what is still worked on, well before it expires, until i
   );
   bench.clock.advance(60_000);
   assert.equal(extended().length, 1, 'beyond its limit it is left to expire');
+});
+
+test('a chunk stays extended beyond the limit of one call while the calling thread is not stuck in one', async () => {
+  const bench = new Bench();
+  bench.transport.connected({ ...initMessage(), reservationExpirationMs: 30_000 });
+  bench.run({ callbackMsMax: 45_000 });
+  bench.answer(bench.chunks(0));
+  await bench.downloaded(0);
+  await eventually(() => bench.ready.length === 1);
+  for (let round = 0; round < 20; round++) {
+    bench.clock.advance(10_000);
+    const isAsked = bench.events.splice(0).some(({ kind }) => kind === 'pulse');
+    if (isAsked) bench.pulse[0]!++;
+  }
+  assert.equal(bench.sent.filter(({ kind }) => kind === 'extend').length, 20);
+});
+
+test('where operations are counted, as many chunks are reserved as these need, and the overlap', () => {
+  const bench = new Bench();
+  bench.transport.connected(initMessage());
+  bench.run({ concurrency: 101, ops: { atOnce: 100, overlap: 1 } });
+  assert.deepEqual(
+    bench.reserves.map(({ max }) => max),
+    [2],
+    'nothing is known of the size of chunks',
+  );
+  const small = fakeSubmission({ prefix: 'small', chunkSizeOps: 10 });
+  bench.answer([fakeChunk(small, 0)]);
+  assert.equal(bench.reserves.at(-1)?.max, 10);
+  const large = fakeSubmission({ prefix: 'large', chunkSizeOps: 1_000 });
+  bench.answer([fakeChunk(large, 0)]);
+  assert.equal(bench.reserves.length, 2, 'two chunks keep it busy');
 });
 
 test('a queue that did not announce it is not told that chunks are still worked on', async () => {
