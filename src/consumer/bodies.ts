@@ -10,6 +10,7 @@ import {
   isCompressedChunk,
 } from '../protocol/chunk/compression.ts';
 import type { Clock } from '../system/clock.ts';
+import { Semaphore } from '../system/semaphore.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
 import type { TransferLimits, TransferTimes } from './thread/protocol.ts';
 
@@ -35,15 +36,15 @@ export class ChunkBodies {
   readonly #store: ObjectStore;
   readonly #clock: Clock;
   readonly #transferMsMax: number;
-  readonly #reads: Lane;
-  readonly #writes: Lane;
+  readonly #reads: Semaphore;
+  readonly #writes: Semaphore;
 
   constructor(store: ObjectStore, clock: Clock, { transfersMax, transferMsMax }: TransferLimits) {
     this.#store = store;
     this.#clock = clock;
     this.#transferMsMax = transferMsMax;
-    this.#reads = new Lane(transfersMax);
-    this.#writes = new Lane(transfersMax);
+    this.#reads = new Semaphore(transfersMax);
+    this.#writes = new Semaphore(transfersMax);
   }
 
   /** The unpacked input of a chunk. */
@@ -51,7 +52,7 @@ export class ChunkBodies {
     address: BodyAddress,
     signal: AbortSignal,
   ): Promise<{ readonly content: Uint8Array; readonly times: TransferTimes }> {
-    await this.#reads.enter();
+    await this.#reads.take();
     try {
       signal.throwIfAborted();
       const startMs = this.#clock.nowMs();
@@ -62,7 +63,7 @@ export class ChunkBodies {
       });
       return { content, times: { startMs, endMs: this.#clock.nowMs() } };
     } finally {
-      this.#reads.leave();
+      this.#reads.give();
     }
   }
 
@@ -72,7 +73,7 @@ export class ChunkBodies {
     compression: ChunkCompression | null,
     signal: AbortSignal,
   ): Promise<TransferTimes> {
-    await this.#writes.enter();
+    await this.#writes.take();
     try {
       signal.throwIfAborted();
       const startMs = this.#clock.nowMs();
@@ -83,7 +84,7 @@ export class ChunkBodies {
       });
       return { startMs, endMs: this.#clock.nowMs() };
     } finally {
-      this.#writes.leave();
+      this.#writes.give();
     }
   }
 
@@ -116,29 +117,5 @@ function keyOf(verb: 'read' | 'write', { prefix, chunkIndex }: BodyAddress, kind
     return chunkKey(prefix, chunkIndex, kind);
   } catch (error) {
     throw new BodyError(verb, `of the prefix ${JSON.stringify(prefix.slice(0, 200))}`, error);
-  }
-}
-
-/** Lets so many in at once, the others in order. */
-class Lane {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(width: number) {
-    this.#free = width;
-  }
-
-  enter(): Promise<void> | undefined {
-    if (this.#free > 0) {
-      this.#free--;
-      return undefined;
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free++;
-    else next();
   }
 }

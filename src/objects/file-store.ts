@@ -3,11 +3,11 @@ import { access, lstat, mkdir, open, opendir, readdir, rename, rmdir, unlink } f
 import { dirname } from 'node:path';
 import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
+import { EventLoopShare } from '../system/yield.ts';
 import { fileError, isErrno } from './file-errors.ts';
 import { type FailedFileCall, type FilePatience, FileRetries } from './file-retries.ts';
 import { CHUNK_NAME_PATTERN } from './keys.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
-import { Turns } from './turns.ts';
 import type { ObjectStoreLocation } from './url.ts';
 
 export interface FileStoreOptions {
@@ -44,7 +44,7 @@ export class FileStore implements ObjectStore {
   readonly #root: string;
   readonly #durable: boolean;
   readonly #clock: Clock;
-  readonly #turns: Turns;
+  readonly #share: EventLoopShare;
   readonly #retries: FileRetries;
   #fastUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -53,14 +53,14 @@ export class FileStore implements ObjectStore {
     this.#root = process.platform === 'win32' ? location.baseName : `/${location.baseName}`;
     this.#durable = options.durable;
     this.#clock = options.clock;
-    this.#turns = new Turns(options.clock);
+    this.#share = new EventLoopShare(options.clock);
     this.#retries = new FileRetries(this.#root, options.patience, options.clock, options.logger);
   }
 
   async put(key: string, body: Uint8Array, options?: ObjectCallOptions): Promise<void> {
     options?.signal?.throwIfAborted();
     const path = this.#path(key);
-    const turn = this.#turns.due();
+    const turn = this.#share.due();
     if (turn !== null) await turn;
     try {
       if (!this.#durable && body.length <= SYNC_BYTES_MAX && this.#isFast()) {
@@ -77,7 +77,7 @@ export class FileStore implements ObjectStore {
   async get(key: string, options?: ObjectCallOptions): Promise<Uint8Array> {
     options?.signal?.throwIfAborted();
     const path = this.#path(key);
-    const turn = this.#turns.due();
+    const turn = this.#share.due();
     if (turn !== null) await turn;
     try {
       if (this.#isFast()) {

@@ -1,7 +1,7 @@
 import type { Clock } from '../system/clock.ts';
+import { EventLoopShare } from '../system/yield.ts';
 import { ObjectStoreError } from './errors.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
-import { Turns } from './turns.ts';
 import type { ObjectStoreLocation } from './url.ts';
 
 interface MemoryObject {
@@ -23,26 +23,26 @@ export class MemoryStore implements ObjectStore {
   readonly #root: string;
   readonly #clock: Clock;
   readonly #objects: Map<string, MemoryObject>;
-  readonly #turns: Turns;
+  readonly #share: EventLoopShare;
 
   constructor(location: ObjectStoreLocation, clock: Clock, objects: Map<string, MemoryObject> = space()) {
     this.url = location.url;
     this.#root = location.baseName === '' ? '' : `${location.baseName}/`;
     this.#clock = clock;
     this.#objects = objects;
-    this.#turns = new Turns(clock);
+    this.#share = new EventLoopShare(clock);
   }
 
   async put(key: string, body: Uint8Array, options?: ObjectCallOptions): Promise<void> {
     options?.signal?.throwIfAborted();
-    const turn = this.#turns.due();
+    const turn = this.#share.due();
     if (turn !== null) await turn;
     this.#objects.set(this.#root + key, { bytes: new Uint8Array(body), modifiedMs: this.#clock.nowMs() });
   }
 
   async get(key: string, options?: ObjectCallOptions): Promise<Uint8Array> {
     options?.signal?.throwIfAborted();
-    const turn = this.#turns.due();
+    const turn = this.#share.due();
     if (turn !== null) await turn;
     const object = this.#objects.get(this.#root + key);
     if (object === undefined) {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { BodyRoom } from '../../src/net/http/body.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../src/net/http/exchange.ts';
 import { HttpServer, type HttpServerOptions, ListenError } from '../../src/net/http/server.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { Semaphore } from '../../src/system/semaphore.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { HttpSocket, type RawAnswer } from '../support/peers/http-socket.ts';
 import { eventually } from '../support/time/eventually.ts';
@@ -17,7 +17,7 @@ after(async () => {
 });
 
 /** Answers with what it got: method, path, query and body. */
-function echo(bytesMax = 1000, room = new BodyRoom(1_000_000)): (exchange: HttpExchange) => void {
+function echo(bytesMax = 1000, room = new Semaphore(1_000_000)): (exchange: HttpExchange) => void {
   return (exchange) => {
     const { method, path, query } = exchange;
     const tell = (body: string) =>
@@ -131,7 +131,7 @@ test('a body that comes behind answers that wait is read when it is its turn', a
   const { port } = await serve((exchange) => {
     if (exchange.method === 'GET') held.push(exchange);
     else
-      exchange.readBody({ bytesMax: 1_000_000, room: new BodyRoom(1_000_000) }, (body) =>
+      exchange.readBody({ bytesMax: 1_000_000, room: new Semaphore(1_000_000) }, (body) =>
         exchange.respond(200, body, CONTENT_TYPE_TEXT),
       );
   });
@@ -254,25 +254,25 @@ test('a body above the limit is answered with 413, whether its length was announ
 });
 
 test('bodies for which there is no room are answered with 503, until those that have it are read or gone', async () => {
-  const room = new BodyRoom(100_000);
+  const room = new Semaphore(100_000);
   const { port } = await serve(echo(90_000, room));
   const [first, second, third] = [await open(port), await open(port), await open(port)];
   first.send('POST /first', { 'content-length': '90000' });
   // What is announced and does not come takes nothing.
   second.send('POST /second', {}, 'x'.repeat(90_000));
   assert.equal((await second.answer()).status, 200);
-  assert.equal(room.bytes, 0);
+  assert.equal(room.held, 0);
   first.write('x'.repeat(70_000));
-  await eventually(() => room.bytes === 90_000);
+  await eventually(() => room.held === 90_000);
   third.send('POST /third', { 'transfer-encoding': 'chunked' });
   third.write('4e20\r\n');
   third.write('x'.repeat(20_000));
   const refused = await third.answer();
   assert.equal(refused.status, 503);
   assert.match(JSON.parse(refused.body.toString()), /more than 100000 bytes/);
-  assert.equal(room.bytes, 90_000);
+  assert.equal(room.held, 90_000);
   first.close();
-  await eventually(() => room.bytes === 0);
+  await eventually(() => room.held === 0);
   second.send('POST /again', {}, 'x'.repeat(90_000));
   assert.equal((await second.answer()).status, 200);
 });

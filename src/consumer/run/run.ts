@@ -3,6 +3,8 @@ import { isUint8Array } from '../../model/kinds.ts';
 import { traceOf } from '../../model/thrown.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
+import { Semaphore } from '../../system/semaphore.ts';
+import { EventLoopShare } from '../../system/yield.ts';
 import type { ChunkWorker, Engine } from '../engine.ts';
 import {
   type Handle,
@@ -19,8 +21,6 @@ import type { Processor } from './processor.ts';
 import type { ChunkSpan, Tracing } from './tracing.ts';
 import { verdictOf } from './verdict.ts';
 
-/** After so long of synchronous callbacks in a row the event loop gets its turn, in milliseconds. */
-const SLICE_MS = 5;
 /** A result waits no longer than that for others to travel with, in milliseconds. */
 const FLUSH_MS = 1;
 
@@ -58,6 +58,7 @@ export class ChunkRun implements ChunkWorker {
   /** Results on their way, with what traces them. */
   readonly #sent = new Map<Handle, ChunkSpan>();
   readonly #local: LocalTransfers | null;
+  readonly #share: EventLoopShare;
   /** Chunks in the callback, and their operations as far as their submissions tell. */
   #computing = 0;
   #opsComputing = 0;
@@ -73,6 +74,7 @@ export class ChunkRun implements ChunkWorker {
     this.demand = options.demand;
     this.#local =
       options.engine.localBodies === null ? null : new LocalTransfers(options.demand.memoryBytesMax);
+    this.#share = new EventLoopShare(options.clock);
     this.over = new Promise((resolve, reject) => {
       this.#finish = (outcome) => (outcome === null ? resolve() : reject(outcome.error));
     });
@@ -228,12 +230,11 @@ export class ChunkRun implements ChunkWorker {
 
   #pump() {
     const { clock } = this.#options;
-    const startMs = clock.monotonicMs();
     while (this.#state === 'running') {
       const chunk = this.#queue[0];
       if (chunk === undefined || !this.#hasPlaceFor(chunk)) return;
       const nowMs = clock.monotonicMs();
-      if (nowMs - startMs > SLICE_MS) return this.#pumpSoon();
+      if (this.#share.isOver(nowMs)) return this.#pumpSoon();
       this.#queue.shift();
       // The next callback may block: nothing that is done must wait for it.
       if (nowMs - this.#flushedMs > FLUSH_MS) this.#flush(nowMs);
@@ -353,29 +354,27 @@ export class ChunkRun implements ChunkWorker {
 
 /** Bounds the bytes of bodies that are read and written on the calling thread. */
 class LocalTransfers {
-  readonly #bytesMax: number;
+  readonly #bytes: Semaphore;
   readonly #held = new Map<Handle, number>();
-  readonly #waiting: (() => void)[] = [];
-  #bytes = 0;
 
   constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
+    this.#bytes = new Semaphore(bytesMax);
   }
 
+  /** Waits for room; how much it takes is known only when it is read. */
   enter(): Promise<void> | undefined {
-    if (this.#bytes < this.#bytesMax) return undefined;
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return this.#bytes.take(0);
   }
 
   /** The chunk now takes so many bytes. */
   hold(handle: Handle, bytes: number): void {
-    this.#bytes += bytes - (this.#held.get(handle) ?? 0);
+    this.#bytes.add(bytes - (this.#held.get(handle) ?? 0));
     this.#held.set(handle, bytes);
   }
 
   leave(handle: Handle): void {
-    this.#bytes -= this.#held.get(handle) ?? 0;
+    const bytes = this.#held.get(handle) ?? 0;
     this.#held.delete(handle);
-    if (this.#bytes < this.#bytesMax) this.#waiting.shift()?.();
+    this.#bytes.give(bytes);
   }
 }

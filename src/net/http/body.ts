@@ -1,36 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-
-/** The memory that all bodies which are being read may take together. */
-export class BodyRoom {
-  readonly bytesMax: number;
-  #bytes = 0;
-
-  constructor(bytesMax: number) {
-    this.bytesMax = bytesMax;
-  }
-
-  /** What is taken now. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** false if there is no room for so many more. */
-  take(bytes: number): boolean {
-    if (this.#bytes + bytes > this.bytesMax) return false;
-    this.#bytes += bytes;
-    return true;
-  }
-
-  giveBack(bytes: number): void {
-    this.#bytes -= bytes;
-  }
-}
+import type { Semaphore } from '../../system/semaphore.ts';
 
 export interface BodyLimits {
   /** The largest body. */
   readonly bytesMax: number;
-  /** Shared with the other requests. */
-  readonly room: BodyRoom;
+  /** Bytes that all bodies which are being read may take together. */
+  readonly room: Semaphore;
 }
 
 export interface HttpBodyEvents {
@@ -67,7 +42,7 @@ export function readHttpBody(
 
   const letGo = () => {
     buffer = null;
-    room.giveBack(taken);
+    room.give(taken);
     taken = 0;
   };
   const discardRest = () => {
@@ -80,7 +55,7 @@ export function readHttpBody(
   };
   /** A buffer of that size, with what there is; null if there is no room for it. */
   const grown = (bytes: number): Buffer | null => {
-    if (!room.take(bytes - taken)) return null;
+    if (!room.tryTake(bytes - taken)) return null;
     taken = bytes;
     const larger = Buffer.allocUnsafeSlow(bytes);
     if (buffer !== null) larger.set(buffer.subarray(0, filled));

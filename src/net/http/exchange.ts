@@ -72,7 +72,7 @@ export class HttpExchange {
       tooLarge: () =>
         this.respond(413, `the request body is larger than ${limits.bytesMax} bytes`, CONTENT_TYPE_TEXT),
       noRoom: () => {
-        const reason = `request bodies of more than ${limits.room.bytesMax} bytes are being read: try again`;
+        const reason = `request bodies of more than ${limits.room.max} bytes are being read: try again`;
         this.respond(503, JSON.stringify(reason), CONTENT_TYPE_JSON);
       },
     });

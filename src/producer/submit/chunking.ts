@@ -3,6 +3,7 @@ import { validate } from '../../contract/validation.ts';
 import { isThenable } from '../../model/kinds.ts';
 import type { Clock } from '../../system/clock.ts';
 import { orAborted } from '../../system/signals.ts';
+import { EventLoopShare } from '../../system/yield.ts';
 import { type CheckedCodec, checkContent } from '../checks.ts';
 import { type OpenSource, returnQuietly } from './source.ts';
 
@@ -20,29 +21,6 @@ export interface Cut {
   readonly schema: StandardSchema | null;
 }
 
-/** So long a source may be read before other work of this thread gets its turn, in milliseconds. */
-const TURN_MS = 10;
-
-/** Lets timers and sockets have their turn now and then, while a source never makes us wait. */
-class Breather {
-  readonly #clock: Clock;
-  #lastMs: number;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.#lastMs = clock.monotonicMs();
-  }
-
-  async pause(): Promise<void> {
-    await new Promise<void>((resolve) => this.#clock.soon(resolve));
-    this.#lastMs = this.#clock.monotonicMs();
-  }
-
-  get isDue(): boolean {
-    return this.#clock.monotonicMs() - this.#lastMs > TURN_MS;
-  }
-}
-
 /**
  * Cuts a source of operations into chunks, encodes each and hands it on. An array or another sync iterable costs no
  * promise per operation, but for promises: each is awaited, as `for await` does. Returns how many operations there were.
@@ -55,7 +33,7 @@ export async function chunkOperations(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<number> {
-  const breather = new Breather(clock);
+  const share = new EventLoopShare(clock);
   let total = 0;
   const send = (operations: readonly unknown[]) => {
     signal.throwIfAborted();
@@ -75,7 +53,8 @@ export async function chunkOperations(
       const part = at === 0 && items.length <= chunkSizeOps ? items : items.slice(at, at + chunkSizeOps);
       const wait = emit(part.some(isThenable) ? await awaitAll(part, signal) : part);
       if (wait !== undefined) await wait;
-      if (breather.isDue) await breather.pause();
+      const turn = share.due();
+      if (turn !== null) await turn;
     }
     return total;
   }
@@ -85,7 +64,8 @@ export async function chunkOperations(
       if (!batch.add(isThenable(operation) ? await awaited(operation, signal) : operation)) continue;
       const wait = emit(batch.take());
       if (wait !== undefined) await wait;
-      if (breather.isDue) await breather.pause();
+      const turn = share.due();
+      if (turn !== null) await turn;
     }
   } else {
     await eachOf(source.iterator, signal, (operation) =>
@@ -103,7 +83,7 @@ export async function eachChunk(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<number> {
-  const breather = new Breather(clock);
+  const share = new EventLoopShare(clock);
   let total = 0;
   const emit = (item: unknown) => {
     signal.throwIfAborted();
@@ -116,7 +96,8 @@ export async function eachChunk(
     for (const content of source.items) {
       const wait = emit(isThenable(content) ? await awaited(content, signal) : content);
       if (wait !== undefined) await wait;
-      if (breather.isDue) await breather.pause();
+      const turn = share.due();
+      if (turn !== null) await turn;
     }
   } else {
     await eachOf(source.iterator, signal, emit);

@@ -7,7 +7,7 @@ import type { SubmissionId } from '../../model/ids.ts';
 import { OPERATIONS_PER_SUBMISSION_MAX } from '../../model/limits.ts';
 import { RETRY_DEFAULT, type RetryPolicy } from '../../model/retry.ts';
 import { END_STATES, type EndState, type SubmissionStatus } from '../../model/submission.ts';
-import { type BodyLimits, BodyRoom } from '../../net/http/body.ts';
+import type { BodyLimits } from '../../net/http/body.ts';
 import {
   CONTENT_TYPE_CBOR,
   CONTENT_TYPE_JSON,
@@ -40,6 +40,7 @@ import type { Queue } from '../../queue/queue.ts';
 import { InvariantError } from '../../scheduler/invariant.ts';
 import { StoreError } from '../../store/errors.ts';
 import type { Logger } from '../../system/logger.ts';
+import { Semaphore } from '../../system/semaphore.ts';
 import type { Router } from './router.ts';
 
 export interface ProducerRoutesOptions {
@@ -72,7 +73,7 @@ export class ProducerRoutes {
   constructor(options: ProducerRoutesOptions) {
     this.#o = options;
     const { bodyBytesMax: bytesMax, bodiesBytesMax } = options;
-    this.#bodies = { bytesMax, room: new BodyRoom(Math.max(bytesMax, bodiesBytesMax)) };
+    this.#bodies = { bytesMax, room: new Semaphore(Math.max(bytesMax, bodiesBytesMax)) };
   }
 
   addTo(router: Router): void {
