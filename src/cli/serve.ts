@@ -1,6 +1,7 @@
 import { Command, type Option } from 'commander';
 import { mustBe } from '../model/check.ts';
 import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
+import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../server/index.ts';
 import { defaultText, SETTINGS, type Setting, settingHelp } from '../server/settings.ts';
@@ -195,5 +196,5 @@ function startProblem(error: unknown, flags: ServeFlags): string {
 }
 
 function problem(error: unknown): string {
-  return oneLine(error instanceof Error ? error.message : String(error));
+  return oneLine(messageOf(error));
 }

@@ -3,8 +3,8 @@ import { Option } from 'commander';
 import { checkInteger, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
-import { isError } from '../model/kinds.ts';
 import { META_VALUE_MAX, META_VALUE_MIN } from '../model/limits.ts';
+import { messageOf } from '../model/thrown.ts';
 import { checkDuration } from '../system/duration.ts';
 
 /**
@@ -90,7 +90,7 @@ const fileText: ReadFlag<string> = (path, name) => {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    const reason = isError(cause) ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new IncorrectUsageError(`${name}: cannot read the file: ${reason}`, { cause });
   }
 };

@@ -1,8 +1,9 @@
-import { isAggregateError, isError } from '../model/kinds.ts';
+import { isAggregateError } from '../model/kinds.ts';
+import { messageOf } from '../model/thrown.ts';
 /** What an error of a socket says; happy eyeballs wraps one per address, and its own message is empty. */
 export function socketErrorText(error: NodeJS.ErrnoException): string {
   if (error.message === '' && isAggregateError(error)) {
-    return error.errors.map((each) => (isError(each) ? each.message : String(each))).join('; ');
+    return error.errors.map((each) => messageOf(each)).join('; ');
   }
   const text = error.message === '' ? (error.code ?? 'unknown error') : error.message.trimEnd();
   return text + hint(error.code ?? '');

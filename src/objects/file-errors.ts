@@ -1,4 +1,5 @@
 import { isError } from '../model/kinds.ts';
+import { messageOf } from '../model/thrown.ts';
 import { ObjectStoreError, type ObjectStoreErrorCode } from './errors.ts';
 
 const CODES: Readonly<Record<string, ObjectStoreErrorCode>> = {
@@ -24,7 +25,7 @@ export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
 export function fileError(error: unknown, key: string, what: string): unknown {
   if (error instanceof ObjectStoreError) return error;
   const errno = isError(error) && 'code' in error ? String(error.code) : '';
-  const text = isError(error) ? error.message : String(error);
+  const text = messageOf(error);
   const subject = key === '' ? 'object store' : `object ${key}`;
   return new ObjectStoreError(CODES[errno] ?? 'OBJECT_FAILED', key, `${subject}: ${what}: ${text}`, {
     cause: error,

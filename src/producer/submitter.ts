@@ -1,6 +1,6 @@
 import { checkInteger } from '../model/check.ts';
 import type { SubmissionId } from '../model/ids.ts';
-import { isError } from '../model/kinds.ts';
+import { messageOf } from '../model/thrown.ts';
 import type { LinkedSignal } from '../system/signals.ts';
 import { type CheckedCodec, checkChoice, checkCodec, checkSource, RESULTS_MODES } from './checks.ts';
 import type { ClientContext } from './context.ts';
@@ -277,7 +277,7 @@ async function cleanUp(context: ClientContext, { prefix, chunksTotal }: Inserted
     await deleteChunks(await context.store(), prefix, chunksTotal, ['in', 'out'], signal);
   } catch (error) {
     // The reader has all results: that its chunks lie about is no failure of the submission.
-    const text = isError(error) ? error.message : String(error);
+    const text = messageOf(error);
     context.logger.warn({ prefix, error: text }, 'could not remove the chunks of a submission');
   }
 }

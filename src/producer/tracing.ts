@@ -10,6 +10,7 @@ import {
 } from '@opentelemetry/api';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import { isError } from '../model/kinds.ts';
+import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
 
 /** The spans of one submission, all below the context in which it was started. Costs nothing without an SDK. */
@@ -79,6 +80,6 @@ function fail(span: Span, error: unknown): void {
   if (isError(error)) span.recordException(error);
   span.setStatus({
     code: SpanStatusCode.ERROR,
-    message: isError(error) ? error.message : String(error),
+    message: messageOf(error),
   });
 }

@@ -6,12 +6,12 @@ import type { FrameConnection } from '../net/connection.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http/exchange.ts';
 import { hasSeveralHosts, refusalOf } from '../net/http/guard.ts';
 import type { HttpAddress, HttpHandler, HttpServer } from '../net/http/server.ts';
-import { promptly, Turn } from '../net/turn.ts';
 import { upgradeProblem, WebSocketServer } from '../net/websocket/server.ts';
 import { Ageing } from '../queue/ageing.ts';
 import { Queue } from '../queue/queue.ts';
 import type { Store } from '../store/store.ts';
 import { endsWithin, systemClock } from '../system/clock.ts';
+import { EndOfTurn, promptly } from '../system/end-of-turn.ts';
 import { LoopDelay } from '../system/loop-delay.ts';
 import { uuidV7 } from '../system/random.ts';
 import { parseConsumerFeatures } from './consumers/features.ts';
@@ -47,7 +47,7 @@ export class Server implements HttpHandler {
   readonly #http: HttpServer;
   readonly #webSockets: WebSocketServer;
   readonly #routes: Routes;
-  readonly #turn: Turn;
+  readonly #turn: EndOfTurn;
   readonly #sessions = new Set<ConsumerSession>();
   readonly #isLoopbackOnly: boolean;
   #ageing: Ageing | null = null;
@@ -65,7 +65,7 @@ export class Server implements HttpHandler {
     // Whoever does not care for it must not be brought down by it.
     promise.catch(() => {});
     this.#isLoopbackOnly = settings.hosts?.every(isLoopback) ?? true;
-    this.#turn = new Turn(promptly(clock));
+    this.#turn = new EndOfTurn(promptly(clock));
     this.#queue = new Queue({
       store,
       clock,

@@ -3,9 +3,9 @@ import { after, test } from 'node:test';
 import { WebSocket } from 'ws';
 import type { FrameConnection, FrameListener } from '../../src/net/connection.ts';
 import { HttpServer } from '../../src/net/http/server.ts';
-import { Turn } from '../../src/net/turn.ts';
 import { CLOSE_WITHOUT_CODE, upgradeProblem, WebSocketServer } from '../../src/net/websocket/server.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
+import { EndOfTurn } from '../../src/system/end-of-turn.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { eventually } from '../support/time/eventually.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
@@ -26,7 +26,7 @@ async function serve(
   clock: Clock = systemClock,
 ): Promise<{ readonly port: number; readonly ends: ServerEnd[] }> {
   const ends: ServerEnd[] = [];
-  const turn = new Turn(systemClock);
+  const turn = new EndOfTurn(systemClock);
   const webSockets = new WebSocketServer({
     turn,
     frameBytesMax,

@@ -1,11 +1,11 @@
 import type { ChunkId } from '../../src/model/ids.ts';
-import { Turn } from '../../src/net/turn.ts';
 import { Ageing } from '../../src/queue/ageing.ts';
 import { Queue } from '../../src/queue/queue.ts';
 import type { OpenSubmission } from '../../src/scheduler/types.ts';
 import { parseConsumerFeatures } from '../../src/server/consumers/features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumers/session.ts';
 import { type MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { EndOfTurn } from '../../src/system/end-of-turn.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
 import type { SimConsumer } from './actors.ts';
@@ -59,7 +59,7 @@ export class SimProcess {
   readonly #o: SimProcessOptions;
   readonly #clock: ReturnType<SimClock['world']>;
   readonly #random: Random;
-  readonly #turn: Turn;
+  readonly #turn: EndOfTurn;
   readonly #chunksHeldMax: number;
   #isReady = false;
   #isAlive = true;
@@ -69,7 +69,7 @@ export class SimProcess {
     this.#o = options;
     this.#random = options.caprices.over(seededRandom(randomInt(random, 2 ** 31)));
     this.#clock = clock.world(random.next() < 0.3 ? -randomInt(random, 20_000) : 0);
-    this.#turn = new Turn(this.#clock.clock);
+    this.#turn = new EndOfTurn(this.#clock.clock);
     this.#chunksHeldMax = random.next() < 0.3 ? 3 : 10_000;
     const limits: Limits = {
       chunkRetriesMax: random.next() < 0.4 ? 2 : 8,

@@ -2,6 +2,7 @@ import { ClientClosedError, type OpsqueueError } from '../../model/errors.ts';
 import { isUint8Array } from '../../model/kinds.ts';
 import { traceOf } from '../../model/thrown.ts';
 import type { Clock } from '../../system/clock.ts';
+import { oncePerTurn } from '../../system/end-of-turn.ts';
 import type { Logger } from '../../system/logger.ts';
 import { Semaphore } from '../../system/semaphore.ts';
 import { EventLoopShare } from '../../system/yield.ts';
@@ -59,10 +60,10 @@ export class ChunkRun implements ChunkWorker {
   readonly #sent = new Map<Handle, ChunkSpan>();
   readonly #local: LocalTransfers | null;
   readonly #share: EventLoopShare;
+  readonly #pumpSoon: () => void;
   /** Chunks in the callback, and their operations as far as their submissions tell. */
   #computing = 0;
   #opsComputing = 0;
-  #isPumpDue = false;
   #state: 'running' | 'stopping' | 'over' = 'running';
   #transportEnded = false;
   #flushedMs = 0;
@@ -75,6 +76,7 @@ export class ChunkRun implements ChunkWorker {
     this.#local =
       options.engine.localBodies === null ? null : new LocalTransfers(options.demand.memoryBytesMax);
     this.#share = new EventLoopShare(options.clock);
+    this.#pumpSoon = oncePerTurn(options.clock, () => this.#pump());
     this.over = new Promise((resolve, reject) => {
       this.#finish = (outcome) => (outcome === null ? resolve() : reject(outcome.error));
     });
@@ -217,15 +219,6 @@ export class ChunkRun implements ChunkWorker {
     }
     this.#queue.push(input);
     this.#pumpSoon();
-  }
-
-  #pumpSoon(): void {
-    if (this.#isPumpDue) return;
-    this.#isPumpDue = true;
-    this.#options.clock.soon(() => {
-      this.#isPumpDue = false;
-      this.#pump();
-    });
   }
 
   #pump() {

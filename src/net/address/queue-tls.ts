@@ -1,8 +1,9 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { IncorrectUsageError } from '../../model/errors.ts';
-import { isError, isUint8Array } from '../../model/kinds.ts';
+import { isUint8Array } from '../../model/kinds.ts';
 import type { OptionNames } from '../../model/option-names.ts';
+import { messageOf } from '../../model/thrown.ts';
 import type { QueueUrl } from './queue-url.ts';
 
 /**
@@ -42,12 +43,12 @@ export function checkQueueTls({ ca, cert, key }: QueueTlsOptions, queue: QueueUr
   );
   if (!queue.secure) {
     throw new IncorrectUsageError(
-      `${names.join(' and ')} must go with a URL of https:// or wss://: that of the queue is ${queue.text}, without TLS`,
+      `${names.join(' and ')} must go with a queue URL of https:// or wss://, got ${queue.text}`,
     );
   }
   if ((cert === undefined) !== (key === undefined)) {
     const [given, missing] = cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
-    throw new IncorrectUsageError(`${given} must go with ${missing}, which is missing`);
+    throw new IncorrectUsageError(`${given} must go with ${missing}, got ${given} only`);
   }
   const authorities = ca === undefined ? undefined : authoritiesOf(ca);
   const client = cert === undefined || key === undefined ? {} : clientOf(cert, key);
@@ -56,7 +57,7 @@ export function checkQueueTls({ ca, cert, key }: QueueTlsOptions, queue: QueueUr
     // What is well-formed may still be refused: too short a key, a signature by SHA-1.
     createSecureContext({ ca: [], ...tls });
   } catch (cause) {
-    throw new IncorrectUsageError(`${names.join(', ')} cannot be used: ${reasonOf(cause)}`, { cause });
+    throw new IncorrectUsageError(`${names.join(', ')} cannot be used: ${messageOf(cause)}`, { cause });
   }
   return tls;
 }
@@ -64,7 +65,7 @@ export function checkQueueTls({ ca, cert, key }: QueueTlsOptions, queue: QueueUr
 function authoritiesOf(ca: NonNullable<QueueTlsOptions['ca']>): string {
   const given: readonly unknown[] = Array.isArray(ca) ? ca : [ca];
   const all = given.map((each) => pemOf('ca', each));
-  if (all.length === 0) throw new IncorrectUsageError('ca must hold at least one certificate: it is empty');
+  if (all.length === 0) throw new IncorrectUsageError('ca must hold at least one certificate, got none');
   for (const text of all) readCertificates('ca', text);
   return all.join('\n');
 }
@@ -76,7 +77,7 @@ function clientOf(
   const texts = { cert: pemOf('cert', cert), key: pemOf('key', key) };
   const [first] = readCertificates('cert', texts.cert);
   if (first?.checkPrivateKey(readKey(texts.key)) !== true) {
-    throw new IncorrectUsageError('key must be the private key of cert: it is that of another certificate');
+    throw new IncorrectUsageError('key must be the private key of cert, got that of another certificate');
   }
   return texts;
 }
@@ -84,14 +85,16 @@ function clientOf(
 function pemOf(name: string, value: unknown): string {
   if (typeof value === 'string') return value;
   if (isUint8Array(value)) return new TextDecoder('latin1').decode(value);
-  throw new IncorrectUsageError(`${name} must be a text in PEM or its bytes: it is of type ${typeof value}`);
+  throw new IncorrectUsageError(
+    `${name} must be a text in PEM or its bytes, got a value of type ${typeof value}`,
+  );
 }
 
 function readCertificates(name: string, text: string): readonly X509Certificate[] {
   const blocks = text.match(CERTIFICATES) ?? [];
   if (blocks.length === 0) {
     throw new IncorrectUsageError(
-      `${name} must hold a certificate in PEM (-----BEGIN CERTIFICATE-----): ${found(text)}`,
+      `${name} must hold a certificate in PEM (-----BEGIN CERTIFICATE-----), got ${found(text)}`,
     );
   }
   return blocks.map((block, index) => {
@@ -99,7 +102,7 @@ function readCertificates(name: string, text: string): readonly X509Certificate[
       return new X509Certificate(block);
     } catch (cause) {
       const which = blocks.length === 1 ? 'the certificate' : `certificate ${index + 1} of ${blocks.length}`;
-      throw new IncorrectUsageError(`${name}: ${which} cannot be read: ${reasonOf(cause)}`, { cause });
+      throw new IncorrectUsageError(`${name}: ${which} cannot be read: ${messageOf(cause)}`, { cause });
     }
   });
 }
@@ -107,30 +110,26 @@ function readCertificates(name: string, text: string): readonly X509Certificate[
 function readKey(text: string): KeyObject {
   if (!PRIVATE_KEY.test(text)) {
     throw new IncorrectUsageError(
-      `key must be a private key in PEM (-----BEGIN PRIVATE KEY-----): ${found(text, false)}`,
+      `key must be a private key in PEM (-----BEGIN PRIVATE KEY-----), got ${found(text, false)}`,
     );
   }
   if (/ENCRYPTED/.test(text)) {
     throw new IncorrectUsageError(
-      'key must not be encrypted: decrypt it first (openssl pkey -in KEY -out PLAIN)',
+      'key must not be encrypted; decrypt it first (openssl pkey -in KEY -out PLAIN)',
     );
   }
   try {
     return createPrivateKey(text);
   } catch (cause) {
-    throw new IncorrectUsageError(`key cannot be read: ${reasonOf(cause)}`, { cause });
+    throw new IncorrectUsageError(`key cannot be read: ${messageOf(cause)}`, { cause });
   }
 }
 
 /** What stands there instead: most often the name of a file. */
 function found(text: string, mayShow = true): string {
-  if (text.trim() === '') return 'it is empty';
+  if (text.trim() === '') return 'an empty text';
   if (text.length < 1_000 && /^[^\n]*[/\\.][^\n]*$/.test(text.trim()) && !/^-----/.test(text)) {
-    return `it looks like the name of a file${mayShow ? ` (${text.trim().slice(0, 200)})` : ''}; give what the file holds`;
+    return `what looks like the name of a file${mayShow ? ` (${text.trim().slice(0, 200)})` : ''}; pass the contents of the file`;
   }
   return `${text.length} characters of something else`;
-}
-
-function reasonOf(error: unknown): string {
-  return isError(error) ? error.message : String(error);
 }

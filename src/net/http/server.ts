@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { OpsqueueError } from '../../model/errors.ts';
 import { isError } from '../../model/kinds.ts';
 import { ANSWER_STALL_MS_DEFAULT, CONNECTIONS_MAX_DEFAULT } from '../../model/limits.ts';
+import { messageOf } from '../../model/thrown.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import { HttpExchange, type HttpExchangeHost } from './exchange.ts';
@@ -322,7 +323,7 @@ function listenReason(cause: unknown): string {
     case 'EACCES':
       return 'not permitted';
     default:
-      return isError(cause) ? cause.message : String(cause);
+      return messageOf(cause);
   }
 }
 

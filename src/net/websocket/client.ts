@@ -2,20 +2,21 @@ import type { IncomingMessage as HttpResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type RawData, WebSocket } from 'ws';
 import { ProtocolError } from '../../model/errors.ts';
-import { isError, isUint8Array } from '../../model/kinds.ts';
+import { isUint8Array } from '../../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../../model/limits.ts';
+import { messageOf } from '../../model/thrown.ts';
 import { decodeServerMessage, encodeClientMessage } from '../../protocol/consumer/codec.ts';
 import type { ClientMessage, InitMessage, Nonce, ServerMessage } from '../../protocol/consumer/types.ts';
 import { announcedInInit, CONSUMER_FEATURES } from '../../protocol/features.ts';
 import { Backoff, type BackoffOptions } from '../../system/backoff.ts';
 import type { Clock, Timer } from '../../system/clock.ts';
+import { EndOfTurn, type TurnTask } from '../../system/end-of-turn.ts';
 import { clipped, type Logger } from '../../system/logger.ts';
 import type { Random } from '../../system/random.ts';
 import { type Absence, absenceText } from '../absence.ts';
 import { DIRECT_ROUTE, type QueueRoute, webSocketAgent } from '../address/queue-route.ts';
 import type { QueueUrl } from '../address/queue-url.ts';
 import { socketErrorText } from '../connect-error.ts';
-import { Turn, type TurnTask } from '../turn.ts';
 import { Heartbeat } from './heartbeat.ts';
 
 /** How long a server may take to accept the connection, and then again to say `Init`. */
@@ -70,7 +71,7 @@ export class WsClient {
   readonly #options: WsClientOptions;
   readonly #listener: WsClientListener;
   readonly #backoff: Backoff;
-  readonly #turn: Turn;
+  readonly #turn: EndOfTurn;
   #link: Link | null = null;
   #retry: Timer | null = null;
   #state: 'idle' | 'running' | 'stopped' = 'idle';
@@ -84,7 +85,7 @@ export class WsClient {
     this.#options = options;
     this.#listener = listener;
     this.#backoff = new Backoff(options.random, options.backoff);
-    this.#turn = new Turn(options.clock);
+    this.#turn = new EndOfTurn(options.clock);
   }
 
   /** What the server said first; null while there is no connection. */
@@ -185,7 +186,7 @@ class Link implements TurnTask {
   readonly closed: Promise<void>;
   init: InitMessage | null = null;
   readonly #options: WsClientOptions;
-  readonly #turn: Turn;
+  readonly #turn: EndOfTurn;
   readonly #listener: WsClientListener;
   readonly #webSocket: WebSocket;
   #socket: Socket | null = null;
@@ -197,7 +198,7 @@ class Link implements TurnTask {
   #error: Error | null = null;
   #status: number | undefined;
 
-  constructor(options: WsClientOptions, turn: Turn, listener: WsClientListener) {
+  constructor(options: WsClientOptions, turn: EndOfTurn, listener: WsClientListener) {
     this.#options = options;
     this.#turn = turn;
     this.#listener = listener;
@@ -315,7 +316,7 @@ class Link implements TurnTask {
     try {
       message = decodeServerMessage(data);
     } catch (error) {
-      return this.#garbage(isError(error) ? error.message : String(error));
+      return this.#garbage(messageOf(error));
     }
     if (message.kind === 'init') {
       if (this.init !== null) return this.#garbage('a second Init');

@@ -3,8 +3,8 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer as Upgrader, type WebSocket } from 'ws';
 import { MESSAGE_TIMEOUT_MS_DEFAULT } from '../../model/limits.ts';
 import type { Clock } from '../../system/clock.ts';
+import type { EndOfTurn, TurnTask } from '../../system/end-of-turn.ts';
 import type { FrameConnection, FrameListener } from '../connection.ts';
-import type { Turn, TurnTask } from '../turn.ts';
 import { MessageDeadline, type MessageDeadlineOptions } from './message-deadline.ts';
 
 /** Given to {@link FrameConnection.close}: a close frame without a code. */
@@ -17,7 +17,7 @@ export const CLOSE_INVALID = 1007;
 export const CLOSE_POLICY = 1008;
 
 export interface WebSocketServerOptions {
-  readonly turn: Turn;
+  readonly turn: EndOfTurn;
   /** Largest message, in bytes. */
   readonly frameBytesMax: number;
   readonly clock: Clock;
@@ -39,7 +39,7 @@ const OPCODE_PONG = 0x8a;
 
 /** Turns HTTP requests into WebSockets; compression is off. */
 export class WebSocketServer {
-  readonly #turn: Turn;
+  readonly #turn: EndOfTurn;
   readonly #upgrader: Upgrader;
   readonly #deadline: MessageDeadlineOptions;
 
@@ -110,12 +110,12 @@ function hasToken(header: string | undefined, token: string): boolean {
 class WebSocketConnection implements FrameConnection, TurnTask {
   readonly #webSocket: WebSocket;
   readonly #socket: Duplex;
-  readonly #turn: Turn;
+  readonly #turn: EndOfTurn;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
   #isClosed = false;
 
-  constructor(webSocket: WebSocket, socket: Duplex, turn: Turn) {
+  constructor(webSocket: WebSocket, socket: Duplex, turn: EndOfTurn) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.#turn = turn;

@@ -1,3 +1,4 @@
+import { linkedSignal } from '../../system/signals.ts';
 import { ObjectStoreError } from '../errors.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from '../object-store.ts';
 import type { ObjectBackend } from './backend.ts';
@@ -92,7 +93,10 @@ export class RemoteStore implements ObjectStore {
     if (this.#closing !== null) throw this.#closedError(key);
     try {
       const given = options?.signal;
-      return await (given === undefined ? run(this.#open.signal) : this.#runWithBoth(given, run));
+      if (given === undefined) return await run(this.#open.signal);
+      given.throwIfAborted();
+      using both = linkedSignal(given, this.#open.signal);
+      return await run(both.signal);
     } catch (error) {
       if (error === this.#open.signal.reason) throw this.#closedError(key);
       if (!(error instanceof ObjectStoreError) || error.key === key) throw error;
@@ -100,20 +104,6 @@ export class RemoteStore implements ObjectStore {
         cause: error.cause ?? error,
         ...(error.status === null ? {} : { status: error.status }),
       });
-    }
-  }
-
-  /** Like `AbortSignal.any`, which keeps something of every call for as long as the caller's signal lives. */
-  async #runWithBoth<T>(given: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    given.throwIfAborted();
-    const both = new AbortController();
-    const onAbort = (event: Event) => both.abort((event.target as AbortSignal).reason);
-    const signals = [given, this.#open.signal];
-    for (const signal of signals) signal.addEventListener('abort', onAbort);
-    try {
-      return await run(both.signal);
-    } finally {
-      for (const signal of signals) signal.removeEventListener('abort', onAbort);
     }
   }
 

@@ -1,6 +1,7 @@
 import { ChunkContentError, SubmissionForgottenError } from '../../model/errors.ts';
 import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
-import { isError, isUint8Array } from '../../model/kinds.ts';
+import { isUint8Array } from '../../model/kinds.ts';
+import { messageOf } from '../../model/thrown.ts';
 import { ObjectStoreError } from '../../objects/errors.ts';
 import { chunkKey } from '../../objects/keys.ts';
 import { missingHint } from '../../objects/missing-hint.ts';
@@ -137,7 +138,7 @@ export function isMissing(error: unknown): boolean {
 }
 
 export function contentError(key: string, cause: unknown): ChunkContentError {
-  const text = isError(cause) ? cause.message : String(cause);
+  const text = messageOf(cause);
   return new ChunkContentError(key, `its content makes no sense (truncated, or another codec?): ${text}`, {
     cause,
   });

@@ -1,4 +1,4 @@
-import { isError } from '../../model/kinds.ts';
+import { messageOf } from '../../model/thrown.ts';
 import type { ReadingOptions } from '../chunk/codec-options.ts';
 import { JsonSyntaxError } from './errors.ts';
 import { JsonReader } from './reader.ts';
@@ -28,7 +28,7 @@ export function parseJson(body: Uint8Array | string, options: ReadingOptions): u
     try {
       return JSON.parse(text) as unknown;
     } catch (error) {
-      if (!CONSTANT.test(text)) throw new JsonSyntaxError('', isError(error) ? error.message : String(error));
+      if (!CONSTANT.test(text)) throw new JsonSyntaxError('', messageOf(error));
     }
   }
   const value = readValue(reader, 0, options);

@@ -1,5 +1,5 @@
 import type { ShardId } from '../../model/ids.ts';
-import { isError } from '../../model/kinds.ts';
+import { messageOf } from '../../model/thrown.ts';
 import { StoreError } from '../../store/errors.ts';
 import type {
   CommitBatch,
@@ -439,7 +439,7 @@ function rareOutcome(kind: 'refused' | 'unknown'): CommitResult {
 
 function asStoreError(cause: unknown): StoreError {
   if (cause instanceof StoreError) return cause;
-  return new StoreError('transient', `the store failed: ${isError(cause) ? cause.message : String(cause)}`, {
+  return new StoreError('transient', `the store failed: ${messageOf(cause)}`, {
     cause,
   });
 }

@@ -7,7 +7,6 @@ import {
   STRATEGIES_PERIOD_MS,
 } from '../../model/limits.ts';
 import type { FrameConnection, FrameListener } from '../../net/connection.ts';
-import type { Turn, TurnTask } from '../../net/turn.ts';
 import { Heartbeat, type HeartbeatTarget } from '../../net/websocket/heartbeat.ts';
 import { CLOSE_INVALID, CLOSE_POLICY, CLOSE_WITHOUT_CODE } from '../../net/websocket/server.ts';
 import {
@@ -26,6 +25,7 @@ import type {
   ReservedChunk,
 } from '../../scheduler/types.ts';
 import type { Clock } from '../../system/clock.ts';
+import type { EndOfTurn, TurnTask } from '../../system/end-of-turn.ts';
 import type { Logger } from '../../system/logger.ts';
 import { isRareNow, type Random } from '../../system/random.ts';
 import { itemsAtHand } from './direct-answer.ts';
@@ -42,7 +42,7 @@ export interface ConsumerSessionOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  readonly turn: Turn;
+  readonly turn: EndOfTurn;
   readonly connId: string;
   /** Of the peer, for the log. */
   readonly address?: string | undefined;

@@ -1,4 +1,5 @@
 import { isError } from '../../model/kinds.ts';
+import { messageOf } from '../../model/thrown.ts';
 import { StoreError, type StoreErrorClass } from '../errors.ts';
 
 /** The part of node:sqlite's errors that says what happened. */
@@ -38,7 +39,7 @@ export function isDiskFull(error: unknown): boolean {
 /** SQLite's words with its code, for the end of a sentence. */
 export function sqliteReason(error: unknown): string {
   if (isSqliteError(error)) return `${error.message} (SQLite result code ${error.errcode})`;
-  return isError(error) ? error.message : String(error);
+  return messageOf(error);
 }
 
 /** Classes by result code. What is not an I/O problem is not going to pass: it stops the queue rather than the truth. */

@@ -1,6 +1,5 @@
 import type { ChunkId } from '../../../src/model/ids.ts';
 import { Strategy } from '../../../src/model/strategy.ts';
-import { Turn } from '../../../src/net/turn.ts';
 import { encodeClientMessage } from '../../../src/protocol/consumer/codec.ts';
 import type { ClientMessage, ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
 import type { NewSubmission } from '../../../src/queue/inserts.ts';
@@ -9,6 +8,7 @@ import { parseConsumerFeatures } from '../../../src/server/consumers/features.ts
 import { ConsumerSession, type ConsumerSessionOptions } from '../../../src/server/consumers/session.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { EndOfTurn } from '../../../src/system/end-of-turn.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { FakeConnection } from '../fakes/fake-connection.ts';
 import { type LogLine, recordingLogger } from '../fakes/recording-logger.ts';
@@ -23,7 +23,7 @@ export class QueueWorld {
   readonly logger = recordingLogger();
   readonly store: Store;
   readonly queue: Queue;
-  readonly #turn = new Turn(this.clock);
+  readonly #turn = new EndOfTurn(this.clock);
 
   private constructor(store: Store, options: Partial<QueueOptions>) {
     this.store = store;
@@ -105,7 +105,7 @@ export class WorldConsumer {
   constructor(
     queue: Queue,
     clock: ManualClock,
-    turn: Turn,
+    turn: EndOfTurn,
     options: Pick<ConsumerSessionOptions, 'features' | 'logger'>,
   ) {
     this.session = new ConsumerSession({

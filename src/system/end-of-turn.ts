@@ -1,4 +1,4 @@
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from './clock.ts';
 
 /** Something that is to be done once, when the current turn of the event loop ends. */
 export interface TurnTask {
@@ -34,32 +34,45 @@ export function promptly(clock: TurnClock, promptMax = PROMPT_MAX_DEFAULT): Turn
 
 const PROMPT_MAX_DEFAULT = 128;
 
+/** Returns a function that asks for `run` at the end of the turn; however often it is asked for, it runs once. */
+export function oncePerTurn(clock: TurnClock, run: () => void): () => void {
+  let isDue = false;
+  const endTurn = () => {
+    isDue = false;
+    run();
+  };
+  return () => {
+    if (isDue) return;
+    isDue = true;
+    clock.soon(endTurn);
+  };
+}
+
 /**
  * Collects what is to happen at the end of the current turn, so that a thousand messages of one turn cost one
  * callback, and what they caused for one peer leaves as one write.
  */
-export class Turn {
-  readonly #clock: TurnClock;
+export class EndOfTurn {
+  readonly #arm: () => void;
   #tasks: TurnTask[] = [];
-  #armed = false;
+  #isRunning = false;
 
   constructor(clock: TurnClock) {
-    this.#clock = clock;
+    this.#arm = oncePerTurn(clock, () => this.#run());
   }
 
   /** The caller sees to it that a task is not added twice. Tasks that are added by tasks run in the same turn's end. */
   add(task: TurnTask): void {
     this.#tasks.push(task);
-    if (this.#armed) return;
-    this.#armed = true;
-    this.#clock.soon(this.#run);
+    if (!this.#isRunning) this.#arm();
   }
 
-  readonly #run = (): void => {
+  #run(): void {
     const tasks = this.#tasks;
+    this.#isRunning = true;
     // The list grows while it is worked off: a session's end of turn may make its connection write.
     for (let i = 0; i < tasks.length; i++) tasks[i]?.endTurn();
+    this.#isRunning = false;
     this.#tasks = [];
-    this.#armed = false;
-  };
+  }
 }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { promptly, Turn } from '../../src/net/turn.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { EndOfTurn, oncePerTurn, promptly } from '../../src/system/end-of-turn.ts';
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 test('tasks of one turn run at its end, in order, with those that they add', async () => {
-  const turn = new Turn(systemClock);
+  const turn = new EndOfTurn(systemClock);
   const ran: string[] = [];
   turn.add({
     endTurn: () => {
@@ -21,7 +21,7 @@ test('tasks of one turn run at its end, in order, with those that they add', asy
 });
 
 test('a later turn has its own tasks', async () => {
-  const turn = new Turn(systemClock);
+  const turn = new EndOfTurn(systemClock);
   let ran = 0;
   const task = { endTurn: () => ran++ };
   turn.add(task);
@@ -34,7 +34,7 @@ test('a later turn has its own tasks', async () => {
 
 test('a prompt turn ends with the callback, and every so often with the turn of the event loop', async () => {
   let ended = 0;
-  const turn = new Turn(promptly(systemClock, 3));
+  const turn = new EndOfTurn(promptly(systemClock, 3));
   const task = { endTurn: () => ended++ };
   const callback = async () => {
     turn.add(task);
@@ -48,4 +48,19 @@ test('a prompt turn ends with the callback, and every so often with the turn of 
   assert.equal(ended, 8);
   await callback();
   assert.equal(ended, 9, 'and then it is prompt again');
+});
+
+test('what is asked for again and again within a turn runs once at its end, and again in the next', async () => {
+  let runs = 0;
+  const ask = oncePerTurn(systemClock, () => {
+    runs++;
+    // Asked for while it runs: that is for the next turn.
+    if (runs === 1) ask();
+  });
+  for (let i = 0; i < 3; i++) ask();
+  assert.equal(runs, 0);
+  await new Promise<void>((resolve) => systemClock.soon(resolve));
+  assert.equal(runs, 1);
+  await new Promise<void>((resolve) => systemClock.soon(resolve));
+  assert.equal(runs, 2);
 });
