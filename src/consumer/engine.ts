@@ -5,7 +5,6 @@ import {
   ReservationRefusedError,
   TransportLostError,
 } from '../model/errors.ts';
-import type { Strategy } from '../model/strategy.ts';
 import { Backoff } from '../system/backoff.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
@@ -13,11 +12,15 @@ import type { Random } from '../system/random.ts';
 import type { ChunkBodies } from './bodies.ts';
 import type { StartTransport, TransportHandle } from './thread/handle.ts';
 import type {
+  ChunkName,
+  ChunkResult,
   Command,
+  Failure,
+  FeedStart,
   Handle,
   HeldChunk,
   LossReason,
-  RunDemand,
+  Receipt,
   TransferTimes,
   TransportEvent,
   TransportSetup,
@@ -38,41 +41,45 @@ export interface EngineOptions {
   readonly logger: Logger;
 }
 
-/** Whoever works on chunks: a run of one of the `runEach...`. */
-export interface ChunkWorker {
-  readonly demand: RunDemand;
+/** What wants chunks: a run of one of the `runEach...`, or a call of `reserveChunks`. */
+export interface FeedOwner {
   readonly isStopping: boolean;
-  /** A chunk to work on. */
-  ready(chunk: HeldChunk): void;
+  /** The command that starts it, here and in the place of a crashed thread. */
+  start(feed: number): FeedStart;
+  ready(chunks: readonly HeldChunk[]): void;
   lost(handle: Handle, reason: LossReason): void;
-  settled(handle: Handle, upload: TransferTimes | null): void;
-  /** The transport holds nothing of this run any more. */
+  /** The transport thread ended, and knows no handle any more. */
+  crashed(): void;
+  /** The transport holds nothing of this feed any more. */
   ended(): void;
   /** It cannot go on. */
   failed(error: OpsqueueError): void;
 }
 
-/** Waits for chunks, once. */
-export interface ReservationWaiter {
-  readonly max: number;
-  readonly strategy: Strategy;
-  reserved(chunks: readonly HeldChunk[]): void;
-  failed(error: OpsqueueError): void;
+/** How the way of a result or a failure to the queue ended. */
+export interface Settled {
+  /** Why it was dropped. */
+  readonly error: string | null;
+  readonly upload: TransferTimes | null;
 }
+
+/** A result or a failure; the engine adds the receipt. */
+export type ReportCommand =
+  | { readonly kind: 'complete'; readonly result: Omit<ChunkResult, 'receipt'> }
+  | { readonly kind: 'fail'; readonly failure: Omit<Failure, 'receipt'> };
 
 /**
  * The calling thread's side of a consumer: starts the transport thread on first use, starts it again if it crashes,
- * and brings its events to whom they concern.
+ * and brings its events to the feeds.
  */
 export class Engine {
   readonly localBodies: ChunkBodies | null;
   readonly #options: EngineOptions;
   readonly #backoff: Backoff;
-  readonly #runs = new Map<number, ChunkWorker>();
-  readonly #requests = new Map<number, ReservationWaiter>();
-  /** Whom the events of a chunk concern; null: nobody. */
-  readonly #owners = new Map<Handle, ChunkWorker>();
-  readonly #settling = new Map<Handle, PromiseWithResolvers<string | null>>();
+  readonly #feeds = new Map<number, FeedOwner>();
+  readonly #receipts = new Map<number, PromiseWithResolvers<Settled>>();
+  /** Reports that came while there was no thread. */
+  #unposted: Command[] = [];
   readonly #pulse = new Int32Array(new SharedArrayBuffer(4));
   #thread: TransportHandle | null = null;
   #restart: Timer | null = null;
@@ -104,72 +111,52 @@ export class Engine {
     return this.#closed ?? this.#fatal;
   }
 
-  get runs(): readonly ChunkWorker[] {
-    return [...this.#runs.values()];
-  }
-
-  startRun(worker: ChunkWorker): number {
-    const run = this.#nextId++;
-    this.#runs.set(run, worker);
-    this.#post({ kind: 'run', run, demand: worker.demand });
-    this.#keepAlive();
-    return run;
-  }
-
-  stopRun(run: number) {
-    if (this.#runs.has(run)) this.#post({ kind: 'run_stop', run });
-  }
-
-  /** The run is over. */
-  forgetRun(run: number) {
-    const worker = this.#runs.get(run);
-    this.#runs.delete(run);
-    for (const [handle, owner] of this.#owners) if (owner === worker) this.#owners.delete(handle);
-    this.#keepAlive();
-  }
-
-  reserve(waiter: ReservationWaiter): number {
-    const request = this.#nextId++;
+  /** Starts a feed; it fails at once if the engine is closed or has given up. */
+  startFeed(owner: FeedOwner): number {
+    const feed = this.#nextId++;
     if (this.#ended !== null) {
-      waiter.failed(this.#ended);
-      return request;
+      owner.failed(this.#ended);
+      return feed;
     }
-    this.#requests.set(request, waiter);
-    this.#post({ kind: 'reserve', request, max: waiter.max, strategy: waiter.strategy });
+    this.#feeds.set(feed, owner);
+    this.#post(owner.start(feed));
     this.#keepAlive();
-    return request;
+    return feed;
   }
 
-  cancelReserve(request: number) {
-    if (!this.#requests.delete(request)) return;
-    this.#post({ kind: 'reserve_cancel', request });
+  /** It wants nothing more. It hears of its end. */
+  stopFeed(feed: number): void {
+    if (this.#feeds.has(feed)) this.#post({ kind: 'stop', feed });
+  }
+
+  /** Its owner wants to hear nothing any more. */
+  forgetFeed(feed: number): void {
+    this.#feeds.delete(feed);
     this.#keepAlive();
   }
 
-  /** A handle for a chunk that is not held. */
-  newHandle(): Handle {
-    return -this.#nextId++;
-  }
-
-  /** Sends a result or a failure of a run's chunk; the run hears of its end by `settled`. */
-  send(command: Extract<Command, { kind: 'complete' | 'fail' }>, owner: ChunkWorker) {
-    const handle = command.kind === 'complete' ? command.result.handle : command.handle;
-    this.#owners.set(handle, owner);
-    this.#post(command);
+  /** Sends a result or a failure; its end is that of its feed. */
+  report(command: ReportCommand): void {
+    this.#post(withReceipt(command, null));
   }
 
   /**
-   * Sends a result or a failure; resolves when the queue was told, with the text of what went wrong before. Rejects if
-   * the engine is closed or gives up, also before.
+   * Sends a result or a failure; resolves when it is uploaded, or when the queue was told. Rejects if the engine is
+   * closed or gives up, also before.
    */
-  sendAndWait(command: Extract<Command, { kind: 'complete' | 'fail' }>): Promise<string | null> {
-    const handle = command.kind === 'complete' ? command.result.handle : command.handle;
+  reportAndWait(command: ReportCommand, when: Receipt['when']): Promise<Settled> {
     if (this.#ended !== null) return Promise.reject(this.#ended);
-    const settling = Promise.withResolvers<string | null>();
-    this.#settling.set(handle, settling);
-    this.#post(command);
+    const id = this.#nextId++;
+    const settled = Promise.withResolvers<Settled>();
+    this.#receipts.set(id, settled);
+    this.#post(withReceipt(command, { id, when }));
     this.#keepAlive();
-    return settling.promise;
+    return settled.promise;
+  }
+
+  /** Counts, for tests and leak checks. */
+  get counts(): { readonly feeds: number; readonly receipts: number } {
+    return { feeds: this.#feeds.size, receipts: this.#receipts.size };
   }
 
   /** What waits for a connection to be told rejects, now and from now on. */
@@ -178,19 +165,8 @@ export class Engine {
     this.#thread?.post({ kind: 'wait_no_more' });
   }
 
-  /** Nothing will come of this handle any more: neither from the transport nor from its owner. */
-  disown(handle: Handle) {
-    this.#owners.delete(handle);
-  }
-
-  /** Counts, for tests and leak checks. */
-  get counts(): { readonly owners: number } {
-    return { owners: this.#owners.size };
-  }
-
-  release(handles: readonly Handle[]) {
-    for (const handle of handles) this.#owners.delete(handle);
-    if (handles.length > 0) this.#post({ kind: 'release', handles });
+  release(chunks: readonly ChunkName[]): void {
+    if (chunks.length > 0) this.#post({ kind: 'release', chunks });
   }
 
   /** The calling thread is not stuck in a callback. */
@@ -215,8 +191,9 @@ export class Engine {
   #post(command: Command) {
     if (this.#ended !== null) return;
     if (this.#thread === null && this.#restart === null) this.#startThread();
-    // Without a thread it is told again by #resume, or it is of a chunk that is lost.
-    this.#thread?.post(command);
+    if (this.#thread !== null) this.#thread.post(command);
+    // All else is sent anew by #resume, or concerns chunks that are lost.
+    else if (command.kind === 'complete' || command.kind === 'fail') this.#unposted.push(command);
   }
 
   #startThread() {
@@ -240,32 +217,24 @@ export class Engine {
       case 'disconnected':
         this.#isConnected = false;
         return;
-      case 'ready':
-        return this.#ready(event.run, event.chunk);
-      case 'reserved': {
-        const waiter = this.#requests.get(event.request);
-        this.#requests.delete(event.request);
-        if (waiter === undefined) this.release(event.chunks.map(({ handle }) => handle));
-        else waiter.reserved(event.chunks);
-        return this.#keepAlive();
+      case 'ready': {
+        const owner = this.#feeds.get(event.feed);
+        if (owner === undefined) this.release(event.chunks);
+        else owner.ready(event.chunks);
+        return;
       }
-      case 'refused': {
-        const error = new ReservationRefusedError(event.reason);
-        if (event.of === 'run') this.#runs.get(event.id)?.failed(error);
-        else this.#requests.get(event.id)?.failed(error);
-        this.#requests.delete(event.id);
-        return this.#keepAlive();
-      }
+      case 'refused':
+        return this.#feeds.get(event.feed)?.failed(new ReservationRefusedError(event.reason));
       case 'lost':
-        return this.#owners.get(event.handle)?.lost(event.handle, event.reason);
+        return this.#feeds.get(event.feed)?.lost(event.handle, event.reason);
       case 'settled':
-        return this.#settled(event.handle, event.error, event.upload);
+        this.#takeReceipt(event.receipt)?.resolve(event);
+        return;
       case 'untold':
-        this.#settling.get(event.handle)?.reject(new ClientClosedError());
-        this.#settling.delete(event.handle);
-        return this.#keepAlive();
-      case 'run_ended':
-        return this.#runs.get(event.run)?.ended();
+        this.#takeReceipt(event.receipt)?.reject(new ClientClosedError());
+        return;
+      case 'feed_ended':
+        return this.#feeds.get(event.feed)?.ended();
       case 'pulse':
         return;
       case 'log':
@@ -281,22 +250,11 @@ export class Engine {
     }
   }
 
-  #ready(run: number, chunk: HeldChunk) {
-    const worker = this.#runs.get(run);
-    if (worker === undefined) return this.release([chunk.handle]);
-    this.#owners.set(chunk.handle, worker);
-    worker.ready(chunk);
-  }
-
-  #settled(handle: Handle, error: string | null, upload: TransferTimes | null): void {
-    const owner = this.#owners.get(handle);
-    this.#owners.delete(handle);
-    owner?.settled(handle, upload);
-    const settling = this.#settling.get(handle);
-    if (settling === undefined) return;
-    this.#settling.delete(handle);
-    settling.resolve(error);
+  #takeReceipt(id: number): PromiseWithResolvers<Settled> | undefined {
+    const receipt = this.#receipts.get(id);
+    this.#receipts.delete(id);
     this.#keepAlive();
+    return receipt;
   }
 
   #crashed(error: Error) {
@@ -306,14 +264,9 @@ export class Engine {
     const { logger, clock } = this.#options;
     logger.error({ error: error.message, stack: error.stack }, 'the transport thread of the consumer ended');
     const lost = `the transport thread ended before the queue was told: ${error.message}`;
-    const owners = [...this.#owners];
-    this.#owners.clear();
-    for (const [handle, owner] of owners) {
-      owner.lost(handle, 'disconnected');
-      owner.settled(handle, null);
-    }
-    for (const { resolve } of this.#settling.values()) resolve(lost);
-    this.#settling.clear();
+    for (const owner of [...this.#feeds.values()]) owner.crashed();
+    for (const { resolve } of this.#receipts.values()) resolve({ error: lost, upload: null });
+    this.#receipts.clear();
     if (isNotInstalled(error)) {
       const text = `the transport thread cannot be loaded: ${error.message}`;
       return this.#giveUp(new TransportLostError(text, { cause: error }));
@@ -328,14 +281,11 @@ export class Engine {
     });
   }
 
-  /** Tells a new thread what is wanted. */
+  /** Starts the feeds again, in a new thread. */
   #resume(): void {
-    if (this.#runs.size === 0 && this.#requests.size === 0) return;
-    for (const [run, worker] of this.#runs) {
-      this.#post(worker.isStopping ? { kind: 'run_stop', run } : { kind: 'run', run, demand: worker.demand });
-    }
-    for (const [request, { max, strategy }] of this.#requests) {
-      this.#post({ kind: 'reserve', request, max, strategy });
+    for (const command of this.#unposted.splice(0)) this.#post(command);
+    for (const [feed, owner] of this.#feeds) {
+      this.#post(owner.isStopping ? { kind: 'stop', feed } : owner.start(feed));
     }
     this.#keepAlive();
   }
@@ -347,17 +297,21 @@ export class Engine {
   }
 
   #failAll(error: OpsqueueError): void {
-    for (const worker of this.#runs.values()) worker.failed(error);
-    for (const waiter of this.#requests.values()) waiter.failed(error);
-    this.#requests.clear();
-    for (const { reject } of this.#settling.values()) reject(error);
-    this.#settling.clear();
+    for (const owner of [...this.#feeds.values()]) owner.failed(error);
+    for (const { reject } of this.#receipts.values()) reject(error);
+    this.#receipts.clear();
     this.#keepAlive();
   }
 
   #keepAlive(): void {
-    this.#thread?.keepAlive(this.#runs.size > 0 || this.#requests.size > 0 || this.#settling.size > 0);
+    this.#thread?.keepAlive(this.#feeds.size > 0 || this.#receipts.size > 0);
   }
+}
+
+function withReceipt(command: ReportCommand, receipt: Receipt | null): Command {
+  return command.kind === 'complete'
+    ? { kind: 'complete', result: { ...command.result, receipt } }
+    : { kind: 'fail', failure: { ...command.failure, receipt } };
 }
 
 /** A file or a package is missing: it will be the next time. */

@@ -1,15 +1,15 @@
 import { checkBoolean, checkInteger, mustBe } from '../model/check.ts';
 import { OpsqueueError } from '../model/errors.ts';
-import { SUBMISSION_ID_MAX } from '../model/ids.ts';
+import { type ChunkId, SUBMISSION_ID_MAX } from '../model/ids.ts';
 import { isUint8Array } from '../model/kinds.ts';
 import { CHUNKS_PER_ANSWER_MAX, CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { messageOf, traceOf } from '../model/thrown.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, ReportCommand } from './engine.ts';
 import { checkStrategy } from './options.ts';
-import type { Handle, HeldChunk } from './thread/protocol.ts';
-import type { ChunkReference, ReservedChunk } from './types.ts';
+import type { ChunkName, HeldChunk } from './thread/protocol.ts';
+import type { ChunkReference, FailOptions, ReservedChunk } from './types.ts';
 
 /** The body of a result could not be uploaded, so the chunk has failed. */
 export class ChunkNotCompletedError extends OpsqueueError {
@@ -21,8 +21,6 @@ export class ChunkNotCompletedError extends OpsqueueError {
 /** Chunks that are reserved, completed and failed by hand. */
 export class ManualChunks {
   readonly #engine: Engine;
-  /** Of chunks that were reserved here and have no result yet. */
-  readonly #handles = new Map<string, Handle>();
   /** Calls that have not ended. */
   readonly #calls = new Set<Promise<unknown>>();
   readonly #stopped = new AbortController();
@@ -44,20 +42,15 @@ export class ManualChunks {
     return this.#during(this.#complete(chunk, output));
   }
 
-  async fail(
-    chunk: ChunkReference,
-    failure: unknown,
-    options: { readonly retryable?: boolean | undefined; readonly delayMs?: number | undefined },
-  ): Promise<void> {
+  async fail(chunk: ChunkReference, failure: unknown, options: FailOptions): Promise<void> {
     const id = checkReference(chunk);
     checkInteger('delayMs', options.delayMs ?? 0, 0, Number.MAX_SAFE_INTEGER);
     checkBoolean('retryable', options.retryable ?? true);
-    await this.#during(this.#sendFailure(this.#takeHandle(chunk), id, failure, options, true));
+    await this.#during(this.#sendFailure({ chunk: id, handle: null }, failure, options));
   }
 
   release(chunk: ChunkReference): void {
-    checkReference(chunk);
-    this.#engine.release([this.#takeHandle(chunk)]);
+    this.#engine.release([{ chunk: checkReference(chunk), handle: null }]);
   }
 
   /** Ends every call that waits for chunks. */
@@ -103,26 +96,35 @@ export class ManualChunks {
   }
 
   #reserveOnce(max: number, strategy: Strategy, signal: AbortSignal): Promise<readonly HeldChunk[]> {
-    return new Promise((resolve, reject) => {
-      const onAbort = () => {
-        this.#engine.cancelReserve(request);
-        reject(signal.reason);
-      };
-      const done = () => signal.removeEventListener('abort', onAbort);
-      signal.addEventListener('abort', onAbort, { once: true });
-      const request = this.#engine.reserve({
-        max,
-        strategy,
-        reserved: (chunks) => {
-          done();
-          resolve(chunks);
-        },
-        failed: (error) => {
-          done();
-          reject(error);
-        },
-      });
+    const engine = this.#engine;
+    const reserved = Promise.withResolvers<readonly HeldChunk[]>();
+    const onAbort = () => {
+      engine.stopFeed(feed);
+      end();
+      reserved.reject(signal.reason);
+    };
+    const end = () => {
+      signal.removeEventListener('abort', onAbort);
+      engine.forgetFeed(feed);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    const feed = engine.startFeed({
+      isStopping: false,
+      start: (id) => ({ kind: 'reserve', feed: id, max, strategy }),
+      ready: (chunks) => {
+        end();
+        reserved.resolve(chunks);
+      },
+      failed: (error) => {
+        signal.removeEventListener('abort', onAbort);
+        reserved.reject(error);
+      },
+      // Nothing is lost: it reserves again, and what the caller has he names.
+      lost() {},
+      crashed() {},
+      ended() {},
     });
+    return reserved.promise;
   }
 
   /** Without those that could not be read. With the signal all of them go back, whatever their reads do. */
@@ -132,13 +134,12 @@ export class ManualChunks {
     try {
       inputs = await orAborted(reads, signal);
     } catch (error) {
-      this.#engine.release(held.map(({ handle }) => handle));
+      this.#engine.release(held);
       throw error;
     }
-    return held.flatMap(({ handle, chunk, submission, retries }, index) => {
+    return held.flatMap(({ chunk, submission, retries }, index) => {
       const input = inputs[index];
       if (input === null || input === undefined) return [];
-      this.#handles.set(`${chunk.submissionId}/${chunk.chunkIndex}`, handle);
       return [{ ...chunk, submissionPrefix: submission.prefix, submission, retries, input }];
     });
   }
@@ -151,7 +152,7 @@ export class ManualChunks {
       const address = { prefix: submission.prefix, chunkIndex: chunk.chunkIndex };
       return (await bodies.read(address, signal)).content;
     } catch (error) {
-      if (!signal.aborted) await this.#sendFailure(handle, chunk, error, {}, false);
+      if (!signal.aborted) await this.#sendFailure({ handle, chunk }, error, {});
       return null;
     }
   }
@@ -161,53 +162,40 @@ export class ManualChunks {
     if (!isUint8Array(output)) {
       throw mustBe('the output of a chunk', 'a Uint8Array', output);
     }
-    const handle = this.#takeHandle(chunk);
     const bodies = this.#engine.localBodies;
     const prefix = chunk.submissionPrefix;
-    const result = { isByHand: true, handle, chunk: id, prefix, compression: null, computeMs: null };
+    const result = { handle: null, chunk: id, prefix, compression: null, computeMs: null };
     // It is the caller's, who may use it again at once.
     const body = new Uint8Array(output);
     if (bodies === null || prefix === null)
-      return this.#send({ kind: 'complete', result: { ...result, body } });
+      return this.#report({ kind: 'complete', result: { ...result, body } });
     const { signal } = this.#closed;
     try {
       await orAborted(bodies.write({ prefix, chunkIndex: id.chunkIndex }, body, null, signal), signal);
     } catch (error) {
       signal.throwIfAborted();
-      await this.#sendFailure(handle, id, error, {}, false);
+      await this.#sendFailure({ chunk: id, handle: null }, error, {});
       throw new ChunkNotCompletedError(messageOf(error));
     }
-    return this.#send({ kind: 'complete', result: { ...result, body: null } });
-  }
-
-  #takeHandle({ submissionId, chunkIndex }: ChunkReference): Handle {
-    const key = `${submissionId}/${chunkIndex}`;
-    const handle = this.#handles.get(key);
-    this.#handles.delete(key);
-    return handle ?? this.#engine.newHandle();
+    return this.#report({ kind: 'complete', result: { ...result, body: null } });
   }
 
   async #sendFailure(
-    handle: Handle,
-    chunk: HeldChunk['chunk'],
+    { handle, chunk }: ChunkName,
     failure: unknown,
-    {
-      retryable = true,
-      delayMs = 0,
-    }: { readonly retryable?: boolean | undefined; readonly delayMs?: number | undefined },
-    isByHand: boolean,
+    { retryable = true, delayMs = 0 }: FailOptions,
   ): Promise<void> {
     const text = typeof failure === 'string' ? failure : traceOf(failure);
-    await this.#send({ kind: 'fail', handle, chunk, failure: text, retryable, delayMs, isByHand });
+    await this.#report({ kind: 'fail', failure: { handle, chunk, failure: text, retryable, delayMs } });
   }
 
-  async #send(command: Parameters<Engine['sendAndWait']>[0]): Promise<void> {
-    const error = await this.#engine.sendAndWait(command);
+  async #report(command: ReportCommand): Promise<void> {
+    const { error } = await this.#engine.reportAndWait(command, 'told');
     if (error !== null) throw new ChunkNotCompletedError(error);
   }
 }
 
-function checkReference(chunk: ChunkReference): HeldChunk['chunk'] {
+function checkReference(chunk: ChunkReference): ChunkId {
   if (typeof chunk !== 'object' || chunk === null) {
     throw mustBe('the chunk', 'a ChunkReference', chunk);
   }

@@ -5,25 +5,29 @@ import { checkDemand } from '../../src/consumer/options.ts';
 import { CallbackWatch } from '../../src/consumer/run/callback-watch.ts';
 import { ChunkRun } from '../../src/consumer/run/run.ts';
 import { Tracing } from '../../src/consumer/run/tracing.ts';
-import type { TransportEvent } from '../../src/consumer/thread/protocol.ts';
+import type { Command, TransportEvent } from '../../src/consumer/thread/protocol.ts';
+import { ClientClosedError } from '../../src/model/errors.ts';
 import { DIRECT_ROUTE } from '../../src/net/address/queue-route.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import { fakeSubmission } from '../support/fakes/fake-queue.ts';
 import { Inbox } from '../support/peers/inbox.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
+
+const SETUP = {
+  queueRoute: DIRECT_ROUTE,
+  queueUrl: 'localhost:1',
+  objectStore: null,
+  frameBytesMax: 1_024,
+  transferLimits: { transfersMax: 1, transferMsMax: 1_000 },
+};
 
 for (const reason of ['submission_ended', 'completed_elsewhere', 'given_back'] as const) {
   test(`nothing is kept of a chunk that was lost while its callback ran: ${reason}`, async () => {
     let emit: (event: TransportEvent) => void = () => {};
     const engine = new Engine({
-      setup: {
-        queueRoute: DIRECT_ROUTE,
-        queueUrl: 'localhost:1',
-        objectStore: null,
-        frameBytesMax: 1_024,
-        transferLimits: { transfersMax: 1, transferMsMax: 1_000 },
-      },
+      setup: SETUP,
       localBodies: null,
       startTransport: (_, listener) => {
         emit = listener.event;
@@ -49,12 +53,44 @@ for (const reason of ['submission_ended', 'completed_elsewhere', 'given_back'] a
     const chunk = { submissionId: 1n, chunkIndex: 0 };
     const submission = fakeSubmission({ prefix: null });
     const held = { handle: 7, chunk, submission, retries: 0, input: new Uint8Array(), download: null };
-    emit({ kind: 'ready', run: 1, chunk: held });
+    emit({ kind: 'ready', feed: 1, chunks: [held] });
     await begun.take();
-    assert.equal(engine.counts.owners, 1);
-    emit({ kind: 'lost', handle: 7, reason });
-    assert.equal(engine.counts.owners, 0);
+    emit({ kind: 'lost', feed: 1, handle: 7, reason });
+    assert.deepEqual(engine.counts, { feeds: 1, receipts: 0 });
     run.abandon(new Error('over'));
     await assert.rejects(run.over, /over/);
+    assert.deepEqual(engine.counts, { feeds: 0, receipts: 0 });
   });
 }
+
+test('what is reported while the thread is started again goes to the next one', async () => {
+  const clock = new ManualClock();
+  const threads: { posted: Command[]; crash(error: Error): void }[] = [];
+  const engine = new Engine({
+    setup: SETUP,
+    localBodies: null,
+    startTransport: (_, { crashed }) => {
+      const posted: Command[] = [];
+      threads.push({ posted, crash: crashed });
+      return { post: (command) => posted.push(command), flush() {}, keepAlive() {}, close: async () => {} };
+    },
+    clock,
+    random: systemRandom,
+    logger: silentLogger,
+  });
+  const failure = { handle: null, chunk: { submissionId: 1n, chunkIndex: 0 }, failure: 'x' };
+  const report = () =>
+    engine.reportAndWait({ kind: 'fail', failure: { ...failure, retryable: true, delayMs: 0 } }, 'told');
+  const lost = report();
+  threads[0]?.crash(new Error('out of memory'));
+  assert.match((await lost).error ?? '', /out of memory/);
+  const waiting = report();
+  assert.equal(threads.length, 1);
+  clock.advance(60_000);
+  assert.deepEqual(
+    threads[1]?.posted.map(({ kind }) => kind),
+    ['fail'],
+  );
+  await engine.close(new ClientClosedError());
+  await assert.rejects(waiting, ClientClosedError);
+});

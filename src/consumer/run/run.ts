@@ -6,15 +6,15 @@ import { oncePerTurn } from '../../system/end-of-turn.ts';
 import type { Logger } from '../../system/logger.ts';
 import { Semaphore } from '../../system/semaphore.ts';
 import { EventLoopShare } from '../../system/yield.ts';
-import type { ChunkWorker, Engine } from '../engine.ts';
+import type { Engine, FeedOwner, ReportCommand } from '../engine.ts';
 import {
+  type FeedStart,
   type Handle,
   type HeldChunk,
   type LossReason,
   opsOf,
   opsOpenMax,
   type RunDemand,
-  type TransferTimes,
 } from '../thread/protocol.ts';
 import { type CallbackWatch, isTimeout } from './callback-watch.ts';
 import { ChunkJob } from './job.ts';
@@ -46,7 +46,7 @@ export interface ChunkRunParts extends ChunkWork {
  *     running --stop--> stopping (what runs is finished) --everything told--> over
  *       any --abandon, failed--> over
  */
-export class ChunkRun implements ChunkWorker {
+export class ChunkRun implements FeedOwner {
   readonly demand: RunDemand;
   /** Settles when the run is over. */
   readonly over: Promise<void>;
@@ -56,14 +56,14 @@ export class ChunkRun implements ChunkWorker {
   readonly #queue: HeldChunk[] = [];
   /** Chunks in the callback, or in the object store on this thread. */
   readonly #jobs = new Map<Handle, ChunkJob>();
-  /** Results on their way, with what traces them. */
-  readonly #sent = new Map<Handle, ChunkSpan>();
   readonly #local: LocalTransfers | null;
   readonly #share: EventLoopShare;
   readonly #pumpSoon: () => void;
   /** Chunks in the callback, and their operations as far as their submissions tell. */
   #computing = 0;
   #opsComputing = 0;
+  /** Results on their way whose receipt is waited for. */
+  #sending = 0;
   #state: 'running' | 'stopping' | 'over' = 'running';
   #transportEnded = false;
   #flushedMs = 0;
@@ -80,7 +80,11 @@ export class ChunkRun implements ChunkWorker {
     this.over = new Promise((resolve, reject) => {
       this.#finish = (outcome) => (outcome === null ? resolve() : reject(outcome.error));
     });
-    this.#id = this.#engine.startRun(this);
+    this.#id = this.#engine.startFeed(this);
+  }
+
+  start(feed: number): FeedStart {
+    return { kind: 'run', feed, demand: this.demand };
   }
 
   get isStopping(): boolean {
@@ -91,16 +95,16 @@ export class ChunkRun implements ChunkWorker {
   stop(): void {
     if (this.#state !== 'running') return;
     this.#state = 'stopping';
-    const unstarted = this.#queue.splice(0).map(({ handle }) => handle);
+    const unstarted = this.#queue.splice(0);
     for (const [handle, job] of this.#jobs) {
       if (job.hasBegun) continue;
       // It is still being read, and that may take for ever.
       job.drop('abandoned');
       this.#jobs.delete(handle);
-      unstarted.push(handle);
+      unstarted.push(job.held);
     }
     this.#engine.release(unstarted);
-    this.#engine.stopRun(this.#id);
+    this.#engine.stopFeed(this.#id);
     this.#endIfDone();
   }
 
@@ -125,16 +129,19 @@ export class ChunkRun implements ChunkWorker {
 
   #dropAll(outcome: { readonly error: unknown } | null): void {
     if (this.#state === 'over') return;
-    for (const job of this.#jobs.values()) job.drop('abandoned');
-    this.#engine.release([...this.#queue.splice(0).map(({ handle }) => handle), ...this.#jobs.keys()]);
-    this.#engine.stopRun(this.#id);
+    const jobs = [...this.#jobs.values()];
+    for (const job of jobs) job.drop('abandoned');
+    this.#engine.release([...this.#queue.splice(0), ...jobs.map(({ held }) => held)]);
+    this.#engine.stopFeed(this.#id);
     this.#end(outcome);
   }
 
-  ready(chunk: HeldChunk) {
-    if (this.#state !== 'running') return this.#engine.release([chunk.handle]);
-    if (chunk.input === null) return void this.#readHere(chunk);
-    this.#queue.push(chunk);
+  ready(chunks: readonly HeldChunk[]) {
+    if (this.#state !== 'running') return this.#engine.release(chunks);
+    for (const chunk of chunks) {
+      if (chunk.input === null) void this.#readHere(chunk);
+      else this.#queue.push(chunk);
+    }
     this.#pumpSoon();
   }
 
@@ -145,26 +152,16 @@ export class ChunkRun implements ChunkWorker {
       if (reason === 'disconnected' || (reason === 'expired' && job.hasBegun)) return;
       if (reason === 'given_back') job.isHeld = false;
       else job.drop(reason === 'expired' ? 'abandoned' : reason);
-      this.#engine.disown(handle);
       return;
     }
     const at = this.#queue.findIndex((chunk) => chunk.handle === handle);
     if (at < 0) return;
-    this.#queue.splice(at, 1);
-    this.#engine.release([handle]);
+    this.#engine.release(this.#queue.splice(at, 1));
   }
 
-  settled(handle: Handle, upload: TransferTimes | null): void {
-    const span = this.#sent.get(handle);
-    if (span === undefined) {
-      // The transport crashed: it will not know this handle when the result comes.
-      const job = this.#jobs.get(handle);
-      if (job !== undefined) job.isHeld = false;
-      return;
-    }
-    this.#sent.delete(handle);
-    span.uploaded(upload);
-    this.#endIfDone();
+  crashed(): void {
+    this.#queue.length = 0;
+    for (const job of this.#jobs.values()) job.isHeld = false;
   }
 
   ended(): void {
@@ -179,16 +176,14 @@ export class ChunkRun implements ChunkWorker {
 
   #endIfDone(): void {
     if (this.#state !== 'stopping' || !this.#transportEnded) return;
-    if (this.#jobs.size === 0 && this.#sent.size === 0) this.#end(null);
+    if (this.#jobs.size === 0 && this.#sending === 0) this.#end(null);
   }
 
   #end(outcome: { readonly error: unknown } | null): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
     this.#options.watch.stop();
-    for (const span of this.#sent.values()) span.uploaded(null);
-    this.#sent.clear();
-    this.#engine.forgetRun(this.#id);
+    this.#engine.forgetFeed(this.#id);
     this.#finish(outcome);
   }
 
@@ -214,7 +209,7 @@ export class ChunkRun implements ChunkWorker {
     this.#jobs.delete(handle);
     if (input === null || this.#state !== 'running' || job.isDropped || !job.isHeld) {
       this.#local?.leave(handle);
-      this.#engine.release([handle]);
+      this.#engine.release([chunk]);
       return this.#endIfDone();
     }
     this.#queue.push(input);
@@ -303,13 +298,28 @@ export class ChunkRun implements ChunkWorker {
   #send(job: ChunkJob, body: Uint8Array | null, computeMs: number, span: ChunkSpan): void {
     this.#jobs.delete(job.held.handle);
     this.#local?.leave(job.held.handle);
-    const handle = job.isHeld ? job.held.handle : this.#engine.newHandle();
-    this.#sent.set(handle, span);
+    const { chunk, handle } = job.held;
     const { prefix } = job.submission;
     const { compression } = this.demand;
-    const { chunk } = job.held;
-    const result = { isByHand: false, handle, chunk, prefix, body, compression, computeMs };
-    this.#engine.send({ kind: 'complete', result }, this);
+    // What is not held any more counts by its name.
+    const name = { chunk, handle: job.isHeld ? handle : null };
+    const result = { ...name, prefix, body, compression, computeMs };
+    const command: ReportCommand = { kind: 'complete', result };
+    if (job.isHeld && !span.isRecorded) this.#engine.report(command);
+    else void this.#reportAndWait(command, span);
+  }
+
+  async #reportAndWait(command: ReportCommand, span: ChunkSpan): Promise<void> {
+    this.#sending++;
+    try {
+      const { upload } = await this.#engine.reportAndWait(command, 'uploaded');
+      span.uploaded(upload);
+    } catch {
+      // The engine ended, and with it this run.
+      span.uploaded(null);
+    }
+    this.#sending--;
+    this.#endIfDone();
   }
 
   #fail(job: ChunkJob, error: unknown, span: ChunkSpan): void {
@@ -326,11 +336,10 @@ export class ChunkRun implements ChunkWorker {
     );
     const { retryable, delayMs } = verdictOf(error) ?? { retryable: true, delayMs: 0 };
     if (job.isHeld) {
-      this.#sent.set(handle, span);
       const { chunk } = job.held;
-      const told = { handle, chunk, failure, retryable, delayMs, isByHand: false };
-      this.#engine.send({ kind: 'fail', ...told }, this);
-    } else span.uploaded(null);
+      this.#engine.report({ kind: 'fail', failure: { handle, chunk, failure, retryable, delayMs } });
+    }
+    span.uploaded(null);
     this.#endIfDone();
   }
 

@@ -19,6 +19,8 @@ const CARRIERS_MAX = 256;
 
 /** The span of one chunk, from the start of its callback until the queue was told. */
 export interface ChunkSpan {
+  /** Whether an upload would be recorded. */
+  readonly isRecorded: boolean;
   /** Calls it with the span as the active one. */
   run<T>(callback: () => T): T;
   /** The callback is through. */
@@ -28,7 +30,7 @@ export interface ChunkSpan {
 }
 
 /** Of a chunk that could not be traced. */
-const NO_SPAN: ChunkSpan = { run: (callback) => callback(), computed() {}, uploaded() {} };
+const NO_SPAN: ChunkSpan = { isRecorded: false, run: (callback) => callback(), computed() {}, uploaded() {} };
 
 /**
  * Traces chunks as the original opsqueue does: a span `run_chunk` below the producer's, which the queue carried, with
@@ -65,6 +67,7 @@ export class Tracing {
     const span = this.#tracer.startSpan('run_chunk', { attributes: all, kind: SpanKind.CONSUMER }, parent);
     const inner = trace.setSpan(parent, span);
     return {
+      isRecorded: span.isRecording(),
       run: (callback) => context.with(inner, callback),
       computed: (error) => quietly(() => endComputed(span, error)),
       uploaded: (times) => {

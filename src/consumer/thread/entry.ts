@@ -48,9 +48,7 @@ async function main(port: MessagePort, { setup, network }: ThreadData): Promise<
 }
 
 function bodiesOf(event: TransportEvent): readonly (Uint8Array | null)[] {
-  if (event.kind === 'ready') return [event.chunk.input];
-  if (event.kind === 'reserved') return event.chunks.map(({ input }) => input);
-  return [];
+  return event.kind === 'ready' ? event.chunks.map(({ input }) => input) : [];
 }
 
 if (parentPort === null) throw new Error('the transport of a consumer runs in a worker thread');

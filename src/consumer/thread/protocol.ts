@@ -70,29 +70,23 @@ export function opsOf({ chunkSizeOps }: SubmissionRecord): number {
   return Math.max(chunkSizeOps, 1);
 }
 
+/** A command to a feed: what wants chunks, a run or a call of `reserveChunks`. */
+export type FeedStart =
+  /** Reserves chunks again and again. */
+  | { readonly kind: 'run'; readonly feed: number; readonly demand: RunDemand }
+  /** Reserves chunks once. */
+  | { readonly kind: 'reserve'; readonly feed: number; readonly max: number; readonly strategy: Strategy };
+
 export type Command =
-  | { readonly kind: 'run'; readonly run: number; readonly demand: RunDemand }
-  /** Reserve no more; what was not handed over goes back. Answered by `run_ended` when its results are out. */
-  | { readonly kind: 'run_stop'; readonly run: number }
-  /** Reserves chunks once. Answered by `reserved`. */
-  | { readonly kind: 'reserve'; readonly request: number; readonly max: number; readonly strategy: Strategy }
-  | { readonly kind: 'reserve_cancel'; readonly request: number }
-  /** Uploads the result and tells the queue. Answered by `settled`. */
+  | FeedStart
+  /** Reserve no more; what was not handed over goes back. Answered by `feed_ended` when its results are out. */
+  | { readonly kind: 'stop'; readonly feed: number }
+  /** Uploads the result and reports it to the queue. */
   | { readonly kind: 'complete'; readonly result: ChunkResult }
-  | {
-      readonly kind: 'fail';
-      /** Negative: of a chunk that is not held ({@link Engine.newHandle}). */
-      readonly handle: Handle;
-      readonly chunk: ChunkId;
-      readonly failure: string;
-      readonly retryable: boolean;
-      readonly delayMs: number;
-      /** By `failChunk`: it is settled once the queue was told, and waits for a connection. */
-      readonly isByHand: boolean;
-    }
+  | { readonly kind: 'fail'; readonly failure: Failure }
   /** Gives chunks back, uncounted. */
-  | { readonly kind: 'release'; readonly handles: readonly Handle[] }
-  /** The client stops: what is told by hand waits for no connection any more. Answered by `untold` where it did. */
+  | { readonly kind: 'release'; readonly chunks: readonly ChunkName[] }
+  /** The client stops: receipts for what is told wait for no connection any more. Answered by `untold` where they did. */
   | { readonly kind: 'wait_no_more' }
   /** Ends the connection in good order, then the thread. */
   | { readonly kind: 'close' };
@@ -100,15 +94,21 @@ export type Command =
 /** All but the last one. */
 export type WorkCommand = Exclude<Command, { kind: 'close' }>;
 
-export interface ChunkResult {
-  /**
-   * By `completeChunk`: it counts even if the chunk is not held any more (its reservation expired, or the connection
-   * broke meanwhile), and it is settled once the queue was told.
-   */
-  readonly isByHand: boolean;
-  /** Negative: of a chunk that is not held ({@link Engine.newHandle}). */
-  readonly handle: Handle;
+export interface ChunkName {
   readonly chunk: ChunkId;
+  /** null: a chunk is named that a caller of `reserveChunks` took, or that is not held here. */
+  readonly handle: Handle | null;
+}
+
+/** A number under which `settled` or `untold` answers. */
+export interface Receipt {
+  readonly id: number;
+  /** Once the result is `uploaded`, or once the queue was `told`, which waits for a connection. */
+  readonly when: 'uploaded' | 'told';
+}
+
+/** A result counts although its chunk is not held any more, if it comes without a handle. */
+export interface ChunkResult extends ChunkName {
   /** null: the body goes to the queue. */
   readonly prefix: string | null;
   /** null: it is in the object store already. */
@@ -116,6 +116,14 @@ export interface ChunkResult {
   readonly compression: ChunkCompression | null;
   /** How long the callback took, in milliseconds; null if that says nothing of the next ones. */
   readonly computeMs: number | null;
+  readonly receipt: Receipt | null;
+}
+
+export interface Failure extends ChunkName {
+  readonly failure: string;
+  readonly retryable: boolean;
+  readonly delayMs: number;
+  readonly receipt: Receipt | null;
 }
 
 export interface HeldChunk {
@@ -145,20 +153,21 @@ export type LossReason =
 export type TransportEvent =
   | { readonly kind: 'connected'; readonly serverVersion: string; readonly features: readonly string[] }
   | { readonly kind: 'disconnected'; readonly reason: string }
-  | { readonly kind: 'ready'; readonly run: number; readonly chunk: HeldChunk }
-  | { readonly kind: 'reserved'; readonly request: number; readonly chunks: readonly HeldChunk[] }
-  | { readonly kind: 'refused'; readonly of: 'run' | 'request'; readonly id: number; readonly reason: string }
-  | { readonly kind: 'lost'; readonly handle: Handle; readonly reason: LossReason }
-  /** The chunk is done with: the queue was told, or its result was dropped (`error` says why it failed). */
+  | { readonly kind: 'ready'; readonly feed: number; readonly chunks: readonly HeldChunk[] }
+  | { readonly kind: 'refused'; readonly feed: number; readonly reason: string }
+  /** A chunk that was handed over to a run is not held any more. */
+  | { readonly kind: 'lost'; readonly feed: number; readonly handle: Handle; readonly reason: LossReason }
+  /** `error` says why the result was dropped. */
   | {
       readonly kind: 'settled';
-      readonly handle: Handle;
+      readonly receipt: number;
       readonly error: string | null;
       readonly upload: TransferTimes | null;
     }
   /** There is no connection to tell it on, and no more waiting for one. */
-  | { readonly kind: 'untold'; readonly handle: Handle }
-  | { readonly kind: 'run_ended'; readonly run: number }
+  | { readonly kind: 'untold'; readonly receipt: number }
+  /** Nothing of the feed is held any more but what callers of `reserveChunks` took. */
+  | { readonly kind: 'feed_ended'; readonly feed: number }
   /** Whether the calling thread is stuck in a callback: what it receives changes its pulse. */
   | { readonly kind: 'pulse' }
   | {

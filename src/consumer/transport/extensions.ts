@@ -1,22 +1,26 @@
 import type { ChunkId } from '../../model/ids.ts';
 import type { InitMessage } from '../../protocol/consumer/types.ts';
 import { announcedInInit } from '../../protocol/features.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { TransportEvent } from '../thread/protocol.ts';
+import type { Chunks } from './chunks.ts';
+import type { QueueLink } from './reservations.ts';
 import type { Timers } from './timers.ts';
 
-/** Told so many times while a reservation lasts: one that is lost or late does no harm. */
+/** Extensions while a reservation lasts: one that is lost or late does no harm. */
 const TIMES_PER_EXPIRATION = 3;
-/** No oftener than this, in milliseconds, however short reservations are. */
+/** The shortest period, in milliseconds, however short reservations are. */
 const PERIOD_MS_MIN = 10;
 /** In one message. */
 const CHUNKS_PER_MESSAGE = 1_000;
 
 export interface ExtensionsOptions {
+  readonly clock: Clock;
   readonly timers: Timers;
-  /** The chunks to keep that were last reserved or extended at least `ageMs` ago. They count as extended now. */
-  readonly due: (ageMs: number) => readonly ChunkId[];
-  readonly send: (chunks: readonly ChunkId[]) => void;
-  /** Whether anything is held that may have to be extended later. */
-  readonly isNeeded: () => boolean;
+  readonly chunks: Chunks;
+  readonly link: QueueLink;
+  readonly pulse: Int32Array;
+  readonly emit: (event: TransportEvent) => void;
 }
 
 /**
@@ -28,6 +32,9 @@ export class Extensions {
   /** null: the queue knows no extensions, or there is no connection. */
   #periodMs: number | null = null;
   #isArmed = false;
+  /** What the pulse was, and when it was seen to have changed. */
+  #pulse = 0;
+  #pulseMs = 0;
 
   constructor(options: ExtensionsOptions) {
     this.#o = options;
@@ -52,16 +59,41 @@ export class Extensions {
     this.#o.timers.after(this.#periodMs, () => {
       this.#isArmed = false;
       this.#extend();
-      if (this.#o.isNeeded()) this.watch();
+      if (this.#o.chunks.size > 0) this.watch();
     });
   }
 
   #extend(): void {
     if (this.#periodMs === null) return;
+    const { link } = this.#o;
     // What was reserved in the second half of the period has time until the next one.
-    const chunks = this.#o.due(this.#periodMs / 2);
+    const chunks = this.#due(this.#periodMs / 2);
     for (let at = 0; at < chunks.length; at += CHUNKS_PER_MESSAGE) {
-      this.#o.send(chunks.slice(at, at + CHUNKS_PER_MESSAGE));
+      link.send({ kind: 'extend', chunks: chunks.slice(at, at + CHUNKS_PER_MESSAGE) });
     }
+  }
+
+  /**
+   * Those that were last reserved or extended at least `ageMs` ago; they count as extended now. A callback beyond its
+   * time limit has lost its chunk, also where it blocks the thread that should report it: that has no pulse then.
+   */
+  #due(ageMs: number): ChunkId[] {
+    const nowMs = this.#o.clock.monotonicMs();
+    const pulse = Atomics.load(this.#o.pulse, 0);
+    if (pulse !== this.#pulse) this.#pulseMs = nowMs;
+    this.#pulse = pulse;
+    const due: ChunkId[] = [];
+    let isPulseWanted = false;
+    for (const chunk of this.#o.chunks.list()) {
+      if (!chunk.isOurs || nowMs - chunk.extendedMs < ageMs) continue;
+      const timeUsed = chunk.feed.timeUsed(chunk, nowMs, this.#pulseMs);
+      if (timeUsed === null) continue;
+      if (timeUsed > 0.5) isPulseWanted = true;
+      if (timeUsed > 1) continue;
+      chunk.extended(nowMs);
+      due.push(chunk.id);
+    }
+    if (isPulseWanted) this.#o.emit({ kind: 'pulse' });
+    return due;
   }
 }

@@ -1,33 +1,35 @@
 import { CHUNKS_PER_ANSWER_MAX } from '../../model/limits.ts';
-import type { Nonce } from '../../protocol/consumer/types.ts';
-import type { Held } from './held.ts';
-import type { ManualReservation } from './manual-reservation.ts';
-import type { QueueLink } from './queue-link.ts';
-import { RunFeed } from './run-feed.ts';
+import type { OutgoingMessage } from '../../net/websocket/client.ts';
+import type { InitMessage, Nonce } from '../../protocol/consumer/types.ts';
+import type { Feed } from './feed.ts';
 import type { Timers } from './timers.ts';
 
 /** After an empty answer. */
 const ASK_AGAIN_MS = 500;
-/** How long after a failure an old server is asked again, and how many reservations may wait there for that. */
-const NUDGE_MS = 100;
-const NUDGED_MAX = 64;
 
-/** Who asks for chunks. */
-export type Asker = RunFeed<Held> | ManualReservation;
+/** The connection to the queue, as far as the transport needs it. */
+export interface QueueLink {
+  /** What the server said first; null while there is no connection. */
+  readonly init: InitMessage | null;
+  /** null: there is no connection. */
+  send(message: OutgoingMessage): Nonce | null;
+  reconnect(reason: string): void;
+}
 
-/** The reservations that are outstanding, and who asks for what. */
+/** All feeds, and the reservations that are outstanding. */
 export class Reservations {
   readonly #link: QueueLink;
   readonly #timers: Timers;
-  readonly #feeds = new Map<number, RunFeed<Held>>();
-  readonly #requests = new Map<number, ManualReservation>();
-  /** Who waits for which answer. */
-  readonly #waiting = new Map<Nonce, Asker>();
-  #nudgeDue = false;
+  readonly #ended: (feed: Feed) => void;
+  readonly #feeds = new Map<number, Feed>();
+  /** Which feed waits for which answer. */
+  readonly #waiting = new Map<Nonce, Feed>();
 
-  constructor(link: QueueLink, timers: Timers) {
+  /** `ended`: nothing is left of a feed that was stopped. */
+  constructor(link: QueueLink, timers: Timers, ended: (feed: Feed) => void) {
     this.#link = link;
     this.#timers = timers;
+    this.#ended = ended;
   }
 
   get waiting(): number {
@@ -37,96 +39,60 @@ export class Reservations {
   /** The sum of all runs' concurrency, 1 at least. */
   get concurrency(): number {
     let sum = 0;
-    for (const feed of this.#feeds.values()) sum += feed.demand.concurrency;
+    for (const feed of this.#feeds.values()) sum += feed.concurrencyMax;
     return Math.max(sum, 1);
   }
 
-  get feeds(): readonly RunFeed<Held>[] {
+  get feeds(): readonly Feed[] {
     return [...this.#feeds.values()];
   }
 
-  get requests(): readonly ManualReservation[] {
-    return [...this.#requests.values()];
+  get(id: number): Feed | undefined {
+    return this.#feeds.get(id);
   }
 
-  feed(run: number): RunFeed<Held> | undefined {
-    return this.#feeds.get(run);
+  add(feed: Feed): void {
+    this.#feeds.set(feed.id, feed);
+    this.ask(feed);
   }
 
-  request(id: number): ManualReservation | undefined {
-    return this.#requests.get(id);
+  /** Asks for what a feed wants by now, or ends it if it is over. */
+  look(feed: Feed): void {
+    this.ask(feed);
+    if (feed.isOver && this.#feeds.delete(feed.id)) this.#ended(feed);
   }
 
-  add(asker: Asker): void {
-    if (asker instanceof RunFeed) this.#feeds.set(asker.run, asker);
-    else this.#requests.set(asker.request, asker);
-    this.ask(asker);
+  /** Asks for what is wanted, if anything is. */
+  ask(feed: Feed): void {
+    const max = Math.min(feed.wanted, CHUNKS_PER_ANSWER_MAX);
+    if (max === 0) return;
+    feed.asked = max;
+    feed.nonce = this.#link.send({ kind: 'reserve', max, strategy: feed.strategy });
+    if (feed.nonce !== null) this.#waiting.set(feed.nonce, feed);
   }
 
-  remove(asker: Asker): void {
-    if (asker instanceof RunFeed) this.#feeds.delete(asker.run);
-    else this.#requests.delete(asker.request);
-  }
-
-  /** Asks for what is wanted, if anything is and nothing was asked for. */
-  ask(asker: Asker): void {
-    if (asker instanceof RunFeed) {
-      const max = Math.min(asker.wanted, CHUNKS_PER_ANSWER_MAX);
-      if (max === 0) return;
-      asker.asked = max;
-      asker.nonce = this.#send(asker, max, asker.demand.strategy);
-    } else if (!asker.isAnswered && asker.nonce === null && this.#requests.has(asker.request)) {
-      asker.nonce = this.#send(asker, asker.max, asker.strategy);
-    }
-  }
-
-  /** There is a connection. */
-  askAll(): void {
-    for (const feed of this.#feeds.values()) this.ask(feed);
-    for (const request of this.#requests.values()) this.ask(request);
-  }
-
-  /** The queue has answered; whom it concerns, if anybody. */
-  answered(nonce: Nonce): Asker | null {
-    const asker = this.#waiting.get(nonce);
-    if (asker === undefined) return null;
+  /** The queue has answered; null if no feed waits for that. */
+  answered(nonce: Nonce): Feed | null {
+    const feed = this.#waiting.get(nonce);
+    if (feed === undefined) return null;
     this.#waiting.delete(nonce);
-    if (asker.nonce === nonce) asker.nonce = null;
-    return asker;
+    if (feed.nonce === nonce) feed.nonce = null;
+    return feed;
   }
 
-  /** The reference's server may answer that there is nothing, instead of waiting. */
-  askLater(asker: Asker): void {
-    if (asker instanceof RunFeed) asker.isPausing = true;
+  /** A server may answer that there is nothing, instead of waiting. */
+  askLater(feed: Feed): void {
+    feed.isPausing = true;
     this.#timers.after(ASK_AGAIN_MS, () => {
-      if (asker instanceof RunFeed) asker.isPausing = false;
-      this.ask(asker);
+      feed.isPausing = false;
+      this.ask(feed);
     });
   }
 
-  /**
-   * The reference's server looks at a reservation that waits only when somebody inserts or reserves: a chunk that
-   * failed would lie there while everybody waits. So an old server is asked once more, a moment after the failure,
-   * because it looks for chunks before it has dealt with a failure of the same instant.
-   */
-  nudgeLater(): void {
-    if (this.#nudgeDue || this.#link.init?.features.length !== 0) return;
-    this.#nudgeDue = true;
-    this.#timers.after(NUDGE_MS, () => {
-      this.#nudgeDue = false;
-      if (this.#link.init?.features.length !== 0 || this.#waiting.size >= NUDGED_MAX) return;
-      for (const feed of this.#feeds.values()) {
-        if (feed.nonce === null) continue;
-        feed.nonce = null;
-        this.ask(feed);
-      }
-    });
-  }
-
-  /** Nobody waits for it any more; answers whether anything had been asked for. */
-  withdraw(asker: Asker): Nonce | null {
-    const { nonce } = asker;
-    asker.nonce = null;
+  /** No feed waits for it any more; null if nothing is outstanding. */
+  withdraw(feed: Feed): Nonce | null {
+    const { nonce } = feed;
+    feed.nonce = null;
     if (nonce !== null) this.#waiting.delete(nonce);
     return nonce;
   }
@@ -135,18 +101,10 @@ export class Reservations {
   disconnected(): void {
     this.#waiting.clear();
     for (const feed of this.#feeds.values()) feed.nonce = null;
-    for (const request of this.#requests.values()) request.nonce = null;
   }
 
   clear(): void {
     this.#feeds.clear();
-    this.#requests.clear();
     this.#waiting.clear();
-  }
-
-  #send(asker: Asker, max: number, strategy: ManualReservation['strategy']): Nonce | null {
-    const nonce = this.#link.send({ kind: 'reserve', max, strategy });
-    if (nonce !== null) this.#waiting.set(nonce, asker);
-    return nonce;
   }
 }

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ChunkBodies } from '../../../src/consumer/bodies.ts';
-import type { RunDemand, TransportEvent } from '../../../src/consumer/thread/protocol.ts';
-import type { QueueLink } from '../../../src/consumer/transport/queue-link.ts';
+import type { HeldChunk, Receipt, RunDemand, TransportEvent } from '../../../src/consumer/thread/protocol.ts';
+import type { QueueLink } from '../../../src/consumer/transport/reservations.ts';
 import { Transport } from '../../../src/consumer/transport/transport.ts';
 import { Strategy } from '../../../src/model/strategy.ts';
 import type { OutgoingMessage } from '../../../src/net/websocket/client.ts';
@@ -66,12 +66,13 @@ class Bench {
       handleBase: 0,
       pulse: this.pulse,
     });
+    this.transport.connected(init);
   }
 
   run(demand: Partial<RunDemand> = {}): void {
     this.transport.handle({
       kind: 'run',
-      run: 1,
+      feed: 1,
       demand: {
         strategy: Strategy.oldest(),
         concurrency: 1,
@@ -101,7 +102,17 @@ class Bench {
   }
 
   get ready(): number[] {
-    return this.events.flatMap((event) => (event.kind === 'ready' ? [event.chunk.chunk.chunkIndex] : []));
+    return this.#handedOver.map(({ chunk }) => chunk.chunkIndex);
+  }
+
+  get #handedOver(): HeldChunk[] {
+    return this.events.flatMap((event) => (event.kind === 'ready' ? event.chunks : []));
+  }
+
+  held(index: number): HeldChunk {
+    const held = this.#handedOver.find(({ chunk }) => chunk.chunkIndex === index);
+    assert.ok(held);
+    return held;
   }
 
   async downloaded(index: number, bytes = 10): Promise<void> {
@@ -111,12 +122,10 @@ class Bench {
     this.slow.reads.delete(key);
   }
 
-  complete(index: number, computeMs: number | null, bytes = 10): void {
-    const event = this.events.find((each) => each.kind === 'ready' && each.chunk.chunk.chunkIndex === index);
-    assert.ok(event?.kind === 'ready');
-    const { handle, chunk } = event.chunk;
+  complete(index: number, computeMs: number | null, bytes = 10, receipt: Receipt | null = null): void {
+    const { handle, chunk } = this.held(index);
     const body = new Uint8Array(bytes);
-    const result = { isByHand: false, handle, chunk, prefix: 'p', body, compression: null, computeMs };
+    const result = { handle, chunk, prefix: 'p', body, compression: null, computeMs, receipt };
     this.transport.handle({ kind: 'complete', result });
   }
 
@@ -138,7 +147,7 @@ test('an empty answer is asked again after 500 ms', () => {
   bench.clock.advance(1);
   assert.equal(bench.reserves.length, 2);
 
-  bench.transport.handle({ kind: 'reserve', request: 5, max: 3, strategy: Strategy.newest() });
+  bench.transport.handle({ kind: 'reserve', feed: 5, max: 3, strategy: Strategy.newest() });
   bench.answer([]);
   bench.clock.advance(500);
   assert.deepEqual(
@@ -274,18 +283,9 @@ test('a failure of a chunk whose connection broke is not told: only the holder m
   await eventually(() => bench.ready.length === 1);
   bench.transport.disconnected('cut');
   bench.transport.connected(initMessage());
-  const event = bench.events.find((each) => each.kind === 'ready');
-  assert.ok(event?.kind === 'ready');
-  const { handle, chunk } = event.chunk;
-  bench.transport.handle({
-    kind: 'fail',
-    handle,
-    chunk,
-    failure: 'x',
-    retryable: true,
-    delayMs: 0,
-    isByHand: false,
-  });
+  const { handle, chunk } = bench.held(0);
+  const failure = { handle, chunk, failure: 'x', retryable: true, delayMs: 0, receipt: null };
+  bench.transport.handle({ kind: 'fail', failure });
   assert.ok(!bench.sent.some(({ kind }) => kind === 'fail'));
 });
 
@@ -426,5 +426,39 @@ test('what was reserved for a quick callback is given back but for twice the con
   assert.ok(
     bench.reserves.slice(asked).every(({ max }) => max <= 2),
     'no more than that is reserved again',
+  );
+});
+
+test('a failure by hand waits for a connection with its verdict, and only that is answered', () => {
+  const bench = new Bench();
+  bench.isUp = false;
+  bench.transport.disconnected('cut');
+  const chunk = { submissionId: 42n, chunkIndex: 0 };
+  const failure = { handle: null, chunk, failure: 'x', retryable: false, delayMs: 7 };
+  bench.transport.handle({ kind: 'fail', failure: { ...failure, receipt: { id: 9, when: 'told' } } });
+  const settled = () => bench.events.filter(({ kind }) => kind === 'settled');
+  assert.deepEqual(settled(), []);
+  bench.isUp = true;
+  bench.transport.connected(initMessage());
+  assert.deepEqual(settled(), [{ kind: 'settled', receipt: 9, error: null, upload: null }]);
+  const { failure: text, retryable, delayMs } = bench.sent.find(({ kind }) => kind === 'fail') as never;
+  assert.deepEqual([text, retryable, delayMs], ['x', false, 7]);
+});
+
+test('a result is answered only where a receipt is asked for', async () => {
+  const bench = new Bench();
+  bench.run();
+  for (const index of [0, 1]) {
+    bench.answer(bench.chunks(index));
+    await bench.downloaded(index);
+    await eventually(() => bench.ready.includes(index));
+    bench.complete(index, 1, 10, index === 0 ? null : { id: 5, when: 'uploaded' });
+    await bench.uploaded(index);
+    await eventually(() => bench.sent.filter(({ kind }) => kind === 'complete').length === index + 1);
+  }
+  const settled = bench.events.flatMap((event) => (event.kind === 'settled' ? [event] : []));
+  assert.deepEqual(
+    settled.map(({ receipt, error, upload }) => [receipt, error, upload !== null]),
+    [[5, null, true]],
   );
 });
