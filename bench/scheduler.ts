@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { Strategy } from '../src/model/strategy.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Scheduler } from '../src/scheduler/scheduler.ts';
-import type { ConsumerHandle, ReservedChunk, SchedulerEvents } from '../src/scheduler/types.ts';
+import type { ConsumerHandle, ReservedChunk } from '../src/scheduler/types.ts';
 import { seededRandom } from '../src/system/random.ts';
 
 const { values: flags } = parseArgs({
@@ -33,37 +33,19 @@ const STRATEGIES: Readonly<Record<string, Strategy>> = {
   'PreferDistinct(Random)': Strategy.preferDistinct('customer', Strategy.random()),
 };
 
-/** A scheduler, and what it answered last. */
+/** A scheduler whose effects are taken after each call. */
 class Bench {
-  readonly scheduler: Scheduler;
-  chunks: readonly ReservedChunk[] = [];
+  readonly scheduler: Scheduler<string>;
   nowMs = 0;
   #nextId = 1_700_000_000_000n << 22n;
 
   constructor() {
-    const nothing = () => {};
-    const events: SchedulerEvents = {
-      reserved: (_consumer, _request, chunks) => {
-        this.chunks = chunks;
-      },
-      expired: nothing,
-      dropped: nothing,
-      pageChanged: nothing,
-      triesChanged: nothing,
-      ending: nothing,
-      sick: () => {},
-      recovered: () => {},
-      deadlineChanged: nothing,
-    };
-    this.scheduler = new Scheduler(
-      {
-        random: seededRandom(1),
-        reservationExpirationMs: 600_000,
-        chunkRetriesMax: 10,
-        chunkDisconnectsMax: 10,
-      },
-      events,
-    );
+    this.scheduler = new Scheduler({
+      random: seededRandom(1),
+      reservationExpirationMs: 600_000,
+      chunkRetriesMax: 10,
+      chunkDisconnectsMax: 10,
+    });
   }
 
   insert(chunksTotal: number, pairs: readonly [string, bigint][] = []): void {
@@ -80,21 +62,35 @@ class Bench {
       retry: null,
     };
     this.scheduler.insert(record, this.nowMs);
+    this.#drain();
   }
 
   /** The first reservation with a strategy waits until the order of that is built, in slices. */
-  reserve(consumer: ConsumerHandle, strategy: Strategy, max: number): readonly ReservedChunk[] {
+  reserve(consumer: ConsumerHandle<string>, strategy: Strategy, max: number): readonly ReservedChunk[] {
     const { scheduler, nowMs } = this;
-    this.chunks = [];
     scheduler.reserve(consumer, { nonce: 1, max, strategy }, nowMs);
-    while (this.chunks.length === 0) scheduler.advance(nowMs);
-    return this.chunks;
+    for (let chunks = this.#drain(); ; chunks = this.#drain()) {
+      if (chunks !== null) return chunks;
+      scheduler.advance(nowMs);
+    }
+  }
+
+  /** Carries out the effects: looks at each, in vain. */
+  #drain(): readonly ReservedChunk[] | null {
+    const { effects } = this.scheduler;
+    let chunks: readonly ReservedChunk[] | null = null;
+    for (let i = 0; i < effects.length; i++) {
+      const effect = effects.at(i);
+      if (effect.kind === 'reserved') chunks = effect.chunks;
+    }
+    effects.clear();
+    return chunks;
   }
 
   /** Reserves `max` at a time and completes what was reserved `IN_FLIGHT` chunks ago, `cycles` times. */
   cycle(strategy: Strategy, max: number, cycles: number): { perSecond: number; p99Microseconds: number } {
     const { scheduler } = this;
-    const consumer = scheduler.addConsumer();
+    const consumer = scheduler.addConsumer('');
     // A ring: what was completed must not stay in memory.
     const held: ReservedChunk[] = new Array(IN_FLIGHT + max);
     let reserved = 0;
@@ -106,6 +102,7 @@ class Bench {
     const complete = () => {
       const chunk = held[done++ % held.length]!;
       scheduler.complete(consumer, chunk.submission.record.id, chunk.chunkIndex, this.nowMs);
+      this.#drain();
       if (chunk.submission.state === 'ending') scheduler.forget(chunk.submission.record.id);
     };
     while (reserved < IN_FLIGHT) reserve();
@@ -250,7 +247,7 @@ function disconnects(): void {
       const rounds = Math.max(5, Math.floor(2_000 / held));
       let microseconds = 0;
       for (let i = 0; i < rounds; i++) {
-        const consumer = scheduler.addConsumer();
+        const consumer = scheduler.addConsumer('');
         while (consumer.chunksReserved < held) {
           const max = held - consumer.chunksReserved;
           bench.reserve(consumer, Strategy.random(), max);

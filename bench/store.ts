@@ -130,7 +130,7 @@ async function completions(count: number, submissions: number): Promise<Row> {
     const chunksTotal = Math.ceil(count / submissions);
     const open_ = Array.from({ length: submissions }, () => {
       const of = record({ chunksTotal });
-      return { record: of, done: new ChunkSet(chunksTotal), chunksCommitted: 0 };
+      return { record: of, done: new ChunkSet(chunksTotal) };
     });
     await Promise.all(open_.map((of) => journal.insert({ kind: 'insert', record: of.record })));
     const began = performance.now();
@@ -139,7 +139,7 @@ async function completions(count: number, submissions: number): Promise<Row> {
         const of = open_[i % submissions]!;
         const index = Math.floor(i / submissions);
         of.done.add(index);
-        journal.pageChanged(of, ChunkSet.pageOf(index));
+        journal.chunkDone(of, index);
         if (i % 100 === 99) await new Promise((resolve) => setImmediate(resolve));
       }
       await journal.committed();
@@ -210,7 +210,7 @@ async function loading(count: number): Promise<Row[]> {
 async function halfDone(chunksTotal: number): Promise<Row[]> {
   return inTemporaryFile(async (filename) => {
     const { store, journal } = await open(filename);
-    const of = { record: record({ chunksTotal }), done: new ChunkSet(chunksTotal), chunksCommitted: 0 };
+    const of = { record: record({ chunksTotal }), done: new ChunkSet(chunksTotal) };
     await journal.insert({ kind: 'insert', record: of.record });
     const random = seededRandom(1);
     const began = performance.now();
@@ -226,7 +226,7 @@ async function halfDone(chunksTotal: number): Promise<Row[]> {
         for (let left = size / 20; left > 0; ) {
           if (of.done.add(page * PAGE_CHUNKS + Math.floor(random.next() * size))) left--;
         }
-        journal.pageChanged(of, page);
+        journal.chunkDone(of, page * PAGE_CHUNKS);
       }
       await journal.committed();
     }

@@ -1,16 +1,19 @@
 import type { SubmissionId } from '../model/ids.ts';
 import { submissionIdTimeMs } from '../model/ids.ts';
 import type { FailedChunk, SubmissionEnd, SubmissionStatus } from '../model/submission.ts';
-import type { OpenSubmission, SchedulerPort, SubmissionEndCause } from '../scheduler/types.ts';
+import type { SubmissionEndCause } from '../scheduler/effects.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
+import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store } from '../store/store.ts';
 import { type Clock, sleep } from '../system/clock.ts';
 import { LogBudget } from '../system/log-budget.ts';
 import { clipped, type Logger } from '../system/logger.ts';
 import { isRareNow, type Random, randomInt } from '../system/random.ts';
+import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
 import type { Journal } from './journal/journal.ts';
-import type { ProgressWaiters } from './progress.ts';
+import type { LongPolls } from './long-polls.ts';
 import type { Reads } from './reads.ts';
 import type { QueueStats } from './stats.ts';
 
@@ -20,9 +23,10 @@ export interface EndingsOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly journal: Journal;
-  readonly scheduler: SchedulerPort;
+  readonly scheduler: Scheduler<ConsumerPeer>;
+  readonly dispatcher: Dispatcher;
   readonly stats: QueueStats;
-  readonly waiters: ProgressWaiters;
+  readonly longPolls: LongPolls;
   readonly inputs: InputCache;
   readonly reads: Reads;
   /** The queue cannot go on. */
@@ -58,19 +62,21 @@ export class Endings {
     this.#failedBudget = new LogBudget(options.clock, FAILED_BUDGET);
   }
 
-  /** The scheduler's event: the submission is off the schedule. Must not call the scheduler back at once. */
+  /** The submission is off the schedule. */
   ending(submission: OpenSubmission, cause: SubmissionEndCause): void {
     const { id } = submission.record;
     const committed = this.#end(submission, cause).finally(() => this.#pending.delete(id));
     this.#pending.set(id, committed);
-    // Those who wait for it hear of a failure; there may be nobody.
+    // A failure is reported to those who wait for it; there may be none.
     committed.catch(() => {});
   }
 
   /** Answered after the commit. Rejects with QueueUnavailableError if the queue stops before. */
   async cancel(id: SubmissionId): Promise<CancelResult> {
-    const { scheduler, clock, reads } = this.#o;
-    const outcome = scheduler.cancel(id, clock.monotonicMs());
+    const { scheduler, dispatcher, clock, reads } = this.#o;
+    const nowMs = clock.monotonicMs();
+    const outcome = scheduler.cancel(id, nowMs);
+    dispatcher.run(nowMs);
     if (outcome !== 'unknown') await this.#committed(id);
     if (outcome === 'ending') return { kind: 'cancelled' };
     const status = await reads.status(id);
@@ -110,7 +116,7 @@ export class Endings {
       this.#o.inputs.forget(record.id);
       this.#count(submission, cause.state);
       this.#log(submission, cause);
-      this.#o.waiters.ended(submission);
+      this.#o.longPolls.ended(submission);
     } catch (error) {
       this.#o.giveUp(error);
     }

@@ -2,11 +2,12 @@ import { ProtocolError, SubmissionConflictError } from '../model/errors.ts';
 import { nextSubmissionId, type ShardId, type SubmissionId } from '../model/ids.ts';
 import { KEPT_BYTES_MAX } from '../model/limits.ts';
 import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
-import type { SchedulerPort } from '../scheduler/types.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { InsertResult, Store } from '../store/store.ts';
 import { type Clock, sleep } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random, randomInt } from '../system/random.ts';
+import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
 import type { Journal } from './journal/journal.ts';
@@ -25,7 +26,8 @@ export interface InsertsOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly journal: Journal;
-  readonly scheduler: SchedulerPort;
+  readonly scheduler: Scheduler<ConsumerPeer>;
+  readonly dispatcher: Dispatcher;
   readonly stats: QueueStats;
   readonly inputs: InputCache;
   readonly shard: ShardId;
@@ -63,7 +65,7 @@ export class Inserts {
     const { clock, random, journal } = this.#o;
     refuseTooLarge(wanted);
     if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
-    const isFull = journal.health.bytesPending > this.#o.pendingBytesMax;
+    const isFull = journal.bytesPending > this.#o.pendingBytesMax;
     if (isFull || isRareNow(random, 'inserts: refused, too much waits')) {
       throw new QueueUnavailableError('too much waits to be written');
     }
@@ -131,7 +133,7 @@ export class Inserts {
   }
 
   #inserted(record: SubmissionRecord, directInputs: NewSubmission['directInputs']): void {
-    const { scheduler, clock, stats, inputs } = this.#o;
+    const { scheduler, dispatcher, clock, stats, inputs } = this.#o;
     stats.submissionsTotal++;
     stats.chunksTotal += record.chunksTotal;
     this.#o.logger.debug(
@@ -144,7 +146,9 @@ export class Inserts {
     }
     if (directInputs !== undefined) inputs.keep(record.id, directInputs);
     try {
-      scheduler.insert(record, clock.monotonicMs());
+      const insertedMs = clock.monotonicMs();
+      scheduler.insert(record, insertedMs);
+      dispatcher.run(insertedMs);
     } catch (error) {
       this.#o.giveUp(error);
     }

@@ -1,7 +1,5 @@
-import type { ChunkIndex } from '../model/ids.ts';
-import type { OpenSubmission } from '../scheduler/types.ts';
+import type { OpenSubmission, ReservedChunk } from '../scheduler/types.ts';
 import type { Logger } from '../system/logger.ts';
-import { Companion } from './companion.ts';
 
 /** A chunk takes far longer than the others: this many times their average ... */
 const TIMES_LONGER = 10;
@@ -10,24 +8,44 @@ const TOOK_MS_MIN = 60_000;
 /** At most one line in this time, in milliseconds. */
 const PAUSE_MS = 60_000;
 
+/** Of chunks that were completed: their number, and how long they were reserved together. */
+interface Pace {
+  chunks: number;
+  tookMs: number;
+}
+
 /** Names in the log the chunks that consumers keep working on for far longer than on the others. */
 export class LongChunks {
   readonly #logger: Logger;
+  readonly #paces = new Map<OpenSubmission, Pace>();
   #nextLineMs = Number.NEGATIVE_INFINITY;
 
   constructor(logger: Logger) {
     this.#logger = logger;
   }
 
+  /** A chunk was done that was reserved for so long. */
+  completed(submission: OpenSubmission, tookMs: number): void {
+    const pace = this.#paces.get(submission);
+    if (pace === undefined) this.#paces.set(submission, { chunks: 1, tookMs });
+    else {
+      pace.chunks++;
+      pace.tookMs += tookMs;
+    }
+  }
+
+  ended(submission: OpenSubmission): void {
+    this.#paces.delete(submission);
+  }
+
   /** Its consumer has just reported that it still works on the chunk. */
-  stillRuns(submission: OpenSubmission, chunkIndex: ChunkIndex, connId: string, nowMs: number): void {
+  stillRuns({ submission, chunkIndex, reservedMs }: ReservedChunk, connId: string, nowMs: number): void {
     if (nowMs < this.#nextLineMs) return;
-    const { reservedAtMs, usualMs } = Companion.of(submission);
-    const sinceMs = reservedAtMs.get(chunkIndex);
-    if (sinceMs === undefined) return;
+    const pace = this.#paces.get(submission);
+    const usualMs = pace === undefined ? null : pace.tookMs / pace.chunks;
     const limitMs =
       usualMs === null ? TIMES_LONGER * TOOK_MS_MIN : Math.max(TIMES_LONGER * usualMs, TOOK_MS_MIN);
-    const tookMs = nowMs - sinceMs;
+    const tookMs = nowMs - reservedMs;
     if (tookMs < limitMs) return;
     this.#nextLineMs = nowMs + PAUSE_MS;
     this.#logger.warn(

@@ -2,21 +2,32 @@ import { ChunkSet } from '../model/chunk-set.ts';
 import { TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { EndState, SubmissionStatus } from '../model/submission.ts';
-import type { ChunksDoneAnswer, ChunksDonePage } from '../protocol/producer/requests.ts';
-import type { OpenSubmission, SchedulerPort } from '../scheduler/types.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
+import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store, StoredSubmission } from '../store/store.ts';
-import type { Clock } from '../system/clock.ts';
-import { Interest } from './interest.ts';
+import type { ConsumerPeer } from './dispatcher.ts';
 import type { Journal } from './journal/journal.ts';
-import type { ProgressWaiters } from './progress.ts';
+import type { LongPolls } from './long-polls.ts';
+import type { Retention } from './retention.ts';
 
 export interface ReadsOptions {
   readonly store: Store;
-  readonly clock: Clock;
   readonly journal: Journal;
-  readonly scheduler: SchedulerPort;
-  readonly waiters: ProgressWaiters;
+  readonly scheduler: Scheduler<ConsumerPeer>;
+  readonly longPolls: LongPolls;
+  readonly retention: Retention;
   readonly submissionsReturnedMax: number;
+}
+
+/** Which chunks of a submission are done: a piece of them. */
+export interface ChunksDone {
+  readonly state: SubmissionStatus['state'];
+  readonly chunksTotal: number;
+  readonly chunksDone: number;
+  /** Pages of the {@link ChunkSet} that are not empty, ascending. None of a completed submission, where all chunks are done. */
+  readonly pages: readonly { readonly page: number; readonly content: 'full' | Uint8Array }[];
+  /** Where to go on if there are more pages than fitted; else null. */
+  readonly nextPage: number | null;
 }
 
 /** Outputs of a `Direct` submission, a piece of them. */
@@ -43,25 +54,22 @@ const OUTPUTS_AT_ONCE = 1024;
 /** Prefixes that are looked up at once: a commit does not wait for many of them. */
 const PREFIXES_AT_ONCE = 1_000;
 
-/** What producers ask about submissions. Of what has ended, only what is committed is told. */
+/** What producers ask about submissions. Ends are visible once they are committed. */
 export class Reads {
-  /** Who reads ended submissions postpones their ageing. */
-  readonly interest: Interest;
   readonly #o: ReadsOptions;
 
   constructor(options: ReadsOptions) {
     this.#o = options;
-    this.interest = new Interest(options.clock);
   }
 
   async status(id: SubmissionId): Promise<SubmissionStatus | null> {
     const open = this.#o.scheduler.get(id);
     if (open !== undefined) {
-      return { state: 'in_progress', record: open.record, chunksDone: open.chunksCommitted };
+      return { state: 'in_progress', record: open.record, chunksDone: this.#o.journal.chunksCommitted(open) };
     }
     const stored = await this.#o.store.findById(id);
     if (stored === null) return null;
-    if (stored.end !== null) this.interest.touch(id);
+    if (stored.end !== null) this.#o.retention.read(id);
     return statusOf(stored);
   }
 
@@ -75,17 +83,15 @@ export class Reads {
     const open = this.#o.scheduler.get(id);
     if (open === undefined || waitMs <= 0) return null;
     if (doneAbove !== null && open.done.count > doneAbove && open.state === 'open') return null;
-    return this.#o.waiters.wait(open, open.state === 'open' ? doneAbove : null, waitMs, wake);
+    return this.#o.longPolls.wait(open, open.state === 'open' ? doneAbove : null, waitMs, wake);
   }
 
   /** Which chunks are done, as of the last commit. null: unknown. */
-  async chunksDone(id: SubmissionId, fromPage: number): Promise<ChunksDoneAnswer | null> {
-    // The last completion wakes who waits before it ends the submission, in the same call.
-    await Promise.resolve();
+  async chunksDone(id: SubmissionId, fromPage: number): Promise<ChunksDone | null> {
     const open = this.#o.scheduler.get(id);
     if (open !== undefined && open.state === 'open') {
       const told = pieceOf('in_progress', open.done, fromPage);
-      // Whoever hears that a chunk is done reads its output: it must not run again after a crash.
+      // The output of a chunk that is reported as done is read: the chunk must not run again after a crash.
       await this.#o.journal.committed();
       return told;
     }
@@ -187,8 +193,8 @@ function statusOf({ record: stored, end, chunksDone }: StoredSubmission): Submis
   }
 }
 
-function pieceOf(state: SubmissionStatus['state'], done: ChunkSet, fromPage: number): ChunksDoneAnswer {
-  const pages: ChunksDonePage[] = [];
+function pieceOf(state: SubmissionStatus['state'], done: ChunkSet, fromPage: number): ChunksDone {
+  const pages: ChunksDone['pages'][number][] = [];
   const { pagesTotal } = done;
   let page = done.nextPage(fromPage);
   for (; page < pagesTotal && pages.length < PAGES_MAX; page = done.nextPage(page + 1)) {

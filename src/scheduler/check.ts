@@ -11,7 +11,10 @@ function check(condition: boolean, message: string): asserts condition {
 }
 
 /** Counts everything anew, in O(chunks); throws where something differs. `waiting` are those who ought to be served. */
-export function checkLedger(ledger: Ledger, waiting: ReadonlyMap<ReservationRequest, Consumer>): void {
+export function checkLedger<Peer>(
+  ledger: Ledger<Peer>,
+  waiting: ReadonlyMap<ReservationRequest, Consumer<Peer>>,
+): void {
   const open = [...ledger.submissions.values()].filter((submission) => submission.state === 'open');
   for (const submission of ledger.submissions.values()) {
     if (submission.state === 'open') checkChunks(submission);
@@ -25,7 +28,7 @@ export function checkLedger(ledger: Ledger, waiting: ReadonlyMap<ReservationRequ
   for (const consumer of waiting.values()) checkNothingFor(consumer, open);
 }
 
-function checkChunks(submission: Submission): void {
+function checkChunks<Peer>(submission: Submission<Peer>): void {
   const { id, chunksTotal } = submission.record;
   const available = new Set<ChunkIndex>();
   for (const index of submission.available()) {
@@ -47,14 +50,15 @@ function checkChunks(submission: Submission): void {
   check(!submission.done.isFull, `${id} is done and has not ended`);
 }
 
-function checkIsOff(submission: Submission): void {
+function checkIsOff<Peer>(submission: Submission<Peer>): void {
   const { chunksAvailable, chunksReserved, chunksDelayed, bars } = submission;
   const isOff = chunksAvailable === 0 && chunksReserved === 0 && chunksDelayed === 0 && bars === null;
   check(isOff, `submission ${submission.record.id} has ended and is off the schedule`);
 }
 
-function checkCounts(ledger: Ledger, open: readonly Submission[]): void {
-  const sum = (count: (submission: Submission) => number) => open.reduce((total, s) => total + count(s), 0);
+function checkCounts<Peer>(ledger: Ledger<Peer>, open: readonly Submission<Peer>[]): void {
+  const sum = (count: (submission: Submission<Peer>) => number) =>
+    open.reduce((total, s) => total + count(s), 0);
   const expected: Omit<SchedulerCounts, 'requestsWaiting'> = {
     submissionsOpen: open.length,
     chunksAvailable: sum((s) => s.chunksAvailable),
@@ -72,7 +76,7 @@ function checkCounts(ledger: Ledger, open: readonly Submission[]): void {
   check(ledger.delays.size === expected.chunksDelayed, 'every delayed chunk waits for its time');
 }
 
-function checkConsumers(ledger: Ledger): void {
+function checkConsumers<Peer>(ledger: Ledger<Peer>): void {
   let held = 0;
   const askers = [...ledger.consumers].filter((consumer) => consumer.isAsker).length;
   check(ledger.askers === askers, `askers is ${ledger.askers}, counted anew ${askers}`);
@@ -106,7 +110,7 @@ function checkConsumers(ledger: Ledger): void {
   check(held === ledger.counts.chunksReserved, 'every reservation is held by a consumer that is there');
 }
 
-function checkExpiryOrder(ledger: Ledger): void {
+function checkExpiryOrder<Peer>(ledger: Ledger<Peer>): void {
   let count = 0;
   for (let at = ledger.firstToExpire; at !== null; at = at.expiresAfter) {
     check(
@@ -118,8 +122,8 @@ function checkExpiryOrder(ledger: Ledger): void {
   check(count === ledger.counts.chunksReserved, 'every reservation expires');
 }
 
-function checkMetadata(ledger: Ledger, open: readonly Submission[]): void {
-  const inFlight = new Map<MetaValue<Submission>, number>();
+function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly Submission<Peer>[]): void {
+  const inFlight = new Map<MetaValue<Submission<Peer>>, number>();
   for (const submission of open) {
     for (const value of submission.values) {
       check(value.carriers.has(submission), 'a pair knows who carries it');
@@ -146,7 +150,7 @@ function checkMetadata(ledger: Ledger, open: readonly Submission[]): void {
   check(ledger.metadata.carriersTotal === open.length, 'every open submission can be found');
 }
 
-function checkPlans(ledger: Ledger, open: readonly Submission[]): void {
+function checkPlans<Peer>(ledger: Ledger<Peer>, open: readonly Submission<Peer>[]): void {
   const expected = open.filter((submission) => submission.chunksAvailable > 0);
   for (const plan of ledger.plans.plans) {
     plan.catchUp();
@@ -159,9 +163,9 @@ function checkPlans(ledger: Ledger, open: readonly Submission[]): void {
 }
 
 /** Ranks all submissions by hand. */
-function checkTop(plan: Plan<Submission>, candidates: readonly Submission[]): void {
+function checkTop<Peer>(plan: Plan<Submission<Peer>>, candidates: readonly Submission<Peer>[]): void {
   const { keys, base } = plan.shape;
-  const ranks = (submission: Submission) =>
+  const ranks = (submission: Submission<Peer>) =>
     keys.map((key) => submission.values.find((value) => value.key === key)?.inFlight ?? 0);
   const ordered = candidates.map((candidate) => ({ candidate, ranks: ranks(candidate) }));
   ordered.sort((a, b) => compareLists(a.ranks, b.ranks));
@@ -181,7 +185,7 @@ function checkTop(plan: Plan<Submission>, candidates: readonly Submission[]): vo
 }
 
 /** The weight of those whose groups count least; groups may count less than there is, never more. */
-function weightAtTop(plan: Plan<Submission>): number {
+function weightAtTop<Peer>(plan: Plan<Submission<Peer>>): number {
   let least: readonly number[] | undefined;
   let weight = 0;
   for (const seat of plan.seats()) {
@@ -204,7 +208,7 @@ function compareLists(a: readonly number[], b: readonly number[]): number {
   return 0;
 }
 
-function checkNothingFor(consumer: Consumer, open: readonly Submission[]): void {
+function checkNothingFor<Peer>(consumer: Consumer<Peer>, open: readonly Submission<Peer>[]): void {
   for (const submission of open) {
     for (const index of submission.available()) {
       check(

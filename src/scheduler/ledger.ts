@@ -14,16 +14,15 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
  * Who has which chunk. Each method moves chunks from one state to another and keeps everything that is counted or
- * put in order by it: counts, in-flight counts, plans, deadlines. It decides nothing and tells nobody; that is the
- * scheduler's part.
+ * put in order by it: counts, in-flight counts, plans, deadlines. It decides nothing; that is the scheduler's part.
  */
-export class Ledger {
-  readonly submissions = new Map<SubmissionId, Submission>();
-  readonly consumers = new Set<Consumer>();
-  readonly metadata = new MetaTable<Submission>();
-  readonly delays = new PlacedHeap<Delay>(isDueBefore);
-  readonly plans: PlanCache<Submission>;
-  readonly shuns: Shuns;
+export class Ledger<Peer> {
+  readonly submissions = new Map<SubmissionId, Submission<Peer>>();
+  readonly consumers = new Set<Consumer<Peer>>();
+  readonly metadata = new MetaTable<Submission<Peer>>();
+  readonly delays = new PlacedHeap<Delay<Peer>>(isDueBefore);
+  readonly plans: PlanCache<Submission<Peer>>;
+  readonly shuns: Shuns<Peer>;
   readonly counts: Mutable<SchedulerCounts> = {
     submissionsOpen: 0,
     chunksAvailable: 0,
@@ -38,8 +37,8 @@ export class Ledger {
   /** Connected consumers that have asked for chunks. */
   askers = 0;
   /** All reservations last equally long: the first one made (or extended) is the first one to expire. */
-  firstToExpire: Reservation | null = null;
-  lastToExpire: Reservation | null = null;
+  firstToExpire: Reservation<Peer> | null = null;
+  lastToExpire: Reservation<Peer> | null = null;
   readonly #expirationMs: number;
   #delaysMade = 0;
 
@@ -67,8 +66,8 @@ export class Ledger {
     done: ChunkSet,
     nowMs: number,
     tries: ReadonlyMap<ChunkIndex, ChunkTries> = new Map(),
-  ): Submission {
-    const submission = new Submission(record, done, this.metadata.intern(record.strategicMetadata));
+  ): Submission<Peer> {
+    const submission = new Submission<Peer>(record, done, this.metadata.intern(record.strategicMetadata));
     for (const [index, triesOfChunk] of tries) {
       if (!submission.hasOpenChunk(index)) continue;
       submission.setTries(index, triesOfChunk);
@@ -84,9 +83,9 @@ export class Ledger {
   }
 
   /** available -> reserved: the lowest available chunk that the consumer may have. */
-  handOut(submission: Submission, consumer: Consumer, nowMs: number): Reservation {
+  handOut(submission: Submission<Peer>, consumer: Consumer<Peer>, nowMs: number): Reservation<Peer> {
     const index = submission.takeChunk(consumer);
-    const reservation = new Reservation(submission, index, consumer, nowMs + this.#expirationMs);
+    const reservation = new Reservation(submission, index, consumer, nowMs, nowMs + this.#expirationMs);
     submission.reservations ??= new Map();
     submission.reservations.set(index, reservation);
     this.#link(reservation);
@@ -99,14 +98,14 @@ export class Ledger {
   }
 
   /** It expires as late as if it were made now. */
-  extend(reservation: Reservation, nowMs: number): void {
+  extend(reservation: Reservation<Peer>, nowMs: number): void {
     this.#unlinkExpiry(reservation);
     reservation.expiresMs = nowMs + this.#expirationMs;
     this.#linkExpiry(reservation);
   }
 
   /** reserved -> in between: must be followed by `makeAvailable`, `delay`, `finish` or `close`. */
-  takeAway(reservation: Reservation): void {
+  takeAway(reservation: Reservation<Peer>): void {
     const { submission, consumer } = reservation;
     invariant(
       submission.reservations!.delete(reservation.chunkIndex),
@@ -120,13 +119,13 @@ export class Ledger {
   }
 
   /** in between -> available. */
-  makeAvailable(submission: Submission, index: ChunkIndex): void {
+  makeAvailable(submission: Submission<Peer>, index: ChunkIndex): void {
     submission.giveBackChunk(index);
     this.#addAvailable(submission, 1);
   }
 
   /** in between -> delayed. */
-  delay(submission: Submission, index: ChunkIndex, dueMs: number): void {
+  delay(submission: Submission<Peer>, index: ChunkIndex, dueMs: number): void {
     const delay = new Delay(submission, index, dueMs, this.#delaysMade++);
     submission.delays ??= new Map();
     submission.delays.set(index, delay);
@@ -135,21 +134,21 @@ export class Ledger {
   }
 
   /** available, and never handed out -> delayed. */
-  postpone(submission: Submission, index: ChunkIndex, dueMs: number): void {
+  postpone(submission: Submission<Peer>, index: ChunkIndex, dueMs: number): void {
     submission.setApart(index);
     this.#addAvailable(submission, -1);
     this.delay(submission, index, dueMs);
   }
 
   /** delayed -> in between. */
-  endDelay(delay: Delay): void {
+  endDelay(delay: Delay<Peer>): void {
     invariant(delay.submission.delays!.delete(delay.chunkIndex), 'a delay is not in its submission');
     this.delays.remove(delay);
     this.counts.chunksDelayed--;
   }
 
   /** available, delayed or in between (`wasTakenAway`) -> done. */
-  finish(submission: Submission, index: ChunkIndex, wasTakenAway: boolean): void {
+  finish(submission: Submission<Peer>, index: ChunkIndex, wasTakenAway: boolean): void {
     if (!wasTakenAway) {
       const delay = submission.delays?.get(index);
       if (delay === undefined) this.#addAvailable(submission, -1);
@@ -163,7 +162,7 @@ export class Ledger {
   }
 
   /** Takes the submission off the schedule; returns the reservations that it had, in the order of their making. */
-  close(submission: Submission): readonly Reservation[] {
+  close(submission: Submission<Peer>): readonly Reservation<Peer>[] {
     invariant(submission.state === 'open', 'a submission ends twice');
     submission.state = 'ending';
     const reservations = [...(submission.reservations?.values() ?? [])];
@@ -179,7 +178,7 @@ export class Ledger {
   }
 
   /** The consumer is not to get the chunk until the bar is lifted. */
-  bar(consumer: Consumer, submission: Submission, index: ChunkIndex): void {
+  bar(consumer: Consumer<Peer>, submission: Submission<Peer>, index: ChunkIndex): void {
     consumer.bars ??= new Map();
     if (addTo(consumer.bars, submission, index)) consumer.chunksBarred++;
     submission.bars ??= new Map();
@@ -187,7 +186,7 @@ export class Ledger {
   }
 
   /** False if there was no such bar. */
-  liftBar(consumer: Consumer, submission: Submission, index: ChunkIndex): boolean {
+  liftBar(consumer: Consumer<Peer>, submission: Submission<Peer>, index: ChunkIndex): boolean {
     if (consumer.bars === null || submission.bars === null) return false;
     if (!deleteFrom(consumer.bars, submission, index)) return false;
     consumer.chunksBarred--;
@@ -201,8 +200,8 @@ export class Ledger {
    * Hides from the plans, for the moment, what a consumer is not to have; `unhide` undoes it. Costs as much as it has
    * bars, few because they are of chunks that it is still working on, and shuns, few because they are bounded.
    */
-  hideBarred(consumer: Consumer): ReadonlyMap<Submission, number> {
-    const hidden = new Map<Submission, number>();
+  hideBarred(consumer: Consumer<Peer>): ReadonlyMap<Submission<Peer>, number> {
+    const hidden = new Map<Submission<Peer>, number>();
     for (const [submission, indexes] of consumer.bars ?? []) {
       let count = 0;
       for (const index of indexes) {
@@ -219,22 +218,22 @@ export class Ledger {
     return hidden;
   }
 
-  unhide(hidden: ReadonlyMap<Submission, number>): void {
+  unhide(hidden: ReadonlyMap<Submission<Peer>, number>): void {
     for (const [submission, count] of hidden) this.#offer(submission, count);
   }
 
-  #liftAllBars(submission: Submission, index: ChunkIndex): void {
+  #liftAllBars(submission: Submission<Peer>, index: ChunkIndex): void {
     const consumers = submission.bars?.get(index);
     if (consumers === undefined) return;
     for (const consumer of [...consumers]) this.liftBar(consumer, submission, index);
   }
 
-  #addAvailable(submission: Submission, change: number): void {
+  #addAvailable(submission: Submission<Peer>, change: number): void {
     this.counts.chunksAvailable += change;
     this.#offer(submission, change);
   }
 
-  #offer(submission: Submission, change: number): void {
+  #offer(submission: Submission<Peer>, change: number): void {
     const before = submission.chunksAvailable;
     const after = before + change;
     if (after === before) return;
@@ -243,12 +242,12 @@ export class Ledger {
     this.plans.candidateChanged(submission, before === 0 || after === 0);
   }
 
-  #addBacklog(submission: Submission, change: number): void {
+  #addBacklog(submission: Submission<Peer>, change: number): void {
     this.counts.chunksInBacklog += change;
     this.counts.operationsInBacklog += change * submission.record.chunkSizeOps;
   }
 
-  #linkExpiry(reservation: Reservation): void {
+  #linkExpiry(reservation: Reservation<Peer>): void {
     const last = this.lastToExpire;
     reservation.expiresBefore = last;
     if (last === null) this.firstToExpire = reservation;
@@ -256,7 +255,7 @@ export class Ledger {
     this.lastToExpire = reservation;
   }
 
-  #unlinkExpiry(reservation: Reservation): void {
+  #unlinkExpiry(reservation: Reservation<Peer>): void {
     const { expiresBefore, expiresAfter } = reservation;
     if (expiresBefore === null) this.firstToExpire = expiresAfter;
     else expiresBefore.expiresAfter = expiresAfter;
@@ -267,7 +266,7 @@ export class Ledger {
     reservation.expiresAfter = null;
   }
 
-  #link(reservation: Reservation): void {
+  #link(reservation: Reservation<Peer>): void {
     this.#linkExpiry(reservation);
     const { consumer } = reservation;
     const lastHeld = consumer.lastHeld;
@@ -277,7 +276,7 @@ export class Ledger {
     consumer.lastHeld = reservation;
   }
 
-  #unlink(reservation: Reservation): void {
+  #unlink(reservation: Reservation<Peer>): void {
     this.#unlinkExpiry(reservation);
     const { consumer, heldBefore, heldAfter } = reservation;
     if (heldBefore === null) consumer.firstHeld = heldAfter;
@@ -289,7 +288,7 @@ export class Ledger {
   }
 }
 
-function isDueBefore(a: Delay, b: Delay): boolean {
+function isDueBefore<Peer>(a: Delay<Peer>, b: Delay<Peer>): boolean {
   return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order);
 }
 

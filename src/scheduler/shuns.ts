@@ -15,12 +15,12 @@ const CONSUMERS_LOOKED_AT_MAX = 128;
  * A preference, unlike the bars: what it costs in memory and time is bounded, and where a bound is reached the chunk is
  * anybody's.
  */
-export class Shuns {
-  readonly #heap = new PlacedHeap<Shun>((a, b) => a.dueMs < b.dueMs);
-  readonly #consumers: ReadonlySet<Consumer>;
+export class Shuns<Peer> {
+  readonly #heap = new PlacedHeap<Shun<Peer>>((a, b) => a.dueMs < b.dueMs);
+  readonly #consumers: ReadonlySet<Consumer<Peer>>;
   readonly #anotherFirstMs: number;
 
-  constructor(consumers: ReadonlySet<Consumer>, anotherFirstMs = ANOTHER_FIRST_MS_DEFAULT) {
+  constructor(consumers: ReadonlySet<Consumer<Peer>>, anotherFirstMs = ANOTHER_FIRST_MS_DEFAULT) {
     this.#consumers = consumers;
     this.#anotherFirstMs = anotherFirstMs;
   }
@@ -31,7 +31,12 @@ export class Shuns {
   }
 
   /** The chunk failed on the consumer. Returns whether it shuns it from now on: another one is to have it first. */
-  failed(consumer: Consumer, submission: Submission, index: ChunkIndex, availableMs: number): boolean {
+  failed(
+    consumer: Consumer<Peer>,
+    submission: Submission<Peer>,
+    index: ChunkIndex,
+    availableMs: number,
+  ): boolean {
     let shun = submission.shuns?.get(index);
     if (shun === undefined) {
       shun = new Shun(submission, index);
@@ -57,13 +62,13 @@ export class Shuns {
   }
 
   /** The chunk is done, or off the schedule. */
-  forget(submission: Submission, index: ChunkIndex): void {
+  forget(submission: Submission<Peer>, index: ChunkIndex): void {
     const shun = submission.shuns?.get(index);
     if (shun !== undefined) this.#end(shun);
   }
 
   /** A consumer has gone, or counts no longer as one at work: what is left to nobody is anybody's. */
-  consumerGone(consumer: Consumer): void {
+  consumerGone(consumer: Consumer<Peer>): void {
     for (const shun of [...consumer.shuns]) this.#leave(shun, consumer);
     this.consumersChanged();
   }
@@ -84,11 +89,11 @@ export class Shuns {
   }
 
   /** For checks. */
-  get all(): Iterable<Shun> {
+  get all(): Iterable<Shun<Peer>> {
     return this.#heap;
   }
 
-  #hasAnother(shun: Shun): boolean {
+  #hasAnother(shun: Shun<Peer>): boolean {
     let looked = 0;
     for (const consumer of this.#consumers) {
       if (consumer.isAtWork && !shun.consumers.has(consumer)) return true;
@@ -97,13 +102,13 @@ export class Shuns {
     return false;
   }
 
-  #leave(shun: Shun, consumer: Consumer): void {
+  #leave(shun: Shun<Peer>, consumer: Consumer<Peer>): void {
     consumer.shuns.delete(shun);
     shun.consumers.delete(consumer);
     if (shun.consumers.size === 0) this.#end(shun);
   }
 
-  #end(shun: Shun): void {
+  #end(shun: Shun<Peer>): void {
     const { submission } = shun;
     for (const consumer of shun.consumers) consumer.shuns.delete(shun);
     shun.consumers.clear();

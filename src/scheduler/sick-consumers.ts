@@ -15,10 +15,10 @@ export interface SickConsumersOptions {
  * a pause that doubles up to a minute. Its first success ends that. If nobody else completes anything, or nobody
  * else is there that is well, there is no pause: then it is not the consumer that is to blame, or there is no choice.
  */
-export class SickConsumers {
+export class SickConsumers<Peer> {
   /** Sick ones, in a pause or not. */
   count = 0;
-  readonly #pauses = new PlacedHeap<Pause>((a, b) => a.dueMs < b.dueMs);
+  readonly #pauses = new PlacedHeap<Pause<Peer>>((a, b) => a.dueMs < b.dueMs);
   readonly #failuresMax: number;
   readonly #pauseMs: number;
   /** Of all consumers. */
@@ -35,13 +35,13 @@ export class SickConsumers {
   }
 
   /** The most that it gets at once. */
-  chunksMax(consumer: Consumer): number {
+  chunksMax(consumer: Consumer<Peer>): number {
     if (consumer.pauses === 0) return Number.POSITIVE_INFINITY;
     return consumer.pause !== null || consumer.chunksReserved > 0 ? 0 : 1;
   }
 
   /** `consumersTotal` are connected. Returns the pause that begins, in milliseconds; 0 if none does. */
-  failed(consumer: Consumer, nowMs: number, consumersTotal: number): number {
+  failed(consumer: Consumer<Peer>, nowMs: number, consumersTotal: number): number {
     if (consumer.failuresInRow++ === 0) consumer.completionsSeen = this.#completions;
     if (consumer.failuresInRow < this.#failuresMax || consumer.pause !== null) return 0;
     const othersWell = consumersTotal - this.count - (consumer.pauses === 0 ? 1 : 0);
@@ -55,14 +55,14 @@ export class SickConsumers {
   }
 
   /** Returns whether it was sick until now. */
-  completed(consumer: Consumer | null): boolean {
+  completed(consumer: Consumer<Peer> | null): boolean {
     this.#completions++;
     if (consumer === null) return false;
     consumer.failuresInRow = 0;
     return this.#heal(consumer);
   }
 
-  gone(consumer: Consumer, consumersLeft: number): void {
+  gone(consumer: Consumer<Peer>, consumersLeft: number): void {
     this.#heal(consumer);
     if (consumersLeft > this.count) return;
     for (const pause of [...this.#pauses]) this.#endPause(pause);
@@ -78,7 +78,7 @@ export class SickConsumers {
     }
   }
 
-  #heal(consumer: Consumer): boolean {
+  #heal(consumer: Consumer<Peer>): boolean {
     if (consumer.pauses === 0) return false;
     consumer.pauses = 0;
     this.count--;
@@ -86,7 +86,7 @@ export class SickConsumers {
     return true;
   }
 
-  #endPause(pause: Pause): void {
+  #endPause(pause: Pause<Peer>): void {
     pause.consumer.pause = null;
     this.#pauses.remove(pause);
   }

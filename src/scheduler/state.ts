@@ -23,23 +23,21 @@ import type {
  * - available: all others. Those from `cursor` on were never handed out; those below it came back and are in
  *   `returned`, which may also hold some that have been done since: they are passed over.
  */
-export class Submission implements OpenSubmission, Candidate<Submission> {
+export class Submission<Peer> implements OpenSubmission, Candidate<Submission<Peer>> {
   readonly record: SubmissionRecord;
   readonly done: ChunkSet;
-  readonly values: readonly MetaValue<Submission>[];
+  readonly values: readonly MetaValue<Submission<Peer>>[];
   readonly orderHigh: number;
   readonly orderLow: number;
-  readonly seats: (Seat<Submission> | undefined)[] = [];
+  readonly seats: (Seat<Submission<Peer>> | undefined)[] = [];
   state: 'open' | 'ending' = 'open';
-  attachment: unknown = undefined;
-  chunksCommitted: number;
   chunksAvailable = 0;
-  reservations: Map<ChunkIndex, Reservation> | null = null;
-  delays: Map<ChunkIndex, Delay> | null = null;
+  reservations: Map<ChunkIndex, Reservation<Peer>> | null = null;
+  delays: Map<ChunkIndex, Delay<Peer>> | null = null;
   /** Who is not to get a chunk although it is available: see {@link Consumer.bars}. */
-  bars: Map<ChunkIndex, Set<Consumer>> | null = null;
+  bars: Map<ChunkIndex, Set<Consumer<Peer>>> | null = null;
   /** Chunks that another consumer is to have first: see {@link Shun}. */
-  shuns: Map<ChunkIndex, Shun> | null = null;
+  shuns: Map<ChunkIndex, Shun<Peer>> | null = null;
   #cursor: ChunkIndex = 0;
   /** Chunks from the cursor on that are not available all the same: delayed since a restart. */
   #apart: Set<ChunkIndex> | null = null;
@@ -47,10 +45,9 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   #tries: Map<ChunkIndex, ChunkTries> | null = null;
   #disconnectTimes: Map<ChunkIndex, number[]> | null = null;
 
-  constructor(record: SubmissionRecord, done: ChunkSet, values: readonly MetaValue<Submission>[]) {
+  constructor(record: SubmissionRecord, done: ChunkSet, values: readonly MetaValue<Submission<Peer>>[]) {
     this.record = record;
     this.done = done;
-    this.chunksCommitted = done.count;
     this.values = values;
     this.orderHigh = Number(BigInt.asIntN(32, record.id >> 32n));
     this.orderLow = Number(BigInt.asUintN(32, record.id)) - 2 ** 31;
@@ -62,6 +59,10 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
 
   get chunksDelayed(): number {
     return this.delays === null ? 0 : this.delays.size;
+  }
+
+  reservation(chunkIndex: ChunkIndex): ReservedChunk | undefined {
+    return this.reservations?.get(chunkIndex);
   }
 
   /** Whether there is such a chunk and it is not done. */
@@ -102,7 +103,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
   }
 
   /** Takes the lowest available chunk that the consumer may have. There must be one. */
-  takeChunk(consumer: Consumer): ChunkIndex {
+  takeChunk(consumer: Consumer<Peer>): ChunkIndex {
     return this.#takeReturned(consumer) ?? this.#takeFresh();
   }
 
@@ -132,7 +133,7 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
     }
   }
 
-  #takeReturned(consumer: Consumer): ChunkIndex | undefined {
+  #takeReturned(consumer: Consumer<Peer>): ChunkIndex | undefined {
     const returned = this.#returned;
     if (returned === null) return undefined;
     let taken: ChunkIndex | undefined;
@@ -164,23 +165,31 @@ export class Submission implements OpenSubmission, Candidate<Submission> {
 }
 
 /** A chunk that a consumer holds. Links: in order of expiry over all, in order of hand-out per consumer. */
-export class Reservation implements ReservedChunk {
-  readonly submission: Submission;
+export class Reservation<Peer> implements ReservedChunk {
+  readonly submission: Submission<Peer>;
   readonly chunkIndex: ChunkIndex;
   readonly retries: number;
-  readonly consumer: Consumer;
+  readonly consumer: Consumer<Peer>;
+  readonly reservedMs: number;
   /** Later with each extension. */
   expiresMs: number;
-  expiresBefore: Reservation | null = null;
-  expiresAfter: Reservation | null = null;
-  heldBefore: Reservation | null = null;
-  heldAfter: Reservation | null = null;
+  expiresBefore: Reservation<Peer> | null = null;
+  expiresAfter: Reservation<Peer> | null = null;
+  heldBefore: Reservation<Peer> | null = null;
+  heldAfter: Reservation<Peer> | null = null;
 
-  constructor(submission: Submission, chunkIndex: ChunkIndex, consumer: Consumer, expiresMs: number) {
+  constructor(
+    submission: Submission<Peer>,
+    chunkIndex: ChunkIndex,
+    consumer: Consumer<Peer>,
+    reservedMs: number,
+    expiresMs: number,
+  ) {
     this.submission = submission;
     this.chunkIndex = chunkIndex;
     this.retries = submission.triesOf(chunkIndex).retries;
     this.consumer = consumer;
+    this.reservedMs = reservedMs;
     this.expiresMs = expiresMs;
   }
 
@@ -190,41 +199,41 @@ export class Reservation implements ReservedChunk {
 }
 
 /** Consumers that failed a chunk, and are not to get it before another one, until `dueMs`. */
-export class Shun implements Placed {
-  readonly submission: Submission;
+export class Shun<Peer> implements Placed {
+  readonly submission: Submission<Peer>;
   readonly chunkIndex: ChunkIndex;
-  readonly consumers = new Set<Consumer>();
+  readonly consumers = new Set<Consumer<Peer>>();
   dueMs = 0;
   place = -1;
 
-  constructor(submission: Submission, chunkIndex: ChunkIndex) {
+  constructor(submission: Submission<Peer>, chunkIndex: ChunkIndex) {
     this.submission = submission;
     this.chunkIndex = chunkIndex;
   }
 }
 
 /** A sick consumer gets nothing until `dueMs`. */
-export class Pause implements Placed {
-  readonly consumer: Consumer;
+export class Pause<Peer> implements Placed {
+  readonly consumer: Consumer<Peer>;
   readonly dueMs: number;
   place = -1;
 
-  constructor(consumer: Consumer, dueMs: number) {
+  constructor(consumer: Consumer<Peer>, dueMs: number) {
     this.consumer = consumer;
     this.dueMs = dueMs;
   }
 }
 
 /** A chunk that waits until it is available again. */
-export class Delay implements Placed {
-  readonly submission: Submission;
+export class Delay<Peer> implements Placed {
+  readonly submission: Submission<Peer>;
   readonly chunkIndex: ChunkIndex;
   readonly dueMs: number;
   /** Breaks ties: the lower one is due first. */
   readonly order: number;
   place = -1;
 
-  constructor(submission: Submission, chunkIndex: ChunkIndex, dueMs: number, order: number) {
+  constructor(submission: Submission<Peer>, chunkIndex: ChunkIndex, dueMs: number, order: number) {
     this.submission = submission;
     this.chunkIndex = chunkIndex;
     this.dueMs = dueMs;
@@ -233,8 +242,8 @@ export class Delay implements Placed {
 }
 
 /** A connection that reserves chunks. */
-export class Consumer implements ConsumerHandle {
-  owner: unknown = undefined;
+export class Consumer<Peer> implements ConsumerHandle<Peer> {
+  readonly peer: Peer;
   readonly concurrency: number;
   readonly silentOnExpiry: boolean;
   isGone = false;
@@ -242,27 +251,28 @@ export class Consumer implements ConsumerHandle {
   isAsker = false;
   chunksReserved = 0;
   /** What it holds, in the order in which it got it, which is the order in which it works. */
-  firstHeld: Reservation | null = null;
-  lastHeld: Reservation | null = null;
+  firstHeld: Reservation<Peer> | null = null;
+  lastHeld: Reservation<Peer> | null = null;
   /** Its requests that wait. */
   readonly requests = new Set<ReservationRequest>();
   /**
    * Chunks that it is not to get: they were taken away from it by an expiry, and its answer to that, which names
    * only the chunk, could not be told from a failure of a second try.
    */
-  bars: Map<Submission, Set<ChunkIndex>> | null = null;
+  bars: Map<Submission<Peer>, Set<ChunkIndex>> | null = null;
   chunksBarred = 0;
   /** Chunks that failed on it and that another one is to have first; the one that failed longest ago first. */
-  readonly shuns = new Set<Shun>();
+  readonly shuns = new Set<Shun<Peer>>();
   /** Of its last chunks, how many failed one after the other. */
   failuresInRow = 0;
   /** The completions of all when its last pause began, or its first chunk in a row failed. */
   completionsSeen = 0;
   /** How often it was paused in a row; above 0 it is sick. */
   pauses = 0;
-  pause: Pause | null = null;
+  pause: Pause<Peer> | null = null;
 
-  constructor(options: ConsumerOptions) {
+  constructor(peer: Peer, options: ConsumerOptions) {
+    this.peer = peer;
     this.concurrency = options.concurrency ?? 1;
     this.silentOnExpiry = options.silentOnExpiry ?? false;
     invariant(
@@ -277,7 +287,7 @@ export class Consumer implements ConsumerHandle {
   }
 
   /** It is not to get the chunk although that is available. */
-  isKeptFrom(submission: Submission, index: ChunkIndex): boolean {
+  isKeptFrom(submission: Submission<Peer>, index: ChunkIndex): boolean {
     if (this.bars?.get(submission)?.has(index)) return true;
     return this.shuns.size > 0 && submission.shuns?.get(index)?.consumers.has(this) === true;
   }

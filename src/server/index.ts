@@ -48,9 +48,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   await http.listen();
   failure.defer(() => http.stop(0));
   const store = settings.store ?? (await openSqliteStore({ filename: databaseFilename, logger }));
+  if (settings.store === undefined) failure.defer(() => store.close());
+  const server = await Server.start(settings, http, store);
   failure.move();
-  const server = new Server(settings, http, store);
-  await server.start();
   const addresses = server.addresses;
   return {
     port: addresses[0]?.port ?? 0,

@@ -7,7 +7,6 @@ import { CONTENT_TYPE_TEXT, type HttpExchange } from '../net/http/exchange.ts';
 import { hasSeveralHosts, refusalOf } from '../net/http/guard.ts';
 import type { HttpAddress, HttpHandler, HttpServer } from '../net/http/server.ts';
 import { upgradeProblem, WebSocketServer } from '../net/websocket/server.ts';
-import { Ageing } from '../queue/ageing.ts';
 import { Queue } from '../queue/queue.ts';
 import type { Store } from '../store/store.ts';
 import { endsWithin, systemClock } from '../system/clock.ts';
@@ -16,11 +15,12 @@ import { LoopDelay } from '../system/loop-delay.ts';
 import { uuidV7 } from '../system/random.ts';
 import { parseConsumerFeatures } from './consumers/features.ts';
 import { ConsumerSession } from './consumers/session.ts';
+import { SharedBySessions } from './consumers/shared.ts';
 import { Metrics } from './http/metrics.ts';
 import { CONSUMER_PATH, Routes, VERSION_INFO } from './http/routes.ts';
 import type { ServerSettings } from './settings.ts';
 
-/** How long answers that are on their way, the journal, and ageing may take when the server stops. */
+/** How long answers that are on their way, the journal, and retention may take when the server stops. */
 const STOP_GRACE_MS = 600;
 /** How long the store may take for what is under way after that; nobody waits for its answer any more. */
 const STORE_GRACE_MS = 200;
@@ -33,8 +33,8 @@ const CLOSE_GRACE_MS = 250;
 /**
  * One queue on its sockets.
  *
- *     new (everything is 503) --start: takes and loads the store--> ready --stop--> stopped
- *                                                                              +--the store is lost--> stopped, `ended` rejects
+ *     start (the queue opens, then the port is handed over)--> ready --stop--> stopped
+ *                                                                +--the store is lost--> stopped, `ended` rejects
  */
 export class Server implements HttpHandler {
   /** Resolves when the server has stopped; rejects if it stopped because its store is lost. */
@@ -42,6 +42,7 @@ export class Server implements HttpHandler {
   readonly #settings: ServerSettings;
   readonly #store: Store;
   readonly #queue: Queue;
+  readonly #shared: SharedBySessions;
   readonly #metrics: Metrics;
   readonly #loopDelay: LoopDelay;
   readonly #http: HttpServer;
@@ -50,13 +51,41 @@ export class Server implements HttpHandler {
   readonly #turn: EndOfTurn;
   readonly #sessions = new Set<ConsumerSession>();
   readonly #isLoopbackOnly: boolean;
-  #ageing: Ageing | null = null;
   #stopping: Promise<void> | null = null;
   #settle: { resolve(): void; reject(error: unknown): void };
 
-  /** @param http listens already; it and the store belong to the server now, which closes them */
-  constructor(settings: ServerSettings, http: HttpServer, store: Store) {
+  /**
+   * Rejects if the store cannot be used.
+   *
+   * @param http listens already; it and the store belong to the server once it has started, which closes them
+   */
+  static async start(settings: ServerSettings, http: HttpServer, store: Store): Promise<Server> {
+    const { clock, random, logger } = settings;
+    const queue = await Queue.open({
+      store,
+      clock,
+      random,
+      logger,
+      reservationExpirationMs: settings.reservationExpirationMs,
+      chunkRetriesMax: settings.chunkRetriesMax,
+      chunkDisconnectsMax: settings.chunkDisconnectsMax,
+      submissionsReturnedMax: settings.submissionsReturnedMax,
+      submissionAgeMsMax: settings.submissionAgeMsMax,
+    });
+    const server = new Server(settings, http, store, queue);
+    await endsWithin(clock, STORE_LOOK_MS, server.#metrics.lookAtStore());
+    server.#loopDelay.start();
+    const isLost = () => void server.#end(queue.lost.reason);
+    if (queue.lost.aborted) isLost();
+    else queue.lost.addEventListener('abort', isLost, { once: true });
+    http.handOver(server);
+    return server;
+  }
+
+  private constructor(settings: ServerSettings, http: HttpServer, store: Store, queue: Queue) {
     const { clock, logger } = settings;
+    this.#queue = queue;
+    this.#shared = new SharedBySessions(queue.consumers, clock);
     this.#settings = settings;
     this.#store = store;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -66,16 +95,6 @@ export class Server implements HttpHandler {
     promise.catch(() => {});
     this.#isLoopbackOnly = settings.hosts?.every(isLoopback) ?? true;
     this.#turn = new EndOfTurn(promptly(clock));
-    this.#queue = new Queue({
-      store,
-      clock,
-      logger,
-      random: settings.random,
-      reservationExpirationMs: settings.reservationExpirationMs,
-      chunkRetriesMax: settings.chunkRetriesMax,
-      chunkDisconnectsMax: settings.chunkDisconnectsMax,
-      submissionsReturnedMax: settings.submissionsReturnedMax,
-    });
     this.#metrics = new Metrics({
       queue: this.#queue,
       store,
@@ -106,34 +125,10 @@ export class Server implements HttpHandler {
       holdStatusPollsMs: settings.holdStatusPollsMs,
       retryDefault: retryDefault(settings.retryDelayMs),
     });
-    http.handOver(this);
   }
 
   get addresses(): HttpAddress[] {
     return this.#http.addresses;
-  }
-
-  /** Rejects if the store cannot be used; then everything is closed again. */
-  async start(): Promise<void> {
-    try {
-      await this.#queue.start();
-    } catch (error) {
-      await this.stop();
-      throw error;
-    }
-    await endsWithin(this.#settings.clock, STORE_LOOK_MS, this.#metrics.lookAtStore());
-    this.#loopDelay.start();
-    const { clock, random, logger, submissionAgeMsMax } = this.#settings;
-    this.#queue.lost.addEventListener('abort', () => void this.#end(this.#queue.lost.reason), { once: true });
-    this.#ageing = new Ageing({
-      store: this.#store,
-      clock,
-      random,
-      logger,
-      interest: this.#queue.reads.interest,
-      submissionAgeMsMax: submissionAgeMsMax,
-    });
-    this.#ageing.start();
   }
 
   /** Ends within a second: answers what is asked, says good-bye to consumers, writes down what was done. Idempotent. */
@@ -188,6 +183,7 @@ export class Server implements HttpHandler {
     const connId = uuidV7(clock.nowMs());
     const session = new ConsumerSession({
       queue: this.#queue,
+      shared: this.#shared,
       connection,
       features: parseConsumerFeatures(
         headerText(request.headers['opsqueue-features']),
@@ -238,8 +234,7 @@ export class Server implements HttpHandler {
     const timer = clock.after(CLOSE_GRACE_MS, () => {
       for (const session of [...this.#sessions]) session.cut();
     });
-    const aged = this.#ageing?.stop() ?? Promise.resolve();
-    await Promise.all([closed, drained, endsWithin(clock, STOP_GRACE_MS, aged)]);
+    await Promise.all([closed, drained]);
     timer.cancel();
     for (const session of [...this.#sessions]) session.cut();
     await this.#store.close(STORE_GRACE_MS);

@@ -35,8 +35,8 @@ export const RARE_PLACES = [
   'session: a peer is taken for one that does not read',
   'heartbeat: a ping for nothing',
   'heartbeat: a peer is given up early',
-  'ageing: at once',
-  'ageing: one at a time',
+  'retention: at once',
+  'retention: one at a time',
 ] as const;
 
 export type RarePlace = (typeof RARE_PLACES)[number];

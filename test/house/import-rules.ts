@@ -22,7 +22,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   protocol: ['model'],
   scheduler: ['model', 'system'],
   store: ['model', 'system'],
-  queue: ['model', 'system', 'scheduler', 'store', 'protocol'],
+  queue: ['model', 'system', 'scheduler', 'store'],
   objects: ['model', 'system'],
   net: ['model', 'system', 'protocol'],
   contract: ['model', 'protocol', 'objects'],

@@ -61,8 +61,10 @@ test('who waits for progress is woken by the first chunk beyond what is known al
   let woken = 0;
   world.queue.reads.wait(id, { doneAbove: 1, waitMs: 60_000 }, () => woken++);
   consumer.complete({ submissionId: id, chunkIndex: 3 });
+  await world.settle();
   assert.equal(woken, 0);
   consumer.complete({ submissionId: id, chunkIndex: 0 });
+  await world.settle();
   assert.equal(woken, 1);
 });
 

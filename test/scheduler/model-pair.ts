@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { ChunkSet } from '../../src/model/chunk-set.ts';
 import type { RetryPolicy } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
-import type { ConsumerHandle, ReservationRequest } from '../../src/scheduler/types.ts';
+import type { ReservationRequest } from '../../src/scheduler/types.ts';
 import { type ModelConsumer, type ModelRequest, NaiveModel } from './naive-model.ts';
-import { nameOf, recordedRandom, Scene } from './scheduler-scene.ts';
+import { type NamedConsumer, nameOf, recordedRandom, Scene } from './scheduler-scene.ts';
 
 const LIMITS = {
   reservationExpirationMs: 50,
@@ -64,7 +64,7 @@ type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
 
 interface Both {
   readonly model: ModelConsumer;
-  readonly handle: ConsumerHandle;
+  readonly handle: NamedConsumer;
 }
 
 /** The scheduler and the naive model, side by side: every call goes to both, and all that can be seen is compared. */
@@ -270,7 +270,7 @@ export class ModelPair {
     for (const { consumer, request, chunks } of scene.answers) {
       const asked = this.#requests.get(request)!;
       assert.equal(model.waiting.find(canBeServed), asked, 'the first one who can be served is served');
-      assert.equal(consumer.owner, asked.consumer.name);
+      assert.equal(consumer.peer, asked.consumer.name);
       const share = model.share(asked.consumer);
       for (const chunk of chunks) {
         const legal = model.legal(asked.consumer, asked.strategy);
@@ -284,7 +284,7 @@ export class ModelPair {
       if (chunks.length < max) assert.equal(canBeServed(asked), false, 'as many as there are');
       model.waiting.splice(model.waiting.indexOf(asked), 1);
     }
-    scene.answers = [];
+    scene.takeAnswers();
     assert.equal(model.waiting.find(canBeServed), undefined, 'nobody waits for what is available to him');
   }
 

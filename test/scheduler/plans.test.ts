@@ -11,13 +11,15 @@ import { seededRandom } from '../../src/system/random.ts';
 import { submissionRecord } from '../support/store/submissions.ts';
 import { Scene } from './scheduler-scene.ts';
 
+type Sub = Submission<string>;
+
 const OLDEST = Strategy.oldest();
 
 /** Submissions that plans put in order, without a scheduler around them. */
 class Bench {
-  readonly table = new MetaTable<Submission>();
-  readonly submissions: Submission[] = [];
-  readonly cache: PlanCache<Submission>;
+  readonly table = new MetaTable<Sub>();
+  readonly submissions: Sub[] = [];
+  readonly cache: PlanCache<Sub>;
 
   constructor(plansMax: number, slice?: number) {
     this.cache = new PlanCache({
@@ -29,11 +31,11 @@ class Bench {
     });
   }
 
-  add(meta: Record<string, number>): Submission {
+  add(meta: Record<string, number>): Sub {
     const pairs = new Map(Object.entries(meta).map(([key, value]) => [key, BigInt(value)]));
     const id = BigInt(this.submissions.length + 1);
     const values = this.table.intern(pairs);
-    const submission = new Submission(
+    const submission = new Submission<string>(
       submissionRecord({ id, strategicMetadata: pairs }),
       new ChunkSet(10),
       values,
@@ -45,7 +47,7 @@ class Bench {
   }
 
   /** Built to its end. */
-  planFor(strategy: Strategy): Plan<Submission> {
+  planFor(strategy: Strategy): Plan<Sub> {
     let plan = this.cache.planFor(strategy);
     while (plan === null) {
       this.cache.build();
@@ -54,7 +56,7 @@ class Bench {
     return plan;
   }
 
-  offer(submission: Submission, chunks: number): void {
+  offer(submission: Sub, chunks: number): void {
     const isTurned = (submission.chunksAvailable === 0) !== (chunks === 0);
     submission.chunksAvailable = chunks;
     this.cache.candidateChanged(submission, isTurned);
@@ -170,7 +172,7 @@ test('a plan of two keys puts the one with fewer values on top as it grows, and 
   assert.equal(plan.first(), bench.submissions[0]);
   assert.equal(topRanks(), 'few');
   // The first 1500 by id have each a value of their own; among them those with the rarest `few` come first.
-  const taken: Submission[] = [];
+  const taken: Sub[] = [];
   for (let i = 0; i < 1_500; i++) {
     const submission = plan.first()!;
     taken.push(submission);
@@ -187,7 +189,7 @@ test('a large plan whose levels have come to stand the wrong way round is made a
   const grow = (from: number, to: number) => {
     for (let i = from; i < to; i++) bench.add({ x: i < 2_500 ? i % 6 : i, y: i % 50 });
   };
-  const top = (plan: Plan<Submission>) => [...plan.seats()][0]!.group!.lineage[1]!.rank!.level.key.name;
+  const top = (plan: Plan<Sub>) => [...plan.seats()][0]!.group!.lineage[1]!.rank!.level.key.name;
   grow(0, 100);
   const plan = bench.planFor(strategy);
   grow(100, 6_000);

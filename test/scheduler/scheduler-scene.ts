@@ -1,5 +1,6 @@
 import type { Strategy } from '../../src/model/strategy.ts';
 import type { ChunkTries, SubmissionRecord } from '../../src/model/submission.ts';
+import type { Effect, SubmissionEndCause } from '../../src/scheduler/effects.ts';
 import { Scheduler } from '../../src/scheduler/scheduler.ts';
 import type {
   ConsumerHandle,
@@ -7,45 +8,62 @@ import type {
   OpenSubmission,
   ReservationRequest,
   ReservedChunk,
-  SchedulerEvents,
   SchedulerOptions,
-  SubmissionEndCause,
   SubmissionProgress,
 } from '../../src/scheduler/types.ts';
 import { type Random, seededRandom } from '../../src/system/random.ts';
 import { submissionRecord } from '../support/store/submissions.ts';
 
+/** Consumers go by their names. */
+export type NamedConsumer = ConsumerHandle<string>;
+
 interface Answer {
-  readonly consumer: ConsumerHandle;
+  readonly consumer: NamedConsumer;
   readonly request: ReservationRequest;
   readonly chunks: readonly ReservedChunk[];
 }
 
-/** A scheduler, the time, and what it has told, as short texts: chunk 3 of submission 2 is `2#3`. */
+/** A scheduler, the time, and what followed from its calls, as short texts: chunk 3 of submission 2 is `2#3`. */
 export class Scene {
-  readonly scheduler: Scheduler;
+  readonly scheduler: Scheduler<string>;
   nowMs = 0;
-  /** Answers to reservations since `takeAnswers`. */
-  answers: Answer[] = [];
-  /** All else that was told since `takeTold`, but deadlines. */
-  told: string[] = [];
-  readonly ends = new Map<bigint, SubmissionEndCause>();
-  readonly tries = new Map<string, ChunkTries>();
-  deadlinesAnnounced = 0;
+  #answers: Answer[] = [];
+  #told: string[] = [];
+  readonly #ends = new Map<bigint, SubmissionEndCause>();
+  readonly #tries = new Map<string, ChunkTries>();
+  #deadlinesAnnounced = 0;
   #nonce = 0;
 
-  constructor(options: Partial<SchedulerOptions> = {}, onEvent: () => void = () => {}) {
-    this.scheduler = new Scheduler(
-      {
-        random: seededRandom(7),
-        reservationExpirationMs: 1_000,
-        chunkRetriesMax: 3,
-        chunkDisconnectsMax: 4,
-        disconnectDelayMs: 100,
-        ...options,
-      },
-      this.#events(onEvent),
-    );
+  constructor(options: Partial<SchedulerOptions> = {}) {
+    this.scheduler = new Scheduler({
+      random: seededRandom(7),
+      reservationExpirationMs: 1_000,
+      chunkRetriesMax: 3,
+      chunkDisconnectsMax: 4,
+      disconnectDelayMs: 100,
+      ...options,
+    });
+  }
+
+  /** Answers to reservations since `takeAnswers`. */
+  get answers(): readonly Answer[] {
+    this.#drain();
+    return this.#answers;
+  }
+
+  get ends(): ReadonlyMap<bigint, SubmissionEndCause> {
+    this.#drain();
+    return this.#ends;
+  }
+
+  get tries(): ReadonlyMap<string, ChunkTries> {
+    this.#drain();
+    return this.#tries;
+  }
+
+  get deadlinesAnnounced(): number {
+    this.#drain();
+    return this.#deadlinesAnnounced;
   }
 
   insert(
@@ -62,47 +80,45 @@ export class Scene {
     );
   }
 
-  consumer(name: string, options: ConsumerOptions = {}): ConsumerHandle {
-    const consumer = this.scheduler.addConsumer(options);
-    consumer.owner = name;
-    return consumer;
+  consumer(name: string, options: ConsumerOptions = {}): NamedConsumer {
+    return this.scheduler.addConsumer(name, options);
   }
 
   /** Asks, and gives what was answered at once, such as `['1#0', '1#1']`; null if it waits. */
-  reserve(consumer: ConsumerHandle, strategy: Strategy, max = 1): string[] | null {
+  reserve(consumer: NamedConsumer, strategy: Strategy, max = 1): string[] | null {
     const before = this.answers.length;
     this.ask(consumer, strategy, max);
     const answer = this.answers[before];
     return answer === undefined ? null : answer.chunks.map(nameOf);
   }
 
-  ask(consumer: ConsumerHandle, strategy: Strategy, max = 1): ReservationRequest {
+  ask(consumer: NamedConsumer, strategy: Strategy, max = 1): ReservationRequest {
     const request = { nonce: this.#nonce++, max, strategy };
     this.scheduler.reserve(consumer, request, this.nowMs);
     return request;
   }
 
-  complete(consumer: ConsumerHandle | null, chunk: string): boolean {
+  complete(consumer: NamedConsumer | null, chunk: string): boolean {
     const [id, index] = parse(chunk);
     return this.scheduler.complete(consumer, id, index, this.nowMs);
   }
 
-  fail(consumer: ConsumerHandle, chunk: string, failure: { retryable?: boolean; delayMs?: number } = {}) {
+  fail(consumer: NamedConsumer, chunk: string, failure: { retryable?: boolean; delayMs?: number } = {}) {
     const [id, index] = parse(chunk);
     return this.scheduler.fail(consumer, id, index, { text: `${chunk} went wrong`, ...failure }, this.nowMs);
   }
 
-  release(consumer: ConsumerHandle, chunk: string): boolean {
+  release(consumer: NamedConsumer, chunk: string): boolean {
     const [id, index] = parse(chunk);
     return this.scheduler.release(consumer, id, index, this.nowMs);
   }
 
-  extend(consumer: ConsumerHandle, chunk: string): boolean {
+  extend(consumer: NamedConsumer, chunk: string): boolean {
     const [id, index] = parse(chunk);
     return this.scheduler.extend(consumer, id, index, this.nowMs);
   }
 
-  remove(consumer: ConsumerHandle, manner: 'orderly' | 'broken'): void {
+  remove(consumer: NamedConsumer, manner: 'orderly' | 'broken'): void {
     this.scheduler.removeConsumer(consumer, manner, this.nowMs);
   }
 
@@ -114,48 +130,65 @@ export class Scene {
   /** The answers since the last call, such as `['A: 1#0 1#1']`. */
   takeAnswers(): string[] {
     const answers = this.answers.map(
-      ({ consumer, chunks }) => `${consumer.owner}: ${chunks.map(nameOf).join(' ')}`,
+      ({ consumer, chunks }) => `${consumer.peer}: ${chunks.map(nameOf).join(' ')}`,
     );
-    this.answers = [];
+    this.#answers = [];
     return answers;
   }
 
+  /** All else since the last call, but deadlines. */
   takeTold(): string[] {
-    const { told } = this;
-    this.told = [];
+    this.#drain();
+    const told = this.#told;
+    this.#told = [];
     return told;
   }
 
-  #events(onEvent: () => void): SchedulerEvents {
-    const tell = (text: string) => {
-      this.told.push(text);
-      onEvent();
-    };
-    return {
-      reserved: (consumer, request, chunks) => {
-        this.answers.push({ consumer, request, chunks });
-        onEvent();
-      },
-      expired: (consumer, { record }, index) => tell(`expired ${record.id}#${index} to ${consumer.owner}`),
-      dropped: (consumer, { record }, index, reason) =>
-        tell(`${reason} ${record.id}#${index} to ${consumer.owner}`),
-      pageChanged: ({ record }) => tell(`page of ${record.id}`),
-      triesChanged: ({ record }, index, tries) => {
-        this.tries.set(`${record.id}#${index}`, tries);
-        tell(`tries of ${record.id}#${index}: ${tries.retries}, ${tries.disconnects}`);
-      },
-      ending: ({ record }, end) => {
-        this.ends.set(record.id, end);
-        const how = end.state === 'failed' ? `failed at ${end.chunkIndex}: ${end.failure}` : end.state;
-        tell(`${record.id} ${how}`);
-      },
-      sick: (consumer, { pauseMs }) => tell(`${consumer.owner} is sick: ${pauseMs}`),
-      recovered: (consumer) => tell(`${consumer.owner} recovers`),
-      deadlineChanged: () => {
-        this.deadlinesAnnounced++;
-        onEvent();
-      },
-    };
+  #drain(): void {
+    const { effects } = this.scheduler;
+    for (let i = 0; i < effects.length; i++) this.#note(effects.at(i));
+    effects.clear();
+  }
+
+  #note(effect: Effect<string>): void {
+    switch (effect.kind) {
+      case 'reserved':
+        this.#answers.push(effect);
+        break;
+      case 'completed':
+        this.#told.push(`page of ${effect.submission.record.id}`);
+        break;
+      case 'set_back': {
+        const { cause, consumer, tries } = effect;
+        const chunk = nameOf(effect);
+        this.#tries.set(chunk, tries);
+        if (cause === 'expired') this.#told.push(`expired ${chunk} to ${consumer.peer}`);
+        this.#told.push(`tries of ${chunk}: ${tries.retries}, ${tries.disconnects}`);
+        break;
+      }
+      case 'dropped':
+        this.#told.push(`${effect.reason} ${nameOf(effect)} to ${effect.consumer.peer}`);
+        break;
+      case 'ending': {
+        const { submission, cause } = effect;
+        this.#ends.set(submission.record.id, cause);
+        const how =
+          cause.state === 'failed' ? `failed at ${cause.chunkIndex}: ${cause.failure}` : cause.state;
+        this.#told.push(`${submission.record.id} ${how}`);
+        break;
+      }
+      case 'sick':
+        this.#told.push(`${effect.consumer.peer} is sick: ${effect.pauseMs}`);
+        break;
+      case 'recovered':
+        this.#told.push(`${effect.consumer.peer} recovers`);
+        break;
+      case 'deadline_changed':
+        this.#deadlinesAnnounced++;
+        break;
+      default:
+        effect satisfies never;
+    }
   }
 }
 
@@ -173,7 +206,7 @@ export function recordedRandom(seed: number): Random & { readonly draws: number[
   };
 }
 
-export function nameOf({ submission, chunkIndex }: ReservedChunk): string {
+export function nameOf({ submission, chunkIndex }: Pick<ReservedChunk, 'submission' | 'chunkIndex'>): string {
   return `${submission.record.id}#${chunkIndex}`;
 }
 

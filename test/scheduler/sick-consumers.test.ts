@@ -2,13 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RETRY_DEFAULT } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
-import type { ConsumerHandle } from '../../src/scheduler/types.ts';
-import { Scene } from './scheduler-scene.ts';
+import { type NamedConsumer, Scene } from './scheduler-scene.ts';
 
 const OLDEST = Strategy.oldest();
 
 /** One fails whatever it gets, until it is told to wait; the other one completes a chunk after each. */
-function failUntilSick(scene: Scene, sick: ConsumerHandle, well: ConsumerHandle): number {
+function failUntilSick(scene: Scene, sick: NamedConsumer, well: NamedConsumer): number {
   for (let failures = 0; ; failures++) {
     const [chunk] = scene.reserve(sick, OLDEST) ?? [];
     if (chunk === undefined) return failures;
@@ -122,7 +121,7 @@ test('a sick consumer that waits gets its next chunk when what it held is cancel
     failUntilSick(scene, sick, well);
     scene.pass(1_000);
     const [held] = scene.answers.at(-1)!.chunks;
-    assert.equal(scene.answers.at(-1)!.consumer.owner, 'sick', 'its pause is over');
+    assert.equal(scene.answers.at(-1)!.consumer.peer, 'sick', 'its pause is over');
     assert.equal(scene.reserve(sick, OLDEST), null, 'one at a time');
     scene.insert(2, { chunksTotal: 1 });
     scene.takeAnswers();

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Strategy } from '../../src/model/strategy.ts';
 import { encodeClientMessage } from '../../src/protocol/consumer/codec.ts';
-import type { ClientMessage } from '../../src/protocol/consumer/types.ts';
+import { InvariantError } from '../../src/scheduler/invariant.ts';
+import { SharedBySessions } from '../../src/server/consumers/shared.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 
 const HEART = 'f09f9293';
@@ -348,21 +349,48 @@ test('what the server sends of bytes is what the client reads: arrays, or byte s
   }
 });
 
-test("an error that is nobody's fault but ours ends the queue instead of losing work", async () => {
+test('a schedule that contradicts itself ends the queue instead of losing work', async () => {
   const world = await QueueWorld.start();
   const consumer = world.consumer();
-  // The scheduler refuses a consumer that it does not know any more.
-  consumer.disconnect();
-  const other = world.consumer();
-  Object.defineProperty(world.queue, 'reserve', {
+  Object.defineProperty(world.queue.consumers, 'reserve', {
     value: () => {
-      throw new Error('a broken invariant');
+      throw new InvariantError('a broken invariant');
     },
   });
-  other.send({ kind: 'reserve', max: 1, strategy: Strategy.oldest() } satisfies Omit<
-    ClientMessage & { kind: 'reserve' },
-    'nonce'
-  >);
+  consumer.reserve();
   assert.equal(world.queue.lost.aborted, true);
   assert.match(String(world.queue.lost.reason), /a broken invariant/);
+});
+
+/** Its answers cannot be encoded. */
+class BrokenEncoder extends SharedBySessions {
+  override item(): never {
+    throw new TypeError('made to fail');
+  }
+}
+
+test('a session whose encoder throws is lost, and nothing else', async () => {
+  const world = await QueueWorld.start();
+  const id = await world.insert('a', 1);
+  const [holder, next] = [world.consumer(), world.consumer()];
+  const broken = world.consumer(undefined, { shared: new BrokenEncoder(world.queue.consumers, world.clock) });
+  const [held] = holder.take();
+  broken.reserve();
+  next.reserve();
+  for (const { connection } of [holder, broken, next]) connection.take();
+  // The chunk goes to the broken one first, while a message of another one is handled.
+  holder.fail(held!.chunk);
+  assert.deepEqual(broken.connection.takeKinds(), ['terminate']);
+  const [again] = next.takeChunks();
+  assert.deepEqual(again?.chunk, { submissionId: id, chunkIndex: 0 });
+  assert.deepEqual(holder.connection.takeKinds(), []);
+  assert.equal(world.queue.counts.consumers, 2);
+  assert.ok(
+    world.log.some(({ level, message }) => level === 'error' && /consumer session failed/.test(message)),
+  );
+  next.complete(again.chunk);
+  await world.settle();
+  assert.equal(await world.stateOf(id), 'completed');
+  assert.equal(world.queue.lost.aborted, false);
+  world.queue.checkInvariants();
 });

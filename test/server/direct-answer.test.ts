@@ -185,9 +185,9 @@ test('inputs of ended submissions are not kept', async () => {
   const id = await world.insertDirect([Uint8Array.of(5)]);
   const open = world.queue.reads.open(id);
   assert.ok(open);
-  assert.deepEqual(world.queue.inputAtHand(open, 0), Uint8Array.of(5));
+  assert.deepEqual(world.queue.consumers.inputAtHand(open, 0), Uint8Array.of(5));
   await world.queue.endings.cancel(id);
-  assert.equal(world.queue.inputAtHand(open, 0), undefined);
+  assert.equal(world.queue.consumers.inputAtHand(open, 0), undefined);
 });
 
 /** A consumer that waits for the inputs of both chunks of a submission. */

@@ -1,9 +1,9 @@
 import type { ChunkId } from '../../src/model/ids.ts';
-import { Ageing } from '../../src/queue/ageing.ts';
-import { Queue } from '../../src/queue/queue.ts';
+import { Queue, type QueueOptions } from '../../src/queue/queue.ts';
 import type { OpenSubmission } from '../../src/scheduler/types.ts';
 import { parseConsumerFeatures } from '../../src/server/consumers/features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumers/session.ts';
+import { SharedBySessions } from '../../src/server/consumers/shared.ts';
 import { type MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { EndOfTurn } from '../../src/system/end-of-turn.ts';
 import { silentLogger } from '../../src/system/logger.ts';
@@ -51,9 +51,8 @@ class WatchedSession extends ConsumerSession {
   }
 }
 
-/** One life of the queue: the real queue, sessions and ageing on a simulated clock, disk and network. */
+/** One life of the queue: the real queue and sessions on a simulated clock, disk and network. */
 export class SimProcess {
-  readonly queue: Queue;
   readonly store: SimStore;
   readonly sessions = new Map<number, { readonly session: ConsumerSession; readonly link: SimLink }>();
   readonly #o: SimProcessOptions;
@@ -61,7 +60,8 @@ export class SimProcess {
   readonly #random: Random;
   readonly #turn: EndOfTurn;
   readonly #chunksHeldMax: number;
-  #isReady = false;
+  readonly #queueOptions: QueueOptions;
+  #open: { readonly queue: Queue; readonly shared: SharedBySessions } | null = null;
   #isAlive = true;
 
   constructor(options: SimProcessOptions) {
@@ -94,19 +94,30 @@ export class SimProcess {
           }),
       },
     );
-    this.queue = new Queue({
+    this.#queueOptions = {
       store: this.store,
       clock: this.#clock.clock,
       random: this.#random,
       logger: silentLogger,
       ...(random.next() < 0.3 ? { pendingBytesMax: 2_000 } : {}),
       ...limits,
-    });
+      submissionAgeMsMax: options.submissionAgeMsMax,
+      readPostponementMsMax: options.submissionAgeMsMax,
+    };
+  }
+
+  get queue(): Queue {
+    return this.#opened.queue;
+  }
+
+  get #opened() {
+    if (this.#open === null) throw new Error('the queue is not open yet');
+    return this.#open;
   }
 
   /** It takes what producers and consumers ask. */
   get isReady(): boolean {
-    return this.#isReady && this.#isAlive;
+    return this.#open !== null && this.#isAlive;
   }
 
   get isAlive(): boolean {
@@ -114,11 +125,8 @@ export class SimProcess {
   }
 
   start(): void {
-    this.queue.lost.addEventListener('abort', () => {
-      if (this.#isAlive) this.#o.failed(this.queue.lost.reason);
-    });
-    this.queue.start().then(
-      () => this.#started(),
+    Queue.open(this.#queueOptions).then(
+      (queue) => this.#started(queue),
       (error: unknown) => {
         if (!this.#isAlive) return;
         if (this.store.hasFailedToLoad) this.#o.startFailed();
@@ -169,7 +177,7 @@ export class SimProcess {
     const { oracle } = this.#o;
     const mayBeEarly = this.#o.caprices.enables('scheduler: a reservation expires early');
     return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk, mayBeEarly)), {
-      queue: this.queue,
+      ...this.#opened,
       connection: {
         send: (bytes) => {
           this.#judged(() => oracle.sent(connection, bytes, consumer.modern));
@@ -205,19 +213,13 @@ export class SimProcess {
     });
   }
 
-  #started(): void {
+  #started(queue: Queue): void {
     if (!this.#isAlive) return;
+    queue.lost.addEventListener('abort', () => {
+      if (this.#isAlive) this.#o.failed(queue.lost.reason);
+    });
     this.#o.oracle.loaded();
-    this.#isReady = true;
-    new Ageing({
-      store: this.store,
-      clock: this.#clock.clock,
-      random: this.#random,
-      logger: silentLogger,
-      interest: this.queue.reads.interest,
-      submissionAgeMsMax: this.#o.submissionAgeMsMax,
-      readPostponementMaxMs: this.#o.submissionAgeMsMax,
-    }).start();
+    this.#open = { queue, shared: new SharedBySessions(queue.consumers, this.#clock.clock) };
   }
 
   #judged(judge: () => void): void {

@@ -6,8 +6,6 @@ import type { InsertResult, Mutation } from '../../store/store.ts';
 export interface PagedSubmission {
   readonly record: { readonly id: SubmissionId };
   readonly done: ChunkSet;
-  /** How many of `done` are on disk: set here, after the commit; a few less than that while much waits. */
-  chunksCommitted: number;
 }
 
 export type InsertMutation = Extract<Mutation, { readonly kind: 'insert' }>;
@@ -32,7 +30,7 @@ export interface Batch {
   readonly waiters: readonly InsertWaiter[];
   /** Everything added up to this number is in this batch or an earlier one. */
   readonly lastNumber: number;
-  /** What `chunksCommitted` of submissions is when the batch is on disk. */
+  /** How many chunks of submissions are done on disk when the batch is. */
   readonly progress: ReadonlyMap<PagedSubmission, number>;
 }
 
@@ -114,9 +112,10 @@ export class Backlog {
     this.#push(entry);
   }
 
-  pageChanged(submission: PagedSubmission, page: number): void {
+  /** False if the page waits already. */
+  pageChanged(submission: PagedSubmission, page: number): boolean {
     const { done } = submission;
-    if (done === this.#lastDone && page === this.#lastPage) return;
+    if (done === this.#lastDone && page === this.#lastPage) return false;
     this.#lastDone = done;
     this.#lastPage = page;
     let pages = this.#pages.get(done);
@@ -124,9 +123,10 @@ export class Backlog {
       pages = new Set();
       this.#pages.set(done, pages);
     }
-    if (pages.has(page)) return;
+    if (pages.has(page)) return false;
     pages.add(page);
     this.#push({ kind: 'page', submission, page, bytes: PAGE_ROW_BYTES });
+    return true;
   }
 
   /** Takes as much as one batch may hold, from the front. */

@@ -1,4 +1,5 @@
-import type { ShardId } from '../../model/ids.ts';
+import { ChunkSet } from '../../model/chunk-set.ts';
+import type { ChunkIndex, ShardId } from '../../model/ids.ts';
 import { messageOf } from '../../model/thrown.ts';
 import { StoreError } from '../../store/errors.ts';
 import type {
@@ -90,6 +91,8 @@ export class Journal {
   readonly #random: Random;
   readonly #logger: Logger;
   readonly #backlog = new Backlog();
+  /** Of submissions with pages that are not on disk: how many of their chunks are done there. */
+  readonly #chunksCommitted = new Map<ChunkSet, number>();
   readonly #limits: BatchLimits;
   readonly #backoff: Backoff;
   readonly #slowAfterMs: number;
@@ -148,7 +151,7 @@ export class Journal {
     });
   }
 
-  /** Inserts go through `insert`, pages through `pageChanged`. Dropped after the end: `committed` rejects from then on. */
+  /** Inserts go through `insert`, pages through `chunkDone`. Dropped after the end: `committed` rejects from then on. */
   add(mutation: Exclude<Mutation, { readonly kind: 'insert' }>): void {
     if (this.#state === 'ended') {
       this.#hasDropped = true;
@@ -158,14 +161,24 @@ export class Journal {
     this.#wake();
   }
 
-  /** A page of `submission.done` changed. What it contains is read when the batch is cut. Dropped after the end, as in `add`. */
-  pageChanged(submission: PagedSubmission, page: number): void {
+  /**
+   * A chunk has just been added to `submission.done`: its page is to be written, as it is when the batch is cut. Dropped
+   * after the end, as in `add`.
+   */
+  chunkDone(submission: PagedSubmission, chunkIndex: ChunkIndex): void {
+    const { done } = submission;
     if (this.#state === 'ended') {
       this.#hasDropped = true;
       return;
     }
-    this.#backlog.pageChanged(submission, page);
+    const isNew = this.#backlog.pageChanged(submission, ChunkSet.pageOf(chunkIndex));
+    if (isNew && !this.#chunksCommitted.has(done)) this.#chunksCommitted.set(done, done.count - 1);
     if (this.#state === 'idle') this.#wake();
+  }
+
+  /** How many of `submission.done` are on disk, or a few less while much waits. */
+  chunksCommitted({ done }: PagedSubmission): number {
+    return this.#chunksCommitted.get(done) ?? done.count;
   }
 
   /** Resolves when everything that was added so far is on disk; rejects with a {@link StoreError} if the journal ends first. */
@@ -242,7 +255,10 @@ export class Journal {
       this.#batchesCommitted++;
       this.#backoff.reset();
       this.#setError(null);
-      for (const [submission, chunksDone] of batch.progress) submission.chunksCommitted = chunksDone;
+      for (const [{ done }, chunksDone] of batch.progress) {
+        if (done.count === chunksDone) this.#chunksCommitted.delete(done);
+        else this.#chunksCommitted.set(done, chunksDone);
+      }
       batch.waiters.forEach((waiter, i) => {
         const result = inserts[i];
         if (result === undefined) throw new StoreError('corrupt', 'the store gave too few insert results');

@@ -5,16 +5,17 @@ import {
   type ReservedItem,
   reservedItemSizeMax,
 } from '../../protocol/consumer/codec.ts';
-import { Companion } from '../../queue/companion.ts';
-import type { Queue } from '../../queue/queue.ts';
-import type { ConsumerHandle, ReservationRequest, ReservedChunk } from '../../scheduler/types.ts';
+import type { Consumer, Consumers } from '../../queue/consumers.ts';
+import type { ReservationRequest, ReservedChunk } from '../../scheduler/types.ts';
 import { type Clock, sleep } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import { isRareNow, type Random } from '../../system/random.ts';
+import type { SharedBySessions } from './shared.ts';
 
 export interface DirectAnswerContext {
-  readonly queue: Queue;
-  readonly consumer: ConsumerHandle;
+  readonly consumers: Consumers;
+  readonly shared: SharedBySessions;
+  readonly consumer: Consumer;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -45,7 +46,7 @@ export async function directAnswer(
     if (inputs === null) return null;
     for (const input of inputs) {
       const { submission } = chunks[inputsRead.length]!;
-      bytes += reservedItemSizeMax(Companion.of(submission).prepared, input, context.encodeOptions);
+      bytes += reservedItemSizeMax(context.shared.prepared(submission.record), input, context.encodeOptions);
       if (bytes > ANSWER_BYTES_MAX && inputsRead.length > 0) break;
       inputsRead.push(input);
       if (isRareNow(context.random, 'session: an answer is full after one chunk')) {
@@ -59,25 +60,28 @@ export async function directAnswer(
   // Before what is left over goes back: that may come to the same consumer again at once.
   if (context.answersExpiry) release(context, chunks, (chunk) => !chunk.isHeld);
   release(context, chunks.slice(inputsRead.length), (chunk) => chunk.isHeld);
-  const items = inputsRead.flatMap((input, i) => (chunks[i]!.isHeld ? [itemOf(chunks[i]!, input)] : []));
+  const items = inputsRead.flatMap((input, i) =>
+    chunks[i]!.isHeld ? [context.shared.item(chunks[i]!, input)] : [],
+  );
   return items.length === 0 ? null : encodeReserved(request.nonce, items, context.encodeOptions);
 }
 
 /** To release what it does not hold is a consumer's answer to the expiry: in its place, since it never heard of it. */
 function release(
-  { queue, consumer }: DirectAnswerContext,
+  { consumers, consumer }: DirectAnswerContext,
   chunks: readonly ReservedChunk[],
   which: (chunk: ReservedChunk) => boolean,
 ): void {
   for (const chunk of chunks) {
     if (!which(chunk)) continue;
-    queue.releaseChunk(consumer, { submissionId: chunk.submission.record.id, chunkIndex: chunk.chunkIndex });
+    consumers.release(consumer, { submissionId: chunk.submission.record.id, chunkIndex: chunk.chunkIndex });
   }
 }
 
 /** The answer's items if everything that they need is in memory and fits into one answer; else null. */
 export function itemsAtHand(
-  queue: Queue,
+  consumers: Consumers,
+  shared: SharedBySessions,
   chunks: readonly ReservedChunk[],
   options: EncodeOptions,
 ): readonly ReservedItem[] | null {
@@ -86,9 +90,9 @@ export function itemsAtHand(
   for (const chunk of chunks) {
     const { submission, chunkIndex } = chunk;
     const isDirect = submission.record.prefix === null;
-    const input = isDirect ? queue.inputAtHand(submission, chunkIndex) : null;
+    const input = isDirect ? consumers.inputAtHand(submission, chunkIndex) : null;
     if (input === undefined) return null;
-    const item = itemOf(chunk, input);
+    const item = shared.item(chunk, input);
     // The metadata of a submission stands in each item.
     bytes += reservedItemSizeMax(item.submission, input, options);
     if (bytes > ANSWER_BYTES_MAX && chunks.length > 1) return null;
@@ -97,25 +101,12 @@ export function itemsAtHand(
   return items;
 }
 
-function itemOf(
-  { submission, chunkIndex, retries }: ReservedChunk,
-  inputContent: Uint8Array | null,
-): ReservedItem {
-  return {
-    submission: Companion.of(submission).prepared,
-    chunksDone: submission.chunksCommitted,
-    chunkIndex,
-    retries,
-    inputContent,
-  };
-}
-
 /**
  * Of the first chunks, at least one: as many as the store reads at once. null where a chunk has no input; null altogether
  * if the connection ended. A store that does not answer is asked again.
  */
 async function readInputs(
-  { queue, clock, random, logger, isOpen }: DirectAnswerContext,
+  { consumers, clock, random, logger, isOpen }: DirectAnswerContext,
   chunks: readonly ReservedChunk[],
 ): Promise<readonly (Uint8Array | null)[] | null> {
   const wanted = chunks
@@ -126,10 +117,10 @@ async function readInputs(
     try {
       if (isRareNow(random, 'session: inputs cannot be read'))
         throw new Error('made to fail, as happens rarely');
-      const found = await queue.directInputs(wanted);
+      const found = await consumers.inputs(wanted);
       return isOpen() ? spread(found, chunks) : null;
     } catch (error) {
-      logger.warn({ err: error }, 'inputs cannot be read from the store; trying again');
+      logger.warn({ err: error }, 'cannot read inputs from the store, trying again');
       await sleep(clock, RETRY_MS);
     }
   }

@@ -58,10 +58,10 @@ export class LateAnswers {
 
   /** Of a connection that breaks: what it never heard of was not running, and goes back uncounted. */
   giveBackUntold(): void {
-    const { queue, consumer } = this.#context;
+    const { consumers, consumer } = this.#context;
     for (const { chunks } of this.#answers.values()) {
       for (const { submission, chunkIndex, isHeld } of chunks) {
-        if (isHeld) queue.releaseChunk(consumer, { submissionId: submission.record.id, chunkIndex });
+        if (isHeld) consumers.release(consumer, { submissionId: submission.record.id, chunkIndex });
       }
     }
   }

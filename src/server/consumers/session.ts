@@ -17,13 +17,11 @@ import {
 } from '../../protocol/consumer/codec.ts';
 import type { ClientMessage, Nonce } from '../../protocol/consumer/types.ts';
 import { CONSUMER_FEATURES } from '../../protocol/features.ts';
-import type { ConsumerPeer, Queue } from '../../queue/queue.ts';
-import type {
-  ConsumerHandle,
-  OpenSubmission,
-  ReservationRequest,
-  ReservedChunk,
-} from '../../scheduler/types.ts';
+import type { Consumer, Consumers } from '../../queue/consumers.ts';
+import type { ConsumerPeer } from '../../queue/dispatcher.ts';
+import type { Queue } from '../../queue/queue.ts';
+import { InvariantError } from '../../scheduler/invariant.ts';
+import type { OpenSubmission, ReservationRequest, ReservedChunk } from '../../scheduler/types.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { EndOfTurn, TurnTask } from '../../system/end-of-turn.ts';
 import type { Logger } from '../../system/logger.ts';
@@ -32,11 +30,13 @@ import { itemsAtHand } from './direct-answer.ts';
 import type { ConsumerFeatures } from './features.ts';
 import { LateAnswers } from './late-answers.ts';
 import { Outbox } from './outbox.ts';
+import type { SharedBySessions } from './shared.ts';
 import { StrategiesInUse } from './strategies-in-use.ts';
 import { WaitingRequests } from './waiting-requests.ts';
 
 export interface ConsumerSessionOptions {
   readonly queue: Queue;
+  readonly shared: SharedBySessions;
   readonly connection: FrameConnection;
   readonly features: ConsumerFeatures;
   readonly clock: Clock;
@@ -77,12 +77,13 @@ const EMPTY_PAYLOAD = new Uint8Array(0);
 export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTarget, TurnTask {
   readonly #o: ConsumerSessionOptions;
   readonly #queue: Queue;
+  readonly #consumers: Consumers;
   readonly #connection: FrameConnection;
   readonly #features: ConsumerFeatures;
   readonly #clock: Clock;
   readonly #heartbeat: Heartbeat;
   readonly #outbox: Outbox;
-  readonly #consumer: ConsumerHandle;
+  readonly #consumer: Consumer;
   readonly #encodeOptions: { readonly byteStrings: boolean };
   readonly #bufferedBytesMax: number;
   readonly #reservationsWaitingMax: number;
@@ -107,6 +108,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   constructor(options: ConsumerSessionOptions) {
     this.#o = options;
     this.#queue = options.queue;
+    this.#consumers = options.queue.consumers;
     this.#connection = options.connection;
     this.#features = options.features;
     this.#clock = options.clock;
@@ -123,14 +125,15 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       },
       this,
     );
-    this.#outbox = new Outbox(options.connection, ANSWER_BYTES_MAX, (error) => this.#queue.giveUp(error));
-    this.#consumer = options.queue.connect(this, {
+    this.#outbox = new Outbox(options.connection, ANSWER_BYTES_MAX, (error) => this.failed(error));
+    this.#consumer = this.#consumers.connect(this, {
       concurrency: options.features.concurrency,
       silentOnExpiry: options.features.silentExpiry,
     });
     this.#late = new LateAnswers(
       {
-        queue: options.queue,
+        consumers: this.#consumers,
+        shared: options.shared,
         consumer: this.#consumer,
         clock: options.clock,
         random: options.random,
@@ -156,7 +159,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         ...(this.#features.announced
           ? {
               features: CONSUMER_FEATURES.queue,
-              reservationExpirationMs: this.#queue.reservationExpirationMs,
+              reservationExpirationMs: this.#consumers.reservationExpirationMs,
             }
           : { features: [] }),
       }),
@@ -188,7 +191,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     } catch (error) {
       if (error instanceof StrategyRefusedError) this.#refuse(error.nonce, error.message);
       else if (error instanceof ProtocolError) this.#garbage(error);
-      else this.#queue.giveUp(error);
+      else this.failed(error);
     }
   }
 
@@ -221,10 +224,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   }
 
   dead(): void {
-    this.#o.logger.warn(
-      { connId: this.#o.connId },
-      'a consumer has not been heard of; its connection is cut',
-    );
+    this.#o.logger.warn({ connId: this.#o.connId }, 'consumer missed its heartbeats, closing connection');
     this.#end('broken', () => this.#connection.terminate());
   }
 
@@ -232,7 +232,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#waiting.delete(request);
     // What leaves later is made later: some of it may be done or ended by then.
     const isLate = !this.#outbox.isEmpty || isRareNow(this.#o.random, 'session: an answer goes the long way');
-    const items = isLate ? null : itemsAtHand(this.#queue, chunks, this.#encodeOptions);
+    const items = isLate ? null : itemsAtHand(this.#consumers, this.#o.shared, chunks, this.#encodeOptions);
     if (items === null) this.#late.add(request, chunks, () => this.#askAgain(request));
     else this.#send(encodeReserved(request.nonce, items, this.#encodeOptions));
   }
@@ -253,7 +253,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
 
   sick({ failuresInRow, pauseMs }: { readonly failuresInRow: number; readonly pauseMs: number }): void {
     // Once, and again at debug as its pauses grow.
-    const skipped = this.#isSick ? null : this.#queue.sickBudget.take();
+    const skipped = this.#isSick ? null : this.#o.shared.sickBudget.take();
     this.#isSick = true;
     if (skipped !== null) this.#isSickLogged = true;
     this.#o.logger[skipped === null ? 'debug' : 'warn'](
@@ -266,6 +266,20 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       },
       'consumer fails its chunks while others complete theirs, slowing it down',
     );
+  }
+
+  /** Of this session only: it ends, and what it held goes back. */
+  failed(error: unknown): void {
+    // The schedule contradicts itself.
+    if (error instanceof InvariantError) {
+      this.#queue.giveUp(error);
+      return;
+    }
+    this.#o.logger.error(
+      { connId: this.#o.connId, err: error },
+      'consumer session failed, closing connection',
+    );
+    this.#end('broken', () => this.#connection.terminate());
   }
 
   recovered(): void {
@@ -283,13 +297,13 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         this.#reserve(message);
         break;
       case 'complete':
-        this.#queue.completeChunk(this.#consumer, message.chunk, message.outputContent);
-        if (message.outputContent !== null && this.#queue.isCongested) this.#pause();
+        this.#consumers.complete(this.#consumer, message.chunk, message.outputContent);
+        if (message.outputContent !== null && this.#consumers.isCongested) this.#pause();
         break;
       case 'fail':
         // It speaks of an earlier reservation, of its last connection perhaps.
         if (this.#late.isUntold(message.chunk)) break;
-        this.#queue.failChunk(this.#consumer, message.chunk, {
+        this.#consumers.fail(this.#consumer, message.chunk, {
           text: message.failure,
           retryable: message.retryable ?? true,
           delayMs: message.delayMs ?? 0,
@@ -297,13 +311,12 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         break;
       case 'release':
         for (const chunk of message.chunks) {
-          if (!this.#late.isUntold(chunk)) this.#queue.releaseChunk(this.#consumer, chunk);
+          if (!this.#late.isUntold(chunk)) this.#consumers.release(this.#consumer, chunk);
         }
         break;
       case 'extend':
         for (const chunk of message.chunks) {
-          if (!this.#late.isUntold(chunk))
-            this.#queue.extendReservation(this.#consumer, chunk, this.#o.connId);
+          if (!this.#late.isUntold(chunk)) this.#consumers.extend(this.#consumer, chunk, this.#o.connId);
         }
         break;
       case 'cancel_reserve':
@@ -334,7 +347,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       this.#postponed.add(request);
       return;
     }
-    this.#queue.reserve(this.#consumer, request);
+    this.#consumers.reserve(this.#consumer, request);
     if (this.#waiting.has(request)) return;
     const nowMs = this.#clock.monotonicMs();
     this.#queue.stats.reserved(max, strategy, (nowMs - startedMs) / 1000, nowMs);
@@ -344,7 +357,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     const request = this.#waiting.find(nonce);
     if (request !== undefined) {
       this.#waiting.delete(request);
-      if (this.#postponed.delete(request) || this.#queue.cancelReserve(this.#consumer, request)) {
+      if (this.#postponed.delete(request) || this.#consumers.cancelReserve(this.#consumer, request)) {
         this.#send(encodeReserved(nonce, [], this.#encodeOptions));
       }
       return;
@@ -362,7 +375,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       for (const request of this.#postponed) {
         if (this.#holdsTooMuch()) return;
         this.#postponed.delete(request);
-        this.#queue.reserve(this.#consumer, request);
+        this.#consumers.reserve(this.#consumer, request);
       }
     } catch (error) {
       this.#queue.giveUp(error);
@@ -372,7 +385,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   /** Everything that the request was to get was done or ended meanwhile. */
   #askAgain(request: ReservationRequest): void {
     this.#waiting.add(request);
-    this.#queue.reserve(this.#consumer, request);
+    this.#consumers.reserve(this.#consumer, request);
   }
 
   /** Until the store has taken what the peer has sent. */
@@ -381,7 +394,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#isPaused = true;
     this.#connection.pause();
     this.#heartbeat.hold(true);
-    this.#queue.onceRelieved(() => {
+    this.#consumers.onceRelieved(() => {
       this.#isPaused = false;
       if (!this.#isOpen) return;
       this.#heartbeat.hold(false);
@@ -394,13 +407,13 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     // Once a connection: a client that does not understand it goes on asking.
     const level = this.#hasBeenRefused ? 'debug' : 'warn';
     this.#hasBeenRefused = true;
-    this.#o.logger[level]({ connId: this.#o.connId, reason }, 'a reservation is refused');
+    this.#o.logger[level]({ connId: this.#o.connId, reason }, 'refused a reservation');
     const told = this.#features.refusal ? reason : null;
     this.#send(encodeServerMessage({ kind: 'reserve_refused', nonce, reason: told }));
   }
 
   #garbage(error: ProtocolError): void {
-    this.#o.logger.warn({ connId: this.#o.connId, err: error }, 'a consumer sent what is no message');
+    this.#o.logger.warn({ connId: this.#o.connId, err: error }, 'malformed message from consumer');
     this.#close(CLOSE_INVALID, error.message);
   }
 
@@ -408,7 +421,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     const { bufferedBytes } = this.#connection;
     this.#o.logger.warn(
       { connId: this.#o.connId, bufferedBytes },
-      'a consumer does not read; its connection is cut',
+      'consumer does not read, closing connection',
     );
     this.#end('broken', () => this.#connection.terminate());
   }
@@ -450,7 +463,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     try {
       if (this.#queue.isReady) this.#late.giveBackUntold();
       this.#late.clear();
-      this.#queue.disconnect(this.#consumer, manner);
+      this.#consumers.disconnect(this.#consumer, manner);
     } catch (error) {
       this.#queue.giveUp(error);
     }

@@ -149,11 +149,7 @@ function registerGauges(registry: Registry, queue: Queue): void {
     'How long the oldest submission of which a chunk waits to be handed out has been in the queue; 0 if none waits',
     () => queue.oldestWaitingSeconds,
   );
-  gauge(
-    'journal_pending_bytes',
-    'Bytes that wait for their commit',
-    () => queue.journalHealth?.bytesPending ?? 0,
-  );
+  gauge('journal_pending_bytes', 'Bytes that wait for their commit', () => queue.journalHealth.bytesPending);
 }
 
 function registerSetbacks(registry: Registry, stats: QueueStats): void {

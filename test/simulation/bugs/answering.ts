@@ -1,5 +1,5 @@
-import { ProgressWaiters } from '../../../src/queue/progress.ts';
-import { Queue } from '../../../src/queue/queue.ts';
+import { Consumers } from '../../../src/queue/consumers.ts';
+import { LongPolls } from '../../../src/queue/long-polls.ts';
 import { Reservation } from '../../../src/scheduler/state.ts';
 import { Outbox } from '../../../src/server/consumers/outbox.ts';
 import { ConsumerSession } from '../../../src/server/consumers/session.ts';
@@ -10,7 +10,7 @@ export const ANSWERING_BUGS: readonly Bug[] = [
   {
     name: 'a renewal is forgotten',
     plant() {
-      replace(Queue.prototype, 'extendReservation', () => () => {});
+      replace(Consumers.prototype, 'extend', () => () => {});
     },
   },
   {
@@ -31,7 +31,7 @@ export const ANSWERING_BUGS: readonly Bug[] = [
     name: 'a long poll never times out',
     plant() {
       replace(
-        ProgressWaiters.prototype,
+        LongPolls.prototype,
         'wait',
         (original) =>
           function (submission, doneAbove, _waitMs, wake) {
@@ -45,7 +45,7 @@ export const ANSWERING_BUGS: readonly Bug[] = [
     plant() {
       const isCatchingUp = during(ConsumerSession.prototype, 'endTurn');
       replace(
-        Queue.prototype,
+        Consumers.prototype,
         'reserve',
         (original) =>
           function (consumer, request) {
@@ -57,7 +57,7 @@ export const ANSWERING_BUGS: readonly Bug[] = [
   {
     name: 'a consumer that sent too much is never read again',
     plant() {
-      replace(Queue.prototype, 'onceRelieved', () => () => {});
+      replace(Consumers.prototype, 'onceRelieved', () => () => {});
     },
   },
   {

@@ -78,7 +78,7 @@ export const WRITING_BUGS: readonly Bug[] = [
   {
     name: 'a cancellation is acknowledged before its commit',
     plant() {
-      let outcome: ReturnType<Scheduler['cancel']> = 'unknown';
+      let outcome: ReturnType<Scheduler<unknown>['cancel']> = 'unknown';
       replace(
         Scheduler.prototype,
         'cancel',
@@ -189,8 +189,9 @@ export const WRITING_BUGS: readonly Bug[] = [
           function (submission, page) {
             const pages = written.get(submission) ?? new Set();
             written.set(submission, pages);
-            if (!pages.has(page)) original.call(this, submission, page);
+            const isFirst = !pages.has(page);
             pages.add(page);
+            return isFirst && original.call(this, submission, page);
           },
       );
     },

@@ -6,12 +6,13 @@ import type { NewSubmission } from '../../../src/queue/inserts.ts';
 import { Queue, type QueueOptions } from '../../../src/queue/queue.ts';
 import { parseConsumerFeatures } from '../../../src/server/consumers/features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../../src/server/consumers/session.ts';
+import { SharedBySessions } from '../../../src/server/consumers/shared.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { EndOfTurn } from '../../../src/system/end-of-turn.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { FakeConnection } from '../fakes/fake-connection.ts';
-import { type LogLine, recordingLogger } from '../fakes/recording-logger.ts';
+import { type LogLine, type RecordingLogger, recordingLogger } from '../fakes/recording-logger.ts';
 import { ManualClock } from '../time/manual-clock.ts';
 
 /** A message without its nonce. */
@@ -19,27 +20,27 @@ export type Unnumbered<M> = M extends ClientMessage ? Omit<M, 'nonce'> : never;
 
 /** A queue without sockets, whose time stands still, and consumers that sit right on their sessions. */
 export class QueueWorld {
-  readonly clock = new ManualClock();
-  readonly logger = recordingLogger();
+  readonly clock: ManualClock;
+  readonly logger: RecordingLogger;
   readonly store: Store;
   readonly queue: Queue;
-  readonly #turn = new EndOfTurn(this.clock);
+  readonly #turn: EndOfTurn;
+  readonly #shared: SharedBySessions;
 
-  private constructor(store: Store, options: Partial<QueueOptions>) {
+  private constructor(store: Store, queue: Queue, clock: ManualClock, logger: RecordingLogger) {
     this.store = store;
-    this.queue = new Queue({
-      store,
-      clock: this.clock,
-      random: seededRandom(1),
-      logger: this.logger,
-      ...options,
-    });
+    this.queue = queue;
+    this.clock = clock;
+    this.logger = logger;
+    this.#turn = new EndOfTurn(clock);
+    this.#shared = new SharedBySessions(queue.consumers, clock);
   }
 
   static async start(options: Partial<QueueOptions> = {}): Promise<QueueWorld> {
-    const world = new QueueWorld(options.store ?? new MemoryStore(), options);
-    await world.queue.start();
-    return world;
+    const { store = new MemoryStore() } = options;
+    const [clock, logger] = [new ManualClock(), recordingLogger()];
+    const queue = await Queue.open({ store, clock, random: seededRandom(1), logger, ...options });
+    return new QueueWorld(store, queue, clock, logger);
   }
 
   get log(): readonly LogLine[] {
@@ -87,6 +88,7 @@ export class QueueWorld {
     options: Partial<ConsumerSessionOptions> & { concurrency?: number } = {},
   ): WorldConsumer {
     return new WorldConsumer(this.queue, this.clock, this.#turn, {
+      shared: this.#shared,
       features: parseConsumerFeatures(features, String(options.concurrency ?? 1)),
       logger: this.logger,
       ...options,
@@ -106,7 +108,7 @@ export class WorldConsumer {
     queue: Queue,
     clock: ManualClock,
     turn: EndOfTurn,
-    options: Pick<ConsumerSessionOptions, 'features' | 'logger'>,
+    options: Pick<ConsumerSessionOptions, 'features' | 'logger' | 'shared'>,
   ) {
     this.session = new ConsumerSession({
       queue,

@@ -1,56 +1,72 @@
+import type { SubmissionId } from '../model/ids.ts';
 import type { DueSubmission, Store } from '../store/store.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random } from '../system/random.ts';
-import type { Interest } from './interest.ts';
 
-export interface AgeingOptions {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly interest: Interest;
-  /** Ended submissions are remembered for so long, in milliseconds. Default 1 hour. */
+export interface RetentionTimes {
+  /** How long ended submissions are remembered, in milliseconds. Default 1 hour. */
   readonly submissionAgeMsMax?: number | undefined;
   /**
    * Reading an ended submission keeps it for another `submissionAgeMsMax`, but not beyond so long after the time
    * at which it would have been forgotten, in milliseconds. Default 24 hours.
    */
-  readonly readPostponementMaxMs?: number | undefined;
+  readonly readPostponementMsMax?: number | undefined;
   /** How often to look. Default: a tenth of `submissionAgeMsMax`, between 100 ms and a minute. */
-  readonly intervalMs?: number | undefined;
+  readonly retentionIntervalMs?: number | undefined;
+}
+
+export interface RetentionOptions extends RetentionTimes {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
 }
 
 /** Submissions that are looked at, and forgotten, in one step, so that no commit waits for long. */
 const STEP = 500;
 
-/** Forgets ended submissions when their time is up. */
-export class Ageing {
-  readonly #o: AgeingOptions;
+/** Of so many ended submissions it is known when they were read last; the one unread for longest is dropped. */
+const READ_MAX = 100_000;
+
+/** Forgets ended submissions when their time is up. Reading one extends its time. */
+export class Retention {
+  readonly #o: RetentionOptions;
   readonly #ageMaxMs: number;
   readonly #postponementMaxMs: number;
   readonly #intervalMs: number;
+  /** When each was read last, on the monotonic clock; in that order. */
+  readonly #readAtMs = new Map<SubmissionId, number>();
   #timer: Timer | null = null;
   #running: Promise<unknown> = Promise.resolve();
   #isStopped = false;
 
-  constructor(options: AgeingOptions) {
+  constructor(options: RetentionOptions) {
     this.#o = options;
     this.#ageMaxMs = options.submissionAgeMsMax ?? 3_600_000;
-    this.#postponementMaxMs = options.readPostponementMaxMs ?? 24 * 3_600_000;
-    this.#intervalMs = options.intervalMs ?? Math.min(Math.max(this.#ageMaxMs / 10, 100), 60_000);
+    this.#postponementMaxMs = options.readPostponementMsMax ?? 24 * 3_600_000;
+    this.#intervalMs = options.retentionIntervalMs ?? Math.min(Math.max(this.#ageMaxMs / 10, 100), 60_000);
+  }
+
+  /** An ended submission has been read. */
+  read(id: SubmissionId): void {
+    this.#readAtMs.delete(id);
+    this.#readAtMs.set(id, this.#o.clock.monotonicMs());
+    if (this.#readAtMs.size <= READ_MAX) return;
+    const [oldest] = this.#readAtMs.keys();
+    if (oldest !== undefined) this.#readAtMs.delete(oldest);
   }
 
   start(): void {
     if (this.#isStopped) return;
     this.#timer = this.#o.clock.after(
-      isRareNow(this.#o.random, 'ageing: at once') ? 0 : this.#intervalMs,
+      isRareNow(this.#o.random, 'retention: at once') ? 0 : this.#intervalMs,
       () => {
         this.#running = this.runOnce()
           .catch((error: unknown) => {
             // The store may be closed before it has answered.
             if (this.#isStopped) return;
-            this.#o.logger.warn({ err: error }, 'old submissions could not be forgotten; trying again later');
+            this.#o.logger.warn({ err: error }, 'cannot forget old submissions, trying again later');
           })
           .then(() => this.start());
       },
@@ -65,20 +81,30 @@ export class Ageing {
     await this.#running;
   }
 
-  /** Forgets all whose time is up, and says how many. */
+  /** Forgets all whose time is up; returns how many. */
   async runOnce(): Promise<{ readonly submissionsForgotten: number }> {
-    const { clock, logger, interest } = this.#o;
+    const { clock, logger } = this.#o;
     const dueMs = clock.nowMs() - this.#ageMaxMs;
     const postponableFromMs = dueMs - this.#postponementMaxMs;
-    const read = interest.within(this.#ageMaxMs);
+    const read = this.#readLately();
     const submissionsForgotten = await this.#forget(
       dueMs,
       ({ id, endedAtMs }) => endedAtMs < postponableFromMs || !read.has(id),
     );
     if (submissionsForgotten > 0) {
-      logger.debug({ submissions: submissionsForgotten }, 'ended submissions are forgotten');
+      logger.debug({ submissions: submissionsForgotten }, 'forgot ended submissions');
     }
     return { submissionsForgotten };
+  }
+
+  /** The others are dropped here. */
+  #readLately(): ReadonlySet<SubmissionId> {
+    const sinceMs = this.#o.clock.monotonicMs() - this.#ageMaxMs;
+    for (const [id, atMs] of this.#readAtMs) {
+      if (atMs > sinceMs) break;
+      this.#readAtMs.delete(id);
+    }
+    return new Set(this.#readAtMs.keys());
   }
 
   async #forget(endedBeforeMs: number, isOver: (submission: DueSubmission) => boolean): Promise<number> {
@@ -86,7 +112,7 @@ export class Ageing {
     let total = 0;
     let after: DueSubmission | undefined;
     while (!this.#isStopped) {
-      const limit = isRareNow(random, 'ageing: one at a time') ? 1 : STEP;
+      const limit = isRareNow(random, 'retention: one at a time') ? 1 : STEP;
       const due = await store.due({ endedBeforeMs, after, limit });
       total += await store.forget(due.filter(isOver).map(({ id }) => id));
       if (due.length < limit) break;

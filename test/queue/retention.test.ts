@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Ageing, type AgeingOptions } from '../../src/queue/ageing.ts';
+import type { QueueOptions } from '../../src/queue/queue.ts';
+import { Retention } from '../../src/queue/retention.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { CountingStore } from '../support/fakes/counting-store.ts';
@@ -9,16 +10,9 @@ import { faultyStore } from '../support/store/faulty-store.ts';
 
 const HOUR_MS = 3_600_000;
 
-function ageingOf(world: QueueWorld, options: Partial<AgeingOptions> = {}): Ageing {
-  const { store, clock, logger, queue } = world;
-  return new Ageing({
-    store,
-    clock,
-    random: seededRandom(1),
-    logger,
-    interest: queue.reads.interest,
-    ...options,
-  });
+/** A queue that forgets when it is told to. */
+function steeredWorld(options: Partial<QueueOptions> = {}): Promise<QueueWorld> {
+  return QueueWorld.start({ retentionIntervalMs: 2 ** 40, ...options });
 }
 
 /** Submissions that have ended as they were inserted. */
@@ -27,53 +21,53 @@ function inserted(world: QueueWorld, name: string, count: number): Promise<bigin
 }
 
 test('ended submissions are forgotten when their time is up, open ones never', async () => {
-  const world = await QueueWorld.start();
-  const ageing = ageingOf(world);
+  const world = await steeredWorld();
+  const { retention } = world.queue;
   const open = await world.insert('open', 1);
   const ended = await world.insert('ended', 0);
   await world.passes(HOUR_MS - 1);
-  assert.deepEqual(await ageing.runOnce(), { submissionsForgotten: 0 });
+  assert.deepEqual(await retention.runOnce(), { submissionsForgotten: 0 });
   await world.passes(2);
-  assert.deepEqual(await ageing.runOnce(), { submissionsForgotten: 1 });
+  assert.deepEqual(await retention.runOnce(), { submissionsForgotten: 1 });
   assert.equal(await world.stateOf(ended), 'unknown');
   assert.equal(await world.stateOf(open), 'in_progress');
   assert.notEqual(await world.insert('ended', 0), ended, 'its prefix can be used again');
 });
 
 test('reading an ended submission keeps it, up to a limit', async () => {
-  const world = await QueueWorld.start();
-  const ageing = ageingOf(world, { readPostponementMaxMs: 3 * HOUR_MS });
+  const world = await steeredWorld({ readPostponementMsMax: 3 * HOUR_MS });
+  const { retention } = world.queue;
   const read = await world.insert('read', 0);
   const unread = await world.insert('unread', 0);
   for (let hours = 0.5; hours < 4; hours += 0.5) {
     await world.passes(HOUR_MS / 2);
     assert.equal(await world.stateOf(read), 'completed', `after ${hours} hours`);
-    await ageing.runOnce();
+    await retention.runOnce();
   }
   assert.equal(await world.stateOf(unread), 'unknown');
   await world.passes(HOUR_MS / 2 + 1);
-  await ageing.runOnce();
+  await retention.runOnce();
   assert.equal(await world.stateOf(read), 'unknown');
 });
 
 test('more than one step is forgotten in one run', async () => {
-  const world = await QueueWorld.start();
+  const world = await steeredWorld();
   await inserted(world, 'p', 1_200);
   await world.passes(HOUR_MS + 1);
-  assert.deepEqual(await ageingOf(world).runOnce(), { submissionsForgotten: 1_200 });
+  assert.deepEqual(await world.queue.retention.runOnce(), { submissionsForgotten: 1_200 });
 });
 
 test('thousands that somebody reads are looked at once in a run, not again for each step', async () => {
   const store = new CountingStore();
-  const world = await QueueWorld.start({ store });
+  const world = await steeredWorld({ store });
   const ids = await inserted(world, 'read', 1_200);
   await world.passes(HOUR_MS);
-  for (const id of ids) world.queue.reads.interest.touch(id);
+  for (const id of ids) world.queue.retention.read(id);
   await inserted(world, 'unread', 1_200);
   await world.passes(HOUR_MS - 1);
-  for (const id of ids) world.queue.reads.interest.touch(id);
+  for (const id of ids) world.queue.retention.read(id);
   await world.passes(2);
-  assert.deepEqual(await ageingOf(world).runOnce(), { submissionsForgotten: 1_200 });
+  assert.deepEqual(await world.queue.retention.runOnce(), { submissionsForgotten: 1_200 });
   assert.deepEqual(store.dueTold, [500, 500, 500, 500, 400]);
   assert.equal(await world.stateOf(ids[0]!), 'completed');
 });
@@ -81,9 +75,7 @@ test('thousands that somebody reads are looked at once in a run, not again for e
 test('it runs by itself, again and again, also after a failure, until it is stopped', async () => {
   let isBroken = true;
   const store = faultyStore(new MemoryStore(), (call) => (isBroken && call === 'forget' ? 'throw' : 'none'));
-  const world = await QueueWorld.start({ store });
-  const ageing = ageingOf(world, { submissionAgeMsMax: 1_000, intervalMs: 500 });
-  ageing.start();
+  const world = await QueueWorld.start({ store, submissionAgeMsMax: 1_000, retentionIntervalMs: 500 });
   const first = await world.insert('first', 0);
   await world.passes(1_500);
   await world.passes(500);
@@ -93,17 +85,17 @@ test('it runs by itself, again and again, also after a failure, until it is stop
   await world.passes(3_000);
   await world.passes(500);
   assert.equal(await world.stateOf(first), 'unknown');
-  await ageing.stop();
+  await world.queue.retention.stop();
   const second = await world.insert('second', 0);
   await world.passes(10_000);
   assert.equal(await world.stateOf(second), 'completed');
 });
 
 test('stopping before the start is fine, and then it does not start', async () => {
-  const world = await QueueWorld.start();
-  const ageing = ageingOf(world);
-  const timersBefore = world.clock.timersPending;
-  await ageing.stop();
-  ageing.start();
-  assert.equal(world.clock.timersPending, timersBefore);
+  const { store, clock, logger } = await QueueWorld.start();
+  const retention = new Retention({ store, clock, random: seededRandom(1), logger });
+  const timersBefore = clock.timersPending;
+  await retention.stop();
+  retention.start();
+  assert.equal(clock.timersPending, timersBefore);
 });

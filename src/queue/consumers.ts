@@ -1,0 +1,162 @@
+import type { ChunkId, ChunkIndex } from '../model/ids.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
+import type {
+  ChunkFailure,
+  ConsumerHandle,
+  ConsumerOptions,
+  FailOutcome,
+  OpenSubmission,
+  ReservationRequest,
+} from '../scheduler/types.ts';
+import type { Store } from '../store/store.ts';
+import type { Clock } from '../system/clock.ts';
+import { clipped, type Logger } from '../system/logger.ts';
+import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
+import type { InputCache } from './input-cache.ts';
+import { Congestion } from './journal/congestion.ts';
+import type { Journal } from './journal/journal.ts';
+import type { LongChunks } from './long-chunks.ts';
+import type { QueueStats } from './stats.ts';
+
+export type Consumer = ConsumerHandle<ConsumerPeer>;
+
+export interface ConsumersOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly journal: Journal;
+  readonly scheduler: Scheduler<ConsumerPeer>;
+  readonly dispatcher: Dispatcher;
+  readonly stats: QueueStats;
+  readonly inputs: InputCache;
+  readonly longChunks: LongChunks;
+  /** How long a reservation lasts that is not extended. */
+  readonly reservationExpirationMs: number;
+  /** With more bytes than this waiting for their commit, those who send outputs are to be read more slowly. */
+  readonly congestedBytes: number;
+  /** Whether the queue still runs. */
+  isOpen(): boolean;
+}
+
+/** Characters of a failure that go into the log. */
+const FAILURE_LOGGED_MAX = 500;
+
+/** What consumers do: connect, reserve, complete, fail, give back. */
+export class Consumers {
+  /** How long a reservation lasts that is not extended. */
+  readonly reservationExpirationMs: number;
+  readonly #o: ConsumersOptions;
+  readonly #clock: Clock;
+  readonly #scheduler: Scheduler<ConsumerPeer>;
+  readonly #dispatcher: Dispatcher;
+  readonly #congestion: Congestion;
+
+  constructor(options: ConsumersOptions) {
+    this.#o = options;
+    this.#clock = options.clock;
+    this.#scheduler = options.scheduler;
+    this.#dispatcher = options.dispatcher;
+    this.#congestion = new Congestion(options.journal, options.congestedBytes);
+    this.reservationExpirationMs = options.reservationExpirationMs;
+  }
+
+  connect(peer: ConsumerPeer, options: ConsumerOptions): Consumer {
+    return this.#scheduler.addConsumer(peer, options);
+  }
+
+  disconnect(consumer: Consumer, manner: 'orderly' | 'broken'): void {
+    // A queue that has stopped has forgotten its reservations; that must not look like broken connections.
+    if (!this.#o.isOpen()) return;
+    const nowMs = this.#clock.monotonicMs();
+    this.#scheduler.removeConsumer(consumer, manner, nowMs);
+    this.#dispatcher.run(nowMs);
+  }
+
+  /** Answered through `reserved` of the peer: before this returns, or as soon as something is available. */
+  reserve(consumer: Consumer, request: ReservationRequest): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#scheduler.reserve(consumer, request, nowMs);
+    this.#dispatcher.run(nowMs);
+  }
+
+  /** False if it is answered already. */
+  cancelReserve(consumer: Consumer, request: ReservationRequest): boolean {
+    return this.#scheduler.cancelReserve(consumer, request);
+  }
+
+  complete(consumer: Consumer, { submissionId, chunkIndex }: ChunkId, output: Uint8Array | null): void {
+    const startedMs = this.#clock.monotonicMs();
+    const submission = this.#scheduler.get(submissionId);
+    const isDirect = submission?.record.prefix === null && output !== null;
+    // The output goes first: no crash may leave a chunk that is done and has none.
+    if (isDirect && submission.hasOpenChunk(chunkIndex)) {
+      this.#o.journal.add({ kind: 'direct_output', id: submissionId, chunkIndex, content: output });
+    }
+    const isAccepted = this.#scheduler.complete(consumer, submissionId, chunkIndex, startedMs);
+    this.#dispatcher.run(startedMs);
+    if (!isAccepted) return;
+    this.#o.stats.completeSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, startedMs);
+  }
+
+  fail(consumer: Consumer, { submissionId, chunkIndex }: ChunkId, failure: ChunkFailure): FailOutcome {
+    const { stats, logger } = this.#o;
+    const startedMs = this.#clock.monotonicMs();
+    const outcome = this.#scheduler.fail(consumer, submissionId, chunkIndex, failure, startedMs);
+    this.#dispatcher.run(startedMs);
+    if (outcome === 'retry') stats.chunksRetried++;
+    if (outcome !== 'stale') {
+      logger.debug(
+        {
+          submission: String(submissionId),
+          chunk: chunkIndex,
+          outcome,
+          failure: clipped(failure.text, FAILURE_LOGGED_MAX),
+        },
+        'chunk failed',
+      );
+    }
+    stats.failSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, startedMs);
+    return outcome;
+  }
+
+  /** Gives back a chunk, uncounted. */
+  release(consumer: Consumer, { submissionId, chunkIndex }: ChunkId): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#scheduler.release(consumer, submissionId, chunkIndex, nowMs);
+    this.#dispatcher.run(nowMs);
+  }
+
+  /** A chunk that its holder still works on keeps its reservation. */
+  extend(consumer: Consumer, { submissionId, chunkIndex }: ChunkId, connId: string): void {
+    const nowMs = this.#clock.monotonicMs();
+    const isExtended = this.#scheduler.extend(consumer, submissionId, chunkIndex, nowMs);
+    this.#dispatcher.run(nowMs);
+    const reservation = isExtended ? this.#scheduler.get(submissionId)?.reservation(chunkIndex) : undefined;
+    if (reservation !== undefined) this.#o.longChunks.stillRuns(reservation, connId, nowMs);
+  }
+
+  /** Outputs come faster than the store takes them: the connections of those who send some should be read no more for now. */
+  get isCongested(): boolean {
+    return this.#congestion.isCongested;
+  }
+
+  /** Calls back once, when it is no longer congested or the queue has ended. */
+  onceRelieved(run: () => void): void {
+    this.#congestion.onceRelieved(run);
+  }
+
+  /** How many chunks of it are done on disk; fewer than that while much waits. */
+  chunksDone(submission: OpenSubmission): number {
+    return this.#o.journal.chunksCommitted(submission);
+  }
+
+  /** The input of a `Direct` submission's chunk, if it is in memory; undefined if only the store has it. */
+  inputAtHand(submission: OpenSubmission, chunkIndex: ChunkIndex): Uint8Array | null | undefined {
+    return this.#o.inputs.input(submission.record.id, chunkIndex);
+  }
+
+  /** Inputs of `Direct` submissions, in the order asked for. */
+  inputs(chunks: readonly ChunkId[]): Promise<readonly (Uint8Array | null)[]> {
+    return this.#o.store.directContents('input', chunks);
+  }
+}

@@ -1,0 +1,133 @@
+import type { DropReason, Effect, Sick, SubmissionEndCause } from '../scheduler/effects.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
+import type { OpenSubmission, ReservationRequest, ReservedChunk } from '../scheduler/types.ts';
+import type { Logger } from '../system/logger.ts';
+import type { Journal } from './journal/journal.ts';
+import type { LongChunks } from './long-chunks.ts';
+import type { LongPolls } from './long-polls.ts';
+import type { QueueStats } from './stats.ts';
+
+/** What happens to the chunks of one consumer goes to it. It may call the queue. */
+export interface ConsumerPeer {
+  /** A reservation is answered, with at least one chunk. */
+  reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void;
+  expired(submission: OpenSubmission, chunkIndex: number): void;
+  dropped(submission: OpenSubmission, chunkIndex: number, reason: DropReason): void;
+  /** Its last chunks all failed while others completed theirs: it gets the next one after a pause. */
+  sick(told: Pick<Sick<ConsumerPeer>, 'failuresInRow' | 'pauseMs'>): void;
+  recovered(): void;
+  /** One of these threw: the peer is lost, and nothing else. */
+  failed(error: unknown): void;
+}
+
+export interface DispatcherOptions {
+  readonly scheduler: Scheduler<ConsumerPeer>;
+  readonly journal: Journal;
+  readonly longPolls: LongPolls;
+  readonly longChunks: LongChunks;
+  readonly stats: QueueStats;
+  readonly logger: Logger;
+  ending(submission: OpenSubmission, cause: SubmissionEndCause): void;
+  deadlineChanged(): void;
+  /** The queue cannot go on. */
+  giveUp(error: unknown): void;
+}
+
+/**
+ * Carries out what follows from calls of the scheduler, after each of them: what is to be persisted goes to the journal
+ * first, then consumers get their messages; those who wait for a submission's progress are woken with the end of the turn.
+ */
+export class Dispatcher {
+  readonly #o: DispatcherOptions;
+  #isRunning = false;
+
+  constructor(options: DispatcherOptions) {
+    this.#o = options;
+  }
+
+  /** To be called after each call of the scheduler that was given this time. */
+  run(nowMs: number): void {
+    const { effects } = this.#o.scheduler;
+    // A peer has called the queue: the effects of that come after those that are being carried out.
+    if (effects.length === 0 || this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      for (let from = 0; from < effects.length; ) {
+        const to = effects.length;
+        for (let i = from; i < to; i++) this.#persist(effects.at(i), nowMs);
+        for (let i = from; i < to; i++) this.#tell(effects.at(i));
+        from = to;
+      }
+    } catch (error) {
+      this.#o.giveUp(error);
+    } finally {
+      effects.clear();
+      this.#isRunning = false;
+    }
+  }
+
+  #persist(effect: Effect<ConsumerPeer>, nowMs: number): void {
+    const { journal, stats, longChunks } = this.#o;
+    switch (effect.kind) {
+      case 'completed': {
+        const { submission, chunkIndex, reservedMs } = effect;
+        journal.chunkDone(submission, chunkIndex);
+        this.#o.longPolls.moved(submission);
+        stats.chunksCompleted++;
+        if (reservedMs === null) break;
+        longChunks.completed(submission, nowMs - reservedMs);
+        stats.chunkCompletedSeconds.observe((nowMs - reservedMs) / 1000, nowMs);
+        break;
+      }
+      case 'set_back': {
+        const { submission, chunkIndex, tries, cause, reservedMs } = effect;
+        journal.add({ kind: 'tries', id: submission.record.id, chunkIndex, tries });
+        stats.setbacks[cause]++;
+        if (cause === 'failed') stats.chunkFailedSeconds.observe((nowMs - reservedMs) / 1000, nowMs);
+        if (cause !== 'expired') break;
+        this.#o.logger.debug(
+          { submission: String(submission.record.id), chunk: chunkIndex },
+          'chunk reservation expired',
+        );
+        break;
+      }
+      case 'ending':
+        longChunks.ended(effect.submission);
+        this.#o.ending(effect.submission, effect.cause);
+        break;
+      case 'deadline_changed':
+        this.#o.deadlineChanged();
+        break;
+    }
+  }
+
+  #tell(effect: Effect<ConsumerPeer>): void {
+    if (!('consumer' in effect)) return;
+    const { peer } = effect.consumer;
+    try {
+      switch (effect.kind) {
+        case 'reserved':
+          this.#o.stats.reservationsSucceeded++;
+          peer.reserved(effect.request, effect.chunks);
+          break;
+        case 'set_back':
+          if (effect.cause === 'expired') peer.expired(effect.submission, effect.chunkIndex);
+          break;
+        case 'dropped':
+          peer.dropped(effect.submission, effect.chunkIndex, effect.reason);
+          break;
+        case 'sick':
+          this.#o.stats.consumersPaused++;
+          peer.sick(effect);
+          break;
+        case 'recovered':
+          peer.recovered();
+          break;
+        default:
+          effect satisfies never;
+      }
+    } catch (error) {
+      peer.failed(error);
+    }
+  }
+}

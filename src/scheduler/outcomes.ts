@@ -1,0 +1,158 @@
+import type { ChunkIndex } from '../model/ids.ts';
+import type { Effects, SetBack, SubmissionEndCause } from './effects.ts';
+import type { Ledger } from './ledger.ts';
+import { type Setback, SetbackRules } from './setbacks.ts';
+import type { SickConsumers } from './sick-consumers.ts';
+import type { Consumer, Reservation, Submission } from './state.ts';
+import type { ChunkFailure, FailOutcome, SchedulerOptions } from './types.ts';
+
+/** What becomes of chunks that were handed out in vain, of those who held them, and of submissions that end. */
+export class Outcomes<Peer> {
+  readonly #ledger: Ledger<Peer>;
+  readonly #sick: SickConsumers<Peer>;
+  readonly #effects: Effects<Peer>;
+  readonly #rules: SetbackRules;
+
+  constructor(
+    ledger: Ledger<Peer>,
+    sick: SickConsumers<Peer>,
+    effects: Effects<Peer>,
+    options: SchedulerOptions,
+  ) {
+    this.#ledger = ledger;
+    this.#sick = sick;
+    this.#effects = effects;
+    this.#rules = new SetbackRules(options);
+  }
+
+  /** Back on the schedule, and uncounted. */
+  givenBack(reservation: Reservation<Peer>): void {
+    this.#ledger.takeAway(reservation);
+    this.#ledger.makeAvailable(reservation.submission, reservation.chunkIndex);
+  }
+
+  /**
+   * Done, by `consumer` or by one that is not known. Returns whether a request that waits may be served by it: nothing
+   * gets available, but a sick consumer gets its next chunk as soon as it holds none.
+   */
+  completed(submission: Submission<Peer>, chunkIndex: ChunkIndex, consumer: Consumer<Peer> | null): boolean {
+    const reservation = submission.reservations?.get(chunkIndex);
+    if (reservation !== undefined) this.#ledger.takeAway(reservation);
+    // Those who have not answered the expiry of the chunk.
+    const late = submission.bars === null ? [] : [...(submission.bars.get(chunkIndex) ?? [])];
+    this.#ledger.finish(submission, chunkIndex, reservation !== undefined);
+    const hasRecovered = this.#sick.completed(consumer);
+    if (reservation !== undefined) this.#drop(reservation.consumer, submission, chunkIndex, consumer);
+    for (const each of late) this.#drop(each, submission, chunkIndex, consumer);
+    if (consumer !== null && hasRecovered) {
+      this.#ledger.counts.consumersSick = this.#sick.count;
+      this.#effects.push({ kind: 'recovered', consumer });
+    }
+    const reservedMs = reservation === undefined ? null : reservation.reservedMs;
+    this.#effects.push({ kind: 'completed', submission, chunkIndex, reservedMs });
+    if (submission.done.isFull) this.end(submission, { state: 'completed' });
+    return hasRecovered || (reservation !== undefined && reservation.consumer.pauses > 0);
+  }
+
+  failed(reservation: Reservation<Peer>, failure: ChunkFailure, nowMs: number): FailOutcome {
+    const { submission, chunkIndex } = reservation;
+    const setback = this.#rules.failed(submission.triesOf(chunkIndex), failure, submission.record);
+    this.#setBackByConsumer(reservation, setback, 'failed', failure.delayMs ?? 0, nowMs);
+    return setback.fatal === null ? 'retry' : 'failed';
+  }
+
+  expired(reservation: Reservation<Peer>, nowMs: number): void {
+    const { submission, chunkIndex, consumer } = reservation;
+    if (!consumer.silentOnExpiry) this.#ledger.bar(consumer, submission, chunkIndex);
+    const setback = this.#rules.expired(submission.triesOf(chunkIndex), submission.record);
+    this.#setBackByConsumer(reservation, setback, 'expired', 0, nowMs);
+  }
+
+  /** The first unfinished chunks of a broken connection were running: as many as it works on at once. */
+  disconnected(consumer: Consumer<Peer>, nowMs: number): void {
+    const running: Reservation<Peer>[] = [];
+    for (let next = consumer.firstHeld; next !== null && running.length < consumer.concurrency; ) {
+      running.push(next);
+      next = next.heldAfter;
+    }
+    for (const reservation of running) {
+      const { submission, chunkIndex } = reservation;
+      // One before it may have ended the submission.
+      if (!reservation.isHeld) continue;
+      const times = submission.disconnectTimesOf(chunkIndex);
+      const setback = this.#rules.disconnected(submission.triesOf(chunkIndex), times, nowMs);
+      this.#setBack(reservation, setback, 'disconnected', nowMs);
+    }
+  }
+
+  /** After a restart a chunk that has failed waits as it did before, from now on. */
+  postpone(submission: Submission<Peer>, chunkIndex: ChunkIndex, nowMs: number): void {
+    if (!submission.hasOpenChunk(chunkIndex)) return;
+    const delayMs = this.#rules.backOffMs(submission.triesOf(chunkIndex).retries, submission.record);
+    if (delayMs > 0) this.#ledger.postpone(submission, chunkIndex, nowMs + delayMs);
+  }
+
+  end(submission: Submission<Peer>, cause: SubmissionEndCause): void {
+    // Those who have not answered the expiry of a chunk may still work on it.
+    const late = [...(submission.bars ?? [])].flatMap(([chunkIndex, consumers]) =>
+      Array.from(consumers, (consumer) => ({ consumer, chunkIndex })),
+    );
+    for (const { consumer, chunkIndex } of [...this.#ledger.close(submission), ...late]) {
+      if (consumer.isGone) continue;
+      this.#effects.push({ kind: 'dropped', consumer, submission, chunkIndex, reason: 'submission_ended' });
+    }
+    this.#effects.push({ kind: 'ending', submission, cause });
+  }
+
+  /** Another one may have completed it. */
+  #drop(
+    holder: Consumer<Peer>,
+    submission: Submission<Peer>,
+    chunkIndex: ChunkIndex,
+    completedBy: Consumer<Peer> | null,
+  ): void {
+    if (holder === completedBy) return;
+    const reason = 'completed_elsewhere';
+    this.#effects.push({ kind: 'dropped', consumer: holder, submission, chunkIndex, reason });
+  }
+
+  /** A try that the consumer did not bring to its end: another one is to have the chunk first, and it may be sick. */
+  #setBackByConsumer(
+    reservation: Reservation<Peer>,
+    setback: Setback,
+    cause: SetBack<Peer>['cause'],
+    askedMs: number,
+    nowMs: number,
+  ): void {
+    const { submission, chunkIndex, consumer } = reservation;
+    const { shuns, counts } = this.#ledger;
+    const isFirst = setback.tries.retries === 1 && submission.record.retry !== null;
+    const pauseMs = this.#sick.failed(consumer, nowMs, counts.consumers);
+    const goesElsewhere =
+      setback.fatal === null && shuns.failed(consumer, submission, chunkIndex, nowMs + setback.delayMs);
+    // Another one may have more luck: the waits are for what all fail.
+    const delayMs =
+      isFirst && goesElsewhere ? Math.max(askedMs, submission.record.retryDelayMs) : setback.delayMs;
+    this.#setBack(reservation, { ...setback, delayMs }, cause, nowMs);
+    if (pauseMs === 0) return;
+    counts.consumersSick = this.#sick.count;
+    shuns.consumersChanged();
+    this.#effects.push({ kind: 'sick', consumer, failuresInRow: consumer.failuresInRow, pauseMs });
+  }
+
+  /** Takes a chunk away from its holder: it waits for another try, or ends its submission. */
+  #setBack(
+    reservation: Reservation<Peer>,
+    { tries, fatal, delayMs }: Setback,
+    cause: SetBack<Peer>['cause'],
+    nowMs: number,
+  ): void {
+    const { submission, chunkIndex, consumer, reservedMs } = reservation;
+    this.#ledger.takeAway(reservation);
+    submission.setTries(chunkIndex, tries);
+    if (delayMs > 0 && fatal === null) this.#ledger.delay(submission, chunkIndex, nowMs + delayMs);
+    else this.#ledger.makeAvailable(submission, chunkIndex);
+    this.#effects.push({ kind: 'set_back', cause, consumer, submission, chunkIndex, tries, reservedMs });
+    if (fatal !== null) this.end(submission, { state: 'failed', chunkIndex, failure: fatal });
+  }
+}

@@ -1,0 +1,47 @@
+import type { SubmissionRecord } from '../../model/submission.ts';
+import {
+  type PreparedSubmission,
+  prepareSubmission,
+  type ReservedItem,
+} from '../../protocol/consumer/codec.ts';
+import type { Consumers } from '../../queue/consumers.ts';
+import type { ReservedChunk } from '../../scheduler/types.ts';
+import type { Clock } from '../../system/clock.ts';
+import { LogBudget } from '../../system/log-budget.ts';
+
+/** Consumers whose sickness is logged. */
+const SICK_BUDGET = { burst: 20, perSecond: 0.2 };
+
+/** What the sessions of one queue have in common. */
+export class SharedBySessions {
+  /** Half a fleet may be sick, well and sick again all night. */
+  readonly sickBudget: LogBudget;
+  readonly #consumers: Consumers;
+  readonly #prepared = new WeakMap<SubmissionRecord, PreparedSubmission>();
+
+  constructor(consumers: Consumers, clock: Clock) {
+    this.#consumers = consumers;
+    this.sickBudget = new LogBudget(clock, SICK_BUDGET);
+  }
+
+  /** A chunk as it stands in an answer. */
+  item({ submission, chunkIndex, retries }: ReservedChunk, inputContent: Uint8Array | null): ReservedItem {
+    return {
+      submission: this.prepared(submission.record),
+      chunksDone: this.#consumers.chunksDone(submission),
+      chunkIndex,
+      retries,
+      inputContent,
+    };
+  }
+
+  /** A submission's half of each item, encoded once. */
+  prepared(record: SubmissionRecord): PreparedSubmission {
+    let prepared = this.#prepared.get(record);
+    if (prepared === undefined) {
+      prepared = prepareSubmission(record);
+      this.#prepared.set(record, prepared);
+    }
+    return prepared;
+  }
+}
