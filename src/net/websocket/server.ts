@@ -5,6 +5,7 @@ import { MESSAGE_TIMEOUT_MS_DEFAULT } from '../../model/limits.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { EndOfTurn, TurnTask } from '../../system/end-of-turn.ts';
 import type { FrameConnection, FrameListener } from '../connection.ts';
+import { MessageBacklog, type MessageSource } from './message-backlog.ts';
 import { MessageDeadline, type MessageDeadlineOptions } from './message-deadline.ts';
 
 /** Given to {@link FrameConnection.close}: a close frame without a code. */
@@ -23,6 +24,8 @@ export interface WebSocketServerOptions {
   readonly clock: Clock;
   /** A message must be complete so long after its first byte, in milliseconds. Default 2 minutes. */
   readonly messageTimeoutMs?: number | undefined;
+  /** How long a turn of the event loop works on messages, in milliseconds. Default 10. */
+  readonly sliceMs?: number | undefined;
   /** The value of the `date` header of the answer to an upgrade. */
   date(): string;
 }
@@ -32,6 +35,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 const REASON_BYTES_MAX = 123;
 /** Up to here the frames of a turn are copied together and leave in one write. */
 const COPY_BYTES_MAX = 64 * 1024;
+/** A peer of which more waits to be worked on is not read any further. */
+const WAITING_BYTES_MAX = 16 * 1024;
 
 const OPCODE_BINARY = 0x82;
 const OPCODE_PING = 0x89;
@@ -42,9 +47,11 @@ export class WebSocketServer {
   readonly #turn: EndOfTurn;
   readonly #upgrader: Upgrader;
   readonly #deadline: MessageDeadlineOptions;
+  readonly #backlog: MessageBacklog;
 
   constructor(options: WebSocketServerOptions) {
     this.#turn = options.turn;
+    this.#backlog = new MessageBacklog(options.clock, options.sliceMs);
     const { clock, messageTimeoutMs: timeoutMs = MESSAGE_TIMEOUT_MS_DEFAULT } = options;
     this.#deadline = { clock, timeoutMs };
     const upgraderOptions = {
@@ -78,7 +85,7 @@ export class WebSocketServer {
     opened: (connection: FrameConnection) => FrameListener,
   ): void {
     this.#upgrader.handleUpgrade(request, socket, head, (webSocket) => {
-      const connection = new WebSocketConnection(webSocket, socket, this.#turn);
+      const connection = new WebSocketConnection(webSocket, socket, this.#turn, this.#backlog);
       connection.listen(opened(connection), this.#deadline);
     });
   }
@@ -107,22 +114,33 @@ function hasToken(header: string | undefined, token: string): boolean {
  * Reading is left to `ws`; frames are written here, because everything that goes to a peer in one turn of the
  * event loop is to be one write.
  */
-class WebSocketConnection implements FrameConnection, TurnTask {
+class WebSocketConnection implements FrameConnection, TurnTask, MessageSource {
   readonly #webSocket: WebSocket;
   readonly #socket: Duplex;
   readonly #turn: EndOfTurn;
+  readonly #backlog: MessageBacklog;
+  #listener: FrameListener | null = null;
+  /** To be written. */
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
+  /** Received, in the backlog. */
+  readonly #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  /** By whoever uses it. */
+  #isPaused = false;
+  #isReading = true;
   #isClosed = false;
 
-  constructor(webSocket: WebSocket, socket: Duplex, turn: EndOfTurn) {
+  constructor(webSocket: WebSocket, socket: Duplex, turn: EndOfTurn, backlog: MessageBacklog) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.#turn = turn;
+    this.#backlog = backlog;
   }
 
   listen(listener: FrameListener, deadlineOptions: MessageDeadlineOptions): void {
     const webSocket = this.#webSocket;
+    this.#listener = listener;
     const deadline = new MessageDeadline(deadlineOptions, () =>
       this.close(CLOSE_POLICY, `a message was not complete after ${deadlineOptions.timeoutMs / 1000} s`),
     );
@@ -130,9 +148,12 @@ class WebSocketConnection implements FrameConnection, TurnTask {
     webSocket.on('message', (data: Buffer, isBinary: boolean) => {
       if (this.#isClosed) return;
       listener.alive();
-      if (isBinary) listener.message(data);
-      else
-        this.close(CLOSE_UNSUPPORTED, 'text frames are not understood, messages are CBOR in binary frames');
+      if (isBinary) {
+        this.#received(data);
+        return;
+      }
+      this.#workOffAll();
+      this.close(CLOSE_UNSUPPORTED, 'text frames are not understood, messages are CBOR in binary frames');
     });
     webSocket.on('ping', () => listener.alive());
     webSocket.on('pong', () => listener.alive());
@@ -140,6 +161,7 @@ class WebSocketConnection implements FrameConnection, TurnTask {
     webSocket.on('error', () => {});
     webSocket.on('close', (code: number) => {
       deadline.stop();
+      this.#workOffAll();
       this.#isClosed = true;
       listener.closed(code !== ABNORMAL_CLOSURE);
     });
@@ -174,11 +196,22 @@ class WebSocketConnection implements FrameConnection, TurnTask {
   }
 
   pause(): void {
-    this.#webSocket.pause();
+    this.#isPaused = true;
+    this.#readOrNot();
   }
 
   resume(): void {
-    this.#webSocket.resume();
+    this.#isPaused = false;
+    this.#readOrNot();
+  }
+
+  workOff(): boolean {
+    const data = this.#waiting.shift();
+    if (data === undefined) return false;
+    this.#waitingBytes -= data.length;
+    if (!this.#isClosed) this.#listener!.message(data);
+    this.#readOrNot();
+    return this.#waiting.length > 0;
   }
 
   get bufferedBytes(): number {
@@ -199,6 +232,28 @@ class WebSocketConnection implements FrameConnection, TurnTask {
     this.#socket.cork();
     for (const part of pending) this.#socket.write(part);
     this.#socket.uncork();
+  }
+
+  #received(data: Buffer): void {
+    if (this.#waiting.length === 0 && this.#backlog.mayWorkNow()) {
+      this.#listener!.message(data);
+      return;
+    }
+    if (this.#waiting.push(data) === 1) this.#backlog.add(this);
+    this.#waitingBytes += data.length;
+    this.#readOrNot();
+  }
+
+  #workOffAll(): void {
+    while (this.workOff());
+  }
+
+  #readOrNot(): void {
+    const mayRead = !this.#isPaused && this.#waitingBytes <= WAITING_BYTES_MAX;
+    if (mayRead === this.#isReading) return;
+    this.#isReading = mayRead;
+    if (mayRead) this.#webSocket.resume();
+    else this.#webSocket.pause();
   }
 
   #push(firstByte: number, payload: Uint8Array): void {

@@ -1,0 +1,73 @@
+import type { Clock } from '../../system/clock.ts';
+
+/** A connection with messages that wait. */
+export interface MessageSource {
+  /** Works on the oldest of them, if any is left; whether there are more. */
+  workOff(): boolean;
+}
+
+/** So many messages are worked on before the clock is looked at: a turn with fewer costs nothing here. */
+const UNTIMED_MESSAGES = 32;
+const SLICE_MS_DEFAULT = 10;
+
+/**
+ * The messages of all connections that this turn of the event loop has no time for.
+ *
+ * libuv hands over everything that has arrived on a thousand sockets and more before it looks at timers and new connections
+ * again. If 2 000 busy consumers were all answered at once, heartbeats and a monitor's `/ping` would wait until the last
+ * of them is. So a turn works on messages for some milliseconds; what comes beyond waits here, in order of
+ * arrival, and each of the next turns takes as much of it.
+ */
+export class MessageBacklog {
+  readonly #clock: Pick<Clock, 'soon' | 'monotonicMs'>;
+  readonly #sliceMs: number;
+  /** In turn; those before `#next` have had theirs. */
+  #waiting: MessageSource[] = [];
+  #next = 0;
+  /** In this turn, as far as it is known: a turn that takes in few messages is not told from the next. */
+  #messages = 0;
+  #endMs = 0;
+
+  constructor(clock: Pick<Clock, 'soon' | 'monotonicMs'>, sliceMs = SLICE_MS_DEFAULT) {
+    this.#clock = clock;
+    this.#sliceMs = sliceMs;
+  }
+
+  /** Whether a message that comes now may be worked on now. If not, it waits, and its connection is added unless it has been. */
+  mayWorkNow(): boolean {
+    if (++this.#messages < UNTIMED_MESSAGES) return true;
+    if (this.#messages === UNTIMED_MESSAGES) {
+      this.#endMs = this.#clock.monotonicMs() + this.#sliceMs;
+      this.#clock.soon(this.#turnEnded);
+      return true;
+    }
+    return this.#waiting.length === 0 && this.#clock.monotonicMs() < this.#endMs;
+  }
+
+  /** The first message of `source` waits. */
+  add(source: MessageSource): void {
+    this.#waiting.push(source);
+  }
+
+  readonly #turnEnded = (): void => {
+    const waiting = this.#waiting;
+    this.#endMs = this.#clock.monotonicMs() + this.#sliceMs;
+    while (this.#next < waiting.length) {
+      const source = waiting[this.#next++]!;
+      if (source.workOff()) waiting.push(source);
+      if (this.#clock.monotonicMs() >= this.#endMs) break;
+    }
+    if (this.#next === waiting.length) {
+      this.#waiting = [];
+      this.#next = 0;
+      this.#messages = 0;
+      return;
+    }
+    // The list does not grow for ever while it is never empty.
+    if (this.#next > waiting.length / 2) {
+      this.#waiting = waiting.slice(this.#next);
+      this.#next = 0;
+    }
+    this.#clock.soon(this.#turnEnded);
+  };
+}
