@@ -5,7 +5,7 @@ import '../system/bundle-begin.ts';
 import { type HttpAddress, HttpServer } from '../net/http/server.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { descriptorsMax } from '../system/descriptors.ts';
-import { startingHandler } from './http/starting.ts';
+import { unavailableHandler } from './http/unavailable.ts';
 import type { ServerOptions } from './options.ts';
 import { Server } from './server.ts';
 import { checkedSettings } from './settings.ts';
@@ -42,7 +42,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   failure.defer(() => settings.store?.close());
   const http = new HttpServer(
     { ...settings, descriptorsMax: descriptorsMax() ?? undefined },
-    startingHandler,
+    unavailableHandler('the queue is starting'),
   );
   // Before the database is opened: a port that is taken must not leave a new file behind.
   await http.listen();

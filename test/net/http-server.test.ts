@@ -36,7 +36,7 @@ async function serve(
     { hosts: ['127.0.0.1'], port: 0, clock: systemClock, ...options },
     {
       request,
-      isUpgrade: ({ headers }) => headers.upgrade === 'websocket',
+      isUpgrade: (head) => head.header('upgrade') === 'websocket',
       upgrade: (_request, socket) => void socket.end('an upgrade'),
     },
   );

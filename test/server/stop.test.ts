@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { HttpServer } from '../../src/net/http/server.ts';
-import { startingHandler } from '../../src/server/http/starting.ts';
+import { unavailableHandler } from '../../src/server/http/unavailable.ts';
 import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
 import { Server } from '../../src/server/server.ts';
 import { checkedSettings } from '../../src/server/settings.ts';
@@ -44,7 +44,7 @@ async function starting(
   store: Store,
 ): Promise<{ readonly http: HttpServer; readonly started: Promise<Server> }> {
   const settings = checkedSettings({ hosts: ['127.0.0.1'], port: 0 });
-  const http = new HttpServer(settings, startingHandler);
+  const http = new HttpServer(settings, unavailableHandler('the queue is starting'));
   await http.listen();
   return { http, started: Server.start(settings, http, store) };
 }
@@ -69,6 +69,31 @@ test('a stop within a second: held requests are answered, consumers get a close 
   await stopped;
   await queue.server.ended;
   assert.ok(performance.now() - startedMs < 1_000);
+  await queue[Symbol.asyncDispose]();
+});
+
+test('once it stops everything is 503, also the upgrade of a consumer', async () => {
+  const store = faultyStore(new MemoryStore(), (call) => (call === 'commit' ? 'delay' : 'none'));
+  const queue = await TestServer.start({ store });
+  // Half of a request keeps its connection open at the stop, and a commit that is under way lets the stop wait.
+  const [plain, upgrade] = [await queue.socket(), await queue.socket()];
+  plain.write('GET /version HTTP/1.1\r\n');
+  upgrade.write('GET /consumer HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n');
+  const inserting = await queue.socket();
+  inserting.send(
+    'POST /producer/submissions',
+    { 'content-type': 'application/json' },
+    '{"chunk_contents":{"SeeObjectStorage":{"prefix":"late","count":1}}}',
+  );
+  await queue.get('/ping');
+  const stopped = queue.server.stop();
+  plain.write('host: localhost\r\n\r\n');
+  upgrade.write('sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+  for (const socket of [plain, upgrade]) {
+    const answer = await socket.answer();
+    assert.deepEqual([answer.status, JSON.parse(answer.body.toString())], [503, 'the queue is stopping']);
+  }
+  await stopped;
   await queue[Symbol.asyncDispose]();
 });
 
@@ -188,7 +213,7 @@ test('a server that cannot listen leaves no new database behind, one without a d
 
 test('while the database is opened the port is open and everything is 503', async () => {
   const settings = checkedSettings({ hosts: ['127.0.0.1'], port: 0 });
-  const http = new HttpServer(settings, startingHandler);
+  const http = new HttpServer(settings, unavailableHandler('the queue is starting'));
   await http.listen();
   const socket = await HttpSocket.open(http.addresses[0]!.port);
   socket.send('GET /ping');

@@ -1,6 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { type AnswerPace, sendBody, sendBodyInTurn } from './answer.ts';
 import { type BodyLimits, type HttpBodyReader, readHttpBody } from './body.ts';
+import { RequestHead } from './head.ts';
 
 export const CONTENT_TYPE_JSON = 'application/json';
 export const CONTENT_TYPE_TEXT = 'text/plain; charset=utf-8';
@@ -18,12 +19,7 @@ export interface HttpExchangeHost extends AnswerPace {
 }
 
 /** One request and its answer. Answered once; later answers, and answers to a peer that is gone, go nowhere. */
-export class HttpExchange {
-  readonly method: string;
-  /** As it came, not decoded, without the query. */
-  readonly path: string;
-  /** What follows the `?`, empty if there is none. */
-  readonly query: string;
+export class HttpExchange extends RequestHead {
   /** Told once: the status of the answer, or {@link STATUS_PEER_GONE}. */
   onEnded: ((status: number) => void) | null = null;
   readonly #request: IncomingMessage;
@@ -34,32 +30,13 @@ export class HttpExchange {
   #onPeerGone: (() => void) | null = null;
 
   constructor(request: IncomingMessage, response: ServerResponse, host: HttpExchangeHost) {
+    super(request);
     this.#request = request;
     this.#response = response;
     this.#host = host;
-    this.method = request.method ?? '';
-    const url = request.url ?? '';
-    const mark = url.indexOf('?');
-    this.path = mark < 0 ? url : url.slice(0, mark);
-    this.query = mark < 0 ? '' : url.slice(mark + 1);
     // Headers are written in the order of the recordings, with the date last and nothing about keeping alive.
     response.sendDate = false;
     response.removeHeader('connection');
-  }
-
-  /** Lower-case name; several of one name come joined by commas. */
-  header(name: string): string | undefined {
-    const value = this.#request.headers[name];
-    return typeof value === 'string' ? value : value?.join(', ');
-  }
-
-  /** Names and values by turns, as they came. */
-  get rawHeaders(): readonly string[] {
-    return this.#request.rawHeaders;
-  }
-
-  get isEnded(): boolean {
-    return this.#isEnded;
   }
 
   /**

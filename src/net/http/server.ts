@@ -8,14 +8,15 @@ import { messageOf } from '../../model/thrown.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import { HttpExchange, type HttpExchangeHost } from './exchange.ts';
+import { RequestHead } from './head.ts';
 import { HttpLane } from './lane.ts';
 
 /** What is done with requests. */
 export interface HttpHandler {
   request(exchange: HttpExchange): void;
   /** Whether a request that offers an upgrade is taken at its word; if not, it is an ordinary one. */
-  isUpgrade(request: IncomingMessage): boolean;
-  /** A request to change to another protocol. The socket is the handler's from here on. */
+  isUpgrade(head: RequestHead): boolean;
+  /** A request of which `isUpgrade` was true. The socket is the handler's from here on. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
@@ -213,7 +214,7 @@ export class HttpServer implements HttpExchangeHost {
       requestTimeout: requestTimeoutMs ?? 120_000,
       connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs ?? 30_000, requestTimeoutMs ?? 120_000),
       // Many programs offer `upgrade: h2c` with an ordinary request.
-      shouldUpgradeCallback: (request) => this.#handler.isUpgrade(request),
+      shouldUpgradeCallback: (request) => this.#handler.isUpgrade(new RequestHead(request)),
       requireHostHeader: false,
       noDelay: true,
     });

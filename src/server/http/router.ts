@@ -1,51 +1,59 @@
-import type { HttpExchange } from '../../net/http/exchange.ts';
+import type { Endpoint } from './endpoints.ts';
 
-/** Handles a request; `segment` is the path's variable part, percent-escapes decoded, empty if there is none. */
-export type HttpRoute = (exchange: HttpExchange, segment: string) => void;
-
-/** What a path offers. Where GET works, HEAD does. */
-export interface Endpoint {
+/** Where a path leads: the same place for all its methods. */
+export interface Place<Name extends string> {
   /** As it stands in the metrics: `/producer/submissions/{submission_id}`. */
-  readonly label: string;
-  readonly method: 'GET' | 'POST';
-  readonly route: HttpRoute;
+  readonly path: string;
+  /** The endpoint of each method. */
+  readonly names: ReadonlyMap<Endpoint['method'], Name>;
 }
 
-/** Paths with one variable segment: what comes before it and after it. */
-interface Pattern {
-  readonly before: string;
-  readonly after: string;
-  readonly endpoint: Endpoint;
-}
-
-/** What a path leads to. `segment` is as it came. */
-export interface Match {
-  readonly endpoint: Endpoint;
+export interface PathMatch<Name extends string> {
+  readonly place: Place<Name>;
+  /** The path's variable segment, as it came; empty if it has none. */
   readonly segment: string;
 }
 
-/** Finds what a path leads to: fixed paths first, then those with one variable segment, in the order given. */
-export class Router {
-  readonly #fixed = new Map<string, Match>();
-  readonly #patterns: Pattern[] = [];
+/** Paths with one variable segment: what comes before it and after it. */
+interface Pattern<Name extends string> {
+  readonly before: string;
+  readonly after: string;
+  readonly place: Place<Name>;
+}
 
-  /** `label` is the path, with at most one `{name}`. */
-  add(method: Endpoint['method'], label: string, route: HttpRoute): this {
-    const endpoint = { label, method, route };
-    const [before, after] = label.split(/\{[a-z_]+\}/);
-    if (before === undefined || after === undefined) this.#fixed.set(label, { endpoint, segment: '' });
-    else this.#patterns.push({ before, after, endpoint });
-    return this;
+/** Finds where a path leads: fixed paths first, then those with a variable segment, in the order given. */
+export class Router<Name extends string> {
+  readonly #fixed = new Map<string, PathMatch<Name>>();
+  readonly #patterns: Pattern<Name>[] = [];
+
+  constructor(endpoints: Readonly<Record<Name, Endpoint>>) {
+    const places = new Map<string, Map<Endpoint['method'], Name>>();
+    for (const [name, { method, path }] of Object.entries<Endpoint>(endpoints) as [Name, Endpoint][]) {
+      const names = places.get(path) ?? new Map<Endpoint['method'], Name>();
+      places.set(path, names.set(method, name));
+    }
+    for (const [path, names] of places) this.#add({ path, names });
   }
 
-  match(path: string): Match | null {
+  match(path: string): PathMatch<Name> | null {
     const fixed = this.#fixed.get(path);
     if (fixed !== undefined) return fixed;
-    for (const { before, after, endpoint } of this.#patterns) {
+    for (const { before, after, place } of this.#patterns) {
       if (!path.startsWith(before) || !path.endsWith(after)) continue;
       const segment = path.slice(before.length, path.length - after.length);
-      if (segment !== '' && !segment.includes('/')) return { endpoint, segment };
+      if (segment !== '' && !segment.includes('/')) return { place, segment };
     }
     return null;
   }
+
+  #add(place: Place<Name>): void {
+    const [before, after] = place.path.split(/\{[a-z_]+\}/);
+    if (before === undefined || after === undefined) this.#fixed.set(place.path, { place, segment: '' });
+    else this.#patterns.push({ before, after, place });
+  }
+}
+
+/** The value of the `allow` header of a place. */
+export function allowedMethods({ names }: Place<string>): string {
+  return [...names.keys()].map((method) => (method === 'GET' ? 'GET,HEAD' : method)).join(',');
 }

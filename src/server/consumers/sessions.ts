@@ -1,0 +1,77 @@
+import type { IncomingMessage } from 'node:http';
+import type { FrameConnection } from '../../net/connection.ts';
+import type { Queue } from '../../queue/queue.ts';
+import type { EndOfTurn } from '../../system/end-of-turn.ts';
+import { uuidV7 } from '../../system/random.ts';
+import type { ServerSettings } from '../settings.ts';
+import { parseConsumerFeatures } from './features.ts';
+import { ConsumerSession } from './session.ts';
+import { SharedBySessions } from './shared.ts';
+
+export interface ConsumerSessionsOptions {
+  readonly queue: Queue;
+  readonly settings: ServerSettings;
+  readonly turn: EndOfTurn;
+  readonly versionInfo: string;
+}
+
+/** The connections of consumers. */
+export class ConsumerSessions {
+  readonly #o: ConsumerSessionsOptions;
+  readonly #shared: SharedBySessions;
+  readonly #open = new Set<ConsumerSession>();
+
+  constructor(options: ConsumerSessionsOptions) {
+    this.#o = options;
+    this.#shared = new SharedBySessions(options.queue.consumers, options.settings.clock);
+  }
+
+  /** @param request the upgrade, whose headers say what the consumer understands */
+  open(request: IncomingMessage, connection: FrameConnection): ConsumerSession {
+    const { settings, queue, turn, versionInfo } = this.#o;
+    const { clock, random, logger, heartbeatIntervalMs, missableHeartbeatsMax } = settings;
+    const connId = uuidV7(clock.nowMs());
+    const address = request.socket.remoteAddress;
+    const session = new ConsumerSession({
+      queue,
+      shared: this.#shared,
+      connection,
+      features: parseConsumerFeatures(
+        headerText(request, 'opsqueue-features'),
+        headerText(request, 'opsqueue-concurrency'),
+      ),
+      clock,
+      random,
+      logger,
+      turn,
+      connId,
+      address,
+      versionInfo,
+      heartbeatIntervalMs,
+      missableHeartbeatsMax,
+      ended: (ended) => {
+        this.#open.delete(ended);
+        logger.debug({ connId }, 'consumer disconnected');
+      },
+    });
+    this.#open.add(session);
+    logger.debug({ connId, address }, 'consumer connected');
+    session.open();
+    return session;
+  }
+
+  /** Says good-bye to all. */
+  stop(): void {
+    for (const session of this.#open) session.stop();
+  }
+
+  /** Ends those that are left, at once. */
+  cut(): void {
+    for (const session of [...this.#open]) session.cut();
+  }
+}
+
+function headerText({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join(',') : value;
+}

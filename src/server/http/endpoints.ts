@@ -1,0 +1,46 @@
+/** Who an endpoint is for. There is no access control yet; it will go by this. */
+export type Role = 'anyone' | 'producer' | 'consumer' | 'operator';
+
+export interface Endpoint {
+  /** Where GET works, HEAD does. */
+  readonly method: 'GET' | 'POST';
+  /** With at most one variable segment, `{name}`. Also the endpoint's label in the metrics. */
+  readonly path: string;
+  readonly role: Role;
+  /** What the body must be; default: there is none. */
+  readonly body?: 'json';
+  /** A WebSocket is opened here. */
+  readonly isUpgrade?: true;
+}
+
+/** Where producers talk to the queue. */
+const SUBMISSIONS = '/producer/submissions';
+
+/**
+ * Every path that the server answers. Fixed paths win over those with a variable segment, which are tried in this order.
+ */
+export const ENDPOINTS = {
+  ping: { method: 'GET', path: '/ping', role: 'anyone' },
+  version: { method: 'GET', path: '/version', role: 'anyone' },
+  producerVersion: { method: 'GET', path: '/producer/version', role: 'producer' },
+  metrics: { method: 'GET', path: '/metrics', role: 'operator' },
+  consumer: { method: 'GET', path: '/consumer', role: 'consumer', isUpgrade: true },
+  insert: { method: 'POST', path: SUBMISSIONS, role: 'producer', body: 'json' },
+  count: { method: 'GET', path: `${SUBMISSIONS}/count`, role: 'producer' },
+  countCompleted: { method: 'GET', path: `${SUBMISSIONS}/count_completed`, role: 'producer' },
+  endedIds: { method: 'GET', path: `${SUBMISSIONS}/ended`, role: 'producer' },
+  idsByMetadata: {
+    method: 'POST',
+    path: `${SUBMISSIONS}/lookup_ids_by_strategic_metadata`,
+    role: 'producer',
+    body: 'json',
+  },
+  known: { method: 'POST', path: `${SUBMISSIONS}/known`, role: 'producer', body: 'json' },
+  cancel: { method: 'POST', path: `${SUBMISSIONS}/cancel/{submission_id}`, role: 'producer' },
+  idByPrefix: { method: 'GET', path: `${SUBMISSIONS}/lookup_id_by_prefix/{prefix}`, role: 'producer' },
+  status: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}`, role: 'producer' },
+  chunksDone: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/chunks_done`, role: 'producer' },
+  directOutputs: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/direct_outputs`, role: 'producer' },
+} as const satisfies Readonly<Record<string, Endpoint>>;
+
+export type EndpointName = keyof typeof ENDPOINTS;
