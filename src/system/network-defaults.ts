@@ -3,8 +3,8 @@ import net from 'node:net';
 import tls from 'node:tls';
 
 /**
- * What a program has set for all its connections, by calls or by flags. A thread of ours starts without both: it is
- * given them as data.
+ * What a program has set for all its connections, by calls or by flags. A thread of ours starts without the calls, and
+ * some without the flags: it is given both as data.
  */
 export interface NetworkDefaults {
   readonly resultOrder: 'ipv4first' | 'ipv6first' | 'verbatim';

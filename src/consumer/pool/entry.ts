@@ -4,6 +4,7 @@ import { workerData } from 'piscina';
 import { mustBe } from '../../model/check.ts';
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
 import { systemClock } from '../../system/clock.ts';
+import { setNetworkDefaults } from '../../system/network-defaults.ts';
 import { checkCodec } from '../options.ts';
 import { CallbackWatch } from '../run/callback-watch.ts';
 import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
@@ -11,9 +12,11 @@ import { OpLanes } from '../run/op-batch.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor } from '../run/processor.ts';
 import { verdictOf } from '../run/verdict.ts';
 import type { ChunkContext } from '../types.ts';
-import type { PoolAnswer, PoolSetup, PoolTask } from './protocol.ts';
+import type { PoolAnswer, PoolSetup, PoolTask, PoolThreadData } from './protocol.ts';
 
-const setup: PoolSetup = workerData;
+const { setup, network }: PoolThreadData = workerData;
+// Before the module: it may make connections as it loads.
+setNetworkDefaults(network);
 let loading: Promise<Processor> | null = null;
 /** Of the chunks that this thread works on. */
 const pulses = new Set<Int32Array>();

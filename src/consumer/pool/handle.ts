@@ -3,13 +3,14 @@ import { Piscina } from 'piscina';
 import { IncorrectUsageError } from '../../model/errors.ts';
 import { isArrayBuffer } from '../../model/kinds.ts';
 import { messageOf } from '../../model/thrown.ts';
+import { networkDefaults } from '../../system/network-defaults.ts';
 import { orAborted } from '../../system/signals.ts';
 import { CallbackTimeoutError, type CallbackWatch } from '../run/callback-watch.ts';
 import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
 import type { Processor } from '../run/processor.ts';
 import type { ChunkContext } from '../types.ts';
 import { checkPoolFile } from './program-file.ts';
-import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask } from './protocol.ts';
+import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask, PoolThreadData } from './protocol.ts';
 
 /** The callback failed in a thread of the pool; the stack is the one from there. */
 export class PoolFailedError extends Error {
@@ -39,12 +40,12 @@ export class CallbackPool {
     this.#watch = watch;
     this.#pool = new Piscina<PoolTask | null, PoolAnswer>({
       filename: checkPoolFile().href,
-      workerData: setup,
+      workerData: { setup, network: networkDefaults(true) } satisfies PoolThreadData,
       minThreads: threads,
       maxThreads: threads,
       // Operations of small chunks run side by side as well; one chunk more begins while others end.
       concurrentTasksPerWorker: setup.opConcurrency === null ? 1 : setup.opConcurrency + 1,
-      // Without `execArgv` the threads get the flags of the program: `--import` (loaders, instrumentation), `--use-system-ca`, ...
+      // Without `execArgv` the threads get the flags of the program: `--import` (loaders, instrumentation), `--use-system-ca`, ...; what it has set by calls they get as data.
       // A thread that waits for its next chunk must let the callback's own timers and sockets run.
       atomics: 'disabled',
       recordTiming: false,

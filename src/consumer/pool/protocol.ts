@@ -2,12 +2,18 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { SubmissionRecord } from '../../model/submission.ts';
 import type { NamedCodec } from '../../protocol/chunk/codec-options.ts';
+import type { NetworkDefaults } from '../../system/network-defaults.ts';
 import type { Verdict } from '../run/verdict.ts';
 
 /** What the callback is given: one operation, the operations of a chunk, or its bytes. */
 export type CallbackShape = 'op' | 'chunk' | 'raw';
 
 /** What every thread of a pool is started with. */
+export interface PoolThreadData {
+  readonly setup: PoolSetup;
+  readonly network: NetworkDefaults;
+}
+
 export interface PoolSetup {
   readonly moduleUrl: string;
   readonly shape: CallbackShape;
