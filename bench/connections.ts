@@ -97,8 +97,8 @@ await measure('consumers', async () => {
   await begun.promise;
   await consumer.stop();
   await over;
-  await feeder.waitForCompletion(id);
-  await feeder.deleteSubmissionData(id);
+  await feeder.submission(id).done();
+  await feeder.submission(id).delete();
 });
 const worker = new ConsumerClient(url, objects);
 const over = worker.runEachOp((op) => op);

@@ -95,23 +95,26 @@ async function completeAll(server: MeasuredServer, chunks: number): Promise<void
 }
 
 async function measured(server: MeasuredServer, folder: string, operations: number, chunkSize: number) {
-  await using producer = new ProducerClient(`${server.host}:${server.port}`, pathToFileURL(folder).href);
+  await using producer = new ProducerClient<string, string>(
+    `${server.host}:${server.port}`,
+    pathToFileURL(folder).href,
+  );
   const chunks = operations / chunkSize;
   let startMs = performance.now();
   const id = await producer.insertSubmission(words(operations), { chunkSize });
   const upload = perSecond(operations, startMs);
-  const prefix = (await producer.getSubmissionStatus(id))?.record.prefix ?? '';
+  const prefix = (await producer.submission(id).details())?.prefix ?? '';
   for (let index = 0; index < chunks; index++) {
     linkSync(join(folder, prefix, `${index}-in.bin`), join(folder, prefix, `${index}-out.bin`));
   }
   await completeAll(server, chunks);
-  await producer.waitForCompletion(id);
+  await producer.submission(id).done();
   startMs = performance.now();
   let bytes = 0;
-  for await (const word of producer.streamCompletedSubmission<string>(id)) bytes += word.length;
+  for await (const word of producer.submission(id).results()) bytes += word.length;
   const download = perSecond(operations, startMs);
   startMs = performance.now();
-  for await (const batch of producer.streamCompletedSubmission<string>(id).batches()) {
+  for await (const batch of producer.submission(id).results().batches()) {
     for (const word of batch) bytes += word.length;
   }
   const batches = perSecond(operations, startMs);

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { ProducerClient } from 'opsqueue/producer';
 
-const producer = new ProducerClient(
+const producer = new ProducerClient<string, string>(
   process.env.OPSQUEUE_URL ?? 'localhost:3999',
   process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/capitalize-text/',
 );
@@ -10,7 +10,7 @@ const producer = new ProducerClient(
 const text = await readFile(process.argv[2] ?? import.meta.filename, 'utf8');
 const words = text.split(/(?<=\s)(?=\S)/);
 
-for await (const word of producer.runSubmission<string>(words, { chunkSize: 40 })) {
+for await (const word of producer.runSubmission(words, { chunkSize: 40 })) {
   process.stdout.write(word);
 }
 await producer.close();

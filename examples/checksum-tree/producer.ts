@@ -15,7 +15,7 @@ const CHUNK_SIZE = 10;
 const SAMPLE_SIZE = 20;
 
 const folder = folderOf(process.argv.slice(2));
-const producer = new ProducerClient(
+const producer = new ProducerClient<string, Checksum>(
   process.env.OPSQUEUE_URL ?? 'localhost:3999',
   process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/checksum-tree/',
 );
@@ -37,8 +37,8 @@ try {
 async function main(): Promise<void> {
   const startMs = systemClock.monotonicMs();
   console.log(`files below ${folder}: size, SHA-256 and gzip size of each`);
-  const results = producer.runSubmission<Checksum>(files(), { chunkSize: CHUNK_SIZE, onProgress: show });
-  for await (const result of results) take(result as Checksum);
+  const results = producer.runSubmission(files(), { chunkSize: CHUNK_SIZE, onProgress: show });
+  for await (const result of results) take(result);
   line.finish();
   const seconds = (systemClock.monotonicMs() - startMs) / 1000;
   if (summary.files !== found.files) throw new Error(`${found.files} files, but ${summary.files} results`);

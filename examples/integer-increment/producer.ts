@@ -1,6 +1,6 @@
 import { ProducerClient } from 'opsqueue/producer';
 
-const producer = new ProducerClient(
+const producer = new ProducerClient<number, number>(
   process.env.OPSQUEUE_URL ?? 'localhost:3999',
   process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/integer-increment/',
 );

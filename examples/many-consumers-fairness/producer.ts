@@ -13,18 +13,18 @@ const tasks = new Map([
   [4, 10],
 ]);
 
-async function submit(customer: number, count: number): Promise<bigint> {
+async function submit(customer: number, count: number) {
   const operations = Array.from({ length: count }, (_, task) => ({ customer, task }));
-  return producer.insertSubmission(operations, { chunkSize: 1, strategicMetadata: { customer } });
+  return producer.submit(operations, { chunkSize: 1, strategicMetadata: { customer } });
 }
 
-const submissions = new Map<number, bigint>();
+const submissions = new Map<number, Awaited<ReturnType<typeof submit>>>();
 for (const [customer, count] of tasks) submissions.set(customer, await submit(customer, count));
 
 await Promise.all(
-  [...submissions].map(async ([customer, id]) => {
+  [...submissions].map(async ([customer, submission]) => {
     let results = 0;
-    for await (const _ of producer.streamCompletedSubmission(id)) results++;
+    for await (const _ of submission.results()) results++;
     console.log(`customer ${customer} has all ${results} results`);
   }),
 );

@@ -4,7 +4,8 @@ import {
   type EndState,
   ProducerClient,
   type ProducerClientOptions,
-  type SubmissionStatus,
+  type Submission,
+  type SubmissionDetails,
 } from '../producer/index.ts';
 import type { Io } from './io.ts';
 import { ExitError } from './serve.ts';
@@ -51,7 +52,11 @@ With --json each line is an object; the last one is what opsqueue status --json 
       // Having seen the queue once, it waits for one that is started again.
       const patient = { retryForMs: WATCH_RETRY_MS };
       const json = flags.json === true;
-      const status = await withProducer(flags, (producer) => watch(producer, id, { io, json }), patient);
+      const status = await withProducer(
+        flags,
+        (producer) => watch(producer.submission(id), { io, json }),
+        patient,
+      );
       if (status.state !== 'completed') throw new ExitError(1);
     });
 }
@@ -60,7 +65,7 @@ function cancelOf(io: Io): Command {
   return clientCommand('cancel', 'end a submission before it is done; its results so far stay readable')
     .argument('<id>', 'of the submission', submissionId)
     .action(async (id: bigint, flags: ClientFlags) => {
-      await withProducer(flags, (producer) => producer.cancelSubmission(id));
+      await withProducer(flags, (producer) => producer.submission(id).cancel());
       io.stdout.write(
         flags.json ? `${toJson({ id: String(id), state: 'cancelled' })}\n` : `cancelled ${id}\n`,
       );
@@ -114,18 +119,15 @@ Examples:
   opsqueue lookup --metadata company_id=42 --metadata urgency=1`,
     )
     .action(async (flags: LookupFlags) => {
-      const ids = await withProducer(flags, async (producer): Promise<readonly bigint[]> => {
-        if (flags.state !== undefined) {
-          return producer.lookupEndedSubmissionIds(flags.state, { limit: flags.limit });
-        }
-        if (flags.prefix === undefined) {
-          return producer.lookupSubmissionIdsByStrategicMetadata(flags.metadata ?? new Map());
-        }
-        const id = await producer.lookupSubmissionIdByPrefix(flags.prefix);
-        if (id === null) throw new ExitError(1, `no submission has the prefix ${flags.prefix}`);
-        return [id];
+      const submissions = await withProducer(flags, async (producer): Promise<readonly Submission[]> => {
+        if (flags.state !== undefined) return producer.endedSubmissions(flags.state, { limit: flags.limit });
+        if (flags.prefix === undefined) return producer.submissionsInProgress(flags.metadata);
+        const found = await producer.submissionByPrefix(flags.prefix);
+        if (found === null) throw new ExitError(1, `no submission has the prefix ${flags.prefix}`);
+        return [found];
       });
-      io.stdout.write(flags.json ? `${toJson(ids.map(String))}\n` : ids.map((id) => `${id}\n`).join(''));
+      const ids = submissions.map(({ id }) => id);
+      io.stdout.write(flags.json ? `${toJson(ids)}\n` : ids.map((id) => `${id}\n`).join(''));
     });
 }
 
@@ -165,8 +167,8 @@ async function withProducer<T>(
   return await run(producer);
 }
 
-async function known(producer: ProducerClient, id: bigint, flags: ClientFlags): Promise<SubmissionStatus> {
-  const status = await producer.getSubmissionStatus(id);
-  if (status === null) throw new ExitError(1, `no submission ${id} is known to the queue at ${flags.url}`);
-  return status;
+async function known(producer: ProducerClient, id: bigint, flags: ClientFlags): Promise<SubmissionDetails> {
+  const details = await producer.submission(id).details();
+  if (details === null) throw new ExitError(1, `no submission ${id} is known to the queue at ${flags.url}`);
+  return details;
 }

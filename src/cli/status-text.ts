@@ -1,4 +1,4 @@
-import { type SubmissionStatus, submissionIdTimeMs } from '../producer/index.ts';
+import type { SubmissionDetails } from '../producer/index.ts';
 import { grouped, visible } from './text.ts';
 
 const STATES = {
@@ -9,22 +9,21 @@ const STATES = {
 } as const;
 
 /** A submission for people: a sentence, then what is known of it, a line each. */
-export function statusText(status: SubmissionStatus): string {
-  const { record } = status;
+export function statusText(submission: SubmissionDetails): string {
   const lines: [string, string][] = [];
-  if (record.prefix !== null) lines.push(['prefix', record.prefix]);
-  lines.push(['chunk size', chunkSizeText(record.chunkSizeOps)]);
-  const pairs = [...record.strategicMetadata].map(([key, value]) => `${key}=${value}`);
+  if (submission.prefix !== null) lines.push(['prefix', submission.prefix]);
+  lines.push(['chunk size', chunkSizeText(submission.chunkSize)]);
+  const pairs = Object.entries(submission.strategicMetadata).map(([key, value]) => `${key}=${value}`);
   if (pairs.length > 0) lines.push(['strategic metadata', pairs.join(' ')]);
-  if (record.metadata !== null) lines.push(['metadata', `${grouped(record.metadata.length)} bytes`]);
-  lines.push(['inserted', new Date(submissionIdTimeMs(record.id)).toISOString()]);
-  if (status.state !== 'in_progress') lines.push(['ended', new Date(status.endedAtMs).toISOString()]);
-  if (status.state === 'failed') {
-    lines.push(['failed chunk', grouped(status.failedChunk.chunkIndex)]);
-    lines.push(['failure', status.failedChunk.failure.trimEnd().replaceAll('\n', `\n${' '.repeat(22)}`)]);
+  if (submission.metadata !== null) lines.push(['metadata', `${grouped(submission.metadata.length)} bytes`]);
+  lines.push(['inserted', new Date(submission.submittedAtMs).toISOString()]);
+  if (submission.state !== 'in_progress') lines.push(['ended', new Date(submission.endedAtMs).toISOString()]);
+  if (submission.state === 'failed') {
+    lines.push(['failed chunk', grouped(submission.failedChunk.chunkIndex)]);
+    lines.push(['failure', submission.failedChunk.failure.trimEnd().replaceAll('\n', `\n${' '.repeat(22)}`)]);
   }
   const told = lines.map(([name, value]) => `  ${name.padEnd(20)}${visible(value)}\n`);
-  return `submission ${record.id}: ${STATES[status.state]}, ${doneText(status)}\n${told.join('')}`;
+  return `submission ${submission.id}: ${STATES[submission.state]}, ${doneText(submission)}\n${told.join('')}`;
 }
 
 function chunkSizeText(chunkSizeOps: number | null): string {
@@ -33,37 +32,32 @@ function chunkSizeText(chunkSizeOps: number | null): string {
 }
 
 /** How much of it is done. */
-export function doneText(status: SubmissionStatus): string {
-  const total = status.record.chunksTotal;
-  const done = chunksDone(status);
+export function doneText(submission: SubmissionDetails): string {
+  const total = submission.chunksTotal;
+  const done = submission.chunksDone;
   if (done === null) return `${grouped(total)} chunks`;
   if (done === total) return total === 1 ? 'its only chunk done' : `all ${grouped(total)} chunks done`;
   return `${grouped(done)} of ${grouped(total)} chunks done (${((100 * done) / total).toFixed(1)} %)`;
 }
 
 /** The same for programs, in the names of the wire protocol; ids and metadata values, which a double cannot hold, as text. */
-export function statusJson(status: SubmissionStatus): object {
-  const { record } = status;
+export function statusJson(submission: SubmissionDetails): object {
   return {
-    id: String(record.id),
-    state: status.state,
-    prefix: record.prefix,
-    chunks_total: record.chunksTotal,
-    chunks_done: chunksDone(status),
-    chunk_size: record.chunkSizeOps,
-    metadata: record.metadata === null ? null : Buffer.from(record.metadata).toString('base64'),
+    id: submission.id,
+    state: submission.state,
+    prefix: submission.prefix,
+    chunks_total: submission.chunksTotal,
+    chunks_done: submission.chunksDone,
+    chunk_size: submission.chunkSize,
+    metadata: submission.metadata === null ? null : Buffer.from(submission.metadata).toString('base64'),
     strategic_metadata: Object.fromEntries(
-      [...record.strategicMetadata].map(([key, value]) => [key, String(value)]),
+      Object.entries(submission.strategicMetadata).map(([key, value]) => [key, String(value)]),
     ),
-    otel_trace_carrier: record.otelTraceCarrier,
-    ended_at: status.state === 'in_progress' ? null : new Date(status.endedAtMs).toISOString(),
+    otel_trace_carrier: submission.traceCarrier,
+    ended_at: submission.state === 'in_progress' ? null : new Date(submission.endedAtMs).toISOString(),
     failed_chunk:
-      status.state === 'failed'
-        ? { chunk_index: status.failedChunk.chunkIndex, failure: status.failedChunk.failure }
+      submission.state === 'failed'
+        ? { chunk_index: submission.failedChunk.chunkIndex, failure: submission.failedChunk.failure }
         : null,
   };
-}
-
-function chunksDone(status: SubmissionStatus): number | null {
-  return status.state === 'completed' ? status.record.chunksTotal : status.chunksDone;
 }

@@ -1,4 +1,4 @@
-import type { ProducerClient, Progress, SubmissionStatus } from '../producer/index.ts';
+import type { Progress, Submission, SubmissionDetails } from '../producer/index.ts';
 import { SubmissionForgottenError } from '../producer/index.ts';
 import { systemClock } from '../system/clock.ts';
 import type { Io } from './io.ts';
@@ -12,24 +12,20 @@ export interface WatchOptions {
 }
 
 /** Shows the progress of a submission until it has ended; answers how. */
-export async function watch(
-  producer: ProducerClient,
-  id: bigint,
-  { io, json }: WatchOptions,
-): Promise<SubmissionStatus> {
+export async function watch(submission: Submission, { io, json }: WatchOptions): Promise<SubmissionDetails> {
   const line = new ProgressLine(io.stdout, systemClock);
   try {
-    for await (const progress of producer.progress(id)) {
+    for await (const progress of submission.progress()) {
       if (json) io.stdout.write(`${toJson(progressJson(progress))}\n`);
       else line.show(inChunks(progress));
     }
   } finally {
     line.finish();
   }
-  const status = await producer.getSubmissionStatus(id);
-  if (status === null) throw new SubmissionForgottenError(id);
-  io.stdout.write(json ? `${toJson(statusJson(status))}\n` : statusText(status));
-  return status;
+  const details = await submission.details();
+  if (details === null) throw new SubmissionForgottenError(submission.id);
+  io.stdout.write(json ? `${toJson(statusJson(details))}\n` : statusText(details));
+  return details;
 }
 
 /** The queue counts chunks; the rate is told in operations, so it is scaled. */

@@ -1,7 +1,13 @@
 import type { ChunkIndex, SubmissionId } from './ids.ts';
 import { isError } from './kinds.ts';
-import type { SubmissionStatus } from './submission.ts';
-import { bounded, messageOf } from './thrown.ts';
+import {
+  type CancelledSubmissionDetails,
+  detailsOf,
+  type FailedSubmissionDetails,
+  type SubmissionDetails,
+  type SubmissionStatus,
+} from './submission.ts';
+import { bounded } from './thrown.ts';
 
 /** Every error that opsqueue throws on purpose: one class per cause, with a stable `code` and its data in fields. */
 export class OpsqueueError extends Error {
@@ -34,8 +40,8 @@ export class ProtocolError extends OpsqueueError {
 
 /** A submission failed for good: one of its chunks failed too often. */
 export class SubmissionFailedError extends OpsqueueError {
-  readonly submission: Extract<SubmissionStatus, { state: 'failed' }>;
-  readonly submissionId: SubmissionId;
+  readonly submission: FailedSubmissionDetails;
+  readonly submissionId: string;
   readonly chunkIndex: ChunkIndex;
   /** What the consumer said of the last try: usually its stack trace. */
   readonly failure: string;
@@ -46,8 +52,8 @@ export class SubmissionFailedError extends OpsqueueError {
       'SUBMISSION_FAILED',
       `submission ${submission.record.id} failed: its chunk ${chunkIndex} failed for good:\n${failure}`,
     );
-    this.submission = submission;
-    this.submissionId = submission.record.id;
+    this.submission = detailsOf(submission);
+    this.submissionId = this.submission.id;
     this.chunkIndex = chunkIndex;
     this.failure = failure;
     // The message has the text already: a printed error is to show it once.
@@ -57,69 +63,51 @@ export class SubmissionFailedError extends OpsqueueError {
 
 /** The submission was cancelled. */
 export class SubmissionCancelledError extends OpsqueueError {
-  readonly submission: Extract<SubmissionStatus, { state: 'cancelled' }>;
-  readonly submissionId: SubmissionId;
+  readonly submission: CancelledSubmissionDetails;
+  readonly submissionId: string;
 
   constructor(submission: Extract<SubmissionStatus, { state: 'cancelled' }>) {
     super('SUBMISSION_CANCELLED', `submission ${submission.record.id} was cancelled`);
-    this.submission = submission;
-    this.submissionId = submission.record.id;
+    this.submission = detailsOf(submission);
+    this.submissionId = this.submission.id;
   }
 }
 
 /** The queue does not know the submission (never inserted, or forgotten long ago). */
 export class SubmissionNotFoundError extends OpsqueueError {
-  readonly submissionId: SubmissionId;
+  readonly submissionId: string;
 
-  constructor(submissionId: SubmissionId) {
+  constructor(submissionId: SubmissionId | string) {
     super('SUBMISSION_NOT_FOUND', `no submission ${submissionId} is known to the queue`);
-    this.submissionId = submissionId;
+    this.submissionId = String(submissionId);
   }
 }
 
 /** The submission ended and was forgotten (see `--max-submission-age`) before its results were read. */
 export class SubmissionForgottenError extends OpsqueueError {
-  readonly submissionId: SubmissionId;
+  readonly submissionId: string;
 
-  constructor(submissionId: SubmissionId) {
+  constructor(submissionId: SubmissionId | string) {
     super(
       'SUBMISSION_FORGOTTEN',
       `submission ${submissionId} ended and the queue has forgotten it; raise --max-submission-age or read sooner`,
     );
-    this.submissionId = submissionId;
+    this.submissionId = String(submissionId);
   }
 }
 
 /** A submission that has ended cannot be cancelled. */
 export class SubmissionNotCancellableError extends OpsqueueError {
-  readonly submission: SubmissionStatus;
-  readonly submissionId: SubmissionId;
+  readonly submission: SubmissionDetails;
+  readonly submissionId: string;
 
   constructor(submission: SubmissionStatus) {
     super(
       'SUBMISSION_NOT_CANCELLABLE',
       `submission ${submission.record.id} cannot be cancelled: it is ${submission.state}`,
     );
-    this.submission = submission;
-    this.submissionId = submission.record.id;
-  }
-}
-
-/** `onInserted` threw (its error is the `cause`), so nobody may know of the submission: it was cancelled, if the queue could be reached. */
-export class OnInsertedError extends OpsqueueError {
-  readonly submissionId: SubmissionId;
-  /** False: the queue could not be asked, or had completed it already. */
-  readonly isCancelled: boolean;
-
-  constructor(submissionId: SubmissionId, isCancelled: boolean, options: ErrorOptions) {
-    const fate = isCancelled ? 'it was cancelled' : 'it could not be cancelled';
-    super(
-      'ON_INSERTED',
-      `onInserted threw after submission ${submissionId} was inserted, and ${fate}: ${bounded(messageOf(options.cause))}`,
-      options,
-    );
-    this.submissionId = submissionId;
-    this.isCancelled = isCancelled;
+    this.submission = detailsOf(submission);
+    this.submissionId = this.submission.id;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ChunkIndex, SubmissionId } from './ids.ts';
+import { type ChunkIndex, type SubmissionId, submissionIdTimeMs } from './ids.ts';
 import type { RetryPolicy } from './retry.ts';
 
 /** Pairs that strategies rank by: keys are text, values signed 64-bit integers. */
@@ -78,6 +78,93 @@ export type SubmissionStatus =
       readonly endedAtMs: number;
       readonly chunksDone: number;
     };
+
+/** What the details of a submission have, however it stands. */
+interface KnownOfSubmission {
+  /** As text: it does not fit a double, and a bigint survives neither `JSON.stringify` nor most loggers. */
+  readonly id: string;
+  /** When the queue took it, in Unix milliseconds. */
+  readonly submittedAtMs: number;
+  /** The folder of the chunks in the object store; null if the queue keeps them (`in: 'queue'`). */
+  readonly prefix: string | null;
+  readonly chunksTotal: number;
+  /** Operations per chunk; null where the queue does not tell, as the original does of what has ended. */
+  readonly chunkSize: number | null;
+  /** As it was submitted. */
+  readonly metadata: Uint8Array | null;
+  /** As it was submitted; what does not fit a number is a bigint. */
+  readonly strategicMetadata: Readonly<Record<string, number | bigint>>;
+  /** As it was submitted; null = as often as the queue has it, at once. */
+  readonly retry: RetryPolicy | null;
+  readonly retryDelayMs: number;
+  /** W3C trace context of the producer, as a JSON object in a string; `{}` if there is none. */
+  readonly traceCarrier: string;
+}
+
+/** What a queue knows of a submission, for users of a producer. Survives `JSON.stringify`. */
+export type SubmissionDetails =
+  | (KnownOfSubmission & { readonly state: 'in_progress'; readonly chunksDone: number })
+  | EndedSubmissionDetails;
+
+/** The details of a submission that has ended. */
+export type EndedSubmissionDetails =
+  | (KnownOfSubmission & {
+      readonly state: 'completed';
+      readonly chunksDone: number;
+      readonly endedAtMs: number;
+    })
+  | FailedSubmissionDetails
+  | CancelledSubmissionDetails;
+
+/** The details of a submission that failed. */
+export interface FailedSubmissionDetails extends KnownOfSubmission {
+  readonly state: 'failed';
+  /** null from an old server. */
+  readonly chunksDone: number | null;
+  readonly endedAtMs: number;
+  readonly failedChunk: FailedChunk;
+}
+
+/** The details of a submission that was cancelled. */
+export interface CancelledSubmissionDetails extends KnownOfSubmission {
+  readonly state: 'cancelled';
+  readonly chunksDone: number;
+  readonly endedAtMs: number;
+}
+
+export function detailsOf(status: Extract<SubmissionStatus, { state: 'failed' }>): FailedSubmissionDetails;
+export function detailsOf(
+  status: Extract<SubmissionStatus, { state: 'cancelled' }>,
+): CancelledSubmissionDetails;
+export function detailsOf(
+  status: Exclude<SubmissionStatus, { state: 'in_progress' }>,
+): EndedSubmissionDetails;
+export function detailsOf(status: SubmissionStatus): SubmissionDetails;
+export function detailsOf({ record, ...status }: SubmissionStatus): SubmissionDetails {
+  const { id, prefix, chunksTotal, chunkSizeOps, metadata, retry, retryDelayMs } = record;
+  const known = {
+    id: String(id),
+    submittedAtMs: submissionIdTimeMs(id),
+    prefix,
+    chunksTotal,
+    chunkSize: chunkSizeOps,
+    metadata,
+    strategicMetadata: Object.fromEntries(
+      [...record.strategicMetadata].map(([key, value]) => [key, numberIfExact(value)]),
+    ),
+    retry,
+    retryDelayMs,
+    traceCarrier: record.otelTraceCarrier,
+  };
+  return status.state === 'completed'
+    ? { ...known, ...status, chunksDone: chunksTotal }
+    : { ...known, ...status };
+}
+
+function numberIfExact(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
 
 /** No trace context. */
 export const EMPTY_TRACE_CARRIER = '{}';

@@ -13,7 +13,7 @@ interface MemoryObject {
  * Where the objects of all `memory:` stores of this thread lie, by name. A client of the original has one to itself, which
  * is of little use: the other side of the queue could not read what it writes. So that producer and consumer of one
  * process meet even when they come from two copies of this package, it hangs on the global object, under a registered
- * symbol; the process's end is what empties it, `deleteSubmissionData` what keeps it small.
+ * symbol; the process's end is what empties it, `submission.delete()` what keeps it small.
  */
 const SPACE = Symbol.for('opsqueue.memoryObjects');
 

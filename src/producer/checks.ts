@@ -1,3 +1,4 @@
+import type { ContractCodec } from '../contract/contract.ts';
 import { checkInteger, checkNumber, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
@@ -13,16 +14,15 @@ import {
 import { type OptionNames, refuseUnknownOptions, unknownOption } from '../model/option-names.ts';
 import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import { END_STATES, type EndState, type StrategicMetadata } from '../model/submission.ts';
-import { CODEC_KINDS, chunkCodecOf, isCodec } from '../protocol/chunk/codec.ts';
+import { chunkCodecOf } from '../protocol/chunk/codec.ts';
 import { namedCodecOf, type OperationCodec } from '../protocol/chunk/codec-options.ts';
 import { metaPairsRefusal } from '../protocol/consumer/strategy.ts';
 import { byteContentSize } from '../protocol/json/writer.ts';
-import type { ResultsMode, SubmissionOptions } from './options.ts';
+import type { SubmitOptions } from './options.ts';
 
 /** What many calls take. */
 interface CommonOptions {
   readonly signal?: unknown;
-  readonly onInserted?: unknown;
   readonly onProgress?: unknown;
 }
 
@@ -32,20 +32,22 @@ export function checkOptions<T extends object>(options: T, names: OptionNames<T>
     throw mustBe('the options', 'an object', options);
   }
   refuseUnknownOptions(options, names);
-  const { signal, onInserted, onProgress }: CommonOptions = options;
+  const { signal, onProgress }: CommonOptions = options;
   if (signal !== undefined && !isAbortSignal(signal)) {
     throw mustBe('signal', 'an AbortSignal', signal);
   }
-  for (const [name, value] of Object.entries({ onInserted, onProgress })) {
-    if (value === undefined || typeof value === 'function') continue;
-    throw mustBe(name, 'a function', value);
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw mustBe('onProgress', 'a function', onProgress);
   }
   return options;
 }
 
+/** An id as text, as it comes from a file with the end of a line after it, or as a bigint. */
 export function checkId(value: unknown): SubmissionId {
-  if (typeof value === 'bigint' && value >= 0n && value <= SUBMISSION_ID_MAX) return value;
-  throw mustBe('a submission id', 'a bigint from 0 to 2^63 - 1', value);
+  const isText = typeof value === 'string' && /^\s*[0-9]{1,19}\s*$/.test(value);
+  const id = isText ? BigInt(value) : value;
+  if (typeof id === 'bigint' && id >= 0n && id <= SUBMISSION_ID_MAX) return id;
+  throw mustBe('a submission id', 'a text of digits, or a bigint, from 0 to 2^63 - 1', value);
 }
 
 export function checkEndState(value: unknown): EndState {
@@ -59,7 +61,7 @@ export function checkPrefix(value: unknown): string {
   throw mustBe('a prefix', `a text that matches ${PREFIX_PATTERN.source}`, value);
 }
 
-export function checkStrategicMetadata(value: SubmissionOptions['strategicMetadata']): StrategicMetadata {
+export function checkStrategicMetadata(value: SubmitOptions['strategicMetadata']): StrategicMetadata {
   const pairs = new Map<string, bigint>();
   if (value === undefined) return pairs;
   if (!isMap(value) && !isPlainObject(value)) {
@@ -132,23 +134,31 @@ export function checkContent(what: string, value: unknown): Uint8Array {
   throw mustBe(what, 'a Uint8Array', value);
 }
 
-/** The codec of a call. */
-export interface CheckedCodec extends OperationCodec {
+/** The codec of a client. */
+export interface ClientCodec extends OperationCodec {
   /** Nobody writes into what `encode` has returned; a user's codec may use the same buffer for every chunk. */
   readonly isBuiltIn: boolean;
+  /** Each operation is a chunk of bytes, and so is each result. */
+  readonly isRaw: boolean;
 }
 
-export function checkCodec(value: unknown): CheckedCodec {
-  const named = namedCodecOf(value);
-  if (named !== null) return { ...chunkCodecOf(named), isBuiltIn: true };
-  if (isCodec(value)) {
-    return {
-      encode: (operations) => value.encode(operations),
-      decode: (content) => value.decode(content),
-      isBuiltIn: false,
+/** A codec that `defineContract` has checked. */
+export function clientCodec(codec: ContractCodec): ClientCodec {
+  if (codec === 'raw') {
+    const encode = (): never => {
+      throw new Error('raw chunks are not encoded');
     };
+    return { encode, decode: (content) => [content], isBuiltIn: false, isRaw: true };
   }
-  throw mustBe('codec', CODEC_KINDS, value);
+  const named = namedCodecOf(codec);
+  if (named !== null) return { ...chunkCodecOf(named), isBuiltIn: true, isRaw: false };
+  const own = codec as OperationCodec;
+  return {
+    encode: (operations) => own.encode(operations),
+    decode: (content) => own.decode(content),
+    isBuiltIn: false,
+    isRaw: false,
+  };
 }
 
 export function checkSource(value: unknown): void {
@@ -171,5 +181,3 @@ export function checkChoice<const T extends string>(
   if (found !== undefined) return found;
   throw mustBe(name, `one of ${choices.join(', ')}`, value);
 }
-
-export const RESULTS_MODES: readonly ResultsMode[] = ['when-complete', 'as-completed', 'unordered'];

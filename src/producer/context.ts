@@ -10,20 +10,41 @@ import { openObjectStore, parseObjectStoreUrl, refuseMisspeltOptions } from '../
 import type { Clock } from '../system/clock.ts';
 import { systemClock } from '../system/clock.ts';
 import { type Logger, loggerOf } from '../system/logger.ts';
-import { systemRandom } from '../system/random.ts';
+import { type Random, systemRandom } from '../system/random.ts';
+import { linkedSignal } from '../system/signals.ts';
 import { BoundedStore } from './bounded-store.ts';
-import { type CheckedCodec, checkCodec } from './checks.ts';
+import { type ClientCodec, clientCodec } from './checks.ts';
 import type { ProducerClientOptions, TransferOptions } from './options.ts';
 import { QueueApi } from './queue-api.ts';
-import { UnreadSources } from './submit/source.ts';
+import { UnreadRuns } from './submit/source.ts';
 
 /** Default of `transferMsMax`: far beyond the time-outs of the object stores themselves. */
 const TRANSFER_MS_MAX_DEFAULT = 600_000;
 
 /** Limits of the transfers of one call. */
 export interface TransferLimits {
-  readonly concurrency: number;
+  readonly transfersMax: number;
   readonly memoryBytesMax: number;
+}
+
+/** What tests put in the place of the system's. */
+export interface Parts {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** The key of {@link Parts} in options: not a name, so no option that a user could see. */
+const PARTS = Symbol('parts');
+
+/** Options with parts of one's own: for tests. */
+export function withParts<Options extends object>(options: Options, parts: Partial<Parts>): Options {
+  return { ...options, [PARTS]: parts };
+}
+
+export function partsOf(options: object): Parts {
+  const own: { readonly [PARTS]?: Partial<Parts> } = options;
+  const { clock = systemClock, random = systemRandom } = own[PARTS] ?? {};
+  return { clock, random };
 }
 
 /** What all calls of one client share. */
@@ -32,8 +53,8 @@ export class ClientContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly contract: AnyContract;
-  readonly codec: CheckedCodec;
-  readonly unread: UnreadSources;
+  readonly codec: ClientCodec;
+  readonly unread: UnreadRuns;
   readonly #http: HttpClient;
   readonly #limits: TransferLimits;
   readonly #openStore: (() => Promise<ObjectStore>) | null;
@@ -42,6 +63,7 @@ export class ClientContext {
   #ownsStore = true;
   readonly #work = new Set<Promise<unknown>>();
   readonly #said = new Set<string>();
+  #stopped: Promise<void> | null = null;
   #closed: Promise<void> | null = null;
 
   constructor(
@@ -55,10 +77,11 @@ export class ClientContext {
     } else this.contract = defineContract({ store: contract, codec: options.codec });
     const queue = parseQueueUrl(urlText(url));
     const route = queueRoute(queue, options);
-    this.clock = options.clock ?? systemClock;
+    const { clock, random } = partsOf(options);
+    this.clock = clock;
     this.logger = loggerOf(options.logger);
-    this.codec = checkCodec(this.contract.codec);
-    this.#limits = checkLimits(options, { concurrency: 16, memoryBytesMax: 64 * 1024 * 1024 });
+    this.codec = clientCodec(this.contract.codec);
+    this.#limits = checkLimits(options, { transfersMax: 16, memoryBytesMax: 64 * 1024 * 1024 });
     const requestTimeoutMs = checkInteger('requestTimeoutMs', options.requestTimeoutMs ?? 30_000, 1);
     const retryForMs = checkInteger('retryForMs', options.retryForMs ?? 300_000, 0);
     this.#transferMsMax = checkInteger(
@@ -68,9 +91,12 @@ export class ClientContext {
       2 ** 31 - 1,
     );
     this.#openStore = this.#storeOpener(this.contract.store, options);
-    const random = options.random ?? systemRandom;
     this.#http = new HttpClient({ queue, route, retryForMs, clock: this.clock, random, logger: this.logger });
-    this.unread = new UnreadSources(this.#http.closing);
+    this.unread = new UnreadRuns(this.#http.closing, () =>
+      this.warnOnce(
+        'a run was never read, so nothing was submitted: iterate the results of runSubmission, or use submit',
+      ),
+    );
     this.api = new QueueApi({ http: this.#http, clock: this.clock, requestTimeoutMs });
   }
 
@@ -104,7 +130,24 @@ export class ClientContext {
     return new BoundedStore(await open(), this.clock, this.#transferMsMax);
   }
 
-  /** Does something that `close` waits for. */
+  /** Makes a call of the client, with a signal that fires with the caller's or when the client is closed. */
+  async call<T>(caller: AbortSignal | undefined, make: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.assertOpen();
+    using linked = linkedSignal(this.closing, caller);
+    return await this.work(make(linked.signal));
+  }
+
+  /** @throws ClientClosedError */
+  assertOpen(): void {
+    if (this.#stopped !== null || this.closing.aborted) throw new ClientClosedError();
+  }
+
+  /** Where the chunks of a submission are, unless its options say otherwise. */
+  get defaultPlace(): 'object-store' | 'queue' {
+    return this.#openStore === null ? 'queue' : 'object-store';
+  }
+
+  /** Does something that `stop` and `close` wait for. */
   work<T>(promise: Promise<T>): Promise<T> {
     const settled = promise.then(
       () => {},
@@ -122,9 +165,20 @@ export class ClientContext {
     this.logger.warn({}, message);
   }
 
+  /** Closes when the calls under way have ended. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#finish();
+    return this.#stopped;
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  async #finish(): Promise<void> {
+    while (this.#work.size > 0) await Promise.all(this.#work);
+    await this.close();
   }
 
   async #close(): Promise<void> {
@@ -158,7 +212,7 @@ export class ClientContext {
 
 function checkLimits(options: TransferOptions, defaults: TransferLimits): TransferLimits {
   return {
-    concurrency: checkInteger('concurrency', options.concurrency ?? defaults.concurrency, 1, 10_000),
+    transfersMax: checkInteger('transfersMax', options.transfersMax ?? defaults.transfersMax, 1, 10_000),
     memoryBytesMax: checkInteger('memoryBytesMax', options.memoryBytesMax ?? defaults.memoryBytesMax, 1),
   };
 }

@@ -5,9 +5,9 @@ import { QUEUE_TLS_OPTION_NAMES, type QueueTlsOptions } from '../net/address/que
 import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/garbage.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/open.ts';
-import { type Clock, systemClock } from '../system/clock.ts';
 import { type Logger, loggerOf } from '../system/logger.ts';
 import { ProducerClient } from './client.ts';
+import { partsOf, withParts } from './context.ts';
 
 /** `ca`, `cert` and `key` are for all the queues. */
 export interface GarbageCollectionOptions extends QueueTlsOptions {
@@ -30,7 +30,6 @@ export interface GarbageCollectionOptions extends QueueTlsOptions {
   readonly signal?: AbortSignal | undefined;
   /** As of a client: warnings to stderr by default, null = nowhere. */
   readonly logger?: Logger | null | undefined;
-  readonly clock?: Clock | undefined;
 }
 
 const OPTION_NAMES: OptionNames<GarbageCollectionOptions> = {
@@ -44,7 +43,6 @@ const OPTION_NAMES: OptionNames<GarbageCollectionOptions> = {
   retryForMs: true,
   signal: true,
   logger: true,
-  clock: true,
 };
 
 /** A producer that pauses while it uploads must not lose its chunks. */
@@ -59,7 +57,8 @@ const OLDER_THAN_MS_MIN = 3_600_000;
  */
 export async function collectGarbage(options: GarbageCollectionOptions): Promise<GarbageReport> {
   refuseUnknownOptions(options, OPTION_NAMES);
-  const { queueUrls, olderThanMs, signal, clock = systemClock, retryForMs = 30_000, ca, cert, key } = options;
+  const { queueUrls, olderThanMs, signal, retryForMs = 30_000, ca, cert, key } = options;
+  const { clock, random } = partsOf(options);
   const logger = loggerOf(options.logger);
   if (queueUrls.length === 0)
     throw new IncorrectUsageError('queueUrls: name every queue that shares the object store');
@@ -73,10 +72,10 @@ export async function collectGarbage(options: GarbageCollectionOptions): Promise
   });
   owned.defer(() => store.close());
   const queues = queueUrls.map((url) => {
-    const client = owned.use(new ProducerClient(url, null, { clock, logger, retryForMs, ca, cert, key }));
-    return {
-      known: (prefixes: readonly string[]) => client.knownPrefixes(prefixes, { signal }),
-    };
+    const parts = { clock, random };
+    const client = new ProducerClient(url, null, withParts({ logger, retryForMs, ca, cert, key }, parts));
+    owned.use(client);
+    return { known: (prefixes: readonly string[]) => client.knownPrefixes(prefixes, { signal }) };
   });
   return await findGarbage({
     store,

@@ -19,7 +19,6 @@ export {
   ContractViolationError,
   IncorrectUsageError,
   NotAQueueError,
-  OnInsertedError,
   OpsqueueError,
   ProtocolError,
   QueueRefusedError,
@@ -33,16 +32,14 @@ export {
   SubmissionNotFoundError,
   TooManyMatchingSubmissionsError,
 } from '../model/errors.ts';
-export type { ChunkIndex, SubmissionId } from '../model/ids.ts';
-export { submissionIdTimeMs } from '../model/ids.ts';
 export { OpError } from '../model/op-error.ts';
 export type {
+  CancelledSubmissionDetails,
+  EndedSubmissionDetails,
   EndState,
   FailedChunk,
-  StatusRecord,
-  StrategicMetadata,
-  SubmissionRecord,
-  SubmissionStatus,
+  FailedSubmissionDetails,
+  SubmissionDetails,
 } from '../model/submission.ts';
 export type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
@@ -62,24 +59,20 @@ export { ProducerClient } from './client.ts';
 export { collectGarbage, type GarbageCollectionOptions } from './garbage.ts';
 export type {
   CallOptions,
-  DecodeOptions,
-  DirectChunksOptions,
-  DirectOptions,
-  DoneChunk,
-  InsertChunksOptions,
-  InsertOptions,
+  ChunksOptions,
+  CountOptions,
+  DoneOptions,
+  EndedSubmissionsOptions,
   ProducerClientOptions,
   Progress,
-  RawResultChunk,
   ResultChunk,
-  ResultsMode,
+  ResultsOptions,
   RetryOptions,
-  RunChunksOptions,
-  RunDirectOptions,
-  RunOptions,
+  RunSubmissionOptions,
+  SubmitOptions,
   TransferOptions,
   WatchOptions,
 } from './options.ts';
-export type { EndedStatus } from './results/completion.ts';
 export type { ItemIterator, Results } from './results/results.ts';
+export type { Submission } from './submission.ts';
 export type { Source } from './submit/source.ts';

@@ -64,6 +64,14 @@ const ROOT = '/producer/submissions';
 /** The original takes some microseconds per chunk to insert a submission: a million of them, ten seconds. */
 const INSERT_EXTRA_MS_PER_CHUNK = 0.05;
 
+/** What a feature of a queue is needed to do. */
+const NEEDED_TO = {
+  chunks_done: 'report which chunks are done',
+  direct_outputs: 'give out the results of a submission that it keeps itself',
+  ended: 'list submissions that have ended',
+  known: 'report which prefixes it knows',
+} as const satisfies Partial<Record<ProducerQueueFeature, string>>;
+
 /** The producer API of a queue, typed: one method per endpoint. */
 export class QueueApi {
   readonly #http: HttpClient;
@@ -91,8 +99,9 @@ export class QueueApi {
   }
 
   /** @throws QueueUnsupportedError naming the feature and what it is needed for */
-  async require(feature: ProducerQueueFeature, what: string, signal?: AbortSignal): Promise<void> {
+  async require(feature: keyof typeof NEEDED_TO, signal?: AbortSignal): Promise<void> {
     if (await this.supports(feature, signal)) return;
+    const what = NEEDED_TO[feature];
     throw new QueueUnsupportedError(feature, `this queue cannot ${what} (it does not announce "${feature}")`);
   }
 
@@ -129,12 +138,7 @@ export class QueueApi {
   async undoInsert(prefix: string): Promise<boolean> {
     const { signal } = new AbortController();
     const id = await this.#findPrefix(prefix, signal);
-    return id !== null && (await this.undo(id));
-  }
-
-  /** Cancels a submission that nobody wants; false if it has ended already. One attempt. */
-  async undo(id: SubmissionId): Promise<boolean> {
-    const { signal } = new AbortController();
+    if (id === null) return false;
     const answer = await this.#http.once(this.#request('POST', `${ROOT}/cancel/${id}`), signal);
     return answer.status === 200;
   }
@@ -172,7 +176,7 @@ export class QueueApi {
     limit: number,
     signal?: AbortSignal,
   ): Promise<readonly unknown[] | null> {
-    await this.require('direct_outputs', 'give out the results of a direct submission', signal);
+    await this.require('direct_outputs', signal);
     const path = `${ROOT}/${id}/direct_outputs?from=${from}&limit=${limit}`;
     const answer = await this.#get(path, signal, [404]);
     return answer.status === 404 ? null : this.#codec.decode(answer.body);
@@ -216,8 +220,11 @@ export class QueueApi {
   }
 
   /** Of submissions that ended in that state, the newest first, at most `limit`. */
-  async findEnded(state: EndState, limit: number, signal?: AbortSignal): Promise<readonly SubmissionId[]> {
-    await this.require('ended', 'list submissions that have ended', signal);
+  async findEnded(
+    { state, limit }: { readonly state: EndState; readonly limit: number },
+    signal?: AbortSignal,
+  ): Promise<readonly SubmissionId[]> {
+    await this.require('ended', signal);
     const ids: SubmissionId[] = [];
     while (ids.length < limit) {
       const count = Math.min(limit - ids.length, ENDED_PAGE_MAX);
@@ -233,7 +240,7 @@ export class QueueApi {
 
   /** Which of the prefixes belong to submissions that the queue knows, in whatever state. */
   async known(prefixes: readonly string[], signal?: AbortSignal): Promise<readonly boolean[]> {
-    await this.require('known', 'tell which prefixes it knows', signal);
+    await this.require('known', signal);
     const known: boolean[] = [];
     for (let at = 0; at < prefixes.length; at += KNOWN_PREFIXES_MAX) {
       const some = prefixes.slice(at, at + KNOWN_PREFIXES_MAX);

@@ -23,9 +23,9 @@ after(async () => {
 const ask = (...args: readonly string[]) => runCommand([...args, '--url', url]);
 
 const insert = (companyId: number, chunks = 3) =>
-  producer.insertSubmissionDirect(
+  producer.insertSubmission(
     Array.from({ length: chunks }, (_, i) => i),
-    { chunkSize: 1, strategicMetadata: { company_id: companyId } },
+    { in: 'queue', chunkSize: 1, strategicMetadata: { company_id: companyId } },
   );
 
 test('status tells people and programs about a submission', async () => {
@@ -79,7 +79,7 @@ test('count and lookup find what is in progress', async () => {
 
 test('lookup finds what has ended, by how it ended', async () => {
   const ids = [await insert(78), await insert(78)];
-  for (const id of ids) await producer.cancelSubmission(id);
+  for (const id of ids) await producer.submission(id).cancel();
   const newestFirst = ids.toReversed().map((id) => `${id}\n`);
   assert.ok((await ask('lookup', '--state', 'cancelled')).stdout.startsWith(newestFirst.join('')));
   assert.equal((await ask('lookup', '--state', 'cancelled', '--limit', '1')).stdout, newestFirst[0]);
@@ -90,7 +90,7 @@ test('watch follows a submission to its end', async () => {
   const id = await insert(3);
   await using run = runOpsqueue(['watch', String(id), '--url', url]);
   await run.line(/^0 of 3 chunks/);
-  await producer.cancelSubmission(id);
+  await producer.submission(id).cancel();
   const { code } = await run.exit();
   assert.equal(code, 1);
   assert.match(run.output('stdout'), /cancelled/);

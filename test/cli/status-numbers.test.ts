@@ -13,8 +13,8 @@ const lastLines = (text: string): readonly Record<string, unknown>[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-async function finalProgress(producer: ProducerClient, id: bigint): Promise<Progress | undefined> {
-  return (await Array.fromAsync(producer.progress(id))).at(-1);
+async function finalProgress(producer: ProducerClient, id: string): Promise<Progress | undefined> {
+  return (await Array.fromAsync(producer.submission(id).progress())).at(-1);
 }
 
 async function waitFor(condition: () => Promise<boolean>): Promise<void> {
@@ -25,21 +25,21 @@ test('a cancelled submission has its chunk size, and counts its operations by it
   await using queue = await TestServer.start();
   const consumer = await queue.consumer();
   await using producer = new ProducerClient(`localhost:${queue.port}`, null);
-  const id = await producer.insertSubmissionDirect(numbers(500), { chunkSize: 10 });
+  const id = await producer.insertSubmission(numbers(500), { in: 'queue', chunkSize: 10 });
   for (const { chunk } of await consumer.reserved(14)) consumer.complete(chunk, Uint8Array.of(0x80));
   await waitFor(async () => {
-    const status = await producer.getSubmissionStatus(id);
+    const status = await producer.submission(id).details();
     return status?.state === 'in_progress' && status.chunksDone === 14;
   });
-  await producer.cancelSubmission(id);
-  const status = await producer.getSubmissionStatus(id);
+  await producer.submission(id).cancel();
+  const status = await producer.submission(id).details();
   assert.equal(status?.state, 'cancelled');
-  assert.equal(status.record.chunkSizeOps, 10);
+  assert.equal(status.chunkSize, 10);
   const progress = await finalProgress(producer, id);
   assert.deepEqual([progress?.chunksDone, progress?.opsDone, progress?.msLeft], [14, 140, null]);
   await assert.rejects(
-    producer.cancelSubmission(id),
-    (error: { submission?: typeof status }) => error.submission?.record.chunkSizeOps === 10,
+    producer.submission(id).cancel(),
+    (error: { submission?: typeof status }) => error.submission?.chunkSize === 10,
   );
   const ask = (...args: readonly string[]) =>
     runCommand([...args, String(id), '--url', `localhost:${queue.port}`]);
@@ -51,18 +51,18 @@ test('a cancelled submission has its chunk size, and counts its operations by it
 test('where a queue does not tell the chunk size it is unknown, in every state', async () => {
   await using queue = await FakeQueue.start({ features: [] });
   await using producer = new ProducerClient(queue.url, null);
-  const insert = () => producer.insertSubmissionDirect(numbers(40), { chunkSize: 10 });
+  const insert = () => producer.insertSubmission(numbers(40), { in: 'queue', chunkSize: 10 });
   const [running, completed, cancelled, failed] = [
     await insert(),
     await insert(),
     await insert(),
     await insert(),
   ];
-  const at = (id: bigint) => queue.submissions.get(id)!;
+  const at = (id: string) => queue.submissions.get(BigInt(id))!;
   for (let chunk = 0; chunk < 4; chunk++) queue.complete(at(completed), chunk);
-  await producer.cancelSubmission(cancelled);
+  await producer.submission(cancelled).cancel();
   queue.fail(at(failed), 0, 'it broke');
-  const sizeOf = async (id: bigint) => (await producer.getSubmissionStatus(id))?.record.chunkSizeOps;
+  const sizeOf = async (id: string) => (await producer.submission(id).details())?.chunkSize;
   assert.equal(await sizeOf(running), 10);
   for (const id of [completed, cancelled, failed]) {
     assert.equal(await sizeOf(id), null);
@@ -78,8 +78,8 @@ test('where a queue does not tell the chunk size it is unknown, in every state',
 test('a progress that began while the chunk size was known goes on with it', async () => {
   await using queue = await FakeQueue.start({ features: [] });
   await using producer = new ProducerClient(queue.url, null);
-  const id = await producer.insertSubmissionDirect(numbers(40), { chunkSize: 10 });
-  const progress = producer.progress(id);
+  const id = await producer.insertSubmission(numbers(40), { in: 'queue', chunkSize: 10 });
+  const progress = producer.submission(id).progress();
   await progress.next();
   for (let chunk = 0; chunk < 4; chunk++) queue.complete(queue.only(), chunk);
   assert.equal((await Array.fromAsync(progress)).at(-1)?.opsDone, 40);
@@ -88,8 +88,8 @@ test('a progress that began while the chunk size was known goes on with it', asy
 test('an old client is told of a cancelled submission what the original tells', async () => {
   await using queue = await TestServer.start();
   await using producer = new ProducerClient(`localhost:${queue.port}`, null);
-  const id = await producer.insertSubmissionDirect([1], { chunkSize: 1 });
-  await producer.cancelSubmission(id);
+  const id = await producer.insertSubmission([1], { in: 'queue', chunkSize: 1 });
+  await producer.submission(id).cancel();
   const old = JSON.parse((await queue.get(`/producer/submissions/${id}`)).body.toString()) as {
     Cancelled: object;
   };
@@ -108,10 +108,10 @@ test('a failure cannot steer the terminal that it is shown on', async () => {
   await using queue = await TestServer.start({ chunkRetriesMax: 1 });
   const consumer = await queue.consumer();
   await using producer = new ProducerClient(`localhost:${queue.port}`, null);
-  const id = await producer.insertSubmissionDirect([1], { chunkSize: 1 });
+  const id = await producer.insertSubmission([1], { in: 'queue', chunkSize: 1 });
   const [reserved] = await consumer.reserved(1);
   consumer.fail(reserved!.chunk, 'Error: \x1b[2Jgone\n\tat line\u009b1');
-  await waitFor(async () => (await producer.getSubmissionStatus(id))?.state === 'failed');
+  await waitFor(async () => (await producer.submission(id).details())?.state === 'failed');
   const { stdout } = await runCommand(['status', String(id), '--url', `localhost:${queue.port}`]);
   assert.match(stdout, /failure {13}Error: \\x1b\[2Jgone\n {22}\tat line\\x9b1\n$/);
 });

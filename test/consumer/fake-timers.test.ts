@@ -15,7 +15,7 @@ test('a job runs to its end in a program whose timers and dates are replaced', {
       if (n === 3 && failures++ === 0) throw new Error('the first time');
       return n + 1;
     });
-    const run = queue.producer.runSubmission<number>([1, 2, 3], { chunkSize: 1, results: 'as-completed' });
+    const run = queue.producer.runSubmission([1, 2, 3], { chunkSize: 1, when: 'as-completed' });
     assert.deepEqual(await Array.fromAsync(run), [2, 3, 4]);
     await consumer.stop();
     await working;

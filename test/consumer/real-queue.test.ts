@@ -81,7 +81,7 @@ test('a cancelled submission fires the signal of the callback that works on it',
   });
   const id = await queue.producer.insertSubmission([1], { chunkSize: 1 });
   const signal = await signals.take();
-  await queue.producer.cancelSubmission(id);
+  await queue.producer.submission(id).cancel();
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
   assert.equal(signal.reason.reason, 'submission_ended');
   await consumer.stop();
@@ -147,9 +147,7 @@ test("with onOpError 'record' the producer gets an OpError in the place of the o
     },
     { onOpError: 'record' },
   );
-  const results = await Array.fromAsync(
-    queue.producer.runSubmission<number | OpError>([1, 2, 3], { chunkSize: 3 }),
-  );
+  const results = await Array.fromAsync(queue.producer.runSubmission([1, 2, 3], { chunkSize: 3 }));
   const [first, failed, third] = results;
   assert.deepEqual([first, third], [10, 30]);
   assert.ok(failed instanceof OpError);

@@ -34,6 +34,12 @@ suite('docs/clients.md', { concurrency: 2 }, () => {
 
   test('each program has its output in the guide, or a test of its own here', () => {
     const without = programs.map(({ file }) => file).filter((file) => !outputs.has(String(file)));
-    assert.deepEqual(without, ['primes.ts', 'job.test.ts', 'consumer.ts']);
+    assert.deepEqual(without, [
+      'contract.ts',
+      'contract-producer.ts',
+      'primes.ts',
+      'job.test.ts',
+      'consumer.ts',
+    ]);
   });
 });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { codeBlocks, outputOf, outputsOf, programsFolder } from '../support/document-code.ts';
 import { ROOT, runNode } from '../support/processes.ts';
+import { realQueue } from '../support/queues/real-queue.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 const readme = read('README.md');
@@ -18,6 +20,25 @@ suite('README.md', () => {
       assert.equal(await outputOf(run), output);
     });
   }
+
+  test('nightly.ts goes on with its submission when it is run again, and leaves nothing behind', async () => {
+    await using queue = await realQueue();
+    await using folder = await programsFolder(blocks);
+    const env = { OPSQUEUE_URL: queue.url, OPSQUEUE_OBJECT_STORE: queue.objects.url };
+    const file = join(folder.path, 'submission.id');
+    await using first = runNode(['nightly.ts'], { cwd: folder.path, env });
+    await eventually(() => existsSync(file) && readFileSync(file, 'utf8') !== '');
+    await first.kill('SIGINT');
+    const consumer = queue.consume();
+    const working = consumer.runEachOp((word: string) => word.toUpperCase());
+    await using second = runNode(['nightly.ts'], { cwd: folder.path, env });
+    assert.equal((await outputOf(second)).trim(), 'TO BE CONTINUED');
+    assert.ok(!existsSync(file));
+    assert.equal(await queue.producer.countSubmissions({ state: 'completed' }), 1);
+    assert.deepEqual(await Array.fromAsync(queue.objects.store.list('')), []);
+    await consumer.stop();
+    await working;
+  });
 
   test('has the quick start as a program with its output', () => {
     assert.deepEqual([...outputs.keys()], ['quickstart.ts']);

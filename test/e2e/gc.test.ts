@@ -44,7 +44,7 @@ async function emptyQueue() {
 }
 
 /** One submission in each state, of a queue whose consumer is gone again; their prefixes. */
-async function submissionsInAllStates(url: string, objectStore: string): Promise<Map<string, bigint>> {
+async function submissionsInAllStates(url: string, objectStore: string): Promise<Map<string, string>> {
   await using producer = new ProducerClient(url, objectStore);
   const insert = (word: string) => producer.insertSubmission([word, word, word], { chunkSize: 1 });
   const ids = new Map([
@@ -52,13 +52,13 @@ async function submissionsInAllStates(url: string, objectStore: string): Promise
     ['failed', await insert('fails')],
     ['completed', await insert('done')],
   ]);
-  await producer.cancelSubmission(ids.get('cancelled') ?? 0n);
+  await producer.submission(ids.get('cancelled') ?? '').cancel();
   await using consumer = new ConsumerClient(url, objectStore);
   const working = consumer.runEachOp((word: string) => {
     if (word === 'fails') throw new NonRetryableError('as it was told');
     return word.toUpperCase();
   });
-  for (const [state, id] of ids) assert.equal((await producer.waitForCompletion(id)).state, state);
+  for (const [state, id] of ids) assert.equal((await producer.submission(id).done()).state, state);
   await consumer.stop();
   await working;
   ids.set('in_progress', await insert('waits'));
@@ -154,7 +154,7 @@ test('gc finds what no queue knows, touches nothing else, and deletes only on re
     );
     assert.deepEqual((await readdir(chunks)).sort(), [...known, slow, ...foreign].sort());
     await using producer = new ProducerClient(one.url, objectStore);
-    const results = await Array.fromAsync(producer.streamCompletedSubmission(ids.get('completed') ?? 0n));
+    const results = await Array.fromAsync(producer.submission(ids.get('completed') ?? 0n).results());
     assert.deepEqual(results, ['DONE', 'DONE', 'DONE']);
     assert.match((await gc(...both, '--delete')).stdout, /^0 of 12 folders .*\n.*\ndeleted 0 objects\n$/);
   });

@@ -101,7 +101,7 @@ test('both clients show their certificate to a proxy that asks for one', async (
   await consumer.close();
   await working;
   await using producer = new ProducerClient(front.url, null, { ca: TLS_CERTIFICATE, retryForMs: 0 });
-  await assert.rejects(producer.insertSubmissionDirect([1], { chunkSize: 1 }), (error: unknown) => {
+  await assert.rejects(producer.insertSubmission([1], { in: 'queue', chunkSize: 1 }), (error: unknown) => {
     assert.ok(error instanceof QueueUnreachableError);
     assert.match(error.message, /nothing was sent: .*certificate required.*cert and key/);
     return true;

@@ -24,13 +24,13 @@ test('a queue that is killed in the middle of work and started again has lost no
   stack.defer(() => producer.close());
 
   const finished = await producer.insertSubmission(numbersOf(0), { chunkSize: CHUNK_SIZE });
-  for await (const _ of producer.streamCompletedSubmission(finished)) {
+  for await (const _ of producer.submission(finished).results()) {
     // Only its end matters: the queue has said that it is completed.
   }
   const cancelled = await producer.insertSubmission(numbersOf(90), { chunkSize: CHUNK_SIZE });
-  await producer.cancelSubmission(cancelled);
+  await producer.submission(cancelled).cancel();
 
-  const accepted: bigint[] = [];
+  const accepted: string[] = [];
   let interrupted = 0;
   for (let round = 1; round <= 3; round++) {
     const at = consumers.map((consumer) => consumer.linesPrinted);
@@ -41,10 +41,10 @@ test('a queue that is killed in the middle of work and started again has lost no
     await Promise.any(consumers.map((consumer, i) => consumer.line(/^working on/, at[i])));
     await queue.kill('SIGKILL');
     queue = stack.use((await startQueue([...database, '--port', String(first.port)])).queue);
-    assert.equal((await producer.getSubmissionStatus(finished))?.state, 'completed');
-    assert.equal((await producer.getSubmissionStatus(cancelled))?.state, 'cancelled');
+    assert.equal((await producer.submission(finished).details())?.state, 'completed');
+    assert.equal((await producer.submission(cancelled).details())?.state, 'cancelled');
     for (const id of accepted) {
-      const status = await producer.getSubmissionStatus(id);
+      const status = await producer.submission(id).details();
       assert.notEqual(status, null);
       if (status?.state === 'in_progress') interrupted++;
     }
@@ -53,7 +53,7 @@ test('a queue that is killed in the middle of work and started again has lost no
 
   for (const [i, id] of accepted.entries()) {
     const results: unknown[] = [];
-    for await (const result of producer.streamCompletedSubmission(id)) results.push(result);
+    for await (const result of producer.submission(id).results()) results.push(result);
     assert.deepEqual(
       results,
       numbersOf(i + 1).map((number) => number * 2),

@@ -59,24 +59,23 @@ test('a queue that is started on the file of the original goes on where that one
   const url = `localhost:${first.port}`;
   const producer = stack.use(new ProducerClient(url, objectStore));
   for (const [name, { state, record }] of statuses) {
-    assert.equal((await producer.getSubmissionStatus(record.id))?.state, state, name);
+    assert.equal((await producer.submission(record.id).details())?.state, state, name);
   }
-  const failed = await producer.getSubmissionStatus(recordOf('failed').id);
+  const failed = await producer.submission(recordOf('failed').id).details();
   assert(failed?.state === 'failed');
   assert.match(failed.failedChunk.failure, /ValueError: 7$/);
   assert.equal(
-    await producer.lookupSubmissionIdByPrefix(recordOf('equal prefix 1').prefix ?? ''),
-    recordOf('equal prefix 1').id,
+    (await producer.submissionByPrefix(recordOf('equal prefix 1').prefix ?? ''))?.id,
+    String(recordOf('equal prefix 1').id),
   );
   const results: unknown[] = [];
-  for await (const result of producer.streamCompletedSubmission(recordOf('completed').id))
-    results.push(result);
+  for await (const result of producer.submission(recordOf('completed').id).results()) results.push(result);
   assert.deepEqual(results, upTo(6));
 
   const unfinished = recordOf('in progress').id;
   for (const [name, { state, record }] of statuses) {
     // There is nothing in the object store for the others, and prefixes such as ../evil are no folders for a consumer.
-    if (state === 'in_progress' && name !== 'in progress') await producer.cancelSubmission(record.id);
+    if (state === 'in_progress' && name !== 'in progress') await producer.submission(record.id).cancel();
   }
   const worked: number[] = [];
   const consumer = stack.use(new ConsumerClient(url, objectStore));
@@ -85,8 +84,8 @@ test('a queue that is started on the file of the original goes on where that one
     return numbers.map((number) => number * 2);
   });
   const all: unknown[] = [];
-  await producer.waitForCompletion(unfinished);
-  for await (const result of producer.streamCompletedSubmission(unfinished)) all.push(result);
+  await producer.submission(unfinished).done();
+  for await (const result of producer.submission(unfinished).results()) all.push(result);
   assert.deepEqual(all, upTo(24));
   assert.deepEqual(
     worked.toSorted((a, b) => a - b),
@@ -94,15 +93,15 @@ test('a queue that is started on the file of the original goes on where that one
   );
 
   const later = await producer.insertSubmission([1, 2, 3], { chunkSize: 2 });
-  assert(later > recordOf('extreme metadata').id);
-  assert.equal((await producer.waitForCompletion(later)).state, 'completed');
+  assert(BigInt(later) > recordOf('extreme metadata').id);
+  assert.equal((await producer.submission(later).done()).state, 'completed');
   await consumer.stop();
   await working;
   assert.deepEqual(await queue.kill('SIGTERM'), { code: 0, signal: null });
 
   queue = stack.use((await startQueue([...flags, '--port', String(first.port)])).queue);
   assert.doesNotMatch(queue.output('stderr'), /took over/);
-  assert.equal((await producer.getSubmissionStatus(unfinished))?.state, 'completed');
+  assert.equal((await producer.submission(unfinished).details())?.state, 'completed');
   const copies = (await readdir(folder.path)).filter((file) => file.includes('reference-backup'));
   assert.equal(copies.length, 1);
 });

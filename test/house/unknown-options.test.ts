@@ -37,57 +37,52 @@ test('every call of a producer refuses an unknown option', async () => {
 
   await using client = new ProducerClient('localhost:1', 'memory:///unknown-options');
   const options = { chunkSize: 1, signall: AbortSignal.abort() };
-  const chunks: Uint8Array[] = [];
   const calls: readonly (() => unknown)[] = [
     () => client.runSubmission([], options),
-    () => client.runSubmissionChunks(chunks, options),
-    () => client.runSubmissionDirect([], options),
     () => client.insertSubmission([], options),
-    () => client.insertSubmissionChunks(chunks, options),
-    () => client.insertSubmissionDirect([], options),
-    () => client.insertSubmissionDirectChunks(chunks, options),
+    () => client.submit([], options),
   ];
+  const submission = client.submission(1n);
   const signall = { signall: AbortSignal.abort() };
   const others: readonly ((given: object) => unknown)[] = [
-    (given) => client.streamCompletedSubmission(1n, given),
-    (given) => client.streamCompletedSubmissionChunks(1n, given),
-    (given) => client.tryStreamCompletedSubmission(1n, given),
-    (given) => client.tryStreamCompletedSubmissionChunks(1n, given),
-    (given) => client.streamCompletedOperations(1n, given),
-    (given) => client.streamCompletedChunks(1n, given),
-    (given) => client.waitForCompletion(1n, given),
-    (given) => client.progress(1n, given),
-    (given) => client.getSubmissionStatus(1n, given),
-    (given) => client.isCompleted(1n, given),
-    (given) => client.cancelSubmission(1n, given),
+    (given) => submission.results(given),
+    (given) => submission.chunks(given),
+    (given) => submission.done(given),
+    (given) => submission.progress(given),
+    (given) => submission.details(given),
+    (given) => submission.cancel(given),
     (given) => client.countSubmissions(given),
-    (given) => client.countCompletedSubmissions(given),
-    (given) => client.lookupSubmissionIdByPrefix('p', given),
-    (given) => client.lookupSubmissionIdsByStrategicMetadata({ a: 1 }, given),
-    (given) => client.lookupEndedSubmissionIds('failed', given),
+    (given) => client.submissionByPrefix('p', given),
+    (given) => client.submissionsInProgress({ a: 1 }, given),
+    (given) => client.endedSubmissions('failed', given),
     (given) => client.knownPrefixes(['p'], given),
     (given) => client.serverVersion(given),
-    (given) => client.deleteSubmissionData(1n, given),
+    (given) => submission.delete(given),
   ];
-  const nested: readonly (readonly [object, string])[] = [
-    [{ retry: { delayMS: 1 } }, 'delayMs'],
+  const codecs: readonly (readonly [object, string])[] = [
     [{ codec: { name: 'cbor', map: 'map' } }, 'maps'],
     [{ codec: { name: 'json', integer: 'bigint' } }, 'integers'],
   ];
-  for (const [option, near] of nested) {
-    const given = { chunkSize: 1, ...option };
-    await assert.rejects(
-      call(() => client.runSubmission([], given)),
-      refused(near),
-    );
+  for (const [option, near] of codecs) {
+    assert.throws(() => new ProducerClient('localhost:1', null, option), refused(near));
   }
+  const retry: object = { retry: { delayMS: 1 } };
+  assert.throws(() => client.runSubmission([], { chunkSize: 1, ...retry }), refused('delayMs'));
   for (const run of [...calls, ...others.map((other) => () => other(signall))]) {
     await assert.rejects(call(run), refused('signal'), String(run));
   }
   // No public method is missing here.
-  const tested = [...calls, ...others].map((run) => /client\.(\w+)/.exec(String(run))?.[1]);
-  const methods = Object.getOwnPropertyNames(ProducerClient.prototype);
-  assert.deepEqual(methods.filter((name) => !tested.includes(name)).sort(), ['close', 'constructor']);
+  const tested = [...calls, ...others].map((run) => /(?:client|submission)\.(\w+)/.exec(String(run))?.[1]);
+  const methods = [ProducerClient.prototype, Object.getPrototypeOf(submission)].flatMap((prototype) =>
+    Object.getOwnPropertyNames(prototype),
+  );
+  assert.deepEqual(methods.filter((name) => !tested.includes(name)).sort(), [
+    'close',
+    'constructor',
+    'constructor',
+    'stop',
+    'submission',
+  ]);
 });
 
 test('every call of a consumer refuses an unknown option', async () => {

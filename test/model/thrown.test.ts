@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OnInsertedError } from '../../src/model/errors.ts';
 import { traceOf } from '../../src/model/thrown.ts';
 
 test('an error whose cause cannot be shown says that, and keeps its own text', () => {
@@ -35,15 +34,4 @@ test('an object is shown with what it holds, also where JSON has no form for tha
     traceOf(new Map([['code', 'E_BUSY']])),
     /an instance of Map \(not an Error\): .*'code' => 'E_BUSY'/,
   );
-});
-
-test('an OnInsertedError says what was thrown, whatever it was', () => {
-  for (const [cause, text] of [
-    [undefined, 'undefined (not an Error)'],
-    ['full', 'full'],
-    [new Error('no disk'), 'no disk'],
-  ] as const) {
-    const { message } = new OnInsertedError(5n, true, { cause });
-    assert.equal(message, `onInserted threw after submission 5 was inserted, and it was cancelled: ${text}`);
-  }
 });

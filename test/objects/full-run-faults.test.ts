@@ -72,7 +72,7 @@ describe('with every fault in front of the object store,', { concurrency: 2 }, (
       const run = async (producer: ProducerClient, word: string) => {
         const words = Array.from({ length: CHUNKS * CHUNK_SIZE }, (_, i) => `${place.mark(word)} ${i}`);
         const options = { chunkSize: CHUNK_SIZE, cleanup: 'after-results' } as const;
-        const results = await Array.fromAsync(producer.runSubmission<string>(words, options));
+        const results = await Array.fromAsync(producer.runSubmission(words, options));
         assert.deepEqual(results, words.map(shout));
       };
 

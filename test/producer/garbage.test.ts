@@ -33,7 +33,7 @@ test('chunks that no queue knows are collected, those of any known submission st
     await using producer = new ProducerClient(`localhost:${port}`, objects.url);
     await producer.insertSubmission([1, 2, 3], { chunkSize: 1 });
     const cancelled = await producer.insertSubmission([1, 2], { chunkSize: 1 });
-    await producer.cancelSubmission(cancelled);
+    await producer.submission(cancelled).cancel();
   }
   prefixes.push(...readdirSync(objects.folder));
   assert.equal(prefixes.length, 4);

@@ -5,6 +5,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { chunkKey } from '../../src/objects/keys.ts';
+import { withParts } from '../../src/producer/context.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
@@ -34,13 +35,13 @@ test('an insert whose uploads hang heeds its signal, and close; what it may have
   const { store, calls } = hangingStore();
   await using queue = await FakeQueue.start();
   const logger = recordingLogger();
-  const producer = new ProducerClient(queue.url, store, { clock: impatient, logger });
+  const producer = new ProducerClient(queue.url, store, withParts({ logger }, { clock: impatient }));
   const abort = new AbortController();
   const inserted = producer.insertSubmission([1, 2, 3], { chunkSize: 1, signal: abort.signal });
   await eventually(() => calls() === 3);
   abort.abort(new Error('never mind'));
   await assert.rejects(inserted, { message: 'never mind' });
-  assert.ok(logger.lines.some(({ message }) => message.includes('could not remove what was uploaded')));
+  assert.ok(logger.lines.some(({ message }) => message.includes('could not remove the uploaded chunks')));
   const closed = producer.insertSubmission([1], { chunkSize: 1 });
   await eventually(() => calls() === 4);
   const rejected = assert.rejects(closed, { code: 'CLIENT_CLOSED' });
@@ -52,7 +53,11 @@ test('an insert whose uploads hang heeds its signal, and close; what it may have
 test('a transfer that takes longer than transferMsMax fails its call, naming the key and the time', async () => {
   const { store } = hangingStore();
   await using queue = await FakeQueue.start();
-  await using producer = new ProducerClient(queue.url, store, { clock: impatient, transferMsMax: 20 });
+  await using producer = new ProducerClient(
+    queue.url,
+    store,
+    withParts({ transferMsMax: 20 }, { clock: impatient }),
+  );
   await assert.rejects(producer.insertSubmission([1], { chunkSize: 1 }), {
     code: 'OBJECT_UNREACHABLE',
     message: /longer than 20 ms/,
@@ -71,24 +76,24 @@ test('results on a file that hangs: the reader heeds its signal, and the time th
   execFileSync('mkfifo', [path]);
   try {
     const abort = new AbortController();
-    const aborted = producer.streamCompletedSubmission(id, { signal: abort.signal }).next();
+    const aborted = producer.submission(id).results({ signal: abort.signal }).next();
     abort.abort(new Error('never mind'));
     await assert.rejects(aborted, { message: 'never mind' });
-    await assert.rejects(producer.streamCompletedSubmission(id).next(), { code: 'OBJECT_UNREACHABLE' });
+    await assert.rejects(producer.submission(id).results().next(), { code: 'OBJECT_UNREACHABLE' });
   } finally {
     const fd = openSync(path, 'r+');
     systemClock.after(50, () => closeSync(fd));
   }
 });
 
-test('deleteSubmissionData heeds its signal while the disk hangs', async () => {
+test('delete() heeds its signal while the disk hangs', async () => {
   const { store, calls } = hangingStore();
   await using queue = await FakeQueue.start({ onInsert: (submission) => queue.complete(submission, 0) });
   await using uploader = new ProducerClient(queue.url, freshStore());
   const id = await uploader.insertSubmission([1], { chunkSize: 1 });
   await using producer = new ProducerClient(queue.url, store);
   const abort = new AbortController();
-  const deleted = producer.deleteSubmissionData(id, { signal: abort.signal });
+  const deleted = producer.submission(id).delete({ signal: abort.signal });
   await eventually(() => calls() === 1);
   abort.abort(new Error('never mind'));
   await assert.rejects(deleted, { message: 'never mind' });

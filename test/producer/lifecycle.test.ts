@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { ProducerClient } from '../../src/producer/index.ts';
+import { ClientClosedError, ProducerClient } from '../../src/producer/index.ts';
 import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
 import { workEverything } from '../support/fakes/fake-queue-worker.ts';
 import { watchedStore } from '../support/fakes/watched-store.ts';
 import { freshStore } from '../support/objects/fresh-store.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const index = fileURLToPath(new URL('../../src/producer/index.ts', import.meta.url));
 
@@ -17,7 +18,7 @@ test('an idle client does not keep its process alive', async () => {
     import { ProducerClient } from ${JSON.stringify(index)};
     const producer = new ProducerClient('${queue.url}', 'memory:///idle');
     const id = await producer.insertSubmission([1, 2, 3], { chunkSize: 1 });
-    await producer.getSubmissionStatus(id);
+    await producer.submission(id).details();
     producer.runSubmission([1], { chunkSize: 1 });
     console.log('through');
   `;
@@ -81,4 +82,33 @@ test('does not close an object store that it was given, and closes one that it o
     await producer.insertSubmission([1], { chunkSize: 1 });
   }
   assert.equal(closed, 0);
+});
+
+test('stop() finishes the calls under way and refuses new ones; so does await using', async () => {
+  for (const end of ['stop', Symbol.asyncDispose] as const) {
+    const gate = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    const store = watchedStore(freshStore(), {
+      put: async () => {
+        reached.resolve();
+        await gate.promise;
+        return undefined;
+      },
+    });
+    await using queue = await FakeQueue.start();
+    const producer = new ProducerClient(queue.url, store);
+    const submitting = producer.submit([1, 2, 3], { chunkSize: 1 });
+    await reached.promise;
+    const stopped = producer[end]();
+    const submission = producer.submission(1n);
+    await assert.rejects(producer.submit([4], { chunkSize: 1 }), ClientClosedError);
+    await assert.rejects(submission.details(), ClientClosedError);
+    await assert.rejects(submission.results().next(), ClientClosedError);
+    gate.resolve();
+    await stopped;
+    assert.equal((await submitting).id, String(queue.only().record.id));
+    await eventually(() => queue.http.connections === 0);
+    await producer.stop();
+    await producer.close();
+  }
 });

@@ -32,7 +32,7 @@ async function nothingStays(
   assert.equal(objects.puts.length, 1);
   assert.deepEqual(await objects.keys(), []);
   assert.ok(!logger.lines.some(({ message }) => message.includes('its chunks stay')));
-  await assert.rejects(producer.insertSubmissionDirect([1], { chunkSize: 1 }), isClear);
+  await assert.rejects(producer.insertSubmission([1], { in: 'queue', chunkSize: 1 }), isClear);
 }
 
 test('an unknown authority, or another name in the certificate: at once, and no request reaches the server', async () => {

@@ -23,11 +23,11 @@ for (const status of [200, 404, 405]) {
       assert.match(error.message, /"Welcome Hello"/);
       return true;
     };
-    await assert.rejects(producer.getSubmissionStatus(1n), isSaid);
+    await assert.rejects(producer.submission(1n).details(), isSaid);
     await assert.rejects(producer.countSubmissions(), isSaid);
     await assert.rejects(producer.serverVersion(), isSaid);
-    await assert.rejects(producer.cancelSubmission(1n), isSaid);
-    await assert.rejects(producer.insertSubmissionDirect([1], { chunkSize: 1 }), isSaid);
+    await assert.rejects(producer.submission(1n).cancel(), isSaid);
+    await assert.rejects(producer.insertSubmission([1], { in: 'queue', chunkSize: 1 }), isSaid);
     await assert.rejects(producer.insertSubmission([1], { chunkSize: 1 }), isSaid);
     assert.equal(objects.puts.length, 1);
     assert.deepEqual(await objects.keys(), []);
@@ -45,7 +45,7 @@ test('another service that answers JSON or text of its own is no queue', async (
     code: 'NOT_A_QUEUE',
     message: /count is not an opsqueue/,
   });
-  await assert.rejects(producer.getSubmissionStatus(1n), { code: 'NOT_A_QUEUE' });
+  await assert.rejects(producer.submission(1n).details(), { code: 'NOT_A_QUEUE' });
   await assert.rejects(producer.serverVersion(), { code: 'NOT_A_QUEUE', message: /"it works"/ });
 });
 

@@ -22,17 +22,16 @@ test('every mode gives every result once', async () => {
   for (const compression of [undefined, 'zstd'] as const) {
     const options = {
       chunkSize: 3,
-      cleanup: 'after-results' as const,
       ...(compression === undefined ? {} : { compression }),
     };
-    for (const results of ['when-complete', 'as-completed'] as const) {
-      const run = producer.runSubmission<number>(numbers(2000), { ...options, results });
+    for (const when of ['all-done', 'as-completed'] as const) {
+      const run = producer.runSubmission(numbers(2000), { ...options, cleanup: 'after-results', when });
       assert.deepEqual(await Array.fromAsync(run), expected);
     }
-    const chunks = await Array.fromAsync(
-      producer.runSubmission<number>(numbers(2000), { ...options, results: 'unordered' }),
-    );
-    chunks.sort((a, b) => a.operationIndex - b.operationIndex);
+    const submission = await producer.submit(numbers(2000), options);
+    const chunks = await Array.fromAsync(submission.chunks());
+    await submission.delete();
+    chunks.sort((a, b) => a.operationIndex! - b.operationIndex!);
     assert.deepEqual(
       chunks.flatMap(({ results }) => results),
       expected,
@@ -45,8 +44,8 @@ test('small work needs no object store', async () => {
   await using queue = await TestServer.start();
   await using _worker = await RawWorker.start(queue.port, null, increment);
   await using producer = new ProducerClient(`localhost:${queue.port}`, null);
-  for (const results of ['when-complete', 'as-completed'] as const) {
-    const run = producer.runSubmissionDirect<number>(numbers(1000), { chunkSize: 1, results });
+  for (const when of ['all-done', 'as-completed'] as const) {
+    const run = producer.runSubmission(numbers(1000), { in: 'queue', chunkSize: 1, when });
     assert.deepEqual(await Array.fromAsync(run), numbers(1000).map(increment));
   }
 });
@@ -57,7 +56,7 @@ test('the end of a submission is seen at once', async () => {
   await using producer = new ProducerClient(`localhost:${queue.port}`, freshStore());
   const id = await producer.insertSubmission([1], { chunkSize: 1 });
   const [reserved] = await consumer.reserved();
-  const ended = producer.waitForCompletion(id);
+  const ended = producer.submission(id).done();
   // So long that a client which polls would be asleep for far longer than the 50 ms.
   await new Promise((resolve) => setTimeout(resolve, 300));
   const startMs = performance.now();
@@ -74,44 +73,39 @@ test('a chunk that fails for good fails the run, with the stack of the consumer;
     return increment(op);
   });
   await using producer = new ProducerClient(`localhost:${queue.port}`, objects);
-  const ids: bigint[] = [];
-  const run = producer.runSubmission(numbers(10), {
-    chunkSize: 2,
-    onInserted: (id) => ids.push(id),
-  });
-  await assert.rejects(Array.fromAsync(run), (error) => {
+  const submission = await producer.submit(numbers(10), { chunkSize: 2 });
+  await assert.rejects(Array.fromAsync(submission.results()), (error) => {
     assert.ok(error instanceof SubmissionFailedError);
     assert.equal(error.chunkIndex, 3);
     assert.match(error.failure, /RangeError: no sevens\n {4}at /);
     return true;
   });
-  const done = await Array.fromAsync(producer.streamCompletedOperations<number>(ids[0]!));
+  const done = await Array.fromAsync(submission.chunks({ until: 'now' }));
   assert.deepEqual(done.slice(0, 3), [
-    { chunkIndex: 0, results: [1, 2] },
-    { chunkIndex: 1, results: [3, 4] },
-    { chunkIndex: 2, results: [5, 6] },
+    { chunkIndex: 0, operationIndex: 0, results: [1, 2] },
+    { chunkIndex: 1, operationIndex: 2, results: [3, 4] },
+    { chunkIndex: 2, operationIndex: 4, results: [5, 6] },
   ]);
 });
 
 test('a cancelled run throws', async () => {
   await using queue = await TestServer.start();
   await using producer = new ProducerClient(`localhost:${queue.port}`, freshStore());
-  const run = producer.runSubmission([1], {
-    chunkSize: 1,
-    onInserted: (id) => void producer.cancelSubmission(id),
-  });
-  await assert.rejects(run.next(), SubmissionCancelledError);
+  const submission = await producer.submit([1], { chunkSize: 1 });
+  const first = submission.results().next();
+  await submission.cancel();
+  await assert.rejects(first, SubmissionCancelledError);
 });
 
 test('a run goes on when the queue restarts, in every mode', async () => {
-  for (const results of ['when-complete', 'as-completed'] as const) {
+  for (const when of ['all-done', 'as-completed'] as const) {
     const objects = freshStore();
     const database = new MemoryDatabase();
     const logger = recordingLogger();
     const first = await TestServer.start({ store: new MemoryStore({ database }) });
     const { port } = first;
     await using producer = new ProducerClient(`127.0.0.1:${port}`, objects, { logger });
-    const all = Array.fromAsync(producer.runSubmission<number>(numbers(50), { chunkSize: 5, results }));
+    const all = Array.fromAsync(producer.runSubmission(numbers(50), { chunkSize: 5, when }));
     const consumer = await first.consumer();
     await consumer.reserved();
     await first.server.stop();
@@ -129,17 +123,21 @@ test('look-ups, counts and cancelling agree with the queue', async () => {
   await using producer = new ProducerClient(`http://127.0.0.1:${queue.port}`, freshStore());
   const options = { chunkSize: 1, strategicMetadata: { customer: -5n } };
   const id = await producer.insertSubmission(numbers(3), options);
-  assert.deepEqual(await producer.lookupSubmissionIdsByStrategicMetadata({ customer: -5 }), [id]);
-  const status = await producer.getSubmissionStatus(id);
-  const prefix = status?.record.prefix ?? '';
-  assert.equal(await producer.lookupSubmissionIdByPrefix(prefix), id);
+  const found = await producer.submissionsInProgress({ customer: -5 });
+  assert.deepEqual(
+    found.map((each) => each.id),
+    [id],
+  );
+  const status = await producer.submission(id).details();
+  const prefix = status?.prefix ?? '';
+  assert.equal((await producer.submissionByPrefix(prefix))?.id, id);
   assert.deepEqual(await producer.knownPrefixes([prefix, 'x']), [true, false]);
   assert.equal(await producer.countSubmissions(), 1);
-  await producer.cancelSubmission(id);
-  await assert.rejects(producer.cancelSubmission(id), { code: 'SUBMISSION_NOT_CANCELLABLE' });
-  await assert.rejects(producer.cancelSubmission(1n), { code: 'SUBMISSION_NOT_FOUND' });
+  await producer.submission(id).cancel();
+  await assert.rejects(producer.submission(id).cancel(), { code: 'SUBMISSION_NOT_CANCELLABLE' });
+  await assert.rejects(producer.submission(1n).cancel(), { code: 'SUBMISSION_NOT_FOUND' });
   assert.equal(await producer.countSubmissions(), 0);
-  assert.equal(await producer.countCompletedSubmissions(), 0);
-  await producer.deleteSubmissionData(id);
+  assert.equal(await producer.countSubmissions({ state: 'completed' }), 0);
+  await producer.submission(id).delete();
   assert.match(await producer.serverVersion(), /^v[0-9]+\./);
 });

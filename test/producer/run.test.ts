@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RETRY_DEFAULT, type RetryPolicy } from '../../src/model/retry.ts';
-import { OpError, type OperationCodec, ProducerClient, type ResultChunk } from '../../src/producer/index.ts';
+import { OpError, type OperationCodec, ProducerClient } from '../../src/producer/index.ts';
 import { isCompressedChunk } from '../../src/protocol/chunk/compression.ts';
 import { ALL_FEATURES, FakeQueue } from '../support/fakes/fake-queue-http.ts';
 import { workChunk, workEverything } from '../support/fakes/fake-queue-worker.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { watchedStore } from '../support/fakes/watched-store.ts';
 import { freshStore } from '../support/objects/fresh-store.ts';
+import { MODES, runInMode } from '../support/peers/run-in-mode.ts';
 import { realQueue } from '../support/queues/real-queue.ts';
 import { eventually } from '../support/time/eventually.ts';
 
@@ -35,7 +36,7 @@ for (const [name, source] of sources) {
     await using producer = new ProducerClient(queue.url, store);
     for (const count of [0, 1, 5, 6, 23]) {
       for (const chunkSize of [1, 3, 100]) {
-        const results = await Array.fromAsync(producer.runSubmission<number>(source(count), { chunkSize }));
+        const results = await Array.fromAsync(producer.runSubmission(source(count), { chunkSize }));
         assert.deepEqual(results, numbers(count).map(increment));
       }
     }
@@ -47,10 +48,11 @@ test('does nothing for no operations but to insert an empty submission', async (
   const store = watchedStore(freshStore());
   await using queue = await FakeQueue.start();
   await using producer = new ProducerClient(queue.url, store);
-  for (const results of ['when-complete', 'as-completed', 'unordered'] as const) {
-    assert.deepEqual(await Array.fromAsync(producer.runSubmission([], { chunkSize: 10, results })), []);
+  await using raw = new ProducerClient(queue.url, store, { codec: 'raw' });
+  for (const mode of MODES) {
+    assert.deepEqual(await Array.fromAsync(runInMode(producer, mode, [], { chunkSize: 10 })), []);
   }
-  assert.deepEqual(await Array.fromAsync(producer.runSubmissionChunks([])), []);
+  assert.deepEqual(await Array.fromAsync(raw.runSubmission([], { chunkSize: 1 })), []);
   assert.equal(queue.submissions.size, 4);
   assert.deepEqual(store.puts, []);
 });
@@ -59,11 +61,12 @@ test("gives results in order as soon as the leading chunks are done with 'as-com
   const store = freshStore();
   await using queue = await FakeQueue.start();
   await using producer = new ProducerClient(queue.url, store);
-  const options = { chunkSize: 2, results: 'as-completed', onInserted: () => work(1) } as const;
   const work = async (...chunks: number[]) => {
     for (const chunk of chunks) await workChunk(queue, store, queue.only(), chunk, increment);
   };
-  const results = producer.runSubmission<number>(numbers(8), options);
+  const submission = await producer.submit(numbers(8), { chunkSize: 2 });
+  await work(1);
+  const results = submission.results({ when: 'as-completed' });
   const first = results.next();
   while (!queue.paths.some((path) => path.includes('known=1'))) await new Promise(setImmediate);
   await work(0);
@@ -74,15 +77,13 @@ test("gives results in order as soon as the leading chunks are done with 'as-com
   assert.equal(queue.only().end?.state, 'completed');
 });
 
-test("gives chunks as they are done, with their places, with 'unordered'", async () => {
+test('gives chunks as they are done, with their places', async () => {
   const store = freshStore();
   await using queue = await FakeQueue.start();
   await using producer = new ProducerClient(queue.url, store);
-  const results = producer.runSubmission<number>(numbers(7), {
-    chunkSize: 3,
-    results: 'unordered',
-    onInserted: () => void workChunk(queue, store, queue.only(), 2, increment),
-  });
+  const submission = await producer.submit(numbers(7), { chunkSize: 3 });
+  const results = submission.chunks();
+  await workChunk(queue, store, queue.only(), 2, increment);
   assert.deepEqual((await results.next()).value, { chunkIndex: 2, operationIndex: 6, results: [7] });
   await workChunk(queue, store, queue.only(), 0, increment);
   assert.deepEqual((await results.next()).value, { chunkIndex: 0, operationIndex: 0, results: [1, 2, 3] });
@@ -98,10 +99,10 @@ test('gives everything at the end, and says so once, where the queue does not te
   const logger = recordingLogger();
   await using producer = new ProducerClient(queue.url, store, { logger });
   for (let run = 0; run < 2; run++) {
-    const ordered = producer.runSubmission(numbers(9), { chunkSize: 2, results: 'as-completed' });
+    const ordered = producer.runSubmission(numbers(9), { chunkSize: 2, when: 'as-completed' });
     assert.deepEqual(await Array.fromAsync(ordered), numbers(9).map(increment));
-    const unordered = producer.runSubmission<number>(numbers(9), { chunkSize: 2, results: 'unordered' });
-    const chunks: ResultChunk<number>[] = await Array.fromAsync(unordered);
+    const submission = await producer.submit(numbers(9), { chunkSize: 2 });
+    const chunks = await Array.fromAsync(submission.chunks());
     assert.deepEqual(
       chunks.map(({ operationIndex }) => operationIndex),
       [0, 2, 4, 6, 8],
@@ -115,16 +116,13 @@ test('carries metadata, strategic metadata, chunk size and retry delay', async (
   await using producer = new ProducerClient(queue.url, freshStore());
   const pairs = { company_id: 42, big: 2n ** 63n - 1n };
   for (const strategicMetadata of [pairs, new Map<string, number | bigint>(Object.entries(pairs))]) {
-    const seen: bigint[] = [];
     const id = await producer.insertSubmission([1, 2], {
       chunkSize: 7,
       metadata: Uint8Array.of(1, 255),
       strategicMetadata,
       retryDelayMs: 1500,
-      onInserted: (inserted) => seen.push(inserted),
     });
-    const { record } = queue.submissions.get(id)!;
-    assert.deepEqual(seen, [id]);
+    const { record } = queue.submissions.get(BigInt(id))!;
     assert.deepEqual([...record.metadata!], [1, 255]);
     assert.deepEqual(
       [...record.strategicMetadata],
@@ -149,7 +147,9 @@ test('tells its retry policy, that it wants the default one, or neither where ea
   ]) {
     const id = await queue.producer.insertSubmission([1], { chunkSize: 1, ...options });
     for await (const piece of queue.store.load([0])) {
-      policies.push(...piece.filter(({ record }) => record.id === id).map(({ record }) => record.retry));
+      policies.push(
+        ...piece.filter(({ record }) => record.id === BigInt(id)).map(({ record }) => record.retry),
+      );
     }
   }
   assert.deepEqual(policies, [
@@ -178,7 +178,7 @@ test('says so when the queue does not know retry delays', async () => {
   assert.match(logger.lines[0]!.message, /retryDelayMs/);
 });
 
-test('takes JSON and any other codec, for a client and for a call', async () => {
+test('takes JSON and any other codec', async () => {
   const store = freshStore();
   await using queue = await FakeQueue.start({
     onInsert: async (submission, self) => {
@@ -193,7 +193,8 @@ test('takes JSON and any other codec, for a client and for a call', async () => 
   };
   await using producer = new ProducerClient(queue.url, store, { codec: 'json' });
   assert.deepEqual(await Array.fromAsync(producer.runSubmission(['a', 'b'], { chunkSize: 2 })), ['a', 'b']);
-  const shouted = producer.runSubmission(['a', 'b'], { chunkSize: 2, codec: shout });
+  await using shouting = new ProducerClient(queue.url, store, { codec: shout });
+  const shouted = shouting.runSubmission(['a', 'b'], { chunkSize: 2 });
   assert.deepEqual(await Array.fromAsync(shouted), ['a', 'b']);
   const bodies: string[] = [];
   for await (const { key } of store.list('')) bodies.push(Buffer.from(await store.get(key)).toString());
@@ -206,7 +207,7 @@ test('gives an OpError in the place of the result of an operation that failed', 
   await using queue = await FakeQueue.start({ onInsert: workEverything(store, operation) });
   await using producer = new ProducerClient(queue.url, store);
   const others = [{ a: 1 }, [1], null, 'x'];
-  const results = producer.runSubmission<unknown>([1, 2, ...others], { chunkSize: 4 });
+  const results = producer.runSubmission([1, 2, ...others], { chunkSize: 4 });
   assert.deepEqual(await Array.fromAsync(results), [1, new OpError('no two', 'at work'), ...others]);
 });
 
@@ -231,7 +232,7 @@ test("leaves nothing behind with cleanup: 'after-results', but only once the las
   await using queue = await FakeQueue.start({ onInsert: workEverything(store, increment) });
   await using producer = new ProducerClient(queue.url, store);
   const options = { chunkSize: 2, cleanup: 'after-results' } as const;
-  const results = producer.runSubmission<number>(numbers(6), options);
+  const results = producer.runSubmission(numbers(6), options);
   for (const expected of numbers(6).map(increment)) assert.equal((await results.next()).value, expected);
   assert.equal((await store.keys()).length, 6);
   assert.equal((await results.next()).done, true);
@@ -252,12 +253,17 @@ test('runs raw chunks', async () => {
       }
     },
   });
-  await using producer = new ProducerClient(queue.url, store);
+  await using producer = new ProducerClient<Uint8Array, Uint8Array>(queue.url, store, { codec: 'raw' });
   const chunks = [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3)];
-  const results: Uint8Array[] = await Array.fromAsync(producer.runSubmissionChunks(asyncOf(chunks)));
+  const results: Uint8Array[] = await Array.fromAsync(
+    producer.runSubmission(asyncOf(chunks), { chunkSize: 1 }),
+  );
   assert.deepEqual(results.map(Number), [2, 3, 4]);
-  const unordered = producer.runSubmissionChunks(chunks, { results: 'unordered', chunkSize: 10 });
-  for await (const { chunkIndex, content } of unordered) assert.equal(Number(content), chunkIndex + 2);
+  const submission = await producer.submit(chunks, { chunkSize: 10 });
+  for await (const { chunkIndex, operationIndex, results: contents } of submission.chunks()) {
+    assert.deepEqual(contents.map(Number), [chunkIndex + 2]);
+    assert.equal(operationIndex, chunkIndex * 10);
+  }
   assert.deepEqual(
     [...queue.submissions.values()].map(({ record }) => record.chunkSizeOps),
     [1, 10],
@@ -268,28 +274,30 @@ test('gives results a chunk at a time with batches()', async () => {
   const store = freshStore();
   await using queue = await FakeQueue.start({ onInsert: workEverything(store, increment) });
   await using producer = new ProducerClient(queue.url, store);
-  const results = producer.runSubmission<number>(numbers(5), { chunkSize: 2 });
+  const results = producer.runSubmission(numbers(5), { chunkSize: 2 });
   assert.deepEqual(await Array.fromAsync(results.batches()), [[1, 2], [3, 4], [5]]);
 });
 
 test('runs small work without an object store', async () => {
   await using queue = await FakeQueue.start({ onInsert: workEverything(null, increment) });
   await using producer = new ProducerClient(queue.url, null);
-  for (const results of ['when-complete', 'as-completed'] as const) {
-    const run = producer.runSubmissionDirect<number>(numbers(700), { chunkSize: 1, results });
+  for (const when of ['all-done', 'as-completed'] as const) {
+    const run = producer.runSubmission(numbers(700), { in: 'queue', chunkSize: 1, when });
     assert.deepEqual(await Array.fromAsync(run), numbers(700).map(increment));
   }
-  const unordered = producer.runSubmissionDirect<number>([1, 2], { chunkSize: 2, results: 'unordered' });
-  assert.deepEqual(await Array.fromAsync(unordered), [{ chunkIndex: 0, operationIndex: 0, results: [2, 3] }]);
-  const id = await producer.insertSubmissionDirect([7], { chunkSize: 1 });
-  assert.deepEqual(await Array.fromAsync(producer.streamCompletedSubmission(id)), [8]);
-  assert.match(String(queue.submissions.get(id)?.headers['idempotency-key']), /^[0-9a-f-]{36}$/);
+  const submission = await producer.submit([1, 2], { chunkSize: 2 });
+  assert.deepEqual(await Array.fromAsync(submission.chunks()), [
+    { chunkIndex: 0, operationIndex: 0, results: [2, 3] },
+  ]);
+  const id = await producer.insertSubmission([7], { in: 'queue', chunkSize: 1 });
+  assert.deepEqual(await Array.fromAsync(producer.submission(id).results()), [8]);
+  assert.match(String(queue.submissions.get(BigInt(id))?.headers['idempotency-key']), /^[0-9a-f-]{36}$/);
 });
 
 test('says that the original queue keeps the results of direct submissions to itself', async () => {
   await using queue = await FakeQueue.start({ features: [], onInsert: workEverything(null, increment) });
   await using producer = new ProducerClient(queue.url, null);
-  await assert.rejects(Array.fromAsync(producer.runSubmissionDirect([1], { chunkSize: 1 })), {
+  await assert.rejects(Array.fromAsync(producer.runSubmission([1], { in: 'queue', chunkSize: 1 })), {
     code: 'QUEUE_UNSUPPORTED',
     feature: 'direct_outputs',
   });
@@ -301,13 +309,12 @@ test('tells the progress, to the end, in every mode', async () => {
   for (const features of [ALL_FEATURES, []]) {
     await using queue = await FakeQueue.start({ features, onInsert: workEverything(store, increment) });
     await using producer = new ProducerClient(queue.url, store);
-    for (const results of ['when-complete', 'as-completed', 'unordered'] as const) {
+    for (const mode of MODES) {
       const told: number[] = [];
       let last: unknown;
       await Array.fromAsync(
-        producer.runSubmission(numbers(9), {
+        runInMode(producer, mode, numbers(9), {
           chunkSize: 2,
-          results,
           onProgress: (progress) => {
             told.push(progress.chunksDone);
             last = { ...progress, perSecond: 0 };
@@ -331,8 +338,8 @@ test('tells the progress, to the end, in every mode', async () => {
   }
 });
 
-for (const results of ['when-complete', 'as-completed', 'unordered'] as const) {
-  test(`an onProgress that throws ends the run at once with its error (${results})`, async () => {
+for (const mode of MODES) {
+  test(`an onProgress that throws ends the run at once with its error (${mode})`, async () => {
     const store = freshStore();
     await using queue = await FakeQueue.start({
       onInsert: (submission, self) => void workChunk(self, store, submission, 0, increment),
@@ -341,7 +348,7 @@ for (const results of ['when-complete', 'as-completed', 'unordered'] as const) {
     const onProgress = ({ chunksDone }: { chunksDone: number }) => {
       if (chunksDone === 1) throw new Error('the screen is gone');
     };
-    const run = producer.runSubmission<unknown>(numbers(4), { chunkSize: 2, results, onProgress });
+    const run = runInMode(producer, mode, numbers(4), { chunkSize: 2, onProgress });
     await assert.rejects(Array.fromAsync(run), /the screen is gone/);
     assert.equal(queue.only().end, null);
     await eventually(() => queue.http.connections <= 1);
@@ -355,9 +362,9 @@ test('an onProgress that throws withholds what was read ahead', async () => {
   });
   await using producer = new ProducerClient(queue.url, store);
   const told = Promise.withResolvers<void>();
-  const results = producer.runSubmission<number>(numbers(4), {
+  const results = producer.runSubmission(numbers(4), {
     chunkSize: 2,
-    results: 'as-completed',
+    when: 'as-completed',
     onProgress: ({ chunksDone }) => {
       if (chunksDone < 2) return;
       told.resolve();

@@ -8,10 +8,9 @@ import {
   type ObjectStore,
   ProducerClient,
   type ProducerClientOptions,
-  type ResultChunk,
-  type Results,
-  type ResultsMode,
-  type RunOptions,
+  type ResultsOptions,
+  type RunSubmissionOptions,
+  type SubmitOptions,
   type WatchOptions,
 } from '../../src/producer/index.ts';
 import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
@@ -21,32 +20,32 @@ import { freshStore } from '../support/objects/fresh-store.ts';
 /** What a program has that passes on what it was given, under `exactOptionalPropertyTypes`. */
 const unset = {
   signal: undefined,
-  codec: undefined,
-  concurrency: undefined,
+  transfersMax: undefined,
   memoryBytesMax: undefined,
 } as const;
 const unsetOfClient: ProducerClientOptions = {
   codec: undefined,
-  concurrency: undefined,
+  transfersMax: undefined,
   memoryBytesMax: undefined,
   objectStoreOptions: undefined,
   requestTimeoutMs: undefined,
   retryForMs: undefined,
   logger: undefined,
-  clock: undefined,
-  random: undefined,
 };
-const unsetOfRun: RunOptions = {
+const unsetOfSubmit: SubmitOptions = {
   ...unset,
   chunkSize: 1,
+  in: undefined,
   metadata: undefined,
   strategicMetadata: undefined,
   retryDelayMs: undefined,
   retry: undefined,
-  onInserted: undefined,
   compression: undefined,
+};
+const unsetOfRun: RunSubmissionOptions = {
+  ...unsetOfSubmit,
   onProgress: undefined,
-  results: undefined,
+  when: undefined,
   cleanup: undefined,
 };
 
@@ -56,15 +55,12 @@ test('an option that is undefined is one that was left out, in the types as well
   await using producer = new ProducerClient(queue.url, store, unsetOfClient);
   const watch: WatchOptions = { onProgress: undefined };
   assert.deepEqual(await Array.fromAsync(producer.runSubmission([1], unsetOfRun)), [1]);
-  const chunks = { ...unset, ...watch, chunkSize: undefined, results: undefined };
-  const [chunk]: Uint8Array[] = await Array.fromAsync(
-    producer.runSubmissionChunks([Uint8Array.of(0x80)], chunks),
-  );
-  assert.deepEqual(chunk, Uint8Array.of(0x80));
-  const id = await producer.insertSubmission([1], unsetOfRun);
-  await producer.waitForCompletion(id, { signal: undefined, ...watch });
+  const submission = await producer.submit([1], unsetOfSubmit);
+  await submission.done({ signal: undefined, ...watch });
   const options = { ...unset, ...watch };
-  assert.deepEqual(await Array.fromAsync(producer.streamCompletedSubmission<number>(id, options)), [1]);
+  assert.deepEqual(await Array.fromAsync(submission.results(options)), [1]);
+  assert.equal((await Array.fromAsync(submission.chunks({ ...options, until: undefined }))).length, 1);
+  assert.equal(await producer.countSubmissions({ state: undefined }), 0);
   const garbage = {
     objectStore: 'nonsense',
     objectStoreOptions: undefined,
@@ -75,27 +71,17 @@ test('an option that is undefined is one that was left out, in the types as well
     retryForMs: undefined,
     signal: undefined,
     logger: undefined,
-    clock: undefined,
   };
   await assert.rejects(collectGarbage(garbage), IncorrectUsageError);
 });
 
-for (const mode of ['when-complete', 'as-completed', 'unordered'] as readonly ResultsMode[]) {
-  test(`a mode of results that only the program knows can be given to every run (${mode})`, async () => {
+for (const when of ['all-done', 'as-completed'] as readonly ResultsOptions['when'][]) {
+  test(`a choice that only the program knows can be given to every run (${when})`, async () => {
     const store = freshStore();
     await using queue = await FakeQueue.start({ onInsert: workEverything(store, (op) => op) });
-    await using producer = new ProducerClient(queue.url, store);
-    const options = { chunkSize: 2, results: mode };
-    const runs: readonly (Results<number> | Results<ResultChunk<number>>)[] = [
-      producer.runSubmission<number>([1, 2], options),
-      producer.runSubmissionDirect<number>([1, 2], options),
-    ];
-    const expected = mode === 'unordered' ? [{ chunkIndex: 0, operationIndex: 0, results: [1, 2] }] : [1, 2];
-    for (const run of runs) {
-      const results: (number | ResultChunk<number>)[] = [];
-      for await (const result of run) results.push(result);
-      assert.deepEqual(results, expected);
-    }
+    await using producer = new ProducerClient<number, number>(queue.url, store);
+    const results: number[] = await Array.fromAsync(producer.runSubmission([1, 2], { chunkSize: 2, when }));
+    assert.deepEqual(results, [1, 2]);
   });
 }
 

@@ -12,8 +12,9 @@ test('wrong use throws at once, before anything is uploaded', async () => {
     ['url', () => new ProducerClient('ftp://x', null)],
     ['object store url', () => new ProducerClient('x:1', 'nonsense')],
     ['object store scheme', () => new ProducerClient('x:1', 'ftp://bucket/x')],
-    ['concurrency', () => new ProducerClient('x:1', null, { concurrency: 0 })],
+    ['transfersMax', () => new ProducerClient('x:1', null, { transfersMax: 0 })],
     ['memoryBytesMax', () => new ProducerClient('x:1', null, { memoryBytesMax: Number.NaN })],
+    ['codec', () => new ProducerClient('x:1', null, { codec: 'xml' as never })],
     ['retryForMs', () => new ProducerClient('x:1', null, { retryForMs: -1 })],
   ];
   for (const [name, call] of wrong) assert.throws(call, IncorrectUsageError, name);
@@ -37,7 +38,6 @@ test('wrong use throws at once, before anything is uploaded', async () => {
     { metadata: new Uint8Array(40_000_000) },
     { signal: {} },
     { signal: null },
-    { onInserted: 5 },
     { onProgress: 'often' },
     { retryDelayMs: -1 },
     { retry: 5 },
@@ -46,11 +46,11 @@ test('wrong use throws at once, before anything is uploaded', async () => {
     { retry: { jitter: 2 } },
     { retry: { triesMax: 1.5 } },
     { retry: { delay: 5 } },
-    { codec: 'xml' },
-    { results: 'sometime' },
+    { when: 'sometime' },
+    { in: 'the sea' },
     { cleanup: 'never' },
     { compression: 'gzip' },
-    { concurrency: 1.5 },
+    { transfersMax: 1.5 },
   ]) {
     assert.throws(
       () => producer.runSubmission([1], loose({ chunkSize: 1, ...options })),
@@ -63,17 +63,21 @@ test('wrong use throws at once, before anything is uploaded', async () => {
   }
   for (const options of [undefined, null, 5, 'chunkSize: 1']) {
     assert.throws(() => producer.runSubmission([1], loose(options)), /options must be an object/);
-    assert.throws(() => producer.runSubmissionDirect([1], loose(options)), /options must be an object/);
     await assert.rejects(producer.insertSubmission([1], loose(options)), /options must be an object/);
-    await assert.rejects(producer.insertSubmissionDirect([1], loose(options)), /options must be an object/);
+    await assert.rejects(producer.submit([1], loose(options)), /options must be an object/);
   }
   for (const source of [undefined, null, 5, {}, 'operations', { [Symbol.iterator]: 5 }]) {
     assert.throws(() => producer.runSubmission(loose(source), { chunkSize: 1 }), IncorrectUsageError);
   }
-  await assert.rejects(producer.getSubmissionStatus(loose(5)), IncorrectUsageError);
-  await assert.rejects(producer.lookupSubmissionIdByPrefix('../x'), IncorrectUsageError);
+  for (const id of [5, '', 'x', '-1', '1.5', '9223372036854775808', -1n]) {
+    assert.throws(() => producer.submission(loose(id)), /a submission id must be/);
+  }
+  await assert.rejects(producer.submissionByPrefix('../x'), IncorrectUsageError);
   await using storeless = new ProducerClient('127.0.0.1:1', null);
-  assert.throws(() => storeless.runSubmission([1], { chunkSize: 1 }), /needs an object store/);
+  assert.throws(
+    () => storeless.runSubmission([1], { in: 'object-store', chunkSize: 1 }),
+    /needs an object store/,
+  );
   assert.deepEqual(store.puts, []);
 });
 
@@ -84,24 +88,19 @@ test('wrong use of a call that asks throws before it asks', async () => {
   const asked = queue.paths.length;
   const wrong: readonly unknown[] = [null, 5, { signal: {} }];
   const calls: readonly ((options: never) => unknown)[] = [
-    (options) => producer.streamCompletedSubmission(id, options),
-    (options) => producer.streamCompletedSubmissionChunks(id, options),
-    (options) => producer.tryStreamCompletedSubmission(id, options),
-    (options) => producer.tryStreamCompletedSubmissionChunks(id, options),
-    (options) => producer.streamCompletedOperations(id, options),
-    (options) => producer.streamCompletedChunks(id, options),
-    (options) => producer.waitForCompletion(id, options),
-    (options) => producer.progress(id, options),
-    (options) => producer.getSubmissionStatus(id, options),
-    (options) => producer.isCompleted(id, options),
-    (options) => producer.cancelSubmission(id, options),
+    (options) => producer.submission(id).results(options),
+    (options) => producer.submission(id).chunks(options),
+    (options) => producer.submission(id).done(options),
+    (options) => producer.submission(id).progress(options),
+    (options) => producer.submission(id).details(options),
+    (options) => producer.submission(id).cancel(options),
     (options) => producer.countSubmissions(options),
-    (options) => producer.countCompletedSubmissions(options),
-    (options) => producer.lookupSubmissionIdByPrefix('x', options),
-    (options) => producer.lookupSubmissionIdsByStrategicMetadata({}, options),
+    (options) => producer.endedSubmissions('failed', options),
+    (options) => producer.submissionByPrefix('x', options),
+    (options) => producer.submissionsInProgress({}, options),
     (options) => producer.knownPrefixes(['x'], options),
     (options) => producer.serverVersion(options),
-    (options) => producer.deleteSubmissionData(id, options),
+    (options) => producer.submission(id).delete(options),
     (options) => new ProducerClient(queue.url, null, options === null ? options : (5 as never)),
   ];
   for (const call of calls) {
@@ -109,10 +108,13 @@ test('wrong use of a call that asks throws before it asks', async () => {
       await assert.rejects(async () => call(options as never), IncorrectUsageError, String(call));
     }
   }
-  const codec = 'xml' as never;
-  await assert.rejects(producer.tryStreamCompletedSubmission(id, { codec }), /codec must be/);
-  assert.throws(() => producer.streamCompletedSubmission(id, { onProgress: 5 as never }), /onProgress must/);
-  await assert.rejects(producer.waitForCompletion(id, { onProgress: 5 as never }), /onProgress must/);
+  const soon = 'soon' as never;
+  assert.throws(() => producer.submission(id).results({ when: soon }), /when must be/);
+  assert.throws(() => producer.submission(id).chunks({ until: soon }), /until must be/);
+  await assert.rejects(producer.endedSubmissions(soon), /state must be/);
+  await assert.rejects(producer.countSubmissions({ state: soon }), /state must be/);
+  assert.throws(() => producer.submission(id).results({ onProgress: 5 as never }), /onProgress must/);
+  await assert.rejects(producer.submission(id).done({ onProgress: 5 as never }), /onProgress must/);
   assert.equal(queue.paths.length, asked);
 });
 
@@ -145,7 +147,7 @@ test('any object with pairs, and any AbortSignal, will do', async () => {
 test('a chunk that is no Uint8Array ends the call, submits nothing, and does not hold up close()', async () => {
   const store = watchedStore(freshStore());
   await using queue = await FakeQueue.start();
-  const producer = new ProducerClient(queue.url, store);
+  const producer = new ProducerClient(queue.url, store, { codec: 'raw' });
   for (const odd of [undefined, null, 5, 'text', [1, 2], new ArrayBuffer(8)]) {
     const content = odd as unknown as Uint8Array;
     const codec = { encode: () => content, decode: () => [] };
@@ -153,14 +155,16 @@ test('a chunk that is no Uint8Array ends the call, submits nothing, and does not
     const asyncChunks = async function* () {
       yield* chunks;
     };
+    await using encoding = new ProducerClient(queue.url, store, { codec });
+    const options = { chunkSize: 1 };
     const calls: readonly (readonly [RegExp, () => Promise<unknown>])[] = [
-      [/codec\.encode/, () => producer.insertSubmission([1], { chunkSize: 1, codec })],
-      [/codec\.encode/, () => producer.runSubmission([1], { chunkSize: 1, codec }).next()],
-      [/codec\.encode/, () => producer.insertSubmissionDirect([1], { chunkSize: 1, codec })],
-      [/chunk 1 of/, () => producer.insertSubmissionChunks(chunks)],
-      [/chunk 1 of/, () => producer.insertSubmissionChunks(asyncChunks())],
-      [/chunk 1 of/, () => producer.runSubmissionChunks(chunks).next()],
-      [/chunk 1 of/, () => producer.insertSubmissionDirectChunks(chunks)],
+      [/codec\.encode/, () => encoding.insertSubmission([1], options)],
+      [/codec\.encode/, () => encoding.runSubmission([1], options).next()],
+      [/codec\.encode/, () => encoding.insertSubmission([1], { ...options, in: 'queue' })],
+      [/chunk 1 of/, () => producer.insertSubmission(chunks, options)],
+      [/chunk 1 of/, () => producer.insertSubmission(asyncChunks(), options)],
+      [/chunk 1 of/, () => producer.runSubmission(chunks, options).next()],
+      [/chunk 1 of/, () => producer.insertSubmission(chunks, { ...options, in: 'queue' })],
     ];
     for (const [where, call] of calls) {
       await assert.rejects(call(), (error) => {
@@ -183,7 +187,7 @@ test('an answer that is no answer of a queue is an error with its words, not a w
   ];
   const use = async (server: ScriptedHttp) => {
     await using producer = new ProducerClient(server.url, null);
-    return await producer.getSubmissionStatus(1n);
+    return await producer.submission(1n).details();
   };
   for (const reply of replies) {
     await using server = await scriptedHttp(() => reply);
@@ -192,7 +196,7 @@ test('an answer that is no answer of a queue is an error with its words, not a w
 });
 
 test('a direct submission of more chunks than the queue keeps is refused as soon as they are too many', async (t) => {
-  const producer = new ProducerClient('localhost:1', null);
+  const producer = new ProducerClient('localhost:1', null, { codec: 'raw' });
   t.after(() => producer.close());
   let asked = 0;
   function* endless(): Generator<Uint8Array> {
@@ -201,7 +205,7 @@ test('a direct submission of more chunks than the queue keeps is refused as soon
       yield Uint8Array.of(1);
     }
   }
-  await assert.rejects(producer.insertSubmissionDirectChunks(endless(), { chunkSize: 1 }), {
+  await assert.rejects(producer.insertSubmission(endless(), { in: 'queue', chunkSize: 1 }), {
     code: 'INCORRECT_USAGE',
     message: /100001 chunks are more than the 100000/,
   });

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { detailsOf } from '../../src/model/submission.ts';
 import { chunkKey } from '../../src/objects/keys.ts';
 import {
   ProducerClient,
   SubmissionNotCancellableError,
   SubmissionNotFoundError,
+  type SubmitOptions,
   TooManyMatchingSubmissionsError,
 } from '../../src/producer/index.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
@@ -18,16 +20,21 @@ import { type AnsweredRequest, RecordedServer } from '../support/replay/recorded
 
 interface Scene {
   readonly producer: ProducerClient;
+  /** The same for chunks. */
+  readonly raw: ProducerClient;
   readonly objects: TempStore;
   readonly session: GoldenSession;
 }
 
 const cbor = cborChunkCodec();
-const status = async ({ producer, session }: Scene, id: bigint) => {
+/** What only a program without types leaves out. */
+const NO_CHUNK_SIZE = {} as SubmitOptions;
+const status = async ({ producer, session }: Scene, id: bigint | string) => {
   const recorded = answers(session)
     .map((body) => parseRecordedStatus(body))
-    .find((found) => found?.record.id === id);
-  assert.deepEqual(await producer.getSubmissionStatus(id), recorded ?? null);
+    .find((found) => found?.record.id === BigInt(id));
+  const expected = recorded == null ? null : detailsOf(recorded);
+  assert.deepEqual(await producer.submission(id).details(), expected);
 };
 
 /** What the Python client was told to do, by session. */
@@ -36,7 +43,7 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
     assert.equal(await producer.serverVersion(), 'v0.40.1');
   },
   async insert_object_storage({ producer }) {
-    assert.equal(await producer.insertSubmission([1, 2, 3], { chunkSize: 1 }), 7530730140486074368n);
+    assert.equal(await producer.insertSubmission([1, 2, 3], { chunkSize: 1 }), '7530730140486074368');
   },
   async insert_metadata({ producer }) {
     const metadata = Uint8Array.of(0, 1, 127, 128, 255);
@@ -56,7 +63,7 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
   async insert_chunk_size(scene) {
     const { producer } = scene;
     const first = await producer.insertSubmission([1, 2, 3, 4, 5], { chunkSize: 1000 });
-    const second = await producer.insertSubmissionChunks([cbor.encode([1]), cbor.encode([2])]);
+    const second = await scene.raw.insertSubmission([cbor.encode([1]), cbor.encode([2])], NO_CHUNK_SIZE);
     await status(scene, first);
     await status(scene, second);
   },
@@ -67,7 +74,7 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
     // Our client has no way to say that a chunk has no content: it is empty.
     const contents = [Buffer.from('abc'), Uint8Array.of(), Uint8Array.of()];
     const options = { chunkSize: 3, metadata: Buffer.from('m'), strategicMetadata: { k: 1 } };
-    await status(scene, await scene.producer.insertSubmissionDirectChunks(contents, options));
+    await status(scene, await scene.raw.insertSubmission(contents, { ...options, in: 'queue' }));
   },
   status_unknown: (scene) => status(scene, 1n),
   status_in_progress: (scene) => status(scene, 7530730148555915264n),
@@ -77,15 +84,15 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
     await status(scene, 7530730149617074176n);
   },
   async cancel_ok_and_status_cancelled(scene) {
-    await scene.producer.cancelSubmission(7530730150070059008n);
+    await scene.producer.submission(7530730150070059008n).cancel();
     await status(scene, 7530730150070059008n);
   },
   async cancel_not_found({ producer }) {
-    await assert.rejects(producer.cancelSubmission(0n), SubmissionNotFoundError);
+    await assert.rejects(producer.submission(0n).cancel(), SubmissionNotFoundError);
   },
   async cancel_conflict({ producer }) {
     for (const id of [7530730148581081088n, 7530730148971151360n, 7530730150070059008n]) {
-      await assert.rejects(producer.cancelSubmission(id), SubmissionNotCancellableError);
+      await assert.rejects(producer.submission(id).cancel(), SubmissionNotCancellableError);
     }
   },
   async count({ producer }) {
@@ -96,21 +103,21 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
       message.kind === 'request' ? [message.request_line?.split(/[/ ]/).at(-3) ?? ''] : [],
     );
     const ids = [];
-    for (const prefix of prefixes) ids.push(await producer.lookupSubmissionIdByPrefix(prefix));
-    assert.deepEqual(ids, [7530730148555915264n, 7530730148581081088n, 7530730148971151360n, null, null]);
+    for (const prefix of prefixes) ids.push((await producer.submissionByPrefix(prefix))?.id ?? null);
+    assert.deepEqual(ids, ['7530730148555915264', '7530730148581081088', '7530730148971151360', null, null]);
   },
   async lookup_ids_by_strategic_metadata({ producer }) {
     const ids = [];
     for (const pairs of [{ foo: 1 }, { foo: 1, bar: 3 }, { foo: 1, none: 3 }, {}]) {
-      ids.push((await producer.lookupSubmissionIdsByStrategicMetadata(pairs)).length);
+      ids.push((await producer.submissionsInProgress(pairs)).length);
     }
     assert.deepEqual(ids, [2, 1, 0, 4]);
   },
   async lookup_too_many({ producer }) {
-    assert.equal((await producer.lookupSubmissionIdsByStrategicMetadata({ k: 1 })).length, 2);
+    assert.equal((await producer.submissionsInProgress({ k: 1 })).length, 2);
     for (const pairs of [{ k: 1 }, {}]) {
       await assert.rejects(
-        producer.lookupSubmissionIdsByStrategicMetadata(pairs),
+        producer.submissionsInProgress(pairs),
         (error) => error instanceof TooManyMatchingSubmissionsError && error.max === 2,
       );
     }
@@ -118,7 +125,7 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
   async wait_for_completion({ producer, objects }) {
     const id = await producer.insertSubmission([1], { chunkSize: 1 });
     await objects.store.put(chunkKey('01a20a1c-c050-7eb2-adf7-101889dbefc6', 0, 'out'), cbor.encode([2]));
-    assert.deepEqual(await Array.fromAsync(producer.streamCompletedSubmission(id)), [2]);
+    assert.deepEqual(await Array.fromAsync(producer.submission(id).results()), [2]);
   },
 };
 
@@ -134,7 +141,8 @@ suite('our producer against the recorded server', { concurrency: 4 }, () => {
       await using server = await RecordedServer.start(session);
       await using objects = await TempStore.create();
       await using producer = new ProducerClient(server.url, objects.url);
-      await calls({ producer, objects, session });
+      await using raw = new ProducerClient(server.url, objects.url, { codec: 'raw' });
+      await calls({ producer, raw, objects, session });
       assert.deepEqual(server.requestsLeft, []);
       for (const request of server.requests) assertSameRequest(request);
     });

@@ -28,7 +28,7 @@ test('our clients do all they offer with the original server', async () => {
       assert.deepEqual(await collected(producer.runSubmission(ops, { chunkSize })), ops.map(work));
     }
     assert.deepEqual(await collected(producer.runSubmission([], { chunkSize: 10 })), []);
-    const falling = producer.runSubmission([1, 2, 3], { chunkSize: 1, results: 'as-completed' });
+    const falling = producer.runSubmission([1, 2, 3], { chunkSize: 1, when: 'as-completed' });
     assert.deepEqual(await collected(falling), [2, 3, 4], 'falls back to results when all is complete');
     await assert.rejects(
       collected(producer.runSubmission(['a'], { chunkSize: 1 })),
@@ -37,17 +37,11 @@ test('our clients do all they offer with the original server', async () => {
 
     const strategicMetadata = { customer: 2n ** 62n, shop: -5 };
     const id = await producer.insertSubmission([1, 2], { chunkSize: 2, strategicMetadata });
-    assert.deepEqual(await collected(producer.streamCompletedSubmission(id)), [2, 3]);
-    const status = await producer.getSubmissionStatus(id);
+    assert.deepEqual(await collected(producer.submission(id).results()), [2, 3]);
+    const status = await producer.submission(id).details();
     assert.equal(status?.state, 'completed');
-    assert.deepEqual(
-      status?.record.strategicMetadata,
-      new Map([
-        ['customer', 2n ** 62n],
-        ['shop', -5n],
-      ]),
-    );
-    assert.equal(await producer.getSubmissionStatus(12345n), null);
+    assert.deepEqual(status?.strategicMetadata, { customer: 2n ** 62n, shop: -5 });
+    assert.equal(await producer.submission(12345n).details(), null);
 
     await consumer.stop();
     await run;
@@ -56,9 +50,13 @@ test('our clients do all they offer with the original server', async () => {
       strategicMetadata: { customer: 9 },
     });
     assert.equal(await producer.countSubmissions(), 1);
-    assert.deepEqual(await producer.lookupSubmissionIdsByStrategicMetadata({ customer: 9 }), [waiting]);
-    await producer.cancelSubmission(waiting);
-    await assert.rejects(collected(producer.streamCompletedSubmission(waiting)), SubmissionCancelledError);
+    const found = await producer.submissionsInProgress({ customer: 9 });
+    assert.deepEqual(
+      found.map((each) => each.id),
+      [waiting],
+    );
+    await producer.submission(waiting).cancel();
+    await assert.rejects(collected(producer.submission(waiting).results()), SubmissionCancelledError);
     await consumer.close();
     await producer.close();
     await queue.kill();

@@ -31,11 +31,11 @@ test('our queue goes on with what the original was killed over, and the copy is 
     const first = new ConsumerClient(...where);
     const abandoned = first.runEachChunk(work).catch(() => {});
     const completed = await producer.insertSubmission(ops.slice(0, 50), { chunkSize: 10 });
-    assert.equal((await producer.waitForCompletion(completed)).state, 'completed');
+    assert.equal((await producer.submission(completed).done()).state, 'completed');
     const interrupted = await producer.insertSubmission(ops, { chunkSize: 10 });
     await enough.promise;
     const isUnderWay = async () => {
-      const status = await producer.getSubmissionStatus(interrupted);
+      const status = await producer.submission(interrupted).details();
       return status?.state === 'in_progress' && status.chunksDone > CHUNKS / 4;
     };
     while (!(await isUnderWay()));
@@ -45,8 +45,8 @@ test('our queue goes on with what the original was killed over, and the copy is 
     assert(existsSync(`${database}-wal`), 'nothing was left in the log');
 
     queue = await startQueue('ours', { port, database });
-    assert.equal((await producer.getSubmissionStatus(completed))?.state, 'completed');
-    const before = await producer.getSubmissionStatus(interrupted);
+    assert.equal((await producer.submission(completed).details())?.state, 'completed');
+    const before = await producer.submission(interrupted).details();
     assert(before?.state === 'in_progress' && before.chunksDone > CHUNKS / 4 && before.chunksDone < CHUNKS);
     await using second = new ConsumerClient(...where);
     let redone = 0;
@@ -55,7 +55,7 @@ test('our queue goes on with what the original was killed over, and the copy is 
       return chunk.map((op) => op * 2);
     });
     const results: unknown[] = [];
-    for await (const result of producer.streamCompletedSubmission(interrupted)) results.push(result);
+    for await (const result of producer.submission(interrupted).results()) results.push(result);
     assert.deepEqual(
       results,
       ops.map((op) => op * 2),
@@ -68,8 +68,8 @@ test('our queue goes on with what the original was killed over, and the copy is 
     const old = join(folder, 'old.db');
     copyFileSync(join(folder, copy), old);
     queue = await startQueue('original', { port, database: old });
-    assert.deepEqual(await producer.getSubmissionStatus(interrupted), before);
-    assert.equal((await producer.waitForCompletion(interrupted)).state, 'completed');
+    assert.deepEqual(await producer.submission(interrupted).details(), before);
+    assert.equal((await producer.submission(interrupted).done()).state, 'completed');
     await second.stop();
     await working;
     await queue.kill();

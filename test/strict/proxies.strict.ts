@@ -75,7 +75,7 @@ const producer = new ProducerClient(url, 'memory:///proxy', options);
 const words = Array.from({ length: 100_000 }, (_, i) => 'word number ' + i);
 let sum = 0;
 for await (const length of producer.runSubmission(words, { chunkSize: 1_000 })) sum += length;
-for await (const length of producer.runSubmissionDirect(words, { chunkSize: 1_000 })) sum += length;
+for await (const length of producer.runSubmission(words, { in: 'queue', chunkSize: 1_000 })) sum += length;
 console.log('the sum is ' + sum);
 await producer.close();
 await consumer.stop();

@@ -7,8 +7,8 @@ import type { Progress } from '../options.ts';
 import type { QueueApi } from '../queue-api.ts';
 import { ProgressMeter } from './progress.ts';
 
-/** A submission that has ended. */
-export type EndedStatus = Exclude<SubmissionStatus, { state: 'in_progress' }>;
+/** Of a submission that has ended. */
+type EndedStatus = Exclude<SubmissionStatus, { state: 'in_progress' }>;
 
 /** How long a queue is asked to hold an answer back, in milliseconds: less than the 30 s that many a proxy grants a request. */
 export const HOLD_MS = 20_000;
@@ -68,14 +68,24 @@ export interface WaitOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+export interface StatusOptions {
+  readonly api: Pick<QueueApi, 'status'>;
+  readonly id: SubmissionId;
+  readonly signal: AbortSignal;
+  /** This client inserted it, or has seen it: unknown means forgotten. */
+  readonly isKnown: boolean;
+  /** How long the queue may hold its answer. Default 0. */
+  readonly holdMs?: number;
+}
+
 /** The status of a submission, or the error that says why there is none. */
-export async function statusOf(
-  api: Pick<QueueApi, 'status'>,
-  id: SubmissionId,
-  isKnown: boolean,
-  signal: AbortSignal,
+export async function statusOf({
+  api,
+  id,
+  signal,
+  isKnown,
   holdMs = 0,
-): Promise<SubmissionStatus> {
+}: StatusOptions): Promise<SubmissionStatus> {
   const status = await api.status(id, { holdMs }, signal);
   if (status === null) throw isKnown ? new SubmissionForgottenError(id) : new SubmissionNotFoundError(id);
   return status;
@@ -84,7 +94,7 @@ export async function statusOf(
 /** Waits until a submission has ended, in whatever way, telling the progress meanwhile. */
 export async function waitForEnd(o: WaitOptions): Promise<EndedStatus> {
   const { api, clock, id, signal } = o;
-  let status = await statusOf(api, id, o.isKnown, signal);
+  let status = await statusOf({ api, id, isKnown: o.isKnown, signal });
   const meter = new ProgressMeter(clock, o.chunkSizeOps ?? status.record.chunkSizeOps, o.opsTotal ?? null);
   const pacer = new Pacer(clock, o.onProgress ? POLL_WATCHED_MAX_MS : POLL_MAX_MS);
   let told = -1;
@@ -102,7 +112,7 @@ export async function waitForEnd(o: WaitOptions): Promise<EndedStatus> {
       status = await watched(o, status, done);
       if (status.state === 'in_progress') await sleep(clock, PROGRESS_EVERY_MS, signal);
     } else {
-      status = await statusOf(api, id, true, signal, o.onProgress ? 0 : HOLD_MS);
+      status = await statusOf({ api, id, isKnown: true, signal, holdMs: o.onProgress ? 0 : HOLD_MS });
       if (status.state === 'in_progress') await pacer.nothingNew(signal);
     }
   }
@@ -118,7 +128,7 @@ async function watched(
   const fromPage = Math.ceil(status.record.chunksTotal / PAGE_CHUNKS);
   const answer = await api.chunksDone(id, { known, fromPage, holdMs: HOLD_MS }, signal);
   if (answer === null) throw new SubmissionForgottenError(id);
-  if (answer.state !== 'in_progress') return statusOf(api, id, true, signal);
+  if (answer.state !== 'in_progress') return statusOf({ api, id, isKnown: true, signal });
   return { ...status, chunksDone: answer.chunksDone };
 }
 

@@ -26,7 +26,7 @@ export interface DownloaderOptions {
   /** In the order of the plan, or as they arrive. */
   readonly order: 'planned' | 'arrival';
   /** Chunks that are under way or wait for the reader. */
-  readonly concurrency: number;
+  readonly transfersMax: number;
   /** No further download starts while those chunks are expected to take more than this. */
   readonly memoryBytesMax: number;
   /** Stops everything that is under way. */
@@ -66,16 +66,6 @@ export class Downloader {
     };
     options.signal.addEventListener('abort', wake, { once: true });
     this.#fill().catch((error: unknown) => this.#endPlan({ state: 'failed', error }));
-  }
-
-  /** Downloads under way. */
-  get running(): number {
-    return this.#running;
-  }
-
-  /** Chunks under way or waiting for the reader. */
-  get chunksHeld(): number {
-    return this.#slots.length;
   }
 
   /** The next chunk; null at the end. One call at a time. */
@@ -136,7 +126,7 @@ export class Downloader {
   #hasRoom(): boolean {
     if (this.#slots.length === 0) return true;
     const bytes = this.#bytesReady + (this.#running + 1) * this.#bytesLargest;
-    return this.#slots.length < this.#o.concurrency && bytes <= this.#o.memoryBytesMax;
+    return this.#slots.length < this.#o.transfersMax && bytes <= this.#o.memoryBytesMax;
   }
 
   #endPlan(plan: PlanState): void {

@@ -81,11 +81,11 @@ export class DirectOutputs implements Outputs {
   /** The request under way, and what it asks for. */
   #loading: { readonly from: ChunkIndex; readonly done: Promise<void> } | null = null;
 
-  /** @param inOrder outputs are asked for in ascending order, so that it pays to ask for many at a time */
-  constructor(api: QueueApi, id: SubmissionId, inOrder: boolean) {
+  /** @param o `isInOrder`: outputs are asked for in ascending order, so that it pays to ask for many at a time */
+  constructor(api: QueueApi, id: SubmissionId, o: { readonly isInOrder: boolean }) {
     this.#api = api;
     this.#id = id;
-    this.#limit = inOrder ? DIRECT_OUTPUTS_AT_A_TIME : 1;
+    this.#limit = o.isInOrder ? DIRECT_OUTPUTS_AT_A_TIME : 1;
   }
 
   keyOf(index: ChunkIndex): string {

@@ -1,25 +1,24 @@
-import type { SubmissionId } from '../../model/ids.ts';
 import { type LinkedSignal, linkedSignal } from '../../system/signals.ts';
 import type { ClientContext } from '../context.ts';
 import { Gate } from '../gate.ts';
 import type { Progress } from '../options.ts';
-import { waitForEnd } from './completion.ts';
+import { type WaitOptions, waitForEnd } from './completion.ts';
 import type { ItemIterator } from './results.ts';
 import { BatchedResults, type BatchSource } from './results.ts';
 
 /** Progress as an iterable: a reader who is slow gets the newest, not all. Nothing is asked before the first `next`. */
 export function progressOf(
   context: ClientContext,
-  id: SubmissionId,
+  wait: Omit<WaitOptions, 'signal' | 'onProgress'>,
   caller: AbortSignal | undefined,
 ): ItemIterator<Progress> {
-  return new BatchedResults(new ProgressSource(context, id, caller));
+  return new BatchedResults(new ProgressSource(context, wait, caller));
 }
 
 /** Gives out batches of one, and nothing more once it is stopped, also to a `next` that waits. */
 class ProgressSource implements BatchSource<Progress> {
   readonly #context: ClientContext;
-  readonly #id: SubmissionId;
+  readonly #wait: Omit<WaitOptions, 'signal' | 'onProgress'>;
   readonly #caller: AbortSignal | undefined;
   readonly #told = new Gate();
   #watch: LinkedSignal | null = null;
@@ -27,9 +26,13 @@ class ProgressSource implements BatchSource<Progress> {
   #isOver = false;
   #failure: { readonly error: unknown } | null = null;
 
-  constructor(context: ClientContext, id: SubmissionId, caller: AbortSignal | undefined) {
+  constructor(
+    context: ClientContext,
+    wait: Omit<WaitOptions, 'signal' | 'onProgress'>,
+    caller: AbortSignal | undefined,
+  ) {
     this.#context = context;
-    this.#id = id;
+    this.#wait = wait;
     this.#caller = caller;
   }
 
@@ -53,13 +56,12 @@ class ProgressSource implements BatchSource<Progress> {
   onAbort(): void {}
 
   #start(): LinkedSignal {
-    const { api, clock, closing } = this.#context;
-    const watch = linkedSignal(closing, this.#caller);
+    const watch = linkedSignal(this.#context.closing, this.#caller);
     const onProgress = (progress: Progress) => {
       this.#latest = progress;
       this.#told.open();
     };
-    waitForEnd({ api, clock, id: this.#id, signal: watch.signal, isKnown: false, onProgress })
+    waitForEnd({ ...this.#wait, signal: watch.signal, onProgress })
       .catch((error: unknown) => {
         this.#failure = { error };
       })

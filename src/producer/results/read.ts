@@ -1,63 +1,133 @@
-import type { StandardSchema } from '../../contract/standard-schema.ts';
-import { validate } from '../../contract/validation.ts';
 import { SubmissionCancelledError, SubmissionFailedError } from '../../model/errors.ts';
-import { isMap } from '../../model/kinds.ts';
-import { OP_ERROR_KEY, OpError } from '../../model/op-error.ts';
 import type { SubmissionStatus } from '../../model/submission.ts';
-import type { OperationCodec } from '../../protocol/chunk/codec-options.ts';
+import { messageOf } from '../../model/thrown.ts';
+import type { LinkedSignal } from '../../system/signals.ts';
+import { checkChoice } from '../checks.ts';
 import type { ClientContext, TransferLimits } from '../context.ts';
-import type { Progress, ResultsMode } from '../options.ts';
+import type { ResultChunk, ResultsOptions, WatchOptions } from '../options.ts';
+import { deleteChunks } from '../submit/delete-chunks.ts';
 import type { Inserted } from '../submit/insert.ts';
-import type { Tracing } from '../tracing.ts';
-import { waitForEnd } from './completion.ts';
+import type { OpenSource } from '../submit/source.ts';
+import { Tracing } from '../tracing.ts';
+import { statusOf, waitForEnd } from './completion.ts';
+import { decodeChunk, type ReadChunk } from './decode.ts';
 import { doneChunks } from './done-tracker.ts';
-import { type ChunkPlan, type Downloaded, Downloader, everyChunk } from './download.ts';
-import { contentError, DirectOutputs, isMissing, type Outputs, StoredOutputs } from './outputs.ts';
+import { type ChunkPlan, Downloader, everyChunk } from './download.ts';
+import { DirectOutputs, isMissing, StoredOutputs } from './outputs.ts';
+import { BatchedResults, type Results } from './results.ts';
+import { Session } from './session.ts';
 
 /** A reader who takes his time asks for the status this often, which tells the queue not to forget the submission yet. */
 const INTEREST_EVERY_MS = 60_000;
 
-export interface ReadOptions {
-  readonly mode: ResultsMode;
+/** Which chunks are given out, when, and in which order. */
+export type ReadMode = 'all-done' | 'as-completed' | 'any-order' | 'now';
+
+/** How results are to be read: checked. */
+export interface Reading {
+  readonly mode: ReadMode;
   readonly limits: TransferLimits;
+  readonly isCleanedUp: boolean;
+  readonly onProgress: WatchOptions['onProgress'];
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What results are made of. */
+export interface ResultsOf<Item> {
+  readonly reading: Reading;
+  /** Makes the items of one chunk. */
+  readonly shape: (chunk: ReadChunk, read: ReadContext) => Promise<readonly Item[]>;
+  readonly span: 'run_submission' | 'stream_submission';
+  /** What `submission` will read. */
+  readonly source: OpenSource<unknown> | null;
+  /** Inserts the submission, or looks it up. */
+  readonly submission: (signal: AbortSignal, tracing: Tracing) => Promise<Inserted>;
+}
+
+/** What all chunks of one reading have in common. */
+export interface ReadContext {
+  readonly context: ClientContext;
+  readonly submission: Inserted;
+  readonly signal: AbortSignal;
+}
+
+/** @throws IncorrectUsageError */
+export function checkReading(context: ClientContext, options: ResultsOptions, mode?: ReadMode): Reading {
+  const when = checkChoice('when', options.when, ['all-done', 'as-completed']) ?? 'all-done';
+  return {
+    mode: mode ?? when,
+    limits: context.limits(options),
+    isCleanedUp: checkChoice('cleanup', options.cleanup, ['after-results']) !== undefined,
+    onProgress: options.onProgress,
+    signal: options.signal,
+  };
+}
+
+/** The results of a submission. Nothing happens before the first `next`. */
+export function resultsOf<Item>(context: ClientContext, o: ResultsOf<Item>): Results<Item> {
+  const { reading, source } = o;
+  const tracing = new Tracing(o.span);
+  const generate = async function* ({ signal, abort }: LinkedSignal) {
+    const submission = await o.submission(signal, tracing);
+    tracing.inserted(submission.id);
+    const read = { context, submission, signal, tracing };
+    const onProgress = abortingIfItThrows(reading.onProgress, abort);
+    for await (const chunk of readChunks(read, { ...reading, onProgress })) yield await o.shape(chunk, read);
+    if (reading.isCleanedUp) await cleanUp(read);
+  };
+  return new BatchedResults(new Session({ context, signal: reading.signal, tracing, generate, source }));
+}
+
+/** The results in a chunk, one by one. */
+export function resultsOfChunk<Result>(chunk: ReadChunk, read: ReadContext): Promise<readonly Result[]> {
+  const { contract, codec } = read.context;
+  const { chunkSizeOps } = read.submission;
+  // That they are of this type is what the contract says, or whoever gave the type arguments.
+  return decodeChunk(chunk, { codec, schema: contract.result, chunkSizeOps, signal: read.signal }) as Promise<
+    readonly Result[]
+  >;
+}
+
+/** The results in a chunk together, with their place. */
+export async function resultChunk<Result>(
+  chunk: ReadChunk,
+  read: ReadContext,
+): Promise<readonly ResultChunk<Result>[]> {
+  const { chunkIndex } = chunk;
+  const { chunkSizeOps } = read.submission;
+  const operationIndex = chunkSizeOps === null ? null : chunkIndex * chunkSizeOps;
+  return [{ chunkIndex, operationIndex, results: await resultsOfChunk<Result>(chunk, read) }];
+}
+
+/** What a status has of a submission that another client, or an earlier run, has inserted. */
+export function insertedOf({ record }: SubmissionStatus): Inserted {
+  const { id, prefix, chunksTotal, chunkSizeOps } = record;
+  return { id, prefix, chunksTotal, chunkSizeOps, opsTotal: null };
+}
+
+interface Read extends ReadContext {
   readonly tracing: Tracing;
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** One chunk of results and where it came from, to read it once more. */
-export interface ReadChunk extends Downloaded {
-  readonly outputs: Outputs;
-}
-
-/** The results of a submission that was inserted, given out as `mode` says. Throws if it fails or is cancelled. */
-export async function* readResults(
-  context: ClientContext,
-  submission: Inserted,
-  options: ReadOptions,
-  signal: AbortSignal,
-): AsyncGenerator<ReadChunk, void> {
+/** The chunks of results as the mode says. Throws if the submission fails or is cancelled, unless they are those of now. */
+async function* readChunks(read: Read, reading: Reading): AsyncGenerator<ReadChunk, void> {
+  const { context, submission, signal } = read;
   const { api, clock } = context;
   const { id, chunksTotal, chunkSizeOps, opsTotal } = submission;
+  const { onProgress } = reading;
   const wait = { api, clock, id, signal, isKnown: true, chunkSizeOps, opsTotal };
-  let { mode } = options;
-  if (mode !== 'when-complete' && !(await api.supports('chunks_done', signal))) {
-    context.warnOnce(`this queue does not tell which chunks are done: results come when all are done`);
-    mode = 'when-complete';
+  if (reading.mode === 'now') return yield* chunksOfNow(read, reading);
+  let { mode } = reading;
+  if (mode !== 'all-done' && !(await api.supports('chunks_done', signal))) {
+    context.warnOnce('this queue does not tell which chunks are done: results come when all are done');
+    mode = 'all-done';
   }
-  if (mode === 'when-complete') {
-    throwIfBroken(await waitForEnd({ ...wait, onProgress: options.onProgress }));
-    yield* readChunks(
-      context,
-      submission,
-      { plan: everyChunk(chunksTotal), order: 'planned' },
-      options,
-      signal,
-    );
+  if (mode === 'all-done') {
+    throwIfBroken(await waitForEnd({ ...wait, onProgress }));
+    yield* download(read, reading, { plan: everyChunk(chunksTotal), order: 'planned' });
     return;
   }
-  const watching = options.onProgress
-    ? waitForEnd({ ...wait, onProgress: options.onProgress })
-    : Promise.resolve(null);
+  const watching = onProgress ? waitForEnd({ ...wait, onProgress }) : Promise.resolve(null);
   // Its failure is told below, or by the results themselves.
   watching.catch(() => {});
   const plan = doneChunks({
@@ -65,68 +135,49 @@ export async function* readResults(
     clock,
     id,
     chunksTotal,
-    mode: mode === 'unordered' ? 'unordered' : 'ordered',
+    mode: mode === 'any-order' ? 'unordered' : 'ordered',
     onBroken: async () => throwIfBroken(await waitForEnd(wait)),
   });
-  const order = mode === 'unordered' ? 'arrival' : 'planned';
-  yield* readChunks(context, submission, { plan, order }, options, signal);
+  yield* download(read, reading, { plan, order: mode === 'any-order' ? 'arrival' : 'planned' });
   await watching;
 }
 
 /** What is done of a submission now, in whatever state it is. */
-export async function* readDone(
-  context: ClientContext,
-  status: SubmissionStatus,
-  options: ReadOptions,
-  signal: AbortSignal,
-): AsyncGenerator<ReadChunk, void> {
+async function* chunksOfNow(read: Read, reading: Reading): AsyncGenerator<ReadChunk, void> {
+  const { context, submission, signal } = read;
   const { api, clock } = context;
-  const submission = insertedOf(status);
   const { id, chunksTotal, prefix } = submission;
-  const isComplete = status.state === 'completed';
+  const { state } = await statusOf({ api, id, signal, isKnown: true });
+  const isComplete = state === 'completed';
   if (isComplete || (prefix !== null && !(await api.supports('chunks_done', signal)))) {
     // A queue that does not tell: whatever is in the object store is done.
     const plan = everyChunk(chunksTotal);
-    const skipMissing = !isComplete;
-    yield* readChunks(context, submission, { plan, order: 'planned', skipMissing }, options, signal);
+    yield* download(read, reading, { plan, order: 'planned', skipMissing: !isComplete });
     return;
   }
-  await api.require('chunks_done', 'tell which chunks are done', signal);
+  await api.require('chunks_done', signal);
   const plan = doneChunks({ api, clock, id, chunksTotal, mode: 'snapshot', onBroken: async () => {} });
-  yield* readChunks(context, submission, { plan, order: 'planned' }, options, signal);
-}
-
-/** What a status tells of a submission that another client, or an earlier run, has inserted. */
-export function insertedOf({ record }: SubmissionStatus): Inserted {
-  const { id, prefix, chunksTotal, chunkSizeOps } = record;
-  return { id, prefix, chunksTotal, chunkSizeOps, opsTotal: null };
-}
-
-export function throwIfBroken(status: SubmissionStatus): void {
-  if (status.state === 'failed') throw new SubmissionFailedError(status);
-  if (status.state === 'cancelled') throw new SubmissionCancelledError(status);
+  yield* download(read, reading, { plan, order: 'planned' });
 }
 
 /** Which chunks are read, and how. */
-interface Reading {
+interface Download {
   readonly plan: ChunkPlan;
   readonly order: 'planned' | 'arrival';
   /** A chunk that has no output is passed over. */
   readonly skipMissing?: boolean;
 }
 
-async function* readChunks(
-  context: ClientContext,
-  submission: Inserted,
-  { plan, order, skipMissing = false }: Reading,
-  { limits, tracing }: ReadOptions,
-  signal: AbortSignal,
+async function* download(
+  { context, submission, signal, tracing }: Read,
+  { limits }: Reading,
+  { plan, order, skipMissing = false }: Download,
 ): AsyncGenerator<ReadChunk, void> {
   const { api, clock } = context;
   const { id, prefix } = submission;
   const outputs =
     prefix === null
-      ? new DirectOutputs(api, id, order === 'planned')
+      ? new DirectOutputs(api, id, { isInOrder: order === 'planned' })
       : new StoredOutputs({ api, store: await context.store(), id, prefix, tracing });
   const fetch = skipMissing
     ? (index: number, until: AbortSignal) => outputs.fetch(index, until).catch(nullIfMissing)
@@ -151,54 +202,35 @@ function nullIfMissing(error: unknown): null {
   throw error;
 }
 
-/** What results are made of chunks. */
-export interface ResultFormat {
-  readonly codec: OperationCodec;
-  /** What a result must be. */
-  readonly schema: StandardSchema | null;
+function throwIfBroken(status: SubmissionStatus): void {
+  if (status.state === 'failed') throw new SubmissionFailedError(status);
+  if (status.state === 'cancelled') throw new SubmissionCancelledError(status);
 }
 
-/**
- * The results in a chunk, with OpErrors in their places. A chunk that makes no sense is fetched once more before that
- * is an error.
- *
- * @param chunkSizeOps operations per chunk, where that is known
- * @throws ChunkContentError, ContractViolationError
- */
-export async function decodeChunk(
-  chunk: ReadChunk,
-  { codec, schema }: ResultFormat,
-  chunkSizeOps: number | null,
-  signal: AbortSignal,
-): Promise<unknown[]> {
-  const values = await decoded(chunk, codec, signal);
-  if (schema === null) return values;
-  const firstIndex = chunkSizeOps === null ? null : chunk.chunkIndex * chunkSizeOps;
-  return validate({ what: 'result', schema, values, firstIndex });
-}
-
-async function decoded(chunk: ReadChunk, codec: OperationCodec, signal: AbortSignal): Promise<unknown[]> {
-  const { chunkIndex, outputs } = chunk;
-  try {
-    return decodeResults(chunk.content, codec);
-  } catch {
-    const again = await outputs.fetch(chunkIndex, signal);
+/** Whatever the reading does when the callback throws, it ends with its error. */
+function abortingIfItThrows(
+  onProgress: WatchOptions['onProgress'],
+  abort: LinkedSignal['abort'],
+): WatchOptions['onProgress'] {
+  if (onProgress === undefined) return undefined;
+  return (progress) => {
     try {
-      return decodeResults(again, codec);
-    } catch (cause) {
-      throw contentError(outputs.keyOf(chunkIndex), cause);
+      onProgress(progress);
+    } catch (error) {
+      abort(error);
+      throw error;
     }
-  }
+  };
 }
 
-function decodeResults(content: Uint8Array, codec: OperationCodec): unknown[] {
-  const results = codec.decode(content);
-  if (!Array.isArray(results)) throw new TypeError('the decoded chunk is not an array');
-  for (let at = 0; at < results.length; at++) {
-    const result: unknown = results[at];
-    if (typeof result !== 'object' || result === null) continue;
-    if (!isMap(result) && !(OP_ERROR_KEY in result)) continue;
-    results[at] = OpError.fromWire(result) ?? result;
+async function cleanUp({ context, submission, signal }: ReadContext): Promise<void> {
+  const { prefix, chunksTotal } = submission;
+  if (prefix === null) return;
+  try {
+    const store = await context.store();
+    await deleteChunks(store, { prefix, chunks: chunksTotal, kinds: ['in', 'out'], signal });
+  } catch (error) {
+    // The reader has all results: that its chunks lie about is no failure of the submission.
+    context.logger.warn({ prefix, error: messageOf(error) }, 'could not remove the chunks of a submission');
   }
-  return results;
 }

@@ -4,7 +4,7 @@ import { isThenable } from '../../model/kinds.ts';
 import type { Clock } from '../../system/clock.ts';
 import { orAborted } from '../../system/signals.ts';
 import { EventLoopShare } from '../../system/yield.ts';
-import { type CheckedCodec, checkContent } from '../checks.ts';
+import { type ClientCodec, checkContent } from '../checks.ts';
 import { type OpenSource, returnQuietly } from './source.ts';
 
 /**
@@ -16,9 +16,17 @@ export type ChunkSink = (content: Uint8Array, isBorrowed: boolean) => Promise<vo
 /** How operations become chunks. */
 export interface Cut {
   readonly chunkSizeOps: number;
-  readonly codec: CheckedCodec;
+  readonly codec: ClientCodec;
   /** What an operation must be. */
   readonly schema: StandardSchema | null;
+}
+
+export interface Chunking {
+  readonly source: OpenSource<unknown>;
+  readonly cut: Cut;
+  readonly sink: ChunkSink;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -26,18 +34,21 @@ export interface Cut {
  * promise per operation, but for promises: each is awaited, as `for await` does. Returns how many operations there were.
  * When it ends early (the sink throws, the signal fires) the source's iterator is closed.
  */
-export async function chunkOperations(
-  opened: OpenSource<unknown>,
-  { chunkSizeOps, codec, schema }: Cut,
-  sink: ChunkSink,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<number> {
+export async function chunkOperations({
+  source: opened,
+  cut,
+  sink,
+  clock,
+  signal,
+}: Chunking): Promise<number> {
+  const { chunkSizeOps, codec, schema } = cut;
   const share = new EventLoopShare(clock);
   let total = 0;
   const send = (operations: readonly unknown[]) => {
     signal.throwIfAborted();
-    const content = checkContent('what codec.encode returns', codec.encode(operations));
+    const content = codec.isRaw
+      ? checkContent(`chunk ${total} of the source`, operations[0])
+      : checkContent('what codec.encode returns', codec.encode(operations));
     total += operations.length;
     return sink(content, !codec.isBuiltIn);
   };
@@ -73,35 +84,6 @@ export async function chunkOperations(
     );
   }
   if (batch.length > 0) await emit(batch.take());
-  return total;
-}
-
-/** The same for a source of chunk contents. Returns how many there were. */
-export async function eachChunk(
-  opened: OpenSource<Uint8Array>,
-  sink: ChunkSink,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<number> {
-  const share = new EventLoopShare(clock);
-  let total = 0;
-  const emit = (item: unknown) => {
-    signal.throwIfAborted();
-    const content = checkContent(`chunk ${total} of the source`, item);
-    total++;
-    return sink(content, true);
-  };
-  const source = opened.read();
-  if (source.kind !== 'async') {
-    for (const content of source.items) {
-      const wait = emit(isThenable(content) ? await awaited(content, signal) : content);
-      if (wait !== undefined) await wait;
-      const turn = share.due();
-      if (turn !== null) await turn;
-    }
-  } else {
-    await eachOf(source.iterator, signal, emit);
-  }
   return total;
 }
 

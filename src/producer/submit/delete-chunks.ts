@@ -4,21 +4,24 @@ import type { ObjectStore } from '../../objects/object-store.ts';
 /** Keys that one call removes: what S3 takes at a time. */
 const KEYS_AT_A_TIME = 1_000;
 
+export interface ChunksToDelete {
+  readonly prefix: string;
+  readonly chunks: number;
+  readonly kinds: readonly ChunkKind[];
+  readonly signal: AbortSignal;
+}
+
 /** Removes the bodies of chunks 0..chunks-1. Those that are missing are fine. Constant memory. */
 export async function deleteChunks(
   store: ObjectStore,
-  prefix: string,
-  chunks: number,
-  kinds: readonly ChunkKind[],
-  signal?: AbortSignal,
+  { prefix, chunks, kinds, signal }: ChunksToDelete,
 ): Promise<void> {
   let keys: string[] = [];
-  const options = signal === undefined ? {} : { signal };
   for (let index = 0; index < chunks; index++) {
     for (const kind of kinds) keys.push(chunkKey(prefix, index, kind));
     if (keys.length < KEYS_AT_A_TIME) continue;
-    await store.delete(keys, options);
+    await store.delete(keys, { signal });
     keys = [];
   }
-  if (keys.length > 0) await store.delete(keys, options);
+  if (keys.length > 0) await store.delete(keys, { signal });
 }

@@ -98,15 +98,18 @@ function heard<T>(stream: Stream, iterator: AsyncIterator<T>): AsyncIterator<T> 
 }
 
 /**
- * The sources of runs that nobody has begun to read. Each is let go of when its run is ended, its signal fires, the client
- * closes, or the run is collected as garbage.
+ * Runs that nobody has begun to read. The source of each is let go of when its run is ended, its signal fires, the client
+ * closes, or the run is collected as garbage; in the last two cases somebody has forgotten to read it.
  */
-export class UnreadSources {
+export class UnreadRuns {
   readonly #closing: AbortSignal;
+  readonly #onForgotten: () => void;
   readonly #dropped = new FinalizationRegistry((letGo: () => void) => letGo());
 
-  constructor(closing: AbortSignal) {
+  /** @param onForgotten called for each run that was never read */
+  constructor(closing: AbortSignal, onForgotten: () => void) {
     this.#closing = closing;
+    this.#onForgotten = onForgotten;
   }
 
   /**
@@ -116,13 +119,17 @@ export class UnreadSources {
   watch(run: object, source: OpenSource<unknown>, caller: AbortSignal | undefined): () => void {
     const linked = linkedSignal(this.#closing, caller);
     if (linked.signal.aborted) source.discard();
-    linked.signal.addEventListener('abort', () => source.discard(), { once: true });
+    const letGo = () => {
+      if (!caller?.aborted) this.#onForgotten();
+      source.discard();
+    };
+    linked.signal.addEventListener('abort', letGo, { once: true });
     const token = {};
     this.#dropped.register(
       run,
       () => {
         linked[Symbol.dispose]();
-        source.discard();
+        letGo();
       },
       token,
     );

@@ -13,7 +13,7 @@ export interface UploaderOptions {
   readonly store: BoundedStore;
   readonly prefix: string;
   /** Uploads at a time. */
-  readonly concurrency: number;
+  readonly transfersMax: number;
   /** Bytes that are on their way at a time; a single larger chunk travels alone. */
   readonly memoryBytesMax: number;
   readonly compression: ChunkCompression | null;
@@ -50,16 +50,6 @@ export class Uploader {
   /** Chunks handed over so far. */
   get chunks(): number {
     return this.#chunks;
-  }
-
-  /** Uploads under way. */
-  get running(): number {
-    return this.#running;
-  }
-
-  /** Bytes under way. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /**
@@ -109,7 +99,12 @@ export class Uploader {
     if (!(await store.settles(STOP_MS_MAX))) return false;
     using limit = linkedSignal();
     const timer = clock.after(DISCARD_MS_MAX, () => limit.abort(new Error('took too long')));
-    const removed = deleteChunks(store, prefix, this.#chunks, ['in'], limit.signal);
+    const removed = deleteChunks(store, {
+      prefix,
+      chunks: this.#chunks,
+      kinds: ['in'],
+      signal: limit.signal,
+    });
     const isGone = await removed.then(
       () => true,
       () => false,
@@ -119,12 +114,12 @@ export class Uploader {
   }
 
   #isFull(): boolean {
-    return this.#running >= this.#o.concurrency || this.#bytes >= this.#o.memoryBytesMax;
+    return this.#running >= this.#o.transfersMax || this.#bytes >= this.#o.memoryBytesMax;
   }
 
   /** Whether nothing else has room until it is uploaded. */
   #isRoomTakenBy(content: Uint8Array): boolean {
-    return this.#o.concurrency === 1 || content.length >= this.#o.memoryBytesMax;
+    return this.#o.transfersMax === 1 || content.length >= this.#o.memoryBytesMax;
   }
 
   async #room(): Promise<void> {

@@ -196,7 +196,9 @@ for (const chunkSize of [1, 10, 1_000]) {
     const over = consumer.runEachOp(module, { threads: 2, opConcurrency: 20 });
     const ops = Array.from({ length: chunkSize === 1 ? 60 : 400 }, (_, i) => i);
     const results = await Array.fromAsync(
-      queue.producer.runSubmission<{ readonly op: number; readonly most: number }>(ops, { chunkSize }),
+      queue
+        .produce<number, { readonly op: number; readonly most: number }>()
+        .runSubmission(ops, { chunkSize }),
     );
     assert.deepEqual(
       results.map(({ op }) => op),
@@ -216,7 +218,7 @@ test('a thread whose operations run at once: one that never ends holds up no oth
   const over = consumer.runEachOp(module, options);
   const ops = ['quick', 'never', 'quick', 'quick', 'quick', 'quick'];
   const results = await Array.fromAsync(
-    queue.producer.runSubmission<OpError | { readonly threadId: number }>(ops, { chunkSize: 4 }),
+    queue.produce<string, OpError | { readonly threadId: number }>().runSubmission(ops, { chunkSize: 4 }),
   );
   assert.match(String((results[1] as OpError).message), /did not finish within 50 ms/);
   const threads = new Set(results.map((result) => ('threadId' in result ? result.threadId : null)));

@@ -16,10 +16,10 @@ test('consumers that are warm from quick chunks all get some of a few slow ones'
     ),
   );
   const quick = Array.from({ length: 400 }, () => 'quick');
-  const by = await Array.fromAsync(queue.producer.runSubmission<number>(quick, { chunkSize: 1 }));
+  const by = await Array.fromAsync(queue.producer.runSubmission(quick, { chunkSize: 1 }));
   assert.equal(new Set(by).size, 4, 'all are warm');
   const results = Array.fromAsync(
-    queue.producer.runSubmission<number>(
+    queue.producer.runSubmission(
       Array.from({ length: 60 }, () => 'slow'),
       { chunkSize: 1 },
     ),

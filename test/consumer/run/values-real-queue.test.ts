@@ -18,7 +18,7 @@ async function failureOf(queue: Queue, callback: (op: unknown) => unknown, optio
   };
   const over = quietly(consumer.runEachOp(counted, options));
   const codec = options.codec ?? 'cbor';
-  const error = await Array.fromAsync(queue.producer.runSubmission([1], { chunkSize: 1, codec })).then(
+  const error = await Array.fromAsync(queue.produce({ codec }).runSubmission([1], { chunkSize: 1 })).then(
     () => assert.fail('it completed'),
     (reason: unknown) => reason,
   );
@@ -44,7 +44,7 @@ for (const codec of ['cbor', 'json'] as const) {
       })(),
     ];
     for (const source of sources) {
-      const results = queue.producer.runSubmission(source, { chunkSize: 2, codec });
+      const results = queue.produce({ codec }).runSubmission(source, { chunkSize: 2 });
       assert.deepEqual(await Array.fromAsync(results), [2, 4, 6]);
     }
     await queue[Symbol.asyncDispose]();
@@ -122,7 +122,9 @@ test('chunks that are promises are awaited', async () => {
   const consumer = queue.consume();
   const run = quietly(consumer.runEachChunkRaw(async (input) => input));
   const source = [Promise.resolve(new Uint8Array([1])), new Uint8Array([2])];
-  const chunks = await Array.fromAsync(queue.producer.runSubmissionChunks(source));
+  const chunks = await Array.fromAsync(
+    queue.produce({ codec: 'raw' }).runSubmission(source, { chunkSize: 1 }),
+  );
   assert.deepEqual(chunks, [new Uint8Array([1]), new Uint8Array([2])]);
   await consumer.stop();
   await run;
@@ -145,7 +147,7 @@ test("onOpError 'record' keeps an OpError in the place of a result that cannot b
       consumer.runEachOp((op) => (op === 2 ? () => op : op), { codec, onOpError: 'record' }),
     );
     const [first, second, third] = await Array.fromAsync(
-      queue.producer.runSubmission([1, 2, 3], { chunkSize: 3, codec }),
+      queue.produce({ codec }).runSubmission([1, 2, 3], { chunkSize: 3 }),
     );
     assert.deepEqual([first, third], [1, 3]);
     assert.ok(second instanceof OpError);
@@ -168,7 +170,7 @@ test("onOpError 'record' keeps messages of any length and with half an emoji", a
       ),
     );
     const errors = await Array.fromAsync(
-      queue.producer.runSubmission<OpError>([1, 2], { chunkSize: 2, codec }),
+      queue.produce<number, OpError>({ codec }).runSubmission([1, 2], { chunkSize: 2 }),
     );
     assert.equal(errors[0]?.message, 'cut: \ufffd');
     for (const { message, stack } of errors) assert.ok(message.length + (stack?.length ?? 0) < 40_000);

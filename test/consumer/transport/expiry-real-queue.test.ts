@@ -126,7 +126,7 @@ test('a submission that is cancelled after the expiry fires the signal', async (
   // Another one gets the chunk, so the reservation of the first has expired.
   await queue.consume().reserveChunks();
   assert.equal(signal.aborted, false);
-  await queue.producer.cancelSubmission(id);
+  await queue.producer.submission(id).cancel();
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
   assert.equal(signal.reason.reason, 'submission_ended');
   await consumer.stop();

@@ -61,9 +61,7 @@ async function fullRun(t: TestContext, network: Network): Promise<void> {
     }
     const producer = stack.use(new ProducerClient(url, objects.url, { requestTimeoutMs: 1_000 }));
     const numbersIn = Array.from({ length: CHUNKS * CHUNK_SIZE }, (_, i) => round * 1_000 + i);
-    const results = await Array.fromAsync(
-      producer.runSubmission<number>(numbersIn, { chunkSize: CHUNK_SIZE }),
-    );
+    const results = await Array.fromAsync(producer.runSubmission(numbersIn, { chunkSize: CHUNK_SIZE }));
     assert.deepEqual(
       results,
       numbersIn.map((number) => number * 2),

@@ -27,7 +27,7 @@ for (const kind of ['sync', 'async'] as const) {
   test(`reads no more of a ${kind} source than its uploads have room for`, async () => {
     const { store, waiting } = gatedStore('put');
     await using queue = await FakeQueue.start();
-    await using producer = new ProducerClient(queue.url, store, { concurrency: 4 });
+    await using producer = new ProducerClient(queue.url, store, { transfersMax: 4 });
     let pulled = 0;
     function* counted() {
       for (const number of numbers(1000)) {
@@ -63,11 +63,12 @@ test('bounds the bytes under way as well as their number', async () => {
     },
   });
   await using queue = await FakeQueue.start();
-  await using producer = new ProducerClient(queue.url, store);
+  await using producer = new ProducerClient(queue.url, store, { codec: 'raw' });
   const chunks = Array.from({ length: 50 }, () => new Uint8Array(1000));
-  await producer.insertSubmissionChunks(chunks, { memoryBytesMax: 5000 });
+  await producer.insertSubmission(chunks, { chunkSize: 1, memoryBytesMax: 5000 });
   assert.ok(store.bytesRunningMax <= 5000 && store.runningMax === 5, `${store.bytesRunningMax} bytes`);
-  await producer.insertSubmissionChunks([new Uint8Array(20_000), new Uint8Array(1)], {
+  await producer.insertSubmission([new Uint8Array(20_000), new Uint8Array(1)], {
+    chunkSize: 1,
     memoryBytesMax: 5000,
   });
   assert.equal(store.bytesRunningMax, 20_000);
@@ -76,8 +77,8 @@ test('bounds the bytes under way as well as their number', async () => {
 test('downloads ahead of the reader, within bounds, in order', async () => {
   const { inner, store, waiting } = gatedStore('get');
   await using queue = await FakeQueue.start({ onInsert: workEverything(inner, same) });
-  await using producer = new ProducerClient(queue.url, store, { concurrency: 5 });
-  const results = producer.runSubmission<number>(numbers(40), { chunkSize: 2 });
+  await using producer = new ProducerClient(queue.url, store, { transfersMax: 5 });
+  const results = producer.runSubmission(numbers(40), { chunkSize: 2 });
   const first = results.next();
   await eventually(() => waiting.length === 5);
   await turn();
@@ -88,7 +89,7 @@ test('downloads ahead of the reader, within bounds, in order', async () => {
   assert.equal(store.gets.length, 5);
   waiting.splice(0, 1)[0]!();
   assert.equal((await first).value, 0);
-  const rest: number[] = [];
+  const rest: unknown[] = [];
   const reading = (async () => {
     for await (const number of results) rest.push(number);
   })();
@@ -112,9 +113,9 @@ test('holds no more bytes of results than it may', async () => {
       }
     },
   });
-  await using producer = new ProducerClient(queue.url, store);
+  await using producer = new ProducerClient(queue.url, store, { codec: 'raw' });
   const chunks = Array.from({ length: 60 }, () => new Uint8Array(1));
-  const results = producer.runSubmissionChunks(chunks, { memoryBytesMax: 4000, concurrency: 50 });
+  const results = producer.runSubmission(chunks, { chunkSize: 1, memoryBytesMax: 4000, transfersMax: 50 });
   let read = 0;
   // How large chunks are is known from the first one on.
   for await (const _ of results) {
@@ -167,7 +168,7 @@ test('close ends every call with its error and waits until they are through', as
   await using queue = await FakeQueue.start();
   const producer = new ProducerClient(queue.url, store);
   const uploading = producer.insertSubmission(numbers(40), { chunkSize: 2 });
-  const waiting = producer.runSubmissionDirect([1], { chunkSize: 1 }).next();
+  const waiting = producer.runSubmission([1], { in: 'queue', chunkSize: 1 }).next();
   const source = (async function* () {
     yield* numbers(3);
     await new Promise(() => {});

@@ -1,6 +1,7 @@
 /** Long polls behind something that ends requests which take too long for it. The clock leaps; nobody waits. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { withParts } from '../../../src/producer/context.ts';
 import { ProducerClient, QueueRefusedError, QueueUnreachableError } from '../../../src/producer/index.ts';
 import { type Clock, systemClock } from '../../../src/system/clock.ts';
 import { ALL_FEATURES, FakeQueue } from '../../support/fakes/fake-queue-http.ts';
@@ -44,7 +45,7 @@ async function proxied(limitMs: number, end: Reply, polls: number) {
     path.includes('chunks_done')
       ? '{"state":"in_progress","chunks_total":1,"chunks_done":0,"pages":[],"next_page":null}'
       : `{"InProgress":{"id":${queue.only().record.id},"prefix":null,"chunks_total":1,"chunks_done":0,"chunk_size":1}}`;
-  const producer = new ProducerClient(queue.url, null, { clock, retryForMs: 15_000 });
+  const producer = new ProducerClient(queue.url, null, withParts({ retryForMs: 15_000 }, { clock }));
   return {
     producer,
     waits,
@@ -67,8 +68,8 @@ for (const [name, end] of ENDS) {
     const how = onProgress === undefined ? 'status' : 'progress';
     test(`a proxy that ends polls with ${name} after 10 s: the ${how} is waited for all the same, by shorter polls`, async () => {
       await using scene = await proxied(10_000, end, 5);
-      const id = await scene.producer.insertSubmissionDirect([1], { chunkSize: 1 });
-      const status = await scene.producer.waitForCompletion(id, { onProgress });
+      const id = await scene.producer.insertSubmission([1], { in: 'queue', chunkSize: 1 });
+      const status = await scene.producer.submission(id).done({ onProgress });
       assert.equal(status.state, 'completed');
       const [first, ...rest] = scene.waits;
       assert.equal(first, 20_000);
@@ -81,12 +82,12 @@ for (const [name, end] of ENDS) {
 
 test('a proxy with a limit of two seconds, then one of 30, which never notices', async () => {
   await using strict = await proxied(2_000, { status: 504 }, 4);
-  const one = await strict.producer.insertSubmissionDirect([1], { chunkSize: 1 });
-  assert.equal((await strict.producer.waitForCompletion(one)).state, 'completed');
+  const one = await strict.producer.insertSubmission([1], { in: 'queue', chunkSize: 1 });
+  assert.equal((await strict.producer.submission(one).done()).state, 'completed');
   assert.ok(strict.waits.slice(1).every((waitMs) => waitMs < 1_100));
   await using usual = await proxied(30_000, { status: 504 }, 4);
-  const other = await usual.producer.insertSubmissionDirect([1], { chunkSize: 1 });
-  assert.equal((await usual.producer.waitForCompletion(other)).state, 'completed');
+  const other = await usual.producer.insertSubmission([1], { in: 'queue', chunkSize: 1 });
+  assert.equal((await usual.producer.submission(other).done()).state, 'completed');
   assert.deepEqual(usual.waits, [20_000, 20_000, 20_000, 20_000]);
 });
 
@@ -101,10 +102,10 @@ test('a proxy that gives up on the queue, at once or after it had to answer, is 
           return end;
         },
       });
-      await using producer = new ProducerClient(queue.url, null, { clock, retryForMs: 0 });
-      const id = await producer.insertSubmissionDirect([1], { chunkSize: 1 });
+      await using producer = new ProducerClient(queue.url, null, withParts({ retryForMs: 0 }, { clock }));
+      const id = await producer.insertSubmission([1], { in: 'queue', chunkSize: 1 });
       const kind = end === 'cut' ? QueueUnreachableError : QueueRefusedError;
-      await assert.rejects(producer.waitForCompletion(id), kind);
+      await assert.rejects(producer.submission(id).done(), kind);
     }
   }
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ObjectStoreError } from '../../../src/objects/errors.ts';
+import { withParts } from '../../../src/producer/context.ts';
 import {
   ChunkContentError,
   ProducerClient,
@@ -9,11 +10,12 @@ import {
   SubmissionForgottenError,
 } from '../../../src/producer/index.ts';
 import { systemClock } from '../../../src/system/clock.ts';
-import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
+import { FakeQueue, type FakeSubmission } from '../../support/fakes/fake-queue-http.ts';
 import { workEverything } from '../../support/fakes/fake-queue-worker.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { watchedStore } from '../../support/fakes/watched-store.ts';
 import { freshStore } from '../../support/objects/fresh-store.ts';
+import { MODES, runInMode } from '../../support/peers/run-in-mode.ts';
 import { eventually } from '../../support/time/eventually.ts';
 
 const same = (op: unknown) => op;
@@ -32,14 +34,12 @@ class LeapingClock {
 }
 
 test('a failed submission throws with the chunk and what its consumer said', async () => {
-  await using queue = await FakeQueue.start();
+  await using queue = await FakeQueue.start({
+    onInsert: (submission, self) => self.fail(submission, 1, 'Error: boom\n    at work (x.js:1:1)'),
+  });
   await using producer = new ProducerClient(queue.url, freshStore());
-  for (const results of ['when-complete', 'as-completed', 'unordered'] as const) {
-    const run = producer.runSubmission([1, 2, 3], {
-      chunkSize,
-      results,
-      onInserted: (id) => queue.fail(queue.submissions.get(id)!, 1, 'Error: boom\n    at work (x.js:1:1)'),
-    });
+  for (const mode of MODES) {
+    const run = runInMode(producer, mode, [1, 2, 3], { chunkSize });
     await assert.rejects(Array.fromAsync(run), (error) => {
       assert.ok(error instanceof SubmissionFailedError);
       assert.equal(error.chunkIndex, 1);
@@ -50,21 +50,16 @@ test('a failed submission throws with the chunk and what its consumer said', asy
 });
 
 test('a cancelled submission throws, a forgotten one too', async () => {
-  await using queue = await FakeQueue.start();
-  await using producer = new ProducerClient(queue.url, freshStore());
-  for (const results of ['when-complete', 'as-completed', 'unordered'] as const) {
-    const cancelled = producer.runSubmission([1], {
-      chunkSize,
-      results,
-      onInserted: (id) => queue.cancel(queue.submissions.get(id)!),
-    });
-    await assert.rejects(Array.fromAsync(cancelled), SubmissionCancelledError);
-    const forgotten = producer.runSubmission([1], {
-      chunkSize,
-      results,
-      onInserted: (id) => queue.forget(queue.submissions.get(id)!),
-    });
-    await assert.rejects(Array.fromAsync(forgotten), SubmissionForgottenError);
+  const ends = [
+    [SubmissionCancelledError, (submission: FakeSubmission, self: FakeQueue) => self.cancel(submission)],
+    [SubmissionForgottenError, (submission: FakeSubmission, self: FakeQueue) => self.forget(submission)],
+  ] as const;
+  for (const [error, onInsert] of ends) {
+    await using queue = await FakeQueue.start({ onInsert });
+    await using producer = new ProducerClient(queue.url, freshStore());
+    for (const mode of MODES) {
+      await assert.rejects(Array.fromAsync(runInMode(producer, mode, [1], { chunkSize })), error);
+    }
   }
 });
 
@@ -78,7 +73,7 @@ test("what was done before a failure is given out first with 'as-completed'", as
     },
   });
   await using producer = new ProducerClient(queue.url, store);
-  const results = producer.runSubmission([1, 2], { chunkSize: 1, results: 'as-completed' });
+  const results = producer.runSubmission([1, 2], { chunkSize: 1, when: 'as-completed' });
   assert.deepEqual(await results.next(), { done: false, value: 7 });
   await assert.rejects(results.next(), SubmissionFailedError);
 });
@@ -144,8 +139,8 @@ test('waits through a restart of the queue', async () => {
   await using queue = await FakeQueue.start();
   const logger = recordingLogger();
   await using producer = new ProducerClient(queue.url, store, { logger });
-  for (const results of ['when-complete', 'as-completed'] as const) {
-    const all = Array.fromAsync(producer.runSubmission(numbers(4), { chunkSize, results }));
+  for (const when of ['all-done', 'as-completed'] as const) {
+    const all = Array.fromAsync(producer.runSubmission(numbers(4), { chunkSize, when }));
     await eventually(() => queue.held === 1);
     const said = logger.lines.length;
     await queue.http.stop();
@@ -157,13 +152,12 @@ test('waits through a restart of the queue', async () => {
 });
 
 test('a run that fails while its progress is watched leaves no question behind', async () => {
-  await using queue = await FakeQueue.start();
+  await using queue = await FakeQueue.start({ onInsert: (submission, self) => self.complete(submission, 0) });
   await using producer = new ProducerClient(queue.url, freshStore());
   const run = producer.runSubmission([1, 2], {
     chunkSize: 1,
-    results: 'as-completed',
+    when: 'as-completed',
     onProgress: () => {},
-    onInserted: (id) => queue.complete(queue.submissions.get(id)!, 0),
   });
   await assert.rejects(run.next(), { code: 'OBJECT_NOT_FOUND' });
   // The one that the insert came by may be kept.
@@ -174,7 +168,7 @@ test('a reader who takes his time keeps the interest of the queue awake', async 
   const store = freshStore();
   await using queue = await FakeQueue.start({ onInsert: workEverything(store, same) });
   const clock = new LeapingClock();
-  await using producer = new ProducerClient(queue.url, store, { clock });
+  await using producer = new ProducerClient(queue.url, store, withParts({}, { clock }));
   const results = producer.runSubmission(numbers(6), { chunkSize: 1 });
   await results.next();
   const asked = queue.paths.length;

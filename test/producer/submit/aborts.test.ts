@@ -45,8 +45,8 @@ test('an abort before the start uploads nothing', async () => {
   assert.deepEqual(store.puts, []);
 });
 
-for (const kind of ['insertSubmission', 'insertSubmissionDirect'] as const) {
-  test(`close() ends an ${kind} that has a signal, although its source hangs`, async () => {
+for (const place of ['object-store', 'queue'] as const) {
+  test(`close() ends a submit into the ${place} that has a signal, although its source hangs`, async () => {
     await using queue = await FakeQueue.start();
     const asked = Promise.withResolvers<void>();
     const hangs = async function* () {
@@ -56,13 +56,13 @@ for (const kind of ['insertSubmission', 'insertSubmissionDirect'] as const) {
     };
     const producer = new ProducerClient(queue.url, freshStore());
     const { signal } = new AbortController();
-    const inserted = producer[kind](hangs(), { chunkSize, signal });
+    const inserted = producer.submit(hangs(), { chunkSize, in: place, signal });
     await asked.promise;
     await Promise.all([assert.rejects(inserted, ClientClosedError), producer.close()]);
     assert.deepEqual(queue.paths, []);
   });
 
-  test(`an ${kind} whose signal was aborted before does not touch its source`, async () => {
+  test(`a submit into the ${place} whose signal was aborted before does not touch its source`, async () => {
     await using producer = new ProducerClient('127.0.0.1:1', freshStore());
     let asked = 0;
     const source = {
@@ -72,7 +72,7 @@ for (const kind of ['insertSubmission', 'insertSubmissionDirect'] as const) {
       },
     };
     const signal = AbortSignal.abort(new Error('never'));
-    await assert.rejects(producer[kind](source, { chunkSize, signal }), /never/);
+    await assert.rejects(producer.submit(source, { chunkSize, in: place, signal }), /never/);
     assert.equal(asked, 0);
   });
 }
@@ -104,10 +104,10 @@ test('an abort while the answer to the insert is awaited cancels what the queue 
 test('an abort while the end is awaited gives the reason and leaves the submission', async () => {
   await using queue = await FakeQueue.start();
   await using producer = new ProducerClient(queue.url, freshStore());
-  for (const results of ['when-complete', 'as-completed'] as const) {
+  for (const when of ['all-done', 'as-completed'] as const) {
     const controller = new AbortController();
     const { signal } = controller;
-    const next = producer.runSubmission([1], { chunkSize, signal, results }).next();
+    const next = producer.runSubmission([1], { chunkSize, signal, when }).next();
     await eventually(() => queue.held === 1);
     controller.abort(new Error('enough'));
     await assert.rejects(next, /enough/);

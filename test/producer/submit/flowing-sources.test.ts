@@ -11,6 +11,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ProducerClient, type Source } from '../../../src/producer/index.ts';
 import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { freshStore } from '../../support/objects/fresh-store.ts';
 import { startGsServer } from '../../support/objects/object-servers.ts';
 import { RawWorker } from '../../support/peers/raw-worker.ts';
@@ -34,24 +35,20 @@ interface Call {
 }
 
 const first = (results: AsyncIterator<unknown>) => results.next();
-const CALLS: readonly Call[] = [
-  { name: 'runSubmission', start: (p, s, signal) => first(p.runSubmission(s, { chunkSize: 2, signal })) },
-  {
-    name: 'runSubmissionDirect',
-    start: (p, s, signal) => first(p.runSubmissionDirect(s, { chunkSize: 2, signal })),
-  },
-  { name: 'runSubmissionChunks', start: (p, s, signal) => first(p.runSubmissionChunks(s, { signal })) },
-  { name: 'insertSubmission', start: (p, s, signal) => p.insertSubmission(s, { chunkSize: 2, signal }) },
-  {
-    name: 'insertSubmissionDirect',
-    start: (p, s, signal) => p.insertSubmissionDirect(s, { chunkSize: 2, signal }),
-  },
-  { name: 'insertSubmissionChunks', start: (p, s, signal) => p.insertSubmissionChunks(s, { signal }) },
-  {
-    name: 'insertSubmissionDirectChunks',
-    start: (p, s, signal) => p.insertSubmissionDirectChunks(s, { signal }),
-  },
-];
+const CALLS: readonly Call[] = (['object-store', 'queue'] as const).flatMap((place): Call[] => {
+  const options = { chunkSize: 2, in: place };
+  return [
+    {
+      name: `runSubmission in the ${place}`,
+      start: (p, s, signal) => first(p.runSubmission(s, { ...options, signal })),
+    },
+    {
+      name: `insertSubmission in the ${place}`,
+      start: (p, s, signal) => p.insertSubmission(s, { ...options, signal }),
+    },
+    { name: `submit in the ${place}`, start: (p, s, signal) => p.submit(s, { ...options, signal }) },
+  ];
+});
 
 for (const count of [5, 200_000]) {
   test(`all ${count} lines that readline reads of a file come back, however late they are asked for`, async () => {
@@ -66,7 +63,7 @@ for (const count of [5, 200_000]) {
       new Promise((r) => lines.once('close', r)),
       new Promise((r) => lines.once('pause', r)),
     ]);
-    const run = producer.runSubmissionDirect<string>(lines, { chunkSize: 1000 });
+    const run = producer.runSubmission(lines, { in: 'queue', chunkSize: 1000 });
     await flowed;
     let at = 0;
     for await (const line of run) assert.equal(line, `line ${at++}`);
@@ -151,16 +148,16 @@ test('a run that nobody reads lets go of its source when it is ended, aborted, o
   await using queue = await FakeQueue.start();
   const producer = new ProducerClient(queue.url, null);
   const ended = watchedSource();
-  await producer.runSubmissionDirect(ended.source, { chunkSize: 1 }).return();
+  await producer.runSubmission(ended.source, { in: 'queue', chunkSize: 1 }).return();
   assert.equal(ended.returned(), 1);
   const aborted = watchedSource();
   const abort = new AbortController();
-  const run = producer.runSubmissionDirect(aborted.source, { chunkSize: 1, signal: abort.signal });
+  const run = producer.runSubmission(aborted.source, { in: 'queue', chunkSize: 1, signal: abort.signal });
   abort.abort(new Error('never mind'));
   assert.equal(aborted.returned(), 1);
   await assert.rejects(run.next(), { message: 'never mind' });
   const closed = watchedSource();
-  const left = producer.runSubmissionDirect(closed.source, { chunkSize: 1 });
+  const left = producer.runSubmission(closed.source, { in: 'queue', chunkSize: 1 });
   await producer.close();
   assert.equal(closed.returned(), 1);
   await assert.rejects(left.next(), { code: 'CLIENT_CLOSED' });
@@ -173,7 +170,7 @@ test('a run that is dropped without having been read lets go of its source', asy
   await using queue = await FakeQueue.start();
   await using producer = new ProducerClient(queue.url, null);
   const { source, returned } = watchedSource();
-  const drop = () => void producer.runSubmissionDirect(source, { chunkSize: 1 });
+  const drop = () => void producer.runSubmission(source, { in: 'queue', chunkSize: 1 });
   drop();
   await eventually(() => {
     collect();
@@ -191,9 +188,49 @@ test('what is wrong with a call is found before its source is touched', async ()
       throw new Error('taken');
     },
   };
-  assert.throws(() => producer.runSubmissionDirect(source, { chunkSize: 0 }), { code: 'INCORRECT_USAGE' });
+  assert.throws(() => producer.runSubmission(source, { in: 'queue', chunkSize: 0 }), {
+    code: 'INCORRECT_USAGE',
+  });
   const cleanup: string = 'sometimes';
-  const wrong = { chunkSize: 1, results: cleanup as 'unordered' };
-  assert.throws(() => producer.runSubmissionDirect(source, wrong), { code: 'INCORRECT_USAGE' });
+  const wrong = { chunkSize: 1, cleanup: cleanup as 'after-results' };
+  assert.throws(() => producer.runSubmission(source, wrong), { code: 'INCORRECT_USAGE' });
   assert.ok(!isTaken);
+});
+
+for (const end of ['stop', 'close'] as const) {
+  test(`a run that was never read when its client ends is warned of once (${end})`, async () => {
+    await using queue = await FakeQueue.start();
+    const logger = recordingLogger();
+    const producer = new ProducerClient(queue.url, null, { logger });
+    const abort = new AbortController();
+    producer.runSubmission([1], { chunkSize: 1 });
+    producer.runSubmission([2], { chunkSize: 1 });
+    producer.runSubmission([3], { chunkSize: 1, signal: abort.signal });
+    await producer.runSubmission([4], { chunkSize: 1 }).return();
+    abort.abort();
+    assert.deepEqual(logger.lines, []);
+    await producer[end]();
+    assert.deepEqual(
+      logger.lines.map(({ level, message }) => [level, message]),
+      [
+        [
+          'warn',
+          'a run was never read, so nothing was submitted: iterate the results of runSubmission, or use submit',
+        ],
+      ],
+    );
+    assert.equal(queue.submissions.size, 0);
+  });
+}
+
+test('a run that was read, and one that was aborted or left, is not warned of', async () => {
+  await using queue = await FakeQueue.start();
+  const logger = recordingLogger();
+  await using producer = new ProducerClient(queue.url, null, { logger });
+  assert.deepEqual(await Array.fromAsync(producer.runSubmission([], { chunkSize: 1 })), []);
+  const signal = AbortSignal.abort();
+  producer.runSubmission([1], { chunkSize: 1, signal });
+  await producer.runSubmission([1], { chunkSize: 1 }).return();
+  await producer.stop();
+  assert.deepEqual(logger.lines, []);
 });

@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ObjectStoreError } from '../../../src/objects/errors.ts';
-import {
-  OnInsertedError,
-  ProducerClient,
-  QueueRefusedError,
-  QueueUnreachableError,
-} from '../../../src/producer/index.ts';
+import { ProducerClient, QueueRefusedError, QueueUnreachableError } from '../../../src/producer/index.ts';
 import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { watchedStore } from '../../support/fakes/watched-store.ts';
@@ -112,7 +107,7 @@ for (const [how, end] of [
       const controller = new AbortController();
       const abort = () => controller.abort(new Error('enough'));
       const source = sourceOf(() => void (when === 'read' ? abort() : setImmediate(abort)));
-      const options = { chunkSize: 1, concurrency: 1, signal: controller.signal };
+      const options = { chunkSize: 1, transfersMax: 1, signal: controller.signal };
       await assert.rejects(producer.insertSubmission(source, options), /enough/);
     };
     await abortedWhile('read');
@@ -158,7 +153,7 @@ test('keeps what was uploaded when it is not known whether the queue has the sub
   await using producer = new ProducerClient(queue.url, store, { retryForMs: 0, logger });
   await assert.rejects(producer.insertSubmission([1], { chunkSize }), QueueUnreachableError);
   assert.equal((await store.keys()).length, 1);
-  assert.match(logger.lines.at(-1)!.message, /not known whether/);
+  assert.match(logger.lines.at(-1)!.message, /insert outcome unknown/);
 });
 
 for (const features of [undefined, []]) {
@@ -174,7 +169,7 @@ for (const features of [undefined, []]) {
     });
     await using producer = new ProducerClient(queue.url, store);
     const id = await producer.insertSubmission([1], { chunkSize });
-    assert.equal(id, queue.only().record.id);
+    assert.equal(id, String(queue.only().record.id));
     assert.equal(queue.submissions.size, 1);
     assert.equal(lost, 1);
   });
@@ -187,12 +182,12 @@ test('inserts a direct submission once, and does not repeat it where that could 
   };
   await using ours = await FakeQueue.start({ onInsert });
   await using producer = new ProducerClient(ours.url, null);
-  await producer.insertSubmissionDirect([1], { chunkSize });
+  await producer.insertSubmission([1], { in: 'queue', chunkSize });
   assert.equal(ours.submissions.size, 1);
   lost = 0;
   await using original = await FakeQueue.start({ features: [], onInsert });
   await using second = new ProducerClient(original.url, null);
-  await assert.rejects(second.insertSubmissionDirect([1], { chunkSize }), /not known/);
+  await assert.rejects(second.insertSubmission([1], { in: 'queue', chunkSize }), /not known/);
   assert.equal(original.submissions.size, 1);
 });
 
@@ -205,52 +200,4 @@ test('a submission that was not inserted and whose chunks cannot be removed is n
   await using producer = new ProducerClient(queue.url, store, { logger });
   await assert.rejects(producer.insertSubmission(failingAfter(3), { chunkSize }), /the source is broken/);
   assert.deepEqual(logger.lines[0]?.fields, { prefix: store.puts[0]?.split('/')[0] });
-});
-
-test('an onInserted that throws ends the call with its error and the id, and cancels the submission', async () => {
-  const store = watchedStore(freshStore());
-  await using queue = await FakeQueue.start();
-  await using producer = new ProducerClient(queue.url, store);
-  const cause = new Error('my list of ids is full');
-  const options = {
-    chunkSize,
-    onInserted: () => {
-      throw cause;
-    },
-  };
-  const calls: readonly (() => Promise<unknown>)[] = [
-    () => producer.insertSubmission(numbers(9), options),
-    () => producer.insertSubmissionDirect([1], options),
-    () => producer.runSubmission([1], options).next(),
-  ];
-  for (const call of calls) {
-    await assert.rejects(call(), (error) => {
-      assert.ok(error instanceof OnInsertedError);
-      const { record, end } = [...queue.submissions.values()].at(-1)!;
-      assert.equal(error.submissionId, record.id);
-      assert.equal(error.isCancelled, true);
-      assert.equal(error.cause, cause);
-      assert.match(error.message, /was cancelled.*my list of ids is full/);
-      assert.equal(end?.state, 'cancelled');
-      return true;
-    });
-  }
-  assert.equal(queue.submissions.size, 3);
-  assert.deepEqual(await store.keys(), []);
-});
-
-test('an onInserted that throws while the queue goes away ends the call with the id, and the chunks stay', async () => {
-  const store = watchedStore(freshStore());
-  await using queue = await FakeQueue.start({
-    fault: ({ path }) => (path.includes('/cancel/') ? 'cut' : null),
-  });
-  await using producer = new ProducerClient(queue.url, store);
-  const onInserted = () => assert.fail('mine');
-  await assert.rejects(producer.insertSubmission([1], { chunkSize, onInserted }), (error) => {
-    assert.ok(error instanceof OnInsertedError);
-    assert.equal(error.submissionId, queue.only().record.id);
-    assert.equal(error.isCancelled, false);
-    return true;
-  });
-  assert.equal((await store.keys()).length, 1);
 });

@@ -1,5 +1,5 @@
 import { ConsumerClient, type ConsumerClientOptions } from '../../../src/consumer/index.ts';
-import { ProducerClient } from '../../../src/producer/index.ts';
+import { ProducerClient, type ProducerClientOptions } from '../../../src/producer/index.ts';
 import { type ServerOptions, startServer } from '../../../src/server/index.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { withoutExtensions } from '../network/without-extensions.ts';
@@ -15,6 +15,8 @@ export async function realQueue(options: ServerOptions = {}) {
   const url = `127.0.0.1:${server.port}`;
   const producer = new ProducerClient(url, objects.url);
   stack.defer(() => producer.close());
+  const produce = <Op = unknown, Result = unknown>(options: ProducerClientOptions = {}) =>
+    stack.use(new ProducerClient<Op, Result>(url, objects.url, options));
   const consume = (options: ConsumerClientOptions = {}) =>
     stack.use(new ConsumerClient(url, objects.url, options));
   /** Of a queue that cannot extend reservations. */
@@ -27,6 +29,7 @@ export async function realQueue(options: ServerOptions = {}) {
     objects,
     store,
     producer,
+    produce,
     consume,
     consumeUnextended,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

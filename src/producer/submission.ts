@@ -1,0 +1,191 @@
+import { IncorrectUsageError } from '../model/errors.ts';
+import type { SubmissionId } from '../model/ids.ts';
+import { detailsOf, type EndedSubmissionDetails, type SubmissionDetails } from '../model/submission.ts';
+import { checkChoice, checkOptions } from './checks.ts';
+import type { ClientContext } from './context.ts';
+import * as names from './option-names.ts';
+import type {
+  CallOptions,
+  ChunksOptions,
+  DoneOptions,
+  Progress,
+  ResultChunk,
+  ResultsOptions,
+} from './options.ts';
+import { statusOf, waitForEnd } from './results/completion.ts';
+import { progressOf } from './results/progress-stream.ts';
+import {
+  checkReading,
+  insertedOf,
+  type Reading,
+  resultChunk,
+  resultsOf,
+  resultsOfChunk,
+} from './results/read.ts';
+import type { ItemIterator, Results } from './results/results.ts';
+import { deleteChunks } from './submit/delete-chunks.ts';
+import type { Inserted } from './submit/insert.ts';
+
+/**
+ * A submission on the queue, whoever made it: `submit` gives one, and `producer.submission(id)` the same again, in any
+ * process and at any time until the queue forgets it.
+ *
+ * All calls throw SubmissionNotFoundError if the queue does not know it; SubmissionForgottenError if it knew it once.
+ */
+export class Submission<Result = unknown> {
+  /** As text: it survives `JSON.stringify`, a log line and a file. */
+  readonly id: string;
+  readonly #context: ClientContext;
+  readonly #id: SubmissionId;
+  /** Where this client has inserted it. */
+  readonly #inserted: Inserted | null;
+
+  /** @internal */
+  constructor(context: ClientContext, submission: Inserted | SubmissionId) {
+    this.#context = context;
+    this.#inserted = typeof submission === 'bigint' ? null : submission;
+    this.#id = typeof submission === 'bigint' ? submission : submission.id;
+    this.id = String(this.#id);
+  }
+
+  /**
+   * The results, in the order of the operations. Nothing is asked of the queue before the first `next`. Where consumers run
+   * with `onOpError: 'record'`, an OpError stands in the place of a result: say so in `Result`.
+   *
+   * They throw SubmissionFailedError, SubmissionCancelledError, SubmissionForgottenError (read too slowly),
+   * ChunkContentError, ContractViolationError, ObjectStoreError and QueueUnreachableError.
+   *
+   * @example
+   * ```ts
+   * for await (const word of submission.results({ when: 'as-completed' })) console.log(word);
+   * ```
+   */
+  results(options: ResultsOptions = {}): Results<Result> {
+    const reading = checkReading(this.#context, checkOptions(options, names.RESULTS));
+    return this.#read(reading, resultsOfChunk<Result>);
+  }
+
+  /**
+   * The results chunk by chunk, each as soon as it is done, in any order; with `until: 'now'` those that are done by now,
+   * also of a submission that failed or was cancelled. Throws as {@link results} does. A queue that does not tell which
+   * chunks are done (the original) gives all of them at the end.
+   *
+   * @example
+   * ```ts
+   * for await (const { operationIndex, results } of submission.chunks()) save(operationIndex, results);
+   * ```
+   */
+  chunks(options: ChunksOptions = {}): Results<ResultChunk<Result>> {
+    const { until, ...others } = checkOptions(options, names.CHUNKS);
+    const isNow = checkChoice('until', until, ['end', 'now']) === 'now';
+    const reading = checkReading(this.#context, others, isNow ? 'now' : 'any-order');
+    return this.#read(reading, resultChunk<Result>);
+  }
+
+  /**
+   * How far it is, whenever that changes (at most five times a second), until it has ended.
+   *
+   * @example
+   * ```ts
+   * for await (const { chunksDone, chunksTotal } of submission.progress()) console.log(chunksDone, chunksTotal);
+   * ```
+   */
+  progress(options: CallOptions = {}): ItemIterator<Progress> {
+    return progressOf(this.#context, this.#watch(), checkOptions(options, names.CALL).signal);
+  }
+
+  /**
+   * Waits until it has ended, in whatever way: look at the `state`.
+   *
+   * @example
+   * ```ts
+   * const { state } = await submission.done();
+   * ```
+   */
+  async done(options: DoneOptions = {}): Promise<EndedSubmissionDetails> {
+    const { onProgress, signal } = checkOptions(options, names.DONE);
+    return this.#context.call(signal, async (linked) =>
+      detailsOf(await waitForEnd({ ...this.#watch(), signal: linked, onProgress })),
+    );
+  }
+
+  /**
+   * Its state and what it was submitted with; null if the queue does not know it. Does not wait.
+   *
+   * @example
+   * ```ts
+   * if ((await submission.details())?.state === 'completed') return submission.results();
+   * ```
+   */
+  async details(options: CallOptions = {}): Promise<SubmissionDetails | null> {
+    const { signal } = checkOptions(options, names.CALL);
+    return this.#context.call(signal, async (linked) => {
+      const status = await this.#context.api.status(this.#id, {}, linked);
+      return status === null ? null : detailsOf(status);
+    });
+  }
+
+  /**
+   * Takes it off the queue; what is done by then can still be read.
+   *
+   * @throws SubmissionNotCancellableError if it has ended
+   * @example
+   * ```ts
+   * await submission.cancel();
+   * ```
+   */
+  async cancel(options: CallOptions = {}): Promise<void> {
+    const { signal } = checkOptions(options, names.CALL);
+    return this.#context.call(signal, (linked) => this.#context.api.cancel(this.#id, linked));
+  }
+
+  /**
+   * Removes all its chunks from the object store, once it has ended; the queue forgets the rest by itself. Those that are
+   * missing are fine, and there are none if the queue keeps them.
+   *
+   * @throws IncorrectUsageError if it is still in progress
+   * @example
+   * ```ts
+   * await submission.delete();
+   * ```
+   */
+  async delete(options: CallOptions = {}): Promise<void> {
+    const { signal } = checkOptions(options, names.CALL);
+    return this.#context.call(signal, async (linked) => {
+      const status = await statusOf({ ...this.#watch(), signal: linked });
+      if (status.state === 'in_progress') {
+        throw new IncorrectUsageError(
+          `submission ${this.id} is in progress: cancel it before you delete its chunks`,
+        );
+      }
+      const { prefix, chunksTotal } = status.record;
+      if (prefix === null) return;
+      const store = await this.#context.store();
+      await deleteChunks(store, { prefix, chunks: chunksTotal, kinds: ['in', 'out'], signal: linked });
+    });
+  }
+
+  #read<Item>(reading: Reading, shape: Parameters<typeof resultsOf<Item>>[1]['shape']): Results<Item> {
+    return resultsOf(this.#context, {
+      reading,
+      shape,
+      span: 'stream_submission',
+      source: null,
+      submission: async (signal) =>
+        this.#inserted ?? insertedOf(await statusOf({ ...this.#watch(), signal })),
+    });
+  }
+
+  #watch() {
+    const { api, clock } = this.#context;
+    const inserted = this.#inserted;
+    return {
+      api,
+      clock,
+      id: this.#id,
+      isKnown: inserted !== null,
+      chunkSizeOps: inserted?.chunkSizeOps ?? null,
+      opsTotal: inserted?.opsTotal ?? null,
+    };
+  }
+}
