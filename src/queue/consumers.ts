@@ -121,6 +121,7 @@ export class Consumers {
 
   /** Gives back a chunk, uncounted. */
   release(consumer: Consumer, { submissionId, chunkIndex }: ChunkId): void {
+    if (!this.#o.isOpen()) return;
     const nowMs = this.#clock.monotonicMs();
     this.#scheduler.release(consumer, submissionId, chunkIndex, nowMs);
     this.#dispatcher.run(nowMs);

@@ -4,7 +4,8 @@ import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { parseQueueUrl } from '../../src/net/address/queue-url.ts';
-import { type IncomingMessage, WsClient } from '../../src/net/websocket/client.ts';
+import { WsClient } from '../../src/net/websocket/client.ts';
+import type { MessageFromQueue } from '../../src/net/websocket/link.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { FakeQueue, initMessage } from '../support/fakes/fake-queue.ts';
@@ -14,7 +15,7 @@ import { ManualClock } from '../support/time/manual-clock.ts';
 
 function client(url: string, clock: Clock = systemClock) {
   const log: string[] = [];
-  const messages: IncomingMessage[] = [];
+  const messages: MessageFromQueue[] = [];
   const logger = recordingLogger();
   const ws = new WsClient(
     {

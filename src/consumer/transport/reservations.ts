@@ -1,5 +1,5 @@
 import { CHUNKS_PER_ANSWER_MAX } from '../../model/limits.ts';
-import type { OutgoingMessage } from '../../net/websocket/client.ts';
+import type { MessageToQueue } from '../../net/websocket/link.ts';
 import type { InitMessage, Nonce } from '../../protocol/consumer/types.ts';
 import type { Feed } from './feed.ts';
 import type { Timers } from './timers.ts';
@@ -12,7 +12,7 @@ export interface QueueLink {
   /** What the server said first; null while there is no connection. */
   readonly init: InitMessage | null;
   /** null: there is no connection. */
-  send(message: OutgoingMessage): Nonce | null;
+  send(message: MessageToQueue): Nonce | null;
   reconnect(reason: string): void;
 }
 

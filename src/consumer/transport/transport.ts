@@ -1,5 +1,5 @@
 import type { ChunkId } from '../../model/ids.ts';
-import type { IncomingMessage } from '../../net/websocket/client.ts';
+import type { MessageFromQueue } from '../../net/websocket/link.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer/types.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
@@ -131,7 +131,7 @@ export class Transport {
     }
   }
 
-  message(message: IncomingMessage) {
+  message(message: MessageFromQueue) {
     switch (message.kind) {
       case 'reserved':
         return this.#reserved(message.nonce, message.chunks);

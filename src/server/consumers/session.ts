@@ -461,7 +461,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#postponed.clear();
     hangUp();
     try {
-      if (this.#queue.isReady) this.#late.giveBackUntold();
+      this.#late.giveBackUntold();
       this.#late.clear();
       this.#consumers.disconnect(this.#consumer, manner);
     } catch (error) {

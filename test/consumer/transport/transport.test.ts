@@ -6,7 +6,7 @@ import type { HeldChunk, Receipt, RunDemand, TransportEvent } from '../../../src
 import type { QueueLink } from '../../../src/consumer/transport/reservations.ts';
 import { Transport } from '../../../src/consumer/transport/transport.ts';
 import { Strategy } from '../../../src/model/strategy.ts';
-import type { OutgoingMessage } from '../../../src/net/websocket/client.ts';
+import type { MessageToQueue } from '../../../src/net/websocket/link.ts';
 import type { ObjectStore } from '../../../src/objects/object-store.ts';
 import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
@@ -14,7 +14,7 @@ import { fakeChunk, fakeSubmission, initMessage } from '../../support/fakes/fake
 import { eventually } from '../../support/time/eventually.ts';
 import { ManualClock } from '../../support/time/manual-clock.ts';
 
-type Sent = OutgoingMessage & { readonly nonce: number };
+type Sent = MessageToQueue & { readonly nonce: number };
 
 /** A store whose reads and writes wait until the test lets them through. */
 class SlowStore {

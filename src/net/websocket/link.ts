@@ -1,0 +1,250 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { type RawData, WebSocket } from 'ws';
+import { ProtocolError } from '../../model/errors.ts';
+import { isUint8Array } from '../../model/kinds.ts';
+import { FRAME_BYTES_MAX_DEFAULT } from '../../model/limits.ts';
+import { messageOf } from '../../model/thrown.ts';
+import { decodeServerMessage, encodeClientMessage } from '../../protocol/consumer/codec.ts';
+import type { ClientMessage, InitMessage, Nonce, ServerMessage } from '../../protocol/consumer/types.ts';
+import { announcedInInit, CONSUMER_FEATURES } from '../../protocol/features.ts';
+import type { Clock, Timer } from '../../system/clock.ts';
+import type { EndOfTurn, TurnTask } from '../../system/end-of-turn.ts';
+import { clipped } from '../../system/logger.ts';
+import type { Random } from '../../system/random.ts';
+import type { Absence } from '../absence.ts';
+import { DIRECT_ROUTE, type QueueRoute, webSocketAgent } from '../address/queue-route.ts';
+import type { QueueUrl } from '../address/queue-url.ts';
+import { socketErrorText } from '../connect-error.ts';
+import { Heartbeat } from './heartbeat.ts';
+
+/** How long a server may take to accept the connection, and then again to say `Init`. */
+const CONNECT_MS_MAX = 10_000;
+/** How much of the answer to a refused upgrade is read, and how long that may take. */
+const REFUSAL_BYTES_MAX = 1_000;
+const REFUSAL_MS_MAX = 2_000;
+/** How long a server may take to answer a close frame. */
+const CLOSE_MS_MAX = 1_000;
+export const CLOSE_NORMAL = 1000;
+const CLOSE_PROTOCOL = 1002;
+
+type WithoutNonce<M> = M extends unknown ? Omit<M, 'nonce'> : never;
+/** A message to the server; the connection numbers it. */
+export type MessageToQueue = WithoutNonce<ClientMessage>;
+/** What comes after `Init`. */
+export type MessageFromQueue = Exclude<ServerMessage, InitMessage>;
+
+export interface LinkOptions {
+  readonly url: QueueUrl;
+  readonly route?: QueueRoute;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Chunks that the consumer runs at once; reported to the server with each new connection. */
+  readonly concurrency: () => number;
+  /** Limit of one message, in bytes. Default 64 MiB. */
+  readonly frameBytesMax?: number;
+}
+
+export interface LinkListener {
+  /** A connection is up: the server said `Init`. Nonces start at 0 again. */
+  connected(init: InitMessage): void;
+  message(message: MessageFromQueue): void;
+  /** The connection that was up is gone. Another one follows by itself, unless `stop` was called. */
+  disconnected(reason: string): void;
+}
+
+/** One connection, from the first packet to the last. */
+export class Link implements TurnTask {
+  /** Resolves when the socket is gone. */
+  readonly closed: Promise<void>;
+  init: InitMessage | null = null;
+  readonly #options: LinkOptions;
+  readonly #turn: EndOfTurn;
+  readonly #listener: LinkListener;
+  readonly #webSocket: WebSocket;
+  #socket: Socket | null = null;
+  #heartbeat: Heartbeat | null = null;
+  #initDeadline: Timer | null = null;
+  #nextNonce = 0;
+  #corked = false;
+  #ended = false;
+  #error: Error | null = null;
+  #status: number | undefined;
+
+  constructor(options: LinkOptions, turn: EndOfTurn, listener: LinkListener) {
+    this.#options = options;
+    this.#turn = turn;
+    this.#listener = listener;
+    this.#webSocket = this.#open();
+    this.closed = new Promise((resolve) => this.#webSocket.once('close', () => resolve()));
+  }
+
+  /** Why it never came to be. */
+  absence(reason: string): Absence {
+    return { error: this.#error, status: this.#status, reason };
+  }
+
+  /** Answers the nonce; null once it has ended. */
+  send(message: MessageToQueue): Nonce | null {
+    if (this.#ended || this.init === null) return null;
+    const nonce = this.#nextNonce++;
+    const bytes = encodeClientMessage(
+      { ...message, nonce },
+      { byteStrings: announcedInInit(this.init, 'bytes') },
+    );
+    if (!this.#corked && this.#socket !== null) {
+      this.#corked = true;
+      this.#socket.cork();
+      this.#turn.add(this);
+    }
+    this.#webSocket.send(bytes);
+    return nonce;
+  }
+
+  endTurn() {
+    this.#corked = false;
+    this.#socket?.uncork();
+  }
+
+  /** Ends it and tells the listener, once. With a code in good order, else at once, without a close frame. */
+  end(reason: string, code: number | null) {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#heartbeat?.stop();
+    this.#initDeadline?.cancel();
+    if (this.#corked) this.endTurn();
+    if (code === null || this.#webSocket.readyState === WebSocket.CONNECTING) this.#webSocket.terminate();
+    else {
+      this.#webSocket.close(code, reason.replace(/[^\x20-\x7e]/g, '?').slice(0, 123));
+      // A server answers a close frame at once or never will: `ws` alone would wait for 30 s.
+      const force = this.#options.clock.after(CLOSE_MS_MAX, () => this.#webSocket.terminate());
+      this.#webSocket.once('close', () => force.cancel());
+    }
+    this.#listener.disconnected(reason);
+  }
+
+  #open(): WebSocket {
+    const { url, route = DIRECT_ROUTE, frameBytesMax } = this.#options;
+    const host = url.hostname.includes(':') ? `[${url.hostname}]` : url.hostname;
+    const webSocket = new WebSocket(
+      `${url.secure ? 'wss' : 'ws'}://${host}:${url.port}${url.basePath}/consumer`,
+      {
+        agent: webSocketAgent(url, route),
+        perMessageDeflate: false,
+        maxPayload: frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT,
+        handshakeTimeout: CONNECT_MS_MAX,
+        followRedirects: false,
+        headers: {
+          'opsqueue-features': CONSUMER_FEATURES.client.join(','),
+          'opsqueue-concurrency': String(this.#options.concurrency()),
+        },
+      },
+    );
+    webSocket.on('upgrade', (response) => {
+      this.#socket = response.socket;
+    });
+    webSocket.on('open', () => {
+      this.#initDeadline = this.#options.clock.after(CONNECT_MS_MAX, () =>
+        this.end(`the server did not say Init within ${CONNECT_MS_MAX} ms`, null),
+      );
+    });
+    webSocket.on('unexpected-response', (_request, response) => this.#refused(response));
+    webSocket.on('ping', () => this.#heartbeat?.alive());
+    webSocket.on('pong', () => this.#heartbeat?.alive());
+    webSocket.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    webSocket.on('error', (error) => {
+      this.#error = error;
+    });
+    webSocket.on('close', (code, reason) => this.end(this.#closeReason(code, reason), null));
+    return webSocket;
+  }
+
+  /** Something else than a connection came back: from the queue, or from a proxy on the way, which says why. */
+  #refused(response: IncomingMessage): void {
+    const { statusCode = 0, statusMessage = '', headers } = response;
+    const server = headers.server === undefined ? '' : ` from ${headers.server}`;
+    this.#status = statusCode;
+    const what = `the upgrade was refused with HTTP status ${statusCode} ${statusMessage}`.trimEnd() + server;
+    let text = '';
+    const end = () => {
+      timer.cancel();
+      const said = readable(text);
+      this.end(said === '' ? what : `${what}: ${said}`, null);
+    };
+    const timer = this.#options.clock.after(REFUSAL_MS_MAX, end);
+    response.setEncoding('utf8');
+    response.on('data', (piece: string) => {
+      text += piece;
+      if (text.length >= REFUSAL_BYTES_MAX) end();
+    });
+    response.on('end', end);
+    response.on('error', end);
+  }
+
+  #receive(data: RawData, isBinary: boolean) {
+    if (this.#ended) return;
+    this.#heartbeat?.alive();
+    if (!isBinary || !isUint8Array(data)) return this.#garbage('a text message');
+    let message: ServerMessage;
+    try {
+      message = decodeServerMessage(data);
+    } catch (error) {
+      return this.#garbage(messageOf(error));
+    }
+    if (message.kind === 'init') {
+      if (this.init !== null) return this.#garbage('a second Init');
+      this.#begin(message);
+    } else if (this.init === null) this.#garbage(`${message.kind} before Init`);
+    else this.#deliver(message);
+  }
+
+  #deliver(message: MessageFromQueue): void {
+    try {
+      this.#listener.message(message);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#garbage(error.message);
+    }
+  }
+
+  #begin(init: InitMessage): void {
+    this.init = init;
+    this.#initDeadline?.cancel();
+    const { clock, random } = this.#options;
+    // The server pings; a client only listens for it.
+    this.#heartbeat = new Heartbeat(
+      {
+        clock,
+        random,
+        intervalMs: init.heartbeatIntervalMs,
+        missableHeartbeatsMax: init.missableHeartbeatsMax,
+      },
+      {
+        ping() {},
+        dead: () =>
+          this.end(`no sign of life: more than ${init.missableHeartbeatsMax} heartbeats missed`, null),
+      },
+    );
+    this.#heartbeat.start();
+    this.#listener.connected(init);
+  }
+
+  #garbage(what: string): void {
+    this.end(`the server sent garbage: ${what}`, CLOSE_PROTOCOL);
+  }
+
+  #closeReason(code: number, reason: Buffer): string {
+    if (this.#error !== null) return socketErrorText(this.#error);
+    const said = reason.length > 0 ? `: ${reason.toString('utf8')}` : '';
+    return code === 1006 ? 'the server closed it without a word' : `the server closed it (${code}${said})`;
+  }
+}
+
+/** The words of an answer, which may be a page, on one line. */
+function readable(text: string): string {
+  const words = text
+    .replaceAll(/<(style|script)[\s\S]*?<\/\1>|<[^>]*>/gi, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  return clipped(words, 200);
+}
