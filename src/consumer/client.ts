@@ -30,7 +30,7 @@ import {
   checkThreads,
   checkTransferLimits,
 } from './options.ts';
-import { checkPoolFile } from './pool/program-file.ts';
+import { checkPoolFile } from './pool/program.ts';
 import type { CallbackShape } from './pool/protocol.ts';
 import { CallbackWatch } from './run/callback-watch.ts';
 import { OpLanes } from './run/op-batch.ts';

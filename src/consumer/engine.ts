@@ -9,6 +9,7 @@ import { Backoff } from '../system/backoff.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Random } from '../system/random.ts';
+import { NumberedCalls } from '../system/worker.ts';
 import type { ChunkBodies } from './bodies.ts';
 import type { StartTransport, TransportHandle } from './thread/handle.ts';
 import type {
@@ -77,7 +78,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #backoff: Backoff;
   readonly #feeds = new Map<number, FeedOwner>();
-  readonly #receipts = new Map<number, PromiseWithResolvers<Settled>>();
+  readonly #receipts = new NumberedCalls<Settled>();
   /** Reports that came while there was no thread. */
   #unposted: Command[] = [];
   readonly #pulse = new Int32Array(new SharedArrayBuffer(4));
@@ -146,12 +147,10 @@ export class Engine {
    */
   reportAndWait(command: ReportCommand, when: Receipt['when']): Promise<Settled> {
     if (this.#ended !== null) return Promise.reject(this.#ended);
-    const id = this.#nextId++;
-    const settled = Promise.withResolvers<Settled>();
-    this.#receipts.set(id, settled);
-    this.#post(withReceipt(command, { id, when }));
+    const { number, answer } = this.#receipts.open();
+    this.#post(withReceipt(command, { id: number, when }));
     this.#keepAlive();
-    return settled.promise;
+    return answer;
   }
 
   /** Counts, for tests and leak checks. */
@@ -228,11 +227,11 @@ export class Engine {
       case 'lost':
         return this.#feeds.get(event.feed)?.lost(event.handle, event.reason);
       case 'settled':
-        this.#takeReceipt(event.receipt)?.resolve(event);
-        return;
+        this.#receipts.answered(event.receipt, event);
+        return this.#keepAlive();
       case 'untold':
-        this.#takeReceipt(event.receipt)?.reject(new ClientClosedError());
-        return;
+        this.#receipts.failed(event.receipt, new ClientClosedError());
+        return this.#keepAlive();
       case 'feed_ended':
         return this.#feeds.get(event.feed)?.ended();
       case 'pulse':
@@ -250,13 +249,6 @@ export class Engine {
     }
   }
 
-  #takeReceipt(id: number): PromiseWithResolvers<Settled> | undefined {
-    const receipt = this.#receipts.get(id);
-    this.#receipts.delete(id);
-    this.#keepAlive();
-    return receipt;
-  }
-
   #crashed(error: Error) {
     this.#thread = null;
     this.#isConnected = false;
@@ -265,8 +257,7 @@ export class Engine {
     logger.error({ error: error.message, stack: error.stack }, 'the transport thread of the consumer ended');
     const lost = `the transport thread ended before the queue was told: ${error.message}`;
     for (const owner of [...this.#feeds.values()]) owner.crashed();
-    for (const { resolve } of this.#receipts.values()) resolve({ error: lost, upload: null });
-    this.#receipts.clear();
+    this.#receipts.answerAll({ error: lost, upload: null });
     if (isNotInstalled(error)) {
       const text = `the transport thread cannot be loaded: ${error.message}`;
       return this.#giveUp(new TransportLostError(text, { cause: error }));
@@ -298,8 +289,7 @@ export class Engine {
 
   #failAll(error: OpsqueueError): void {
     for (const owner of [...this.#feeds.values()]) owner.failed(error);
-    for (const { reject } of this.#receipts.values()) reject(error);
-    this.#receipts.clear();
+    this.#receipts.failAll(error);
     this.#keepAlive();
   }
 

@@ -9,7 +9,7 @@ import { CallbackTimeoutError, type CallbackWatch } from '../run/callback-watch.
 import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
 import type { Processor } from '../run/processor.ts';
 import type { ChunkContext } from '../types.ts';
-import { checkPoolFile } from './program-file.ts';
+import { checkPoolFile } from './program.ts';
 import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask, PoolThreadData } from './protocol.ts';
 
 /** The callback failed in a thread of the pool; the stack is the one from there. */

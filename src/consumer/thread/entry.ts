@@ -5,8 +5,8 @@ import { messageOf } from '../../model/thrown.ts';
 import { systemClock } from '../../system/clock.ts';
 import { setNetworkDefaults } from '../../system/network-defaults.ts';
 import { systemRandom } from '../../system/random.ts';
+import { Batch } from '../../system/worker.ts';
 import { type OpenTransport, openTransport } from '../transport/open.ts';
-import { Batch } from './batch.ts';
 import type { Command, ThreadData, TransportEvent, WorkCommand } from './protocol.ts';
 
 async function main(port: MessagePort, { setup, network }: ThreadData): Promise<void> {

@@ -1,18 +1,14 @@
-import type { Worker } from 'node:worker_threads';
-import { isError } from '../../model/kinds.ts';
 import { parseQueueUrl } from '../../net/address/queue-url.ts';
 import { parseObjectStoreUrl } from '../../objects/open.ts';
 import type { Clock } from '../../system/clock.ts';
 import { networkDefaults } from '../../system/network-defaults.ts';
-import { startThread, type ThreadProgram, threadFile } from '../../system/thread-program.ts';
-import { Batch } from './batch.ts';
+import { Batch, programFile, Thread, type ThreadProgram } from '../../system/worker.ts';
 import { INLINED } from './inlined.ts';
 import type { Command, ThreadData, TransportEvent, TransportSetup } from './protocol.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
   starter: 'consumer/thread/handle',
-  file: './entry',
   inlined: INLINED,
 };
 
@@ -48,40 +44,32 @@ const YOUNG_MB_MAX = 6;
 
 /** Starts a transport thread. */
 export class TransportThread implements TransportHandle {
-  readonly #worker: Worker;
+  readonly #thread: Thread<readonly Command[], readonly TransportEvent[]>;
   readonly #clock: Clock;
   readonly #outgoing: Batch<Command>;
-  readonly #exited: Promise<void>;
   #isClosing = false;
-  #isGone = false;
 
   constructor(setup: TransportSetup, listener: TransportThreadListener, clock: Clock) {
     this.#clock = clock;
-    this.#worker = startThread(PROGRAM, {
+    const options = {
       name: 'opsqueue consumer transport',
       workerData: { setup, network: networkDefaults(usesTls(setup)) } satisfies ThreadData,
       // Flags of the program's own (a test runner's, a profiler's) are not meant for it; those for the network it has as data.
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB_MAX },
+    };
+    this.#thread = new Thread(PROGRAM, options, {
+      message: (events) => {
+        for (const event of events) listener.event(event);
+      },
+      exited: (error, status) => {
+        if (this.#isClosing) return;
+        listener.crashed(error ?? new Error(`the transport thread ended with code ${status}`));
+      },
     });
-    this.#outgoing = new Batch<Command>(clock, bodiesOf, (commands, transfer) => {
-      if (!this.#isGone) this.#worker.postMessage(commands, transfer);
-    });
-    this.#worker.on('message', (events: readonly TransportEvent[]) => {
-      for (const event of events) listener.event(event);
-    });
-    let error: Error | null = null;
-    this.#worker.on('error', (thrown: unknown) => {
-      error = isError(thrown) ? thrown : new Error(String(thrown));
-    });
-    this.#exited = new Promise((resolve) => {
-      this.#worker.on('exit', (code) => {
-        this.#isGone = true;
-        resolve();
-        if (!this.#isClosing)
-          listener.crashed(error ?? new Error(`the transport thread ended with code ${code}`));
-      });
-    });
+    this.#outgoing = new Batch<Command>(clock, bodiesOf, (commands, transfer) =>
+      this.#thread.post(commands, transfer),
+    );
   }
 
   /**
@@ -90,7 +78,7 @@ export class TransportThread implements TransportHandle {
    */
   static canOpen(objectStoreUrl: string): boolean {
     const { kind } = parseObjectStoreUrl(objectStoreUrl);
-    return kind === 'file' || (kind !== 'memory' && threadFile(PROGRAM) !== null);
+    return kind === 'file' || (kind !== 'memory' && programFile(PROGRAM) !== null);
   }
 
   post(command: Command): void {
@@ -102,25 +90,16 @@ export class TransportThread implements TransportHandle {
   }
 
   keepAlive(isNeeded: boolean): void {
-    if (isNeeded) this.#worker.ref();
-    else this.#worker.unref();
+    this.#thread.keepAlive(isNeeded);
   }
 
   async close(): Promise<void> {
     if (!this.#isClosing) {
       this.#isClosing = true;
-      this.#worker.ref();
       this.post({ kind: 'close' });
       this.flush();
     }
-    const givenUp = Promise.withResolvers<void>();
-    let timer = this.#clock.after(CLOSE_MS_MAX, () => {
-      void this.#worker.terminate();
-      timer = this.#clock.after(TERMINATE_MS_MAX, givenUp.resolve);
-    });
-    await Promise.race([this.#exited, givenUp.promise]);
-    timer.cancel();
-    this.#worker.unref();
+    await this.#thread.end(this.#clock, CLOSE_MS_MAX, TERMINATE_MS_MAX);
   }
 }
 

@@ -1,7 +1,5 @@
-import type { Worker } from 'node:worker_threads';
-import { isError } from '../../../model/kinds.ts';
-import { type Clock, endsWithin } from '../../../system/clock.ts';
-import { startThread, type ThreadProgram } from '../../../system/thread-program.ts';
+import type { Clock } from '../../../system/clock.ts';
+import { NumberedCalls, Thread, type ThreadProgram } from '../../../system/worker.ts';
 import { StoreError } from '../../errors.ts';
 import type { ImportReport } from '../import/report.ts';
 import { INLINED } from './inlined.ts';
@@ -18,14 +16,8 @@ import type {
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
   starter: 'store/sqlite/thread/handle',
-  file: './entry',
   inlined: INLINED,
 };
-
-interface Call {
-  resolve(value: unknown): void;
-  reject(error: StoreError): void;
-}
 
 /** The near end of the database's thread. */
 export class DatabaseThread implements DatabaseCalls {
@@ -34,39 +26,40 @@ export class DatabaseThread implements DatabaseCalls {
   imported: ImportReport | null = null;
 
   readonly #clock: Clock;
-  readonly #worker: Worker;
+  readonly #thread: Thread<ThreadRequest, ThreadResponse>;
   readonly #lost = new AbortController();
-  readonly #calls = new Map<number, Call>();
-  readonly #exited: Promise<void>;
-  #number = 0;
+  readonly #calls = new NumberedCalls<unknown>();
   #gone: StoreError | null = null;
   #closing: Promise<void> | null = null;
 
   private constructor(options: ThreadOptions, clock: Clock) {
     this.#clock = clock;
     this.lost = this.#lost.signal;
-    this.#worker = startThread(PROGRAM, { workerData: options });
-    this.#worker.on('message', (response: ThreadResponse) => this.#receive(response));
-    this.#worker.on('messageerror', (cause) => this.#end('the database thread sent nonsense', cause));
-    this.#worker.on('error', (cause) => this.#end('the database thread failed', cause));
-    this.#exited = new Promise((resolve) => {
-      this.#worker.once('exit', (code) => {
-        this.#end(`the database thread ended with status ${code}`);
-        resolve();
-      });
-    });
+    this.#thread = new Thread(
+      PROGRAM,
+      { workerData: options },
+      {
+        message: (response) => this.#receive(response),
+        exited: (error, status) =>
+          this.#end(
+            error === null
+              ? `the database thread ended with status ${status}`
+              : `the database thread failed: ${error.message}`,
+            error,
+          ),
+      },
+    );
   }
 
   /** @throws StoreError if the database cannot be opened */
   static async start(options: ThreadOptions, clock: Clock): Promise<DatabaseThread> {
     const thread = new DatabaseThread(options, clock);
     try {
-      thread.imported = await new Promise<ImportReport | null>((resolve, reject) => {
-        thread.#calls.set(0, { resolve: resolve as (value: unknown) => void, reject });
-      });
+      // The first answer, which comes by itself.
+      thread.imported = (await thread.#calls.open().answer) as ImportReport | null;
       return thread;
     } catch (error) {
-      await thread.#exited;
+      await thread.#thread.exited;
       throw error;
     }
   }
@@ -91,17 +84,11 @@ export class DatabaseThread implements DatabaseCalls {
 
   async #close(graceMs: number | undefined): Promise<void> {
     if (!this.isGone) this.#call('close', []).catch(() => {});
-    if (graceMs === undefined) {
-      await this.#exited;
-      return;
+    if (graceMs === undefined) await this.#thread.exited;
+    // Termination comes between two statements of a long transaction, which SQLite takes back.
+    else if (!(await this.#thread.end(this.#clock, graceMs, graceMs))) {
+      this.#end('the database thread does not end', null);
     }
-    if (await endsWithin(this.#clock, graceMs, this.#exited)) return;
-    // Between two statements of a long transaction, which SQLite takes back.
-    void this.#worker.terminate();
-    if (await endsWithin(this.#clock, graceMs, this.#exited)) return;
-    // Nothing ends a thread that waits for the disk: it goes with the process.
-    this.#worker.unref();
-    this.#end('the database thread does not end');
   }
 
   #call<M extends DatabaseMethod>(
@@ -110,34 +97,26 @@ export class DatabaseThread implements DatabaseCalls {
     transfer: readonly ArrayBuffer[] = [],
   ): Promise<DatabaseResult<M>> {
     if (this.#gone) return Promise.reject(this.#gone);
-    const number = ++this.#number;
-    const request: ThreadRequest = { number, method, arguments: args };
-    return new Promise((resolve, reject) => {
-      // What comes back under this number is what that method returned.
-      this.#calls.set(number, { resolve: resolve as (value: unknown) => void, reject });
-      this.#worker.postMessage(request, transfer);
-    });
+    const { number, answer } = this.#calls.open();
+    this.#thread.post({ number, method, arguments: args }, transfer);
+    // What comes back under this number is what that method returned.
+    return answer as Promise<DatabaseResult<M>>;
   }
 
   #receive(response: ThreadResponse): void {
-    const call = this.#calls.get(response.number);
-    if (!call) return;
-    this.#calls.delete(response.number);
     if ('value' in response) {
-      call.resolve(response.value);
+      this.#calls.answered(response.number, response.value);
       return;
     }
     const error = new StoreError(response.error.storeClass, response.error.message);
-    call.reject(error);
+    this.#calls.failed(response.number, error);
     if (error.storeClass === 'corrupt' && !this.#closing) this.#lost.abort(error);
   }
 
-  #end(message: string, cause?: unknown): void {
+  #end(message: string, cause: Error | null): void {
     if (this.#gone) return;
-    const detail = isError(cause) ? `${message}: ${cause.message}` : message;
-    this.#gone = new StoreError('transient', detail, { cause });
-    for (const call of this.#calls.values()) call.reject(this.#gone);
-    this.#calls.clear();
+    this.#gone = new StoreError('transient', message, { cause: cause ?? undefined });
+    this.#calls.failAll(this.#gone);
     if (!this.#closing) this.#lost.abort(this.#gone);
   }
 }

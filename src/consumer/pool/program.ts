@@ -1,10 +1,9 @@
 import { IncorrectUsageError } from '../../model/errors.ts';
-import { type ThreadProgram, threadFile } from '../../system/thread-program.ts';
+import { programFile, type ThreadProgram } from '../../system/worker.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
-  starter: 'consumer/pool/program-file',
-  file: './entry',
+  starter: 'consumer/pool/program',
   inlined: null,
 };
 
@@ -15,7 +14,7 @@ const PROGRAM: ThreadProgram = {
  * @throws IncorrectUsageError in a bundle
  */
 export function checkPoolFile(): URL {
-  const file = threadFile(PROGRAM);
+  const file = programFile(PROGRAM);
   if (file !== null) return file;
   throw new IncorrectUsageError(
     "a callback's module needs the package as it is installed, and this is a bundle: give a function as the callback, or leave opsqueue out of the bundle (esbuild: --external:opsqueue)",
