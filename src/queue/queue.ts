@@ -23,16 +23,16 @@ export interface QueueOptions extends RetentionTimes {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Default 10 minutes. */
-  readonly reservationExpirationMs?: number | undefined;
-  /** Default 10. */
-  readonly chunkRetriesMax?: number | undefined;
-  /** Default 10; 0 = never. */
-  readonly chunkDisconnectsMax?: number | undefined;
+  /** A consumer that holds a chunk for longer loses it. */
+  readonly reservationExpirationMs: number;
+  /** Failures of a chunk that fail its submission. */
+  readonly chunkRetriesMax: number;
+  /** The same for consumers that disconnected; 0 = no limit. */
+  readonly chunkDisconnectsMax: number;
   /** A broken connection does not count any more after this time. Default 1 hour. */
   readonly disconnectFadesAfterMs?: number | undefined;
-  /** Look-ups by metadata that match more are refused. Default 100 000. */
-  readonly submissionsReturnedMax?: number | undefined;
+  /** Look-ups by metadata that match more are refused. */
+  readonly submissionsReturnedMax: number;
   /** No chunks are handed out after this time without a commit. Default 5000. */
   readonly holdHandOutAfterMs?: number | undefined;
   /**
@@ -96,7 +96,7 @@ export class Queue {
 
   private constructor(options: QueueOptions, grant: ShardGrant) {
     const { store, clock, random, logger, pendingBytesMax = 256 * 1024 * 1024 } = options;
-    const { reservationExpirationMs = 600_000, disconnectFadesAfterMs } = options;
+    const { reservationExpirationMs, disconnectFadesAfterMs } = options;
     const giveUp = (error: unknown) => this.giveUp(error);
     this.#clock = clock;
     this.#random = random;
@@ -105,8 +105,8 @@ export class Queue {
     const scheduler = new Scheduler<ConsumerPeer>({
       random,
       reservationExpirationMs,
-      chunkRetriesMax: options.chunkRetriesMax ?? 10,
-      chunkDisconnectsMax: options.chunkDisconnectsMax ?? 10,
+      chunkRetriesMax: options.chunkRetriesMax,
+      chunkDisconnectsMax: options.chunkDisconnectsMax,
       ...(disconnectFadesAfterMs === undefined ? {} : { disconnectFadesAfterMs }),
     });
     const journal = new Journal({
@@ -139,7 +139,7 @@ export class Queue {
       scheduler,
       longPolls,
       retention,
-      submissionsReturnedMax: options.submissionsReturnedMax ?? 100_000,
+      submissionsReturnedMax: options.submissionsReturnedMax,
     });
     this.endings = new Endings({ ...shared, longPolls, reads: this.reads });
     this.inserts = new Inserts({

@@ -5,8 +5,8 @@ import type { Logger } from '../system/logger.ts';
 import { isRareNow, type Random } from '../system/random.ts';
 
 export interface RetentionTimes {
-  /** How long ended submissions are remembered, in milliseconds. Default 1 hour. */
-  readonly submissionAgeMsMax?: number | undefined;
+  /** How long ended submissions are remembered, in milliseconds. */
+  readonly submissionAgeMsMax: number;
   /**
    * Reading an ended submission keeps it for another `submissionAgeMsMax`, but not beyond so long after the time
    * at which it would have been forgotten, in milliseconds. Default 24 hours.
@@ -43,7 +43,7 @@ export class Retention {
 
   constructor(options: RetentionOptions) {
     this.#o = options;
-    this.#ageMaxMs = options.submissionAgeMsMax ?? 3_600_000;
+    this.#ageMaxMs = options.submissionAgeMsMax;
     this.#postponementMaxMs = options.readPostponementMsMax ?? 24 * 3_600_000;
     this.#intervalMs = options.retentionIntervalMs ?? Math.min(Math.max(this.#ageMaxMs / 10, 100), 60_000);
   }

@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../src/net/http/exchange.ts';
 import { HttpServer } from '../../src/net/http/server.ts';
+import { HTTP_LIMITS } from '../support/network/http-limits.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { eventually } from '../support/time/eventually.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
@@ -30,7 +31,7 @@ after(async () => {
 async function serve(request: (exchange: HttpExchange) => void) {
   const clock = new CountingClock();
   const server = new HttpServer(
-    { hosts: ['127.0.0.1'], port: 0, clock },
+    { hosts: ['127.0.0.1'], port: 0, clock, ...HTTP_LIMITS },
     { request, isUpgrade: () => false, upgrade() {} },
   );
   await server.listen();

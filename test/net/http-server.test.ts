@@ -5,6 +5,7 @@ import { HttpServer, type HttpServerOptions, ListenError } from '../../src/net/h
 import { systemClock } from '../../src/system/clock.ts';
 import { Semaphore } from '../../src/system/semaphore.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { HTTP_LIMITS } from '../support/network/http-limits.ts';
 import { HttpSocket, type RawAnswer } from '../support/peers/http-socket.ts';
 import { eventually } from '../support/time/eventually.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
@@ -33,7 +34,7 @@ async function serve(
   options: Partial<HttpServerOptions> = {},
 ): Promise<{ readonly server: HttpServer; readonly port: number }> {
   const server = new HttpServer(
-    { hosts: ['127.0.0.1'], port: 0, clock: systemClock, ...options },
+    { hosts: ['127.0.0.1'], port: 0, clock: systemClock, ...HTTP_LIMITS, ...options },
     {
       request,
       isUpgrade: (head) => head.header('upgrade') === 'websocket',
@@ -379,7 +380,7 @@ test('by default both loopbacks are listened on, on the same port', async (t) =>
 test('an address that cannot be listened on is an error that names it, and nothing is left open', async () => {
   const { port } = await serve(echo());
   const again = new HttpServer(
-    { hosts: ['127.0.0.1'], port, clock: systemClock },
+    { hosts: ['127.0.0.1'], port, clock: systemClock, ...HTTP_LIMITS },
     { request() {}, isUpgrade: () => false, upgrade() {} },
   );
   await assert.rejects(
@@ -392,7 +393,7 @@ test('an address that cannot be listened on is an error that names it, and nothi
   );
   assert.deepEqual(again.addresses, []);
   const foreign = new HttpServer(
-    { hosts: ['127.0.0.1', '192.0.2.1'], port: 0, clock: systemClock },
+    { hosts: ['127.0.0.1', '192.0.2.1'], port: 0, clock: systemClock, ...HTTP_LIMITS },
     { request() {}, isUpgrade: () => false, upgrade() {} },
   );
   await assert.rejects(foreign.listen(), /192\.0\.2\.1.*no such address/);

@@ -6,6 +6,7 @@ import { MessageBacklog } from '../../src/net/websocket/message-backlog.ts';
 import { WebSocketServer } from '../../src/net/websocket/server.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { EndOfTurn } from '../../src/system/end-of-turn.ts';
+import { HTTP_LIMITS } from '../support/network/http-limits.ts';
 import { eventually } from '../support/time/eventually.ts';
 
 /** Messages that cost a millisecond each, on a clock and an event loop of the test's own. */
@@ -85,7 +86,7 @@ async function serve(heard: string[]): Promise<number> {
     date: () => 'Mon, 23 Nov 2026 20:35:04 GMT',
   });
   const server = new HttpServer(
-    { hosts: ['127.0.0.1'], port: 0, clock: systemClock },
+    { hosts: ['127.0.0.1'], port: 0, clock: systemClock, ...HTTP_LIMITS },
     {
       request() {},
       isUpgrade: () => true,

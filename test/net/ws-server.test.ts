@@ -6,6 +6,7 @@ import { HttpServer } from '../../src/net/http/server.ts';
 import { CLOSE_WITHOUT_CODE, upgradeProblem, WebSocketServer } from '../../src/net/websocket/server.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { EndOfTurn } from '../../src/system/end-of-turn.ts';
+import { HTTP_LIMITS } from '../support/network/http-limits.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { eventually } from '../support/time/eventually.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
@@ -44,7 +45,7 @@ async function serve(
     };
   };
   const server = new HttpServer(
-    { hosts: ['127.0.0.1'], port: 0, clock: systemClock },
+    { hosts: ['127.0.0.1'], port: 0, clock: systemClock, ...HTTP_LIMITS },
     {
       request() {},
       isUpgrade: () => true,

@@ -101,6 +101,7 @@ export class SimProcess {
       logger: silentLogger,
       ...(random.next() < 0.3 ? { pendingBytesMax: 2_000 } : {}),
       ...limits,
+      submissionsReturnedMax: 100_000,
       submissionAgeMsMax: options.submissionAgeMsMax,
       readPostponementMsMax: options.submissionAgeMsMax,
     };

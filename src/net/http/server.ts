@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { OpsqueueError } from '../../model/errors.ts';
 import { isError } from '../../model/kinds.ts';
-import { ANSWER_STALL_MS_DEFAULT, CONNECTIONS_MAX_DEFAULT } from '../../model/limits.ts';
+import { ANSWER_STALL_MS_DEFAULT } from '../../model/limits.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
@@ -28,15 +28,15 @@ export interface HttpServerOptions {
   readonly clock: Clock;
   /** Default: says nothing. */
   readonly logger?: Logger | undefined;
-  /** Connections at each address; one more is closed at once. Default 10 000. */
-  readonly connectionsMax?: number | undefined;
+  /** Connections at each address; one more is closed at once. */
+  readonly connectionsMax: number;
   /**
    * File descriptors that the process may have open. Connections leave enough of them for everything else: without
    * that, the system would cut them without a word, and the database could open no file. Default: no limit.
    */
   readonly descriptorsMax?: number | undefined;
-  /** Idle connections are kept for so long, in milliseconds. Default 125 000: clients poll every 5 s and do not retry. */
-  readonly idleConnectionMs?: number | undefined;
+  /** Idle connections are kept for this time, in milliseconds: clients of the original poll every 5 s and do not retry. */
+  readonly idleConnectionMs: number;
   /** Headers must be complete within this time, in milliseconds. Default 30 000. */
   readonly headersTimeoutMs?: number | undefined;
   /** The whole request must, in milliseconds. Default 120 000. */
@@ -209,7 +209,7 @@ export class HttpServer implements HttpExchangeHost {
   #createServer(): Server {
     const { idleConnectionMs, headersTimeoutMs, requestTimeoutMs } = this.#options;
     const server = createServer({
-      keepAliveTimeout: idleConnectionMs ?? 125_000,
+      keepAliveTimeout: idleConnectionMs,
       headersTimeout: headersTimeoutMs ?? 30_000,
       requestTimeout: requestTimeoutMs ?? 120_000,
       connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs ?? 30_000, requestTimeoutMs ?? 120_000),
@@ -218,7 +218,7 @@ export class HttpServer implements HttpExchangeHost {
       requireHostHeader: false,
       noDelay: true,
     });
-    server.maxConnections = this.#options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT;
+    server.maxConnections = this.#options.connectionsMax;
     server.on('drop', () => this.#reject('limit', { connectionsMax: server.maxConnections }));
     server.on('connection', (socket) => this.#connected(socket));
     server.on('request', this.#onRequest);

@@ -7,6 +7,7 @@ import { Queue, type QueueOptions } from '../../../src/queue/queue.ts';
 import { parseConsumerFeatures } from '../../../src/server/consumers/features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../../src/server/consumers/session.ts';
 import { SharedBySessions } from '../../../src/server/consumers/shared.ts';
+import { checkedSettings } from '../../../src/server/settings.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { EndOfTurn } from '../../../src/system/end-of-turn.ts';
@@ -39,7 +40,14 @@ export class QueueWorld {
   static async start(options: Partial<QueueOptions> = {}): Promise<QueueWorld> {
     const { store = new MemoryStore() } = options;
     const [clock, logger] = [new ManualClock(), recordingLogger()];
-    const queue = await Queue.open({ store, clock, random: seededRandom(1), logger, ...options });
+    const queue = await Queue.open({
+      ...checkedSettings({}),
+      store,
+      clock,
+      random: seededRandom(1),
+      logger,
+      ...options,
+    });
     return new QueueWorld(store, queue, clock, logger);
   }
 
