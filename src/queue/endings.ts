@@ -8,7 +8,6 @@ import type { Store } from '../store/store.ts';
 import { type Clock, sleep } from '../system/clock.ts';
 import { LogBudget } from '../system/log-budget.ts';
 import { clipped, type Logger } from '../system/logger.ts';
-import { isRareNow, type Random, randomInt } from '../system/random.ts';
 import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
@@ -20,7 +19,6 @@ import type { QueueStats } from './stats.ts';
 export interface EndingsOptions {
   readonly store: Store;
   readonly clock: Clock;
-  readonly random: Random;
   readonly logger: Logger;
   readonly journal: Journal;
   readonly scheduler: Scheduler<ConsumerPeer>;
@@ -98,7 +96,7 @@ export class Endings {
 
   async #end(submission: OpenSubmission, cause: SubmissionEndCause): Promise<void> {
     const { record, done } = submission;
-    const { journal, clock, random } = this.#o;
+    const { journal, clock } = this.#o;
     const endedAtMs = clock.nowMs();
     if (cause.state === 'failed') {
       const chunksDone = done.count;
@@ -110,7 +108,6 @@ export class Endings {
       this.#add(submission, { state: 'completed', endedAtMs });
     }
     await journal.committed();
-    if (isRareNow(random, 'endings: forgotten late')) await sleep(clock, randomInt(random, 300));
     try {
       this.#o.scheduler.forget(record.id);
       this.#o.inputs.forget(record.id);
@@ -131,9 +128,6 @@ export class Endings {
     const chunk = { submissionId: submission.record.id, chunkIndex };
     for (let tries = 1; ; tries++) {
       try {
-        if (isRareNow(this.#o.random, 'endings: the input of a failed chunk cannot be read')) {
-          throw new Error('made to fail, as happens rarely');
-        }
         const [inputContent] = await this.#o.store.directContents('input', [chunk]);
         return { chunkIndex, failure, inputContent: inputContent ?? null };
       } catch (error) {

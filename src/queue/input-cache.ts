@@ -1,5 +1,4 @@
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
-import { isRareNow, type Random } from '../system/random.ts';
 
 /** A submission with more input than this is not kept: it would push out many small ones. */
 const SUBMISSION_BYTES_MAX = 1024 * 1024;
@@ -12,14 +11,12 @@ const CHUNK_BYTES_EXTRA = 128;
  */
 export class InputCache {
   readonly #bytesMax: number;
-  readonly #random: Random;
   readonly #submissions = new Map<SubmissionId, readonly (Uint8Array | null)[]>();
   #bytes = 0;
 
   /** @param bytesMax beyond this, further submissions are not kept */
-  constructor(bytesMax: number, random: Random) {
+  constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
-    this.#random = random;
   }
 
   get bytes(): number {
@@ -29,7 +26,6 @@ export class InputCache {
   keep(id: SubmissionId, inputs: readonly (Uint8Array | null)[]): void {
     const bytes = bytesOf(inputs);
     if (bytes > SUBMISSION_BYTES_MAX || this.#bytes + bytes > this.#bytesMax) return;
-    if (isRareNow(this.#random, 'inserts: inputs are not kept')) return;
     this.#submissions.set(id, inputs);
     this.#bytes += bytes;
   }

@@ -4,9 +4,8 @@ import { KEPT_BYTES_MAX } from '../model/limits.ts';
 import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { InsertResult, Store } from '../store/store.ts';
-import { type Clock, sleep } from '../system/clock.ts';
+import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
-import { isRareNow, type Random, randomInt } from '../system/random.ts';
 import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { InputCache } from './input-cache.ts';
@@ -23,7 +22,6 @@ export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {
 export interface InsertsOptions {
   readonly store: Store;
   readonly clock: Clock;
-  readonly random: Random;
   readonly logger: Logger;
   readonly journal: Journal;
   readonly scheduler: Scheduler<ConsumerPeer>;
@@ -62,16 +60,16 @@ export class Inserts {
    *   QueueUnavailableError
    */
   async insert(wanted: NewSubmission): Promise<SubmissionId> {
-    const { clock, random, journal } = this.#o;
+    const { clock, journal } = this.#o;
     refuseTooLarge(wanted);
     if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
-    const isFull = journal.bytesPending > this.#o.pendingBytesMax;
-    if (isFull || isRareNow(random, 'inserts: refused, too much waits')) {
+    if (journal.bytesPending > this.#o.pendingBytesMax) {
       throw new QueueUnavailableError('too much waits to be written');
     }
     const { directInputs, idempotencyKey, ...fixed } = wanted;
     const nowMs = clock.nowMs();
-    const id = this.#nextId(nowMs);
+    const id = nextSubmissionId(this.#lastId, nowMs, this.#o.shard);
+    this.#lastId = id;
     const record: SubmissionRecord = { id, ...fixed };
     let result: InsertResult;
     try {
@@ -89,20 +87,8 @@ export class Inserts {
     if (result.kind === 'gone') {
       throw new QueueUnavailableError('what was inserted before under this name has just been forgotten');
     }
-    if (isRareNow(random, 'inserts: on the schedule late')) await sleep(clock, randomInt(random, 300));
     this.#inserted(record, directInputs);
     return id;
-  }
-
-  #nextId(nowMs: number): SubmissionId {
-    const { random, shard } = this.#o;
-    const stepMs = isRareNow(random, 'inserts: the clock steps back')
-      ? -3_600_000
-      : isRareNow(random, 'inserts: ids leap ahead')
-        ? 5_000
-        : 0;
-    this.#lastId = nextSubmissionId(this.#lastId, nowMs + stepMs, shard);
-    return this.#lastId;
   }
 
   /** The id of what was inserted before under the same prefix or key, if it is the same. */

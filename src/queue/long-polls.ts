@@ -1,6 +1,5 @@
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Clock, Timer } from '../system/clock.ts';
-import { isRareNow, type Random } from '../system/random.ts';
 
 interface Waiter {
   /** Woken when more chunks than these are done; null: only by the end. */
@@ -12,14 +11,12 @@ interface Waiter {
 /** Holds requests that wait for a submission to move on or to end. */
 export class LongPolls {
   readonly #clock: Clock;
-  readonly #random: Random;
   readonly #waiters = new Map<OpenSubmission, Set<Waiter>>();
   /** Chunks of these were done in this turn of the event loop; with its end those who wait for that are woken. */
   readonly #moved = new Set<OpenSubmission>();
 
-  constructor(clock: Clock, random: Random) {
+  constructor(clock: Clock) {
     this.#clock = clock;
-    this.#random = random;
   }
 
   /**
@@ -57,8 +54,8 @@ export class LongPolls {
     this.#moved.clear();
     for (const submission of moved) {
       for (const waiter of this.#waiters.get(submission) ?? []) {
-        const isDue = waiter.doneAbove !== null && submission.done.count > waiter.doneAbove;
-        if (isDue || isRareNow(this.#random, 'progress: woken for nothing')) this.#wake(submission, waiter);
+        if (waiter.doneAbove !== null && submission.done.count > waiter.doneAbove)
+          this.#wake(submission, waiter);
       }
     }
   }

@@ -4,7 +4,7 @@ import type { SchedulerCounts } from '../scheduler/types.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import { type Clock, endsWithin, type Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
-import { isRareNow, type Random, uuidV7 } from '../system/random.ts';
+import { type Random, uuidV7 } from '../system/random.ts';
 import { Consumers } from './consumers.ts';
 import { type ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { Endings } from './endings.ts';
@@ -67,7 +67,6 @@ export class Queue {
   readonly retention: Retention;
   readonly stats: QueueStats;
   readonly #clock: Clock;
-  readonly #random: Random;
   readonly #logger: Logger;
   readonly #scheduler: Scheduler<ConsumerPeer>;
   readonly #dispatcher: Dispatcher;
@@ -99,7 +98,6 @@ export class Queue {
     const { reservationExpirationMs, disconnectFadesAfterMs } = options;
     const giveUp = (error: unknown) => this.giveUp(error);
     this.#clock = clock;
-    this.#random = random;
     this.#logger = logger;
     const stats = new QueueStats(clock);
     const scheduler = new Scheduler<ConsumerPeer>({
@@ -117,10 +115,10 @@ export class Queue {
       logger,
       committed: (seconds) => stats.commitSeconds.observe(seconds),
     });
-    const longPolls = new LongPolls(clock, random);
+    const longPolls = new LongPolls(clock);
     const longChunks = new LongChunks(logger);
-    const inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024, random);
-    const retention = new Retention({ ...options, store, clock, random, logger });
+    const inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024);
+    const retention = new Retention({ ...options, store, clock, logger });
     const dispatcher = new Dispatcher({
       scheduler,
       journal,
@@ -132,7 +130,7 @@ export class Queue {
       deadlineChanged: () => this.#armDeadline(),
       giveUp,
     });
-    const shared = { store, clock, random, logger, journal, scheduler, dispatcher, stats, inputs, giveUp };
+    const shared = { store, clock, logger, journal, scheduler, dispatcher, stats, inputs, giveUp };
     this.reads = new Reads({
       store,
       journal,
@@ -166,7 +164,6 @@ export class Queue {
     this.#watch = new StoreWatch({
       journal,
       clock,
-      random,
       logger,
       holdHandOutAfterMs: options.holdHandOutAfterMs ?? 5_000,
       hold: (held) => this.#call((nowMs) => scheduler.holdHandOut(held, nowMs)),
@@ -250,8 +247,7 @@ export class Queue {
     this.#deadline?.cancel();
     const dueMs = this.#scheduler.nextDeadlineMs();
     if (dueMs === null) return;
-    const isEarly = isRareNow(this.#random, 'queue: a deadline comes early');
-    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs()) * (isEarly ? this.#random.next() : 1);
+    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs());
     const advance = () => this.#call((nowMs) => this.#scheduler.advance(nowMs));
     this.#deadline = this.#clock.after(delayMs, advance, { unref: true });
   }

@@ -2,7 +2,6 @@ import type { SubmissionId } from '../model/ids.ts';
 import type { DueSubmission, Store } from '../store/store.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
-import { isRareNow, type Random } from '../system/random.ts';
 
 export interface RetentionTimes {
   /** How long ended submissions are remembered, in milliseconds. */
@@ -14,17 +13,15 @@ export interface RetentionTimes {
   readonly readPostponementMsMax?: number | undefined;
   /** How often to look. Default: a tenth of `submissionAgeMsMax`, between 100 ms and a minute. */
   readonly retentionIntervalMs?: number | undefined;
+  /** Submissions that are looked at, and forgotten, in one step, so that no commit waits for long. Default 500. */
+  readonly retentionStepMax?: number | undefined;
 }
 
 export interface RetentionOptions extends RetentionTimes {
   readonly store: Store;
   readonly clock: Clock;
-  readonly random: Random;
   readonly logger: Logger;
 }
-
-/** Submissions that are looked at, and forgotten, in one step, so that no commit waits for long. */
-const STEP = 500;
 
 /** Of so many ended submissions it is known when they were read last; the one unread for longest is dropped. */
 const READ_MAX = 100_000;
@@ -60,7 +57,7 @@ export class Retention {
   start(): void {
     if (this.#isStopped) return;
     this.#timer = this.#o.clock.after(
-      isRareNow(this.#o.random, 'retention: at once') ? 0 : this.#intervalMs,
+      this.#intervalMs,
       () => {
         this.#running = this.runOnce()
           .catch((error: unknown) => {
@@ -108,11 +105,10 @@ export class Retention {
   }
 
   async #forget(endedBeforeMs: number, isOver: (submission: DueSubmission) => boolean): Promise<number> {
-    const { store, random } = this.#o;
+    const { store, retentionStepMax: limit = 500 } = this.#o;
     let total = 0;
     let after: DueSubmission | undefined;
     while (!this.#isStopped) {
-      const limit = isRareNow(random, 'retention: one at a time') ? 1 : STEP;
       const due = await store.due({ endedBeforeMs, after, limit });
       total += await store.forget(due.filter(isOver).map(({ id }) => id));
       if (due.length < limit) break;

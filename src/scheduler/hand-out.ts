@@ -1,5 +1,4 @@
 import { CHUNKS_PER_ANSWER_MAX } from '../model/limits.ts';
-import { isRareNow, type Random } from '../system/random.ts';
 import type { Effects } from './effects.ts';
 import type { Ledger } from './ledger.ts';
 import { shareOf } from './share.ts';
@@ -15,16 +14,14 @@ export class HandOut<Peer> {
   readonly #ledger: Ledger<Peer>;
   readonly #sick: SickConsumers<Peer>;
   readonly #effects: Effects<Peer>;
-  readonly #random: Random;
   /** In order of arrival. */
   readonly #waiting = new Map<ReservationRequest, Consumer<Peer>>();
   #isHeld = false;
 
-  constructor(ledger: Ledger<Peer>, sick: SickConsumers<Peer>, effects: Effects<Peer>, random: Random) {
+  constructor(ledger: Ledger<Peer>, sick: SickConsumers<Peer>, effects: Effects<Peer>) {
     this.#ledger = ledger;
     this.#sick = sick;
     this.#effects = effects;
-    this.#random = random;
   }
 
   has(request: ReservationRequest): boolean {
@@ -86,13 +83,12 @@ export class HandOut<Peer> {
     const plan = ledger.plans.planFor(request.strategy);
     if (plan === null) return [];
     const hidden = consumer.bars === null && consumer.shuns.size === 0 ? null : ledger.hideBarred(consumer);
-    const isShort = isRareNow(this.#random, 'scheduler: an answer of one chunk');
     const { chunksAvailable, chunksReserved } = ledger.counts;
     const share = shareOf(
       { chunksAvailable, chunksReserved, askers: ledger.askers },
       consumer.chunksReserved,
     );
-    const max = isShort ? 1 : Math.min(request.max, CHUNKS_PER_ANSWER_MAX, share, chunksMax);
+    const max = Math.min(request.max, CHUNKS_PER_ANSWER_MAX, share, chunksMax);
     const chunks: ReservedChunk[] = [];
     while (chunks.length < max) {
       const submission = plan.first();

@@ -1,7 +1,6 @@
 import { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
-import { isRareNow, type Random } from '../system/random.ts';
 import { checkLedger } from './check.ts';
 import { DEADLINE_CHANGED, Effects } from './effects.ts';
 import { HandOut } from './hand-out.ts';
@@ -38,7 +37,6 @@ const PLANS_MAX_DEFAULT = 32;
 export class Scheduler<Peer> {
   /** What follows from the calls so far, in order. The caller empties it. */
   readonly effects = new Effects<Peer>();
-  readonly #random: Random;
   readonly #ledger: Ledger<Peer>;
   readonly #sick: SickConsumers<Peer>;
   readonly #outcomes: Outcomes<Peer>;
@@ -49,7 +47,6 @@ export class Scheduler<Peer> {
   #isBusy = false;
 
   constructor(options: SchedulerOptions) {
-    this.#random = options.random;
     invariant(options.reservationExpirationMs > 0, 'reservationExpirationMs is above 0');
     this.#ledger = new Ledger({
       random: options.random,
@@ -60,7 +57,7 @@ export class Scheduler<Peer> {
     });
     this.#sick = new SickConsumers(options);
     this.#outcomes = new Outcomes(this.#ledger, this.#sick, this.effects, options);
-    this.#handOut = new HandOut(this.#ledger, this.#sick, this.effects, options.random);
+    this.#handOut = new HandOut(this.#ledger, this.#sick, this.effects);
   }
 
   get counts(): SchedulerCounts {
@@ -239,8 +236,6 @@ export class Scheduler<Peer> {
     this.#announcedMs = Number.POSITIVE_INFINITY;
     const ledger = this.#ledger;
     ledger.plans.build();
-    const isEarly = isRareNow(this.#random, 'scheduler: a reservation expires early');
-    if (isEarly && ledger.firstToExpire !== null) this.#outcomes.expired(ledger.firstToExpire, nowMs);
     for (let first = ledger.firstToExpire; first !== null && first.expiresMs <= nowMs; ) {
       this.#outcomes.expired(first, nowMs);
       first = ledger.firstToExpire;

@@ -1,6 +1,6 @@
 import { retryDelayMs as delayBefore } from '../model/retry.ts';
 import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
-import { isRareNow, type Random } from '../system/random.ts';
+import type { Random } from '../system/random.ts';
 import type { ChunkFailure, SchedulerOptions } from './types.ts';
 
 const DISCONNECT_DELAY_MS_DEFAULT = 1_000;
@@ -44,9 +44,8 @@ export class SetbackRules {
     const tries = { ...before, retries: before.retries + 1 };
     const triesMax = record.retry?.triesMax ?? this.#retriesMax;
     const isFatal = failure.retryable === false || tries.retries >= triesMax;
-    const isDelayed = isRareNow(this.#random, 'scheduler: a failed chunk is delayed');
     const backOffMs = isFatal ? 0 : this.backOffMs(tries.retries, record);
-    const delayMs = Math.max(failure.delayMs ?? 0, backOffMs, isDelayed ? 100 : 0);
+    const delayMs = Math.max(failure.delayMs ?? 0, backOffMs);
     return { tries, fatal: isFatal ? failure.text : null, delayMs };
   }
 
@@ -82,9 +81,7 @@ export class SetbackRules {
 
   /** None after the first one; then between half of and the whole of what doubles with each, so that suspects part. */
   #disconnectDelay(disconnects: number): number {
-    if (disconnects < 2) {
-      return isRareNow(this.#random, 'scheduler: the first broken connection delays') ? 100 : 0;
-    }
+    if (disconnects < 2) return 0;
     const stepMs = Math.min(
       this.#disconnectDelayMs * 2 ** Math.min(disconnects - 2, 30),
       DISCONNECT_DELAY_MS_MAX,

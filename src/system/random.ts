@@ -1,17 +1,9 @@
 import { randomFillSync } from 'node:crypto';
-import type { RarePlace } from './rare-places.ts';
 
 /** Randomness, handed in to everything that needs it. */
 export interface Random {
   /** A number in [0, 1). */
   next(): number;
-  /** Whether something rare is to happen at this place now. Only the simulation has it; see `isRareNow`. */
-  readonly rarely?: (place: RarePlace) => boolean;
-}
-
-/** Whether something rare is to happen at this place now, of its own accord: never, outside the simulation. */
-export function isRareNow(random: Random, place: RarePlace): boolean {
-  return random.rarely?.(place) ?? false;
 }
 
 /** Unpredictable. */

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Heartbeat } from '../../src/net/websocket/heartbeat.ts';
-import { seededRandom } from '../../src/system/random.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
 function beating(missableHeartbeatsMax: number) {
@@ -9,7 +8,7 @@ function beating(missableHeartbeatsMax: number) {
   const events: string[] = [];
   const at = (what: string) => events.push(`${what} at ${clock.monotonicMs()}`);
   const heartbeat = new Heartbeat(
-    { clock, random: seededRandom(1), intervalMs: 500, missableHeartbeatsMax },
+    { clock, intervalMs: 500, missableHeartbeatsMax },
     { ping: () => at('ping'), dead: () => at('dead') },
   );
   return { clock, heartbeat, events };

@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import type { QueueOptions } from '../../src/queue/queue.ts';
 import { Retention } from '../../src/queue/retention.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { seededRandom } from '../../src/system/random.ts';
 import { CountingStore } from '../support/fakes/counting-store.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { faultyStore } from '../support/store/faulty-store.ts';
@@ -93,13 +92,7 @@ test('it runs by itself, again and again, also after a failure, until it is stop
 
 test('stopping before the start is fine, and then it does not start', async () => {
   const { store, clock, logger } = await QueueWorld.start();
-  const retention = new Retention({
-    store,
-    clock,
-    random: seededRandom(1),
-    logger,
-    submissionAgeMsMax: 1_000,
-  });
+  const retention = new Retention({ store, clock, logger, submissionAgeMsMax: 1_000 });
   const timersBefore = clock.timersPending;
   await retention.stop();
   retention.start();

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InputCache } from '../../src/queue/input-cache.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { seededRandom } from '../../src/system/random.ts';
 import { CountingStore } from '../support/fakes/counting-store.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { faultyStore } from '../support/store/faulty-store.ts';
@@ -162,7 +161,7 @@ test('after a restart the inputs come from the store', async () => {
 });
 
 test('the inputs at hand are bounded, and forgotten with their submission', () => {
-  const cache = new InputCache(10_000, seededRandom(1));
+  const cache = new InputCache(10_000);
   cache.keep(1n, [new Uint8Array(5_000)]);
   cache.keep(2n, [new Uint8Array(5_000)]);
   cache.keep(3n, [new Uint8Array(1_000), null]);
@@ -175,7 +174,7 @@ test('the inputs at hand are bounded, and forgotten with their submission', () =
   assert.equal(cache.input(1n, 0), undefined);
   cache.forget(3n);
   assert.equal(cache.bytes, 0);
-  const large = new InputCache(100 * MEBIBYTE, seededRandom(1));
+  const large = new InputCache(100 * MEBIBYTE);
   large.keep(1n, [new Uint8Array(2 * MEBIBYTE)]);
   assert.equal(large.bytes, 0, 'one large submission does not take the place of many small ones');
 });

@@ -109,9 +109,9 @@ export class SimConsumer implements FrameListener {
     const { random } = this.#o;
     const strategy = STRATEGIES[randomInt(random, STRATEGIES.length)]!;
     this.#send({ kind: 'reserve', max: 1 + randomInt(random, 4), strategy });
+    // Its answer, empty perhaps, is what makes it reserve again.
     if (this.modern && random.next() < 0.05) {
       this.#send({ kind: 'cancel_reserve', reserveNonce: this.#nonce - 1 });
-      this.#soon(() => this.#reserve(), 500);
     }
   }
 
@@ -129,8 +129,8 @@ export class SimConsumer implements FrameListener {
       this.#soon(complete, 200);
       this.#soon(complete, 400);
     } else if (luck < 0.92) this.#soon(() => this.#giveBack(chunk), 200);
-    else if (luck < 0.95) this.#soon(() => this.#link?.cut(), 200);
-    else if (luck < 0.97) this.#soon(() => this.#leave(), 200);
+    else if (luck < 0.94) this.#soon(() => this.#link?.cut(), 200);
+    else if (luck < 0.955) this.#soon(() => this.#leave(), 200);
     else if (luck < 0.985 && this.modern) this.#takeLong(chunk, complete);
     // And the rest hangs: the reservation expires.
   }

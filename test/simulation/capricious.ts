@@ -1,5 +1,6 @@
-import { type Random, seededRandom } from '../../src/system/random.ts';
-import { RARE_PLACES, type RarePlace } from '../../src/system/rare-places.ts';
+import type { Clock } from '../../src/system/clock.ts';
+import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
+import { RARE_PLACES, type RarePlace } from './rare-places.ts';
 
 /** How often which place said yes, of all runs of this process. */
 export const timesOfPlaces = new Map<RarePlace, number>(RARE_PLACES.map((place) => [place, 0]));
@@ -20,21 +21,35 @@ export class Caprices {
     this.#shares = new Map(enabled.map((place) => [place, this.#random.next() ** 2]));
   }
 
-  /** Whether it may say yes in this run. */
-  enables(place: RarePlace): boolean {
-    return this.#shares.has(place);
+  /** Whether something rare is to happen at this place now. */
+  rarely(place: RarePlace): boolean {
+    const share = this.#shares.get(place);
+    if (this.isOver || share === undefined || this.#random.next() >= share) return false;
+    timesOfPlaces.set(place, timesOfPlaces.get(place)! + 1);
+    return true;
   }
 
-  /** The numbers of `random`, with the rare things of this run. */
-  over(random: Random): Random {
-    return {
-      next: () => random.next(),
-      rarely: (place) => {
-        const share = this.#shares.get(place);
-        if (this.isOver || share === undefined || this.#random.next() >= share) return false;
-        timesOfPlaces.set(place, timesOfPlaces.get(place)! + 1);
-        return true;
-      },
-    };
+  /** An integer in [0, below), for how rare it is. */
+  int(below: number): number {
+    return randomInt(this.#random, below);
   }
+}
+
+/** A clock whose timers fire early, whose `soon` comes late, and which is set back or ahead for a moment. */
+export function capriciousClock(clock: Clock, caprices: Caprices): Clock {
+  return {
+    monotonicMs: () => clock.monotonicMs(),
+    nowMs() {
+      if (caprices.rarely('clock: it steps back')) return clock.nowMs() - 3_600_000;
+      return clock.nowMs() + (caprices.rarely('clock: it leaps ahead') ? 5_000 : 0);
+    },
+    after(delayMs, run, options) {
+      const isEarly = delayMs > 0 && caprices.rarely('clock: a timer fires early');
+      return clock.after(isEarly ? caprices.int(delayMs) : delayMs, run, options);
+    },
+    soon(run) {
+      if (caprices.rarely('clock: what is due soon comes late')) clock.after(caprices.int(200), run);
+      else clock.soon(run);
+    },
+  };
 }

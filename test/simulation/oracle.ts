@@ -129,7 +129,7 @@ export class Oracle {
   }
 
   /** The server takes a chunk away from a consumer, which may not have heard of it yet. */
-  expires(connection: number, chunk: ChunkId, mayBeEarly: boolean): void {
+  expires(connection: number, chunk: ChunkId): void {
     const name = key(chunk);
     this.note(`!! ${connection} ${name} expires`);
     const holder = this.#holders.get(name);
@@ -139,7 +139,7 @@ export class Oracle {
     );
     const lastsMs = this.#elapsedMs() - (this.#extendedMs.get(name) ?? Number.NEGATIVE_INFINITY);
     this.#must(
-      mayBeEarly || holder === undefined || lastsMs >= (this.#limits?.reservationExpirationMs ?? 0) - 1,
+      holder === undefined || lastsMs >= (this.#limits?.reservationExpirationMs ?? 0) - 1,
       `${name} expires for ${connection}, which extended it ${lastsMs} ms ago`,
     );
     this.#countTry(name);

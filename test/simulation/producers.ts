@@ -94,7 +94,7 @@ export class SimProducers {
   }
 
   #retry(): RetryPolicy | null {
-    if (this.#chance(0.6)) return null;
+    if (this.#chance(0.4)) return null;
     const triesMax = this.#chance(0.5) ? null : 1 + this.#int(5);
     return { triesMax, delayMs: this.#int(400), factor: 2, delayMsMax: 1_500, jitter: this.#int(2) / 2 };
   }

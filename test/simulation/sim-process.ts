@@ -5,12 +5,14 @@ import { parseConsumerFeatures } from '../../src/server/consumers/features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumers/session.ts';
 import { SharedBySessions } from '../../src/server/consumers/shared.ts';
 import { type MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import type { Clock } from '../../src/system/clock.ts';
 import { EndOfTurn } from '../../src/system/end-of-turn.ts';
 import { silentLogger } from '../../src/system/logger.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
 import type { SimConsumer } from './actors.ts';
-import type { Caprices } from './capricious.ts';
+import { type Caprices, capriciousClock } from './capricious.ts';
 import type { Limits, Oracle } from './oracle.ts';
+import { ruleRareMethods } from './rare-methods.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimLink } from './sim-network.ts';
 import { SimStore } from './sim-store.ts';
@@ -56,7 +58,8 @@ export class SimProcess {
   readonly store: SimStore;
   readonly sessions = new Map<number, { readonly session: ConsumerSession; readonly link: SimLink }>();
   readonly #o: SimProcessOptions;
-  readonly #clock: ReturnType<SimClock['world']>;
+  readonly #world: ReturnType<SimClock['world']>;
+  readonly #clock: Clock;
   readonly #random: Random;
   readonly #turn: EndOfTurn;
   readonly #chunksHeldMax: number;
@@ -67,15 +70,20 @@ export class SimProcess {
   constructor(options: SimProcessOptions) {
     const { random, clock, database, oracle } = options;
     this.#o = options;
-    this.#random = options.caprices.over(seededRandom(randomInt(random, 2 ** 31)));
-    this.#clock = clock.world(random.next() < 0.3 ? -randomInt(random, 20_000) : 0);
-    this.#turn = new EndOfTurn(this.#clock.clock);
+    const { caprices } = options;
+    this.#random = seededRandom(randomInt(random, 2 ** 31));
+    this.#world = clock.world(random.next() < 0.3 ? -randomInt(random, 20_000) : 0);
+    this.#clock = capriciousClock(this.#world.clock, caprices);
+    this.#turn = new EndOfTurn(this.#world.clock);
+    ruleRareMethods({ caprices, clock: this.#world.clock });
     this.#chunksHeldMax = random.next() < 0.3 ? 3 : 10_000;
     const limits: Limits = {
       chunkRetriesMax: random.next() < 0.4 ? 2 : 8,
       chunkDisconnectsMax: random.next() < 0.3 ? 0 : random.next() < 0.7 ? 2 : 6,
-      disconnectFadesAfterMs: 2_000,
-      reservationExpirationMs: 4_000,
+      disconnectFadesAfterMs: 300 + randomInt(random, 1_700),
+      reservationExpirationMs: caprices.rarely('options: reservations are short')
+        ? 500 + caprices.int(1_500)
+        : 4_000,
     };
     this.store = new SimStore(
       new MemoryStore({ database }),
@@ -84,6 +92,7 @@ export class SimProcess {
       {
         delayMsMax: random.next() < 0.3 ? 300 : 5,
         faultRate: options.faultRate,
+        caprices,
         // A commit that was under way when the last process died may still have come before.
         acquired: () => this.#judged(() => oracle.restarted(limits)),
         committed: (batch) => this.#judged(() => oracle.committed(batch)),
@@ -96,12 +105,19 @@ export class SimProcess {
     );
     this.#queueOptions = {
       store: this.store,
-      clock: this.#clock.clock,
+      clock: this.#clock,
       random: this.#random,
       logger: silentLogger,
-      ...(random.next() < 0.3 ? { pendingBytesMax: 2_000 } : {}),
+      pendingBytesMax: caprices.rarely('options: little may wait for its commit')
+        ? caprices.int(500)
+        : random.next() < 0.3
+          ? 2_000
+          : undefined,
+      inputCacheBytesMax: caprices.rarely('options: few inputs are kept') ? caprices.int(2_000) : undefined,
+      holdHandOutAfterMs: caprices.rarely('options: handing out is held at once') ? 0 : undefined,
       ...limits,
       submissionsReturnedMax: 100_000,
+      retentionStepMax: caprices.rarely('options: what is old is forgotten one by one') ? 1 : undefined,
       submissionAgeMsMax: options.submissionAgeMsMax,
       readPostponementMsMax: options.submissionAgeMsMax,
     };
@@ -139,7 +155,7 @@ export class SimProcess {
   /** SIGKILL. */
   kill(): void {
     this.#isAlive = false;
-    this.#clock.kill();
+    this.#world.kill();
     this.store.kill();
     for (const [connection, { link }] of this.sessions) {
       this.#o.oracle.ended(connection);
@@ -150,7 +166,7 @@ export class SimProcess {
   /** A consumer connects; null as long as nobody listens. */
   dial(consumer: SimConsumer): SimLink | null {
     if (!this.isReady) return null;
-    const { oracle, random } = this.#o;
+    const { oracle, random, caprices } = this.#o;
     const connection = this.#o.nextConnection();
     const link = new SimLink(this.#o.clock, seededRandom(randomInt(random, 2 ** 31)), {
       delayMsMax: random.next() < 0.2 ? 400 : 5,
@@ -158,7 +174,11 @@ export class SimProcess {
     const session = this.#session(consumer, connection, link);
     this.sessions.set(connection, { session, link });
     link.server.listen({
-      alive: () => this.#isAlive && session.alive(),
+      alive: () => {
+        if (!this.#isAlive) return;
+        session.alive();
+        if (caprices.rarely('connection: a ping for nothing')) session.ping();
+      },
       message: (bytes) => {
         if (!this.#isAlive) return;
         this.#judged(() => oracle.arrives(connection, bytes));
@@ -175,16 +195,20 @@ export class SimProcess {
   }
 
   #session(consumer: SimConsumer, connection: number, link: SimLink): ConsumerSession {
-    const { oracle } = this.#o;
-    const mayBeEarly = this.#o.caprices.enables('scheduler: a reservation expires early');
-    return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk, mayBeEarly)), {
+    const { oracle, caprices } = this.#o;
+    const drainedSoon = () => this.#world.clock.soon(() => this.sessions.get(connection)?.session.drained());
+    return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk)), {
       ...this.#opened,
       connection: {
         send: (bytes) => {
           this.#judged(() => oracle.sent(connection, bytes, consumer.modern));
           link.server.send(bytes);
         },
-        ping: (payload) => link.server.ping(payload),
+        ping: (payload) => {
+          link.server.ping(payload);
+          if (!caprices.rarely('connection: a peer is given up early')) return;
+          this.#world.clock.soon(() => this.sessions.get(connection)?.session.dead());
+        },
         pong: (payload) => link.server.pong(payload),
         close: (code, reason) => {
           oracle.ended(connection);
@@ -196,13 +220,16 @@ export class SimProcess {
         },
         pause: () => link.server.pause(),
         resume: () => link.server.resume(),
-        bufferedBytes: 0,
+        get bufferedBytes() {
+          if (!caprices.rarely('connection: a peer is taken for one that does not read')) return 0;
+          drainedSoon();
+          return Number.POSITIVE_INFINITY;
+        },
       },
       features: consumer.modern
         ? parseConsumerFeatures('release,cancel_reserve,dropped,bytes,refusal,silent_expiry', '2')
         : parseConsumerFeatures(undefined, undefined),
-      clock: this.#clock.clock,
-      random: this.#random,
+      clock: this.#clock,
       logger: silentLogger,
       turn: this.#turn,
       connId: '01a20a1e-9ddd-7b63-9442-4b97c6cbce27',
@@ -210,6 +237,7 @@ export class SimProcess {
       heartbeatIntervalMs: HEARTBEAT_MS,
       missableHeartbeatsMax: MISSABLE_HEARTBEATS,
       chunksHeldMax: this.#chunksHeldMax,
+      answerBytesMax: caprices.rarely('options: answers are small') ? 1 + caprices.int(1_000) : undefined,
       ended: () => this.sessions.delete(connection),
     });
   }
@@ -220,7 +248,7 @@ export class SimProcess {
       if (this.#isAlive) this.#o.failed(queue.lost.reason);
     });
     this.#o.oracle.loaded();
-    this.#open = { queue, shared: new SharedBySessions(queue.consumers, this.#clock.clock) };
+    this.#open = { queue, shared: new SharedBySessions(queue.consumers, this.#clock) };
   }
 
   #judged(judge: () => void): void {

@@ -1,7 +1,11 @@
 import { StoreError } from '../../src/store/errors.ts';
 import type { CommitBatch, CommitResult, LoadedSubmission, Store } from '../../src/store/store.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
+import type { Caprices } from './capricious.ts';
+import type { RarePlace } from './rare-places.ts';
 import type { SimClock } from './sim-clock.ts';
+
+const FAULTS = ['refused', 'full', 'unknown_before', 'refused_after', 'unknown_after'] as const;
 
 /** How bad the disk is. */
 export interface SimStoreOptions {
@@ -9,6 +13,7 @@ export interface SimStoreOptions {
   readonly delayMsMax: number;
   /** Share of commits that go wrong, 0 to 1; of look-ups and loads a quarter as many do. */
   readonly faultRate: number;
+  readonly caprices: Caprices;
   /** This process owns the store from now on: nothing of the one before takes place any more. */
   acquired(): void;
   /** Told of each batch that took place, whatever is told of it. */
@@ -68,7 +73,7 @@ export class SimStore implements Store {
 
   commit(batch: CommitBatch): Promise<CommitResult> {
     const fault = this.#fault();
-    return this.#later(async () => {
+    const answered = this.#later<CommitResult>(async () => {
       const error = new StoreError('transient', `simulated: ${fault}`);
       switch (fault) {
         case 'refused':
@@ -87,6 +92,15 @@ export class SimStore implements Store {
           return this.#write(batch);
       }
     }, this.#random.next() < 0.5);
+    return answered.then((result) => this.#toldLate(result));
+  }
+
+  async #toldLate(result: CommitResult): Promise<CommitResult> {
+    const { caprices } = this.#options;
+    // Longer than the journal waits before it counts a commit as stuck.
+    if (caprices.rarely('store: a commit takes very long')) await this.#delay(4_000 + caprices.int(8_000));
+    else if (caprices.rarely('store: a commit is told late')) await this.#delay(caprices.int(200));
+    return result;
   }
 
   async #write(batch: CommitBatch): Promise<CommitResult> {
@@ -96,7 +110,7 @@ export class SimStore implements Store {
   }
 
   lastSeq(...args: Parameters<Store['lastSeq']>): ReturnType<Store['lastSeq']> {
-    return this.#lookUp(() => this.#inner.lastSeq(...args));
+    return this.#lookUp(() => this.#inner.lastSeq(...args), 'store: the last seq cannot be read');
   }
 
   findById(...args: Parameters<Store['findById']>): ReturnType<Store['findById']> {
@@ -110,7 +124,8 @@ export class SimStore implements Store {
   directContents(...args: Parameters<Store['directContents']>): ReturnType<Store['directContents']> {
     const [part, chunks, bytesMax] = args;
     const isShort = this.#random.next() < 0.2;
-    return this.#lookUp(() => this.#inner.directContents(part, chunks, isShort ? 1 : bytesMax));
+    const read = () => this.#inner.directContents(part, chunks, isShort ? 1 : bytesMax);
+    return this.#lookUp(read, 'store: contents cannot be read');
   }
 
   countEnded(...args: Parameters<Store['countEnded']>): ReturnType<Store['countEnded']> {
@@ -139,20 +154,30 @@ export class SimStore implements Store {
 
   async close(): Promise<void> {}
 
-  #fault(): 'none' | 'refused' | 'full' | 'unknown_before' | 'refused_after' | 'unknown_after' {
-    if (this.healed || this.#random.next() >= this.#options.faultRate) return 'none';
-    return (['refused', 'full', 'unknown_before', 'refused_after', 'unknown_after'] as const)[
-      randomInt(this.#random, 5)
-    ]!;
+  #fault(): (typeof FAULTS)[number] | 'none' {
+    const { caprices, faultRate } = this.#options;
+    if (caprices.rarely('store: a commit is not sent')) return 'unknown_before';
+    if (caprices.rarely('store: a commit takes place and is told as refused')) return 'refused_after';
+    if (caprices.rarely('store: a commit takes place and nobody hears of it')) return 'unknown_after';
+    if (this.healed || this.#random.next() >= faultRate) return 'none';
+    return FAULTS[randomInt(this.#random, FAULTS.length)]!;
   }
 
   #isUnlucky(): boolean {
     return !this.healed && this.#random.next() < this.#options.faultRate / 4;
   }
 
-  #lookUp<T>(run: () => Promise<T>): Promise<T> {
-    if (!this.#isUnlucky()) return this.#later(run);
+  #lookUp<T>(run: () => Promise<T>, place?: RarePlace): Promise<T> {
+    const isRare = place !== undefined && this.#options.caprices.rarely(place);
+    if (!isRare && !this.#isUnlucky()) return this.#later(run);
     return this.#later(() => Promise.reject(new StoreError('transient', 'simulated: a look-up fails')));
+  }
+
+  /** Never ends if the process is killed meanwhile. */
+  #delay(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.at(this.#clock.elapsedMs + delayMs, () => this.#alive && resolve());
+    });
   }
 
   /** `survivesKill`: it takes place even if the process dies meanwhile. */

@@ -3,9 +3,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { RARE_PLACES } from '../../src/system/rare-places.ts';
 import { BUGS } from './bugs/bugs.ts';
 import { timesOfPlaces } from './capricious.ts';
+import { RARE_PLACES } from './rare-places.ts';
 import { simulate } from './world.ts';
 
 /**

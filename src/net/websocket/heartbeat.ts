@@ -1,9 +1,7 @@
 import type { Clock, Timer } from '../../system/clock.ts';
-import { isRareNow, type Random } from '../../system/random.ts';
 
 export interface HeartbeatOptions {
   readonly clock: Clock;
-  readonly random: Random;
   /** A ping goes out when nothing was received for so long, in milliseconds. */
   readonly intervalMs: number;
   /** So many pings in a row may stay without any sign of life; one more and the peer is dead. */
@@ -26,7 +24,6 @@ export interface HeartbeatTarget {
  */
 export class Heartbeat {
   readonly #clock: Clock;
-  readonly #random: Random;
   readonly #intervalMs: number;
   readonly #missableHeartbeatsMax: number;
   readonly #target: HeartbeatTarget;
@@ -37,7 +34,6 @@ export class Heartbeat {
 
   constructor(options: HeartbeatOptions, target: HeartbeatTarget) {
     this.#clock = options.clock;
-    this.#random = options.random;
     this.#intervalMs = options.intervalMs;
     this.#missableHeartbeatsMax = options.missableHeartbeatsMax;
     this.#target = target;
@@ -83,12 +79,10 @@ export class Heartbeat {
     // Timers fire up to a millisecond early.
     if (dueMs - now >= 1) {
       this.#arm(dueMs - now);
-      if (isRareNow(this.#random, 'heartbeat: a ping for nothing')) this.#target.ping();
       return;
     }
     this.#missed++;
-    const isGivenUp = isRareNow(this.#random, 'heartbeat: a peer is given up early');
-    if (this.#missed > this.#missableHeartbeatsMax || isGivenUp) {
+    if (this.#missed > this.#missableHeartbeatsMax) {
       this.#timer = null;
       this.#target.dead();
       return;

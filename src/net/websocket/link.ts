@@ -210,12 +210,11 @@ export class Link implements TurnTask {
   #begin(init: InitMessage): void {
     this.init = init;
     this.#initDeadline?.cancel();
-    const { clock, random } = this.#options;
+    const { clock } = this.#options;
     // The server pings; a client only listens for it.
     this.#heartbeat = new Heartbeat(
       {
         clock,
-        random,
         intervalMs: init.heartbeatIntervalMs,
         missableHeartbeatsMax: init.missableHeartbeatsMax,
       },

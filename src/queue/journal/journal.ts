@@ -14,7 +14,7 @@ import { StoreProbe } from '../../store/store-probe.ts';
 import { Backoff } from '../../system/backoff.ts';
 import { type Clock, sleep, type Timer } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
-import { isRareNow, type Random, randomInt } from '../../system/random.ts';
+import type { Random } from '../../system/random.ts';
 import {
   Backlog,
   type Batch,
@@ -88,7 +88,6 @@ export class Journal {
   readonly #epoch: number;
   readonly #clock: Clock;
   readonly #committed: (seconds: number) => void;
-  readonly #random: Random;
   readonly #logger: Logger;
   readonly #backlog = new Backlog();
   /** Of submissions with pages that are not on disk: how many of their chunks are done there. */
@@ -122,7 +121,6 @@ export class Journal {
     this.#lastSeq = grant.lastSeq;
     this.#clock = clock;
     this.#committed = options.committed ?? (() => {});
-    this.#random = options.random;
     this.#logger = options.logger;
     this.#slowAfterMs = options.slowAfterMs ?? 5000;
     this.#backoff = new Backoff(options.random, {
@@ -229,16 +227,14 @@ export class Journal {
   #wake(): void {
     if (this.#state !== 'idle') return;
     this.#state = 'cutting';
-    const cut = () => void this.#commitNext();
-    if (isRareNow(this.#random, 'journal: a batch is cut late')) this.#clock.after(this.#shortlyMs(), cut);
     // Whatever arrives in the same turn of the event loop travels along.
-    else this.#clock.soon(cut);
+    this.#clock.soon(() => void this.#commitNext());
   }
 
   async #commitNext(): Promise<void> {
     if (this.#state !== 'cutting') return;
     this.#state = 'committing';
-    const batch = this.#backlog.cut(this.#batchLimits());
+    const batch = this.#backlog.cut(this.#limits);
     this.#inFlight = batch;
     this.#inFlightSinceMs = this.#clock.monotonicMs();
     if (batch.mutations.length > 0) {
@@ -278,8 +274,6 @@ export class Journal {
   async #write(batch: CommitBatch): Promise<readonly InsertResult[] | null> {
     for (;;) {
       const result = await this.#attempt(batch);
-      if (isRareNow(this.#random, 'journal: a commit is told late'))
-        await sleep(this.#clock, this.#shortlyMs());
       if (this.#hasEnded()) return null;
       switch (result.kind) {
         case 'committed':
@@ -300,33 +294,14 @@ export class Journal {
 
   async #attempt(batch: CommitBatch): Promise<CommitResult> {
     try {
-      if (isRareNow(this.#random, 'journal: a commit is not sent')) return rareOutcome('unknown');
       const startedMs = this.#clock.monotonicMs();
       const result = await this.#store.commit(batch);
       if (result.kind !== 'committed') return result;
       this.#committed((this.#clock.monotonicMs() - startedMs) / 1000);
-      if (isRareNow(this.#random, 'journal: a commit takes place and is told as refused')) {
-        return rareOutcome('refused');
-      }
-      if (isRareNow(this.#random, 'journal: a commit takes place and nobody hears of it')) {
-        return rareOutcome('unknown');
-      }
       return result;
     } catch (cause) {
       return { kind: 'unknown', error: asStoreError(cause) };
     }
-  }
-
-  #batchLimits(): BatchLimits {
-    if (isRareNow(this.#random, 'journal: a batch of one mutation'))
-      return { ...this.#limits, mutationsMax: 1 };
-    if (isRareNow(this.#random, 'journal: a batch of few bytes')) return { ...this.#limits, bytesMax: 700 };
-    return this.#limits;
-  }
-
-  /** For what is made to happen late. */
-  #shortlyMs(): number {
-    return randomInt(this.#random, 200);
   }
 
   /** After an unknown outcome, nothing else is written before the store has said which batch was the last. */
@@ -334,7 +309,6 @@ export class Journal {
     let failure = error;
     while (await this.#pause(failure, batch.seq, 'of unknown outcome')) {
       try {
-        if (isRareNow(this.#random, 'journal: the last seq cannot be read')) throw rareError();
         const lastSeq = await this.#store.lastSeq(this.#shard);
         if (this.#hasEnded()) return false;
         if (lastSeq === batch.seq || lastSeq === batch.seq - 1) return true;
@@ -370,7 +344,7 @@ export class Journal {
 
   #watch(): void {
     this.#slowTimer = this.#clock.after(
-      isRareNow(this.#random, 'journal: a commit counts as stuck at once') ? 0 : this.#slowAfterMs,
+      this.#slowAfterMs,
       () => {
         if (this.#error !== null || this.#state !== 'committing') return;
         this.#setError(new StoreError('transient', `no answer from the store for ${this.#slowAfterMs} ms`));
@@ -443,14 +417,6 @@ export class Journal {
       ? asStoreError(this.lost.reason)
       : new StoreError('transient', 'the queue is stopping and takes no more');
   }
-}
-
-function rareError(): StoreError {
-  return new StoreError('transient', 'made to fail, as happens rarely');
-}
-
-function rareOutcome(kind: 'refused' | 'unknown'): CommitResult {
-  return { kind, error: rareError() };
 }
 
 function asStoreError(cause: unknown): StoreError {

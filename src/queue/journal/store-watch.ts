@@ -1,12 +1,10 @@
 import type { Clock, Timer } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
-import { isRareNow, type Random } from '../../system/random.ts';
 import type { Journal } from './journal.ts';
 
 export interface StoreWatchOptions {
   readonly journal: Journal;
   readonly clock: Clock;
-  readonly random: Random;
   readonly logger: Logger;
   /** Chunks are handed out no more after so long without a commit, in milliseconds. */
   readonly holdHandOutAfterMs: number;
@@ -44,11 +42,9 @@ export class StoreWatch {
 
   #stuck(sinceMs: number | null): void {
     if (this.#timer !== null || this.#isHeld) return;
-    const { clock, random } = this.#o;
-    const isAtOnce = isRareNow(random, 'store watch: handing out is held at once');
-    const holdAfterMs = isAtOnce ? 0 : this.#o.holdHandOutAfterMs;
+    const { clock, holdHandOutAfterMs } = this.#o;
     const nowMs = clock.monotonicMs();
-    const delayMs = Math.max(0, (sinceMs ?? nowMs) + holdAfterMs - nowMs);
+    const delayMs = Math.max(0, (sinceMs ?? nowMs) + holdHandOutAfterMs - nowMs);
     this.#timer = clock.after(delayMs, () => this.#hold(), { unref: true });
   }
 

@@ -1,5 +1,5 @@
 import { isSameStrategy, type Strategy } from '../../model/strategy.ts';
-import { isRareNow, type Random } from '../../system/random.ts';
+import type { Random } from '../../system/random.ts';
 import { invariant } from '../invariant.ts';
 import type { MetaTable } from '../metadata.ts';
 import { Plan } from './plan.ts';
@@ -117,7 +117,7 @@ export class PlanCache<C extends Candidate<C>> {
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i]!;
       if (!isSameStrategy(entry.plan.strategy, strategy)) continue;
-      if (entry.plan.isOutgrown || isRareNow(this.#random, 'scheduler: a plan is made anew')) {
+      if (entry.plan.isOutgrown) {
         this.#drop(i);
         break;
       }

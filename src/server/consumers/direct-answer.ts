@@ -9,7 +9,6 @@ import type { Consumer, Consumers } from '../../queue/consumers.ts';
 import type { ReservationRequest, ReservedChunk } from '../../scheduler/types.ts';
 import { type Clock, sleep } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
-import { isRareNow, type Random } from '../../system/random.ts';
 import type { SharedBySessions } from './shared.ts';
 
 export interface DirectAnswerContext {
@@ -17,9 +16,10 @@ export interface DirectAnswerContext {
   readonly shared: SharedBySessions;
   readonly consumer: Consumer;
   readonly clock: Clock;
-  readonly random: Random;
   readonly logger: Logger;
   readonly encodeOptions: EncodeOptions;
+  /** Bytes of one answer; a single chunk may have more. */
+  readonly answerBytesMax: number;
   /** The consumer is to answer an expiry before the chunk may come to it again. */
   readonly answersExpiry: boolean;
   /** Whether the connection is still there. */
@@ -41,18 +41,14 @@ export async function directAnswer(
 ): Promise<Uint8Array | null> {
   const inputsRead: (Uint8Array | null)[] = [];
   let bytes = 0;
-  while (inputsRead.length < chunks.length && bytes < ANSWER_BYTES_MAX) {
+  while (inputsRead.length < chunks.length && bytes < context.answerBytesMax) {
     const inputs = await readInputs(context, chunks.slice(inputsRead.length));
     if (inputs === null) return null;
     for (const input of inputs) {
       const { submission } = chunks[inputsRead.length]!;
       bytes += reservedItemSizeMax(context.shared.prepared(submission.record), input, context.encodeOptions);
-      if (bytes > ANSWER_BYTES_MAX && inputsRead.length > 0) break;
+      if (bytes > context.answerBytesMax && inputsRead.length > 0) break;
       inputsRead.push(input);
-      if (isRareNow(context.random, 'session: an answer is full after one chunk')) {
-        bytes = ANSWER_BYTES_MAX;
-        break;
-      }
     }
   }
   // It may have ended while the last inputs came, and a consumer that is gone must not speak.
@@ -106,7 +102,7 @@ export function itemsAtHand(
  * if the connection ended. A store that does not answer is asked again.
  */
 async function readInputs(
-  { consumers, clock, random, logger, isOpen }: DirectAnswerContext,
+  { consumers, clock, logger, isOpen }: DirectAnswerContext,
   chunks: readonly ReservedChunk[],
 ): Promise<readonly (Uint8Array | null)[] | null> {
   const wanted = chunks
@@ -115,8 +111,6 @@ async function readInputs(
   if (wanted.length === 0) return chunks.map(() => null);
   while (isOpen()) {
     try {
-      if (isRareNow(random, 'session: inputs cannot be read'))
-        throw new Error('made to fail, as happens rarely');
       const found = await consumers.inputs(wanted);
       return isOpen() ? spread(found, chunks) : null;
     } catch (error) {

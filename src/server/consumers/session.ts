@@ -25,7 +25,6 @@ import type { OpenSubmission, ReservationRequest, ReservedChunk } from '../../sc
 import type { Clock } from '../../system/clock.ts';
 import type { EndOfTurn, TurnTask } from '../../system/end-of-turn.ts';
 import type { Logger } from '../../system/logger.ts';
-import { isRareNow, type Random } from '../../system/random.ts';
 import { itemsAtHand } from './direct-answer.ts';
 import type { ConsumerFeatures } from './features.ts';
 import { LateAnswers } from './late-answers.ts';
@@ -40,7 +39,6 @@ export interface ConsumerSessionOptions {
   readonly connection: FrameConnection;
   readonly features: ConsumerFeatures;
   readonly clock: Clock;
-  readonly random: Random;
   readonly logger: Logger;
   readonly turn: EndOfTurn;
   readonly connId: string;
@@ -51,6 +49,8 @@ export interface ConsumerSessionOptions {
   readonly missableHeartbeatsMax: number;
   /** Bytes that may be on their way to a peer that does not read; beyond, it is dropped. Default 64 MiB. */
   readonly bufferedBytesMax?: number | undefined;
+  /** Bytes of one answer, where its inputs come from the store; a single chunk may have more. Default 8 MiB. */
+  readonly answerBytesMax?: number | undefined;
   /** Reservations that one connection may have waiting. Default 10 000. */
   readonly reservationsWaitingMax?: number | undefined;
   /** Chunks that one connection may hold before its next reservation waits. Default 10 000. */
@@ -119,7 +119,6 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#heartbeat = new Heartbeat(
       {
         clock: options.clock,
-        random: options.random,
         intervalMs: options.heartbeatIntervalMs,
         missableHeartbeatsMax: options.missableHeartbeatsMax,
       },
@@ -136,9 +135,9 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         shared: options.shared,
         consumer: this.#consumer,
         clock: options.clock,
-        random: options.random,
         logger: options.logger,
         encodeOptions: this.#encodeOptions,
+        answerBytesMax: options.answerBytesMax ?? ANSWER_BYTES_MAX,
         answersExpiry: !options.features.silentExpiry,
         isOpen: () => this.#isOpen,
       },
@@ -213,8 +212,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     if (isUnanswered && !this.#features.announced) this.#connection.pong(EMPTY_PAYLOAD);
     if (this.#postponed.size > 0) this.#catchUp();
     const isSlow = this.#connection.bufferedBytes + this.#outbox.bytesWaiting > this.#bufferedBytesMax;
-    if (isSlow || isRareNow(this.#o.random, 'session: a peer is taken for one that does not read'))
-      this.#tooSlow();
+    if (isSlow) this.#tooSlow();
   }
 
   ping(): void {
@@ -231,7 +229,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
     this.#waiting.delete(request);
     // What leaves later is made later: some of it may be done or ended by then.
-    const isLate = !this.#outbox.isEmpty || isRareNow(this.#o.random, 'session: an answer goes the long way');
+    const isLate = !this.#outbox.isEmpty;
     const items = isLate ? null : itemsAtHand(this.#consumers, this.#o.shared, chunks, this.#encodeOptions);
     if (items === null) this.#late.add(request, chunks, () => this.#askAgain(request));
     else this.#send(encodeReserved(request.nonce, items, this.#encodeOptions));

@@ -29,7 +29,7 @@ export class ConsumerSessions {
   /** @param request the upgrade, whose headers say what the consumer understands */
   open(request: IncomingMessage, connection: FrameConnection): ConsumerSession {
     const { settings, queue, turn, versionInfo } = this.#o;
-    const { clock, random, logger, heartbeatIntervalMs, missableHeartbeatsMax } = settings;
+    const { clock, logger, heartbeatIntervalMs, missableHeartbeatsMax } = settings;
     const connId = uuidV7(clock.nowMs());
     const address = request.socket.remoteAddress;
     const session = new ConsumerSession({
@@ -41,7 +41,6 @@ export class ConsumerSessions {
         headerText(request, 'opsqueue-concurrency'),
       ),
       clock,
-      random,
       logger,
       turn,
       connId,

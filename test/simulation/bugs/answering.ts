@@ -3,7 +3,8 @@ import { LongPolls } from '../../../src/queue/long-polls.ts';
 import { Reservation } from '../../../src/scheduler/state.ts';
 import { Outbox } from '../../../src/server/consumers/outbox.ts';
 import { ConsumerSession } from '../../../src/server/consumers/session.ts';
-import { type Bug, during, replace, replaceGetter } from './plant.ts';
+import { during, replace, replaceGetter } from '../replace.ts';
+import type { Bug } from './bug.ts';
 
 /** Bugs in what peers are told, and in how they are served. */
 export const ANSWERING_BUGS: readonly Bug[] = [

@@ -1,5 +1,5 @@
 import { ANSWERING_BUGS } from './answering.ts';
-import type { Bug } from './plant.ts';
+import type { Bug } from './bug.ts';
 import { SCHEDULING_BUGS } from './scheduling.ts';
 import { WRITING_BUGS } from './writing.ts';
 

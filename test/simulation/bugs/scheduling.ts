@@ -8,7 +8,8 @@ import { SetbackRules } from '../../../src/scheduler/setbacks.ts';
 import { Shuns } from '../../../src/scheduler/shuns.ts';
 import { SickConsumers } from '../../../src/scheduler/sick-consumers.ts';
 import { Submission } from '../../../src/scheduler/state.ts';
-import { type Bug, during, replace } from './plant.ts';
+import { during, replace } from '../replace.ts';
+import type { Bug } from './bug.ts';
 
 /** The call makes chunks available, but hands none of them to those who wait. */
 function wakesNobody(call: 'insert' | 'fail' | 'removeConsumer'): void {

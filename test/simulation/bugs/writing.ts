@@ -8,8 +8,9 @@ import { Reads } from '../../../src/queue/reads.ts';
 import { Scheduler } from '../../../src/scheduler/scheduler.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { CommitBatch, CommitResult } from '../../../src/store/store.ts';
+import { during, replace } from '../replace.ts';
 import { SimStore } from '../sim-store.ts';
-import { type Bug, during, replace } from './plant.ts';
+import type { Bug } from './bug.ts';
 
 /** What a journal takes for written that believes that the store has taken the batch. */
 function asCommitted({ mutations }: CommitBatch): CommitResult {

@@ -122,7 +122,6 @@ export class WorldConsumer {
       queue,
       connection: this.connection,
       clock,
-      random: seededRandom(1),
       turn,
       connId: '01900000-0000-7000-8000-000000000000',
       versionInfo: 'v0.0.0',

@@ -1,14 +1,8 @@
 /**
- * Deliberate bugs. Each one replaces a method of a class, in a process of its own: the code that users run has no
- * switches for them, and one whose method is renamed or has other parameters no longer compiles.
+ * Replaces methods of classes, in this process only: the code that users run has no switches for the simulation. What is
+ * replaced is named by a typed reference, so that a rename, or a change of its parameters, is a compile error.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-
-export interface Bug {
-  readonly name: string;
-  /** To be called once, before anything runs. */
-  plant(): void;
-}
 
 type MethodName<T> = { [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never }[keyof T];
 
