@@ -53,7 +53,7 @@ export interface FeedOwner {
   crashed(): void;
   /** The transport holds nothing of this feed any more. */
   ended(): void;
-  /** It cannot go on. */
+  /** It cannot go on, and is forgotten. */
   failed(error: OpsqueueError): void;
 }
 
@@ -223,7 +223,8 @@ export class Engine {
         return;
       }
       case 'refused':
-        return this.#feeds.get(event.feed)?.failed(new ReservationRefusedError(event.reason));
+        this.#fail(event.feed, new ReservationRefusedError(event.reason));
+        return this.#keepAlive();
       case 'lost':
         return this.#feeds.get(event.feed)?.lost(event.handle, event.reason);
       case 'settled':
@@ -288,9 +289,15 @@ export class Engine {
   }
 
   #failAll(error: OpsqueueError): void {
-    for (const owner of [...this.#feeds.values()]) owner.failed(error);
+    for (const feed of [...this.#feeds.keys()]) this.#fail(feed, error);
     this.#receipts.failAll(error);
     this.#keepAlive();
+  }
+
+  #fail(feed: number, error: OpsqueueError): void {
+    // Forgotten afterwards: until then it may have something to stop.
+    this.#feeds.get(feed)?.failed(error);
+    this.#feeds.delete(feed);
   }
 
   #keepAlive(): void {

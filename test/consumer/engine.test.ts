@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Engine } from '../../src/consumer/engine.ts';
+import { ManualChunks } from '../../src/consumer/manual-chunks.ts';
 import { checkDemand } from '../../src/consumer/options.ts';
 import { CallbackWatch } from '../../src/consumer/run/callback-watch.ts';
 import { ChunkRun } from '../../src/consumer/run/run.ts';
@@ -93,4 +94,39 @@ test('what is reported while the thread is started again goes to the next one', 
   );
   await engine.close(new ClientClosedError());
   await assert.rejects(waiting, ClientClosedError);
+});
+
+test('a refused call of reserveChunks keeps no thread alive, and is not made again by the next one', async () => {
+  const clock = new ManualClock();
+  const posted: Command[] = [];
+  const alive: boolean[] = [];
+  let thread = { event: (_: TransportEvent) => {}, crashed: (_: Error) => {} };
+  const engine = new Engine({
+    setup: SETUP,
+    localBodies: null,
+    startTransport: (_, listener) => {
+      thread = listener;
+      return {
+        post: (command) => posted.push(command),
+        flush() {},
+        keepAlive: (isNeeded) => alive.push(isNeeded),
+        close: async () => {},
+      };
+    },
+    clock,
+    random: systemRandom,
+    logger: silentLogger,
+  });
+  const refused = assert.rejects(new ManualChunks(engine).reserve(1, undefined, undefined), {
+    code: 'RESERVATION_REFUSED',
+  });
+  thread.event({ kind: 'refused', feed: 1, reason: 'too many strategies' });
+  thread.event({ kind: 'feed_ended', feed: 1 });
+  await refused;
+  assert.deepEqual(engine.counts, { feeds: 0, receipts: 0 });
+  assert.equal(alive.at(-1), false);
+  posted.length = 0;
+  thread.crashed(new Error('out of memory'));
+  clock.advance(60_000);
+  assert.deepEqual(posted, []);
 });
