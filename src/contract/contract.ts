@@ -24,9 +24,17 @@ export interface ContractOptions<Op, Result, OpRead, ResultSent> {
    * @defaultValue `'cbor'`
    */
   readonly codec?: ContractCodec | undefined;
-  /** What an operation must be: a schema of any library that implements Standard Schema (Zod, Valibot, ArkType, ...). */
+  /**
+   * What an operation must be: a schema of any library that implements Standard Schema (Zod, Valibot, ArkType, ...).
+   *
+   * @defaultValue none: operations are not checked
+   */
   readonly operation?: StandardSchema<Op, OpRead> | undefined;
-  /** What the result of an operation must be. */
+  /**
+   * What the result of an operation must be.
+   *
+   * @defaultValue none: results are not checked
+   */
   readonly result?: StandardSchema<ResultSent, Result> | undefined;
 }
 

@@ -13,6 +13,7 @@ import { partsOf, withParts } from './context.ts';
 export interface GarbageCollectionOptions extends QueueTlsOptions {
   /** Where chunk bodies lie, with the base path that the clients use. */
   readonly objectStore: string | URL;
+  /** For the object store, as of a client. @defaultValue none */
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /**
    * *Every* queue that shares this place in the object store. What one of them knows, in whatever state, is never
@@ -21,14 +22,15 @@ export interface GarbageCollectionOptions extends QueueTlsOptions {
   readonly queueUrls: readonly (string | URL)[];
   /** A folder counts as garbage if its newest object is older than this, in milliseconds. At least an hour. */
   readonly olderThanMs: number;
-  /** Whether to delete what is found. Default false: it is only reported. */
+  /** Whether to delete what is found. @defaultValue `false`: it is only reported */
   readonly delete?: boolean | undefined;
-  /** Is told of each folder that is garbage; if it is deleted, before. */
+  /** Called for each folder that is garbage; if it is deleted, before. */
   readonly onFolder?: ((folder: GarbageFolder) => void) | undefined;
-  /** How long a queue that does not answer is asked again, in milliseconds. Default 30 000. */
+  /** How long a queue that does not answer is asked again, in milliseconds. @defaultValue `30_000` */
   readonly retryForMs?: number | undefined;
+  /** Ends the call: it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** As of a client: warnings to stderr by default, null = nowhere. */
+  /** Where log lines go; null = nowhere. @defaultValue warnings to stderr */
   readonly logger?: Logger | null | undefined;
 }
 
@@ -54,6 +56,12 @@ const OLDER_THAN_MS_MIN = 3_600_000;
  *
  * @throws IncorrectUsageError; QueueUnreachableError, QueueUnsupportedError or ObjectStoreError if a queue or the
  *   store cannot be asked: then nothing has been deleted, unless it could be asked at first
+ * @example
+ * ```ts
+ * const queueUrls = ['localhost:3999'];
+ * const report = await collectGarbage({ objectStore: 's3://bucket/', queueUrls, olderThanMs: 604_800_000 });
+ * console.log(report.garbage);
+ * ```
  */
 export async function collectGarbage(options: GarbageCollectionOptions): Promise<GarbageReport> {
   refuseUnknownOptions(options, OPTION_NAMES);

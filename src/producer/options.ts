@@ -7,7 +7,12 @@ import type { Logger } from '../system/logger.ts';
 
 /** Options of a ProducerClient. */
 export interface ProducerClientOptions extends QueueTlsOptions {
-  /** For the object store: region, endpoint, credentials, ... Plain data. Which names there are depends on the scheme: docs/object-stores.md. */
+  /**
+   * For the object store: region, endpoint, credentials, ... Plain data. Which names there are depends on the scheme:
+   * docs/object-stores.md.
+   *
+   * @defaultValue none
+   */
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /**
    * How operations and results are encoded, the same as the consumers' codec: `'cbor'`, `'json'`, one of these with

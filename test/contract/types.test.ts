@@ -1,6 +1,12 @@
 import { test } from 'node:test';
 import * as v from 'valibot';
-import { type Contract, defineContract, type OpError, ProducerClient } from '../../src/index.ts';
+import {
+  type Contract,
+  defineContract,
+  type OpError,
+  ProducerClient,
+  type Submission,
+} from '../../src/index.ts';
 
 /** Compiles only where both types are the same. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -18,8 +24,8 @@ export async function typed(): Promise<void> {
   type Sent = { word: string; times?: number | undefined };
   type Read = { word: string; times: number };
   isTrue<Same<typeof inferred, Contract<Sent, number, Read, string>>>();
-  isTrue<Same<typeof raw, Contract<Uint8Array, Uint8Array>>>();
   const raw = defineContract({ codec: 'raw' });
+  isTrue<Same<typeof raw, Contract<Uint8Array, Uint8Array>>>();
 
   const untyped = new ProducerClient('localhost:1', 'memory:///types');
   isTrue<Same<typeof untyped, ProducerClient<unknown, unknown>>>();
@@ -27,6 +33,15 @@ export async function typed(): Promise<void> {
   isTrue<Same<typeof producer, ProducerClient<Sent, number>>>();
   const words = new ProducerClient<string, string>('localhost:1', 'memory:///types');
   for await (const word of words.runSubmission(['a'], { chunkSize: 1 })) isTrue<Same<typeof word, string>>();
+  const submission = await words.submit(['a'], { chunkSize: 1 });
+  isTrue<Same<typeof submission, Submission<string>>>();
+  isTrue<Same<ReturnType<typeof words.submission>, Submission<string>>>();
+  for await (const word of submission.results({ when: 'as-completed' })) isTrue<Same<typeof word, string>>();
+  for await (const { results } of submission.chunks()) isTrue<Same<typeof results, readonly string[]>>();
+  for await (const batch of submission.results().batches()) isTrue<Same<typeof batch, readonly string[]>>();
+  const bytes = new ProducerClient('localhost:1', raw);
+  for await (const chunk of bytes.runSubmission([], { chunkSize: 1 }))
+    isTrue<Same<typeof chunk, Uint8Array>>();
   // @ts-expect-error: an operation of another type
   words.runSubmission([1], { chunkSize: 1 });
   // @ts-expect-error: a contract for other operations
