@@ -8,9 +8,11 @@ import { systemRandom } from '../../system/random.ts';
 import { Batch } from '../../system/worker.ts';
 import { type OpenTransport, openTransport } from '../transport/open.ts';
 import type { Command, ThreadData, TransportEvent, WorkCommand } from './protocol.ts';
+import { type PackedEvent, SubmissionSender } from './submissions.ts';
 
 async function main(port: MessagePort, { setup, network }: ThreadData): Promise<void> {
-  const outgoing = new Batch<TransportEvent>(systemClock, bodiesOf, (events, transfer) =>
+  const submissions = new SubmissionSender();
+  const outgoing = new Batch<PackedEvent>(systemClock, bodiesOf, (events, transfer) =>
     port.postMessage(events, transfer),
   );
   const early: WorkCommand[] = [];
@@ -36,7 +38,7 @@ async function main(port: MessagePort, { setup, network }: ThreadData): Promise<
     const surroundings = {
       clock: systemClock,
       random: systemRandom,
-      emit: (event: TransportEvent) => outgoing.add(event),
+      emit: (event: TransportEvent) => outgoing.add(submissions.pack(event)),
     };
     transport = await openTransport(setup, surroundings, () => early.splice(0));
     if (isClosing) await close();
@@ -47,8 +49,8 @@ async function main(port: MessagePort, { setup, network }: ThreadData): Promise<
   }
 }
 
-function bodiesOf(event: TransportEvent): readonly (Uint8Array | null)[] {
-  return event.kind === 'ready' ? event.chunks.map(({ input }) => input) : [];
+function bodiesOf(event: PackedEvent): readonly (Uint8Array | null)[] {
+  return event.kind === 'packed' ? event.chunks.map(({ input }) => input) : [];
 }
 
 if (parentPort === null) throw new Error('the transport of a consumer runs in a worker thread');

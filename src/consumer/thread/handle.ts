@@ -5,6 +5,7 @@ import { networkDefaults } from '../../system/network-defaults.ts';
 import { Batch, programFile, Thread, type ThreadProgram } from '../../system/worker.ts';
 import { INLINED } from './inlined.ts';
 import type { Command, ThreadData, TransportEvent, TransportSetup } from './protocol.ts';
+import { type PackedEvent, SubmissionReceiver } from './submissions.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
@@ -44,7 +45,7 @@ const YOUNG_MB_MAX = 6;
 
 /** Starts a transport thread. */
 export class TransportThread implements TransportHandle {
-  readonly #thread: Thread<readonly Command[], readonly TransportEvent[]>;
+  readonly #thread: Thread<readonly Command[], readonly PackedEvent[]>;
   readonly #clock: Clock;
   readonly #outgoing: Batch<Command>;
   #isClosing = false;
@@ -58,9 +59,10 @@ export class TransportThread implements TransportHandle {
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB_MAX },
     };
+    const submissions = new SubmissionReceiver();
     this.#thread = new Thread(PROGRAM, options, {
       message: (events) => {
-        for (const event of events) listener.event(event);
+        for (const event of events) listener.event(submissions.unpack(event));
       },
       exited: (error, status) => {
         if (this.#isClosing) return;
