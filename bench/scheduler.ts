@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { Strategy } from '../src/model/strategy.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Scheduler } from '../src/scheduler/scheduler.ts';
-import type { ConsumerHandle, ReservedChunk } from '../src/scheduler/types.ts';
+import type { ConsumerHandle, HandedOutChunk } from '../src/scheduler/types.ts';
 import { seededRandom } from '../src/system/random.ts';
 
 const { values: flags } = parseArgs({
@@ -66,7 +66,7 @@ class Bench {
   }
 
   /** The first reservation with a strategy waits until the order of that is built, in slices. */
-  reserve(consumer: ConsumerHandle<string>, strategy: Strategy, max: number): readonly ReservedChunk[] {
+  reserve(consumer: ConsumerHandle<string>, strategy: Strategy, max: number): readonly HandedOutChunk[] {
     const { scheduler, nowMs } = this;
     scheduler.reserve(consumer, { nonce: 1, max, strategy }, nowMs);
     for (let chunks = this.#drain(); ; chunks = this.#drain()) {
@@ -76,9 +76,9 @@ class Bench {
   }
 
   /** Carries out the effects: looks at each, in vain. */
-  #drain(): readonly ReservedChunk[] | null {
+  #drain(): readonly HandedOutChunk[] | null {
     const { effects } = this.scheduler;
-    let chunks: readonly ReservedChunk[] | null = null;
+    let chunks: readonly HandedOutChunk[] | null = null;
     for (let i = 0; i < effects.length; i++) {
       const effect = effects.at(i);
       if (effect.kind === 'reserved') chunks = effect.chunks;
@@ -92,7 +92,7 @@ class Bench {
     const { scheduler } = this;
     const consumer = scheduler.addConsumer('');
     // A ring: what was completed must not stay in memory.
-    const held: ReservedChunk[] = new Array(IN_FLIGHT + max);
+    const held: HandedOutChunk[] = new Array(IN_FLIGHT + max);
     let reserved = 0;
     let done = 0;
     const reserve = () => {

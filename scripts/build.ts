@@ -31,9 +31,9 @@ for (const file of globSync('dist/**/*.js')) {
 
 // A bundle of a user's has no files for the threads: it finds their programs as texts. The stores behind a network are
 // left out, as their packages are not in there; their transfers are made by the calling thread.
-for (const [program, inlined] of [
-  ['dist/consumer/thread/entry.js', 'dist/consumer/thread/inlined.js'],
-  ['dist/store/sqlite/thread/entry.js', 'dist/store/sqlite/thread/inlined.js'],
+for (const [program, inlined, name] of [
+  ['dist/consumer/thread/entry.js', 'dist/consumer/thread/inlined.js', 'TRANSPORT_PROGRAM'],
+  ['dist/store/sqlite/thread/entry.js', 'dist/store/sqlite/thread/inlined.js', 'DATABASE_PROGRAM'],
 ] as const) {
   if (!existsSync(inlined)) fail(`${inlined} is not there to be written`);
   const { outputFiles } = await build({
@@ -49,7 +49,7 @@ for (const [program, inlined] of [
     logLevel: 'warning',
   });
   const text = outputFiles[0]?.text ?? '';
-  writeFileSync(inlined, `export const INLINED = ${JSON.stringify(text)};\n`);
+  writeFileSync(inlined, `export const ${name} = ${JSON.stringify(text)};\n`);
 }
 
 for (const [entry, target] of Object.entries(exports)) {

@@ -6,13 +6,13 @@ import { ProgressLine } from './progress-line.ts';
 import { statusJson, statusText } from './status-text.ts';
 import { toJson } from './text.ts';
 
-export interface WatchOptions {
+export interface WatchOutput {
   readonly io: Io;
   readonly json: boolean;
 }
 
 /** Shows the progress of a submission until it has ended; answers how. */
-export async function watch(submission: Submission, { io, json }: WatchOptions): Promise<SubmissionDetails> {
+export async function watch(submission: Submission, { io, json }: WatchOutput): Promise<SubmissionDetails> {
   const line = new ProgressLine(io.stdout, systemClock);
   try {
     for await (const progress of submission.progress()) {

@@ -2,6 +2,7 @@ import { checkInteger } from '../model/check.ts';
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { isUrl } from '../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
+import { checkCallOptions } from '../model/option-names.ts';
 import type { Strategy } from '../model/strategy.ts';
 import { urlText } from '../model/url-text.ts';
 import { queueRoute } from '../net/address/queue-route.ts';
@@ -26,7 +27,6 @@ import {
   checkObjectStoreOptions,
   checkOnOpError,
   checkOpConcurrency,
-  checkOptions,
   checkThreads,
   checkTransferLimits,
 } from './options.ts';
@@ -36,7 +36,7 @@ import { CallbackWatch } from './run/callback-watch.ts';
 import { OpLanes } from './run/op-batch.ts';
 import { chunkProcessor, opProcessor, rawProcessor } from './run/processor.ts';
 import { ChunkRun, type ChunkWork } from './run/run.ts';
-import { Tracing } from './run/tracing.ts';
+import { RunTracing } from './run/tracing.ts';
 import { logWhileStopping } from './stop-log.ts';
 import { type StartTransport, TransportThread } from './thread/handle.ts';
 import type { RunDemand } from './thread/protocol.ts';
@@ -81,7 +81,7 @@ export class ConsumerClient implements AsyncDisposable {
   readonly #store: LazyStore | null;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #tracing = new Tracing();
+  readonly #tracing = new RunTracing();
   readonly #runs = new Set<ChunkRun>();
   /** Pools of threads that load their module. */
   readonly #starting = new Set<Promise<unknown>>();
@@ -101,7 +101,7 @@ export class ConsumerClient implements AsyncDisposable {
     options: ConsumerClientOptions = {},
     parts: Partial<ConsumerParts> = {},
   ) {
-    checkOptions(options, names.CLIENT);
+    checkCallOptions(options, names.CONSUMER_CLIENT);
     const queueUrl = urlText(url);
     const route = queueRoute(parseQueueUrl(queueUrl), options);
     const store = urlText(objectStore);
@@ -143,7 +143,7 @@ export class ConsumerClient implements AsyncDisposable {
     callback: OpCallback<Op, Result> | URL | string,
     options: OpRunOptions = {},
   ): Promise<void> {
-    checkOptions(options, names.RUN_OPS);
+    checkCallOptions(options, names.RUN_OPS);
     const onOpError = checkOnOpError(options.onOpError);
     if (isModule(callback)) return this.#runModule({ shape: 'op', module: callback, onOpError }, options);
     checkCallback(callback, options);
@@ -166,7 +166,7 @@ export class ConsumerClient implements AsyncDisposable {
     options: ChunkRunOptions = {},
   ): Promise<void> {
     refuseOfOperations(options);
-    checkOptions(options, names.RUN_CHUNKS);
+    checkCallOptions(options, names.RUN_CHUNKS);
     if (isModule(callback)) return this.#runModule({ shape: 'chunk', module: callback }, options);
     checkCallback(callback, options);
     const demand = checkDemand(options, 0, null);
@@ -177,7 +177,7 @@ export class ConsumerClient implements AsyncDisposable {
 
   /** Like {@link runEachOp}, but the callback gets the bytes of a chunk and answers the bytes of its result. */
   async runEachChunkRaw(callback: RawChunkCallback | URL | string, options: RunOptions = {}): Promise<void> {
-    checkOptions(options, names.RUN);
+    checkCallOptions(options, names.CONSUMER_RUN);
     if (isModule(callback)) return this.#runModule({ shape: 'raw', module: callback }, options);
     checkCallback(callback, options);
     const demand = checkDemand(options, 0, null);
@@ -193,7 +193,7 @@ export class ConsumerClient implements AsyncDisposable {
    * @throws ReservationRefusedError if the queue refuses the strategy
    */
   async reserveChunks(max = 1, strategy?: Strategy, options: ReserveOptions = {}): Promise<ReservedChunk[]> {
-    checkOptions(options, names.RESERVE);
+    checkCallOptions(options, names.RESERVE);
     this.#assertOpen();
     return this.#manual.reserve(max, strategy, options.signal);
   }
@@ -212,7 +212,7 @@ export class ConsumerClient implements AsyncDisposable {
    * if it was the last one. Waits for a connection as `completeChunk` does.
    */
   async failChunk(chunk: ChunkReference, failure: unknown, options: FailOptions = {}): Promise<void> {
-    checkOptions(options, names.FAIL);
+    checkCallOptions(options, names.FAIL);
     this.#assertOpen();
     return this.#manual.fail(chunk, failure, options);
   }
@@ -236,7 +236,7 @@ export class ConsumerClient implements AsyncDisposable {
    *   chunks go back as well, uncounted. Without it there is no limit but `callbackMsMax`. Also in a later call.
    */
   stop(options: StopOptions = {}): Promise<void> {
-    checkOptions(options, names.STOP);
+    checkCallOptions(options, names.STOP);
     const { graceMs } = options;
     if (graceMs !== undefined) checkInteger('graceMs', graceMs, 0, 2 ** 31 - 1);
     this.#ending ??= this.#finish();

@@ -12,7 +12,7 @@ import type {
 
 // The options that each call takes. The types see to it that none is missing here.
 
-export const CLIENT: OptionNames<ConsumerClientOptions> = {
+export const CONSUMER_CLIENT: OptionNames<ConsumerClientOptions> = {
   ...QUEUE_TLS_OPTION_NAMES,
   objectStoreOptions: true,
   logger: true,
@@ -21,7 +21,7 @@ export const CLIENT: OptionNames<ConsumerClientOptions> = {
   transferMsMax: true,
 };
 
-export const RUN: OptionNames<RunOptions> = {
+export const CONSUMER_RUN: OptionNames<RunOptions> = {
   strategy: true,
   concurrency: true,
   prefetch: true,
@@ -31,7 +31,7 @@ export const RUN: OptionNames<RunOptions> = {
   signal: true,
   threads: true,
 };
-export const RUN_CHUNKS: OptionNames<ChunkRunOptions> = { ...RUN, codec: true };
+export const RUN_CHUNKS: OptionNames<ChunkRunOptions> = { ...CONSUMER_RUN, codec: true };
 export const RUN_OPS: OptionNames<OpRunOptions> = { ...RUN_CHUNKS, opConcurrency: true, onOpError: true };
 
 export const RESERVE: OptionNames<ReserveOptions> = { signal: true };

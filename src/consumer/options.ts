@@ -1,8 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { checkInteger, isObject, mustBe, show } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
-import { isAbortSignal } from '../model/kinds.ts';
-import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
 import { Strategy } from '../model/strategy.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
@@ -23,18 +21,6 @@ const CALLBACK_MS_MAX_DEFAULT = 86_400_000;
 const CONCURRENCY_MAX = 10_000;
 /** Far more than any queue takes: one that contains itself must end somewhere. */
 const STRATEGY_NESTS_MAX = 1_000;
-
-/** The options of a call: an object with known names, and a signal that is one. */
-export function checkOptions<T extends object>(options: T, names: OptionNames<T>): void {
-  if (!isObject(options)) {
-    throw mustBe('the options', 'an object', options);
-  }
-  refuseUnknownOptions(options, names);
-  const { signal }: { readonly signal?: unknown } = options;
-  if (signal !== undefined && !isAbortSignal(signal)) {
-    throw mustBe('signal', 'an AbortSignal', signal);
-  }
-}
 
 /** A callback on this thread. */
 export function checkCallback(callback: unknown, { threads }: RunOptions): void {

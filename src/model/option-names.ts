@@ -1,4 +1,6 @@
+import { isObject, mustBe } from './check.ts';
 import { IncorrectUsageError } from './errors.ts';
+import { isAbortSignal } from './kinds.ts';
 
 /** The names of all options of a type. As an object, so that the compiler sees that none is missing; the values do not matter. */
 export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: unknown };
@@ -16,12 +18,22 @@ export function refuseUnknownOptions<Options extends object>(
   options: Options,
   names: OptionNames<Options>,
 ): void {
-  if (typeof options !== 'object' || options === null)
-    throw new IncorrectUsageError('the options must be an object');
+  if (!isObject(options)) throw mustBe('the options', 'an object', options);
   for (const [name, value] of Object.entries(options)) {
     if (value !== undefined && !Object.hasOwn(names, name))
       throw new IncorrectUsageError(unknownOption(name, Object.keys(names)));
   }
+}
+
+/** The options of a call: an object with known names, and a signal that is one. */
+export function checkCallOptions<Options extends object>(
+  options: Options,
+  names: OptionNames<Options>,
+): Options {
+  refuseUnknownOptions(options, names);
+  const { signal }: { readonly signal?: unknown } = options;
+  if (signal !== undefined && !isAbortSignal(signal)) throw mustBe('signal', 'an AbortSignal', signal);
+  return options;
 }
 
 /** What is said of an option that does not exist. */

@@ -18,7 +18,7 @@ interface MemoryObject {
 const SPACE = Symbol.for('opsqueue.memoryObjects');
 
 /** `memory:`: for tests and for work that begins and ends in one process. */
-export class MemoryStore implements ObjectStore {
+export class MemoryObjectStore implements ObjectStore {
   readonly url: string;
   readonly #root: string;
   readonly #clock: Clock;

@@ -3,7 +3,7 @@ import { type Logger, silentLogger } from '../system/logger.ts';
 import { type Random, systemRandom } from '../system/random.ts';
 import { RETRY_MS_DEFAULT } from './file-retries.ts';
 import { FileStore } from './file-store.ts';
-import { MemoryStore } from './memory-store.ts';
+import { MemoryObjectStore } from './memory-store.ts';
 import type { ObjectStore, ObjectStoreOptions } from './object-store.ts';
 import { OptionReader } from './options.ts';
 import type { ObjectBackend } from './remote/backend.ts';
@@ -56,7 +56,7 @@ export async function openObjectStore(
       },
     });
   }
-  if (location.kind === 'memory') return new MemoryStore(location, clock);
+  if (location.kind === 'memory') return new MemoryObjectStore(location, clock);
 
   const reader = new OptionReader(options, PREFIXES[location.kind]);
   const policy = retryPolicy(reader);

@@ -3,7 +3,7 @@ import { checkInteger, checkNumber, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
-import { isAbortSignal, isMap, isUint8Array } from '../model/kinds.ts';
+import { isMap, isUint8Array } from '../model/kinds.ts';
 import {
   BODY_BYTES_MAX_DEFAULT,
   META_KEY_BYTES_MAX,
@@ -11,31 +11,18 @@ import {
   META_VALUE_MIN,
   PREFIX_PATTERN,
 } from '../model/limits.ts';
-import { type OptionNames, refuseUnknownOptions, unknownOption } from '../model/option-names.ts';
+import { checkCallOptions, type OptionNames, unknownOption } from '../model/option-names.ts';
 import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import { END_STATES, type EndState, type StrategicMetadata } from '../model/submission.ts';
 import { chunkCodecOf } from '../protocol/chunk/codec.ts';
 import { namedCodecOf, type OperationCodec } from '../protocol/chunk/codec-options.ts';
 import { metaPairsRefusal } from '../protocol/consumer/strategy.ts';
-import { byteContentSize } from '../protocol/json/writer.ts';
+import { byteArraySize } from '../protocol/json/writer.ts';
 import type { SubmitOptions } from './options.ts';
-
-/** What many calls take. */
-interface CommonOptions {
-  readonly signal?: unknown;
-  readonly onProgress?: unknown;
-}
 
 /** The options of a call: an object with known names, and what many calls take is what it should be. */
 export function checkOptions<T extends object>(options: T, names: OptionNames<T>): T {
-  if (typeof options !== 'object' || options === null) {
-    throw mustBe('the options', 'an object', options);
-  }
-  refuseUnknownOptions(options, names);
-  const { signal, onProgress }: CommonOptions = options;
-  if (signal !== undefined && !isAbortSignal(signal)) {
-    throw mustBe('signal', 'an AbortSignal', signal);
-  }
+  const { onProgress }: { readonly onProgress?: unknown } = checkCallOptions(options, names);
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw mustBe('onProgress', 'a function', onProgress);
   }
@@ -96,7 +83,7 @@ function checkMetadataValue(key: string, value: unknown): bigint {
 export function checkMetadata(value: unknown): Uint8Array | null {
   if (value === undefined || value === null) return null;
   if (isUint8Array(value)) {
-    const size = byteContentSize(value);
+    const size = byteArraySize(value);
     // Sent when all is uploaded: until then the caller may use his buffer for something else.
     if (size <= BODY_BYTES_MAX_DEFAULT) return new Uint8Array(value);
     throw new IncorrectUsageError(

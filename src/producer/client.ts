@@ -26,7 +26,7 @@ import type { Results } from './results/results.ts';
 import { Submission } from './submission.ts';
 import { checkInsert, type Inserted, insert } from './submit/insert.ts';
 import { OpenSource, type Source } from './submit/source.ts';
-import { Tracing } from './tracing.ts';
+import { SubmissionTracing } from './tracing.ts';
 
 /**
  * Sends large collections of operations (submissions) through a queue and reads their results.
@@ -273,7 +273,7 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
     const source = new OpenSource(operations, caller);
     try {
       return await context.call(caller, (signal) =>
-        insert({ context, cargo, source, tracing: new Tracing(null), signal }),
+        insert({ context, cargo, source, tracing: new SubmissionTracing(null), signal }),
       );
     } finally {
       source.discard();

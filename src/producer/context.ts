@@ -22,7 +22,7 @@ import { UnreadRuns } from './submit/source.ts';
 const TRANSFER_MS_MAX_DEFAULT = 600_000;
 
 /** Limits of the transfers of one call. */
-export interface TransferLimits {
+export interface CallTransferLimits {
   readonly transfersMax: number;
   readonly memoryBytesMax: number;
 }
@@ -56,7 +56,7 @@ export class ClientContext {
   readonly codec: ClientCodec;
   readonly unread: UnreadRuns;
   readonly #http: HttpClient;
-  readonly #limits: TransferLimits;
+  readonly #limits: CallTransferLimits;
   readonly #openStore: (() => Promise<ObjectStore>) | null;
   readonly #transferMsMax: number;
   #store: Promise<BoundedStore> | null = null;
@@ -105,7 +105,7 @@ export class ClientContext {
     return this.#http.closing;
   }
 
-  limits(options: TransferOptions): TransferLimits {
+  limits(options: TransferOptions): CallTransferLimits {
     return checkLimits(options, this.#limits);
   }
 
@@ -210,7 +210,7 @@ export class ClientContext {
   }
 }
 
-function checkLimits(options: TransferOptions, defaults: TransferLimits): TransferLimits {
+function checkLimits(options: TransferOptions, defaults: CallTransferLimits): CallTransferLimits {
   return {
     transfersMax: checkInteger('transfersMax', options.transfersMax ?? defaults.transfersMax, 1, 10_000),
     memoryBytesMax: checkInteger('memoryBytesMax', options.memoryBytesMax ?? defaults.memoryBytesMax, 1),

@@ -35,7 +35,7 @@ import type { Clock } from '../system/clock.ts';
 import { PollHold } from './results/poll-hold.ts';
 
 /** A submission as it is inserted. */
-export interface NewSubmission extends InsertRequest {
+export interface SubmissionToInsert extends InsertRequest {
   /** Of a direct one: two inserts with the same key are one. */
   readonly idempotencyKey: string | null;
   /** Trace context. */
@@ -110,7 +110,7 @@ export class QueueApi {
    * one, unless it tells repeated inserts apart by itself.
    */
   async insert(
-    submission: NewSubmission,
+    submission: SubmissionToInsert,
     signal?: AbortSignal,
     fate: InsertFate = { mayHaveArrived: false },
   ): Promise<SubmissionId> {
@@ -260,7 +260,7 @@ export class QueueApi {
     });
   }
 
-  #insertRequest(submission: NewSubmission): HttpRequest {
+  #insertRequest(submission: SubmissionToInsert): HttpRequest {
     const { contents, idempotencyKey } = submission;
     const count = contents.kind === 'direct' ? contents.contents.length : contents.count;
     const headers = { ...submission.headers, 'opsqueue-client': VERSION };

@@ -14,7 +14,7 @@ import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
 
 /** The spans of one submission, all below the context in which it was started. Costs nothing without an SDK. */
-export class Tracing {
+export class SubmissionTracing {
   readonly #tracer: Tracer;
   readonly #name: string | null;
   #context: Context;

@@ -18,7 +18,7 @@ import type { Journal } from './journal/journal.ts';
 import type { LongChunks } from './long-chunks.ts';
 import type { QueueStats } from './stats.ts';
 
-export type Consumer = ConsumerHandle<ConsumerPeer>;
+export type ConnectedConsumer = ConsumerHandle<ConsumerPeer>;
 
 export interface ConsumersOptions {
   readonly store: Store;
@@ -60,11 +60,11 @@ export class Consumers {
     this.reservationExpirationMs = options.reservationExpirationMs;
   }
 
-  connect(peer: ConsumerPeer, options: ConsumerOptions): Consumer {
+  connect(peer: ConsumerPeer, options: ConsumerOptions): ConnectedConsumer {
     return this.#scheduler.addConsumer(peer, options);
   }
 
-  disconnect(consumer: Consumer, manner: 'orderly' | 'broken'): void {
+  disconnect(consumer: ConnectedConsumer, manner: 'orderly' | 'broken'): void {
     // A queue that has stopped has forgotten its reservations; that must not look like broken connections.
     if (!this.#o.isOpen()) return;
     const nowMs = this.#clock.monotonicMs();
@@ -73,18 +73,22 @@ export class Consumers {
   }
 
   /** Answered through `reserved` of the peer: before this returns, or as soon as something is available. */
-  reserve(consumer: Consumer, request: ReservationRequest): void {
+  reserve(consumer: ConnectedConsumer, request: ReservationRequest): void {
     const nowMs = this.#clock.monotonicMs();
     this.#scheduler.reserve(consumer, request, nowMs);
     this.#dispatcher.run(nowMs);
   }
 
   /** False if it is answered already. */
-  cancelReserve(consumer: Consumer, request: ReservationRequest): boolean {
+  cancelReserve(consumer: ConnectedConsumer, request: ReservationRequest): boolean {
     return this.#scheduler.cancelReserve(consumer, request);
   }
 
-  complete(consumer: Consumer, { submissionId, chunkIndex }: ChunkId, output: Uint8Array | null): void {
+  complete(
+    consumer: ConnectedConsumer,
+    { submissionId, chunkIndex }: ChunkId,
+    output: Uint8Array | null,
+  ): void {
     const startedMs = this.#clock.monotonicMs();
     const submission = this.#scheduler.get(submissionId);
     const isDirect = submission?.record.prefix === null && output !== null;
@@ -98,7 +102,11 @@ export class Consumers {
     this.#o.stats.completeSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, startedMs);
   }
 
-  fail(consumer: Consumer, { submissionId, chunkIndex }: ChunkId, failure: ChunkFailure): FailOutcome {
+  fail(
+    consumer: ConnectedConsumer,
+    { submissionId, chunkIndex }: ChunkId,
+    failure: ChunkFailure,
+  ): FailOutcome {
     const { stats, logger } = this.#o;
     const startedMs = this.#clock.monotonicMs();
     const outcome = this.#scheduler.fail(consumer, submissionId, chunkIndex, failure, startedMs);
@@ -120,7 +128,7 @@ export class Consumers {
   }
 
   /** Gives back a chunk, uncounted. */
-  release(consumer: Consumer, { submissionId, chunkIndex }: ChunkId): void {
+  release(consumer: ConnectedConsumer, { submissionId, chunkIndex }: ChunkId): void {
     if (!this.#o.isOpen()) return;
     const nowMs = this.#clock.monotonicMs();
     this.#scheduler.release(consumer, submissionId, chunkIndex, nowMs);
@@ -128,7 +136,7 @@ export class Consumers {
   }
 
   /** A chunk that its holder still works on keeps its reservation. */
-  extend(consumer: Consumer, { submissionId, chunkIndex }: ChunkId, connId: string): void {
+  extend(consumer: ConnectedConsumer, { submissionId, chunkIndex }: ChunkId, connId: string): void {
     const nowMs = this.#clock.monotonicMs();
     const isExtended = this.#scheduler.extend(consumer, submissionId, chunkIndex, nowMs);
     this.#dispatcher.run(nowMs);

@@ -1,6 +1,6 @@
 import type { DropReason, Effect, Sick, SubmissionEndCause } from '../scheduler/effects.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
-import type { OpenSubmission, ReservationRequest, ReservedChunk } from '../scheduler/types.ts';
+import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../scheduler/types.ts';
 import type { Logger } from '../system/logger.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongChunks } from './long-chunks.ts';
@@ -10,7 +10,7 @@ import type { QueueStats } from './stats.ts';
 /** What happens to the chunks of one consumer goes to it. It may call the queue. */
 export interface ConsumerPeer {
   /** A reservation is answered, with at least one chunk. */
-  reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void;
+  reserved(request: ReservationRequest, chunks: readonly HandedOutChunk[]): void;
   expired(submission: OpenSubmission, chunkIndex: number): void;
   dropped(submission: OpenSubmission, chunkIndex: number, reason: DropReason): void;
   /** Its last chunks all failed while others completed theirs: it gets the next one after a pause. */

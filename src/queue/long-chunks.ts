@@ -1,4 +1,4 @@
-import type { OpenSubmission, ReservedChunk } from '../scheduler/types.ts';
+import type { HandedOutChunk, OpenSubmission } from '../scheduler/types.ts';
 import type { Logger } from '../system/logger.ts';
 
 /** A chunk takes far longer than the others: this many times their average ... */
@@ -39,7 +39,7 @@ export class LongChunks {
   }
 
   /** Its consumer has just reported that it still works on the chunk. */
-  stillRuns({ submission, chunkIndex, reservedMs }: ReservedChunk, connId: string, nowMs: number): void {
+  stillRuns({ submission, chunkIndex, reservedMs }: HandedOutChunk, connId: string, nowMs: number): void {
     if (nowMs < this.#nextLineMs) return;
     const pace = this.#paces.get(submission);
     const usualMs = pace === undefined ? null : pace.tookMs / pace.chunks;

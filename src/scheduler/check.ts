@@ -3,7 +3,7 @@ import { InvariantError } from './invariant.ts';
 import type { Ledger } from './ledger.ts';
 import type { MetaValue } from './metadata.ts';
 import type { Plan } from './plan/plan.ts';
-import type { Consumer, Submission } from './state.ts';
+import type { Consumer, ScheduledSubmission } from './state.ts';
 import type { ReservationRequest, SchedulerCounts } from './types.ts';
 
 function check(condition: boolean, message: string): asserts condition {
@@ -28,7 +28,7 @@ export function checkLedger<Peer>(
   for (const consumer of waiting.values()) checkNothingFor(consumer, open);
 }
 
-function checkChunks<Peer>(submission: Submission<Peer>): void {
+function checkChunks<Peer>(submission: ScheduledSubmission<Peer>): void {
   const { id, chunksTotal } = submission.record;
   const available = new Set<ChunkIndex>();
   for (const index of submission.available()) {
@@ -50,14 +50,14 @@ function checkChunks<Peer>(submission: Submission<Peer>): void {
   check(!submission.done.isFull, `${id} is done and has not ended`);
 }
 
-function checkIsOff<Peer>(submission: Submission<Peer>): void {
+function checkIsOff<Peer>(submission: ScheduledSubmission<Peer>): void {
   const { chunksAvailable, chunksReserved, chunksDelayed, bars } = submission;
   const isOff = chunksAvailable === 0 && chunksReserved === 0 && chunksDelayed === 0 && bars === null;
   check(isOff, `submission ${submission.record.id} has ended and is off the schedule`);
 }
 
-function checkCounts<Peer>(ledger: Ledger<Peer>, open: readonly Submission<Peer>[]): void {
-  const sum = (count: (submission: Submission<Peer>) => number) =>
+function checkCounts<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmission<Peer>[]): void {
+  const sum = (count: (submission: ScheduledSubmission<Peer>) => number) =>
     open.reduce((total, s) => total + count(s), 0);
   const expected: Omit<SchedulerCounts, 'requestsWaiting'> = {
     submissionsOpen: open.length,
@@ -122,8 +122,8 @@ function checkExpiryOrder<Peer>(ledger: Ledger<Peer>): void {
   check(count === ledger.counts.chunksReserved, 'every reservation expires');
 }
 
-function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly Submission<Peer>[]): void {
-  const inFlight = new Map<MetaValue<Submission<Peer>>, number>();
+function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmission<Peer>[]): void {
+  const inFlight = new Map<MetaValue<ScheduledSubmission<Peer>>, number>();
   for (const submission of open) {
     for (const value of submission.values) {
       check(value.carriers.has(submission), 'a pair knows who carries it');
@@ -150,7 +150,7 @@ function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly Submission<Pee
   check(ledger.metadata.carriersTotal === open.length, 'every open submission can be found');
 }
 
-function checkPlans<Peer>(ledger: Ledger<Peer>, open: readonly Submission<Peer>[]): void {
+function checkPlans<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmission<Peer>[]): void {
   const expected = open.filter((submission) => submission.chunksAvailable > 0);
   for (const plan of ledger.plans.plans) {
     plan.catchUp();
@@ -163,9 +163,12 @@ function checkPlans<Peer>(ledger: Ledger<Peer>, open: readonly Submission<Peer>[
 }
 
 /** Ranks all submissions by hand. */
-function checkTop<Peer>(plan: Plan<Submission<Peer>>, candidates: readonly Submission<Peer>[]): void {
+function checkTop<Peer>(
+  plan: Plan<ScheduledSubmission<Peer>>,
+  candidates: readonly ScheduledSubmission<Peer>[],
+): void {
   const { keys, base } = plan.shape;
-  const ranks = (submission: Submission<Peer>) =>
+  const ranks = (submission: ScheduledSubmission<Peer>) =>
     keys.map((key) => submission.values.find((value) => value.key === key)?.inFlight ?? 0);
   const ordered = candidates.map((candidate) => ({ candidate, ranks: ranks(candidate) }));
   ordered.sort((a, b) => compareLists(a.ranks, b.ranks));
@@ -185,7 +188,7 @@ function checkTop<Peer>(plan: Plan<Submission<Peer>>, candidates: readonly Submi
 }
 
 /** The weight of those whose groups count least; groups may count less than there is, never more. */
-function weightAtTop<Peer>(plan: Plan<Submission<Peer>>): number {
+function weightAtTop<Peer>(plan: Plan<ScheduledSubmission<Peer>>): number {
   let least: readonly number[] | undefined;
   let weight = 0;
   for (const seat of plan.seats()) {
@@ -208,7 +211,7 @@ function compareLists(a: readonly number[], b: readonly number[]): number {
   return 0;
 }
 
-function checkNothingFor<Peer>(consumer: Consumer<Peer>, open: readonly Submission<Peer>[]): void {
+function checkNothingFor<Peer>(consumer: Consumer<Peer>, open: readonly ScheduledSubmission<Peer>[]): void {
   for (const submission of open) {
     for (const index of submission.available()) {
       check(

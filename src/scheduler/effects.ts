@@ -1,6 +1,6 @@
 import type { ChunkIndex } from '../model/ids.ts';
 import type { ChunkTries } from '../model/submission.ts';
-import type { ConsumerHandle, OpenSubmission, ReservationRequest, ReservedChunk } from './types.ts';
+import type { ConsumerHandle, HandedOutChunk, OpenSubmission, ReservationRequest } from './types.ts';
 
 /**
  * What follows from a call of the scheduler, for the caller to carry out. `Peer` is what the caller named a consumer by.
@@ -23,7 +23,7 @@ export interface Reserved<Peer> {
   readonly kind: 'reserved';
   readonly consumer: ConsumerHandle<Peer>;
   readonly request: ReservationRequest;
-  readonly chunks: readonly ReservedChunk[];
+  readonly chunks: readonly HandedOutChunk[];
 }
 
 /** The chunk is done: its page of `submission.done` is to be persisted. */

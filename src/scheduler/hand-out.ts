@@ -4,7 +4,7 @@ import type { Ledger } from './ledger.ts';
 import { shareOf } from './share.ts';
 import type { SickConsumers } from './sick-consumers.ts';
 import type { Consumer } from './state.ts';
-import type { ReservationRequest, ReservedChunk } from './types.ts';
+import type { HandedOutChunk, ReservationRequest } from './types.ts';
 
 /**
  * Answers requests for chunks, or keeps them waiting in the order of their arrival. Between two calls of the scheduler
@@ -76,7 +76,7 @@ export class HandOut<Peer> {
     return true;
   }
 
-  #take(consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): readonly ReservedChunk[] {
+  #take(consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): readonly HandedOutChunk[] {
     const chunksMax = this.#sick.chunksMax(consumer);
     if (chunksMax === 0) return [];
     const ledger = this.#ledger;
@@ -89,7 +89,7 @@ export class HandOut<Peer> {
       consumer.chunksReserved,
     );
     const max = Math.min(request.max, CHUNKS_PER_ANSWER_MAX, share, chunksMax);
-    const chunks: ReservedChunk[] = [];
+    const chunks: HandedOutChunk[] = [];
     while (chunks.length < max) {
       const submission = plan.first();
       if (submission === undefined) break;

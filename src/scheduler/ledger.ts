@@ -7,7 +7,7 @@ import { MetaTable } from './metadata.ts';
 import { PlanCache } from './plan/cache.ts';
 import { PlacedHeap } from './plan/placed-heap.ts';
 import { Shuns } from './shuns.ts';
-import { type Consumer, Delay, Reservation, Submission } from './state.ts';
+import { type Consumer, Delay, Reservation, ScheduledSubmission } from './state.ts';
 import type { SchedulerCounts } from './types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -17,11 +17,11 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
  * put in order by it: counts, in-flight counts, plans, deadlines. It decides nothing; that is the scheduler's part.
  */
 export class Ledger<Peer> {
-  readonly submissions = new Map<SubmissionId, Submission<Peer>>();
+  readonly submissions = new Map<SubmissionId, ScheduledSubmission<Peer>>();
   readonly consumers = new Set<Consumer<Peer>>();
-  readonly metadata = new MetaTable<Submission<Peer>>();
+  readonly metadata = new MetaTable<ScheduledSubmission<Peer>>();
   readonly delays = new PlacedHeap<Delay<Peer>>(isDueBefore);
-  readonly plans: PlanCache<Submission<Peer>>;
+  readonly plans: PlanCache<ScheduledSubmission<Peer>>;
   readonly shuns: Shuns<Peer>;
   readonly counts: Mutable<SchedulerCounts> = {
     submissionsOpen: 0,
@@ -66,8 +66,12 @@ export class Ledger<Peer> {
     done: ChunkSet,
     nowMs: number,
     tries: ReadonlyMap<ChunkIndex, ChunkTries> = new Map(),
-  ): Submission<Peer> {
-    const submission = new Submission<Peer>(record, done, this.metadata.intern(record.strategicMetadata));
+  ): ScheduledSubmission<Peer> {
+    const submission = new ScheduledSubmission<Peer>(
+      record,
+      done,
+      this.metadata.intern(record.strategicMetadata),
+    );
     for (const [index, triesOfChunk] of tries) {
       if (!submission.hasOpenChunk(index)) continue;
       submission.setTries(index, triesOfChunk);
@@ -83,7 +87,7 @@ export class Ledger<Peer> {
   }
 
   /** available -> reserved: the lowest available chunk that the consumer may have. */
-  handOut(submission: Submission<Peer>, consumer: Consumer<Peer>, nowMs: number): Reservation<Peer> {
+  handOut(submission: ScheduledSubmission<Peer>, consumer: Consumer<Peer>, nowMs: number): Reservation<Peer> {
     const index = submission.takeChunk(consumer);
     const reservation = new Reservation(submission, index, consumer, nowMs, nowMs + this.#expirationMs);
     submission.reservations ??= new Map();
@@ -119,13 +123,13 @@ export class Ledger<Peer> {
   }
 
   /** in between -> available. */
-  makeAvailable(submission: Submission<Peer>, index: ChunkIndex): void {
+  makeAvailable(submission: ScheduledSubmission<Peer>, index: ChunkIndex): void {
     submission.giveBackChunk(index);
     this.#addAvailable(submission, 1);
   }
 
   /** in between -> delayed. */
-  delay(submission: Submission<Peer>, index: ChunkIndex, dueMs: number): void {
+  delay(submission: ScheduledSubmission<Peer>, index: ChunkIndex, dueMs: number): void {
     const delay = new Delay(submission, index, dueMs, this.#delaysMade++);
     submission.delays ??= new Map();
     submission.delays.set(index, delay);
@@ -134,7 +138,7 @@ export class Ledger<Peer> {
   }
 
   /** available, and never handed out -> delayed. */
-  postpone(submission: Submission<Peer>, index: ChunkIndex, dueMs: number): void {
+  postpone(submission: ScheduledSubmission<Peer>, index: ChunkIndex, dueMs: number): void {
     submission.setApart(index);
     this.#addAvailable(submission, -1);
     this.delay(submission, index, dueMs);
@@ -148,7 +152,7 @@ export class Ledger<Peer> {
   }
 
   /** available, delayed or in between (`wasTakenAway`) -> done. */
-  finish(submission: Submission<Peer>, index: ChunkIndex, wasTakenAway: boolean): void {
+  finish(submission: ScheduledSubmission<Peer>, index: ChunkIndex, wasTakenAway: boolean): void {
     if (!wasTakenAway) {
       const delay = submission.delays?.get(index);
       if (delay === undefined) this.#addAvailable(submission, -1);
@@ -162,7 +166,7 @@ export class Ledger<Peer> {
   }
 
   /** Takes the submission off the schedule; returns the reservations that it had, in the order of their making. */
-  close(submission: Submission<Peer>): readonly Reservation<Peer>[] {
+  close(submission: ScheduledSubmission<Peer>): readonly Reservation<Peer>[] {
     invariant(submission.state === 'open', 'a submission ends twice');
     submission.state = 'ending';
     const reservations = [...(submission.reservations?.values() ?? [])];
@@ -178,7 +182,7 @@ export class Ledger<Peer> {
   }
 
   /** The consumer is not to get the chunk until the bar is lifted. */
-  bar(consumer: Consumer<Peer>, submission: Submission<Peer>, index: ChunkIndex): void {
+  bar(consumer: Consumer<Peer>, submission: ScheduledSubmission<Peer>, index: ChunkIndex): void {
     consumer.bars ??= new Map();
     if (addTo(consumer.bars, submission, index)) consumer.chunksBarred++;
     submission.bars ??= new Map();
@@ -186,7 +190,7 @@ export class Ledger<Peer> {
   }
 
   /** False if there was no such bar. */
-  liftBar(consumer: Consumer<Peer>, submission: Submission<Peer>, index: ChunkIndex): boolean {
+  liftBar(consumer: Consumer<Peer>, submission: ScheduledSubmission<Peer>, index: ChunkIndex): boolean {
     if (consumer.bars === null || submission.bars === null) return false;
     if (!deleteFrom(consumer.bars, submission, index)) return false;
     consumer.chunksBarred--;
@@ -200,8 +204,8 @@ export class Ledger<Peer> {
    * Hides from the plans, for the moment, what a consumer is not to have; `unhide` undoes it. Costs as much as it has
    * bars, few because they are of chunks that it is still working on, and shuns, few because they are bounded.
    */
-  hideBarred(consumer: Consumer<Peer>): ReadonlyMap<Submission<Peer>, number> {
-    const hidden = new Map<Submission<Peer>, number>();
+  hideBarred(consumer: Consumer<Peer>): ReadonlyMap<ScheduledSubmission<Peer>, number> {
+    const hidden = new Map<ScheduledSubmission<Peer>, number>();
     for (const [submission, indexes] of consumer.bars ?? []) {
       let count = 0;
       for (const index of indexes) {
@@ -218,22 +222,22 @@ export class Ledger<Peer> {
     return hidden;
   }
 
-  unhide(hidden: ReadonlyMap<Submission<Peer>, number>): void {
+  unhide(hidden: ReadonlyMap<ScheduledSubmission<Peer>, number>): void {
     for (const [submission, count] of hidden) this.#offer(submission, count);
   }
 
-  #liftAllBars(submission: Submission<Peer>, index: ChunkIndex): void {
+  #liftAllBars(submission: ScheduledSubmission<Peer>, index: ChunkIndex): void {
     const consumers = submission.bars?.get(index);
     if (consumers === undefined) return;
     for (const consumer of [...consumers]) this.liftBar(consumer, submission, index);
   }
 
-  #addAvailable(submission: Submission<Peer>, change: number): void {
+  #addAvailable(submission: ScheduledSubmission<Peer>, change: number): void {
     this.counts.chunksAvailable += change;
     this.#offer(submission, change);
   }
 
-  #offer(submission: Submission<Peer>, change: number): void {
+  #offer(submission: ScheduledSubmission<Peer>, change: number): void {
     const before = submission.chunksAvailable;
     const after = before + change;
     if (after === before) return;
@@ -242,7 +246,7 @@ export class Ledger<Peer> {
     this.plans.candidateChanged(submission, before === 0 || after === 0);
   }
 
-  #addBacklog(submission: Submission<Peer>, change: number): void {
+  #addBacklog(submission: ScheduledSubmission<Peer>, change: number): void {
     this.counts.chunksInBacklog += change;
     this.counts.operationsInBacklog += change * submission.record.chunkSizeOps;
   }

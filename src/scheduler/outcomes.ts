@@ -3,7 +3,7 @@ import type { Effects, SetBack, SubmissionEndCause } from './effects.ts';
 import type { Ledger } from './ledger.ts';
 import { type Setback, SetbackRules } from './setbacks.ts';
 import type { SickConsumers } from './sick-consumers.ts';
-import type { Consumer, Reservation, Submission } from './state.ts';
+import type { Consumer, Reservation, ScheduledSubmission } from './state.ts';
 import type { ChunkFailure, FailOutcome, SchedulerOptions } from './types.ts';
 
 /** What becomes of chunks that were handed out in vain, of those who held them, and of submissions that end. */
@@ -35,7 +35,11 @@ export class Outcomes<Peer> {
    * Done, by `consumer` or by one that is not known. Returns whether a request that waits may be served by it: nothing
    * gets available, but a sick consumer gets its next chunk as soon as it holds none.
    */
-  completed(submission: Submission<Peer>, chunkIndex: ChunkIndex, consumer: Consumer<Peer> | null): boolean {
+  completed(
+    submission: ScheduledSubmission<Peer>,
+    chunkIndex: ChunkIndex,
+    consumer: Consumer<Peer> | null,
+  ): boolean {
     const reservation = submission.reservations?.get(chunkIndex);
     if (reservation !== undefined) this.#ledger.takeAway(reservation);
     // Those who have not answered the expiry of the chunk.
@@ -86,13 +90,13 @@ export class Outcomes<Peer> {
   }
 
   /** After a restart a chunk that has failed waits as it did before, from now on. */
-  postpone(submission: Submission<Peer>, chunkIndex: ChunkIndex, nowMs: number): void {
+  postpone(submission: ScheduledSubmission<Peer>, chunkIndex: ChunkIndex, nowMs: number): void {
     if (!submission.hasOpenChunk(chunkIndex)) return;
     const delayMs = this.#rules.backOffMs(submission.triesOf(chunkIndex).retries, submission.record);
     if (delayMs > 0) this.#ledger.postpone(submission, chunkIndex, nowMs + delayMs);
   }
 
-  end(submission: Submission<Peer>, cause: SubmissionEndCause): void {
+  end(submission: ScheduledSubmission<Peer>, cause: SubmissionEndCause): void {
     // Those who have not answered the expiry of a chunk may still work on it.
     const late = [...(submission.bars ?? [])].flatMap(([chunkIndex, consumers]) =>
       Array.from(consumers, (consumer) => ({ consumer, chunkIndex })),
@@ -107,7 +111,7 @@ export class Outcomes<Peer> {
   /** Another one may have completed it. */
   #drop(
     holder: Consumer<Peer>,
-    submission: Submission<Peer>,
+    submission: ScheduledSubmission<Peer>,
     chunkIndex: ChunkIndex,
     completedBy: Consumer<Peer> | null,
   ): void {

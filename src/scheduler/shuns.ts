@@ -1,6 +1,6 @@
 import type { ChunkIndex } from '../model/ids.ts';
 import { PlacedHeap } from './plan/placed-heap.ts';
-import { type Consumer, Shun, type Submission } from './state.ts';
+import { type Consumer, type ScheduledSubmission, Shun } from './state.ts';
 
 const ANOTHER_FIRST_MS_DEFAULT = 60_000;
 /** A consumer that failed more chunks than this may get the one that it failed longest ago. */
@@ -33,7 +33,7 @@ export class Shuns<Peer> {
   /** The chunk failed on the consumer. Returns whether it shuns it from now on: another one is to have it first. */
   failed(
     consumer: Consumer<Peer>,
-    submission: Submission<Peer>,
+    submission: ScheduledSubmission<Peer>,
     index: ChunkIndex,
     availableMs: number,
   ): boolean {
@@ -62,7 +62,7 @@ export class Shuns<Peer> {
   }
 
   /** The chunk is done, or off the schedule. */
-  forget(submission: Submission<Peer>, index: ChunkIndex): void {
+  forget(submission: ScheduledSubmission<Peer>, index: ChunkIndex): void {
     const shun = submission.shuns?.get(index);
     if (shun !== undefined) this.#end(shun);
   }

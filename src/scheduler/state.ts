@@ -9,9 +9,9 @@ import type { Candidate, Seat } from './plan/tree.ts';
 import type {
   ConsumerHandle,
   ConsumerOptions,
+  HandedOutChunk,
   OpenSubmission,
   ReservationRequest,
-  ReservedChunk,
 } from './types.ts';
 
 /**
@@ -23,13 +23,13 @@ import type {
  * - available: all others. Those from `cursor` on were never handed out; those below it came back and are in
  *   `returned`, which may also hold some that have been done since: they are passed over.
  */
-export class Submission<Peer> implements OpenSubmission, Candidate<Submission<Peer>> {
+export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<ScheduledSubmission<Peer>> {
   readonly record: SubmissionRecord;
   readonly done: ChunkSet;
-  readonly values: readonly MetaValue<Submission<Peer>>[];
+  readonly values: readonly MetaValue<ScheduledSubmission<Peer>>[];
   readonly orderHigh: number;
   readonly orderLow: number;
-  readonly seats: (Seat<Submission<Peer>> | undefined)[] = [];
+  readonly seats: (Seat<ScheduledSubmission<Peer>> | undefined)[] = [];
   state: 'open' | 'ending' = 'open';
   chunksAvailable = 0;
   reservations: Map<ChunkIndex, Reservation<Peer>> | null = null;
@@ -45,7 +45,11 @@ export class Submission<Peer> implements OpenSubmission, Candidate<Submission<Pe
   #tries: Map<ChunkIndex, ChunkTries> | null = null;
   #disconnectTimes: Map<ChunkIndex, number[]> | null = null;
 
-  constructor(record: SubmissionRecord, done: ChunkSet, values: readonly MetaValue<Submission<Peer>>[]) {
+  constructor(
+    record: SubmissionRecord,
+    done: ChunkSet,
+    values: readonly MetaValue<ScheduledSubmission<Peer>>[],
+  ) {
     this.record = record;
     this.done = done;
     this.values = values;
@@ -61,7 +65,7 @@ export class Submission<Peer> implements OpenSubmission, Candidate<Submission<Pe
     return this.delays === null ? 0 : this.delays.size;
   }
 
-  reservation(chunkIndex: ChunkIndex): ReservedChunk | undefined {
+  reservation(chunkIndex: ChunkIndex): HandedOutChunk | undefined {
     return this.reservations?.get(chunkIndex);
   }
 
@@ -165,8 +169,8 @@ export class Submission<Peer> implements OpenSubmission, Candidate<Submission<Pe
 }
 
 /** A chunk that a consumer holds. Links: in order of expiry over all, in order of hand-out per consumer. */
-export class Reservation<Peer> implements ReservedChunk {
-  readonly submission: Submission<Peer>;
+export class Reservation<Peer> implements HandedOutChunk {
+  readonly submission: ScheduledSubmission<Peer>;
   readonly chunkIndex: ChunkIndex;
   readonly retries: number;
   readonly consumer: Consumer<Peer>;
@@ -179,7 +183,7 @@ export class Reservation<Peer> implements ReservedChunk {
   heldAfter: Reservation<Peer> | null = null;
 
   constructor(
-    submission: Submission<Peer>,
+    submission: ScheduledSubmission<Peer>,
     chunkIndex: ChunkIndex,
     consumer: Consumer<Peer>,
     reservedMs: number,
@@ -200,13 +204,13 @@ export class Reservation<Peer> implements ReservedChunk {
 
 /** Consumers that failed a chunk, and are not to get it before another one, until `dueMs`. */
 export class Shun<Peer> implements Placed {
-  readonly submission: Submission<Peer>;
+  readonly submission: ScheduledSubmission<Peer>;
   readonly chunkIndex: ChunkIndex;
   readonly consumers = new Set<Consumer<Peer>>();
   dueMs = 0;
   place = -1;
 
-  constructor(submission: Submission<Peer>, chunkIndex: ChunkIndex) {
+  constructor(submission: ScheduledSubmission<Peer>, chunkIndex: ChunkIndex) {
     this.submission = submission;
     this.chunkIndex = chunkIndex;
   }
@@ -226,14 +230,14 @@ export class Pause<Peer> implements Placed {
 
 /** A chunk that waits until it is available again. */
 export class Delay<Peer> implements Placed {
-  readonly submission: Submission<Peer>;
+  readonly submission: ScheduledSubmission<Peer>;
   readonly chunkIndex: ChunkIndex;
   readonly dueMs: number;
   /** Breaks ties: the lower one is due first. */
   readonly order: number;
   place = -1;
 
-  constructor(submission: Submission<Peer>, chunkIndex: ChunkIndex, dueMs: number, order: number) {
+  constructor(submission: ScheduledSubmission<Peer>, chunkIndex: ChunkIndex, dueMs: number, order: number) {
     this.submission = submission;
     this.chunkIndex = chunkIndex;
     this.dueMs = dueMs;
@@ -259,7 +263,7 @@ export class Consumer<Peer> implements ConsumerHandle<Peer> {
    * Chunks that it is not to get: they were taken away from it by an expiry, and its answer to that, which names
    * only the chunk, could not be told from a failure of a second try.
    */
-  bars: Map<Submission<Peer>, Set<ChunkIndex>> | null = null;
+  bars: Map<ScheduledSubmission<Peer>, Set<ChunkIndex>> | null = null;
   chunksBarred = 0;
   /** Chunks that failed on it and that another one is to have first; the one that failed longest ago first. */
   readonly shuns = new Set<Shun<Peer>>();
@@ -287,7 +291,7 @@ export class Consumer<Peer> implements ConsumerHandle<Peer> {
   }
 
   /** It is not to get the chunk although that is available. */
-  isKeptFrom(submission: Submission<Peer>, index: ChunkIndex): boolean {
+  isKeptFrom(submission: ScheduledSubmission<Peer>, index: ChunkIndex): boolean {
     if (this.bars?.get(submission)?.has(index)) return true;
     return this.shuns.size > 0 && submission.shuns?.get(index)?.consumers.has(this) === true;
   }

@@ -44,7 +44,7 @@ export interface OpenSubmission {
   /** Whether there is such a chunk and it is not done. */
   hasOpenChunk(chunkIndex: ChunkIndex): boolean;
   /** Of a chunk that a consumer holds. */
-  reservation(chunkIndex: ChunkIndex): ReservedChunk | undefined;
+  reservation(chunkIndex: ChunkIndex): HandedOutChunk | undefined;
 }
 
 export interface ConsumerOptions {
@@ -71,7 +71,7 @@ export interface ReservationRequest {
   readonly strategy: Strategy;
 }
 
-export interface ReservedChunk {
+export interface HandedOutChunk {
   readonly submission: OpenSubmission;
   readonly chunkIndex: ChunkIndex;
   readonly retries: number;

@@ -142,7 +142,7 @@ export class NumberedCalls<T> {
 }
 
 /** Collects what is to be posted to the other thread: one message per turn of the event loop, buffers transferred. */
-export class Batch<T> {
+export class PostBatch<T> {
   readonly #flushSoon: () => void;
   readonly #post: (items: readonly T[], transfer: Transferable[]) => void;
   readonly #bodies: (item: T) => readonly (Uint8Array | null)[];

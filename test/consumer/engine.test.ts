@@ -5,7 +5,7 @@ import { ManualChunks } from '../../src/consumer/manual-chunks.ts';
 import { checkDemand } from '../../src/consumer/options.ts';
 import { CallbackWatch } from '../../src/consumer/run/callback-watch.ts';
 import { ChunkRun } from '../../src/consumer/run/run.ts';
-import { Tracing } from '../../src/consumer/run/tracing.ts';
+import { RunTracing } from '../../src/consumer/run/tracing.ts';
 import type { Command, TransportEvent } from '../../src/consumer/thread/protocol.ts';
 import { ClientClosedError } from '../../src/model/errors.ts';
 import { DIRECT_ROUTE } from '../../src/net/address/queue-route.ts';
@@ -47,7 +47,7 @@ for (const reason of ['submission_ended', 'completed_elsewhere', 'given_back'] a
         begun.put(chunkIndex);
         return new Promise(() => {});
       },
-      tracing: new Tracing(),
+      tracing: new RunTracing(),
       clock: systemClock,
       logger: silentLogger,
     });

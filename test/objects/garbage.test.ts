@@ -9,7 +9,7 @@ import {
   type KnowingQueue,
 } from '../../src/objects/garbage.ts';
 import { chunkKey } from '../../src/objects/keys.ts';
-import { MemoryStore } from '../../src/objects/memory-store.ts';
+import { MemoryObjectStore } from '../../src/objects/memory-store.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
 import { parseObjectStoreUrl } from '../../src/objects/url.ts';
@@ -22,7 +22,7 @@ const DAY_MS = 86_400_000;
 
 function setUp() {
   const clock = new ManualClock();
-  const store = new MemoryStore(parseObjectStoreUrl('memory:///'), clock, new Map());
+  const store = new MemoryObjectStore(parseObjectStoreUrl('memory:///'), clock, new Map());
   const put = async (prefix: string, chunks = 2) => {
     for (let index = 0; index < chunks; index++) {
       await store.put(chunkKey(prefix, index, 'in'), bytes(10));

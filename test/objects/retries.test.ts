@@ -5,7 +5,7 @@ import { OptionReader } from '../../src/objects/options.ts';
 import type { ObjectBackend } from '../../src/objects/remote/backend.ts';
 import { retryAfterMs } from '../../src/objects/remote/failures.ts';
 import {
-  type RetryPolicy,
+  type CallRetryPolicy,
   retryPolicy,
   type StoreWait,
   withRetries,
@@ -27,7 +27,7 @@ function failure(options: { retryable?: boolean; retryAfterMs?: number } = {}): 
 }
 
 /** A backend whose `get` is the function, under a clock that stands still. */
-function setUp(get: ObjectBackend['get'], policy: Partial<RetryPolicy> = {}) {
+function setUp(get: ObjectBackend['get'], policy: Partial<CallRetryPolicy> = {}) {
   const clock = new ManualClock();
   const logger = recordingLogger();
   const waits: StoreWait[] = [];

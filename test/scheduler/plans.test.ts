@@ -6,12 +6,12 @@ import { isSameStrategy, Strategy } from '../../src/model/strategy.ts';
 import { MetaTable } from '../../src/scheduler/metadata.ts';
 import { PlanCache } from '../../src/scheduler/plan/cache.ts';
 import { Plan } from '../../src/scheduler/plan/plan.ts';
-import { Submission } from '../../src/scheduler/state.ts';
+import { ScheduledSubmission } from '../../src/scheduler/state.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { submissionRecord } from '../support/store/submissions.ts';
 import { Scene } from './scheduler-scene.ts';
 
-type Sub = Submission<string>;
+type Sub = ScheduledSubmission<string>;
 
 const OLDEST = Strategy.oldest();
 
@@ -35,7 +35,7 @@ class Bench {
     const pairs = new Map(Object.entries(meta).map(([key, value]) => [key, BigInt(value)]));
     const id = BigInt(this.submissions.length + 1);
     const values = this.table.intern(pairs);
-    const submission = new Submission<string>(
+    const submission = new ScheduledSubmission<string>(
       submissionRecord({ id, strategicMetadata: pairs }),
       new ChunkSet(10),
       values,

@@ -5,9 +5,9 @@ import { Scheduler } from '../../src/scheduler/scheduler.ts';
 import type {
   ConsumerHandle,
   ConsumerOptions,
+  HandedOutChunk,
   OpenSubmission,
   ReservationRequest,
-  ReservedChunk,
   SchedulerOptions,
   SubmissionProgress,
 } from '../../src/scheduler/types.ts';
@@ -20,7 +20,7 @@ export type NamedConsumer = ConsumerHandle<string>;
 interface Answer {
   readonly consumer: NamedConsumer;
   readonly request: ReservationRequest;
-  readonly chunks: readonly ReservedChunk[];
+  readonly chunks: readonly HandedOutChunk[];
 }
 
 /** A scheduler, the time, and what followed from its calls, as short texts: chunk 3 of submission 2 is `2#3`. */
@@ -206,7 +206,10 @@ export function recordedRandom(seed: number): Random & { readonly draws: number[
   };
 }
 
-export function nameOf({ submission, chunkIndex }: Pick<ReservedChunk, 'submission' | 'chunkIndex'>): string {
+export function nameOf({
+  submission,
+  chunkIndex,
+}: Pick<HandedOutChunk, 'submission' | 'chunkIndex'>): string {
   return `${submission.record.id}#${chunkIndex}`;
 }
 

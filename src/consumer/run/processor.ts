@@ -6,7 +6,7 @@ import { ChunkUnencodableError } from '../../protocol/chunk/errors.ts';
 import type { ChunkCallback, ChunkContext, RawChunkCallback } from '../types.ts';
 import type { CallbackWatch } from './callback-watch.ts';
 import { type OpWork, runOps } from './op-batch.ts';
-import { ChunkShapeError, describe, ResultsUnencodableError, resultsOf } from './results.ts';
+import { ChunkShapeError, describe, ResultsUnencodableError, resultsOfCallback } from './results.ts';
 
 /**
  * Makes the bytes of a result from the bytes of an input; synchronously where the callback is. The bytes are the
@@ -48,7 +48,7 @@ export function chunkProcessor(
     // The callback may do with its array what it likes.
     const total = ops.length;
     const finish = (results: unknown) => {
-      const all = resultsOf(results, total);
+      const all = resultsOfCallback(results, total);
       if (isPromise(all)) return all.then((values) => encode(codec, values, context, false));
       return encode(codec, all, context, false);
     };

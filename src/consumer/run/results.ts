@@ -23,7 +23,7 @@ export class ResultsUnencodableError extends ChunkShapeError {
 }
 
 /** As many results as there are operations; those that are promises are awaited, as `for await` does. */
-export function resultsOf(results: unknown, expected: number): unknown[] | Promise<unknown[]> {
+export function resultsOfCallback(results: unknown, expected: number): unknown[] | Promise<unknown[]> {
   if (typeof results !== 'object' || results === null || !(Symbol.iterator in results)) {
     throw new ChunkShapeError(`the callback returned ${describe(results)} instead of ${expected} results`);
   }

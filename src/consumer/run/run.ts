@@ -19,7 +19,7 @@ import {
 import { type CallbackWatch, isTimeout } from './callback-watch.ts';
 import { ChunkJob } from './job.ts';
 import type { Processor } from './processor.ts';
-import type { ChunkSpan, Tracing } from './tracing.ts';
+import type { ChunkSpan, RunTracing } from './tracing.ts';
 import { verdictOf } from './verdict.ts';
 
 /** A result waits no longer than that for others to travel with, in milliseconds. */
@@ -35,7 +35,7 @@ export interface ChunkWork {
 
 export interface ChunkRunParts extends ChunkWork {
   readonly engine: Engine;
-  readonly tracing: Tracing;
+  readonly tracing: RunTracing;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -37,7 +37,7 @@ const NO_SPAN: ChunkSpan = { isRecorded: false, run: (callback) => callback(), c
  * the producer's baggage as attributes; and spans `download_chunk` and `upload_chunk`. Without an OpenTelemetry SDK all
  * of it comes to nothing. The SDK is the user's: what it throws is a trace less, and decides nothing about the chunk.
  */
-export class Tracing {
+export class RunTracing {
   readonly #tracer = trace.getTracer('opsqueue.consumer', VERSION);
   readonly #contexts = new Map<string, Context>();
 

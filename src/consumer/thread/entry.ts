@@ -5,14 +5,14 @@ import { messageOf } from '../../model/thrown.ts';
 import { systemClock } from '../../system/clock.ts';
 import { setNetworkDefaults } from '../../system/network-defaults.ts';
 import { systemRandom } from '../../system/random.ts';
-import { Batch } from '../../system/worker.ts';
+import { PostBatch } from '../../system/worker.ts';
 import { type OpenTransport, openTransport } from '../transport/open.ts';
 import type { Command, ThreadData, TransportEvent, WorkCommand } from './protocol.ts';
 import { type PackedEvent, SubmissionSender } from './submissions.ts';
 
 async function main(port: MessagePort, { setup, network }: ThreadData): Promise<void> {
   const submissions = new SubmissionSender();
-  const outgoing = new Batch<PackedEvent>(systemClock, bodiesOf, (events, transfer) =>
+  const outgoing = new PostBatch<PackedEvent>(systemClock, bodiesOf, (events, transfer) =>
     port.postMessage(events, transfer),
   );
   const early: WorkCommand[] = [];

@@ -2,15 +2,15 @@ import { parseQueueUrl } from '../../net/address/queue-url.ts';
 import { parseObjectStoreUrl } from '../../objects/open.ts';
 import type { Clock } from '../../system/clock.ts';
 import { networkDefaults } from '../../system/network-defaults.ts';
-import { Batch, programFile, Thread, type ThreadProgram } from '../../system/worker.ts';
-import { INLINED } from './inlined.ts';
+import { PostBatch, programFile, Thread, type ThreadProgram } from '../../system/worker.ts';
+import { TRANSPORT_PROGRAM } from './inlined.ts';
 import type { Command, ThreadData, TransportEvent, TransportSetup } from './protocol.ts';
 import { type PackedEvent, SubmissionReceiver } from './submissions.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
   starter: 'consumer/thread/handle',
-  inlined: INLINED,
+  inlined: TRANSPORT_PROGRAM,
 };
 
 /** How long the thread may take to end the connection in good order. */
@@ -47,7 +47,7 @@ const YOUNG_MB_MAX = 6;
 export class TransportThread implements TransportHandle {
   readonly #thread: Thread<readonly Command[], readonly PackedEvent[]>;
   readonly #clock: Clock;
-  readonly #outgoing: Batch<Command>;
+  readonly #outgoing: PostBatch<Command>;
   #isClosing = false;
 
   constructor(setup: TransportSetup, listener: TransportThreadListener, clock: Clock) {
@@ -69,7 +69,7 @@ export class TransportThread implements TransportHandle {
         listener.crashed(error ?? new Error(`the transport thread ended with code ${status}`));
       },
     });
-    this.#outgoing = new Batch<Command>(clock, bodiesOf, (commands, transfer) =>
+    this.#outgoing = new PostBatch<Command>(clock, bodiesOf, (commands, transfer) =>
       this.#thread.post(commands, transfer),
     );
   }

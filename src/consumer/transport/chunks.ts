@@ -5,7 +5,7 @@ import { Chunk, chunkKeyOf } from './chunk.ts';
 import type { Feed, FeedChunk } from './feed.ts';
 import { SubmissionCache } from './submission-cache.ts';
 
-export interface ChunksOptions {
+export interface HeldChunksOptions {
   /** Every handle is above it. */
   readonly handleBase: Handle;
   /** Bodies in the object store are read by the transport. */
@@ -16,13 +16,13 @@ export interface ChunksOptions {
 
 /** Every chunk that this consumer holds, or works on although it is not reserved any more. */
 export class Chunks {
-  readonly #options: ChunksOptions;
+  readonly #options: HeldChunksOptions;
   readonly #byHandle = new Map<Handle, FeedChunk>();
   readonly #byKey = new Map<string, FeedChunk>();
   readonly #submissions = new SubmissionCache();
   #lastHandle: Handle;
 
-  constructor(options: ChunksOptions) {
+  constructor(options: HeldChunksOptions) {
     this.#options = options;
     this.#lastHandle = options.handleBase;
   }

@@ -8,7 +8,7 @@ import type { Chunks } from './chunks.ts';
 import type { Extensions } from './extensions.ts';
 import type { Feed, FeedChunk } from './feed.ts';
 import type { GiveBack } from './give-back.ts';
-import type { Outbox } from './outbox.ts';
+import type { ReportOutbox } from './outbox.ts';
 import type { Reservations } from './reservations.ts';
 import { SLOW_FETCH_MS } from './run-feed.ts';
 import type { Timers } from './timers.ts';
@@ -18,7 +18,7 @@ export interface IntakeParts {
   readonly reservations: Reservations;
   readonly extensions: Extensions;
   readonly giveBacks: GiveBack;
-  readonly outbox: Outbox;
+  readonly outbox: ReportOutbox;
   /** null: the calling thread reads the bodies. */
   readonly bodies: ChunkBodies | null;
   readonly clock: Clock;

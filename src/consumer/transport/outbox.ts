@@ -8,7 +8,7 @@ export interface Report {
 }
 
 /** Reports to the queue: now, or on the next connection. */
-export class Outbox {
+export class ReportOutbox {
   #queue: Dialect | null = null;
   #unsent: Report[] = [];
   #waitsNoMore = false;

@@ -7,7 +7,7 @@ import type { Dialect } from './dialect/dialect.ts';
 import type { FeedChunk } from './feed.ts';
 import type { GiveBack } from './give-back.ts';
 import type { Intake } from './intake.ts';
-import type { Outbox } from './outbox.ts';
+import type { ReportOutbox } from './outbox.ts';
 import type { QueueLink, Reservations } from './reservations.ts';
 
 export interface ResultsParts {
@@ -16,7 +16,7 @@ export interface ResultsParts {
   readonly reservations: Reservations;
   readonly giveBacks: GiveBack;
   readonly intake: Intake;
-  readonly outbox: Outbox;
+  readonly outbox: ReportOutbox;
   /** null: the calling thread writes the bodies. */
   readonly bodies: ChunkBodies | null;
   readonly logger: Logger;
@@ -24,9 +24,9 @@ export interface ResultsParts {
 }
 
 /** The way of a result, or a failure, from the calling thread to the queue. */
-export class Results {
+export class ResultDelivery {
   readonly #p: ResultsParts;
-  /** Results of chunks that are not held, on their way. */
+  /** ResultDelivery of chunks that are not held, on their way. */
   #unheld = 0;
 
   constructor(parts: ResultsParts) {

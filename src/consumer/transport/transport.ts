@@ -11,9 +11,9 @@ import { Extensions } from './extensions.ts';
 import { type Feed, type FeedChunk, OnceFeed } from './feed.ts';
 import { GiveBack } from './give-back.ts';
 import { Intake } from './intake.ts';
-import { Outbox } from './outbox.ts';
+import { ReportOutbox } from './outbox.ts';
 import { type QueueLink, Reservations } from './reservations.ts';
-import { Results } from './results.ts';
+import { ResultDelivery } from './results.ts';
 import { RunFeed } from './run-feed.ts';
 import { Timers } from './timers.ts';
 
@@ -41,8 +41,8 @@ export class Transport {
   readonly #reservations: Reservations;
   readonly #extensions: Extensions;
   readonly #intake: Intake;
-  readonly #results: Results;
-  readonly #outbox = new Outbox();
+  readonly #results: ResultDelivery;
+  readonly #outbox = new ReportOutbox();
 
   constructor(options: TransportOptions) {
     const { link, bodies, clock, emit, handleBase, pulse } = options;
@@ -65,7 +65,7 @@ export class Transport {
     this.#reservations = reservations;
     this.#extensions = extensions;
     this.#intake = new Intake(parts);
-    this.#results = new Results({ ...parts, intake: this.#intake });
+    this.#results = new ResultDelivery({ ...parts, intake: this.#intake });
   }
 
   /** Counts, for tests and leak checks. */

@@ -25,7 +25,7 @@ export interface HttpAnswer {
 }
 
 /** Bytes of an answer; nothing that a queue sends comes near it. */
-export const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
+export const RESPONSE_BYTES_MAX = 256 * 1024 * 1024;
 
 /** Why an attempt brought no usable answer. */
 export class HttpAttemptError extends Error {
@@ -104,9 +104,9 @@ export function attemptRequest(
       let bytes = 0;
       response.on('data', (piece: Buffer) => {
         bytes += piece.length;
-        if (bytes > ANSWER_BYTES_MAX) {
+        if (bytes > RESPONSE_BYTES_MAX) {
           fail(
-            new HttpAttemptError(`an answer of more than ${ANSWER_BYTES_MAX} bytes`, {
+            new HttpAttemptError(`an answer of more than ${RESPONSE_BYTES_MAX} bytes`, {
               ambiguous: true,
               retryable: false,
             }),

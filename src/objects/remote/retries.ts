@@ -6,7 +6,7 @@ import type { OptionReader } from '../options.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
 
 /** How long and how often a call is tried. The defaults are those of the original. */
-export interface RetryPolicy {
+export interface CallRetryPolicy {
   /** Of one try, body included, in milliseconds. Default 30 000. */
   readonly timeoutMs: number;
   /** Tries after the first. Default 10. */
@@ -19,7 +19,7 @@ export interface RetryPolicy {
   readonly waitMsMax: number;
 }
 
-export function retryPolicy(options: OptionReader): RetryPolicy {
+export function retryPolicy(options: OptionReader): CallRetryPolicy {
   return {
     timeoutMs: options.durationMs(30_000, 'timeout'),
     retriesMax: options.integer(10, 0, 'max_retries'),
@@ -55,7 +55,11 @@ export interface RetryContext {
 const LOG_EVERY_MS = 5_000;
 
 /** Adds a time limit per try, and further tries where they may help, to each call of a backend. */
-export function withRetries(inner: ObjectBackend, policy: RetryPolicy, context: RetryContext): ObjectBackend {
+export function withRetries(
+  inner: ObjectBackend,
+  policy: CallRetryPolicy,
+  context: RetryContext,
+): ObjectBackend {
   const retrier = new Retrier(policy, context);
   return {
     deleteMax: inner.deleteMax,
@@ -71,12 +75,12 @@ export function withRetries(inner: ObjectBackend, policy: RetryPolicy, context: 
 }
 
 class Retrier {
-  readonly #policy: RetryPolicy;
+  readonly #policy: CallRetryPolicy;
   readonly #context: RetryContext;
   #loggedMs = -Infinity;
   #unlogged = 0;
 
-  constructor(policy: RetryPolicy, context: RetryContext) {
+  constructor(policy: CallRetryPolicy, context: RetryContext) {
     this.#policy = policy;
     this.#context = context;
   }

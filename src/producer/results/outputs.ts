@@ -8,7 +8,7 @@ import { missingHint } from '../../objects/missing-hint.ts';
 import type { ObjectStore } from '../../objects/object-store.ts';
 import { decompressChunk, isCompressedChunk } from '../../protocol/chunk/compression.ts';
 import type { QueueApi } from '../queue-api.ts';
-import type { Tracing } from '../tracing.ts';
+import type { SubmissionTracing } from '../tracing.ts';
 
 /** Where the outputs of one submission are. */
 export interface Outputs {
@@ -25,7 +25,7 @@ export class StoredOutputs implements Outputs {
     readonly store: ObjectStore;
     readonly id: SubmissionId;
     readonly prefix: string;
-    readonly tracing: Tracing;
+    readonly tracing: SubmissionTracing;
   };
 
   constructor(options: {
@@ -33,7 +33,7 @@ export class StoredOutputs implements Outputs {
     readonly store: ObjectStore;
     readonly id: SubmissionId;
     readonly prefix: string;
-    readonly tracing: Tracing;
+    readonly tracing: SubmissionTracing;
   }) {
     this.#o = options;
   }
@@ -72,7 +72,7 @@ export class StoredOutputs implements Outputs {
 const DIRECT_OUTPUTS_AT_A_TIME = 256;
 
 /** Outputs of a `Direct` submission, which the queue keeps. */
-export class DirectOutputs implements Outputs {
+export class DirectOutputReader implements Outputs {
   readonly #api: QueueApi;
   readonly #id: SubmissionId;
   readonly #limit: number;

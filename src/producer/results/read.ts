@@ -3,17 +3,17 @@ import type { SubmissionStatus } from '../../model/submission.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { LinkedSignal } from '../../system/signals.ts';
 import { checkChoice } from '../checks.ts';
-import type { ClientContext, TransferLimits } from '../context.ts';
+import type { CallTransferLimits, ClientContext } from '../context.ts';
 import type { ResultChunk, ResultsOptions, WatchOptions } from '../options.ts';
 import { deleteChunks } from '../submit/delete-chunks.ts';
 import type { Inserted } from '../submit/insert.ts';
 import type { OpenSource } from '../submit/source.ts';
-import { Tracing } from '../tracing.ts';
+import { SubmissionTracing } from '../tracing.ts';
 import { statusOf, waitForEnd } from './completion.ts';
 import { decodeChunk, type ReadChunk } from './decode.ts';
 import { doneChunks } from './done-tracker.ts';
 import { type ChunkPlan, Downloader, everyChunk } from './download.ts';
-import { DirectOutputs, isMissing, StoredOutputs } from './outputs.ts';
+import { DirectOutputReader, isMissing, StoredOutputs } from './outputs.ts';
 import { BatchedResults, type Results } from './results.ts';
 import { Session } from './session.ts';
 
@@ -26,7 +26,7 @@ export type ReadMode = 'all-done' | 'as-completed' | 'any-order' | 'now';
 /** How results are to be read: checked. */
 export interface Reading {
   readonly mode: ReadMode;
-  readonly limits: TransferLimits;
+  readonly limits: CallTransferLimits;
   readonly isCleanedUp: boolean;
   readonly onProgress: WatchOptions['onProgress'];
   readonly signal: AbortSignal | undefined;
@@ -41,7 +41,7 @@ export interface ResultsOf<Item> {
   /** What `submission` will read. */
   readonly source: OpenSource<unknown> | null;
   /** Inserts the submission, or looks it up. */
-  readonly submission: (signal: AbortSignal, tracing: Tracing) => Promise<Inserted>;
+  readonly submission: (signal: AbortSignal, tracing: SubmissionTracing) => Promise<Inserted>;
 }
 
 /** What all chunks of one reading have in common. */
@@ -66,7 +66,7 @@ export function checkReading(context: ClientContext, options: ResultsOptions, mo
 /** The results of a submission. Nothing happens before the first `next`. */
 export function resultsOf<Item>(context: ClientContext, o: ResultsOf<Item>): Results<Item> {
   const { reading, source } = o;
-  const tracing = new Tracing(o.span);
+  const tracing = new SubmissionTracing(o.span);
   const generate = async function* ({ signal, abort }: LinkedSignal) {
     const submission = await o.submission(signal, tracing);
     tracing.inserted(submission.id);
@@ -106,7 +106,7 @@ export function insertedOf({ record }: SubmissionStatus): Inserted {
 }
 
 interface Read extends ReadContext {
-  readonly tracing: Tracing;
+  readonly tracing: SubmissionTracing;
 }
 
 /** The chunks of results as the mode says. Throws if the submission fails or is cancelled, unless they are those of now. */
@@ -177,7 +177,7 @@ async function* download(
   const { id, prefix } = submission;
   const outputs =
     prefix === null
-      ? new DirectOutputs(api, id, { isInOrder: order === 'planned' })
+      ? new DirectOutputReader(api, id, { isInOrder: order === 'planned' })
       : new StoredOutputs({ api, store: await context.store(), id, prefix, tracing });
   const fetch = skipMissing
     ? (index: number, until: AbortSignal) => outputs.fetch(index, until).catch(nullIfMissing)

@@ -1,14 +1,14 @@
 import { type LinkedSignal, linkedSignal } from '../../system/signals.ts';
 import type { ClientContext } from '../context.ts';
 import type { OpenSource } from '../submit/source.ts';
-import type { Tracing } from '../tracing.ts';
+import type { SubmissionTracing } from '../tracing.ts';
 import type { BatchSource } from './results.ts';
 
 export interface SessionOptions<Item> {
   readonly context: ClientContext;
   /** The caller's. */
   readonly signal: AbortSignal | undefined;
-  readonly tracing: Tracing;
+  readonly tracing: SubmissionTracing;
   /** Makes the batches; gets a signal that ends it, and that it may fire itself. */
   readonly generate: (linked: LinkedSignal) => AsyncGenerator<readonly Item[], void>;
   /** What it will read; let go of if nobody ever reads the results. */

@@ -8,10 +8,10 @@ import { directChunksRefusal } from '../../protocol/producer/requests.ts';
 import { uuidV7 } from '../../system/random.ts';
 import { orAborted } from '../../system/signals.ts';
 import { checkChoice, checkMetadata, checkRetry, checkStrategicMetadata } from '../checks.ts';
-import type { ClientContext, TransferLimits } from '../context.ts';
+import type { CallTransferLimits, ClientContext } from '../context.ts';
 import type { SubmitOptions } from '../options.ts';
-import type { InsertFate, NewSubmission } from '../queue-api.ts';
-import type { Tracing } from '../tracing.ts';
+import type { InsertFate, SubmissionToInsert } from '../queue-api.ts';
+import type { SubmissionTracing } from '../tracing.ts';
 import { type ChunkSink, chunkOperations } from './chunking.ts';
 import type { OpenSource } from './source.ts';
 import { Uploader } from './upload.ts';
@@ -43,7 +43,7 @@ export interface Cargo {
   readonly retry: RetryPolicy | null;
   /** Failed chunks wait as long as is the default of our producers. */
   readonly isRetryDefault: boolean;
-  readonly limits: TransferLimits;
+  readonly limits: CallTransferLimits;
   readonly compression: ChunkCompression | null;
 }
 
@@ -52,7 +52,7 @@ export interface Insert {
   readonly context: ClientContext;
   readonly cargo: Cargo;
   readonly source: OpenSource<unknown>;
-  readonly tracing: Tracing;
+  readonly tracing: SubmissionTracing;
   readonly signal: AbortSignal;
 }
 
@@ -168,7 +168,7 @@ async function feed(
 
 async function send(
   { context, cargo, tracing, signal }: Insert,
-  what: Pick<NewSubmission, 'contents' | 'idempotencyKey'>,
+  what: Pick<SubmissionToInsert, 'contents' | 'idempotencyKey'>,
   fate: InsertFate,
 ): Promise<SubmissionId> {
   const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry } = cargo;

@@ -6,7 +6,7 @@ import type { Clock } from '../../system/clock.ts';
 import { linkedSignal } from '../../system/signals.ts';
 import type { BoundedStore } from '../bounded-store.ts';
 import { Gate } from '../gate.ts';
-import type { Tracing } from '../tracing.ts';
+import type { SubmissionTracing } from '../tracing.ts';
 import { deleteChunks } from './delete-chunks.ts';
 
 export interface UploaderOptions {
@@ -19,7 +19,7 @@ export interface UploaderOptions {
   readonly compression: ChunkCompression | null;
   readonly signal: AbortSignal;
   readonly clock: Clock;
-  readonly tracing: Tracing;
+  readonly tracing: SubmissionTracing;
 }
 
 /** Removing what was uploaded may not hold up the error for longer, in milliseconds. */

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { META_VALUE_MAX, META_VALUE_MIN } from '../../model/limits.ts';
 import { JsonShapeError, JsonSyntaxError } from './errors.ts';
 import {
-  clipped,
+  excerpt,
   isDigit,
   isInteger,
   MINUS,
@@ -358,7 +358,7 @@ export class JsonReader {
 
   /** The number read last, for errors. */
   #shownNumber(): string {
-    return clipped(shownNumber(this.#bytes, this.#numberStart));
+    return excerpt(shownNumber(this.#bytes, this.#numberStart));
   }
 
   /** A string, at whose opening quote the reader stands. */
@@ -415,6 +415,6 @@ export class JsonReader {
 
 /** The path of a field of a struct, for errors. */
 export function fieldPath(struct: string, field: string): string {
-  const name = clipped(field);
+  const name = excerpt(field);
   return struct === '' ? name : `${struct}.${name}`;
 }

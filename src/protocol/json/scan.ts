@@ -58,10 +58,10 @@ export function shownNumber(bytes: Buffer, start: number): string {
 }
 
 export function shown(text: string): string {
-  return JSON.stringify(clipped(text));
+  return JSON.stringify(excerpt(text));
 }
 
-export function clipped(text: string): string {
+export function excerpt(text: string): string {
   return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...` : text;
 }
 

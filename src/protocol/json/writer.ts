@@ -67,7 +67,7 @@ export class JsonWriter {
 }
 
 /** How many bytes {@link JsonWriter.byteContent} makes of it. */
-export function byteContentSize(content: Uint8Array): number {
+export function byteArraySize(content: Uint8Array): number {
   let size = content.length === 0 ? 2 : 1;
   for (const byte of content) size += byte >= 100 ? 4 : byte >= 10 ? 3 : 2;
   return size;

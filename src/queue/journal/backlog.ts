@@ -8,8 +8,6 @@ export interface PagedSubmission {
   readonly done: ChunkSet;
 }
 
-export type InsertMutation = Extract<Mutation, { readonly kind: 'insert' }>;
-
 /** Where the result of an insert goes. */
 export interface InsertWaiter {
   resolve(result: InsertResult): void;

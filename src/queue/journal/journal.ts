@@ -1,6 +1,7 @@
 import { ChunkSet } from '../../model/chunk-set.ts';
 import type { ChunkIndex, ShardId } from '../../model/ids.ts';
 import { messageOf } from '../../model/thrown.ts';
+import type { InsertMutation } from '../../store/batch-plan.ts';
 import { StoreError } from '../../store/errors.ts';
 import type {
   CommitBatch,
@@ -15,13 +16,7 @@ import { Backoff } from '../../system/backoff.ts';
 import { type Clock, sleep, type Timer } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { Random } from '../../system/random.ts';
-import {
-  Backlog,
-  type Batch,
-  type BatchLimits,
-  type InsertMutation,
-  type PagedSubmission,
-} from './backlog.ts';
+import { Backlog, type Batch, type BatchLimits, type PagedSubmission } from './backlog.ts';
 
 export interface JournalOptions {
   readonly store: Store;

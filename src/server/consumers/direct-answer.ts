@@ -5,8 +5,8 @@ import {
   type ReservedItem,
   reservedItemSizeMax,
 } from '../../protocol/consumer/codec.ts';
-import type { Consumer, Consumers } from '../../queue/consumers.ts';
-import type { ReservationRequest, ReservedChunk } from '../../scheduler/types.ts';
+import type { ConnectedConsumer, Consumers } from '../../queue/consumers.ts';
+import type { HandedOutChunk, ReservationRequest } from '../../scheduler/types.ts';
 import { type Clock, sleep } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { SharedBySessions } from './shared.ts';
@@ -14,7 +14,7 @@ import type { SharedBySessions } from './shared.ts';
 export interface DirectAnswerContext {
   readonly consumers: Consumers;
   readonly shared: SharedBySessions;
-  readonly consumer: Consumer;
+  readonly consumer: ConnectedConsumer;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly encodeOptions: EncodeOptions;
@@ -37,7 +37,7 @@ const RETRY_MS = 500;
 export async function directAnswer(
   context: DirectAnswerContext,
   request: ReservationRequest,
-  chunks: readonly ReservedChunk[],
+  chunks: readonly HandedOutChunk[],
 ): Promise<Uint8Array | null> {
   const inputsRead: (Uint8Array | null)[] = [];
   let bytes = 0;
@@ -65,8 +65,8 @@ export async function directAnswer(
 /** To release what it does not hold is a consumer's answer to the expiry: in its place, since it never heard of it. */
 function release(
   { consumers, consumer }: DirectAnswerContext,
-  chunks: readonly ReservedChunk[],
-  which: (chunk: ReservedChunk) => boolean,
+  chunks: readonly HandedOutChunk[],
+  which: (chunk: HandedOutChunk) => boolean,
 ): void {
   for (const chunk of chunks) {
     if (!which(chunk)) continue;
@@ -78,7 +78,7 @@ function release(
 export function itemsAtHand(
   consumers: Consumers,
   shared: SharedBySessions,
-  chunks: readonly ReservedChunk[],
+  chunks: readonly HandedOutChunk[],
   options: EncodeOptions,
 ): readonly ReservedItem[] | null {
   const items: ReservedItem[] = [];
@@ -103,7 +103,7 @@ export function itemsAtHand(
  */
 async function readInputs(
   { consumers, clock, logger, isOpen }: DirectAnswerContext,
-  chunks: readonly ReservedChunk[],
+  chunks: readonly HandedOutChunk[],
 ): Promise<readonly (Uint8Array | null)[] | null> {
   const wanted = chunks
     .filter(({ submission }) => submission.record.prefix === null)
@@ -124,7 +124,7 @@ async function readInputs(
 /** Inputs of `Direct` chunks among those that have none, up to the first chunk whose input was not read. */
 function spread(
   found: readonly (Uint8Array | null)[],
-  chunks: readonly ReservedChunk[],
+  chunks: readonly HandedOutChunk[],
 ): (Uint8Array | null)[] {
   const inputs: (Uint8Array | null)[] = [];
   let next = 0;

@@ -1,12 +1,12 @@
 import type { ChunkId } from '../../model/ids.ts';
 import { encodeReserved } from '../../protocol/consumer/codec.ts';
 import type { Nonce } from '../../protocol/consumer/types.ts';
-import type { ReservationRequest, ReservedChunk } from '../../scheduler/types.ts';
+import type { HandedOutChunk, ReservationRequest } from '../../scheduler/types.ts';
 import { type DirectAnswerContext, directAnswer } from './direct-answer.ts';
 import type { Outbox } from './outbox.ts';
 
 interface LateAnswer {
-  readonly chunks: readonly ReservedChunk[];
+  readonly chunks: readonly HandedOutChunk[];
   /** The peer does not want it any more, but may get it all the same. */
   isTakenBack: boolean;
 }
@@ -27,7 +27,7 @@ export class LateAnswers {
   }
 
   /** @param askAgain called if nothing that the request was to get is still held when its turn comes */
-  add(request: ReservationRequest, chunks: readonly ReservedChunk[], askAgain: () => void): void {
+  add(request: ReservationRequest, chunks: readonly HandedOutChunk[], askAgain: () => void): void {
     const late = { chunks, isTakenBack: false };
     this.#answers.set(request, late);
     this.#outbox.sendLate(async () => {

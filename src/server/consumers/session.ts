@@ -17,11 +17,11 @@ import {
 } from '../../protocol/consumer/codec.ts';
 import type { ClientMessage, Nonce } from '../../protocol/consumer/types.ts';
 import { CONSUMER_FEATURES } from '../../protocol/features.ts';
-import type { Consumer, Consumers } from '../../queue/consumers.ts';
+import type { ConnectedConsumer, Consumers } from '../../queue/consumers.ts';
 import type { ConsumerPeer } from '../../queue/dispatcher.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { InvariantError } from '../../scheduler/invariant.ts';
-import type { OpenSubmission, ReservationRequest, ReservedChunk } from '../../scheduler/types.ts';
+import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../../scheduler/types.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { EndOfTurn, TurnTask } from '../../system/end-of-turn.ts';
 import type { Logger } from '../../system/logger.ts';
@@ -83,7 +83,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   readonly #clock: Clock;
   readonly #heartbeat: Heartbeat;
   readonly #outbox: Outbox;
-  readonly #consumer: Consumer;
+  readonly #consumer: ConnectedConsumer;
   readonly #encodeOptions: { readonly byteStrings: boolean };
   readonly #bufferedBytesMax: number;
   readonly #reservationsWaitingMax: number;
@@ -226,7 +226,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#end('broken', () => this.#connection.terminate());
   }
 
-  reserved(request: ReservationRequest, chunks: readonly ReservedChunk[]): void {
+  reserved(request: ReservationRequest, chunks: readonly HandedOutChunk[]): void {
     this.#waiting.delete(request);
     // What leaves later is made later: some of it may be done or ended by then.
     const isLate = !this.#outbox.isEmpty;

@@ -5,7 +5,7 @@ import {
   type ReservedItem,
 } from '../../protocol/consumer/codec.ts';
 import type { Consumers } from '../../queue/consumers.ts';
-import type { ReservedChunk } from '../../scheduler/types.ts';
+import type { HandedOutChunk } from '../../scheduler/types.ts';
 import type { Clock } from '../../system/clock.ts';
 import { LogBudget } from '../../system/log-budget.ts';
 
@@ -25,7 +25,7 @@ export class SharedBySessions {
   }
 
   /** A chunk as it stands in an answer. */
-  item({ submission, chunkIndex, retries }: ReservedChunk, inputContent: Uint8Array | null): ReservedItem {
+  item({ submission, chunkIndex, retries }: HandedOutChunk, inputContent: Uint8Array | null): ReservedItem {
     return {
       submission: this.prepared(submission.record),
       chunksDone: this.#consumers.chunksDone(submission),

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { parseQueueUrl } from '../../../src/net/address/queue-url.ts';
 import { HttpClient } from '../../../src/net/http/client.ts';
 import { SubmissionConflictError } from '../../../src/producer/index.ts';
-import { type NewSubmission, QueueApi } from '../../../src/producer/queue-api.ts';
+import { QueueApi, type SubmissionToInsert } from '../../../src/producer/queue-api.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { systemRandom } from '../../../src/system/random.ts';
@@ -27,12 +27,12 @@ const CARGO = {
   retry: null,
   headers: {},
 };
-const STORED: NewSubmission = {
+const STORED: SubmissionToInsert = {
   ...CARGO,
   contents: { kind: 'object_storage', prefix: 'count', count: 2 },
   idempotencyKey: null,
 };
-const DIRECT: NewSubmission = {
+const DIRECT: SubmissionToInsert = {
   ...CARGO,
   contents: { kind: 'direct', contents: [Uint8Array.of(1)] },
   idempotencyKey: 'the-key',
@@ -47,7 +47,7 @@ const conflictOn = (field: string | null) => (error: unknown) => {
 test('a conflict names the field that differs, whatever it is', async () => {
   await using queue = await TestServer.start();
   using api = apiOf(`localhost:${queue.port}`);
-  const differences: readonly (readonly [string, Partial<NewSubmission>])[] = [
+  const differences: readonly (readonly [string, Partial<SubmissionToInsert>])[] = [
     ['chunk_size', { chunkSizeOps: 4 }],
     ['metadata', { metadata: null }],
     ['strategic_metadata', { strategicMetadata: new Map() }],

@@ -7,7 +7,7 @@ import { Scheduler } from '../../../src/scheduler/scheduler.ts';
 import { SetbackRules } from '../../../src/scheduler/setbacks.ts';
 import { Shuns } from '../../../src/scheduler/shuns.ts';
 import { SickConsumers } from '../../../src/scheduler/sick-consumers.ts';
-import { Submission } from '../../../src/scheduler/state.ts';
+import { ScheduledSubmission } from '../../../src/scheduler/state.ts';
 import { during, replace } from '../replace.ts';
 import type { Bug } from './bug.ts';
 
@@ -153,7 +153,9 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
           function (consumer, id, chunkIndex, failure, nowMs) {
             const submission = this.get(id);
             const held =
-              submission instanceof Submission ? submission.reservations?.get(chunkIndex) : undefined;
+              submission instanceof ScheduledSubmission
+                ? submission.reservations?.get(chunkIndex)
+                : undefined;
             return original.call(this, held?.consumer ?? consumer, id, chunkIndex, failure, nowMs);
           },
       );
@@ -187,7 +189,7 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
     name: 'a chunk that is given back is handed out twice',
     plant() {
       replace(
-        Submission.prototype,
+        ScheduledSubmission.prototype,
         'giveBackChunk',
         (original) =>
           function (index) {

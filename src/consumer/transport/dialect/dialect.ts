@@ -1,13 +1,8 @@
 import type { ChunkId } from '../../../model/ids.ts';
 import type { Nonce } from '../../../protocol/consumer/types.ts';
+import type { Verdict } from '../../run/verdict.ts';
 import type { QueueLink, Reservations } from '../reservations.ts';
 import type { Timers } from '../timers.ts';
-
-/** What becomes of a chunk that failed. */
-export interface Verdict {
-  readonly retryable: boolean;
-  readonly delayMs: number;
-}
 
 /** The queue at the other end of one connection, where ours and the original's server want different things. */
 export interface Dialect {

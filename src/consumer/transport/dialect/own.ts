@@ -1,7 +1,8 @@
 import type { ChunkId } from '../../../model/ids.ts';
 import type { Nonce } from '../../../protocol/consumer/types.ts';
+import type { Verdict } from '../../run/verdict.ts';
 import type { QueueLink } from '../reservations.ts';
-import type { Dialect, DialectParts, Verdict } from './dialect.ts';
+import type { Dialect, DialectParts } from './dialect.ts';
 
 /** Our queue: there is a message for everything. */
 export class OwnDialect implements Dialect {

@@ -2,7 +2,7 @@ import type { Clock } from '../../../system/clock.ts';
 import { NumberedCalls, Thread, type ThreadProgram } from '../../../system/worker.ts';
 import { StoreError } from '../../errors.ts';
 import type { ImportReport } from '../import/report.ts';
-import { INLINED } from './inlined.ts';
+import { DATABASE_PROGRAM } from './inlined.ts';
 import type {
   DatabaseArguments,
   DatabaseCalls,
@@ -16,7 +16,7 @@ import type {
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,
   starter: 'store/sqlite/thread/handle',
-  inlined: INLINED,
+  inlined: DATABASE_PROGRAM,
 };
 
 /** The near end of the database's thread. */
