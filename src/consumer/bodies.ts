@@ -16,12 +16,12 @@ import type { TransferLimits, TransferTimes } from './thread/protocol.ts';
 
 /** Which body of which chunk. */
 export interface BodyAddress {
-  /** As the queue told it; checked before it becomes a path. */
+  /** From the queue; checked before it becomes a path. */
   readonly prefix: string;
   readonly chunkIndex: number;
 }
 
-/** A body could not be read or written: names the object and says why. */
+/** A body could not be read or written: names the object and the reason. */
 export class BodyError extends Error {
   constructor(verb: 'read' | 'write', key: string, cause: unknown, hint = '') {
     const why = messageOf(cause);
@@ -88,7 +88,7 @@ export class ChunkBodies {
     }
   }
 
-  /** Ends with the signal or the time limit, also where the store (a disk that hangs, say) heeds neither. */
+  /** Ends with the signal or the time limit, also where the store (a disk that hangs, for example) heeds neither. */
   async #attempt<T>(
     verb: 'read' | 'write',
     key: string,

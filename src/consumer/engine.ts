@@ -125,12 +125,12 @@ export class Engine {
     return feed;
   }
 
-  /** It wants nothing more. It hears of its end. */
+  /** The feed wants nothing more; `ended` follows. */
   stopFeed(feed: number): void {
     if (this.#feeds.has(feed)) this.#post({ kind: 'stop', feed });
   }
 
-  /** Its owner wants to hear nothing any more. */
+  /** Its owner gets no more events. */
   forgetFeed(feed: number): void {
     this.#feeds.delete(feed);
     this.#keepAlive();
@@ -142,7 +142,7 @@ export class Engine {
   }
 
   /**
-   * Sends a result or a failure; resolves when it is uploaded, or when the queue was told. Rejects if the engine is
+   * Sends a result or a failure; resolves when it is uploaded, or when it is sent to the queue. Rejects if the engine is
    * closed or gives up, also before.
    */
   reportAndWait(command: ReportCommand, when: Receipt['when']): Promise<Settled> {
@@ -158,7 +158,7 @@ export class Engine {
     return { feeds: this.#feeds.size, receipts: this.#receipts.size };
   }
 
-  /** What waits for a connection to be told rejects, now and from now on. */
+  /** Reports that wait for a connection reject, now and from now on. */
   waitNoMore() {
     this.#waitsNoMore = true;
     this.#thread?.post({ kind: 'wait_no_more' });
@@ -230,7 +230,7 @@ export class Engine {
       case 'settled':
         this.#receipts.answered(event.receipt, event);
         return this.#keepAlive();
-      case 'untold':
+      case 'unsent':
         this.#receipts.failed(event.receipt, new ClientClosedError());
         return this.#keepAlive();
       case 'feed_ended':
@@ -256,7 +256,7 @@ export class Engine {
     if (this.#ended !== null) return;
     const { logger, clock } = this.#options;
     logger.error({ error: error.message, stack: error.stack }, 'the transport thread of the consumer ended');
-    const lost = `the transport thread ended before the queue was told: ${error.message}`;
+    const lost = `the transport thread ended before the result was sent: ${error.message}`;
     for (const owner of [...this.#feeds.values()]) owner.crashed();
     this.#receipts.answerAll({ error: lost, upload: null });
     if (isNotInstalled(error)) {

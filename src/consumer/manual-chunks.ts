@@ -190,7 +190,7 @@ export class ManualChunks {
   }
 
   async #report(command: ReportCommand): Promise<void> {
-    const { error } = await this.#engine.reportAndWait(command, 'told');
+    const { error } = await this.#engine.reportAndWait(command, 'sent');
     if (error !== null) throw new ChunkNotCompletedError(error);
   }
 }

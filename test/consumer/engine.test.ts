@@ -81,7 +81,7 @@ test('what is reported while the thread is started again goes to the next one', 
   });
   const failure = { handle: null, chunk: { submissionId: 1n, chunkIndex: 0 }, failure: 'x' };
   const report = () =>
-    engine.reportAndWait({ kind: 'fail', failure: { ...failure, retryable: true, delayMs: 0 } }, 'told');
+    engine.reportAndWait({ kind: 'fail', failure: { ...failure, retryable: true, delayMs: 0 } }, 'sent');
   const lost = report();
   threads[0]?.crash(new Error('out of memory'));
   assert.match((await lost).error ?? '', /out of memory/);

@@ -50,7 +50,7 @@ export class CallbackPool {
       atomics: 'disabled',
       recordTiming: false,
     });
-    // A thread that dies fails its chunk (the run says so) and is replaced.
+    // A thread that dies fails its chunk (the run logs that) and is replaced.
     this.#pool.on('error', () => {});
   }
 

@@ -15,7 +15,7 @@ const PROGRAM: ThreadProgram = {
 
 /** How long the thread may take to end the connection in good order. */
 const CLOSE_MS_MAX = 3_000;
-/** And how long to end once it was told to: one inside of a system call (on a disk that hangs) does not, ever. */
+/** And how long to end once it is terminated: one in a system call (on a disk that hangs) never does. */
 const TERMINATE_MS_MAX = 1_000;
 
 export interface TransportThreadListener {

@@ -70,7 +70,7 @@ export function opsOf({ chunkSizeOps }: SubmissionRecord): number {
   return Math.max(chunkSizeOps, 1);
 }
 
-/** A command to a feed: what wants chunks, a run or a call of `reserveChunks`. */
+/** Starts a feed, which wants chunks: a run, or a call of `reserveChunks`. */
 export type FeedStart =
   /** Reserves chunks again and again. */
   | { readonly kind: 'run'; readonly feed: number; readonly demand: RunDemand }
@@ -86,7 +86,7 @@ export type Command =
   | { readonly kind: 'fail'; readonly failure: Failure }
   /** Gives chunks back, uncounted. */
   | { readonly kind: 'release'; readonly chunks: readonly ChunkName[] }
-  /** The client stops: receipts for what is told wait for no connection any more. Answered by `untold` where they did. */
+  /** The client stops: reports no longer wait for a connection. Answered by `unsent` where they did. */
   | { readonly kind: 'wait_no_more' }
   /** Ends the connection in good order, then the thread. */
   | { readonly kind: 'close' };
@@ -100,11 +100,11 @@ export interface ChunkName {
   readonly handle: Handle | null;
 }
 
-/** A number under which `settled` or `untold` answers. */
+/** A number under which `settled` or `unsent` answers. */
 export interface Receipt {
   readonly id: number;
-  /** Once the result is `uploaded`, or once the queue was `told`, which waits for a connection. */
-  readonly when: 'uploaded' | 'told';
+  /** Once the result is `uploaded`, or once it is `sent` to the queue, which waits for a connection. */
+  readonly when: 'uploaded' | 'sent';
 }
 
 /** A result counts although its chunk is not held any more, if it comes without a handle. */
@@ -114,7 +114,7 @@ export interface ChunkResult extends ChunkName {
   /** null: it is in the object store already. */
   readonly body: Uint8Array | null;
   readonly compression: ChunkCompression | null;
-  /** How long the callback took, in milliseconds; null if that says nothing of the next ones. */
+  /** How long the callback took, in milliseconds; null if that does not predict the next ones. */
   readonly computeMs: number | null;
   readonly receipt: Receipt | null;
 }
@@ -151,7 +151,7 @@ export type LossReason =
   | 'given_back';
 
 export type TransportEvent =
-  | { readonly kind: 'connected'; readonly serverVersion: string; readonly features: readonly string[] }
+  | { readonly kind: 'connected' }
   | { readonly kind: 'disconnected'; readonly reason: string }
   | { readonly kind: 'ready'; readonly feed: number; readonly chunks: readonly HeldChunk[] }
   | { readonly kind: 'refused'; readonly feed: number; readonly reason: string }
@@ -164,8 +164,8 @@ export type TransportEvent =
       readonly error: string | null;
       readonly upload: TransferTimes | null;
     }
-  /** There is no connection to tell it on, and no more waiting for one. */
-  | { readonly kind: 'untold'; readonly receipt: number }
+  /** There is no connection to send it on, and it no longer waits for one. */
+  | { readonly kind: 'unsent'; readonly receipt: number }
   /** Nothing of the feed is held any more but what callers of `reserveChunks` took. */
   | { readonly kind: 'feed_ended'; readonly feed: number }
   /** Whether the calling thread is stuck in a callback: what it receives changes its pulse. */
@@ -176,5 +176,5 @@ export type TransportEvent =
       readonly fields: object;
       readonly message: string;
     }
-  /** The thread cannot work at all (a wrong object store option, say). */
+  /** The thread cannot work at all (because of a wrong object store option, for example). */
   | { readonly kind: 'fatal'; readonly code: string; readonly message: string };

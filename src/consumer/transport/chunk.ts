@@ -32,7 +32,7 @@ export interface ChunkBook {
  *
  *     waiting --memory allows--> fetching --downloaded--> ready --+--to a run------------> handed --+--result--> sending
  *                                                                 +--to reserveChunks' caller--> taken --+
- *       any --told, failed, given back, dropped--> gone
+ *       any --sent, failed, given back, dropped--> gone
  *
  * Beside that runs the claim on it. Without one (`isOurs` is false) the result of what is worked on still counts:
  *

@@ -25,7 +25,7 @@ export interface ExtensionsOptions {
 
 /**
  * Tells the queue, well before reservations expire, which chunks are still worked on, so that an operation may take
- * longer than a reservation lasts. Only a queue that announced `extend` is told.
+ * longer than a reservation lasts. Only a queue that announced `extend` gets them.
  */
 export class Extensions {
   readonly #o: ExtensionsOptions;

@@ -41,7 +41,7 @@ export class ResultDelivery {
   complete(result: ChunkResult) {
     const { chunks, reservations } = this.#p;
     const chunk = chunks.find(result.handle, result.chunk);
-    // Its run has been told to drop it.
+    // Its run knows that it is lost.
     if (chunk === undefined && result.handle !== null) return this.#settle(result.receipt, null);
     if (chunk === undefined) this.#unheld++;
     else this.#noteResult(chunk, result);
@@ -55,7 +55,7 @@ export class ResultDelivery {
     const chunk = chunks.find(handle, failure.chunk);
     if (chunk === undefined && handle !== null) return this.#settle(receipt, null);
     if (chunk !== undefined && chunk.renewal !== null && retryable) return this.#beginAgain(chunk, receipt);
-    const isAwaited = receipt?.when === 'told';
+    const isAwaited = receipt?.when === 'sent';
     // Only the holder's failure counts, and without a connection this consumer holds nothing.
     const isWanted = outbox.queue === null ? isAwaited : chunk === undefined || chunk.mayFail;
     if (isWanted) {
@@ -104,7 +104,7 @@ export class ResultDelivery {
       intake.progress(chunk.feed);
     }
     // A run goes on meanwhile.
-    if (receipt?.when !== 'told') this.#settle(receipt, null, upload);
+    if (receipt?.when !== 'sent') this.#settle(receipt, null, upload);
     else outbox.queue?.afterResult();
   }
 
@@ -131,10 +131,10 @@ export class ResultDelivery {
   }
 
   #waiter(receipt: Receipt | null, upload: TransferTimes | null) {
-    if (receipt?.when !== 'told') return null;
+    if (receipt?.when !== 'sent') return null;
     return {
       sent: () => this.#settle(receipt, null, upload),
-      givenUp: () => this.#p.emit({ kind: 'untold', receipt: receipt.id }),
+      givenUp: () => this.#p.emit({ kind: 'unsent', receipt: receipt.id }),
     };
   }
 

@@ -107,7 +107,7 @@ export class Transport {
   }
 
   connected(init: InitMessage): void {
-    this.#emit({ kind: 'connected', serverVersion: init.versionInfo, features: init.features });
+    this.#emit({ kind: 'connected' });
     this.#extensions.connected(init);
     const dialect = chooseDialect(init, {
       link: this.#link,

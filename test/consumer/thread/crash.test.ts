@@ -66,7 +66,7 @@ test('a reservation survives the crash, a result that was on its way is reported
     { submissionId: 1n, submissionPrefix: null, chunkIndex: 0 },
     Uint8Array.of(1),
   );
-  const lost = assert.rejects(completed, /transport thread ended before the queue was told: out of memory/);
+  const lost = assert.rejects(completed, /transport thread ended before the result was sent: out of memory/);
   await crashes[0]?.();
   await lost;
   await scene.serve(await scene.chunk(0, ['x']));

@@ -435,7 +435,7 @@ test('a failure by hand waits for a connection with its verdict, and only that i
   bench.transport.disconnected('cut');
   const chunk = { submissionId: 42n, chunkIndex: 0 };
   const failure = { handle: null, chunk, failure: 'x', retryable: false, delayMs: 7 };
-  bench.transport.handle({ kind: 'fail', failure: { ...failure, receipt: { id: 9, when: 'told' } } });
+  bench.transport.handle({ kind: 'fail', failure: { ...failure, receipt: { id: 9, when: 'sent' } } });
   const settled = () => bench.events.filter(({ kind }) => kind === 'settled');
   assert.deepEqual(settled(), []);
   bench.isUp = true;

@@ -50,7 +50,7 @@ export class OriginalDialect implements Dialect {
   afterResult(): void {
     if (!this.#resetDue || !this.#isIdle()) return;
     this.#resetDue = false;
-    this.#link.reconnect('giving back chunks that nobody waits for');
+    this.#link.reconnect('giving back unneeded chunks');
   }
 
   ended(): void {
