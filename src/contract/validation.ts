@@ -40,7 +40,7 @@ export function validate(check: ValuesToCheck): unknown[] | Promise<unknown[]> {
       }
     }
   } catch (error) {
-    // One of them may reject as well, which nobody will see.
+    // One of them may reject as well: that is not unhandled.
     for (const each of waiting) each.catch(() => {});
     throw error;
   }

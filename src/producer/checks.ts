@@ -69,7 +69,7 @@ export function checkStrategicMetadata(value: SubmitOptions['strategicMetadata']
   return pairs;
 }
 
-/** Arrays, Sets, Dates and the like have entries as well, but none that anybody means. */
+/** Arrays, Sets, Dates and the like have entries as well, but not pairs. */
 function isPlainObject(value: unknown): boolean {
   return Object.prototype.toString.call(value) === '[object Object]';
 }
@@ -84,7 +84,7 @@ export function checkMetadata(value: unknown): Uint8Array | null {
   if (value === undefined || value === null) return null;
   if (isUint8Array(value)) {
     const size = byteArraySize(value);
-    // Sent when all is uploaded: until then the caller may use his buffer for something else.
+    // Sent when all is uploaded: until then the caller may reuse the buffer.
     if (size <= BODY_BYTES_MAX_DEFAULT) return new Uint8Array(value);
     throw new IncorrectUsageError(
       `metadata of ${value.length} bytes takes ${size} in a request, which is more than ${BODY_BYTES_MAX_DEFAULT}`,
@@ -115,7 +115,7 @@ function isRetryField(name: string): name is keyof RetryPolicy {
   return Object.hasOwn(RETRY_BOUNDS, name);
 }
 
-/** The bytes of one chunk; `what` says where they come from. */
+/** The bytes of one chunk; `what` is where they come from. */
 export function checkContent(what: string, value: unknown): Uint8Array {
   if (isUint8Array(value)) return value;
   throw mustBe(what, 'a Uint8Array', value);
@@ -149,7 +149,7 @@ export function clientCodec(codec: ContractCodec): ClientCodec {
 }
 
 export function checkSource(value: unknown): void {
-  // The characters of a text are hardly the operations that somebody wanted to submit.
+  // The characters of a text are hardly meant to be operations.
   if (Object(value) === value) {
     const source = Object(value);
     const iterator: unknown = source[Symbol.iterator in source ? Symbol.iterator : Symbol.asyncIterator];

@@ -1,4 +1,4 @@
-/** Where one waits until another says that something may have changed. */
+/** Waiting until something may have changed. */
 export class Gate {
   #waiting: (() => void)[] = [];
 
@@ -9,7 +9,7 @@ export class Gate {
     });
   }
 
-  /** Lets everybody go who waits now. */
+  /** Resolves all that waits now. */
   open(): void {
     if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;

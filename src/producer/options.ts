@@ -190,13 +190,13 @@ export interface Progress {
   readonly chunksDone: number;
   readonly chunksTotal: number;
   /**
-   * Operations of the chunks that are done; an estimate where the last chunk is short. null where the queue does not tell the
+   * Operations of the chunks that are done; an estimate where the last chunk is short. null where the queue does not report the
    * chunk size: the original does not, once a submission has ended.
    */
   readonly opsDone: number | null;
   /** Operations per second, of late; null where `opsDone` is. */
   readonly perSecond: number | null;
-  /** Milliseconds left at the rate of late; 0 when it is completed, null if it failed or was cancelled, or cannot be told. */
+  /** Milliseconds left at the rate of late; 0 when it is completed, null if it failed or was cancelled, or while it cannot be estimated. */
   readonly msLeft: number | null;
 }
 
@@ -205,7 +205,7 @@ export interface ResultChunk<Result> {
   /** The position of the chunk in its submission, from 0. */
   readonly chunkIndex: number;
   /**
-   * The position of `results[0]` among all operations of the submission; null where the queue does not tell the chunk size:
+   * The position of `results[0]` among all operations of the submission; null where the queue does not report the chunk size:
    * the original does not, once a submission has ended.
    */
   readonly operationIndex: number | null;

@@ -50,11 +50,11 @@ export interface QueueApiOptions {
 
 /** What is known of an insert that did not succeed. */
 export interface InsertFate {
-  /** It was sent, and no answer says that it was refused. */
+  /** It was sent, and no response refused it. */
   mayHaveArrived: boolean;
 }
 
-/** Of a queue, as far as can be told. */
+/** Of a queue, as far as can be seen. */
 interface Answer extends HttpAnswer {
   /** What was asked, for errors. */
   readonly url: string;
@@ -107,7 +107,7 @@ export class QueueApi {
 
   /**
    * Inserts a submission, once: where it is unclear whether an attempt arrived, the queue is asked before the next
-   * one, unless it tells repeated inserts apart by itself.
+   * one, unless it recognizes repeated inserts by itself.
    */
   async insert(
     submission: SubmissionToInsert,
@@ -307,7 +307,7 @@ export class QueueApi {
   }
 
   /**
-   * Asks until there is an answer. A poll that something on the way ended before its time is no failure: it is asked again
+   * Asks until there is an answer. A poll that something on the way ended before its time is not a failure: it is asked again
    * at once, and what counts as a failure begins anew.
    */
   async #poll(
@@ -356,7 +356,7 @@ export class QueueApi {
   #readStatus(answer: Answer): SubmissionStatus | null {
     const status = this.#read(answer, parseStatus);
     if (status === null || status.state === 'in_progress' || this.announces('wait')) return status;
-    // The original forgets the chunk size when a submission ends, and says 1.
+    // The original forgets the chunk size when a submission ends, and reports 1.
     return { ...status, record: { ...status.record, chunkSizeOps: null } };
   }
 
@@ -366,7 +366,7 @@ export class QueueApi {
       return parse(answer.body);
     } catch (cause) {
       if (!(cause instanceof ProtocolError) || this.announces('wait')) throw cause;
-      throw new NotAQueueError(answer.url, answer.status, `a body that makes no sense (${cause.message})`, {
+      throw new NotAQueueError(answer.url, answer.status, `a malformed body (${cause.message})`, {
         cause,
       });
     }

@@ -27,7 +27,7 @@ import { deleteChunks } from './submit/delete-chunks.ts';
 import type { Inserted } from './submit/insert.ts';
 
 /**
- * A submission on the queue, whoever made it: `submit` gives one, and `producer.submission(id)` the same again, in any
+ * A submission on the queue, made by this client or another: `submit` gives one, and `producer.submission(id)` the same again, in any
  * process and at any time until the queue forgets it.
  *
  * All calls throw SubmissionNotFoundError if the queue does not know it; SubmissionForgottenError if it knew it once.
@@ -67,7 +67,7 @@ export class Submission<Result = unknown> {
 
   /**
    * The results chunk by chunk, each as soon as it is done, in any order; with `until: 'now'` those that are done by now,
-   * also of a submission that failed or was cancelled. Throws as {@link results} does. A queue that does not tell which
+   * also of a submission that failed or was cancelled. Throws as {@link results} does. A queue that does not report which
    * chunks are done (the original) gives all of them at the end.
    *
    * @example

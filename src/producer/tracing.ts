@@ -56,7 +56,7 @@ export class SubmissionTracing {
     const span = this.#tracer.startSpan(name, { kind: SpanKind.CLIENT }, this.#context);
     if (!span.isRecording()) return work();
     span.setAttribute('chunk_index', chunkIndex);
-    // Of an upload nobody knows it yet.
+    // During an upload there is none yet.
     if (this.#submissionId !== null) span.setAttribute('submission_id', this.#submissionId);
     try {
       return await context.with(trace.setSpan(this.#context, span), work);

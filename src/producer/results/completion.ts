@@ -16,10 +16,10 @@ export const HOLD_MS = 20_000;
 /** Polling of a queue that does not hold answers: 10 ms, doubled each time, at most 5 s. */
 const POLL_FIRST_MS = 10;
 const POLL_MAX_MS = 5_000;
-/** With somebody who watches the progress. */
+/** While the progress is watched. */
 const POLL_WATCHED_MAX_MS = 500;
 
-/** Progress is told at most this often. */
+/** Progress is reported at most this often. */
 export const PROGRESS_EVERY_MS = 200;
 
 /** Waits between polls: only a queue that answered late on purpose is asked again at once. */
@@ -38,7 +38,7 @@ export class Pacer {
     this.#askedMs = this.#clock.monotonicMs();
   }
 
-  /** After an answer that told nothing new. */
+  /** After an answer with nothing new. */
   async nothingNew(signal: AbortSignal): Promise<void> {
     const tookMs = this.#clock.monotonicMs() - this.#askedMs;
     const waitMs = this.#nextMs;
@@ -78,7 +78,7 @@ export interface StatusOptions {
   readonly holdMs?: number;
 }
 
-/** The status of a submission, or the error that says why there is none. */
+/** The status of a submission, or the error for why there is none. */
 export async function statusOf({
   api,
   id,
@@ -91,22 +91,22 @@ export async function statusOf({
   return status;
 }
 
-/** Waits until a submission has ended, in whatever way, telling the progress meanwhile. */
+/** Waits until a submission has ended, in whatever way, reporting the progress meanwhile. */
 export async function waitForEnd(o: WaitOptions): Promise<EndedStatus> {
   const { api, clock, id, signal } = o;
   let status = await statusOf({ api, id, isKnown: o.isKnown, signal });
   const meter = new ProgressMeter(clock, o.chunkSizeOps ?? status.record.chunkSizeOps, o.opsTotal ?? null);
   const pacer = new Pacer(clock, o.onProgress ? POLL_WATCHED_MAX_MS : POLL_MAX_MS);
-  let told = -1;
+  let reported = -1;
   for (;;) {
     const done = chunksDoneOf(status);
     const { chunksTotal } = status.record;
-    if (done !== told || status.state !== 'in_progress') {
+    if (done !== reported || status.state !== 'in_progress') {
       o.onProgress?.(meter.read(status.state, done, chunksTotal));
     }
     if (status.state !== 'in_progress') return status;
-    if (done !== told) pacer.reset();
-    told = done;
+    if (done !== reported) pacer.reset();
+    reported = done;
     pacer.asked();
     if (o.onProgress && api.announces('chunks_done')) {
       status = await watched(o, status, done);

@@ -108,13 +108,14 @@ export class DirectOutputReader implements Outputs {
     const content = this.#ahead.get(index);
     this.#ahead.delete(index);
     if (isUint8Array(content)) return content;
-    throw new ChunkContentError(this.keyOf(index), 'its consumer gave no output');
+    throw new ChunkContentError(this.keyOf(index), 'its consumer returned no output');
   }
 
   async #load(from: ChunkIndex, signal: AbortSignal): Promise<void> {
     const contents = await this.#api.directOutputs(this.#id, from, this.#limit, signal);
     if (contents === null) throw new SubmissionForgottenError(this.#id);
-    if (contents.length === 0) throw new ChunkContentError(this.keyOf(from), 'the queue has no output of it');
+    if (contents.length === 0)
+      throw new ChunkContentError(this.keyOf(from), 'the queue has no output for it');
     for (const [at, content] of contents.entries()) {
       // Those that are not done yet are asked for again.
       if (at === 0 || content !== null) this.#ahead.set(from + at, content);
@@ -139,7 +140,7 @@ export function isMissing(error: unknown): boolean {
 
 export function contentError(key: string, cause: unknown): ChunkContentError {
   const text = messageOf(cause);
-  return new ChunkContentError(key, `its content makes no sense (truncated, or another codec?): ${text}`, {
+  return new ChunkContentError(key, `its content cannot be decoded (truncated, or another codec?): ${text}`, {
     cause,
   });
 }

@@ -2,14 +2,14 @@ import { QueueRefusedError } from '../../model/errors.ts';
 import { HttpAttemptError } from '../../net/http/attempt.ts';
 import type { Clock } from '../../system/clock.ts';
 
-/** A poll that lasted for so long was held, and whatever ended it then may be something on the way, in milliseconds. */
+/** A poll that lasted this long, in milliseconds, was held; what ended it then may be something on the way. */
 const HELD_MS_MIN = 1_000;
 /** What proxies answer in the place of a server that takes its time, or whose connection they cut. */
 const PROXY_STATUSES: ReadonlySet<number> = new Set([408, 502, 504]);
 
 /**
  * How long answers may be held back. Proxies end requests that take too long for them: with a status of their own, or by
- * cutting the connection. What ends that way before the queue had to answer says nothing of the queue, and the
+ * cutting the connection. What ends that way before the queue had to answer means nothing for the queue, and the
  * next polls are shorter.
  */
 export class PollHold {

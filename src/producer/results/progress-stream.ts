@@ -20,7 +20,7 @@ class ProgressSource implements BatchSource<Progress> {
   readonly #context: ClientContext;
   readonly #wait: Omit<WaitOptions, 'signal' | 'onProgress'>;
   readonly #caller: AbortSignal | undefined;
-  readonly #told = new Gate();
+  readonly #changed = new Gate();
   #watch: LinkedSignal | null = null;
   #latest: Progress | null = null;
   #isOver = false;
@@ -38,7 +38,7 @@ class ProgressSource implements BatchSource<Progress> {
 
   async next(): Promise<IteratorResult<readonly Progress[], void>> {
     this.#watch ??= this.#start();
-    while (this.#latest === null && !this.#isOver) await this.#told.wait();
+    while (this.#latest === null && !this.#isOver) await this.#changed.wait();
     const progress = this.#latest;
     this.#latest = null;
     if (progress !== null) return { done: false, value: [progress] };
@@ -49,7 +49,7 @@ class ProgressSource implements BatchSource<Progress> {
   async stop(): Promise<void> {
     this.#watch?.abort(new Error('the reader has stopped'));
     this.#isOver = true;
-    this.#told.open();
+    this.#changed.open();
   }
 
   /** The reader has what was given out: there is nothing to withhold. */
@@ -59,7 +59,7 @@ class ProgressSource implements BatchSource<Progress> {
     const watch = linkedSignal(this.#context.closing, this.#caller);
     const onProgress = (progress: Progress) => {
       this.#latest = progress;
-      this.#told.open();
+      this.#changed.open();
     };
     waitForEnd({ ...this.#wait, signal: watch.signal, onProgress })
       .catch((error: unknown) => {
@@ -68,7 +68,7 @@ class ProgressSource implements BatchSource<Progress> {
       .finally(() => {
         watch[Symbol.dispose]();
         this.#isOver = true;
-        this.#told.open();
+        this.#changed.open();
       });
     return watch;
   }

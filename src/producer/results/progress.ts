@@ -1,7 +1,7 @@
 import type { Clock } from '../../system/clock.ts';
 import type { Progress } from '../options.ts';
 
-/** The rate is that of about the last so many milliseconds. */
+/** The rate is that of about the last N milliseconds. */
 const WINDOW_MS = 10_000;
 
 /** Turns counts of chunks into what a progress bar shows. */
@@ -51,6 +51,6 @@ export class ProgressMeter {
 
 function msLeft(state: Progress['state'], left: number, perSecond: number): number | null {
   if (state === 'completed') return 0;
-  // Of what failed or was cancelled nobody does the rest.
+  // The rest of what failed or was cancelled is never done.
   return state === 'in_progress' && perSecond > 0 ? (left / perSecond) * 1000 : null;
 }

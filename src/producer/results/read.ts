@@ -17,7 +17,7 @@ import { DirectOutputReader, isMissing, StoredOutputs } from './outputs.ts';
 import { BatchedResults, type Results } from './results.ts';
 import { Session } from './session.ts';
 
-/** A reader who takes his time asks for the status this often, which tells the queue not to forget the submission yet. */
+/** A slow reader asks for the status this often, which extends the submission's retention. */
 const INTEREST_EVERY_MS = 60_000;
 
 /** Which chunks are given out, when, and in which order. */
@@ -82,7 +82,7 @@ export function resultsOf<Item>(context: ClientContext, o: ResultsOf<Item>): Res
 export function resultsOfChunk<Result>(chunk: ReadChunk, read: ReadContext): Promise<readonly Result[]> {
   const { contract, codec } = read.context;
   const { chunkSizeOps } = read.submission;
-  // That they are of this type is what the contract says, or whoever gave the type arguments.
+  // The type is that of the contract, or of the type arguments.
   return decodeChunk(chunk, { codec, schema: contract.result, chunkSizeOps, signal: read.signal }) as Promise<
     readonly Result[]
   >;
@@ -109,7 +109,7 @@ interface Read extends ReadContext {
   readonly tracing: SubmissionTracing;
 }
 
-/** The chunks of results as the mode says. Throws if the submission fails or is cancelled, unless they are those of now. */
+/** The chunks of results, by mode. Throws if the submission fails or is cancelled, unless they are those of now. */
 async function* readChunks(read: Read, reading: Reading): AsyncGenerator<ReadChunk, void> {
   const { context, submission, signal } = read;
   const { api, clock } = context;
@@ -119,7 +119,7 @@ async function* readChunks(read: Read, reading: Reading): AsyncGenerator<ReadChu
   if (reading.mode === 'now') return yield* chunksOfNow(read, reading);
   let { mode } = reading;
   if (mode !== 'all-done' && !(await api.supports('chunks_done', signal))) {
-    context.warnOnce('this queue does not tell which chunks are done: results come when all are done');
+    context.warnOnce('this queue does not report which chunks are done: results come when all are done');
     mode = 'all-done';
   }
   if (mode === 'all-done') {
@@ -128,7 +128,7 @@ async function* readChunks(read: Read, reading: Reading): AsyncGenerator<ReadChu
     return;
   }
   const watching = onProgress ? waitForEnd({ ...wait, onProgress }) : Promise.resolve(null);
-  // Its failure is told below, or by the results themselves.
+  // Its failure is thrown below, or by the results themselves.
   watching.catch(() => {});
   const plan = doneChunks({
     api,
@@ -150,7 +150,7 @@ async function* chunksOfNow(read: Read, reading: Reading): AsyncGenerator<ReadCh
   const { state } = await statusOf({ api, id, signal, isKnown: true });
   const isComplete = state === 'completed';
   if (isComplete || (prefix !== null && !(await api.supports('chunks_done', signal)))) {
-    // A queue that does not tell: whatever is in the object store is done.
+    // A queue that does not report it: whatever is in the object store is done.
     const plan = everyChunk(chunksTotal);
     yield* download(read, reading, { plan, order: 'planned', skipMissing: !isComplete });
     return;
@@ -230,7 +230,7 @@ async function cleanUp({ context, submission, signal }: ReadContext): Promise<vo
     const store = await context.store();
     await deleteChunks(store, { prefix, chunks: chunksTotal, kinds: ['in', 'out'], signal });
   } catch (error) {
-    // The reader has all results: that its chunks lie about is no failure of the submission.
+    // The reader has all results: chunks that stay behind do not fail the submission.
     context.logger.warn({ prefix, error: messageOf(error) }, 'could not remove the chunks of a submission');
   }
 }

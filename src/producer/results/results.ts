@@ -83,7 +83,7 @@ export class BatchedResults<Item> implements Results<Item> {
       try {
         return await step();
       } finally {
-        // Before the reader hears of it, or his next call would line up behind one that is over.
+        // Before the reader gets it, or the next call would line up behind one that is over.
         this.#waiting--;
       }
     };

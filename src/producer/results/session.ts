@@ -11,7 +11,7 @@ export interface SessionOptions<Item> {
   readonly tracing: SubmissionTracing;
   /** Makes the batches; gets a signal that ends it, and that it may fire itself. */
   readonly generate: (linked: LinkedSignal) => AsyncGenerator<readonly Item[], void>;
-  /** What it will read; let go of if nobody ever reads the results. */
+  /** What it will read; let go of if the results are never read. */
   readonly source: OpenSource<unknown> | null;
 }
 
@@ -44,7 +44,7 @@ export class Session<Item> implements BatchSource<Item> {
       return next;
     } catch (error) {
       await batches.return().catch(() => {});
-      // What an abort makes of a transfer differs from store to store: the caller gets his own reason.
+      // What an abort makes of a transfer differs from store to store: the caller gets the signal's reason.
       const reason: unknown = linked.signal.aborted ? linked.signal.reason : error;
       this.#end(reason);
       throw reason;

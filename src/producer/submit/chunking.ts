@@ -153,7 +153,7 @@ async function eachOf<T>(
     signal.throwIfAborted();
     await orAborted(pump(), signal);
   } catch (error) {
-    // A generator that hangs would never answer: nobody waits for it.
+    // A generator that hangs would never return: it is not waited for.
     if (signal.aborted) void close();
     throw error;
   }

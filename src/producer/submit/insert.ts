@@ -22,7 +22,7 @@ const RETRY_DEFAULT_HEADER = { 'opsqueue-retry': 'default' };
 /** A submission that is on the queue. */
 export interface Inserted {
   readonly id: SubmissionId;
-  /** Null where the queue does not tell. */
+  /** Null where the queue does not report it. */
   readonly chunkSizeOps: number | null;
   /** Null if the queue keeps its chunks. */
   readonly prefix: string | null;
@@ -34,12 +34,12 @@ export interface Inserted {
 /** How a submission is inserted, and what it carries besides its operations: checked. */
 export interface Cargo {
   readonly in: 'object-store' | 'queue';
-  /** Null: not said, which raw chunks may leave open, as in the original. */
+  /** Null: not given, which is possible for raw chunks, as in the original. */
   readonly chunkSizeOps: number | null;
   readonly metadata: Uint8Array | null;
   readonly strategicMetadata: StrategicMetadata;
   readonly retryDelayMs: number;
-  /** Null: not said. */
+  /** Null: not given. */
   readonly retry: RetryPolicy | null;
   /** Failed chunks wait as long as is the default of our producers. */
   readonly isRetryDefault: boolean;
@@ -75,7 +75,7 @@ export function checkInsert(context: ClientContext, options: SubmitOptions): Car
     strategicMetadata: checkStrategicMetadata(options.strategicMetadata),
     retryDelayMs: checkInteger('retryDelayMs', retryDelayMs ?? 0, 0),
     retry: retry === undefined ? null : checkRetry(retry),
-    // One who says that each retry waits a fixed time means that, and no more.
+    // A fixed wait before each retry replaces the default waits.
     isRetryDefault: retry === undefined && retryDelayMs === undefined,
     limits: context.limits(options),
     compression,

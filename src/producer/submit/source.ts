@@ -98,8 +98,8 @@ function heard<T>(stream: Stream, iterator: AsyncIterator<T>): AsyncIterator<T> 
 }
 
 /**
- * Runs that nobody has begun to read. The source of each is let go of when its run is ended, its signal fires, the client
- * closes, or the run is collected as garbage; in the last two cases somebody has forgotten to read it.
+ * Runs that have not been read yet. The source of each is let go of when its run is ended, its signal fires, the client
+ * closes, or the run is collected as garbage; in the last two cases reading it was forgotten.
  */
 export class UnreadRuns {
   readonly #closing: AbortSignal;

@@ -128,7 +128,7 @@ export class Uploader {
   }
 
   #check(): void {
-    // What an abort makes of an upload differs from store to store: the caller gets his own reason.
+    // What an abort makes of an upload differs from store to store: the caller gets the signal's reason.
     this.#o.signal.throwIfAborted();
     if (this.#failure !== null) throw this.#failure.error;
     this.#linked.signal.throwIfAborted();
