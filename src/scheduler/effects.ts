@@ -116,9 +116,10 @@ export class Effects<Peer> {
   }
 
   clear(): void {
-    if (this.#items.length > ROOM_KEPT) this.#items.length = ROOM_KEPT;
-    // What has been dealt with must not be kept in memory by a place that nobody fills again.
-    this.#items.fill(null, 0, this.#length);
+    const items = this.#items;
+    // What has been dealt with must not be kept in memory by a place that is not filled again.
+    for (let i = 0; i < this.#length; i++) items[i] = null;
+    if (this.#length > ROOM_KEPT) items.length = ROOM_KEPT;
     this.#length = 0;
   }
 }

@@ -43,11 +43,14 @@ export class Outcomes<Peer> {
     const reservation = submission.reservations?.get(chunkIndex);
     if (reservation !== undefined) this.#ledger.takeAway(reservation);
     // Those who have not answered the expiry of the chunk.
-    const late = submission.bars === null ? [] : [...(submission.bars.get(chunkIndex) ?? [])];
+    const late = submission.bars === null ? null : [...(submission.bars.get(chunkIndex) ?? [])];
     this.#ledger.finish(submission, chunkIndex, reservation !== undefined);
     const hasRecovered = this.#sick.completed(consumer);
-    if (reservation !== undefined) this.#drop(reservation.consumer, submission, chunkIndex, consumer);
-    for (const each of late) this.#drop(each, submission, chunkIndex, consumer);
+    const holder = reservation === undefined ? null : reservation.consumer;
+    if (holder !== null && holder !== consumer) this.#drop(holder, submission, chunkIndex);
+    if (late !== null) {
+      for (const each of late) if (each !== consumer) this.#drop(each, submission, chunkIndex);
+    }
     if (consumer !== null && hasRecovered) {
       this.#ledger.counts.consumersSick = this.#sick.count;
       this.#effects.push({ kind: 'recovered', consumer });
@@ -55,7 +58,7 @@ export class Outcomes<Peer> {
     const reservedMs = reservation === undefined ? null : reservation.reservedMs;
     this.#effects.push({ kind: 'completed', submission, chunkIndex, reservedMs });
     if (submission.done.isFull) this.end(submission, { state: 'completed' });
-    return hasRecovered || (reservation !== undefined && reservation.consumer.pauses > 0);
+    return hasRecovered || (holder !== null && holder.pauses > 0);
   }
 
   failed(reservation: Reservation<Peer>, failure: ChunkFailure, nowMs: number): FailOutcome {
@@ -108,16 +111,10 @@ export class Outcomes<Peer> {
     this.#effects.push({ kind: 'ending', submission, cause });
   }
 
-  /** Another one may have completed it. */
-  #drop(
-    holder: Consumer<Peer>,
-    submission: ScheduledSubmission<Peer>,
-    chunkIndex: ChunkIndex,
-    completedBy: Consumer<Peer> | null,
-  ): void {
-    if (holder === completedBy) return;
+  /** Another one has completed the chunk. */
+  #drop(consumer: Consumer<Peer>, submission: ScheduledSubmission<Peer>, chunkIndex: ChunkIndex): void {
     const reason = 'completed_elsewhere';
-    this.#effects.push({ kind: 'dropped', consumer: holder, submission, chunkIndex, reason });
+    this.#effects.push({ kind: 'dropped', consumer, submission, chunkIndex, reason });
   }
 
   /** A try that the consumer did not bring to its end: another one is to have the chunk first, and it may be sick. */
