@@ -5,6 +5,7 @@
  * latencies are wall time.
  */
 import { parseArgs } from 'node:util';
+import type { SubmissionId } from '../src/model/ids.ts';
 import { Strategy } from '../src/model/strategy.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Scheduler } from '../src/scheduler/scheduler.ts';
@@ -23,6 +24,8 @@ interface Line {
   readonly microseconds?: number;
   readonly p99Microseconds?: number;
   readonly bytes?: number;
+  readonly milliseconds?: number;
+  readonly worstMilliseconds?: number;
 }
 
 const STRATEGIES: Readonly<Record<string, Strategy>> = {
@@ -66,13 +69,28 @@ class Bench {
   }
 
   /** The first reservation with a strategy waits until the order of that is built, in slices. */
-  reserve(consumer: ConsumerHandle<string>, strategy: Strategy, max: number): readonly HandedOutChunk[] {
+  reserve(
+    consumer: ConsumerHandle<string>,
+    strategy: Strategy,
+    max: number,
+    watch: Turns | null = null,
+  ): readonly HandedOutChunk[] {
     const { scheduler, nowMs } = this;
-    scheduler.reserve(consumer, { nonce: 1, max, strategy }, nowMs);
+    const ask = () => scheduler.reserve(consumer, { nonce: 1, max, strategy }, nowMs);
+    if (watch === null) ask();
+    else watch.turn(ask);
     for (let chunks = this.#drain(); ; chunks = this.#drain()) {
       if (chunks !== null) return chunks;
-      scheduler.advance(nowMs);
+      if (watch === null) scheduler.advance(nowMs);
+      else watch.turn(() => scheduler.advance(nowMs));
     }
+  }
+
+  complete(consumer: ConsumerHandle<string>, id: SubmissionId, chunkIndex: number): void {
+    const { scheduler } = this;
+    scheduler.complete(consumer, id, chunkIndex, this.nowMs);
+    this.#drain();
+    if (scheduler.get(id)?.state === 'ending') scheduler.forget(id);
   }
 
   /** Carries out the effects: looks at each, in vain. */
@@ -101,9 +119,7 @@ class Bench {
     };
     const complete = () => {
       const chunk = held[done++ % held.length]!;
-      scheduler.complete(consumer, chunk.submission.record.id, chunk.chunkIndex, this.nowMs);
-      this.#drain();
-      if (chunk.submission.state === 'ending') scheduler.forget(chunk.submission.record.id);
+      this.complete(consumer, chunk.submission.record.id, chunk.chunkIndex);
     };
     while (reserved < IN_FLIGHT) reserve();
     const latencies: number[] = [];
@@ -134,11 +150,14 @@ function line(name: string, measure: () => Omit<Line, 'name'>): void {
   if (!flags.json) console.log(format(result));
 }
 
-function format({ name, perSecond, microseconds, p99Microseconds, bytes }: Line): string {
+function format(line: Line): string {
+  const { name, perSecond, microseconds, p99Microseconds, bytes, milliseconds, worstMilliseconds } = line;
   const parts = [name.padEnd(64)];
   if (perSecond !== undefined) parts.push(`${Math.round(perSecond).toLocaleString('en').padStart(11)}/s`);
   if (microseconds !== undefined) parts.push(`${microseconds.toFixed(3).padStart(11)} us`);
   if (p99Microseconds !== undefined) parts.push(`p99 ${p99Microseconds.toFixed(1).padStart(7)} us`);
+  if (milliseconds !== undefined) parts.push(`${milliseconds.toFixed(2).padStart(11)} ms`);
+  if (worstMilliseconds !== undefined) parts.push(`worst ${worstMilliseconds.toFixed(2).padStart(7)} ms`);
   if (bytes !== undefined) parts.push(`${Math.round(bytes).toLocaleString('en').padStart(11)} bytes`);
   return parts.join('  ');
 }
@@ -261,6 +280,75 @@ function disconnects(): void {
   }
 }
 
+/**
+ * The longest turns, in milliseconds of CPU time: no heartbeat is answered meanwhile. A new strategy is put in order in
+ * slices; inserts make its trees grow, completions make them small again. Garbage collections and the growth of hash
+ * tables are in it: hence the median of some rounds.
+ */
+function longestTurns(): void {
+  const rounds = 3;
+  const measured = (name: string, round: () => number) =>
+    line(`longest turn: ${name}`, () => {
+      const longest = Array.from({ length: rounds }, round).sort((a, b) => a - b);
+      return { milliseconds: longest[Math.floor(rounds / 2)]!, worstMilliseconds: longest.at(-1)! };
+    });
+  for (const name of ['Oldest', 'Random', 'PreferDistinct(Oldest)']) {
+    const strategy = STRATEGIES[name]!;
+    measured(`${name} is new at 200,000 submissions`, () => {
+      const bench = filled(200_000);
+      const consumer = bench.scheduler.addConsumer('');
+      const watch = new Turns();
+      bench.reserve(consumer, strategy, 1, watch);
+      return watch.longestMs;
+    });
+    measured(`${name} is in use, inserts up to 300,000`, () => {
+      const bench = filled(100);
+      const consumer = bench.scheduler.addConsumer('');
+      const watch = new Turns();
+      for (let i = 0; i < 300_000; i++) {
+        watch.turn(() => bench.insert(1, [['customer', BigInt(i % 10_000)]]));
+        if (i % 300 === 0) watch.turn(() => bench.reserve(consumer, strategy, 1));
+      }
+      return watch.longestMs;
+    });
+    measured(`${name}, 200,000 submissions are completed`, () => {
+      const bench = filled(200_000);
+      const { scheduler } = bench;
+      const consumer = scheduler.addConsumer('');
+      bench.reserve(consumer, strategy, 1);
+      const watch = new Turns();
+      for (let i = 0; i < 199_000; i++) {
+        watch.turn(() => {
+          for (const { submission, chunkIndex } of bench.reserve(consumer, strategy, 1)) {
+            bench.complete(consumer, submission.record.id, chunkIndex);
+          }
+        });
+      }
+      return watch.longestMs;
+    });
+  }
+}
+
+/** Submissions of one chunk, of 10 000 customers. */
+function filled(submissions: number): Bench {
+  const bench = new Bench();
+  for (let i = 0; i < submissions; i++) bench.insert(1, [['customer', BigInt(i % 10_000)]]);
+  return bench;
+}
+
+/** Notes how long each of several turns takes. */
+class Turns {
+  longestMs = 0;
+
+  turn<T>(run: () => T): T {
+    const started = process.threadCpuUsage();
+    const result = run();
+    const { user, system } = process.threadCpuUsage(started);
+    this.longestMs = Math.max(this.longestMs, (user + system) / 1_000);
+    return result;
+  }
+}
+
 function footprint(): void {
   const plans = Object.values(STRATEGIES);
   const measured = (name: string, submissions: number, chunks: number, plansInUse: number) =>
@@ -285,5 +373,6 @@ cycles();
 oneChunkSubmissions();
 nested();
 disconnects();
+longestTurns();
 footprint();
 if (flags.json) console.log(JSON.stringify(lines, null, 2));

@@ -183,6 +183,18 @@ test('a plan of two keys puts the one with fewer values on top as it grows, and 
   for (let i = 0; i < 70; i += 7) assert.deepEqual(few.slice(i, i + 7).sort(), [0, 1, 2, 3, 4, 5, 6]);
 });
 
+test('nobody is left out when a plan turns its levels over', () => {
+  const bench = new Bench(8);
+  bench.add({ many: 0, few: 0 });
+  const plan = bench.planFor(
+    Strategy.preferDistinct('many', Strategy.preferDistinct('few', Strategy.oldest())),
+  );
+  for (let i = 1; i < 1_500; i++) bench.add({ many: i, few: i % 2 });
+  plan.first();
+  const seated = new Set([...plan.seats()].map((seat) => seat.candidate));
+  assert.deepEqual([seated.size, plan.seatsTotal], [1_500, 1_500]);
+});
+
 test('a large plan whose levels have come to stand the wrong way round is made anew, in slices, once', () => {
   const bench = new Bench(8);
   const strategy = Strategy.preferDistinct('x', Strategy.preferDistinct('y', Strategy.oldest()));

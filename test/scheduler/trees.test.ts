@@ -171,6 +171,44 @@ test('trees that were large once become small again, and nothing is lost on the 
   assertDraws(tree, copies.slice(4_900), 100);
 });
 
+test('a tree grows and shrinks at random, a few leaves at a time, and knows the best at each size', () => {
+  const random = seededRandom(3);
+  const tournament = newTournament();
+  const tree = new SumTree<Item>((item) => item.weight);
+  const items: Item[] = [];
+  const copies: Item[] = [];
+  for (const target of [3_000, 5, 900, 0, 40, 17, 16, 15, 300, 1, 0, 2_000, 100]) {
+    while (items.length !== target) {
+      if (items.length < target) {
+        const [key, weight] = [randomInt(random, 50), 1 + randomInt(random, 4)];
+        items.push(new Item(key, 0, 0, weight));
+        copies.push(new Item(key, 0, 0, weight));
+        tournament.add(items.at(-1)!);
+        tree.add(copies.at(-1)!);
+        continue;
+      }
+      const at = randomInt(random, items.length);
+      const [item] = items.splice(at, 1);
+      const [copy] = copies.splice(at, 1);
+      tournament.remove(item!);
+      tree.remove(copy!);
+      const slot = Math.max(-1, ...items.slice(-20).map((each) => each.slot));
+      assert.ok(slot < Math.max(16, 8 * items.length), `slot ${slot} of ${items.length}`);
+      if (items.length === 0) assert.equal(tournament.best, undefined);
+    }
+    if (target === 0) continue;
+    const { best, weight } = bestOf(items);
+    assert.equal(tournament.weight, weight);
+    assertDraws(tournament, best, weight);
+    assertDraws(
+      tree,
+      copies,
+      copies.reduce((sum, { weight }) => sum + weight, 0),
+    );
+    assert.deepEqual(new Set(tournament), new Set(items));
+  }
+});
+
 test('an index heap gives the lowest first', () => {
   fc.assert(
     fc.property(fc.array(fc.option(fc.nat(50), { freq: 3 }), { maxLength: 200 }), (steps) => {

@@ -288,14 +288,13 @@ export class Plan<C extends Candidate<C>> {
       return;
     }
     const order = [...levels].sort((a, b) => a.ranks.size - b.ranks.size).map((level) => level.key);
-    const candidates = Array.from(this.seats(), (seat) => {
-      this.#leave(seat);
-      return seat.candidate;
-    });
+    // All of them first: seats move when others leave.
+    const seats = [...this.seats()];
+    for (const seat of seats) this.#leave(seat);
     this.#levels = this.#newLevels(order);
     this.#shape = this.#newShape();
     this.#root = new Group(null, null, this.#shape);
-    for (const candidate of candidates) this.candidateChanged(candidate);
+    for (const { candidate } of seats) this.candidateChanged(candidate);
     this.catchUp();
   }
 

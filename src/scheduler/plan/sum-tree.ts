@@ -5,7 +5,7 @@ const FANOUT = 1 << FANOUT_BITS;
 
 /**
  * Draws one of many by weight. Sixteen children per node: few levels, each of them one or two cache lines, which is
- * what counts when hundreds of thousands are in it.
+ * what counts when hundreds of thousands are in it. It grows and shrinks leaf by leaf, never as a whole.
  */
 export class SumTree<T extends Slotted> {
   readonly #weigh: (item: T) => number;
@@ -32,18 +32,28 @@ export class SumTree<T extends Slotted> {
     return this.draw(0)?.item;
   }
 
-  /** Whether the sum has changed, as for `update`. */
+  /** Whether the sum has changed, as for `remove` and `update`. */
   add(item: T): boolean {
-    if (!this.#slots.add(item)) this.#grow();
+    this.#slots.add(item);
+    if (item.slot >= this.#levels[0]!.length) this.#grow();
     return this.#setWeight(item.slot, this.#weigh(item));
   }
 
-  /** Whether the sum has changed, or nobody is left: a rebuild may have weighed those who are about to go as 0. */
   remove(item: T): boolean {
     const { slot } = item;
-    if (this.#slots.remove(item)) return this.#setWeight(slot, 0) || this.size === 0;
-    this.#rebuild();
-    return true;
+    this.#slots.remove(item);
+    const isChanged = this.#setWeight(slot, 0);
+    for (let excess = this.#slots.excess; excess > 0; excess--) {
+      const moved = this.#slots.dropLast();
+      const last = this.#slots.length;
+      if (moved !== undefined) {
+        // As heavy as it is known to be: it may have changed, and wait for its update.
+        this.#setWeight(moved.slot, this.#levels[0]![last]!);
+        this.#setWeight(last, 0);
+      }
+      this.#shrink();
+    }
+    return isChanged;
   }
 
   update(item: T): boolean {
@@ -83,32 +93,29 @@ export class SumTree<T extends Slotted> {
     return true;
   }
 
-  /** More leaves, all empty: nobody has to be weighed for that. */
+  /** One leaf more, and what it needs above it. */
   #grow(): void {
     const levels = this.#levels;
-    let width = this.#slots.capacity;
     for (let depth = 0; ; depth++) {
-      if (depth === levels.length) levels.push([levels[depth - 1]!.reduce((sum, weight) => sum + weight)]);
       const level = levels[depth]!;
-      while (level.length < width) level.push(0);
-      if (width === 1) return;
-      width = Math.ceil(width / FANOUT);
+      level.push(0);
+      const above = levels[depth + 1];
+      if (above === undefined) {
+        if (level.length > 1) levels.push([level.reduce((sum, weight) => sum + weight)]);
+        return;
+      }
+      if (level.length <= FANOUT * above.length) return;
     }
   }
 
-  #rebuild(): void {
-    const { items, capacity } = this.#slots;
-    const leaves = new Array<number>(capacity).fill(0);
-    for (let slot = 0; slot < items.length; slot++) {
-      const item = items[slot];
-      if (item !== undefined) leaves[slot] = this.#weigh(item);
-    }
-    this.#levels = [leaves];
-    for (let below = leaves; below.length > 1; ) {
-      const sums = new Array<number>(Math.ceil(below.length / FANOUT)).fill(0);
-      for (let node = 0; node < below.length; node++) sums[node >>> FANOUT_BITS]! += below[node]!;
-      this.#levels.push(sums);
-      below = sums;
+  /** Drops the leaves beyond the slots, which weigh nothing, and what is above them. */
+  #shrink(): void {
+    const levels = this.#levels;
+    for (let depth = 0, length = this.#slots.length; depth < levels.length; depth++) {
+      const level = levels[depth]!;
+      while (level.length > Math.max(length, 1)) level.pop();
+      if (level.length === 1) levels.length = depth + 1;
+      length = Math.ceil(level.length / FANOUT);
     }
   }
 }

@@ -8,7 +8,7 @@ export interface Rules<T> {
   readonly second: (item: T) => number;
   /** Negative if `a` wins; asked if both are equal; 0 if they tie. null: they tie always. */
   readonly third: ((a: T, b: T) => number) | null;
-  /** How likely one of those that tie is drawn: a whole number above 0. null: nobody is ever drawn. */
+  /** How likely one of those that tie is drawn: a whole number above 0. null: none is ever drawn. */
   readonly weigh: ((item: T) => number) | null;
 }
 
@@ -24,19 +24,19 @@ const NOBODYS_KEY = Number.POSITIVE_INFINITY;
  * The nodes carry the keys of their winners, because looking them up in the contestants, which are all over the
  * memory, took most of the time. Several contestants may have changed before the first of them is settled: unlike
  * a heap's, the order is restored as soon as each of them was settled, in whatever sequence.
+ *
+ * The tree grows and shrinks leaf by leaf, never as a whole: its levels are lists of their own.
  */
 export class Tournament<T extends Slotted> {
   readonly #rules: Rules<T>;
   readonly #slots = new Slots<T>();
-  /** Nodes 1 (the root) to 2 * capacity - 1; the children of n are 2n and 2n + 1; slot s is the leaf capacity + s. */
-  #winners: number[] = [NOBODY, NOBODY];
-  #firsts: number[] = [NOBODYS_KEY, NOBODYS_KEY];
-  #seconds: number[] = [NOBODYS_KEY, NOBODYS_KEY];
-  #weights: number[];
+  /** From the leaves, where slot s is node s, to the root, which is alone. The children of node n are 2n and 2n + 1. */
+  readonly #levels: Level[];
 
   constructor(rules: Rules<T>) {
     this.#rules = rules;
-    this.#weights = rules.weigh === null ? [] : [0, 0];
+    this.#levels = [new Level(rules.weigh !== null)];
+    this.#levels[0]!.push();
   }
 
   get size(): number {
@@ -45,25 +45,35 @@ export class Tournament<T extends Slotted> {
 
   /** The best one, or one of the best; undefined if empty. */
   get best(): T | undefined {
-    return this.#slots.items[this.#winners[1]!];
+    return this.#slots.items[this.#root.winners[0]!];
   }
 
   /** The weight of all that tie with the best one. */
   get weight(): number {
-    return this.#weights[1] ?? 0;
+    return this.#root.weights === null ? 0 : this.#root.weights[0]!;
   }
 
   /** False if the best one and the weight are what they were, as for `remove` and `update`. */
   add(item: T): boolean {
-    if (!this.#slots.add(item)) this.#grow();
+    this.#slots.add(item);
+    if (item.slot >= this.#levels[0]!.length) this.#grow();
     return this.#settle(item.slot);
   }
 
   remove(item: T): boolean {
     const { slot } = item;
-    if (this.#slots.remove(item)) return this.#settle(slot);
-    this.#rebuild();
-    return true;
+    this.#slots.remove(item);
+    let isChanged = this.#settle(slot);
+    for (let excess = this.#slots.excess; excess > 0; excess--) {
+      const moved = this.#slots.dropLast();
+      if (moved !== undefined) {
+        // It is at its old place no more before it is at its new one.
+        if (this.#settle(this.#slots.length)) isChanged = true;
+        if (this.#settle(moved.slot)) isChanged = true;
+      }
+      this.#shrink();
+    }
+    return isChanged;
   }
 
   /** A contestant's rank or weight has changed. */
@@ -78,19 +88,20 @@ export class Tournament<T extends Slotted> {
    * @returns the one drawn, and how far into its own weight the point was
    */
   draw(point: number): { readonly item: T; readonly rest: number } | undefined {
-    const { capacity, items } = this.#slots;
+    if (this.size === 0) return undefined;
     let rest = point;
-    let node = 1;
-    while (node < capacity) {
+    let node = 0;
+    for (let depth = this.#levels.length - 2; depth >= 0; depth--) {
+      const level = this.#levels[depth]!;
       node *= 2;
-      const verdict = this.#verdict(node);
+      const verdict = this.#verdict(level, node);
       if (verdict > 0) node++;
-      else if (verdict === 0 && rest >= this.#weights[node]!) {
-        rest -= this.#weights[node]!;
+      else if (verdict === 0 && level.weights !== null && rest >= level.weights[node]!) {
+        rest -= level.weights[node]!;
         node++;
       }
     }
-    const item = items[node - capacity];
+    const item = this.#slots.items[node];
     return item === undefined ? undefined : { item, rest };
   }
 
@@ -98,86 +109,127 @@ export class Tournament<T extends Slotted> {
     return this.#slots[Symbol.iterator]();
   }
 
+  get #root(): Level {
+    return this.#levels[this.#levels.length - 1]!;
+  }
+
   /** Between a left child and its right neighbour. Negative: the left one wins. Nobody loses against anybody. */
-  #verdict(left: number): number {
-    const firsts = this.#firsts;
+  #verdict({ winners, firsts, seconds }: Level, left: number): number {
     const a = firsts[left]!;
     const b = firsts[left + 1]!;
     if (a !== b) return a < b ? -1 : 1;
-    const seconds = this.#seconds;
     const c = seconds[left]!;
     const d = seconds[left + 1]!;
     if (c !== d) return c < d ? -1 : 1;
     const { third } = this.#rules;
     if (third === null || a === NOBODYS_KEY) return 0;
     const { items } = this.#slots;
-    return third(items[this.#winners[left]!]!, items[this.#winners[left + 1]!]!);
+    return third(items[winners[left]!]!, items[winners[left + 1]!]!);
   }
 
   #settle(slot: number): boolean {
+    const levels = this.#levels;
     this.#setLeaf(slot);
-    for (let node = (this.#slots.capacity + slot) >>> 1; node >= 1; node >>>= 1) {
-      if (!this.#play(node, slot)) return false;
+    let node = slot;
+    for (let depth = 1; depth < levels.length; depth++) {
+      node >>>= 1;
+      if (!this.#play(levels[depth - 1]!, levels[depth]!, node, slot)) return false;
     }
     return true;
   }
 
   #setLeaf(slot: number): void {
     const item = this.#slots.items[slot];
-    const leaf = this.#slots.capacity + slot;
+    const { winners, firsts, seconds, weights } = this.#levels[0]!;
     const { first, second, weigh } = this.#rules;
-    this.#winners[leaf] = item === undefined ? NOBODY : slot;
-    this.#firsts[leaf] = item === undefined ? NOBODYS_KEY : first(item);
-    this.#seconds[leaf] = item === undefined ? NOBODYS_KEY : second(item);
-    if (weigh !== null) this.#weights[leaf] = item === undefined ? 0 : weigh(item);
+    winners[slot] = item === undefined ? NOBODY : slot;
+    firsts[slot] = item === undefined ? NOBODYS_KEY : first(item);
+    seconds[slot] = item === undefined ? NOBODYS_KEY : second(item);
+    if (weights !== null) weights[slot] = item === undefined || weigh === null ? 0 : weigh(item);
   }
 
   /** Lets the two children of a node play; false if it ends as before, with somebody else than `slot` on top. */
-  #play(node: number, slot: number): boolean {
+  #play(below: Level, level: Level, node: number, slot: number): boolean {
     const left = 2 * node;
-    const verdict = this.#verdict(left);
+    const verdict = this.#verdict(below, left);
     const from = verdict <= 0 ? left : left + 1;
-    const winner = this.#winners[from]!;
-    let isSame = winner === this.#winners[node] && winner !== slot;
+    const winner = below.winners[from]!;
+    let isSame = winner === level.winners[node] && winner !== slot;
     if (!isSame) {
-      this.#winners[node] = winner;
-      this.#firsts[node] = this.#firsts[from]!;
-      this.#seconds[node] = this.#seconds[from]!;
+      level.winners[node] = winner;
+      level.firsts[node] = below.firsts[from]!;
+      level.seconds[node] = below.seconds[from]!;
     }
-    if (this.#rules.weigh !== null) {
-      const weights = this.#weights;
+    const { weights } = below;
+    if (weights !== null) {
       const weight = (verdict <= 0 ? weights[left]! : 0) + (verdict >= 0 ? weights[left + 1]! : 0);
-      if (weight !== weights[node]) isSame = false;
-      weights[node] = weight;
+      if (weight !== level.weights![node]) isSame = false;
+      level.weights![node] = weight;
     }
     return !isSame;
   }
 
-  /** As many leaves again, all empty, to the right: nobody has to play for that. */
+  /** One leaf more. Every node that is no root has a neighbour. */
   #grow(): void {
-    this.#winners = doubled(this.#winners, NOBODY);
-    this.#firsts = doubled(this.#firsts, NOBODYS_KEY);
-    this.#seconds = doubled(this.#seconds, NOBODYS_KEY);
-    if (this.#rules.weigh !== null) this.#weights = doubled(this.#weights, 0);
+    const levels = this.#levels;
+    for (let depth = 0; ; depth++) {
+      const level = levels[depth]!;
+      level.push();
+      if (level.length > 2) level.push();
+      if (depth + 1 < levels.length && 2 * levels[depth + 1]!.length >= level.length) return;
+      if (depth + 1 === levels.length) {
+        levels.push(new Level(this.#rules.weigh !== null));
+        levels[depth + 1]!.push();
+        this.#play(level, levels[depth + 1]!, 0, NOBODY);
+        return;
+      }
+    }
   }
 
-  #rebuild(): void {
-    const { capacity, items } = this.#slots;
-    this.#winners = new Array<number>(2 * capacity).fill(NOBODY);
-    this.#firsts = new Array<number>(2 * capacity).fill(NOBODYS_KEY);
-    this.#seconds = new Array<number>(2 * capacity).fill(NOBODYS_KEY);
-    if (this.#rules.weigh !== null) this.#weights = new Array<number>(2 * capacity).fill(0);
-    for (let slot = 0; slot < items.length; slot++) this.#setLeaf(slot);
-    for (let node = capacity - 1; node >= 1; node--) this.#play(node, NOBODY);
+  /** Drops the leaves beyond the slots, which are empty, and what is above them. */
+  #shrink(): void {
+    const levels = this.#levels;
+    for (let depth = 0, length = this.#slots.length; depth < levels.length; depth++) {
+      const level = levels[depth]!;
+      // An even number, but for the root.
+      length += length & 1;
+      while (level.length > Math.max(length, 2)) level.pop();
+      length = level.length / 2;
+      if (length > 1) continue;
+      // The next one is the root.
+      levels.length = depth + 2;
+      while (this.#root.length > 1) this.#root.pop();
+      return;
+    }
   }
 }
 
-/** The nodes of a tree that gets a new root: the old one is its left child, and wins. */
-function doubled(nodes: readonly number[], empty: number): number[] {
-  const grown = new Array<number>(2 * nodes.length).fill(empty);
-  for (let width = 1; width < nodes.length; width *= 2) {
-    for (let i = 0; i < width; i++) grown[2 * width + i] = nodes[width + i]!;
+/** The nodes of a tree that are as far from the leaves. */
+class Level {
+  readonly winners: number[] = [];
+  readonly firsts: number[] = [];
+  readonly seconds: number[] = [];
+  readonly weights: number[] | null;
+
+  constructor(isWeighted: boolean) {
+    this.weights = isWeighted ? [] : null;
   }
-  grown[1] = nodes[1]!;
-  return grown;
+
+  get length(): number {
+    return this.winners.length;
+  }
+
+  push(): void {
+    this.winners.push(NOBODY);
+    this.firsts.push(NOBODYS_KEY);
+    this.seconds.push(NOBODYS_KEY);
+    this.weights?.push(0);
+  }
+
+  pop(): void {
+    this.winners.pop();
+    this.firsts.pop();
+    this.seconds.pop();
+    this.weights?.pop();
+  }
 }
