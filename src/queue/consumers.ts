@@ -12,6 +12,7 @@ import type { Store } from '../store/store.ts';
 import type { Clock } from '../system/clock.ts';
 import { clipped, type Logger } from '../system/logger.ts';
 import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
+import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
 import { Congestion } from './journal/congestion.ts';
 import type { Journal } from './journal/journal.ts';
@@ -27,6 +28,7 @@ export interface ConsumersOptions {
   readonly journal: Journal;
   readonly scheduler: Scheduler<ConsumerPeer>;
   readonly dispatcher: Dispatcher;
+  readonly events: QueueEvents;
   readonly stats: QueueStats;
   readonly inputs: InputCache;
   readonly longChunks: LongChunks;
@@ -74,9 +76,17 @@ export class Consumers {
 
   /** Answered through `reserved` of the peer: before this returns, or as soon as something is available. */
   reserve(consumer: ConnectedConsumer, request: ReservationRequest): void {
+    const startedMs = this.#clock.monotonicMs();
+    const isAnswered = this.#scheduler.reserve(consumer, request, startedMs);
+    this.#dispatcher.run(startedMs);
+    if (!isAnswered) return;
     const nowMs = this.#clock.monotonicMs();
-    this.#scheduler.reserve(consumer, request, nowMs);
-    this.#dispatcher.run(nowMs);
+    this.#o.stats.reserved(request.max, request.strategy, (nowMs - startedMs) / 1000, nowMs);
+  }
+
+  /** A reservation was asked for that there cannot be. */
+  refused(): void {
+    this.#o.events.publish({ kind: 'reservation_refused' }, this.#clock.monotonicMs());
   }
 
   /** False if it is answered already. */
@@ -111,7 +121,6 @@ export class Consumers {
     const startedMs = this.#clock.monotonicMs();
     const outcome = this.#scheduler.fail(consumer, submissionId, chunkIndex, failure, startedMs);
     this.#dispatcher.run(startedMs);
-    if (outcome === 'retry') stats.chunksRetried++;
     if (outcome !== 'stale') {
       logger.debug(
         {

@@ -2,10 +2,9 @@ import type { DropReason, Effect, Sick, SubmissionEndCause } from '../scheduler/
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../scheduler/types.ts';
 import type { Logger } from '../system/logger.ts';
+import type { QueueEvents } from './events.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongChunks } from './long-chunks.ts';
-import type { LongPolls } from './long-polls.ts';
-import type { QueueStats } from './stats.ts';
 
 /** What happens to the chunks of one consumer goes to it. It may call the queue. */
 export interface ConsumerPeer {
@@ -23,9 +22,8 @@ export interface ConsumerPeer {
 export interface DispatcherOptions {
   readonly scheduler: Scheduler<ConsumerPeer>;
   readonly journal: Journal;
-  readonly longPolls: LongPolls;
   readonly longChunks: LongChunks;
-  readonly stats: QueueStats;
+  readonly events: QueueEvents;
   readonly logger: Logger;
   ending(submission: OpenSubmission, cause: SubmissionEndCause): void;
   deadlineChanged(): void;
@@ -35,7 +33,7 @@ export interface DispatcherOptions {
 
 /**
  * Carries out what follows from calls of the scheduler, after each of them: what is to be persisted goes to the journal
- * first, then consumers get their messages; those who wait for a submission's progress are woken with the end of the turn.
+ * first and is published, then consumers get their messages. Subscribers get the events at the end of the turn.
  */
 export class Dispatcher {
   readonly #o: DispatcherOptions;
@@ -67,28 +65,32 @@ export class Dispatcher {
   }
 
   #persist(effect: Effect<ConsumerPeer>, nowMs: number): void {
-    const { journal, stats, longChunks } = this.#o;
+    const { journal, events, longChunks } = this.#o;
     switch (effect.kind) {
       case 'completed': {
         const { submission, chunkIndex, reservedMs } = effect;
         journal.chunkDone(submission, chunkIndex);
-        this.#o.longPolls.moved(submission);
-        stats.chunksCompleted++;
-        if (reservedMs === null) break;
-        longChunks.completed(submission, nowMs - reservedMs);
-        stats.chunkCompletedSeconds.observe((nowMs - reservedMs) / 1000, nowMs);
+        const tookMs = reservedMs === null ? null : nowMs - reservedMs;
+        if (tookMs !== null) longChunks.completed(submission, tookMs);
+        events.publish({ kind: 'chunk_completed', submission, chunkIndex, tookMs }, nowMs);
         break;
       }
       case 'set_back': {
-        const { submission, chunkIndex, tries, cause, reservedMs } = effect;
-        journal.add({ kind: 'tries', id: submission.record.id, chunkIndex, tries });
-        stats.setbacks[cause]++;
-        if (cause === 'failed') stats.chunkFailedSeconds.observe((nowMs - reservedMs) / 1000, nowMs);
+        const { submission, chunkIndex, tries, cause, isFatal, reservedMs } = effect;
+        const { id } = submission.record;
+        journal.add({ kind: 'tries', id, chunkIndex, tries });
+        const tookMs = nowMs - reservedMs;
+        events.publish({ kind: 'chunk_set_back', submission, chunkIndex, cause, isFatal, tookMs }, nowMs);
         if (cause !== 'expired') break;
-        this.#o.logger.debug(
-          { submission: String(submission.record.id), chunk: chunkIndex },
-          'chunk reservation expired',
-        );
+        this.#o.logger.debug({ submission: String(id), chunk: chunkIndex }, 'chunk reservation expired');
+        break;
+      }
+      case 'reserved':
+        events.publish({ kind: 'reservation_answered', chunks: effect.chunks.length }, nowMs);
+        break;
+      case 'sick': {
+        const { failuresInRow, pauseMs } = effect;
+        events.publish({ kind: 'consumer_sick', failuresInRow, pauseMs }, nowMs);
         break;
       }
       case 'ending':
@@ -107,7 +109,6 @@ export class Dispatcher {
     try {
       switch (effect.kind) {
         case 'reserved':
-          this.#o.stats.reservationsSucceeded++;
           peer.reserved(effect.request, effect.chunks);
           break;
         case 'set_back':
@@ -117,7 +118,6 @@ export class Dispatcher {
           peer.dropped(effect.submission, effect.chunkIndex, effect.reason);
           break;
         case 'sick':
-          this.#o.stats.consumersPaused++;
           peer.sick(effect);
           break;
         case 'recovered':

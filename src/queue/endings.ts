@@ -1,5 +1,4 @@
 import type { SubmissionId } from '../model/ids.ts';
-import { submissionIdTimeMs } from '../model/ids.ts';
 import type { FailedChunk, SubmissionEnd, SubmissionStatus } from '../model/submission.ts';
 import type { SubmissionEndCause } from '../scheduler/effects.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
@@ -10,11 +9,10 @@ import { LogBudget } from '../system/log-budget.ts';
 import { clipped, type Logger } from '../system/logger.ts';
 import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { QueueUnavailableError } from './errors.ts';
+import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
 import type { Journal } from './journal/journal.ts';
-import type { LongPolls } from './long-polls.ts';
 import type { Reads } from './reads.ts';
-import type { QueueStats } from './stats.ts';
 
 export interface EndingsOptions {
   readonly store: Store;
@@ -23,8 +21,7 @@ export interface EndingsOptions {
   readonly journal: Journal;
   readonly scheduler: Scheduler<ConsumerPeer>;
   readonly dispatcher: Dispatcher;
-  readonly stats: QueueStats;
-  readonly longPolls: LongPolls;
+  readonly events: QueueEvents;
   readonly inputs: InputCache;
   readonly reads: Reads;
   /** The queue cannot go on. */
@@ -111,9 +108,9 @@ export class Endings {
     try {
       this.#o.scheduler.forget(record.id);
       this.#o.inputs.forget(record.id);
-      this.#count(submission, cause.state);
       this.#log(submission, cause);
-      this.#o.longPolls.ended(submission);
+      const event = { kind: 'submission_ended', record, state: cause.state, chunksDone: done.count } as const;
+      this.#o.events.publish(event, clock.monotonicMs());
     } catch (error) {
       this.#o.giveUp(error);
     }
@@ -159,28 +156,5 @@ export class Endings {
     const skipped = this.#failedBudget.take();
     if (skipped === null) logger.debug(failed, 'submission failed');
     else logger.warn(skipped === 0 ? failed : { ...failed, failedUnlogged: skipped }, 'submission failed');
-  }
-
-  #count(submission: OpenSubmission, state: SubmissionEnd['state']): void {
-    const { stats, clock } = this.#o;
-    const { record, done } = submission;
-    const nowMs = clock.monotonicMs();
-    const seconds = Math.max(0, clock.nowMs() - submissionIdTimeMs(record.id)) / 1000;
-    switch (state) {
-      case 'completed':
-        stats.submissionsCompleted++;
-        stats.submissionCompleteSeconds.observe(seconds, nowMs);
-        break;
-      case 'failed':
-        stats.submissionsFailed++;
-        stats.chunksFailed++;
-        stats.chunksSkipped += record.chunksTotal - done.count - 1;
-        stats.submissionFailSeconds.observe(seconds, nowMs);
-        break;
-      case 'cancelled':
-        stats.submissionsCancelled++;
-        stats.submissionCancelSeconds.observe(seconds, nowMs);
-        break;
-    }
   }
 }

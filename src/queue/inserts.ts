@@ -8,9 +8,9 @@ import type { Clock } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
 import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { QueueUnavailableError } from './errors.ts';
+import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
 import type { Journal } from './journal/journal.ts';
-import type { QueueStats } from './stats.ts';
 
 /** What a producer wants to insert. */
 export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {
@@ -26,7 +26,7 @@ export interface InsertsOptions {
   readonly journal: Journal;
   readonly scheduler: Scheduler<ConsumerPeer>;
   readonly dispatcher: Dispatcher;
-  readonly stats: QueueStats;
+  readonly events: QueueEvents;
   readonly inputs: InputCache;
   readonly shard: ShardId;
   /** The highest id that was ever given out. */
@@ -119,22 +119,21 @@ export class Inserts {
   }
 
   #inserted(record: SubmissionRecord, directInputs: NewSubmission['directInputs']): void {
-    const { scheduler, dispatcher, clock, stats, inputs } = this.#o;
-    stats.submissionsTotal++;
-    stats.chunksTotal += record.chunksTotal;
+    const { scheduler, dispatcher, clock, events, inputs } = this.#o;
+    const nowMs = clock.monotonicMs();
+    events.publish({ kind: 'submission_inserted', record }, nowMs);
     this.#o.logger.debug(
       { submission: String(record.id), prefix: record.prefix, chunksTotal: record.chunksTotal },
       'submission inserted',
     );
     if (record.chunksTotal === 0) {
-      stats.submissionsCompleted++;
+      events.publish({ kind: 'submission_ended', record, state: 'completed', chunksDone: 0 }, nowMs);
       return;
     }
     if (directInputs !== undefined) inputs.keep(record.id, directInputs);
     try {
-      const insertedMs = clock.monotonicMs();
-      scheduler.insert(record, insertedMs);
-      dispatcher.run(insertedMs);
+      scheduler.insert(record, nowMs);
+      dispatcher.run(nowMs);
     } catch (error) {
       this.#o.giveUp(error);
     }

@@ -1,22 +1,30 @@
+import type { SubmissionRecord } from '../model/submission.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Clock, Timer } from '../system/clock.ts';
+import type { EventBatch, QueueEvents } from './events.ts';
 
 interface Waiter {
+  readonly submission: OpenSubmission;
   /** Woken when more chunks than these are done; null: only by the end. */
   readonly doneAbove: number | null;
   readonly wake: () => void;
   timer: Timer | null;
 }
 
+/** Events that are kept of one turn; beyond, all that wait are looked at. */
+const EVENTS_MAX = 1_000;
+
 /** Holds requests that wait for a submission to move on or to end. */
 export class LongPolls {
   readonly #clock: Clock;
-  readonly #waiters = new Map<OpenSubmission, Set<Waiter>>();
-  /** Chunks of these were done in this turn of the event loop; with its end those who wait for that are woken. */
-  readonly #moved = new Set<OpenSubmission>();
+  readonly #events: QueueEvents;
+  readonly #waiters = new Map<SubmissionRecord, Set<Waiter>>();
+  /** While any waits. */
+  #unsubscribe: (() => void) | null = null;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, events: QueueEvents) {
     this.#clock = clock;
+    this.#events = events;
   }
 
   /**
@@ -26,48 +34,50 @@ export class LongPolls {
    * @returns takes it back
    */
   wait(submission: OpenSubmission, doneAbove: number | null, waitMs: number, wake: () => void): () => void {
-    const waiter: Waiter = { doneAbove, wake, timer: null };
-    const waiters = this.#waiters.get(submission);
-    if (waiters === undefined) this.#waiters.set(submission, new Set([waiter]));
+    const waiter: Waiter = { submission, doneAbove, wake, timer: null };
+    const waiters = this.#waiters.get(submission.record);
+    if (waiters === undefined) this.#waiters.set(submission.record, new Set([waiter]));
     else waiters.add(waiter);
-    waiter.timer = this.#clock.after(waitMs, () => this.#wake(submission, waiter), { unref: true });
-    return () => this.#remove(submission, waiter);
-  }
-
-  /** Chunks of it were done. */
-  moved(submission: OpenSubmission): void {
-    if (this.#waiters.size === 0 || !this.#waiters.has(submission)) return;
-    if (this.#moved.size === 0) this.#clock.soon(() => this.#wakeMoved());
-    this.#moved.add(submission);
-  }
-
-  ended(submission: OpenSubmission): void {
-    for (const waiter of this.#waiters.get(submission) ?? []) this.#wake(submission, waiter);
+    waiter.timer = this.#clock.after(waitMs, () => this.#wake(waiter), { unref: true });
+    this.#unsubscribe ??= this.#events.subscribe(EVENTS_MAX, (batch) => this.#take(batch));
+    return () => this.#remove(waiter);
   }
 
   wakeAll(): void {
-    for (const submission of [...this.#waiters.keys()]) this.ended(submission);
+    for (const record of [...this.#waiters.keys()]) this.#ended(record);
   }
 
-  #wakeMoved(): void {
-    const moved = [...this.#moved];
-    this.#moved.clear();
-    for (const submission of moved) {
-      for (const waiter of this.#waiters.get(submission) ?? []) {
-        if (waiter.doneAbove !== null && submission.done.count > waiter.doneAbove)
-          this.#wake(submission, waiter);
-      }
+  #take({ events, changed, missed }: EventBatch): void {
+    for (const submission of changed) this.#moved(submission.record);
+    for (const event of events) if (event.kind === 'submission_ended') this.#ended(event.record);
+    // The end of any of them may be among what was missed: a look too many does no harm.
+    if (missed > 0) this.wakeAll();
+  }
+
+  #moved(record: SubmissionRecord): void {
+    for (const waiter of this.#waiters.get(record) ?? []) {
+      const isDue = waiter.doneAbove !== null && waiter.submission.done.count > waiter.doneAbove;
+      if (isDue) this.#wake(waiter);
     }
   }
 
-  #wake(submission: OpenSubmission, waiter: Waiter): void {
-    this.#remove(submission, waiter);
+  #ended(record: SubmissionRecord): void {
+    for (const waiter of this.#waiters.get(record) ?? []) this.#wake(waiter);
+  }
+
+  #wake(waiter: Waiter): void {
+    this.#remove(waiter);
     waiter.wake();
   }
 
-  #remove(submission: OpenSubmission, waiter: Waiter): void {
+  #remove(waiter: Waiter): void {
     waiter.timer?.cancel();
-    const waiters = this.#waiters.get(submission);
-    if (waiters?.delete(waiter) && waiters.size === 0) this.#waiters.delete(submission);
+    const { record } = waiter.submission;
+    const waiters = this.#waiters.get(record);
+    if (!waiters?.delete(waiter) || waiters.size > 0) return;
+    this.#waiters.delete(record);
+    if (this.#waiters.size > 0) return;
+    this.#unsubscribe?.();
+    this.#unsubscribe = null;
   }
 }

@@ -8,6 +8,7 @@ import { type Random, uuidV7 } from '../system/random.ts';
 import { Consumers } from './consumers.ts';
 import { type ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { Endings } from './endings.ts';
+import { QueueEvents } from './events.ts';
 import { InputCache } from './input-cache.ts';
 import { Inserts } from './inserts.ts';
 import { Journal, type JournalHealth } from './journal/journal.ts';
@@ -115,22 +116,22 @@ export class Queue {
       logger,
       committed: (seconds) => stats.commitSeconds.observe(seconds),
     });
-    const longPolls = new LongPolls(clock);
+    const events = new QueueEvents(clock, stats);
+    const longPolls = new LongPolls(clock, events);
     const longChunks = new LongChunks(logger);
     const inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024);
     const retention = new Retention({ ...options, store, clock, logger });
     const dispatcher = new Dispatcher({
       scheduler,
       journal,
-      longPolls,
+      events,
       longChunks,
-      stats,
       logger,
       ending: (submission, cause) => this.endings.ending(submission, cause),
       deadlineChanged: () => this.#armDeadline(),
       giveUp,
     });
-    const shared = { store, clock, logger, journal, scheduler, dispatcher, stats, inputs, giveUp };
+    const shared = { store, clock, logger, journal, scheduler, dispatcher, events, inputs, giveUp };
     this.reads = new Reads({
       store,
       journal,
@@ -139,7 +140,7 @@ export class Queue {
       retention,
       submissionsReturnedMax: options.submissionsReturnedMax,
     });
-    this.endings = new Endings({ ...shared, longPolls, reads: this.reads });
+    this.endings = new Endings({ ...shared, reads: this.reads });
     this.inserts = new Inserts({
       ...shared,
       shard: grant.shard,
@@ -149,6 +150,7 @@ export class Queue {
     });
     this.consumers = new Consumers({
       ...shared,
+      stats,
       longChunks,
       reservationExpirationMs,
       congestedBytes: pendingBytesMax / CONGESTED_SHARE,

@@ -1,6 +1,8 @@
 import { Histogram } from 'prom-client';
+import { submissionIdTimeMs } from '../model/ids.ts';
 import type { Strategy } from '../model/strategy.ts';
 import type { Clock } from '../system/clock.ts';
+import type { EventObserver, QueueEvent } from './events.ts';
 import { Sketch } from './sketch.ts';
 
 /** Reservations are told apart by at most so many pairs of limit and strategy; both come from clients. */
@@ -18,7 +20,7 @@ export interface ReserveSeries {
 }
 
 /** What has happened since the start, in plain numbers, so that counting costs next to nothing. */
-export class QueueStats {
+export class QueueStats implements EventObserver {
   submissionsTotal = 0;
   submissionsCompleted = 0;
   submissionsFailed = 0;
@@ -76,12 +78,71 @@ export class QueueStats {
     this.failSeconds = new Sketch(clock);
   }
 
+  note(event: QueueEvent, atMs: number): void {
+    switch (event.kind) {
+      case 'submission_inserted':
+        this.submissionsTotal++;
+        this.chunksTotal += event.record.chunksTotal;
+        break;
+      case 'submission_ended':
+        this.#ended(event, atMs);
+        break;
+      case 'chunk_completed':
+        this.chunksCompleted++;
+        if (event.tookMs !== null) this.chunkCompletedSeconds.observe(event.tookMs / 1000, atMs);
+        break;
+      case 'chunk_set_back':
+        this.setbacks[event.cause]++;
+        if (event.cause !== 'failed') break;
+        if (!event.isFatal) this.chunksRetried++;
+        this.chunkFailedSeconds.observe(event.tookMs / 1000, atMs);
+        break;
+      case 'reservation_answered':
+        this.reservationsSucceeded++;
+        break;
+      case 'reservation_refused':
+        this.reservationsFailed++;
+        break;
+      case 'consumer_sick':
+        this.consumersPaused++;
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+
+  /** How long the queue took to answer a reservation. */
   reserved(limit: number, strategy: Strategy, seconds: number, nowMs: number): void {
     this.#series(limit, strategyLabel(strategy)).durations.observe(seconds, nowMs);
   }
 
   *reserveSeries(): Generator<ReserveSeries> {
     for (const byLimit of this.#reserve.values()) yield* byLimit.values();
+  }
+
+  #ended(
+    { record, state, chunksDone }: Extract<QueueEvent, { kind: 'submission_ended' }>,
+    atMs: number,
+  ): void {
+    const seconds = Math.max(0, this.#clock.nowMs() - submissionIdTimeMs(record.id)) / 1000;
+    switch (state) {
+      case 'completed':
+        this.submissionsCompleted++;
+        if (record.chunksTotal > 0) this.submissionCompleteSeconds.observe(seconds, atMs);
+        break;
+      case 'failed':
+        this.submissionsFailed++;
+        this.chunksFailed++;
+        this.chunksSkipped += record.chunksTotal - chunksDone - 1;
+        this.submissionFailSeconds.observe(seconds, atMs);
+        break;
+      case 'cancelled':
+        this.submissionsCancelled++;
+        this.submissionCancelSeconds.observe(seconds, atMs);
+        break;
+      default:
+        state satisfies never;
+    }
   }
 
   #series(limit: number | string, strategy: string): ReserveSeries {

@@ -44,6 +44,8 @@ export interface SetBack<Peer> {
   readonly submission: OpenSubmission;
   readonly chunkIndex: ChunkIndex;
   readonly tries: ChunkTries;
+  /** Its submission fails with it. */
+  readonly isFatal: boolean;
   readonly reservedMs: number;
 }
 

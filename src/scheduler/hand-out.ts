@@ -28,11 +28,13 @@ export class HandOut<Peer> {
     return this.#waiting.has(request);
   }
 
-  ask(consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): void {
-    if (this.#tryToServe(consumer, request, nowMs)) return;
+  /** False if it waits. */
+  ask(consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): boolean {
+    if (this.#tryToServe(consumer, request, nowMs)) return true;
     this.#waiting.set(request, consumer);
     consumer.requests.add(request);
     this.#ledger.counts.requestsWaiting++;
+    return false;
   }
 
   /** False if the request does not wait. */

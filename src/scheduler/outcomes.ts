@@ -153,7 +153,17 @@ export class Outcomes<Peer> {
     submission.setTries(chunkIndex, tries);
     if (delayMs > 0 && fatal === null) this.#ledger.delay(submission, chunkIndex, nowMs + delayMs);
     else this.#ledger.makeAvailable(submission, chunkIndex);
-    this.#effects.push({ kind: 'set_back', cause, consumer, submission, chunkIndex, tries, reservedMs });
+    const isFatal = fatal !== null;
+    this.#effects.push({
+      kind: 'set_back',
+      cause,
+      consumer,
+      submission,
+      chunkIndex,
+      tries,
+      isFatal,
+      reservedMs,
+    });
     if (fatal !== null) this.end(submission, { state: 'failed', chunkIndex, failure: fatal });
   }
 }

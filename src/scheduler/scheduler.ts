@@ -121,9 +121,9 @@ export class Scheduler<Peer> {
 
   /**
    * Asks for 1..max chunks (`max` >= 1), fewer than there are where they are few for all who ask. Answered by an effect,
-   * of this call or of the one that makes a chunk available.
+   * of this call (true) or of the one that makes a chunk available.
    */
-  reserve(handle: ConsumerHandle<Peer>, request: ReservationRequest, nowMs: number): void {
+  reserve(handle: ConsumerHandle<Peer>, request: ReservationRequest, nowMs: number): boolean {
     const consumer = this.#begin(nowMs, handle);
     invariant(request.max >= 1, 'a reservation asks for at least one chunk');
     invariant(!this.#handOut.has(request), 'a request for a reservation waits already');
@@ -131,8 +131,9 @@ export class Scheduler<Peer> {
       consumer.isAsker = true;
       this.#ledger.askers++;
     }
-    this.#handOut.ask(consumer, request, nowMs);
+    const isAnswered = this.#handOut.ask(consumer, request, nowMs);
     this.#finish();
+    return isAnswered;
   }
 
   /** Takes back a request that waits; false if it was answered already. */

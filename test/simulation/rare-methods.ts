@@ -2,9 +2,9 @@
  * Rare things that no port of the queue reaches: how a batch is cut, who is woken, what the engine decides. Each replaces
  * a method, once for all runs of this process; the runs come one after the other.
  */
+import { QueueEvents } from '../../src/queue/events.ts';
 import { Backlog } from '../../src/queue/journal/backlog.ts';
 import { Journal } from '../../src/queue/journal/journal.ts';
-import { LongPolls } from '../../src/queue/long-polls.ts';
 import { PlanCache } from '../../src/scheduler/plan/cache.ts';
 import { SetbackRules } from '../../src/scheduler/setbacks.ts';
 import { SickConsumers } from '../../src/scheduler/sick-consumers.ts';
@@ -112,12 +112,14 @@ replace(
 );
 
 replace(
-  LongPolls.prototype,
-  'moved',
+  QueueEvents.prototype,
+  'subscribe',
   (original) =>
-    function (submission) {
-      if (rarely('method: woken for nothing')) this.ended(submission);
-      else original.call(this, submission);
+    function (max, take) {
+      return original.call(this, max, (batch) => {
+        const missed = batch.missed + (rarely('method: woken for nothing') ? 1 : 0);
+        take({ ...batch, missed });
+      });
     },
 );
 

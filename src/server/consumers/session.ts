@@ -1,11 +1,6 @@
 import { ProtocolError } from '../../model/errors.ts';
 import type { ChunkIndex } from '../../model/ids.ts';
-import {
-  ANSWER_BYTES_MAX,
-  CHUNKS_PER_ANSWER_MAX,
-  STRATEGIES_OF_CONNECTION_MAX,
-  STRATEGIES_PERIOD_MS,
-} from '../../model/limits.ts';
+import { ANSWER_BYTES_MAX, STRATEGIES_OF_CONNECTION_MAX, STRATEGIES_PERIOD_MS } from '../../model/limits.ts';
 import type { FrameConnection, FrameListener } from '../../net/connection.ts';
 import { Heartbeat, type HeartbeatTarget } from '../../net/websocket/heartbeat.ts';
 import { CLOSE_INVALID, CLOSE_POLICY, CLOSE_WITHOUT_CODE } from '../../net/websocket/server.ts';
@@ -334,21 +329,17 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       this.#close(CLOSE_POLICY, `more than ${this.#reservationsWaitingMax} reservations wait`);
       return;
     }
-    const startedMs = this.#clock.monotonicMs();
-    if (!this.#strategies.use(strategy, startedMs)) {
+    if (!this.#strategies.use(strategy, this.#clock.monotonicMs())) {
       this.#refuse(nonce, TOO_MANY_STRATEGIES);
       return;
     }
-    const request = { nonce, max: Math.min(max, CHUNKS_PER_ANSWER_MAX), strategy };
+    const request = { nonce, max, strategy };
     this.#waiting.add(request);
     if (this.#postponed.size > 0 || this.#holdsTooMuch()) {
       this.#postponed.add(request);
       return;
     }
     this.#consumers.reserve(this.#consumer, request);
-    if (this.#waiting.has(request)) return;
-    const nowMs = this.#clock.monotonicMs();
-    this.#queue.stats.reserved(max, strategy, (nowMs - startedMs) / 1000, nowMs);
   }
 
   #cancelReserve(nonce: Nonce): void {
@@ -401,7 +392,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   }
 
   #refuse(nonce: Nonce, reason: string): void {
-    this.#queue.stats.reservationsFailed++;
+    this.#consumers.refused();
     // Once a connection: a client that does not understand it goes on asking.
     const level = this.#hasBeenRefused ? 'debug' : 'warn';
     this.#hasBeenRefused = true;

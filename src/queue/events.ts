@@ -1,0 +1,122 @@
+import type { ChunkIndex } from '../model/ids.ts';
+import type { SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
+import type { OpenSubmission } from '../scheduler/types.ts';
+import type { Clock } from '../system/clock.ts';
+
+/** Something that has happened. */
+export type QueueEvent =
+  /** Its insert is committed. */
+  | { readonly kind: 'submission_inserted'; readonly record: SubmissionRecord }
+  /** Its end is committed. */
+  | {
+      readonly kind: 'submission_ended';
+      readonly record: SubmissionRecord;
+      readonly state: SubmissionEnd['state'];
+      readonly chunksDone: number;
+    }
+  /** `tookMs`: since its reservation; null if it was not reserved. */
+  | {
+      readonly kind: 'chunk_completed';
+      readonly submission: OpenSubmission;
+      readonly chunkIndex: ChunkIndex;
+      readonly tookMs: number | null;
+    }
+  /** It was handed out in vain. `isFatal`: its submission fails with it. */
+  | {
+      readonly kind: 'chunk_set_back';
+      readonly submission: OpenSubmission;
+      readonly chunkIndex: ChunkIndex;
+      readonly cause: 'failed' | 'expired' | 'disconnected';
+      readonly isFatal: boolean;
+      readonly tookMs: number;
+    }
+  | { readonly kind: 'reservation_answered'; readonly chunks: number }
+  | { readonly kind: 'reservation_refused' }
+  | { readonly kind: 'consumer_sick'; readonly failuresInRow: number; readonly pauseMs: number };
+
+/** What a subscriber gets of one turn of the event loop. */
+export interface EventBatch {
+  /** In their order, without the completions. */
+  readonly events: readonly QueueEvent[];
+  /** Submissions of which chunks were completed, each once, however many they were. */
+  readonly changed: ReadonlySet<OpenSubmission>;
+  /** This many events and changes are lost: there were more than the subscriber has room for. Look at everything. */
+  readonly missed: number;
+}
+
+/** Counts everything. Called in the middle of things: must be quick, must not throw and must not call the queue. */
+export interface EventObserver {
+  note(event: QueueEvent, atMs: number): void;
+}
+
+/**
+ * Where everything that happens in the queue can be learnt. An observer sees each event as it happens; subscribers
+ * get those of a turn together at its end. They are bounded: one for which too much happens at once loses some, and
+ * learns how many. The queue waits for none of them.
+ */
+export class QueueEvents {
+  readonly #clock: Clock;
+  readonly #observer: EventObserver;
+  readonly #subscriptions = new Set<Subscription>();
+  #isArmed = false;
+
+  constructor(clock: Clock, observer: EventObserver) {
+    this.#clock = clock;
+    this.#observer = observer;
+  }
+
+  /** @param atMs when, on the monotonic clock */
+  publish(event: QueueEvent, atMs: number): void {
+    this.#observer.note(event, atMs);
+    if (this.#subscriptions.size === 0) return;
+    for (const subscription of this.#subscriptions) subscription.add(event);
+    if (this.#isArmed) return;
+    this.#isArmed = true;
+    this.#clock.soon(() => this.#deliver());
+  }
+
+  /**
+   * @param max events and changes of one turn that are kept
+   * @returns ends it
+   */
+  subscribe(max: number, take: (batch: EventBatch) => void): () => void {
+    const subscription = new Subscription(max, take);
+    this.#subscriptions.add(subscription);
+    return () => void this.#subscriptions.delete(subscription);
+  }
+
+  #deliver(): void {
+    this.#isArmed = false;
+    for (const subscription of [...this.#subscriptions]) subscription.deliver();
+  }
+}
+
+class Subscription {
+  readonly #max: number;
+  readonly #take: (batch: EventBatch) => void;
+  #events: QueueEvent[] = [];
+  #changed = new Set<OpenSubmission>();
+  #missed = 0;
+
+  constructor(max: number, take: (batch: EventBatch) => void) {
+    this.#max = max;
+    this.#take = take;
+  }
+
+  add(event: QueueEvent): void {
+    const isChange = event.kind === 'chunk_completed';
+    if (isChange && this.#changed.has(event.submission)) return;
+    if (this.#events.length + this.#changed.size >= this.#max) this.#missed++;
+    else if (isChange) this.#changed.add(event.submission);
+    else this.#events.push(event);
+  }
+
+  deliver(): void {
+    const batch = { events: this.#events, changed: this.#changed, missed: this.#missed };
+    if (batch.events.length === 0 && batch.changed.size === 0 && batch.missed === 0) return;
+    this.#events = [];
+    this.#changed = new Set();
+    this.#missed = 0;
+    this.#take(batch);
+  }
+}
