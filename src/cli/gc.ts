@@ -93,7 +93,7 @@ async function gc(flags: GcFlags, io: Io): Promise<void> {
   io.stdout.write(flags.json ? `${toJson(reportJson(report))}\n` : reportText(report, flags.delete === true));
 }
 
-/** Whether all queues are there and can tell what they know; what was used wrongly is told before that. */
+/** Asks every queue once, so that one that is missing, or wrong usage, is reported before anything else is done. */
 async function askFirst(flags: GcFlags, objectStoreOptions: ObjectStoreOptions): Promise<void> {
   await using clients = new AsyncDisposableStack();
   const { ca, cert, key } = flags;

@@ -43,7 +43,7 @@ function buildProgram(io: Io): Command {
     .description('A queue for batches of work: producers submit, consumers work, results come back in order.')
     .usage('[command] [flags]')
     .version(`opsqueue ${VERSION}`, '-V, --version', 'print the version of this program')
-    .helpOption('-h, --help', 'print this help; opsqueue COMMAND --help tells more')
+    .helpOption('-h, --help', 'print this help; opsqueue COMMAND --help: of a command')
     .addHelpText('after', () => HELP_AFTER);
   program.addCommand(serve, { isDefault: true });
   for (const command of [...clientCommands(io), gcCommand(io)]) program.addCommand(command);

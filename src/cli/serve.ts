@@ -23,7 +23,7 @@ interface ServeFlags extends ServerOptions {
   readonly maxReadPoolSize: number;
 }
 
-/** Ends a command with this status; whoever throws it has said why already, or says it in the message. */
+/** Ends a command with this status. The reason is in the message, unless it was printed already. */
 export class ExitError extends Error {
   readonly status: number;
 
@@ -43,7 +43,7 @@ export function serveCommand(io: Io): Command {
     .addHelpText('after', HELP_AFTER)
     .action(async (operands: readonly string[], flags: ServeFlags, command: Command) => {
       if (operands.length > 0) {
-        command.error(`error: unknown command '${operands[0]}'; opsqueue --help lists those there are`);
+        command.error(`error: unknown command '${operands[0]}'; opsqueue --help lists them`);
       }
       await serve(flags, io);
     });
@@ -53,13 +53,13 @@ const HELP_AFTER = `
 Durations need a unit: 500ms, 5 seconds, 10 minutes, 1 hour, 1h 30m.
 Each flag comes from the environment as well: --max-chunk-retries as OPSQUEUE_MAX_CHUNK_RETRIES; the flag wins.
 The log goes to stderr; OPSQUEUE_LOG sets how much (${LOG_LEVELS}; default info).
-Ctrl-C, SIGTERM or SIGHUP ends the queue in good order, a second one at once; nothing that was acknowledged is lost either way.
+Ctrl-C, SIGTERM or SIGHUP shuts the queue down cleanly, a second one ends it at once; nothing that was acknowledged is lost either way.
 
 Examples:
   opsqueue                                               on localhost:3999, with opsqueue.db in this folder
   opsqueue --host 0.0.0.0 --port 4000                    for other machines too (there is no access control)
   opsqueue --database-filename /var/lib/opsqueue/queue.db --max-submission-age '1 day'
-  OPSQUEUE_LOG=debug OPSQUEUE_PORT=4000 opsqueue         the same in the environment, with a talkative log`;
+  OPSQUEUE_LOG=debug OPSQUEUE_PORT=4000 opsqueue         the same by the environment, with a detailed log`;
 
 function addFlags(command: Command): Command {
   for (const [name, setting] of Object.entries(SETTINGS)) {
@@ -150,7 +150,8 @@ async function run(flags: ServeFlags, io: Io, { logger, stats }: ServerLog): Pro
   }
   io.outliveStdout?.();
   io.stdout.write(`${listeningLine(server)}\n`);
-  if (!pipe.report(server.port)) logger.warn({}, 'nobody read the port from --report-bound-port-pipe');
+  if (!pipe.report(server.port))
+    logger.warn({}, 'cannot write the port to --report-bound-port-pipe: its reader is gone');
 
   const signal = await Promise.race([signals.first, server.ended.then(() => null)]).catch(
     (error: unknown) => {
@@ -189,9 +190,9 @@ function startProblem(error: unknown, flags: ServeFlags): string {
   }
   if (error instanceof OpsqueueError) return problem(error);
   if (code === 'EADDRINUSE') return `${where} is in use by another program (--port)`;
-  if (code === 'EACCES') return `this user must not listen on ${where} (--port)`;
+  if (code === 'EACCES') return `this user is not permitted to listen on ${where} (--port)`;
   if (code === 'EADDRNOTAVAIL') return `this machine has no address ${where} (--host)`;
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `there is no host ${where} (--host)`;
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `host not found: ${where} (--host)`;
   return problem(error);
 }
 

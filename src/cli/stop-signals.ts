@@ -16,7 +16,7 @@ export interface SignalTarget {
 const ONE_KEY_MS = 200;
 
 /**
- * Waits for Ctrl-C, SIGTERM or SIGHUP. The first one is told through `first`; after it, another one ends the process at
+ * Waits for Ctrl-C, SIGTERM or SIGHUP. The first one resolves `first`; after it, another one ends the process at
  * once, as it ends any process that does not wait for it.
  */
 export class StopSignals {

@@ -28,7 +28,7 @@ export async function watch(submission: Submission, { io, json }: WatchOutput): 
   return details;
 }
 
-/** The queue counts chunks; the rate is told in operations, so it is scaled. */
+/** The queue counts chunks; the rate is shown in operations, so it is scaled. */
 function inChunks({ chunksDone, chunksTotal, opsDone, perSecond, msLeft }: Progress) {
   const perChunk = opsDone !== null && opsDone > 0 && chunksDone > 0 ? opsDone / chunksDone : 1;
   return {

@@ -15,7 +15,7 @@ export interface FrameConnection {
   readonly bufferedBytes: number;
 }
 
-/** What a connection tells whoever uses it. After `closed` nothing more comes. */
+/** What a connection reports to its user. Nothing follows `closed`. */
 export interface FrameListener {
   message(bytes: Uint8Array): void;
   /** Anything at all arrived: a frame of any kind. Comes before `message`. */

@@ -17,7 +17,7 @@ import type { ServerSettings } from './settings.ts';
 
 /** How long answers that are on their way, the journal, and retention may take when the server stops. */
 const STOP_GRACE_MS = 600;
-/** How long the store may take for what is under way after that; nobody waits for its answer any more. */
+/** How long the store may take for what is under way after that; nothing waits for its answer any more. */
 const STORE_GRACE_MS = 200;
 /** How long the start waits for the size of the store, which is only for metrics. */
 const STORE_LOOK_MS = 500;
@@ -114,7 +114,7 @@ export class Server {
     return this.#http.addresses;
   }
 
-  /** Ends within a second: answers what is asked, says good-bye to consumers, writes down what was done. Idempotent. */
+  /** Ends within a second: answers what is asked, sends close frames to consumers, writes down what was done. Idempotent. */
   stop(): Promise<void> {
     return this.#end(null);
   }

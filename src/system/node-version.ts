@@ -1,5 +1,5 @@
 /**
- * Imported first by every entry point: an older Node.js is told which one is needed, instead of failing somewhere
+ * Imported first by every entry point: with an older Node.js it reports which one is needed, instead of failing somewhere
  * in the middle on a name that it does not know. So nothing here may be newer than what those can run.
  *
  * 24.9 is the first one whose HTTP server can tell the WebSocket from other offers of an upgrade.

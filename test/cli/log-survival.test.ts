@@ -48,6 +48,17 @@ async function portOf(queue: TestProcess): Promise<number> {
 const isPosix = process.platform !== 'win32';
 const noFull = existsSync('/dev/full') ? false : 'there is no /dev/full';
 
+/** A queue whose stderr nothing reads yet. The caller kills it. */
+async function queueWithPipes() {
+  const args = ['--port', '0', '--host', '127.0.0.1', '--database-filename', 'file::memory:'];
+  const queue = spawn(process.execPath, ['bin/opsqueue.js', ...args], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [said] = (await once(queue.stdout, 'data')) as [Buffer];
+  return { queue, port: Number(/:(\d+) /.exec(said.toString())![1]) };
+}
+
 for (const [what, redirection, skip] of [
   ['stderr on a full disk', '2>/dev/full', noFull],
   ['stderr in a pipe that is not read', '3<>"$1/pipe" 2>"$1/pipe"', isPosix ? false : 'no FIFOs'],
@@ -65,19 +76,8 @@ for (const [what, redirection, skip] of [
 }
 
 test('stderr in a socket that is not read, as a service manager hands it down, is no different', async () => {
-  const args = [
-    'bin/opsqueue.js',
-    '--port',
-    '0',
-    '--host',
-    '127.0.0.1',
-    '--database-filename',
-    'file::memory:',
-  ];
-  const queue = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { queue, port } = await queueWithPipes();
   try {
-    const [said] = (await once(queue.stdout, 'data')) as [Buffer];
-    const port = Number(/:(\d+) /.exec(said.toString())![1]);
     await makeItTalk(port);
     assert.ok((await metric(port, 'log_lines_lost_total')) > 0);
     // From now on it is read: what waited arrives, and then what was lost.
@@ -97,19 +97,8 @@ test('stderr in a socket that is not read, as a service manager hands it down, i
 });
 
 test('a reader of stderr that goes away does not end the queue', async () => {
-  const args = [
-    'bin/opsqueue.js',
-    '--port',
-    '0',
-    '--host',
-    '127.0.0.1',
-    '--database-filename',
-    'file::memory:',
-  ];
-  const queue = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { queue, port } = await queueWithPipes();
   try {
-    const [said] = (await once(queue.stdout, 'data')) as [Buffer];
-    const port = Number(/:(\d+) /.exec(said.toString())![1]);
     queue.stderr.destroy();
     await once(queue.stderr, 'close');
     await makeItTalk(port);

@@ -21,14 +21,14 @@ export interface LogWriteError {
 export interface LogSinkOptions {
   readonly writer: LogWriter;
   readonly clock: Clock;
-  /** Lines that cannot be written wait until they take so many bytes together; further ones are lost. Default 256 KiB. */
+  /** Lines that cannot be written wait, up to this many bytes in all; further ones are lost. Default 256 KiB. */
   readonly pendingBytesMax?: number | undefined;
   /** Lines are written again after `lines` were lost; something to be logged, perhaps. */
   readonly recovered?: ((lines: number) => void) | undefined;
 }
 
 const PENDING_BYTES_MAX = 256 * 1024;
-/** A write that failed is tried again after so long, one that found no room after {@link FULL_RETRY_MS}. */
+/** A write that failed is tried again after this time, one that found no room after {@link FULL_RETRY_MS}. */
 const RETRY_MS = 1_000;
 const FULL_RETRY_MS = 50;
 

@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../../system/clock.ts';
 /** How long an answer is kept for its peer. */
 export interface AnswerPace {
   readonly clock: Clock;
-  /** An answer of which the peer takes nothing for so long is given up, in milliseconds. */
+  /** A response of which the peer reads nothing for this time is given up, in milliseconds. */
   readonly answerStallMs: number;
 }
 

@@ -49,7 +49,7 @@ export class HttpAttemptError extends Error {
   }
 }
 
-/** Nobody is there, or nobody can be reached, now: that may change. */
+/** Nothing listens there, or nothing can be reached, now: that may change. */
 const UNREACHABLE_CODES = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',

@@ -20,7 +20,7 @@ export interface HttpExchangeHost extends AnswerPace {
 
 /** One request and its answer. Answered once; later answers, and answers to a peer that is gone, go nowhere. */
 export class HttpExchange extends RequestHead {
-  /** Told once: the status of the answer, or {@link STATUS_PEER_GONE}. */
+  /** Called once, with the status of the response, or {@link STATUS_PEER_GONE}. */
   onEnded: ((status: number) => void) | null = null;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -103,7 +103,7 @@ export class HttpExchange extends RequestHead {
     this.#onPeerGone?.();
   }
 
-  /** `node:http` answers every version as 1.1; the reference answers 1.0 with 1.0. */
+  /** `node:http` answers every version as 1.1; the original answers 1.0 with 1.0. */
   #respondToHttp10(status: number, headers: readonly string[], body: string | Uint8Array): void {
     let head = `HTTP/1.0 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
     for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;

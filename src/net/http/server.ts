@@ -41,7 +41,7 @@ export interface HttpServerOptions {
   readonly headersTimeoutMs?: number | undefined;
   /** The whole request must, in milliseconds. Default 120 000. */
   readonly requestTimeoutMs?: number | undefined;
-  /** An answer of which the peer takes nothing for so long is given up, in milliseconds. Default 60 000. */
+  /** A response of which the peer reads nothing for this time is given up, in milliseconds. Default 60 000. */
   readonly answerStallMs?: number | undefined;
 }
 
@@ -66,7 +66,7 @@ const LOOPBACKS = ['127.0.0.1', '::1'];
 /** How often another free port is tried when the first address got one that the second one does not have. */
 const FREE_PORT_TRIES = 20;
 
-/** So often at most it is said that there are too many connections. */
+/** At most this often, it is logged that there are too many connections. */
 const FULL_SAID_EVERY_MS = 60_000;
 
 /** Why a connection was closed as it came: the most there may be at an address, file descriptors, or an error of the system. */
@@ -87,7 +87,7 @@ function connectionsWithin(descriptorsMax: number): number {
 }
 
 /**
- * HTTP/1.1 on one port of several addresses, over `node:http`, with the answers' bytes as the reference sends them.
+ * HTTP/1.1 on one port of several addresses, over `node:http`, with the responses' bytes as the original sends them.
  *
  *     new --listen--> listening --stop--> stopping --every answer is out, or the time is up--> stopped
  */
@@ -103,7 +103,7 @@ export class HttpServer implements HttpExchangeHost {
   #date = '';
   #isStopping = false;
   #whenIdle: (() => void) | null = null;
-  /** When it was last said that there are too many connections. */
+  /** When it was last logged that there are too many connections. */
   #fullSaidMs = -Infinity;
 
   constructor(options: HttpServerOptions, handler: HttpHandler) {

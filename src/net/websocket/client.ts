@@ -6,7 +6,7 @@ import type { Logger } from '../../system/logger.ts';
 import { absenceText } from '../absence.ts';
 import { CLOSE_NORMAL, Link, type LinkListener, type LinkOptions, type MessageToQueue } from './link.ts';
 
-/** A connection that lasted for so long was a success: the next attempt comes soon. */
+/** A connection that lasted this long was a success: the next attempt comes soon. */
 const STABLE_MS = 1_000;
 /** That there is still no connection is logged again after this time, then after twice as long each time, up to the latter. */
 const DOWN_SAID_AFTER_MS = 10_000;

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../system/clock.ts';
 
 export interface HeartbeatOptions {
   readonly clock: Clock;
-  /** A ping goes out when nothing was received for so long, in milliseconds. */
+  /** A ping goes out when nothing was received for this time, in milliseconds. */
   readonly intervalMs: number;
   /** So many pings in a row may stay without any sign of life; one more and the peer is dead. */
   readonly missableHeartbeatsMax: number;

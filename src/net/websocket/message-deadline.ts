@@ -3,7 +3,7 @@ import { FrameProgress } from './frame-progress.ts';
 
 export interface MessageDeadlineOptions {
   readonly clock: Clock;
-  /** From its first byte on, a message may take so long, in milliseconds. */
+  /** How long a message may take from its first byte on, in milliseconds. */
   readonly timeoutMs: number;
 }
 

@@ -14,7 +14,7 @@ export const CLOSE_WITHOUT_CODE = 1005;
 export const CLOSE_UNSUPPORTED = 1003;
 /** Close code for a message that does not decode. */
 export const CLOSE_INVALID = 1007;
-/** Close code for a peer that overdoes it. */
+/** Close code for a peer that exceeds a limit. */
 export const CLOSE_POLICY = 1008;
 
 export interface WebSocketServerOptions {
@@ -22,7 +22,7 @@ export interface WebSocketServerOptions {
   /** Largest message, in bytes. */
   readonly frameBytesMax: number;
   readonly clock: Clock;
-  /** A message must be complete so long after its first byte, in milliseconds. Default 2 minutes. */
+  /** How long after its first byte a message must be complete, in milliseconds. Default 2 minutes. */
   readonly messageTimeoutMs?: number | undefined;
   /** How long a turn of the event loop works on messages, in milliseconds. Default 10. */
   readonly sliceMs?: number | undefined;
@@ -63,7 +63,7 @@ export class WebSocketServer {
       closeTimeout: CLOSE_TIMEOUT_MS,
     };
     this.#upgrader = new Upgrader(upgraderOptions);
-    // The bytes of the answer are those of the reference.
+    // The bytes of the answer are those of the original.
     this.#upgrader.on('headers', (headers: string[]) => {
       const accept = headers.find((header) => header.startsWith('Sec-WebSocket-Accept: '));
       headers.splice(
@@ -92,7 +92,7 @@ export class WebSocketServer {
 }
 
 /**
- * Why a request is no upgrade to a WebSocket, in the words of the reference; null if it is one.
+ * Why a request is not an upgrade to a WebSocket, in the words of the original; null if it is one.
  *
  * @param header the value of a header, by its lower-case name
  */
@@ -126,7 +126,7 @@ class WebSocketConnection implements FrameConnection, TurnTask, MessageSource {
   /** Received, in the backlog. */
   readonly #waiting: Buffer[] = [];
   #waitingBytes = 0;
-  /** By whoever uses it. */
+  /** By its user. */
   #isPaused = false;
   #isReading = true;
   #isClosed = false;

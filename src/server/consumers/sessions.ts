@@ -59,7 +59,7 @@ export class ConsumerSessions {
     return session;
   }
 
-  /** Says good-bye to all. */
+  /** Sends a close frame to all. */
   stop(): void {
     for (const session of this.#open) session.stop();
   }

@@ -1,9 +1,9 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Clock } from '../../system/clock.ts';
 
-/** Combinations of method, status and endpoint that are told apart; unknown paths come from whoever calls. */
+/** Combinations of method, status and endpoint that have a series of their own; unknown paths come from any caller. */
 const SERIES_MAX = 200;
-/** Unknown paths that are told apart. */
+/** Unknown paths that have a series of their own. */
 const UNKNOWN_PATHS_MAX = 30;
 const PATH_LENGTH_MAX = 60;
 const OTHER = 'other';
@@ -20,7 +20,7 @@ interface Finished {
   readonly seconds: { observe(value: number): void };
 }
 
-/** Counts and times requests, under the names of the reference. Labels are bound once for each series. */
+/** Counts and times requests, under the names of the original. Labels are bound once for each series. */
 export class HttpMetrics {
   readonly #clock: Clock;
   readonly #total: Counter<'method' | 'status' | 'endpoint'>;

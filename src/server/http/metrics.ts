@@ -15,10 +15,10 @@ export interface MetricsOptions {
   readonly process: ProcessMetricsOptions;
 }
 
-/** Those of the reference. */
+/** Those of the original. */
 const QUANTILES = [0, 0.5, 0.9, 0.95, 0.99, 0.999, 1];
 
-/** Prometheus metrics: names, types and labels are those of the reference, and some of ours. */
+/** Prometheus metrics: names, types and labels are those of the original, and some of ours. */
 export class Metrics {
   readonly http: HttpMetrics;
   readonly #registry = new Registry();
@@ -36,7 +36,7 @@ export class Metrics {
     registerProcess(this.#registry, process);
   }
 
-  /** Learns how large the store is: not before this is told how large. */
+  /** Learns how large the store is; the gauges report nothing before. */
   async lookAtStore(): Promise<void> {
     await Promise.all(this.#storeGauges.map((gauge) => gauge.look()));
   }
@@ -155,7 +155,7 @@ function registerGauges(registry: Registry, queue: Queue): void {
 function registerSetbacks(registry: Registry, stats: QueueStats): void {
   new Counter({
     name: 'chunks_setbacks_total',
-    help: 'Chunks handed out in vain, whether they get another try or not: failed (told by the consumer), expired, or disconnected',
+    help: 'Chunks handed out in vain, whether they get another try or not: failed (reported by the consumer), expired, or disconnected',
     labelNames: ['kind'],
     registers: [registry],
     collect() {
