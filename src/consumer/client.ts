@@ -259,7 +259,7 @@ export class ConsumerClient implements AsyncDisposable {
     { shape, module, onOpError = 'fail-chunk' }: ModuleCallback,
     options: OpRunOptions,
   ): Promise<void> {
-    const threads = checkThreads(options.threads, options.opConcurrency);
+    const threads = checkThreads(options.threads, checkOpConcurrency(options.opConcurrency));
     const opConcurrency = checkOpConcurrency(options.opConcurrency, threads);
     const demand = checkDemand(options, threads, opConcurrency);
     const setup = {

@@ -91,9 +91,10 @@ export function checkOnOpError(value: unknown): 'fail-chunk' | 'record' {
   throw mustBe('onOpError', "'fail-chunk' or 'record'", value);
 }
 
-export function checkThreads(value: unknown, opConcurrency = Number.POSITIVE_INFINITY): number {
+/** By default as many as there are processors, but no more than operations at once (null: that is not limited). */
+export function checkThreads(value: unknown, opConcurrency: number | null): number {
   if (value !== undefined) return checkInteger('threads', value, 1, 1_000);
-  return Math.max(1, Math.min(availableParallelism(), opConcurrency));
+  return Math.min(availableParallelism(), opConcurrency ?? Number.POSITIVE_INFINITY);
 }
 
 export function checkTransferLimits({ transfersMax, transferMsMax }: ConsumerClientOptions): TransferLimits {

@@ -222,6 +222,14 @@ test('wrong use is told at once, naming what is wrong', async () => {
     ],
     [/opConcurrency must be an integer from 1/, () => consumer.runEachOp(echo, { opConcurrency: 0 })],
     [
+      /opConcurrency must be an integer from 1 to 10000, got 1.5/,
+      () => consumer.runEachOp(new URL('file:///work.js'), { opConcurrency: 1.5 }),
+    ],
+    [
+      /opConcurrency must be an integer from 1 to 10000, got "4"/,
+      () => consumer.runEachOp(new URL('file:///work.js'), { opConcurrency: '4' as never }),
+    ],
+    [
       /maps must be one of object, map, got "list"/,
       () => consumer.runEachOp(echo, { codec: { name: 'cbor', maps: 'list' as 'map' } }),
     ],
