@@ -127,7 +127,8 @@ class OpBatch {
     try {
       const result = callback(this.#ops[index], job);
       if (isThenable(result)) {
-        this.#follow(job, result);
+        // Before anything counts on it: a promise with a `constructor` of its own may throw here.
+        this.#follow(job, Promise.resolve(result));
         return;
       }
       this.results[index] = result;
@@ -138,7 +139,7 @@ class OpBatch {
     watch.progressed();
   }
 
-  #follow(job: OpJob, result: PromiseLike<unknown>): void {
+  #follow(job: OpJob, result: Promise<unknown>): void {
     const { watch } = this.#work;
     this.lanes.enter();
     this.#open.add(job);
@@ -148,7 +149,7 @@ class OpBatch {
       this.#opFailed(job, error);
       this.#ended(job);
     });
-    Promise.resolve(result).then(
+    result.then(
       (value) => {
         if (!watch.end(job)) return;
         this.results[job.operationIndex] = value;

@@ -133,6 +133,23 @@ test("onOpError 'record' keeps the results of the others, and takes a call beyon
   assert.ok(reasons[0] instanceof CallbackTimeoutError);
 });
 
+for (const opConcurrency of [undefined, 2]) {
+  test(`a promise that cannot be awaited fails its operation only: opConcurrency ${opConcurrency}`, async () => {
+    await using scene = await Scene.open();
+    const hostile = Object.defineProperty(Promise.resolve(0), 'constructor', {
+      get: () => {
+        throw new RangeError('not for you');
+      },
+    });
+    const callback = (op: number) => (op === 1 ? hostile : Promise.resolve(op));
+    void quietly(scene.consumer.runEachOp(callback, { opConcurrency, onOpError: 'record' }));
+    const connection = await scene.serve(await scene.chunk(0, [0, 1, 2]));
+    await connection.until('complete');
+    const [first, second, third] = await scene.results(0);
+    assert.deepEqual([first, OpError.fromWire(second)?.message, third], [0, 'not for you', 2]);
+  });
+}
+
 test('a verdict of the callback fails the chunk also where errors are recorded', async () => {
   await using scene = await Scene.open();
   const { callback, take } = callsOf();
