@@ -70,6 +70,7 @@ export class Intake {
   #add(message: ReservedChunkMessage, feed: Feed): FeedChunk | null {
     const { chunks, clock, extensions } = this.#p;
     const before = chunks.named(message.chunk);
+    extensions.watch();
     if (before !== undefined && !before.isOurs) {
       if (before.isWorkedOn) {
         before.reservedAgain(message);
@@ -77,9 +78,7 @@ export class Intake {
       }
       chunks.remove(before);
     }
-    const chunk = chunks.add(message, feed, clock.monotonicMs());
-    extensions.watch();
-    return chunk;
+    return chunks.add(message, feed, clock.monotonicMs());
   }
 
   #fetchNext(feed: Feed): void {

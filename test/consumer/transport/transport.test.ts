@@ -355,6 +355,23 @@ test('the queue is told what is still worked on, well before it expires, until i
   assert.equal(extended().length, 1, 'beyond its limit it is left to expire');
 });
 
+test('a chunk that comes back after a broken connection, while it is worked on, is extended again', async () => {
+  const bench = new Bench();
+  const init = { ...initMessage(), reservationExpirationMs: 30_000 };
+  bench.transport.connected(init);
+  bench.run();
+  bench.answer(bench.chunks(0));
+  await bench.downloaded(0);
+  await eventually(() => bench.ready.length === 1);
+  bench.transport.disconnected('cut');
+  bench.clock.advance(10_000);
+  bench.transport.connected(init);
+  bench.transport.handle({ kind: 'reserve', feed: 5, max: 1, strategy: Strategy.oldest() });
+  bench.answer(bench.chunks(0));
+  bench.clock.advance(10_000);
+  assert.ok(bench.sent.some(({ kind }) => kind === 'extend'));
+});
+
 test('a chunk stays extended beyond the limit of one call while the calling thread is not stuck in one', async () => {
   const bench = new Bench();
   bench.transport.connected({ ...initMessage(), reservationExpirationMs: 30_000 });
