@@ -1,3 +1,4 @@
+import { isObject, mustBe } from '../model/check.ts';
 import { type ContractIssue, ContractViolationError } from '../model/errors.ts';
 import { isThenable } from '../model/kinds.ts';
 import { OpError } from '../model/op-error.ts';
@@ -16,7 +17,7 @@ export interface ValuesToCheck {
  * The schema's outputs for all values: at once, unless the schema is asynchronous. An OpError stands for a result that
  * there is not, and stays as it is.
  *
- * @throws ContractViolationError for the first value that is invalid
+ * @throws ContractViolationError for the first value that is invalid; IncorrectUsageError for a schema that is none
  */
 export function validate(check: ValuesToCheck): unknown[] | Promise<unknown[]> {
   const { schema, values } = check;
@@ -52,6 +53,10 @@ function outputOf(
   at: number,
   result: StandardSchemaResult<unknown>,
 ): unknown {
+  // A schema written by hand may answer anything: `false` must not pass for a value.
+  if (!isObject(result) || !('issues' in result || 'value' in result)) {
+    throw mustBe(`what the schema of ${what}s answers`, 'an object with value or issues', result);
+  }
   if (result.issues === undefined) return result.value;
   const index = firstIndex === null ? null : firstIndex + at;
   throw new ContractViolationError(what, index, result.issues.map(plainIssue));

@@ -64,6 +64,36 @@ test('an invalid result ends the reading where it is, and errors that were recor
   assert.deepEqual(results, [1, new OpError('two'), 3, 4]);
 });
 
+test('a schema that never answers does not hold up the signal of who reads', async () => {
+  const store = freshStore();
+  const reader = new AbortController();
+  const hanging = v.pipeAsync(
+    v.number(),
+    v.checkAsync(() => {
+      setImmediate(() => reader.abort(new Error('enough')));
+      return new Promise<never>(() => {});
+    }),
+  );
+  const contract = defineContract({ store, result: hanging });
+  await using queue = await FakeQueue.start({ onInsert: workEverything(store, (op) => op) });
+  await using producer = new ProducerClient(queue.url, contract);
+  const reading = producer.runSubmission([1, 2, 3], { chunkSize: 2, signal: reader.signal });
+  await assert.rejects(Array.fromAsync(reading), /enough/);
+});
+
+for (const answer of [undefined, null, false, true, {}]) {
+  test(`a schema that answers ${JSON.stringify(answer)} is not one`, async () => {
+    const store = freshStore();
+    const operation = v.number();
+    const props = { ...operation['~standard'], validate: () => answer as never };
+    const contract = defineContract({ store, operation: { '~standard': props } });
+    await using queue = await FakeQueue.start();
+    await using producer = new ProducerClient(queue.url, contract);
+    await assert.rejects(producer.insertSubmission([1], { chunkSize: 2 }), IncorrectUsageError);
+    assert.equal(queue.submissions.size, 0);
+  });
+}
+
 test('the codec is that of the contract, and is not given twice', async () => {
   const contract = defineContract({ store: freshStore(), codec: 'json' });
   assert.throws(

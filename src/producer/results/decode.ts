@@ -1,8 +1,9 @@
 import type { StandardSchema } from '../../contract/standard-schema.ts';
 import { validate } from '../../contract/validation.ts';
-import { isMap } from '../../model/kinds.ts';
+import { isMap, isThenable } from '../../model/kinds.ts';
 import { OP_ERROR_KEY, OpError } from '../../model/op-error.ts';
 import type { OperationCodec } from '../../protocol/chunk/codec-options.ts';
+import { orAborted } from '../../system/signals.ts';
 import type { Downloaded } from './download.ts';
 import { contentError, type Outputs } from './outputs.ts';
 
@@ -34,7 +35,8 @@ export async function decodeChunk(
   const values = await decoded(chunk, codec, signal);
   if (schema === null) return values;
   const firstIndex = chunkSizeOps === null ? null : chunk.chunkIndex * chunkSizeOps;
-  return validate({ what: 'result', schema, values, firstIndex });
+  const valid = validate({ what: 'result', schema, values, firstIndex });
+  return isThenable(valid) ? orAborted(valid, signal) : valid;
 }
 
 async function decoded(chunk: ReadChunk, codec: OperationCodec, signal: AbortSignal): Promise<unknown[]> {
