@@ -66,11 +66,16 @@ export class Consumers {
     return this.#scheduler.addConsumer(peer, options);
   }
 
-  disconnect(consumer: ConnectedConsumer, manner: 'orderly' | 'broken'): void {
+  /** `untold`: chunks that it was never told of, which therefore were not running. */
+  disconnect(
+    consumer: ConnectedConsumer,
+    manner: 'orderly' | 'broken',
+    untold: readonly ChunkId[] = [],
+  ): void {
     // A queue that has stopped has forgotten its reservations; that must not look like broken connections.
     if (!this.#o.isOpen()) return;
     const nowMs = this.#clock.monotonicMs();
-    this.#scheduler.removeConsumer(consumer, manner, nowMs);
+    this.#scheduler.removeConsumer(consumer, manner, nowMs, untold);
     this.#dispatcher.run(nowMs);
   }
 

@@ -1,5 +1,5 @@
 import { ChunkSet } from '../model/chunk-set.ts';
-import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import type { ChunkId, ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import { checkLedger } from './check.ts';
 import { DEADLINE_CHANGED, Effects } from './effects.ts';
@@ -99,13 +99,25 @@ export class Scheduler<Peer> {
     return consumer;
   }
 
-  /** Gives back everything that it held. `orderly`: nothing counts; `broken`: its running chunks count a disconnect. */
-  removeConsumer(handle: ConsumerHandle<Peer>, manner: 'orderly' | 'broken', nowMs: number): void {
+  /**
+   * Gives back everything that it held. `orderly`: nothing counts; `broken`: its running chunks count a disconnect, but
+   * not those that it was never told of (`untold`).
+   */
+  removeConsumer(
+    handle: ConsumerHandle<Peer>,
+    manner: 'orderly' | 'broken',
+    nowMs: number,
+    untold: readonly ChunkId[] = [],
+  ): void {
     const consumer = this.#begin(nowMs, handle);
     consumer.isGone = true;
     for (const request of [...consumer.requests]) this.#handOut.takeBack(consumer, request);
     for (const [submission, indexes] of [...(consumer.bars ?? [])]) {
       for (const index of [...indexes]) this.#ledger.liftBar(consumer, submission, index);
+    }
+    for (const { submissionId, chunkIndex } of untold) {
+      const reservation = this.#heldBy(consumer, submissionId, chunkIndex);
+      if (reservation !== undefined) this.#outcomes.givenBack(reservation);
     }
     if (manner === 'broken') this.#outcomes.disconnected(consumer, nowMs);
     while (consumer.firstHeld !== null) this.#outcomes.givenBack(consumer.firstHeld);

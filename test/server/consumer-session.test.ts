@@ -394,3 +394,29 @@ test('a session whose encoder throws is lost, and nothing else', async () => {
   assert.equal(world.queue.lost.aborted, false);
   world.queue.checkInvariants();
 });
+
+class BreakableEncoder extends SharedBySessions {
+  isBroken = false;
+
+  override item(...chunk: Parameters<SharedBySessions['item']>): ReturnType<SharedBySessions['item']> {
+    if (this.isBroken) throw new TypeError('made to fail');
+    return super.item(...chunk);
+  }
+}
+
+test('a session that is lost by the first half of a message does not act on the second', async () => {
+  const world = await QueueWorld.start();
+  await world.insert('a', 2);
+  const shared = new BreakableEncoder(world.queue.consumers, world.clock);
+  const consumer = world.consumer('bytes', { shared });
+  const chunks = consumer.take(2).map(({ chunk }) => chunk);
+  consumer.reserve();
+  shared.isBroken = true;
+  // The first one comes back to it at once, and cannot be encoded.
+  consumer.send({ kind: 'release', chunks });
+  assert.deepEqual(consumer.connection.takeKinds(), ['terminate']);
+  assert.equal(world.queue.lost.aborted, false);
+  assert.equal(world.queue.counts.consumers, 0);
+  assert.equal(world.queue.counts.chunksReserved, 0);
+  world.queue.checkInvariants();
+});

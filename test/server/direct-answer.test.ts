@@ -135,6 +135,24 @@ test('inputs are not read ahead for a peer that does not take what it was sent',
   assert.equal(consumer.takeChunks().length, 1);
 });
 
+test('what a connection that breaks never heard of goes to others, and not to its own reservation that waits', async () => {
+  const world = await QueueWorld.start({ ...FROM_STORE, chunkDisconnectsMax: 1 });
+  await world.insertDirect([Uint8Array.of(5)]);
+  const untold = await world.insert('untold', 1);
+  const consumer = world.consumer(undefined, { concurrency: 2 });
+  consumer.clear();
+  for (let i = 0; i < 3; i++) consumer.reserve();
+  // It takes the first answer and no more.
+  consumer.connection.bufferedBytes = 9 * MEBIBYTE;
+  await world.settle();
+  assert.equal(consumer.takeChunks().length, 1);
+  consumer.disconnect();
+  await world.settle();
+  assert.equal(world.queue.stats.setbacks.disconnected, 1);
+  assert.equal(await world.stateOf(untold), 'in_progress');
+  assert.equal(world.queue.counts.chunksAvailable, 1);
+});
+
 test('small inputs are at hand: a reservation is answered at once, whatever the store does', async () => {
   const store = faultyStore(new MemoryStore(), (call) => (call === 'directContents' ? 'hang' : 'none'));
   const world = await QueueWorld.start({ store });

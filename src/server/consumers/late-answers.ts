@@ -56,14 +56,11 @@ export class LateAnswers {
     return false;
   }
 
-  /** Of a connection that breaks: what it never heard of was not running, and goes back uncounted. */
-  giveBackUntold(): void {
-    const { consumers, consumer } = this.#context;
-    for (const { chunks } of this.#answers.values()) {
-      for (const { submission, chunkIndex, isHeld } of chunks) {
-        if (isHeld) consumers.release(consumer, { submissionId: submission.record.id, chunkIndex });
-      }
-    }
+  /** The chunks that the peer has not heard of. */
+  get untold(): readonly ChunkId[] {
+    return [...this.#answers.values()].flatMap(({ chunks }) =>
+      chunks.map(({ submission, chunkIndex }) => ({ submissionId: submission.record.id, chunkIndex })),
+    );
   }
 
   clear(): void {

@@ -304,6 +304,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         break;
       case 'release':
         for (const chunk of message.chunks) {
+          // One before it may have come back at once, and the session may have failed over that.
+          if (!this.#isOpen) break;
           if (!this.#late.isUntold(chunk)) this.#consumers.release(this.#consumer, chunk);
         }
         break;
@@ -450,9 +452,9 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#postponed.clear();
     hangUp();
     try {
-      this.#late.giveBackUntold();
+      const { untold } = this.#late;
       this.#late.clear();
-      this.#consumers.disconnect(this.#consumer, manner);
+      this.#consumers.disconnect(this.#consumer, manner, untold);
     } catch (error) {
       this.#queue.giveUp(error);
     }
