@@ -1,53 +1,19 @@
 import { submissionIdTimeMs } from '../model/ids.ts';
-import { Scheduler } from '../scheduler/scheduler.ts';
 import type { SchedulerCounts } from '../scheduler/types.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import { type Clock, endsWithin, type Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
-import { type Random, uuidV7 } from '../system/random.ts';
-import { Consumers } from './consumers.ts';
-import { type ConsumerPeer, Dispatcher } from './dispatcher.ts';
-import { Endings } from './endings.ts';
-import { QueueEvents } from './events.ts';
-import { InputCache } from './input-cache.ts';
-import { Inserts } from './inserts.ts';
-import { Journal, type JournalHealth } from './journal/journal.ts';
-import { StoreWatch } from './journal/store-watch.ts';
-import { LongChunks } from './long-chunks.ts';
-import { LongPolls } from './long-polls.ts';
-import { Reads } from './reads.ts';
-import { Retention, type RetentionTimes } from './retention.ts';
-import { QueueStats } from './stats.ts';
-
-export interface QueueOptions extends RetentionTimes {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** A consumer that holds a chunk for longer loses it. */
-  readonly reservationExpirationMs: number;
-  /** Failures of a chunk that fail its submission. */
-  readonly chunkRetriesMax: number;
-  /** The same for consumers that disconnected; 0 = no limit. */
-  readonly chunkDisconnectsMax: number;
-  /** A broken connection does not count any more after this time. Default 1 hour. */
-  readonly disconnectFadesAfterMs?: number | undefined;
-  /** Look-ups by metadata that match more are refused. */
-  readonly submissionsReturnedMax: number;
-  /** No chunks are handed out after this time without a commit. Default 5000. */
-  readonly holdHandOutAfterMs?: number | undefined;
-  /**
-   * Bytes that may wait for their commit; beyond, inserts are refused for the time being, and from a quarter of it on
-   * no more is read of consumers that send outputs. Default 256 MiB.
-   */
-  readonly pendingBytesMax?: number | undefined;
-  /** Inputs of small `Direct` submissions that are kept in memory. Default 64 MiB. */
-  readonly inputCacheBytesMax?: number | undefined;
-}
+import { uuidV7 } from '../system/random.ts';
+import type { Consumers } from './consumers.ts';
+import type { Endings } from './endings.ts';
+import type { Inserts } from './inserts.ts';
+import type { JournalHealth } from './journal/journal.ts';
+import { assemble, type QueueOptions, type QueueParts } from './parts.ts';
+import type { Reads } from './reads.ts';
+import type { Retention } from './retention.ts';
+import type { QueueStats } from './stats.ts';
 
 const SHARD = 0;
-/** Of the bytes that may wait for their commit, one part in so many is left to outputs. */
-const CONGESTED_SHARE = 4;
 
 /**
  * The queue without its sockets: producers' and consumers' use cases over schedule and journal. Nothing is
@@ -69,11 +35,7 @@ export class Queue {
   readonly stats: QueueStats;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #scheduler: Scheduler<ConsumerPeer>;
-  readonly #dispatcher: Dispatcher;
-  readonly #journal: Journal;
-  readonly #watch: StoreWatch;
-  readonly #longPolls: LongPolls;
+  readonly #parts: QueueParts;
   readonly #lost = new AbortController();
   #state: 'ready' | 'stopped' | 'lost' = 'ready';
   #deadline: Timer | null = null;
@@ -95,81 +57,20 @@ export class Queue {
   }
 
   private constructor(options: QueueOptions, grant: ShardGrant) {
-    const { store, clock, random, logger, pendingBytesMax = 256 * 1024 * 1024 } = options;
-    const { reservationExpirationMs, disconnectFadesAfterMs } = options;
-    const giveUp = (error: unknown) => this.giveUp(error);
-    this.#clock = clock;
-    this.#logger = logger;
-    const stats = new QueueStats(clock);
-    const scheduler = new Scheduler<ConsumerPeer>({
-      random,
-      reservationExpirationMs,
-      chunkRetriesMax: options.chunkRetriesMax,
-      chunkDisconnectsMax: options.chunkDisconnectsMax,
-      ...(disconnectFadesAfterMs === undefined ? {} : { disconnectFadesAfterMs }),
-    });
-    const journal = new Journal({
-      store,
-      grant,
-      clock,
-      random,
-      logger,
-      committed: (seconds) => stats.commitSeconds.observe(seconds),
-    });
-    const events = new QueueEvents(clock, stats);
-    const longPolls = new LongPolls(clock, events);
-    const longChunks = new LongChunks(logger);
-    const inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024);
-    const retention = new Retention({ ...options, store, clock, logger });
-    const dispatcher = new Dispatcher({
-      scheduler,
-      journal,
-      events,
-      longChunks,
-      logger,
-      ending: (submission, cause) => this.endings.ending(submission, cause),
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#parts = assemble(options, grant, {
+      isReady: () => this.isReady,
       deadlineChanged: () => this.#armDeadline(),
-      giveUp,
+      holdHandOut: (held) => this.#call((nowMs) => this.#parts.scheduler.holdHandOut(held, nowMs)),
+      giveUp: (error) => this.giveUp(error),
     });
-    const shared = { store, clock, logger, journal, scheduler, dispatcher, events, inputs, giveUp };
-    this.reads = new Reads({
-      store,
-      journal,
-      scheduler,
-      longPolls,
-      retention,
-      submissionsReturnedMax: options.submissionsReturnedMax,
-    });
-    this.endings = new Endings({ ...shared, reads: this.reads });
-    this.inserts = new Inserts({
-      ...shared,
-      shard: grant.shard,
-      highestId: grant.highestId,
-      pendingBytesMax,
-      isOpen: () => this.isHealthy,
-    });
-    this.consumers = new Consumers({
-      ...shared,
-      stats,
-      longChunks,
-      reservationExpirationMs,
-      congestedBytes: pendingBytesMax / CONGESTED_SHARE,
-      isOpen: () => this.isReady,
-    });
-    this.retention = retention;
-    this.stats = stats;
-    this.#scheduler = scheduler;
-    this.#dispatcher = dispatcher;
-    this.#journal = journal;
-    this.#longPolls = longPolls;
-    journal.lost.addEventListener('abort', () => this.giveUp(journal.lost.reason), { once: true });
-    this.#watch = new StoreWatch({
-      journal,
-      clock,
-      logger,
-      holdHandOutAfterMs: options.holdHandOutAfterMs ?? 5_000,
-      hold: (held) => this.#call((nowMs) => scheduler.holdHandOut(held, nowMs)),
-    });
+    this.consumers = this.#parts.consumers;
+    this.inserts = this.#parts.inserts;
+    this.reads = this.#parts.reads;
+    this.endings = this.#parts.endings;
+    this.retention = this.#parts.retention;
+    this.stats = this.#parts.stats;
   }
 
   /** Fires when the queue cannot go on: its store is gone for good, or an invariant is broken. The reason says why. */
@@ -184,20 +85,20 @@ export class Queue {
 
   /** Ready, and the store takes what it is given. */
   get isHealthy(): boolean {
-    return this.isReady && this.#watch.isOk;
+    return this.isReady && this.#parts.watch.isOk;
   }
 
   get journalHealth(): JournalHealth {
-    return this.#journal.health;
+    return this.#parts.journal.health;
   }
 
   get counts(): SchedulerCounts {
-    return this.#scheduler.counts;
+    return this.#parts.scheduler.counts;
   }
 
   /** How long the oldest submission of which a chunk waits to be handed out has been in the queue; 0: none waits. */
   get oldestWaitingSeconds(): number {
-    const id = this.#scheduler.oldestWaiting();
+    const id = this.#parts.scheduler.oldestWaiting();
     return id === null ? 0 : Math.max(0, this.#clock.nowMs() - submissionIdTimeMs(id)) / 1000;
   }
 
@@ -207,11 +108,11 @@ export class Queue {
     const wasLost = this.#state === 'lost';
     this.#state = 'stopped';
     this.#deadline?.cancel();
-    this.#longPolls.wakeAll();
-    this.#watch.stop();
-    const drained = wasLost ? Promise.resolve() : this.#journal.drain();
+    this.#parts.longPolls.wakeAll();
+    this.#parts.watch.stop();
+    const drained = wasLost ? Promise.resolve() : this.#parts.journal.drain();
     await endsWithin(this.#clock, graceMs, Promise.allSettled([drained, this.retention.stop()]));
-    this.#journal.abandon();
+    this.#parts.journal.abandon();
   }
 
   /** Something is wrong that nothing can put right: better no queue than one that loses or doubles work. */
@@ -219,14 +120,14 @@ export class Queue {
     if (!this.isReady) return;
     this.#state = 'lost';
     this.#deadline?.cancel();
-    this.#journal.abandon();
+    this.#parts.journal.abandon();
     this.#logger.error({ err: error }, 'the queue cannot go on');
     this.#lost.abort(error);
   }
 
   /** Counts the whole schedule anew and throws where something differs. For tests: it looks at everything. */
   checkInvariants(): void {
-    this.#scheduler.checkInvariants();
+    this.#parts.scheduler.checkInvariants();
   }
 
   async #load(store: Store): Promise<void> {
@@ -235,8 +136,8 @@ export class Queue {
     for await (const piece of store.load([SHARD])) {
       for (const { record, done, tries } of piece) {
         const nowMs = this.#clock.monotonicMs();
-        this.#scheduler.insert(record, nowMs, { done, tries });
-        this.#dispatcher.run(nowMs);
+        this.#parts.scheduler.insert(record, nowMs, { done, tries });
+        this.#parts.dispatcher.run(nowMs);
         submissions++;
       }
     }
@@ -247,10 +148,10 @@ export class Queue {
 
   #armDeadline(): void {
     this.#deadline?.cancel();
-    const dueMs = this.#scheduler.nextDeadlineMs();
+    const dueMs = this.#parts.scheduler.nextDeadlineMs();
     if (dueMs === null) return;
     const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs());
-    const advance = () => this.#call((nowMs) => this.#scheduler.advance(nowMs));
+    const advance = () => this.#call((nowMs) => this.#parts.scheduler.advance(nowMs));
     this.#deadline = this.#clock.after(delayMs, advance, { unref: true });
   }
 
@@ -260,7 +161,7 @@ export class Queue {
     try {
       const nowMs = this.#clock.monotonicMs();
       run(nowMs);
-      this.#dispatcher.run(nowMs);
+      this.#parts.dispatcher.run(nowMs);
     } catch (error) {
       this.giveUp(error);
     }

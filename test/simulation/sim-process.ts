@@ -1,5 +1,6 @@
 import type { ChunkId } from '../../src/model/ids.ts';
-import { Queue, type QueueOptions } from '../../src/queue/queue.ts';
+import type { QueueOptions } from '../../src/queue/parts.ts';
+import { Queue } from '../../src/queue/queue.ts';
 import type { OpenSubmission } from '../../src/scheduler/types.ts';
 import { parseConsumerFeatures } from '../../src/server/consumers/features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumers/session.ts';

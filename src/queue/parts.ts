@@ -1,0 +1,137 @@
+import { Scheduler } from '../scheduler/scheduler.ts';
+import type { ShardGrant, Store } from '../store/store.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Logger } from '../system/logger.ts';
+import type { Random } from '../system/random.ts';
+import { Consumers } from './consumers.ts';
+import { type ConsumerPeer, Dispatcher } from './dispatcher.ts';
+import { Endings } from './endings.ts';
+import { QueueEvents } from './events.ts';
+import { InputCache } from './input-cache.ts';
+import { Inserts } from './inserts.ts';
+import { Journal } from './journal/journal.ts';
+import { StoreWatch } from './journal/store-watch.ts';
+import { LongChunks } from './long-chunks.ts';
+import { LongPolls } from './long-polls.ts';
+import { Reads } from './reads.ts';
+import { Retention, type RetentionTimes } from './retention.ts';
+import { QueueStats } from './stats.ts';
+
+export interface QueueOptions extends RetentionTimes {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** A consumer that holds a chunk for longer loses it. */
+  readonly reservationExpirationMs: number;
+  /** Failures of a chunk that fail its submission. */
+  readonly chunkRetriesMax: number;
+  /** The same for consumers that disconnected; 0 = no limit. */
+  readonly chunkDisconnectsMax: number;
+  /** A broken connection does not count any more after this time. Default 1 hour. */
+  readonly disconnectFadesAfterMs?: number | undefined;
+  /** Look-ups by metadata that match more are refused. */
+  readonly submissionsReturnedMax: number;
+  /** No chunks are handed out after this time without a commit. Default 5000. */
+  readonly holdHandOutAfterMs?: number | undefined;
+  /**
+   * Bytes that may wait for their commit; beyond, inserts are refused for the time being, and from a quarter of it on
+   * no more is read of consumers that send outputs. Default 256 MiB.
+   */
+  readonly pendingBytesMax?: number | undefined;
+  /** Inputs of small `Direct` submissions that are kept in memory. Default 64 MiB. */
+  readonly inputCacheBytesMax?: number | undefined;
+}
+
+/** What the parts need of the queue that they are put together for. */
+export interface QueueHooks {
+  /** Neither stopped nor lost. */
+  isReady(): boolean;
+  deadlineChanged(): void;
+  /** The store has been stuck for too long, or takes batches again. */
+  holdHandOut(held: boolean): void;
+  /** The queue cannot go on. */
+  giveUp(error: unknown): void;
+}
+
+/** Of the bytes that may wait for their commit, one part in so many is left to outputs. */
+const CONGESTED_SHARE = 4;
+
+export type QueueParts = ReturnType<typeof assemble>;
+
+/** Puts a queue together. Nothing of it runs yet. */
+export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueHooks) {
+  const { store, clock, random, logger, pendingBytesMax = 256 * 1024 * 1024 } = options;
+  const { reservationExpirationMs, disconnectFadesAfterMs, submissionsReturnedMax } = options;
+  const giveUp = (error: unknown) => hooks.giveUp(error);
+  const stats = new QueueStats(clock);
+  const scheduler = new Scheduler<ConsumerPeer>({
+    random,
+    reservationExpirationMs,
+    chunkRetriesMax: options.chunkRetriesMax,
+    chunkDisconnectsMax: options.chunkDisconnectsMax,
+    ...(disconnectFadesAfterMs === undefined ? {} : { disconnectFadesAfterMs }),
+  });
+  const journal = new Journal({
+    store,
+    grant,
+    clock,
+    random,
+    logger,
+    committed: (seconds) => stats.commitSeconds.observe(seconds),
+  });
+  journal.lost.addEventListener('abort', () => giveUp(journal.lost.reason), { once: true });
+  const watch = new StoreWatch({
+    journal,
+    clock,
+    logger,
+    holdHandOutAfterMs: options.holdHandOutAfterMs ?? 5_000,
+    hold: (held) => hooks.holdHandOut(held),
+  });
+  const events = new QueueEvents(clock, stats);
+  const longPolls = new LongPolls(clock, events);
+  const longChunks = new LongChunks(logger);
+  const inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024);
+  const retention = new Retention({ ...options, store, clock, logger });
+  const dispatcher = new Dispatcher({
+    scheduler,
+    journal,
+    events,
+    longChunks,
+    logger,
+    ending: (submission, cause) => endings.ending(submission, cause),
+    deadlineChanged: () => hooks.deadlineChanged(),
+    giveUp,
+  });
+  const shared = { store, clock, logger, journal, scheduler, dispatcher, events, inputs, giveUp };
+  const reads = new Reads({ store, journal, scheduler, longPolls, retention, submissionsReturnedMax });
+  const endings = new Endings({ ...shared, reads });
+  const inserts = new Inserts({
+    ...shared,
+    shard: grant.shard,
+    highestId: grant.highestId,
+    pendingBytesMax,
+    isOpen: () => hooks.isReady() && watch.isOk,
+  });
+  const consumers = new Consumers({
+    ...shared,
+    stats,
+    longChunks,
+    reservationExpirationMs,
+    congestedBytes: pendingBytesMax / CONGESTED_SHARE,
+    isOpen: () => hooks.isReady(),
+  });
+  return {
+    consumers,
+    inserts,
+    reads,
+    endings,
+    retention,
+    stats,
+    scheduler,
+    dispatcher,
+    journal,
+    longPolls,
+    watch,
+  };
+}
