@@ -111,6 +111,7 @@ export {
   type Random,
   type RunningServer,
   type ServerOptions,
+  type Store,
   StoreError,
   startServer,
   type Timer,

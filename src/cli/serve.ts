@@ -45,7 +45,10 @@ export function serveCommand(io: Io): Command {
       if (operands.length > 0) {
         command.error(`error: unknown command '${operands[0]}'; opsqueue --help lists them`);
       }
-      await serve(flags, io);
+      // The default gives way; what the user gave does not.
+      const isFileGiven = command.getOptionValueSource('databaseFilename') !== 'default';
+      const { databaseFilename, ...others } = flags;
+      await serve(flags.store === undefined || isFileGiven ? flags : others, io);
     });
 }
 
@@ -93,6 +96,7 @@ function settingFlag(setting: Setting): Option {
     case 'hosts':
       return flag(setting.flag, help, hosts);
     case 'text':
+    case 'store':
       return flag(setting.flag, help);
     default:
       return setting satisfies never;
@@ -186,7 +190,7 @@ function startProblem(error: unknown, flags: ServeFlags): string {
   const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
   const where = `${address ?? flags.hosts?.join(', ') ?? 'localhost'}, port ${port ?? flags.port}`;
   if (code === 'STORE_FULL') {
-    return `${problem(error)}: no space left on the disk of ${flags.databaseFilename}: free some, then start the queue again (nothing that was acknowledged is lost)`;
+    return `${problem(error)}: no space left on the disk of ${flags.store ?? flags.databaseFilename}: free some, then start the queue again (nothing that was acknowledged is lost)`;
   }
   if (error instanceof OpsqueueError) return problem(error);
   if (code === 'EADDRINUSE') return `${where} is in use by another program (--port)`;

@@ -39,12 +39,13 @@ export function checkCallOptions<Options extends object>(
 /** What is said of an option that does not exist. */
 export function unknownOption(name: string, known: readonly string[]): string {
   const unknown = `unknown option ${JSON.stringify(name.slice(0, 100))}`;
-  const near = nearest(name, known);
+  const near = nearestName(name, known);
   if (near !== null) return `${unknown}: did you mean "${near}"?`;
   return known.length === 0 ? `${unknown}: there are none` : `${unknown}: there are ${known.join(', ')}`;
 }
 
-function nearest(name: string, known: readonly string[]): string | null {
+/** The one of `known` that was probably meant; null if none is like it. */
+export function nearestName(name: string, known: readonly string[]): string | null {
   const wanted = simplified(name);
   let best: string | null = null;
   let bestDistance = Number.POSITIVE_INFINITY;

@@ -3,7 +3,7 @@
 import '../system/node-version.ts';
 import '../system/bundle-begin.ts';
 import { type HttpAddress, HttpServer } from '../net/http/server.ts';
-import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import { openStore } from '../store/open.ts';
 import { descriptorsMax } from '../system/descriptors.ts';
 import { unavailableHandler } from './http/unavailable.ts';
 import type { ServerOptions } from './options.ts';
@@ -15,6 +15,7 @@ export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 export { VERSION } from '../model/version.ts';
 export { ListenError } from '../net/http/server.ts';
 export { StoreError } from '../store/errors.ts';
+export type { Store } from '../store/store.ts';
 export type { Clock, Timer } from '../system/clock.ts';
 export type { Logger, LogStats } from '../system/logger.ts';
 export type { Random } from '../system/random.ts';
@@ -31,15 +32,15 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 /**
- * Runs a queue: listens, opens and loads its database, and resolves when it takes requests.
+ * Runs a queue: listens, opens and loads its store, and resolves when it takes requests.
  *
- * @throws IncorrectUsageError for an option, ListenError for the address, StoreError for the database
+ * @throws IncorrectUsageError for an option, ListenError for the address, StoreError for the store
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const settings = checkedSettings(options);
-  const { databaseFilename, logger } = settings;
+  const { databaseFilename, logger, store: given = `sqlite:${databaseFilename}` } = settings;
   await using failure = new AsyncDisposableStack();
-  failure.defer(() => settings.store?.close());
+  if (typeof given !== 'string') failure.defer(() => given.close());
   const http = new HttpServer(
     { ...settings, descriptorsMax: descriptorsMax() ?? undefined },
     unavailableHandler('the queue is starting'),
@@ -47,8 +48,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   // Before the database is opened: a port that is taken must not leave a new file behind.
   await http.listen();
   failure.defer(() => http.stop(0));
-  const store = settings.store ?? (await openSqliteStore({ filename: databaseFilename, logger }));
-  if (settings.store === undefined) failure.defer(() => store.close());
+  const store = typeof given === 'string' ? await openStore(given, { logger }) : given;
+  if (typeof given === 'string') failure.defer(() => store.close());
   const server = await Server.start(settings, http, store);
   failure.move();
   const addresses = server.addresses;

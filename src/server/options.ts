@@ -30,6 +30,13 @@ export interface ServerOptions {
    */
   readonly databaseFilename?: string | undefined;
   /**
+   * Where the queue is kept, instead of `databaseFilename`: a URL as `openStore` of `opsqueue/store` takes it
+   * (`sqlite:queue.db`, `memory:`), or an open store, which is closed when the server stops.
+   *
+   * @defaultValue none: the SQLite file
+   */
+  readonly store?: string | Store | undefined;
+  /**
    * A consumer that holds a chunk for longer loses it to another, in milliseconds.
    *
    * @defaultValue 10 minutes
@@ -124,8 +131,6 @@ export interface ServerOptions {
   readonly logger?: Logger | undefined;
   /** Figures about the log, for the metrics. */
   readonly logStats?: LogStats | undefined;
-  /** Where the queue is kept, instead of the SQLite file. It is closed when the server stops. */
-  readonly store?: Store | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
 }

@@ -3,6 +3,7 @@
  * and their environment variables are made from it; docs/operations.md and the doc comments are compared with it.
  */
 import { checkInteger, checkNumber, mustBe } from '../model/check.ts';
+import { IncorrectUsageError } from '../model/errors.ts';
 import {
   BODIES_BYTES_MAX_DEFAULT,
   BODY_BYTES_MAX_DEFAULT,
@@ -12,6 +13,8 @@ import {
 } from '../model/limits.ts';
 import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
 import { RETRY_BOUNDS } from '../model/retry.ts';
+import { parseStoreUrl, STORE_URL_FORMS } from '../store/open.ts';
+import type { Store } from '../store/store.ts';
 import { systemClock } from '../system/clock.ts';
 import { formatDuration } from '../system/duration.ts';
 import { silentLogger } from '../system/logger.ts';
@@ -19,7 +22,7 @@ import { systemRandom } from '../system/random.ts';
 import type { ServerOptions } from './options.ts';
 
 /** Options that no flag can give. */
-type ObjectOption = 'logger' | 'logStats' | 'store' | 'clock' | 'random';
+type ObjectOption = 'logger' | 'logStats' | 'clock' | 'random';
 type PlainOption = Exclude<keyof ServerOptions, ObjectOption>;
 
 interface SettingText {
@@ -52,13 +55,21 @@ export interface HostsSetting extends SettingText {
   readonly defaultText?: string;
 }
 
-export type Setting = NumberSetting | TextSetting | HostsSetting;
+/** A URL, or for users of the package an open store. */
+export interface StoreSetting extends SettingText {
+  readonly kind: 'store';
+  readonly default: undefined;
+}
+
+export type Setting = NumberSetting | TextSetting | HostsSetting | StoreSetting;
 
 type SettingOf<Value> = Value extends number
   ? NumberSetting
   : Value extends string
     ? TextSetting
-    : HostsSetting;
+    : Value extends readonly string[]
+      ? HostsSetting
+      : StoreSetting;
 
 const MINUTE_MS = 60_000;
 const GIBIBYTE = 1024 ** 3;
@@ -98,6 +109,12 @@ export const SETTINGS: {
     meaning: 'SQLite file, created if missing; file::memory: keeps nothing',
     kind: 'text',
     default: 'opsqueue.db',
+  },
+  store: {
+    flag: '--store <url>',
+    meaning: `where the queue is kept, instead of --database-filename: ${STORE_URL_FORMS.join(' or ')}`,
+    kind: 'store',
+    default: undefined,
   },
   reservationExpirationMs: {
     flag: '--reservation-expiration <duration>',
@@ -217,7 +234,6 @@ const OPTION_NAMES: OptionNames<ServerOptions> = {
   ...SETTINGS,
   logger: true,
   logStats: true,
-  store: true,
   clock: true,
   random: true,
 };
@@ -233,6 +249,9 @@ export type ServerSettings = {
 /** Throws an IncorrectUsageError that names the option and the value. */
 export function checkedSettings(options: ServerOptions): ServerSettings {
   refuseUnknownOptions(options, OPTION_NAMES);
+  if (options.store !== undefined && options.databaseFilename !== undefined) {
+    throw new IncorrectUsageError('give store or databaseFilename, not both');
+  }
   const given: Readonly<Record<string, unknown>> = { ...options };
   const plain = Object.fromEntries(
     Object.entries<Setting>(SETTINGS).map(([name, setting]) => [name, checked(name, setting, given[name])]),
@@ -242,7 +261,6 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
     hosts: addressesOf(plain.hosts),
     logger: options.logger ?? silentLogger,
     logStats: options.logStats,
-    store: options.store,
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
   };
@@ -259,6 +277,10 @@ function checked(name: string, setting: Setting, given: unknown): unknown {
     case 'text':
       if (typeof value === 'string') return value;
       throw mustBe(name, 'a string', value);
+    case 'store':
+      if (typeof value === 'string') parseStoreUrl(value);
+      else if (value !== undefined && !isStore(value)) throw mustBe(name, 'a URL or an open store', value);
+      return value;
     case 'hosts':
       if (value === undefined) return value;
       if (Array.isArray(value) && value.every((host) => typeof host === 'string')) return value;
@@ -266,6 +288,10 @@ function checked(name: string, setting: Setting, given: unknown): unknown {
     default:
       return setting satisfies never;
   }
+}
+
+function isStore(value: unknown): boolean {
+  return typeof (value as Partial<Store> | null)?.commit === 'function';
 }
 
 /** undefined: the loopback, without complaint where there is no IPv6. */
@@ -294,6 +320,8 @@ export function defaultText(setting: Setting): string | null {
       return setting.default;
     case 'hosts':
       return setting.defaultText ?? null;
+    case 'store':
+      return null;
     default:
       return amountText(setting.kind, setting.default);
   }

@@ -9,7 +9,7 @@ import type { StoreError } from './errors.ts';
  * - Mutations are whole values, never deltas: replaying a batch changes nothing.
  * - `seq` is written in the transaction of its batch, so that it tells after a crash or a cut connection
  *   whether the batch took place.
- * - SQL, file names and threads stay behind this port; test/conformance/store.ts runs against every
+ * - SQL, file names and threads stay behind this port; src/store/conformance/suite.ts runs against every
  *   implementation.
  */
 export interface Store {

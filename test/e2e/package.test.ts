@@ -9,6 +9,14 @@ import { build } from 'esbuild';
 import { ROOT, TestProcess } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
+const ENTRIES = [
+  'opsqueue',
+  'opsqueue/producer',
+  'opsqueue/consumer',
+  'opsqueue/server',
+  'opsqueue/store',
+  'opsqueue/store/conformance',
+];
 const run = promisify(execFile);
 const FIXTURES = join(ROOT, 'test/e2e/fixtures/installed');
 // npm runs on the Node.js that is first in the path; ours is.
@@ -73,6 +81,17 @@ test('the packed package, installed alone, type-checks and runs as producer, que
   await embedded.line(/^4,5,6$/);
   assert.deepEqual(await embedded.exit(), { code: 0, signal: null });
 
+  // A store of one's own passes the suite that comes with the package, and a wrong one does not.
+  const conformance = (...args: string[]) => node(['--test-reporter=tap', '--test', ...args], app);
+  await using suite = conformance('toy-conformance.js');
+  await suite.line(/^# pass [3-9]\d$/);
+  assert.deepEqual(await suite.exit(), { code: 0, signal: null }, suite.output('stdout'));
+  const wrong = (await readFile(join(app, 'toy-store.js'), 'utf8')).replace('row.end ??= ', 'row.end = ');
+  await writeFile(join(app, 'toy-store.js'), wrong);
+  await using broken = conformance('toy-conformance.js');
+  await broken.line(/^ +not ok .*the first end stays/);
+  assert.equal((await broken.exit()).code, 1);
+
   await oldNode(app);
   await bundles(app, join(folder.path, 'bundled'), chunks);
 
@@ -95,7 +114,7 @@ async function oldNode(app: string): Promise<void> {
   const old = ['--no-experimental-require-module'];
   const version = "Object.defineProperty(process.versions, 'node', { value: '16.20.2' });";
   const asOld = [...old, '--import', `data:text/javascript,${encodeURIComponent(version)}`];
-  for (const name of ['opsqueue', 'opsqueue/producer', 'opsqueue/consumer', 'opsqueue/server']) {
+  for (const name of ENTRIES) {
     for (const load of [`await import('${name}')`, `createRequire('${app}/x.js')('${name}')`]) {
       const code = `import { createRequire } from 'node:module'; console.log(Object.keys(${load}).length)`;
       const refused = node([...asOld, '--input-type=module', '--eval', code], app);

@@ -4,7 +4,7 @@ import { ChunkSet } from '../../src/model/chunk-set.ts';
 import { type EventBatch, type QueueEvent, QueueEvents } from '../../src/queue/events.ts';
 import { LongPolls } from '../../src/queue/long-polls.ts';
 import type { OpenSubmission } from '../../src/scheduler/types.ts';
-import { submissionRecord } from '../support/store/submissions.ts';
+import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
 function setUp() {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { ChunkSet } from '../../src/model/chunk-set.ts';
 import type { SubmissionRecord } from '../../src/model/submission.ts';
 import { Journal, type JournalOptions } from '../../src/queue/journal/journal.ts';
+import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { StoreError } from '../../src/store/errors.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { CommitBatch, Store } from '../../src/store/store.ts';
@@ -14,7 +15,6 @@ import {
   type StoreFaults,
   scriptedCommits,
 } from '../support/store/faulty-store.ts';
-import { submissionRecord } from '../support/store/submissions.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
 interface Setup {

@@ -7,8 +7,8 @@ import { MetaTable } from '../../src/scheduler/metadata.ts';
 import { PlanCache } from '../../src/scheduler/plan/cache.ts';
 import { Plan } from '../../src/scheduler/plan/plan.ts';
 import { ScheduledSubmission } from '../../src/scheduler/state.ts';
+import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { submissionRecord } from '../support/store/submissions.ts';
 import { Scene } from './scheduler-scene.ts';
 
 type Sub = ScheduledSubmission<string>;

@@ -11,8 +11,8 @@ import type {
   SchedulerOptions,
   SubmissionProgress,
 } from '../../src/scheduler/types.ts';
+import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { type Random, seededRandom } from '../../src/system/random.ts';
-import { submissionRecord } from '../support/store/submissions.ts';
 
 /** Consumers go by their names. */
 export type NamedConsumer = ConsumerHandle<string>;

@@ -12,6 +12,7 @@ import {
   insertResults,
   planBatch,
 } from '../batch-plan.ts';
+import { allChunks, chunksDoneIn } from '../codec/progress.ts';
 import { StoreError } from '../errors.ts';
 import type {
   CommitBatch,
@@ -296,8 +297,7 @@ function stored(row: Row | undefined): StoredSubmission | null {
 
 function storedRow(row: Row): StoredSubmission {
   const { record, end } = row;
-  const chunksDone = end === null || end.state === 'completed' ? doneOf(row).count : end.chunksDone;
-  return { record, end, chunksDone };
+  return { record, end, chunksDone: chunksDoneIn(record.chunksTotal, end, () => doneOf(row).count) };
 }
 
 function loaded(row: Row): LoadedSubmission {
@@ -310,11 +310,8 @@ function loaded(row: Row): LoadedSubmission {
 }
 
 function doneOf(row: Row): ChunkSet {
+  if (row.end?.state === 'completed') return allChunks(row.record.chunksTotal);
   const done = new ChunkSet(row.record.chunksTotal);
-  if (row.end?.state === 'completed') {
-    for (let page = 0; page < done.pagesTotal; page++) done.setPage(page, 'full');
-  } else {
-    for (const [page, content] of row.pages) done.setPage(page, content);
-  }
+  for (const [page, content] of row.pages) done.setPage(page, content);
   return done;
 }

@@ -5,6 +5,7 @@ import type { SubmissionEnd } from '../../model/submission.ts';
 import { type Clock, systemClock } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import { failedCommit, insertResults } from '../batch-plan.ts';
+import { allChunks, setStoredPage } from '../codec/progress.ts';
 import type {
   CommitBatch,
   CommitResult,
@@ -18,7 +19,7 @@ import type {
 } from '../store.ts';
 import { encodeMutations, readPage } from './codec/batch-codec.ts';
 import { ByteReader } from './codec/byte-codec.ts';
-import { LOAD_START, LoadAssembler, type LoadCursor, setPage } from './codec/load-pieces.ts';
+import { LOAD_START, LoadAssembler, type LoadCursor } from './codec/load-pieces.ts';
 import { parseDatabaseFilename } from './file/location.ts';
 import { describeImport } from './import/report.ts';
 import { DatabaseThread } from './thread/handle.ts';
@@ -134,15 +135,12 @@ export class SqliteStore implements Store {
   async chunksDone(id: SubmissionId): Promise<ChunkSet | null> {
     const progress = await this.#thread.call('chunksDone', [id]);
     if (progress === null) return null;
+    if (progress.isCompleted) return allChunks(progress.chunksTotal);
     const done = new ChunkSet(progress.chunksTotal);
-    if (progress.isCompleted) {
-      for (let page = 0; page < done.pagesTotal; page++) done.setPage(page, 'full');
-      return done;
-    }
     const reader = new ByteReader(progress.pages);
     while (!reader.atEnd) {
       const { page, content } = readPage(reader);
-      setPage(done, id, page, content);
+      setStoredPage(done, id, page, content);
     }
     return done;
   }

@@ -1,6 +1,6 @@
+import { storeConformance } from '../../../src/store/conformance/suite.ts';
 import { MemoryDatabase, MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../../src/system/random.ts';
-import { storeConformance } from '../../conformance/store.ts';
 import { faultyStore, randomFaults } from '../../support/store/faulty-store.ts';
 
 async function fixture() {

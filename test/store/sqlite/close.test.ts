@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { insertOf } from '../../../src/store/conformance/mutations.ts';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
-import { insert } from '../../support/store/mutations.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 import { eventually } from '../../support/time/eventually.ts';
 import { ManualClock } from '../../support/time/manual-clock.ts';
 
@@ -20,7 +20,7 @@ async function opened() {
     open: () => openSqliteStore({ filename, logger: silentLogger, clock }),
   });
   await session.loadAll();
-  await session.commit(insert(1n));
+  await session.commit(insertOf(1n));
   await session.store.maintenance?.checkpoint();
   return { clock, fixture, session, logBytes: () => statSync(`${filename}-wal`).size };
 }
@@ -31,7 +31,7 @@ test('a transaction that takes longer than a close may wait is broken off, and n
   const content = new Uint8Array(100).fill(1);
   const directInputs = Array.from({ length: 500_000 }, () => content);
   const committing = store.commit(
-    session.batch([insert(2n, { prefix: null, chunksTotal: directInputs.length }, { directInputs })]),
+    session.batch([insertOf(2n, { prefix: null, chunksTotal: directInputs.length }, { directInputs })]),
   );
   // SQLite moves what does not fit into its memory to the log, before the end of the transaction.
   await eventually(() => logBytes() > 0);
@@ -52,7 +52,7 @@ test('a transaction that takes longer than a close may wait is broken off, and n
 
 test('a close with a time limit waits for what ends in time', async () => {
   const { clock, fixture, session } = await opened();
-  const committing = session.store.commit(session.batch([insert(2n)]));
+  const committing = session.store.commit(session.batch([insertOf(2n)]));
   const closed = session.store.close(600);
   clock.advance(599);
   await closed;
@@ -67,7 +67,7 @@ test('a close with a time limit does not wait for a thread that nothing ends', a
   other.exec('BEGIN IMMEDIATE');
   const before = session.store.findById(1n);
   // SQLite waits for the other one, inside of the call, for five seconds.
-  const committing = session.store.commit(session.batch([insert(2n)]));
+  const committing = session.store.commit(session.batch([insertOf(2n)]));
   await before;
   let isClosed = false;
   const closed = session.store.close(600).then(() => {

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Journal } from '../../../src/queue/journal/journal.ts';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import type { StoreError } from '../../../src/store/errors.ts';
 import { SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../src/store/store.ts';
@@ -14,7 +15,6 @@ import { InlineDatabase } from '../../support/fakes/inline-database.ts';
 import { faultyStore, type StoreFault } from '../../support/store/faulty-store.ts';
 import { limitFileSize, needsPrlimit } from '../../support/store/file-size-limit.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store/store-workload.ts';
 
 async function journalOf(store: Store): Promise<Journal> {

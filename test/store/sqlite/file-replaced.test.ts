@@ -3,13 +3,13 @@ import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
+import { insertOf } from '../../../src/store/conformance/mutations.ts';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { InlineDatabase } from '../../support/fakes/inline-database.ts';
 import { FileQueue } from '../../support/queues/file-queue.ts';
-import { insert } from '../../support/store/mutations.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 interface Files {
@@ -136,7 +136,7 @@ describe('a batch', () => {
     const database = new InlineDatabase({ kind: 'file', path: fixture.filename, mustExist: false });
     const store = new SqliteStore(database, true);
     await using session = await StoreSession.open({ open: async () => store, dispose: async () => {} });
-    await session.commit(insert(1n));
+    await session.commit(insertOf(1n));
     const aside = `${fixture.filename}.aside`;
     // In the midst of the transaction, after the look before it.
     database.sqlite.function('move_away', () => {
@@ -146,7 +146,7 @@ describe('a batch', () => {
     database.sqlite.exec(
       'CREATE TEMP TRIGGER moves AFTER INSERT ON submissions BEGIN SELECT move_away(); END',
     );
-    const batch = session.batch([insert(2n)]);
+    const batch = session.batch([insertOf(2n)]);
     const refused = await store.commit(batch);
     assert.ok(refused.kind === 'refused' && refused.error.storeClass === 'transient');
     assert.match(refused.error.message, /opsqueue\.db was removed or renamed/);

@@ -3,6 +3,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { StoreError } from '../../../src/store/errors.ts';
 import { runOpsqueue } from '../../support/processes.ts';
 import { fileDigest } from '../../support/store/file-digest.ts';
@@ -14,7 +15,6 @@ import {
   referenceStatuses,
 } from '../../support/store/reference-database.ts';
 import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 import { eventually } from '../../support/time/eventually.ts';
 
 /** More than what the import keeps in memory, so that it writes to the log before it commits. */

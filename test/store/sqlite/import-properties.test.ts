@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import {
   copyReferenceDatabase,
   type ReferenceSubmission,
@@ -8,7 +9,6 @@ import {
   writeReferenceSubmissions,
 } from '../../support/store/reference-database.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 
 const FIRST_ID = 1_800_000_000_000n << 22n;
 

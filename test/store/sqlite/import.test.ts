@@ -4,12 +4,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import { ChunkSet } from '../../../src/model/chunk-set.ts';
 import type { SubmissionStatus } from '../../../src/model/submission.ts';
+import { insertOf } from '../../../src/store/conformance/mutations.ts';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import type { Store, StoredSubmission } from '../../../src/store/store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { fileDigest } from '../../support/store/file-digest.ts';
-import { insert } from '../../support/store/mutations.ts';
 import {
   copyReferenceDatabase,
   databaseDigest,
@@ -17,7 +18,6 @@ import {
   referenceStatuses,
 } from '../../support/store/reference-database.ts';
 import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 import { ManualClock } from '../../support/time/manual-clock.ts';
 
 const statuses = referenceStatuses();
@@ -153,7 +153,7 @@ describe('a database of the original opsqueue', () => {
       assert.equal(session.grant.highestId, highest);
       assert.equal(session.grant.lastSeq, 0);
       // The insert that a client of the original sends again.
-      const again = insert(highest + 1n, { prefix: recorded('equal prefix 1').record.prefix });
+      const again = insertOf(highest + 1n, { prefix: recorded('equal prefix 1').record.prefix });
       const [result] = await session.commit(again);
       assert(result?.kind === 'exists' && result.submission.record.id === idOf('equal prefix 1'));
       assert.equal(await store.countEnded('failed'), 2);

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { Journal } from '../../../src/queue/journal/journal.ts';
+import { insertOf } from '../../../src/store/conformance/mutations.ts';
 import type { Mutation } from '../../../src/store/store.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { TestServer } from '../../support/queues/test-server.ts';
-import { insert } from '../../support/store/mutations.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -27,7 +27,7 @@ test('a reader with an open transaction: one warning with its likely cause, and 
   assert.ok(grant);
   const logger = recordingLogger();
   const journal = new Journal({ store, grant, clock: systemClock, random: seededRandom(1), logger });
-  await journal.insert(insert(1n, { prefix: null, chunksTotal: 20 }));
+  await journal.insert(insertOf(1n, { prefix: null, chunksTotal: 20 }));
   const reader = openReader(fixture.filename);
   const grow = (chunkIndex: number): Mutation & { kind: 'direct_output' } => ({
     kind: 'direct_output',
@@ -46,7 +46,7 @@ test('a reader with an open transaction: one warning with its likely cause, and 
   assert.ok(((await store.maintenance?.walBytes()) ?? 0) > 64 * MEBIBYTE);
 
   reader.end();
-  for (const id of [2n, 3n]) await journal.insert(insert(id));
+  for (const id of [2n, 3n]) await journal.insert(insertOf(id));
   await logger.line(/write-ahead log of the database is small again/);
   assert.equal(logger.lines.filter(({ level }) => level === 'warn').length, 1);
   await journal.drain();

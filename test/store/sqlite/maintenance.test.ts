@@ -5,14 +5,14 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { Journal } from '../../../src/queue/journal/journal.ts';
+import { failed, insertOf, page } from '../../../src/store/conformance/mutations.ts';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { InlineDatabase } from '../../support/fakes/inline-database.ts';
-import { failed, insert, page } from '../../support/store/mutations.ts';
 import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store/store-workload.ts';
 
 async function use(
@@ -38,7 +38,7 @@ describe('forgetting', () => {
       const database = new InlineDatabase({ kind: 'file', path: fixture.filename, mustExist: false });
       const store = new SqliteStore(database, true);
       await using session = await StoreSession.open({ open: async () => store, dispose: async () => {} });
-      await session.commit(insert(1n), page(1n, 0, [1]));
+      await session.commit(insertOf(1n), page(1n, 0, [1]));
       await session.commit(failed(1n, 5));
       // What the thread does first; then the process ends.
       assert.equal(database.database.forget([1n]), 1);
@@ -109,7 +109,7 @@ describe('the log', () => {
   test('does not grow with the number of commits', () =>
     use('inline', async (fixture) => {
       await using session = await StoreSession.open(fixture);
-      await session.commit(insert(1n, { chunksTotal: 4_000_000 }));
+      await session.commit(insertOf(1n, { chunksTotal: 4_000_000 }));
       for (let number = 1; number <= 60; number++) {
         // Each is a page of the file, or nearly.
         await session.commit(
@@ -137,8 +137,8 @@ describe('a damaged page', () => {
       use('inline', async (fixture) => {
         const session = await StoreSession.open(fixture);
         await session.commit(
-          insert(66n, { chunksTotal: 20_000 }),
-          insert(77n, { chunksTotal: 20_000 }),
+          insertOf(66n, { chunksTotal: 20_000 }),
+          insertOf(77n, { chunksTotal: 20_000 }),
           page(66n, 3, [5]),
           page(77n, 0, [1, 9]),
         );
@@ -159,7 +159,7 @@ describe('a damaged page', () => {
   test('is found where one bit of the file has flipped', () =>
     use('thread', async (fixture) => {
       const session = await StoreSession.open(fixture);
-      await session.commit(insert(77n, { chunksTotal: 20_000 }));
+      await session.commit(insertOf(77n, { chunksTotal: 20_000 }));
       await session.commit({ kind: 'page', id: 77n, page: 1, content: new Uint8Array(512).fill(0x5a) });
       await session.store.close();
       const file = readFileSync(fixture.filename);
@@ -188,9 +188,9 @@ test('a database thread that dies is the end of the store and of its journal', a
     random: seededRandom(1),
     logger: silentLogger,
   });
-  await journal.insert(insert(1n));
+  await journal.insert(insertOf(1n));
   assert.equal(workers.length, 1);
-  const pending = assert.rejects(journal.insert(insert(2n)), { code: 'STORE_TRANSIENT' });
+  const pending = assert.rejects(journal.insert(insertOf(2n)), { code: 'STORE_TRANSIENT' });
   await workers[0]?.terminate();
   await pending;
   assert(store.lost.aborted);

@@ -12,15 +12,15 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
+import { insertOf } from '../../../src/store/conformance/mutations.ts';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { parseDatabaseFilename } from '../../../src/store/sqlite/file/location.ts';
 import { openDatabase } from '../../../src/store/sqlite/file/open.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../../../src/store/sqlite/tables/schema.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { fileDigest } from '../../support/store/file-digest.ts';
-import { insert } from '../../support/store/mutations.ts';
 import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 
 async function use(run: (fixture: SqliteFixture) => Promise<void> | void): Promise<void> {
   const fixture = await sqliteFixture('inline');
@@ -140,7 +140,7 @@ describe('opening a database', () => {
       await assert.rejects(
         async () => {
           await using session = await StoreSession.open(fixture);
-          await session.commit(insert(1n));
+          await session.commit(insertOf(1n));
         },
         (error: Error & { code?: string }) => /STORE_(?:UNUSABLE|CORRUPT)/.test(error.code ?? ''),
       );
@@ -205,7 +205,7 @@ describe('opening a database', () => {
       await (await fixture.open()).close();
       execute(fixture.filename, 'CREATE TABLE _litestream_seq (id); CREATE TABLE _litestream_lock (id)');
       await using session = await StoreSession.open(fixture);
-      await session.commit(insert(1n));
+      await session.commit(insertOf(1n));
 
       const fresh = await sqliteFixture('inline');
       execute(fresh.filename, 'CREATE TABLE _litestream_seq (id)');
@@ -218,7 +218,7 @@ describe('opening a database', () => {
       const open = () => openSqliteStore({ filename, logger: silentLogger });
       await using first = await StoreSession.open({ open, dispose: async () => {} });
       await using second = await StoreSession.open({ open, dispose: async () => {} });
-      await first.commit(insert(1n));
+      await first.commit(insertOf(1n));
       assert.equal((await first.loadAll()).length, 1);
       assert.equal((await second.loadAll()).length, 0);
       assert.equal(first.store.maintenance, undefined);

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { randomInt } from '../../../src/system/random.ts';
 import { crashPatienceMs, crashRounds } from '../../support/crash/budget.ts';
 import { InlineDatabase } from '../../support/fakes/inline-database.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 import {
   type StoreSnapshot,
   storeSnapshot,

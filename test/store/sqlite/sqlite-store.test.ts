@@ -1,5 +1,5 @@
+import { storeConformance } from '../../../src/store/conformance/suite.ts';
 import { seededRandom } from '../../../src/system/random.ts';
-import { storeConformance } from '../../conformance/store.ts';
 import { faultyStore, randomFaults } from '../../support/store/faulty-store.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { StoreError } from '../../../src/store/errors.ts';
 import { limitFileSize, needsPrlimit } from '../../support/store/file-size-limit.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
-import { StoreSession } from '../../support/store/store-session.ts';
 import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store/store-workload.ts';
 
 const BATCHES = 12;

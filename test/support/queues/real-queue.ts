@@ -2,14 +2,17 @@ import { ConsumerClient, type ConsumerClientOptions } from '../../../src/consume
 import { ProducerClient, type ProducerClientOptions } from '../../../src/producer/index.ts';
 import { type ServerOptions, startServer } from '../../../src/server/index.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
+import type { Store } from '../../../src/store/store.ts';
 import { withoutExtensions } from '../network/without-extensions.ts';
 import { TempStore } from '../objects/temp-store.ts';
 
 /** A queue with nothing on disk, chunks in a folder, a producer, and as many consumers as the test wants. */
-export async function realQueue(options: ServerOptions = {}) {
+export async function realQueue(
+  options: Omit<ServerOptions, 'store'> = {},
+  store: Store = new MemoryStore(),
+) {
   const stack = new AsyncDisposableStack();
   const objects = stack.use(await TempStore.create());
-  const store = options.store ?? new MemoryStore();
   const server = await startServer({ hosts: ['127.0.0.1'], port: 0, ...options, store });
   stack.defer(() => server.stop());
   const url = `127.0.0.1:${server.port}`;

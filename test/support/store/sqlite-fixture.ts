@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { StoreFixture } from '../../../src/store/conformance/session.ts';
 import { parseDatabaseFilename } from '../../../src/store/sqlite/file/location.ts';
 import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/logger.ts';
 import { InlineDatabase } from '../fakes/inline-database.ts';
-import type { StoreFixture } from './store-session.ts';
 
 export interface SqliteFixture extends StoreFixture {
   readonly folder: string;

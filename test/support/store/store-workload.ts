@@ -1,18 +1,26 @@
+import {
+  cancelled,
+  completed,
+  failed,
+  insertOf,
+  output,
+  page,
+  tries,
+} from '../../../src/store/conformance/mutations.ts';
+import { plainLoaded, StoreSession } from '../../../src/store/conformance/session.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { Mutation } from '../../../src/store/store.ts';
-import { cancelled, completed, failed, insert, output, page, tries } from './mutations.ts';
-import { plainLoaded, StoreSession } from './store-session.ts';
 
 /** Batch number `number` (from 1) of a run that uses every kind of mutation; each leaves another state. */
 export function workloadBatch(number: number): Mutation[] {
   const id = BigInt(number + 10);
   if (number === 1) {
-    return [insert(1n, { chunksTotal: 40_000 }), insert(2n, { prefix: null, chunksTotal: 1000 })];
+    return [insertOf(1n, { chunksTotal: 40_000 }), insertOf(2n, { prefix: null, chunksTotal: 1000 })];
   }
   const done = Array.from({ length: number }, (_, i) => i);
   const end = [completed, failed, cancelled][number % 3];
   return [
-    insert(id, { metadata: new Uint8Array(number % 50).fill(number) }),
+    insertOf(id, { metadata: new Uint8Array(number % 50).fill(number) }),
     page(1n, number % 9, done),
     output(2n, number, number % 256, 1, 2, 3),
     page(2n, 0, done),

@@ -1,7 +1,7 @@
 import { ChunkSet } from '../../../model/chunk-set.ts';
 import { type ShardId, SUBMISSION_ID_MAX, type SubmissionId, submissionIdShard } from '../../../model/ids.ts';
 import type { ChunkTries, SubmissionRecord } from '../../../model/submission.ts';
-import { StoreError } from '../../errors.ts';
+import { setStoredPage } from '../../codec/progress.ts';
 import type { LoadedSubmission } from '../../store.ts';
 import type { Tables } from '../tables/tables.ts';
 import { readPage, readRecord, writePage, writeRecord } from './batch-codec.ts';
@@ -132,7 +132,7 @@ export class LoadAssembler {
         }
         case ITEM.page: {
           const { page, content } = readPage(reader);
-          setPage(this.#done, this.#record?.id ?? 0n, page, content);
+          setStoredPage(this.#done, this.#record?.id ?? 0n, page, content);
           break;
         }
         default: {
@@ -148,20 +148,5 @@ export class LoadAssembler {
   private *finish(): Generator<LoadedSubmission> {
     if (this.#record) yield { record: this.#record, done: this.#done, tries: this.#tries };
     this.#record = null;
-  }
-}
-
-/** @throws StoreError `corrupt` for a page that the submission cannot have */
-export function setPage(
-  done: ChunkSet,
-  id: SubmissionId,
-  page: number,
-  content: Parameters<ChunkSet['setPage']>[1],
-): void {
-  try {
-    done.setPage(page, content);
-  } catch (cause) {
-    const message = `the database is damaged: submission ${id}: ${(cause as Error).message}`;
-    throw new StoreError('corrupt', message, { cause });
   }
 }

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { crc32 } from 'node:zlib';
-import { ChunkSet, PAGE_BYTES, PAGE_CHUNKS, type PageContent } from '../../../model/chunk-set.ts';
+import { PAGE_BYTES, type PageContent } from '../../../model/chunk-set.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
+import { PageChecksum } from '../../codec/page-checksum.ts';
 import { StoreError } from '../../errors.ts';
 import { BoundedDelete } from './bounded-delete.ts';
 import { type Blob, Statement } from './statement.ts';
@@ -64,25 +64,5 @@ export class PagesTable {
       }
       yield { id, page: Number(page), content: content ?? 'full' };
     }
-  }
-}
-
-/** How many chunks of a submission of that size are in the page. */
-export function countChunks(chunksTotal: number, page: number, content: PageContent): number {
-  const size = Math.min(PAGE_CHUNKS, chunksTotal - page * PAGE_CHUNKS);
-  const chunks = new ChunkSet(size);
-  chunks.setPage(0, content);
-  return chunks.count;
-}
-
-/** The checksum covers the place as well, so that a page that belongs elsewhere is noticed. */
-class PageChecksum {
-  readonly #place = new DataView(new ArrayBuffer(16));
-
-  of(id: SubmissionId, page: number, content: Uint8Array | null): number {
-    this.#place.setBigUint64(0, id, true);
-    this.#place.setBigUint64(8, BigInt(page), true);
-    const ofPlace = crc32(this.#place);
-    return content === null ? ofPlace : crc32(content, ofPlace);
   }
 }

@@ -1,14 +1,18 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { SUBMISSION_ID_MAX, type SubmissionId } from '../../../model/ids.ts';
-import type { RetryPolicy } from '../../../model/retry.ts';
 import {
   EMPTY_TRACE_CARRIER,
   END_STATES,
   type EndState,
-  type StrategicMetadata,
   type SubmissionEnd,
   type SubmissionRecord,
 } from '../../../model/submission.ts';
+import {
+  formatRetry,
+  formatStrategicMetadata,
+  parseRetry,
+  parseStrategicMetadata,
+} from '../../codec/values.ts';
 import { StoreError } from '../../errors.ts';
 import type { DueSubmission } from '../../store.ts';
 import { STATE } from './schema.ts';
@@ -140,7 +144,7 @@ export class SubmissionsTable {
       strategicMetadata.size === 0 ? null : formatStrategicMetadata(strategicMetadata),
       otelTraceCarrier === EMPTY_TRACE_CARRIER ? null : otelTraceCarrier,
       record.retryDelayMs,
-      record.retry === null ? null : JSON.stringify(record.retry),
+      record.retry === null ? null : formatRetry(record.retry),
       ...endColumns(end),
       idempotencyKey,
     );
@@ -276,28 +280,5 @@ function endOf(row: SubmissionRow): SubmissionEnd | null {
     }
     default:
       throw new StoreError('corrupt', `submission ${row[0]} is in the unknown state ${state}`);
-  }
-}
-
-/** Pairs in an array keep their order and any key; text keeps any 64-bit value. */
-export function formatStrategicMetadata(metadata: StrategicMetadata): string {
-  return JSON.stringify([...metadata].map(([key, value]) => [key, String(value)]));
-}
-
-function parseStrategicMetadata(id: SubmissionId, text: string): StrategicMetadata {
-  try {
-    return new Map(
-      (JSON.parse(text) as [string, string][]).map(([key, value]): [string, bigint] => [key, BigInt(value)]),
-    );
-  } catch (cause) {
-    throw new StoreError('corrupt', `submission ${id}: its strategic metadata is damaged`, { cause });
-  }
-}
-
-function parseRetry(id: SubmissionId, text: string): RetryPolicy {
-  try {
-    return JSON.parse(text) as RetryPolicy;
-  } catch (cause) {
-    throw new StoreError('corrupt', `submission ${id}: its retry policy is damaged`, { cause });
   }
 }

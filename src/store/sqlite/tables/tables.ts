@@ -1,8 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { SubmissionId } from '../../../model/ids.ts';
+import { chunksDoneIn, countChunks } from '../../codec/progress.ts';
 import type { StoredSubmission } from '../../store.ts';
 import { DirectContentsTable } from './direct-contents.ts';
-import { countChunks, PagesTable } from './pages.ts';
+import { PagesTable } from './pages.ts';
 import { ShardsTable } from './shards.ts';
 import { SubmissionsTable } from './submissions.ts';
 import { TriesTable } from './tries.ts';
@@ -30,19 +31,13 @@ export class Tables {
     const found = this.submissions.find(id);
     if (!found) return null;
     const { record, end } = found;
-    switch (end?.state) {
-      case 'completed':
-        return { record, end, chunksDone: record.chunksTotal };
-      case 'failed':
-      case 'cancelled':
-        return { record, end, chunksDone: end.chunksDone };
-      case undefined: {
-        let chunksDone = 0;
-        for (const { page, content } of this.pages.between(id, 0, id)) {
-          chunksDone += countChunks(record.chunksTotal, page, content);
-        }
-        return { record, end, chunksDone };
+    const chunksDone = chunksDoneIn(record.chunksTotal, end, () => {
+      let count = 0;
+      for (const { page, content } of this.pages.between(id, 0, id)) {
+        count += countChunks(record.chunksTotal, page, content);
       }
-    }
+      return count;
+    });
+    return { record, end, chunksDone };
   }
 }

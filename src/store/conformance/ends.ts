@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
-import type { SubmissionEnd } from '../../src/model/submission.ts';
-import type { DueSubmission, InsertResult } from '../../src/store/store.ts';
-import {
-  cancelled,
-  chunk,
-  completed,
-  failed,
-  insert,
-  output,
-  page,
-  tries,
-} from '../support/store/mutations.ts';
-import { submissionRecord } from '../support/store/submissions.ts';
-import type { UseSession } from './store-progress.ts';
+import type { SubmissionEnd } from '../../model/submission.ts';
+import type { DueSubmission, InsertResult } from '../store.ts';
+import type { ConformanceContext } from './context.ts';
+import { cancelled, chunk, completed, failed, insertOf, output, page, tries } from './mutations.ts';
+import { submissionRecord } from './records.ts';
 
 /** Ended submissions: how they are kept, found, listed and forgotten. */
-export function storeEndConformance(name: string, use: UseSession): void {
+export function storeEndConformance({ name, use, describe, test }: ConformanceContext): void {
   describe(`${name}: ended submissions`, () => {
     test('a completed one has all its chunks done, and is open no more', () =>
       use(async (session) => {
-        await session.commit(insert(1n, { chunksTotal: 5000 }), insert(2n));
+        await session.commit(insertOf(1n, { chunksTotal: 5000 }), insertOf(2n));
         await session.commit(page(1n, 0, [1, 2]), tries(1n, 3, 1), completed(1n, 1234.5));
         await using next = await session.reopen();
         const found = await next.read((store) => store.findById(1n));
@@ -48,7 +38,7 @@ export function storeEndConformance(name: string, use: UseSession): void {
             failure: 'Traceback:\n  "ü" \u0000',
           },
         };
-        await session.commit(insert(1n), insert(2n), page(1n, 0, [1, 2]), page(2n, 0, [3]));
+        await session.commit(insertOf(1n), insertOf(2n), page(1n, 0, [1, 2]), page(2n, 0, [3]));
         await session.commit({ kind: 'end', id: 1n, end }, cancelled(2n, 100, 1));
         await using next = await session.reopen();
         assert.deepEqual(await next.loadAll(), []);
@@ -68,7 +58,7 @@ export function storeEndConformance(name: string, use: UseSession): void {
 
     test('the first end stays', () =>
       use(async (session) => {
-        await session.commit(insert(1n), insert(2n), failed(1n, 5), completed(2n, 5));
+        await session.commit(insertOf(1n), insertOf(2n), failed(1n, 5), completed(2n, 5));
         await session.commit(completed(1n, 6), cancelled(2n, 6));
         assert.equal((await session.read((store) => store.findById(1n)))?.end?.state, 'failed');
         assert.equal((await session.read((store) => store.findById(2n)))?.end?.state, 'completed');
@@ -81,7 +71,7 @@ export function storeEndConformance(name: string, use: UseSession): void {
       use(async (session) => {
         for (let id = 1n; id <= 12n; id++) {
           const end = [completed, failed, cancelled][Number(id % 4n)];
-          await session.commit(insert(id), ...(end ? [end(id, Number(100n - id))] : []));
+          await session.commit(insertOf(id), ...(end ? [end(id, Number(100n - id))] : []));
         }
         await using next = await session.reopen();
         const list = async (before: bigint | null, limit: number) =>
@@ -107,7 +97,7 @@ export function storeEndConformance(name: string, use: UseSession): void {
 
     test('what may be forgotten is listed by its end, the longest ago first, in pages', () =>
       use(async (session) => {
-        await session.commit(...Array.from({ length: 10 }, (_, i) => insert(BigInt(i + 1))));
+        await session.commit(...Array.from({ length: 10 }, (_, i) => insertOf(BigInt(i + 1))));
         await session.commit(
           completed(7n, 50),
           failed(2n, 10),
@@ -142,7 +132,7 @@ export function storeEndConformance(name: string, use: UseSession): void {
 
     test('what has ended is forgotten, once, and nothing else', () =>
       use(async (session) => {
-        await session.commit(...[1n, 2n, 3n, 4n, 5n, 6n].map((id) => insert(id)));
+        await session.commit(...[1n, 2n, 3n, 4n, 5n, 6n].map((id) => insertOf(id)));
         await session.commit(completed(1n, 5), failed(2n, 1), cancelled(3n, 3), completed(4n, 2));
         const left = async () =>
           (await session.read((store) => store.ended({ limit: 10 }))).map(({ record }) => record.id);
@@ -171,8 +161,8 @@ export function storeEndConformance(name: string, use: UseSession): void {
     test('nothing is left of what is forgotten, but ids go on rising', () =>
       use(async (session) => {
         await session.commit(
-          insert(7n, { prefix: 'again' }),
-          insert(9n, { prefix: null }, { directInputs: [new Uint8Array([1])], idempotencyKey: 'k' }),
+          insertOf(7n, { prefix: 'again' }),
+          insertOf(9n, { prefix: null }, { directInputs: [new Uint8Array([1])], idempotencyKey: 'k' }),
           page(7n, 0, [1]),
           tries(7n, 2, 1),
           output(9n, 0, 5),
@@ -191,8 +181,8 @@ export function storeEndConformance(name: string, use: UseSession): void {
         assert.equal(next.grant.highestId, 9n);
         assert.deepEqual(
           await next.commit(
-            insert(10n, { prefix: 'again' }),
-            insert(11n, { prefix: null }, { idempotencyKey: 'k' }),
+            insertOf(10n, { prefix: 'again' }),
+            insertOf(11n, { prefix: null }, { idempotencyKey: 'k' }),
           ),
           [{ kind: 'inserted' }, { kind: 'inserted' }],
         );
@@ -202,12 +192,12 @@ export function storeEndConformance(name: string, use: UseSession): void {
 
     test('a batch that is sent again does not claim what was forgotten since', () =>
       use(async (session) => {
-        await session.commit(insert(1n, { prefix: 'before' }), insert(2n, { prefix: 'stays' }));
+        await session.commit(insertOf(1n, { prefix: 'before' }), insertOf(2n, { prefix: 'stays' }));
         await session.commit(failed(1n, 1));
         const batch = session.batch([
-          insert(3n, { prefix: 'before' }),
-          insert(4n, { prefix: 'new' }),
-          insert(5n, { prefix: 'stays' }),
+          insertOf(3n, { prefix: 'before' }),
+          insertOf(4n, { prefix: 'new' }),
+          insertOf(5n, { prefix: 'stays' }),
         ]);
         const kinds = (results: readonly InsertResult[]) => results.map(({ kind }) => kind);
         assert.deepEqual(kinds(await session.send(batch)), ['exists', 'inserted', 'exists']);
@@ -219,7 +209,7 @@ export function storeEndConformance(name: string, use: UseSession): void {
 
     test('the store tells how large it is', () =>
       use(async (session) => {
-        await session.commit(insert(1n, { metadata: new Uint8Array(100_000) }));
+        await session.commit(insertOf(1n, { metadata: new Uint8Array(100_000) }));
         assert((await session.read((store) => store.sizeBytes())) > 100_000);
       }));
   });

@@ -1,27 +1,53 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
-import { PAGE_CHUNKS } from '../../src/model/chunk-set.ts';
-import { SUBMISSION_ID_MAX } from '../../src/model/ids.ts';
-import { ANSWER_BYTES_MAX } from '../../src/model/limits.ts';
-import type { SubmissionEnd } from '../../src/model/submission.ts';
-import type { Mutation } from '../../src/store/store.ts';
-import { cancelled, chunk, completed, failed, insert, output, page } from '../support/store/mutations.ts';
-import { plainLoaded, type StoreFixture, StoreSession } from '../support/store/store-session.ts';
-import { submissionRecord } from '../support/store/submissions.ts';
-import { storeEndConformance } from './store-ends.ts';
-import { storeProgressConformance } from './store-progress.ts';
+import { describe as nodeDescribe, test as nodeTest } from 'node:test';
+import { PAGE_CHUNKS } from '../../model/chunk-set.ts';
+import { SUBMISSION_ID_MAX } from '../../model/ids.ts';
+import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
+import type { SubmissionEnd } from '../../model/submission.ts';
+import { randomInt, systemRandom } from '../../system/random.ts';
+import type { Mutation } from '../store.ts';
+import type { ConformanceContext, TestRunner } from './context.ts';
+import { storeEndConformance } from './ends.ts';
+import { cancelled, chunk, completed, failed, insertOf, output, page } from './mutations.ts';
+import { storeProgressConformance } from './progress.ts';
+import { submissionRecord } from './records.ts';
+import { plainLoaded, type StoreFixture, StoreSession } from './session.ts';
 
 export interface StoreConformanceOptions {
   /** Gives an empty one each time. */
   readonly fixture: () => Promise<StoreFixture>;
-  /** What a second store on the same data does: it is refused, or the first one is fenced. */
+  /** What opening a second store on the same data does: it is refused, or the first one is fenced. */
   readonly second: 'refused' | 'fences';
-  /** How many random sequences of batches it goes through. Default 20. */
-  readonly randomRuns?: number;
+  /**
+   * Number of random sequences of batches.
+   *
+   * @defaultValue 20
+   */
+  readonly randomRuns?: number | undefined;
+  /**
+   * Seed of the first one; a failure reports its own.
+   *
+   * @defaultValue another one each time
+   */
+  readonly seed?: number | undefined;
+  /**
+   * Registers the tests.
+   *
+   * @defaultValue `describe` and `test` of `node:test`
+   */
+  readonly runner?: TestRunner | undefined;
 }
 
-/** The suite that every implementation of the Store port has to pass. */
+/**
+ * Registers the tests that every implementation of {@link Store} has to pass.
+ *
+ * @param name the store, for the titles of the tests
+ */
 export function storeConformance(name: string, options: StoreConformanceOptions): void {
+  const { runner = { describe: nodeDescribe, test: nodeTest }, randomRuns = 20 } = options;
+  const seed = options.seed ?? randomInt(systemRandom, 2 ** 31);
+  const describe: TestRunner['describe'] = (title, body) => runner.describe(title, body);
+  const test: TestRunner['test'] = (title, body) => runner.test(title, body);
   const use = async (run: (session: StoreSession) => Promise<void>): Promise<void> => {
     const fixture = await options.fixture();
     try {
@@ -31,6 +57,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
       await fixture.dispose();
     }
   };
+  const context: ConformanceContext = { name, use, describe, test };
 
   describe(`${name}: identity and order`, () => {
     test('an empty store has no batch and no id, and its epoch rises with each owner', () =>
@@ -44,8 +71,8 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
 
     test('a batch is there after a restart, with its seq', () =>
       use(async (session) => {
-        await session.commit(insert(1n));
-        await session.commit(insert(2n), insert(3n));
+        await session.commit(insertOf(1n));
+        await session.commit(insertOf(2n), insertOf(3n));
         assert.equal(await session.read((store) => store.lastSeq(0)), 2);
         await using next = await session.reopen();
         assert.equal(next.grant.lastSeq, 2);
@@ -58,8 +85,8 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
 
     test('the last batch may be sent again: it changes nothing and is answered as before', () =>
       use(async (session) => {
-        await session.commit(insert(1n, { prefix: 'a' }));
-        const batch = session.batch([insert(2n, { prefix: 'a' }), insert(3n), page(3n, 0, [1])]);
+        await session.commit(insertOf(1n, { prefix: 'a' }));
+        const batch = session.batch([insertOf(2n, { prefix: 'a' }), insertOf(3n), page(3n, 0, [1])]);
         const first = await session.send(batch);
         session.seq++;
         assert.deepEqual(await session.send(batch), first);
@@ -73,10 +100,10 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
 
     test('a seq that leaves one out, or is long past, is refused', () =>
       use(async (session) => {
-        await session.commit(insert(1n));
-        await session.commit(insert(2n));
+        await session.commit(insertOf(1n));
+        await session.commit(insertOf(2n));
         for (const seq of [1, 4, 100]) {
-          const batch = { ...session.batch([insert(9n)]), seq };
+          const batch = { ...session.batch([insertOf(9n)]), seq };
           const result = await session.store.commit(batch).catch(() => ({ kind: 'unknown' }));
           assert.notEqual(result.kind, 'committed');
         }
@@ -85,13 +112,17 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
 
     test('whole values: the same mutations once more, as a batch of their own, change nothing', () =>
       use(async (session) => {
-        await session.commit(insert(9n, { prefix: 'twice' }));
+        await session.commit(insertOf(9n, { prefix: 'twice' }));
         const mutations: Mutation[] = [
-          insert(1n, { chunksTotal: 5000 }),
-          insert(2n),
-          insert(3n, { prefix: null }, { directInputs: [new Uint8Array([1]), null], idempotencyKey: 'key' }),
-          insert(4n, { prefix: 'twice' }),
-          insert(5n, { chunksTotal: 0 }, { end: { state: 'completed', endedAtMs: 5 } }),
+          insertOf(1n, { chunksTotal: 5000 }),
+          insertOf(2n),
+          insertOf(
+            3n,
+            { prefix: null },
+            { directInputs: [new Uint8Array([1]), null], idempotencyKey: 'key' },
+          ),
+          insertOf(4n, { prefix: 'twice' }),
+          insertOf(5n, { chunksTotal: 0 }, { end: { state: 'completed', endedAtMs: 5 } }),
           page(1n, 0, [1, 2, 4095]),
           { kind: 'page', id: 2n, page: 0, content: 'full' },
           { kind: 'tries', id: 1n, chunkIndex: 3, tries: { retries: 2, disconnects: 1 } },
@@ -116,16 +147,16 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
       const fixture = await options.fixture();
       try {
         await using session = await StoreSession.open(fixture);
-        await session.commit(insert(1n));
-        const stale = { ...session.batch([insert(2n)]), epoch: session.grant.epoch - 1 };
+        await session.commit(insertOf(1n));
+        const stale = { ...session.batch([insertOf(2n)]), epoch: session.grant.epoch - 1 };
         assert.equal((await session.store.commit(stale)).kind, 'fenced');
         if (options.second === 'refused') {
           await assert.rejects(fixture.open(), { code: 'STORE_UNUSABLE' });
-          await session.commit(insert(2n));
+          await session.commit(insertOf(2n));
         } else {
           await using next = await StoreSession.open(fixture);
-          await assert.rejects(session.commit(insert(2n)), { code: 'STORE_FENCED' });
-          await next.commit(insert(3n));
+          await assert.rejects(session.commit(insertOf(2n)), { code: 'STORE_FENCED' });
+          await next.commit(insertOf(3n));
         }
       } finally {
         await fixture.dispose();
@@ -139,9 +170,9 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         assert(grant);
         assert.equal(grant.lastSeq, 0);
         const id = (1000n << 22n) | (5n << 12n);
-        await session.commit(insert(1n));
-        await session.send({ shard: 5, epoch: grant.epoch, seq: 1, mutations: [insert(id)] });
-        await session.commit(insert(2n));
+        await session.commit(insertOf(1n));
+        await session.send({ shard: 5, epoch: grant.epoch, seq: 1, mutations: [insertOf(id)] });
+        await session.commit(insertOf(2n));
         const ids = async (shards: number[]) =>
           (await session.loadAll(shards)).map(({ record }) => record.id);
         assert.deepEqual(await ids([5]), [id]);
@@ -190,12 +221,12 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
 
     test('a prefix that exists is the result of that insert, not the failure of its batch', () =>
       use(async (session) => {
-        await session.commit(insert(1n, { prefix: 'a' }), page(1n, 0, [0, 1]));
+        await session.commit(insertOf(1n, { prefix: 'a' }), page(1n, 0, [0, 1]));
         const results = await session.commit(
-          insert(2n, { prefix: 'b' }),
-          insert(3n, { prefix: 'a', chunksTotal: 99 }),
-          insert(4n, { prefix: 'b' }),
-          insert(5n, { prefix: 'A' }),
+          insertOf(2n, { prefix: 'b' }),
+          insertOf(3n, { prefix: 'a', chunksTotal: 99 }),
+          insertOf(4n, { prefix: 'b' }),
+          insertOf(5n, { prefix: 'A' }),
         );
         assert.deepEqual(
           results.map((result) => (result.kind === 'exists' ? result.submission.record.id : result.kind)),
@@ -211,15 +242,15 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
     test('so is an idempotency key, in whatever state the first one is', () =>
       use(async (session) => {
         const end: SubmissionEnd = { state: 'cancelled', endedAtMs: 1, chunksDone: 0 };
-        await session.commit(insert(1n, { prefix: null }, { idempotencyKey: 'k' }), {
+        await session.commit(insertOf(1n, { prefix: null }, { idempotencyKey: 'k' }), {
           kind: 'end',
           id: 1n,
           end,
         });
         const results = await session.commit(
-          insert(2n, { prefix: null }, { idempotencyKey: 'k' }),
-          insert(3n, { prefix: null }, { idempotencyKey: 'l' }),
-          insert(4n, { prefix: null }),
+          insertOf(2n, { prefix: null }, { idempotencyKey: 'k' }),
+          insertOf(3n, { prefix: null }, { idempotencyKey: 'l' }),
+          insertOf(4n, { prefix: null }),
         );
         assert.deepEqual(
           results.map((result) => (result.kind === 'exists' ? result.submission.end?.state : result.kind)),
@@ -232,7 +263,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         const count = 3000;
         const idOf = (number: number) => BigInt(number) + 10n;
         const numbers = Array.from({ length: count }, (_, i) => i);
-        await session.commit(...numbers.map((number) => insert(idOf(number), { prefix: `p${number}` })));
+        await session.commit(...numbers.map((number) => insertOf(idOf(number), { prefix: `p${number}` })));
         await session.commit(completed(idOf(1), 5), failed(idOf(2), 5), cancelled(idOf(3), 5));
         const asked = ['none', 'p3', 'p2', 'P2', 'p1', 'p0', 'p1', '', 'p2999'];
         assert.deepEqual(await session.read((store) => store.idsByPrefix(asked)), [
@@ -256,7 +287,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
     test('a submission of zero chunks ends as it is inserted', () =>
       use(async (session) => {
         const end: SubmissionEnd = { state: 'completed', endedAtMs: 12.5 };
-        await session.commit(insert(1n, { chunksTotal: 0 }, { end }));
+        await session.commit(insertOf(1n, { chunksTotal: 0 }, { end }));
         assert.deepEqual(await session.loadAll(), []);
         const found = await session.read((store) => store.findById(1n));
         assert.deepEqual(found, { record: submissionRecord({ id: 1n, chunksTotal: 0 }), end, chunksDone: 0 });
@@ -267,7 +298,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
       use(async (session) => {
         const big = new Uint8Array(100_000).fill(7);
         const directInputs = [new Uint8Array([1]), null, new Uint8Array(0), big];
-        await session.commit(insert(1n, { prefix: null, chunksTotal: 4 }, { directInputs }), insert(2n));
+        await session.commit(insertOf(1n, { prefix: null, chunksTotal: 4 }, { directInputs }), insertOf(2n));
         await session.commit(
           { kind: 'direct_output', id: 1n, chunkIndex: 3, content: big },
           { kind: 'direct_output', id: 1n, chunkIndex: 0, content: new Uint8Array(0) },
@@ -298,7 +329,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
       use(async (session) => {
         const sizes = [10, 0, 30, 60, null, 1, 500];
         const directInputs = sizes.map((size) => (size === null ? null : new Uint8Array(size).fill(size)));
-        await session.commit(insert(1n, { prefix: null, chunksTotal: sizes.length }, { directInputs }));
+        await session.commit(insertOf(1n, { prefix: null, chunksTotal: sizes.length }, { directInputs }));
         await session.commit(...directInputs.map((input, i) => output(1n, i, ...(input ?? []))));
         const chunks = sizes.map((_, i) => chunk(1n, i));
         for (const part of ['input', 'output'] as const) {
@@ -335,7 +366,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         const content = new Uint8Array(512).fill(1);
         const output = new Uint8Array([1]);
         await session.commit(
-          insert(1n, { prefix: null, chunksTotal: PAGE_CHUNKS }),
+          insertOf(1n, { prefix: null, chunksTotal: PAGE_CHUNKS }),
           { kind: 'page', id: 1n, page: 0, content },
           { kind: 'direct_output', id: 1n, chunkIndex: 0, content: output },
         );
@@ -361,6 +392,6 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
       }));
   });
 
-  storeProgressConformance(name, use, options.randomRuns ?? 20);
-  storeEndConformance(name, use);
+  storeProgressConformance(context, { seed, randomRuns });
+  storeEndConformance(context);
 }

@@ -1,12 +1,12 @@
-import { ChunkSet, PAGE_CHUNKS } from '../../../src/model/chunk-set.ts';
-import type { ChunkId } from '../../../src/model/ids.ts';
-import type { SubmissionRecord } from '../../../src/model/submission.ts';
-import type { Mutation } from '../../../src/store/store.ts';
-import { submissionRecord } from './submissions.ts';
+import { ChunkSet, PAGE_CHUNKS } from '../../model/chunk-set.ts';
+import type { ChunkId } from '../../model/ids.ts';
+import type { SubmissionRecord } from '../../model/submission.ts';
+import type { Mutation } from '../store.ts';
+import { submissionRecord } from './records.ts';
 
 type Insert = Extract<Mutation, { kind: 'insert' }>;
 
-export function insert(
+export function insertOf(
   id: bigint,
   fields: Partial<SubmissionRecord> = {},
   more: Partial<Insert> = {},

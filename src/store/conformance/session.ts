@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict';
-import { StoreError } from '../../../src/store/errors.ts';
-import type {
-  CommitBatch,
-  InsertResult,
-  LoadedSubmission,
-  Mutation,
-  ShardGrant,
-  Store,
-} from '../../../src/store/store.ts';
+import { StoreError } from '../errors.ts';
+import type { CommitBatch, InsertResult, LoadedSubmission, Mutation, ShardGrant, Store } from '../store.ts';
 
 /** What opens the same data again and again; a store must be closed before the next is opened. */
 export interface StoreFixture {

@@ -1,4 +1,4 @@
-import type { SubmissionRecord } from '../../../src/model/submission.ts';
+import type { SubmissionRecord } from '../../model/submission.ts';
 
 /** A record with these fields, the others plain. */
 export function submissionRecord(

@@ -1,0 +1,7 @@
+/** The public API of `opsqueue/store/conformance`: the tests that every store has to pass. */
+
+import '../../system/node-version.ts';
+
+export type { TestRunner } from './context.ts';
+export type { StoreFixture } from './session.ts';
+export { type StoreConformanceOptions, storeConformance } from './suite.ts';

@@ -1,0 +1,53 @@
+/** The public API of `opsqueue/store`: the stores there are, and what a further one is made of. */
+
+import '../system/node-version.ts';
+
+export { ChunkSet, PAGE_BYTES, PAGE_CHUNKS, type PageContent } from '../model/chunk-set.ts';
+export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
+export {
+  type ChunkId,
+  type ChunkIndex,
+  type ShardId,
+  type SubmissionId,
+  submissionIdShard,
+} from '../model/ids.ts';
+export { ANSWER_BYTES_MAX } from '../model/limits.ts';
+export type { RetryPolicy } from '../model/retry.ts';
+export type {
+  ChunkTries,
+  EndState,
+  FailedChunk,
+  StrategicMetadata,
+  SubmissionEnd,
+  SubmissionRecord,
+} from '../model/submission.ts';
+export type { Clock, Timer } from '../system/clock.ts';
+export type { Logger } from '../system/logger.ts';
+export {
+  type BatchFacts,
+  type BatchStep,
+  type Committed,
+  failedCommit,
+  type InsertMutation,
+  insertResults,
+  planBatch,
+  type ShardState,
+} from './batch-plan.ts';
+export { PageChecksum } from './codec/page-checksum.ts';
+export { allChunks, chunksDoneIn, countChunks, setStoredPage } from './codec/progress.ts';
+export { formatRetry, formatStrategicMetadata, parseRetry, parseStrategicMetadata } from './codec/values.ts';
+export { StoreError, type StoreErrorClass } from './errors.ts';
+export { openStore, type StoreContext } from './open.ts';
+export type {
+  CommitBatch,
+  CommitResult,
+  DueSubmission,
+  EndedPage,
+  InsertResult,
+  LoadedSubmission,
+  Mutation,
+  ShardGrant,
+  Store,
+  StoredSubmission,
+  StoreMaintenance,
+} from './store.ts';

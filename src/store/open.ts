@@ -1,0 +1,83 @@
+import { IncorrectUsageError } from '../model/errors.ts';
+import { nearestName } from '../model/option-names.ts';
+import { type Clock, systemClock } from '../system/clock.ts';
+import { type Logger, silentLogger } from '../system/logger.ts';
+import { MemoryStore } from './memory/memory-store.ts';
+import type { Store } from './store.ts';
+
+/** What a store gets from its surroundings. */
+export interface StoreContext {
+  /**
+   * Takes what the store logs.
+   *
+   * @defaultValue none: nothing is logged
+   */
+  readonly logger?: Logger | undefined;
+  /**
+   * For the names of copies, and for the time that closing may take.
+   *
+   * @defaultValue the clock of this machine
+   */
+  readonly clock?: Clock | undefined;
+}
+
+interface Scheme {
+  /** How a URL of it looks, for errors. */
+  readonly form: string;
+  /** @param rest what follows the colon */
+  open(rest: string, context: { readonly logger: Logger; readonly clock: Clock }): Promise<Store>;
+}
+
+/** A further engine is a row here; what it needs beyond this package is loaded when it is opened. */
+const SCHEMES: Readonly<Record<string, Scheme>> = {
+  sqlite: {
+    form: 'sqlite:path/to/file.db',
+    async open(rest, { logger, clock }) {
+      const { openSqliteStore } = await import('./sqlite/sqlite-store.ts');
+      return openSqliteStore({ filename: rest, logger, clock });
+    },
+  },
+  memory: {
+    form: 'memory:',
+    async open(rest) {
+      if (rest !== '') throw new IncorrectUsageError(`store memory:${rest}: write memory: and nothing else`);
+      return new MemoryStore();
+    },
+  },
+};
+
+/**
+ * Opens the store of a URL: `sqlite:` and a path, relative to the current folder or absolute, or `memory:`, which keeps
+ * everything in this process and forgets it with the store.
+ *
+ * @throws IncorrectUsageError for a URL that makes no sense, StoreError for a store that cannot be used
+ *
+ * @example
+ * ```ts
+ * import { openStore } from 'opsqueue/store';
+ *
+ * const store = await openStore('sqlite:/var/lib/opsqueue/queue.db');
+ * ```
+ */
+export async function openStore(url: string, context: StoreContext = {}): Promise<Store> {
+  const { scheme, rest } = parseStoreUrl(url);
+  const { logger = silentLogger, clock = systemClock } = context;
+  return scheme.open(rest, { logger, clock });
+}
+
+/** What a URL looks like, for each scheme. */
+export const STORE_URL_FORMS: readonly string[] = Object.values(SCHEMES).map(({ form }) => form);
+
+/** @throws IncorrectUsageError that says which URLs there are */
+export function parseStoreUrl(url: string): { readonly scheme: Scheme; readonly rest: string } {
+  const known = `known are ${STORE_URL_FORMS.join(' and ')}`;
+  const parts = /^([a-z][a-z0-9+.-]+):(.*)$/is.exec(url);
+  // A path, or C:\queue.db. What the text holds may be a password: it is not repeated.
+  if (parts === null) throw new IncorrectUsageError(`store: not a URL with a scheme; ${known}`);
+  const [, name = '', rest = ''] = parts;
+  const scheme = Object.hasOwn(SCHEMES, name.toLowerCase()) ? SCHEMES[name.toLowerCase()] : undefined;
+  if (scheme !== undefined) return { scheme, rest };
+  const near = nearestName(name, Object.keys(SCHEMES));
+  const meant = near === null ? '' : `did you mean ${near}:? `;
+  throw new IncorrectUsageError(`store: unknown scheme ${name.slice(0, 100)}:; ${meant}${known}`);
+}
