@@ -78,7 +78,8 @@ export interface ConsumerParts {
 export class ConsumerClient implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #manual: ManualChunks;
-  readonly #store: LazyStore | null;
+  /** Opened, and to be closed, by this client. */
+  readonly #ownStore: LazyStore | null;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #tracing = new RunTracing();
@@ -111,7 +112,9 @@ export class ConsumerClient implements AsyncDisposable {
     const transferLimits = checkTransferLimits(options);
     const clock = parts.clock ?? systemClock;
     const isRemote = typeof store === 'string' && TransportThread.canOpen(store);
-    this.#store = isRemote ? null : new LazyStore(store, objectStoreOptions, clock);
+    this.#ownStore =
+      typeof store !== 'string' || isRemote ? null : new LazyStore(store, objectStoreOptions, clock);
+    const localStore = typeof store === 'string' ? this.#ownStore : store;
     this.#clock = clock;
     this.#logger = loggerOf(options.logger);
     this.#engine = new Engine({
@@ -122,7 +125,7 @@ export class ConsumerClient implements AsyncDisposable {
         frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
         transferLimits,
       },
-      localBodies: this.#store === null ? null : new ChunkBodies(this.#store, clock, transferLimits),
+      localBodies: localStore === null ? null : new ChunkBodies(localStore, clock, transferLimits),
       startTransport:
         parts.startTransport ?? ((setup, listener) => new TransportThread(setup, listener, clock)),
       clock,
@@ -362,7 +365,7 @@ export class ConsumerClient implements AsyncDisposable {
     for (const run of [...this.#runs]) run.abandon(error);
     this.#manual.close(error);
     await this.#engine.close(error);
-    await this.#store?.close();
+    await this.#ownStore?.close();
   }
 }
 

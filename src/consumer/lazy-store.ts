@@ -7,20 +7,18 @@ import type {
 import { openObjectStore } from '../objects/open.ts';
 import type { Clock } from '../system/clock.ts';
 
-/** An object store that is opened with the first call, or one that the user opened (and closes). */
+/**
+ * The object store of a URL, opened with the first call: a constructor cannot wait for what it loads. Only for transfers on
+ * the calling thread: of `memory:`, and in a bundle, whose transport thread has no packages, of stores behind a network.
+ */
 export class LazyStore implements ObjectStore {
   readonly url: string;
   readonly #open: () => Promise<ObjectStore>;
-  readonly #isOwned: boolean;
   #store: Promise<ObjectStore> | null = null;
 
-  constructor(store: string | ObjectStore, options: ObjectStoreOptions, clock: Clock) {
-    this.#isOwned = typeof store === 'string';
-    this.url = typeof store === 'string' ? store : store.url;
-    this.#open =
-      typeof store === 'string'
-        ? () => openObjectStore(store, options, { clock })
-        : () => Promise.resolve(store);
+  constructor(url: string, options: ObjectStoreOptions, clock: Clock) {
+    this.url = url;
+    this.#open = () => openObjectStore(url, options, { clock });
   }
 
   async put(key: string, body: Uint8Array, options?: ObjectCallOptions): Promise<void> {
@@ -45,7 +43,7 @@ export class LazyStore implements ObjectStore {
 
   async close(): Promise<void> {
     const store = await this.#store?.catch(() => null);
-    if (this.#isOwned) await store?.close();
+    await store?.close();
   }
 
   #opened(): Promise<ObjectStore> {

@@ -8,8 +8,11 @@ export { JsonShapeError, JsonSyntaxError } from './errors.ts';
 /** How deep values may nest. */
 export const JSON_DEPTH_MAX = 500;
 
-/** A run of digits that may be an integer which a double cannot hold. In a text or a float it does no harm here. */
-const LONG_DIGITS = /[0-9]{16}/;
+/**
+ * What may be an integer that a double cannot hold: digits between what can stand around a number. So floats of many
+ * digits and texts of digits alone are left to native parsing; of a text with such digits inside, a false alarm does no harm.
+ */
+const LONG_INTEGER = /(?:^|[[:,\s-])[0-9]{16,}(?:[\],}\s]|$)/;
 /** What may be a NaN of Python's, if the text is no JSON. */
 const CONSTANT = /NaN|Infinity/;
 
@@ -24,7 +27,7 @@ export function parseJson(body: Uint8Array | string, options: ReadingOptions): u
   const text =
     typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
   // Native parsing is an order of magnitude faster, and exact unless there is such a number.
-  if (options.maps === 'object' && options.integers === 'number' && !LONG_DIGITS.test(text)) {
+  if (options.maps === 'object' && options.integers === 'number' && !LONG_INTEGER.test(text)) {
     try {
       return JSON.parse(text) as unknown;
     } catch (error) {
