@@ -15,7 +15,7 @@ import type { StoreError } from './errors.ts';
 export interface Store {
   /**
    * Takes the shards for `holder`, a name that is used once; a former owner is fenced from then on. Must come before
-   * everything else.
+   * everything else. The queue has one shard; a list of them is for one that spans machines.
    */
   acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]>;
   /** Every open submission of the shards, by id ascending, in bounded pieces. */
