@@ -142,7 +142,7 @@ test("with onOpError 'record' the producer gets an OpError in the place of the o
   const consumer = queue.consume();
   const over = consumer.runEachOp(
     (op: number) => {
-      if (op === 2) throw new RangeError('not two');
+      if (op === 2) throw new RangeError('not two', { cause: { code: 'E2' } });
       return op * 10;
     },
     { onOpError: 'record' },
@@ -152,6 +152,8 @@ test("with onOpError 'record' the producer gets an OpError in the place of the o
   assert.deepEqual([first, third], [10, 30]);
   assert.ok(failed instanceof OpError);
   assert.match(failed.stack ?? '', /RangeError: not two\n +at /);
+  assert.deepEqual([failed.name, failed.code], ['RangeError', null]);
+  assert.match(failed.cause?.message ?? '', /"code":"E2"/);
   await consumer.stop();
   await over;
 });

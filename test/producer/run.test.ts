@@ -203,12 +203,12 @@ test('takes JSON and any other codec', async () => {
 
 test('gives an OpError in the place of the result of an operation that failed', async () => {
   const store = freshStore();
-  const operation = (op: unknown) => (op === 2 ? new OpError('no two', 'at work').toWire() : op);
+  const operation = (op: unknown) => (op === 2 ? new OpError('no two', { stack: 'at work' }).toWire() : op);
   await using queue = await FakeQueue.start({ onInsert: workEverything(store, operation) });
   await using producer = new ProducerClient(queue.url, store);
   const others = [{ a: 1 }, [1], null, 'x'];
   const results = producer.runSubmission([1, 2, ...others], { chunkSize: 4 });
-  assert.deepEqual(await Array.fromAsync(results), [1, new OpError('no two', 'at work'), ...others]);
+  assert.deepEqual(await Array.fromAsync(results), [1, new OpError('no two', { stack: 'at work' }), ...others]);
 });
 
 test('packs chunks on request, and unpacks results that are packed', async () => {
