@@ -31,6 +31,16 @@ export class BodyError extends Error {
   }
 }
 
+/** A chunk in an object store came to a consumer that has none. */
+export class NoObjectStoreError extends Error {
+  constructor() {
+    super(
+      "the chunk is in an object store, and the consumer was made without an object store: give it the producer's instead of null",
+    );
+    this.name = 'NoObjectStoreError';
+  }
+}
+
 /** Reads inputs and writes results, a bounded number of each at once, in the order of the calls. */
 export class ChunkBodies {
   readonly #store: ObjectStore;

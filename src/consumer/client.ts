@@ -1,218 +1,187 @@
+import { EventEmitter } from 'node:events';
+import type { Contract } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
-import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
-import { isUrl } from '../model/kinds.ts';
-import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
+import { ClientClosedError } from '../model/errors.ts';
 import { checkCallOptions } from '../model/option-names.ts';
-import type { Strategy } from '../model/strategy.ts';
-import { urlText } from '../model/url-text.ts';
-import { queueRoute } from '../net/address/queue-route.ts';
-import { parseQueueUrl } from '../net/address/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
-import { type Clock, systemClock } from '../system/clock.ts';
-import { type Logger, loggerOf } from '../system/logger.ts';
-import { systemRandom } from '../system/random.ts';
-import { linkedSignal } from '../system/signals.ts';
-import { ChunkBodies } from './bodies.ts';
-import { Engine } from './engine.ts';
-import { LazyStore } from './lazy-store.ts';
+import { orAborted } from '../system/signals.ts';
+import { Calls } from './calls.ts';
+import type { ConsumerEvents } from './events.ts';
 import { ManualChunks } from './manual-chunks.ts';
 import * as names from './option-names.ts';
-import {
-  checkCallback,
-  checkCodec,
-  checkCodecName,
-  checkDemand,
-  checkModuleUrl,
-  checkObjectStore,
-  checkObjectStoreOptions,
-  checkOnOpError,
-  checkOpConcurrency,
-  checkThreads,
-  checkTransferLimits,
-} from './options.ts';
-import { checkPoolFile } from './pool/program.ts';
-import type { CallbackShape } from './pool/protocol.ts';
-import { CallbackWatch } from './run/callback-watch.ts';
-import { OpLanes } from './run/op-batch.ts';
-import { chunkProcessor, opProcessor, rawProcessor } from './run/processor.ts';
-import { ChunkRun, type ChunkWork } from './run/run.ts';
-import { RunTracing } from './run/tracing.ts';
-import { logWhileStopping } from './stop-log.ts';
-import { type StartTransport, TransportThread } from './thread/handle.ts';
-import type { RunDemand } from './thread/protocol.ts';
+import { type ConsumerParts, consumerParts } from './parts.ts';
+import { Runs } from './runs.ts';
 import type {
   ChunkCallback,
+  ChunkCallbackOf,
   ChunkReference,
   ChunkRunOptions,
+  CompleteOptions,
+  ConnectOptions,
   ConsumerClientOptions,
+  ConsumerStats,
   FailOptions,
   OpCallback,
+  OpCallbackOf,
   OpRunOptions,
   RawChunkCallback,
+  RawReservedChunk,
+  RawReserveOptions,
   ReservedChunk,
   ReserveOptions,
   RunOptions,
   StopOptions,
 } from './types.ts';
 
-/** A callback in a module. */
-interface ModuleCallback {
-  readonly shape: CallbackShape;
-  readonly module: URL | string;
-  readonly onOpError?: 'fail-chunk' | 'record';
-}
-
-/** Why a pool is not started any more: by `stop` its call resolves. */
-const STOPPED = Symbol('stopped');
-
-/** What a test may replace. */
-export interface ConsumerParts {
-  readonly clock: Clock;
-  readonly startTransport: StartTransport;
-}
-
 /**
  * Works on chunks of operations. The connection to the queue is made on first use, in a thread of its own, and again
  * whenever it breaks: however long a callback blocks its thread, heartbeats are answered.
+ *
+ * It is an EventEmitter with the events of {@link ConsumerEvents}. A listener that throws is logged, and hurts nothing else.
+ *
+ * @example
+ * ```ts
+ * const consumer = new ConsumerClient('localhost:3999', 's3://bucket/words');
+ * process.once('SIGTERM', () => consumer.stop({ graceMs: 10_000 }));
+ * consumer.on('chunkFailed', ({ failure }) => console.warn(failure));
+ * await consumer.runEachOp((word: string) => word.toUpperCase());
+ * ```
+ * @typeParam Op - an operation as the callback gets it
+ * @typeParam Result - a result as the callback returns it
  */
-export class ConsumerClient implements AsyncDisposable {
-  readonly #engine: Engine;
+export class ConsumerClient<Op = unknown, Result = unknown>
+  extends EventEmitter<ConsumerEvents>
+  implements AsyncDisposable
+{
+  readonly #parts: ConsumerParts;
+  readonly #calls: Calls;
+  readonly #runs: Runs;
   readonly #manual: ManualChunks;
-  /** Opened, and to be closed, by this client. */
-  readonly #ownStore: LazyStore | null;
-  readonly #clock: Clock;
-  readonly #logger: Logger;
-  readonly #tracing = new RunTracing();
-  readonly #runs = new Set<ChunkRun>();
-  /** Pools of threads that load their module. */
-  readonly #starting = new Set<Promise<unknown>>();
-  /** Fires with `stop` (the reason is then STOPPED) and with `close`. */
-  readonly #stopped = new AbortController();
   #ending: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
   /**
    * @param url of the queue: `host` (port 3999), `host:port`, `ws(s)://...` or `http(s)://...`
-   * @param objectStore where the chunks are: the same URL as the producer's, or an object store of one's own
+   * @param contract what producers and consumers agree on, made by `defineContract`; or where the chunks are and no more: the
+   *   same URL as the producer's, an ObjectStore of your own (which the client does not close), or null, if there are only direct
+   *   submissions
    * @throws IncorrectUsageError for a URL or an option that makes no sense
    */
   constructor(
     url: string | URL,
-    objectStore: string | URL | ObjectStore,
+    contract: Contract<never, unknown, Op, Result> | string | URL | ObjectStore | null,
     options: ConsumerClientOptions = {},
-    parts: Partial<ConsumerParts> = {},
   ) {
+    super();
     checkCallOptions(options, names.CONSUMER_CLIENT);
-    const queueUrl = urlText(url);
-    const route = queueRoute(parseQueueUrl(queueUrl), options);
-    const store = urlText(objectStore);
-    checkObjectStore(store);
-    const objectStoreOptions = checkObjectStoreOptions(options.objectStoreOptions ?? {});
-    const { frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
-    const transferLimits = checkTransferLimits(options);
-    const clock = parts.clock ?? systemClock;
-    const isRemote = typeof store === 'string' && TransportThread.canOpen(store);
-    this.#ownStore =
-      typeof store !== 'string' || isRemote ? null : new LazyStore(store, objectStoreOptions, clock);
-    const localStore = typeof store === 'string' ? this.#ownStore : store;
-    this.#clock = clock;
-    this.#logger = loggerOf(options.logger);
-    this.#engine = new Engine({
-      setup: {
-        queueUrl,
-        queueRoute: route,
-        objectStore: isRemote ? { url: store, options: objectStoreOptions } : null,
-        frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
-        transferLimits,
-      },
-      localBodies: localStore === null ? null : new ChunkBodies(localStore, clock, transferLimits),
-      startTransport:
-        parts.startTransport ?? ((setup, listener) => new TransportThread(setup, listener, clock)),
-      clock,
-      random: systemRandom,
-      logger: this.#logger,
-    });
-    this.#manual = new ManualChunks(this.#engine);
+    this.#parts = consumerParts(url, contract, options, this as EventEmitter);
+    this.#runs = new Runs(this.#parts);
+    this.#calls = new Calls(this.#parts, this.#runs);
+    this.#manual = new ManualChunks(this.#parts);
   }
 
   /**
-   * Runs the callback for each operation of each chunk, for ever: until `stop`, `close` or the signal. A callback that
-   * throws fails its chunk (see `onOpError`), which is tried again; throw NonRetryableError to fail the submission at
-   * once, RetryLaterError to have it tried later. The operations of a chunk run one after the other.
+   * Runs the callback for each operation of each chunk, for ever: until `stop`, `close`, `untilIdleMs` or the signal. A
+   * callback that throws fails its chunk (see `onOpError`), which is tried again; throw NonRetryableError to fail the
+   * submission at once, RetryLaterError to have it tried later. The operations of a chunk run one after the other, unless
+   * there is an `opConcurrency`.
    *
-   * With the URL of a module instead of a function, its default export is called in `threads` threads.
+   * With the URL of a module instead of a function, its default export is called in `threads` threads. If the client has a
+   * contract with schemas or with a codec of your own, the module exports it as `contract`.
+   *
+   * @example
+   * ```ts
+   * await consumer.runEachOp(async (url: string, { signal }) => (await fetch(url, { signal })).text(), {
+   *   opConcurrency: 100,
+   *   onOpError: 'record',
+   * });
+   * ```
    */
-  async runEachOp<Op = unknown, Result = unknown>(
-    callback: OpCallback<Op, Result> | URL | string,
+  async runEachOp<GivenOp = Op, GivenResult = Result>(
+    callback: OpCallbackOf<Op, Result, GivenOp, GivenResult> | URL | string,
     options: OpRunOptions = {},
   ): Promise<void> {
-    checkCallOptions(options, names.RUN_OPS);
-    const onOpError = checkOnOpError(options.onOpError);
-    if (isModule(callback)) return this.#runModule({ shape: 'op', module: callback, onOpError }, options);
-    checkCallback(callback, options);
-    const codec = checkCodec(options.codec);
-    const opConcurrency = checkOpConcurrency(options.opConcurrency);
-    const demand = checkDemand(options, 0, opConcurrency);
-    const watch = this.#watch(demand);
-    const work = {
-      callback: callback as OpCallback,
-      isRecording: onOpError === 'record',
-      watch,
-      lanes: opConcurrency === null ? null : new OpLanes(opConcurrency),
-    };
-    return this.#run({ demand, watch, processor: opProcessor(work, codec) }, options.signal);
+    this.#assertOpen();
+    return this.#calls.eachOp(callback as OpCallback, options);
   }
 
-  /** Like {@link runEachOp}, but the callback gets all operations of a chunk and answers as many results. */
-  async runEachChunk<Op = unknown, Result = unknown>(
-    callback: ChunkCallback<Op, Result> | URL | string,
+  /**
+   * Like {@link runEachOp}, but the callback gets all operations of a chunk and returns as many results.
+   *
+   * @example
+   * ```ts
+   * await consumer.runEachChunk((words: string[]) => words.map((word) => word.toUpperCase()));
+   * ```
+   */
+  async runEachChunk<GivenOp = Op, GivenResult = Result>(
+    callback: ChunkCallbackOf<Op, Result, GivenOp, GivenResult> | URL | string,
     options: ChunkRunOptions = {},
   ): Promise<void> {
-    refuseOfOperations(options);
-    checkCallOptions(options, names.RUN_CHUNKS);
-    if (isModule(callback)) return this.#runModule({ shape: 'chunk', module: callback }, options);
-    checkCallback(callback, options);
-    const demand = checkDemand(options, 0, null);
-    const watch = this.#watch(demand);
-    const processor = chunkProcessor(callback as ChunkCallback, checkCodec(options.codec), watch);
-    return this.#run({ demand, watch, processor }, options.signal);
-  }
-
-  /** Like {@link runEachOp}, but the callback gets the bytes of a chunk and answers the bytes of its result. */
-  async runEachChunkRaw(callback: RawChunkCallback | URL | string, options: RunOptions = {}): Promise<void> {
-    checkCallOptions(options, names.CONSUMER_RUN);
-    if (isModule(callback)) return this.#runModule({ shape: 'raw', module: callback }, options);
-    checkCallback(callback, options);
-    const demand = checkDemand(options, 0, null);
-    const watch = this.#watch(demand);
-    return this.#run({ demand, watch, processor: rawProcessor(callback, watch) }, options.signal);
+    this.#assertOpen();
+    return this.#calls.eachChunk(callback as ChunkCallback, options);
   }
 
   /**
-   * Reserves chunks by hand: waits until there is at least one, answers at most `max`. Each is then to be completed,
-   * failed or released.
+   * Like {@link runEachOp}, but the callback gets the bytes of a chunk and returns the bytes of its result.
    *
-   * @throws IncorrectUsageError if `max` is not an integer from 1 to 1000
+   * @example
+   * ```ts
+   * await consumer.runEachChunkRaw((input) => gzipSync(input));
+   * ```
+   */
+  async runEachChunkRaw(callback: RawChunkCallback | URL | string, options: RunOptions = {}): Promise<void> {
+    this.#assertOpen();
+    return this.#calls.eachChunkRaw(callback, options);
+  }
+
+  /**
+   * Reserves chunks by hand: waits until there is at least one, returns at most `max`. Each is then to be completed,
+   * failed or released. One whose content cannot be read or decoded fails, and is left out.
+   *
+   * @example
+   * ```ts
+   * for (const chunk of await consumer.reserveChunks({ max: 10 })) {
+   *   await consumer.completeChunk(chunk, chunk.ops.map(work));
+   * }
+   * ```
    * @throws ReservationRefusedError if the queue refuses the strategy
    */
-  async reserveChunks(max = 1, strategy?: Strategy, options: ReserveOptions = {}): Promise<ReservedChunk[]> {
+  async reserveChunks(options: RawReserveOptions): Promise<RawReservedChunk[]>;
+  async reserveChunks(options?: ReserveOptions): Promise<ReservedChunk<Op>[]>;
+  async reserveChunks(options: ReserveOptions = {}): Promise<(RawReservedChunk | ReservedChunk<Op>)[]> {
     checkCallOptions(options, names.RESERVE);
     this.#assertOpen();
-    return this.#manual.reserve(max, strategy, options.signal);
+    return this.#manual.reserve(options) as Promise<(RawReservedChunk | ReservedChunk<Op>)[]>;
   }
 
   /**
-   * Uploads the result and tells the queue; waits for a connection, if there is none. Rejects if it could not be
-   * uploaded (the chunk has failed then), or with ClientClosedError if the client ends before the queue could be told.
+   * Uploads the results and reports them to the queue; waits for a connection, if there is none. Rejects if they could not be
+   * uploaded (the chunk has failed then), or with ClientClosedError if the client ends before the queue could be reached.
+   *
+   * @param results as many as the chunk has operations; or the bytes of the result, as they are
+   * @example
+   * ```ts
+   * await consumer.completeChunk(chunk, ['A', 'B']);
+   * ```
    */
-  async completeChunk(chunk: ChunkReference, output: Uint8Array): Promise<void> {
+  async completeChunk(
+    chunk: ChunkReference,
+    results: readonly Result[] | Uint8Array,
+    options: CompleteOptions = {},
+  ): Promise<void> {
+    checkCallOptions(options, names.COMPLETE);
     this.#assertOpen();
-    return this.#manual.complete(chunk, output);
+    return this.#manual.complete(chunk, results, options);
   }
 
   /**
    * Counts as a try, unless the reservation is over; the text (or the error's stack) is what the producer gets to read
    * if it was the last one. Waits for a connection as `completeChunk` does.
+   *
+   * @example
+   * ```ts
+   * await consumer.failChunk(chunk, new Error('the model is not loaded'), { delayMs: 10_000 });
+   * ```
    */
   async failChunk(chunk: ChunkReference, failure: unknown, options: FailOptions = {}): Promise<void> {
     checkCallOptions(options, names.FAIL);
@@ -220,15 +189,89 @@ export class ConsumerClient implements AsyncDisposable {
     return this.#manual.fail(chunk, failure, options);
   }
 
-  /** Gives a chunk back: another consumer gets it, and it does not count as a try. */
+  /**
+   * Gives a chunk back: another consumer gets it, and it does not count as a try.
+   *
+   * @example
+   * ```ts
+   * await consumer.releaseChunk(chunk);
+   * ```
+   */
   async releaseChunk(chunk: ChunkReference): Promise<void> {
     this.#assertOpen();
     this.#manual.release(chunk);
   }
 
-  /** Whether the connection to the queue is up. False before the first use. */
+  /**
+   * Connects to the queue, instead of with the first use; resolves as soon as there is a connection. While the queue
+   * cannot be reached, it goes on trying.
+   *
+   * @example
+   * ```ts
+   * await consumer.connect({ signal: AbortSignal.timeout(10_000) });
+   * ```
+   * @throws ClientClosedError if the client is closed meanwhile
+   */
+  async connect(options: ConnectOptions = {}): Promise<void> {
+    checkCallOptions(options, names.CONNECT);
+    this.#assertOpen();
+    options.signal?.throwIfAborted();
+    const connected = this.#parts.engine.connect();
+    return options.signal === undefined ? connected : orAborted(connected, options.signal);
+  }
+
+  /**
+   * Takes no further chunks for the calls of `runEach...`, those that begin later as well, until `resume`. What runs is
+   * finished, what is only reserved goes back, uncounted. Resolves when nothing runs.
+   *
+   * @example
+   * ```ts
+   * await consumer.pause();
+   * await reloadModel();
+   * consumer.resume();
+   * ```
+   */
+  async pause(): Promise<void> {
+    this.#assertOpen();
+    return this.#runs.pause();
+  }
+
+  /**
+   * Takes chunks again after `pause`.
+   *
+   * @example
+   * ```ts
+   * consumer.resume();
+   * ```
+   */
+  resume(): void {
+    this.#runs.resume();
+  }
+
+  /**
+   * What the client is doing, and what it has done.
+   *
+   * @example
+   * ```ts
+   * const { chunksRunning, chunksCompleted } = consumer.stats();
+   * ```
+   */
+  stats(): ConsumerStats {
+    const { chunksCompleted, chunksFailed } = this.#parts.activity;
+    const { chunksRunning, isPaused } = this.#runs;
+    return { isConnected: this.isHealthy(), isPaused, chunksRunning, chunksCompleted, chunksFailed };
+  }
+
+  /**
+   * Whether the connection to the queue is up. False before the first use.
+   *
+   * @example
+   * ```ts
+   * response.writeHead(consumer.isHealthy() ? 200 : 503).end();
+   * ```
+   */
   isHealthy(): boolean {
-    return this.#engine.isConnected;
+    return this.#parts.engine.isConnected;
   }
 
   /**
@@ -237,6 +280,10 @@ export class ConsumerClient implements AsyncDisposable {
    *
    * @param options `graceMs`: how long to wait for what runs, in milliseconds; then the callbacks' signals fire, and their
    *   chunks go back as well, uncounted. Without it there is no limit but `callbackMsMax`. Also in a later call.
+   * @example
+   * ```ts
+   * process.once('SIGTERM', () => consumer.stop({ graceMs: 10_000 }));
+   * ```
    */
   stop(options: StopOptions = {}): Promise<void> {
     checkCallOptions(options, names.STOP);
@@ -247,111 +294,41 @@ export class ConsumerClient implements AsyncDisposable {
     return this.#ending;
   }
 
-  /** Abandons everything: callbacks' signals fire, calls that wait reject with ClientClosedError. Idempotent. */
+  /**
+   * Abandons everything: callbacks' signals fire, calls that wait reject with ClientClosedError. Idempotent.
+   *
+   * @example
+   * ```ts
+   * await consumer.close();
+   * ```
+   */
   close(): Promise<void> {
     this.#closing ??= this.#shut();
     return this.#closing;
   }
 
+  /** `await using`: as {@link stop} does. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
 
-  /** The callback is a module's default export, and runs in threads. */
-  async #runModule(
-    { shape, module, onOpError = 'fail-chunk' }: ModuleCallback,
-    options: OpRunOptions,
-  ): Promise<void> {
-    const threads = checkThreads(options.threads, checkOpConcurrency(options.opConcurrency));
-    const opConcurrency = checkOpConcurrency(options.opConcurrency, threads);
-    const demand = checkDemand(options, threads, opConcurrency);
-    const setup = {
-      moduleUrl: checkModuleUrl(module),
-      shape,
-      codec: checkCodecName(options.codec),
-      onOpError,
-      opConcurrency: opConcurrency === null ? null : Math.floor(opConcurrency / threads),
-      callbackMsMax: demand.callbackMsMax,
-    };
-    const watch = this.#watch(demand);
-    this.#assertOpen();
-    if (options.signal?.aborted) throw options.signal.reason;
-    checkPoolFile();
-    // Loaded on demand: most consumers need no pool.
-    const { CallbackPool } = await import('./pool/handle.ts');
-    using linked = linkedSignal(options.signal, this.#stopped.signal);
-    const starting = CallbackPool.start(setup, threads, watch, linked.signal);
-    this.#starting.add(starting);
-    let pool: Awaited<typeof starting>;
-    try {
-      pool = await starting;
-    } catch (error) {
-      // Stopped before there was anything to stop: nothing is wrong with that.
-      if (error === STOPPED) return;
-      throw error;
-    } finally {
-      this.#starting.delete(starting);
-    }
-    try {
-      const work = { demand, watch, processor: pool.processor };
-      if (this.#stopped.signal.reason !== STOPPED) await this.#run(work, options.signal);
-    } finally {
-      await pool.close();
-    }
-  }
-
-  #watch({ callbackMsMax }: RunDemand): CallbackWatch {
-    return new CallbackWatch(this.#clock, callbackMsMax, () => this.#engine.beat());
-  }
-
-  async #run(work: ChunkWork, signal: AbortSignal | undefined): Promise<void> {
-    this.#assertOpen();
-    if (signal?.aborted) throw signal.reason;
-    const run = new ChunkRun({
-      ...work,
-      engine: this.#engine,
-      tracing: this.#tracing,
-      clock: this.#clock,
-      logger: this.#logger,
-    });
-    const onAbort = () => run.abandon(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    this.#runs.add(run);
-    try {
-      await run.over;
-    } finally {
-      this.#runs.delete(run);
-      signal?.removeEventListener('abort', onAbort);
-    }
-  }
-
   #assertOpen(): void {
     if (this.#ending !== null || this.#closing !== null) throw new ClientClosedError();
-    if (this.#engine.fatal !== null) throw this.#engine.fatal;
+    const { fatal } = this.#parts.engine;
+    if (fatal !== null) throw fatal;
   }
 
   async #finish(): Promise<void> {
-    this.#stopped.abort(STOPPED);
     this.#manual.stop(new ClientClosedError());
-    this.#engine.waitNoMore();
-    const runs = [...this.#runs];
-    for (const run of runs) run.stop();
-    const log = logWhileStopping(this.#clock, this.#logger, runs);
-    await Promise.allSettled([...this.#starting, ...runs.map((run) => run.over), this.#manual.settled()]);
-    log.cancel();
+    this.#parts.engine.waitNoMore();
+    await this.#runs.finish(() => this.#manual.settled());
     await this.close();
   }
 
   #giveUpAfter(graceMs: number, ending: Promise<void>): void {
-    const timer = this.#clock.after(graceMs, () => {
-      for (const run of [...this.#runs]) {
-        const waiting = run.waitsFor;
-        if (waiting !== null) {
-          this.#logger.warn({ ...waiting, graceMs }, 'stop gives up a callback that has not finished');
-        }
-        run.giveUp();
-      }
-      // Whoever waits for the end hears of a failure.
+    const timer = this.#parts.clock.after(graceMs, () => {
+      this.#runs.giveUp(graceMs);
+      // The caller of `stop` gets a failure.
       void this.close().catch(() => {});
     });
     const ended = () => timer.cancel();
@@ -361,24 +338,9 @@ export class ConsumerClient implements AsyncDisposable {
   async #shut(): Promise<void> {
     const error = new ClientClosedError();
     this.#ending ??= this.#closing;
-    this.#stopped.abort(error);
-    for (const run of [...this.#runs]) run.abandon(error);
+    this.#runs.abandon(error);
     this.#manual.close(error);
-    await this.#engine.close(error);
-    await this.#ownStore?.close();
+    await this.#parts.engine.close(error);
+    await this.#parts.ownStore?.close();
   }
-}
-
-/** Options that have a meaning for single operations only, in words that say so. */
-function refuseOfOperations({ onOpError, opConcurrency }: OpRunOptions): void {
-  if (onOpError === 'record' || opConcurrency !== undefined) {
-    const name = onOpError === 'record' ? "onOpError 'record'" : 'opConcurrency';
-    throw new IncorrectUsageError(
-      `${name} needs runEachOp: in runEachChunk the callback looks after its operations`,
-    );
-  }
-}
-
-function isModule(callback: unknown): callback is URL | string {
-  return typeof callback === 'string' || isUrl(callback);
 }

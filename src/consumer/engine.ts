@@ -5,6 +5,7 @@ import {
   ReservationRefusedError,
   TransportLostError,
 } from '../model/errors.ts';
+import type { ChunkId } from '../model/ids.ts';
 import { Backoff } from '../system/backoff.ts';
 import type { Clock, Timer } from '../system/clock.ts';
 import type { Logger } from '../system/logger.ts';
@@ -37,18 +38,30 @@ export interface EngineOptions {
   /** Reads and writes bodies on the calling thread, where the transport thread cannot; else null. */
   readonly localBodies: ChunkBodies | null;
   readonly startTransport: StartTransport;
+  readonly listener: EngineListener;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
 }
 
+/** What concerns the client as a whole. */
+export interface EngineListener {
+  connected(serverVersion: string): void;
+  disconnected(reason: string): void;
+  /** The transport could not read the body of a run's chunk, or write that of its result. */
+  chunkFailed(chunk: ChunkId, failure: string, hadResult: boolean): void;
+}
+
 /** What wants chunks: a run of one of the `runEach...`, or a call of `reserveChunks`. */
 export interface FeedOwner {
   readonly isStopping: boolean;
+  readonly isPaused: boolean;
   /** The command that starts it, here and in the place of a crashed thread. */
   start(feed: number): FeedStart;
   ready(chunks: readonly HeldChunk[]): void;
   lost(handle: Handle, reason: LossReason): void;
+  /** The transport has nothing of this feed in hand, and waits for the queue; or not any more. */
+  waits(isWaiting: boolean): void;
   /** The transport thread ended, and knows no handle any more. */
   crashed(): void;
   /** The transport holds nothing of this feed any more. */
@@ -82,6 +95,8 @@ export class Engine {
   /** Reports that came while there was no thread. */
   #unposted: Command[] = [];
   readonly #pulse = new Int32Array(new SharedArrayBuffer(4));
+  /** Of calls that wait for a connection. */
+  #connecting: PromiseWithResolvers<void> | null = null;
   #thread: TransportHandle | null = null;
   #restart: Timer | null = null;
   #isConnected = false;
@@ -112,6 +127,16 @@ export class Engine {
     return this.#closed ?? this.#fatal;
   }
 
+  /** Resolves when there is a connection. */
+  connect(): Promise<void> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    if (this.#isConnected) return Promise.resolve();
+    this.#connecting ??= Promise.withResolvers<void>();
+    this.#needThread();
+    this.#keepAlive();
+    return this.#connecting.promise;
+  }
+
   /** Starts a feed; it fails at once if the engine is closed or has given up. */
   startFeed(owner: FeedOwner): number {
     const feed = this.#nextId++;
@@ -120,7 +145,7 @@ export class Engine {
       return feed;
     }
     this.#feeds.set(feed, owner);
-    this.#post(owner.start(feed));
+    this.#postStart(feed, owner);
     this.#keepAlive();
     return feed;
   }
@@ -130,7 +155,12 @@ export class Engine {
     if (this.#feeds.has(feed)) this.#post({ kind: 'stop', feed });
   }
 
-  /** Its owner gets no more events. */
+  /** While it is paused, it wants nothing. */
+  pauseFeed(feed: number, isPaused: boolean): void {
+    if (this.#feeds.has(feed)) this.#post({ kind: 'pause', feed, isPaused });
+  }
+
+  /** Its owner wants to hear nothing any more. */
   forgetFeed(feed: number): void {
     this.#feeds.delete(feed);
     this.#keepAlive();
@@ -180,7 +210,7 @@ export class Engine {
   /** Ends the connection in good order and the thread. Runs are the caller's to end before. */
   async close(error: OpsqueueError): Promise<void> {
     this.#closed = error;
-    this.#isConnected = false;
+    this.#disconnected('the client was closed');
     this.#restart?.cancel();
     this.#failAll(error);
     await this.#thread?.close();
@@ -189,10 +219,19 @@ export class Engine {
 
   #post(command: Command) {
     if (this.#ended !== null) return;
-    if (this.#thread === null && this.#restart === null) this.#startThread();
+    this.#needThread();
     if (this.#thread !== null) this.#thread.post(command);
     // All else is sent anew by #resume, or concerns chunks that are lost.
     else if (command.kind === 'complete' || command.kind === 'fail') this.#unposted.push(command);
+  }
+
+  #postStart(feed: number, owner: FeedOwner): void {
+    this.#post(owner.start(feed));
+    if (owner.isPaused) this.#post({ kind: 'pause', feed, isPaused: true });
+  }
+
+  #needThread(): void {
+    if (this.#thread === null && this.#restart === null) this.#startThread();
   }
 
   #startThread() {
@@ -212,10 +251,16 @@ export class Engine {
         this.#isConnected = true;
         this.#crashes = 0;
         this.#backoff.reset();
-        return;
+        this.#connecting?.resolve();
+        this.#connecting = null;
+        this.#keepAlive();
+        return this.#options.listener.connected(event.serverVersion);
       case 'disconnected':
-        this.#isConnected = false;
-        return;
+        return this.#disconnected(event.reason);
+      case 'waiting':
+        return this.#feeds.get(event.feed)?.waits(event.isWaiting);
+      case 'failed':
+        return this.#options.listener.chunkFailed(event.chunk, event.failure, event.hadResult);
       case 'ready': {
         const owner = this.#feeds.get(event.feed);
         if (owner === undefined) this.release(event.chunks);
@@ -250,9 +295,15 @@ export class Engine {
     }
   }
 
+  #disconnected(reason: string): void {
+    if (!this.#isConnected) return;
+    this.#isConnected = false;
+    this.#options.listener.disconnected(reason);
+  }
+
   #crashed(error: Error) {
     this.#thread = null;
-    this.#isConnected = false;
+    this.#disconnected(error.message);
     if (this.#ended !== null) return;
     const { logger, clock } = this.#options;
     logger.error({ error: error.message, stack: error.stack }, 'the transport thread of the consumer ended');
@@ -275,9 +326,11 @@ export class Engine {
 
   /** Starts the feeds again, in a new thread. */
   #resume(): void {
+    if (this.#connecting !== null) this.#needThread();
     for (const command of this.#unposted.splice(0)) this.#post(command);
     for (const [feed, owner] of this.#feeds) {
-      this.#post(owner.isStopping ? { kind: 'stop', feed } : owner.start(feed));
+      if (owner.isStopping) this.#post({ kind: 'stop', feed });
+      else this.#postStart(feed, owner);
     }
     this.#keepAlive();
   }
@@ -291,6 +344,8 @@ export class Engine {
   #failAll(error: OpsqueueError): void {
     for (const feed of [...this.#feeds.keys()]) this.#fail(feed, error);
     this.#receipts.failAll(error);
+    this.#connecting?.reject(error);
+    this.#connecting = null;
     this.#keepAlive();
   }
 
@@ -301,7 +356,8 @@ export class Engine {
   }
 
   #keepAlive(): void {
-    this.#thread?.keepAlive(this.#feeds.size > 0 || this.#receipts.size > 0);
+    const isNeeded = this.#feeds.size > 0 || this.#receipts.size > 0 || this.#connecting !== null;
+    this.#thread?.keepAlive(isNeeded);
   }
 }
 

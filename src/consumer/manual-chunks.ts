@@ -1,15 +1,28 @@
 import { checkBoolean, checkInteger, mustBe } from '../model/check.ts';
-import { OpsqueueError } from '../model/errors.ts';
-import { type ChunkId, SUBMISSION_ID_MAX } from '../model/ids.ts';
+import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
+import { type ChunkId, submissionIdOf } from '../model/ids.ts';
 import { isUint8Array } from '../model/kinds.ts';
 import { CHUNKS_PER_ANSWER_MAX, CHUNKS_PER_SUBMISSION_MAX } from '../model/limits.ts';
 import type { Strategy } from '../model/strategy.ts';
+import { submissionInfoOf } from '../model/submission.ts';
 import { messageOf, traceOf } from '../model/thrown.ts';
 import { linkedSignal, orAborted } from '../system/signals.ts';
+import { NoObjectStoreError } from './bodies.ts';
 import type { Engine, ReportCommand } from './engine.ts';
+import { type ChunkFormat, checkedValues, formatFor } from './format.ts';
 import { checkStrategy } from './options.ts';
+import type { ConsumerParts } from './parts.ts';
+import { decode, encode } from './run/processor.ts';
+import { verdictOf } from './run/verdict.ts';
 import type { ChunkName, HeldChunk } from './thread/protocol.ts';
-import type { ChunkReference, FailOptions, ReservedChunk } from './types.ts';
+import type {
+  ChunkReference,
+  CompleteOptions,
+  FailOptions,
+  RawReservedChunk,
+  ReservedChunk,
+  ReserveOptions,
+} from './types.ts';
 
 /** The body of a result could not be uploaded, so the chunk has failed. */
 export class ChunkNotCompletedError extends OpsqueueError {
@@ -18,28 +31,40 @@ export class ChunkNotCompletedError extends OpsqueueError {
   }
 }
 
+export type ManualParts = Pick<ConsumerParts, 'engine' | 'contract' | 'isContractGiven'>;
+
+/** How the operations of a chunk were read. */
+interface Read {
+  readonly format: ChunkFormat;
+  readonly ops: number;
+}
+
 /** Chunks that are reserved, completed and failed by hand. */
 export class ManualChunks {
+  readonly #parts: ManualParts;
   readonly #engine: Engine;
+  /** Of chunks that were reserved here: their results are written alike. */
+  readonly #reads = new WeakMap<ChunkReference, Read>();
   /** Calls that have not ended. */
   readonly #calls = new Set<Promise<unknown>>();
   readonly #stopped = new AbortController();
   readonly #closed = new AbortController();
 
-  constructor(engine: Engine) {
-    this.#engine = engine;
+  constructor(parts: ManualParts) {
+    this.#parts = parts;
+    this.#engine = parts.engine;
   }
 
-  reserve(
-    max: number,
-    strategy: Strategy | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<ReservedChunk[]> {
-    return this.#during(this.#reserve(max, strategy, signal));
+  reserve(options: ReserveOptions): Promise<(ReservedChunk | RawReservedChunk)[]> {
+    return this.#during(this.#reserve(options));
   }
 
-  complete(chunk: ChunkReference, output: Uint8Array): Promise<void> {
-    return this.#during(this.#complete(chunk, output));
+  complete(
+    chunk: ChunkReference,
+    results: readonly unknown[] | Uint8Array,
+    options: CompleteOptions,
+  ): Promise<void> {
+    return this.#during(this.#complete(chunk, results, options));
   }
 
   async fail(chunk: ChunkReference, failure: unknown, options: FailOptions): Promise<void> {
@@ -78,18 +103,22 @@ export class ManualChunks {
     }
   }
 
-  async #reserve(
-    max: number,
-    strategy: Strategy | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<ReservedChunk[]> {
+  async #reserve({
+    max = 1,
+    strategy,
+    codec,
+    raw = false,
+    signal,
+  }: ReserveOptions): Promise<(ReservedChunk | RawReservedChunk)[]> {
     checkInteger('max', max, 1, CHUNKS_PER_ANSWER_MAX);
+    checkBoolean('raw', raw);
     const checked = checkStrategy(strategy);
+    const format = formatFor(this.#parts, codec);
     using linked = linkedSignal(signal, this.#stopped.signal);
     for (;;) {
       linked.signal.throwIfAborted();
       const held = await this.#reserveOnce(max, checked, linked.signal);
-      const chunks = await this.#withInputs(held, linked.signal);
+      const chunks = await this.#withContents(held, raw ? null : format, linked.signal);
       // What could not be read has failed; as long as nothing else came, wait on.
       if (chunks.length > 0) return chunks;
     }
@@ -110,6 +139,7 @@ export class ManualChunks {
     signal.addEventListener('abort', onAbort, { once: true });
     const feed = engine.startFeed({
       isStopping: false,
+      isPaused: false,
       start: (id) => ({ kind: 'reserve', feed: id, max, strategy }),
       ready: (chunks) => {
         end();
@@ -121,6 +151,7 @@ export class ManualChunks {
       },
       // Nothing is lost: it reserves again, and what the caller has he names.
       lost() {},
+      waits() {},
       crashed() {},
       ended() {},
     });
@@ -128,45 +159,72 @@ export class ManualChunks {
   }
 
   /** Without those that could not be read. With the signal all of them go back, whatever their reads do. */
-  async #withInputs(held: readonly HeldChunk[], signal: AbortSignal): Promise<ReservedChunk[]> {
-    const reads = Promise.all(held.map((chunk) => this.#input(chunk, signal)));
-    let inputs: (Uint8Array | null)[];
+  async #withContents(
+    held: readonly HeldChunk[],
+    format: ChunkFormat | null,
+    signal: AbortSignal,
+  ): Promise<(ReservedChunk | RawReservedChunk)[]> {
+    const reads = Promise.all(held.map((chunk) => this.#content(chunk, format, signal)));
     try {
-      inputs = await orAborted(reads, signal);
+      return (await orAborted(reads, signal)).filter((chunk) => chunk !== null);
     } catch (error) {
       this.#engine.release(held);
       throw error;
     }
-    return held.flatMap(({ chunk, submission, retries }, index) => {
-      const input = inputs[index];
-      if (input === null || input === undefined) return [];
-      return [{ ...chunk, submissionPrefix: submission.prefix, submission, retries, input }];
-    });
   }
 
-  /** null: it could not be read, and the chunk has failed. */
-  async #input({ handle, chunk, submission, input }: HeldChunk, signal: AbortSignal) {
-    const bodies = this.#engine.localBodies;
-    if (input !== null || bodies === null || submission.prefix === null) return input ?? new Uint8Array();
+  /** null: it could not be read or decoded, and the chunk has failed. */
+  async #content(
+    held: HeldChunk,
+    format: ChunkFormat | null,
+    signal: AbortSignal,
+  ): Promise<ReservedChunk | RawReservedChunk | null> {
+    const { chunk, submission, retries } = held;
+    const place = {
+      submissionId: String(chunk.submissionId),
+      chunkIndex: chunk.chunkIndex,
+      submission: submissionInfoOf(submission),
+    };
+    const known = { ...place, submissionPrefix: submission.prefix, retries };
     try {
-      const address = { prefix: submission.prefix, chunkIndex: chunk.chunkIndex };
-      return (await bodies.read(address, signal)).content;
+      const input = await this.#input(held, signal);
+      if (format === null) return { ...known, input };
+      const decoded = decode(format.codec, input, place);
+      const ops = await checkedValues('operation', format.operation, decoded, place);
+      const reserved = { ...known, ops };
+      this.#reads.set(reserved, { format, ops: ops.length });
+      return reserved;
     } catch (error) {
-      if (!signal.aborted) await this.#sendFailure({ handle, chunk }, error, {});
+      const retryable = verdictOf(error)?.retryable ?? true;
+      if (!signal.aborted) await this.#sendFailure(held, error, { retryable });
       return null;
     }
   }
 
-  async #complete(chunk: ChunkReference, output: Uint8Array): Promise<void> {
+  async #input({ chunk, submission, input }: HeldChunk, signal: AbortSignal): Promise<Uint8Array> {
+    const bodies = this.#engine.localBodies;
+    if (input !== null) return input;
+    if (bodies === null || submission.prefix === null) throw new NoObjectStoreError();
+    const address = { prefix: submission.prefix, chunkIndex: chunk.chunkIndex };
+    return (await bodies.read(address, signal)).content;
+  }
+
+  async #complete(
+    chunk: ChunkReference,
+    results: readonly unknown[] | Uint8Array,
+    options: CompleteOptions,
+  ): Promise<void> {
     const id = checkReference(chunk);
-    if (!isUint8Array(output)) {
-      throw mustBe('the output of a chunk', 'a Uint8Array', output);
+    if (!isUint8Array(results) && !Array.isArray(results)) {
+      throw mustBe('the results of a chunk', 'an array or a Uint8Array', results);
     }
+    // The bytes are the caller's, who may use them again at once.
+    const body = isUint8Array(results)
+      ? new Uint8Array(results)
+      : await this.#encoded(chunk, results, options);
     const bodies = this.#engine.localBodies;
     const prefix = chunk.submissionPrefix;
     const result = { handle: null, chunk: id, prefix, compression: null, computeMs: null };
-    // It is the caller's, who may use it again at once.
-    const body = new Uint8Array(output);
     if (bodies === null || prefix === null)
       return this.#report({ kind: 'complete', result: { ...result, body } });
     const { signal } = this.#closed;
@@ -178,6 +236,19 @@ export class ManualChunks {
       throw new ChunkNotCompletedError(messageOf(error));
     }
     return this.#report({ kind: 'complete', result: { ...result, body: null } });
+  }
+
+  /** @throws IncorrectUsageError for a wrong number of results, ContractViolationError, ResultsUnencodableError */
+  async #encoded(chunk: ChunkReference, results: unknown[], { codec }: CompleteOptions): Promise<Uint8Array> {
+    const read = this.#reads.get(chunk);
+    const format = read !== undefined && codec === undefined ? read.format : formatFor(this.#parts, codec);
+    if (read !== undefined && results.length !== read.ops) {
+      throw new IncorrectUsageError(
+        `the results of a chunk must be as many as its ${read.ops} operations, got ${results.length}`,
+      );
+    }
+    const place = { submissionId: String(chunk.submissionId), chunkIndex: chunk.chunkIndex };
+    return encode(format.codec, await checkedValues('result', format.result, results, place), place, true);
   }
 
   async #sendFailure(
@@ -199,9 +270,10 @@ function checkReference(chunk: ChunkReference): ChunkId {
   if (typeof chunk !== 'object' || chunk === null) {
     throw mustBe('the chunk', 'a ChunkReference', chunk);
   }
-  const { submissionId, chunkIndex, submissionPrefix } = chunk;
-  if (typeof submissionId !== 'bigint' || submissionId < 0n || submissionId > SUBMISSION_ID_MAX) {
-    throw mustBe('submissionId', `a bigint from 0 to ${SUBMISSION_ID_MAX}`, submissionId);
+  const { chunkIndex, submissionPrefix } = chunk;
+  const submissionId = submissionIdOf(chunk.submissionId);
+  if (submissionId === null) {
+    throw mustBe('submissionId', 'a text of digits, or a bigint, from 0 to 2^63 - 1', chunk.submissionId);
   }
   if (submissionPrefix !== null && typeof submissionPrefix !== 'string') {
     throw mustBe('submissionPrefix', 'a text or null', submissionPrefix);

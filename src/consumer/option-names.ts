@@ -2,6 +2,8 @@ import type { OptionNames } from '../model/option-names.ts';
 import { QUEUE_TLS_OPTION_NAMES } from '../net/address/queue-tls.ts';
 import type {
   ChunkRunOptions,
+  CompleteOptions,
+  ConnectOptions,
   ConsumerClientOptions,
   FailOptions,
   OpRunOptions,
@@ -15,6 +17,7 @@ import type {
 export const CONSUMER_CLIENT: OptionNames<ConsumerClientOptions> = {
   ...QUEUE_TLS_OPTION_NAMES,
   objectStoreOptions: true,
+  codec: true,
   logger: true,
   frameBytesMax: true,
   transfersMax: true,
@@ -28,12 +31,21 @@ export const CONSUMER_RUN: OptionNames<RunOptions> = {
   memoryBytesMax: true,
   compression: true,
   callbackMsMax: true,
+  untilIdleMs: true,
   signal: true,
   threads: true,
 };
 export const RUN_CHUNKS: OptionNames<ChunkRunOptions> = { ...CONSUMER_RUN, codec: true };
 export const RUN_OPS: OptionNames<OpRunOptions> = { ...RUN_CHUNKS, opConcurrency: true, onOpError: true };
 
-export const RESERVE: OptionNames<ReserveOptions> = { signal: true };
+export const CONNECT: OptionNames<ConnectOptions> = { signal: true };
+export const RESERVE: OptionNames<ReserveOptions> = {
+  max: true,
+  strategy: true,
+  codec: true,
+  raw: true,
+  signal: true,
+};
+export const COMPLETE: OptionNames<CompleteOptions> = { codec: true };
 export const FAIL: OptionNames<FailOptions> = { retryable: true, delayMs: true };
 export const STOP: OptionNames<StopOptions> = { graceMs: true };

@@ -4,9 +4,6 @@ import { IncorrectUsageError } from '../model/errors.ts';
 import { Strategy } from '../model/strategy.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
-import { CODEC_KINDS, chunkCodecOf, isCodec } from '../protocol/chunk/codec.ts';
-import { type NamedCodec, namedCodecOf, type OperationCodec } from '../protocol/chunk/codec-options.ts';
-import { copyingCodec } from './run/processor.ts';
 import type { RunDemand, TransferLimits } from './thread/protocol.ts';
 import type { ConsumerClientOptions, RunOptions } from './types.ts';
 
@@ -57,24 +54,6 @@ function plainStrategy(value: unknown): Strategy {
   throw new IncorrectUsageError(`strategy must be one of Strategy's, got the kind ${show(kind)}`);
 }
 
-export function checkCodec(value: unknown): OperationCodec {
-  const named = namedCodecOf(value ?? 'cbor');
-  if (named !== null) return chunkCodecOf(named);
-  if (isCodec(value)) return copyingCodec(value);
-  throw mustBe('codec', CODEC_KINDS, value);
-}
-
-/** A codec's object cannot be given to another thread. */
-export function checkCodecName(value: unknown): 'cbor' | 'json' | NamedCodec {
-  const named = namedCodecOf(value ?? 'cbor');
-  if (named !== null) return named;
-  throw mustBe(
-    'codec',
-    "'cbor' or 'json' where the callback is a module (let the module work on raw chunks instead)",
-    value,
-  );
-}
-
 export function checkModuleUrl(module: URL | string): string {
   try {
     return new URL(module).href;
@@ -106,9 +85,10 @@ export function checkTransferLimits({ transfersMax, transferMsMax }: ConsumerCli
 
 /** What is to be an object store: its URL or one of the user's. */
 export function checkObjectStore(value: unknown): void {
+  if (value === null) return;
   if (typeof value === 'string') return void parseObjectStoreUrl(value);
   if (isObject(value) && typeof value.get === 'function' && typeof value.put === 'function') return;
-  throw mustBe('the object store', 'a URL or an ObjectStore', value);
+  throw mustBe('the object store', 'a URL, an ObjectStore or null', value);
 }
 
 /** Plain data: it crosses threads. */
@@ -126,6 +106,11 @@ export function checkObjectStoreOptions(value: unknown): ObjectStoreOptions {
     options[name] = option;
   }
   return options;
+}
+
+/** null: it does not end when it is idle. */
+export function checkUntilIdle(value: unknown): number | null {
+  return value === undefined ? null : checkInteger('untilIdleMs', value, 1, 2 ** 31 - 1);
 }
 
 /** Operations at once; null where they run one after the other. */

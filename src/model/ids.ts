@@ -47,3 +47,9 @@ export function submissionIdTimeMs(id: SubmissionId): number {
 export function submissionIdShard(id: SubmissionId): ShardId {
   return Number((id >> SHARD_SHIFT) & 0x3ffn);
 }
+
+/** The id that a caller gave, as text (from a file, with the end of a line after it) or as a bigint; null if it is not one. */
+export function submissionIdOf(value: unknown): SubmissionId | null {
+  const id = typeof value === 'string' && /^\s*[0-9]{1,19}\s*$/.test(value) ? BigInt(value) : value;
+  return typeof id === 'bigint' && id >= 0n && id <= SUBMISSION_ID_MAX ? id : null;
+}

@@ -79,8 +79,8 @@ export type SubmissionStatus =
       readonly chunksDone: number;
     };
 
-/** What the details of a submission have, however it stands. */
-interface KnownOfSubmission {
+/** What was submitted, for users of a client. Survives `JSON.stringify`, unless a strategic value exceeds a number. */
+export interface SubmissionInfo {
   /** As text: it does not fit a double, and a bigint survives neither `JSON.stringify` nor most loggers. */
   readonly id: string;
   /** When the queue took it, in Unix milliseconds. */
@@ -103,12 +103,12 @@ interface KnownOfSubmission {
 
 /** What a queue knows of a submission, for users of a producer. Survives `JSON.stringify`. */
 export type SubmissionDetails =
-  | (KnownOfSubmission & { readonly state: 'in_progress'; readonly chunksDone: number })
+  | (SubmissionInfo & { readonly state: 'in_progress'; readonly chunksDone: number })
   | EndedSubmissionDetails;
 
 /** The details of a submission that has ended. */
 export type EndedSubmissionDetails =
-  | (KnownOfSubmission & {
+  | (SubmissionInfo & {
       readonly state: 'completed';
       readonly chunksDone: number;
       readonly endedAtMs: number;
@@ -117,7 +117,7 @@ export type EndedSubmissionDetails =
   | CancelledSubmissionDetails;
 
 /** The details of a submission that failed. */
-export interface FailedSubmissionDetails extends KnownOfSubmission {
+export interface FailedSubmissionDetails extends SubmissionInfo {
   readonly state: 'failed';
   /** null from an old server. */
   readonly chunksDone: number | null;
@@ -126,7 +126,7 @@ export interface FailedSubmissionDetails extends KnownOfSubmission {
 }
 
 /** The details of a submission that was cancelled. */
-export interface CancelledSubmissionDetails extends KnownOfSubmission {
+export interface CancelledSubmissionDetails extends SubmissionInfo {
   readonly state: 'cancelled';
   readonly chunksDone: number;
   readonly endedAtMs: number;
@@ -141,13 +141,20 @@ export function detailsOf(
 ): EndedSubmissionDetails;
 export function detailsOf(status: SubmissionStatus): SubmissionDetails;
 export function detailsOf({ record, ...status }: SubmissionStatus): SubmissionDetails {
+  const info = submissionInfoOf(record);
+  return status.state === 'completed'
+    ? { ...info, ...status, chunksDone: info.chunksTotal }
+    : { ...info, ...status };
+}
+
+export function submissionInfoOf(record: StatusRecord): SubmissionInfo {
   const { id, prefix, chunksTotal, chunkSizeOps, metadata, retry, retryDelayMs } = record;
-  const known = {
+  return {
     id: String(id),
     submittedAtMs: submissionIdTimeMs(id),
     prefix,
     chunksTotal,
-    chunkSize: chunkSizeOps,
+    chunkSize: chunkSizeOps === 0 ? null : chunkSizeOps,
     metadata,
     strategicMetadata: Object.fromEntries(
       [...record.strategicMetadata].map(([key, value]) => [key, numberIfExact(value)]),
@@ -156,9 +163,6 @@ export function detailsOf({ record, ...status }: SubmissionStatus): SubmissionDe
     retryDelayMs,
     traceCarrier: record.otelTraceCarrier,
   };
-  return status.state === 'completed'
-    ? { ...known, ...status, chunksDone: chunksTotal }
-    : { ...known, ...status };
 }
 
 function numberIfExact(value: bigint): number | bigint {

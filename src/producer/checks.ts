@@ -1,8 +1,7 @@
 import type { ContractCodec } from '../contract/contract.ts';
 import { checkInteger, checkNumber, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
-import type { SubmissionId } from '../model/ids.ts';
-import { SUBMISSION_ID_MAX } from '../model/ids.ts';
+import { type SubmissionId, submissionIdOf } from '../model/ids.ts';
 import { isMap, isUint8Array } from '../model/kinds.ts';
 import {
   BODY_BYTES_MAX_DEFAULT,
@@ -31,9 +30,8 @@ export function checkOptions<T extends object>(options: T, names: OptionNames<T>
 
 /** An id as text, as it comes from a file with the end of a line after it, or as a bigint. */
 export function checkId(value: unknown): SubmissionId {
-  const isText = typeof value === 'string' && /^\s*[0-9]{1,19}\s*$/.test(value);
-  const id = isText ? BigInt(value) : value;
-  if (typeof id === 'bigint' && id >= 0n && id <= SUBMISSION_ID_MAX) return id;
+  const id = submissionIdOf(value);
+  if (id !== null) return id;
   throw mustBe('a submission id', 'a text of digits, or a bigint, from 0 to 2^63 - 1', value);
 }
 

@@ -40,6 +40,7 @@ export type {
   FailedChunk,
   FailedSubmissionDetails,
   SubmissionDetails,
+  SubmissionInfo,
 } from '../model/submission.ts';
 export type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';

@@ -111,7 +111,7 @@ test('a signal that has fired already begins nothing', async () => {
     scene.consumer.runEachOp((op) => op, { signal }),
     /too late/,
   );
-  await assert.rejects(scene.consumer.reserveChunks(1, undefined, { signal }), /too late/);
+  await assert.rejects(scene.consumer.reserveChunks({ max: 1, signal, raw: true }), /too late/);
   assert.equal(scene.queue.connectionsTotal, 0);
 });
 
@@ -123,7 +123,7 @@ test('stop and close may be called at any time and any number of times', async (
     early.runEachOp((op) => op),
     ClientClosedError,
   );
-  await assert.rejects(early.reserveChunks(), ClientClosedError);
+  await assert.rejects(early.reserveChunks({ raw: true }), ClientClosedError);
   assert.equal(early.isHealthy(), false);
 
   const { over, gate } = await busy(scene);

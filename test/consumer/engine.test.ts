@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
+import { Activity } from '../../src/consumer/activity.ts';
 import { Engine } from '../../src/consumer/engine.ts';
+import { Announcer } from '../../src/consumer/events.ts';
 import { ManualChunks } from '../../src/consumer/manual-chunks.ts';
 import { checkDemand } from '../../src/consumer/options.ts';
 import { CallbackWatch } from '../../src/consumer/run/callback-watch.ts';
 import { ChunkRun } from '../../src/consumer/run/run.ts';
 import { RunTracing } from '../../src/consumer/run/tracing.ts';
 import type { Command, TransportEvent } from '../../src/consumer/thread/protocol.ts';
+import { defineContract } from '../../src/contract/contract.ts';
 import { ClientClosedError } from '../../src/model/errors.ts';
 import { DIRECT_ROUTE } from '../../src/net/address/queue-route.ts';
 import { systemClock } from '../../src/system/clock.ts';
@@ -34,13 +38,17 @@ for (const reason of ['submission_ended', 'completed_elsewhere', 'given_back'] a
         emit = listener.event;
         return { post() {}, flush() {}, keepAlive() {}, close: () => Promise.resolve() };
       },
+      listener: { connected() {}, disconnected() {}, chunkFailed() {} },
       clock: systemClock,
       random: systemRandom,
       logger: silentLogger,
     });
     const begun = new Inbox<number>();
+    const announcer = new Announcer(new EventEmitter(), silentLogger);
     const run = new ChunkRun({
       engine,
+      activity: new Activity(announcer, systemClock),
+      untilIdleMs: null,
       demand: checkDemand({}, 0, null),
       watch: new CallbackWatch(systemClock, Number.POSITIVE_INFINITY, () => {}),
       processor: (_, { chunkIndex }) => {
@@ -68,6 +76,7 @@ test('what is reported while the thread is started again goes to the next one', 
   const clock = new ManualClock();
   const threads: { posted: Command[]; crash(error: Error): void }[] = [];
   const engine = new Engine({
+    listener: { connected() {}, disconnected() {}, chunkFailed() {} },
     setup: SETUP,
     localBodies: null,
     startTransport: (_, { crashed }) => {
@@ -104,6 +113,7 @@ test('a refused call of reserveChunks keeps no thread alive, and is not made aga
   const engine = new Engine({
     setup: SETUP,
     localBodies: null,
+    listener: { connected() {}, disconnected() {}, chunkFailed() {} },
     startTransport: (_, listener) => {
       thread = listener;
       return {
@@ -117,7 +127,8 @@ test('a refused call of reserveChunks keeps no thread alive, and is not made aga
     random: systemRandom,
     logger: silentLogger,
   });
-  const refused = assert.rejects(new ManualChunks(engine).reserve(1, undefined, undefined), {
+  const manual = new ManualChunks({ engine, contract: defineContract({}), isContractGiven: false });
+  const refused = assert.rejects(manual.reserve({}), {
     code: 'RESERVATION_REFUSED',
   });
   thread.event({ kind: 'refused', feed: 1, reason: 'too many strategies' });

@@ -73,7 +73,7 @@ async function works(queue: FakeQueue, consumer: ConsumerClient, store: ObjectSt
   assert.deepEqual(cbor.decode(await store.get(`${prefix}/1-out.bin`)), [101]);
 
   await using other = new ConsumerClient(queue.url, store);
-  const reserved = other.reserveChunks();
+  const reserved = other.reserveChunks({ raw: true });
   const second = await queue.connection();
   second.answer((await second.next('reserve')).nonce, [fakeChunk(submission, 2)]);
   const [chunk] = await reserved;
@@ -143,7 +143,7 @@ test('stop waits for the result that completeChunk is uploading, and for its mes
     get: { value: (key: string) => store.get(key) },
   }) as ObjectStore;
   await using consumer = new ConsumerClient(queue.url, slow);
-  const reserved = consumer.reserveChunks();
+  const reserved = consumer.reserveChunks({ raw: true });
   const connection = await queue.connection();
   const direct = fakeChunk(fakeSubmission({ prefix: null }), 0, { inputContent: Uint8Array.of(1) });
   connection.answer((await connection.next('reserve')).nonce, [direct]);
@@ -197,7 +197,7 @@ for (const how of ['the signal', 'close', 'stop'] as const) {
     for (const index of [0, 1]) await store.put(`${submission.prefix}/${index}-in.bin`, cbor.encode([index]));
     const consumer = new ConsumerClient(queue.url, hanging);
     const controller = new AbortController();
-    const reserved = consumer.reserveChunks(2, undefined, { signal: controller.signal });
+    const reserved = consumer.reserveChunks({ max: 2, signal: controller.signal, raw: true });
     const reason = new Error('enough');
     const rejected = assert.rejects(reserved, (error) =>
       how === 'the signal' ? error === reason : error instanceof ClientClosedError,

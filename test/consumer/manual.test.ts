@@ -14,7 +14,7 @@ import { eventually } from '../support/time/eventually.ts';
 
 test('chunks are reserved, completed, failed and released by hand', async () => {
   await using scene = await Scene.open({ startTransport: 'thread' });
-  const reserved = scene.consumer.reserveChunks(3, Strategy.newest());
+  const reserved = scene.consumer.reserveChunks({ max: 3, strategy: Strategy.newest(), raw: true });
   const connection = await scene.queue.connection();
   const reserve = await connection.next('reserve');
   assert.deepEqual([reserve.max, reserve.strategy], [3, { kind: 'newest' }]);
@@ -44,7 +44,7 @@ test('chunks are reserved, completed, failed and released by hand', async () => 
 
 test("the output of completeChunk stays the caller's", async () => {
   await using scene = await Scene.open({ startTransport: 'thread' });
-  const reserved = scene.consumer.reserveChunks();
+  const reserved = scene.consumer.reserveChunks({ raw: true });
   const connection = await scene.serve(await scene.chunk(0, ['a']));
   const [chunk] = await reserved;
   assert.ok(chunk);
@@ -56,7 +56,7 @@ test("the output of completeChunk stays the caller's", async () => {
 
 test('a chunk of a Direct submission is completed with its output', async () => {
   await using scene = await Scene.open();
-  const reserved = scene.consumer.reserveChunks();
+  const reserved = scene.consumer.reserveChunks({ raw: true });
   const direct = fakeSubmission({ prefix: null });
   const connection = await scene.serve(fakeChunk(direct, 0, { inputContent: Uint8Array.of(5) }));
   const [chunk] = await reserved;
@@ -80,13 +80,13 @@ test('a chunk may be completed by its name alone, by whoever has the result', as
 
 test('a completion by hand is told to the queue although the reservation expired or the connection broke', async () => {
   await using scene = await Scene.open();
-  const connecting = scene.consumer.reserveChunks(2);
+  const connecting = scene.consumer.reserveChunks({ max: 2, raw: true });
   const first = await scene.serve(await scene.chunk(0, ['a']), await scene.chunk(1, ['b']));
   const [expired, cut] = await connecting;
   assert.ok(expired && cut);
   first.send({ kind: 'expired', chunk: { submissionId: scene.submission.id, chunkIndex: 0 } });
   // What comes in behind the expiry tells that the expiry has come.
-  const another = scene.consumer.reserveChunks(1);
+  const another = scene.consumer.reserveChunks({ max: 1, raw: true });
   first.answer((await first.until('reserve')).nonce, [await scene.chunk(2, ['c'])]);
   await another;
   await scene.consumer.completeChunk(expired, cbor.encode(['A']));
@@ -112,7 +112,7 @@ test('an output that cannot be uploaded fails the chunk and rejects', async () =
 
 test('chunks that cannot be read fail; the call goes on waiting for others', async () => {
   await using scene = await Scene.open();
-  const reserved = scene.consumer.reserveChunks(2);
+  const reserved = scene.consumer.reserveChunks({ max: 2, raw: true });
   const connection = await scene.serve(fakeChunk(scene.submission, 7), fakeChunk(scene.submission, 8));
   const failed = [await connection.until('fail'), await connection.until('fail')];
   assert.deepEqual(failed.map(({ chunk }) => chunk.chunkIndex).sort(), [7, 8]);
@@ -125,7 +125,7 @@ test('chunks that cannot be read fail; the call goes on waiting for others', asy
 
 test('a reservation made without a connection waits for it, and so does one whose connection breaks', async () => {
   await using scene = await Scene.open();
-  const reserved = scene.consumer.reserveChunks();
+  const reserved = scene.consumer.reserveChunks({ raw: true });
   const first = await scene.queue.connection();
   await first.next('reserve');
   first.cut();
@@ -136,7 +136,7 @@ test('a reservation made without a connection waits for it, and so does one whos
 test('a signal takes a reservation back', async () => {
   await using scene = await Scene.open();
   const controller = new AbortController();
-  const reserved = scene.consumer.reserveChunks(1, undefined, { signal: controller.signal });
+  const reserved = scene.consumer.reserveChunks({ max: 1, signal: controller.signal, raw: true });
   const connection = await scene.queue.connection();
   const { nonce } = await connection.next('reserve');
   controller.abort(new Error('changed my mind'));
@@ -146,7 +146,7 @@ test('a signal takes a reservation back', async () => {
 
 test('stop ends a reservation that waits', async () => {
   await using scene = await Scene.open();
-  const reserved = scene.consumer.reserveChunks();
+  const reserved = scene.consumer.reserveChunks({ raw: true });
   await (await scene.queue.connection()).next('reserve');
   const rejected = assert.rejects(reserved, ClientClosedError);
   await scene.consumer.stop();
@@ -155,7 +155,7 @@ test('stop ends a reservation that waits', async () => {
 
 test('a refused reservation rejects with the words of the queue; so does a run', async () => {
   await using scene = await Scene.open();
-  const reserved = scene.consumer.reserveChunks();
+  const reserved = scene.consumer.reserveChunks({ raw: true });
   const connection = await scene.queue.connection();
   const { nonce } = await connection.next('reserve');
   connection.send({ kind: 'reserve_refused', nonce, reason: 'a strategy like that' });
@@ -171,7 +171,7 @@ test('a refused reservation rejects with the words of the queue; so does a run',
 
 test('chunks that are reserved and not completed go back when the client stops', async () => {
   await using scene = await Scene.open();
-  const reserved = scene.consumer.reserveChunks();
+  const reserved = scene.consumer.reserveChunks({ raw: true });
   const connection = await scene.serve(await scene.chunk(0, ['a']));
   await reserved;
   await scene.consumer.stop();

@@ -1,5 +1,7 @@
 /** Against the real queue: what both sides must agree on. */
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import {
   type ChunkContext,
@@ -12,8 +14,10 @@ import {
 import { SubmissionFailedError } from '../../src/producer/index.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { blockingConsumer } from '../support/peers/blocking-consumer.ts';
+import { consumerProcess } from '../support/peers/consumer-process.ts';
 import { Inbox } from '../support/peers/inbox.ts';
 import { realQueue } from '../support/queues/real-queue.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 test('a callback that blocks for longer than all missable heartbeats keeps its chunk, and nobody else gets it', async () => {
   const heartbeatIntervalMs = 100;
@@ -158,17 +162,16 @@ test("with onOpError 'record' the producer gets an OpError in the place of the o
   await over;
 });
 
-test('one consumer of five that fails everything at once fails no submission; it is slowed down and named', async () => {
+test('one consumer process of five that fails everything at once fails no submission; it is slowed down and named', async () => {
   const logger = recordingLogger();
   await using queue = await realQueue({ logger });
-  const consumers = Array.from({ length: 5 }, () => queue.consume());
-  const over = consumers.map((consumer, i) =>
-    consumer.runEachOp(async (op: number) => {
-      if (i === 0) throw new Error('no such library');
-      await new Promise((resolve) => setImmediate(resolve));
-      return op;
-    }),
+  await using folder = await temporaryFolder();
+  await using stack = new AsyncDisposableStack();
+  // Healthy from the start: the file that ends their failures is there. That of the sick one never is.
+  const consumers = ['never', ...Array(4).fill('.')].map((until) =>
+    stack.use(consumerProcess('failing-consumer', queue.url, queue.objects.url, join(folder.path, until))),
   );
+  for (const { said } of consumers) assert.equal(await said.take(), 'connected');
   const ops = Array.from({ length: 200 }, (_, i) => i);
   const slowed = () => logger.lines.find(({ message }) => message.includes('slowing it down'));
   for (let runs = 0; runs < 2 || slowed() === undefined; runs++) {
@@ -176,27 +179,34 @@ test('one consumer of five that fails everything at once fails no submission; it
     assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(ops, { chunkSize: 1, retry })), ops);
   }
   assert.equal(slowed()?.level, 'warn');
-  await Promise.all(consumers.map((consumer) => consumer.stop()));
-  await Promise.all(over);
 });
 
-test('what a callback needs is away for seconds: the submission completes, its chunks wait before each retry', async () => {
+test('what a callback needs is away: the submission completes, and its chunks wait longer before each retry', async () => {
   await using queue = await realQueue();
-  const consumer = queue.consume();
-  let backAtMs: number | undefined;
-  let failures = 0;
-  const over = consumer.runEachOp((op: number) => {
-    // From the first call on: however long the consumer takes to start.
-    backAtMs ??= performance.now() + 1_600;
-    if (performance.now() > backAtMs) return op;
-    failures++;
-    throw new Error('the database is starting up');
-  });
+  await using folder = await temporaryFolder();
+  const until = join(folder.path, 'back');
+  await using consumer = consumerProcess('failing-consumer', queue.url, queue.objects.url, until);
+  assert.equal(await consumer.said.take(), 'connected');
   const ops = Array.from({ length: 20 }, (_, i) => i);
-  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(ops, { chunkSize: 1 })), ops);
-  assert.ok(failures > 0 && failures <= 60, `${failures} failures`);
-  await consumer.stop();
-  await over;
+  const results = Array.fromAsync(queue.producer.runSubmission(ops, { chunkSize: 1 }));
+  const triesMs = new Map<number, number[]>();
+  const failed = (times: number) => ops.every((op) => (triesMs.get(op)?.length ?? 0) >= times);
+  while (!failed(2)) {
+    const { op, atMs } = (await consumer.said.take()) as { readonly op: number; readonly atMs: number };
+    triesMs.set(op, [...(triesMs.get(op) ?? []), atMs]);
+  }
+  await writeFile(until, '');
+  assert.deepEqual(await results, ops);
+  for (const [op, times] of triesMs) {
+    // The wait before the n-th retry is at least half of 1 s, 2 s, 4 s, ...; timers may be early by a fraction.
+    for (let retry = 1; retry < times.length; retry++) {
+      const waitedMs = times[retry]! - times[retry - 1]!;
+      assert.ok(
+        waitedMs > 500 * 2 ** (retry - 1) - 20,
+        `operation ${op}, retry ${retry}: after ${waitedMs} ms`,
+      );
+    }
+  }
 });
 
 test('RetryLaterError and the retry delay of a submission space the tries out', async () => {
@@ -228,7 +238,11 @@ test('strategies that are invented one after the other are refused in the end; t
   const ops = Array.from({ length: 100 }, (_, i) => i);
   await queue.producer.insertSubmission(ops, { chunkSize: 1, strategicMetadata: { customer: 1 } });
   const take = async (key: string) => {
-    const [chunk] = await consumer.reserveChunks(1, Strategy.preferDistinct(key, Strategy.oldest()));
+    const [chunk] = await consumer.reserveChunks({
+      max: 1,
+      strategy: Strategy.preferDistinct(key, Strategy.oldest()),
+      raw: true,
+    });
     await consumer.completeChunk(chunk!, new Uint8Array(1));
   };
   for (let i = 0; i < 32; i++) await take(i === 0 ? 'customer' : `key ${i}`);

@@ -34,7 +34,7 @@ test('an option that is undefined is one that was left out, in the types as well
   await using consumer = new ConsumerClient('127.0.0.1:1', 'memory:///types', unsetOfClient);
   const calls = [
     consumer.runEachOp((op) => op, unsetOfRun),
-    consumer.reserveChunks(1, undefined, { signal: undefined }),
+    consumer.reserveChunks({ max: 1, signal: undefined, raw: true }),
   ];
   const rejected = calls.map((each) => assert.rejects(each, { code: 'CLIENT_CLOSED' }));
   await consumer.close();

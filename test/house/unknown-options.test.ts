@@ -107,7 +107,7 @@ test('every call of a consumer refuses an unknown option', async () => {
     await assert.rejects(client.runEachOp(callback, codec), refused('dates'));
   }
   const reserve: object = { signall: 1 };
-  await assert.rejects(client.reserveChunks(1, undefined, reserve), refused('signal'));
+  await assert.rejects(client.reserveChunks({ max: 1, ...reserve, raw: true }), refused('signal'));
   const stop: object = { grace: 1 };
   assert.throws(() => client.stop(stop), refused('graceMs'));
   const fail: object = { delayMS: 1 };

@@ -208,7 +208,11 @@ test('gives an OpError in the place of the result of an operation that failed', 
   await using producer = new ProducerClient(queue.url, store);
   const others = [{ a: 1 }, [1], null, 'x'];
   const results = producer.runSubmission([1, 2, ...others], { chunkSize: 4 });
-  assert.deepEqual(await Array.fromAsync(results), [1, new OpError('no two', { stack: 'at work' }), ...others]);
+  assert.deepEqual(await Array.fromAsync(results), [
+    1,
+    new OpError('no two', { stack: 'at work' }),
+    ...others,
+  ]);
 });
 
 test('packs chunks on request, and unpacks results that are packed', async () => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { ConsumerClient } from '../../src/consumer/client.ts';
-import { IncorrectUsageError, type ReservedChunk, Strategy } from '../../src/consumer/index.ts';
+import { IncorrectUsageError, type RawReservedChunk, Strategy } from '../../src/consumer/index.ts';
+import { replacing } from '../../src/consumer/parts.ts';
+import { submissionInfoOf } from '../../src/model/submission.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
 import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer/codec.ts';
 import type { ClientMessage, ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
@@ -19,7 +21,7 @@ interface Scene {
   /** A consumer of its own connection; they connect in the order of their first calls. */
   consumer(): ConsumerClient;
   /** Reserves by hand, and compares what comes with the recorded chunks. */
-  reserve(consumer: ConsumerClient, max?: number, strategy?: Strategy): Promise<ReservedChunk[]>;
+  reserve(consumer: ConsumerClient, max?: number, strategy?: Strategy): Promise<RawReservedChunk[]>;
 }
 
 interface Play {
@@ -119,7 +121,12 @@ const PLAYS: Readonly<Record<string, Play>> = {
       play(async (scene) => {
         const consumer = scene.consumer();
         const abort = new AbortController();
-        const reserving = consumer.reserveChunks(1, oldest, { signal: abort.signal });
+        const reserving = consumer.reserveChunks({
+          max: 1,
+          strategy: oldest,
+          signal: abort.signal,
+          raw: true,
+        });
         reserving.catch(() => {});
         await eventually(() => scene.server.messages[0]?.length === 1);
         await eventually(() => !consumer.isHealthy());
@@ -132,7 +139,7 @@ const PLAYS: Readonly<Record<string, Play>> = {
     const first = scene.consumer();
     const second = scene.consumer();
     const [chunk] = await scene.reserve(first);
-    const held = second.reserveChunks(1, oldest);
+    const held = second.reserveChunks({ max: 1, strategy: oldest, raw: true });
     await eventually(() => scene.server.messages[1]?.length === 1);
     await first.failChunk(chunk!, 'given back');
     await scene.reserve(first);
@@ -145,7 +152,7 @@ const PLAYS: Readonly<Record<string, Play>> = {
       await consumer.completeChunk(chunk!, cbor.encode([1]));
       scene.server.holdAnswers();
       const abort = new AbortController();
-      const abandoned = consumer.reserveChunks(1, oldest, { signal: abort.signal });
+      const abandoned = consumer.reserveChunks({ max: 1, strategy: oldest, signal: abort.signal, raw: true });
       abandoned.catch(() => {});
       await eventually(() => scene.server.messages[0]?.length === 3);
       abort.abort();
@@ -165,7 +172,7 @@ const PLAYS: Readonly<Record<string, Play>> = {
   }),
   max_zero: {
     run: async (scene) => {
-      await assert.rejects(scene.consumer().reserveChunks(0), IncorrectUsageError);
+      await assert.rejects(scene.consumer().reserveChunks({ max: 0, raw: true }), IncorrectUsageError);
     },
     differs: { sends: [], reason: 'wrong use is told at once, without asking the queue' },
   },
@@ -222,24 +229,24 @@ function sceneOf(
   return {
     server,
     consumer() {
-      const parts = { startTransport: inlineTransport };
-      const consumer = new ConsumerClient(server.url, objects.url, {}, parts);
+      const options = replacing({}, { startTransport: inlineTransport });
+      const consumer = new ConsumerClient(server.url, objects.url, options);
       consumers.defer(() => consumer.close());
       return consumer;
     },
     async reserve(consumer, max = 1, strategy = oldest) {
-      const chunks = await consumer.reserveChunks(max, strategy);
+      const chunks = await consumer.reserveChunks({ max, strategy, raw: true });
       for (const chunk of chunks) {
         const at = expected.findIndex(
           ({ chunk: { submissionId, chunkIndex }, retries }) =>
-            submissionId === chunk.submissionId &&
+            String(submissionId) === chunk.submissionId &&
             chunkIndex === chunk.chunkIndex &&
             retries === chunk.retries,
         );
         assert.notEqual(at, -1);
         const [found] = expected.splice(at, 1);
         assert.equal(chunk.submissionPrefix, found?.submission.prefix);
-        assert.deepEqual(chunk.submission, found?.submission);
+        assert.deepEqual(chunk.submission, found && submissionInfoOf(found.submission));
         if (found?.inputContent != null) assert.deepEqual([...chunk.input], [...found.inputContent]);
       }
       return chunks;

@@ -1,11 +1,12 @@
 /** A thread of a pool: runs the default export of the user's module. */
 import { threadId } from 'node:worker_threads';
 import { workerData } from 'piscina';
+import { defineContract, isContract } from '../../contract/contract.ts';
 import { mustBe } from '../../model/check.ts';
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
 import { systemClock } from '../../system/clock.ts';
 import { setNetworkDefaults } from '../../system/network-defaults.ts';
-import { checkCodec } from '../options.ts';
+import { formatOf } from '../format.ts';
 import { CallbackWatch } from '../run/callback-watch.ts';
 import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
 import { OpLanes } from '../run/op-batch.ts';
@@ -71,25 +72,37 @@ async function load({
   moduleUrl,
   shape,
   codec,
-  onOpError,
+  needsContract,
+  isRecording,
   opConcurrency,
   callbackMsMax,
 }: PoolSetup): Promise<Processor> {
-  const module: { readonly default?: unknown } = await import(moduleUrl);
+  const module: { readonly default?: unknown; readonly contract?: unknown } = await import(moduleUrl);
   const callback = module.default;
   if (!isFunction(callback)) {
     throw mustBe(`the default export of the callback's module ${moduleUrl}`, 'a function', callback);
   }
+  const { contract } = module;
+  if (needsContract && !isContract(contract)) {
+    throw mustBe(
+      `the export \`contract\` of the callback's module ${moduleUrl}`,
+      "the client's contract: its schemas, or its codec, cannot be given to other threads",
+      contract,
+    );
+  }
+  const format = formatOf(
+    needsContract && isContract(contract) ? contract : defineContract({ codec: codec ?? 'cbor' }),
+  );
   // A chunk that has the thread to itself is watched from outside, where a thread that is stuck can be ended.
   const limitMs = opConcurrency === null ? Number.POSITIVE_INFINITY : callbackMsMax;
   const watch = new CallbackWatch(systemClock, limitMs, beat);
   switch (shape) {
     case 'op': {
       const lanes = opConcurrency === null ? null : new OpLanes(opConcurrency);
-      return opProcessor({ callback, isRecording: onOpError === 'record', watch, lanes }, checkCodec(codec));
+      return opProcessor({ callback, isRecording, watch, lanes }, format);
     }
     case 'chunk':
-      return chunkProcessor(callback, checkCodec(codec), watch);
+      return chunkProcessor(callback, format, watch);
     case 'raw':
       return rawProcessor(callback, watch);
     default:

@@ -1,6 +1,6 @@
 /** What passes between the calling thread and the threads that run a module's callback. */
 import type { MessagePort } from 'node:worker_threads';
-import type { SubmissionRecord } from '../../model/submission.ts';
+import type { SubmissionInfo } from '../../model/submission.ts';
 import type { NamedCodec } from '../../protocol/chunk/codec-options.ts';
 import type { NetworkDefaults } from '../../system/network-defaults.ts';
 import type { Verdict } from '../run/verdict.ts';
@@ -17,8 +17,11 @@ export interface PoolThreadData {
 export interface PoolSetup {
   readonly moduleUrl: string;
   readonly shape: CallbackShape;
-  readonly codec: 'cbor' | 'json' | NamedCodec;
-  readonly onOpError: 'fail-chunk' | 'record';
+  /** null: the contract's, an object that cannot be given to another thread. */
+  readonly codec: 'cbor' | 'json' | 'raw' | NamedCodec | null;
+  /** The contract has what cannot be given to another thread: the module exports it. */
+  readonly needsContract: boolean;
+  readonly isRecording: boolean;
   /** Operations in progress at once in each thread; null: the operations of its one chunk run one after the other. */
   readonly opConcurrency: number | null;
   readonly callbackMsMax: number;
@@ -26,8 +29,8 @@ export interface PoolSetup {
 
 export interface PoolTask {
   readonly input: Uint8Array;
-  readonly submission: SubmissionRecord;
-  readonly submissionId: bigint;
+  readonly submission: SubmissionInfo;
+  readonly submissionId: string;
   readonly chunkIndex: number;
   readonly retries: number;
   /** A message on it means that the result is not wanted any more; it is the ChunkDropReason. */

@@ -1,5 +1,5 @@
 import { OpsqueueError } from '../../model/errors.ts';
-import type { SubmissionRecord } from '../../model/submission.ts';
+import { type SubmissionInfo, submissionInfoOf } from '../../model/submission.ts';
 import type { HeldChunk } from '../thread/protocol.ts';
 import type { ChunkContext } from '../types.ts';
 
@@ -31,19 +31,21 @@ export class ChunkJob implements ChunkContext {
   /** The callback was called. */
   hasBegun = false;
   #dropped: OpsqueueError | null = null;
-  /** Made on demand: most callbacks never look at it. */
+  // Made on demand: most callbacks never look at these.
+  #submission: SubmissionInfo | null = null;
   #controller: AbortController | null = null;
 
   constructor(held: HeldChunk) {
     this.held = held;
   }
 
-  get submission(): SubmissionRecord {
-    return this.held.submission;
+  get submission(): SubmissionInfo {
+    this.#submission ??= submissionInfoOf(this.held.submission);
+    return this.#submission;
   }
 
-  get submissionId(): bigint {
-    return this.held.chunk.submissionId;
+  get submissionId(): string {
+    return String(this.held.chunk.submissionId);
   }
 
   get chunkIndex(): number {

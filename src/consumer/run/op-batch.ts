@@ -4,7 +4,7 @@ import type { ChunkContext, OpCallback } from '../types.ts';
 import { CallbackTimeoutError, type CallbackWatch } from './callback-watch.ts';
 import { ChunkDroppedError } from './job.ts';
 import { OpJob } from './op-job.ts';
-import { OpFailedError, verdictOf } from './verdict.ts';
+import { isOfOperation, OpFailedError } from './verdict.ts';
 
 /** How the operations of chunks are worked on. */
 export interface OpWork {
@@ -172,7 +172,7 @@ class OpBatch {
   }
 
   #opFailed({ operationIndex }: OpJob, error: unknown): void {
-    if (this.#work.isRecording && verdictOf(error) === null) {
+    if (this.#work.isRecording && isOfOperation(error)) {
       this.results[operationIndex] = OpError.from(error);
     } else this.#fail(new OpFailedError(operationIndex, this.#ops.length, error));
   }

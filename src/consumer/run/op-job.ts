@@ -1,4 +1,4 @@
-import type { SubmissionRecord } from '../../model/submission.ts';
+import type { SubmissionInfo } from '../../model/submission.ts';
 import type { ChunkContext, OpContext } from '../types.ts';
 
 /** An operation in the callback: its context. */
@@ -16,11 +16,11 @@ export class OpJob implements OpContext {
     this.operationIndex = operationIndex;
   }
 
-  get submission(): SubmissionRecord {
+  get submission(): SubmissionInfo {
     return this.#chunk.submission;
   }
 
-  get submissionId(): bigint {
+  get submissionId(): string {
     return this.#chunk.submissionId;
   }
 

@@ -3,6 +3,7 @@ import { OpError } from '../../model/op-error.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { OperationCodec } from '../../protocol/chunk/codec-options.ts';
 import { ChunkUnencodableError } from '../../protocol/chunk/errors.ts';
+import { andThen, type ChunkFormat, type ChunkPlace, checkedCallback, checkedValues } from '../format.ts';
 import type { ChunkCallback, ChunkContext, RawChunkCallback } from '../types.ts';
 import type { CallbackWatch } from './callback-watch.ts';
 import { type OpWork, runOps } from './op-batch.ts';
@@ -26,49 +27,44 @@ export function rawProcessor(callback: RawChunkCallback, watch: CallbackWatch): 
   };
 }
 
-/** The codec, with a result of its own for each call: one of the user's may answer the same buffer again and again. */
-export function copyingCodec(codec: OperationCodec): OperationCodec {
-  return {
-    encode(operations) {
-      const bytes: unknown = codec.encode(operations);
-      if (isUint8Array(bytes)) return copyOf(bytes);
-      throw new ChunkShapeError(`the codec answered ${describe(bytes)} instead of a Uint8Array`);
-    },
-    decode: (content) => codec.decode(content),
-  };
-}
-
 export function chunkProcessor(
   callback: ChunkCallback,
-  codec: OperationCodec,
+  format: ChunkFormat,
   watch: CallbackWatch,
 ): Processor {
   return (input, context) => {
-    const ops = decode(codec, input, context);
+    const ops = decode(format.codec, input, context);
     // The callback may do with its array what it likes.
     const total = ops.length;
-    const finish = (results: unknown) => {
-      const all = resultsOfCallback(results, total);
-      if (isPromise(all)) return all.then((values) => encode(codec, values, context, false));
-      return encode(codec, all, context, false);
-    };
-    const output = callback(ops, context);
-    const encoded = isThenable(output) ? Promise.resolve(output).then(finish) : finish(output);
+    const encoded = andThen(
+      andThen(
+        andThen(checkedValues('operation', format.operation, ops, context), (checked) =>
+          callback(checked, context),
+        ),
+        (results) => resultsOfCallback(results, total),
+      ),
+      (results) =>
+        andThen(checkedValues('result', format.result, results, context), (values) =>
+          encode(format.codec, values, context, false),
+        ),
+    );
     return isPromise(encoded) ? watch.limited(context, encoded) : encoded;
   };
 }
 
 /** The operations of a chunk one by one. */
-export function opProcessor(work: OpWork, codec: OperationCodec): Processor {
+export function opProcessor(work: OpWork, format: ChunkFormat): Processor {
+  const checked = { ...work, callback: checkedCallback(work.callback, format) };
   return (input, context) => {
-    const ops = decode(codec, input, context);
-    const results = runOps(work, ops, context);
-    if (isPromise(results)) return results.then((all) => encode(codec, all, context, work.isRecording));
-    return encode(codec, results, context, work.isRecording);
+    const ops = decode(format.codec, input, context);
+    return andThen(runOps(checked, ops, context), (results) =>
+      encode(format.codec, results, context, work.isRecording),
+    );
   };
 }
 
-function decode(codec: OperationCodec, input: Uint8Array, context: ChunkContext): unknown[] {
+/** @throws ChunkShapeError, which names the chunk */
+export function decode(codec: OperationCodec, input: Uint8Array, context: ChunkPlace): unknown[] {
   let ops: unknown;
   try {
     ops = codec.decode(input);
@@ -84,10 +80,11 @@ function decode(codec: OperationCodec, input: Uint8Array, context: ChunkContext)
   );
 }
 
-function encode(
+/** @throws ResultsUnencodableError, which names the chunk */
+export function encode(
   codec: OperationCodec,
   results: unknown[],
-  context: ChunkContext,
+  context: ChunkPlace,
   mayHoldErrors: boolean,
 ): Uint8Array {
   const values = mayHoldErrors
@@ -136,7 +133,8 @@ function copyOf(bytes: Uint8Array): Uint8Array {
 }
 
 /** The object's key below the store's URL, or what comes closest to it. */
-function nameOf({ submission, submissionId, chunkIndex }: ChunkContext): string {
-  if (submission.prefix === null) return `chunk ${chunkIndex} of submission ${submissionId}`;
-  return `chunk ${submission.prefix}/${chunkIndex}-in.bin`;
+function nameOf({ submission, submissionId, chunkIndex }: ChunkPlace): string {
+  const prefix = submission?.prefix ?? null;
+  if (prefix === null) return `chunk ${chunkIndex} of submission ${submissionId}`;
+  return `chunk ${prefix}/${chunkIndex}-in.bin`;
 }

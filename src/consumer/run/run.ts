@@ -1,12 +1,11 @@
 import { ClientClosedError, type OpsqueueError } from '../../model/errors.ts';
 import { isUint8Array } from '../../model/kinds.ts';
-import { traceOf } from '../../model/thrown.ts';
 import type { Clock } from '../../system/clock.ts';
 import { oncePerTurn } from '../../system/end-of-turn.ts';
 import type { Logger } from '../../system/logger.ts';
-import { Semaphore } from '../../system/semaphore.ts';
 import { EventLoopShare } from '../../system/yield.ts';
-import type { Engine, FeedOwner, ReportCommand } from '../engine.ts';
+import type { Activity } from '../activity.ts';
+import type { Engine, FeedOwner } from '../engine.ts';
 import {
   type FeedStart,
   type Handle,
@@ -17,10 +16,12 @@ import {
   type RunDemand,
 } from '../thread/protocol.ts';
 import { type CallbackWatch, isTimeout } from './callback-watch.ts';
+import { ChunkOutcomes } from './chunk-outcomes.ts';
+import { IdleTimer } from './idle-timer.ts';
 import { ChunkJob } from './job.ts';
+import { LocalBodies } from './local-bodies.ts';
 import type { Processor } from './processor.ts';
-import type { ChunkSpan, RunTracing } from './tracing.ts';
-import { verdictOf } from './verdict.ts';
+import type { RunTracing } from './tracing.ts';
 
 /** A result waits no longer than that for others to travel with, in milliseconds. */
 const FLUSH_MS = 1;
@@ -35,6 +36,9 @@ export interface ChunkWork {
 
 export interface ChunkRunParts extends ChunkWork {
   readonly engine: Engine;
+  readonly activity: Activity;
+  /** The run stops when it was idle for this long, in milliseconds; null: it never does. */
+  readonly untilIdleMs: number | null;
   readonly tracing: RunTracing;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -43,8 +47,10 @@ export interface ChunkRunParts extends ChunkWork {
 /**
  * Runs the callback for the chunks that the transport hands over, on the calling thread.
  *
- *     running --stop--> stopping (what runs is finished) --everything told--> over
+ *     running --stop, idle for long--> stopping (what runs is finished) --everything reported--> over
  *       any --abandon, failed--> over
+ *
+ * While it is paused, a running one takes no chunks.
  */
 export class ChunkRun implements FeedOwner {
   readonly demand: RunDemand;
@@ -56,15 +62,20 @@ export class ChunkRun implements FeedOwner {
   readonly #queue: HeldChunk[] = [];
   /** Chunks in the callback, or in the object store on this thread. */
   readonly #jobs = new Map<Handle, ChunkJob>();
-  readonly #local: LocalTransfers | null;
+  readonly #local: LocalBodies;
+  readonly #idle: IdleTimer;
+  readonly #outcomes: ChunkOutcomes;
   readonly #share: EventLoopShare;
   readonly #pumpSoon: () => void;
   /** Chunks in the callback, and their operations as far as their submissions tell. */
   #computing = 0;
   #opsComputing = 0;
-  /** Results on their way whose receipt is waited for. */
-  #sending = 0;
   #state: 'running' | 'stopping' | 'over' = 'running';
+  #isPaused = false;
+  /** The transport has nothing in hand, and waits for the queue. */
+  #isWaiting = false;
+  /** Resolved when nothing is in progress. */
+  #quiet: PromiseWithResolvers<void> | null = null;
   #transportEnded = false;
   #flushedMs = 0;
   #finish: (outcome: { readonly error: unknown } | null) => void = () => {};
@@ -73,8 +84,15 @@ export class ChunkRun implements FeedOwner {
     this.#options = options;
     this.#engine = options.engine;
     this.demand = options.demand;
-    this.#local =
-      options.engine.localBodies === null ? null : new LocalTransfers(options.demand.memoryBytesMax);
+    this.#local = new LocalBodies(options.engine.localBodies, options.demand);
+    this.#outcomes = new ChunkOutcomes({
+      ...options,
+      local: this.#local,
+      jobs: this.#jobs,
+      isOver: () => this.#state === 'over',
+      changed: () => this.#look(),
+    });
+    this.#idle = new IdleTimer({ ...options, due: () => this.stop() });
     this.#share = new EventLoopShare(options.clock);
     this.#pumpSoon = oncePerTurn(options.clock, () => this.#pump());
     this.over = new Promise((resolve, reject) => {
@@ -95,6 +113,46 @@ export class ChunkRun implements FeedOwner {
   stop(): void {
     if (this.#state !== 'running') return;
     this.#state = 'stopping';
+    this.#releaseUnstarted();
+    this.#engine.stopFeed(this.#id);
+    this.#look();
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** Takes no chunks until `resume`: finishes what runs, gives back the rest. Resolves when nothing runs. */
+  pause(): Promise<void> {
+    if (!this.#isPaused && this.#state === 'running') {
+      this.#isPaused = true;
+      this.#releaseUnstarted();
+      this.#engine.pauseFeed(this.#id, true);
+    }
+    this.#quiet ??= Promise.withResolvers<void>();
+    const { promise } = this.#quiet;
+    this.#look();
+    return promise;
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    if (this.#state === 'running') this.#engine.pauseFeed(this.#id, false);
+    this.#look();
+  }
+
+  /** Chunks in the callback. */
+  get chunksRunning(): number {
+    return this.#computing;
+  }
+
+  get #takesChunks(): boolean {
+    return this.#state === 'running' && !this.#isPaused;
+  }
+
+  /** What only waits goes back. */
+  #releaseUnstarted(): void {
     const unstarted = this.#queue.splice(0);
     for (const [handle, job] of this.#jobs) {
       if (job.hasBegun) continue;
@@ -104,8 +162,6 @@ export class ChunkRun implements FeedOwner {
       unstarted.push(job.held);
     }
     this.#engine.release(unstarted);
-    this.#engine.stopFeed(this.#id);
-    this.#endIfDone();
   }
 
   /** Drops everything; `over` rejects with the reason. */
@@ -124,7 +180,7 @@ export class ChunkRun implements FeedOwner {
     if (longest === null) return null;
     const { callee, tookMs, running } = longest;
     const { submissionId, chunkIndex } = callee;
-    return { submission: String(submissionId), chunk: chunkIndex, tookMs: Math.round(tookMs), running };
+    return { submission: submissionId, chunk: chunkIndex, tookMs: Math.round(tookMs), running };
   }
 
   #dropAll(outcome: { readonly error: unknown } | null): void {
@@ -137,7 +193,7 @@ export class ChunkRun implements FeedOwner {
   }
 
   ready(chunks: readonly HeldChunk[]) {
-    if (this.#state !== 'running') return this.#engine.release(chunks);
+    if (!this.#takesChunks) return this.#engine.release(chunks);
     for (const chunk of chunks) {
       if (chunk.input === null) void this.#readHere(chunk);
       else this.#queue.push(chunk);
@@ -159,14 +215,20 @@ export class ChunkRun implements FeedOwner {
     this.#engine.release(this.#queue.splice(at, 1));
   }
 
+  waits(isWaiting: boolean): void {
+    this.#isWaiting = isWaiting;
+    this.#look();
+  }
+
   crashed(): void {
     this.#queue.length = 0;
+    this.waits(false);
     for (const job of this.#jobs.values()) job.isHeld = false;
   }
 
   ended(): void {
     this.#transportEnded = true;
-    this.#endIfDone();
+    this.#look();
   }
 
   failed(error: OpsqueueError) {
@@ -174,9 +236,15 @@ export class ChunkRun implements FeedOwner {
     this.abandon(error);
   }
 
-  #endIfDone(): void {
-    if (this.#state !== 'stopping' || !this.#transportEnded) return;
-    if (this.#jobs.size === 0 && this.#sending === 0) this.#end(null);
+  /** What may follow from a change: the end, a pause that has come to rest, idleness. */
+  #look(): void {
+    const isQuiet = this.#jobs.size === 0 && !this.#outcomes.isSending;
+    if (isQuiet && this.#state === 'stopping' && this.#transportEnded) this.#end(null);
+    if (isQuiet || this.#state === 'over' || !this.#isPaused) {
+      this.#quiet?.resolve();
+      this.#quiet = null;
+    }
+    this.#idle.set(this.#isWaiting && isQuiet && this.#takesChunks);
   }
 
   #end(outcome: { readonly error: unknown } | null): void {
@@ -184,36 +252,30 @@ export class ChunkRun implements FeedOwner {
     this.#state = 'over';
     this.#options.watch.stop();
     this.#engine.forgetFeed(this.#id);
+    this.#look();
+    this.#idle.end();
     this.#finish(outcome);
   }
 
   /** Reads a chunk that only this thread can read. */
   async #readHere(chunk: HeldChunk): Promise<void> {
-    const bodies = this.#engine.localBodies;
-    const { handle, submission } = chunk;
+    const { handle } = chunk;
     const job = new ChunkJob(chunk);
     this.#jobs.set(handle, job);
-    let input: HeldChunk | null = null;
+    let read: HeldChunk | null = null;
     try {
-      if (bodies === null || submission.prefix === null)
-        throw new Error('the chunk came without its content');
-      await this.#local?.enter();
-      const address = { prefix: submission.prefix, chunkIndex: chunk.chunk.chunkIndex };
-      const { content, times } = await bodies.read(address, job.signal);
-      this.#local?.hold(handle, content.length);
-      input = { ...chunk, input: content, download: times };
+      read = await this.#local.read(job);
     } catch (error) {
-      this.#local?.leave(handle);
-      if (!job.isDropped) return this.#fail(job, error, this.#options.tracing.chunk(job));
+      if (!job.isDropped) return this.#outcomes.failed(job, error, this.#options.tracing.chunk(job));
     }
     this.#jobs.delete(handle);
-    if (input === null || this.#state !== 'running' || job.isDropped || !job.isHeld) {
-      this.#local?.leave(handle);
-      this.#engine.release([chunk]);
-      return this.#endIfDone();
+    if (read !== null && this.#takesChunks && !job.isDropped && job.isHeld) {
+      this.#queue.push(read);
+      return this.#pumpSoon();
     }
-    this.#queue.push(input);
-    this.#pumpSoon();
+    this.#local.leave(handle);
+    this.#engine.release([chunk]);
+    this.#look();
   }
 
   #pump() {
@@ -247,136 +309,35 @@ export class ChunkRun implements FeedOwner {
     this.#jobs.set(chunk.handle, job);
     job.hasBegun = true;
     this.#computing++;
-    this.#opsComputing += opsOf(job.submission);
+    this.#opsComputing += opsOf(job.held.submission);
     let output: Uint8Array | Promise<Uint8Array>;
     try {
       output = span.run(() => this.#options.processor(chunk.input ?? new Uint8Array(), job));
     } catch (error) {
       this.#left(job);
-      return this.#fail(job, error, span);
+      return this.#outcomes.failed(job, error, span);
     }
     if (isUint8Array(output)) {
       this.#left(job);
-      return this.#complete(job, output, this.#options.clock.monotonicMs() - startMs, span);
+      return this.#outcomes.completed(job, output, this.#options.clock.monotonicMs() - startMs, span);
     }
     output.then(
       (bytes) => {
         this.#left(job);
-        this.#complete(job, bytes, this.#options.clock.monotonicMs() - startMs, span);
+        this.#outcomes.completed(job, bytes, this.#options.clock.monotonicMs() - startMs, span);
         this.#pumpSoon();
       },
       (error: unknown) => {
         this.#left(job);
-        this.#fail(job, error, span);
+        this.#outcomes.failed(job, error, span);
         if (isTimeout(error)) job.interrupt(error);
         this.#pumpSoon();
       },
     );
   }
 
-  #left({ submission }: ChunkJob): void {
+  #left({ held: { submission } }: ChunkJob): void {
     this.#computing--;
     this.#opsComputing -= opsOf(submission);
-  }
-
-  #complete(job: ChunkJob, output: Uint8Array, computeMs: number, span: ChunkSpan) {
-    span.computed(null);
-    if (this.#isUnwanted(job, span)) return;
-    const { prefix } = job.submission;
-    if (this.#engine.localBodies === null || prefix === null) return this.#send(job, output, computeMs, span);
-    const address = { prefix, chunkIndex: job.chunkIndex };
-    this.#local?.hold(job.held.handle, output.length);
-    this.#engine.localBodies.write(address, output, this.demand.compression, job.signal).then(
-      (times) => {
-        span.uploaded(times);
-        if (!this.#isUnwanted(job, span)) this.#send(job, null, computeMs, span);
-      },
-      (error: unknown) => this.#fail(job, error, span),
-    );
-  }
-
-  #send(job: ChunkJob, body: Uint8Array | null, computeMs: number, span: ChunkSpan): void {
-    this.#jobs.delete(job.held.handle);
-    this.#local?.leave(job.held.handle);
-    const { chunk, handle } = job.held;
-    const { prefix } = job.submission;
-    const { compression } = this.demand;
-    // What is not held any more counts by its name.
-    const name = { chunk, handle: job.isHeld ? handle : null };
-    const result = { ...name, prefix, body, compression, computeMs };
-    const command: ReportCommand = { kind: 'complete', result };
-    if (job.isHeld && !span.isRecorded) this.#engine.report(command);
-    else void this.#reportAndWait(command, span);
-  }
-
-  async #reportAndWait(command: ReportCommand, span: ChunkSpan): Promise<void> {
-    this.#sending++;
-    try {
-      const { upload } = await this.#engine.reportAndWait(command, 'uploaded');
-      span.uploaded(upload);
-    } catch {
-      // The engine ended, and with it this run.
-      span.uploaded(null);
-    }
-    this.#sending--;
-    this.#endIfDone();
-  }
-
-  #fail(job: ChunkJob, error: unknown, span: ChunkSpan): void {
-    span.computed(error);
-    if (this.#isUnwanted(job, span)) return;
-    const { handle } = job.held;
-    this.#jobs.delete(handle);
-    this.#local?.leave(handle);
-    const { submissionId, chunkIndex } = job;
-    const failure = traceOf(error);
-    this.#options.logger.warn(
-      { submission: String(submissionId), chunk: chunkIndex, error: failure },
-      'a chunk failed',
-    );
-    const { retryable, delayMs } = verdictOf(error) ?? { retryable: true, delayMs: 0 };
-    if (job.isHeld) {
-      const { chunk } = job.held;
-      this.#engine.report({ kind: 'fail', failure: { handle, chunk, failure, retryable, delayMs } });
-    }
-    span.uploaded(null);
-    this.#endIfDone();
-  }
-
-  /** Forgets a job whose result nobody wants. */
-  #isUnwanted(job: ChunkJob, span: ChunkSpan): boolean {
-    if (!job.isDropped && this.#state !== 'over') return false;
-    this.#jobs.delete(job.held.handle);
-    this.#local?.leave(job.held.handle);
-    span.uploaded(null);
-    this.#endIfDone();
-    return true;
-  }
-}
-
-/** Bounds the bytes of bodies that are read and written on the calling thread. */
-class LocalTransfers {
-  readonly #bytes: Semaphore;
-  readonly #held = new Map<Handle, number>();
-
-  constructor(bytesMax: number) {
-    this.#bytes = new Semaphore(bytesMax);
-  }
-
-  /** Waits for room; how much it takes is known only when it is read. */
-  enter(): Promise<void> | undefined {
-    return this.#bytes.take(0);
-  }
-
-  /** The chunk now takes so many bytes. */
-  hold(handle: Handle, bytes: number): void {
-    this.#bytes.add(bytes - (this.#held.get(handle) ?? 0));
-    this.#held.set(handle, bytes);
-  }
-
-  leave(handle: Handle): void {
-    const bytes = this.#held.get(handle) ?? 0;
-    this.#held.delete(handle);
-    this.#bytes.give(bytes);
   }
 }

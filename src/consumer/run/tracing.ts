@@ -50,8 +50,8 @@ export class RunTracing {
   }
 
   #start(job: ChunkJob): ChunkSpan {
-    const parent = this.#contextOf(job.submission.otelTraceCarrier);
-    const attributes = { submission_id: String(job.submissionId), chunk_index: job.chunkIndex };
+    const parent = this.#contextOf(job.held.submission.otelTraceCarrier);
+    const attributes = { submission_id: job.submissionId, chunk_index: job.chunkIndex };
     const { download } = job.held;
     if (download !== null) {
       this.#tracer

@@ -18,6 +18,14 @@ export interface Verdict {
   readonly delayMs: number;
 }
 
+/**
+ * Whether the error is only that of its operation, and can be recorded as its result. What the contract refuses is, although
+ * trying it again makes no sense.
+ */
+export function isOfOperation(error: unknown): boolean {
+  return verdictOf(error) === null || codeOf(error) === 'CONTRACT_VIOLATION';
+}
+
 /** null if the error says nothing about further tries. */
 export function verdictOf(error: unknown): Verdict | null {
   try {
@@ -32,9 +40,14 @@ function verdictOfError(error: unknown): Verdict | null {
   // By code: the callback may have another copy of this package, or run in another thread.
   for (let each = error, depth = 0; isError(each) && depth < 8; each = each.cause, depth++) {
     const code: unknown = Reflect.get(each, 'code');
-    if (code === 'NON_RETRYABLE') return { retryable: false, delayMs: 0 };
+    if (code === 'NON_RETRYABLE' || code === 'CONTRACT_VIOLATION') return { retryable: false, delayMs: 0 };
     const delayMs: unknown = Reflect.get(each, 'delayMs');
     if (code === 'RETRY_LATER' && typeof delayMs === 'number') return { retryable: true, delayMs };
   }
   return null;
+}
+
+/** Only called for what can be inspected, as its verdict shows. */
+function codeOf(error: unknown): unknown {
+  return isError(error) ? Reflect.get(error, 'code') : undefined;
 }

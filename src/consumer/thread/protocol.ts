@@ -81,6 +81,8 @@ export type Command =
   | FeedStart
   /** Reserve no more; what was not handed over goes back. Answered by `feed_ended` when its results are out. */
   | { readonly kind: 'stop'; readonly feed: number }
+  /** While it is paused, a feed reserves nothing; what was not handed over goes back. */
+  | { readonly kind: 'pause'; readonly feed: number; readonly isPaused: boolean }
   /** Uploads the result and reports it to the queue. */
   | { readonly kind: 'complete'; readonly result: ChunkResult }
   | { readonly kind: 'fail'; readonly failure: Failure }
@@ -151,7 +153,7 @@ export type LossReason =
   | 'given_back';
 
 export type TransportEvent =
-  | { readonly kind: 'connected' }
+  | { readonly kind: 'connected'; readonly serverVersion: string }
   | { readonly kind: 'disconnected'; readonly reason: string }
   | { readonly kind: 'ready'; readonly feed: number; readonly chunks: readonly HeldChunk[] }
   | { readonly kind: 'refused'; readonly feed: number; readonly reason: string }
@@ -168,6 +170,15 @@ export type TransportEvent =
   | { readonly kind: 'unsent'; readonly receipt: number }
   /** Nothing of the feed is held any more but what callers of `reserveChunks` took. */
   | { readonly kind: 'feed_ended'; readonly feed: number }
+  /** A feed has no chunk, and waits for the queue to have one; or not any more. */
+  | { readonly kind: 'waiting'; readonly feed: number; readonly isWaiting: boolean }
+  /** The body of a chunk could not be read, or that of its result not be written, so it failed. `hadResult`: of a run. */
+  | {
+      readonly kind: 'failed';
+      readonly chunk: ChunkId;
+      readonly failure: string;
+      readonly hadResult: boolean;
+    }
   /** Whether the calling thread is stuck in a callback: what it receives changes its pulse. */
   | { readonly kind: 'pulse' }
   | {

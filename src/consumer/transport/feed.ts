@@ -17,6 +17,10 @@ export abstract class Feed implements ChunkBook {
   isPausing = false;
   /** It wants nothing more. */
   isStopped = false;
+  /** It wants nothing until it is resumed. */
+  isPaused = false;
+  /** The calling thread knows that it has nothing, and waits for the queue. */
+  isWaiting = false;
   /** What is ready waits behind a download. */
   isHeldUp = false;
   /** A timer looks after downloads that take long. */
@@ -85,7 +89,16 @@ export abstract class Feed implements ChunkBook {
 
   /** How many more chunks to reserve now. */
   get wanted(): number {
-    return this.isStopped || this.isPausing || this.nonce !== null ? 0 : this.missing;
+    return this.takesNothing || this.isPausing || this.nonce !== null ? 0 : this.missing;
+  }
+
+  /** Chunks that come nevertheless go back. */
+  get takesNothing(): boolean {
+    return this.isStopped || this.isPaused;
+  }
+
+  get isEmpty(): boolean {
+    return this.#open === 0 && this.#sending === 0;
   }
 
   /** Chunks that have no result yet. */

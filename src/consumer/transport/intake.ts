@@ -113,6 +113,7 @@ export class Intake {
 
   #fail(chunk: FeedChunk, failure: string): void {
     if (chunk.isOurs) this.#p.outbox.queue?.fail(chunk.id, failure, null);
+    this.#p.emit({ kind: 'failed', chunk: chunk.id, failure, hadResult: false });
     this.#p.chunks.remove(chunk);
   }
 }

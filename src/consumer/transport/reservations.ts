@@ -16,20 +16,26 @@ export interface QueueLink {
   reconnect(reason: string): void;
 }
 
+export interface ReservationEvents {
+  /** Nothing is left of a feed that was stopped. */
+  ended(feed: Feed): void;
+  /** A feed has nothing and waits for the queue, or not any more. */
+  waiting(feed: Feed): void;
+}
+
 /** All feeds, and the reservations that are outstanding. */
 export class Reservations {
   readonly #link: QueueLink;
   readonly #timers: Timers;
-  readonly #ended: (feed: Feed) => void;
+  readonly #events: ReservationEvents;
   readonly #feeds = new Map<number, Feed>();
   /** Which feed waits for which answer. */
   readonly #waiting = new Map<Nonce, Feed>();
 
-  /** `ended`: nothing is left of a feed that was stopped. */
-  constructor(link: QueueLink, timers: Timers, ended: (feed: Feed) => void) {
+  constructor(link: QueueLink, timers: Timers, events: ReservationEvents) {
     this.#link = link;
     this.#timers = timers;
-    this.#ended = ended;
+    this.#events = events;
   }
 
   get waiting(): number {
@@ -53,13 +59,14 @@ export class Reservations {
 
   add(feed: Feed): void {
     this.#feeds.set(feed.id, feed);
-    this.ask(feed);
+    this.look(feed);
   }
 
   /** Asks for what a feed wants by now, or ends it if it is over. */
   look(feed: Feed): void {
     this.ask(feed);
-    if (feed.isOver && this.#feeds.delete(feed.id)) this.#ended(feed);
+    this.#noteWaiting(feed);
+    if (feed.isOver && this.#feeds.delete(feed.id)) this.#events.ended(feed);
   }
 
   /** Asks for what is wanted, if anything is. */
@@ -100,7 +107,17 @@ export class Reservations {
   /** The connection is gone, and all that was asked on it. */
   disconnected(): void {
     this.#waiting.clear();
-    for (const feed of this.#feeds.values()) feed.nonce = null;
+    for (const feed of this.#feeds.values()) {
+      feed.nonce = null;
+      this.#noteWaiting(feed);
+    }
+  }
+
+  #noteWaiting(feed: Feed): void {
+    const isWaiting = feed.isEmpty && !feed.takesNothing && this.#link.init !== null;
+    if (isWaiting === feed.isWaiting) return;
+    feed.isWaiting = isWaiting;
+    this.#events.waiting(feed);
   }
 
   clear(): void {

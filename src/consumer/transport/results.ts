@@ -114,7 +114,10 @@ export class ResultDelivery {
       { submission: String(submissionId), chunk: chunkIndex, error: messageOf(error) },
       'could not upload the result of a chunk, failing it',
     );
-    if (chunk?.mayFail !== false) this.#p.outbox.queue?.fail(result.chunk, traceOf(error), null);
+    const failure = traceOf(error);
+    if (chunk?.mayFail !== false) this.#p.outbox.queue?.fail(result.chunk, failure, null);
+    const hadResult = result.receipt?.when !== 'sent';
+    this.#p.emit({ kind: 'failed', chunk: result.chunk, failure, hadResult });
     if (chunk === undefined) this.#unheld--;
     else this.#p.chunks.remove(chunk);
     this.#settle(result.receipt, messageOf(error));
@@ -123,7 +126,7 @@ export class ResultDelivery {
   /** The expiry was the failed try of what has failed just now. This is the next one. */
   #beginAgain(chunk: FeedChunk, receipt: Receipt | null): void {
     const { feed, renewal } = chunk;
-    if (renewal !== null && !feed.isStopped) this.#p.intake.take([renewal], feed);
+    if (renewal !== null && !feed.takesNothing) this.#p.intake.take([renewal], feed);
     else this.#p.outbox.queue?.giveBack([chunk.id]);
     this.#p.chunks.remove(chunk);
     this.#p.intake.progress(feed);

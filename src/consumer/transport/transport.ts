@@ -49,7 +49,10 @@ export class Transport {
     this.#link = link;
     this.#emit = emit;
     const timers = new Timers(clock);
-    const reservations = new Reservations(link, timers, ({ id }) => emit({ kind: 'feed_ended', feed: id }));
+    const reservations = new Reservations(link, timers, {
+      ended: ({ id }) => emit({ kind: 'feed_ended', feed: id }),
+      waiting: ({ id, isWaiting }) => emit({ kind: 'waiting', feed: id, isWaiting }),
+    });
     const areReadHere = bodies !== null;
     const chunks = new Chunks({ handleBase, areReadHere, left: (feed) => reservations.look(feed) });
     const extensions = new Extensions({ clock, timers, chunks, link, pulse, emit });
@@ -86,6 +89,8 @@ export class Transport {
         return this.#reservations.add(new OnceFeed(command.feed, command.max, command.strategy));
       case 'stop':
         return this.#stop(command.feed);
+      case 'pause':
+        return this.#pause(command.feed, command.isPaused);
       case 'complete':
         return this.#results.complete(command.result);
       case 'fail':
@@ -107,7 +112,7 @@ export class Transport {
   }
 
   connected(init: InitMessage): void {
-    this.#emit({ kind: 'connected' });
+    this.#emit({ kind: 'connected', serverVersion: init.versionInfo });
     this.#extensions.connected(init);
     const dialect = chooseDialect(init, {
       link: this.#link,
@@ -152,7 +157,7 @@ export class Transport {
 
   #reserved(nonce: Nonce, messages: readonly ReservedChunkMessage[]): void {
     const feed = this.#reservations.answered(nonce);
-    if (feed === null || feed.isStopped) {
+    if (feed === null || feed.takesNothing) {
       if (messages.length > 0) this.#outbox.queue?.giveBack(messages.map(({ chunk }) => chunk));
     } else if (messages.length === 0) this.#reservations.askLater(feed);
     else {
@@ -206,12 +211,25 @@ export class Transport {
     const feed = this.#reservations.get(id);
     if (feed === undefined) return this.#emit({ kind: 'feed_ended', feed: id });
     feed.isStopped = true;
+    this.#takeNoMore(feed);
+    this.#reservations.look(feed);
+  }
+
+  #pause(id: number, isPaused: boolean): void {
+    const feed = this.#reservations.get(id);
+    if (feed === undefined || feed.isStopped) return;
+    feed.isPaused = isPaused;
+    if (isPaused) this.#takeNoMore(feed);
+    this.#reservations.look(feed);
+  }
+
+  /** What was not handed over goes back, and what was asked for is not wanted any more. */
+  #takeNoMore(feed: Feed): void {
     const isUnstarted = ({ state }: FeedChunk) =>
       state === 'waiting' || state === 'fetching' || state === 'ready';
     this.#releaseAll(this.#chunks.list().filter((chunk) => chunk.feed === feed && isUnstarted(chunk)));
     const nonce = this.#reservations.withdraw(feed);
     if (nonce !== null) this.#outbox.queue?.withdraw(nonce);
-    this.#reservations.look(feed);
   }
 
   #release(names: readonly ChunkName[]): void {

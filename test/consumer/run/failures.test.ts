@@ -143,7 +143,7 @@ for (const how of ['at once', 'later'] as const) {
     const run = scene.consumer.runEachOp((op) => (how === 'at once' ? op : Promise.resolve(op)), { codec });
     assert.match(
       await failureOf(scene, run),
-      /chunk prefix-\d+\/0-in\.bin cannot be encoded: the codec answered a string instead of a Uint8Array/,
+      /chunk prefix-\d+\/0-in\.bin cannot be encoded: the codec returned a string instead of a Uint8Array/,
     );
   });
 }

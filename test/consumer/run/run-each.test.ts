@@ -7,6 +7,7 @@ import {
   IncorrectUsageError,
   Strategy,
 } from '../../../src/consumer/index.ts';
+import { submissionInfoOf } from '../../../src/model/submission.ts';
 import {
   compressChunk,
   decompressChunk,
@@ -132,8 +133,9 @@ test('the callback is told what it works on', async () => {
   await connection.until('complete');
   const context = contexts[0];
   assert.ok(context);
-  assert.deepEqual(context.submission, submission);
-  assert.deepEqual([context.submissionId, context.chunkIndex, context.retries], [submission.id, 8, 2]);
+  assert.deepEqual(context.submission, submissionInfoOf(submission));
+  const id = String(submission.id);
+  assert.deepEqual([context.submissionId, context.chunkIndex, context.retries], [id, 8, 2]);
   assert.equal(context.signal.aborted, false);
 });
 
@@ -159,7 +161,7 @@ test('a strategy is told to the queue without what else is in its object', async
 
 test('a client with an object store or an option that makes no sense is refused', () => {
   const wrong: [RegExp, unknown, object?][] = [
-    [/object store must be a URL or an ObjectStore, got null/, null],
+    [/object store must be a URL, an ObjectStore or null, got undefined/, undefined],
     [/object store must be .* 5/, 5],
     [/object store must be .* Object/, {}],
     [/option credentials must be .* a function/, 's3://b/x', { credentials: () => 1 }],
@@ -195,11 +197,17 @@ test('wrong use is told at once, naming what is wrong', async () => {
     [/onOpError must be/, () => consumer.runEachOp(echo, { onOpError: 'ignore' as 'record' })],
     [/compression must be 'zstd'/, () => consumer.runEachOp(echo, { compression: 'gzip' as 'zstd' })],
     [/callback must be a function/, () => consumer.runEachChunkRaw(5 as unknown as () => Uint8Array)],
-    [/max must be an integer from 1 to 1000/, () => consumer.reserveChunks(0)],
-    [/strategy must be/, () => consumer.reserveChunks(1, 'oldest' as unknown as Strategy)],
-    [/strategy .* kind "bogus"/, () => consumer.reserveChunks(1, { kind: 'bogus' } as unknown as Strategy)],
+    [/max must be an integer from 1 to 1000/, () => consumer.reserveChunks({ max: 0, raw: true })],
+    [
+      /strategy must be/,
+      () => consumer.reserveChunks({ max: 1, strategy: 'oldest' as unknown as Strategy, raw: true }),
+    ],
+    [
+      /strategy .* kind "bogus"/,
+      () => consumer.reserveChunks({ max: 1, strategy: { kind: 'bogus' } as unknown as Strategy, raw: true }),
+    ],
     [/metaKey .* 5/, () => consumer.runEachOp(echo, { strategy: Strategy.preferDistinct(5 as never) })],
-    [/strategy must be/, () => consumer.reserveChunks(1, selfContained())],
+    [/strategy must be/, () => consumer.reserveChunks({ max: 1, strategy: selfContained(), raw: true })],
     [/submissionId must be .* -1n/, () => consumer.completeChunk(chunkOf(-1n), new Uint8Array())],
     [/submissionId must be/, () => consumer.failChunk(chunkOf(1n << 63n), 'x')],
     [/chunkIndex must be .* 4294967296/, () => consumer.releaseChunk(chunkOf(1n, 2 ** 32))],
@@ -210,10 +218,13 @@ test('wrong use is told at once, naming what is wrong', async () => {
       /signal must be an AbortSignal/,
       () => consumer.runEachOp(echo, { signal: new AbortController() as never }),
     ],
-    [/signal must be an AbortSignal/, () => consumer.reserveChunks(1, undefined, { signal: {} as never })],
+    [
+      /signal must be an AbortSignal/,
+      () => consumer.reserveChunks({ max: 1, signal: {} as never, raw: true }),
+    ],
     [/threads needs the URL of a module/, () => consumer.runEachOp(echo, { threads: 2 })],
     [
-      /'record' needs runEachOp/,
+      /onOpError needs runEachOp/,
       () => consumer.runEachChunk((ops) => ops, { onOpError: 'record' } as object),
     ],
     [

@@ -60,7 +60,7 @@ test('a transport that crashes is started again: runs and reservations go on, wh
 test('a reservation survives the crash, a result that was on its way is reported as lost', async () => {
   const { start, crashes } = crashing();
   await using scene = await Scene.open({ startTransport: start });
-  const reserved = scene.consumer.reserveChunks();
+  const reserved = scene.consumer.reserveChunks({ raw: true });
   await (await scene.queue.connection()).next('reserve');
   const completed = scene.consumer.completeChunk(
     { submissionId: 1n, submissionPrefix: null, chunkIndex: 0 },
@@ -84,7 +84,7 @@ test('a transport that crashes again and again is given up with an error', async
     scene.consumer.runEachOp((op) => op),
     (error) => error instanceof TransportLostError && /6 times in a row.*no such thing/.test(error.message),
   );
-  await assert.rejects(scene.consumer.reserveChunks(), TransportLostError);
+  await assert.rejects(scene.consumer.reserveChunks({ raw: true }), TransportLostError);
 });
 
 test('a transport whose program or package is missing is given up at once', async () => {
@@ -138,7 +138,7 @@ test('an object store that cannot be opened is an error of every call', async ()
     consumer.runEachOp((op) => op),
     /durable/,
   );
-  await quietly(consumer.reserveChunks());
+  await quietly(consumer.reserveChunks({ raw: true }));
   await consumer.close();
   await eventually(() => scene.queue.connectionsOpen === 0);
 });

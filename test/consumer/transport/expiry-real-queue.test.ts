@@ -60,9 +60,9 @@ test('what is reserved by hand and completed too late completes its submission',
   await using queue = await realQueue(SETTINGS);
   const consumer = queue.consume();
   const results = Array.fromAsync(queue.producer.runSubmission([1, 2], { chunkSize: 2 }));
-  const [first] = await consumer.reserveChunks();
+  const [first] = await consumer.reserveChunks({ raw: true });
   // The chunk comes again because its first reservation has expired.
-  const [second] = await consumer.reserveChunks();
+  const [second] = await consumer.reserveChunks({ raw: true });
   assert.ok(first && second);
   assert.equal(second.retries, 1);
   await consumer.completeChunk(first, cbor.encode(['one', 'two']));
@@ -124,7 +124,7 @@ test('a submission that is cancelled after the expiry fires the signal', async (
   const id = await queue.producer.insertSubmission(['a'], { chunkSize: 1 });
   const signal = await signals.take();
   // Another one gets the chunk, so the reservation of the first has expired.
-  await queue.consume().reserveChunks();
+  await queue.consume().reserveChunks({ raw: true });
   assert.equal(signal.aborted, false);
   await queue.producer.submission(id).cancel();
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));

@@ -1,9 +1,11 @@
 import { ConsumerClient } from '../../../src/consumer/client.ts';
 import type { ConsumerClientOptions } from '../../../src/consumer/index.ts';
+import { replacing } from '../../../src/consumer/parts.ts';
 import type { StartTransport } from '../../../src/consumer/thread/handle.ts';
 import type { SubmissionRecord } from '../../../src/model/submission.ts';
 import { cborChunkCodec } from '../../../src/protocol/chunk/codec.ts';
 import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
+import type { Clock } from '../../../src/system/clock.ts';
 import {
   type FakeConnection,
   FakeQueue,
@@ -21,6 +23,8 @@ export interface SceneOptions extends FakeQueueOptions {
   readonly client?: ConsumerClientOptions;
   /** Default: on the test's own thread, which is quicker. */
   readonly startTransport?: StartTransport | 'thread';
+  /** Of the calling thread; default: the system's. */
+  readonly clock?: Clock;
 }
 
 /** A consumer, a queue that the test plays, and an object store in a folder. */
@@ -36,11 +40,14 @@ export class Scene implements AsyncDisposable {
     this.objects = objects;
     this.logger = recordingLogger();
     const { startTransport = inlineTransport } = options;
+    const client = { logger: this.logger, ...options.client };
     this.consumer = new ConsumerClient(
       queue.url,
       objects.url,
-      { logger: this.logger, ...options.client },
-      startTransport === 'thread' ? {} : { startTransport },
+      replacing(client, {
+        ...(startTransport === 'thread' ? {} : { startTransport }),
+        ...(options.clock === undefined ? {} : { clock: options.clock }),
+      }),
     );
   }
 

@@ -8,7 +8,7 @@ switch (how) {
     break;
   case 'idle': {
     // A connection that nobody uses any more.
-    const [chunk] = await consumer.reserveChunks();
+    const [chunk] = await consumer.reserveChunks({ raw: true });
     if (chunk !== undefined) await consumer.failChunk(chunk, 'just looking');
     break;
   }

@@ -1,0 +1,97 @@
+import type { EventEmitter } from 'node:events';
+import { type AnyContract, defineContract, isContract } from '../contract/contract.ts';
+import { checkInteger } from '../model/check.ts';
+import { IncorrectUsageError } from '../model/errors.ts';
+import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
+import { urlText } from '../model/url-text.ts';
+import { queueRoute } from '../net/address/queue-route.ts';
+import { parseQueueUrl } from '../net/address/queue-url.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { type Clock, systemClock } from '../system/clock.ts';
+import { type Logger, loggerOf } from '../system/logger.ts';
+import { systemRandom } from '../system/random.ts';
+import { Activity } from './activity.ts';
+import { ChunkBodies } from './bodies.ts';
+import { Engine } from './engine.ts';
+import { Announcer } from './events.ts';
+import { LazyStore } from './lazy-store.ts';
+import { checkObjectStore, checkObjectStoreOptions, checkTransferLimits } from './options.ts';
+import { type StartTransport, TransportThread } from './thread/handle.ts';
+import type { ConsumerClientOptions } from './types.ts';
+
+/** What a consumer client is made of. */
+export interface ConsumerParts {
+  readonly contract: AnyContract;
+  /** The contract was given: calls have no codec of their own. */
+  readonly isContractGiven: boolean;
+  readonly engine: Engine;
+  /** Opened, and to be closed, by this client on the calling thread. */
+  readonly ownStore: LazyStore | null;
+  readonly activity: Activity;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What a test may replace. */
+export interface Replacements {
+  readonly clock?: Clock;
+  readonly startTransport?: StartTransport;
+}
+
+const replaced = new WeakMap<ConsumerClientOptions, Replacements>();
+
+/** Options with which a client is made of other parts: for tests. */
+export function replacing(options: ConsumerClientOptions, parts: Replacements): ConsumerClientOptions {
+  const own = { ...options };
+  replaced.set(own, parts);
+  return own;
+}
+
+/** @throws IncorrectUsageError for a URL, a contract or an option that makes no sense */
+export function consumerParts(
+  url: string | URL,
+  given: AnyContract | string | URL | ObjectStore | null,
+  options: ConsumerClientOptions,
+  emitter: EventEmitter,
+): ConsumerParts {
+  const isContractGiven = isContract(given);
+  if (isContractGiven && options.codec !== undefined) {
+    throw new IncorrectUsageError('codec: the contract has it already');
+  }
+  const queueUrl = urlText(url);
+  const route = queueRoute(parseQueueUrl(queueUrl), options);
+  const store = isContractGiven ? given.store : urlText(given);
+  checkObjectStore(store);
+  const contract = isContractGiven ? given : defineContract({ store, codec: options.codec });
+  const objectStoreOptions = checkObjectStoreOptions(options.objectStoreOptions ?? {});
+  const { frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
+  const transferLimits = checkTransferLimits(options);
+  const { clock = systemClock, startTransport } = replaced.get(options) ?? {};
+  const logger = loggerOf(options.logger);
+  const isRemote = typeof store === 'string' && TransportThread.canOpen(store);
+  const ownStore =
+    typeof store !== 'string' || isRemote ? null : new LazyStore(store, objectStoreOptions, clock);
+  const localStore = typeof store === 'string' ? ownStore : store;
+  const announcer = new Announcer(emitter, logger);
+  const activity = new Activity(announcer, clock);
+  const engine = new Engine({
+    setup: {
+      queueUrl,
+      queueRoute: route,
+      objectStore: isRemote ? { url: store, options: objectStoreOptions } : null,
+      frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
+      transferLimits,
+    },
+    localBodies: localStore === null ? null : new ChunkBodies(localStore, clock, transferLimits),
+    startTransport: startTransport ?? ((setup, events) => new TransportThread(setup, events, clock)),
+    listener: {
+      connected: (serverVersion) => announcer.announce('connected', { serverVersion }),
+      disconnected: (reason) => announcer.announce('disconnected', { reason }),
+      chunkFailed: (chunk, failure, hadResult) => activity.failed(chunk, failure, hadResult),
+    },
+    clock,
+    random: systemRandom,
+    logger,
+  });
+  return { contract, isContractGiven, engine, ownStore, activity, clock, logger };
+}
