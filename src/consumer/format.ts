@@ -53,12 +53,13 @@ export function checkedCallback(callback: OpCallback, { operation, result }: Chu
         : andThen(validate({ what, schema, values: [value], firstIndex }), ([output]) => output);
     return andThen(
       andThen(check('operation', operation, op), (checked) => callback(checked, context)),
-      (value) => check('result', result, value),
+      // Sent as it was returned: the producer, which reads it, uses what the schema makes of it.
+      (value) => andThen(check('result', result, value), () => value),
     );
   };
 }
 
-/** The schema's outputs for all operations or results of a chunk. */
+/** All operations of a chunk as the schema makes them, or all results as they were returned: checked. */
 export function checkedValues(
   what: 'operation' | 'result',
   schema: StandardSchema | null,
@@ -66,7 +67,8 @@ export function checkedValues(
   context: ChunkPlace,
 ): unknown[] | Promise<unknown[]> {
   if (schema === null) return values;
-  return validate({ what, schema, values, firstIndex: firstIndexOf(context) });
+  const outputs = validate({ what, schema, values, firstIndex: firstIndexOf(context) });
+  return what === 'operation' ? outputs : andThen(outputs, () => values);
 }
 
 /** Which chunk it is, for messages; `submission` where it is known. */
