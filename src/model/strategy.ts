@@ -42,8 +42,12 @@ export function isSameStrategy(one: Strategy, other: Strategy): boolean {
   let a = one;
   let b = other;
   while (a !== b) {
-    if (a.kind !== 'prefer_distinct' || b.kind !== 'prefer_distinct') return a.kind === b.kind;
-    if (a.metaKey !== b.metaKey) return false;
+    if (a.kind !== 'prefer_distinct') {
+      // There is nothing to them but their kind.
+      a.kind satisfies 'oldest' | 'newest' | 'random';
+      return a.kind === b.kind;
+    }
+    if (b.kind !== 'prefer_distinct' || a.metaKey !== b.metaKey) return false;
     a = a.underlying;
     b = b.underlying;
   }

@@ -112,14 +112,6 @@ const ENVELOPE_FIELDS = encodedNames('contents', 'nonce');
 const CONTENTS_FIELD = 0;
 const NONCE_FIELD = 1;
 
-const KINDS = encodedNames(
-  'CompleteChunk',
-  'WantToReserveChunks',
-  'FailChunk',
-  'ReleaseChunks',
-  'CancelReserve',
-  'ExtendReservations',
-);
 const RESERVE_FIELDS = encodedNames('max', 'strategy');
 const COMPLETE_FIELDS = encodedNames('id', 'output_content');
 const FAIL_FIELDS = encodedNames('id', 'failure', 'retryable', 'delay_ms');
@@ -175,21 +167,28 @@ function withNonce(nonce: Nonce, contents: Contents): ClientMessage {
   }
 }
 
+/** What each kind is called, and how its contents are read; the most frequent ones first. */
+const KINDS: Readonly<
+  Record<ClientMessage['kind'], readonly [name: string, read: (reader: CborReader) => Contents]>
+> = {
+  complete: ['CompleteChunk', readComplete],
+  reserve: ['WantToReserveChunks', readReserve],
+  fail: ['FailChunk', readFail],
+  release: [
+    'ReleaseChunks',
+    (reader) => ({ kind: 'release', chunks: readIds(reader, 'contents.ReleaseChunks') }),
+  ],
+  extend: [
+    'ExtendReservations',
+    (reader) => ({ kind: 'extend', chunks: readIds(reader, 'contents.ExtendReservations') }),
+  ],
+  cancel_reserve: ['CancelReserve', readCancelReserve],
+};
+const KIND_NAMES = encodedNames(...Object.values(KINDS).map(([name]) => name));
+const KIND_READERS = Object.values(KINDS).map(([, read]) => read);
+
 function readContents(reader: CborReader): Contents {
-  switch (reader.variantWithValue(KINDS, 'contents')) {
-    case 0:
-      return readComplete(reader);
-    case 1:
-      return readReserve(reader);
-    case 2:
-      return readFail(reader);
-    case 3:
-      return { kind: 'release', chunks: readIds(reader, 'contents.ReleaseChunks') };
-    case 4:
-      return readCancelReserve(reader);
-    default:
-      return { kind: 'extend', chunks: readIds(reader, 'contents.ExtendReservations') };
-  }
+  return KIND_READERS[reader.variantWithValue(KIND_NAMES, 'contents')]!(reader);
 }
 
 function readReserve(reader: CborReader): Contents {

@@ -108,7 +108,6 @@ const KINDS = encodedNames('Sync', 'Async', 'Init');
 const SYNC_FIELDS = encodedNames('nonce', 'contents');
 const SYNC_KINDS = encodedNames('ChunksReserved');
 const RESULT_KINDS = encodedNames('Ok', 'Err');
-const ASYNC_KINDS = encodedNames('ChunkReservationExpired', 'ChunkDropped');
 const DROPPED_FIELDS = encodedNames('submission_id', 'chunk_index', 'reason');
 const INIT_FIELDS = encodedNames(
   'max_missable_heartbeats',
@@ -131,9 +130,7 @@ export function decodeServerMessage(bytes: Uint8Array): ServerMessage {
     case 0:
       return readSync(reader);
     case 1:
-      return reader.variantWithValue(ASYNC_KINDS, 'Async') === 0
-        ? { kind: 'expired', chunk: readChunkId(reader, 'Async.ChunkReservationExpired') }
-        : readDropped(reader);
+      return ASYNC_READERS[reader.variantWithValue(ASYNC_NAMES, 'Async')]!(reader);
     default:
       return readInit(reader);
   }
@@ -201,6 +198,22 @@ function readDropped(reader: CborReader): ServerMessage {
   if (chunkIndex === null) throw reader.error(field, 'chunk_index is missing');
   return { kind: 'dropped', chunk: { submissionId, chunkIndex }, reason: reason ?? '' };
 }
+
+/** Those that answer nothing: what each is called, and how it is read. */
+const ASYNC_KINDS: Readonly<
+  Record<
+    Exclude<ServerMessage['kind'], 'init' | Answer['kind']>,
+    readonly [name: string, read: (reader: CborReader) => ServerMessage]
+  >
+> = {
+  expired: [
+    'ChunkReservationExpired',
+    (reader) => ({ kind: 'expired', chunk: readChunkId(reader, 'Async.ChunkReservationExpired') }),
+  ],
+  dropped: ['ChunkDropped', readDropped],
+};
+const ASYNC_NAMES = encodedNames(...Object.values(ASYNC_KINDS).map(([name]) => name));
+const ASYNC_READERS = Object.values(ASYNC_KINDS).map(([, read]) => read);
 
 function readInit(reader: CborReader): InitMessage {
   let missableHeartbeatsMax: number | null = null;

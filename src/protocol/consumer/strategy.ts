@@ -24,10 +24,17 @@ export interface StrategyRefusal {
   readonly refusal: string;
 }
 
-const VARIANTS = encodedNames('Oldest', 'Newest', 'Random', 'PreferDistinct');
-const OLDEST = 0;
-const NEWEST = 1;
-const RANDOM = 2;
+type ReadStrategy = (reader: CborReader, field: string, depth: number) => Strategy | StrategyRefusal;
+
+/** What each kind is called, and how what follows its name is read. */
+const KINDS: Readonly<Record<Strategy['kind'], readonly [name: string, read: ReadStrategy]>> = {
+  oldest: ['Oldest', nameOnly(Strategy.oldest())],
+  newest: ['Newest', nameOnly(Strategy.newest())],
+  random: ['Random', nameOnly(Strategy.random())],
+  prefer_distinct: ['PreferDistinct', readPreferDistinct],
+};
+const KIND_NAMES = encodedNames(...Object.values(KINDS).map(([name]) => name));
+const KIND_READERS = Object.values(KINDS).map(([, read]) => read);
 
 const PREFER_DISTINCT_FIELDS = encodedNames('meta_key', 'underlying');
 const META_KEY = 0;
@@ -43,21 +50,15 @@ const UNDERLYING_CBOR = encodedRun('underlying');
 
 /** Reads a strategy. One beyond a limit is read to its end and told as a refusal. */
 export function readStrategy(reader: CborReader, field: string, depth = 1): Strategy | StrategyRefusal {
-  const variant = reader.variant(VARIANTS, field);
-  switch (variant) {
-    case OLDEST:
-    case NEWEST:
-    case RANDOM:
-      // The reference takes a map from the name to null as well.
-      if (reader.variantHasValue && !reader.tryNull()) throw reader.error(field, 'no value was expected');
-      return variant === OLDEST
-        ? Strategy.oldest()
-        : variant === NEWEST
-          ? Strategy.newest()
-          : Strategy.random();
-    default:
-      return readPreferDistinct(reader, field, depth);
-  }
+  return KIND_READERS[reader.variant(KIND_NAMES, field)]!(reader, field, depth);
+}
+
+function nameOnly(strategy: Strategy): ReadStrategy {
+  return (reader, field) => {
+    // The reference takes a map from the name to null as well.
+    if (reader.variantHasValue && !reader.tryNull()) throw reader.error(field, 'no value was expected');
+    return strategy;
+  };
 }
 
 function readPreferDistinct(reader: CborReader, field: string, depth: number): Strategy | StrategyRefusal {
@@ -114,9 +115,10 @@ export function writeStrategy(writer: CborWriter, strategy: Strategy): void {
 
 /** The most bytes that {@link writeStrategy} writes. */
 export function strategySizeMax(strategy: Strategy): number {
-  let size = NAMES_CBOR.oldest.length;
-  for (let s = strategy; s.kind === 'prefer_distinct'; s = s.underlying) {
-    size += PREFER_DISTINCT_CBOR.length + textSizeMax(s.metaKey) + UNDERLYING_CBOR.length;
+  let inner = strategy;
+  let size = 0;
+  for (; inner.kind === 'prefer_distinct'; inner = inner.underlying) {
+    size += PREFER_DISTINCT_CBOR.length + textSizeMax(inner.metaKey) + UNDERLYING_CBOR.length;
   }
-  return size;
+  return size + NAMES_CBOR[inner.kind].length;
 }

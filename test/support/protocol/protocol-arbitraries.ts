@@ -92,22 +92,32 @@ export function submissionRecords(): fc.Arbitrary<SubmissionRecord> {
   });
 }
 
+/** One for each kind: the compiler asks for those that are missing. */
+type EachKind<M extends { readonly kind: string }> = {
+  [K in M['kind']]: fc.Arbitrary<Extract<M, { readonly kind: K }>>;
+};
+
+function anyKind<M extends { readonly kind: string }>(each: EachKind<M>): fc.Arbitrary<M> {
+  return fc.oneof(...Object.values<fc.Arbitrary<M>>(each));
+}
+
 export function clientMessages(): fc.Arbitrary<ClientMessage> {
   const chunk = chunkIds();
-  return fc.oneof(
-    struct({
+  const chunks = fc.array(chunk, { maxLength: 30 });
+  return anyKind<ClientMessage>({
+    reserve: struct({
       kind: fc.constant('reserve' as const),
       nonce: nonces(),
       max: counts(),
       strategy: strategies(),
     }),
-    struct({
+    complete: struct({
       kind: fc.constant('complete' as const),
       nonce: nonces(),
       chunk,
       outputContent: byteContents(),
     }),
-    struct({
+    fail: struct({
       kind: fc.constant('fail' as const),
       nonce: nonces(),
       chunk,
@@ -115,19 +125,20 @@ export function clientMessages(): fc.Arbitrary<ClientMessage> {
       retryable: fc.boolean(),
       delayMs: fc.nat(),
     }),
-    struct({
-      kind: fc.constantFrom('release' as const, 'extend' as const),
+    release: struct({ kind: fc.constant('release' as const), nonce: nonces(), chunks }),
+    extend: struct({ kind: fc.constant('extend' as const), nonce: nonces(), chunks }),
+    cancel_reserve: struct({
+      kind: fc.constant('cancel_reserve' as const),
       nonce: nonces(),
-      chunks: fc.array(chunk, { maxLength: 30 }),
+      reserveNonce: nonces(),
     }),
-    struct({ kind: fc.constant('cancel_reserve' as const), nonce: nonces(), reserveNonce: nonces() }),
-  );
+  });
 }
 
 export function serverMessages(): fc.Arbitrary<ServerMessage> {
   const chunk = chunkIds();
-  return fc.oneof(
-    struct({
+  return anyKind<ServerMessage>({
+    init: struct({
       kind: fc.constant('init' as const),
       missableHeartbeatsMax: fc.nat(),
       heartbeatIntervalMs: fc.nat(),
@@ -135,11 +146,15 @@ export function serverMessages(): fc.Arbitrary<ServerMessage> {
       connId: texts(),
       features: fc.array(texts(), { maxLength: 5 }),
     }),
-    reservedMessages(),
-    struct({ kind: fc.constant('reserve_refused' as const), nonce: nonces(), reason: fc.option(texts()) }),
-    struct({ kind: fc.constant('expired' as const), chunk }),
-    struct({ kind: fc.constant('dropped' as const), chunk, reason: texts() }),
-  );
+    reserved: reservedMessages(),
+    reserve_refused: struct({
+      kind: fc.constant('reserve_refused' as const),
+      nonce: nonces(),
+      reason: fc.option(texts()),
+    }),
+    expired: struct({ kind: fc.constant('expired' as const), chunk }),
+    dropped: struct({ kind: fc.constant('dropped' as const), chunk, reason: texts() }),
+  });
 }
 
 /** Answers whose chunks come in runs of one submission, as those of a server do. */
