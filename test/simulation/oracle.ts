@@ -344,7 +344,9 @@ export class Oracle {
 
   /** A submission fails by a chunk that has had its tries, and by nothing else. */
   #mustHaveHadItsTries(id: SubmissionId, end: SubmissionEnd): void {
-    if (end.state !== 'failed' || this.#limits === null) return;
+    const row = this.#database.rows.get(id);
+    // Forgotten between its commit and this look: how many tries it had is not known any more.
+    if (row === undefined || end.state !== 'failed' || this.#limits === null) return;
     const { chunkIndex, failure } = end.failedChunk;
     const name = key({ submissionId: id, chunkIndex });
     const { chunkRetriesMax, chunkDisconnectsMax, disconnectFadesAfterMs } = this.#limits;
@@ -357,7 +359,7 @@ export class Oracle {
       return;
     }
     const tries = this.#retries.get(name) ?? 0;
-    const triesMax = this.#database.rows.get(id)?.record.retry?.triesMax ?? chunkRetriesMax;
+    const triesMax = row.record.retry?.triesMax ?? chunkRetriesMax;
     this.#must(
       this.#hopeless.has(name) || tries >= triesMax,
       `${id} failed by ${name} after ${tries} of ${triesMax} tries`,
