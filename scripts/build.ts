@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { NODE_VERSION_MIN } from '../src/system/node-version.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -29,8 +29,18 @@ for (const file of globSync('dist/**/*.js')) {
   if (sourceUrl) fail(`${file} names a source file that is not in the package: ${sourceUrl[0]}`);
 }
 
-// A bundle of a user's has no files for the threads: it finds their programs as texts. The stores behind a network are
-// left out, as their packages are not in there; their transfers are made by the calling thread.
+// What is loaded only when it is needed, the stores behind a network, is left out: a text has no packages to load, and
+// their transfers are made by the calling thread.
+const withoutDynamicImports: Plugin = {
+  name: 'without-dynamic-imports',
+  setup({ onResolve }) {
+    onResolve({ filter: /./ }, ({ kind, path }) =>
+      kind === 'dynamic-import' ? { path, external: true } : undefined,
+    );
+  },
+};
+
+// A bundle of a user's has no files for the threads: it finds their programs as texts.
 for (const [program, inlined, name] of [
   ['dist/consumer/thread/entry.js', 'dist/consumer/thread/inlined.js', 'TRANSPORT_PROGRAM'],
   ['dist/store/sqlite/thread/entry.js', 'dist/store/sqlite/thread/inlined.js', 'DATABASE_PROGRAM'],
@@ -45,7 +55,7 @@ for (const [program, inlined, name] of [
     // What a thread evaluates from a text is CommonJS.
     format: 'cjs',
     target: 'node24',
-    external: ['./remote/*-backend.js', './remote/az-open.js'],
+    plugins: [withoutDynamicImports],
     logLevel: 'warning',
   });
   const text = outputFiles[0]?.text ?? '';
