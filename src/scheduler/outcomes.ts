@@ -6,7 +6,7 @@ import type { SickConsumers } from './sick-consumers.ts';
 import type { Consumer, Reservation, ScheduledSubmission } from './state.ts';
 import type { ChunkFailure, FailOutcome, SchedulerOptions } from './types.ts';
 
-/** What becomes of chunks that were handed out in vain, of those who held them, and of submissions that end. */
+/** What becomes of chunks that are done or were handed out in vain, of those who held them, and of submissions that end. */
 export class Outcomes<Peer> {
   readonly #ledger: Ledger<Peer>;
   readonly #sick: SickConsumers<Peer>;
