@@ -11,12 +11,12 @@ import type {
   ShardGrant,
   Store,
 } from '../../store/store.ts';
-import { StoreProbe } from '../../store/store-probe.ts';
 import { Backoff } from '../../system/backoff.ts';
 import { type Clock, sleep, type Timer } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { Random } from '../../system/random.ts';
 import { Backlog, type Batch, type BatchLimits, type PagedSubmission } from './backlog.ts';
+import { StoreProbe } from './store-probe.ts';
 
 export interface JournalOptions {
   readonly store: Store;
