@@ -90,8 +90,7 @@ const fileText: ReadFlag<string> = (path, name) => {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    const reason = messageOf(cause);
-    throw new IncorrectUsageError(`${name}: cannot read the file: ${reason}`, { cause });
+    throw new IncorrectUsageError(`${name}: cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
 };
 
