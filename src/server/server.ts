@@ -11,8 +11,8 @@ import { Semaphore } from '../system/semaphore.ts';
 import { ConsumerSessions } from './consumers/sessions.ts';
 import { Admission } from './http/admission.ts';
 import { QueueHandler, VERSION_INFO } from './http/handler.ts';
-import { Metrics } from './http/metrics.ts';
 import { unavailableHandler } from './http/unavailable.ts';
+import { Metrics } from './metrics/metrics.ts';
 import type { ServerSettings } from './settings.ts';
 
 /** How long answers that are on their way, the journal, and retention may take when the server stops. */

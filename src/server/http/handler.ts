@@ -12,10 +12,10 @@ import { formatErrorText } from '../../protocol/producer/requests.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { InvariantError } from '../../scheduler/invariant.ts';
 import type { Logger } from '../../system/logger.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { Admission } from './admission.ts';
 import { respondAnnounced, respondError } from './answers.ts';
 import { ENDPOINTS, type EndpointName } from './endpoints.ts';
-import type { Metrics } from './metrics.ts';
 import { type Route, submissionRoutes } from './submissions.ts';
 
 export interface QueueHandlerOptions {

@@ -3,7 +3,7 @@ import { VERSION } from '../../model/version.ts';
 import type { Clock } from '../../system/clock.ts';
 import { descriptorsMax, descriptorsOpen } from '../../system/descriptors.ts';
 import type { LogStats } from '../../system/logger.ts';
-import { addCounter, addGauge } from './metric.ts';
+import { addCounter, addGauge } from './register.ts';
 
 export interface ProcessMetricsOptions {
   readonly clock: Clock;

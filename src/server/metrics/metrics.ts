@@ -4,9 +4,9 @@ import type { Sketch } from '../../queue/sketch.ts';
 import type { QueueStats } from '../../queue/stats.ts';
 import type { Store } from '../../store/store.ts';
 import type { Clock } from '../../system/clock.ts';
-import { HttpMetrics } from './http-metrics.ts';
-import { addCounter, addGauge } from './metric.ts';
-import { type ProcessMetricsOptions, registerProcess } from './process-metrics.ts';
+import { HttpMetrics } from './http.ts';
+import { type ProcessMetricsOptions, registerProcess } from './process.ts';
+import { addCounter, addGauge } from './register.ts';
 
 export interface MetricsOptions {
   readonly queue: Queue;
