@@ -94,11 +94,11 @@ async function openBackend(
       return openS3Backend(location, options, connection, context);
     }
     case 'gs': {
-      const { openGsBackend } = await import('./remote/gs-backend.ts');
+      const { openGsBackend } = await import('./remote/gs/backend.ts');
       return openGsBackend(location.bucket, options, connection, context.clock);
     }
     case 'az': {
-      const { openAzBackend } = await import('./remote/az-open.ts');
+      const { openAzBackend } = await import('./remote/az/open.ts');
       return openAzBackend(location, options, connection, context.clock);
     }
     case 'http': {

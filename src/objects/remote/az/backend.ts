@@ -10,11 +10,11 @@ import type {
   ContainerListBlobsOptions,
   RestError,
 } from '@azure/storage-blob';
-import { isError } from '../../model/kinds.ts';
-import type { Clock } from '../../system/clock.ts';
-import { ObjectStoreError } from '../errors.ts';
-import type { Agents } from './agents.ts';
-import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
+import { isError } from '../../../model/kinds.ts';
+import type { Clock } from '../../../system/clock.ts';
+import { ObjectStoreError } from '../../errors.ts';
+import type { Agents } from '../agents.ts';
+import type { ListPage, ListQuery, ObjectBackend } from '../backend.ts';
 import {
   corrupt,
   type FailedCall,
@@ -22,8 +22,8 @@ import {
   failureOfLogin,
   failureOfStatus,
   retryAfterMs,
-} from './failures.ts';
-import { readBody } from './read-body.ts';
+} from '../failures.ts';
+import { readBody } from '../read-body.ts';
 
 type PageSettings = { readonly maxPageSize: number; readonly continuationToken?: string };
 

@@ -1,13 +1,13 @@
 import { hash } from 'node:crypto';
 import type { AnyAuthClient, GoogleAuth } from 'google-auth-library';
-import { IncorrectUsageError } from '../../model/errors.ts';
-import type { Clock } from '../../system/clock.ts';
-import { ObjectStoreError } from '../errors.ts';
-import type { ObjectInfo } from '../object-store.ts';
-import type { OptionReader } from '../options.ts';
-import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';
-import { checkEndpoint } from './endpoint.ts';
-import { corrupt, type FailedCall, failureOfLogin } from './failures.ts';
+import { IncorrectUsageError } from '../../../model/errors.ts';
+import type { Clock } from '../../../system/clock.ts';
+import { ObjectStoreError } from '../../errors.ts';
+import type { ObjectInfo } from '../../object-store.ts';
+import type { OptionReader } from '../../options.ts';
+import type { ListPage, ListQuery, ObjectBackend } from '../backend.ts';
+import { checkEndpoint } from '../endpoint.ts';
+import { corrupt, type FailedCall, failureOfLogin } from '../failures.ts';
 import {
   type ConnectionOptions,
   failureOfAnswer,
@@ -16,8 +16,8 @@ import {
   isSuccess,
   type TransportAnswer,
   type TransportRequest,
-} from './http/transport.ts';
-import { INSTALL, loadCredentials, orNotInstalled } from './load.ts';
+} from '../http/transport.ts';
+import { INSTALL, loadCredentials, orNotInstalled } from '../load.ts';
 
 const SCOPE = 'https://www.googleapis.com/auth/devstorage.read_write';
 

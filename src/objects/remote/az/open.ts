@@ -1,13 +1,13 @@
 import type { BlobServiceClient, RequestPolicyFactory, StoragePipelineOptions } from '@azure/storage-blob';
-import { IncorrectUsageError } from '../../model/errors.ts';
-import type { Clock } from '../../system/clock.ts';
-import type { OptionReader } from '../options.ts';
-import type { ObjectStoreLocation } from '../url.ts';
-import { type Agents, makeAgents } from './agents.ts';
-import { AzBackend } from './az-backend.ts';
-import { checkEndpoint } from './endpoint.ts';
-import type { ConnectionOptions } from './http/transport.ts';
-import { INSTALL, loadCredentials, orNotInstalled } from './load.ts';
+import { IncorrectUsageError } from '../../../model/errors.ts';
+import type { Clock } from '../../../system/clock.ts';
+import type { OptionReader } from '../../options.ts';
+import type { ObjectStoreLocation } from '../../url.ts';
+import { type Agents, makeAgents } from '../agents.ts';
+import { checkEndpoint } from '../endpoint.ts';
+import type { ConnectionOptions } from '../http/transport.ts';
+import { INSTALL, loadCredentials, orNotInstalled } from '../load.ts';
+import { AzBackend } from './backend.ts';
 
 type Sdk = typeof import('@azure/storage-blob');
 type Credential = NonNullable<Parameters<Sdk['newPipeline']>[0]>;
