@@ -2,8 +2,8 @@ import type { ChunkId } from '../../model/ids.ts';
 import { encodeReserved } from '../../protocol/consumer/codec.ts';
 import type { Nonce } from '../../protocol/consumer/types.ts';
 import type { HandedOutChunk, ReservationRequest } from '../../scheduler/types.ts';
-import { type DirectAnswerContext, directAnswer } from './direct-answer.ts';
 import type { Outbox } from './outbox.ts';
+import { type AnswerContext, lateAnswer } from './reserved-answer.ts';
 
 interface LateAnswer {
   readonly chunks: readonly HandedOutChunk[];
@@ -13,11 +13,11 @@ interface LateAnswer {
 
 /** Answers of one connection that are reserved but not told yet: they wait for their inputs, or behind such. */
 export class LateAnswers {
-  readonly #context: DirectAnswerContext;
+  readonly #context: AnswerContext;
   readonly #outbox: Outbox;
   readonly #answers = new Map<ReservationRequest, LateAnswer>();
 
-  constructor(context: DirectAnswerContext, outbox: Outbox) {
+  constructor(context: AnswerContext, outbox: Outbox) {
     this.#context = context;
     this.#outbox = outbox;
   }
@@ -31,7 +31,7 @@ export class LateAnswers {
     const late = { chunks, isTakenBack: false };
     this.#answers.set(request, late);
     this.#outbox.sendLate(async () => {
-      const answer = await directAnswer(this.#context, request, chunks);
+      const answer = await lateAnswer(this.#context, request, chunks);
       this.#answers.delete(request);
       if (!this.#context.isOpen()) return null;
       if (answer !== null) return answer;

@@ -20,10 +20,10 @@ import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../../s
 import type { Clock } from '../../system/clock.ts';
 import type { EndOfTurn, TurnTask } from '../../system/end-of-turn.ts';
 import type { Logger } from '../../system/logger.ts';
-import { itemsAtHand } from './direct-answer.ts';
 import type { ConsumerFeatures } from './features.ts';
 import { LateAnswers } from './late-answers.ts';
 import { Outbox } from './outbox.ts';
+import { itemsAtHand } from './reserved-answer.ts';
 import type { SharedBySessions } from './shared.ts';
 import { StrategiesInUse } from './strategies-in-use.ts';
 import { WaitingRequests } from './waiting-requests.ts';

@@ -11,7 +11,7 @@ import { type Clock, sleep } from '../../system/clock.ts';
 import type { Logger } from '../../system/logger.ts';
 import type { SharedBySessions } from './shared.ts';
 
-export interface DirectAnswerContext {
+export interface AnswerContext {
   readonly consumers: Consumers;
   readonly shared: SharedBySessions;
   readonly consumer: ConnectedConsumer;
@@ -29,13 +29,12 @@ export interface DirectAnswerContext {
 const RETRY_MS = 500;
 
 /**
- * The answer to a reservation with chunks of `Direct` submissions, whose inputs lie in the store, or with more than fits
- * into one answer. What does not fit
- * into one answer goes back to the schedule, uncounted; what is not held any more, because it expired, was done or
- * ended while the inputs were read, is left out. null: nothing is left, or the connection ended meanwhile.
+ * The answer to a reservation with inputs that lie in the store, or with more than fits into one answer. What does not fit
+ * goes back to the schedule, uncounted; what is not held any more, because it expired, was done or ended while the
+ * inputs were read, is left out. null: nothing is left, or the connection ended meanwhile.
  */
-export async function directAnswer(
-  context: DirectAnswerContext,
+export async function lateAnswer(
+  context: AnswerContext,
   request: ReservationRequest,
   chunks: readonly HandedOutChunk[],
 ): Promise<Uint8Array | null> {
@@ -64,7 +63,7 @@ export async function directAnswer(
 
 /** To release what it does not hold is a consumer's answer to the expiry: in its place, since it never heard of it. */
 function release(
-  { consumers, consumer }: DirectAnswerContext,
+  { consumers, consumer }: AnswerContext,
   chunks: readonly HandedOutChunk[],
   which: (chunk: HandedOutChunk) => boolean,
 ): void {
@@ -102,7 +101,7 @@ export function itemsAtHand(
  * if the connection ended. A store that does not answer is asked again.
  */
 async function readInputs(
-  { consumers, clock, logger, isOpen }: DirectAnswerContext,
+  { consumers, clock, logger, isOpen }: AnswerContext,
   chunks: readonly HandedOutChunk[],
 ): Promise<readonly (Uint8Array | null)[] | null> {
   const wanted = chunks
