@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { ClientClosedError, ConsumerClient } from '../../src/consumer/index.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
@@ -125,6 +126,51 @@ test('stop gives back chunks that are only being read', async () => {
     (await connection.until('release')).chunks.map(({ chunkIndex }) => chunkIndex),
     [1],
   );
+});
+
+test('what was read of a chunk that pause gives back takes no memory any more', async () => {
+  await using queue = await FakeQueue.start();
+  const store = await openObjectStore('memory:///pause-gives-back');
+  const submission = fakeSubmission();
+  const ops = ['running', 'x'.repeat(100), 'after the pause'];
+  for (const [index, op] of ops.entries()) {
+    await store.put(`${submission.prefix}/${index}-in.bin`, cbor.encode([op]));
+  }
+  const reads = new Inbox<Promise<Uint8Array>>();
+  const watched = Object.create(store, {
+    get: {
+      value(key: string) {
+        const read = store.get(key);
+        reads.put(read);
+        return read;
+      },
+    },
+    put: { value: (key: string, body: Uint8Array) => store.put(key, body) },
+  }) as ObjectStore;
+  await using consumer = new ConsumerClient(queue.url, watched);
+  const begun = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const callback = async (op: unknown) => {
+    begun.resolve();
+    await gate.promise;
+    return op;
+  };
+  void quietly(consumer.runEachOp(callback, { prefetch: 1, memoryBytesMax: 50 }));
+  const connection = await queue.connection();
+  connection.answer((await connection.next('reserve')).nonce, [
+    fakeChunk(submission, 0),
+    fakeChunk(submission, 1),
+  ]);
+  await begun.promise;
+  await Promise.all([await reads.take(), await reads.take()]);
+  await setImmediate();
+  const paused = consumer.pause();
+  await connection.until('release');
+  gate.resolve();
+  await paused;
+  consumer.resume();
+  connection.answer((await connection.until('reserve')).nonce, [fakeChunk(submission, 2)]);
+  assert.equal((await connection.until('complete')).chunk.chunkIndex, 2);
 });
 
 test('stop waits for the result that completeChunk is uploading, and for its message', async () => {

@@ -161,7 +161,13 @@ export class ChunkRun implements FeedOwner {
       this.#jobs.delete(handle);
       unstarted.push(job.held);
     }
-    this.#engine.release(unstarted);
+    this.#giveBack(unstarted);
+  }
+
+  /** Chunks of which nothing is to come: what was read of them takes no room any more. */
+  #giveBack(chunks: readonly HeldChunk[]): void {
+    for (const { handle } of chunks) this.#local.leave(handle);
+    this.#engine.release(chunks);
   }
 
   /** Drops everything; `over` rejects with the reason. */
@@ -212,7 +218,7 @@ export class ChunkRun implements FeedOwner {
     }
     const at = this.#queue.findIndex((chunk) => chunk.handle === handle);
     if (at < 0) return;
-    this.#engine.release(this.#queue.splice(at, 1));
+    this.#giveBack(this.#queue.splice(at, 1));
   }
 
   waits(isWaiting: boolean): void {
@@ -221,7 +227,7 @@ export class ChunkRun implements FeedOwner {
   }
 
   crashed(): void {
-    this.#queue.length = 0;
+    for (const { handle } of this.#queue.splice(0)) this.#local.leave(handle);
     this.waits(false);
     for (const job of this.#jobs.values()) job.isHeld = false;
   }
