@@ -302,6 +302,12 @@ suite('chunk contents in JSON', () => {
     }
   });
 
+  test('half of a surrogate pair comes back as it was, also beside an integer beyond 2^53, in texts and keys', () => {
+    for (const ops of [['\ud800'], ['\udc00x', 2n ** 60n], [{ '\ud800': 2n ** 60n, a: '\\\ud83d' }]]) {
+      assert.deepEqual(json.decode(json.encode(ops)), ops);
+    }
+  });
+
   test('anything but a JSON array is refused', () => {
     for (const text of [
       '',

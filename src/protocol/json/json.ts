@@ -23,7 +23,7 @@ const CONSTANT = /NaN|Infinity/;
  * @throws JsonSyntaxError for anything else; nesting beyond {@link JSON_DEPTH_MAX} included
  */
 export function parseJson(body: Uint8Array | string, options: ReadingOptions): unknown {
-  const reader = new JsonReader(body);
+  const reader = new JsonReader(body, true);
   const text =
     typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
   // Native parsing is an order of magnitude faster, and exact unless there is such a number.

@@ -44,11 +44,14 @@ const CLOSE_BRACE = 0x7d;
  */
 export class JsonReader {
   readonly #bytes: Buffer;
+  readonly #takesHalves: boolean;
   #position = 0;
   /** Where the number read last begins; it ends at the position. */
   #numberStart = 0;
 
-  constructor(body: Uint8Array | string) {
+  /** @param takesHalves halves of surrogate pairs are read as they are; else they are no JSON, as in the reference */
+  constructor(body: Uint8Array | string, takesHalves = false) {
+    this.#takesHalves = takesHalves;
     this.#bytes =
       typeof body === 'string'
         ? Buffer.from(body, 'utf8')
@@ -95,7 +98,8 @@ export class JsonReader {
   text(field: string): string {
     if (this.#peek() !== QUOTE) throw this.#unexpected(field, 'a text');
     const raw = this.#string(field);
-    if (!raw.isWellFormed()) throw this.#syntax(field, 'a text has half of a surrogate pair');
+    if (!this.#takesHalves && !raw.isWellFormed())
+      throw this.#syntax(field, 'a text has half of a surrogate pair');
     return raw;
   }
 
