@@ -26,9 +26,9 @@ import { OptionReader } from '../src/objects/options.ts';
 import type { ObjectBackend } from '../src/objects/remote/backend.ts';
 import { RemoteStore } from '../src/objects/remote/remote-store.ts';
 import { retryPolicy, withRetries } from '../src/objects/remote/retries.ts';
-import { systemClock } from '../src/system/clock.ts';
-import { silentLogger } from '../src/system/logger.ts';
+import { silentLogger } from '../src/system/log/logger.ts';
 import { systemRandom } from '../src/system/random.ts';
+import { systemClock } from '../src/system/time/clock.ts';
 import { benchArguments } from './support/arguments.ts';
 import { median, type Row, report } from './support/report.ts';
 

@@ -11,7 +11,7 @@ import { PAGE_BYTES } from '../src/model/chunk-set.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { Mutation } from '../src/store/store.ts';
-import { silentLogger } from '../src/system/logger.ts';
+import { silentLogger } from '../src/system/log/logger.ts';
 import { seededRandom } from '../src/system/random.ts';
 import { benchArguments } from './support/arguments.ts';
 import { MB, type Row, report } from './support/report.ts';

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
-import { NODE_VERSION_MIN } from '../src/system/node-version.ts';
+import { NODE_VERSION_MIN } from '../src/system/entry/node-version.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -82,7 +82,7 @@ function writeOldNodeEntry({ default: entry, node }: Entry, names: readonly stri
   const real = entry.replace('./dist/', '../');
   writeFileSync(
     node.default,
-    `import '../system/node-version.js';
+    `import '../system/entry/node-version.js';
 const entry = await import('${real}');
 export const { ${names.join(', ')} } = entry;
 `,

@@ -1,5 +1,5 @@
 /** The public API of `opsqueue`: all of `opsqueue/producer`, `opsqueue/consumer` and `opsqueue/server` again. */
-import './system/node-version.ts';
+import './system/entry/node-version.ts';
 
 export {
   CallbackTimeoutError,

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { ProducerClient, type Progress } from 'opsqueue/producer';
 import { ProgressLine } from '../../src/cli/progress-line.ts';
 import { grouped, rateText, timeText } from '../../src/cli/text.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
 import { folderOf } from './arguments.ts';
 import { type Checksum, checksum } from './checksum.ts';
 import { type Found, filesBelow } from './files.ts';

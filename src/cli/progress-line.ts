@@ -1,4 +1,4 @@
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from '../system/time/clock.ts';
 import { columnsOf, type Output } from './io.ts';
 import { grouped, rateText, timeText } from './text.ts';
 

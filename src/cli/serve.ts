@@ -5,7 +5,7 @@ import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../server/index.ts';
 import { defaultText, SETTINGS, type Setting, settingHelp } from '../server/settings.ts';
-import { systemClock } from '../system/clock.ts';
+import { systemClock } from '../system/time/clock.ts';
 import type { Io } from './io.ts';
 import { LOG_LEVELS, logLevel, openLog, type ServerLog } from './log/log.ts';
 import type { LogWriter } from './log/sink.ts';

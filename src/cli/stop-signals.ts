@@ -1,4 +1,4 @@
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from '../system/time/clock.ts';
 
 /** SIGHUP comes when the terminal is closed; Node.js takes no notice of `nohup`. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

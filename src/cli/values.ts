@@ -5,7 +5,7 @@ import { IncorrectUsageError } from '../model/errors.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
 import { META_VALUE_MAX, META_VALUE_MIN } from '../model/limits.ts';
 import { messageOf } from '../model/thrown.ts';
-import { checkDuration } from '../system/duration.ts';
+import { checkDuration } from '../system/time/duration.ts';
 
 /**
  * Reads what a flag was given. `name` is the flag, or the variable that it comes from, for the IncorrectUsageError; `previous`

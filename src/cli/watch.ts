@@ -1,6 +1,6 @@
 import type { Progress, Submission, SubmissionDetails } from '../producer/index.ts';
 import { SubmissionForgottenError } from '../producer/index.ts';
-import { systemClock } from '../system/clock.ts';
+import { systemClock } from '../system/time/clock.ts';
 import type { Io } from './io.ts';
 import { ProgressLine } from './progress-line.ts';
 import { statusJson, statusText } from './status-text.ts';

@@ -1,5 +1,5 @@
 import type { ChunkId } from '../model/ids.ts';
-import type { Clock, Timer } from '../system/clock.ts';
+import type { Clock, Timer } from '../system/time/clock.ts';
 import type { Announcer } from './events.ts';
 
 /** The client counts as idle after it has had nothing to do for this long, in milliseconds. */

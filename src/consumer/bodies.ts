@@ -9,9 +9,9 @@ import {
   decompressChunk,
   isCompressedChunk,
 } from '../protocol/chunk/compression.ts';
-import type { Clock } from '../system/clock.ts';
-import { Semaphore } from '../system/semaphore.ts';
-import { linkedSignal, orAborted } from '../system/signals.ts';
+import { linkedSignal, orAborted } from '../system/async/abort-signals.ts';
+import { Semaphore } from '../system/async/semaphore.ts';
+import type { Clock } from '../system/time/clock.ts';
 import type { TransferLimits, TransferTimes } from './thread/protocol.ts';
 
 /** Which body of which chunk. */

@@ -4,7 +4,7 @@ import { checkInteger } from '../model/check.ts';
 import { ClientClosedError } from '../model/errors.ts';
 import { checkCallOptions } from '../model/option-names.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
-import { orAborted } from '../system/signals.ts';
+import { orAborted } from '../system/async/abort-signals.ts';
 import { Calls } from './calls.ts';
 import type { ConsumerEvents } from './events.ts';
 import { ManualChunks } from './manual-chunks.ts';

@@ -6,11 +6,11 @@ import {
   TransportLostError,
 } from '../model/errors.ts';
 import type { ChunkId } from '../model/ids.ts';
-import { Backoff } from '../system/backoff.ts';
-import type { Clock, Timer } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
+import { NumberedCalls } from '../system/process/worker.ts';
 import type { Random } from '../system/random.ts';
-import { NumberedCalls } from '../system/worker.ts';
+import { Backoff } from '../system/time/backoff.ts';
+import type { Clock, Timer } from '../system/time/clock.ts';
 import type { ChunkBodies } from './bodies.ts';
 import type { StartTransport, TransportHandle } from './thread/handle.ts';
 import type {

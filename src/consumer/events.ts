@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { ChunkIndex } from '../model/ids.ts';
 import { isThenable } from '../model/kinds.ts';
 import { messageOf } from '../model/thrown.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
 
 /** The events of a consumer client, and what their listeners get. */
 export interface ConsumerEvents {

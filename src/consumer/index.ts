@@ -1,4 +1,4 @@
-import '../system/node-version.ts';
+import '../system/entry/node-version.ts';
 
 export {
   type Contract,
@@ -45,7 +45,7 @@ export {
 } from '../protocol/chunk/codec.ts';
 export type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 export type { ChunkCompression } from '../protocol/chunk/compression.ts';
-export type { Logger } from '../system/logger.ts';
+export type { Logger } from '../system/log/logger.ts';
 export { ConsumerClient } from './client.ts';
 export type {
   ChunkFailedEvent,

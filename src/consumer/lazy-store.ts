@@ -5,7 +5,7 @@ import type {
   ObjectStoreOptions,
 } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/open.ts';
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from '../system/time/clock.ts';
 
 /**
  * The object store of a URL, opened with the first call: a constructor cannot wait for what it loads. Only for transfers on

@@ -6,7 +6,7 @@ import { CHUNKS_PER_ANSWER_MAX, CHUNKS_PER_SUBMISSION_MAX } from '../model/limit
 import type { Strategy } from '../model/strategy.ts';
 import { submissionInfoOf } from '../model/submission.ts';
 import { messageOf, traceOf } from '../model/thrown.ts';
-import { linkedSignal, orAborted } from '../system/signals.ts';
+import { linkedSignal, orAborted } from '../system/async/abort-signals.ts';
 import { NoObjectStoreError } from './bodies.ts';
 import type { Engine, ReportCommand } from './engine.ts';
 import { type ChunkFormat, checkedValues, formatFor } from './format.ts';

@@ -1,6 +1,6 @@
-import type { Clock } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
-import { linkedSignal } from '../system/signals.ts';
+import { linkedSignal } from '../system/async/abort-signals.ts';
+import type { Logger } from '../system/log/logger.ts';
+import type { Clock } from '../system/time/clock.ts';
 import type { Activity } from './activity.ts';
 import type { Engine } from './engine.ts';
 import { checkPoolFile } from './pool/program.ts';

@@ -1,5 +1,5 @@
-import type { Clock, Timer } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
+import type { Clock, Timer } from '../system/time/clock.ts';
 import type { ChunkRun } from './run/run.ts';
 
 /** The first line comes after this long, in milliseconds; each later one after twice the time. */

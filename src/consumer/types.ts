@@ -5,7 +5,7 @@ import type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
 
 /** What a callback gets besides its input. */
 export interface ChunkContext {

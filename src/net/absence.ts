@@ -1,5 +1,5 @@
 import { isError } from '../model/kinds.ts';
-import { clipped } from '../system/logger.ts';
+import { clipped } from '../system/log/logger.ts';
 import type { QueueUrl } from './address/queue-url.ts';
 
 /** Why there is no queue at an address: as much of it as is known. */

@@ -2,8 +2,8 @@ import { opendir, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isError } from '../model/kinds.ts';
 import { messageOf } from '../model/thrown.ts';
-import { type Clock, sleep } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
+import { type Clock, sleep } from '../system/time/clock.ts';
 import { isErrno } from './file-errors.ts';
 
 /** How long a `file:` store asks again, in milliseconds. */

@@ -1,9 +1,9 @@
 import * as fs from 'node:fs';
 import { access, lstat, mkdir, open, opendir, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Clock } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
-import { EventLoopShare } from '../system/yield.ts';
+import { EventLoopShare } from '../system/event-loop/share.ts';
+import type { Logger } from '../system/log/logger.ts';
+import type { Clock } from '../system/time/clock.ts';
 import { fileError, isErrno } from './file-errors.ts';
 import { type FailedFileCall, type FilePatience, FileRetries } from './file-retries.ts';
 import { CHUNK_NAME_PATTERN } from './keys.ts';

@@ -1,5 +1,5 @@
-import type { Clock } from '../system/clock.ts';
-import { EventLoopShare } from '../system/yield.ts';
+import { EventLoopShare } from '../system/event-loop/share.ts';
+import type { Clock } from '../system/time/clock.ts';
 import { ObjectStoreError } from './errors.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
 import type { ObjectStoreLocation } from './url.ts';

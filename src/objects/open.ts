@@ -1,6 +1,6 @@
-import { type Clock, systemClock } from '../system/clock.ts';
-import { type Logger, silentLogger } from '../system/logger.ts';
+import { type Logger, silentLogger } from '../system/log/logger.ts';
 import { type Random, systemRandom } from '../system/random.ts';
+import { type Clock, systemClock } from '../system/time/clock.ts';
 import { RETRY_MS_DEFAULT } from './file-retries.ts';
 import { FileStore } from './file-store.ts';
 import { MemoryObjectStore } from './memory-store.ts';

@@ -1,6 +1,6 @@
 import { mustBe } from '../model/check.ts';
 import type { IncorrectUsageError } from '../model/errors.ts';
-import { parseDuration } from '../system/duration.ts';
+import { parseDuration } from '../system/time/duration.ts';
 import type { ObjectStoreOptions } from './object-store.ts';
 import { refuseMisspeltOptions } from './option-names.ts';
 

@@ -1,7 +1,7 @@
 import { ObjectStoreError } from '../objects/errors.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from '../objects/object-store.ts';
-import { type Clock, endsWithin } from '../system/clock.ts';
-import { linkedSignal, orAborted } from '../system/signals.ts';
+import { linkedSignal, orAborted } from '../system/async/abort-signals.ts';
+import { type Clock, endsWithin } from '../system/time/clock.ts';
 
 /**
  * An object store whose calls end with their signal, or after `transferMsMax`, whatever becomes of them: one inside of a

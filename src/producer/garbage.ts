@@ -5,7 +5,7 @@ import { QUEUE_TLS_OPTION_NAMES, type QueueTlsOptions } from '../net/address/que
 import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/garbage.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/open.ts';
-import { type Logger, loggerOf } from '../system/logger.ts';
+import { type Logger, loggerOf } from '../system/log/logger.ts';
 import { ProducerClient } from './client.ts';
 import { partsOf, withParts } from './context.ts';
 

@@ -1,4 +1,4 @@
-import '../system/node-version.ts';
+import '../system/entry/node-version.ts';
 
 export {
   type Contract,
@@ -55,7 +55,7 @@ export { CborTag } from '../protocol/chunk/cbor-value.ts';
 export type { NamedCodec, OperationCodec } from '../protocol/chunk/codec-options.ts';
 export type { ChunkCompression } from '../protocol/chunk/compression.ts';
 export { ChunkUndecodableError, ChunkUnencodableError } from '../protocol/chunk/errors.ts';
-export type { Logger } from '../system/logger.ts';
+export type { Logger } from '../system/log/logger.ts';
 export { ProducerClient } from './client.ts';
 export { collectGarbage, type GarbageCollectionOptions } from './garbage.ts';
 export type {

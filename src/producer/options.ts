@@ -3,7 +3,7 @@ import type { RetryPolicy } from '../model/retry.ts';
 import type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
 
 /** Options of a ProducerClient. */
 export interface ProducerClientOptions extends QueueTlsOptions {

@@ -31,7 +31,7 @@ import {
   parseKnownAnswer,
   parseStatus,
 } from '../protocol/producer/requests.ts';
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from '../system/time/clock.ts';
 import { PollHold } from './results/poll-hold.ts';
 
 /** A submission as it is inserted. */

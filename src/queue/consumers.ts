@@ -9,8 +9,8 @@ import type {
   ReservationRequest,
 } from '../scheduler/types.ts';
 import type { Store } from '../store/store.ts';
-import type { Clock } from '../system/clock.ts';
-import { clipped, type Logger } from '../system/logger.ts';
+import { clipped, type Logger } from '../system/log/logger.ts';
+import type { Clock } from '../system/time/clock.ts';
 import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';

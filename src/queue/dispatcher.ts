@@ -1,7 +1,7 @@
 import type { DropReason, Effect, Sick, SubmissionEndCause } from '../scheduler/effects.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../scheduler/types.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
 import type { QueueEvents } from './events.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongChunks } from './long-chunks.ts';

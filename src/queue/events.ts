@@ -1,7 +1,7 @@
 import type { ChunkIndex } from '../model/ids.ts';
 import type { SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from '../system/time/clock.ts';
 
 /** Something that has happened. */
 export type QueueEvent =

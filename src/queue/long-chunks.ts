@@ -1,5 +1,5 @@
 import type { HandedOutChunk, OpenSubmission } from '../scheduler/types.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
 
 /** A chunk takes far longer than the others: this many times their average ... */
 const TIMES_LONGER = 10;

@@ -1,6 +1,6 @@
 import type { SubmissionRecord } from '../model/submission.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
-import type { Clock, Timer } from '../system/clock.ts';
+import type { Clock, Timer } from '../system/time/clock.ts';
 import type { EventBatch, QueueEvents } from './events.ts';
 
 interface Waiter {

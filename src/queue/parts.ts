@@ -1,8 +1,8 @@
 import { Scheduler } from '../scheduler/scheduler.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
-import type { Clock } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
 import type { Random } from '../system/random.ts';
+import type { Clock } from '../system/time/clock.ts';
 import { Consumers } from './consumers.ts';
 import { type ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { Endings } from './endings.ts';

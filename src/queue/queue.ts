@@ -1,9 +1,9 @@
 import { submissionIdTimeMs } from '../model/ids.ts';
 import type { SchedulerCounts } from '../scheduler/types.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
-import { type Clock, endsWithin, type Timer } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
 import { uuidV7 } from '../system/random.ts';
+import { type Clock, endsWithin, type Timer } from '../system/time/clock.ts';
 import type { Consumers } from './consumers.ts';
 import type { Endings } from './endings.ts';
 import type { Inserts } from './inserts.ts';

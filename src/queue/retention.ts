@@ -1,7 +1,7 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { DueSubmission, Store } from '../store/store.ts';
-import type { Clock, Timer } from '../system/clock.ts';
-import type { Logger } from '../system/logger.ts';
+import type { Logger } from '../system/log/logger.ts';
+import type { Clock, Timer } from '../system/time/clock.ts';
 
 export interface RetentionTimes {
   /** How long ended submissions are remembered, in milliseconds. */

@@ -1,7 +1,7 @@
 import { Histogram } from 'prom-client';
 import { submissionIdTimeMs } from '../model/ids.ts';
 import type { Strategy } from '../model/strategy.ts';
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from '../system/time/clock.ts';
 import type { EventObserver, QueueEvent } from './events.ts';
 import { Sketch } from './sketch.ts';
 

@@ -1,24 +1,24 @@
 /** The public API of `opsqueue/server`. */
 
-import '../system/node-version.ts';
-import '../system/bundle-begin.ts';
+import '../system/entry/node-version.ts';
+import '../system/entry/bundle-begin.ts';
 import { type HttpAddress, HttpServer } from '../net/http/server.ts';
 import { openStore } from '../store/open.ts';
-import { descriptorsMax } from '../system/descriptors.ts';
+import { descriptorsMax } from '../system/process/descriptors.ts';
 import { unavailableHandler } from './http/unavailable.ts';
 import type { ServerOptions } from './options.ts';
 import { Server } from './server.ts';
 import { checkedSettings } from './settings.ts';
-import '../system/bundle-end.ts';
+import '../system/entry/bundle-end.ts';
 
 export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 export { VERSION } from '../model/version.ts';
 export { ListenError } from '../net/http/server.ts';
 export { StoreError } from '../store/errors.ts';
 export type { Store } from '../store/store.ts';
-export type { Clock, Timer } from '../system/clock.ts';
-export type { Logger, LogStats } from '../system/logger.ts';
+export type { Logger, LogStats } from '../system/log/logger.ts';
 export type { Random } from '../system/random.ts';
+export type { Clock, Timer } from '../system/time/clock.ts';
 export type { HttpAddress, ServerOptions };
 
 /** A queue that is up. */

@@ -1,7 +1,7 @@
 import type { Store } from '../store/store.ts';
-import type { Clock } from '../system/clock.ts';
-import type { Logger, LogStats } from '../system/logger.ts';
+import type { Logger, LogStats } from '../system/log/logger.ts';
 import type { Random } from '../system/random.ts';
+import type { Clock } from '../system/time/clock.ts';
 
 /** How to run a queue. Everything has a default; what is plain data is a flag of the command as well. */
 export interface ServerOptions {

@@ -15,10 +15,10 @@ import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts
 import { RETRY_BOUNDS } from '../model/retry.ts';
 import { parseStoreUrl, STORE_URL_FORMS } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
-import { systemClock } from '../system/clock.ts';
-import { formatDuration } from '../system/duration.ts';
-import { silentLogger } from '../system/logger.ts';
+import { silentLogger } from '../system/log/logger.ts';
 import { systemRandom } from '../system/random.ts';
+import { systemClock } from '../system/time/clock.ts';
+import { formatDuration } from '../system/time/duration.ts';
 import type { ServerOptions } from './options.ts';
 
 /** Options that no flag can give. */

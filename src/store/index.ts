@@ -1,6 +1,6 @@
 /** The public API of `opsqueue/store`: the stores there are, and what a further one is made of. */
 
-import '../system/node-version.ts';
+import '../system/entry/node-version.ts';
 
 export { ChunkSet, PAGE_BYTES, PAGE_CHUNKS, type PageContent } from '../model/chunk-set.ts';
 export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
@@ -21,8 +21,8 @@ export type {
   SubmissionEnd,
   SubmissionRecord,
 } from '../model/submission.ts';
-export type { Clock, Timer } from '../system/clock.ts';
-export type { Logger } from '../system/logger.ts';
+export type { Logger } from '../system/log/logger.ts';
+export type { Clock, Timer } from '../system/time/clock.ts';
 export {
   type BatchFacts,
   type BatchStep,

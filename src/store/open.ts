@@ -1,7 +1,7 @@
 import { IncorrectUsageError } from '../model/errors.ts';
 import { nearestName } from '../model/option-names.ts';
-import { type Clock, systemClock } from '../system/clock.ts';
-import { type Logger, silentLogger } from '../system/logger.ts';
+import { type Logger, silentLogger } from '../system/log/logger.ts';
+import { type Clock, systemClock } from '../system/time/clock.ts';
 import { MemoryStore } from './memory/memory-store.ts';
 import type { Store } from './store.ts';
 

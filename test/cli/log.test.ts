@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { logLevel, TerminalLogger } from '../../src/cli/log/log.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
 
 test('the level comes from OPSQUEUE_LOG, info where it says nothing', () => {
   assert.deepEqual([undefined, '', 'WARN', 'silent', 'loud'].map(logLevel), [

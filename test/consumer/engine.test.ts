@@ -13,9 +13,9 @@ import type { Command, TransportEvent } from '../../src/consumer/thread/protocol
 import { defineContract } from '../../src/contract/contract.ts';
 import { ClientClosedError } from '../../src/model/errors.ts';
 import { DIRECT_ROUTE } from '../../src/net/address/queue-route.ts';
-import { systemClock } from '../../src/system/clock.ts';
-import { silentLogger } from '../../src/system/logger.ts';
+import { silentLogger } from '../../src/system/log/logger.ts';
 import { systemRandom } from '../../src/system/random.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
 import { fakeSubmission } from '../support/fakes/fake-queue.ts';
 import { Inbox } from '../support/peers/inbox.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';

@@ -131,7 +131,7 @@ async function oldNode(app: string): Promise<void> {
     const text = await readFile(join(app, 'node_modules/opsqueue/dist/old-node', file), 'utf8');
     assert.deepEqual(
       [...text.matchAll(/^(?:import|export) .*from .*|^import '.*/gm)].map(([line]) => line),
-      file.endsWith('.js') ? ["import '../system/node-version.js';"] : [],
+      file.endsWith('.js') ? ["import '../system/entry/node-version.js';"] : [],
     );
     assert.doesNotMatch(text, /\?\.|\?\?|\?\?=|#\w/);
   }

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { NODE_VERSION_MIN } from '../../src/system/node-version.ts';
+import { NODE_VERSION_MIN } from '../../src/system/entry/node-version.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const moduleOf = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
@@ -57,7 +57,7 @@ test('a Node.js is too old by its minor version as well', () => {
     ['25.0.0', 0],
   ] as const) {
     assert.equal(run(['bin/opsqueue.js', '--version'], version).status, status, version);
-    assert.equal(run(['src/system/node-version.ts'], version).status, status, version);
+    assert.equal(run(['src/system/entry/node-version.ts'], version).status, status, version);
   }
 });
 

@@ -4,8 +4,8 @@ import { WebSocket } from 'ws';
 import { HttpServer } from '../../src/net/http/server.ts';
 import { MessageBacklog } from '../../src/net/websocket/message-backlog.ts';
 import { WebSocketServer } from '../../src/net/websocket/server.ts';
-import { systemClock } from '../../src/system/clock.ts';
-import { EndOfTurn } from '../../src/system/end-of-turn.ts';
+import { EndOfTurn } from '../../src/system/event-loop/end-of-turn.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
 import { HTTP_LIMITS } from '../support/network/http-limits.ts';
 import { eventually } from '../support/time/eventually.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { openObjectStore } from '../../src/objects/open.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
 import { bytes, listed, objectStoreConformance, rejectsWith } from '../conformance/object-store.ts';
 import { storeFolder } from '../support/objects/store-folder.ts';
 

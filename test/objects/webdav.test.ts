@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { openObjectStore, type StoreWait } from '../../src/objects/open.ts';
 import { parseMultistatus } from '../../src/objects/remote/http/webdav.ts';
-import type { Clock } from '../../src/system/clock.ts';
+import type { Clock } from '../../src/system/time/clock.ts';
 import { bytes, listed, rejectsWith } from '../conformance/object-store.ts';
 import { startFakeDav } from '../support/fakes/fake-dav.ts';
 import { scriptedHttp } from '../support/fakes/scripted-http.ts';

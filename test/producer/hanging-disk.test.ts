@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { chunkKey } from '../../src/objects/keys.ts';
 import { withParts } from '../../src/producer/context.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
-import { type Clock, systemClock } from '../../src/system/clock.ts';
+import { type Clock, systemClock } from '../../src/system/time/clock.ts';
 import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { freshStore } from '../support/objects/fresh-store.ts';

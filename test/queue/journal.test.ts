@@ -7,7 +7,7 @@ import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { StoreError } from '../../src/store/errors.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { CommitBatch, Store } from '../../src/store/store.ts';
-import { silentLogger } from '../../src/system/logger.ts';
+import { silentLogger } from '../../src/system/log/logger.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import {
   faultyStore,

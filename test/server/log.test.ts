@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LogBudget } from '../../src/system/log-budget.ts';
+import { LogBudget } from '../../src/system/log/log-budget.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { TestServer } from '../support/queues/test-server.ts';

@@ -1,5 +1,5 @@
-import type { Clock } from '../../src/system/clock.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
+import type { Clock } from '../../src/system/time/clock.ts';
 import { RARE_PLACES, type RarePlace } from './rare-places.ts';
 
 /** How often which place said yes, of all runs of this process. */

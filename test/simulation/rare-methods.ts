@@ -9,7 +9,7 @@ import { PlanCache } from '../../src/scheduler/plan/cache.ts';
 import { SetbackRules } from '../../src/scheduler/setbacks.ts';
 import { SickConsumers } from '../../src/scheduler/sick-consumers.ts';
 import { Outbox } from '../../src/server/consumers/outbox.ts';
-import { type Clock, sleep } from '../../src/system/clock.ts';
+import { type Clock, sleep } from '../../src/system/time/clock.ts';
 import type { Caprices } from './capricious.ts';
 import type { RarePlace } from './rare-places.ts';
 import { replace, replaceGetter } from './replace.ts';

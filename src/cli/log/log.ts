@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { pino } from 'pino';
-import type { Clock } from '../../system/clock.ts';
-import type { Logger, LogStats } from '../../system/logger.ts';
+import type { Logger, LogStats } from '../../system/log/logger.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { Output } from '../io.ts';
 import { visible } from '../text.ts';
 import { LogSink, type LogWriter } from './sink.ts';

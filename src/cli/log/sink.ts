@@ -1,5 +1,5 @@
-import type { Clock, Timer } from '../../system/clock.ts';
-import type { LogStats } from '../../system/logger.ts';
+import type { LogStats } from '../../system/log/logger.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 
 /** Where a {@link LogSink} writes. Must neither block the caller nor throw. */
 export interface LogWriter {

@@ -1,5 +1,5 @@
 import { IncorrectUsageError } from '../../model/errors.ts';
-import { programFile, type ThreadProgram } from '../../system/worker.ts';
+import { programFile, type ThreadProgram } from '../../system/process/worker.ts';
 
 const PROGRAM: ThreadProgram = {
   base: import.meta.url,

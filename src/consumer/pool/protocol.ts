@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { SubmissionInfo } from '../../model/submission.ts';
 import type { NamedCodec } from '../../protocol/chunk/codec-options.ts';
-import type { NetworkDefaults } from '../../system/network-defaults.ts';
+import type { NetworkDefaults } from '../../system/process/network-defaults.ts';
 import type { Verdict } from '../run/verdict.ts';
 
 /** What the callback is given: one operation, the operations of a chunk, or its bytes. */

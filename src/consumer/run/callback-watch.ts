@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import { OpsqueueError } from '../../model/errors.ts';
-import type { Clock, Timer } from '../../system/clock.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 import type { ChunkContext } from '../types.ts';
 
 /** A call of the callback took longer than `callbackMsMax`. */

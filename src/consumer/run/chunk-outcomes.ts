@@ -1,5 +1,5 @@
 import { traceOf } from '../../model/thrown.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { Activity } from '../activity.ts';
 import type { Engine, ReportCommand } from '../engine.ts';
 import type { Handle, RunDemand } from '../thread/protocol.ts';

@@ -1,9 +1,9 @@
 import { ClientClosedError, type OpsqueueError } from '../../model/errors.ts';
 import { isUint8Array } from '../../model/kinds.ts';
-import type { Clock } from '../../system/clock.ts';
-import { oncePerTurn } from '../../system/end-of-turn.ts';
-import type { Logger } from '../../system/logger.ts';
-import { EventLoopShare } from '../../system/yield.ts';
+import { oncePerTurn } from '../../system/event-loop/end-of-turn.ts';
+import { EventLoopShare } from '../../system/event-loop/share.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { Activity } from '../activity.ts';
 import type { Engine, FeedOwner } from '../engine.ts';
 import {

@@ -2,10 +2,10 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { OpsqueueError } from '../../model/errors.ts';
 import { messageOf } from '../../model/thrown.ts';
-import { systemClock } from '../../system/clock.ts';
-import { setNetworkDefaults } from '../../system/network-defaults.ts';
+import { setNetworkDefaults } from '../../system/process/network-defaults.ts';
+import { PostBatch } from '../../system/process/worker.ts';
 import { systemRandom } from '../../system/random.ts';
-import { PostBatch } from '../../system/worker.ts';
+import { systemClock } from '../../system/time/clock.ts';
 import { type OpenTransport, openTransport } from '../transport/open.ts';
 import type { Command, ThreadData, TransportEvent, WorkCommand } from './protocol.ts';
 import { type PackedEvent, SubmissionSender } from './submissions.ts';

@@ -1,8 +1,8 @@
 import { parseQueueUrl } from '../../net/address/queue-url.ts';
 import { parseObjectStoreUrl } from '../../objects/open.ts';
-import type { Clock } from '../../system/clock.ts';
-import { networkDefaults } from '../../system/network-defaults.ts';
-import { PostBatch, programFile, Thread, type ThreadProgram } from '../../system/worker.ts';
+import { networkDefaults } from '../../system/process/network-defaults.ts';
+import { PostBatch, programFile, Thread, type ThreadProgram } from '../../system/process/worker.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import { TRANSPORT_PROGRAM } from './inlined.ts';
 import type { Command, ThreadData, TransportEvent, TransportSetup } from './protocol.ts';
 import { type PackedEvent, SubmissionReceiver } from './submissions.ts';

@@ -5,7 +5,7 @@ import type { SubmissionRecord } from '../../model/submission.ts';
 import type { QueueRoute } from '../../net/address/queue-route.ts';
 import type { ObjectStoreOptions } from '../../objects/object-store.ts';
 import type { ChunkCompression } from '../../protocol/chunk/compression.ts';
-import type { NetworkDefaults } from '../../system/network-defaults.ts';
+import type { NetworkDefaults } from '../../system/process/network-defaults.ts';
 
 /** What the transport thread is started with. */
 export interface ThreadData {

@@ -1,7 +1,7 @@
 import type { ChunkId } from '../../model/ids.ts';
 import type { InitMessage } from '../../protocol/consumer/types.ts';
 import { announcedInInit } from '../../protocol/features.ts';
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { TransportEvent } from '../thread/protocol.ts';
 import type { Chunks } from './chunks.ts';
 import type { QueueLink } from './reservations.ts';

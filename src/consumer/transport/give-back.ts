@@ -1,4 +1,4 @@
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { Feed } from './feed.ts';
 import type { Timers } from './timers.ts';
 

@@ -1,7 +1,7 @@
 import { messageOf, traceOf } from '../../model/thrown.ts';
 import type { ReservedChunkMessage } from '../../protocol/consumer/types.ts';
-import type { Clock } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { ChunkBodies } from '../bodies.ts';
 import type { TransportEvent } from '../thread/protocol.ts';
 import type { Chunks } from './chunks.ts';

@@ -1,9 +1,9 @@
 import { parseQueueUrl } from '../../net/address/queue-url.ts';
 import { WsClient } from '../../net/websocket/client.ts';
 import { openObjectStore } from '../../objects/open.ts';
-import type { Clock } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import { ChunkBodies } from '../bodies.ts';
 import type { TransportEvent, TransportSetup, WorkCommand } from '../thread/protocol.ts';
 import { Transport } from './transport.ts';

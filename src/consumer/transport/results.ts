@@ -1,5 +1,5 @@
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { ChunkBodies } from '../bodies.ts';
 import type { ChunkResult, Failure, Receipt, TransferTimes, TransportEvent } from '../thread/protocol.ts';
 import type { Chunks } from './chunks.ts';

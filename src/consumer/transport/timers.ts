@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../system/clock.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 
 /** Timers that go away together. */
 export class Timers {

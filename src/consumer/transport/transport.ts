@@ -1,8 +1,8 @@
 import type { ChunkId } from '../../model/ids.ts';
 import type { MessageFromQueue } from '../../net/websocket/link.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer/types.ts';
-import type { Clock } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { ChunkBodies } from '../bodies.ts';
 import type { ChunkName, LossReason, TransportEvent, WorkCommand } from '../thread/protocol.ts';
 import { Chunks } from './chunks.ts';

@@ -1,6 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { QueueUrl } from '../address/queue-url.ts';
 import { isClientCertificateRefused, socketErrorText } from '../connect-error.ts';
 

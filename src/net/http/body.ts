@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Semaphore } from '../../system/semaphore.ts';
+import type { Semaphore } from '../../system/async/semaphore.ts';
 
 export interface BodyLimits {
   /** The largest body. */

@@ -1,10 +1,10 @@
 import type http from 'node:http';
 import { ClientClosedError, QueueRefusedError, QueueUnreachableError } from '../../model/errors.ts';
-import { Backoff } from '../../system/backoff.ts';
-import { type Clock, sleep } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import { linkedSignal } from '../../system/async/abort-signals.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
-import { linkedSignal } from '../../system/signals.ts';
+import { Backoff } from '../../system/time/backoff.ts';
+import { type Clock, sleep } from '../../system/time/clock.ts';
 import { absenceText } from '../absence.ts';
 import { DIRECT_ROUTE, type QueueRoute, requestAgent } from '../address/queue-route.ts';
 import type { QueueUrl } from '../address/queue-url.ts';

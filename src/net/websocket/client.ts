@@ -1,8 +1,8 @@
 import type { InitMessage, Nonce } from '../../protocol/consumer/types.ts';
-import { Backoff, type BackoffOptions } from '../../system/backoff.ts';
-import type { Timer } from '../../system/clock.ts';
-import { EndOfTurn } from '../../system/end-of-turn.ts';
-import type { Logger } from '../../system/logger.ts';
+import { EndOfTurn } from '../../system/event-loop/end-of-turn.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import { Backoff, type BackoffOptions } from '../../system/time/backoff.ts';
+import type { Timer } from '../../system/time/clock.ts';
 import { absenceText } from '../absence.ts';
 import { CLOSE_NORMAL, Link, type LinkListener, type LinkOptions, type MessageToQueue } from './link.ts';
 

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../system/clock.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 
 export interface HeartbeatOptions {
   readonly clock: Clock;

@@ -1,4 +1,4 @@
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 
 /** A connection with messages that wait. */
 export interface MessageSource {

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../system/clock.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 import { FrameProgress } from './frame-progress.ts';
 
 export interface MessageDeadlineOptions {

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
-import type { Clock, Timer } from '../../system/clock.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 import type { ConnectionOptions } from './http/transport.ts';
 
 /** Node's agents for the SDKs that take one. */

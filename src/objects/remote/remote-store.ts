@@ -1,4 +1,4 @@
-import { linkedSignal } from '../../system/signals.ts';
+import { linkedSignal } from '../../system/async/abort-signals.ts';
 import { ObjectStoreError } from '../errors.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from '../object-store.ts';
 import type { ObjectBackend } from './backend.ts';

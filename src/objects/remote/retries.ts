@@ -1,6 +1,6 @@
-import { type Clock, sleep } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
+import { type Clock, sleep } from '../../system/time/clock.ts';
 import { ObjectStoreError } from '../errors.ts';
 import type { OptionReader } from '../options.ts';
 import type { ListPage, ListQuery, ObjectBackend } from './backend.ts';

@@ -2,7 +2,7 @@ import { PAGE_CHUNKS } from '../../model/chunk-set.ts';
 import { SubmissionForgottenError, SubmissionNotFoundError } from '../../model/errors.ts';
 import type { SubmissionId } from '../../model/ids.ts';
 import type { SubmissionStatus } from '../../model/submission.ts';
-import { type Clock, sleep } from '../../system/clock.ts';
+import { type Clock, sleep } from '../../system/time/clock.ts';
 import type { Progress } from '../options.ts';
 import type { QueueApi } from '../queue-api.ts';
 import { ProgressMeter } from './progress.ts';

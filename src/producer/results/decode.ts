@@ -3,7 +3,7 @@ import { validate } from '../../contract/validation.ts';
 import { isMap, isThenable } from '../../model/kinds.ts';
 import { OP_ERROR_KEY, OpError } from '../../model/op-error.ts';
 import type { OperationCodec } from '../../protocol/chunk/codec-options.ts';
-import { orAborted } from '../../system/signals.ts';
+import { orAborted } from '../../system/async/abort-signals.ts';
 import type { Downloaded } from './download.ts';
 import { contentError, type Outputs } from './outputs.ts';
 

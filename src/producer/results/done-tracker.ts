@@ -2,7 +2,7 @@ import { ChunkSet, PAGE_CHUNKS } from '../../model/chunk-set.ts';
 import { SubmissionForgottenError } from '../../model/errors.ts';
 import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
 import type { ChunksDoneAnswer, ChunksDonePage } from '../../protocol/producer/requests.ts';
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { QueueApi } from '../queue-api.ts';
 import { HOLD_MS, Pacer } from './completion.ts';
 import type { ChunkPlan } from './download.ts';

@@ -1,6 +1,6 @@
 import { QueueRefusedError } from '../../model/errors.ts';
 import { HttpAttemptError } from '../../net/http/attempt.ts';
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 
 /** A poll that lasted this long, in milliseconds, was held; what ended it then may be something on the way. */
 const HELD_MS_MIN = 1_000;

@@ -1,4 +1,4 @@
-import { type LinkedSignal, linkedSignal } from '../../system/signals.ts';
+import { type LinkedSignal, linkedSignal } from '../../system/async/abort-signals.ts';
 import type { ClientContext } from '../context.ts';
 import { Gate } from '../gate.ts';
 import type { Progress } from '../options.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import type { Progress } from '../options.ts';
 
 /** The rate is that of about the last N milliseconds. */

@@ -1,7 +1,7 @@
 import { SubmissionCancelledError, SubmissionFailedError } from '../../model/errors.ts';
 import type { SubmissionStatus } from '../../model/submission.ts';
 import { messageOf } from '../../model/thrown.ts';
-import type { LinkedSignal } from '../../system/signals.ts';
+import type { LinkedSignal } from '../../system/async/abort-signals.ts';
 import { checkChoice } from '../checks.ts';
 import type { CallTransferLimits, ClientContext } from '../context.ts';
 import type { ResultChunk, ResultsOptions, WatchOptions } from '../options.ts';

@@ -1,9 +1,9 @@
 import type { StandardSchema } from '../../contract/standard-schema.ts';
 import { validate } from '../../contract/validation.ts';
 import { isThenable } from '../../model/kinds.ts';
-import type { Clock } from '../../system/clock.ts';
-import { orAborted } from '../../system/signals.ts';
-import { EventLoopShare } from '../../system/yield.ts';
+import { orAborted } from '../../system/async/abort-signals.ts';
+import { EventLoopShare } from '../../system/event-loop/share.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import { type ClientCodec, checkContent } from '../checks.ts';
 import { type OpenSource, returnQuietly } from './source.ts';
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { isPromise, isThenable } from '../../model/kinds.ts';
-import { linkedSignal } from '../../system/signals.ts';
+import { linkedSignal } from '../../system/async/abort-signals.ts';
 
 /** What operations or chunks come from. Promises among them are awaited, one after the other. */
 export type Source<T> = Iterable<T | PromiseLike<T>> | AsyncIterable<T>;

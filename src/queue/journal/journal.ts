@@ -11,10 +11,10 @@ import type {
   ShardGrant,
   Store,
 } from '../../store/store.ts';
-import { Backoff } from '../../system/backoff.ts';
-import { type Clock, sleep, type Timer } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
+import { Backoff } from '../../system/time/backoff.ts';
+import { type Clock, sleep, type Timer } from '../../system/time/clock.ts';
 import { Backlog, type Batch, type BatchLimits, type PagedSubmission } from './backlog.ts';
 import { StoreProbe } from './store-probe.ts';
 

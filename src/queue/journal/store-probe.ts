@@ -1,6 +1,6 @@
 import type { StoreMaintenance } from '../../store/store.ts';
-import type { Clock, Timer } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 
 const INTERVAL_MS = 500;
 /** A log that is emptied as it should be stays below 20 MiB. */

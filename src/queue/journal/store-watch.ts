@@ -1,5 +1,5 @@
-import type { Clock, Timer } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 import type { Journal } from './journal.ts';
 
 export interface StoreWatchOptions {

@@ -7,8 +7,8 @@ import {
 } from '../../protocol/consumer/codec.ts';
 import type { ConnectedConsumer, Consumers } from '../../queue/consumers.ts';
 import type { HandedOutChunk, ReservationRequest } from '../../scheduler/types.ts';
-import { type Clock, sleep } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import { type Clock, sleep } from '../../system/time/clock.ts';
 import type { SharedBySessions } from './shared.ts';
 
 export interface AnswerContext {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FrameConnection } from '../../net/connection.ts';
 import type { Queue } from '../../queue/queue.ts';
-import type { EndOfTurn } from '../../system/end-of-turn.ts';
+import type { EndOfTurn } from '../../system/event-loop/end-of-turn.ts';
 import { uuidV7 } from '../../system/random.ts';
 import type { ServerSettings } from '../settings.ts';
 import { parseConsumerFeatures } from './features.ts';

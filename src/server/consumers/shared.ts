@@ -6,8 +6,8 @@ import {
 } from '../../protocol/consumer/codec.ts';
 import type { Consumers } from '../../queue/consumers.ts';
 import type { HandedOutChunk } from '../../scheduler/types.ts';
-import type { Clock } from '../../system/clock.ts';
-import { LogBudget } from '../../system/log-budget.ts';
+import { LogBudget } from '../../system/log/log-budget.ts';
+import type { Clock } from '../../system/time/clock.ts';
 
 /** Consumers whose sickness is logged. */
 const SICK_BUDGET = { burst: 20, perSecond: 0.2 };

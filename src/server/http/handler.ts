@@ -11,7 +11,7 @@ import type { WebSocketServer } from '../../net/websocket/server.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { InvariantError } from '../../scheduler/invariant.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Admission } from './admission.ts';
 import { respondAnnounced, respondError } from './answers.ts';

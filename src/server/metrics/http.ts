@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 
 /** Combinations of method, status and endpoint that have a series of their own; unknown paths come from any caller. */
 const SERIES_MAX = 200;

@@ -3,7 +3,7 @@ import type { Queue } from '../../queue/queue.ts';
 import type { Sketch } from '../../queue/sketch.ts';
 import type { QueueStats } from '../../queue/stats.ts';
 import type { Store } from '../../store/store.ts';
-import type { Clock } from '../../system/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import { HttpMetrics } from './http.ts';
 import { type ProcessMetricsOptions, registerProcess } from './process.ts';
 import { addCounter, addGauge } from './register.ts';

@@ -1,8 +1,8 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { VERSION } from '../../model/version.ts';
-import type { Clock } from '../../system/clock.ts';
-import { descriptorsMax, descriptorsOpen } from '../../system/descriptors.ts';
-import type { LogStats } from '../../system/logger.ts';
+import type { LogStats } from '../../system/log/logger.ts';
+import { descriptorsMax, descriptorsOpen } from '../../system/process/descriptors.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import { addCounter, addGauge } from './register.ts';
 
 export interface ProcessMetricsOptions {

@@ -1,6 +1,6 @@
 /** The public API of `opsqueue/store/conformance`: the tests that every store has to pass. */
 
-import '../../system/node-version.ts';
+import '../../system/entry/node-version.ts';
 
 export type { TestRunner } from './context.ts';
 export type { StoreFixture } from './session.ts';

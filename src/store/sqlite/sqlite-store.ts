@@ -2,8 +2,8 @@ import { ChunkSet } from '../../model/chunk-set.ts';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { SubmissionEnd } from '../../model/submission.ts';
-import { type Clock, systemClock } from '../../system/clock.ts';
-import type { Logger } from '../../system/logger.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import { type Clock, systemClock } from '../../system/time/clock.ts';
 import { failedCommit, insertResults } from '../batch-plan.ts';
 import { allChunks, setStoredPage } from '../codec/progress.ts';
 import type {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { type StartTransport, TransportThread } from '../../../src/consumer/thread/handle.ts';
 import { chunkKey } from '../../../src/objects/keys.ts';
-import { systemClock } from '../../../src/system/clock.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
 import { fakeChunk } from '../../support/fakes/fake-queue.ts';
 import { quietly, Scene } from '../../support/peers/consumer-scene.ts';
 

@@ -9,7 +9,7 @@ import { Strategy } from '../../../src/model/strategy.ts';
 import type { MessageToQueue } from '../../../src/net/websocket/link.ts';
 import type { ObjectStore } from '../../../src/objects/object-store.ts';
 import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { fakeChunk, fakeSubmission, initMessage } from '../../support/fakes/fake-queue.ts';
 import { eventually } from '../../support/time/eventually.ts';
 import { ManualClock } from '../../support/time/manual-clock.ts';

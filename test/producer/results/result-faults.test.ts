@@ -9,7 +9,7 @@ import {
   SubmissionFailedError,
   SubmissionForgottenError,
 } from '../../../src/producer/index.ts';
-import { systemClock } from '../../../src/system/clock.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
 import { FakeQueue, type FakeSubmission } from '../../support/fakes/fake-queue-http.ts';
 import { workEverything } from '../../support/fakes/fake-queue-worker.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';

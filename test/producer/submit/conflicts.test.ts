@@ -5,9 +5,9 @@ import { parseQueueUrl } from '../../../src/net/address/queue-url.ts';
 import { HttpClient } from '../../../src/net/http/client.ts';
 import { SubmissionConflictError } from '../../../src/producer/index.ts';
 import { QueueApi, type SubmissionToInsert } from '../../../src/producer/queue-api.ts';
-import { systemClock } from '../../../src/system/clock.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { systemRandom } from '../../../src/system/random.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
 import { scriptedHttp } from '../../support/fakes/scripted-http.ts';
 import { TestServer } from '../../support/queues/test-server.ts';
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { insertOf } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
 import { eventually } from '../../support/time/eventually.ts';
 import { ManualClock } from '../../support/time/manual-clock.ts';

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { insertOf } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { InlineDatabase } from '../../support/fakes/inline-database.ts';
 import { FileQueue } from '../../support/queues/file-queue.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';

@@ -8,7 +8,7 @@ import { insertOf } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import type { Store, StoredSubmission } from '../../../src/store/store.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { fileDigest } from '../../support/store/file-digest.ts';
 import {

@@ -5,7 +5,7 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { after, describe, test } from 'node:test';
 import { StoreError } from '../../../src/store/errors.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { FileQueue } from '../../support/queues/file-queue.ts';
 import { fileDigest } from '../../support/store/file-digest.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';

@@ -18,7 +18,7 @@ import { parseDatabaseFilename } from '../../../src/store/sqlite/file/location.t
 import { openDatabase } from '../../../src/store/sqlite/file/open.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../../../src/store/sqlite/tables/schema.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { fileDigest } from '../../support/store/file-digest.ts';
 import { type SqliteFixture, sqliteFixture } from '../../support/store/sqlite-fixture.ts';
 

@@ -1,8 +1,8 @@
 import type { StartTransport } from '../../../src/consumer/thread/handle.ts';
 import type { Command, WorkCommand } from '../../../src/consumer/thread/protocol.ts';
 import { type OpenTransport, openTransport } from '../../../src/consumer/transport/open.ts';
-import { systemClock } from '../../../src/system/clock.ts';
 import { systemRandom } from '../../../src/system/random.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
 
 /** The transport on the test's own thread: what passes is copied as between threads, and it starts in no time. */
 export const inlineTransport: StartTransport = (setup, listener) => {

@@ -1,4 +1,4 @@
-import type { Logger } from '../../../src/system/logger.ts';
+import type { Logger } from '../../../src/system/log/logger.ts';
 
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error';

@@ -5,7 +5,7 @@ import type { StartTransport } from '../../../src/consumer/thread/handle.ts';
 import type { SubmissionRecord } from '../../../src/model/submission.ts';
 import { cborChunkCodec } from '../../../src/protocol/chunk/codec.ts';
 import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
-import type { Clock } from '../../../src/system/clock.ts';
+import type { Clock } from '../../../src/system/time/clock.ts';
 import {
   type FakeConnection,
   FakeQueue,

@@ -11,7 +11,7 @@ import { SharedBySessions } from '../../../src/server/consumers/shared.ts';
 import { checkedSettings } from '../../../src/server/settings.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { Store } from '../../../src/store/store.ts';
-import { EndOfTurn } from '../../../src/system/end-of-turn.ts';
+import { EndOfTurn } from '../../../src/system/event-loop/end-of-turn.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { FakeConnection } from '../fakes/fake-connection.ts';
 import { type LogLine, type RecordingLogger, recordingLogger } from '../fakes/recording-logger.ts';

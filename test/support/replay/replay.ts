@@ -3,7 +3,7 @@ import { parseStatus } from '../../../src/protocol/producer/requests.ts';
 import { traceCarrierOf } from '../../../src/protocol/producer/trace-carrier.ts';
 import type { ServerOptions } from '../../../src/server/index.ts';
 import { SETTINGS, type Setting } from '../../../src/server/settings.ts';
-import { parseDuration } from '../../../src/system/duration.ts';
+import { parseDuration } from '../../../src/system/time/duration.ts';
 import type { GoldenFrame, GoldenHttpMessage, GoldenMessage, GoldenSession } from '../protocol/golden.ts';
 import { TestServer } from '../queues/test-server.ts';
 import { assertSameAnswer, assertSameMessage, hexWithIds, type Variables, withIds } from './compare.ts';

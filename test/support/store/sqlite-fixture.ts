@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { StoreFixture } from '../../../src/store/conformance/session.ts';
 import { parseDatabaseFilename } from '../../../src/store/sqlite/file/location.ts';
 import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { InlineDatabase } from '../fakes/inline-database.ts';
 
 export interface SqliteFixture extends StoreFixture {

@@ -9,9 +9,9 @@ import { writeSync } from 'node:fs';
 import { Journal } from '../../../src/queue/journal/journal.ts';
 import { StoreError } from '../../../src/store/errors.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
-import { systemClock } from '../../../src/system/clock.ts';
-import { silentLogger } from '../../../src/system/logger.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { systemRandom } from '../../../src/system/random.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
 import { workloadBatch } from './store-workload.ts';
 
 const [filename = '', batches = '0', pause] = process.argv.slice(2);

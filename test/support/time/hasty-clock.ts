@@ -1,4 +1,4 @@
-import type { Timer } from '../../../src/system/clock.ts';
+import type { Timer } from '../../../src/system/time/clock.ts';
 import { ManualClock } from './manual-clock.ts';
 
 /** Every wait passes at once, and is written down. */

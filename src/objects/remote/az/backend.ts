@@ -11,7 +11,7 @@ import type {
   RestError,
 } from '@azure/storage-blob';
 import { isError } from '../../../model/kinds.ts';
-import type { Clock } from '../../../system/clock.ts';
+import type { Clock } from '../../../system/time/clock.ts';
 import { ObjectStoreError } from '../../errors.ts';
 import type { Agents } from '../agents.ts';
 import type { ListPage, ListQuery, ObjectBackend } from '../backend.ts';

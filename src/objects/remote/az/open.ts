@@ -1,6 +1,6 @@
 import type { BlobServiceClient, RequestPolicyFactory, StoragePipelineOptions } from '@azure/storage-blob';
 import { IncorrectUsageError } from '../../../model/errors.ts';
-import type { Clock } from '../../../system/clock.ts';
+import type { Clock } from '../../../system/time/clock.ts';
 import type { OptionReader } from '../../options.ts';
 import type { ObjectStoreLocation } from '../../url.ts';
 import { type Agents, makeAgents } from '../agents.ts';

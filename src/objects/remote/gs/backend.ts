@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { AnyAuthClient, GoogleAuth } from 'google-auth-library';
 import { IncorrectUsageError } from '../../../model/errors.ts';
-import type { Clock } from '../../../system/clock.ts';
+import type { Clock } from '../../../system/time/clock.ts';
 import { ObjectStoreError } from '../../errors.ts';
 import type { ObjectInfo } from '../../object-store.ts';
 import type { OptionReader } from '../../options.ts';

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { IncorrectUsageError } from '../../../model/errors.ts';
-import type { Clock } from '../../../system/clock.ts';
+import type { Clock } from '../../../system/time/clock.ts';
 import { ObjectStoreError } from '../../errors.ts';
 import type { ObjectInfo } from '../../object-store.ts';
 import type { OptionReader } from '../../options.ts';

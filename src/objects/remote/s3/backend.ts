@@ -9,8 +9,8 @@ import type {
 } from '@aws-sdk/client-s3';
 import { IncorrectUsageError } from '../../../model/errors.ts';
 import { isError } from '../../../model/kinds.ts';
-import type { Clock } from '../../../system/clock.ts';
-import type { Logger } from '../../../system/logger.ts';
+import type { Logger } from '../../../system/log/logger.ts';
+import type { Clock } from '../../../system/time/clock.ts';
 import { ObjectStoreError } from '../../errors.ts';
 import type { OptionReader } from '../../options.ts';
 import type { ObjectStoreLocation } from '../../url.ts';

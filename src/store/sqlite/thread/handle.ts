@@ -1,5 +1,5 @@
-import type { Clock } from '../../../system/clock.ts';
-import { NumberedCalls, Thread, type ThreadProgram } from '../../../system/worker.ts';
+import { NumberedCalls, Thread, type ThreadProgram } from '../../../system/process/worker.ts';
+import type { Clock } from '../../../system/time/clock.ts';
 import { StoreError } from '../../errors.ts';
 import type { ImportReport } from '../import/report.ts';
 import { DATABASE_PROGRAM } from './inlined.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../time/clock.ts';
 
 /** Lines that may be logged at once, and how many more a second. */
 export interface LogBudgetOptions {

@@ -1,4 +1,4 @@
-import { isError } from '../model/kinds.ts';
+import { isError } from '../../model/kinds.ts';
 
 /** The part of a pino logger that the libraries use, so that a user can hand in any other. */
 export interface Logger {

@@ -4,11 +4,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { IncorrectUsageError } from '../../src/model/errors.ts';
-import { NumberedCalls, programFile, spawn, Thread } from '../../src/system/worker.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
-import { eventually } from '../support/time/eventually.ts';
-import { ManualClock } from '../support/time/manual-clock.ts';
+import { IncorrectUsageError } from '../../../src/model/errors.ts';
+import { NumberedCalls, programFile, spawn, Thread } from '../../../src/system/process/worker.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
+import { eventually } from '../../support/time/eventually.ts';
+import { ManualClock } from '../../support/time/manual-clock.ts';
 
 const SAYS = (what: string) => `require('node:worker_threads').parentPort.postMessage('${what}')`;
 const program = { starter: 'consumer/starter', inlined: SAYS('text') };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { loggerOf, silentLogger } from '../../src/system/logger.ts';
-import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { loggerOf, silentLogger } from '../../../src/system/log/logger.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 
 test('a client without a logger warns once of each kind, with its fields', async () => {
   const logger = loggerOf(undefined);

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { type Transferable, Worker, type WorkerOptions } from 'node:worker_threads';
-import { IncorrectUsageError } from '../model/errors.ts';
-import { isArrayBuffer, isError } from '../model/kinds.ts';
-import { type Clock, endsWithin } from './clock.ts';
-import { oncePerTurn, type TurnClock } from './end-of-turn.ts';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import { isArrayBuffer, isError } from '../../model/kinds.ts';
+import { oncePerTurn, type TurnClock } from '../event-loop/end-of-turn.ts';
+import { type Clock, endsWithin } from '../time/clock.ts';
 
 /** Smaller bodies are cheaper to copy than to transfer. */
 const TRANSFER_BYTES_MIN = 4 * 1024;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemClock } from '../../src/system/clock.ts';
-import { EndOfTurn, oncePerTurn, promptly } from '../../src/system/end-of-turn.ts';
+import { EndOfTurn, oncePerTurn, promptly } from '../../../src/system/event-loop/end-of-turn.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 

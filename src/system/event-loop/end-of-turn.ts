@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../time/clock.ts';
 
 /** Something that is to be done once, when the current turn of the event loop ends. */
 export interface TurnTask {

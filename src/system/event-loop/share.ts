@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../time/clock.ts';
 
 /** A turn of the event loop that has lasted this long is ended, in milliseconds. */
 const TURN_MS_MAX = 5;

@@ -5,8 +5,8 @@ import net from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
 import { Worker } from 'node:worker_threads';
-import { networkDefaults, setNetworkDefaults } from '../../src/system/network-defaults.ts';
-import { TLS_CERTIFICATE } from '../support/network/tls-certificate.ts';
+import { networkDefaults, setNetworkDefaults } from '../../../src/system/process/network-defaults.ts';
+import { TLS_CERTIFICATE } from '../../support/network/tls-certificate.ts';
 
 const before = { ...networkDefaults(true), authorities: tls.getCACertificates('default') };
 after(() => setNetworkDefaults(before));
@@ -26,7 +26,7 @@ test('a thread gets what the program has set for its connections', async () => {
       setNetworkDefaults(workerData.defaults);
       parentPort.postMessage(networkDefaults(true));
     });`;
-  const module = import.meta.resolve('../../src/system/network-defaults.ts');
+  const module = import.meta.resolve('../../../src/system/process/network-defaults.ts');
   const worker = new Worker(program, { eval: true, execArgv: [], workerData: { module, defaults: ours } });
   const [theirs] = await once(worker, 'message');
   await worker.terminate();

@@ -1,4 +1,4 @@
-import { mustBe } from '../model/check.ts';
+import { mustBe } from '../../model/check.ts';
 
 /** Units with their length in milliseconds, as the original knows them (the Rust crate `humantime`). */
 const UNITS: readonly (readonly [ms: number, names: readonly string[]])[] = [

@@ -1,4 +1,4 @@
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 
 /** How long to wait before the next try. */
 export interface BackoffOptions {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Semaphore } from '../../src/system/semaphore.ts';
+import { Semaphore } from '../../../src/system/async/semaphore.ts';
 
 test('those that wait get in in order, one for each that gives back', async () => {
   const semaphore = new Semaphore(2);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { IncorrectUsageError } from '../../src/model/errors.ts';
-import { checkDuration, formatDuration, parseDuration } from '../../src/system/duration.ts';
+import { IncorrectUsageError } from '../../../src/model/errors.ts';
+import { checkDuration, formatDuration, parseDuration } from '../../../src/system/time/duration.ts';
 
 // What the original takes and refuses was tried on its --heartbeat-interval.
 

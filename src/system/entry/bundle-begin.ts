@@ -3,7 +3,7 @@
  * and an ES module has no `require`. In such a bundle there is one for Node's own modules while ours are loaded, that is
  * until `bundle-end.ts`.
  */
-const IN_PLACE = /\/system\/bundle-begin\.[jt]s$/;
+const IN_PLACE = /\/system\/entry\/bundle-begin\.[jt]s$/;
 const url: string | undefined = import.meta.url;
 
 /** What these modules add to the global object, and nothing else does. */
