@@ -94,8 +94,12 @@ export interface SubmissionInfo {
   readonly metadata: Uint8Array | null;
   /** As it was submitted; what does not fit a number is a bigint. */
   readonly strategicMetadata: Readonly<Record<string, number | bigint>>;
-  /** As it was submitted; null = as often as the queue has it, at once. */
+  /**
+   * As it was submitted, or the default that took effect; null = as often as the queue has it, at once or after
+   * `retryDelayMs`. null from a queue that does not report it, such as the original.
+   */
   readonly retry: RetryPolicy | null;
+  /** As it was submitted, in milliseconds; 0 from a queue that does not report it. */
   readonly retryDelayMs: number;
   /** W3C trace context of the producer, as a JSON object in a string; `{}` if there is none. */
   readonly traceCarrier: string;

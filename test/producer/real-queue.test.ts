@@ -141,3 +141,27 @@ test('look-ups, counts and cancelling agree with the queue', async () => {
   await producer.submission(id).delete();
   assert.match(await producer.serverVersion(), /^v[0-9]+\./);
 });
+
+test('the details have the retries that a submission was made with, in every state', async () => {
+  await using queue = await TestServer.start();
+  await using producer = new ProducerClient(`localhost:${queue.port}`, freshStore());
+  const own = await producer.submit([1], { chunkSize: 1, retry: { triesMax: 3, delayMs: 50 } });
+  const fixed = await producer.submit([1], { chunkSize: 1, retryDelayMs: 70 });
+  const byDefault = await producer.submit([1], { chunkSize: 1 });
+  const usual = { triesMax: null, delayMs: 1_000, factor: 2, delayMsMax: 60_000, jitter: 0.5 };
+  const expected = [
+    [{ ...usual, triesMax: 3, delayMs: 50 }, 0],
+    [null, 70],
+    [usual, 0],
+  ];
+  const told = () =>
+    Promise.all(
+      [own, fixed, byDefault].map(async (submission) => {
+        const details = await submission.details();
+        return [details?.retry, details?.retryDelayMs];
+      }),
+    );
+  assert.deepEqual(await told(), expected);
+  for (const submission of [own, fixed, byDefault]) await submission.cancel();
+  assert.deepEqual(await told(), expected);
+});

@@ -97,6 +97,16 @@ suite('bodies of the producer protocol', () => {
     );
   });
 
+  test('what only our clients get of a status comes back as it was', () => {
+    fc.assert(
+      fc.property(submissionStatuses(), insertRequests(), (plain, { retry, retryDelayMs }) => {
+        const status = { ...plain, record: { ...plain.record, retry, retryDelayMs } };
+        assert.deepEqual(parseStatus(formatStatus(status, true)), status);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
   test('what an independent writer writes is read, spaces, unknown fields and all', () => {
     fc.assert(
       fc.property(insertRequests(), fc.nat(3), (request, indent) => {

@@ -1,3 +1,4 @@
+import type { RetryPolicy } from '../../model/retry.ts';
 import type { FailedChunk, StatusRecord, SubmissionStatus } from '../../model/submission.ts';
 import { EMPTY_TRACE_CARRIER } from '../../model/submission.ts';
 import { JsonShapeError } from '../json/errors.ts';
@@ -5,11 +6,13 @@ import { JsonReader } from '../json/reader.ts';
 import { formatTimestamp, parseTimestamp } from '../json/timestamp.ts';
 import { JsonWriter } from '../json/writer.ts';
 import { readStrategicMetadata, writeStrategicMetadata } from './insert.ts';
+import { formatRetryPolicy, readRetryPolicy } from './retry.ts';
 
 /**
  * A status as JSON (also the body of a 409 to a cancel); `null` for an unknown submission.
  *
- * @param isExtended for clients of ours: with what the original leaves out where a submission was cancelled
+ * @param isExtended for clients of ours: with what the original leaves out where a submission was cancelled, and with
+ *   the retries
  */
 export function formatStatus(status: SubmissionStatus | null, isExtended = false): Uint8Array {
   const writer = new JsonWriter();
@@ -44,7 +47,9 @@ export function formatStatus(status: SubmissionStatus | null, isExtended = false
     default:
       status satisfies never;
   }
-  writer.raw(',"otel_trace_carrier":').text(record.otelTraceCarrier).raw('}');
+  writer.raw(',"otel_trace_carrier":').text(record.otelTraceCarrier);
+  if (isExtended) writeRetries(writer, record);
+  writer.raw('}');
   if (status.state === 'failed') {
     writer.raw(',');
     writeFailedChunk(writer, status);
@@ -73,6 +78,12 @@ function writeMetadata(writer: JsonWriter, record: StatusRecord): void {
   writeStrategicMetadata(writer, record.strategicMetadata);
 }
 
+/** As in an insert: each is left out where it was not set. */
+function writeRetries(writer: JsonWriter, { retry, retryDelayMs }: StatusRecord): void {
+  if (retryDelayMs > 0) writer.raw(',"retry_delay_ms":').integer(Math.ceil(retryDelayMs));
+  if (retry !== null) writer.raw(`,"retry":${formatRetryPolicy(retry)}`);
+}
+
 function writeFailedChunk(writer: JsonWriter, status: Extract<SubmissionStatus, { state: 'failed' }>): void {
   const { chunkIndex, inputContent, failure } = status.failedChunk;
   writer.raw('{"submission_id":').integer(status.record.id);
@@ -96,7 +107,11 @@ const SUBMISSION_FIELDS = [
   'failed_at',
   'cancelled_at',
   'failed_chunk_id',
+  'retry_delay_ms',
+  'retry',
 ] as const;
+/** The original's, which a status in the form of an array has. */
+const ORIGINAL_FIELDS = 12;
 const FAILED_CHUNK_FIELDS = [
   'submission_id',
   'chunk_index',
@@ -160,6 +175,8 @@ function readSubmission(reader: JsonReader, field: string): Submission {
   let strategicMetadata = new Map<string, bigint>();
   let otelTraceCarrier = EMPTY_TRACE_CARRIER;
   let endedAtMs: number | null = null;
+  let retryDelayMs = 0;
+  let retry: RetryPolicy | null = null;
   const readField = (name: (typeof SUBMISSION_FIELDS)[number], path: string): void => {
     if (name !== 'id' && reader.tryNull(path)) return;
     switch (name) {
@@ -187,6 +204,12 @@ function readSubmission(reader: JsonReader, field: string): Submission {
       case 'otel_trace_carrier':
         otelTraceCarrier = reader.text(path);
         break;
+      case 'retry_delay_ms':
+        retryDelayMs = reader.uint(path);
+        break;
+      case 'retry':
+        retry = readRetryPolicy(reader, path);
+        break;
       case 'failed_chunk_id':
         // Told again in the failed chunk itself.
         reader.skip(path);
@@ -195,7 +218,7 @@ function readSubmission(reader: JsonReader, field: string): Submission {
         endedAtMs = parseTimestamp(reader.text(path), path);
     }
   };
-  reader.struct(field, SUBMISSION_FIELDS, readField);
+  reader.struct(field, SUBMISSION_FIELDS, readField, ORIGINAL_FIELDS);
   if (id === null) throw new JsonShapeError(`${field}.id`, 'it is missing');
   if (chunksTotal === null) throw new JsonShapeError(`${field}.chunks_total`, 'it is missing');
   const record = {
@@ -206,8 +229,8 @@ function readSubmission(reader: JsonReader, field: string): Submission {
     metadata,
     strategicMetadata,
     otelTraceCarrier,
-    retryDelayMs: 0,
-    retry: null,
+    retryDelayMs,
+    retry,
   };
   return { record, chunksDone, endedAtMs };
 }
