@@ -4,7 +4,7 @@ import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../server/index.ts';
-import { defaultText, SETTINGS, type Setting, settingHelp } from '../server/settings.ts';
+import { checkStoreUrl, defaultText, SETTINGS, type Setting, settingHelp } from '../server/settings.ts';
 import { systemClock } from '../system/time/clock.ts';
 import type { Io } from './io.ts';
 import { LOG_LEVELS, logLevel, openLog, type ServerLog } from './log/log.ts';
@@ -45,11 +45,20 @@ export function serveCommand(io: Io): Command {
       if (operands.length > 0) {
         command.error(`error: unknown command '${operands[0]}'; opsqueue --help lists them`);
       }
-      // The default gives way; what the user gave does not.
-      const isFileGiven = command.getOptionValueSource('databaseFilename') !== 'default';
-      const { databaseFilename, ...others } = flags;
-      await serve(flags.store === undefined || isFileGiven ? flags : others, io);
+      await serve(withOnePlace(flags, command), io);
     });
+}
+
+/** With the store or the database file: the default gives way to either, and the environment to the command line. */
+function withOnePlace(flags: ServeFlags, command: Command): ServeFlags {
+  const { store, databaseFilename, ...others } = flags;
+  const storeFrom = command.getOptionValueSource('store');
+  const fileFrom = command.getOptionValueSource('databaseFilename');
+  if (store === undefined) return flags;
+  if (storeFrom === fileFrom) {
+    throw new IncorrectUsageError('--store and --database-filename were both given: give one of them');
+  }
+  return fileFrom === 'cli' ? { ...others, databaseFilename } : { ...others, store };
 }
 
 const HELP_AFTER = `
@@ -96,8 +105,9 @@ function settingFlag(setting: Setting): Option {
     case 'hosts':
       return flag(setting.flag, help, hosts);
     case 'text':
-    case 'store':
       return flag(setting.flag, help);
+    case 'store':
+      return flag(setting.flag, help, checkStoreUrl);
     default:
       return setting satisfies never;
   }

@@ -278,7 +278,7 @@ function checked(name: string, setting: Setting, given: unknown): unknown {
       if (typeof value === 'string') return value;
       throw mustBe(name, 'a string', value);
     case 'store':
-      if (typeof value === 'string') parseStoreUrl(value);
+      if (typeof value === 'string') parseStoreUrl(value, name);
       else if (value !== undefined && !isStore(value)) throw mustBe(name, 'a URL or an open store', value);
       return value;
     case 'hosts':
@@ -292,6 +292,12 @@ function checked(name: string, setting: Setting, given: unknown): unknown {
 
 function isStore(value: unknown): boolean {
   return typeof (value as Partial<Store> | null)?.commit === 'function';
+}
+
+/** A store URL as a flag takes it; throws an IncorrectUsageError that names the flag, and not the value: it may hold a password. */
+export function checkStoreUrl(url: string, name: string): string {
+  parseStoreUrl(url, name);
+  return url;
 }
 
 /** undefined: the loopback, without complaint where there is no IPv6. */

@@ -68,16 +68,22 @@ export async function openStore(url: string, context: StoreContext = {}): Promis
 /** What a URL looks like, for each scheme. */
 export const STORE_URL_FORMS: readonly string[] = Object.values(SCHEMES).map(({ form }) => form);
 
-/** @throws IncorrectUsageError that says which URLs there are */
-export function parseStoreUrl(url: string): { readonly scheme: Scheme; readonly rest: string } {
+/**
+ * @param name of the option, for errors
+ * @throws IncorrectUsageError that says which URLs there are
+ */
+export function parseStoreUrl(
+  url: string,
+  name = 'store',
+): { readonly scheme: Scheme; readonly rest: string } {
   const known = `known are ${STORE_URL_FORMS.join(' and ')}`;
   const parts = /^([a-z][a-z0-9+.-]+):(.*)$/is.exec(url);
   // A path, or C:\queue.db. What the text holds may be a password: it is not repeated.
-  if (parts === null) throw new IncorrectUsageError(`store: not a URL with a scheme; ${known}`);
-  const [, name = '', rest = ''] = parts;
-  const scheme = Object.hasOwn(SCHEMES, name.toLowerCase()) ? SCHEMES[name.toLowerCase()] : undefined;
+  if (parts === null) throw new IncorrectUsageError(`${name} must be a URL with a scheme; ${known}`);
+  const [, given = '', rest = ''] = parts;
+  const scheme = Object.hasOwn(SCHEMES, given.toLowerCase()) ? SCHEMES[given.toLowerCase()] : undefined;
   if (scheme !== undefined) return { scheme, rest };
-  const near = nearestName(name, Object.keys(SCHEMES));
+  const near = nearestName(given, Object.keys(SCHEMES));
   const meant = near === null ? '' : `did you mean ${near}:? `;
-  throw new IncorrectUsageError(`store: unknown scheme ${name.slice(0, 100)}:; ${meant}${known}`);
+  throw new IncorrectUsageError(`${name}: unknown scheme ${given.slice(0, 100)}:; ${meant}${known}`);
 }

@@ -61,9 +61,12 @@ test('every flag comes from the environment as well, and the command line wins',
       () => delete process.env[variable],
     );
     assert.equal(code, 2, stderr);
-    assert.match(stderr, new RegExp(`^opsqueue: ${variable} must be .*, got "no such / value"\n$`));
+    // Of a store what was given is not repeated: it may hold a password.
+    const got = flag === 'store' ? '' : ', got "no such / value"';
+    assert.match(stderr, new RegExp(`^opsqueue: ${variable} must be [^\n]*${got}\n$`));
   }
-  const { queue, port } = await startQueue([...inMemory, '--port', '0'], { env: { OPSQUEUE_PORT: 'many' } });
+  const env = { OPSQUEUE_PORT: 'many', OPSQUEUE_STORE: 'sqlite:/proc/nope/queue.db' };
+  const { queue, port } = await startQueue([...inMemory, '--port', '0'], { env });
   await using _ = queue;
   assert.equal(await ping(port), 'pong');
 });

@@ -31,9 +31,9 @@ test('what names no store is refused with those there are, and without what it h
   for (const [url, problem] of [
     ['sqlit:queue.db', `store: unknown scheme sqlit:; did you mean sqlite:? ${known}`],
     ['postgres://user:secret@host/db', `store: unknown scheme postgres:; ${known}`],
-    ['queue.db', `store: not a URL with a scheme; ${known}`],
-    ['', `store: not a URL with a scheme; ${known}`],
-    ['C:\\queue.db', `store: not a URL with a scheme; ${known}`],
+    ['queue.db', `store must be a URL with a scheme; ${known}`],
+    ['', `store must be a URL with a scheme; ${known}`],
+    ['C:\\queue.db', `store must be a URL with a scheme; ${known}`],
     ['memory:queue', 'store memory:queue: write memory: and nothing else'],
     ['sqlite:', 'the database filename is empty'],
     [
@@ -61,7 +61,10 @@ test('a queue takes a URL, an open store, and nothing else', async () => {
 test('so does the command', async () => {
   for (const [args, problem] of [
     [['--store', 'sqlit:x'], /did you mean sqlite:\?/],
-    [['--store', 'memory:', '--database-filename', 'x.db'], /give store or databaseFilename, not both/],
+    [
+      ['--store', 'memory:', '--database-filename', 'x.db'],
+      /--store and --database-filename were both given/,
+    ],
   ] as const) {
     const { stderr, code } = await runCommand(['serve', '--port', '0', ...args]);
     assert.match(stderr, problem);
