@@ -17,7 +17,7 @@ import type { InputCache } from './input-cache.ts';
 import { Congestion } from './journal/congestion.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongChunks } from './long-chunks.ts';
-import type { QueueStats } from './stats.ts';
+import type { QueueStats } from './stats/stats.ts';
 
 export type ConnectedConsumer = ConsumerHandle<ConsumerPeer>;
 

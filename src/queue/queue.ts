@@ -4,14 +4,14 @@ import type { ShardGrant, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import { uuidV7 } from '../system/random.ts';
 import { type Clock, endsWithin, type Timer } from '../system/time/clock.ts';
+import { assemble, type QueueOptions, type QueueParts } from './assemble.ts';
 import type { Consumers } from './consumers.ts';
 import type { Endings } from './endings.ts';
 import type { Inserts } from './inserts.ts';
 import type { JournalHealth } from './journal/journal.ts';
-import { assemble, type QueueOptions, type QueueParts } from './parts.ts';
 import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
-import type { QueueStats } from './stats.ts';
+import type { QueueStats } from './stats/stats.ts';
 
 const SHARD = 0;
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { QueueOptions } from '../../src/queue/parts.ts';
+import type { QueueOptions } from '../../src/queue/assemble.ts';
 import { Retention } from '../../src/queue/retention.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { CountingStore } from '../support/fakes/counting-store.ts';

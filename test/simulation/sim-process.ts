@@ -1,5 +1,5 @@
 import type { ChunkId } from '../../src/model/ids.ts';
-import type { QueueOptions } from '../../src/queue/parts.ts';
+import type { QueueOptions } from '../../src/queue/assemble.ts';
 import { Queue } from '../../src/queue/queue.ts';
 import type { OpenSubmission } from '../../src/scheduler/types.ts';
 import { parseConsumerFeatures } from '../../src/server/consumers/features.ts';

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Registry, Summary } from 'prom-client';
 import type { Queue } from '../../queue/queue.ts';
-import type { Sketch } from '../../queue/sketch.ts';
-import type { QueueStats } from '../../queue/stats.ts';
+import type { Sketch } from '../../queue/stats/sketch.ts';
+import type { QueueStats } from '../../queue/stats/stats.ts';
 import type { Store } from '../../store/store.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { HttpMetrics } from './http.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Strategy } from '../../src/model/strategy.ts';
-import { Sketch } from '../../src/queue/sketch.ts';
-import { strategyLabel } from '../../src/queue/stats.ts';
-import { ManualClock } from '../support/time/manual-clock.ts';
+import { Strategy } from '../../../src/model/strategy.ts';
+import { Sketch } from '../../../src/queue/stats/sketch.ts';
+import { strategyLabel } from '../../../src/queue/stats/stats.ts';
+import { ManualClock } from '../../support/time/manual-clock.ts';
 
 test('quantiles are right to within two percent, least and greatest exactly', () => {
   const durations = fc.array(fc.double({ min: 1e-6, max: 1e5, noNaN: true }), {

@@ -15,7 +15,7 @@ import { LongChunks } from './long-chunks.ts';
 import { LongPolls } from './long-polls.ts';
 import { Reads } from './reads.ts';
 import { Retention, type RetentionTimes } from './retention.ts';
-import { QueueStats } from './stats.ts';
+import { QueueStats } from './stats/stats.ts';
 
 export interface QueueOptions extends RetentionTimes {
   readonly store: Store;

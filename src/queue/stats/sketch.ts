@@ -1,4 +1,4 @@
-import type { Clock } from '../system/time/clock.ts';
+import type { Clock } from '../../system/time/clock.ts';
 
 /** Neighbouring buckets differ by this factor, so that a quantile is off by 1 % at most. */
 const GAMMA = 1.02;

@@ -1,8 +1,8 @@
 import { Histogram } from 'prom-client';
-import { submissionIdTimeMs } from '../model/ids.ts';
-import type { Strategy } from '../model/strategy.ts';
-import type { Clock } from '../system/time/clock.ts';
-import type { EventObserver, QueueEvent } from './events.ts';
+import { submissionIdTimeMs } from '../../model/ids.ts';
+import type { Strategy } from '../../model/strategy.ts';
+import type { Clock } from '../../system/time/clock.ts';
+import type { EventObserver, QueueEvent } from '../events.ts';
 import { Sketch } from './sketch.ts';
 
 /** Reservations are told apart by at most so many pairs of limit and strategy; both come from clients. */
