@@ -2,8 +2,8 @@ import { mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { isUrl } from '../model/kinds.ts';
 import { checkCallOptions } from '../model/option-names.ts';
-import { threadCodecOf } from './codec.ts';
-import { formatFor } from './format.ts';
+import { threadCodecOf } from './content/codec.ts';
+import { formatFor } from './content/format.ts';
 import * as names from './option-names.ts';
 import {
   checkCallback,

@@ -11,7 +11,7 @@ import { NumberedCalls } from '../system/process/worker.ts';
 import type { Random } from '../system/random.ts';
 import { Backoff } from '../system/time/backoff.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
-import type { ChunkBodies } from './bodies.ts';
+import type { ChunkBodies } from './content/bodies.ts';
 import type { StartTransport, TransportHandle } from './thread/handle.ts';
 import type {
   ChunkName,

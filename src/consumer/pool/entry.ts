@@ -6,7 +6,7 @@ import { mustBe } from '../../model/check.ts';
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
 import { setNetworkDefaults } from '../../system/process/network-defaults.ts';
 import { systemClock } from '../../system/time/clock.ts';
-import { formatOf } from '../format.ts';
+import { formatOf } from '../content/format.ts';
 import { CallbackWatch } from '../run/callback-watch.ts';
 import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
 import { OpLanes } from '../run/op-batch.ts';

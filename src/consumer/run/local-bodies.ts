@@ -1,5 +1,5 @@
 import { Semaphore } from '../../system/async/semaphore.ts';
-import { type ChunkBodies, NoObjectStoreError } from '../bodies.ts';
+import { type ChunkBodies, NoObjectStoreError } from '../content/bodies.ts';
 import type { Handle, HeldChunk, RunDemand, TransferTimes } from '../thread/protocol.ts';
 import type { ChunkJob } from './job.ts';
 

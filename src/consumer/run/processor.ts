@@ -3,7 +3,13 @@ import { OpError } from '../../model/op-error.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { OperationCodec } from '../../protocol/chunk/codec-options.ts';
 import { ChunkUnencodableError } from '../../protocol/chunk/errors.ts';
-import { andThen, type ChunkFormat, type ChunkPlace, checkedCallback, checkedValues } from '../format.ts';
+import {
+  andThen,
+  type ChunkFormat,
+  type ChunkPlace,
+  checkedCallback,
+  checkedValues,
+} from '../content/format.ts';
 import type { ChunkCallback, ChunkContext, RawChunkCallback } from '../types.ts';
 import type { CallbackWatch } from './callback-watch.ts';
 import { type OpWork, runOps } from './op-batch.ts';

@@ -2,7 +2,7 @@ import { messageOf, traceOf } from '../../model/thrown.ts';
 import type { ReservedChunkMessage } from '../../protocol/consumer/types.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
-import type { ChunkBodies } from '../bodies.ts';
+import type { ChunkBodies } from '../content/bodies.ts';
 import type { TransportEvent } from '../thread/protocol.ts';
 import type { Chunks } from './chunks.ts';
 import type { Extensions } from './extensions.ts';

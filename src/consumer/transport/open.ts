@@ -4,7 +4,7 @@ import { openObjectStore } from '../../objects/open.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
 import type { Clock } from '../../system/time/clock.ts';
-import { ChunkBodies } from '../bodies.ts';
+import { ChunkBodies } from '../content/bodies.ts';
 import type { TransportEvent, TransportSetup, WorkCommand } from '../thread/protocol.ts';
 import { Transport } from './transport.ts';
 

@@ -1,6 +1,6 @@
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
 import type { Logger } from '../../system/log/logger.ts';
-import type { ChunkBodies } from '../bodies.ts';
+import type { ChunkBodies } from '../content/bodies.ts';
 import type { ChunkResult, Failure, Receipt, TransferTimes, TransportEvent } from '../thread/protocol.ts';
 import type { Chunks } from './chunks.ts';
 import type { Dialect } from './dialect/dialect.ts';

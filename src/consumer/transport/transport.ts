@@ -3,7 +3,7 @@ import type { MessageFromQueue } from '../../net/websocket/link.ts';
 import type { InitMessage, Nonce, ReservedChunkMessage } from '../../protocol/consumer/types.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
-import type { ChunkBodies } from '../bodies.ts';
+import type { ChunkBodies } from '../content/bodies.ts';
 import type { ChunkName, LossReason, TransportEvent, WorkCommand } from '../thread/protocol.ts';
 import { Chunks } from './chunks.ts';
 import { chooseDialect } from './dialect/choose.ts';

@@ -1,7 +1,7 @@
 /** The transport alone, with a clock that the test moves and a link that it plays. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ChunkBodies } from '../../../src/consumer/bodies.ts';
+import { ChunkBodies } from '../../../src/consumer/content/bodies.ts';
 import type { HeldChunk, Receipt, RunDemand, TransportEvent } from '../../../src/consumer/thread/protocol.ts';
 import type { QueueLink } from '../../../src/consumer/transport/reservations.ts';
 import { Transport } from '../../../src/consumer/transport/transport.ts';

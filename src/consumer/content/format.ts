@@ -1,14 +1,14 @@
-import type { AnyContract, ContractCodec } from '../contract/contract.ts';
-import type { StandardSchema } from '../contract/standard-schema.ts';
-import { validate } from '../contract/validation.ts';
-import { IncorrectUsageError } from '../model/errors.ts';
-import type { ChunkIndex } from '../model/ids.ts';
-import { isThenable } from '../model/kinds.ts';
-import type { SubmissionInfo } from '../model/submission.ts';
-import type { OperationCodec } from '../protocol/chunk/codec-options.ts';
+import type { AnyContract, ContractCodec } from '../../contract/contract.ts';
+import type { StandardSchema } from '../../contract/standard-schema.ts';
+import { validate } from '../../contract/validation.ts';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import type { ChunkIndex } from '../../model/ids.ts';
+import { isThenable } from '../../model/kinds.ts';
+import type { SubmissionInfo } from '../../model/submission.ts';
+import type { OperationCodec } from '../../protocol/chunk/codec-options.ts';
+import type { ConsumerParts } from '../parts.ts';
+import type { OpCallback } from '../types.ts';
 import { checkCodec } from './codec.ts';
-import type { ConsumerParts } from './parts.ts';
-import type { OpCallback } from './types.ts';
 
 /** How the content of a chunk becomes operations, and results become content. */
 export interface ChunkFormat {

@@ -1,18 +1,18 @@
-import { messageOf } from '../model/thrown.ts';
-import { ObjectStoreError } from '../objects/errors.ts';
-import { type ChunkKind, chunkKey } from '../objects/keys.ts';
-import { missingHint } from '../objects/missing-hint.ts';
-import type { ObjectStore } from '../objects/object-store.ts';
+import { messageOf } from '../../model/thrown.ts';
+import { ObjectStoreError } from '../../objects/errors.ts';
+import { type ChunkKind, chunkKey } from '../../objects/keys.ts';
+import { missingHint } from '../../objects/missing-hint.ts';
+import type { ObjectStore } from '../../objects/object-store.ts';
 import {
   type ChunkCompression,
   compressChunk,
   decompressChunk,
   isCompressedChunk,
-} from '../protocol/chunk/compression.ts';
-import { linkedSignal, orAborted } from '../system/async/abort-signals.ts';
-import { Semaphore } from '../system/async/semaphore.ts';
-import type { Clock } from '../system/time/clock.ts';
-import type { TransferLimits, TransferTimes } from './thread/protocol.ts';
+} from '../../protocol/chunk/compression.ts';
+import { linkedSignal, orAborted } from '../../system/async/abort-signals.ts';
+import { Semaphore } from '../../system/async/semaphore.ts';
+import type { Clock } from '../../system/time/clock.ts';
+import type { TransferLimits, TransferTimes } from '../thread/protocol.ts';
 
 /** Which body of which chunk. */
 export interface BodyAddress {

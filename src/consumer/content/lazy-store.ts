@@ -3,9 +3,9 @@ import type {
   ObjectInfo,
   ObjectStore,
   ObjectStoreOptions,
-} from '../objects/object-store.ts';
-import { openObjectStore } from '../objects/open.ts';
-import type { Clock } from '../system/time/clock.ts';
+} from '../../objects/object-store.ts';
+import { openObjectStore } from '../../objects/open.ts';
+import type { Clock } from '../../system/time/clock.ts';
 
 /**
  * The object store of a URL, opened with the first call: a constructor cannot wait for what it loads. Only for transfers on

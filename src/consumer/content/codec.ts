@@ -1,9 +1,9 @@
-import type { ContractCodec } from '../contract/contract.ts';
-import { mustBe } from '../model/check.ts';
-import { isUint8Array } from '../model/kinds.ts';
-import { CODEC_KINDS, chunkCodecOf, isCodec } from '../protocol/chunk/codec.ts';
-import { type NamedCodec, namedCodecOf, type OperationCodec } from '../protocol/chunk/codec-options.ts';
-import { ChunkShapeError, describe } from './run/results.ts';
+import type { ContractCodec } from '../../contract/contract.ts';
+import { mustBe } from '../../model/check.ts';
+import { isUint8Array } from '../../model/kinds.ts';
+import { CODEC_KINDS, chunkCodecOf, isCodec } from '../../protocol/chunk/codec.ts';
+import { type NamedCodec, namedCodecOf, type OperationCodec } from '../../protocol/chunk/codec-options.ts';
+import { ChunkShapeError, describe } from '../run/results.ts';
 
 /** The codec that is named, or one of the user's. */
 export function checkCodec(value: unknown): OperationCodec {
