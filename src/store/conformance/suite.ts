@@ -365,13 +365,18 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
       use(async (session) => {
         const content = new Uint8Array(512).fill(1);
         const output = new Uint8Array([1]);
+        const input = new Uint8Array([2]);
         await session.commit(
-          insertOf(1n, { prefix: null, chunksTotal: PAGE_CHUNKS }),
+          insertOf(1n, { prefix: null, chunksTotal: PAGE_CHUNKS }, { directInputs: [input] }),
           { kind: 'page', id: 1n, page: 0, content },
           { kind: 'direct_output', id: 1n, chunkIndex: 0, content: output },
         );
         content.fill(0);
         output.fill(9);
+        input.fill(9);
+        assert.deepEqual(await session.read((store) => store.directContents('input', [chunk(1n, 0)])), [
+          new Uint8Array([2]),
+        ]);
         assert.equal((await session.read((store) => store.chunksDone(1n)))?.count, 512);
         assert.deepEqual(await session.read((store) => store.directContents('output', [chunk(1n, 0)])), [
           new Uint8Array([1]),
