@@ -5,12 +5,12 @@ import { ClientClosedError } from '../model/errors.ts';
 import { checkCallOptions } from '../model/option-names.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { orAborted } from '../system/async/abort-signals.ts';
-import { Calls } from './calls.ts';
 import type { ConsumerEvents } from './events.ts';
 import { ManualChunks } from './manual-chunks.ts';
 import * as names from './option-names.ts';
 import { type ConsumerParts, consumerParts } from './parts.ts';
-import { Runs } from './runs.ts';
+import { Calls } from './run/calls.ts';
+import { Runs } from './run/runs.ts';
 import type {
   ChunkCallback,
   ChunkCallbackOf,

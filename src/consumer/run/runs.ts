@@ -1,16 +1,16 @@
-import { linkedSignal } from '../system/async/abort-signals.ts';
-import type { Logger } from '../system/log/logger.ts';
-import type { Clock } from '../system/time/clock.ts';
-import type { Activity } from './activity.ts';
-import type { Engine } from './engine.ts';
-import { checkPoolFile } from './pool/program.ts';
-import type { PoolSetup } from './pool/protocol.ts';
-import { CallbackWatch } from './run/callback-watch.ts';
-import type { Processor } from './run/processor.ts';
-import { ChunkRun } from './run/run.ts';
-import { RunTracing } from './run/tracing.ts';
-import { logWhileStopping } from './stop-log.ts';
-import type { RunDemand } from './thread/protocol.ts';
+import { linkedSignal } from '../../system/async/abort-signals.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import type { Clock } from '../../system/time/clock.ts';
+import type { Activity } from '../activity.ts';
+import type { Engine } from '../engine.ts';
+import { checkPoolFile } from '../pool/program.ts';
+import type { PoolSetup } from '../pool/protocol.ts';
+import { logWhileStopping } from '../stop-log.ts';
+import type { RunDemand } from '../thread/protocol.ts';
+import { CallbackWatch } from './callback-watch.ts';
+import type { Processor } from './processor.ts';
+import { ChunkRun } from './run.ts';
+import { RunTracing } from './tracing.ts';
 
 /** Why a pool is not started any more: by `stop` its call resolves. */
 const STOPPED = Symbol('stopped');
@@ -65,7 +65,7 @@ export class Runs {
     call.signal?.throwIfAborted();
     checkPoolFile();
     // Loaded on demand: most consumers need no pool.
-    const { CallbackPool } = await import('./pool/handle.ts');
+    const { CallbackPool } = await import('../pool/handle.ts');
     using linked = linkedSignal(call.signal, this.#stopped.signal);
     const watch = this.#watch(call);
     const starting = CallbackPool.start(setup, threads, watch, linked.signal);

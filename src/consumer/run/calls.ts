@@ -1,10 +1,10 @@
-import { mustBe } from '../model/check.ts';
-import { IncorrectUsageError } from '../model/errors.ts';
-import { isUrl } from '../model/kinds.ts';
-import { checkCallOptions } from '../model/option-names.ts';
-import { threadCodecOf } from './content/codec.ts';
-import { formatFor } from './content/format.ts';
-import * as names from './option-names.ts';
+import { mustBe } from '../../model/check.ts';
+import { IncorrectUsageError } from '../../model/errors.ts';
+import { isUrl } from '../../model/kinds.ts';
+import { checkCallOptions } from '../../model/option-names.ts';
+import { threadCodecOf } from '../content/codec.ts';
+import { formatFor } from '../content/format.ts';
+import * as names from '../option-names.ts';
 import {
   checkCallback,
   checkDemand,
@@ -13,12 +13,9 @@ import {
   checkOpConcurrency,
   checkThreads,
   checkUntilIdle,
-} from './options.ts';
-import type { ConsumerParts } from './parts.ts';
-import type { PoolSetup } from './pool/protocol.ts';
-import { OpLanes } from './run/op-batch.ts';
-import { chunkProcessor, opProcessor, rawProcessor } from './run/processor.ts';
-import type { RunCall, Runs } from './runs.ts';
+} from '../options.ts';
+import type { ConsumerParts } from '../parts.ts';
+import type { PoolSetup } from '../pool/protocol.ts';
 import type {
   ChunkCallback,
   ChunkRunOptions,
@@ -26,7 +23,10 @@ import type {
   OpRunOptions,
   RawChunkCallback,
   RunOptions,
-} from './types.ts';
+} from '../types.ts';
+import { OpLanes } from './op-batch.ts';
+import { chunkProcessor, opProcessor, rawProcessor } from './processor.ts';
+import type { RunCall, Runs } from './runs.ts';
 
 /** Checks what a `runEach...` was called with, and starts it. */
 export class Calls {
