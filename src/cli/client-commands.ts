@@ -92,12 +92,15 @@ function lookupOf(io: Io): Command {
     .addOption(
       plainFlag(
         '--metadata <key=number>',
-        'those in progress that carry this pair; several times: all of them',
+        'those in progress with this pair; repeat it for those with all of the pairs',
         metadataPair,
       ),
     )
     .addOption(
-      plainFlag('--state <state>', 'those that ended so and are still remembered, the newest first')
+      plainFlag(
+        '--state <state>',
+        'those that ended in this state and are not forgotten yet, the newest first',
+      )
         .choices(END_STATES)
         .conflicts(['prefix', 'metadata']),
     )
@@ -149,7 +152,7 @@ export function clientCommand(name: string, description: string): Command {
         'localhost:3999',
       ),
     )
-    .option('--json', 'print JSON; ids are strings in it, for they do not fit a double')
+    .option('--json', 'print JSON; ids are strings, because they do not fit a double')
     .allowExcessArguments(false);
   for (const option of tlsFlags()) command.addOption(option);
   return command;
