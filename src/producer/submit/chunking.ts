@@ -1,6 +1,7 @@
 import type { StandardSchema } from '../../contract/standard-schema.ts';
 import { validate } from '../../contract/validation.ts';
 import { isThenable } from '../../model/kinds.ts';
+import { ChunkUnencodableError } from '../../protocol/chunk/errors.ts';
 import { orAborted } from '../../system/async/abort-signals.ts';
 import { EventLoopShare } from '../../system/event-loop/share.ts';
 import type { Clock } from '../../system/time/clock.ts';
@@ -48,7 +49,7 @@ export async function chunkOperations({
     signal.throwIfAborted();
     const content = codec.isRaw
       ? checkContent(`chunk ${total} of the source`, operations[0])
-      : checkContent('what codec.encode returns', codec.encode(operations));
+      : checkContent('what codec.encode returns', encoded(codec, operations, total));
     total += operations.length;
     return sink(content, !codec.isBuiltIn);
   };
@@ -85,6 +86,17 @@ export async function chunkOperations({
   }
   if (batch.length > 0) await emit(batch.take());
   return total;
+}
+
+/** An error names the position in the source, of which the caller knows more than of its chunks. */
+function encoded(codec: ClientCodec, operations: readonly unknown[], firstIndex: number): Uint8Array {
+  try {
+    return codec.encode(operations);
+  } catch (error) {
+    if (!(error instanceof ChunkUnencodableError) || firstIndex === 0) throw error;
+    const path = error.path.replace(/^\[(\d+)\]/, (_, index: string) => `[${firstIndex + Number(index)}]`);
+    throw new ChunkUnencodableError(path, error.why, error);
+  }
 }
 
 /** The operations, those that are promises awaited one after the other. */

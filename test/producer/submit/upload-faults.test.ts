@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ObjectStoreError } from '../../../src/objects/errors.ts';
-import { ProducerClient, QueueRefusedError, QueueUnreachableError } from '../../../src/producer/index.ts';
+import {
+  type ChunkUnencodableError,
+  ProducerClient,
+  QueueRefusedError,
+  QueueUnreachableError,
+} from '../../../src/producer/index.ts';
 import { FakeQueue } from '../../support/fakes/fake-queue-http.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { watchedStore } from '../../support/fakes/watched-store.ts';
@@ -55,6 +60,21 @@ test('submits nothing and removes what was uploaded when an operation cannot be 
   assert.equal(closed, true);
   assert.deepEqual(await store.keys(), []);
   assert.deepEqual(queue.paths, []);
+});
+
+test('an operation that cannot be encoded is named by its position in the source, however it is cut', async () => {
+  await using queue = await FakeQueue.start();
+  await using producer = new ProducerClient(queue.url, freshStore());
+  const operations = [1, 2, 3, 4, { at: [0, () => 1] }];
+  for (const size of [1, 2, 3, 100]) {
+    for (const source of [operations, new Set(operations)]) {
+      await assert.rejects(
+        producer.insertSubmission(source, { chunkSize: size }),
+        (error: ChunkUnencodableError) =>
+          error.path === '[4].at[1]' && error.message.startsWith('[4].at[1] '),
+      );
+    }
+  }
 });
 
 test('submits nothing, closes the source and removes what was uploaded when an upload fails', async () => {
