@@ -172,6 +172,10 @@ async function withProducer<T>(
 
 async function known(producer: ProducerClient, id: bigint, flags: ClientFlags): Promise<SubmissionDetails> {
   const details = await producer.submission(id).details();
-  if (details === null) throw new ExitError(1, `no submission ${id} is known to the queue at ${flags.url}`);
+  if (details === null)
+    throw new ExitError(
+      1,
+      `the queue at ${flags.url} does not know submission ${id}: never inserted there, or forgotten (--max-submission-age)`,
+    );
   return details;
 }

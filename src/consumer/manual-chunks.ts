@@ -273,10 +273,10 @@ function checkReference(chunk: ChunkReference): ChunkId {
   const { chunkIndex, submissionPrefix } = chunk;
   const submissionId = submissionIdOf(chunk.submissionId);
   if (submissionId === null) {
-    throw mustBe('submissionId', 'a text of digits, or a bigint, from 0 to 2^63 - 1', chunk.submissionId);
+    throw mustBe('submissionId', 'a string of digits or a bigint, from 0 to 2^63 - 1', chunk.submissionId);
   }
   if (submissionPrefix !== null && typeof submissionPrefix !== 'string') {
-    throw mustBe('submissionPrefix', 'a text or null', submissionPrefix);
+    throw mustBe('submissionPrefix', 'a string or null', submissionPrefix);
   }
   checkInteger('chunkIndex', chunkIndex, 0, CHUNKS_PER_SUBMISSION_MAX - 1);
   return { submissionId, chunkIndex };

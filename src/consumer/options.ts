@@ -36,7 +36,7 @@ export function checkStrategy(value: unknown): Strategy {
   while (isObject(inner) && inner.kind === 'prefer_distinct' && metaKeys.length < STRATEGY_NESTS_MAX) {
     const { metaKey } = inner;
     if (typeof metaKey !== 'string' || !metaKey.isWellFormed()) {
-      throw mustBe('metaKey of a strategy', 'a text', metaKey);
+      throw mustBe('metaKey of a strategy', 'a string', metaKey);
     }
     metaKeys.push(metaKey);
     inner = inner.underlying;
@@ -101,7 +101,7 @@ export function checkObjectStoreOptions(value: unknown): ObjectStoreOptions {
   for (const [name, option] of Object.entries(value)) {
     if (option === undefined) continue;
     if (typeof option !== 'string' && typeof option !== 'number' && typeof option !== 'boolean') {
-      throw mustBe(`the object store's option ${name}`, 'a text, a number or a boolean', option);
+      throw mustBe(`the object store's option ${name}`, 'a string, a number or a boolean', option);
     }
     options[name] = option;
   }

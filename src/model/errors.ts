@@ -78,7 +78,10 @@ export class SubmissionNotFoundError extends OpsqueueError {
   readonly submissionId: string;
 
   constructor(submissionId: SubmissionId | string) {
-    super('SUBMISSION_NOT_FOUND', `no submission ${submissionId} is known to the queue`);
+    super(
+      'SUBMISSION_NOT_FOUND',
+      `the queue does not know submission ${submissionId}: never inserted here, or forgotten (--max-submission-age)`,
+    );
     this.submissionId = String(submissionId);
   }
 }
@@ -104,7 +107,7 @@ export class SubmissionNotCancellableError extends OpsqueueError {
   constructor(submission: SubmissionStatus) {
     super(
       'SUBMISSION_NOT_CANCELLABLE',
-      `submission ${submission.record.id} cannot be cancelled: it is ${submission.state}`,
+      `submission ${submission.record.id} cannot be cancelled: already ${submission.state}`,
     );
     this.submission = detailsOf(submission);
     this.submissionId = this.submission.id;
@@ -146,7 +149,7 @@ export class QueueUnreachableError extends OpsqueueError {
     const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
     super(
       'QUEUE_UNREACHABLE',
-      `no answer of the queue at ${url} (${tries} in ${Math.round(waitedMs)} ms)${cause}`,
+      `no answer from the queue at ${url} (${tries} in ${Math.round(waitedMs)} ms)${cause}`,
       options,
     );
     this.url = url;
@@ -231,19 +234,16 @@ export class ContractViolationError extends OpsqueueError {
     issues: readonly ContractIssue[],
     options?: ErrorOptions,
   ) {
-    const where =
-      operationIndex === null
-        ? ''
-        : what === 'result'
-          ? ` of operation ${operationIndex}`
-          : ` ${operationIndex}`;
+    const position = `operation ${operationIndex}`;
+    const subject =
+      operationIndex === null ? `the ${what}` : what === 'result' ? `the result of ${position}` : position;
     const shown = issues
       .slice(0, 3)
       .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
     const more = issues.length > 3 ? `; and ${issues.length - 3} more` : '';
     super(
       'CONTRACT_VIOLATION',
-      `the ${what}${where} does not match the contract: ${bounded(shown.join('; '))}${more}`,
+      `${subject} does not match the contract: ${bounded(shown.join('; '))}${more}`,
       options,
     );
     this.what = what;

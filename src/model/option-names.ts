@@ -41,7 +41,9 @@ export function unknownOption(name: string, known: readonly string[]): string {
   const unknown = `unknown option ${JSON.stringify(name.slice(0, 100))}`;
   const near = nearestName(name, known);
   if (near !== null) return `${unknown}: did you mean "${near}"?`;
-  return known.length === 0 ? `${unknown}: there are none` : `${unknown}: there are ${known.join(', ')}`;
+  return known.length === 0
+    ? `${unknown}: there are no options`
+    : `${unknown}: the options are ${known.join(', ')}`;
 }
 
 /** The one of `known` that was probably meant; null if none is like it. */

@@ -138,7 +138,7 @@ function s3Host(url: URL, shown: string): ObjectStoreLocation {
   const r2 = /^[^.]+\.r2\.cloudflarestorage\.com$/.test(host);
   const pathStyle = /^s3\.(?:dualstack\.)?([^.]+)\.amazonaws\.com$/.exec(host);
   if (r2 || pathStyle !== null) {
-    if (first === '') throw refused(shown, 'it names no bucket');
+    if (first === '') throw refused(shown, 'the bucket is missing');
     return {
       kind: 's3',
       bucket: first,
@@ -192,13 +192,13 @@ function azureWithAccount(url: URL, shown: string): ObjectStoreLocation {
 }
 
 function azureName(name: string, shown: string): string {
-  if (name === '') throw refused(shown, 'it names no container');
+  if (name === '') throw refused(shown, 'the container is missing');
   if (name.includes('.')) throw refused(shown, `a container name has no dots (it says ${name})`);
   return name;
 }
 
 function hostname(url: URL, shown: string, what: string): string {
-  if (url.hostname === '') throw refused(shown, `it names no ${what}`);
+  if (url.hostname === '') throw refused(shown, `the ${what} is missing`);
   return url.hostname;
 }
 

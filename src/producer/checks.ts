@@ -32,7 +32,7 @@ export function checkOptions<T extends object>(options: T, names: OptionNames<T>
 export function checkId(value: unknown): SubmissionId {
   const id = submissionIdOf(value);
   if (id !== null) return id;
-  throw mustBe('a submission id', 'a text of digits, or a bigint, from 0 to 2^63 - 1', value);
+  throw mustBe('a submission id', 'a string of digits or a bigint, from 0 to 2^63 - 1', value);
 }
 
 export function checkEndState(value: unknown): EndState {
@@ -43,7 +43,7 @@ export function checkEndState(value: unknown): EndState {
 
 export function checkPrefix(value: unknown): string {
   if (typeof value === 'string' && PREFIX_PATTERN.test(value)) return value;
-  throw mustBe('a prefix', `a text that matches ${PREFIX_PATTERN.source}`, value);
+  throw mustBe('a prefix', `a string that matches ${PREFIX_PATTERN.source}`, value);
 }
 
 export function checkStrategicMetadata(value: SubmitOptions['strategicMetadata']): StrategicMetadata {
@@ -153,7 +153,7 @@ export function checkSource(value: unknown): void {
     const iterator: unknown = source[Symbol.iterator in source ? Symbol.iterator : Symbol.asyncIterator];
     if (typeof iterator === 'function') return;
   }
-  throw mustBe('the source', 'an iterable or an async iterable, and not a text', value);
+  throw mustBe('the source', 'an iterable or an async iterable other than a string', value);
 }
 
 export function checkChoice<const T extends string>(

@@ -48,7 +48,7 @@ test('an unknown submission is one line and status 1', async () => {
     const { code, stdout, stderr } = await ask(command, '12345');
     assert.equal(code, 1, command);
     assert.equal(stdout, '');
-    assert.match(stderr, /^opsqueue: no submission 12345 [^\n]+\n$/);
+    assert.match(stderr, /^opsqueue: the queue [^\n]*does not know submission 12345[^\n]*\n$/);
   }
 });
 

@@ -88,7 +88,7 @@ for (const isAsync of [false, true]) {
       error instanceof SubmissionFailedError && text.test(error.failure);
     await assert.rejects(
       run(['a', 'bb', 'c', '']),
-      failed(/the operation 3 does not match the contract: it is empty/),
+      failed(/: operation 3 does not match the contract: it is empty/),
     );
     await assert.rejects(
       run(['a', 'bad']),

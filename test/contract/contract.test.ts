@@ -44,7 +44,7 @@ test('an invalid value is named by its position, its path and the words of the s
     name: 'ContractViolationError',
     code: 'CONTRACT_VIOLATION',
     message:
-      'the operation 41 does not match the contract: lines[1].amount: Invalid type: Expected number but received "2"',
+      'operation 41 does not match the contract: lines[1].amount: Invalid type: Expected number but received "2"',
     what: 'operation',
     operationIndex: 41,
     issues: [{ path: 'lines[1].amount', message: 'Invalid type: Expected number but received "2"' }],

@@ -35,7 +35,7 @@ test('the nearest name is told: cut short, without its unit, misspelt, in anothe
   }
   assert.equal(
     unknownOption('colour', Object.keys(names)),
-    'unknown option "colour": there are databaseFilename, heartbeatIntervalMs, hosts, port',
+    'unknown option "colour": the options are databaseFilename, heartbeatIntervalMs, hosts, port',
   );
 });
 

@@ -47,7 +47,7 @@ test('the name of a file, something else and nothing at all are refused, by the 
   refuses({ ca: '' }, /^ca must .* got an empty text/);
   refuses({ ca: [] }, /^ca must .* got none/);
   refuses({ ca: [TLS_CERTIFICATE, ''] }, /^ca must .* got an empty text/);
-  refuses({ ca: 7 }, /^ca must be a text in PEM or its bytes, got a value of type number/);
+  refuses({ ca: 7 }, /^ca must be PEM, as a string or bytes, got a value of type number/);
   refuses({ ca: BROKEN }, /^ca: the certificate cannot be read: ./);
   refuses({ ca: [TLS_CERTIFICATE + BROKEN] }, /^ca: certificate 2 of 2 cannot be read: ./);
   const key = TLS_KEY;

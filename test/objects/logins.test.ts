@@ -285,7 +285,7 @@ describe('options that make no sense', () => {
   test('are refused before anything is sent, by name', async () => {
     await refused('http://host/a', {}, /needs the object store option allow_http/);
     await refused('s3://b', { aws_endpoint: 'http://host' }, /aws_endpoint.*allow_http/);
-    await refused('s3://b', { aws_endpoint: 'host:9000' }, /aws_endpoint: host:9000 is no http/);
+    await refused('s3://b', { aws_endpoint: 'host:9000' }, /aws_endpoint: host:9000 is not an http/);
     await refused('s3://b', { aws_access_key_id: 'x' }, /aws_secret_access_key: one is missing/);
     await refused('s3://b', { request_checksum_calculation: 'x' }, /request_checksum_calculation/);
     await refused('gs://b', { google_endpoint: 'http://host' }, /google_endpoint.*allow_http/);

@@ -39,7 +39,7 @@ const DEVIATIONS: Readonly<Record<string, { base?: string; refused?: RegExp; rea
     reason: 'the original loses the first segment when the bucket begins with s3',
   },
   'https://s3.eu-west-1.amazonaws.com/': {
-    refused: /names no bucket/,
+    refused: /the bucket is missing/,
     reason: 'the original opens a store without a bucket, of which no call succeeds',
   },
 };

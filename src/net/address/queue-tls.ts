@@ -86,7 +86,7 @@ function pemOf(name: string, value: unknown): string {
   if (typeof value === 'string') return value;
   if (isUint8Array(value)) return new TextDecoder('latin1').decode(value);
   throw new IncorrectUsageError(
-    `${name} must be a text in PEM or its bytes, got a value of type ${typeof value}`,
+    `${name} must be PEM, as a string or bytes, got a value of type ${typeof value}`,
   );
 }
 

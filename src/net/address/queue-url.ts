@@ -30,7 +30,7 @@ export function parseQueueUrl(url: string): QueueUrl {
   try {
     parsed = new URL(hasScheme ? url : `http://${url}`);
   } catch (cause) {
-    throw new IncorrectUsageError(`the URL of the queue is not one: "${url}"`, { cause });
+    throw new IncorrectUsageError(`malformed URL of the queue: "${url}"`, { cause });
   }
   const scheme = parsed.protocol.slice(0, -1);
   if (!['http', 'https', 'ws', 'wss'].includes(scheme)) {

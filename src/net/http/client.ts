@@ -147,7 +147,7 @@ export class HttpClient {
     const { logger, queue } = this.#o;
     const status = cause instanceof QueueRefusedError ? cause.status : undefined;
     logger.warn(
-      { queue: queue.text, error: message },
+      { url: queue.text, reason: message },
       absenceText(queue, { error: cause, status, reason: message }),
     );
   }
@@ -155,7 +155,7 @@ export class HttpClient {
   #up(): void {
     if (!this.#isDown) return;
     this.#isDown = false;
-    this.#o.logger.info({ queue: this.#o.queue.text }, 'the queue answers again');
+    this.#o.logger.info({ url: this.#o.queue.text }, 'the queue answers again');
   }
 }
 

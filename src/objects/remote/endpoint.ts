@@ -5,12 +5,12 @@ import { withoutCredentials } from '../url.ts';
  * Checks an endpoint that the options name. Errors do not show its user name and password.
  *
  * @param option what the option is called
- * @throws IncorrectUsageError if it is no http(s) URL, or a plain one where that is not allowed
+ * @throws IncorrectUsageError if it is not an http(s) URL, or a plain one where that is not allowed
  */
 export function checkEndpoint(option: string, endpoint: string, allowHttp: boolean): void {
   const shown = withoutCredentials(endpoint);
   if (!isHttpUrl(endpoint)) {
-    throw new IncorrectUsageError(`object store option ${option}: ${shown} is no http(s) URL`);
+    throw new IncorrectUsageError(`object store option ${option}: ${shown} is not an http(s) URL`);
   }
   if (endpoint.startsWith('http:') && !allowHttp) {
     throw new IncorrectUsageError(

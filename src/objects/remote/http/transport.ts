@@ -24,7 +24,7 @@ export function connectionOptions(options: OptionReader): ConnectionOptions {
   const proxyUrl = options.text('proxy_url');
   if (proxyUrl !== undefined && !isHttpUrl(proxyUrl)) {
     // It is not shown: it may have a password in it, in a place that nobody can find in what is no URL.
-    throw new IncorrectUsageError('object store option proxy_url: it is no http(s) URL');
+    throw new IncorrectUsageError('object store option proxy_url: not an http(s) URL');
   }
   return {
     connectTimeoutMs: options.durationMs(5_000, 'connect_timeout'),

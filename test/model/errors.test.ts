@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  ContractViolationError,
+  QueueUnreachableError,
+  SubmissionNotCancellableError,
+  SubmissionNotFoundError,
+} from '../../src/producer/index.ts';
+
+const record = {
+  id: 5n,
+  prefix: 'p',
+  chunksTotal: 3,
+  chunkSizeOps: 1,
+  metadata: null,
+  strategicMetadata: new Map(),
+  otelTraceCarrier: '{}',
+  retryDelayMs: 0,
+  retry: null,
+};
+const failedChunk = { chunkIndex: 2, inputContent: null, failure: 'Error: no' };
+const failed = { state: 'failed', record, endedAtMs: 0, chunksDone: 1, failedChunk } as const;
+
+test('an error says what was wrong', () => {
+  const issues = [{ path: '', message: 'too short' }];
+  for (const [error, message] of [
+    [
+      new SubmissionNotFoundError('5'),
+      'the queue does not know submission 5: never inserted here, or forgotten (--max-submission-age)',
+    ],
+    [new SubmissionNotCancellableError(failed), 'submission 5 cannot be cancelled: already failed'],
+    [
+      new QueueUnreachableError('http://q:1', 2, 70, { cause: new Error('connect ECONNREFUSED') }),
+      'no answer from the queue at http://q:1 (2 attempts in 70 ms): connect ECONNREFUSED',
+    ],
+    [
+      new ContractViolationError('operation', 4, issues),
+      'operation 4 does not match the contract: too short',
+    ],
+    [
+      new ContractViolationError('result', 4, issues),
+      'the result of operation 4 does not match the contract: too short',
+    ],
+    [
+      new ContractViolationError('operation', null, issues),
+      'the operation does not match the contract: too short',
+    ],
+  ] as const)
+    assert.equal(error.message, message);
+});
