@@ -19,6 +19,12 @@ export class OpsqueueError extends Error {
     this.code = code;
     this.name = new.target.name;
   }
+
+  /** Name, code, message and fields, for structured logs: of an Error alone, `JSON.stringify` leaves out the message. */
+  toJSON(): Readonly<Record<string, unknown>> {
+    const named: Record<string, unknown> = { name: this.name, code: this.code, message: this.message };
+    return Object.assign(named, this);
+  }
 }
 
 /** Wrong use of the API or of an option: thrown at once, before anything is sent. Names the field and the value. */

@@ -64,6 +64,11 @@ export class OpError {
     return new OpError(bounded(messageOf(thrown)), { name, code, cause, stack: stackOf(thrown) });
   }
 
+  /** As of an Error: `TypeError: fetch failed`, and the message alone where there is no name. */
+  toString(): string {
+    return this.name === null ? this.message : `${this.name}: ${this.message}`;
+  }
+
   /** The plain value that a codec encodes. */
   toWire(): { readonly [OP_ERROR_KEY]: OpErrorFields } {
     const stack = this.stack === null ? null : bounded(this.stack);

@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import {
   ContractViolationError,
   QueueUnreachableError,
+  SubmissionFailedError,
   SubmissionNotCancellableError,
   SubmissionNotFoundError,
 } from '../../src/producer/index.ts';
+import { cborChunkCodec, jsonChunkCodec } from '../../src/protocol/chunk/codec.ts';
 
 const record = {
   id: 5n,
@@ -47,4 +49,23 @@ test('an error says what was wrong', () => {
     ],
   ] as const)
     assert.equal(error.message, message);
+});
+
+test('an error in JSON has its message, besides its name, code and fields', () => {
+  assert.deepEqual(JSON.parse(JSON.stringify(new SubmissionFailedError(failed))), {
+    name: 'SubmissionFailedError',
+    code: 'SUBMISSION_FAILED',
+    message: 'submission 5 failed: its chunk 2 failed for good:\nError: no',
+    submissionId: '5',
+    chunkIndex: 2,
+  });
+});
+
+test('an error is no value for a chunk, although it has a JSON form', () => {
+  for (const codec of [cborChunkCodec(), jsonChunkCodec()]) {
+    assert.throws(
+      () => codec.encode([new SubmissionNotFoundError('5')]),
+      /an error \(.*SubmissionNotFoundError\)/,
+    );
+  }
 });

@@ -24,6 +24,11 @@ test('leaves every other value alone', () => {
   assert.equal(OpError.fromWire({ $opsqueue_error: { message: 'm' }, more: 1 }), null);
 });
 
+test('is readable in a text, as an error is', () => {
+  assert.equal(`${OpError.from(new TypeError('wrong'))}`, 'TypeError: wrong');
+  assert.equal(String(OpError.from('just thrown')), 'just thrown');
+});
+
 test('is made from whatever was thrown', () => {
   assert.equal(OpError.from('text').message, 'text');
   const thrown = new TypeError('wrong');

@@ -1,5 +1,7 @@
 /** The one rule of all codecs for what JavaScript has besides plain data: docs/values.md. */
+
 import { types } from 'node:util';
+import { OpsqueueError } from '../../model/errors.ts';
 import {
   className,
   isArrayBuffer,
@@ -40,6 +42,8 @@ export function kindOf(value: object, asksToJson: boolean): ValueKind {
   if (isUint8Array(value)) return 'bytes';
   if (isDate(value)) return 'date';
   if (value instanceof CborTag) return 'tag';
+  // Its toJSON is for logs.
+  if (value instanceof OpsqueueError) return refuseError(value);
   if (asksToJson && 'toJSON' in value && typeof value.toJSON === 'function') return 'with-to-json';
   if (Array.isArray(value)) return 'array';
   if (isMap(value)) return 'map';
@@ -49,11 +53,15 @@ export function kindOf(value: object, asksToJson: boolean): ValueKind {
   if (isBoxedPrimitive(value)) return types.isSymbolObject(value) ? refuse('a symbol') : 'unboxed';
   if (isPlainObject(value)) return 'record';
   if (types.isPromise(value) || isThenable(value)) return refuse('a promise; await it first');
-  if (isError(value)) return refuse(`an error (${nameOf(value)}); return its message, or throw it`);
+  if (isError(value)) return refuseError(value);
   if (types.isRegExp(value)) return refuse('a RegExp; return its source');
   // As JSON.stringify would take it: its own enumerable properties.
   if (Object.keys(value).length > 0) return 'record';
   return refuse(`${nameOf(value)}, which has no properties of its own; give it a toJSON`);
+}
+
+function refuseError(value: object): never {
+  return refuse(`an error (${nameOf(value)}); return its message, or throw it`);
 }
 
 /** What stands for a value of the kinds `unboxed` and `with-to-json`. */
