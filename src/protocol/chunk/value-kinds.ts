@@ -42,9 +42,10 @@ export function kindOf(value: object, asksToJson: boolean): ValueKind {
   if (isUint8Array(value)) return 'bytes';
   if (isDate(value)) return 'date';
   if (value instanceof CborTag) return 'tag';
-  // Its toJSON is for logs.
-  if (value instanceof OpsqueueError) return refuseError(value);
-  if (asksToJson && 'toJSON' in value && typeof value.toJSON === 'function') return 'with-to-json';
+  if (asksToJson && 'toJSON' in value && typeof value.toJSON === 'function') {
+    // That of our errors is for logs.
+    return value instanceof OpsqueueError ? refuseError(value) : 'with-to-json';
+  }
   if (Array.isArray(value)) return 'array';
   if (isMap(value)) return 'map';
   if (isSet(value)) return 'set';
