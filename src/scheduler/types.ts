@@ -24,7 +24,7 @@ export interface SchedulerOptions {
   readonly sickPauseMs?: number;
   /** Distinct strategies that are kept indexed at a time; the one unused for longest goes. Default 32. */
   readonly plansMax?: number;
-  /** Submissions that the index of a new strategy takes in per call of `advance`; its reservations wait. Default 500. */
+  /** Submissions that the index of a new strategy takes in per call of `advance`; its reservations wait. Default 300. */
   readonly planSlice?: number | undefined;
 }
 
