@@ -9,6 +9,8 @@ import { systemClock } from '../../src/system/time/clock.ts';
 import { HTTP_LIMITS } from '../support/network/http-limits.ts';
 import { eventually } from '../support/time/eventually.ts';
 
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
 /** Messages that cost a millisecond each, on a clock and an event loop of the test's own. */
 class Scene {
   readonly handled: number[] = [];
@@ -27,10 +29,11 @@ class Scene {
     }
   }
 
-  endTurn(): void {
+  async endTurn(): Promise<void> {
     const due = this.#due;
     this.#due = [];
     for (const run of due) run();
+    await nextTurn();
   }
 
   get isIdle(): boolean {
@@ -44,17 +47,17 @@ class Scene {
   }
 }
 
-test('a turn works on messages for ten milliseconds beyond the first few; the next turns work off the rest, in order', () => {
+test('a turn works on messages for ten milliseconds beyond the first few; the next turns work off the rest, in order', async () => {
   const scene = new Scene();
   scene.arrive(0, 100);
   assert.equal(scene.handled.length, 41);
-  scene.endTurn();
+  await scene.endTurn();
   assert.equal(scene.handled.length, 51);
   scene.arrive(100, 5);
   assert.equal(scene.handled.length, 51, 'what comes later waits for what came before');
   for (let turns = 0; !scene.isIdle; turns++) {
     assert.ok(turns < 10);
-    scene.endTurn();
+    await scene.endTurn();
   }
   assert.deepEqual(
     scene.handled,
@@ -62,6 +65,30 @@ test('a turn works on messages for ten milliseconds beyond the first few; the ne
   );
   scene.arrive(105, 10);
   assert.equal(scene.handled.length, 115, 'afterwards a message is worked on at once again');
+});
+
+test('some messages of each connection are worked on at a time, in a callback of their own', async () => {
+  const heard: string[] = [];
+  const due: (() => void)[] = [];
+  const backlog = new MessageBacklog({ monotonicMs: () => 0, soon: (run) => due.push(run) });
+  while (due.length === 0) backlog.mayWorkNow();
+  const connection = (name: string, messages: number) => {
+    let left = messages;
+    return {
+      workOff() {
+        if (heard.at(-1) !== name) {
+          heard.push(name);
+          queueMicrotask(() => heard.push(`after ${name}`));
+        }
+        return --left > 0;
+      },
+    };
+  };
+  backlog.add(connection('a', 100));
+  backlog.add(connection('b', 3));
+  due[0]!();
+  await nextTurn();
+  assert.deepEqual(heard, ['a', 'after a', 'b', 'after b', 'a', 'after a']);
 });
 
 test('a turn with few messages arms nothing', () => {

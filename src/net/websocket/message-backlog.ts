@@ -9,14 +9,18 @@ export interface MessageSource {
 /** So many messages are worked on before the clock is looked at: a turn with fewer costs nothing here. */
 const UNTIMED_MESSAGES = 32;
 const SLICE_MS_DEFAULT = 10;
+/** Of one connection, before it is the next one's turn. */
+const MESSAGES_AT_ONCE = 64;
 
 /**
  * The messages of all connections that this turn of the event loop has no time for.
  *
  * libuv hands over everything that has arrived on a thousand sockets and more before it looks at timers and new connections
  * again. If 2 000 busy consumers were all answered at once, heartbeats and a monitor's `/ping` would wait until the last
- * of them is. So a turn works on messages for some milliseconds; what comes beyond waits here, in order of
- * arrival, and each of the next turns takes as much of it.
+ * of them is. So a turn works on messages for some milliseconds; what comes beyond waits, and each of the next turns takes
+ * as much of it: some messages of each connection after the other, so that none waits for all those of another. Each
+ * connection has a callback of its own: its answers leave at the end of that, and its peer reads them while the next one is
+ * worked on.
  */
 export class MessageBacklog {
   readonly #clock: Pick<Clock, 'soon' | 'monotonicMs'>;
@@ -50,22 +54,29 @@ export class MessageBacklog {
   }
 
   readonly #turnEnded = (): void => {
-    const waiting = this.#waiting;
     this.#endMs = this.#clock.monotonicMs() + this.#sliceMs;
-    while (this.#next < waiting.length) {
-      const source = waiting[this.#next++]!;
-      if (source.workOff()) waiting.push(source);
-      if (this.#clock.monotonicMs() >= this.#endMs) break;
-    }
-    if (this.#next === waiting.length) {
+    this.#workOn();
+  };
+
+  readonly #workOn = (): void => {
+    const source = this.#waiting[this.#next];
+    if (source === undefined) {
       this.#waiting = [];
       this.#next = 0;
       this.#messages = 0;
       return;
     }
+    this.#next++;
+    let isMore = true;
+    for (let i = 0; i < MESSAGES_AT_ONCE && isMore; i++) isMore = source.workOff();
+    if (isMore) this.#waiting.push(source);
+    if (this.#clock.monotonicMs() < this.#endMs) {
+      queueMicrotask(this.#workOn);
+      return;
+    }
     // The list does not grow for ever while it is never empty.
-    if (this.#next > waiting.length / 2) {
-      this.#waiting = waiting.slice(this.#next);
+    if (this.#next > this.#waiting.length / 2) {
+      this.#waiting = this.#waiting.slice(this.#next);
       this.#next = 0;
     }
     this.#clock.soon(this.#turnEnded);
