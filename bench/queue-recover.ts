@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PAGE_BYTES } from '../src/model/chunk-set.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
+import { submissionRecord } from '../src/store/conformance/records.ts';
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { Mutation } from '../src/store/store.ts';
 import { silentLogger } from '../src/system/log/logger.ts';
@@ -21,17 +22,13 @@ const { json, quick } = benchArguments();
 const random = seededRandom(1);
 
 function record(sequence: number, chunksTotal: number): SubmissionRecord {
-  return {
+  return submissionRecord({
     id: (BigInt(Date.now()) << 22n) + BigInt(sequence),
     prefix: randomUUID(),
     chunksTotal,
     chunkSizeOps: 1000,
-    metadata: null,
     strategicMetadata: new Map([['customer', BigInt(sequence % 1000)]]),
-    otelTraceCarrier: '{}',
-    retryDelayMs: 0,
-    retry: null,
-  };
+  });
 }
 
 /** Half of the chunks of each page, at random places. */

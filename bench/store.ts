@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { ChunkSet, PAGE_CHUNKS } from '../src/model/chunk-set.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Journal } from '../src/queue/journal/journal.ts';
+import { submissionRecord } from '../src/store/conformance/records.ts';
 import { encodeMutations } from '../src/store/sqlite/codec/batch-codec.ts';
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { Mutation, Store } from '../src/store/store.ts';
@@ -51,18 +52,13 @@ let sequence = 0n;
 
 function record(fields: Partial<SubmissionRecord> = {}): SubmissionRecord {
   const nowMs = Date.now();
-  return {
+  return submissionRecord({
     id: (BigInt(nowMs) << 22n) + (++sequence & 0xfffn) + ((sequence >> 12n) << 22n),
     prefix: uuidV7(nowMs),
-    chunksTotal: 10,
     chunkSizeOps: 100,
-    metadata: null,
     strategicMetadata: new Map([['company_id', sequence % 1000n]]),
-    otelTraceCarrier: '{}',
-    retryDelayMs: 0,
-    retry: null,
     ...fields,
-  };
+  });
 }
 
 /** Microseconds of processor time that the calling thread used for each of `count` things. */

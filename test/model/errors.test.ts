@@ -8,18 +8,9 @@ import {
   SubmissionNotFoundError,
 } from '../../src/producer/index.ts';
 import { cborChunkCodec, jsonChunkCodec } from '../../src/protocol/chunk/codec.ts';
+import { submissionRecord } from '../../src/store/conformance/records.ts';
 
-const record = {
-  id: 5n,
-  prefix: 'p',
-  chunksTotal: 3,
-  chunkSizeOps: 1,
-  metadata: null,
-  strategicMetadata: new Map(),
-  otelTraceCarrier: '{}',
-  retryDelayMs: 0,
-  retry: null,
-};
+const record = submissionRecord({ id: 5n, prefix: 'p', chunksTotal: 3 });
 const failedChunk = { chunkIndex: 2, inputContent: null, failure: 'Error: no' };
 const failed = { state: 'failed', record, endedAtMs: 0, chunksDone: 1, failedChunk } as const;
 

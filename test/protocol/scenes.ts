@@ -1,3 +1,4 @@
+import { submissionRecord } from '../../src/store/conformance/records.ts';
 import type { SceneStep } from '../support/replay/deviation.ts';
 import type { Surroundings } from '../support/replay/replay.ts';
 import type { Wanted } from '../support/replay/scene.ts';
@@ -56,16 +57,11 @@ function waiting(
   prefix: string,
   strategicMetadata: Readonly<Record<string, bigint>> = {},
 ): Wanted {
-  const record = {
+  const record = submissionRecord({
     id,
     prefix,
     chunksTotal: 1,
-    chunkSizeOps: 1,
-    metadata: null,
     strategicMetadata: new Map(Object.entries(strategicMetadata)),
-    otelTraceCarrier: '{}',
-    retryDelayMs: 0,
-    retry: null,
-  };
+  });
   return { record, state: 'in_progress', chunksDone: 0 };
 }

@@ -68,10 +68,6 @@ export class ChunkJob implements ChunkContext {
     return this.#dropped !== null;
   }
 
-  throwIfDropped(): void {
-    if (this.#dropped !== null) throw this.#dropped;
-  }
-
   drop(reason: ChunkDropReason): void {
     this.interrupt(new ChunkDroppedError(reason));
   }

@@ -26,7 +26,7 @@ export interface ResultsParts {
 /** The way of a result, or a failure, from the calling thread to the queue. */
 export class ResultDelivery {
   readonly #p: ResultsParts;
-  /** ResultDelivery of chunks that are not held, on their way. */
+  /** Results of chunks that are not held, on their way. */
   #unheld = 0;
 
   constructor(parts: ResultsParts) {

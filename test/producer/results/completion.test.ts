@@ -4,20 +4,11 @@ import type { SubmissionStatus } from '../../../src/model/submission.ts';
 import type { QueueApi } from '../../../src/producer/queue-api.ts';
 import { waitForEnd } from '../../../src/producer/results/completion.ts';
 import { ProgressMeter } from '../../../src/producer/results/progress.ts';
+import { submissionRecord } from '../../../src/store/conformance/records.ts';
 import { HastyClock } from '../../support/time/hasty-clock.ts';
 import { ManualClock } from '../../support/time/manual-clock.ts';
 
-const record = {
-  id: 1n,
-  prefix: 'p',
-  chunksTotal: 10,
-  chunkSizeOps: 5,
-  metadata: null,
-  strategicMetadata: new Map(),
-  otelTraceCarrier: '{}',
-  retryDelayMs: 0,
-  retry: null,
-};
+const record = submissionRecord({ id: 1n, prefix: 'p', chunkSizeOps: 5 });
 const { signal } = new AbortController();
 
 function apiOf(features: readonly string[], statuses: readonly SubmissionStatus[]) {

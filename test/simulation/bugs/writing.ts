@@ -20,6 +20,19 @@ function asCommitted({ mutations }: CommitBatch): CommitResult {
   return { kind: 'committed', inserts };
 }
 
+/** Commits with that outcome are taken for written. */
+function countAsCommitted(outcome: CommitResult['kind']): void {
+  replace(
+    SimStore.prototype,
+    'commit',
+    (original) =>
+      async function (batch) {
+        const result = await original.call(this, batch);
+        return result.kind === outcome ? asCommitted(batch) : result;
+      },
+  );
+}
+
 /** Bugs on the way to the disk, and in what is told before it is there. */
 export const WRITING_BUGS: readonly Bug[] = [
   {
@@ -118,31 +131,11 @@ export const WRITING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a refused batch is dropped',
-    plant() {
-      replace(
-        SimStore.prototype,
-        'commit',
-        (original) =>
-          async function (batch) {
-            const result = await original.call(this, batch);
-            return result.kind === 'refused' ? asCommitted(batch) : result;
-          },
-      );
-    },
+    plant: () => countAsCommitted('refused'),
   },
   {
     name: 'an unknown outcome counts as success',
-    plant() {
-      replace(
-        SimStore.prototype,
-        'commit',
-        (original) =>
-          async function (batch) {
-            const result = await original.call(this, batch);
-            return result.kind === 'unknown' ? asCommitted(batch) : result;
-          },
-      );
-    },
+    plant: () => countAsCommitted('unknown'),
   },
   {
     name: 'a seq is skipped',

@@ -13,6 +13,7 @@ import type {
   ServerMessage,
 } from '../../../src/protocol/consumer/types.ts';
 import { CONSUMER_FEATURES } from '../../../src/protocol/features.ts';
+import { submissionRecord } from '../../../src/store/conformance/records.ts';
 import { Inbox } from '../peers/inbox.ts';
 
 export const ALL_FEATURES = CONSUMER_FEATURES.queue;
@@ -176,18 +177,7 @@ let nextId = 7_000_000_000_000_000_000n;
 /** A submission whose chunks lie in the object store (or, with a null prefix, in the queue). */
 export function fakeSubmission(fields: Partial<SubmissionRecord> = {}): SubmissionRecord {
   const id = nextId++;
-  return {
-    id,
-    prefix: `prefix-${id}`,
-    chunksTotal: 100,
-    chunkSizeOps: 10,
-    metadata: null,
-    strategicMetadata: new Map(),
-    otelTraceCarrier: '{}',
-    retryDelayMs: 0,
-    retry: null,
-    ...fields,
-  };
+  return submissionRecord({ id, chunksTotal: 100, chunkSizeOps: 10, ...fields });
 }
 
 export function fakeChunk(

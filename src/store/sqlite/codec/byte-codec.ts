@@ -67,11 +67,6 @@ export class ByteWriter {
     this.raw(value);
   }
 
-  /** Overwrites what `uint32` wrote at that place. */
-  patchUint32(offset: number, value: number): void {
-    this.#view.setUint32(offset, value, true);
-  }
-
   /** What was written; the writer must not be used after it. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(0, this.#length);
