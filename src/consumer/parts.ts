@@ -1,13 +1,13 @@
 import type { EventEmitter } from 'node:events';
-import { type AnyContract, defineContract, isContract } from '../contract/contract.ts';
+import { type AnyContract, contractOf, isContract } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
-import { IncorrectUsageError } from '../model/errors.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import { urlText } from '../model/url-text.ts';
 import { queueRoute } from '../net/address/queue-route.ts';
 import { parseQueueUrl } from '../net/address/queue-url.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { type Logger, loggerOf } from '../system/log/logger.ts';
+import { partsOf } from '../system/parts.ts';
 import { systemRandom } from '../system/random.ts';
 import { type Clock, systemClock } from '../system/time/clock.ts';
 import { Activity } from './activity.ts';
@@ -38,15 +38,6 @@ export interface Replacements {
   readonly startTransport?: StartTransport;
 }
 
-const replaced = new WeakMap<ConsumerClientOptions, Replacements>();
-
-/** Options with which a client is made of other parts: for tests. */
-export function replacing(options: ConsumerClientOptions, parts: Replacements): ConsumerClientOptions {
-  const own = { ...options };
-  replaced.set(own, parts);
-  return own;
-}
-
 /** @throws IncorrectUsageError for a URL, a contract or an option that makes no sense */
 export function consumerParts(
   url: string | URL,
@@ -55,18 +46,15 @@ export function consumerParts(
   emitter: EventEmitter,
 ): ConsumerParts {
   const isContractGiven = isContract(given);
-  if (isContractGiven && options.codec !== undefined) {
-    throw new IncorrectUsageError('codec: the contract has it already');
-  }
   const queueUrl = urlText(url);
   const route = queueRoute(parseQueueUrl(queueUrl), options);
   const store = isContractGiven ? given.store : urlText(given);
   checkObjectStore(store);
-  const contract = isContractGiven ? given : defineContract({ store, codec: options.codec });
+  const contract = contractOf(given, options.codec);
   const objectStoreOptions = checkObjectStoreOptions(options.objectStoreOptions ?? {});
   const { frameBytesMax = FRAME_BYTES_MAX_DEFAULT } = options;
   const transferLimits = checkTransferLimits(options);
-  const { clock = systemClock, startTransport } = replaced.get(options) ?? {};
+  const { clock = systemClock, startTransport } = partsOf<Replacements>(options);
   const logger = loggerOf(options.logger);
   const isRemote = typeof store === 'string' && TransportThread.canOpen(store);
   const ownStore =

@@ -1,4 +1,5 @@
 import { isObject, mustBe } from '../model/check.ts';
+import { IncorrectUsageError } from '../model/errors.ts';
 import { refuseUnknownOptions } from '../model/option-names.ts';
 import { urlText } from '../model/url-text.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
@@ -115,6 +116,20 @@ export function defineContract(options: ContractOptions<unknown, unknown, unknow
     operation: operation ?? null,
     result: result ?? null,
   });
+}
+
+/**
+ * The contract that a client was given, or one of its codec and whatever says where the chunks go.
+ *
+ * @throws IncorrectUsageError for a codec beside a contract
+ */
+export function contractOf(
+  given: AnyContract | string | URL | ObjectStore | null,
+  codec: ContractCodec | undefined,
+): AnyContract {
+  if (!isContract(given)) return defineContract({ store: given, codec });
+  if (codec !== undefined) throw new IncorrectUsageError('codec: the contract has it already');
+  return given;
 }
 
 /** Whether it is a contract, and no object store. */

@@ -1,4 +1,4 @@
-import { type AnyContract, defineContract, isContract } from '../contract/contract.ts';
+import { type AnyContract, contractOf } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { urlText } from '../model/url-text.ts';
@@ -9,6 +9,7 @@ import type { ObjectStore } from '../objects/object-store.ts';
 import { openObjectStore, parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
 import { linkedSignal } from '../system/async/abort-signals.ts';
 import { type Logger, loggerOf } from '../system/log/logger.ts';
+import { partsOf } from '../system/parts.ts';
 import { type Random, systemRandom } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { systemClock } from '../system/time/clock.ts';
@@ -28,22 +29,14 @@ export interface CallTransferLimits {
 }
 
 /** What tests put in the place of the system's. */
-export interface Parts {
+export interface ProducerParts {
   readonly clock: Clock;
   readonly random: Random;
 }
 
-/** The key of {@link Parts} in options: not a name, so no option that a user could see. */
-const PARTS = Symbol('parts');
-
-/** Options with parts of one's own: for tests. */
-export function withParts<Options extends object>(options: Options, parts: Partial<Parts>): Options {
-  return { ...options, [PARTS]: parts };
-}
-
-export function partsOf(options: object): Parts {
-  const own: { readonly [PARTS]?: Partial<Parts> } = options;
-  const { clock = systemClock, random = systemRandom } = own[PARTS] ?? {};
+/** Those of a client with these options. */
+export function producerParts(options: object): ProducerParts {
+  const { clock = systemClock, random = systemRandom } = partsOf<ProducerParts>(options);
   return { clock, random };
 }
 
@@ -71,13 +64,10 @@ export class ClientContext {
     contract: AnyContract | string | URL | ObjectStore | null,
     options: ProducerClientOptions,
   ) {
-    if (isContract(contract)) {
-      if (options.codec !== undefined) throw new IncorrectUsageError('codec: the contract has it already');
-      this.contract = contract;
-    } else this.contract = defineContract({ store: contract, codec: options.codec });
+    this.contract = contractOf(contract, options.codec);
     const queue = parseQueueUrl(urlText(url));
     const route = queueRoute(queue, options);
-    const { clock, random } = partsOf(options);
+    const { clock, random } = producerParts(options);
     this.clock = clock;
     this.logger = loggerOf(options.logger);
     this.codec = clientCodec(this.contract.codec);

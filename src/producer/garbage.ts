@@ -6,8 +6,9 @@ import { findGarbage, type GarbageFolder, type GarbageReport } from '../objects/
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/open.ts';
 import { type Logger, loggerOf } from '../system/log/logger.ts';
+import { withParts } from '../system/parts.ts';
 import { ProducerClient } from './client.ts';
-import { partsOf, withParts } from './context.ts';
+import { producerParts } from './context.ts';
 
 /** `ca`, `cert` and `key` are for all the queues. */
 export interface GarbageCollectionOptions extends QueueTlsOptions {
@@ -66,7 +67,7 @@ const OLDER_THAN_MS_MIN = 3_600_000;
 export async function collectGarbage(options: GarbageCollectionOptions): Promise<GarbageReport> {
   refuseUnknownOptions(options, OPTION_NAMES);
   const { queueUrls, olderThanMs, signal, retryForMs = 30_000, ca, cert, key } = options;
-  const { clock, random } = partsOf(options);
+  const { clock, random } = producerParts(options);
   const logger = loggerOf(options.logger);
   if (queueUrls.length === 0)
     throw new IncorrectUsageError('queueUrls: name every queue that shares the object store');

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { Encoder } from 'cbor-x';
 import { ConsumerClient } from '../../src/consumer/client.ts';
-import { replacing } from '../../src/consumer/parts.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
 import { decodeServerMessage, encodeServerMessage } from '../../src/protocol/consumer/codec.ts';
+import { withParts } from '../../src/system/parts.ts';
 import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
 import { inlineTransport } from '../support/fakes/inline-transport.ts';
 import { TempStore } from '../support/objects/temp-store.ts';
@@ -138,7 +138,7 @@ function withoutNewFields(body: string) {
 }
 
 function consumerOf(server: RecordedServer, objects: TempStore): ConsumerClient {
-  return new ConsumerClient(server.url, objects.url, replacing({}, { startTransport: inlineTransport }));
+  return new ConsumerClient(server.url, objects.url, withParts({}, { startTransport: inlineTransport }));
 }
 
 function named(file: 'http.json' | 'websocket.json', name: string): GoldenSession {

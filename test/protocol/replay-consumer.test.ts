@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { ConsumerClient } from '../../src/consumer/client.ts';
 import { IncorrectUsageError, type RawReservedChunk, Strategy } from '../../src/consumer/index.ts';
-import { replacing } from '../../src/consumer/parts.ts';
 import { submissionInfoOf } from '../../src/model/submission.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
 import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer/codec.ts';
 import type { ClientMessage, ReservedChunkMessage } from '../../src/protocol/consumer/types.ts';
+import { withParts } from '../../src/system/parts.ts';
 import { inlineTransport } from '../support/fakes/inline-transport.ts';
 import { TempStore } from '../support/objects/temp-store.ts';
 import { type GoldenSession, goldenSessions } from '../support/protocol/golden.ts';
@@ -229,7 +229,7 @@ function sceneOf(
   return {
     server,
     consumer() {
-      const options = replacing({}, { startTransport: inlineTransport });
+      const options = withParts({}, { startTransport: inlineTransport });
       const consumer = new ConsumerClient(server.url, objects.url, options);
       consumers.defer(() => consumer.close());
       return consumer;

@@ -1,8 +1,8 @@
 /** Long polls behind something that ends requests which take too long for it. The clock leaps; nobody waits. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { withParts } from '../../../src/producer/context.ts';
 import { ProducerClient, QueueRefusedError, QueueUnreachableError } from '../../../src/producer/index.ts';
+import { withParts } from '../../../src/system/parts.ts';
 import { type Clock, systemClock } from '../../../src/system/time/clock.ts';
 import { ALL_FEATURES, FakeQueue } from '../../support/fakes/fake-queue-http.ts';
 import type { Reply } from '../../support/fakes/scripted-http.ts';

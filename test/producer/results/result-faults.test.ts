@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ObjectStoreError } from '../../../src/objects/errors.ts';
-import { withParts } from '../../../src/producer/context.ts';
 import {
   ChunkContentError,
   ProducerClient,
@@ -9,6 +8,7 @@ import {
   SubmissionFailedError,
   SubmissionForgottenError,
 } from '../../../src/producer/index.ts';
+import { withParts } from '../../../src/system/parts.ts';
 import { systemClock } from '../../../src/system/time/clock.ts';
 import { FakeQueue, type FakeSubmission } from '../../support/fakes/fake-queue-http.ts';
 import { workEverything } from '../../support/fakes/fake-queue-worker.ts';

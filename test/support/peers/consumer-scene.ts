@@ -1,10 +1,10 @@
 import { ConsumerClient } from '../../../src/consumer/client.ts';
 import type { ConsumerClientOptions } from '../../../src/consumer/index.ts';
-import { replacing } from '../../../src/consumer/parts.ts';
 import type { StartTransport } from '../../../src/consumer/thread/handle.ts';
 import type { SubmissionRecord } from '../../../src/model/submission.ts';
 import { cborChunkCodec } from '../../../src/protocol/chunk/codec.ts';
 import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
+import { withParts } from '../../../src/system/parts.ts';
 import type { Clock } from '../../../src/system/time/clock.ts';
 import {
   type FakeConnection,
@@ -44,7 +44,7 @@ export class Scene implements AsyncDisposable {
     this.consumer = new ConsumerClient(
       queue.url,
       objects.url,
-      replacing(client, {
+      withParts(client, {
         ...(startTransport === 'thread' ? {} : { startTransport }),
         ...(options.clock === undefined ? {} : { clock: options.clock }),
       }),
