@@ -89,6 +89,8 @@ test('a plain request and an upgrade are checked in one order: host, origin, pat
     ['GET', '/consumer', { ...UPGRADE, upgrade: 'h2c' }, 400],
     ['HEAD', '/consumer', UPGRADE, 405],
     ['GET', '/consumer', UPGRADE, 'consumer'],
+    ['GET', 'http://localhost:3999/consumer', { ...UPGRADE, ...foreign }, 'consumer'],
+    ['GET', 'http://evil.example/consumer', { ...UPGRADE, host: 'localhost' }, 403],
   ] as const) {
     const decision = admission.admit(headOf(method, url, headers));
     const got = decision.kind === 'admitted' ? decision.name : decision.status;

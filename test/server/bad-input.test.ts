@@ -163,6 +163,26 @@ test('unknown paths and trailing slashes are 404 without a body', async () => {
   }
 });
 
+test('an absolute target, as proxies send it, leads where its path does, and its host counts instead of the header', async () => {
+  const foreignHeader = { host: 'evil.example' };
+  for (const [line, status, headers] of [
+    ['GET http://localhost:3999/ping', 200],
+    ['GET HTTPS://127.0.0.1/ping', 200],
+    [`GET http://localhost${ROOT}/count?x=1`, 200],
+    ['GET http://localhost/ping', 200, foreignHeader],
+    ['GET http://evil.example/ping', 403],
+    ['GET http://localhost', 404],
+    ['GET http:///ping', 404],
+    ['GET http://localhost@evil.example/ping', 404],
+    ['GET ftp://localhost/ping', 404],
+    ['POST http://localhost/ping', 405],
+    ['GET http://localhost/consumer', 400],
+  ] as const) {
+    const answer = await queue.request(line, headers);
+    assert.equal(answer.status, status, line);
+  }
+});
+
 test('a known path with another method is 405 and says which one it takes', async () => {
   for (const [line, allow] of [
     [`GET ${ROOT}`, 'POST'],

@@ -59,7 +59,7 @@ export class Admission {
       headers,
     });
     if (hasSeveralHosts(head.rawHeaders)) return refused(400, 'more than one host header');
-    const foreign = foreignProblem(head.header('host'), head.header('origin'), this.#o);
+    const foreign = foreignProblem(head.host, head.header('origin'), this.#o);
     if (foreign !== null) return refused(403, foreign);
     if (match === null) return refused(404, '');
     const { place } = match;
