@@ -27,7 +27,7 @@ export function fileError(error: unknown, key: string, what: string): unknown {
   const errno = isError(error) && 'code' in error ? String(error.code) : '';
   const text = messageOf(error);
   const subject = key === '' ? 'object store' : `object ${key}`;
-  return new ObjectStoreError(CODES[errno] ?? 'OBJECT_FAILED', key, `${subject}: ${what}: ${text}`, {
-    cause: error,
-  });
+  const code = CODES[errno] ?? 'OBJECT_FAILED';
+  const retryable = code === 'OBJECT_UNREACHABLE';
+  return new ObjectStoreError(code, key, `${subject}: ${what}: ${text}`, { cause: error, retryable });
 }

@@ -80,6 +80,7 @@ describe('a code in the answer of S3', () => {
       await using scene = await answering(answer(status, code, { 'retry-after': '2' }));
       const error = await rejectsWith(means, scene.store.get('p/0-in.bin'), 'p/0-in.bin');
       assert.equal(error.status, status);
+      assert.deepEqual([error.retryable, error.retryAfterMs], [true, 2_000]);
       assert.match(error.message, new RegExp(`HTTP status ${status}: ${code}: why \\(gave up after 2 tries`));
       assert.deepEqual(
         scene.waits.map(({ error }) => error.retryAfterMs),

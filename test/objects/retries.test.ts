@@ -56,11 +56,12 @@ async function running<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
 
 describe('retries of remote stores', () => {
   test('wait 100 ms, then between 100 ms and twice the last wait, at most 15 s, for 10 retries', async () => {
-    const { store, clock, waits } = setUp(() => Promise.reject(failure()));
+    const { store, clock, waits } = setUp(() => Promise.reject(failure({ retryAfterMs: 50 })));
     const error = await running(clock, rejectsWith('OBJECT_THROTTLED', store.get('k', NEVER)));
     assert.match(error.message, /HTTP status 503 \(gave up after 11 tries in [0-9.]+ s\)/);
     assert.equal(error.status, 503);
     assert.equal(waits.length, 10);
+    assert.deepEqual([error.retryable, error.retryAfterMs], [true, 50]);
     let lastMs = 100;
     for (const [at, { waitMs, tries, what, key, url }] of waits.entries()) {
       assert.deepEqual([tries, what, key, url], [at + 1, 'get', 'k', 's3://b']);

@@ -69,17 +69,9 @@ export function failureOfStatus(call: FailedCall, status: number, details: Answe
   const { code, retryable } = meaningOf(status);
   const said = details.text === '' ? '' : `: ${details.text.slice(0, 500)}`;
   const hint = code === 'OBJECT_DENIED' ? clockHint(details.clock) : '';
-  return new ObjectStoreError(
-    code,
-    call.key,
-    `object ${call.key}: ${call.what}: HTTP status ${status}${said}${hint}`,
-    {
-      status,
-      retryable,
-      ...(details.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs }),
-      ...(call.cause === undefined ? {} : { cause: call.cause }),
-    },
-  );
+  const text = `object ${call.key}: ${call.what}: HTTP status ${status}${said}${hint}`;
+  const { retryAfterMs } = details;
+  return new ObjectStoreError(code, call.key, text, { status, retryable, retryAfterMs, cause: call.cause });
 }
 
 function meaningOf(status: number): { code: ObjectStoreErrorCode; retryable: boolean } {
@@ -152,7 +144,7 @@ function mayPass(cause: unknown): boolean {
 export function corrupt(key: string, what: string, why: string, cause?: unknown): ObjectStoreError {
   return new ObjectStoreError('OBJECT_CORRUPT', key, `object ${key}: ${what}: ${why}`, {
     retryable: true,
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

@@ -100,10 +100,7 @@ export class RemoteStore implements ObjectStore {
     } catch (error) {
       if (error === this.#open.signal.reason) throw this.#closedError(key);
       if (!(error instanceof ObjectStoreError) || error.key === key) throw error;
-      throw new ObjectStoreError(error.code, this.#keyOf(error.key, key), `${error.message} [${this.url}]`, {
-        cause: error.cause ?? error,
-        ...(error.status === null ? {} : { status: error.status }),
-      });
+      throw error.with({ key: this.#keyOf(error.key, key), message: `${error.message} [${this.url}]` });
     }
   }
 

@@ -182,10 +182,6 @@ class Retrier {
 }
 
 function gaveUp(error: ObjectStoreError, tries: number, spentMs: number): ObjectStoreError {
-  return new ObjectStoreError(
-    error.code,
-    error.key,
-    `${error.message} (gave up after ${tries} tries in ${(spentMs / 1_000).toFixed(1)} s)`,
-    { cause: error.cause ?? error, ...(error.status === null ? {} : { status: error.status }) },
-  );
+  const spent = `${tries} tries in ${(spentMs / 1_000).toFixed(1)} s`;
+  return error.with({ message: `${error.message} (gave up after ${spent})` });
 }

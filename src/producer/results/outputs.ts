@@ -127,10 +127,7 @@ export class DirectOutputReader implements Outputs {
 function withHint(error: unknown, storeUrl: string): unknown {
   const hint = missingHint(error, storeUrl, ['producer', 'consumer']);
   if (hint === '' || !(error instanceof ObjectStoreError)) return error;
-  return new ObjectStoreError(error.code, error.key, error.message + hint, {
-    cause: error.cause ?? error,
-    ...(error.status === null ? {} : { status: error.status }),
-  });
+  return error.with({ message: error.message + hint });
 }
 
 /** The object is not there. */

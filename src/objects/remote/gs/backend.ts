@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { AnyAuthClient, GoogleAuth } from 'google-auth-library';
 import { IncorrectUsageError } from '../../../model/errors.ts';
 import type { Clock } from '../../../system/time/clock.ts';
-import { ObjectStoreError } from '../../errors.ts';
+import type { ObjectStoreError } from '../../errors.ts';
 import type { ObjectInfo } from '../../object-store.ts';
 import type { OptionReader } from '../../options.ts';
 import type { ListPage, ListQuery, ObjectBackend } from '../backend.ts';
@@ -149,11 +149,7 @@ export class GsBackend implements ObjectBackend {
   #failure(call: FailedCall, answer: TransportAnswer): ObjectStoreError {
     const failure = failureOfAnswer(call, answer, this.#clock.nowMs());
     if (answer.status !== 403 || !saysTooFast(answer)) return failure;
-    return new ObjectStoreError('OBJECT_THROTTLED', failure.key, failure.message, {
-      status: answer.status,
-      retryable: true,
-      ...(failure.retryAfterMs === null ? {} : { retryAfterMs: failure.retryAfterMs }),
-    });
+    return failure.with({ code: 'OBJECT_THROTTLED', retryable: true });
   }
 }
 

@@ -82,16 +82,16 @@ export function failureOfCode(
   details: AnswerDetails = {},
 ): ObjectStoreError {
   const meaning = MEANINGS.get(code) ?? 'OBJECT_FAILED';
-  const { status = 0, retryAfterMs: askedMs } = details;
+  const { status = 0, retryAfterMs } = details;
   const hint = meaning === 'OBJECT_DENIED' ? clockHint(details.clock) : '';
   // In some answers an error follows a status that says success.
-  const [shown, said] = status < 300 ? ['', {}] : [`HTTP status ${status}: `, { status }];
+  const shown = status < 300 ? '' : `HTTP status ${status}: `;
   const text = `object ${call.key}: ${call.what}: ${shown}${code}: ${message}${hint}`;
   return new ObjectStoreError(meaning, call.key, text, {
     retryable: meaning === 'OBJECT_THROTTLED' || meaning === 'OBJECT_UNREACHABLE',
-    ...said,
-    ...(askedMs === undefined ? {} : { retryAfterMs: askedMs }),
-    ...(call.cause === undefined ? {} : { cause: call.cause }),
+    status: status < 300 ? null : status,
+    retryAfterMs,
+    cause: call.cause,
   });
 }
 
