@@ -126,7 +126,7 @@ function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmi
   const inFlight = new Map<MetaValue<ScheduledSubmission<Peer>>, number>();
   for (const submission of open) {
     for (const value of submission.values) {
-      check(value.carriers.has(submission), 'a pair knows who carries it');
+      check(value.carriers.get(submission.record.id) === submission, 'a pair knows who carries it');
       check(
         submission.record.strategicMetadata.get(value.key.name) === value.value,
         'a pair is the one inserted',
@@ -135,6 +135,7 @@ function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmi
     }
   }
   let pairs = 0;
+  let carried = 0;
   for (const key of ledger.metadata.keys) {
     check(key.users > 0 || key.values.size > 0, 'no key is kept for nobody');
     for (const value of key.values.values()) {
@@ -143,11 +144,15 @@ function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmi
         count === value.inFlight,
         `in flight of ${key.name}=${value.value}: ${value.inFlight}, anew ${count}`,
       );
+      carried += value.carriers.size;
       pairs++;
     }
   }
   check(pairs === inFlight.size, 'no pair is kept for nobody');
-  check(ledger.metadata.carriersTotal === open.length, 'every open submission can be found');
+  check(
+    carried === open.reduce((total, { values }) => total + values.length, 0),
+    'a pair knows only who carries it',
+  );
 }
 
 function checkPlans<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmission<Peer>[]): void {

@@ -2,6 +2,7 @@ import type { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
 import type { Random } from '../system/random.ts';
+import { SortedMap } from '../system/sorted-map.ts';
 import { invariant } from './invariant.ts';
 import { MetaTable } from './metadata.ts';
 import { PlanCache } from './plan/cache.ts';
@@ -17,7 +18,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
  * put in order by it: counts, in-flight counts, plans, deadlines. It decides nothing; that is the scheduler's part.
  */
 export class Ledger<Peer> {
-  readonly submissions = new Map<SubmissionId, ScheduledSubmission<Peer>>();
+  readonly submissions = new SortedMap<ScheduledSubmission<Peer>>();
   readonly consumers = new Set<Consumer<Peer>>();
   readonly metadata = new MetaTable<ScheduledSubmission<Peer>>();
   readonly delays = new PlacedHeap<Delay<Peer>>(isDueBefore);
@@ -58,6 +59,17 @@ export class Ledger<Peer> {
       slice: o.planSlice,
       candidates: () => this.submissions.values(),
     });
+  }
+
+  /** Open submissions that carry all pairs: the lowest `limit` ids, ascending. */
+  find(pairs: ReadonlyMap<string, bigint>, limit: number): SubmissionId[] {
+    if (pairs.size > 0) return this.metadata.find(pairs, limit);
+    const found: SubmissionId[] = [];
+    for (const { record, state } of this.submissions.values()) {
+      if (found.length === limit) break;
+      if (state === 'open') found.push(record.id);
+    }
+    return found;
   }
 
   /** Everything that is not done is available. What counted before a restart is as old as that: only its number is kept. */

@@ -1,5 +1,6 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
+import { SortedMap } from '../system/sorted-map.ts';
 
 /** Whoever counts what is in flight of a pair for himself. */
 export interface InFlightListener {
@@ -15,7 +16,7 @@ export interface Carrier {
 /** A key of strategic metadata. */
 export interface MetaKey<C extends Carrier> {
   readonly name: string;
-  readonly values: Map<bigint, MetaValue<C>>;
+  readonly values: SortedMap<MetaValue<C>>;
   /** Plans that rank by it. */
   users: number;
 }
@@ -27,7 +28,8 @@ export interface MetaKey<C extends Carrier> {
 export class MetaValue<C extends Carrier> {
   readonly key: MetaKey<C>;
   readonly value: bigint;
-  readonly carriers = new CarrierSet<C>();
+  /** By their ids. */
+  readonly carriers = new SortedMap<C>();
   /** Reserved chunks of its carriers. */
   inFlight = 0;
   /** Nobody counts more than this for it; those who do have been told, and have yet to look. */
@@ -56,47 +58,9 @@ export class MetaValue<C extends Carrier> {
   }
 }
 
-/** Carriers in the order of their coming, which is nearly always that of their ids. */
-export class CarrierSet<C extends Carrier> {
-  readonly #set = new Set<C>();
-  #highestId = -1n;
-  #isAscending = true;
-
-  get size(): number {
-    return this.#set.size;
-  }
-
-  has(carrier: C): boolean {
-    return this.#set.has(carrier);
-  }
-
-  add(carrier: C): void {
-    if (this.#set.size === 0) this.#isAscending = true;
-    else if (carrier.record.id < this.#highestId) this.#isAscending = false;
-    if (this.#isAscending) this.#highestId = carrier.record.id;
-    this.#set.add(carrier);
-  }
-
-  delete(carrier: C): void {
-    this.#set.delete(carrier);
-  }
-
-  /** The lowest `limit` ids of those that `matches`, ascending. */
-  find(limit: number, matches: (carrier: C) => boolean): SubmissionId[] {
-    const found: SubmissionId[] = [];
-    for (const carrier of this.#set) {
-      if (this.#isAscending && found.length >= limit) break;
-      if (matches(carrier)) found.push(carrier.record.id);
-    }
-    if (!this.#isAscending) found.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-    return found.slice(0, limit);
-  }
-}
-
 /** Every pair that an open submission carries, and every key that a plan ranks by. */
 export class MetaTable<C extends Carrier> {
   readonly #keys = new Map<string, MetaKey<C>>();
-  readonly #everybody = new CarrierSet<C>();
 
   /** The pairs of a carrier that is about to `enter`. */
   intern(metadata: StrategicMetadata): readonly MetaValue<C>[] {
@@ -107,15 +71,13 @@ export class MetaTable<C extends Carrier> {
 
   /** A carrier comes, with the pairs that `intern` gave. */
   enter(carrier: C, values: readonly MetaValue<C>[]): void {
-    this.#everybody.add(carrier);
-    for (const metaValue of values) metaValue.carriers.add(carrier);
+    for (const metaValue of values) metaValue.carriers.set(carrier.record.id, carrier);
   }
 
   /** A carrier goes, with nothing of it in flight any more. */
   leave(carrier: C, values: readonly MetaValue<C>[]): void {
-    this.#everybody.delete(carrier);
     for (const metaValue of values) {
-      metaValue.carriers.delete(carrier);
+      metaValue.carriers.delete(carrier.record.id);
       if (metaValue.carriers.size > 0) continue;
       metaValue.key.values.delete(metaValue.value);
       this.#dropIfUnused(metaValue.key);
@@ -140,17 +102,21 @@ export class MetaTable<C extends Carrier> {
     this.#dropIfUnused(key);
   }
 
-  /** Those that carry all pairs: the lowest `limit` ids, ascending. Looks through the rarest pair only. */
+  /** Those that carry all pairs, at least one: the lowest `limit` ids, ascending. Looks through the rarest pair only. */
   find(pairs: ReadonlyMap<string, bigint>, limit: number): SubmissionId[] {
-    const sets: CarrierSet<C>[] = [];
+    const found: SubmissionId[] = [];
+    const sets: SortedMap<C>[] = [];
     for (const [name, value] of pairs) {
       const carriers = this.#keys.get(name)?.values.get(value)?.carriers;
-      if (carriers === undefined) return [];
+      if (carriers === undefined) return found;
       sets.push(carriers);
     }
-    sets.sort((a, b) => a.size - b.size);
-    const [rarest = this.#everybody, ...others] = sets;
-    return rarest.find(limit, (carrier) => others.every((set) => set.has(carrier)));
+    const [rarest, ...others] = sets.sort((a, b) => a.size - b.size);
+    for (const { record } of rarest?.values() ?? []) {
+      if (found.length === limit) break;
+      if (others.every((set) => set.has(record.id))) found.push(record.id);
+    }
+    return found;
   }
 
   /** For checks: every key. */
@@ -158,15 +124,10 @@ export class MetaTable<C extends Carrier> {
     return this.#keys.values();
   }
 
-  /** For checks: how many carriers there are. */
-  get carriersTotal(): number {
-    return this.#everybody.size;
-  }
-
   #key(name: string): MetaKey<C> {
     let key = this.#keys.get(name);
     if (key === undefined) {
-      key = { name, values: new Map(), users: 0 };
+      key = { name, values: new SortedMap(), users: 0 };
       this.#keys.set(name, key);
     }
     return key;

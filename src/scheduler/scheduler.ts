@@ -71,7 +71,7 @@ export class Scheduler<Peer> {
 
   /** Open (not ending) submissions that carry all pairs, ids ascending; stops after `limit`. */
   find(pairs: ReadonlyMap<string, bigint>, limit: number): SubmissionId[] {
-    return this.#ledger.metadata.find(pairs, limit);
+    return this.#ledger.find(pairs, limit);
   }
 
   /** Takes in a submission whose insert is committed (`chunksTotal` >= 1), with what is known of its progress after a restart. */
