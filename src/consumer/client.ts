@@ -341,6 +341,6 @@ export class ConsumerClient<Op = unknown, Result = unknown>
     this.#runs.abandon(error);
     this.#manual.close(error);
     await this.#parts.engine.close(error);
-    await this.#parts.ownStore?.close();
+    await this.#parts.localStore?.close();
   }
 }

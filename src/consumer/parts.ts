@@ -5,6 +5,7 @@ import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import { urlText } from '../model/url-text.ts';
 import { queueRoute } from '../net/address/queue-route.ts';
 import { parseQueueUrl } from '../net/address/queue-url.ts';
+import { BoundedStore } from '../objects/bounded-store.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { type Logger, loggerOf } from '../system/log/logger.ts';
 import { partsOf } from '../system/parts.ts';
@@ -12,7 +13,6 @@ import { systemRandom } from '../system/random.ts';
 import { type Clock, systemClock } from '../system/time/clock.ts';
 import { Activity } from './activity.ts';
 import { ChunkBodies } from './content/bodies.ts';
-import { LazyStore } from './content/lazy-store.ts';
 import { Engine } from './engine.ts';
 import { Announcer } from './events.ts';
 import { checkObjectStore, checkObjectStoreOptions, checkTransferLimits } from './options.ts';
@@ -25,8 +25,8 @@ export interface ConsumerParts {
   /** The contract was given: calls have no codec of their own. */
   readonly isContractGiven: boolean;
   readonly engine: Engine;
-  /** Opened, and to be closed, by this client on the calling thread. */
-  readonly ownStore: LazyStore | null;
+  /** On the calling thread: of `memory:`, of the user, and in a bundle, whose transport thread has no packages. */
+  readonly localStore: BoundedStore | null;
   readonly activity: Activity;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -57,9 +57,12 @@ export function consumerParts(
   const { clock = systemClock, startTransport } = partsOf<Replacements>(options);
   const logger = loggerOf(options.logger);
   const isRemote = typeof store === 'string' && TransportThread.canOpen(store);
-  const ownStore =
-    typeof store !== 'string' || isRemote ? null : new LazyStore(store, objectStoreOptions, clock);
-  const localStore = typeof store === 'string' ? ownStore : store;
+  const { transfersMax, transferMsMax } = transferLimits;
+  const context = { clock, logger };
+  const localStore =
+    store === null || isRemote
+      ? null
+      : new BoundedStore({ store, options: objectStoreOptions, transferMsMax, context });
   const announcer = new Announcer(emitter, logger);
   const activity = new Activity(announcer, clock);
   const engine = new Engine({
@@ -70,7 +73,7 @@ export function consumerParts(
       frameBytesMax: checkInteger('frameBytesMax', frameBytesMax, 1_024, 2 ** 31 - 1),
       transferLimits,
     },
-    localBodies: localStore === null ? null : new ChunkBodies(localStore, clock, transferLimits),
+    localBodies: localStore === null ? null : new ChunkBodies(localStore, clock, transfersMax),
     startTransport: startTransport ?? ((setup, events) => new TransportThread(setup, events, clock)),
     listener: {
       connected: (serverVersion) => announcer.announce('connected', { serverVersion }),
@@ -81,5 +84,5 @@ export function consumerParts(
     random: systemRandom,
     logger,
   });
-  return { contract, isContractGiven, engine, ownStore, activity, clock, logger };
+  return { contract, isContractGiven, engine, localStore, activity, clock, logger };
 }

@@ -5,15 +5,15 @@ import { urlText } from '../model/url-text.ts';
 import { queueRoute } from '../net/address/queue-route.ts';
 import { parseQueueUrl } from '../net/address/queue-url.ts';
 import { HttpClient } from '../net/http/client.ts';
+import { BoundedStore } from '../objects/bounded-store.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
-import { openObjectStore, parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
+import { refuseMisspeltOptions } from '../objects/open.ts';
 import { linkedSignal } from '../system/async/abort-signals.ts';
 import { type Logger, loggerOf } from '../system/log/logger.ts';
 import { partsOf } from '../system/parts.ts';
 import { type Random, systemRandom } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { systemClock } from '../system/time/clock.ts';
-import { BoundedStore } from './bounded-store.ts';
 import { type ClientCodec, clientCodec } from './checks.ts';
 import type { ProducerClientOptions, TransferOptions } from './options.ts';
 import { QueueApi } from './queue-api.ts';
@@ -50,10 +50,7 @@ export class ClientContext {
   readonly unread: UnreadRuns;
   readonly #http: HttpClient;
   readonly #limits: CallTransferLimits;
-  readonly #openStore: (() => Promise<ObjectStore>) | null;
-  readonly #transferMsMax: number;
-  #store: Promise<BoundedStore> | null = null;
-  #ownsStore = true;
+  readonly #store: BoundedStore | null;
   readonly #work = new Set<Promise<unknown>>();
   readonly #said = new Set<string>();
   #stopped: Promise<void> | null = null;
@@ -74,13 +71,7 @@ export class ClientContext {
     this.#limits = checkLimits(options, { transfersMax: 16, memoryBytesMax: 64 * 1024 * 1024 });
     const requestTimeoutMs = checkInteger('requestTimeoutMs', options.requestTimeoutMs ?? 30_000, 1);
     const retryForMs = checkInteger('retryForMs', options.retryForMs ?? 300_000, 0);
-    this.#transferMsMax = checkInteger(
-      'transferMsMax',
-      options.transferMsMax ?? TRANSFER_MS_MAX_DEFAULT,
-      1,
-      2 ** 31 - 1,
-    );
-    this.#openStore = this.#storeOpener(this.contract.store, options);
+    this.#store = this.#storeOf(this.contract.store, options);
     this.#http = new HttpClient({ queue, route, retryForMs, clock: this.clock, random, logger: this.logger });
     this.unread = new UnreadRuns(this.#http.closing, () =>
       this.warnOnce(
@@ -100,24 +91,9 @@ export class ClientContext {
   }
 
   /** @throws IncorrectUsageError if the client has no object store */
-  requireStore(): () => Promise<ObjectStore> {
-    if (this.#openStore !== null) return this.#openStore;
+  requireStore(): BoundedStore {
+    if (this.#store !== null) return this.#store;
     throw new IncorrectUsageError('this needs an object store, and the client was made without one');
-  }
-
-  /** The object store, opened on first use. */
-  async store(): Promise<BoundedStore> {
-    if (this.closing.aborted) throw new ClientClosedError();
-    this.#store ??= this.#bounded(this.requireStore()).catch((error: unknown) => {
-      // A missing package may be installed, a folder mounted: the next call tries again.
-      this.#store = null;
-      throw error;
-    });
-    return this.#store;
-  }
-
-  async #bounded(open: () => Promise<ObjectStore>): Promise<BoundedStore> {
-    return new BoundedStore(await open(), this.clock, this.#transferMsMax);
   }
 
   /** Makes a call of the client, with a signal that fires with the caller's or when the client is closed. */
@@ -134,7 +110,7 @@ export class ClientContext {
 
   /** Where the chunks of a submission are, unless its options say otherwise. */
   get defaultPlace(): 'object-store' | 'queue' {
-    return this.#openStore === null ? 'queue' : 'object-store';
+    return this.#store === null ? 'queue' : 'object-store';
   }
 
   /** Does something that `stop` and `close` wait for. */
@@ -174,29 +150,19 @@ export class ClientContext {
   async #close(): Promise<void> {
     this.#http.close();
     while (this.#work.size > 0) await Promise.all(this.#work);
-    const store = await this.#store?.catch(() => null);
-    if (this.#ownsStore) await store?.close();
+    await this.#store?.close();
   }
 
-  #storeOpener(
-    objectStore: string | ObjectStore | null,
-    options: ProducerClientOptions,
-  ): (() => Promise<ObjectStore>) | null {
-    if (objectStore === null) return null;
-    if (typeof objectStore === 'string') {
-      parseObjectStoreUrl(objectStore);
-      refuseMisspeltOptions(options.objectStoreOptions ?? {});
-      return () =>
-        openObjectStore(objectStore, options.objectStoreOptions ?? {}, {
-          clock: this.clock,
-          logger: this.logger,
-        });
-    }
-    if (options.objectStoreOptions !== undefined) {
+  #storeOf(store: string | ObjectStore | null, options: ProducerClientOptions): BoundedStore | null {
+    const { objectStoreOptions = {}, transferMsMax = TRANSFER_MS_MAX_DEFAULT } = options;
+    checkInteger('transferMsMax', transferMsMax, 1, 2 ** 31 - 1);
+    if (store === null) return null;
+    if (typeof store === 'string') refuseMisspeltOptions(objectStoreOptions);
+    else if (options.objectStoreOptions !== undefined) {
       throw new IncorrectUsageError('objectStoreOptions go with a URL, not with an ObjectStore');
     }
-    this.#ownsStore = false;
-    return () => Promise.resolve(objectStore);
+    const context = { clock: this.clock, logger: this.logger };
+    return new BoundedStore({ store, options: objectStoreOptions, transferMsMax, context });
   }
 }
 

@@ -160,8 +160,12 @@ export class Submission<Result = unknown> {
       }
       const { prefix, chunksTotal } = status.record;
       if (prefix === null) return;
-      const store = await this.#context.store();
-      await deleteChunks(store, { prefix, chunks: chunksTotal, kinds: ['in', 'out'], signal: linked });
+      await deleteChunks(this.#context.requireStore(), {
+        prefix,
+        chunks: chunksTotal,
+        kinds: ['in', 'out'],
+        signal: linked,
+      });
     });
   }
 

@@ -1,18 +1,17 @@
 import { messageOf } from '../../model/thrown.ts';
+import type { BoundedStore } from '../../objects/bounded-store.ts';
 import { ObjectStoreError } from '../../objects/errors.ts';
 import { type ChunkKind, chunkKey } from '../../objects/keys.ts';
 import { missingHint } from '../../objects/missing-hint.ts';
-import type { ObjectStore } from '../../objects/object-store.ts';
 import {
   type ChunkCompression,
   compressChunk,
   decompressChunk,
   isCompressedChunk,
 } from '../../protocol/chunk/compression.ts';
-import { linkedSignal, orAborted } from '../../system/async/abort-signals.ts';
 import { Semaphore } from '../../system/async/semaphore.ts';
 import type { Clock } from '../../system/time/clock.ts';
-import type { TransferLimits, TransferTimes } from '../thread/protocol.ts';
+import type { TransferTimes } from '../thread/protocol.ts';
 
 /** Which body of which chunk. */
 export interface BodyAddress {
@@ -43,16 +42,14 @@ export class NoObjectStoreError extends Error {
 
 /** Reads inputs and writes results, a bounded number of each at once, in the order of the calls. */
 export class ChunkBodies {
-  readonly #store: ObjectStore;
+  readonly #store: BoundedStore;
   readonly #clock: Clock;
-  readonly #transferMsMax: number;
   readonly #reads: Semaphore;
   readonly #writes: Semaphore;
 
-  constructor(store: ObjectStore, clock: Clock, { transfersMax, transferMsMax }: TransferLimits) {
+  constructor(store: BoundedStore, clock: Clock, transfersMax: number) {
     this.#store = store;
     this.#clock = clock;
-    this.#transferMsMax = transferMsMax;
     this.#reads = new Semaphore(transfersMax);
     this.#writes = new Semaphore(transfersMax);
   }
@@ -67,8 +64,8 @@ export class ChunkBodies {
       signal.throwIfAborted();
       const startMs = this.#clock.nowMs();
       const key = keyOf('read', address, 'in');
-      const content = await this.#attempt('read', key, signal, async (limited) => {
-        const packed = await this.#store.get(key, { signal: limited });
+      const content = await this.#attempt('read', key, async () => {
+        const packed = await this.#store.get(key, { signal });
         return isCompressedChunk(packed) ? decompressChunk(packed) : packed;
       });
       return { content, times: { startMs, endMs: this.#clock.nowMs() } };
@@ -88,9 +85,9 @@ export class ChunkBodies {
       signal.throwIfAborted();
       const startMs = this.#clock.nowMs();
       const key = keyOf('write', address, 'out');
-      await this.#attempt('write', key, signal, async (limited) => {
+      await this.#attempt('write', key, async () => {
         const packed = compression === null ? content : await compressChunk(content);
-        await this.#store.put(key, packed, { signal: limited });
+        await this.#store.put(key, packed, { signal });
       });
       return { startMs, endMs: this.#clock.nowMs() };
     } finally {
@@ -98,26 +95,12 @@ export class ChunkBodies {
     }
   }
 
-  /** Ends with the signal or the time limit, also where the store (a disk that hangs, for example) heeds neither. */
-  async #attempt<T>(
-    verb: 'read' | 'write',
-    key: string,
-    signal: AbortSignal,
-    run: (limited: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    using linked = linkedSignal(signal);
-    const limit = this.#clock.after(
-      this.#transferMsMax,
-      () => linked.abort(new Error(`it took longer than ${this.#transferMsMax} ms`)),
-      { unref: true },
-    );
+  async #attempt<T>(verb: 'read' | 'write', key: string, run: () => Promise<T>): Promise<T> {
     try {
-      return await orAborted(run(linked.signal), linked.signal);
+      return await run();
     } catch (error) {
       const hint = verb === 'read' ? missingHint(error, this.#store.url, ['consumer', 'producer']) : '';
       throw new BodyError(verb, key, error, hint);
-    } finally {
-      limit.cancel();
     }
   }
 }

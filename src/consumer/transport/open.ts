@@ -1,6 +1,6 @@
 import { parseQueueUrl } from '../../net/address/queue-url.ts';
 import { WsClient } from '../../net/websocket/client.ts';
-import { openObjectStore } from '../../objects/open.ts';
+import { BoundedStore } from '../../objects/bounded-store.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
 import type { Clock } from '../../system/time/clock.ts';
@@ -32,10 +32,14 @@ export async function openTransport(
   early: () => readonly WorkCommand[],
 ): Promise<OpenTransport> {
   const logger = eventLogger(emit);
+  const { objectStore, transferLimits } = setup;
+  const { transfersMax, transferMsMax } = transferLimits;
+  const context = { clock, random, logger };
   const store =
-    setup.objectStore === null
+    objectStore === null
       ? null
-      : await openObjectStore(setup.objectStore.url, setup.objectStore.options, { clock, random, logger });
+      : new BoundedStore({ store: objectStore.url, options: objectStore.options, transferMsMax, context });
+  await store?.open();
   const client = new WsClient(
     {
       url: parseQueueUrl(setup.queueUrl),
@@ -54,7 +58,7 @@ export async function openTransport(
   );
   const transport: Transport = new Transport({
     link: client,
-    bodies: store === null ? null : new ChunkBodies(store, clock, setup.transferLimits),
+    bodies: store === null ? null : new ChunkBodies(store, clock, transfersMax),
     clock,
     logger,
     emit,

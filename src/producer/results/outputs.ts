@@ -2,10 +2,10 @@ import { ChunkContentError, SubmissionForgottenError } from '../../model/errors.
 import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
 import { isUint8Array } from '../../model/kinds.ts';
 import { messageOf } from '../../model/thrown.ts';
+import type { BoundedStore } from '../../objects/bounded-store.ts';
 import { ObjectStoreError } from '../../objects/errors.ts';
 import { chunkKey } from '../../objects/keys.ts';
 import { missingHint } from '../../objects/missing-hint.ts';
-import type { ObjectStore } from '../../objects/object-store.ts';
 import { decompressChunk, isCompressedChunk } from '../../protocol/chunk/compression.ts';
 import type { QueueApi } from '../queue-api.ts';
 import type { SubmissionTracing } from '../tracing.ts';
@@ -22,7 +22,7 @@ export interface Outputs {
 export class StoredOutputs implements Outputs {
   readonly #o: {
     readonly api: QueueApi;
-    readonly store: ObjectStore;
+    readonly store: BoundedStore;
     readonly id: SubmissionId;
     readonly prefix: string;
     readonly tracing: SubmissionTracing;
@@ -30,7 +30,7 @@ export class StoredOutputs implements Outputs {
 
   constructor(options: {
     readonly api: QueueApi;
-    readonly store: ObjectStore;
+    readonly store: BoundedStore;
     readonly id: SubmissionId;
     readonly prefix: string;
     readonly tracing: SubmissionTracing;

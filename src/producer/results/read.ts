@@ -178,7 +178,7 @@ async function* download(
   const outputs =
     prefix === null
       ? new DirectOutputReader(api, id, { isInOrder: order === 'planned' })
-      : new StoredOutputs({ api, store: await context.store(), id, prefix, tracing });
+      : new StoredOutputs({ api, store: context.requireStore(), id, prefix, tracing });
   const fetch = skipMissing
     ? (index: number, until: AbortSignal) => outputs.fetch(index, until).catch(nullIfMissing)
     : (index: number, until: AbortSignal) => outputs.fetch(index, until);
@@ -227,8 +227,7 @@ async function cleanUp({ context, submission, signal }: ReadContext): Promise<vo
   const { prefix, chunksTotal } = submission;
   if (prefix === null) return;
   try {
-    const store = await context.store();
-    await deleteChunks(store, { prefix, chunks: chunksTotal, kinds: ['in', 'out'], signal });
+    await deleteChunks(context.requireStore(), { prefix, chunks: chunksTotal, kinds: ['in', 'out'], signal });
   } catch (error) {
     // The reader has all results: chunks that stay behind do not fail the submission.
     context.logger.warn({ prefix, error: messageOf(error) }, 'could not remove the chunks of a submission');

@@ -1,5 +1,5 @@
+import type { BoundedStore } from '../../objects/bounded-store.ts';
 import { type ChunkKind, chunkKey } from '../../objects/keys.ts';
-import type { ObjectStore } from '../../objects/object-store.ts';
 
 /** Keys that one call removes: what S3 takes at a time. */
 const KEYS_AT_A_TIME = 1_000;
@@ -13,7 +13,7 @@ export interface ChunksToDelete {
 
 /** Removes the bodies of chunks 0..chunks-1. Those that are missing are fine. Constant memory. */
 export async function deleteChunks(
-  store: ObjectStore,
+  store: BoundedStore,
   { prefix, chunks, kinds, signal }: ChunksToDelete,
 ): Promise<void> {
   let keys: string[] = [];

@@ -91,7 +91,9 @@ export async function insert(o: Insert): Promise<Inserted> {
 /** Uploads the chunks first. What was uploaded of a submission that is not inserted is removed. */
 async function insertStored(o: Insert): Promise<Inserted> {
   const { context, cargo, signal } = o;
-  const store = await orAborted(context.store(), signal);
+  const store = context.requireStore();
+  // What it lacks is to be known before the source is read.
+  await orAborted(store.open(), signal);
   const prefix = uuidV7(context.clock.nowMs());
   const uploader = new Uploader({
     store,

@@ -1,10 +1,10 @@
 import { IncorrectUsageError } from '../../model/errors.ts';
 import { CHUNKS_PER_SUBMISSION_MAX } from '../../model/limits.ts';
+import type { BoundedStore } from '../../objects/bounded-store.ts';
 import { chunkKey } from '../../objects/keys.ts';
 import { type ChunkCompression, compressChunk } from '../../protocol/chunk/compression.ts';
 import { linkedSignal } from '../../system/async/abort-signals.ts';
 import type { Clock } from '../../system/time/clock.ts';
-import type { BoundedStore } from '../bounded-store.ts';
 import { Gate } from '../gate.ts';
 import type { SubmissionTracing } from '../tracing.ts';
 import { deleteChunks } from './delete-chunks.ts';

@@ -8,6 +8,8 @@ test('consumers that are warm from quick chunks all get some of a few slow ones'
   await using queue = await realQueue();
   const slow = new Inbox<{ readonly consumer: number; readonly finish: () => void }>();
   const consumers = Array.from({ length: 4 }, () => queue.consume());
+  // The first of them may be through with all that is quick before the last one's thread has started.
+  await Promise.all(consumers.map((consumer) => consumer.connect()));
   const runs = consumers.map((consumer, number) =>
     consumer.runEachOp((op: string) =>
       op === 'quick'

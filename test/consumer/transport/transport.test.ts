@@ -7,6 +7,7 @@ import type { QueueLink } from '../../../src/consumer/transport/reservations.ts'
 import { Transport } from '../../../src/consumer/transport/transport.ts';
 import { Strategy } from '../../../src/model/strategy.ts';
 import type { MessageToQueue } from '../../../src/net/websocket/link.ts';
+import { BoundedStore } from '../../../src/objects/bounded-store.ts';
 import type { ObjectStore } from '../../../src/objects/object-store.ts';
 import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
 import { silentLogger } from '../../../src/system/log/logger.ts';
@@ -45,6 +46,9 @@ class Bench {
   constructor(features?: readonly string[]) {
     const init = initMessage(features === undefined ? {} : { features });
     const bench = this;
+    const { clock } = this;
+    const { store } = this.slow;
+    const bounded = new BoundedStore({ store, options: {}, transferMsMax: 600_000, context: { clock } });
     const link: QueueLink = {
       get init() {
         return bench.isUp ? init : null;
@@ -59,7 +63,7 @@ class Bench {
     };
     this.transport = new Transport({
       link,
-      bodies: new ChunkBodies(this.slow.store, this.clock, { transfersMax: 16, transferMsMax: 600_000 }),
+      bodies: new ChunkBodies(bounded, clock, 16),
       clock: this.clock,
       logger: silentLogger,
       emit: (event) => this.events.push(event),
