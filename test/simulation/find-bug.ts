@@ -3,12 +3,14 @@ import { BUGS } from './bugs/bugs.ts';
 import { simulate } from './world.ts';
 
 const SEEDS_MAX = 200;
+/** The first find most bugs; those after them, bugs that few seeds find. The others follow in their order. */
+const SEEDS = new Set([1, 2, 138, 39, 63, 29, ...Array.from({ length: SEEDS_MAX }, (_, i) => i + 1)]);
 const STEPS = 1_000;
 
 const bug = BUGS.find(({ name }) => name === process.argv[2]);
 if (bug === undefined) throw new Error(`no bug is called ${process.argv[2]}`);
 bug.plant();
-for (let seed = 1; seed <= SEEDS_MAX; seed++) {
+for (const seed of SEEDS) {
   try {
     await simulate(seed, STEPS);
   } catch (error) {

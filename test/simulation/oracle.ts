@@ -367,20 +367,17 @@ export class Oracle {
   }
 
   #mustBeSeen(chunk: ChunkId): void {
-    this.#must(
-      this.completionsSeen.has(key(chunk)),
-      `${key(chunk)} is done on disk, but nobody completed it`,
-    );
+    const name = key(chunk);
+    if (!this.completionsSeen.has(name))
+      throw new Violation(`${name} is done on disk, but nobody completed it`);
   }
 
   #mustHaveOutput(id: SubmissionId, chunkIndex: number): void {
     const row = this.#database.rows.get(id)!;
     if (row.record.prefix !== null) return;
     const input = row.inputs[chunkIndex]!;
-    this.#must(
-      sameBytes(row.outputs.get(chunkIndex) ?? null, outputOf(input)),
-      `${id}/${chunkIndex} is done on disk, but its output is not there`,
-    );
+    if (sameBytes(row.outputs.get(chunkIndex) ?? null, outputOf(input))) return;
+    throw new Violation(`${id}/${chunkIndex} is done on disk, but its output is not there`);
   }
 
   #isDoneOnDisk({ submissionId, chunkIndex }: ChunkId): boolean {
