@@ -50,7 +50,6 @@ test('a queue that runs out of descriptors says so once, counts, serves those it
   }
   await eventually(() => cut > 0);
   await queue.line(/almost out of file descriptors/);
-  kept[0]!.destroy();
   const asked = async () => {
     try {
       return await metrics(port);
@@ -58,8 +57,13 @@ test('a queue that runs out of descriptors says so once, counts, serves those it
       return null;
     }
   };
-  let found = await asked();
-  while (found === null) found = await asked();
+  // One after the other goes: the places of the first may be taken by those that the kernel has accepted meanwhile.
+  let found: Awaited<ReturnType<typeof asked>> = null;
+  for (let gone = 0; found === null && gone < kept.length; gone++) {
+    kept[gone]!.destroy();
+    found = await asked();
+  }
+  assert.ok(found !== null);
   assert.equal(found.get('process_max_fds'), 256);
   assert.ok(found.get('process_open_fds')! > 0 && found.get('process_open_fds')! <= 256);
   assert.ok(found.get('connections_rejected_total{reason="descriptors"}')! >= 300 - 192);

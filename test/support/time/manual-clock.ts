@@ -7,25 +7,25 @@ interface Pending {
 
 /** Time stands still until `advance`. `soon` is the real event loop's, so that awaiting it needs no stepping. */
 export class ManualClock implements Clock {
-  #nowMs: number;
+  /** Not the time of day: a remainder of a microsecond would be lost in it, and a timer for it armed again for ever. */
+  #elapsedMs = 0;
   readonly #startMs: number;
   readonly #timers = new Set<Pending>();
 
   constructor(startMs = 1_700_000_000_000) {
     this.#startMs = startMs;
-    this.#nowMs = startMs;
   }
 
   nowMs(): number {
-    return this.#nowMs;
+    return this.#startMs + this.#elapsedMs;
   }
 
   monotonicMs(): number {
-    return this.#nowMs - this.#startMs;
+    return this.#elapsedMs;
   }
 
   after(delayMs: number, run: () => void): Timer {
-    const timer: Pending = { atMs: this.#nowMs + Math.max(delayMs, 0), run };
+    const timer: Pending = { atMs: this.#elapsedMs + Math.max(delayMs, 0), run };
     this.#timers.add(timer);
     return { cancel: () => void this.#timers.delete(timer) };
   }
@@ -41,16 +41,16 @@ export class ManualClock implements Clock {
 
   /** Fires everything that becomes due, in order of time. */
   advance(byMs: number): void {
-    const untilMs = this.#nowMs + byMs;
+    const untilMs = this.#elapsedMs + byMs;
     for (;;) {
       let next: Pending | null = null;
       for (const timer of this.#timers)
         if (timer.atMs <= untilMs && timer.atMs < (next?.atMs ?? Infinity)) next = timer;
       if (next === null) break;
       this.#timers.delete(next);
-      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      this.#elapsedMs = Math.max(this.#elapsedMs, next.atMs);
       next.run();
     }
-    this.#nowMs = untilMs;
+    this.#elapsedMs = untilMs;
   }
 }
