@@ -10,6 +10,7 @@ import {
 import { quietly, Scene } from '../../support/peers/consumer-scene.ts';
 import { Inbox } from '../../support/peers/inbox.ts';
 import { realQueue } from '../../support/queues/real-queue.ts';
+import { ManualClock } from '../../support/time/manual-clock.ts';
 
 interface Call {
   readonly op: number;
@@ -182,20 +183,19 @@ test('a chunk that is dropped begins no more operations, and its slots go to the
 });
 
 test('callbackMsMax limits each call, not the chunk', async () => {
-  await using queue = await realQueue();
-  const consumer = queue.consume();
-  const over = consumer.runEachOp(
-    async (op: number) => {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      return op;
-    },
-    { callbackMsMax: 200 },
-  );
-  const ops = Array.from({ length: 20 }, (_, i) => i);
-  const retry = { triesMax: 1 };
-  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission(ops, { chunkSize: 20, retry })), ops);
-  await consumer.stop();
-  await over;
+  const clock = new ManualClock();
+  await using scene = await Scene.open({ clock });
+  const { callback, take } = callsOf();
+  void quietly(scene.consumer.runEachOp(callback, { callbackMsMax: 200 }));
+  const ops = [0, 1, 2, 3, 4];
+  const connection = await scene.serve(await scene.chunk(0, ops));
+  for (const op of ops) {
+    const [call] = await take(1);
+    clock.advance(150);
+    call?.resolve(op);
+  }
+  await connection.until('complete');
+  assert.deepEqual(await scene.results(0), ops);
 });
 
 test('the announced concurrency is the most chunks that may be in progress', async () => {
