@@ -55,6 +55,7 @@ class Bench {
     this.#nextId += 1n << 20n;
     const record: SubmissionRecord = {
       id: this.#nextId,
+      queue: '',
       prefix: null,
       chunksTotal,
       chunkSizeOps: 1,

@@ -4,8 +4,8 @@ import type { RetryPolicy } from './retry.ts';
 /** Pairs that strategies rank by: keys are text, values signed 64-bit integers. */
 export type StrategicMetadata = ReadonlyMap<string, bigint>;
 
-/** What is fixed when a submission is inserted. */
-export interface SubmissionRecord {
+/** What is fixed when a submission is inserted, as both clients are told it. */
+export interface SubmissionFacts {
   readonly id: SubmissionId;
   /** The folder of the chunk bodies in the object store; null for `Direct` submissions, whose bodies the queue keeps. */
   readonly prefix: string | null;
@@ -21,6 +21,12 @@ export interface SubmissionRecord {
   readonly retryDelayMs: number;
   /** How often, and after which waits, a failed chunk is tried again; null = as often as the queue has it, at once. */
   readonly retry: RetryPolicy | null;
+}
+
+/** What is fixed when a submission is inserted. */
+export interface SubmissionRecord extends SubmissionFacts {
+  /** The name of the queue that it is in, the only one whose consumers get its chunks; '' for the unnamed one. */
+  readonly queue: string;
 }
 
 /** How often handing out a chunk went wrong. */
@@ -55,7 +61,7 @@ export type SubmissionEnd =
   | { readonly state: 'cancelled'; readonly endedAtMs: number; readonly chunksDone: number };
 
 /** What a status says of the submission itself. */
-export interface StatusRecord extends Omit<SubmissionRecord, 'chunkSizeOps'> {
+export interface StatusRecord extends Omit<SubmissionFacts, 'chunkSizeOps'> {
   /** Operations per chunk; null where the queue does not tell, as the original does of what has ended. */
   readonly chunkSizeOps: number | null;
 }

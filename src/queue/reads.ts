@@ -136,7 +136,7 @@ export class Reads {
   }
 
   countCompleted(): Promise<number> {
-    return this.#o.store.countEnded('completed');
+    return this.#o.store.countEnded('', 'completed');
   }
 
   /** In any state; of several with this prefix the oldest. */
@@ -155,7 +155,7 @@ export class Reads {
 
   /** Of submissions that ended in that state and are still remembered, the newest first; ids below `before`. */
   async endedIds(state: EndState, before: SubmissionId | undefined, limit: number): Promise<SubmissionId[]> {
-    return (await this.#o.store.ended({ state, before, limit })).map(({ record }) => record.id);
+    return (await this.#o.store.ended({ queue: '', state, before, limit })).map(({ record }) => record.id);
   }
 
   /** For each prefix, whether it belongs to a submission in any state. */

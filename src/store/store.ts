@@ -40,9 +40,9 @@ export interface Store {
     chunks: readonly ChunkId[],
     bytesMax?: number,
   ): Promise<readonly (Uint8Array | null)[]>;
-  /** How many ended submissions of that state are remembered. */
-  countEnded(state: SubmissionEnd['state']): Promise<number>;
-  /** Ended submissions (of that state), newest first, for pages of a listing. `before` is exclusive. */
+  /** How many of the queue's submissions that ended in that state are remembered. */
+  countEnded(queue: string, state: EndState): Promise<number>;
+  /** The queue's ended submissions (of that state), newest first, for pages of a listing. `before` is exclusive. */
   ended(page: EndedPage): Promise<readonly StoredSubmission[]>;
   /** The chunks that were done in a submission; null if it is not known. Of a completed one all are. */
   chunksDone(id: SubmissionId): Promise<ChunkSet | null>;
@@ -111,6 +111,7 @@ export interface StoredSubmission {
 
 /** A page of a listing of ended submissions. */
 export interface EndedPage {
+  readonly queue: string;
   /** Default: all states. */
   readonly state?: EndState | undefined;
   readonly before?: SubmissionId | undefined;

@@ -60,6 +60,7 @@ export class SimProducers {
     const told: Told = { name, chunks, isDirect };
     const inputs = Array.from({ length: chunks }, (_, i) => inputOf(told, i));
     const wanted = {
+      queue: '',
       prefix: isDirect ? null : name,
       ...(isDirect ? { directInputs: inputs, idempotencyKey: name } : {}),
       chunksTotal: chunks,

@@ -1,7 +1,7 @@
 /** What passes between the calling thread and the transport thread. Both ways it goes in batches, one per turn. */
 import type { ChunkId } from '../../model/ids.ts';
 import type { Strategy } from '../../model/strategy.ts';
-import type { SubmissionRecord } from '../../model/submission.ts';
+import type { SubmissionFacts } from '../../model/submission.ts';
 import type { QueueRoute } from '../../net/address/queue-route.ts';
 import type { ObjectStoreOptions } from '../../objects/object-store.ts';
 import type { ChunkCompression } from '../../protocol/chunk/compression.ts';
@@ -66,7 +66,7 @@ export function opsOpenMax({ atOnce, overlap }: OpsDemand, opsPerChunk: number):
 }
 
 /** The operations of a chunk; the last one of a submission may have fewer. */
-export function opsOf({ chunkSizeOps }: SubmissionRecord): number {
+export function opsOf({ chunkSizeOps }: SubmissionFacts): number {
   return Math.max(chunkSizeOps, 1);
 }
 
@@ -131,7 +131,7 @@ export interface Failure extends ChunkName {
 export interface HeldChunk {
   readonly handle: Handle;
   readonly chunk: ChunkId;
-  readonly submission: SubmissionRecord;
+  readonly submission: SubmissionFacts;
   readonly retries: number;
   /** null where the calling thread reads it. */
   readonly input: Uint8Array | null;

@@ -1,4 +1,4 @@
-import type { SubmissionRecord } from '../../model/submission.ts';
+import type { SubmissionFacts } from '../../model/submission.ts';
 import type { HeldChunk, TransportEvent } from './protocol.ts';
 
 /** Records that both threads remember, the latest ones. */
@@ -7,7 +7,7 @@ const SLOTS = 256;
 interface PackedChunk extends Omit<HeldChunk, 'submission'> {
   readonly slot: number;
   /** What is in the slot from this chunk on; null: what was there before. */
-  readonly record: SubmissionRecord | null;
+  readonly record: SubmissionFacts | null;
 }
 
 /** An event as it crosses the threads. */
@@ -17,7 +17,7 @@ export type PackedEvent =
 
 /** Sends the record of a submission, whose metadata may be large, once for many chunks. */
 export class SubmissionSender {
-  readonly #slots = new Map<SubmissionRecord, number>();
+  readonly #slots = new Map<SubmissionFacts, number>();
 
   pack(event: TransportEvent): PackedEvent {
     if (event.kind !== 'ready') return event;
@@ -32,7 +32,7 @@ export class SubmissionSender {
   }
 
   /** A new slot; where all are taken the oldest one. */
-  #take(record: SubmissionRecord): number {
+  #take(record: SubmissionFacts): number {
     let slot = this.#slots.size;
     const [oldest] = this.#slots;
     if (slot === SLOTS && oldest !== undefined) {
@@ -46,7 +46,7 @@ export class SubmissionSender {
 
 /** The other end of a {@link SubmissionSender}. */
 export class SubmissionReceiver {
-  readonly #records: SubmissionRecord[] = [];
+  readonly #records: SubmissionFacts[] = [];
 
   unpack(event: PackedEvent): TransportEvent {
     if (event.kind !== 'packed') return event;

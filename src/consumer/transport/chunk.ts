@@ -1,5 +1,5 @@
 import type { ChunkId } from '../../model/ids.ts';
-import type { SubmissionRecord } from '../../model/submission.ts';
+import type { SubmissionFacts } from '../../model/submission.ts';
 import type { ReservedChunkMessage } from '../../protocol/consumer/types.ts';
 import type { Handle, HeldChunk, TransferTimes } from '../thread/protocol.ts';
 
@@ -44,7 +44,7 @@ export class Chunk<Book extends ChunkBook = ChunkBook> {
   readonly handle: Handle;
   readonly id: ChunkId;
   readonly key: string;
-  readonly submission: SubmissionRecord;
+  readonly submission: SubmissionFacts;
   readonly feed: Book;
   readonly reservedMs: number;
   readonly #retries: number;
@@ -64,7 +64,7 @@ export class Chunk<Book extends ChunkBook = ChunkBook> {
   constructor(
     handle: Handle,
     message: ReservedChunkMessage,
-    submission: SubmissionRecord,
+    submission: SubmissionFacts,
     origin: { readonly feed: Book; readonly nowMs: number; readonly isReadHere: boolean },
   ) {
     this.handle = handle;

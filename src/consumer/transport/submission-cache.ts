@@ -1,5 +1,5 @@
 import type { SubmissionId } from '../../model/ids.ts';
-import type { SubmissionRecord } from '../../model/submission.ts';
+import type { SubmissionFacts } from '../../model/submission.ts';
 
 const RECORDS_MAX = 256;
 
@@ -8,9 +8,9 @@ const RECORDS_MAX = 256;
  * threads once, and its metadata may be large.
  */
 export class SubmissionCache {
-  readonly #records = new Map<SubmissionId, SubmissionRecord>();
+  readonly #records = new Map<SubmissionId, SubmissionFacts>();
 
-  shared(record: SubmissionRecord): SubmissionRecord {
+  shared(record: SubmissionFacts): SubmissionFacts {
     const known = this.#records.get(record.id);
     if (known !== undefined) return known;
     if (this.#records.size >= RECORDS_MAX) this.#records.clear();

@@ -1,4 +1,4 @@
-import type { SubmissionRecord } from '../../model/submission.ts';
+import type { SubmissionFacts } from '../../model/submission.ts';
 import { byteContentSize, CborWriter, encodedRun, HEAD_BYTES_MAX, textSizeMax } from '../cbor/writer.ts';
 import type { EncodeOptions } from './client-messages.ts';
 import type { Nonce } from './types.ts';
@@ -35,11 +35,11 @@ interface Parts {
  * each time. Takes about as many bytes as the message: drop it with the submission.
  */
 export class PreparedSubmission {
-  readonly record: SubmissionRecord;
+  readonly record: SubmissionFacts;
   #withArrays: Parts | null = null;
   #withByteStrings: Parts | null = null;
 
-  constructor(record: SubmissionRecord) {
+  constructor(record: SubmissionFacts) {
     this.record = record;
   }
 
@@ -65,7 +65,7 @@ export interface ReservedItem {
   readonly inputContent: Uint8Array | null;
 }
 
-export function prepareSubmission(record: SubmissionRecord): PreparedSubmission {
+export function prepareSubmission(record: SubmissionFacts): PreparedSubmission {
   return new PreparedSubmission(record);
 }
 
@@ -118,7 +118,7 @@ export function encodeReserved(
   return writer.finish();
 }
 
-function prepareParts(record: SubmissionRecord, byteStrings: boolean): Parts {
+function prepareParts(record: SubmissionFacts, byteStrings: boolean): Parts {
   const writer = new CborWriter(partsSizeMax(record, byteStrings));
   writer.raw(CHUNK_HEAD);
   writer.int(record.id);
@@ -148,7 +148,7 @@ function prepareParts(record: SubmissionRecord, byteStrings: boolean): Parts {
   return { bytes: writer.finish().slice(), chunkEnd, doneAt };
 }
 
-function partsSizeMax(record: SubmissionRecord, byteStrings: boolean): number {
+function partsSizeMax(record: SubmissionFacts, byteStrings: boolean): number {
   let size = ITEM_FIXED_SIZE_MAX + byteContentSize(record.metadata, byteStrings);
   size += textSizeMax(record.prefix ?? '') + textSizeMax(record.otelTraceCarrier);
   for (const key of record.strategicMetadata.keys()) size += textSizeMax(key) + HEAD_BYTES_MAX;

@@ -1,5 +1,5 @@
 import type { ChunkId } from '../../model/ids.ts';
-import { EMPTY_TRACE_CARRIER, type SubmissionRecord } from '../../model/submission.ts';
+import { EMPTY_TRACE_CARRIER, type SubmissionFacts } from '../../model/submission.ts';
 import { CborReader } from '../cbor/reader.ts';
 import { CborWriter, encodedNames, encodedRun, HEAD_BYTES_MAX, textSizeMax } from '../cbor/writer.ts';
 import { CHUNK_ID_SIZE_MAX, readChunkId, writeChunkId } from './chunk-id.ts';
@@ -296,7 +296,7 @@ interface Chunk {
 }
 
 interface Submission {
-  readonly record: SubmissionRecord;
+  readonly record: SubmissionFacts;
   readonly chunksDone: number;
 }
 

@@ -1,6 +1,6 @@
 import type { ChunkId } from '../../model/ids.ts';
 import type { Strategy } from '../../model/strategy.ts';
-import type { SubmissionRecord } from '../../model/submission.ts';
+import type { SubmissionFacts } from '../../model/submission.ts';
 
 /** A nonce is echoed losslessly: a number where it is safe, a bigint beyond. */
 export type Nonce = number | bigint;
@@ -57,6 +57,6 @@ export interface ReservedChunkMessage {
   /** The input of a `Direct` submission; null otherwise. */
   readonly inputContent: Uint8Array | null;
   readonly retries: number;
-  readonly submission: SubmissionRecord;
+  readonly submission: SubmissionFacts;
   readonly chunksDone: number;
 }

@@ -23,6 +23,7 @@ export function newSubmissionOf(
   const { contents } = request;
   checkOperations(request);
   const fixed = {
+    queue: '',
     metadata: request.metadata,
     strategicMetadata: request.strategicMetadata,
     chunkSizeOps: request.chunkSizeOps ?? 1,

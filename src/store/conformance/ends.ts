@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import type { SubmissionEnd } from '../../model/submission.ts';
+import { END_STATES, type EndState, type SubmissionEnd } from '../../model/submission.ts';
 import type { DueSubmission, InsertResult } from '../store.ts';
 import type { ConformanceContext } from './context.ts';
 import { cancelled, chunk, completed, failed, insertOf, output, page, tries } from './mutations.ts';
 import { submissionRecord } from './records.ts';
+import type { StoreSession } from './session.ts';
 
 /** Ended submissions: how they are kept, found, listed and forgotten. */
 export function storeEndConformance({ name, use, describe, test }: ConformanceContext): void {
@@ -62,9 +63,9 @@ export function storeEndConformance({ name, use, describe, test }: ConformanceCo
         await session.commit(completed(1n, 6), cancelled(2n, 6));
         assert.equal((await session.read((store) => store.findById(1n)))?.end?.state, 'failed');
         assert.equal((await session.read((store) => store.findById(2n)))?.end?.state, 'completed');
-        assert.equal(await session.read((store) => store.countEnded('completed')), 1);
-        assert.equal(await session.read((store) => store.countEnded('failed')), 1);
-        assert.equal(await session.read((store) => store.countEnded('cancelled')), 0);
+        assert.equal(await session.read((store) => store.countEnded('', 'completed')), 1);
+        assert.equal(await session.read((store) => store.countEnded('', 'failed')), 1);
+        assert.equal(await session.read((store) => store.countEnded('', 'cancelled')), 0);
       }));
 
     test('they are counted by state and listed newest first, in pages', () =>
@@ -75,9 +76,11 @@ export function storeEndConformance({ name, use, describe, test }: ConformanceCo
         }
         await using next = await session.reopen();
         const list = async (before: bigint | null, limit: number) =>
-          (await next.read((store) => store.ended(before === null ? { limit } : { before, limit }))).map(
-            ({ record }) => record.id,
-          );
+          (
+            await next.read((store) =>
+              store.ended({ queue: '', ...(before === null ? {} : { before }), limit }),
+            )
+          ).map(({ record }) => record.id);
         assert.deepEqual(await list(null, 100), [12n, 10n, 9n, 8n, 6n, 5n, 4n, 2n, 1n]);
         assert.deepEqual(await list(null, 4), [12n, 10n, 9n, 8n]);
         assert.deepEqual(await list(8n, 4), [6n, 5n, 4n, 2n]);
@@ -85,14 +88,61 @@ export function storeEndConformance({ name, use, describe, test }: ConformanceCo
         assert.deepEqual(await list(1n, 4), []);
         const of = { completed: [12n, 8n, 4n], failed: [9n, 5n, 1n], cancelled: [10n, 6n, 2n] };
         for (const state of ['completed', 'failed', 'cancelled'] as const) {
-          assert.equal(await next.read((store) => store.countEnded(state)), 3);
+          assert.equal(await next.read((store) => store.countEnded('', state)), 3);
           const page = async (before: bigint | undefined, limit: number) =>
-            (await next.read((store) => store.ended({ state, before, limit }))).map(
+            (await next.read((store) => store.ended({ queue: '', state, before, limit }))).map(
               ({ record }) => record.id,
             );
           assert.deepEqual(await page(undefined, 9), of[state]);
           assert.deepEqual(await page(of[state][0], 1), of[state].slice(1, 2));
         }
+      }));
+
+    test('those of each queue are counted and listed apart', () =>
+      use(async (session) => {
+        const queueOf = (id: bigint) => ['', 'a', 'b'][Number(id % 3n)]!;
+        for (let id = 1n; id <= 12n; id++) await session.commit(insertOf(id, { queue: queueOf(id) }));
+        // Each queue loses one to each state, and keeps one that is open.
+        for (let id = 1n; id <= 9n; id++) {
+          await session.commit([completed, failed, cancelled][Number((id - 1n) / 3n)]!(id, 5));
+        }
+        await session.commit(insertOf(13n, { queue: 'c' }, { end: { state: 'completed', endedAtMs: 5 } }));
+        const assertApart = async (inspected: StoreSession) => {
+          const of = { '': [9n, 6n, 3n], a: [7n, 4n, 1n], b: [8n, 5n, 2n], c: [13n], d: [] };
+          for (const [queue, ids] of Object.entries(of)) {
+            const listed = await inspected.read((store) => store.ended({ queue, limit: 10 }));
+            assert.deepEqual(
+              listed.map(({ record }) => record.id),
+              ids,
+            );
+            assert(listed.every(({ record }) => record.queue === queue));
+          }
+          const count = (queue: string, state: EndState) =>
+            inspected.read((store) => store.countEnded(queue, state));
+          for (const queue of ['', 'a', 'b']) {
+            for (const state of END_STATES) assert.equal(await count(queue, state), 1, `${queue} ${state}`);
+          }
+          assert.equal(await count('c', 'completed'), 1);
+          assert.equal(await count('d', 'completed'), 0);
+        };
+        await assertApart(session);
+        await using next = await session.reopen();
+        await assertApart(next);
+        assert.equal(await next.read((store) => store.forget([1n, 9n])), 2);
+        assert.deepEqual(
+          (await next.read((store) => store.ended({ queue: 'a', limit: 10 }))).map(({ record }) => record.id),
+          [7n, 4n],
+        );
+        assert.equal(await next.read((store) => store.countEnded('a', 'completed')), 0);
+        assert.equal(await next.read((store) => store.countEnded('', 'completed')), 1);
+        assert.deepEqual(
+          (await next.loadAll()).map(({ record }) => [record.id, record.queue]),
+          [
+            [10n, 'a'],
+            [11n, 'b'],
+            [12n, ''],
+          ],
+        );
       }));
 
     test('what may be forgotten is listed by its end, the longest ago first, in pages', () =>
@@ -135,7 +185,9 @@ export function storeEndConformance({ name, use, describe, test }: ConformanceCo
         await session.commit(...[1n, 2n, 3n, 4n, 5n, 6n].map((id) => insertOf(id)));
         await session.commit(completed(1n, 5), failed(2n, 1), cancelled(3n, 3), completed(4n, 2));
         const left = async () =>
-          (await session.read((store) => store.ended({ limit: 10 }))).map(({ record }) => record.id);
+          (await session.read((store) => store.ended({ queue: '', limit: 10 }))).map(
+            ({ record }) => record.id,
+          );
         assert.equal(await session.read((store) => store.forget([])), 0);
         assert.equal(await session.read((store) => store.forget([6n, 99n])), 0);
         assert.equal(await session.read((store) => store.forget([3n, 5n, 1n, 3n, 99n])), 2);
@@ -146,12 +198,12 @@ export function storeEndConformance({ name, use, describe, test }: ConformanceCo
           ['failed', 1],
           ['cancelled', 0],
         ] as const) {
-          assert.equal(await session.read((store) => store.countEnded(state)), count, state);
+          assert.equal(await session.read((store) => store.countEnded('', state)), count, state);
         }
         assert.equal(await session.read((store) => store.forget([2n, 4n])), 2);
         assert.deepEqual(await left(), []);
         await using next = await session.reopen();
-        assert.equal(await next.read((store) => store.countEnded('completed')), 0);
+        assert.equal(await next.read((store) => store.countEnded('', 'completed')), 0);
         assert.deepEqual(
           (await next.loadAll()).map(({ record }) => record.id),
           [5n, 6n],

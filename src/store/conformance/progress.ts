@@ -170,7 +170,7 @@ async function snapshot(session: StoreSession) {
   const ids = [1n, 2n, 3n];
   return {
     loaded: (await session.loadAll()).map(plainLoaded),
-    ended: await session.read((store) => store.ended({ limit: 10 })),
+    ended: await session.read((store) => store.ended({ queue: '', limit: 10 })),
     found: await Promise.all(ids.map((id) => session.read((store) => store.findById(id)))),
     done: await Promise.all(
       ids.map(async (id) => [...((await session.read((store) => store.chunksDone(id))) ?? [])]),

@@ -5,6 +5,7 @@ export function submissionRecord(
   fields: Partial<SubmissionRecord> & { readonly id: bigint },
 ): SubmissionRecord {
   return {
+    queue: '',
     prefix: `prefix-${fields.id}`,
     chunksTotal: 10,
     chunkSizeOps: 1,

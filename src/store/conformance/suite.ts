@@ -131,8 +131,8 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         ];
         const snapshot = async () => ({
           loaded: (await session.loadAll()).map(plainLoaded),
-          ended: await session.read((store) => store.ended({ limit: 10 })),
-          counts: await session.read((store) => store.countEnded('completed')),
+          ended: await session.read((store) => store.ended({ queue: '', limit: 10 })),
+          counts: await session.read((store) => store.countEnded('', 'completed')),
           outputs: await session.read((store) => store.directContents('output', [chunk(3n, 0)])),
           done: [...((await session.read((store) => store.chunksDone(2n))) ?? [])],
         });
@@ -189,6 +189,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         const records = [
           submissionRecord({
             id: SUBMISSION_ID_MAX & ~(0x3ffn << 12n),
+            queue: `0${'z._-'.repeat(15)}zz`,
             prefix: '0190a1b2-c3d4-7000-8000-000000000001',
             chunksTotal: 2 ** 32,
             chunkSizeOps: 2 ** 53 - 1,
@@ -291,7 +292,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         assert.deepEqual(await session.loadAll(), []);
         const found = await session.read((store) => store.findById(1n));
         assert.deepEqual(found, { record: submissionRecord({ id: 1n, chunksTotal: 0 }), end, chunksDone: 0 });
-        assert.equal(await session.read((store) => store.countEnded('completed')), 1);
+        assert.equal(await session.read((store) => store.countEnded('', 'completed')), 1);
       }));
 
     test('inputs and outputs of direct submissions come back in the order asked for', () =>

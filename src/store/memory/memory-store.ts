@@ -2,7 +2,7 @@ import { ChunkSet, type PageContent } from '../../model/chunk-set.ts';
 import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../../model/ids.ts';
 import { submissionIdShard } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
-import type { ChunkTries, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
+import type { ChunkTries, EndState, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
 import {
   type BatchFacts,
   type BatchStep,
@@ -148,18 +148,21 @@ export class MemoryStore implements Store {
     return contents;
   }
 
-  async countEnded(state: SubmissionEnd['state']): Promise<number> {
+  async countEnded(queue: string, state: EndState): Promise<number> {
     this.#assertOpen();
     let count = 0;
-    for (const { end } of this.#database.rows.values()) if (end?.state === state) count++;
+    for (const { end, record } of this.#database.rows.values()) {
+      if (end?.state === state && record.queue === queue) count++;
+    }
     return count;
   }
 
-  async ended({ state, before, limit }: EndedPage): Promise<readonly StoredSubmission[]> {
+  async ended({ queue, state, before, limit }: EndedPage): Promise<readonly StoredSubmission[]> {
     this.#assertOpen();
     return [...this.#database.rows.values()]
       .filter(({ end, record }) => {
-        if (end === null || (state !== undefined && end.state !== state)) return false;
+        if (end === null || record.queue !== queue || (state !== undefined && end.state !== state))
+          return false;
         return before === undefined || record.id < before;
       })
       .sort((a, b) => byIdAscending(b, a))

@@ -11,8 +11,8 @@ export class Committer {
   readonly #tables: Tables;
   readonly #transactions: Transactions;
   readonly #facts: BatchFacts;
-  /** Rows by state. Counted once and kept up to date: counting millions of them for a metric would hold up commits. */
-  readonly #counts: Map<number, number>;
+  /** What has ended. Counted once and kept up to date: counting millions of rows for a metric would hold up commits. */
+  readonly #counts = new EndedCounts();
   /** Owners that are not written down yet. */
   readonly #claims = new Map<ShardId, Claim>();
 
@@ -26,7 +26,7 @@ export class Committer {
       idByIdempotencyKey: (key) => submissions.idByIdempotencyKey(key),
       has: (id) => submissions.find(id) !== null,
     };
-    this.#counts = tables.submissions.counts();
+    for (const [queue, state, count] of submissions.counts()) this.#counts.add(queue, state, count);
   }
 
   /**
@@ -49,29 +49,30 @@ export class Committer {
 
   /** @throws StoreError `fenced`, or `corrupt` if `seq` is out of order; else errors of SQLite */
   commit(batch: CommitBatch): Committed {
-    const changes = new Map<number, number>();
+    const changes: EndedChange[] = [];
     const committed = this.#transactions.run(() => {
       this.#writeClaims();
       return this.#apply(batch, changes);
     });
     this.#claims.clear();
-    for (const [state, change] of changes) this.count(state, change);
+    for (const { queue, state } of changes) this.#counts.add(queue, state, 1);
     return committed;
   }
 
-  countOf(state: number): number {
-    return this.#counts.get(state) ?? 0;
+  countEnded(queue: string, state: number): number {
+    return this.#counts.get(queue, state);
   }
 
-  count(state: number, change: number): void {
-    this.#counts.set(state, this.countOf(state) + change);
+  /** It has ended, and is there no longer. */
+  forgotten({ queue, state }: EndedChange): void {
+    this.#counts.add(queue, state, -1);
   }
 
   #writeClaims(): void {
     for (const [shard, claim] of this.#claims) this.#tables.shards.claim(shard, claim);
   }
 
-  #apply(batch: CommitBatch, changes: Map<number, number>): Committed {
+  #apply(batch: CommitBatch, changes: EndedChange[]): Committed {
     const { tries, pages, outputs, shards } = this.#tables;
     const committed: Committed = { existing: [], gone: [] };
     for (const step of planBatch(batch, this.#facts)) {
@@ -88,11 +89,11 @@ export class Committer {
         case 'direct_output':
           outputs.put(step.id, step.chunkIndex, step.content);
           break;
-        case 'end':
-          if (!this.#tables.submissions.end(step.id, step.end)) break;
-          add(changes, STATE.open, -1);
-          add(changes, STATE[step.end.state], 1);
+        case 'end': {
+          const queue = this.#tables.submissions.end(step.id, step.end);
+          if (queue !== null) changes.push({ queue, state: STATE[step.end.state] });
           break;
+        }
         case 'drop_progress':
           pages.deletion.all(step.id);
           tries.deletion.all(step.id);
@@ -113,16 +114,35 @@ export class Committer {
     return committed;
   }
 
-  #insert(mutation: InsertMutation, changes: Map<number, number>): void {
+  #insert(mutation: InsertMutation, changes: EndedChange[]): void {
     const { record, end = null, idempotencyKey = null, directInputs = [] } = mutation;
     if (!this.#tables.submissions.insert(record, end, idempotencyKey)) return;
-    add(changes, end === null ? STATE.open : STATE[end.state], 1);
+    if (end !== null) changes.push({ queue: record.queue, state: STATE[end.state] });
     for (const [chunkIndex, input] of directInputs.entries()) {
       if (input !== null) this.#tables.inputs.put(record.id, chunkIndex, input);
     }
   }
 }
 
-function add(changes: Map<number, number>, state: number, change: number): void {
-  changes.set(state, (changes.get(state) ?? 0) + change);
+interface EndedChange {
+  readonly queue: string;
+  readonly state: number;
+}
+
+/** How many submissions have ended, by queue and state. */
+class EndedCounts {
+  readonly #byQueue = new Map<string, Map<number, number>>();
+
+  get(queue: string, state: number): number {
+    return this.#byQueue.get(queue)?.get(state) ?? 0;
+  }
+
+  add(queue: string, state: number, change: number): void {
+    const byState = this.#byQueue.get(queue) ?? new Map<number, number>();
+    const count = (byState.get(state) ?? 0) + change;
+    if (count === 0) byState.delete(state);
+    else byState.set(state, count);
+    if (byState.size === 0) this.#byQueue.delete(queue);
+    else this.#byQueue.set(queue, byState);
+  }
 }

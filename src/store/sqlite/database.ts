@@ -1,7 +1,7 @@
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { backup, type DatabaseSync } from 'node:sqlite';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
-import type { EndState, SubmissionEnd } from '../../model/submission.ts';
+import type { EndState } from '../../model/submission.ts';
 import type { Committed } from '../batch-plan.ts';
 import { StoreError } from '../errors.ts';
 import type { DueSubmission, ShardGrant, StoredSubmission } from '../store.ts';
@@ -106,12 +106,17 @@ export class Database {
     return contents;
   }
 
-  countEnded(state: SubmissionEnd['state']): number {
-    return this.#committer.countOf(STATE[state]);
+  countEnded(queue: string, state: EndState): number {
+    return this.#committer.countEnded(queue, STATE[state]);
   }
 
-  ended(state: EndState | null, before: SubmissionId | null, limit: number): StoredSubmission[] {
-    const ids = this.#tables.submissions.lastEnded(state, before, limit);
+  ended(
+    queue: string,
+    state: EndState | null,
+    before: SubmissionId | null,
+    limit: number,
+  ): StoredSubmission[] {
+    const ids = this.#tables.submissions.lastEnded(queue, state, before, limit);
     return ids.flatMap((id) => this.#tables.stored(id) ?? []);
   }
 
@@ -143,7 +148,7 @@ export class Database {
         else submissions.forget(id);
       }
     });
-    for (const { state } of ended) this.#committer.count(state, -1);
+    for (const each of ended) this.#committer.forgotten(each);
     return ended.length;
   }
 

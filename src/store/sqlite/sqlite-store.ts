@@ -1,7 +1,7 @@
 import { ChunkSet } from '../../model/chunk-set.ts';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
-import type { SubmissionEnd } from '../../model/submission.ts';
+import type { EndState } from '../../model/submission.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import { type Clock, systemClock } from '../../system/time/clock.ts';
 import { failedCommit, insertResults } from '../batch-plan.ts';
@@ -124,12 +124,12 @@ export class SqliteStore implements Store {
     return this.#thread.call('directContents', [part, chunks, bytesMax]);
   }
 
-  countEnded(state: SubmissionEnd['state']): Promise<number> {
-    return this.#thread.call('countEnded', [state]);
+  countEnded(queue: string, state: EndState): Promise<number> {
+    return this.#thread.call('countEnded', [queue, state]);
   }
 
-  ended({ state, before, limit }: EndedPage): Promise<readonly StoredSubmission[]> {
-    return this.#thread.call('ended', [state ?? null, before ?? null, limit]);
+  ended({ queue, state, before, limit }: EndedPage): Promise<readonly StoredSubmission[]> {
+    return this.#thread.call('ended', [queue, state ?? null, before ?? null, limit]);
   }
 
   async chunksDone(id: SubmissionId): Promise<ChunkSet | null> {

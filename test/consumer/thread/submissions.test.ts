@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SubmissionReceiver, SubmissionSender } from '../../../src/consumer/thread/submissions.ts';
-import type { SubmissionRecord } from '../../../src/model/submission.ts';
+import type { SubmissionFacts } from '../../../src/model/submission.ts';
 import { fakeSubmission } from '../../support/fakes/fake-queue.ts';
 
-function ready(submissions: readonly SubmissionRecord[]) {
+function ready(submissions: readonly SubmissionFacts[]) {
   const chunks = submissions.map((submission, chunkIndex) => {
     const chunk = { submissionId: submission.id, chunkIndex };
     return { handle: chunkIndex, chunk, submission, retries: 0, input: null, download: null };
@@ -15,7 +15,7 @@ function ready(submissions: readonly SubmissionRecord[]) {
 /** Sends chunks of these submissions between two threads; how many records crossed. */
 function crossing() {
   const [sender, receiver] = [new SubmissionSender(), new SubmissionReceiver()];
-  return (submissions: readonly SubmissionRecord[]) => {
+  return (submissions: readonly SubmissionFacts[]) => {
     const event = ready(submissions);
     const packed = structuredClone(sender.pack(event));
     assert.deepEqual(receiver.unpack(packed), event);

@@ -80,6 +80,7 @@ describe('a database of the original opsqueue', () => {
           { ...record, strategicMetadata: new Map([...record.strategicMetadata].sort()) },
           {
             ...expected,
+            queue: '',
             // Of what has ended the original does not know it: it tells 1.
             chunkSizeOps: end === null ? (chunkSizes.get(name) ?? expected.chunkSizeOps) : 0,
             strategicMetadata: new Map([...expected.strategicMetadata].sort()),
@@ -156,7 +157,7 @@ describe('a database of the original opsqueue', () => {
       const again = insertOf(highest + 1n, { prefix: recorded('equal prefix 1').record.prefix });
       const [result] = await session.commit(again);
       assert(result?.kind === 'exists' && result.submission.record.id === idOf('equal prefix 1'));
-      assert.equal(await store.countEnded('failed'), 2);
+      assert.equal(await store.countEnded('', 'failed'), 2);
     }));
 
   test('is copied first, under a name that says so, and the import is said in one line', () =>

@@ -109,18 +109,33 @@ describe('opening a database', () => {
         execute(
           fixture.filename,
           `${MIGRATIONS.slice(0, version).join('')}
-           INSERT INTO shards VALUES (0, 3, 'before', 9, 7);
+           INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES (0, 3, 'before', 9, 7);
            INSERT INTO submissions (id, state, prefix, chunks_total, chunk_size_ops, retry_delay_ms)
            VALUES (7, 0, 'p', 5, 1, 30);
+           INSERT INTO submissions (id, state, prefix, chunks_total, chunk_size_ops, retry_delay_ms, ended_at_ms)
+           VALUES (5, 1, 'q', 5, 1, 0, 60);
            PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${version}`,
         );
         const store = await fixture.open();
         const loaded = (await Array.fromAsync(store.load([0]))).flat();
+        const ended = await store.ended({ queue: '', limit: 10 });
+        const completed = await store.countEnded('', 'completed');
         await store.close();
         assert.deepEqual(
-          loaded.map(({ record }) => [record.id, record.prefix, record.retryDelayMs, record.retry]),
-          [[7n, 'p', 30, null]],
+          loaded.map(({ record }) => [
+            record.id,
+            record.queue,
+            record.prefix,
+            record.retryDelayMs,
+            record.retry,
+          ]),
+          [[7n, '', 'p', 30, null]],
         );
+        assert.deepEqual(
+          ended.map(({ record }) => [record.id, record.queue]),
+          [[5n, '']],
+        );
+        assert.equal(completed, 1);
       });
     }
   });

@@ -1,6 +1,6 @@
 import { ChunkSet } from '../../../src/model/chunk-set.ts';
 import type { SubmissionId } from '../../../src/model/ids.ts';
-import type { SubmissionEnd, SubmissionRecord, SubmissionStatus } from '../../../src/model/submission.ts';
+import type { SubmissionEnd, SubmissionFacts, SubmissionStatus } from '../../../src/model/submission.ts';
 import { cborChunkCodec } from '../../../src/protocol/chunk/codec.ts';
 import {
   formatChunksDone,
@@ -28,7 +28,7 @@ export const ALL_FEATURES = [
 ];
 
 export interface FakeSubmission {
-  readonly record: SubmissionRecord;
+  readonly record: SubmissionFacts;
   readonly done: ChunkSet;
   readonly inputs: readonly (Uint8Array | null)[];
   readonly outputs: Map<number, Uint8Array>;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { SubmissionRecord } from '../../../src/model/submission.ts';
+import type { SubmissionFacts } from '../../../src/model/submission.ts';
 import { decodeClientMessage, encodeServerMessage } from '../../../src/protocol/consumer/codec.ts';
 import type {
   ClientMessage,
@@ -175,13 +175,14 @@ export function initMessage(options: FakeQueueOptions = {}): InitMessage {
 let nextId = 7_000_000_000_000_000_000n;
 
 /** A submission whose chunks lie in the object store (or, with a null prefix, in the queue). */
-export function fakeSubmission(fields: Partial<SubmissionRecord> = {}): SubmissionRecord {
+export function fakeSubmission(fields: Partial<SubmissionFacts> = {}): SubmissionFacts {
   const id = nextId++;
-  return submissionRecord({ id, chunksTotal: 100, chunkSizeOps: 10, ...fields });
+  const { queue: _, ...facts } = submissionRecord({ id, chunksTotal: 100, chunkSizeOps: 10, ...fields });
+  return facts;
 }
 
 export function fakeChunk(
-  submission: SubmissionRecord,
+  submission: SubmissionFacts,
   chunkIndex: number,
   fields: Partial<ReservedChunkMessage> = {},
 ): ReservedChunkMessage {

@@ -1,7 +1,7 @@
 import { ConsumerClient } from '../../../src/consumer/client.ts';
 import type { ConsumerClientOptions } from '../../../src/consumer/index.ts';
 import type { StartTransport } from '../../../src/consumer/thread/handle.ts';
-import type { SubmissionRecord } from '../../../src/model/submission.ts';
+import type { SubmissionFacts } from '../../../src/model/submission.ts';
 import { cborChunkCodec } from '../../../src/protocol/chunk/codec.ts';
 import type { ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
 import { withParts } from '../../../src/system/parts.ts';
@@ -33,7 +33,7 @@ export class Scene implements AsyncDisposable {
   readonly objects: TempStore;
   readonly consumer: ConsumerClient;
   readonly logger: RecordingLogger;
-  readonly submission: SubmissionRecord = fakeSubmission();
+  readonly submission: SubmissionFacts = fakeSubmission();
 
   private constructor(queue: FakeQueue, objects: TempStore, options: SceneOptions) {
     this.queue = queue;

@@ -10,7 +10,7 @@ import type { RetryPolicy } from '../../../src/model/retry.ts';
 import { Strategy } from '../../../src/model/strategy.ts';
 import {
   EMPTY_TRACE_CARRIER,
-  type SubmissionRecord,
+  type SubmissionFacts,
   type SubmissionStatus,
 } from '../../../src/model/submission.ts';
 import type { ClientMessage, Nonce, ServerMessage } from '../../../src/protocol/consumer/types.ts';
@@ -78,7 +78,7 @@ export function strategies(): fc.Arbitrary<Strategy> {
     );
 }
 
-export function submissionRecords(): fc.Arbitrary<SubmissionRecord> {
+export function submissionRecords(): fc.Arbitrary<SubmissionFacts> {
   return struct({
     id: submissionIds(),
     prefix: fc.option(texts()),

@@ -182,6 +182,7 @@ export class WorldConsumer {
 
 export function newSubmission(fields: Partial<NewSubmission>): NewSubmission {
   return {
+    queue: '',
     prefix: 'some-prefix',
     chunksTotal: 1,
     chunkSizeOps: 1,

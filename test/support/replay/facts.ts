@@ -1,11 +1,11 @@
-import type { SubmissionRecord, SubmissionStatus } from '../../../src/model/submission.ts';
+import type { SubmissionFacts, SubmissionStatus } from '../../../src/model/submission.ts';
 import { decodeServerMessage } from '../../../src/protocol/consumer/codec.ts';
 import { parseStatus } from '../../../src/protocol/producer/requests.ts';
 import type { GoldenMessage, GoldenSession } from '../protocol/golden.ts';
 
 /** What the recordings tell of a submission that was inserted outside of them. */
 export interface Fact {
-  readonly record: SubmissionRecord;
+  readonly record: SubmissionFacts;
   /** The state at its first mention. */
   readonly status: SubmissionStatus;
   /** Inputs of a `Direct` submission, as far as they were seen. */

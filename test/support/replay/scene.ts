@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Strategy } from '../../../src/model/strategy.ts';
-import type { SubmissionRecord } from '../../../src/model/submission.ts';
+import type { SubmissionFacts } from '../../../src/model/submission.ts';
 import { formatInsertRequest, parseId } from '../../../src/protocol/producer/requests.ts';
 import type { ConsumerPeer } from '../peers/consumer-peer.ts';
 import type { TestServer } from '../queues/test-server.ts';
@@ -8,7 +8,7 @@ import type { Fact } from './facts.ts';
 
 /** A submission as it is to be when a session mentions it. */
 export interface Wanted {
-  readonly record: SubmissionRecord;
+  readonly record: SubmissionFacts;
   readonly inputs?: ReadonlyMap<number, Uint8Array | null>;
   readonly state: 'in_progress' | 'completed' | 'failed' | 'cancelled';
   readonly chunksDone: number;

@@ -73,7 +73,7 @@ export function faultyStore(inner: Store, faults: StoreFaults): Store {
     idsByPrefix: (prefixes) => call('idsByPrefix', () => inner.idsByPrefix(prefixes)),
     directContents: (part, chunks, bytesMax) =>
       call('directContents', () => inner.directContents(part, chunks, bytesMax)),
-    countEnded: (state) => call('countEnded', () => inner.countEnded(state)),
+    countEnded: (queue, state) => call('countEnded', () => inner.countEnded(queue, state)),
     ended: (page) => call('ended', () => inner.ended(page)),
     chunksDone: (id) => call('chunksDone', () => inner.chunksDone(id)),
     due: (page) => call('due', () => inner.due(page)),

@@ -32,7 +32,7 @@ export function workloadBatch(number: number): Mutation[] {
 /** Everything that a store holds, as plain values. */
 export async function storeSnapshot(session: StoreSession) {
   const outputs = Array.from({ length: 200 }, (_, chunkIndex) => ({ submissionId: 2n, chunkIndex }));
-  const ended = await session.read((store) => store.ended({ limit: 1000 }));
+  const ended = await session.read((store) => store.ended({ queue: '', limit: 1000 }));
   return {
     lastSeq: await session.read((store) => store.lastSeq(0)),
     loaded: (await session.loadAll()).map(plainLoaded),

@@ -102,6 +102,7 @@ function readMutation(reader: ByteReader): Mutation {
 
 export function writeRecord(writer: ByteWriter, record: SubmissionRecord): void {
   writer.int64(record.id);
+  writer.text(record.queue);
   writer.textOrNull(record.prefix);
   writer.number(record.chunksTotal);
   writer.number(record.chunkSizeOps);
@@ -119,6 +120,7 @@ export function writeRecord(writer: ByteWriter, record: SubmissionRecord): void 
 export function readRecord(reader: ByteReader): SubmissionRecord {
   return {
     id: reader.int64(),
+    queue: reader.text(),
     prefix: reader.textOrNull(),
     chunksTotal: reader.number(),
     chunkSizeOps: reader.number(),

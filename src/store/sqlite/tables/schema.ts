@@ -85,7 +85,15 @@ export const MIGRATIONS: readonly string[] = [
   // When failed chunks are tried again: JSON, see src/model/retry.ts; NULL: at once, as often as the queue has it.
   'ALTER TABLE submissions ADD COLUMN retry TEXT;',
   // The schema cookie of the file when the row was written: a copy of the file has another one. 0: unknown.
-  'ALTER TABLE shards ADD COLUMN schema_cookie INTEGER NOT NULL DEFAULT 0',
+  'ALTER TABLE shards ADD COLUMN schema_cookie INTEGER NOT NULL DEFAULT 0;',
+  `
+  -- '': the unnamed one
+  ALTER TABLE submissions ADD COLUMN queue TEXT NOT NULL DEFAULT '';
+  DROP INDEX submissions_by_state;
+  CREATE INDEX submissions_open ON submissions (state) WHERE state = 0;
+  CREATE INDEX submissions_forgotten ON submissions (state) WHERE state = 4;
+  CREATE INDEX submissions_ended ON submissions (queue, state) WHERE state <> 0 AND state <> 4;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

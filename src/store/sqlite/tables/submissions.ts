@@ -20,6 +20,7 @@ import { type Blob, Statement } from './statement.ts';
 
 type RecordRow = readonly [
   id: bigint,
+  queue: string,
   prefix: string | null,
   chunksTotal: bigint,
   chunkSizeOps: bigint,
@@ -49,26 +50,29 @@ export interface FoundSubmission {
 /** A submission that can be forgotten, and what there is to delete. */
 export interface EndedSubmission {
   readonly id: SubmissionId;
+  readonly queue: string;
   /** Of {@link STATE}. */
   readonly state: number;
   readonly isDirect: boolean;
 }
 
-const RECORD_COLUMNS = `id, prefix, chunks_total, chunk_size_ops, metadata, strategic_metadata, otel_trace_carrier,
-  retry_delay_ms, retry`;
+const RECORD_COLUMNS = `id, queue, prefix, chunks_total, chunk_size_ops, metadata, strategic_metadata,
+  otel_trace_carrier, retry_delay_ms, retry`;
 const COLUMNS = `${RECORD_COLUMNS}, state, ended_at_ms, chunks_done, failed_chunk_index, failed_chunk_input, failure`;
+/** In the words of the index submissions_ended. */
+const IS_ENDED = `state <> ${STATE.open} AND state <> ${STATE.forgotten}`;
 
 export class SubmissionsTable {
   readonly #insert: Statement<never>;
-  readonly #end: Statement<never>;
+  readonly #end: Statement<readonly [queue: string]>;
   readonly #find: Statement<SubmissionRow>;
   readonly #idByPrefix: Statement<readonly [id: bigint]>;
   readonly #idByIdempotencyKey: Statement<readonly [id: bigint]>;
   readonly #open: Statement<RecordRow>;
-  readonly #counts: Statement<readonly [state: bigint, count: bigint]>;
+  readonly #counts: Statement<readonly [queue: string, state: bigint, count: bigint]>;
   readonly #lastEnded: Statement<readonly [id: bigint]>;
   readonly #due: Statement<readonly [id: bigint, endedAtMs: number]>;
-  readonly #ended: Statement<readonly [state: bigint, isDirect: bigint]>;
+  readonly #ended: Statement<readonly [queue: string, state: bigint, isDirect: bigint]>;
   readonly #forget: Statement<never>;
   readonly #forgotten: Statement<readonly [id: bigint]>;
   readonly #delete: Statement<never>;
@@ -77,12 +81,12 @@ export class SubmissionsTable {
     this.#insert = new Statement(
       database,
       `INSERT INTO submissions (${COLUMNS}, idempotency_key)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     );
     this.#end = new Statement(
       database,
       `UPDATE submissions SET state = ?, ended_at_ms = ?, chunks_done = ?, failed_chunk_index = ?,
-       failed_chunk_input = ?, failure = ? WHERE id = ? AND state = ${STATE.open}`,
+       failed_chunk_input = ?, failure = ? WHERE id = ? AND state = ${STATE.open} RETURNING queue`,
     );
     this.#find = new Statement(
       database,
@@ -98,13 +102,17 @@ export class SubmissionsTable {
     );
     this.#open = new Statement(
       database,
-      `SELECT ${RECORD_COLUMNS} FROM submissions INDEXED BY submissions_by_state
+      `SELECT ${RECORD_COLUMNS} FROM submissions INDEXED BY submissions_open
        WHERE state = ${STATE.open} AND id >= ? ORDER BY id LIMIT ?`,
     );
-    this.#counts = new Statement(database, 'SELECT state, count(*) FROM submissions GROUP BY state');
+    this.#counts = new Statement(
+      database,
+      `SELECT queue, state, count(*) FROM submissions INDEXED BY submissions_ended
+       WHERE ${IS_ENDED} GROUP BY queue, state`,
+    );
     const endedInState = (state: number) =>
-      `SELECT id FROM (SELECT id FROM submissions INDEXED BY submissions_by_state
-       WHERE state = ${state} AND id <= ? ORDER BY id DESC LIMIT ?)`;
+      `SELECT id FROM (SELECT id FROM submissions INDEXED BY submissions_ended
+       WHERE ${IS_ENDED} AND queue = ? AND state = ${state} AND id <= ? ORDER BY id DESC LIMIT ?)`;
     // One short walk in each state: a single one by id would have to pass every open submission.
     this.#lastEnded = new Statement(
       database,
@@ -118,7 +126,7 @@ export class SubmissionsTable {
     );
     this.#ended = new Statement(
       database,
-      'SELECT state, prefix IS NULL FROM submissions WHERE id = ? AND ended_at_ms IS NOT NULL',
+      'SELECT queue, state, prefix IS NULL FROM submissions WHERE id = ? AND ended_at_ms IS NOT NULL',
     );
     this.#forget = new Statement(
       database,
@@ -127,7 +135,7 @@ export class SubmissionsTable {
     );
     this.#forgotten = new Statement(
       database,
-      `SELECT id FROM submissions INDEXED BY submissions_by_state WHERE state = ${STATE.forgotten} LIMIT 1`,
+      `SELECT id FROM submissions INDEXED BY submissions_forgotten WHERE state = ${STATE.forgotten} LIMIT 1`,
     );
     this.#delete = new Statement(database, 'DELETE FROM submissions WHERE id = ?');
   }
@@ -137,6 +145,7 @@ export class SubmissionsTable {
     const { strategicMetadata, otelTraceCarrier } = record;
     const changes = this.#insert.run(
       record.id,
+      record.queue,
       record.prefix,
       record.chunksTotal,
       record.chunkSizeOps,
@@ -151,9 +160,9 @@ export class SubmissionsTable {
     return changes === 1;
   }
 
-  /** false if it was not open. */
-  end(id: SubmissionId, end: SubmissionEnd): boolean {
-    return this.#end.run(...endColumns(end), id) === 1;
+  /** Gives its queue; null if it was not open. */
+  end(id: SubmissionId, end: SubmissionEnd): string | null {
+    return this.#end.get(...endColumns(end), id)?.[0] ?? null;
   }
 
   find(id: SubmissionId): FoundSubmission | null {
@@ -175,17 +184,22 @@ export class SubmissionsTable {
     return this.#open.all(fromId, limit).map(recordOf);
   }
 
-  /** How many rows there are in each state. */
-  counts(): Map<number, number> {
-    return new Map(this.#counts.all().map(([state, count]) => [Number(state), Number(count)]));
+  /** How many have ended, in each queue and state. */
+  counts(): (readonly [queue: string, state: number, count: number])[] {
+    return this.#counts.all().map(([queue, state, count]) => [queue, Number(state), Number(count)]);
   }
 
-  /** Ids of submissions below `before` that ended in that state (null: in any), the newest first. */
-  lastEnded(state: EndState | null, before: SubmissionId | null, limit: number): SubmissionId[] {
+  /** Ids of the queue's submissions below `before` that ended in that state (null: in any), the newest first. */
+  lastEnded(
+    queue: string,
+    state: EndState | null,
+    before: SubmissionId | null,
+    limit: number,
+  ): SubmissionId[] {
     // A state that is not asked for is one short walk that finds nothing: no id is below 0.
     const walks = END_STATES.flatMap((each) => {
-      if (state !== null && state !== each) return [-1n, 0];
-      return [before === null ? SUBMISSION_ID_MAX : before - 1n, limit];
+      if (state !== null && state !== each) return [queue, -1n, 0];
+      return [queue, before === null ? SUBMISSION_ID_MAX : before - 1n, limit];
     });
     return this.#lastEnded.all(...walks, limit).map(([id]) => id);
   }
@@ -201,7 +215,7 @@ export class SubmissionsTable {
   /** null for one that is open, forgotten, or unknown. */
   ended(id: SubmissionId): EndedSubmission | null {
     const row = this.#ended.get(id);
-    return row ? { id, state: Number(row[0]), isDirect: row[1] === 1n } : null;
+    return row ? { id, queue: row[0], state: Number(row[1]), isDirect: row[2] === 1n } : null;
   }
 
   /** No look-up finds it any more; what belongs to it can be deleted bit by bit. */
@@ -234,6 +248,7 @@ function endColumns(end: SubmissionEnd | null) {
 function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
   const [
     id,
+    queue,
     prefix,
     chunksTotal,
     chunkSizeOps,
@@ -245,6 +260,7 @@ function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
   ] = row;
   return {
     id,
+    queue,
     prefix,
     chunksTotal: Number(chunksTotal),
     chunkSizeOps: Number(chunkSizeOps),
@@ -257,7 +273,7 @@ function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
 }
 
 function endOf(row: SubmissionRow): SubmissionEnd | null {
-  const [state, endedAt, done, chunkIndex, inputContent, failure] = row.slice(9) as [
+  const [state, endedAt, done, chunkIndex, inputContent, failure] = row.slice(10) as [
     bigint,
     number | null,
     bigint | null,
