@@ -53,6 +53,14 @@ export class BoundedStore {
     return this.#bounded(keys[0] ?? '', options, (inner, signal) => inner.delete(keys, { signal }));
   }
 
+  /** Whether there is any object below a folder. */
+  has(folder: string, options: ObjectCallOptions): Promise<boolean> {
+    return this.#bounded(folder, options, async (inner, signal) => {
+      for await (const _ of inner.list(folder, { signal })) return true;
+      return false;
+    });
+  }
+
   async close(): Promise<void> {
     if (typeof this.#o.store === 'string') await (await this.#inner?.catch(() => null))?.close();
   }

@@ -18,6 +18,9 @@ export interface ObjectStoreErrorOptions extends ErrorOptions {
   readonly retryAfterMs?: number | null | undefined;
 }
 
+/** What both sides of a queue need, in hints of both. */
+export const SAME_STORE = 'the same object store URL, base path included';
+
 /** An object store call failed for good; `code` says how, `key` of which object. The SDK's error is the `cause`. */
 export class ObjectStoreError extends OpsqueueError {
   declare readonly code: ObjectStoreErrorCode;

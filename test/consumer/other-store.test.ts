@@ -56,6 +56,39 @@ describe('a consumer with another object store than the producer', () => {
       return true;
     });
   });
+
+  test('a reader of chunks that are gone learns what has likely become of them, by the state of the submission', async () => {
+    await using queue = await TestServer.start();
+    const address = `127.0.0.1:${queue.port}`;
+    const [store, elsewhere] = [folderUrl('mine-too').href, folderUrl('elsewhere').href];
+    await using producer = new ProducerClient(address, store);
+    await using stranger = new ProducerClient(address, elsewhere);
+    await using consumer = new ConsumerClient(address, store);
+    const id = await producer.insertSubmission([1, 2], { chunkSize: 1 });
+    let hold = () => {};
+    const held = new Promise<void>((resolve) => {
+      hold = resolve;
+    });
+    consumer.runEachOp((op) => (op === 1 ? op : held.then(() => op))).catch(() => {});
+    const reads = (client: ProducerClient, when?: 'as-completed') => client.submission(id).results({ when });
+    await assert.rejects(reads(stranger, 'as-completed').next(), {
+      code: 'OBJECT_NOT_FOUND',
+      message: new RegExp(
+        `chunks are there: this producer reads from ${elsewhere}, and must use the same .*or they`,
+      ),
+    });
+    hold();
+    assert.deepEqual(
+      await Array.fromAsync(producer.submission(id).results({ cleanup: 'after-results' })),
+      [1, 2],
+    );
+    await assert.rejects(reads(producer).next(), {
+      code: 'OBJECT_NOT_FOUND',
+      message: new RegExp(
+        `is completed, and its chunks were probably removed .*; if not: .* ${store}, and must`,
+      ),
+    });
+  });
 });
 
 /** An object store that loses what is written. */

@@ -1,8 +1,7 @@
 import { messageOf } from '../../model/thrown.ts';
 import type { BoundedStore } from '../../objects/bounded-store.ts';
-import { ObjectStoreError } from '../../objects/errors.ts';
+import { ObjectStoreError, SAME_STORE } from '../../objects/errors.ts';
 import { type ChunkKind, chunkKey } from '../../objects/keys.ts';
-import { missingHint } from '../../objects/missing-hint.ts';
 import {
   type ChunkCompression,
   compressChunk,
@@ -99,8 +98,9 @@ export class ChunkBodies {
     try {
       return await run();
     } catch (error) {
-      const hint = verb === 'read' ? missingHint(error, this.#store.url, ['consumer', 'producer']) : '';
-      throw new BodyError(verb, key, error, hint);
+      const isMissing = error instanceof ObjectStoreError && error.code === 'OBJECT_NOT_FOUND';
+      const hint = `; this consumer reads from ${this.#store.url}: the producer must use ${SAME_STORE} (or the chunk was deleted)`;
+      throw new BodyError(verb, key, error, isMissing ? hint : '');
     }
   }
 }

@@ -1,11 +1,11 @@
 import { ChunkContentError, SubmissionForgottenError } from '../../model/errors.ts';
 import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
 import { isUint8Array } from '../../model/kinds.ts';
+import type { SubmissionStatus } from '../../model/submission.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { BoundedStore } from '../../objects/bounded-store.ts';
-import { ObjectStoreError } from '../../objects/errors.ts';
+import { ObjectStoreError, SAME_STORE } from '../../objects/errors.ts';
 import { chunkKey } from '../../objects/keys.ts';
-import { missingHint } from '../../objects/missing-hint.ts';
 import { decompressChunk, isCompressedChunk } from '../../protocol/chunk/compression.ts';
 import type { QueueApi } from '../queue-api.ts';
 import type { SubmissionTracing } from '../tracing.ts';
@@ -27,6 +27,8 @@ export class StoredOutputs implements Outputs {
     readonly prefix: string;
     readonly tracing: SubmissionTracing;
   };
+  /** Whether there is anything of the submission; once a result was found to be missing. */
+  #isAnyLeft: Promise<boolean> | null = null;
 
   constructor(options: {
     readonly api: QueueApi;
@@ -59,12 +61,28 @@ export class StoredOutputs implements Outputs {
     try {
       return await tracing.transfer('download_chunk', index, () => store.get(key, { signal }));
     } catch (error) {
+      if (!isMissing(error)) throw error;
       // Chunks go when a submission is forgotten and cleaned up: that is the cause to name.
-      if (isMissing(error) && (await api.status(id, {}, signal)) === null) {
-        throw new SubmissionForgottenError(id);
-      }
-      throw withHint(error, store.url);
+      const status = await api.status(id, {}, signal);
+      if (status === null) throw new SubmissionForgottenError(id);
+      const why = await this.#whyMissing(status.state, signal);
+      throw error.with({ message: `${error.message}; ${why}` });
     }
+  }
+
+  /** Why a result is not there that a consumer has written: the likeliest cause first. */
+  async #whyMissing(state: SubmissionStatus['state'], signal: AbortSignal): Promise<string> {
+    const { store, prefix } = this.#o;
+    // Where it may not be listed, the state decides.
+    this.#isAnyLeft ??= store.has(prefix, { signal }).catch(() => state === 'in_progress');
+    const reads = `this producer reads from ${store.url}`;
+    if (await this.#isAnyLeft) {
+      return `${reads}: the consumer must use ${SAME_STORE} (or the chunk was deleted)`;
+    }
+    if (state === 'in_progress') {
+      return `none of the submission's chunks are there: ${reads}, and must use ${SAME_STORE}, as the one that submitted it (or they were deleted)`;
+    }
+    return `the submission is ${state}, and its chunks were probably removed after that (cleanup, delete(), opsqueue gc); if not: ${reads}, and must use ${SAME_STORE}, as the one that submitted it`;
   }
 }
 
@@ -123,15 +141,8 @@ export class DirectOutputReader implements Outputs {
   }
 }
 
-/** A result that a consumer has written, and that is not there. */
-function withHint(error: unknown, storeUrl: string): unknown {
-  const hint = missingHint(error, storeUrl, ['producer', 'consumer']);
-  if (hint === '' || !(error instanceof ObjectStoreError)) return error;
-  return error.with({ message: error.message + hint });
-}
-
 /** The object is not there. */
-export function isMissing(error: unknown): boolean {
+export function isMissing(error: unknown): error is ObjectStoreError {
   return error instanceof ObjectStoreError && error.code === 'OBJECT_NOT_FOUND';
 }
 
