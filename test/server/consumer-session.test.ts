@@ -167,6 +167,19 @@ test('a client of ours, which needs no pong, gets none', async () => {
   assert.deepEqual(consumer.connection.take(), []);
 });
 
+test('a client of ours that sends all the time and gets no answer hears a sign of life twice in a heartbeat', async () => {
+  const world = await QueueWorld.start();
+  const consumer = world.consumer('bytes');
+  await world.settle();
+  consumer.clear();
+  for (let i = 0; i < 20; i++) {
+    await world.passes(1_000);
+    consumer.complete({ submissionId: 1n, chunkIndex: 0 });
+    await world.settle();
+  }
+  assert.deepEqual(consumer.connection.takeKinds(), ['pong', 'pong', 'pong', 'pong']);
+});
+
 test('a silent peer is pinged and then cut; what it held is free again', async () => {
   const world = await QueueWorld.start();
   await world.insert('a', 1);

@@ -94,6 +94,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   /** Whether a message came in this turn, and whether anything was sent. */
   #hasReceived = false;
   #hasSent = false;
+  #sentMs: number;
   #isPaused = false;
   #hasBeenRefused = false;
   #isSick = false;
@@ -107,6 +108,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#connection = options.connection;
     this.#features = options.features;
     this.#clock = options.clock;
+    this.#sentMs = options.clock.monotonicMs();
     this.#encodeOptions = { byteStrings: options.features.bytes };
     this.#bufferedBytesMax = options.bufferedBytesMax ?? 64 * 1024 * 1024;
     this.#reservationsWaitingMax = options.reservationsWaitingMax ?? 10_000;
@@ -200,14 +202,25 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
 
   endTurn(): void {
     const isUnanswered = this.#hasReceived && !this.#hasSent;
+    if (this.#hasSent) this.#sentMs = this.#clock.monotonicMs();
     this.#isInTurn = false;
     this.#hasReceived = false;
     this.#hasSent = false;
     if (!this.#isOpen) return;
-    if (isUnanswered && !this.#features.announced) this.#connection.pong(EMPTY_PAYLOAD);
+    if (isUnanswered && (!this.#features.announced || this.#hasLongBeenSilent())) this.#sendSign();
     if (this.#postponed.size > 0) this.#catchUp();
     const isSlow = this.#connection.bufferedBytes + this.#outbox.bytesWaiting > this.#bufferedBytesMax;
     if (isSlow) this.#tooSlow();
+  }
+
+  /** Who sends is not pinged, and would take a queue that has nothing to say for dead. */
+  #hasLongBeenSilent(): boolean {
+    return this.#clock.monotonicMs() - this.#sentMs >= this.#o.heartbeatIntervalMs / 2;
+  }
+
+  #sendSign(): void {
+    this.#sentMs = this.#clock.monotonicMs();
+    this.#connection.pong(EMPTY_PAYLOAD);
   }
 
   ping(): void {

@@ -135,15 +135,40 @@ test('a submission that is cancelled after the expiry fires the signal', async (
 
 test('a live consumer keeps what it works on, however long it takes', async () => {
   // One expiry would fail the submission.
-  await using queue = await realQueue({ reservationExpirationMs: 300, chunkRetriesMax: 1 });
-  const consumers = Array.from({ length: 3 }, () => queue.consume());
+  const settings = { reservationExpirationMs: 300, heartbeatIntervalMs: 200, chunkRetriesMax: 1 };
+  await using queue = await realQueue(settings);
+  const logger = recordingLogger();
+  const begun = new Inbox<number>();
+  const free = Promise.withResolvers<void>();
+  using _free = { [Symbol.dispose]: free.resolve };
+  const consumers = Array.from({ length: 2 }, () => queue.consume({ logger }));
   const runs = consumers.map((consumer) =>
-    consumer.runEachOp(async (op: number) => {
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
-      return op * 10;
-    }),
+    consumer.runEachOp(
+      async (op: number) => {
+        begun.put(op);
+        await free.promise;
+        return op * 10;
+      },
+      { prefetch: 0 },
+    ),
   );
-  assert.deepEqual(await Array.fromAsync(queue.producer.runSubmission([1, 2], { chunkSize: 1 })), [10, 20]);
+  const results = Array.fromAsync(queue.producer.runSubmission([1, 2], { chunkSize: 1 }));
+  await begun.take();
+  await begun.take();
+  // What is reserved by hand expires, again and again: so much time has passed for the others, too.
+  const retry = { triesMax: 10, delayMs: 0 };
+  const other = await queue.producer.insertSubmission([3], { chunkSize: 1, retry });
+  for (const retries of [0, 1, 2, 3]) {
+    const [chunk] = await queue.consume().reserveChunks({ raw: true });
+    assert.deepEqual([chunk?.submissionId, chunk?.retries], [other, retries]);
+  }
+  free.resolve();
+  assert.deepEqual(await results, [10, 20]);
+  // The queue has nothing to say to those that only extend, and is not taken for dead.
+  assert.deepEqual(
+    logger.lines.filter(({ level }) => level === 'warn'),
+    [],
+  );
   await Promise.all(consumers.map((consumer) => consumer.stop()));
   await Promise.all(runs);
 });
