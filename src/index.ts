@@ -117,16 +117,13 @@ export {
   type WatchOptions,
 } from './producer/index.ts';
 export {
-  type Clock,
   type HttpAddress,
   ListenError,
   type LogStats,
-  type Random,
   type RunningServer,
   type ServerOptions,
   type Store,
   StoreError,
   startServer,
-  type Timer,
   VERSION,
 } from './server/index.ts';

@@ -17,8 +17,6 @@ export { ListenError } from '../net/http/server.ts';
 export { StoreError } from '../store/errors.ts';
 export type { Store } from '../store/store.ts';
 export type { Logger, LogStats } from '../system/log/logger.ts';
-export type { Random } from '../system/random.ts';
-export type { Clock, Timer } from '../system/time/clock.ts';
 export type { HttpAddress, ServerOptions };
 
 /** A queue that is up. */

@@ -1,7 +1,5 @@
 import type { Store } from '../store/store.ts';
 import type { Logger, LogStats } from '../system/log/logger.ts';
-import type { Random } from '../system/random.ts';
-import type { Clock } from '../system/time/clock.ts';
 
 /** How to run a queue. Everything has a default; what is plain data is a flag of the command as well. */
 export interface ServerOptions {
@@ -131,6 +129,4 @@ export interface ServerOptions {
   readonly logger?: Logger | undefined;
   /** Figures about the log, for the metrics. */
   readonly logStats?: LogStats | undefined;
-  readonly clock?: Clock | undefined;
-  readonly random?: Random | undefined;
 }

@@ -16,13 +16,14 @@ import { RETRY_BOUNDS } from '../model/retry.ts';
 import { parseStoreUrl, STORE_URL_FORMS } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
 import { silentLogger } from '../system/log/logger.ts';
-import { systemRandom } from '../system/random.ts';
-import { systemClock } from '../system/time/clock.ts';
+import { partsOf } from '../system/parts.ts';
+import { type Random, systemRandom } from '../system/random.ts';
+import { type Clock, systemClock } from '../system/time/clock.ts';
 import { formatDuration } from '../system/time/duration.ts';
 import type { ServerOptions } from './options.ts';
 
 /** Options that no flag can give. */
-type ObjectOption = 'logger' | 'logStats' | 'clock' | 'random';
+type ObjectOption = 'logger' | 'logStats';
 type PlainOption = Exclude<keyof ServerOptions, ObjectOption>;
 
 interface SettingText {
@@ -234,17 +235,22 @@ const OPTION_NAMES: OptionNames<ServerOptions> = {
   ...SETTINGS,
   logger: true,
   logStats: true,
-  clock: true,
-  random: true,
 };
 
-/** {@link ServerOptions}, checked and complete. */
+/** What tests put in the place of the system's, by `withParts`. */
+export interface ServerParts {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** {@link ServerOptions}, checked and complete, with the parts. */
 export type ServerSettings = {
   readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'store' | 'logStats'>]-?: Exclude<
     ServerOptions[Name],
     undefined
   >;
-} & Pick<ServerOptions, 'hosts' | 'store' | 'logStats'>;
+} & Pick<ServerOptions, 'hosts' | 'store' | 'logStats'> &
+  ServerParts;
 
 /** Throws an IncorrectUsageError that names the option and the value. */
 export function checkedSettings(options: ServerOptions): ServerSettings {
@@ -252,6 +258,7 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
   if (options.store !== undefined && options.databaseFilename !== undefined) {
     throw new IncorrectUsageError('give store or databaseFilename, not both');
   }
+  const { clock = systemClock, random = systemRandom } = partsOf<ServerParts>(options);
   const given: Readonly<Record<string, unknown>> = { ...options };
   const plain = Object.fromEntries(
     Object.entries<Setting>(SETTINGS).map(([name, setting]) => [name, checked(name, setting, given[name])]),
@@ -261,8 +268,8 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
     hosts: addressesOf(plain.hosts),
     logger: options.logger ?? silentLogger,
     logStats: options.logStats,
-    clock: options.clock ?? systemClock,
-    random: options.random ?? systemRandom,
+    clock,
+    random,
   };
 }
 

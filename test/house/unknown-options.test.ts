@@ -20,6 +20,11 @@ test('startServer and collectGarbage refuse an unknown option', async () => {
   // A variable: the compiler refuses the literal.
   const server = { port: 0, database: 'x.db' };
   await assert.rejects(startServer(server), refused('databaseFilename'));
+  // Parts of tests are no options.
+  for (const part of ['clock', 'random']) {
+    const options: object = { port: 0, store: 'memory:', [part]: {} };
+    await assert.rejects(startServer(options), new RegExp(`unknown option "${part}"`));
+  }
   const garbage = {
     objectStore: 'memory:///x',
     queueUrls: ['localhost:1'],

@@ -55,7 +55,7 @@ test('small work needs no object store', async () => {
 test('the end of a submission is seen at once', async () => {
   // Time stands still on both sides: a client that polls would sleep for ever, a request that is held be held for ever.
   const clock = new ManualClock();
-  await using queue = await TestServer.start({ clock });
+  await using queue = await TestServer.start(withParts({}, { clock }));
   const consumer = await queue.consumer();
   await using producer = new ProducerClient(
     `localhost:${queue.port}`,

@@ -1,4 +1,5 @@
 import { submissionRecord } from '../../src/store/conformance/records.ts';
+import { withParts } from '../../src/system/parts.ts';
 import type { SceneStep } from '../support/replay/deviation.ts';
 import type { Surroundings } from '../support/replay/replay.ts';
 import type { Wanted } from '../support/replay/scene.ts';
@@ -42,7 +43,7 @@ export const SURROUNDINGS: ReadonlyMap<string, Surroundings> = new Map<string, S
   // The limit of the reference; the default of ours is larger.
   ['body_too_large', { server: { bodyBytesMax: 2_097_152 } }],
   // What Random drew.
-  ['each_strategy_answered_at_once', { server: { random: { next: () => 0.999 } } }],
+  ['each_strategy_answered_at_once', { server: withParts({}, { random: { next: () => 0.999 } }) }],
   ['server_stops_answering', { isUntimed: true }],
   ['server_sigint', { stopsBefore: 10 }],
   ['server_sigterm', { stopsBefore: 10 }],

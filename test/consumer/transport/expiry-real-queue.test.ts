@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { BroadcastChannel } from 'node:worker_threads';
 import { CallbackTimeoutError, type ChunkContext, IncorrectUsageError } from '../../../src/consumer/index.ts';
 import type { ServerOptions } from '../../../src/server/index.ts';
+import { withParts } from '../../../src/system/parts.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { cbor } from '../../support/peers/consumer-scene.ts';
 import { Inbox } from '../../support/peers/inbox.ts';
@@ -26,7 +27,7 @@ for (const mode of ['a function', 'a module in a pool of threads']) {
   test(`a callback slower than the expiration completes its submission, with one expiry, on a queue that extends nothing: ${mode}`, async () => {
     // Time passes from the callback's beginning: on a busy machine a reservation would be over before it.
     const clock = new ManualClock();
-    await using queue = await realQueue({ ...SETTINGS, clock, chunkRetriesMax: 2 });
+    await using queue = await realQueue(withParts({ ...SETTINGS, chunkRetriesMax: 2 }, { clock }));
     const consumer = await queue.consumeUnextended();
     const begun = new BroadcastChannel('slow');
     begun.unref();
@@ -72,7 +73,7 @@ test('what is reserved by hand and completed too late completes its submission',
 test('a failure after the expiry is no second try', async () => {
   // Time passes in the callback only: on a busy machine the first reservation would be over before it begins.
   const clock = new ManualClock();
-  await using queue = await realQueue({ ...SETTINGS, clock });
+  await using queue = await realQueue(withParts(SETTINGS, { clock }));
   const consumer = await queue.consumeUnextended();
   const retries: number[] = [];
   const callback = async (op: string, context: ChunkContext) => {
