@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { SubmissionDetails } from '../producer/index.ts';
 import { grouped, visible } from './text.ts';
 
@@ -40,8 +41,12 @@ export function doneText(submission: SubmissionDetails): string {
   return `${grouped(done)} of ${grouped(total)} chunks done (${((100 * done) / total).toFixed(1)} %)`;
 }
 
-/** The same for programs, in the names of the wire protocol; ids and metadata values, which a double cannot hold, as text. */
+/**
+ * The same for programs, in the names of the wire protocol; ids and metadata values, which a double cannot hold, as text,
+ * and the bytes of the metadata in base64 and, where they are UTF-8, as text too.
+ */
 export function statusJson(submission: SubmissionDetails): object {
+  const metadata = submission.metadata === null ? null : Buffer.from(submission.metadata);
   return {
     id: submission.id,
     state: submission.state,
@@ -49,7 +54,8 @@ export function statusJson(submission: SubmissionDetails): object {
     chunks_total: submission.chunksTotal,
     chunks_done: submission.chunksDone,
     chunk_size: submission.chunkSize,
-    metadata: submission.metadata === null ? null : Buffer.from(submission.metadata).toString('base64'),
+    metadata: metadata?.toString('base64') ?? null,
+    metadata_text: metadata !== null && isUtf8(metadata) ? metadata.toString() : null,
     strategic_metadata: Object.fromEntries(
       Object.entries(submission.strategicMetadata).map(([key, value]) => [key, String(value)]),
     ),

@@ -85,7 +85,10 @@ export type SubmissionStatus =
       readonly chunksDone: number;
     };
 
-/** What was submitted, for users of a client. Survives `JSON.stringify`, unless a strategic value exceeds a number. */
+/**
+ * What was submitted, for users of a client. Survives `JSON.stringify`, unless a strategic value exceeds a number; bytes
+ * become an object of numbers by that, which `Buffer.from(metadata).toString('base64')` makes readable.
+ */
 export interface SubmissionInfo {
   /** As text: it does not fit a double, and a bigint survives neither `JSON.stringify` nor most loggers. */
   readonly id: string;

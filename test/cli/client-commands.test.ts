@@ -43,6 +43,19 @@ test('status tells people and programs about a submission', async () => {
   assert.deepEqual(json.strategic_metadata, { company_id: '1' });
 });
 
+test('the metadata of a submission is readable in JSON, also where it is no text', async () => {
+  for (const [metadata, base64, text] of [
+    [new TextEncoder().encode('{"by":"Ännchen"}'), 'eyJieSI6IsOEbm5jaGVuIn0=', '{"by":"Ännchen"}'],
+    [Uint8Array.of(0xff, 0), '/wA=', null],
+    [undefined, null, null],
+  ] as const) {
+    const id = await producer.insertSubmission([1], { in: 'queue', chunkSize: 1, metadata });
+    const json = JSON.parse((await ask('status', String(id), '--json')).stdout) as Record<string, unknown>;
+    assert.deepEqual([json.metadata, json.metadata_text], [base64, text]);
+    await producer.submission(id).cancel();
+  }
+});
+
 test('an unknown submission is one line and status 1', async () => {
   for (const command of ['status', 'watch', 'cancel']) {
     const { code, stdout, stderr } = await ask(command, '12345');
