@@ -10,11 +10,14 @@ import { eventually } from '../support/time/eventually.ts';
 
 const program = fileURLToPath(new URL('../support/programs/finishing-consumer.ts', import.meta.url));
 
-/** Runs the program and answers its exit code; it is killed after ten seconds. */
+/**
+ * Runs the program and answers its exit code; it is killed after ten seconds. By a signal: the timer of the option
+ * `timeout` is kept until it fires, and so was this process.
+ */
 function start(queue: FakeQueue, how: string) {
   const child = fork(program, [queue.url, 'memory:///life-cycle', how], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-    timeout: 10_000,
+    signal: AbortSignal.timeout(10_000),
     killSignal: 'SIGKILL',
   });
   const exited = once(child, 'exit').then(([code, signal]) => code ?? signal);
