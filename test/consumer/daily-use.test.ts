@@ -9,6 +9,7 @@ import {
   OpError,
 } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
+import { withParts } from '../../src/system/parts.ts';
 import { FakeQueue, fakeChunk } from '../support/fakes/fake-queue.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { quietly, Scene } from '../support/peers/consumer-scene.ts';
@@ -116,8 +117,22 @@ test('untilIdleMs ends the call when the queue has had nothing for that long, an
   await using queue = await realQueue();
   const ops = Array.from({ length: 50 }, (_, i) => i);
   const id = await queue.producer.insertSubmission(ops, { chunkSize: 1 });
-  const consumer = queue.consume();
-  await consumer.runEachOp((op) => op, { untilIdleMs: 100 });
+  // Time passes when all is done: on a busy machine an answer may take longer than any idleness.
+  const clock = new ManualClock();
+  const consumer = queue.consume(withParts({}, { clock }));
+  let isOver = false;
+  const over = consumer
+    .runEachOp((op) => op, { untilIdleMs: 100 })
+    .then(() => {
+      isOver = true;
+    });
+  await eventually(() => consumer.stats().chunksCompleted === 50);
+  assert.equal(isOver, false);
+  await eventually(() => {
+    clock.advance(100);
+    return isOver;
+  });
+  await over;
   const results = await Array.fromAsync(queue.producer.submission(id).results());
   assert.deepEqual(results, ops);
   assert.deepEqual(consumer.stats().chunksCompleted, 50);
