@@ -413,5 +413,5 @@ async function readWhole(path: string): Promise<Uint8Array> {
 }
 
 function notAFile(path: string): Error {
-  return Object.assign(new Error(`${path} is no file`), { code: 'ENOENT' });
+  return Object.assign(new Error(`${path} is not a file`), { code: 'ENOENT' });
 }

@@ -75,7 +75,7 @@ test('stop leaves an old queue by ending the connection after the last result', 
   );
 });
 
-test('close abandons: the signal fires, the run rejects, nothing is told as failed', async () => {
+test('close abandons: the signal fires, the run rejects, nothing is reported as failed', async () => {
   await using scene = await Scene.open();
   const { connection, over, signal } = await busy(scene);
   await scene.consumer.close();

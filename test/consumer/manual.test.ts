@@ -68,7 +68,7 @@ test('a chunk of a Direct submission is completed with its output', async () => 
   assert.deepEqual([...((await connection.until('complete')).outputContent ?? [])], [6]);
 });
 
-test('a chunk may be completed by its name alone, by whoever has the result', async () => {
+test('a chunk may be completed by its name alone, by any client that has the result', async () => {
   await using scene = await Scene.open();
   const chunk = { submissionId: 42n, submissionPrefix: 'some-prefix', chunkIndex: 3 };
   const completed = scene.consumer.completeChunk(chunk, Uint8Array.of(1));
@@ -78,7 +78,7 @@ test('a chunk may be completed by its name alone, by whoever has the result', as
   assert.deepEqual([...(await scene.objects.readOutput('some-prefix', 3))], [1]);
 });
 
-test('a completion by hand is told to the queue although the reservation expired or the connection broke', async () => {
+test('a completion by hand reaches the queue although the reservation expired or the connection broke', async () => {
   await using scene = await Scene.open();
   const connecting = scene.consumer.reserveChunks({ max: 2, raw: true });
   const first = await scene.serve(await scene.chunk(0, ['a']), await scene.chunk(1, ['b']));

@@ -19,7 +19,7 @@ import { Inbox } from '../support/peers/inbox.ts';
 import { realQueue } from '../support/queues/real-queue.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-test('a callback that blocks for longer than all missable heartbeats keeps its chunk, and nobody else gets it', async () => {
+test('a callback that blocks for longer than all missable heartbeats keeps its chunk, and no other consumer gets it', async () => {
   const heartbeatIntervalMs = 100;
   const missableHeartbeatsMax = 3;
   const holdMs = heartbeatIntervalMs * (missableHeartbeatsMax + 1) * 2;

@@ -72,7 +72,7 @@ test('a schema that is asynchronous is waited for, and one that is not costs no 
   assert.deepEqual(await good, ['a', 'b']);
 });
 
-test('an OpError in the place of a result is no result to check', () => {
+test('an OpError in the place of a result is not checked', () => {
   const error = new OpError('x');
   assert.deepEqual(validate({ what: 'result', schema: v.number(), values: [1, error, 2], firstIndex: 0 }), [
     1,

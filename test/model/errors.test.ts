@@ -52,7 +52,7 @@ test('an error in JSON has its message, besides its name, code and fields', () =
   });
 });
 
-test('an error is no value for a chunk, although it has a JSON form', () => {
+test('an error is not a value for a chunk, although it has a JSON form', () => {
   for (const codec of [cborChunkCodec(), jsonChunkCodec()]) {
     assert.throws(
       () => codec.encode([new SubmissionNotFoundError('5')]),

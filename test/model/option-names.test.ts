@@ -17,7 +17,7 @@ const names: OptionNames<Options> = {
 };
 const refuse = (options: object) => refuseUnknownOptions<Options>(options, names);
 
-test('the nearest name is told: cut short, without its unit, misspelt, in another case', () => {
+test('the nearest name is suggested: cut short, without its unit, misspelt, in another case', () => {
   for (const [wrong, right] of [
     ['database', 'databaseFilename'],
     ['filename', 'databaseFilename'],

@@ -165,7 +165,7 @@ test('stop works at any time, in any state, and nothing comes after it', async (
   assert.equal(clock.timersPending, 0);
 });
 
-test('a peer that is no queue is tried again, and the log says why', async () => {
+test('a peer that is not a queue is tried again, and the log says why', async () => {
   let tries = 0;
   const server = createHttpServer((_, response) => response.end());
   server.on('upgrade', (_, socket) => {

@@ -41,7 +41,7 @@ test('takes zstd frames of every kind', async () => {
   }
 });
 
-test('does not take other chunks for its own, zstd of somebody else included', async () => {
+test('does not take other chunks for its own, foreign zstd included', async () => {
   const packed = await compressChunk(content);
   assert.equal(isCompressedChunk(content), false);
   assert.equal(isCompressedChunk(new Uint8Array(0)), false);

@@ -212,7 +212,7 @@ suite('extremes of the producer protocol', () => {
     const made = t.mock.method(globalThis, 'BigInt');
     const contents = '"chunk_contents":{"SeeObjectStorage":{"prefix":"p","count":1}}';
     const fields = {
-      chunk_size: 'no signed 64-bit integer',
+      chunk_size: 'not a signed 64-bit integer',
       retry_delay_ms: 'is not between 0 and',
       metadata: 'an array of bytes was expected',
       chunk_contents: 'an object was expected',
@@ -221,8 +221,12 @@ suite('extremes of the producer protocol', () => {
       for (const [field, what] of Object.entries(fields)) {
         assertShown(() => parseInsertRequest(`{"${field}":${sign}${digits}}`), field, what);
       }
-      assertShown(() => parseMetadataQuery(`{"a":${sign}${digits}}`), 'a', 'no signed 64-bit integer');
-      assertShown(() => parseInsertRequest(`{"chunk_size":${sign}${digits}.5}`), 'chunk_size', 'no integer');
+      assertShown(() => parseMetadataQuery(`{"a":${sign}${digits}}`), 'a', 'not a signed 64-bit integer');
+      assertShown(
+        () => parseInsertRequest(`{"chunk_size":${sign}${digits}.5}`),
+        'chunk_size',
+        'not an integer',
+      );
       assert.equal(parseInsertRequest(`{${contents},"x":${sign}${digits}}`).chunkSizeOps, null);
     }
     assert.equal(parseInsertRequest(`{${contents},"x":[-0,1.5e-7,0.25E+2,7e3]}`).chunkSizeOps, null);

@@ -88,7 +88,7 @@ test('a cancel is answered after its commit', async () => {
   assert.equal(await world.stateOf(id), 'cancelled');
 });
 
-test('a cancel that comes while the submission ends waits for that end and is told of it', async () => {
+test('a cancel that comes while the submission ends waits for that end and reports it', async () => {
   const gate = gatedStore();
   const world = await QueueWorld.start({ store: gate.store });
   const id = await world.insert('a', 1);
@@ -113,7 +113,7 @@ test('what is unknown or has ended cannot be cancelled', async () => {
   assert.equal(again.kind === 'ended' && again.status.state, 'cancelled');
 });
 
-test('the chunk that failed for good is told with its input, if the queue has it', async () => {
+test('the chunk that failed for good is reported with its input, if the queue has it', async () => {
   const world = await QueueWorld.start({ chunkRetriesMax: 2 });
   const id = await world.insertDirect([Uint8Array.of(1, 2, 3), null]);
   const consumer = world.consumer();

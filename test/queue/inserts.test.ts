@@ -170,7 +170,7 @@ test('metadata and inputs that could never be written are refused where they com
   await world.stop();
 });
 
-test('an insert whose answer is lost, and whose forerunner is forgotten meanwhile, is not acknowledged with an id that nobody has', async () => {
+test('an insert whose answer is lost, and whose forerunner is forgotten meanwhile, is not acknowledged with an unknown id', async () => {
   const store = faultyStore(new MemoryStore(), scriptedCommits('none', 'unknown_after'));
   const world = await QueueWorld.start({ store });
   const first = await world.insert('a', 0);

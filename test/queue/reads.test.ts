@@ -144,7 +144,7 @@ test('pages of done chunks come in pieces, empty ones left out', async () => {
   assert.deepEqual((await world.queue.reads.chunksDone(id, 699))?.pages, []);
 });
 
-test('of a completed submission all chunks are done and no page is told', async () => {
+test('of a completed submission all chunks are done and no page is sent', async () => {
   const world = await QueueWorld.start();
   const id = await world.insert('a', 2);
   const consumer = world.consumer();

@@ -79,7 +79,7 @@ test('contents of direct submissions survive a restart', async () => {
   assert.equal(outputs.body.toString('hex'), '83410bf6f6');
 });
 
-test('two servers on one database, or a file that is no database, are refused by name', async () => {
+test('two servers on one database, or a file that is not a database, are refused by name', async () => {
   const databaseFilename = join(folder, 'shared.db');
   await using _queue = await TestServer.start({ databaseFilename });
   const isRefusal = (error: unknown) =>

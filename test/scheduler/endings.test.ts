@@ -21,7 +21,7 @@ test('a submission whose chunks are all done has completed, and is there until i
   assert.equal(scene.scheduler.get(1n), undefined);
 });
 
-test('a completion counts whoever sends it, once', () => {
+test('a completion counts once, from any consumer', () => {
   const scene = new Scene();
   scene.insert(1, { chunksTotal: 9 });
   const [a, b] = [scene.consumer('A'), scene.consumer('B')];
@@ -65,7 +65,7 @@ test('the late completion of an expired chunk counts and lifts the bar', () => {
   scene.scheduler.checkInvariants();
 });
 
-test('whoever still works on an expired chunk hears that it is done, or that its submission has ended', () => {
+test('a consumer still working on an expired chunk hears that it is done, or that its submission has ended', () => {
   const scene = new Scene();
   scene.insert(1, { chunksTotal: 2 });
   const [a, b] = [scene.consumer('A'), scene.consumer('B')];

@@ -63,7 +63,7 @@ class Bench {
   }
 }
 
-test('the same strategy has one plan, whoever wrote it down', () => {
+test('the same strategy has one plan, whichever consumer sent it', () => {
   const bench = new Bench(8);
   const write = () => Strategy.preferDistinct('a', Strategy.preferDistinct('b', Strategy.newest()));
   const plan = bench.planFor(write());

@@ -13,7 +13,7 @@ function greedy(scene: Scene, count: number) {
   });
 }
 
-test('the last chunks go to all who ask in nearly equal parts, whoever asks first and most often', () => {
+test('the last chunks go to all that ask in nearly equal parts, however early and often each asks', () => {
   const scene = new Scene();
   const all = greedy(scene, 4);
   for (const { ask } of all) ask();
@@ -41,7 +41,7 @@ test('a newcomer gets a part of what is available, not of what others work on', 
   assert.equal(other!.consumer.chunksReserved, 2);
 });
 
-test('whoever asks gets at least one chunk, as long as there is one', () => {
+test('every request gets at least one chunk, as long as there is one', () => {
   const scene = new Scene();
   const all = greedy(scene, 10);
   scene.insert(1, { chunksTotal: 3 });

@@ -95,7 +95,7 @@ test('who fails five chunks in a row while others complete some is paused, longe
   scene.scheduler.checkInvariants();
 });
 
-test('nobody is paused where nobody completes anything, and nobody stays so when the others have gone', () => {
+test('no consumer is paused where none completes anything, and none stays paused when the others have gone', () => {
   const alone = new Scene({ chunkRetriesMax: 100 });
   alone.insert(1, { chunksTotal: 1 });
   const lone = alone.consumer('lone');

@@ -25,7 +25,7 @@ test('programs on this machine are let in under any name that means this machine
   }
 });
 
-test('a name that somebody lets point to the loopback is refused there', () => {
+test('a foreign name that resolves to the loopback is refused there', () => {
   for (const host of [
     'evil.example',
     'evil.example:3999',

@@ -110,7 +110,7 @@ test('a body above the limit is 413', async () => {
   assert.match(answer.body.toString(), /10000 bytes/);
 });
 
-test('an id that is none is 400', async () => {
+test('a malformed id is 400', async () => {
   for (const id of [
     'abc',
     '-1',

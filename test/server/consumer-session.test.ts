@@ -29,7 +29,7 @@ test('Init comes first, then a ping with a heart in it', async () => {
   assert.deepEqual(rest, []);
 });
 
-test('a client that announces what it understands is told what the server does', async () => {
+test('a client that announces its features gets those of the server', async () => {
   const world = await QueueWorld.start();
   const [init] = world.consumer('bytes, dropped').connection.takeMessages();
   assert.ok(init?.kind === 'init');
@@ -316,7 +316,7 @@ test('a client that wants to know hears that its chunk is not wanted any more; a
   assert.deepEqual(old.connection.takeMessages(), []);
 });
 
-test('a completion counts whoever sends it, once, and not for what is unknown', async () => {
+test('a completion counts once, from any consumer, and not for an unknown chunk', async () => {
   const world = await QueueWorld.start();
   const id = await world.insert('a', 2);
   const consumer = world.consumer();
@@ -332,7 +332,7 @@ test('a completion counts whoever sends it, once, and not for what is unknown', 
   assert.equal(status?.state === 'in_progress' && status.chunksDone, 1);
 });
 
-test('an expired chunk comes back to an old client only after its answer, which is no second try', async () => {
+test('an expired chunk comes back to an old client only after its answer, which is not a second try', async () => {
   const world = await QueueWorld.start({ reservationExpirationMs: 1_000 });
   await world.insert('a', 1);
   const consumer = world.consumer();

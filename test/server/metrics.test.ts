@@ -53,7 +53,7 @@ test('every metric of the original is there, under its name, with its type and l
   }
 });
 
-test('what the process is and takes is told under the usual names', async () => {
+test('metrics of the process have the usual names', async () => {
   await using queue = await TestServer.start();
   const { text, values } = await metricsOf(queue);
   assert.match(text, /^build_info\{version="\d+\.\d+\.\d+[^"]*",node_version="v\d[^"]*"\} 1$/m);
@@ -63,7 +63,7 @@ test('what the process is and takes is told under the usual names', async () => 
     assert.ok(values.get('process_open_fds')! <= values.get('process_max_fds')!);
 });
 
-test('what came back is counted by kind, waiting is told by its age, commits and the event loop as histograms', async () => {
+test('returned chunks are counted by kind, waiting is reported by its age, commits and the event loop as histograms', async () => {
   await using queue = await TestServer.start({ chunkRetriesMax: 100, reservationExpirationMs: 50 });
   const first = await metricsOf(queue);
   assert.ok(first.values.has('store_size_bytes'));

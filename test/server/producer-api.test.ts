@@ -100,13 +100,13 @@ test('the trace context of an insert is kept', async () => {
   assert.ok(status.includes(`"otel_trace_carrier":${carrier}`), status);
 });
 
-test('the status of an id that nobody inserted is null; ids may be written oddly', async () => {
+test('the status of an unknown id is null; ids may be written oddly', async () => {
   for (const id of ['1', '01', '+1', '%31', '9223372036854775807']) {
     assert.deepEqual(told(await queue.get(`${ROOT}/${id}`)), [200, 'null'], id);
   }
 });
 
-test('a status is told at once, unless the client wants to wait; then as soon as the submission ends', async () => {
+test('a status is returned at once, unless the client wants to wait; then as soon as the submission ends', async () => {
   const id = await queue.insert('wait', 1);
   assert.match(await queue.status(id, '?wait_ms=20'), /^\{"InProgress"/);
   const waiting = queue.status(id, '?wait_ms=60000');
@@ -134,7 +134,7 @@ test('cancel: 200 with an empty body, then 409 with the status, 404 with the id 
   assert.deepEqual(told(await queue.request(`POST ${ROOT}/cancel/0`)), [404, '0']);
 });
 
-test('a submission whose chunk fails too often is told with the failure', async () => {
+test('the status of a submission whose chunk fails too often has the failure', async () => {
   const id = await queue.insert('failing', 3);
   const consumer = await queue.consumer();
   for (const failure of ['once', 'tränen\n中']) {
@@ -212,7 +212,7 @@ test('known prefixes', async () => {
   assert.deepEqual(told(answer), [200, '[true,false,true]']);
 });
 
-test('which chunks are done is told as soon as there are more of them', async () => {
+test('a request for the chunks that are done is answered as soon as there are more of them', async () => {
   const id = await queue.insert('progress', 5000);
   const path = `${ROOT}/${id}/chunks_done`;
   assert.deepEqual(told(await queue.get(path)), [

@@ -228,7 +228,7 @@ test('what is done by another one while its inputs are read is left out of the a
   );
 });
 
-test('a reservation whose chunks are all done before it is told of them waits for others', async () => {
+test('a reservation whose chunks are all done before it is answered waits for others', async () => {
   const { world, consumer, nonce, chunk } = await waiting();
   const other = world.consumer();
   other.complete(chunk(0));
@@ -251,7 +251,7 @@ test('one that was taken back meanwhile is answered with nothing', async () => {
   assert.deepEqual(consumer.connection.takeMessages(), [{ kind: 'reserved', nonce, chunks: [] }]);
 });
 
-test('nobody hears of the expiry of a chunk that it was never told of, and it may get it again', async () => {
+test('a consumer is not notified of the expiry of a chunk that it was never sent, and may get it again', async () => {
   const { world, consumer, chunk } = await waiting();
   world.clock.advance(5_000);
   await world.settle();
@@ -282,7 +282,7 @@ test('a failure of a chunk that it was not told of again speaks of the reservati
   );
 });
 
-test('a connection that breaks before its chunk was told counts against nobody', async () => {
+test('a connection that breaks before its chunk was sent is not counted as a disconnect', async () => {
   const { world, consumer, chunk } = await waiting();
   consumer.disconnect();
   for (let i = 0; i < 3; i++) {

@@ -10,7 +10,7 @@ class BrokenStore extends MemoryStore {
   }
 }
 
-test('an error that nobody expected is 500 with a JSON string that keeps it to the log, and the queue works on', async () => {
+test('an unexpected error is 500 with a JSON string that keeps it to the log, and the queue works on', async () => {
   await using queue = await TestServer.start({ store: new BrokenStore() });
   const answer = await queue.get('/producer/submissions/1');
   assert.equal(answer.status, 500);

@@ -74,7 +74,7 @@ test('a consumer that is not heard of any more wakes who waits', async () => {
   );
 });
 
-test('an expired reservation wakes who waits, and its holder is told', async () => {
+test('an expired reservation serves a waiting consumer, and its holder is notified', async () => {
   const { world, holder, waiter, held } = await oneHoldsOneWaits({ reservationExpirationMs: 5_000 });
   await world.passes(4_999);
   assert.deepEqual(waiter.takeChunks(), []);

@@ -117,7 +117,7 @@ export class CborReader {
     const argument = this.#bigArgument();
     const value = major === MAJOR_UINT ? argument : -1n - argument;
     if (this.#high >= 0x8000_0000)
-      throw new ProtocolError(field, `${field} is ${value}, no signed 64-bit integer`);
+      throw new ProtocolError(field, `${field} is ${value}, which is not a signed 64-bit integer`);
     return value;
   }
 
@@ -171,7 +171,7 @@ export class CborReader {
   key(names: readonly Uint8Array[], field: string): number {
     const major = this.#head(field);
     if ((major !== MAJOR_TEXT && major !== MAJOR_BYTES) || this.#indefinite) {
-      throw new ProtocolError(field, `${field} has a key that is no text in one piece`);
+      throw new ProtocolError(field, `${field} has a key that is not text in one piece`);
     }
     const start = this.#position;
     const end = this.#contentEnd(field);
@@ -356,7 +356,7 @@ export class CborReader {
   #integer(field: string): number {
     this.#uintHead(field);
     if (this.#argument() > 255) {
-      throw new ProtocolError(field, `${field} has the element ${this.#bigArgument()}, which is no byte`);
+      throw new ProtocolError(field, `${field} has the element ${this.#bigArgument()}, which is not a byte`);
     }
     return this.#low;
   }
@@ -397,7 +397,7 @@ export class CborReader {
   }
 
   #utf8(content: Buffer, field: string): string {
-    if (!isUtf8(content)) throw new ProtocolError(field, `${field} is no valid UTF-8`);
+    if (!isUtf8(content)) throw new ProtocolError(field, `${field} is not valid UTF-8`);
     return content.toString('utf8');
   }
 

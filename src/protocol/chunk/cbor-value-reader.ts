@@ -102,7 +102,7 @@ export class CborValueReader {
         this.#position += 8;
         return this.#view.getUint32(position) * 0x1_0000_0000 + this.#view.getUint32(position + 4);
       default:
-        throw new ChunkUndecodableError(`byte ${position} is no CBOR`);
+        throw new ChunkUndecodableError(`byte ${position} is not CBOR`);
     }
   }
 
@@ -166,7 +166,7 @@ export class CborValueReader {
       case 5:
         return this.#map(INDEFINITE, depth);
       default:
-        throw new ChunkUndecodableError(`byte ${this.#position - 1} is no CBOR`);
+        throw new ChunkUndecodableError(`byte ${this.#position - 1} is not CBOR`);
     }
   }
 
@@ -213,7 +213,7 @@ export class CborValueReader {
     const text = content.toString('utf8');
     // Only a replacement character can mean that something was replaced.
     if (text.includes('\ufffd') && !isUtf8(content))
-      throw new ChunkUndecodableError('a text is no valid UTF-8');
+      throw new ChunkUndecodableError('a text is not valid UTF-8');
     return text;
   }
 
@@ -287,11 +287,11 @@ export class CborValueReader {
       case TAG_SELF_DESCRIBED:
         return value;
       case TAG_DATE_TEXT:
-        if (typeof value !== 'string') return undecodable('a date that is no text');
+        if (typeof value !== 'string') return undecodable('a date that is not text');
         return this.#options.dates === 'date' ? dateOf(value) : this.#exactDate(tag, value);
       case TAG_DATE_SECONDS:
         if (typeof value !== 'number' && typeof value !== 'bigint')
-          return undecodable('a date that is no number');
+          return undecodable('a date that is not a number');
         return this.#options.dates === 'date'
           ? dateOf(Math.round(Number(value) * 1000))
           : this.#exactDate(tag, value);
@@ -300,7 +300,7 @@ export class CborValueReader {
       case TAG_NEGATIVE_BIGNUM:
         return -1n - bignum(value);
       case TAG_SET:
-        return Array.isArray(value) ? new Set(value) : undecodable('a set that is no array');
+        return Array.isArray(value) ? new Set(value) : undecodable('a set that is not an array');
       case TAG_MAP:
         return isMap(value) ? value : new Map(Object.entries(Object(value)));
       case TAG_UINT8_ARRAY:
@@ -349,7 +349,7 @@ function isoText(seconds: number): string {
 }
 
 function bignum(value: unknown): bigint {
-  if (!isUint8Array(value)) return undecodable('a big integer that is no byte string');
+  if (!isUint8Array(value)) return undecodable('a big integer that is not a byte string');
   return value.length === 0 ? 0n : BigInt(`0x${Buffer.from(value).toString('hex')}`);
 }
 

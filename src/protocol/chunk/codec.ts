@@ -78,5 +78,5 @@ function decodeJson(bytes: Uint8Array, options: ReadingOptions): unknown[] {
 
 function opsOf(value: unknown): unknown[] {
   if (Array.isArray(value)) return value;
-  throw new ChunkUndecodableError('it is no array of operations');
+  throw new ChunkUndecodableError('it is not an array of operations');
 }

@@ -56,7 +56,7 @@ export class JsonReader {
       typeof body === 'string'
         ? Buffer.from(body, 'utf8')
         : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-    if (typeof body !== 'string' && !isUtf8(body)) throw new JsonSyntaxError('', 'it is no valid UTF-8');
+    if (typeof body !== 'string' && !isUtf8(body)) throw new JsonSyntaxError('', 'it is not valid UTF-8');
   }
 
   /** Nothing but white space may follow. */
@@ -122,7 +122,7 @@ export class JsonReader {
   int64(field: string): bigint {
     const value = this.#integer(field);
     if (value < META_VALUE_MIN || value > META_VALUE_MAX)
-      throw new JsonShapeError(field, `${this.#shownNumber()} is no signed 64-bit integer`);
+      throw new JsonShapeError(field, `${this.#shownNumber()} is not a signed 64-bit integer`);
     return BigInt(value);
   }
 
@@ -340,7 +340,7 @@ export class JsonReader {
     const isNegative = bytes[start] === MINUS;
     // As in the reference: neither 1.0 nor 1e3 is an integer, nor is -0.
     if (!isWhole || (isNegative && bytes[start + 1] === ZERO))
-      throw new JsonShapeError(field, `${this.#shownNumber()} is no integer`);
+      throw new JsonShapeError(field, `${this.#shownNumber()} is not an integer`);
     // To make a value of millions of digits takes seconds.
     if (length > INTEGER_DIGITS_MAX + (isNegative ? 1 : 0)) return isNegative ? -Infinity : Infinity;
     const literal = bytes.toString('latin1', start, this.#position);
@@ -354,7 +354,7 @@ export class JsonReader {
     if (first !== MINUS && !isDigit(first)) throw this.#unexpected(field, 'a number');
     const start = this.#position;
     const end = numberEnd(bytes, start);
-    if (end === NO_NUMBER) throw this.#syntax(field, `${shown(shownNumber(bytes, start))} is no number`);
+    if (end === NO_NUMBER) throw this.#syntax(field, `${shown(shownNumber(bytes, start))} is not a number`);
     this.#numberStart = start;
     this.#position = end;
     return isInteger(bytes, start, end);

@@ -21,7 +21,7 @@ export function formatTimestamp(unixMs: number): string {
 export function parseTimestamp(text: string, field: string): number {
   const match = RFC_3339.exec(text);
   if (match === null)
-    throw new JsonShapeError(field, `${JSON.stringify(text.slice(0, 60))} is no RFC 3339 time`);
+    throw new JsonShapeError(field, `${JSON.stringify(text.slice(0, 60))} is not an RFC 3339 time`);
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
     number,
     number,
@@ -31,7 +31,7 @@ export function parseTimestamp(text: string, field: string): number {
     number,
   ];
   if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60) {
-    throw new JsonShapeError(field, `${JSON.stringify(text)} is no RFC 3339 time`);
+    throw new JsonShapeError(field, `${JSON.stringify(text)} is not an RFC 3339 time`);
   }
   const offsetMinutes = (match[8] === '-' ? -1 : 1) * (Number(match[9] ?? 0) * 60 + Number(match[10] ?? 0));
   const wholeSeconds =

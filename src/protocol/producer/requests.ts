@@ -186,7 +186,7 @@ function readChunksDoneState(reader: JsonReader, field: string): SubmissionStatu
   const text = reader.text(field);
   const state = STATES.find((known) => known === text);
   if (state === undefined)
-    throw new JsonShapeError(field, `${JSON.stringify(text.slice(0, 60))} is no state`);
+    throw new JsonShapeError(field, `${JSON.stringify(text.slice(0, 60))} is not a state`);
   return state;
 }
 

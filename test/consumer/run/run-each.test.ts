@@ -115,7 +115,7 @@ test('compressed inputs need no setting; results are compressed on request', asy
   assert.deepEqual(cbor.decode(await decompressChunk(output)), ['same']);
 });
 
-test('the callback is told what it works on', async () => {
+test('the context of the callback describes the chunk', async () => {
   await using scene = await Scene.open();
   const contexts: ChunkContext[] = [];
   void quietly(
@@ -150,7 +150,7 @@ test('the strategy and the concurrency are told to the queue', async () => {
   assert.match(String(connection.headers['opsqueue-features']), /release,cancel_reserve,dropped/);
 });
 
-test('a strategy is told to the queue without what else is in its object', async () => {
+test('a strategy is sent to the queue without anything else in its object', async () => {
   await using scene = await Scene.open({ startTransport: 'thread' });
   const strategy = Object.assign({ toString: () => 'mine' }, Strategy.preferDistinct('k', Strategy.oldest()));
   void quietly(scene.consumer.runEachOp((op) => op, { strategy }));
@@ -185,7 +185,7 @@ function selfContained(): Strategy {
   return Object.assign(strategy, { underlying: strategy });
 }
 
-test('wrong use is told at once, naming what is wrong', async () => {
+test('incorrect use is reported at once, naming what is wrong', async () => {
   await using scene = await Scene.open();
   const { consumer } = scene;
   const echo = (op: unknown) => op;

@@ -48,7 +48,7 @@ test('a ping is a sign of life', async () => {
   assert.equal(isOpen, true);
 });
 
-test('whatever is no message of a queue ends that connection; the next one works', async () => {
+test('a malformed message ends its connection; the next one works', async () => {
   const garbage: [string, (connection: Awaited<ReturnType<FakeQueue['connection']>>) => void][] = [
     ['a text', (connection) => connection.sendBytes('hello')],
     ['no CBOR', (connection) => connection.sendBytes(Uint8Array.of(0xff, 0xff))],
@@ -115,7 +115,7 @@ test('what was reserved and not begun is dropped when the connection breaks; wha
   assert.equal(await ran.take(), 2);
 });
 
-test('a result that is ready while there is no connection is told on the next one', async () => {
+test('a result that is ready while there is no connection is sent on the next one', async () => {
   await using scene = await Scene.open();
   const begun = new Inbox<number>();
   const gate = Promise.withResolvers<void>();
@@ -203,7 +203,7 @@ test('expiries and drops of chunks that are not held are ignored', async () => {
   await connection.until('complete');
 });
 
-test('chunks that nobody waits for are given back, uncounted', async () => {
+test('chunks without a waiting reservation are given back, uncounted', async () => {
   await using scene = await Scene.open();
   void quietly(scene.consumer.runEachOp((op) => op));
   const connection = await scene.queue.connection();

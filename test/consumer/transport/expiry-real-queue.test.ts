@@ -70,7 +70,7 @@ test('what is reserved by hand and completed too late completes its submission',
   assert.deepEqual(await results, ['one', 'two']);
 });
 
-test('a failure after the expiry is no second try', async () => {
+test('a failure after the expiry is not a second try', async () => {
   // Time passes in the callback only: on a busy machine the first reservation would be over before it begins.
   const clock = new ManualClock();
   await using queue = await realQueue(withParts(SETTINGS, { clock }));
@@ -93,7 +93,7 @@ test('a failure after the expiry is no second try', async () => {
   await over;
 });
 
-test('another consumer gets the chunk; whoever is first completes it, and the other one is told', async () => {
+test('another consumer gets the chunk; the first one completes it, and the other is notified', async () => {
   await using queue = await realQueue(SETTINGS);
   const signals = new Inbox<AbortSignal>();
   const first = await queue.consumeUnextended();

@@ -122,7 +122,7 @@ test('a chunk that comes back to the one who works on it is not begun twice', as
   assert.deepEqual(ends(connection), ['fail 0: Reservation expired', 'complete 0']);
 });
 
-test('when it has come back, the failure of the first try is no failure of the second: that begins then', async () => {
+test('when it has come back, the failure of the first try is not one of the second, which begins then', async () => {
   await using scene = await Scene.open({ features: [] });
   const calls = run(scene, { prefetch: 1 });
   const chunk = await scene.chunk(0, [1]);
@@ -141,7 +141,7 @@ test('when it has come back, the failure of the first try is no failure of the s
   assert.match(told?.failure ?? '', /the second one/);
 });
 
-test('a broken connection forgets what came back: the failure is told to nobody', async () => {
+test('a broken connection forgets what came back: the failure is not reported', async () => {
   await using scene = await Scene.open({ features: [] });
   const calls = run(scene, { prefetch: 1 });
   const chunk = await scene.chunk(0, [1]);
@@ -160,7 +160,7 @@ test('a broken connection forgets what came back: the failure is told to nobody'
   assert.deepEqual(ends(second), ['complete 1']);
 });
 
-test('whoever stops finishes what has expired, too', async () => {
+test('a consumer that stops finishes expired chunks, too', async () => {
   await using scene = await Scene.open();
   const calls = run(scene);
   const connection = await scene.serve(await scene.chunk(0, [1]));

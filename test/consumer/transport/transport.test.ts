@@ -330,7 +330,7 @@ test('a chunk behind quick callbacks is not given back, however long the run las
   assert.equal(bench.sent.filter(({ kind }) => kind === 'release').length, 0);
 });
 
-test('the queue is told what is still worked on, well before it expires, until it is done or the time limit is over', async () => {
+test('chunks still in progress are extended well before they expire, until they are done or the time limit is over', async () => {
   const bench = new Bench();
   bench.transport.connected({ ...initMessage(), reservationExpirationMs: 30_000 });
   bench.run({ concurrency: 2, callbackMsMax: 45_000 });

@@ -143,7 +143,7 @@ export class GsBackend implements ObjectBackend {
     } catch {
       // Told below: whatever it is, it is not what the API says.
     }
-    throw corrupt(call.key, call.what, 'the answer is no JSON object');
+    throw corrupt(call.key, call.what, 'the answer is not a JSON object');
   }
 
   #failure(call: FailedCall, answer: TransportAnswer): ObjectStoreError {

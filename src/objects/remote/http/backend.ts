@@ -240,7 +240,7 @@ export class HttpBackend implements ObjectBackend {
     try {
       resources = parseMultistatus(body);
     } catch (cause) {
-      throw corrupt(call.key, call.what, `the answer is no list: ${cause}`, cause);
+      throw corrupt(call.key, call.what, `the answer is not a list: ${cause}`, cause);
     }
     const found = resources.map((resource) => ({ ...resource, name: this.#nameOf(resource.href) }));
     const members = found.filter(({ name }) => name !== folder);
