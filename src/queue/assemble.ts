@@ -1,18 +1,20 @@
-import { Scheduler } from '../scheduler/scheduler.ts';
+import type { SubmissionEndCause } from '../scheduler/effects.ts';
+import type { OpenSubmission } from '../scheduler/types.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Random } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
-import { Consumers } from './consumers.ts';
-import { type ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { Endings } from './endings.ts';
 import { QueueEvents } from './events.ts';
 import { InputCache } from './input-cache.ts';
 import { Inserts } from './inserts.ts';
+import { Congestion } from './journal/congestion.ts';
 import { Journal } from './journal/journal.ts';
 import { StoreWatch } from './journal/store-watch.ts';
 import { LongChunks } from './long-chunks.ts';
 import { LongPolls } from './long-polls.ts';
+import { NamedQueue } from './named-queue.ts';
+import { NamedQueues } from './named-queues.ts';
 import { Reads } from './reads.ts';
 import { Retention, type RetentionTimes } from './retention.ts';
 import { QueueStats } from './stats/stats.ts';
@@ -47,9 +49,6 @@ export interface QueueOptions extends RetentionTimes {
 export interface QueueHooks {
   /** Neither stopped nor lost. */
   isReady(): boolean;
-  deadlineChanged(): void;
-  /** The store has been stuck for too long, or takes batches again. */
-  holdHandOut(held: boolean): void;
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
 }
@@ -65,13 +64,6 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
   const { reservationExpirationMs, disconnectFadesAfterMs, submissionsReturnedMax } = options;
   const giveUp = (error: unknown) => hooks.giveUp(error);
   const stats = new QueueStats(clock);
-  const scheduler = new Scheduler<ConsumerPeer>({
-    random,
-    reservationExpirationMs,
-    chunkRetriesMax: options.chunkRetriesMax,
-    chunkDisconnectsMax: options.chunkDisconnectsMax,
-    ...(disconnectFadesAfterMs === undefined ? {} : { disconnectFadesAfterMs }),
-  });
   const journal = new Journal({
     store,
     grant,
@@ -86,50 +78,49 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
     clock,
     logger,
     holdHandOutAfterMs: options.holdHandOutAfterMs ?? 5_000,
-    hold: (held) => hooks.holdHandOut(held),
+    hold: (held) => queues.holdHandOut(held),
   });
   const events = new QueueEvents(clock, stats);
   const longPolls = new LongPolls(clock, events);
   const longChunks = new LongChunks(logger);
   const inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024);
   const retention = new Retention({ ...options, store, clock, logger });
-  const dispatcher = new Dispatcher({
-    scheduler,
-    journal,
-    events,
+  const shared = { store, clock, logger, journal, events, inputs, giveUp };
+  const own = {
+    ...shared,
+    stats,
     longChunks,
-    logger,
-    ending: (submission, cause) => endings.ending(submission, cause),
-    deadlineChanged: () => hooks.deadlineChanged(),
-    giveUp,
-  });
-  const shared = { store, clock, logger, journal, scheduler, dispatcher, events, inputs, giveUp };
-  const reads = new Reads({ store, journal, scheduler, longPolls, retention, submissionsReturnedMax });
-  const endings = new Endings({ ...shared, reads });
+    congestion: new Congestion(journal, pendingBytesMax / CONGESTED_SHARE),
+    reservationExpirationMs,
+    scheduler: {
+      random,
+      reservationExpirationMs,
+      chunkRetriesMax: options.chunkRetriesMax,
+      chunkDisconnectsMax: options.chunkDisconnectsMax,
+      ...(disconnectFadesAfterMs === undefined ? {} : { disconnectFadesAfterMs }),
+    },
+    isOpen: () => hooks.isReady(),
+    ending: (submission: OpenSubmission, cause: SubmissionEndCause) => endings.ending(submission, cause),
+    disconnected: (queue: NamedQueue) => queues.dropIfIdle(queue),
+  };
+  const queues = new NamedQueues((name) => new NamedQueue(name, own));
+  const reads = new Reads({ store, journal, queues, longPolls, retention, submissionsReturnedMax });
+  const endings = new Endings({ ...shared, queues, reads });
   const inserts = new Inserts({
     ...shared,
+    queues,
     shard: grant.shard,
     highestId: grant.highestId,
     pendingBytesMax,
     isOpen: () => hooks.isReady() && watch.isOk,
   });
-  const consumers = new Consumers({
-    ...shared,
-    stats,
-    longChunks,
-    reservationExpirationMs,
-    congestedBytes: pendingBytesMax / CONGESTED_SHARE,
-    isOpen: () => hooks.isReady(),
-  });
   return {
-    consumers,
+    queues,
     inserts,
     reads,
     endings,
     retention,
     stats,
-    scheduler,
-    dispatcher,
     journal,
     longPolls,
     watch,

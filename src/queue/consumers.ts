@@ -14,7 +14,7 @@ import type { Clock } from '../system/time/clock.ts';
 import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
-import { Congestion } from './journal/congestion.ts';
+import type { Congestion } from './journal/congestion.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongChunks } from './long-chunks.ts';
 import type { QueueStats } from './stats/stats.ts';
@@ -22,6 +22,8 @@ import type { QueueStats } from './stats/stats.ts';
 export type ConnectedConsumer = ConsumerHandle<ConsumerPeer>;
 
 export interface ConsumersOptions {
+  /** Of the queue. */
+  readonly name: string;
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -34,16 +36,17 @@ export interface ConsumersOptions {
   readonly longChunks: LongChunks;
   /** How long a reservation lasts that is not extended. */
   readonly reservationExpirationMs: number;
-  /** With more bytes than this waiting for their commit, those who send outputs are to be read more slowly. */
-  readonly congestedBytes: number;
+  readonly congestion: Congestion;
   /** Whether the queue still runs. */
   isOpen(): boolean;
+  /** One of them has gone. */
+  disconnected(): void;
 }
 
 /** Characters of a failure that go into the log. */
 const FAILURE_LOGGED_MAX = 500;
 
-/** What consumers do: connect, reserve, complete, fail, give back. */
+/** What consumers of one queue do: connect, reserve, complete, fail, give back. */
 export class Consumers {
   /** How long a reservation lasts that is not extended. */
   readonly reservationExpirationMs: number;
@@ -51,14 +54,12 @@ export class Consumers {
   readonly #clock: Clock;
   readonly #scheduler: Scheduler<ConsumerPeer>;
   readonly #dispatcher: Dispatcher;
-  readonly #congestion: Congestion;
 
   constructor(options: ConsumersOptions) {
     this.#o = options;
     this.#clock = options.clock;
     this.#scheduler = options.scheduler;
     this.#dispatcher = options.dispatcher;
-    this.#congestion = new Congestion(options.journal, options.congestedBytes);
     this.reservationExpirationMs = options.reservationExpirationMs;
   }
 
@@ -77,6 +78,7 @@ export class Consumers {
     const nowMs = this.#clock.monotonicMs();
     this.#scheduler.removeConsumer(consumer, manner, nowMs, untold);
     this.#dispatcher.run(nowMs);
+    this.#o.disconnected();
   }
 
   /** Answered through `reserved` of the peer: before this returns, or as soon as something is available. */
@@ -91,7 +93,7 @@ export class Consumers {
 
   /** A reservation was asked for that there cannot be. */
   refused(): void {
-    this.#o.events.publish({ kind: 'reservation_refused' }, this.#clock.monotonicMs());
+    this.#o.events.publish({ kind: 'reservation_refused', queue: this.#o.name }, this.#clock.monotonicMs());
   }
 
   /** False if it is answered already. */
@@ -160,17 +162,12 @@ export class Consumers {
 
   /** Outputs come faster than the store takes them: the connections of those who send some should be read no more for now. */
   get isCongested(): boolean {
-    return this.#congestion.isCongested;
+    return this.#o.congestion.isCongested;
   }
 
   /** Calls back once, when it is no longer congested or the queue has ended. */
   onceRelieved(run: () => void): void {
-    this.#congestion.onceRelieved(run);
-  }
-
-  /** How many chunks of it are done on disk; fewer than that while much waits. */
-  chunksDone(submission: OpenSubmission): number {
-    return this.#o.journal.chunksCommitted(submission);
+    this.#o.congestion.onceRelieved(run);
   }
 
   /** The input of a `Direct` submission's chunk, if it is in memory; undefined if only the store has it. */

@@ -20,6 +20,8 @@ export interface ConsumerPeer {
 }
 
 export interface DispatcherOptions {
+  /** Of the queue. */
+  readonly name: string;
   readonly scheduler: Scheduler<ConsumerPeer>;
   readonly journal: Journal;
   readonly longChunks: LongChunks;
@@ -86,11 +88,14 @@ export class Dispatcher {
         break;
       }
       case 'reserved':
-        events.publish({ kind: 'reservation_answered', chunks: effect.chunks.length }, nowMs);
+        events.publish(
+          { kind: 'reservation_answered', queue: this.#o.name, chunks: effect.chunks.length },
+          nowMs,
+        );
         break;
       case 'sick': {
         const { failuresInRow, pauseMs } = effect;
-        events.publish({ kind: 'consumer_sick', failuresInRow, pauseMs }, nowMs);
+        events.publish({ kind: 'consumer_sick', queue: this.#o.name, failuresInRow, pauseMs }, nowMs);
         break;
       }
       case 'ending':

@@ -1,17 +1,18 @@
 import type { SubmissionId } from '../model/ids.ts';
-import type { FailedChunk, SubmissionEnd, SubmissionStatus } from '../model/submission.ts';
+import { queueField } from '../model/queue-name.ts';
+import type { FailedChunk, SubmissionEnd, SubmissionRecord, SubmissionStatus } from '../model/submission.ts';
 import type { SubmissionEndCause } from '../scheduler/effects.ts';
-import type { Scheduler } from '../scheduler/scheduler.ts';
+import { invariant } from '../scheduler/invariant.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store } from '../store/store.ts';
 import { LogBudget } from '../system/log/log-budget.ts';
 import { clipped, type Logger } from '../system/log/logger.ts';
 import { type Clock, sleep } from '../system/time/clock.ts';
-import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
 import type { Journal } from './journal/journal.ts';
+import type { NamedQueues } from './named-queues.ts';
 import type { Reads } from './reads.ts';
 
 export interface EndingsOptions {
@@ -19,8 +20,7 @@ export interface EndingsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly journal: Journal;
-  readonly scheduler: Scheduler<ConsumerPeer>;
-  readonly dispatcher: Dispatcher;
+  readonly queues: NamedQueues;
   readonly events: QueueEvents;
   readonly inputs: InputCache;
   readonly reads: Reads;
@@ -67,14 +67,15 @@ export class Endings {
   }
 
   /** Answered after the commit. Rejects with QueueUnavailableError if the queue stops before. */
-  async cancel(id: SubmissionId): Promise<CancelResult> {
-    const { scheduler, dispatcher, clock, reads } = this.#o;
+  async cancel(queueName: string, id: SubmissionId): Promise<CancelResult> {
+    const { queues, clock, reads } = this.#o;
     const nowMs = clock.monotonicMs();
-    const outcome = scheduler.cancel(id, nowMs);
-    dispatcher.run(nowMs);
+    const queue = queues.get(queueName);
+    const outcome = queue?.scheduler.cancel(id, nowMs) ?? 'unknown';
+    queue?.dispatcher.run(nowMs);
     if (outcome !== 'unknown') await this.#committed(id);
     if (outcome === 'ending') return { kind: 'cancelled' };
-    const status = await reads.status(id);
+    const status = await reads.status(queueName, id);
     if (status === null) return { kind: 'unknown' };
     // The store knows it as open for a moment before the scheduler does.
     if (status.state === 'in_progress') throw new QueueUnavailableError('the submission is being inserted');
@@ -106,7 +107,7 @@ export class Endings {
     }
     await journal.committed();
     try {
-      this.#o.scheduler.forget(record.id);
+      this.#forget(record);
       this.#o.inputs.forget(record.id);
       this.#log(submission, cause);
       const event = { kind: 'submission_ended', record, state: cause.state, chunksDone: done.count } as const;
@@ -114,6 +115,14 @@ export class Endings {
     } catch (error) {
       this.#o.giveUp(error);
     }
+  }
+
+  #forget({ id, queue: name }: SubmissionRecord): void {
+    const { queues } = this.#o;
+    const queue = queues.get(name);
+    invariant(queue !== undefined, 'a queue is there as long as a submission of it');
+    queue.scheduler.forget(id);
+    queues.dropIfIdle(queue);
   }
 
   #add(submission: OpenSubmission, end: SubmissionEnd): void {
@@ -142,8 +151,14 @@ export class Endings {
 
   #log({ record, done }: OpenSubmission, cause: SubmissionEndCause): void {
     const { logger } = this.#o;
-    const { id, prefix, chunksTotal } = record;
-    const fields = { submission: String(id), prefix, chunksDone: done.count, chunksTotal };
+    const { id, queue, prefix, chunksTotal } = record;
+    const fields = {
+      submission: String(id),
+      ...queueField(queue),
+      prefix,
+      chunksDone: done.count,
+      chunksTotal,
+    };
     if (cause.state !== 'failed') {
       logger.debug(fields, `submission ${cause.state}`);
       return;

@@ -30,9 +30,14 @@ export type QueueEvent =
       readonly isFatal: boolean;
       readonly tookMs: number;
     }
-  | { readonly kind: 'reservation_answered'; readonly chunks: number }
-  | { readonly kind: 'reservation_refused' }
-  | { readonly kind: 'consumer_sick'; readonly failuresInRow: number; readonly pauseMs: number };
+  | { readonly kind: 'reservation_answered'; readonly queue: string; readonly chunks: number }
+  | { readonly kind: 'reservation_refused'; readonly queue: string }
+  | {
+      readonly kind: 'consumer_sick';
+      readonly queue: string;
+      readonly failuresInRow: number;
+      readonly pauseMs: number;
+    };
 
 /** What a subscriber gets of one turn of the event loop. */
 export interface EventBatch {

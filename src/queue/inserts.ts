@@ -1,16 +1,17 @@
 import { ProtocolError, SubmissionConflictError } from '../model/errors.ts';
 import { nextSubmissionId, type ShardId, type SubmissionId } from '../model/ids.ts';
 import { KEPT_BYTES_MAX } from '../model/limits.ts';
+import { queueField } from '../model/queue-name.ts';
 import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
-import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { InsertResult, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
-import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
 import type { Journal } from './journal/journal.ts';
+import type { NamedQueue } from './named-queue.ts';
+import type { NamedQueues } from './named-queues.ts';
 
 /** What a producer wants to insert. */
 export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {
@@ -24,8 +25,7 @@ export interface InsertsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly journal: Journal;
-  readonly scheduler: Scheduler<ConsumerPeer>;
-  readonly dispatcher: Dispatcher;
+  readonly queues: NamedQueues;
   readonly events: QueueEvents;
   readonly inputs: InputCache;
   readonly shard: ShardId;
@@ -57,15 +57,27 @@ export class Inserts {
    * has become of it.
    *
    * @throws SubmissionConflictError if that one differs; ProtocolError for what could never be written;
-   *   QueueUnavailableError
+   *   QueueUnavailableError; TooManyQueuesError
    */
   async insert(wanted: NewSubmission): Promise<SubmissionId> {
-    const { clock, journal } = this.#o;
+    const { journal } = this.#o;
     refuseTooLarge(wanted);
     if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
     if (journal.bytesPending > this.#o.pendingBytesMax) {
       throw new QueueUnavailableError('too much waits to be written');
     }
+    const queue = this.#o.queues.enter(wanted.queue);
+    queue.insertsPending++;
+    try {
+      return await this.#insert(wanted, queue);
+    } finally {
+      queue.insertsPending--;
+      this.#o.queues.dropIfIdle(queue);
+    }
+  }
+
+  async #insert(wanted: NewSubmission, queue: NamedQueue): Promise<SubmissionId> {
+    const { clock, journal } = this.#o;
     const { directInputs, idempotencyKey, ...fixed } = wanted;
     const nowMs = clock.nowMs();
     const id = nextSubmissionId(this.#lastId, nowMs, this.#o.shard);
@@ -87,7 +99,7 @@ export class Inserts {
     if (result.kind === 'gone') {
       throw new QueueUnavailableError('what was inserted before under this name has just been forgotten');
     }
-    this.#inserted(record, directInputs);
+    this.#inserted(record, directInputs, queue);
     return id;
   }
 
@@ -118,12 +130,17 @@ export class Inserts {
     return null;
   }
 
-  #inserted(record: SubmissionRecord, directInputs: NewSubmission['directInputs']): void {
-    const { scheduler, dispatcher, clock, events, inputs } = this.#o;
+  #inserted(record: SubmissionRecord, directInputs: NewSubmission['directInputs'], queue: NamedQueue): void {
+    const { clock, events, inputs } = this.#o;
     const nowMs = clock.monotonicMs();
     events.publish({ kind: 'submission_inserted', record }, nowMs);
     this.#o.logger.debug(
-      { submission: String(record.id), prefix: record.prefix, chunksTotal: record.chunksTotal },
+      {
+        submission: String(record.id),
+        ...queueField(record.queue),
+        prefix: record.prefix,
+        chunksTotal: record.chunksTotal,
+      },
       'submission inserted',
     );
     if (record.chunksTotal === 0) {
@@ -132,8 +149,7 @@ export class Inserts {
     }
     if (directInputs !== undefined) inputs.keep(record.id, directInputs);
     try {
-      scheduler.insert(record, nowMs);
-      dispatcher.run(nowMs);
+      queue.insert(record);
     } catch (error) {
       this.#o.giveUp(error);
     }
@@ -159,6 +175,7 @@ function refuseLarger(field: string, bytes: Uint8Array | null): void {
 
 /** In the words of the insert request. */
 function differingField(before: SubmissionRecord, now: NewSubmission): string | null {
+  if (before.queue !== now.queue) return 'queue';
   if (before.prefix !== now.prefix) return 'prefix';
   if (before.chunksTotal !== now.chunksTotal) return 'count';
   if (before.chunkSizeOps !== now.chunkSizeOps) return 'chunk_size';

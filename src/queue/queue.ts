@@ -1,9 +1,9 @@
 import { submissionIdTimeMs } from '../model/ids.ts';
-import type { SchedulerCounts } from '../scheduler/types.ts';
+import type { OpenSubmission, SchedulerCounts } from '../scheduler/types.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import { uuidV7 } from '../system/random.ts';
-import { type Clock, endsWithin, type Timer } from '../system/time/clock.ts';
+import { type Clock, endsWithin } from '../system/time/clock.ts';
 import { assemble, type QueueOptions, type QueueParts } from './assemble.ts';
 import type { Consumers } from './consumers.ts';
 import type { Endings } from './endings.ts';
@@ -15,6 +15,19 @@ import type { QueueStats } from './stats/stats.ts';
 
 const SHARD = 0;
 
+/** What is going on in one queue. */
+export interface QueueInUse {
+  /** '' for the unnamed one. */
+  readonly name: string;
+  readonly submissionsOpen: number;
+  /** Chunks that could be handed out. */
+  readonly chunksWaiting: number;
+  readonly chunksReserved: number;
+  /** Chunks that wait for their next try. */
+  readonly chunksDelayed: number;
+  readonly consumers: number;
+}
+
 /**
  * The queue without its sockets: producers' and consumers' use cases over schedule and journal. Nothing is
  * acknowledged, handed out for the first time, or visible as ended before its commit.
@@ -23,8 +36,6 @@ const SHARD = 0;
  *                                           +--the store is lost, an invariant broken--> lost
  */
 export class Queue {
-  /** What consumers do. */
-  readonly consumers: Consumers;
   /** Inserts of producers. */
   readonly inserts: Inserts;
   /** What producers ask. */
@@ -38,7 +49,6 @@ export class Queue {
   readonly #parts: QueueParts;
   readonly #lost = new AbortController();
   #state: 'ready' | 'stopped' | 'lost' = 'ready';
-  #deadline: Timer | null = null;
 
   /** Takes the store and loads it. Rejects with the store's error if that fails. */
   static async open(options: QueueOptions): Promise<Queue> {
@@ -61,11 +71,8 @@ export class Queue {
     this.#logger = options.logger;
     this.#parts = assemble(options, grant, {
       isReady: () => this.isReady,
-      deadlineChanged: () => this.#armDeadline(),
-      holdHandOut: (held) => this.#call((nowMs) => this.#parts.scheduler.holdHandOut(held, nowMs)),
       giveUp: (error) => this.giveUp(error),
     });
-    this.consumers = this.#parts.consumers;
     this.inserts = this.#parts.inserts;
     this.reads = this.#parts.reads;
     this.endings = this.#parts.endings;
@@ -92,14 +99,43 @@ export class Queue {
     return this.#parts.journal.health;
   }
 
+  /** What consumers of that queue do; '' is the unnamed one. For one that connects now. Throws TooManyQueuesError. */
+  consumersOf(queue: string): Consumers {
+    return this.#parts.queues.enter(queue).consumers;
+  }
+
+  /** Of all queues together, as of now. */
   get counts(): SchedulerCounts {
-    return this.#parts.scheduler.counts;
+    return this.#parts.queues.counts();
+  }
+
+  /** The queues that are in use, by name; the unnamed one always. */
+  get inUse(): QueueInUse[] {
+    const inUse = Array.from(this.#parts.queues, ({ name, scheduler: { counts } }) => ({
+      name,
+      submissionsOpen: counts.submissionsOpen,
+      chunksWaiting: counts.chunksAvailable,
+      chunksReserved: counts.chunksReserved,
+      chunksDelayed: counts.chunksDelayed,
+      consumers: counts.consumers,
+    }));
+    return inUse.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** How many chunks of it are done on disk; fewer than that while much waits. */
+  chunksCommitted(submission: OpenSubmission): number {
+    return this.#parts.journal.chunksCommitted(submission);
   }
 
   /** How long the oldest submission of which a chunk waits to be handed out has been in the queue; 0: none waits. */
   get oldestWaitingSeconds(): number {
-    const id = this.#parts.scheduler.oldestWaiting();
-    return id === null ? 0 : Math.max(0, this.#clock.nowMs() - submissionIdTimeMs(id)) / 1000;
+    const nowMs = this.#clock.nowMs();
+    let oldestMs = nowMs;
+    for (const { scheduler } of this.#parts.queues) {
+      const id = scheduler.oldestWaiting();
+      if (id !== null) oldestMs = Math.min(oldestMs, submissionIdTimeMs(id));
+    }
+    return (nowMs - oldestMs) / 1000;
   }
 
   /** Lets go of all who wait, then gives retention and journal `graceMs` to get everything on disk. Idempotent. */
@@ -107,7 +143,7 @@ export class Queue {
     if (this.#state === 'stopped') return;
     const wasLost = this.#state === 'lost';
     this.#state = 'stopped';
-    this.#deadline?.cancel();
+    this.#parts.queues.stop();
     this.#parts.longPolls.wakeAll();
     this.#parts.watch.stop();
     const drained = wasLost ? Promise.resolve() : this.#parts.journal.drain();
@@ -119,7 +155,7 @@ export class Queue {
   giveUp(error: unknown): void {
     if (!this.isReady) return;
     this.#state = 'lost';
-    this.#deadline?.cancel();
+    this.#parts.queues.stop();
     this.#parts.journal.abandon();
     this.#logger.error({ err: error }, 'the queue cannot go on');
     this.#lost.abort(error);
@@ -127,7 +163,7 @@ export class Queue {
 
   /** Counts the whole schedule anew and throws where something differs. For tests: it looks at everything. */
   checkInvariants(): void {
-    this.#parts.scheduler.checkInvariants();
+    for (const { scheduler } of this.#parts.queues) scheduler.checkInvariants();
   }
 
   async #load(store: Store): Promise<void> {
@@ -135,35 +171,12 @@ export class Queue {
     let submissions = 0;
     for await (const piece of store.load([SHARD])) {
       for (const { record, done, tries } of piece) {
-        const nowMs = this.#clock.monotonicMs();
-        this.#parts.scheduler.insert(record, nowMs, { done, tries });
-        this.#parts.dispatcher.run(nowMs);
+        this.#parts.queues.open(record.queue).insert(record, { done, tries });
         submissions++;
       }
     }
     this.lost.throwIfAborted();
     const tookMs = Math.round(this.#clock.monotonicMs() - startedMs);
     this.#logger.info({ submissions, tookMs }, 'open submissions are loaded');
-  }
-
-  #armDeadline(): void {
-    this.#deadline?.cancel();
-    const dueMs = this.#parts.scheduler.nextDeadlineMs();
-    if (dueMs === null) return;
-    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs());
-    const advance = () => this.#call((nowMs) => this.#parts.scheduler.advance(nowMs));
-    this.#deadline = this.#clock.after(delayMs, advance, { unref: true });
-  }
-
-  /** For calls of the scheduler that no caller waits for: a broken invariant must not get lost. */
-  #call(run: (nowMs: number) => void): void {
-    if (!this.isReady) return;
-    try {
-      const nowMs = this.#clock.monotonicMs();
-      run(nowMs);
-      this.#parts.dispatcher.run(nowMs);
-    } catch (error) {
-      this.giveUp(error);
-    }
   }
 }

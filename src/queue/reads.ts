@@ -2,18 +2,17 @@ import { ChunkSet } from '../model/chunk-set.ts';
 import { TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { EndState, SubmissionStatus } from '../model/submission.ts';
-import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store, StoredSubmission } from '../store/store.ts';
-import type { ConsumerPeer } from './dispatcher.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongPolls } from './long-polls.ts';
+import type { NamedQueues } from './named-queues.ts';
 import type { Retention } from './retention.ts';
 
 export interface ReadsOptions {
   readonly store: Store;
   readonly journal: Journal;
-  readonly scheduler: Scheduler<ConsumerPeer>;
+  readonly queues: NamedQueues;
   readonly longPolls: LongPolls;
   readonly retention: Retention;
   readonly submissionsReturnedMax: number;
@@ -54,7 +53,10 @@ const OUTPUTS_AT_ONCE = 1024;
 /** Prefixes that are looked up at once: a commit does not wait for many of them. */
 const PREFIXES_AT_ONCE = 1_000;
 
-/** What producers ask about submissions. Ends are visible once they are committed. */
+/**
+ * What producers ask about submissions. Ends are visible once they are committed. A submission is known in its own queue
+ * only.
+ */
 export class Reads {
   readonly #o: ReadsOptions;
 
@@ -62,13 +64,13 @@ export class Reads {
     this.#o = options;
   }
 
-  async status(id: SubmissionId): Promise<SubmissionStatus | null> {
-    const open = this.#o.scheduler.get(id);
+  async status(queue: string, id: SubmissionId): Promise<SubmissionStatus | null> {
+    const open = this.open(queue, id);
     if (open !== undefined) {
       return { state: 'in_progress', record: open.record, chunksDone: this.#o.journal.chunksCommitted(open) };
     }
     const stored = await this.#o.store.findById(id);
-    if (stored === null) return null;
+    if (stored?.record.queue !== queue) return null;
     if (stored.end !== null) this.#o.retention.read(id);
     return statusOf(stored);
   }
@@ -79,16 +81,16 @@ export class Reads {
    * @returns takes it back; null if there is nothing to wait for: the submission is unknown, has ended, or has
    *   moved on already
    */
-  wait(id: SubmissionId, { doneAbove, waitMs }: Wait, wake: () => void): (() => void) | null {
-    const open = this.#o.scheduler.get(id);
+  wait(queue: string, id: SubmissionId, { doneAbove, waitMs }: Wait, wake: () => void): (() => void) | null {
+    const open = this.open(queue, id);
     if (open === undefined || waitMs <= 0) return null;
     if (doneAbove !== null && open.done.count > doneAbove && open.state === 'open') return null;
     return this.#o.longPolls.wait(open, open.state === 'open' ? doneAbove : null, waitMs, wake);
   }
 
   /** Which chunks are done, as of the last commit. null: unknown. */
-  async chunksDone(id: SubmissionId, fromPage: number): Promise<ChunksDone | null> {
-    const open = this.#o.scheduler.get(id);
+  async chunksDone(queue: string, id: SubmissionId, fromPage: number): Promise<ChunksDone | null> {
+    const open = this.open(queue, id);
     if (open !== undefined && open.state === 'open') {
       const told = pieceOf('in_progress', open.done, fromPage);
       // The output of a chunk that is reported as done is read: the chunk must not run again after a crash.
@@ -96,7 +98,7 @@ export class Reads {
       return told;
     }
     if (open !== undefined) await this.#o.journal.committed();
-    const status = await this.status(id);
+    const status = await this.status(queue, id);
     if (status === null) return null;
     const { chunksTotal } = status.record;
     if (status.state === 'completed') {
@@ -107,8 +109,13 @@ export class Reads {
   }
 
   /** Outputs of the chunks from `from` on, at most `limit` and 8 MiB of them; null for those that are not done. null: unknown. */
-  async directOutputs(id: SubmissionId, from: number, limit: number): Promise<DirectOutputs | null> {
-    const status = await this.status(id);
+  async directOutputs(
+    queue: string,
+    id: SubmissionId,
+    from: number,
+    limit: number,
+  ): Promise<DirectOutputs | null> {
+    const status = await this.status(queue, id);
     if (status === null) return null;
     if (status.record.prefix !== null) return { kind: 'not_direct' };
     await this.#o.journal.committed();
@@ -131,34 +138,40 @@ export class Reads {
     return { kind: 'outputs', outputs, next: next < status.record.chunksTotal ? next : null };
   }
 
-  countInProgress(): number {
-    return this.#o.scheduler.counts.submissionsOpen;
+  countInProgress(queue: string): number {
+    return this.#o.queues.get(queue)?.scheduler.counts.submissionsOpen ?? 0;
   }
 
-  countCompleted(): Promise<number> {
-    return this.#o.store.countEnded('', 'completed');
+  countCompleted(queue: string): Promise<number> {
+    return this.#o.store.countEnded(queue, 'completed');
   }
 
   /** In any state; of several with this prefix the oldest. */
-  async idByPrefix(prefix: string): Promise<SubmissionId | null> {
-    const [id] = await this.#o.store.idsByPrefix([prefix]);
-    return id ?? null;
+  async idByPrefix(queue: string, prefix: string): Promise<SubmissionId | null> {
+    const [id = null] = await this.#o.store.idsByPrefix([prefix]);
+    if (id === null || this.open(queue, id) !== undefined) return id;
+    return (await this.#o.store.findById(id))?.record.queue === queue ? id : null;
   }
 
   /** Of submissions in progress that carry all pairs, ascending. Throws TooManyMatchingSubmissionsError. */
-  idsByMetadata(pairs: ReadonlyMap<string, bigint>): SubmissionId[] {
+  idsByMetadata(queue: string, pairs: ReadonlyMap<string, bigint>): SubmissionId[] {
     const max = this.#o.submissionsReturnedMax;
-    const ids = this.#o.scheduler.find(pairs, max + 1);
+    const ids = this.#o.queues.get(queue)?.scheduler.find(pairs, max + 1) ?? [];
     if (ids.length > max) throw new TooManyMatchingSubmissionsError(max);
     return ids;
   }
 
   /** Of submissions that ended in that state and are still remembered, the newest first; ids below `before`. */
-  async endedIds(state: EndState, before: SubmissionId | undefined, limit: number): Promise<SubmissionId[]> {
-    return (await this.#o.store.ended({ queue: '', state, before, limit })).map(({ record }) => record.id);
+  async endedIds(
+    queue: string,
+    state: EndState,
+    before: SubmissionId | undefined,
+    limit: number,
+  ): Promise<SubmissionId[]> {
+    return (await this.#o.store.ended({ queue, state, before, limit })).map(({ record }) => record.id);
   }
 
-  /** For each prefix, whether it belongs to a submission in any state. */
+  /** For each prefix, whether it belongs to a submission in any state, of any queue: whoever deletes folders asks. */
   async known(prefixes: readonly string[]): Promise<boolean[]> {
     const known: boolean[] = [];
     for (let i = 0; i < prefixes.length; i += PREFIXES_AT_ONCE) {
@@ -169,8 +182,8 @@ export class Reads {
   }
 
   /** The schedule's own entry, for a look at what is going on. */
-  open(id: SubmissionId): OpenSubmission | undefined {
-    return this.#o.scheduler.get(id);
+  open(queue: string, id: SubmissionId): OpenSubmission | undefined {
+    return this.#o.queues.get(queue)?.scheduler.get(id);
   }
 }
 

@@ -64,6 +64,11 @@ export class Scheduler<Peer> {
     return this.#ledger.counts;
   }
 
+  /** No submission is on it, and no consumer connected: a new one would do the same. */
+  get isEmpty(): boolean {
+    return this.#ledger.submissions.size === 0 && this.#ledger.consumers.size === 0;
+  }
+
   /** Of the submissions that have not ended, or whose end is not committed yet. */
   get(id: SubmissionId): OpenSubmission | undefined {
     return this.#ledger.submissions.get(id);

@@ -1,40 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import type { Store } from '../../src/store/store.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
-
-function withCommit(inner: Store, commit: Store['commit']): Store {
-  return new Proxy(inner, {
-    get(target, name) {
-      if (name === 'commit') return commit;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}
-
-/** A store whose commits wait while the gate is shut. */
-function gatedStore(): { readonly store: Store; shut(): void; open(): void } {
-  const inner = new MemoryStore();
-  let gate: Promise<void> | null = null;
-  let unlock: () => void = () => {};
-  return {
-    store: withCommit(inner, async (batch) => {
-      await gate;
-      return inner.commit(batch);
-    }),
-    shut() {
-      gate = new Promise((resolve) => {
-        unlock = resolve;
-      });
-    },
-    open() {
-      gate = null;
-      unlock();
-    },
-  };
-}
+import { gatedStore, withCommit } from '../support/store/gated-store.ts';
 
 test('a completion is visible as the end of its submission only after the commit', async () => {
   const gate = gatedStore();
@@ -47,11 +15,11 @@ test('a completion is visible as the end of its submission only after the commit
   consumer.complete(reserved.chunk);
   await world.settle();
   assert.equal(await world.stateOf(id), 'in_progress');
-  assert.equal(await world.queue.reads.countCompleted(), 0);
+  assert.equal(await world.queue.reads.countCompleted(''), 0);
   gate.open();
   await world.settle();
   assert.equal(await world.stateOf(id), 'completed');
-  assert.equal(await world.queue.reads.countCompleted(), 1);
+  assert.equal(await world.queue.reads.countCompleted(''), 1);
 });
 
 test('a failure is visible only after the commit', async () => {
@@ -76,7 +44,7 @@ test('a cancel is answered after its commit', async () => {
   const id = await world.insert('a', 1);
   gate.shut();
   let result: unknown = null;
-  const cancelled = world.queue.endings.cancel(id).then((kind) => {
+  const cancelled = world.queue.endings.cancel('', id).then((kind) => {
     result = kind;
   });
   await world.settle();
@@ -97,7 +65,7 @@ test('a cancel that comes while the submission ends waits for that end and repor
   assert.ok(reserved);
   gate.shut();
   consumer.complete(reserved.chunk);
-  const cancel = world.queue.endings.cancel(id);
+  const cancel = world.queue.endings.cancel('', id);
   await world.settle();
   gate.open();
   const result = await cancel;
@@ -106,10 +74,10 @@ test('a cancel that comes while the submission ends waits for that end and repor
 
 test('what is unknown or has ended cannot be cancelled', async () => {
   const world = await QueueWorld.start();
-  assert.deepEqual(await world.queue.endings.cancel(1n), { kind: 'unknown' });
+  assert.deepEqual(await world.queue.endings.cancel('', 1n), { kind: 'unknown' });
   const id = await world.insert('a', 1);
-  await world.queue.endings.cancel(id);
-  const again = await world.queue.endings.cancel(id);
+  await world.queue.endings.cancel('', id);
+  const again = await world.queue.endings.cancel('', id);
   assert.equal(again.kind === 'ended' && again.status.state, 'cancelled');
 });
 
@@ -127,7 +95,7 @@ test('the chunk that failed for good is reported with its input, if the queue ha
     consumer.clear();
   }
   await world.settle();
-  const status = await world.queue.reads.status(id);
+  const status = await world.queue.reads.status('', id);
   assert.ok(status?.state === 'failed');
   assert.deepEqual(status.failedChunk, {
     chunkIndex: 0,
@@ -147,10 +115,10 @@ test('what was done before a submission was cancelled can still be read', async 
   const [first] = consumer.take();
   assert.ok(first);
   consumer.complete(first.chunk);
-  await world.queue.endings.cancel(id);
-  const status = await world.queue.reads.status(id);
+  await world.queue.endings.cancel('', id);
+  const status = await world.queue.reads.status('', id);
   assert.equal(status?.state === 'cancelled' && status.chunksDone, 1);
-  const done = await world.queue.reads.chunksDone(id, 0);
+  const done = await world.queue.reads.chunksDone('', id, 0);
   assert.ok(done);
   assert.equal(done.state, 'cancelled');
   const [page] = done.pages;

@@ -27,7 +27,7 @@ function open(id: bigint): OpenSubmission {
   };
 }
 
-const refused: QueueEvent = { kind: 'reservation_refused' };
+const refused: QueueEvent = { kind: 'reservation_refused', queue: '' };
 
 test('an observer sees each event at once, subscribers get those of a turn together', async () => {
   const { events, noted, turn } = setUp();

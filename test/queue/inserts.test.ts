@@ -47,7 +47,7 @@ test('the same prefix again gives the first id and inserts nothing, in whatever 
   const world = await QueueWorld.start();
   const first = await world.insert('a', 2);
   assert.equal(await world.insert('a', 2), first);
-  await world.queue.endings.cancel(first);
+  await world.queue.endings.cancel('', first);
   assert.equal(await world.insert('a', 2), first);
   assert.equal(await world.stateOf(first), 'cancelled');
   assert.equal(world.queue.counts.submissionsOpen, 0);

@@ -12,7 +12,7 @@ test('who waits for the end is woken by it, once, and not by progress', async ()
   const id = await world.insert('a', 2);
   const consumer = world.consumer();
   let woken = 0;
-  assert.ok(world.queue.reads.wait(id, { doneAbove: null, waitMs: 60_000 }, () => woken++));
+  assert.ok(world.queue.reads.wait('', id, { doneAbove: null, waitMs: 60_000 }, () => woken++));
   consumer.complete({ submissionId: id, chunkIndex: 0 });
   await world.settle();
   assert.equal(woken, 0);
@@ -27,8 +27,8 @@ test('who waits is woken when the time is up, and not after taking it back', asy
   const world = await QueueWorld.start();
   const id = await world.insert('a', 1);
   const woken: string[] = [];
-  world.queue.reads.wait(id, { doneAbove: null, waitMs: 1_000 }, () => woken.push('kept'));
-  const takeBack = world.queue.reads.wait(id, { doneAbove: null, waitMs: 1_000 }, () =>
+  world.queue.reads.wait('', id, { doneAbove: null, waitMs: 1_000 }, () => woken.push('kept'));
+  const takeBack = world.queue.reads.wait('', id, { doneAbove: null, waitMs: 1_000 }, () =>
     woken.push('taken back'),
   );
   const timersBefore = world.clock.timersPending;
@@ -46,12 +46,12 @@ test('there is nothing to wait for when a submission is unknown, has ended, or h
   const ended = await world.insert('b', 0);
   const fail = () => assert.fail('woken');
   const { reads } = world.queue;
-  assert.equal(reads.wait(1n, { doneAbove: null, waitMs: 1_000 }, fail), null);
-  assert.equal(reads.wait(ended, { doneAbove: null, waitMs: 1_000 }, fail), null);
-  assert.equal(reads.wait(id, { doneAbove: null, waitMs: 0 }, fail), null);
+  assert.equal(reads.wait('', 1n, { doneAbove: null, waitMs: 1_000 }, fail), null);
+  assert.equal(reads.wait('', ended, { doneAbove: null, waitMs: 1_000 }, fail), null);
+  assert.equal(reads.wait('', id, { doneAbove: null, waitMs: 0 }, fail), null);
   world.consumer().complete({ submissionId: id, chunkIndex: 0 });
-  assert.equal(reads.wait(id, { doneAbove: 0, waitMs: 1_000 }, fail), null);
-  assert.ok(reads.wait(id, { doneAbove: 1, waitMs: 1_000 }, fail));
+  assert.equal(reads.wait('', id, { doneAbove: 0, waitMs: 1_000 }, fail), null);
+  assert.ok(reads.wait('', id, { doneAbove: 1, waitMs: 1_000 }, fail));
 });
 
 test('who waits for progress is woken by the first chunk beyond what is known already', async () => {
@@ -59,7 +59,7 @@ test('who waits for progress is woken by the first chunk beyond what is known al
   const id = await world.insert('a', 5);
   const consumer = world.consumer();
   let woken = 0;
-  world.queue.reads.wait(id, { doneAbove: 1, waitMs: 60_000 }, () => woken++);
+  world.queue.reads.wait('', id, { doneAbove: 1, waitMs: 60_000 }, () => woken++);
   consumer.complete({ submissionId: id, chunkIndex: 3 });
   await world.settle();
   assert.equal(woken, 0);
@@ -72,7 +72,8 @@ test('everybody who waits is woken when the queue stops', async () => {
   const world = await QueueWorld.start();
   const id = await world.insert('a', 1);
   let woken = 0;
-  for (let i = 0; i < 3; i++) world.queue.reads.wait(id, { doneAbove: null, waitMs: 60_000 }, () => woken++);
+  for (let i = 0; i < 3; i++)
+    world.queue.reads.wait('', id, { doneAbove: null, waitMs: 60_000 }, () => woken++);
   await world.stop();
   assert.equal(woken, 3);
 });
@@ -85,7 +86,7 @@ test('chunks are told as done only after the commit', async () => {
   isHanging = true;
   world.consumer().complete({ submissionId: id, chunkIndex: 0 });
   let told = false;
-  world.queue.reads.chunksDone(id, 0).then(
+  world.queue.reads.chunksDone('', id, 0).then(
     () => {
       told = true;
     },
@@ -102,7 +103,7 @@ test('a status, and a reservation, count a chunk as done only after the commit',
   const world = await QueueWorld.start({ store });
   const id = await world.insert('a', 4);
   const chunksDone = async () => {
-    const status = await world.queue.reads.status(id);
+    const status = await world.queue.reads.status('', id);
     return status?.state === 'in_progress' ? status.chunksDone : null;
   };
   world.consumer().complete({ submissionId: id, chunkIndex: 0 });
@@ -131,7 +132,7 @@ test('pages of done chunks come in pieces, empty ones left out', async () => {
   let from: number | null = 0;
   let answers = 0;
   while (from !== null) {
-    const piece = await world.queue.reads.chunksDone(id, from);
+    const piece = await world.queue.reads.chunksDone('', id, from);
     assert.ok(piece);
     assert.ok(piece.pages.length <= 256);
     pages.push(...piece.pages.map(({ page, content }) => (content === 'full' ? `${page} full` : page)));
@@ -141,7 +142,7 @@ test('pages of done chunks come in pieces, empty ones left out', async () => {
   assert.equal(answers, 2);
   const even = Array.from({ length: pagesTotal / 2 }, (_, i) => 2 * i);
   assert.deepEqual(pages, [0, '1 full', ...even.slice(1)]);
-  assert.deepEqual((await world.queue.reads.chunksDone(id, 699))?.pages, []);
+  assert.deepEqual((await world.queue.reads.chunksDone('', id, 699))?.pages, []);
 });
 
 test('of a completed submission all chunks are done and no page is sent', async () => {
@@ -150,7 +151,7 @@ test('of a completed submission all chunks are done and no page is sent', async 
   const consumer = world.consumer();
   for (const chunkIndex of [0, 1]) consumer.complete({ submissionId: id, chunkIndex });
   await world.settle();
-  assert.deepEqual(await world.queue.reads.chunksDone(id, 0), {
+  assert.deepEqual(await world.queue.reads.chunksDone('', id, 0), {
     state: 'completed',
     chunksTotal: 2,
     chunksDone: 2,
@@ -170,7 +171,7 @@ test('outputs come in pieces of 8 MiB, a larger one alone', async () => {
   const pieces: number[][] = [];
   let from: number | null = 0;
   while (from !== null) {
-    const piece = await world.queue.reads.directOutputs(id, from, 100);
+    const piece = await world.queue.reads.directOutputs('', id, from, 100);
     assert.ok(piece?.kind === 'outputs');
     pieces.push(piece.outputs.map((output) => output?.length ?? -1));
     from = piece.next;
@@ -202,7 +203,7 @@ test('large outputs behind many small ones are not all read for an answer that h
   for (const [chunkIndex, size] of sizes.entries()) {
     consumer.complete({ submissionId: id, chunkIndex }, new Uint8Array(size));
   }
-  const piece = await world.queue.reads.directOutputs(id, 0, 1_000);
+  const piece = await world.queue.reads.directOutputs('', id, 0, 1_000);
   assert.ok(piece?.kind === 'outputs');
   assert.deepEqual([piece.outputs.length, piece.next], [112 + 2, 112 + 2]);
   assert.ok(store.bytesRead < 4 * large, `${store.bytesRead} bytes were read`);
@@ -211,7 +212,7 @@ test('large outputs behind many small ones are not all read for an answer that h
 test('more matches than are returned at once are refused', async () => {
   const world = await QueueWorld.start({ submissionsReturnedMax: 2 });
   for (const prefix of ['a', 'b']) await world.insert(prefix, 1);
-  assert.equal(world.queue.reads.idsByMetadata(new Map()).length, 2);
+  assert.equal(world.queue.reads.idsByMetadata('', new Map()).length, 2);
   await world.insert('c', 1);
-  assert.throws(() => world.queue.reads.idsByMetadata(new Map()), TooManyMatchingSubmissionsError);
+  assert.throws(() => world.queue.reads.idsByMetadata('', new Map()), TooManyMatchingSubmissionsError);
 });

@@ -66,7 +66,7 @@ test('statuses and waiting go on while the store is stuck', async () => {
   const { world, breaks } = await breakableWorld('refuse');
   const id = await world.insert('a', 2);
   breaks();
-  const cancelFails = assert.rejects(world.queue.endings.cancel(id), /stops before/);
+  const cancelFails = assert.rejects(world.queue.endings.cancel('', id), /stops before/);
   await world.settle();
   assert.equal(await world.stateOf(id), 'in_progress');
   await world.stop();

@@ -309,7 +309,7 @@ test('a client that wants to know hears that its chunk is not wanted any more; a
   assert.deepEqual(ours.connection.takeMessages(), [
     { kind: 'dropped', chunk: taken!.chunk, reason: 'completed_elsewhere' },
   ]);
-  await world.queue.endings.cancel(id);
+  await world.queue.endings.cancel('', id);
   assert.deepEqual(ours.connection.takeMessages(), [
     { kind: 'dropped', chunk: kept!.chunk, reason: 'submission_ended' },
   ]);
@@ -328,7 +328,7 @@ test('a completion counts once, from any consumer, and not for an unknown chunk'
   consumer.fail({ submissionId: id, chunkIndex: 1 });
   assert.equal(world.queue.stats.chunksCompleted, 1);
   await world.settle();
-  const status = await world.queue.reads.status(id);
+  const status = await world.queue.reads.status('', id);
   assert.equal(status?.state === 'in_progress' && status.chunksDone, 1);
 });
 
@@ -365,7 +365,7 @@ test('what the server sends of bytes is what the client reads: arrays, or byte s
 test('a schedule that contradicts itself ends the queue instead of losing work', async () => {
   const world = await QueueWorld.start();
   const consumer = world.consumer();
-  Object.defineProperty(world.queue.consumers, 'reserve', {
+  Object.defineProperty(world.queue.consumersOf(''), 'reserve', {
     value: () => {
       throw new InvariantError('a broken invariant');
     },
@@ -386,7 +386,7 @@ test('a session whose encoder throws is lost, and nothing else', async () => {
   const world = await QueueWorld.start();
   const id = await world.insert('a', 1);
   const [holder, next] = [world.consumer(), world.consumer()];
-  const broken = world.consumer(undefined, { shared: new BrokenEncoder(world.queue.consumers, world.clock) });
+  const broken = world.consumer(undefined, { shared: new BrokenEncoder(world.queue, world.clock) });
   const [held] = holder.take();
   broken.reserve();
   next.reserve();
@@ -420,7 +420,7 @@ class BreakableEncoder extends SharedBySessions {
 test('a session that is lost by the first half of a message does not act on the second', async () => {
   const world = await QueueWorld.start();
   await world.insert('a', 2);
-  const shared = new BreakableEncoder(world.queue.consumers, world.clock);
+  const shared = new BreakableEncoder(world.queue, world.clock);
   const consumer = world.consumer('bytes', { shared });
   const chunks = consumer.take(2).map(({ chunk }) => chunk);
   consumer.reserve();

@@ -200,11 +200,11 @@ test('the inputs at hand are bounded, and forgotten with their submission', () =
 test('inputs of ended submissions are not kept', async () => {
   const world = await QueueWorld.start();
   const id = await world.insertDirect([Uint8Array.of(5)]);
-  const open = world.queue.reads.open(id);
+  const open = world.queue.reads.open('', id);
   assert.ok(open);
-  assert.deepEqual(world.queue.consumers.inputAtHand(open, 0), Uint8Array.of(5));
-  await world.queue.endings.cancel(id);
-  assert.equal(world.queue.consumers.inputAtHand(open, 0), undefined);
+  assert.deepEqual(world.queue.consumersOf('').inputAtHand(open, 0), Uint8Array.of(5));
+  await world.queue.endings.cancel('', id);
+  assert.equal(world.queue.consumersOf('').inputAtHand(open, 0), undefined);
 });
 
 /** A consumer that waits for the inputs of both chunks of a submission. */

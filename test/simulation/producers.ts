@@ -102,7 +102,7 @@ export class SimProducers {
 
   #cancel(id: SubmissionId): void {
     const process = this.#o.process();
-    process?.queue.endings.cancel(id).then(
+    process?.queue.endings.cancel('', id).then(
       (result) =>
         this.#heard(process, () => {
           const { oracle } = this.#o;
@@ -116,7 +116,7 @@ export class SimProducers {
 
   #ask(id: SubmissionId): void {
     const process = this.#o.process();
-    process?.queue.reads.status(id).then(
+    process?.queue.reads.status('', id).then(
       (status) =>
         this.#heard(process, () => {
           if (status === null) this.#o.oracle.unknownSeen(id);
@@ -128,7 +128,7 @@ export class SimProducers {
 
   #askProgress(id: SubmissionId): void {
     const process = this.#o.process();
-    process?.queue.reads.chunksDone(id, 0).then(
+    process?.queue.reads.chunksDone('', id, 0).then(
       (told) =>
         this.#heard(process, () => {
           if (told === null) {
@@ -146,12 +146,12 @@ export class SimProducers {
   /** A long poll: woken by news or when the time is up, never later. */
   #wait(id: SubmissionId): void {
     const process = this.#o.process();
-    const open = process?.queue.reads.open(id);
+    const open = process?.queue.reads.open('', id);
     if (process === null || open === undefined) return;
     const waitMs = 1 + this.#int(3_000);
     const doneAbove = this.#chance(0.3) ? null : open.done.count + this.#int(2);
     let isWoken = false;
-    const takeBack = process.queue.reads.wait(id, { doneAbove, waitMs }, () => {
+    const takeBack = process.queue.reads.wait('', id, { doneAbove, waitMs }, () => {
       isWoken = true;
       this.#askProgress(id);
     });

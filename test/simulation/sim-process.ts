@@ -200,6 +200,7 @@ export class SimProcess {
     const drainedSoon = () => this.#world.clock.soon(() => this.sessions.get(connection)?.session.drained());
     return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk)), {
       ...this.#opened,
+      queueName: '',
       connection: {
         send: (bytes) => {
           this.#judged(() => oracle.sent(connection, bytes, consumer.modern));
@@ -249,7 +250,7 @@ export class SimProcess {
       if (this.#isAlive) this.#o.failed(queue.lost.reason);
     });
     this.#o.oracle.loaded();
-    this.#open = { queue, shared: new SharedBySessions(queue.consumers, this.#clock) };
+    this.#open = { queue, shared: new SharedBySessions(queue, this.#clock) };
   }
 
   #judged(judge: () => void): void {

@@ -30,6 +30,8 @@ import { WaitingRequests } from './waiting-requests.ts';
 
 export interface ConsumerSessionOptions {
   readonly queue: Queue;
+  /** Which of the queues it works for; '' is the unnamed one. */
+  readonly queueName: string;
   readonly shared: SharedBySessions;
   readonly connection: FrameConnection;
   readonly features: ConsumerFeatures;
@@ -104,7 +106,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   constructor(options: ConsumerSessionOptions) {
     this.#o = options;
     this.#queue = options.queue;
-    this.#consumers = options.queue.consumers;
+    this.#consumers = options.queue.consumersOf(options.queueName);
     this.#connection = options.connection;
     this.#features = options.features;
     this.#clock = options.clock;

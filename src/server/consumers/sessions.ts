@@ -23,7 +23,7 @@ export class ConsumerSessions {
 
   constructor(options: ConsumerSessionsOptions) {
     this.#o = options;
-    this.#shared = new SharedBySessions(options.queue.consumers, options.settings.clock);
+    this.#shared = new SharedBySessions(options.queue, options.settings.clock);
   }
 
   /** @param request the upgrade, whose headers say what the consumer understands */
@@ -34,6 +34,7 @@ export class ConsumerSessions {
     const address = request.socket.remoteAddress;
     const session = new ConsumerSession({
       queue,
+      queueName: '',
       shared: this.#shared,
       connection,
       features: parseConsumerFeatures(

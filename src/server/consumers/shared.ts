@@ -4,7 +4,7 @@ import {
   prepareSubmission,
   type ReservedItem,
 } from '../../protocol/consumer/codec.ts';
-import type { Consumers } from '../../queue/consumers.ts';
+import type { Queue } from '../../queue/queue.ts';
 import type { HandedOutChunk } from '../../scheduler/types.ts';
 import { LogBudget } from '../../system/log/log-budget.ts';
 import type { Clock } from '../../system/time/clock.ts';
@@ -12,15 +12,15 @@ import type { Clock } from '../../system/time/clock.ts';
 /** Consumers whose sickness is logged. */
 const SICK_BUDGET = { burst: 20, perSecond: 0.2 };
 
-/** What the sessions of one queue have in common. */
+/** What all sessions have in common. */
 export class SharedBySessions {
   /** Half a fleet may be sick, well and sick again all night. */
   readonly sickBudget: LogBudget;
-  readonly #consumers: Consumers;
+  readonly #queue: Queue;
   readonly #prepared = new WeakMap<SubmissionRecord, PreparedSubmission>();
 
-  constructor(consumers: Consumers, clock: Clock) {
-    this.#consumers = consumers;
+  constructor(queue: Queue, clock: Clock) {
+    this.#queue = queue;
     this.sickBudget = new LogBudget(clock, SICK_BUDGET);
   }
 
@@ -28,7 +28,7 @@ export class SharedBySessions {
   item({ submission, chunkIndex, retries }: HandedOutChunk, inputContent: Uint8Array | null): ReservedItem {
     return {
       submission: this.prepared(submission.record),
-      chunksDone: this.#consumers.chunksDone(submission),
+      chunksDone: this.#queue.chunksCommitted(submission),
       chunkIndex,
       retries,
       inputContent,

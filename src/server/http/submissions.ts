@@ -50,7 +50,7 @@ export function submissionRoutes(
   /** Resolves when there is news, or the time is up; at once if there is nothing to wait for. Never if the peer goes away. */
   const news = (exchange: HttpExchange, id: SubmissionId, doneAbove: number | null, waitMs: number) =>
     new Promise<void>((resolve) => {
-      const forget = reads.wait(id, { doneAbove, waitMs }, resolve);
+      const forget = reads.wait('', id, { doneAbove, waitMs }, resolve);
       if (forget === null) resolve();
       else exchange.onPeerGone(forget);
     });
@@ -67,7 +67,7 @@ export function submissionRoutes(
     async cancel(exchange, segment) {
       const id = idOf(exchange, segment);
       if (id === null) return;
-      const result = await endings.cancel(id);
+      const result = await endings.cancel('', id);
       switch (result.kind) {
         case 'cancelled':
           return respondAnnounced(exchange, 200, '', null);
@@ -84,7 +84,7 @@ export function submissionRoutes(
       const id = idOf(exchange, segment);
       if (id === null) return;
       await news(exchange, id, null, waitOf(exchange) ?? holdStatusPollsMs);
-      respondStatus(exchange, 200, await reads.status(id));
+      respondStatus(exchange, 200, await reads.status('', id));
     },
 
     async chunksDone(exchange, segment) {
@@ -93,7 +93,7 @@ export function submissionRoutes(
       const query = new URLSearchParams(exchange.query);
       const fromPage = naturalNumber(query.get('from_page')) ?? 0;
       await news(exchange, id, naturalNumber(query.get('known')) ?? -1, waitOf(exchange) ?? 0);
-      const answer = await reads.chunksDone(id, fromPage);
+      const answer = await reads.chunksDone('', id, fromPage);
       if (answer === null) respondAnnounced(exchange, 404, '', null);
       else respondJson(exchange, 200, formatChunksDone(answer));
     },
@@ -104,7 +104,7 @@ export function submissionRoutes(
       const query = new URLSearchParams(exchange.query);
       const from = naturalNumber(query.get('from')) ?? 0;
       const limit = Math.min(naturalNumber(query.get('limit')) ?? OUTPUTS_DEFAULT, OUTPUTS_MAX);
-      const answer = await reads.directOutputs(id, from, limit);
+      const answer = await reads.directOutputs('', id, from, limit);
       if (answer === null) respondAnnounced(exchange, 404, '', null);
       else if (answer.kind === 'not_direct') {
         respondText(
@@ -119,11 +119,11 @@ export function submissionRoutes(
     },
 
     count(exchange) {
-      respondJson(exchange, 200, formatCount(reads.countInProgress()));
+      respondJson(exchange, 200, formatCount(reads.countInProgress('')));
     },
 
     async countCompleted(exchange) {
-      respondJson(exchange, 200, formatCount(await reads.countCompleted()));
+      respondJson(exchange, 200, formatCount(await reads.countCompleted('')));
     },
 
     async endedIds(exchange) {
@@ -137,15 +137,15 @@ export function submissionRoutes(
         return respondText(exchange, 400, `${name}: expected ${expected}, got ${got}`);
       }
       const limit = Math.min(naturalNumber(query.get('limit')) ?? ENDED_PAGE_MAX, ENDED_PAGE_MAX);
-      respondJson(exchange, 200, formatIds(await reads.endedIds(state, before, limit)));
+      respondJson(exchange, 200, formatIds(await reads.endedIds('', state, before, limit)));
     },
 
     async idByPrefix(exchange, prefix) {
-      respondJson(exchange, 200, formatIdOrNull(await reads.idByPrefix(prefix)));
+      respondJson(exchange, 200, formatIdOrNull(await reads.idByPrefix('', prefix)));
     },
 
     idsByMetadata(exchange, _segment, body) {
-      respondJson(exchange, 200, formatIds(reads.idsByMetadata(parseMetadataQuery(body))));
+      respondJson(exchange, 200, formatIds(reads.idsByMetadata('', parseMetadataQuery(body))));
     },
 
     async known(exchange, _segment, body) {

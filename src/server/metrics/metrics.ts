@@ -110,38 +110,45 @@ function registerCounters(registry: Registry, stats: QueueStats): void {
 
 function registerGauges(registry: Registry, queue: Queue): void {
   const gauge = (name: string, help: string, value: () => number) => addGauge(registry, name, help, value);
-  const { counts } = queue;
   gauge(
     'chunks_in_backlog_count',
     'Number of chunks in the backlog. Note that this is a _gauge_ reflecting the accurate state of the DB',
-    () => counts.chunksInBacklog,
+    () => queue.counts.chunksInBacklog,
   );
   gauge(
     'operations_in_backlog_count',
     'Slight overestimation of the number of operations in the backlog (chunk_size * chunk_count for each submission). For simplicity, we always consider the last chunk full.',
-    () => counts.operationsInBacklog,
+    () => queue.counts.operationsInBacklog,
   );
   gauge(
     'consumers_connected_count',
     'Number of healthy websocket connections between the system and consumers',
-    () => counts.consumers,
+    () => queue.counts.consumers,
   );
   gauge(
     'consumers_sick_count',
     'Number of consumers that are slowed down: their last chunks all failed while others completed theirs',
-    () => counts.consumersSick,
+    () => queue.counts.consumersSick,
   );
   gauge(
     'reserver_chunks_reserved_count',
     'Number of chunks currently reserved by the reserver, i.e. being worked on by the consumers',
-    () => counts.chunksReserved,
+    () => queue.counts.chunksReserved,
   );
-  gauge('submissions_in_backlog_count', 'Number of submissions in progress', () => counts.submissionsOpen);
-  gauge('chunks_delayed_count', 'Number of chunks that wait for their next try', () => counts.chunksDelayed);
+  gauge(
+    'submissions_in_backlog_count',
+    'Number of submissions in progress',
+    () => queue.counts.submissionsOpen,
+  );
+  gauge(
+    'chunks_delayed_count',
+    'Number of chunks that wait for their next try',
+    () => queue.counts.chunksDelayed,
+  );
   gauge(
     'reserver_reservations_waiting_count',
     'Number of reservations that wait for a chunk',
-    () => counts.requestsWaiting,
+    () => queue.counts.requestsWaiting,
   );
   gauge('store_healthy', '1 if the store takes what it is given, else 0', () => (queue.isHealthy ? 1 : 0));
   gauge(

@@ -106,8 +106,8 @@ export const WRITING_BUGS: readonly Bug[] = [
         Endings.prototype,
         'cancel',
         (original) =>
-          function (id) {
-            const cancelled = original.call(this, id);
+          function (queue, id) {
+            const cancelled = original.call(this, queue, id);
             if (outcome !== 'ending') return cancelled;
             cancelled.catch(() => {});
             return Promise.resolve({ kind: 'cancelled' });

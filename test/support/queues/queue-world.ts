@@ -35,7 +35,7 @@ export class QueueWorld {
     this.clock = clock;
     this.logger = logger;
     this.#turn = new EndOfTurn(clock);
-    this.#shared = new SharedBySessions(queue.consumers, clock);
+    this.#shared = new SharedBySessions(queue, clock);
   }
 
   static async start(options: Partial<QueueOptions> = {}): Promise<QueueWorld> {
@@ -87,8 +87,8 @@ export class QueueWorld {
     );
   }
 
-  async stateOf(id: bigint): Promise<string> {
-    return (await this.queue.reads.status(id))?.state ?? 'unknown';
+  async stateOf(id: bigint, queue = ''): Promise<string> {
+    return (await this.queue.reads.status(queue, id))?.state ?? 'unknown';
   }
 
   /** @param features as in the header `opsqueue-features`; undefined for an old client */
@@ -121,6 +121,7 @@ export class WorldConsumer {
   ) {
     this.session = new ConsumerSession({
       queue,
+      queueName: '',
       connection: this.connection,
       clock,
       turn,

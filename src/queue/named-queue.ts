@@ -1,0 +1,83 @@
+import type { SubmissionRecord } from '../model/submission.ts';
+import { Scheduler } from '../scheduler/scheduler.ts';
+import type { SchedulerOptions, SubmissionProgress } from '../scheduler/types.ts';
+import type { Clock, Timer } from '../system/time/clock.ts';
+import { Consumers, type ConsumersOptions } from './consumers.ts';
+import { type ConsumerPeer, Dispatcher, type DispatcherOptions } from './dispatcher.ts';
+
+export interface NamedQueueOptions
+  extends Omit<ConsumersOptions, 'name' | 'scheduler' | 'dispatcher' | 'disconnected'>,
+    Omit<DispatcherOptions, 'name' | 'scheduler' | 'deadlineChanged'> {
+  readonly clock: Clock;
+  readonly scheduler: SchedulerOptions;
+  /** A consumer has gone. */
+  disconnected(queue: NamedQueue): void;
+}
+
+/** What one queue has for itself: its schedule, and the consumers that are connected to it. All else is the server's. */
+export class NamedQueue {
+  /** '' for the unnamed one. */
+  readonly name: string;
+  readonly scheduler: Scheduler<ConsumerPeer>;
+  readonly dispatcher: Dispatcher;
+  readonly consumers: Consumers;
+  /** Inserts that wait for their commit. */
+  insertsPending = 0;
+  readonly #o: NamedQueueOptions;
+  #deadline: Timer | null = null;
+
+  constructor(name: string, options: NamedQueueOptions) {
+    this.name = name;
+    this.#o = options;
+    this.scheduler = new Scheduler(options.scheduler);
+    const own = { ...options, name, scheduler: this.scheduler };
+    this.dispatcher = new Dispatcher({ ...own, deadlineChanged: () => this.#armDeadline() });
+    this.consumers = new Consumers({
+      ...own,
+      dispatcher: this.dispatcher,
+      disconnected: () => options.disconnected(this),
+    });
+  }
+
+  /** Nothing would be lost with it. */
+  get isIdle(): boolean {
+    return this.scheduler.isEmpty && this.insertsPending === 0;
+  }
+
+  /** A submission whose insert is committed goes on the schedule. */
+  insert(record: SubmissionRecord, progress?: SubmissionProgress): void {
+    const nowMs = this.#o.clock.monotonicMs();
+    this.scheduler.insert(record, nowMs, progress);
+    this.dispatcher.run(nowMs);
+  }
+
+  holdHandOut(held: boolean): void {
+    this.#call((nowMs) => this.scheduler.holdHandOut(held, nowMs));
+  }
+
+  /** Nothing comes by itself any more. */
+  stop(): void {
+    this.#deadline?.cancel();
+  }
+
+  #armDeadline(): void {
+    this.#deadline?.cancel();
+    const dueMs = this.scheduler.nextDeadlineMs();
+    if (dueMs === null) return;
+    const delayMs = Math.max(0, dueMs - this.#o.clock.monotonicMs());
+    const advance = () => this.#call((nowMs) => this.scheduler.advance(nowMs));
+    this.#deadline = this.#o.clock.after(delayMs, advance, { unref: true });
+  }
+
+  /** For calls of the scheduler that no caller waits for: a broken invariant must not get lost. */
+  #call(run: (nowMs: number) => void): void {
+    if (!this.#o.isOpen()) return;
+    try {
+      const nowMs = this.#o.clock.monotonicMs();
+      run(nowMs);
+      this.dispatcher.run(nowMs);
+    } catch (error) {
+      this.#o.giveUp(error);
+    }
+  }
+}

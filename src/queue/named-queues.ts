@@ -1,0 +1,85 @@
+import { QUEUES_MAX } from '../model/limits.ts';
+import type { SchedulerCounts } from '../scheduler/types.ts';
+import { TooManyQueuesError } from './errors.ts';
+import type { NamedQueue } from './named-queue.ts';
+
+/**
+ * The queues that there are: the unnamed one always, any other from the moment when somebody inserts or connects until
+ * nothing of it is open and nobody is connected.
+ */
+export class NamedQueues {
+  readonly #make: (name: string) => NamedQueue;
+  readonly #byName = new Map<string, NamedQueue>();
+  #isHeld = false;
+
+  constructor(make: (name: string) => NamedQueue) {
+    this.#make = make;
+    this.open('');
+  }
+
+  /** undefined: nothing of it is open, and nobody is connected. */
+  get(name: string): NamedQueue | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** For somebody who inserts or connects. Throws TooManyQueuesError. */
+  enter(name: string): NamedQueue {
+    // Without the unnamed one, which is always there.
+    if (!this.#byName.has(name) && this.#byName.size > QUEUES_MAX) throw new TooManyQueuesError(name);
+    return this.open(name);
+  }
+
+  /** However many there are: what is on disk comes back. */
+  open(name: string): NamedQueue {
+    let queue = this.#byName.get(name);
+    if (queue === undefined) {
+      queue = this.#make(name);
+      this.#byName.set(name, queue);
+      if (this.#isHeld) queue.holdHandOut(true);
+    }
+    return queue;
+  }
+
+  /** A consumer has gone, a submission is forgotten, or an insert is settled. */
+  dropIfIdle(queue: NamedQueue): void {
+    if (queue.name === '' || !queue.isIdle || this.#byName.get(queue.name) !== queue) return;
+    queue.stop();
+    this.#byName.delete(queue.name);
+  }
+
+  /** Those that come to be meanwhile as well. */
+  holdHandOut(held: boolean): void {
+    this.#isHeld = held;
+    for (const queue of this.#byName.values()) queue.holdHandOut(held);
+  }
+
+  stop(): void {
+    for (const queue of this.#byName.values()) queue.stop();
+  }
+
+  /** Of all of them together. */
+  counts(): SchedulerCounts {
+    const total = { ...NO_COUNTS };
+    for (const { scheduler } of this) {
+      for (const name of COUNTS) total[name] += scheduler.counts[name];
+    }
+    return total;
+  }
+
+  [Symbol.iterator](): IterableIterator<NamedQueue> {
+    return this.#byName.values();
+  }
+}
+
+const NO_COUNTS: SchedulerCounts = {
+  submissionsOpen: 0,
+  chunksAvailable: 0,
+  chunksReserved: 0,
+  chunksDelayed: 0,
+  chunksInBacklog: 0,
+  operationsInBacklog: 0,
+  consumers: 0,
+  consumersSick: 0,
+  requestsWaiting: 0,
+};
+const COUNTS = Object.keys(NO_COUNTS) as (keyof SchedulerCounts)[];

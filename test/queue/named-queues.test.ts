@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SubmissionConflictError } from '../../src/model/errors.ts';
+import { QUEUES_MAX } from '../../src/model/limits.ts';
+import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
+import { gatedStore } from '../support/store/gated-store.ts';
+
+const namesInUse = (world: QueueWorld) => world.queue.inUse.map(({ name }) => name);
+
+test('chunks go to consumers of their own queue only, however long others wait', async () => {
+  const world = await QueueWorld.start();
+  const consumers = Object.fromEntries(
+    ['', 'images', 'bills'].map((queueName) => [queueName, world.consumer(undefined, { queueName })]),
+  );
+  for (const consumer of Object.values(consumers)) consumer.reserve(10);
+  for (const [i, queue] of ['images', '', 'images'].entries()) {
+    await world.insert(`p${i}`, 2, { queue });
+  }
+  const prefixesOf = (name: string) =>
+    consumers[name]!.takeChunks().map(({ submission }) => submission.prefix);
+  assert.deepEqual(prefixesOf('bills'), []);
+  assert.deepEqual(prefixesOf('images'), ['p0', 'p0']);
+  assert.deepEqual(prefixesOf(''), ['p1', 'p1']);
+  consumers['']!.reserve(10);
+  consumers.images!.reserve(10);
+  assert.deepEqual(prefixesOf(''), []);
+  assert.deepEqual(prefixesOf('images'), ['p2', 'p2']);
+  world.queue.checkInvariants();
+});
+
+test("what consumers of another queue say of a queue's chunks counts for nothing", async () => {
+  const world = await QueueWorld.start();
+  const id = await world.insertDirect([null], { queue: 'images' });
+  const holder = world.consumer(undefined, { queueName: 'images' });
+  const [{ chunk } = assert.fail()] = holder.take();
+  for (const queueName of ['', 'bills']) {
+    const stranger = world.consumer('release,extend', { queueName });
+    stranger.complete(chunk, Uint8Array.of(6, 6, 6));
+    stranger.fail(chunk);
+    stranger.send({ kind: 'release', chunks: [chunk] });
+    stranger.send({ kind: 'extend', chunks: [chunk] });
+  }
+  await world.settle();
+  assert.equal(await world.stateOf(id, 'images'), 'in_progress');
+  assert.equal(world.queue.counts.chunksReserved, 1);
+  assert.deepEqual(await world.store.directContents('output', [chunk]), [null]);
+  holder.complete(chunk, Uint8Array.of(7));
+  await world.settle();
+  assert.equal(await world.stateOf(id, 'images'), 'completed');
+  assert.deepEqual(await world.store.directContents('output', [chunk]), [Uint8Array.of(7)]);
+});
+
+test('a submission is found under its own queue only, running or ended', async () => {
+  const world = await QueueWorld.start();
+  const { reads, endings } = world.queue;
+  const pairs = new Map([['k', 1n]]);
+  const id = await world.insertDirect([null], { queue: 'images', strategicMetadata: pairs });
+  const named = await world.insert('p', 1, { queue: 'images' });
+  const findings = async (queue: string) => ({
+    status: (await reads.status(queue, id))?.state,
+    chunksDone: (await reads.chunksDone(queue, id, 0))?.state,
+    outputs: (await reads.directOutputs(queue, id, 0, 10))?.kind,
+    byPrefix: await reads.idByPrefix(queue, 'p'),
+    byMetadata: reads.idsByMetadata(queue, pairs),
+    running: reads.countInProgress(queue),
+    completed: await reads.countCompleted(queue),
+    ended: await reads.endedIds(queue, 'completed', undefined, 10),
+    cancelled: await reads.endedIds(queue, 'cancelled', undefined, 10),
+  });
+  const nothing = {
+    status: undefined,
+    chunksDone: undefined,
+    outputs: undefined,
+    byPrefix: null,
+    byMetadata: [],
+    running: 0,
+    completed: 0,
+    ended: [],
+    cancelled: [],
+  };
+  const running = { status: 'in_progress', chunksDone: 'in_progress', outputs: 'outputs' };
+  const shown = { ...nothing, ...running, byPrefix: named, byMetadata: [id], running: 2 };
+  assert.deepEqual(await findings('images'), shown);
+  for (const other of ['', 'bills']) {
+    assert.deepEqual(await findings(other), nothing);
+    assert.deepEqual(await endings.cancel(other, id), { kind: 'unknown' });
+    assert.equal(
+      reads.wait(other, id, { doneAbove: null, waitMs: 1_000 }, () => {}),
+      null,
+    );
+  }
+  const consumer = world.consumer(undefined, { queueName: 'images' });
+  for (const { chunk } of consumer.take()) consumer.complete(chunk);
+  await world.settle();
+  await endings.cancel('images', named);
+  assert.deepEqual(await findings('images'), {
+    ...nothing,
+    status: 'completed',
+    chunksDone: 'completed',
+    outputs: 'outputs',
+    byPrefix: named,
+    completed: 1,
+    ended: [id],
+    cancelled: [named],
+  });
+  for (const other of ['', 'bills']) {
+    assert.deepEqual(await findings(other), nothing);
+    assert.deepEqual(await endings.cancel(other, id), { kind: 'unknown' });
+  }
+});
+
+test('prefixes are one set for all queues: nobody deletes the folder of another queue, or writes into it', async () => {
+  const world = await QueueWorld.start();
+  await world.insert('p', 1, { queue: 'images' });
+  assert.deepEqual(await world.queue.reads.known(['p', 'q']), [true, false]);
+  for (const queue of ['', 'bills']) {
+    await assert.rejects(
+      world.insert('p', 1, { queue }),
+      (error) => error instanceof SubmissionConflictError && error.field === 'queue',
+    );
+  }
+  assert.deepEqual(namesInUse(world), ['', 'images']);
+});
+
+test('a queue is there from its first insert or consumer on, until nothing of it is open and nobody connected', async () => {
+  const gate = gatedStore();
+  const world = await QueueWorld.start({ store: gate.store });
+  assert.deepEqual(namesInUse(world), ['']);
+  gate.shut();
+  const inserted = world.insert('p', 1, { queue: 'images' });
+  await world.settle();
+  assert.deepEqual(namesInUse(world), ['', 'images'], 'its insert waits for the commit');
+  gate.open();
+  const id = await inserted;
+  const consumer = world.consumer(undefined, { queueName: 'images' });
+  const [{ chunk } = assert.fail()] = consumer.take();
+  gate.shut();
+  consumer.complete(chunk);
+  consumer.disconnect();
+  await world.settle();
+  assert.deepEqual(namesInUse(world), ['', 'images'], 'its end waits for the commit');
+  gate.open();
+  await world.settle();
+  assert.deepEqual(namesInUse(world), ['']);
+  assert.equal(await world.stateOf(id, 'images'), 'completed');
+
+  const idle = world.consumer(undefined, { queueName: 'images' });
+  assert.deepEqual(namesInUse(world), ['', 'images'], 'a consumer waits');
+  idle.reserve();
+  const other = world.consumer(undefined, { queueName: 'images' });
+  other.disconnect();
+  await world.insert('none', 0, { queue: 'images' });
+  await world.insert('q', 1, { queue: 'images' });
+  assert.equal(idle.takeChunks().length, 1);
+  idle.disconnect();
+  assert.deepEqual(namesInUse(world), ['', 'images'], 'a submission is open');
+});
+
+test('one queue more than there may be is refused, until another one goes', async () => {
+  const world = await QueueWorld.start();
+  const ids = await Promise.all(
+    Array.from({ length: QUEUES_MAX }, (_, i) => world.insert(`p${i}`, 1, { queue: `q${i}` })),
+  );
+  const tooMany = { code: 'TOO_MANY_QUEUES', message: /^queue one-more would be one more than the 1000/ };
+  await assert.rejects(world.insert('p', 1, { queue: 'one-more' }), tooMany);
+  assert.throws(() => world.queue.consumersOf('one-more'), tooMany);
+  await world.insert('again', 1, { queue: 'q7' });
+  await world.insert('unnamed', 1);
+  assert.equal(world.queue.counts.submissionsOpen, QUEUES_MAX + 2);
+  await world.queue.endings.cancel('q3', ids[3]!);
+  await world.insert('p', 1, { queue: 'one-more' });
+  assert(namesInUse(world).includes('one-more') && !namesInUse(world).includes('q3'));
+});
+
+test('after a restart each submission is in its queue again', async () => {
+  const database = new MemoryDatabase();
+  const before = await QueueWorld.start({ store: new MemoryStore({ database }) });
+  const ids = new Map<string, bigint>();
+  for (const queue of ['', 'images', 'bills'])
+    ids.set(queue, await before.insert(`p-${queue}`, 1, { queue }));
+  await before.stop();
+  const world = await QueueWorld.start({ store: new MemoryStore({ database }) });
+  assert.deepEqual(namesInUse(world), ['', 'bills', 'images']);
+  for (const [queue, id] of ids) {
+    const taken = world.consumer(undefined, { queueName: queue }).take(10);
+    assert.deepEqual(
+      taken.map(({ chunk }) => chunk.submissionId),
+      [id],
+    );
+  }
+});
+
+test('reservations expire in each queue, and nothing is handed out in any while the store is stuck', async () => {
+  const gate = gatedStore();
+  const world = await QueueWorld.start({
+    store: gate.store,
+    reservationExpirationMs: 30_000,
+    holdHandOutAfterMs: 0,
+  });
+  const consumers = ['', 'images'].map((queueName) => world.consumer('silent_expiry', { queueName }));
+  await world.insert('a', 2);
+  await world.insert('b', 2, { queue: 'images' });
+  for (const consumer of consumers) assert.equal(consumer.take().length, 1);
+  await world.passes(30_000);
+  assert.equal(world.queue.stats.setbacks.expired, 2);
+  assert.equal(world.queue.counts.chunksReserved, 0);
+  gate.shut();
+  void world.insert('c', 1).catch(() => {});
+  await world.passes(6_000);
+  for (const consumer of consumers) assert.equal(consumer.take().length, 0);
+  gate.open();
+  await world.settle();
+  for (const consumer of consumers) assert.equal(consumer.takeChunks().length, 1);
+  await world.stop();
+});
