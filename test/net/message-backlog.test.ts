@@ -84,11 +84,32 @@ test('some messages of each connection are worked on at a time, in a callback of
       },
     };
   };
-  backlog.add(connection('a', 100));
+  backlog.add(connection('a', 600));
   backlog.add(connection('b', 3));
+  // Four reservations of 64 chunks: they are answered in one write.
+  backlog.add(connection('c', 4 * 65));
   due[0]!();
   await nextTurn();
-  assert.deepEqual(heard, ['a', 'after a', 'b', 'after b', 'a', 'after a']);
+  assert.deepEqual(heard, ['a', 'after a', 'b', 'after b', 'c', 'after c', 'a', 'after a']);
+});
+
+test('a connection whose messages take long leaves the rest of them to the next turn', async () => {
+  let nowMs = 0;
+  const due: (() => void)[] = [];
+  const backlog = new MessageBacklog({ monotonicMs: () => nowMs, soon: (run) => due.push(run) });
+  while (due.length === 0) backlog.mayWorkNow();
+  let worked = 0;
+  backlog.add({
+    workOff() {
+      nowMs++;
+      return ++worked < 100;
+    },
+  });
+  for (const expected of [32, 64, 96, 100]) {
+    due.shift()!();
+    await nextTurn();
+    assert.equal(worked, expected);
+  }
 });
 
 test('a turn with few messages arms nothing', () => {

@@ -36,7 +36,7 @@ const REASON_BYTES_MAX = 123;
 /** Up to here the frames of a turn are copied together and leave in one write. */
 const COPY_BYTES_MAX = 64 * 1024;
 /** A peer of which more waits to be worked on is not read any further. */
-const WAITING_BYTES_MAX = 16 * 1024;
+const WAITING_BYTES_MAX = 64 * 1024;
 
 const OPCODE_BINARY = 0x82;
 const OPCODE_PING = 0x89;
