@@ -58,7 +58,14 @@ export type SubmissionEnd =
       readonly chunksDone: number;
       readonly failedChunk: FailedChunk;
     }
-  | { readonly state: 'cancelled'; readonly endedAtMs: number; readonly chunksDone: number };
+  | {
+      readonly state: 'cancelled';
+      readonly endedAtMs: number;
+      readonly chunksDone: number;
+      /** Who cancelled it, and why, in their own words; null where that is not known. */
+      readonly by: string | null;
+      readonly reason: string | null;
+    };
 
 /** What a status says of the submission itself. */
 export interface StatusRecord extends Omit<SubmissionFacts, 'chunkSizeOps'> {

@@ -101,7 +101,13 @@ export class Endings {
       const failedChunk = await this.#failedChunk(submission, cause.chunkIndex, cause.failure);
       this.#add(submission, { state: 'failed', endedAtMs, chunksDone, failedChunk });
     } else if (cause.state === 'cancelled') {
-      this.#add(submission, { state: 'cancelled', endedAtMs, chunksDone: done.count });
+      this.#add(submission, {
+        state: 'cancelled',
+        endedAtMs,
+        chunksDone: done.count,
+        by: null,
+        reason: null,
+      });
     } else {
       this.#add(submission, { state: 'completed', endedAtMs });
     }

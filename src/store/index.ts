@@ -3,6 +3,15 @@
 import '../system/entry/node-version.ts';
 
 export { ChunkSet, PAGE_BYTES, PAGE_CHUNKS, type PageContent } from '../model/chunk-set.ts';
+export {
+  type Act,
+  type Control,
+  NO_CONTROL,
+  type PausedBy,
+  type Scope,
+  type ScopeControl,
+  type Verb,
+} from '../model/control.ts';
 export { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 export {
   type ChunkId,
@@ -35,7 +44,16 @@ export {
 } from './batch-plan.ts';
 export { PageChecksum } from './codec/page-checksum.ts';
 export { allChunks, chunksDoneIn, countChunks, setStoredPage } from './codec/progress.ts';
-export { formatRetry, formatStrategicMetadata, parseRetry, parseStrategicMetadata } from './codec/values.ts';
+export {
+  formatControl,
+  formatRetry,
+  formatScopeControl,
+  formatStrategicMetadata,
+  parseControl,
+  parseRetry,
+  parseScopeControl,
+  parseStrategicMetadata,
+} from './codec/values.ts';
 export { StoreError, type StoreErrorClass } from './errors.ts';
 export { openStore, type StoreContext } from './open.ts';
 export type {

@@ -1,4 +1,5 @@
 import type { ChunkSet, PageContent } from '../model/chunk-set.ts';
+import type { Control, Scope, ScopeControl } from '../model/control.ts';
 import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../model/ids.ts';
 import type { ChunkTries, EndState, SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
 import type { StoreError } from './errors.ts';
@@ -25,6 +26,8 @@ export interface Store {
    * one. The last batch may be sent once more: it changes nothing and is answered as before, but see `gone`.
    */
   commit(batch: CommitBatch): Promise<CommitResult>;
+  /** What verbs have changed of queues and of the whole server; none of those that were never touched. */
+  scopeControls(): Promise<ReadonlyMap<Scope, ScopeControl>>;
   /** The `seq` of the shard's last batch that took place: settles `unknown`. */
   lastSeq(shard: ShardId): Promise<number>;
   /** A submission in any state; null if it is not known. */
@@ -100,6 +103,7 @@ export interface LoadedSubmission {
   readonly done: ChunkSet;
   /** Chunks that were tried and are not done. */
   readonly tries: ReadonlyMap<ChunkIndex, ChunkTries>;
+  readonly control: Control;
 }
 
 /** A submission as a look-up finds it. `end` is null while it is open; then `chunksDone` is as of the last commit. */
@@ -107,6 +111,7 @@ export interface StoredSubmission {
   readonly record: SubmissionRecord;
   readonly end: SubmissionEnd | null;
   readonly chunksDone: number;
+  readonly control: Control;
 }
 
 /** A page of a listing of ended submissions. */
@@ -142,6 +147,8 @@ export type Mutation =
       readonly idempotencyKey?: string;
       /** Set for a submission of zero chunks: it ends as it is inserted. */
       readonly end?: SubmissionEnd;
+      /** Default: `NO_CONTROL`. */
+      readonly control?: Control;
     }
   | { readonly kind: 'page'; readonly id: SubmissionId; readonly page: number; readonly content: PageContent }
   | {
@@ -156,6 +163,9 @@ export type Mutation =
       readonly chunkIndex: ChunkIndex;
       readonly content: Uint8Array | null;
     }
+  /** Of an open submission; changes nothing of one that has ended. */
+  | { readonly kind: 'control'; readonly id: SubmissionId; readonly control: Control }
+  | { readonly kind: 'scope_control'; readonly scope: Scope; readonly control: ScopeControl }
   /** A completed submission loses its pages and tries, the others keep them. */
   | { readonly kind: 'end'; readonly id: SubmissionId; readonly end: SubmissionEnd };
 

@@ -86,7 +86,11 @@ describe('the journal', () => {
       () => heard.push('insert'),
       () => {},
     );
-    journal.add({ kind: 'end', id: 1n, end: { state: 'cancelled', endedAtMs: 1, chunksDone: 0 } });
+    journal.add({
+      kind: 'end',
+      id: 1n,
+      end: { state: 'cancelled', endedAtMs: 1, chunksDone: 0, by: null, reason: null },
+    });
     void journal.committed().then(
       () => heard.push('committed'),
       () => {},
@@ -178,7 +182,11 @@ describe('the journal', () => {
     s.done.add(1);
     journal.chunkDone(s, 1);
     journal.add({ kind: 'tries', id: 1n, chunkIndex: 7, tries: { retries: 1, disconnects: 0 } });
-    journal.add({ kind: 'end', id: 1n, end: { state: 'cancelled', endedAtMs: 1, chunksDone: 1 } });
+    journal.add({
+      kind: 'end',
+      id: 1n,
+      end: { state: 'cancelled', endedAtMs: 1, chunksDone: 1, by: null, reason: null },
+    });
     await journal.committed();
     assert.deepEqual(kinds(batches[0]), ['page', 'tries', 'end']);
   });
@@ -354,7 +362,11 @@ describe('the journal', () => {
     const { journal } = await setUp();
     await journal.drain();
     await journal.committed();
-    journal.add({ kind: 'end', id: 1n, end: { state: 'cancelled', endedAtMs: 1, chunksDone: 0 } });
+    journal.add({
+      kind: 'end',
+      id: 1n,
+      end: { state: 'cancelled', endedAtMs: 1, chunksDone: 0, by: null, reason: null },
+    });
     await assert.rejects(journal.committed(), StoreError);
   });
 

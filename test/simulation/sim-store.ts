@@ -71,6 +71,10 @@ export class SimStore implements Store {
     }
   }
 
+  scopeControls(): ReturnType<Store['scopeControls']> {
+    return this.#later(() => this.#inner.scopeControls());
+  }
+
   commit(batch: CommitBatch): Promise<CommitResult> {
     const fault = this.#fault();
     const answered = this.#later<CommitResult>(async () => {

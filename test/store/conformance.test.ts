@@ -105,6 +105,11 @@ const WRONG: readonly (readonly [what: string, title: string, wrong: Break])[] =
     }),
   ],
   [
+    'the pause of a queue is forgotten at a restart',
+    'of queues and the server is kept apart from submissions, for ever',
+    () => ({ scopeControls: async () => new Map() }),
+  ],
+  [
     'a batch out of order is taken',
     'a seq that leaves one out, or is long past, is refused',
     (store) => ({

@@ -58,6 +58,8 @@ type Entry = PlainEntry | PageEntry | TriesEntry;
 
 const ROW_BYTES = 64;
 const PAGE_ROW_BYTES = 576;
+/** With a history of some length. */
+const CONTROL_ROW_BYTES = 2_048;
 
 /**
  * What waits for the next commit, in the order in which it was added. Changes of the same page are one entry,
@@ -298,6 +300,9 @@ function mutationBytes(mutation: Mutation): number {
           ? mutation.end.failedChunk.failure.length + (mutation.end.failedChunk.inputContent?.length ?? 0)
           : 0)
       );
+    case 'control':
+    case 'scope_control':
+      return CONTROL_ROW_BYTES;
     case 'page':
       return PAGE_ROW_BYTES;
     case 'tries':

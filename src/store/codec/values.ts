@@ -1,4 +1,5 @@
 /** How values that have no column of their own are kept, as text: the same in every store that speaks SQL. */
+import type { Control, ScopeControl } from '../../model/control.ts';
 import type { SubmissionId } from '../../model/ids.ts';
 import type { RetryPolicy } from '../../model/retry.ts';
 import type { StrategicMetadata } from '../../model/submission.ts';
@@ -30,5 +31,37 @@ export function parseRetry(id: SubmissionId, text: string): RetryPolicy {
     return JSON.parse(text) as RetryPolicy;
   } catch (cause) {
     throw new StoreError('corrupt', `submission ${id}: its retry policy is damaged`, { cause });
+  }
+}
+
+/** JSON; pairs as in {@link formatStrategicMetadata}. */
+export function formatControl(control: Control): string {
+  const { strategicMetadata, ...others } = control;
+  const pairs = strategicMetadata === null ? null : formatStrategicMetadata(strategicMetadata);
+  return JSON.stringify({ ...others, strategicMetadata: pairs });
+}
+
+/** @throws StoreError `corrupt`, naming the submission */
+export function parseControl(id: SubmissionId, text: string): Control {
+  try {
+    const { strategicMetadata: pairs, ...others } = JSON.parse(text) as Control & {
+      strategicMetadata: string | null;
+    };
+    return { ...others, strategicMetadata: pairs === null ? null : parseStrategicMetadata(id, pairs) };
+  } catch (cause) {
+    throw new StoreError('corrupt', `submission ${id}: what was changed of it is damaged`, { cause });
+  }
+}
+
+export function formatScopeControl(control: ScopeControl): string {
+  return JSON.stringify(control);
+}
+
+/** @throws StoreError `corrupt`, naming the scope */
+export function parseScopeControl(scope: string, text: string): ScopeControl {
+  try {
+    return JSON.parse(text) as ScopeControl;
+  } catch (cause) {
+    throw new StoreError('corrupt', `the pauses of ${JSON.stringify(scope)} are damaged`, { cause });
   }
 }

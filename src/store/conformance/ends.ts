@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { NO_CONTROL } from '../../model/control.ts';
 import { END_STATES, type EndState, type SubmissionEnd } from '../../model/submission.ts';
 import type { DueSubmission, InsertResult } from '../store.ts';
 import type { ConformanceContext } from './context.ts';
@@ -40,18 +41,24 @@ export function storeEndConformance({ name, use, describe, test }: ConformanceCo
           },
         };
         await session.commit(insertOf(1n), insertOf(2n), page(1n, 0, [1, 2]), page(2n, 0, [3]));
-        await session.commit({ kind: 'end', id: 1n, end }, cancelled(2n, 100, 1));
+        await session.commit(
+          { kind: 'end', id: 1n, end },
+          cancelled(2n, 100, 1, 'ann@host', 'a "reason" \u0000'),
+        );
         await using next = await session.reopen();
         assert.deepEqual(await next.loadAll(), []);
         assert.deepEqual(await next.read((store) => store.findById(1n)), {
           record: submissionRecord({ id: 1n }),
           end,
           chunksDone: 2,
+          control: NO_CONTROL,
         });
         assert.deepEqual((await next.read((store) => store.findById(2n)))?.end, {
           state: 'cancelled',
           endedAtMs: 100,
           chunksDone: 1,
+          by: 'ann@host',
+          reason: 'a "reason" \u0000',
         });
         assert.deepEqual([...((await next.read((store) => store.chunksDone(1n))) ?? [])], [1, 2]);
         assert.deepEqual([...((await next.read((store) => store.chunksDone(2n))) ?? [])], [3]);

@@ -1,4 +1,5 @@
 import { ChunkSet, PAGE_CHUNKS } from '../../model/chunk-set.ts';
+import { type Control, NO_CONTROL, type Scope } from '../../model/control.ts';
 import type { ChunkId } from '../../model/ids.ts';
 import type { SubmissionRecord } from '../../model/submission.ts';
 import type { Mutation } from '../store.ts';
@@ -33,13 +34,33 @@ export function completed(id: bigint, endedAtMs: number): Mutation {
   return { kind: 'end', id, end: { state: 'completed', endedAtMs } };
 }
 
-export function cancelled(id: bigint, endedAtMs: number, chunksDone = 0): Mutation {
-  return { kind: 'end', id, end: { state: 'cancelled', endedAtMs, chunksDone } };
+export function cancelled(
+  id: bigint,
+  endedAtMs: number,
+  chunksDone = 0,
+  by: string | null = null,
+  reason: string | null = null,
+): Mutation {
+  return { kind: 'end', id, end: { state: 'cancelled', endedAtMs, chunksDone, by, reason } };
 }
 
 export function failed(id: bigint, endedAtMs: number, chunksDone = 0, failure = 'it broke'): Mutation {
   const failedChunk = { chunkIndex: 1, inputContent: null, failure };
   return { kind: 'end', id, end: { state: 'failed', endedAtMs, chunksDone, failedChunk } };
+}
+
+export function controlOf(fields: Partial<Control>): Control {
+  return { ...NO_CONTROL, ...fields };
+}
+
+export function control(id: bigint, fields: Partial<Control>): Mutation {
+  return { kind: 'control', id, control: controlOf(fields) };
+}
+
+/** Paused since then. */
+export function scopeControl(scope: Scope, sinceMs: number): Mutation {
+  const pauses = [{ cause: 'manual', by: 'ann@host', reason: null, sinceMs }];
+  return { kind: 'scope_control', scope, control: { pauses, history: [] } };
 }
 
 export function chunk(submissionId: bigint, chunkIndex: number): ChunkId {

@@ -166,10 +166,15 @@ function withoutProgress(results: readonly InsertResult[]) {
   return results.map((result) => [result.kind, result.kind === 'exists' ? result.submission.record : null]);
 }
 
+function byScope([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
+}
+
 async function snapshot(session: StoreSession) {
   const ids = [1n, 2n, 3n];
   return {
     loaded: (await session.loadAll()).map(plainLoaded),
+    scopes: [...(await session.read((store) => store.scopeControls()))].sort(byScope),
     ended: await session.read((store) => store.ended({ queue: '', limit: 10 })),
     found: await Promise.all(ids.map((id) => session.read((store) => store.findById(id)))),
     done: await Promise.all(

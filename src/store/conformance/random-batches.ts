@@ -1,6 +1,16 @@
 import { type Random, randomInt, seededRandom } from '../../system/random.ts';
 import type { Mutation } from '../store.ts';
-import { cancelled, completed, failed, insertOf, output, page, tries } from './mutations.ts';
+import {
+  cancelled,
+  completed,
+  control,
+  failed,
+  insertOf,
+  output,
+  page,
+  scopeControl,
+  tries,
+} from './mutations.ts';
 
 const BATCHES_MAX = 6;
 const MUTATIONS_MAX = 8;
@@ -16,7 +26,7 @@ export function randomBatches(seed: number): Mutation[][] {
 
 function randomMutation(random: Random): Mutation {
   const id = oneOf(random, [1n, 2n, 3n]);
-  switch (randomInt(random, 7)) {
+  switch (randomInt(random, 9)) {
     case 0:
       return page(id, 1, [randomInt(random, 900)]);
     case 1:
@@ -25,6 +35,10 @@ function randomMutation(random: Random): Mutation {
       return output(id, randomInt(random, 5000), randomInt(random, 256));
     case 3:
       return oneOf(random, [completed, failed, cancelled])(id, 77);
+    case 4:
+      return control(id, { startAfterMs: randomInt(random, 5), deadlineMs: randomInt(random, 5) });
+    case 5:
+      return scopeControl(oneOf(random, ['*', '', 'images']), randomInt(random, 5));
     default:
       return insertOf(id, { prefix: oneOf(random, ['a', 'b', null]), chunksTotal: 5000 });
   }
@@ -48,6 +62,7 @@ function legal(batches: readonly Mutation[][]): Mutation[][] {
         seen.add(id).add(prefix ?? id);
         return true;
       }
+      if (mutation.kind === 'scope_control') return true;
       const isOpen = open.has(mutation.id);
       if (mutation.kind === 'end') open.delete(mutation.id);
       return isOpen;

@@ -90,6 +90,6 @@ export class StoreSession implements AsyncDisposable {
 }
 
 /** What a loaded submission is, in values that `deepEqual` compares. */
-export function plainLoaded({ record, done, tries }: LoadedSubmission) {
-  return { record, done: [...done], tries: [...tries].sort(([a], [b]) => a - b) };
+export function plainLoaded({ record, done, tries, control }: LoadedSubmission) {
+  return { record, control, done: [...done], tries: [...tries].sort(([a], [b]) => a - b) };
 }

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe as nodeDescribe, test as nodeTest } from 'node:test';
 import { PAGE_CHUNKS } from '../../model/chunk-set.ts';
+import { NO_CONTROL } from '../../model/control.ts';
 import { SUBMISSION_ID_MAX } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { SubmissionEnd } from '../../model/submission.ts';
 import { randomInt, systemRandom } from '../../system/random.ts';
 import type { Mutation } from '../store.ts';
 import type { ConformanceContext, TestRunner } from './context.ts';
+import { storeControlConformance } from './controls.ts';
 import { storeEndConformance } from './ends.ts';
-import { cancelled, chunk, completed, failed, insertOf, output, page } from './mutations.ts';
+import { cancelled, chunk, completed, controlOf, failed, insertOf, output, page } from './mutations.ts';
 import { storeProgressConformance } from './progress.ts';
 import { submissionRecord } from './records.ts';
 import { plainLoaded, type StoreFixture, StoreSession } from './session.ts';
@@ -127,6 +129,8 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
           { kind: 'page', id: 2n, page: 0, content: 'full' },
           { kind: 'tries', id: 1n, chunkIndex: 3, tries: { retries: 2, disconnects: 1 } },
           { kind: 'direct_output', id: 3n, chunkIndex: 0, content: new Uint8Array([7]) },
+          { kind: 'control', id: 1n, control: controlOf({ startAfterMs: 7 }) },
+          { kind: 'scope_control', scope: 'images', control: NO_CONTROL },
           { kind: 'end', id: 2n, end: { state: 'completed', endedAtMs: 10 } },
         ];
         const snapshot = async () => ({
@@ -215,7 +219,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         );
         for (const record of records) {
           const found = await next.read((store) => store.findById(record.id));
-          assert.deepEqual(found, { record, end: null, chunksDone: 0 });
+          assert.deepEqual(found, { record, end: null, chunksDone: 0, control: NO_CONTROL });
           assert.deepEqual([...(found?.record.strategicMetadata ?? [])], [...record.strategicMetadata]);
         }
       }));
@@ -242,7 +246,13 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
 
     test('so is an idempotency key, in whatever state the first one is', () =>
       use(async (session) => {
-        const end: SubmissionEnd = { state: 'cancelled', endedAtMs: 1, chunksDone: 0 };
+        const end: SubmissionEnd = {
+          state: 'cancelled',
+          endedAtMs: 1,
+          chunksDone: 0,
+          by: null,
+          reason: null,
+        };
         await session.commit(insertOf(1n, { prefix: null }, { idempotencyKey: 'k' }), {
           kind: 'end',
           id: 1n,
@@ -291,7 +301,12 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         await session.commit(insertOf(1n, { chunksTotal: 0 }, { end }));
         assert.deepEqual(await session.loadAll(), []);
         const found = await session.read((store) => store.findById(1n));
-        assert.deepEqual(found, { record: submissionRecord({ id: 1n, chunksTotal: 0 }), end, chunksDone: 0 });
+        assert.deepEqual(found, {
+          record: submissionRecord({ id: 1n, chunksTotal: 0 }),
+          end,
+          chunksDone: 0,
+          control: NO_CONTROL,
+        });
         assert.equal(await session.read((store) => store.countEnded('', 'completed')), 1);
       }));
 
@@ -398,6 +413,7 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
       }));
   });
 
+  storeControlConformance(context);
   storeProgressConformance(context, { seed, randomRuns });
   storeEndConformance(context);
 }

@@ -1,4 +1,5 @@
 import { ChunkSet, type PageContent } from '../../model/chunk-set.ts';
+import { type Control, NO_CONTROL, type Scope, type ScopeControl } from '../../model/control.ts';
 import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../../model/ids.ts';
 import { submissionIdShard } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
@@ -29,6 +30,7 @@ interface Row {
   readonly record: SubmissionRecord;
   readonly idempotencyKey: string | null;
   end: SubmissionEnd | null;
+  control: Control;
   readonly pages: Map<number, PageContent>;
   readonly tries: Map<ChunkIndex, ChunkTries>;
   readonly inputs: readonly (Uint8Array | null)[];
@@ -47,6 +49,7 @@ export class MemoryDatabase implements BatchFacts {
   readonly byPrefix = new Map<string, Row>();
   readonly byIdempotencyKey = new Map<string, Row>();
   readonly shards = new Map<ShardId, Shard>();
+  readonly scopes = new Map<Scope, ScopeControl>();
 
   shard(shard: ShardId): Shard {
     let found = this.shards.get(shard);
@@ -113,6 +116,11 @@ export class MemoryStore implements Store {
       return failedCommit(error, true);
     }
     return { kind: 'committed', inserts: insertResults(batch.mutations, committed) };
+  }
+
+  async scopeControls(): Promise<ReadonlyMap<Scope, ScopeControl>> {
+    this.#assertOpen();
+    return new Map(this.#database.scopes);
   }
 
   async lastSeq(shard: ShardId): Promise<number> {
@@ -239,6 +247,9 @@ export class MemoryStore implements Store {
         shard.highestId = step.highestId;
         return;
       }
+      case 'scope_control':
+        this.#database.scopes.set(step.scope, step.control);
+        return;
     }
     const row = this.#database.rows.get(step.id);
     if (!row) return;
@@ -253,6 +264,9 @@ export class MemoryStore implements Store {
       case 'direct_output':
         row.outputs.set(step.chunkIndex, step.content?.slice() ?? null);
         break;
+      case 'control':
+        if (row.end === null) row.control = step.control;
+        break;
       case 'end':
         row.end ??= step.end;
         break;
@@ -264,13 +278,14 @@ export class MemoryStore implements Store {
   }
 
   #insert(mutation: InsertMutation): void {
-    const { record, idempotencyKey = null, end = null, directInputs = [] } = mutation;
+    const { record, idempotencyKey = null, end = null, directInputs = [], control = NO_CONTROL } = mutation;
     const { rows, byPrefix, byIdempotencyKey } = this.#database;
     if (rows.has(record.id)) return;
     const row: Row = {
       record,
       idempotencyKey,
       end,
+      control,
       pages: new Map(),
       tries: new Map(),
       inputs: directInputs.map((input) => input?.slice() ?? null),
@@ -299,8 +314,9 @@ function stored(row: Row | undefined): StoredSubmission | null {
 }
 
 function storedRow(row: Row): StoredSubmission {
-  const { record, end } = row;
-  return { record, end, chunksDone: chunksDoneIn(record.chunksTotal, end, () => doneOf(row).count) };
+  const { record, end, control } = row;
+  const chunksDone = chunksDoneIn(record.chunksTotal, end, () => doneOf(row).count);
+  return { record, end, chunksDone, control };
 }
 
 function loaded(row: Row): LoadedSubmission {
@@ -309,6 +325,7 @@ function loaded(row: Row): LoadedSubmission {
     record: row.record,
     done,
     tries: new Map([...row.tries].filter(([chunkIndex]) => !done.has(chunkIndex))),
+    control: row.control,
   };
 }
 

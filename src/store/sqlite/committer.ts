@@ -1,3 +1,4 @@
+import { NO_CONTROL } from '../../model/control.ts';
 import type { ShardId } from '../../model/ids.ts';
 import { type BatchFacts, type Committed, type InsertMutation, planBatch } from '../batch-plan.ts';
 import type { CommitBatch, ShardGrant } from '../store.ts';
@@ -73,7 +74,7 @@ export class Committer {
   }
 
   #apply(batch: CommitBatch, changes: EndedChange[]): Committed {
-    const { tries, pages, outputs, shards } = this.#tables;
+    const { tries, pages, outputs, shards, controls } = this.#tables;
     const committed: Committed = { existing: [], gone: [] };
     for (const step of planBatch(batch, this.#facts)) {
       switch (step.kind) {
@@ -88,6 +89,12 @@ export class Committer {
           break;
         case 'direct_output':
           outputs.put(step.id, step.chunkIndex, step.content);
+          break;
+        case 'control':
+          this.#tables.submissions.control(step.id, step.control);
+          break;
+        case 'scope_control':
+          controls.put(step.scope, step.control);
           break;
         case 'end': {
           const queue = this.#tables.submissions.end(step.id, step.end);
@@ -115,8 +122,8 @@ export class Committer {
   }
 
   #insert(mutation: InsertMutation, changes: EndedChange[]): void {
-    const { record, end = null, idempotencyKey = null, directInputs = [] } = mutation;
-    if (!this.#tables.submissions.insert(record, end, idempotencyKey)) return;
+    const { record, end = null, idempotencyKey = null, directInputs = [], control = NO_CONTROL } = mutation;
+    if (!this.#tables.submissions.insert(record, control, end, idempotencyKey)) return;
     if (end !== null) changes.push({ queue: record.queue, state: STATE[end.state] });
     for (const [chunkIndex, input] of directInputs.entries()) {
       if (input !== null) this.#tables.inputs.put(record.id, chunkIndex, input);

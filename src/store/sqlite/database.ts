@@ -1,5 +1,6 @@
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { backup, type DatabaseSync } from 'node:sqlite';
+import type { Scope, ScopeControl } from '../../model/control.ts';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
 import type { EndState } from '../../model/submission.ts';
 import type { Committed } from '../batch-plan.ts';
@@ -75,6 +76,10 @@ export class Database {
     // Only now is it known where it went. If a file comes back, the same batch is found by its number.
     this.#watch?.assertInPlace();
     return committed;
+  }
+
+  scopeControls(): Map<Scope, ScopeControl> {
+    return this.#tables.controls.all();
   }
 
   lastSeq(shard: ShardId): number {

@@ -1,4 +1,5 @@
 import { ChunkSet } from '../../model/chunk-set.ts';
+import type { Scope, ScopeControl } from '../../model/control.ts';
 import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { EndState } from '../../model/submission.ts';
@@ -102,6 +103,10 @@ export class SqliteStore implements Store {
     } catch (error) {
       return failedCommit(error, !this.#thread.isGone);
     }
+  }
+
+  scopeControls(): Promise<ReadonlyMap<Scope, ScopeControl>> {
+    return this.#thread.call('scopeControls', []);
   }
 
   lastSeq(shard: ShardId): Promise<number> {

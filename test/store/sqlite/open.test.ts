@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
+import { NO_CONTROL } from '../../../src/model/control.ts';
 import { insertOf } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { parseDatabaseFilename } from '../../../src/store/sqlite/file/location.ts';
@@ -122,14 +123,15 @@ describe('opening a database', () => {
         const completed = await store.countEnded('', 'completed');
         await store.close();
         assert.deepEqual(
-          loaded.map(({ record }) => [
+          loaded.map(({ record, control }) => [
             record.id,
             record.queue,
             record.prefix,
             record.retryDelayMs,
             record.retry,
+            control,
           ]),
-          [[7n, '', 'p', 30, null]],
+          [[7n, '', 'p', 30, null, NO_CONTROL]],
         );
         assert.deepEqual(
           ended.map(({ record }) => [record.id, record.queue]),

@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { StoreSession } from '../../../src/store/conformance/session.ts';
+import { type StoreFixture, StoreSession } from '../../../src/store/conformance/session.ts';
 import { StoreError } from '../../../src/store/errors.ts';
 import { limitFileSize, needsPrlimit } from '../../support/store/file-size-limit.ts';
 import { sqliteFixture } from '../../support/store/sqlite-fixture.ts';
 import { storeSnapshot, workloadBatch, workloadSnapshots } from '../../support/store/store-workload.ts';
 
 const BATCHES = 12;
+
+/** Loading it writes as well: who owns it. */
+async function openLoaded(fixture: StoreFixture): Promise<StoreSession> {
+  const session = await StoreSession.open(fixture);
+  try {
+    await session.loadAll();
+    return session;
+  } catch (error) {
+    await session.store.close();
+    throw error;
+  }
+}
 
 /** Everything from opening the file on; true if nothing went wrong. */
 async function runUnderLimit(
@@ -19,12 +31,12 @@ async function runUnderLimit(
   try {
     let session: StoreSession;
     try {
-      session = await StoreSession.open(fixture);
+      session = await openLoaded(fixture);
     } catch (error) {
       assert(error instanceof StoreError);
       failures++;
       limitFileSize('unlimited');
-      session = await StoreSession.open(fixture);
+      session = await openLoaded(fixture);
     }
     for (let number = 1; number <= BATCHES; number++) {
       const batch = session.batch(workloadBatch(number));

@@ -107,7 +107,13 @@ export class FakeQueue implements AsyncDisposable {
   }
 
   cancel(submission: FakeSubmission): void {
-    submission.end = { state: 'cancelled', endedAtMs: Date.now(), chunksDone: submission.done.count };
+    submission.end = {
+      state: 'cancelled',
+      endedAtMs: Date.now(),
+      chunksDone: submission.done.count,
+      by: null,
+      reason: null,
+    };
     this.#changed();
   }
 

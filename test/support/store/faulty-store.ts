@@ -49,7 +49,7 @@ export function randomFaults(random: Random, rate = 0.25): StoreFaults {
   };
 }
 
-/** `inner` behind a layer that fails, delays, and loses answers. `acquire`, `load` and `close` pass untouched. */
+/** `inner` behind a layer that fails, delays, and loses answers. `acquire`, `load`, `scopeControls` and `close` pass untouched. */
 export function faultyStore(inner: Store, faults: StoreFaults): Store {
   async function call<T>(name: keyof Store, run: () => Promise<T>): Promise<T> {
     switch (faults(name)) {
@@ -67,6 +67,7 @@ export function faultyStore(inner: Store, faults: StoreFaults): Store {
   return {
     acquire: (shards, holder) => inner.acquire(shards, holder),
     load: (shards) => inner.load(shards),
+    scopeControls: () => inner.scopeControls(),
     commit: (batch) => faultyCommit(inner, batch, faults('commit', batch)),
     lastSeq: (shard) => call('lastSeq', () => inner.lastSeq(shard)),
     findById: (id) => call('findById', () => inner.findById(id)),

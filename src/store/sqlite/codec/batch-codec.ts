@@ -1,6 +1,9 @@
 import { PAGE_BYTES, type PageContent } from '../../../model/chunk-set.ts';
+import { type Control, NO_CONTROL } from '../../../model/control.ts';
+import type { SubmissionId } from '../../../model/ids.ts';
 import type { RetryPolicy } from '../../../model/retry.ts';
 import type { StrategicMetadata, SubmissionEnd, SubmissionRecord } from '../../../model/submission.ts';
+import { formatControl, formatScopeControl, parseControl, parseScopeControl } from '../../codec/values.ts';
 import type { Mutation } from '../../store.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 
@@ -9,7 +12,7 @@ import { ByteReader, ByteWriter } from './byte-codec.ts';
  * event loop several times as much (bench/store.ts).
  */
 
-const KINDS = ['insert', 'page', 'tries', 'direct_output', 'end'] as const;
+const KINDS = ['insert', 'page', 'tries', 'direct_output', 'end', 'control', 'scope_control'] as const;
 const CONTENTS = { empty: 0, full: 1, bits: 2 } as const;
 const STATES = ['open', 'completed', 'failed', 'cancelled'] as const;
 const NO_INPUTS = 0xffff_ffff;
@@ -25,6 +28,7 @@ export function encodeMutations(mutations: readonly Mutation[]): Uint8Array<Arra
         writer.uint32(mutation.directInputs?.length ?? NO_INPUTS);
         for (const input of mutation.directInputs ?? []) writer.bytesOrNull(input);
         writeEnd(writer, mutation.end ?? null);
+        writeControl(writer, mutation.control ?? NO_CONTROL);
         break;
       case 'page':
         writer.int64(mutation.id);
@@ -44,6 +48,14 @@ export function encodeMutations(mutations: readonly Mutation[]): Uint8Array<Arra
       case 'end':
         writer.int64(mutation.id);
         writeEnd(writer, mutation.end);
+        break;
+      case 'control':
+        writer.int64(mutation.id);
+        writeControl(writer, mutation.control);
+        break;
+      case 'scope_control':
+        writer.text(mutation.scope);
+        writer.text(formatScopeControl(mutation.control));
         break;
     }
   }
@@ -70,6 +82,7 @@ function readMutation(reader: ByteReader): Mutation {
       return {
         kind,
         record,
+        control: readControl(reader, record.id),
         ...(idempotencyKey === null ? {} : { idempotencyKey }),
         ...(inputsCount === NO_INPUTS ? {} : { directInputs: inputs }),
         ...(end === null ? {} : { end }),
@@ -95,9 +108,27 @@ function readMutation(reader: ByteReader): Mutation {
       if (end === null) throw new Error('an end mutation without an end');
       return { kind, id, end };
     }
+    case 'control': {
+      const id = reader.int64();
+      return { kind, id, control: readControl(reader, id) };
+    }
+    case 'scope_control': {
+      const scope = reader.text();
+      return { kind, scope, control: parseScopeControl(scope, reader.text()) };
+    }
     default:
       throw new Error('a mutation of an unknown kind');
   }
+}
+
+/** Rarely more than one byte: few submissions are changed. */
+export function writeControl(writer: ByteWriter, control: Control): void {
+  writer.textOrNull(control === NO_CONTROL ? null : formatControl(control));
+}
+
+export function readControl(reader: ByteReader, id: SubmissionId): Control {
+  const text = reader.textOrNull();
+  return text === null ? NO_CONTROL : parseControl(id, text);
 }
 
 export function writeRecord(writer: ByteWriter, record: SubmissionRecord): void {
@@ -176,7 +207,11 @@ function writeEnd(writer: ByteWriter, end: SubmissionEnd | null): void {
   writer.number(end.endedAtMs);
   if (end.state === 'completed') return;
   writer.number(end.chunksDone);
-  if (end.state === 'cancelled') return;
+  if (end.state === 'cancelled') {
+    writer.textOrNull(end.by);
+    writer.textOrNull(end.reason);
+    return;
+  }
   writer.number(end.failedChunk.chunkIndex);
   writer.bytesOrNull(end.failedChunk.inputContent);
   writer.text(end.failedChunk.failure);
@@ -188,7 +223,9 @@ function readEnd(reader: ByteReader): SubmissionEnd | null {
   const endedAtMs = reader.number();
   if (state === 'completed') return { state, endedAtMs };
   const chunksDone = reader.number();
-  if (state === 'cancelled') return { state, endedAtMs, chunksDone };
+  if (state === 'cancelled') {
+    return { state, endedAtMs, chunksDone, by: reader.textOrNull(), reason: reader.textOrNull() };
+  }
   const chunkIndex = reader.number();
   const inputContent = reader.bytesOrNull();
   return { state, endedAtMs, chunksDone, failedChunk: { chunkIndex, inputContent, failure: reader.text() } };

@@ -1,10 +1,11 @@
 import { ChunkSet } from '../../../model/chunk-set.ts';
+import { type Control, NO_CONTROL } from '../../../model/control.ts';
 import { type ShardId, SUBMISSION_ID_MAX, type SubmissionId, submissionIdShard } from '../../../model/ids.ts';
 import type { ChunkTries, SubmissionRecord } from '../../../model/submission.ts';
 import { setStoredPage } from '../../codec/progress.ts';
 import type { LoadedSubmission } from '../../store.ts';
 import type { Tables } from '../tables/tables.ts';
-import { readPage, readRecord, writePage, writeRecord } from './batch-codec.ts';
+import { readControl, readPage, readRecord, writeControl, writePage, writeRecord } from './batch-codec.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 
 const PIECE_SUBMISSIONS_MAX = 2000;
@@ -36,18 +37,19 @@ export interface LoadPiece {
 export function loadPiece(tables: Tables, shards: readonly ShardId[], cursor: LoadCursor): LoadPiece {
   const records = tables.submissions.open(cursor.fromId, PIECE_SUBMISSIONS_MAX);
   const writer = new ByteWriter(64 * 1024);
-  const lastId = records.at(-1)?.id;
+  const lastId = records.at(-1)?.record.id;
   if (lastId === undefined) return { bytes: writer.finish(), next: null };
   // One walk through each table for all submissions of the piece: a query for each would take several times as long.
   const pages = new Peekable(tables.pages.between(cursor.fromId, cursor.fromPage, lastId));
   const tries = new Peekable(tables.tries.between(cursor.fromId, cursor.fromChunk, lastId));
   try {
-    for (const record of records) {
+    for (const { record, control } of records) {
       const { id } = record;
       if (!shards.includes(submissionIdShard(id))) continue;
       if (!(cursor.isInside && id === cursor.fromId)) {
         writer.byte(ITEM.record);
         writeRecord(writer, record);
+        writeControl(writer, control);
       }
       for (let page = pages.at(id); page; page = pages.at(id)) {
         if (writer.length > PIECE_BYTES_MAX) {
@@ -115,6 +117,7 @@ class Peekable<T extends { readonly id: SubmissionId }> {
 /** Puts the pieces together again, on the other thread. */
 export class LoadAssembler {
   #record: SubmissionRecord | null = null;
+  #control: Control = NO_CONTROL;
   #done = new ChunkSet(0);
   #tries = new Map<number, ChunkTries>();
 
@@ -126,6 +129,7 @@ export class LoadAssembler {
         case ITEM.record: {
           yield* this.finish();
           this.#record = readRecord(reader);
+          this.#control = readControl(reader, this.#record.id);
           this.#done = new ChunkSet(this.#record.chunksTotal);
           this.#tries = new Map();
           break;
@@ -146,7 +150,9 @@ export class LoadAssembler {
   }
 
   private *finish(): Generator<LoadedSubmission> {
-    if (this.#record) yield { record: this.#record, done: this.#done, tries: this.#tries };
+    if (this.#record) {
+      yield { record: this.#record, done: this.#done, tries: this.#tries, control: this.#control };
+    }
     this.#record = null;
   }
 }

@@ -94,6 +94,17 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX submissions_forgotten ON submissions (state) WHERE state = 4;
   CREATE INDEX submissions_ended ON submissions (queue, state) WHERE state <> 0 AND state <> 4;
   `,
+  // What verbs have changed of a submission, a queue or the server: JSON, see src/model/control.ts; NULL: nothing.
+  // Of a cancelled submission, `failure` says why, and `ended_by` who did it.
+  `
+  ALTER TABLE submissions ADD COLUMN control TEXT;
+  ALTER TABLE submissions ADD COLUMN ended_by TEXT;
+  CREATE TABLE controls (
+    -- The name of a queue, or '*' for the whole server.
+    scope TEXT PRIMARY KEY,
+    control TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

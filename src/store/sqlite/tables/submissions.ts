@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { type Control, NO_CONTROL } from '../../../model/control.ts';
 import { SUBMISSION_ID_MAX, type SubmissionId } from '../../../model/ids.ts';
 import {
   EMPTY_TRACE_CARRIER,
@@ -8,8 +9,10 @@ import {
   type SubmissionRecord,
 } from '../../../model/submission.ts';
 import {
+  formatControl,
   formatRetry,
   formatStrategicMetadata,
+  parseControl,
   parseRetry,
   parseStrategicMetadata,
 } from '../../codec/values.ts';
@@ -29,6 +32,7 @@ type RecordRow = readonly [
   otelTraceCarrier: string | null,
   retryDelayMs: number,
   retry: string | null,
+  control: string | null,
 ];
 
 type SubmissionRow = readonly [
@@ -39,11 +43,17 @@ type SubmissionRow = readonly [
   failedChunkIndex: bigint | null,
   failedChunkInput: Blob | null,
   failure: string | null,
+  endedBy: string | null,
 ];
 
-/** A submission without what the other tables know of it. */
-export interface FoundSubmission {
+/** What was inserted, and what has been changed of it. */
+export interface ControlledRecord {
   readonly record: SubmissionRecord;
+  readonly control: Control;
+}
+
+/** A submission without what the other tables know of it. */
+export interface FoundSubmission extends ControlledRecord {
   readonly end: SubmissionEnd | null;
 }
 
@@ -57,14 +67,16 @@ export interface EndedSubmission {
 }
 
 const RECORD_COLUMNS = `id, queue, prefix, chunks_total, chunk_size_ops, metadata, strategic_metadata,
-  otel_trace_carrier, retry_delay_ms, retry`;
-const COLUMNS = `${RECORD_COLUMNS}, state, ended_at_ms, chunks_done, failed_chunk_index, failed_chunk_input, failure`;
+  otel_trace_carrier, retry_delay_ms, retry, control`;
+const COLUMNS = `${RECORD_COLUMNS}, state, ended_at_ms, chunks_done, failed_chunk_index, failed_chunk_input, failure,
+  ended_by`;
 /** In the words of the index submissions_ended. */
 const IS_ENDED = `state <> ${STATE.open} AND state <> ${STATE.forgotten}`;
 
 export class SubmissionsTable {
   readonly #insert: Statement<never>;
   readonly #end: Statement<readonly [queue: string]>;
+  readonly #control: Statement<never>;
   readonly #find: Statement<SubmissionRow>;
   readonly #idByPrefix: Statement<readonly [id: bigint]>;
   readonly #idByIdempotencyKey: Statement<readonly [id: bigint]>;
@@ -81,12 +93,16 @@ export class SubmissionsTable {
     this.#insert = new Statement(
       database,
       `INSERT INTO submissions (${COLUMNS}, idempotency_key)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     );
     this.#end = new Statement(
       database,
       `UPDATE submissions SET state = ?, ended_at_ms = ?, chunks_done = ?, failed_chunk_index = ?,
-       failed_chunk_input = ?, failure = ? WHERE id = ? AND state = ${STATE.open} RETURNING queue`,
+       failed_chunk_input = ?, failure = ?, ended_by = ? WHERE id = ? AND state = ${STATE.open} RETURNING queue`,
+    );
+    this.#control = new Statement(
+      database,
+      `UPDATE submissions SET control = ? WHERE id = ? AND state = ${STATE.open}`,
     );
     this.#find = new Statement(
       database,
@@ -141,7 +157,12 @@ export class SubmissionsTable {
   }
 
   /** false if a submission of that id was there. */
-  insert(record: SubmissionRecord, end: SubmissionEnd | null, idempotencyKey: string | null): boolean {
+  insert(
+    record: SubmissionRecord,
+    control: Control,
+    end: SubmissionEnd | null,
+    idempotencyKey: string | null,
+  ): boolean {
     const { strategicMetadata, otelTraceCarrier } = record;
     const changes = this.#insert.run(
       record.id,
@@ -154,6 +175,7 @@ export class SubmissionsTable {
       otelTraceCarrier === EMPTY_TRACE_CARRIER ? null : otelTraceCarrier,
       record.retryDelayMs,
       record.retry === null ? null : formatRetry(record.retry),
+      control === NO_CONTROL ? null : formatControl(control),
       ...endColumns(end),
       idempotencyKey,
     );
@@ -165,9 +187,14 @@ export class SubmissionsTable {
     return this.#end.get(...endColumns(end), id)?.[0] ?? null;
   }
 
+  /** Nothing happens if it is not open. */
+  control(id: SubmissionId, control: Control): void {
+    this.#control.run(formatControl(control), id);
+  }
+
   find(id: SubmissionId): FoundSubmission | null {
     const row = this.#find.get(id);
-    return row ? { record: recordOf(row), end: endOf(row) } : null;
+    return row ? { ...controlledRecordOf(row), end: endOf(row) } : null;
   }
 
   /** The oldest one of that prefix. */
@@ -180,8 +207,8 @@ export class SubmissionsTable {
   }
 
   /** Open submissions by id, from that one on. */
-  open(fromId: SubmissionId, limit: number): SubmissionRecord[] {
-    return this.#open.all(fromId, limit).map(recordOf);
+  open(fromId: SubmissionId, limit: number): ControlledRecord[] {
+    return this.#open.all(fromId, limit).map(controlledRecordOf);
   }
 
   /** How many have ended, in each queue and state. */
@@ -241,8 +268,14 @@ function endColumns(end: SubmissionEnd | null) {
     end === null || end.state === 'completed' ? null : end.chunksDone,
     failed?.chunkIndex ?? null,
     failed?.inputContent ?? null,
-    failed?.failure ?? null,
+    failed?.failure ?? (end?.state === 'cancelled' ? end.reason : null),
+    end?.state === 'cancelled' ? end.by : null,
   ] as const;
+}
+
+function controlledRecordOf(row: RecordRow | SubmissionRow): ControlledRecord {
+  const control = row[10];
+  return { record: recordOf(row), control: control === null ? NO_CONTROL : parseControl(row[0], control) };
 }
 
 function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
@@ -273,12 +306,13 @@ function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
 }
 
 function endOf(row: SubmissionRow): SubmissionEnd | null {
-  const [state, endedAt, done, chunkIndex, inputContent, failure] = row.slice(10) as [
+  const [state, endedAt, done, chunkIndex, inputContent, failure, by] = row.slice(11) as [
     bigint,
     number | null,
     bigint | null,
     bigint | null,
     Uint8Array | null,
+    string | null,
     string | null,
   ];
   const endedAtMs = endedAt ?? 0;
@@ -289,7 +323,7 @@ function endOf(row: SubmissionRow): SubmissionEnd | null {
     case STATE.completed:
       return { state: 'completed', endedAtMs };
     case STATE.cancelled:
-      return { state: 'cancelled', endedAtMs, chunksDone };
+      return { state: 'cancelled', endedAtMs, chunksDone, by, reason: failure };
     case STATE.failed: {
       const failedChunk = { chunkIndex: Number(chunkIndex ?? 0n), inputContent, failure: failure ?? '' };
       return { state: 'failed', endedAtMs, chunksDone, failedChunk };

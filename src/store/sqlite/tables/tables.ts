@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { SubmissionId } from '../../../model/ids.ts';
 import { chunksDoneIn, countChunks } from '../../codec/progress.ts';
 import type { StoredSubmission } from '../../store.ts';
+import { ControlsTable } from './controls.ts';
 import { DirectContentsTable } from './direct-contents.ts';
 import { PagesTable } from './pages.ts';
 import { ShardsTable } from './shards.ts';
@@ -14,6 +15,7 @@ export class Tables {
   readonly submissions: SubmissionsTable;
   readonly pages: PagesTable;
   readonly tries: TriesTable;
+  readonly controls: ControlsTable;
   readonly inputs: DirectContentsTable;
   readonly outputs: DirectContentsTable;
 
@@ -22,6 +24,7 @@ export class Tables {
     this.submissions = new SubmissionsTable(database);
     this.pages = new PagesTable(database);
     this.tries = new TriesTable(database);
+    this.controls = new ControlsTable(database);
     this.inputs = new DirectContentsTable(database, 'input');
     this.outputs = new DirectContentsTable(database, 'output');
   }
@@ -30,7 +33,7 @@ export class Tables {
   stored(id: SubmissionId): StoredSubmission | null {
     const found = this.submissions.find(id);
     if (!found) return null;
-    const { record, end } = found;
+    const { record, end, control } = found;
     const chunksDone = chunksDoneIn(record.chunksTotal, end, () => {
       let count = 0;
       for (const { page, content } of this.pages.between(id, 0, id)) {
@@ -38,6 +41,6 @@ export class Tables {
       }
       return count;
     });
-    return { record, end, chunksDone };
+    return { record, end, chunksDone, control };
   }
 }

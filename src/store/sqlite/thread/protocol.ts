@@ -8,6 +8,7 @@ export type DatabaseMethod =
   | 'load'
   | 'commit'
   | 'lastSeq'
+  | 'scopeControls'
   | 'findById'
   | 'idsByPrefix'
   | 'directContents'
