@@ -10,7 +10,7 @@ import { linkedSignal, orAborted } from '../system/async/abort-signals.ts';
 import { NoObjectStoreError } from './content/bodies.ts';
 import { type ChunkFormat, checkedValues, formatFor } from './content/format.ts';
 import type { Engine, ReportCommand } from './engine.ts';
-import { checkStrategy } from './options.ts';
+import { strategyOf } from './options.ts';
 import type { ConsumerParts } from './parts.ts';
 import { decode, encode } from './run/processor.ts';
 import { verdictOf } from './run/verdict.ts';
@@ -112,7 +112,7 @@ export class ManualChunks {
   }: ReserveOptions): Promise<(ReservedChunk | RawReservedChunk)[]> {
     checkInteger('max', max, 1, CHUNKS_PER_ANSWER_MAX);
     checkBoolean('raw', raw);
-    const checked = checkStrategy(strategy);
+    const checked = strategyOf(strategy);
     const format = formatFor(this.#parts, codec);
     using linked = linkedSignal(signal, this.#stopped.signal);
     for (;;) {

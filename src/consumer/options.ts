@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
-import { checkInteger, isObject, mustBe, show } from '../model/check.ts';
+import { checkInteger, isObject, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { Strategy } from '../model/strategy.ts';
+import { checkStrategy } from '../model/strategy-shape.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import { parseObjectStoreUrl, refuseMisspeltOptions } from '../objects/open.ts';
 import type { RunDemand, TransferLimits } from './thread/protocol.ts';
@@ -16,8 +17,6 @@ const TRANSFER_MS_MAX_DEFAULT = 600_000;
 /** A day: no limit that healthy work meets. */
 const CALLBACK_MS_MAX_DEFAULT = 86_400_000;
 const CONCURRENCY_MAX = 10_000;
-/** Far more than any queue takes: one that contains itself must end somewhere. */
-const STRATEGY_NESTS_MAX = 1_000;
 
 /** A callback on this thread. */
 export function checkCallback(callback: unknown, { threads }: RunOptions): void {
@@ -28,30 +27,9 @@ export function checkCallback(callback: unknown, { threads }: RunOptions): void 
     );
 }
 
-/** A strategy of plain data: it crosses threads. How deep it may nest is the queue's to say. */
-export function checkStrategy(value: unknown): Strategy {
-  if (value === undefined) return Strategy.random();
-  const metaKeys: string[] = [];
-  let inner: unknown = value;
-  while (isObject(inner) && inner.kind === 'prefer_distinct' && metaKeys.length < STRATEGY_NESTS_MAX) {
-    const { metaKey } = inner;
-    if (typeof metaKey !== 'string' || !metaKey.isWellFormed()) {
-      throw mustBe('metaKey of a strategy', 'a string', metaKey);
-    }
-    metaKeys.push(metaKey);
-    inner = inner.underlying;
-  }
-  return metaKeys.reduceRight(
-    (underlying, key) => Strategy.preferDistinct(key, underlying),
-    plainStrategy(inner),
-  );
-}
-
-function plainStrategy(value: unknown): Strategy {
-  const kind = isObject(value) ? value.kind : undefined;
-  if (kind === 'oldest' || kind === 'newest' || kind === 'random') return Strategy[kind]();
-  if (kind === undefined) throw mustBe('strategy', "one of Strategy's", value);
-  throw new IncorrectUsageError(`strategy must be one of Strategy's, got the kind ${show(kind)}`);
+/** A strategy of plain data: it crosses threads. */
+export function strategyOf(value: unknown): Strategy {
+  return value === undefined ? Strategy.random() : checkStrategy(value);
 }
 
 export function checkModuleUrl(module: URL | string): string {
@@ -128,7 +106,7 @@ export function checkDemand(options: RunOptions, threads: number, opConcurrency:
     throw mustBe('compression', "'zstd'", compression);
   }
   return {
-    strategy: checkStrategy(options.strategy),
+    strategy: strategyOf(options.strategy),
     concurrency: checkInteger('concurrency', concurrency ?? concurrencyDefault, 1, CONCURRENCY_MAX),
     prefetch:
       prefetch === undefined || prefetch === 'auto'

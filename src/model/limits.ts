@@ -47,6 +47,12 @@ export const CONNECTIONS_MAX_DEFAULT = 10_000;
 /** How deep strategies may nest. */
 export const STRATEGY_DEPTH_MAX = 16;
 
+/** Strategies that one strategy may be made of, itself included. */
+export const STRATEGY_PARTS_MAX = 32;
+
+/** Values of one `SelectOnly` or `SelectExcept`. */
+export const SELECT_VALUES_MAX = 256;
+
 /**
  * Different strategies that one connection may use within {@link STRATEGIES_PERIOD_MS}: as many as the queue keeps ready.
  * The first use of one costs the queue a look at every open submission. Beyond, a reservation is refused.

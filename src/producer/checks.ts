@@ -3,15 +3,10 @@ import { checkInteger, checkNumber, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { type SubmissionId, submissionIdOf } from '../model/ids.ts';
 import { isMap, isUint8Array } from '../model/kinds.ts';
-import {
-  BODY_BYTES_MAX_DEFAULT,
-  META_KEY_BYTES_MAX,
-  META_VALUE_MAX,
-  META_VALUE_MIN,
-  PREFIX_PATTERN,
-} from '../model/limits.ts';
+import { BODY_BYTES_MAX_DEFAULT, META_KEY_BYTES_MAX, PREFIX_PATTERN } from '../model/limits.ts';
 import { checkCallOptions, type OptionNames, unknownOption } from '../model/option-names.ts';
 import { RETRY_BOUNDS, RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
+import { checkMetaValue } from '../model/strategy-shape.ts';
 import { END_STATES, type EndState, type StrategicMetadata } from '../model/submission.ts';
 import { chunkCodecOf } from '../protocol/chunk/codec.ts';
 import { namedCodecOf, type OperationCodec } from '../protocol/chunk/codec-options.ts';
@@ -60,7 +55,7 @@ export function checkStrategicMetadata(value: SubmitOptions['strategicMetadata']
         key,
       );
     }
-    pairs.set(key, checkMetadataValue(key, number));
+    pairs.set(key, checkMetaValue(`strategicMetadata.${key}`, number));
   }
   const refusal = metaPairsRefusal(pairs.size);
   if (refusal !== null) throw new IncorrectUsageError(`strategicMetadata: ${refusal}`);
@@ -70,12 +65,6 @@ export function checkStrategicMetadata(value: SubmitOptions['strategicMetadata']
 /** Arrays, Sets, Dates and the like have entries as well, but not pairs. */
 function isPlainObject(value: unknown): boolean {
   return Object.prototype.toString.call(value) === '[object Object]';
-}
-
-function checkMetadataValue(key: string, value: unknown): bigint {
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
-  if (typeof value === 'bigint' && value >= META_VALUE_MIN && value <= META_VALUE_MAX) return value;
-  throw mustBe(`strategicMetadata.${key}`, 'a safe integer or a bigint of 64 bits', value);
 }
 
 export function checkMetadata(value: unknown): Uint8Array | null {

@@ -6,7 +6,7 @@
 /** On the connection of a consumer. */
 export const CONSUMER_FEATURES = {
   /** In `Init`, by our queue. */
-  queue: ['release', 'cancel_reserve', 'fail_options', 'bytes', 'dropped', 'extend'],
+  queue: ['release', 'cancel_reserve', 'fail_options', 'bytes', 'dropped', 'extend', 'strategies'],
   /** With the upgrade request, by our client. */
   client: ['release', 'cancel_reserve', 'dropped', 'bytes', 'refusal'],
   /** With the upgrade request, by clients of others; our queue understands it. */

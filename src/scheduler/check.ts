@@ -1,20 +1,15 @@
 import { ChunkSet } from '../model/chunk-set.ts';
-import { InvariantError } from './invariant.ts';
+import { checkPlans } from './check-plans.ts';
+import { invariant as check, InvariantError } from './invariant.ts';
 import type { Ledger } from './ledger.ts';
 import type { MetaValue } from './metadata.ts';
-import type { Plan } from './plan/plan.ts';
-import type { Consumer, ScheduledSubmission } from './state.ts';
-import type { ReservationRequest, SchedulerCounts } from './types.ts';
-
-function check(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new InvariantError(message);
-}
+import { type Alternative, alternativesOf, isSelected } from './plan/spec.ts';
+import type { ScheduledSubmission } from './state.ts';
+import type { SchedulerCounts } from './types.ts';
+import type { Waiting } from './waiting-lines.ts';
 
 /** Counts everything anew, in O(chunks); throws where something differs. `waiting` are those who ought to be served. */
-export function checkLedger<Peer>(
-  ledger: Ledger<Peer>,
-  waiting: ReadonlyMap<ReservationRequest, Consumer<Peer>>,
-): void {
+export function checkLedger<Peer>(ledger: Ledger<Peer>, waiting: readonly Waiting<Peer>[]): void {
   const open = [...ledger.submissions.values()].filter((submission) => submission.state === 'open');
   for (const submission of ledger.submissions.values()) {
     if (submission.state === 'open') checkChunks(submission);
@@ -24,8 +19,8 @@ export function checkLedger<Peer>(
   checkConsumers(ledger);
   checkExpiryOrder(ledger);
   checkMetadata(ledger, open);
-  checkPlans(ledger, open);
-  for (const consumer of waiting.values()) checkNothingFor(consumer, open);
+  checkPlans(ledger.plans.plans, open);
+  for (const each of waiting) checkNothingFor(each, open);
 }
 
 function checkChunks<Peer>(submission: ScheduledSubmission<Peer>): void {
@@ -155,72 +150,22 @@ function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmi
   );
 }
 
-function checkPlans<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmission<Peer>[]): void {
-  const expected = open.filter((submission) => submission.chunksAvailable > 0);
-  for (const plan of ledger.plans.plans) {
-    plan.catchUp();
-    const seated = new Set([...plan.seats()].map((seat) => seat.candidate));
-    check(seated.size === plan.seatsTotal, 'seatsTotal is a recount');
-    check(seated.size === expected.length, 'a plan has as many seats as there are submissions with chunks');
-    for (const submission of expected) check(seated.has(submission), 'who has chunks available is seated');
-    checkTop(plan, expected);
-  }
-}
-
-/** Ranks all submissions by hand. */
-function checkTop<Peer>(
-  plan: Plan<ScheduledSubmission<Peer>>,
-  candidates: readonly ScheduledSubmission<Peer>[],
+function checkNothingFor<Peer>(
+  { consumer, request }: Waiting<Peer>,
+  open: readonly ScheduledSubmission<Peer>[],
 ): void {
-  const { keys, base } = plan.shape;
-  const ranks = (submission: ScheduledSubmission<Peer>) =>
-    keys.map((key) => submission.values.find((value) => value.key === key)?.inFlight ?? 0);
-  const ordered = candidates.map((candidate) => ({ candidate, ranks: ranks(candidate) }));
-  ordered.sort((a, b) => compareLists(a.ranks, b.ranks));
-  const tied = ordered.filter((entry) => compareLists(entry.ranks, ordered[0]!.ranks) === 0);
-  const { candidate, weight } = plan.top;
-  check(
-    tied.length === 0 ? candidate === undefined : tied.some((entry) => entry.candidate === candidate),
-    'the first of a plan has the lowest ranks',
-  );
-  if (base === 'random') {
-    const total = weightAtTop(plan);
-    check(weight === total, `the weight of those at the top is ${weight}, counted anew ${total}`);
-  } else if (candidate !== undefined) {
-    const ids = tied.map((entry) => entry.candidate.record.id).sort((a, b) => (a < b ? -1 : 1));
-    check(candidate.record.id === (base === 'oldest' ? ids[0] : ids.at(-1)), `a plan offers the ${base} one`);
-  }
-}
-
-/** The weight of those whose groups count least; groups may count less than there is, never more. */
-function weightAtTop<Peer>(plan: Plan<ScheduledSubmission<Peer>>): number {
-  let least: readonly number[] | undefined;
-  let weight = 0;
-  for (const seat of plan.seats()) {
-    const groups = seat.group!.lineage.slice(1);
-    for (const { count, rank } of groups) {
-      check(count <= rank!.inFlight, 'no group counts more than what is in flight');
-      check(count <= (rank!.metaValue?.countedMax ?? 0), 'a pair knows how much groups count for it');
-    }
-    const counts = plan.shape.keys.map((key) => groups.find((group) => group.rank!.level.key === key)!.count);
-    const order = least === undefined ? -1 : compareLists(counts, least);
-    if (order > 0) continue;
-    least = counts;
-    weight = seat.candidate.chunksAvailable + (order === 0 ? weight : 0);
-  }
-  return weight;
-}
-
-function compareLists(a: readonly number[], b: readonly number[]): number {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
-  return 0;
-}
-
-function checkNothingFor<Peer>(consumer: Consumer<Peer>, open: readonly ScheduledSubmission<Peer>[]): void {
+  const alternatives = alternativesOf(request.strategy);
   for (const submission of open) {
+    if (!alternatives.some((alternative) => isOpenTo(alternative, submission))) continue;
     for (const index of submission.available()) {
       if (consumer.isKeptFrom(submission, index)) continue;
       throw new InvariantError(`a request waits although chunk ${index} is available to it`);
     }
   }
+}
+
+function isOpenTo<Peer>(alternative: Alternative, submission: ScheduledSubmission<Peer>): boolean {
+  const pairOf = (name: string) => submission.values.find(({ key }) => key.name === name);
+  const isBelow = ([name, max]: [string, number]) => (pairOf(name)?.inFlight ?? 0) < max;
+  return isSelected(alternative, (name) => pairOf(name)?.value) && [...alternative.limits].every(isBelow);
 }

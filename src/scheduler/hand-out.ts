@@ -3,8 +3,15 @@ import type { Effects } from './effects.ts';
 import type { Ledger } from './ledger.ts';
 import { shareOf } from './share.ts';
 import type { SickConsumers } from './sick-consumers.ts';
-import type { Consumer } from './state.ts';
+import type { Consumer, ScheduledSubmission } from './state.ts';
 import type { HandedOutChunk, ReservationRequest } from './types.ts';
+import { type Line, type Turn, type Waiting, WaitingLines } from './waiting-lines.ts';
+
+/**
+ * `none`: there is nothing for this strategy; `not_for_this_consumer`: others who wait with the same strategy may
+ * find something all the same.
+ */
+type Attempt = 'served' | 'none' | 'not_for_this_consumer';
 
 /**
  * Answers requests for chunks, or keeps them waiting in the order of their arrival. Between two calls of the scheduler
@@ -14,76 +21,78 @@ export class HandOut<Peer> {
   readonly #ledger: Ledger<Peer>;
   readonly #sick: SickConsumers<Peer>;
   readonly #effects: Effects<Peer>;
-  /** In order of arrival. */
-  readonly #waiting = new Map<ReservationRequest, Consumer<Peer>>();
+  readonly #lines: WaitingLines<Peer>;
   #isHeld = false;
 
   constructor(ledger: Ledger<Peer>, sick: SickConsumers<Peer>, effects: Effects<Peer>) {
     this.#ledger = ledger;
     this.#sick = sick;
     this.#effects = effects;
-  }
-
-  has(request: ReservationRequest): boolean {
-    return this.#waiting.has(request);
+    this.#lines = new WaitingLines(ledger);
   }
 
   /** False if it waits. */
   ask(consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): boolean {
-    if (this.#tryToServe(consumer, request, nowMs)) return true;
-    this.#waiting.set(request, consumer);
-    consumer.requests.add(request);
-    this.#ledger.counts.requestsWaiting++;
+    const line = this.#lines.lineFor(request.strategy);
+    const attempt = this.#try(line, consumer, request, nowMs);
+    if (attempt === 'served') return true;
+    this.#lines.join(line, request, consumer);
+    this.#lines.found(line, !this.#isUnready);
     return false;
   }
 
   /** False if the request does not wait. */
   takeBack(consumer: Consumer<Peer>, request: ReservationRequest): boolean {
-    if (!consumer.requests.delete(request)) return false;
-    this.#waiting.delete(request);
-    this.#ledger.counts.requestsWaiting--;
-    return true;
+    return this.#lines.leave(consumer, request);
   }
 
   /** While held, every request waits. */
   hold(held: boolean): void {
+    if (this.#isHeld && !held) this.#lines.touchAll();
     this.#isHeld = held;
   }
 
-  /** Serves those who wait, in order; one who cannot be served does not keep the next one waiting. */
+  /**
+   * Serves those who wait and for whom there may be something since the last call, in the order of their arrival; one
+   * who cannot be served does not keep the next one waiting.
+   */
   serve(nowMs: number): void {
-    if (this.#waiting.size === 0) return;
-    for (const [request, consumer] of this.#waiting) {
-      if (this.#isHeld || this.#ledger.counts.chunksAvailable === 0) return;
-      this.#tryToServe(consumer, request, nowMs);
+    const { changes } = this.#ledger;
+    const lines = this.#lines;
+    if (lines.size > 0 && !this.#isHeld) {
+      lines.touchByChanges();
+      for (let turn = lines.nextTurn(); turn !== undefined; turn = lines.nextTurn()) this.#serve(turn, nowMs);
     }
+    changes.clear(lines.size > 0 && !this.#isHeld);
   }
 
   /** For checks: how many wait, and those who must not find anything. */
-  get waiting(): {
-    readonly total: number;
-    readonly inVain: ReadonlyMap<ReservationRequest, Consumer<Peer>>;
-  } {
-    const able = [...this.#waiting].filter(([, consumer]) => this.#sick.chunksMax(consumer) > 0);
+  get waiting(): { readonly total: number; readonly inVain: readonly Waiting<Peer>[] } {
+    const able = [...this.#lines].filter(({ consumer }) => this.#sick.chunksMax(consumer) > 0);
     const isPutOff = this.#isHeld || this.#ledger.plans.isBuilding;
-    return { total: this.#waiting.size, inVain: new Map(isPutOff ? [] : able) };
+    return { total: this.#lines.size, inVain: isPutOff ? [] : able };
   }
 
-  #tryToServe(consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): boolean {
-    if (this.#isHeld || this.#ledger.counts.chunksAvailable === 0) return false;
-    const chunks = this.#take(consumer, request, nowMs);
-    if (chunks.length === 0) return false;
-    if (consumer.requests.size > 0) this.takeBack(consumer, request);
-    this.#effects.push({ kind: 'reserved', consumer, request, chunks });
-    return true;
+  #serve(turn: Turn<Peer>, nowMs: number): void {
+    const { line, next } = turn;
+    const { request, consumer } = next;
+    // It may have had another turn of its own.
+    const attempt = line.requests.has(request) ? this.#try(line, consumer, request, nowMs) : 'served';
+    if (attempt === 'none') this.#lines.end(turn);
+    else this.#lines.pass(turn);
+    if (attempt === 'served') this.#lines.leave(consumer, request);
+    else this.#lines.found(line, !this.#isUnready);
   }
 
-  #take(consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): readonly HandedOutChunk[] {
-    const chunksMax = this.#sick.chunksMax(consumer);
-    if (chunksMax === 0) return [];
+  /** The last attempt found that a plan is not ready. */
+  #isUnready = false;
+
+  #try(line: Line<Peer>, consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): Attempt {
+    this.#isUnready = false;
     const ledger = this.#ledger;
-    const plan = ledger.plans.planFor(request.strategy);
-    if (plan === null) return [];
+    if (this.#isHeld || ledger.counts.chunksAvailable === 0) return 'none';
+    const chunksMax = this.#sick.chunksMax(consumer);
+    if (chunksMax === 0) return 'not_for_this_consumer';
     const hidden = consumer.bars === null && consumer.shuns.size === 0 ? null : ledger.hideBarred(consumer);
     const { chunksAvailable, chunksReserved } = ledger.counts;
     const share = shareOf(
@@ -92,12 +101,21 @@ export class HandOut<Peer> {
     );
     const max = Math.min(request.max, CHUNKS_PER_ANSWER_MAX, share, chunksMax);
     const chunks: HandedOutChunk[] = [];
+    const { selector } = line;
     while (chunks.length < max) {
-      const submission = plan.first();
-      if (submission === undefined) break;
+      const submission: ScheduledSubmission<Peer> | undefined | null = selector.first();
+      if (submission === undefined || submission === null) {
+        this.#isUnready = submission === null;
+        break;
+      }
       chunks.push(ledger.handOut(submission, consumer, nowMs));
     }
+    selector.release();
     if (hidden !== null) ledger.unhide(hidden);
-    return chunks;
+    if (chunks.length > 0) {
+      this.#effects.push({ kind: 'reserved', consumer, request, chunks });
+      return 'served';
+    }
+    return hidden !== null && hidden.size > 0 ? 'not_for_this_consumer' : 'none';
   }
 }

@@ -13,6 +13,33 @@ import type { SchedulerCounts } from './types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
+/** What has changed since those who wait were looked at last, as far as it may matter to them. */
+export class Changes<Peer> {
+  /** Submissions of which more chunks are available. */
+  readonly risen: ScheduledSubmission<Peer>[] = [];
+  /** Consumers from whom something was kept that is not any more. */
+  readonly freed = new Set<Consumer<Peer>>();
+  /** A chunk is no longer reserved. */
+  hasFallen = false;
+  /** Somebody waits: it is worth knowing. */
+  #isWatched = false;
+
+  rise(submission: ScheduledSubmission<Peer>): void {
+    if (this.#isWatched) this.risen.push(submission);
+  }
+
+  free(consumer: Consumer<Peer>): void {
+    if (this.#isWatched && consumer.requests.size > 0) this.freed.add(consumer);
+  }
+
+  clear(isWatched: boolean): void {
+    this.#isWatched = isWatched;
+    if (this.risen.length > 0) this.risen.length = 0;
+    if (this.freed.size > 0) this.freed.clear();
+    this.hasFallen = false;
+  }
+}
+
 /**
  * Who has which chunk. Each method moves chunks from one state to another and keeps everything that is counted or
  * put in order by it: counts, in-flight counts, plans, deadlines. It decides nothing; that is the scheduler's part.
@@ -24,6 +51,7 @@ export class Ledger<Peer> {
   readonly delays = new PlacedHeap<Delay<Peer>>(isDueBefore);
   readonly plans: PlanCache<ScheduledSubmission<Peer>>;
   readonly shuns: Shuns<Peer>;
+  readonly changes = new Changes<Peer>();
   readonly counts: Mutable<SchedulerCounts> = {
     submissionsOpen: 0,
     chunksAvailable: 0,
@@ -51,7 +79,7 @@ export class Ledger<Peer> {
     anotherFirstMs?: number | undefined;
   }) {
     this.#expirationMs = o.reservationExpirationMs;
-    this.shuns = new Shuns(this.consumers, o.anotherFirstMs);
+    this.shuns = new Shuns(this.consumers, (consumer) => this.changes.free(consumer), o.anotherFirstMs);
     this.plans = new PlanCache({
       table: this.metadata,
       random: o.random,
@@ -130,6 +158,8 @@ export class Ledger<Peer> {
     this.#unlink(reservation);
     consumer.chunksReserved--;
     this.counts.chunksReserved--;
+    this.changes.hasFallen = true;
+    if (consumer.pauses > 0) this.changes.free(consumer);
     const { values } = submission;
     for (let i = 0; i < values.length; i++) values[i]!.inFlightFalls();
   }
@@ -209,6 +239,7 @@ export class Ledger<Peer> {
     deleteFrom(submission.bars, index, consumer);
     if (consumer.bars.size === 0) consumer.bars = null;
     if (submission.bars.size === 0) submission.bars = null;
+    this.changes.free(consumer);
     return true;
   }
 
@@ -247,6 +278,7 @@ export class Ledger<Peer> {
   #addAvailable(submission: ScheduledSubmission<Peer>, change: number): void {
     this.counts.chunksAvailable += change;
     this.#offer(submission, change);
+    if (change > 0) this.changes.rise(submission);
   }
 
   #offer(submission: ScheduledSubmission<Peer>, change: number): void {

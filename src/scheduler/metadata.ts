@@ -60,6 +60,8 @@ export class MetaValue<C extends Carrier> {
 
 /** Every pair that an open submission carries, and every key that a plan ranks by. */
 export class MetaTable<C extends Carrier> {
+  /** Another number whenever `isCarried` changes for some key. */
+  keysVersion = 0;
   readonly #keys = new Map<string, MetaKey<C>>();
 
   /** The pairs of a carrier that is about to `enter`. */
@@ -80,6 +82,7 @@ export class MetaTable<C extends Carrier> {
       metaValue.carriers.delete(carrier.record.id);
       if (metaValue.carriers.size > 0) continue;
       metaValue.key.values.delete(metaValue.value);
+      if (metaValue.key.values.size === 0) this.keysVersion++;
       this.#dropIfUnused(metaValue.key);
     }
   }
@@ -138,6 +141,7 @@ export class MetaTable<C extends Carrier> {
     let metaValue = key.values.get(value);
     if (metaValue === undefined) {
       metaValue = new MetaValue(key, value);
+      if (key.values.size === 0) this.keysVersion++;
       key.values.set(value, metaValue);
     }
     return metaValue;

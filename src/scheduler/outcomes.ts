@@ -31,15 +31,12 @@ export class Outcomes<Peer> {
     this.#ledger.makeAvailable(reservation.submission, reservation.chunkIndex);
   }
 
-  /**
-   * Done, by `consumer` or by one that is not known. Returns whether a request that waits may be served by it: nothing
-   * gets available, but a sick consumer gets its next chunk as soon as it holds none.
-   */
+  /** Done, by `consumer` or by one that is not known. */
   completed(
     submission: ScheduledSubmission<Peer>,
     chunkIndex: ChunkIndex,
     consumer: Consumer<Peer> | null,
-  ): boolean {
+  ): void {
     const reservation = submission.reservations?.get(chunkIndex);
     if (reservation !== undefined) this.#ledger.takeAway(reservation);
     // Those who have not answered the expiry of the chunk.
@@ -58,7 +55,6 @@ export class Outcomes<Peer> {
     const reservedMs = reservation === undefined ? null : reservation.reservedMs;
     this.#effects.push({ kind: 'completed', submission, chunkIndex, reservedMs });
     if (submission.done.isFull) this.end(submission, { state: 'completed' });
-    return hasRecovered || (holder !== null && holder.pauses > 0);
   }
 
   failed(reservation: Reservation<Peer>, failure: ChunkFailure, nowMs: number): FailOutcome {

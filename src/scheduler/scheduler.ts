@@ -55,7 +55,7 @@ export class Scheduler<Peer> {
       reservationExpirationMs: options.reservationExpirationMs,
       anotherFirstMs: options.anotherFirstMs,
     });
-    this.#sick = new SickConsumers(options);
+    this.#sick = new SickConsumers(options, (consumer) => this.#ledger.changes.free(consumer));
     this.#outcomes = new Outcomes(this.#ledger, this.#sick, this.effects, options);
     this.#handOut = new HandOut(this.#ledger, this.#sick, this.effects);
   }
@@ -89,7 +89,6 @@ export class Scheduler<Peer> {
     const submission = this.#ledger.open(record, done, nowMs, progress?.tries);
     for (const index of progress?.tries.keys() ?? []) this.#outcomes.postpone(submission, index, nowMs);
     if (done.isFull) this.#outcomes.end(submission, { state: 'completed' });
-    else this.#handOut.serve(nowMs);
     this.#finish();
     return submission;
   }
@@ -132,7 +131,6 @@ export class Scheduler<Peer> {
     this.#sick.gone(consumer, this.counts.consumers);
     this.#ledger.counts.consumersSick = this.#sick.count;
     this.#ledger.shuns.consumerGone(consumer);
-    this.#handOut.serve(nowMs);
     this.#finish();
   }
 
@@ -143,7 +141,7 @@ export class Scheduler<Peer> {
   reserve(handle: ConsumerHandle<Peer>, request: ReservationRequest, nowMs: number): boolean {
     const consumer = this.#begin(nowMs, handle);
     invariant(request.max >= 1, 'a reservation asks for at least one chunk');
-    invariant(!this.#handOut.has(request), 'a request for a reservation waits already');
+    invariant(!consumer.requests.has(request), 'a request for a reservation waits already');
     if (!consumer.isAsker) {
       consumer.isAsker = true;
       this.#ledger.askers++;
@@ -173,7 +171,8 @@ export class Scheduler<Peer> {
     const submission = this.#ledger.submissions.get(id);
     const isAccepted = submission?.hasOpenChunk(chunkIndex) ?? false;
     if (submission !== undefined && isAccepted) {
-      if (this.#outcomes.completed(submission, chunkIndex, consumer)) this.#handOut.serve(nowMs);
+      this.#outcomes.completed(submission, chunkIndex, consumer);
+      this.#handOut.serve(nowMs);
     }
     this.#finish();
     return isAccepted;
@@ -190,8 +189,7 @@ export class Scheduler<Peer> {
     const consumer = this.#begin(nowMs, handle);
     const reservation = this.#heldBy(consumer, id, chunkIndex);
     const outcome = reservation === undefined ? 'stale' : this.#outcomes.failed(reservation, failure, nowMs);
-    if (reservation !== undefined || this.#answersExpiry(consumer, id, chunkIndex))
-      this.#handOut.serve(nowMs);
+    if (reservation === undefined) this.#answerExpiry(consumer, id, chunkIndex);
     this.#finish();
     return outcome;
   }
@@ -201,8 +199,7 @@ export class Scheduler<Peer> {
     const consumer = this.#begin(nowMs, handle);
     const reservation = this.#heldBy(consumer, id, chunkIndex);
     if (reservation !== undefined) this.#outcomes.givenBack(reservation);
-    if (reservation !== undefined || this.#answersExpiry(consumer, id, chunkIndex))
-      this.#handOut.serve(nowMs);
+    if (reservation === undefined) this.#answerExpiry(consumer, id, chunkIndex);
     this.#finish();
     return reservation !== undefined;
   }
@@ -222,10 +219,7 @@ export class Scheduler<Peer> {
     const submission = this.#ledger.submissions.get(id);
     const isOpen = submission?.state === 'open';
     if (submission !== undefined && isOpen) {
-      const reservations = [...(submission.reservations?.values() ?? [])];
-      const sickHolds = reservations.some((each) => each.consumer.pauses > 0);
       this.#outcomes.end(submission, { state: 'cancelled' });
-      if (sickHolds) this.#handOut.serve(nowMs);
     }
     this.#finish();
     return submission === undefined ? 'unknown' : isOpen ? 'ending' : 'already_ending';
@@ -265,7 +259,6 @@ export class Scheduler<Peer> {
     }
     ledger.shuns.advance(nowMs);
     this.#sick.advance(nowMs);
-    this.#handOut.serve(nowMs);
     this.#finish();
   }
 
@@ -286,7 +279,6 @@ export class Scheduler<Peer> {
   holdHandOut(held: boolean, nowMs: number): void {
     this.#begin(nowMs);
     this.#handOut.hold(held);
-    this.#handOut.serve(nowMs);
     this.#finish();
   }
 
@@ -310,6 +302,7 @@ export class Scheduler<Peer> {
   }
 
   #finish(): void {
+    this.#handOut.serve(this.#nowMs);
     const nextMs = this.nextDeadlineMs();
     if (nextMs !== null && nextMs < this.#announcedMs) {
       this.#announcedMs = nextMs;
@@ -324,9 +317,9 @@ export class Scheduler<Peer> {
   }
 
   /** A message about a chunk that the consumer does not hold is its answer to the expiry, if it owes one. */
-  #answersExpiry(consumer: Consumer<Peer>, id: SubmissionId, chunkIndex: ChunkIndex): boolean {
+  #answerExpiry(consumer: Consumer<Peer>, id: SubmissionId, chunkIndex: ChunkIndex): void {
     const submission = this.#ledger.submissions.get(id);
-    return submission !== undefined && this.#ledger.liftBar(consumer, submission, chunkIndex);
+    if (submission !== undefined) this.#ledger.liftBar(consumer, submission, chunkIndex);
   }
 }
 

@@ -18,10 +18,17 @@ const CONSUMERS_LOOKED_AT_MAX = 128;
 export class Shuns<Peer> {
   readonly #heap = new PlacedHeap<Shun<Peer>>((a, b) => a.dueMs < b.dueMs);
   readonly #consumers: ReadonlySet<Consumer<Peer>>;
+  readonly #free: (consumer: Consumer<Peer>) => void;
   readonly #anotherFirstMs: number;
 
-  constructor(consumers: ReadonlySet<Consumer<Peer>>, anotherFirstMs = ANOTHER_FIRST_MS_DEFAULT) {
+  /** `free`: the consumer shuns less than before. */
+  constructor(
+    consumers: ReadonlySet<Consumer<Peer>>,
+    free: (consumer: Consumer<Peer>) => void,
+    anotherFirstMs = ANOTHER_FIRST_MS_DEFAULT,
+  ) {
     this.#consumers = consumers;
+    this.#free = free;
     this.#anotherFirstMs = anotherFirstMs;
   }
 
@@ -105,12 +112,16 @@ export class Shuns<Peer> {
   #leave(shun: Shun<Peer>, consumer: Consumer<Peer>): void {
     consumer.shuns.delete(shun);
     shun.consumers.delete(consumer);
+    this.#free(consumer);
     if (shun.consumers.size === 0) this.#end(shun);
   }
 
   #end(shun: Shun<Peer>): void {
     const { submission } = shun;
-    for (const consumer of shun.consumers) consumer.shuns.delete(shun);
+    for (const consumer of shun.consumers) {
+      consumer.shuns.delete(shun);
+      this.#free(consumer);
+    }
     shun.consumers.clear();
     this.#heap.remove(shun);
     submission.shuns!.delete(shun.chunkIndex);

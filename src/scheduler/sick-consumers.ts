@@ -19,12 +19,15 @@ export class SickConsumers<Peer> {
   /** Sick ones, in a pause or not. */
   count = 0;
   readonly #pauses = new PlacedHeap<Pause<Peer>>((a, b) => a.dueMs < b.dueMs);
+  readonly #free: (consumer: Consumer<Peer>) => void;
   readonly #failuresMax: number;
   readonly #pauseMs: number;
   /** Of all consumers. */
   #completions = 0;
 
-  constructor(options: SickConsumersOptions) {
+  /** `free`: the consumer may get more than before. */
+  constructor(options: SickConsumersOptions, free: (consumer: Consumer<Peer>) => void) {
+    this.#free = free;
     this.#failuresMax = options.sickAfterFailures ?? FAILURES_MAX_DEFAULT;
     this.#pauseMs = options.sickPauseMs ?? PAUSE_MS_DEFAULT;
   }
@@ -82,12 +85,14 @@ export class SickConsumers<Peer> {
     if (consumer.pauses === 0) return false;
     consumer.pauses = 0;
     this.count--;
+    this.#free(consumer);
     if (consumer.pause !== null) this.#endPause(consumer.pause);
     return true;
   }
 
   #endPause(pause: Pause<Peer>): void {
     pause.consumer.pause = null;
+    this.#free(pause.consumer);
     this.#pauses.remove(pause);
   }
 }

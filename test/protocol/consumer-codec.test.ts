@@ -158,9 +158,15 @@ suite('extremes of the consumer protocol', () => {
   test('a strategy is taken up to the limits of depth and key, and refused by name beyond', () => {
     const nested = (depth: number) => {
       let strategy = Strategy.random();
-      for (let i = 1; i < depth; i++) strategy = Strategy.preferDistinct(`key${i}`, strategy);
+      for (let i = 1; i < depth; i++) strategy = around(`key${i}`, strategy);
       return strategy;
     };
+    // Our builder refuses what the queue would.
+    const around = (metaKey: string, underlying: Strategy): Strategy => ({
+      kind: 'prefer_distinct',
+      metaKey,
+      underlying,
+    });
     const reserve = (strategy: Strategy) =>
       encodeClientMessage({ kind: 'reserve', nonce: 7, max: 1, strategy });
     const deepest = nested(STRATEGY_DEPTH_MAX + 1);
@@ -170,7 +176,28 @@ suite('extremes of the consumer protocol', () => {
     assertRefusedStrategy(reserve(nested(STRATEGY_DEPTH_MAX + 2)), /deeper than 16/);
     const longKey = 'é'.repeat(META_KEY_BYTES_MAX / 2);
     assert.equal(decodeClientMessage(reserve(Strategy.preferDistinct(longKey))).nonce, 7);
-    assertRefusedStrategy(reserve(Strategy.preferDistinct(`${longKey}x`)), /more than 256 bytes/);
+    assertRefusedStrategy(reserve(around(`${longKey}x`, Strategy.random())), /more than 256 bytes/);
+    const select = (count: number): Strategy => ({
+      kind: 'select_only',
+      metaKey: 'key',
+      values: Array.from({ length: count }, (_, i) => BigInt(i) - 100n),
+      underlying: Strategy.oldest(),
+    });
+    assert.equal(decodeClientMessage(reserve(select(256))).nonce, 7);
+    for (const count of [0, 257, 5_000]) assertRefusedStrategy(reserve(select(count)), /1 to 256 values/);
+    const limit: Strategy = {
+      kind: 'max_simultaneous',
+      metaKey: 'key',
+      max: 0,
+      underlying: Strategy.random(),
+    };
+    assertRefusedStrategy(reserve(limit), /max of MaxSimultaneous is 0/);
+    const tree = (depth: number): Strategy =>
+      depth === 0
+        ? Strategy.oldest()
+        : { kind: 'or_else', first: tree(depth - 1), fallback: tree(depth - 1) };
+    assert.equal(decodeClientMessage(reserve(tree(4))).nonce, 7);
+    assertRefusedStrategy(reserve(tree(5)), /more than 32 parts/);
     // So deep that it is no strategy any more.
     assert.throws(() => decodeClientMessage(reserve(nested(1000))), ProtocolError);
   });

@@ -3,12 +3,29 @@ import fc from 'fast-check';
 import { Strategy } from '../../src/model/strategy.ts';
 import { CHUNKS_MAX, ModelPair, type Step } from './model-pair.ts';
 
-const strategy: fc.Arbitrary<Strategy> = fc
-  .tuple(
-    fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 }),
-    fc.constantFrom(Strategy.oldest(), Strategy.newest(), Strategy.random()),
-  )
-  .map(([keys, base]) => keys.reduceRight((inner, key) => Strategy.preferDistinct(key, inner), base));
+const base = fc.constantFrom(Strategy.oldest(), Strategy.newest(), Strategy.random());
+const key = fc.constantFrom('a', 'b', 'c');
+const values = fc.uniqueArray(fc.integer({ min: -1, max: 1 }), { minLength: 1, maxLength: 2 });
+
+/** Nests of every kind; those of the original more often. */
+const { strategy } = fc.letrec<{ strategy: Strategy; nested: Strategy }>((tie) => ({
+  strategy: fc.oneof({ maxDepth: 4, depthSize: 'small' }, base, tie('nested')),
+  nested: fc.oneof(
+    fc.tuple(key, tie('strategy')).map(([key, inner]) => Strategy.preferDistinct(key, inner)),
+    fc.tuple(key, tie('strategy')).map(([key, inner]) => Strategy.preferDistinct(key, inner)),
+    fc.tuple(key, tie('strategy')).map(([key, inner]) => Strategy.priority(key, inner)),
+    fc
+      .tuple(key, values, tie('strategy'))
+      .map(([key, values, inner]) => Strategy.selectOnly(key, values, inner)),
+    fc
+      .tuple(key, values, tie('strategy'))
+      .map(([key, values, inner]) => Strategy.selectExcept(key, values, inner)),
+    fc
+      .tuple(key, fc.integer({ min: 1, max: 3 }), tie('strategy'))
+      .map(([key, max, inner]) => Strategy.maxSimultaneous(key, max, inner)),
+    fc.tuple(tie('strategy'), tie('strategy')).map(([first, fallback]) => Strategy.orElse(first, fallback)),
+  ),
+}));
 
 const number = fc.nat(20);
 const chunk = fc.record({ submission: number, index: fc.nat(CHUNKS_MAX - 1) });

@@ -272,7 +272,11 @@ export class NaiveModel {
       );
       if (chunk !== undefined) lowest.push(chunk);
     }
-    return this.#best(lowest, strategy);
+    for (const alternative of alternativesOf(strategy)) {
+      const qualified = lowest.filter((chunk) => this.#qualifies(chunk, alternative));
+      if (qualified.length > 0) return this.#best(qualified, alternative);
+    }
+    return [];
   }
 
   handOut(consumer: ModelConsumer, chunk: Chunk, nowMs: number): void {
@@ -348,6 +352,35 @@ export class NaiveModel {
           strategy.underlying,
         );
       }
+      case 'priority': {
+        const values = chunks.map((chunk) => metaValueOf(chunk, strategy.metaKey) ?? 0n);
+        const highest = [...values].sort((a, b) => (a < b ? 1 : -1))[0];
+        return this.#best(
+          chunks.filter((_, i) => values[i] === highest),
+          strategy.underlying,
+        );
+      }
+      case 'or_else':
+        throw new Error('it is asked for its alternatives');
+      default:
+        return this.#best(chunks, strategy.underlying);
+    }
+  }
+
+  /** Whether what selects and what limits in the strategy, wherever it stands, lets the chunk pass. */
+  #qualifies(chunk: Chunk, strategy: Strategy): boolean {
+    if (!('underlying' in strategy)) return true;
+    if (!this.#qualifies(chunk, strategy.underlying)) return false;
+    const value = metaValueOf(chunk, strategy.metaKey);
+    switch (strategy.kind) {
+      case 'select_only':
+        return value !== undefined && strategy.values.includes(value);
+      case 'select_except':
+        return value === undefined || !strategy.values.includes(value);
+      case 'max_simultaneous':
+        return value === undefined || this.inFlight(strategy.metaKey, value) < strategy.max;
+      default:
+        return true;
     }
   }
 
@@ -465,6 +498,18 @@ export class NaiveModel {
   #chunks(): Chunk[] {
     return this.#open().flatMap((submission) => submission.chunks);
   }
+}
+
+function metaValueOf({ submission }: Chunk, metaKey: string): bigint | undefined {
+  return submission.record.strategicMetadata.get(metaKey);
+}
+
+/** Without `OrElse`: what stands around it holds for both of its sides. */
+function alternativesOf(strategy: Strategy): Strategy[] {
+  if (strategy.kind === 'or_else')
+    return [...alternativesOf(strategy.first), ...alternativesOf(strategy.fallback)];
+  if (!('underlying' in strategy)) return [strategy];
+  return alternativesOf(strategy.underlying).map((underlying) => ({ ...strategy, underlying }));
 }
 
 function isJittered({ retry }: SubmissionRecord): boolean {

@@ -40,6 +40,7 @@ test('a client that announces its features gets those of the server', async () =
     'bytes',
     'dropped',
     'extend',
+    'strategies',
   ]);
   assert.equal(init.reservationExpirationMs, 600_000);
 });
@@ -86,7 +87,7 @@ test('max 0 is refused and the connection stays', async () => {
 test('a strategy beyond the limits is refused, with the reason for a client that reads it, and the connection stays', async () => {
   const world = await QueueWorld.start();
   let deep = Strategy.oldest();
-  for (let i = 0; i < 20; i++) deep = Strategy.preferDistinct(`k${i}`, deep);
+  for (let i = 0; i < 20; i++) deep = { kind: 'prefer_distinct', metaKey: `k${i}`, underlying: deep };
   for (const features of [undefined, 'refusal']) {
     const consumer = world.consumer(features);
     consumer.clear();
@@ -100,6 +101,30 @@ test('a strategy beyond the limits is refused, with the reason for a client that
     assert.ok(!consumer.connection.takeKinds().some((kind) => kind.startsWith('close')));
   }
   assert.ok(world.log.some(({ level, message }) => level === 'warn' && message.includes('refused')));
+});
+
+test("a strategy of an unknown name is refused with the reason, and the connection stays; an old client's is closed", async () => {
+  const world = await QueueWorld.start();
+  const name = Buffer.from('Oldest');
+  for (const features of [undefined, 'refusal']) {
+    const consumer = world.consumer(features);
+    consumer.clear();
+    const bytes = Buffer.from(
+      encodeClientMessage({ kind: 'reserve', nonce: 3, max: 1, strategy: Strategy.oldest() }),
+    );
+    bytes.write('Coldly', bytes.indexOf(name));
+    consumer.session.message(bytes);
+    if (features === undefined) {
+      const [closed] = consumer.connection.take();
+      assert.ok(closed?.kind === 'close' && closed.code === 1007, JSON.stringify(closed));
+      continue;
+    }
+    const [refused] = consumer.connection.takeMessages();
+    assert.ok(refused?.kind === 'reserve_refused' && refused.nonce === 3);
+    assert.match(refused.reason ?? '', /the strategy "Coldly" is not known/);
+    consumer.reserve();
+    assert.ok(!consumer.connection.takeKinds().some((kind) => kind.startsWith('close')));
+  }
 });
 
 test('garbage closes the connection with a reason', async () => {

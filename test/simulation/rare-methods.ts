@@ -81,11 +81,11 @@ replace(
 
 replace(
   PlanCache.prototype,
-  'planFor',
+  'entryFor',
   (original) =>
-    function (strategy) {
+    function (spec) {
       if (rarely('method: a plan is made anew')) for (const plan of this.plans) plan.isOutgrown = true;
-      return original.call(this, strategy);
+      return original.call(this, spec);
     },
 );
 

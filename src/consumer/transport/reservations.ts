@@ -1,6 +1,9 @@
 import { CHUNKS_PER_ANSWER_MAX } from '../../model/limits.ts';
+import { isExtension } from '../../model/strategy-shape.ts';
+import { strategyText } from '../../model/strategy-text.ts';
 import type { MessageToQueue } from '../../net/websocket/link.ts';
 import type { InitMessage, Nonce } from '../../protocol/consumer/types.ts';
+import { announcedInInit } from '../../protocol/features.ts';
 import type { Feed } from './feed.ts';
 import type { Timers } from './timers.ts';
 
@@ -21,6 +24,8 @@ export interface ReservationEvents {
   ended(feed: Feed): void;
   /** A feed has nothing and waits for the queue, or not any more. */
   waiting(feed: Feed): void;
+  /** The queue does not take a feed's reservations: it was stopped. */
+  refused(feed: Feed, reason: string): void;
 }
 
 /** All feeds, and the reservations that are outstanding. */
@@ -73,6 +78,15 @@ export class Reservations {
   ask(feed: Feed): void {
     const max = Math.min(feed.wanted, CHUNKS_PER_ANSWER_MAX);
     if (max === 0) return;
+    const { init } = this.#link;
+    if (init !== null && isExtension(feed.strategy) && !announcedInInit(init, 'strategies')) {
+      const text = strategyText(feed.strategy);
+      this.refuse(
+        feed,
+        `the queue does not know the strategy ${text}: it is of an older version, or the original`,
+      );
+      return;
+    }
     feed.asked = max;
     feed.nonce = this.#link.send({ kind: 'reserve', max, strategy: feed.strategy });
     if (feed.nonce !== null) this.#waiting.set(feed.nonce, feed);
@@ -85,6 +99,13 @@ export class Reservations {
     this.#waiting.delete(nonce);
     if (feed.nonce === nonce) feed.nonce = null;
     return feed;
+  }
+
+  /** What the feed holds is worked on to its end. */
+  refuse(feed: Feed, reason: string): void {
+    feed.isStopped = true;
+    this.#events.refused(feed, reason);
+    this.look(feed);
   }
 
   /** A server may answer that there is nothing, instead of waiting. */

@@ -52,6 +52,7 @@ export class Transport {
     const reservations = new Reservations(link, timers, {
       ended: ({ id }) => emit({ kind: 'feed_ended', feed: id }),
       waiting: ({ id, isWaiting }) => emit({ kind: 'waiting', feed: id, isWaiting }),
+      refused: ({ id }, reason) => emit({ kind: 'refused', feed: id, reason }),
     });
     const areReadHere = bodies !== null;
     const chunks = new Chunks({ handleBase, areReadHere, left: (feed) => reservations.look(feed) });
@@ -168,10 +169,7 @@ export class Transport {
 
   #refused(nonce: Nonce, reason: string): void {
     const feed = this.#reservations.answered(nonce);
-    if (feed === null) return;
-    feed.isStopped = true;
-    this.#emit({ kind: 'refused', feed: feed.id, reason });
-    this.#reservations.look(feed);
+    if (feed !== null) this.#reservations.refuse(feed, reason);
   }
 
   /** The result still counts, so what may be running goes on. What a caller took is completed by its name. */

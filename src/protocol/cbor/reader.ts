@@ -181,9 +181,9 @@ export class CborReader {
 
   /**
    * An enum variant, which is its name, or a map of one entry from its name to its value: the position in
-   * `names`. `hasValue` tells which it was.
+   * `names`, or -1. `variantHasValue` tells which it was.
    */
-  variant(names: readonly Uint8Array[], field: string): number {
+  tryVariant(names: readonly Uint8Array[], field: string): number {
     let major = this.#head(field);
     this.#variantHasValue = major === MAJOR_MAP;
     if (major === MAJOR_MAP) {
@@ -199,9 +199,20 @@ export class CborReader {
     const start = this.#position;
     const end = this.#contentEnd(field);
     this.#position = end;
-    const found = this.#nameAt(names, start, end);
-    if (found < 0) throw new ProtocolError(field, `${field} is the unknown ${this.#shown(start, end)}`);
+    this.#variantStart = start;
+    return this.#nameAt(names, start, end);
+  }
+
+  /** Likewise, where every variant is known. */
+  variant(names: readonly Uint8Array[], field: string): number {
+    const found = this.tryVariant(names, field);
+    if (found < 0) throw new ProtocolError(field, `${field} is the unknown ${this.unknownVariant}`);
     return found;
+  }
+
+  /** The name of the variant read last, for messages. */
+  get unknownVariant(): string {
+    return this.#shown(this.#variantStart, this.#position);
   }
 
   /** Likewise for enums of which every variant has a value. */
@@ -212,6 +223,7 @@ export class CborReader {
   }
 
   #variantHasValue = false;
+  #variantStart = 0;
 
   /** Whether the variant read last came as a map, so that its value follows. */
   get variantHasValue(): boolean {

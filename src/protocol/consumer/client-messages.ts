@@ -10,7 +10,14 @@ import {
   textSizeMax,
 } from '../cbor/writer.ts';
 import { CHUNK_ID_SIZE_MAX, readChunkId, writeChunkId } from './chunk-id.ts';
-import { readStrategy, StrategyRefusedError, strategySizeMax, writeStrategy } from './strategy.ts';
+import {
+  readStrategy,
+  type StrategyRefusal,
+  StrategyRefusedError,
+  strategySizeMax,
+  UnknownStrategyError,
+  writeStrategy,
+} from './strategy.ts';
 import type { ClientMessage, Nonce } from './types.ts';
 
 /** How messages are written. */
@@ -122,12 +129,13 @@ type WithoutNonce<M> = M extends unknown ? Omit<M, 'nonce'> : never;
 type Contents =
   | WithoutNonce<ClientMessage>
   /** A reservation with a strategy beyond a limit. */
-  | { readonly kind: 'refused'; readonly reason: string };
+  | { readonly kind: 'refused'; readonly refusal: StrategyRefusal };
 
 /**
  * A message of a client.
  *
  * @throws ProtocolError for garbage; the connection cannot go on
+ * @throws UnknownStrategyError likewise, unless the client can be told; the connection can then go on
  * @throws StrategyRefusedError for a reservation with a strategy beyond the limits; the connection can
  */
 export function decodeClientMessage(bytes: Uint8Array): ClientMessage {
@@ -161,7 +169,8 @@ function withNonce(nonce: Nonce, contents: Contents): ClientMessage {
     case 'complete':
       return { kind: 'complete', nonce, chunk: contents.chunk, outputContent: contents.outputContent };
     case 'refused':
-      throw new StrategyRefusedError(nonce, contents.reason);
+      if (contents.refusal.isUnknown) throw new UnknownStrategyError(nonce, contents.refusal);
+      throw new StrategyRefusedError(nonce, contents.refusal.reason);
     default:
       return { nonce, ...contents };
   }
@@ -211,7 +220,7 @@ function readReserve(reader: CborReader): Contents {
   }
   if (max === -1) throw reader.error(struct, 'max is missing');
   if (strategy === null) throw reader.error(struct, 'strategy is missing');
-  if ('refusal' in strategy) return { kind: 'refused', reason: strategy.refusal };
+  if ('reason' in strategy) return { kind: 'refused', refusal: strategy };
   return { kind: 'reserve', max, strategy: strategy satisfies Strategy };
 }
 

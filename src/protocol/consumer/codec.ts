@@ -8,4 +8,4 @@ export {
   reservedItemSizeMax,
 } from './reserved.ts';
 export { decodeServerMessage, encodeServerMessage } from './server-messages.ts';
-export { StrategyRefusedError } from './strategy.ts';
+export { StrategyRefusedError, UnknownStrategyError } from './strategy.ts';

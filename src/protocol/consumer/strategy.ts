@@ -1,8 +1,24 @@
-import { OpsqueueError } from '../../model/errors.ts';
-import { META_KEY_BYTES_MAX, META_PAIRS_MAX, STRATEGY_DEPTH_MAX } from '../../model/limits.ts';
-import { Strategy } from '../../model/strategy.ts';
+import { OpsqueueError, ProtocolError } from '../../model/errors.ts';
+import {
+  META_KEY_BYTES_MAX,
+  META_PAIRS_MAX,
+  SELECT_VALUES_MAX,
+  STRATEGY_DEPTH_MAX,
+  STRATEGY_PARTS_MAX,
+} from '../../model/limits.ts';
+import {
+  fieldOf,
+  isInnerField,
+  orderedValues,
+  STRATEGY_KINDS,
+  type StrategyField,
+  type StrategyKind,
+  type StrategyShape,
+  TOO_DEEP,
+  TOO_MANY_PARTS,
+} from '../../model/strategy-shape.ts';
 import type { CborReader } from '../cbor/reader.ts';
-import { type CborWriter, encodedNames, encodedRun, textSizeMax } from '../cbor/writer.ts';
+import { type CborWriter, encodedNames, encodedRun, HEAD_BYTES_MAX, textSizeMax } from '../cbor/writer.ts';
 import type { Nonce } from './types.ts';
 
 /**
@@ -19,75 +35,151 @@ export class StrategyRefusedError extends OpsqueueError {
   }
 }
 
-/** Why a strategy cannot be taken. */
-export interface StrategyRefusal {
-  readonly refusal: string;
+/**
+ * A strategy of which nobody here knows a name. The original closes the connection; a client that can be told is told, and
+ * its connection stays.
+ */
+export class UnknownStrategyError extends ProtocolError {
+  /** Of the reservation that asked for it. */
+  readonly nonce: Nonce;
+
+  constructor(nonce: Nonce, { field, reason }: StrategyRefusal) {
+    super(field, `${field}: ${reason}`);
+    this.nonce = nonce;
+  }
 }
 
-type ReadStrategy = (reader: CborReader, field: string, depth: number) => Strategy | StrategyRefusal;
+/** Why a strategy cannot be taken; what is read after it does not matter any more. */
+export interface StrategyRefusal {
+  readonly field: string;
+  readonly reason: string;
+  readonly isUnknown: boolean;
+}
 
-/** What each kind is called, and how what follows its name is read. */
-const KINDS: Readonly<Record<Strategy['kind'], readonly [name: string, read: ReadStrategy]>> = {
-  oldest: ['Oldest', nameOnly(Strategy.oldest())],
-  newest: ['Newest', nameOnly(Strategy.newest())],
-  random: ['Random', nameOnly(Strategy.random())],
-  prefer_distinct: ['PreferDistinct', readPreferDistinct],
+const FIELD_NAMES: Readonly<Record<StrategyField, string>> = {
+  metaKey: 'meta_key',
+  values: 'values',
+  max: 'max',
+  underlying: 'underlying',
+  first: 'first',
+  fallback: 'fallback',
 };
-const KIND_NAMES = encodedNames(...Object.values(KINDS).map(([name]) => name));
-const KIND_READERS = Object.values(KINDS).map(([, read]) => read);
 
-const PREFER_DISTINCT_FIELDS = encodedNames('meta_key', 'underlying');
-const META_KEY = 0;
-const UNDERLYING = 1;
+/** A kind as it is written: its head up to the first field's value, and the names of the further fields. */
+interface KindOnWire {
+  readonly kind: StrategyKind;
+  readonly name: string;
+  readonly fields: readonly StrategyField[];
+  readonly fieldNames: readonly Uint8Array[];
+  readonly runs: readonly Uint8Array[];
+  /** One object for all, of a kind without fields. */
+  readonly plain: StrategyShape;
+}
 
-const NAMES_CBOR = {
-  oldest: encodedRun('Oldest'),
-  newest: encodedRun('Newest'),
-  random: encodedRun('Random'),
-} as const;
-const PREFER_DISTINCT_CBOR = encodedRun({ map: 1 }, 'PreferDistinct', { map: 2 }, 'meta_key');
-const UNDERLYING_CBOR = encodedRun('underlying');
+const KINDS: readonly KindOnWire[] = (Object.keys(STRATEGY_KINDS) as StrategyKind[]).map((kind) => {
+  const { wireName: name, fields } = STRATEGY_KINDS[kind];
+  const names = fields.map((field) => FIELD_NAMES[field]);
+  const runs =
+    fields.length === 0
+      ? [encodedRun(name)]
+      : names.map((field, i) =>
+          i === 0 ? encodedRun({ map: 1 }, name, { map: names.length }, field) : encodedRun(field),
+        );
+  const plain = Object.freeze({ kind }) as StrategyShape;
+  return { kind, name, fields, fieldNames: encodedNames(...names), runs, plain };
+});
+const KIND_NAMES = encodedNames(...KINDS.map(({ name }) => name));
+const KIND_OF = new Map(KINDS.map((kind) => [kind.kind, kind]));
+
+/** Stands for what is refused. */
+const UNKNOWN: StrategyShape = Object.freeze({ kind: 'random' });
+
+/** What is counted while a strategy is read. */
+interface Reading {
+  parts: number;
+  /** The first limit that it is beyond, or the first name that is not known. */
+  refusal: StrategyRefusal | null;
+}
 
 /** Reads a strategy. One beyond a limit is read to its end and told as a refusal. */
-export function readStrategy(reader: CborReader, field: string, depth = 1): Strategy | StrategyRefusal {
-  return KIND_READERS[reader.variant(KIND_NAMES, field)]!(reader, field, depth);
+export function readStrategy(reader: CborReader, field: string): StrategyShape | StrategyRefusal {
+  const reading: Reading = { parts: 0, refusal: null };
+  const strategy = read(reader, field, 0, reading);
+  return reading.refusal ?? strategy;
 }
 
-function nameOnly(strategy: Strategy): ReadStrategy {
-  return (reader, field) => {
+function refuse(reading: Reading, field: string, reason: string | null, isUnknown = false): void {
+  if (reason !== null) reading.refusal ??= { field, reason, isUnknown };
+}
+
+function read(reader: CborReader, field: string, depth: number, reading: Reading): StrategyShape {
+  const found = reader.tryVariant(KIND_NAMES, field);
+  if (found < 0) {
+    refuse(reading, field, `the strategy ${reader.unknownVariant} is not known`, true);
+    if (reader.variantHasValue) reader.skip(field);
+    return UNKNOWN;
+  }
+  const { name, fields, fieldNames, plain } = KINDS[found]!;
+  if (++reading.parts > STRATEGY_PARTS_MAX) refuse(reading, field, TOO_MANY_PARTS);
+  if (fields.length === 0) {
     // The reference takes a map from the name to null as well.
     if (reader.variantHasValue && !reader.tryNull()) throw reader.error(field, 'no value was expected');
-    return strategy;
-  };
+    return plain;
+  }
+  if (!reader.variantHasValue) throw reader.error(field, `${name} needs a value`);
+  if (depth >= STRATEGY_DEPTH_MAX) {
+    reader.skip(field);
+    refuse(reading, field, TOO_DEEP);
+    return UNKNOWN;
+  }
+  const made: Record<string, unknown> = { kind: plain.kind };
+  for (let left = reader.openMap(field); reader.more(left); left--) {
+    const at = reader.key(fieldNames, field);
+    const known = fields[at];
+    if (known === undefined) {
+      reader.skip(field);
+      continue;
+    }
+    if (made[known] !== undefined) throw reader.error(field, `${FIELD_NAMES[known]} is given twice`);
+    made[known] = readField(reader, field, known, depth, reading);
+  }
+  for (const known of fields) {
+    if (made[known] === undefined) throw reader.error(field, `${FIELD_NAMES[known]} is missing`);
+  }
+  return Object.freeze(made) as StrategyShape;
 }
 
-function readPreferDistinct(reader: CborReader, field: string, depth: number): Strategy | StrategyRefusal {
-  if (!reader.variantHasValue) throw reader.error(field, 'PreferDistinct needs a value');
-  if (depth > STRATEGY_DEPTH_MAX) {
-    reader.skip(field);
-    return { refusal: `the strategy nests deeper than ${STRATEGY_DEPTH_MAX}` };
+function readField(
+  reader: CborReader,
+  path: string,
+  field: StrategyField,
+  depth: number,
+  reading: Reading,
+): unknown {
+  if (isInnerField(field)) return read(reader, path, depth + 1, reading);
+  const name = `${path}.${FIELD_NAMES[field]}`;
+  if (field === 'values') return readValues(reader, name, reading);
+  if (field === 'max') {
+    const max = reader.uintClamped(name);
+    if (max === 0) refuse(reading, name, 'the max of MaxSimultaneous is 0, at least 1 is possible');
+    return max;
   }
-  let metaKey: string | null = null;
-  let underlying: Strategy | StrategyRefusal | null = null;
-  for (let left = reader.openMap(field); reader.more(left); left--) {
-    switch (reader.key(PREFER_DISTINCT_FIELDS, field)) {
-      case META_KEY:
-        if (metaKey !== null) throw reader.error(field, 'meta_key is given twice');
-        metaKey = reader.text(`${field}.meta_key`);
-        break;
-      case UNDERLYING:
-        if (underlying !== null) throw reader.error(field, 'underlying is given twice');
-        underlying = readStrategy(reader, field, depth + 1);
-        break;
-      default:
-        reader.skip(field);
-    }
+  const key = reader.text(name);
+  refuse(reading, name, metaKeyRefusal(key));
+  return key;
+}
+
+function readValues(reader: CborReader, name: string, reading: Reading): readonly bigint[] {
+  const values: bigint[] = [];
+  let count = 0;
+  for (let left = reader.openArray(name); reader.more(left); left--) {
+    const value = reader.int64(name);
+    if (count++ <= SELECT_VALUES_MAX) values.push(value);
   }
-  if (metaKey === null) throw reader.error(field, 'meta_key is missing');
-  if (underlying === null) throw reader.error(field, 'underlying is missing');
-  if ('refusal' in underlying) return underlying;
-  const refusal = metaKeyRefusal(metaKey);
-  return refusal === null ? Strategy.preferDistinct(metaKey, underlying) : { refusal };
+  if (count === 0 || count > SELECT_VALUES_MAX) {
+    refuse(reading, name, `a selection has 1 to ${SELECT_VALUES_MAX} values, got ${count}`);
+  }
+  return orderedValues(values);
 }
 
 /** Why a key of strategic metadata, or of a strategy, cannot be taken; null if it can. */
@@ -103,22 +195,33 @@ export function metaPairsRefusal(pairs: number): string | null {
   return `${pairs} pairs are more than the ${META_PAIRS_MAX} of a submission`;
 }
 
-export function writeStrategy(writer: CborWriter, strategy: Strategy): void {
-  let inner = strategy;
-  for (; inner.kind === 'prefer_distinct'; inner = inner.underlying) {
-    writer.raw(PREFER_DISTINCT_CBOR);
-    writer.text(inner.metaKey);
-    writer.raw(UNDERLYING_CBOR);
+export function writeStrategy(writer: CborWriter, strategy: StrategyShape): void {
+  const { fields, runs } = KIND_OF.get(strategy.kind)!;
+  writer.raw(runs[0]!);
+  for (const [i, field] of fields.entries()) {
+    if (i > 0) writer.raw(runs[i]!);
+    const value = fieldOf(strategy, field);
+    if (isInnerField(field)) writeStrategy(writer, value as StrategyShape);
+    else if (field === 'metaKey') writer.text(value as string);
+    else if (field === 'max') writer.uint(value as number);
+    else {
+      const values = value as readonly bigint[];
+      writer.array(values.length);
+      for (const each of values) writer.int(each);
+    }
   }
-  writer.raw(NAMES_CBOR[inner.kind]);
 }
 
 /** The most bytes that {@link writeStrategy} writes. */
-export function strategySizeMax(strategy: Strategy): number {
-  let inner = strategy;
-  let size = 0;
-  for (; inner.kind === 'prefer_distinct'; inner = inner.underlying) {
-    size += PREFER_DISTINCT_CBOR.length + textSizeMax(inner.metaKey) + UNDERLYING_CBOR.length;
+export function strategySizeMax(strategy: StrategyShape): number {
+  const { fields, runs } = KIND_OF.get(strategy.kind)!;
+  let size = runs.reduce((sum, run) => sum + run.length, 0);
+  for (const field of fields) {
+    const value = fieldOf(strategy, field);
+    if (isInnerField(field)) size += strategySizeMax(value as StrategyShape);
+    else if (field === 'metaKey') size += textSizeMax(value as string);
+    else if (field === 'max') size += HEAD_BYTES_MAX;
+    else size += ((value as readonly bigint[]).length + 1) * HEAD_BYTES_MAX;
   }
-  return size + NAMES_CBOR[inner.kind].length;
+  return size;
 }

@@ -1,6 +1,7 @@
 import { Histogram } from 'prom-client';
 import { submissionIdTimeMs } from '../../model/ids.ts';
 import type { Strategy } from '../../model/strategy.ts';
+import { fieldOf, isInnerField, STRATEGY_KINDS, type StrategyField } from '../../model/strategy-shape.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { EventObserver, QueueEvent } from '../events.ts';
 import { Sketch } from './sketch.ts';
@@ -161,16 +162,19 @@ export class QueueStats implements EventObserver {
   }
 }
 
-/** As the reference writes it: `PreferDistinct { meta_key: "company_id", underlying: Oldest }`. */
+/**
+ * As the reference writes it: `PreferDistinct { meta_key: "company_id", underlying: Oldest }`. Without the values of
+ * selections: a thousand consumers, each with its own, are one series.
+ */
 export function strategyLabel(strategy: Strategy): string {
-  switch (strategy.kind) {
-    case 'oldest':
-      return 'Oldest';
-    case 'newest':
-      return 'Newest';
-    case 'random':
-      return 'Random';
-    case 'prefer_distinct':
-      return `PreferDistinct { meta_key: ${JSON.stringify(strategy.metaKey)}, underlying: ${strategyLabel(strategy.underlying)} }`;
-  }
+  const { wireName, fields } = STRATEGY_KINDS[strategy.kind];
+  if (fields.length === 0) return wireName;
+  return `${wireName} { ${fields.map((field) => fieldLabel(strategy, field)).join(', ')} }`;
+}
+
+function fieldLabel(strategy: Strategy, field: StrategyField): string {
+  const value = fieldOf(strategy, field);
+  if (isInnerField(field)) return `${field}: ${strategyLabel(value as Strategy)}`;
+  if (field === 'values') return 'values: ..';
+  return field === 'max' ? `max: ${value}` : `meta_key: ${JSON.stringify(value)}`;
 }

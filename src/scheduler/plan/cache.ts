@@ -1,8 +1,8 @@
-import { isSameStrategy, type Strategy } from '../../model/strategy.ts';
 import type { Random } from '../../system/random.ts';
 import { invariant } from '../invariant.ts';
 import type { MetaTable } from '../metadata.ts';
 import { Plan } from './plan.ts';
+import { type PlanSpec, specText } from './spec.ts';
 import type { Candidate } from './tree.ts';
 
 /** A plan looks at its changes when this many wait, so that whoever asks it next does not wait for all of them. */
@@ -18,27 +18,63 @@ export const PLAN_SLICE_DEFAULT = 300;
 /** To leave no trace is a fraction of the work of taking in. */
 const LEAVING_STEPS_PER_SLICE = 4;
 
-interface Entry<C extends Candidate<C>> {
+/** A plan, and who uses it. */
+export class PlanEntry<C extends Candidate<C>> {
+  readonly text: string;
   readonly plan: Plan<C>;
   /** How often it had to look at its changes since somebody asked it. */
-  idleRounds: number;
+  idleRounds = 0;
+  /** A number that rises with each use of any plan. */
+  lastUse = 0;
   /** Whom it has yet to take in; null: nobody, it is ready. */
   missing: Iterator<C> | null;
+  isDropped = false;
+  /** Those who wait for something that it has not. They look for another plan when this one is dropped. */
+  readonly watchers = new Set<PlanWatcher>();
+
+  constructor(text: string, plan: Plan<C>, candidates: Iterable<C>) {
+    this.text = text;
+    this.plan = plan;
+    this.missing = candidates[Symbol.iterator]();
+  }
+
+  watch(watcher: PlanWatcher): void {
+    this.watchers.add(watcher);
+    this.plan.isWatched = true;
+  }
+
+  unwatch(watcher: PlanWatcher): void {
+    this.watchers.delete(watcher);
+    this.plan.isWatched = this.watchers.size > 0;
+  }
 }
 
-/** The plans in use, the one asked last first. */
+/** Who waits for something that a plan has not. */
+export interface PlanWatcher {
+  /** There may be something for it now. */
+  look(): void;
+  /** The plan is dropped, and tells nothing any more. */
+  planDropped(): void;
+}
+
+/** The plans in use. */
 export class PlanCache<C extends Candidate<C>> {
   readonly #table: MetaTable<C>;
   readonly #random: Random;
   readonly #plansMax: number;
   readonly #candidates: () => Iterable<C>;
-  readonly #entries: Entry<C>[] = [];
+  readonly #byText = new Map<string, PlanEntry<C>>();
+  /** The same, in no particular order: to be gone through with each change. */
+  readonly #entries: PlanEntry<C>[] = [];
   readonly #freePositions: number[] = [];
   readonly #slice: number;
+  #uses = 0;
   /** The one that is being built. */
-  #building: Entry<C> | null = null;
+  #building: PlanEntry<C> | null = null;
   /** Those that were dropped and have yet to leave no trace, with the steps to that. */
   readonly #leaving: { readonly position: number; readonly steps: Iterator<void> }[] = [];
+  #isRoomNew = false;
+  readonly #freed = new Set<PlanEntry<C>>();
 
   /** `candidates` gives everybody whom a new plan has to take in. */
   constructor(o: {
@@ -60,7 +96,7 @@ export class PlanCache<C extends Candidate<C>> {
     return this.#entries.length;
   }
 
-  /** For checks: the plans that are ready, the one asked last first. */
+  /** For checks: the plans that are ready. */
   get plans(): readonly Plan<C>[] {
     return this.#entries.filter((entry) => entry.missing === null).map((entry) => entry.plan);
   }
@@ -74,16 +110,66 @@ export class PlanCache<C extends Candidate<C>> {
   build(): void {
     if (this.#leaving.length > 0) this.#clear();
     else if (this.#building !== null) this.#takeIn(this.#building);
+    if (!this.isBuilding) this.#isRoomNew = true;
+  }
+
+  /** Whether, since the last call, `entryFor` may have got more to give. */
+  takeRoom(): boolean {
+    const isNew = this.#isRoomNew;
+    this.#isRoomNew = false;
+    return isNew;
+  }
+
+  /** Watched plans in which something got free since the last call. */
+  takeFreed(): readonly PlanEntry<C>[] {
+    if (this.#freed.size === 0) return [];
+    const freed = [...this.#freed];
+    this.#freed.clear();
+    return freed;
+  }
+
+  /**
+   * The plan of a spec, ready to be asked, made if need be; null if that takes more than a moment: ask again after
+   * `takeRoom`. One is built at a time, so that whoever invents strategies delays no one but those who ask for new ones.
+   */
+  entryFor(spec: PlanSpec): PlanEntry<C> | null {
+    const text = specText(spec);
+    const known = this.#byText.get(text);
+    if (known !== undefined && !known.plan.isOutgrown) return this.use(known);
+    if (known !== undefined) this.#drop(known);
+    if (this.isBuilding) return null;
+    return this.use(this.#make(text, spec));
+  }
+
+  /** It is going to be asked: null if it is not ready. */
+  use(entry: PlanEntry<C>): PlanEntry<C> | null {
+    entry.idleRounds = 0;
+    entry.lastUse = ++this.#uses;
+    return entry.missing === null ? entry : null;
+  }
+
+  /** A candidate has another number of available chunks; `isTurned` if they were none, or are none now. */
+  candidateChanged(candidate: C, isTurned: boolean): void {
+    const entries = this.#entries;
+    // Backwards, because one may be dropped on the way.
+    for (let i = entries.length - 1; i >= 0; i--) {
+      const entry = entries[i]!;
+      if (!isTurned && !entry.plan.isWeighted) continue;
+      entry.plan.candidateChanged(candidate);
+      if (entry.plan.changesPending >= CHANGES_PENDING_MAX) this.#catchUp(entry);
+    }
   }
 
   /**
    * Takes some more into the plan that is being built. What changes meanwhile does no harm: the plan is told of every
-   * change from its beginning, taking somebody in twice is the same as once, and the iterator of a Map finds those
-   * who come and passes over those who go.
+   * change from its beginning, taking somebody in twice is the same as once, and the iterator of a
+   * SortedMap passes over those who go.
    */
-  #takeIn(entry: Entry<C>): void {
+  #takeIn(entry: PlanEntry<C>): void {
+    const { only, except, limits, ranks } = entry.plan.spec;
     // The more levels it has, the longer takes each.
-    const count = Math.ceil(this.#slice / (1 + entry.plan.shape.keys.length));
+    const levels = only.length + except.length + limits.size + ranks.length;
+    const count = Math.ceil(this.#slice / (1 + levels));
     for (let i = 0; i < count; i++) {
       const next = entry.missing!.next();
       if (next.done === true) {
@@ -97,74 +183,40 @@ export class PlanCache<C extends Candidate<C>> {
     else entry.plan.catchUp(false);
   }
 
-  /**
-   * The plan of a strategy, made if need be; null if that takes more than a moment: ask again after `build`. One is built
-   * at a time, so that whoever invents strategies delays no one but those who ask for new ones.
-   */
-  planFor(strategy: Strategy): Plan<C> | null {
-    const known = this.#find(strategy);
-    if (known !== null) return known.missing === null ? known.plan : null;
-    // Whoever invents keys, or repeats them, must not push out the plans that are in use.
-    const plain = withoutIdleKeys(strategy, (name) => this.#table.isCarried(name));
-    const same = plain === strategy ? null : this.#find(plain);
-    if (same === null && this.isBuilding) return null;
-    const entry = same ?? this.#make(plain);
-    return entry.missing === null ? entry.plan : null;
-  }
-
-  #find(strategy: Strategy): Entry<C> | null {
-    const entries = this.#entries;
-    for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i]!;
-      if (!isSameStrategy(entry.plan.strategy, strategy)) continue;
-      if (entry.plan.isOutgrown) {
-        this.#drop(i);
-        break;
-      }
-      entry.idleRounds = 0;
-      if (i > 0) {
-        entries.copyWithin(1, 0, i);
-        entries[0] = entry;
-      }
-      return entry;
-    }
-    return null;
-  }
-
-  /** A candidate has another number of available chunks; `isTurned` if they were none, or are none now. */
-  candidateChanged(candidate: C, isTurned: boolean): void {
-    const entries = this.#entries;
-    // Backwards, because one may be dropped on the way.
-    for (let i = entries.length - 1; i >= 0; i--) {
-      const { plan } = entries[i]!;
-      if (!isTurned && !plan.isWeighted) continue;
-      plan.candidateChanged(candidate);
-      if (plan.changesPending >= CHANGES_PENDING_MAX) this.#catchUp(i);
-    }
-  }
-
-  #catchUp(at: number): void {
-    const entry = this.#entries[at]!;
+  #catchUp(entry: PlanEntry<C>): void {
     entry.plan.catchUp(entry.missing === null);
     const roundsMax = Math.max(IDLE_ROUNDS_MAX, entry.plan.seatsTotal * IDLE_ROUNDS_PER_SEAT);
-    if (++entry.idleRounds > roundsMax && entry.missing === null) this.#drop(at);
+    const isIdle = ++entry.idleRounds > roundsMax && entry.watchers.size === 0;
+    if (isIdle && entry.missing === null) this.#drop(entry);
   }
 
-  #make(strategy: Strategy): Entry<C> {
-    if (this.#entries.length === this.#plansMax) this.#drop(this.#entries.length - 1);
+  #make(text: string, spec: PlanSpec): PlanEntry<C> {
+    if (this.#entries.length === this.#plansMax) this.#drop(this.#leastUsed());
     const position = this.#freePositions.pop() ?? this.#entries.length + this.#leaving.length;
-    const plan = new Plan(strategy, position, this.#table, this.#random);
-    const entry = { plan, idleRounds: 0, missing: this.#candidates()[Symbol.iterator]() };
-    this.#entries.unshift(entry);
+    const plan = new Plan(spec, position, this.#table, this.#random, () => this.#freed.add(entry));
+    const entry: PlanEntry<C> = new PlanEntry(text, plan, this.#candidates());
+    this.#entries.push(entry);
+    this.#byText.set(text, entry);
     this.#building = entry;
     this.#takeIn(entry);
     return entry;
   }
 
-  #drop(at: number): void {
-    const [entry] = this.#entries.splice(at, 1);
+  /** The one whose last use is the longest ago; of those for which nobody waits, if there are any. */
+  #leastUsed(): PlanEntry<C> {
+    const isBetter = (a: PlanEntry<C>, b: PlanEntry<C>) =>
+      a.watchers.size > 0 === b.watchers.size > 0 ? a.lastUse < b.lastUse : b.watchers.size > 0;
+    return this.#entries.reduce((best, entry) => (isBetter(entry, best) ? entry : best));
+  }
+
+  #drop(entry: PlanEntry<C>): void {
+    this.#entries.splice(this.#entries.indexOf(entry), 1);
+    this.#byText.delete(entry.text);
+    this.#freed.delete(entry);
     if (entry === this.#building) this.#building = null;
-    this.#leaving.push({ position: entry!.plan.position, steps: entry!.plan.drop(this.#table) });
+    entry.isDropped = true;
+    for (const watcher of [...entry.watchers]) watcher.planDropped();
+    this.#leaving.push({ position: entry.plan.position, steps: entry.plan.drop(this.#table) });
     // What is small goes at once.
     this.#clear();
   }
@@ -178,20 +230,4 @@ export class PlanCache<C extends Candidate<C>> {
       this.#freePositions.push(first.position);
     }
   }
-}
-
-/**
- * The strategy without the keys that rank nothing: those that no open submission carries, and those that stand further
- * out as well.
- */
-function withoutIdleKeys(
-  strategy: Strategy,
-  isCarried: (key: string) => boolean,
-  outer: ReadonlySet<string> = new Set(),
-): Strategy {
-  if (strategy.kind !== 'prefer_distinct') return strategy;
-  const { metaKey, underlying } = strategy;
-  const inner = withoutIdleKeys(underlying, isCarried, new Set([...outer, metaKey]));
-  if (outer.has(metaKey) || !isCarried(metaKey)) return inner;
-  return inner === underlying ? strategy : { ...strategy, underlying: inner };
 }

@@ -1,68 +1,87 @@
-import type { Strategy } from '../../model/strategy.ts';
 import type { Random } from '../../system/random.ts';
-import { InvariantError } from '../invariant.ts';
-import type { MetaKey, MetaTable, MetaValue } from '../metadata.ts';
-import { type BaseOrder, treeShape } from './rules.ts';
-import { type Candidate, Group, type Level, Rank, Seat, type TreeShape } from './tree.ts';
+import type { MetaKey, MetaTable } from '../metadata.ts';
+import { treeShape } from './rules.ts';
+import { isTold, Seating } from './seating.ts';
+import type { PlanSpec } from './spec.ts';
+import { type Candidate, type Group, type Level, type Rank, Seat } from './tree.ts';
 
 /** With fewer seats than this any tree will do. */
 const SEATS_TO_TURN = 1_024;
 /** To turn over a tree with more seats at once would take too long. */
 const SEATS_TURNED_MAX = 2_048;
 
+/** Which of a plan's candidates are asked for: the values of its selected keys, in the order of its spec. */
+export interface Selection {
+  readonly only: readonly ReadonlySet<bigint>[];
+  readonly except: readonly ReadonlySet<bigint>[];
+}
+
+/** What gets free again in a plan, for those who wait for it. */
+export interface Freed<C> {
+  /** One of each group that is offered again; others like it carry the same values of all selected keys. */
+  readonly candidates: C[];
+  /** More than those: whoever waits is to look. */
+  isForAll: boolean;
+}
+
 /**
- * A strategy in use: the submissions with available chunks, in its order. They are grouped by their values for the
- * strategy's keys, one level of groups per key; a group keeps its submissions in base order, and its groups by the
- * in-flight counts of their values. So the next submission is at hand in O(levels), and the change of a count moves
- * the groups that share the value, however many submissions they hold.
+ * A way to put submissions in order that is in use: those with available chunks, grouped by their values for the plan's keys,
+ * one level of groups per key; a group keeps its submissions in base order, and its groups by the ranks of their
+ * values. So the next submission is at hand in O(levels), and the change of an in-flight count moves the groups that
+ * share the value, however many submissions they hold.
  *
- * That is why the key with the fewest values is the uppermost level, whatever its importance: then the least groups
- * share a value. The tree is turned over when it has grown and another order would be better by far.
+ * Keys of which values are selected are the uppermost levels: a selection looks only at the groups that it names, or passes over
+ * those that it excludes, and thousands of selections share one plan. Below them the key with the fewest values comes first,
+ * whatever its importance: then the least groups share a value. The tree is turned over when it has grown and another
+ * order would be better by far.
  *
  * A plan is told of changes, which costs O(1), and looks at them when it is asked next. So a plan that nobody asks
  * costs next to nothing, and what changes there and back again is not looked at twice. Of counts that rise it is not
  * even told. A group that counts too little is found too early, and never too late: whatever comes to the top is
- * looked at, corrected and put back, until what is on top counts right. Without this the change of a value in a
- * thousand groups would move all of them, though next time only one is asked for.
- *
- * Strategies to come fit in here: another kind of {@link Level} for a rank by the value itself, filters that keep
- * seats or groups out of their tournament, and several plans asked one after the other.
+ * looked at, corrected and put back, or set aside if its value is at its limit, until what is on top counts right. Without
+ * this the change of a value in a thousand groups would move all of them, though next time only one is asked for.
  */
 export class Plan<C extends Candidate<C>> {
-  /** The strategy as it was first asked for. */
-  readonly strategy: Strategy;
+  readonly spec: PlanSpec;
   /** Which of a candidate's seats is this plan's. */
   readonly position: number;
   /** Submissions are drawn by weight: their number of available chunks matters, not only whether there are any. */
   readonly isWeighted: boolean;
   /** Other levels on top would be better by far, and the tree is too large to turn it over: a new plan is to take its place. */
   isOutgrown = false;
-  readonly #base: BaseOrder;
+  /** Somebody waits for what gets free. */
+  isWatched = false;
   readonly #random: Random;
-  /** By importance. */
+  readonly #onFreed: () => void;
+  /** Those of the selected keys, then the others. */
   readonly #keys: readonly MetaKey<C>[];
-  /** From the uppermost to the lowest. */
-  #levels: readonly Level<C>[];
-  #shape: TreeShape<C>;
-  #root: Group<C>;
+  #seating: Seating<C>;
   readonly #dirtyRanks: Rank<C>[] = [];
   readonly #dirtySeats: Seat<C>[] = [];
-  #seatsTotal = 0;
   /** The tree is looked at again when it has as many seats. */
   #seatsToTurn = SEATS_TO_TURN;
+  #freed: Freed<C> = { candidates: [], isForAll: false };
+  #except: Selection['except'] = [];
+  /** Groups that are excluded for the moment. */
+  readonly #passedOver: Group<C>[] = [];
 
-  constructor(strategy: Strategy, position: number, table: MetaTable<C>, random: Random) {
-    const { keys, base } = flatten(strategy);
-    this.strategy = strategy;
+  /** `onFreed`: a value of a watched plan may be below its limit again. */
+  constructor(
+    spec: PlanSpec,
+    position: number,
+    table: MetaTable<C>,
+    random: Random,
+    onFreed: () => void = () => undefined,
+  ) {
+    this.spec = spec;
     this.position = position;
-    this.isWeighted = base === 'random';
-    this.#base = base;
+    this.isWeighted = spec.base === 'random';
     this.#random = random;
-    this.#keys = keys.map((name) => table.useKey(name));
-    const order = [...this.#keys].sort((a, b) => a.values.size - b.values.size);
-    this.#levels = this.#newLevels(order);
-    this.#shape = this.#newShape();
-    this.#root = new Group(null, null, this.#shape);
+    this.#onFreed = onFreed;
+    const { only, except, limits, ranks } = spec;
+    const names = new Set([...only, ...except, ...limits.keys(), ...ranks.map(({ key }) => key)]);
+    this.#keys = Array.from(names, (name) => table.useKey(name));
+    this.#seating = this.#newSeating((key) => key.values.size);
   }
 
   /** Changes that wait to be looked at. */
@@ -72,7 +91,7 @@ export class Plan<C extends Candidate<C>> {
 
   /** Candidates that are seated, as of the last look. */
   get seatsTotal(): number {
-    return this.#seatsTotal;
+    return this.#seating.seatsTotal;
   }
 
   /** A candidate came, went, or has another number of available chunks. */
@@ -90,10 +109,38 @@ export class Plan<C extends Candidate<C>> {
     this.#dirtySeats.push(seat);
   }
 
-  /** The candidate that comes first now, drawn where the base order is random; undefined if there is none. */
-  first(): C | undefined {
+  /**
+   * The candidate that comes first now among those selected, drawn where the base order is random; undefined if there
+   * is none. To be followed by `release` before somebody else asks, and before anything else happens than that chunks
+   * of the candidate are taken.
+   */
+  first(selection: Selection): C | undefined {
     this.catchUp();
-    return (this.isWeighted ? this.#draw() : this.#best())?.candidate;
+    this.#except = selection.except;
+    const { root } = this.#seating;
+    if (this.spec.only.length === 0)
+      return (this.isWeighted ? this.#draw(root) : this.#best(root))?.candidate;
+    const starts = this.#startsOf(selection);
+    return (this.isWeighted ? this.#drawAmong(starts) : this.#bestAmong(starts))?.candidate;
+  }
+
+  /** For checks: one that may come first now, and the weight of all that may. Draws nothing. */
+  peek(selection: Selection): { readonly candidate: C | undefined; readonly weight: number } {
+    this.catchUp();
+    this.#except = selection.except;
+    const tied = this.#tiedAmong(this.#startsOf(selection));
+    const candidate = tied.length === 0 ? undefined : this.#best(tied[0]!)?.candidate;
+    const weight = tied.reduce((sum, start) => sum + start.weight, 0);
+    this.release();
+    return { candidate, weight };
+  }
+
+  /** The selection does not matter any more. */
+  release(): void {
+    const groups = this.#passedOver;
+    if (groups.length === 0) return;
+    for (const group of groups) if (group.absence === 'excluded') this.#seating.comeBack(group);
+    groups.length = 0;
   }
 
   /** Looks at every change that it was told of. `mayTurn`: also at the shape of the tree, which is to be large enough. */
@@ -104,25 +151,22 @@ export class Plan<C extends Candidate<C>> {
     const ranks = this.#dirtyRanks;
     for (let i = 0; i < ranks.length; i++) this.#lower(ranks[i]!);
     if (ranks.length > 0) ranks.length = 0;
-    if (mayTurn && this.#seatsTotal >= this.#seatsToTurn && this.#levels.length > 1) this.#turnIfBetter();
+    if (mayTurn && this.seatsTotal >= this.#seatsToTurn && this.#keys.length > 1) this.#turnIfBetter();
+  }
+
+  /** What got free since the last call. */
+  takeFreed(): Freed<C> {
+    this.catchUp();
+    const freed = this.#freed;
+    this.#freed = { candidates: [], isForAll: false };
+    return freed;
   }
 
   /** Everybody has been taken in. The levels are as a new plan would have them, so a large tree stays as it is. */
   built(): void {
     this.catchUp(false);
-    if (this.#seatsTotal > SEATS_TURNED_MAX) this.#seatsToTurn = 2 * this.#seatsTotal;
+    if (this.seatsTotal > SEATS_TURNED_MAX) this.#seatsToTurn = 2 * this.seatsTotal;
     this.catchUp();
-  }
-
-  /** For checks: what it ranks by, outermost first, and in which order those come that tie. */
-  get shape(): { readonly keys: readonly MetaKey<C>[]; readonly base: BaseOrder } {
-    return { keys: this.#keys, base: this.#base };
-  }
-
-  /** For checks: one that may come first now, and the weight of all that may. */
-  get top(): { readonly candidate: C | undefined; readonly weight: number } {
-    this.catchUp();
-    return { candidate: this.#best()?.candidate, weight: this.#root.weight };
   }
 
   /**
@@ -136,213 +180,237 @@ export class Plan<C extends Candidate<C>> {
       candidate.seats[this.position] = undefined;
       yield;
     }
-    for (const { ranks } of this.#levels) {
-      for (const [metaValue, rank] of ranks) {
+    for (const level of this.#seating.levels) {
+      if (!isTold(level)) continue;
+      for (const [metaValue, rank] of level.ranks) {
         metaValue?.listeners.splice(metaValue.listeners.indexOf(rank), 1);
         yield;
       }
     }
-    this.#root = new Group(null, null, this.#shape);
-    this.#seatsTotal = 0;
+    this.#seating = new Seating(this.#seating);
     for (const key of this.#keys) table.releaseKey(key);
   }
 
   /** Everybody who is seated, in no particular order. */
   seats(): Generator<Seat<C>> {
-    return seatsOf(this.#root);
+    return this.#seating.seats();
+  }
+
+  /** The groups of the selected values, or all. */
+  #startsOf({ only }: Selection): readonly Group<C>[] {
+    const starts: Group<C>[] = [];
+    this.#find(this.#seating.root, 0, only, starts);
+    return starts;
+  }
+
+  #find(group: Group<C>, depth: number, only: Selection['only'], starts: Group<C>[]): void {
+    if (depth === only.length) {
+      starts.push(group);
+      return;
+    }
+    const { key, ranks } = this.#seating.levels[depth]!;
+    const groups = group.groupsByRank!;
+    const values = only[depth]!;
+    if (groups.size < values.size) {
+      for (const [{ metaValue }, inner] of groups) {
+        if (metaValue === null || !values.has(metaValue.value) || !this.#isOpen(inner)) continue;
+        this.#find(inner, depth + 1, only, starts);
+      }
+      return;
+    }
+    for (const value of values) {
+      const metaValue = key.values.get(value);
+      const rank = metaValue === undefined ? undefined : ranks.get(metaValue);
+      const inner = rank === undefined ? undefined : groups.get(rank);
+      if (inner !== undefined && this.#isOpen(inner)) this.#find(inner, depth + 1, only, starts);
+    }
+  }
+
+  /** A group that is asked for by its value: its count is right from now on. False if the value is at its limit. */
+  #isOpen(group: Group<C>): boolean {
+    const rank = group.rank!;
+    if (rank.isAtLimit) {
+      if (group.absence === null) this.#seating.setAside(group, 'at_limit');
+      return false;
+    }
+    if (rank.level.isCounted && group.count !== rank.inFlight) this.#seating.recount(group);
+    return true;
   }
 
   /** Corrects what it finds on its way. */
-  #best(): Seat<C> | undefined {
-    let group = this.#root;
+  #best(start: Group<C>): Seat<C> | undefined {
+    let group = start;
     while (group.groups !== null) {
       const next: Group<C> | undefined = group.groups.best;
       if (next === undefined) return undefined;
-      group = this.#isCorrect(next) ? next : this.#root;
+      group = this.#isFine(next) ? next : start;
     }
     return group.seats!.best;
   }
 
-  /** Whatever counts right and ties at the top was there all the time: correcting others changes no one's chances. */
-  #draw(): Seat<C> | undefined {
-    const root = this.#root;
-    if (root.isEmpty) return undefined;
-    let group = root;
-    let point = this.#random.next() * root.weight;
-    while (group.groups !== null) {
-      const { item, rest }: { item: Group<C>; rest: number } = group.groups.draw(point)!;
-      if (this.#isCorrect(item)) {
-        group = item;
-        point = rest;
-      } else {
-        group = root;
-        point = this.#random.next() * root.weight;
-      }
-    }
-    return group.seats!.draw(point)!.item;
+  #bestAmong(starts: readonly Group<C>[]): Seat<C> | undefined {
+    const [start] = this.#tiedAmong(starts);
+    return start === undefined ? undefined : this.#best(start);
   }
 
-  /** Whether a group counts what is in flight; if not, it does from now on, and may not be on top any more. */
-  #isCorrect(group: Group<C>): boolean {
+  /** Whatever counts right and ties at the top was there all the time: correcting others changes no one's chances. */
+  #draw(start: Group<C>): Seat<C> | undefined {
+    let seat: Seat<C> | undefined;
+    while (seat === undefined && start.isOffering) {
+      seat = this.#drawAt(start, this.#random.next() * start.weight);
+    }
+    return seat;
+  }
+
+  #drawAmong(starts: readonly Group<C>[]): Seat<C> | undefined {
+    if (starts.length === 1) return this.#draw(starts[0]!);
+    for (;;) {
+      const tied = this.#tiedAmong(starts);
+      let weight = 0;
+      for (const start of tied) weight += start.weight;
+      if (weight === 0) return undefined;
+      let point = this.#random.next() * weight;
+      let at = 0;
+      while (at < tied.length - 1 && point >= tied[at]!.weight) point -= tied[at++]!.weight;
+      const seat = this.#drawAt(tied[at]!, point);
+      if (seat !== undefined) return seat;
+    }
+  }
+
+  /** Those whose best ones rank highest. */
+  #tiedAmong(starts: readonly Group<C>[]): Group<C>[] {
+    const { compareTops } = this.#seating.shape;
+    let tied: Group<C>[] = [];
+    for (const start of starts) {
+      if (this.#best(start) === undefined) continue;
+      const order = tied.length === 0 ? -1 : compareTops(start, tied[0]!);
+      if (order < 0) tied = [start];
+      else if (order === 0) tied.push(start);
+    }
+    return tied;
+  }
+
+  /** `point`: in [0, weight). undefined if something had to be corrected on the way: draw again. */
+  #drawAt(start: Group<C>, point: number): Seat<C> | undefined {
+    let group = start;
+    let rest = point;
+    while (group.groups !== null) {
+      const drawn: { item: Group<C>; rest: number } = group.groups.draw(rest)!;
+      if (!this.#isFine(drawn.item)) return undefined;
+      group = drawn.item;
+      rest = drawn.rest;
+    }
+    return group.seats!.draw(rest)?.item;
+  }
+
+  /**
+   * Whether a group that has come to the top may be there. If not, it counts what is in flight from now on, and may not be
+   * on top any more; or it is set aside, because its value is at its limit, or is excluded.
+   */
+  #isFine(group: Group<C>): boolean {
     const rank = group.rank!;
-    if (group.count === rank.inFlight) return true;
-    this.#recount(group, rank);
+    const { isCounted } = rank.level;
+    if (rank.isAtLimit) {
+      this.#seating.setAside(group, 'at_limit');
+      return false;
+    }
+    if (this.#except.length > 0 && this.#isExcluded(group)) {
+      this.#seating.setAside(group, 'excluded');
+      this.#passedOver.push(group);
+      return false;
+    }
+    if (!isCounted || group.count === rank.inFlight) return true;
+    this.#seating.recount(group);
     return false;
   }
 
-  #recount(group: Group<C>, rank: Rank<C>): void {
-    group.count = rank.inFlight;
-    rank.groups.update(group);
-    rank.metaValue?.counted(group.count);
-    const parent = group.parent!;
-    if (parent.groups!.update(group)) this.#settleUpwards(parent);
+  #isExcluded({ depth, rank }: Group<C>): boolean {
+    const values = this.#except[depth - 1 - this.spec.only.length];
+    return values !== undefined && rank!.metaValue !== null && values.has(rank!.metaValue.value);
   }
 
   #place(seat: Seat<C>): void {
     seat.isDirty = false;
     const { candidate, group } = seat;
     if (candidate.chunksAvailable > 0) {
-      if (group === null) this.#enter(seat);
-      else if (this.isWeighted && group.seats!.update(seat)) this.#settleUpwards(group);
-    } else if (group !== null) {
-      this.#leave(seat);
-    } else {
-      candidate.seats[this.position] = undefined;
+      if (group === null) this.#seating.enter(seat);
+      else if (this.isWeighted) this.#seating.weighAnew(seat);
+      return;
     }
+    candidate.seats[this.position] = undefined;
+    if (group !== null) this.#seating.leave(seat);
   }
 
-  #enter(seat: Seat<C>): void {
-    let group = this.#root;
-    for (let depth = 0; depth < this.#levels.length; depth++) {
-      const rank = this.#rankOf(seat.candidate, this.#levels[depth]!);
-      group = group.groupsByRank!.get(rank) ?? this.#newGroup(rank, group);
+  #fell(rank: Rank<C>): void {
+    this.#dirtyRanks.push(rank);
+    if (this.isWatched && rank.setAside.size > 0) this.#onFreed();
+  }
+
+  /** None of its groups counts more than there is, and none is set aside in vain. */
+  #lower(rank: Rank<C>): void {
+    rank.isDirty = false;
+    for (let group = rank.groups.first; group !== undefined && group.count > rank.inFlight; ) {
+      this.#seating.recount(group);
+      group = rank.groups.first;
     }
-    seat.group = group;
-    this.#seatsTotal++;
-    if (group.seats!.add(seat)) this.#settleUpwards(group);
-  }
-
-  #leave(seat: Seat<C>): void {
-    const group = seat.group!;
-    seat.group = null;
-    this.#seatsTotal--;
-    seat.candidate.seats[this.position] = undefined;
-    if (group.seats!.remove(seat)) this.#settleUpwards(group);
-  }
-
-  #rankOf(candidate: C, level: Level<C>): Rank<C> {
-    const metaValue = metaValueOf(candidate, level);
-    let rank = level.ranks.get(metaValue);
-    if (rank === undefined) {
-      rank = new Rank(level, metaValue);
-      level.ranks.set(metaValue, rank);
-      metaValue?.listeners.push(rank);
-    }
-    return rank;
-  }
-
-  /** It joins its parent's tournament as soon as there is somebody in it. */
-  #newGroup(rank: Rank<C>, parent: Group<C>): Group<C> {
-    const group = new Group(rank, parent, this.#shape);
-    parent.groupsByRank!.set(rank, group);
-    rank.groups.add(group);
-    rank.metaValue?.counted(group.count);
-    return group;
-  }
-
-  /** Something at the top of `from` has changed. */
-  #settleUpwards(from: Group<C>): void {
-    let group = from;
-    for (let parent = group.parent; parent !== null; parent = group.parent) {
-      const siblings = parent.groups!;
-      let isTopChanged: boolean;
-      if (group.isEmpty) {
-        isTopChanged = group.slot >= 0 && siblings.remove(group);
-        this.#removeGroup(group, parent);
-      } else {
-        isTopChanged = group.slot < 0 ? siblings.add(group) : siblings.update(group);
+    if (rank.setAside.size > 0 && !rank.isAtLimit) {
+      for (const group of [...rank.setAside]) {
+        this.#seating.comeBack(group);
+        if (this.isWatched && group.isOffering) this.#tellFreed(group);
       }
-      if (!isTopChanged) return;
-      group = parent;
     }
+    // What fell and rose again before this look may leave groups that count right, but more than was told.
+    rank.metaValue?.counted(rank.countedMax);
   }
 
-  #removeGroup(group: Group<C>, parent: Group<C>): void {
-    const rank = group.rank!;
-    parent.groupsByRank!.delete(rank);
-    rank.groups.remove(group);
-    if (rank.groups.size > 0) return;
-    const { level, metaValue } = rank;
-    level.ranks.delete(metaValue);
-    if (metaValue !== null) metaValue.listeners.splice(metaValue.listeners.indexOf(rank), 1);
+  #tellFreed(group: Group<C>): void {
+    const { only, except } = this.spec;
+    // Of the keys further down, those in it have different values.
+    if (group.depth < only.length + except.length) this.#freed.isForAll = true;
+    else this.#freed.candidates.push(group.bestLeaf.seats!.best!.candidate);
   }
 
   /** Builds the tree anew if a lower level has far fewer values than one above it. */
   #turnIfBetter(): void {
-    this.#seatsToTurn = 2 * this.#seatsTotal;
-    const levels = this.#levels;
-    const isFine = levels.every((level, i) => i === 0 || 2 * level.ranks.size >= levels[i - 1]!.ranks.size);
+    this.#seatsToTurn = 2 * this.seatsTotal;
+    const { levels } = this.#seating;
+    const fixed = this.spec.only.length + this.spec.except.length;
+    const isFine = levels.every(
+      (level, i) => i <= fixed || 2 * level.ranks.size >= levels[i - 1]!.ranks.size,
+    );
     if (isFine) return;
-    if (this.#seatsTotal > SEATS_TURNED_MAX) {
+    if (this.seatsTotal > SEATS_TURNED_MAX) {
       this.isOutgrown = true;
       return;
     }
-    const order = [...levels].sort((a, b) => a.ranks.size - b.ranks.size).map((level) => level.key);
+    const sizes = new Map(levels.map((level) => [level.key, level.ranks.size]));
     // All of them first: seats move when others leave.
     const seats = [...this.seats()];
-    for (const seat of seats) this.#leave(seat);
-    this.#levels = this.#newLevels(order);
-    this.#shape = this.#newShape();
-    this.#root = new Group(null, null, this.#shape);
+    for (const seat of seats) {
+      this.#seating.leave(seat);
+      seat.candidate.seats[this.position] = undefined;
+    }
+    this.#seating = this.#newSeating((key) => sizes.get(key)!);
     for (const { candidate } of seats) this.candidateChanged(candidate);
     this.catchUp();
   }
 
-  #newLevels(order: readonly MetaKey<C>[]): readonly Level<C>[] {
-    return order.map((key) => ({ key, ranks: new Map(), dirtyRanks: this.#dirtyRanks }));
+  /** `sizeOf`: how many values the candidates have of a key. */
+  #newSeating(sizeOf: (key: MetaKey<C>) => number): Seating<C> {
+    const { only, except, limits, ranks, base } = this.spec;
+    const fixed = this.#keys.slice(0, only.length + except.length);
+    const others = this.#keys.slice(fixed.length).sort((a, b) => sizeOf(a) - sizeOf(b));
+    const levels = [...fixed, ...others].map(
+      (key): Level<C> => ({
+        key,
+        isCounted: ranks.some((rank) => rank.key === key.name && rank.by === 'in_flight'),
+        max: limits.get(key.name) ?? Number.POSITIVE_INFINITY,
+        ranks: new Map(),
+        fell: (rank) => this.#fell(rank),
+      }),
+    );
+    const depthOf = (name: string) => levels.findIndex(({ key }) => key.name === name) + 1;
+    const depthRanks = ranks.map(({ key, by }) => ({ depth: depthOf(key), by }));
+    return new Seating({ levels, shape: treeShape(base, levels.length, depthRanks) });
   }
-
-  #newShape(): TreeShape<C> {
-    const importance = this.#levels.map((level) => this.#keys.indexOf(level.key));
-    return treeShape(this.#base, importance);
-  }
-
-  /** None of its groups counts more than there is. */
-  #lower(rank: Rank<C>): void {
-    rank.isDirty = false;
-    for (let group = rank.groups.first; group !== undefined && group.count > rank.inFlight; ) {
-      this.#recount(group, rank);
-      group = rank.groups.first;
-    }
-    // What fell and rose again before this look may leave groups that count right, but more than was told.
-    rank.metaValue?.counted(rank.groups.first?.count ?? 0);
-  }
-}
-
-function metaValueOf<C extends Candidate<C>>(candidate: C, level: Level<C>): MetaValue<C> | null {
-  for (const metaValue of candidate.values) if (metaValue.key === level.key) return metaValue;
-  return null;
-}
-
-/** The rank keys, outermost first, and the order below them. A key that comes again decides nothing more. */
-function flatten(strategy: Strategy): { keys: readonly string[]; base: BaseOrder } {
-  const keys = new Set<string>();
-  let rest = strategy;
-  while (rest.kind === 'prefer_distinct') {
-    keys.add(rest.metaKey);
-    rest = rest.underlying;
-  }
-  switch (rest.kind) {
-    case 'oldest':
-    case 'newest':
-    case 'random':
-      return { keys: [...keys], base: rest.kind };
-    default:
-      throw new InvariantError(`unknown strategy ${JSON.stringify(rest satisfies never)}`);
-  }
-}
-
-function* seatsOf<C extends Candidate<C>>(group: Group<C>): Generator<Seat<C>> {
-  if (group.seats !== null) yield* group.seats;
-  for (const inner of group.groups ?? []) yield* seatsOf(inner);
 }

@@ -2,36 +2,61 @@ import { SumTree } from './sum-tree.ts';
 import { type Rules, Tournament } from './tournament.ts';
 import type { Candidate, Group, Seat, TreeShape } from './tree.ts';
 
-/** The order of those whose counts tie. */
+/** The order of those whose ranks tie. */
 export type BaseOrder = 'oldest' | 'newest' | 'random';
+
+/** What the levels of a tree at one depth are ranked by. */
+export interface DepthRank {
+  /** From 1: below the root. */
+  readonly depth: number;
+  readonly by: 'in_flight' | 'value';
+}
+
+/** A number of a group at its depth, the lowest first. */
+interface Term<C extends Candidate<C>> {
+  readonly depth: number;
+  readonly of: (group: Group<C>) => number;
+}
 
 /**
  * How groups and seats of a plan compare.
  *
- * Two groups compare by the best seat in each: by its in-flight counts in the order of the plan's keys, then in base
- * order. (Not by their own counts first and inside afterwards: equal counts of *different* values are a tie, and
- * then the next key decides between them.) Groups that share a parent share its values, so only the counts of
- * their own level and those below matter.
+ * Two groups compare by the best seat in each: by its ranks in the order of their importance, then in base order. (Not by
+ * their own ranks first and inside afterwards: equal ranks of *different* values are a tie, and then the next key
+ * decides between them.) Groups that share a parent share its values, so only the ranks of their own level and those
+ * below matter.
  *
- * @param importance for each level of the tree, from the top, where its key stands among the plan's keys
+ * @param levels of the tree, below its root
+ * @param ranks by importance
  */
 export function treeShape<C extends Candidate<C>>(
   base: BaseOrder,
-  importance: readonly number[],
+  levels: number,
+  ranks: readonly DepthRank[],
 ): TreeShape<C> {
-  const depths = importance.map((_, i) => i + 1).sort((a, b) => importance[a - 1]! - importance[b - 1]!);
+  const terms = ranks.flatMap((rank) => termsOf<C>(rank));
   const seatRules = base === 'random' ? null : orderOfAge<C>(base === 'oldest' ? 1 : -1);
   return {
-    depth: importance.length,
+    depth: levels,
     newSeats: () =>
       seatRules === null ? new SumTree((seat) => seat.candidate.chunksAvailable) : new Tournament(seatRules),
-    groupRules: importance.map((_, parentDepth) =>
+    groupRules: Array.from({ length: levels }, (_, parentDepth) =>
       groupRules(
-        depths.filter((depth) => depth > parentDepth),
+        terms.filter((term) => term.depth > parentDepth),
         seatRules,
       ),
     ),
+    compareTops: (a, b) => compareLeaves(a.bestLeaf, b.bestLeaf, terms, seatRules),
   };
+}
+
+/** A value has 64 bits, a number 53: two numbers are exact. */
+function termsOf<C extends Candidate<C>>({ depth, by }: DepthRank): readonly Term<C>[] {
+  if (by === 'in_flight') return [{ depth, of: (group) => group.count }];
+  return [
+    { depth, of: (group) => -group.rank!.valueHigh },
+    { depth, of: (group) => -group.rank!.valueLow },
+  ];
 }
 
 function orderOfAge<C extends Candidate<C>>(sign: 1 | -1): Rules<Seat<C>> {
@@ -43,41 +68,44 @@ function orderOfAge<C extends Candidate<C>>(sign: 1 | -1): Rules<Seat<C>> {
   };
 }
 
-/** `depths`: the levels that matter, the most important first. `seatRules` is null where seats are drawn. */
+/** `terms`: those that matter, the most important first. `seatRules` is null where seats are drawn. */
 function groupRules<C extends Candidate<C>>(
-  depths: readonly number[],
+  terms: readonly Term<C>[],
   seatRules: Rules<Seat<C>> | null,
 ): Rules<Group<C>> {
-  const [mostImportant, next] = depths;
-  const countAt = (group: Group<C>, depth: number) =>
-    group.depth === depth ? group.count : group.bestLeaf.lineage[depth]!.count;
-  const tieBreak = (group: Group<C>): number => {
-    if (next !== undefined) return countAt(group, next);
-    if (seatRules === null) return 0;
-    // As much of the best seat's order as fits into a double.
-    const best = group.seats!.best!;
-    return seatRules.first(best) * 2 ** 32 + seatRules.second(best);
-  };
+  const [mostImportant, next] = terms;
+  const isDecided = terms.length <= 2 && seatRules === null;
   return {
-    first: (group) => countAt(group, mostImportant!),
-    second: tieBreak,
-    third:
-      seatRules === null && depths.length <= 2
-        ? null
-        : (a, b) => compareLeaves(a.bestLeaf, b.bestLeaf, depths, seatRules),
+    first: mostImportant === undefined ? () => 0 : (group) => termOf(group, mostImportant),
+    second: next === undefined ? orderOfBest(seatRules) : (group) => termOf(group, next),
+    third: isDecided ? null : (a, b) => compareLeaves(a.bestLeaf, b.bestLeaf, terms, seatRules),
     weigh: seatRules === null ? (group) => group.weight : null,
   };
+}
+
+/** As much of the best seat's order as fits into a double. */
+function orderOfBest<C extends Candidate<C>>(seatRules: Rules<Seat<C>> | null): (group: Group<C>) => number {
+  if (seatRules === null) return () => 0;
+  return (group) => {
+    const best = group.bestLeaf.seats!.best!;
+    return seatRules.first(best) * 2 ** 32 + seatRules.second(best);
+  };
+}
+
+function termOf<C extends Candidate<C>>(group: Group<C>, { depth, of }: Term<C>): number {
+  return of(group.depth === depth ? group : group.bestLeaf.lineage[depth]!);
 }
 
 function compareLeaves<C extends Candidate<C>>(
   a: Group<C>,
   b: Group<C>,
-  depths: readonly number[],
+  terms: readonly Term<C>[],
   seatRules: Rules<Seat<C>> | null,
 ): number {
-  for (let i = 0; i < depths.length; i++) {
-    const byCount = a.lineage[depths[i]!]!.count - b.lineage[depths[i]!]!.count;
-    if (byCount !== 0) return byCount;
+  for (let i = 0; i < terms.length; i++) {
+    const { depth, of } = terms[i]!;
+    const byTerm = of(a.lineage[depth]!) - of(b.lineage[depth]!);
+    if (byTerm !== 0) return byTerm;
   }
   if (seatRules === null) return 0;
   const one = a.seats!.best!;

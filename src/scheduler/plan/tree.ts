@@ -32,38 +32,65 @@ export class Seat<C extends Candidate<C>> implements Slotted {
 
 /**
  * A value on one level of a plan. Its groups do not follow each rise of its in-flight count: they may count less than
- * there is, and are corrected when they come to the top (see `Plan`). They never count more.
+ * there is, and are corrected when they come to the top (see `Plan`). They never count more. Nor do they follow at once
+ * when the value reaches its limit: a group is set aside when it comes to the top, or comes anew, and all are back as
+ * soon as the value is below it again.
  */
 export class Rank<C extends Candidate<C>> implements InFlightListener {
   readonly level: Level<C>;
   /** null: for those who have no value, which counts as 0. */
   readonly metaValue: MetaValue<C> | null;
-  /** All groups of the plan that have this value on this level, the highest count first. */
+  /** The value as two numbers, in the values' order. */
+  readonly valueHigh: number;
+  readonly valueLow: number;
+  /** All groups of the plan that have this value on this level. */
+  groupsTotal = 0;
+  /** The same, the highest count first, if they are counted. */
   readonly groups: PlacedHeap<Group<C>> = new PlacedHeap(countsMore);
+  /** Those that are not offered because the value is at its limit. */
+  readonly setAside = new Set<Group<C>>();
   isDirty = false;
 
   constructor(level: Level<C>, metaValue: MetaValue<C> | null) {
     this.level = level;
     this.metaValue = metaValue;
+    const value = metaValue?.value ?? 0n;
+    this.valueHigh = Number(BigInt.asIntN(32, value >> 32n));
+    this.valueLow = Number(BigInt.asUintN(32, value));
   }
 
   get inFlight(): number {
     return this.metaValue === null ? 0 : this.metaValue.inFlight;
   }
 
+  /** Who has no value is not limited. */
+  get isAtLimit(): boolean {
+    return this.metaValue !== null && this.metaValue.inFlight >= this.level.max;
+  }
+
+  /** The most that it needs to be told of. */
+  get countedMax(): number {
+    const counted = this.groups.first?.count ?? 0;
+    return this.setAside.size > 0 ? Math.max(counted, this.level.max) : counted;
+  }
+
   inFlightFell(): void {
-    if (this.isDirty || this.groups.first!.count <= this.inFlight) return;
+    if (this.isDirty || this.countedMax <= this.inFlight) return;
     this.isDirty = true;
-    this.level.dirtyRanks.push(this);
+    this.level.fell(this);
   }
 }
 
-/** A rank key of a plan. */
+/** A key of a plan. */
 export interface Level<C extends Candidate<C>> {
   readonly key: MetaKey<C>;
+  /** Ranked by in-flight counts. */
+  readonly isCounted: boolean;
+  /** How many chunks of a value may be in flight; Infinity: any number. */
+  readonly max: number;
   readonly ranks: Map<MetaValue<C> | null, Rank<C>>;
-  /** The plan's list of those of whose groups some count too much now. */
-  readonly dirtyRanks: Rank<C>[];
+  /** Some of the rank's groups count too much, or are set aside though there is room. */
+  readonly fell: (rank: Rank<C>) => void;
 }
 
 /**
@@ -81,8 +108,10 @@ export class Group<C extends Candidate<C>> implements Slotted, Placed {
   readonly groupsByRank: Map<Rank<C>, Group<C>> | null;
   /** The groups from the root down to this one; only of those with seats. */
   readonly lineage: readonly Group<C>[];
-  /** In flight of the rank's value, as of the last look. */
+  /** In flight of the rank's value, as of the last look; 0 where that is not counted. */
   count: number;
+  /** Why it is not in its parent's tournament although it could offer something. */
+  absence: 'at_limit' | 'excluded' | null = null;
   slot = -1;
   /** In the rank's groups. */
   place = -1;
@@ -91,7 +120,7 @@ export class Group<C extends Candidate<C>> implements Slotted, Placed {
     this.rank = rank;
     this.parent = parent;
     this.depth = parent === null ? 0 : parent.depth + 1;
-    this.count = rank?.inFlight ?? 0;
+    this.count = rank?.level.isCounted === true ? rank.inFlight : 0;
     const isLeaf = this.depth === shape.depth;
     this.seats = isLeaf ? shape.newSeats() : null;
     this.groups = isLeaf ? null : new Tournament(shape.groupRules[this.depth]!);
@@ -103,11 +132,17 @@ export class Group<C extends Candidate<C>> implements Slotted, Placed {
     return this.seats === null ? this.groups!.weight : this.seats.weight;
   }
 
+  /** Nobody is in it. */
   get isEmpty(): boolean {
-    return (this.seats === null ? this.groups!.size : this.seats.size) === 0;
+    return (this.seats === null ? this.groupsByRank!.size : this.seats.size) === 0;
   }
 
-  /** Where the best seat below this group is. */
+  /** Somebody in it may be taken. */
+  get isOffering(): boolean {
+    return (this.seats === null ? this.groups!.size : this.seats.size) > 0;
+  }
+
+  /** Where the best seat below this group, which is offering, is. */
   get bestLeaf(): Group<C> {
     let group: Group<C> = this;
     while (group.groups !== null) group = group.groups.best!;
@@ -122,6 +157,8 @@ export interface TreeShape<C extends Candidate<C>> {
   readonly newSeats: () => Tournament<Seat<C>> | SumTree<Seat<C>>;
   /** For the groups below one of depth i. */
   readonly groupRules: readonly Rules<Group<C>>[];
+  /** Compares the best seats of two groups that are offering, wherever they are. */
+  readonly compareTops: (a: Group<C>, b: Group<C>) => number;
 }
 
 function lineageOf<C extends Candidate<C>>(leaf: Group<C>): readonly Group<C>[] {

@@ -9,6 +9,7 @@ import {
   encodeReserved,
   encodeServerMessage,
   StrategyRefusedError,
+  UnknownStrategyError,
 } from '../../protocol/consumer/codec.ts';
 import type { ClientMessage, Nonce } from '../../protocol/consumer/types.ts';
 import { CONSUMER_FEATURES } from '../../protocol/features.ts';
@@ -188,6 +189,8 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       this.#handle(decodeClientMessage(bytes));
     } catch (error) {
       if (error instanceof StrategyRefusedError) this.#refuse(error.nonce, error.message);
+      else if (error instanceof UnknownStrategyError && this.#features.refusal)
+        this.#refuse(error.nonce, error.message);
       else if (error instanceof ProtocolError) this.#garbage(error);
       else this.failed(error);
     }
@@ -346,11 +349,12 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       this.#close(CLOSE_POLICY, `more than ${this.#reservationsWaitingMax} reservations wait`);
       return;
     }
-    if (!this.#strategies.use(strategy, this.#clock.monotonicMs())) {
+    const known = this.#strategies.use(strategy, this.#clock.monotonicMs());
+    if (known === null) {
       this.#refuse(nonce, TOO_MANY_STRATEGIES);
       return;
     }
-    const request = { nonce, max, strategy };
+    const request = { nonce, max, strategy: known };
     this.#waiting.add(request);
     if (this.#postponed.size > 0 || this.#holdsTooMuch()) {
       this.#postponed.add(request);

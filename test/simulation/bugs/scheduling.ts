@@ -8,6 +8,7 @@ import { SetbackRules } from '../../../src/scheduler/setbacks.ts';
 import { Shuns } from '../../../src/scheduler/shuns.ts';
 import { SickConsumers } from '../../../src/scheduler/sick-consumers.ts';
 import { ScheduledSubmission } from '../../../src/scheduler/state.ts';
+import { WaitingLines } from '../../../src/scheduler/waiting-lines.ts';
 import { during, replace } from '../replace.ts';
 import type { Bug } from './bug.ts';
 
@@ -15,11 +16,11 @@ import type { Bug } from './bug.ts';
 function wakesNobody(call: 'insert' | 'fail' | 'removeConsumer'): void {
   const isCalled = during(Scheduler.prototype, call);
   replace(
-    PlanCache.prototype,
-    'planFor',
+    WaitingLines.prototype,
+    'touchByChanges',
     (original) =>
-      function (strategy) {
-        return isCalled() ? null : original.call(this, strategy);
+      function () {
+        if (!isCalled()) original.call(this);
       },
   );
 }
@@ -250,7 +251,7 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
   {
     name: 'a plan is built from a stale set',
     plant() {
-      const isBuilding = during(PlanCache.prototype, 'planFor');
+      const isBuilding = during(PlanCache.prototype, 'entryFor');
       const begun = new WeakSet<object>();
       // The first one that it is to take in is left out.
       replace(

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { SUBMISSION_ID_MAX } from '../../../src/model/ids.ts';
 import {
   CHUNKS_PER_SUBMISSION_MAX,
+  META_KEY_BYTES_MAX,
   META_VALUE_MAX,
   META_VALUE_MIN,
   STRATEGY_DEPTH_MAX,
@@ -68,14 +69,32 @@ export function metadataPairs(): fc.Arbitrary<ReadonlyMap<string, bigint>> {
   return fc.array(fc.tuple(key, value), { maxLength: 6 }).map((pairs) => new Map(pairs));
 }
 
+/** Of every kind, nested in every way. */
 export function strategies(): fc.Arbitrary<Strategy> {
-  const leaf = fc.constantFrom(Strategy.oldest(), Strategy.newest(), Strategy.random());
-  const keys = fc.array(fc.string({ unit: 'grapheme', maxLength: 20 }), { maxLength: STRATEGY_DEPTH_MAX });
-  return fc
-    .tuple(keys, leaf)
-    .map(([metaKeys, inner]) =>
-      metaKeys.reduce((strategy, key) => Strategy.preferDistinct(key, strategy), inner),
-    );
+  const key = fc
+    .string({ unit: 'grapheme', maxLength: 20 })
+    .filter((text) => Buffer.byteLength(text) <= META_KEY_BYTES_MAX);
+  const value = fc.bigInt({ min: META_VALUE_MIN, max: META_VALUE_MAX });
+  const values = fc.array(value, { minLength: 1, maxLength: 5 });
+  const { strategy } = fc.letrec<{ strategy: Strategy }>((tie) => ({
+    strategy: fc.oneof(
+      { maxDepth: 4, depthSize: 'medium' },
+      fc.constantFrom(Strategy.oldest(), Strategy.newest(), Strategy.random()),
+      fc.tuple(key, tie('strategy')).map(([key, inner]) => Strategy.preferDistinct(key, inner)),
+      fc.tuple(key, tie('strategy')).map(([key, inner]) => Strategy.priority(key, inner)),
+      fc.tuple(key, values, tie('strategy')).map((args) => Strategy.selectOnly(...args)),
+      fc.tuple(key, values, tie('strategy')).map((args) => Strategy.selectExcept(...args)),
+      fc
+        .tuple(key, fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), tie('strategy'))
+        .map((args) => Strategy.maxSimultaneous(...args)),
+      fc.tuple(tie('strategy'), tie('strategy')).map((args) => Strategy.orElse(...args)),
+    ),
+  }));
+  const keys = fc.array(key, { maxLength: STRATEGY_DEPTH_MAX });
+  const deep = keys.map((keys) =>
+    keys.reduce((inner, key) => Strategy.preferDistinct(key, inner), Strategy.random()),
+  );
+  return fc.oneof(strategy, deep);
 }
 
 export function submissionRecords(): fc.Arbitrary<SubmissionFacts> {

@@ -42,10 +42,22 @@ export function plainStrategy(strategy: Strategy): unknown {
       return 'Newest';
     case 'random':
       return 'Random';
+    case 'or_else':
+      return { OrElse: { first: plainStrategy(strategy.first), fallback: plainStrategy(strategy.fallback) } };
+  }
+  const meta_key = strategy.metaKey;
+  const underlying = plainStrategy(strategy.underlying);
+  switch (strategy.kind) {
     case 'prefer_distinct':
-      return {
-        PreferDistinct: { meta_key: strategy.metaKey, underlying: plainStrategy(strategy.underlying) },
-      };
+      return { PreferDistinct: { meta_key, underlying } };
+    case 'priority':
+      return { Priority: { meta_key, underlying } };
+    case 'select_only':
+      return { SelectOnly: { meta_key, values: strategy.values, underlying } };
+    case 'select_except':
+      return { SelectExcept: { meta_key, values: strategy.values, underlying } };
+    case 'max_simultaneous':
+      return { MaxSimultaneous: { meta_key, max: strategy.max, underlying } };
   }
 }
 

@@ -1,0 +1,279 @@
+import type { Strategy } from '../model/strategy.ts';
+import { strategyText } from '../model/strategy-text.ts';
+import type { Ledger } from './ledger.ts';
+import type { PlanWatcher } from './plan/cache.ts';
+import { type Placed, PlacedHeap } from './plan/placed-heap.ts';
+import { type Alternative, isSelected } from './plan/spec.ts';
+import { Selector } from './selector.ts';
+import type { Consumer, ScheduledSubmission } from './state.ts';
+import type { ReservationRequest } from './types.ts';
+
+/** Strategies for which nobody waits are kept compiled up to this number. */
+const LINES_IDLE_MAX = 1_024;
+
+/** A request that waits. */
+export interface Waiting<Peer> {
+  readonly request: ReservationRequest;
+  readonly consumer: Consumer<Peer>;
+  /** A number that rises with each arrival. */
+  readonly arrival: number;
+}
+
+/** Some who wait have to look again, one after the other. */
+export class Turn<Peer> implements Placed {
+  readonly line: Line<Peer>;
+  next: Waiting<Peer>;
+  /** Those who come after `next`; null: nobody does. */
+  readonly rest: Iterator<Waiting<Peer>> | null;
+  place = -1;
+
+  constructor(line: Line<Peer>, next: Waiting<Peer>, rest: Iterator<Waiting<Peer>> | null) {
+    this.line = line;
+    this.next = next;
+    this.rest = rest;
+  }
+}
+
+/** Those who wait with the same strategy, in the order of their arrival. */
+export class Line<Peer> implements PlanWatcher {
+  readonly selector: Selector<ScheduledSubmission<Peer>>;
+  readonly requests = new Map<ReservationRequest, Waiting<Peer>>();
+  /** null: nobody in it has to look. */
+  turn: Turn<Peer> | null = null;
+  readonly #lines: WaitingLines<Peer>;
+
+  constructor(lines: WaitingLines<Peer>, selector: Selector<ScheduledSubmission<Peer>>) {
+    this.#lines = lines;
+    this.selector = selector;
+  }
+
+  /** Whether a submission qualifies, whatever is in flight. */
+  admits({ values }: ScheduledSubmission<Peer>): boolean {
+    const valueIn = (name: string) => {
+      for (const { key, value } of values) if (key.name === name) return value;
+      return undefined;
+    };
+    return this.selector.alternatives.some((alternative) => isSelected(alternative, valueIn));
+  }
+
+  look(): void {
+    this.#lines.touch(this);
+  }
+
+  planDropped(): void {
+    this.#lines.planDropped(this);
+  }
+}
+
+/**
+ * Who waits for chunks, by strategy, and which of them have to look again: an event that makes chunks available is shown
+ * to the strategies that admit them, found by the values that they select, and never to each one who waits.
+ */
+export class WaitingLines<Peer> {
+  /** Requests that wait. */
+  size = 0;
+  readonly #ledger: Ledger<Peer>;
+  readonly #byStrategy = new WeakMap<Strategy, Line<Peer>>();
+  readonly #byText = new Map<string, Line<Peer>>();
+  /** In which somebody waits: by a value that they select, or the others. */
+  readonly #byValue = new Map<string, Map<bigint, Set<Line<Peer>>>>();
+  readonly #selectingNone = new Set<Line<Peer>>();
+  readonly #occupied = new Set<Line<Peer>>();
+  /** For whose plans there was no room. */
+  readonly #wantRoom = new Set<Line<Peer>>();
+  /** Whose plan has gone, so that nobody tells them when a limit is free again. */
+  readonly #untold = new Set<Line<Peer>>();
+  readonly #turns = new PlacedHeap<Turn<Peer>>((a, b) => a.next.arrival < b.next.arrival);
+  #arrivals = 0;
+
+  constructor(ledger: Ledger<Peer>) {
+    this.#ledger = ledger;
+  }
+
+  /** The line of a strategy; equal strategies share one. */
+  lineFor(strategy: Strategy): Line<Peer> {
+    let line = this.#byStrategy.get(strategy);
+    if (line !== undefined) return line;
+    const text = strategyText(strategy);
+    line = this.#byText.get(text);
+    if (line === undefined) {
+      const { metadata, plans } = this.#ledger;
+      line = new Line(this, new Selector(strategy, metadata, plans));
+      this.#byText.set(text, line);
+      this.#forgetIdle();
+    }
+    this.#byStrategy.set(strategy, line);
+    return line;
+  }
+
+  /** In the order of arrival within each line. */
+  *[Symbol.iterator](): Generator<Waiting<Peer>> {
+    for (const line of this.#occupied) yield* line.requests.values();
+  }
+
+  /** There was nothing for it. */
+  join(line: Line<Peer>, request: ReservationRequest, consumer: Consumer<Peer>): void {
+    if (line.requests.size === 0) this.#occupy(line);
+    line.requests.set(request, { request, consumer, arrival: this.#arrivals++ });
+    consumer.requests.add(request);
+    this.size++;
+    this.#ledger.counts.requestsWaiting++;
+  }
+
+  /** False if the request does not wait. */
+  leave(consumer: Consumer<Peer>, request: ReservationRequest): boolean {
+    if (!consumer.requests.delete(request)) return false;
+    const line = this.lineFor(request.strategy);
+    line.requests.delete(request);
+    this.size--;
+    this.#ledger.counts.requestsWaiting--;
+    if (line.requests.size === 0) this.#vacate(line);
+    return true;
+  }
+
+  /** A strategy's plans had nothing to give; `hasRoom` is false if one of them is not ready. */
+  found(line: Line<Peer>, hasRoom: boolean): void {
+    if (line.requests.size === 0) return;
+    this.#untold.delete(line);
+    line.selector.watch(line);
+    if (!hasRoom) this.#wantRoom.add(line);
+  }
+
+  planDropped(line: Line<Peer>): void {
+    if (line.selector.alternatives.some(({ limits }) => limits.size > 0)) this.#untold.add(line);
+  }
+
+  /** Whoever waits in it is to look again. */
+  touch(line: Line<Peer>): void {
+    if (line.turn !== null) return;
+    const rest = line.requests.values();
+    const first = rest.next();
+    if (first.done === true) return;
+    line.turn = new Turn(line, first.value, rest);
+    this.#turns.add(line.turn);
+  }
+
+  /** What was kept from this one alone may not be any more. */
+  #touchOne(consumer: Consumer<Peer>): void {
+    for (const request of consumer.requests) {
+      const line = this.lineFor(request.strategy);
+      const waiting = line.requests.get(request);
+      if (waiting !== undefined) this.#turns.add(new Turn(line, waiting, null));
+    }
+  }
+
+  touchAll(): void {
+    for (const line of this.#occupied) this.touch(line);
+  }
+
+  /** Finds out who has to look again, from what has changed in the ledger. */
+  touchByChanges(): void {
+    const { changes, plans } = this.#ledger;
+    for (const submission of changes.risen) this.#touchBy(submission);
+    for (const { plan, watchers } of plans.takeFreed()) {
+      const { candidates, isForAll } = plan.takeFreed();
+      for (const submission of candidates) this.#touchBy(submission);
+      if (isForAll) for (const watcher of watchers) watcher.look();
+    }
+    for (const consumer of changes.freed) this.#touchOne(consumer);
+    if (changes.hasFallen) for (const line of this.#untold) this.touch(line);
+    if (plans.takeRoom()) {
+      for (const line of this.#wantRoom) this.touch(line);
+      this.#wantRoom.clear();
+    }
+  }
+
+  /** The next one who has to look: who came first of all. */
+  nextTurn(): Turn<Peer> | undefined {
+    return this.#turns.first;
+  }
+
+  /** The one whose turn it was has looked: it is the turn of the next one in the line. */
+  pass(turn: Turn<Peer>): void {
+    // It may be over, because nobody is left.
+    if (turn.place < 0) return;
+    const next = turn.rest?.next();
+    if (next === undefined || next.done === true) {
+      this.end(turn);
+    } else {
+      turn.next = next.value;
+      this.#turns.update(turn);
+    }
+  }
+
+  /** There is nothing for those who are left. */
+  end(turn: Turn<Peer>): void {
+    this.#turns.remove(turn);
+    if (turn.line.turn === turn) turn.line.turn = null;
+  }
+
+  #touchBy(submission: ScheduledSubmission<Peer>): void {
+    if (submission.chunksAvailable === 0) return;
+    for (const { key, value } of submission.values) {
+      const lines = this.#byValue.get(key.name)?.get(value);
+      if (lines !== undefined) for (const line of lines) if (line.admits(submission)) this.touch(line);
+    }
+    for (const line of this.#selectingNone) if (line.admits(submission)) this.touch(line);
+  }
+
+  #occupy(line: Line<Peer>): void {
+    this.#occupied.add(line);
+    for (const alternative of line.selector.alternatives) {
+      const best = rarestSelection(alternative);
+      if (best === null) {
+        this.#selectingNone.add(line);
+        continue;
+      }
+      const [key, values] = best;
+      const byValue = getOrAdd(this.#byValue, key, () => new Map<bigint, Set<Line<Peer>>>());
+      for (const value of values) getOrAdd(byValue, value, () => new Set<Line<Peer>>()).add(line);
+    }
+  }
+
+  #vacate(line: Line<Peer>): void {
+    this.#occupied.delete(line);
+    this.#selectingNone.delete(line);
+    this.#wantRoom.delete(line);
+    this.#untold.delete(line);
+    if (line.turn !== null) this.end(line.turn);
+    line.selector.unwatch(line);
+    for (const alternative of line.selector.alternatives) {
+      const best = rarestSelection(alternative);
+      if (best === null) continue;
+      const [key, values] = best;
+      const byValue = this.#byValue.get(key);
+      for (const value of values) {
+        const lines = byValue?.get(value);
+        lines?.delete(line);
+        if (lines?.size === 0) byValue!.delete(value);
+      }
+      if (byValue?.size === 0) this.#byValue.delete(key);
+    }
+  }
+
+  #forgetIdle(): void {
+    let excess = this.#byText.size - this.#occupied.size - LINES_IDLE_MAX;
+    for (const [text, line] of this.#byText) {
+      if (excess <= 0) return;
+      if (line.requests.size > 0) continue;
+      this.#byText.delete(text);
+      excess--;
+    }
+  }
+}
+
+/** The key of which the fewest values are selected. */
+function rarestSelection({ only }: Alternative): readonly [string, ReadonlySet<bigint>] | null {
+  let best: readonly [string, ReadonlySet<bigint>] | null = null;
+  for (const each of only) if (best === null || each[1].size < best[1].size) best = each;
+  return best;
+}
+
+function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
