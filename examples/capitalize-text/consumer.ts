@@ -1,7 +1,7 @@
 import { ConsumerClient, Strategy } from 'opsqueue/consumer';
 
 const consumer = new ConsumerClient(
-  process.env.OPSQUEUE_URL ?? 'localhost:3999',
+  process.env.OPSQUEUE_URL ?? 'localhost:3999/q/words',
   process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/capitalize-text/',
 );
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => consumer.stop());

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { ProducerClient } from 'opsqueue/producer';
 
 const producer = new ProducerClient<string, string>(
-  process.env.OPSQUEUE_URL ?? 'localhost:3999',
+  process.env.OPSQUEUE_URL ?? 'localhost:3999/q/words',
   process.env.OPSQUEUE_OBJECT_STORE ?? 'file:///tmp/opsqueue/capitalize-text/',
 );
 

@@ -4,7 +4,14 @@ import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../server/index.ts';
-import { checkStoreUrl, defaultText, SETTINGS, type Setting, settingHelp } from '../server/settings.ts';
+import {
+  checkQueues,
+  checkStoreUrl,
+  defaultText,
+  SETTINGS,
+  type Setting,
+  settingHelp,
+} from '../server/settings.ts';
 import { systemClock } from '../system/time/clock.ts';
 import type { Io } from './io.ts';
 import { LOG_LEVELS, logLevel, openLog, type ServerLog } from './log/log.ts';
@@ -12,7 +19,7 @@ import type { LogWriter } from './log/sink.ts';
 import { PortPipe } from './port-pipe.ts';
 import { type StopSignal, StopSignals } from './stop-signals.ts';
 import { oneLine } from './text.ts';
-import { duration, flag, hosts, integer, isServiceLink } from './values.ts';
+import { duration, flag, hosts, integer, isServiceLink, type ReadFlag } from './values.ts';
 
 /** How long the last lines of the log may take to be written when the process ends. */
 const LOG_GRACE_MS = 200;
@@ -104,6 +111,8 @@ function settingFlag(setting: Setting): Option {
       return flag(setting.flag, help, duration(setting.min, setting.max));
     case 'hosts':
       return flag(setting.flag, help, hosts);
+    case 'queues':
+      return flag(setting.flag, help, queueNames);
     case 'text':
       return flag(setting.flag, help);
     case 'store':
@@ -112,6 +121,15 @@ function settingFlag(setting: Setting): Option {
       return setting satisfies never;
   }
 }
+
+/** The flag can be repeated, and can carry a list with commas. */
+const queueNames: ReadFlag<readonly string[]> = (text, name, previous) => [
+  ...(previous ?? []),
+  ...checkQueues(
+    text.split(',').map((each) => each.trim()),
+    name,
+  ),
+];
 
 async function serve(flags: ServeFlags, io: Io): Promise<void> {
   const level = logLevel(process.env.OPSQUEUE_LOG);

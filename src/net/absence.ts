@@ -8,14 +8,19 @@ export interface Absence {
   readonly error: unknown;
   /** Of an HTTP response in place of the one expected. */
   readonly status?: number | undefined;
+  /** What that response said, if it was an opsqueue's. */
+  readonly refusal?: string | undefined;
   readonly reason: string;
 }
 
 const REASON_LENGTH_MAX = 100;
+const REFUSAL_LENGTH_MAX = 300;
 
 /** For logs, where this is the first that a user sees of a wrong address: the address, and what to look for. */
-export function absenceText(queue: QueueUrl, { error, status, reason }: Absence): string {
+export function absenceText(queue: QueueUrl, { error, status, refusal, reason }: Absence): string {
   const address = `${queue.hostname.includes(':') ? `[${queue.hostname}]` : queue.hostname}:${queue.port}`;
+  if (refusal !== undefined)
+    return `queue at ${address} refuses: ${clipped(refusal, REFUSAL_LENGTH_MAX)}, waiting`;
   if (status !== undefined) {
     return isForeignStatus(status)
       ? `${address} is not an opsqueue (HTTP status ${status}), waiting`

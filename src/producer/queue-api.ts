@@ -98,6 +98,15 @@ export class QueueApi {
     return this.announces(feature);
   }
 
+  /**
+   * Asks, once, whether there is the named queue of the address; nothing for the unnamed one.
+   *
+   * @throws QueueRefusedError, QueueUnsupportedError
+   */
+  async checkNamedQueue(signal: AbortSignal): Promise<void> {
+    if (this.#http.queueName !== '' && this.#features === null) await this.version(signal);
+  }
+
   /** @throws QueueUnsupportedError naming the feature and what it is needed for */
   async require(feature: keyof typeof NEEDED_TO, signal?: AbortSignal): Promise<void> {
     if (await this.supports(feature, signal)) return;
@@ -344,12 +353,26 @@ export class QueueApi {
     };
   }
 
-  /** @throws NotAQueueError for what no queue sends */
+  /**
+   * @throws NotAQueueError for what no queue sends; QueueUnsupportedError if there are no named queues, and one is asked;
+   *   QueueRefusedError if that one may not be used
+   */
   #learn(request: HttpRequest, answer: HttpAnswer): Answer {
     const url = this.#http.urlOf(request);
     if (isPage(answer))
       throw new NotAQueueError(url, answer.status, `a page ("${bodyText(answer).slice(0, 100)}")`);
-    this.#features = announcedInHeader(answer.headers['opsqueue-features']);
+    const features = answer.headers['opsqueue-features'];
+    const { queueName } = this.#http;
+    if (queueName !== '' && answer.status === 404 && features === undefined) {
+      throw new QueueUnsupportedError(
+        'queues',
+        `${url} does not exist (HTTP status 404): what is there has no named queues, and so no queue ${queueName}`,
+      );
+    }
+    this.#features = announcedInHeader(features);
+    // That something is not there in the queue has no text.
+    const isText = answer.headers['content-type']?.startsWith('text/plain') ?? false;
+    if (answer.status === 404 && features !== undefined && isText) this.#expectOk(request, answer);
     return { ...answer, url };
   }
 

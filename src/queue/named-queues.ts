@@ -24,9 +24,14 @@ export class NamedQueues {
 
   /** For somebody who inserts or connects. Throws TooManyQueuesError. */
   enter(name: string): NamedQueue {
-    // Without the unnamed one, which is always there.
-    if (!this.#byName.has(name) && this.#byName.size > QUEUES_MAX) throw new TooManyQueuesError(name);
+    if (!this.hasRoomFor(name)) throw new TooManyQueuesError(name);
     return this.open(name);
+  }
+
+  /** It is in use, or there may be one more. */
+  hasRoomFor(name: string): boolean {
+    // The unnamed one is always there, and does not count.
+    return this.#byName.has(name) || this.#byName.size <= QUEUES_MAX;
   }
 
   /** However many there are: what is on disk comes back. */

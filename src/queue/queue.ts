@@ -99,6 +99,11 @@ export class Queue {
     return this.#parts.journal.health;
   }
 
+  /** Whether somebody may insert into that queue or connect to it: it is in use, or there may be one more. */
+  hasRoomFor(queue: string): boolean {
+    return this.#parts.queues.hasRoomFor(queue);
+  }
+
   /** What consumers of that queue do; '' is the unnamed one. For one that connects now. Throws TooManyQueuesError. */
   consumersOf(queue: string): Consumers {
     return this.#parts.queues.enter(queue).consumers;

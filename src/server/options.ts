@@ -22,6 +22,12 @@ export interface ServerOptions {
    */
   readonly hostNames?: readonly string[] | undefined;
   /**
+   * Names of the queues that may be used, `-` for the unnamed one; further ones are answered with 404.
+   *
+   * @defaultValue any
+   */
+  readonly queues?: readonly string[] | undefined;
+  /**
    * SQLite file, created if missing; `file::memory:` keeps nothing.
    *
    * @defaultValue opsqueue.db

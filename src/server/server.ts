@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { UNNAMED_QUEUE } from '../model/queue-name.ts';
 import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import type { HttpAddress, HttpServer } from '../net/http/server.ts';
 import { WebSocketServer } from '../net/websocket/server.ts';
@@ -7,6 +8,7 @@ import type { Store } from '../store/store.ts';
 import { Semaphore } from '../system/async/semaphore.ts';
 import { EndOfTurn, promptly } from '../system/event-loop/end-of-turn.ts';
 import { LoopDelay } from '../system/event-loop/loop-delay.ts';
+import type { Logger } from '../system/log/logger.ts';
 import { endsWithin, systemClock } from '../system/time/clock.ts';
 import { ConsumerSessions } from './consumers/sessions.ts';
 import { Admission } from './http/admission.ts';
@@ -61,6 +63,7 @@ export class Server {
       },
     });
     await endsWithin(clock, STORE_LOOK_MS, metrics.lookAtStore());
+    warnOfForbidden(queue, allowedQueues(settings.queues), settings.logger);
     const server = new Server(settings, http, store, queue, metrics);
     const isLost = () => void server.#end(queue.lost.reason);
     if (queue.lost.aborted) isLost();
@@ -76,6 +79,7 @@ export class Server {
     metrics: Metrics,
   ) {
     const { clock, logger, hosts, hostNames, bodyBytesMax: bytesMax, bodiesBytesMax } = settings;
+    const queues = allowedQueues(settings.queues);
     this.#settings = settings;
     this.#store = store;
     this.#queue = queue;
@@ -95,7 +99,7 @@ export class Server {
         queue,
         metrics,
         logger,
-        admission: new Admission({ loopbackOnly: hosts?.every(isLoopback) ?? true, hostNames }),
+        admission: new Admission({ loopbackOnly: hosts?.every(isLoopback) ?? true, hostNames, queues }),
         bodies: { bytesMax, room: new Semaphore(Math.max(bytesMax, bodiesBytesMax)) },
         holdStatusPollsMs: settings.holdStatusPollsMs,
         retryDefault: retryDefault(settings.retryDelayMs),
@@ -105,7 +109,7 @@ export class Server {
           clock,
           date: () => http.date(),
         }),
-        openSession: (request, connection) => this.#sessions.open(request, connection),
+        openSession: (request, connection, name) => this.#sessions.open(request, connection, name),
       }),
     );
   }
@@ -140,6 +144,22 @@ export class Server {
     timer.cancel();
     this.#sessions.cut();
     await this.#store.close(STORE_GRACE_MS);
+  }
+}
+
+/** What `--queues` means: '' is the unnamed one; null: any. */
+function allowedQueues(queues: readonly string[] | undefined): ReadonlySet<string> | null {
+  return queues === undefined ? null : new Set(queues.map((name) => (name === UNNAMED_QUEUE ? '' : name)));
+}
+
+/** What is open in a queue that nobody can reach any more stays there. */
+function warnOfForbidden(queue: Queue, allowed: ReadonlySet<string> | null, logger: Logger): void {
+  for (const { name, submissionsOpen } of queue.inUse) {
+    if (allowed === null || allowed.has(name) || submissionsOpen === 0) continue;
+    logger.warn(
+      { queue: name, submissionsOpen },
+      'submissions are open in a queue that --queues does not allow: nobody can reach them',
+    );
   }
 }
 

@@ -12,6 +12,7 @@ import {
   MESSAGE_BYTES_MAX,
 } from '../model/limits.ts';
 import { type OptionNames, refuseUnknownOptions } from '../model/option-names.ts';
+import { isQueueName, QUEUE_NAME_RULE, UNNAMED_QUEUE } from '../model/queue-name.ts';
 import { RETRY_BOUNDS } from '../model/retry.ts';
 import { parseStoreUrl, STORE_URL_FORMS } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
@@ -50,8 +51,8 @@ export interface TextSetting extends SettingText {
 }
 
 /** A flag that may be repeated, or hold a list with commas. */
-export interface HostsSetting extends SettingText {
-  readonly kind: 'hosts';
+export interface ListSetting extends SettingText {
+  readonly kind: 'hosts' | 'queues';
   readonly default: readonly string[] | undefined;
   readonly defaultText?: string;
 }
@@ -62,14 +63,14 @@ export interface StoreSetting extends SettingText {
   readonly default: undefined;
 }
 
-export type Setting = NumberSetting | TextSetting | HostsSetting | StoreSetting;
+export type Setting = NumberSetting | TextSetting | ListSetting | StoreSetting;
 
 type SettingOf<Value> = Value extends number
   ? NumberSetting
   : Value extends string
     ? TextSetting
     : Value extends readonly string[]
-      ? HostsSetting
+      ? ListSetting
       : StoreSetting;
 
 const MINUTE_MS = 60_000;
@@ -104,6 +105,14 @@ export const SETTINGS: {
       'a further host name that requests to a queue on the loopback may use; repeatable, or a list with commas',
     kind: 'hosts',
     default: [],
+  },
+  queues: {
+    flag: '--queues <name>',
+    meaning:
+      'names of the queues that may be used, - for the unnamed one; repeatable, or a list with commas. Others are answered with 404',
+    kind: 'queues',
+    default: undefined,
+    defaultText: 'any',
   },
   databaseFilename: {
     flag: '--database-filename <file>',
@@ -245,11 +254,11 @@ export interface ServerParts {
 
 /** {@link ServerOptions}, checked and complete, with the parts. */
 export type ServerSettings = {
-  readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'store' | 'logStats'>]-?: Exclude<
+  readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'queues' | 'store' | 'logStats'>]-?: Exclude<
     ServerOptions[Name],
     undefined
   >;
-} & Pick<ServerOptions, 'hosts' | 'store' | 'logStats'> &
+} & Pick<ServerOptions, 'hosts' | 'queues' | 'store' | 'logStats'> &
   ServerParts;
 
 /** Throws an IncorrectUsageError that names the option and the value. */
@@ -292,9 +301,27 @@ function checked(name: string, setting: Setting, given: unknown): unknown {
       if (value === undefined) return value;
       if (Array.isArray(value) && value.every((host) => typeof host === 'string')) return value;
       throw mustBe(name, 'an array of host names or addresses', value);
+    case 'queues':
+      if (value === undefined) return value;
+      if (Array.isArray(value) && value.length > 0 && value.every(isAllowedName)) return value;
+      throw mustBe(name, QUEUES_WANTED, value);
     default:
       return setting satisfies never;
   }
+}
+
+/** For errors. */
+const QUEUES_WANTED = `a list of names of queues (each ${QUEUE_NAME_RULE}), or ${UNNAMED_QUEUE} for the unnamed one`;
+
+function isAllowedName(name: unknown): boolean {
+  return typeof name === 'string' && (name === UNNAMED_QUEUE || isQueueName(name));
+}
+
+/** As a flag takes it; throws an IncorrectUsageError that names the flag. */
+export function checkQueues(names: readonly string[], name: string): readonly string[] {
+  const wrong = names.find((each) => !isAllowedName(each));
+  if (wrong !== undefined) throw mustBe(name, QUEUES_WANTED, wrong);
+  return names;
 }
 
 function isStore(value: unknown): boolean {
@@ -332,6 +359,7 @@ export function defaultText(setting: Setting): string | null {
     case 'text':
       return setting.default;
     case 'hosts':
+    case 'queues':
       return setting.defaultText ?? null;
     case 'store':
       return null;

@@ -204,3 +204,28 @@ test('--retry-delay makes failed chunks of producers that say nothing wait', asy
   assert.match(await (await fetch(`${base}/metrics`)).text(), /^chunks_delayed_count 1$/m);
   await peer.close();
 });
+
+test('--queues takes names, and - for the unnamed queue', async () => {
+  for (const names of ['Images', 'images,', 'a/b', '']) {
+    const { code, stderr } = await runCommand(['serve', '--queues', names]);
+    assert.equal(code, 2, names);
+    assert.match(
+      stderr,
+      /^opsqueue: --queues must be a list of names of queues \(each 1 to 63 of a-z/,
+      names,
+    );
+  }
+  const { queue, port } = await startQueue([
+    ...['--database-filename', 'file::memory:', '--host', '127.0.0.1'],
+    ...['--queues', 'images, bills', '--queues', '-'],
+  ]);
+  await using _ = queue;
+  for (const [path, status] of [
+    ['', 200],
+    ['/q/images', 200],
+    ['/q/bills', 200],
+    ['/q/other', 404],
+  ] as const) {
+    assert.equal((await fetch(`http://127.0.0.1:${port}${path}${SUBMISSIONS}/count`)).status, status, path);
+  }
+});

@@ -163,6 +163,7 @@ test('the table of limits has each limit as it is', () => {
   const minutes = (ms: number) => `${ms / 60_000} minute${ms > 60_000 ? 's' : ''}`;
   for (const [what, limit] of [
     ['connections at one address', `${count(limits.CONNECTIONS_MAX_DEFAULT)} (\`--max-connections\`)`],
+    ['named queues in use at a time', count(limits.QUEUES_MAX)],
     ['HTTP requests of a connection ahead of their answers', count(REQUESTS_WAITING_MAX)],
     ['HTTP request body', `${mebibytes(limits.BODY_BYTES_MAX_DEFAULT)} (\`--max-body-bytes\`)`],
     [

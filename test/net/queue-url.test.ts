@@ -14,7 +14,62 @@ const taken: readonly (readonly [string, string, string])[] = [
   ['https://queue:8443/some/path/', 'queue', 'https://queue:8443/some/path'],
   ['ws://queue:1', 'queue', 'http://queue:1'],
   ['wss://queue', 'queue', 'https://queue:443'],
+  ['queue:80/some/path', 'queue', 'http://queue:80/some/path'],
+  ['localhost:3999/q/images/', 'localhost', 'http://localhost:3999/q/images'],
 ];
+
+for (const [url, queue] of [
+  ['localhost', ''],
+  ['localhost/q/images', 'images'],
+  ['localhost:3999/q/a.b_c-d///', 'a.b_c-d'],
+  ['https://host/some/proxy/q/images', 'images'],
+  ['https://host/q/q/q', 'q'],
+  ['https://host/Q/Images', ''],
+  ['https://host/queue/images', ''],
+] as const) {
+  test(`finds the queue ${JSON.stringify(queue)} in ${url}`, () => {
+    assert.equal(parseQueueUrl(url).queue, queue);
+  });
+}
+
+for (const url of [
+  'localhost:3999/q',
+  'localhost:3999/q/',
+  'localhost:3999/q/Images',
+  'localhost:3999/q/a%2Fb',
+  'localhost:3999/q/a b',
+  'localhost:3999/q/ü',
+  'localhost:3999/q/-a',
+  'localhost:3999/q/images/producer/submissions',
+  'localhost:3999/q/a/b',
+  'https://host/q/images/q',
+  `localhost:3999/q/${'a'.repeat(64)}`,
+]) {
+  test(`refuses the name of the queue in "${url}", with the rule`, () => {
+    assert.throws(
+      () => parseQueueUrl(url),
+      (error) =>
+        error instanceof IncorrectUsageError &&
+        error.message ===
+          `the URL of the queue must end with /q/NAME, NAME being 1 to 63 of a-z, 0-9, dots, underscores and hyphens, beginning with a letter or a digit: "${url}"`,
+    );
+  });
+}
+
+for (const url of [
+  'localhost/q/..',
+  'localhost/q/../q/images',
+  'localhost/q/images/.',
+  'localhost/q/%2E%2e',
+  'localhost/q\\..',
+]) {
+  test(`refuses dots in the path of "${url}", which lead elsewhere`, () => {
+    assert.throws(() => parseQueueUrl(url), {
+      code: 'INCORRECT_USAGE',
+      message: `the URL of the queue must not have . or .. in its path: "${url}"`,
+    });
+  });
+}
 
 for (const [url, hostname, text] of taken) {
   test(`takes ${url}`, () => {

@@ -5,7 +5,12 @@ import { test } from 'node:test';
 import { freePort } from '../support/network/free-port.ts';
 import { ended, inFolder, loadSeconds, startPython, startQueue } from './support.ts';
 
-test('everything that the original Python clients offer works with our queue', async () => {
+for (const path of ['', '/q/images', '/q/images/']) {
+  test(`everything that the original Python clients offer works with our queue at host:port${path}`, () =>
+    everything(path));
+}
+
+async function everything(path: string): Promise<void> {
   await inFolder(async (folder) => {
     const port = await freePort();
     const queue = await startQueue('ours', {
@@ -13,7 +18,7 @@ test('everything that the original Python clients offer works with our queue', a
       database: join(folder, 'queue.db'),
       flags: ['--max-chunk-retries', '2'],
     });
-    const where = [`localhost:${port}`, `file://${folder}/objects`];
+    const where = [`localhost:${port}${path}`, `file://${folder}/objects`];
     const worker = startPython('worker.py', [...where, 'distinct']);
     const { child, output } = startPython('everything.py', where);
     child.stdout?.on('data', () => {
@@ -26,7 +31,7 @@ test('everything that the original Python clients offer works with our queue', a
     assert.equal(code, 0, output());
     assert.match(output(), /a hundred chunks took/);
   });
-});
+}
 
 test('the original Python clients under load, while consumers and our queue are killed', async () => {
   await inFolder(async (folder) => {

@@ -6,8 +6,8 @@ import { RequestHead } from '../../src/net/http/head.ts';
 import { Admission, foreignProblem } from '../../src/server/http/admission.ts';
 import { allowedMethods, Router } from '../../src/server/http/router.ts';
 
-const onLoopback = { loopbackOnly: true, hostNames: ['queue.internal'] };
-const open = { loopbackOnly: false, hostNames: [] };
+const onLoopback = { loopbackOnly: true, hostNames: ['queue.internal'], queues: null };
+const open = { loopbackOnly: false, hostNames: [], queues: null };
 
 test('programs on this machine are let in under any name that means this machine', () => {
   const names = [

@@ -64,6 +64,11 @@ export class HttpClient {
     return this.#closing.signal;
   }
 
+  /** The name of the queue that is asked; '' for the unnamed one. */
+  get queueName(): string {
+    return this.#o.queue.queue;
+  }
+
   /** Of a request, for errors. */
   urlOf(request: HttpRequest): string {
     return this.#o.queue.text + request.path;

@@ -70,6 +70,7 @@ export class Link implements TurnTask {
   #ended = false;
   #error: Error | null = null;
   #status: number | undefined;
+  #refusal: string | undefined;
 
   constructor(options: LinkOptions, turn: EndOfTurn, listener: LinkListener) {
     this.#options = options;
@@ -81,7 +82,7 @@ export class Link implements TurnTask {
 
   /** Why it never came to be. */
   absence(reason: string): Absence {
-    return { error: this.#error, status: this.#status, reason };
+    return { error: this.#error, status: this.#status, refusal: this.#refusal, reason };
   }
 
   /** Answers the nonce; null once it has ended. */
@@ -169,6 +170,7 @@ export class Link implements TurnTask {
     const end = () => {
       timer.cancel();
       const said = readable(text);
+      if (headers['opsqueue-features'] !== undefined && said !== '') this.#refusal = said;
       this.end(said === '' ? what : `${what}: ${said}`, null);
     };
     const timer = this.#options.clock.after(REFUSAL_MS_MAX, end);

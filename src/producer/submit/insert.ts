@@ -85,6 +85,8 @@ export function checkInsert(context: ClientContext, options: SubmitOptions): Car
 /** Reads the source, stores the chunks and inserts the submission. Whatever goes wrong before: nothing is submitted. */
 export async function insert(o: Insert): Promise<Inserted> {
   o.signal.throwIfAborted();
+  // Whether it may be used is to be known before the source is read.
+  await o.context.api.checkNamedQueue(o.signal);
   return o.cargo.in === 'queue' ? insertDirect(o) : insertStored(o);
 }
 

@@ -1,6 +1,7 @@
 import { ProtocolError } from '../../model/errors.ts';
 import type { ChunkIndex } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX, STRATEGIES_OF_CONNECTION_MAX, STRATEGIES_PERIOD_MS } from '../../model/limits.ts';
+import { queueField } from '../../model/queue-name.ts';
 import type { FrameConnection, FrameListener } from '../../net/connection.ts';
 import { Heartbeat, type HeartbeatTarget } from '../../net/websocket/heartbeat.ts';
 import { CLOSE_INVALID, CLOSE_POLICY, CLOSE_WITHOUT_CODE } from '../../net/websocket/server.ts';
@@ -271,6 +272,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       {
         connId: this.#o.connId,
         address: this.#o.address,
+        ...queueField(this.#o.queueName),
         failuresInRow,
         pauseMs,
         ...(skipped ? { sickUnlogged: skipped } : {}),

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { queueField } from '../../model/queue-name.ts';
 import type { FrameConnection } from '../../net/connection.ts';
 import type { Queue } from '../../queue/queue.ts';
 import type { EndOfTurn } from '../../system/event-loop/end-of-turn.ts';
@@ -27,14 +28,14 @@ export class ConsumerSessions {
   }
 
   /** @param request the upgrade, whose headers say what the consumer understands */
-  open(request: IncomingMessage, connection: FrameConnection): ConsumerSession {
+  open(request: IncomingMessage, connection: FrameConnection, queueName: string): ConsumerSession {
     const { settings, queue, turn, versionInfo } = this.#o;
     const { clock, logger, heartbeatIntervalMs, missableHeartbeatsMax } = settings;
     const connId = uuidV7(clock.nowMs());
     const address = request.socket.remoteAddress;
     const session = new ConsumerSession({
       queue,
-      queueName: '',
+      queueName,
       shared: this.#shared,
       connection,
       features: parseConsumerFeatures(
@@ -51,11 +52,11 @@ export class ConsumerSessions {
       missableHeartbeatsMax,
       ended: (ended) => {
         this.#open.delete(ended);
-        logger.debug({ connId }, 'consumer disconnected');
+        logger.debug({ connId, ...queueField(queueName) }, 'consumer disconnected');
       },
     });
     this.#open.add(session);
-    logger.debug({ connId, address }, 'consumer connected');
+    logger.debug({ connId, address, ...queueField(queueName) }, 'consumer connected');
     session.open();
     return session;
   }

@@ -3,6 +3,7 @@ import { CONTENT_TYPE_JSON } from '../../net/http/exchange.ts';
 import type { RequestHead } from '../../net/http/head.ts';
 import { upgradeProblem } from '../../net/websocket/server.ts';
 import { ENDPOINTS, type Endpoint, type EndpointName } from './endpoints.ts';
+import { splitQueuePath } from './queue-path.ts';
 import { allowedMethods, Router } from './router.ts';
 
 export interface AdmissionOptions {
@@ -13,6 +14,8 @@ export interface AdmissionOptions {
   readonly loopbackOnly: boolean;
   /** Further names under which the server may be addressed on the loopback, such as the one in /etc/hosts. */
   readonly hostNames: readonly string[];
+  /** Names of the queues that may be used, '' for the unnamed one; null: any. */
+  readonly queues: ReadonlySet<string> | null;
 }
 
 /** A request that reaches no route. */
@@ -32,13 +35,15 @@ export interface Admitted {
   readonly label: string;
   readonly name: EndpointName;
   readonly endpoint: Endpoint;
+  /** The queue that the path names, '' where it names none. */
+  readonly queue: string;
   /** The path's variable segment, percent-escapes decoded; empty if there is none. */
   readonly segment: string;
 }
 
 /**
- * Decides by its head whether a request is let in, a plain one and one to upgrade alike, in this order: host, origin, path,
- * method, path segment, type of the body, upgrade. The size of a body is checked while it is read.
+ * Decides by its head whether a request is let in, a plain one and one to upgrade alike, in this order: host, origin, name of
+ * the queue, path, method, path segment, type of the body, upgrade. The size of a body is checked while it is read.
  */
 export class Admission {
   readonly #o: AdmissionOptions;
@@ -49,7 +54,8 @@ export class Admission {
   }
 
   admit(head: RequestHead): Refusal | Admitted {
-    const match = this.#router.match(head.path);
+    const { queue, path, problem } = splitQueuePath(head.path);
+    const match = this.#router.match(path);
     const label = match?.place.path ?? null;
     const refused = (status: number, text: string, headers: readonly string[] | null = null): Refusal => ({
       kind: 'refused',
@@ -61,12 +67,17 @@ export class Admission {
     if (hasSeveralHosts(head.rawHeaders)) return refused(400, 'more than one host header');
     const foreign = foreignProblem(head.host, head.header('origin'), this.#o);
     if (foreign !== null) return refused(403, foreign);
-    if (match === null) return refused(404, '');
+    if (problem !== null) return refused(404, problem);
+    if (match === null) {
+      return refused(404, queue === '' ? '' : `queue ${queue} has no path ${clipped(path)}`);
+    }
     const { place } = match;
     const method = head.method === 'HEAD' ? 'GET' : head.method;
     const name = method === 'GET' || method === 'POST' ? place.names.get(method) : undefined;
     if (name === undefined) return refused(405, '', ['allow', allowedMethods(place)]);
     const endpoint: Endpoint = ENDPOINTS[name];
+    const forbidden = this.#forbidden(queue, endpoint);
+    if (forbidden !== null) return refused(404, forbidden);
     const segment = decodedSegment(match.segment);
     if (segment === null) return refused(400, 'Invalid URL: its percent-escapes are not UTF-8');
     if (endpoint.body === 'json' && !isJson(head.header('content-type'))) {
@@ -77,7 +88,17 @@ export class Admission {
       if (problem !== null) return refused(400, problem);
       if (head.method === 'HEAD') return refused(405, '', ['allow', 'GET']);
     }
-    return { kind: 'admitted', label: place.path, name, endpoint, segment };
+    return { kind: 'admitted', label: place.path, name, endpoint, queue, segment };
+  }
+
+  /** Why that queue may not be used. What is the server's can be asked without one. */
+  #forbidden(queue: string, { role }: Endpoint): string | null {
+    const { queues } = this.#o;
+    if (queues === null || queues.has(queue)) return null;
+    const names = [...queues].filter((name) => name !== '').join(', ');
+    if (queue !== '') return `queue ${queue} is not one of this server's (--queues): ${names}`;
+    if (role !== 'producer' && role !== 'consumer') return null;
+    return `this server has named queues only (--queues): add one to its address, as in localhost:3999/q/NAME: ${names}`;
   }
 }
 

@@ -12,7 +12,7 @@ import {
   formatStatus,
   JsonSyntaxError,
 } from '../../protocol/producer/requests.ts';
-import { QueueUnavailableError } from '../../queue/errors.ts';
+import { QueueUnavailableError, TooManyQueuesError } from '../../queue/errors.ts';
 import { StoreError } from '../../store/errors.ts';
 
 /** What our server offers beyond the original; for our own clients only. */
@@ -20,7 +20,10 @@ const FEATURES_HEADER = ['opsqueue-features', PRODUCER_FEATURES.queue.join(',')]
 
 /** Whether the client is one of ours: the others get the headers of the recordings only. */
 function isOurClient(exchange: HttpExchange): boolean {
-  return exchange.header('opsqueue-client') !== undefined;
+  // The latter is a consumer's, whose upgrade is refused.
+  return (
+    exchange.header('opsqueue-client') !== undefined || exchange.header('opsqueue-features') !== undefined
+  );
 }
 
 /** Answers, with the list of features for clients of ours. */
@@ -54,6 +57,7 @@ export function respondError(exchange: HttpExchange, error: unknown): boolean {
   if (error instanceof JsonSyntaxError) respondText(exchange, 400, error.message);
   else if (error instanceof ProtocolError) respondText(exchange, 422, error.message);
   else if (error instanceof SubmissionConflictError) respondConflict(exchange, error);
+  else if (error instanceof TooManyQueuesError) respondText(exchange, 429, error.message);
   else if (error instanceof TooManyMatchingSubmissionsError) {
     respondJson(exchange, 400, formatCount(error.max));
   } else if (error instanceof QueueUnavailableError || error instanceof StoreError) {

@@ -5,10 +5,11 @@ import { VERSION } from '../../model/version.ts';
 import type { FrameConnection, FrameListener } from '../../net/connection.ts';
 import type { BodyLimits } from '../../net/http/body.ts';
 import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../../net/http/exchange.ts';
-import type { RequestHead } from '../../net/http/head.ts';
+import { RequestHead } from '../../net/http/head.ts';
 import type { HttpHandler } from '../../net/http/server.ts';
 import type { WebSocketServer } from '../../net/websocket/server.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
+import { TooManyQueuesError } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { InvariantError } from '../../scheduler/invariant.ts';
 import type { Logger } from '../../system/log/logger.ts';
@@ -16,7 +17,8 @@ import type { Metrics } from '../metrics/metrics.ts';
 import type { Admission } from './admission.ts';
 import { respondAnnounced, respondError } from './answers.ts';
 import { ENDPOINTS, type EndpointName } from './endpoints.ts';
-import { type Route, submissionRoutes } from './submissions.ts';
+import { splitQueuePath } from './queue-path.ts';
+import { type Route, submissionRoutes, type Target } from './submissions.ts';
 
 export interface QueueHandlerOptions {
   readonly queue: Queue;
@@ -28,7 +30,7 @@ export interface QueueHandlerOptions {
   readonly retryDefault: RetryPolicy | null;
   readonly webSockets: WebSocketServer;
   /** A consumer has connected. */
-  openSession(request: IncomingMessage, connection: FrameConnection): FrameListener;
+  openSession(request: IncomingMessage, connection: FrameConnection, queue: string): FrameListener;
 }
 
 /** As old clients know it: `v` and a semantic version. */
@@ -64,27 +66,31 @@ export class QueueHandler implements HttpHandler {
     exchange.onEnded = http.begin(exchange.method, decision.label ?? http.unknownPath(exchange.path));
     if (decision.kind === 'refused') {
       const { status, text, headers } = decision;
-      exchange.respond(status, text, text === '' ? null : CONTENT_TYPE_TEXT, headers);
+      respondAnnounced(exchange, status, text, text === '' ? null : CONTENT_TYPE_TEXT, headers);
       return;
     }
-    const { name, endpoint, segment } = decision;
+    const { name, endpoint } = decision;
     if (name === 'consumer') {
-      exchange.respond(400, 'an upgrade to a WebSocket was expected', CONTENT_TYPE_TEXT);
-    } else if (endpoint.body === undefined) void this.#run(name, exchange, segment, NO_BODY);
-    else exchange.readBody(this.#o.bodies, (body) => void this.#run(name, exchange, segment, body));
+      const isFull = !this.#o.queue.hasRoomFor(decision.queue);
+      if (isFull) respondError(exchange, new TooManyQueuesError(decision.queue));
+      else exchange.respond(400, 'an upgrade to a WebSocket was expected', CONTENT_TYPE_TEXT);
+    } else if (endpoint.body === undefined) void this.#run(name, exchange, decision, NO_BODY);
+    else exchange.readBody(this.#o.bodies, (body) => void this.#run(name, exchange, decision, body));
   }
 
   /** One that is not admitted is answered as a plain request. */
   isUpgrade(head: RequestHead): boolean {
     const decision = this.#o.admission.admit(head);
-    return decision.kind === 'admitted' && decision.endpoint.isUpgrade === true;
+    if (decision.kind !== 'admitted' || decision.endpoint.isUpgrade !== true) return false;
+    return this.#o.queue.hasRoomFor(decision.queue);
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#o.metrics.http.begin('GET', ENDPOINTS.consumer.path)(101);
+    const { queue } = splitQueuePath(new RequestHead(request).path);
     try {
       this.#o.webSockets.accept(request, socket, head, (connection) =>
-        this.#o.openSession(request, connection),
+        this.#o.openSession(request, connection, queue),
       );
     } catch (error) {
       socket.destroy();
@@ -95,11 +101,11 @@ export class QueueHandler implements HttpHandler {
   async #run(
     name: Exclude<EndpointName, 'consumer'>,
     exchange: HttpExchange,
-    segment: string,
+    target: Target,
     body: Uint8Array,
   ): Promise<void> {
     try {
-      await this.#routes[name](exchange, segment, body);
+      await this.#routes[name](exchange, target, body);
     } catch (error) {
       if (respondError(exchange, error)) return;
       if (error instanceof InvariantError) this.#o.queue.giveUp(error);

@@ -17,13 +17,14 @@ const IDEMPOTENCY_KEY = /^[0-9A-Za-z._-]{1,200}$/;
 export function newSubmissionOf(
   body: Uint8Array,
   head: RequestHead,
+  queue: string,
   retryDefault: RetryPolicy | null,
 ): NewSubmission {
   const request = parseInsertRequest(body);
   const { contents } = request;
   checkOperations(request);
   const fixed = {
-    queue: '',
+    queue,
     metadata: request.metadata,
     strategicMetadata: request.strategicMetadata,
     chunkSizeOps: request.chunkSizeOps ?? 1,

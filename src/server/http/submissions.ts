@@ -20,8 +20,16 @@ import { respondAnnounced, respondJson, respondStatus, respondText } from './ans
 import type { EndpointName } from './endpoints.ts';
 import { newSubmissionOf } from './insert-request.ts';
 
+/** What a request is about. */
+export interface Target {
+  /** The name of the queue; '' for the unnamed one. */
+  readonly queue: string;
+  /** The path's variable segment, percent-escapes decoded; empty if there is none. */
+  readonly segment: string;
+}
+
 /** Answers a request; what it throws is answered by its caller. */
-export type Route = (exchange: HttpExchange, segment: string, body: Uint8Array) => void | Promise<void>;
+export type Route = (exchange: HttpExchange, target: Target, body: Uint8Array) => void | Promise<void>;
 
 type SubmissionEndpoint = Exclude<
   EndpointName,
@@ -44,30 +52,36 @@ const OUTPUTS_MAX = 100_000;
 export function submissionRoutes(
   options: SubmissionRoutesOptions,
 ): Readonly<Record<SubmissionEndpoint, Route>> {
-  const { queue, holdStatusPollsMs, retryDefault } = options;
-  const { inserts, reads, endings } = queue;
+  const { holdStatusPollsMs, retryDefault } = options;
+  const { inserts, reads, endings } = options.queue;
 
   /** Resolves when there is news, or the time is up; at once if there is nothing to wait for. Never if the peer goes away. */
-  const news = (exchange: HttpExchange, id: SubmissionId, doneAbove: number | null, waitMs: number) =>
+  const news = (
+    exchange: HttpExchange,
+    queue: string,
+    id: SubmissionId,
+    doneAbove: number | null,
+    waitMs: number,
+  ) =>
     new Promise<void>((resolve) => {
-      const forget = reads.wait('', id, { doneAbove, waitMs }, resolve);
+      const forget = reads.wait(queue, id, { doneAbove, waitMs }, resolve);
       if (forget === null) resolve();
       else exchange.onPeerGone(forget);
     });
 
   return {
-    async insert(exchange, _segment, body) {
+    async insert(exchange, { queue }, body) {
       respondJson(
         exchange,
         200,
-        formatId(await inserts.insert(newSubmissionOf(body, exchange, retryDefault))),
+        formatId(await inserts.insert(newSubmissionOf(body, exchange, queue, retryDefault))),
       );
     },
 
-    async cancel(exchange, segment) {
+    async cancel(exchange, { queue, segment }) {
       const id = idOf(exchange, segment);
       if (id === null) return;
-      const result = await endings.cancel('', id);
+      const result = await endings.cancel(queue, id);
       switch (result.kind) {
         case 'cancelled':
           return respondAnnounced(exchange, 200, '', null);
@@ -80,31 +94,31 @@ export function submissionRoutes(
       }
     },
 
-    async status(exchange, segment) {
+    async status(exchange, { queue, segment }) {
       const id = idOf(exchange, segment);
       if (id === null) return;
-      await news(exchange, id, null, waitOf(exchange) ?? holdStatusPollsMs);
-      respondStatus(exchange, 200, await reads.status('', id));
+      await news(exchange, queue, id, null, waitOf(exchange) ?? holdStatusPollsMs);
+      respondStatus(exchange, 200, await reads.status(queue, id));
     },
 
-    async chunksDone(exchange, segment) {
+    async chunksDone(exchange, { queue, segment }) {
       const id = idOf(exchange, segment);
       if (id === null) return;
       const query = new URLSearchParams(exchange.query);
       const fromPage = naturalNumber(query.get('from_page')) ?? 0;
-      await news(exchange, id, naturalNumber(query.get('known')) ?? -1, waitOf(exchange) ?? 0);
-      const answer = await reads.chunksDone('', id, fromPage);
+      await news(exchange, queue, id, naturalNumber(query.get('known')) ?? -1, waitOf(exchange) ?? 0);
+      const answer = await reads.chunksDone(queue, id, fromPage);
       if (answer === null) respondAnnounced(exchange, 404, '', null);
       else respondJson(exchange, 200, formatChunksDone(answer));
     },
 
-    async directOutputs(exchange, segment) {
+    async directOutputs(exchange, { queue, segment }) {
       const id = idOf(exchange, segment);
       if (id === null) return;
       const query = new URLSearchParams(exchange.query);
       const from = naturalNumber(query.get('from')) ?? 0;
       const limit = Math.min(naturalNumber(query.get('limit')) ?? OUTPUTS_DEFAULT, OUTPUTS_MAX);
-      const answer = await reads.directOutputs('', id, from, limit);
+      const answer = await reads.directOutputs(queue, id, from, limit);
       if (answer === null) respondAnnounced(exchange, 404, '', null);
       else if (answer.kind === 'not_direct') {
         respondText(
@@ -118,15 +132,15 @@ export function submissionRoutes(
       }
     },
 
-    count(exchange) {
-      respondJson(exchange, 200, formatCount(reads.countInProgress('')));
+    count(exchange, { queue }) {
+      respondJson(exchange, 200, formatCount(reads.countInProgress(queue)));
     },
 
-    async countCompleted(exchange) {
-      respondJson(exchange, 200, formatCount(await reads.countCompleted('')));
+    async countCompleted(exchange, { queue }) {
+      respondJson(exchange, 200, formatCount(await reads.countCompleted(queue)));
     },
 
-    async endedIds(exchange) {
+    async endedIds(exchange, { queue }) {
       const query = new URLSearchParams(exchange.query);
       const state = END_STATES.find((each) => each === query.get('state'));
       const before = parseIdSegment(query.get('before') ?? '') ?? undefined;
@@ -137,18 +151,18 @@ export function submissionRoutes(
         return respondText(exchange, 400, `${name}: expected ${expected}, got ${got}`);
       }
       const limit = Math.min(naturalNumber(query.get('limit')) ?? ENDED_PAGE_MAX, ENDED_PAGE_MAX);
-      respondJson(exchange, 200, formatIds(await reads.endedIds('', state, before, limit)));
+      respondJson(exchange, 200, formatIds(await reads.endedIds(queue, state, before, limit)));
     },
 
-    async idByPrefix(exchange, prefix) {
-      respondJson(exchange, 200, formatIdOrNull(await reads.idByPrefix('', prefix)));
+    async idByPrefix(exchange, { queue, segment: prefix }) {
+      respondJson(exchange, 200, formatIdOrNull(await reads.idByPrefix(queue, prefix)));
     },
 
-    idsByMetadata(exchange, _segment, body) {
-      respondJson(exchange, 200, formatIds(reads.idsByMetadata('', parseMetadataQuery(body))));
+    idsByMetadata(exchange, { queue }, body) {
+      respondJson(exchange, 200, formatIds(reads.idsByMetadata(queue, parseMetadataQuery(body))));
     },
 
-    async known(exchange, _segment, body) {
+    async known(exchange, _target, body) {
       respondJson(exchange, 200, formatKnownAnswer(await reads.known(parseKnownRequest(body))));
     },
   };

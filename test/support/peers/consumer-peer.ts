@@ -22,6 +22,7 @@ export class ConsumerPeer {
   /** Set when the connection has ended. */
   closed: { readonly code: number; readonly reason: string } | null = null;
   #nonce = 0;
+  #error = '';
   #wake: (() => void)[] = [];
 
   private constructor(webSocket: WebSocket) {
@@ -33,19 +34,26 @@ export class ConsumerPeer {
     webSocket.on('message', (bytes: Buffer) => arrived(decodeServerMessage(bytes)));
     webSocket.on('ping', () => arrived('ping'));
     webSocket.on('pong', () => arrived('pong'));
-    webSocket.on('error', () => {});
+    webSocket.on('error', ({ message }) => {
+      this.#error = message;
+    });
     webSocket.on('close', (code, reason) => {
       this.closed = { code, reason: reason.toString() };
       this.#wakeAll();
     });
   }
 
-  /** Connects and waits for `Init`. */
+  /**
+   * Connects and waits for `Init`; rejects with what the upgrade was refused with.
+   *
+   * @param queuePath such as `/q/images`
+   */
   static async connect(
     port: number,
     headers: Readonly<Record<string, string>> = {},
+    queuePath = '',
   ): Promise<ConsumerPeer & { readonly init: InitMessage }> {
-    const webSocket = new WebSocket(`ws://127.0.0.1:${port}/consumer`, { headers });
+    const webSocket = new WebSocket(`ws://127.0.0.1:${port}${queuePath}/consumer`, { headers });
     const peer = new ConsumerPeer(webSocket);
     const init = await peer.next('init');
     return Object.assign(peer, { init });
@@ -107,7 +115,9 @@ export class ConsumerPeer {
   }
 
   #more(wanted?: string): Promise<void> {
-    if (this.closed !== null) throw new Error(`closed (${this.closed.code}) while waiting for ${wanted}`);
+    if (this.closed !== null) {
+      throw new Error(`closed (${this.closed.code} ${this.#error}) while waiting for ${wanted}`);
+    }
     return new Promise((resolve) => this.#wake.push(resolve));
   }
 

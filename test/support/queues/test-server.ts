@@ -25,8 +25,9 @@ export class TestServer implements AsyncDisposable {
 
   async consumer(
     headers?: Readonly<Record<string, string>>,
+    queuePath = '',
   ): Promise<ConsumerPeer & { readonly init: { readonly features: readonly string[] } }> {
-    const peer = await ConsumerPeer.connect(this.port, headers);
+    const peer = await ConsumerPeer.connect(this.port, headers, queuePath);
     this.#peers.push(peer);
     return peer;
   }
