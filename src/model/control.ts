@@ -72,6 +72,19 @@ export const REASON_CHARS_MAX = 1_000;
 /** Characters of the name of who acts. */
 export const BY_CHARS_MAX = 200;
 
+/** Who cancelled a submission, and why, in their own words; null where that is not known. */
+export interface Cancellation {
+  readonly by: string | null;
+  readonly reason: string | null;
+}
+
+export const UNKNOWN_CANCELLATION: Cancellation = Object.freeze({ by: null, reason: null });
+/** Nobody had to do anything. */
+export const DEADLINE_CANCELLATION: Cancellation = Object.freeze({
+  by: 'opsqueue',
+  reason: 'its deadline passed',
+});
+
 /** The record with the metadata that strategies go by now. */
 export function currentRecord(record: SubmissionRecord, { strategicMetadata }: Control): SubmissionRecord {
   return strategicMetadata === null ? record : { ...record, strategicMetadata };

@@ -105,8 +105,8 @@ export class Endings {
         state: 'cancelled',
         endedAtMs,
         chunksDone: done.count,
-        by: null,
-        reason: null,
+        by: cause.by,
+        reason: cause.reason,
       });
     } else {
       this.#add(submission, { state: 'completed', endedAtMs });

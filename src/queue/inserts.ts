@@ -1,3 +1,4 @@
+import { type Control, NO_CONTROL } from '../model/control.ts';
 import { ProtocolError, SubmissionConflictError } from '../model/errors.ts';
 import { nextSubmissionId, type ShardId, type SubmissionId } from '../model/ids.ts';
 import { KEPT_BYTES_MAX } from '../model/limits.ts';
@@ -18,6 +19,8 @@ export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {
   /** Inputs of a `Direct` submission, one for each chunk. */
   readonly directInputs?: readonly (Uint8Array | null)[] | undefined;
   readonly idempotencyKey?: string | undefined;
+  /** What is decided of it from the beginning: its deadline, its start. Default: nothing. */
+  readonly control?: Control | undefined;
 }
 
 export interface InsertsOptions {
@@ -78,7 +81,7 @@ export class Inserts {
 
   async #insert(wanted: NewSubmission, queue: NamedQueue): Promise<SubmissionId> {
     const { clock, journal } = this.#o;
-    const { directInputs, idempotencyKey, ...fixed } = wanted;
+    const { directInputs, idempotencyKey, control = NO_CONTROL, ...fixed } = wanted;
     const nowMs = clock.nowMs();
     const id = nextSubmissionId(this.#lastId, nowMs, this.#o.shard);
     this.#lastId = id;
@@ -88,6 +91,7 @@ export class Inserts {
       result = await journal.insert({
         kind: 'insert',
         record,
+        control,
         ...(directInputs === undefined ? {} : { directInputs }),
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
         ...(record.chunksTotal === 0 ? { end: { state: 'completed', endedAtMs: nowMs } } : {}),
@@ -99,7 +103,7 @@ export class Inserts {
     if (result.kind === 'gone') {
       throw new QueueUnavailableError('what was inserted before under this name has just been forgotten');
     }
-    this.#inserted(record, directInputs, queue);
+    this.#inserted(record, control, directInputs, queue);
     return id;
   }
 
@@ -130,7 +134,12 @@ export class Inserts {
     return null;
   }
 
-  #inserted(record: SubmissionRecord, directInputs: NewSubmission['directInputs'], queue: NamedQueue): void {
+  #inserted(
+    record: SubmissionRecord,
+    control: Control,
+    directInputs: NewSubmission['directInputs'],
+    queue: NamedQueue,
+  ): void {
     const { clock, events, inputs } = this.#o;
     const nowMs = clock.monotonicMs();
     events.publish({ kind: 'submission_inserted', record }, nowMs);
@@ -149,7 +158,7 @@ export class Inserts {
     }
     if (directInputs !== undefined) inputs.keep(record.id, directInputs);
     try {
-      queue.insert(record);
+      queue.insert(record, control);
     } catch (error) {
       this.#o.giveUp(error);
     }

@@ -1,3 +1,4 @@
+import type { Control } from '../model/control.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import type { SchedulerOptions, SubmissionProgress } from '../scheduler/types.ts';
@@ -45,9 +46,10 @@ export class NamedQueue {
   }
 
   /** A submission whose insert is committed goes on the schedule. */
-  insert(record: SubmissionRecord, progress?: SubmissionProgress): void {
-    const nowMs = this.#o.clock.monotonicMs();
-    this.scheduler.insert(record, nowMs, progress);
+  insert(record: SubmissionRecord, control: Control, progress?: SubmissionProgress): void {
+    const { clock } = this.#o;
+    const nowMs = clock.monotonicMs();
+    this.scheduler.insert(record, nowMs, progress, { control, unixMs: clock.nowMs() });
     this.dispatcher.run(nowMs);
   }
 
@@ -65,7 +67,7 @@ export class NamedQueue {
     const dueMs = this.scheduler.nextDeadlineMs();
     if (dueMs === null) return;
     const delayMs = Math.max(0, dueMs - this.#o.clock.monotonicMs());
-    const advance = () => this.#call((nowMs) => this.scheduler.advance(nowMs));
+    const advance = () => this.#call((nowMs) => this.scheduler.advance(nowMs, this.#o.clock.nowMs()));
     this.#deadline = this.#o.clock.after(delayMs, advance, { unref: true });
   }
 

@@ -78,7 +78,9 @@ export class NamedQueues {
 
 const NO_COUNTS: SchedulerCounts = {
   submissionsOpen: 0,
+  submissionsPaused: 0,
   chunksAvailable: 0,
+  chunksPaused: 0,
   chunksReserved: 0,
   chunksDelayed: 0,
   chunksInBacklog: 0,

@@ -175,8 +175,8 @@ export class Queue {
     const startedMs = this.#clock.monotonicMs();
     let submissions = 0;
     for await (const piece of store.load([SHARD])) {
-      for (const { record, done, tries } of piece) {
-        this.#parts.queues.open(record.queue).insert(record, { done, tries });
+      for (const { record, control, done, tries } of piece) {
+        this.#parts.queues.open(record.queue).insert(record, control, { done, tries });
         submissions++;
       }
     }

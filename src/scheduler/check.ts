@@ -30,7 +30,11 @@ function checkChunks<Peer>(submission: ScheduledSubmission<Peer>): void {
   for (const index of submission.available()) {
     if (!available.add(index)) throw new InvariantError(`chunk ${index} of ${id} is available twice`);
   }
-  check(available.count === submission.chunksAvailable, `chunksAvailable of ${id} is a recount`);
+  const { isWithheld, chunksAvailable, chunksPaused, control, appointment } = submission;
+  check(available.count === (isWithheld ? chunksPaused : chunksAvailable), `chunks of ${id}, recounted`);
+  check((isWithheld ? chunksAvailable : chunksPaused) === 0, `${id} is withheld as a whole or not at all`);
+  check(isWithheld || control.pauses.length === 0, `${id} is paused and yet not withheld`);
+  check(appointment === null || appointment.place >= 0, `${id} keeps its appointment`);
   for (const index of submission.reservations?.keys() ?? []) {
     check(!available.has(index), `chunk ${index} of ${id} is available and reserved`);
     check(!submission.done.has(index), `chunk ${index} of ${id} is reserved and done`);
@@ -46,8 +50,9 @@ function checkChunks<Peer>(submission: ScheduledSubmission<Peer>): void {
 }
 
 function checkIsOff<Peer>(submission: ScheduledSubmission<Peer>): void {
-  const { chunksAvailable, chunksReserved, chunksDelayed, bars } = submission;
-  const isOff = chunksAvailable === 0 && chunksReserved === 0 && chunksDelayed === 0 && bars === null;
+  const { chunksAvailable, chunksPaused, chunksReserved, chunksDelayed, bars, appointment } = submission;
+  const chunks = chunksAvailable + chunksPaused + chunksReserved + chunksDelayed;
+  const isOff = chunks === 0 && bars === null && appointment === null;
   check(isOff, `submission ${submission.record.id} has ended and is off the schedule`);
 }
 
@@ -56,7 +61,9 @@ function checkCounts<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmiss
     open.reduce((total, s) => total + count(s), 0);
   const expected: Omit<SchedulerCounts, 'requestsWaiting'> = {
     submissionsOpen: open.length,
+    submissionsPaused: open.filter((submission) => submission.isWithheld).length,
     chunksAvailable: sum((s) => s.chunksAvailable),
+    chunksPaused: sum((s) => s.chunksPaused),
     chunksReserved: sum((s) => s.chunksReserved),
     chunksDelayed: sum((s) => s.chunksDelayed),
     chunksInBacklog: sum((s) => s.record.chunksTotal - s.done.count),
@@ -68,6 +75,8 @@ function checkCounts<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmiss
     const counted = ledger.counts[name as keyof typeof expected];
     check(counted === count, `${name} is ${counted}, counted anew ${count}`);
   }
+  const appointed = open.filter((submission) => submission.appointment !== null).length;
+  check(ledger.appointments.size === appointed, 'every appointment is kept');
   check(ledger.delays.size === expected.chunksDelayed, 'every delayed chunk waits for its time');
 }
 
@@ -156,6 +165,7 @@ function checkNothingFor<Peer>(
 ): void {
   const alternatives = alternativesOf(request.strategy);
   for (const submission of open) {
+    if (submission.isWithheld) continue;
     if (!alternatives.some((alternative) => isOpenTo(alternative, submission))) continue;
     for (const index of submission.available()) {
       if (consumer.isKeptFrom(submission, index)) continue;

@@ -1,3 +1,4 @@
+import type { Cancellation } from '../model/control.ts';
 import type { ChunkIndex } from '../model/ids.ts';
 import type { ChunkTries } from '../model/submission.ts';
 import type { ConsumerHandle, HandedOutChunk, OpenSubmission, ReservationRequest } from './types.ts';
@@ -72,7 +73,7 @@ export interface Ending {
 
 export type SubmissionEndCause =
   | { readonly state: 'completed' }
-  | { readonly state: 'cancelled' }
+  | ({ readonly state: 'cancelled' } & Cancellation)
   | { readonly state: 'failed'; readonly chunkIndex: ChunkIndex; readonly failure: string };
 
 /** The consumer's last chunks all failed while others completed theirs: it gets its next one after a pause. */

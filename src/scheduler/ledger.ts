@@ -1,6 +1,6 @@
 import type { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
-import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
+import type { ChunkTries, StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
 import type { Random } from '../system/random.ts';
 import { SortedMap } from '../system/sorted-map.ts';
 import { invariant } from './invariant.ts';
@@ -8,7 +8,7 @@ import { MetaTable } from './metadata.ts';
 import { PlanCache } from './plan/cache.ts';
 import { PlacedHeap } from './plan/placed-heap.ts';
 import { Shuns } from './shuns.ts';
-import { type Consumer, Delay, Reservation, ScheduledSubmission } from './state.ts';
+import { Appointment, type Consumer, Delay, Reservation, ScheduledSubmission } from './state.ts';
 import type { SchedulerCounts } from './types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -49,12 +49,15 @@ export class Ledger<Peer> {
   readonly consumers = new Set<Consumer<Peer>>();
   readonly metadata = new MetaTable<ScheduledSubmission<Peer>>();
   readonly delays = new PlacedHeap<Delay<Peer>>(isDueBefore);
+  readonly appointments = new PlacedHeap<Appointment<Peer>>((a, b) => a.dueUnixMs < b.dueUnixMs);
   readonly plans: PlanCache<ScheduledSubmission<Peer>>;
   readonly shuns: Shuns<Peer>;
   readonly changes = new Changes<Peer>();
   readonly counts: Mutable<SchedulerCounts> = {
     submissionsOpen: 0,
+    submissionsPaused: 0,
     chunksAvailable: 0,
+    chunksPaused: 0,
     chunksReserved: 0,
     chunksDelayed: 0,
     chunksInBacklog: 0,
@@ -207,6 +210,42 @@ export class Ledger<Peer> {
     this.#addBacklog(submission, -1);
   }
 
+  /** What is available of it is not offered any more, or is again. */
+  withhold(submission: ScheduledSubmission<Peer>, isWithheld: boolean): void {
+    if (submission.isWithheld === isWithheld) return;
+    const count = submission.chunksAvailable + submission.chunksPaused;
+    this.#addAvailable(submission, -count);
+    submission.isWithheld = isWithheld;
+    this.counts.submissionsPaused += isWithheld ? 1 : -1;
+    this.#addAvailable(submission, count);
+  }
+
+  /** Its chunks count for other pairs from now on, those in flight included. */
+  reassign(submission: ScheduledSubmission<Peer>, strategicMetadata: StrategicMetadata): void {
+    const { chunksAvailable } = submission;
+    this.#offer(submission, -chunksAvailable);
+    // Plans find who sits in them by the pairs that they came with.
+    this.plans.settle();
+    const values = this.metadata.intern(strategicMetadata);
+    this.metadata.move(submission, submission.values, values, submission.chunksReserved);
+    submission.values = values;
+    submission.record = { ...submission.record, strategicMetadata };
+    this.#offer(submission, chunksAvailable);
+    // Somebody may wait for these pairs, or for what counted for the others.
+    this.changes.rise(submission);
+    this.changes.hasFallen = true;
+  }
+
+  /** When time changes something of it; Infinity = never. */
+  appoint(submission: ScheduledSubmission<Peer>, dueUnixMs: number): void {
+    if (submission.appointment?.dueUnixMs === dueUnixMs) return;
+    if (submission.appointment !== null) this.appointments.remove(submission.appointment);
+    submission.appointment = null;
+    if (dueUnixMs === Number.POSITIVE_INFINITY) return;
+    submission.appointment = new Appointment(submission, dueUnixMs);
+    this.appointments.add(submission.appointment);
+  }
+
   /** Takes the submission off the schedule; returns the reservations that it had, in the order of their making. */
   close(submission: ScheduledSubmission<Peer>): readonly Reservation<Peer>[] {
     invariant(submission.state === 'open', 'a submission ends twice');
@@ -216,7 +255,9 @@ export class Ledger<Peer> {
     for (const delay of [...(submission.delays?.values() ?? [])]) this.endDelay(delay);
     for (const index of [...(submission.bars?.keys() ?? [])]) this.#liftAllBars(submission, index);
     for (const index of [...(submission.shuns?.keys() ?? [])]) this.shuns.forget(submission, index);
-    this.#addAvailable(submission, -submission.chunksAvailable);
+    this.#addAvailable(submission, -submission.chunksAvailable - submission.chunksPaused);
+    this.withhold(submission, false);
+    this.appoint(submission, Number.POSITIVE_INFINITY);
     this.#addBacklog(submission, submission.done.count - submission.record.chunksTotal);
     this.counts.submissionsOpen--;
     this.metadata.leave(submission, submission.values);
@@ -250,6 +291,7 @@ export class Ledger<Peer> {
   hideBarred(consumer: Consumer<Peer>): ReadonlyMap<ScheduledSubmission<Peer>, number> {
     const hidden = new Map<ScheduledSubmission<Peer>, number>();
     for (const [submission, indexes] of consumer.bars ?? []) {
+      if (submission.isWithheld) continue;
       let count = 0;
       for (const index of indexes) {
         if (!submission.reservations?.has(index) && !submission.delays?.has(index)) count++;
@@ -258,7 +300,7 @@ export class Ledger<Peer> {
     }
     for (const { submission, chunkIndex } of consumer.shuns) {
       const isAvailable = !submission.reservations?.has(chunkIndex) && !submission.delays?.has(chunkIndex);
-      if (!isAvailable || consumer.bars?.get(submission)?.has(chunkIndex)) continue;
+      if (!isAvailable || submission.isWithheld || consumer.bars?.get(submission)?.has(chunkIndex)) continue;
       hidden.set(submission, (hidden.get(submission) ?? 0) + 1);
     }
     for (const [submission, count] of hidden) this.#offer(submission, -count);
@@ -276,6 +318,11 @@ export class Ledger<Peer> {
   }
 
   #addAvailable(submission: ScheduledSubmission<Peer>, change: number): void {
+    if (submission.isWithheld) {
+      submission.chunksPaused += change;
+      this.counts.chunksPaused += change;
+      return;
+    }
     this.counts.chunksAvailable += change;
     this.#offer(submission, change);
     if (change > 0) this.changes.rise(submission);

@@ -78,12 +78,20 @@ export class MetaTable<C extends Carrier> {
 
   /** A carrier goes, with nothing of it in flight any more. */
   leave(carrier: C, values: readonly MetaValue<C>[]): void {
-    for (const metaValue of values) {
-      metaValue.carriers.delete(carrier.record.id);
-      if (metaValue.carriers.size > 0) continue;
-      metaValue.key.values.delete(metaValue.value);
-      if (metaValue.key.values.size === 0) this.keysVersion++;
-      this.#dropIfUnused(metaValue.key);
+    for (const metaValue of values) this.#leave(carrier, metaValue);
+  }
+
+  /** A carrier has other pairs from now on, that `intern` gave, and takes along what is in flight of it. */
+  move(carrier: C, from: readonly MetaValue<C>[], to: readonly MetaValue<C>[], inFlight: number): void {
+    for (const metaValue of to) {
+      if (from.includes(metaValue)) continue;
+      metaValue.carriers.set(carrier.record.id, carrier);
+      for (let i = 0; i < inFlight; i++) metaValue.inFlightRises();
+    }
+    for (const metaValue of from) {
+      if (to.includes(metaValue)) continue;
+      for (let i = 0; i < inFlight; i++) metaValue.inFlightFalls();
+      this.#leave(carrier, metaValue);
     }
   }
 
@@ -125,6 +133,14 @@ export class MetaTable<C extends Carrier> {
   /** For checks: every key. */
   get keys(): IterableIterator<MetaKey<C>> {
     return this.#keys.values();
+  }
+
+  #leave(carrier: C, metaValue: MetaValue<C>): void {
+    metaValue.carriers.delete(carrier.record.id);
+    if (metaValue.carriers.size > 0) return;
+    metaValue.key.values.delete(metaValue.value);
+    if (metaValue.key.values.size === 0) this.keysVersion++;
+    this.#dropIfUnused(metaValue.key);
   }
 
   #key(name: string): MetaKey<C> {

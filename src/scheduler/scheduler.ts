@@ -1,7 +1,9 @@
 import { ChunkSet } from '../model/chunk-set.ts';
+import { type Cancellation, UNKNOWN_CANCELLATION } from '../model/control.ts';
 import type { ChunkId, ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import { checkLedger } from './check.ts';
+import { Controls } from './controls.ts';
 import { DEADLINE_CHANGED, Effects } from './effects.ts';
 import { HandOut } from './hand-out.ts';
 import { invariant } from './invariant.ts';
@@ -13,6 +15,7 @@ import type {
   ChunkFailure,
   ConsumerHandle,
   ConsumerOptions,
+  ControlAt,
   FailOutcome,
   OpenSubmission,
   ReservationRequest,
@@ -41,6 +44,9 @@ export class Scheduler<Peer> {
   readonly #sick: SickConsumers<Peer>;
   readonly #outcomes: Outcomes<Peer>;
   readonly #handOut: HandOut<Peer>;
+  readonly #controls: Controls<Peer>;
+  #isHeld = false;
+  #isPaused = false;
   #nowMs = Number.NEGATIVE_INFINITY;
   /** The deadline that was announced last; Infinity if none, or if `advance` has been called since. */
   #announcedMs = Number.POSITIVE_INFINITY;
@@ -58,6 +64,7 @@ export class Scheduler<Peer> {
     this.#sick = new SickConsumers(options, (consumer) => this.#ledger.changes.free(consumer));
     this.#outcomes = new Outcomes(this.#ledger, this.#sick, this.effects, options);
     this.#handOut = new HandOut(this.#ledger, this.#sick, this.effects);
+    this.#controls = new Controls(this.#ledger, this.#outcomes);
   }
 
   get counts(): SchedulerCounts {
@@ -79,8 +86,16 @@ export class Scheduler<Peer> {
     return this.#ledger.find(pairs, limit);
   }
 
-  /** Takes in a submission whose insert is committed (`chunksTotal` >= 1), with what is known of its progress after a restart. */
-  insert(record: SubmissionRecord, nowMs: number, progress?: SubmissionProgress): OpenSubmission {
+  /**
+   * Takes in a submission whose insert is committed (`chunksTotal` >= 1), with what is known of its progress after a
+   * restart, and what verbs have changed of it.
+   */
+  insert(
+    record: SubmissionRecord,
+    nowMs: number,
+    progress?: SubmissionProgress,
+    controlAt?: ControlAt,
+  ): OpenSubmission {
     this.#begin(nowMs);
     invariant(record.chunksTotal >= 1, 'a submission on the schedule has at least one chunk');
     invariant(!this.#ledger.submissions.has(record.id), 'a submission is inserted twice');
@@ -89,6 +104,7 @@ export class Scheduler<Peer> {
     const submission = this.#ledger.open(record, done, nowMs, progress?.tries);
     for (const index of progress?.tries.keys() ?? []) this.#outcomes.postpone(submission, index, nowMs);
     if (done.isFull) this.#outcomes.end(submission, { state: 'completed' });
+    else if (controlAt !== undefined) this.#controls.change(submission, controlAt, nowMs);
     this.#finish();
     return submission;
   }
@@ -213,13 +229,30 @@ export class Scheduler<Peer> {
     return reservation !== undefined;
   }
 
+  /**
+   * What verbs have changed of a submission is this from now on. Chunks in flight go on. False if it is not there, or
+   * ends.
+   */
+  control(id: SubmissionId, controlAt: ControlAt, nowMs: number): boolean {
+    this.#begin(nowMs);
+    const submission = this.#ledger.submissions.get(id);
+    const isOpen = submission?.state === 'open';
+    if (submission !== undefined && isOpen) this.#controls.change(submission, controlAt, nowMs);
+    this.#finish();
+    return isOpen;
+  }
+
   /** Takes the submission's chunks off the schedule. */
-  cancel(id: SubmissionId, nowMs: number): 'ending' | 'unknown' | 'already_ending' {
+  cancel(
+    id: SubmissionId,
+    nowMs: number,
+    { by, reason }: Cancellation = UNKNOWN_CANCELLATION,
+  ): 'ending' | 'unknown' | 'already_ending' {
     this.#begin(nowMs);
     const submission = this.#ledger.submissions.get(id);
     const isOpen = submission?.state === 'open';
     if (submission !== undefined && isOpen) {
-      this.#outcomes.end(submission, { state: 'cancelled' });
+      this.#outcomes.end(submission, { state: 'cancelled', by, reason });
     }
     this.#finish();
     return submission === undefined ? 'unknown' : isOpen ? 'ending' : 'already_ending';
@@ -241,13 +274,18 @@ export class Scheduler<Peer> {
     return null;
   }
 
-  /** Expires reservations and ends retry delays that are due. */
-  advance(nowMs: number): void {
+  /**
+   * Expires reservations, ends retry delays, starts and cancels submissions, as they are due.
+   *
+   * @param unixMs what the wall clock shows; default: it has gone as fast as the other one since it was last told
+   */
+  advance(nowMs: number, unixMs?: number): void {
     this.#begin(nowMs);
     // The caller's timer has fired: the next deadline is announced, whenever it is.
     this.#announcedMs = Number.POSITIVE_INFINITY;
     const ledger = this.#ledger;
     ledger.plans.build();
+    this.#controls.advance(nowMs, unixMs);
     for (let first = ledger.firstToExpire; first !== null && first.expiresMs <= nowMs; ) {
       this.#outcomes.expired(first, nowMs);
       first = ledger.firstToExpire;
@@ -271,6 +309,7 @@ export class Scheduler<Peer> {
       delays.first?.dueMs ?? Number.POSITIVE_INFINITY,
       shuns.nextMs ?? Number.POSITIVE_INFINITY,
       this.#sick.nextMs ?? Number.POSITIVE_INFINITY,
+      this.#controls.nextMs(this.#nowMs) ?? Number.POSITIVE_INFINITY,
     );
     return nextMs === Number.POSITIVE_INFINITY ? null : nextMs;
   }
@@ -278,8 +317,15 @@ export class Scheduler<Peer> {
   /** While held, nothing is handed out (the store is stuck); resuming serves those who wait. */
   holdHandOut(held: boolean, nowMs: number): void {
     this.#begin(nowMs);
-    this.#handOut.hold(held);
-    this.#finish();
+    this.#isHeld = held;
+    this.#hold();
+  }
+
+  /** While the whole schedule is paused, nothing is handed out either; each of the two needs its own end. */
+  pause(isPaused: boolean, nowMs: number): void {
+    this.#begin(nowMs);
+    this.#isPaused = isPaused;
+    this.#hold();
   }
 
   /** Counts everything anew and throws an InvariantError where something differs. O(everything): for tests. */
@@ -309,6 +355,11 @@ export class Scheduler<Peer> {
       this.effects.push(DEADLINE_CHANGED);
     }
     this.#isBusy = false;
+  }
+
+  #hold(): void {
+    this.#handOut.hold(this.#isHeld || this.#isPaused);
+    this.#finish();
   }
 
   #heldBy(consumer: Consumer<Peer>, id: SubmissionId, chunkIndex: ChunkIndex): Reservation<Peer> | undefined {

@@ -1,6 +1,12 @@
 import type { ChunkSet } from '../model/chunk-set.ts';
+import { type Control, NO_CONTROL } from '../model/control.ts';
 import type { ChunkIndex } from '../model/ids.ts';
-import { type ChunkTries, NO_TRIES, type SubmissionRecord } from '../model/submission.ts';
+import {
+  type ChunkTries,
+  NO_TRIES,
+  type StrategicMetadata,
+  type SubmissionRecord,
+} from '../model/submission.ts';
 import { invariant } from './invariant.ts';
 import type { MetaValue } from './metadata.ts';
 import { IndexHeap } from './plan/index-heap.ts';
@@ -20,18 +26,25 @@ import type {
  * - done: in `done`;
  * - reserved: in `reservations`;
  * - delayed: in `delays`;
- * - available: all others. Those from `cursor` on were never handed out; those below it came back and are in
+ * - available: all others; they are not offered, and count as paused, while the submission is withheld. Those from `cursor` on were never handed out; those below it came back and are in
  *   `returned`, which may also hold some that have been done since: they are passed over.
  */
 export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<ScheduledSubmission<Peer>> {
-  readonly record: SubmissionRecord;
+  record: SubmissionRecord;
+  /** The strategic metadata that it came with, which verbs may have changed since. */
+  readonly insertedMetadata: StrategicMetadata;
   readonly done: ChunkSet;
-  readonly values: readonly MetaValue<ScheduledSubmission<Peer>>[];
+  values: readonly MetaValue<ScheduledSubmission<Peer>>[];
   readonly orderHigh: number;
   readonly orderLow: number;
   readonly seats: (Seat<ScheduledSubmission<Peer>> | undefined)[] = [];
   state: 'open' | 'ending' = 'open';
   chunksAvailable = 0;
+  chunksPaused = 0;
+  isWithheld = false;
+  control: Control = NO_CONTROL;
+  /** When time changes something of it. */
+  appointment: Appointment<Peer> | null = null;
   reservations: Map<ChunkIndex, Reservation<Peer>> | null = null;
   delays: Map<ChunkIndex, Delay<Peer>> | null = null;
   /** Who is not to get a chunk although it is available: see {@link Consumer.bars}. */
@@ -51,6 +64,7 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
     values: readonly MetaValue<ScheduledSubmission<Peer>>[],
   ) {
     this.record = record;
+    this.insertedMetadata = record.strategicMetadata;
     this.done = done;
     this.values = values;
     this.orderHigh = Number(BigInt.asIntN(32, record.id >> 32n));
@@ -225,6 +239,19 @@ export class Pause<Peer> implements Placed {
   constructor(consumer: Consumer<Peer>, dueMs: number) {
     this.consumer = consumer;
     this.dueMs = dueMs;
+  }
+}
+
+/** A submission starts, or ends by its deadline, when the wall clock shows that time. */
+export class Appointment<Peer> implements Placed {
+  readonly submission: ScheduledSubmission<Peer>;
+  /** Unix milliseconds. */
+  readonly dueUnixMs: number;
+  place = -1;
+
+  constructor(submission: ScheduledSubmission<Peer>, dueUnixMs: number) {
+    this.submission = submission;
+    this.dueUnixMs = dueUnixMs;
   }
 }
 

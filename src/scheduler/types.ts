@@ -1,4 +1,5 @@
 import type { ChunkSet } from '../model/chunk-set.ts';
+import type { Control } from '../model/control.ts';
 import type { ChunkIndex } from '../model/ids.ts';
 import type { Strategy } from '../model/strategy.ts';
 import type { ChunkTries, SubmissionRecord } from '../model/submission.ts';
@@ -33,14 +34,25 @@ export interface SubmissionProgress {
   readonly tries: ReadonlyMap<ChunkIndex, ChunkTries>;
 }
 
+/** What verbs have changed of a submission, and the time by which that is to be judged. */
+export interface ControlAt {
+  readonly control: Control;
+  /** Unix milliseconds. */
+  readonly unixMs: number;
+}
+
 /** A submission on the schedule. Only the scheduler changes it. */
 export interface OpenSubmission {
+  /** With the strategic metadata that it has now. */
   readonly record: SubmissionRecord;
   /** Grows by completions only. */
   readonly done: ChunkSet;
   /** `ending`: its end was told and waits for its commit. */
   readonly state: 'open' | 'ending';
   readonly chunksReserved: number;
+  readonly control: Control;
+  /** It is paused, or not to be started yet: nothing of it is handed out. */
+  readonly isWithheld: boolean;
   /** Whether there is such a chunk and it is not done. */
   hasOpenChunk(chunkIndex: ChunkIndex): boolean;
   /** Of a chunk that a consumer holds. */
@@ -96,7 +108,11 @@ export type FailOutcome = 'stale' | 'retry' | 'failed';
 /** Exact at all times; the object is the same one always and changes with the schedule. */
 export interface SchedulerCounts {
   readonly submissionsOpen: number;
+  /** Those of them that are paused or not to be started yet. */
+  readonly submissionsPaused: number;
   readonly chunksAvailable: number;
+  /** They would be available if their submission were not paused, or had been started. */
+  readonly chunksPaused: number;
   readonly chunksReserved: number;
   readonly chunksDelayed: number;
   /** Chunks of open submissions that are not done. */

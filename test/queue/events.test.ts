@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ChunkSet } from '../../src/model/chunk-set.ts';
+import { NO_CONTROL } from '../../src/model/control.ts';
 import { type EventBatch, type QueueEvent, QueueEvents } from '../../src/queue/events.ts';
 import { LongPolls } from '../../src/queue/long-polls.ts';
 import type { OpenSubmission } from '../../src/scheduler/types.ts';
@@ -21,6 +22,8 @@ function open(id: bigint): OpenSubmission {
     record,
     done,
     state: 'open',
+    control: NO_CONTROL,
+    isWithheld: false,
     chunksReserved: 0,
     hasOpenChunk: () => true,
     reservation: () => undefined,

@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { ChunkSet } from '../../src/model/chunk-set.ts';
+import type { Control } from '../../src/model/control.ts';
 import type { RetryPolicy } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import type { ReservationRequest } from '../../src/scheduler/types.ts';
-import { type ModelConsumer, type ModelRequest, NaiveModel } from './naive-model.ts';
-import { type NamedConsumer, nameOf, recordedRandom, Scene } from './scheduler-scene.ts';
+import { submissionRecord } from '../../src/store/conformance/records.ts';
+import {
+  type ModelConsumer,
+  type ModelControl,
+  type ModelRequest,
+  NaiveModel,
+  UNTOUCHED,
+} from './naive-model.ts';
+import { type NamedConsumer, nameOf, PAUSED, recordedRandom, Scene } from './scheduler-scene.ts';
 
 const LIMITS = {
   reservationExpirationMs: 50,
@@ -24,6 +32,14 @@ interface ChunkOf {
   readonly index: number;
 }
 
+/** What a verb leaves behind; times from now on. */
+interface ControlStep {
+  readonly isPaused: boolean;
+  readonly startInMs: number | null;
+  readonly deadlineInMs: number | null;
+  readonly meta: Record<string, number> | null;
+}
+
 /** A call, and with which arguments; numbers pick from what there is. */
 export type Step =
   | {
@@ -37,6 +53,7 @@ export type Step =
       readonly retryDelayMs: number;
       readonly retry: RetryPolicy | null;
       readonly id: 'next' | 'far' | 'lower';
+      readonly control: ControlStep | null;
     }
   | { readonly kind: 'reserve'; readonly who: number; readonly max: number; readonly strategy: Strategy }
   | { readonly kind: 'complete'; readonly who: number | null; readonly chunk: ChunkOf }
@@ -58,6 +75,8 @@ export type Step =
   | { readonly kind: 'cancel'; readonly submission: number }
   | { readonly kind: 'forget' }
   | { readonly kind: 'hold'; readonly held: boolean }
+  | { readonly kind: 'pause'; readonly isPaused: boolean }
+  | { readonly kind: 'control'; readonly submission: number; readonly control: ControlStep }
   | { readonly kind: 'find'; readonly meta: Record<string, number>; readonly limit: number };
 
 type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
@@ -92,12 +111,15 @@ export class ModelPair {
     assert.deepEqual(this.scene.takeTold().sort(), this.model.told.sort());
     this.model.told = [];
     assert.deepEqual({ ...this.scene.scheduler.counts }, this.model.counts());
-    assert.equal(this.scene.scheduler.nextDeadlineMs(), this.model.nextDeadlineMs());
+    assert.equal(this.scene.scheduler.nextDeadlineMs(), this.model.nextDeadlineMs(this.scene.nowMs));
   }
 
   /** Lets patient consumers work until nothing is left. */
   driveToTheEnd(): void {
     this.run({ kind: 'hold', held: false });
+    this.run({ kind: 'pause', isPaused: false });
+    const control = { isPaused: false, startInMs: null, deadlineInMs: null, meta: null };
+    for (const submission of this.#ids.keys()) this.run({ kind: 'control', submission, control });
     this.run({ kind: 'connect', concurrency: 1, silentOnExpiry: true });
     const worker = this.#consumers.length - 1;
     for (let rounds = 0; this.model.counts().submissionsOpen > 0; rounds++) {
@@ -135,8 +157,15 @@ export class ModelPair {
     else if (step.kind === 'hold') {
       scheduler.holdHandOut(step.held, this.scene.nowMs);
       this.model.isHeld = step.held;
+    } else if (step.kind === 'pause') {
+      scheduler.pause(step.isPaused, this.scene.nowMs);
+      this.model.isPaused = step.isPaused;
+    } else if (step.kind === 'control') {
+      const id = this.#id(step.submission);
+      const [ours, models] = this.#controls(step.control);
+      assert.equal(this.scene.control(id, ours), this.model.control(id, models, this.scene.nowMs));
     } else {
-      const pairs = new Map(Object.entries(step.meta).map(([key, value]) => [key, BigInt(value)]));
+      const pairs = pairsOf(step.meta);
       assert.deepEqual(scheduler.find(pairs, step.limit), this.model.find(pairs, step.limit));
     }
   }
@@ -154,13 +183,25 @@ export class ModelPair {
     const failed = step.done === null ? [] : step.failed;
     const tries = new Map(failed.map((index) => [index, { retries: 1, disconnects: 0 }]));
     const progress = step.done === null ? undefined : { done, tries };
-    const { record } = this.scene.insert(
-      id,
-      { chunksTotal, retryDelayMs, retry, meta, chunkSizeOps: 3 },
-      progress,
-    );
+    const fields = { chunksTotal, retryDelayMs, retry, chunkSizeOps: 3 };
+    const record = submissionRecord({ ...fields, id, strategicMetadata: pairsOf(meta) });
+    const [ours, models] = step.control === null ? [undefined, UNTOUCHED] : this.#controls(step.control);
+    this.scene.insert(id, { ...fields, meta }, progress, ours);
     this.#ids.push(id);
-    this.model.insert(record, doneBefore, failed, this.scene.nowMs, this.#random.draws);
+    this.model.insert(record, doneBefore, failed, this.scene.nowMs, this.#random.draws, models);
+  }
+
+  /** As the scheduler takes it, and as the model does. */
+  #controls({ isPaused, startInMs, deadlineInMs, meta }: ControlStep): [Partial<Control>, ModelControl] {
+    const { nowMs } = this.scene;
+    const startMs = startInMs === null ? null : nowMs + startInMs;
+    const deadlineMs = deadlineInMs === null ? null : nowMs + deadlineInMs;
+    const strategicMetadata = meta === null ? null : pairsOf(meta);
+    const pauses = isPaused ? PAUSED.pauses : [];
+    return [
+      { pauses, startAfterMs: startMs, deadlineMs, strategicMetadata },
+      { isPaused, startMs, deadlineMs, meta: strategicMetadata },
+    ];
   }
 
   #reserve({ who, max, strategy }: StepOf<'reserve'>): void {
@@ -266,7 +307,7 @@ export class ModelPair {
   #compareAnswers(): void {
     const { model, scene } = this;
     const canBeServed = (asked: ModelRequest) =>
-      !model.isHeld && model.legal(asked.consumer, asked.strategy).length > 0;
+      !model.isHeld && !model.isPaused && model.legal(asked.consumer, asked.strategy).length > 0;
     for (const { consumer, request, chunks } of scene.answers) {
       const asked = this.#requests.get(request)!;
       assert.equal(model.waiting.find(canBeServed), asked, 'the first one who can be served is served');
@@ -295,4 +336,8 @@ export class ModelPair {
   #id(which: number): bigint {
     return this.#ids[which % (this.#ids.length + 1)] ?? 999n;
   }
+}
+
+function pairsOf(meta: Record<string, number>): ReadonlyMap<string, bigint> {
+  return new Map(Object.entries(meta).map(([key, value]) => [key, BigInt(value)]));
 }

@@ -31,6 +31,13 @@ const number = fc.nat(20);
 const chunk = fc.record({ submission: number, index: fc.nat(CHUNKS_MAX - 1) });
 const meta = fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: -1, max: 1 }), { maxKeys: 3 });
 
+const control = fc.record({
+  isPaused: fc.boolean(),
+  startInMs: fc.constantFrom(null, null, -5, 0, 20, 60),
+  deadlineInMs: fc.constantFrom(null, null, null, 0, 30, 70_000),
+  meta: fc.option(meta),
+});
+
 /** How often a call comes, and with what. */
 const steps: {
   [K in Step['kind']]: [number, { [F in keyof Extract<Step, { kind: K }>]: fc.Arbitrary<unknown> }];
@@ -51,6 +58,7 @@ const steps: {
         { triesMax: 2, delayMs: 0.5, factor: 3, delayMsMax: 1, jitter: 0 },
       ),
       id: fc.constantFrom('next', 'next', 'far', 'lower'),
+      control: fc.option(control, { freq: 1 }),
     },
   ],
   reserve: [8, { kind: fc.constant('reserve'), who: number, max: fc.constantFrom(1, 1, 2, 7), strategy }],
@@ -86,6 +94,8 @@ const steps: {
   cancel: [1, { kind: fc.constant('cancel'), submission: number }],
   forget: [1, { kind: fc.constant('forget') }],
   hold: [1, { kind: fc.constant('hold'), held: fc.constantFrom(true, false, false) }],
+  pause: [1, { kind: fc.constant('pause'), isPaused: fc.constantFrom(true, false, false) }],
+  control: [4, { kind: fc.constant('control'), submission: number, control }],
   find: [1, { kind: fc.constant('find'), meta, limit: fc.nat(4) }],
 };
 

@@ -54,8 +54,20 @@ interface Chunk {
   anotherUntilMs: number;
 }
 
+/** What a verb leaves behind; times on the scheduler's clock. */
+export interface ModelControl {
+  readonly isPaused: boolean;
+  readonly startMs: number | null;
+  readonly deadlineMs: number | null;
+  readonly meta: ReadonlyMap<string, bigint> | null;
+}
+
 interface ModelSubmission {
-  readonly record: SubmissionRecord;
+  record: SubmissionRecord;
+  readonly inserted: ReadonlyMap<string, bigint>;
+  control: ModelControl;
+  /** It has still to wait for its start. */
+  isEarly: boolean;
   readonly chunks: Chunk[];
   ended: boolean;
 }
@@ -71,6 +83,7 @@ export class NaiveModel {
   /** What is to be told because of the last call, besides answers to reservations. */
   told: string[] = [];
   isHeld = false;
+  isPaused = false;
   readonly #limits: ModelLimits;
   #handedOut = 0;
   #completions = 0;
@@ -86,9 +99,18 @@ export class NaiveModel {
     failed: readonly number[],
     nowMs: number,
     draws: readonly number[],
+    control: ModelControl,
   ): void {
     let drawn = 0;
-    const submission: ModelSubmission = { record, chunks: [], ended: false };
+    const inserted = record.strategicMetadata;
+    const submission: ModelSubmission = {
+      record,
+      inserted,
+      control: UNTOUCHED,
+      isEarly: false,
+      chunks: [],
+      ended: false,
+    };
     for (let index = 0; index < record.chunksTotal; index++) {
       submission.chunks.push({
         submission,
@@ -113,6 +135,14 @@ export class NaiveModel {
       this.#again(chunk, this.#backOffMs(chunk, isJittered(record) ? draws[drawn++] : undefined), nowMs);
     }
     if (submission.chunks.every((chunk) => chunk.state === 'done')) this.#end(submission, 'completed');
+    else this.#change(submission, control, nowMs);
+  }
+
+  control(id: bigint, control: ModelControl, nowMs: number): boolean {
+    const submission = this.#open().find((each) => each.record.id === id);
+    if (submission === undefined) return false;
+    this.#change(submission, control, nowMs);
+    return true;
   }
 
   complete(consumer: ModelConsumer | null, id: bigint, index: number): boolean {
@@ -228,6 +258,7 @@ export class NaiveModel {
   /** `draws`: what the scheduler drew for the waits, in turn. */
   advance(nowMs: number, draws: readonly number[]): void {
     let drawn = 0;
+    for (const submission of this.#open()) this.#settle(submission, nowMs);
     const due = this.held().sort((a, b) => a.expiryOrder - b.expiryOrder);
     for (const chunk of due) {
       if (chunk.submission.ended || chunk.holder === null || chunk.expiresMs > nowMs) continue;
@@ -252,12 +283,17 @@ export class NaiveModel {
     }
   }
 
-  nextDeadlineMs(): number | null {
+  nextDeadlineMs(nowMs: number): number | null {
     const deadlines = this.#chunks().flatMap((chunk) =>
       chunk.state === 'reserved' ? [chunk.expiresMs] : chunk.state === 'delayed' ? [chunk.dueMs] : [],
     );
     for (const chunk of this.#chunks()) if (chunk.failedOn.size > 0) deadlines.push(chunk.anotherUntilMs);
     for (const { pausedUntilMs } of this.consumers) if (pausedUntilMs !== null) deadlines.push(pausedUntilMs);
+    for (const { isEarly, control } of this.#open()) {
+      // The wall clock, by which these go, is looked at once a minute.
+      if (isEarly) deadlines.push(control.startMs!, nowMs + 60_000);
+      if (control.deadlineMs !== null) deadlines.push(control.deadlineMs, nowMs + 60_000);
+    }
     return deadlines.length === 0 ? null : Math.min(...deadlines);
   }
 
@@ -267,6 +303,7 @@ export class NaiveModel {
     const holdsSome = this.held().some(({ holder }) => holder === consumer);
     if (consumer.pausedUntilMs !== null || (consumer.pauses > 0 && holdsSome)) return [];
     for (const submission of this.#open()) {
+      if (isWithheld(submission)) continue;
       const chunk = submission.chunks.find(
         (each) => each.state === 'available' && !each.barredFor.has(consumer) && !each.failedOn.has(consumer),
       );
@@ -290,7 +327,7 @@ export class NaiveModel {
   /** How many chunks an answer may have. */
   share(consumer: ModelConsumer): number {
     const asking = this.consumers.filter((each) => each.hasAsked).length;
-    const available = this.#chunks().filter((chunk) => chunk.state === 'available').length;
+    const { chunksAvailable: available } = this.counts();
     const reserved = this.held().length;
     const own = this.held().filter((chunk) => chunk.holder === consumer).length;
     if (asking <= 1) return available;
@@ -312,10 +349,15 @@ export class NaiveModel {
 
   counts() {
     const count = (state: Chunk['state']) => this.#chunks().filter((chunk) => chunk.state === state).length;
+    const paused = this.#chunks().filter(
+      (chunk) => chunk.state === 'available' && isWithheld(chunk.submission),
+    );
     const backlog = this.#chunks().filter((chunk) => chunk.state !== 'done');
     return {
       submissionsOpen: this.#open().length,
-      chunksAvailable: count('available'),
+      submissionsPaused: this.#open().filter(isWithheld).length,
+      chunksAvailable: count('available') - paused.length,
+      chunksPaused: paused.length,
       chunksReserved: count('reserved'),
       chunksDelayed: count('delayed'),
       chunksInBacklog: backlog.length,
@@ -382,6 +424,18 @@ export class NaiveModel {
       default:
         return true;
     }
+  }
+
+  #change(submission: ModelSubmission, control: ModelControl, nowMs: number): void {
+    submission.control = control;
+    submission.record = { ...submission.record, strategicMetadata: control.meta ?? submission.inserted };
+    this.#settle(submission, nowMs);
+  }
+
+  #settle(submission: ModelSubmission, nowMs: number): void {
+    const { startMs, deadlineMs } = submission.control;
+    if (deadlineMs !== null && deadlineMs <= nowMs) this.#end(submission, 'cancelled: its deadline passed');
+    submission.isEarly = startMs !== null && startMs > nowMs;
   }
 
   /** A failure or an expiry; `fatal`: the submission fails with it. */
@@ -510,6 +564,13 @@ function alternativesOf(strategy: Strategy): Strategy[] {
     return [...alternativesOf(strategy.first), ...alternativesOf(strategy.fallback)];
   if (!('underlying' in strategy)) return [strategy];
   return alternativesOf(strategy.underlying).map((underlying) => ({ ...strategy, underlying }));
+}
+
+/** No verb has touched it. */
+export const UNTOUCHED: ModelControl = { isPaused: false, startMs: null, deadlineMs: null, meta: null };
+
+function isWithheld({ isEarly, control }: ModelSubmission): boolean {
+  return isEarly || control.isPaused;
 }
 
 function isJittered({ retry }: SubmissionRecord): boolean {

@@ -1,3 +1,4 @@
+import { type Control, NO_CONTROL } from '../../src/model/control.ts';
 import type { Strategy } from '../../src/model/strategy.ts';
 import type { ChunkTries, SubmissionRecord } from '../../src/model/submission.ts';
 import type { Effect, SubmissionEndCause } from '../../src/scheduler/effects.ts';
@@ -5,6 +6,7 @@ import { Scheduler } from '../../src/scheduler/scheduler.ts';
 import type {
   ConsumerHandle,
   ConsumerOptions,
+  ControlAt,
   HandedOutChunk,
   OpenSubmission,
   ReservationRequest,
@@ -13,6 +15,14 @@ import type {
 } from '../../src/scheduler/types.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { type Random, seededRandom } from '../../src/system/random.ts';
+
+/** What the wall clock shows when a scene begins. */
+export const UNIX_ZERO_MS = 1_000_000;
+
+/** Somebody's pause. */
+export const PAUSED: Pick<Control, 'pauses'> = {
+  pauses: [{ cause: 'manual', by: 'ann@host', reason: null, sinceMs: 0 }],
+};
 
 /** Consumers go by their names. */
 export type NamedConsumer = ConsumerHandle<string>;
@@ -70,6 +80,7 @@ export class Scene {
     id: number | bigint,
     fields: Partial<Omit<SubmissionRecord, 'strategicMetadata'>> & { meta?: Record<string, number> } = {},
     progress?: SubmissionProgress,
+    control?: Partial<Control>,
   ): OpenSubmission {
     const { meta = {}, ...rest } = fields;
     const strategicMetadata = new Map(Object.entries(meta).map(([key, value]) => [key, BigInt(value)]));
@@ -77,7 +88,13 @@ export class Scene {
       submissionRecord({ ...rest, id: BigInt(id), strategicMetadata }),
       this.nowMs,
       progress,
+      control && this.#at(control),
     );
+  }
+
+  /** Times of the control are those of the scene. */
+  control(id: number | bigint, control: Partial<Control>): boolean {
+    return this.scheduler.control(BigInt(id), this.#at(control), this.nowMs);
   }
 
   consumer(name: string, options: ConsumerOptions = {}): NamedConsumer {
@@ -144,6 +161,17 @@ export class Scene {
     return told;
   }
 
+  #at({ startAfterMs = null, deadlineMs = null, ...others }: Partial<Control>): ControlAt {
+    const unix = (ms: number | null) => (ms === null ? null : ms + UNIX_ZERO_MS);
+    const control = {
+      ...NO_CONTROL,
+      ...others,
+      startAfterMs: unix(startAfterMs),
+      deadlineMs: unix(deadlineMs),
+    };
+    return { control, unixMs: this.nowMs + UNIX_ZERO_MS };
+  }
+
   #drain(): void {
     const { effects } = this.scheduler;
     for (let i = 0; i < effects.length; i++) this.#note(effects.at(i));
@@ -172,9 +200,7 @@ export class Scene {
       case 'ending': {
         const { submission, cause } = effect;
         this.#ends.set(submission.record.id, cause);
-        const how =
-          cause.state === 'failed' ? `failed at ${cause.chunkIndex}: ${cause.failure}` : cause.state;
-        this.#told.push(`${submission.record.id} ${how}`);
+        this.#told.push(`${submission.record.id} ${howItEnds(cause)}`);
         break;
       }
       case 'sick':
@@ -190,6 +216,12 @@ export class Scene {
         effect satisfies never;
     }
   }
+}
+
+function howItEnds(cause: SubmissionEndCause): string {
+  if (cause.state === 'failed') return `failed at ${cause.chunkIndex}: ${cause.failure}`;
+  if (cause.state === 'cancelled' && cause.reason !== null) return `cancelled: ${cause.reason}`;
+  return cause.state;
 }
 
 /** A random source that keeps what it gave. */

@@ -183,6 +183,11 @@ export class PlanCache<C extends Candidate<C>> {
     else entry.plan.catchUp(false);
   }
 
+  /** Nobody sits where he does not belong any more. */
+  settle(): void {
+    for (const { plan, missing } of this.#entries) plan.catchUp(missing === null);
+  }
+
   #catchUp(entry: PlanEntry<C>): void {
     entry.plan.catchUp(entry.missing === null);
     const roundsMax = Math.max(IDLE_ROUNDS_MAX, entry.plan.seatsTotal * IDLE_ROUNDS_PER_SEAT);
