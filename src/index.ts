@@ -89,6 +89,7 @@ export {
   type ProducerClientOptions,
   type Progress,
   ProtocolError,
+  type QueueInfo,
   QueueRefusedError,
   type QueueTlsOptions,
   QueueUnreachableError,

@@ -4,19 +4,31 @@ import {
   type EndState,
   ProducerClient,
   type ProducerClientOptions,
+  QueueUnsupportedError,
   type Submission,
   type SubmissionDetails,
 } from '../producer/index.ts';
 import type { Io } from './io.ts';
+import { queuesJson, queuesText, unattendedText } from './queues-text.ts';
 import { ExitError } from './serve.ts';
 import { statusJson, statusText } from './status-text.ts';
 import { toJson } from './text.ts';
-import { flag, integer, metadataPair, plainFlag, submissionId, type TlsFlags, tlsFlags } from './values.ts';
+import {
+  flag,
+  integer,
+  metadataPair,
+  plainFlag,
+  queueName,
+  submissionId,
+  type TlsFlags,
+  tlsFlags,
+} from './values.ts';
 import { watch } from './watch.ts';
 
 /** What every command that asks a queue takes. */
 export interface ClientFlags extends TlsFlags {
   readonly url: string;
+  readonly queue?: string;
   readonly json?: boolean;
 }
 
@@ -26,15 +38,18 @@ const WATCH_RETRY_MS = 5 * 60_000;
 
 /** The commands that ask a running queue. */
 export function clientCommands(io: Io): Command[] {
-  return [statusOf(io), watchOf(io), cancelOf(io), countOf(io), lookupOf(io), versionOf(io)];
+  return [statusOf(io), watchOf(io), cancelOf(io), countOf(io), lookupOf(io), queuesOf(io), versionOf(io)];
 }
 
 function statusOf(io: Io): Command {
   return clientCommand('status', 'show a submission')
     .argument('<id>', 'of the submission', submissionId)
     .action(async (id: bigint, flags: ClientFlags) => {
-      const status = await withProducer(flags, (producer) => known(producer, id, flags));
-      io.stdout.write(flags.json ? `${toJson(statusJson(status))}\n` : statusText(status));
+      await withProducer(flags, async (producer) => {
+        const status = await known(producer, id, flags);
+        if (flags.json) io.stdout.write(`${toJson(statusJson(status))}\n`);
+        else io.stdout.write(statusText(status, await unattended(producer, status, flags)));
+      });
     });
 }
 
@@ -48,7 +63,10 @@ A bar on a terminal, a line now and then elsewhere. Ends with status 0 if the su
 With --json each line is an object; the last one is what opsqueue status --json prints.`,
     )
     .action(async (id: bigint, flags: ClientFlags) => {
-      await withProducer(flags, (producer) => known(producer, id, flags));
+      await withProducer(flags, async (producer) => {
+        const note = await unattended(producer, await known(producer, id, flags), flags);
+        if (note !== null && !flags.json) io.stderr.write(`opsqueue: ${note}\n`);
+      });
       // Having seen the queue once, it waits for one that is started again.
       const patient = { retryForMs: WATCH_RETRY_MS };
       const json = flags.json === true;
@@ -134,6 +152,20 @@ Examples:
     });
 }
 
+function queuesOf(io: Io): Command {
+  return clientCommand('queues', 'list the queues that are in use on a server')
+    .addHelpText(
+      'after',
+      `
+All queues of the server, whichever of them --url names. A queue exists while a submission of it is in progress or a consumer is
+connected to it; - is the unnamed one.`,
+    )
+    .action(async (flags: ClientFlags) => {
+      const queues = await withProducer(flags, (producer) => producer.queues());
+      io.stdout.write(flags.json ? `${toJson(queuesJson(queues))}\n` : queuesText(queues));
+    });
+}
+
 function versionOf(io: Io): Command {
   return clientCommand('version', 'show the version of a running queue').action(
     async (flags: ClientFlags) => {
@@ -148,8 +180,16 @@ export function clientCommand(name: string, description: string): Command {
   const command = new Command(name)
     .description(description)
     .addOption(
-      flag('--url <url>', 'where the queue is (or OPSQUEUE_URL): host:port, or http(s)://...').default(
-        'localhost:3999',
+      flag(
+        '--url <url>',
+        'where the queue is (or OPSQUEUE_URL): host:port, or http(s)://..., and /q/NAME for a named queue',
+      ).default('localhost:3999'),
+    )
+    .addOption(
+      plainFlag(
+        '--queue <name>',
+        'which queue of the server, instead of the one that the URL names; - for the unnamed one',
+        queueName,
       ),
     )
     .option('--json', 'print JSON; ids are strings, because they do not fit a double')
@@ -166,8 +206,30 @@ async function withProducer<T>(
 ): Promise<T> {
   const { ca, cert, key } = flags;
   const always = { logger: null, ca, cert, key, ...IMPATIENT };
-  await using producer = new ProducerClient(flags.url, null, { ...always, ...options });
+  await using producer = new ProducerClient(urlOf(flags), null, { ...always, ...options });
   return await run(producer);
+}
+
+/** Where the queue is that `--url` and `--queue` name together. */
+function urlOf({ url, queue }: ClientFlags): string {
+  if (queue === undefined) return url;
+  const server = url.replace(/\/+$/, '').replace(/\/q\/[^/]*$/, '');
+  return queue === '' ? server : `${server}/q/${queue}`;
+}
+
+/** That nobody works on the queue of a submission in progress, which a typo in a name would explain; null if somebody does. */
+async function unattended(
+  producer: ProducerClient,
+  { state }: SubmissionDetails,
+  flags: ClientFlags,
+): Promise<string | null> {
+  if (state !== 'in_progress') return null;
+  try {
+    return unattendedText(await producer.queues(), /\/q\/([^/]*)\/*$/.exec(urlOf(flags))?.[1] ?? '');
+  } catch (error) {
+    if (error instanceof QueueUnsupportedError) return null;
+    throw error;
+  }
 }
 
 async function known(producer: ProducerClient, id: bigint, flags: ClientFlags): Promise<SubmissionDetails> {
@@ -175,7 +237,7 @@ async function known(producer: ProducerClient, id: bigint, flags: ClientFlags): 
   if (details === null)
     throw new ExitError(
       1,
-      `the queue at ${flags.url} does not know submission ${id}: never inserted there, or forgotten (--max-submission-age)`,
+      `the queue at ${urlOf(flags)} does not know submission ${id}: never inserted there, but in another queue of the server perhaps (opsqueue queues), or forgotten (--max-submission-age)`,
     );
   return details;
 }

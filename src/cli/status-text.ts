@@ -9,8 +9,12 @@ const STATES = {
   cancelled: 'cancelled',
 } as const;
 
-/** A submission for people: a sentence, then what is known of it, a line each. */
-export function statusText(submission: SubmissionDetails): string {
+/**
+ * A submission for people: a sentence, then what is known of it, a line each.
+ *
+ * @param note what an operator should know besides; null for nothing
+ */
+export function statusText(submission: SubmissionDetails, note: string | null): string {
   const lines: [string, string][] = [];
   if (submission.prefix !== null) lines.push(['prefix', submission.prefix]);
   lines.push(['chunk size', chunkSizeText(submission.chunkSize)]);
@@ -23,6 +27,7 @@ export function statusText(submission: SubmissionDetails): string {
     lines.push(['failed chunk', grouped(submission.failedChunk.chunkIndex)]);
     lines.push(['failure', submission.failedChunk.failure.trimEnd().replaceAll('\n', `\n${' '.repeat(22)}`)]);
   }
+  if (note !== null) lines.push(['note', note]);
   const told = lines.map(([name, value]) => `  ${name.padEnd(20)}${visible(value)}\n`);
   return `submission ${submission.id}: ${STATES[submission.state]}, ${doneText(submission)}\n${told.join('')}`;
 }

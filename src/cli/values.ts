@@ -4,6 +4,7 @@ import { checkInteger, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { SUBMISSION_ID_MAX } from '../model/ids.ts';
 import { META_VALUE_MAX, META_VALUE_MIN } from '../model/limits.ts';
+import { isQueueName, QUEUE_NAME_RULE, UNNAMED_QUEUE } from '../model/queue-name.ts';
 import { messageOf } from '../model/thrown.ts';
 import { checkDuration } from '../system/time/duration.ts';
 
@@ -67,6 +68,17 @@ export const hosts: ReadFlag<readonly string[]> = (text, name, previous) => {
     throw mustBe(name, 'a host name or an address, or several with commas between', text);
   }
   return [...(previous ?? []), ...added];
+};
+
+/** Reads the name of a queue, '' for the unnamed one. */
+export const queueName: ReadFlag<string> = (text, name) => {
+  if (text === UNNAMED_QUEUE) return '';
+  if (isQueueName(text)) return text;
+  throw mustBe(
+    name,
+    `the name of a queue (${QUEUE_NAME_RULE}), or ${UNNAMED_QUEUE} for the unnamed one`,
+    text,
+  );
 };
 
 /** Reads the addresses of queues: the flag can be repeated, and can carry a list with commas. */

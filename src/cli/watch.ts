@@ -24,7 +24,7 @@ export async function watch(submission: Submission, { io, json }: WatchOutput): 
   }
   const details = await submission.details();
   if (details === null) throw new SubmissionForgottenError(submission.id);
-  io.stdout.write(json ? `${toJson(statusJson(details))}\n` : statusText(details));
+  io.stdout.write(json ? `${toJson(statusJson(details))}\n` : statusText(details, null));
   return details;
 }
 

@@ -1,5 +1,6 @@
 import type { Contract } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
+import type { QueueInfo } from '../model/queue-info.ts';
 import type { EndState, StrategicMetadata } from '../model/submission.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import {
@@ -191,6 +192,21 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
     const query = { state: checkEndState(state), limit: checkInteger('limit', limit, 1) };
     const ids = await this.#context.call(signal, (linked) => this.#context.api.findEnded(query, linked));
     return ids.map((id) => this.submission(id));
+  }
+
+  /**
+   * The queues of the server that are in use, by name; the unnamed one, '', always. For operators: a client sees the
+   * submissions of its own queue only.
+   *
+   * @throws QueueUnsupportedError
+   * @example
+   * ```ts
+   * const forgotten = (await producer.queues()).filter((queue) => queue.chunksWaiting > 0 && queue.consumers === 0);
+   * ```
+   */
+  async queues(options: CallOptions = {}): Promise<readonly QueueInfo[]> {
+    const { signal } = checkOptions(options, names.CALL);
+    return this.#context.call(signal, (linked) => this.#context.api.queues(linked));
   }
 
   /**

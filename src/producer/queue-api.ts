@@ -9,12 +9,14 @@ import {
   TooManyMatchingSubmissionsError,
 } from '../model/errors.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import type { QueueInfo } from '../model/queue-info.ts';
 import type { EndState, StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
 import { VERSION } from '../model/version.ts';
 import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http/attempt.ts';
 import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http/client.ts';
 import { cborChunkCodec } from '../protocol/chunk/codec.ts';
 import { type Announced, announcedInHeader, type ProducerQueueFeature } from '../protocol/features.ts';
+import { parseQueues } from '../protocol/producer/queues.ts';
 import {
   type ChunksDoneAnswer,
   ENDED_PAGE_MAX,
@@ -70,6 +72,7 @@ const NEEDED_TO = {
   direct_outputs: 'give out the results of a submission that it keeps itself',
   ended: 'list submissions that have ended',
   known: 'report which prefixes it knows',
+  queues: 'list the queues of its server',
 } as const satisfies Partial<Record<ProducerQueueFeature, string>>;
 
 /** The producer API of a queue, typed: one method per endpoint. */
@@ -259,6 +262,12 @@ export class QueueApi {
       known.push(...this.#read(answer, parseKnownAnswer));
     }
     return known;
+  }
+
+  /** The queues of the server that are in use, by name. */
+  async queues(signal?: AbortSignal): Promise<readonly QueueInfo[]> {
+    await this.require('queues', signal);
+    return this.#read(await this.#get('/api/v1/queues', signal), parseQueues);
   }
 
   async version(signal?: AbortSignal): Promise<string> {

@@ -24,6 +24,7 @@ export const PRODUCER_FEATURES = {
     'retry_delay',
     'retry',
     'ended',
+    'queues',
   ],
 } as const;
 

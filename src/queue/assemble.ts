@@ -18,6 +18,7 @@ import { NamedQueues } from './named-queues.ts';
 import { Reads } from './reads.ts';
 import { Retention, type RetentionTimes } from './retention.ts';
 import { QueueStats } from './stats/stats.ts';
+import { Unattended } from './unattended.ts';
 
 export interface QueueOptions extends RetentionTimes {
   readonly store: Store;
@@ -101,9 +102,10 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
     },
     isOpen: () => hooks.isReady(),
     ending: (submission: OpenSubmission, cause: SubmissionEndCause) => endings.ending(submission, cause),
-    disconnected: (queue: NamedQueue) => queues.dropIfIdle(queue),
+    changed: (queue: NamedQueue) => queues.changed(queue),
   };
-  const queues = new NamedQueues((name) => new NamedQueue(name, own));
+  const unattended = new Unattended({ clock, logger, queues: () => queues });
+  const queues: NamedQueues = new NamedQueues((name) => new NamedQueue(name, own), unattended);
   const reads = new Reads({ store, journal, queues, longPolls, retention, submissionsReturnedMax });
   const endings = new Endings({ ...shared, queues, reads });
   const inserts = new Inserts({

@@ -39,8 +39,8 @@ export interface ConsumersOptions {
   readonly congestion: Congestion;
   /** Whether the queue still runs. */
   isOpen(): boolean;
-  /** One of them has gone. */
-  disconnected(): void;
+  /** One of them has come or gone. */
+  changed(): void;
 }
 
 /** Characters of a failure that go into the log. */
@@ -64,7 +64,9 @@ export class Consumers {
   }
 
   connect(peer: ConsumerPeer, options: ConsumerOptions): ConnectedConsumer {
-    return this.#scheduler.addConsumer(peer, options);
+    const consumer = this.#scheduler.addConsumer(peer, options);
+    this.#o.changed();
+    return consumer;
   }
 
   /** `untold`: chunks that it was never told of, which therefore were not running. */
@@ -78,7 +80,7 @@ export class Consumers {
     const nowMs = this.#clock.monotonicMs();
     this.#scheduler.removeConsumer(consumer, manner, nowMs, untold);
     this.#dispatcher.run(nowMs);
-    this.#o.disconnected();
+    this.#o.changed();
   }
 
   /** Answered through `reserved` of the peer: before this returns, or as soon as something is available. */

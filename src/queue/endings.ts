@@ -128,7 +128,7 @@ export class Endings {
     const queue = queues.get(name);
     invariant(queue !== undefined, 'a queue is there as long as a submission of it');
     queue.scheduler.forget(id);
-    queues.dropIfIdle(queue);
+    queues.changed(queue);
   }
 
   #add(submission: OpenSubmission, end: SubmissionEnd): void {

@@ -75,7 +75,7 @@ export class Inserts {
       return await this.#insert(wanted, queue);
     } finally {
       queue.insertsPending--;
-      this.#o.queues.dropIfIdle(queue);
+      this.#o.queues.changed(queue);
     }
   }
 

@@ -7,12 +7,12 @@ import { Consumers, type ConsumersOptions } from './consumers.ts';
 import { type ConsumerPeer, Dispatcher, type DispatcherOptions } from './dispatcher.ts';
 
 export interface NamedQueueOptions
-  extends Omit<ConsumersOptions, 'name' | 'scheduler' | 'dispatcher' | 'disconnected'>,
+  extends Omit<ConsumersOptions, 'name' | 'scheduler' | 'dispatcher' | 'changed'>,
     Omit<DispatcherOptions, 'name' | 'scheduler' | 'deadlineChanged'> {
   readonly clock: Clock;
   readonly scheduler: SchedulerOptions;
-  /** A consumer has gone. */
-  disconnected(queue: NamedQueue): void;
+  /** A consumer has come or gone, or a submission. */
+  changed(queue: NamedQueue): void;
 }
 
 /** What one queue has for itself: its schedule, and the consumers that are connected to it. All else is the server's. */
@@ -36,7 +36,7 @@ export class NamedQueue {
     this.consumers = new Consumers({
       ...own,
       dispatcher: this.dispatcher,
-      disconnected: () => options.disconnected(this),
+      changed: () => options.changed(this),
     });
   }
 
@@ -51,6 +51,7 @@ export class NamedQueue {
     const nowMs = clock.monotonicMs();
     this.scheduler.insert(record, nowMs, progress, { control, unixMs: clock.nowMs() });
     this.dispatcher.run(nowMs);
+    this.#o.changed(this);
   }
 
   holdHandOut(held: boolean): void {

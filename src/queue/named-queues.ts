@@ -2,6 +2,7 @@ import { QUEUES_MAX } from '../model/limits.ts';
 import type { SchedulerCounts } from '../scheduler/types.ts';
 import { TooManyQueuesError } from './errors.ts';
 import type { NamedQueue } from './named-queue.ts';
+import type { Unattended } from './unattended.ts';
 
 /**
  * The queues that there are: the unnamed one always, any other from the moment when somebody inserts or connects until
@@ -9,11 +10,14 @@ import type { NamedQueue } from './named-queue.ts';
  */
 export class NamedQueues {
   readonly #make: (name: string) => NamedQueue;
+  readonly #unattended: Unattended;
   readonly #byName = new Map<string, NamedQueue>();
   #isHeld = false;
+  #isStopped = false;
 
-  constructor(make: (name: string) => NamedQueue) {
+  constructor(make: (name: string) => NamedQueue, unattended: Unattended) {
     this.#make = make;
+    this.#unattended = unattended;
     this.open('');
   }
 
@@ -45,10 +49,18 @@ export class NamedQueues {
     return queue;
   }
 
-  /** A consumer has gone, a submission is forgotten, or an insert is settled. */
-  dropIfIdle(queue: NamedQueue): void {
-    if (queue.name === '' || !queue.isIdle || this.#byName.get(queue.name) !== queue) return;
+  /** A consumer or a submission has come to it, or left it. */
+  changed(queue: NamedQueue): void {
+    if (this.#isStopped) return;
+    if (queue.scheduler.counts.consumers > 0) this.#unattended.forget(queue);
+    else if (queue.scheduler.counts.submissionsOpen > 0) this.#unattended.look(queue);
+    else if (queue.name !== '') this.#dropIfIdle(queue);
+  }
+
+  #dropIfIdle(queue: NamedQueue): void {
+    if (!queue.isIdle || this.#byName.get(queue.name) !== queue) return;
     queue.stop();
+    this.#unattended.forget(queue);
     this.#byName.delete(queue.name);
   }
 
@@ -59,6 +71,8 @@ export class NamedQueues {
   }
 
   stop(): void {
+    this.#isStopped = true;
+    this.#unattended.stop();
     for (const queue of this.#byName.values()) queue.stop();
   }
 

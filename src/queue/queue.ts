@@ -1,4 +1,5 @@
 import { submissionIdTimeMs } from '../model/ids.ts';
+import type { QueueInfo } from '../model/queue-info.ts';
 import type { OpenSubmission, SchedulerCounts } from '../scheduler/types.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
@@ -14,19 +15,6 @@ import type { Retention } from './retention.ts';
 import type { QueueStats } from './stats/stats.ts';
 
 const SHARD = 0;
-
-/** What is going on in one queue. */
-export interface QueueInUse {
-  /** '' for the unnamed one. */
-  readonly name: string;
-  readonly submissionsOpen: number;
-  /** Chunks that could be handed out. */
-  readonly chunksWaiting: number;
-  readonly chunksReserved: number;
-  /** Chunks that wait for their next try. */
-  readonly chunksDelayed: number;
-  readonly consumers: number;
-}
 
 /**
  * The queue without its sockets: producers' and consumers' use cases over schedule and journal. Nothing is
@@ -115,7 +103,7 @@ export class Queue {
   }
 
   /** The queues that are in use, by name; the unnamed one always. */
-  get inUse(): QueueInUse[] {
+  get inUse(): QueueInfo[] {
     const inUse = Array.from(this.#parts.queues, ({ name, scheduler: { counts } }) => ({
       name,
       submissionsOpen: counts.submissionsOpen,

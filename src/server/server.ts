@@ -99,6 +99,7 @@ export class Server {
         queue,
         metrics,
         logger,
+        clock,
         admission: new Admission({ loopbackOnly: hosts?.every(isLoopback) ?? true, hostNames, queues }),
         bodies: { bytesMax, room: new Semaphore(Math.max(bytesMax, bodiesBytesMax)) },
         holdStatusPollsMs: settings.holdStatusPollsMs,

@@ -99,6 +99,7 @@ test('wrong use of a call that asks throws before it asks', async () => {
     (options) => producer.submissionByPrefix('x', options),
     (options) => producer.submissionsInProgress({}, options),
     (options) => producer.knownPrefixes(['x'], options),
+    (options) => producer.queues(options),
     (options) => producer.serverVersion(options),
     (options) => producer.submission(id).delete(options),
     (options) => new ProducerClient(queue.url, null, options === null ? options : (5 as never)),

@@ -173,6 +173,42 @@ test('one queue more than there may be is refused, until another one goes', asyn
   assert(namesInUse(world).includes('one-more') && !namesInUse(world).includes('q3'));
 });
 
+test('a queue whose chunks wait for a minute without a consumer is in the log, once, with those that have some', async () => {
+  const world = await QueueWorld.start();
+  // Nobody answers pings while the time passes.
+  const connect = (queueName: string) => world.consumer(undefined, { queueName, heartbeatIntervalMs: 1e9 });
+  const warnings = () =>
+    world.log
+      .filter(({ message }) => message === 'chunks wait, and no consumer is connected to their queue')
+      .map(({ level, fields }) => [level, fields]);
+  connect('images');
+  await world.insert('a', 3, { queue: 'imgaes' });
+  const attended = connect('bills');
+  await world.insert('b', 3, { queue: 'bills' });
+  await world.passes(59_999);
+  assert.deepEqual(warnings(), []);
+  await world.passes(1);
+  const fields = { submissionsOpen: 1, chunksWaiting: 3, consumersIn: ['images', 'bills'] };
+  assert.deepEqual(warnings(), [['warn', { queue: 'imgaes', ...fields }]]);
+  await world.insert('c', 3, { queue: 'imgaes' });
+  await world.passes(600_000);
+  assert.equal(warnings().length, 1);
+  attended.disconnect(true);
+  const seen = connect('imgaes');
+  seen.disconnect(true);
+  await world.passes(60_000);
+  const later = { submissionsOpen: 2, chunksWaiting: 6, consumersIn: ['images'] };
+  assert.deepEqual(warnings().slice(1), [
+    ['warn', { queue: 'bills', submissionsOpen: 1, chunksWaiting: 3, consumersIn: ['images'] }],
+    ['warn', { queue: 'imgaes', ...later }],
+  ]);
+  await world.insert('d', 1);
+  await world.passes(60_000);
+  assert.deepEqual(warnings().slice(3), [
+    ['warn', { submissionsOpen: 1, chunksWaiting: 1, consumersIn: ['images'] }],
+  ]);
+});
+
 test('after a restart each submission is in its queue again', async () => {
   const database = new MemoryDatabase();
   const before = await QueueWorld.start({ store: new MemoryStore({ database }) });

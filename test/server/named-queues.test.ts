@@ -201,6 +201,46 @@ test('one queue more than there may be is 429, for producers and consumers', asy
   await server.consumer(undefined, '/q/q7');
 });
 
+test('the queues that are in use are listed, with what is going on in each', async () => {
+  await using server = await TestServer.start();
+  await server.post(`/q/images${SUBMISSIONS}`, insertBody('p', 5));
+  await server.post(`/q/bills${SUBMISSIONS}`, insertBody('b', 2));
+  const consumer = await server.consumer(undefined, '/q/images');
+  await consumer.reserved(2);
+  await server.consumer(undefined, '/q/idle');
+  const nothing = {
+    submissions_open: 0,
+    chunks_waiting: 0,
+    chunks_reserved: 0,
+    chunks_delayed: 0,
+    consumers: 0,
+  };
+  for (const path of ['', '/q/images', '/q/other']) {
+    const [status, body] = await asked(server, `GET ${path}/api/v1/queues`);
+    assert.equal(status, 200);
+    const { as_of: asOf, ...list } = JSON.parse(body) as { as_of: string };
+    assert.match(asOf, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    assert.deepEqual(list, {
+      age_ms: 0,
+      matched: 4,
+      next: null,
+      items: [
+        { name: '', ...nothing },
+        { name: 'bills', ...nothing, submissions_open: 1, chunks_waiting: 2 },
+        { name: 'idle', ...nothing, consumers: 1 },
+        {
+          name: 'images',
+          ...nothing,
+          submissions_open: 1,
+          chunks_waiting: 3,
+          chunks_reserved: 2,
+          consumers: 1,
+        },
+      ],
+    });
+  }
+});
+
 test('requests are counted by endpoint, whatever the queue', async () => {
   await using server = await TestServer.start();
   for (let i = 0; i < 50; i++) await server.get(`/q/q${i}${SUBMISSIONS}/count`);

@@ -24,6 +24,7 @@ export const ENDPOINTS = {
   version: { method: 'GET', path: '/version', role: 'anyone' },
   producerVersion: { method: 'GET', path: '/producer/version', role: 'producer' },
   metrics: { method: 'GET', path: '/metrics', role: 'operator' },
+  queues: { method: 'GET', path: '/api/v1/queues', role: 'operator' },
   consumer: { method: 'GET', path: '/consumer', role: 'consumer', isUpgrade: true },
   insert: { method: 'POST', path: SUBMISSIONS, role: 'producer', body: 'json' },
   count: { method: 'GET', path: `${SUBMISSIONS}/count`, role: 'producer' },

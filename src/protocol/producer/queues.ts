@@ -1,0 +1,56 @@
+import type { QueueInfo } from '../../model/queue-info.ts';
+import { JsonShapeError } from '../json/errors.ts';
+import { JsonReader } from '../json/reader.ts';
+import { JsonWriter } from '../json/writer.ts';
+
+/** Of an item, besides its name. */
+const COUNTS = {
+  submissions_open: 'submissionsOpen',
+  chunks_waiting: 'chunksWaiting',
+  chunks_reserved: 'chunksReserved',
+  chunks_delayed: 'chunksDelayed',
+  consumers: 'consumers',
+} as const satisfies Readonly<Record<string, keyof QueueInfo>>;
+const COUNT_NAMES = Object.keys(COUNTS) as (keyof typeof COUNTS)[];
+
+/** Ours: the queues that are in use, all of them, in the envelope of every list of `/api/v1`. */
+export function formatQueues(queues: readonly QueueInfo[], asOfMs: number): Uint8Array {
+  const writer = new JsonWriter().raw('{"as_of":').text(new Date(asOfMs).toISOString());
+  writer.raw(',"age_ms":0,"matched":').integer(queues.length).raw(',"next":null,"items":[');
+  writer.list(queues, (queue) => {
+    writer.raw('{"name":').text(queue.name);
+    for (const name of COUNT_NAMES) writer.raw(`,"${name}":`).integer(queue[COUNTS[name]]);
+    writer.raw('}');
+  });
+  return writer.raw(']}').finish();
+}
+
+export function parseQueues(body: Uint8Array | string): QueueInfo[] {
+  const reader = new JsonReader(body);
+  const queues: QueueInfo[] = [];
+  const seen = reader.struct('', ['items'], (_name, path) => {
+    reader.array(path, (index) => queues.push(readQueue(reader, `${path}[${index}]`)));
+  });
+  reader.end();
+  if (!seen.has('items')) throw new JsonShapeError('items', 'it is missing');
+  return queues;
+}
+
+function readQueue(reader: JsonReader, path: string): QueueInfo {
+  const queue = {
+    name: '',
+    submissionsOpen: 0,
+    chunksWaiting: 0,
+    chunksReserved: 0,
+    chunksDelayed: 0,
+    consumers: 0,
+  };
+  const fields = ['name', ...COUNT_NAMES] as const;
+  const seen = reader.struct(path, fields, (name, field) => {
+    if (name === 'name') queue.name = reader.text(field);
+    else queue[COUNTS[name]] = reader.uint(field);
+  });
+  for (const name of fields)
+    if (!seen.has(name)) throw new JsonShapeError(`${path}.${name}`, 'it is missing');
+  return queue;
+}

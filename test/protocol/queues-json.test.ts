@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { formatQueues, parseQueues } from '../../src/protocol/producer/queues.ts';
+
+const queues = [
+  { name: '', submissionsOpen: 0, chunksWaiting: 0, chunksReserved: 0, chunksDelayed: 0, consumers: 3 },
+  {
+    name: 'images',
+    submissionsOpen: 1,
+    chunksWaiting: 2 ** 32,
+    chunksReserved: 2,
+    chunksDelayed: 3,
+    consumers: 0,
+  },
+];
+
+test('a list of queues comes back as it was, also with fields of later versions', () => {
+  assert.deepEqual(parseQueues(formatQueues(queues, 0)), queues);
+  const { items, ...list } = JSON.parse(Buffer.from(formatQueues(queues, 0)).toString()) as {
+    items: object[];
+  };
+  const later = { ...list, more: [1], items: items.map((item) => ({ paused: true, ...item })) };
+  assert.deepEqual(parseQueues(JSON.stringify(later)), queues);
+});
+
+test('what is no list of queues is refused by the name of the field', () => {
+  const item = JSON.parse(Buffer.from(formatQueues(queues, 0)).toString()).items[1];
+  for (const [body, message] of [
+    ['{}', /items/],
+    ['[]', /array of less than 1/],
+    [JSON.stringify({ items: [{ ...item, consumers: 'many' }] }), /items\[0\]\.consumers/],
+    [JSON.stringify({ items: [{ ...item, name: 7 }] }), /items\[0\]\.name/],
+    [JSON.stringify({ items: [item, { ...item, chunks_waiting: undefined }] }), /items\[1\]\.chunks_waiting/],
+  ] as const) {
+    assert.throws(() => parseQueues(body), { code: 'PROTOCOL', message });
+  }
+});
