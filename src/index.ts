@@ -100,6 +100,7 @@ export {
   type RetryOptions,
   type RunSubmissionOptions,
   type Source,
+  SourceChangedError,
   type StandardSchema,
   type StandardSchemaIssue,
   type StandardSchemaProps,

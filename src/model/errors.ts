@@ -144,6 +144,23 @@ export class SubmissionConflictError extends OpsqueueError {
   }
 }
 
+/** A named run was submitted, or began to be, with other operations than the source now has. Nothing was submitted by this call. */
+export class SourceChangedError extends OpsqueueError {
+  /** The `name` of the run. */
+  readonly runName: string;
+  /** The first chunk that differs, or that only one of the two has; null where that is not known. */
+  readonly chunkIndex: ChunkIndex | null;
+
+  constructor(runName: string, chunkIndex: ChunkIndex | null, what: string) {
+    super(
+      'SOURCE_CHANGED',
+      `run ${JSON.stringify(runName)}: the source is not the one of before: ${what}; give changed operations a name of their own`,
+    );
+    this.runName = runName;
+    this.chunkIndex = chunkIndex;
+  }
+}
+
 /** The queue could not be reached, or did not answer, for as long as the call may take. The last attempt's error is the `cause`. */
 export class QueueUnreachableError extends OpsqueueError {
   /** Of the queue, without credentials. */

@@ -1,8 +1,11 @@
 import { linkedSignal, orAborted } from '../system/async/abort-signals.ts';
 import { type Clock, endsWithin } from '../system/time/clock.ts';
 import { ObjectStoreError } from './errors.ts';
-import type { ObjectCallOptions, ObjectStore, ObjectStoreOptions } from './object-store.ts';
+import type { ObjectCallOptions, ObjectInfo, ObjectStore, ObjectStoreOptions } from './object-store.ts';
 import { type ObjectStoreContext, openObjectStore, parseObjectStoreUrl } from './open.ts';
+
+/** Objects that a listing hands on at a time: what a page of S3 has. */
+const PAGE_OBJECTS = 1_000;
 
 export interface BoundedStoreOptions {
   /** A URL, or an open store, which its user closes. */
@@ -59,6 +62,28 @@ export class BoundedStore {
       for await (const _ of inner.list(folder, { signal })) return true;
       return false;
     });
+  }
+
+  /** Objects below a folder, some at a time, in no particular order. The limit of time is for each time. */
+  async *list(folder: string, options: ObjectCallOptions): AsyncGenerator<readonly ObjectInfo[], void> {
+    using ended = linkedSignal(options.signal);
+    const objects = (await this.#opened()).list(folder, { signal: ended.signal })[Symbol.asyncIterator]();
+    try {
+      for (let isOver = false; !isOver; ) {
+        const page: ObjectInfo[] = [];
+        await this.#bounded(folder, options, async () => {
+          while (page.length < PAGE_OBJECTS) {
+            const next = await objects.next();
+            isOver = next.done === true;
+            if (next.done) return;
+            page.push(next.value);
+          }
+        });
+        yield page;
+      }
+    } finally {
+      ended.abort(new Error('no more objects are wanted'));
+    }
   }
 
   async close(): Promise<void> {

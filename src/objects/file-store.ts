@@ -6,7 +6,7 @@ import type { Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { fileError, isErrno } from './file-errors.ts';
 import { type FailedFileCall, type FilePatience, FileRetries } from './file-retries.ts';
-import { CHUNK_NAME_PATTERN } from './keys.ts';
+import { isObjectName } from './keys.ts';
 import type { ObjectCallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
 import type { ObjectStoreLocation } from './url.ts';
 
@@ -272,7 +272,7 @@ async function statAll(path: string, inside: string, names: readonly string[]): 
 /** Whether a `put` gave a file its name for as long as it is being written; nothing else with a `#` in it is ours. */
 function isTemporary(name: string): boolean {
   const at = name.lastIndexOf('#');
-  return at !== -1 && CHUNK_NAME_PATTERN.test(name.slice(0, at)) && /^[0-9]+$/.test(name.slice(at + 1));
+  return at !== -1 && isObjectName(name.slice(0, at)) && /^[0-9]+$/.test(name.slice(at + 1));
 }
 
 async function hasAny(objects: AsyncIterable<ObjectInfo>): Promise<boolean> {

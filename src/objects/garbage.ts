@@ -1,7 +1,11 @@
-import { CHUNK_NAME_PATTERN } from './keys.ts';
+import { PREFIX_PATTERN } from '../model/limits.ts';
+import { isDigestsName, isObjectName } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
 
-/** What producers call the folder of a submission. Any other folder is none of ours. */
+/**
+ * What producers call the folder of a submission that has no name. Any other folder is none of ours, unless the digests of
+ * a named run are in it.
+ */
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 /** Folders that queues are asked about at once: the most that one request takes. */
@@ -40,7 +44,7 @@ export interface GarbageFolder {
 export interface GarbageReport {
   /** Folders directly below the store's base path. */
   readonly folders: number;
-  /** Of them: not named by a UUID v7, or with other things than chunk bodies in them. */
+  /** Of them: with other things than chunks in them, or named neither by a UUID v7 nor as a run. */
   readonly foreign: number;
   /** Of them: submissions that a queue knows. */
   readonly known: number;
@@ -84,7 +88,7 @@ export async function findGarbage(search: GarbageSearch): Promise<GarbageReport>
   };
   for await (const folder of search.store.listFolders('', callOptions(search))) {
     counts.folders++;
-    if (UUID_V7.test(folder)) named.push(folder);
+    if (PREFIX_PATTERN.test(folder)) named.push(folder);
     else counts.foreign++;
     if (named.length === FOLDERS_AT_ONCE) await ask();
   }
@@ -114,11 +118,16 @@ async function sweep(search: GarbageSearch, prefixes: readonly string[], counts:
     ),
   );
   for (const folder of old) {
-    // The folders before this one may have taken long to delete: what counts is what the queues know now.
+    // The folders before this one may have taken long to delete: what counts is what the queues know now, and whether
+    // a producer has begun to continue the upload of a named run.
     const isKnown =
       !still.has(folder.prefix) || (search.delete && (await unknownTo(search, [folder.prefix])).length === 0);
     if (isKnown) {
       counts.known++;
+      continue;
+    }
+    if (search.delete && !UUID_V7.test(folder.prefix) && (await look(search, folder.prefix)) === 'young') {
+      counts.young++;
       continue;
     }
     counts.garbage++;
@@ -138,20 +147,26 @@ async function look(
   let bytes = 0;
   let newestMs = 0;
   let isYoung = false;
+  let isOurs = UUID_V7.test(prefix);
   for await (const { key, sizeBytes, modifiedMs } of search.store.list(prefix, callOptions(search))) {
-    if (!isChunk(prefix, key)) return 'foreign';
+    const name = nameIn(prefix, key);
+    if (name === null) return 'foreign';
+    isOurs ||= isDigestsName(name);
     objects++;
     bytes += sizeBytes;
     newestMs = Math.max(newestMs, modifiedMs);
     isYoung ||= !isOld(search, modifiedMs);
   }
   if (objects === 0) return 'gone';
+  if (!isOurs) return 'foreign';
   return isYoung ? 'young' : { prefix, objects, bytes, newestMs };
 }
 
 async function deleteFolder(search: GarbageSearch, prefix: string): Promise<number> {
   let deleted = 0;
   let keys: string[] = [];
+  /** The last: without them nothing would tell the rest of a named run from what is not ours. */
+  const digests: string[] = [];
   const flush = async () => {
     await search.store.delete(keys, callOptions(search));
     deleted += keys.length;
@@ -159,10 +174,14 @@ async function deleteFolder(search: GarbageSearch, prefix: string): Promise<numb
   };
   for await (const { key, modifiedMs } of search.store.list(prefix, callOptions(search))) {
     // What came since it was looked into is left: somebody works there.
-    if (!isChunk(prefix, key) || !isOld(search, modifiedMs)) continue;
-    keys.push(key);
+    const name = nameIn(prefix, key);
+    if (name === null || !isOld(search, modifiedMs)) continue;
+    if (isDigestsName(name)) digests.push(key);
+    else keys.push(key);
     if (keys.length === KEYS_AT_ONCE) await flush();
   }
+  if (keys.length > 0) await flush();
+  keys = digests;
   if (keys.length > 0) await flush();
   return deleted;
 }
@@ -186,8 +205,10 @@ function isOld({ before }: GarbageSearch, modifiedMs: number): boolean {
   return modifiedMs > 0 && modifiedMs < before;
 }
 
-function isChunk(prefix: string, key: string): boolean {
-  return key.startsWith(`${prefix}/`) && CHUNK_NAME_PATTERN.test(key.slice(prefix.length + 1));
+/** What an object in a folder is called, if it is one of ours. */
+function nameIn(prefix: string, key: string): string | null {
+  const name = key.slice(prefix.length + 1);
+  return key.startsWith(`${prefix}/`) && isObjectName(name) ? name : null;
 }
 
 function callOptions({ signal }: GarbageSearch): { signal?: AbortSignal } {

@@ -8,6 +8,19 @@ export type ChunkKind = 'in' | 'out';
 /** What a file of a chunk is called, in the folder of its submission. */
 export const CHUNK_NAME_PATTERN = /^(?:0|[1-9][0-9]{0,9})-(?:in|out)\.bin$/;
 
+/** What a file of digests of a named run is called, in the folder of its chunks. */
+const DIGESTS_NAME_PATTERN = /^digests-(?:0|[1-9][0-9]{0,6})\.bin$/;
+
+/** Whether a file in the folder of a submission is one of ours. */
+export function isObjectName(name: string): boolean {
+  return CHUNK_NAME_PATTERN.test(name) || isDigestsName(name);
+}
+
+/** Whether it holds digests of a named run. */
+export function isDigestsName(name: string): boolean {
+  return DIGESTS_NAME_PATTERN.test(name);
+}
+
 const ENCODED = new Set(Array.from('\\{^}%`]">[~<#|*?', (character) => character.charCodeAt(0)));
 
 /**
@@ -18,6 +31,20 @@ const ENCODED = new Set(Array.from('\\{^}%`]">[~<#|*?', (character) => character
  */
 export function chunkKey(prefix: string, index: ChunkIndex, kind: ChunkKind): string {
   return `${submissionFolder(prefix)}/${index}-${kind}.bin`;
+}
+
+/** The key of a block of digests of a named run; throws as {@link chunkKey} does. */
+export function digestsKey(prefix: string, block: number): string {
+  return `${submissionFolder(prefix)}/digests-${block}.bin`;
+}
+
+/** The position of the chunk whose input has this name; null for any other object. */
+export function inputIndexOf(name: string): ChunkIndex | null {
+  return CHUNK_NAME_PATTERN.test(name) && name.endsWith('-in.bin') ? Number.parseInt(name, 10) : null;
+}
+
+export function isOutputName(name: string): boolean {
+  return CHUNK_NAME_PATTERN.test(name) && name.endsWith('-out.bin');
 }
 
 /** The folder of a submission's chunk bodies, relative to the store's base path; throws as {@link chunkKey} does. */

@@ -36,9 +36,9 @@ export function checkEndState(value: unknown): EndState {
   throw mustBe('state', `one of ${END_STATES.join(', ')}`, value);
 }
 
-export function checkPrefix(value: unknown): string {
+export function checkPrefix(value: unknown, what = 'a prefix'): string {
   if (typeof value === 'string' && PREFIX_PATTERN.test(value)) return value;
-  throw mustBe('a prefix', `a string that matches ${PREFIX_PATTERN.source}`, value);
+  throw mustBe(what, `a string that matches ${PREFIX_PATTERN.source}`, value);
 }
 
 export function checkStrategicMetadata(value: SubmitOptions['strategicMetadata']): StrategicMetadata {

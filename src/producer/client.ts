@@ -234,7 +234,7 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
    */
   async knownPrefixes(prefixes: readonly string[], options: CallOptions = {}): Promise<readonly boolean[]> {
     const { signal } = checkOptions(options, names.CALL);
-    const checked = prefixes.map(checkPrefix);
+    const checked = prefixes.map((prefix) => checkPrefix(prefix));
     return this.#context.call(signal, (linked) => this.#context.api.known(checked, linked));
   }
 

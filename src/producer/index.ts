@@ -24,6 +24,7 @@ export {
   QueueRefusedError,
   QueueUnreachableError,
   QueueUnsupportedError,
+  SourceChangedError,
   SubmissionCancelledError,
   SubmissionConflictError,
   SubmissionFailedError,

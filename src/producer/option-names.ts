@@ -35,6 +35,7 @@ export const DONE: OptionNames<DoneOptions> = { ...CALL, onProgress: true };
 const TRANSFER: OptionNames<TransferOptions> = { ...CALL, transfersMax: true, memoryBytesMax: true };
 export const SUBMIT: OptionNames<SubmitOptions> = {
   ...TRANSFER,
+  name: true,
   chunkSize: true,
   in: true,
   metadata: true,

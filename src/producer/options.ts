@@ -85,6 +85,15 @@ export interface SubmitOptions extends TransferOptions {
   /** Operations per chunk. With the codec `'raw'`, where an operation is a chunk, it only scales the progress. */
   readonly chunkSize: number;
   /**
+   * Names a run that survives its producer: the same call, made again, continues an upload that was broken off, or attaches
+   * to the submission, whatever its state, and gives its results. The source must be the same (SourceChangedError). It becomes the
+   * prefix of the submission, its folder in the object store, and is the server's: letters, digits, `.`, `_` and `-`, up to 200,
+   * the first one a letter or a digit. Needs an object store that can be listed, or `in: 'queue'`.
+   *
+   * @defaultValue none: each call is a submission of its own
+   */
+  readonly name?: string | undefined;
+  /**
    * Where the chunks are until the submission is forgotten. `'queue'` is for small work without an object store: all of
    * it travels in one request, which the queue limits (32 MiB; a byte of a chunk takes up to four).
    *

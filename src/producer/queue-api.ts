@@ -70,6 +70,7 @@ const INSERT_EXTRA_MS_PER_CHUNK = 0.05;
 const NEEDED_TO = {
   chunks_done: 'report which chunks are done',
   direct_outputs: 'give out the results of a submission that it keeps itself',
+  idempotency_key: 'recognize a submission that it has already',
   ended: 'list submissions that have ended',
   known: 'report which prefixes it knows',
   queues: 'list the queues of its server',

@@ -23,7 +23,7 @@ import {
   resultsOfChunk,
 } from './results/read.ts';
 import type { ItemIterator, Results } from './results/results.ts';
-import { deleteChunks } from './submit/delete-chunks.ts';
+import { deleteSubmission } from './submit/delete-chunks.ts';
 import type { Inserted } from './submit/insert.ts';
 
 /**
@@ -160,12 +160,8 @@ export class Submission<Result = unknown> {
       }
       const { prefix, chunksTotal } = status.record;
       if (prefix === null) return;
-      await deleteChunks(this.#context.requireStore(), {
-        prefix,
-        chunks: chunksTotal,
-        kinds: ['in', 'out'],
-        signal: linked,
-      });
+      const chunks = { prefix, chunks: chunksTotal, signal: linked };
+      await deleteSubmission(this.#context.requireStore(), chunks);
     });
   }
 

@@ -8,7 +8,7 @@ import {
   type GarbageSearch,
   type KnowingQueue,
 } from '../../src/objects/garbage.ts';
-import { chunkKey } from '../../src/objects/keys.ts';
+import { chunkKey, digestsKey } from '../../src/objects/keys.ts';
 import { MemoryObjectStore } from '../../src/objects/memory-store.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { openObjectStore } from '../../src/objects/open.ts';
@@ -115,6 +115,43 @@ describe('garbage in an object store', () => {
     assert.equal((await search([queueOf()]).report).young, 1);
     clock.advance(8 * DAY_MS);
     assert.equal((await search([queueOf()]).report).garbage, 1);
+  });
+
+  test('is a named run as well, which its digests tell from other folders, and which they outlive', async () => {
+    const { clock, store, put, search } = setUp();
+    for (const name of ['broken-off', 'known']) await store.put(digestsKey(await put(name), 0), bytes(7));
+    await put('not-ours');
+    clock.advance(8 * DAY_MS);
+    const deleted: (readonly string[])[] = [];
+    const remove = store.delete.bind(store);
+    store.delete = (keys) => {
+      deleted.push(keys);
+      return remove(keys);
+    };
+    const { foreign, known, garbage, garbageBytes } = await search([queueOf('known')]).report;
+    assert.deepEqual(
+      { foreign, known, garbage, garbageBytes },
+      { foreign: 1, known: 1, garbage: 1, garbageBytes: 67 },
+    );
+    assert.deepEqual((await Array.fromAsync(store.listFolders(''))).sort(), ['known', 'not-ours']);
+    assert.deepEqual(deleted.at(-1), [digestsKey('broken-off', 0)]);
+  });
+
+  test('is no named run whose upload is continued since it was looked into', async () => {
+    const { clock, store, put, search } = setUp();
+    await store.put(digestsKey(await put('nightly'), 0), bytes(7));
+    clock.advance(8 * DAY_MS);
+    const queue = queueOf();
+    const queues: KnowingQueue[] = [
+      {
+        async known(asked) {
+          if (queue.asked === 3) await store.put(digestsKey('nightly', 0), bytes(7));
+          return queue.known(asked);
+        },
+      },
+    ];
+    const { young, deletedObjects } = await search(queues).report;
+    assert.deepEqual({ young, deletedObjects }, { young: 1, deletedObjects: 0 });
   });
 
   test('is nothing but folders named by a UUID v7 with chunk bodies in them', async () => {

@@ -5,7 +5,7 @@ import type { LinkedSignal } from '../../system/async/abort-signals.ts';
 import { checkChoice } from '../checks.ts';
 import type { CallTransferLimits, ClientContext } from '../context.ts';
 import type { ResultChunk, ResultsOptions, WatchOptions } from '../options.ts';
-import { deleteChunks } from '../submit/delete-chunks.ts';
+import { deleteSubmission } from '../submit/delete-chunks.ts';
 import type { Inserted } from '../submit/insert.ts';
 import type { OpenSource } from '../submit/source.ts';
 import { SubmissionTracing } from '../tracing.ts';
@@ -14,6 +14,7 @@ import { decodeChunk, type ReadChunk } from './decode.ts';
 import { doneChunks } from './done-tracker.ts';
 import { type ChunkPlan, Downloader, everyChunk } from './download.ts';
 import { DirectOutputReader, isMissing, StoredOutputs } from './outputs.ts';
+import { ProgressMeter } from './progress.ts';
 import { BatchedResults, type Results } from './results.ts';
 import { Session } from './session.ts';
 
@@ -116,6 +117,13 @@ async function* readChunks(read: Read, reading: Reading): AsyncGenerator<ReadChu
   const { id, chunksTotal, chunkSizeOps, opsTotal } = submission;
   const { onProgress } = reading;
   const wait = { api, clock, id, signal, isKnown: true, chunkSizeOps, opsTotal };
+  if (submission.isForgotten) {
+    yield* download(read, reading, { plan: everyChunk(chunksTotal), order: 'planned' });
+    onProgress?.(
+      new ProgressMeter(clock, chunkSizeOps, opsTotal).read('completed', chunksTotal, chunksTotal),
+    );
+    return;
+  }
   if (reading.mode === 'now') return yield* chunksOfNow(read, reading);
   let { mode } = reading;
   if (mode !== 'all-done' && !(await api.supports('chunks_done', signal))) {
@@ -227,7 +235,7 @@ async function cleanUp({ context, submission, signal }: ReadContext): Promise<vo
   const { prefix, chunksTotal } = submission;
   if (prefix === null) return;
   try {
-    await deleteChunks(context.requireStore(), { prefix, chunks: chunksTotal, kinds: ['in', 'out'], signal });
+    await deleteSubmission(context.requireStore(), { prefix, chunks: chunksTotal, signal });
   } catch (error) {
     // The reader has all results: chunks that stay behind do not fail the submission.
     context.logger.warn({ prefix, error: messageOf(error) }, 'could not remove the chunks of a submission');

@@ -1,5 +1,10 @@
 import { checkInteger } from '../../model/check.ts';
-import { IncorrectUsageError, QueueRefusedError, SubmissionConflictError } from '../../model/errors.ts';
+import {
+  IncorrectUsageError,
+  QueueRefusedError,
+  SourceChangedError,
+  SubmissionConflictError,
+} from '../../model/errors.ts';
 import type { SubmissionId } from '../../model/ids.ts';
 import type { RetryPolicy } from '../../model/retry.ts';
 import type { StrategicMetadata } from '../../model/submission.ts';
@@ -7,12 +12,13 @@ import type { ChunkCompression } from '../../protocol/chunk/compression.ts';
 import { directChunksRefusal } from '../../protocol/producer/requests.ts';
 import { orAborted } from '../../system/async/abort-signals.ts';
 import { uuidV7 } from '../../system/random.ts';
-import { checkChoice, checkMetadata, checkRetry, checkStrategicMetadata } from '../checks.ts';
+import { checkChoice, checkMetadata, checkPrefix, checkRetry, checkStrategicMetadata } from '../checks.ts';
 import type { CallTransferLimits, ClientContext } from '../context.ts';
 import type { SubmitOptions } from '../options.ts';
 import type { InsertFate, SubmissionToInsert } from '../queue-api.ts';
 import type { SubmissionTracing } from '../tracing.ts';
 import { type ChunkSink, chunkOperations } from './chunking.ts';
+import { insertRun } from './run/insert-run.ts';
 import type { OpenSource } from './source.ts';
 import { Uploader } from './upload.ts';
 
@@ -29,11 +35,15 @@ export interface Inserted {
   readonly chunksTotal: number;
   /** Null where this client has not counted them. */
   readonly opsTotal: number | null;
+  /** The queue has forgotten it, and all its results are in the object store. */
+  readonly isForgotten?: boolean;
 }
 
 /** How a submission is inserted, and what it carries besides its operations: checked. */
 export interface Cargo {
   readonly in: 'object-store' | 'queue';
+  /** Of a run that survives its producer. */
+  readonly name: string | null;
   /** Null: not given, which is possible for raw chunks, as in the original. */
   readonly chunkSizeOps: number | null;
   readonly metadata: Uint8Array | null;
@@ -69,6 +79,7 @@ export function checkInsert(context: ClientContext, options: SubmitOptions): Car
   }
   return {
     in: where,
+    name: options.name === undefined ? null : checkPrefix(options.name, 'name'),
     chunkSizeOps:
       chunkSize === undefined && context.codec.isRaw ? null : checkInteger('chunkSize', chunkSize, 1),
     metadata: checkMetadata(options.metadata),
@@ -87,7 +98,22 @@ export async function insert(o: Insert): Promise<Inserted> {
   o.signal.throwIfAborted();
   // Whether it may be used is to be known before the source is read.
   await o.context.api.checkNamedQueue(o.signal);
-  return o.cargo.in === 'queue' ? insertDirect(o) : insertStored(o);
+  if (o.cargo.in === 'queue') return insertDirect(o);
+  const { name } = o.cargo;
+  return name === null ? insertStored(o) : insertNamed(o, name);
+}
+
+/** Goes on with what an earlier producer of the same name has left, in the object store or on the queue. */
+function insertNamed(o: Insert, name: string): Promise<Inserted> {
+  return insertRun({
+    ...o,
+    name,
+    feed: (to, signal) => feed(o, to, signal),
+    send: (count) => {
+      const contents = { kind: 'object_storage', prefix: name, count } as const;
+      return send(o, { contents, idempotencyKey: null }, { mayHaveArrived: false });
+    },
+  });
 }
 
 /** Uploads the chunks first. What was uploaded of a submission that is not inserted is removed. */
@@ -102,6 +128,7 @@ async function insertStored(o: Insert): Promise<Inserted> {
     prefix,
     ...cargo.limits,
     compression: cargo.compression,
+    guard: null,
     signal,
     clock: context.clock,
     tracing: o.tracing,
@@ -146,8 +173,10 @@ async function insertDirect(o: Insert): Promise<Inserted> {
     contents.push(isBorrowed ? new Uint8Array(content) : content);
     return undefined;
   };
+  // A queue that takes each insert for a new one would run it again.
+  if (cargo.name !== null) await context.api.require('idempotency_key', signal);
   const opsTotal = await feed(o, { add }, signal);
-  const idempotencyKey = uuidV7(context.clock.nowMs());
+  const idempotencyKey = cargo.name ?? uuidV7(context.clock.nowMs());
   const what = { contents: { kind: 'direct', contents }, idempotencyKey } as const;
   const id = await send(o, what, { mayHaveArrived: false });
   return { id, prefix: null, chunksTotal: contents.length, chunkSizeOps: cargo.chunkSizeOps ?? 1, opsTotal };
@@ -178,7 +207,9 @@ async function send(
   const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry } = cargo;
   const headers = { ...tracing.headers(), ...(cargo.isRetryDefault ? RETRY_DEFAULT_HEADER : {}) };
   const submission = { ...what, metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry, headers };
-  const id = await context.api.insert(submission, signal, fate);
+  const id = await context.api.insert(submission, signal, fate).catch((error: unknown) => {
+    throw cargo.name === null ? error : asSourceChanged(error, cargo.name);
+  });
   if (retryDelayMs > 0 && !context.api.announces('retry_delay')) {
     context.warnOnce('this queue does not know retryDelayMs: failed chunks are tried again at once');
   }
@@ -187,6 +218,14 @@ async function send(
   }
   tracing.inserted(id);
   return id;
+}
+
+/** A conflict in what the source holds, in the words for named runs. */
+function asSourceChanged(error: unknown, name: string): unknown {
+  if (!(error instanceof SubmissionConflictError)) return error;
+  if (error.field === 'count') return new SourceChangedError(name, null, 'the number of chunks differs');
+  if (error.field === 'contents') return new SourceChangedError(name, null, 'its operations differ');
+  return error;
 }
 
 /** Whether it is certain that no submission with that prefix is, or will be, on the queue. */

@@ -1,4 +1,5 @@
 import { IncorrectUsageError } from '../../model/errors.ts';
+import type { ChunkIndex } from '../../model/ids.ts';
 import { CHUNKS_PER_SUBMISSION_MAX } from '../../model/limits.ts';
 import type { BoundedStore } from '../../objects/bounded-store.ts';
 import { chunkKey } from '../../objects/keys.ts';
@@ -7,7 +8,17 @@ import { linkedSignal } from '../../system/async/abort-signals.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { Gate } from '../gate.ts';
 import type { SubmissionTracing } from '../tracing.ts';
-import { deleteChunks } from './delete-chunks.ts';
+import { deleteInputs } from './delete-chunks.ts';
+
+/** Decides of a chunk, given in their order, whether it has to be put into the store. `put` resolves to the bytes it took there. */
+export interface UploadGuard {
+  chunk(
+    index: ChunkIndex,
+    content: Uint8Array,
+    put: () => Promise<number>,
+    signal: AbortSignal,
+  ): Promise<void>;
+}
 
 export interface UploaderOptions {
   readonly store: BoundedStore;
@@ -17,6 +28,8 @@ export interface UploaderOptions {
   /** Bytes that are on their way at a time; a single larger chunk travels alone. */
   readonly memoryBytesMax: number;
   readonly compression: ChunkCompression | null;
+  /** null: all chunks are put. */
+  readonly guard: UploadGuard | null;
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly tracing: SubmissionTracing;
@@ -91,20 +104,20 @@ export class Uploader {
     return this.#chunks;
   }
 
+  /** Stops what is under way; what arrived stays. Never throws. */
+  async stop(): Promise<void> {
+    this.#linked.abort(new Error('stopped'));
+    while (this.#running > 0) await this.#changed.wait();
+  }
+
   /** Takes everything back: stops what is under way and removes what arrived. Never throws; false if something stays. */
   async discard(): Promise<boolean> {
-    this.#linked.abort(new Error('discarded'));
-    while (this.#running > 0) await this.#changed.wait();
+    await this.stop();
     const { store, prefix, clock } = this.#o;
     if (!(await store.settles(STOP_MS_MAX))) return false;
     using limit = linkedSignal();
     const timer = clock.after(DISCARD_MS_MAX, () => limit.abort(new Error('took too long')));
-    const removed = deleteChunks(store, {
-      prefix,
-      chunks: this.#chunks,
-      kinds: ['in'],
-      signal: limit.signal,
-    });
+    const removed = deleteInputs(store, { prefix, chunks: this.#chunks, signal: limit.signal });
     const isGone = await removed.then(
       () => true,
       () => false,
@@ -135,11 +148,16 @@ export class Uploader {
   }
 
   async #put(index: number, content: Uint8Array): Promise<void> {
-    const { store, prefix, compression, tracing } = this.#o;
+    const { store, prefix, compression, tracing, guard } = this.#o;
+    const { signal } = this.#linked;
     const key = chunkKey(prefix, index, 'in');
-    const body = compression === null ? content : await compressChunk(content);
-    await tracing.transfer('upload_chunk', index, () =>
-      store.put(key, body, { signal: this.#linked.signal }),
-    );
+    const put = async () => {
+      const body = compression === null ? content : await compressChunk(content);
+      // A store may transfer the buffer, which is empty then.
+      const { length } = body;
+      await tracing.transfer('upload_chunk', index, () => store.put(key, body, { signal }));
+      return length;
+    };
+    await (guard === null ? put() : guard.chunk(index, content, put, signal));
   }
 }

@@ -1,0 +1,145 @@
+import { SourceChangedError, SubmissionConflictError } from '../../../model/errors.ts';
+import type { ChunkIndex } from '../../../model/ids.ts';
+import type { BoundedStore } from '../../../objects/bounded-store.ts';
+import { ObjectStoreError } from '../../../objects/errors.ts';
+import { digestsKey } from '../../../objects/keys.ts';
+import type { Clock } from '../../../system/time/clock.ts';
+import { BLOCK_CHUNKS, type ChunkDigest, DigestBlock, type SubmittedRun } from './digest-block.ts';
+
+/**
+ * Digests are written this often: what was uploaded since is read and compared by a producer that continues. At a
+ * thousand chunks a second, that is a thousand reads.
+ */
+const SAVE_EVERY_MS = 1_000;
+/** An upload that is being continued stays young for `opsqueue gc`, which spares what was written within an hour. */
+const TOUCH_EVERY_MS = 600_000;
+
+export interface RunDigestsOptions {
+  readonly store: BoundedStore;
+  readonly name: string;
+  readonly chunkSizeOps: number;
+  readonly clock: Clock;
+}
+
+/**
+ * The digests of the chunks of a named run, in objects beside them. A few blocks are in memory: those of the chunks under
+ * way, and those that are to be written.
+ */
+export class RunDigests {
+  readonly #o: RunDigestsOptions;
+  readonly #blocks = new Map<number, Promise<DigestBlock>>();
+  readonly #dirty = new Set<DigestBlock>();
+  #saveAtMs = Number.NEGATIVE_INFINITY;
+  #touchAtMs: number;
+  #saving: Promise<void> | null = null;
+
+  constructor(options: RunDigestsOptions) {
+    this.#o = options;
+    this.#touchAtMs = options.clock.monotonicMs() + TOUCH_EVERY_MS;
+  }
+
+  /**
+   * The block with the digest of a chunk.
+   *
+   * @throws SubmissionConflictError if the chunks have another size
+   */
+  block(index: ChunkIndex, signal: AbortSignal): Promise<DigestBlock> {
+    const number = Math.floor(index / BLOCK_CHUNKS);
+    let block = this.#blocks.get(number);
+    if (block === undefined) {
+      block = this.#load(number, signal);
+      block.catch(() => this.#blocks.delete(number));
+      this.#blocks.set(number, block);
+    }
+    return block;
+  }
+
+  /** Notes what is in the store. */
+  add(block: DigestBlock, index: ChunkIndex, chunk: ChunkDigest): void {
+    block.set(index, chunk);
+    this.#soil(block);
+  }
+
+  /** A chunk is done with; each one once. Writes what is due. */
+  async pass(block: DigestBlock, signal: AbortSignal): Promise<void> {
+    block.passed++;
+    this.#letGo(block);
+    const nowMs = this.#o.clock.monotonicMs();
+    if (nowMs >= this.#touchAtMs) this.#soil(block);
+    if (this.#dirty.size > 0 && nowMs >= this.#saveAtMs && this.#saving === null) await this.save(signal);
+  }
+
+  /** Writes all that is new. @throws SourceChangedError if another producer has uploaded other chunks meanwhile */
+  async save(signal: AbortSignal): Promise<void> {
+    while (this.#saving !== null) await this.#saving.catch(() => {});
+    this.#saving = this.#save(signal);
+    try {
+      await this.#saving;
+    } finally {
+      this.#saving = null;
+    }
+  }
+
+  /** Writes a block once more, if there is one, so that nobody takes the run for abandoned. */
+  async touch(block: DigestBlock, signal: AbortSignal): Promise<void> {
+    if (block.firstKnownFrom(0) !== null) await this.#write(block, signal);
+  }
+
+  async submitted(block: DigestBlock, run: SubmittedRun, signal: AbortSignal): Promise<void> {
+    block.submitted = run;
+    this.#soil(block);
+    await this.save(signal);
+  }
+
+  #soil(block: DigestBlock): void {
+    block.isDirty = true;
+    this.#dirty.add(block);
+  }
+
+  #letGo(block: DigestBlock): void {
+    if (block.passed === BLOCK_CHUNKS && !block.isDirty) this.#blocks.delete(block.number);
+  }
+
+  async #save(signal: AbortSignal): Promise<void> {
+    for (const block of [...this.#dirty]) {
+      this.#dirty.delete(block);
+      await this.#write(block, signal);
+      this.#letGo(block);
+    }
+    const nowMs = this.#o.clock.monotonicMs();
+    this.#saveAtMs = nowMs + SAVE_EVERY_MS;
+    this.#touchAtMs = nowMs + TOUCH_EVERY_MS;
+  }
+
+  async #write(block: DigestBlock, signal: AbortSignal): Promise<void> {
+    const { store, name } = this.#o;
+    block.isDirty = false;
+    // Another producer of the same name may be at work.
+    const there = await this.#read(block.number, signal);
+    const differing = there === null ? null : block.merge(there);
+    if (differing !== null) {
+      const what = `another producer has uploaded another chunk ${differing} under this name at the same time`;
+      throw new SourceChangedError(name, differing, what);
+    }
+    await store.put(digestsKey(name, block.number), block.encode(), { signal });
+  }
+
+  async #load(number: number, signal: AbortSignal): Promise<DigestBlock> {
+    const { name, chunkSizeOps } = this.#o;
+    const block = await this.#read(number, signal);
+    if (block === null) return new DigestBlock(number, chunkSizeOps);
+    if (block.chunkSizeOps === chunkSizeOps) return block;
+    const sizes = `in chunks of ${block.chunkSizeOps} operations; now chunkSize is ${chunkSizeOps}`;
+    throw new SubmissionConflictError('chunk_size', `run ${JSON.stringify(name)} was uploaded ${sizes}`);
+  }
+
+  async #read(number: number, signal: AbortSignal): Promise<DigestBlock | null> {
+    const { store, name } = this.#o;
+    try {
+      return DigestBlock.decode(number, await store.get(digestsKey(name, number), { signal }));
+    } catch (error) {
+      if (error instanceof ObjectStoreError && error.code === 'OBJECT_NOT_FOUND') return null;
+      throw error;
+    }
+  }
+}
