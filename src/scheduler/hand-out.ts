@@ -37,7 +37,6 @@ export class HandOut<Peer> {
     const attempt = this.#try(line, consumer, request, nowMs);
     if (attempt === 'served') return true;
     this.#lines.join(line, request, consumer);
-    this.#lines.found(line, !this.#isUnready);
     return false;
   }
 
@@ -81,14 +80,9 @@ export class HandOut<Peer> {
     if (attempt === 'none') this.#lines.end(turn);
     else this.#lines.pass(turn);
     if (attempt === 'served') this.#lines.leave(consumer, request);
-    else this.#lines.found(line, !this.#isUnready);
   }
 
-  /** The last attempt found that a plan is not ready. */
-  #isUnready = false;
-
   #try(line: Line<Peer>, consumer: Consumer<Peer>, request: ReservationRequest, nowMs: number): Attempt {
-    this.#isUnready = false;
     const ledger = this.#ledger;
     if (this.#isHeld || ledger.counts.chunksAvailable === 0) return 'none';
     const chunksMax = this.#sick.chunksMax(consumer);
@@ -102,12 +96,10 @@ export class HandOut<Peer> {
     const max = Math.min(request.max, CHUNKS_PER_ANSWER_MAX, share, chunksMax);
     const chunks: HandedOutChunk[] = [];
     const { selector } = line;
+    let submission: ScheduledSubmission<Peer> | undefined | null;
     while (chunks.length < max) {
-      const submission: ScheduledSubmission<Peer> | undefined | null = selector.first();
-      if (submission === undefined || submission === null) {
-        this.#isUnready = submission === null;
-        break;
-      }
+      submission = selector.first();
+      if (submission === undefined || submission === null) break;
       chunks.push(ledger.handOut(submission, consumer, nowMs));
     }
     selector.release();
@@ -116,6 +108,7 @@ export class HandOut<Peer> {
       this.#effects.push({ kind: 'reserved', consumer, request, chunks });
       return 'served';
     }
+    this.#lines.foundNothing(line, submission !== null);
     return hidden !== null && hidden.size > 0 ? 'not_for_this_consumer' : 'none';
   }
 }

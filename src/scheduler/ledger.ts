@@ -308,7 +308,9 @@ export class Ledger<Peer> {
   }
 
   unhide(hidden: ReadonlyMap<ScheduledSubmission<Peer>, number>): void {
+    if (hidden.size === 0) return;
     for (const [submission, count] of hidden) this.#offer(submission, count);
+    this.plans.seatWatched();
   }
 
   #liftAllBars(submission: ScheduledSubmission<Peer>, index: ChunkIndex): void {

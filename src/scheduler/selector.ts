@@ -61,14 +61,20 @@ export class Selector<C extends Candidate<C>> {
     this.#asked = 0;
   }
 
-  /** From now on somebody waits, because `first` had nothing to give. */
-  watch(watcher: PlanWatcher): void {
+  /** From now on somebody waits, because `first` had nothing to give. False if one of the plans has gone meanwhile. */
+  watch(watcher: PlanWatcher): boolean {
     this.unwatch(watcher);
+    let isComplete = true;
     for (const { entry } of this.#routes) {
-      if (entry === null || entry.isDropped) continue;
+      if (entry === null) continue;
+      if (entry.isDropped) {
+        isComplete = false;
+        continue;
+      }
       entry.watch(watcher);
       this.#watched.push(entry);
     }
+    return isComplete;
   }
 
   unwatch(watcher: PlanWatcher): void {

@@ -131,12 +131,11 @@ export class WaitingLines<Peer> {
     return true;
   }
 
-  /** A strategy's plans had nothing to give; `hasRoom` is false if one of them is not ready. */
-  found(line: Line<Peer>, hasRoom: boolean): void {
-    if (line.requests.size === 0) return;
-    this.#untold.delete(line);
-    line.selector.watch(line);
-    if (!hasRoom) this.#wantRoom.add(line);
+  /** A strategy's plans were asked in vain, and who asked waits; `isReady` is false if one of them was not ready. */
+  foundNothing(line: Line<Peer>, isReady: boolean): void {
+    if (line.selector.watch(line)) this.#untold.delete(line);
+    else this.planDropped(line);
+    if (!isReady) this.#wantRoom.add(line);
   }
 
   planDropped(line: Line<Peer>): void {
@@ -211,9 +210,11 @@ export class WaitingLines<Peer> {
     if (submission.chunksAvailable === 0) return;
     for (const { key, value } of submission.values) {
       const lines = this.#byValue.get(key.name)?.get(value);
-      if (lines !== undefined) for (const line of lines) if (line.admits(submission)) this.touch(line);
+      if (lines !== undefined)
+        for (const line of lines) if (line.turn === null && line.admits(submission)) this.touch(line);
     }
-    for (const line of this.#selectingNone) if (line.admits(submission)) this.touch(line);
+    for (const line of this.#selectingNone)
+      if (line.turn === null && line.admits(submission)) this.touch(line);
   }
 
   #occupy(line: Line<Peer>): void {

@@ -55,7 +55,7 @@ export type Step =
       readonly id: 'next' | 'far' | 'lower';
       readonly control: ControlStep | null;
     }
-  | { readonly kind: 'reserve'; readonly who: number; readonly max: number; readonly strategy: Strategy }
+  | { readonly kind: 'reserve'; readonly who: number; readonly max: number; readonly strategy: number }
   | { readonly kind: 'complete'; readonly who: number | null; readonly chunk: ChunkOf }
   | { readonly kind: 'completeHeld'; readonly who: number }
   | {
@@ -91,13 +91,16 @@ export class ModelPair {
   readonly scene: Scene;
   readonly model = new NaiveModel(LIMITS);
   readonly #random;
+  readonly #strategies: Strategy[];
   readonly #consumers: Both[] = [];
   readonly #requests = new Map<ReservationRequest, ModelRequest>();
   /** In the order of insertion, ended ones included. */
   readonly #ids: bigint[] = [];
   #named = 0;
 
-  constructor(seed: number, plansMax: number) {
+  /** `strategies`: those that consumers use. */
+  constructor(seed: number, plansMax: number, strategies: readonly Strategy[]) {
+    this.#strategies = [...strategies];
     this.#random = recordedRandom(seed);
     this.scene = new Scene({ ...LIMITS, random: this.#random, plansMax });
     this.#connect({ kind: 'connect', concurrency: 1, silentOnExpiry: false });
@@ -122,9 +125,10 @@ export class ModelPair {
     for (const submission of this.#ids.keys()) this.run({ kind: 'control', submission, control });
     this.run({ kind: 'connect', concurrency: 1, silentOnExpiry: true });
     const worker = this.#consumers.length - 1;
+    const random = this.#strategies.push(Strategy.random()) - 1;
     for (let rounds = 0; this.model.counts().submissionsOpen > 0; rounds++) {
       assert.ok(rounds < 1_000, 'it comes to an end');
-      this.run({ kind: 'reserve', who: worker, max: 3, strategy: Strategy.random() });
+      this.run({ kind: 'reserve', who: worker, max: 3, strategy: random });
       for (let who = 0; who <= worker; who++) {
         for (let i = 0; i < CHUNKS_MAX; i++) this.run({ kind: 'completeHeld', who });
       }
@@ -204,7 +208,8 @@ export class ModelPair {
     ];
   }
 
-  #reserve({ who, max, strategy }: StepOf<'reserve'>): void {
+  #reserve({ who, max, strategy: which }: StepOf<'reserve'>): void {
+    const strategy = this.#strategies[which % this.#strategies.length]!;
     const by = this.#who(who);
     const nonce = this.#requests.size;
     const asked: ModelRequest = { consumer: by.model, nonce, max, strategy };

@@ -7,6 +7,11 @@ const base = fc.constantFrom(Strategy.oldest(), Strategy.newest(), Strategy.rand
 const key = fc.constantFrom('a', 'b', 'c');
 const values = fc.uniqueArray(fc.integer({ min: -1, max: 1 }), { minLength: 1, maxLength: 2 });
 
+/** It can stand in a strategy twice. */
+function isSmall(strategy: Strategy): boolean {
+  return Strategy.toText(strategy).split(/[(,]/).length < 16;
+}
+
 /** Nests of every kind; those of the original more often. */
 const { strategy } = fc.letrec<{ strategy: Strategy; nested: Strategy }>((tie) => ({
   strategy: fc.oneof({ maxDepth: 4, depthSize: 'small' }, base, tie('nested')),
@@ -24,6 +29,14 @@ const { strategy } = fc.letrec<{ strategy: Strategy; nested: Strategy }>((tie) =
       .tuple(key, fc.integer({ min: 1, max: 3 }), tie('strategy'))
       .map(([key, max, inner]) => Strategy.maxSimultaneous(key, max, inner)),
     fc.tuple(tie('strategy'), tie('strategy')).map(([first, fallback]) => Strategy.orElse(first, fallback)),
+    // Two alternatives that ask the same plan for different values.
+    fc
+      .tuple(fc.constantFrom('selectOnly', 'selectExcept'), key, values, values, tie('strategy'))
+      .map(([select, key, some, others, inner]) =>
+        isSmall(inner)
+          ? Strategy.orElse(Strategy[select](key, some, inner), Strategy[select](key, others, inner))
+          : inner,
+      ),
   ),
 }));
 
@@ -61,7 +74,10 @@ const steps: {
       control: fc.option(control, { freq: 1 }),
     },
   ],
-  reserve: [8, { kind: fc.constant('reserve'), who: number, max: fc.constantFrom(1, 1, 2, 7), strategy }],
+  reserve: [
+    8,
+    { kind: fc.constant('reserve'), who: number, max: fc.constantFrom(1, 1, 2, 7), strategy: number },
+  ],
   complete: [6, { kind: fc.constant('complete'), who: fc.option(number), chunk }],
   completeHeld: [3, { kind: fc.constant('completeHeld'), who: number }],
   fail: [
@@ -110,8 +126,10 @@ test('does what a naive model with plain lists does, whatever is called', () => 
       fc.nat(),
       fc.constantFrom(1, 2, 32),
       fc.integer({ min: 1, max: 10 }),
-      (steps, seed, plansMax, checkEvery) => {
-        const pair = new ModelPair(seed, plansMax);
+      // Few, so that several wait with the same one, and with others that its plan serves.
+      fc.array(strategy, { minLength: 1, maxLength: 6 }),
+      (steps, seed, plansMax, checkEvery, strategies) => {
+        const pair = new ModelPair(seed, plansMax, strategies);
         for (const [at, step] of steps.entries()) {
           pair.run(step);
           if (at % checkEvery === 0) pair.scene.scheduler.checkInvariants();

@@ -151,6 +151,104 @@ test('among those who wait with different strategies the first to come is the fi
   assert.deepEqual(scene.takeAnswers(), ['C0: 1#0', 'C1: 2#0', 'C2: 3#0', 'C3: 4#0', 'C4: 5#0']);
 });
 
+test('alternatives that share a plan do not pass over what only the one before excludes', () => {
+  const scene = new Scene();
+  scene.insert(1, { chunksTotal: 2, meta: { kind: 1 } });
+  const strategy = Strategy.orElse(
+    Strategy.selectExcept('kind', [1], OLDEST),
+    Strategy.selectExcept('kind', [2], OLDEST),
+  );
+  assert.deepEqual(scene.reserve(scene.consumer('A'), strategy), ['1#0']);
+  scene.scheduler.checkInvariants();
+});
+
+test('who waits for a limit is served although another one looked who must not have the chunk', () => {
+  const scene = new Scene();
+  scene.insert(1, { chunksTotal: 2, meta: { customer: 1 } });
+  const [a, b, c] = [scene.consumer('A'), scene.consumer('B'), scene.consumer('C')];
+  const limited = Strategy.maxSimultaneous('customer', 1, OLDEST);
+  assert.deepEqual(scene.reserve(a, OLDEST), ['1#0']);
+  assert.deepEqual(scene.reserve(b, OLDEST), ['1#1']);
+  assert.equal(scene.reserve(c, limited), null);
+  scene.fail(b, '1#1');
+  assert.equal(scene.reserve(b, limited), null, 'another one is to have it first');
+  scene.takeAnswers();
+  scene.complete(a, '1#0');
+  assert.deepEqual(scene.takeAnswers(), ['C: 1#1']);
+});
+
+test('who waits for a limit is served although the plan that knew of it went for the next alternative', () => {
+  const scene = new Scene({ plansMax: 1 });
+  scene.insert(1, { chunksTotal: 2, meta: { kind: 1, customer: 1 } });
+  scene.insert(2, { chunksTotal: 2, meta: { kind: 2, shop: 1 } });
+  const of = (kind: number) => Strategy.selectOnly('kind', [kind], OLDEST);
+  const [a, b] = [scene.consumer('A'), scene.consumer('B')];
+  assert.deepEqual([scene.reserve(a, of(1)), scene.reserve(a, of(2))], [['1#0'], ['2#0']]);
+  const strategy = Strategy.orElse(
+    Strategy.maxSimultaneous('customer', 1, of(1)),
+    Strategy.maxSimultaneous('shop', 1, of(2)),
+  );
+  assert.equal(scene.reserve(b, strategy), null);
+  scene.takeAnswers();
+  scene.complete(a, '1#0');
+  assert.deepEqual(scene.takeAnswers(), ['B: 1#1']);
+});
+
+test('who waits for a limit of a plan that went is served although a consumer in a pause looked meanwhile', () => {
+  const scene = new Scene({ plansMax: 1, sickAfterFailures: 2 });
+  scene.insert(1, { chunksTotal: 3, meta: { customer: 1 } });
+  scene.insert(2, { chunksTotal: 3 });
+  const [a, b, sick] = [scene.consumer('A'), scene.consumer('B'), scene.consumer('sick')];
+  for (let i = 0; i < 2; i++) {
+    const [failed] = scene.reserve(sick, OLDEST)!;
+    scene.fail(sick, failed!);
+    const [done] = scene.reserve(a, Strategy.newest())!;
+    scene.complete(a, done!);
+  }
+  const limited = Strategy.maxSimultaneous('customer', 1, Strategy.selectOnly('customer', [1], OLDEST));
+  assert.deepEqual(scene.reserve(a, OLDEST), ['1#0']);
+  assert.equal(scene.reserve(b, limited), null);
+  scene.reserve(a, Strategy.newest());
+  assert.equal(scene.reserve(sick, limited), null, 'it is in a pause');
+  scene.takeAnswers();
+  scene.complete(a, '1#0');
+  assert.deepEqual(scene.takeAnswers(), ['B: 1#1']);
+});
+
+test('who waits for a limit is served although its plan was made when another one could not see the chunk', () => {
+  const scene = new Scene({ plansMax: 1 });
+  scene.insert(1, { chunksTotal: 2, meta: { customer: 1 } });
+  scene.insert(2, { chunksTotal: 1 });
+  const [a, b, c] = [scene.consumer('A'), scene.consumer('B'), scene.consumer('C')];
+  const limited = Strategy.maxSimultaneous('customer', 1, Strategy.selectOnly('customer', [1], OLDEST));
+  assert.deepEqual([scene.reserve(a, OLDEST), scene.reserve(b, OLDEST)], [['1#0'], ['1#1']]);
+  assert.equal(scene.reserve(c, limited), null);
+  scene.fail(b, '1#1');
+  scene.reserve(a, Strategy.newest());
+  assert.equal(scene.reserve(b, limited), null);
+  scene.takeAnswers();
+  scene.complete(a, '1#0');
+  assert.deepEqual(scene.takeAnswers(), ['C: 1#1']);
+});
+
+test('a limit of one value that gets free is looked at once by each who waits, however many groups have it', () => {
+  const scene = new Scene({ planSlice: 10_000 });
+  const customers = 400;
+  for (let i = 1; i <= customers; i++) scene.insert(i, { chunksTotal: 2, meta: { customer: i, api: 1 } });
+  const strategyOf = (i: number) =>
+    Strategy.maxSimultaneous('api', 1, Strategy.selectExcept('customer', [i], OLDEST));
+  const [first, ...others] = Array.from({ length: customers }, (_, i) => scene.consumer(`C${i}`));
+  assert.deepEqual(scene.reserve(first!, strategyOf(customers)), ['1#0']);
+  for (const [i, consumer] of others.entries())
+    assert.equal(scene.reserve(consumer, strategyOf(i + 1)), null);
+  scene.takeAnswers();
+  scene.complete(first!, '1#0');
+  // The one who came first does not take what is customer 1's.
+  assert.deepEqual(scene.takeAnswers(), ['C1: 2#0']);
+  scene.complete(others[0]!, '2#0');
+  assert.deepEqual(scene.takeAnswers(), ['C2: 1#1']);
+});
+
 test('thousands of selections share one plan', () => {
   const scene = new Scene({ plansMax: 1 });
   for (let id = 1; id <= 140; id++) scene.insert(id, { chunksTotal: 1, meta: { kind: id } });

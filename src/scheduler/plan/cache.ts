@@ -41,6 +41,8 @@ export class PlanEntry<C extends Candidate<C>> {
   watch(watcher: PlanWatcher): void {
     this.watchers.add(watcher);
     this.plan.isWatched = true;
+    // It hears of limits that are free again only from those who are seated in it.
+    this.plan.catchUp();
   }
 
   unwatch(watcher: PlanWatcher): void {
@@ -146,6 +148,11 @@ export class PlanCache<C extends Candidate<C>> {
     entry.idleRounds = 0;
     entry.lastUse = ++this.#uses;
     return entry.missing === null ? entry : null;
+  }
+
+  /** Those who were hidden from plans for the moment are to be seated again in those that are watched. */
+  seatWatched(): void {
+    for (const { plan } of this.#entries) if (plan.isWatched) plan.catchUp();
   }
 
   /** A candidate has another number of available chunks; `isTurned` if they were none, or are none now. */

@@ -10,11 +10,16 @@ const SEATS_TO_TURN = 1_024;
 /** To turn over a tree with more seats at once would take too long. */
 const SEATS_TURNED_MAX = 2_048;
 
+/** When more groups get free at once than this, whoever waits is to look: each of them might be shown to each who waits. */
+const FREED_MAX = 32;
+
 /** Which of a plan's candidates are asked for: the values of its selected keys, in the order of its spec. */
 export interface Selection {
   readonly only: readonly ReadonlySet<bigint>[];
   readonly except: readonly ReadonlySet<bigint>[];
 }
+
+const ALL: Selection = { only: [], except: [] };
 
 /** What gets free again in a plan, for those who wait for it. */
 export interface Freed<C> {
@@ -61,7 +66,8 @@ export class Plan<C extends Candidate<C>> {
   /** The tree is looked at again when it has as many seats. */
   #seatsToTurn = SEATS_TO_TURN;
   #freed: Freed<C> = { candidates: [], isForAll: false };
-  #except: Selection['except'] = [];
+  /** Whose groups are passed over. */
+  #selection: Selection = ALL;
   /** Groups that are excluded for the moment. */
   readonly #passedOver: Group<C>[] = [];
 
@@ -115,8 +121,8 @@ export class Plan<C extends Candidate<C>> {
    * of the candidate are taken.
    */
   first(selection: Selection): C | undefined {
+    this.#select(selection);
     this.catchUp();
-    this.#except = selection.except;
     const { root } = this.#seating;
     if (this.spec.only.length === 0)
       return (this.isWeighted ? this.#draw(root) : this.#best(root))?.candidate;
@@ -126,13 +132,19 @@ export class Plan<C extends Candidate<C>> {
 
   /** For checks: one that may come first now, and the weight of all that may. Draws nothing. */
   peek(selection: Selection): { readonly candidate: C | undefined; readonly weight: number } {
+    this.#select(selection);
     this.catchUp();
-    this.#except = selection.except;
     const tied = this.#tiedAmong(this.#startsOf(selection));
     const candidate = tied.length === 0 ? undefined : this.#best(tied[0]!)?.candidate;
     const weight = tied.reduce((sum, start) => sum + start.weight, 0);
     this.release();
     return { candidate, weight };
+  }
+
+  /** Alternatives of one strategy may ask the same plan in turn: what one passes over is there for the next. */
+  #select(selection: Selection): void {
+    if (selection !== this.#selection) this.release();
+    this.#selection = selection;
   }
 
   /** The selection does not matter any more. */
@@ -314,7 +326,7 @@ export class Plan<C extends Candidate<C>> {
       this.#seating.setAside(group, 'at_limit');
       return false;
     }
-    if (this.#except.length > 0 && this.#isExcluded(group)) {
+    if (this.#selection.except.length > 0 && this.#isExcluded(group)) {
       this.#seating.setAside(group, 'excluded');
       this.#passedOver.push(group);
       return false;
@@ -325,7 +337,7 @@ export class Plan<C extends Candidate<C>> {
   }
 
   #isExcluded({ depth, rank }: Group<C>): boolean {
-    const values = this.#except[depth - 1 - this.spec.only.length];
+    const values = this.#selection.except[depth - 1 - this.spec.only.length];
     return values !== undefined && rank!.metaValue !== null && values.has(rank!.metaValue.value);
   }
 
@@ -366,7 +378,8 @@ export class Plan<C extends Candidate<C>> {
   #tellFreed(group: Group<C>): void {
     const { only, except } = this.spec;
     // Of the keys further down, those in it have different values.
-    if (group.depth < only.length + except.length) this.#freed.isForAll = true;
+    const isOneOfMany = this.#freed.candidates.length === FREED_MAX;
+    if (isOneOfMany || group.depth < only.length + except.length) this.#freed.isForAll = true;
     else this.#freed.candidates.push(group.bestLeaf.seats!.best!.candidate);
   }
 
