@@ -14,7 +14,22 @@ const STRATEGIES: readonly Strategy[] = [
   Strategy.random(),
   Strategy.preferDistinct('customer', Strategy.oldest()),
   Strategy.preferDistinct('shop', Strategy.preferDistinct('customer', Strategy.random())),
+  Strategy.priority('customer', Strategy.newest()),
+  Strategy.orElse(Strategy.selectOnly('customer', [4, 6]), Strategy.preferDistinct('customer')),
 ];
+
+/** What comes of these depends on what is there: who is to do all the work does not use them. */
+const SELECTING: readonly Strategy[] = [
+  Strategy.selectOnly('shop', [1], Strategy.oldest()),
+  Strategy.selectOnly('shop', [0], Strategy.oldest()),
+  Strategy.selectOnly('customer', [3, 5], Strategy.preferDistinct('shop')),
+  Strategy.selectOnly('customer', [4], Strategy.selectOnly('shop', [0, 7], Strategy.random())),
+  Strategy.selectExcept('customer', [3, 4], Strategy.priority('shop', Strategy.oldest())),
+  Strategy.selectExcept('shop', [0], Strategy.random()),
+];
+
+/** In a run with licences nobody has more than these of each in flight. */
+export const LICENCES_MAX = 2;
 
 type Unnumbered<T> = T extends ClientMessage ? Omit<T, 'nonce'> : never;
 
@@ -23,6 +38,8 @@ export interface SimConsumerOptions {
   readonly random: Random;
   /** It announced what our own client announces. */
   readonly modern: boolean;
+  /** It keeps to {@link LICENCES_MAX}, as everybody does in such a run. */
+  readonly licensed: boolean;
   /** A new connection; null while there is no server. */
   dial(consumer: SimConsumer): SimLink | null;
 }
@@ -30,8 +47,7 @@ export interface SimConsumerOptions {
 /** A consumer that reserves, completes, fails, hangs, vanishes and comes back, as its luck has it. */
 export class SimConsumer implements FrameListener {
   readonly modern: boolean;
-  /** From now on it does all its work. */
-  diligent = false;
+  #isDiligent = false;
   /** Fails whatever it gets. */
   broken = false;
   /** It asks for nothing more, and does what it has. */
@@ -47,6 +63,13 @@ export class SimConsumer implements FrameListener {
     this.modern = options.modern;
     this.#soon(() => this.#connect(), 50);
     this.#soon(() => this.#watch(), 1_000);
+  }
+
+  /** From now on it does all the work that there is. */
+  set diligent(isDiligent: boolean) {
+    this.#isDiligent = isDiligent;
+    // What it waits for may never come.
+    if (isDiligent) this.#reserve();
   }
 
   get link(): SimLink | null {
@@ -107,7 +130,9 @@ export class SimConsumer implements FrameListener {
   #reserve(): void {
     if (this.idle) return;
     const { random } = this.#o;
-    const strategy = STRATEGIES[randomInt(random, STRATEGIES.length)]!;
+    const choice = this.#isDiligent ? STRATEGIES : [...STRATEGIES, ...SELECTING];
+    const inner = choice[randomInt(random, choice.length)]!;
+    const strategy = this.#o.licensed ? Strategy.maxSimultaneous('licence', LICENCES_MAX, inner) : inner;
     this.#send({ kind: 'reserve', max: 1 + randomInt(random, 4), strategy });
     // Its answer, empty perhaps, is what makes it reserve again.
     if (this.modern && random.next() < 0.05) {
@@ -116,7 +141,7 @@ export class SimConsumer implements FrameListener {
   }
 
   #work(chunk: ChunkId, input: Uint8Array | null): void {
-    const luck = this.diligent ? 0 : this.#o.random.next();
+    const luck = this.#isDiligent ? 0 : this.#o.random.next();
     const complete = () =>
       this.#send({ kind: 'complete', chunk, outputContent: input === null ? null : outputOf(input) });
     if (this.broken) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'broken' }), 20);

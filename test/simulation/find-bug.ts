@@ -4,7 +4,7 @@ import { simulate } from './world.ts';
 
 const SEEDS_MAX = 200;
 /** The first find most bugs; those after them, bugs that few seeds find. The others follow in their order. */
-const SEEDS = new Set([1, 2, 138, 39, 63, 29, ...Array.from({ length: SEEDS_MAX }, (_, i) => i + 1)]);
+const SEEDS = new Set([1, 2, 14, 30, 63, 19, ...Array.from({ length: SEEDS_MAX }, (_, i) => i + 1)]);
 const STEPS = 1_000;
 
 const bug = BUGS.find(({ name }) => name === process.argv[2]);
@@ -14,7 +14,7 @@ for (const seed of SEEDS) {
   try {
     await simulate(seed, STEPS);
   } catch (error) {
-    console.log(`found: ${error instanceof Error ? error.message.split('\n')[0] : error}`);
+    console.log(`found by seed ${seed}: ${error instanceof Error ? error.message.split('\n')[0] : error}`);
     process.exit(0);
   }
 }

@@ -1,5 +1,6 @@
 import { ChunkSet } from '../../src/model/chunk-set.ts';
 import type { ChunkId, SubmissionId } from '../../src/model/ids.ts';
+import type { Strategy } from '../../src/model/strategy.ts';
 import type { SubmissionEnd } from '../../src/model/submission.ts';
 import { decodeClientMessage, decodeServerMessage } from '../../src/protocol/consumer/codec.ts';
 import type { ClientMessage, ServerMessage } from '../../src/protocol/consumer/types.ts';
@@ -80,6 +81,12 @@ export class Oracle {
   readonly acknowledgedCancels = new Set<SubmissionId>();
   readonly endsSeen = new Map<SubmissionId, string>();
   handOuts = 0;
+  /** How many chunks of a value of `licence` may be in flight, in a run where everybody keeps to that. */
+  licencesMax: number | null = null;
+  /** What the reservations of a connection asked for. */
+  #asked = new Map<string, Strategy>();
+  /** The server may have ended them, and taken back their chunks, although that is not on disk yet. */
+  readonly #mayHaveEnded = new Set<SubmissionId>();
   /** What happened last, for the report of a failure. */
   readonly trace: string[] = [];
   /** Ids on disk when the process took over: its own are higher. */
@@ -98,6 +105,7 @@ export class Oracle {
     this.#hopeless = new Set();
     this.#notBeforeMs = new Map();
     this.#holders = new Map();
+    this.#asked = new Map();
     this.#extendedMs = new Map();
     this.#barred = new Set();
     this.#expiriesToTell = new Set();
@@ -160,6 +168,7 @@ export class Oracle {
     }
     if (message.kind === 'dropped') this.#holders.delete(key(message.chunk));
     if (message.kind !== 'reserved') return;
+    const strategy = this.#asked.get(`${connection} ${message.nonce}`);
     for (const { chunk, retries, inputContent } of message.chunks) {
       const name = key(chunk);
       this.handOuts++;
@@ -186,15 +195,39 @@ export class Oracle {
         this.#elapsedMs() >= (this.#notBeforeMs.get(name) ?? 0),
         `${name} is handed out to ${connection} before its wait is over`,
       );
+      this.#must(
+        strategy === undefined || row === undefined || selects(strategy, row.record.strategicMetadata),
+        `${name} is handed out to ${connection}, which did not select it`,
+      );
       this.#holders.set(name, connection);
       this.#extendedMs.delete(name);
+      this.#mustBeLicensed(chunk.submissionId);
     }
+  }
+
+  /** The server may end it from now on. */
+  mayEnd(id: SubmissionId): void {
+    this.#mayHaveEnded.add(id);
+  }
+
+  #mustBeLicensed(id: SubmissionId): void {
+    if (this.licencesMax === null) return;
+    const licenceOf = (id: SubmissionId) =>
+      this.#database.rows.get(id)?.record.strategicMetadata.get('licence');
+    const licence = licenceOf(id);
+    let count = 0;
+    for (const name of this.#holders.keys()) {
+      const held = BigInt(name.split('/')[0]!);
+      if (!this.#mayHaveEnded.has(held) && licenceOf(held) === licence) count++;
+    }
+    this.#must(count <= this.licencesMax, `${count} chunks of licence ${licence} are in flight`);
   }
 
   /** This is about to arrive at the server, on a connection that is open. */
   arrives(connection: number, bytes: Uint8Array): void {
     const message = decodeClientMessage(bytes);
     this.note(`<- ${connection} ${describe(message)}`);
+    if (message.kind === 'reserve') this.#asked.set(`${connection} ${message.nonce}`, message.strategy);
     if (message.kind === 'complete' || message.kind === 'fail') {
       this.#barred.delete(`${connection} ${key(message.chunk)}`);
     }
@@ -206,7 +239,10 @@ export class Oracle {
       if (this.#holders.get(name) !== connection) return;
       this.#holders.delete(name);
       this.#countTry(name);
-      if (message.retryable === false) this.#hopeless.add(name);
+      if (message.retryable === false) {
+        this.#hopeless.add(name);
+        this.mayEnd(message.chunk.submissionId);
+      }
     } else if (message.kind === 'extend') {
       for (const chunk of message.chunks) {
         if (this.#holders.get(key(chunk)) === connection) this.#extendedMs.set(key(chunk), this.#elapsedMs());
@@ -225,6 +261,8 @@ export class Oracle {
       if (holder !== connection) continue;
       this.#holders.delete(name);
       this.#breaks.set(name, [...(this.#breaks.get(name) ?? []), this.#elapsedMs()]);
+      const most = this.#limits?.chunkDisconnectsMax ?? 0;
+      if (most > 0 && this.#breaks.get(name)!.length >= most) this.mayEnd(BigInt(name.split('/')[0]!));
     }
   }
 
@@ -395,6 +433,8 @@ export class Oracle {
     this.#retries.set(name, retries);
     const row = this.#database.rows.get(BigInt(name.split('/')[0]!));
     if (row === undefined) return;
+    if (retries >= (row.record.retry?.triesMax ?? this.#limits?.chunkRetriesMax ?? 0))
+      this.mayEnd(row.record.id);
     // The first retry is at once where another consumer can take it.
     if (retries === 1 && row.record.retry !== null)
       this.#notBeforeMs.set(name, this.#elapsedMs() + row.record.retryDelayMs - 1);
@@ -417,6 +457,19 @@ export class Oracle {
   #must(condition: boolean, what: string): void {
     if (!condition) throw new Violation(what);
   }
+}
+
+/** Whether a strategy may yield chunks of a submission with such metadata, whatever is in flight. */
+function selects(strategy: Strategy, metadata: ReadonlyMap<string, bigint>): boolean {
+  if (strategy.kind === 'or_else')
+    return selects(strategy.first, metadata) || selects(strategy.fallback, metadata);
+  if (!('underlying' in strategy)) return true;
+  const value = metadata.get(strategy.metaKey);
+  if (strategy.kind === 'select_only' && !(value !== undefined && strategy.values.includes(value)))
+    return false;
+  if (strategy.kind === 'select_except' && value !== undefined && strategy.values.includes(value))
+    return false;
+  return selects(strategy.underlying, metadata);
 }
 
 /** How many of these times, ascending, lie at most that far apart. */

@@ -69,6 +69,7 @@ export class SimProducers {
       strategicMetadata: new Map([
         ['customer', BigInt(name.length + (number % 3))],
         ['shop', BigInt(chunks % 2)],
+        ['licence', BigInt(number % 2)],
       ]),
       otelTraceCarrier: '{}',
       retryDelayMs: this.#chance(0.2) ? 300 : 0,
@@ -102,6 +103,7 @@ export class SimProducers {
 
   #cancel(id: SubmissionId): void {
     const process = this.#o.process();
+    this.#o.oracle.mayEnd(id);
     process?.queue.endings.cancel('', id).then(
       (result) =>
         this.#heard(process, () => {

@@ -1,6 +1,6 @@
 import { MemoryDatabase } from '../../src/store/memory/memory-store.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
-import { SimConsumer } from './actors.ts';
+import { LICENCES_MAX, SimConsumer } from './actors.ts';
 import { Caprices } from './capricious.ts';
 import { Oracle, Violation } from './oracle.ts';
 import { LARGE_CHUNKS, SimProducers } from './producers.ts';
@@ -61,11 +61,13 @@ export class World {
   /** Runs `steps` events with faults, then lets everything heal and waits for every submission to end. */
   async run(steps: number): Promise<SimulationResult> {
     this.#startProcess();
+    const licensed = this.#chance(0.3);
+    if (licensed) this.#oracle.licencesMax = LICENCES_MAX;
     for (let i = 2 + this.#int(5); i > 0; i--) {
       const modern = this.#chance(0.5);
       const random = seededRandom(this.#int(2 ** 31));
       const dial = (consumer: SimConsumer) => this.#process?.dial(consumer) ?? null;
-      this.#consumers.push(new SimConsumer({ clock: this.clock, random, modern, dial }));
+      this.#consumers.push(new SimConsumer({ clock: this.clock, random, modern, licensed, dial }));
     }
     if (this.#chance(0.4)) this.#consumers[0]!.broken = true;
     for (let i = 1 + this.#int(3); i > 0; i--) this.#producers.start();

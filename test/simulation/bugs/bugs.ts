@@ -1,7 +1,13 @@
 import { ANSWERING_BUGS } from './answering.ts';
 import type { Bug } from './bug.ts';
 import { SCHEDULING_BUGS } from './scheduling.ts';
+import { SELECTING_BUGS } from './selecting.ts';
 import { WRITING_BUGS } from './writing.ts';
 
 /** Bugs that the simulation must find. */
-export const BUGS: readonly Bug[] = [...WRITING_BUGS, ...SCHEDULING_BUGS, ...ANSWERING_BUGS];
+export const BUGS: readonly Bug[] = [
+  ...WRITING_BUGS,
+  ...SCHEDULING_BUGS,
+  ...ANSWERING_BUGS,
+  ...SELECTING_BUGS,
+];
