@@ -1,5 +1,3 @@
-import type { StrategicMetadata, SubmissionRecord } from './submission.ts';
-
 /** What can be done to work that was submitted before. */
 export const VERBS = ['pause', 'resume', 'set', 'cancel'] as const;
 export type Verb = (typeof VERBS)[number];
@@ -42,12 +40,18 @@ export interface Control extends ScopeControl {
   /** Nothing of it is handed out before then, in Unix milliseconds; null = at once. */
   readonly startAfterMs: number | null;
   /** Takes the place of what was inserted; null = as inserted. */
-  readonly strategicMetadata: StrategicMetadata | null;
+  readonly strategicMetadata: ReadonlyMap<string, bigint> | null;
 }
 
 /** What a {@link ScopeControl} is of: the name of a queue (empty: the unnamed one), or the whole server. */
 export type Scope = string;
 export const SERVER_SCOPE: Scope = '*';
+
+/** What verbs have changed, as the status of a submission reports it. */
+export interface StatusControl extends Control {
+  /** For which causes nothing of its queue is handed out: the queue's own pauses, then the server's. */
+  readonly queuePauses: readonly PausedBy[];
+}
 
 /** No verb has changed anything yet. */
 export const NO_SCOPE_CONTROL: ScopeControl = Object.freeze({ pauses: [], history: [] });
@@ -86,7 +90,10 @@ export const DEADLINE_CANCELLATION: Cancellation = Object.freeze({
 });
 
 /** The record with the metadata that strategies go by now. */
-export function currentRecord(record: SubmissionRecord, { strategicMetadata }: Control): SubmissionRecord {
+export function currentRecord<R extends { readonly strategicMetadata: ReadonlyMap<string, bigint> }>(
+  record: R,
+  { strategicMetadata }: Control,
+): R {
   return strategicMetadata === null ? record : { ...record, strategicMetadata };
 }
 

@@ -120,6 +120,52 @@ export class SubmissionNotCancellableError extends OpsqueueError {
   }
 }
 
+/** A verb for a submission that has ended. */
+export class SubmissionEndedError extends OpsqueueError {
+  readonly submissionId: string;
+
+  constructor(submissionId: SubmissionId | string, state: string) {
+    super(
+      'SUBMISSION_ENDED',
+      `submission ${submissionId} has ended (${state}): nothing can be changed any more`,
+    );
+    this.submissionId = String(submissionId);
+  }
+}
+
+/** A verb for submissions that match a filter, and none does. */
+export class NothingMatchesError extends OpsqueueError {
+  constructor(what: string) {
+    super('NOTHING_MATCHES', `no open submission matches ${what}: nothing was changed`);
+  }
+}
+
+/** A verb for submissions that match a filter, and more do than its caller expected. */
+export class CountChangedError extends OpsqueueError {
+  readonly matched: number;
+  readonly expected: number;
+
+  constructor(matched: number, expected: number) {
+    super('COUNT_CHANGED', `${matched} submissions match, ${expected} were expected: nothing was changed`);
+    this.matched = matched;
+    this.expected = expected;
+  }
+}
+
+/** A deadline that has passed already, or would come before the start. */
+export class DeadlinePassedError extends OpsqueueError {
+  constructor(text: string) {
+    super('DEADLINE_PASSED', `deadline: ${text}`);
+  }
+}
+
+/** A submission, a queue or the server cannot be changed in this way. */
+export class ChangeRefusedError extends OpsqueueError {
+  constructor(reason: string) {
+    super('CHANGE_REFUSED', reason);
+  }
+}
+
 /** More submissions match than the queue returns at once. */
 export class TooManyMatchingSubmissionsError extends OpsqueueError {
   readonly max: number;

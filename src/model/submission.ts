@@ -1,3 +1,12 @@
+import {
+  type Act,
+  type Cancellation,
+  type Control,
+  NO_CONTROL,
+  type PausedBy,
+  type StatusControl,
+  UNKNOWN_CANCELLATION,
+} from './control.ts';
 import { type ChunkIndex, type SubmissionId, submissionIdTimeMs } from './ids.ts';
 import type { RetryPolicy } from './retry.ts';
 
@@ -71,6 +80,8 @@ export type SubmissionEnd =
 export interface StatusRecord extends Omit<SubmissionFacts, 'chunkSizeOps'> {
   /** Operations per chunk; null where the queue does not tell, as the original does of what has ended. */
   readonly chunkSizeOps: number | null;
+  /** undefined where no verb has changed anything, or the queue does not report it. */
+  readonly control?: StatusControl | undefined;
 }
 
 /** The public state of a submission, as the status endpoint tells it. */
@@ -90,6 +101,8 @@ export type SubmissionStatus =
       readonly record: StatusRecord;
       readonly endedAtMs: number;
       readonly chunksDone: number;
+      /** undefined from a queue that does not report it. */
+      readonly cancellation?: Cancellation | undefined;
     };
 
 /**
@@ -108,7 +121,7 @@ export interface SubmissionInfo {
   readonly chunkSize: number | null;
   /** As it was submitted. */
   readonly metadata: Uint8Array | null;
-  /** As it was submitted; what does not fit a number is a bigint. */
+  /** As it was submitted, or set since; what does not fit a number is a bigint. */
   readonly strategicMetadata: Readonly<Record<string, number | bigint>>;
   /**
    * As it was submitted, or the default that took effect; null = as often as the queue has it, at once or after
@@ -121,23 +134,42 @@ export interface SubmissionInfo {
   readonly traceCarrier: string;
 }
 
+/** What was changed of a submission after it was submitted, or decided of it then. Empty from a queue that does not report it. */
+export interface SubmissionChanges {
+  /** Nothing of it is handed out while there is one. */
+  readonly pauses: readonly PausedBy[];
+  /** It is cancelled if it has not ended by then, in Unix milliseconds; null = never. */
+  readonly deadlineMs: number | null;
+  /** Nothing of it is handed out before then, in Unix milliseconds; null = at once. */
+  readonly startAfterMs: number | null;
+  /** What was done to it: the last 20 changes, the latest last. */
+  readonly history: readonly Act[];
+}
+
 /** What a queue knows of a submission, for users of a producer. Survives `JSON.stringify`. */
 export type SubmissionDetails =
-  | (SubmissionInfo & { readonly state: 'in_progress'; readonly chunksDone: number })
+  | (SubmissionInfo &
+      SubmissionChanges & {
+        readonly state: 'in_progress';
+        readonly chunksDone: number;
+        /** Nothing of the whole queue is handed out while there is one: its own pauses, then the server's. */
+        readonly queuePauses: readonly PausedBy[];
+      })
   | EndedSubmissionDetails;
 
 /** The details of a submission that has ended. */
 export type EndedSubmissionDetails =
-  | (SubmissionInfo & {
-      readonly state: 'completed';
-      readonly chunksDone: number;
-      readonly endedAtMs: number;
-    })
+  | (SubmissionInfo &
+      SubmissionChanges & {
+        readonly state: 'completed';
+        readonly chunksDone: number;
+        readonly endedAtMs: number;
+      })
   | FailedSubmissionDetails
   | CancelledSubmissionDetails;
 
 /** The details of a submission that failed. */
-export interface FailedSubmissionDetails extends SubmissionInfo {
+export interface FailedSubmissionDetails extends SubmissionInfo, SubmissionChanges {
   readonly state: 'failed';
   /** null from an old server. */
   readonly chunksDone: number | null;
@@ -146,10 +178,13 @@ export interface FailedSubmissionDetails extends SubmissionInfo {
 }
 
 /** The details of a submission that was cancelled. */
-export interface CancelledSubmissionDetails extends SubmissionInfo {
+export interface CancelledSubmissionDetails extends SubmissionInfo, SubmissionChanges {
   readonly state: 'cancelled';
   readonly chunksDone: number;
   readonly endedAtMs: number;
+  /** Who cancelled it, and why, in their own words; null where that is not known. */
+  readonly by: string | null;
+  readonly reason: string | null;
 }
 
 export function detailsOf(status: Extract<SubmissionStatus, { state: 'failed' }>): FailedSubmissionDetails;
@@ -161,10 +196,26 @@ export function detailsOf(
 ): EndedSubmissionDetails;
 export function detailsOf(status: SubmissionStatus): SubmissionDetails;
 export function detailsOf({ record, ...status }: SubmissionStatus): SubmissionDetails {
-  const info = submissionInfoOf(record);
-  return status.state === 'completed'
-    ? { ...info, ...status, chunksDone: info.chunksTotal }
-    : { ...info, ...status };
+  const {
+    pauses,
+    history,
+    deadlineMs,
+    startAfterMs,
+    queuePauses = [],
+  }: Partial<StatusControl> & Control = record.control ?? NO_CONTROL;
+  const info = { ...submissionInfoOf(record), pauses, deadlineMs, startAfterMs, history };
+  switch (status.state) {
+    case 'in_progress':
+      return { ...info, ...status, queuePauses };
+    case 'completed':
+      return { ...info, ...status, chunksDone: info.chunksTotal };
+    case 'failed':
+      return { ...info, ...status };
+    case 'cancelled': {
+      const { cancellation: { by, reason } = UNKNOWN_CANCELLATION, ...others } = status;
+      return { ...info, ...others, by, reason };
+    }
+  }
 }
 
 export function submissionInfoOf(record: StatusRecord): SubmissionInfo {

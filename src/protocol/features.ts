@@ -25,6 +25,7 @@ export const PRODUCER_FEATURES = {
     'retry',
     'ended',
     'queues',
+    'control',
   ],
 } as const;
 

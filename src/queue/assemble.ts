@@ -17,8 +17,10 @@ import { NamedQueue } from './named-queue.ts';
 import { NamedQueues } from './named-queues.ts';
 import { Reads } from './reads.ts';
 import { Retention, type RetentionTimes } from './retention.ts';
+import { Scopes } from './scopes.ts';
 import { QueueStats } from './stats/stats.ts';
 import { Unattended } from './unattended.ts';
+import { Verbs } from './verbs.ts';
 
 export interface QueueOptions extends RetentionTimes {
   readonly store: Store;
@@ -105,8 +107,9 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
     changed: (queue: NamedQueue) => queues.changed(queue),
   };
   const unattended = new Unattended({ clock, logger, queues: () => queues });
-  const queues: NamedQueues = new NamedQueues((name) => new NamedQueue(name, own), unattended);
-  const reads = new Reads({ store, journal, queues, longPolls, retention, submissionsReturnedMax });
+  const scopes = new Scopes();
+  const queues: NamedQueues = new NamedQueues((name) => new NamedQueue(name, own), unattended, scopes);
+  const reads = new Reads({ store, journal, queues, scopes, longPolls, retention, submissionsReturnedMax });
   const endings = new Endings({ ...shared, queues, reads });
   const inserts = new Inserts({
     ...shared,
@@ -116,8 +119,11 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
     pendingBytesMax,
     isOpen: () => hooks.isReady() && watch.isOk,
   });
+  const verbs = new Verbs({ store, clock, logger, journal, queues, scopes, endings, giveUp });
   return {
     queues,
+    scopes,
+    verbs,
     inserts,
     reads,
     endings,

@@ -1,3 +1,4 @@
+import { type Cancellation, DEADLINE_CANCELLATION } from '../model/control.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { queueField } from '../model/queue-name.ts';
 import type { FailedChunk, SubmissionEnd, SubmissionRecord, SubmissionStatus } from '../model/submission.ts';
@@ -67,11 +68,11 @@ export class Endings {
   }
 
   /** Answered after the commit. Rejects with QueueUnavailableError if the queue stops before. */
-  async cancel(queueName: string, id: SubmissionId): Promise<CancelResult> {
+  async cancel(queueName: string, id: SubmissionId, by?: Cancellation): Promise<CancelResult> {
     const { queues, clock, reads } = this.#o;
     const nowMs = clock.monotonicMs();
     const queue = queues.get(queueName);
-    const outcome = queue?.scheduler.cancel(id, nowMs) ?? 'unknown';
+    const outcome = queue?.scheduler.cancel(id, nowMs, by) ?? 'unknown';
     queue?.dispatcher.run(nowMs);
     if (outcome !== 'unknown') await this.#committed(id);
     if (outcome === 'ending') return { kind: 'cancelled' };
@@ -165,6 +166,10 @@ export class Endings {
       chunksDone: done.count,
       chunksTotal,
     };
+    if (cause.state === 'cancelled' && cause.reason === DEADLINE_CANCELLATION.reason) {
+      logger.info(fields, 'submission cancelled by its deadline');
+      return;
+    }
     if (cause.state !== 'failed') {
       logger.debug(fields, `submission ${cause.state}`);
       return;

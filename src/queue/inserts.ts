@@ -7,6 +7,7 @@ import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts
 import type { InsertResult, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
+import { checkDeadline } from './changes.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
@@ -59,12 +60,14 @@ export class Inserts {
    * Gives the id, after the commit; for a prefix or key that was inserted before, that submission's id, whatever
    * has become of it.
    *
-   * @throws SubmissionConflictError if that one differs; ProtocolError for what could never be written;
+   * @throws DeadlinePassedError; SubmissionConflictError if that one differs; ProtocolError for what could never be written;
    *   QueueUnavailableError; TooManyQueuesError
    */
   async insert(wanted: NewSubmission): Promise<SubmissionId> {
-    const { journal } = this.#o;
+    const { journal, clock } = this.#o;
     refuseTooLarge(wanted);
+    const { deadlineMs, startAfterMs } = wanted.control ?? NO_CONTROL;
+    checkDeadline(deadlineMs, startAfterMs, clock.nowMs());
     if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
     if (journal.bytesPending > this.#o.pendingBytesMax) {
       throw new QueueUnavailableError('too much waits to be written');

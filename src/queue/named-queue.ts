@@ -1,4 +1,5 @@
 import type { Control } from '../model/control.ts';
+import type { SubmissionId } from '../model/ids.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import type { SchedulerOptions, SubmissionProgress } from '../scheduler/types.ts';
@@ -56,6 +57,20 @@ export class NamedQueue {
 
   holdHandOut(held: boolean): void {
     this.#call((nowMs) => this.scheduler.holdHandOut(held, nowMs));
+  }
+
+  /** All of it, by a verb for the queue or the server. */
+  pause(isPaused: boolean): void {
+    this.#call((nowMs) => this.scheduler.pause(isPaused, nowMs));
+  }
+
+  /** What verbs have changed of a submission is this from now on; false if it is not open. */
+  control(id: SubmissionId, control: Control): boolean {
+    const { clock } = this.#o;
+    const nowMs = clock.monotonicMs();
+    const isOpen = this.scheduler.control(id, { control, unixMs: clock.nowMs() }, nowMs);
+    this.dispatcher.run(nowMs);
+    return isOpen;
   }
 
   /** Nothing comes by itself any more. */

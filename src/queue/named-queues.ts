@@ -2,6 +2,7 @@ import { QUEUES_MAX } from '../model/limits.ts';
 import type { SchedulerCounts } from '../scheduler/types.ts';
 import { TooManyQueuesError } from './errors.ts';
 import type { NamedQueue } from './named-queue.ts';
+import type { Scopes } from './scopes.ts';
 import type { Unattended } from './unattended.ts';
 
 /**
@@ -11,13 +12,15 @@ import type { Unattended } from './unattended.ts';
 export class NamedQueues {
   readonly #make: (name: string) => NamedQueue;
   readonly #unattended: Unattended;
+  readonly #scopes: Scopes;
   readonly #byName = new Map<string, NamedQueue>();
   #isHeld = false;
   #isStopped = false;
 
-  constructor(make: (name: string) => NamedQueue, unattended: Unattended) {
+  constructor(make: (name: string) => NamedQueue, unattended: Unattended, scopes: Scopes) {
     this.#make = make;
     this.#unattended = unattended;
+    this.#scopes = scopes;
     this.open('');
   }
 
@@ -45,6 +48,7 @@ export class NamedQueues {
       queue = this.#make(name);
       this.#byName.set(name, queue);
       if (this.#isHeld) queue.holdHandOut(true);
+      if (this.#scopes.isPaused(name)) queue.pause(true);
     }
     return queue;
   }
@@ -68,6 +72,11 @@ export class NamedQueues {
   holdHandOut(held: boolean): void {
     this.#isHeld = held;
     for (const queue of this.#byName.values()) queue.holdHandOut(held);
+  }
+
+  /** The pauses of queues, or of the server, are others now. */
+  pausesChanged(): void {
+    for (const queue of this.#byName.values()) queue.pause(this.#scopes.isPaused(queue.name));
   }
 
   stop(): void {

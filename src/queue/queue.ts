@@ -13,6 +13,7 @@ import type { JournalHealth } from './journal/journal.ts';
 import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
 import type { QueueStats } from './stats/stats.ts';
+import type { Verbs } from './verbs.ts';
 
 const SHARD = 0;
 
@@ -30,6 +31,8 @@ export class Queue {
   readonly reads: Reads;
   /** Cancellation, and whatever else ends a submission. */
   readonly endings: Endings;
+  /** What operators and producers do to work that was submitted before. */
+  readonly verbs: Verbs;
   readonly retention: Retention;
   readonly stats: QueueStats;
   readonly #clock: Clock;
@@ -64,6 +67,7 @@ export class Queue {
     this.inserts = this.#parts.inserts;
     this.reads = this.#parts.reads;
     this.endings = this.#parts.endings;
+    this.verbs = this.#parts.verbs;
     this.retention = this.#parts.retention;
     this.stats = this.#parts.stats;
   }
@@ -100,6 +104,11 @@ export class Queue {
   /** Of all queues together, as of now. */
   get counts(): SchedulerCounts {
     return this.#parts.queues.counts();
+  }
+
+  /** How many queues are paused as such; the whole server counts as one more. */
+  get scopesPaused(): number {
+    return this.#parts.scopes.pausedCount;
   }
 
   /** The queues that are in use, by name; the unnamed one always. */
@@ -161,6 +170,9 @@ export class Queue {
 
   async #load(store: Store): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
+    // First of all: what is loaded must not be handed out for a moment.
+    for (const [scope, control] of await store.scopeControls()) this.#parts.scopes.set(scope, control);
+    this.#parts.queues.pausesChanged();
     let submissions = 0;
     for await (const piece of store.load([SHARD])) {
       for (const { record, control, done, tries } of piece) {

@@ -1,13 +1,15 @@
 import { ChunkSet } from '../model/chunk-set.ts';
+import { type Control, currentRecord } from '../model/control.ts';
 import { TooManyMatchingSubmissionsError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
-import type { EndState, SubmissionStatus } from '../model/submission.ts';
+import type { EndState, StatusRecord, SubmissionRecord, SubmissionStatus } from '../model/submission.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store, StoredSubmission } from '../store/store.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongPolls } from './long-polls.ts';
 import type { NamedQueues } from './named-queues.ts';
 import type { Retention } from './retention.ts';
+import type { Scopes } from './scopes.ts';
 
 export interface ReadsOptions {
   readonly store: Store;
@@ -15,6 +17,7 @@ export interface ReadsOptions {
   readonly queues: NamedQueues;
   readonly longPolls: LongPolls;
   readonly retention: Retention;
+  readonly scopes: Scopes;
   readonly submissionsReturnedMax: number;
 }
 
@@ -67,12 +70,13 @@ export class Reads {
   async status(queue: string, id: SubmissionId): Promise<SubmissionStatus | null> {
     const open = this.open(queue, id);
     if (open !== undefined) {
-      return { state: 'in_progress', record: open.record, chunksDone: this.#o.journal.chunksCommitted(open) };
+      const record = { ...open.record, ...this.#told(open.record, open.control) };
+      return { state: 'in_progress', record, chunksDone: this.#o.journal.chunksCommitted(open) };
     }
     const stored = await this.#o.store.findById(id);
     if (stored?.record.queue !== queue) return null;
     if (stored.end !== null) this.#o.retention.read(id);
-    return statusOf(stored);
+    return statusOf(stored, this.#told(stored.record, stored.control));
   }
 
   /**
@@ -181,14 +185,27 @@ export class Reads {
     return known;
   }
 
+  /** What verbs have changed, if they have. */
+  #told({ queue }: SubmissionRecord, control: Control): Pick<StatusRecord, 'control'> {
+    const { pauses, history, deadlineMs, startAfterMs } = control;
+    const queuePauses = this.#o.scopes.pausesOf(queue);
+    const isUntouched = pauses.length + history.length + queuePauses.length === 0;
+    if (isUntouched && deadlineMs === null && startAfterMs === null) return {};
+    return { control: { ...control, queuePauses } };
+  }
+
   /** The schedule's own entry, for a look at what is going on. */
   open(queue: string, id: SubmissionId): OpenSubmission | undefined {
     return this.#o.queues.get(queue)?.scheduler.get(id);
   }
 }
 
-function statusOf({ record: stored, end, chunksDone }: StoredSubmission): SubmissionStatus {
-  const record = { ...stored, chunkSizeOps: stored.chunkSizeOps === 0 ? null : stored.chunkSizeOps };
+function statusOf(
+  { record: stored, control, end, chunksDone }: StoredSubmission,
+  told: Pick<StatusRecord, 'control'>,
+): SubmissionStatus {
+  const chunkSizeOps = stored.chunkSizeOps === 0 ? null : stored.chunkSizeOps;
+  const record = { ...currentRecord(stored, control), chunkSizeOps, ...told };
   if (end === null) return { state: 'in_progress', record, chunksDone };
   switch (end.state) {
     case 'completed':
@@ -202,7 +219,13 @@ function statusOf({ record: stored, end, chunksDone }: StoredSubmission): Submis
         failedChunk: end.failedChunk,
       };
     case 'cancelled':
-      return { state: 'cancelled', record, endedAtMs: end.endedAtMs, chunksDone: end.chunksDone };
+      return {
+        state: 'cancelled',
+        record,
+        endedAtMs: end.endedAtMs,
+        chunksDone: end.chunksDone,
+        cancellation: { by: end.by, reason: end.reason },
+      };
   }
 }
 

@@ -32,6 +32,11 @@ export class RequestHead {
     return typeof value === 'string' ? value : value?.join(', ');
   }
 
+  /** Where it comes from; undefined if that is over. */
+  get remoteAddress(): string | undefined {
+    return this.#request.socket.remoteAddress;
+  }
+
   /** Names and values by turns, as they came. */
   get rawHeaders(): readonly string[] {
     return this.#request.rawHeaders;

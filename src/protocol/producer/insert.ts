@@ -4,7 +4,9 @@ import type { StrategicMetadata } from '../../model/submission.ts';
 import { metaKeyRefusal, metaPairsRefusal } from '../consumer/strategy.ts';
 import { JsonShapeError } from '../json/errors.ts';
 import { fieldPath, JsonReader } from '../json/reader.ts';
+import { formatTimestamp } from '../json/timestamp.ts';
 import { JsonWriter } from '../json/writer.ts';
+import { readTimeOrNull } from './control.ts';
 import { formatRetryPolicy, readRetryPolicy } from './retry.ts';
 
 /** What a producer inserts: the body of `POST /producer/submissions`. */
@@ -21,6 +23,9 @@ export interface InsertRequest {
   readonly retryDelayMs: number;
   /** Ours: extra field `retry`, absent = null: the producer does not say. */
   readonly retry: RetryPolicy | null;
+  /** Ours: extra fields `deadline` and `start_after`, in Unix milliseconds; absent = none. */
+  readonly deadlineMs?: number | null | undefined;
+  readonly startAfterMs?: number | null | undefined;
 }
 
 const FIELDS = [
@@ -30,6 +35,8 @@ const FIELDS = [
   'chunk_size',
   'retry_delay_ms',
   'retry',
+  'deadline',
+  'start_after',
 ] as const;
 /** The fields that the reference knows, of which it takes an array as well. */
 const FIELDS_OF_REFERENCE = 4;
@@ -50,6 +57,8 @@ export function parseInsertRequest(body: Uint8Array | string): InsertRequest {
   let chunkSizeOps: number | null = null;
   let retryDelayMs = 0;
   let retry: RetryPolicy | null = null;
+  let deadlineMs: number | null = null;
+  let startAfterMs: number | null = null;
   const readField = (name: (typeof FIELDS)[number], path: string): void => {
     switch (name) {
       case 'chunk_contents':
@@ -67,20 +76,35 @@ export function parseInsertRequest(body: Uint8Array | string): InsertRequest {
       case 'retry_delay_ms':
         retryDelayMs = reader.uint(path);
         break;
-      default:
+      case 'retry':
         retry = readRetryPolicy(reader, path);
+        break;
+      case 'deadline':
+        deadlineMs = readTimeOrNull(reader, path);
+        break;
+      default:
+        startAfterMs = readTimeOrNull(reader, path);
     }
   };
   const seen = reader.struct('', FIELDS, readField, FIELDS_OF_REFERENCE);
   reader.end();
   if (!seen.has('chunk_contents') || contents === null)
     throw new JsonShapeError('chunk_contents', 'it is missing');
-  return { contents, metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry };
+  return {
+    contents,
+    metadata,
+    strategicMetadata,
+    chunkSizeOps,
+    retryDelayMs,
+    retry,
+    ...(deadlineMs === null ? {} : { deadlineMs }),
+    ...(startAfterMs === null ? {} : { startAfterMs }),
+  };
 }
 
-/** Writes an insert, byte for byte as the reference's client does (but for `retry_delay_ms` and `retry`, if there are). */
+/** Writes an insert, byte for byte as the reference's client does (but for the fields of ours, if there are). */
 export function formatInsertRequest(request: InsertRequest): Uint8Array {
-  const { contents, chunkSizeOps, retryDelayMs, retry } = request;
+  const { contents, chunkSizeOps, retryDelayMs, retry, deadlineMs = null, startAfterMs = null } = request;
   const writer = new JsonWriter();
   if (contents.kind === 'object_storage') {
     writer.raw('{"chunk_contents":{"SeeObjectStorage":{"prefix":').text(contents.prefix);
@@ -97,6 +121,8 @@ export function formatInsertRequest(request: InsertRequest): Uint8Array {
   else writer.integer(chunkSizeOps);
   if (retryDelayMs > 0) writer.raw(',"retry_delay_ms":').integer(Math.ceil(retryDelayMs));
   if (retry !== null) writer.raw(`,"retry":${formatRetryPolicy(retry)}`);
+  if (deadlineMs !== null) writer.raw(',"deadline":').text(formatTimestamp(deadlineMs));
+  if (startAfterMs !== null) writer.raw(',"start_after":').text(formatTimestamp(startAfterMs));
   return writer.raw('}').finish();
 }
 

@@ -1,3 +1,4 @@
+import { type Cancellation, type StatusControl, UNKNOWN_CANCELLATION } from '../../model/control.ts';
 import type { RetryPolicy } from '../../model/retry.ts';
 import type { FailedChunk, StatusRecord, SubmissionStatus } from '../../model/submission.ts';
 import { EMPTY_TRACE_CARRIER } from '../../model/submission.ts';
@@ -5,6 +6,7 @@ import { JsonShapeError } from '../json/errors.ts';
 import { JsonReader } from '../json/reader.ts';
 import { formatTimestamp, parseTimestamp } from '../json/timestamp.ts';
 import { JsonWriter } from '../json/writer.ts';
+import { formatStatusControl, readStatusControl } from './control.ts';
 import { readStrategicMetadata, writeStrategicMetadata } from './insert.ts';
 import { formatRetryPolicy, readRetryPolicy } from './retry.ts';
 
@@ -12,7 +14,7 @@ import { formatRetryPolicy, readRetryPolicy } from './retry.ts';
  * A status as JSON (also the body of a 409 to a cancel); `null` for an unknown submission.
  *
  * @param isExtended for clients of ours: with what the original leaves out where a submission was cancelled, and with
- *   the retries
+ *   the retries, and what verbs have changed
  */
 export function formatStatus(status: SubmissionStatus | null, isExtended = false): Uint8Array {
   const writer = new JsonWriter();
@@ -48,7 +50,11 @@ export function formatStatus(status: SubmissionStatus | null, isExtended = false
       status satisfies never;
   }
   writer.raw(',"otel_trace_carrier":').text(record.otelTraceCarrier);
-  if (isExtended) writeRetries(writer, record);
+  if (isExtended) {
+    writeRetries(writer, record);
+    if (record.control !== undefined) writer.raw(`,"control":${formatStatusControl(record.control)}`);
+    if (status.state === 'cancelled') writeCancellation(writer, status.cancellation);
+  }
   writer.raw('}');
   if (status.state === 'failed') {
     writer.raw(',');
@@ -84,6 +90,12 @@ function writeRetries(writer: JsonWriter, { retry, retryDelayMs }: StatusRecord)
   if (retry !== null) writer.raw(`,"retry":${formatRetryPolicy(retry)}`);
 }
 
+/** Each is left out where it is not known. */
+function writeCancellation(writer: JsonWriter, { by, reason }: Cancellation = UNKNOWN_CANCELLATION): void {
+  if (by !== null) writer.raw(',"cancelled_by":').text(by);
+  if (reason !== null) writer.raw(',"cancel_reason":').text(reason);
+}
+
 function writeFailedChunk(writer: JsonWriter, status: Extract<SubmissionStatus, { state: 'failed' }>): void {
   const { chunkIndex, inputContent, failure } = status.failedChunk;
   writer.raw('{"submission_id":').integer(status.record.id);
@@ -109,6 +121,9 @@ const SUBMISSION_FIELDS = [
   'failed_chunk_id',
   'retry_delay_ms',
   'retry',
+  'control',
+  'cancelled_by',
+  'cancel_reason',
 ] as const;
 /** The original's, which a status in the form of an array has. */
 const ORIGINAL_FIELDS = 12;
@@ -125,6 +140,7 @@ interface Submission {
   readonly record: StatusRecord;
   readonly chunksDone: number | null;
   readonly endedAtMs: number | null;
+  readonly cancellation: Cancellation;
 }
 
 /**
@@ -143,12 +159,16 @@ export function parseStatus(body: Uint8Array | string): SubmissionStatus | null 
 
 function readState(reader: JsonReader, state: (typeof STATES)[number], field: string): SubmissionStatus {
   if (state === 'Failed') return readFailed(reader, field);
-  const { record, chunksDone, endedAtMs } = readSubmission(reader, field);
+  const { record, chunksDone, endedAtMs, cancellation } = readSubmission(reader, field);
   if (state === 'InProgress') return { state: 'in_progress', record, chunksDone: chunksDone ?? 0 };
   if (endedAtMs === null) throw new JsonShapeError(field, 'the time of its end is missing');
   return state === 'Completed'
     ? { state: 'completed', record, endedAtMs }
-    : { state: 'cancelled', record, endedAtMs, chunksDone: chunksDone ?? 0 };
+    : { state: 'cancelled', record, endedAtMs, chunksDone: chunksDone ?? 0, ...told(cancellation) };
+}
+
+function told(cancellation: Cancellation): { readonly cancellation?: Cancellation } {
+  return cancellation.by === null && cancellation.reason === null ? {} : { cancellation };
 }
 
 function readFailed(reader: JsonReader, field: string): SubmissionStatus {
@@ -177,6 +197,9 @@ function readSubmission(reader: JsonReader, field: string): Submission {
   let endedAtMs: number | null = null;
   let retryDelayMs = 0;
   let retry: RetryPolicy | null = null;
+  let control: StatusControl | undefined;
+  let by: string | null = null;
+  let reason: string | null = null;
   const readField = (name: (typeof SUBMISSION_FIELDS)[number], path: string): void => {
     if (name !== 'id' && reader.tryNull(path)) return;
     switch (name) {
@@ -210,6 +233,15 @@ function readSubmission(reader: JsonReader, field: string): Submission {
       case 'retry':
         retry = readRetryPolicy(reader, path);
         break;
+      case 'control':
+        control = readStatusControl(reader, path);
+        break;
+      case 'cancelled_by':
+        by = reader.text(path);
+        break;
+      case 'cancel_reason':
+        reason = reader.text(path);
+        break;
       case 'failed_chunk_id':
         // Told again in the failed chunk itself.
         reader.skip(path);
@@ -231,8 +263,9 @@ function readSubmission(reader: JsonReader, field: string): Submission {
     otelTraceCarrier,
     retryDelayMs,
     retry,
+    ...(control === undefined ? {} : { control }),
   };
-  return { record, chunksDone, endedAtMs };
+  return { record, chunksDone, endedAtMs, cancellation: { by, reason } };
 }
 
 /** The original takes 0 and negative numbers from producers, and hands them on. */

@@ -1,4 +1,5 @@
 import {
+  DeadlinePassedError,
   ProtocolError,
   SubmissionConflictError,
   TooManyMatchingSubmissionsError,
@@ -56,6 +57,7 @@ export function respondStatus(exchange: HttpExchange, status: number, of: Submis
 export function respondError(exchange: HttpExchange, error: unknown): boolean {
   if (error instanceof JsonSyntaxError) respondText(exchange, 400, error.message);
   else if (error instanceof ProtocolError) respondText(exchange, 422, error.message);
+  else if (error instanceof DeadlinePassedError) respondText(exchange, 422, error.message);
   else if (error instanceof SubmissionConflictError) respondConflict(exchange, error);
   else if (error instanceof TooManyQueuesError) respondText(exchange, 429, error.message);
   else if (error instanceof TooManyMatchingSubmissionsError) {

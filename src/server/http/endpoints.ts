@@ -42,6 +42,7 @@ export const ENDPOINTS = {
   status: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}`, role: 'producer' },
   chunksDone: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/chunks_done`, role: 'producer' },
   directOutputs: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/direct_outputs`, role: 'producer' },
+  action: { method: 'POST', path: '/api/v1/actions/{action}', role: 'operator', body: 'json' },
 } as const satisfies Readonly<Record<string, Endpoint>>;
 
 export type EndpointName = keyof typeof ENDPOINTS;

@@ -16,6 +16,7 @@ import { InvariantError } from '../../scheduler/invariant.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import { actionRoute } from './actions.ts';
 import type { Admission } from './admission.ts';
 import { respondAnnounced, respondError, respondJson } from './answers.ts';
 import { ENDPOINTS, type EndpointName } from './endpoints.ts';
@@ -59,6 +60,7 @@ export class QueueHandler implements HttpHandler {
       producerVersion: (exchange) => respondAnnounced(exchange, 200, VERSION_INFO, CONTENT_TYPE_TEXT),
       metrics: async (exchange) => exchange.respond(200, await metrics.text(), CONTENT_TYPE_TEXT),
       queues: (exchange) => respondJson(exchange, 200, formatQueues(queue.inUse, options.clock.nowMs())),
+      action: actionRoute(queue),
       ...submissionRoutes(options),
     };
   }

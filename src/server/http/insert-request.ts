@@ -1,3 +1,4 @@
+import { type Control, NO_CONTROL } from '../../model/control.ts';
 import { ProtocolError } from '../../model/errors.ts';
 import { OPERATIONS_PER_SUBMISSION_MAX } from '../../model/limits.ts';
 import { RETRY_DEFAULT, type RetryPolicy } from '../../model/retry.ts';
@@ -29,6 +30,7 @@ export function newSubmissionOf(
     strategicMetadata: request.strategicMetadata,
     chunkSizeOps: request.chunkSizeOps ?? 1,
     retryDelayMs: request.retryDelayMs,
+    ...controlOf(request),
     retry: request.retry ?? retryOf(request, head, retryDefault),
     otelTraceCarrier: traceCarrierOf((name) => head.header(name)),
   };
@@ -42,6 +44,14 @@ export function newSubmissionOf(
     directInputs: contents.contents,
     idempotencyKey: idempotencyKeyOf(head),
   };
+}
+
+function controlOf({ deadlineMs = null, startAfterMs = null }: InsertRequest): {
+  readonly control?: Control;
+} {
+  return deadlineMs === null && startAfterMs === null
+    ? {}
+    : { control: { ...NO_CONTROL, deadlineMs, startAfterMs } };
 }
 
 /** Of a producer that names no policy. */

@@ -33,7 +33,7 @@ export type Route = (exchange: HttpExchange, target: Target, body: Uint8Array) =
 
 type SubmissionEndpoint = Exclude<
   EndpointName,
-  'ping' | 'version' | 'producerVersion' | 'metrics' | 'queues' | 'consumer'
+  'ping' | 'version' | 'producerVersion' | 'metrics' | 'queues' | 'consumer' | 'action'
 >;
 
 export interface SubmissionRoutesOptions {

@@ -146,6 +146,21 @@ function registerGauges(registry: Registry, queue: Queue): void {
     () => queue.counts.chunksDelayed,
   );
   gauge(
+    'submissions_paused_count',
+    'Number of submissions in progress that are paused, or not to be started yet',
+    () => queue.counts.submissionsPaused,
+  );
+  gauge(
+    'chunks_paused_count',
+    'Number of chunks that are not handed out because their submission is paused, or not to be started yet',
+    () => queue.counts.chunksPaused,
+  );
+  gauge(
+    'queues_paused_count',
+    'Number of queues that are paused as such; the whole server counts as one more',
+    () => queue.scopesPaused,
+  );
+  gauge(
     'reserver_reservations_waiting_count',
     'Number of reservations that wait for a chunk',
     () => queue.counts.requestsWaiting,

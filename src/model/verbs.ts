@@ -1,0 +1,81 @@
+import type { Verb } from './control.ts';
+import type { SubmissionId } from './ids.ts';
+import type { StrategicMetadata } from './submission.ts';
+
+/** What a verb is to change. */
+export type Change =
+  | { readonly verb: 'pause'; readonly cause: string }
+  /** `cause`: null = every cause. */
+  | { readonly verb: 'resume'; readonly cause: string | null }
+  | {
+      readonly verb: 'set';
+      /** Pairs that are not named stay as they are; null takes a pair away. */
+      readonly strategicMetadata?: ReadonlyMap<string, bigint | null> | undefined;
+      /** Unix milliseconds; null = none any more; undefined = as it is. So is the next one. */
+      readonly deadlineMs?: number | null | undefined;
+      readonly startAfterMs?: number | null | undefined;
+    }
+  | { readonly verb: 'cancel' };
+
+/** States of open submissions, as filters name them. */
+export const FILTER_STATES = ['open', 'waiting', 'running', 'paused', 'delayed'] as const;
+export type FilterState = (typeof FILTER_STATES)[number];
+
+/** What a verb is for. */
+export type VerbTarget =
+  | {
+      readonly kind: 'submissions';
+      readonly ids: readonly SubmissionId[];
+      /** Those of other queues are unknown; null = of any queue. */
+      readonly queue: string | null;
+    }
+  /** Open submissions, as of now, that match all of it. */
+  | {
+      readonly kind: 'matching';
+      readonly metadata: StrategicMetadata;
+      readonly state: FilterState;
+      /** null = in any queue. */
+      readonly queue: string | null;
+    }
+  /** The queue itself, whatever is in it now or later. '' is the unnamed one. */
+  | { readonly kind: 'queue'; readonly queue: string }
+  | { readonly kind: 'server' };
+
+export interface VerbRequest {
+  readonly change: Change;
+  readonly target: VerbTarget;
+  readonly by: string;
+  readonly reason: string | null;
+  /** Tells what would happen, and changes nothing. */
+  readonly isDryRun: boolean;
+  /** If more match, nothing happens; null = however many. */
+  readonly expected: number | null;
+}
+
+/** A submission that the verb could not be done to. */
+export interface Skipped {
+  readonly id: SubmissionId;
+  /** Of the error that it would be for the submission alone. */
+  readonly code: string;
+  readonly text: string;
+}
+
+export interface VerbAnswer {
+  readonly verb: Verb;
+  readonly isDryRun: boolean;
+  /** Open submissions that the target names; 1 for a queue or the server. */
+  readonly matched: number;
+  /** Those of them that were changed, or would be. */
+  readonly done: number;
+  /** Those that were so already. */
+  readonly unchanged: number;
+  /** Those that stay paused, for another cause or with their queue. */
+  readonly stillPaused: number;
+  /** The changed ones, the first {@link VERB_IDS_MAX} of them. */
+  readonly ids: readonly SubmissionId[];
+  /** The first {@link VERB_IDS_MAX} of them. */
+  readonly skipped: readonly Skipped[];
+}
+
+/** Submissions that a request names, and that an answer does. */
+export const VERB_IDS_MAX = 10_000;

@@ -1,0 +1,430 @@
+/** `POST /api/v1/actions/{verb}`: what a verb is to do, and what came of it. */
+import {
+  BY_CHARS_MAX,
+  CAUSE_DEFAULT,
+  CAUSE_PATTERN,
+  REASON_CHARS_MAX,
+  type Verb,
+} from '../../model/control.ts';
+import { SUBMISSION_ID_MAX, type SubmissionId } from '../../model/ids.ts';
+import { META_VALUE_MAX, META_VALUE_MIN } from '../../model/limits.ts';
+import { isQueueName, UNNAMED_QUEUE } from '../../model/queue-name.ts';
+import {
+  type Change,
+  FILTER_STATES,
+  type FilterState,
+  type Skipped,
+  VERB_IDS_MAX,
+  type VerbAnswer,
+  type VerbRequest,
+  type VerbTarget,
+} from '../../model/verbs.ts';
+import { metaKeyRefusal, metaPairsRefusal } from '../consumer/strategy.ts';
+import { JsonShapeError } from '../json/errors.ts';
+import { fieldPath, JsonReader } from '../json/reader.ts';
+import { readTimeOrNull, timeOrNull } from './control.ts';
+
+/** Ids and values of metadata are texts: JSON of other languages has no 64-bit numbers. */
+export function formatActionRequest({
+  change,
+  target,
+  by,
+  reason,
+  isDryRun,
+  expected,
+}: VerbRequest): Uint8Array {
+  const body = {
+    ...targetJson(target),
+    ...changeJson(change),
+    by,
+    ...(reason === null ? {} : { reason }),
+    ...(isDryRun ? { dry_run: true } : {}),
+    ...(expected === null ? {} : { expected }),
+  };
+  return Buffer.from(JSON.stringify(body));
+}
+
+function targetJson(target: VerbTarget) {
+  switch (target.kind) {
+    case 'submissions':
+      return { ids: target.ids.map(String) };
+    case 'matching': {
+      const { metadata, state, queue } = target;
+      const filter = {
+        ...(metadata.size === 0 ? {} : { metadata: textPairs(metadata) }),
+        ...(state === 'open' ? {} : { state }),
+        ...(queue === null ? {} : { queue: queueText(queue) }),
+      };
+      return { filter };
+    }
+    case 'queue':
+      return { queue: queueText(target.queue) };
+    case 'server':
+      return { server: true };
+  }
+}
+
+function changeJson(change: Change) {
+  switch (change.verb) {
+    case 'pause':
+      return { cause: change.cause };
+    case 'resume':
+      return change.cause === null ? { every_cause: true } : { cause: change.cause };
+    case 'cancel':
+      return {};
+    case 'set': {
+      const { strategicMetadata, deadlineMs, startAfterMs } = change;
+      return {
+        ...(strategicMetadata === undefined ? {} : { strategic_metadata: textPairs(strategicMetadata) }),
+        ...(deadlineMs === undefined ? {} : { deadline: timeOrNull(deadlineMs) }),
+        ...(startAfterMs === undefined ? {} : { start_after: timeOrNull(startAfterMs) }),
+      };
+    }
+  }
+}
+
+function textPairs(pairs: ReadonlyMap<string, bigint | null>): Readonly<Record<string, string | null>> {
+  return Object.fromEntries(
+    Array.from(pairs, ([key, value]) => [key, value === null ? null : String(value)]),
+  );
+}
+
+function queueText(queue: string): string {
+  return queue === '' ? UNNAMED_QUEUE : queue;
+}
+
+const FIELDS = [
+  'ids',
+  'filter',
+  'queue',
+  'server',
+  'cause',
+  'every_cause',
+  'strategic_metadata',
+  'deadline',
+  'start_after',
+  'by',
+  'reason',
+  'dry_run',
+  'expected',
+] as const;
+type Field = (typeof FIELDS)[number];
+
+/** Fields of each verb beside those of all. */
+const FIELDS_OF: Readonly<Record<Verb, readonly Field[]>> = {
+  pause: ['cause'],
+  resume: ['cause', 'every_cause'],
+  set: ['strategic_metadata', 'deadline', 'start_after'],
+  cancel: [],
+};
+const TARGETS = ['ids', 'filter', 'queue', 'server'] as const;
+
+interface ActionBody {
+  ids: SubmissionId[];
+  filter: Omit<Extract<VerbTarget, { kind: 'matching' }>, 'kind'>;
+  queue: string;
+  server: boolean;
+  cause: string;
+  every_cause: boolean;
+  strategic_metadata: ReadonlyMap<string, bigint | null> | undefined;
+  deadline: number | null | undefined;
+  start_after: number | null | undefined;
+  by: string;
+  reason: string | null;
+  dry_run: boolean;
+  expected: number | null;
+}
+
+/**
+ * Reads what a verb is to do.
+ *
+ * @param caller stands for one who does not say who he is
+ * @param confinedTo the queue whose address was used; '' = the server's, which is for all queues
+ * @throws JsonSyntaxError for malformed JSON (400), JsonShapeError for any other fault (422)
+ */
+export function parseActionRequest(
+  verb: Verb,
+  body: Uint8Array | string,
+  caller: string,
+  confinedTo: string,
+): VerbRequest {
+  const queue = confinedTo === '' ? null : confinedTo;
+  const reader = new JsonReader(body);
+  const read: ActionBody = {
+    ids: [],
+    filter: { metadata: new Map(), state: 'open', queue },
+    queue: '',
+    server: false,
+    cause: CAUSE_DEFAULT,
+    every_cause: false,
+    strategic_metadata: undefined,
+    deadline: undefined,
+    start_after: undefined,
+    by: caller,
+    reason: null,
+    dry_run: false,
+    expected: null,
+  };
+  const seen = new Set<Field>();
+  reader.object('', (key) => {
+    const field = FIELDS.find((each) => each === key);
+    // A misspelt filter must not become one that matches more.
+    if (field === undefined) throw new JsonShapeError(key, 'there is no such field');
+    readField(reader, field, read);
+    seen.add(field);
+  });
+  reader.end();
+  for (const field of seen) {
+    const isOwn = FIELDS_OF[verb].includes(field);
+    if (!isOwn && Object.values(FIELDS_OF).some((fields) => fields.includes(field))) {
+      throw new JsonShapeError(field, `${verb} does not take it`);
+    }
+  }
+  const change = changeOf(verb, read, seen);
+  const target = confined(targetOf(read, seen, queue), queue);
+  const { by, reason, dry_run: isDryRun, expected } = read;
+  return { change, target, by, reason, isDryRun, expected };
+}
+
+function targetOf(read: ActionBody, seen: ReadonlySet<Field>, queue: string | null): VerbTarget {
+  const named = TARGETS.filter((field) => seen.has(field) && (field !== 'server' || read.server));
+  const [target] = named;
+  if (target === undefined || named.length > 1) {
+    throw new JsonShapeError('', `exactly one of ${TARGETS.join(', ')} was expected, got ${named.length}`);
+  }
+  switch (target) {
+    case 'ids':
+      if (read.ids.length === 0) throw new JsonShapeError('ids', 'at least one was expected');
+      return { kind: 'submissions', ids: read.ids, queue };
+    case 'filter':
+      return { kind: 'matching', ...read.filter };
+    case 'queue':
+      return { kind: 'queue', queue: read.queue };
+    case 'server':
+      return { kind: 'server' };
+  }
+}
+
+/** Through the address of a queue nothing else is touched. */
+function confined(target: VerbTarget, queue: string | null): VerbTarget {
+  if (queue === null || target.kind === 'submissions') return target;
+  if (target.kind === 'server') throw new JsonShapeError('server', `this is the address of queue ${queue}`);
+  if (target.queue === queue) return target;
+  throw new JsonShapeError('queue', `this is the address of queue ${queue}`);
+}
+
+function changeOf(verb: Verb, read: ActionBody, seen: ReadonlySet<Field>): Change {
+  switch (verb) {
+    case 'pause':
+      return { verb, cause: read.cause };
+    case 'resume':
+      if (read.every_cause && seen.has('cause')) throw new JsonShapeError('cause', 'not with every_cause');
+      return { verb, cause: read.every_cause ? null : read.cause };
+    case 'cancel':
+      return { verb };
+    case 'set':
+      if (!FIELDS_OF.set.some((field) => seen.has(field))) {
+        throw new JsonShapeError('', `at least one of ${FIELDS_OF.set.join(', ')} was expected`);
+      }
+      return {
+        verb,
+        strategicMetadata: read.strategic_metadata,
+        deadlineMs: read.deadline,
+        startAfterMs: read.start_after,
+      };
+  }
+}
+
+function readField(reader: JsonReader, field: Field, read: ActionBody): void {
+  switch (field) {
+    case 'ids':
+      reader.array(field, (index) => {
+        if (index >= VERB_IDS_MAX) throw new JsonShapeError(field, `more than ${VERB_IDS_MAX} ids`);
+        read.ids.push(readId(reader, `${field}[${index}]`));
+      });
+      break;
+    case 'filter':
+      read.filter = readFilter(reader, field, read.filter.queue);
+      break;
+    case 'queue':
+      read.queue = readQueue(reader, field);
+      break;
+    case 'cause':
+      read.cause = readCause(reader, field);
+      break;
+    case 'server':
+    case 'every_cause':
+    case 'dry_run':
+      read[field] = reader.boolean(field);
+      break;
+    case 'strategic_metadata':
+      read.strategic_metadata = readPairs(reader, field, true);
+      break;
+    case 'deadline':
+    case 'start_after':
+      read[field] = readTimeOrNull(reader, field);
+      break;
+    case 'by':
+      read.by = readBounded(reader, field, BY_CHARS_MAX);
+      break;
+    case 'reason':
+      read.reason = reader.tryNull(field) ? null : readBounded(reader, field, REASON_CHARS_MAX);
+      break;
+    case 'expected':
+      read.expected = reader.tryNull(field) ? null : reader.uint(field);
+      break;
+  }
+}
+
+function readFilter(reader: JsonReader, field: string, queue: string | null): ActionBody['filter'] {
+  const filter = { metadata: new Map<string, bigint>(), state: 'open' as FilterState, queue };
+  reader.object(field, (key) => {
+    const path = `${field}.${key}`;
+    if (key === 'metadata') {
+      for (const [name, value] of readPairs(reader, path, false)) filter.metadata.set(name, value!);
+    } else if (key === 'state') filter.state = readState(reader, path);
+    else if (key === 'queue') filter.queue = readQueue(reader, path);
+    else throw new JsonShapeError(path, 'there is no such field');
+  });
+  return filter;
+}
+
+function readState(reader: JsonReader, field: string): FilterState {
+  const text = reader.text(field);
+  const state = FILTER_STATES.find((each) => each === text);
+  if (state !== undefined) return state;
+  throw new JsonShapeError(field, `one of ${FILTER_STATES.join(', ')} was expected, got ${shown(text)}`);
+}
+
+function readQueue(reader: JsonReader, field: string): string {
+  const text = reader.text(field);
+  if (text === UNNAMED_QUEUE) return '';
+  if (isQueueName(text)) return text;
+  throw new JsonShapeError(
+    field,
+    `the name of a queue was expected, or ${UNNAMED_QUEUE} for the unnamed one, got ${shown(text)}`,
+  );
+}
+
+function readCause(reader: JsonReader, field: string): string {
+  const text = reader.text(field);
+  if (CAUSE_PATTERN.test(text)) return text;
+  throw new JsonShapeError(
+    field,
+    `a text that matches ${CAUSE_PATTERN.source} was expected, got ${shown(text)}`,
+  );
+}
+
+function readBounded(reader: JsonReader, field: string, charsMax: number): string {
+  const text = reader.text(field);
+  if (text.length > 0 && text.length <= charsMax) return text;
+  throw new JsonShapeError(field, `1 to ${charsMax} characters were expected, got ${text.length}`);
+}
+
+function readId(reader: JsonReader, field: string): SubmissionId {
+  const text = reader.text(field);
+  const id = /^[0-9]{1,19}$/.test(text) ? BigInt(text) : -1n;
+  if (id >= 0n && id <= SUBMISSION_ID_MAX) return id;
+  throw new JsonShapeError(field, `${shown(text)} is not a submission id`);
+}
+
+/** Values are texts; null, where it is allowed, takes a pair away. */
+function readPairs(reader: JsonReader, field: string, takesNull: boolean): Map<string, bigint | null> {
+  const pairs = new Map<string, bigint | null>();
+  reader.object(field, (key) => {
+    const path = fieldPath(field, key);
+    pairs.set(key, takesNull && reader.tryNull(path) ? null : readValue(reader, path));
+    const refusal = metaPairsRefusal(pairs.size) ?? metaKeyRefusal(key);
+    if (refusal !== null) throw new JsonShapeError(field, refusal);
+  });
+  return pairs;
+}
+
+function readValue(reader: JsonReader, field: string): bigint {
+  if (reader.next(field) !== 'text') return reader.int64(field);
+  const text = reader.text(field);
+  const value = /^-?[0-9]{1,19}$/.test(text) ? BigInt(text) : META_VALUE_MAX + 1n;
+  if (value >= META_VALUE_MIN && value <= META_VALUE_MAX) return value;
+  throw new JsonShapeError(field, `${shown(text)} is not an integer of 64 bits`);
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.slice(0, 60));
+}
+
+export function formatActionAnswer(answer: VerbAnswer): Uint8Array {
+  const { verb, isDryRun, matched, done, unchanged, stillPaused, ids, skipped } = answer;
+  return Buffer.from(
+    JSON.stringify({
+      action: verb,
+      dry_run: isDryRun,
+      matched,
+      done,
+      unchanged,
+      still_paused: stillPaused,
+      ids: ids.map(String),
+      skipped: skipped.map(({ id, code, text }) => ({ id: String(id), code, text })),
+    }),
+  );
+}
+
+/** Of a newer queue, with whatever more it says. */
+export function parseActionAnswer(verb: Verb, body: Uint8Array | string): VerbAnswer {
+  const reader = new JsonReader(body);
+  const counts = { matched: 0, done: 0, unchanged: 0, still_paused: 0 };
+  let isDryRun = false;
+  const ids: SubmissionId[] = [];
+  const skipped: Skipped[] = [];
+  reader.object('', (key) => {
+    if (Object.hasOwn(counts, key)) counts[key as keyof typeof counts] = reader.uint(key);
+    else if (key === 'dry_run') isDryRun = reader.boolean(key);
+    else if (key === 'ids') reader.array(key, (index) => ids.push(readId(reader, `${key}[${index}]`)));
+    else if (key === 'skipped') {
+      reader.array(key, (index) => skipped.push(readSkipped(reader, `${key}[${index}]`)));
+    } else reader.skip(key);
+  });
+  reader.end();
+  const { matched, done, unchanged, still_paused: stillPaused } = counts;
+  return { verb, isDryRun, matched, done, unchanged, stillPaused, ids, skipped };
+}
+
+function readSkipped(reader: JsonReader, field: string): Skipped {
+  let id: SubmissionId | null = null;
+  let code = '';
+  let text = '';
+  reader.object(field, (key) => {
+    const path = `${field}.${key}`;
+    if (key === 'id') id = readId(reader, path);
+    else if (key === 'code') code = reader.text(path);
+    else if (key === 'text') text = reader.text(path);
+    else reader.skip(path);
+  });
+  if (id === null) throw new JsonShapeError(`${field}.id`, 'it is missing');
+  return { id, code, text };
+}
+
+/** An error of the API: RFC 9457, with the stable code of the error. */
+export interface Problem {
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+}
+
+export function formatProblem({ status, code, detail }: Problem): Uint8Array {
+  return Buffer.from(JSON.stringify({ status, code, detail }));
+}
+
+/** null for what is no problem of ours. */
+export function parseProblem(status: number, body: Uint8Array | string): Problem | null {
+  try {
+    const texts = { code: '', detail: '' };
+    const reader = new JsonReader(body);
+    reader.object('', (key) => {
+      if (key === 'code' || key === 'detail') texts[key] = reader.text(key);
+      else reader.skip(key);
+    });
+    return texts.code === '' ? null : { status, ...texts };
+  } catch {
+    return null;
+  }
+}

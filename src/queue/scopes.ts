@@ -1,0 +1,40 @@
+import {
+  NO_SCOPE_CONTROL,
+  type PausedBy,
+  type Scope,
+  type ScopeControl,
+  SERVER_SCOPE,
+} from '../model/control.ts';
+
+/** What verbs have changed of queues as such and of the whole server, whether there is work in them or not. */
+export class Scopes {
+  readonly #controls = new Map<Scope, ScopeControl>();
+
+  get size(): number {
+    return this.#controls.size;
+  }
+
+  get(scope: Scope): ScopeControl {
+    return this.#controls.get(scope) ?? NO_SCOPE_CONTROL;
+  }
+
+  set(scope: Scope, control: ScopeControl): void {
+    this.#controls.set(scope, control);
+  }
+
+  /** How many are paused, the whole server included. */
+  get pausedCount(): number {
+    let count = 0;
+    for (const { pauses } of this.#controls.values()) if (pauses.length > 0) count++;
+    return count;
+  }
+
+  /** For which causes nothing of a queue is handed out: its own, then those of the whole server. */
+  pausesOf(queue: string): readonly PausedBy[] {
+    return [...this.get(queue).pauses, ...this.get(SERVER_SCOPE).pauses];
+  }
+
+  isPaused(queue: string): boolean {
+    return this.get(queue).pauses.length > 0 || this.get(SERVER_SCOPE).pauses.length > 0;
+  }
+}

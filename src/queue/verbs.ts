@@ -1,0 +1,276 @@
+import { type Act, type Scope, SERVER_SCOPE } from '../model/control.ts';
+import {
+  ChangeRefusedError,
+  CountChangedError,
+  NothingMatchesError,
+  OpsqueueError,
+  SubmissionEndedError,
+  SubmissionNotFoundError,
+} from '../model/errors.ts';
+import type { SubmissionId } from '../model/ids.ts';
+import {
+  type Change,
+  VERB_IDS_MAX,
+  type VerbAnswer,
+  type VerbRequest,
+  type VerbTarget,
+} from '../model/verbs.ts';
+import type { OpenSubmission } from '../scheduler/types.ts';
+import type { Store } from '../store/store.ts';
+import { clipped, type Logger } from '../system/log/logger.ts';
+import type { Clock } from '../system/time/clock.ts';
+import { changedControl, changedScope, checkDeadline, detailOf, filterText, isInState } from './changes.ts';
+import type { Endings } from './endings.ts';
+import { QueueUnavailableError } from './errors.ts';
+import type { Journal } from './journal/journal.ts';
+import type { NamedQueue } from './named-queue.ts';
+import type { NamedQueues } from './named-queues.ts';
+import type { Scopes } from './scopes.ts';
+
+export interface VerbsOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly journal: Journal;
+  readonly queues: NamedQueues;
+  readonly scopes: Scopes;
+  readonly endings: Endings;
+  /** The queue cannot go on. */
+  giveUp(error: unknown): void;
+}
+
+/** An open submission that a verb is for. */
+interface Target {
+  readonly queue: NamedQueue;
+  readonly submission: OpenSubmission;
+}
+
+/** Counted while a request is worked off. */
+interface Tally {
+  done: number;
+  unchanged: number;
+  stillPaused: number;
+  readonly ids: SubmissionId[];
+  readonly skipped: { readonly id: SubmissionId; readonly error: OpsqueueError }[];
+}
+
+/** Submissions that are changed in one turn of the event loop: a few milliseconds. */
+const SLICE = 250;
+/** Queues of which something is remembered; more than there can be at a time. */
+const SCOPES_MAX = 10_000;
+/** Ids and characters that go into the log. */
+const IDS_LOGGED_MAX = 10;
+const REASON_LOGGED_MAX = 500;
+
+/** How log lines say what was done. */
+const DONE = { pause: 'paused', resume: 'resumed', set: 'changed', cancel: 'cancelled' } as const;
+
+/**
+ * What operators and producers do to submissions, queues and the server while work goes on. In force at once, and
+ * acknowledged after the commit.
+ */
+export class Verbs {
+  readonly #o: VerbsOptions;
+
+  constructor(options: VerbsOptions) {
+    this.#o = options;
+  }
+
+  /**
+   * @throws SubmissionNotFoundError, SubmissionEndedError or ChangeRefusedError if that is true of all that is named;
+   *   NothingMatchesError; CountChangedError; DeadlinePassedError; QueueUnavailableError
+   */
+  async run(request: VerbRequest): Promise<VerbAnswer> {
+    const { target, change } = request;
+    this.#checkTimes(change);
+    const act = this.#actOf(request);
+    if (target.kind === 'queue') return this.#scope(request, target.queue, act);
+    if (target.kind === 'server') return this.#scope(request, SERVER_SCOPE, act);
+    const tally: Tally = { done: 0, unchanged: 0, stillPaused: 0, ids: [], skipped: [] };
+    const targets = target.kind === 'matching' ? this.#matching(target) : await this.#named(target, tally);
+    if (request.expected !== null && targets.length > request.expected) {
+      throw new CountChangedError(targets.length, request.expected);
+    }
+    await this.#changeAll(targets, request, act, tally);
+    if (tally.done === 0 && tally.unchanged === 0) throw tally.skipped[0]!.error;
+    return this.#answer(request, targets.length, tally);
+  }
+
+  #actOf({ change, by, reason }: VerbRequest): Act {
+    return { verb: change.verb, detail: detailOf(change), by, reason, atMs: this.#o.clock.nowMs() };
+  }
+
+  #checkTimes(change: Change): void {
+    if (change.verb !== 'set') return;
+    const { deadlineMs, startAfterMs } = change;
+    checkDeadline(deadlineMs ?? null, startAfterMs ?? null, this.#o.clock.nowMs());
+  }
+
+  async #changeAll(targets: readonly Target[], request: VerbRequest, act: Act, tally: Tally): Promise<void> {
+    const ends: Promise<void>[] = [];
+    for (let from = 0; from < targets.length; from += SLICE) {
+      // Others get their turn.
+      if (from > 0) await new Promise<void>((resolve) => this.#o.clock.soon(resolve));
+      for (const target of targets.slice(from, from + SLICE)) {
+        if (request.change.verb === 'cancel') ends.push(this.#cancel(target, request, tally));
+        else this.#change(target, request, act, tally);
+      }
+    }
+    await Promise.all(ends);
+    await this.#committed();
+  }
+
+  #change({ queue, submission }: Target, request: VerbRequest, act: Act, tally: Tally): void {
+    const { id } = submission.record;
+    // It may have ended since it was found.
+    const next =
+      submission.state === 'open'
+        ? changedControl(submission, request.change, act)
+        : new SubmissionEndedError(id, 'ending');
+    if (next instanceof OpsqueueError) {
+      skip(tally, id, next);
+      return;
+    }
+    if (next !== null && !request.isDryRun) {
+      // What is on disk comes first: an effect of it may be the end.
+      this.#o.journal.add({ kind: 'control', id, control: next });
+      queue.control(id, next);
+    }
+    const pauses = (next ?? submission.control).pauses.length;
+    if (pauses > 0 || this.#o.scopes.isPaused(queue.name)) tally.stillPaused++;
+    if (next === null) tally.unchanged++;
+    else counted(tally, id);
+  }
+
+  async #cancel({ queue, submission }: Target, request: VerbRequest, tally: Tally): Promise<void> {
+    const { id } = submission.record;
+    if (request.isDryRun) {
+      counted(tally, id);
+      return;
+    }
+    const result = await this.#o.endings.cancel(queue.name, id, request);
+    if (result.kind === 'cancelled') counted(tally, id);
+    else
+      skip(tally, id, new SubmissionEndedError(id, result.kind === 'ended' ? result.status.state : 'ending'));
+  }
+
+  /** Of a queue as such, or of the server. */
+  async #scope(request: VerbRequest, scope: Scope, act: Act): Promise<VerbAnswer> {
+    const { scopes, journal, queues } = this.#o;
+    const next = changedScope(scopes.get(scope), request.change, act);
+    const isNew = scopes.get(scope).history.length === 0;
+    if (isNew && scopes.size >= SCOPES_MAX) {
+      throw new ChangeRefusedError(`more than ${SCOPES_MAX} queues have been paused by name`);
+    }
+    const tally: Tally = {
+      done: next === null ? 0 : 1,
+      unchanged: next === null ? 1 : 0,
+      stillPaused: 0,
+      ids: [],
+      skipped: [],
+    };
+    if (next !== null && !request.isDryRun) {
+      journal.add({ kind: 'scope_control', scope, control: next });
+      scopes.set(scope, next);
+      queues.pausesChanged();
+      await this.#committed();
+    }
+    if ((next ?? scopes.get(scope)).pauses.length > 0) tally.stillPaused = 1;
+    return this.#answer(request, 1, tally);
+  }
+
+  async #committed(): Promise<void> {
+    try {
+      await this.#o.journal.committed();
+    } catch (cause) {
+      throw new QueueUnavailableError('the queue stops before this is on disk', { cause });
+    }
+  }
+
+  /** Open submissions that match, as of now. */
+  #matching(filter: Extract<VerbTarget, { kind: 'matching' }>): Target[] {
+    const targets: Target[] = [];
+    for (const queue of this.#o.queues) {
+      if (filter.queue !== null && queue.name !== filter.queue) continue;
+      for (const id of queue.scheduler.find(filter.metadata, Number.POSITIVE_INFINITY)) {
+        const submission = queue.scheduler.get(id);
+        if (submission !== undefined && isInState(submission, filter.state))
+          targets.push({ queue, submission });
+      }
+    }
+    if (targets.length === 0) throw new NothingMatchesError(filterText(filter));
+    return targets;
+  }
+
+  async #named(
+    { ids, queue }: Extract<VerbTarget, { kind: 'submissions' }>,
+    tally: Tally,
+  ): Promise<Target[]> {
+    const targets: Target[] = [];
+    for (const id of new Set(ids)) {
+      const found = this.#open(id, queue);
+      if (found?.submission.state === 'open') targets.push(found);
+      else skip(tally, id, await this.#absence(id, queue));
+    }
+    return targets;
+  }
+
+  #open(id: SubmissionId, queueName: string | null): Target | null {
+    for (const queue of this.#o.queues) {
+      if (queueName !== null && queue.name !== queueName) continue;
+      const submission = queue.scheduler.get(id);
+      if (submission !== undefined) return { queue, submission };
+    }
+    return null;
+  }
+
+  /** Why a submission is not open. */
+  async #absence(id: SubmissionId, queue: string | null): Promise<OpsqueueError> {
+    if (this.#open(id, queue) !== null) return new SubmissionEndedError(id, 'ending');
+    const stored = await this.#o.store.findById(id);
+    if (stored === null || (queue !== null && stored.record.queue !== queue)) {
+      return new SubmissionNotFoundError(id);
+    }
+    // The store knows it as open for a moment before the scheduler does.
+    if (stored.end === null) return new QueueUnavailableError('the submission is being inserted');
+    return new SubmissionEndedError(id, stored.end.state);
+  }
+
+  #answer(request: VerbRequest, matched: number, tally: Tally): VerbAnswer {
+    const { change, isDryRun, target, by, reason } = request;
+    const { done, unchanged, stillPaused, ids, skipped } = tally;
+    if (!isDryRun && done > 0) {
+      const what = target.kind === 'queue' || target.kind === 'server' ? target.kind : 'submissions';
+      const fields = {
+        by,
+        ...(reason === null ? {} : { reason: clipped(reason, REASON_LOGGED_MAX) }),
+        ...(detailOf(change) === '' ? {} : { detail: clipped(detailOf(change), REASON_LOGGED_MAX) }),
+        ...(target.kind === 'queue' ? { queue: target.queue } : {}),
+        ...(what === 'submissions'
+          ? { count: done, submissions: ids.slice(0, IDS_LOGGED_MAX).map(String) }
+          : {}),
+        ...(skipped.length === 0 ? {} : { skipped: skipped.length }),
+      };
+      this.#o.logger.info(fields, `${what} ${DONE[change.verb]}`);
+    }
+    return {
+      verb: change.verb,
+      isDryRun,
+      matched,
+      done,
+      unchanged,
+      stillPaused,
+      ids,
+      skipped: skipped.map(({ id, error: { code, message } }) => ({ id, code, text: message })),
+    };
+  }
+}
+
+function counted(tally: Tally, id: SubmissionId): void {
+  tally.done++;
+  if (tally.ids.length < VERB_IDS_MAX) tally.ids.push(id);
+}
+
+function skip(tally: Tally, id: SubmissionId, error: OpsqueueError): void {
+  if (tally.skipped.length < VERB_IDS_MAX) tally.skipped.push({ id, error });
+}

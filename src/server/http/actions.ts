@@ -1,0 +1,60 @@
+import { VERBS } from '../../model/control.ts';
+import {
+  ChangeRefusedError,
+  CountChangedError,
+  DeadlinePassedError,
+  NothingMatchesError,
+  OpsqueueError,
+  ProtocolError,
+  SubmissionEndedError,
+  SubmissionNotFoundError,
+} from '../../model/errors.ts';
+import type { HttpExchange } from '../../net/http/exchange.ts';
+import { formatActionAnswer, formatProblem, parseActionRequest } from '../../protocol/producer/actions.ts';
+import { JsonSyntaxError } from '../../protocol/producer/requests.ts';
+import { QueueUnavailableError } from '../../queue/errors.ts';
+import type { Queue } from '../../queue/queue.ts';
+import { StoreError } from '../../store/errors.ts';
+import { respondAnnounced, respondJson } from './answers.ts';
+import type { Route } from './submissions.ts';
+
+const CONTENT_TYPE_PROBLEM = 'application/problem+json';
+
+/** Which status an error of a verb has, the first that fits. */
+const STATUSES = [
+  [JsonSyntaxError, 400],
+  [ProtocolError, 422],
+  [DeadlinePassedError, 422],
+  [SubmissionNotFoundError, 404],
+  [NothingMatchesError, 404],
+  [SubmissionEndedError, 409],
+  [CountChangedError, 409],
+  [ChangeRefusedError, 409],
+  [QueueUnavailableError, 503],
+  [StoreError, 503],
+] as const;
+
+/** `POST /api/v1/actions/{verb}`: pauses, resumes, changes or cancels what is named or matches. */
+export function actionRoute(queue: Queue): Route {
+  return async (exchange, { queue: confinedTo, segment }, body) => {
+    try {
+      const verb = VERBS.find((each) => each === segment);
+      if (verb === undefined) {
+        const text = `${JSON.stringify(segment.slice(0, 60))} is not an action: ${VERBS.join(', ')}`;
+        respondProblem(exchange, 404, 'UNKNOWN_ACTION', text);
+        return;
+      }
+      const caller = exchange.remoteAddress ?? 'unknown';
+      const request = parseActionRequest(verb, body, caller, confinedTo);
+      respondJson(exchange, 200, formatActionAnswer(await queue.verbs.run(request)));
+    } catch (error) {
+      const status = STATUSES.find(([type]) => error instanceof type)?.[1];
+      if (status === undefined || !(error instanceof OpsqueueError)) throw error;
+      respondProblem(exchange, status, error.code, error.message);
+    }
+  };
+}
+
+function respondProblem(exchange: HttpExchange, status: number, code: string, detail: string): void {
+  respondAnnounced(exchange, status, formatProblem({ status, code, detail }), CONTENT_TYPE_PROBLEM);
+}

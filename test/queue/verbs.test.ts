@@ -1,0 +1,296 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CAUSE_DEFAULT, NO_CONTROL, PAUSES_MAX } from '../../src/model/control.ts';
+import type { Change, VerbRequest, VerbTarget } from '../../src/model/verbs.ts';
+import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { QueueWorld, type WorldConsumer } from '../support/queues/queue-world.ts';
+
+const PAUSE: Change = { verb: 'pause', cause: CAUSE_DEFAULT };
+const RESUME: Change = { verb: 'resume', cause: CAUSE_DEFAULT };
+const SERVER: VerbTarget = { kind: 'server' };
+
+function ids(...each: bigint[]): VerbTarget {
+  return { kind: 'submissions', ids: each, queue: null };
+}
+
+function matching(fields: Partial<Extract<VerbTarget, { kind: 'matching' }>> = {}): VerbTarget {
+  return { kind: 'matching', metadata: new Map(), state: 'open', queue: null, ...fields };
+}
+
+async function run(world: QueueWorld, change: Change, target: VerbTarget, more: Partial<VerbRequest> = {}) {
+  const request = { change, target, by: 'ann@host', reason: null, isDryRun: false, expected: null, ...more };
+  const answer = world.queue.verbs.run(request);
+  answer.catch(() => {});
+  await world.settle();
+  return answer;
+}
+
+/** A world, and the next one on what is on disk. */
+function restarts(): () => Promise<QueueWorld> {
+  const database = new MemoryDatabase();
+  return () => QueueWorld.start({ store: new MemoryStore({ database }) });
+}
+
+/** Chunks since the last look. */
+function handedOut(consumer: WorldConsumer): number {
+  return consumer.takeChunks().length;
+}
+
+test('a pause holds over a restart, with who, when and why, until it is resumed', async () => {
+  const start = restarts();
+  let world = await start();
+  const id = await world.insert('p', 3);
+  const answer = await run(world, PAUSE, ids(id), { reason: 'disk is full' });
+  assert.deepEqual(answer, {
+    verb: 'pause',
+    isDryRun: false,
+    matched: 1,
+    done: 1,
+    unchanged: 0,
+    stillPaused: 1,
+    ids: [id],
+    skipped: [],
+  });
+  const pausedAtMs = world.clock.nowMs();
+  await world.stop();
+  world = await start();
+  const consumer = world.consumer();
+  consumer.reserve(1);
+  await world.settle();
+  assert.equal(handedOut(consumer), 0);
+  const status = await world.queue.reads.status('', id);
+  assert.deepEqual(status?.record.control?.pauses, [
+    { cause: 'manual', by: 'ann@host', reason: 'disk is full', sinceMs: pausedAtMs },
+  ]);
+  assert.deepEqual(
+    status?.record.control?.history.map(({ verb, by, reason }) => [verb, by, reason]),
+    [['pause', 'ann@host', 'disk is full']],
+  );
+  assert.equal((await run(world, RESUME, ids(id))).stillPaused, 0);
+  assert.equal(handedOut(consumer), 1);
+  await world.stop();
+});
+
+test('each cause is resumed by itself, the queue and the server apart from the submission', async () => {
+  const start = restarts();
+  let world = await start();
+  const id = await world.insert('p', 3);
+  const disk: Change = { verb: 'pause', cause: 'disk' };
+  await run(world, PAUSE, ids(id));
+  assert.equal((await run(world, disk, ids(id), { by: 'monitor' })).done, 1);
+  assert.equal((await run(world, disk, ids(id), { by: 'other' })).unchanged, 1);
+  await run(world, PAUSE, { kind: 'queue', queue: '' });
+  await run(world, PAUSE, SERVER);
+  await world.stop();
+  world = await start();
+  const consumer = world.consumer();
+  consumer.reserve(1);
+  // The disk recovers: what a person paused stays paused.
+  assert.equal((await run(world, { verb: 'resume', cause: 'disk' }, ids(id))).stillPaused, 1);
+  assert.equal((await run(world, { verb: 'resume', cause: 'disk' }, ids(id))).unchanged, 1);
+  await run(world, RESUME, SERVER);
+  await run(world, RESUME, ids(id));
+  assert.equal(handedOut(consumer), 0);
+  await run(world, RESUME, { kind: 'queue', queue: '' });
+  assert.equal(handedOut(consumer), 1);
+  await world.stop();
+});
+
+test('a queue stays paused while it is not in use, and one paused before its first use begins paused', async () => {
+  const start = restarts();
+  let world = await start();
+  assert.equal((await run(world, PAUSE, { kind: 'queue', queue: 'images' })).done, 1);
+  await world.stop();
+  world = await start();
+  const images = world.consumer(undefined, { queueName: 'images' });
+  const bills = world.consumer(undefined, { queueName: 'bills' });
+  images.reserve(1);
+  bills.reserve(1);
+  await Promise.all([
+    world.insert('i', 1, { queue: 'images' }),
+    world.insert('b', 1, { queue: 'bills' }),
+    world.settle(),
+  ]);
+  assert.deepEqual([handedOut(images), handedOut(bills)], [0, 1]);
+  await run(world, { verb: 'resume', cause: null }, { kind: 'queue', queue: 'images' });
+  assert.equal(handedOut(images), 1);
+  await world.stop();
+});
+
+test('every cause is lifted at once where that is asked for', async () => {
+  const world = await QueueWorld.start();
+  const id = await world.insert('p', 1);
+  for (let i = 0; i < PAUSES_MAX; i++) await run(world, { verb: 'pause', cause: `cause-${i}` }, ids(id));
+  await assert.rejects(run(world, PAUSE, ids(id)), { code: 'CHANGE_REFUSED' });
+  assert.equal((await run(world, { verb: 'resume', cause: null }, ids(id))).stillPaused, 0);
+  await world.stop();
+});
+
+test('metadata is set pair by pair, and holds over a restart; an insert that is repeated is still the same', async () => {
+  const start = restarts();
+  let world = await start();
+  const inserted = new Map([
+    ['customer', 1n],
+    ['region', 2n],
+  ]);
+  const id = await world.insert('p', 1, { strategicMetadata: inserted });
+  const strategicMetadata = new Map([
+    ['customer', 7n],
+    ['region', null],
+    ['urgent', 1n],
+  ]);
+  assert.equal((await run(world, { verb: 'set', strategicMetadata }, ids(id))).done, 1);
+  assert.equal((await run(world, { verb: 'set', strategicMetadata }, ids(id))).unchanged, 1);
+  await world.stop();
+  world = await start();
+  const expected = new Map([
+    ['customer', 7n],
+    ['urgent', 1n],
+  ]);
+  assert.deepEqual((await world.queue.reads.status('', id))?.record.strategicMetadata, expected);
+  assert.deepEqual(world.queue.reads.idsByMetadata('', new Map([['customer', 7n]])), [id]);
+  assert.deepEqual(world.queue.reads.idsByMetadata('', new Map([['customer', 1n]])), []);
+  const again = world.insert('p', 1, { strategicMetadata: inserted });
+  await world.settle();
+  assert.equal(await again, id);
+  await world.stop();
+});
+
+test('a deadline and a start hold over a restart, from the insert or later', async () => {
+  const start = restarts();
+  let world = await start();
+  const nowMs = world.clock.nowMs();
+  const early = await world.insert('early', 1, { control: { ...NO_CONTROL, startAfterMs: nowMs + 50_000 } });
+  const late = await world.insert('late', 1, { control: { ...NO_CONTROL, deadlineMs: nowMs + 20_000 } });
+  const moved = await world.insert('moved', 1);
+  await run(world, PAUSE, ids(moved));
+  await run(world, { verb: 'set', deadlineMs: nowMs + 30_000 }, ids(moved));
+  await world.stop();
+  world = await start();
+  // The clock of a world begins anew: it is the wall clock that counts.
+  world.clock.advance(nowMs + 20_000 - world.clock.nowMs());
+  await world.settle();
+  const status = await world.queue.reads.status('', late);
+  assert.deepEqual(status?.state === 'cancelled' && status.cancellation, {
+    by: 'opsqueue',
+    reason: 'its deadline passed',
+  });
+  const consumer = world.consumer();
+  consumer.reserve(1);
+  await world.passes(10_000);
+  assert.equal(await world.stateOf(moved), 'cancelled');
+  assert.equal(handedOut(consumer), 0);
+  await world.passes(20_000);
+  assert.equal(handedOut(consumer), 1);
+  assert.equal(await world.stateOf(early), 'in_progress');
+  await world.stop();
+});
+
+test('submissions are found by pairs, state and queue; a dry run changes nothing', async () => {
+  const world = await QueueWorld.start();
+  const strategicMetadata = new Map([['customer', 42n]]);
+  const first = await world.insert('1', 1, { strategicMetadata });
+  const second = await world.insert('2', 1, { strategicMetadata, queue: 'images' });
+  const third = await world.insert('3', 1);
+  const ofCustomer = matching({ metadata: strategicMetadata });
+  assert.deepEqual((await run(world, PAUSE, ofCustomer, { isDryRun: true })).ids, [first, second]);
+  assert.deepEqual((await run(world, PAUSE, matching({ queue: 'images' }))).ids, [second]);
+  assert.deepEqual((await run(world, PAUSE, matching({ state: 'paused' }))).matched, 1);
+  assert.deepEqual((await run(world, PAUSE, ofCustomer)).ids, [first]);
+  await assert.rejects(run(world, PAUSE, matching(), { expected: 2 }), {
+    code: 'COUNT_CHANGED',
+    matched: 3,
+    expected: 2,
+  });
+  assert.deepEqual((await run(world, { verb: 'cancel' }, ofCustomer, { isDryRun: true })).done, 2);
+  const cancelled = await run(world, { verb: 'cancel' }, ofCustomer, { reason: 'wrong file' });
+  assert.deepEqual(cancelled.ids, [first, second]);
+  const status = await world.queue.reads.status('images', second);
+  assert.deepEqual(status?.state === 'cancelled' && status.cancellation, {
+    by: 'ann@host',
+    reason: 'wrong file',
+  });
+  assert.equal(await world.stateOf(third), 'in_progress');
+  await assert.rejects(run(world, PAUSE, ofCustomer), {
+    code: 'NOTHING_MATCHES',
+    message: /^no open submission matches customer=42: /,
+  });
+  await world.stop();
+});
+
+test('what has ended or is not known is an error alone, and skipped among others', async () => {
+  const world = await QueueWorld.start();
+  const open = await world.insert('open', 1);
+  const ended = await world.insert('ended', 1);
+  await run(world, { verb: 'cancel' }, ids(ended));
+  await assert.rejects(run(world, PAUSE, ids(ended)), { code: 'SUBMISSION_ENDED' });
+  await assert.rejects(run(world, PAUSE, ids(7n)), { code: 'SUBMISSION_NOT_FOUND' });
+  await assert.rejects(run(world, PAUSE, { kind: 'submissions', ids: [open], queue: 'images' }), {
+    code: 'SUBMISSION_NOT_FOUND',
+  });
+  const { done, skipped } = await run(world, PAUSE, ids(open, ended, 7n, open));
+  assert.equal(done, 1);
+  assert.deepEqual(
+    skipped.map(({ id, code }) => [id, code]),
+    [
+      [ended, 'SUBMISSION_ENDED'],
+      [7n, 'SUBMISSION_NOT_FOUND'],
+    ],
+  );
+  await world.stop();
+});
+
+test('a deadline in the past is refused, and so is one that is not after the start', async () => {
+  const world = await QueueWorld.start();
+  const id = await world.insert('p', 1);
+  const nowMs = world.clock.nowMs();
+  const set = (fields: object) => run(world, { verb: 'set', ...fields }, ids(id));
+  await assert.rejects(set({ deadlineMs: nowMs }), { code: 'DEADLINE_PASSED' });
+  await assert.rejects(set({ deadlineMs: nowMs + 5, startAfterMs: nowMs + 5 }), { code: 'DEADLINE_PASSED' });
+  const control = { ...NO_CONTROL, deadlineMs: nowMs };
+  await assert.rejects(world.insert('late', 1, { control }), { code: 'DEADLINE_PASSED' });
+  // A start that has passed is none.
+  await set({ startAfterMs: nowMs - 5 });
+  assert.equal(world.queue.counts.submissionsPaused, 0);
+  await assert.rejects(run(world, { verb: 'cancel' }, SERVER), { code: 'CHANGE_REFUSED' });
+  await world.stop();
+});
+
+test('a verb is logged with who, why, and which submissions', async () => {
+  const world = await QueueWorld.start();
+  const id = await world.insert('p', 1);
+  await run(world, PAUSE, ids(id), { reason: 'night' });
+  await run(world, PAUSE, { kind: 'queue', queue: 'images' });
+  const lines = world.log.filter(({ message }) => message.endsWith('paused'));
+  assert.deepEqual(
+    lines.map(({ message, fields }) => [message, fields]),
+    [
+      [
+        'submissions paused',
+        { by: 'ann@host', reason: 'night', detail: 'manual', count: 1, submissions: [String(id)] },
+      ],
+      ['queue paused', { by: 'ann@host', detail: 'manual', queue: 'images' }],
+    ],
+  );
+  await world.stop();
+});
+
+test('a verb for thousands lets others have their turns', async () => {
+  const world = await QueueWorld.start();
+  const inserts = Array.from({ length: 1_000 }, (_, i) => world.insert(`p${i}`, 1));
+  await world.settle();
+  await Promise.all(inserts);
+  const paused = world.queue.verbs.run({
+    change: PAUSE,
+    target: matching(),
+    by: 'ann@host',
+    reason: null,
+    isDryRun: false,
+    expected: null,
+  });
+  assert.ok(world.queue.counts.submissionsPaused < 1_000);
+  await world.settle();
+  assert.equal((await paused).done, 1_000);
+  assert.equal(world.queue.counts.chunksPaused, 1_000);
+  await world.stop();
+});
