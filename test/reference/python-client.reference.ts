@@ -21,8 +21,10 @@ async function everything(path: string): Promise<void> {
     const where = [`localhost:${port}${path}`, `file://${folder}/objects`];
     const worker = startPython('worker.py', [...where, 'distinct']);
     const { child, output } = startPython('everything.py', where);
+    let isTold = false;
     child.stdout?.on('data', () => {
-      if (!output().includes('STOP WORKER') || worker.child.signalCode !== null) return;
+      if (!output().includes('STOP WORKER') || isTold) return;
+      isTold = true;
       void ended(worker.child, 'SIGKILL').then(() => child.stdin?.end('stopped\n'));
     });
     const [code] = await once(child, 'exit');
