@@ -64,7 +64,7 @@ async function work(): Promise<number> {
   };
   console.log(`a queue on port ${port}, ${consumers} consumers, everything in ${folder}`);
   for (let i = 1; i <= consumers; i++) {
-    children.start(`consumer ${i}`, [join(here, name, 'consumer.ts'), String(i)], { env });
+    children.start(`consumer ${i}`, [join(here, name, 'consumer.ts'), String(i), ...args], { env });
   }
   return await children.run('the producer', [join(here, name, 'producer.ts'), ...args], { env });
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConsumerClient, Strategy } from 'opsqueue/consumer';
+import { ConsumerClient } from 'opsqueue/consumer';
+import { strategyOf } from './arguments.ts';
 
 const consumer = new ConsumerClient(
   process.env.OPSQUEUE_URL ?? 'localhost:3999',
@@ -7,7 +8,7 @@ const consumer = new ConsumerClient(
 );
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => consumer.stop());
 
-const name = process.argv[2] ?? process.pid;
+const [name = process.pid, ...args] = process.argv.slice(2);
 /** What the producer sends. */
 interface Task {
   readonly customer: number;
@@ -20,6 +21,5 @@ await consumer.runEachOp(
     await sleep(20);
     return task;
   },
-  // The customer with the fewest chunks in work comes first, and of one customer the oldest submission.
-  { strategy: Strategy.preferDistinct('customer', Strategy.oldest()) },
+  { strategy: strategyOf(args) },
 );

@@ -67,6 +67,34 @@ test('many-consumers-fairness lets no small customer wait for the large one', as
   assert.ok(large <= whenAllWereThere.length / 2, `customer 1 got ${large} of ${whenAllWereThere.length}`);
 });
 
+test('many-consumers-fairness takes another strategy, in its text form', async () => {
+  const { code, stdout, stderr } = await runExample(
+    ['many-consumers-fairness', 'selectExcept(customer, [4], oldest)'],
+    async (run) => {
+      await run.line(/^customer 1 has all 100 results/);
+      await run.line(/^customer 3 has all 10 results/);
+      // Nobody serves customer 4.
+      run.child.kill('SIGINT');
+    },
+  );
+  assert.equal(code, null, stderr);
+  const served = [...stdout.matchAll(/serves customer (\d)/g)].map((match) => match[1]);
+  assert.deepEqual([...new Set(served)].sort(), ['1', '2', '3']);
+});
+
+for (const [strategy, message] of [
+  ['fair', /there is no strategy "fair"; known are oldest, newest, random, preferDistinct/],
+  ['maxSimultaneous(customer, 0)', /max must be an integer of at least 1, got 0/],
+] as const) {
+  test(`many-consumers-fairness says what is wrong with the strategy ${strategy}, before it starts anything`, async () => {
+    const { code, stdout, stderr } = await runExample(['many-consumers-fairness', strategy]);
+    assert.equal(code, 1);
+    assert.match(stderr, message);
+    assert.equal(stdout, '');
+    assert.doesNotMatch(stderr, /^ +at /m);
+  });
+}
+
 test('the demo computes every file of a folder, says so, and is right', async () => {
   await using folder = await temporaryFolder();
   const files = await folderOfFiles(folder.path, 60);
