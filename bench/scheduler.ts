@@ -64,6 +64,7 @@ class Bench {
       otelTraceCarrier: '{}',
       retryDelayMs: 0,
       retry: null,
+      failureMode: 'fail',
     };
     this.scheduler.insert(record, this.nowMs);
     this.#drain();

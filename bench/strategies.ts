@@ -70,6 +70,7 @@ class Fleet {
         otelTraceCarrier: '{}',
         retryDelayMs: 0,
         retry: null,
+        failureMode: 'fail',
       },
       this.nowMs,
     );

@@ -5,6 +5,7 @@ import { grouped, visible } from './text.ts';
 const STATES = {
   in_progress: 'in progress',
   completed: 'completed',
+  completed_with_failures: 'completed with failures',
   failed: 'failed',
   cancelled: 'cancelled',
 } as const;
@@ -23,8 +24,11 @@ export function statusText(submission: SubmissionDetails, note: string | null): 
   if (submission.metadata !== null) lines.push(['metadata', `${grouped(submission.metadata.length)} bytes`]);
   lines.push(['inserted', new Date(submission.submittedAtMs).toISOString()]);
   if (submission.state !== 'in_progress') lines.push(['ended', new Date(submission.endedAtMs).toISOString()]);
-  if (submission.state === 'failed') {
-    lines.push(['failed chunk', grouped(submission.failedChunk.chunkIndex)]);
+  if ('failedChunk' in submission) {
+    lines.push([
+      submission.state === 'failed' ? 'failed chunk' : 'first failed chunk',
+      grouped(submission.failedChunk.chunkIndex),
+    ]);
     lines.push(['failure', submission.failedChunk.failure.trimEnd().replaceAll('\n', `\n${' '.repeat(22)}`)]);
   }
   if (note !== null) lines.push(['note', note]);
@@ -37,13 +41,20 @@ function chunkSizeText(chunkSizeOps: number | null): string {
   return `${grouped(chunkSizeOps)} ${chunkSizeOps === 1 ? 'operation' : 'operations'}`;
 }
 
+/** Chunks that are set aside; a submission that failed did so by one that is not. */
+function chunksFailedOf(submission: SubmissionDetails): number {
+  return 'chunksFailed' in submission ? submission.chunksFailed : 0;
+}
+
 /** How much of it is done. */
 export function doneText(submission: SubmissionDetails): string {
   const total = submission.chunksTotal;
   const done = submission.chunksDone;
   if (done === null) return `${grouped(total)} chunks`;
   if (done === total) return total === 1 ? 'its only chunk done' : `all ${grouped(total)} chunks done`;
-  return `${grouped(done)} of ${grouped(total)} chunks done (${((100 * done) / total).toFixed(1)} %)`;
+  const failed = chunksFailedOf(submission);
+  const failedText = failed === 0 ? '' : `, ${grouped(failed)} failed`;
+  return `${grouped(done)} of ${grouped(total)} chunks done (${((100 * done) / total).toFixed(1)} %)${failedText}`;
 }
 
 /**
@@ -58,6 +69,7 @@ export function statusJson(submission: SubmissionDetails): object {
     prefix: submission.prefix,
     chunks_total: submission.chunksTotal,
     chunks_done: submission.chunksDone,
+    chunks_failed: chunksFailedOf(submission),
     chunk_size: submission.chunkSize,
     metadata: metadata?.toString('base64') ?? null,
     metadata_text: metadata !== null && isUtf8(metadata) ? metadata.toString() : null,
@@ -67,7 +79,7 @@ export function statusJson(submission: SubmissionDetails): object {
     otel_trace_carrier: submission.traceCarrier,
     ended_at: submission.state === 'in_progress' ? null : new Date(submission.endedAtMs).toISOString(),
     failed_chunk:
-      submission.state === 'failed'
+      'failedChunk' in submission
         ? { chunk_index: submission.failedChunk.chunkIndex, failure: submission.failedChunk.failure }
         : null,
   };

@@ -4,6 +4,7 @@ import {
   type CancelledSubmissionDetails,
   detailsOf,
   type FailedSubmissionDetails,
+  type IncompleteSubmissionDetails,
   type SubmissionDetails,
   type SubmissionStatus,
 } from './submission.ts';
@@ -63,6 +64,34 @@ export class SubmissionFailedError extends OpsqueueError {
     this.chunkIndex = chunkIndex;
     this.failure = failure;
     // The message has the text already: a printed error is to show it once.
+    for (const name of ['submission', 'failure']) Object.defineProperty(this, name, { enumerable: false });
+  }
+}
+
+/** A submission with `failureMode: 'collect'` has ended, and chunks of it failed: the results of the others are there. */
+export class ChunksFailedError extends OpsqueueError {
+  readonly submission: IncompleteSubmissionDetails;
+  readonly submissionId: string;
+  readonly chunksFailed: number;
+  /** The first of them. */
+  readonly chunkIndex: ChunkIndex;
+  /** What the consumer said of its last try: usually its stack trace. */
+  readonly failure: string;
+
+  constructor(submission: Extract<SubmissionStatus, { state: 'completed_with_failures' }>) {
+    const details = detailsOf(submission);
+    const { chunksFailed, chunksTotal } = details;
+    const { chunkIndex, failure } = details.failedChunk;
+    const which = chunksFailed === 1 ? `, chunk ${chunkIndex}` : `; the first, chunk ${chunkIndex}`;
+    super(
+      'CHUNKS_FAILED',
+      `submission ${details.id}: ${chunksFailed} of ${chunksTotal} chunks failed${which}:\n${failure}`,
+    );
+    this.submission = details;
+    this.submissionId = details.id;
+    this.chunksFailed = chunksFailed;
+    this.chunkIndex = chunkIndex;
+    this.failure = failure;
     for (const name of ['submission', 'failure']) Object.defineProperty(this, name, { enumerable: false });
   }
 }

@@ -13,6 +13,13 @@ import type { RetryPolicy } from './retry.ts';
 /** Pairs that strategies rank by: keys are text, values signed 64-bit integers. */
 export type StrategicMetadata = ReadonlyMap<string, bigint>;
 
+/**
+ * What becomes of a submission with a chunk that is out of tries. `fail`: it fails with the chunk, as in the original;
+ * `collect`: the chunk is set aside with its failure, and the others go on.
+ */
+export const FAILURE_MODES = ['fail', 'collect'] as const;
+export type FailureMode = (typeof FAILURE_MODES)[number];
+
 /** What is fixed when a submission is inserted, as both clients are told it. */
 export interface SubmissionFacts {
   readonly id: SubmissionId;
@@ -30,6 +37,7 @@ export interface SubmissionFacts {
   readonly retryDelayMs: number;
   /** How often, and after which waits, a failed chunk is tried again; null = as often as the queue has it, at once. */
   readonly retry: RetryPolicy | null;
+  readonly failureMode: FailureMode;
 }
 
 /** What is fixed when a submission is inserted. */
@@ -46,7 +54,7 @@ export interface ChunkTries {
   readonly disconnects: number;
 }
 
-/** The chunk that failed its submission for good. */
+/** A chunk that failed for good: the one that its submission failed by, or one that was set aside. */
 export interface FailedChunk {
   readonly chunkIndex: ChunkIndex;
   /** The input of a `Direct` submission's chunk; null otherwise. */
@@ -55,12 +63,23 @@ export interface FailedChunk {
   readonly failure: string;
 }
 
-export const END_STATES = ['completed', 'failed', 'cancelled'] as const;
+export const END_STATES = ['completed', 'completed_with_failures', 'failed', 'cancelled'] as const;
 export type EndState = (typeof END_STATES)[number];
+
+/** Of a submission that collects failures: all its chunks are done or set aside, and at least one is the latter. */
+export interface EndWithFailures {
+  readonly state: 'completed_with_failures';
+  readonly endedAtMs: number;
+  /** All others failed. */
+  readonly chunksDone: number;
+  /** The first of those that failed, by its index. */
+  readonly failedChunk: FailedChunk;
+}
 
 /** How a submission ended. */
 export type SubmissionEnd =
   | { readonly state: 'completed'; readonly endedAtMs: number }
+  | EndWithFailures
   | {
       readonly state: 'failed';
       readonly endedAtMs: number;
@@ -86,8 +105,15 @@ export interface StatusRecord extends Omit<SubmissionFacts, 'chunkSizeOps'> {
 
 /** The public state of a submission, as the status endpoint tells it. */
 export type SubmissionStatus =
-  | { readonly state: 'in_progress'; readonly record: StatusRecord; readonly chunksDone: number }
+  | {
+      readonly state: 'in_progress';
+      readonly record: StatusRecord;
+      readonly chunksDone: number;
+      /** Set aside; 0 if it does not collect failures. */
+      readonly chunksFailed: number;
+    }
   | { readonly state: 'completed'; readonly record: StatusRecord; readonly endedAtMs: number }
+  | (EndWithFailures & { readonly record: StatusRecord })
   | {
       readonly state: 'failed';
       readonly record: StatusRecord;
@@ -152,6 +178,10 @@ export type SubmissionDetails =
       SubmissionChanges & {
         readonly state: 'in_progress';
         readonly chunksDone: number;
+        /** Set aside so far; 0 with `failureMode: 'fail'`. */
+        readonly chunksFailed: number;
+        /** As it was submitted; `'fail'` from a queue that does not report it. */
+        readonly failureMode: FailureMode;
         /** Nothing of the whole queue is handed out while there is one: its own pauses, then the server's. */
         readonly queuePauses: readonly PausedBy[];
       })
@@ -165,8 +195,19 @@ export type EndedSubmissionDetails =
         readonly chunksDone: number;
         readonly endedAtMs: number;
       })
+  | IncompleteSubmissionDetails
   | FailedSubmissionDetails
   | CancelledSubmissionDetails;
+
+/** The details of a submission with `failureMode: 'collect'` that has ended, with chunks that failed. */
+export interface IncompleteSubmissionDetails extends SubmissionInfo {
+  readonly state: 'completed_with_failures';
+  readonly chunksDone: number;
+  readonly chunksFailed: number;
+  readonly endedAtMs: number;
+  /** The first of those that failed, by its index. */
+  readonly failedChunk: FailedChunk;
+}
 
 /** The details of a submission that failed. */
 export interface FailedSubmissionDetails extends SubmissionInfo, SubmissionChanges {
@@ -189,6 +230,9 @@ export interface CancelledSubmissionDetails extends SubmissionInfo, SubmissionCh
 
 export function detailsOf(status: Extract<SubmissionStatus, { state: 'failed' }>): FailedSubmissionDetails;
 export function detailsOf(
+  status: Extract<SubmissionStatus, { state: 'completed_with_failures' }>,
+): IncompleteSubmissionDetails;
+export function detailsOf(
   status: Extract<SubmissionStatus, { state: 'cancelled' }>,
 ): CancelledSubmissionDetails;
 export function detailsOf(
@@ -206,9 +250,11 @@ export function detailsOf({ record, ...status }: SubmissionStatus): SubmissionDe
   const info = { ...submissionInfoOf(record), pauses, deadlineMs, startAfterMs, history };
   switch (status.state) {
     case 'in_progress':
-      return { ...info, ...status, queuePauses };
+      return { ...info, ...status, failureMode: record.failureMode, queuePauses };
     case 'completed':
       return { ...info, ...status, chunksDone: info.chunksTotal };
+    case 'completed_with_failures':
+      return { ...info, ...status, chunksFailed: info.chunksTotal - status.chunksDone };
     case 'failed':
       return { ...info, ...status };
     case 'cancelled': {

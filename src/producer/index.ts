@@ -14,6 +14,7 @@ export type {
 } from '../contract/standard-schema.ts';
 export {
   ChunkContentError,
+  ChunksFailedError,
   ClientClosedError,
   type ContractIssue,
   ContractViolationError,
@@ -41,6 +42,8 @@ export type {
   EndState,
   FailedChunk,
   FailedSubmissionDetails,
+  FailureMode,
+  IncompleteSubmissionDetails,
   SubmissionDetails,
   SubmissionInfo,
 } from '../model/submission.ts';

@@ -42,6 +42,7 @@ export const SUBMIT: OptionNames<SubmitOptions> = {
   strategicMetadata: true,
   retry: true,
   retryDelayMs: true,
+  failureMode: true,
   compression: true,
 };
 export const RESULTS: OptionNames<ResultsOptions> = { ...TRANSFER, ...DONE, when: true, cleanup: true };

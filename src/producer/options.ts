@@ -1,5 +1,6 @@
 import type { ContractCodec } from '../contract/contract.ts';
 import type { RetryPolicy } from '../model/retry.ts';
+import type { FailureMode, SubmissionDetails } from '../model/submission.ts';
 import type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';
@@ -131,6 +132,16 @@ export interface SubmitOptions extends TransferOptions {
    */
   readonly retryDelayMs?: number | undefined;
   /**
+   * What becomes of the submission with a chunk that is out of tries, or failed by a `NonRetryableError`. `'fail'`: it
+   * fails with the chunk. `'collect'`: the chunk is set aside with its failure, and the others go on; when all are done
+   * or set aside, the submission ends as `completed_with_failures`, its results have an OpError for each operation of a
+   * chunk that failed, and `retryFailed()` tries those again. A queue that does not know it is refused before anything
+   * is uploaded.
+   *
+   * @defaultValue `'fail'`
+   */
+  readonly failureMode?: FailureMode | undefined;
+  /**
    * Packs the chunks in the object store. A reader needs no setting, but must be opsqueue for Node.js.
    *
    * @defaultValue none
@@ -195,7 +206,7 @@ export interface CountOptions extends CallOptions {
 
 /** How far a submission is. */
 export interface Progress {
-  readonly state: 'in_progress' | 'completed' | 'failed' | 'cancelled';
+  readonly state: SubmissionDetails['state'];
   readonly chunksDone: number;
   readonly chunksTotal: number;
   /**

@@ -68,6 +68,7 @@ const INSERT_EXTRA_MS_PER_CHUNK = 0.05;
 
 /** What a feature of a queue is needed to do. */
 const NEEDED_TO = {
+  collect: "go on without chunks that failed (failureMode: 'collect')",
   chunks_done: 'report which chunks are done',
   direct_outputs: 'give out the results of a submission that it keeps itself',
   idempotency_key: 'recognize a submission that it has already',

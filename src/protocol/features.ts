@@ -26,6 +26,7 @@ export const PRODUCER_FEATURES = {
     'ended',
     'queues',
     'control',
+    'collect',
   ],
 } as const;
 

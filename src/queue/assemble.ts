@@ -17,6 +17,7 @@ import { NamedQueue } from './named-queue.ts';
 import { NamedQueues } from './named-queues.ts';
 import { Reads } from './reads.ts';
 import { Retention, type RetentionTimes } from './retention.ts';
+import { Retries } from './retries.ts';
 import { Scopes } from './scopes.ts';
 import { QueueStats } from './stats/stats.ts';
 import { Unattended } from './unattended.ts';
@@ -120,11 +121,20 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
     isOpen: () => hooks.isReady() && watch.isOk,
   });
   const verbs = new Verbs({ store, clock, logger, journal, queues, scopes, endings, giveUp });
+  const retries = new Retries({
+    ...shared,
+    queues,
+    reads,
+    endings,
+    retention,
+    isOpen: () => hooks.isReady() && watch.isOk,
+  });
   return {
     queues,
     scopes,
     verbs,
     inserts,
+    retries,
     reads,
     endings,
     retention,

@@ -1,3 +1,4 @@
+import { bounded } from '../model/thrown.ts';
 import type { DropReason, Effect, Sick, SubmissionEndCause } from '../scheduler/effects.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../scheduler/types.ts';
@@ -18,6 +19,11 @@ export interface ConsumerPeer {
   /** One of these threw: the peer is lost, and nothing else. */
   failed(error: unknown): void;
 }
+
+/** The failures of so many chunks of a submission are kept at some length, in characters; of the others, the gist. */
+const FULL_FAILURES = 1_000;
+const FAILURE_CHARS_MAX = 8_192;
+const GIST_CHARS_MAX = 512;
 
 export interface DispatcherOptions {
   /** Of the queue. */
@@ -71,6 +77,9 @@ export class Dispatcher {
     switch (effect.kind) {
       case 'completed': {
         const { submission, chunkIndex, reservedMs } = effect;
+        if (effect.hadFailed) {
+          journal.add({ kind: 'failed_chunk', id: submission.record.id, chunkIndex, failure: null });
+        }
         journal.chunkDone(submission, chunkIndex);
         const tookMs = reservedMs === null ? null : nowMs - reservedMs;
         if (tookMs !== null) longChunks.completed(submission, tookMs);
@@ -78,15 +87,23 @@ export class Dispatcher {
         break;
       }
       case 'set_back': {
-        const { submission, chunkIndex, tries, cause, isFatal, reservedMs } = effect;
-        const { id } = submission.record;
+        const { submission, chunkIndex, tries, cause, fatal, reservedMs } = effect;
+        const { id, failureMode } = submission.record;
         journal.add({ kind: 'tries', id, chunkIndex, tries });
+        if (fatal !== null && failureMode === 'collect') {
+          const charsMax = failureCharsMax(submission.failed?.count ?? 0);
+          journal.add({ kind: 'failed_chunk', id, chunkIndex, failure: bounded(fatal, charsMax) });
+        }
+        const isFatal = fatal !== null;
         const tookMs = nowMs - reservedMs;
         events.publish({ kind: 'chunk_set_back', submission, chunkIndex, cause, isFatal, tookMs }, nowMs);
         if (cause !== 'expired') break;
         this.#o.logger.debug({ submission: String(id), chunk: chunkIndex }, 'chunk reservation expired');
         break;
       }
+      case 'retried':
+        journal.add({ kind: 'retry', id: effect.submission.record.id });
+        break;
       case 'reserved':
         events.publish(
           { kind: 'reservation_answered', queue: this.#o.name, chunks: effect.chunks.length },
@@ -135,4 +152,9 @@ export class Dispatcher {
       peer.failed(error);
     }
   }
+}
+
+/** Of one that fails when so many have: a million stack traces would fill the disk. */
+function failureCharsMax(chunksFailed: number): number {
+  return chunksFailed <= FULL_FAILURES ? FAILURE_CHARS_MAX : GIST_CHARS_MAX;
 }

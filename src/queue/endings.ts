@@ -1,5 +1,6 @@
 import { type Cancellation, DEADLINE_CANCELLATION } from '../model/control.ts';
 import type { SubmissionId } from '../model/ids.ts';
+import { isPromise } from '../model/kinds.ts';
 import { queueField } from '../model/queue-name.ts';
 import type { FailedChunk, SubmissionEnd, SubmissionRecord, SubmissionStatus } from '../model/submission.ts';
 import type { SubmissionEndCause } from '../scheduler/effects.ts';
@@ -36,9 +37,10 @@ export type CancelResult =
   /** It had ended already, or was about to. */
   | { readonly kind: 'ended'; readonly status: SubmissionStatus };
 
-/** How often the input of a failed chunk is asked for when the store does not answer; then the end is told without. */
+/** How often the input or the failure of a failed chunk is asked for when the store does not answer; then the end is told without. */
 const INPUT_TRIES = 3;
 const INPUT_RETRY_MS = 200;
+const UNREADABLE_FAILURE = '(its failure could not be read)';
 
 /** Characters of a failure that go into the log. */
 const FAILURE_LOGGED_MAX = 500;
@@ -74,7 +76,7 @@ export class Endings {
     const queue = queues.get(queueName);
     const outcome = queue?.scheduler.cancel(id, nowMs, by) ?? 'unknown';
     queue?.dispatcher.run(nowMs);
-    if (outcome !== 'unknown') await this.#committed(id);
+    if (outcome !== 'unknown') await this.committed(id);
     if (outcome === 'ending') return { kind: 'cancelled' };
     const status = await reads.status(queueName, id);
     if (status === null) return { kind: 'unknown' };
@@ -83,7 +85,8 @@ export class Endings {
     return { kind: 'ended', status };
   }
 
-  async #committed(id: SubmissionId): Promise<void> {
+  /** The submission does not end, or its end is on disk. Rejects with QueueUnavailableError if the queue stops before. */
+  async committed(id: SubmissionId): Promise<void> {
     try {
       await this.#pending.get(id);
     } catch (cause) {
@@ -96,31 +99,47 @@ export class Endings {
   async #end(submission: OpenSubmission, cause: SubmissionEndCause): Promise<void> {
     const { record, done } = submission;
     const { journal, clock } = this.#o;
-    const endedAtMs = clock.nowMs();
-    if (cause.state === 'failed') {
-      const chunksDone = done.count;
-      const failedChunk = await this.#failedChunk(submission, cause.chunkIndex, cause.failure);
-      this.#add(submission, { state: 'failed', endedAtMs, chunksDone, failedChunk });
-    } else if (cause.state === 'cancelled') {
-      this.#add(submission, {
-        state: 'cancelled',
-        endedAtMs,
-        chunksDone: done.count,
-        by: cause.by,
-        reason: cause.reason,
-      });
-    } else {
-      this.#add(submission, { state: 'completed', endedAtMs });
-    }
+    const endOf = this.#endOf(submission, cause, clock.nowMs());
+    // At once where nothing has to be read: it joins the batch of the last chunk.
+    const end = isPromise(endOf) ? await endOf : endOf;
+    journal.add({ kind: 'end', id: record.id, end });
     await journal.committed();
     try {
       this.#forget(record);
       this.#o.inputs.forget(record.id);
-      this.#log(submission, cause);
-      const event = { kind: 'submission_ended', record, state: cause.state, chunksDone: done.count } as const;
+      this.#log(submission, end);
+      const event = { kind: 'submission_ended', record, state: end.state, chunksDone: done.count } as const;
       this.#o.events.publish(event, clock.monotonicMs());
     } catch (error) {
       this.#o.giveUp(error);
+    }
+  }
+
+  #endOf(
+    submission: OpenSubmission,
+    cause: SubmissionEndCause,
+    endedAtMs: number,
+  ): SubmissionEnd | Promise<SubmissionEnd> {
+    const chunksDone = submission.done.count;
+    switch (cause.state) {
+      case 'completed':
+        return { state: 'completed', endedAtMs };
+      case 'cancelled':
+        return { state: 'cancelled', endedAtMs, chunksDone, by: cause.by, reason: cause.reason };
+      case 'failed':
+        return this.#failedChunk(submission, cause.chunkIndex, cause.failure).then((failedChunk) => ({
+          state: 'failed',
+          endedAtMs,
+          chunksDone,
+          failedChunk,
+        }));
+      case 'completed_with_failures':
+        return this.#firstFailedChunk(submission).then((failedChunk) => ({
+          state: 'completed_with_failures',
+          endedAtMs,
+          chunksDone,
+          failedChunk,
+        }));
     }
   }
 
@@ -132,31 +151,43 @@ export class Endings {
     queues.changed(queue);
   }
 
-  #add(submission: OpenSubmission, end: SubmissionEnd): void {
-    this.#o.journal.add({ kind: 'end', id: submission.record.id, end });
-  }
-
   async #failedChunk(submission: OpenSubmission, chunkIndex: number, failure: string): Promise<FailedChunk> {
     if (submission.record.prefix !== null) return { chunkIndex, failure, inputContent: null };
     const chunk = { submissionId: submission.record.id, chunkIndex };
+    const inputs = await this.#read('input', chunkIndex, () =>
+      this.#o.store.directContents('input', [chunk]),
+    );
+    return { chunkIndex, failure, inputContent: inputs?.[0] ?? null };
+  }
+
+  /** Of those that were set aside. Why they failed is only in the store: there may be millions. */
+  async #firstFailedChunk(submission: OpenSubmission): Promise<FailedChunk> {
+    const { id } = submission.record;
+    const [chunkIndex] = submission.failed ?? [];
+    invariant(chunkIndex !== undefined, 'a submission completes with failures, and no chunk has failed');
+    await this.#o.journal.committed();
+    const page = { id, from: chunkIndex, limit: 1 };
+    const found = await this.#read('failure', chunkIndex, () => this.#o.store.failedChunks(page));
+    return this.#failedChunk(submission, chunkIndex, found?.[0]?.failure ?? UNREADABLE_FAILURE);
+  }
+
+  /** null if the store does not answer. */
+  async #read<T>(what: string, chunkIndex: number, read: () => Promise<T>): Promise<T | null> {
     for (let tries = 1; ; tries++) {
       try {
-        const [inputContent] = await this.#o.store.directContents('input', [chunk]);
-        return { chunkIndex, failure, inputContent: inputContent ?? null };
+        return await read();
       } catch (error) {
         if (tries === INPUT_TRIES) {
-          this.#o.logger.error(
-            { err: error, chunk: String(chunkIndex) },
-            'the input of a failed chunk cannot be read',
-          );
-          return { chunkIndex, failure, inputContent: null };
+          const fields = { err: error, chunk: String(chunkIndex) };
+          this.#o.logger.error(fields, `the ${what} of a failed chunk cannot be read`);
+          return null;
         }
         await sleep(this.#o.clock, INPUT_RETRY_MS);
       }
     }
   }
 
-  #log({ record, done }: OpenSubmission, cause: SubmissionEndCause): void {
+  #log({ record, done }: OpenSubmission, end: SubmissionEnd): void {
     const { logger } = this.#o;
     const { id, queue, prefix, chunksTotal } = record;
     const fields = {
@@ -166,21 +197,19 @@ export class Endings {
       chunksDone: done.count,
       chunksTotal,
     };
-    if (cause.state === 'cancelled' && cause.reason === DEADLINE_CANCELLATION.reason) {
+    if (end.state === 'cancelled' && end.reason === DEADLINE_CANCELLATION.reason) {
       logger.info(fields, 'submission cancelled by its deadline');
       return;
     }
-    if (cause.state !== 'failed') {
-      logger.debug(fields, `submission ${cause.state}`);
+    if (!('failedChunk' in end)) {
+      logger.debug(fields, `submission ${end.state}`);
       return;
     }
-    const failed = {
-      ...fields,
-      chunk: cause.chunkIndex,
-      failure: clipped(cause.failure, FAILURE_LOGGED_MAX),
-    };
+    const { chunkIndex, failure } = end.failedChunk;
+    const failed = { ...fields, chunk: chunkIndex, failure: clipped(failure, FAILURE_LOGGED_MAX) };
+    const text = end.state === 'failed' ? 'submission failed' : 'submission completed with failures';
     const skipped = this.#failedBudget.take();
-    if (skipped === null) logger.debug(failed, 'submission failed');
-    else logger.warn(skipped === 0 ? failed : { ...failed, failedUnlogged: skipped }, 'submission failed');
+    if (skipped === null) logger.debug(failed, text);
+    else logger.warn(skipped === 0 ? failed : { ...failed, failedUnlogged: skipped }, text);
   }
 }

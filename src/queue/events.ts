@@ -21,7 +21,7 @@ export type QueueEvent =
       readonly chunkIndex: ChunkIndex;
       readonly tookMs: number | null;
     }
-  /** It was handed out in vain. `isFatal`: its submission fails with it. */
+  /** It was handed out in vain. `isFatal`: it is set aside, or its submission fails with it. */
   | {
       readonly kind: 'chunk_set_back';
       readonly submission: OpenSubmission;
@@ -30,6 +30,8 @@ export type QueueEvent =
       readonly isFatal: boolean;
       readonly tookMs: number;
     }
+  /** What has ended is open again: that is committed. */
+  | { readonly kind: 'submission_retried'; readonly record: SubmissionRecord }
   | { readonly kind: 'reservation_answered'; readonly queue: string; readonly chunks: number }
   | { readonly kind: 'reservation_refused'; readonly queue: string }
   | {

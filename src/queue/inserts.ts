@@ -193,6 +193,7 @@ function differingField(before: SubmissionRecord, now: NewSubmission): string | 
   if (before.chunkSizeOps !== now.chunkSizeOps) return 'chunk_size';
   if (!sameBytes(before.metadata, now.metadata)) return 'metadata';
   if (!samePairs(before.strategicMetadata, now.strategicMetadata)) return 'strategic_metadata';
+  if (before.failureMode !== now.failureMode) return 'failure_mode';
   return null;
 }
 

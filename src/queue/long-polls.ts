@@ -5,7 +5,7 @@ import type { EventBatch, QueueEvents } from './events.ts';
 
 interface Waiter {
   readonly submission: OpenSubmission;
-  /** Woken when more chunks than these are done; null: only by the end. */
+  /** Woken when more chunks than these are done or set aside; null: only by the end. */
   readonly doneAbove: number | null;
   readonly wake: () => void;
   timer: Timer | null;
@@ -28,7 +28,7 @@ export class LongPolls {
   }
 
   /**
-   * Calls `wake` once: when more than `doneAbove` chunks are done (null: not for that), when the end is committed,
+   * Calls `wake` once: when more than `doneAbove` chunks are done or set aside (null: not for that), when the end is committed,
    * when the time is up, or when the queue stops.
    *
    * @returns takes it back
@@ -49,14 +49,17 @@ export class LongPolls {
 
   #take({ events, changed, missed }: EventBatch): void {
     for (const submission of changed) this.#moved(submission.record);
-    for (const event of events) if (event.kind === 'submission_ended') this.#ended(event.record);
+    for (const event of events) {
+      if (event.kind === 'submission_ended') this.#ended(event.record);
+      else if (event.kind === 'chunk_set_back' && event.isFatal) this.#moved(event.submission.record);
+    }
     // The end of any of them may be among what was missed: a look too many does no harm.
     if (missed > 0) this.wakeAll();
   }
 
   #moved(record: SubmissionRecord): void {
     for (const waiter of this.#waiters.get(record) ?? []) {
-      const isDue = waiter.doneAbove !== null && waiter.submission.done.count > waiter.doneAbove;
+      const isDue = waiter.doneAbove !== null && settledCount(waiter.submission) > waiter.doneAbove;
       if (isDue) this.#wake(waiter);
     }
   }
@@ -80,4 +83,9 @@ export class LongPolls {
     this.#unsubscribe?.();
     this.#unsubscribe = null;
   }
+}
+
+/** Chunks that are not worked on any more. */
+export function settledCount({ done, failed }: OpenSubmission): number {
+  return done.count + (failed?.count ?? 0);
 }

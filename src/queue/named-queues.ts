@@ -106,6 +106,7 @@ const NO_COUNTS: SchedulerCounts = {
   chunksPaused: 0,
   chunksReserved: 0,
   chunksDelayed: 0,
+  chunksFailed: 0,
   chunksInBacklog: 0,
   operationsInBacklog: 0,
   consumers: 0,

@@ -12,6 +12,7 @@ import type { Inserts } from './inserts.ts';
 import type { JournalHealth } from './journal/journal.ts';
 import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
+import type { Retries } from './retries.ts';
 import type { QueueStats } from './stats/stats.ts';
 import type { Verbs } from './verbs.ts';
 
@@ -33,6 +34,8 @@ export class Queue {
   readonly endings: Endings;
   /** What operators and producers do to work that was submitted before. */
   readonly verbs: Verbs;
+  /** What has failed goes on. */
+  readonly retries: Retries;
   readonly retention: Retention;
   readonly stats: QueueStats;
   readonly #clock: Clock;
@@ -68,6 +71,7 @@ export class Queue {
     this.reads = this.#parts.reads;
     this.endings = this.#parts.endings;
     this.verbs = this.#parts.verbs;
+    this.retries = this.#parts.retries;
     this.retention = this.#parts.retention;
     this.stats = this.#parts.stats;
   }
@@ -175,8 +179,8 @@ export class Queue {
     this.#parts.queues.pausesChanged();
     let submissions = 0;
     for await (const piece of store.load([SHARD])) {
-      for (const { record, control, done, tries } of piece) {
-        this.#parts.queues.open(record.queue).insert(record, control, { done, tries });
+      for (const { record, control, ...progress } of piece) {
+        this.#parts.queues.open(record.queue).insert(record, control, progress);
         submissions++;
       }
     }

@@ -1,12 +1,18 @@
-import { ChunkSet } from '../model/chunk-set.ts';
+import { ChunkSet, type PageContent } from '../model/chunk-set.ts';
 import { type Control, currentRecord } from '../model/control.ts';
 import { TooManyMatchingSubmissionsError } from '../model/errors.ts';
-import type { SubmissionId } from '../model/ids.ts';
-import type { EndState, StatusRecord, SubmissionRecord, SubmissionStatus } from '../model/submission.ts';
+import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import type {
+  EndState,
+  FailedChunk,
+  StatusRecord,
+  SubmissionRecord,
+  SubmissionStatus,
+} from '../model/submission.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store, StoredSubmission } from '../store/store.ts';
 import type { Journal } from './journal/journal.ts';
-import type { LongPolls } from './long-polls.ts';
+import { type LongPolls, settledCount } from './long-polls.ts';
 import type { NamedQueues } from './named-queues.ts';
 import type { Retention } from './retention.ts';
 import type { Scopes } from './scopes.ts';
@@ -21,13 +27,22 @@ export interface ReadsOptions {
   readonly submissionsReturnedMax: number;
 }
 
+/** A page of a {@link ChunkSet} that is not empty. */
+export interface ChunksPage {
+  readonly page: number;
+  readonly content: 'full' | Uint8Array;
+}
+
 /** Which chunks of a submission are done: a piece of them. */
 export interface ChunksDone {
   readonly state: SubmissionStatus['state'];
   readonly chunksTotal: number;
   readonly chunksDone: number;
-  /** Pages of the {@link ChunkSet} that are not empty, ascending. None of a completed submission, where all chunks are done. */
-  readonly pages: readonly { readonly page: number; readonly content: 'full' | Uint8Array }[];
+  /** Ascending. None of a completed submission, where all chunks are done. */
+  readonly pages: readonly ChunksPage[];
+  readonly chunksFailed: number;
+  /** The same of the chunks that are set aside; only those of a submission that is in progress, or has completed with failures. */
+  readonly failedPages: readonly ChunksPage[];
   /** Where to go on if there are more pages than fitted; else null. */
   readonly nextPage: number | null;
 }
@@ -42,7 +57,7 @@ export type DirectOutputs =
   | { readonly kind: 'not_direct' };
 
 export interface Wait {
-  /** Woken when more chunks than these are done; null: only by the end of the submission. */
+  /** Woken when more chunks than these are done or set aside; null: only by the end of the submission. */
   readonly doneAbove: number | null;
   readonly waitMs: number;
 }
@@ -71,7 +86,8 @@ export class Reads {
     const open = this.open(queue, id);
     if (open !== undefined) {
       const record = { ...open.record, ...this.#told(open.record, open.control) };
-      return { state: 'in_progress', record, chunksDone: this.#o.journal.chunksCommitted(open) };
+      const chunksDone = this.#o.journal.chunksCommitted(open);
+      return { state: 'in_progress', record, chunksDone, chunksFailed: open.failed?.count ?? 0 };
     }
     const stored = await this.#o.store.findById(id);
     if (stored?.record.queue !== queue) return null;
@@ -88,7 +104,7 @@ export class Reads {
   wait(queue: string, id: SubmissionId, { doneAbove, waitMs }: Wait, wake: () => void): (() => void) | null {
     const open = this.open(queue, id);
     if (open === undefined || waitMs <= 0) return null;
-    if (doneAbove !== null && open.done.count > doneAbove && open.state === 'open') return null;
+    if (doneAbove !== null && settledCount(open) > doneAbove && open.state === 'open') return null;
     return this.#o.longPolls.wait(open, open.state === 'open' ? doneAbove : null, waitMs, wake);
   }
 
@@ -96,7 +112,7 @@ export class Reads {
   async chunksDone(queue: string, id: SubmissionId, fromPage: number): Promise<ChunksDone | null> {
     const open = this.open(queue, id);
     if (open !== undefined && open.state === 'open') {
-      const told = pieceOf('in_progress', open.done, fromPage);
+      const told = pieceOf('in_progress', open.done, open.failed, fromPage);
       // The output of a chunk that is reported as done is read: the chunk must not run again after a crash.
       await this.#o.journal.committed();
       return told;
@@ -106,10 +122,12 @@ export class Reads {
     if (status === null) return null;
     const { chunksTotal } = status.record;
     if (status.state === 'completed') {
-      return { state: 'completed', chunksTotal, chunksDone: chunksTotal, pages: [], nextPage: null };
+      const none = { chunksFailed: 0, pages: [], failedPages: [], nextPage: null };
+      return { state: 'completed', chunksTotal, chunksDone: chunksTotal, ...none };
     }
-    const done = await this.#o.store.chunksDone(id);
-    return pieceOf(status.state, done ?? new ChunkSet(chunksTotal), fromPage);
+    const done = (await this.#o.store.chunksDone(id)) ?? new ChunkSet(chunksTotal);
+    const failed = status.state === 'completed_with_failures' ? complementOf(done) : null;
+    return pieceOf(status.state, done, failed, fromPage);
   }
 
   /** Outputs of the chunks from `from` on, at most `limit` and 8 MiB of them; null for those that are not done. null: unknown. */
@@ -140,6 +158,25 @@ export class Reads {
     }
     const next = from + outputs.length;
     return { kind: 'outputs', outputs, next: next < status.record.chunksTotal ? next : null };
+  }
+
+  /** Chunks that are set aside, from that one on, with what they failed by. null: the submission is unknown. */
+  async failedChunks(
+    queue: string,
+    id: SubmissionId,
+    from: ChunkIndex,
+    limit: number,
+  ): Promise<readonly FailedChunk[] | null> {
+    const status = await this.status(queue, id);
+    if (status === null) return null;
+    await this.#o.journal.committed();
+    const { store } = this.#o;
+    const failed = await store.failedChunks({ id, from, limit, bytesMax: OUTPUTS_BYTES_MAX });
+    if (status.record.prefix !== null) return failed.map((chunk) => ({ ...chunk, inputContent: null }));
+    const chunks = failed.map(({ chunkIndex }) => ({ submissionId: id, chunkIndex }));
+    const inputs = chunks.length === 0 ? [] : await store.directContents('input', chunks, OUTPUTS_BYTES_MAX);
+    // As many as there are inputs of.
+    return inputs.map((inputContent, i) => ({ ...failed[i]!, inputContent }));
   }
 
   countInProgress(queue: string): number {
@@ -206,18 +243,14 @@ function statusOf(
 ): SubmissionStatus {
   const chunkSizeOps = stored.chunkSizeOps === 0 ? null : stored.chunkSizeOps;
   const record = { ...currentRecord(stored, control), chunkSizeOps, ...told };
-  if (end === null) return { state: 'in_progress', record, chunksDone };
+  // Nothing is set aside of what is known to the store as open, but not on the schedule yet.
+  if (end === null) return { state: 'in_progress', record, chunksDone, chunksFailed: 0 };
   switch (end.state) {
     case 'completed':
       return { state: 'completed', record, endedAtMs: end.endedAtMs };
     case 'failed':
-      return {
-        state: 'failed',
-        record,
-        endedAtMs: end.endedAtMs,
-        chunksDone: end.chunksDone,
-        failedChunk: end.failedChunk,
-      };
+    case 'completed_with_failures':
+      return { ...end, record };
     case 'cancelled':
       return {
         state: 'cancelled',
@@ -229,19 +262,39 @@ function statusOf(
   }
 }
 
-function pieceOf(state: SubmissionStatus['state'], done: ChunkSet, fromPage: number): ChunksDone {
-  const pages: ChunksDone['pages'][number][] = [];
+/** The chunks that are not in the set. */
+function complementOf(chunks: ChunkSet): ChunkSet {
+  const others = new ChunkSet(chunks.size);
+  for (let i = chunks.nextMissing(0); i < chunks.size; i = chunks.nextMissing(i + 1)) others.add(i);
+  return others;
+}
+
+function pieceOf(
+  state: SubmissionStatus['state'],
+  done: ChunkSet,
+  failed: ChunkSet | null,
+  fromPage: number,
+): ChunksDone {
+  const pages: ChunksPage[] = [];
+  const failedPages: ChunksPage[] = [];
   const { pagesTotal } = done;
-  let page = done.nextPage(fromPage);
-  for (; page < pagesTotal && pages.length < PAGES_MAX; page = done.nextPage(page + 1)) {
-    const content = done.page(page);
-    if (content !== 'empty') pages.push({ page, content });
+  const next = (from: number) => Math.min(done.nextPage(from), failed?.nextPage(from) ?? pagesTotal);
+  let page = next(fromPage);
+  for (; page < pagesTotal && pages.length + failedPages.length < PAGES_MAX; page = next(page + 1)) {
+    addPage(pages, page, done.page(page));
+    addPage(failedPages, page, failed?.page(page) ?? 'empty');
   }
   return {
     state,
     chunksTotal: done.size,
     chunksDone: done.count,
+    chunksFailed: failed?.count ?? 0,
     pages,
+    failedPages,
     nextPage: page < pagesTotal ? page : null,
   };
+}
+
+function addPage(to: ChunksPage[], page: number, content: PageContent): void {
+  if (content !== 'empty') to.push({ page, content });
 }

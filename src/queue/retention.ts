@@ -37,6 +37,10 @@ export class Retention {
   #timer: Timer | null = null;
   #running: Promise<unknown> = Promise.resolve();
   #isStopped = false;
+  /** Those that are not to be forgotten now. */
+  readonly #kept = new Set<SubmissionId>();
+  /** The last step of forgetting. */
+  #step: Promise<unknown> = Promise.resolve();
 
   constructor(options: RetentionOptions) {
     this.#o = options;
@@ -52,6 +56,17 @@ export class Retention {
     if (this.#readAtMs.size <= READ_MAX) return;
     const [oldest] = this.#readAtMs.keys();
     if (oldest !== undefined) this.#readAtMs.delete(oldest);
+  }
+
+  /**
+   * Resolves when the submission is forgotten, or certain to be there until it is let go.
+   *
+   * @returns lets it go
+   */
+  async keep(id: SubmissionId): Promise<() => void> {
+    this.#kept.add(id);
+    await this.#step;
+    return () => void this.#kept.delete(id);
   }
 
   start(): void {
@@ -110,7 +125,10 @@ export class Retention {
     let after: DueSubmission | undefined;
     while (!this.#isStopped) {
       const due = await store.due({ endedBeforeMs, after, limit });
-      total += await store.forget(due.filter(isOver).map(({ id }) => id));
+      const over = due.filter((each) => isOver(each) && !this.#kept.has(each.id));
+      const forgotten = store.forget(over.map(({ id }) => id));
+      this.#step = forgotten.catch(() => {});
+      total += await forgotten;
       if (due.length < limit) break;
       after = due.at(-1);
     }

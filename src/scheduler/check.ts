@@ -44,9 +44,16 @@ function checkChunks<Peer>(submission: ScheduledSubmission<Peer>): void {
     check(!available.has(index), `chunk ${index} of ${id} is available and delayed`);
     check(!submission.done.has(index), `chunk ${index} of ${id} is delayed and done`);
   }
-  const handled = submission.done.count + submission.chunksReserved + submission.chunksDelayed;
+  for (const index of submission.failed ?? []) {
+    check(!available.has(index), `chunk ${index} of ${id} is available and failed`);
+    check(!submission.done.has(index), `chunk ${index} of ${id} is failed and done`);
+    check(!submission.reservations?.has(index), `chunk ${index} of ${id} is failed and reserved`);
+    check(!submission.delays?.has(index), `chunk ${index} of ${id} is failed and delayed`);
+  }
+  const { chunksReserved, chunksDelayed, chunksFailed } = submission;
+  const handled = submission.done.count + chunksReserved + chunksDelayed + chunksFailed;
   check(handled + available.count === chunksTotal, `every chunk of ${id} is in exactly one state`);
-  check(!submission.done.isFull, `${id} is done and has not ended`);
+  check(!submission.isSettled, `${id} is done and has not ended`);
 }
 
 function checkIsOff<Peer>(submission: ScheduledSubmission<Peer>): void {
@@ -66,8 +73,9 @@ function checkCounts<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmiss
     chunksPaused: sum((s) => s.chunksPaused),
     chunksReserved: sum((s) => s.chunksReserved),
     chunksDelayed: sum((s) => s.chunksDelayed),
-    chunksInBacklog: sum((s) => s.record.chunksTotal - s.done.count),
-    operationsInBacklog: sum((s) => (s.record.chunksTotal - s.done.count) * s.record.chunkSizeOps),
+    chunksFailed: sum((s) => s.chunksFailed),
+    chunksInBacklog: sum(chunksLeft),
+    operationsInBacklog: sum((s) => chunksLeft(s) * s.record.chunkSizeOps),
     consumers: ledger.consumers.size,
     consumersSick: [...ledger.consumers].filter((consumer) => consumer.pauses > 0).length,
   };
@@ -78,6 +86,10 @@ function checkCounts<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmiss
   const appointed = open.filter((submission) => submission.appointment !== null).length;
   check(ledger.appointments.size === appointed, 'every appointment is kept');
   check(ledger.delays.size === expected.chunksDelayed, 'every delayed chunk waits for its time');
+}
+
+function chunksLeft<Peer>({ record, done, chunksFailed }: ScheduledSubmission<Peer>): number {
+  return record.chunksTotal - done.count - chunksFailed;
 }
 
 function checkConsumers<Peer>(ledger: Ledger<Peer>): void {

@@ -13,6 +13,7 @@ export type Effect<Peer> =
   | Reserved<Peer>
   | Completed
   | SetBack<Peer>
+  | Retried
   | Dropped<Peer>
   | Ending
   | Sick<Peer>
@@ -32,6 +33,8 @@ export interface Completed {
   readonly kind: 'completed';
   readonly submission: OpenSubmission;
   readonly chunkIndex: ChunkIndex;
+  /** It had been set aside, and is not any more. */
+  readonly hadFailed: boolean;
   /** Since when it was reserved, whoever held it; null if nobody did. */
   readonly reservedMs: number | null;
 }
@@ -45,9 +48,15 @@ export interface SetBack<Peer> {
   readonly submission: OpenSubmission;
   readonly chunkIndex: ChunkIndex;
   readonly tries: ChunkTries;
-  /** Its submission fails with it. */
-  readonly isFatal: boolean;
+  /** Why it gets no other try: it is set aside, or its submission fails with it; null if it gets one. */
+  readonly fatal: string | null;
   readonly reservedMs: number;
+}
+
+/** The chunks of a submission that were set aside are available again, and all tries begin anew: to be persisted. */
+export interface Retried {
+  readonly kind: 'retried';
+  readonly submission: OpenSubmission;
 }
 
 /**
@@ -73,6 +82,7 @@ export interface Ending {
 
 export type SubmissionEndCause =
   | { readonly state: 'completed' }
+  | { readonly state: 'completed_with_failures' }
   | ({ readonly state: 'cancelled' } & Cancellation)
   | { readonly state: 'failed'; readonly chunkIndex: ChunkIndex; readonly failure: string };
 

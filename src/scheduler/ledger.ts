@@ -1,4 +1,4 @@
-import type { ChunkSet } from '../model/chunk-set.ts';
+import { ChunkSet } from '../model/chunk-set.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { ChunkTries, StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
 import type { Random } from '../system/random.ts';
@@ -60,6 +60,7 @@ export class Ledger<Peer> {
     chunksPaused: 0,
     chunksReserved: 0,
     chunksDelayed: 0,
+    chunksFailed: 0,
     chunksInBacklog: 0,
     operationsInBacklog: 0,
     consumers: 0,
@@ -103,12 +104,13 @@ export class Ledger<Peer> {
     return found;
   }
 
-  /** Everything that is not done is available. What counted before a restart is as old as that: only its number is kept. */
+  /** Everything that is neither done nor set aside is available. What counted before a restart is as old as that: only its number is kept. */
   open(
     record: SubmissionRecord,
     done: ChunkSet,
     nowMs: number,
     tries: ReadonlyMap<ChunkIndex, ChunkTries> = new Map(),
+    failed: ChunkSet | null = null,
   ): ScheduledSubmission<Peer> {
     const submission = new ScheduledSubmission<Peer>(
       record,
@@ -120,10 +122,14 @@ export class Ledger<Peer> {
       submission.setTries(index, triesOfChunk);
       for (let i = 0; i < triesOfChunk.disconnects; i++) submission.disconnectTimesOf(index).push(nowMs);
     }
+    for (const index of failed ?? []) {
+      if (submission.hasOpenChunk(index)) this.#addFailed(submission, index);
+      if (submission.failed?.has(index)) submission.setApart(index);
+    }
     this.submissions.set(record.id, submission);
     this.metadata.enter(submission, submission.values);
     this.counts.submissionsOpen++;
-    const chunksOpen = record.chunksTotal - done.count;
+    const chunksOpen = record.chunksTotal - done.count - submission.chunksFailed;
     this.#addBacklog(submission, chunksOpen);
     this.#addAvailable(submission, chunksOpen);
     return submission;
@@ -151,7 +157,7 @@ export class Ledger<Peer> {
     this.#linkExpiry(reservation);
   }
 
-  /** reserved -> in between: must be followed by `makeAvailable`, `delay`, `finish` or `close`. */
+  /** reserved -> in between: must be followed by `makeAvailable`, `delay`, `setAside`, `finish` or `close`. */
   takeAway(reservation: Reservation<Peer>): void {
     const { submission, consumer } = reservation;
     invariant(
@@ -196,9 +202,32 @@ export class Ledger<Peer> {
     this.counts.chunksDelayed--;
   }
 
-  /** available, delayed or in between (`wasTakenAway`) -> done. */
-  finish(submission: ScheduledSubmission<Peer>, index: ChunkIndex, wasTakenAway: boolean): void {
-    if (!wasTakenAway) {
+  /** in between -> failed. Those who have not answered its expiry stay barred: it may be tried again. */
+  setAside(submission: ScheduledSubmission<Peer>, index: ChunkIndex): void {
+    this.#addFailed(submission, index);
+    submission.forgetTries(index);
+    this.shuns.forget(submission, index);
+    this.#addBacklog(submission, -1);
+  }
+
+  /** All that failed -> available, and no chunk has been tried. */
+  retry(submission: ScheduledSubmission<Peer>): void {
+    const { failed } = submission;
+    invariant(failed !== null, 'a submission is retried of which nothing has failed');
+    submission.forgetAllTries();
+    submission.failed = null;
+    for (const index of failed) submission.giveBackChunk(index);
+    this.counts.chunksFailed -= failed.count;
+    this.#addBacklog(submission, failed.count);
+    this.#addAvailable(submission, failed.count);
+  }
+
+  /** available, delayed, failed or in between (`wasTakenAway`) -> done. Returns whether it had failed. */
+  finish(submission: ScheduledSubmission<Peer>, index: ChunkIndex, wasTakenAway: boolean): boolean {
+    const hadFailed = submission.failed?.delete(index) ?? false;
+    if (hadFailed) {
+      this.counts.chunksFailed--;
+    } else if (!wasTakenAway) {
       const delay = submission.delays?.get(index);
       if (delay === undefined) this.#addAvailable(submission, -1);
       else this.endDelay(delay);
@@ -207,7 +236,8 @@ export class Ledger<Peer> {
     submission.forgetTries(index);
     this.#liftAllBars(submission, index);
     this.shuns.forget(submission, index);
-    this.#addBacklog(submission, -1);
+    if (!hadFailed) this.#addBacklog(submission, -1);
+    return hadFailed;
   }
 
   /** What is available of it is not offered any more, or is again. */
@@ -258,7 +288,9 @@ export class Ledger<Peer> {
     this.#addAvailable(submission, -submission.chunksAvailable - submission.chunksPaused);
     this.withhold(submission, false);
     this.appoint(submission, Number.POSITIVE_INFINITY);
-    this.#addBacklog(submission, submission.done.count - submission.record.chunksTotal);
+    const { chunksFailed } = submission;
+    this.counts.chunksFailed -= chunksFailed;
+    this.#addBacklog(submission, submission.done.count + chunksFailed - submission.record.chunksTotal);
     this.counts.submissionsOpen--;
     this.metadata.leave(submission, submission.values);
     return reservations;
@@ -294,13 +326,13 @@ export class Ledger<Peer> {
       if (submission.isWithheld) continue;
       let count = 0;
       for (const index of indexes) {
-        if (!submission.reservations?.has(index) && !submission.delays?.has(index)) count++;
+        if (submission.isAvailable(index)) count++;
       }
       if (count > 0) hidden.set(submission, count);
     }
     for (const { submission, chunkIndex } of consumer.shuns) {
-      const isAvailable = !submission.reservations?.has(chunkIndex) && !submission.delays?.has(chunkIndex);
-      if (!isAvailable || submission.isWithheld || consumer.bars?.get(submission)?.has(chunkIndex)) continue;
+      const isHidden = submission.isWithheld || !submission.isAvailable(chunkIndex);
+      if (isHidden || consumer.bars?.get(submission)?.has(chunkIndex)) continue;
       hidden.set(submission, (hidden.get(submission) ?? 0) + 1);
     }
     for (const [submission, count] of hidden) this.#offer(submission, -count);
@@ -317,6 +349,11 @@ export class Ledger<Peer> {
     const consumers = submission.bars?.get(index);
     if (consumers === undefined) return;
     for (const consumer of [...consumers]) this.liftBar(consumer, submission, index);
+  }
+
+  #addFailed(submission: ScheduledSubmission<Peer>, index: ChunkIndex): void {
+    submission.failed ??= new ChunkSet(submission.done.size);
+    if (submission.failed.add(index)) this.counts.chunksFailed++;
   }
 
   #addAvailable(submission: ScheduledSubmission<Peer>, change: number): void {

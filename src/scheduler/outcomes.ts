@@ -41,7 +41,7 @@ export class Outcomes<Peer> {
     if (reservation !== undefined) this.#ledger.takeAway(reservation);
     // Those who have not answered the expiry of the chunk.
     const late = submission.bars === null ? null : [...(submission.bars.get(chunkIndex) ?? [])];
-    this.#ledger.finish(submission, chunkIndex, reservation !== undefined);
+    const hadFailed = this.#ledger.finish(submission, chunkIndex, reservation !== undefined);
     const hasRecovered = this.#sick.completed(consumer);
     const holder = reservation === undefined ? null : reservation.consumer;
     if (holder !== null && holder !== consumer) this.#drop(holder, submission, chunkIndex);
@@ -53,15 +53,16 @@ export class Outcomes<Peer> {
       this.#effects.push({ kind: 'recovered', consumer });
     }
     const reservedMs = reservation === undefined ? null : reservation.reservedMs;
-    this.#effects.push({ kind: 'completed', submission, chunkIndex, reservedMs });
-    if (submission.done.isFull) this.end(submission, { state: 'completed' });
+    this.#effects.push({ kind: 'completed', submission, chunkIndex, hadFailed, reservedMs });
+    this.endIfSettled(submission);
   }
 
   failed(reservation: Reservation<Peer>, failure: ChunkFailure, nowMs: number): FailOutcome {
     const { submission, chunkIndex } = reservation;
     const setback = this.#rules.failed(submission.triesOf(chunkIndex), failure, submission.record);
     this.#setBackByConsumer(reservation, setback, 'failed', failure.delayMs ?? 0, nowMs);
-    return setback.fatal === null ? 'retry' : 'failed';
+    if (setback.fatal === null) return 'retry';
+    return submission.record.failureMode === 'collect' ? 'set_aside' : 'failed';
   }
 
   expired(reservation: Reservation<Peer>, nowMs: number): void {
@@ -93,6 +94,21 @@ export class Outcomes<Peer> {
     if (!submission.hasOpenChunk(chunkIndex)) return;
     const delayMs = this.#rules.backOffMs(submission.triesOf(chunkIndex).retries, submission.record);
     if (delayMs > 0) this.#ledger.postpone(submission, chunkIndex, nowMs + delayMs);
+  }
+
+  /** Nothing of it is left to be done, or in flight. */
+  endIfSettled(submission: ScheduledSubmission<Peer>): void {
+    if (!submission.isSettled) return;
+    this.end(submission, { state: submission.done.isFull ? 'completed' : 'completed_with_failures' });
+  }
+
+  /** What was set aside gets its tries anew, and so does all else. Returns how many chunks were set aside. */
+  retried(submission: ScheduledSubmission<Peer>): number {
+    const { chunksFailed } = submission;
+    if (chunksFailed === 0) return 0;
+    this.#ledger.retry(submission);
+    this.#effects.push({ kind: 'retried', submission });
+    return chunksFailed;
   }
 
   end(submission: ScheduledSubmission<Peer>, cause: SubmissionEndCause): void {
@@ -147,9 +163,10 @@ export class Outcomes<Peer> {
     const { submission, chunkIndex, consumer, reservedMs } = reservation;
     this.#ledger.takeAway(reservation);
     submission.setTries(chunkIndex, tries);
-    if (delayMs > 0 && fatal === null) this.#ledger.delay(submission, chunkIndex, nowMs + delayMs);
+    const isSetAside = fatal !== null && submission.record.failureMode === 'collect';
+    if (isSetAside) this.#ledger.setAside(submission, chunkIndex);
+    else if (delayMs > 0 && fatal === null) this.#ledger.delay(submission, chunkIndex, nowMs + delayMs);
     else this.#ledger.makeAvailable(submission, chunkIndex);
-    const isFatal = fatal !== null;
     this.#effects.push({
       kind: 'set_back',
       cause,
@@ -157,9 +174,10 @@ export class Outcomes<Peer> {
       submission,
       chunkIndex,
       tries,
-      isFatal,
+      fatal,
       reservedMs,
     });
-    if (fatal !== null) this.end(submission, { state: 'failed', chunkIndex, failure: fatal });
+    if (isSetAside) this.endIfSettled(submission);
+    else if (fatal !== null) this.end(submission, { state: 'failed', chunkIndex, failure: fatal });
   }
 }

@@ -101,10 +101,12 @@ export class Scheduler<Peer> {
     invariant(!this.#ledger.submissions.has(record.id), 'a submission is inserted twice');
     const done = progress?.done ?? new ChunkSet(record.chunksTotal);
     invariant(done.size === record.chunksTotal, 'the progress of a submission has its size');
-    const submission = this.#ledger.open(record, done, nowMs, progress?.tries);
+    const submission = this.#ledger.open(record, done, nowMs, progress?.tries, progress?.failed);
     for (const index of progress?.tries.keys() ?? []) this.#outcomes.postpone(submission, index, nowMs);
-    if (done.isFull) this.#outcomes.end(submission, { state: 'completed' });
-    else if (controlAt !== undefined) this.#controls.change(submission, controlAt, nowMs);
+    this.#outcomes.endIfSettled(submission);
+    if (controlAt !== undefined && submission.state === 'open') {
+      this.#controls.change(submission, controlAt, nowMs);
+    }
     this.#finish();
     return submission;
   }
@@ -240,6 +242,19 @@ export class Scheduler<Peer> {
     if (submission !== undefined && isOpen) this.#controls.change(submission, controlAt, nowMs);
     this.#finish();
     return isOpen;
+  }
+
+  /**
+   * The chunks of the submission that were set aside are available again, and all its tries begin anew. Gives how many
+   * chunks they are; null if it is unknown or ends.
+   */
+  retry(id: SubmissionId, nowMs: number): number | null {
+    this.#begin(nowMs);
+    const submission = this.#ledger.submissions.get(id);
+    const isOpen = submission?.state === 'open';
+    const chunks = isOpen ? this.#outcomes.retried(submission) : null;
+    this.#finish();
+    return chunks;
   }
 
   /** Takes the submission's chunks off the schedule. */

@@ -26,6 +26,7 @@ import type {
  * - done: in `done`;
  * - reserved: in `reservations`;
  * - delayed: in `delays`;
+ * - failed: in `failed`; out of tries, of a submission that collects failures;
  * - available: all others; they are not offered, and count as paused, while the submission is withheld. Those from `cursor` on were never handed out; those below it came back and are in
  *   `returned`, which may also hold some that have been done since: they are passed over.
  */
@@ -47,12 +48,13 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
   appointment: Appointment<Peer> | null = null;
   reservations: Map<ChunkIndex, Reservation<Peer>> | null = null;
   delays: Map<ChunkIndex, Delay<Peer>> | null = null;
+  failed: ChunkSet | null = null;
   /** Who is not to get a chunk although it is available: see {@link Consumer.bars}. */
   bars: Map<ChunkIndex, Set<Consumer<Peer>>> | null = null;
   /** Chunks that another consumer is to have first: see {@link Shun}. */
   shuns: Map<ChunkIndex, Shun<Peer>> | null = null;
   #cursor: ChunkIndex = 0;
-  /** Chunks from the cursor on that are not available all the same: delayed since a restart. */
+  /** Chunks from the cursor on that are not available all the same: delayed or failed since a restart. */
   #apart: Set<ChunkIndex> | null = null;
   #returned: IndexHeap | null = null;
   #tries: Map<ChunkIndex, ChunkTries> | null = null;
@@ -79,6 +81,15 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
     return this.delays === null ? 0 : this.delays.size;
   }
 
+  get chunksFailed(): number {
+    return this.failed === null ? 0 : this.failed.count;
+  }
+
+  /** No chunk of it is to be done any more. */
+  get isSettled(): boolean {
+    return this.done.count + this.chunksFailed === this.done.size;
+  }
+
   reservation(chunkIndex: ChunkIndex): HandedOutChunk | undefined {
     return this.reservations?.get(chunkIndex);
   }
@@ -92,6 +103,11 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
       index < this.done.size &&
       !this.done.has(index)
     );
+  }
+
+  /** Whether a chunk that is not done could be handed out. */
+  isAvailable(index: ChunkIndex): boolean {
+    return !this.reservations?.has(index) && !this.delays?.has(index) && !this.failed?.has(index);
   }
 
   triesOf(index: ChunkIndex): ChunkTries {
@@ -118,6 +134,12 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
     this.#tries?.delete(index);
     this.#disconnectTimes?.delete(index);
     this.#apart?.delete(index);
+  }
+
+  /** What was tried counts no more. */
+  forgetAllTries(): void {
+    this.#tries = null;
+    this.#disconnectTimes = null;
   }
 
   /** Takes the lowest available chunk that the consumer may have. There must be one. */

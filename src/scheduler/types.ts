@@ -32,6 +32,8 @@ export interface SchedulerOptions {
 export interface SubmissionProgress {
   readonly done: ChunkSet;
   readonly tries: ReadonlyMap<ChunkIndex, ChunkTries>;
+  /** Chunks that are set aside. */
+  readonly failed?: ChunkSet | undefined;
 }
 
 /** What verbs have changed of a submission, and the time by which that is to be judged. */
@@ -53,6 +55,8 @@ export interface OpenSubmission {
   readonly control: Control;
   /** It is paused, or not to be started yet: nothing of it is handed out. */
   readonly isWithheld: boolean;
+  /** Chunks that are out of tries and set aside, of one that collects failures; null: none. */
+  readonly failed: ChunkSet | null;
   /** Whether there is such a chunk and it is not done. */
   hasOpenChunk(chunkIndex: ChunkIndex): boolean;
   /** Of a chunk that a consumer holds. */
@@ -102,8 +106,11 @@ export interface ChunkFailure {
   readonly delayMs?: number;
 }
 
-/** `stale`: the consumer did not hold it; `retry`: it will be handed out again; `failed`: the submission failed. */
-export type FailOutcome = 'stale' | 'retry' | 'failed';
+/**
+ * `stale`: the consumer did not hold it; `retry`: it will be handed out again; `set_aside`: it is out of tries, and the
+ * submission goes on without it; `failed`: the submission failed.
+ */
+export type FailOutcome = 'stale' | 'retry' | 'set_aside' | 'failed';
 
 /** Exact at all times; the object is the same one always and changes with the schedule. */
 export interface SchedulerCounts {
@@ -115,7 +122,9 @@ export interface SchedulerCounts {
   readonly chunksPaused: number;
   readonly chunksReserved: number;
   readonly chunksDelayed: number;
-  /** Chunks of open submissions that are not done. */
+  /** Chunks of open submissions that are set aside. */
+  readonly chunksFailed: number;
+  /** Chunks of open submissions that are neither done nor set aside. */
   readonly chunksInBacklog: number;
   /** The same in operations (`chunks x chunk_size`). */
   readonly operationsInBacklog: number;

@@ -30,7 +30,7 @@ export type InsertMutation = Extract<Mutation, { readonly kind: 'insert' }>;
 export type BatchStep =
   /** An insert changes nothing if its id is there already. */
   | Mutation
-  /** Pages and tries of a completed submission are not needed any more. */
+  /** Pages, tries and chunks set aside of a completed submission are not needed any more. */
   | { readonly kind: 'drop_progress'; readonly id: SubmissionId }
   /** That insert, counted among those of the batch, found another submission. */
   | { readonly kind: 'exists'; readonly position: number; readonly id: SubmissionId }

@@ -49,6 +49,11 @@ export interface Store {
   ended(page: EndedPage): Promise<readonly StoredSubmission[]>;
   /** The chunks that were done in a submission; null if it is not known. Of a completed one all are. */
   chunksDone(id: SubmissionId): Promise<ChunkSet | null>;
+  /**
+   * Chunks of the submission that are set aside, by index, from `from` on: at most `limit`, and none after those whose
+   * failures reach `bytesMax` together (default `ANSWER_BYTES_MAX`), but at least one if there is one.
+   */
+  failedChunks(page: FailedChunksPage): Promise<readonly SetAsideChunk[]>;
   /** Submissions that ended before `endedBeforeMs`, the longest ago first, then by id: those that come after `after`. */
   due(page: {
     readonly endedBeforeMs: number;
@@ -101,8 +106,10 @@ export interface ShardGrant {
 export interface LoadedSubmission {
   readonly record: SubmissionRecord;
   readonly done: ChunkSet;
-  /** Chunks that were tried and are not done. */
+  /** Chunks that were tried, and are neither done nor set aside. */
   readonly tries: ReadonlyMap<ChunkIndex, ChunkTries>;
+  /** Chunks that are set aside, and not done. */
+  readonly failed: ChunkSet;
   readonly control: Control;
 }
 
@@ -112,6 +119,21 @@ export interface StoredSubmission {
   readonly end: SubmissionEnd | null;
   readonly chunksDone: number;
   readonly control: Control;
+}
+
+/** A chunk that is out of tries, of a submission that goes on without it. */
+export interface SetAsideChunk {
+  readonly chunkIndex: ChunkIndex;
+  /** What its consumer said of the last try, or the beginning and the end of that. */
+  readonly failure: string;
+}
+
+/** A page of a listing of the chunks that are set aside. */
+export interface FailedChunksPage {
+  readonly id: SubmissionId;
+  readonly from: ChunkIndex;
+  readonly limit: number;
+  readonly bytesMax?: number | undefined;
 }
 
 /** A page of a listing of ended submissions. */
@@ -157,6 +179,18 @@ export type Mutation =
       readonly chunkIndex: ChunkIndex;
       readonly tries: ChunkTries;
     }
+  /** The chunk is set aside; `failure` null: it is not any more. */
+  | {
+      readonly kind: 'failed_chunk';
+      readonly id: SubmissionId;
+      readonly chunkIndex: ChunkIndex;
+      readonly failure: string | null;
+    }
+  /**
+   * What was done stays done; all else begins anew: no chunk is set aside or has been tried, and a submission that has
+   * ended is open again. Changes nothing of a completed one.
+   */
+  | { readonly kind: 'retry'; readonly id: SubmissionId }
   | {
       readonly kind: 'direct_output';
       readonly id: SubmissionId;
@@ -166,7 +200,7 @@ export type Mutation =
   /** Of an open submission; changes nothing of one that has ended. */
   | { readonly kind: 'control'; readonly id: SubmissionId; readonly control: Control }
   | { readonly kind: 'scope_control'; readonly scope: Scope; readonly control: ScopeControl }
-  /** A completed submission loses its pages and tries, the others keep them. */
+  /** A completed submission loses its pages, tries and chunks set aside, the others keep them. */
   | { readonly kind: 'end'; readonly id: SubmissionId; readonly end: SubmissionEnd };
 
 /**

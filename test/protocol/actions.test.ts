@@ -87,7 +87,7 @@ test('a status tells clients of ours what verbs have changed, and others nothing
   const { queue: _, ...record } = submissionRecord({ id: 1n, prefix: 'p' });
   const cancellation = { by: 'ann@host', reason: 'wrong file' };
   for (const status of [
-    { state: 'in_progress', chunksDone: 1, record: { ...record, control } },
+    { state: 'in_progress', chunksDone: 1, chunksFailed: 0, record: { ...record, control } },
     { state: 'cancelled', chunksDone: 1, endedAtMs: 9, record: { ...record, control }, cancellation },
   ] as const) {
     assert.deepEqual(parseStatus(formatStatus(status, true)), status);

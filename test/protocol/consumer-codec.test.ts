@@ -325,6 +325,7 @@ suite('servers of other versions', () => {
         otelTraceCarrier: '{}',
         retryDelayMs: 0,
         retry: null,
+        failureMode: 'fail',
       },
       chunksDone: 0,
     });

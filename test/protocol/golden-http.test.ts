@@ -73,6 +73,7 @@ suite('recorded HTTP bodies', () => {
       chunkSizeOps: null,
       retryDelayMs: 0,
       retry: null,
+      failureMode: 'fail',
     });
     assert.deepEqual(bodies.map(parseInsertRequest), [
       expected('least-fields'),

@@ -173,6 +173,7 @@ function serverMessage(cbor: unknown): ServerMessage {
       otelTraceCarrier: textOf(submission.otel_trace_carrier),
       retryDelayMs: 0,
       retry: null,
+      failureMode: 'fail' as const,
     },
     chunksDone: Number(submission.chunks_done),
   }));

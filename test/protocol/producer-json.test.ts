@@ -11,6 +11,7 @@ import {
 import {
   formatChunksDone,
   formatErrorText,
+  formatFailedChunks,
   formatId,
   formatIdOrNull,
   formatIds,
@@ -23,6 +24,7 @@ import {
   JsonSyntaxError,
   KNOWN_PREFIXES_MAX,
   parseChunksDone,
+  parseFailedChunks,
   parseId,
   parseIdOrNull,
   parseIds,
@@ -35,6 +37,8 @@ import {
 import { plainInsert } from '../support/protocol/plain-json.ts';
 import {
   chunksDoneAnswers,
+  collectingStatuses,
+  failedChunkLists,
   insertRequests,
   metadataPairs,
   prefixes,
@@ -58,6 +62,7 @@ suite('bodies of the producer protocol', () => {
       [metadataPairs(), formatMetadataQuery, parseMetadataQuery],
       [fc.array(prefixes(), { maxLength: 5 }), formatKnownRequest, parseKnownRequest],
       [fc.array(fc.boolean()), formatKnownAnswer, parseKnownAnswer],
+      [failedChunkLists(), formatFailedChunks, parseFailedChunks],
     ];
     for (const [values, format, parse] of roundTrips) {
       fc.assert(
@@ -83,9 +88,13 @@ suite('bodies of the producer protocol', () => {
         const submission = (Array.isArray(value) ? value[0] : value) as Record<string, unknown>;
         assert.equal(
           name,
-          { in_progress: 'InProgress', completed: 'Completed', failed: 'Failed', cancelled: 'Cancelled' }[
-            status.state
-          ],
+          {
+            in_progress: 'InProgress',
+            completed: 'Completed',
+            completed_with_failures: 'Failed',
+            failed: 'Failed',
+            cancelled: 'Cancelled',
+          }[status.state],
         );
         assert.equal(submission.prefix, status.record.prefix);
         assert.equal(submission.chunks_total, status.record.chunksTotal);
@@ -101,6 +110,12 @@ suite('bodies of the producer protocol', () => {
     fc.assert(
       fc.property(submissionStatuses(), insertRequests(), (plain, { retry, retryDelayMs }) => {
         const status = { ...plain, record: { ...plain.record, retry, retryDelayMs } };
+        assert.deepEqual(parseStatus(formatStatus(status, true)), status);
+      }),
+      { numRuns: 150 },
+    );
+    fc.assert(
+      fc.property(collectingStatuses(), (status) => {
         assert.deepEqual(parseStatus(formatStatus(status, true)), status);
       }),
       { numRuns: 150 },
@@ -169,6 +184,7 @@ suite('extremes of the producer protocol', () => {
       chunkSizeOps: null,
       retryDelayMs: 0,
       retry: null,
+      failureMode: 'fail',
     } as const;
     const parsed = parseInsertRequest(formatInsertRequest(request));
     assert.ok(parsed.contents.kind === 'direct');
@@ -361,6 +377,7 @@ suite('extremes of the producer protocol', () => {
       chunkSizeOps: 3,
       retryDelayMs: 0,
       retry: null,
+      failureMode: 'fail',
     });
     for (const body of [`[${contents}]`, `[${contents},null,{}]`, `[${contents},null,{},null,5]`]) {
       assert.throws(() => parseInsertRequest(body), JsonShapeError, body);
@@ -418,8 +435,10 @@ suite('extremes of the producer protocol', () => {
         otelTraceCarrier: '{}',
         retryDelayMs: 0,
         retry: null,
+        failureMode: 'fail',
       },
       chunksDone: 0,
+      chunksFailed: 0,
     });
     const failed = parseStatus(
       '{"Failed":[{"id":5,"prefix":"p","chunks_total":3,"chunks_done":null,"chunk_size":0,"failed_at":"2026-11-23T21:33:01.5+01:00","failed_chunk_id":1},{"submission_id":5,"chunk_index":1,"input_content":null,"failure":"x","failed_at":"2026-11-23T20:33:01.5Z"}]}',

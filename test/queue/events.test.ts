@@ -25,6 +25,7 @@ function open(id: bigint): OpenSubmission {
     control: NO_CONTROL,
     isWithheld: false,
     chunksReserved: 0,
+    failed: null,
     hasOpenChunk: () => true,
     reservation: () => undefined,
   };

@@ -155,7 +155,9 @@ test('of a completed submission all chunks are done and no page is sent', async 
     state: 'completed',
     chunksTotal: 2,
     chunksDone: 2,
+    chunksFailed: 0,
     pages: [],
+    failedPages: [],
     nextPage: null,
   });
 });

@@ -3,6 +3,7 @@ import { ChunkSet } from '../../src/model/chunk-set.ts';
 import type { Control } from '../../src/model/control.ts';
 import type { RetryPolicy } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
+import type { FailureMode } from '../../src/model/submission.ts';
 import type { ReservationRequest } from '../../src/scheduler/types.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
 import {
@@ -52,6 +53,9 @@ export type Step =
       readonly failed: readonly number[];
       readonly retryDelayMs: number;
       readonly retry: RetryPolicy | null;
+      readonly failureMode: FailureMode;
+      /** Those that were set aside, if there was a restart. */
+      readonly setAside: readonly number[];
       readonly id: 'next' | 'far' | 'lower';
       readonly control: ControlStep | null;
     }
@@ -73,6 +77,7 @@ export type Step =
   | { readonly kind: 'disconnect'; readonly who: number; readonly manner: 'orderly' | 'broken' }
   | { readonly kind: 'cancelReserve'; readonly which: number }
   | { readonly kind: 'cancel'; readonly submission: number }
+  | { readonly kind: 'retry'; readonly submission: number }
   | { readonly kind: 'forget' }
   | { readonly kind: 'hold'; readonly held: boolean }
   | { readonly kind: 'pause'; readonly isPaused: boolean }
@@ -157,6 +162,9 @@ export class ModelPair {
     else if (step.kind === 'cancel') {
       const id = this.#id(step.submission);
       assert.equal(scheduler.cancel(id, this.scene.nowMs), this.model.cancel(id));
+    } else if (step.kind === 'retry') {
+      const id = this.#id(step.submission);
+      assert.equal(scheduler.retry(id, this.scene.nowMs), this.model.retry(id));
     } else if (step.kind === 'forget') this.#forget();
     else if (step.kind === 'hold') {
       scheduler.holdHandOut(step.held, this.scene.nowMs);
@@ -180,19 +188,24 @@ export class ModelPair {
     // Ids differ in their lower half, in their upper half, or in both.
     const id = step.id === 'lower' ? highest - 1n : highest + (step.id === 'far' ? 1n << 33n : 2n);
     if (id <= 0n || this.#ids.includes(id)) return;
-    const { chunksTotal, retryDelayMs, retry, meta } = step;
+    const { chunksTotal, retryDelayMs, retry, failureMode, meta } = step;
     const done = new ChunkSet(chunksTotal);
     for (const index of step.done ?? []) if (index < chunksTotal) done.add(index);
     const doneBefore = [...done];
-    const failed = step.done === null ? [] : step.failed;
+    const isRestart = step.done !== null;
+    const setAside = isRestart && failureMode === 'collect' ? step.setAside : [];
+    const failedChunks = new ChunkSet(chunksTotal);
+    for (const index of setAside) if (index < chunksTotal && !done.has(index)) failedChunks.add(index);
+    const failed = isRestart ? step.failed.filter((index) => !setAside.includes(index)) : [];
     const tries = new Map(failed.map((index) => [index, { retries: 1, disconnects: 0 }]));
-    const progress = step.done === null ? undefined : { done, tries };
-    const fields = { chunksTotal, retryDelayMs, retry, chunkSizeOps: 3 };
+    const progress = isRestart ? { done, tries, failed: failedChunks } : undefined;
+    const fields = { chunksTotal, retryDelayMs, retry, failureMode, chunkSizeOps: 3 };
     const record = submissionRecord({ ...fields, id, strategicMetadata: pairsOf(meta) });
     const [ours, models] = step.control === null ? [undefined, UNTOUCHED] : this.#controls(step.control);
     this.scene.insert(id, { ...fields, meta }, progress, ours);
     this.#ids.push(id);
-    this.model.insert(record, doneBefore, failed, this.scene.nowMs, this.#random.draws, models);
+    const before = { done: doneBefore, failed, setAside };
+    this.model.insert(record, before, this.scene.nowMs, this.#random.draws, models);
   }
 
   /** As the scheduler takes it, and as the model does. */

@@ -35,7 +35,7 @@ export interface ModelRequest {
 interface Chunk {
   readonly submission: ModelSubmission;
   readonly index: number;
-  state: 'available' | 'reserved' | 'delayed' | 'done';
+  state: 'available' | 'reserved' | 'delayed' | 'failed' | 'done';
   holder: ModelConsumer | null;
   /** When it was handed out, as a number that rises by one. */
   handedOut: number;
@@ -72,6 +72,15 @@ interface ModelSubmission {
   ended: boolean;
 }
 
+/** Chunks of a submission before a restart. */
+export interface ModelProgress {
+  readonly done: readonly number[];
+  /** They failed once. */
+  readonly failed: readonly number[];
+  /** They were out of tries. */
+  readonly setAside: readonly number[];
+}
+
 /**
  * What the scheduler promises, written down as plainly as possible: lists, looked through from end to end. It says what
  * each call leads to; of a reservation it says which chunks are legal, and is told which of them was taken.
@@ -92,11 +101,9 @@ export class NaiveModel {
     this.#limits = limits;
   }
 
-  /** `failed`: the chunks that failed once before a restart. */
   insert(
     record: SubmissionRecord,
-    done: readonly number[],
-    failed: readonly number[],
+    { done, failed, setAside }: ModelProgress,
     nowMs: number,
     draws: readonly number[],
     control: ModelControl,
@@ -115,7 +122,7 @@ export class NaiveModel {
       submission.chunks.push({
         submission,
         index,
-        state: done.includes(index) ? 'done' : 'available',
+        state: done.includes(index) ? 'done' : setAside.includes(index) ? 'failed' : 'available',
         holder: null,
         handedOut: 0,
         expiryOrder: 0,
@@ -131,11 +138,11 @@ export class NaiveModel {
     }
     this.submissions.push(submission);
     for (const chunk of submission.chunks) {
-      if (chunk.retries === 0 || chunk.state === 'done') continue;
+      if (chunk.retries === 0 || chunk.state !== 'available') continue;
       this.#again(chunk, this.#backOffMs(chunk, isJittered(record) ? draws[drawn++] : undefined), nowMs);
     }
-    if (submission.chunks.every((chunk) => chunk.state === 'done')) this.#end(submission, 'completed');
-    else this.#change(submission, control, nowMs);
+    this.#endIfSettled(submission);
+    if (!submission.ended) this.#change(submission, control, nowMs);
   }
 
   control(id: bigint, control: ModelControl, nowMs: number): boolean {
@@ -150,6 +157,7 @@ export class NaiveModel {
     if (chunk === undefined) return false;
     if (chunk.holder !== null && chunk.holder !== consumer)
       this.#tell('completed_elsewhere', chunk, chunk.holder);
+    const hadFailed = chunk.state === 'failed';
     chunk.state = 'done';
     chunk.holder = null;
     for (const late of chunk.barredFor) if (late !== consumer) this.#tell('completed_elsewhere', chunk, late);
@@ -158,8 +166,8 @@ export class NaiveModel {
     this.#completions++;
     if (consumer !== null) this.#succeeded(consumer);
     this.told.push(`page of ${id}`);
-    if (chunk.submission.chunks.every((each) => each.state === 'done'))
-      this.#end(chunk.submission, 'completed');
+    if (hadFailed) this.told.push(`${this.nameOf(chunk)} is not set aside any more`);
+    this.#endIfSettled(chunk.submission);
     return true;
   }
 
@@ -170,7 +178,7 @@ export class NaiveModel {
     failure: { text: string; retryable: boolean; delayMs: number },
     nowMs: number,
     draws: readonly number[],
-  ): 'stale' | 'retry' | 'failed' {
+  ): 'stale' | 'retry' | 'set_aside' | 'failed' {
     const chunk = this.#openChunk(id, index);
     if (chunk === undefined) return 'stale';
     if (chunk.holder !== consumer) {
@@ -179,7 +187,8 @@ export class NaiveModel {
     }
     const isFatal = !failure.retryable || chunk.retries + 1 >= this.#triesMax(chunk);
     this.#triedInVain(chunk, isFatal ? failure.text : null, failure.delayMs, nowMs, draws[0]);
-    return isFatal ? 'failed' : 'retry';
+    if (!isFatal) return 'retry';
+    return chunk.submission.record.failureMode === 'collect' ? 'set_aside' : 'failed';
   }
 
   release(consumer: ModelConsumer, id: bigint, index: number): boolean {
@@ -229,9 +238,7 @@ export class NaiveModel {
       const stepMs = disconnectDelayMs * 2 ** (count - 2);
       const delayMs = count < 2 ? 0 : stepMs / 2 + (draws[drawn++]! * stepMs) / 2;
       if (chunkDisconnectsMax > 0 && count >= chunkDisconnectsMax) {
-        chunk.holder = null;
-        const text = 'The connection of the consumer broke while the chunk was running';
-        this.#end(chunk.submission, `failed at ${chunk.index}: ${text}`, consumer);
+        this.#outOfTries(chunk, 'The connection of the consumer broke while the chunk was running', consumer);
       } else {
         this.#again(chunk, delayMs, nowMs);
       }
@@ -241,6 +248,21 @@ export class NaiveModel {
       for (const each of this.consumers) each.pausedUntilMs = null;
     }
     this.#forgetWhereNobodyIsLeft(this.#chunks());
+  }
+
+  /** How many chunks were set aside; null if there is no such open submission. */
+  retry(id: bigint): number | null {
+    const submission = this.#open().find((each) => each.record.id === id);
+    if (submission === undefined) return null;
+    const failed = submission.chunks.filter((chunk) => chunk.state === 'failed');
+    if (failed.length === 0) return 0;
+    for (const chunk of failed) chunk.state = 'available';
+    for (const chunk of submission.chunks) {
+      chunk.retries = 0;
+      chunk.disconnects = [];
+    }
+    this.told.push(`retry of ${id}`);
+    return failed.length;
   }
 
   cancel(id: bigint): 'ending' | 'unknown' | 'already_ending' {
@@ -352,7 +374,7 @@ export class NaiveModel {
     const paused = this.#chunks().filter(
       (chunk) => chunk.state === 'available' && isWithheld(chunk.submission),
     );
-    const backlog = this.#chunks().filter((chunk) => chunk.state !== 'done');
+    const backlog = this.#chunks().filter((chunk) => chunk.state !== 'done' && chunk.state !== 'failed');
     return {
       submissionsOpen: this.#open().length,
       submissionsPaused: this.#open().filter(isWithheld).length,
@@ -360,6 +382,7 @@ export class NaiveModel {
       chunksPaused: paused.length,
       chunksReserved: count('reserved'),
       chunksDelayed: count('delayed'),
+      chunksFailed: count('failed'),
       chunksInBacklog: backlog.length,
       operationsInBacklog: backlog.reduce((sum, chunk) => sum + chunk.submission.record.chunkSizeOps, 0),
       consumers: this.consumers.length,
@@ -453,12 +476,30 @@ export class NaiveModel {
       const isAtOnce = chunk.failedOn.size > 0 && chunk.retries === 1 && record.retry !== null;
       this.#again(chunk, isAtOnce ? Math.max(askedMs, record.retryDelayMs) : waitMs, nowMs);
     } else {
-      chunk.holder = null;
-      this.#end(chunk.submission, `failed at ${chunk.index}: ${fatal}`);
+      this.#outOfTries(chunk, fatal);
     }
     if (pauseMs === 0) return;
     this.#forgetWhereNobodyIsLeft(this.#chunks());
     this.told.push(`${by.name} is sick: ${pauseMs}`);
+  }
+
+  #outOfTries(chunk: Chunk, text: string, gone?: ModelConsumer): void {
+    chunk.holder = null;
+    if (chunk.submission.record.failureMode === 'fail') {
+      this.#end(chunk.submission, `failed at ${chunk.index}: ${text}`, gone);
+      return;
+    }
+    chunk.state = 'failed';
+    chunk.failedOn.clear();
+    this.told.push(`${this.nameOf(chunk)} set aside: ${text}`);
+    this.#endIfSettled(chunk.submission);
+  }
+
+  #endIfSettled(submission: ModelSubmission): void {
+    if (submission.chunks.every((chunk) => chunk.state === 'done')) this.#end(submission, 'completed');
+    else if (submission.chunks.every(({ state }) => state === 'done' || state === 'failed')) {
+      this.#end(submission, 'completed_with_failures');
+    }
   }
 
   #failedAgain(consumer: ModelConsumer, nowMs: number): number {

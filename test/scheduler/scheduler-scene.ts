@@ -185,6 +185,7 @@ export class Scene {
         break;
       case 'completed':
         this.#told.push(`page of ${effect.submission.record.id}`);
+        if (effect.hadFailed) this.#told.push(`${nameOf(effect)} is not set aside any more`);
         break;
       case 'set_back': {
         const { cause, consumer, tries } = effect;
@@ -192,8 +193,13 @@ export class Scene {
         this.#tries.set(chunk, tries);
         if (cause === 'expired') this.#told.push(`expired ${chunk} to ${consumer.peer}`);
         this.#told.push(`tries of ${chunk}: ${tries.retries}, ${tries.disconnects}`);
+        if (effect.submission.failed?.has(effect.chunkIndex))
+          this.#told.push(`${chunk} set aside: ${effect.fatal}`);
         break;
       }
+      case 'retried':
+        this.#told.push(`retry of ${effect.submission.record.id}`);
+        break;
       case 'dropped':
         this.#told.push(`${effect.reason} ${nameOf(effect)} to ${effect.consumer.peer}`);
         break;

@@ -200,9 +200,12 @@ test('submissions that ended in a state are listed, the newest first, in pages',
   for (const id of ids) assert.ok(!String(failed).includes(id), String(failed));
   assert.deepEqual(await list('state=lost'), [
     400,
-    'state: expected completed, failed, cancelled, got "lost"',
+    'state: expected completed, completed_with_failures, failed, cancelled, got "lost"',
   ]);
-  assert.deepEqual(await list(''), [400, 'state: expected completed, failed, cancelled, got null']);
+  assert.deepEqual(await list(''), [
+    400,
+    'state: expected completed, completed_with_failures, failed, cancelled, got null',
+  ]);
   assert.deepEqual(await list('state=failed&before=x'), [400, 'before: expected a submission id, got "x"']);
 });
 
@@ -258,7 +261,7 @@ test('our clients are told what the server offers, others are not', async () => 
     header(await queue.get(`${ROOT}/count`, headers), 'opsqueue-features');
   assert.equal(
     await features(OURS),
-    'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry,ended,queues,control',
+    'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry,ended,queues,control,collect',
   );
   assert.equal(await features({}), undefined);
 });

@@ -74,6 +74,7 @@ export class SimProducers {
       otelTraceCarrier: '{}',
       retryDelayMs: this.#chance(0.2) ? 300 : 0,
       retry: this.#retry(),
+      failureMode: 'fail' as const,
     };
     const attempt = (tries: number): void => {
       const process = this.#o.process();

@@ -144,6 +144,10 @@ export class SimStore implements Store {
     return this.#lookUp(() => this.#inner.chunksDone(...args));
   }
 
+  failedChunks(...args: Parameters<Store['failedChunks']>): ReturnType<Store['failedChunks']> {
+    return this.#lookUp(() => this.#inner.failedChunks(...args));
+  }
+
   due(...args: Parameters<Store['due']>): ReturnType<Store['due']> {
     return this.#lookUp(() => this.#inner.due(...args));
   }

@@ -1,4 +1,4 @@
-import { SubmissionCancelledError, SubmissionFailedError } from '../../model/errors.ts';
+import { ChunksFailedError, SubmissionCancelledError, SubmissionFailedError } from '../../model/errors.ts';
 import type { SubmissionStatus } from '../../model/submission.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { LinkedSignal } from '../../system/async/abort-signals.ts';
@@ -211,6 +211,7 @@ function nullIfMissing(error: unknown): null {
 }
 
 function throwIfBroken(status: SubmissionStatus): void {
+  if (status.state === 'completed_with_failures') throw new ChunksFailedError(status);
   if (status.state === 'failed') throw new SubmissionFailedError(status);
   if (status.state === 'cancelled') throw new SubmissionCancelledError(status);
 }

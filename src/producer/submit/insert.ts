@@ -7,7 +7,7 @@ import {
 } from '../../model/errors.ts';
 import type { SubmissionId } from '../../model/ids.ts';
 import type { RetryPolicy } from '../../model/retry.ts';
-import type { StrategicMetadata } from '../../model/submission.ts';
+import { FAILURE_MODES, type FailureMode, type StrategicMetadata } from '../../model/submission.ts';
 import type { ChunkCompression } from '../../protocol/chunk/compression.ts';
 import { directChunksRefusal } from '../../protocol/producer/requests.ts';
 import { orAborted } from '../../system/async/abort-signals.ts';
@@ -53,6 +53,7 @@ export interface Cargo {
   readonly retry: RetryPolicy | null;
   /** Failed chunks wait as long as is the default of our producers. */
   readonly isRetryDefault: boolean;
+  readonly failureMode: FailureMode;
   readonly limits: CallTransferLimits;
   readonly compression: ChunkCompression | null;
 }
@@ -88,6 +89,7 @@ export function checkInsert(context: ClientContext, options: SubmitOptions): Car
     retry: retry === undefined ? null : checkRetry(retry),
     // A fixed wait before each retry replaces the default waits.
     isRetryDefault: retry === undefined && retryDelayMs === undefined,
+    failureMode: checkChoice('failureMode', options.failureMode, FAILURE_MODES) ?? 'fail',
     limits: context.limits(options),
     compression,
   };
@@ -98,6 +100,7 @@ export async function insert(o: Insert): Promise<Inserted> {
   o.signal.throwIfAborted();
   // Whether it may be used is to be known before the source is read.
   await o.context.api.checkNamedQueue(o.signal);
+  if (o.cargo.failureMode === 'collect') await o.context.api.require('collect', o.signal);
   if (o.cargo.in === 'queue') return insertDirect(o);
   const { name } = o.cargo;
   return name === null ? insertStored(o) : insertNamed(o, name);
@@ -204,9 +207,10 @@ async function send(
   what: Pick<SubmissionToInsert, 'contents' | 'idempotencyKey'>,
   fate: InsertFate,
 ): Promise<SubmissionId> {
-  const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry } = cargo;
+  const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry, failureMode } = cargo;
   const headers = { ...tracing.headers(), ...(cargo.isRetryDefault ? RETRY_DEFAULT_HEADER : {}) };
-  const submission = { ...what, metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry, headers };
+  const fixed = { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry, failureMode };
+  const submission = { ...what, ...fixed, headers };
   const id = await context.api.insert(submission, signal, fate).catch((error: unknown) => {
     throw cargo.name === null ? error : asSourceChanged(error, cargo.name);
   });

@@ -395,6 +395,7 @@ function readSubmission(reader: CborReader): Submission {
       otelTraceCarrier,
       retryDelayMs: 0,
       retry: null,
+      failureMode: 'fail',
     },
     chunksDone,
   };

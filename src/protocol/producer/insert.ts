@@ -1,6 +1,6 @@
 import { CHUNKS_PER_SUBMISSION_MAX, DIRECT_CHUNKS_MAX, PREFIX_PATTERN } from '../../model/limits.ts';
 import type { RetryPolicy } from '../../model/retry.ts';
-import type { StrategicMetadata } from '../../model/submission.ts';
+import { FAILURE_MODES, type FailureMode, type StrategicMetadata } from '../../model/submission.ts';
 import { metaKeyRefusal, metaPairsRefusal } from '../consumer/strategy.ts';
 import { JsonShapeError } from '../json/errors.ts';
 import { fieldPath, JsonReader } from '../json/reader.ts';
@@ -26,6 +26,8 @@ export interface InsertRequest {
   /** Ours: extra fields `deadline` and `start_after`, in Unix milliseconds; absent = none. */
   readonly deadlineMs?: number | null | undefined;
   readonly startAfterMs?: number | null | undefined;
+  /** Ours: extra field `failure_mode`, absent = `fail`. */
+  readonly failureMode: FailureMode;
 }
 
 const FIELDS = [
@@ -37,6 +39,7 @@ const FIELDS = [
   'retry',
   'deadline',
   'start_after',
+  'failure_mode',
 ] as const;
 /** The fields that the reference knows, of which it takes an array as well. */
 const FIELDS_OF_REFERENCE = 4;
@@ -59,6 +62,7 @@ export function parseInsertRequest(body: Uint8Array | string): InsertRequest {
   let retry: RetryPolicy | null = null;
   let deadlineMs: number | null = null;
   let startAfterMs: number | null = null;
+  let failureMode: FailureMode = 'fail';
   const readField = (name: (typeof FIELDS)[number], path: string): void => {
     switch (name) {
       case 'chunk_contents':
@@ -82,8 +86,11 @@ export function parseInsertRequest(body: Uint8Array | string): InsertRequest {
       case 'deadline':
         deadlineMs = readTimeOrNull(reader, path);
         break;
-      default:
+      case 'start_after':
         startAfterMs = readTimeOrNull(reader, path);
+        break;
+      default:
+        failureMode = readFailureMode(reader, path);
     }
   };
   const seen = reader.struct('', FIELDS, readField, FIELDS_OF_REFERENCE);
@@ -97,6 +104,7 @@ export function parseInsertRequest(body: Uint8Array | string): InsertRequest {
     chunkSizeOps,
     retryDelayMs,
     retry,
+    failureMode,
     ...(deadlineMs === null ? {} : { deadlineMs }),
     ...(startAfterMs === null ? {} : { startAfterMs }),
   };
@@ -104,7 +112,8 @@ export function parseInsertRequest(body: Uint8Array | string): InsertRequest {
 
 /** Writes an insert, byte for byte as the reference's client does (but for the fields of ours, if there are). */
 export function formatInsertRequest(request: InsertRequest): Uint8Array {
-  const { contents, chunkSizeOps, retryDelayMs, retry, deadlineMs = null, startAfterMs = null } = request;
+  const { contents, chunkSizeOps, retryDelayMs, retry, failureMode } = request;
+  const { deadlineMs = null, startAfterMs = null } = request;
   const writer = new JsonWriter();
   if (contents.kind === 'object_storage') {
     writer.raw('{"chunk_contents":{"SeeObjectStorage":{"prefix":').text(contents.prefix);
@@ -123,7 +132,16 @@ export function formatInsertRequest(request: InsertRequest): Uint8Array {
   if (retry !== null) writer.raw(`,"retry":${formatRetryPolicy(retry)}`);
   if (deadlineMs !== null) writer.raw(',"deadline":').text(formatTimestamp(deadlineMs));
   if (startAfterMs !== null) writer.raw(',"start_after":').text(formatTimestamp(startAfterMs));
+  if (failureMode !== 'fail') writer.raw(',"failure_mode":').text(failureMode);
   return writer.raw('}').finish();
+}
+
+export function readFailureMode(reader: JsonReader, field: string): FailureMode {
+  const text = reader.text(field);
+  const mode = FAILURE_MODES.find((each) => each === text);
+  if (mode !== undefined) return mode;
+  const got = JSON.stringify(text.slice(0, 60));
+  throw new JsonShapeError(field, `one of ${FAILURE_MODES.join(', ')} was expected, not ${got}`);
 }
 
 function readContents(reader: JsonReader, field: string): InsertRequest['contents'] {

@@ -1,11 +1,17 @@
 /** The producer protocol, bytes <-> messages: JSON over HTTP, as docs/protocol.md describes it. */
 import { PAGE_BYTES } from '../../model/chunk-set.ts';
 import { SUBMISSION_ID_MAX, type SubmissionId } from '../../model/ids.ts';
-import type { StrategicMetadata, SubmissionStatus } from '../../model/submission.ts';
+import {
+  END_STATES,
+  type FailedChunk,
+  type StrategicMetadata,
+  type SubmissionStatus,
+} from '../../model/submission.ts';
 import { JsonShapeError } from '../json/errors.ts';
 import { JsonReader } from '../json/reader.ts';
 import { JsonWriter } from '../json/writer.ts';
 import { readCheckedMetadata, writeStrategicMetadata } from './insert.ts';
+import { readFailedChunk } from './status.ts';
 
 export { JsonShapeError, JsonSyntaxError } from '../json/errors.ts';
 export {
@@ -128,13 +134,36 @@ export function parseKnownAnswer(body: Uint8Array | string): boolean[] {
   });
 }
 
+/** Ours: chunks of a submission that are set aside. */
+export function formatFailedChunks(chunks: Iterable<FailedChunk>): Uint8Array {
+  const writer = new JsonWriter().raw('[');
+  writer.list(chunks, ({ chunkIndex, inputContent, failure }) => {
+    writer.raw('{"chunk_index":').integer(chunkIndex);
+    writer.raw(',"input_content":').byteContent(inputContent);
+    writer.raw(',"failure":').text(failure).raw('}');
+  });
+  return writer.raw(']').finish();
+}
+
+export function parseFailedChunks(body: Uint8Array | string): FailedChunk[] {
+  return read(body, (reader) => {
+    const chunks: FailedChunk[] = [];
+    reader.array('', (index) => chunks.push(readFailedChunk(reader, `[${index}]`)));
+    return chunks;
+  });
+}
+
 /** Ours: which chunks of a submission are done. */
 export interface ChunksDoneAnswer {
   readonly state: SubmissionStatus['state'];
   readonly chunksTotal: number;
   readonly chunksDone: number;
+  /** Set aside. */
+  readonly chunksFailed: number;
   /** Pages of the ChunkSet that are not empty, ascending. None of a completed submission, where all chunks are done. */
   readonly pages: readonly ChunksDonePage[];
+  /** The same of the chunks that are set aside. */
+  readonly failedPages: readonly ChunksDonePage[];
   /** Where to go on if there are more pages than fitted; else null. */
   readonly nextPage: number | null;
 }
@@ -145,18 +174,37 @@ export interface ChunksDonePage {
   readonly content: 'full' | Uint8Array;
 }
 
-const STATES = ['in_progress', 'completed', 'failed', 'cancelled'] as const;
-const CHUNKS_DONE_FIELDS = ['state', 'chunks_total', 'chunks_done', 'pages', 'next_page'] as const;
+const STATES = ['in_progress', ...END_STATES] as const;
+const CHUNKS_DONE_FIELDS = [
+  'state',
+  'chunks_total',
+  'chunks_done',
+  'pages',
+  'next_page',
+  'chunks_failed',
+  'failed_pages',
+] as const;
 
 export function formatChunksDone(answer: ChunksDoneAnswer): Uint8Array {
   const writer = new JsonWriter().raw('{"state":').text(answer.state);
   writer.raw(',"chunks_total":').integer(answer.chunksTotal);
   writer.raw(',"chunks_done":').integer(answer.chunksDone);
-  writer.raw(',"pages":[').list(answer.pages, ({ page, content }) => {
+  writer.raw(',"pages":[');
+  writePages(writer, answer.pages);
+  writer.raw('],"next_page":').raw(String(answer.nextPage));
+  if (answer.chunksFailed > 0) {
+    writer.raw(',"chunks_failed":').integer(answer.chunksFailed).raw(',"failed_pages":[');
+    writePages(writer, answer.failedPages);
+    writer.raw(']');
+  }
+  return writer.raw('}').finish();
+}
+
+function writePages(writer: JsonWriter, pages: ChunksDoneAnswer['pages']): void {
+  writer.list(pages, ({ page, content }) => {
     writer.raw('[').integer(page).raw(',');
     writer.text(content === 'full' ? content : Buffer.from(content).toString('base64')).raw(']');
   });
-  return writer.raw('],"next_page":').raw(String(answer.nextPage)).raw('}').finish();
 }
 
 export function parseChunksDone(body: Uint8Array | string): ChunksDoneAnswer {
@@ -165,21 +213,25 @@ export function parseChunksDone(body: Uint8Array | string): ChunksDoneAnswer {
   let chunksDone = 0;
   let nextPage: number | null = null;
   const pages: ChunksDonePage[] = [];
+  let chunksFailed = 0;
+  const failedPages: ChunksDonePage[] = [];
   const reader = new JsonReader(body);
   const seen = reader.struct('', CHUNKS_DONE_FIELDS, (name, path) => {
     if (name === 'state') state = readChunksDoneState(reader, path);
     else if (name === 'chunks_total') chunksTotal = reader.uint(path);
     else if (name === 'chunks_done') chunksDone = reader.uint(path);
-    else if (name === 'pages')
-      reader.array(path, (index) => pages.push(readPage(reader, `${path}[${index}]`)));
-    else nextPage = reader.tryNull(path) ? null : reader.uint(path);
+    else if (name === 'chunks_failed') chunksFailed = reader.uint(path);
+    else if (name === 'pages' || name === 'failed_pages') {
+      const to = name === 'pages' ? pages : failedPages;
+      reader.array(path, (index) => to.push(readPage(reader, `${path}[${index}]`)));
+    } else nextPage = reader.tryNull(path) ? null : reader.uint(path);
   });
   reader.end();
   for (const name of ['chunks_total', 'chunks_done', 'pages'] as const) {
     if (!seen.has(name)) throw new JsonShapeError(name, 'it is missing');
   }
   if (state === undefined) throw new JsonShapeError('state', 'it is missing');
-  return { state, chunksTotal, chunksDone, pages, nextPage };
+  return { state, chunksTotal, chunksDone, chunksFailed, pages, failedPages, nextPage };
 }
 
 function readChunksDoneState(reader: JsonReader, field: string): SubmissionStatus['state'] {

@@ -1,13 +1,13 @@
 import { type Cancellation, type StatusControl, UNKNOWN_CANCELLATION } from '../../model/control.ts';
 import type { RetryPolicy } from '../../model/retry.ts';
-import type { FailedChunk, StatusRecord, SubmissionStatus } from '../../model/submission.ts';
+import type { FailedChunk, FailureMode, StatusRecord, SubmissionStatus } from '../../model/submission.ts';
 import { EMPTY_TRACE_CARRIER } from '../../model/submission.ts';
 import { JsonShapeError } from '../json/errors.ts';
 import { JsonReader } from '../json/reader.ts';
 import { formatTimestamp, parseTimestamp } from '../json/timestamp.ts';
 import { JsonWriter } from '../json/writer.ts';
 import { formatStatusControl, readStatusControl } from './control.ts';
-import { readStrategicMetadata, writeStrategicMetadata } from './insert.ts';
+import { readFailureMode, readStrategicMetadata, writeStrategicMetadata } from './insert.ts';
 import { formatRetryPolicy, readRetryPolicy } from './retry.ts';
 
 /**
@@ -38,6 +38,14 @@ export function formatStatus(status: SubmissionStatus | null, isExtended = false
       writer.raw(',"failed_at":').text(formatTimestamp(status.endedAtMs));
       writer.raw(',"failed_chunk_id":').integer(status.failedChunk.chunkIndex);
       break;
+    case 'completed_with_failures':
+      // As one that failed: clients of the original know no other end with a failure.
+      writeHead(writer.raw('{"Failed":['), record);
+      writer.raw(',"chunks_done":').integer(status.chunksDone);
+      writeChunkSizeAndMetadata(writer, record, isExtended);
+      writer.raw(',"failed_at":').text(formatTimestamp(status.endedAtMs));
+      writer.raw(',"failed_chunk_id":').integer(status.failedChunk.chunkIndex);
+      break;
     case 'cancelled':
       writeHead(writer.raw('{"Cancelled":'), record);
       writer.raw(',"chunks_done":').integer(status.chunksDone);
@@ -54,11 +62,14 @@ export function formatStatus(status: SubmissionStatus | null, isExtended = false
     writeRetries(writer, record);
     if (record.control !== undefined) writer.raw(`,"control":${formatStatusControl(record.control)}`);
     if (status.state === 'cancelled') writeCancellation(writer, status.cancellation);
+    if (record.failureMode !== 'fail') writer.raw(',"failure_mode":').text(record.failureMode);
+    const chunksFailed = chunksFailedOf(status);
+    if (chunksFailed !== null) writer.raw(',"chunks_failed":').integer(chunksFailed);
   }
   writer.raw('}');
-  if (status.state === 'failed') {
+  if ('failedChunk' in status) {
     writer.raw(',');
-    writeFailedChunk(writer, status);
+    writeFailedChunk(writer, status, isExtended);
     writer.raw(']');
   }
   return writer.raw('}').finish();
@@ -96,12 +107,31 @@ function writeCancellation(writer: JsonWriter, { by, reason }: Cancellation = UN
   if (reason !== null) writer.raw(',"cancel_reason":').text(reason);
 }
 
-function writeFailedChunk(writer: JsonWriter, status: Extract<SubmissionStatus, { state: 'failed' }>): void {
-  const { chunkIndex, inputContent, failure } = status.failedChunk;
+/** How many chunks are set aside; null where none can be. */
+function chunksFailedOf(status: SubmissionStatus): number | null {
+  if (status.state === 'completed_with_failures') return status.record.chunksTotal - status.chunksDone;
+  const isCollecting = status.state === 'in_progress' && status.record.failureMode === 'collect';
+  return isCollecting ? status.chunksFailed : null;
+}
+
+type StatusWithFailure = Extract<SubmissionStatus, { state: 'failed' | 'completed_with_failures' }>;
+
+/** Clients that take it for a submission that failed are told how many chunks have. */
+function failureOf(status: StatusWithFailure, isExtended: boolean): string {
+  const { chunkIndex, failure } = status.failedChunk;
+  if (isExtended || status.state === 'failed') return failure;
+  const { chunksTotal } = status.record;
+  const chunksFailed = chunksTotal - status.chunksDone;
+  const which = chunksFailed === 1 ? `, chunk ${chunkIndex}` : `; the first, chunk ${chunkIndex}`;
+  return `${chunksFailed} of ${chunksTotal} chunks failed${which}: ${failure}`;
+}
+
+function writeFailedChunk(writer: JsonWriter, status: StatusWithFailure, isExtended: boolean): void {
+  const { chunkIndex, inputContent } = status.failedChunk;
   writer.raw('{"submission_id":').integer(status.record.id);
   writer.raw(',"chunk_index":').integer(chunkIndex);
   writer.raw(',"input_content":').byteContent(inputContent);
-  writer.raw(',"failure":').text(failure);
+  writer.raw(',"failure":').text(failureOf(status, isExtended));
   writer.raw(',"failed_at":').text(formatTimestamp(status.endedAtMs)).raw('}');
 }
 
@@ -124,6 +154,8 @@ const SUBMISSION_FIELDS = [
   'control',
   'cancelled_by',
   'cancel_reason',
+  'failure_mode',
+  'chunks_failed',
 ] as const;
 /** The original's, which a status in the form of an array has. */
 const ORIGINAL_FIELDS = 12;
@@ -139,6 +171,8 @@ const FAILED_CHUNK_FIELDS = [
 interface Submission {
   readonly record: StatusRecord;
   readonly chunksDone: number | null;
+  /** null where it is not told. */
+  readonly chunksFailed: number | null;
   readonly endedAtMs: number | null;
   readonly cancellation: Cancellation;
 }
@@ -159,8 +193,10 @@ export function parseStatus(body: Uint8Array | string): SubmissionStatus | null 
 
 function readState(reader: JsonReader, state: (typeof STATES)[number], field: string): SubmissionStatus {
   if (state === 'Failed') return readFailed(reader, field);
-  const { record, chunksDone, endedAtMs, cancellation } = readSubmission(reader, field);
-  if (state === 'InProgress') return { state: 'in_progress', record, chunksDone: chunksDone ?? 0 };
+  const { record, chunksDone, chunksFailed, endedAtMs, cancellation } = readSubmission(reader, field);
+  if (state === 'InProgress') {
+    return { state: 'in_progress', record, chunksDone: chunksDone ?? 0, chunksFailed: chunksFailed ?? 0 };
+  }
   if (endedAtMs === null) throw new JsonShapeError(field, 'the time of its end is missing');
   return state === 'Completed'
     ? { state: 'completed', record, endedAtMs }
@@ -180,8 +216,12 @@ function readFailed(reader: JsonReader, field: string): SubmissionStatus {
     else reader.skip(field);
   });
   if (submission === null || failedChunk === null) throw new JsonShapeError(field, 'a pair was expected');
-  const { record, chunksDone, endedAtMs } = submission as Submission;
+  const { record, chunksDone, chunksFailed, endedAtMs } = submission as Submission;
   if (endedAtMs === null) throw new JsonShapeError(field, 'failed_at is missing');
+  if (chunksFailed !== null) {
+    const done = record.chunksTotal - chunksFailed;
+    return { state: 'completed_with_failures', record, endedAtMs, chunksDone: done, failedChunk };
+  }
   return { state: 'failed', record, endedAtMs, chunksDone, failedChunk };
 }
 
@@ -200,6 +240,8 @@ function readSubmission(reader: JsonReader, field: string): Submission {
   let control: StatusControl | undefined;
   let by: string | null = null;
   let reason: string | null = null;
+  let failureMode: FailureMode = 'fail';
+  let chunksFailed: number | null = null;
   const readField = (name: (typeof SUBMISSION_FIELDS)[number], path: string): void => {
     if (name !== 'id' && reader.tryNull(path)) return;
     switch (name) {
@@ -242,6 +284,12 @@ function readSubmission(reader: JsonReader, field: string): Submission {
       case 'cancel_reason':
         reason = reader.text(path);
         break;
+      case 'failure_mode':
+        failureMode = readFailureMode(reader, path);
+        break;
+      case 'chunks_failed':
+        chunksFailed = reader.uint(path);
+        break;
       case 'failed_chunk_id':
         // Told again in the failed chunk itself.
         reader.skip(path);
@@ -263,9 +311,10 @@ function readSubmission(reader: JsonReader, field: string): Submission {
     otelTraceCarrier,
     retryDelayMs,
     retry,
+    failureMode,
     ...(control === undefined ? {} : { control }),
   };
-  return { record, chunksDone, endedAtMs, cancellation: { by, reason } };
+  return { record, chunksDone, chunksFailed, endedAtMs, cancellation: { by, reason } };
 }
 
 /** The original takes 0 and negative numbers from producers, and hands them on. */
@@ -273,7 +322,8 @@ function chunkSize(told: number): number | null {
   return told >= 1 ? told : null;
 }
 
-function readFailedChunk(reader: JsonReader, field: string): FailedChunk {
+/** One as it stands in a status, and in a listing of them. */
+export function readFailedChunk(reader: JsonReader, field: string): FailedChunk {
   let chunkIndex: number | null = null;
   let inputContent: Uint8Array | null = null;
   let failure = '';

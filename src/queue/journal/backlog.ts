@@ -97,6 +97,8 @@ export class Backlog {
       this.#addTries(mutation);
       return;
     }
+    // What was tried before it does not count, what is tried from now on does.
+    if (mutation.kind === 'retry') this.#tries.delete(mutation.id);
     const entry: PlainEntry = {
       kind: 'plain',
       mutation,
@@ -258,8 +260,9 @@ export class Backlog {
       case 'tries': {
         const { id, chunkIndex } = entry.mutation;
         const ofSubmission = this.#tries.get(id);
-        ofSubmission?.delete(chunkIndex);
-        if (ofSubmission?.size === 0) this.#tries.delete(id);
+        if (ofSubmission?.get(chunkIndex) !== entry) break;
+        ofSubmission.delete(chunkIndex);
+        if (ofSubmission.size === 0) this.#tries.delete(id);
         break;
       }
       case 'plain':
@@ -296,16 +299,19 @@ function mutationBytes(mutation: Mutation): number {
     case 'end':
       return (
         ROW_BYTES +
-        (mutation.end.state === 'failed'
+        ('failedChunk' in mutation.end
           ? mutation.end.failedChunk.failure.length + (mutation.end.failedChunk.inputContent?.length ?? 0)
           : 0)
       );
     case 'control':
     case 'scope_control':
       return CONTROL_ROW_BYTES;
+    case 'failed_chunk':
+      return ROW_BYTES + (mutation.failure?.length ?? 0);
     case 'page':
       return PAGE_ROW_BYTES;
     case 'tries':
+    case 'retry':
       return ROW_BYTES;
   }
 }

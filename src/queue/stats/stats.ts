@@ -24,11 +24,15 @@ export interface ReserveSeries {
 export class QueueStats implements EventObserver {
   submissionsTotal = 0;
   submissionsCompleted = 0;
+  /** Ended with chunks that were set aside. */
+  submissionsIncomplete = 0;
   submissionsFailed = 0;
+  /** Ended before, and open again. */
+  submissionsRetried = 0;
   submissionsCancelled = 0;
   chunksTotal = 0;
   chunksCompleted = 0;
-  /** Failed for good, and failed their submission by it. */
+  /** Failed for good: their submission failed with them, or they were set aside. */
   chunksFailed = 0;
   /** Told as failed by their consumer, and get another try. */
   chunksRetried = 0;
@@ -94,6 +98,7 @@ export class QueueStats implements EventObserver {
         break;
       case 'chunk_set_back':
         this.setbacks[event.cause]++;
+        if (event.isFatal && event.submission.record.failureMode === 'collect') this.chunksFailed++;
         if (event.cause !== 'failed') break;
         if (!event.isFatal) this.chunksRetried++;
         this.chunkFailedSeconds.observe(event.tookMs / 1000, atMs);
@@ -103,6 +108,9 @@ export class QueueStats implements EventObserver {
         break;
       case 'reservation_refused':
         this.reservationsFailed++;
+        break;
+      case 'submission_retried':
+        this.submissionsRetried++;
         break;
       case 'consumer_sick':
         this.consumersPaused++;
@@ -130,6 +138,10 @@ export class QueueStats implements EventObserver {
       case 'completed':
         this.submissionsCompleted++;
         if (record.chunksTotal > 0) this.submissionCompleteSeconds.observe(seconds, atMs);
+        break;
+      case 'completed_with_failures':
+        this.submissionsIncomplete++;
+        this.submissionCompleteSeconds.observe(seconds, atMs);
         break;
       case 'failed':
         this.submissionsFailed++;

@@ -41,6 +41,7 @@ export const ENDPOINTS = {
   idByPrefix: { method: 'GET', path: `${SUBMISSIONS}/lookup_id_by_prefix/{prefix}`, role: 'producer' },
   status: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}`, role: 'producer' },
   chunksDone: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/chunks_done`, role: 'producer' },
+  failedChunks: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/chunks_failed`, role: 'producer' },
   directOutputs: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/direct_outputs`, role: 'producer' },
   action: { method: 'POST', path: '/api/v1/actions/{action}', role: 'operator', body: 'json' },
 } as const satisfies Readonly<Record<string, Endpoint>>;

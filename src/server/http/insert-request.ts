@@ -31,6 +31,7 @@ export function newSubmissionOf(
     chunkSizeOps: request.chunkSizeOps ?? 1,
     retryDelayMs: request.retryDelayMs,
     ...controlOf(request),
+    failureMode: request.failureMode,
     retry: request.retry ?? retryOf(request, head, retryDefault),
     otelTraceCarrier: traceCarrierOf((name) => head.header(name)),
   };

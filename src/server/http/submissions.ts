@@ -7,6 +7,7 @@ import {
   ENDED_PAGE_MAX,
   formatChunksDone,
   formatCount,
+  formatFailedChunks,
   formatId,
   formatIdOrNull,
   formatIds,
@@ -47,6 +48,7 @@ export interface SubmissionRoutesOptions {
 const WAIT_MAX_MS = 60_000;
 const OUTPUTS_DEFAULT = 1_000;
 const OUTPUTS_MAX = 100_000;
+const FAILED_CHUNKS_MAX = 1_000;
 
 /** The producers' API: HTTP on this side, the queue's use cases on the other. */
 export function submissionRoutes(
@@ -110,6 +112,17 @@ export function submissionRoutes(
       const answer = await reads.chunksDone(queue, id, fromPage);
       if (answer === null) respondAnnounced(exchange, 404, '', null);
       else respondJson(exchange, 200, formatChunksDone(answer));
+    },
+
+    async failedChunks(exchange, { queue, segment }) {
+      const id = idOf(exchange, segment);
+      if (id === null) return;
+      const query = new URLSearchParams(exchange.query);
+      const from = naturalNumber(query.get('from')) ?? 0;
+      const limit = Math.min(naturalNumber(query.get('limit')) ?? FAILED_CHUNKS_MAX, FAILED_CHUNKS_MAX);
+      const answer = await reads.failedChunks(queue, id, from, limit);
+      if (answer === null) respondAnnounced(exchange, 404, '', null);
+      else respondJson(exchange, 200, formatFailedChunks(answer));
     },
 
     async directOutputs(exchange, { queue, segment }) {

@@ -66,6 +66,16 @@ function registerCounters(registry: Registry, stats: QueueStats): void {
     () => stats.submissionsFailed,
   );
   counter(
+    'submissions_completed_with_failures_count',
+    'Number of submissions that ended with chunks set aside',
+    () => stats.submissionsIncomplete,
+  );
+  counter(
+    'submissions_retried_count',
+    'Number of times that a submission which had failed, or completed with failures, was opened again',
+    () => stats.submissionsRetried,
+  );
+  counter(
     'submissions_cancelled_count',
     'Number of submissions cancelled (client-requested cancellation, not failure) permanently',
     () => stats.submissionsCancelled,
@@ -159,6 +169,11 @@ function registerGauges(registry: Registry, queue: Queue): void {
     'queues_paused_count',
     'Number of queues that are paused as such; the whole server counts as one more',
     () => queue.scopesPaused,
+  );
+  gauge(
+    'chunks_set_aside_count',
+    'Number of chunks of submissions in progress that are out of tries and set aside',
+    () => queue.counts.chunksFailed,
   );
   gauge(
     'reserver_reservations_waiting_count',

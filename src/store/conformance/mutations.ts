@@ -49,6 +49,15 @@ export function failed(id: bigint, endedAtMs: number, chunksDone = 0, failure = 
   return { kind: 'end', id, end: { state: 'failed', endedAtMs, chunksDone, failedChunk } };
 }
 
+export function failedChunk(id: bigint, chunkIndex: number, failure: string | null): Mutation {
+  return { kind: 'failed_chunk', id, chunkIndex, failure };
+}
+
+export function completedWithFailures(id: bigint, endedAtMs: number, chunksDone = 0): Mutation {
+  const failedChunk = { chunkIndex: 1, inputContent: null, failure: 'it broke' };
+  return { kind: 'end', id, end: { state: 'completed_with_failures', endedAtMs, chunksDone, failedChunk } };
+}
+
 export function controlOf(fields: Partial<Control>): Control {
   return { ...NO_CONTROL, ...fields };
 }

@@ -3,8 +3,10 @@ import type { Mutation } from '../store.ts';
 import {
   cancelled,
   completed,
+  completedWithFailures,
   control,
   failed,
+  failedChunk,
   insertOf,
   output,
   page,
@@ -26,7 +28,7 @@ export function randomBatches(seed: number): Mutation[][] {
 
 function randomMutation(random: Random): Mutation {
   const id = oneOf(random, [1n, 2n, 3n]);
-  switch (randomInt(random, 9)) {
+  switch (randomInt(random, 11)) {
     case 0:
       return page(id, 1, [randomInt(random, 900)]);
     case 1:
@@ -34,11 +36,15 @@ function randomMutation(random: Random): Mutation {
     case 2:
       return output(id, randomInt(random, 5000), randomInt(random, 256));
     case 3:
-      return oneOf(random, [completed, failed, cancelled])(id, 77);
+      return oneOf(random, [completed, failed, cancelled, completedWithFailures])(id, 77);
     case 4:
       return control(id, { startAfterMs: randomInt(random, 5), deadlineMs: randomInt(random, 5) });
     case 5:
       return scopeControl(oneOf(random, ['*', '', 'images']), randomInt(random, 5));
+    case 6:
+      return failedChunk(id, randomInt(random, 5000), oneOf(random, ['why', null]));
+    case 7:
+      return { kind: 'retry', id };
     default:
       return insertOf(id, { prefix: oneOf(random, ['a', 'b', null]), chunksTotal: 5000 });
   }
@@ -51,6 +57,7 @@ function oneOf<T>(random: Random, values: readonly T[]): T {
 /** Without what a queue never writes: something about a submission that is not open. */
 function legal(batches: readonly Mutation[][]): Mutation[][] {
   const open = new Set<bigint>();
+  const incomplete = new Set<bigint>();
   const seen = new Set<bigint | string>();
   return batches.map((batch) =>
     batch.filter((mutation) => {
@@ -64,7 +71,14 @@ function legal(batches: readonly Mutation[][]): Mutation[][] {
       }
       if (mutation.kind === 'scope_control') return true;
       const isOpen = open.has(mutation.id);
-      if (mutation.kind === 'end') open.delete(mutation.id);
+      if (mutation.kind === 'retry' && incomplete.delete(mutation.id)) {
+        open.add(mutation.id);
+        return true;
+      }
+      if (mutation.kind === 'end' && isOpen) {
+        open.delete(mutation.id);
+        if (mutation.end.state !== 'completed') incomplete.add(mutation.id);
+      }
       return isOpen;
     }),
   );

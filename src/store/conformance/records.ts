@@ -14,6 +14,7 @@ export function submissionRecord(
     otelTraceCarrier: '{}',
     retryDelayMs: 0,
     retry: null,
+    failureMode: 'fail',
     ...fields,
   };
 }

@@ -90,6 +90,12 @@ export class StoreSession implements AsyncDisposable {
 }
 
 /** What a loaded submission is, in values that `deepEqual` compares. */
-export function plainLoaded({ record, done, tries, control }: LoadedSubmission) {
-  return { record, control, done: [...done], tries: [...tries].sort(([a], [b]) => a - b) };
+export function plainLoaded({ record, done, tries, failed, control }: LoadedSubmission) {
+  return {
+    record,
+    control,
+    done: [...done],
+    failed: [...failed],
+    tries: [...tries].sort(([a], [b]) => a - b),
+  };
 }

@@ -10,6 +10,7 @@ import type { Mutation } from '../store.ts';
 import type { ConformanceContext, TestRunner } from './context.ts';
 import { storeControlConformance } from './controls.ts';
 import { storeEndConformance } from './ends.ts';
+import { storeFailureConformance } from './failures.ts';
 import { cancelled, chunk, completed, controlOf, failed, insertOf, output, page } from './mutations.ts';
 import { storeProgressConformance } from './progress.ts';
 import { submissionRecord } from './records.ts';
@@ -416,4 +417,5 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
   storeControlConformance(context);
   storeProgressConformance(context, { seed, randomRuns });
   storeEndConformance(context);
+  storeFailureConformance(context);
 }

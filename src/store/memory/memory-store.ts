@@ -20,7 +20,9 @@ import type {
   CommitResult,
   DueSubmission,
   EndedPage,
+  FailedChunksPage,
   LoadedSubmission,
+  SetAsideChunk,
   ShardGrant,
   Store,
   StoredSubmission,
@@ -33,6 +35,7 @@ interface Row {
   control: Control;
   readonly pages: Map<number, PageContent>;
   readonly tries: Map<ChunkIndex, ChunkTries>;
+  readonly failed: Map<ChunkIndex, string>;
   readonly inputs: readonly (Uint8Array | null)[];
   readonly outputs: Map<ChunkIndex, Uint8Array | null>;
 }
@@ -184,6 +187,22 @@ export class MemoryStore implements Store {
     return row ? doneOf(row) : null;
   }
 
+  async failedChunks(page: FailedChunksPage): Promise<readonly SetAsideChunk[]> {
+    this.#assertOpen();
+    const { id, from, limit, bytesMax = ANSWER_BYTES_MAX } = page;
+    const failed = [...(this.#database.rows.get(id)?.failed ?? [])]
+      .map(([chunkIndex, failure]) => ({ chunkIndex, failure }))
+      .filter(({ chunkIndex }) => chunkIndex >= from)
+      .sort((a, b) => a.chunkIndex - b.chunkIndex)
+      .slice(0, limit);
+    let bytes = 0;
+    const end = failed.findIndex(({ failure }) => {
+      bytes += failure.length;
+      return bytes >= bytesMax;
+    });
+    return end === -1 ? failed : failed.slice(0, end + 1);
+  }
+
   async due(page: {
     readonly endedBeforeMs: number;
     readonly after?: DueSubmission | undefined;
@@ -261,6 +280,16 @@ export class MemoryStore implements Store {
       case 'tries':
         row.tries.set(step.chunkIndex, step.tries);
         break;
+      case 'failed_chunk':
+        if (step.failure === null) row.failed.delete(step.chunkIndex);
+        else row.failed.set(step.chunkIndex, step.failure);
+        break;
+      case 'retry':
+        if (row.end?.state === 'completed') break;
+        row.tries.clear();
+        row.failed.clear();
+        row.end = null;
+        break;
       case 'direct_output':
         row.outputs.set(step.chunkIndex, step.content?.slice() ?? null);
         break;
@@ -273,6 +302,7 @@ export class MemoryStore implements Store {
       case 'drop_progress':
         row.pages.clear();
         row.tries.clear();
+        row.failed.clear();
         break;
     }
   }
@@ -288,6 +318,7 @@ export class MemoryStore implements Store {
       control,
       pages: new Map(),
       tries: new Map(),
+      failed: new Map(),
       inputs: directInputs.map((input) => input?.slice() ?? null),
       outputs: new Map(),
     };
@@ -321,10 +352,13 @@ function storedRow(row: Row): StoredSubmission {
 
 function loaded(row: Row): LoadedSubmission {
   const done = doneOf(row);
+  const failed = new ChunkSet(row.record.chunksTotal);
+  for (const chunkIndex of row.failed.keys()) if (!done.has(chunkIndex)) failed.add(chunkIndex);
   return {
     record: row.record,
     done,
-    tries: new Map([...row.tries].filter(([chunkIndex]) => !done.has(chunkIndex))),
+    tries: new Map([...row.tries].filter(([chunkIndex]) => !done.has(chunkIndex) && !failed.has(chunkIndex))),
+    failed,
     control: row.control,
   };
 }

@@ -56,7 +56,7 @@ export class Committer {
       return this.#apply(batch, changes);
     });
     this.#claims.clear();
-    for (const { queue, state } of changes) this.#counts.add(queue, state, 1);
+    for (const { queue, state, change } of changes) this.#counts.add(queue, state, change);
     return committed;
   }
 
@@ -65,7 +65,7 @@ export class Committer {
   }
 
   /** It has ended, and is there no longer. */
-  forgotten({ queue, state }: EndedChange): void {
+  forgotten({ queue, state }: Omit<EndedChange, 'change'>): void {
     this.#counts.add(queue, state, -1);
   }
 
@@ -74,7 +74,7 @@ export class Committer {
   }
 
   #apply(batch: CommitBatch, changes: EndedChange[]): Committed {
-    const { tries, pages, outputs, shards, controls } = this.#tables;
+    const { submissions, tries, failedChunks, pages, outputs, shards, controls } = this.#tables;
     const committed: Committed = { existing: [], gone: [] };
     for (const step of planBatch(batch, this.#facts)) {
       switch (step.kind) {
@@ -87,23 +87,36 @@ export class Committer {
         case 'tries':
           tries.put(step.id, step.chunkIndex, step.tries);
           break;
+        case 'failed_chunk':
+          failedChunks.put(step.id, step.chunkIndex, step.failure);
+          break;
+        case 'retry': {
+          const ended = submissions.ended(step.id);
+          if (ended?.state === STATE.completed) break;
+          if (ended !== null) changes.push({ ...ended, change: -1 });
+          submissions.reopen(step.id);
+          tries.deletion.all(step.id);
+          failedChunks.deletion.all(step.id);
+          break;
+        }
         case 'direct_output':
           outputs.put(step.id, step.chunkIndex, step.content);
           break;
         case 'control':
-          this.#tables.submissions.control(step.id, step.control);
+          submissions.control(step.id, step.control);
           break;
         case 'scope_control':
           controls.put(step.scope, step.control);
           break;
         case 'end': {
-          const queue = this.#tables.submissions.end(step.id, step.end);
-          if (queue !== null) changes.push({ queue, state: STATE[step.end.state] });
+          const queue = submissions.end(step.id, step.end);
+          if (queue !== null) changes.push({ queue, state: STATE[step.end.state], change: 1 });
           break;
         }
         case 'drop_progress':
           pages.deletion.all(step.id);
           tries.deletion.all(step.id);
+          failedChunks.deletion.all(step.id);
           break;
         case 'exists': {
           const submission = this.#tables.stored(step.id);
@@ -124,7 +137,7 @@ export class Committer {
   #insert(mutation: InsertMutation, changes: EndedChange[]): void {
     const { record, end = null, idempotencyKey = null, directInputs = [], control = NO_CONTROL } = mutation;
     if (!this.#tables.submissions.insert(record, control, end, idempotencyKey)) return;
-    if (end !== null) changes.push({ queue: record.queue, state: STATE[end.state] });
+    if (end !== null) changes.push({ queue: record.queue, state: STATE[end.state], change: 1 });
     for (const [chunkIndex, input] of directInputs.entries()) {
       if (input !== null) this.#tables.inputs.put(record.id, chunkIndex, input);
     }
@@ -134,6 +147,8 @@ export class Committer {
 interface EndedChange {
   readonly queue: string;
   readonly state: number;
+  /** So many more have ended in it. */
+  readonly change: number;
 }
 
 /** How many submissions have ended, by queue and state. */

@@ -1,11 +1,11 @@
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { backup, type DatabaseSync } from 'node:sqlite';
 import type { Scope, ScopeControl } from '../../model/control.ts';
-import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
+import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../../model/ids.ts';
 import type { EndState } from '../../model/submission.ts';
 import type { Committed } from '../batch-plan.ts';
 import { StoreError } from '../errors.ts';
-import type { DueSubmission, ShardGrant, StoredSubmission } from '../store.ts';
+import type { DueSubmission, SetAsideChunk, ShardGrant, StoredSubmission } from '../store.ts';
 import { decodeMutations, writePage } from './codec/batch-codec.ts';
 import { ByteWriter } from './codec/byte-codec.ts';
 import { type LoadCursor, type LoadPiece, loadPiece } from './codec/load-pieces.ts';
@@ -125,6 +125,17 @@ export class Database {
     return ids.flatMap((id) => this.#tables.stored(id) ?? []);
   }
 
+  failedChunks(id: SubmissionId, from: ChunkIndex, limit: number, bytesMax: number): SetAsideChunk[] {
+    const failed: SetAsideChunk[] = [];
+    let bytes = 0;
+    for (const chunk of this.#tables.failedChunks.from(id, from, limit)) {
+      failed.push(chunk);
+      bytes += chunk.failure.length;
+      if (bytes >= bytesMax) break;
+    }
+    return failed;
+  }
+
   chunksDone(id: SubmissionId): PackedProgress | null {
     const found = this.#tables.submissions.find(id);
     if (!found) return null;
@@ -162,8 +173,8 @@ export class Database {
     const id = this.#tables.submissions.forgotten();
     if (id === null) return false;
     this.#transactions.run(() => {
-      const { inputs, outputs, pages, tries, submissions } = this.#tables;
-      for (const table of [outputs, inputs, pages, tries]) {
+      const { inputs, outputs, pages, tries, failedChunks, submissions } = this.#tables;
+      for (const table of [outputs, inputs, pages, tries, failedChunks]) {
         if (!table.deletion.some(id, SWEEP_ROWS)) return;
       }
       submissions.delete(id);

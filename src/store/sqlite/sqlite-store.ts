@@ -12,7 +12,9 @@ import type {
   CommitResult,
   DueSubmission,
   EndedPage,
+  FailedChunksPage,
   LoadedSubmission,
+  SetAsideChunk,
   ShardGrant,
   Store,
   StoredSubmission,
@@ -148,6 +150,10 @@ export class SqliteStore implements Store {
       setStoredPage(done, id, page, content);
     }
     return done;
+  }
+
+  failedChunks({ id, from, limit, bytesMax }: FailedChunksPage): Promise<readonly SetAsideChunk[]> {
+    return this.#thread.call('failedChunks', [id, from, limit, bytesMax ?? ANSWER_BYTES_MAX]);
   }
 
   due(page: {

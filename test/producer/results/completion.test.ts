@@ -25,7 +25,12 @@ function apiOf(features: readonly string[], statuses: readonly SubmissionStatus[
   return { api, asked };
 }
 
-const inProgress = (chunksDone: number): SubmissionStatus => ({ state: 'in_progress', record, chunksDone });
+const inProgress = (chunksDone: number): SubmissionStatus => ({
+  state: 'in_progress',
+  record,
+  chunksDone,
+  chunksFailed: 0,
+});
 
 test('polls a queue that does not hold answers after 10 ms, doubled each time, at most 5 s', async () => {
   const clock = new HastyClock();

@@ -38,7 +38,8 @@ function scriptedApi(
         const content = done.page(page);
         if (content !== 'empty') pages.push({ page, content });
       }
-      const counts = { state, chunksTotal: total, chunksDone: done.count };
+      const none = { chunksFailed: 0, failedPages: [] };
+      const counts = { state, chunksTotal: total, chunksDone: done.count, ...none };
       if (state === 'completed') return { ...counts, pages: [], nextPage: null };
       return { ...counts, pages: pages.slice(0, pagesMax), nextPage: pages[pagesMax]?.page ?? null };
     },

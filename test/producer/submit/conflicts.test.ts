@@ -25,6 +25,7 @@ const CARGO = {
   chunkSizeOps: 3,
   retryDelayMs: 0,
   retry: null,
+  failureMode: 'fail' as const,
   headers: {},
 };
 const STORED: SubmissionToInsert = {

@@ -220,6 +220,7 @@ export class FakeQueue implements AsyncDisposable {
         otelTraceCarrier: JSON.stringify({ traceparent: headers.traceparent }),
         retryDelayMs: request.retryDelayMs,
         retry: request.retry,
+        failureMode: request.failureMode,
       },
       done: new ChunkSet(chunksTotal),
       inputs: contents.kind === 'direct' ? contents.contents : [],
@@ -257,6 +258,8 @@ export class FakeQueue implements AsyncDisposable {
         chunksDone: done.count,
         pages: pages.slice(0, 256),
         nextPage: more?.page ?? null,
+        chunksFailed: 0,
+        failedPages: [],
       }),
     );
   }
@@ -306,6 +309,6 @@ function text(body: Uint8Array): string {
 }
 
 function statusOf({ record, end, done }: FakeSubmission): SubmissionStatus {
-  if (end === null) return { state: 'in_progress', record, chunksDone: done.count };
+  if (end === null) return { state: 'in_progress', record, chunksDone: done.count, chunksFailed: 0 };
   return { ...end, record };
 }

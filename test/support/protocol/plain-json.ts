@@ -26,6 +26,7 @@ export function plainInsert(request: InsertRequest): Record<string, unknown> {
             jitter: request.retry.jitter,
           },
         }),
+    ...(request.failureMode === 'fail' ? {} : { failure_mode: request.failureMode }),
   };
 }
 

@@ -11,6 +11,8 @@ import type { RetryPolicy } from '../../../src/model/retry.ts';
 import { Strategy } from '../../../src/model/strategy.ts';
 import {
   EMPTY_TRACE_CARRIER,
+  END_STATES,
+  type FailedChunk,
   type SubmissionFacts,
   type SubmissionStatus,
 } from '../../../src/model/submission.ts';
@@ -108,6 +110,7 @@ export function submissionRecords(): fc.Arbitrary<SubmissionFacts> {
     otelTraceCarrier: texts(),
     retryDelayMs: fc.constant(0),
     retry: fc.constant(null),
+    failureMode: fc.constant('fail' as const),
   });
 }
 
@@ -227,6 +230,7 @@ export function insertRequests(): fc.Arbitrary<InsertRequest> {
     chunkSizeOps: fc.option(counts().map((size) => Math.max(1, size))),
     retryDelayMs: fc.nat(),
     retry: fc.option(retryPolicies()),
+    failureMode: fc.constantFrom('fail', 'collect'),
   });
 }
 
@@ -236,7 +240,12 @@ export function submissionStatuses(): fc.Arbitrary<SubmissionStatus> {
   const endedAtMs = fc.integer({ min: -62_135_596_800_000, max: 253_402_300_799_999 });
   const failedChunk = struct({ chunkIndex: counts(), inputContent: byteContents(), failure: texts() });
   return fc.oneof(
-    struct({ state: fc.constant('in_progress' as const), record, chunksDone: counts() }),
+    struct({
+      state: fc.constant('in_progress' as const),
+      record,
+      chunksDone: counts(),
+      chunksFailed: fc.constant(0),
+    }),
     struct({ state: fc.constant('completed' as const), record, endedAtMs }),
     struct({
       state: fc.constant('failed' as const),
@@ -265,12 +274,40 @@ export function chunksDoneAnswers(): fc.Arbitrary<ChunksDoneAnswer> {
     content: fc.oneof(fc.constant('full' as const), fc.uint8Array({ minLength: 512, maxLength: 512 })),
   });
   return struct<ChunksDoneAnswer>({
-    state: fc.constantFrom('in_progress', 'completed', 'failed', 'cancelled'),
+    state: fc.constantFrom('in_progress', ...END_STATES),
     chunksTotal: counts(),
     chunksDone: counts(),
     pages: fc.array(page, { maxLength: 4 }),
     nextPage: fc.option(fc.nat()),
-  });
+    chunksFailed: fc.constant(0),
+    failedPages: fc.constant([]),
+  }).chain((answer) =>
+    fc.oneof(
+      fc.constant(answer),
+      fc
+        .tuple(fc.integer({ min: 1 }), fc.array(page, { maxLength: 4 }))
+        .map(([chunksFailed, failedPages]) => ({ ...answer, chunksFailed, failedPages })),
+    ),
+  );
+}
+
+/** Of a submission that collects failures, as clients of ours are told. */
+export function collectingStatuses(): fc.Arbitrary<SubmissionStatus> {
+  const failedChunk = struct({ chunkIndex: counts(), inputContent: byteContents(), failure: texts() });
+  return fc
+    .tuple(submissionRecords(), fc.nat(1_000), fc.nat(1_000), fc.boolean(), failedChunk)
+    .map(([plain, chunksDone, chunksFailed, hasEnded, failed]) => {
+      const chunksTotal = hasEnded ? chunksDone + chunksFailed : plain.chunksTotal;
+      const record = { ...plain, chunksTotal, failureMode: 'collect' as const };
+      return hasEnded
+        ? { state: 'completed_with_failures', record, endedAtMs: 7, chunksDone, failedChunk: failed }
+        : { state: 'in_progress', record, chunksDone, chunksFailed };
+    });
+}
+
+export function failedChunkLists(): fc.Arbitrary<FailedChunk[]> {
+  const failedChunk = struct({ chunkIndex: counts(), inputContent: byteContents(), failure: texts() });
+  return fc.array(failedChunk, { maxLength: 4 });
 }
 
 function retryPolicies(): fc.Arbitrary<RetryPolicy> {

@@ -192,6 +192,7 @@ export function newSubmission(fields: Partial<NewSubmission>): NewSubmission {
     otelTraceCarrier: '{}',
     retryDelayMs: 0,
     retry: null,
+    failureMode: 'fail',
     ...fields,
   };
 }

@@ -44,7 +44,7 @@ function factsIn(message: GoldenMessage): readonly Fact[] {
   if (decoded.kind !== 'reserved') return [];
   return decoded.chunks.map(({ submission, chunk, inputContent }) => ({
     record: submission,
-    status: { state: 'in_progress', record: submission, chunksDone: 0 },
+    status: { state: 'in_progress', record: submission, chunksDone: 0, chunksFailed: 0 },
     inputs: new Map([[chunk.chunkIndex, inputContent]]),
   }));
 }

@@ -23,6 +23,8 @@ export function wantedOf(fact: Fact): Wanted {
       return { record, inputs, state: status.state, chunksDone: status.chunksDone };
     case 'completed':
       return { record, inputs, state: 'completed', chunksDone: record.chunksTotal };
+    case 'completed_with_failures':
+      throw new Error('the original has no such state');
     case 'failed':
       return {
         record,
@@ -57,6 +59,7 @@ export class Scene {
       chunkSizeOps: record.chunkSizeOps,
       retryDelayMs: 0,
       retry: null,
+      failureMode: 'fail',
     });
     const answer = await this.#queue.post('/producer/submissions', body);
     assert.equal(answer.status, 200, answer.body.toString());

@@ -77,6 +77,7 @@ export function faultyStore(inner: Store, faults: StoreFaults): Store {
     countEnded: (queue, state) => call('countEnded', () => inner.countEnded(queue, state)),
     ended: (page) => call('ended', () => inner.ended(page)),
     chunksDone: (id) => call('chunksDone', () => inner.chunksDone(id)),
+    failedChunks: (page) => call('failedChunks', () => inner.failedChunks(page)),
     due: (page) => call('due', () => inner.due(page)),
     forget: (ids) => call('forget', () => inner.forget(ids)),
     sizeBytes: () => call('sizeBytes', () => inner.sizeBytes()),

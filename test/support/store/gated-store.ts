@@ -13,8 +13,11 @@ export function withCommit(inner: Store, commit: Store['commit']): Store {
 }
 
 /** A store whose commits wait while the gate is shut. */
-export function gatedStore(): { readonly store: Store; shut(): void; open(): void } {
-  const inner = new MemoryStore();
+export function gatedStore(inner: Store = new MemoryStore()): {
+  readonly store: Store;
+  shut(): void;
+  open(): void;
+} {
   let gate: Promise<void> | null = null;
   let unlock: () => void = () => {};
   return {

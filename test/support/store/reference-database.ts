@@ -159,6 +159,8 @@ export function writeReferenceSubmissions(
           done.length,
         );
         break;
+      case 'completed_with_failures':
+        throw new Error('the original has no such state');
       default:
         state satisfies never;
     }

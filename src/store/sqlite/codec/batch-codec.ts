@@ -2,7 +2,13 @@ import { PAGE_BYTES, type PageContent } from '../../../model/chunk-set.ts';
 import { type Control, NO_CONTROL } from '../../../model/control.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
 import type { RetryPolicy } from '../../../model/retry.ts';
-import type { StrategicMetadata, SubmissionEnd, SubmissionRecord } from '../../../model/submission.ts';
+import {
+  END_STATES,
+  FAILURE_MODES,
+  type StrategicMetadata,
+  type SubmissionEnd,
+  type SubmissionRecord,
+} from '../../../model/submission.ts';
 import { formatControl, formatScopeControl, parseControl, parseScopeControl } from '../../codec/values.ts';
 import type { Mutation } from '../../store.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
@@ -12,9 +18,19 @@ import { ByteReader, ByteWriter } from './byte-codec.ts';
  * event loop several times as much (bench/store.ts).
  */
 
-const KINDS = ['insert', 'page', 'tries', 'direct_output', 'end', 'control', 'scope_control'] as const;
+const KINDS = [
+  'insert',
+  'page',
+  'tries',
+  'direct_output',
+  'end',
+  'control',
+  'scope_control',
+  'failed_chunk',
+  'retry',
+] as const;
 const CONTENTS = { empty: 0, full: 1, bits: 2 } as const;
-const STATES = ['open', 'completed', 'failed', 'cancelled'] as const;
+const STATES = ['open', ...END_STATES] as const;
 const NO_INPUTS = 0xffff_ffff;
 
 export function encodeMutations(mutations: readonly Mutation[]): Uint8Array<ArrayBuffer> {
@@ -39,6 +55,14 @@ export function encodeMutations(mutations: readonly Mutation[]): Uint8Array<Arra
         writer.number(mutation.chunkIndex);
         writer.number(mutation.tries.retries);
         writer.number(mutation.tries.disconnects);
+        break;
+      case 'failed_chunk':
+        writer.int64(mutation.id);
+        writer.number(mutation.chunkIndex);
+        writer.textOrNull(mutation.failure);
+        break;
+      case 'retry':
+        writer.int64(mutation.id);
         break;
       case 'direct_output':
         writer.int64(mutation.id);
@@ -97,6 +121,13 @@ function readMutation(reader: ByteReader): Mutation {
       const chunkIndex = reader.number();
       return { kind, id, chunkIndex, tries: { retries: reader.number(), disconnects: reader.number() } };
     }
+    case 'failed_chunk': {
+      const id = reader.int64();
+      const chunkIndex = reader.number();
+      return { kind, id, chunkIndex, failure: reader.textOrNull() };
+    }
+    case 'retry':
+      return { kind, id: reader.int64() };
     case 'direct_output': {
       const id = reader.int64();
       const chunkIndex = reader.number();
@@ -146,6 +177,7 @@ export function writeRecord(writer: ByteWriter, record: SubmissionRecord): void 
   writer.text(record.otelTraceCarrier);
   writer.number(record.retryDelayMs);
   writer.textOrNull(record.retry === null ? null : JSON.stringify(record.retry));
+  writer.byte(FAILURE_MODES.indexOf(record.failureMode));
 }
 
 export function readRecord(reader: ByteReader): SubmissionRecord {
@@ -161,6 +193,7 @@ export function readRecord(reader: ByteReader): SubmissionRecord {
     otelTraceCarrier: reader.text(),
     retryDelayMs: reader.number(),
     retry: readRetry(reader),
+    failureMode: FAILURE_MODES[reader.byte()] ?? 'fail',
   };
 }
 

@@ -10,21 +10,28 @@ import { ByteReader, ByteWriter } from './byte-codec.ts';
 
 const PIECE_SUBMISSIONS_MAX = 2000;
 const PIECE_BYTES_MAX = 1024 * 1024;
-/** Beyond every page. */
+/** Beyond every page, and every chunk. */
 const NO_PAGE = 2 ** 32;
 
-const ITEM = { record: 1, page: 2, tries: 3 } as const;
+const ITEM = { record: 1, page: 2, tries: 3, failed: 4 } as const;
 
 /** Where the next piece starts: possibly in the middle of a large submission. */
 export interface LoadCursor {
   readonly fromId: SubmissionId;
   readonly fromPage: number;
   readonly fromChunk: number;
+  readonly fromFailed: number;
   /** The record of `fromId` was in the piece before. */
   readonly isInside: boolean;
 }
 
-export const LOAD_START: LoadCursor = { fromId: 0n, fromPage: 0, fromChunk: 0, isInside: false };
+export const LOAD_START: LoadCursor = {
+  fromId: 0n,
+  fromPage: 0,
+  fromChunk: 0,
+  fromFailed: 0,
+  isInside: false,
+};
 
 export interface LoadPiece {
   /** Records, each followed by its pages and tries; read by {@link LoadAssembler}. */
@@ -42,6 +49,7 @@ export function loadPiece(tables: Tables, shards: readonly ShardId[], cursor: Lo
   // One walk through each table for all submissions of the piece: a query for each would take several times as long.
   const pages = new Peekable(tables.pages.between(cursor.fromId, cursor.fromPage, lastId));
   const tries = new Peekable(tables.tries.between(cursor.fromId, cursor.fromChunk, lastId));
+  const failed = new Peekable(tables.failedChunks.between(cursor.fromId, cursor.fromFailed, lastId));
   try {
     for (const { record, control } of records) {
       const { id } = record;
@@ -53,17 +61,28 @@ export function loadPiece(tables: Tables, shards: readonly ShardId[], cursor: Lo
       }
       for (let page = pages.at(id); page; page = pages.at(id)) {
         if (writer.length > PIECE_BYTES_MAX) {
-          const next = { fromId: id, fromPage: page.page, fromChunk: 0, isInside: true };
+          const next = { ...LOAD_START, fromId: id, fromPage: page.page, isInside: true };
           return { bytes: writer.finish(), next };
         }
         writer.byte(ITEM.page);
         writePage(writer, page.page, page.content);
         pages.skip();
       }
+      // Before the tries: those of a chunk that is set aside are none.
+      for (let chunk = failed.at(id); chunk; chunk = failed.at(id)) {
+        if (writer.length > PIECE_BYTES_MAX) {
+          const next = { ...LOAD_START, fromId: id, fromPage: NO_PAGE, fromFailed: chunk.chunkIndex };
+          return { bytes: writer.finish(), next: { ...next, isInside: true } };
+        }
+        writer.byte(ITEM.failed);
+        writer.number(chunk.chunkIndex);
+        failed.skip();
+      }
       for (let tried = tries.at(id); tried; tried = tries.at(id)) {
         if (writer.length > PIECE_BYTES_MAX) {
-          const next = { fromId: id, fromPage: NO_PAGE, fromChunk: tried.chunkIndex, isInside: true };
-          return { bytes: writer.finish(), next };
+          const next = { ...LOAD_START, fromId: id, fromPage: NO_PAGE, fromFailed: NO_PAGE };
+          const from = { ...next, fromChunk: tried.chunkIndex, isInside: true };
+          return { bytes: writer.finish(), next: from };
         }
         writer.byte(ITEM.tries);
         writer.number(tried.chunkIndex);
@@ -76,6 +95,7 @@ export function loadPiece(tables: Tables, shards: readonly ShardId[], cursor: Lo
   } finally {
     pages.close();
     tries.close();
+    failed.close();
   }
   const isLast = records.length < PIECE_SUBMISSIONS_MAX;
   return { bytes: writer.finish(), next: isLast ? null : cursorAfter(lastId) };
@@ -120,6 +140,7 @@ export class LoadAssembler {
   #control: Control = NO_CONTROL;
   #done = new ChunkSet(0);
   #tries = new Map<number, ChunkTries>();
+  #failed = new ChunkSet(0);
 
   /** The submissions that are complete with this piece. */
   *take(piece: LoadPiece): Generator<LoadedSubmission> {
@@ -132,6 +153,7 @@ export class LoadAssembler {
           this.#control = readControl(reader, this.#record.id);
           this.#done = new ChunkSet(this.#record.chunksTotal);
           this.#tries = new Map();
+          this.#failed = new ChunkSet(this.#record.chunksTotal);
           break;
         }
         case ITEM.page: {
@@ -139,19 +161,34 @@ export class LoadAssembler {
           setStoredPage(this.#done, this.#record?.id ?? 0n, page, content);
           break;
         }
+        case ITEM.failed: {
+          const chunkIndex = reader.number();
+          if (this.#isOpen(chunkIndex)) this.#failed.add(chunkIndex);
+          break;
+        }
         default: {
           const chunkIndex = reader.number();
           const tries = { retries: reader.number(), disconnects: reader.number() };
-          if (chunkIndex < this.#done.size && !this.#done.has(chunkIndex)) this.#tries.set(chunkIndex, tries);
+          if (this.#isOpen(chunkIndex) && !this.#failed.has(chunkIndex)) this.#tries.set(chunkIndex, tries);
         }
       }
     }
     if (piece.next === null || !piece.next.isInside) yield* this.finish();
   }
 
+  #isOpen(chunkIndex: number): boolean {
+    return chunkIndex < this.#done.size && !this.#done.has(chunkIndex);
+  }
+
   private *finish(): Generator<LoadedSubmission> {
     if (this.#record) {
-      yield { record: this.#record, done: this.#done, tries: this.#tries, control: this.#control };
+      yield {
+        record: this.#record,
+        done: this.#done,
+        tries: this.#tries,
+        failed: this.#failed,
+        control: this.#control,
+      };
     }
     this.#record = null;
   }

@@ -2,7 +2,14 @@
 export const APPLICATION_ID = 0x6f707371;
 
 /** The states of a row of `submissions`. */
-export const STATE = { open: 0, completed: 1, failed: 2, cancelled: 3, forgotten: 4 } as const;
+export const STATE = {
+  open: 0,
+  completed: 1,
+  failed: 2,
+  cancelled: 3,
+  forgotten: 4,
+  completed_with_failures: 5,
+} as const;
 
 /**
  * Migration n (from 1) brings a database from `user_version` n - 1 to n. Never change one that was released:
@@ -103,6 +110,17 @@ export const MIGRATIONS: readonly string[] = [
     -- The name of a queue, or '*' for the whole server.
     scope TEXT PRIMARY KEY,
     control TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+  // A submission with failure_mode 1 sets chunks that are out of tries aside; with 0 it fails by the first one. State 5:
+  // all chunks are done or set aside, of which failed_chunk_index is the first.
+  `
+  ALTER TABLE submissions ADD COLUMN failure_mode INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE failed_chunks (
+    submission_id INTEGER NOT NULL,
+    chunk_index INTEGER NOT NULL,
+    failure TEXT NOT NULL,
+    PRIMARY KEY (submission_id, chunk_index)
   ) STRICT, WITHOUT ROWID;
   `,
 ];

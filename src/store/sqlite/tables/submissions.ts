@@ -5,6 +5,7 @@ import {
   EMPTY_TRACE_CARRIER,
   END_STATES,
   type EndState,
+  FAILURE_MODES,
   type SubmissionEnd,
   type SubmissionRecord,
 } from '../../../model/submission.ts';
@@ -32,6 +33,7 @@ type RecordRow = readonly [
   otelTraceCarrier: string | null,
   retryDelayMs: number,
   retry: string | null,
+  failureMode: bigint,
   control: string | null,
 ];
 
@@ -67,7 +69,7 @@ export interface EndedSubmission {
 }
 
 const RECORD_COLUMNS = `id, queue, prefix, chunks_total, chunk_size_ops, metadata, strategic_metadata,
-  otel_trace_carrier, retry_delay_ms, retry, control`;
+  otel_trace_carrier, retry_delay_ms, retry, failure_mode, control`;
 const COLUMNS = `${RECORD_COLUMNS}, state, ended_at_ms, chunks_done, failed_chunk_index, failed_chunk_input, failure,
   ended_by`;
 /** In the words of the index submissions_ended. */
@@ -77,6 +79,7 @@ export class SubmissionsTable {
   readonly #insert: Statement<never>;
   readonly #end: Statement<readonly [queue: string]>;
   readonly #control: Statement<never>;
+  readonly #reopen: Statement<never>;
   readonly #find: Statement<SubmissionRow>;
   readonly #idByPrefix: Statement<readonly [id: bigint]>;
   readonly #idByIdempotencyKey: Statement<readonly [id: bigint]>;
@@ -93,7 +96,7 @@ export class SubmissionsTable {
     this.#insert = new Statement(
       database,
       `INSERT INTO submissions (${COLUMNS}, idempotency_key)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     );
     this.#end = new Statement(
       database,
@@ -103,6 +106,11 @@ export class SubmissionsTable {
     this.#control = new Statement(
       database,
       `UPDATE submissions SET control = ? WHERE id = ? AND state = ${STATE.open}`,
+    );
+    this.#reopen = new Statement(
+      database,
+      `UPDATE submissions SET state = ${STATE.open}, ended_at_ms = NULL, chunks_done = NULL, failed_chunk_index = NULL,
+       failed_chunk_input = NULL, failure = NULL, ended_by = NULL WHERE id = ? AND state NOT IN (${STATE.completed}, ${STATE.forgotten})`,
     );
     this.#find = new Statement(
       database,
@@ -175,6 +183,7 @@ export class SubmissionsTable {
       otelTraceCarrier === EMPTY_TRACE_CARRIER ? null : otelTraceCarrier,
       record.retryDelayMs,
       record.retry === null ? null : formatRetry(record.retry),
+      FAILURE_MODES.indexOf(record.failureMode),
       control === NO_CONTROL ? null : formatControl(control),
       ...endColumns(end),
       idempotencyKey,
@@ -190,6 +199,11 @@ export class SubmissionsTable {
   /** Nothing happens if it is not open. */
   control(id: SubmissionId, control: Control): void {
     this.#control.run(formatControl(control), id);
+  }
+
+  /** What has ended otherwise than by completion is open again. */
+  reopen(id: SubmissionId): void {
+    this.#reopen.run(id);
   }
 
   find(id: SubmissionId): FoundSubmission | null {
@@ -261,7 +275,7 @@ export class SubmissionsTable {
 }
 
 function endColumns(end: SubmissionEnd | null) {
-  const failed = end?.state === 'failed' ? end.failedChunk : null;
+  const failed = end !== null && 'failedChunk' in end ? end.failedChunk : null;
   return [
     end === null ? STATE.open : STATE[end.state],
     end?.endedAtMs ?? null,
@@ -274,7 +288,7 @@ function endColumns(end: SubmissionEnd | null) {
 }
 
 function controlledRecordOf(row: RecordRow | SubmissionRow): ControlledRecord {
-  const control = row[10];
+  const control = row[11];
   return { record: recordOf(row), control: control === null ? NO_CONTROL : parseControl(row[0], control) };
 }
 
@@ -290,6 +304,7 @@ function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
     otelTraceCarrier,
     retryDelayMs,
     retry,
+    failureMode,
   ] = row;
   return {
     id,
@@ -302,11 +317,12 @@ function recordOf(row: RecordRow | SubmissionRow): SubmissionRecord {
     otelTraceCarrier: otelTraceCarrier ?? EMPTY_TRACE_CARRIER,
     retryDelayMs,
     retry: retry === null ? null : parseRetry(id, retry),
+    failureMode: FAILURE_MODES[Number(failureMode)] ?? 'fail',
   };
 }
 
 function endOf(row: SubmissionRow): SubmissionEnd | null {
-  const [state, endedAt, done, chunkIndex, inputContent, failure, by] = row.slice(11) as [
+  const [state, endedAt, done, chunkIndex, inputContent, failure, by] = row.slice(12) as [
     bigint,
     number | null,
     bigint | null,
@@ -324,9 +340,11 @@ function endOf(row: SubmissionRow): SubmissionEnd | null {
       return { state: 'completed', endedAtMs };
     case STATE.cancelled:
       return { state: 'cancelled', endedAtMs, chunksDone, by, reason: failure };
-    case STATE.failed: {
+    case STATE.failed:
+    case STATE.completed_with_failures: {
       const failedChunk = { chunkIndex: Number(chunkIndex ?? 0n), inputContent, failure: failure ?? '' };
-      return { state: 'failed', endedAtMs, chunksDone, failedChunk };
+      const name = Number(state) === STATE.failed ? 'failed' : 'completed_with_failures';
+      return { state: name, endedAtMs, chunksDone, failedChunk };
     }
     default:
       throw new StoreError('corrupt', `submission ${row[0]} is in the unknown state ${state}`);

@@ -4,6 +4,7 @@ import { chunksDoneIn, countChunks } from '../../codec/progress.ts';
 import type { StoredSubmission } from '../../store.ts';
 import { ControlsTable } from './controls.ts';
 import { DirectContentsTable } from './direct-contents.ts';
+import { FailedChunksTable } from './failed-chunks.ts';
 import { PagesTable } from './pages.ts';
 import { ShardsTable } from './shards.ts';
 import { SubmissionsTable } from './submissions.ts';
@@ -15,6 +16,7 @@ export class Tables {
   readonly submissions: SubmissionsTable;
   readonly pages: PagesTable;
   readonly tries: TriesTable;
+  readonly failedChunks: FailedChunksTable;
   readonly controls: ControlsTable;
   readonly inputs: DirectContentsTable;
   readonly outputs: DirectContentsTable;
@@ -24,6 +26,7 @@ export class Tables {
     this.submissions = new SubmissionsTable(database);
     this.pages = new PagesTable(database);
     this.tries = new TriesTable(database);
+    this.failedChunks = new FailedChunksTable(database);
     this.controls = new ControlsTable(database);
     this.inputs = new DirectContentsTable(database, 'input');
     this.outputs = new DirectContentsTable(database, 'output');

@@ -15,6 +15,7 @@ export type DatabaseMethod =
   | 'countEnded'
   | 'ended'
   | 'chunksDone'
+  | 'failedChunks'
   | 'due'
   | 'forget'
   | 'sweep'
