@@ -135,6 +135,8 @@ function isSameList(one: readonly bigint[], other: readonly bigint[]): boolean {
   return one.length === other.length && one.every((value, i) => value === other[i]);
 }
 
+const MADE_BY = "made by Strategy's functions, or of a text by Strategy.parse";
+
 /**
  * A strategy of what somebody passed: checked, in order, frozen.
  *
@@ -142,13 +144,20 @@ function isSameList(one: readonly bigint[], other: readonly bigint[]): boolean {
  * @throws IncorrectUsageError that names the field and its value
  */
 export function checkStrategy(value: unknown, path = 'strategy', depth = 0): StrategyShape {
-  if (!isObject(value) || typeof value.kind !== 'string') throw mustBe(path, "one of Strategy's", value);
+  if (!isObject(value) || typeof value.kind !== 'string') throw mustBe(path, MADE_BY, value);
   if (!isKind(value.kind)) {
-    throw new IncorrectUsageError(`${path} must be one of Strategy's, got the kind ${show(value.kind)}`);
+    throw new IncorrectUsageError(
+      `${path} must be ${MADE_BY}, got an object of the kind ${show(value.kind)}`,
+    );
+  }
+  const { fields } = STRATEGY_KINDS[value.kind];
+  for (const name of Object.keys(value)) {
+    if (name === 'kind' || (fields as readonly string[]).includes(name)) continue;
+    throw new IncorrectUsageError(`${path} must be ${MADE_BY}, got one with the unknown field ${show(name)}`);
   }
   if (depth > STRATEGY_DEPTH_MAX) throw new IncorrectUsageError(`${path.split('.')[0]}: ${TOO_DEEP}`);
   const made: Record<string, unknown> = { kind: value.kind };
-  for (const field of STRATEGY_KINDS[value.kind].fields) {
+  for (const field of fields) {
     const inPath = `${path}.${field}`;
     made[field] = isInnerField(field)
       ? checkStrategy(value[field], inPath, depth + 1)

@@ -1,5 +1,6 @@
-import { show } from './check.ts';
+import { mustBe, show } from './check.ts';
 import { IncorrectUsageError } from './errors.ts';
+import { STRATEGY_DEPTH_MAX } from './limits.ts';
 import {
   checkStrategy,
   fieldOf,
@@ -8,6 +9,7 @@ import {
   type StrategyField,
   type StrategyKind,
   type StrategyShape,
+  TOO_DEEP,
 } from './strategy-shape.ts';
 
 const KINDS_BY_NAME = new Map<string, StrategyKind>(
@@ -40,33 +42,42 @@ function fieldText(strategy: StrategyShape, field: StrategyField): string {
  * @throws IncorrectUsageError that says where it went wrong
  */
 export function parseStrategy(text: string): StrategyShape {
+  if (typeof text !== 'string') throw mustBe("a strategy's text form", 'a string', text);
   const parser = new Parser(text);
   const strategy = parser.strategy();
   parser.end();
   return checkStrategy(strategy);
 }
 
-const TOKEN = /\s*(?:([A-Za-z_][A-Za-z0-9_.-]*)|("(?:[^"\\]|\\.)*")|(-?[0-9]+)|([()[\],]))/y;
+const SPACE = /\s*/y;
+const TOKEN = /(?:([A-Za-z_][A-Za-z0-9_.-]*)|("(?:[^"\\]|\\.)*")|(-?[0-9]+)|([()[\],]))/y;
 
-type Token = { readonly kind: 'name' | 'quoted' | 'number' | 'sign' | 'end'; readonly text: string };
+interface Token {
+  readonly kind: 'name' | 'quoted' | 'number' | 'sign' | 'end';
+  readonly text: string;
+  /** Where it begins, from 1. */
+  readonly character: number;
+}
 
 class Parser {
   readonly #text: string;
   #at = 0;
   #next: Token;
+  /** Where the last one taken begins. */
+  #taken = 1;
 
   constructor(text: string) {
     this.#text = text;
     this.#next = this.#read();
   }
 
-  strategy(): unknown {
+  strategy(depth = 0): unknown {
+    if (depth > STRATEGY_DEPTH_MAX) throw this.#error(TOO_DEEP, this.#next.character);
     const name = this.#take('name', 'a strategy');
     const kind = KINDS_BY_NAME.get(name);
     if (kind === undefined) {
-      throw this.#error(
-        `there is no strategy ${show(name)}; known are ${[...KINDS_BY_NAME.keys()].join(', ')}`,
-      );
+      const known = [...KINDS_BY_NAME.keys()].join(', ');
+      throw this.#error(`there is no strategy ${show(name)}; known are ${known}`, this.#taken);
     }
     const { fields } = STRATEGY_KINDS[kind];
     const made: Record<string, unknown> = { kind };
@@ -76,7 +87,7 @@ class Parser {
       if (i > 0 && field === 'underlying' && this.#next.text === ')') made[field] = { kind: 'random' };
       else {
         if (i > 0) this.#sign(',');
-        made[field] = this.#field(field);
+        made[field] = this.#field(field, depth);
       }
     }
     this.#sign(')');
@@ -87,15 +98,17 @@ class Parser {
     if (this.#next.kind !== 'end') throw this.#unexpected('the end');
   }
 
-  #field(field: StrategyField): unknown {
-    if (isInnerField(field)) return this.strategy();
+  #field(field: StrategyField, depth: number): unknown {
+    if (isInnerField(field)) return this.strategy(depth + 1);
     if (field === 'max') return Number(this.#take('number', 'a number'));
     if (field === 'values') return this.#values();
     if (this.#next.kind === 'name') return this.#take('name', 'a key');
     try {
       return JSON.parse(this.#take('quoted', 'a key of strategic metadata')) as string;
     } catch (cause) {
-      throw cause instanceof IncorrectUsageError ? cause : this.#error('the key is no JSON text');
+      throw cause instanceof IncorrectUsageError
+        ? cause
+        : this.#error('the key is not a JSON text', this.#taken);
     }
   }
 
@@ -111,39 +124,43 @@ class Parser {
   }
 
   #sign(sign: string): void {
-    if (this.#next.kind !== 'sign' || this.#next.text !== sign) throw this.#unexpected(sign);
+    if (this.#next.kind !== 'sign' || this.#next.text !== sign) throw this.#unexpected(show(sign));
     this.#next = this.#read();
   }
 
   #take(kind: Token['kind'], wanted: string): string {
-    const { text } = this.#next;
+    const { text, character } = this.#next;
     if (this.#next.kind !== kind) throw this.#unexpected(wanted);
+    this.#taken = character;
     this.#next = this.#read();
     return text;
   }
 
   #read(): Token {
+    SPACE.lastIndex = this.#at;
+    this.#at += SPACE.exec(this.#text)![0].length;
+    const character = this.#at + 1;
     TOKEN.lastIndex = this.#at;
     const found = TOKEN.exec(this.#text);
     if (found === null) {
-      const rest = this.#text.slice(this.#at).trim();
-      if (rest !== '') throw this.#error(`${show(rest[0])} was not expected`);
-      return { kind: 'end', text: '' };
+      const sign = this.#text[this.#at];
+      if (sign !== undefined) throw this.#error(`${show(sign)} was not expected`, character);
+      return { kind: 'end', text: '', character };
     }
     this.#at = TOKEN.lastIndex;
     const [, name, quoted, number, sign] = found;
-    if (name !== undefined) return { kind: 'name', text: name };
-    if (quoted !== undefined) return { kind: 'quoted', text: quoted };
-    if (number !== undefined) return { kind: 'number', text: number };
-    return { kind: 'sign', text: sign! };
+    if (name !== undefined) return { kind: 'name', text: name, character };
+    if (quoted !== undefined) return { kind: 'quoted', text: quoted, character };
+    if (number !== undefined) return { kind: 'number', text: number, character };
+    return { kind: 'sign', text: sign!, character };
   }
 
   #unexpected(wanted: string): IncorrectUsageError {
     const got = this.#next.kind === 'end' ? 'its end' : show(this.#next.text);
-    return this.#error(`${wanted} was expected, got ${got}`);
+    return this.#error(`${wanted} was expected, got ${got}`, this.#next.character);
   }
 
-  #error(what: string): IncorrectUsageError {
-    return new IncorrectUsageError(`strategy ${show(this.#text)}, character ${this.#at}: ${what}`);
+  #error(what: string, character: number): IncorrectUsageError {
+    return new IncorrectUsageError(`strategy ${show(this.#text)}, character ${character}: ${what}`);
   }
 }

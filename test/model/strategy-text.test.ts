@@ -40,21 +40,21 @@ test('texts read like the calls that make them', () => {
 
 for (const [text, message] of [
   ['', /a strategy was expected, got its end/],
-  ['oldish', /there is no strategy "oldish"; known are oldest, newest, random, preferDistinct/],
+  ['oldish', /character 1: there is no strategy "oldish"; known are oldest, newest, random, preferDistinct/],
   ['oldest(', /the end was expected, got "\("/],
-  ['preferDistinct', /\( was expected, got its end/],
-  ['preferDistinct(customer, oldest', /\) was expected, got its end/],
+  ['preferDistinct', /"\(" was expected, got its end/],
+  ['preferDistinct(customer, oldest', /"\)" was expected, got its end/],
   ['preferDistinct(7)', /a key of strategic metadata was expected, got "7"/],
-  ['priority("a\\x", oldest)', /the key is no JSON text/],
+  ['priority("a\\x", oldest)', /character 10: the key is not a JSON text/],
   ['selectOnly(kind, [], oldest)', /a value was expected, got "]"/],
-  ['selectOnly(kind, 1, oldest)', /\[ was expected, got "1"/],
+  ['selectOnly(kind, 1, oldest)', /"\[" was expected, got "1"/],
   ['selectOnly(kind, [99999999999999999999])', /values\[0\] must be a safe integer or a bigint of 64 bits/],
   ['maxSimultaneous(customer, 0)', /max must be an integer of at least 1, got 0/],
   ['maxSimultaneous(customer, -1)', /max must be an integer of at least 1, got -1/],
   ['maxSimultaneous(customer, 99999999999999999999)', /max must be an integer/],
-  ['orElse(oldest)', /, was expected, got "\)"/],
-  ['oldest newest', /the end was expected, got "newest"/],
-  ['oldest; drop', /";" was not expected/],
+  ['orElse(oldest)', /"," was expected, got "\)"/],
+  ['oldest newest', /character 8: the end was expected, got "newest"/],
+  ['oldest; drop', /character 7: ";" was not expected/],
 ] as const) {
   test(`the text ${JSON.stringify(text)} is refused with a reason`, () => {
     assert.throws(
@@ -81,9 +81,29 @@ test('bad arguments are refused by name', () => {
   refused(() => Strategy.priority('é'.repeat(129)), /metaKey must be a Unicode text of at most 256 bytes/);
   refused(
     () => Strategy.priority('k', 'oldest' as never),
-    /underlying must be one of Strategy's, got "oldest"/,
+    /underlying must be made by Strategy's functions, or of a text by Strategy\.parse, got "oldest"/,
   );
-  refused(() => Strategy.orElse(Strategy.oldest(), {} as never), /fallback must be one of Strategy's/);
+  refused(
+    () => Strategy.orElse(Strategy.oldest(), {} as never),
+    /fallback must be made by Strategy's functions/,
+  );
+  refused(
+    () => Strategy.toText({ kind: 'Oldest' } as never),
+    /strategy must be made by Strategy's functions, .*, got an object of the kind "Oldest"/,
+  );
+  refused(
+    () => Strategy.toText({ kind: 'priority', metakey: 'k', underlying: { kind: 'oldest' } } as never),
+    /strategy must be made by Strategy's functions, .*, got one with the unknown field "metakey"/,
+  );
+  refused(
+    () => Strategy.toText(Strategy.oldest as never),
+    /made by Strategy's functions, .*, got a function/,
+  );
+  refused(
+    () => Strategy.parse(`${'priority(k, '.repeat(50_000)}oldest${')'.repeat(50_000)}`),
+    /character 205: the strategy nests deeper than 16/,
+  );
+  refused(() => Strategy.parse(undefined as never), /a strategy's text form must be a string, got undefined/);
   let deep = Strategy.oldest();
   for (let i = 0; i < 16; i++) deep = Strategy.preferDistinct(`k${i}`, deep);
   refused(() => Strategy.preferDistinct('one more', deep), /nests deeper than 16/);
