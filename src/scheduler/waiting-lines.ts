@@ -8,8 +8,10 @@ import { Selector } from './selector.ts';
 import type { Consumer, ScheduledSubmission } from './state.ts';
 import type { ReservationRequest } from './types.ts';
 
-/** Strategies for which nobody waits are kept compiled up to this number. */
-const LINES_IDLE_MAX = 1_024;
+/** Strategies for which nobody waits are kept compiled while their weights are no more than this in sum. */
+const IDLE_WEIGHT_MAX = 131_072;
+/** Of a strategy, besides one for each value that it selects. */
+const WEIGHT = 64;
 
 /** A request that waits. */
 export interface Waiting<Peer> {
@@ -36,15 +38,24 @@ export class Turn<Peer> implements Placed {
 
 /** Those who wait with the same strategy, in the order of their arrival. */
 export class Line<Peer> implements PlanWatcher {
+  readonly text: string;
   readonly selector: Selector<ScheduledSubmission<Peer>>;
+  /** What it takes to keep it: a selection may be of thousands of values. */
+  readonly weight: number;
   readonly requests = new Map<ReservationRequest, Waiting<Peer>>();
   /** null: nobody in it has to look. */
   turn: Turn<Peer> | null = null;
   readonly #lines: WaitingLines<Peer>;
 
-  constructor(lines: WaitingLines<Peer>, selector: Selector<ScheduledSubmission<Peer>>) {
+  constructor(lines: WaitingLines<Peer>, text: string, selector: Selector<ScheduledSubmission<Peer>>) {
     this.#lines = lines;
+    this.text = text;
     this.selector = selector;
+    let weight = WEIGHT;
+    for (const { only, except } of selector.alternatives) {
+      for (const selection of [only, except]) for (const values of selection.values()) weight += values.size;
+    }
+    this.weight = weight;
   }
 
   /** Whether a submission qualifies, whatever is in flight. */
@@ -79,6 +90,9 @@ export class WaitingLines<Peer> {
   readonly #byValue = new Map<string, Map<bigint, Set<Line<Peer>>>>();
   readonly #selectingNone = new Set<Line<Peer>>();
   readonly #occupied = new Set<Line<Peer>>();
+  /** In which nobody waits; the one that was left, or came, longest ago first. */
+  readonly #idle = new Set<Line<Peer>>();
+  #idleWeight = 0;
   /** For whose plans there was no room. */
   readonly #wantRoom = new Set<Line<Peer>>();
   /** Whose plan has gone, so that nobody tells them when a limit is free again. */
@@ -98,9 +112,9 @@ export class WaitingLines<Peer> {
     line = this.#byText.get(text);
     if (line === undefined) {
       const { metadata, plans } = this.#ledger;
-      line = new Line(this, new Selector(strategy, metadata, plans));
+      line = new Line(this, text, new Selector(strategy, metadata, plans));
       this.#byText.set(text, line);
-      this.#forgetIdle();
+      this.#keepIdle(line);
     }
     this.#byStrategy.set(strategy, line);
     return line;
@@ -219,6 +233,7 @@ export class WaitingLines<Peer> {
 
   #occupy(line: Line<Peer>): void {
     this.#occupied.add(line);
+    if (this.#idle.delete(line)) this.#idleWeight -= line.weight;
     for (const alternative of line.selector.alternatives) {
       const best = rarestSelection(alternative);
       if (best === null) {
@@ -233,6 +248,7 @@ export class WaitingLines<Peer> {
 
   #vacate(line: Line<Peer>): void {
     this.#occupied.delete(line);
+    this.#keepIdle(line);
     this.#selectingNone.delete(line);
     this.#wantRoom.delete(line);
     this.#untold.delete(line);
@@ -252,13 +268,15 @@ export class WaitingLines<Peer> {
     }
   }
 
-  #forgetIdle(): void {
-    let excess = this.#byText.size - this.#occupied.size - LINES_IDLE_MAX;
-    for (const [text, line] of this.#byText) {
-      if (excess <= 0) return;
-      if (line.requests.size > 0) continue;
-      this.#byText.delete(text);
-      excess--;
+  #keepIdle(line: Line<Peer>): void {
+    this.#idle.add(line);
+    this.#idleWeight += line.weight;
+    for (const first of this.#idle) {
+      if (this.#idleWeight <= IDLE_WEIGHT_MAX) return;
+      this.#idle.delete(first);
+      this.#idleWeight -= first.weight;
+      // Another one may have its place, made while this one had been forgotten.
+      if (this.#byText.get(first.text) === first) this.#byText.delete(first.text);
     }
   }
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Strategy } from '../../src/model/strategy.ts';
 import { Scene } from './scheduler-scene.ts';
 
@@ -247,6 +249,32 @@ test('a limit of one value that gets free is looked at once by each who waits, h
   assert.deepEqual(scene.takeAnswers(), ['C1: 2#0']);
   scene.complete(others[0]!, '2#0');
   assert.deepEqual(scene.takeAnswers(), ['C2: 1#1']);
+});
+
+test('strategies with long lists that were used once do not stay in memory', () => {
+  const scene = new Scene();
+  const consumer = scene.consumer('A');
+  scene.insert(1, { chunksTotal: 1_000 });
+  const strategyOf = (i: number) => {
+    const values = Array.from({ length: 256 }, (_, j) => i * 256 + j).join(', ');
+    const open = Array.from({ length: 16 }, (_, key) => `selectExcept(k${key}, [${values}], `).join('');
+    return Strategy.parse(`${open}oldest${')'.repeat(16)}`);
+  };
+  const useSome = (from: number, to: number) => {
+    for (let i = from; i < to; i++) assert.equal(scene.reserve(consumer, strategyOf(i))!.length, 1);
+    scene.takeAnswers();
+  };
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  const heapUsed = () => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  useSome(0, 30);
+  const before = heapUsed();
+  useSome(30, 150);
+  const grown = heapUsed() - before;
+  assert.ok(grown < 10 * 2 ** 20, `${grown} bytes`);
 });
 
 test('thousands of selections share one plan', () => {
