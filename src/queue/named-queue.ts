@@ -41,9 +41,10 @@ export class NamedQueue {
     });
   }
 
-  /** Nothing would be lost with it. */
+  /** Nothing would be lost with it: a new one would do the same. */
   get isIdle(): boolean {
-    return this.scheduler.isEmpty && this.insertsPending === 0;
+    const { hasSubmissions, counts } = this.scheduler;
+    return !hasSubmissions && counts.consumers === 0 && this.insertsPending === 0;
   }
 
   /** A submission whose insert is committed goes on the schedule. */

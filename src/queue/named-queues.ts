@@ -56,16 +56,16 @@ export class NamedQueues {
   /** A consumer or a submission has come to it, or left it. */
   changed(queue: NamedQueue): void {
     if (this.#isStopped) return;
-    if (queue.scheduler.counts.consumers > 0) this.#unattended.forget(queue);
-    else if (queue.scheduler.counts.submissionsOpen > 0) this.#unattended.look(queue);
-    else if (queue.name !== '') this.#dropIfIdle(queue);
+    if (queue.isIdle) this.#drop(queue);
+    else if (queue.scheduler.counts.consumers > 0) this.#unattended.forget(queue);
+    else this.#unattended.look(queue);
   }
 
-  #dropIfIdle(queue: NamedQueue): void {
-    if (!queue.isIdle || this.#byName.get(queue.name) !== queue) return;
-    queue.stop();
+  #drop(queue: NamedQueue): void {
     this.#unattended.forget(queue);
-    this.#byName.delete(queue.name);
+    if (queue.name === '') return;
+    queue.stop();
+    if (this.#byName.get(queue.name) === queue) this.#byName.delete(queue.name);
   }
 
   /** Those that come to be meanwhile as well. */

@@ -71,9 +71,9 @@ export class Scheduler<Peer> {
     return this.#ledger.counts;
   }
 
-  /** No submission is on it, and no consumer connected: a new one would do the same. */
-  get isEmpty(): boolean {
-    return this.#ledger.submissions.size === 0 && this.#ledger.consumers.size === 0;
+  /** One that has not ended, or whose end is not committed yet. */
+  get hasSubmissions(): boolean {
+    return this.#ledger.submissions.size > 0;
   }
 
   /** Of the submissions that have not ended, or whose end is not committed yet. */

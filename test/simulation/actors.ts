@@ -40,6 +40,10 @@ export interface SimConsumerOptions {
   readonly modern: boolean;
   /** It keeps to {@link LICENCES_MAX}, as everybody does in such a run. */
   readonly licensed: boolean;
+  /** The queues that there are. */
+  readonly queues: readonly string[];
+  /** The one that it works for; now and then it goes to another one. */
+  readonly home: string;
   /** A new connection; null while there is no server. */
   dial(consumer: SimConsumer): SimLink | null;
 }
@@ -52,6 +56,10 @@ export class SimConsumer implements FrameListener {
   broken = false;
   /** It asks for nothing more, and does what it has. */
   idle = false;
+  /** From now on it works for its own queue. */
+  isHome = false;
+  /** The queue that it works for now. */
+  queue: string;
   readonly #o: SimConsumerOptions;
   #link: SimLink | null = null;
   #end: SimEnd | null = null;
@@ -61,6 +69,7 @@ export class SimConsumer implements FrameListener {
   constructor(options: SimConsumerOptions) {
     this.#o = options;
     this.modern = options.modern;
+    this.queue = options.home;
     this.#soon(() => this.#connect(), 50);
     this.#soon(() => this.#watch(), 1_000);
   }
@@ -70,6 +79,10 @@ export class SimConsumer implements FrameListener {
     this.#isDiligent = isDiligent;
     // What it waits for may never come.
     if (isDiligent) this.#reserve();
+  }
+
+  get home(): string {
+    return this.#o.home;
   }
 
   get link(): SimLink | null {
@@ -108,6 +121,9 @@ export class SimConsumer implements FrameListener {
 
   #connect(): void {
     if (this.#end !== null) return;
+    const { queues, home, random } = this.#o;
+    const isAway = queues.length > 1 && !this.isHome && random.next() < 0.2;
+    this.queue = isAway ? queues[randomInt(random, queues.length)]! : home;
     const link = this.#o.dial(this);
     if (link === null) {
       this.#soon(() => this.#connect(), 300);

@@ -31,6 +31,7 @@ export function key({ submissionId, chunkIndex }: ChunkId): string {
 
 /** What a producer told of its submission when it inserted it. */
 export interface Told {
+  readonly queue: string;
   /** The prefix, or the idempotency key of a direct one. */
   readonly name: string;
   readonly chunks: number;
@@ -74,6 +75,8 @@ export class Oracle {
   readonly completionsSeen = new Set<string>();
   /** Chunks whose completion was on disk once. */
   readonly #doneOnDisk = new Map<SubmissionId, ChunkSet>();
+  /** The queue of each connection, and of each submission by its name. */
+  readonly #queueOf = new Map<number | string, string>();
   readonly acknowledgedInserts = new Map<SubmissionId, Told>();
   insertsTotal = 0;
   /** Ended, and then cleaned up. */
@@ -132,6 +135,16 @@ export class Oracle {
     for (const times of this.#breaks.values()) times.fill(this.#elapsedMs());
   }
 
+  /** A consumer has connected to that queue. */
+  connects(connection: number, queue: string): void {
+    this.#queueOf.set(connection, queue);
+  }
+
+  /** A producer is about to insert it. */
+  inserts({ name, queue }: Told): void {
+    this.#queueOf.set(name, queue);
+  }
+
   note(what: string): void {
     if (this.trace.push(what) > TRACE_MAX) this.trace.shift();
   }
@@ -175,6 +188,10 @@ export class Oracle {
       const row = this.#database.rows.get(chunk.submissionId);
       this.#must(row !== undefined, `${name} is handed out before its insert is on disk`);
       this.#must(
+        this.#isOfItsQueue(connection, chunk),
+        `${name} is handed out to ${connection}, a consumer of another queue`,
+      );
+      this.#must(
         sameBytes(inputContent, row?.inputs[chunk.chunkIndex] ?? null),
         `${name} is handed out with another input`,
       );
@@ -212,8 +229,11 @@ export class Oracle {
 
   #mustBeLicensed(id: SubmissionId): void {
     if (this.licencesMax === null) return;
-    const licenceOf = (id: SubmissionId) =>
-      this.#database.rows.get(id)?.record.strategicMetadata.get('licence');
+    // Each queue counts for itself.
+    const licenceOf = (id: SubmissionId) => {
+      const record = this.#database.rows.get(id)?.record;
+      return `${record?.strategicMetadata.get('licence')} of queue "${record?.queue}"`;
+    };
     const licence = licenceOf(id);
     let count = 0;
     for (const name of this.#holders.keys()) {
@@ -231,6 +251,7 @@ export class Oracle {
     if (message.kind === 'complete' || message.kind === 'fail') {
       this.#barred.delete(`${connection} ${key(message.chunk)}`);
     }
+    if (message.kind === 'complete' && !this.#isOfItsQueue(connection, message.chunk)) return;
     if (message.kind === 'complete') {
       this.completionsSeen.add(key(message.chunk));
       this.#holders.delete(key(message.chunk));
@@ -271,6 +292,7 @@ export class Oracle {
     const row = this.#database.rows.get(id);
     this.#must(row !== undefined, `the insert of ${id} is acknowledged, but not on disk`);
     const name = row?.record.prefix ?? row?.idempotencyKey;
+    this.#must(row?.record.queue === told.queue, `${told.name} is in the queue "${row?.record.queue}"`);
     this.#must(name === told.name, `the insert of ${told.name} is answered with the id ${id} of ${name}`);
     this.#must(
       this.#idsBefore.has(id) || id > this.#highestBefore,
@@ -290,6 +312,11 @@ export class Oracle {
     this.note(`cancelled ${id}`);
     this.acknowledgedCancels.add(id);
     this.endsSeen.set(id, 'cancelled');
+  }
+
+  /** Something was asked in another queue than that of the submission, which is unknown there. */
+  elsewhere(id: SubmissionId, isKnown: boolean): void {
+    this.#must(!isKnown, `${id} is known in another queue than its own`);
   }
 
   /** A producer is told that there is no such submission. */
@@ -416,6 +443,13 @@ export class Oracle {
     const input = row.inputs[chunkIndex]!;
     if (sameBytes(row.outputs.get(chunkIndex) ?? null, outputOf(input))) return;
     throw new Violation(`${id}/${chunkIndex} is done on disk, but its output is not there`);
+  }
+
+  /** Whether a connection and a chunk belong to the same queue, as far as is known. */
+  #isOfItsQueue(connection: number, { submissionId }: ChunkId): boolean {
+    const row = this.#database.rows.get(submissionId);
+    const name = row?.record.prefix ?? row?.idempotencyKey ?? '';
+    return row === undefined || this.#queueOf.get(name) === this.#queueOf.get(connection);
   }
 
   #isDoneOnDisk({ submissionId, chunkIndex }: ChunkId): boolean {

@@ -13,6 +13,8 @@ export interface SimProducersOptions {
   readonly clock: SimClock;
   readonly random: Random;
   readonly oracle: Oracle;
+  /** Those that submissions are inserted into. */
+  readonly queues: readonly string[];
   /** null while there is none that takes anything. */
   process(): SimProcess | null;
   failed(error: unknown): void;
@@ -35,8 +37,8 @@ export class SimProducers {
   }
 
   cancelLarge(): void {
-    for (const [id, { chunks }] of this.#o.oracle.acknowledgedInserts) {
-      if (chunks > LARGE_CHUNKS) this.#cancel(id);
+    for (const [id, { queue, chunks }] of this.#o.oracle.acknowledgedInserts) {
+      if (chunks > LARGE_CHUNKS) this.#cancel(id, queue);
     }
   }
 
@@ -45,10 +47,10 @@ export class SimProducers {
     this.#later(() => this.#act(), 800);
     const luck = this.#o.random.next();
     if (luck < 0.5) this.#insert();
-    else if (luck < 0.6) this.#withSome((id) => this.#cancel(id));
-    else if (luck < 0.7) this.#withSome((id) => this.#ask(id));
-    else if (luck < 0.8) this.#withSome((id) => this.#askProgress(id));
-    else this.#withSome((id) => this.#wait(id));
+    else if (luck < 0.6) this.#withSome((id, queue) => this.#cancel(id, queue));
+    else if (luck < 0.7) this.#withSome((id, queue) => this.#ask(id, queue));
+    else if (luck < 0.8) this.#withSome((id, queue) => this.#askProgress(id, queue));
+    else this.#withSome((id, queue) => this.#wait(id, queue));
   }
 
   #insert(): void {
@@ -57,10 +59,13 @@ export class SimProducers {
     const isLarge = !isDirect && this.#chance(0.1);
     const chunks = this.#chance(0.05) ? 0 : isLarge ? 5_000 : 1 + this.#int(12);
     const name = `${isDirect ? 'key' : 'p'}-${number}`;
-    const told: Told = { name, chunks, isDirect };
+    const { queues, oracle } = this.#o;
+    const queue = queues.length > 1 ? queues[this.#int(queues.length)]! : '';
+    const told: Told = { queue, name, chunks, isDirect };
+    oracle.inserts(told);
     const inputs = Array.from({ length: chunks }, (_, i) => inputOf(told, i));
     const wanted = {
-      queue: '',
+      queue,
       prefix: isDirect ? null : name,
       ...(isDirect ? { directInputs: inputs, idempotencyKey: name } : {}),
       chunksTotal: chunks,
@@ -102,13 +107,14 @@ export class SimProducers {
     return { triesMax, delayMs: this.#int(400), factor: 2, delayMsMax: 1_500, jitter: this.#int(2) / 2 };
   }
 
-  #cancel(id: SubmissionId): void {
+  #cancel(id: SubmissionId, queue: string): void {
     const process = this.#o.process();
-    this.#o.oracle.mayEnd(id);
-    process?.queue.endings.cancel('', id).then(
+    if (!this.#isElsewhere(id, queue)) this.#o.oracle.mayEnd(id);
+    process?.queue.endings.cancel(queue, id).then(
       (result) =>
         this.#heard(process, () => {
           const { oracle } = this.#o;
+          if (this.#isElsewhere(id, queue)) return oracle.elsewhere(id, result.kind !== 'unknown');
           if (result.kind === 'cancelled') oracle.cancelAcknowledged(id);
           else if (result.kind === 'ended') oracle.statusSeen(id, result.status.state);
           else oracle.unknownSeen(id);
@@ -117,11 +123,12 @@ export class SimProducers {
     );
   }
 
-  #ask(id: SubmissionId): void {
+  #ask(id: SubmissionId, queue: string): void {
     const process = this.#o.process();
-    process?.queue.reads.status('', id).then(
+    process?.queue.reads.status(queue, id).then(
       (status) =>
         this.#heard(process, () => {
+          if (this.#isElsewhere(id, queue)) return this.#o.oracle.elsewhere(id, status !== null);
           if (status === null) this.#o.oracle.unknownSeen(id);
           else this.#o.oracle.statusSeen(id, status.state);
         }),
@@ -129,11 +136,12 @@ export class SimProducers {
     );
   }
 
-  #askProgress(id: SubmissionId): void {
+  #askProgress(id: SubmissionId, queue: string): void {
     const process = this.#o.process();
-    process?.queue.reads.chunksDone('', id, 0).then(
+    process?.queue.reads.chunksDone(queue, id, 0).then(
       (told) =>
         this.#heard(process, () => {
+          if (this.#isElsewhere(id, queue)) return this.#o.oracle.elsewhere(id, told !== null);
           if (told === null) {
             this.#o.oracle.unknownSeen(id);
             return;
@@ -147,16 +155,16 @@ export class SimProducers {
   }
 
   /** A long poll: woken by news or when the time is up, never later. */
-  #wait(id: SubmissionId): void {
+  #wait(id: SubmissionId, queue: string): void {
     const process = this.#o.process();
-    const open = process?.queue.reads.open('', id);
+    const open = process?.queue.reads.open(queue, id);
     if (process === null || open === undefined) return;
     const waitMs = 1 + this.#int(3_000);
     const doneAbove = this.#chance(0.3) ? null : open.done.count + this.#int(2);
     let isWoken = false;
-    const takeBack = process.queue.reads.wait('', id, { doneAbove, waitMs }, () => {
+    const takeBack = process.queue.reads.wait(queue, id, { doneAbove, waitMs }, () => {
       isWoken = true;
-      this.#askProgress(id);
+      this.#askProgress(id, queue);
     });
     if (takeBack === null) return;
     if (this.#chance(0.2)) {
@@ -182,9 +190,19 @@ export class SimProducers {
     if (this.#chance(0.1)) lost();
   }
 
-  #withSome(run: (id: SubmissionId) => void): void {
-    const ids = [...this.#o.oracle.acknowledgedInserts.keys()];
-    if (ids.length > 0) run(ids[this.#int(ids.length)]!);
+  /** With its queue, or now and then with another one, where it must be unknown. */
+  #withSome(run: (id: SubmissionId, queue: string) => void): void {
+    const { queues, oracle } = this.#o;
+    const all = [...oracle.acknowledgedInserts];
+    if (all.length === 0) return;
+    const [id, { queue }] = all[this.#int(all.length)]!;
+    const isLost = queues.length > 1 && this.#chance(0.2);
+    run(id, isLost ? queues[this.#int(queues.length)]! : queue);
+  }
+
+  #isElsewhere(id: SubmissionId, queue: string): boolean {
+    const told = this.#o.oracle.acknowledgedInserts.get(id);
+    return told !== undefined && told.queue !== queue;
   }
 
   #later(run: () => void, delayMsMax: number): void {

@@ -169,6 +169,7 @@ export class SimProcess {
     if (!this.isReady) return null;
     const { oracle, random, caprices } = this.#o;
     const connection = this.#o.nextConnection();
+    oracle.connects(connection, consumer.queue);
     const link = new SimLink(this.#o.clock, seededRandom(randomInt(random, 2 ** 31)), {
       delayMsMax: random.next() < 0.2 ? 400 : 5,
     });
@@ -200,7 +201,7 @@ export class SimProcess {
     const drainedSoon = () => this.#world.clock.soon(() => this.sessions.get(connection)?.session.drained());
     return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk)), {
       ...this.#opened,
-      queueName: '',
+      queueName: consumer.queue,
       connection: {
         send: (bytes) => {
           this.#judged(() => oracle.sent(connection, bytes, consumer.modern));

@@ -48,7 +48,7 @@ test('two hundred seeds find nothing', async () => {
 });
 
 test('the seeds that found something find nothing any more', async () => {
-  for (const [seed, steps] of SEEDS_OF_OLD) await simulate(seed, steps);
+  for (const [seed, steps] of SEEDS_OF_OLD) await simulate(seed, steps, 1);
 });
 
 test('a seed gives the same run every time', async () => {
@@ -70,6 +70,6 @@ async function find(name: string): Promise<string> {
 }
 
 test('every deliberate bug is found within 200 seeds', { concurrency: 2 }, async (t) => {
-  assert.equal(BUGS.length, 44);
+  assert.equal(BUGS.length, 50);
   await Promise.all(BUGS.map(({ name }) => t.test(name, async () => assert.equal(await find(name), ''))));
 });

@@ -8,6 +8,9 @@ import { SimClock, settle } from './sim-clock.ts';
 import type { SimLink } from './sim-network.ts';
 import { HEARTBEAT_MS, MISSABLE_HEARTBEATS, SimProcess } from './sim-process.ts';
 
+/** Names of queues, for those runs that have several. */
+const QUEUES = ['', 'images', 'bills'];
+
 /** Simulated time after the faults within which everything must have ended. */
 const HEALED_MS_MAX = 600_000;
 
@@ -31,6 +34,7 @@ export class World {
   readonly #producers: SimProducers;
   readonly #consumers: SimConsumer[] = [];
   readonly #seed: number;
+  readonly #queues: readonly string[];
   readonly #faultRate: number;
   readonly #submissionAgeMsMax: number;
   #process: SimProcess | null = null;
@@ -39,8 +43,9 @@ export class World {
   #isHealed = false;
   #failure: unknown = null;
 
-  constructor(seed: number) {
+  constructor(seed: number, queues: number) {
     this.#seed = seed;
+    this.#queues = QUEUES.slice(0, queues);
     this.#random = seededRandom(seed);
     this.#faultRate = this.#chance(0.3) ? 0 : this.#random.next() * 0.4;
     this.#submissionAgeMsMax = this.#chance(0.5) ? 3_600_000 : 1_000 + this.#int(20_000);
@@ -49,6 +54,7 @@ export class World {
       clock: this.clock,
       random: seededRandom(this.#int(2 ** 31)),
       oracle: this.#oracle,
+      queues: this.#queues,
       process: () => (this.#process?.isReady === true ? this.#process : null),
       failed: (error) => this.#failed(error),
     });
@@ -63,11 +69,15 @@ export class World {
     this.#startProcess();
     const licensed = this.#chance(0.3);
     if (licensed) this.#oracle.licencesMax = LICENCES_MAX;
-    for (let i = 2 + this.#int(5); i > 0; i--) {
+    const queues = this.#queues;
+    for (let i = 2 + this.#int(5); i > 0 || this.#consumers.length < queues.length; i--) {
       const modern = this.#chance(0.5);
       const random = seededRandom(this.#int(2 ** 31));
+      const home = queues[this.#consumers.length % queues.length]!;
       const dial = (consumer: SimConsumer) => this.#process?.dial(consumer) ?? null;
-      this.#consumers.push(new SimConsumer({ clock: this.clock, random, modern, licensed, dial }));
+      this.#consumers.push(
+        new SimConsumer({ clock: this.clock, random, modern, licensed, queues, home, dial }),
+      );
     }
     if (this.#chance(0.4)) this.#consumers[0]!.broken = true;
     for (let i = 1 + this.#int(3); i > 0; i--) this.#producers.start();
@@ -176,9 +186,13 @@ export class World {
     this.#caprices.isOver = true;
     if (this.#process !== null) this.#process.store.healed = true;
     const [first, ...others] = this.#consumers;
-    for (const consumer of this.#consumers) consumer.diligent = true;
+    for (const consumer of this.#consumers) {
+      consumer.diligent = true;
+      consumer.isHome = true;
+      if (consumer.queue !== consumer.home) consumer.link?.cut();
+    }
     // One that was broken has to do all the rest: it must get its chunks however sick it was.
-    if (first?.broken === true) for (const other of others) other.idle = true;
+    if (first?.broken === true) for (const other of others) other.idle = other.home === first.home;
     if (first !== undefined) first.broken = false;
     this.#cancelLarge();
   }
@@ -246,9 +260,18 @@ export class SimulationFailure extends Error {
   }
 }
 
+/** Every other run has but the unnamed queue. */
+function queuesOf(seed: number): number {
+  return seed % 2 === 0 ? 1 : QUEUES.length;
+}
+
 /** One run; rejects with a {@link SimulationFailure}. */
-export async function simulate(seed: number, steps: number): Promise<SimulationResult> {
-  const world = new World(seed);
+export async function simulate(
+  seed: number,
+  steps: number,
+  queues = queuesOf(seed),
+): Promise<SimulationResult> {
+  const world = new World(seed, queues);
   try {
     return await world.run(steps);
   } catch (error) {

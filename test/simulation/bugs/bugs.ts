@@ -1,5 +1,6 @@
 import { ANSWERING_BUGS } from './answering.ts';
 import type { Bug } from './bug.ts';
+import { QUEUE_BUGS } from './queues.ts';
 import { SCHEDULING_BUGS } from './scheduling.ts';
 import { SELECTING_BUGS } from './selecting.ts';
 import { WRITING_BUGS } from './writing.ts';
@@ -10,4 +11,5 @@ export const BUGS: readonly Bug[] = [
   ...SCHEDULING_BUGS,
   ...ANSWERING_BUGS,
   ...SELECTING_BUGS,
+  ...QUEUE_BUGS,
 ];
