@@ -31,6 +31,7 @@ export class NamedQueue {
   constructor(name: string, options: NamedQueueOptions) {
     this.name = name;
     this.#o = options;
+    options.stats.byQueue.enter(name);
     this.scheduler = new Scheduler(options.scheduler);
     const own = { ...options, name, scheduler: this.scheduler };
     this.dispatcher = new Dispatcher({ ...own, deadlineChanged: () => this.#armDeadline() });
@@ -76,6 +77,7 @@ export class NamedQueue {
 
   /** Nothing comes by itself any more. */
   stop(): void {
+    this.#o.stats.byQueue.leave(this.name);
     this.#deadline?.cancel();
   }
 

@@ -1,4 +1,4 @@
-import { submissionIdTimeMs } from '../model/ids.ts';
+import type { SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { OpenSubmission, SchedulerCounts } from '../scheduler/types.ts';
 import type { ShardGrant, Store } from '../store/store.ts';
@@ -17,6 +17,15 @@ import type { QueueStats } from './stats/stats.ts';
 import type { Verbs } from './verbs.ts';
 
 const SHARD = 0;
+
+/** Of one queue, for metrics. */
+export interface QueueFigures {
+  /** The name in metrics; several queues may have one together. */
+  readonly label: string;
+  readonly counts: SchedulerCounts;
+  /** The oldest submission of which a chunk waits to be handed out; null: none waits. */
+  oldestWaiting(): SubmissionId | null;
+}
 
 /**
  * The queue without its sockets: producers' and consumers' use cases over schedule and journal. Nothing is
@@ -133,15 +142,15 @@ export class Queue {
     return this.#parts.journal.chunksCommitted(submission);
   }
 
-  /** How long the oldest submission of which a chunk waits to be handed out has been in the queue; 0: none waits. */
-  get oldestWaitingSeconds(): number {
-    const nowMs = this.#clock.nowMs();
-    let oldestMs = nowMs;
-    for (const { scheduler } of this.#parts.queues) {
-      const id = scheduler.oldestWaiting();
-      if (id !== null) oldestMs = Math.min(oldestMs, submissionIdTimeMs(id));
+  /** What is going on in each queue that is in use. */
+  *figures(): Generator<QueueFigures> {
+    for (const { name, scheduler } of this.#parts.queues) {
+      yield {
+        label: this.stats.byQueue.of(name).label,
+        counts: scheduler.counts,
+        oldestWaiting: () => scheduler.oldestWaiting(),
+      };
     }
-    return (nowMs - oldestMs) / 1000;
   }
 
   /** Lets go of all who wait, then gives retention and journal `graceMs` to get everything on disk. Idempotent. */

@@ -201,7 +201,7 @@ test('--retry-delay makes failed chunks of producers that say nothing wait', asy
   const [reserved] = await peer.reserved();
   peer.fail(reserved!.chunk, 'not now');
   await peer.control('pong');
-  assert.match(await (await fetch(`${base}/metrics`)).text(), /^chunks_delayed_count 1$/m);
+  assert.match(await (await fetch(`${base}/metrics`)).text(), /^chunks_delayed_count\{queue="-"\} 1$/m);
   await peer.close();
 });
 

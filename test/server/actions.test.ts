@@ -177,7 +177,7 @@ test('metrics count what is paused', async () => {
   await act(server, 'pause', { ids: [String(id)] });
   await act(server, 'pause', { queue: 'images' });
   const text = (await server.get('/metrics')).body.toString();
-  assert.match(text, /^submissions_paused_count 1$/m);
-  assert.match(text, /^chunks_paused_count 3$/m);
+  assert.match(text, /^submissions_paused_count\{queue="-"\} 1$/m);
+  assert.match(text, /^chunks_paused_count\{queue="-"\} 3$/m);
   assert.match(text, /^queues_paused_count 1$/m);
 });

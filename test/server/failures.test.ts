@@ -87,10 +87,10 @@ test('metrics count what was set aside, what ended so, and what was retried', as
   await inserted('counted', 3, [0, 1]);
   assert.equal(await metric('submissions_completed_with_failures_count'), endedBefore + 1);
   assert.equal(await metric('chunks_failed_count'), failedBefore + 2);
-  assert.equal(await metric('chunks_set_aside_count'), 0);
+  assert.equal(await metric('chunks_set_aside_count{queue="-"}'), 0);
   assert.equal(await metric('submissions_retried_count'), 0);
   assert.equal(await metric('submissions_failed_count'), 0);
   const id = await inserted('counted-too', 3, [0, 1], false);
-  assert.equal(await metric('chunks_set_aside_count'), 2);
+  assert.equal(await metric('chunks_set_aside_count{queue="-"}'), 2);
   assert.equal((await queue.post(`${ROOT}/cancel/${id}`, '')).status, 200);
 });

@@ -67,19 +67,20 @@ test('returned chunks are counted by kind, waiting is reported by its age, commi
   await using queue = await TestServer.start({ chunkRetriesMax: 100, reservationExpirationMs: 50 });
   const first = await metricsOf(queue);
   assert.ok(first.values.has('store_size_bytes'));
-  assert.equal(first.values.get('oldest_waiting_seconds'), 0);
+  assert.equal(first.values.get('oldest_waiting_seconds{queue="-"}'), 0);
   const id = await queue.insert('waits', 2);
-  const waiting = (await metricsOf(queue)).values.get('oldest_waiting_seconds')!;
+  const waiting = (await metricsOf(queue)).values.get('oldest_waiting_seconds{queue="-"}')!;
   assert.ok(waiting >= 0 && waiting < 60, String(waiting));
   const consumer = await queue.consumer();
   await consumer.reserved(1);
   consumer.fail({ submissionId: id, chunkIndex: 0 });
   await consumer.reserved(1);
   let { values } = await metricsOf(queue);
-  while (values.get('chunks_setbacks_total{kind="expired"}') === 0) ({ values } = await metricsOf(queue));
-  assert.equal(values.get('chunks_setbacks_total{kind="failed"}'), 1);
+  while (values.get('chunks_setbacks_total{kind="expired",queue="-"}') === 0)
+    ({ values } = await metricsOf(queue));
+  assert.equal(values.get('chunks_setbacks_total{kind="failed",queue="-"}'), 1);
   assert.equal(values.get('chunks_retried_count'), 1);
-  assert.equal(values.get('chunks_setbacks_total{kind="disconnected"}'), 0);
+  assert.equal(values.get('chunks_setbacks_total{kind="disconnected",queue="-"}'), 0);
   assert.ok(values.get('store_commit_seconds_count')! > 0);
   while (!values.get('event_loop_delay_seconds_count')) ({ values } = await metricsOf(queue));
 });
@@ -119,7 +120,7 @@ test('the figures are those of what happened', async () => {
     reserver_reservations_succeeded_count: 4,
     reserver_reservations_failed_count: 1,
     consumers_connected_count: 1,
-    submissions_in_backlog_count: 1,
+    'submissions_in_backlog_count{queue="-"}': 1,
     store_healthy: 1,
     submissions_complete_duration_seconds_count: 1,
     submissions_fail_duration_seconds_count: 1,
@@ -149,10 +150,10 @@ test('our further metrics tell what waits and what it takes', async () => {
   consumer.reserve();
   await consumer.control('pong');
   const { values } = await metricsOf(queue);
-  assert.equal(values.get('chunks_delayed_count'), 1);
-  assert.equal(values.get('reserver_reservations_waiting_count'), 1);
-  assert.equal(values.get('consumers_sick_count'), 0);
-  assert.equal(values.get('consumers_paused_count'), 0);
+  assert.equal(values.get('chunks_delayed_count{queue="-"}'), 1);
+  assert.equal(values.get('reserver_reservations_waiting_count{queue="-"}'), 1);
+  assert.equal(values.get('consumers_sick_count{queue="-"}'), 0);
+  assert.equal(values.get('consumers_paused_count{queue="-"}'), 0);
   for (const name of ['store_size_bytes', 'journal_pending_bytes']) assert.ok(values.get(name)! >= 0, name);
   assert.ok(values.get('process_resident_memory_bytes')! > 10_000_000);
 });

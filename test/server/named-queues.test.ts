@@ -78,7 +78,10 @@ test("what is the server's is found with and without a queue", async () => {
   for (const queue of ['', '/q/images', '/q/bills']) {
     assert.deepEqual(await asked(server, `GET ${queue}/ping`), [200, 'pong']);
     assert.match((await asked(server, `GET ${queue}/producer/version`))[1], /^v\d/);
-    assert.match((await asked(server, `GET ${queue}/metrics`))[1], /^submissions_in_backlog_count 1$/m);
+    assert.match(
+      (await asked(server, `GET ${queue}/metrics`))[1],
+      /^submissions_in_backlog_count\{queue="images"\} 1$/m,
+    );
     const known = await asked(server, `POST ${queue}${SUBMISSIONS}/known`, '["p","q"]');
     assert.deepEqual(
       JSON.parse(known[1]),
@@ -177,7 +180,7 @@ test('what is open in a queue that is no longer allowed stays, and the log says 
       { queue: 'images', submissionsOpen: 1 },
     ],
   );
-  assert.match((await asked(server, 'GET /metrics'))[1], /^submissions_in_backlog_count 2$/m);
+  assert.match((await asked(server, 'GET /metrics'))[1], /^chunks_in_backlog_count 2$/m);
 });
 
 test('one queue more than there may be is 429, for producers and consumers', async () => {
@@ -239,6 +242,44 @@ test('the queues that are in use are listed, with what is going on in each', asy
       ],
     });
   }
+});
+
+test('metrics of the original are totals over all queues, ours tell them apart, up to a bound', async () => {
+  await using server = await TestServer.start();
+  await server.post(`/q/images${SUBMISSIONS}`, insertBody('p', 5));
+  await server.post(`/q/bills${SUBMISSIONS}`, insertBody('b', 2));
+  await server.post(SUBMISSIONS, insertBody('c', 1));
+  const consumer = await server.consumer(undefined, '/q/images');
+  const [done, failed] = await consumer.reserved(3);
+  consumer.complete(done!.chunk);
+  consumer.fail(failed!.chunk);
+  const text = async () => (await asked(server, 'GET /metrics'))[1];
+  let said = await text();
+  while (!/^chunks_setbacks_total\{kind="failed",queue="images"\} 1$/m.test(said)) said = await text();
+  for (const series of [
+    'chunks_in_backlog_count 7',
+    'chunks_completed_count 1',
+    'consumers_connected_count 1',
+    'reserver_chunks_reserved_count 1',
+    'submissions_in_backlog_count{queue="-"} 1',
+    'submissions_in_backlog_count{queue="images"} 1',
+    'queue_chunks_waiting_count{queue="images"} 3',
+    'queue_chunks_waiting_count{queue="bills"} 2',
+    'queue_chunks_reserved_count{queue="images"} 1',
+    'queue_consumers_connected_count{queue="images"} 1',
+    'queue_consumers_connected_count{queue="bills"} 0',
+    'queue_chunks_completed_count{queue="images"} 1',
+    'queue_chunks_completed_count{queue="bills"} 0',
+    'chunks_setbacks_total{kind="failed",queue="bills"} 0',
+  ]) {
+    assert.ok(said.includes(`\n${series}\n`), series);
+  }
+  for (let i = 0; i < 150; i++) await insert(server, `/q/q${i}`, `p${i}`);
+  said = await text();
+  const labels = new Set([...said.matchAll(/queue="([^"]+)"/g)].map(([, label]) => label));
+  assert.equal(labels.size, 101);
+  assert.match(said, /^submissions_in_backlog_count\{queue="_other"\} 53$/m);
+  assert.match(said, /^queue_chunks_waiting_count\{queue="images"\} 3$/m);
 });
 
 test('requests are counted by endpoint, whatever the queue', async () => {

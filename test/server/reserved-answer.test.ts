@@ -148,7 +148,7 @@ test('what a connection that breaks never heard of goes to others, and not to it
   assert.equal(consumer.takeChunks().length, 1);
   consumer.disconnect();
   await world.settle();
-  assert.equal(world.queue.stats.setbacks.disconnected, 1);
+  assert.equal(world.queue.stats.byQueue.of('').setbacks.disconnected, 1);
   assert.equal(await world.stateOf(untold), 'in_progress');
   assert.equal(world.queue.counts.chunksAvailable, 1);
 });

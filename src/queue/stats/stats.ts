@@ -4,6 +4,7 @@ import type { Strategy } from '../../model/strategy.ts';
 import { fieldOf, isInnerField, STRATEGY_KINDS, type StrategyField } from '../../model/strategy-shape.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { EventObserver, QueueEvent } from '../events.ts';
+import { StatsByQueue } from './by-queue.ts';
 import { Sketch } from './sketch.ts';
 
 /** Reservations are told apart by at most so many pairs of limit and strategy; both come from clients. */
@@ -38,8 +39,7 @@ export class QueueStats implements EventObserver {
   chunksRetried = 0;
   /** Not done when another chunk failed their submission. */
   chunksSkipped = 0;
-  /** Chunks that were handed out in vain, by reason, whether they get another try or not. */
-  readonly setbacks = { failed: 0, expired: 0, disconnected: 0 };
+  readonly byQueue = new StatsByQueue();
   readonly commitSeconds = new Histogram({
     name: 'store_commit_seconds',
     help: 'How long the store took to put a batch on disk',
@@ -52,8 +52,6 @@ export class QueueStats implements EventObserver {
     buckets: SECONDS_BUCKETS,
     registers: [],
   });
-  /** Pauses of consumers that failed everything while others did not. */
-  consumersPaused = 0;
   reservationsSucceeded = 0;
   /** Refused. */
   reservationsFailed = 0;
@@ -94,10 +92,11 @@ export class QueueStats implements EventObserver {
         break;
       case 'chunk_completed':
         this.chunksCompleted++;
+        this.byQueue.of(event.submission.record.queue).chunksCompleted++;
         if (event.tookMs !== null) this.chunkCompletedSeconds.observe(event.tookMs / 1000, atMs);
         break;
       case 'chunk_set_back':
-        this.setbacks[event.cause]++;
+        this.byQueue.of(event.submission.record.queue).setbacks[event.cause]++;
         if (event.isFatal && event.submission.record.failureMode === 'collect') this.chunksFailed++;
         if (event.cause !== 'failed') break;
         if (!event.isFatal) this.chunksRetried++;
@@ -113,7 +112,7 @@ export class QueueStats implements EventObserver {
         this.submissionsRetried++;
         break;
       case 'consumer_sick':
-        this.consumersPaused++;
+        this.byQueue.of(event.queue).consumersPaused++;
         break;
       default:
         event satisfies never;

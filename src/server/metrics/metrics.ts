@@ -1,4 +1,4 @@
-import { Counter, Gauge, Registry, Summary } from 'prom-client';
+import { Gauge, Registry, Summary } from 'prom-client';
 import type { Queue } from '../../queue/queue.ts';
 import type { Sketch } from '../../queue/stats/sketch.ts';
 import type { QueueStats } from '../../queue/stats/stats.ts';
@@ -6,6 +6,7 @@ import type { Store } from '../../store/store.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { HttpMetrics } from './http.ts';
 import { type ProcessMetricsOptions, registerProcess } from './process.ts';
+import { registerQueues } from './queues.ts';
 import { addCounter, addGauge } from './register.ts';
 
 export interface MetricsOptions {
@@ -30,7 +31,7 @@ export class Metrics {
     registerGauges(this.#registry, queue);
     this.#storeGauges = storeGauges(this.#registry, store);
     registerSummaries(this.#registry, queue.stats);
-    registerSetbacks(this.#registry, queue.stats);
+    registerQueues(this.#registry, queue, clock);
     this.#registry.registerMetric(queue.stats.commitSeconds);
     this.#registry.registerMetric(queue.stats.loopDelaySeconds);
     registerProcess(this.#registry, process);
@@ -102,11 +103,6 @@ function registerCounters(registry: Registry, stats: QueueStats): void {
     () => stats.chunksSkipped,
   );
   counter(
-    'consumers_paused_count',
-    'Number of pauses of consumers whose last chunks all failed while others completed theirs',
-    () => stats.consumersPaused,
-  );
-  counter(
     'reserver_reservations_succeeded_count',
     'Number of reservations answered with chunks',
     () => stats.reservationsSucceeded,
@@ -136,70 +132,17 @@ function registerGauges(registry: Registry, queue: Queue): void {
     () => queue.counts.consumers,
   );
   gauge(
-    'consumers_sick_count',
-    'Number of consumers that are slowed down: their last chunks all failed while others completed theirs',
-    () => queue.counts.consumersSick,
-  );
-  gauge(
     'reserver_chunks_reserved_count',
     'Number of chunks currently reserved by the reserver, i.e. being worked on by the consumers',
     () => queue.counts.chunksReserved,
-  );
-  gauge(
-    'submissions_in_backlog_count',
-    'Number of submissions in progress',
-    () => queue.counts.submissionsOpen,
-  );
-  gauge(
-    'chunks_delayed_count',
-    'Number of chunks that wait for their next try',
-    () => queue.counts.chunksDelayed,
-  );
-  gauge(
-    'submissions_paused_count',
-    'Number of submissions in progress that are paused, or not to be started yet',
-    () => queue.counts.submissionsPaused,
-  );
-  gauge(
-    'chunks_paused_count',
-    'Number of chunks that are not handed out because their submission is paused, or not to be started yet',
-    () => queue.counts.chunksPaused,
   );
   gauge(
     'queues_paused_count',
     'Number of queues that are paused as such; the whole server counts as one more',
     () => queue.scopesPaused,
   );
-  gauge(
-    'chunks_set_aside_count',
-    'Number of chunks of submissions in progress that are out of tries and set aside',
-    () => queue.counts.chunksFailed,
-  );
-  gauge(
-    'reserver_reservations_waiting_count',
-    'Number of reservations that wait for a chunk',
-    () => queue.counts.requestsWaiting,
-  );
   gauge('store_healthy', '1 if the store takes what it is given, else 0', () => (queue.isHealthy ? 1 : 0));
-  gauge(
-    'oldest_waiting_seconds',
-    'How long the oldest submission of which a chunk waits to be handed out has been in the queue; 0 if none waits',
-    () => queue.oldestWaitingSeconds,
-  );
   gauge('journal_pending_bytes', 'Bytes that wait for their commit', () => queue.journalHealth.bytesPending);
-}
-
-function registerSetbacks(registry: Registry, stats: QueueStats): void {
-  new Counter({
-    name: 'chunks_setbacks_total',
-    help: 'Chunks handed out in vain, whether they get another try or not: failed (reported by the consumer), expired, or disconnected',
-    labelNames: ['kind'],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [kind, count] of Object.entries(stats.setbacks)) this.inc({ kind }, count);
-    },
-  });
 }
 
 /**
