@@ -16,6 +16,8 @@ export interface RawChunk {
 export interface RawConsumerOptions {
   /** Leaves Nagle's algorithm on, as old clients do. Default false. */
   readonly nagle?: boolean;
+  /** Such as `/q/images`. Default: none. */
+  readonly queuePath?: string;
 }
 
 const SUBMISSION_ID_KEY = Buffer.concat([Buffer.from([0x6d]), Buffer.from('submission_id')]);
@@ -108,7 +110,7 @@ export class RawConsumer {
     const socket = connect({ host, port, noDelay: options.nagle !== true });
     await once(socket, 'connect');
     socket.write(
-      `GET /consumer HTTP/1.1\r\nHost: ${host}:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      `GET ${options.queuePath ?? ''}/consumer HTTP/1.1\r\nHost: ${host}:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
         'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
     );
     const consumer = new RawConsumer(socket);

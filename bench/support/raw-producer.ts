@@ -41,10 +41,15 @@ export class RawProducer {
   }
 
   /** Inserts a submission whose bodies are in object storage; returns the id as text. */
-  async insert(prefix: string, chunks: number, metadata: Record<string, number> = {}): Promise<string> {
+  async insert(
+    prefix: string,
+    chunks: number,
+    metadata: Record<string, number> = {},
+    queuePath = '',
+  ): Promise<string> {
     const response = await this.request(
       'POST',
-      '/producer/submissions',
+      `${queuePath}/producer/submissions`,
       JSON.stringify({
         chunk_contents: { SeeObjectStorage: { prefix, count: chunks } },
         metadata: null,
