@@ -38,7 +38,8 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
   values: readonly MetaValue<ScheduledSubmission<Peer>>[];
   readonly orderHigh: number;
   readonly orderLow: number;
-  readonly seats: (Seat<ScheduledSubmission<Peer>> | undefined)[] = [];
+  /** With room for two plans: an empty list takes room for seventeen with its first one. */
+  readonly seats: (Seat<ScheduledSubmission<Peer>> | undefined)[] = [undefined, undefined];
   state: 'open' | 'ending' = 'open';
   chunksAvailable = 0;
   chunksPaused = 0;
