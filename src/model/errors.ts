@@ -1,3 +1,4 @@
+import { UNKNOWN_CANCELLATION } from './control.ts';
 import type { ChunkIndex, SubmissionId } from './ids.ts';
 import { isError } from './kinds.ts';
 import {
@@ -102,7 +103,13 @@ export class SubmissionCancelledError extends OpsqueueError {
   readonly submissionId: string;
 
   constructor(submission: Extract<SubmissionStatus, { state: 'cancelled' }>) {
-    super('SUBMISSION_CANCELLED', `submission ${submission.record.id} was cancelled`);
+    const { id } = submission.record;
+    const { by, reason } = submission.cancellation ?? UNKNOWN_CANCELLATION;
+    const who = by === null ? '' : ` by ${by}`;
+    super(
+      'SUBMISSION_CANCELLED',
+      `submission ${id} was cancelled${who}${reason === null ? '' : `: ${reason}`}`,
+    );
     this.submission = detailsOf(submission);
     this.submissionId = this.submission.id;
   }

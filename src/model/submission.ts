@@ -200,7 +200,7 @@ export type EndedSubmissionDetails =
   | CancelledSubmissionDetails;
 
 /** The details of a submission with `failureMode: 'collect'` that has ended, with chunks that failed. */
-export interface IncompleteSubmissionDetails extends SubmissionInfo {
+export interface IncompleteSubmissionDetails extends SubmissionInfo, SubmissionChanges {
   readonly state: 'completed_with_failures';
   readonly chunksDone: number;
   readonly chunksFailed: number;

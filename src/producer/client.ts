@@ -2,7 +2,9 @@ import type { Contract } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { EndState, StrategicMetadata } from '../model/submission.ts';
+import type { Change } from '../model/verbs.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
+import { checkCause, checkChanges, checkWork, reportOf, verbRequest } from './changes.ts';
 import {
   checkChoice,
   checkEndState,
@@ -16,11 +18,18 @@ import { ClientContext } from './context.ts';
 import * as names from './option-names.ts';
 import type {
   CallOptions,
+  ChangeOptions,
+  ChangeReport,
   CountOptions,
   EndedSubmissionsOptions,
+  ManyOptions,
+  PauseOptions,
   ProducerClientOptions,
+  ResumeOptions,
   RunSubmissionOptions,
   SubmitOptions,
+  WorkChanges,
+  WorkTarget,
 } from './options.ts';
 import { checkReading, resultsOf, resultsOfChunk } from './results/read.ts';
 import type { Results } from './results/results.ts';
@@ -210,6 +219,66 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
   }
 
   /**
+   * Pauses submissions, a queue or the server: nothing more of it is handed out until it is resumed, also after a restart of
+   * the queue; what consumers hold goes on. Of submissions, those that match now; of a queue and the server, all that comes
+   * as well.
+   *
+   * @throws NothingMatchesError; CountChangedError; the error of the submissions named, if all have the same; QueueUnsupportedError
+   * @example
+   * ```ts
+   * await producer.pause({ matching: { metadata: { customer: 42 } } }, { reason: 'has not paid' });
+   * ```
+   */
+  async pause(work: WorkTarget, options: PauseOptions & ManyOptions = {}): Promise<ChangeReport> {
+    const { cause } = checkOptions(options, names.PAUSE_MANY);
+    return this.#change({ verb: 'pause', cause: checkCause(cause) }, work, options);
+  }
+
+  /**
+   * Lifts the pauses of a cause. Each pause is apart: a submission that was paused by itself stays so when its queue is resumed.
+   *
+   * @throws as {@link pause}
+   * @example
+   * ```ts
+   * const { stillPaused } = await producer.resume({ queue: 'images' }, { cause: 'disk-full' });
+   * ```
+   */
+  async resume(work: WorkTarget, options: ResumeOptions & ManyOptions = {}): Promise<ChangeReport> {
+    const { cause } = checkOptions(options, names.RESUME_MANY);
+    return this.#change({ verb: 'resume', cause: cause === null ? null : checkCause(cause) }, work, options);
+  }
+
+  /**
+   * Changes strategic metadata, deadlines or starts of submissions in progress.
+   *
+   * @throws as {@link pause}; DeadlinePassedError
+   * @example
+   * ```ts
+   * await producer.set({ matching: { metadata: { customer: 42 } } }, { strategicMetadata: { urgency: 9 } });
+   * ```
+   */
+  async set(
+    work: WorkTarget,
+    changes: WorkChanges,
+    options: ChangeOptions & ManyOptions = {},
+  ): Promise<ChangeReport> {
+    return this.#change(checkChanges(changes), work, checkOptions(options, names.CHANGE_MANY));
+  }
+
+  /**
+   * Cancels submissions; what is done by then can still be read.
+   *
+   * @throws as {@link pause}
+   * @example
+   * ```ts
+   * const { matched } = await producer.cancel({ matching: { state: 'paused' } }, { dryRun: true });
+   * ```
+   */
+  async cancel(work: WorkTarget, options: ChangeOptions & ManyOptions = {}): Promise<ChangeReport> {
+    return this.#change({ verb: 'cancel' }, work, checkOptions(options, names.CHANGE_MANY));
+  }
+
+  /**
    * How many submissions are in progress, or completed and still remembered.
    *
    * @example
@@ -278,6 +347,16 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  async #change(
+    change: Change,
+    work: WorkTarget,
+    options: ChangeOptions & ManyOptions,
+  ): Promise<ChangeReport> {
+    const { api } = this.#context;
+    const request = verbRequest(change, checkWork(work, api.queueName), options);
+    return reportOf(await this.#context.call(options.signal, (linked) => api.act(request, linked)));
   }
 
   async #submit(operations: Source<Op>, options: SubmitOptions): Promise<Inserted> {

@@ -12,14 +12,19 @@ export type {
   StandardSchemaProps,
   StandardSchemaResult,
 } from '../contract/standard-schema.ts';
+export type { Act, PausedBy, Verb } from '../model/control.ts';
 export {
+  ChangeRefusedError,
   ChunkContentError,
   ChunksFailedError,
   ClientClosedError,
   type ContractIssue,
   ContractViolationError,
+  CountChangedError,
+  DeadlinePassedError,
   IncorrectUsageError,
   NotAQueueError,
+  NothingMatchesError,
   OpsqueueError,
   ProtocolError,
   QueueRefusedError,
@@ -28,6 +33,7 @@ export {
   SourceChangedError,
   SubmissionCancelledError,
   SubmissionConflictError,
+  SubmissionEndedError,
   SubmissionFailedError,
   SubmissionForgottenError,
   SubmissionNotCancellableError,
@@ -44,6 +50,7 @@ export type {
   FailedSubmissionDetails,
   FailureMode,
   IncompleteSubmissionDetails,
+  SubmissionChanges,
   SubmissionDetails,
   SubmissionInfo,
 } from '../model/submission.ts';
@@ -65,19 +72,27 @@ export { ProducerClient } from './client.ts';
 export { collectGarbage, type GarbageCollectionOptions } from './garbage.ts';
 export type {
   CallOptions,
+  ChangeOptions,
+  ChangeReport,
   ChunksOptions,
   CountOptions,
   DoneOptions,
   EndedSubmissionsOptions,
+  ManyOptions,
+  PauseOptions,
   ProducerClientOptions,
   Progress,
   ResultChunk,
   ResultsOptions,
+  ResumeOptions,
   RetryOptions,
   RunSubmissionOptions,
   SubmitOptions,
   TransferOptions,
   WatchOptions,
+  WorkChanges,
+  WorkFilter,
+  WorkTarget,
 } from './options.ts';
 export type { ItemIterator, Results } from './results/results.ts';
 export type { Submission } from './submission.ts';

@@ -142,11 +142,149 @@ export interface SubmitOptions extends TransferOptions {
    */
   readonly failureMode?: FailureMode | undefined;
   /**
+   * The submission is cancelled if it has not ended by then. Only queues that announce `control` know it: others refuse
+   * before anything is uploaded. So is it with `startAfter`.
+   *
+   * @defaultValue none
+   */
+  readonly deadline?: Date | undefined;
+  /**
+   * Nothing of it is handed out to consumers before then.
+   *
+   * @defaultValue at once
+   */
+  readonly startAfter?: Date | undefined;
+  /**
    * Packs the chunks in the object store. A reader needs no setting, but must be opsqueue for Node.js.
    *
    * @defaultValue none
    */
   readonly compression?: ChunkCompression | undefined;
+}
+
+/** Of a call that changes something: kept with what it changes. */
+export interface ChangeOptions extends CallOptions {
+  /**
+   * Why, for whoever looks at it later; 1 000 characters at most.
+   *
+   * @defaultValue none
+   */
+  readonly reason?: string | undefined;
+  /**
+   * Who does it; 200 characters at most.
+   *
+   * @defaultValue the user and host of this process: `user@host`
+   */
+  readonly by?: string | undefined;
+}
+
+/** Options of `pause`. */
+export interface PauseOptions extends ChangeOptions {
+  /**
+   * Tells pauses of the same thing apart, such as `disk-full`: only a resume that names it lifts this pause. 1 to 64 of `a-z`,
+   * digits, `.`, `_` and `-`.
+   *
+   * @defaultValue `'manual'`
+   */
+  readonly cause?: string | undefined;
+}
+
+/** Options of `resume`. */
+export interface ResumeOptions extends ChangeOptions {
+  /**
+   * Which pause is lifted; null: all of them.
+   *
+   * @defaultValue `'manual'`
+   */
+  readonly cause?: string | null | undefined;
+}
+
+/** Of a change of many submissions at once. */
+export interface ManyOptions {
+  /**
+   * Tells what would be changed, and changes nothing.
+   *
+   * @defaultValue `false`
+   */
+  readonly dryRun?: boolean | undefined;
+  /**
+   * If more submissions match, nothing is changed: CountChangedError.
+   *
+   * @defaultValue no limit
+   */
+  readonly expected?: number | undefined;
+}
+
+/** What is changed: submissions by their ids, submissions in progress that match, a queue, or the whole server. */
+export type WorkTarget =
+  | { readonly ids: readonly (string | bigint)[] }
+  | { readonly matching: WorkFilter }
+  /** The queue itself, with all that is in it now or later; '' is the unnamed one. */
+  | { readonly queue: string }
+  | { readonly server: true };
+
+/** Submissions in progress that match all of this, when the queue gets the call. */
+export interface WorkFilter {
+  /**
+   * Pairs that they carry.
+   *
+   * @defaultValue none
+   */
+  readonly metadata?: SubmitOptions['strategicMetadata'];
+  /**
+   * `'waiting'`: nothing of them is in flight; `'running'`: something is; `'paused'`; `'delayed'`: their start is still to come.
+   *
+   * @defaultValue `'open'`: any
+   */
+  readonly state?: 'open' | 'waiting' | 'running' | 'paused' | 'delayed' | undefined;
+  /**
+   * Only those of this queue; '' is the unnamed one.
+   *
+   * @defaultValue the client's own queue, or all queues if it is the unnamed one
+   */
+  readonly queue?: string | undefined;
+}
+
+/** What `set` changes; what is left out stays as it is. */
+export interface WorkChanges {
+  /**
+   * Pairs of strategic metadata to set; null takes a pair away. Chunks in flight count for the new values at once.
+   *
+   * @defaultValue as they are
+   */
+  readonly strategicMetadata?:
+    | Readonly<Record<string, number | bigint | null>>
+    | ReadonlyMap<string, number | bigint | null>
+    | undefined;
+  /**
+   * The submission is cancelled if it has not ended by then; null: never.
+   *
+   * @defaultValue as it is
+   */
+  readonly deadline?: Date | null | undefined;
+  /**
+   * Nothing of it is handed out before then; null: at once.
+   *
+   * @defaultValue as it is
+   */
+  readonly startAfter?: Date | null | undefined;
+}
+
+/** What came of a change. */
+export interface ChangeReport {
+  readonly dryRun: boolean;
+  /** Submissions in progress that were named or matched; 1 for a queue or the server. */
+  readonly matched: number;
+  /** Those that were changed; with `dryRun`, that would be. */
+  readonly done: number;
+  /** Those that were so already. */
+  readonly unchanged: number;
+  /** Those that are paused now, whatever was done: for this or another cause, or with their queue. */
+  readonly stillPaused: number;
+  /** Ids of those that were changed, 10 000 at most. */
+  readonly ids: readonly string[];
+  /** Those that could not be changed: the code and the text of the error that each would be alone. */
+  readonly skipped: readonly { readonly id: string; readonly code: string; readonly text: string }[];
 }
 
 /** Of a call that waits for a submission. */

@@ -1,4 +1,5 @@
 import {
+  DeadlinePassedError,
   NotAQueueError,
   ProtocolError,
   QueueRefusedError,
@@ -11,11 +12,13 @@ import {
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { EndState, StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
+import type { VerbAnswer, VerbRequest } from '../model/verbs.ts';
 import { VERSION } from '../model/version.ts';
 import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http/attempt.ts';
 import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http/client.ts';
 import { cborChunkCodec } from '../protocol/chunk/codec.ts';
 import { type Announced, announcedInHeader, type ProducerQueueFeature } from '../protocol/features.ts';
+import { formatActionRequest, parseActionAnswer, parseProblem } from '../protocol/producer/actions.ts';
 import { parseQueues } from '../protocol/producer/queues.ts';
 import {
   type ChunksDoneAnswer,
@@ -35,6 +38,7 @@ import {
 } from '../protocol/producer/requests.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { PollHold } from './results/poll-hold.ts';
+import { errorOf } from './verb-errors.ts';
 
 /** A submission as it is inserted. */
 export interface SubmissionToInsert extends InsertRequest {
@@ -72,6 +76,7 @@ const NEEDED_TO = {
   chunks_done: 'report which chunks are done',
   direct_outputs: 'give out the results of a submission that it keeps itself',
   idempotency_key: 'recognize a submission that it has already',
+  control: 'pause, resume or change submissions, or keep deadlines and starts',
   ended: 'list submissions that have ended',
   known: 'report which prefixes it knows',
   queues: 'list the queues of its server',
@@ -196,6 +201,11 @@ export class QueueApi {
     return answer.status === 404 ? null : this.#codec.decode(answer.body);
   }
 
+  /** The name of the queue that is asked; '' for the unnamed one. */
+  get queueName(): string {
+    return this.#http.queueName;
+  }
+
   /** @throws SubmissionNotFoundError, SubmissionNotCancellableError */
   cancel(id: SubmissionId, signal?: AbortSignal): Promise<void> {
     const request = this.#request('POST', `${ROOT}/cancel/${id}`);
@@ -266,6 +276,21 @@ export class QueueApi {
     return known;
   }
 
+  /** Pauses, resumes, changes or cancels. @throws the error of the queue */
+  async act(wanted: VerbRequest, signal?: AbortSignal): Promise<VerbAnswer> {
+    await this.require('control', signal);
+    const { verb } = wanted.change;
+    const request = this.#request('POST', `/api/v1/actions/${verb}`, formatActionRequest(wanted));
+    const answer = this.#learn(request, await this.#http.send(request, signal));
+    if (answer.status !== 200) {
+      const problem = parseProblem(answer.status, answer.body);
+      const error = problem === null ? null : errorOf(problem, wanted);
+      if (error !== null) throw error;
+      this.#expectOk(request, answer);
+    }
+    return this.#read(answer, (body) => parseActionAnswer(verb, body));
+  }
+
   /** The queues of the server that are in use, by name. */
   async queues(signal?: AbortSignal): Promise<readonly QueueInfo[]> {
     await this.require('queues', signal);
@@ -298,6 +323,9 @@ export class QueueApi {
     if (answer.status === 409) {
       const reason = bodyText(answer);
       throw new SubmissionConflictError(conflictField(answer), reason);
+    }
+    if (answer.headers['opsqueue-error'] === 'DEADLINE_PASSED') {
+      throw new DeadlinePassedError(bodyText(answer).replace(/^deadline: /, ''));
     }
     this.#expectOk(request, answer);
     return this.#read(answer, parseId);

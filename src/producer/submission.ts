@@ -1,16 +1,22 @@
-import { IncorrectUsageError } from '../model/errors.ts';
+import { IncorrectUsageError, SubmissionEndedError, SubmissionNotCancellableError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { detailsOf, type EndedSubmissionDetails, type SubmissionDetails } from '../model/submission.ts';
+import type { Change } from '../model/verbs.ts';
+import { checkCause, checkChanges, verbRequest } from './changes.ts';
 import { checkChoice, checkOptions } from './checks.ts';
 import type { ClientContext } from './context.ts';
 import * as names from './option-names.ts';
 import type {
   CallOptions,
+  ChangeOptions,
   ChunksOptions,
   DoneOptions,
+  PauseOptions,
   Progress,
   ResultChunk,
   ResultsOptions,
+  ResumeOptions,
+  WorkChanges,
 } from './options.ts';
 import { statusOf, waitForEnd } from './results/completion.ts';
 import { progressOf } from './results/progress-stream.ts';
@@ -128,15 +134,69 @@ export class Submission<Result = unknown> {
   /**
    * Takes it off the queue; what is done by then can still be read.
    *
-   * @throws SubmissionNotCancellableError if it has ended
+   * @throws SubmissionNotCancellableError if it has ended; QueueUnsupportedError for a `reason` or `by` that the queue cannot keep
    * @example
    * ```ts
-   * await submission.cancel();
+   * await submission.cancel({ reason: 'wrong input' });
    * ```
    */
-  async cancel(options: CallOptions = {}): Promise<void> {
-    const { signal } = checkOptions(options, names.CALL);
-    return this.#context.call(signal, (linked) => this.#context.api.cancel(this.#id, linked));
+  async cancel(options: ChangeOptions = {}): Promise<void> {
+    const { signal, reason, by } = checkOptions(options, names.CHANGE);
+    const { api } = this.#context;
+    if (reason === undefined && by === undefined) {
+      return this.#context.call(signal, (linked) => api.cancel(this.#id, linked));
+    }
+    try {
+      await this.#change({ verb: 'cancel' }, options);
+    } catch (error) {
+      if (!(error instanceof SubmissionEndedError)) throw error;
+      const status = await this.#context.call(signal, (linked) => api.status(this.#id, {}, linked));
+      throw status === null ? error : new SubmissionNotCancellableError(status);
+    }
+  }
+
+  /**
+   * Hands out nothing more of it until it is resumed, also after a restart of the queue; what consumers hold goes on.
+   *
+   * @returns false if it is paused for that cause already
+   * @throws SubmissionEndedError; QueueUnsupportedError
+   * @example
+   * ```ts
+   * await submission.pause({ reason: 'the database is being migrated' });
+   * ```
+   */
+  async pause(options: PauseOptions = {}): Promise<boolean> {
+    const { cause } = checkOptions(options, names.PAUSE);
+    return this.#change({ verb: 'pause', cause: checkCause(cause) }, options);
+  }
+
+  /**
+   * Lifts a pause. It stays paused while there is one for another cause: `details()` has them as `pauses`.
+   *
+   * @returns false if it is not paused for that cause
+   * @throws SubmissionEndedError; QueueUnsupportedError
+   * @example
+   * ```ts
+   * await submission.resume();
+   * ```
+   */
+  async resume(options: ResumeOptions = {}): Promise<boolean> {
+    const { cause } = checkOptions(options, names.RESUME);
+    return this.#change({ verb: 'resume', cause: cause === null ? null : checkCause(cause) }, options);
+  }
+
+  /**
+   * Changes its strategic metadata, its deadline or its start.
+   *
+   * @returns false if all is so already
+   * @throws SubmissionEndedError; DeadlinePassedError; QueueUnsupportedError
+   * @example
+   * ```ts
+   * await submission.set({ strategicMetadata: { urgency: 9 }, deadline: null }, { reason: 'customer waits' });
+   * ```
+   */
+  async set(changes: WorkChanges, options: ChangeOptions = {}): Promise<boolean> {
+    return this.#change(checkChanges(changes), checkOptions(options, names.CHANGE));
   }
 
   /**
@@ -163,6 +223,14 @@ export class Submission<Result = unknown> {
       const chunks = { prefix, chunks: chunksTotal, signal: linked };
       await deleteSubmission(this.#context.requireStore(), chunks);
     });
+  }
+
+  async #change(change: Change, options: ChangeOptions): Promise<boolean> {
+    const { signal, reason, by } = options;
+    const target = { kind: 'submissions', ids: [this.#id], queue: null } as const;
+    const request = verbRequest(change, target, { reason, by });
+    const { done } = await this.#context.call(signal, (linked) => this.#context.api.act(request, linked));
+    return done > 0;
   }
 
   #read<Item>(reading: Reading, shape: Parameters<typeof resultsOf<Item>>[1]['shape']): Results<Item> {

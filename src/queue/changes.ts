@@ -17,14 +17,19 @@ import { clipped } from '../system/log/logger.ts';
 /** Characters of what was changed, as it is logged and remembered. */
 const DETAIL_CHARS_MAX = 500;
 
-/** @throws DeadlinePassedError */
-export function checkDeadline(deadlineMs: number | null, startAfterMs: number | null, unixMs: number): void {
-  if (deadlineMs === null) return;
+/** Null if they can be met. */
+export function deadlineProblem(
+  deadlineMs: number | null,
+  startAfterMs: number | null,
+  unixMs: number,
+): DeadlinePassedError | null {
+  if (deadlineMs === null) return null;
   const text = timeText(deadlineMs);
-  if (deadlineMs <= unixMs) throw new DeadlinePassedError(`${text} has passed, it is ${timeText(unixMs)}`);
+  if (deadlineMs <= unixMs) return new DeadlinePassedError(`${text} has passed, it is ${timeText(unixMs)}`);
   if (startAfterMs !== null && deadlineMs <= startAfterMs) {
-    throw new DeadlinePassedError(`${text} is not after the start, ${timeText(startAfterMs)}`);
+    return new DeadlinePassedError(`${text} is not after the start, ${timeText(startAfterMs)}`);
   }
+  return null;
 }
 
 /** Null if nothing changes. */

@@ -7,7 +7,7 @@ import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts
 import type { InsertResult, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
-import { checkDeadline } from './changes.ts';
+import { deadlineProblem } from './changes.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
@@ -67,7 +67,9 @@ export class Inserts {
     const { journal, clock } = this.#o;
     refuseTooLarge(wanted);
     const { deadlineMs, startAfterMs } = wanted.control ?? NO_CONTROL;
-    checkDeadline(deadlineMs, startAfterMs, clock.nowMs());
+    const problem = deadlineProblem(deadlineMs, startAfterMs, clock.nowMs());
+    // What was inserted in time is found again, whatever the time is now.
+    if (problem !== null && !(await this.#isKnown(wanted.prefix))) throw problem;
     if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
     if (journal.bytesPending > this.#o.pendingBytesMax) {
       throw new QueueUnavailableError('too much waits to be written');
@@ -80,6 +82,12 @@ export class Inserts {
       queue.insertsPending--;
       this.#o.queues.changed(queue);
     }
+  }
+
+  async #isKnown(prefix: string | null): Promise<boolean> {
+    if (prefix === null) return false;
+    const [id] = await this.#o.store.idsByPrefix([prefix]);
+    return (id ?? null) !== null;
   }
 
   async #insert(wanted: NewSubmission, queue: NamedQueue): Promise<SubmissionId> {

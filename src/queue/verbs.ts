@@ -19,7 +19,7 @@ import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store } from '../store/store.ts';
 import { clipped, type Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
-import { changedControl, changedScope, checkDeadline, detailOf, filterText, isInState } from './changes.ts';
+import { changedControl, changedScope, deadlineProblem, detailOf, filterText, isInState } from './changes.ts';
 import type { Endings } from './endings.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { Journal } from './journal/journal.ts';
@@ -103,7 +103,8 @@ export class Verbs {
   #checkTimes(change: Change): void {
     if (change.verb !== 'set') return;
     const { deadlineMs, startAfterMs } = change;
-    checkDeadline(deadlineMs ?? null, startAfterMs ?? null, this.#o.clock.nowMs());
+    const problem = deadlineProblem(deadlineMs ?? null, startAfterMs ?? null, this.#o.clock.nowMs());
+    if (problem !== null) throw problem;
   }
 
   async #changeAll(targets: readonly Target[], request: VerbRequest, act: Act, tally: Tally): Promise<void> {

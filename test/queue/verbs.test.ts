@@ -249,6 +249,8 @@ test('a deadline in the past is refused, and so is one that is not after the sta
   await assert.rejects(set({ deadlineMs: nowMs + 5, startAfterMs: nowMs + 5 }), { code: 'DEADLINE_PASSED' });
   const control = { ...NO_CONTROL, deadlineMs: nowMs };
   await assert.rejects(world.insert('late', 1, { control }), { code: 'DEADLINE_PASSED' });
+  // What was inserted in time is found again, also after its deadline.
+  assert.equal(await world.insert('p', 1, { control }), id);
   // A start that has passed is none.
   await set({ startAfterMs: nowMs - 5 });
   assert.equal(world.queue.counts.submissionsPaused, 0);

@@ -1,5 +1,6 @@
 import { checkInteger } from '../../model/check.ts';
 import {
+  DeadlinePassedError,
   IncorrectUsageError,
   QueueRefusedError,
   SourceChangedError,
@@ -12,6 +13,7 @@ import type { ChunkCompression } from '../../protocol/chunk/compression.ts';
 import { directChunksRefusal } from '../../protocol/producer/requests.ts';
 import { orAborted } from '../../system/async/abort-signals.ts';
 import { uuidV7 } from '../../system/random.ts';
+import { checkTime } from '../changes.ts';
 import { checkChoice, checkMetadata, checkPrefix, checkRetry, checkStrategicMetadata } from '../checks.ts';
 import type { CallTransferLimits, ClientContext } from '../context.ts';
 import type { SubmitOptions } from '../options.ts';
@@ -56,6 +58,9 @@ export interface Cargo {
   readonly failureMode: FailureMode;
   readonly limits: CallTransferLimits;
   readonly compression: ChunkCompression | null;
+  /** Unix milliseconds; null: not given. */
+  readonly deadlineMs: number | null;
+  readonly startAfterMs: number | null;
 }
 
 /** One insert under way. */
@@ -92,6 +97,14 @@ export function checkInsert(context: ClientContext, options: SubmitOptions): Car
     failureMode: checkChoice('failureMode', options.failureMode, FAILURE_MODES) ?? 'fail',
     limits: context.limits(options),
     compression,
+    ...checkTimes(options),
+  };
+}
+
+function checkTimes({ deadline, startAfter }: SubmitOptions): Pick<Cargo, 'deadlineMs' | 'startAfterMs'> {
+  return {
+    deadlineMs: deadline === undefined ? null : checkTime('deadline', deadline),
+    startAfterMs: startAfter === undefined ? null : checkTime('startAfter', startAfter),
   };
 }
 
@@ -101,6 +114,9 @@ export async function insert(o: Insert): Promise<Inserted> {
   // Whether it may be used is to be known before the source is read.
   await o.context.api.checkNamedQueue(o.signal);
   if (o.cargo.failureMode === 'collect') await o.context.api.require('collect', o.signal);
+  if (o.cargo.deadlineMs !== null || o.cargo.startAfterMs !== null) {
+    await o.context.api.require('control', o.signal);
+  }
   if (o.cargo.in === 'queue') return insertDirect(o);
   const { name } = o.cargo;
   return name === null ? insertStored(o) : insertNamed(o, name);
@@ -208,9 +224,10 @@ async function send(
   fate: InsertFate,
 ): Promise<SubmissionId> {
   const { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry, failureMode } = cargo;
+  const { deadlineMs, startAfterMs } = cargo;
   const headers = { ...tracing.headers(), ...(cargo.isRetryDefault ? RETRY_DEFAULT_HEADER : {}) };
   const fixed = { metadata, strategicMetadata, chunkSizeOps, retryDelayMs, retry, failureMode };
-  const submission = { ...what, ...fixed, headers };
+  const submission = { ...what, ...fixed, deadlineMs, startAfterMs, headers };
   const id = await context.api.insert(submission, signal, fate).catch((error: unknown) => {
     throw cargo.name === null ? error : asSourceChanged(error, cargo.name);
   });
@@ -240,6 +257,7 @@ async function isUndone(
   fate: InsertFate,
 ): Promise<boolean> {
   if (error instanceof SubmissionConflictError) return false;
+  if (error instanceof DeadlinePassedError) return true;
   if (error instanceof QueueRefusedError && error.status < 500) return true;
   if (!fate.mayHaveArrived) return true;
   if (!signal.aborted || context.closing.aborted) return false;

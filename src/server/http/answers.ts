@@ -1,5 +1,6 @@
 import {
   DeadlinePassedError,
+  type OpsqueueError,
   ProtocolError,
   SubmissionConflictError,
   TooManyMatchingSubmissionsError,
@@ -57,7 +58,7 @@ export function respondStatus(exchange: HttpExchange, status: number, of: Submis
 export function respondError(exchange: HttpExchange, error: unknown): boolean {
   if (error instanceof JsonSyntaxError) respondText(exchange, 400, error.message);
   else if (error instanceof ProtocolError) respondText(exchange, 422, error.message);
-  else if (error instanceof DeadlinePassedError) respondText(exchange, 422, error.message);
+  else if (error instanceof DeadlinePassedError) respondCoded(exchange, 422, error);
   else if (error instanceof SubmissionConflictError) respondConflict(exchange, error);
   else if (error instanceof TooManyQueuesError) respondText(exchange, 429, error.message);
   else if (error instanceof TooManyMatchingSubmissionsError) {
@@ -66,6 +67,12 @@ export function respondError(exchange: HttpExchange, error: unknown): boolean {
     respondJson(exchange, 503, formatErrorText(error.message));
   } else return false;
   return true;
+}
+
+/** Clients of ours get the code in a header: nothing has to be read out of the text. */
+function respondCoded(exchange: HttpExchange, status: number, { code, message }: OpsqueueError): void {
+  const more = isOurClient(exchange) ? ['opsqueue-error', code] : null;
+  respondAnnounced(exchange, status, message, CONTENT_TYPE_TEXT, more);
 }
 
 /** Clients of ours get the field in a header: nothing has to be read out of the text. */

@@ -1,0 +1,34 @@
+import {
+  ChangeRefusedError,
+  CountChangedError,
+  DeadlinePassedError,
+  NothingMatchesError,
+  type OpsqueueError,
+  SubmissionEndedError,
+  SubmissionNotFoundError,
+} from '../model/errors.ts';
+import type { VerbRequest } from '../model/verbs.ts';
+import type { Problem } from '../protocol/producer/actions.ts';
+
+/** The error that the queue answered with; null for one that has no class. */
+export function errorOf({ code, detail }: Problem, { target, expected }: VerbRequest): OpsqueueError | null {
+  const id = target.kind === 'submissions' ? (target.ids[0] ?? 0n) : 0n;
+  switch (code) {
+    case 'SUBMISSION_NOT_FOUND':
+      return new SubmissionNotFoundError(id);
+    case 'SUBMISSION_ENDED':
+      return new SubmissionEndedError(id, /\((\w+)\)/.exec(detail)?.[1] ?? 'ended');
+    case 'NOTHING_MATCHES':
+      return new NothingMatchesError(
+        detail.replace(/^no open submission matches (.*): nothing was changed$/s, '$1'),
+      );
+    case 'COUNT_CHANGED':
+      return new CountChangedError(Number.parseInt(detail, 10), expected ?? 0);
+    case 'DEADLINE_PASSED':
+      return new DeadlinePassedError(detail.replace(/^deadline: /, ''));
+    case 'CHANGE_REFUSED':
+      return new ChangeRefusedError(detail);
+    default:
+      return null;
+  }
+}
