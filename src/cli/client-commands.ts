@@ -1,44 +1,37 @@
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { END_STATES } from '../model/submission.ts';
 import {
   type EndState,
-  ProducerClient,
-  type ProducerClientOptions,
+  IncorrectUsageError,
+  NothingMatchesError,
+  type ProducerClient,
   QueueUnsupportedError,
   type Submission,
   type SubmissionDetails,
 } from '../producer/index.ts';
+import { type ClientFlags, clientCommand, urlOf, withProducer } from './client-command.ts';
 import type { Io } from './io.ts';
 import { queuesJson, queuesText, unattendedText } from './queues-text.ts';
 import { ExitError } from './serve.ts';
-import { statusJson, statusText } from './status-text.ts';
-import { toJson } from './text.ts';
-import {
-  flag,
-  integer,
-  metadataPair,
-  plainFlag,
-  queueName,
-  submissionId,
-  type TlsFlags,
-  tlsFlags,
-} from './values.ts';
+import { pauseText, statusJson, statusText } from './status-text.ts';
+import { oneLine, toJson } from './text.ts';
+import { integer, metadataPair, plainFlag, submissionId } from './values.ts';
+import { verbCommands } from './verb-commands.ts';
 import { watch } from './watch.ts';
 
-/** What every command that asks a queue takes. */
-export interface ClientFlags extends TlsFlags {
-  readonly url: string;
-  readonly queue?: string;
-  readonly json?: boolean;
-}
-
-/** Somebody waits at a terminal: a queue that does not answer is said soon, and one that is not there at once. */
-const IMPATIENT = { requestTimeoutMs: 5000, retryForMs: 0 };
 const WATCH_RETRY_MS = 5 * 60_000;
 
 /** The commands that ask a running queue. */
 export function clientCommands(io: Io): Command[] {
-  return [statusOf(io), watchOf(io), cancelOf(io), countOf(io), lookupOf(io), queuesOf(io), versionOf(io)];
+  return [
+    statusOf(io),
+    watchOf(io),
+    ...verbCommands(io),
+    countOf(io),
+    lookupOf(io),
+    queuesOf(io),
+    versionOf(io),
+  ];
 }
 
 function statusOf(io: Io): Command {
@@ -64,8 +57,11 @@ With --json each line is an object; the last one is what opsqueue status --json 
     )
     .action(async (id: bigint, flags: ClientFlags) => {
       await withProducer(flags, async (producer) => {
-        const note = await unattended(producer, await known(producer, id, flags), flags);
-        if (note !== null && !flags.json) io.stderr.write(`opsqueue: ${note}\n`);
+        const status = await known(producer, id, flags);
+        const note = await unattended(producer, status, flags);
+        if (flags.json) return;
+        for (const text of pausesOf(status)) io.stderr.write(`opsqueue: paused: ${oneLine(text)}\n`);
+        if (note !== null) io.stderr.write(`opsqueue: ${note}\n`);
       });
       // Having seen the queue once, it waits for one that is started again.
       const patient = { retryForMs: WATCH_RETRY_MS };
@@ -79,15 +75,8 @@ With --json each line is an object; the last one is what opsqueue status --json 
     });
 }
 
-function cancelOf(io: Io): Command {
-  return clientCommand('cancel', 'end a submission before it is done; its results so far stay readable')
-    .argument('<id>', 'of the submission', submissionId)
-    .action(async (id: bigint, flags: ClientFlags) => {
-      await withProducer(flags, (producer) => producer.submission(id).cancel());
-      io.stdout.write(
-        flags.json ? `${toJson({ id: String(id), state: 'cancelled' })}\n` : `cancelled ${id}\n`,
-      );
-    });
+function pausesOf(status: SubmissionDetails): string[] {
+  return status.state === 'in_progress' ? [...status.pauses, ...status.queuePauses].map(pauseText) : [];
 }
 
 function countOf(io: Io): Command {
@@ -100,7 +89,7 @@ function countOf(io: Io): Command {
 interface LookupFlags extends ClientFlags {
   readonly prefix?: string;
   readonly metadata?: ReadonlyMap<string, bigint>;
-  readonly state?: EndState;
+  readonly state?: EndState | 'paused' | 'delayed';
   readonly limit: number;
 }
 
@@ -117,10 +106,10 @@ function lookupOf(io: Io): Command {
     .addOption(
       plainFlag(
         '--state <state>',
-        'those that ended in this state and are not forgotten yet, the newest first',
+        'those that ended in this state and are not forgotten yet, the newest first; or those in progress that are paused, or delayed (not started yet)',
       )
-        .choices(END_STATES)
-        .conflicts(['prefix', 'metadata']),
+        .choices([...END_STATES, 'paused', 'delayed'])
+        .conflicts(['prefix']),
     )
     .addOption(
       plainFlag(
@@ -141,7 +130,12 @@ Examples:
     )
     .action(async (flags: LookupFlags) => {
       const submissions = await withProducer(flags, async (producer): Promise<readonly Submission[]> => {
-        if (flags.state !== undefined) return producer.endedSubmissions(flags.state, { limit: flags.limit });
+        const { state, metadata, limit } = flags;
+        if (state === 'paused' || state === 'delayed') return inState(producer, state, metadata);
+        if (state !== undefined && metadata !== undefined) {
+          throw new IncorrectUsageError(`--metadata finds what is in progress, not what is ${state}`);
+        }
+        if (state !== undefined) return producer.endedSubmissions(state, { limit });
         if (flags.prefix === undefined) return producer.submissionsInProgress(flags.metadata);
         const found = await producer.submissionByPrefix(flags.prefix);
         if (found === null) throw new ExitError(1, `no submission has the prefix ${flags.prefix}`);
@@ -150,6 +144,20 @@ Examples:
       const ids = submissions.map(({ id }) => id);
       io.stdout.write(flags.json ? `${toJson(ids)}\n` : ids.map((id) => `${id}\n`).join(''));
     });
+}
+
+async function inState(
+  producer: ProducerClient,
+  state: 'paused' | 'delayed',
+  metadata: ReadonlyMap<string, bigint> | undefined,
+): Promise<readonly Submission[]> {
+  try {
+    const { ids } = await producer.cancel({ matching: { state, metadata } }, { dryRun: true });
+    return ids.map((id) => producer.submission(id));
+  } catch (error) {
+    if (error instanceof NothingMatchesError) return [];
+    throw error;
+  }
 }
 
 function queuesOf(io: Io): Command {
@@ -173,48 +181,6 @@ function versionOf(io: Io): Command {
       io.stdout.write(flags.json ? `${toJson({ version })}\n` : `${version}\n`);
     },
   );
-}
-
-/** A command with the flags that all of them have. */
-export function clientCommand(name: string, description: string): Command {
-  const command = new Command(name)
-    .description(description)
-    .addOption(
-      flag(
-        '--url <url>',
-        'where the queue is (or OPSQUEUE_URL): host:port, or http(s)://..., and /q/NAME for a named queue',
-      ).default('localhost:3999'),
-    )
-    .addOption(
-      plainFlag(
-        '--queue <name>',
-        'which queue of the server, instead of the one that the URL names; - for the unnamed one',
-        queueName,
-      ),
-    )
-    .option('--json', 'print JSON; ids are strings, because they do not fit a double')
-    .allowExcessArguments(false);
-  for (const option of tlsFlags()) command.addOption(option);
-  return command;
-}
-
-/** Runs with a client that is closed afterwards, whatever happens. */
-async function withProducer<T>(
-  flags: ClientFlags,
-  run: (producer: ProducerClient) => Promise<T>,
-  options: ProducerClientOptions = {},
-): Promise<T> {
-  const { ca, cert, key } = flags;
-  const always = { logger: null, ca, cert, key, ...IMPATIENT };
-  await using producer = new ProducerClient(urlOf(flags), null, { ...always, ...options });
-  return await run(producer);
-}
-
-/** Where the queue is that `--url` and `--queue` name together. */
-function urlOf({ url, queue }: ClientFlags): string {
-  if (queue === undefined) return url;
-  const server = url.replace(/\/+$/, '').replace(/\/q\/[^/]*$/, '');
-  return queue === '' ? server : `${server}/q/${queue}`;
 }
 
 /** That nobody works on the queue of a submission in progress, which a typo in a name would explain; null if somebody does. */

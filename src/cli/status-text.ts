@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { SubmissionDetails } from '../producer/index.ts';
+import type { Act, PausedBy, SubmissionDetails } from '../producer/index.ts';
 import { grouped, visible } from './text.ts';
 
 const STATES = {
@@ -31,9 +31,44 @@ export function statusText(submission: SubmissionDetails, note: string | null): 
     ]);
     lines.push(['failure', submission.failedChunk.failure.trimEnd().replaceAll('\n', `\n${' '.repeat(22)}`)]);
   }
+  if (submission.state === 'cancelled' && submission.by !== null) lines.push(['cancelled by', submission.by]);
+  if (submission.state === 'cancelled' && submission.reason !== null)
+    lines.push(['reason', submission.reason]);
+  lines.push(...controlLines(submission));
   if (note !== null) lines.push(['note', note]);
   const told = lines.map(([name, value]) => `  ${name.padEnd(20)}${visible(value)}\n`);
-  return `submission ${submission.id}: ${STATES[submission.state]}, ${doneText(submission)}\n${told.join('')}`;
+  return `submission ${submission.id}: ${stateText(submission)}, ${doneText(submission)}\n${told.join('')}`;
+}
+
+function stateText(submission: SubmissionDetails): string {
+  const text = STATES[submission.state];
+  if (submission.state !== 'in_progress') return text;
+  if (submission.pauses.length > 0) return `${text}, paused`;
+  return submission.queuePauses.length > 0 ? `${text}, paused with its queue` : text;
+}
+
+/** What holds it up, what is to come, and who changed what. */
+function controlLines(submission: SubmissionDetails): [string, string][] {
+  const lines: [string, string][] = [];
+  const { startAfterMs, deadlineMs, history } = submission;
+  if (submission.state === 'in_progress') {
+    for (const pause of submission.pauses) lines.push(['paused', pauseText(pause)]);
+    for (const pause of submission.queuePauses) lines.push(['queue paused', pauseText(pause)]);
+  }
+  if (startAfterMs !== null) lines.push(['not before', new Date(startAfterMs).toISOString()]);
+  if (deadlineMs !== null) lines.push(['deadline', new Date(deadlineMs).toISOString()]);
+  for (const { verb, detail, by, reason, atMs } of history) {
+    const what = detail === '' ? verb : `${verb} ${detail}`;
+    const why = reason === null ? '' : `: ${reason}`;
+    lines.push(['change', `${new Date(atMs).toISOString()} ${what} by ${by}${why}`]);
+  }
+  return lines;
+}
+
+/** `manual, by ann@host since 2030-01-01T00:00:00.000Z: why`. */
+export function pauseText({ cause, by, reason, sinceMs }: PausedBy): string {
+  const why = reason === null ? '' : `: ${reason}`;
+  return `${cause}, by ${by} since ${new Date(sinceMs).toISOString()}${why}`;
 }
 
 function chunkSizeText(chunkSizeOps: number | null): string {
@@ -82,5 +117,28 @@ export function statusJson(submission: SubmissionDetails): object {
       'failedChunk' in submission
         ? { chunk_index: submission.failedChunk.chunkIndex, failure: submission.failedChunk.failure }
         : null,
+    ...controlJson(submission),
   };
+}
+
+function controlJson(submission: SubmissionDetails): object {
+  const { pauses, startAfterMs, deadlineMs, history } = submission;
+  const isOpen = submission.state === 'in_progress';
+  return {
+    pauses: (isOpen ? pauses : []).map(pauseJson),
+    queue_pauses: (isOpen ? submission.queuePauses : []).map(pauseJson),
+    start_after: timeJson(startAfterMs),
+    deadline: timeJson(deadlineMs),
+    cancelled_by: submission.state === 'cancelled' ? submission.by : null,
+    cancel_reason: submission.state === 'cancelled' ? submission.reason : null,
+    history: history.map(({ atMs, ...act }: Act) => ({ ...act, at: timeJson(atMs) })),
+  };
+}
+
+function pauseJson({ sinceMs, ...pause }: PausedBy): object {
+  return { ...pause, since: timeJson(sinceMs) };
+}
+
+function timeJson(unixMs: number | null): string | null {
+  return unixMs === null ? null : new Date(unixMs).toISOString();
 }

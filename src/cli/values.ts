@@ -6,6 +6,7 @@ import { SUBMISSION_ID_MAX } from '../model/ids.ts';
 import { META_VALUE_MAX, META_VALUE_MIN } from '../model/limits.ts';
 import { isQueueName, QUEUE_NAME_RULE, UNNAMED_QUEUE } from '../model/queue-name.ts';
 import { messageOf } from '../model/thrown.ts';
+import { systemClock } from '../system/time/clock.ts';
 import { checkDuration } from '../system/time/duration.ts';
 
 /**
@@ -139,4 +140,33 @@ export const metadataPair: ReadFlag<ReadonlyMap<string, bigint>> = (text, name, 
     throw mustBe(name, 'a key and a signed 64-bit integer, such as company_id=42', text);
   }
   return new Map([...(previous ?? []), [key, value]]);
+};
+
+/** Pairs to set; null takes one away. */
+export type SetPairs = ReadonlyMap<string, bigint | null>;
+
+/** Reads a pair to set, `urgency=9`, or to take away, `urgency=`. */
+export const setPair: ReadFlag<SetPairs> = (text, name, previous) => {
+  if (text.length > 1 && text.endsWith('=')) return new Map([...(previous ?? []), [text.slice(0, -1), null]]);
+  return new Map<string, bigint | null>([...(previous ?? []), ...metadataPair(text, name, undefined)]);
+};
+
+/** A point in time, or null for none; those that count from now on do so when they are asked. */
+export type TimeFlag = () => Date | null;
+
+/** Reads a time: with its offset from UTC, or from now on, or `none`. */
+export const timeFlag: ReadFlag<TimeFlag> = (text, name) => {
+  if (text === 'none') return () => null;
+  const isDate = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/.test(text);
+  const unixMs = isDate ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(unixMs)) return () => new Date(unixMs);
+  if (!/^\d+(?:\.\d+)?\s*[A-Za-zµ]/.test(text)) {
+    throw mustBe(
+      name,
+      'a time such as 2030-01-01T22:00+01:00, a duration from now on such as 2h, or none',
+      text,
+    );
+  }
+  const fromNowMs = checkDuration(name, text, 0);
+  return () => new Date(systemClock.nowMs() + fromNowMs);
 };

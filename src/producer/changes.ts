@@ -71,7 +71,7 @@ export function checkWork(work: WorkTarget, ownQueue: string): VerbTarget {
     if (!Array.isArray(work.ids) || work.ids.length === 0 || work.ids.length > VERB_IDS_MAX) {
       throw mustBe('ids', `an array of 1 to ${VERB_IDS_MAX} ids`, work.ids);
     }
-    return { kind: 'submissions', ids: work.ids.map(checkId), queue: null };
+    return { kind: 'submissions', ids: work.ids.map(checkId), queue: ownQueue };
   }
   if ('matching' in work) {
     const { metadata, state, queue } = checkOptions(work.matching, names.FILTER);

@@ -227,9 +227,10 @@ export class Submission<Result = unknown> {
 
   async #change(change: Change, options: ChangeOptions): Promise<boolean> {
     const { signal, reason, by } = options;
-    const target = { kind: 'submissions', ids: [this.#id], queue: null } as const;
+    const { api } = this.#context;
+    const target = { kind: 'submissions', ids: [this.#id], queue: api.queueName } as const;
     const request = verbRequest(change, target, { reason, by });
-    const { done } = await this.#context.call(signal, (linked) => this.#context.api.act(request, linked));
+    const { done } = await this.#context.call(signal, (linked) => api.act(request, linked));
     return done > 0;
   }
 

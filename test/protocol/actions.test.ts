@@ -31,6 +31,7 @@ const CHANGES: readonly Change[] = [
 ];
 const TARGETS: readonly VerbTarget[] = [
   { kind: 'submissions', ids: [0n, (1n << 63n) - 1n], queue: null },
+  { kind: 'submissions', ids: [1n], queue: '' },
   { kind: 'matching', metadata: new Map([['k', MIN]]), state: 'paused', queue: '' },
   { kind: 'matching', metadata: new Map(), state: 'open', queue: null },
   { kind: 'queue', queue: '' },

@@ -47,7 +47,10 @@ export function formatActionRequest({
 function targetJson(target: VerbTarget) {
   switch (target.kind) {
     case 'submissions':
-      return { ids: target.ids.map(String) };
+      return {
+        ids: target.ids.map(String),
+        ...(target.queue === null ? {} : { queue: queueText(target.queue) }),
+      };
     case 'matching': {
       const { metadata, state, queue } = target;
       const filter = {
@@ -187,7 +190,11 @@ export function parseActionRequest(
 }
 
 function targetOf(read: ActionBody, seen: ReadonlySet<Field>, queue: string | null): VerbTarget {
-  const named = TARGETS.filter((field) => seen.has(field) && (field !== 'server' || read.server));
+  const named = TARGETS.filter((field) => {
+    // With ids it is the queue that they have to be in.
+    if (field === 'queue') return seen.has('queue') && !seen.has('ids');
+    return seen.has(field) && (field !== 'server' || read.server);
+  });
   const [target] = named;
   if (target === undefined || named.length > 1) {
     throw new JsonShapeError('', `exactly one of ${TARGETS.join(', ')} was expected, got ${named.length}`);
@@ -195,7 +202,7 @@ function targetOf(read: ActionBody, seen: ReadonlySet<Field>, queue: string | nu
   switch (target) {
     case 'ids':
       if (read.ids.length === 0) throw new JsonShapeError('ids', 'at least one was expected');
-      return { kind: 'submissions', ids: read.ids, queue };
+      return { kind: 'submissions', ids: read.ids, queue: seen.has('queue') ? read.queue : queue };
     case 'filter':
       return { kind: 'matching', ...read.filter };
     case 'queue':
@@ -207,7 +214,7 @@ function targetOf(read: ActionBody, seen: ReadonlySet<Field>, queue: string | nu
 
 /** Through the address of a queue nothing else is touched. */
 function confined(target: VerbTarget, queue: string | null): VerbTarget {
-  if (queue === null || target.kind === 'submissions') return target;
+  if (queue === null) return target;
   if (target.kind === 'server') throw new JsonShapeError('server', `this is the address of queue ${queue}`);
   if (target.queue === queue) return target;
   throw new JsonShapeError('queue', `this is the address of queue ${queue}`);

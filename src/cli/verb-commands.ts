@@ -1,0 +1,287 @@
+import type { Command } from 'commander';
+import { IncorrectUsageError } from '../model/errors.ts';
+import { FILTER_STATES, type FilterState } from '../model/verbs.ts';
+import {
+  type ChangeOptions,
+  type ChangeReport,
+  type ManyOptions,
+  type ProducerClient,
+  QueueUnsupportedError,
+  type WorkChanges,
+  type WorkTarget,
+} from '../producer/index.ts';
+import { userAtHost } from '../system/process/who.ts';
+import { type ClientFlags, clientCommand, withProducer } from './client-command.ts';
+import type { Io } from './io.ts';
+import { ExitError } from './serve.ts';
+import { counted, oneLine, toJson } from './text.ts';
+import {
+  integer,
+  metadataPair,
+  plainFlag,
+  type SetPairs,
+  setPair,
+  submissionId,
+  type TimeFlag,
+  timeFlag,
+} from './values.ts';
+
+/** What a verb takes. */
+interface VerbFlags extends ClientFlags {
+  readonly metadata?: ReadonlyMap<string, bigint>;
+  readonly state?: FilterState;
+  readonly all?: boolean;
+  readonly reason?: string;
+  readonly by?: string;
+  readonly dryRun?: boolean;
+  readonly expect?: number;
+}
+
+interface CauseFlags extends VerbFlags {
+  readonly cause?: string;
+  readonly everyCause?: boolean;
+}
+
+interface SetFlags extends VerbFlags {
+  readonly deadline?: TimeFlag;
+  readonly startAfter?: TimeFlag;
+}
+
+/** How the answer says what was done. */
+interface Words {
+  readonly did: string;
+  readonly would: string;
+  /** Of a single thing of which there was nothing to do. */
+  readonly was: string;
+}
+
+/** Ids that are printed for people. */
+const IDS_SHOWN_MAX = 50;
+
+const WORDS = {
+  pause: { did: 'paused', would: 'would pause', was: 'was paused for this cause already' },
+  resume: { did: 'resumed', would: 'would resume', was: 'was not paused for this cause' },
+  set: { did: 'changed', would: 'would change', was: 'was so already' },
+  cancel: { did: 'cancelled', would: 'would cancel', was: 'had been cancelled' },
+} as const satisfies Record<string, Words>;
+
+const SELECTING = `
+Which: ids, or submissions in progress that match --metadata and --state; with --queue only those of that queue. What was done is
+printed, with the ids; --dry-run prints what would be. Ends with status 1 if nothing matches, or if some of the ids could not be.`;
+
+const SCOPES = `
+Without ids, --metadata and --state, --queue alone is the queue itself, with all that comes into it later, and --all the whole server.`;
+
+/** The commands that change what goes on. */
+export function verbCommands(io: Io): Command[] {
+  return [pauseOf(io), resumeOf(io), setOf(io), cancelOf(io)];
+}
+
+function pauseOf(io: Io): Command {
+  return verbCommand(
+    'pause',
+    'hand out nothing more of submissions, a queue or the server; what runs goes on',
+  )
+    .addOption(plainFlag('--all', 'the whole server'))
+    .addOption(
+      plainFlag('--cause <name>', 'tells pauses apart: only a resume of the same cause lifts it').default(
+        'manual',
+      ),
+    )
+    .argument('[ids...]', 'of submissions')
+    .addHelpText(
+      'after',
+      `${SELECTING}${SCOPES}
+
+Examples:
+  opsqueue pause 7216308450426880 --reason "the database is being migrated"
+  opsqueue pause --metadata customer=42
+  opsqueue pause --queue images --cause disk-full
+  opsqueue pause --all --reason upgrade`,
+    )
+    .action(async (ids: readonly string[], flags: CauseFlags) => {
+      const options = { ...optionsOf(flags), cause: flags.cause };
+      await change(io, flags, WORDS.pause, workOf(ids, flags, true), (producer, work) =>
+        producer.pause(work, options),
+      );
+    });
+}
+
+function resumeOf(io: Io): Command {
+  return verbCommand('resume', 'lift a pause of submissions, a queue or the server')
+    .addOption(plainFlag('--all', 'the whole server'))
+    .addOption(plainFlag('--cause <name>', 'which pause').default('manual').conflicts('everyCause'))
+    .addOption(plainFlag('--every-cause', 'whatever they were paused for'))
+    .argument('[ids...]', 'of submissions')
+    .addHelpText(
+      'after',
+      `${SELECTING}${SCOPES}
+A submission stays paused for its other causes, and while its queue or the server is paused.`,
+    )
+    .action(async (ids: readonly string[], flags: CauseFlags) => {
+      const options = { ...optionsOf(flags), cause: flags.everyCause ? null : flags.cause };
+      await change(io, flags, WORDS.resume, workOf(ids, flags, true), (producer, work) =>
+        producer.resume(work, options),
+      );
+    });
+}
+
+function setOf(io: Io): Command {
+  return verbCommand('set', 'change strategic metadata, deadline or start of submissions in progress')
+    .addOption(plainFlag('--all', 'all submissions in progress'))
+    .addOption(
+      plainFlag('--deadline <time>', 'cancel it if it has not ended by then; none = never', timeFlag),
+    )
+    .addOption(plainFlag('--start-after <time>', 'hand out nothing before then; none = at once', timeFlag))
+    .argument('[ids and pairs...]', 'ids of submissions, and key=number to set, or key= to take away')
+    .addHelpText(
+      'after',
+      `${SELECTING}
+Times: with their offset from UTC, such as 2030-01-01T22:00+01:00, or from now on, such as 2h.
+
+Examples:
+  opsqueue set 7216308450426880 urgency=9 --reason "customer waits"
+  opsqueue set --metadata customer=42 --start-after none --deadline 8h`,
+    )
+    .action(async (given: readonly string[], flags: SetFlags) => {
+      const ids = given.filter((each) => !each.includes('='));
+      let pairs: SetPairs | undefined;
+      for (const pair of given) if (pair.includes('=')) pairs = setPair(pair, 'a pair to set', pairs);
+      const changes: WorkChanges = {
+        strategicMetadata: pairs,
+        deadline: flags.deadline?.(),
+        startAfter: flags.startAfter?.(),
+      };
+      await change(io, flags, WORDS.set, workOf(ids, flags, false), (producer, work) =>
+        producer.set(work, changes, optionsOf(flags)),
+      );
+    });
+}
+
+function cancelOf(io: Io): Command {
+  return verbCommand('cancel', 'end submissions before they are done; their results so far stay readable')
+    .addOption(plainFlag('--all', 'all submissions in progress'))
+    .argument('[ids...]', 'of submissions')
+    .addHelpText('after', SELECTING)
+    .action(async (ids: readonly string[], flags: VerbFlags) => {
+      const work = workOf(ids, flags, false);
+      const [id] = 'ids' in work && work.ids.length === 1 ? work.ids : [];
+      if (id !== undefined && !flags.dryRun && flags.expect === undefined) {
+        await cancelOne(io, BigInt(id), flags);
+        return;
+      }
+      await change(io, flags, WORDS.cancel, work, (producer) => producer.cancel(work, optionsOf(flags)));
+    });
+}
+
+/** By any queue, the original's included, which does not keep by whom. */
+async function cancelOne(io: Io, id: bigint, flags: VerbFlags): Promise<void> {
+  await withProducer(flags, async (producer) => {
+    const submission = producer.submission(id);
+    try {
+      await submission.cancel({ by: flags.by ?? userAtHost(), reason: flags.reason });
+    } catch (error) {
+      if (!(error instanceof QueueUnsupportedError) || flags.reason !== undefined) throw error;
+      await submission.cancel();
+    }
+  });
+  io.stdout.write(flags.json ? `${toJson({ id: String(id), state: 'cancelled' })}\n` : `cancelled ${id}\n`);
+}
+
+function verbCommand(name: string, description: string): Command {
+  return clientCommand(name, description)
+    .addOption(
+      plainFlag(
+        '--metadata <key=number>',
+        'those with this pair; repeat it for those with all of the pairs',
+        metadataPair,
+      ),
+    )
+    .addOption(plainFlag('--state <state>', 'those in this state').choices(FILTER_STATES))
+    .addOption(plainFlag('--reason <text>', 'why; kept with what is changed'))
+    .addOption(plainFlag('--by <name>', 'who (default: user@host)'))
+    .addOption(plainFlag('--dry-run', 'say what would be changed, and change nothing'))
+    .addOption(plainFlag('--expect <number>', 'change nothing if more match', integer(0)));
+}
+
+/** @throws IncorrectUsageError */
+function workOf(ids: readonly string[], flags: VerbFlags, takesScopes: boolean): WorkTarget {
+  const { metadata, state, all = false, queue } = flags;
+  const isFilter = metadata !== undefined || state !== undefined;
+  if (ids.length > 0) {
+    if (isFilter || all)
+      throw new IncorrectUsageError('give ids, or --metadata and --state, or --all, not several');
+    return { ids: ids.map(submissionId) };
+  }
+  if (isFilter) {
+    if (all) throw new IncorrectUsageError('--all leaves nothing to --metadata and --state');
+    return { matching: { metadata, state, queue } };
+  }
+  if (!takesScopes) {
+    if (all) return { matching: { queue } };
+    throw new IncorrectUsageError('which submissions? Give ids, --metadata, --state or --all');
+  }
+  if (all && queue !== undefined) throw new IncorrectUsageError('--all is the whole server: without --queue');
+  if (queue !== undefined) return { queue };
+  if (all) return { server: true };
+  throw new IncorrectUsageError(
+    'what? Give ids, --metadata, --state, --queue, or --all for the whole server',
+  );
+}
+
+function optionsOf({ reason, by, dryRun, expect }: VerbFlags): ChangeOptions & ManyOptions {
+  return { reason, by, dryRun, expected: expect };
+}
+
+async function change(
+  io: Io,
+  flags: VerbFlags,
+  words: Words,
+  work: WorkTarget,
+  run: (producer: ProducerClient, work: WorkTarget) => Promise<ChangeReport>,
+): Promise<void> {
+  // What is not of one queue is not asked at the address of one.
+  const isOfQueue = 'ids' in work || ('matching' in work && flags.queue === undefined);
+  const address = isOfQueue ? flags : { ...flags, queue: '' };
+  const report = await withProducer(address, (producer) => run(producer, work));
+  io.stdout.write(flags.json ? `${toJson(reportJson(report))}\n` : reportText(report, work, words));
+  if (report.skipped.length === 0) return;
+  if (!flags.json) {
+    for (const { text } of report.skipped) io.stderr.write(`opsqueue: skipped: ${oneLine(text)}\n`);
+  }
+  throw new ExitError(1);
+}
+
+function reportText(report: ChangeReport, work: WorkTarget, words: Words): string {
+  const { done, unchanged, stillPaused, ids, dryRun } = report;
+  const verb = dryRun ? words.would : words.did;
+  const scope = 'server' in work ? 'the server' : 'queue' in work ? queueText(work.queue) : null;
+  if (scope !== null)
+    return done === 0 ? `${scope} ${words.was}\n` : `${verb} ${scope}\n${stillText(report, words)}`;
+  const [only] = ids;
+  const lines: string[] = [];
+  if (done === 1 && only !== undefined) lines.push(`${verb} ${only}`);
+  else if (done > 0) {
+    lines.push(
+      `${verb} ${counted(done, 'submission')}:`,
+      ...ids.slice(0, IDS_SHOWN_MAX).map((id) => `  ${id}`),
+    );
+    if (done > IDS_SHOWN_MAX) lines.push(`  and ${counted(done - IDS_SHOWN_MAX, 'other')}`);
+  }
+  if (unchanged > 0) lines.push(`${counted(unchanged, 'submission')} ${words.was}`);
+  const still = stillPaused > 0 ? stillText(report, words) : '';
+  return `${lines.map((line) => `${line}\n`).join('')}${still}`;
+}
+
+function stillText({ stillPaused }: ChangeReport, words: Words): string {
+  if (words !== WORDS.resume || stillPaused === 0) return '';
+  return `still paused, for another cause or with the queue: ${stillPaused}; opsqueue status ID tells why\n`;
+}
+
+function queueText(queue: string): string {
+  return queue === '' ? 'the unnamed queue' : `queue ${queue}`;
+}
+
+function reportJson({ dryRun, matched, done, unchanged, stillPaused, ids, skipped }: ChangeReport): object {
+  return { dry_run: dryRun, matched, done, unchanged, still_paused: stillPaused, ids, skipped };
+}

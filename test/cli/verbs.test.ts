@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { ProducerClient } from '../../src/producer/index.ts';
+import { userAtHost } from '../../src/system/process/who.ts';
+import { runCommand } from '../support/command.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+
+let server: TestServer;
+let url: string;
+let producer: ProducerClient;
+let images: ProducerClient;
+
+before(async () => {
+  server = await TestServer.start();
+  url = `127.0.0.1:${server.port}`;
+  producer = new ProducerClient(url, null);
+  images = new ProducerClient(`${url}/q/images`, null);
+});
+
+after(async () => {
+  await producer.close();
+  await images.close();
+  await server[Symbol.asyncDispose]();
+});
+
+const ask = (...args: readonly string[]) => runCommand([...args, '--url', url]);
+
+/** stdout of a command that succeeds. */
+async function said(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await ask(...args);
+  assert.deepEqual([code, stderr], [0, ''], stdout);
+  return stdout;
+}
+
+const insert = (customer: number, client = producer) =>
+  client.insertSubmission([1, 2], { in: 'queue', chunkSize: 1, strategicMetadata: { customer } });
+
+test('pause, status and resume of a submission, each cause by itself', async () => {
+  const id = await insert(1);
+  assert.equal(await said('pause', id, '--reason', 'disk is full'), `paused ${id}\n`);
+  assert.equal(await said('pause', id), '1 submission was paused for this cause already\n');
+  await said('pause', id, '--cause', 'billing', '--by', 'bot');
+  const status = await said('status', id);
+  assert.match(status, new RegExp(`^submission ${id}: in progress, paused, 0 of 2 chunks done`));
+  assert.match(status, new RegExp(`^  paused +manual, by ${userAtHost()} since \\S+Z: disk is full$`, 'm'));
+  assert.match(status, /^ {2}change +\S+Z pause billing by bot$/m);
+  const json = JSON.parse(await said('status', id, '--json'));
+  assert.deepEqual(
+    json.pauses.map(({ cause, by }: { cause: string; by: string }) => [cause, by]),
+    [
+      ['manual', userAtHost()],
+      ['billing', 'bot'],
+    ],
+  );
+  assert.equal(await said('lookup', '--state', 'paused'), `${id}\n`);
+  assert.equal(
+    await said('resume', id),
+    `resumed ${id}\nstill paused, for another cause or with the queue: 1; opsqueue status ID tells why\n`,
+  );
+  assert.equal(await said('resume', id, '--every-cause'), `resumed ${id}\n`);
+  assert.equal(await said('lookup', '--state', 'paused'), '');
+});
+
+test('submissions that match are changed at once, after a dry run', async () => {
+  const [first, second] = [await insert(42), await insert(42, images)];
+  assert.equal(
+    await said('pause', '--metadata', 'customer=42', '--dry-run'),
+    `would pause 2 submissions:\n  ${first}\n  ${second}\n`,
+  );
+  const tooMany = await ask('cancel', '--metadata', 'customer=42', '--expect', '1');
+  assert.deepEqual(tooMany, {
+    code: 1,
+    stdout: '',
+    stderr: 'opsqueue: 2 submissions match, 1 were expected: nothing was changed\n',
+  });
+  assert.equal(
+    await said('set', '--metadata', 'customer=42', 'urgency=9', 'customer='),
+    await said('set', '--metadata', 'urgency=9', 'x=1'),
+  );
+  const details = await producer.submission(first).details();
+  assert.deepEqual(details?.strategicMetadata, { urgency: 9, x: 1 });
+  assert.equal(await said('cancel', '--metadata', 'urgency=9', '--queue', 'images'), `cancelled ${second}\n`);
+  const report = JSON.parse(await said('cancel', '--metadata', 'urgency=9', '--json', '--reason', 'over'));
+  assert.deepEqual([report.matched, report.done, report.ids], [1, 1, [first]]);
+  assert.match(await said('status', first), /^ {2}reason +over$/m);
+  const none = await ask('pause', '--metadata', 'urgency=9');
+  assert.deepEqual(
+    [none.code, none.stderr],
+    [1, 'opsqueue: no open submission matches urgency=9: nothing was changed\n'],
+  );
+});
+
+test('a queue and the server are paused as such', async () => {
+  assert.equal(await said('pause', '--queue', 'images', '--cause', 'disk-full'), 'paused queue images\n');
+  const id = await insert(7, images);
+  assert.match(
+    await said('status', id, '--queue', 'images'),
+    /^submission \d+: in progress, paused with its queue/,
+  );
+  assert.equal(await said('resume', '--queue', 'images'), 'queue images was not paused for this cause\n');
+  assert.equal(await said('resume', '--queue', 'images', '--cause', 'disk-full'), 'resumed queue images\n');
+  assert.equal(await said('pause', '--all'), 'paused the server\n');
+  assert.equal(await said('pause', '--queue', '-'), 'paused the unnamed queue\n');
+  await said('resume', '--queue', '-');
+  assert.equal(await said('resume', '--all'), 'resumed the server\n');
+});
+
+test('a deadline and a start are times, or count from now on', async () => {
+  const id = await insert(8);
+  await said('set', id, '--deadline', '2999-01-01T00:00+01:00', '--start-after', '2h');
+  const before = await producer.submission(id).details();
+  assert.equal(before?.deadlineMs, Date.parse('2998-12-31T23:00:00Z'));
+  assert.ok(Math.abs(before!.startAfterMs! - Date.now() - 7_200_000) < 60_000);
+  assert.equal(await said('lookup', '--state', 'delayed'), `${id}\n`);
+  await said('set', id, '--deadline', 'none', '--start-after', 'none');
+  const after = await producer.submission(id).details();
+  assert.deepEqual([after?.deadlineMs, after?.startAfterMs], [null, null]);
+  const past = await ask('set', id, '--deadline', '2001-01-01T00:00Z');
+  assert.equal(past.code, 1);
+  assert.match(past.stderr, /^opsqueue: deadline: 2001-01-01T00:00:00\.000Z has passed/);
+});
+
+test('some that cannot be are skipped, and said', async () => {
+  const id = await insert(9);
+  const { code, stdout, stderr } = await ask('pause', id, '7');
+  assert.deepEqual([code, stdout], [1, `paused ${id}\n`]);
+  assert.match(stderr, /^opsqueue: skipped: the queue does not know submission 7: [^\n]*\n$/);
+  await said('cancel', id);
+  const again = await ask('pause', id);
+  assert.deepEqual(
+    [again.code, again.stderr],
+    [1, `opsqueue: submission ${id} has ended (cancelled): nothing can be changed any more\n`],
+  );
+});
+
+test('a wrong use is one line and status 2', async () => {
+  for (const [args, text] of [
+    [['pause'], 'what? Give ids, --metadata, --state, --queue, or --all for the whole server'],
+    [['cancel'], 'which submissions? Give ids, --metadata, --state or --all'],
+    [['pause', '1', '--all'], 'give ids, or --metadata and --state, or --all, not several'],
+    [['pause', '--all', '--queue', 'a'], '--all is the whole server: without --queue'],
+    [['pause', 'x'], '<id> must be the id of a submission'],
+    [['pause', '1', '--cause', 'No'], 'cause must be a string that matches'],
+    [['set', '1'], 'nothing to change'],
+    [['set', '1', 'k=x'], 'a pair to set must be a key and a signed 64-bit integer'],
+    [['set', '1', '--deadline', 'tomorrow'], '--deadline must be a time such as'],
+    [['set', '1', '--deadline', '2030-01-01T00:00'], '--deadline must be a time such as'],
+  ] as const) {
+    const { code, stderr } = await ask(...args);
+    assert.equal(code, 2, stderr);
+    assert.ok(stderr.startsWith('opsqueue: ') && stderr.includes(text), stderr);
+  }
+});
