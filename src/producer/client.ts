@@ -35,6 +35,7 @@ import { checkReading, resultsOf, resultsOfChunk } from './results/read.ts';
 import type { Results } from './results/results.ts';
 import { Submission } from './submission.ts';
 import { checkInsert, type Inserted, insert } from './submit/insert.ts';
+import { deleteUpload } from './submit/run/delete-upload.ts';
 import { OpenSource, type Source } from './submit/source.ts';
 import { SubmissionTracing } from './tracing.ts';
 
@@ -44,7 +45,7 @@ import { SubmissionTracing } from './tracing.ts';
  * - A source is read to its end, or its iterator is returned; what it throws ends the call. Its iterator is taken in the
  *   call: sources that flow by themselves (readline, events) lose nothing. Wrong use throws at the call.
  * - Every call takes a `signal`; it rejects with the signal's reason. A submission whose upload is aborted, or whose
- *   source throws, is not submitted, and what was uploaded of it is removed.
+ *   source throws, is not submitted, and what was uploaded of it is removed, unless it has a `name`.
  * - While the queue cannot be reached, a call waits for it for `retryForMs`, then throws QueueUnreachableError.
  * - A client that has nothing to do does not keep the process alive.
  *
@@ -162,6 +163,22 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
     checkPrefix(prefix);
     const id = await this.#context.call(signal, (linked) => this.#context.api.findByPrefix(prefix, linked));
     return id === null ? null : this.submission(id);
+  }
+
+  /**
+   * Removes what is in the object store of a run with that `name` which the queue does not know: of an upload that was broken
+   * off and that nobody is to continue, or of a submission that the queue has forgotten. The name is free again.
+   *
+   * @throws IncorrectUsageError if the queue knows it: use {@link submissionByPrefix} and `delete()`
+   * @example
+   * ```ts
+   * await producer.deleteUpload('nightly-2026-01-05');
+   * ```
+   */
+  async deleteUpload(name: string, options: CallOptions = {}): Promise<void> {
+    const { signal } = checkOptions(options, names.CALL);
+    checkPrefix(name, 'name');
+    return this.#context.call(signal, (linked) => deleteUpload(this.#context, name, linked));
   }
 
   /**

@@ -68,6 +68,7 @@ test('every call of a producer refuses an unknown option', async () => {
     (given) => client.submissionsInProgress({ a: 1 }, given),
     (given) => client.endedSubmissions('failed', given),
     (given) => client.knownPrefixes(['p'], given),
+    (given) => client.deleteUpload('n', given),
     (given) => client.queues(given),
     (given) => client.serverVersion(given),
     (given) => submission.delete(given),

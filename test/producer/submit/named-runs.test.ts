@@ -346,6 +346,23 @@ describe('a named run', () => {
     assert.deepEqual(store.puts, []);
   });
 
+  test('that was broken off can be removed, and its name be used for another source', async () => {
+    await using world = await setUp();
+    const broken = world.producer({ failAt: 9 });
+    await assert.rejects(readAll(broken.client, numbers(100)), /broke off/);
+    const { client } = world.producer();
+    writeFileSync(join(world.objects.folder, String(RUN.name), 'notes.txt'), 'not ours');
+    await client.deleteUpload(String(RUN.name));
+    assert.deepEqual(readdirSync(join(world.objects.folder, String(RUN.name))), ['notes.txt']);
+    await client.deleteUpload(String(RUN.name));
+    assert.deepEqual(await readAll(client, numbers(100, 1)), doubled(numbers(100, 1)));
+    await assert.rejects(client.deleteUpload(String(RUN.name)), (error) => {
+      assert.ok(error instanceof IncorrectUsageError);
+      return /is submission [0-9]+ of the queue: delete\(\) /.test(error.message);
+    });
+    assert.deepEqual(await readAll(client, numbers(100, 1)), doubled(numbers(100, 1)));
+  });
+
   test('needs a name that can be a prefix', async () => {
     await using world = await setUp({ isIdle: true });
     for (const name of ['', '..', '../up', 'a/b', '.hidden', 'ä', 'x'.repeat(201), 7 as unknown as string]) {

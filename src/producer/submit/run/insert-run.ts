@@ -55,7 +55,7 @@ export async function insertRun(o: RunInsert): Promise<InsertedRun> {
   await orAborted(store.open(), signal);
   const chunkSizeOps = o.cargo.chunkSizeOps ?? 1;
   const digests = new RunDigests({ store, name, chunkSizeOps, clock: context.clock });
-  const known = await submissionOf(context.api, name, signal);
+  const known = await submissionOfRun(context.api, name, signal);
   if (known !== null) refuseOther(known, o);
   // In this order: what was touched is safe from garbage collectors, and stays.
   if (known === null) await digests.touch(await digests.block(0, signal), signal);
@@ -112,8 +112,16 @@ async function upload(
   }
 }
 
-/** What the queue knows of the submission of that name; null if it does not know one. */
-async function submissionOf(api: QueueApi, name: string, signal: AbortSignal): Promise<StatusRecord | null> {
+/**
+ * What the queue knows of the submission of that name; null if it does not know one.
+ *
+ * @throws SubmissionConflictError if another queue of the server has it
+ */
+export async function submissionOfRun(
+  api: QueueApi,
+  name: string,
+  signal: AbortSignal,
+): Promise<StatusRecord | null> {
   const isKnown = (await api.supports('known', signal)) ? (await api.known([name], signal))[0] : true;
   if (!isKnown) return null;
   const id = await api.findByPrefix(name, signal);
