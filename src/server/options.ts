@@ -35,7 +35,7 @@ export interface ServerOptions {
   readonly databaseFilename?: string | undefined;
   /**
    * Where the queue is kept, instead of `databaseFilename`: a URL as `openStore` of `opsqueue/store` takes it
-   * (`sqlite:queue.db`, `memory:`), or an open store, which is closed when the server stops.
+   * (`sqlite:queue.db`, `postgres://user@host:5432/database`, `memory:`), or an open store, which is closed when the server stops.
    *
    * @defaultValue none: the SQLite file
    */

@@ -44,11 +44,20 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
       return new MemoryStore();
     },
   },
+  postgres: {
+    form: 'postgres://user@host:5432/database',
+    async open(rest, { logger, clock }) {
+      const { openPostgresStore } = await import('./postgres/postgres-store.ts');
+      return openPostgresStore({ rest, logger, clock });
+    },
+  },
 };
+/** The other name that PostgreSQL's own tools take. */
+const POSTGRES_TOO = 'postgresql';
 
 /**
- * Opens the store of a URL: `sqlite:` and a path, relative to the current folder or absolute, or `memory:`, which keeps
- * everything in this process and forgets it with the store.
+ * Opens the store of a URL: `sqlite:` and a path, relative to the current folder or absolute; `postgres://...`, for which
+ * the package `pg` is needed; or `memory:`, which keeps everything in this process and forgets it with the store.
  *
  * @throws IncorrectUsageError for a URL that makes no sense, StoreError for a store that cannot be used
  *
@@ -76,12 +85,13 @@ export function parseStoreUrl(
   url: string,
   name = 'store',
 ): { readonly scheme: Scheme; readonly rest: string } {
-  const known = `known are ${STORE_URL_FORMS.join(' and ')}`;
+  const known = `known are ${STORE_URL_FORMS.join(', ')}`;
   const parts = /^([a-z][a-z0-9+.-]+):(.*)$/is.exec(url);
   // A path, or C:\queue.db. What the text holds may be a password: it is not repeated.
   if (parts === null) throw new IncorrectUsageError(`${name} must be a URL with a scheme; ${known}`);
   const [, given = '', rest = ''] = parts;
-  const scheme = Object.hasOwn(SCHEMES, given.toLowerCase()) ? SCHEMES[given.toLowerCase()] : undefined;
+  const word = given.toLowerCase() === POSTGRES_TOO ? 'postgres' : given.toLowerCase();
+  const scheme = Object.hasOwn(SCHEMES, word) ? SCHEMES[word] : undefined;
   if (scheme !== undefined) return { scheme, rest };
   const near = nearestName(given, Object.keys(SCHEMES));
   const meant = near === null ? '' : `did you mean ${near}:? `;

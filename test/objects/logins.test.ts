@@ -9,7 +9,7 @@ import { inspect } from 'node:util';
 import { IncorrectUsageError } from '../../src/model/errors.ts';
 import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
 import { openObjectStore, type StoreWait } from '../../src/objects/open.ts';
-import { INSTALL, orNotInstalled } from '../../src/objects/remote/load.ts';
+import { INSTALL, orNotInstalledFor } from '../../src/objects/remote/load.ts';
 import { bytes, rejectsWith } from '../conformance/object-store.ts';
 import { startFakeDav } from '../support/fakes/fake-dav.ts';
 import { startFakeGcs } from '../support/fakes/fake-gcs.ts';
@@ -359,7 +359,7 @@ describe('options that make no sense', () => {
   test('a package that is not installed is named, with the command that installs it', async () => {
     const missing: string = 'opsqueue-test-not-installed';
     await assert.rejects(
-      import(missing).catch(orNotInstalled('s3', '@aws-sdk/client-s3@3')),
+      import(missing).catch(orNotInstalledFor('s3', '@aws-sdk/client-s3@3')),
       (error) =>
         error instanceof IncorrectUsageError &&
         /scheme s3: .*npm install @aws-sdk\/client-s3@3/.test(error.message),

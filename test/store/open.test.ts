@@ -7,7 +7,7 @@ import { openStore } from '../../src/store/index.ts';
 import { runCommand } from '../support/command.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-const known = 'known are sqlite:path/to/file.db and memory:';
+const known = 'known are sqlite:path/to/file.db, memory:, postgres://user@host:5432/database';
 const refused = (message: string) => ({ code: 'INCORRECT_USAGE', message });
 
 test('a URL with a path opens the SQLite file there', async () => {
@@ -30,7 +30,7 @@ test('memory: keeps nothing', async () => {
 test('what names no store is refused with those there are, and without what it holds', async () => {
   for (const [url, problem] of [
     ['sqlit:queue.db', `store: unknown scheme sqlit:; did you mean sqlite:? ${known}`],
-    ['postgres://user:secret@host/db', `store: unknown scheme postgres:; ${known}`],
+    ['mysql://user:secret@host/db', `store: unknown scheme mysql:; ${known}`],
     ['queue.db', `store must be a URL with a scheme; ${known}`],
     ['', `store must be a URL with a scheme; ${known}`],
     ['C:\\queue.db', `store must be a URL with a scheme; ${known}`],

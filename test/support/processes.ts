@@ -11,6 +11,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** File descriptors from 3 on that the process inherits as pipes. Default none. */
   readonly extraPipes?: number;
+  /** The user (and group) that it runs as, by number. Default: that of the test. */
+  readonly user?: number;
   /** Longest time for anything that is waited for, in milliseconds. Default 30 000. */
   readonly patienceMs?: number;
 }
@@ -39,6 +41,7 @@ export class TestProcess implements AsyncDisposable {
     const child = spawn(command, args, {
       cwd: options.cwd ?? ROOT,
       env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...options.env },
+      ...(options.user === undefined ? {} : { uid: options.user, gid: options.user }),
       stdio: [
         'pipe',
         'pipe',

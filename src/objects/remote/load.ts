@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { IncorrectUsageError } from '../../model/errors.ts';
-import { isError } from '../../model/kinds.ts';
+import { orNotInstalled } from '../../system/optional-package.ts';
 import type { OptionReader } from '../options.ts';
 
 /** What is to be installed for a scheme, all of it: whoever lacks one package is not told of the next one only then. */
@@ -11,19 +11,9 @@ export const INSTALL = {
   http: 'undici@8',
 } as const;
 
-/**
- * What to `catch` the import of an optional package with: if it is not installed, the error says what needs it and how
- * to get it. The `catch` stands at the `import()`: there bundlers see that the package may be missing.
- */
-export function orNotInstalled(scheme: string, install: string): (cause: unknown) => never {
-  return (cause) => {
-    const missing = isError(cause) && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
-    if (!missing) throw cause;
-    throw new IncorrectUsageError(
-      `object stores of the scheme ${scheme}: need a package that is not installed; run: npm install ${install}`,
-      { cause },
-    );
-  };
+/** {@link orNotInstalled} for a scheme of URLs. */
+export function orNotInstalledFor(scheme: string, install: string): (cause: unknown) => never {
+  return orNotInstalled(`object stores of the scheme ${scheme}:`, install);
 }
 
 /**

@@ -1,8 +1,8 @@
 import { NO_CONTROL } from '../../model/control.ts';
 import type { ShardId } from '../../model/ids.ts';
 import { type BatchFacts, type Committed, type InsertMutation, planBatch } from '../batch-plan.ts';
+import { STATE } from '../codec/submission-row.ts';
 import type { CommitBatch, ShardGrant } from '../store.ts';
-import { STATE } from './tables/schema.ts';
 import type { Claim } from './tables/shards.ts';
 import type { Tables } from './tables/tables.ts';
 import type { Transactions } from './tables/transactions.ts';

@@ -6,7 +6,7 @@ import type { ObjectStoreLocation } from '../../url.ts';
 import { type Agents, makeAgents } from '../agents.ts';
 import { checkEndpoint } from '../endpoint.ts';
 import type { ConnectionOptions } from '../http/transport.ts';
-import { INSTALL, loadCredentials, orNotInstalled } from '../load.ts';
+import { INSTALL, loadCredentials, orNotInstalledFor } from '../load.ts';
 import { AzBackend } from './backend.ts';
 
 type Sdk = typeof import('@azure/storage-blob');
@@ -39,7 +39,7 @@ export async function openAzBackend(
   connection: ConnectionOptions,
   clock: Clock,
 ): Promise<AzBackend> {
-  const sdk = await import('@azure/storage-blob').catch(orNotInstalled('az', INSTALL.az));
+  const sdk = await import('@azure/storage-blob').catch(orNotInstalledFor('az', INSTALL.az));
   // The SDK translates each request twice for a policy from outside, a quarter of what a small upload costs: its own
   // agents do unless there is something to tell them.
   const isSpecial = connection.proxyUrl !== undefined || connection.allowInvalidCertificates;
@@ -149,7 +149,9 @@ async function credential(
 async function entraLogin(options: OptionReader): Promise<TokenCredential> {
   // Named by a variable: the compiler need not find a package that few install.
   const name: string = '@azure/identity';
-  const identity: Identity = await import(name).catch(orNotInstalled('az (login with Entra)', `${name}@4`));
+  const identity: Identity = await import(name).catch(
+    orNotInstalledFor('az (login with Entra)', `${name}@4`),
+  );
   const clientId = options.text('storage_client_id', 'client_id');
   const clientSecret = options.text('storage_client_secret', 'client_secret');
   const tenantId = options.text('storage_tenant_id', 'tenant_id', 'storage_authority_id', 'authority_id');

@@ -17,7 +17,7 @@ import {
   type TransportAnswer,
   type TransportRequest,
 } from '../http/transport.ts';
-import { INSTALL, loadCredentials, orNotInstalled } from '../load.ts';
+import { INSTALL, loadCredentials, orNotInstalledFor } from '../load.ts';
 
 const SCOPE = 'https://www.googleapis.com/auth/devstorage.read_write';
 
@@ -186,7 +186,7 @@ async function login(
 ): Promise<Authorization> {
   const own = await loadCredentials(options);
   if (typeof own === 'function') return tokenFunction(own as () => Promise<string>);
-  const { GoogleAuth } = await import('google-auth-library').catch(orNotInstalled('gs', INSTALL.gs));
+  const { GoogleAuth } = await import('google-auth-library').catch(orNotInstalledFor('gs', INSTALL.gs));
   if (own !== undefined && !(typeof own === 'object' && own !== null && 'getRequestHeaders' in own)) {
     throw new IncorrectUsageError(
       'object store option credentials_module: for gs its function returns a client of google-auth-library, or a function that returns an access token',

@@ -6,7 +6,7 @@ import type { ObjectStoreError } from '../../errors.ts';
 import type { OptionReader } from '../../options.ts';
 import { isHttpUrl } from '../endpoint.ts';
 import { type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from '../failures.ts';
-import { INSTALL, orNotInstalled } from '../load.ts';
+import { INSTALL, orNotInstalledFor } from '../load.ts';
 import { BodyCollector, contentLength } from '../read-body.ts';
 
 /** What every scheme takes about its connections. */
@@ -69,7 +69,7 @@ export class HttpTransport {
     origin: string,
     connection: ConnectionOptions,
   ): Promise<HttpTransport> {
-    const { Agent, ProxyAgent } = await import('undici').catch(orNotInstalled(scheme, INSTALL[scheme]));
+    const { Agent, ProxyAgent } = await import('undici').catch(orNotInstalledFor(scheme, INSTALL[scheme]));
     const tls = { rejectUnauthorized: !connection.allowInvalidCertificates };
     const settings: Agent.Options = {
       connections: connection.connectionsMax,

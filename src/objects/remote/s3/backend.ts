@@ -19,7 +19,7 @@ import type { ListPage, ListQuery, ObjectBackend } from '../backend.ts';
 import { checkEndpoint } from '../endpoint.ts';
 import { corrupt, type FailedCall } from '../failures.ts';
 import type { ConnectionOptions } from '../http/transport.ts';
-import { INSTALL, loadCredentials, orNotInstalled } from '../load.ts';
+import { INSTALL, loadCredentials, orNotInstalledFor } from '../load.ts';
 import { readBody } from '../read-body.ts';
 import { failureOfCode, failureOfS3 } from './failures.ts';
 import { S3Lessons } from './lessons.ts';
@@ -173,7 +173,7 @@ export async function openS3Backend(
   connection: ConnectionOptions,
   context: { readonly clock: Clock; readonly logger: Logger },
 ): Promise<S3Backend> {
-  const sdk = await import('@aws-sdk/client-s3').catch(orNotInstalled('s3', INSTALL.s3));
+  const sdk = await import('@aws-sdk/client-s3').catch(orNotInstalledFor('s3', INSTALL.s3));
   const endpoint = endpointOf(location, options, connection);
   const virtualHosted = location.virtualHosted || options.flag(false, 'virtual_hosted_style_request');
   const agents = makeAgents(connection, context.clock);

@@ -1,4 +1,4 @@
-import { STATE } from '../tables/schema.ts';
+import { STATE } from '../../codec/submission-row.ts';
 
 /*
  * The original opsqueue has a table of submissions for each state and a row for each chunk: in `chunks` while it is to

@@ -1,7 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { ChunkIndex, SubmissionId } from '../../../model/ids.ts';
+import type { Blob } from '../../codec/submission-row.ts';
 import { BoundedDelete } from './bounded-delete.ts';
-import { type Blob, Statement } from './statement.ts';
+import { Statement } from './statement.ts';
 
 /** Bodies of `Direct` submissions: the inputs or the outputs. A content of null has no row. */
 export class DirectContentsTable {

@@ -2,9 +2,10 @@ import type { DatabaseSync } from 'node:sqlite';
 import { PAGE_BYTES, type PageContent } from '../../../model/chunk-set.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
 import { PageChecksum } from '../../codec/page-checksum.ts';
+import type { Blob } from '../../codec/submission-row.ts';
 import { StoreError } from '../../errors.ts';
 import { BoundedDelete } from './bounded-delete.ts';
-import { type Blob, Statement } from './statement.ts';
+import { Statement } from './statement.ts';
 
 type PageRow = readonly [submissionId: bigint, page: bigint, content: Blob | null, checksum: bigint];
 

@@ -1,16 +1,6 @@
 /** `PRAGMA application_id` of our files: "opsq". */
 export const APPLICATION_ID = 0x6f707371;
 
-/** The states of a row of `submissions`. */
-export const STATE = {
-  open: 0,
-  completed: 1,
-  failed: 2,
-  cancelled: 3,
-  forgotten: 4,
-  completed_with_failures: 5,
-} as const;
-
 /**
  * Migration n (from 1) brings a database from `user_version` n - 1 to n. Never change one that was released:
  * add the next.

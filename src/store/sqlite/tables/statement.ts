@@ -2,9 +2,6 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 
 
 export type Row = readonly SQLOutputValue[];
 
-/** A blob as SQLite gives it out: a buffer of its own. */
-export type Blob = Uint8Array<ArrayBuffer>;
-
 /** A prepared statement whose integers are bigints (ids exceed 2^53) and whose rows are arrays. */
 export class Statement<R extends Row> {
   readonly #statement: StatementSync;

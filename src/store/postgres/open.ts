@@ -1,0 +1,165 @@
+import type { Logger } from '../../system/log/logger.ts';
+import { systemRandom } from '../../system/random.ts';
+import { Backoff } from '../../system/time/backoff.ts';
+import { type Clock, sleep } from '../../system/time/clock.ts';
+import { StoreError } from '../errors.ts';
+import type { Connections, SqlSession } from './connections.ts';
+import { POSTGRES_MIGRATIONS, POSTGRES_SCHEMA_VERSION, VERSION_TABLE } from './schema.ts';
+
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 5000;
+/** The first with everything that we ask for. */
+const SERVER_VERSION_MIN = 140000;
+/** "opsq", for a lock that whoever migrates holds. */
+const MIGRATION_LOCK = 0x6f707371;
+
+/**
+ * Makes a database ready: creates or updates the tables. Waits as long as it takes for a server that cannot be reached,
+ * is starting, has no connection left or is a standby, with a line in the log for each reason.
+ *
+ * @throws StoreError for what does not pass by itself: a wrong password, TLS refused, tables of another program or of a
+ *   newer version
+ */
+export async function prepareDatabase(connections: Connections, logger: Logger, clock: Clock): Promise<void> {
+  const backoff = new Backoff(systemRandom, { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
+  let told: string | null = null;
+  for (;;) {
+    try {
+      await prepare(connections, logger);
+      if (told !== null) logger.info({ database: connections.location.name }, 'the database can be used now');
+      return;
+    } catch (cause) {
+      const error = connections.storeError(cause, 'cannot be opened');
+      if (error.storeClass !== 'transient') {
+        // Whatever it is while it runs: at the start it means that this database is not to be had.
+        throw error.storeClass === 'corrupt' ? new StoreError('unusable', error.message, { cause }) : error;
+      }
+      if (error.message !== told)
+        logger.warn({ code: error.code, error: error.message }, 'waiting for the database');
+      told = error.message;
+      await sleep(clock, backoff.nextMs());
+    }
+  }
+}
+
+async function prepare(connections: Connections, logger: Logger): Promise<void> {
+  const { schema, name } = connections.location;
+  await connections.write(async (session) => {
+    await assertServer(session, name);
+    await session.transaction(async () => {
+      await session.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [MIGRATION_LOCK, schema]);
+      await migrate(connections, session);
+    });
+    await assertNoPooler(connections, session);
+    await warnOfRisks(session, logger, name);
+  });
+}
+
+async function assertServer(session: SqlSession, name: string): Promise<void> {
+  const [row] = await session.query<readonly [version: number, isReadOnly: boolean]>(
+    `SELECT current_setting('server_version_num')::integer,
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean`,
+  );
+  const [version = 0, isReadOnly = false] = row ?? [];
+  if (version < SERVER_VERSION_MIN) {
+    throw new StoreError(
+      'unusable',
+      `${name}: PostgreSQL 14 or newer is needed, the server is ${(version / 10000) | 0}`,
+    );
+  }
+  if (isReadOnly) {
+    throw new StoreError(
+      'transient',
+      `${name}: the server takes no writes: it is a standby, or set to read-only`,
+    );
+  }
+}
+
+async function migrate(connections: Connections, session: SqlSession): Promise<void> {
+  const { schema, name, user, database } = connections.location;
+  const [row] = await session.query<
+    readonly [hasSchema: boolean, ours: boolean, foreign: string | null, mayCreate: boolean]
+  >(
+    `SELECT to_regnamespace($1) IS NOT NULL, to_regclass($1 || '.${VERSION_TABLE}') IS NOT NULL,
+       (SELECT min(c.relname)::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1), has_database_privilege(current_database(), 'CREATE')`,
+    [schema],
+  );
+  const [hasSchema = false, isOurs = false, foreign = null, mayCreate = false] = row ?? [];
+  if (!isOurs && foreign !== null) {
+    const advice = `give this queue a schema of its own (?schema=NAME)`;
+    throw new StoreError(
+      'unusable',
+      `${name}: its schema ${schema} belongs to another program (it has ${foreign}): ${advice}`,
+    );
+  }
+  if (!hasSchema) {
+    if (!mayCreate) {
+      throw new StoreError(
+        'unusable',
+        `${name}: ${user} may not create the schema ${schema}; an administrator can: ` +
+          `CREATE SCHEMA ${schema} AUTHORIZATION "${user}", or GRANT CREATE ON DATABASE "${database}" TO "${user}"`,
+      );
+    }
+    await session.run(`CREATE SCHEMA ${schema}`);
+  }
+  if (!isOurs) {
+    await session.run(
+      `CREATE TABLE ${VERSION_TABLE} (version integer NOT NULL); INSERT INTO ${VERSION_TABLE} VALUES (0)`,
+    );
+  }
+  const [found] = await session.query<readonly [number]>(`SELECT version FROM ${VERSION_TABLE}`);
+  const version = found?.[0] ?? 0;
+  if (version > POSTGRES_SCHEMA_VERSION) {
+    throw new StoreError(
+      'unusable',
+      `${name}: a newer opsqueue wrote it (schema version ${version}, this one knows up to ${POSTGRES_SCHEMA_VERSION})`,
+    );
+  }
+  for (const migration of POSTGRES_MIGRATIONS.slice(version)) await session.run(migration);
+  if (version < POSTGRES_SCHEMA_VERSION)
+    await session.query(`UPDATE ${VERSION_TABLE} SET version = $1`, [POSTGRES_SCHEMA_VERSION]);
+}
+
+/**
+ * A pooler in transaction mode gives each transaction whatever connection is free: while another session holds the one
+ * that was used last, what this session has set is gone.
+ */
+async function assertNoPooler(connections: Connections, session: SqlSession): Promise<void> {
+  await session.query("SELECT set_config('opsqueue.session', 'writer', false)");
+  const isKept = await connections.read((other) =>
+    other.transaction(async () => {
+      await other.query('SELECT 1');
+      const [row] = await session.query<readonly [string | null]>(
+        "SELECT current_setting('opsqueue.session', true)",
+      );
+      return row?.[0] === 'writer';
+    }),
+  );
+  if (isKept) return;
+  throw new StoreError(
+    'unusable',
+    `${connections.location.name}: a connection pooler in transaction mode is in between, which does not keep sessions: ` +
+      'connect to PostgreSQL itself, or to a pooler in session mode',
+  );
+}
+
+/** What would make "acknowledged" mean less than it should. */
+async function warnOfRisks(session: SqlSession, logger: Logger, database: string): Promise<void> {
+  const rows = await session.query<readonly [name: string, setting: string]>(
+    `SELECT name, setting FROM pg_catalog.pg_settings
+     WHERE name IN ('fsync', 'full_page_writes', 'synchronous_standby_names')`,
+  );
+  for (const [name, setting] of rows) {
+    if (name === 'synchronous_standby_names') {
+      const message =
+        'the database has no synchronous standby: if its disk is lost, so is what was acknowledged last';
+      if (setting === '') logger.warn({ database }, message);
+    } else if (setting === 'off') {
+      logger.warn(
+        { database },
+        `the database runs with ${name} = off: a crash of its machine can damage or lose what was acknowledged`,
+      );
+    }
+  }
+}

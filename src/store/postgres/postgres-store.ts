@@ -1,0 +1,157 @@
+import type { ChunkSet } from '../../model/chunk-set.ts';
+import type { Scope, ScopeControl } from '../../model/control.ts';
+import type { ChunkId, ShardId, SubmissionId } from '../../model/ids.ts';
+import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
+import type { EndState } from '../../model/submission.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import type { Clock } from '../../system/time/clock.ts';
+import type { StoreError } from '../errors.ts';
+import type {
+  CommitBatch,
+  CommitResult,
+  DueSubmission,
+  EndedPage,
+  FailedChunksPage,
+  LoadedSubmission,
+  SetAsideChunk,
+  ShardGrant,
+  Store,
+  StoredSubmission,
+} from '../store.ts';
+import { BatchWriter } from './batch-writer.ts';
+import { Connections } from './connections.ts';
+import { loadDriver } from './driver.ts';
+import { forget, sweep } from './forget.ts';
+import { loadOpen } from './load.ts';
+import { parseLocation } from './location.ts';
+import * as lookups from './lookups.ts';
+import { prepareDatabase } from './open.ts';
+
+export interface PostgresStoreOptions {
+  /** What follows `postgres:` in the URL. */
+  readonly rest: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/**
+ * Opens the store in a schema of a PostgreSQL database, which is created or migrated as needed; waits for a server that
+ * cannot be reached at the moment.
+ *
+ * @throws IncorrectUsageError for a URL that makes no sense, or where the package `pg` is missing
+ * @throws StoreError `unusable` for a database that is not to be had
+ */
+export async function openPostgresStore({ rest, logger, clock }: PostgresStoreOptions): Promise<Store> {
+  const pg = await loadDriver();
+  const connections = new Connections(pg, parseLocation(pg, rest));
+  try {
+    await prepareDatabase(connections, logger, clock);
+  } catch (error) {
+    await connections.close(clock);
+    throw error;
+  }
+  return new PostgresStore(connections, clock);
+}
+
+/** A queue's memory in a PostgreSQL database. One queue at a time: one that comes later fences the one before. */
+export class PostgresStore implements Store {
+  readonly lost: AbortSignal;
+  readonly #lost = new AbortController();
+  readonly #connections: Connections;
+  readonly #writer: BatchWriter;
+  readonly #clock: Clock;
+
+  constructor(connections: Connections, clock: Clock) {
+    this.#connections = connections;
+    this.#writer = new BatchWriter(connections);
+    this.#clock = clock;
+    this.lost = this.#lost.signal;
+  }
+
+  async acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]> {
+    try {
+      return await this.#writer.acquire(shards, holder);
+    } catch (error) {
+      throw this.#connections.storeError(error, 'cannot be taken');
+    }
+  }
+
+  load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]> {
+    return loadOpen((work) => this.#connections.read(work), shards);
+  }
+
+  async commit(batch: CommitBatch): Promise<CommitResult> {
+    const result = await this.#writer.commit(batch);
+    if (result.kind === 'fenced') this.#lost.abort(result.error satisfies StoreError);
+    return result;
+  }
+
+  scopeControls(): Promise<ReadonlyMap<Scope, ScopeControl>> {
+    return this.#connections.read(lookups.scopeControls);
+  }
+
+  lastSeq(shard: ShardId): Promise<number> {
+    return this.#connections.read((session) => lookups.lastSeq(session, shard));
+  }
+
+  async findById(id: SubmissionId): Promise<StoredSubmission | null> {
+    const found = await this.#connections.read((session) => lookups.storedSubmissions(session, [id]));
+    return found.get(id) ?? null;
+  }
+
+  async idsByPrefix(prefixes: readonly string[]): Promise<readonly (SubmissionId | null)[]> {
+    const found = await this.#connections.read((session) => lookups.idsByPrefix(session, prefixes));
+    return prefixes.map((prefix) => found.get(prefix) ?? null);
+  }
+
+  directContents(
+    part: 'input' | 'output',
+    chunks: readonly ChunkId[],
+    bytesMax: number = ANSWER_BYTES_MAX,
+  ): Promise<readonly (Uint8Array | null)[]> {
+    return this.#connections.read((session) => lookups.directContents(session, part, chunks, bytesMax));
+  }
+
+  countEnded(queue: string, state: EndState): Promise<number> {
+    return this.#connections.read((session) => lookups.countEnded(session, queue, state));
+  }
+
+  ended(page: EndedPage): Promise<readonly StoredSubmission[]> {
+    return this.#connections.read((session) => lookups.endedSubmissions(session, page));
+  }
+
+  chunksDone(id: SubmissionId): Promise<ChunkSet | null> {
+    return this.#connections.read((session) => lookups.chunksDone(session, id));
+  }
+
+  failedChunks(page: FailedChunksPage): Promise<readonly SetAsideChunk[]> {
+    return this.#connections.read((session) => lookups.failedChunks(session, page));
+  }
+
+  due(page: {
+    readonly endedBeforeMs: number;
+    readonly after?: DueSubmission | undefined;
+    readonly limit: number;
+  }): Promise<readonly DueSubmission[]> {
+    return this.#connections.read((session) => lookups.dueSubmissions(session, page));
+  }
+
+  async forget(ids: readonly SubmissionId[]): Promise<number> {
+    try {
+      const forgotten = await this.#connections.write((session) => forget(session, ids));
+      // Also what an earlier call left behind when the process ended. Commits go in between.
+      while (await this.#connections.write(sweep));
+      return forgotten;
+    } catch (error) {
+      throw this.#connections.storeError(error, 'forgetting failed');
+    }
+  }
+
+  sizeBytes(): Promise<number> {
+    return this.#connections.read(lookups.sizeBytes);
+  }
+
+  close(graceMs?: number): Promise<void> {
+    return this.#connections.close(this.#clock, graceMs);
+  }
+}

@@ -1,0 +1,381 @@
+import type { PageContent } from '../../model/chunk-set.ts';
+import { type Control, NO_CONTROL } from '../../model/control.ts';
+import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
+import type { ChunkTries, SubmissionEnd } from '../../model/submission.ts';
+import type { BatchStep, InsertMutation } from '../batch-plan.ts';
+import { PageChecksum } from '../codec/page-checksum.ts';
+import { endColumns, IS_ENDED, STATE, submissionColumns } from '../codec/submission-row.ts';
+import { formatControl, formatScopeControl } from '../codec/values.ts';
+import { type Cell, type Columns, Parameters } from './parameters.ts';
+
+/** How a batch moves its shard. It takes place only if the shard is where the batch expects it. */
+export interface Fence {
+  readonly shard: number;
+  readonly epoch: number;
+  /** Before. */
+  readonly lastSeq: number;
+  /** Afterwards. */
+  readonly seq: number;
+  readonly highestId: SubmissionId;
+  /** Nothing takes place if one of the prefixes or keys of the inserts is there already. */
+  readonly mustBeNew: boolean;
+}
+
+interface Change {
+  control: Control | null;
+  end: SubmissionEnd | null;
+}
+
+type Step = Exclude<BatchStep, { readonly kind: 'exists' | 'gone' | 'advance' }>;
+
+/**
+ * Steps of a batch that one statement can carry out: each of its parts sees the database as it was before the statement
+ * and touches every row at most once. What replaces an earlier step of the segment takes its place; a step that must see
+ * what an earlier one has done begins the next segment.
+ */
+export class Segment {
+  readonly #inserts = new Map<SubmissionId, InsertMutation>();
+  readonly #changes = new Map<SubmissionId, Change>();
+  readonly #pages = new Map<SubmissionId, Map<number, PageContent>>();
+  readonly #tries = new Map<SubmissionId, Map<ChunkIndex, ChunkTries>>();
+  readonly #outputs = new Map<SubmissionId, Map<ChunkIndex, Uint8Array | null>>();
+  readonly #failed = new Map<SubmissionId, Map<ChunkIndex, string | null>>();
+  readonly #dropped = new Set<SubmissionId>();
+  readonly #retried = new Set<SubmissionId>();
+  readonly #scopes = new Map<string, string>();
+  readonly #checksum = new PageChecksum();
+
+  /** false: it belongs to the next segment. */
+  add(step: Step): boolean {
+    if (
+      step.kind !== 'scope_control' &&
+      this.#retried.has(step.kind === 'insert' ? step.record.id : step.id)
+    ) {
+      return false;
+    }
+    switch (step.kind) {
+      case 'insert': {
+        const { id } = step.record;
+        if (this.#changes.has(id)) return false;
+        if (!this.#inserts.has(id)) this.#inserts.set(id, step);
+        return true;
+      }
+      case 'page':
+        if (this.#dropped.has(step.id)) return false;
+        entry(this.#pages, step.id).set(step.page, step.content);
+        return true;
+      case 'tries':
+        if (this.#dropped.has(step.id)) return false;
+        entry(this.#tries, step.id).set(step.chunkIndex, step.tries);
+        return true;
+      case 'failed_chunk':
+        if (this.#dropped.has(step.id)) return false;
+        entry(this.#failed, step.id).set(step.chunkIndex, step.failure);
+        return true;
+      case 'retry': {
+        const before = [this.#inserts, this.#changes, this.#tries, this.#failed, this.#dropped];
+        if (before.some((steps) => steps.has(step.id))) return false;
+        this.#retried.add(step.id);
+        return true;
+      }
+      case 'direct_output':
+        entry(this.#outputs, step.id).set(step.chunkIndex, step.content);
+        return true;
+      case 'drop_progress':
+        this.#pages.delete(step.id);
+        this.#tries.delete(step.id);
+        this.#failed.delete(step.id);
+        this.#dropped.add(step.id);
+        return true;
+      case 'scope_control':
+        this.#scopes.set(step.scope, formatScopeControl(step.control));
+        return true;
+      case 'control':
+      case 'end':
+        return this.#change(step);
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #change(step: Extract<Step, { readonly kind: 'control' | 'end' }>): boolean {
+    if (this.#inserts.has(step.id)) return false;
+    const change = this.#changes.get(step.id) ?? { control: null, end: null };
+    this.#changes.set(step.id, change);
+    // The first end stays, and nothing changes after it.
+    if (change.end !== null) return true;
+    if (step.kind === 'end') change.end = step.end;
+    else change.control = step.control;
+    return true;
+  }
+
+  /** The statement. It answers one row if it took place, else none. */
+  statement(fence: Fence): { readonly text: string; readonly values: Parameters['values'] } {
+    const p = new Parameters();
+    const parts = [
+      fencePart(p, fence, fence.mustBeNew ? [...this.#inserts.values()] : []),
+      ...this.#insertParts(p),
+      ...this.#changePart(p),
+      ...this.#retryPart(p),
+      ...this.#countPart(),
+      ...this.#dropPart(p),
+      ...this.#pageParts(p),
+      ...this.#triesPart(p),
+      ...this.#failedParts(p),
+      ...this.#outputParts(p),
+      ...this.#scopePart(p),
+    ];
+    return { text: `WITH ${parts.join(',\n')}\nSELECT 1 FROM fence`, values: p.values };
+  }
+
+  #insertParts(p: Parameters): string[] {
+    if (this.#inserts.size === 0) return [];
+    const inserts = [...this.#inserts.values()];
+    const rows = inserts.map(({ record, control = NO_CONTROL, end = null, idempotencyKey = null }) => {
+      const columns = submissionColumns(record, control, end);
+      return [...columns.slice(0, -2), ...columns.slice(-2).map(jsonText), idempotencyKey];
+    });
+    const parts = [
+      `inserted AS (
+  INSERT INTO submissions (${Object.keys(INSERT_COLUMNS).join(', ')})
+  SELECT * FROM ${p.table(INSERT_COLUMNS, rows)} AS r WHERE ${FENCED}
+  ON CONFLICT (id) DO NOTHING RETURNING id, queue, state)`,
+    ];
+    const inputs = inserts.flatMap(({ record: { id }, directInputs = [] }) =>
+      directInputs.flatMap((content, index) => (content === null ? [] : [[id, index, content] as const])),
+    );
+    if (inputs.length > 0) {
+      parts.push(`inputs AS (
+  INSERT INTO direct_inputs (submission_id, chunk_index, content)
+  SELECT * FROM ${p.table(CONTENT_COLUMNS, inputs)} AS r
+  WHERE (submission_id IN (SELECT id FROM inserted)) IS TRUE -- as it stands, hashed; without IS TRUE, a nested loop
+  ON CONFLICT (submission_id, chunk_index) DO UPDATE SET content = excluded.content)`);
+    }
+    return parts;
+  }
+
+  #changePart(p: Parameters): string[] {
+    if (this.#changes.size === 0) return [];
+    const rows = [...this.#changes].map(([id, { control, end }]) => {
+      const [state, endedAtMs, chunksDone, index, input, failure, by] = endColumns(end);
+      const texts = [failure, by, control === null ? null : formatControl(control)];
+      return [id, state, endedAtMs, chunksDone, index, input, ...texts.slice(0, 2).map(jsonText), texts[2]!];
+    });
+    return [
+      `changed AS (
+  UPDATE submissions AS s SET state = r.state, ended_at_ms = r.ended_at_ms, chunks_done = r.chunks_done,
+    failed_chunk_index = r.failed_chunk_index, failed_chunk_input = r.failed_chunk_input, failure = r.failure,
+    ended_by = r.ended_by, control = coalesce(r.control, s.control)
+  FROM ${p.table(CHANGE_COLUMNS, rows)} AS r
+  WHERE s.id = r.id AND s.state = ${STATE.open} AND ${FENCED} RETURNING s.queue, s.state)`,
+    ];
+  }
+
+  /** Their tries and chunks set aside go with those of {@link #dropPart}. */
+  #retryPart(p: Parameters): string[] {
+    if (this.#retried.size === 0) return [];
+    const ids = p.integers([...this.#retried]);
+    const cleared = Object.keys(END_COLUMNS).slice(1);
+    return [
+      `reopened AS (
+  UPDATE submissions AS s SET state = ${STATE.open}, ${cleared.map((name) => `${name} = NULL`).join(', ')}
+  FROM (SELECT id, queue, state FROM submissions WHERE id = ANY (${ids}) AND ${IS_ENDED}) AS o
+  WHERE s.id = o.id AND o.state <> ${STATE.completed} AND ${FENCED} RETURNING o.queue, o.state)`,
+    ];
+  }
+
+  /** What has ended with this segment, and what is open again. */
+  #countPart(): string[] {
+    const sources: string[] = [];
+    if (this.#changes.size > 0) sources.push('SELECT queue, state, 1 AS change FROM changed');
+    if (this.#inserts.size > 0) sources.push('SELECT queue, state, 1 AS change FROM inserted');
+    if (this.#retried.size > 0) sources.push('SELECT queue, state, -1 AS change FROM reopened');
+    if (sources.length === 0) return [];
+    return [
+      `counted AS (
+  INSERT INTO ended_counts (queue, state, count)
+  SELECT queue, state, sum(change) FROM (${sources.join(' UNION ALL ')}) AS e WHERE state <> ${STATE.open} GROUP BY queue, state
+  ON CONFLICT (queue, state) DO UPDATE SET count = ended_counts.count + excluded.count)`,
+    ];
+  }
+
+  #dropPart(p: Parameters): string[] {
+    const parts: string[] = [];
+    const drop = (table: string, ids: readonly SubmissionId[]) => {
+      if (ids.length === 0) return;
+      parts.push(`dropped_${table} AS (
+  DELETE FROM ${table} WHERE submission_id = ANY (${p.integers(ids)}) AND ${FENCED})`);
+    };
+    drop('pages', [...this.#dropped]);
+    const triedNoMore = [...this.#dropped, ...this.#retried];
+    drop('tries', triedNoMore);
+    drop('failed_chunks', triedNoMore);
+    return parts;
+  }
+
+  #pageParts(p: Parameters): string[] {
+    const kept: (readonly (bigint | number | Uint8Array | null)[])[] = [];
+    const emptied: (readonly [bigint, number])[] = [];
+    for (const [id, page, content] of flattened(this.#pages)) {
+      const bytes = content === 'full' || content === 'empty' ? null : content;
+      if (content === 'empty') emptied.push([id, page]);
+      else kept.push([id, page, bytes, this.#checksum.of(id, page, bytes)]);
+    }
+    return [...putPart(p, 'pages', PAGE_COLUMNS, kept), ...deletePart(p, 'pages', 'page', emptied)];
+  }
+
+  #triesPart(p: Parameters): string[] {
+    const rows = flattened(this.#tries).map(([id, chunkIndex, { retries, disconnects }]) => [
+      id,
+      chunkIndex,
+      retries,
+      disconnects,
+    ]);
+    return putPart(p, 'tries', TRIES_COLUMNS, rows);
+  }
+
+  #failedParts(p: Parameters): string[] {
+    const kept: (readonly [bigint, number, string])[] = [];
+    const emptied: (readonly [bigint, number])[] = [];
+    for (const [id, chunkIndex, failure] of flattened(this.#failed)) {
+      if (failure === null) emptied.push([id, chunkIndex]);
+      else kept.push([id, chunkIndex, JSON.stringify(failure)]);
+    }
+    const table = 'failed_chunks';
+    return [...putPart(p, table, FAILED_COLUMNS, kept), ...deletePart(p, table, 'chunk_index', emptied)];
+  }
+
+  #outputParts(p: Parameters): string[] {
+    const kept: (readonly [bigint, number, Uint8Array])[] = [];
+    const emptied: (readonly [bigint, number])[] = [];
+    for (const [id, chunkIndex, content] of flattened(this.#outputs)) {
+      if (content === null) emptied.push([id, chunkIndex]);
+      else kept.push([id, chunkIndex, content]);
+    }
+    const table = 'direct_outputs';
+    return [...putPart(p, table, CONTENT_COLUMNS, kept), ...deletePart(p, table, 'chunk_index', emptied)];
+  }
+
+  #scopePart(p: Parameters): string[] {
+    return putPart(p, 'controls', SCOPE_COLUMNS, [...this.#scopes], 1);
+  }
+}
+
+const FENCED = 'EXISTS (SELECT FROM fence)';
+const END_COLUMNS = {
+  state: 'bigint',
+  ended_at_ms: 'double precision',
+  chunks_done: 'bigint',
+  failed_chunk_index: 'bigint',
+  failed_chunk_input: 'bytea',
+  failure: 'text',
+  ended_by: 'text',
+} as const;
+/** As {@link submissionColumns} gives them, and the key. */
+const INSERT_COLUMNS: Columns = {
+  id: 'bigint',
+  queue: 'text',
+  prefix: 'text',
+  chunks_total: 'bigint',
+  chunk_size_ops: 'bigint',
+  metadata: 'bytea',
+  strategic_metadata: 'text',
+  otel_trace_carrier: 'text',
+  retry_delay_ms: 'double precision',
+  retry: 'text',
+  failure_mode: 'bigint',
+  control: 'text',
+  ...END_COLUMNS,
+  idempotency_key: 'text',
+};
+const CHANGE_COLUMNS: Columns = { id: 'bigint', ...END_COLUMNS, control: 'text' };
+const PAGE_COLUMNS: Columns = {
+  submission_id: 'bigint',
+  page: 'bigint',
+  content: 'bytea',
+  checksum: 'bigint',
+};
+const TRIES_COLUMNS: Columns = {
+  submission_id: 'bigint',
+  chunk_index: 'bigint',
+  retries: 'bigint',
+  disconnects: 'bigint',
+};
+const FAILED_COLUMNS: Columns = { submission_id: 'bigint', chunk_index: 'bigint', failure: 'text' };
+const CONTENT_COLUMNS: Columns = { submission_id: 'bigint', chunk_index: 'bigint', content: 'bytea' };
+const SCOPE_COLUMNS: Columns = { scope: 'text', control: 'text' };
+
+/** @param inserts those whose prefixes and keys must not be there yet */
+function fencePart(p: Parameters, fence: Fence, inserts: readonly InsertMutation[]): string {
+  const prefixes = inserts.flatMap(({ record: { prefix } }) => prefix ?? []);
+  const keys = inserts.flatMap(({ idempotencyKey }) => idempotencyKey ?? []);
+  const seq = p.add(fence.seq, 'bigint');
+  const highestId = p.add(fence.highestId, 'bigint');
+  const conditions = [
+    `shard = ${p.add(fence.shard, 'integer')}`,
+    `epoch = ${p.add(fence.epoch, 'bigint')}`,
+    `last_seq = ${p.add(fence.lastSeq, 'bigint')}`,
+    ...(prefixes.length === 0
+      ? []
+      : [`NOT EXISTS (SELECT FROM submissions WHERE prefix = ANY (${p.texts(prefixes)}))`]),
+    ...(keys.length === 0
+      ? []
+      : [`NOT EXISTS (SELECT FROM submissions WHERE idempotency_key = ANY (${p.texts(keys)}))`]),
+  ];
+  return `fence AS (
+  UPDATE shards SET last_seq = ${seq}, highest_id = greatest(highest_id, ${highestId})
+  WHERE ${conditions.join(' AND ')} RETURNING 1)`;
+}
+
+/** Inserts rows, or replaces those of the same key: the first `keyLength` columns. */
+function putPart(
+  p: Parameters,
+  table: string,
+  columns: Columns,
+  rows: readonly (readonly Cell[])[],
+  keyLength = 2,
+): string[] {
+  if (rows.length === 0) return [];
+  const names = Object.keys(columns);
+  const replaced = names.slice(keyLength).map((name) => `${name} = excluded.${name}`);
+  return [
+    `put_${table} AS (
+  INSERT INTO ${table} (${names.join(', ')}) SELECT * FROM ${p.table(columns, rows)} AS r WHERE ${FENCED}
+  ON CONFLICT (${names.slice(0, keyLength).join(', ')}) DO UPDATE SET ${replaced.join(', ')})`,
+  ];
+}
+
+function deletePart(
+  p: Parameters,
+  table: string,
+  column: string,
+  keys: readonly (readonly [SubmissionId, number])[],
+): string[] {
+  if (keys.length === 0) return [];
+  const rows = p.table({ submission_id: 'bigint', [column]: 'bigint' }, keys);
+  return [
+    `emptied_${table} AS (
+  DELETE FROM ${table} AS t USING ${rows} AS r
+  WHERE t.submission_id = r.submission_id AND t.${column} = r.${column} AND ${FENCED})`,
+  ];
+}
+
+/** PostgreSQL's text holds no U+0000; JSON escapes it. */
+function jsonText(text: unknown): string | null {
+  return text === null ? null : JSON.stringify(text);
+}
+
+function flattened<Key, Value>(
+  map: Map<SubmissionId, Map<Key, Value>>,
+): (readonly [SubmissionId, Key, Value])[] {
+  return [...map].flatMap(([id, values]) => [...values].map(([key, value]) => [id, key, value] as const));
+}
+
+function entry<Key, Value>(map: Map<SubmissionId, Map<Key, Value>>, id: SubmissionId): Map<Key, Value> {
+  let found = map.get(id);
+  if (found === undefined) {
+    found = new Map();
+    map.set(id, found);
+  }
+  return found;
+}

@@ -1,0 +1,175 @@
+/** What a queue says at its start about a database that cannot be used, and whether it waits. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
+import { insertOf } from '../../../src/store/conformance/mutations.ts';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
+import { openStore } from '../../../src/store/index.ts';
+import { Connections } from '../../../src/store/postgres/connections.ts';
+import { parseLocation } from '../../../src/store/postgres/location.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
+import { freePort } from '../../support/network/free-port.ts';
+import { PASSWORD, PostgresServer, withoutPostgres } from '../../support/store/postgres-server.ts';
+
+describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
+  let server: PostgresServer;
+  let admin: pg.Client;
+  before(async () => {
+    server = await PostgresServer.start();
+    admin = new pg.Client(server.url());
+    await admin.connect();
+  });
+  after(async () => {
+    await admin.end();
+    await server[Symbol.asyncDispose]();
+  });
+
+  /** Opens it and expects the message behind the name of the database, without a password in it. */
+  async function refused(url: string, message: string | RegExp) {
+    await assert.rejects(openStore(url), (error: Error & { code: string }) => {
+      assert.equal(error.code, 'STORE_UNUSABLE', error.message);
+      if (typeof message === 'string') assert.equal(error.message, message);
+      else assert.match(error.message, message);
+      assert.doesNotMatch(error.message, /secret|p@ss|p%40ss/);
+      return true;
+    });
+  }
+
+  /** Opens it while something is in the way; gives the line that the log has of it once it waits, and ends the wait by `mend`. */
+  async function waits(url: string, mend: () => Promise<unknown>): Promise<string[]> {
+    const logger = recordingLogger();
+    const opening = openStore(url, { logger });
+    await logger.line(/^waiting for the database$/);
+    await mend();
+    const store = await opening;
+    await store.close();
+    return logger.lines.flatMap(({ fields }) => ('error' in fields ? String(fields.error) : []));
+  }
+
+  const named = (user = 'postgres', database = 'postgres') =>
+    `database postgres://${user}@127.0.0.1:${server.port}/${database}`;
+
+  test('a wrong password, a missing database and refused TLS end it with one sentence', async () => {
+    await refused(
+      server.url('', 'postgres:secret'),
+      `${named()}: cannot connect: password authentication failed for user "postgres" (SQLSTATE 28P01)`,
+    );
+    await refused(
+      server.url().replace(/postgres$/, 'nowhere'),
+      /\/nowhere: cannot connect: database "nowhere" does not exist \(SQLSTATE 3D000\)$/,
+    );
+    await refused(
+      server.url('?sslmode=require'),
+      `${named()}: cannot connect: The server does not support SSL connections`,
+    );
+  });
+
+  test('tables of another program, or of a newer version, are left alone', async () => {
+    await admin.query('CREATE SCHEMA shop; CREATE TABLE shop.submissions (id integer)');
+    await refused(
+      server.url('?schema=shop'),
+      `${named()}?schema=shop: its schema shop belongs to another program (it has submissions): ` +
+        'give this queue a schema of its own (?schema=NAME)',
+    );
+    const url = server.url('?schema=newer');
+    await (await openStore(url)).close();
+    await admin.query('UPDATE newer.opsqueue_version SET version = 1000');
+    await refused(
+      url,
+      /\?schema=newer: a newer opsqueue wrote it \(schema version 1000, this one knows up to \d+\)$/,
+    );
+  });
+
+  test('a user who may not create the schema is told what an administrator can do, and then can start', async () => {
+    await admin.query("CREATE ROLE ann LOGIN PASSWORD 'secret'");
+    const url = server.url('?schema=anns', 'ann:secret');
+    await refused(
+      url,
+      `${named('ann')}?schema=anns: ann may not create the schema anns; an administrator can: ` +
+        'CREATE SCHEMA anns AUTHORIZATION "ann", or GRANT CREATE ON DATABASE "postgres" TO "ann"',
+    );
+    await admin.query('CREATE SCHEMA anns AUTHORIZATION "ann"');
+    await (await openStore(url)).close();
+  });
+
+  test('it waits while no connection is left, and while the server takes no writes', async () => {
+    await admin.query("CREATE ROLE bob LOGIN PASSWORD 'secret' CONNECTION LIMIT 0");
+    await admin.query('CREATE SCHEMA bobs AUTHORIZATION bob');
+    const url = server.url('?schema=bobs', 'bob:secret');
+    assert.deepEqual(await waits(url, () => admin.query('ALTER ROLE bob CONNECTION LIMIT -1')), [
+      `${named('bob')}?schema=bobs: cannot connect: too many connections for role "bob" (SQLSTATE 53300)`,
+    ]);
+    await admin.query('ALTER ROLE bob SET default_transaction_read_only = on');
+    assert.deepEqual(
+      await waits(url, () => admin.query('ALTER ROLE bob RESET default_transaction_read_only')),
+      [`${named('bob')}?schema=bobs: the server takes no writes: it is a standby, or set to read-only`],
+    );
+  });
+
+  test('two queues that start at once on an empty database are fine', async () => {
+    const { url } = server.fixture();
+    const stores = await Promise.all([openStore(url), openStore(url), openStore(url)]);
+    await Promise.all(stores.map((store) => store.close()));
+  });
+
+  test('the time limits of an administrator, and a commit that does not wait for the disk, are not for our sessions', async () => {
+    await admin.query("CREATE ROLE eve LOGIN PASSWORD 'secret'; CREATE SCHEMA eves AUTHORIZATION eve");
+    for (const setting of [
+      "statement_timeout = '500ms'",
+      "idle_session_timeout = '500ms'",
+      "idle_in_transaction_session_timeout = '500ms'",
+      'synchronous_commit = off',
+      "search_path = 'pg_catalog'",
+      "bytea_output = 'escape'",
+      "default_transaction_isolation = 'serializable'",
+    ]) {
+      await admin.query(`ALTER ROLE eve SET ${setting}`);
+    }
+    const fixture = {
+      open: () => openStore(server.url('?schema=eves', 'eve:secret')),
+      dispose: async () => {},
+    };
+    await using session = await StoreSession.open(fixture);
+    await session.commit(insertOf(1n, { metadata: new Uint8Array([0, 92, 255]) }));
+    const found = await session.read((store) => store.findById(1n));
+    assert.deepEqual(found?.record.metadata, new Uint8Array([0, 92, 255]));
+    const location = parseLocation(pg, server.url('?schema=eves', 'eve:secret').slice('postgres:'.length));
+    const connections = new Connections(pg, location);
+    const names = ['statement_timeout', 'idle_session_timeout', 'synchronous_commit', 'search_path'];
+    const settings = await connections.write(async (writer) => {
+      const rows = names.map((name) => writer.query<readonly [string]>(`SHOW ${name}`));
+      return (await Promise.all(rows)).map(([row]) => row?.[0]);
+    });
+    assert.deepEqual(settings, ['0', '0', 'on', 'eves']);
+    await connections.close(systemClock);
+  });
+
+  test('it waits for a server that is not there yet', async () => {
+    const port = await freePort();
+    const logger = recordingLogger();
+    const opening = openStore(`postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`, { logger });
+    await logger.line(/^waiting for the database$/);
+    await using late = await PostgresServer.start([], port);
+    const store = await opening;
+    await store.close();
+    assert.equal(late.port, port);
+  });
+
+  test('a URL that makes no sense is refused, and never repeated', async () => {
+    for (const [url, problem] of [
+      ['postgres:', 'write postgres://user@host:5432/database'],
+      ['postgres://a b:secret@[::', 'write postgres://user@host:5432/database'],
+      ['postgres://u:sec?ret#x@h/db', 'special characters in names and passwords must be percent-encoded'],
+      ['postgres://h/db?sslmod=require', /^store postgres: unknown option "sslmod": did you mean "sslmode"/],
+      [
+        'postgres://h/db?sslmode=on',
+        'sslmode: one of disable, prefer, require, verify-ca, verify-full was expected',
+      ],
+      ['postgres://h/db?schema=A', 'schema: 1 to 63 of a-z 0-9 _ were expected'],
+    ] as const) {
+      const message = typeof problem === 'string' ? `store postgres: ${problem}` : problem;
+      await assert.rejects(openStore(url), { code: 'INCORRECT_USAGE', message }, url);
+    }
+  });
+});
