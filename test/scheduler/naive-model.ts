@@ -260,6 +260,7 @@ export class NaiveModel {
     for (const chunk of submission.chunks) {
       chunk.retries = 0;
       chunk.disconnects = [];
+      chunk.disconnectsCounted = 0;
     }
     this.told.push(`retry of ${id}`);
     return failed.length;
