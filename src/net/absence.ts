@@ -21,6 +21,9 @@ export function absenceText(queue: QueueUrl, { error, status, refusal, reason }:
   const address = `${queue.hostname.includes(':') ? `[${queue.hostname}]` : queue.hostname}:${queue.port}`;
   if (refusal !== undefined)
     return `queue at ${address} refuses: ${clipped(refusal, REFUSAL_LENGTH_MAX)}, waiting`;
+  if (status === 404 && queue.queue !== '') {
+    return `${address} has no queue ${queue.queue}: it is not an opsqueue, or one without named queues (HTTP status 404), waiting`;
+  }
   if (status !== undefined) {
     return isForeignStatus(status)
       ? `${address} is not an opsqueue (HTTP status ${status}), waiting`

@@ -128,6 +128,16 @@ test('watch says so before it waits', async () => {
   assert.equal(await watching, 1);
 });
 
+test('the queues of a server that allows but some are listed without naming one', async () => {
+  await using server = await TestServer.start({ queues: ['images'] });
+  const { code, stdout } = await runCommand(['queues', '--url', `127.0.0.1:${server.port}`]);
+  assert.equal(code, 0);
+  assert.match(stdout, /^QUEUE +SUBMISSIONS/);
+  const { code: refused, stderr } = await runCommand(['count', '--url', `127.0.0.1:${server.port}`]);
+  assert.equal(refused, 1);
+  assert.match(stderr, /this server has named queues only \(--queues\): add one to its address/);
+});
+
 test('a server that knows no queues is told from one that has none', async () => {
   await using server = await scriptedHttp(({ path }) => ({
     status: path.endsWith('/version') ? 200 : 404,

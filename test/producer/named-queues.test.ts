@@ -87,4 +87,14 @@ test('a server without named queues, such as the original, is no place for one',
   await assert.rejects(producer.insertSubmission([1], { chunkSize: 1, in: 'queue' }), unsupported);
   await assert.rejects(producer.submission(1n).cancel(), unsupported);
   await assert.rejects(producer.submission(1n).details(), unsupported);
+  const logger = recordingLogger();
+  await using consumer = new ConsumerClient(`${server.url}/q/images`, null, { logger });
+  const over = consumer.runEachOp(() => 1);
+  const line = await logger.line(/has no queue/);
+  assert.match(
+    line.message,
+    /^127\.0\.0\.1:\d+ has no queue images: it is not an opsqueue, or one without named queues \(HTTP status 404\), waiting$/,
+  );
+  await consumer.stop();
+  await over;
 });

@@ -142,10 +142,17 @@ test('where some queues are allowed, others are not, the unnamed one neither', a
   assert.deepEqual(await asked(server, 'GET /q/imgaes/producer/version'), [404, `queue imgaes ${other}`]);
   assert.deepEqual(await asked(server, 'GET /q/imgaes/ping'), [404, `queue imgaes ${other}`]);
   assert.deepEqual(await asked(server, `POST ${SUBMISSIONS}`, insertBody('p')), [404, unnamed]);
-  assert.deepEqual(await asked(server, 'GET /producer/version'), [404, unnamed]);
+  assert.deepEqual(await asked(server, `GET ${SUBMISSIONS}/count`), [404, unnamed]);
   await assert.rejects(ConsumerPeer.connect(server.port, {}), /404/);
   await assert.rejects(ConsumerPeer.connect(server.port, {}, '/q/imgaes'), /404/);
-  for (const path of ['/ping', '/version', '/metrics', '/q/bills/ping']) {
+  for (const path of [
+    '/ping',
+    '/version',
+    '/producer/version',
+    '/metrics',
+    '/api/v1/queues',
+    '/q/bills/ping',
+  ]) {
     assert.equal((await server.get(path)).status, 200, path);
   }
   await insert(server, '/q/images', 'p');

@@ -22,7 +22,7 @@ const SUBMISSIONS = '/producer/submissions';
 export const ENDPOINTS = {
   ping: { method: 'GET', path: '/ping', role: 'anyone' },
   version: { method: 'GET', path: '/version', role: 'anyone' },
-  producerVersion: { method: 'GET', path: '/producer/version', role: 'producer' },
+  producerVersion: { method: 'GET', path: '/producer/version', role: 'anyone' },
   metrics: { method: 'GET', path: '/metrics', role: 'operator' },
   queues: { method: 'GET', path: '/api/v1/queues', role: 'operator' },
   consumer: { method: 'GET', path: '/consumer', role: 'consumer', isUpgrade: true },
