@@ -235,6 +235,7 @@ export class Oracle {
       return `${record?.strategicMetadata.get('licence')} of queue "${record?.queue}"`;
     };
     const licence = licenceOf(id);
+    if (this.#database.rows.get(id)?.record.strategicMetadata.has('licence') !== true) return;
     let count = 0;
     for (const name of this.#holders.keys()) {
       const held = BigInt(name.split('/')[0]!);
