@@ -126,16 +126,16 @@ async function migrate(connections: Connections, session: SqlSession): Promise<v
  * that was used last, what this session has set is gone.
  */
 async function assertNoPooler(connections: Connections, session: SqlSession): Promise<void> {
-  await session.query("SELECT set_config('opsqueue.session', 'writer', false)");
-  const isKept = await connections.read((other) =>
-    other.transaction(async () => {
+  const isKept = await connections.read(async (other) => {
+    await session.query("SELECT set_config('opsqueue.session', 'writer', false)");
+    return other.transaction(async () => {
       await other.query('SELECT 1');
       const [row] = await session.query<readonly [string | null]>(
         "SELECT current_setting('opsqueue.session', true)",
       );
       return row?.[0] === 'writer';
-    }),
-  );
+    });
+  });
   if (isKept) return;
   throw new StoreError(
     'unusable',

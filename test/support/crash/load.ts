@@ -212,7 +212,7 @@ export function isBrokenConnection(error: unknown): boolean {
   const { code = '' } = error as NodeJS.ErrnoException;
   return (
     ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(code) ||
-    /^the connection ended after|^closed \(100[56]\) while waiting/.test(error.message) ||
+    /^the connection ended after|^closed \(100[56]\b/.test(error.message) ||
     /WebSocket is not open/.test(error.message)
   );
 }
