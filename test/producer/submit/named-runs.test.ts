@@ -251,6 +251,35 @@ describe('a named run', () => {
     for (const error of errors) assert.ok(error instanceof SourceChangedError, String(error));
   });
 
+  test('among whose chunks another producer has put others is an error for both, and stays one', async () => {
+    await using world = await setUp();
+    const [looked, goOn, end] = [0, 1, 2].map(() => Promise.withResolvers<void>());
+    const clock = new ManualClock();
+    const first = async function* () {
+      for (const n of numbers(100)) {
+        // Its digests are written after each chunk.
+        clock.advance(1_000);
+        yield n;
+      }
+      goOn!.resolve();
+      await end!.promise;
+    };
+    const second = async function* () {
+      looked!.resolve();
+      await goOn!.promise;
+      yield* numbers(100).with(5, 4);
+    };
+    const late = world.producer({ clock: new ManualClock() }).client.submit(second(), RUN);
+    await looked!.promise;
+    const early = world.producer({ clock }).client.submit(first(), RUN);
+    await assert.rejects(late, changedAt(0)).finally(() => end!.resolve());
+    await assert.rejects(early, changedAt(null));
+    const { client } = world.producer();
+    await assert.rejects(readAll(client, numbers(100)), changedAt(0));
+    await client.deleteUpload(String(RUN.name));
+    assert.deepEqual(await readAll(client, numbers(100)), doubled(numbers(100)));
+  });
+
   test('gives the results that are there of a submission that the queue has forgotten', async () => {
     await using world = await setUp();
     const first = await world.producer().client.submit(numbers(95), RUN);

@@ -53,6 +53,10 @@ export class DigestBlock {
   submitted: SubmittedRun | null = null;
   /** Something in it is not in the store yet. */
   isDirty = false;
+  /** Of the first block: how often a producer found that it had put chunks among those of another one. */
+  disputes = 0;
+  /** Digests of chunks that this upload puts, or has put since the block was written. */
+  readonly pending = new Map<ChunkIndex, Uint8Array>();
   /** Chunks of it that this upload is done with. */
   passed = 0;
   readonly #records = Buffer.alloc(BLOCK_CHUNKS * RECORD_BYTES);
@@ -73,20 +77,22 @@ export class DigestBlock {
       return null;
     }
     if (!isObject(value) || value.version !== VERSION) return null;
-    const { chunkSize, records, submitted } = value;
-    if (!Number.isSafeInteger(chunkSize) || !isUint8Array(records)) return null;
+    const { chunkSize, disputes, records, submitted } = value;
+    if (!Number.isSafeInteger(chunkSize) || !Number.isSafeInteger(disputes) || !isUint8Array(records))
+      return null;
     if (records.length % RECORD_BYTES !== 0 || records.length > BLOCK_CHUNKS * RECORD_BYTES) return null;
     const block = new DigestBlock(number, Number(chunkSize));
     block.#records.set(records);
     block.#length = records.length / RECORD_BYTES;
+    block.disputes = Number(disputes);
     block.submitted = submittedOf(submitted);
     return block;
   }
 
   encode(): Uint8Array {
     const records = this.#records.subarray(0, this.#length * RECORD_BYTES);
-    const { chunkSizeOps, submitted } = this;
-    return codec.encode([{ version: VERSION, chunkSize: chunkSizeOps, records, submitted }]);
+    const { chunkSizeOps, disputes, submitted } = this;
+    return codec.encode([{ version: VERSION, chunkSize: chunkSizeOps, disputes, records, submitted }]);
   }
 
   /** null: not known. */
@@ -102,6 +108,11 @@ export class DigestBlock {
     this.#records.set(digest, at * RECORD_BYTES);
     this.#records.writeUInt32LE(keptSize(sizeBytes), at * RECORD_BYTES + DIGEST_BYTES);
     this.#length = Math.max(this.#length, at + 1);
+  }
+
+  clear(index: ChunkIndex): void {
+    const at = (index % BLOCK_CHUNKS) * RECORD_BYTES;
+    this.#records.fill(0, at, at + RECORD_BYTES);
   }
 
   /** The first chunk from `index` on of which something is known; null if there is none. */

@@ -4,7 +4,7 @@ import type { BoundedStore } from '../../../objects/bounded-store.ts';
 import { ObjectStoreError } from '../../../objects/errors.ts';
 import { digestsKey } from '../../../objects/keys.ts';
 import type { Clock } from '../../../system/time/clock.ts';
-import { BLOCK_CHUNKS, type ChunkDigest, DigestBlock, type SubmittedRun } from './digest-block.ts';
+import { BLOCK_CHUNKS, type ChunkDigest, DigestBlock, type SubmittedRun, sameBytes } from './digest-block.ts';
 
 /**
  * Digests are written this often: what was uploaded since is read and compared by a producer that continues. At a
@@ -32,6 +32,8 @@ export class RunDigests {
   #saveAtMs = Number.NEGATIVE_INFINITY;
   #touchAtMs: number;
   #saving: Promise<void> | null = null;
+  /** As the first block had it when it was loaded. */
+  #disputes: number | null = null;
 
   constructor(options: RunDigestsOptions) {
     this.#o = options;
@@ -52,6 +54,36 @@ export class RunDigests {
       this.#blocks.set(number, block);
     }
     return block;
+  }
+
+  /**
+   * The upload has failed. Where it has put chunks over those of another producer with another source, nobody can say any more
+   * which of them are there: their digests go, and the other one will notice.
+   */
+  async giveUp(signal: AbortSignal): Promise<void> {
+    let isDisputed = false;
+    for (const loading of this.#blocks.values()) {
+      const block = await loading;
+      const there = block.pending.size === 0 ? null : await this.#read(block.number, signal);
+      const disputed = [...block.pending].filter(([index, digest]) => {
+        const theirs = there?.get(index);
+        return theirs && !sameBytes(theirs.digest, digest);
+      });
+      if (there === null || disputed.length === 0) continue;
+      for (const [index] of disputed) there.clear(index);
+      await this.#put(there, signal);
+      isDisputed = true;
+    }
+    if (!isDisputed) return;
+    const first = (await this.#read(0, signal)) ?? new DigestBlock(0, this.#o.chunkSizeOps);
+    first.disputes++;
+    await this.#put(first, signal);
+  }
+
+  /** @throws SourceChangedError if another producer has put chunks among those of this upload */
+  async expectUndisputed(signal: AbortSignal): Promise<void> {
+    const first = await this.#read(0, signal);
+    if (first !== null) this.#expectUndisputed(first);
   }
 
   /** Notes what is in the store. */
@@ -112,21 +144,37 @@ export class RunDigests {
   }
 
   async #write(block: DigestBlock, signal: AbortSignal): Promise<void> {
-    const { store, name } = this.#o;
     block.isDirty = false;
     // Another producer of the same name may be at work.
     const there = await this.#read(block.number, signal);
-    const differing = there === null ? null : block.merge(there);
-    if (differing !== null) {
-      const what = `another producer has uploaded another chunk ${differing} under this name at the same time`;
-      throw new SourceChangedError(name, differing, what);
+    if (there !== null) {
+      this.#expectUndisputed(there);
+      const differing = block.merge(there);
+      if (differing !== null) throw this.#madeByTwo(differing);
     }
-    await store.put(digestsKey(name, block.number), block.encode(), { signal });
+    const written = [...block.pending.keys()].filter((index) => block.get(index) !== null);
+    await this.#put(block, signal);
+    for (const index of written) block.pending.delete(index);
+  }
+
+  async #put(block: DigestBlock, signal: AbortSignal): Promise<void> {
+    await this.#o.store.put(digestsKey(this.#o.name, block.number), block.encode(), { signal });
+  }
+
+  #expectUndisputed({ number, disputes }: DigestBlock): void {
+    if (number === 0 && disputes !== (this.#disputes ?? 0)) throw this.#madeByTwo(null);
+  }
+
+  #madeByTwo(chunkIndex: ChunkIndex | null): SourceChangedError {
+    const which = chunkIndex === null ? 'chunks' : `chunk ${chunkIndex}`;
+    const what = `another producer has uploaded other ${which} under this name at the same time`;
+    return new SourceChangedError(this.#o.name, chunkIndex, what);
   }
 
   async #load(number: number, signal: AbortSignal): Promise<DigestBlock> {
     const { name, chunkSizeOps } = this.#o;
     const block = await this.#read(number, signal);
+    if (number === 0) this.#disputes ??= block?.disputes ?? 0;
     if (block === null) return new DigestBlock(number, chunkSizeOps);
     if (block.chunkSizeOps === chunkSizeOps) return block;
     const sizes = `in chunks of ${block.chunkSizeOps} operations; now chunkSize is ${chunkSizeOps}`;

@@ -3,7 +3,7 @@ import type { SubmissionId } from '../../../model/ids.ts';
 import type { StatusRecord } from '../../../model/submission.ts';
 import { messageOf } from '../../../model/thrown.ts';
 import type { ChunkCompression } from '../../../protocol/chunk/compression.ts';
-import { orAborted } from '../../../system/async/abort-signals.ts';
+import { linkedSignal, orAborted } from '../../../system/async/abort-signals.ts';
 import type { CallTransferLimits, ClientContext } from '../../context.ts';
 import type { QueueApi } from '../../queue-api.ts';
 import type { SubmissionTracing } from '../../tracing.ts';
@@ -13,6 +13,9 @@ import { digestOf, sameBytes } from './digest-block.ts';
 import { RunDigests } from './digests.ts';
 import { RunGuard } from './run-guard.ts';
 import { StoredChunks } from './stored-chunks.ts';
+
+/** What an upload that failed leaves in order may not hold up the error for longer, in milliseconds. */
+const GIVE_UP_MS_MAX = 10_000;
 
 /** One insert of a named run under way. */
 export interface RunInsert {
@@ -66,7 +69,6 @@ export async function insertRun(o: RunInsert): Promise<InsertedRun> {
   const run = { prefix: name, chunksTotal, chunkSizeOps, opsTotal };
   const metadata = o.cargo.metadata === null ? null : digestOf(o.cargo.metadata);
   if (stored !== null) {
-    await digests.save(signal);
     if (last.submitted !== null && chunksTotal > 0 && stored.outputs === chunksTotal) {
       if (!sameBytes(last.submitted.metadata, metadata)) throw conflict(name, 'metadata');
       return { ...run, id: BigInt(last.submitted.id), isForgotten: true };
@@ -108,6 +110,10 @@ async function upload(
     return { chunksTotal, opsTotal };
   } catch (error) {
     await uploader.stop();
+    using limit = linkedSignal();
+    const timer = context.clock.after(GIVE_UP_MS_MAX, () => limit.abort(new Error('took too long')));
+    await guard.giveUp(limit.signal).catch(() => {});
+    timer.cancel();
     throw error;
   }
 }

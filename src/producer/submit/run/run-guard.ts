@@ -57,21 +57,33 @@ export class RunGuard implements UploadGuard {
     this.#checked = checking.then(() => {});
     this.#checked.catch(() => {});
     const { block, isThere } = await checking;
-    if (!isThere) digests.add(block, index, { digest, sizeBytes: await put() });
+    if (!isThere) {
+      block.pending.set(index, digest);
+      digests.add(block, index, { digest, sizeBytes: await put() });
+    }
     await digests.pass(block, signal);
   }
 
-  /** After the last chunk. @throws SourceChangedError if there were more of them before */
+  /** After the last chunk: the digests of all are written. @throws SourceChangedError if there were more of them before */
   async finish(count: number, signal: AbortSignal): Promise<void> {
     const { name, stored, digests } = this.#o;
     const next = (await digests.block(count, signal)).firstKnownFrom(count);
     const before = Math.max(this.#chunksTotal ?? 0, (stored?.inputMax ?? -1) + 1, (next ?? -1) + 1);
-    if (before <= count) return;
+    if (before <= count) {
+      await digests.save(signal);
+      if (stored !== null) await digests.expectUndisputed(signal);
+      return;
+    }
     throw new SourceChangedError(
       name,
       count,
       `it ended before chunk ${count}; there were ${before} chunks or more`,
     );
+  }
+
+  /** After a failure, when nothing is under way any more. */
+  giveUp(signal: AbortSignal): Promise<void> {
+    return this.#o.digests.giveUp(signal);
   }
 
   async #check(chunk: Chunk, before: Promise<void>): Promise<{ block: DigestBlock; isThere: boolean }> {
