@@ -1,6 +1,7 @@
 import { UNNAMED_QUEUE } from '../model/queue-name.ts';
 import type { QueueInfo } from '../producer/index.ts';
-import { grouped } from './text.ts';
+import { pauseJson, pauseText } from './status-text.ts';
+import { grouped, visible } from './text.ts';
 
 /** Other queues that a note names. */
 const NAMES_SHOWN = 5;
@@ -11,6 +12,7 @@ const COLUMNS = {
   waiting: ({ chunksWaiting }) => grouped(chunksWaiting),
   'in flight': ({ chunksReserved }) => grouped(chunksReserved),
   delayed: ({ chunksDelayed }) => grouped(chunksDelayed),
+  paused: ({ chunksPaused }) => grouped(chunksPaused),
   consumers: ({ consumers }) => grouped(consumers),
 } as const satisfies Readonly<Record<string, (queue: QueueInfo) => string>>;
 
@@ -21,7 +23,12 @@ export function queuesText(queues: readonly QueueInfo[]): string {
   const widths = names.map((name, at) => Math.max(name.length, ...rows.map((row) => row[at]!.length)));
   const line = (cells: readonly string[]) =>
     cells.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  ');
-  const lines = rows.map((row, at) => (isUnattended(queues[at]!) ? `${line(row)}  no consumers` : line(row)));
+  const lines = rows.map((row, at) => {
+    const { pauses } = queues[at]!;
+    const notes = pauses.map((pause) => `paused: ${visible(pauseText(pause))}`);
+    if (isUnattended(queues[at]!)) notes.unshift('no consumers');
+    return [line(row), ...(notes.length === 0 ? [] : [notes.join('; ')])].join('  ');
+  });
   return [line(names), ...lines].map((each) => `${each}\n`).join('');
 }
 
@@ -33,7 +40,9 @@ export function queuesJson(queues: readonly QueueInfo[]): object {
     chunks_waiting: queue.chunksWaiting,
     chunks_reserved: queue.chunksReserved,
     chunks_delayed: queue.chunksDelayed,
+    chunks_paused: queue.chunksPaused,
     consumers: queue.consumers,
+    pauses: queue.pauses.map(pauseJson),
   }));
 }
 

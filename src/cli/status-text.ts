@@ -135,7 +135,7 @@ function controlJson(submission: SubmissionDetails): object {
   };
 }
 
-function pauseJson({ sinceMs, ...pause }: PausedBy): object {
+export function pauseJson({ sinceMs, ...pause }: PausedBy): object {
   return { ...pause, since: timeJson(sinceMs) };
 }
 

@@ -1,4 +1,7 @@
-/** A queue that is in use: somebody is connected to it, or a submission of it is in progress. The unnamed one always is. */
+import type { PausedBy } from './control.ts';
+
+/** A queue that is in use: somebody is connected to it, or a submission of it is in progress. The unnamed one always is, and one that is paused is
+ * listed with them. */
 export interface QueueInfo {
   /** '' for the unnamed one. */
   readonly name: string;
@@ -10,6 +13,10 @@ export interface QueueInfo {
   readonly chunksReserved: number;
   /** Chunks that wait for their next try. */
   readonly chunksDelayed: number;
+  /** Chunks of submissions that are paused by themselves, or not to be started yet. */
+  readonly chunksPaused: number;
+  /** Nothing of the queue is handed out while there is one: its own pauses, then the server's. */
+  readonly pauses: readonly PausedBy[];
   /** Consumers that are connected. */
   readonly consumers: number;
 }

@@ -17,6 +17,15 @@ import type { QueueStats } from './stats/stats.ts';
 import type { Verbs } from './verbs.ts';
 
 const SHARD = 0;
+/** One that is not in use. */
+const NO_QUEUE = {
+  submissionsOpen: 0,
+  chunksWaiting: 0,
+  chunksReserved: 0,
+  chunksDelayed: 0,
+  chunksPaused: 0,
+  consumers: 0,
+} as const;
 
 /** Of one queue, for metrics. */
 export interface QueueFigures {
@@ -124,16 +133,22 @@ export class Queue {
     return this.#parts.scopes.pausedCount;
   }
 
-  /** The queues that are in use, by name; the unnamed one always. */
+  /** The queues that are in use or paused, by name; the unnamed one always. */
   get inUse(): QueueInfo[] {
-    const inUse = Array.from(this.#parts.queues, ({ name, scheduler: { counts } }) => ({
+    const inUse: QueueInfo[] = Array.from(this.#parts.queues, ({ name, scheduler: { counts } }) => ({
       name,
       submissionsOpen: counts.submissionsOpen,
       chunksWaiting: counts.chunksAvailable,
       chunksReserved: counts.chunksReserved,
       chunksDelayed: counts.chunksDelayed,
+      chunksPaused: counts.chunksPaused,
       consumers: counts.consumers,
+      pauses: this.#parts.scopes.pausesOf(name),
     }));
+    for (const name of this.#parts.scopes.queuesPaused) {
+      if (this.#parts.queues.get(name) !== undefined) continue;
+      inUse.push({ ...NO_QUEUE, name, pauses: this.#parts.scopes.pausesOf(name) });
+    }
     return inUse.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 

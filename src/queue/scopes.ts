@@ -34,6 +34,13 @@ export class Scopes {
     return [...this.get(queue).pauses, ...this.get(SERVER_SCOPE).pauses];
   }
 
+  /** Queues that are paused by themselves, whether they are in use or not. */
+  get queuesPaused(): string[] {
+    return [...this.#controls].flatMap(([scope, { pauses }]) =>
+      scope !== SERVER_SCOPE && pauses.length > 0 ? [scope] : [],
+    );
+  }
+
   isPaused(queue: string): boolean {
     return this.get(queue).pauses.length > 0 || this.get(SERVER_SCOPE).pauses.length > 0;
   }

@@ -31,10 +31,10 @@ test('queues are listed as a table that names what nobody works on, and as JSON'
     assert.deepEqual(await runCommand(['queues', '--url', url]), {
       code: 0,
       stdout: `\
-QUEUE   SUBMISSIONS  WAITING  IN FLIGHT  DELAYED  CONSUMERS
--                 1        1          0        0          0  no consumers
-images            1        3          2        0          1
-imgaes            1    4,000          0        0          0  no consumers
+QUEUE   SUBMISSIONS  WAITING  IN FLIGHT  DELAYED  PAUSED  CONSUMERS
+-                 1        1          0        0       0          0  no consumers
+images            1        3          2        0       0          1
+imgaes            1    4,000          0        0       0          0  no consumers
 `,
       stderr: '',
     });
@@ -46,7 +46,9 @@ imgaes            1    4,000          0        0          0  no consumers
     chunks_waiting: 3,
     chunks_reserved: 2,
     chunks_delayed: 0,
+    chunks_paused: 0,
     consumers: 1,
+    pauses: [],
   });
 });
 

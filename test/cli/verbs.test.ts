@@ -99,6 +99,10 @@ test('a queue and the server are paused as such', async () => {
   );
   assert.equal(await said('resume', '--queue', 'images'), 'queue images was not paused for this cause\n');
   assert.equal(await said('resume', '--queue', 'images', '--cause', 'disk-full'), 'resumed queue images\n');
+  await said('pause', '--queue', 'bills', '--by', 'bot');
+  assert.match(await said('queues'), /^bills +0 .* 0 {2}paused: manual, by bot since \S+Z$/m);
+  await said('resume', '--queue', 'bills');
+  assert.doesNotMatch(await said('queues'), /bills/);
   assert.equal(await said('pause', '--all'), 'paused the server\n');
   assert.equal(await said('pause', '--queue', '-'), 'paused the unnamed queue\n');
   await said('resume', '--queue', '-');

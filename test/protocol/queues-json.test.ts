@@ -3,14 +3,25 @@ import { test } from 'node:test';
 import { formatQueues, parseQueues } from '../../src/protocol/producer/queues.ts';
 
 const queues = [
-  { name: '', submissionsOpen: 0, chunksWaiting: 0, chunksReserved: 0, chunksDelayed: 0, consumers: 3 },
+  {
+    name: '',
+    submissionsOpen: 0,
+    chunksWaiting: 0,
+    chunksReserved: 0,
+    chunksDelayed: 0,
+    chunksPaused: 0,
+    consumers: 3,
+    pauses: [],
+  },
   {
     name: 'images',
     submissionsOpen: 1,
     chunksWaiting: 2 ** 32,
     chunksReserved: 2,
     chunksDelayed: 3,
+    chunksPaused: 4,
     consumers: 0,
+    pauses: [{ cause: 'manual', by: 'ann@host', reason: null, sinceMs: 1_000 }],
   },
 ];
 
@@ -19,7 +30,7 @@ test('a list of queues comes back as it was, also with fields of later versions'
   const { items, ...list } = JSON.parse(Buffer.from(formatQueues(queues, 0)).toString()) as {
     items: object[];
   };
-  const later = { ...list, more: [1], items: items.map((item) => ({ paused: true, ...item })) };
+  const later = { ...list, more: [1], items: items.map((item) => ({ later: true, ...item })) };
   assert.deepEqual(parseQueues(JSON.stringify(later)), queues);
 });
 

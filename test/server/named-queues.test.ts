@@ -223,7 +223,9 @@ test('the queues that are in use are listed, with what is going on in each', asy
     chunks_waiting: 0,
     chunks_reserved: 0,
     chunks_delayed: 0,
+    chunks_paused: 0,
     consumers: 0,
+    pauses: [],
   };
   for (const path of ['', '/q/images', '/q/other']) {
     const [status, body] = await asked(server, `GET ${path}/api/v1/queues`);

@@ -47,11 +47,11 @@ export function timeOrNull(unixMs: number | null): string | null {
   return unixMs === null ? null : formatTimestamp(unixMs);
 }
 
-function pauseOf({ sinceMs, ...pause }: PausedBy) {
+export function pauseOf({ sinceMs, ...pause }: PausedBy) {
   return { ...pause, since: formatTimestamp(sinceMs) };
 }
 
-function readPauses(reader: JsonReader, field: string): PausedBy[] {
+export function readPauses(reader: JsonReader, field: string): PausedBy[] {
   const pauses: PausedBy[] = [];
   reader.array(field, (index) => {
     const { cause, by, reason, since } = readTexts(reader, `${field}[${index}]`);

@@ -1,7 +1,9 @@
+import type { PausedBy } from '../../model/control.ts';
 import type { QueueInfo } from '../../model/queue-info.ts';
 import { JsonShapeError } from '../json/errors.ts';
 import { JsonReader } from '../json/reader.ts';
 import { JsonWriter } from '../json/writer.ts';
+import { pauseOf, readPauses } from './control.ts';
 
 /** Of an item, besides its name. */
 const COUNTS = {
@@ -9,8 +11,9 @@ const COUNTS = {
   chunks_waiting: 'chunksWaiting',
   chunks_reserved: 'chunksReserved',
   chunks_delayed: 'chunksDelayed',
+  chunks_paused: 'chunksPaused',
   consumers: 'consumers',
-} as const satisfies Readonly<Record<string, keyof QueueInfo>>;
+} as const satisfies Readonly<Record<string, Exclude<keyof QueueInfo, 'name' | 'pauses'>>>;
 const COUNT_NAMES = Object.keys(COUNTS) as (keyof typeof COUNTS)[];
 
 /** Ours: the queues that are in use, all of them, in the envelope of every list of `/api/v1`. */
@@ -20,7 +23,7 @@ export function formatQueues(queues: readonly QueueInfo[], asOfMs: number): Uint
   writer.list(queues, (queue) => {
     writer.raw('{"name":').text(queue.name);
     for (const name of COUNT_NAMES) writer.raw(`,"${name}":`).integer(queue[COUNTS[name]]);
-    writer.raw('}');
+    writer.raw(`,"pauses":${JSON.stringify(queue.pauses.map(pauseOf))}}`);
   });
   return writer.raw(']}').finish();
 }
@@ -43,11 +46,14 @@ function readQueue(reader: JsonReader, path: string): QueueInfo {
     chunksWaiting: 0,
     chunksReserved: 0,
     chunksDelayed: 0,
+    chunksPaused: 0,
+    pauses: [] as readonly PausedBy[],
     consumers: 0,
   };
-  const fields = ['name', ...COUNT_NAMES] as const;
+  const fields = ['name', ...COUNT_NAMES, 'pauses'] as const;
   const seen = reader.struct(path, fields, (name, field) => {
     if (name === 'name') queue.name = reader.text(field);
+    else if (name === 'pauses') queue.pauses = readPauses(reader, field);
     else queue[COUNTS[name]] = reader.uint(field);
   });
   for (const name of fields)
