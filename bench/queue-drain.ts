@@ -1,16 +1,19 @@
 /**
  * Chunks reserved and completed per second, over the wire.
  *
- *     npm run bench -- queue-drain [--original COMMAND | --url HOST:PORT] [--json] [--quick] [--full] [--only TEXT]
+ *     npm run bench -- queue-drain [--original COMMAND | --url HOST:PORT] [--store postgres] [--json] [--quick] [--full]
+ *         [--only TEXT]
  *
  * Without --url: our server, as the bound a bare `ws` server that answers with fixed bytes and schedules nothing, and
- * the original's server where its command is given; interleaved, three rounds, medians. --full: every combination of
+ * the original's server where its command is given, and with --store postgres ours on PostgreSQL; interleaved, three
+ * rounds, medians. --full: every combination of
  * connections, size of a reservation, strategy and submissions, one round each. With thousands of connections a thread
  * measures as well how long one more, a fresh one, waits for its /ping: the longest of each round, and the median.
  */
 import { randomUUID } from 'node:crypto';
 import { benchArguments } from './support/arguments.ts';
 import { startPinger } from './support/pinger.ts';
+import { startPostgres } from './support/postgres.ts';
 import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
 import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { median, type Row, report } from './support/report.ts';
@@ -130,7 +133,8 @@ async function drain(
   return done / seconds;
 }
 
-const { json, quick, urls, only, original, full } = benchArguments();
+const { json, quick, urls, only, original, full, postgres } = benchArguments();
+const database = postgres && urls.length === 0 ? await startPostgres() : null;
 const seconds = quick || full ? 1 : 3;
 const rounds = full ? 1 : 3;
 
@@ -141,8 +145,8 @@ async function slowDrain(server: MeasuredServer, test: Case): Promise<number> {
   return drain(server, test, chunks, seconds);
 }
 
-async function oursDrain(test: Case, pings: number[]): Promise<number> {
-  const server = await startOurs();
+async function oursDrain(test: Case, pings: number[], store?: string): Promise<number> {
+  const server = await startOurs({ store });
   const fast = test.max > 1;
   await fill(server, test, (fast ? 500_000 : 80_000) * seconds);
   const rate = await drain(server, test, (fast ? 400_000 : 60_000) * seconds, seconds, pings);
@@ -171,26 +175,31 @@ for (const test of (full ? MATRIX : CASES).filter(({ name }) => only === null ||
     rows.push({ case: test.name, server: server.name, 'chunks/s': await slowDrain(server, test) });
   }
   if (urls.length > 0) continue;
-  const [ours, bare, others]: [number[], number[], number[]] = [[], [], []];
+  const [ours, bare, others, onPostgres]: [number[], number[], number[], number[]] = [[], [], [], []];
   const pings: number[] = [];
   for (let round = 0; round < rounds; round++) {
     ours.push(await oursDrain(test, pings));
+    if (database !== null) onPostgres.push(await oursDrain(test, [], database.storeUrl()));
     bare.push(await boundDrain(test));
     if (original !== null) others.push(await originalDrain(test, original));
   }
   // It takes minutes.
   console.error(
-    `${test.name}: ${[ours, bare, others].map((rates) => rates.map(Math.round).join(' ')).join(' | ')}`,
+    `${test.name}: ${[ours, bare, others, onPostgres].map((rates) => rates.map(Math.round).join(' ')).join(' | ')}`,
   );
   rows.push({
     case: test.name,
     'chunks/s': median(ours),
     'bare ws server': median(bare),
     'share of the bound': median(ours) / median(bare),
+    ...(database === null
+      ? {}
+      : { 'on PostgreSQL': median(onPostgres), 'of SQLite': median(onPostgres) / median(ours) }),
     ...(pings.length === 0 ? {} : { 'ping ms': median(pings), 'longest ping ms': Math.max(...pings) }),
     ...(original === null
       ? {}
       : { 'the original': median(others), 'times the original': median(ours) / median(others) }),
   });
 }
+await database?.[Symbol.asyncDispose]();
 report('Chunks reserved and completed per second', rows, json);

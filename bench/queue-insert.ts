@@ -1,14 +1,15 @@
 /**
  * How long an insert takes, by the number of chunks, and how many small ones fit in a second.
  *
- *     npm run bench -- queue-insert [--original COMMAND | --url HOST:PORT] [--json] [--quick]
+ *     npm run bench -- queue-insert [--original COMMAND | --url HOST:PORT] [--store postgres] [--json] [--quick]
  *
  * Without --url: our server in a process of its own, beside a bare fsync of 4 kB on the same disk, and the original's
- * server where its command is given.
+ * server where its command is given; with --store postgres ours on PostgreSQL too, beside a bare commit there, in turns.
  */
 import { randomUUID } from 'node:crypto';
 import { benchArguments } from './support/arguments.ts';
 import { bareFsyncsMs } from './support/bare-fsync.ts';
+import { startPostgres } from './support/postgres.ts';
 import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { MB, median, percentile, type Row, report } from './support/report.ts';
 import { type MeasuredServer, runningServer, startOriginal, startOurs } from './support/server-process.ts';
@@ -81,7 +82,7 @@ async function manySmall(server: MeasuredServer, count: number): Promise<Row> {
   };
 }
 
-const { json, quick, urls, original } = benchArguments();
+const { json, quick, urls, original, postgres } = benchArguments();
 const fsyncs = () => median(bareFsyncsMs(quick ? 50 : 300));
 const sizeRows: Row[] = [];
 const smallRows: Row[] = [];
@@ -92,20 +93,39 @@ for (const url of urls) {
 }
 if (urls.length === 0) {
   const ours = await startOurs();
+  const database = postgres ? await startPostgres() : null;
+  const onPostgres = database === null ? null : await startOurs({ store: database.storeUrl() });
+  const all = [ours, ...(onPostgres === null ? [] : [onPostgres])];
+  const bounds = async () => {
+    sizeRows.push({ server: 'bare fsync, 4 kB', chunks: '-', 'p50 ms': fsyncs() });
+    if (database === null) return;
+    const commits = await database.bareCommitsMs(quick ? 50 : 300);
+    sizeRows.push({ server: 'bare commit, PostgreSQL', chunks: '-', 'p50 ms': median(commits) });
+  };
   const other = original === null ? null : await startOriginal(original);
-  await bySize([{ server: ours, sizes: SIZES.slice(0, 1) }], 20);
-  sizeRows.push({ server: 'bare fsync, 4 kB', chunks: '-', 'p50 ms': fsyncs() });
-  sizeRows.push(...(await bySize([{ server: ours, sizes: SIZES }], quick ? 20 : 200)));
-  sizeRows.push({ server: 'bare fsync, 4 kB', chunks: '-', 'p50 ms': fsyncs() });
+  await bySize(
+    all.map((server) => ({ server, sizes: SIZES.slice(0, 1) })),
+    20,
+  );
+  await bounds();
+  sizeRows.push(
+    ...(await bySize(
+      all.map((server) => ({ server, sizes: SIZES })),
+      quick ? 20 : 200,
+    )),
+  );
+  await bounds();
   if (other !== null) {
     const both = [ours, other].map((server) => ({ server, sizes: SIZES_ELSEWHERE }));
     sizeRows.push(...(await bySize(both, ROUNDS_ELSEWHERE)));
   }
   for (let round = 0; round < 3; round++) {
-    smallRows.push(await manySmall(ours, quick ? 2_000 : 10_000));
+    for (const server of all) smallRows.push(await manySmall(server, quick ? 2_000 : 10_000));
     if (other !== null) smallRows.push(await manySmall(other, 1_000));
   }
   await other?.stop();
+  await onPostgres?.stop();
+  await database?.[Symbol.asyncDispose]();
   await ours.stop();
 }
 report('One insert, by the number of chunks', sizeRows, json);

@@ -1,7 +1,9 @@
 /**
  * What the store costs: commits, inserts in group commit, completions, loading, bytes.
  *
- *     npm run bench -- store [--json] [--quick]
+ *     npm run bench -- store [--store postgres] [--json] [--quick]
+ *
+ * With --store postgres commits, inserts and completions are measured on PostgreSQL as well.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +12,7 @@ import { ChunkSet, PAGE_CHUNKS } from '../src/model/chunk-set.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Journal } from '../src/queue/journal/journal.ts';
 import { submissionRecord } from '../src/store/conformance/records.ts';
+import { openStore } from '../src/store/index.ts';
 import { encodeMutations } from '../src/store/sqlite/codec/batch-codec.ts';
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { Mutation, Store } from '../src/store/store.ts';
@@ -18,6 +21,7 @@ import { seededRandom, systemRandom, uuidV7 } from '../src/system/random.ts';
 import { systemClock } from '../src/system/time/clock.ts';
 import { benchArguments } from './support/arguments.ts';
 import { bareFsyncsMs } from './support/bare-fsync.ts';
+import { startPostgres } from './support/postgres.ts';
 import { MB, median, percentile, type Row, report } from './support/report.ts';
 
 interface Opened {
@@ -25,8 +29,13 @@ interface Opened {
   readonly journal: Journal;
 }
 
-async function open(filename: string): Promise<Opened> {
-  const store = await openSqliteStore({ filename, logger: silentLogger });
+/** A file, or the URL of a store. */
+type Place = string;
+
+async function open(place: Place): Promise<Opened> {
+  const store = place.startsWith('postgres:')
+    ? await openStore(place)
+    : await openSqliteStore({ filename: place, logger: silentLogger });
   const [grant] = await store.acquire([0], 'bench');
   if (!grant) throw new Error('nothing was granted');
   const journal = new Journal({
@@ -46,6 +55,15 @@ async function inTemporaryFile<T>(run: (filename: string) => Promise<T>): Promis
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+interface Engine {
+  readonly name: string;
+  /** In an empty place for each call. */
+  use<T>(run: (place: Place) => Promise<T>): Promise<T>;
+  /** What each commit takes at least. */
+  readonly bound: string;
+  boundMs(times: number): Promise<number[]>;
 }
 
 let sequence = 0n;
@@ -69,10 +87,10 @@ async function threadUs(count: number, run: () => Promise<void>): Promise<number
   return (user + system) / count;
 }
 
-async function commits(times: number): Promise<Row[]> {
-  const bare = bareFsyncsMs(times);
+async function commits({ name, use, bound, boundMs }: Engine, times: number): Promise<Row[]> {
+  const bare = await boundMs(times);
   const taken: number[] = [];
-  await inTemporaryFile(async (filename) => {
+  await use(async (filename) => {
     const { store, journal } = await open(filename);
     for (let i = 0; i < times; i++) {
       const began = performance.now();
@@ -84,17 +102,18 @@ async function commits(times: number): Promise<Row[]> {
   const row = (what: string, ms: number[]) => {
     ms.sort((a, b) => a - b);
     return {
+      store: name,
       what,
       'p50 ms': median(ms),
       'p99 ms': percentile(ms, 0.99),
-      'of the fsync': median(ms) / median(bare),
+      'of the bound': median(ms) / median(bare),
     };
   };
-  return [row('a bare fsync of 4 kB', bare), row('one insert, one at a time', taken)];
+  return [row(bound, bare), row('one insert, one at a time', taken)];
 }
 
-async function groupCommit(outstanding: number, count: number): Promise<Row> {
-  return inTemporaryFile(async (filename) => {
+async function groupCommit({ name, use }: Engine, outstanding: number, count: number): Promise<Row> {
+  return use(async (filename) => {
     const { store, journal } = await open(filename);
     const records = Array.from({ length: count }, () => record());
     const began = performance.now();
@@ -110,6 +129,7 @@ async function groupCommit(outstanding: number, count: number): Promise<Row> {
     const { batchesCommitted } = journal.health;
     await store.close();
     return {
+      store: name,
       'inserts at once': outstanding,
       'inserts/s': count / seconds,
       'commits/s': batchesCommitted / seconds,
@@ -120,8 +140,8 @@ async function groupCommit(outstanding: number, count: number): Promise<Row> {
 }
 
 /** Rounds of the event loop, each with as many completions as one gets at 150 000 a second. */
-async function completions(count: number, submissions: number): Promise<Row> {
-  return inTemporaryFile(async (filename) => {
+async function completions({ name, use }: Engine, count: number, submissions: number): Promise<Row> {
+  return use(async (filename) => {
     const { store, journal } = await open(filename);
     const chunksTotal = Math.ceil(count / submissions);
     const open_ = Array.from({ length: submissions }, () => {
@@ -142,7 +162,7 @@ async function completions(count: number, submissions: number): Promise<Row> {
     });
     const seconds = (performance.now() - began) / 1000;
     await store.close();
-    return { submissions, 'completions/s': count / seconds, 'calling thread, us each': us };
+    return { store: name, submissions, 'completions/s': count / seconds, 'calling thread, us each': us };
   });
 }
 
@@ -246,15 +266,40 @@ async function halfDone(chunksTotal: number): Promise<Row[]> {
   });
 }
 
-const { json, quick } = benchArguments();
-report('store: a commit', await commits(quick ? 100 : 500), json);
+const { json, quick, postgres } = benchArguments();
+await using database = postgres ? await startPostgres() : null;
+const engines: Engine[] = [
+  {
+    name: 'SQLite',
+    use: inTemporaryFile,
+    bound: 'a bare fsync of 4 kB',
+    boundMs: async (times) => bareFsyncsMs(times),
+  },
+];
+if (database !== null) {
+  engines.push({
+    name: 'PostgreSQL',
+    use: (run) => run(database.storeUrl()),
+    bound: 'a bare commit there',
+    boundMs: (times) => database.bareCommitsMs(times),
+  });
+}
 const inserts = quick ? 5_000 : 20_000;
-report(
-  'store: inserts in group commit',
-  [await groupCommit(16, inserts), await groupCommit(256, inserts)],
-  json,
-);
-report('store: completions', [await completions(500_000, 1), await completions(500_000, 1000)], json);
+const rows: Record<'commits' | 'inserts' | 'completions', Row[]> = {
+  commits: [],
+  inserts: [],
+  completions: [],
+};
+for (const engine of engines) rows.commits.push(...(await commits(engine, quick ? 100 : 500)));
+for (const outstanding of [16, 256]) {
+  for (const engine of engines) rows.inserts.push(await groupCommit(engine, outstanding, inserts));
+}
+for (const submissions of [1, 1000]) {
+  for (const engine of engines) rows.completions.push(await completions(engine, 500_000, submissions));
+}
+report('store: a commit', rows.commits, json);
+report('store: inserts in group commit', rows.inserts, json);
+report('store: completions', rows.completions, json);
 report('store: a batch to the other thread', crossing(), json);
 report('store: loading', await loading(quick ? 20_000 : 100_000), json);
 report('store: a large submission', await halfDone(quick ? 5_000_000 : 100_000_000), json);

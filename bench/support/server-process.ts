@@ -44,25 +44,32 @@ export function runningServer(url: string): MeasuredServer {
   };
 }
 
-/** Ours, on a free port. `folder` keeps the database across starts; otherwise it is temporary. */
+/** Ours, on a free port. `folder` keeps the database across starts; otherwise it is temporary. With `store`, a URL, there is none. */
 export async function startOurs(
-  options: { folder?: string; flags?: string[]; nodeFlags?: string[] } = {},
+  options: { folder?: string; store?: string | undefined; flags?: string[]; nodeFlags?: string[] } = {},
 ): Promise<MeasuredServer> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'opsqueue-bench-'));
   const database = join(folder, 'opsqueue.db');
   const began = performance.now();
   const program = [...(options.nodeFlags ?? []), 'bin/opsqueue.js'];
-  const args = [...program, 'serve', '--port', '0', '--database-filename', database];
+  const { store } = options;
+  const place = store === undefined ? ['--database-filename', database] : ['--store', store];
+  const args = [...program, 'serve', '--port', '0', ...place];
   const child = spawn(process.execPath, [...args, ...(options.flags ?? [])], {
     cwd: root,
-    env: { OPSQUEUE_LOG: 'warn', ...process.env },
+    env: { OPSQUEUE_LOG: store === undefined ? 'warn' : 'error', ...process.env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const port = await portOf(child);
   await pong('127.0.0.1', port);
   const startMs = performance.now() - began;
   return {
-    ...measured('opsqueue', child, port, database),
+    ...measured(
+      store === undefined ? 'opsqueue' : 'on PostgreSQL',
+      child,
+      port,
+      store === undefined ? database : null,
+    ),
     startMs,
     stop: () => stop(child, options.folder === undefined ? folder : null),
   };
