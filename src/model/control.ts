@@ -1,5 +1,5 @@
 /** What can be done to work that was submitted before. */
-export const VERBS = ['pause', 'resume', 'set', 'cancel'] as const;
+export const VERBS = ['pause', 'resume', 'set', 'cancel', 'retry'] as const;
 export type Verb = (typeof VERBS)[number];
 
 /** Somebody did something to a submission, a queue or the server. */

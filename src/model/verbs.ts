@@ -15,7 +15,9 @@ export type Change =
       readonly deadlineMs?: number | null | undefined;
       readonly startAfterMs?: number | null | undefined;
     }
-  | { readonly verb: 'cancel' };
+  | { readonly verb: 'cancel' }
+  /** What has failed goes on: chunks that are set aside, or a submission that failed. */
+  | { readonly verb: 'retry' };
 
 /** States of open submissions, as filters name them. */
 export const FILTER_STATES = ['open', 'waiting', 'running', 'paused', 'delayed'] as const;
@@ -29,7 +31,7 @@ export type VerbTarget =
       /** Those of other queues are unknown; null = of any queue. */
       readonly queue: string | null;
     }
-  /** Open submissions, as of now, that match all of it. */
+  /** Open submissions, as of now, that match all of it; for a retry, those with something that failed, ended or not. */
   | {
       readonly kind: 'matching';
       readonly metadata: StrategicMetadata;
@@ -71,6 +73,8 @@ export interface VerbAnswer {
   readonly unchanged: number;
   /** Those that stay paused, for another cause or with their queue. */
   readonly stillPaused: number;
+  /** Chunks that are to be done again, of a retry. */
+  readonly chunks?: number | undefined;
   /** The changed ones, the first {@link VERB_IDS_MAX} of them. */
   readonly ids: readonly SubmissionId[];
   /** The first {@link VERB_IDS_MAX} of them. */

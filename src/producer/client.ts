@@ -1,5 +1,6 @@
 import type { Contract } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
+import type { OpError } from '../model/op-error.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { EndState, StrategicMetadata } from '../model/submission.ts';
 import type { Change } from '../model/verbs.ts';
@@ -20,6 +21,7 @@ import type {
   CallOptions,
   ChangeOptions,
   ChangeReport,
+  CollectingOptions,
   CountOptions,
   EndedSubmissionsOptions,
   ManyOptions,
@@ -88,7 +90,9 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
    * for await (const word of submission.results()) console.log(word);
    * ```
    */
-  async submit(operations: Source<Op>, options: SubmitOptions): Promise<Submission<Result>> {
+  submit(operations: Source<Op>, options: CollectingOptions): Promise<Submission<Result | OpError>>;
+  submit(operations: Source<Op>, options: SubmitOptions): Promise<Submission<Result>>;
+  async submit(operations: Source<Op>, options: SubmitOptions): Promise<Submission<Result | OpError>> {
     return new Submission<Result>(this.#context, await this.#submit(operations, options));
   }
 
@@ -103,7 +107,12 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
    * for await (const word of producer.runSubmission(words, { chunkSize: 1_000 })) console.log(word);
    * ```
    */
-  runSubmission(operations: Source<Op>, options: RunSubmissionOptions): Results<Result> {
+  runSubmission(
+    operations: Source<Op>,
+    options: RunSubmissionOptions & CollectingOptions,
+  ): Results<Result | OpError>;
+  runSubmission(operations: Source<Op>, options: RunSubmissionOptions): Results<Result>;
+  runSubmission(operations: Source<Op>, options: RunSubmissionOptions): Results<Result | OpError> {
     const context = this.#context;
     const { signal: caller } = checkOptions(options, names.RUN);
     const cargo = checkInsert(context, options);
@@ -293,6 +302,20 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
    */
   async cancel(work: WorkTarget, options: ChangeOptions & ManyOptions = {}): Promise<ChangeReport> {
     return this.#change({ verb: 'cancel' }, work, checkOptions(options, names.CHANGE_MANY));
+  }
+
+  /**
+   * Goes on with what has failed: submissions that failed, or of which chunks failed. What was done stays done; all tries begin
+   * anew. Those that match are in progress or have ended.
+   *
+   * @throws as {@link pause}; ChangeRefusedError for a queue, the server or a filter by state
+   * @example
+   * ```ts
+   * const { chunks } = await producer.retry({ matching: { metadata: { customer: 42 } } }, { reason: 'disk replaced' });
+   * ```
+   */
+  async retry(work: WorkTarget, options: ChangeOptions & ManyOptions = {}): Promise<ChangeReport> {
+    return this.#change({ verb: 'retry' }, work, checkOptions(options, names.CHANGE_MANY));
   }
 
   /**

@@ -90,6 +90,11 @@ export class ClientContext {
     return checkLimits(options, this.#limits);
   }
 
+  /** null if the client has none. */
+  get store(): BoundedStore | null {
+    return this.#store;
+  }
+
   /** @throws IncorrectUsageError if the client has no object store */
   requireStore(): BoundedStore {
     if (this.#store !== null) return this.#store;

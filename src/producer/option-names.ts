@@ -67,6 +67,12 @@ export const SUBMIT: OptionNames<SubmitOptions> = {
   startAfter: true,
   compression: true,
 };
-export const RESULTS: OptionNames<ResultsOptions> = { ...TRANSFER, ...DONE, when: true, cleanup: true };
-export const CHUNKS: OptionNames<ChunksOptions> = { ...TRANSFER, ...DONE, until: true };
+export const RESULTS: OptionNames<ResultsOptions> = {
+  ...TRANSFER,
+  ...DONE,
+  onFailedChunk: true,
+  when: true,
+  cleanup: true,
+};
+export const CHUNKS: OptionNames<ChunksOptions> = { ...TRANSFER, ...DONE, onFailedChunk: true, until: true };
 export const RUN: OptionNames<RunSubmissionOptions> = { ...SUBMIT, ...RESULTS };

@@ -281,10 +281,30 @@ export interface ChangeReport {
   readonly unchanged: number;
   /** Those that are paused now, whatever was done: for this or another cause, or with their queue. */
   readonly stillPaused: number;
+  /**
+   * Chunks that are to be done again.
+   *
+   * @defaultValue none: of another change than a retry
+   */
+  readonly chunks?: number | undefined;
   /** Ids of those that were changed, 10 000 at most. */
   readonly ids: readonly string[];
   /** Those that could not be changed: the code and the text of the error that each would be alone. */
   readonly skipped: readonly { readonly id: string; readonly code: string; readonly text: string }[];
+}
+
+/** Options of a submission whose results may be errors: with `failureMode: 'collect'`. */
+export type CollectingOptions = SubmitOptions & { readonly failureMode: 'collect' };
+
+/** What results have in the place of a chunk that failed, of a submission with `failureMode: 'collect'`. */
+export interface FailedChunkOptions {
+  /**
+   * `'record'`: for each of its operations an OpError with the code `CHUNK_FAILED` and the failure in its message, in their
+   * places; `'throw'`: nothing, and after the last result ChunksFailedError, which names the first of them.
+   *
+   * @defaultValue `'record'`
+   */
+  readonly onFailedChunk?: 'record' | 'throw' | undefined;
 }
 
 /** Of a call that waits for a submission. */
@@ -297,7 +317,7 @@ export interface WatchOptions {
 }
 
 /** Options of `results`. */
-export interface ResultsOptions extends TransferOptions, WatchOptions {
+export interface ResultsOptions extends TransferOptions, WatchOptions, FailedChunkOptions {
   /**
    * When results are given out, always in the order of the operations: `'all-done'`: none before the submission is
    * completed, so that one that fails has none; `'as-completed'`: each as soon as it and all before it are done.
@@ -306,7 +326,8 @@ export interface ResultsOptions extends TransferOptions, WatchOptions {
    */
   readonly when?: 'all-done' | 'as-completed' | undefined;
   /**
-   * `'after-results'`: removes the submission's chunks from the object store once the last result was given out.
+   * `'after-results'`: removes the submission's chunks from the object store once the last result was given out. Not those of
+   * a submission of which chunks failed: they can be tried again.
    *
    * @defaultValue none: they stay
    */
@@ -317,10 +338,10 @@ export interface ResultsOptions extends TransferOptions, WatchOptions {
 export interface RunSubmissionOptions extends SubmitOptions, ResultsOptions {}
 
 /** Options of `chunks`. */
-export interface ChunksOptions extends TransferOptions, WatchOptions {
+export interface ChunksOptions extends TransferOptions, WatchOptions, FailedChunkOptions {
   /**
    * `'end'`: waits until the submission has ended, and throws if it failed or was cancelled; `'now'`: those that are done
-   * by now, whatever the state of the submission is, and waits for nothing.
+   * by now, without those that failed, whatever the state of the submission is, and waits for nothing.
    *
    * @defaultValue `'end'`
    */

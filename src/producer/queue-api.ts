@@ -5,13 +5,14 @@ import {
   QueueRefusedError,
   QueueUnsupportedError,
   SubmissionConflictError,
+  SubmissionForgottenError,
   SubmissionNotCancellableError,
   SubmissionNotFoundError,
   TooManyMatchingSubmissionsError,
 } from '../model/errors.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
-import type { EndState, StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
+import type { EndState, FailedChunk, StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
 import type { VerbAnswer, VerbRequest } from '../model/verbs.ts';
 import { VERSION } from '../model/version.ts';
 import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http/attempt.ts';
@@ -30,6 +31,7 @@ import {
   KNOWN_PREFIXES_MAX,
   parseChunksDone,
   parseCount,
+  parseFailedChunks,
   parseId,
   parseIdOrNull,
   parseIds,
@@ -204,6 +206,20 @@ export class QueueApi {
   /** The name of the queue that is asked; '' for the unnamed one. */
   get queueName(): string {
     return this.#http.queueName;
+  }
+
+  /** Chunks that are set aside, by index from that one on, with what they failed by. */
+  async failedChunks(
+    id: SubmissionId,
+    from: ChunkIndex,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<readonly FailedChunk[]> {
+    await this.require('collect', signal);
+    const path = `${ROOT}/${id}/chunks_failed?from=${from}&limit=${limit}`;
+    const answer = await this.#get(path, signal, [404]);
+    if (answer.status === 404) throw new SubmissionForgottenError(id);
+    return this.#read(answer, parseFailedChunks);
   }
 
   /** @throws SubmissionNotFoundError, SubmissionNotCancellableError */

@@ -1,7 +1,12 @@
-import { IncorrectUsageError, SubmissionEndedError, SubmissionNotCancellableError } from '../model/errors.ts';
+import {
+  ChangeRefusedError,
+  IncorrectUsageError,
+  SubmissionEndedError,
+  SubmissionNotCancellableError,
+} from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { detailsOf, type EndedSubmissionDetails, type SubmissionDetails } from '../model/submission.ts';
-import type { Change } from '../model/verbs.ts';
+import type { Change, VerbAnswer } from '../model/verbs.ts';
 import { checkCause, checkChanges, verbRequest } from './changes.ts';
 import { checkChoice, checkOptions } from './checks.ts';
 import type { ClientContext } from './context.ts';
@@ -56,7 +61,8 @@ export class Submission<Result = unknown> {
 
   /**
    * The results, in the order of the operations. Nothing is asked of the queue before the first `next`. Where consumers run
-   * with `onOpError: 'record'`, an OpError stands in the place of a result: say so in `Result`.
+   * with `onOpError: 'record'`, or the submission has `failureMode: 'collect'`, an OpError may stand in the place of a
+   * result: say so in `Result`.
    *
    * They throw SubmissionFailedError, SubmissionCancelledError, SubmissionForgottenError (read too slowly),
    * ChunkContentError, ContractViolationError, ObjectStoreError and QueueUnreachableError.
@@ -200,6 +206,24 @@ export class Submission<Result = unknown> {
   }
 
   /**
+   * Goes on with what has failed: the chunks of a submission with `failureMode: 'collect'` that failed, in progress or ended, or
+   * whatever was not done of one that failed. What was done stays done; all tries begin anew.
+   *
+   * @returns how many chunks are to be done again; 0 if nothing has failed
+   * @throws SubmissionEndedError if it was cancelled; ChangeRefusedError if its chunks are not in the object store any more;
+   *   QueueUnsupportedError
+   * @example
+   * ```ts
+   * if ((await submission.done()).state === 'completed_with_failures') await submission.retryFailed();
+   * ```
+   */
+  async retryFailed(options: ChangeOptions = {}): Promise<number> {
+    const { signal } = checkOptions(options, names.CHANGE);
+    await this.#context.call(signal, (linked) => this.#mustHaveChunks(linked));
+    return (await this.#act({ verb: 'retry' }, options)).chunks ?? 0;
+  }
+
+  /**
    * Removes all its chunks from the object store, once it has ended; the queue forgets the rest by itself. Those that are
    * missing are fine, and there are none if the queue keeps them.
    *
@@ -226,12 +250,27 @@ export class Submission<Result = unknown> {
   }
 
   async #change(change: Change, options: ChangeOptions): Promise<boolean> {
+    return (await this.#act(change, options)).done > 0;
+  }
+
+  async #act(change: Change, options: ChangeOptions): Promise<VerbAnswer> {
     const { signal, reason, by } = options;
     const { api } = this.#context;
     const target = { kind: 'submissions', ids: [this.#id], queue: api.queueName } as const;
     const request = verbRequest(change, target, { reason, by });
-    const { done } = await this.#context.call(signal, (linked) => api.act(request, linked));
-    return done > 0;
+    return this.#context.call(signal, (linked) => api.act(request, linked));
+  }
+
+  /** The queue cannot see whether they have been removed since. A client without an object store cannot either. */
+  async #mustHaveChunks(signal: AbortSignal): Promise<void> {
+    const { api, store } = this.#context;
+    const status = await api.status(this.#id, {}, signal);
+    if (store === null || status === null || status.record.prefix === null) return;
+    // Where it may not be listed, the consumers will tell.
+    if (await store.has(status.record.prefix, { signal }).catch(() => true)) return;
+    throw new ChangeRefusedError(
+      `the chunks of submission ${this.id} are not in ${store.url} (any more): removed by cleanup, delete() or opsqueue gc; submit it again`,
+    );
   }
 
   #read<Item>(reading: Reading, shape: Parameters<typeof resultsOf<Item>>[1]['shape']): Results<Item> {

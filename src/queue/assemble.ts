@@ -120,15 +120,15 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
     pendingBytesMax,
     isOpen: () => hooks.isReady() && watch.isOk,
   });
-  const verbs = new Verbs({ store, clock, logger, journal, queues, scopes, endings, giveUp });
   const retries = new Retries({
     ...shared,
     queues,
-    reads,
+    scopes,
     endings,
     retention,
     isOpen: () => hooks.isReady() && watch.isOk,
   });
+  const verbs = new Verbs({ store, clock, logger, journal, queues, scopes, endings, retries, giveUp });
   return {
     queues,
     scopes,

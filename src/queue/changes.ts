@@ -110,6 +110,7 @@ export function detailOf(change: Change): string {
     case 'resume':
       return change.cause ?? 'every cause';
     case 'cancel':
+    case 'retry':
       return '';
     case 'set': {
       const { strategicMetadata = new Map<string, bigint | null>(), deadlineMs, startAfterMs } = change;

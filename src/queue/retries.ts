@@ -1,8 +1,8 @@
+import { type Act, withAct } from '../model/control.ts';
+import { ChangeRefusedError, SubmissionEndedError, SubmissionNotFoundError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
-import { queueField } from '../model/queue-name.ts';
-import type { SubmissionStatus } from '../model/submission.ts';
-import type { Store } from '../store/store.ts';
-import type { Logger } from '../system/log/logger.ts';
+import type { VerbTarget } from '../model/verbs.ts';
+import type { Store, StoredSubmission } from '../store/store.ts';
 import type { Clock } from '../system/time/clock.ts';
 import type { Endings } from './endings.ts';
 import { QueueUnavailableError } from './errors.ts';
@@ -10,17 +10,16 @@ import type { QueueEvents } from './events.ts';
 import type { Journal } from './journal/journal.ts';
 import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
-import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
+import type { Scopes } from './scopes.ts';
 
 export interface RetriesOptions {
   readonly store: Store;
   readonly clock: Clock;
-  readonly logger: Logger;
   readonly journal: Journal;
   readonly queues: NamedQueues;
+  readonly scopes: Scopes;
   readonly events: QueueEvents;
-  readonly reads: Reads;
   readonly endings: Endings;
   readonly retention: Retention;
   /** Whether the store takes something now. */
@@ -29,13 +28,23 @@ export interface RetriesOptions {
   giveUp(error: unknown): void;
 }
 
+/** A submission that may be retried. `queue`: those of other queues are unknown; null = of any queue. */
+export interface RetryTarget {
+  readonly id: SubmissionId;
+  readonly queue: string | null;
+}
+
 /** What came of a retry. */
-export type RetryResult =
-  /** `chunks`: how many are to be done that were not before; 0 if nothing has failed. */
-  | { readonly kind: 'retried'; readonly chunks: number }
-  | { readonly kind: 'unknown' }
-  /** It was cancelled: nothing of it goes on. */
-  | { readonly kind: 'cancelled'; readonly status: SubmissionStatus };
+export interface RetryOutcome {
+  /** How many chunks are to be done that were not before; 0 if nothing has failed. */
+  readonly chunks: number;
+  /** Nothing is handed out for the time being: the submission is paused, or its queue. */
+  readonly isPaused: boolean;
+}
+
+/** Ended submissions that are asked of the store at once. */
+const PAGE = 500;
+const FAILED_STATES = ['failed', 'completed_with_failures'] as const;
 
 /**
  * Goes on with what has failed: chunks that were set aside, or a submission that failed. What was done stays done, and
@@ -44,84 +53,153 @@ export type RetryResult =
 export class Retries {
   readonly #o: RetriesOptions;
   /** Ended submissions that are being opened again. */
-  readonly #reopening = new Map<SubmissionId, Promise<RetryResult>>();
+  readonly #reopening = new Map<SubmissionId, Promise<RetryOutcome>>();
 
   constructor(options: RetriesOptions) {
     this.#o = options;
   }
 
-  /** Rejects with QueueUnavailableError if the queue takes nothing, or stops before; TooManyQueuesError. */
-  async retry(queueName: string, id: SubmissionId): Promise<RetryResult> {
-    const { queues, clock, endings, journal, store } = this.#o;
-    if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
-    const nowMs = clock.monotonicMs();
-    const queue = queues.get(queueName);
-    const chunks = queue?.scheduler.retry(id, nowMs) ?? null;
-    queue?.dispatcher.run(nowMs);
-    if (chunks !== null) {
-      await this.#committed(journal.committed());
-      return { kind: 'retried', chunks };
+  /**
+   * Submissions with something that failed, as of now, ended or not. Without a queue, those of the unnamed one and of
+   * those in use.
+   *
+   * @throws ChangeRefusedError for a filter by state
+   */
+  async matching(filter: Extract<VerbTarget, { kind: string }>): Promise<RetryTarget[]> {
+    if (filter.kind !== 'matching') throw new ChangeRefusedError('submissions can be retried, nothing else');
+    const { metadata, state, queue: name } = filter;
+    if (state !== 'open') {
+      throw new ChangeRefusedError('filter.state: a retry is for whatever has failed, in any state');
     }
-    await endings.committed(id);
-    if ((await store.findById(id))?.record.queue !== queueName) return { kind: 'unknown' };
+    const carriesAll = ({ record, control }: StoredSubmission) => {
+      const pairs = control.strategicMetadata ?? record.strategicMetadata;
+      return [...metadata].every(([key, value]) => pairs.get(key) === value);
+    };
+    const targets: RetryTarget[] = [];
+    for (const queue of name === null ? Array.from(this.#o.queues, (each) => each.name) : [name]) {
+      const schedule = this.#o.queues.get(queue)?.scheduler;
+      for (const id of schedule?.find(metadata, Number.POSITIVE_INFINITY) ?? []) {
+        if (schedule?.get(id)?.failed) targets.push({ id, queue });
+      }
+      for (const endState of FAILED_STATES) {
+        for await (const stored of this.#ended(queue, endState)) {
+          if (carriesAll(stored)) targets.push({ id: stored.record.id, queue });
+        }
+      }
+    }
+    return targets;
+  }
+
+  /**
+   * @param act null = tells what would happen, and changes nothing
+   * @throws SubmissionNotFoundError, SubmissionEndedError for one that was cancelled, QueueUnavailableError,
+   *   TooManyQueuesError
+   */
+  async retry({ id, queue: name }: RetryTarget, act: Act | null): Promise<RetryOutcome> {
+    const { queues, endings } = this.#o;
+    if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
+    for (const queue of queues) {
+      const submission = queue.scheduler.get(id);
+      if (submission === undefined || (name !== null && queue.name !== name)) continue;
+      if (submission.state === 'open') return this.#retryOpen(queue, id, act);
+      await endings.committed(id);
+    }
+    const stored = await this.#o.store.findById(id);
+    if (stored === null || (name !== null && stored.record.queue !== name)) {
+      throw new SubmissionNotFoundError(id);
+    }
+    if (act === null) return this.#told(stored, chunksToRetry(stored));
     let reopened = this.#reopening.get(id);
     if (reopened === undefined) {
-      reopened = this.#reopen(queueName, id).finally(() => this.#reopening.delete(id));
+      reopened = this.#reopen(stored.record.queue, id, act).finally(() => this.#reopening.delete(id));
       this.#reopening.set(id, reopened);
     }
     return reopened;
   }
 
-  async #reopen(queueName: string, id: SubmissionId): Promise<RetryResult> {
+  async *#ended(queue: string, state: (typeof FAILED_STATES)[number]): AsyncGenerator<StoredSubmission> {
+    for (let before: SubmissionId | undefined; ; ) {
+      const page = await this.#o.store.ended({ queue, state, before, limit: PAGE });
+      yield* page;
+      before = page.at(-1)?.record.id;
+      if (page.length < PAGE) return;
+    }
+  }
+
+  async #retryOpen(queue: NamedQueue, id: SubmissionId, act: Act | null): Promise<RetryOutcome> {
+    const { clock, journal } = this.#o;
+    const submission = queue.scheduler.get(id)!;
+    const failed = submission.failed?.count ?? 0;
+    const { record, control } = submission;
+    if (act === null || failed === 0) return this.#told({ record, control }, failed);
+    const nowMs = clock.monotonicMs();
+    const chunks = queue.scheduler.retry(id, nowMs) ?? 0;
+    queue.dispatcher.run(nowMs);
+    const next = withAct(control, act);
+    journal.add({ kind: 'control', id, control: next });
+    queue.control(id, next);
+    await this.#committed();
+    return this.#told({ record, control }, chunks);
+  }
+
+  async #reopen(name: string, id: SubmissionId, act: Act): Promise<RetryOutcome> {
     const { queues, retention } = this.#o;
-    const queue = queues.enter(queueName);
+    const queue = queues.enter(name);
     queue.insertsPending++;
-    const letGo = await retention.keep(id);
     try {
-      return await this.#reopenKept(queue, id);
+      const letGo = await retention.keep(id);
+      try {
+        return await this.#reopenKept(queue, id, act);
+      } finally {
+        letGo();
+      }
     } finally {
-      letGo();
       queue.insertsPending--;
       queues.changed(queue);
     }
   }
 
   /** From here on nobody forgets it. */
-  async #reopenKept(queue: NamedQueue, id: SubmissionId): Promise<RetryResult> {
-    const { store, journal, reads, events, clock, logger } = this.#o;
-    // Another call has been faster.
-    if (queue.scheduler.get(id) !== undefined) return { kind: 'retried', chunks: 0 };
-    const stored = await store.findById(id);
-    const done = await store.chunksDone(id);
-    if (stored === null || done === null) return { kind: 'unknown' };
-    const { record, end, chunksDone, control: before } = stored;
-    if (end === null) throw new QueueUnavailableError('the submission is being inserted');
-    if (end.state === 'completed') return { kind: 'retried', chunks: 0 };
-    if (end.state === 'cancelled') {
-      const status = await reads.status(queue.name, id);
-      return status === null ? { kind: 'unknown' } : { kind: 'cancelled', status };
-    }
-    // Or it would be cancelled at once.
+  async #reopenKept(queue: NamedQueue, id: SubmissionId, act: Act): Promise<RetryOutcome> {
+    const { store, journal, events, clock } = this.#o;
+    const [stored, done] = await Promise.all([store.findById(id), store.chunksDone(id)]);
+    if (stored === null || done === null) throw new SubmissionNotFoundError(id);
+    const chunks = chunksToRetry(stored);
+    // Another call may have been faster.
+    if (chunks === 0 || queue.scheduler.get(id) !== undefined) return this.#told(stored, 0);
+    const { record, control: before } = stored;
+    // With a deadline that has passed, it would be cancelled at once.
     const isLate = before.deadlineMs !== null && before.deadlineMs <= clock.nowMs();
-    const control = isLate ? { ...before, deadlineMs: null } : before;
+    const control = withAct(isLate ? { ...before, deadlineMs: null } : before, act);
     journal.add({ kind: 'retry', id });
-    if (isLate) journal.add({ kind: 'control', id, control });
-    await this.#committed(journal.committed());
+    journal.add({ kind: 'control', id, control });
+    await this.#committed();
     try {
       queue.insert(record, control, { done, tries: new Map() });
       events.publish({ kind: 'submission_retried', record }, clock.monotonicMs());
-      logger.debug({ submission: String(id), ...queueField(record.queue), chunksDone }, 'submission retried');
     } catch (error) {
       this.#o.giveUp(error);
     }
-    return { kind: 'retried', chunks: record.chunksTotal - chunksDone };
+    return this.#told(stored, chunks);
   }
 
-  async #committed(committed: Promise<void>): Promise<void> {
+  #told({ record, control }: Pick<StoredSubmission, 'record' | 'control'>, chunks: number): RetryOutcome {
+    return { chunks, isPaused: control.pauses.length > 0 || this.#o.scopes.isPaused(record.queue) };
+  }
+
+  async #committed(): Promise<void> {
     try {
-      await committed;
+      await this.#o.journal.committed();
     } catch (cause) {
       throw new QueueUnavailableError('the queue stops before the retry is on disk', { cause });
     }
   }
+}
+
+/** @throws SubmissionEndedError for one that was cancelled */
+function chunksToRetry({ record, end, chunksDone }: StoredSubmission): number {
+  // The store knows it as open for a moment before the scheduler does: nothing of it can have failed.
+  if (end === null) return 0;
+  if (end.state === 'cancelled') throw new SubmissionEndedError(record.id, end.state);
+  return record.chunksTotal - chunksDone;
 }

@@ -25,6 +25,7 @@ import { QueueUnavailableError } from './errors.ts';
 import type { Journal } from './journal/journal.ts';
 import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
+import type { Retries } from './retries.ts';
 import type { Scopes } from './scopes.ts';
 
 export interface VerbsOptions {
@@ -35,6 +36,7 @@ export interface VerbsOptions {
   readonly queues: NamedQueues;
   readonly scopes: Scopes;
   readonly endings: Endings;
+  readonly retries: Retries;
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
 }
@@ -50,6 +52,7 @@ interface Tally {
   done: number;
   unchanged: number;
   stillPaused: number;
+  chunks?: number;
   readonly ids: SubmissionId[];
   readonly skipped: { readonly id: SubmissionId; readonly error: OpsqueueError }[];
 }
@@ -63,7 +66,13 @@ const IDS_LOGGED_MAX = 10;
 const REASON_LOGGED_MAX = 500;
 
 /** How log lines say what was done. */
-const DONE = { pause: 'paused', resume: 'resumed', set: 'changed', cancel: 'cancelled' } as const;
+const DONE = {
+  pause: 'paused',
+  resume: 'resumed',
+  set: 'changed',
+  cancel: 'cancelled',
+  retry: 'retried',
+} as const;
 
 /**
  * What operators and producers do to submissions, queues and the server while work goes on. In force at once, and
@@ -87,11 +96,43 @@ export class Verbs {
     if (target.kind === 'queue') return this.#scope(request, target.queue, act);
     if (target.kind === 'server') return this.#scope(request, SERVER_SCOPE, act);
     const tally: Tally = { done: 0, unchanged: 0, stillPaused: 0, ids: [], skipped: [] };
+    if (change.verb === 'retry') return this.#retry(request, act, tally);
     const targets = target.kind === 'matching' ? this.#matching(target) : await this.#named(target, tally);
     if (request.expected !== null && targets.length > request.expected) {
       throw new CountChangedError(targets.length, request.expected);
     }
     await this.#changeAll(targets, request, act, tally);
+    if (tally.done === 0 && tally.unchanged === 0) throw tally.skipped[0]!.error;
+    return this.#answer(request, targets.length, tally);
+  }
+
+  /** What it is for has ended, mostly. */
+  async #retry(request: VerbRequest, act: Act, tally: Tally): Promise<VerbAnswer> {
+    const { target, isDryRun, expected } = request;
+    const { retries } = this.#o;
+    const targets =
+      target.kind === 'submissions'
+        ? [...new Set(target.ids)].map((id) => ({ id, queue: target.queue }))
+        : await retries.matching(target);
+    if (targets.length === 0 && target.kind === 'matching') throw new NothingMatchesError(filterText(target));
+    if (expected !== null && targets.length > expected) throw new CountChangedError(targets.length, expected);
+    tally.chunks = 0;
+    for (let from = 0; from < targets.length; from += SLICE) {
+      const slice = targets.slice(from, from + SLICE);
+      // Together: they share commits.
+      const results = await Promise.all(
+        slice.map((each) => retries.retry(each, isDryRun ? null : act).catch(asOwnError)),
+      );
+      for (const [i, result] of results.entries()) {
+        const { id } = slice[i]!;
+        if (result instanceof OpsqueueError) skip(tally, id, result);
+        else if (result.chunks === 0) tally.unchanged++;
+        else counted(tally, id);
+        if (result instanceof OpsqueueError) continue;
+        tally.chunks += result.chunks;
+        if (result.chunks > 0 && result.isPaused) tally.stillPaused++;
+      }
+    }
     if (tally.done === 0 && tally.unchanged === 0) throw tally.skipped[0]!.error;
     return this.#answer(request, targets.length, tally);
   }
@@ -239,7 +280,7 @@ export class Verbs {
 
   #answer(request: VerbRequest, matched: number, tally: Tally): VerbAnswer {
     const { change, isDryRun, target, by, reason } = request;
-    const { done, unchanged, stillPaused, ids, skipped } = tally;
+    const { done, unchanged, stillPaused, chunks, ids, skipped } = tally;
     if (!isDryRun && done > 0) {
       const what = target.kind === 'queue' || target.kind === 'server' ? target.kind : 'submissions';
       const fields = {
@@ -261,10 +302,17 @@ export class Verbs {
       done,
       unchanged,
       stillPaused,
+      ...(chunks === undefined ? {} : { chunks }),
       ids,
       skipped: skipped.map(({ id, error: { code, message } }) => ({ id, code, text: message })),
     };
   }
+}
+
+/** Why a submission is passed over; what is no fault of it ends the request. */
+function asOwnError(error: unknown): OpsqueueError {
+  if (error instanceof SubmissionNotFoundError || error instanceof SubmissionEndedError) return error;
+  throw error;
 }
 
 function counted(tally: Tally, id: SubmissionId): void {

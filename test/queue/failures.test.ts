@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { OpsqueueError } from '../../src/model/errors.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { QueueWorld, type WorldConsumer } from '../support/queues/queue-world.ts';
 import { gatedStore } from '../support/store/gated-store.ts';
@@ -19,6 +20,18 @@ function work(
     else consumer.complete(chunk, Buffer.from(`result ${chunk.chunkIndex}`));
   }
   return taken.map(({ chunkIndex }) => chunkIndex);
+}
+
+const ACT = { verb: 'retry', detail: '', by: 'ann@host', reason: 'fixed', atMs: 5 } as const;
+
+/** How many chunks are retried, or the code of the error. */
+async function retry(world: QueueWorld, id: bigint, queue: string | null = ''): Promise<number | string> {
+  try {
+    return (await world.queue.retries.retry({ id, queue }, ACT)).chunks;
+  } catch (error) {
+    assert.ok(error instanceof OpsqueueError);
+    return error.code;
+  }
 }
 
 async function statusOf(world: QueueWorld, id: bigint) {
@@ -130,13 +143,13 @@ test('a retry of what has completed with failures hands out only those chunks, w
   const consumer = world.consumer();
   work(consumer, [1, 3]);
   await world.settle();
-  assert.deepEqual(await world.queue.retries.retry('', id), { kind: 'retried', chunks: 2 });
+  assert.equal(await retry(world, id), 2);
   assert.equal((await statusOf(world, id)).state, 'in_progress');
   assert.deepEqual(work(consumer, [3]), [1, 3]);
   const again = await statusOf(world, id);
   assert.ok(again.state === 'completed_with_failures');
   assert.equal(again.failedChunk.chunkIndex, 3);
-  await world.queue.retries.retry('', id);
+  await retry(world, id);
   work(consumer, []);
   assert.equal((await statusOf(world, id)).state, 'completed');
   assert.equal(world.queue.stats.submissionsRetried, 2);
@@ -151,7 +164,7 @@ test('a retry of a submission that failed goes on where it was', async () => {
   consumer.fail(second!.chunk);
   for (const { chunk } of consumer.take()) consumer.fail(chunk);
   assert.equal((await statusOf(world, id)).state, 'failed');
-  assert.deepEqual(await world.queue.retries.retry('', id), { kind: 'retried', chunks: 3 });
+  assert.equal(await retry(world, id), 3);
   // Inputs come from the store now.
   consumer.clear();
   consumer.reserve(10);
@@ -190,7 +203,7 @@ test('a retry is answered after its commit, and survives a restart', async () =>
   const next = await QueueWorld.start({ store: held.store, ...ONE_TRY });
   held.shut();
   let result: unknown = null;
-  const retried = next.queue.retries.retry('', id).then((told) => {
+  const retried = retry(next, id).then((told) => {
     result = told;
   });
   await next.settle();
@@ -217,7 +230,7 @@ test('while a submission goes on, a retry hands out again what is set aside, and
   const consumer = world.consumer();
   for (let i = 0; i < 2; i++) for (const { chunk } of consumer.take()) consumer.fail(chunk);
   assert.equal(world.queue.counts.chunksFailed, 1);
-  assert.deepEqual(await world.queue.retries.retry('', id), { kind: 'retried', chunks: 1 });
+  assert.equal(await retry(world, id), 1);
   // A try after the retry counts, those before it do not: on disk as in memory.
   for (const { chunk } of consumer.take()) consumer.fail(chunk);
   await world.settle();
@@ -239,33 +252,29 @@ test('two retries at once are one', async () => {
   const id = await world.insert('a', 2);
   work(world.consumer(), [0]);
   await world.settle();
-  const results = await Promise.all([
-    world.queue.retries.retry('', id),
-    world.queue.retries.retry('', id),
-    world.queue.retries.retry('', id),
-  ]);
-  assert.ok(results.every(({ kind }) => kind === 'retried'));
+  const results = await Promise.all([retry(world, id), retry(world, id), retry(world, id)]);
+  assert.deepEqual(results, [2, 2, 2]);
   assert.equal(world.queue.counts.submissionsOpen, 1);
   assert.equal(world.queue.stats.submissionsRetried, 1);
 });
 
 test('nothing is retried of what is unknown, completed, cancelled or in another queue', async () => {
   const world = await QueueWorld.start(ONE_TRY);
-  const { retries, endings } = world.queue;
-  assert.deepEqual(await retries.retry('', 9n), { kind: 'unknown' });
+  const { endings } = world.queue;
+  assert.equal(await retry(world, 9n), 'SUBMISSION_NOT_FOUND');
   const completed = await world.insert('completed', 1);
   work(world.consumer(), []);
   await world.settle();
-  assert.deepEqual(await retries.retry('', completed), { kind: 'retried', chunks: 0 });
+  assert.equal(await retry(world, completed), 0);
   assert.equal(await world.stateOf(completed), 'completed');
   const cancelled = await world.insert('cancelled', 1);
   await endings.cancel('', cancelled);
-  assert.equal((await retries.retry('', cancelled)).kind, 'cancelled');
+  assert.equal(await retry(world, cancelled), 'SUBMISSION_ENDED');
   assert.equal(await world.stateOf(cancelled), 'cancelled');
   const failed = await world.insert('failed', 1);
   work(world.consumer(), [0]);
   await world.settle();
-  assert.deepEqual(await retries.retry('other', failed), { kind: 'unknown' });
+  assert.equal(await retry(world, failed, 'other'), 'SUBMISSION_NOT_FOUND');
   assert.equal(await world.stateOf(failed), 'failed');
 });
 
@@ -277,18 +286,18 @@ test('a submission is not forgotten while it is retried, and the retry of one ju
   await world.settle();
   world.clock.advance(5_000);
   gate.shut();
-  const retried = world.queue.retries.retry('', id);
+  const retried = retry(world, id);
   await world.settle();
   await world.queue.retention.runOnce();
   gate.open();
-  assert.equal((await retried).kind, 'retried');
+  assert.equal(await retried, 2);
   assert.equal(await world.stateOf(id), 'in_progress');
   work(world.consumer(), [0]);
   await world.settle();
   world.clock.advance(5_000);
   await world.settle();
-  const [, late] = await Promise.all([world.queue.retention.runOnce(), world.queue.retries.retry('', id)]);
-  assert.deepEqual(late, { kind: 'unknown' });
+  const [, late] = await Promise.all([world.queue.retention.runOnce(), retry(world, id)]);
+  assert.equal(late, 'SUBMISSION_NOT_FOUND');
 });
 
 test('a retry that comes while the submission ends waits for that end', async () => {
@@ -297,9 +306,9 @@ test('a retry that comes while the submission ends waits for that end', async ()
   const id = await world.insert('a', 2, COLLECT);
   gate.shut();
   work(world.consumer(), [1]);
-  const retried = world.queue.retries.retry('', id);
+  const retried = retry(world, id);
   await world.settle();
   gate.open();
-  assert.deepEqual(await retried, { kind: 'retried', chunks: 1 });
+  assert.equal(await retried, 1);
   assert.equal(world.queue.counts.chunksAvailable, 1);
 });

@@ -94,3 +94,44 @@ test('metrics count what was set aside, what ended so, and what was retried', as
   assert.equal(await metric('chunks_set_aside_count{queue="-"}'), 2);
   assert.equal((await queue.post(`${ROOT}/cancel/${id}`, '')).status, 200);
 });
+
+test('the action retry opens again what has failed, by id or by metadata, with a dry run', async () => {
+  const act = async (body: object) => {
+    const answer = await queue.post('/api/v1/actions/retry', JSON.stringify(body));
+    return [answer.status, JSON.parse(answer.body.toString())] as const;
+  };
+  const pairs = { strategic_metadata: { night: 7 } };
+  const ids: string[] = [];
+  for (const prefix of ['night-a', 'night-b']) {
+    const id = await queue.insert(prefix, 3, { failure_mode: 'collect', ...pairs });
+    for (const { chunk } of await consumer.reserved(3)) {
+      if (chunk.chunkIndex === 1) consumer.fail(chunk);
+      else consumer.complete(chunk);
+    }
+    await queue.status(id, '?wait_ms=10000');
+    ids.push(String(id));
+  }
+  const filter = { metadata: { night: '7' } };
+  const [, dry] = await act({ filter, dry_run: true });
+  assert.deepEqual([dry.matched, dry.done, dry.chunks, dry.ids.sort()], [2, 2, 2, ids]);
+  assert.match(await queue.status(BigInt(ids[0]!)), /^\{"Failed"/);
+  assert.deepEqual((await act({ filter, expected: 1 }))[1].code, 'COUNT_CHANGED');
+  const [status, told] = await act({ ids: [ids[0]], by: 'ann@host', reason: 'fixed' });
+  assert.deepEqual([status, told.action, told.done, told.chunks], [200, 'retry', 1, 1]);
+  const ours = (await queue.get(`${ROOT}/${ids[0]}`, OURS)).body.toString();
+  assert.match(ours, /^\{"InProgress":.*"verb":"retry".*"by":"ann@host","reason":"fixed"/);
+  const [chunk] = await consumer.reserved(3);
+  assert.equal(chunk?.chunk.chunkIndex, 1);
+  consumer.complete(chunk.chunk);
+  assert.match(await queue.status(BigInt(ids[0]!), '?wait_ms=10000'), /^\{"Completed"/);
+  assert.deepEqual((await act({ ids: [ids[0]] }))[1].unchanged, 1, 'nothing of it has failed');
+  assert.equal((await act({ filter: { metadata: { night: '8' } } }))[1].code, 'NOTHING_MATCHES');
+  assert.equal((await act({ filter: { ...filter, state: 'paused' } }))[1].code, 'CHANGE_REFUSED');
+  assert.equal((await act({ queue: 'night' }))[1].code, 'CHANGE_REFUSED');
+  assert.equal((await act({ ids: ['5'] }))[0], 404);
+  assert.equal((await act({ ids: [ids[1]], cause: 'x' }))[0], 422);
+  const cancelled = String(await queue.insert('night-c', 1));
+  await queue.post(`${ROOT}/cancel/${cancelled}`, '');
+  assert.equal((await act({ ids: [cancelled] }))[1].code, 'SUBMISSION_ENDED');
+  assert.equal(await metric('submissions_retried_count'), 1);
+});

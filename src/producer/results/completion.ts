@@ -100,16 +100,17 @@ export async function waitForEnd(o: WaitOptions): Promise<EndedStatus> {
   let reported = -1;
   for (;;) {
     const done = chunksDoneOf(status);
+    const known = done + (status.state === 'in_progress' ? status.chunksFailed : 0);
     const { chunksTotal } = status.record;
-    if (done !== reported || status.state !== 'in_progress') {
+    if (known !== reported || status.state !== 'in_progress') {
       o.onProgress?.(meter.read(status.state, done, chunksTotal));
     }
     if (status.state !== 'in_progress') return status;
-    if (done !== reported) pacer.reset();
-    reported = done;
+    if (known !== reported) pacer.reset();
+    reported = known;
     pacer.asked();
     if (o.onProgress && api.announces('chunks_done')) {
-      status = await watched(o, status, done);
+      status = await watched(o, status, known);
       if (status.state === 'in_progress') await sleep(clock, PROGRESS_EVERY_MS, signal);
     } else {
       status = await statusOf({ api, id, isKnown: true, signal, holdMs: o.onProgress ? 0 : HOLD_MS });
@@ -118,7 +119,7 @@ export async function waitForEnd(o: WaitOptions): Promise<EndedStatus> {
   }
 }
 
-/** The status as soon as more chunks are done than were known. */
+/** The status as soon as more chunks are done or set aside than were known. */
 async function watched(
   { api, id, signal }: WaitOptions,
   status: Extract<SubmissionStatus, { state: 'in_progress' }>,
@@ -129,7 +130,7 @@ async function watched(
   const answer = await api.chunksDone(id, { known, fromPage, holdMs: HOLD_MS }, signal);
   if (answer === null) throw new SubmissionForgottenError(id);
   if (answer.state !== 'in_progress') return statusOf({ api, id, isKnown: true, signal });
-  return { ...status, chunksDone: answer.chunksDone };
+  return { ...status, chunksDone: answer.chunksDone, chunksFailed: answer.chunksFailed };
 }
 
 /** How many chunks of it are done. */

@@ -12,6 +12,11 @@ export interface ReadChunk extends Downloaded {
   readonly outputs: Outputs;
 }
 
+/** One that is done. */
+export interface DoneChunk extends ReadChunk {
+  readonly content: Uint8Array;
+}
+
 /** What results are made of chunks. */
 export interface Decoding {
   readonly codec: OperationCodec;
@@ -29,7 +34,7 @@ export interface Decoding {
  * @throws ChunkContentError, ContractViolationError
  */
 export async function decodeChunk(
-  chunk: ReadChunk,
+  chunk: DoneChunk,
   { codec, schema, chunkSizeOps, signal }: Decoding,
 ): Promise<unknown[]> {
   const values = await decoded(chunk, codec, signal);
@@ -39,7 +44,7 @@ export async function decodeChunk(
   return isThenable(valid) ? orAborted(valid, signal) : valid;
 }
 
-async function decoded(chunk: ReadChunk, codec: OperationCodec, signal: AbortSignal): Promise<unknown[]> {
+async function decoded(chunk: DoneChunk, codec: OperationCodec, signal: AbortSignal): Promise<unknown[]> {
   const { chunkIndex, outputs } = chunk;
   try {
     return decodeResults(chunk.content, codec);

@@ -16,11 +16,13 @@ export interface DoneTrackerOptions {
   readonly id: SubmissionId;
   readonly chunksTotal: number;
   /**
-   * - `ordered`: each chunk as soon as it and all before it are done
-   * - `unordered`: each as soon as it is done
+   * - `ordered`: each chunk as soon as it and all before it are done, or set aside
+   * - `unordered`: each as soon as it is done or set aside
    * - `snapshot`: those that are done now, ascending; waits for nothing
    */
   readonly mode: 'ordered' | 'unordered' | 'snapshot';
+  /** Chunks that are set aside are given out as those that are done, and known as such. Default true. */
+  readonly withFailed?: boolean;
   /** The submission ended otherwise than by completion, and all that is known to be done was given out: throws. */
   readonly onBroken: (signal: AbortSignal) => Promise<void>;
 }
@@ -34,6 +36,7 @@ export function doneChunks(options: DoneTrackerOptions): ChunkPlan {
     options.mode === 'ordered' ? new InOrder(options.chunksTotal) : new AnyOrder(options.chunksTotal);
   const asker = new Asker(options, found);
   return {
+    isFailed: (index) => asker.failed.has(index),
     next(signal) {
       const index = found.take();
       if (index !== null || found.isExhausted) return index;
@@ -147,6 +150,8 @@ function isDone(content: ChunksDonePage['content'], bit: number): boolean {
 class Asker {
   readonly #o: DoneTrackerOptions;
   readonly #found: Found;
+  /** As of the last answers. */
+  readonly failed: ChunkSet;
   readonly #pacer: Pacer;
   #known = 0;
   /** Where the answer goes on that had to be cut off; null between whole ones. */
@@ -156,6 +161,7 @@ class Asker {
   constructor(options: DoneTrackerOptions, found: Found) {
     this.#o = options;
     this.#found = found;
+    this.failed = new ChunkSet(options.chunksTotal);
     this.#pacer = new Pacer(options.clock, POLL_MAX_MS);
   }
 
@@ -190,9 +196,28 @@ class Asker {
     const answer = await api.chunksDone(id, { known: this.#known, fromPage, holdMs }, signal);
     if (answer === null) throw new SubmissionForgottenError(id);
     // What was done while the rest of a long answer was fetched comes with the next one.
-    if (!goesOn) this.#known = answer.chunksDone;
-    this.#found.absorb(answer);
+    if (!goesOn) this.#known = answer.chunksDone + answer.chunksFailed;
+    this.#found.absorb(this.#o.withFailed === false ? answer : this.#withFailed(answer));
     this.#state = answer.state;
     this.#nextPage = this.#found.wantsEveryPage ? answer.nextPage : null;
   }
+
+  /** The answer with what is set aside among what is done, which is noted. */
+  #withFailed(answer: ChunksDoneAnswer): ChunksDoneAnswer {
+    const { pages, failedPages } = answer;
+    const merged = new Map(pages.map(({ page, content }) => [page, content]));
+    for (const page of merged.keys()) this.failed.setPage(page, 'empty');
+    for (const { page, content } of failedPages) {
+      this.failed.setPage(page, content);
+      merged.set(page, union(merged.get(page), content));
+    }
+    if (failedPages.length === 0) return answer;
+    const all = Array.from(merged, ([page, content]) => ({ page, content }));
+    return { ...answer, pages: all.sort((a, b) => a.page - b.page) };
+  }
+}
+
+function union(a: ChunksDonePage['content'] | undefined, b: ChunksDonePage['content']) {
+  if (a === undefined || b === 'full') return b;
+  return a === 'full' ? a : a.map((byte, i) => byte | b[i]!);
 }

@@ -1,28 +1,31 @@
 import type { ChunkIndex } from '../../model/ids.ts';
 import { isPromise } from '../../model/kinds.ts';
 import { Gate } from '../gate.ts';
+import type { FailedOutput } from './failed-chunks.ts';
 
 /** Says which chunks are to be read, one after the other; null at the end. A promise where that is not known yet. */
 export interface ChunkPlan {
+  /** Whether the chunk was set aside, as far as is known: it has no output. */
+  isFailed(index: ChunkIndex): boolean;
   next(signal: AbortSignal): ChunkIndex | null | Promise<ChunkIndex | null>;
 }
 
 /** All chunks of a submission, in order. */
 export function everyChunk(chunksTotal: number): ChunkPlan {
   let at = 0;
-  return { next: () => (at < chunksTotal ? at++ : null) };
+  return { next: () => (at < chunksTotal ? at++ : null), isFailed: () => false };
 }
 
 /** The output of one chunk. */
 export interface Downloaded {
   readonly chunkIndex: ChunkIndex;
-  readonly content: Uint8Array;
+  readonly content: Uint8Array | FailedOutput;
 }
 
 export interface DownloaderOptions {
   readonly plan: ChunkPlan;
   /** Null: there is no such output, and that is fine: the chunk is passed over. */
-  readonly fetch: (index: ChunkIndex, signal: AbortSignal) => Promise<Uint8Array | null>;
+  readonly fetch: (index: ChunkIndex, signal: AbortSignal) => Promise<Uint8Array | FailedOutput | null>;
   /** In the order of the plan, or as they arrive. */
   readonly order: 'planned' | 'arrival';
   /** Chunks that are under way or wait for the reader. */
@@ -36,7 +39,7 @@ export interface DownloaderOptions {
 interface Slot {
   readonly chunkIndex: ChunkIndex;
   state: 'running' | 'ready' | 'failed';
-  content: Uint8Array | null;
+  content: Uint8Array | FailedOutput | null;
   error: unknown;
 }
 

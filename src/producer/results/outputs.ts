@@ -16,6 +16,8 @@ export interface Outputs {
   keyOf(index: ChunkIndex): string;
   /** Rejects if there is none. */
   fetch(index: ChunkIndex, signal: AbortSignal): Promise<Uint8Array>;
+  /** What the chunk was made of; null if it is not there. */
+  fetchInput(index: ChunkIndex, signal: AbortSignal): Promise<Uint8Array | null>;
 }
 
 /** Outputs in the object store, unpacked. */
@@ -52,6 +54,17 @@ export class StoredOutputs implements Outputs {
       return await decompressChunk(content);
     } catch (cause) {
       throw contentError(key, cause);
+    }
+  }
+
+  async fetchInput(index: ChunkIndex, signal: AbortSignal): Promise<Uint8Array | null> {
+    const { store, prefix } = this.#o;
+    try {
+      const content = await store.get(chunkKey(prefix, index, 'in'), { signal });
+      return isCompressedChunk(content) ? await decompressChunk(content) : content;
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
     }
   }
 
@@ -127,6 +140,11 @@ export class DirectOutputReader implements Outputs {
     this.#ahead.delete(index);
     if (isUint8Array(content)) return content;
     throw new ChunkContentError(this.keyOf(index), 'its consumer returned no output');
+  }
+
+  /** It came with the failure. */
+  async fetchInput(): Promise<null> {
+    return null;
   }
 
   async #load(from: ChunkIndex, signal: AbortSignal): Promise<void> {

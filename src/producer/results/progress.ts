@@ -50,7 +50,7 @@ export class ProgressMeter {
 }
 
 function msLeft(state: Progress['state'], left: number, perSecond: number): number | null {
-  if (state === 'completed') return 0;
+  if (state === 'completed' || state === 'completed_with_failures') return 0;
   // The rest of what failed or was cancelled is never done.
   return state === 'in_progress' && perSecond > 0 ? (left / perSecond) * 1000 : null;
 }

@@ -13,6 +13,7 @@ import { statusOf, waitForEnd } from './completion.ts';
 import { decodeChunk, type ReadChunk } from './decode.ts';
 import { doneChunks } from './done-tracker.ts';
 import { type ChunkPlan, Downloader, everyChunk } from './download.ts';
+import { errorsOf, FailedChunks, FailedOutput } from './failed-chunks.ts';
 import { DirectOutputReader, isMissing, StoredOutputs } from './outputs.ts';
 import { ProgressMeter } from './progress.ts';
 import { BatchedResults, type Results } from './results.ts';
@@ -29,6 +30,7 @@ export interface Reading {
   readonly mode: ReadMode;
   readonly limits: CallTransferLimits;
   readonly isCleanedUp: boolean;
+  readonly onFailedChunk: 'record' | 'throw';
   readonly onProgress: WatchOptions['onProgress'];
   readonly signal: AbortSignal | undefined;
 }
@@ -59,6 +61,7 @@ export function checkReading(context: ClientContext, options: ResultsOptions, mo
     mode: mode ?? when,
     limits: context.limits(options),
     isCleanedUp: checkChoice('cleanup', options.cleanup, ['after-results']) !== undefined,
+    onFailedChunk: checkChoice('onFailedChunk', options.onFailedChunk, ['record', 'throw']) ?? 'record',
     onProgress: options.onProgress,
     signal: options.signal,
   };
@@ -73,8 +76,12 @@ export function resultsOf<Item>(context: ClientContext, o: ResultsOf<Item>): Res
     tracing.inserted(submission.id);
     const read = { context, submission, signal, tracing };
     const onProgress = abortingIfItThrows(reading.onProgress, abort);
-    for await (const chunk of readChunks(read, { ...reading, onProgress })) yield await o.shape(chunk, read);
-    if (reading.isCleanedUp) await cleanUp(read);
+    let hasFailed = false;
+    for await (const chunk of readChunks(read, { ...reading, onProgress })) {
+      if (chunk.content instanceof FailedOutput) hasFailed = true;
+      yield await o.shape(chunk, read);
+    }
+    if (reading.isCleanedUp && !hasFailed) await cleanUp(read);
   };
   return new BatchedResults(new Session({ context, signal: reading.signal, tracing, generate, source }));
 }
@@ -82,11 +89,17 @@ export function resultsOf<Item>(context: ClientContext, o: ResultsOf<Item>): Res
 /** The results in a chunk, one by one. */
 export function resultsOfChunk<Result>(chunk: ReadChunk, read: ReadContext): Promise<readonly Result[]> {
   const { contract, codec } = read.context;
-  const { chunkSizeOps } = read.submission;
-  // The type is that of the contract, or of the type arguments.
-  return decodeChunk(chunk, { codec, schema: contract.result, chunkSizeOps, signal: read.signal }) as Promise<
-    readonly Result[]
-  >;
+  const { submission, signal } = read;
+  const { content, chunkIndex, outputs } = chunk;
+  // The type is that of the contract, or of the type arguments, which have OpError where there may be one.
+  if (content instanceof FailedOutput) {
+    const count = (input: Uint8Array) => codec.decode(input).length;
+    const input = () => outputs.fetchInput(chunkIndex, signal);
+    return errorsOf(content, { submission, count, input }) as Promise<readonly Result[]>;
+  }
+  const { chunkSizeOps } = submission;
+  const decoding = { codec, schema: contract.result, chunkSizeOps, signal };
+  return decodeChunk({ ...chunk, content }, decoding) as Promise<readonly Result[]>;
 }
 
 /** The results in a chunk together, with their place. */
@@ -126,16 +139,22 @@ async function* readChunks(read: Read, reading: Reading): AsyncGenerator<ReadChu
   }
   if (reading.mode === 'now') return yield* chunksOfNow(read, reading);
   let { mode } = reading;
+  let hasEnded = false;
   if (mode !== 'all-done' && !(await api.supports('chunks_done', signal))) {
     context.warnOnce('this queue does not report which chunks are done: results come when all are done');
     mode = 'all-done';
   }
   if (mode === 'all-done') {
-    throwIfBroken(await waitForEnd({ ...wait, onProgress }));
-    yield* download(read, reading, { plan: everyChunk(chunksTotal), order: 'planned' });
-    return;
+    const status = await waitForEnd({ ...wait, onProgress });
+    throwIfBroken(status);
+    if (status.state === 'completed') {
+      yield* download(read, reading, { plan: everyChunk(chunksTotal), order: 'planned' });
+      return;
+    }
+    mode = 'as-completed';
+    hasEnded = true;
   }
-  const watching = onProgress ? waitForEnd({ ...wait, onProgress }) : Promise.resolve(null);
+  const watching = onProgress && !hasEnded ? waitForEnd({ ...wait, onProgress }) : Promise.resolve(null);
   // Its failure is thrown below, or by the results themselves.
   watching.catch(() => {});
   const plan = doneChunks({
@@ -148,6 +167,9 @@ async function* readChunks(read: Read, reading: Reading): AsyncGenerator<ReadChu
   });
   yield* download(read, reading, { plan, order: mode === 'any-order' ? 'arrival' : 'planned' });
   await watching;
+  if (reading.onFailedChunk !== 'throw') return;
+  const status = await waitForEnd(wait);
+  if (status.state === 'completed_with_failures') throw new ChunksFailedError(status);
 }
 
 /** What is done of a submission now, in whatever state it is. */
@@ -164,7 +186,8 @@ async function* chunksOfNow(read: Read, reading: Reading): AsyncGenerator<ReadCh
     return;
   }
   await api.require('chunks_done', signal);
-  const plan = doneChunks({ api, clock, id, chunksTotal, mode: 'snapshot', onBroken: async () => {} });
+  const onBroken = async () => {};
+  const plan = doneChunks({ api, clock, id, chunksTotal, mode: 'snapshot', withFailed: false, onBroken });
   yield* download(read, reading, { plan, order: 'planned' });
 }
 
@@ -178,7 +201,7 @@ interface Download {
 
 async function* download(
   { context, submission, signal, tracing }: Read,
-  { limits }: Reading,
+  { limits, onFailedChunk }: Reading,
   { plan, order, skipMissing = false }: Download,
 ): AsyncGenerator<ReadChunk, void> {
   const { api, clock } = context;
@@ -187,9 +210,12 @@ async function* download(
     prefix === null
       ? new DirectOutputReader(api, id, { isInOrder: order === 'planned' })
       : new StoredOutputs({ api, store: context.requireStore(), id, prefix, tracing });
-  const fetch = skipMissing
-    ? (index: number, until: AbortSignal) => outputs.fetch(index, until).catch(nullIfMissing)
-    : (index: number, until: AbortSignal) => outputs.fetch(index, until);
+  const failed = new FailedChunks(api, id);
+  const fetch = async (index: number, until: AbortSignal) => {
+    if (skipMissing) return outputs.fetch(index, until).catch(nullIfMissing);
+    if (!plan.isFailed(index)) return outputs.fetch(index, until);
+    return onFailedChunk === 'throw' ? null : failed.fetch(index, until);
+  };
   const downloader = new Downloader({ plan, fetch, order, ...limits, signal });
   let interestMs = clock.monotonicMs();
   for (;;) {
@@ -211,7 +237,6 @@ function nullIfMissing(error: unknown): null {
 }
 
 function throwIfBroken(status: SubmissionStatus): void {
-  if (status.state === 'completed_with_failures') throw new ChunksFailedError(status);
   if (status.state === 'failed') throw new SubmissionFailedError(status);
   if (status.state === 'cancelled') throw new SubmissionCancelledError(status);
 }

@@ -74,6 +74,7 @@ function changeJson(change: Change) {
     case 'resume':
       return change.cause === null ? { every_cause: true } : { cause: change.cause };
     case 'cancel':
+    case 'retry':
       return {};
     case 'set': {
       const { strategicMetadata, deadlineMs, startAfterMs } = change;
@@ -119,6 +120,7 @@ const FIELDS_OF: Readonly<Record<Verb, readonly Field[]>> = {
   resume: ['cause', 'every_cause'],
   set: ['strategic_metadata', 'deadline', 'start_after'],
   cancel: [],
+  retry: [],
 };
 const TARGETS = ['ids', 'filter', 'queue', 'server'] as const;
 
@@ -228,6 +230,7 @@ function changeOf(verb: Verb, read: ActionBody, seen: ReadonlySet<Field>): Chang
       if (read.every_cause && seen.has('cause')) throw new JsonShapeError('cause', 'not with every_cause');
       return { verb, cause: read.every_cause ? null : read.cause };
     case 'cancel':
+    case 'retry':
       return { verb };
     case 'set':
       if (!FIELDS_OF.set.some((field) => seen.has(field))) {
@@ -360,7 +363,7 @@ function shown(text: string): string {
 }
 
 export function formatActionAnswer(answer: VerbAnswer): Uint8Array {
-  const { verb, isDryRun, matched, done, unchanged, stillPaused, ids, skipped } = answer;
+  const { verb, isDryRun, matched, done, unchanged, stillPaused, chunks, ids, skipped } = answer;
   return Buffer.from(
     JSON.stringify({
       action: verb,
@@ -369,6 +372,7 @@ export function formatActionAnswer(answer: VerbAnswer): Uint8Array {
       done,
       unchanged,
       still_paused: stillPaused,
+      chunks,
       ids: ids.map(String),
       skipped: skipped.map(({ id, code, text }) => ({ id: String(id), code, text })),
     }),
@@ -380,11 +384,13 @@ export function parseActionAnswer(verb: Verb, body: Uint8Array | string): VerbAn
   const reader = new JsonReader(body);
   const counts = { matched: 0, done: 0, unchanged: 0, still_paused: 0 };
   let isDryRun = false;
+  let chunks: number | undefined;
   const ids: SubmissionId[] = [];
   const skipped: Skipped[] = [];
   reader.object('', (key) => {
     if (Object.hasOwn(counts, key)) counts[key as keyof typeof counts] = reader.uint(key);
     else if (key === 'dry_run') isDryRun = reader.boolean(key);
+    else if (key === 'chunks') chunks = reader.uint(key);
     else if (key === 'ids') reader.array(key, (index) => ids.push(readId(reader, `${key}[${index}]`)));
     else if (key === 'skipped') {
       reader.array(key, (index) => skipped.push(readSkipped(reader, `${key}[${index}]`)));
@@ -392,7 +398,8 @@ export function parseActionAnswer(verb: Verb, body: Uint8Array | string): VerbAn
   });
   reader.end();
   const { matched, done, unchanged, still_paused: stillPaused } = counts;
-  return { verb, isDryRun, matched, done, unchanged, stillPaused, ids, skipped };
+  const answer = { verb, isDryRun, matched, done, unchanged, stillPaused, ids, skipped };
+  return chunks === undefined ? answer : { ...answer, chunks };
 }
 
 function readSkipped(reader: JsonReader, field: string): Skipped {
