@@ -92,6 +92,11 @@ export class Oracle {
   readonly #mayHaveEnded = new Set<SubmissionId>();
   /** What happened last, for the report of a failure. */
   readonly trace: string[] = [];
+  /** A retry of them was asked of this process; and of any. */
+  #retriesAsked = new Set<SubmissionId>();
+  readonly #everRetried = new Set<SubmissionId>();
+  /** Retries whose commit is still to come. */
+  #isInPlace = new Set<SubmissionId>();
   /** Ids on disk when the process took over: its own are higher. */
   #idsBefore = new Set<SubmissionId>();
   #highestBefore = 0n;
@@ -107,6 +112,8 @@ export class Oracle {
     this.#breaks = new Map();
     this.#hopeless = new Set();
     this.#notBeforeMs = new Map();
+    this.#retriesAsked = new Set();
+    this.#isInPlace = new Set();
     this.#holders = new Map();
     this.#asked = new Map();
     this.#extendedMs = new Map();
@@ -197,6 +204,10 @@ export class Oracle {
       );
       this.#must(row?.end === null, `${name} is handed out, but its submission has ended on disk`);
       this.#must(!this.#isDoneOnDisk(chunk), `${name} is handed out, but its completion is on disk`);
+      this.#must(
+        row?.failed.has(chunk.chunkIndex) !== true || this.#retriesAsked.has(chunk.submissionId),
+        `${name} is handed out, but it is set aside on disk and nobody retried it`,
+      );
       const holder = this.#holders.get(name);
       this.#must(holder === undefined, `${name} is handed out to ${connection}, but ${holder} holds it`);
       this.#must(
@@ -220,6 +231,50 @@ export class Oracle {
       this.#extendedMs.delete(name);
       this.#mustBeLicensed(chunk.submissionId);
     }
+  }
+
+  /** Acknowledged submissions of which something has failed, on disk. */
+  failedOnDisk(): SubmissionId[] {
+    return [...this.acknowledgedInserts.keys()].filter((id) => {
+      const row = this.#database.rows.get(id);
+      return row !== undefined && (row.failed.size > 0 || row.end?.state === 'failed');
+    });
+  }
+
+  /** Somebody is about to ask for a retry. How it ended, if it had failed, is not its end any more. */
+  retryAsked(id: SubmissionId): void {
+    this.note(`retry ${id}`);
+    this.#retriesAsked.add(id);
+    this.#everRetried.add(id);
+    if (isFailure(this.endsSeen.get(id))) this.endsSeen.delete(id);
+  }
+
+  /** A submission in progress has its tries anew, and its chunks in flight go on. */
+  retriedInPlace(id: SubmissionId): void {
+    this.#isInPlace.add(id);
+    this.note(`retried in place ${id}`);
+    this.#forgetTries(id);
+  }
+
+  retryAcknowledged(id: SubmissionId, chunks: number): void {
+    if (this.forgotten.has(id) || chunks === 0) return;
+    this.note(`retried ${id}`);
+    this.#must(this.#database.rows.has(id), `the retry of ${id} is acknowledged, but it is gone`);
+  }
+
+  /** It had ended, and took back what was in flight: old clients were not told. */
+  #opensAgain(id: SubmissionId): void {
+    this.#forgetTries(id);
+    for (const name of this.#holders.keys()) if (name.startsWith(`${id}/`)) this.#holders.delete(name);
+    for (const bar of this.#barred) if (bar.includes(` ${id}/`)) this.#barred.delete(bar);
+    this.#mayHaveEnded.delete(id);
+  }
+
+  #forgetTries(id: SubmissionId): void {
+    for (const known of [this.#retries, this.#breaks, this.#notBeforeMs]) {
+      for (const name of known.keys()) if (name.startsWith(`${id}/`)) known.delete(name);
+    }
+    for (const name of this.#hopeless) if (name.startsWith(`${id}/`)) this.#hopeless.delete(name);
   }
 
   /** The server may end it from now on. */
@@ -341,6 +396,8 @@ export class Oracle {
 
   statusSeen(id: SubmissionId, state: string): void {
     if (this.forgotten.has(id)) return;
+    // It may have been opened again since.
+    if (this.#everRetried.has(id) && (isFailure(state) || state === 'in_progress')) return;
     const seen = this.endsSeen.get(id);
     this.#must(seen === undefined || seen === state, `${id} was ${seen} and is ${state} now`);
     if (state === 'in_progress') return;
@@ -365,7 +422,12 @@ export class Oracle {
   /** No crash may leave a chunk that is done and has no output. */
   committed({ mutations }: CommitBatch): void {
     for (const mutation of mutations) {
-      if (mutation.kind === 'end') this.#mustHaveHadItsTries(mutation.id, mutation.end);
+      if (mutation.kind === 'end') this.#mustHaveAReason(mutation.id, mutation.end);
+      if (mutation.kind === 'failed_chunk' && mutation.failure !== null) {
+        this.#mustHaveHadItsTries(mutation.id, mutation.chunkIndex, mutation.failure);
+      }
+      // Nothing of what had ended has been handed out since.
+      if (mutation.kind === 'retry' && !this.#isInPlace.delete(mutation.id)) this.#opensAgain(mutation.id);
       if (mutation.kind !== 'page') continue;
       const row = this.#database.rows.get(mutation.id);
       if (row === undefined || row.record.prefix !== null) continue;
@@ -408,12 +470,29 @@ export class Oracle {
     }
   }
 
-  /** A submission fails by a chunk that has had its tries, and by nothing else. */
-  #mustHaveHadItsTries(id: SubmissionId, end: SubmissionEnd): void {
+  /** A submission fails by a chunk that has had its tries, or completes when all chunks are done or set aside. */
+  #mustHaveAReason(id: SubmissionId, end: SubmissionEnd): void {
+    const row = this.#database.rows.get(id);
+    if (row === undefined) return;
+    if (end.state === 'failed') {
+      this.#mustHaveHadItsTries(id, end.failedChunk.chunkIndex, end.failedChunk.failure);
+      this.#must(row.record.failureMode === 'fail', `${id} collects failures, and has failed`);
+    }
+    if (end.state !== 'completed_with_failures' || row.end !== end) return;
+    const done = doneOf(row);
+    const failed = [...row.failed.keys()].filter((index) => !done.has(index));
+    this.#must(
+      failed.length > 0 && done.count + failed.length === row.record.chunksTotal,
+      `${id} has ended: ${done.count} chunks are done and ${failed.length} set aside of ${row.record.chunksTotal}`,
+    );
+    this.#must(failed.includes(end.failedChunk.chunkIndex), `${id} names a chunk that has not failed`);
+  }
+
+  /** A chunk is given up after its tries, and for nothing else. */
+  #mustHaveHadItsTries(id: SubmissionId, chunkIndex: number, failure: string): void {
     const row = this.#database.rows.get(id);
     // Forgotten between its commit and this look: how many tries it had is not known any more.
-    if (row === undefined || end.state !== 'failed' || this.#limits === null) return;
-    const { chunkIndex, failure } = end.failedChunk;
+    if (row === undefined || this.#limits === null || this.#everRetried.has(id)) return;
     const name = key({ submissionId: id, chunkIndex });
     const { chunkRetriesMax, chunkDisconnectsMax, disconnectFadesAfterMs } = this.#limits;
     if (failure.startsWith('The connection of the consumer broke')) {
@@ -492,6 +571,11 @@ export class Oracle {
   #must(condition: boolean, what: string): void {
     if (!condition) throw new Violation(what);
   }
+}
+
+/** An end that a retry takes back. */
+function isFailure(state: string | undefined): boolean {
+  return state === 'failed' || state === 'completed_with_failures';
 }
 
 /** Whether a strategy may yield chunks of a submission with such metadata, whatever is in flight. */

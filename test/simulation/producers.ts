@@ -13,6 +13,8 @@ export interface SimProducersOptions {
   readonly clock: SimClock;
   readonly random: Random;
   readonly oracle: Oracle;
+  /** For retries: the rest of a run does not depend on how many there are. */
+  readonly retryRandom: Random;
   /** Those that submissions are inserted into. */
   readonly queues: readonly string[];
   /** null while there is none that takes anything. */
@@ -34,6 +36,7 @@ export class SimProducers {
   /** One producer; it goes on by itself. */
   start(): void {
     this.#later(() => this.#act(), 200);
+    this.#laterRetry();
   }
 
   cancelLarge(): void {
@@ -51,6 +54,38 @@ export class SimProducers {
     else if (luck < 0.7) this.#withSome((id, queue) => this.#ask(id, queue));
     else if (luck < 0.8) this.#withSome((id, queue) => this.#askProgress(id, queue));
     else this.#withSome((id, queue) => this.#wait(id, queue));
+  }
+
+  #laterRetry(): void {
+    const { clock, retryRandom } = this.#o;
+    clock.at(clock.elapsedMs + 1 + randomInt(retryRandom, 1_500), () => {
+      if (this.isOver) return;
+      this.#laterRetry();
+      this.#retrySome();
+    });
+  }
+
+  /** Somebody has mended what made chunks fail: mostly something that has failed is tried again. */
+  #retrySome(): void {
+    const { oracle, retryRandom } = this.#o;
+    const ids = oracle.failedOnDisk();
+    const others = [...oracle.acknowledgedInserts.keys()];
+    const from = ids.length > 0 && retryRandom.next() < 0.8 ? ids : others;
+    const id = from[randomInt(retryRandom, Math.max(from.length, 1))];
+    const process = this.#o.process();
+    const told = id === undefined ? undefined : oracle.acknowledgedInserts.get(id);
+    if (process === null || id === undefined || told === undefined) return;
+    const { queue } = told;
+    const act = { verb: 'retry', detail: '', by: 'sim', reason: null, atMs: 0 } as const;
+    oracle.retryAsked(id);
+    const open = process.queue.reads.open(queue, id);
+    const hasFailed = open?.state === 'open' && (open.failed?.count ?? 0) > 0;
+    // What is open is handed out again at once, unless the store is stuck.
+    if (hasFailed && process.queue.isHealthy) oracle.retriedInPlace(id);
+    process.queue.retries.retry({ id, queue }, act).then(
+      ({ chunks }) => this.#heard(process, () => oracle.retryAcknowledged(id, chunks)),
+      () => {},
+    );
   }
 
   #insert(): void {
@@ -80,7 +115,7 @@ export class SimProducers {
       otelTraceCarrier: '{}',
       retryDelayMs: this.#chance(0.2) ? 300 : 0,
       retry: this.#retry(),
-      failureMode: 'fail' as const,
+      failureMode: number % 3 === 2 ? ('collect' as const) : ('fail' as const),
     };
     const attempt = (tries: number): void => {
       const process = this.#o.process();

@@ -53,6 +53,7 @@ export class World {
     this.#producers = new SimProducers({
       clock: this.clock,
       random: seededRandom(this.#int(2 ** 31)),
+      retryRandom: seededRandom(seed),
       oracle: this.#oracle,
       queues: this.#queues,
       process: () => (this.#process?.isReady === true ? this.#process : null),

@@ -1,5 +1,6 @@
 import { ANSWERING_BUGS } from './answering.ts';
 import type { Bug } from './bug.ts';
+import { FAILING_BUGS } from './failing.ts';
 import { QUEUE_BUGS } from './queues.ts';
 import { SCHEDULING_BUGS } from './scheduling.ts';
 import { SELECTING_BUGS } from './selecting.ts';
@@ -12,4 +13,5 @@ export const BUGS: readonly Bug[] = [
   ...ANSWERING_BUGS,
   ...SELECTING_BUGS,
   ...QUEUE_BUGS,
+  ...FAILING_BUGS,
 ];
