@@ -63,6 +63,7 @@ const WORDS = {
   resume: { did: 'resumed', would: 'would resume', was: 'was not paused for this cause' },
   set: { did: 'changed', would: 'would change', was: 'was so already' },
   cancel: { did: 'cancelled', would: 'would cancel', was: 'had been cancelled' },
+  retry: { did: 'retried', would: 'would retry', was: 'has nothing that failed' },
 } as const satisfies Record<string, Words>;
 
 const SELECTING = `
@@ -74,7 +75,7 @@ Without ids, --metadata and --state, --queue alone is the queue itself, with all
 
 /** The commands that change what goes on. */
 export function verbCommands(io: Io): Command[] {
-  return [pauseOf(io), resumeOf(io), setOf(io), cancelOf(io)];
+  return [pauseOf(io), resumeOf(io), setOf(io), cancelOf(io), retryOf(io)];
 }
 
 function pauseOf(io: Io): Command {
@@ -174,6 +175,26 @@ function cancelOf(io: Io): Command {
     });
 }
 
+function retryOf(io: Io): Command {
+  return verbCommand('retry', 'go on with what has failed: submissions, or chunks that were set aside', false)
+    .addOption(plainFlag('--all', 'everything that has failed and is not forgotten yet'))
+    .argument('[ids...]', 'of submissions')
+    .addHelpText(
+      'after',
+      `
+Which: ids, or submissions that carry the pairs of --metadata, in progress or ended; with --queue only those of that queue. What was
+done stays done, all tries begin anew. Ends with status 1 if nothing matches, or if some of the ids could not be.
+
+Examples:
+  opsqueue retry 7216308450426880 --reason "disk replaced"
+  opsqueue retry --metadata customer=42 --dry-run`,
+    )
+    .action(async (ids: readonly string[], flags: VerbFlags) => {
+      const work = workOf(ids, flags, false);
+      await change(io, flags, WORDS.retry, work, (producer) => producer.retry(work, optionsOf(flags)));
+    });
+}
+
 /** By any queue, the original's included, which does not keep by whom. */
 async function cancelOne(io: Io, id: bigint, flags: VerbFlags): Promise<void> {
   await withProducer(flags, async (producer) => {
@@ -188,8 +209,8 @@ async function cancelOne(io: Io, id: bigint, flags: VerbFlags): Promise<void> {
   io.stdout.write(flags.json ? `${toJson({ id: String(id), state: 'cancelled' })}\n` : `cancelled ${id}\n`);
 }
 
-function verbCommand(name: string, description: string): Command {
-  return clientCommand(name, description)
+function verbCommand(name: string, description: string, hasStates = true): Command {
+  const command = clientCommand(name, description)
     .addOption(
       plainFlag(
         '--metadata <key=number>',
@@ -197,11 +218,12 @@ function verbCommand(name: string, description: string): Command {
         metadataPair,
       ),
     )
-    .addOption(plainFlag('--state <state>', 'those in this state').choices(FILTER_STATES))
     .addOption(plainFlag('--reason <text>', 'why; kept with what is changed'))
     .addOption(plainFlag('--by <name>', 'who (default: user@host)'))
     .addOption(plainFlag('--dry-run', 'say what would be changed, and change nothing'))
     .addOption(plainFlag('--expect <number>', 'change nothing if more match', integer(0)));
+  if (!hasStates) return command;
+  return command.addOption(plainFlag('--state <state>', 'those in this state').choices(FILTER_STATES));
 }
 
 /** @throws IncorrectUsageError */
@@ -253,7 +275,7 @@ async function change(
 }
 
 function reportText(report: ChangeReport, work: WorkTarget, words: Words): string {
-  const { done, unchanged, stillPaused, ids, dryRun } = report;
+  const { done, unchanged, stillPaused, chunks = 0, ids, dryRun } = report;
   const verb = dryRun ? words.would : words.did;
   const scope = 'server' in work ? 'the server' : 'queue' in work ? queueText(work.queue) : null;
   if (scope !== null)
@@ -269,6 +291,7 @@ function reportText(report: ChangeReport, work: WorkTarget, words: Words): strin
     if (done > IDS_SHOWN_MAX) lines.push(`  and ${counted(done - IDS_SHOWN_MAX, 'other')}`);
   }
   if (unchanged > 0) lines.push(`${counted(unchanged, 'submission')} ${words.was}`);
+  if (chunks > 0) lines.push(`${counted(chunks, 'chunk')} to be done again`);
   const still = stillPaused > 0 ? stillText(report, words) : '';
   return `${lines.map((line) => `${line}\n`).join('')}${still}`;
 }
@@ -282,6 +305,7 @@ function queueText(queue: string): string {
   return queue === '' ? 'the unnamed queue' : `queue ${queue}`;
 }
 
-function reportJson({ dryRun, matched, done, unchanged, stillPaused, ids, skipped }: ChangeReport): object {
-  return { dry_run: dryRun, matched, done, unchanged, still_paused: stillPaused, ids, skipped };
+function reportJson(report: ChangeReport): object {
+  const { dryRun, matched, done, unchanged, stillPaused, chunks, ids, skipped } = report;
+  return { dry_run: dryRun, matched, done, unchanged, still_paused: stillPaused, chunks, ids, skipped };
 }

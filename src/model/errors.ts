@@ -171,8 +171,9 @@ export class SubmissionEndedError extends OpsqueueError {
 
 /** A verb for submissions that match a filter, and none does. */
 export class NothingMatchesError extends OpsqueueError {
-  constructor(what: string) {
-    super('NOTHING_MATCHES', `no open submission matches ${what}: nothing was changed`);
+  /** @param which of submissions */
+  constructor(what: string, which = 'open submission') {
+    super('NOTHING_MATCHES', `no ${which} matches ${what}: nothing was changed`);
   }
 }
 

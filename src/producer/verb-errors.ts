@@ -18,10 +18,10 @@ export function errorOf({ code, detail }: Problem, { target, expected }: VerbReq
       return new SubmissionNotFoundError(id);
     case 'SUBMISSION_ENDED':
       return new SubmissionEndedError(id, /\((\w+)\)/.exec(detail)?.[1] ?? 'ended');
-    case 'NOTHING_MATCHES':
-      return new NothingMatchesError(
-        detail.replace(/^no open submission matches (.*): nothing was changed$/s, '$1'),
-      );
+    case 'NOTHING_MATCHES': {
+      const [, which, what] = /^no (.+?) matches (.*): nothing was changed$/s.exec(detail) ?? [];
+      return new NothingMatchesError(what ?? detail, which);
+    }
     case 'COUNT_CHANGED':
       return new CountChangedError(Number.parseInt(detail, 10), expected ?? 0);
     case 'DEADLINE_PASSED':

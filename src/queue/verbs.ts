@@ -114,7 +114,9 @@ export class Verbs {
       target.kind === 'submissions'
         ? [...new Set(target.ids)].map((id) => ({ id, queue: target.queue }))
         : await retries.matching(target);
-    if (targets.length === 0 && target.kind === 'matching') throw new NothingMatchesError(filterText(target));
+    if (targets.length === 0 && target.kind === 'matching') {
+      throw new NothingMatchesError(filterText(target), 'submission with failures');
+    }
     if (expected !== null && targets.length > expected) throw new CountChangedError(targets.length, expected);
     tally.chunks = 0;
     for (let from = 0; from < targets.length; from += SLICE) {

@@ -155,3 +155,54 @@ test('a wrong use is one line and status 2', async () => {
     assert.ok(stderr.startsWith('opsqueue: ') && stderr.includes(text), stderr);
   }
 });
+
+test('retry goes on with what has failed, by id or by metadata', async () => {
+  await using own = await TestServer.start();
+  const at = `127.0.0.1:${own.port}`;
+  await using client = new ProducerClient(at, null);
+  const ask = (...args: readonly string[]) => runCommand([...args, '--url', at]);
+  const said = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await ask(...args);
+    assert.deepEqual([code, stderr], [0, ''], stdout);
+    return stdout;
+  };
+  const consumer = await own.consumer();
+  const ids: string[] = [];
+  for (let i = 0; i < 2; i++) {
+    const options = {
+      in: 'queue',
+      chunkSize: 1,
+      strategicMetadata: { night: 7 },
+      failureMode: 'collect',
+    } as const;
+    const submission = await client.submit([1, 2], { ...options, retry: { triesMax: 1 } });
+    for (const { chunk } of await consumer.reserved(2)) {
+      if (chunk.chunkIndex === 1) consumer.fail(chunk, 'boom');
+      else consumer.complete(chunk, new Uint8Array([0x80]));
+    }
+    assert.equal((await submission.done()).state, 'completed_with_failures');
+    ids.push(submission.id);
+  }
+  const [first, second] = ids as [string, string];
+  const status = await said('status', first);
+  assert.match(status, /: completed with failures, 1 of 2 chunks done \(50\.0 %\), 1 failed$/m);
+  assert.match(status, /^ {2}first failed chunk +1$/m);
+  assert.equal(
+    await said('retry', '--metadata', 'night=7', '--dry-run'),
+    `would retry 2 submissions:\n  ${second}\n  ${first}\n2 chunks to be done again\n`,
+  );
+  assert.equal(
+    await said('retry', first, '--reason', 'fixed'),
+    `retried ${first}\n1 chunk to be done again\n`,
+  );
+  assert.match(await said('status', first), /^ {2}change +\S+Z retry by \S+: fixed$/m);
+  assert.equal(await said('retry', first), '1 submission has nothing that failed\n');
+  const report = JSON.parse(await said('retry', '--metadata', 'night=7', '--json'));
+  assert.deepEqual([report.matched, report.done, report.chunks, report.ids], [1, 1, 1, [second]]);
+  const none = await ask('retry', '--metadata', 'night=8');
+  assert.deepEqual(
+    [none.code, none.stderr],
+    [1, 'opsqueue: no submission with failures matches night=8: nothing was changed\n'],
+  );
+  assert.equal((await ask('retry', first, '--state', 'paused')).code, 2);
+});
