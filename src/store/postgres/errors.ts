@@ -2,7 +2,8 @@ import { isAggregateError, isError } from '../../model/kinds.ts';
 import { messageOf } from '../../model/thrown.ts';
 import { StoreError, type StoreErrorClass } from '../errors.ts';
 
-const SQLSTATE = /^[0-9A-Z]{5}$/;
+/** Not every code of five letters is one: EPIPE is the operating system's. */
+const SQLSTATE = /^(?:[0-9][0-9A-Z]|F0|HV|P0|XX)[0-9A-Z]{3}$/;
 const DISK_FULL = '53100';
 const DAMAGED: ReadonlySet<string> = new Set(['XX001', 'XX002']);
 /** The configuration or the rights of the user are wrong: no such database, not allowed. Wrong passwords are class 28. */
