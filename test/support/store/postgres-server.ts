@@ -54,7 +54,7 @@ export class PostgresServer implements AsyncDisposable {
 
   /** @param settings such as `max_connections=10` */
   static async start(settings: readonly string[] = [], portWanted?: number): Promise<PostgresServer> {
-    const folder = mkdtempSync(join(tmpdir(), 'opsqueue-postgres-'));
+    const folder = mkdtempSync(join(temporaryPlace(), 'opsqueue-postgres-'));
     if (isRoot()) chownSync(folder, NOBODY, NOBODY);
     const bin = await binaries(folder);
     await writeFile(join(folder, 'password'), decodeURIComponent(PASSWORD));
@@ -142,10 +142,15 @@ function isRoot(): boolean {
 
 function start(command: string, args: readonly string[]): TestProcess {
   return new TestProcess(command, args, {
-    cwd: tmpdir(),
+    cwd: temporaryPlace(),
     env: { LC_ALL: 'C' },
     ...(isRoot() ? { user: NOBODY } : {}),
   });
+}
+
+/** For temporary files; /tmp where the user that runs the server may not enter the one of the environment. */
+function temporaryPlace(): string {
+  return isRoot() && !isReadableByAll(tmpdir()) ? '/tmp' : tmpdir();
 }
 
 /** The folder of the programs: copied if the user that runs them may not read it where it is. */
