@@ -10,6 +10,8 @@ import type { CommitBatch } from '../../src/store/store.ts';
 type Row = MemoryDatabase['rows'] extends Map<unknown, infer R> ? R : never;
 
 const TRACE_MAX = 60;
+/** The wall clock of a process may leap ahead by this for a moment. */
+const WALL_LEAP_MS = 5_010;
 
 /** What a process counts by. */
 export interface Limits {
@@ -88,6 +90,11 @@ export class Oracle {
   licencesMax: number | null = null;
   /** What the reservations of a connection asked for. */
   #asked = new Map<string, Strategy>();
+  /** Causes of pauses that hold for certain: acknowledged, and no resume asked for since. By id, or `queue NAME`, `server`. */
+  readonly #pauses = new Map<string, Set<string>>();
+  readonly #resumesAsked = new Map<string, number>();
+  /** What the wall clock of the process shows. */
+  #wallMs: () => number = () => 0;
   /** The server may have ended them, and taken back their chunks, although that is not on disk yet. */
   readonly #mayHaveEnded = new Set<SubmissionId>();
   /** What happened last, for the report of a failure. */
@@ -107,8 +114,9 @@ export class Oracle {
   }
 
   /** A new process has taken over: reservations are forgotten, the rest is what is on disk. */
-  restarted(limits: Limits): void {
+  restarted(limits: Limits, wallMs: () => number): void {
     this.#limits = limits;
+    this.#wallMs = wallMs;
     this.#breaks = new Map();
     this.#hopeless = new Set();
     this.#notBeforeMs = new Map();
@@ -150,6 +158,39 @@ export class Oracle {
   /** A producer is about to insert it. */
   inserts({ name, queue }: Told): void {
     this.#queueOf.set(name, queue);
+  }
+
+  /** Somebody asks for a resume: from now on a pause of that cause need not hold. */
+  resumeAsked(what: string, cause: string): void {
+    const name = `${what} ${cause}`;
+    this.note(`resume ${name}`);
+    this.#resumesAsked.set(name, this.resumesAskedOf(what, cause) + 1);
+    this.#pauses.get(what)?.delete(cause);
+  }
+
+  resumesAskedOf(what: string, cause: string): number {
+    return this.#resumesAsked.get(`${what} ${cause}`) ?? 0;
+  }
+
+  /** @param resumesAsked as of when it was asked for */
+  pauseAcknowledged(what: string, cause: string, resumesAsked: number): void {
+    if (this.resumesAskedOf(what, cause) !== resumesAsked) return;
+    this.note(`paused ${what} ${cause}`);
+    this.#pauses.set(what, (this.#pauses.get(what) ?? new Set()).add(cause));
+  }
+
+  /** The server decides to hand out a chunk, whenever its message leaves. */
+  decided({ submissionId }: ChunkId): void {
+    const row = this.#database.rows.get(submissionId);
+    for (const what of [String(submissionId), `queue ${row?.record.queue}`, 'server']) {
+      const causes = [...(this.#pauses.get(what) ?? [])].join(', ');
+      this.#must(causes === '', `${submissionId} is handed out, but ${what} is paused for ${causes}`);
+    }
+    const { startAfterMs = null } = row?.control ?? {};
+    this.#must(
+      startAfterMs === null || this.#wallMs() >= startAfterMs - WALL_LEAP_MS,
+      `${submissionId} is handed out ${(startAfterMs ?? 0) - this.#wallMs()} ms before its start`,
+    );
   }
 
   note(what: string): void {

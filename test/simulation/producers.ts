@@ -1,6 +1,8 @@
 import { ChunkSet } from '../../src/model/chunk-set.ts';
+import { type Control, NO_CONTROL } from '../../src/model/control.ts';
 import type { SubmissionId } from '../../src/model/ids.ts';
 import type { RetryPolicy } from '../../src/model/retry.ts';
+import type { Change, VerbTarget } from '../../src/model/verbs.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import { inputOf, type Oracle, type Told, Violation } from './oracle.ts';
 import type { SimClock } from './sim-clock.ts';
@@ -15,6 +17,8 @@ export interface SimProducersOptions {
   readonly oracle: Oracle;
   /** For retries: the rest of a run does not depend on how many there are. */
   readonly retryRandom: Random;
+  /** For what producers do in the middle of the work; null: nothing. */
+  readonly controls: Random | null;
   /** Those that submissions are inserted into. */
   readonly queues: readonly string[];
   /** null while there is none that takes anything. */
@@ -22,10 +26,25 @@ export interface SimProducersOptions {
   failed(error: unknown): void;
 }
 
+/** For which the actors pause and resume. */
+const CAUSES = ['manual', 'disk'] as const;
+const SERVER: VerbTarget = { kind: 'server' };
+
+function ids(id: SubmissionId): VerbTarget {
+  return { kind: 'submissions', ids: [id], queue: null };
+}
+
+/** As the oracle knows it. */
+function nameOf(target: VerbTarget): string {
+  if (target.kind === 'submissions') return String(target.ids[0]);
+  return target.kind === 'queue' ? `queue ${target.queue}` : target.kind;
+}
+
 /** Producers: insert (again, when no answer comes), cancel, ask, wait for news. */
 export class SimProducers {
   readonly #o: SimProducersOptions;
   #inserts = 0;
+  readonly #queuesPaused = new Set<string>();
   /** From now on nothing new comes. */
   isOver = false;
 
@@ -45,10 +64,59 @@ export class SimProducers {
     }
   }
 
+  /** Once the faults are over: nothing stays paused but what its deadline ends. */
+  resumeAll(): void {
+    for (const cause of CAUSES) {
+      this.#resume(SERVER, cause);
+      for (const queue of this.#queuesPaused) this.#resume({ kind: 'queue', queue }, cause);
+      for (const id of this.#o.oracle.acknowledgedInserts.keys()) this.#resume(ids(id), cause);
+    }
+  }
+
+  #changeSome(id: SubmissionId, queue: string, controls: Random): void {
+    const luck = controls.next();
+    const target: VerbTarget = luck < 0.08 ? { kind: 'queue', queue } : luck < 0.12 ? SERVER : ids(id);
+    const cause = CAUSES[randomInt(controls, CAUSES.length)]!;
+    if (target.kind === 'submissions' && controls.next() < 0.3) {
+      const strategicMetadata = new Map([['moved', BigInt(randomInt(controls, 3))]]);
+      this.#run({ verb: 'set', strategicMetadata }, target);
+    } else if (controls.next() < 0.2) this.#resume(target, cause);
+    else {
+      this.#pause(target, cause);
+      this.#later(() => this.#resume(target, cause), 6_000);
+    }
+  }
+
+  #pause(target: VerbTarget, cause: string): void {
+    const { oracle } = this.#o;
+    const what = nameOf(target);
+    if (target.kind === 'queue') this.#queuesPaused.add(target.queue);
+    const resumesAsked = oracle.resumesAskedOf(what, cause);
+    this.#run({ verb: 'pause', cause }, target, () => oracle.pauseAcknowledged(what, cause, resumesAsked));
+  }
+
+  #resume(target: VerbTarget, cause: string): void {
+    this.#o.oracle.resumeAsked(nameOf(target), cause);
+    this.#run({ verb: 'resume', cause }, target);
+  }
+
+  #run(change: Change, target: VerbTarget, acknowledged: () => void = () => {}): void {
+    const process = this.#o.process();
+    const request = { change, target, by: 'sim', reason: null, isDryRun: false, expected: null };
+    process?.queue.verbs.run(request).then(
+      () => this.#heard(process, acknowledged),
+      () => {},
+    );
+  }
+
   #act(): void {
     if (this.isOver) return;
     this.#later(() => this.#act(), 800);
     const luck = this.#o.random.next();
+    const { controls } = this.#o;
+    if (controls !== null && controls.next() < 0.2) {
+      this.#withSome((id, queue) => this.#changeSome(id, queue, controls));
+    }
     if (luck < 0.5) this.#insert();
     else if (luck < 0.6) this.#withSome((id, queue) => this.#cancel(id, queue));
     else if (luck < 0.7) this.#withSome((id, queue) => this.#ask(id, queue));
@@ -117,6 +185,9 @@ export class SimProducers {
       retry: this.#retry(),
       failureMode: number % 3 === 2 ? ('collect' as const) : ('fail' as const),
     };
+    const luck = this.#o.controls?.next() ?? 1;
+    const isTimed = luck < 0.2;
+    let control: Control | undefined;
     const attempt = (tries: number): void => {
       const process = this.#o.process();
       const again = () => tries < 20 && this.#later(() => attempt(tries + 1), 500);
@@ -124,8 +195,21 @@ export class SimProducers {
         again();
         return;
       }
-      process.queue.inserts.insert(wanted).then(
-        (id) => this.#heard(process, () => this.#o.oracle.insertAcknowledged(id, told), again),
+      control ??= isTimed ? this.#times(process, luck < 0.1) : NO_CONTROL;
+      process.queue.inserts.insert({ ...wanted, control }).then(
+        (id) =>
+          this.#heard(
+            process,
+            () => {
+              this.#o.oracle.insertAcknowledged(id, told);
+              // Only its deadline ends it.
+              if (control !== undefined && control.deadlineMs !== null) {
+                this.#o.oracle.mayEnd(id);
+                this.#pause(ids(id), 'until its deadline');
+              }
+            },
+            again,
+          ),
         (error: { code?: string }) => {
           // Everything that is sent again is the same.
           if (error.code === 'SUBMISSION_CONFLICT') this.#o.failed(error);
@@ -135,6 +219,13 @@ export class SimProducers {
     };
     attempt(0);
     if (isLarge) this.#later(() => this.cancelLarge(), 3_000);
+  }
+
+  #times(process: SimProcess, hasDeadline: boolean): Control {
+    const nowMs = process.wallMs;
+    return hasDeadline
+      ? { ...NO_CONTROL, deadlineMs: nowMs + 3_000 + this.#int(20_000) }
+      : { ...NO_CONTROL, startAfterMs: nowMs + 6_000 + this.#int(12_000) };
   }
 
   #retry(): RetryPolicy | null {

@@ -1,7 +1,7 @@
 import type { ChunkId } from '../../src/model/ids.ts';
 import type { QueueOptions } from '../../src/queue/assemble.ts';
 import { Queue } from '../../src/queue/queue.ts';
-import type { OpenSubmission } from '../../src/scheduler/types.ts';
+import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../../src/scheduler/types.ts';
 import { parseConsumerFeatures } from '../../src/server/consumers/features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../src/server/consumers/session.ts';
 import { SharedBySessions } from '../../src/server/consumers/shared.ts';
@@ -39,17 +39,32 @@ export interface SimProcessOptions {
   startFailed(): void;
 }
 
-/** Says when a reservation expires: the peer hears of it later, or not at all if it never heard of the chunk. */
-class WatchedSession extends ConsumerSession {
-  readonly #expires: (chunk: ChunkId) => void;
+/** What the server decides of chunks. */
+interface Decisions {
+  /** The peer hears of it later, or not at all if it never heard of the chunk. */
+  expired(chunk: ChunkId): void;
+  /** To be handed out; the message may leave later. */
+  reserved(chunk: ChunkId): void;
+}
 
-  constructor(expires: (chunk: ChunkId) => void, options: ConsumerSessionOptions) {
+/** Says what the server decides, when it does. */
+class WatchedSession extends ConsumerSession {
+  readonly #decisions: Decisions;
+
+  constructor(decisions: Decisions, options: ConsumerSessionOptions) {
     super(options);
-    this.#expires = expires;
+    this.#decisions = decisions;
+  }
+
+  override reserved(request: ReservationRequest, chunks: readonly HandedOutChunk[]): void {
+    for (const { submission, chunkIndex } of chunks) {
+      this.#decisions.reserved({ submissionId: submission.record.id, chunkIndex });
+    }
+    super.reserved(request, chunks);
   }
 
   override expired(submission: OpenSubmission, chunkIndex: number): void {
-    this.#expires({ submissionId: submission.record.id, chunkIndex });
+    this.#decisions.expired({ submissionId: submission.record.id, chunkIndex });
     super.expired(submission, chunkIndex);
   }
 }
@@ -95,7 +110,7 @@ export class SimProcess {
         faultRate: options.faultRate,
         caprices,
         // A commit that was under way when the last process died may still have come before.
-        acquired: () => this.#judged(() => oracle.restarted(limits)),
+        acquired: () => this.#judged(() => oracle.restarted(limits, () => this.wallMs)),
         committed: (batch) => this.#judged(() => oracle.committed(batch)),
         cleaningUp: (run) =>
           oracle.cleaningUp(run).catch((error: unknown) => {
@@ -122,6 +137,11 @@ export class SimProcess {
       submissionAgeMsMax: options.submissionAgeMsMax,
       readPostponementMsMax: options.submissionAgeMsMax,
     };
+  }
+
+  /** What its wall clock shows, when it does not leap. */
+  get wallMs(): number {
+    return this.#world.clock.nowMs();
   }
 
   get queue(): Queue {
@@ -199,7 +219,11 @@ export class SimProcess {
   #session(consumer: SimConsumer, connection: number, link: SimLink): ConsumerSession {
     const { oracle, caprices } = this.#o;
     const drainedSoon = () => this.#world.clock.soon(() => this.sessions.get(connection)?.session.drained());
-    return new WatchedSession((chunk) => this.#judged(() => oracle.expires(connection, chunk)), {
+    const decisions: Decisions = {
+      expired: (chunk) => this.#judged(() => oracle.expires(connection, chunk)),
+      reserved: (chunk) => this.#judged(() => oracle.decided(chunk)),
+    };
+    return new WatchedSession(decisions, {
       ...this.#opened,
       queueName: consumer.queue,
       connection: {

@@ -1,5 +1,6 @@
 import { ANSWERING_BUGS } from './answering.ts';
 import type { Bug } from './bug.ts';
+import { CONTROLLING_BUGS } from './controlling.ts';
 import { FAILING_BUGS } from './failing.ts';
 import { QUEUE_BUGS } from './queues.ts';
 import { SCHEDULING_BUGS } from './scheduling.ts';
@@ -14,4 +15,5 @@ export const BUGS: readonly Bug[] = [
   ...SELECTING_BUGS,
   ...QUEUE_BUGS,
   ...FAILING_BUGS,
+  ...CONTROLLING_BUGS,
 ];

@@ -13,7 +13,7 @@ import { during, replace } from '../replace.ts';
 import type { Bug } from './bug.ts';
 
 /** The call makes chunks available, but hands none of them to those who wait. */
-function wakesNobody(call: 'insert' | 'fail' | 'removeConsumer'): void {
+export function wakesNobody(call: 'insert' | 'fail' | 'removeConsumer' | 'control'): void {
   const isCalled = during(Scheduler.prototype, call);
   replace(
     WaitingLines.prototype,
@@ -34,9 +34,9 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
         Scheduler.prototype,
         'insert',
         (original) =>
-          function (record, nowMs, progress) {
+          function (record, nowMs, progress, controlAt) {
             const forgotten = progress && { ...progress, done: new ChunkSet(record.chunksTotal) };
-            return original.call(this, record, nowMs, forgotten);
+            return original.call(this, record, nowMs, forgotten, controlAt);
           },
       );
     },

@@ -97,8 +97,8 @@ export const WRITING_BUGS: readonly Bug[] = [
         Scheduler.prototype,
         'cancel',
         (original) =>
-          function (id, nowMs) {
-            outcome = original.call(this, id, nowMs);
+          function (id, nowMs, by) {
+            outcome = original.call(this, id, nowMs, by);
             return outcome;
           },
       );
@@ -106,8 +106,8 @@ export const WRITING_BUGS: readonly Bug[] = [
         Endings.prototype,
         'cancel',
         (original) =>
-          function (queue, id) {
-            const cancelled = original.call(this, queue, id);
+          function (queue, id, by) {
+            const cancelled = original.call(this, queue, id, by);
             if (outcome !== 'ending') return cancelled;
             cancelled.catch(() => {});
             return Promise.resolve({ kind: 'cancelled' });
