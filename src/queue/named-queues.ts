@@ -1,5 +1,5 @@
 import { QUEUES_MAX } from '../model/limits.ts';
-import type { SchedulerCounts } from '../scheduler/types.ts';
+import { NO_COUNTS, type SchedulerCounts } from '../scheduler/types.ts';
 import { TooManyQueuesError } from './errors.ts';
 import type { NamedQueue } from './named-queue.ts';
 import type { Scopes } from './scopes.ts';
@@ -99,18 +99,4 @@ export class NamedQueues {
   }
 }
 
-const NO_COUNTS: SchedulerCounts = {
-  submissionsOpen: 0,
-  submissionsPaused: 0,
-  chunksAvailable: 0,
-  chunksPaused: 0,
-  chunksReserved: 0,
-  chunksDelayed: 0,
-  chunksFailed: 0,
-  chunksInBacklog: 0,
-  operationsInBacklog: 0,
-  consumers: 0,
-  consumersSick: 0,
-  requestsWaiting: 0,
-};
 const COUNTS = Object.keys(NO_COUNTS) as (keyof SchedulerCounts)[];

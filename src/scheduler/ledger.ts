@@ -9,7 +9,7 @@ import { PlanCache } from './plan/cache.ts';
 import { PlacedHeap } from './plan/placed-heap.ts';
 import { Shuns } from './shuns.ts';
 import { Appointment, type Consumer, Delay, Reservation, ScheduledSubmission } from './state.ts';
-import type { SchedulerCounts } from './types.ts';
+import { NO_COUNTS, type SchedulerCounts } from './types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -53,20 +53,7 @@ export class Ledger<Peer> {
   readonly plans: PlanCache<ScheduledSubmission<Peer>>;
   readonly shuns: Shuns<Peer>;
   readonly changes = new Changes<Peer>();
-  readonly counts: Mutable<SchedulerCounts> = {
-    submissionsOpen: 0,
-    submissionsPaused: 0,
-    chunksAvailable: 0,
-    chunksPaused: 0,
-    chunksReserved: 0,
-    chunksDelayed: 0,
-    chunksFailed: 0,
-    chunksInBacklog: 0,
-    operationsInBacklog: 0,
-    consumers: 0,
-    consumersSick: 0,
-    requestsWaiting: 0,
-  };
+  readonly counts: Mutable<SchedulerCounts> = { ...NO_COUNTS };
   /** Connected consumers that have asked for chunks. */
   askers = 0;
   /** All reservations last equally long: the first one made (or extended) is the first one to expire. */

@@ -133,3 +133,19 @@ export interface SchedulerCounts {
   readonly consumersSick: number;
   readonly requestsWaiting: number;
 }
+
+/** Of a schedule on which there is nothing. */
+export const NO_COUNTS: SchedulerCounts = {
+  submissionsOpen: 0,
+  submissionsPaused: 0,
+  chunksAvailable: 0,
+  chunksPaused: 0,
+  chunksReserved: 0,
+  chunksDelayed: 0,
+  chunksFailed: 0,
+  chunksInBacklog: 0,
+  operationsInBacklog: 0,
+  consumers: 0,
+  consumersSick: 0,
+  requestsWaiting: 0,
+};
