@@ -125,6 +125,8 @@ Prints the ids, one a line. Without --prefix, --metadata and --state: all submis
 
 Examples:
   opsqueue lookup --state failed          then opsqueue status ID says why
+  opsqueue lookup --state completed_with_failures
+  opsqueue lookup --state paused          each for itself; opsqueue queues says which queues are
   opsqueue lookup --prefix 0190c4de-6f1c-7d20-8a3c-2f8d1c0a4b5e
   opsqueue lookup --metadata company_id=42 --metadata urgency=1`,
     )
@@ -165,8 +167,8 @@ function queuesOf(io: Io): Command {
     .addHelpText(
       'after',
       `
-All queues of the server, whichever of them --url names. A queue exists while a submission of it is in progress or a consumer is
-connected to it; - is the unnamed one.`,
+All queues of the server, whichever of them --url names. A queue exists while a submission of it is in progress, a consumer is
+connected to it, or it is paused; - is the unnamed one. PAUSED: chunks of submissions that are paused, or that are not to begin yet.`,
     )
     .action(async (flags: ClientFlags) => {
       const queues = await withProducer(flags, (producer) => producer.queues());

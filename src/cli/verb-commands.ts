@@ -241,7 +241,7 @@ function workOf(ids: readonly string[], flags: VerbFlags, takesScopes: boolean):
   }
   if (!takesScopes) {
     if (all) return { matching: { queue } };
-    throw new IncorrectUsageError('which submissions? Give ids, --metadata, --state or --all');
+    throw new IncorrectUsageError('which submissions? Give ids, --metadata or --all');
   }
   if (all && queue !== undefined) throw new IncorrectUsageError('--all is the whole server: without --queue');
   if (queue !== undefined) return { queue };

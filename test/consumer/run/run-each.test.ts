@@ -150,10 +150,24 @@ test('the strategy and the concurrency are told to the queue', async () => {
   assert.match(String(connection.headers['opsqueue-features']), /release,cancel_reserve,dropped/);
 });
 
-test('a strategy is sent to the queue without anything else in its object', async () => {
+test('a strategy is sent to the queue as plain data, and one with anything else in its object is refused', async () => {
   await using scene = await Scene.open({ startTransport: 'thread' });
-  const strategy = Object.assign({ toString: () => 'mine' }, Strategy.preferDistinct('k', Strategy.oldest()));
-  void quietly(scene.consumer.runEachOp((op) => op, { strategy }));
+  const strategy = Strategy.preferDistinct('k', Strategy.oldest());
+  const mine = Object.assign({ toString: () => 'mine' }, strategy);
+  await assert.rejects(
+    scene.consumer.runEachOp((op) => op, { strategy: mine }),
+    /unknown field "toString"/,
+  );
+  // Of a class, and with what it inherits.
+  class Mine {
+    readonly kind = 'prefer_distinct';
+    readonly metaKey = 'k';
+    readonly underlying = strategy.kind === 'prefer_distinct' ? strategy.underlying : strategy;
+    toString() {
+      return 'mine';
+    }
+  }
+  void quietly(scene.consumer.runEachOp((op) => op, { strategy: new Mine() }));
   const connection = await scene.queue.connection();
   const plain = { kind: 'prefer_distinct', metaKey: 'k', underlying: { kind: 'oldest' } };
   assert.deepEqual((await connection.next('reserve')).strategy, plain);
