@@ -140,7 +140,7 @@ test('some that cannot be are skipped, and said', async () => {
 test('a wrong use is one line and status 2', async () => {
   for (const [args, text] of [
     [['pause'], 'what? Give ids, --metadata, --state, --queue, or --all for the whole server'],
-    [['cancel'], 'which submissions? give ids, --metadata or --all'],
+    [['cancel'], 'which submissions? Give ids, --metadata or --all'],
     [['pause', '1', '--all'], 'give ids, or --metadata and --state, or --all, not several'],
     [['pause', '--all', '--queue', 'a'], '--all is the whole server: without --queue'],
     [['pause', 'x'], '<id> must be the id of a submission'],
