@@ -58,6 +58,11 @@ export class SimProducers {
     this.#laterRetry();
   }
 
+  /** Whoever inserted them, and whether or not it heard of that. */
+  cancel(submissions: Iterable<{ readonly id: SubmissionId; readonly queue: string }>): void {
+    for (const { id, queue } of submissions) this.#cancel(id, queue);
+  }
+
   cancelLarge(): void {
     for (const [id, { queue, chunks }] of this.#o.oracle.acknowledgedInserts) {
       if (chunks > LARGE_CHUNKS) this.#cancel(id, queue);
