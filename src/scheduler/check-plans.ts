@@ -1,4 +1,5 @@
 import { invariant as check } from './invariant.ts';
+import { pairOf } from './metadata.ts';
 import type { Plan } from './plan/plan.ts';
 import type { ScheduledSubmission } from './state.ts';
 
@@ -30,16 +31,12 @@ function byValues<Peer>(
   const found = new Map<string, [Values, ScheduledSubmission<Peer>[]]>();
   if (keys.length === 0) found.set('', [[], []]);
   for (const submission of submissions) {
-    const values = keys.map((key) => pairOf(submission, key)?.value);
+    const values = keys.map((key) => pairOf(submission.values, key)?.value);
     const name = values.join();
     if (!found.has(name)) found.set(name, [values, []]);
     found.get(name)![1].push(submission);
   }
   return found.values();
-}
-
-function pairOf<Peer>(submission: ScheduledSubmission<Peer>, name: string) {
-  return submission.values.find(({ key }) => key.name === name);
 }
 
 function checkTop<Peer>(
@@ -49,11 +46,11 @@ function checkTop<Peer>(
 ): void {
   const { limits, ranks, base } = plan.spec;
   const isBelow = (submission: ScheduledSubmission<Peer>) =>
-    [...limits].every(([key, max]) => (pairOf(submission, key)?.inFlight ?? 0) < max);
+    [...limits].every(([key, max]) => (pairOf(submission.values, key)?.inFlight ?? 0) < max);
   const ordered = candidates.filter(isBelow).map((candidate) => ({
     candidate,
     ranks: ranks.map(({ key, by }) => {
-      const pair = pairOf(candidate, key);
+      const pair = pairOf(candidate.values, key);
       return by === 'value' ? -(pair?.value ?? 0n) : BigInt(pair?.inFlight ?? 0);
     }),
   }));

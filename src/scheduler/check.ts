@@ -2,7 +2,7 @@ import { ChunkSet } from '../model/chunk-set.ts';
 import { checkPlans } from './check-plans.ts';
 import { invariant as check, InvariantError } from './invariant.ts';
 import type { Ledger } from './ledger.ts';
-import type { MetaValue } from './metadata.ts';
+import { type MetaValue, pairOf } from './metadata.ts';
 import { type Alternative, alternativesOf, isSelected } from './plan/spec.ts';
 import type { ScheduledSubmission } from './state.ts';
 import type { SchedulerCounts } from './types.ts';
@@ -187,7 +187,9 @@ function checkNothingFor<Peer>(
 }
 
 function isOpenTo<Peer>(alternative: Alternative, submission: ScheduledSubmission<Peer>): boolean {
-  const pairOf = (name: string) => submission.values.find(({ key }) => key.name === name);
-  const isBelow = ([name, max]: [string, number]) => (pairOf(name)?.inFlight ?? 0) < max;
-  return isSelected(alternative, (name) => pairOf(name)?.value) && [...alternative.limits].every(isBelow);
+  const isBelow = ([name, max]: [string, number]) => (pairOf(submission.values, name)?.inFlight ?? 0) < max;
+  return (
+    isSelected(alternative, (name) => pairOf(submission.values, name)?.value) &&
+    [...alternative.limits].every(isBelow)
+  );
 }

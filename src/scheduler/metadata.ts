@@ -58,6 +58,15 @@ export class MetaValue<C extends Carrier> {
   }
 }
 
+/** Of a carrier's pairs the one with that key. */
+export function pairOf<C extends Carrier>(
+  values: readonly MetaValue<C>[],
+  name: string,
+): MetaValue<C> | undefined {
+  for (const pair of values) if (pair.key.name === name) return pair;
+  return undefined;
+}
+
 /** Every pair that an open submission carries, and every key that a plan ranks by. */
 export class MetaTable<C extends Carrier> {
   /** Another number whenever `isCarried` changes for some key. */

@@ -1,6 +1,7 @@
 import type { Strategy } from '../model/strategy.ts';
 import { strategyText } from '../model/strategy-text.ts';
 import type { Ledger } from './ledger.ts';
+import { pairOf } from './metadata.ts';
 import type { PlanWatcher } from './plan/cache.ts';
 import { type Placed, PlacedHeap } from './plan/placed-heap.ts';
 import { type Alternative, isSelected } from './plan/spec.ts';
@@ -60,10 +61,7 @@ export class Line<Peer> implements PlanWatcher {
 
   /** Whether a submission qualifies, whatever is in flight. */
   admits({ values }: ScheduledSubmission<Peer>): boolean {
-    const valueIn = (name: string) => {
-      for (const { key, value } of values) if (key.name === name) return value;
-      return undefined;
-    };
+    const valueIn = (name: string) => pairOf(values, name)?.value;
     return this.selector.alternatives.some((alternative) => isSelected(alternative, valueIn));
   }
 
