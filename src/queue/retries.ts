@@ -60,8 +60,8 @@ export class Retries {
   }
 
   /**
-   * Submissions with something that failed, as of now, ended or not. Without a queue, those of the unnamed one and of
-   * those in use.
+   * Submissions with something that failed, as of now, ended or not. Without a queue, those of all queues, whether they
+   * are in use or not.
    *
    * @throws ChangeRefusedError for a filter by state
    */
@@ -76,12 +76,14 @@ export class Retries {
       return [...metadata].every(([key, value]) => pairs.get(key) === value);
     };
     const targets: RetryTarget[] = [];
-    for (const queue of name === null ? Array.from(this.#o.queues, (each) => each.name) : [name]) {
-      const schedule = this.#o.queues.get(queue)?.scheduler;
-      for (const id of schedule?.find(metadata, Number.POSITIVE_INFINITY) ?? []) {
-        if (schedule?.get(id)?.failed) targets.push({ id, queue });
+    for (const queue of this.#o.queues) {
+      if (name !== null && queue.name !== name) continue;
+      for (const id of queue.scheduler.find(metadata, Number.POSITIVE_INFINITY)) {
+        if (queue.scheduler.get(id)?.failed) targets.push({ id, queue: queue.name });
       }
-      for (const endState of FAILED_STATES) {
+    }
+    for (const endState of FAILED_STATES) {
+      for (const queue of name === null ? await this.#o.store.endedQueues(endState) : [name]) {
         for await (const stored of this.#ended(queue, endState)) {
           if (carriesAll(stored)) targets.push({ id: stored.record.id, queue });
         }

@@ -21,7 +21,7 @@ import { clipped, type Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { changedControl, changedScope, deadlineProblem, detailOf, filterText, isInState } from './changes.ts';
 import type { Endings } from './endings.ts';
-import { QueueUnavailableError } from './errors.ts';
+import { QueueUnavailableError, TooManyQueuesError } from './errors.ts';
 import type { Journal } from './journal/journal.ts';
 import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
@@ -311,9 +311,11 @@ export class Verbs {
   }
 }
 
-/** Why a submission is passed over; what is no fault of it ends the request. */
+/** Errors of a retry by which one submission is passed over; any other ends the request. */
+const OWN_ERRORS = [SubmissionNotFoundError, SubmissionEndedError, TooManyQueuesError] as const;
+
 function asOwnError(error: unknown): OpsqueueError {
-  if (error instanceof SubmissionNotFoundError || error instanceof SubmissionEndedError) return error;
+  if (error instanceof OpsqueueError && OWN_ERRORS.some((type) => error instanceof type)) return error;
   throw error;
 }
 

@@ -45,6 +45,8 @@ export interface Store {
   ): Promise<readonly (Uint8Array | null)[]>;
   /** How many of the queue's submissions that ended in that state are remembered. */
   countEnded(queue: string, state: EndState): Promise<number>;
+  /** The queues of which submissions that ended in that state are remembered, in no particular order. */
+  endedQueues(state: EndState): Promise<readonly string[]>;
   /** The queue's ended submissions (of that state), newest first, for pages of a listing. `before` is exclusive. */
   ended(page: EndedPage): Promise<readonly StoredSubmission[]>;
   /** The chunks that were done in a submission; null if it is not known. Of a completed one all are. */

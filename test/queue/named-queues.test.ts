@@ -173,6 +173,32 @@ test('one queue more than there may be is refused, until another one goes', asyn
   assert(namesInUse(world).includes('one-more') && !namesInUse(world).includes('q3'));
 });
 
+test('a retry that would bring one queue too many into use passes that submission over', async () => {
+  const world = await QueueWorld.start({ chunkRetriesMax: 1 });
+  for (const queue of ['', 'gone']) {
+    const consumer = world.consumer(undefined, { queueName: queue });
+    await world.insert(`failed-${queue}`, 1, { queue });
+    for (const { chunk } of consumer.take()) consumer.fail(chunk);
+    consumer.disconnect(true);
+    await world.settle();
+  }
+  await Promise.all(
+    Array.from({ length: QUEUES_MAX }, (_, i) => world.insert(`p${i}`, 1, { queue: `q${i}` })),
+  );
+  const retry = (queue: string | null) =>
+    world.queue.verbs.run({
+      change: { verb: 'retry' },
+      target: { kind: 'matching', metadata: new Map(), state: 'open', queue },
+      by: 'ann@host',
+      reason: null,
+      isDryRun: false,
+      expected: null,
+    });
+  const { done, skipped } = await retry(null);
+  assert.deepEqual([done, skipped.map(({ code }) => code)], [1, ['TOO_MANY_QUEUES']]);
+  await assert.rejects(retry('gone'), { code: 'TOO_MANY_QUEUES' });
+});
+
 test('a queue whose chunks wait for a minute without a consumer is in the log, once, with those that have some', async () => {
   const world = await QueueWorld.start();
   // Nobody answers pings while the time passes.

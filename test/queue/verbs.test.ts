@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CAUSE_DEFAULT, NO_CONTROL, PAUSES_MAX } from '../../src/model/control.ts';
 import type { Change, VerbRequest, VerbTarget } from '../../src/model/verbs.ts';
+import type { QueueOptions } from '../../src/queue/assemble.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { QueueWorld, type WorldConsumer } from '../support/queues/queue-world.ts';
 
@@ -26,9 +27,9 @@ async function run(world: QueueWorld, change: Change, target: VerbTarget, more: 
 }
 
 /** A world, and the next one on what is on disk. */
-function restarts(): () => Promise<QueueWorld> {
+function restarts(options: Partial<QueueOptions> = {}): () => Promise<QueueWorld> {
   const database = new MemoryDatabase();
-  return () => QueueWorld.start({ store: new MemoryStore({ database }) });
+  return () => QueueWorld.start({ store: new MemoryStore({ database }), ...options });
 }
 
 /** Chunks since the last look. */
@@ -215,6 +216,38 @@ test('submissions are found by pairs, state and queue; a dry run changes nothing
     code: 'NOTHING_MATCHES',
     message: /^no open submission matches customer=42: /,
   });
+  await world.stop();
+});
+
+test('a retry without a queue finds what failed in queues that nobody uses any more', async () => {
+  const start = restarts({ chunkRetriesMax: 1 });
+  let world = await start();
+  const strategicMetadata = new Map([['customer', 42n]]);
+  const failed: bigint[] = [];
+  for (const [queue, failureMode] of [
+    ['', 'fail'],
+    ['bills', 'collect'],
+    ['images', 'fail'],
+  ] as const) {
+    failed.push(await world.insert(`p-${queue}`, 1, { queue, failureMode, strategicMetadata }));
+    await world.insert(`q-${queue}`, 1, { queue });
+    const consumer = world.consumer(undefined, { queueName: queue });
+    for (const { chunk } of consumer.take(2)) consumer.fail(chunk);
+    consumer.disconnect(true);
+    await world.settle();
+  }
+  await world.stop();
+  world = await start();
+  const ofCustomer = matching({ metadata: strategicMetadata });
+  const report = await run(world, { verb: 'retry' }, ofCustomer, { isDryRun: true });
+  assert.deepEqual([...report.ids].sort(), failed);
+  assert.equal((await run(world, { verb: 'retry' }, ofCustomer)).chunks, 3);
+  assert.deepEqual(await Promise.all(failed.map((id, i) => world.stateOf(id, ['', 'bills', 'images'][i]))), [
+    'in_progress',
+    'in_progress',
+    'in_progress',
+  ]);
+  assert.equal((await run(world, { verb: 'retry' }, matching())).matched, 3);
   await world.stop();
 });
 

@@ -136,6 +136,10 @@ export class SimStore implements Store {
     return this.#later(() => this.#inner.countEnded(...args));
   }
 
+  endedQueues(...args: Parameters<Store['endedQueues']>): ReturnType<Store['endedQueues']> {
+    return this.#later(() => this.#inner.endedQueues(...args));
+  }
+
   ended(...args: Parameters<Store['ended']>): ReturnType<Store['ended']> {
     return this.#later(() => this.#inner.ended(...args));
   }

@@ -12,7 +12,7 @@ import {
 import type { HttpExchange } from '../../net/http/exchange.ts';
 import { formatActionAnswer, formatProblem, parseActionRequest } from '../../protocol/producer/actions.ts';
 import { JsonSyntaxError } from '../../protocol/producer/requests.ts';
-import { QueueUnavailableError } from '../../queue/errors.ts';
+import { QueueUnavailableError, TooManyQueuesError } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { StoreError } from '../../store/errors.ts';
 import { respondAnnounced, respondJson } from './answers.ts';
@@ -30,6 +30,7 @@ const STATUSES = [
   [SubmissionEndedError, 409],
   [CountChangedError, 409],
   [ChangeRefusedError, 409],
+  [TooManyQueuesError, 429],
   [QueueUnavailableError, 503],
   [StoreError, 503],
 ] as const;

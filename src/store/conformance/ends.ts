@@ -132,6 +132,11 @@ export function storeEndConformance({ name, use, describe, test }: ConformanceCo
           }
           assert.equal(await count('c', 'completed'), 1);
           assert.equal(await count('d', 'completed'), 0);
+          const queues = async (state: EndState) =>
+            [...(await inspected.read((store) => store.endedQueues(state)))].sort();
+          assert.deepEqual(await queues('completed'), ['', 'a', 'b', 'c']);
+          assert.deepEqual(await queues('failed'), ['', 'a', 'b']);
+          assert.deepEqual(await queues('completed_with_failures'), []);
         };
         await assertApart(session);
         await using next = await session.reopen();
@@ -142,6 +147,11 @@ export function storeEndConformance({ name, use, describe, test }: ConformanceCo
           [7n, 4n],
         );
         assert.equal(await next.read((store) => store.countEnded('a', 'completed')), 0);
+        assert.deepEqual([...(await next.read((store) => store.endedQueues('completed')))].sort(), [
+          '',
+          'b',
+          'c',
+        ]);
         assert.equal(await next.read((store) => store.countEnded('', 'completed')), 1);
         assert.deepEqual(
           (await next.loadAll()).map(({ record }) => [record.id, record.queue]),

@@ -168,6 +168,12 @@ export class MemoryStore implements Store {
     return count;
   }
 
+  async endedQueues(state: EndState): Promise<readonly string[]> {
+    this.#assertOpen();
+    const rows = [...this.#database.rows.values()];
+    return [...new Set(rows.flatMap(({ end, record }) => (end?.state === state ? [record.queue] : [])))];
+  }
+
   async ended({ queue, state, before, limit }: EndedPage): Promise<readonly StoredSubmission[]> {
     this.#assertOpen();
     return [...this.#database.rows.values()]

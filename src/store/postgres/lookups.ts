@@ -95,6 +95,14 @@ export async function countEnded(session: SqlSession, queue: string, state: EndS
   return Number(row?.[0] ?? 0n);
 }
 
+export async function endedQueues(session: SqlSession, state: EndState): Promise<string[]> {
+  const rows = await session.query<readonly [string]>(
+    'SELECT queue FROM ended_counts WHERE state = $1 AND count > 0',
+    [STATE[state]],
+  );
+  return rows.map(([queue]) => queue);
+}
+
 /** The newest first. One short walk in each state: a single one by id would have to pass every open submission. */
 export async function endedSubmissions(
   session: SqlSession,

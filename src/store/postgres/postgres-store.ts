@@ -116,6 +116,10 @@ export class PostgresStore implements Store {
     return this.#connections.read((session) => lookups.countEnded(session, queue, state));
   }
 
+  endedQueues(state: EndState): Promise<readonly string[]> {
+    return this.#connections.read((session) => lookups.endedQueues(session, state));
+  }
+
   ended(page: EndedPage): Promise<readonly StoredSubmission[]> {
     return this.#connections.read((session) => lookups.endedSubmissions(session, page));
   }

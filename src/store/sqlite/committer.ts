@@ -64,6 +64,10 @@ export class Committer {
     return this.#counts.get(queue, state);
   }
 
+  endedQueues(state: number): string[] {
+    return this.#counts.queues(state);
+  }
+
   /** It has ended, and is there no longer. */
   forgotten({ queue, state }: Omit<EndedChange, 'change'>): void {
     this.#counts.add(queue, state, -1);
@@ -157,6 +161,10 @@ class EndedCounts {
 
   get(queue: string, state: number): number {
     return this.#byQueue.get(queue)?.get(state) ?? 0;
+  }
+
+  queues(state: number): string[] {
+    return [...this.#byQueue].flatMap(([queue, byState]) => (byState.has(state) ? [queue] : []));
   }
 
   add(queue: string, state: number, change: number): void {

@@ -115,6 +115,10 @@ export class Database {
     return this.#committer.countEnded(queue, STATE[state]);
   }
 
+  endedQueues(state: EndState): string[] {
+    return this.#committer.endedQueues(STATE[state]);
+  }
+
   ended(
     queue: string,
     state: EndState | null,

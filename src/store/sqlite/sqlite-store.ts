@@ -135,6 +135,10 @@ export class SqliteStore implements Store {
     return this.#thread.call('countEnded', [queue, state]);
   }
 
+  endedQueues(state: EndState): Promise<readonly string[]> {
+    return this.#thread.call('endedQueues', [state]);
+  }
+
   ended({ queue, state, before, limit }: EndedPage): Promise<readonly StoredSubmission[]> {
     return this.#thread.call('ended', [queue, state ?? null, before ?? null, limit]);
   }

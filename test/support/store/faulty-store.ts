@@ -74,6 +74,7 @@ export function faultyStore(inner: Store, faults: StoreFaults): Store {
     idsByPrefix: (prefixes) => call('idsByPrefix', () => inner.idsByPrefix(prefixes)),
     directContents: (part, chunks, bytesMax) =>
       call('directContents', () => inner.directContents(part, chunks, bytesMax)),
+    endedQueues: (state) => call('endedQueues', () => inner.endedQueues(state)),
     countEnded: (queue, state) => call('countEnded', () => inner.countEnded(queue, state)),
     ended: (page) => call('ended', () => inner.ended(page)),
     chunksDone: (id) => call('chunksDone', () => inner.chunksDone(id)),

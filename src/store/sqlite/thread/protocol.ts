@@ -13,6 +13,7 @@ export type DatabaseMethod =
   | 'idsByPrefix'
   | 'directContents'
   | 'countEnded'
+  | 'endedQueues'
   | 'ended'
   | 'chunksDone'
   | 'failedChunks'
