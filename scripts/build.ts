@@ -4,6 +4,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 import { NODE_VERSION_MIN } from '../src/system/entry/node-version.ts';
+import { writePage } from './page-bundle.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -61,6 +62,8 @@ for (const [program, inlined, name] of [
   const text = outputFiles[0]?.text ?? '';
   writeFileSync(inlined, `export const ${name} = ${JSON.stringify(text)};\n`);
 }
+
+await writePage('dist/page');
 
 for (const [entry, target] of Object.entries(exports)) {
   if (typeof target === 'string') continue;

@@ -20,6 +20,7 @@ const wanted = process.argv.slice(2);
 if (wanted.length === 0) {
   run('node_modules/.bin/biome', ['check', '.', '--error-on-warnings']);
   run('node_modules/.bin/tsc', ['-p', 'tsconfig.json']);
+  run('node_modules/.bin/tsc', ['-p', 'page/tsconfig.json']);
 }
 const files = (wanted.length === 0 ? ['test'] : wanted).flatMap((path) =>
   path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`),

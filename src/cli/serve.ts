@@ -1,5 +1,5 @@
 import { Command, type Option } from 'commander';
-import { mustBe } from '../model/check.ts';
+import { checkChoice, mustBe } from '../model/check.ts';
 import { IncorrectUsageError, OpsqueueError } from '../model/errors.ts';
 import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
@@ -7,6 +7,7 @@ import { type RunningServer, type ServerOptions, startServer } from '../server/i
 import {
   checkQueues,
   checkStoreUrl,
+  checkText,
   defaultText,
   SETTINGS,
   type Setting,
@@ -114,7 +115,9 @@ function settingFlag(setting: Setting): Option {
     case 'queues':
       return flag(setting.flag, help, queueNames);
     case 'text':
-      return flag(setting.flag, help);
+      return flag(setting.flag, help, (text, name) => checkText(text, name, setting));
+    case 'choice':
+      return flag(setting.flag, help, (text, name) => checkChoice(name, text, setting.choices));
     case 'store':
       return flag(setting.flag, help, checkStoreUrl);
     default:

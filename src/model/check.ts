@@ -30,6 +30,18 @@ export function checkBoolean(name: string, value: unknown): void {
   if (typeof value !== 'boolean') throw mustBe(name, 'a boolean', value);
 }
 
+/** One of the choices; undefined for a value that was not given. */
+export function checkChoice<const T extends string>(
+  name: string,
+  value: unknown,
+  choices: readonly T[],
+): T | undefined {
+  if (value === undefined) return undefined;
+  const found = choices.find((choice) => choice === value);
+  if (found !== undefined) return found;
+  throw mustBe(name, `one of ${choices.join(', ')}`, value);
+}
+
 /** The error for a value of the wrong kind or out of bounds. */
 export function mustBe(
   name: string,

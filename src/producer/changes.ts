@@ -1,4 +1,4 @@
-import { checkBoolean, checkInteger, isObject, mustBe } from '../model/check.ts';
+import { checkBoolean, checkChoice, checkInteger, isObject, mustBe } from '../model/check.ts';
 import { BY_CHARS_MAX, CAUSE_DEFAULT, CAUSE_PATTERN, REASON_CHARS_MAX } from '../model/control.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import { isDate, isMap } from '../model/kinds.ts';
@@ -12,7 +12,7 @@ import {
   type VerbTarget,
 } from '../model/verbs.ts';
 import { userAtHost } from '../system/process/who.ts';
-import { checkChoice, checkId, checkOptions, checkStrategicMetadata } from './checks.ts';
+import { checkId, checkOptions, checkStrategicMetadata } from './checks.ts';
 import * as names from './option-names.ts';
 import type { ChangeOptions, ChangeReport, ManyOptions, WorkChanges, WorkTarget } from './options.ts';
 

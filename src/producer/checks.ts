@@ -144,14 +144,3 @@ export function checkSource(value: unknown): void {
   }
   throw mustBe('the source', 'an iterable or an async iterable other than a string', value);
 }
-
-export function checkChoice<const T extends string>(
-  name: string,
-  value: unknown,
-  choices: readonly T[],
-): T | undefined {
-  if (value === undefined) return undefined;
-  const found = choices.find((choice) => choice === value);
-  if (found !== undefined) return found;
-  throw mustBe(name, `one of ${choices.join(', ')}`, value);
-}

@@ -1,5 +1,5 @@
 import type { Contract } from '../contract/contract.ts';
-import { checkInteger } from '../model/check.ts';
+import { checkChoice, checkInteger } from '../model/check.ts';
 import type { OpError } from '../model/op-error.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { EndState, StrategicMetadata } from '../model/submission.ts';
@@ -7,7 +7,6 @@ import type { Change } from '../model/verbs.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { checkCause, checkChanges, checkWork, reportOf, verbRequest } from './changes.ts';
 import {
-  checkChoice,
   checkEndState,
   checkId,
   checkOptions,

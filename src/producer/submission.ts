@@ -1,3 +1,4 @@
+import { checkChoice } from '../model/check.ts';
 import {
   ChangeRefusedError,
   IncorrectUsageError,
@@ -8,7 +9,7 @@ import type { SubmissionId } from '../model/ids.ts';
 import { detailsOf, type EndedSubmissionDetails, type SubmissionDetails } from '../model/submission.ts';
 import type { Change, VerbAnswer } from '../model/verbs.ts';
 import { checkCause, checkChanges, verbRequest } from './changes.ts';
-import { checkChoice, checkOptions } from './checks.ts';
+import { checkOptions } from './checks.ts';
 import type { ClientContext } from './context.ts';
 import * as names from './option-names.ts';
 import type {

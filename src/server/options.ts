@@ -28,6 +28,18 @@ export interface ServerOptions {
    */
   readonly queues?: readonly string[] | undefined;
   /**
+   * `off`: the page for people, at `/`, is not served.
+   *
+   * @defaultValue on
+   */
+  readonly page?: 'on' | 'off' | undefined;
+  /**
+   * What all paths may begin with, for a proxy that passes requests on with a prefix: `/batch` answers `/batch/ping` and `/ping`.
+   *
+   * @defaultValue none
+   */
+  readonly basePath?: string | undefined;
+  /**
    * SQLite file, created if missing; `file::memory:` keeps nothing.
    *
    * @defaultValue opsqueue.db

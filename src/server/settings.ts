@@ -2,7 +2,7 @@
  * The one table of a queue's settings: defaults and checks of {@link ServerOptions}, the flags of the command, their help
  * and their environment variables are made from it; docs/operations.md and the doc comments are compared with it.
  */
-import { checkInteger, checkNumber, mustBe } from '../model/check.ts';
+import { checkChoice, checkInteger, checkNumber, mustBe } from '../model/check.ts';
 import { IncorrectUsageError } from '../model/errors.ts';
 import {
   BODIES_BYTES_MAX_DEFAULT,
@@ -48,6 +48,15 @@ export interface NumberSetting extends SettingText {
 export interface TextSetting extends SettingText {
   readonly kind: 'text';
   readonly default: string;
+  /** What it must look like, in words and as a pattern; default: anything. */
+  readonly shape?: { readonly wanted: string; readonly pattern: RegExp };
+}
+
+/** One of a few words. */
+export interface ChoiceSetting extends SettingText {
+  readonly kind: 'choice';
+  readonly default: string;
+  readonly choices: readonly string[];
 }
 
 /** A flag that may be repeated, or hold a list with commas. */
@@ -63,12 +72,14 @@ export interface StoreSetting extends SettingText {
   readonly default: undefined;
 }
 
-export type Setting = NumberSetting | TextSetting | ListSetting | StoreSetting;
+export type Setting = NumberSetting | TextSetting | ChoiceSetting | ListSetting | StoreSetting;
 
 type SettingOf<Value> = Value extends number
   ? NumberSetting
   : Value extends string
-    ? TextSetting
+    ? string extends Value
+      ? TextSetting
+      : ChoiceSetting
     : Value extends readonly string[]
       ? ListSetting
       : StoreSetting;
@@ -113,6 +124,24 @@ export const SETTINGS: {
     kind: 'queues',
     default: undefined,
     defaultText: 'any',
+  },
+  page: {
+    flag: '--page <on|off>',
+    meaning: 'whether the page for people is served, at /',
+    kind: 'choice',
+    default: 'on',
+    choices: ['on', 'off'],
+  },
+  basePath: {
+    flag: '--base-path <path>',
+    meaning:
+      'what all paths may begin with, such as /batch, for a proxy that passes requests on with a prefix; without it they work as well',
+    kind: 'text',
+    default: '',
+    shape: {
+      wanted: "a path such as /batch that is not the beginning of the queue's own",
+      pattern: /^(?!\/(?:api|assets|consumer|metrics|ping|producer|q|version)(?:\/|$))(?:\/[\w.~-]+)*$/,
+    },
   },
   databaseFilename: {
     flag: '--database-filename <file>',
@@ -291,8 +320,10 @@ function checked(name: string, setting: Setting, given: unknown): unknown {
     case 'duration':
       return checkNumber(name, value, setting.min, setting.max);
     case 'text':
-      if (typeof value === 'string') return value;
-      throw mustBe(name, 'a string', value);
+      if (typeof value !== 'string') throw mustBe(name, 'a string', value);
+      return checkText(value, name, setting);
+    case 'choice':
+      return checkChoice(name, value, setting.choices);
     case 'store':
       if (typeof value === 'string') parseStoreUrl(value, name);
       else if (value !== undefined && !isStore(value)) throw mustBe(name, 'a URL or an open store', value);
@@ -322,6 +353,12 @@ export function checkQueues(names: readonly string[], name: string): readonly st
   const wrong = names.find((each) => !isAllowedName(each));
   if (wrong !== undefined) throw mustBe(name, QUEUES_WANTED, wrong);
   return names;
+}
+
+/** Throws an IncorrectUsageError that names the flag or option. */
+export function checkText(text: string, name: string, { shape }: TextSetting): string {
+  if (shape === undefined || shape.pattern.test(text)) return text;
+  throw mustBe(name, shape.wanted, text);
 }
 
 function isStore(value: unknown): boolean {
@@ -357,7 +394,8 @@ export function settingHelp(setting: Setting): string {
 export function defaultText(setting: Setting): string | null {
   switch (setting.kind) {
     case 'text':
-      return setting.default;
+    case 'choice':
+      return setting.default === '' ? null : setting.default;
     case 'hosts':
     case 'queues':
       return setting.defaultText ?? null;

@@ -69,6 +69,7 @@ test('the packed package, installed alone, type-checks and runs as producer, que
     { cwd: app, env },
   );
   const [, port] = await queue.line(/ listens on http:\/\/[^ ]*:(\d+)/);
+  await servesItsPage(`http://localhost:${port}/`);
   const chunks = pathToFileURL(join(folder.path, 'chunks/')).href;
   await using consumer = node(['consumer.js', `localhost:${port}`, chunks], app);
   await using producer = node(['producer.js', `localhost:${port}`, chunks], app);
@@ -107,6 +108,18 @@ async function compiles(app: string, [command = '', ...args]: readonly string[])
   await run(command, [...args, '-p', '.'], { cwd: app }).catch((error: { stdout: string }) =>
     assert.fail(error.stdout),
   );
+}
+
+/** The page came with the package, with its files, compressed ahead. */
+async function servesItsPage(url: string): Promise<void> {
+  const html = await (await fetch(url)).text();
+  const files = [...html.matchAll(/"(assets\/[^"]+)"/g)].map(([, file]) => file!);
+  assert.equal(files.length, 2, html);
+  for (const file of files) {
+    const answer = await fetch(new URL(file, url), { headers: { 'accept-encoding': 'br' } });
+    assert.deepEqual([answer.status, answer.headers.get('content-encoding')], [200, 'br']);
+    assert.ok((await answer.text()).length > 100);
+  }
 }
 
 /** An old Node.js sees other entries: they say which version is needed, and are all that it has to understand. */

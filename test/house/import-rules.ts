@@ -60,7 +60,7 @@ export function wrongDirections(imports: readonly Import[]): string[] {
   const wrong: string[] = [];
   for (const { from, to } of imports) {
     if (!to.startsWith('src/')) {
-      if (to.startsWith('.') || /^(test|bench|examples|scripts)\//.test(to))
+      if (to.startsWith('.') || /^(test|bench|examples|scripts|page)\//.test(to))
         wrong.push(`${from} leaves src/: ${to}`);
       continue;
     }

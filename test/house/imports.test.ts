@@ -48,6 +48,31 @@ test('the rules catch what they forbid', () => {
   ]);
 });
 
+test('the page is a program of its own: it takes only types from the sources', () => {
+  const page = read('page/**/*.{ts,tsx}');
+  assert.ok(page.size > 0);
+  const packages = importsOf(page).filter(({ to }) => !/^(?:page|src)\//.test(to));
+  const wrong = packages.filter(
+    ({ from, to }) =>
+      !/^preact(?:\/hooks)?$/.test(to) && !(from === 'page/ui/plot.tsx' && /^uplot\b/.test(to)),
+  );
+  assert.deepEqual(wrong, []);
+  const valueImports = [...page].flatMap(([file, text]) =>
+    [
+      ...withoutComments(text).matchAll(
+        /^\s*(?:import|export)\s(?!type\b)[^'";]*?from\s*['"]([^'"]*\/src\/[^'"]+)['"]/gm,
+      ),
+    ].map(([, to]) => `${file}: ${to}`),
+  );
+  assert.deepEqual(valueImports, []);
+  const types = importsOf(page).filter(({ to }) => to.startsWith('src/') && !to.startsWith('src/protocol/'));
+  assert.deepEqual(types, []);
+  assert.deepEqual(cycles(importsOf(page)), []);
+  assert.deepEqual(wrongDirections(importsOf(new Map([['src/a/b.ts', "import '../../page/x.ts';"]]))), [
+    'src/a/b.ts leaves src/: page/x.ts',
+  ]);
+});
+
 const CLOCKS = /\b(?:Date\.now|new Date(?!\w)|setTimeout|setInterval|setImmediate|performance|Math\.random)/;
 const timeUsers = (files: ReadonlyMap<string, string>) =>
   [...files].flatMap(([file, text]) => {

@@ -6,8 +6,8 @@ import { RequestHead } from '../../src/net/http/head.ts';
 import { Admission, foreignProblem } from '../../src/server/http/admission.ts';
 import { allowedMethods, Router } from '../../src/server/http/router.ts';
 
-const onLoopback = { loopbackOnly: true, hostNames: ['queue.internal'], queues: null };
-const open = { loopbackOnly: false, hostNames: [], queues: null };
+const onLoopback = { loopbackOnly: true, hostNames: ['queue.internal'] };
+const open = { loopbackOnly: false, hostNames: [] };
 
 test('programs on this machine are let in under any name that means this machine', () => {
   const names = [
@@ -68,7 +68,7 @@ const UPGRADE = {
 };
 
 test('a plain request and an upgrade are checked in one order: host, origin, path, method, segment, body, upgrade', () => {
-  const admission = new Admission(onLoopback);
+  const admission = new Admission({ ...onLoopback, queues: null, basePath: '', hasPage: true });
   const root = '/producer/submissions';
   const foreign = { host: 'evil.example' };
   const bad = '%ff';

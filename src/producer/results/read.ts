@@ -1,8 +1,8 @@
+import { checkChoice } from '../../model/check.ts';
 import { ChunksFailedError, SubmissionCancelledError, SubmissionFailedError } from '../../model/errors.ts';
 import type { SubmissionStatus } from '../../model/submission.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { LinkedSignal } from '../../system/async/abort-signals.ts';
-import { checkChoice } from '../checks.ts';
 import type { CallTransferLimits, ClientContext } from '../context.ts';
 import type { ResultChunk, ResultsOptions, WatchOptions } from '../options.ts';
 import { deleteSubmission } from '../submit/delete-chunks.ts';

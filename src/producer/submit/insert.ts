@@ -1,4 +1,4 @@
-import { checkInteger } from '../../model/check.ts';
+import { checkChoice, checkInteger } from '../../model/check.ts';
 import {
   DeadlinePassedError,
   IncorrectUsageError,
@@ -14,7 +14,7 @@ import { directChunksRefusal } from '../../protocol/producer/requests.ts';
 import { orAborted } from '../../system/async/abort-signals.ts';
 import { uuidV7 } from '../../system/random.ts';
 import { checkTime } from '../changes.ts';
-import { checkChoice, checkMetadata, checkPrefix, checkRetry, checkStrategicMetadata } from '../checks.ts';
+import { checkMetadata, checkPrefix, checkRetry, checkStrategicMetadata } from '../checks.ts';
 import type { CallTransferLimits, ClientContext } from '../context.ts';
 import type { SubmitOptions } from '../options.ts';
 import type { InsertFate, SubmissionToInsert } from '../queue-api.ts';

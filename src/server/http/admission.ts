@@ -2,8 +2,8 @@ import { isIP } from 'node:net';
 import { CONTENT_TYPE_JSON } from '../../net/http/exchange.ts';
 import type { RequestHead } from '../../net/http/head.ts';
 import { upgradeProblem } from '../../net/websocket/server.ts';
-import { ENDPOINTS, type Endpoint, type EndpointName } from './endpoints.ts';
-import { splitQueuePath } from './queue-path.ts';
+import { ENDPOINTS, type Endpoint, type EndpointName, PAGE_ENDPOINTS } from './endpoints.ts';
+import { type QueuePath, splitQueuePath } from './queue-path.ts';
 import { allowedMethods, Router } from './router.ts';
 
 export interface AdmissionOptions {
@@ -16,6 +16,10 @@ export interface AdmissionOptions {
   readonly hostNames: readonly string[];
   /** Names of the queues that may be used, '' for the unnamed one; null: any. */
   readonly queues: ReadonlySet<string> | null;
+  /** What paths may begin with, and need not; empty for nothing. */
+  readonly basePath: string;
+  /** Whether the page is served. */
+  readonly hasPage: boolean;
 }
 
 /** A request that reaches no route. */
@@ -47,14 +51,20 @@ export interface Admitted {
  */
 export class Admission {
   readonly #o: AdmissionOptions;
-  readonly #router = new Router<EndpointName>(ENDPOINTS);
+  readonly #router: Router<EndpointName>;
 
   constructor(options: AdmissionOptions) {
     this.#o = options;
+    this.#router = new Router<EndpointName>(ENDPOINTS, options.hasPage ? [] : PAGE_ENDPOINTS);
+  }
+
+  /** The queue that the path of a request names, and the path in it. */
+  queuePath(head: RequestHead): QueuePath {
+    return splitQueuePath(head.path, this.#o.basePath);
   }
 
   admit(head: RequestHead): Refusal | Admitted {
-    const { queue, path, problem } = splitQueuePath(head.path);
+    const { queue, path, problem } = this.queuePath(head);
     const match = this.#router.match(path);
     const label = match?.place.path ?? null;
     const refused = (status: number, text: string, headers: readonly string[] | null = null): Refusal => ({
@@ -69,6 +79,8 @@ export class Admission {
     if (foreign !== null) return refused(403, foreign);
     if (problem !== null) return refused(404, problem);
     if (match === null) {
+      const slash = this.#hasPageBelow(head, path) ? withSlash(head) : null;
+      if (slash !== null) return refused(308, '', ['location', slash]);
       return refused(404, queue === '' ? '' : `queue ${queue} has no path ${clipped(path)}`);
     }
     const { place } = match;
@@ -91,6 +103,11 @@ export class Admission {
     return { kind: 'admitted', label: place.path, name, endpoint, queue, segment };
   }
 
+  /** Whether the path is that of a page without the slash at its end, which its relative URLs need. */
+  #hasPageBelow({ method, path: fullPath }: RequestHead, path: string): boolean {
+    return this.#o.hasPage && path === '' && fullPath !== '' && (method === 'GET' || method === 'HEAD');
+  }
+
   /** Why that queue may not be used. What is the server's can be asked without one. */
   #forbidden(queue: string, { role }: Endpoint): string | null {
     const { queues } = this.#o;
@@ -111,7 +128,7 @@ export class Admission {
 export function foreignProblem(
   host: string | undefined,
   origin: string | undefined,
-  options: AdmissionOptions,
+  options: Pick<AdmissionOptions, 'loopbackOnly' | 'hostNames'>,
 ): string | null {
   if (origin !== undefined && !isSameHost(origin, host)) {
     return `requests of web pages of another site are refused: origin ${clipped(origin)}`;
@@ -157,6 +174,11 @@ function hostName(host: string): string {
 
 function clipped(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text);
+}
+
+/** Relative: what a proxy has taken off the path is not known here. */
+function withSlash({ path, query }: RequestHead): string {
+  return `${path.slice(path.lastIndexOf('/') + 1)}/${query === '' ? '' : `?${query}`}`;
 }
 
 /** null for escapes that are not UTF-8. */

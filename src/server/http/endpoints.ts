@@ -20,6 +20,8 @@ const SUBMISSIONS = '/producer/submissions';
  * Every path that the server answers. Fixed paths win over those with a variable segment, which are tried in this order.
  */
 export const ENDPOINTS = {
+  page: { method: 'GET', path: '/', role: 'anyone' },
+  asset: { method: 'GET', path: '/assets/{asset}', role: 'anyone' },
   ping: { method: 'GET', path: '/ping', role: 'anyone' },
   version: { method: 'GET', path: '/version', role: 'anyone' },
   producerVersion: { method: 'GET', path: '/producer/version', role: 'anyone' },
@@ -47,3 +49,6 @@ export const ENDPOINTS = {
 } as const satisfies Readonly<Record<string, Endpoint>>;
 
 export type EndpointName = keyof typeof ENDPOINTS;
+
+/** Those that are there only with `--page on`. */
+export const PAGE_ENDPOINTS = ['page', 'asset'] as const satisfies readonly EndpointName[];

@@ -16,11 +16,11 @@ import { InvariantError } from '../../scheduler/invariant.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import { pageRoutes } from '../page/page-routes.ts';
 import { actionRoute } from './actions.ts';
 import type { Admission } from './admission.ts';
 import { respondAnnounced, respondError, respondJson } from './answers.ts';
 import { ENDPOINTS, type EndpointName } from './endpoints.ts';
-import { splitQueuePath } from './queue-path.ts';
 import { type Route, submissionRoutes, type Target } from './submissions.ts';
 
 export interface QueueHandlerOptions {
@@ -61,6 +61,7 @@ export class QueueHandler implements HttpHandler {
       metrics: async (exchange) => exchange.respond(200, await metrics.text(), CONTENT_TYPE_TEXT),
       queues: (exchange) => respondJson(exchange, 200, formatQueues(queue.inUse, options.clock.nowMs())),
       action: actionRoute(queue),
+      ...pageRoutes(),
       ...submissionRoutes(options),
     };
   }
@@ -93,7 +94,7 @@ export class QueueHandler implements HttpHandler {
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#o.metrics.http.begin('GET', ENDPOINTS.consumer.path)(101);
-    const { queue } = splitQueuePath(new RequestHead(request).path);
+    const { queue } = this.#o.admission.queuePath(new RequestHead(request));
     try {
       this.#o.webSockets.accept(request, socket, head, (connection) =>
         this.#o.openSession(request, connection, queue),

@@ -26,9 +26,11 @@ export class Router<Name extends string> {
   readonly #fixed = new Map<string, PathMatch<Name>>();
   readonly #patterns: Pattern<Name>[] = [];
 
-  constructor(endpoints: Readonly<Record<Name, Endpoint>>) {
+  /** @param except endpoints that are not there */
+  constructor(endpoints: Readonly<Record<Name, Endpoint>>, except: readonly Name[] = []) {
     const places = new Map<string, Map<Endpoint['method'], Name>>();
     for (const [name, { method, path }] of Object.entries<Endpoint>(endpoints) as [Name, Endpoint][]) {
+      if (except.includes(name)) continue;
       const names = places.get(path) ?? new Map<Endpoint['method'], Name>();
       places.set(path, names.set(method, name));
     }

@@ -34,7 +34,7 @@ export type Route = (exchange: HttpExchange, target: Target, body: Uint8Array) =
 
 type SubmissionEndpoint = Exclude<
   EndpointName,
-  'ping' | 'version' | 'producerVersion' | 'metrics' | 'queues' | 'consumer' | 'action'
+  'page' | 'asset' | 'ping' | 'version' | 'producerVersion' | 'metrics' | 'queues' | 'consumer' | 'action'
 >;
 
 export interface SubmissionRoutesOptions {
