@@ -1,0 +1,35 @@
+import type { List } from './lists.ts';
+
+export const EVENT_KINDS = [
+  'server_started',
+  'submission_inserted',
+  'submission_ended',
+  'submission_retried',
+  'acted',
+  'consumer_connected',
+  'consumer_gone',
+  'consumer_sick',
+  'store_stuck',
+  'store_recovered',
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
+
+/** An item of `GET /api/v1/events`. The last 10 000 are kept. */
+export interface EventRow {
+  /** Rises by one with each. */
+  readonly seq: number;
+  readonly at: string;
+  readonly kind: EventKind;
+  readonly queue: string | null;
+  readonly submission: string | null;
+  readonly conn_id: string | null;
+  readonly by: string | null;
+  readonly text: string;
+}
+
+/** `GET /api/v1/events`, the oldest first. `next` goes as `after` into the next request. */
+export interface EventsAnswer extends List<EventRow> {
+  readonly next: string;
+  /** Events between `after` and the first one here that have been forgotten. */
+  readonly missed: number;
+}

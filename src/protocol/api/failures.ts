@@ -1,0 +1,44 @@
+import type { Frame } from './lists.ts';
+
+export const FAILURE_CAUSES = ['failed', 'expired', 'disconnected'] as const;
+export type FailureCause = (typeof FAILURE_CAUSES)[number];
+
+/** A try that came to nothing: an item of `GET /api/v1/failures?group=none`. The last 2 000 are kept, their texts up to 8 kB. */
+export interface FailureRow {
+  readonly at: string;
+  readonly submission: string;
+  readonly queue: string;
+  readonly chunk: number;
+  /** Of the consumer that had it. */
+  readonly conn_id: string | null;
+  readonly cause: FailureCause;
+  /** It was the last try of the chunk. */
+  readonly fatal: boolean;
+  readonly took_ms: number;
+  readonly fingerprint: string;
+  readonly text: string;
+}
+
+/** Failures that are alike but for numbers and ids: an item of `GET /api/v1/failures`. */
+export interface FailureGroup {
+  readonly fingerprint: string;
+  /** What they have in common, on one line. */
+  readonly title: string;
+  readonly cause: FailureCause;
+  readonly count: number;
+  readonly submissions: number;
+  readonly consumers: number;
+  readonly first: string;
+  readonly last: string;
+  /** The latest one. */
+  readonly example: FailureRow;
+}
+
+/** How failures are grouped. */
+export const FAILURE_GROUPINGS = ['fingerprint', 'none'] as const;
+
+/** How far back failures go: those before have been forgotten. */
+export interface FailureKept extends Frame {
+  readonly since: string;
+  readonly kept: number;
+}

@@ -1,0 +1,52 @@
+/**
+ * The answers of `/api/v1`, as server, command and page share them: types and tables of names, no logic. Ids and values of
+ * metadata are texts, times ISO 8601 in UTC, durations milliseconds in fields that end with `_ms`.
+ */
+
+/** What every answer begins with. */
+export interface Frame {
+  /** When it was computed. */
+  readonly as_of: string;
+  /** How old it was when it was sent: answers are computed now and then, for all who ask. */
+  readonly age_ms: number;
+}
+
+/** A list, or a page of one. */
+export interface List<Item> extends Frame {
+  /** How many there are in all; null where nobody has counted. */
+  readonly matched: number | null;
+  /** `cursor` of the next page; null at the end. */
+  readonly next: string | null;
+  readonly items: readonly Item[];
+}
+
+/** Two quantiles. */
+export interface Quantiles {
+  readonly p50: number;
+  readonly p90: number;
+}
+
+/** Why something was refused: RFC 9457, with the stable code of the error. */
+export interface ProblemAnswer {
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+}
+
+/** Nothing is handed out of what is paused until every cause is gone. */
+export interface PauseItem {
+  readonly cause: string;
+  readonly by: string;
+  readonly reason: string | null;
+  readonly since: string;
+}
+
+/** A verb that somebody used. */
+export interface ActRow {
+  readonly verb: string;
+  /** To what exactly: the cause of a pause, the values that were set. */
+  readonly detail: string;
+  readonly by: string;
+  readonly reason: string | null;
+  readonly at: string;
+}

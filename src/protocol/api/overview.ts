@@ -1,0 +1,165 @@
+import type { Frame, PauseItem } from './lists.ts';
+
+/** `paused`: the server, or the queue that was asked for; `store_stuck`: nothing can be written. */
+export const QUEUE_STATES = ['running', 'paused', 'store_stuck', 'stopping'] as const;
+export type QueueState = (typeof QUEUE_STATES)[number];
+
+/** `GET /api/v1/overview`. Totals and rates begin at `since`. */
+export interface Overview extends Frame {
+  /** The start of the server. */
+  readonly since: string;
+  /** Which queue it is of, `-` for the unnamed one; null: all together. */
+  readonly queue: string | null;
+  readonly state: QueueState;
+  readonly counts: OverviewCounts;
+  readonly totals: Totals;
+  /** Per second, over the last second and the last minute. */
+  readonly rates: { readonly last_1s: Rates; readonly last_60s: Rates };
+  readonly oldest_waiting: {
+    readonly submission: string;
+    readonly queue: string;
+    readonly age_ms: number;
+  } | null;
+  /** Those with most consumers first, at most 50. */
+  readonly strategies: readonly StrategyRow[];
+  readonly store: StoreHealth;
+  /** How late timers come, over the last minute or two. */
+  readonly event_loop_delay_ms: { readonly p50: number; readonly p99: number };
+  /** Of the server, then of the queue that was asked for. */
+  readonly pauses: readonly PauseItem[];
+  /** What a person should look at, the most severe first. */
+  readonly attention: readonly Attention[];
+}
+
+export interface OverviewCounts {
+  readonly submissions_open: number;
+  readonly submissions_paused: number;
+  /** Neither done nor set aside. */
+  readonly chunks_backlog: number;
+  readonly operations_backlog: number;
+  /** Could be handed out now. */
+  readonly chunks_waiting: number;
+  readonly chunks_reserved: number;
+  /** Wait for their next try. */
+  readonly chunks_delayed: number;
+  /** Of submissions that are paused or not to be started yet. */
+  readonly chunks_paused: number;
+  /** Set aside, of open submissions. */
+  readonly chunks_failed: number;
+  readonly consumers: number;
+  /** They hold chunks. */
+  readonly consumers_working: number;
+  /** They hold none and wait for some. */
+  readonly consumers_waiting: number;
+  /** Slowed down because all of theirs failed. */
+  readonly consumers_sick: number;
+}
+
+export interface Totals {
+  readonly submissions_inserted: number;
+  readonly submissions_completed: number;
+  readonly submissions_failed: number;
+  readonly submissions_cancelled: number;
+  readonly chunks_done: number;
+  /** Tries that failed, expired or ended with their connection. */
+  readonly chunks_set_back: number;
+}
+
+export interface Rates {
+  readonly inserted: number;
+  readonly done: number;
+  readonly set_back: number;
+}
+
+export interface StrategyRow {
+  /** In text form; null: it has asked for nothing yet. */
+  readonly strategy: string | null;
+  readonly consumers: number;
+  readonly waiting: number;
+  readonly held: number;
+}
+
+export interface StoreHealth {
+  readonly healthy: boolean;
+  readonly error: { readonly code: string; readonly text: string } | null;
+  /** Since nothing gets through; null if it does. */
+  readonly stuck_ms: number | null;
+  /** Nothing is handed out until the store takes batches again. */
+  readonly hand_out_held: boolean;
+  /** How long commits take, over the last minute or two; null before the first. */
+  readonly commit_ms: { readonly p50: number; readonly p99: number } | null;
+  readonly pending_bytes: number;
+  readonly size_bytes: number | null;
+  /** Of the disk that the database file is on; null where there is none. */
+  readonly disk_free_bytes: number | null;
+  readonly disk_total_bytes: number | null;
+}
+
+export const ATTENTION_CODES = [
+  'store_unhealthy',
+  'hand_out_held',
+  'disk_low',
+  'no_consumers',
+  'consumers_idle',
+  'stalled',
+  'failing',
+  'near_try_limit',
+  'slow_consumers',
+  'stragglers',
+  'paused_with_work',
+  'clients_refused',
+  'versions_mixed',
+  'clock_stepped',
+  'views_throttled',
+] as const;
+export type AttentionCode = (typeof ATTENTION_CODES)[number];
+export const SEVERITIES = ['critical', 'warning', 'info'] as const;
+export type Severity = (typeof SEVERITIES)[number];
+
+export interface Attention {
+  readonly code: AttentionCode;
+  readonly severity: Severity;
+  /** Of what the text names; 1 where nothing is counted. */
+  readonly count: number;
+  readonly text: string;
+  /** Where more of it is told: a path below `/api/v1/`, with its query. */
+  readonly link: string;
+}
+
+/** Series of `GET /api/v1/history`: per second, or as of the end of each point. Those of the store and the process are the server's. */
+export const HISTORY_SERIES = [
+  'inserted',
+  'done',
+  'set_back',
+  'backlog',
+  'waiting',
+  'reserved',
+  'delayed',
+  'consumers',
+  'consumers_waiting',
+  'commit_p50_ms',
+  'commit_p99_ms',
+  'event_loop_delay_ms',
+] as const;
+export type HistorySeries = (typeof HISTORY_SERIES)[number];
+
+/** Windows of the history: how far it goes back, and how far apart its points are, in seconds. */
+export const HISTORY_WINDOWS = {
+  '10m': { points: 600, seconds: 1 },
+  '6h': { points: 2_160, seconds: 10 },
+  '7d': { points: 10_080, seconds: 60 },
+} as const;
+export type HistoryWindow = keyof typeof HISTORY_WINDOWS;
+
+/** `GET /api/v1/history`: columns of equal length. */
+export interface History extends Frame {
+  readonly since: string;
+  readonly queue: string | null;
+  readonly window: HistoryWindow;
+  /** Between two points. */
+  readonly step_ms: number;
+  /** The end of each point, in Unix milliseconds. */
+  readonly at_ms: readonly number[];
+  /** null where nothing is known. */
+  readonly series: Readonly<Partial<Record<HistorySeries, readonly (number | null)[]>>>;
+}

@@ -1,0 +1,25 @@
+/** A key of strategic metadata that open submissions carry: an item of `GET /api/v1/keys`. */
+export interface KeyRow {
+  readonly key: string;
+  readonly values: number;
+}
+
+export const VALUE_SORTS = ['waiting', 'in_flight', 'backlog', 'rate', 'oldest', 'value'] as const;
+export type ValueSort = (typeof VALUE_SORTS)[number];
+
+/** A value of a key: an item of `GET /api/v1/values?key=...`. */
+export interface ValueRow {
+  readonly value: string;
+  /** Open ones that carry it. */
+  readonly submissions: number;
+  /** Chunks of them. */
+  readonly waiting: number;
+  readonly in_flight: number;
+  readonly backlog: number;
+  /** Chunks done per second, since the list was computed before; null the first time. */
+  readonly rate: number | null;
+  /** Of all chunks in flight that carry the key, 0 to 1. */
+  readonly share: number;
+  /** Age of the oldest of the submissions. */
+  readonly oldest_ms: number;
+}

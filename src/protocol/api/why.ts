@@ -1,0 +1,46 @@
+import type { Frame } from './lists.ts';
+
+/** What may keep a submission, or all, from going on, in the order in which it is looked at; `running`: nothing does. */
+export const WHY_CODES = [
+  'stopping',
+  'store_stuck',
+  'queue_paused',
+  'nothing_open',
+  'submission_paused',
+  'not_started',
+  'end_uncommitted',
+  'all_reserved',
+  'all_delayed',
+  'no_consumers',
+  'excluded',
+  'consumers_full',
+  'outranked',
+  'consumers_busy',
+  'running',
+] as const;
+export type WhyCode = (typeof WHY_CODES)[number] | 'ended';
+
+export interface WhyCheck {
+  readonly code: WhyCode;
+  /** It does not keep anything from going on. */
+  readonly ok: boolean;
+  /** What was found, with numbers. */
+  readonly evidence: string;
+  /** What to do about it; null if nothing. */
+  readonly advice: string | null;
+}
+
+/** `GET /api/v1/why`. */
+export interface Why extends Frame {
+  /** null: of all that is open. */
+  readonly submission: string | null;
+  readonly queue: string | null;
+  /** Work goes on, or has ended. */
+  readonly ok: boolean;
+  /** The code of the first check that is not ok. */
+  readonly verdict: WhyCode;
+  readonly text: string;
+  readonly advice: string | null;
+  /** Up to the verdict, which is the last one. */
+  readonly checks: readonly WhyCheck[];
+}
