@@ -81,6 +81,7 @@ export {
   type GarbageCollectionOptions,
   type GarbageFolder,
   type GarbageReport,
+  type Hold,
   type IncompleteSubmissionDetails,
   IncorrectUsageError,
   type ItemIterator,

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
+import { listedQueue, queueText } from '../model/queue-name.ts';
 import { END_STATES } from '../model/submission.ts';
 import {
+  type ChangeReport,
   type EndState,
   IncorrectUsageError,
   NothingMatchesError,
@@ -8,6 +10,7 @@ import {
   QueueUnsupportedError,
   type Submission,
   type SubmissionDetails,
+  SubmissionNotFoundError,
 } from '../producer/index.ts';
 import { type ClientFlags, clientCommand, urlOf, withProducer } from './client-command.ts';
 import type { Io } from './io.ts';
@@ -17,6 +20,7 @@ import { pauseText, statusJson, statusText } from './status-text.ts';
 import { oneLine, toJson } from './text.ts';
 import { integer, metadataPair, plainFlag, submissionId } from './values.ts';
 import { verbCommands } from './verb-commands.ts';
+import { holdLines } from './verb-report.ts';
 import { watch } from './watch.ts';
 
 const WATCH_RETRY_MS = 5 * 60_000;
@@ -106,7 +110,7 @@ function lookupOf(io: Io): Command {
     .addOption(
       plainFlag(
         '--state <state>',
-        'those that ended in this state and are not forgotten yet, the newest first; or those in progress that are paused, or delayed (not started yet)',
+        'those that ended in this state and are not forgotten yet, the newest first; or those in progress that are paused, by themselves or with their queue, or delayed (not started yet)',
       )
         .choices([...END_STATES, 'paused', 'delayed'])
         .conflicts(['prefix']),
@@ -126,21 +130,26 @@ Prints the ids, one a line. Without --prefix, --metadata and --state: all submis
 Examples:
   opsqueue lookup --state failed          then opsqueue status ID says why
   opsqueue lookup --state completed_with_failures
-  opsqueue lookup --state paused          each for itself; opsqueue queues says which queues are
+  opsqueue lookup --state paused          with the causes on stderr
   opsqueue lookup --prefix 0190c4de-6f1c-7d20-8a3c-2f8d1c0a4b5e
   opsqueue lookup --metadata company_id=42 --metadata urgency=1`,
     )
     .action(async (flags: LookupFlags) => {
       const submissions = await withProducer(flags, async (producer): Promise<readonly Submission[]> => {
         const { state, metadata, limit } = flags;
-        if (state === 'paused' || state === 'delayed') return inState(producer, state, metadata);
+        if (state === 'paused' || state === 'delayed') {
+          const { ids, ...found } = await inState(producer, state, metadata);
+          for (const line of flags.json ? [] : holdLines(found)) io.stderr.write(`opsqueue: ${line}\n`);
+          return ids.slice(0, limit).map((id) => producer.submission(id));
+        }
         if (state !== undefined && metadata !== undefined) {
           throw new IncorrectUsageError(`--metadata finds what is in progress, not what is ${state}`);
         }
         if (state !== undefined) return producer.endedSubmissions(state, { limit });
         if (flags.prefix === undefined) return producer.submissionsInProgress(flags.metadata);
         const found = await producer.submissionByPrefix(flags.prefix);
-        if (found === null) throw new ExitError(1, `no submission has the prefix ${flags.prefix}`);
+        if (found === null)
+          throw new ExitError(1, `no submission of this queue has the prefix ${flags.prefix}`);
         return [found];
       });
       const ids = submissions.map(({ id }) => id);
@@ -152,12 +161,11 @@ async function inState(
   producer: ProducerClient,
   state: 'paused' | 'delayed',
   metadata: ReadonlyMap<string, bigint> | undefined,
-): Promise<readonly Submission[]> {
+): Promise<Pick<ChangeReport, 'ids' | 'matched' | 'pausedBy'>> {
   try {
-    const { ids } = await producer.cancel({ matching: { state, metadata } }, { dryRun: true });
-    return ids.map((id) => producer.submission(id));
+    return await producer.cancel({ matching: { state, metadata } }, { dryRun: true });
   } catch (error) {
-    if (error instanceof NothingMatchesError) return [];
+    if (error instanceof NothingMatchesError) return { ids: [], matched: 0, pausedBy: [] };
     throw error;
   }
 }
@@ -202,10 +210,22 @@ async function unattended(
 
 async function known(producer: ProducerClient, id: bigint, flags: ClientFlags): Promise<SubmissionDetails> {
   const details = await producer.submission(id).details();
-  if (details === null)
-    throw new ExitError(
-      1,
-      `the queue at ${urlOf(flags)} does not know submission ${id}: never inserted there, but in another queue of the server perhaps (opsqueue queues), or forgotten (--max-submission-age)`,
-    );
-  return details;
+  if (details !== null) return details;
+  const queue = await queueOf(producer, id);
+  const why =
+    queue === null
+      ? 'never inserted there, but in another queue of the server perhaps (opsqueue queues), or forgotten (--max-submission-age)'
+      : `it is in ${queueText(queue)} (--queue ${listedQueue(queue)})`;
+  throw new ExitError(1, `the queue at ${urlOf(flags)} does not know submission ${id}: ${why}`);
+}
+
+/** In which queue of the server a submission is that is not in the one asked, whether it has ended or not; null if that is not known. */
+async function queueOf(producer: ProducerClient, id: bigint): Promise<string | null> {
+  try {
+    await producer.pause({ ids: [id] }, { dryRun: true });
+  } catch (error) {
+    if (error instanceof SubmissionNotFoundError) return error.queue;
+    if (!(error instanceof QueueUnsupportedError)) throw error;
+  }
+  return null;
 }

@@ -1,13 +1,13 @@
-import { UNNAMED_QUEUE } from '../model/queue-name.ts';
+import { listedQueue } from '../model/queue-name.ts';
 import type { QueueInfo } from '../producer/index.ts';
 import { pauseJson, pauseText } from './status-text.ts';
-import { grouped, visible } from './text.ts';
+import { grouped, oneLine } from './text.ts';
 
 /** Other queues that a note names. */
 const NAMES_SHOWN = 5;
 
 const COLUMNS = {
-  queue: ({ name }) => shown(name),
+  queue: ({ name }) => listedQueue(name),
   submissions: ({ submissionsOpen }) => grouped(submissionsOpen),
   waiting: ({ chunksWaiting }) => grouped(chunksWaiting),
   'in flight': ({ chunksReserved }) => grouped(chunksReserved),
@@ -25,7 +25,7 @@ export function queuesText(queues: readonly QueueInfo[]): string {
     cells.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  ');
   const lines = rows.map((row, at) => {
     const { pauses } = queues[at]!;
-    const notes = pauses.map((pause) => `paused: ${visible(pauseText(pause))}`);
+    const notes = pauses.map((pause) => `paused: ${oneLine(pauseText(pause))}`);
     if (isUnattended(queues[at]!)) notes.unshift('no consumers');
     return [line(row), ...(notes.length === 0 ? [] : [notes.join('; ')])].join('  ');
   });
@@ -50,7 +50,7 @@ export function queuesJson(queues: readonly QueueInfo[]): object {
 export function unattendedText(queues: readonly QueueInfo[], name: string): string | null {
   const queue = queues.find((each) => each.name === name);
   if (queue === undefined || queue.consumers > 0) return null;
-  const attended = queues.filter(({ consumers }) => consumers > 0).map((each) => shown(each.name));
+  const attended = queues.filter(({ consumers }) => consumers > 0).map((each) => listedQueue(each.name));
   const others = attended.slice(0, NAMES_SHOWN).join(', ') + (attended.length > NAMES_SHOWN ? ', ...' : '');
   const what = name === '' ? 'no consumer is connected' : `no consumer is connected to queue ${name}`;
   return attended.length === 0 ? what : `${what} (but to ${others})`;
@@ -58,8 +58,4 @@ export function unattendedText(queues: readonly QueueInfo[], name: string): stri
 
 function isUnattended({ consumers, chunksWaiting }: QueueInfo): boolean {
   return consumers === 0 && chunksWaiting > 0;
-}
-
-function shown(name: string): string {
-  return name === '' ? UNNAMED_QUEUE : name;
 }

@@ -14,7 +14,7 @@ import { userAtHost } from '../system/process/who.ts';
 import { type ClientFlags, clientCommand, withProducer } from './client-command.ts';
 import type { Io } from './io.ts';
 import { ExitError } from './serve.ts';
-import { counted, oneLine, toJson } from './text.ts';
+import { oneLine, toJson } from './text.ts';
 import {
   integer,
   metadataPair,
@@ -25,6 +25,7 @@ import {
   type TimeFlag,
   timeFlag,
 } from './values.ts';
+import { reportJson, reportText, WORDS, type Words } from './verb-report.ts';
 
 /** What a verb takes. */
 interface VerbFlags extends ClientFlags {
@@ -46,25 +47,6 @@ interface SetFlags extends VerbFlags {
   readonly deadline?: TimeFlag;
   readonly startAfter?: TimeFlag;
 }
-
-/** How the answer says what was done. */
-interface Words {
-  readonly did: string;
-  readonly would: string;
-  /** Of a single thing of which there was nothing to do. */
-  readonly was: string;
-}
-
-/** Ids that are printed for people. */
-const IDS_SHOWN_MAX = 50;
-
-const WORDS = {
-  pause: { did: 'paused', would: 'would pause', was: 'was paused for this cause already' },
-  resume: { did: 'resumed', would: 'would resume', was: 'was not paused for this cause' },
-  set: { did: 'changed', would: 'would change', was: 'was so already' },
-  cancel: { did: 'cancelled', would: 'would cancel', was: 'had been cancelled' },
-  retry: { did: 'retried', would: 'would retry', was: 'has nothing that failed' },
-} as const satisfies Record<string, Words>;
 
 const SELECTING = `
 Which: ids, or submissions in progress that match --metadata and --state; with --queue only those of that queue. What was done is
@@ -272,40 +254,4 @@ async function change(
     for (const { text } of report.skipped) io.stderr.write(`opsqueue: skipped: ${oneLine(text)}\n`);
   }
   throw new ExitError(1);
-}
-
-function reportText(report: ChangeReport, work: WorkTarget, words: Words): string {
-  const { done, unchanged, stillPaused, chunks = 0, ids, dryRun } = report;
-  const verb = dryRun ? words.would : words.did;
-  const scope = 'server' in work ? 'the server' : 'queue' in work ? queueText(work.queue) : null;
-  if (scope !== null)
-    return done === 0 ? `${scope} ${words.was}\n` : `${verb} ${scope}\n${stillText(report, words)}`;
-  const [only] = ids;
-  const lines: string[] = [];
-  if (done === 1 && only !== undefined) lines.push(`${verb} ${only}`);
-  else if (done > 0) {
-    lines.push(
-      `${verb} ${counted(done, 'submission')}:`,
-      ...ids.slice(0, IDS_SHOWN_MAX).map((id) => `  ${id}`),
-    );
-    if (done > IDS_SHOWN_MAX) lines.push(`  and ${counted(done - IDS_SHOWN_MAX, 'other')}`);
-  }
-  if (unchanged > 0) lines.push(`${counted(unchanged, 'submission')} ${words.was}`);
-  if (chunks > 0) lines.push(`${counted(chunks, 'chunk')} to be done again`);
-  const still = stillPaused > 0 ? stillText(report, words) : '';
-  return `${lines.map((line) => `${line}\n`).join('')}${still}`;
-}
-
-function stillText({ stillPaused }: ChangeReport, words: Words): string {
-  if (words !== WORDS.resume || stillPaused === 0) return '';
-  return `still paused, for another cause or with the queue: ${stillPaused}; opsqueue status ID tells why\n`;
-}
-
-function queueText(queue: string): string {
-  return queue === '' ? 'the unnamed queue' : `queue ${queue}`;
-}
-
-function reportJson(report: ChangeReport): object {
-  const { dryRun, matched, done, unchanged, stillPaused, chunks, ids, skipped } = report;
-  return { dry_run: dryRun, matched, done, unchanged, still_paused: stillPaused, chunks, ids, skipped };
 }

@@ -1,6 +1,7 @@
 import { UNKNOWN_CANCELLATION } from './control.ts';
 import type { ChunkIndex, SubmissionId } from './ids.ts';
 import { isError } from './kinds.ts';
+import { queueText } from './queue-name.ts';
 import {
   type CancelledSubmissionDetails,
   detailsOf,
@@ -115,16 +116,20 @@ export class SubmissionCancelledError extends OpsqueueError {
   }
 }
 
-/** The queue does not know the submission (never inserted, or forgotten long ago). */
+/** The queue does not know the submission (never inserted into it, or forgotten long ago). */
 export class SubmissionNotFoundError extends OpsqueueError {
   readonly submissionId: string;
+  /** In which queue of the same server it is, '' for the unnamed one; null if that is not known. */
+  readonly queue: string | null;
 
-  constructor(submissionId: SubmissionId | string) {
-    super(
-      'SUBMISSION_NOT_FOUND',
-      `the queue does not know submission ${submissionId}: never inserted here, or forgotten (--max-submission-age)`,
-    );
+  constructor(submissionId: SubmissionId | string, queue: string | null = null) {
+    const why =
+      queue === null
+        ? 'never inserted here, inserted into another queue of the server, or forgotten (--max-submission-age)'
+        : `it is in ${queueText(queue)}`;
+    super('SUBMISSION_NOT_FOUND', `the queue does not know submission ${submissionId}: ${why}`);
     this.submissionId = String(submissionId);
+    this.queue = queue;
   }
 }
 

@@ -16,3 +16,13 @@ export function isQueueName(name: string): boolean {
 export function queueField(queue: string): { readonly queue?: string } {
   return queue === '' ? {} : { queue };
 }
+
+/** How texts for people call a queue. */
+export function queueText(name: string): string {
+  return name === '' ? 'the unnamed queue' : `queue ${name}`;
+}
+
+/** How lists and requests that name a queue call it. */
+export function listedQueue(name: string): string {
+  return name === '' ? UNNAMED_QUEUE : name;
+}

@@ -1,4 +1,4 @@
-import type { Verb } from './control.ts';
+import type { PausedBy, Verb } from './control.ts';
 import type { SubmissionId } from './ids.ts';
 import type { StrategicMetadata } from './submission.ts';
 
@@ -62,6 +62,19 @@ export interface Skipped {
   readonly text: string;
 }
 
+/** What can be paused: submissions by themselves, their queue, the whole server. */
+export const HOLDERS = ['submission', 'queue', 'server'] as const;
+
+/** For which cause something is paused. Of many submissions that are paused by themselves: by whom, why and since when the first one is. */
+export interface Hold extends PausedBy {
+  /** What was paused. */
+  readonly of: (typeof HOLDERS)[number];
+  /** The name of the queue that was paused, '' for the unnamed one; else null. */
+  readonly queue: string | null;
+  /** How many of the submissions it holds; 1 where the verb is for a queue or the server. */
+  readonly submissions: number;
+}
+
 export interface VerbAnswer {
   readonly verb: Verb;
   readonly isDryRun: boolean;
@@ -73,6 +86,8 @@ export interface VerbAnswer {
   readonly unchanged: number;
   /** Those that stay paused, for another cause or with their queue. */
   readonly stillPaused: number;
+  /** For which causes: the first {@link HOLDS_MAX} of them. */
+  readonly holds: readonly Hold[];
   /** Chunks that are to be done again, of a retry. */
   readonly chunks?: number | undefined;
   /** The changed ones, the first {@link VERB_IDS_MAX} of them. */
@@ -83,3 +98,5 @@ export interface VerbAnswer {
 
 /** Submissions that a request names, and that an answer does. */
 export const VERB_IDS_MAX = 10_000;
+/** Causes that an answer names. */
+export const HOLDS_MAX = 100;

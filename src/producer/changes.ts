@@ -88,13 +88,14 @@ export function checkWork(work: WorkTarget, ownQueue: string): VerbTarget {
 }
 
 export function reportOf(answer: VerbAnswer): ChangeReport {
-  const { isDryRun: dryRun, matched, done, unchanged, stillPaused, chunks, ids, skipped } = answer;
+  const { isDryRun: dryRun, matched, done, unchanged, stillPaused, holds, chunks, ids, skipped } = answer;
   return {
     dryRun,
     matched,
     done,
     unchanged,
     stillPaused,
+    pausedBy: holds,
     ...(chunks === undefined ? {} : { chunks }),
     ids: ids.map(String),
     skipped: skipped.map(({ id, ...others }) => ({ id: String(id), ...others })),

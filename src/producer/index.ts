@@ -54,6 +54,7 @@ export type {
   SubmissionDetails,
   SubmissionInfo,
 } from '../model/submission.ts';
+export type { Hold } from '../model/verbs.ts';
 export type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 export { ObjectStoreError, type ObjectStoreErrorCode } from '../objects/errors.ts';
 export type { GarbageFolder, GarbageReport } from '../objects/garbage.ts';

@@ -1,6 +1,7 @@
 import type { ContractCodec } from '../contract/contract.ts';
 import type { RetryPolicy } from '../model/retry.ts';
 import type { FailureMode, SubmissionDetails } from '../model/submission.ts';
+import type { Hold } from '../model/verbs.ts';
 import type { QueueTlsOptions } from '../net/address/queue-tls.ts';
 import type { ObjectStoreOptions } from '../objects/object-store.ts';
 import type { ChunkCompression } from '../protocol/chunk/compression.ts';
@@ -281,6 +282,8 @@ export interface ChangeReport {
   readonly unchanged: number;
   /** Those that are paused now, whatever was done: for this or another cause, or with their queue. */
   readonly stillPaused: number;
+  /** For which causes, and by what: a submission itself, its queue or the server; the first 100 of them. */
+  readonly pausedBy: readonly Hold[];
   /**
    * Chunks that are to be done again.
    *

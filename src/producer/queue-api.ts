@@ -19,7 +19,8 @@ import { type HttpAnswer, HttpAttemptError, type HttpRequest } from '../net/http
 import { type AttemptState, bodyText, type HttpClient, isPage } from '../net/http/client.ts';
 import { cborChunkCodec } from '../protocol/chunk/codec.ts';
 import { type Announced, announcedInHeader, type ProducerQueueFeature } from '../protocol/features.ts';
-import { formatActionRequest, parseActionAnswer, parseProblem } from '../protocol/producer/actions.ts';
+import { parseActionAnswer, parseProblem } from '../protocol/producer/action-answers.ts';
+import { formatActionRequest } from '../protocol/producer/actions.ts';
 import { parseQueues } from '../protocol/producer/queues.ts';
 import {
   type ChunksDoneAnswer,

@@ -8,14 +8,17 @@ import {
   SubmissionNotFoundError,
 } from '../model/errors.ts';
 import type { VerbRequest } from '../model/verbs.ts';
-import type { Problem } from '../protocol/producer/actions.ts';
+import type { Problem } from '../protocol/producer/action-answers.ts';
 
 /** The error that the queue answered with; null for one that has no class. */
-export function errorOf({ code, detail }: Problem, { target, expected }: VerbRequest): OpsqueueError | null {
+export function errorOf(
+  { code, detail, queue }: Problem,
+  { target, expected }: VerbRequest,
+): OpsqueueError | null {
   const id = target.kind === 'submissions' ? (target.ids[0] ?? 0n) : 0n;
   switch (code) {
     case 'SUBMISSION_NOT_FOUND':
-      return new SubmissionNotFoundError(id);
+      return new SubmissionNotFoundError(id, queue);
     case 'SUBMISSION_ENDED':
       return new SubmissionEndedError(id, /\((\w+)\)/.exec(detail)?.[1] ?? 'ended');
     case 'NOTHING_MATCHES': {

@@ -123,7 +123,6 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
   const retries = new Retries({
     ...shared,
     queues,
-    scopes,
     endings,
     retention,
     isOpen: () => hooks.isReady() && watch.isOk,

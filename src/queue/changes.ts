@@ -9,6 +9,7 @@ import {
 } from '../model/control.ts';
 import { ChangeRefusedError, DeadlinePassedError } from '../model/errors.ts';
 import { META_PAIRS_MAX } from '../model/limits.ts';
+import { queueText } from '../model/queue-name.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
 import type { Change, FilterState, VerbTarget } from '../model/verbs.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
@@ -86,9 +87,10 @@ function withPairs(
   return isChanged ? next : null;
 }
 
-export function isInState(submission: OpenSubmission, state: FilterState): boolean {
+/** @param isQueuePaused its queue, or the server */
+export function isInState(submission: OpenSubmission, state: FilterState, isQueuePaused: boolean): boolean {
   if (submission.state !== 'open') return false;
-  const isPaused = submission.control.pauses.length > 0;
+  const isPaused = isQueuePaused || submission.control.pauses.length > 0;
   switch (state) {
     case 'open':
       return true;
@@ -99,7 +101,7 @@ export function isInState(submission: OpenSubmission, state: FilterState): boole
     case 'running':
       return submission.chunksReserved > 0;
     case 'waiting':
-      return !submission.isWithheld && submission.chunksReserved === 0;
+      return !submission.isWithheld && !isPaused && submission.chunksReserved === 0;
   }
 }
 
@@ -125,7 +127,7 @@ export function detailOf(change: Change): string {
 export function filterText({ metadata, state, queue }: Extract<VerbTarget, { kind: 'matching' }>): string {
   const parts = Array.from(metadata, ([key, value]) => `${key}=${value}`);
   if (state !== 'open') parts.push(`state ${state}`);
-  if (queue !== null) parts.push(queue === '' ? 'the unnamed queue' : `queue ${queue}`);
+  if (queue !== null) parts.push(queueText(queue));
   return parts.length === 0 ? 'all' : clipped(parts.join(', '), DETAIL_CHARS_MAX);
 }
 

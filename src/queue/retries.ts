@@ -1,4 +1,4 @@
-import { type Act, withAct } from '../model/control.ts';
+import { type Act, type PausedBy, withAct } from '../model/control.ts';
 import { ChangeRefusedError, SubmissionEndedError, SubmissionNotFoundError } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { VerbTarget } from '../model/verbs.ts';
@@ -11,14 +11,12 @@ import type { Journal } from './journal/journal.ts';
 import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
 import type { Retention } from './retention.ts';
-import type { Scopes } from './scopes.ts';
 
 export interface RetriesOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly journal: Journal;
   readonly queues: NamedQueues;
-  readonly scopes: Scopes;
   readonly events: QueueEvents;
   readonly endings: Endings;
   readonly retention: Retention;
@@ -38,8 +36,10 @@ export interface RetryTarget {
 export interface RetryOutcome {
   /** How many chunks are to be done that were not before; 0 if nothing has failed. */
   readonly chunks: number;
-  /** Nothing is handed out for the time being: the submission is paused, or its queue. */
-  readonly isPaused: boolean;
+  /** Of the submission itself: nothing of it is handed out while there is one. */
+  readonly pauses: readonly PausedBy[];
+  /** In which queue it is. */
+  readonly queue: string;
 }
 
 /** Ended submissions that are asked of the store at once. */
@@ -107,9 +107,9 @@ export class Retries {
       await endings.committed(id);
     }
     const stored = await this.#o.store.findById(id);
-    if (stored === null || (name !== null && stored.record.queue !== name)) {
-      throw new SubmissionNotFoundError(id);
-    }
+    if (stored === null) throw new SubmissionNotFoundError(id);
+    const { queue } = stored.record;
+    if (name !== null && queue !== name) throw new SubmissionNotFoundError(id, queue);
     if (act === null) return this.#told(stored, chunksToRetry(stored));
     let reopened = this.#reopening.get(id);
     if (reopened === undefined) {
@@ -186,7 +186,7 @@ export class Retries {
   }
 
   #told({ record, control }: Pick<StoredSubmission, 'record' | 'control'>, chunks: number): RetryOutcome {
-    return { chunks, isPaused: control.pauses.length > 0 || this.#o.scopes.isPaused(record.queue) };
+    return { chunks, pauses: control.pauses, queue: record.queue };
   }
 
   async #committed(): Promise<void> {

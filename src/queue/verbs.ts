@@ -8,13 +8,7 @@ import {
   SubmissionNotFoundError,
 } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
-import {
-  type Change,
-  VERB_IDS_MAX,
-  type VerbAnswer,
-  type VerbRequest,
-  type VerbTarget,
-} from '../model/verbs.ts';
+import type { Change, VerbAnswer, VerbRequest, VerbTarget } from '../model/verbs.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store } from '../store/store.ts';
 import { clipped, type Logger } from '../system/log/logger.ts';
@@ -27,6 +21,7 @@ import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
 import type { Retries } from './retries.ts';
 import type { Scopes } from './scopes.ts';
+import { VerbTally } from './verb-tally.ts';
 
 export interface VerbsOptions {
   readonly store: Store;
@@ -45,16 +40,6 @@ export interface VerbsOptions {
 interface Target {
   readonly queue: NamedQueue;
   readonly submission: OpenSubmission;
-}
-
-/** Counted while a request is worked off. */
-interface Tally {
-  done: number;
-  unchanged: number;
-  stillPaused: number;
-  chunks?: number;
-  readonly ids: SubmissionId[];
-  readonly skipped: { readonly id: SubmissionId; readonly error: OpsqueueError }[];
 }
 
 /** Submissions that are changed in one turn of the event loop: a few milliseconds. */
@@ -95,7 +80,7 @@ export class Verbs {
     const act = this.#actOf(request);
     if (target.kind === 'queue') return this.#scope(request, target.queue, act);
     if (target.kind === 'server') return this.#scope(request, SERVER_SCOPE, act);
-    const tally: Tally = { done: 0, unchanged: 0, stillPaused: 0, ids: [], skipped: [] };
+    const tally = new VerbTally(this.#o.scopes);
     if (change.verb === 'retry') return this.#retry(request, act, tally);
     const targets = target.kind === 'matching' ? this.#matching(target) : await this.#named(target, tally);
     if (request.expected !== null && targets.length > request.expected) {
@@ -107,7 +92,7 @@ export class Verbs {
   }
 
   /** What it is for has ended, mostly. */
-  async #retry(request: VerbRequest, act: Act, tally: Tally): Promise<VerbAnswer> {
+  async #retry(request: VerbRequest, act: Act, tally: VerbTally): Promise<VerbAnswer> {
     const { target, isDryRun, expected } = request;
     const { retries } = this.#o;
     const targets =
@@ -127,12 +112,12 @@ export class Verbs {
       );
       for (const [i, result] of results.entries()) {
         const { id } = slice[i]!;
-        if (result instanceof OpsqueueError) skip(tally, id, result);
+        if (result instanceof OpsqueueError) tally.skip(id, result);
         else if (result.chunks === 0) tally.unchanged++;
-        else counted(tally, id);
+        else tally.changed(id);
         if (result instanceof OpsqueueError) continue;
         tally.chunks += result.chunks;
-        if (result.chunks > 0 && result.isPaused) tally.stillPaused++;
+        if (result.chunks > 0) tally.look(result.queue, result.pauses);
       }
     }
     if (tally.done === 0 && tally.unchanged === 0) throw tally.skipped[0]!.error;
@@ -150,7 +135,12 @@ export class Verbs {
     if (problem !== null) throw problem;
   }
 
-  async #changeAll(targets: readonly Target[], request: VerbRequest, act: Act, tally: Tally): Promise<void> {
+  async #changeAll(
+    targets: readonly Target[],
+    request: VerbRequest,
+    act: Act,
+    tally: VerbTally,
+  ): Promise<void> {
     const ends: Promise<void>[] = [];
     for (let from = 0; from < targets.length; from += SLICE) {
       // Others get their turn.
@@ -164,7 +154,7 @@ export class Verbs {
     await this.#committed();
   }
 
-  #change({ queue, submission }: Target, request: VerbRequest, act: Act, tally: Tally): void {
+  #change({ queue, submission }: Target, request: VerbRequest, act: Act, tally: VerbTally): void {
     const { id } = submission.record;
     // It may have ended since it was found.
     const next =
@@ -172,7 +162,7 @@ export class Verbs {
         ? changedControl(submission, request.change, act)
         : new SubmissionEndedError(id, 'ending');
     if (next instanceof OpsqueueError) {
-      skip(tally, id, next);
+      tally.skip(id, next);
       return;
     }
     if (next !== null && !request.isDryRun) {
@@ -180,22 +170,22 @@ export class Verbs {
       this.#o.journal.add({ kind: 'control', id, control: next });
       queue.control(id, next);
     }
-    const pauses = (next ?? submission.control).pauses.length;
-    if (pauses > 0 || this.#o.scopes.isPaused(queue.name)) tally.stillPaused++;
+    tally.look(queue.name, (next ?? submission.control).pauses);
     if (next === null) tally.unchanged++;
-    else counted(tally, id);
+    else tally.changed(id);
   }
 
-  async #cancel({ queue, submission }: Target, request: VerbRequest, tally: Tally): Promise<void> {
+  async #cancel({ queue, submission }: Target, request: VerbRequest, tally: VerbTally): Promise<void> {
     const { id } = submission.record;
     if (request.isDryRun) {
-      counted(tally, id);
+      tally.changed(id);
+      tally.look(queue.name, submission.control.pauses);
       return;
     }
     const result = await this.#o.endings.cancel(queue.name, id, request);
-    if (result.kind === 'cancelled') counted(tally, id);
+    if (result.kind === 'cancelled') tally.changed(id);
     else
-      skip(tally, id, new SubmissionEndedError(id, result.kind === 'ended' ? result.status.state : 'ending'));
+      tally.skip(id, new SubmissionEndedError(id, result.kind === 'ended' ? result.status.state : 'ending'));
   }
 
   /** Of a queue as such, or of the server. */
@@ -206,20 +196,16 @@ export class Verbs {
     if (isNew && scopes.size >= SCOPES_MAX) {
       throw new ChangeRefusedError(`more than ${SCOPES_MAX} queues have been paused by name`);
     }
-    const tally: Tally = {
-      done: next === null ? 0 : 1,
-      unchanged: next === null ? 1 : 0,
-      stillPaused: 0,
-      ids: [],
-      skipped: [],
-    };
+    const tally = new VerbTally(scopes);
+    tally.done = next === null ? 0 : 1;
+    tally.unchanged = 1 - tally.done;
     if (next !== null && !request.isDryRun) {
       journal.add({ kind: 'scope_control', scope, control: next });
       scopes.set(scope, next);
       queues.pausesChanged();
       await this.#committed();
     }
-    if ((next ?? scopes.get(scope)).pauses.length > 0) tally.stillPaused = 1;
+    tally.lookAtScope(scope, next ?? scopes.get(scope));
     return this.#answer(request, 1, tally);
   }
 
@@ -236,9 +222,10 @@ export class Verbs {
     const targets: Target[] = [];
     for (const queue of this.#o.queues) {
       if (filter.queue !== null && queue.name !== filter.queue) continue;
+      const isPaused = this.#o.scopes.isPaused(queue.name);
       for (const id of queue.scheduler.find(filter.metadata, Number.POSITIVE_INFINITY)) {
         const submission = queue.scheduler.get(id);
-        if (submission !== undefined && isInState(submission, filter.state))
+        if (submission !== undefined && isInState(submission, filter.state, isPaused))
           targets.push({ queue, submission });
       }
     }
@@ -248,13 +235,13 @@ export class Verbs {
 
   async #named(
     { ids, queue }: Extract<VerbTarget, { kind: 'submissions' }>,
-    tally: Tally,
+    tally: VerbTally,
   ): Promise<Target[]> {
     const targets: Target[] = [];
     for (const id of new Set(ids)) {
       const found = this.#open(id, queue);
       if (found?.submission.state === 'open') targets.push(found);
-      else skip(tally, id, await this.#absence(id, queue));
+      else tally.skip(id, await this.#absence(id, queue));
     }
     return targets;
   }
@@ -272,17 +259,17 @@ export class Verbs {
   async #absence(id: SubmissionId, queue: string | null): Promise<OpsqueueError> {
     if (this.#open(id, queue) !== null) return new SubmissionEndedError(id, 'ending');
     const stored = await this.#o.store.findById(id);
-    if (stored === null || (queue !== null && stored.record.queue !== queue)) {
-      return new SubmissionNotFoundError(id);
-    }
+    if (stored === null) return new SubmissionNotFoundError(id);
+    const { queue: name } = stored.record;
+    if (queue !== null && name !== queue) return new SubmissionNotFoundError(id, name);
     // The store knows it as open for a moment before the scheduler does.
     if (stored.end === null) return new QueueUnavailableError('the submission is being inserted');
     return new SubmissionEndedError(id, stored.end.state);
   }
 
-  #answer(request: VerbRequest, matched: number, tally: Tally): VerbAnswer {
+  #answer(request: VerbRequest, matched: number, tally: VerbTally): VerbAnswer {
     const { change, isDryRun, target, by, reason } = request;
-    const { done, unchanged, stillPaused, chunks, ids, skipped } = tally;
+    const { done, unchanged, stillPaused, holds, chunks, ids, skipped } = tally;
     if (!isDryRun && done > 0) {
       const what = target.kind === 'queue' || target.kind === 'server' ? target.kind : 'submissions';
       const fields = {
@@ -304,6 +291,7 @@ export class Verbs {
       done,
       unchanged,
       stillPaused,
+      holds,
       ...(chunks === undefined ? {} : { chunks }),
       ids,
       skipped: skipped.map(({ id, error: { code, message } }) => ({ id, code, text: message })),
@@ -317,13 +305,4 @@ const OWN_ERRORS = [SubmissionNotFoundError, SubmissionEndedError, TooManyQueues
 function asOwnError(error: unknown): OpsqueueError {
   if (error instanceof OpsqueueError && OWN_ERRORS.some((type) => error instanceof type)) return error;
   throw error;
-}
-
-function counted(tally: Tally, id: SubmissionId): void {
-  tally.done++;
-  if (tally.ids.length < VERB_IDS_MAX) tally.ids.push(id);
-}
-
-function skip(tally: Tally, id: SubmissionId, error: OpsqueueError): void {
-  if (tally.skipped.length < VERB_IDS_MAX) tally.skipped.push({ id, error });
 }

@@ -52,10 +52,15 @@ test('pause, status and resume of a submission, each cause by itself', async () 
       ['billing', 'bot'],
     ],
   );
-  assert.equal(await said('lookup', '--state', 'paused'), `${id}\n`);
-  assert.equal(
+  const found = await ask('lookup', '--state', 'paused');
+  assert.equal(found.stdout, `${id}\n`);
+  assert.match(
+    found.stderr,
+    /^opsqueue: paused: manual, by \S+ since \S+Z: disk is full\nopsqueue: paused: billing, by bot since \S+Z\n$/,
+  );
+  assert.match(
     await said('resume', id),
-    `resumed ${id}\nstill paused, for another cause or with the queue: 1; opsqueue status ID tells why\n`,
+    new RegExp(`^resumed ${id}\nstill paused: billing, by bot since \\S+Z\n$`),
   );
   assert.equal(await said('resume', id, '--every-cause'), `resumed ${id}\n`);
   assert.equal(await said('lookup', '--state', 'paused'), '');
@@ -97,7 +102,10 @@ test('a queue and the server are paused as such', async () => {
     await said('status', id, '--queue', 'images'),
     /^submission \d+: in progress, paused with its queue/,
   );
-  assert.equal(await said('resume', '--queue', 'images'), 'queue images was not paused for this cause\n');
+  assert.match(
+    await said('resume', '--queue', 'images'),
+    /^queue images was not paused for this cause\nstill paused with queue images: disk-full, by \S+ since \S+Z\n$/,
+  );
   assert.equal(await said('resume', '--queue', 'images', '--cause', 'disk-full'), 'resumed queue images\n');
   await said('pause', '--queue', 'bills', '--by', 'bot');
   assert.match(await said('queues'), /^bills +0 .* 0 {2}paused: manual, by bot since \S+Z$/m);
@@ -107,6 +115,53 @@ test('a queue and the server are paused as such', async () => {
   assert.equal(await said('pause', '--queue', '-'), 'paused the unnamed queue\n');
   await said('resume', '--queue', '-');
   assert.equal(await said('resume', '--all'), 'resumed the server\n');
+});
+
+test('what a queue holds is found as paused, and a resume says what still holds it', async () => {
+  await said('pause', '--queue', 'images', '--cause', 'disk-full', '--by', 'disk monitor');
+  const id = await insert(9, images);
+  const other = await insert(9, images);
+  await said('pause', id, '--queue', 'images');
+  const found = await ask('lookup', '--state', 'paused', '--queue', 'images', '--metadata', 'customer=9');
+  assert.deepEqual(found.stdout.split('\n').sort(), ['', id, other]);
+  assert.match(
+    found.stderr,
+    /^opsqueue: paused with queue images \(2 of 2 submissions\): disk-full, by disk monitor/m,
+  );
+  const one = await ask('lookup', '--state', 'paused', '--queue', 'images', '--limit', '1');
+  assert.equal(one.stdout.split('\n').length, 2);
+  assert.match(
+    await said('resume', id, '--queue', 'images'),
+    new RegExp(`^resumed ${id}\nstill paused with queue images: disk-full, by disk monitor since \\S+Z\n$`),
+  );
+  await said('pause', '--all', '--reason', 'upgrade');
+  assert.match(
+    await said('resume', '--queue', 'images', '--cause', 'disk-full'),
+    /^resumed queue images\nstill paused with the server: manual, by \S+ since \S+Z: upgrade\n$/,
+  );
+  assert.equal(await said('resume', '--all'), 'resumed the server\n');
+  await said('cancel', '--metadata', 'customer=9');
+});
+
+test('a submission of another queue: every command says where it is', async () => {
+  const id = await insert(10, images);
+  for (const args of [
+    ['pause'],
+    ['set', 'x=1'],
+    ['cancel'],
+    ['cancel', '--dry-run'],
+    ['retry'],
+    ['status'],
+    ['watch'],
+  ]) {
+    const { code, stderr } = await ask(...args, id);
+    assert.equal(code, 1, args.join(' '));
+    assert.match(
+      stderr,
+      /^opsqueue: the queue [^\n]*does not know submission \d+: it is in queue images[^\n]*\n$/,
+    );
+  }
+  await said('cancel', id, '--queue', 'images');
 });
 
 test('a deadline and a start are times, or count from now on', async () => {

@@ -19,7 +19,7 @@ test('an error says what was wrong', () => {
   for (const [error, message] of [
     [
       new SubmissionNotFoundError('5'),
-      'the queue does not know submission 5: never inserted here, or forgotten (--max-submission-age)',
+      'the queue does not know submission 5: never inserted here, inserted into another queue of the server, or forgotten (--max-submission-age)',
     ],
     [new SubmissionNotCancellableError(failed), 'submission 5 cannot be cancelled: already failed'],
     [

@@ -3,12 +3,11 @@ import { test } from 'node:test';
 import type { Change, VerbAnswer, VerbRequest, VerbTarget } from '../../src/model/verbs.ts';
 import {
   formatActionAnswer,
-  formatActionRequest,
   formatProblem,
   parseActionAnswer,
-  parseActionRequest,
   parseProblem,
-} from '../../src/protocol/producer/actions.ts';
+} from '../../src/protocol/producer/action-answers.ts';
+import { formatActionRequest, parseActionRequest } from '../../src/protocol/producer/actions.ts';
 import { formatStatus, parseStatus } from '../../src/protocol/producer/requests.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
 
@@ -56,6 +55,8 @@ test('what a client writes of a verb is what the server reads', () => {
   }
 });
 
+const PAUSED = { cause: 'manual', by: 'ann@host', reason: null, sinceMs: 1_000 };
+
 test('what the server answers is what a client reads', () => {
   const answer: VerbAnswer = {
     verb: 'pause',
@@ -64,22 +65,28 @@ test('what the server answers is what a client reads', () => {
     done: 3,
     unchanged: 1,
     stillPaused: 2,
+    holds: [
+      { of: 'submission', queue: null, submissions: 1, ...PAUSED },
+      { of: 'queue', queue: '', submissions: 2, ...PAUSED, reason: 'ü' },
+      { of: 'server', queue: null, submissions: 2, ...PAUSED },
+    ],
     ids: [1n, (1n << 63n) - 1n],
     skipped: [{ id: 5n, code: 'SUBMISSION_ENDED', text: 'over' }],
   };
   assert.deepEqual(parseActionAnswer('pause', formatActionAnswer(answer)), answer);
-  const problem = { status: 404, code: 'NOTHING_MATCHES', detail: 'no "k"' };
-  assert.deepEqual(parseProblem(404, formatProblem(problem)), problem);
+  for (const queue of [null, '', 'images']) {
+    const problem = { status: 404, code: 'NOTHING_MATCHES', detail: 'no "k"', queue };
+    assert.deepEqual(parseProblem(404, formatProblem(problem)), problem);
+  }
   assert.equal(parseProblem(404, '<html>'), null);
   assert.equal(parseProblem(404, '{"detail":5}'), null);
 });
 
 test('a status tells clients of ours what verbs have changed, and others nothing', () => {
-  const pause = { cause: 'manual', by: 'ann@host', reason: null, sinceMs: 1_000 };
   const act = { verb: 'set', detail: 'k=1', by: 'ann@host', reason: 'ü', atMs: 2_000 } as const;
   const control = {
-    pauses: [pause],
-    queuePauses: [{ ...pause, reason: 'night' }],
+    pauses: [PAUSED],
+    queuePauses: [{ ...PAUSED, reason: 'night' }],
     deadlineMs: 5_000,
     startAfterMs: 4_000,
     history: [act],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CAUSE_DEFAULT, NO_CONTROL, PAUSES_MAX } from '../../src/model/control.ts';
-import type { Change, VerbRequest, VerbTarget } from '../../src/model/verbs.ts';
+import type { Change, FilterState, VerbAnswer, VerbRequest, VerbTarget } from '../../src/model/verbs.ts';
 import type { QueueOptions } from '../../src/queue/assemble.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { QueueWorld, type WorldConsumer } from '../support/queues/queue-world.ts';
@@ -32,6 +32,9 @@ function restarts(options: Partial<QueueOptions> = {}): () => Promise<QueueWorld
   return () => QueueWorld.start({ store: new MemoryStore({ database }), ...options });
 }
 
+/** What still holds what the verb was for, by scope. */
+const heldBy = ({ holds }: VerbAnswer) => holds.map(({ of }) => of);
+
 /** Chunks since the last look. */
 function handedOut(consumer: WorldConsumer): number {
   return consumer.takeChunks().length;
@@ -49,6 +52,17 @@ test('a pause holds over a restart, with who, when and why, until it is resumed'
     done: 1,
     unchanged: 0,
     stillPaused: 1,
+    holds: [
+      {
+        of: 'submission',
+        queue: null,
+        submissions: 1,
+        cause: 'manual',
+        by: 'ann@host',
+        reason: 'disk is full',
+        sinceMs: world.clock.nowMs(),
+      },
+    ],
     ids: [id],
     skipped: [],
   });
@@ -87,10 +101,13 @@ test('each cause is resumed by itself, the queue and the server apart from the s
   const consumer = world.consumer();
   consumer.reserve(1);
   // The disk recovers: what a person paused stays paused.
-  assert.equal((await run(world, { verb: 'resume', cause: 'disk' }, ids(id))).stillPaused, 1);
+  const recovered = await run(world, { verb: 'resume', cause: 'disk' }, ids(id));
+  assert.deepEqual([recovered.stillPaused, heldBy(recovered)], [1, ['submission', 'queue', 'server']]);
   assert.equal((await run(world, { verb: 'resume', cause: 'disk' }, ids(id))).unchanged, 1);
-  await run(world, RESUME, SERVER);
-  await run(world, RESUME, ids(id));
+  assert.deepEqual(heldBy(await run(world, PAUSE, { kind: 'queue', queue: '' })), ['queue', 'server']);
+  assert.deepEqual(heldBy(await run(world, RESUME, SERVER)), []);
+  const resumed = await run(world, RESUME, ids(id));
+  assert.deepEqual([resumed.done, heldBy(resumed)], [1, ['queue']]);
   assert.equal(handedOut(consumer), 0);
   await run(world, RESUME, { kind: 'queue', queue: '' });
   assert.equal(handedOut(consumer), 1);
@@ -219,6 +236,33 @@ test('submissions are found by pairs, state and queue; a dry run changes nothing
   await world.stop();
 });
 
+test('what is paused with its queue or the server is found as paused, not as waiting, and the answer counts for each cause', async () => {
+  const world = await QueueWorld.start();
+  const first = await world.insert('1', 1);
+  const second = await world.insert('2', 1, { queue: 'images' });
+  const third = await world.insert('3', 1, { queue: 'images' });
+  await run(world, PAUSE, { kind: 'queue', queue: 'images' }, { by: 'monitor' });
+  await run(world, PAUSE, ids(third));
+  const found = async (state: FilterState) => {
+    const answer = run(world, { verb: 'cancel' }, matching({ state }), { isDryRun: true });
+    return answer.catch(() => null);
+  };
+  const paused = await found('paused');
+  assert.deepEqual([...(paused?.ids ?? [])].sort(), [second, third]);
+  assert.deepEqual(
+    paused?.holds.map(({ of, queue, submissions, by }) => [of, queue, submissions, by]),
+    [
+      ['queue', 'images', 2, 'monitor'],
+      ['submission', null, 1, 'ann@host'],
+    ],
+  );
+  assert.deepEqual((await found('waiting'))?.ids, [first]);
+  await run(world, PAUSE, SERVER);
+  assert.equal((await found('paused'))?.stillPaused, 3);
+  assert.equal(await found('waiting'), null);
+  await world.stop();
+});
+
 test('a retry without a queue finds what failed in queues that nobody uses any more', async () => {
   const start = restarts({ chunkRetriesMax: 1 });
   let world = await start();
@@ -258,9 +302,16 @@ test('what has ended or is not known is an error alone, and skipped among others
   await run(world, { verb: 'cancel' }, ids(ended));
   await assert.rejects(run(world, PAUSE, ids(ended)), { code: 'SUBMISSION_ENDED' });
   await assert.rejects(run(world, PAUSE, ids(7n)), { code: 'SUBMISSION_NOT_FOUND' });
-  await assert.rejects(run(world, PAUSE, { kind: 'submissions', ids: [open], queue: 'images' }), {
-    code: 'SUBMISSION_NOT_FOUND',
-  });
+  // In whatever state it is there.
+  for (const id of [open, ended]) {
+    for (const verb of ['cancel', 'retry'] as const) {
+      await assert.rejects(run(world, { verb }, { kind: 'submissions', ids: [id], queue: 'images' }), {
+        code: 'SUBMISSION_NOT_FOUND',
+        queue: '',
+        message: /: it is in the unnamed queue$/,
+      });
+    }
+  }
   const { done, skipped } = await run(world, PAUSE, ids(open, ended, 7n, open));
   assert.equal(done, 1);
   assert.deepEqual(

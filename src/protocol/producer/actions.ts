@@ -1,4 +1,4 @@
-/** `POST /api/v1/actions/{verb}`: what a verb is to do, and what came of it. */
+/** `POST /api/v1/actions/{verb}`: what a verb is to do. */
 import {
   BY_CHARS_MAX,
   CAUSE_DEFAULT,
@@ -8,20 +8,19 @@ import {
 } from '../../model/control.ts';
 import { SUBMISSION_ID_MAX, type SubmissionId } from '../../model/ids.ts';
 import { META_VALUE_MAX, META_VALUE_MIN } from '../../model/limits.ts';
-import { isQueueName, UNNAMED_QUEUE } from '../../model/queue-name.ts';
+import { isQueueName, listedQueue, UNNAMED_QUEUE } from '../../model/queue-name.ts';
 import {
   type Change,
   FILTER_STATES,
   type FilterState,
-  type Skipped,
   VERB_IDS_MAX,
-  type VerbAnswer,
   type VerbRequest,
   type VerbTarget,
 } from '../../model/verbs.ts';
 import { metaKeyRefusal, metaPairsRefusal } from '../consumer/strategy.ts';
 import { JsonShapeError } from '../json/errors.ts';
 import { fieldPath, JsonReader } from '../json/reader.ts';
+import { shown } from '../json/scan.ts';
 import { readTimeOrNull, timeOrNull } from './control.ts';
 
 /** Ids and values of metadata are texts: JSON of other languages has no 64-bit numbers. */
@@ -49,19 +48,19 @@ function targetJson(target: VerbTarget) {
     case 'submissions':
       return {
         ids: target.ids.map(String),
-        ...(target.queue === null ? {} : { queue: queueText(target.queue) }),
+        ...(target.queue === null ? {} : { queue: listedQueue(target.queue) }),
       };
     case 'matching': {
       const { metadata, state, queue } = target;
       const filter = {
         ...(metadata.size === 0 ? {} : { metadata: textPairs(metadata) }),
         ...(state === 'open' ? {} : { state }),
-        ...(queue === null ? {} : { queue: queueText(queue) }),
+        ...(queue === null ? {} : { queue: listedQueue(queue) }),
       };
       return { filter };
     }
     case 'queue':
-      return { queue: queueText(target.queue) };
+      return { queue: listedQueue(target.queue) };
     case 'server':
       return { server: true };
   }
@@ -91,10 +90,6 @@ function textPairs(pairs: ReadonlyMap<string, bigint | null>): Readonly<Record<s
   return Object.fromEntries(
     Array.from(pairs, ([key, value]) => [key, value === null ? null : String(value)]),
   );
-}
-
-function queueText(queue: string): string {
-  return queue === '' ? UNNAMED_QUEUE : queue;
 }
 
 const FIELDS = [
@@ -306,7 +301,7 @@ function readState(reader: JsonReader, field: string): FilterState {
   throw new JsonShapeError(field, `one of ${FILTER_STATES.join(', ')} was expected, got ${shown(text)}`);
 }
 
-function readQueue(reader: JsonReader, field: string): string {
+export function readQueue(reader: JsonReader, field: string): string {
   const text = reader.text(field);
   if (text === UNNAMED_QUEUE) return '';
   if (isQueueName(text)) return text;
@@ -331,7 +326,7 @@ function readBounded(reader: JsonReader, field: string, charsMax: number): strin
   throw new JsonShapeError(field, `1 to ${charsMax} characters were expected, got ${text.length}`);
 }
 
-function readId(reader: JsonReader, field: string): SubmissionId {
+export function readId(reader: JsonReader, field: string): SubmissionId {
   const text = reader.text(field);
   const id = /^[0-9]{1,19}$/.test(text) ? BigInt(text) : -1n;
   if (id >= 0n && id <= SUBMISSION_ID_MAX) return id;
@@ -356,89 +351,4 @@ function readValue(reader: JsonReader, field: string): bigint {
   const value = /^-?[0-9]{1,19}$/.test(text) ? BigInt(text) : META_VALUE_MAX + 1n;
   if (value >= META_VALUE_MIN && value <= META_VALUE_MAX) return value;
   throw new JsonShapeError(field, `${shown(text)} is not an integer of 64 bits`);
-}
-
-function shown(text: string): string {
-  return JSON.stringify(text.slice(0, 60));
-}
-
-export function formatActionAnswer(answer: VerbAnswer): Uint8Array {
-  const { verb, isDryRun, matched, done, unchanged, stillPaused, chunks, ids, skipped } = answer;
-  return Buffer.from(
-    JSON.stringify({
-      action: verb,
-      dry_run: isDryRun,
-      matched,
-      done,
-      unchanged,
-      still_paused: stillPaused,
-      chunks,
-      ids: ids.map(String),
-      skipped: skipped.map(({ id, code, text }) => ({ id: String(id), code, text })),
-    }),
-  );
-}
-
-/** Of a newer queue, with whatever more it says. */
-export function parseActionAnswer(verb: Verb, body: Uint8Array | string): VerbAnswer {
-  const reader = new JsonReader(body);
-  const counts = { matched: 0, done: 0, unchanged: 0, still_paused: 0 };
-  let isDryRun = false;
-  let chunks: number | undefined;
-  const ids: SubmissionId[] = [];
-  const skipped: Skipped[] = [];
-  reader.object('', (key) => {
-    if (Object.hasOwn(counts, key)) counts[key as keyof typeof counts] = reader.uint(key);
-    else if (key === 'dry_run') isDryRun = reader.boolean(key);
-    else if (key === 'chunks') chunks = reader.uint(key);
-    else if (key === 'ids') reader.array(key, (index) => ids.push(readId(reader, `${key}[${index}]`)));
-    else if (key === 'skipped') {
-      reader.array(key, (index) => skipped.push(readSkipped(reader, `${key}[${index}]`)));
-    } else reader.skip(key);
-  });
-  reader.end();
-  const { matched, done, unchanged, still_paused: stillPaused } = counts;
-  const answer = { verb, isDryRun, matched, done, unchanged, stillPaused, ids, skipped };
-  return chunks === undefined ? answer : { ...answer, chunks };
-}
-
-function readSkipped(reader: JsonReader, field: string): Skipped {
-  let id: SubmissionId | null = null;
-  let code = '';
-  let text = '';
-  reader.object(field, (key) => {
-    const path = `${field}.${key}`;
-    if (key === 'id') id = readId(reader, path);
-    else if (key === 'code') code = reader.text(path);
-    else if (key === 'text') text = reader.text(path);
-    else reader.skip(path);
-  });
-  if (id === null) throw new JsonShapeError(`${field}.id`, 'it is missing');
-  return { id, code, text };
-}
-
-/** An error of the API: RFC 9457, with the stable code of the error. */
-export interface Problem {
-  readonly status: number;
-  readonly code: string;
-  readonly detail: string;
-}
-
-export function formatProblem({ status, code, detail }: Problem): Uint8Array {
-  return Buffer.from(JSON.stringify({ status, code, detail }));
-}
-
-/** null for what is no problem of ours. */
-export function parseProblem(status: number, body: Uint8Array | string): Problem | null {
-  try {
-    const texts = { code: '', detail: '' };
-    const reader = new JsonReader(body);
-    reader.object('', (key) => {
-      if (key === 'code' || key === 'detail') texts[key] = reader.text(key);
-      else reader.skip(key);
-    });
-    return texts.code === '' ? null : { status, ...texts };
-  } catch {
-    return null;
-  }
 }

@@ -10,7 +10,8 @@ import {
   SubmissionNotFoundError,
 } from '../../model/errors.ts';
 import type { HttpExchange } from '../../net/http/exchange.ts';
-import { formatActionAnswer, formatProblem, parseActionRequest } from '../../protocol/producer/actions.ts';
+import { formatActionAnswer, formatProblem } from '../../protocol/producer/action-answers.ts';
+import { parseActionRequest } from '../../protocol/producer/actions.ts';
 import { JsonSyntaxError } from '../../protocol/producer/requests.ts';
 import { QueueUnavailableError, TooManyQueuesError } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
@@ -51,11 +52,18 @@ export function actionRoute(queue: Queue): Route {
     } catch (error) {
       const status = STATUSES.find(([type]) => error instanceof type)?.[1];
       if (status === undefined || !(error instanceof OpsqueueError)) throw error;
-      respondProblem(exchange, status, error.code, error.message);
+      const where = error instanceof SubmissionNotFoundError ? error.queue : null;
+      respondProblem(exchange, status, error.code, error.message, where);
     }
   };
 }
 
-function respondProblem(exchange: HttpExchange, status: number, code: string, detail: string): void {
-  respondAnnounced(exchange, status, formatProblem({ status, code, detail }), CONTENT_TYPE_PROBLEM);
+function respondProblem(
+  exchange: HttpExchange,
+  status: number,
+  code: string,
+  detail: string,
+  queue: string | null = null,
+): void {
+  respondAnnounced(exchange, status, formatProblem({ status, code, detail, queue }), CONTENT_TYPE_PROBLEM);
 }
