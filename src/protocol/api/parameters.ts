@@ -112,7 +112,7 @@ export const PARAMETERS = {
     group: { kind: 'choice', choices: CONSUMER_GROUPINGS, default: 'none' },
     ...PAGE,
   },
-  consumer: { queue: QUEUE },
+  consumerDetails: { queue: QUEUE },
   keys: { queue: QUEUE, ...PAGE },
   values: {
     queue: QUEUE,

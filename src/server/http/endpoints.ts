@@ -1,5 +1,5 @@
-/** Who an endpoint is for. There is no access control yet; it will go by this. */
-export type Role = 'anyone' | 'producer' | 'consumer' | 'operator';
+/** Who an endpoint is for; a reader sees what is going on, an operator changes it. There is no access control yet; it will go by this. */
+export type Role = 'anyone' | 'producer' | 'consumer' | 'reader' | 'operator';
 
 export interface Endpoint {
   /** Where GET works, HEAD does. */
@@ -15,6 +15,8 @@ export interface Endpoint {
 
 /** Where producers talk to the queue. */
 const SUBMISSIONS = '/producer/submissions';
+/** Where people, their page and their scripts do. */
+const API = '/api/v1';
 
 /**
  * Every path that the server answers. Fixed paths win over those with a variable segment, which are tried in this order.
@@ -26,7 +28,6 @@ export const ENDPOINTS = {
   version: { method: 'GET', path: '/version', role: 'anyone' },
   producerVersion: { method: 'GET', path: '/producer/version', role: 'anyone' },
   metrics: { method: 'GET', path: '/metrics', role: 'operator' },
-  queues: { method: 'GET', path: '/api/v1/queues', role: 'operator' },
   consumer: { method: 'GET', path: '/consumer', role: 'consumer', isUpgrade: true },
   insert: { method: 'POST', path: SUBMISSIONS, role: 'producer', body: 'json' },
   count: { method: 'GET', path: `${SUBMISSIONS}/count`, role: 'producer' },
@@ -45,10 +46,19 @@ export const ENDPOINTS = {
   chunksDone: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/chunks_done`, role: 'producer' },
   failedChunks: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/chunks_failed`, role: 'producer' },
   directOutputs: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/direct_outputs`, role: 'producer' },
-  action: { method: 'POST', path: '/api/v1/actions/{action}', role: 'operator', body: 'json' },
+  queues: { method: 'GET', path: `${API}/queues`, role: 'reader' },
+  openapi: { method: 'GET', path: `${API}/openapi.json`, role: 'reader' },
+  action: { method: 'POST', path: `${API}/actions/{action}`, role: 'operator', body: 'json' },
 } as const satisfies Readonly<Record<string, Endpoint>>;
 
 export type EndpointName = keyof typeof ENDPOINTS;
+
+/** Those whose paths begin so. */
+type EndpointBelow<Path extends string> = {
+  [Name in EndpointName]: (typeof ENDPOINTS)[Name]['path'] extends `${Path}${string}` ? Name : never;
+}[EndpointName];
+export type SubmissionEndpoint = EndpointBelow<typeof SUBMISSIONS>;
+export type ApiEndpoint = EndpointBelow<typeof API>;
 
 /** Those that are there only with `--page on`. */
 export const PAGE_ENDPOINTS = ['page', 'asset'] as const satisfies readonly EndpointName[];

@@ -8,7 +8,6 @@ import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../../n
 import { RequestHead } from '../../net/http/head.ts';
 import type { HttpHandler } from '../../net/http/server.ts';
 import type { WebSocketServer } from '../../net/websocket/server.ts';
-import { formatQueues } from '../../protocol/producer/queues.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
 import { TooManyQueuesError } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
@@ -17,9 +16,9 @@ import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { pageRoutes } from '../page/page-routes.ts';
-import { actionRoute } from './actions.ts';
 import type { Admission } from './admission.ts';
-import { respondAnnounced, respondError, respondJson } from './answers.ts';
+import { respondAnnounced, respondError } from './answers.ts';
+import { apiRoutes } from './api/routes.ts';
 import { ENDPOINTS, type EndpointName } from './endpoints.ts';
 import { type Route, submissionRoutes, type Target } from './submissions.ts';
 
@@ -59,10 +58,9 @@ export class QueueHandler implements HttpHandler {
       // Where clients of ours ask what the queue can do before they ask for anything else.
       producerVersion: (exchange) => respondAnnounced(exchange, 200, VERSION_INFO, CONTENT_TYPE_TEXT),
       metrics: async (exchange) => exchange.respond(200, await metrics.text(), CONTENT_TYPE_TEXT),
-      queues: (exchange) => respondJson(exchange, 200, formatQueues(queue.inUse, options.clock.nowMs())),
-      action: actionRoute(queue),
       ...pageRoutes(),
       ...submissionRoutes(options),
+      ...apiRoutes(options),
     };
   }
 

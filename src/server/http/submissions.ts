@@ -18,7 +18,7 @@ import {
 } from '../../protocol/producer/requests.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { respondAnnounced, respondJson, respondStatus, respondText } from './answers.ts';
-import type { EndpointName } from './endpoints.ts';
+import type { SubmissionEndpoint } from './endpoints.ts';
 import { newSubmissionOf } from './insert-request.ts';
 
 /** What a request is about. */
@@ -31,11 +31,6 @@ export interface Target {
 
 /** Answers a request; what it throws is answered by its caller. */
 export type Route = (exchange: HttpExchange, target: Target, body: Uint8Array) => void | Promise<void>;
-
-type SubmissionEndpoint = Exclude<
-  EndpointName,
-  'page' | 'asset' | 'ping' | 'version' | 'producerVersion' | 'metrics' | 'queues' | 'consumer' | 'action'
->;
 
 export interface SubmissionRoutesOptions {
   readonly queue: Queue;

@@ -3,6 +3,7 @@ import { type RunningServer, type ServerOptions, startServer } from '../../../sr
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { ConsumerPeer } from '../peers/consumer-peer.ts';
 import { HttpSocket, type RawAnswer } from '../peers/http-socket.ts';
+import { assertDescribed } from '../protocol/openapi.ts';
 
 /** A queue in memory on a free port, with clients that a test can count on being closed. */
 export class TestServer implements AsyncDisposable {
@@ -38,7 +39,7 @@ export class TestServer implements AsyncDisposable {
     return socket;
   }
 
-  /** One request on a connection of its own. */
+  /** One request on a connection of its own, whose answer must be as docs/openapi.json has it. */
   async request(
     line: string,
     headers?: Readonly<Record<string, string>>,
@@ -48,6 +49,7 @@ export class TestServer implements AsyncDisposable {
     socket.send(line, headers, body);
     const answer = await socket.answer(!line.startsWith('HEAD '));
     socket.close();
+    if (!line.startsWith('HEAD ')) await assertDescribed(line, answer);
     return answer;
   }
 

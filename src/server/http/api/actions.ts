@@ -1,4 +1,4 @@
-import { VERBS } from '../../model/control.ts';
+import { VERBS } from '../../../model/control.ts';
 import {
   ChangeRefusedError,
   CountChangedError,
@@ -8,18 +8,16 @@ import {
   ProtocolError,
   SubmissionEndedError,
   SubmissionNotFoundError,
-} from '../../model/errors.ts';
-import type { HttpExchange } from '../../net/http/exchange.ts';
-import { formatActionAnswer, formatProblem } from '../../protocol/producer/action-answers.ts';
-import { parseActionRequest } from '../../protocol/producer/actions.ts';
-import { JsonSyntaxError } from '../../protocol/producer/requests.ts';
-import { QueueUnavailableError, TooManyQueuesError } from '../../queue/errors.ts';
-import type { Queue } from '../../queue/queue.ts';
-import { StoreError } from '../../store/errors.ts';
-import { respondAnnounced, respondJson } from './answers.ts';
-import type { Route } from './submissions.ts';
-
-const CONTENT_TYPE_PROBLEM = 'application/problem+json';
+} from '../../../model/errors.ts';
+import { formatActionAnswer } from '../../../protocol/producer/action-answers.ts';
+import { parseActionRequest } from '../../../protocol/producer/actions.ts';
+import { JsonSyntaxError } from '../../../protocol/producer/requests.ts';
+import { QueueUnavailableError, TooManyQueuesError } from '../../../queue/errors.ts';
+import type { Queue } from '../../../queue/queue.ts';
+import { StoreError } from '../../../store/errors.ts';
+import { respondJson } from '../answers.ts';
+import type { Route } from '../submissions.ts';
+import { respondProblem } from './problem.ts';
 
 /** Which status an error of a verb has, the first that fits. */
 const STATUSES = [
@@ -53,17 +51,7 @@ export function actionRoute(queue: Queue): Route {
       const status = STATUSES.find(([type]) => error instanceof type)?.[1];
       if (status === undefined || !(error instanceof OpsqueueError)) throw error;
       const where = error instanceof SubmissionNotFoundError ? error.queue : null;
-      respondProblem(exchange, status, error.code, error.message, where);
+      respondProblem(exchange, status, error.code, error.message, { queue: where });
     }
   };
-}
-
-function respondProblem(
-  exchange: HttpExchange,
-  status: number,
-  code: string,
-  detail: string,
-  queue: string | null = null,
-): void {
-  respondAnnounced(exchange, status, formatProblem({ status, code, detail, queue }), CONTENT_TYPE_PROBLEM);
 }
