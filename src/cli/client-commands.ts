@@ -176,7 +176,7 @@ function queuesOf(io: Io): Command {
       'after',
       `
 All queues of the server, whichever of them --url names. A queue exists while a submission of it is in progress, a consumer is
-connected to it, or it is paused; - is the unnamed one. PAUSED: chunks of submissions that are paused, or that are not to begin yet.`,
+connected to it, or it is paused; - is the unnamed one. WAITING: chunks that could be handed out. PAUSED: chunks held\nby a pause of the submission, the queue or the server, or of submissions that are not to begin yet.`,
     )
     .action(async (flags: ClientFlags) => {
       const queues = await withProducer(flags, (producer) => producer.queues());

@@ -7,13 +7,13 @@ export interface QueueInfo {
   readonly name: string;
   /** Submissions in progress. */
   readonly submissionsOpen: number;
-  /** Chunks that could be handed out. */
+  /** Chunks that could be handed out; none of a queue that is paused. */
   readonly chunksWaiting: number;
   /** Chunks that consumers have reserved. */
   readonly chunksReserved: number;
   /** Chunks that wait for their next try. */
   readonly chunksDelayed: number;
-  /** Chunks of submissions that are paused by themselves, or not to be started yet. */
+  /** Chunks that are not handed out because the submission, the queue or the server is paused, or because the submission is not to be started yet. */
   readonly chunksPaused: number;
   /** Nothing of the queue is handed out while there is one: its own pauses, then the server's. */
   readonly pauses: readonly PausedBy[];

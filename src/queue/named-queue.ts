@@ -2,7 +2,7 @@ import type { Control } from '../model/control.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
-import type { SchedulerOptions, SubmissionProgress } from '../scheduler/types.ts';
+import type { SchedulerCounts, SchedulerOptions, SubmissionProgress } from '../scheduler/types.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
 import { Consumers, type ConsumersOptions } from './consumers.ts';
 import { type ConsumerPeer, Dispatcher, type DispatcherOptions } from './dispatcher.ts';
@@ -26,6 +26,7 @@ export class NamedQueue {
   /** Inserts that wait for their commit. */
   insertsPending = 0;
   readonly #o: NamedQueueOptions;
+  #isPaused = false;
   #deadline: Timer | null = null;
 
   constructor(name: string, options: NamedQueueOptions) {
@@ -40,6 +41,24 @@ export class NamedQueue {
       dispatcher: this.dispatcher,
       changed: () => options.changed(this),
     });
+  }
+
+  /** Those of the schedule; but while the queue is paused, nothing waits to be handed out: all of that is paused. */
+  get counts(): SchedulerCounts {
+    const { counts } = this.scheduler;
+    if (!this.#isPaused) return counts;
+    const { chunksAvailable, chunksPaused, submissionsOpen } = counts;
+    return {
+      ...counts,
+      chunksAvailable: 0,
+      chunksPaused: chunksPaused + chunksAvailable,
+      submissionsPaused: submissionsOpen,
+    };
+  }
+
+  /** The oldest submission of which a chunk could be handed out; null if there is none. For metrics: looks at each before it. */
+  oldestWaiting(): SubmissionId | null {
+    return this.#isPaused ? null : this.scheduler.oldestWaiting();
   }
 
   /** Nothing would be lost with it: a new one would do the same. */
@@ -63,6 +82,7 @@ export class NamedQueue {
 
   /** All of it, by a verb for the queue or the server. */
   pause(isPaused: boolean): void {
+    this.#isPaused = isPaused;
     this.#call((nowMs) => this.scheduler.pause(isPaused, nowMs));
   }
 

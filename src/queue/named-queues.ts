@@ -88,8 +88,8 @@ export class NamedQueues {
   /** Of all of them together. */
   counts(): SchedulerCounts {
     const total = { ...NO_COUNTS };
-    for (const { scheduler } of this) {
-      for (const name of COUNTS) total[name] += scheduler.counts[name];
+    for (const { counts } of this) {
+      for (const name of COUNTS) total[name] += counts[name];
     }
     return total;
   }

@@ -135,7 +135,7 @@ export class Queue {
 
   /** The queues that are in use or paused, by name; the unnamed one always. */
   get inUse(): QueueInfo[] {
-    const inUse: QueueInfo[] = Array.from(this.#parts.queues, ({ name, scheduler: { counts } }) => ({
+    const inUse: QueueInfo[] = Array.from(this.#parts.queues, ({ name, counts }) => ({
       name,
       submissionsOpen: counts.submissionsOpen,
       chunksWaiting: counts.chunksAvailable,
@@ -159,11 +159,11 @@ export class Queue {
 
   /** What is going on in each queue that is in use. */
   *figures(): Generator<QueueFigures> {
-    for (const { name, scheduler } of this.#parts.queues) {
+    for (const queue of this.#parts.queues) {
       yield {
-        label: this.stats.byQueue.of(name).label,
-        counts: scheduler.counts,
-        oldestWaiting: () => scheduler.oldestWaiting(),
+        label: this.stats.byQueue.of(queue.name).label,
+        counts: queue.counts,
+        oldestWaiting: () => queue.oldestWaiting(),
       };
     }
   }

@@ -35,9 +35,8 @@ export class Unattended {
 
   /** Something was inserted into it, or a consumer of it has gone. */
   look(queue: NamedQueue): void {
-    if (queue.scheduler.counts.consumers > 0 || this.#watched.has(queue)) return;
-    const timer = this.#o.clock.after(PATIENCE_MS, () => this.#due(queue), { unref: true });
-    this.#watched.set(queue, timer);
+    if (queue.counts.consumers > 0 || this.#watched.has(queue)) return;
+    this.#arm(queue);
   }
 
   /** It has a consumer, or is gone. */
@@ -50,18 +49,25 @@ export class Unattended {
     for (const queue of [...this.#watched.keys()]) this.forget(queue);
   }
 
+  #arm(queue: NamedQueue): void {
+    const timer = this.#o.clock.after(PATIENCE_MS, () => this.#due(queue), { unref: true });
+    this.#watched.set(queue, timer);
+  }
+
   #due(queue: NamedQueue): void {
-    const { chunksAvailable, submissionsOpen } = queue.scheduler.counts;
+    const { chunksAvailable, submissionsOpen } = queue.counts;
     if (chunksAvailable === 0) {
-      this.#watched.delete(queue);
+      // What is paused or delayed will wait, too.
+      if (submissionsOpen > 0) this.#arm(queue);
+      else this.#watched.delete(queue);
       return;
     }
     this.#watched.set(queue, null);
     const skipped = this.#budget.take();
     if (skipped === null) return;
     const attended: string[] = [];
-    for (const { name, scheduler } of this.#o.queues()) {
-      if (scheduler.counts.consumers > 0 && attended.length < NAMES_MAX) attended.push(name);
+    for (const { name, counts } of this.#o.queues()) {
+      if (counts.consumers > 0 && attended.length < NAMES_MAX) attended.push(name);
     }
     this.#o.logger.warn(
       {

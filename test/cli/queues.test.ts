@@ -52,6 +52,33 @@ imgaes            1    4,000          0        0       0          0  no consumer
   });
 });
 
+test('nothing of a paused queue waits: all of it is paused', async () => {
+  await using queues = await threeQueues();
+  const rows = async () => {
+    const { stdout } = await runCommand(['queues', '--url', queues.url]);
+    return stdout
+      .replaceAll(/by \S+ since \S+/g, 'by ...')
+      .split('\n')
+      .slice(1, -1);
+  };
+  await runCommand(['pause', '--queue', 'images', '--url', queues.url]);
+  await runCommand(['pause', queues.images, '--queue', 'images', '--url', queues.url]);
+  assert.deepEqual(await rows(), [
+    '-                 1        1          0        0       0          0  no consumers',
+    'images            1        0          2        0       3          1  paused: manual, by ...',
+    'imgaes            1    4,000          0        0       0          0  no consumers',
+  ]);
+  await runCommand(['pause', '--all', '--url', queues.url]);
+  assert.deepEqual(
+    (await rows()).map((row) => row.split(/ +/).slice(0, 6)),
+    [
+      ['-', '1', '0', '0', '0', '1'],
+      ['images', '1', '0', '2', '0', '3'],
+      ['imgaes', '1', '0', '0', '0', '4,000'],
+    ],
+  );
+});
+
 test('each command asks the queue of --url, or of --queue instead', async () => {
   await using queues = await threeQueues();
   const { url, images, typo, unnamed } = queues;

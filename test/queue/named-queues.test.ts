@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SubmissionConflictError } from '../../src/model/errors.ts';
 import { QUEUES_MAX } from '../../src/model/limits.ts';
+import type { VerbTarget } from '../../src/model/verbs.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { gatedStore } from '../support/store/gated-store.ts';
@@ -233,6 +234,36 @@ test('a queue whose chunks wait for a minute without a consumer is in the log, o
   assert.deepEqual(warnings().slice(3), [
     ['warn', { submissionsOpen: 1, chunksWaiting: 1, consumersIn: ['images'] }],
   ]);
+});
+
+test('work that was paused is in the log, too, once it waits for a minute', async () => {
+  const world = await QueueWorld.start();
+  const warnings = () =>
+    world.log.filter(({ message }) => message.startsWith('chunks wait, and no consumer'));
+  const change = (verb: 'pause' | 'resume', target: VerbTarget) =>
+    world.queue.verbs.run({
+      change: { verb, cause: 'manual' },
+      target,
+      by: 'ann@host',
+      reason: null,
+      isDryRun: false,
+      expected: null,
+    });
+  const id = await world.insert('a', 3, { queue: 'images' });
+  const ofQueue = { kind: 'queue', queue: 'images' } as const;
+  const ofSubmission = { kind: 'submissions', ids: [id], queue: null } as const;
+  for (const target of [ofQueue, ofSubmission]) await change('pause', target);
+  await world.passes(60_000);
+  await change('resume', ofQueue);
+  await world.passes(60_000);
+  assert.equal(warnings().length, 0);
+  await change('resume', ofSubmission);
+  await world.passes(60_000);
+  assert.deepEqual(
+    warnings().map(({ fields }) => fields),
+    [{ queue: 'images', submissionsOpen: 1, chunksWaiting: 3 }],
+  );
+  await world.stop();
 });
 
 test('after a restart each submission is in its queue again', async () => {

@@ -182,4 +182,10 @@ test('metrics count what is paused', async () => {
   assert.match(text, /^submissions_paused_count\{queue="-"\} 1$/m);
   assert.match(text, /^chunks_paused_count\{queue="-"\} 3$/m);
   assert.match(text, /^queues_paused_count 1$/m);
+  const contents = { SeeObjectStorage: { prefix: 'i', count: 2 } };
+  await server.post('/q/images/producer/submissions', JSON.stringify({ chunk_contents: contents }));
+  const later = (await server.get('/metrics')).body.toString();
+  assert.match(later, /^submissions_paused_count\{queue="images"\} 1$/m);
+  assert.match(later, /^chunks_paused_count\{queue="images"\} 2$/m);
+  assert.match(later, /^queue_chunks_waiting_count\{queue="images"\} 0$/m);
 });

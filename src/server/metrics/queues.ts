@@ -55,12 +55,12 @@ function registerGauges(registry: Registry, queue: Queue, clock: Clock): void {
   );
   gauge(
     'submissions_paused_count',
-    'Number of submissions in progress that are paused, or not to be started yet',
+    'Number of submissions in progress that are paused, by themselves, with their queue or with the server, or not to be started yet',
     (of) => of.counts.submissionsPaused,
   );
   gauge(
     'chunks_paused_count',
-    'Number of chunks that are not handed out because their submission is paused, or not to be started yet',
+    'Number of chunks that are not handed out because the submission, the queue or the server is paused, or the submission not to be started yet',
     (of) => of.counts.chunksPaused,
   );
   gauge(
