@@ -12,11 +12,19 @@ export interface Rules<T> {
   readonly weigh: ((item: T) => number) | null;
 }
 
+const FANOUT_BITS = 2;
+const FANOUT = 1 << FANOUT_BITS;
+
+/** A node is so many numbers of its level, with its weight, where that matters, as the last one. */
+const WINNER = 0;
+const FIRST = 1;
+const SECOND = 2;
+const WEIGHT = 3;
 const NOBODY = -1;
 const NOBODYS_KEY = Number.POSITIVE_INFINITY;
 
 /**
- * A knock-out tree: its leaves are the contestants, every inner node knows the better one of its two children, and,
+ * A knock-out tree: its leaves are the contestants, every inner node knows the best one of its children, and,
  * where they tie, the weight of all that tie below it. So it is a heap and a sum tree in one: the best one is at
  * hand in O(1), one of the best can be drawn by weight in O(log n), and a change is settled in O(log n) along
  * one path, which ends early where nothing changes.
@@ -25,18 +33,21 @@ const NOBODYS_KEY = Number.POSITIVE_INFINITY;
  * memory, took most of the time. Several contestants may have changed before the first of them is settled: unlike
  * a heap's, the order is restored as soon as each of them was settled, in whatever sequence.
  *
- * The tree grows and shrinks leaf by leaf, never as a whole: its levels are lists of their own.
+ * The tree grows and shrinks leaf by leaf, never as a whole: its levels are lists of their own. A plan has a tree for each of
+ * thousands of groups: hence one list per level, and four children per node, which makes few levels.
  */
 export class Tournament<T extends Slotted> {
   readonly #rules: Rules<T>;
   readonly #slots = new Slots<T>();
-  /** From the leaves, where slot s is node s, to the root, which is alone. The children of node n are 2n and 2n + 1. */
-  readonly #levels: Level[];
+  /** Numbers of a node. */
+  readonly #size: number;
+  /** From the leaves, where slot s is node s, to the root, which is alone. */
+  readonly #levels: number[][];
 
   constructor(rules: Rules<T>) {
     this.#rules = rules;
-    this.#levels = [new Level(rules.weigh !== null)];
-    this.#levels[0]!.push();
+    this.#size = rules.weigh === null ? WEIGHT : WEIGHT + 1;
+    this.#levels = [this.#newLevel()];
   }
 
   get size(): number {
@@ -45,18 +56,18 @@ export class Tournament<T extends Slotted> {
 
   /** The best one, or one of the best; undefined if empty. */
   get best(): T | undefined {
-    return this.#slots.items[this.#root.winners[0]!];
+    return this.#slots.items[this.#root[WINNER]!];
   }
 
   /** The weight of all that tie with the best one. */
   get weight(): number {
-    return this.#root.weights === null ? 0 : this.#root.weights[0]!;
+    return this.#rules.weigh === null ? 0 : this.#root[WEIGHT]!;
   }
 
   /** False if the best one and the weight are what they were, as for `remove` and `update`. */
   add(item: T): boolean {
     this.#slots.add(item);
-    if (item.slot >= this.#levels[0]!.length) this.#grow();
+    if (item.slot >= this.#lengthOf(this.#levels[0]!)) this.#grow();
     return this.#settle(item.slot);
   }
 
@@ -88,18 +99,22 @@ export class Tournament<T extends Slotted> {
    * @returns the one drawn, and how far into its own weight the point was
    */
   draw(point: number): { readonly item: T; readonly rest: number } | undefined {
-    if (this.size === 0) return undefined;
+    const levels = this.#levels;
+    const size = this.#size;
     let rest = point;
     let node = 0;
-    for (let depth = this.#levels.length - 2; depth >= 0; depth--) {
-      const level = this.#levels[depth]!;
-      node *= 2;
-      const verdict = this.#verdict(level, node);
-      if (verdict > 0) node++;
-      else if (verdict === 0 && level.weights !== null && rest >= level.weights[node]!) {
-        rest -= level.weights[node]!;
-        node++;
+    for (let depth = levels.length - 2; depth >= 0; depth--) {
+      const level = levels[depth]!;
+      const end = this.#endOfChildren(level, node);
+      // The last of those that tie, unless the point is in one before.
+      let drawn = this.#bestChild(level, node);
+      for (let child = drawn + size, best = drawn; child < end; child += size) {
+        if (rest < this.#weightOf(level, drawn)) break;
+        if (this.#verdict(level, best, child) !== 0) continue;
+        rest -= this.#weightOf(level, drawn);
+        drawn = child;
       }
+      node = drawn / size;
     }
     const item = this.#slots.items[node];
     return item === undefined ? undefined : { item, rest };
@@ -109,22 +124,46 @@ export class Tournament<T extends Slotted> {
     return this.#slots[Symbol.iterator]();
   }
 
-  get #root(): Level {
+  get #root(): number[] {
     return this.#levels[this.#levels.length - 1]!;
   }
 
-  /** Between a left child and its right neighbour. Negative: the left one wins. Nobody loses against anybody. */
-  #verdict({ winners, firsts, seconds }: Level, left: number): number {
-    const a = firsts[left]!;
-    const b = firsts[left + 1]!;
+  #lengthOf(level: readonly number[]): number {
+    return level.length / this.#size;
+  }
+
+  #weightOf(level: readonly number[], at: number): number {
+    return this.#size === WEIGHT ? Number.POSITIVE_INFINITY : level[at + WEIGHT]!;
+  }
+
+  /** Between two nodes of a level, by where they begin. Negative: the first one wins. Nobody loses against anybody. */
+  #verdict(level: readonly number[], one: number, other: number): number {
+    const a = level[one + FIRST]!;
+    const b = level[other + FIRST]!;
     if (a !== b) return a < b ? -1 : 1;
-    const c = seconds[left]!;
-    const d = seconds[left + 1]!;
+    const c = level[one + SECOND]!;
+    const d = level[other + SECOND]!;
     if (c !== d) return c < d ? -1 : 1;
     const { third } = this.#rules;
     if (third === null || a === NOBODYS_KEY) return 0;
     const { items } = this.#slots;
-    return third(items[winners[left]!]!, items[winners[left + 1]!]!);
+    return third(items[level[one]!]!, items[level[other]!]!);
+  }
+
+  /** Where in a level the children of a node of the next one end. */
+  #endOfChildren(below: readonly number[], node: number): number {
+    return Math.min((node + 1) * FANOUT * this.#size, below.length);
+  }
+
+  /** The first of those that win. */
+  #bestChild(below: readonly number[], node: number): number {
+    const size = this.#size;
+    const end = this.#endOfChildren(below, node);
+    let best = node * FANOUT * size;
+    for (let child = best + size; child < end; child += size) {
+      if (this.#verdict(below, best, child) > 0) best = child;
+    }
+    return best;
   }
 
   #settle(slot: number): boolean {
@@ -132,7 +171,7 @@ export class Tournament<T extends Slotted> {
     this.#setLeaf(slot);
     let node = slot;
     for (let depth = 1; depth < levels.length; depth++) {
-      node >>>= 1;
+      node >>>= FANOUT_BITS;
       if (!this.#play(levels[depth - 1]!, levels[depth]!, node, slot)) return false;
     }
     return true;
@@ -140,49 +179,62 @@ export class Tournament<T extends Slotted> {
 
   #setLeaf(slot: number): void {
     const item = this.#slots.items[slot];
-    const { winners, firsts, seconds, weights } = this.#levels[0]!;
     const { first, second, weigh } = this.#rules;
-    winners[slot] = item === undefined ? NOBODY : slot;
-    firsts[slot] = item === undefined ? NOBODYS_KEY : first(item);
-    seconds[slot] = item === undefined ? NOBODYS_KEY : second(item);
-    if (weights !== null) weights[slot] = item === undefined || weigh === null ? 0 : weigh(item);
+    const leaves = this.#levels[0]!;
+    const at = slot * this.#size;
+    leaves[at + WINNER] = item === undefined ? NOBODY : slot;
+    leaves[at + FIRST] = item === undefined ? NOBODYS_KEY : first(item);
+    leaves[at + SECOND] = item === undefined ? NOBODYS_KEY : second(item);
+    if (weigh !== null) leaves[at + WEIGHT] = item === undefined ? 0 : weigh(item);
   }
 
-  /** Lets the two children of a node play; false if it ends as before, with somebody else than `slot` on top. */
-  #play(below: Level, level: Level, node: number, slot: number): boolean {
-    const left = 2 * node;
-    const verdict = this.#verdict(below, left);
-    const from = verdict <= 0 ? left : left + 1;
-    const winner = below.winners[from]!;
-    let isSame = winner === level.winners[node] && winner !== slot;
-    if (!isSame) {
-      level.winners[node] = winner;
-      level.firsts[node] = below.firsts[from]!;
-      level.seconds[node] = below.seconds[from]!;
+  /** Lets the children of a node play; false if it ends as before, with somebody else than `slot` on top. */
+  #play(below: readonly number[], level: number[], node: number, slot: number): boolean {
+    const size = this.#size;
+    const end = this.#endOfChildren(below, node);
+    const isWeighted = size > WEIGHT;
+    let best = node * FANOUT * size;
+    let weight = isWeighted ? below[best + WEIGHT]! : 0;
+    for (let child = best + size; child < end; child += size) {
+      const verdict = this.#verdict(below, best, child);
+      if (verdict > 0) best = child;
+      if (isWeighted && verdict >= 0) weight = below[child + WEIGHT]! + (verdict === 0 ? weight : 0);
     }
-    const { weights } = below;
-    if (weights !== null) {
-      const weight = (verdict <= 0 ? weights[left]! : 0) + (verdict >= 0 ? weights[left + 1]! : 0);
-      if (weight !== level.weights![node]) isSame = false;
-      level.weights![node] = weight;
+    const at = node * size;
+    const winner = below[best]!;
+    let isSame = winner === level[at] && winner !== slot;
+    if (!isSame) {
+      level[at] = winner;
+      level[at + FIRST] = below[best + FIRST]!;
+      level[at + SECOND] = below[best + SECOND]!;
+    }
+    if (isWeighted) {
+      if (weight !== level[at + WEIGHT]) isSame = false;
+      level[at + WEIGHT] = weight;
     }
     return !isSame;
   }
 
-  /** One leaf more. Every node that is no root has a neighbour. */
+  /** With one node, of nobody. */
+  #newLevel(): number[] {
+    return this.#size === WEIGHT ? [NOBODY, NOBODYS_KEY, NOBODYS_KEY] : [NOBODY, NOBODYS_KEY, NOBODYS_KEY, 0];
+  }
+
+  /** One leaf more, and what it needs above it. */
   #grow(): void {
     const levels = this.#levels;
     for (let depth = 0; ; depth++) {
       const level = levels[depth]!;
-      level.push();
-      if (level.length > 2) level.push();
-      if (depth + 1 < levels.length && 2 * levels[depth + 1]!.length >= level.length) return;
-      if (depth + 1 === levels.length) {
-        levels.push(new Level(this.#rules.weigh !== null));
-        levels[depth + 1]!.push();
-        this.#play(level, levels[depth + 1]!, 0, NOBODY);
+      level.push(NOBODY, NOBODYS_KEY, NOBODYS_KEY);
+      if (this.#size > WEIGHT) level.push(0);
+      const above = levels[depth + 1];
+      if (above === undefined) {
+        const root = this.#newLevel();
+        levels.push(root);
+        this.#play(level, root, 0, NOBODY);
         return;
       }
+      if (level.length <= FANOUT * above.length) return;
     }
   }
 
@@ -191,45 +243,9 @@ export class Tournament<T extends Slotted> {
     const levels = this.#levels;
     for (let depth = 0, length = this.#slots.length; depth < levels.length; depth++) {
       const level = levels[depth]!;
-      // An even number, but for the root.
-      length += length & 1;
-      while (level.length > Math.max(length, 2)) level.pop();
-      length = level.length / 2;
-      if (length > 1) continue;
-      // The next one is the root.
-      levels.length = depth + 2;
-      while (this.#root.length > 1) this.#root.pop();
-      return;
+      level.length = Math.max(Math.min(length, this.#lengthOf(level)), 1) * this.#size;
+      if (level.length === this.#size) levels.length = depth + 1;
+      length = Math.ceil(this.#lengthOf(level) / FANOUT);
     }
-  }
-}
-
-/** The nodes of a tree that are as far from the leaves. */
-class Level {
-  readonly winners: number[] = [];
-  readonly firsts: number[] = [];
-  readonly seconds: number[] = [];
-  readonly weights: number[] | null;
-
-  constructor(isWeighted: boolean) {
-    this.weights = isWeighted ? [] : null;
-  }
-
-  get length(): number {
-    return this.winners.length;
-  }
-
-  push(): void {
-    this.winners.push(NOBODY);
-    this.firsts.push(NOBODYS_KEY);
-    this.seconds.push(NOBODYS_KEY);
-    this.weights?.push(0);
-  }
-
-  pop(): void {
-    this.winners.pop();
-    this.firsts.pop();
-    this.seconds.pop();
-    this.weights?.pop();
   }
 }
