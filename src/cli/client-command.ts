@@ -18,7 +18,7 @@ export function clientCommand(name: string, description: string): Command {
     .addOption(
       flag(
         '--url <url>',
-        'where the queue is (or OPSQUEUE_URL): host:port, or http(s)://..., and /q/NAME for a named queue',
+        'where the queue is (or OPSQUEUE_URL): host:port, or http(s)://..., and /q/NAME for a named queue; several addresses of the same queue with commas between',
       ).default('localhost:3999'),
     )
     .addOption(
@@ -49,6 +49,23 @@ export async function withProducer<T>(
 /** Where the queue is that `--url` and `--queue` name together. */
 export function urlOf({ url, queue }: ClientFlags): string {
   if (queue === undefined) return url;
-  const server = url.replace(/\/+$/, '').replace(/\/q\/[^/]*$/, '');
-  return queue === '' ? server : `${server}/q/${queue}`;
+  const addresses = url.split(',');
+  // The path behind the last address holds for those that have none.
+  return addresses
+    .map((address, at) =>
+      hasPath(address) || at === addresses.length - 1 ? withQueue(address, queue) : address,
+    )
+    .join(',');
+}
+
+function hasPath(address: string): boolean {
+  return /^\s*(?:[a-z][a-z0-9+.-]*:\/\/)?[^/]+\/./i.test(address);
+}
+
+function withQueue(address: string, queue: string): string {
+  const server = address
+    .trim()
+    .replace(/\/+$/, '')
+    .replace(/\/q\/[^/]*$/, '');
+  return `${server}/${queue === '' ? '' : `q/${queue}`}`;
 }

@@ -61,7 +61,8 @@ export class ConsumerClient<Op = unknown, Result = unknown>
   #closing: Promise<void> | null = null;
 
   /**
-   * @param url of the queue: `host` (port 3999), `host:port`, `ws(s)://...` or `http(s)://...`
+   * @param url of the queue: `host` (port 3999), `host:port`, `ws(s)://...` or `http(s)://...`; several addresses with commas
+   *   between
    * @param contract what producers and consumers agree on, made by `defineContract`; or where the chunks are and no more: the
    *   same URL as the producer's, an ObjectStore of your own (which the client does not close), or null, if there are only direct
    *   submissions

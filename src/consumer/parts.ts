@@ -3,8 +3,8 @@ import { type AnyContract, contractOf, isContract } from '../contract/contract.t
 import { checkInteger } from '../model/check.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../model/limits.ts';
 import { urlText } from '../model/url-text.ts';
+import { parseQueueAddresses } from '../net/address/queue-addresses.ts';
 import { queueRoute } from '../net/address/queue-route.ts';
-import { parseQueueUrl } from '../net/address/queue-url.ts';
 import { BoundedStore } from '../objects/bounded-store.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { type Logger, loggerOf } from '../system/log/logger.ts';
@@ -47,7 +47,7 @@ export function consumerParts(
 ): ConsumerParts {
   const isContractGiven = isContract(given);
   const queueUrl = urlText(url);
-  const route = queueRoute(parseQueueUrl(queueUrl), options);
+  const route = queueRoute(parseQueueAddresses(queueUrl), options);
   const store = isContractGiven ? given.store : urlText(given);
   checkObjectStore(store);
   const contract = contractOf(given, options.codec);

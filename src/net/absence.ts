@@ -1,6 +1,6 @@
 import { isError } from '../model/kinds.ts';
 import { clipped } from '../system/log/logger.ts';
-import type { QueueUrl } from './address/queue-url.ts';
+import { hostAndPort, type QueueUrl } from './address/queue-url.ts';
 
 /** Why there is no queue at an address: as much of it as is known. */
 export interface Absence {
@@ -16,21 +16,24 @@ export interface Absence {
 const REASON_LENGTH_MAX = 100;
 const REFUSAL_LENGTH_MAX = 300;
 
-/** For logs, where this is the first that a user sees of a wrong address: the address, and what to look for. */
-export function absenceText(queue: QueueUrl, { error, status, refusal, reason }: Absence): string {
-  const address = `${queue.hostname.includes(':') ? `[${queue.hostname}]` : queue.hostname}:${queue.port}`;
-  if (refusal !== undefined)
-    return `queue at ${address} refuses: ${clipped(refusal, REFUSAL_LENGTH_MAX)}, waiting`;
+/** For logs, where this is the first that a user sees of a wrong address: each address, and what to look for. */
+export function absenceText(absences: Iterable<readonly [QueueUrl, Absence]>): string {
+  return `${Array.from(absences, ([queue, absence]) => textOf(queue, absence)).join('; ')}, waiting`;
+}
+
+function textOf(queue: QueueUrl, { error, status, refusal, reason }: Absence): string {
+  const address = hostAndPort(queue);
+  if (refusal !== undefined) return `queue at ${address} refuses: ${clipped(refusal, REFUSAL_LENGTH_MAX)}`;
   if (status === 404 && queue.queue !== '') {
-    return `${address} has no queue ${queue.queue}: it is not an opsqueue, or one without named queues (HTTP status 404), waiting`;
+    return `${address} has no queue ${queue.queue}: it is not an opsqueue, or one without named queues (HTTP status 404)`;
   }
   if (status !== undefined) {
     return isForeignStatus(status)
-      ? `${address} is not an opsqueue (HTTP status ${status}), waiting`
-      : `queue at ${address} unavailable (HTTP status ${status}), waiting`;
+      ? `${address} is not an opsqueue (HTTP status ${status})`
+      : `queue at ${address} unavailable (HTTP status ${status})`;
   }
   const code = isError(error) && 'code' in error ? error.code : null;
-  return `no queue at ${address} (${typeof code === 'string' ? code : clipped(reason, REASON_LENGTH_MAX)}), waiting`;
+  return `no queue at ${address} (${typeof code === 'string' ? code : clipped(reason, REASON_LENGTH_MAX)})`;
 }
 
 /**

@@ -62,7 +62,7 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
   readonly #context: ClientContext;
 
   /**
-   * @param url of the queue: `host` (port 3999), `host:port`, `http://...` or `https://...`
+   * @param url of the queue: `host` (port 3999), `host:port`, `http://...` or `https://...`; several addresses with commas between
    * @param contract what producers and consumers agree on, made by `defineContract`; or where the chunks go and no more: a
    *   URL (`file:///folder/`, `memory:///name`, `s3://bucket/path`, ...), an ObjectStore of your own (which the client does
    *   not close), or null, if the queue keeps the chunks of all submissions

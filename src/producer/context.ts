@@ -2,8 +2,8 @@ import { type AnyContract, contractOf } from '../contract/contract.ts';
 import { checkInteger } from '../model/check.ts';
 import { ClientClosedError, IncorrectUsageError } from '../model/errors.ts';
 import { urlText } from '../model/url-text.ts';
+import { parseQueueAddresses } from '../net/address/queue-addresses.ts';
 import { queueRoute } from '../net/address/queue-route.ts';
-import { parseQueueUrl } from '../net/address/queue-url.ts';
 import { HttpClient } from '../net/http/client.ts';
 import { BoundedStore } from '../objects/bounded-store.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
@@ -62,7 +62,7 @@ export class ClientContext {
     options: ProducerClientOptions,
   ) {
     this.contract = contractOf(contract, options.codec);
-    const queue = parseQueueUrl(urlText(url));
+    const queue = parseQueueAddresses(urlText(url));
     const route = queueRoute(queue, options);
     const { clock, random } = producerParts(options);
     this.clock = clock;

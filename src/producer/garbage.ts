@@ -18,7 +18,7 @@ export interface GarbageCollectionOptions extends QueueTlsOptions {
   readonly objectStoreOptions?: ObjectStoreOptions | undefined;
   /**
    * *Every* queue that shares this place in the object store. What one of them knows, in whatever state, is never
-   * touched; what belongs to a queue that is not named here looks like garbage.
+   * touched; what belongs to a queue that is not named here looks like garbage. Each may be a list of addresses of one queue.
    */
   readonly queueUrls: readonly (string | URL)[];
   /** A folder counts as garbage if its newest object is older than this, in milliseconds. At least an hour. */

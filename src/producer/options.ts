@@ -52,7 +52,7 @@ export interface ProducerClientOptions extends QueueTlsOptions {
   readonly requestTimeoutMs?: number | undefined;
   /**
    * How long a call goes on trying while the queue cannot be reached or answers with a 5xx, in milliseconds; 0 = one
-   * attempt.
+   * attempt at each address.
    *
    * @defaultValue `300_000`, five minutes
    */

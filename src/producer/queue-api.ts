@@ -63,12 +63,6 @@ export interface InsertFate {
   mayHaveArrived: boolean;
 }
 
-/** Of a queue, as far as can be seen. */
-interface Answer extends HttpAnswer {
-  /** What was asked, for errors. */
-  readonly url: string;
-}
-
 const ROOT = '/producer/submissions';
 /** The original takes some microseconds per chunk to insert a submission: a million of them, ten seconds. */
 const INSERT_EXTRA_MS_PER_CHUNK = 0.05;
@@ -366,7 +360,7 @@ export class QueueApi {
     return this.#read(answer, parseIdOrNull);
   }
 
-  async #get(path: string, signal?: AbortSignal, fine: readonly number[] = []): Promise<Answer> {
+  async #get(path: string, signal?: AbortSignal, fine: readonly number[] = []): Promise<HttpAnswer> {
     const request = this.#request('GET', path);
     return this.#fine(request, await this.#http.send(request, signal), fine);
   }
@@ -380,7 +374,7 @@ export class QueueApi {
     holdMs: number,
     signal?: AbortSignal,
     fine: readonly number[] = [],
-  ): Promise<Answer> {
+  ): Promise<HttpAnswer> {
     for (;;) {
       const waitMs = this.#hold.waitMs(holdMs);
       const request = this.#request('GET', pathOf(waitMs), undefined, waitMs);
@@ -392,7 +386,7 @@ export class QueueApi {
     }
   }
 
-  #fine(request: HttpRequest, received: HttpAnswer, fine: readonly number[]): Answer {
+  #fine(request: HttpRequest, received: HttpAnswer, fine: readonly number[]): HttpAnswer {
     const answer = this.#learn(request, received);
     if (!fine.includes(answer.status)) this.#expectOk(request, answer);
     return answer;
@@ -413,8 +407,8 @@ export class QueueApi {
    * @throws NotAQueueError for what no queue sends; QueueUnsupportedError if there are no named queues, and one is asked;
    *   QueueRefusedError if that one may not be used
    */
-  #learn(request: HttpRequest, answer: HttpAnswer): Answer {
-    const url = this.#http.urlOf(request);
+  #learn(request: HttpRequest, answer: HttpAnswer): HttpAnswer {
+    const { url } = answer;
     if (isPage(answer))
       throw new NotAQueueError(url, answer.status, `a page ("${bodyText(answer).slice(0, 100)}")`);
     const features = answer.headers['opsqueue-features'];
@@ -429,10 +423,10 @@ export class QueueApi {
     // That something is not there in the queue has no text.
     const isText = answer.headers['content-type']?.startsWith('text/plain') ?? false;
     if (answer.status === 404 && features !== undefined && isText) this.#expectOk(request, answer);
-    return { ...answer, url };
+    return answer;
   }
 
-  #readStatus(answer: Answer): SubmissionStatus | null {
+  #readStatus(answer: HttpAnswer): SubmissionStatus | null {
     const status = this.#read(answer, parseStatus);
     if (status === null || status.state === 'in_progress' || this.announces('wait')) return status;
     // The original forgets the chunk size when a submission ends, and reports 1.
@@ -440,7 +434,7 @@ export class QueueApi {
   }
 
   /** @throws NotAQueueError if it makes no sense; the parser's error, if it is an answer of a queue all the same */
-  #read<T>(answer: Answer, parse: (body: Uint8Array) => T): T {
+  #read<T>(answer: HttpAnswer, parse: (body: Uint8Array) => T): T {
     try {
       return parse(answer.body);
     } catch (cause) {

@@ -92,6 +92,11 @@ test('each command asks the queue of --url, or of --queue instead', async () => 
     [['--url', `${url}/q/imgaes/`, '--queue', 'images'], images],
     [['--url', `http://${url}/`, '--queue', 'imgaes'], typo],
     [['--url', `${url}/q/images`, '--queue', '-'], unnamed],
+    [['--url', `localhost:1,${url}/q/images`], images],
+    [['--url', `localhost:1,${url}/q/imgaes`, '--queue', 'images'], images],
+    [['--url', `http://localhost:1/q/imgaes, http://${url}/q/imgaes/`, '--queue', 'images'], images],
+    [['--url', `localhost:1/q/images,${url}/q/images`, '--queue', '-'], unnamed],
+    [['--url', `localhost:1,${url}`, '--queue', 'images'], images],
     [['--url', url], unnamed],
   ] as const) {
     assert.equal(await said('lookup', ...of), id);
@@ -103,6 +108,16 @@ test('each command asks the queue of --url, or of --queue instead', async () => 
   }
   assert.equal(await said('cancel', images, '--url', url), 1);
   assert.equal(await said('cancel', images, '--url', url, '--queue', 'images'), `cancelled ${images}`);
+});
+
+test('a list of addresses that can be read in two ways is wrong usage', async () => {
+  for (const url of ['localhost/q/images,localhost:1', 'localhost,']) {
+    const { code, stderr } = await runCommand(['count', '--url', url]);
+    assert.equal(code, 2);
+    assert.ok(
+      stderr.startsWith('opsqueue: the list of addresses of the queue has ') && stderr.includes(`"${url}"`),
+    );
+  }
 });
 
 test('a name that is none, and a URL that ends with one, are wrong usage', async () => {

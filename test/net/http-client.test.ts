@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { test } from 'node:test';
 import { ClientClosedError, QueueRefusedError, QueueUnreachableError } from '../../src/model/errors.ts';
-import { parseQueueUrl } from '../../src/net/address/queue-url.ts';
+import { parseQueueAddresses } from '../../src/net/address/queue-addresses.ts';
 import { HttpClient } from '../../src/net/http/client.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { systemClock } from '../../src/system/time/clock.ts';
@@ -15,7 +15,7 @@ const ping = { method: 'GET', path: '/ping', timeoutMs: 5_000 } as const;
 
 function clientOf(url: string, retryForMs = 5_000, logger = recordingLogger()) {
   const client = new HttpClient({
-    queue: parseQueueUrl(url),
+    queue: parseQueueAddresses(url),
     retryForMs,
     clock: systemClock,
     random: seededRandom(1),

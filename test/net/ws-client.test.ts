@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
-import { parseQueueUrl } from '../../src/net/address/queue-url.ts';
+import { parseQueueAddresses } from '../../src/net/address/queue-addresses.ts';
 import { WsClient } from '../../src/net/websocket/client.ts';
 import type { MessageFromQueue } from '../../src/net/websocket/link.ts';
 import { seededRandom } from '../../src/system/random.ts';
@@ -19,7 +19,7 @@ function client(url: string, clock: Clock = systemClock) {
   const logger = recordingLogger();
   const ws = new WsClient(
     {
-      url: parseQueueUrl(url),
+      queue: parseQueueAddresses(url),
       clock,
       random: seededRandom(1),
       logger,

@@ -3,7 +3,6 @@ import { describe, test } from 'node:test';
 import { ObjectStoreError } from '../../src/objects/errors.ts';
 import { OptionReader } from '../../src/objects/options.ts';
 import type { ObjectBackend } from '../../src/objects/remote/backend.ts';
-import { retryAfterMs } from '../../src/objects/remote/failures.ts';
 import {
   type CallRetryPolicy,
   retryPolicy,
@@ -11,6 +10,7 @@ import {
   withRetries,
 } from '../../src/objects/remote/retries.ts';
 import { seededRandom } from '../../src/system/random.ts';
+import { retryAfterMs } from '../../src/system/time/retry-after.ts';
 import { rejectsWith } from '../conformance/object-store.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { eventually } from '../support/time/eventually.ts';

@@ -1,4 +1,4 @@
-import { parseQueueUrl } from '../../net/address/queue-url.ts';
+import { parseQueueAddresses } from '../../net/address/queue-addresses.ts';
 import { parseObjectStoreUrl } from '../../objects/open.ts';
 import { networkDefaults } from '../../system/process/network-defaults.ts';
 import { PostBatch, programFile, Thread, type ThreadProgram } from '../../system/process/worker.ts';
@@ -107,7 +107,7 @@ export class TransportThread implements TransportHandle {
 
 /** Whether certificates may matter: of the queue, or of an object store behind a network. */
 function usesTls({ queueUrl, objectStore }: TransportSetup): boolean {
-  if (parseQueueUrl(queueUrl).secure) return true;
+  if (parseQueueAddresses(queueUrl).secure) return true;
   return objectStore !== null && parseObjectStoreUrl(objectStore.url).kind !== 'file';
 }
 

@@ -1,4 +1,4 @@
-import { parseQueueUrl } from '../../net/address/queue-url.ts';
+import { parseQueueAddresses } from '../../net/address/queue-addresses.ts';
 import { WsClient } from '../../net/websocket/client.ts';
 import { BoundedStore } from '../../objects/bounded-store.ts';
 import type { Logger } from '../../system/log/logger.ts';
@@ -42,7 +42,7 @@ export async function openTransport(
   await store?.open();
   const client = new WsClient(
     {
-      url: parseQueueUrl(setup.queueUrl),
+      queue: parseQueueAddresses(setup.queueUrl),
       route: setup.queueRoute,
       clock,
       random,

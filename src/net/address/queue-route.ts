@@ -16,13 +16,13 @@ export interface QueueRoute {
 export const DIRECT_ROUTE: QueueRoute = { tls: {}, proxies: null };
 
 /** The route for a client with these options, with the proxies that the program heeds at this moment. */
-export function queueRoute(queue: QueueUrl, options: QueueTlsOptions): QueueRoute {
+export function queueRoute(queue: Pick<QueueUrl, 'secure' | 'text'>, options: QueueTlsOptions): QueueRoute {
   return { tls: checkQueueTls(options, queue), proxies: proxiesOfProgram() };
 }
 
 /** For requests. */
 export function requestAgent(
-  { secure }: QueueUrl,
+  { secure }: Pick<QueueUrl, 'secure'>,
   { tls, proxies }: QueueRoute,
   options: http.AgentOptions,
 ): http.Agent {

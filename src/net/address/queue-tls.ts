@@ -36,7 +36,10 @@ const CERTIFICATES =
 const PRIVATE_KEY = /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----/;
 
 /** @throws IncorrectUsageError that names the option, and never shows what a key holds */
-export function checkQueueTls({ ca, cert, key }: QueueTlsOptions, queue: QueueUrl): QueueTls {
+export function checkQueueTls(
+  { ca, cert, key }: QueueTlsOptions,
+  queue: Pick<QueueUrl, 'secure' | 'text'>,
+): QueueTls {
   if (ca === undefined && cert === undefined && key === undefined) return {};
   const names = Object.entries({ ca, cert, key }).flatMap(([name, value]) =>
     value === undefined ? [] : name,

@@ -31,6 +31,7 @@ export interface QueueUrl {
 export function parseQueueUrl(url: string): QueueUrl {
   if (typeof url !== 'string' || url.trim() === '')
     throw new IncorrectUsageError('the URL of the queue is empty');
+  refuseCredentials(url);
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(url);
   let parsed: URL;
   try {
@@ -44,9 +45,6 @@ export function parseQueueUrl(url: string): QueueUrl {
       `the URL of the queue has the unknown scheme "${scheme}": "${url}" (host:port, http, https, ws or wss)`,
     );
   }
-  if (parsed.username !== '' || parsed.password !== '') {
-    throw new IncorrectUsageError('the URL of the queue must not carry a user or a password');
-  }
   if (parsed.search !== '' || parsed.hash !== '') {
     throw new IncorrectUsageError(`the URL of the queue must have neither query nor fragment: "${url}"`);
   }
@@ -56,6 +54,17 @@ export function parseQueueUrl(url: string): QueueUrl {
   const queue = queueOf(basePath, url);
   const text = `${secure ? 'https' : 'http'}://${parsed.hostname}:${port}${basePath}`;
   return { secure, hostname: parsed.hostname.replace(/^\[(.*)\]$/, '$1'), port, basePath, queue, text };
+}
+
+/** As it stands in front of a path. */
+export function hostAndPort({ hostname, port }: QueueUrl): string {
+  return `${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}`;
+}
+
+/** Before anything else, so that no other error repeats a password. @throws IncorrectUsageError */
+export function refuseCredentials(text: string): void {
+  if (/(?:^|,|:\/\/)[^/?#]*@/.test(text))
+    throw new IncorrectUsageError('the URL of the queue must not carry a user or a password');
 }
 
 /** The name of the queue in a path; '' for one that names none. */

@@ -1,6 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
-import type { Clock } from '../../system/time/clock.ts';
+import type { Clock, Timer } from '../../system/time/clock.ts';
 import type { QueueUrl } from '../address/queue-url.ts';
 import { isClientCertificateRefused, socketErrorText } from '../connect-error.ts';
 
@@ -22,6 +22,8 @@ export interface HttpAnswer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly body: Uint8Array;
+  /** What was asked, and where, for errors. */
+  readonly url: string;
 }
 
 /** Bytes of an answer; nothing that a queue sends comes near it. */
@@ -35,10 +37,17 @@ export class HttpAttemptError extends Error {
   readonly retryable: boolean;
   /** A kept connection had been closed by the server just then: another attempt may go out at once. */
   readonly stale: boolean;
+  /** How long the server asked to wait, in milliseconds; 0 if it did not. */
+  readonly retryAfterMs: number;
 
   constructor(
     message: string,
-    what: { readonly ambiguous: boolean; readonly retryable: boolean; readonly stale?: boolean },
+    what: {
+      readonly ambiguous: boolean;
+      readonly retryable: boolean;
+      readonly stale?: boolean;
+      readonly retryAfterMs?: number;
+    },
     options?: ErrorOptions,
   ) {
     super(message, options);
@@ -46,6 +55,7 @@ export class HttpAttemptError extends Error {
     this.ambiguous = what.ambiguous;
     this.retryable = what.retryable;
     this.stale = what.stale ?? false;
+    this.retryAfterMs = what.retryAfterMs ?? 0;
   }
 }
 
@@ -62,20 +72,35 @@ const UNREACHABLE_CODES = new Set([
 ]);
 const BROKEN_CODES = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'HPE_INVALID_EOF_STATE']);
 
+/** Where an attempt goes, and how. */
+export interface AttemptTarget {
+  readonly queue: QueueUrl;
+  readonly agent: http.Agent;
+  readonly clock: Clock;
+  /** The longest time to connect, in milliseconds; Infinity: that of the request. */
+  readonly connectMsMax: number;
+}
+
 /** One attempt at a request. Rejects with an {@link HttpAttemptError}, or with the signal's reason. */
 export function attemptRequest(
-  queue: QueueUrl,
-  agent: http.Agent,
-  clock: Clock,
+  { queue, agent, clock, connectMsMax }: AttemptTarget,
   request: HttpRequest,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const outgoing = open(queue, agent, request);
-    const link = watchConnecting(outgoing, queue);
+    let connecting: Timer | null = null;
+    const link = watchConnecting(outgoing, queue, {
+      begun: () => {
+        if (connectMsMax >= request.timeoutMs) return;
+        connecting = clock.after(connectMsMax, () => fail(noConnection(connectMsMax)));
+      },
+      up: () => connecting?.cancel(),
+    });
     const settle = () => {
       timer.cancel();
+      connecting?.cancel();
       signal.removeEventListener('abort', onAbort);
     };
     const fail = (error: unknown) => {
@@ -86,12 +111,12 @@ export function attemptRequest(
     const onAbort = () => fail(signal.reason);
     const timer = clock.after(request.timeoutMs, () =>
       fail(
-        new HttpAttemptError(
-          link.isUp
-            ? `no answer within ${request.timeoutMs} ms`
-            : `no connection within ${request.timeoutMs} ms`,
-          { ambiguous: link.isUp, retryable: true },
-        ),
+        link.isUp
+          ? new HttpAttemptError(`no answer within ${request.timeoutMs} ms`, {
+              ambiguous: true,
+              retryable: true,
+            })
+          : noConnection(request.timeoutMs),
       ),
     );
     signal.addEventListener('abort', onAbort, { once: true });
@@ -118,7 +143,8 @@ export function attemptRequest(
       response.on('end', () => {
         settle();
         const body = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
+        const url = queue.text + request.path;
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body, url });
       });
     });
     outgoing.end(request.body);
@@ -148,17 +174,27 @@ function open(queue: QueueUrl, agent: http.Agent, request: HttpRequest): http.Cl
 }
 
 /** Whether the connection is made, TLS included: before that nothing of the request has left. */
-function watchConnecting(outgoing: http.ClientRequest, queue: QueueUrl): { readonly isUp: boolean } {
+function watchConnecting(
+  outgoing: http.ClientRequest,
+  queue: QueueUrl,
+  on: { begun(): void; up(): void },
+): { readonly isUp: boolean } {
   const link = { isUp: false };
   outgoing.on('socket', (socket) => {
     // One that the agent kept, or that a proxy's tunnel was made for: a listener on it would never be called, nor removed.
     link.isUp = outgoing.reusedSocket || !socket.connecting;
     if (link.isUp) return;
+    on.begun();
     socket.once(queue.secure ? 'secureConnect' : 'connect', () => {
       link.isUp = true;
+      on.up();
     });
   });
   return link;
+}
+
+function noConnection(withinMs: number): HttpAttemptError {
+  return new HttpAttemptError(`no connection within ${withinMs} ms`, { ambiguous: false, retryable: true });
 }
 
 /** A proxy did not connect to the queue: because that is down (a status above 500), or it does not do so at all. */

@@ -5,15 +5,17 @@ import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
 import { Backoff } from '../../system/time/backoff.ts';
 import { type Clock, sleep } from '../../system/time/clock.ts';
+import { retryAfterMs } from '../../system/time/retry-after.ts';
 import { absenceText } from '../absence.ts';
+import type { QueueAddresses } from '../address/queue-addresses.ts';
 import { DIRECT_ROUTE, type QueueRoute, requestAgent } from '../address/queue-route.ts';
-import type { QueueUrl } from '../address/queue-url.ts';
+import { hostAndPort, type QueueUrl } from '../address/queue-url.ts';
 import { attemptRequest, type HttpAnswer, HttpAttemptError, type HttpRequest } from './attempt.ts';
 
 export interface HttpClientOptions {
-  readonly queue: QueueUrl;
+  readonly queue: QueueAddresses;
   readonly route?: QueueRoute;
-  /** How long a call may be repeated, from its first attempt, in milliseconds; 0 = one attempt. */
+  /** How long a call may be repeated, from its first attempt, in milliseconds; 0 = one attempt at each address. */
   readonly retryForMs: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -42,7 +44,8 @@ const RETRY_MAX_MS = 5_000;
 
 /**
  * Requests to one queue over kept connections: each with a time-out, repeated with jittered back-off where that is
- * safe, for a limited time. It knows nothing of what the requests mean.
+ * safe, for a limited time. Where the queue has several addresses, the next attempt goes to the next one at once, and the
+ * back-off follows a round of all. It knows nothing of what the requests mean.
  */
 export class HttpClient {
   readonly #o: HttpClientOptions;
@@ -69,11 +72,6 @@ export class HttpClient {
     return this.#o.queue.queue;
   }
 
-  /** Of a request, for errors. */
-  urlOf(request: HttpRequest): string {
-    return this.#o.queue.text + request.path;
-  }
-
   /** Requests that have not been answered. */
   get requestsOpen(): number {
     const busy = [this.#calls.sockets, this.#calls.requests, this.#polls.sockets, this.#polls.requests];
@@ -87,13 +85,33 @@ export class HttpClient {
    * One attempt. An answer of any status below 500 but 408 and 429 is an answer; the rest is an HttpAttemptError.
    */
   async once(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+    const { queue } = this.#o;
+    const url = queue.current;
+    try {
+      const answer = await this.#attempt(url, request, signal);
+      queue.worked(url);
+      return answer;
+    } catch (error) {
+      if (error instanceof HttpAttemptError) this.#failed(url, error);
+      throw error;
+    }
+  }
+
+  async #attempt(url: QueueUrl, request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     using both = linkedSignal(this.#closing.signal, signal);
     const agent = request.longPoll ? this.#polls : this.#calls;
-    const answer = await attemptRequest(this.#o.queue, agent, this.#o.clock, request, both.signal);
+    const { clock, queue } = this.#o;
+    const target = { queue: url, agent, clock, connectMsMax: queue.connectMsMax };
+    const answer = await attemptRequest(target, request, both.signal);
     const { status } = answer;
     if (status < 500 && status !== 408 && status !== 429) return answer;
     const refused = new QueueRefusedError(`${request.method} ${request.path}`, status, bodyText(answer));
-    throw new HttpAttemptError(refused.message, { ambiguous: true, retryable: true }, { cause: refused });
+    const retryAfter = retryAfterMs(answer.headers['retry-after'], clock.nowMs());
+    throw new HttpAttemptError(
+      refused.message,
+      { ambiguous: true, retryable: true, ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }) },
+      { cause: refused },
+    );
   }
 
   /** Repeats a request that may be received twice, see {@link retry}. */
@@ -108,11 +126,12 @@ export class HttpClient {
    *   ClientClosedError; the signal's reason
    */
   async retry<T>(attempt: (state: AttemptState) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const { clock, random, retryForMs } = this.#o;
+    const { clock, queue, random, retryForMs } = this.#o;
     using both = linkedSignal(this.#closing.signal, signal);
     const backoff = new Backoff(random, { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
     const startMs = clock.monotonicMs();
     let ambiguous = false;
+    let round = NEW_ROUND;
     for (let number = 1; ; number++) {
       both.signal.throwIfAborted();
       try {
@@ -123,11 +142,18 @@ export class HttpClient {
         both.signal.throwIfAborted();
         if (!(error instanceof HttpAttemptError)) throw error;
         ambiguous ||= error.ambiguous;
-        const leftMs = startMs + retryForMs - clock.monotonicMs();
-        if (!error.retryable || leftMs <= 0) throw this.#final(error, number, startMs);
         if (error.stale && number === 1) continue;
+        round = afterAttempt(round, error);
+        const isLast = round.attempts >= queue.all.length;
+        const leftMs = startMs + retryForMs - clock.monotonicMs();
+        // The first round goes to its end even if no time is left for another one.
+        const isOver = leftMs <= 0 && (isLast || backoff.tries > 0);
+        const isHopeless = !error.retryable && (error.ambiguous || (isLast && !round.isRetryable));
+        if (isOver || isHopeless) throw this.#final(error, number, startMs);
+        if (!isLast) continue;
         this.#down(error);
-        await sleep(clock, Math.min(backoff.nextMs(), leftMs), both.signal);
+        await sleep(clock, Math.min(backoff.nextMs(round.retryAfterMs), leftMs), both.signal);
+        round = NEW_ROUND;
       }
     }
   }
@@ -139,22 +165,36 @@ export class HttpClient {
     this.#polls.destroy();
   }
 
-  #final(error: HttpAttemptError, attempts: number, startMs: number): Error {
-    if (error.cause instanceof QueueRefusedError) return error.cause;
-    const waitedMs = this.#o.clock.monotonicMs() - startMs;
-    return new QueueUnreachableError(this.#o.queue.text, attempts, waitedMs, { cause: error });
-  }
-
-  #down(error: HttpAttemptError): void {
-    if (this.#isDown) return;
-    this.#isDown = true;
+  #failed(url: QueueUrl, error: HttpAttemptError): void {
+    // A connection that was kept broke: nothing is known of the address.
+    if (error.stale) return;
     const { cause, message } = error;
     const { logger, queue } = this.#o;
+    const wasCurrent = url === queue.current;
     const status = cause instanceof QueueRefusedError ? cause.status : undefined;
-    logger.warn(
-      { url: queue.text, reason: message },
-      absenceText(queue, { error: cause, status, reason: message }),
-    );
+    queue.failed(url, { error: cause, status, reason: message });
+    if (wasCurrent && url !== queue.current) {
+      logger.info(
+        { url: url.text, reason: message, next: queue.current.text },
+        'an address of the queue failed, trying the next one',
+      );
+    }
+  }
+
+  #final(error: HttpAttemptError, attempts: number, startMs: number): Error {
+    if (error.cause instanceof QueueRefusedError) return error.cause;
+    const { clock, queue } = this.#o;
+    const others = [...queue.absences].slice(0, -1);
+    const reasons = [...others.map(([url, { reason }]) => `${hostAndPort(url)}: ${reason}`), error.message];
+    const cause = others.length === 0 ? error : new Error(reasons.join('; '), { cause: error });
+    return new QueueUnreachableError(queue.text, attempts, clock.monotonicMs() - startMs, { cause });
+  }
+
+  #down({ message }: HttpAttemptError): void {
+    if (this.#isDown) return;
+    this.#isDown = true;
+    const { logger, queue } = this.#o;
+    logger.warn({ url: queue.text, reason: message }, absenceText(queue.absences));
   }
 
   #up(): void {
@@ -162,6 +202,25 @@ export class HttpClient {
     this.#isDown = false;
     this.#o.logger.info({ url: this.#o.queue.text }, 'the queue answers again');
   }
+}
+
+/** What came of the attempts of a call since it waited last. */
+interface Round {
+  readonly attempts: number;
+  /** One of them may go better next time. */
+  readonly isRetryable: boolean;
+  /** How long a server asked to wait, in milliseconds. */
+  readonly retryAfterMs: number;
+}
+
+const NEW_ROUND: Round = { attempts: 0, isRetryable: false, retryAfterMs: 0 };
+
+function afterAttempt(round: Round, error: HttpAttemptError): Round {
+  return {
+    attempts: round.attempts + 1,
+    isRetryable: round.isRetryable || error.retryable,
+    retryAfterMs: Math.max(round.retryAfterMs, Math.min(error.retryAfterMs, RETRY_MAX_MS)),
+  };
 }
 
 /** The beginning of a body, for errors; of a page the words. */

@@ -12,9 +12,10 @@ import type { EndOfTurn, TurnTask } from '../../system/event-loop/end-of-turn.ts
 import { clipped } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
 import type { Clock, Timer } from '../../system/time/clock.ts';
+import { retryAfterMs } from '../../system/time/retry-after.ts';
 import type { Absence } from '../absence.ts';
 import { DIRECT_ROUTE, type QueueRoute, webSocketAgent } from '../address/queue-route.ts';
-import type { QueueUrl } from '../address/queue-url.ts';
+import { hostAndPort, type QueueUrl } from '../address/queue-url.ts';
 import { socketErrorText } from '../connect-error.ts';
 import { Heartbeat } from './heartbeat.ts';
 
@@ -36,6 +37,8 @@ export type MessageFromQueue = Exclude<ServerMessage, InitMessage>;
 
 export interface LinkOptions {
   readonly url: QueueUrl;
+  /** How long a connection may take to be accepted, in milliseconds; at most 10 s. */
+  readonly connectMsMax?: number;
   readonly route?: QueueRoute;
   readonly clock: Clock;
   readonly random: Random;
@@ -58,19 +61,23 @@ export class Link implements TurnTask {
   /** Resolves when the socket is gone. */
   readonly closed: Promise<void>;
   init: InitMessage | null = null;
+  /** It ended because nothing came any more: nobody may be there. */
+  wasSilent = false;
   readonly #options: LinkOptions;
   readonly #turn: EndOfTurn;
   readonly #listener: LinkListener;
   readonly #webSocket: WebSocket;
   #socket: Socket | null = null;
   #heartbeat: Heartbeat | null = null;
-  #initDeadline: Timer | null = null;
+  /** To be accepted, then to get `Init`. */
+  #deadline: Timer | null = null;
   #nextNonce = 0;
   #corked = false;
   #ended = false;
   #error: Error | null = null;
   #status: number | undefined;
   #refusal: string | undefined;
+  #retryAfterMs = 0;
 
   constructor(options: LinkOptions, turn: EndOfTurn, listener: LinkListener) {
     this.#options = options;
@@ -78,6 +85,11 @@ export class Link implements TurnTask {
     this.#listener = listener;
     this.#webSocket = this.#open();
     this.closed = new Promise((resolve) => this.#webSocket.once('close', () => resolve()));
+  }
+
+  /** How long the server that refused it asked to wait, in milliseconds; 0 if it did not. */
+  get retryAfterMs(): number {
+    return this.#retryAfterMs;
   }
 
   /** Why it never came to be. */
@@ -112,7 +124,7 @@ export class Link implements TurnTask {
     if (this.#ended) return;
     this.#ended = true;
     this.#heartbeat?.stop();
-    this.#initDeadline?.cancel();
+    this.#deadline?.cancel();
     if (this.#corked) this.endTurn();
     if (code === null || this.#webSocket.readyState === WebSocket.CONNECTING) this.#webSocket.terminate();
     else {
@@ -125,15 +137,13 @@ export class Link implements TurnTask {
   }
 
   #open(): WebSocket {
-    const { url, route = DIRECT_ROUTE, frameBytesMax } = this.#options;
-    const host = url.hostname.includes(':') ? `[${url.hostname}]` : url.hostname;
+    const { url, route = DIRECT_ROUTE, frameBytesMax, connectMsMax = CONNECT_MS_MAX } = this.#options;
     const webSocket = new WebSocket(
-      `${url.secure ? 'wss' : 'ws'}://${host}:${url.port}${url.basePath}/consumer`,
+      `${url.secure ? 'wss' : 'ws'}://${hostAndPort(url)}${url.basePath}/consumer`,
       {
         agent: webSocketAgent(url, route),
         perMessageDeflate: false,
         maxPayload: frameBytesMax ?? FRAME_BYTES_MAX_DEFAULT,
-        handshakeTimeout: CONNECT_MS_MAX,
         followRedirects: false,
         headers: {
           'opsqueue-features': CONSUMER_FEATURES.client.join(','),
@@ -144,11 +154,8 @@ export class Link implements TurnTask {
     webSocket.on('upgrade', (response) => {
       this.#socket = response.socket;
     });
-    webSocket.on('open', () => {
-      this.#initDeadline = this.#options.clock.after(CONNECT_MS_MAX, () =>
-        this.end(`the server did not say Init within ${CONNECT_MS_MAX} ms`, null),
-      );
-    });
+    this.#expect('accept the connection', Math.min(connectMsMax, CONNECT_MS_MAX));
+    webSocket.on('open', () => this.#expect('say Init', CONNECT_MS_MAX));
     webSocket.on('unexpected-response', (_request, response) => this.#refused(response));
     webSocket.on('ping', () => this.#heartbeat?.alive());
     webSocket.on('pong', () => this.#heartbeat?.alive());
@@ -160,11 +167,20 @@ export class Link implements TurnTask {
     return webSocket;
   }
 
+  #expect(what: string, withinMs: number): void {
+    this.#deadline?.cancel();
+    this.#deadline = this.#options.clock.after(withinMs, () =>
+      this.end(`the server did not ${what} within ${withinMs} ms`, null),
+    );
+  }
+
   /** Something else than a connection came back: from the queue, or from a proxy on the way, which says why. */
   #refused(response: IncomingMessage): void {
     const { statusCode = 0, statusMessage = '', headers } = response;
     const server = headers.server === undefined ? '' : ` from ${headers.server}`;
+    this.#deadline?.cancel();
     this.#status = statusCode;
+    this.#retryAfterMs = retryAfterMs(headers['retry-after'], this.#options.clock.nowMs()) ?? 0;
     const what = `the upgrade was refused with HTTP status ${statusCode} ${statusMessage}`.trimEnd() + server;
     let text = '';
     const end = () => {
@@ -211,7 +227,7 @@ export class Link implements TurnTask {
 
   #begin(init: InitMessage): void {
     this.init = init;
-    this.#initDeadline?.cancel();
+    this.#deadline?.cancel();
     const { clock } = this.#options;
     // The server pings; a client only listens for it.
     this.#heartbeat = new Heartbeat(
@@ -222,8 +238,10 @@ export class Link implements TurnTask {
       },
       {
         ping() {},
-        dead: () =>
-          this.end(`no sign of life: more than ${init.missableHeartbeatsMax} heartbeats missed`, null),
+        dead: () => {
+          this.wasSilent = true;
+          this.end(`no sign of life: more than ${init.missableHeartbeatsMax} heartbeats missed`, null);
+        },
       },
     );
     this.#heartbeat.start();

@@ -26,9 +26,13 @@ export class Backoff {
     return this.#tries;
   }
 
-  /** The wait before the next try, in milliseconds. */
-  nextMs(): number {
+  /**
+   * The wait before the next try, in milliseconds. Where the other side asked for one (`askedMs`, 0: it did not), it knows better:
+   * that, and up to a quarter more.
+   */
+  nextMs(askedMs = 0): number {
     const step = Math.min(this.#firstMs * 2 ** Math.min(this.#tries++, 30), this.#maxMs);
+    if (askedMs > 0) return askedMs + (this.#random.next() * askedMs) / 4;
     return step / 2 + (this.#random.next() * step) / 2;
   }
 

@@ -1,7 +1,7 @@
 /** The field of a conflict, from the real queue to the error. A ProducerClient makes a new prefix for every insert: its API is used here. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseQueueUrl } from '../../../src/net/address/queue-url.ts';
+import { parseQueueAddresses } from '../../../src/net/address/queue-addresses.ts';
 import { HttpClient } from '../../../src/net/http/client.ts';
 import { SubmissionConflictError } from '../../../src/producer/index.ts';
 import { QueueApi, type SubmissionToInsert } from '../../../src/producer/queue-api.ts';
@@ -13,7 +13,7 @@ import { TestServer } from '../../support/queues/test-server.ts';
 
 function apiOf(url: string): QueueApi & Disposable {
   const world = { clock: systemClock, random: systemRandom, logger: silentLogger };
-  const http = new HttpClient({ queue: parseQueueUrl(url), retryForMs: 0, ...world });
+  const http = new HttpClient({ queue: parseQueueAddresses(url), retryForMs: 0, ...world });
   return Object.assign(new QueueApi({ http, clock: systemClock, requestTimeoutMs: 10_000 }), {
     [Symbol.dispose]: () => http.close(),
   });

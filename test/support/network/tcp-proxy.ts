@@ -20,15 +20,20 @@ export class TcpProxy implements AsyncDisposable {
   /** Links that were cut so far, by how. */
   readonly cuts = { end: 0, reset: 0, swallow: 0 };
   links = 0;
+  readonly port: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
   private constructor(server: Server) {
     this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
   }
 
-  static async start(upstreamPort: number, decide: LinkDecision): Promise<TcpProxy> {
+  /** `port` 0: any. */
+  static async start(upstreamPort: number, decide: LinkDecision, port = 0): Promise<TcpProxy> {
     const server = createServer();
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
     const proxy = new TcpProxy(server);
     server.on('connection', (client) => {
       proxy.#keep(client);
@@ -38,13 +43,7 @@ export class TcpProxy implements AsyncDisposable {
         proxy.#join(client, upstream, decide(first), first);
       });
     });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
     return proxy;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

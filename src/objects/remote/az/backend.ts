@@ -12,6 +12,7 @@ import type {
 } from '@azure/storage-blob';
 import { isError } from '../../../model/kinds.ts';
 import type { Clock } from '../../../system/time/clock.ts';
+import { retryAfterMs } from '../../../system/time/retry-after.ts';
 import { ObjectStoreError } from '../../errors.ts';
 import type { Agents } from '../agents.ts';
 import type { ListPage, ListQuery, ObjectBackend } from '../backend.ts';
@@ -21,7 +22,6 @@ import {
   failureOfConnection,
   failureOfLogin,
   failureOfStatus,
-  retryAfterMs,
 } from '../failures.ts';
 import { readBody } from '../read-body.ts';
 

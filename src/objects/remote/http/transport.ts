@@ -2,10 +2,11 @@ import type { Agent, Dispatcher } from 'undici';
 import { IncorrectUsageError } from '../../../model/errors.ts';
 import { isError } from '../../../model/kinds.ts';
 import { VERSION } from '../../../model/version.ts';
+import { retryAfterMs } from '../../../system/time/retry-after.ts';
 import type { ObjectStoreError } from '../../errors.ts';
 import type { OptionReader } from '../../options.ts';
 import { isHttpUrl } from '../endpoint.ts';
-import { type FailedCall, failureOfConnection, failureOfStatus, retryAfterMs } from '../failures.ts';
+import { type FailedCall, failureOfConnection, failureOfStatus } from '../failures.ts';
 import { INSTALL, orNotInstalledFor } from '../load.ts';
 import { BodyCollector, contentLength } from '../read-body.ts';
 

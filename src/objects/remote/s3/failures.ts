@@ -1,5 +1,6 @@
 import type { S3ServiceException } from '@aws-sdk/client-s3';
 import { isError } from '../../../model/kinds.ts';
+import { retryAfterMs } from '../../../system/time/retry-after.ts';
 import { ObjectStoreError, type ObjectStoreErrorCode } from '../../errors.ts';
 import {
   type ClockComparison,
@@ -9,7 +10,6 @@ import {
   failureOfConnection,
   failureOfLogin,
   failureOfStatus,
-  retryAfterMs,
 } from '../failures.ts';
 
 /** What a code in an error of S3 means, where it says more than the status. */
