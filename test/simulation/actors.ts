@@ -4,9 +4,9 @@ import type { FrameListener } from '../../src/net/connection.ts';
 import { decodeServerMessage, encodeClientMessage } from '../../src/protocol/consumer/codec.ts';
 import type { ClientMessage } from '../../src/protocol/consumer/types.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
-import { outputOf } from './oracle.ts';
 import type { SimClock } from './sim-clock.ts';
 import type { SimEnd, SimLink } from './sim-network.ts';
+import { outputOf } from './work.ts';
 
 const STRATEGIES: readonly Strategy[] = [
   Strategy.oldest(),

@@ -4,9 +4,11 @@ import type { SubmissionId } from '../../src/model/ids.ts';
 import type { RetryPolicy } from '../../src/model/retry.ts';
 import type { Change, VerbTarget } from '../../src/model/verbs.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
-import { inputOf, type Oracle, type Told, Violation } from './oracle.ts';
+import type { Oracle } from './oracle/oracle.ts';
+import { Violation } from './oracle/violation.ts';
 import type { SimClock } from './sim-clock.ts';
 import type { SimProcess } from './sim-process.ts';
+import { inputOf, type Told } from './work.ts';
 
 /** A submission with more chunks than this is there to reach a second page: nobody has the time to do it all. */
 export const LARGE_CHUNKS = 100;
@@ -150,13 +152,12 @@ export class SimProducers {
     if (process === null || id === undefined || told === undefined) return;
     const { queue } = told;
     const act = { verb: 'retry', detail: '', by: 'sim', reason: null, atMs: 0 } as const;
-    oracle.retryAsked(id);
     const open = process.queue.reads.open(queue, id);
     const hasFailed = open?.state === 'open' && (open.failed?.count ?? 0) > 0;
     // What is open is handed out again at once, unless the store is stuck.
-    if (hasFailed && process.queue.isHealthy) oracle.retriedInPlace(id);
+    const asked = oracle.retryAsked(id, hasFailed && process.queue.isHealthy);
     process.queue.retries.retry({ id, queue }, act).then(
-      ({ chunks }) => this.#heard(process, () => oracle.retryAcknowledged(id, chunks)),
+      ({ chunks }) => this.#heard(process, () => oracle.retryAcknowledged(asked, chunks)),
       () => {},
     );
   }

@@ -12,7 +12,8 @@ import { type Random, randomInt, seededRandom } from '../../src/system/random.ts
 import type { Clock } from '../../src/system/time/clock.ts';
 import type { SimConsumer } from './actors.ts';
 import { type Caprices, capriciousClock } from './capricious.ts';
-import type { Limits, Oracle } from './oracle.ts';
+import type { Oracle } from './oracle/oracle.ts';
+import type { Limits } from './oracle/tries.ts';
 import { ruleRareMethods } from './rare-methods.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimLink } from './sim-network.ts';
@@ -221,7 +222,7 @@ export class SimProcess {
     const drainedSoon = () => this.#world.clock.soon(() => this.sessions.get(connection)?.session.drained());
     const decisions: Decisions = {
       expired: (chunk) => this.#judged(() => oracle.expires(connection, chunk)),
-      reserved: (chunk) => this.#judged(() => oracle.decided(chunk)),
+      reserved: (chunk) => this.#judged(() => oracle.decided(connection, chunk)),
     };
     return new WatchedSession(decisions, {
       ...this.#opened,

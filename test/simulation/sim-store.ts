@@ -16,7 +16,7 @@ export interface SimStoreOptions {
   readonly caprices: Caprices;
   /** This process owns the store from now on: nothing of the one before takes place any more. */
   acquired(): void;
-  /** Told of each batch that took place, whatever is told of it. */
+  /** Told of each batch that took place, whatever is told of it; once more when it is sent once more. */
   committed(batch: CommitBatch): void;
   /** Wraps each clean-up that takes place. */
   cleaningUp(run: () => Promise<number>): Promise<number>;

@@ -1,4 +1,5 @@
 import { ChunkSet } from '../../../src/model/chunk-set.ts';
+import { Journal } from '../../../src/queue/journal/journal.ts';
 import { NamedQueue } from '../../../src/queue/named-queue.ts';
 import { Retries } from '../../../src/queue/retries.ts';
 import { Ledger } from '../../../src/scheduler/ledger.ts';
@@ -20,6 +21,51 @@ export const FAILING_BUGS: readonly Bug[] = [
             const done = new ChunkSet(record.chunksTotal);
             const changed = isRetrying() && progress !== undefined ? { ...progress, done } : progress;
             original.call(this, record, control, changed);
+          },
+      );
+    },
+  },
+  {
+    name: 'a retry keeps the tries',
+    plant() {
+      replace(ScheduledSubmission.prototype, 'forgetAllTries', () => () => {});
+    },
+  },
+  {
+    name: 'a retry forgets the tries once more at its commit',
+    plant() {
+      let retried: ScheduledSubmission<unknown> | null = null;
+      replace(
+        Ledger.prototype,
+        'retry',
+        (original) =>
+          function (submission) {
+            retried = submission;
+            original.call(this, submission);
+          },
+      );
+      replace(
+        Retries.prototype,
+        'retry',
+        (original) =>
+          async function (target, act) {
+            const outcome = await original.call(this, target, act);
+            if (retried?.record.id === target.id) retried.forgetAllTries();
+            return outcome;
+          },
+      );
+    },
+  },
+  {
+    name: 'a retry is acknowledged before its commit',
+    plant() {
+      const isRetrying = during(Retries.prototype, 'retry');
+      replace(
+        Journal.prototype,
+        'committed',
+        (original) =>
+          function () {
+            return isRetrying() ? Promise.resolve() : original.call(this);
           },
       );
     },

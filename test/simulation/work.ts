@@ -1,0 +1,28 @@
+import type { ChunkId } from '../../src/model/ids.ts';
+
+/** What a producer told of its submission when it inserted it. */
+export interface Told {
+  readonly queue: string;
+  /** The prefix, or the idempotency key of a direct one. */
+  readonly name: string;
+  readonly chunks: number;
+  readonly isDirect: boolean;
+}
+
+/** What a direct submission has for a chunk. */
+export function inputOf({ name }: Told, chunkIndex: number): Uint8Array {
+  return Buffer.from(`${name}/${chunkIndex}`);
+}
+
+/** What a consumer makes of it. */
+export function outputOf(input: Uint8Array): Uint8Array {
+  return Buffer.concat([input, Buffer.from('!')]);
+}
+
+export function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a === null || b === null ? a === b : Buffer.compare(a, b) === 0;
+}
+
+export function key({ submissionId, chunkIndex }: ChunkId): string {
+  return `${submissionId}/${chunkIndex}`;
+}
