@@ -174,6 +174,24 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
     }
   }
 
+  /** For checks: how many chunks are available, and which, in O(chunks that were handed out). */
+  recount(): { readonly count: number; has(index: ChunkIndex): boolean } {
+    const cursor = this.#cursor;
+    const apart = this.#apart;
+    const returned = new Set<ChunkIndex>();
+    for (const index of this.#returned ?? []) {
+      invariant(!returned.has(index) || this.done.has(index), 'a chunk has come back twice');
+      if (!this.done.has(index)) returned.add(index);
+    }
+    let doneAhead = this.done.count;
+    for (let index = 0; index < cursor; index++) if (this.done.has(index)) doneAhead--;
+    return {
+      count: returned.size + this.done.size - cursor - doneAhead - (apart?.size ?? 0),
+      has: (index) =>
+        index < cursor ? returned.has(index) : !this.done.has(index) && apart?.has(index) !== true,
+    };
+  }
+
   #takeReturned(consumer: Consumer<Peer>): ChunkIndex | undefined {
     const returned = this.#returned;
     if (returned === null) return undefined;

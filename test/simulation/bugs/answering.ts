@@ -10,12 +10,14 @@ import type { Bug } from './bug.ts';
 export const ANSWERING_BUGS: readonly Bug[] = [
   {
     name: 'a renewal is forgotten',
+    seed: 26,
     plant() {
       replace(Consumers.prototype, 'extend', () => () => {});
     },
   },
   {
     name: 'an answer that took time still has what was done meanwhile',
+    seed: 10,
     plant() {
       const isMakingLate = during(Outbox.prototype, 'pump');
       replaceGetter(

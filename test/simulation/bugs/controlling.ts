@@ -27,9 +27,17 @@ function forgottenAtRestart(forgotten: Partial<Control>): void {
 
 /** Bugs of what operators and producers do in the middle of the work. */
 export const CONTROLLING_BUGS: readonly Bug[] = [
-  { name: 'a pause is forgotten at a restart', plant: () => forgottenAtRestart({ pauses: [] }) },
-  { name: 'a start is forgotten at a restart', plant: () => forgottenAtRestart({ startAfterMs: null }) },
-  { name: 'a deadline is forgotten at a restart', plant: () => forgottenAtRestart({ deadlineMs: null }) },
+  { name: 'a pause is forgotten at a restart', seed: 3, plant: () => forgottenAtRestart({ pauses: [] }) },
+  {
+    name: 'a start is forgotten at a restart',
+    seed: 3,
+    plant: () => forgottenAtRestart({ startAfterMs: null }),
+  },
+  {
+    name: 'a deadline is forgotten at a restart',
+    seed: 3,
+    plant: () => forgottenAtRestart({ deadlineMs: null }),
+  },
   {
     name: 'the pause of a queue is forgotten at a restart',
     plant() {
@@ -38,6 +46,7 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a resume lifts the pauses of other causes',
+    seed: 66,
     plant() {
       replace(
         NamedQueue.prototype,
@@ -52,6 +61,7 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a pause is acknowledged before its commit',
+    seed: 55,
     plant() {
       const isRunning = during(Verbs.prototype, 'run');
       replace(
@@ -66,6 +76,7 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
   },
   {
     name: 'metadata that is set leaves what is in flight at the old value',
+    seed: 25,
     plant() {
       replace(
         MetaTable.prototype,
@@ -77,5 +88,5 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
       );
     },
   },
-  { name: 'a resume wakes nobody', plant: () => wakesNobody('control') },
+  { name: 'a resume wakes nobody', seed: 83, plant: () => wakesNobody('control') },
 ];

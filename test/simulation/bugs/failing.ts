@@ -27,12 +27,14 @@ export const FAILING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a retry keeps the tries',
+    seed: 49,
     plant() {
       replace(ScheduledSubmission.prototype, 'forgetAllTries', () => () => {});
     },
   },
   {
     name: 'a retry forgets the tries once more at its commit',
+    seed: 49,
     plant() {
       let retried: ScheduledSubmission<unknown> | null = null;
       replace(

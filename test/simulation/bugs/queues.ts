@@ -38,6 +38,7 @@ export const QUEUE_BUGS: readonly Bug[] = [
   },
   {
     name: 'a queue is dropped while a consumer is connected',
+    seed: 43,
     plant() {
       replaceGetter(
         NamedQueue.prototype,
@@ -51,6 +52,7 @@ export const QUEUE_BUGS: readonly Bug[] = [
   },
   {
     name: 'a queue is dropped while an insert waits for its commit',
+    seed: 65,
     plant() {
       replaceGetter(
         NamedQueue.prototype,

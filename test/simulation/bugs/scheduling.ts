@@ -73,6 +73,7 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a broken connection counts for ever',
+    seed: 16,
     plant() {
       replace(
         SetbackRules.prototype,
@@ -106,6 +107,7 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a submission fails after the tries of the queue, not its own',
+    seed: 17,
     plant() {
       replace(
         SetbackRules.prototype,
@@ -120,6 +122,7 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a sick consumer is never freed',
+    seed: 114,
     plant() {
       replace(
         SickConsumers.prototype,
@@ -146,6 +149,7 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
   },
   {
     name: 'anybody can fail a chunk',
+    seed: 60,
     plant() {
       replace(
         Scheduler.prototype,
@@ -164,6 +168,7 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
   },
   {
     name: 'an expired chunk goes back to the same old client at once',
+    seed: 73,
     plant() {
       replace(Ledger.prototype, 'bar', () => () => {});
       // Nor is another consumer preferred: that would hide it.
@@ -231,6 +236,7 @@ export const SCHEDULING_BUGS: readonly Bug[] = [
   },
   {
     name: 'an extended reservation keeps its place in the order of expiry',
+    seed: 26,
     plant() {
       let expirationMs = 0;
       replace(

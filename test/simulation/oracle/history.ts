@@ -1,7 +1,7 @@
-import type { ChunkSet } from '../../../src/model/chunk-set.ts';
+import type { ChunkSet, PageContent } from '../../../src/model/chunk-set.ts';
 import type { ChunkId, SubmissionId } from '../../../src/model/ids.ts';
-import { key, outputOf, sameBytes, type Told } from '../work.ts';
-import { doneOf, isDoneOnDisk, nameOf, type Rows } from './rows.ts';
+import { outputOf, sameBytes, type Told } from '../work.ts';
+import { allChunks, doneOf, isDoneOnDisk, nameOf, type Row, type Rows } from './rows.ts';
 import { must } from './violation.ts';
 
 /** An end that a retry takes back. */
@@ -9,13 +9,21 @@ function isFailure(state: string | undefined): boolean {
   return state === 'failed' || state === 'completed_with_failures';
 }
 
+/** The progress of a submission at the last look. */
+interface Seen {
+  readonly isCompleted: boolean;
+  readonly pages: ReadonlyMap<number, PageContent>;
+  readonly outputs: number;
+}
+
 /** What producers and consumers were ever told, and told the queue, against what is on disk: nothing lost, nothing made up. */
 export class History {
   readonly #rows: Rows;
   /** Chunks whose completion arrived at any process. */
-  readonly #completions = new Set<string>();
+  readonly #completions = new Map<SubmissionId, Set<number>>();
   /** Chunks whose completion was on disk once. */
   readonly #done = new Map<SubmissionId, ChunkSet>();
+  readonly #seen = new Map<SubmissionId, Seen>();
   /** Inserts that were acknowledged, of what is not forgotten. */
   readonly inserts = new Map<SubmissionId, Told>();
   insertsTotal = 0;
@@ -29,8 +37,10 @@ export class History {
     this.#rows = rows;
   }
 
-  completed(chunk: ChunkId): void {
-    this.#completions.add(key(chunk));
+  completed({ submissionId, chunkIndex }: ChunkId): void {
+    const chunks = this.#completions.get(submissionId);
+    if (chunks === undefined) this.#completions.set(submissionId, new Set([chunkIndex]));
+    else chunks.add(chunkIndex);
   }
 
   insertAcknowledged(id: SubmissionId, told: Told): void {
@@ -105,18 +115,27 @@ export class History {
       );
     }
     for (const [id, row] of this.#rows) {
-      if (row.end?.state === 'completed') {
-        for (let chunkIndex = 0; chunkIndex < row.record.chunksTotal; chunkIndex++)
-          this.#mustBeDone(id, chunkIndex);
-        continue;
-      }
-      const done = doneOf(row);
-      for (const chunkIndex of done) this.#mustBeDone(id, chunkIndex);
-      for (const chunkIndex of this.#done.get(id) ?? []) {
+      if (this.#isAsSeen(id, row)) continue;
+      const done = row.end?.state === 'completed' ? allChunks(row) : doneOf(row);
+      const before = this.#done.get(id);
+      for (const chunkIndex of before ?? []) {
         must(done.has(chunkIndex), () => `the completion of ${id}/${chunkIndex} was on disk and is gone`);
       }
+      for (const chunkIndex of done) if (before?.has(chunkIndex) !== true) this.#mustBeDone(id, chunkIndex);
       this.#done.set(id, done);
     }
+  }
+
+  /** Nothing of its progress has been written since the last look: a page that is written is another object. */
+  #isAsSeen(id: SubmissionId, row: Row): boolean {
+    const seen = this.#seen.get(id);
+    const isCompleted = row.end?.state === 'completed';
+    this.#seen.set(id, { isCompleted, pages: new Map(row.pages), outputs: row.outputs.size });
+    if (seen === undefined || seen.isCompleted !== isCompleted || seen.outputs !== row.outputs.size)
+      return false;
+    if (seen.pages.size !== row.pages.size) return false;
+    for (const [page, content] of row.pages) if (seen.pages.get(page) !== content) return false;
+    return true;
   }
 
   /** No crash may leave a chunk that is done and has no output. */
@@ -126,10 +145,12 @@ export class History {
     for (const chunkIndex of doneOf(row)) this.#mustHaveOutput(id, chunkIndex);
   }
 
-  #mustBeDone(submissionId: SubmissionId, chunkIndex: number): void {
-    const name = key({ submissionId, chunkIndex });
-    must(this.#completions.has(name), () => `${name} is done on disk, but nobody completed it`);
-    this.#mustHaveOutput(submissionId, chunkIndex);
+  #mustBeDone(id: SubmissionId, chunkIndex: number): void {
+    must(
+      this.#completions.get(id)?.has(chunkIndex) === true,
+      () => `${id}/${chunkIndex} is done on disk, but nobody completed it`,
+    );
+    this.#mustHaveOutput(id, chunkIndex);
   }
 
   #mustHaveOutput(id: SubmissionId, chunkIndex: number): void {

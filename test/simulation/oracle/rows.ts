@@ -13,6 +13,12 @@ export function doneOf({ record, pages }: Row): ChunkSet {
   return done;
 }
 
+export function allChunks({ record }: Row): ChunkSet {
+  const all = new ChunkSet(record.chunksTotal);
+  for (let page = 0; page < all.pagesTotal; page++) all.setPage(page, 'full');
+  return all;
+}
+
 export function isDoneOnDisk(rows: Rows, { submissionId, chunkIndex }: ChunkId): boolean {
   const row = rows.get(submissionId);
   if (row === undefined) return false;
