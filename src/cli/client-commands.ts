@@ -13,10 +13,10 @@ import {
   SubmissionNotFoundError,
 } from '../producer/index.ts';
 import { type ClientFlags, clientCommand, urlOf, withProducer } from './client-command.ts';
-import type { Io } from './io.ts';
+import { type Io, written } from './io.ts';
 import { queuesJson, queuesText, unattendedText } from './queues-text.ts';
 import { ExitError } from './serve.ts';
-import { pauseText, statusJson, statusText } from './status-text.ts';
+import { failureJson, failureText, pauseText, statusJson, statusText } from './status-text.ts';
 import { oneLine, toJson } from './text.ts';
 import { integer, metadataPair, plainFlag, submissionId } from './values.ts';
 import { verbCommands } from './verb-commands.ts';
@@ -41,13 +41,29 @@ export function clientCommands(io: Io): Command[] {
 function statusOf(io: Io): Command {
   return clientCommand('status', 'show a submission')
     .argument('<id>', 'of the submission', submissionId)
-    .action(async (id: bigint, flags: ClientFlags) => {
+    .addOption(
+      plainFlag('--failures', 'list the chunks that failed instead, each with the failure of its last try'),
+    )
+    .addHelpText(
+      'after',
+      `
+With --failures --json each line is an object, with chunk_index and failure; without failures nothing is printed.`,
+    )
+    .action(async (id: bigint, flags: ClientFlags & { readonly failures?: boolean }) => {
       await withProducer(flags, async (producer) => {
         const status = await known(producer, id, flags);
-        if (flags.json) io.stdout.write(`${toJson(statusJson(status))}\n`);
+        if (flags.failures) await listFailures(io, producer.submission(id), flags.json === true);
+        else if (flags.json) io.stdout.write(`${toJson(statusJson(status))}\n`);
         else io.stdout.write(statusText(status, await unattended(producer, status, flags)));
       });
     });
+}
+
+/** However many there are. */
+async function listFailures(io: Io, submission: Submission, json: boolean): Promise<void> {
+  for await (const chunk of submission.failedChunks()) {
+    await written(io.stdout, json ? `${toJson(failureJson(chunk))}\n` : failureText(chunk));
+  }
 }
 
 function watchOf(io: Io): Command {

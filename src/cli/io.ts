@@ -19,6 +19,13 @@ export interface Output {
   readonly columns?: number;
 }
 
+/** Resolves when the text was taken: what writes a lot waits for its reader. */
+export function written(output: Output, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    output.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
 /** Columns of the terminal, or `whereUnknown`: also for one that tells a width of 0, as some consoles do. */
 export function columnsOf(output: Output, whereUnknown: number): number {
   return output.columns !== undefined && output.columns > 0 ? output.columns : whereUnknown;

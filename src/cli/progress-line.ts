@@ -6,6 +6,8 @@ import { grouped, rateText, timeText } from './text.ts';
 export interface ProgressState {
   readonly done: number;
   readonly total: number;
+  /** Of these, what failed and is not done. Default none. */
+  readonly failed?: number | undefined;
   /** What is counted: `chunks`, `files`. */
   readonly unit: string;
   /** Of these units; null while it is not known. */
@@ -60,14 +62,15 @@ export class ProgressLine {
   }
 }
 
-/** `1,200 of 4,633 files (25.9 %), 850 files/s, 4 s left`. */
-export function progressText({ done, total, unit, perSecond, msLeft }: ProgressState): string {
+/** `1,200 of 4,633 files (25.9 %), 3 failed, 850 files/s, 4 s left`. */
+export function progressText({ done, failed = 0, total, unit, perSecond, msLeft }: ProgressState): string {
   const percent = total === 0 ? 100 : (100 * done) / total;
   // What is not quite done must not read as 100.0 %.
   const shown = done < total ? Math.min(percent, 99.9) : 100;
   const parts = [`${grouped(done)} of ${grouped(total)} ${unit} (${shown.toFixed(1)} %)`];
+  if (failed > 0) parts.push(`${grouped(failed)} failed`);
   if (perSecond !== null) parts.push(`${rateText(perSecond)} ${unit}/s`);
-  if (msLeft !== null && done < total) parts.push(`${timeText(msLeft)} left`);
+  if (msLeft !== null && done + failed < total) parts.push(`${timeText(msLeft)} left`);
   return parts.join(', ');
 }
 

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Act, PausedBy, SubmissionDetails } from '../producer/index.ts';
+import type { Act, FailedChunk, PausedBy, SubmissionDetails } from '../producer/index.ts';
 import { grouped, visible } from './text.ts';
 
 const STATES = {
@@ -29,7 +29,13 @@ export function statusText(submission: SubmissionDetails, note: string | null): 
       submission.state === 'failed' ? 'failed chunk' : 'first failed chunk',
       grouped(submission.failedChunk.chunkIndex),
     ]);
-    lines.push(['failure', submission.failedChunk.failure.trimEnd().replaceAll('\n', `\n${' '.repeat(22)}`)]);
+    lines.push(['failure', indented(submission.failedChunk.failure)]);
+  }
+  if (chunksFailedOf(submission) > 0) {
+    lines.push([
+      'failed chunks',
+      `${grouped(chunksFailedOf(submission))}; opsqueue status ${submission.id} --failures lists them`,
+    ]);
   }
   if (submission.state === 'cancelled' && submission.by !== null) lines.push(['cancelled by', submission.by]);
   if (submission.state === 'cancelled' && submission.reason !== null)
@@ -38,6 +44,21 @@ export function statusText(submission: SubmissionDetails, note: string | null): 
   if (note !== null) lines.push(['note', note]);
   const told = lines.map(([name, value]) => `  ${name.padEnd(20)}${visible(value)}\n`);
   return `submission ${submission.id}: ${stateText(submission)}, ${doneText(submission)}\n${told.join('')}`;
+}
+
+/** A text of several lines behind a name. */
+function indented(text: string): string {
+  return text.trimEnd().replaceAll('\n', `\n${' '.repeat(22)}`);
+}
+
+/** A chunk that failed: a line for people, and below it what more there is of its failure. */
+export function failureText({ chunkIndex, failure }: FailedChunk): string {
+  return `${`  chunk ${grouped(chunkIndex)}`.padEnd(22)}${visible(indented(failure))}\n`;
+}
+
+/** The same for programs. */
+export function failureJson({ chunkIndex, failure }: FailedChunk): object {
+  return { chunk_index: chunkIndex, failure };
 }
 
 function stateText(submission: SubmissionDetails): string {
@@ -105,6 +126,7 @@ export function statusJson(submission: SubmissionDetails): object {
     chunks_total: submission.chunksTotal,
     chunks_done: submission.chunksDone,
     chunks_failed: chunksFailedOf(submission),
+    failure_mode: submission.failureMode,
     chunk_size: submission.chunkSize,
     metadata: metadata?.toString('base64') ?? null,
     metadata_text: metadata !== null && isUtf8(metadata) ? metadata.toString() : null,
@@ -113,10 +135,7 @@ export function statusJson(submission: SubmissionDetails): object {
     ),
     otel_trace_carrier: submission.traceCarrier,
     ended_at: submission.state === 'in_progress' ? null : new Date(submission.endedAtMs).toISOString(),
-    failed_chunk:
-      'failedChunk' in submission
-        ? { chunk_index: submission.failedChunk.chunkIndex, failure: submission.failedChunk.failure }
-        : null,
+    failed_chunk: 'failedChunk' in submission ? failureJson(submission.failedChunk) : null,
     ...controlJson(submission),
   };
 }

@@ -7,19 +7,35 @@ import { counted, grouped, oneLine } from './text.ts';
 export interface Words {
   readonly did: string;
   readonly would: string;
-  /** Of a single thing of which there was nothing to do. */
+  /** What things are of which there was nothing to do: one of them, and several. */
   readonly was: string;
+  readonly were: string;
 }
 
 /** Ids that are printed for people. */
 const IDS_SHOWN_MAX = 50;
 
 export const WORDS = {
-  pause: { did: 'paused', would: 'would pause', was: 'was paused for this cause already' },
-  resume: { did: 'resumed', would: 'would resume', was: 'was not paused for this cause' },
-  set: { did: 'changed', would: 'would change', was: 'was so already' },
-  cancel: { did: 'cancelled', would: 'would cancel', was: 'had been cancelled' },
-  retry: { did: 'retried', would: 'would retry', was: 'has nothing that failed' },
+  pause: {
+    did: 'paused',
+    would: 'would pause',
+    was: 'was paused for this cause already',
+    were: 'were paused for this cause already',
+  },
+  resume: {
+    did: 'resumed',
+    would: 'would resume',
+    was: 'was not paused for this cause',
+    were: 'were not paused for this cause',
+  },
+  set: { did: 'changed', would: 'would change', was: 'was so already', were: 'were so already' },
+  cancel: { did: 'cancelled', would: 'would cancel', was: 'had been cancelled', were: 'had been cancelled' },
+  retry: {
+    did: 'retried',
+    would: 'would retry',
+    was: 'has nothing that failed',
+    were: 'have nothing that failed',
+  },
 } as const satisfies Record<string, Words>;
 
 /** What a verb has done, for people. */
@@ -39,7 +55,8 @@ export function reportText(report: ChangeReport, work: WorkTarget, words: Words)
     );
     if (done > IDS_SHOWN_MAX) lines.push(`  and ${counted(done - IDS_SHOWN_MAX, 'other')}`);
   }
-  if (unchanged > 0) lines.push(`${counted(unchanged, 'submission')} ${words.was}`);
+  if (unchanged > 0)
+    lines.push(`${counted(unchanged, 'submission')} ${unchanged === 1 ? words.was : words.were}`);
   if (chunks > 0) lines.push(`${counted(chunks, 'chunk')} to be done again`);
   return `${lines.map((line) => `${line}\n`).join('')}${stillText(report, words)}`;
 }

@@ -29,10 +29,11 @@ export async function watch(submission: Submission, { io, json }: WatchOutput): 
 }
 
 /** The queue counts chunks; the rate is shown in operations, so it is scaled. */
-function inChunks({ chunksDone, chunksTotal, opsDone, perSecond, msLeft }: Progress) {
+function inChunks({ chunksDone, chunksFailed, chunksTotal, opsDone, perSecond, msLeft }: Progress) {
   const perChunk = opsDone !== null && opsDone > 0 && chunksDone > 0 ? opsDone / chunksDone : 1;
   return {
     done: chunksDone,
+    failed: chunksFailed,
     total: chunksTotal,
     unit: 'chunks',
     perSecond: perSecond !== null && perSecond > 0 ? perSecond / perChunk : null,
@@ -40,10 +41,12 @@ function inChunks({ chunksDone, chunksTotal, opsDone, perSecond, msLeft }: Progr
   };
 }
 
-function progressJson({ state, chunksDone, chunksTotal, opsDone, perSecond, msLeft }: Progress): object {
+function progressJson(progress: Progress): object {
+  const { state, chunksDone, chunksFailed, chunksTotal, opsDone, perSecond, msLeft } = progress;
   return {
     state,
     chunks_done: chunksDone,
+    chunks_failed: chunksFailed,
     chunks_total: chunksTotal,
     operations_done: opsDone,
     operations_per_second: perSecond,

@@ -188,7 +188,9 @@ export class CountChangedError extends OpsqueueError {
   readonly expected: number;
 
   constructor(matched: number, expected: number) {
-    super('COUNT_CHANGED', `${matched} submissions match, ${expected} were expected: nothing was changed`);
+    const match = matched === 1 ? 'submission matches' : 'submissions match';
+    const was = expected === 1 ? 'was' : 'were';
+    super('COUNT_CHANGED', `${matched} ${match}, ${expected} ${was} expected: nothing was changed`);
     this.matched = matched;
     this.expected = expected;
   }

@@ -156,6 +156,8 @@ export interface SubmissionInfo {
   readonly retry: RetryPolicy | null;
   /** As it was submitted, in milliseconds; 0 from a queue that does not report it. */
   readonly retryDelayMs: number;
+  /** As it was submitted; `'fail'` from a queue that does not report it. */
+  readonly failureMode: FailureMode;
   /** W3C trace context of the producer, as a JSON object in a string; `{}` if there is none. */
   readonly traceCarrier: string;
 }
@@ -180,8 +182,6 @@ export type SubmissionDetails =
         readonly chunksDone: number;
         /** Set aside so far; 0 with `failureMode: 'fail'`. */
         readonly chunksFailed: number;
-        /** As it was submitted; `'fail'` from a queue that does not report it. */
-        readonly failureMode: FailureMode;
         /** Nothing of the whole queue is handed out while there is one: its own pauses, then the server's. */
         readonly queuePauses: readonly PausedBy[];
       })
@@ -250,7 +250,7 @@ export function detailsOf({ record, ...status }: SubmissionStatus): SubmissionDe
   const info = { ...submissionInfoOf(record), pauses, deadlineMs, startAfterMs, history };
   switch (status.state) {
     case 'in_progress':
-      return { ...info, ...status, failureMode: record.failureMode, queuePauses };
+      return { ...info, ...status, queuePauses };
     case 'completed':
       return { ...info, ...status, chunksDone: info.chunksTotal };
     case 'completed_with_failures':
@@ -265,7 +265,7 @@ export function detailsOf({ record, ...status }: SubmissionStatus): SubmissionDe
 }
 
 export function submissionInfoOf(record: StatusRecord): SubmissionInfo {
-  const { id, prefix, chunksTotal, chunkSizeOps, metadata, retry, retryDelayMs } = record;
+  const { id, prefix, chunksTotal, chunkSizeOps, metadata, retry, retryDelayMs, failureMode } = record;
   return {
     id: String(id),
     submittedAtMs: submissionIdTimeMs(id),
@@ -278,6 +278,7 @@ export function submissionInfoOf(record: StatusRecord): SubmissionInfo {
     ),
     retry,
     retryDelayMs,
+    failureMode,
     traceCarrier: record.otelTraceCarrier,
   };
 }

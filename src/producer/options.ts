@@ -370,6 +370,8 @@ export interface CountOptions extends CallOptions {
 export interface Progress {
   readonly state: SubmissionDetails['state'];
   readonly chunksDone: number;
+  /** Chunks that are set aside; 0 without `failureMode: 'collect'`. */
+  readonly chunksFailed: number;
   readonly chunksTotal: number;
   /**
    * Operations of the chunks that are done; an estimate where the last chunk is short. null where the queue does not report the

@@ -6,7 +6,12 @@ import {
   SubmissionNotCancellableError,
 } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
-import { detailsOf, type EndedSubmissionDetails, type SubmissionDetails } from '../model/submission.ts';
+import {
+  detailsOf,
+  type EndedSubmissionDetails,
+  type FailedChunk,
+  type SubmissionDetails,
+} from '../model/submission.ts';
 import type { Change, VerbAnswer } from '../model/verbs.ts';
 import { checkCause, checkChanges, verbRequest } from './changes.ts';
 import { checkOptions } from './checks.ts';
@@ -25,6 +30,7 @@ import type {
   WorkChanges,
 } from './options.ts';
 import { statusOf, waitForEnd } from './results/completion.ts';
+import { failedChunksOf } from './results/failed-chunks.ts';
 import { progressOf } from './results/progress-stream.ts';
 import {
   checkReading,
@@ -225,6 +231,21 @@ export class Submission<Result = unknown> {
   }
 
   /**
+   * The chunks that failed, by index, with the failure of their last try: those that are set aside, of a submission with
+   * `failureMode: 'collect'`, in progress or ended; the one by which a submission failed. Any number of them in bounded memory.
+   *
+   * @throws QueueUnsupportedError
+   * @example
+   * ```ts
+   * for await (const { chunkIndex, failure } of submission.failedChunks()) console.log(chunkIndex, failure);
+   * ```
+   */
+  failedChunks(options: CallOptions = {}): ItemIterator<FailedChunk> {
+    const { signal: caller } = checkOptions(options, names.CALL);
+    return failedChunksOf(this.#context, (signal) => statusOf({ ...this.#watch(), signal }), caller);
+  }
+
+  /**
    * Removes all its chunks from the object store, once it has ended; the queue forgets the rest by itself. Those that are
    * missing are fine, and there are none if the queue keeps them.
    *
@@ -267,6 +288,8 @@ export class Submission<Result = unknown> {
     const { api, store } = this.#context;
     const status = await api.status(this.#id, {}, signal);
     if (store === null || status === null || status.record.prefix === null) return;
+    // Of any other nothing has failed, whatever has become of its chunks: the queue says so.
+    if (!('failedChunk' in status) && !(status.state === 'in_progress' && status.chunksFailed > 0)) return;
     // Where it may not be listed, the consumers will tell.
     if (await store.has(status.record.prefix, { signal }).catch(() => true)) return;
     throw new ChangeRefusedError(

@@ -168,17 +168,25 @@ export class Queue {
     }
   }
 
-  /** Lets go of all who wait, then gives retention and journal `graceMs` to get everything on disk. Idempotent. */
-  async stop(graceMs: number): Promise<void> {
-    if (this.#state === 'stopped') return;
+  /**
+   * Lets go of all who wait, then gives retention and journal `graceMs` to get everything on disk. Idempotent.
+   *
+   * @returns whether all is on disk
+   */
+  async stop(graceMs: number): Promise<boolean> {
+    if (this.#state === 'stopped') return false;
     const wasLost = this.#state === 'lost';
     this.#state = 'stopped';
     this.#parts.queues.stop();
     this.#parts.longPolls.wakeAll();
     this.#parts.watch.stop();
-    const drained = wasLost ? Promise.resolve() : this.#parts.journal.drain();
+    let isOnDisk = false;
+    const drained = (wasLost ? Promise.reject(this.lost.reason) : this.#parts.journal.drain()).then(() => {
+      isOnDisk = true;
+    });
     await endsWithin(this.#clock, graceMs, Promise.allSettled([drained, this.retention.stop()]));
     this.#parts.journal.abandon();
+    return isOnDisk;
   }
 
   /** Something is wrong that nothing can put right: better no queue than one that loses or doubles work. */

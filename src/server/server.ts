@@ -139,7 +139,9 @@ export class Server {
   }
 
   async #stop(): Promise<void> {
-    const { clock } = this.#settings;
+    const { clock, logger } = this.#settings;
+    const startedMs = clock.monotonicMs();
+    const { consumers, chunksReserved, submissionsOpen } = this.#queue.counts;
     this.#loopDelay.stop();
     this.#http.handOver(unavailableHandler('the queue is stopping'));
     const closed = this.#http.stop(STOP_GRACE_MS);
@@ -147,10 +149,19 @@ export class Server {
     const drained = this.#queue.stop(STOP_GRACE_MS);
     this.#sessions.stop();
     const timer = clock.after(CLOSE_GRACE_MS, () => this.#sessions.cut());
-    await Promise.all([closed, drained]);
+    const [, isOnDisk] = await Promise.all([closed, drained]);
     timer.cancel();
     this.#sessions.cut();
     await this.#store.close(STORE_GRACE_MS);
+    const tookMs = Math.round(clock.monotonicMs() - startedMs);
+    // What consumers held is handed out again after the next start.
+    const fields = { tookMs, consumers, chunksGivenBack: chunksReserved, submissionsOpen };
+    if (isOnDisk) logger.info(fields, 'stopped');
+    else
+      logger.warn(
+        fields,
+        'stopped before all results were on disk: their chunks are handed out again after the next start',
+      );
   }
 }
 

@@ -8,6 +8,10 @@ const state: ProgressState = { done: 1200, total: 4633, unit: 'files', perSecond
 test('tells how much, how fast and how long still', () => {
   assert.equal(progressText(state), '1,200 of 4,633 files (25.9 %), 850 files/s, 4 s left');
   assert.equal(progressText({ ...state, perSecond: null, msLeft: null }), '1,200 of 4,633 files (25.9 %)');
+  assert.equal(
+    progressText({ ...state, failed: 3_433 }),
+    '1,200 of 4,633 files (25.9 %), 3,433 failed, 850 files/s',
+  );
   assert.equal(progressText({ ...state, done: 4633 }), '4,633 of 4,633 files (100.0 %), 850 files/s');
   assert.equal(
     progressText({ ...state, done: 99_999, total: 100_000, perSecond: null, msLeft: null }),

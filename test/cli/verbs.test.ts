@@ -76,8 +76,16 @@ test('submissions that match are changed at once, after a dry run', async () => 
   assert.deepEqual(tooMany, {
     code: 1,
     stdout: '',
-    stderr: 'opsqueue: 2 submissions match, 1 were expected: nothing was changed\n',
+    stderr: 'opsqueue: 2 submissions match, 1 was expected: nothing was changed\n',
   });
+  const one = await ask('cancel', '--metadata', 'customer=42', '--queue', 'images', '--expect', '0');
+  assert.equal(one.stderr, 'opsqueue: 1 submission matches, 0 were expected: nothing was changed\n');
+  await said('pause', '--metadata', 'customer=42');
+  assert.equal(
+    await said('pause', '--metadata', 'customer=42'),
+    '2 submissions were paused for this cause already\n',
+  );
+  await said('resume', '--metadata', 'customer=42');
   assert.equal(
     await said('set', '--metadata', 'customer=42', 'urgency=9', 'customer='),
     await said('set', '--metadata', 'urgency=9', 'x=1'),
@@ -232,7 +240,7 @@ test('retry goes on with what has failed, by id or by metadata', async () => {
     } as const;
     const submission = await client.submit([1, 2], { ...options, retry: { triesMax: 1 } });
     for (const { chunk } of await consumer.reserved(2)) {
-      if (chunk.chunkIndex === 1) consumer.fail(chunk, 'boom');
+      if (chunk.chunkIndex === 1) consumer.fail(chunk, 'boom\nat line 2');
       else consumer.complete(chunk, new Uint8Array([0x80]));
     }
     assert.equal((await submission.done()).state, 'completed_with_failures');
@@ -242,6 +250,24 @@ test('retry goes on with what has failed, by id or by metadata', async () => {
   const status = await said('status', first);
   assert.match(status, /: completed with failures, 1 of 2 chunks done \(50\.0 %\), 1 failed$/m);
   assert.match(status, /^ {2}first failed chunk +1$/m);
+  assert.match(
+    status,
+    new RegExp(`^  failed chunks +1; opsqueue status ${first} --failures lists them$`, 'm'),
+  );
+  const { failure_mode, chunks_failed } = JSON.parse(await said('status', first, '--json'));
+  assert.deepEqual([failure_mode, chunks_failed], ['collect', 1]);
+  assert.equal(
+    await said('status', first, '--failures'),
+    '  chunk 1             boom\n                      at line 2\n',
+  );
+  assert.equal(
+    await said('status', first, '--failures', '--json'),
+    '{"chunk_index":1,"failure":"boom\\nat line 2"}\n',
+  );
+  const watched = await ask('watch', first);
+  assert.match(watched.stdout, /^1 of 2 chunks \(50\.0 %\), 1 failed\n/);
+  const [progress] = (await ask('watch', first, '--json')).stdout.split('\n');
+  assert.equal(JSON.parse(progress!).chunks_failed, 1);
   assert.equal(
     await said('retry', '--metadata', 'night=7', '--dry-run'),
     `would retry 2 submissions:\n  ${second}\n  ${first}\n2 chunks to be done again\n`,

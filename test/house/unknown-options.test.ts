@@ -59,6 +59,7 @@ test('every call of a producer refuses an unknown option', async () => {
     (given) => submission.pause(given),
     (given) => submission.resume(given),
     (given) => submission.retryFailed(given),
+    (given) => submission.failedChunks(given),
     (given) => submission.set({ deadline: null }, given),
     (given) => client.pause({ server: true }, given),
     (given) => client.resume({ server: true }, given),

@@ -172,6 +172,64 @@ test('retryFailed tries again what failed, and nothing else; who and why are kep
   assert.deepEqual(worked.sort(), [1, 4]);
   assert.deepEqual(await Array.fromAsync(submission.results()), [0, 10, 20, 30, 40, 50]);
   assert.equal(await submission.retryFailed(), 0);
+  // Nothing of it has failed: that, and not that its chunks are gone.
+  await submission.delete();
+  assert.equal(await submission.retryFailed(), 0);
+});
+
+test('progress counts what failed, also where a result comes late', async () => {
+  await using queue = await TestServer.start();
+  await using producer = new ProducerClient<number, number>(`localhost:${queue.port}`, null);
+  const consumer = await queue.consumer();
+  const submission = await producer.submit(numbers(3), { chunkSize: 1, ...COLLECT });
+  const progress = submission.progress();
+  const counts = async () => {
+    const { value } = await progress.next();
+    return value === undefined ? 'over' : [value.state, value.chunksDone, value.chunksFailed];
+  };
+  assert.deepEqual(await counts(), ['in_progress', 0, 0]);
+  const [first, second, third] = (await consumer.reserved(3)).map(({ chunk }) => chunk);
+  consumer.fail(first!, 'broken');
+  assert.deepEqual(await counts(), ['in_progress', 0, 1]);
+  consumer.complete(first!, Uint8Array.of(0x80));
+  consumer.fail(second!, 'broken');
+  assert.deepEqual(await counts(), ['in_progress', 1, 1]);
+  consumer.complete(third!, Uint8Array.of(0x80));
+  assert.deepEqual(await counts(), ['completed_with_failures', 2, 1]);
+  assert.equal(await counts(), 'over');
+});
+
+test('the chunks that failed are listed with their failures, in pages, and those of other ends as well', async () => {
+  await using queue = await TestServer.start();
+  await using producer = new ProducerClient<number, number>(`localhost:${queue.port}`, null);
+  const consumer = await queue.consumer();
+  const submit = (options: object) =>
+    producer.submit(numbers(1_300), { chunkSize: 1, retry: { triesMax: 1 }, ...options });
+  const collecting = await submit(COLLECT);
+  for (let taken = 0; taken < 1_300; taken += 650) {
+    for (const { chunk } of await consumer.reserved(650)) {
+      if (chunk.chunkIndex % 10 === 9) consumer.complete(chunk, Uint8Array.of(0x80));
+      else consumer.fail(chunk, `no ${chunk.chunkIndex}`);
+    }
+  }
+  assert.equal((await collecting.done()).failureMode, 'collect');
+  const listed = await Array.fromAsync(collecting.failedChunks());
+  assert.deepEqual(
+    listed.map(({ chunkIndex, failure }) => `${chunkIndex}: ${failure}`),
+    numbers(1_300).flatMap((at) => (at % 10 === 9 ? [] : [`${at}: no ${at}`])),
+  );
+  const failing = await submit({});
+  const [reserved] = await consumer.reserved(1);
+  consumer.fail(reserved!.chunk, 'broken');
+  assert.equal((await failing.done()).failureMode, 'fail');
+  const [only, ...others] = await Array.fromAsync(failing.failedChunks());
+  assert.deepEqual([only?.chunkIndex, only?.failure, others], [0, 'broken', []]);
+  const open = await submit({});
+  assert.deepEqual(await Array.fromAsync(open.failedChunks()), []);
+  for await (const { chunkIndex } of collecting.failedChunks()) {
+    if (chunkIndex > 5) break;
+  }
+  await assert.rejects(producer.submission('5').failedChunks().next(), { code: 'SUBMISSION_NOT_FOUND' });
 });
 
 test('a submission that failed goes on where it was', async () => {

@@ -332,6 +332,7 @@ test('tells the progress, to the end, in every mode', async () => {
       const whole = {
         state: 'completed',
         chunksDone: 5,
+        chunksFailed: 0,
         chunksTotal: 5,
         opsDone: 9,
         perSecond: 0,

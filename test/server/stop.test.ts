@@ -8,6 +8,7 @@ import { Server } from '../../src/server/server.ts';
 import { checkedSettings } from '../../src/server/settings.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 import { faultyStore } from '../support/store/faulty-store.ts';
@@ -69,6 +70,36 @@ test('a stop within a second: held requests are answered, consumers get a close 
   await stopped;
   await queue.server.ended;
   assert.ok(performance.now() - startedMs < 1_000);
+  await queue[Symbol.asyncDispose]();
+});
+
+test('the log says when it has stopped, how long that took, and what is handed out again', async () => {
+  const logger = recordingLogger();
+  const queue = await TestServer.start({ logger });
+  await queue.insert('open', 3);
+  const consumer = await queue.consumer();
+  await consumer.reserved(2);
+  await queue.server.stop();
+  const { level, message, fields } = logger.lines.at(-1)!;
+  const { tookMs, ...others } = fields as Record<string, unknown>;
+  assert.deepEqual([level, message], ['info', 'stopped']);
+  assert.deepEqual(others, { consumers: 1, chunksGivenBack: 2, submissionsOpen: 1 });
+  assert.equal(typeof tookMs, 'number');
+  await queue[Symbol.asyncDispose]();
+});
+
+test('it says so, too, when something could not be written any more', async () => {
+  const logger = recordingLogger();
+  const queue = await TestServer.start({ logger, store: HANG_AFTER_INSERT() });
+  await queue.insert('open', 1);
+  const consumer = await queue.consumer();
+  const [reserved] = await consumer.reserved();
+  consumer.complete(reserved!.chunk);
+  await consumer.control('pong');
+  await queue.server.stop();
+  const last = logger.lines.at(-1);
+  assert.equal(last?.level, 'warn');
+  assert.match(last.message, /^stopped before all results were on disk/);
   await queue[Symbol.asyncDispose]();
 });
 

@@ -9,9 +9,12 @@ export interface Said {
 /** Runs a command line inside this process, which takes milliseconds; for those that neither serve nor read signals. */
 export async function runCommand(args: readonly string[]): Promise<Said> {
   const [stdout, stderr]: [string[], string[]] = [[], []];
-  const code = await runProgram(args, {
-    stdout: { write: (text) => stdout.push(text) },
-    stderr: { write: (text) => stderr.push(text) },
+  const outputTo = (written: string[]) => ({
+    write(text: string, done?: () => void) {
+      written.push(text);
+      done?.();
+    },
   });
+  const code = await runProgram(args, { stdout: outputTo(stdout), stderr: outputTo(stderr) });
   return { code, stdout: stdout.join(''), stderr: stderr.join('') };
 }

@@ -5,7 +5,7 @@ import type { SubmissionStatus } from '../../model/submission.ts';
 import { type Clock, sleep } from '../../system/time/clock.ts';
 import type { Progress } from '../options.ts';
 import type { QueueApi } from '../queue-api.ts';
-import { ProgressMeter } from './progress.ts';
+import { type ProgressCounts, ProgressMeter } from './progress.ts';
 
 /** Of a submission that has ended. */
 type EndedStatus = Exclude<SubmissionStatus, { state: 'in_progress' }>;
@@ -97,20 +97,18 @@ export async function waitForEnd(o: WaitOptions): Promise<EndedStatus> {
   let status = await statusOf({ api, id, isKnown: o.isKnown, signal });
   const meter = new ProgressMeter(clock, o.chunkSizeOps ?? status.record.chunkSizeOps, o.opsTotal ?? null);
   const pacer = new Pacer(clock, o.onProgress ? POLL_WATCHED_MAX_MS : POLL_MAX_MS);
-  let reported = -1;
+  let reported: ProgressCounts | null = null;
   for (;;) {
-    const done = chunksDoneOf(status);
-    const known = done + (status.state === 'in_progress' ? status.chunksFailed : 0);
-    const { chunksTotal } = status.record;
-    if (known !== reported || status.state !== 'in_progress') {
-      o.onProgress?.(meter.read(status.state, done, chunksTotal));
-    }
+    const counts = countsOf(status);
+    const isNews =
+      counts.chunksDone !== reported?.chunksDone || counts.chunksFailed !== reported.chunksFailed;
+    if (isNews || status.state !== 'in_progress') o.onProgress?.(meter.read(status.state, counts));
     if (status.state !== 'in_progress') return status;
-    if (known !== reported) pacer.reset();
-    reported = known;
+    if (isNews) pacer.reset();
+    reported = counts;
     pacer.asked();
     if (o.onProgress && api.announces('chunks_done')) {
-      status = await watched(o, status, known);
+      status = await watched(o, status, counts.chunksDone + counts.chunksFailed);
       if (status.state === 'in_progress') await sleep(clock, PROGRESS_EVERY_MS, signal);
     } else {
       status = await statusOf({ api, id, isKnown: true, signal, holdMs: o.onProgress ? 0 : HOLD_MS });
@@ -131,6 +129,14 @@ async function watched(
   if (answer === null) throw new SubmissionForgottenError(id);
   if (answer.state !== 'in_progress') return statusOf({ api, id, isKnown: true, signal });
   return { ...status, chunksDone: answer.chunksDone, chunksFailed: answer.chunksFailed };
+}
+
+function countsOf(status: SubmissionStatus): ProgressCounts {
+  const { chunksTotal } = status.record;
+  const chunksDone = chunksDoneOf(status);
+  if (status.state === 'in_progress') return { chunksDone, chunksFailed: status.chunksFailed, chunksTotal };
+  const isIncomplete = status.state === 'completed_with_failures';
+  return { chunksDone, chunksFailed: isIncomplete ? chunksTotal - chunksDone : 0, chunksTotal };
 }
 
 /** How many chunks of it are done. */

@@ -1,8 +1,11 @@
 import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
 import { OpError } from '../../model/op-error.ts';
-import type { FailedChunk } from '../../model/submission.ts';
+import type { FailedChunk, SubmissionStatus } from '../../model/submission.ts';
+import { linkedSignal } from '../../system/async/abort-signals.ts';
+import type { ClientContext } from '../context.ts';
 import type { QueueApi } from '../queue-api.ts';
 import type { Inserted } from '../submit/insert.ts';
+import { BatchedResults, type BatchSource, type ItemIterator } from './results.ts';
 
 /** What stands in the place of the output of a chunk that was set aside. */
 export class FailedOutput {
@@ -22,6 +25,8 @@ export class FailedOutput {
 
 /** Failures that one request asks for. */
 const AT_A_TIME = 100;
+/** Of a listing. */
+const PAGE = 1_000;
 /** More than these are not kept: readers in any order may leave some behind. */
 const AHEAD_MAX = 1_000;
 
@@ -47,6 +52,62 @@ export class FailedChunks {
     this.#ahead.delete(chunkIndex);
     const retried = { chunkIndex, inputContent: null, failure: 'it failed, and is being tried again' };
     return new FailedOutput(found ?? retried);
+  }
+}
+
+/** The chunks of a submission that failed, by index, asked of the queue a page at a time. Nothing is asked before the first `next`. */
+export function failedChunksOf(
+  context: ClientContext,
+  status: (signal: AbortSignal) => Promise<SubmissionStatus>,
+  caller: AbortSignal | undefined,
+): ItemIterator<FailedChunk> {
+  return new BatchedResults(new FailedChunkPages(context, status, caller));
+}
+
+class FailedChunkPages implements BatchSource<FailedChunk> {
+  readonly #context: ClientContext;
+  readonly #statusOf: (signal: AbortSignal) => Promise<SubmissionStatus>;
+  readonly #caller: AbortSignal | undefined;
+  readonly #stopped = new AbortController();
+  #id: SubmissionId | null = null;
+  #next: ChunkIndex = 0;
+
+  constructor(
+    context: ClientContext,
+    status: (signal: AbortSignal) => Promise<SubmissionStatus>,
+    caller: AbortSignal | undefined,
+  ) {
+    this.#context = context;
+    this.#statusOf = status;
+    this.#caller = caller;
+  }
+
+  async next(): Promise<IteratorResult<readonly FailedChunk[], void>> {
+    using ends = linkedSignal(this.#stopped.signal, this.#caller);
+    const chunks = await this.#context.call(ends.signal, (signal) => this.#page(signal));
+    return chunks.length === 0 ? { done: true, value: undefined } : { done: false, value: chunks };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort(new Error('the reader has stopped'));
+  }
+
+  /** The reader has what was given out: there is nothing to withhold. */
+  onAbort(): void {}
+
+  async #page(signal: AbortSignal): Promise<readonly FailedChunk[]> {
+    if (this.#id === null) {
+      const status = await this.#statusOf(signal);
+      this.#id = status.record.id;
+      // The one by which it failed is not set aside, and the others were not to the end of their tries.
+      if (status.state === 'failed') this.#next = Number.POSITIVE_INFINITY;
+      if (status.state === 'failed') return [status.failedChunk];
+      if (status.record.failureMode === 'fail') return [];
+    }
+    if (this.#next === Number.POSITIVE_INFINITY) return [];
+    const chunks = await this.#context.api.failedChunks(this.#id, this.#next, PAGE, signal);
+    this.#next = (chunks.at(-1)?.chunkIndex ?? this.#next) + 1;
+    return chunks;
   }
 }
 

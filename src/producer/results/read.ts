@@ -132,9 +132,8 @@ async function* readChunks(read: Read, reading: Reading): AsyncGenerator<ReadChu
   const wait = { api, clock, id, signal, isKnown: true, chunkSizeOps, opsTotal };
   if (submission.isForgotten) {
     yield* download(read, reading, { plan: everyChunk(chunksTotal), order: 'planned' });
-    onProgress?.(
-      new ProgressMeter(clock, chunkSizeOps, opsTotal).read('completed', chunksTotal, chunksTotal),
-    );
+    const counts = { chunksDone: chunksTotal, chunksFailed: 0, chunksTotal };
+    onProgress?.(new ProgressMeter(clock, chunkSizeOps, opsTotal).read('completed', counts));
     return;
   }
   if (reading.mode === 'now') return yield* chunksOfNow(read, reading);

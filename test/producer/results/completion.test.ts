@@ -64,22 +64,39 @@ test('asks at once again where the answer was held back, and pauses where it was
 test('tells progress with the rate of late and the time left at that rate', () => {
   const clock = new ManualClock();
   const meter = new ProgressMeter(clock, 5, 48);
-  assert.deepEqual(meter.read('in_progress', 0, 10), {
+  const read = (chunksDone: number, chunksFailed = 0) =>
+    meter.read('in_progress', { chunksDone, chunksFailed, chunksTotal: 10 });
+  assert.deepEqual(read(0), {
     state: 'in_progress',
     chunksDone: 0,
+    chunksFailed: 0,
     chunksTotal: 10,
     opsDone: 0,
     perSecond: 0,
     msLeft: null,
   });
   clock.advance(1000);
-  const second = meter.read('in_progress', 4, 10);
+  const second = read(4);
   assert.deepEqual([second.opsDone, second.perSecond, second.msLeft], [20, 20, 1400]);
   clock.advance(20_000);
-  meter.read('in_progress', 4, 10);
+  read(4);
   clock.advance(1000);
-  const stalled = meter.read('in_progress', 4, 10);
+  const stalled = read(4);
   assert.deepEqual([stalled.perSecond, stalled.msLeft], [0, null]);
-  const last = meter.read('completed', 10, 10);
+  const last = meter.read('completed', { chunksDone: 10, chunksFailed: 0, chunksTotal: 10 });
   assert.deepEqual([last.opsDone, last.msLeft], [48, 0]);
+});
+
+test('a chunk that is set aside counts as work that is over, not as operations that are done', () => {
+  const clock = new ManualClock();
+  const meter = new ProgressMeter(clock, 5, 50);
+  const read = (chunksDone: number, chunksFailed: number) =>
+    meter.read('in_progress', { chunksDone, chunksFailed, chunksTotal: 10 });
+  read(0, 0);
+  clock.advance(1000);
+  const { opsDone, perSecond, msLeft, chunksFailed } = read(1, 4);
+  assert.deepEqual([opsDone, perSecond, msLeft, chunksFailed], [5, 5, 1000, 4]);
+  const counts = { chunksDone: 6, chunksFailed: 4, chunksTotal: 10 };
+  const last = meter.read('completed_with_failures', counts);
+  assert.deepEqual([last.opsDone, last.chunksFailed, last.msLeft], [30, 4, 0]);
 });
