@@ -38,7 +38,7 @@ export function changedControl(
   { control, record }: OpenSubmission,
   change: Change,
   act: Act,
-): Control | ChangeRefusedError | null {
+): Control | ChangeRefusedError | DeadlinePassedError | null {
   if (change.verb !== 'set') return refusalOfPause(control, change) ?? changedPauses(control, change, act);
   const { deadlineMs = control.deadlineMs, startAfterMs = control.startAfterMs } = change;
   const pairs = withPairs(record.strategicMetadata, change.strategicMetadata);
@@ -47,6 +47,9 @@ export function changedControl(
   }
   if (pairs === null && deadlineMs === control.deadlineMs && startAfterMs === control.startAfterMs)
     return null;
+  const isTimed = change.deadlineMs !== undefined || change.startAfterMs !== undefined;
+  const problem = isTimed ? deadlineProblem(deadlineMs, startAfterMs, act.atMs) : null;
+  if (problem !== null) return problem;
   const strategicMetadata = pairs ?? control.strategicMetadata;
   return withAct({ ...control, deadlineMs, startAfterMs, strategicMetadata }, act);
 }

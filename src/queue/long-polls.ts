@@ -1,4 +1,4 @@
-import type { SubmissionRecord } from '../model/submission.ts';
+import type { SubmissionId } from '../model/ids.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
 import type { EventBatch, QueueEvents } from './events.ts';
@@ -18,7 +18,8 @@ const EVENTS_MAX = 1_000;
 export class LongPolls {
   readonly #clock: Clock;
   readonly #events: QueueEvents;
-  readonly #waiters = new Map<SubmissionRecord, Set<Waiter>>();
+  /** Not by their records, which verbs replace. */
+  readonly #waiters = new Map<SubmissionId, Set<Waiter>>();
   /** While any waits. */
   #unsubscribe: (() => void) | null = null;
 
@@ -35,8 +36,9 @@ export class LongPolls {
    */
   wait(submission: OpenSubmission, doneAbove: number | null, waitMs: number, wake: () => void): () => void {
     const waiter: Waiter = { submission, doneAbove, wake, timer: null };
-    const waiters = this.#waiters.get(submission.record);
-    if (waiters === undefined) this.#waiters.set(submission.record, new Set([waiter]));
+    const { id } = submission.record;
+    const waiters = this.#waiters.get(id);
+    if (waiters === undefined) this.#waiters.set(id, new Set([waiter]));
     else waiters.add(waiter);
     waiter.timer = this.#clock.after(waitMs, () => this.#wake(waiter), { unref: true });
     this.#unsubscribe ??= this.#events.subscribe(EVENTS_MAX, (batch) => this.#take(batch));
@@ -44,28 +46,28 @@ export class LongPolls {
   }
 
   wakeAll(): void {
-    for (const record of [...this.#waiters.keys()]) this.#ended(record);
+    for (const id of [...this.#waiters.keys()]) this.#ended(id);
   }
 
   #take({ events, changed, missed }: EventBatch): void {
-    for (const submission of changed) this.#moved(submission.record);
+    for (const submission of changed) this.#moved(submission.record.id);
     for (const event of events) {
-      if (event.kind === 'submission_ended') this.#ended(event.record);
-      else if (event.kind === 'chunk_set_back' && event.isFatal) this.#moved(event.submission.record);
+      if (event.kind === 'submission_ended') this.#ended(event.record.id);
+      else if (event.kind === 'chunk_set_back' && event.isFatal) this.#moved(event.submission.record.id);
     }
     // The end of any of them may be among what was missed: a look too many does no harm.
     if (missed > 0) this.wakeAll();
   }
 
-  #moved(record: SubmissionRecord): void {
-    for (const waiter of this.#waiters.get(record) ?? []) {
+  #moved(id: SubmissionId): void {
+    for (const waiter of this.#waiters.get(id) ?? []) {
       const isDue = waiter.doneAbove !== null && settledCount(waiter.submission) > waiter.doneAbove;
       if (isDue) this.#wake(waiter);
     }
   }
 
-  #ended(record: SubmissionRecord): void {
-    for (const waiter of this.#waiters.get(record) ?? []) this.#wake(waiter);
+  #ended(id: SubmissionId): void {
+    for (const waiter of this.#waiters.get(id) ?? []) this.#wake(waiter);
   }
 
   #wake(waiter: Waiter): void {
@@ -75,10 +77,10 @@ export class LongPolls {
 
   #remove(waiter: Waiter): void {
     waiter.timer?.cancel();
-    const { record } = waiter.submission;
-    const waiters = this.#waiters.get(record);
+    const { id } = waiter.submission.record;
+    const waiters = this.#waiters.get(id);
     if (!waiters?.delete(waiter) || waiters.size > 0) return;
-    this.#waiters.delete(record);
+    this.#waiters.delete(id);
     if (this.#waiters.size > 0) return;
     this.#unsubscribe?.();
     this.#unsubscribe = null;

@@ -173,8 +173,8 @@ export class Retries {
     // With a deadline that has passed, it would be cancelled at once.
     const isLate = before.deadlineMs !== null && before.deadlineMs <= clock.nowMs();
     const control = withAct(isLate ? { ...before, deadlineMs: null } : before, act);
-    journal.add({ kind: 'retry', id });
-    journal.add({ kind: 'control', id, control });
+    // A restart in between would find the deadline that has passed.
+    journal.add({ kind: 'retry', id }, { kind: 'control', id, control });
     await this.#committed();
     try {
       queue.insert(record, control, { done, tries: new Map() });

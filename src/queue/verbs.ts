@@ -128,6 +128,7 @@ export class Verbs {
     return { verb: change.verb, detail: detailOf(change), by, reason, atMs: this.#o.clock.nowMs() };
   }
 
+  /** What is wrong whatever was set before: nothing is looked for then. */
   #checkTimes(change: Change): void {
     if (change.verb !== 'set') return;
     const { deadlineMs, startAfterMs } = change;
@@ -146,8 +147,13 @@ export class Verbs {
       // Others get their turn.
       if (from > 0) await new Promise<void>((resolve) => this.#o.clock.soon(resolve));
       for (const target of targets.slice(from, from + SLICE)) {
-        if (request.change.verb === 'cancel') ends.push(this.#cancel(target, request, tally));
-        else this.#change(target, request, act, tally);
+        if (request.change.verb !== 'cancel') this.#change(target, request, act, tally);
+        else {
+          const end = this.#cancel(target, request, tally);
+          // The store may be lost before all are under way.
+          end.catch(() => {});
+          ends.push(end);
+        }
       }
     }
     await Promise.all(ends);

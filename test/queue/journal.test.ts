@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ChunkSet } from '../../src/model/chunk-set.ts';
+import { NO_CONTROL } from '../../src/model/control.ts';
 import type { SubmissionRecord } from '../../src/model/submission.ts';
 import { Journal, type JournalOptions } from '../../src/queue/journal/journal.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
@@ -221,6 +222,21 @@ describe('the journal', () => {
       byBytes.batches.map(({ mutations }) => mutations.length),
       [2, 1, 1, 2, 1],
     );
+  });
+
+  test('never parts what is added together', async () => {
+    for (const limits of [{ batchMutationsMax: 2 }, { batchBytesMax: 100 }]) {
+      const { journal, batches } = await setUp(undefined, limits);
+      journal.add({ kind: 'control', id: 1n, control: NO_CONTROL });
+      journal.add({ kind: 'retry', id: 2n }, { kind: 'control', id: 2n, control: NO_CONTROL });
+      journal.add({ kind: 'control', id: 3n, control: NO_CONTROL });
+      await journal.committed();
+      const together = batches.find((batch) => kinds(batch).includes('retry'));
+      const at = kinds(together).indexOf('retry');
+      assert.deepEqual(kinds(together).slice(at, at + 2), ['retry', 'control']);
+      assert.equal(batches.flatMap(({ mutations }) => mutations).length, 4);
+      assert.ok(batches.length > 1);
+    }
   });
 
   test('never has a chunk done on disk before its output, however the batches are cut', async () => {

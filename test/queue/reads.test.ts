@@ -68,6 +68,35 @@ test('who waits for progress is woken by the first chunk beyond what is known al
   assert.equal(woken, 1);
 });
 
+test('who waits is woken though other metadata was set meanwhile', async () => {
+  const world = await QueueWorld.start();
+  const id = await world.insert('a', 2);
+  const consumer = world.consumer();
+  const woken: string[] = [];
+  const wait = (name: string, doneAbove: number | null) =>
+    world.queue.reads.wait('', id, { doneAbove, waitMs: 60_000 }, () => woken.push(name));
+  wait('progress', 0);
+  wait('end', null);
+  const takeBack = wait('taken back', null);
+  const answer = world.queue.verbs.run({
+    change: { verb: 'set', strategicMetadata: new Map([['customer', 7n]]) },
+    target: { kind: 'submissions', ids: [id], queue: null },
+    by: 'ann@host',
+    reason: null,
+    isDryRun: false,
+    expected: null,
+  });
+  await world.settle();
+  assert.equal((await answer).done, 1);
+  takeBack?.();
+  consumer.complete({ submissionId: id, chunkIndex: 0 });
+  await world.settle();
+  assert.deepEqual(woken, ['progress']);
+  consumer.complete({ submissionId: id, chunkIndex: 1 });
+  await world.settle();
+  assert.deepEqual(woken, ['progress', 'end']);
+});
+
 test('everybody who waits is woken when the queue stops', async () => {
   const world = await QueueWorld.start();
   const id = await world.insert('a', 1);

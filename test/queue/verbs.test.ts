@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import { CAUSE_DEFAULT, NO_CONTROL, PAUSES_MAX } from '../../src/model/control.ts';
 import type { Change, FilterState, VerbAnswer, VerbRequest, VerbTarget } from '../../src/model/verbs.ts';
 import type { QueueOptions } from '../../src/queue/assemble.ts';
+import { StoreError } from '../../src/store/errors.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { QueueWorld, type WorldConsumer } from '../support/queues/queue-world.ts';
+import { faultyStore } from '../support/store/faulty-store.ts';
 
 const PAUSE: Change = { verb: 'pause', cause: CAUSE_DEFAULT };
 const RESUME: Change = { verb: 'resume', cause: CAUSE_DEFAULT };
@@ -331,6 +333,13 @@ test('a deadline in the past is refused, and so is one that is not after the sta
   const set = (fields: object) => run(world, { verb: 'set', ...fields }, ids(id));
   await assert.rejects(set({ deadlineMs: nowMs }), { code: 'DEADLINE_PASSED' });
   await assert.rejects(set({ deadlineMs: nowMs + 5, startAfterMs: nowMs + 5 }), { code: 'DEADLINE_PASSED' });
+  // Nor by itself, beside what was set before.
+  await set({ startAfterMs: nowMs + 100 });
+  await assert.rejects(set({ deadlineMs: nowMs + 100 }), { code: 'DEADLINE_PASSED' });
+  await set({ deadlineMs: nowMs + 200 });
+  await assert.rejects(set({ startAfterMs: nowMs + 200 }), { code: 'DEADLINE_PASSED' });
+  await set({ startAfterMs: nowMs + 200, deadlineMs: nowMs + 300 });
+  await set({ startAfterMs: null, deadlineMs: null });
   const control = { ...NO_CONTROL, deadlineMs: nowMs };
   await assert.rejects(world.insert('late', 1, { control }), { code: 'DEADLINE_PASSED' });
   // What was inserted in time is found again, also after its deadline.
@@ -359,6 +368,32 @@ test('a verb is logged with who, why, and which submissions', async () => {
     ],
   );
   await world.stop();
+});
+
+test('a store that is lost while thousands are cancelled refuses the verb, and nothing else comes of it', async () => {
+  let isFenced = false;
+  const inner = new MemoryStore();
+  const store = faultyStore(inner, () => 'none');
+  const commit = store.commit.bind(store);
+  store.commit = (batch) =>
+    isFenced
+      ? Promise.resolve({ kind: 'fenced', error: new StoreError('fenced', 'another queue has it') })
+      : commit(batch);
+  const world = await QueueWorld.start({ store });
+  const inserts = Array.from({ length: 3_000 }, (_, i) => world.insert(`p${i}`, 1));
+  await world.settle();
+  await Promise.all(inserts);
+  const unhandled: unknown[] = [];
+  const note = (error: unknown) => unhandled.push(error);
+  process.on('unhandledRejection', note);
+  try {
+    isFenced = true;
+    await assert.rejects(run(world, { verb: 'cancel' }, matching()), { code: 'QUEUE_UNAVAILABLE' });
+    await world.settle();
+    assert.deepEqual(unhandled, []);
+  } finally {
+    process.off('unhandledRejection', note);
+  }
 });
 
 test('a verb for thousands lets others have their turns', async () => {

@@ -37,6 +37,8 @@ interface PlainEntry {
   readonly mutation: Mutation;
   readonly bytes: number;
   readonly waiter: InsertWaiter | null;
+  /** It goes into the same batch as the one before. */
+  readonly isJoined: boolean;
   /** It is in a batch, possibly ahead of its turn (see `#emitPage`). */
   gone: boolean;
 }
@@ -92,7 +94,8 @@ export class Backlog {
     return this.#cut + this.#entries.length;
   }
 
-  add(mutation: Mutation, waiter: InsertWaiter | null): void {
+  /** @param isJoined it goes into the same batch as the one before; not for `tries` */
+  add(mutation: Mutation, waiter: InsertWaiter | null, isJoined = false): void {
     if (mutation.kind === 'tries') {
       this.#addTries(mutation);
       return;
@@ -104,6 +107,7 @@ export class Backlog {
       mutation,
       bytes: mutationBytes(mutation),
       waiter,
+      isJoined,
       gone: false,
     };
     if (mutation.kind === 'direct_output') {
@@ -205,8 +209,8 @@ export class Backlog {
     let count = 0;
     let bytes = 0;
     for (const entry of entries) {
-      if (count === limits.mutationsMax) break;
-      if (count > 0 && bytes + entry.bytes > limits.bytesMax) break;
+      const isFull = count >= limits.mutationsMax || (count > 0 && bytes + entry.bytes > limits.bytesMax);
+      if (isFull && !(entry.kind === 'plain' && entry.isJoined)) break;
       bytes += entry.bytes;
       count++;
     }

@@ -144,13 +144,16 @@ export class Journal {
     });
   }
 
-  /** Inserts go through `insert`, pages through `chunkDone`. Dropped after the end: `committed` rejects from then on. */
-  add(mutation: Exclude<Mutation, { readonly kind: 'insert' }>): void {
+  /**
+   * Inserts go through `insert`, pages through `chunkDone`. What is added together is committed together. Dropped after the
+   * end: `committed` rejects from then on.
+   */
+  add(...mutations: Exclude<Mutation, { readonly kind: 'insert' }>[]): void {
     if (this.#state === 'ended') {
       this.#hasDropped = true;
       return;
     }
-    this.#backlog.add(mutation, null);
+    for (let i = 0; i < mutations.length; i++) this.#backlog.add(mutations[i]!, null, i > 0);
     this.#wake();
   }
 

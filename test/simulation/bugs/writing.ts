@@ -210,8 +210,9 @@ export const WRITING_BUGS: readonly Bug[] = [
         Journal.prototype,
         'add',
         (original) =>
-          function (mutation) {
-            if (mutation.kind !== 'direct_output' || mutation.chunkIndex !== 1) original.call(this, mutation);
+          function (...mutations) {
+            const isLost = mutations.some((each) => each.kind === 'direct_output' && each.chunkIndex === 1);
+            if (!isLost) original.call(this, ...mutations);
           },
       );
     },
