@@ -11,9 +11,10 @@ process.on('SIGUSR1', () => {});
 // Whoever cannot hear why a command failed still has its status.
 stderr.on('error', () => {});
 let isStdoutNeeded = true;
+const hasEffect = process.argv.includes('--delete') || process.argv[2] === 'move';
 onStdoutLost(stdout, {
-  // Whoever deletes and loses its reader has not done all that it was told.
-  readerGone: () => isStdoutNeeded && process.exit(process.argv.includes('--delete') ? 1 : 0),
+  // Whoever deletes or moves and loses its reader has not done all that it was told.
+  readerGone: () => isStdoutNeeded && process.exit(hasEffect ? 1 : 0),
   failed(error) {
     if (!isStdoutNeeded) return;
     stderr.write(`opsqueue: cannot write to stdout: ${error.message}\n`, () => process.exit(1));

@@ -4,6 +4,7 @@ import { VERSION } from '../model/version.ts';
 import { clientCommands } from './client-commands.ts';
 import { gcCommand } from './gc.ts';
 import { columnsOf, type Io } from './io.ts';
+import { moveCommand } from './move.ts';
 import { ExitError, serveCommand } from './serve.ts';
 import { oneLine } from './text.ts';
 
@@ -46,7 +47,7 @@ function buildProgram(io: Io): Command {
     .helpOption('-h, --help', 'print this help; opsqueue COMMAND --help: of a command')
     .addHelpText('after', () => HELP_AFTER);
   program.addCommand(serve, { isDefault: true });
-  for (const command of [...clientCommands(io), gcCommand(io)]) program.addCommand(command);
+  for (const command of [...clientCommands(io), gcCommand(io), moveCommand(io)]) program.addCommand(command);
   program.helpCommand(false).configureHelp({ subcommandTerm });
   for (const command of [program, ...program.commands]) settle(command, io);
   return program;

@@ -57,6 +57,7 @@ export {
   parseStrategicMetadata,
 } from './codec/values.ts';
 export { StoreError, type StoreErrorClass } from './errors.ts';
+export { type MoveOptions, type MoveProgress, type MoveReport, moveStore } from './move/move.ts';
 export { openStore, type StoreContext } from './open.ts';
 export type {
   CommitBatch,

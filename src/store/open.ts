@@ -3,6 +3,7 @@ import { nearestName } from '../model/option-names.ts';
 import { type Logger, silentLogger } from '../system/log/logger.ts';
 import { type Clock, systemClock } from '../system/time/clock.ts';
 import { MemoryStore } from './memory/memory-store.ts';
+import type { MoveContext, MoveEnds } from './move/ends.ts';
 import type { Store } from './store.ts';
 
 /** What a store gets from its surroundings. */
@@ -25,7 +26,9 @@ interface Scheme {
   /** How a URL of it looks, for errors. */
   readonly form: string;
   /** @param rest what follows the colon */
-  open(rest: string, context: { readonly logger: Logger; readonly clock: Clock }): Promise<Store>;
+  open(rest: string, context: MoveContext): Promise<Store>;
+  /** Its ends of a move. */
+  moveEnds?(): Promise<MoveEnds>;
 }
 
 /** A further engine is a row here; what it needs beyond this package is loaded when it is opened. */
@@ -35,6 +38,10 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
     async open(rest, { logger, clock }) {
       const { openSqliteStore } = await import('./sqlite/sqlite-store.ts');
       return openSqliteStore({ filename: rest, logger, clock });
+    },
+    async moveEnds() {
+      const { sqliteMoveEnds } = await import('./sqlite/move-ends.ts');
+      return sqliteMoveEnds;
     },
   },
   memory: {
@@ -49,6 +56,10 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
     async open(rest, { logger, clock }) {
       const { openPostgresStore } = await import('./postgres/postgres-store.ts');
       return openPostgresStore({ rest, logger, clock });
+    },
+    async moveEnds() {
+      const { loadPostgresMoveEnds } = await import('./postgres/move-ends.ts');
+      return loadPostgresMoveEnds();
     },
   },
 };

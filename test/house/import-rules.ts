@@ -29,7 +29,7 @@ export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   server: ['model', 'system', 'protocol', 'scheduler', 'store', 'queue', 'net'],
   producer: ['model', 'contract', 'system', 'protocol', 'net', 'objects'],
   consumer: ['model', 'contract', 'system', 'protocol', 'net', 'objects'],
-  cli: ['model', 'system', 'server', 'producer', 'consumer'],
+  cli: ['model', 'system', 'store', 'server', 'producer', 'consumer'],
 };
 
 const PATTERNS = [

@@ -3,8 +3,9 @@ import { systemRandom } from '../../system/random.ts';
 import { Backoff } from '../../system/time/backoff.ts';
 import { type Clock, sleep } from '../../system/time/clock.ts';
 import { StoreError } from '../errors.ts';
+import { incompleteText } from '../move/ends.ts';
 import type { Connections, SqlSession } from './connections.ts';
-import { POSTGRES_MIGRATIONS, POSTGRES_SCHEMA_VERSION, VERSION_TABLE } from './schema.ts';
+import { INCOMPLETE_TABLE, POSTGRES_MIGRATIONS, POSTGRES_SCHEMA_VERSION, VERSION_TABLE } from './schema.ts';
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 5000;
@@ -43,19 +44,27 @@ export async function prepareDatabase(connections: Connections, logger: Logger, 
 }
 
 async function prepare(connections: Connections, logger: Logger): Promise<void> {
-  const { schema, name } = connections.location;
+  const { name } = connections.location;
   await connections.write(async (session) => {
     await assertServer(session, name);
-    await session.transaction(async () => {
-      await session.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [MIGRATION_LOCK, schema]);
-      await migrate(connections, session);
+    await migrateWith(connections, session, async () => {
+      if (await isIncomplete(connections, session)) throw new StoreError('unusable', incompleteText(name));
     });
     await assertNoPooler(connections, session);
     await warnOfRisks(session, logger, name);
   });
 }
 
-async function assertServer(session: SqlSession, name: string): Promise<void> {
+/** Whether a move into the schema has not come to its end. */
+export async function isIncomplete({ location }: Connections, session: SqlSession): Promise<boolean> {
+  const [row] = await session.query<readonly [boolean]>(
+    `SELECT to_regclass($1 || '.${INCOMPLETE_TABLE}') IS NOT NULL`,
+    [location.schema],
+  );
+  return row?.[0] === true;
+}
+
+export async function assertServer(session: SqlSession, name: string): Promise<void> {
   const [row] = await session.query<readonly [version: number, isReadOnly: boolean]>(
     `SELECT current_setting('server_version_num')::integer,
        pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean`,
@@ -75,7 +84,21 @@ async function assertServer(session: SqlSession, name: string): Promise<void> {
   }
 }
 
-async function migrate(connections: Connections, session: SqlSession): Promise<void> {
+/** Brings the tables up to date, and does `more`, alone and all or nothing. */
+export function migrateWith(
+  connections: Connections,
+  session: SqlSession,
+  more: () => Promise<void>,
+): Promise<void> {
+  return session.transaction(async () => {
+    const values = [MIGRATION_LOCK, connections.location.schema];
+    await session.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', values);
+    await migrateAlone(connections, session);
+    await more();
+  });
+}
+
+async function migrateAlone(connections: Connections, session: SqlSession): Promise<void> {
   const { schema, name, user, database } = connections.location;
   const [row] = await session.query<
     readonly [hasSchema: boolean, ours: boolean, foreign: string | null, mayCreate: boolean]

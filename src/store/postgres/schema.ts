@@ -114,3 +114,5 @@ export const POSTGRES_SCHEMA_VERSION = POSTGRES_MIGRATIONS.length;
 
 /** The table whose one row has the version; no other program has one of that name. */
 export const VERSION_TABLE = 'opsqueue_version';
+/** It is there while a move into the schema has not come to its end. */
+export const INCOMPLETE_TABLE = 'opsqueue_move';

@@ -2,9 +2,10 @@ import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { StoreError } from '../../errors.ts';
+import { incompleteText } from '../../move/ends.ts';
 import { assertKnownReference } from '../import/recognise.ts';
 import { isDiskFull, sqliteReason } from '../sqlite-errors.ts';
-import { APPLICATION_ID, SCHEMA_VERSION } from '../tables/schema.ts';
+import { APPLICATION_ID, INCOMPLETE_ID, SCHEMA_VERSION } from '../tables/schema.ts';
 import { Statement } from '../tables/statement.ts';
 
 const MAGIC = 'SQLite format 3\0';
@@ -53,6 +54,7 @@ export function inspectDatabase(database: DatabaseSync, path: string): DatabaseK
     }
     return 'ours';
   }
+  if (applicationId === INCOMPLETE_ID) throw new StoreError('unusable', incompleteText(`database ${path}`));
   const tables = tablesOf(database);
   if (tables.includes('_sqlx_migrations')) return 'reference';
   if (tables.length === 0 && applicationId === 0) return 'empty';

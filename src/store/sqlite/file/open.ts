@@ -9,7 +9,7 @@ import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from '../tables/schema.ts'
 import { Statement } from '../tables/statement.ts';
 import { FileLock } from './file-lock.ts';
 import { FileWatch } from './file-watch.ts';
-import { inspectDatabase, inspectFile, pragma } from './inspect.ts';
+import { type DatabaseKind, inspectDatabase, inspectFile, pragma } from './inspect.ts';
 import type { DatabaseLocation } from './location.ts';
 import { assertLogBelongs, hasLog } from './log-match.ts';
 
@@ -27,13 +27,20 @@ export interface OpenDatabase {
   readonly imported: ImportReport | null;
 }
 
+/** A database that is moved from here must be there, and of this version's schema. */
+export type Purpose = 'queue' | 'move';
+
 /**
  * Opens a database for writing; creates, migrates, or takes it over.
  *
  * @param nowMs for the name of a copy
  * @throws StoreError `unusable` with one sentence that names the file; then the file is as it was
  */
-export function openDatabase(location: DatabaseLocation, nowMs: number): OpenDatabase {
+export function openDatabase(
+  location: DatabaseLocation,
+  nowMs: number,
+  purpose: Purpose = 'queue',
+): OpenDatabase {
   if (location.kind === 'memory') {
     const database = new DatabaseSync(':memory:');
     migrate(database);
@@ -49,14 +56,14 @@ export function openDatabase(location: DatabaseLocation, nowMs: number): OpenDat
     const kind = kindWithoutLog ?? inspectFile(path);
     assertNotOpenElsewhere(path);
     const imported = kind === 'reference' ? importReference(path, nowMs) : null;
-    return { ...openFile(path), path, lock, imported };
+    return { ...openFile(path, purpose), path, lock, imported };
   } catch (error) {
     lock.release();
     throw error;
   }
 }
 
-function openFile(path: string): Pick<OpenDatabase, 'database' | 'watch'> {
+function openFile(path: string, purpose: Purpose): Pick<OpenDatabase, 'database' | 'watch'> {
   let database: DatabaseSync | null = null;
   let watch: FileWatch | null = null;
   try {
@@ -64,7 +71,8 @@ function openFile(path: string): Pick<OpenDatabase, 'database' | 'watch'> {
     watch = new FileWatch(path);
     database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     // Once more, now that nobody else can write it.
-    inspectDatabase(database, path);
+    const kind = inspectDatabase(database, path);
+    if (purpose === 'move') assertMovable(database, path, kind);
     configure(database, path);
     migrate(database);
     watch.begin();
@@ -76,6 +84,17 @@ function openFile(path: string): Pick<OpenDatabase, 'database' | 'watch'> {
     const storeClass = isDiskFull(cause) ? 'full' : 'unusable';
     throw new StoreError(storeClass, `database ${path}: cannot be opened: ${sqliteReason(cause)}`, { cause });
   }
+}
+
+function assertMovable(database: DatabaseSync, path: string, kind: DatabaseKind): void {
+  const version = pragma(database, 'user_version');
+  if (kind === 'ours' && version === SCHEMA_VERSION) return;
+  const reason =
+    kind === 'ours'
+      ? `an older opsqueue wrote it (its schema is number ${version}, this version moves ${SCHEMA_VERSION}): start this ` +
+        'version on it once, then it can be moved'
+      : 'it holds nothing to move';
+  throw new StoreError('unusable', `database ${path}: ${reason}`);
 }
 
 function configure(database: DatabaseSync, path: string): void {

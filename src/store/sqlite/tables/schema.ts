@@ -1,5 +1,7 @@
 /** `PRAGMA application_id` of our files: "opsq". */
 export const APPLICATION_ID = 0x6f707371;
+/** That of one into which a move has not come to its end: "opsm". */
+export const INCOMPLETE_ID = 0x6f70736d;
 
 /**
  * Migration n (from 1) brings a database from `user_version` n - 1 to n. Never change one that was released:
