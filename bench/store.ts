@@ -13,6 +13,7 @@ import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Journal } from '../src/queue/journal/journal.ts';
 import { submissionRecord } from '../src/store/conformance/records.ts';
 import { openStore } from '../src/store/index.ts';
+import { unlimitedTenure } from '../src/store/lease.ts';
 import { encodeMutations } from '../src/store/sqlite/codec/batch-codec.ts';
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { Mutation, Store } from '../src/store/store.ts';
@@ -40,7 +41,7 @@ async function open(place: Place): Promise<Opened> {
   if (!grant) throw new Error('nothing was granted');
   const journal = new Journal({
     store,
-    grant,
+    tenure: unlimitedTenure(grant),
     clock: systemClock,
     random: systemRandom,
     logger: silentLogger,

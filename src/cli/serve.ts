@@ -5,6 +5,7 @@ import { messageOf } from '../model/thrown.ts';
 import { VERSION } from '../model/version.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../server/index.ts';
 import {
+  checkAddress,
   checkQueues,
   checkStoreUrl,
   checkText,
@@ -118,6 +119,8 @@ function settingFlag(setting: Setting): Option {
       return flag(setting.flag, help, (text, name) => checkText(text, name, setting));
     case 'choice':
       return flag(setting.flag, help, (text, name) => checkChoice(name, text, setting.choices));
+    case 'address':
+      return flag(setting.flag, help, checkAddress);
     case 'store':
       return flag(setting.flag, help, checkStoreUrl);
     default:

@@ -1,6 +1,7 @@
 import type { SubmissionEndCause } from '../scheduler/effects.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
-import type { ShardGrant, Store } from '../store/store.ts';
+import type { Tenure } from '../store/lease.ts';
+import type { Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Random } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
@@ -25,6 +26,8 @@ import { Verbs } from './verbs.ts';
 
 export interface QueueOptions extends RetentionTimes {
   readonly store: Store;
+  /** As whose owner the queue acts. Default: it takes the store, until another one does. */
+  readonly tenure?: Tenure | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -51,7 +54,7 @@ export interface QueueOptions extends RetentionTimes {
 
 /** What the parts need of the queue that they are put together for. */
 export interface QueueHooks {
-  /** Neither stopped nor lost. */
+  /** Neither stopped nor lost, and still the owner. */
   isReady(): boolean;
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
@@ -63,14 +66,14 @@ const CONGESTED_SHARE = 4;
 export type QueueParts = ReturnType<typeof assemble>;
 
 /** Puts a queue together. Nothing of it runs yet. */
-export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueHooks) {
+export function assemble(options: QueueOptions, tenure: Tenure, hooks: QueueHooks) {
   const { store, clock, random, logger, pendingBytesMax = 256 * 1024 * 1024 } = options;
   const { reservationExpirationMs, disconnectFadesAfterMs, submissionsReturnedMax } = options;
   const giveUp = (error: unknown) => hooks.giveUp(error);
   const stats = new QueueStats(clock);
   const journal = new Journal({
     store,
-    grant,
+    tenure,
     clock,
     random,
     logger,
@@ -115,8 +118,8 @@ export function assemble(options: QueueOptions, grant: ShardGrant, hooks: QueueH
   const inserts = new Inserts({
     ...shared,
     queues,
-    shard: grant.shard,
-    highestId: grant.highestId,
+    shard: tenure.grant.shard,
+    highestId: tenure.grant.highestId,
     pendingBytesMax,
     isOpen: () => hooks.isReady() && watch.isOk,
   });

@@ -1,7 +1,8 @@
 import type { SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { OpenSubmission, SchedulerCounts } from '../scheduler/types.ts';
-import type { ShardGrant, Store } from '../store/store.ts';
+import { type Tenure, unlimitedTenure } from '../store/lease.ts';
+import type { Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import { uuidV7 } from '../system/random.ts';
 import { type Clock, endsWithin } from '../system/time/clock.ts';
@@ -16,7 +17,6 @@ import type { Retries } from './retries.ts';
 import type { QueueStats } from './stats/stats.ts';
 import type { Verbs } from './verbs.ts';
 
-const SHARD = 0;
 /** One that is not in use. */
 const NO_QUEUE = {
   submissionsOpen: 0,
@@ -58,16 +58,16 @@ export class Queue {
   readonly stats: QueueStats;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #tenure: Tenure;
   readonly #parts: QueueParts;
   readonly #lost = new AbortController();
   #state: 'ready' | 'stopped' | 'lost' = 'ready';
 
-  /** Takes the store and loads it. Rejects with the store's error if that fails. */
+  /** Takes the store, unless it has been taken, and loads it. Rejects with the store's error if that fails. */
   static async open(options: QueueOptions): Promise<Queue> {
     const { store, clock } = options;
-    const [grant] = await store.acquire([SHARD], `opsqueue ${uuidV7(clock.nowMs())}`);
-    if (grant === undefined) throw new Error('the store granted no shard');
-    const queue = new Queue(options, grant);
+    const tenure = options.tenure ?? (await takenForGood(store, clock));
+    const queue = new Queue(options, tenure);
     try {
       await queue.#load(store);
     } catch (error) {
@@ -78,10 +78,11 @@ export class Queue {
     return queue;
   }
 
-  private constructor(options: QueueOptions, grant: ShardGrant) {
+  private constructor(options: QueueOptions, tenure: Tenure) {
     this.#clock = options.clock;
     this.#logger = options.logger;
-    this.#parts = assemble(options, grant, {
+    this.#tenure = tenure;
+    this.#parts = assemble(options, tenure, {
       isReady: () => this.isReady,
       giveUp: (error) => this.giveUp(error),
     });
@@ -92,6 +93,7 @@ export class Queue {
     this.retries = this.#parts.retries;
     this.retention = this.#parts.retention;
     this.stats = this.#parts.stats;
+    tenure.ended.addEventListener('abort', () => this.giveUp(tenure.ended.reason), { once: true });
   }
 
   /** Fires when the queue cannot go on: its store is gone for good, or an invariant is broken. The reason says why. */
@@ -99,9 +101,9 @@ export class Queue {
     return this.#lost.signal;
   }
 
-  /** Neither stopped nor lost. */
+  /** Neither stopped nor lost, and still the owner of what it hands out, by the clock. */
   get isReady(): boolean {
-    return this.#state === 'ready';
+    return this.#state === 'ready' && this.#tenure.isOn();
   }
 
   /** Ready, and the store takes what it is given. */
@@ -191,7 +193,7 @@ export class Queue {
 
   /** Something is wrong that nothing can put right: better no queue than one that loses or doubles work. */
   giveUp(error: unknown): void {
-    if (!this.isReady) return;
+    if (this.#state !== 'ready') return;
     this.#state = 'lost';
     this.#parts.queues.stop();
     this.#parts.journal.abandon();
@@ -210,14 +212,24 @@ export class Queue {
     for (const [scope, control] of await store.scopeControls()) this.#parts.scopes.set(scope, control);
     this.#parts.queues.pausesChanged();
     let submissions = 0;
-    for await (const piece of store.load([SHARD])) {
+    for await (const piece of store.load([this.#tenure.grant.shard])) {
+      this.lost.throwIfAborted();
       for (const { record, control, ...progress } of piece) {
         this.#parts.queues.open(record.queue).insert(record, control, progress);
         submissions++;
       }
     }
-    this.lost.throwIfAborted();
+    if (!this.isReady) throw this.lost.reason ?? this.#tenure.ended.reason;
     const tookMs = Math.round(this.#clock.monotonicMs() - startedMs);
     this.#logger.info({ submissions, tookMs }, 'open submissions are loaded');
   }
+}
+
+/** The shard of a server that does not share its store. */
+export const SHARD = 0;
+
+async function takenForGood(store: Store, clock: Clock): Promise<Tenure> {
+  const [grant] = await store.acquire([SHARD], `opsqueue ${uuidV7(clock.nowMs())}`);
+  if (grant === undefined) throw new Error('the store granted no shard');
+  return unlimitedTenure(grant);
 }

@@ -2,10 +2,8 @@
 
 import '../system/entry/node-version.ts';
 import '../system/entry/bundle-begin.ts';
-import { type HttpAddress, HttpServer } from '../net/http/server.ts';
+import type { HttpAddress } from '../net/http/server.ts';
 import { openStore } from '../store/open.ts';
-import { descriptorsMax } from '../system/process/descriptors.ts';
-import { unavailableHandler } from './http/unavailable.ts';
 import type { ServerOptions } from './options.ts';
 import { Server } from './server.ts';
 import { checkedSettings } from './settings.ts';
@@ -39,16 +37,11 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const { databaseFilename, logger, store: given = `sqlite:${databaseFilename}` } = settings;
   await using failure = new AsyncDisposableStack();
   if (typeof given !== 'string') failure.defer(() => given.close());
-  const http = new HttpServer(
-    { ...settings, descriptorsMax: descriptorsMax() ?? undefined },
-    unavailableHandler('the queue is starting'),
-  );
   // Before the database is opened: a port that is taken must not leave a new file behind.
-  await http.listen();
-  failure.defer(() => http.stop(0));
+  const server = await Server.listen(settings);
+  failure.defer(() => server.stop());
   const store = typeof given === 'string' ? await openStore(given, { logger }) : given;
-  if (typeof given === 'string') failure.defer(() => store.close());
-  const server = await Server.start(settings, http, store);
+  await server.open(store);
   failure.move();
   const addresses = server.addresses;
   return {

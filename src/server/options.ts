@@ -109,6 +109,19 @@ export interface ServerOptions {
    */
   readonly holdStatusPollsMs?: number | undefined;
   /**
+   * On a store that several nodes share: how long the active one may be silent before another one takes over, in
+   * milliseconds; at least 200.
+   *
+   * @defaultValue 3 seconds
+   */
+  readonly leaseMs?: number | undefined;
+  /**
+   * Where other nodes that share the store reach this one, as `host:port`.
+   *
+   * @defaultValue the first address that it listens on; one of this machine if it listens on all of them
+   */
+  readonly advertise?: string | undefined;
+  /**
    * Largest HTTP request body, in bytes; at most 256 MiB.
    *
    * @defaultValue 32 MiB

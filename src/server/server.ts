@@ -1,124 +1,119 @@
 import { isIP } from 'node:net';
 import { UNNAMED_QUEUE } from '../model/queue-name.ts';
-import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
-import type { HttpAddress, HttpServer } from '../net/http/server.ts';
-import { WebSocketServer } from '../net/websocket/server.ts';
-import { Queue } from '../queue/queue.ts';
+import { type HttpAddress, HttpServer } from '../net/http/server.ts';
+import { QueueNode } from '../node/queue-node.ts';
 import type { Store } from '../store/store.ts';
-import { Semaphore } from '../system/async/semaphore.ts';
-import { EndOfTurn, promptly } from '../system/event-loop/end-of-turn.ts';
-import { LoopDelay } from '../system/event-loop/loop-delay.ts';
-import type { Logger } from '../system/log/logger.ts';
-import { endsWithin, systemClock } from '../system/time/clock.ts';
-import { ConsumerSessions } from './consumers/sessions.ts';
+import { descriptorsMax } from '../system/process/descriptors.ts';
+import { advertisedAddress } from './advertised-address.ts';
 import { Admission } from './http/admission.ts';
-import { QueueHandler, VERSION_INFO } from './http/handler.ts';
 import { unavailableHandler } from './http/unavailable.ts';
-import { Metrics } from './metrics/metrics.ts';
+import { NodeMetrics } from './metrics/node.ts';
+import { NodeFace } from './node-face.ts';
+import { QueueOffice } from './office.ts';
 import type { ServerSettings } from './settings.ts';
 
-/** How long answers that are on their way, the journal, and retention may take when the server stops. */
+/** How long answers that are on their way may take when the server stops. */
 const STOP_GRACE_MS = 600;
 /** How long the store may take for what is under way after that; nothing waits for its answer any more. */
 const STORE_GRACE_MS = 200;
-/** How long the start waits for the size of the store, which is only for metrics. */
-const STORE_LOOK_MS = 500;
-/** How long consumers may take to answer the close frame. */
-const CLOSE_GRACE_MS = 250;
 
 /**
- * One queue on its sockets.
+ * A node of a queue on its sockets. Whether it is the active one decides its {@link QueueNode}; only then a
+ * {@link QueueOffice} answers.
  *
- *     start (the queue opens, then the port is handed over)--> ready --stop (the port goes first)--> stopped
- *                                                                +--the store is lost--> stopped, `ended` rejects
+ *     listen--> starting --open--> standby <--> active --stop (the port goes first)--> stopped
+ *                                     +--the store cannot be used any more--> stopped, `ended` rejects
  */
 export class Server {
   /** Resolves when the server has stopped; rejects if it stopped because its store is lost. */
   readonly ended: Promise<void>;
   readonly #settings: ServerSettings;
-  readonly #store: Store;
-  readonly #queue: Queue;
-  readonly #loopDelay: LoopDelay;
   readonly #http: HttpServer;
-  readonly #sessions: ConsumerSessions;
+  readonly #admission: Admission;
+  readonly #queues: ReadonlySet<string> | null;
+  readonly #face: NodeFace;
+  readonly #metrics: NodeMetrics;
+  #store: Store | null = null;
+  #node: QueueNode | null = null;
+  /** The last one, which may be over. */
+  #office: QueueOffice | null = null;
   #stopping: Promise<void> | null = null;
   #settle: { resolve(): void; reject(error: unknown): void };
 
-  /**
-   * Rejects if the store cannot be used.
-   *
-   * @param http listens already; it and the store belong to the server once it has started, which closes them
-   */
-  static async start(settings: ServerSettings, http: HttpServer, store: Store): Promise<Server> {
-    const queue = await Queue.open({ ...settings, store });
-    const { clock } = settings;
-    const metrics = new Metrics({
-      queue,
-      store,
-      clock,
-      process: {
-        clock,
-        logStats: settings.logStats,
-        connectionsRejected: () => http.connectionsRejected,
-      },
-    });
-    await endsWithin(clock, STORE_LOOK_MS, metrics.lookAtStore());
-    warnOfForbidden(queue, allowedQueues(settings.queues), settings.logger);
-    const server = new Server(settings, http, store, queue, metrics);
-    const isLost = () => void server.#end(queue.lost.reason);
-    if (queue.lost.aborted) isLost();
-    else queue.lost.addEventListener('abort', isLost, { once: true });
+  /** Listens, and answers that the queue is starting. Rejects with a ListenError. */
+  static async listen(settings: ServerSettings): Promise<Server> {
+    const server = new Server(settings);
+    await server.#http.listen();
     return server;
   }
 
-  private constructor(
-    settings: ServerSettings,
-    http: HttpServer,
-    store: Store,
-    queue: Queue,
-    metrics: Metrics,
-  ) {
-    const { clock, logger, hosts, hostNames, bodyBytesMax: bytesMax, bodiesBytesMax } = settings;
-    const queues = allowedQueues(settings.queues);
+  private constructor(settings: ServerSettings) {
+    const { clock, logger, hosts, hostNames } = settings;
     this.#settings = settings;
-    this.#store = store;
-    this.#queue = queue;
-    this.#http = http;
+    this.#queues = allowedQueues(settings.queues);
+    this.#admission = new Admission({
+      loopbackOnly: hosts?.every(isLoopback) ?? true,
+      hostNames,
+      queues: this.#queues,
+      basePath: settings.basePath,
+      hasPage: settings.page === 'on',
+    });
+    this.#http = new HttpServer(
+      { ...settings, clock, logger, descriptorsMax: descriptorsMax() ?? undefined },
+      { request: () => {}, isUpgrade: () => false, upgrade: () => {} },
+    );
+    const address = () => advertisedAddress(settings.advertise, this.addresses);
+    this.#face = new NodeFace(clock, settings.logStats, this.#http, address);
+    this.#metrics = new NodeMetrics(this.#face);
+    this.#answerOnly('the queue is starting');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#settle = { resolve, reject };
     // A caller that does not care for it must not be brought down by it.
     promise.catch(() => {});
-    // Of this process, whatever clock the queue was given.
-    this.#loopDelay = new LoopDelay(systemClock, (seconds) => queue.stats.loopDelaySeconds.observe(seconds));
-    this.#loopDelay.start();
-    const turn = new EndOfTurn(promptly(clock));
-    this.#sessions = new ConsumerSessions({ queue, settings, turn, versionInfo: VERSION_INFO });
-    http.handOver(
-      new QueueHandler({
-        queue,
-        metrics,
-        logger,
-        clock,
-        admission: new Admission({
-          loopbackOnly: hosts?.every(isLoopback) ?? true,
-          hostNames,
-          queues,
-          basePath: settings.basePath,
-          hasPage: settings.page === 'on',
-        }),
-        bodies: { bytesMax, room: new Semaphore(Math.max(bytesMax, bodiesBytesMax)) },
-        holdStatusPollsMs: settings.holdStatusPollsMs,
-        retryDefault: retryDefault(settings.retryDelayMs),
-        webSockets: new WebSocketServer({
-          turn,
-          frameBytesMax: settings.frameBytesMax,
-          clock,
-          date: () => http.date(),
-        }),
-        openSession: (request, connection, name) => this.#sessions.open(request, connection, name),
-      }),
-    );
+  }
+
+  /**
+   * Resolves when this node knows what its role is, and has the queue open if it is the active one. Rejects if the store
+   * cannot be used; then everything is closed.
+   *
+   * @param store belongs to the server from here on
+   */
+  async open(store: Store): Promise<void> {
+    const { clock, random, logger, leaseMs } = this.#settings;
+    this.#store = store;
+    const { id, info } = this.#face;
+    const node = new QueueNode({
+      store,
+      id,
+      address: info.address,
+      leaseMs,
+      clock,
+      random,
+      logger,
+      open: async (tenure) => {
+        this.#office = await QueueOffice.open({
+          settings: this.#settings,
+          http: this.#http,
+          store,
+          tenure,
+          admission: this.#admission,
+          queues: this.#queues,
+          node: this.#face,
+        });
+        return this.#office;
+      },
+      changed: () => this.#roleChanged(),
+    });
+    this.#node = node;
+    this.#face.began(node);
+    try {
+      await node.settled;
+    } catch (error) {
+      await this.#end(error);
+      throw error;
+    }
+    node.ended.catch((error: unknown) => this.#end(error));
   }
 
   get addresses(): HttpAddress[] {
@@ -141,21 +136,15 @@ export class Server {
   async #stop(): Promise<void> {
     const { clock, logger } = this.#settings;
     const startedMs = clock.monotonicMs();
-    const { consumers, chunksReserved, submissionsOpen } = this.#queue.counts;
-    this.#loopDelay.stop();
-    this.#http.handOver(unavailableHandler('the queue is stopping'));
+    this.#face.stopping();
+    this.#answerOnly('the queue is stopping');
     const closed = this.#http.stop(STOP_GRACE_MS);
-    // From here on the queue is not ready: requests that were held are answered, connections that end free nothing.
-    const drained = this.#queue.stop(STOP_GRACE_MS);
-    this.#sessions.stop();
-    const timer = clock.after(CLOSE_GRACE_MS, () => this.#sessions.cut());
-    const [, isOnDisk] = await Promise.all([closed, drained]);
-    timer.cancel();
-    this.#sessions.cut();
-    await this.#store.close(STORE_GRACE_MS);
-    const tookMs = Math.round(clock.monotonicMs() - startedMs);
-    // What consumers held is handed out again after the next start.
-    const fields = { tookMs, consumers, chunksGivenBack: chunksReserved, submissionsOpen };
+    await this.#node?.stop();
+    await closed;
+    this.#office?.cut();
+    await this.#store?.close(STORE_GRACE_MS);
+    const { isOnDisk = true, ...figures } = this.#office?.outcome ?? {};
+    const fields = { tookMs: Math.round(clock.monotonicMs() - startedMs), ...figures };
     if (isOnDisk) logger.info(fields, 'stopped');
     else
       logger.warn(
@@ -163,28 +152,25 @@ export class Server {
         'stopped before all results were on disk: their chunks are handed out again after the next start',
       );
   }
+
+  /** Called when the node has become active, which has its own handler by then, as well. */
+  #roleChanged(): void {
+    if (this.#stopping !== null || this.#node?.state.role !== 'standby') return;
+    this.#answerOnly('no node is active at the moment', true);
+    this.#http.closeIdleConnections();
+  }
+
+  #answerOnly(reason: string, isBrief = false): void {
+    const metrics = () => this.#metrics.text();
+    this.#http.handOver(
+      unavailableHandler({ reason, isBrief, admission: this.#admission, node: this.#face, metrics }),
+    );
+  }
 }
 
 /** What `--queues` means: '' is the unnamed one; null: any. */
 function allowedQueues(queues: readonly string[] | undefined): ReadonlySet<string> | null {
   return queues === undefined ? null : new Set(queues.map((name) => (name === UNNAMED_QUEUE ? '' : name)));
-}
-
-/** What is open in a queue that nobody can reach any more stays there. */
-function warnOfForbidden(queue: Queue, allowed: ReadonlySet<string> | null, logger: Logger): void {
-  for (const { name, submissionsOpen } of queue.inUse) {
-    if (allowed === null || allowed.has(name) || submissionsOpen === 0) continue;
-    logger.warn(
-      { queue: name, submissionsOpen },
-      'submissions are open in a queue that --queues does not allow: nobody can reach them',
-    );
-  }
-}
-
-/** What `--retry-delay` means. */
-function retryDefault(delayMs: number): RetryPolicy | null {
-  if (delayMs === 0) return null;
-  return { ...RETRY_DEFAULT, delayMs, delayMsMax: Math.max(delayMs, RETRY_DEFAULT.delayMsMax) };
 }
 
 function isLoopback(host: string): boolean {

@@ -66,19 +66,32 @@ export interface ListSetting extends SettingText {
   readonly defaultText?: string;
 }
 
+/** `host:port` */
+export interface AddressSetting extends SettingText {
+  readonly kind: 'address';
+  readonly default: undefined;
+  readonly defaultText: string;
+}
+
 /** A URL, or for users of the package an open store. */
 export interface StoreSetting extends SettingText {
   readonly kind: 'store';
   readonly default: undefined;
 }
 
-export type Setting = NumberSetting | TextSetting | ChoiceSetting | ListSetting | StoreSetting;
+export type Setting =
+  | NumberSetting
+  | TextSetting
+  | ChoiceSetting
+  | ListSetting
+  | AddressSetting
+  | StoreSetting;
 
 type SettingOf<Value> = Value extends number
   ? NumberSetting
   : Value extends string
     ? string extends Value
-      ? TextSetting
+      ? TextSetting | AddressSetting
       : ChoiceSetting
     : Value extends readonly string[]
       ? ListSetting
@@ -140,7 +153,7 @@ export const SETTINGS: {
     default: '',
     shape: {
       wanted: "a path such as /batch that is not the beginning of the queue's own",
-      pattern: /^(?!\/(?:api|assets|consumer|metrics|ping|producer|q|version)(?:\/|$))(?:\/[\w.~-]+)*$/,
+      pattern: /^(?!\/(?:api|assets|consumer|metrics|node|ping|producer|q|version)(?:\/|$))(?:\/[\w.~-]+)*$/,
     },
   },
   databaseFilename: {
@@ -227,6 +240,21 @@ export const SETTINGS: {
     min: 0,
     zero: 'answer at once',
   },
+  leaseMs: {
+    flag: '--lease <duration>',
+    meaning:
+      'on a store that several nodes share: how long the active one may be silent before another one takes over',
+    kind: 'duration',
+    default: 3_000,
+    min: 200,
+  },
+  advertise: {
+    flag: '--advertise <address>',
+    meaning: 'where other nodes that share the store reach this one, as host:port',
+    kind: 'address',
+    default: undefined,
+    defaultText: 'the first address that it listens on; one of this machine if it listens on all of them',
+  },
   bodyBytesMax: {
     flag: '--max-body-bytes <bytes>',
     meaning: 'a larger HTTP request is refused (413)',
@@ -283,11 +311,11 @@ export interface ServerParts {
 
 /** {@link ServerOptions}, checked and complete, with the parts. */
 export type ServerSettings = {
-  readonly [Name in Exclude<keyof ServerOptions, 'hosts' | 'queues' | 'store' | 'logStats'>]-?: Exclude<
-    ServerOptions[Name],
-    undefined
-  >;
-} & Pick<ServerOptions, 'hosts' | 'queues' | 'store' | 'logStats'> &
+  readonly [Name in Exclude<
+    keyof ServerOptions,
+    'hosts' | 'queues' | 'store' | 'advertise' | 'logStats'
+  >]-?: Exclude<ServerOptions[Name], undefined>;
+} & Pick<ServerOptions, 'hosts' | 'queues' | 'store' | 'advertise' | 'logStats'> &
   ServerParts;
 
 /** Throws an IncorrectUsageError that names the option and the value. */
@@ -328,6 +356,9 @@ function checked(name: string, setting: Setting, given: unknown): unknown {
       if (typeof value === 'string') parseStoreUrl(value, name);
       else if (value !== undefined && !isStore(value)) throw mustBe(name, 'a URL or an open store', value);
       return value;
+    case 'address':
+      if (value === undefined || (typeof value === 'string' && isAddress(value))) return value;
+      throw mustBe(name, ADDRESS_WANTED, value);
     case 'hosts':
       if (value === undefined) return value;
       if (Array.isArray(value) && value.every((host) => typeof host === 'string')) return value;
@@ -365,6 +396,19 @@ function isStore(value: unknown): boolean {
   return typeof (value as Partial<Store> | null)?.commit === 'function';
 }
 
+const ADDRESS_WANTED = 'a host and a port, as in 10.0.0.7:3999 or [fd00::7]:3999';
+
+function isAddress(text: string): boolean {
+  const [, port] = /^(?:\[[0-9a-f:.]+\]|[^:/?#@\s[\]]+):([0-9]{1,5})$/i.exec(text) ?? [];
+  return port !== undefined && Number(port) > 0 && Number(port) <= 65_535;
+}
+
+/** As a flag takes it; throws an IncorrectUsageError that names the flag. */
+export function checkAddress(text: string, name: string): string {
+  if (isAddress(text)) return text;
+  throw mustBe(name, ADDRESS_WANTED, text);
+}
+
 /** A store URL as a flag takes it; throws an IncorrectUsageError that names the flag, and not the value: it may hold a password. */
 export function checkStoreUrl(url: string, name: string): string {
   parseStoreUrl(url, name);
@@ -398,6 +442,7 @@ export function defaultText(setting: Setting): string | null {
       return setting.default === '' ? null : setting.default;
     case 'hosts':
     case 'queues':
+    case 'address':
       return setting.defaultText ?? null;
     case 'store':
       return null;

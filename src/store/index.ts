@@ -57,6 +57,7 @@ export {
   parseStrategicMetadata,
 } from './codec/values.ts';
 export { StoreError, type StoreErrorClass } from './errors.ts';
+export type { LeaseAnswer, LeaseClaim, LeaseHolder, ShardGrant, StoreLeases } from './lease.ts';
 export { type MoveOptions, type MoveProgress, type MoveReport, moveStore } from './move/move.ts';
 export { openStore, type StoreContext } from './open.ts';
 export type {
@@ -69,7 +70,6 @@ export type {
   LoadedSubmission,
   Mutation,
   SetAsideChunk,
-  ShardGrant,
   Store,
   StoredSubmission,
   StoreMaintenance,

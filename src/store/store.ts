@@ -3,6 +3,7 @@ import type { Control, Scope, ScopeControl } from '../model/control.ts';
 import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../model/ids.ts';
 import type { ChunkTries, EndState, SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
 import type { StoreError } from './errors.ts';
+import type { ShardGrant, StoreLeases } from './lease.ts';
 
 /**
  * What the queue remembers beyond its process. The schedule lives in memory; a store only makes it durable.
@@ -16,7 +17,8 @@ import type { StoreError } from './errors.ts';
 export interface Store {
   /**
    * Takes the shards for `holder`, a name that is used once; a former owner is fenced from then on. Must come before
-   * everything else. The queue has one shard; a list of them is for one that spans machines.
+   * everything else. Asks nobody: among nodes that share the store, one takes the lease (`leases`) instead. The queue has
+   * one shard; a list of them is for one that spans machines.
    */
   acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]>;
   /** Every open submission of the shards, by id ascending, in bounded pieces. */
@@ -71,6 +73,8 @@ export interface Store {
   sizeBytes(): Promise<number>;
   /** What only some stores offer. */
   readonly maintenance?: StoreMaintenance;
+  /** What only stores offer that several nodes share: one of those acts, the others stand by. */
+  readonly leases?: StoreLeases;
   /** Fires when the store is gone for good: fenced, corrupt, its thread dead. The reason is a {@link StoreError}. */
   readonly lost: AbortSignal;
   /**
@@ -93,15 +97,6 @@ export interface StoreMaintenance {
   check(): Promise<{ readonly walBytes: number }>;
   /** Size of the write-ahead log: grows without end only if something keeps it from being emptied. */
   walBytes(): Promise<number>;
-}
-
-export interface ShardGrant {
-  readonly shard: ShardId;
-  readonly epoch: number;
-  /** The last batch that took place; 0 before the first. */
-  readonly lastSeq: number;
-  /** The highest id ever inserted, cleaned-up ones included; 0n before the first. */
-  readonly highestId: SubmissionId;
 }
 
 /** An open submission as it comes back at start. */

@@ -31,6 +31,14 @@ test('the flags of the original have its defaults', async () => {
   }
 });
 
+test('--advertise takes an address with a port, and nothing else', async () => {
+  for (const value of ['queue-a', 'queue-a:0', 'queue-a:70000', 'http://queue-a:3999', '::1:3999', '[::1]']) {
+    const { code, stderr } = await runCommand(['serve', '--advertise', value]);
+    assert.equal(code, 2, value);
+    assert.match(stderr, /--advertise.* must be a host and a port, as in 10\.0\.0\.7:3999/, value);
+  }
+});
+
 suite('what each flag does', () => {
   let queue: TestProcess;
   let port: number;

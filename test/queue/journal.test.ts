@@ -6,6 +6,7 @@ import type { SubmissionRecord } from '../../src/model/submission.ts';
 import { Journal, type JournalOptions } from '../../src/queue/journal/journal.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { StoreError } from '../../src/store/errors.ts';
+import { unlimitedTenure } from '../../src/store/lease.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { CommitBatch, Store } from '../../src/store/store.ts';
 import { silentLogger } from '../../src/system/log/logger.ts';
@@ -42,7 +43,7 @@ async function setUp(
   const clock = new ManualClock();
   const journal = new Journal({
     store,
-    grant,
+    tenure: unlimitedTenure(grant),
     clock,
     random: seededRandom(1),
     logger: silentLogger,
@@ -130,7 +131,13 @@ describe('the journal', () => {
     const store = new MemoryStore({ database });
     const [grant] = await store.acquire([0], 'next');
     assert(grant);
-    const next = new Journal({ store, grant, clock, random: seededRandom(1), logger: silentLogger });
+    const next = new Journal({
+      store,
+      tenure: unlimitedTenure(grant),
+      clock,
+      random: seededRandom(1),
+      logger: silentLogger,
+    });
     await next.insert({ kind: 'insert', record: submissionRecord({ id: 2n }) });
     assert.equal(await store.lastSeq(0), 2);
   });
@@ -363,11 +370,11 @@ describe('the journal', () => {
     );
     const options = { clock: new ManualClock(), random: seededRandom(1), logger: silentLogger };
     const grant = { shard: 0, epoch: 1, lastSeq: 0, highestId: 0n };
-    const first = new Journal({ store: corrupt, grant, ...options });
+    const first = new Journal({ store: corrupt, tenure: unlimitedTenure(grant), ...options });
     await assert.rejects(first.insert({ kind: 'insert', record: submissionRecord({ id: 1n }) }), {
       code: 'STORE_CORRUPT',
     });
-    const second = new Journal({ store: corrupt, grant, ...options });
+    const second = new Journal({ store: corrupt, tenure: unlimitedTenure(grant), ...options });
     const insert = second.insert({ kind: 'insert', record: submissionRecord({ id: 1n }) });
     lost.abort(new StoreError('transient', 'its thread died'));
     await assert.rejects(insert, /its thread died/);

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { HttpServer } from '../../src/net/http/server.ts';
-import { unavailableHandler } from '../../src/server/http/unavailable.ts';
 import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
 import { Server } from '../../src/server/server.ts';
 import { checkedSettings } from '../../src/server/settings.ts';
@@ -41,13 +39,8 @@ async function freePort(): Promise<number> {
 }
 
 /** Its port is open, and its queue is about to be. */
-async function starting(
-  store: Store,
-): Promise<{ readonly http: HttpServer; readonly started: Promise<Server> }> {
-  const settings = checkedSettings({ hosts: ['127.0.0.1'], port: 0 });
-  const http = new HttpServer(settings, unavailableHandler('the queue is starting'));
-  await http.listen();
-  return { http, started: Server.start(settings, http, store) };
+function starting(): Promise<Server> {
+  return Server.listen(checkedSettings({ hosts: ['127.0.0.1'], port: 0 }));
 }
 
 test('a stop within a second: held requests are answered, consumers get a close frame without a code', async () => {
@@ -243,10 +236,8 @@ test('a server that cannot listen leaves no new database behind, one without a d
 });
 
 test('while the database is opened the port is open and everything is 503', async () => {
-  const settings = checkedSettings({ hosts: ['127.0.0.1'], port: 0 });
-  const http = new HttpServer(settings, unavailableHandler('the queue is starting'));
-  await http.listen();
-  const socket = await HttpSocket.open(http.addresses[0]!.port);
+  const server = await starting();
+  const socket = await HttpSocket.open(server.addresses[0]!.port);
   socket.send('GET /ping');
   const ping = await socket.answer();
   assert.deepEqual([ping.status, ping.body.toString()], [503, 'unhealthy']);
@@ -254,13 +245,14 @@ test('while the database is opened the port is open and everything is 503', asyn
   const other = await socket.answer();
   assert.deepEqual([other.status, JSON.parse(other.body.toString())], [503, 'the queue is starting']);
   socket.close();
-  await http.stop(0);
+  await server.stop();
 });
 
 test('while the store is loaded the port is open and everything is 503', async () => {
   const gate = Promise.withResolvers<void>();
-  const { http, started } = await starting(slowToAcquire(gate.promise));
-  const socket = await HttpSocket.open(http.addresses[0]!.port);
+  const server = await starting();
+  const opened = server.open(slowToAcquire(gate.promise));
+  const socket = await HttpSocket.open(server.addresses[0]!.port);
   socket.send('GET /ping');
   const ping = await socket.answer();
   assert.deepEqual([ping.status, ping.body.toString()], [503, 'unhealthy']);
@@ -269,7 +261,7 @@ test('while the store is loaded the port is open and everything is 503', async (
   assert.deepEqual([status.status, status.headers[0]], [503, ['content-type', 'application/json']]);
   assert.equal(typeof JSON.parse(status.body.toString()), 'string');
   gate.resolve();
-  const server = await started;
+  await opened;
   socket.send('GET /ping');
   assert.equal((await socket.answer()).body.toString(), 'pong');
   socket.close();

@@ -10,6 +10,11 @@ export const CONTENT_TYPE_CBOR = 'application/cbor';
 /** Stands in the metrics for requests whose peer did not wait for the answer. */
 export const STATUS_PEER_GONE = 499;
 
+/** The answer of a node that is not the active one any more. */
+const NOT_ACTIVE = JSON.stringify('this node is not active any more: try again');
+/** For an answer of 503 that will be another one soon. */
+export const RETRY_SOON = ['retry-after', '1'] as const;
+
 /** What an exchange needs of its server. */
 export interface HttpExchangeHost extends AnswerPace {
   /** The value of the `date` header. */
@@ -26,6 +31,7 @@ export class HttpExchange extends RequestHead {
   readonly #response: ServerResponse;
   readonly #host: HttpExchangeHost;
   #body: HttpBodyReader | null = null;
+  #mayAnswer: () => boolean = () => true;
   #isEnded = false;
   #onPeerGone: (() => void) | null = null;
 
@@ -55,6 +61,11 @@ export class HttpExchange extends RequestHead {
     });
   }
 
+  /** What only the owner of the queue may say is said only while this holds; afterwards, the answer is 503. */
+  onlyWhile(mayAnswer: () => boolean): void {
+    this.#mayAnswer = mayAnswer;
+  }
+
   /** Called if the peer goes away before the answer. */
   onPeerGone(listener: () => void): void {
     this.#onPeerGone = listener;
@@ -71,6 +82,11 @@ export class HttpExchange extends RequestHead {
     more: readonly string[] | null = null,
   ): void {
     if (this.#isEnded) return;
+    if (!this.#mayAnswer()) {
+      this.#mayAnswer = () => true;
+      this.respond(503, NOT_ACTIVE, CONTENT_TYPE_JSON, RETRY_SOON);
+      return;
+    }
     this.#isEnded = true;
     const response = this.#response;
     const lengthBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;

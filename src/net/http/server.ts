@@ -102,7 +102,7 @@ export class HttpServer implements HttpExchangeHost {
   #dateSecond = Number.NaN;
   #date = '';
   #isStopping = false;
-  #whenIdle: (() => void) | null = null;
+  readonly #whenIdle = new Set<() => void>();
   /** When it was last logged that there are too many connections. */
   #fullSaidMs = -Infinity;
 
@@ -171,9 +171,28 @@ export class HttpServer implements HttpExchangeHost {
   async stop(graceMs: number): Promise<void> {
     this.#isStopping = true;
     const closed = Promise.all(this.#servers.map((server) => closeServer(server)));
-    await this.#idle(graceMs);
+    await this.idle(graceMs);
     for (const server of this.#servers) server.closeAllConnections();
     await closed;
+  }
+
+  /** Resolves when every answer is out, or after `graceMs`. */
+  idle(graceMs: number): Promise<void> {
+    if (this.#active.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        timer.cancel();
+        this.#whenIdle.delete(done);
+        resolve();
+      };
+      const timer = this.#options.clock.after(graceMs, done);
+      this.#whenIdle.add(done);
+    });
+  }
+
+  /** Ends the connections on which no request is under way: their peers come again, and reach another handler. */
+  closeIdleConnections(): void {
+    for (const server of this.#servers) server.closeIdleConnections();
   }
 
   date(): string {
@@ -240,7 +259,7 @@ export class HttpServer implements HttpExchangeHost {
     response.once('close', () => {
       exchange.closed();
       this.#active.delete(exchange);
-      if (this.#active.size === 0) this.#whenIdle?.();
+      if (this.#active.size === 0) for (const run of [...this.#whenIdle]) run();
     });
     this.#handler.request(exchange);
   };
@@ -273,17 +292,6 @@ export class HttpServer implements HttpExchangeHost {
     const status = CLIENT_ERROR_STATUS[errorCode(error) ?? ''] ?? '400 Bad Request';
     const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: ${this.date()}\r\n\r\n`;
     socket.end(head, () => socket.destroy());
-  }
-
-  #idle(graceMs: number): Promise<void> {
-    if (this.#active.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.#options.clock.after(graceMs, resolve);
-      this.#whenIdle = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
   }
 
   async #closeServers(): Promise<void> {

@@ -1,16 +1,10 @@
 import { ChunkSet } from '../../model/chunk-set.ts';
-import type { ChunkIndex, ShardId } from '../../model/ids.ts';
+import type { ChunkIndex } from '../../model/ids.ts';
 import { messageOf } from '../../model/thrown.ts';
 import type { InsertMutation } from '../../store/batch-plan.ts';
 import { StoreError } from '../../store/errors.ts';
-import type {
-  CommitBatch,
-  CommitResult,
-  InsertResult,
-  Mutation,
-  ShardGrant,
-  Store,
-} from '../../store/store.ts';
+import type { Tenure } from '../../store/lease.ts';
+import type { CommitBatch, CommitResult, InsertResult, Mutation, Store } from '../../store/store.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
 import { Backoff } from '../../system/time/backoff.ts';
@@ -20,8 +14,8 @@ import { StoreProbe } from './store-probe.ts';
 
 export interface JournalOptions {
   readonly store: Store;
-  /** What {@link Store.acquire} answered for the shard. */
-  readonly grant: ShardGrant;
+  /** As whose owner it writes. */
+  readonly tenure: Tenure;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -79,8 +73,7 @@ export class Journal {
   readonly lost: AbortSignal;
 
   readonly #store: Store;
-  readonly #shard: ShardId;
-  readonly #epoch: number;
+  readonly #tenure: Tenure;
   readonly #clock: Clock;
   readonly #committed: (seconds: number) => void;
   readonly #logger: Logger;
@@ -109,11 +102,10 @@ export class Journal {
   #stuckSinceMs = 0;
 
   constructor(options: JournalOptions) {
-    const { store, grant, clock } = options;
+    const { store, tenure, clock } = options;
     this.#store = store;
-    this.#shard = grant.shard;
-    this.#epoch = grant.epoch;
-    this.#lastSeq = grant.lastSeq;
+    this.#tenure = tenure;
+    this.#lastSeq = tenure.grant.lastSeq;
     this.#clock = clock;
     this.#committed = options.committed ?? (() => {});
     this.#logger = options.logger;
@@ -237,9 +229,10 @@ export class Journal {
     this.#inFlightSinceMs = this.#clock.monotonicMs();
     if (batch.mutations.length > 0) {
       this.#watch();
+      const { shard, epoch } = this.#tenure.grant;
       const inserts = await this.#write({
-        shard: this.#shard,
-        epoch: this.#epoch,
+        shard,
+        epoch,
         seq: this.#lastSeq + 1,
         mutations: batch.mutations,
       });
@@ -291,10 +284,14 @@ export class Journal {
   }
 
   async #attempt(batch: CommitBatch): Promise<CommitResult> {
+    if (!this.#tenure.isOn()) return { kind: 'fenced', error: asStoreError(this.#tenure.ended.reason) };
     try {
       const startedMs = this.#clock.monotonicMs();
       const result = await this.#store.commit(batch);
       if (result.kind !== 'committed') return result;
+      this.#tenure.renewed(startedMs);
+      // Too late to say so, or to hand out what was inserted: another owner may have done more since.
+      if (!this.#tenure.isOn()) return { kind: 'fenced', error: asStoreError(this.#tenure.ended.reason) };
       this.#committed((this.#clock.monotonicMs() - startedMs) / 1000);
       return result;
     } catch (cause) {
@@ -307,7 +304,7 @@ export class Journal {
     let failure = error;
     while (await this.#pause(failure, batch.seq, 'of unknown outcome')) {
       try {
-        const lastSeq = await this.#store.lastSeq(this.#shard);
+        const lastSeq = await this.#store.lastSeq(this.#tenure.grant.shard);
         if (this.#hasEnded()) return false;
         if (lastSeq === batch.seq || lastSeq === batch.seq - 1) return true;
         failure = new StoreError(

@@ -140,7 +140,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
         encodeOptions: this.#encodeOptions,
         answerBytesMax: options.answerBytesMax ?? ANSWER_BYTES_MAX,
         answersExpiry: !options.features.silentExpiry,
-        isOpen: () => this.#isOpen,
+        isOpen: () => this.#maySpeak(),
       },
       this.#outbox,
     );
@@ -183,7 +183,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   }
 
   message(bytes: Uint8Array): void {
-    if (!this.#isOpen) return;
+    if (!this.#maySpeak()) return;
     this.#joinTurn();
     this.#hasReceived = true;
     try {
@@ -443,15 +443,20 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   }
 
   #send(message: Uint8Array): void {
-    if (!this.#isOpen) return;
+    if (!this.#maySpeak()) return;
     this.#joinTurn();
     this.#hasSent = true;
     this.#outbox.send(message);
   }
 
+  /** A queue that is not the owner any more must neither take nor say anything, even before its sessions are ended. */
+  #maySpeak(): boolean {
+    return this.#isOpen && this.#queue.isReady;
+  }
+
   /** Ahead of the answers that wait. */
   #sendAtOnce(message: Uint8Array): void {
-    if (!this.#isOpen) return;
+    if (!this.#maySpeak()) return;
     this.#joinTurn();
     this.#hasSent = true;
     this.#connection.send(message);

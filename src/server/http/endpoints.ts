@@ -15,6 +15,8 @@ export interface Endpoint {
 
 /** Where producers talk to the queue. */
 const SUBMISSIONS = '/producer/submissions';
+/** What a node says of itself. */
+const NODE = '/node';
 /** Where people, their page and their scripts do. */
 const API = '/api/v1';
 
@@ -28,6 +30,9 @@ export const ENDPOINTS = {
   version: { method: 'GET', path: '/version', role: 'anyone' },
   producerVersion: { method: 'GET', path: '/producer/version', role: 'anyone' },
   metrics: { method: 'GET', path: '/metrics', role: 'operator' },
+  node: { method: 'GET', path: NODE, role: 'operator' },
+  nodeActive: { method: 'GET', path: `${NODE}/active`, role: 'anyone' },
+  nodeAlive: { method: 'GET', path: `${NODE}/alive`, role: 'anyone' },
   consumer: { method: 'GET', path: '/consumer', role: 'consumer', isUpgrade: true },
   insert: { method: 'POST', path: SUBMISSIONS, role: 'producer', body: 'json' },
   count: { method: 'GET', path: `${SUBMISSIONS}/count`, role: 'producer' },
@@ -59,6 +64,8 @@ type EndpointBelow<Path extends string> = {
 }[EndpointName];
 export type SubmissionEndpoint = EndpointBelow<typeof SUBMISSIONS>;
 export type ApiEndpoint = EndpointBelow<typeof API>;
+/** Of this node, whether or not it is the active one. */
+export type NodeEndpoint = EndpointBelow<typeof NODE>;
 
 /** Those that are there only with `--page on`. */
 export const PAGE_ENDPOINTS = ['page', 'asset'] as const satisfies readonly EndpointName[];

@@ -20,14 +20,18 @@ import type { Admission } from './admission.ts';
 import { respondAnnounced, respondError } from './answers.ts';
 import { apiRoutes } from './api/routes.ts';
 import { ENDPOINTS, type EndpointName } from './endpoints.ts';
+import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
 import { type Route, submissionRoutes, type Target } from './submissions.ts';
 
 export interface QueueHandlerOptions {
   readonly queue: Queue;
   readonly metrics: Metrics;
+  readonly node: NodeView;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly admission: Admission;
+  /** Whether the queue is still the owner of what it says. */
+  mayAnswer(): boolean;
   readonly bodies: BodyLimits;
   readonly holdStatusPollsMs: number;
   readonly retryDefault: RetryPolicy | null;
@@ -59,6 +63,7 @@ export class QueueHandler implements HttpHandler {
       producerVersion: (exchange) => respondAnnounced(exchange, 200, VERSION_INFO, CONTENT_TYPE_TEXT),
       metrics: async (exchange) => exchange.respond(200, await metrics.text(), CONTENT_TYPE_TEXT),
       ...pageRoutes(),
+      ...nodeRoutes(options.node),
       ...submissionRoutes(options),
       ...apiRoutes(options),
     };
@@ -75,6 +80,7 @@ export class QueueHandler implements HttpHandler {
       return;
     }
     const { name, endpoint } = decision;
+    if (!isOfNode(name)) exchange.onlyWhile(this.#o.mayAnswer);
     if (name === 'consumer') {
       const isFull = !this.#o.queue.hasRoomFor(decision.queue);
       if (isFull) respondError(exchange, new TooManyQueuesError(decision.queue));

@@ -1,17 +1,45 @@
-import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT } from '../../net/http/exchange.ts';
+import {
+  CONTENT_TYPE_JSON,
+  CONTENT_TYPE_TEXT,
+  type HttpExchange,
+  RETRY_SOON,
+} from '../../net/http/exchange.ts';
 import type { HttpHandler } from '../../net/http/server.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
+import type { Admission } from './admission.ts';
+import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
 
-/**
- * Answers while the port is open and the queue is not: before it is open, and once it stops.
- *
- * @param reason such as `the queue is starting`
- */
-export function unavailableHandler(reason: string): HttpHandler {
+export interface UnavailableOptions {
+  /** Such as `the queue is starting`. */
+  readonly reason: string;
+  /** It will be otherwise soon: clients may ask again in a second. */
+  readonly isBrief?: boolean;
+  readonly admission: Admission;
+  readonly node: NodeView;
+  /** What this node has to say when it is asked for metrics. */
+  metrics(): Promise<string>;
+}
+
+/** Answers while the port is open and the queue is not: before it is open, on a standby, and once it stops. */
+export function unavailableHandler(options: UnavailableOptions): HttpHandler {
+  const { admission, node, reason } = options;
+  const routes = nodeRoutes(node);
+  const more = options.isBrief === true ? RETRY_SOON : null;
+  /** Whether it is about this node. */
+  const answers = (exchange: HttpExchange): boolean => {
+    const decision = admission.admit(exchange);
+    if (decision.kind !== 'admitted') return false;
+    if (isOfNode(decision.name)) routes[decision.name](exchange);
+    else if (decision.name === 'metrics') {
+      void options.metrics().then((text) => exchange.respond(200, text, CONTENT_TYPE_TEXT));
+    } else return false;
+    return true;
+  };
   return {
     request(exchange) {
-      if (exchange.path === '/ping') exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT);
-      else exchange.respond(503, formatErrorText(reason), CONTENT_TYPE_JSON);
+      if (answers(exchange)) return;
+      if (exchange.path === '/ping') exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT, more);
+      else exchange.respond(503, formatErrorText(reason), CONTENT_TYPE_JSON, more);
     },
     isUpgrade: () => false,
     upgrade: (_request, socket) => void socket.destroy(),

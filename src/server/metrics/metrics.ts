@@ -5,7 +5,7 @@ import type { QueueStats } from '../../queue/stats/stats.ts';
 import type { Store } from '../../store/store.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { HttpMetrics } from './http.ts';
-import { type ProcessMetricsOptions, registerProcess } from './process.ts';
+import { type NodeMetricsOptions, registerNode } from './node.ts';
 import { registerQueues } from './queues.ts';
 import { addCounter, addGauge } from './register.ts';
 
@@ -13,7 +13,7 @@ export interface MetricsOptions {
   readonly queue: Queue;
   readonly store: Store;
   readonly clock: Clock;
-  readonly process: ProcessMetricsOptions;
+  readonly node: NodeMetricsOptions;
 }
 
 /** Those of the original. */
@@ -25,7 +25,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #storeGauges: readonly StoreGauge[];
 
-  constructor({ queue, store, clock, process }: MetricsOptions) {
+  constructor({ queue, store, clock, node }: MetricsOptions) {
     this.http = new HttpMetrics(this.#registry, clock);
     registerCounters(this.#registry, queue.stats);
     registerGauges(this.#registry, queue);
@@ -34,7 +34,7 @@ export class Metrics {
     registerQueues(this.#registry, queue, clock);
     this.#registry.registerMetric(queue.stats.commitSeconds);
     this.#registry.registerMetric(queue.stats.loopDelaySeconds);
-    registerProcess(this.#registry, process);
+    registerNode(this.#registry, node);
   }
 
   /** Learns how large the store is; the gauges report nothing before. */

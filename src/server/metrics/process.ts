@@ -8,15 +8,13 @@ import { addCounter, addGauge } from './register.ts';
 export interface ProcessMetricsOptions {
   readonly clock: Clock;
   /** Connections that were closed as they came, by reason. */
-  readonly connectionsRejected: () => Readonly<Record<string, number>>;
+  readonly connectionsRejected: Readonly<Record<string, number>>;
   readonly logStats?: LogStats | undefined;
 }
 
 /** What the process is and takes, under the usual names of Prometheus' clients where there are such. */
-export function registerProcess(
-  registry: Registry,
-  { clock, connectionsRejected, logStats }: ProcessMetricsOptions,
-): void {
+export function registerProcess(registry: Registry, options: ProcessMetricsOptions): void {
+  const { clock, logStats } = options;
   const startedSeconds = clock.nowMs() / 1000 - process.uptime();
   addGauge(
     registry,
@@ -41,7 +39,7 @@ export function registerProcess(
     registers: [registry],
     collect() {
       this.reset();
-      for (const [reason, count] of Object.entries(connectionsRejected())) this.inc({ reason }, count);
+      for (const [reason, count] of Object.entries(options.connectionsRejected)) this.inc({ reason }, count);
     },
   });
   if (logStats !== undefined) registerLog(registry, logStats);

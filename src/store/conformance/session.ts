@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { StoreError } from '../errors.ts';
-import type { CommitBatch, InsertResult, LoadedSubmission, Mutation, ShardGrant, Store } from '../store.ts';
+import type { ShardGrant } from '../lease.ts';
+import type { CommitBatch, InsertResult, LoadedSubmission, Mutation, Store } from '../store.ts';
 
 /** What opens the same data again and again; a store must be closed before the next is opened. */
 export interface StoreFixture {

@@ -4,6 +4,7 @@ import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../../model/ids
 import { submissionIdShard } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { ChunkTries, EndState, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
+import type { Clock } from '../../system/time/clock.ts';
 import {
   type BatchFacts,
   type BatchStep,
@@ -15,6 +16,7 @@ import {
 } from '../batch-plan.ts';
 import { allChunks, chunksDoneIn } from '../codec/progress.ts';
 import { StoreError } from '../errors.ts';
+import type { ShardGrant, StoreLeases } from '../lease.ts';
 import type {
   CommitBatch,
   CommitResult,
@@ -23,10 +25,10 @@ import type {
   FailedChunksPage,
   LoadedSubmission,
   SetAsideChunk,
-  ShardGrant,
   Store,
   StoredSubmission,
 } from '../store.ts';
+import { MemoryLeases, type MemoryShard, renewLease } from './memory-leases.ts';
 
 interface Row {
   readonly record: SubmissionRecord;
@@ -40,24 +42,19 @@ interface Row {
   readonly outputs: Map<ChunkIndex, Uint8Array | null>;
 }
 
-interface Shard {
-  epoch: number;
-  lastSeq: number;
-  highestId: SubmissionId;
-}
-
 /** What outlives a {@link MemoryStore}: the next one on the same database finds it, as after a restart. */
 export class MemoryDatabase implements BatchFacts {
   readonly rows = new Map<SubmissionId, Row>();
   readonly byPrefix = new Map<string, Row>();
   readonly byIdempotencyKey = new Map<string, Row>();
-  readonly shards = new Map<ShardId, Shard>();
+  readonly shards = new Map<ShardId, MemoryShard>();
   readonly scopes = new Map<Scope, ScopeControl>();
+  readonly leaseListeners = new Set<() => void>();
 
-  shard(shard: ShardId): Shard {
+  shard(shard: ShardId): MemoryShard {
     let found = this.shards.get(shard);
     if (!found) {
-      found = { epoch: 0, lastSeq: 0, highestId: 0n };
+      found = { epoch: 0, lastSeq: 0, highestId: 0n, lease: null };
       this.shards.set(shard, found);
     }
     return found;
@@ -79,17 +76,23 @@ export class MemoryDatabase implements BatchFacts {
 export interface MemoryStoreOptions {
   /** Default: an empty one of its own. A store that acquires a database fences the one before. */
   readonly database?: MemoryDatabase;
+  /** Its time, if several nodes of this process share it. Default: they do not, and there are no leases. */
+  readonly clock?: Clock;
 }
 
 /** Remembers as long as its {@link MemoryDatabase} lives: for tests, and for queues that need not outlive the process. */
 export class MemoryStore implements Store {
+  readonly leases?: StoreLeases;
   readonly #database: MemoryDatabase;
+  readonly #clock: Clock | null;
   readonly #lost = new AbortController();
   readonly lost: AbortSignal = this.#lost.signal;
   #closed = false;
 
   constructor(options: MemoryStoreOptions = {}) {
     this.#database = options.database ?? new MemoryDatabase();
+    this.#clock = options.clock ?? null;
+    if (options.clock !== undefined) this.leases = new MemoryLeases(this.#database, options.clock);
   }
 
   async acquire(shards: readonly ShardId[], _holder: string): Promise<readonly ShardGrant[]> {
@@ -97,6 +100,7 @@ export class MemoryStore implements Store {
     return shards.map((shard) => {
       const state = this.#database.shard(shard);
       state.epoch++;
+      state.lease = null;
       return { shard, epoch: state.epoch, lastSeq: state.lastSeq, highestId: state.highestId };
     });
   }
@@ -270,6 +274,7 @@ export class MemoryStore implements Store {
         const shard = this.#database.shard(step.shard);
         shard.lastSeq = step.seq;
         shard.highestId = step.highestId;
+        if (this.#clock !== null) renewLease(shard, this.#clock);
         return;
       }
       case 'scope_control':

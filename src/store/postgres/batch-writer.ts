@@ -8,13 +8,16 @@ import {
   type ShardState,
 } from '../batch-plan.ts';
 import { StoreError } from '../errors.ts';
-import type { CommitBatch, CommitResult, ShardGrant } from '../store.ts';
+import type { ShardGrant } from '../lease.ts';
+import type { CommitBatch, CommitResult } from '../store.ts';
 import type { Connections, SqlSession } from './connections.ts';
 import { isSettled } from './errors.ts';
 import { storedSubmissions } from './lookups.ts';
+import { newerProblem } from './open.ts';
+import { VERSION_TABLE } from './schema.ts';
 import { Segment } from './segment.ts';
 
-type ShardRow = readonly [shard: number, epoch: bigint, lastSeq: bigint, highestId: bigint];
+export type ShardRow = readonly [shard: number, epoch: bigint, lastSeq: bigint, highestId: bigint];
 
 /**
  * Applies batches. Nearly all of them are one statement, and so one round trip: the plan is made as if all prefixes and
@@ -32,21 +35,31 @@ export class BatchWriter {
 
   /** Fences former owners. */
   async acquire(shards: readonly ShardId[], holder: string): Promise<ShardGrant[]> {
-    const rows = await this.#connections.write((session) =>
-      session.query<ShardRow>(
+    const rows = await this.#connections.write(async (session) => {
+      const [found] = await session.query<readonly [number]>(`SELECT version FROM ${VERSION_TABLE}`);
+      const problem = newerProblem(this.#connections, found?.[0] ?? 0);
+      if (problem !== null) throw new StoreError('unusable', problem);
+      return session.query<ShardRow>(
         `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id)
          SELECT shard, 1, $2, 0, 0 FROM unnest($1::integer[]) AS shard
-         ON CONFLICT (shard) DO UPDATE SET epoch = shards.epoch + 1, holder = excluded.holder
+         ON CONFLICT (shard) DO UPDATE SET epoch = shards.epoch + 1, holder = excluded.holder,
+           address = NULL, lease_ms = NULL, expires_at = NULL
          RETURNING shard, epoch, last_seq, highest_id`,
         [`{${shards.join()}}`, holder],
-      ),
-    );
-    for (const row of rows) this.#shards.set(row[0], stateOf(row));
-    return shards.map((shard) => {
-      const state = this.#shards.get(shard);
-      if (state === undefined) throw new StoreError('corrupt', `no row of shard ${shard} came back`);
-      return { shard, ...state };
+      );
     });
+    const grants = rows.map(grantOf);
+    for (const grant of grants) this.granted(grant);
+    return shards.map((shard) => {
+      const grant = grants.find((each) => each.shard === shard);
+      if (grant === undefined) throw new StoreError('corrupt', `no row of shard ${shard} came back`);
+      return grant;
+    });
+  }
+
+  /** From here on batches of that epoch are expected. */
+  granted({ shard, ...state }: ShardGrant): void {
+    this.#shards.set(shard, state);
   }
 
   async commit(batch: CommitBatch): Promise<CommitResult> {
@@ -200,6 +213,10 @@ async function readFacts(session: SqlSession, { shard, mutations }: CommitBatch)
     idByIdempotencyKey: (key) => byKey.get(key) ?? null,
     has: (id) => ids.has(id),
   };
+}
+
+export function grantOf(row: ShardRow): ShardGrant {
+  return { shard: row[0], ...stateOf(row) };
 }
 
 function stateOf([, epoch, lastSeq, highestId]: ShardRow): ShardState {

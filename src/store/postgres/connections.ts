@@ -1,4 +1,4 @@
-import type { ClientConfig, Pool, PoolClient } from 'pg';
+import type { ClientBase, ClientConfig, Pool, PoolClient, PoolConfig } from 'pg';
 import { type Clock, endsWithin } from '../../system/time/clock.ts';
 import { StoreError } from '../errors.ts';
 import type { Driver } from './driver.ts';
@@ -8,6 +8,10 @@ import type { Location } from './location.ts';
 /** Look-ups at the same time; commits have a connection of their own. */
 const READERS_MAX = 4;
 const READER_IDLE_MS = 60_000;
+/** What is about leases must be answered soon, or is tried again over another connection. */
+const LEASE_TIMEOUT_MS = 1_000;
+/** Where nodes tell each other of leases; the payload is the schema. */
+const LEASE_CHANNEL = 'opsqueue_lease';
 /** A transaction that waits for this process for longer (it hangs, or its link is dead) must not keep its locks. */
 const IDLE_IN_TRANSACTION_MS = 10_000;
 
@@ -85,19 +89,36 @@ export class SqlSession {
   }
 }
 
-/** One connection that writes and some that read, opened when they are needed and again when they were cut. */
+/**
+ * One connection that writes, some that read and one for what is about leases, opened when they are needed and again when
+ * they were cut.
+ */
 export class Connections {
   readonly location: Location;
   readonly #writer: Pool;
   readonly #readers: Pool;
+  readonly #leases: Pool;
+  readonly #leaseListeners = new Set<() => void>();
   readonly #names = new Map<string, string>();
   readonly #clients = new Set<PoolClient>();
+  /** Those that write or read at the moment. */
+  readonly #busy = new Set<PoolClient>();
   #closing: Promise<void> | null = null;
 
   constructor(pg: Driver, location: Location) {
     this.location = location;
     this.#writer = this.#pool(pg, { max: 1, idleTimeoutMillis: 0 });
     this.#readers = this.#pool(pg, { max: READERS_MAX, idleTimeoutMillis: READER_IDLE_MS });
+    this.#leases = this.#pool(
+      pg,
+      {
+        max: 1,
+        idleTimeoutMillis: 0,
+        query_timeout: LEASE_TIMEOUT_MS,
+        connectionTimeoutMillis: LEASE_TIMEOUT_MS,
+      },
+      (client) => this.#listen(client),
+    );
   }
 
   /**
@@ -107,6 +128,35 @@ export class Connections {
    */
   write<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
     return this.#use(this.#writer, work);
+  }
+
+  /**
+   * For what is about leases: no batch holds it up, and nothing takes longer than a second.
+   *
+   * @throws StoreError
+   */
+  async lease<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
+    try {
+      return await this.#use(this.#leases, work);
+    } catch (error) {
+      throw this.storeError(error, 'the lease cannot be looked at');
+    }
+  }
+
+  /** Lets other nodes know that a lease has been taken or given away. An engine that cannot do that does without. */
+  async tellOfLease(session: SqlSession): Promise<void> {
+    await session.query('SELECT pg_notify($1, $2)', [LEASE_CHANNEL, this.location.schema]).catch(() => {});
+  }
+
+  /** Calls back when another node has told; returns what ends that. */
+  onLeaseNews(listener: () => void): () => void {
+    this.#leaseListeners.add(listener);
+    return () => void this.#leaseListeners.delete(listener);
+  }
+
+  /** Breaks off what is being written and read: it was for an earlier owner, and may hang on a link that is dead. */
+  interrupt(): void {
+    for (const client of this.#busy) void client.end();
   }
 
   /** @throws StoreError */
@@ -128,7 +178,7 @@ export class Connections {
   }
 
   async #close(clock: Clock, graceMs?: number): Promise<void> {
-    const ended = Promise.all([this.#writer.end(), this.#readers.end()]);
+    const ended = Promise.all([this.#writer, this.#readers, this.#leases].map((pool) => pool.end()));
     if (graceMs === undefined) await ended;
     else if (!(await endsWithin(clock, graceMs, ended))) {
       // Cuts the connection if a statement is under way.
@@ -145,17 +195,28 @@ export class Connections {
       throw this.storeError(error, 'cannot connect');
     }
     let isSound = false;
+    if (pool !== this.#leases) this.#busy.add(client);
     try {
       const result = await work(new SqlSession(client, this.#names));
       isSound = true;
       return result;
     } finally {
+      this.#busy.delete(client);
       // After an error the next one starts anew, perhaps on a server that has become the primary meanwhile.
       client.release(!isSound);
     }
   }
 
-  #pool(pg: Driver, bounds: { readonly max: number; readonly idleTimeoutMillis: number }): Pool {
+  /** So that waiting for the end of a lease is not all there is. */
+  async #listen(client: ClientBase): Promise<void> {
+    client.on('notification', ({ payload }) => {
+      if (payload !== this.location.schema) return;
+      for (const listener of [...this.#leaseListeners]) listener();
+    });
+    await client.query(`LISTEN ${LEASE_CHANNEL}`).catch(() => {});
+  }
+
+  #pool(pg: Driver, bounds: PoolConfig, connected?: (client: ClientBase) => Promise<void>): Pool {
     const settings = Object.entries(sessionSettings(this.location.schema));
     const values = [settings.map(([name]) => name), settings.map(([, value]) => value)];
     const types: ClientConfig['types'] = { getTypeParser: (oid, format) => parserOf(pg, oid, format) };
@@ -167,6 +228,7 @@ export class Connections {
         // First: the rest may take longer than an administrator allows.
         await client.query('SET statement_timeout = 0');
         await client.query(CONFIGURE, values);
+        await connected?.(client);
       },
     });
     // Without a listener, a connection that breaks ends the process. The statement under way gets the error anyway.

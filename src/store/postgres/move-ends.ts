@@ -20,7 +20,7 @@ import {
 import { Connections, type SqlSession } from './connections.ts';
 import { loadDriver } from './driver.ts';
 import { parseLocation } from './location.ts';
-import { assertServer, isIncomplete, migrateWith } from './open.ts';
+import { assertServer, isIncomplete, migrateWith, newerProblem } from './open.ts';
 import { type Columns, type ColumnType, Parameters } from './parameters.ts';
 import { INCOMPLETE_TABLE, POSTGRES_SCHEMA_VERSION, VERSION_TABLE } from './schema.ts';
 
@@ -246,7 +246,9 @@ async function assertNoLease({ location }: Connections, session: SqlSession): Pr
 
 /** Makes the tables, marks them as incomplete, and empties them of what an earlier attempt left. */
 async function migrateForMove(connections: Connections, session: SqlSession): Promise<void> {
-  await migrateWith(connections, session, async () => {
+  await migrateWith(connections, session, async (version) => {
+    const newer = newerProblem(connections, version);
+    if (newer !== null) throw new StoreError('unusable', newer);
     await assertNoLease(connections, session);
     if (!(await isIncomplete(connections, session))) {
       const [row] = await session.query<readonly [boolean]>(

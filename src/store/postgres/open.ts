@@ -84,21 +84,21 @@ export async function assertServer(session: SqlSession, name: string): Promise<v
   }
 }
 
-/** Brings the tables up to date, and does `more`, alone and all or nothing. */
+/** Brings the tables up to date, unless they are newer or a node acts on those of an older version, and does `more`, alone and all or nothing. */
 export function migrateWith(
   connections: Connections,
   session: SqlSession,
-  more: () => Promise<void>,
+  more: (version: number) => Promise<void>,
 ): Promise<void> {
   return session.transaction(async () => {
     const values = [MIGRATION_LOCK, connections.location.schema];
     await session.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', values);
-    await migrateAlone(connections, session);
-    await more();
+    await more(await migrateAlone(connections, session));
   });
 }
 
-async function migrateAlone(connections: Connections, session: SqlSession): Promise<void> {
+/** Returns the version that the tables are of then. */
+async function migrateAlone(connections: Connections, session: SqlSession): Promise<number> {
   const { schema, name, user, database } = connections.location;
   const [row] = await session.query<
     readonly [hasSchema: boolean, ours: boolean, foreign: string | null, mayCreate: boolean]
@@ -133,15 +133,24 @@ async function migrateAlone(connections: Connections, session: SqlSession): Prom
   }
   const [found] = await session.query<readonly [number]>(`SELECT version FROM ${VERSION_TABLE}`);
   const version = found?.[0] ?? 0;
-  if (version > POSTGRES_SCHEMA_VERSION) {
-    throw new StoreError(
-      'unusable',
-      `${name}: a newer opsqueue wrote it (schema version ${version}, this one knows up to ${POSTGRES_SCHEMA_VERSION})`,
-    );
-  }
+  // While a node of that older version acts, its tables stay what they are; who takes the lease after it migrates.
+  if (version > 0 && version < POSTGRES_SCHEMA_VERSION && (await isHeld(session))) return version;
   for (const migration of POSTGRES_MIGRATIONS.slice(version)) await session.run(migration);
   if (version < POSTGRES_SCHEMA_VERSION)
     await session.query(`UPDATE ${VERSION_TABLE} SET version = $1`, [POSTGRES_SCHEMA_VERSION]);
+  return Math.max(version, POSTGRES_SCHEMA_VERSION);
+}
+
+/** Whether a node has a lease; nobody takes one until the transaction ends. */
+async function isHeld(session: SqlSession): Promise<boolean> {
+  await session.run('LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE');
+  return (await session.query('SELECT FROM shards WHERE expires_at > now() LIMIT 1')).length > 0;
+}
+
+/** Why this version must not write what a newer one has written; null if none has. */
+export function newerProblem({ location: { name } }: Connections, version: number): string | null {
+  if (version <= POSTGRES_SCHEMA_VERSION) return null;
+  return `${name}: a newer opsqueue wrote it (schema version ${version}, this one knows up to ${POSTGRES_SCHEMA_VERSION})`;
 }
 
 /**

@@ -6,6 +6,7 @@ import type { EndState } from '../../model/submission.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { StoreError } from '../errors.ts';
+import type { ShardGrant, StoreLeases } from '../lease.ts';
 import type {
   CommitBatch,
   CommitResult,
@@ -14,7 +15,6 @@ import type {
   FailedChunksPage,
   LoadedSubmission,
   SetAsideChunk,
-  ShardGrant,
   Store,
   StoredSubmission,
 } from '../store.ts';
@@ -22,6 +22,7 @@ import { BatchWriter } from './batch-writer.ts';
 import { Connections } from './connections.ts';
 import { loadDriver } from './driver.ts';
 import { forget, sweep } from './forget.ts';
+import { PostgresLeases } from './leases.ts';
 import { loadOpen } from './load.ts';
 import { parseLocation } from './location.ts';
 import * as lookups from './lookups.ts';
@@ -53,9 +54,10 @@ export async function openPostgresStore({ rest, logger, clock }: PostgresStoreOp
   return new PostgresStore(connections, clock);
 }
 
-/** A queue's memory in a PostgreSQL database. One queue at a time: one that comes later fences the one before. */
+/** A queue's memory in a PostgreSQL database, which several nodes may share: who acts is a matter of leases. */
 export class PostgresStore implements Store {
   readonly lost: AbortSignal;
+  readonly leases: StoreLeases;
   readonly #lost = new AbortController();
   readonly #connections: Connections;
   readonly #writer: BatchWriter;
@@ -64,6 +66,7 @@ export class PostgresStore implements Store {
   constructor(connections: Connections, clock: Clock) {
     this.#connections = connections;
     this.#writer = new BatchWriter(connections);
+    this.leases = new PostgresLeases(connections, this.#writer);
     this.#clock = clock;
     this.lost = this.#lost.signal;
   }

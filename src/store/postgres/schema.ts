@@ -12,7 +12,12 @@ export const POSTGRES_MIGRATIONS: readonly string[] = [
     -- The last batch that took place: written in its transaction, which does nothing unless epoch and last_seq match.
     last_seq bigint NOT NULL,
     -- Outlives the submission that had it, so that ids keep rising.
-    highest_id bigint NOT NULL
+    highest_id bigint NOT NULL,
+    -- The lease of the holder: where others reach it, how long it lasts from its last renewal on, and until when. All NULL
+    -- for a holder that asked nobody.
+    address text,
+    lease_ms double precision,
+    expires_at timestamptz
   ) WITH (fillfactor = 10);
 
   CREATE TABLE submissions (
@@ -109,6 +114,9 @@ export const POSTGRES_MIGRATIONS: readonly string[] = [
   );
   `,
 ];
+
+/** What `expires_at` of a shard is once its lease is renewed; NULL where there is none. */
+export const RENEWED = "now() + lease_ms * interval '1 ms'";
 
 export const POSTGRES_SCHEMA_VERSION = POSTGRES_MIGRATIONS.length;
 

@@ -7,6 +7,7 @@ import { PageChecksum } from '../codec/page-checksum.ts';
 import { endColumns, IS_ENDED, STATE, submissionColumns } from '../codec/submission-row.ts';
 import { formatControl, formatScopeControl } from '../codec/values.ts';
 import { type Cell, type Columns, Parameters } from './parameters.ts';
+import { RENEWED } from './schema.ts';
 
 /** How a batch moves its shard. It takes place only if the shard is where the batch expects it. */
 export interface Fence {
@@ -323,7 +324,7 @@ function fencePart(p: Parameters, fence: Fence, inserts: readonly InsertMutation
       : [`NOT EXISTS (SELECT FROM submissions WHERE idempotency_key = ANY (${p.texts(keys)}))`]),
   ];
   return `fence AS (
-  UPDATE shards SET last_seq = ${seq}, highest_id = greatest(highest_id, ${highestId})
+  UPDATE shards SET last_seq = ${seq}, highest_id = greatest(highest_id, ${highestId}), expires_at = ${RENEWED}
   WHERE ${conditions.join(' AND ')} RETURNING 1)`;
 }
 

@@ -7,6 +7,7 @@ import type { Logger } from '../../system/log/logger.ts';
 import { type Clock, systemClock } from '../../system/time/clock.ts';
 import { failedCommit, insertResults } from '../batch-plan.ts';
 import { allChunks, setStoredPage } from '../codec/progress.ts';
+import type { ShardGrant } from '../lease.ts';
 import type {
   CommitBatch,
   CommitResult,
@@ -15,7 +16,6 @@ import type {
   FailedChunksPage,
   LoadedSubmission,
   SetAsideChunk,
-  ShardGrant,
   Store,
   StoredSubmission,
   StoreMaintenance,

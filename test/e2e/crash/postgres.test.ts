@@ -23,7 +23,8 @@ describe('on PostgreSQL', { skip: withoutPostgres() }, () => {
     timeout: crashPatienceMs(SHARE),
   }, async (t) => {
     const { random, numbers } = crashRounds(t, 2, SHARE);
-    const store = { env: { OPSQUEUE_STORE: server.url('?schema=killed') } };
+    // A queue that is killed leaves its lease behind.
+    const store = { env: { OPSQUEUE_STORE: server.url('?schema=killed'), OPSQUEUE_LEASE: '2s' } };
     const flags = ['--max-chunk-retries', '3'];
     const ledger = new Ledger();
     for (const round of numbers) {
@@ -50,7 +51,8 @@ describe('on PostgreSQL', { skip: withoutPostgres() }, () => {
   });
 
   test('a database that is restarted, or crashes, under load is waited for: one line each time, and nothing is lost', async () => {
-    const store = { env: { OPSQUEUE_STORE: server.url('?schema=restarted') } };
+    // Longer than the restarts take.
+    const store = { env: { OPSQUEUE_STORE: server.url('?schema=restarted'), OPSQUEUE_LEASE: '60s' } };
     const { queue, port } = await startQueue([], store);
     await using _queue = queue;
     const acknowledged = new Map<string, string>();

@@ -75,10 +75,17 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
     const url = server.url('?schema=newer');
     await (await openStore(url)).close();
     await admin.query('UPDATE newer.opsqueue_version SET version = 1000');
-    await refused(
-      url,
-      /\?schema=newer: a newer opsqueue wrote it \(schema version 1000, this one knows up to \d+\)$/,
-    );
+    const newer = await openStore(url);
+    const problem =
+      /\?schema=newer: a newer opsqueue wrote it \(schema version 1000, this one knows up to \d+\)$/;
+    await assert.rejects(newer.acquire([0], 'tool'), { code: 'STORE_UNUSABLE', message: problem });
+    // A node goes on passing connections on.
+    const claim = { holder: 'old', address: 'old:3999', leaseMs: 60_000 };
+    const answer = await newer.leases?.take(0, claim);
+    assert(answer?.kind === 'refused');
+    assert.match(answer.reason, problem);
+    assert.equal(answer.by, null);
+    await newer.close();
   });
 
   test('a user who may not create the schema is told what an administrator can do, and then can start', async () => {

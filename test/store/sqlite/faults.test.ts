@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { Journal } from '../../../src/queue/journal/journal.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
 import type { StoreError } from '../../../src/store/errors.ts';
+import { unlimitedTenure } from '../../../src/store/lease.ts';
 import { SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { silentLogger } from '../../../src/system/log/logger.ts';
@@ -22,7 +23,7 @@ async function journalOf(store: Store): Promise<Journal> {
   assert(grant);
   return new Journal({
     store,
-    grant,
+    tenure: unlimitedTenure(grant),
     clock: systemClock,
     random: seededRandom(1),
     logger: silentLogger,

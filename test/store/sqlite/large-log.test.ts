@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { Journal } from '../../../src/queue/journal/journal.ts';
 import { insertOf } from '../../../src/store/conformance/mutations.ts';
+import { unlimitedTenure } from '../../../src/store/lease.ts';
 import type { Mutation } from '../../../src/store/store.ts';
 import { seededRandom } from '../../../src/system/random.ts';
 import { systemClock } from '../../../src/system/time/clock.ts';
@@ -26,7 +27,13 @@ test('a reader with an open transaction: one warning with its likely cause, and 
   const [grant] = await store.acquire([0], 'test');
   assert.ok(grant);
   const logger = recordingLogger();
-  const journal = new Journal({ store, grant, clock: systemClock, random: seededRandom(1), logger });
+  const journal = new Journal({
+    store,
+    tenure: unlimitedTenure(grant),
+    clock: systemClock,
+    random: seededRandom(1),
+    logger,
+  });
   await journal.insert(insertOf(1n, { prefix: null, chunksTotal: 20 }));
   const reader = openReader(fixture.filename);
   const grow = (chunkIndex: number): Mutation & { kind: 'direct_output' } => ({

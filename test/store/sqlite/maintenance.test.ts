@@ -7,6 +7,7 @@ import type { Worker } from 'node:worker_threads';
 import { Journal } from '../../../src/queue/journal/journal.ts';
 import { failed, insertOf, page } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
+import { unlimitedTenure } from '../../../src/store/lease.ts';
 import { openSqliteStore, SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/log/logger.ts';
 import { seededRandom } from '../../../src/system/random.ts';
@@ -183,7 +184,7 @@ test('a database thread that dies is the end of the store and of its journal', a
   assert(grant);
   const journal = new Journal({
     store,
-    grant,
+    tenure: unlimitedTenure(grant),
     clock: systemClock,
     random: seededRandom(1),
     logger: silentLogger,

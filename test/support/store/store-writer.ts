@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { Journal } from '../../../src/queue/journal/journal.ts';
 import { StoreError } from '../../../src/store/errors.ts';
+import { unlimitedTenure } from '../../../src/store/lease.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { silentLogger } from '../../../src/system/log/logger.ts';
 import { systemRandom } from '../../../src/system/random.ts';
@@ -23,7 +24,7 @@ async function main(): Promise<void> {
   if (!grant) throw new Error('nothing was granted');
   const journal = new Journal({
     store,
-    grant,
+    tenure: unlimitedTenure(grant),
     clock: systemClock,
     random: systemRandom,
     logger: silentLogger,

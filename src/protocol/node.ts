@@ -1,0 +1,36 @@
+/** `starting`: the store is being opened; `stopping`: the process is about to end. */
+export type NodeRole = 'starting' | 'standby' | 'active' | 'stopping';
+
+/** What `/node` tells. */
+export interface NodeInfo {
+  /** The node's name, another one with each start. */
+  readonly node: string;
+  readonly role: NodeRole;
+  /** When it got this role, in milliseconds since 1970. */
+  readonly sinceMs: number;
+  /** Of the lease, as last seen; null while nothing is known of it. */
+  readonly epoch: number | null;
+  /** Which node holds the lease; null: none, as far as is known. */
+  readonly holder: { readonly node: string; readonly address: string } | null;
+  /** Where other nodes reach this one. */
+  readonly address: string;
+  /** Why it cannot become active; null if it can. */
+  readonly reason: string | null;
+  readonly version: string;
+}
+
+export function formatNode({ sinceMs, ...info }: NodeInfo): string {
+  return JSON.stringify({ ...info, since: new Date(sinceMs).toISOString() });
+}
+
+/** Which node answered, and whether it is the active one; null for what is not an answer of `/node`. */
+export function parseNode(body: string): { readonly node: string; readonly isActive: boolean } | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return null;
+  }
+  const { node, role } = (value ?? {}) as { readonly node?: unknown; readonly role?: unknown };
+  return typeof node === 'string' && typeof role === 'string' ? { node, isActive: role === 'active' } : null;
+}

@@ -1,0 +1,77 @@
+import { VERSION } from '../model/version.ts';
+import type { HttpServer } from '../net/http/server.ts';
+import type { QueueNode } from '../node/queue-node.ts';
+import type { NodeInfo } from '../protocol/node.ts';
+import type { LogStats } from '../system/log/logger.ts';
+import { uuidV7 } from '../system/random.ts';
+import type { Clock } from '../system/time/clock.ts';
+import type { NodeView } from './http/node-routes.ts';
+import type { NodeMetricsOptions } from './metrics/node.ts';
+
+/** What a process tells of itself from its first moment to its last: by `/node`, and by its metrics. */
+export class NodeFace implements NodeView, NodeMetricsOptions {
+  readonly id: string;
+  readonly clock: Clock;
+  readonly logStats: LogStats | undefined;
+  readonly #http: HttpServer;
+  readonly #address: () => string;
+  readonly #startedMs: number;
+  #node: QueueNode | null = null;
+  #stoppingMs: number | null = null;
+
+  /** @param address where other nodes reach it, once it listens */
+  constructor(clock: Clock, logStats: LogStats | undefined, http: HttpServer, address: () => string) {
+    this.id = uuidV7(clock.nowMs());
+    this.clock = clock;
+    this.logStats = logStats;
+    this.#http = http;
+    this.#address = address;
+    this.#startedMs = clock.nowMs();
+  }
+
+  /** The store is open. */
+  began(node: QueueNode): void {
+    this.#node = node;
+  }
+
+  stopping(): void {
+    this.#stoppingMs ??= this.clock.nowMs();
+  }
+
+  get info(): NodeInfo {
+    const state = this.#node?.state;
+    const [role, sinceMs] =
+      this.#stoppingMs !== null
+        ? (['stopping', this.#stoppingMs] as const)
+        : state === undefined
+          ? (['starting', this.#startedMs] as const)
+          : ([state.role === 'stopped' ? 'stopping' : state.role, state.sinceMs] as const);
+    const holder = state?.holder ?? null;
+    return {
+      node: this.id,
+      role,
+      sinceMs,
+      epoch: state?.epoch ?? null,
+      holder: holder === null ? null : { node: holder.holder, address: holder.address },
+      address: this.#address(),
+      reason: state?.reason ?? null,
+      version: VERSION,
+    };
+  }
+
+  get takeovers(): number {
+    return this.#node?.takeovers ?? 0;
+  }
+
+  get lastTakeoverMs(): number | null {
+    return this.#node?.lastTakeoverMs ?? null;
+  }
+
+  get leaseAgeMs(): number | null {
+    return this.#node?.leaseAgeMs ?? null;
+  }
+
+  get connectionsRejected(): Readonly<Record<string, number>> {
+    return this.#http.connectionsRejected;
+  }
+}

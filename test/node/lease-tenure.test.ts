@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LeaseTenure } from '../../src/node/lease-tenure.ts';
+import { StoreError } from '../../src/store/errors.ts';
+import type { ShardGrant, StoreLeases } from '../../src/store/lease.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
+import { PausingClock } from '../support/time/pausing-clock.ts';
+
+const LEASE_MS = 3_000;
+const GRANT: ShardGrant = { shard: 0, epoch: 7, lastSeq: 0, highestId: 0n };
+
+type Answer = Promise<boolean>;
+
+/** A tenure whose renewals are answered by the test. */
+class Fixture {
+  readonly time = new ManualClock();
+  readonly clock = new PausingClock(this.time);
+  readonly logger = recordingLogger();
+  /** When renewals were sent. */
+  readonly sentAt: number[] = [];
+  given = 0;
+  answer: () => Answer = () => Promise.resolve(true);
+  readonly tenure: LeaseTenure;
+
+  constructor(sentMs = 0) {
+    const leases: StoreLeases = {
+      take: () => Promise.reject(new Error('not asked for')),
+      renew: (shard, epoch) => {
+        assert.deepEqual([shard, epoch], [0, 7]);
+        this.sentAt.push(this.time.monotonicMs());
+        return this.answer();
+      },
+      give: async () => void this.given++,
+      onNews: () => () => {},
+    };
+    const { clock, logger } = this;
+    this.tenure = new LeaseTenure({ leases, grant: GRANT, leaseMs: LEASE_MS, sentMs, clock, logger });
+  }
+
+  /** Milliseconds one after the other, with all that follows from each. */
+  async passes(ms: number): Promise<void> {
+    for (let i = 0; i < ms; i += 10) {
+      this.time.advance(10);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+}
+
+test('an idle owner renews at a third of its lease, and keeps it', async () => {
+  const fixture = new Fixture();
+  await fixture.passes(10_000);
+  assert.ok(fixture.tenure.isOn());
+  assert.deepEqual(fixture.sentAt, [1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000, 9_000, 10_000]);
+});
+
+test('commits renew it: nothing else is sent while there are some', async () => {
+  const fixture = new Fixture();
+  for (let i = 0; i < 20; i++) {
+    await fixture.passes(500);
+    fixture.tenure.renewed(fixture.time.monotonicMs());
+  }
+  assert.ok(fixture.tenure.isOn());
+  assert.deepEqual(fixture.sentAt, []);
+});
+
+test('it is measured from the moment before the claim was sent, not from its answer', async () => {
+  const fixture = new Fixture(-2_500);
+  fixture.answer = () => new Promise(() => {});
+  await fixture.passes(190);
+  assert.ok(fixture.tenure.isOn());
+  await fixture.passes(10);
+  assert.ok(!fixture.tenure.isOn());
+});
+
+test('a renewal that is answered late counts from when it was sent', async () => {
+  const fixture = new Fixture();
+  const late = Promise.withResolvers<boolean>();
+  fixture.answer = () => late.promise;
+  await fixture.passes(2_600);
+  assert.deepEqual(fixture.sentAt, [1_000]);
+  fixture.answer = () => new Promise(() => {});
+  late.resolve(true);
+  await fixture.passes(1_090);
+  assert.ok(fixture.tenure.isOn());
+  await fixture.passes(10);
+  assert.ok(!fixture.tenure.isOn());
+});
+
+test('a renewal whose answer is lost is tried again, and the lease ends in time if none succeeds', async () => {
+  const fixture = new Fixture();
+  fixture.answer = () => Promise.reject(new StoreError('transient', 'cut'));
+  await fixture.passes(2_000);
+  assert.deepEqual(fixture.sentAt, [1_000, 1_300, 1_600, 1_900]);
+  assert.ok(fixture.tenure.isOn());
+  await fixture.passes(700);
+  assert.ok(!fixture.tenure.isOn());
+  assert.match(fixture.tenure.ended.reason.message, /not renewed within 3000 ms/);
+  const { length } = fixture.sentAt;
+  await fixture.passes(3_000);
+  assert.equal(fixture.sentAt.length, length, 'it renews what is over');
+});
+
+test('a renewal that was answered after the end does not bring it back', async () => {
+  const fixture = new Fixture();
+  const late = Promise.withResolvers<boolean>();
+  fixture.answer = () => late.promise;
+  await fixture.passes(2_700);
+  assert.ok(fixture.tenure.ended.aborted);
+  late.resolve(true);
+  fixture.tenure.renewed(fixture.time.monotonicMs());
+  await fixture.passes(10);
+  assert.ok(!fixture.tenure.isOn());
+});
+
+test('a process that wakes from a pause knows it before any timer has fired', async () => {
+  const fixture = new Fixture();
+  await fixture.passes(500);
+  fixture.clock.pause();
+  await fixture.passes(10_000);
+  assert.ok(!fixture.tenure.ended.aborted, 'a timer has fired');
+  assert.ok(!fixture.tenure.isOn());
+  assert.ok(fixture.tenure.ended.aborted);
+  fixture.clock.wake();
+  await fixture.passes(10);
+  assert.deepEqual(fixture.sentAt, []);
+});
+
+test('it ends by itself when its time is over, and at once when another has taken the lease', async () => {
+  const idle = new Fixture();
+  idle.answer = () => new Promise(() => {});
+  await idle.passes(2_690);
+  assert.ok(!idle.tenure.ended.aborted);
+  await idle.passes(10);
+  assert.ok(idle.tenure.ended.aborted);
+  const fenced = new Fixture();
+  fenced.answer = () => Promise.resolve(false);
+  await fenced.passes(1_010);
+  assert.equal(fenced.tenure.ended.reason.code, 'STORE_FENCED');
+});
+
+test('what is given away is over before the store knows, and is given once', async () => {
+  const fixture = new Fixture();
+  const given = fixture.tenure.give();
+  assert.ok(!fixture.tenure.isOn());
+  await given;
+  await fixture.tenure.give();
+  assert.equal(fixture.given, 1);
+  assert.equal(fixture.time.timersPending, 0);
+});

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Office, QueueNode } from '../../src/node/queue-node.ts';
+import { Queue } from '../../src/queue/queue.ts';
+import { checkedSettings } from '../../src/server/settings.ts';
+import { StoreError } from '../../src/store/errors.ts';
+import type { StoreLeases, Tenure } from '../../src/store/lease.ts';
+import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { seededRandom } from '../../src/system/random.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { newSubmission } from '../support/queues/queue-world.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
+import { PausingClock } from '../support/time/pausing-clock.ts';
+
+const LEASE_MS = 3_000;
+
+/** Nodes with a queue each, on one database, in time that the test lets pass. */
+class Nodes {
+  readonly time = new ManualClock();
+  readonly database = new MemoryDatabase();
+  /** How the store of each node fails at the moment. */
+  readonly failing = new Set<string>();
+  readonly all = new Map<string, TestNode>();
+
+  start(id: string): TestNode {
+    const node = new TestNode(this, id);
+    this.all.set(id, node);
+    return node;
+  }
+
+  async settle(): Promise<void> {
+    for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  async passes(ms: number): Promise<void> {
+    await this.settle();
+    for (let i = 0; i < ms; i += 10) {
+      this.time.advance(10);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await this.settle();
+  }
+}
+
+class TestNode {
+  readonly clock: PausingClock;
+  readonly store: MemoryStore;
+  readonly node: QueueNode;
+  readonly logger = recordingLogger();
+  queue: Queue | null = null;
+  tenure: Tenure | null = null;
+  openingFails: StoreError | null = null;
+
+  constructor(nodes: Nodes, id: string) {
+    this.clock = new PausingClock(nodes.time);
+    const inner = new MemoryStore({ database: nodes.database, clock: nodes.time });
+    const leases = inner.leases!;
+    const unlessFailing = <T>(run: () => Promise<T>): Promise<T> =>
+      nodes.failing.has(id) ? Promise.reject(new StoreError('transient', 'cut')) : run();
+    const flaky: StoreLeases = {
+      take: (...args) => unlessFailing(() => leases.take(...args)),
+      renew: (...args) => unlessFailing(() => leases.renew(...args)),
+      give: (...args) => unlessFailing(() => leases.give(...args)),
+      onNews: (listener) => leases.onNews(listener),
+    };
+    this.store = Object.assign(inner, { leases: flaky });
+    const { clock, logger, store } = this;
+    const random = seededRandom(1);
+    this.node = new QueueNode({
+      store,
+      id,
+      address: `${id}:3999`,
+      leaseMs: LEASE_MS,
+      clock,
+      random,
+      logger,
+      open: async (tenure): Promise<Office> => {
+        if (this.openingFails !== null) throw this.openingFails;
+        const queue = await Queue.open({ ...checkedSettings({}), store, clock, random, logger, tenure });
+        this.queue = queue;
+        this.tenure = tenure;
+        return { lost: queue.lost, stop: async () => void (await queue.stop(1_000)) };
+      },
+    });
+  }
+
+  get role(): string {
+    return this.node.state.role;
+  }
+}
+
+test('one of two nodes becomes active; when it falls silent, the other takes over within its lease, with all that was done', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.settle();
+  assert.deepEqual([a.role, b.role], ['active', 'standby']);
+  assert.deepEqual(b.node.state.holder, { holder: 'a', address: 'a:3999' });
+  const inserted = a.queue!.inserts.insert(newSubmission({ prefix: 'p', chunksTotal: 3 }));
+  await nodes.settle();
+  const id = await inserted;
+  await nodes.passes(20_000);
+  assert.deepEqual([a.role, b.role], ['active', 'standby']);
+  // As a process that is killed.
+  a.clock.pause();
+  nodes.failing.add('a');
+  await nodes.passes(LEASE_MS + 20);
+  assert.equal(b.role, 'active');
+  assert.equal(b.node.state.epoch, 2);
+  assert.equal(b.node.takeovers, 1);
+  assert.equal((await b.queue!.reads.status('', id))?.state, 'in_progress');
+  const next = b.queue!.inserts.insert(newSubmission({ prefix: 'q', chunksTotal: 1 }));
+  await nodes.settle();
+  assert.ok((await next) > id);
+  await Promise.all([a.node.stop(), b.node.stop()]);
+});
+
+test('a node that wakes after its lease takes nothing and says nothing, whatever comes first', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.settle();
+  a.clock.pause();
+  await nodes.passes(10_000);
+  assert.equal(b.role, 'active');
+  const zombie = a.queue!;
+  // Before any of its timers: a request.
+  const request = zombie.inserts.insert(newSubmission({ prefix: 'late', chunksTotal: 1 }));
+  await assert.rejects(request, { code: 'QUEUE_UNAVAILABLE' });
+  assert.ok(zombie.lost.aborted && !zombie.isReady);
+  a.clock.wake();
+  await nodes.settle();
+  assert.equal(a.role, 'standby');
+  assert.equal(a.node.state.holder?.holder, 'b');
+  assert.deepEqual(await b.store.idsByPrefix(['late']), [null]);
+  await Promise.all([a.node.stop(), b.node.stop()]);
+});
+
+test('a commit that was under way when the process was paused is neither acknowledged nor handed out', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  await nodes.settle();
+  const gate = Promise.withResolvers<void>();
+  const commit = a.store.commit.bind(a.store);
+  a.store.commit = async (batch) => {
+    const result = await commit(batch);
+    await gate.promise;
+    return result;
+  };
+  const request = a.queue!.inserts.insert(newSubmission({ prefix: 'p', chunksTotal: 1 }));
+  request.catch(() => {});
+  await nodes.settle();
+  a.clock.pause();
+  const b = nodes.start('b');
+  await nodes.passes(10_000);
+  gate.resolve();
+  await assert.rejects(request, { code: 'QUEUE_UNAVAILABLE' });
+  assert.equal(a.queue!.counts.submissionsOpen, 0);
+  assert.equal(b.queue!.counts.submissionsOpen, 1);
+  a.clock.wake();
+  await Promise.all([a.node.stop(), b.node.stop()]);
+});
+
+test('an orderly stop gives the lease away: the other node is active without waiting', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.settle();
+  const inserting = a.queue!.inserts.insert(newSubmission({ prefix: 'p', chunksTotal: 1 }));
+  await a.node.stop();
+  await nodes.settle();
+  assert.equal(b.role, 'active');
+  const id = await inserting;
+  assert.equal((await b.queue!.reads.status('', id))?.state, 'in_progress');
+  assert.equal(nodes.time.monotonicMs(), 0);
+  await b.node.stop();
+});
+
+test('a node that cannot renew gives up in time, and is active again once it can', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  await nodes.settle();
+  nodes.failing.add('a');
+  await nodes.passes(2_500);
+  assert.equal(a.role, 'active');
+  await nodes.passes(500);
+  assert.equal(a.role, 'standby');
+  assert.equal(a.node.state.holder, null);
+  nodes.failing.delete('a');
+  await nodes.passes(2_000);
+  assert.deepEqual([a.role, a.node.state.epoch, a.node.takeovers], ['active', 2, 2]);
+  await a.node.stop();
+});
+
+test('a node that cannot open the queue lets another one try', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  a.openingFails = new StoreError('transient', 'cannot be read');
+  const b = nodes.start('b');
+  await nodes.passes(1_100);
+  assert.deepEqual([a.role, b.role], ['standby', 'active']);
+  await Promise.all([a.node.stop(), b.node.stop()]);
+});
+
+test('a queue that is broken ends its node, which gives the lease away', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.settle();
+  a.queue!.giveUp(new Error('broken'));
+  await assert.rejects(a.node.ended, /broken/);
+  await nodes.settle();
+  assert.equal(b.role, 'active');
+  await b.node.stop();
+});
+
+test('a node that stops while it stands by leaves nothing behind', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.settle();
+  await b.node.stop();
+  assert.equal(b.role, 'stopped');
+  assert.equal(nodes.database.leaseListeners.size, 0);
+  await a.node.stop();
+  assert.equal(nodes.time.timersPending, 0);
+});
