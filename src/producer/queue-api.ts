@@ -39,6 +39,7 @@ import {
   parseKnownAnswer,
   parseStatus,
 } from '../protocol/producer/requests.ts';
+import { uuidV7 } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { PollHold } from './results/poll-hold.ts';
 import { errorOf } from './verb-errors.ts';
@@ -84,6 +85,7 @@ export class QueueApi {
   readonly #http: HttpClient;
   readonly #timeoutMs: number;
   readonly #codec = cborChunkCodec();
+  readonly #clock: Clock;
   readonly #hold: PollHold;
   /** As of the last answer: the queue may be replaced by another while we live. */
   #features: Announced<ProducerQueueFeature> | null = null;
@@ -91,6 +93,7 @@ export class QueueApi {
   constructor(options: QueueApiOptions) {
     this.#http = options.http;
     this.#timeoutMs = options.requestTimeoutMs;
+    this.#clock = options.clock;
     this.#hold = new PollHold(options.clock);
   }
 
@@ -218,8 +221,10 @@ export class QueueApi {
   }
 
   /** @throws SubmissionNotFoundError, SubmissionNotCancellableError */
-  cancel(id: SubmissionId, signal?: AbortSignal): Promise<void> {
-    const request = this.#request('POST', `${ROOT}/cancel/${id}`);
+  cancel(id: SubmissionId, by: string, signal?: AbortSignal): Promise<void> {
+    const plain = this.#request('POST', `${ROOT}/cancel/${id}`);
+    // A header: the request is that of the original, whose queue does not keep it.
+    const request = { ...plain, headers: { ...plain.headers, 'opsqueue-by': encodeURIComponent(by) } };
     return this.#http.retry(async (state) => {
       const answer = this.#learn(request, await this.#http.once(request, state.signal));
       if (answer.status === 404) throw new SubmissionNotFoundError(id);
@@ -291,7 +296,10 @@ export class QueueApi {
   async act(wanted: VerbRequest, signal?: AbortSignal): Promise<VerbAnswer> {
     await this.require('control', signal);
     const { verb } = wanted.change;
-    const request = this.#request('POST', `/api/v1/actions/${verb}`, formatActionRequest(wanted));
+    const plain = this.#request('POST', `/api/v1/actions/${verb}`, formatActionRequest(wanted));
+    // It may be sent again when no answer comes.
+    const headers = { ...plain.headers, 'idempotency-key': uuidV7(this.#clock.nowMs()) };
+    const request = { ...plain, headers };
     const answer = this.#learn(request, await this.#http.send(request, signal));
     if (answer.status !== 200) {
       const problem = parseProblem(answer.status, answer.body);

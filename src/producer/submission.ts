@@ -13,6 +13,7 @@ import {
   type SubmissionDetails,
 } from '../model/submission.ts';
 import type { Change, VerbAnswer } from '../model/verbs.ts';
+import { userAtHost } from '../system/process/who.ts';
 import { checkCause, checkChanges, verbRequest } from './changes.ts';
 import { checkOptions } from './checks.ts';
 import type { ClientContext } from './context.ts';
@@ -157,7 +158,7 @@ export class Submission<Result = unknown> {
     const { signal, reason, by } = checkOptions(options, names.CHANGE);
     const { api } = this.#context;
     if (reason === undefined && by === undefined) {
-      return this.#context.call(signal, (linked) => api.cancel(this.#id, linked));
+      return this.#context.call(signal, (linked) => api.cancel(this.#id, userAtHost(), linked));
     }
     try {
       await this.#change({ verb: 'cancel' }, options);

@@ -146,7 +146,7 @@ test('what is wrong with an action is said with a code, and changes nothing', as
     ['pause', { ids: [cancelled] }, 409, 'SUBMISSION_ENDED', 'has ended (cancelled)'],
     ['pause', { ids: ['7'] }, 404, 'SUBMISSION_NOT_FOUND', 'submission 7'],
     ['pause', { filter: { state: 'paused' } }, 404, 'NOTHING_MATCHES', 'state paused'],
-    ['pause', { filter: {}, expected: 0 }, 409, 'COUNT_CHANGED', '1 submissions match, 0 were expected'],
+    ['pause', { filter: {}, expected: 0 }, 409, 'COUNT_CHANGED', '1 submission matches, 0 were expected'],
     ['stop', { ids }, 404, 'UNKNOWN_ACTION', '"stop" is not an action: pause, resume, set, cancel'],
   ] as const) {
     const [got, problem] = await act(server, verb, body);
@@ -188,4 +188,55 @@ test('metrics count what is paused', async () => {
   assert.match(later, /^submissions_paused_count\{queue="images"\} 1$/m);
   assert.match(later, /^chunks_paused_count\{queue="images"\} 2$/m);
   assert.match(later, /^queue_chunks_waiting_count\{queue="images"\} 0$/m);
+});
+
+test('an action with a key is done once, and answered again as it was', async () => {
+  await using server = await TestServer.start({ chunkRetriesMax: 1 });
+  const id = await server.insert('p', 1);
+  const consumer = await server.consumer();
+  const failOnce = async () => {
+    const [reserved] = await consumer.reserved();
+    consumer.fail(reserved!.chunk);
+    await consumer.control('pong');
+  };
+  await failOnce();
+  const retry = async (key: string, body: object = { ids: [String(id)] }, queue = '') => {
+    const answer = await server.post(`${queue}${ACTIONS}/retry`, JSON.stringify(body), {
+      'idempotency-key': key,
+    });
+    return [answer.status, JSON.parse(answer.body.toString())] as const;
+  };
+  const [first, atOnce] = await Promise.all([retry('k-1'), retry('k-1')]);
+  assert.deepEqual([first[0], first[1].chunks], [200, 1]);
+  assert.deepEqual(atOnce, first);
+  await failOnce();
+  assert.deepEqual(await retry('k-1'), first);
+  assert.match(await statusOf(server, id), /^\{"Failed"/);
+  for (const [body, queue] of [
+    [{ ids: [String(id)], reason: 'other' }, ''],
+    [{ ids: [String(id)] }, '/q/images'],
+  ] as const) {
+    const [status, problem] = await retry('k-1', body, queue);
+    assert.deepEqual([status, problem.code], [409, 'IDEMPOTENCY_KEY_REUSED']);
+  }
+  assert.equal((await retry('not a key'))[0], 422);
+  assert.equal((await retry('k-2'))[1].chunks, 1);
+  // An error is not remembered: it may go away.
+  assert.equal((await retry('k-3', { ids: ['7'] }))[0], 404);
+  assert.equal((await retry('k-3'))[0], 200);
+});
+
+test('a cancel of the original tells by its address who it was, one of ours by name', async () => {
+  await using server = await TestServer.start();
+  let prefixes = 0;
+  const by = async (headers: Readonly<Record<string, string>>) => {
+    const id = await server.insert(`p-${prefixes++}`, 1);
+    await server.request(`POST /producer/submissions/cancel/${id}`, headers);
+    const { cancelled_by, cancel_reason } = JSON.parse(await statusOf(server, id, OURS)).Cancelled;
+    assert.equal(cancel_reason, undefined);
+    return cancelled_by;
+  };
+  assert.equal(await by({}), '127.0.0.1');
+  assert.equal(await by({ 'opsqueue-by': encodeURIComponent('Jörg@host') }), 'Jörg@host');
+  assert.equal(await by({ 'opsqueue-by': '%' }), '127.0.0.1');
 });

@@ -74,7 +74,8 @@ function checkOperations({ contents, chunkSizeOps }: InsertRequest): void {
   );
 }
 
-function idempotencyKeyOf(head: RequestHead): string | undefined {
+/** Of an insert or an action. @throws ProtocolError */
+export function idempotencyKeyOf(head: RequestHead): string | undefined {
   const key = head.header('idempotency-key');
   if (key === undefined || IDEMPOTENCY_KEY.test(key)) return key;
   throw new ProtocolError(

@@ -1,3 +1,4 @@
+import { BY_CHARS_MAX } from '../../model/control.ts';
 import type { SubmissionId } from '../../model/ids.ts';
 import type { RetryPolicy } from '../../model/retry.ts';
 import { END_STATES } from '../../model/submission.ts';
@@ -78,7 +79,7 @@ export function submissionRoutes(
     async cancel(exchange, { queue, segment }) {
       const id = idOf(exchange, segment);
       if (id === null) return;
-      const result = await endings.cancel(queue, id);
+      const result = await endings.cancel(queue, id, { by: callerOf(exchange), reason: null });
       switch (result.kind) {
         case 'cancelled':
           return respondAnnounced(exchange, 200, '', null);
@@ -174,6 +175,17 @@ export function submissionRoutes(
       respondJson(exchange, 200, formatKnownAnswer(await reads.known(parseKnownRequest(body))));
     },
   };
+}
+
+/** Who makes a request, by his own words or else his address; null if neither is known. */
+function callerOf(exchange: HttpExchange): string | null {
+  const told = exchange.header('opsqueue-by');
+  try {
+    if (told !== undefined) return decodeURIComponent(told).slice(0, BY_CHARS_MAX) || null;
+  } catch {
+    // Not as our client sends it.
+  }
+  return exchange.remoteAddress ?? null;
 }
 
 /** null: it is none, and that has been answered. */

@@ -15,9 +15,12 @@ import { JsonSyntaxError } from '../../../protocol/producer/requests.ts';
 import { QueueUnavailableError, TooManyQueuesError } from '../../../queue/errors.ts';
 import type { Queue } from '../../../queue/queue.ts';
 import { StoreError } from '../../../store/errors.ts';
+import type { Clock } from '../../../system/time/clock.ts';
 import { respondJson } from '../answers.ts';
+import { idempotencyKeyOf } from '../insert-request.ts';
 import type { Route } from '../submissions.ts';
 import { respondProblem } from './problem.ts';
+import { IdempotencyKeyReusedError, RepeatedActions } from './repeated-actions.ts';
 
 /** Which status an error of a verb has, the first that fits. */
 const STATUSES = [
@@ -29,13 +32,15 @@ const STATUSES = [
   [SubmissionEndedError, 409],
   [CountChangedError, 409],
   [ChangeRefusedError, 409],
+  [IdempotencyKeyReusedError, 409],
   [TooManyQueuesError, 429],
   [QueueUnavailableError, 503],
   [StoreError, 503],
 ] as const;
 
 /** `POST /api/v1/actions/{verb}`: pauses, resumes, changes or cancels what is named or matches. */
-export function actionRoute(queue: Queue): Route {
+export function actionRoute(queue: Queue, clock: Clock): Route {
+  const repeated = new RepeatedActions(clock);
   return async (exchange, { queue: confinedTo, segment }, body) => {
     try {
       const verb = VERBS.find((each) => each === segment);
@@ -46,7 +51,9 @@ export function actionRoute(queue: Queue): Route {
       }
       const caller = exchange.remoteAddress ?? 'unknown';
       const request = parseActionRequest(verb, body, caller, confinedTo);
-      respondJson(exchange, 200, formatActionAnswer(await queue.verbs.run(request)));
+      const parts = [verb, confinedTo, body];
+      const act = async () => formatActionAnswer(await queue.verbs.run(request));
+      respondJson(exchange, 200, await repeated.run(idempotencyKeyOf(exchange), parts, act));
     } catch (error) {
       const status = STATUSES.find(([type]) => error instanceof type)?.[1];
       if (status === undefined || !(error instanceof OpsqueueError)) throw error;

@@ -17,6 +17,6 @@ export function apiRoutes({ queue, clock }: ApiRoutesOptions): Readonly<Record<A
   return {
     queues: (exchange) => respondJson(exchange, 200, formatQueues(queue.inUse, clock.nowMs())),
     openapi: openapiRoute(),
-    action: actionRoute(queue),
+    action: actionRoute(queue, clock),
   };
 }
