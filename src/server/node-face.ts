@@ -7,6 +7,8 @@ import { uuidV7 } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
 import type { NodeView } from './http/node-routes.ts';
 import type { NodeMetricsOptions } from './metrics/node.ts';
+import type { Passing } from './passing.ts';
+import type { ServerSettings } from './settings.ts';
 
 /** What a process tells of itself from its first moment to its last: by `/node`, and by its metrics. */
 export class NodeFace implements NodeView, NodeMetricsOptions {
@@ -14,17 +16,24 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   readonly clock: Clock;
   readonly logStats: LogStats | undefined;
   readonly #http: HttpServer;
+  readonly #passing: Passing;
   readonly #address: () => string;
   readonly #startedMs: number;
   #node: QueueNode | null = null;
   #stoppingMs: number | null = null;
 
   /** @param address where other nodes reach it, once it listens */
-  constructor(clock: Clock, logStats: LogStats | undefined, http: HttpServer, address: () => string) {
+  constructor(
+    { clock, logStats }: Pick<ServerSettings, 'clock' | 'logStats'>,
+    http: HttpServer,
+    passing: Passing,
+    address: () => string,
+  ) {
     this.id = uuidV7(clock.nowMs());
     this.clock = clock;
     this.logStats = logStats;
     this.#http = http;
+    this.#passing = passing;
     this.#address = address;
     this.#startedMs = clock.nowMs();
   }
@@ -69,6 +78,10 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
 
   get leaseAgeMs(): number | null {
     return this.#node?.leaseAgeMs ?? null;
+  }
+
+  get connectionsPassedOn(): number {
+    return this.#passing.connections;
   }
 
   get connectionsRejected(): Readonly<Record<string, number>> {

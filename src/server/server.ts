@@ -1,15 +1,17 @@
 import { isIP } from 'node:net';
 import { UNNAMED_QUEUE } from '../model/queue-name.ts';
-import { type HttpAddress, HttpServer } from '../net/http/server.ts';
+import { type HttpAddress, type HttpHandler, HttpServer } from '../net/http/server.ts';
 import { QueueNode } from '../node/queue-node.ts';
 import type { Store } from '../store/store.ts';
 import { descriptorsMax } from '../system/process/descriptors.ts';
 import { advertisedAddress } from './advertised-address.ts';
 import { Admission } from './http/admission.ts';
+import { isNodePath } from './http/node-routes.ts';
 import { unavailableHandler } from './http/unavailable.ts';
 import { NodeMetrics } from './metrics/node.ts';
 import { NodeFace } from './node-face.ts';
 import { QueueOffice } from './office.ts';
+import { Passing } from './passing.ts';
 import type { ServerSettings } from './settings.ts';
 
 /** How long answers that are on their way may take when the server stops. */
@@ -33,6 +35,7 @@ export class Server {
   readonly #queues: ReadonlySet<string> | null;
   readonly #face: NodeFace;
   readonly #metrics: NodeMetrics;
+  readonly #passing: Passing;
   #store: Store | null = null;
   #node: QueueNode | null = null;
   /** The last one, which may be over. */
@@ -59,11 +62,23 @@ export class Server {
       hasPage: settings.page === 'on',
     });
     this.#http = new HttpServer(
-      { ...settings, clock, logger, descriptorsMax: descriptorsMax() ?? undefined },
+      {
+        ...settings,
+        clock,
+        logger,
+        descriptorsMax: descriptorsMax() ?? undefined,
+        descriptorsBeside: () => this.#passing.connections,
+      },
       { request: () => {}, isUpgrade: () => false, upgrade: () => {} },
     );
     const address = () => advertisedAddress(settings.advertise, this.addresses);
-    this.#face = new NodeFace(clock, settings.logStats, this.#http, address);
+    this.#passing = new Passing({
+      clock,
+      logger,
+      holdMs: settings.leaseMs,
+      isOwn: (target) => isNodePath(target, settings.basePath),
+    });
+    this.#face = new NodeFace(settings, this.#http, this.#passing, address);
     this.#metrics = new NodeMetrics(this.#face);
     this.#answerOnly('the queue is starting');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -139,6 +154,7 @@ export class Server {
     this.#face.stopping();
     this.#answerOnly('the queue is stopping');
     const closed = this.#http.stop(STOP_GRACE_MS);
+    this.#passing.stop();
     await this.#node?.stop();
     await closed;
     this.#office?.cut();
@@ -153,17 +169,29 @@ export class Server {
       );
   }
 
-  /** Called when the node has become active, which has its own handler by then, as well. */
+  /** An active node has its own handler by then. */
   #roleChanged(): void {
-    if (this.#stopping !== null || this.#node?.state.role !== 'standby') return;
-    this.#answerOnly('no node is active at the moment', true);
+    const state = this.#node?.state;
+    if (this.#stopping !== null || state === undefined) return;
+    const { role, holder } = state;
+    if (role === 'active') this.#passing.lookAt('here');
+    if (role !== 'standby') return;
+    this.#passing.lookAt(holder === null ? null : { node: holder.holder, address: holder.address });
+    this.#answerOnly('no node is active at the moment', (socket, serve) => {
+      void this.#passing.connection(socket, serve);
+    });
     this.#http.closeIdleConnections();
   }
 
-  #answerOnly(reason: string, isBrief = false): void {
-    const metrics = () => this.#metrics.text();
+  #answerOnly(reason: string, connection?: NonNullable<HttpHandler['connection']>): void {
     this.#http.handOver(
-      unavailableHandler({ reason, isBrief, admission: this.#admission, node: this.#face, metrics }),
+      unavailableHandler({
+        reason,
+        admission: this.#admission,
+        node: this.#face,
+        metrics: () => this.#metrics.text(),
+        ...(connection === undefined ? {} : { connection }),
+      }),
     );
   }
 }

@@ -66,6 +66,11 @@ export class HttpExchange extends RequestHead {
     this.#mayAnswer = mayAnswer;
   }
 
+  /** The connection ends with the answer: the next one may reach another handler, or another node. */
+  endConnection(): void {
+    this.#response.shouldKeepAlive = false;
+  }
+
   /** Called if the peer goes away before the answer. */
   onPeerGone(listener: () => void): void {
     this.#onPeerGone = listener;
@@ -84,6 +89,7 @@ export class HttpExchange extends RequestHead {
     if (this.#isEnded) return;
     if (!this.#mayAnswer()) {
       this.#mayAnswer = () => true;
+      this.endConnection();
       this.respond(503, NOT_ACTIVE, CONTENT_TYPE_JSON, RETRY_SOON);
       return;
     }

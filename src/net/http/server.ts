@@ -16,6 +16,11 @@ export interface HttpHandler {
   request(exchange: HttpExchange): void;
   /** Whether a request that offers an upgrade is taken at its word; if not, it is an ordinary one. */
   isUpgrade(head: RequestHead): boolean;
+  /**
+   * A connection that has just come, of which nothing was read; `serve` begins to read requests. Where there is none, all
+   * connections are served.
+   */
+  connection?(socket: Socket, serve: () => void): void;
   /** A request of which `isUpgrade` was true. The socket is the handler's from here on. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
@@ -35,6 +40,8 @@ export interface HttpServerOptions {
    * that, the system would cut them without a word, and the database could open no file. Default: no limit.
    */
   readonly descriptorsMax?: number | undefined;
+  /** Descriptors that connections take beside their own, as those that are passed on do. Default: none. */
+  readonly descriptorsBeside?: () => number;
   /** Idle connections are kept for this time, in milliseconds: clients of the original poll every 5 s and do not retry. */
   readonly idleConnectionMs: number;
   /** Headers must be complete within this time, in milliseconds. Default 30 000. */
@@ -239,7 +246,10 @@ export class HttpServer implements HttpExchangeHost {
     });
     server.maxConnections = this.#options.connectionsMax;
     server.on('drop', () => this.#reject('limit', { connectionsMax: server.maxConnections }));
-    server.on('connection', (socket) => this.#connected(socket));
+    // That of node:http itself, which begins to read.
+    const serve = server.listeners('connection')[0] as (socket: Socket) => void;
+    server.off('connection', serve);
+    server.on('connection', (socket) => this.#connected(socket, () => serve.call(server, socket)));
     server.on('request', this.#onRequest);
     server.on('checkContinue', this.#onRequest);
     server.on('upgrade', (request, socket, head) => this.#handler.upgrade(request, socket, head));
@@ -264,9 +274,10 @@ export class HttpServer implements HttpExchangeHost {
     this.#handler.request(exchange);
   };
 
-  #connected(socket: Socket): void {
-    const { descriptorsMax } = this.#options;
-    if (descriptorsMax !== undefined && this.#connections >= connectionsWithin(descriptorsMax)) {
+  #connected(socket: Socket, serve: () => void): void {
+    const { descriptorsMax, descriptorsBeside } = this.#options;
+    const open = this.#connections + (descriptorsBeside?.() ?? 0);
+    if (descriptorsMax !== undefined && open >= connectionsWithin(descriptorsMax)) {
       socket.destroy();
       this.#reject('descriptors', { connections: this.#connections, descriptorsMax });
       return;
@@ -274,6 +285,8 @@ export class HttpServer implements HttpExchangeHost {
     this.#connections++;
     socket.once('close', () => this.#connections--);
     this.#lanes.set(socket, new HttpLane(socket, this.#begin));
+    if (this.#handler.connection === undefined) serve();
+    else this.#handler.connection(socket, serve);
   }
 
   #reject(why: ConnectionRejection, fields: object): void {

@@ -1,6 +1,7 @@
 import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../../net/http/exchange.ts';
 import { formatNode, type NodeInfo } from '../../protocol/node.ts';
-import type { EndpointName, NodeEndpoint } from './endpoints.ts';
+import { ENDPOINTS, type EndpointName, type NodeEndpoint } from './endpoints.ts';
+import { splitQueuePath } from './queue-path.ts';
 
 /** What this node knows of itself. */
 export interface NodeView {
@@ -17,6 +18,16 @@ export function nodeRoutes(node: NodeView): Readonly<Record<NodeEndpoint, (excha
     },
     nodeAlive: (exchange) => exchange.respond(200, 'alive', CONTENT_TYPE_TEXT),
   };
+}
+
+/** Whether a request for that path is for this node itself, whoever is active. */
+export function isNodePath(target: string, basePath: string): boolean {
+  const { path } = splitQueuePath(target.replace(/\?.*$/s, ''), basePath);
+  return (
+    path === ENDPOINTS.metrics.path ||
+    path === ENDPOINTS.node.path ||
+    path.startsWith(`${ENDPOINTS.node.path}/`)
+  );
 }
 
 export function isOfNode(name: EndpointName): name is NodeEndpoint {

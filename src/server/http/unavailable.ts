@@ -12,8 +12,8 @@ import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
 export interface UnavailableOptions {
   /** Such as `the queue is starting`. */
   readonly reason: string;
-  /** It will be otherwise soon: clients may ask again in a second. */
-  readonly isBrief?: boolean;
+  /** On a standby: what it does with connections that have just come. What it answers itself is unavailable for a moment. */
+  readonly connection?: NonNullable<HttpHandler['connection']>;
   readonly admission: Admission;
   readonly node: NodeView;
   /** What this node has to say when it is asked for metrics. */
@@ -22,9 +22,9 @@ export interface UnavailableOptions {
 
 /** Answers while the port is open and the queue is not: before it is open, on a standby, and once it stops. */
 export function unavailableHandler(options: UnavailableOptions): HttpHandler {
-  const { admission, node, reason } = options;
+  const { admission, node, reason, connection } = options;
   const routes = nodeRoutes(node);
-  const more = options.isBrief === true ? RETRY_SOON : null;
+  const more = connection === undefined ? null : RETRY_SOON;
   /** Whether it is about this node. */
   const answers = (exchange: HttpExchange): boolean => {
     const decision = admission.admit(exchange);
@@ -36,8 +36,10 @@ export function unavailableHandler(options: UnavailableOptions): HttpHandler {
     return true;
   };
   return {
+    ...(connection === undefined ? {} : { connection }),
     request(exchange) {
       if (answers(exchange)) return;
+      if (connection !== undefined) exchange.endConnection();
       if (exchange.path === '/ping') exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT, more);
       else exchange.respond(503, formatErrorText(reason), CONTENT_TYPE_JSON, more);
     },

@@ -12,6 +12,7 @@ export interface NodeMetricsOptions extends ProcessMetricsOptions {
   readonly lastTakeoverMs: number | null;
   /** How long ago its lease was renewed; null: it holds none that could run out. */
   readonly leaseAgeMs: number | null;
+  readonly connectionsPassedOn: number;
 }
 
 export function registerNode(registry: Registry, node: NodeMetricsOptions): void {
@@ -30,6 +31,11 @@ export function registerNode(registry: Registry, node: NodeMetricsOptions): void
     'node_last_takeover_timestamp_seconds',
     'When this node became active last, in seconds since 1970; 0: never',
     () => (node.lastTakeoverMs ?? 0) / 1000,
+  );
+  gauge(
+    'node_connections_passed_on',
+    'Connections that this node passes on to the active one',
+    () => node.connectionsPassedOn,
   );
   registerProcess(registry, node);
 }

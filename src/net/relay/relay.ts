@@ -1,0 +1,80 @@
+import { connect, type Socket } from 'node:net';
+import type { Clock } from '../../system/time/clock.ts';
+
+export interface RelayAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How long connecting to the other side may take. */
+const CONNECT_MS_MAX = 1_000;
+/** A link on which nothing comes is asked after so long whether the other side is still there. */
+const KEEP_ALIVE_MS = 15_000;
+
+/** Passes connections on to another place, byte by byte: whatever they say, and in both directions. */
+export class Relay {
+  readonly #clock: Clock;
+  /** Ends each connection that is passed on. */
+  readonly #open = new Set<() => void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Connections that are passed on at the moment. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * @param socket is paused
+   * @param head what was read of it
+   * @returns whether it is passed on; if not, it is as before
+   */
+  async pass(socket: Socket, head: Uint8Array, to: RelayAddress): Promise<boolean> {
+    const other = await this.#connect(to);
+    if (other === null) return false;
+    const cut = () => {
+      this.#open.delete(cut);
+      socket.destroy();
+      other.destroy();
+    };
+    this.#open.add(cut);
+    for (const side of [socket, other]) side.once('close', cut).on('error', cut);
+    if (socket.destroyed) {
+      cut();
+      return true;
+    }
+    socket.setNoDelay(true);
+    other.write(head);
+    socket.pipe(other);
+    other.pipe(socket, { end: false });
+    // Whoever closes its side of an HTTP connection has answered all that it will.
+    other.once('end', () => socket.end(cut));
+    return true;
+  }
+
+  /** What cuts those that are passed on at the moment, and none that come later. */
+  cutter(): () => void {
+    const open = [...this.#open];
+    return () => {
+      for (const cut of open) cut();
+    };
+  }
+
+  #connect({ host, port }: RelayAddress): Promise<Socket | null> {
+    return new Promise((resolve) => {
+      const other = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+      other.setKeepAlive(true, KEEP_ALIVE_MS);
+      const settle = (connected: boolean) => {
+        timer.cancel();
+        other.removeAllListeners();
+        other.on('error', () => {});
+        if (!connected) other.destroy();
+        resolve(connected ? other : null);
+      };
+      const timer = this.#clock.after(CONNECT_MS_MAX, () => settle(false));
+      other.once('connect', () => settle(true)).once('error', () => settle(false));
+    });
+  }
+}

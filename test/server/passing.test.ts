@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ServerOptions } from '../../src/server/index.ts';
+import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { withParts } from '../../src/system/parts.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
+import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { freePort } from '../support/network/free-port.ts';
+import { HttpSocket } from '../support/peers/http-socket.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+import { PausingClock } from '../support/time/pausing-clock.ts';
+
+function sharing(database: MemoryDatabase, leaseMs = 60_000): ServerOptions {
+  return { store: new MemoryStore({ database, clock: systemClock }), leaseMs };
+}
+
+const INSERT = { 'content-type': 'application/json' };
+const insertBody = (prefix: string) =>
+  `{"chunk_contents":{"SeeObjectStorage":{"prefix":"${prefix}","count":1}}}`;
+
+/** Asks the queue itself, so that it is whichever node is active. */
+async function pings(server: TestServer): Promise<void> {
+  while ((await server.get('/ping')).status !== 200);
+}
+
+test('a standby passes producers and consumers on to the active node, as they are', async () => {
+  const database = new MemoryDatabase();
+  await using a = await TestServer.start(sharing(database));
+  await using b = await TestServer.start(sharing(database));
+  // One connection, several requests, one of them in pieces.
+  const socket = await b.socket();
+  const body = insertBody('in-pieces');
+  socket.write('POST /produ');
+  socket.write(
+    `cer/submissions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`,
+  );
+  socket.write(body.slice(0, 10));
+  socket.write(body.slice(10));
+  const inserted = await socket.answer();
+  assert.equal(inserted.status, 200);
+  const id = inserted.body.toString();
+  socket.send(`GET /producer/submissions/${id}`);
+  assert.match((await socket.answer()).body.toString(), /InProgress/);
+  const consumer = await b.consumer();
+  const figures = (await b.get('/metrics')).body.toString();
+  assert.match(figures, /^node_connections_passed_on 2$/m);
+  const [chunk] = await consumer.reserved();
+  assert.equal(String(chunk!.chunk.submissionId), id);
+  consumer.complete(chunk!.chunk);
+  await consumer.control('pong');
+  assert.match((await a.get(`/producer/submissions/${id}`)).body.toString(), /Completed/);
+  // What is not a request gets the active node's answer or its own, but an answer.
+  const odd = await b.socket();
+  odd.write('\r\n\r\nGET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  assert.equal((await odd.answer()).body.toString(), 'pong');
+  const garbage = await b.socket();
+  garbage.write('\x16\x03\x01 not HTTP\r\n\r\n');
+  assert.equal((await garbage.answer()).status, 400);
+});
+
+test('what a standby passed on ends with the lease, and what comes then waits for the next active node', async () => {
+  const database = new MemoryDatabase();
+  const a = await TestServer.start(sharing(database));
+  await using b = await TestServer.start(sharing(database));
+  await using c = await TestServer.start(sharing(database));
+  const consumers = [await b.consumer(), await c.consumer()];
+  const idle = await c.socket();
+  idle.send('GET /ping');
+  await idle.answer();
+  await a[Symbol.asyncDispose]();
+  await Promise.all([...consumers.map((consumer) => consumer.ended()), idle.ended()]);
+  // Never refused: the first of these came while no node was active.
+  for (const node of [b, c]) {
+    const { status } = await node.request('POST /producer/submissions', INSERT, insertBody('both'));
+    assert.equal(status, 200);
+  }
+  const roles = await Promise.all(
+    [b, c].map(
+      async (node) => (JSON.parse((await node.get('/node')).body.toString()) as { role: string }).role,
+    ),
+  );
+  assert.deepEqual(roles.toSorted(), ['active', 'standby']);
+});
+
+test('connections to a node that hangs are cut when its lease has moved', async () => {
+  const database = new MemoryDatabase();
+  const clock = new PausingClock(systemClock);
+  await using _a = await TestServer.start(withParts(sharing(database, 400), { clock }));
+  await using b = await TestServer.start(sharing(database, 400));
+  const consumer = await b.consumer();
+  const idle = await b.socket();
+  idle.send('GET /ping');
+  await idle.answer();
+  clock.pause();
+  await Promise.all([consumer.ended(), idle.ended()]);
+  await pings(b);
+  assert.equal(JSON.parse((await b.get('/node')).body.toString()).role, 'active');
+  clock.wake();
+});
+
+test('while no node is active a standby answers 503, and says when to come again', async () => {
+  const database = new MemoryDatabase();
+  // Nobody answers where the lease says that its holder is.
+  const ghost = new MemoryStore({ database, clock: systemClock });
+  const claim = { holder: 'ghost', address: `127.0.0.1:${await freePort()}`, leaseMs: 60_000 };
+  assert.equal((await ghost.leases!.take(0, claim)).kind, 'taken');
+  const logger = recordingLogger();
+  await using b = await TestServer.start({ ...sharing(database, 300), logger });
+  const socket = await b.socket();
+  socket.send('POST /producer/submissions', INSERT, insertBody('p'));
+  const refused = await socket.answer();
+  assert.equal(refused.status, 503);
+  assert.deepEqual(JSON.parse(refused.body.toString()), 'no node is active at the moment');
+  const headers = new Map(refused.headers);
+  assert.deepEqual([headers.get('retry-after'), headers.get('connection')], ['1', 'close']);
+  await socket.ended();
+  const [line] = logger.lines.filter(({ message }) => message.startsWith('cannot pass connections on'));
+  assert.equal((line!.fields as { address?: string }).address, claim.address);
+});
+
+test('an address that leads to another node, or back to the standby itself, is noticed: nothing goes round in circles', async () => {
+  const database = new MemoryDatabase();
+  const port = await freePort();
+  await using _a = await TestServer.start({ ...sharing(database), advertise: `127.0.0.1:${port}` });
+  const logger = recordingLogger();
+  await using b = await TestServer.start({ ...sharing(database, 300), port, logger });
+  const { status } = await b.get('/ping');
+  assert.equal(status, 503);
+  const [line] = logger.lines.filter(({ message }) => message.startsWith('cannot pass connections on'));
+  assert.match(
+    String((line!.fields as { reason?: string }).reason),
+    /another node.* answers there: it needs another --advertise/,
+  );
+});
+
+test('a standby that stops cuts what it passed on, and takes no more', async () => {
+  const database = new MemoryDatabase();
+  await using _a = await TestServer.start(sharing(database));
+  await using b = await TestServer.start(sharing(database));
+  const consumer = await b.consumer();
+  const stopped = b.server.stop();
+  await Promise.all([consumer.ended(), stopped]);
+  await assert.rejects(HttpSocket.open(b.port), /ECONNREFUSED/);
+});
