@@ -1,6 +1,8 @@
 import type { ChunkId } from '../model/ids.ts';
+import type { Logger } from '../system/log/logger.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
 import type { Announcer } from './events.ts';
+import { FailureLog } from './failure-log.ts';
 
 /** The client counts as idle after it has had nothing to do for this long, in milliseconds. */
 const IDLE_MS = 1_000;
@@ -12,22 +14,26 @@ export type Idler = object;
 export class Activity {
   chunksCompleted = 0;
   chunksFailed = 0;
+  readonly failures: FailureLog;
   readonly #announcer: Announcer;
   readonly #clock: Clock;
   readonly #busy = new Set<Idler>();
   readonly #idle = new Set<Idler>();
   #timer: Timer | null = null;
 
-  constructor(announcer: Announcer, clock: Clock) {
+  constructor(announcer: Announcer, clock: Clock, logger: Logger) {
     this.#announcer = announcer;
     this.#clock = clock;
+    this.failures = new FailureLog(clock, logger, () => this.chunksCompleted);
   }
 
   /** `hadResult`: it counted as completed before its result could not be uploaded. */
   failed({ submissionId, chunkIndex }: ChunkId, failure: string, hadResult: boolean): void {
     this.chunksFailed++;
     if (hadResult) this.chunksCompleted--;
-    this.#announcer.announce('chunkFailed', { submissionId: String(submissionId), chunkIndex, failure });
+    const place = { submissionId: String(submissionId), chunkIndex };
+    this.failures.chunkFailed(place, failure);
+    this.#announcer.announce('chunkFailed', { ...place, failure });
   }
 
   /** A run has work, or may have, for all that is known. */
@@ -47,6 +53,7 @@ export class Activity {
   gone(idler: Idler): void {
     this.#busy.delete(idler);
     this.#idle.delete(idler);
+    if (this.#busy.size + this.#idle.size === 0) this.failures.flush();
     this.#look();
   }
 

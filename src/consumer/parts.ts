@@ -64,7 +64,7 @@ export function consumerParts(
       ? null
       : new BoundedStore({ store, options: objectStoreOptions, transferMsMax, context });
   const announcer = new Announcer(emitter, logger);
-  const activity = new Activity(announcer, clock);
+  const activity = new Activity(announcer, clock, logger);
   const engine = new Engine({
     setup: {
       queueUrl,

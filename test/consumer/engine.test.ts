@@ -47,7 +47,7 @@ for (const reason of ['submission_ended', 'completed_elsewhere', 'given_back'] a
     const announcer = new Announcer(new EventEmitter(), silentLogger);
     const run = new ChunkRun({
       engine,
-      activity: new Activity(announcer, systemClock),
+      activity: new Activity(announcer, systemClock, silentLogger),
       untilIdleMs: null,
       demand: checkDemand({}, 0, null),
       watch: new CallbackWatch(systemClock, Number.POSITIVE_INFINITY, () => {}),

@@ -13,12 +13,14 @@ import { OpLanes } from '../run/op-batch.ts';
 import { chunkProcessor, opProcessor, type Processor, rawProcessor } from '../run/processor.ts';
 import { verdictOf } from '../run/verdict.ts';
 import type { ChunkContext } from '../types.ts';
-import type { PoolAnswer, PoolSetup, PoolTask, PoolThreadData } from './protocol.ts';
+import type { PoolAnswer, PoolRecorded, PoolSetup, PoolTask, PoolThreadData } from './protocol.ts';
 
 const { setup, network }: PoolThreadData = workerData;
 // Before the module: it may make connections as it loads.
 setNetworkDefaults(network);
 let loading: Promise<Processor> | null = null;
+/** What of a chunk was recorded, by its context. */
+const recordedBy = new WeakMap<ChunkContext, PoolRecorded>();
 /** Of the chunks that this thread works on. */
 const pulses = new Set<Int32Array>();
 
@@ -41,8 +43,8 @@ export default async function run(task: PoolTask | null): Promise<PoolAnswer> {
   try {
     loading ??= load(setup);
     const processor = await loading;
-    if (task === null) return { output: new Uint8Array() };
-    return { output: await process(processor, task) };
+    if (task === null) return { output: new Uint8Array(), recorded: null };
+    return await process(processor, task);
   } catch (error) {
     return {
       failure: { message: bounded(messageOf(error)), stack: traceOf(error), verdict: verdictOf(error) },
@@ -50,7 +52,7 @@ export default async function run(task: PoolTask | null): Promise<PoolAnswer> {
   }
 }
 
-async function process(processor: Processor, task: PoolTask): Promise<Uint8Array> {
+async function process(processor: Processor, task: PoolTask): Promise<PoolAnswer> {
   const { input, submission, submissionId, chunkIndex, retries, port, pulse } = task;
   const controller = new AbortController();
   port.on('message', (reason: ChunkDropReason) => controller.abort(new ChunkDroppedError(reason)));
@@ -61,7 +63,8 @@ async function process(processor: Processor, task: PoolTask): Promise<Uint8Array
   pulses.add(pulse);
   if (!isBeating) beatWhileBusy();
   try {
-    return await processor(input, context);
+    const output = await processor(input, context);
+    return { output, recorded: recordedBy.get(context) ?? null };
   } finally {
     pulses.delete(pulse);
     port.close();
@@ -99,7 +102,9 @@ async function load({
   switch (shape) {
     case 'op': {
       const lanes = opConcurrency === null ? null : new OpLanes(opConcurrency);
-      return opProcessor({ callback, isRecording, watch, lanes }, format);
+      return opProcessor({ callback, isRecording, watch, lanes }, format, (context, operations, error) =>
+        recordedBy.set(context, { operations, error }),
+      );
     }
     case 'chunk':
       return chunkProcessor(callback, format, watch);

@@ -7,7 +7,7 @@ import { orAborted } from '../../system/async/abort-signals.ts';
 import { networkDefaults } from '../../system/process/network-defaults.ts';
 import { CallbackTimeoutError, type CallbackWatch } from '../run/callback-watch.ts';
 import { ChunkDroppedError, type ChunkDropReason } from '../run/job.ts';
-import type { Processor } from '../run/processor.ts';
+import type { OnRecorded, Processor } from '../run/processor.ts';
 import type { ChunkContext } from '../types.ts';
 import { checkPoolFile } from './program.ts';
 import type { PoolAnswer, PoolFailure, PoolSetup, PoolTask, PoolThreadData } from './protocol.ts';
@@ -31,13 +31,22 @@ function reasonOf({ reason }: AbortSignal): ChunkDropReason {
   return reason instanceof ChunkDroppedError ? reason.reason : 'abandoned';
 }
 
+export interface PoolOptions {
+  readonly setup: PoolSetup;
+  readonly threads: number;
+  readonly watch: CallbackWatch;
+  readonly recorded: OnRecorded;
+}
+
 /** Runs a module's callback in threads, for work that keeps a processor busy. */
 export class CallbackPool {
   readonly #pool: Piscina<PoolTask | null, PoolAnswer>;
   readonly #watch: CallbackWatch;
+  readonly #recorded: OnRecorded;
 
-  private constructor(setup: PoolSetup, threads: number, watch: CallbackWatch) {
+  private constructor({ setup, threads, watch, recorded }: PoolOptions) {
     this.#watch = watch;
+    this.#recorded = recorded;
     this.#pool = new Piscina<PoolTask | null, PoolAnswer>({
       filename: checkPoolFile().href,
       workerData: { setup, network: networkDefaults(true) } satisfies PoolThreadData,
@@ -59,13 +68,8 @@ export class CallbackPool {
    *
    * @throws IncorrectUsageError if the module cannot be loaded or exports no function
    */
-  static async start(
-    setup: PoolSetup,
-    threads: number,
-    watch: CallbackWatch,
-    signal: AbortSignal,
-  ): Promise<CallbackPool> {
-    const pool = new CallbackPool(setup, threads, watch);
+  static async start(options: PoolOptions, signal: AbortSignal): Promise<CallbackPool> {
+    const pool = new CallbackPool(options);
     try {
       await orAborted(pool.#load(), signal);
       return pool;
@@ -103,8 +107,10 @@ export class CallbackPool {
       const task = { input, submission, submissionId, chunkIndex, retries, port: port2, pulse };
       // Without a signal: the pool runs tasks that have one alone in their thread.
       const answer = await this.#unlessStuck(context, this.#pool.run(task, { transferList }), pulse);
-      if ('output' in answer) return answer.output;
-      throw new PoolFailedError(answer.failure);
+      if ('failure' in answer) throw new PoolFailedError(answer.failure);
+      const { output, recorded } = answer;
+      if (recorded !== null) this.#recorded(context, recorded.operations, recorded.error);
+      return output;
     } finally {
       signal.removeEventListener('abort', onAbort);
       port1.close();

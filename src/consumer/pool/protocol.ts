@@ -46,4 +46,12 @@ export interface PoolFailure {
   readonly verdict: Verdict | null;
 }
 
-export type PoolAnswer = { readonly output: Uint8Array } | { readonly failure: PoolFailure };
+/** Operations that failed and whose errors are among the results: how many, and the last error. */
+export interface PoolRecorded {
+  readonly operations: number;
+  readonly error: string;
+}
+
+export type PoolAnswer =
+  | { readonly output: Uint8Array; readonly recorded: PoolRecorded | null }
+  | { readonly failure: PoolFailure };

@@ -46,8 +46,8 @@ export class Calls {
     const format = formatFor(this.#parts, options.codec);
     const opConcurrency = checkOpConcurrency(options.opConcurrency);
     const lanes = opConcurrency === null ? null : new OpLanes(opConcurrency);
-    return this.#runs.run(callOf(options, 0, opConcurrency), (watch) =>
-      opProcessor({ callback, isRecording, watch, lanes }, format),
+    return this.#runs.run(callOf(options, 0, opConcurrency), (watch, recorded) =>
+      opProcessor({ callback, isRecording, watch, lanes }, format, recorded),
     );
   }
 

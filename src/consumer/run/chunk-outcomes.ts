@@ -1,5 +1,4 @@
 import { traceOf } from '../../model/thrown.ts';
-import type { Logger } from '../../system/log/logger.ts';
 import type { Activity } from '../activity.ts';
 import type { Engine, ReportCommand } from '../engine.ts';
 import type { Handle, RunDemand } from '../thread/protocol.ts';
@@ -12,7 +11,6 @@ export interface ChunkOutcomesParts {
   readonly engine: Engine;
   readonly demand: RunDemand;
   readonly activity: Activity;
-  readonly logger: Logger;
   readonly local: LocalBodies;
   /** The chunks that are worked on: one that has an outcome leaves them. */
   readonly jobs: Map<Handle, ChunkJob>;
@@ -57,11 +55,10 @@ export class ChunkOutcomes {
   failed(job: ChunkJob, error: unknown, span: ChunkSpan): void {
     span.computed(error);
     if (this.#isUnwanted(job, span)) return;
-    const { logger, activity, engine, changed } = this.#p;
+    const { activity, engine, changed } = this.#p;
     this.#leave(job);
-    const { submissionId, chunkIndex, held } = job;
+    const { held } = job;
     const failure = traceOf(error);
-    logger.warn({ submission: submissionId, chunk: chunkIndex, error: failure }, 'a chunk failed');
     const { retryable, delayMs } = verdictOf(error) ?? { retryable: true, delayMs: 0 };
     if (job.isHeld) {
       const { handle, chunk } = held;

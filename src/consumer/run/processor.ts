@@ -58,15 +58,33 @@ export function chunkProcessor(
   };
 }
 
-/** The operations of a chunk one by one. */
-export function opProcessor(work: OpWork, format: ChunkFormat): Processor {
+/**
+ * The operations of a chunk one by one.
+ *
+ * @param recorded called with how many of a chunk's operations have an error in the place of their result, and the last of these
+ */
+export function opProcessor(work: OpWork, format: ChunkFormat, recorded: OnRecorded): Processor {
   const checked = { ...work, callback: checkedCallback(work.callback, format) };
   return (input, context) => {
     const ops = decode(format.codec, input, context);
-    return andThen(runOps(checked, ops, context), (results) =>
-      encode(format.codec, results, context, work.isRecording),
-    );
+    return andThen(runOps(checked, ops, context), (results) => {
+      if (work.isRecording) noteErrors(results, context, recorded);
+      return encode(format.codec, results, context, work.isRecording);
+    });
   };
+}
+
+export type OnRecorded = (context: ChunkContext, operations: number, error: string) => void;
+
+function noteErrors(results: readonly unknown[], context: ChunkContext, recorded: OnRecorded): void {
+  let operations = 0;
+  let latest: OpError | null = null;
+  for (const result of results) {
+    if (!(result instanceof OpError)) continue;
+    operations++;
+    latest = result;
+  }
+  if (latest !== null) recorded(context, operations, latest.stack ?? latest.message);
 }
 
 /** @throws ChunkShapeError, which names the chunk */

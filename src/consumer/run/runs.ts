@@ -8,7 +8,7 @@ import type { PoolSetup } from '../pool/protocol.ts';
 import { logWhileStopping } from '../stop-log.ts';
 import type { RunDemand } from '../thread/protocol.ts';
 import { CallbackWatch } from './callback-watch.ts';
-import type { Processor } from './processor.ts';
+import type { OnRecorded, Processor } from './processor.ts';
 import { ChunkRun } from './run.ts';
 import { RunTracing } from './tracing.ts';
 
@@ -38,6 +38,7 @@ export class Runs {
   readonly #starting = new Set<Promise<unknown>>();
   /** Fires with `stop` (the reason is then STOPPED) and with `close`. */
   readonly #stopped = new AbortController();
+  readonly #recorded: OnRecorded = (...failed) => this.#o.activity.failures.operationsFailed(...failed);
   #isPaused = false;
 
   constructor(options: RunsOptions) {
@@ -55,9 +56,12 @@ export class Runs {
   }
 
   /** Resolves when the run is over. */
-  async run(call: RunCall, processorOf: (watch: CallbackWatch) => Processor): Promise<void> {
+  async run(
+    call: RunCall,
+    processorOf: (watch: CallbackWatch, recorded: OnRecorded) => Processor,
+  ): Promise<void> {
     const watch = this.#watch(call);
-    await this.#run(call, watch, processorOf(watch));
+    await this.#run(call, watch, processorOf(watch, this.#recorded));
   }
 
   /** The callback is a module's default export, and runs in threads. */
@@ -68,7 +72,7 @@ export class Runs {
     const { CallbackPool } = await import('../pool/handle.ts');
     using linked = linkedSignal(call.signal, this.#stopped.signal);
     const watch = this.#watch(call);
-    const starting = CallbackPool.start(setup, threads, watch, linked.signal);
+    const starting = CallbackPool.start({ setup, threads, watch, recorded: this.#recorded }, linked.signal);
     this.#starting.add(starting);
     let pool: Awaited<typeof starting>;
     try {

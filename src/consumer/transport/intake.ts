@@ -1,6 +1,5 @@
-import { messageOf, traceOf } from '../../model/thrown.ts';
+import { traceOf } from '../../model/thrown.ts';
 import type { ReservedChunkMessage } from '../../protocol/consumer/types.ts';
-import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { ChunkBodies } from '../content/bodies.ts';
 import type { TransportEvent } from '../thread/protocol.ts';
@@ -23,7 +22,6 @@ export interface IntakeParts {
   readonly bodies: ChunkBodies | null;
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly logger: Logger;
   readonly emit: (event: TransportEvent) => void;
 }
 
@@ -93,7 +91,7 @@ export class Intake {
 
   async #fetch(chunk: FeedChunk, bodies: ChunkBodies): Promise<void> {
     const { feed, submission } = chunk;
-    const { submissionId, chunkIndex } = chunk.id;
+    const { chunkIndex } = chunk.id;
     const signal = chunk.beginFetch(feed.inputBytesExpected);
     try {
       const { content, times } = await bodies.read({ prefix: submission.prefix ?? '', chunkIndex }, signal);
@@ -102,10 +100,6 @@ export class Intake {
       feed.noteInput(content.length);
     } catch (error) {
       if (signal.aborted) return;
-      this.#p.logger.warn(
-        { submission: String(submissionId), chunk: chunkIndex, error: messageOf(error) },
-        'could not download a chunk, failing it',
-      );
       this.#fail(chunk, traceOf(error));
     }
     this.progress(feed);

@@ -1,5 +1,4 @@
 import { bounded, messageOf, traceOf } from '../../model/thrown.ts';
-import type { Logger } from '../../system/log/logger.ts';
 import type { ChunkBodies } from '../content/bodies.ts';
 import type { ChunkResult, Failure, Receipt, TransferTimes, TransportEvent } from '../thread/protocol.ts';
 import type { Chunks } from './chunks.ts';
@@ -19,7 +18,6 @@ export interface ResultsParts {
   readonly outbox: ReportOutbox;
   /** null: the calling thread writes the bodies. */
   readonly bodies: ChunkBodies | null;
-  readonly logger: Logger;
   readonly emit: (event: TransportEvent) => void;
 }
 
@@ -109,11 +107,6 @@ export class ResultDelivery {
   }
 
   #uploadFailed(result: ChunkResult, chunk: FeedChunk | undefined, error: unknown): void {
-    const { submissionId, chunkIndex } = result.chunk;
-    this.#p.logger.warn(
-      { submission: String(submissionId), chunk: chunkIndex, error: messageOf(error) },
-      'could not upload the result of a chunk, failing it',
-    );
     const failure = traceOf(error);
     if (chunk?.mayFail !== false) this.#p.outbox.queue?.fail(result.chunk, failure, null);
     const hadResult = result.receipt?.when !== 'sent';
