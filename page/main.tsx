@@ -1,5 +1,13 @@
 import { render } from 'preact';
+import { App } from './app.tsx';
+import { startClock } from './lib/clock.ts';
+import { applyTheme, preferences } from './lib/preferences.ts';
+import { startRouting } from './lib/route.ts';
 import './style.css';
 
+applyTheme();
+preferences.subscribe(applyTheme);
+startClock();
+startRouting();
 const root = document.getElementById('app');
-if (root !== null) render(<h1>opsqueue</h1>, root);
+if (root !== null) render(<App />, root);

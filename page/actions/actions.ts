@@ -1,0 +1,75 @@
+import { post } from '../lib/api.ts';
+import { preferences } from '../lib/preferences.ts';
+import { Store } from '../lib/store.ts';
+
+export const VERBS = ['pause', 'resume', 'retry', 'cancel', 'set'] as const;
+export type Verb = (typeof VERBS)[number];
+
+/** What a verb is for, as `POST /api/v1/actions/{verb}` takes it. */
+export type Target =
+  | { readonly ids: readonly string[] }
+  | { readonly filter: Readonly<Record<string, unknown>> }
+  | { readonly queue: string }
+  | { readonly server: true };
+
+/** What an action is asked to do. */
+export interface Action {
+  readonly verb: Verb;
+  readonly target: Target;
+  /** Fields of the verb, such as `strategic_metadata`. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+export interface ActionAnswer {
+  readonly matched: number;
+  readonly done: number;
+  readonly unchanged: number;
+  readonly still_paused: number;
+  readonly chunks?: number;
+  readonly ids: readonly string[];
+  readonly skipped: readonly { readonly id: string; readonly code: string; readonly text: string }[];
+}
+
+/** What would happen. */
+export function tryOut({ verb, target, fields }: Action): Promise<ActionAnswer> {
+  return post(`actions/${verb}`, { ...target, ...fields, dry_run: true });
+}
+
+/** @param expected if more match by now, nothing happens */
+export function perform(
+  { verb, target, fields }: Action,
+  expected: number,
+  reason: string,
+): Promise<ActionAnswer> {
+  const { name } = preferences.value;
+  return post(`actions/${verb}`, {
+    ...target,
+    ...fields,
+    ...(name === '' ? {} : { by: name }),
+    ...(reason === '' ? {} : { reason }),
+    expected,
+  });
+}
+
+/** The action that somebody is asked about; null: none. */
+export const asked = new Store<Action | null>(null);
+
+/** Above this, the number has to be typed. */
+export const TYPED_ABOVE = 100;
+/** How long a cancellation can be taken back. */
+export const CANCEL_WAIT_MS = 5_000;
+
+export const DONE_WORDS: Readonly<Record<Verb, string>> = {
+  pause: 'Paused',
+  resume: 'Resumed',
+  retry: 'Retried',
+  cancel: 'Cancelled',
+  set: 'Changed',
+};
+
+/** What takes an action back; null: nothing does. */
+export function undoOf({ verb, target }: Action, { ids }: ActionAnswer): Action | null {
+  if (verb !== 'pause' && verb !== 'resume') return null;
+  const opposite = verb === 'pause' ? 'resume' : 'pause';
+  return { verb: opposite, target: 'queue' in target || 'server' in target ? target : { ids } };
+}

@@ -1,0 +1,210 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { count, plural } from '../lib/format.ts';
+import { changes } from '../lib/live.ts';
+import { useStore } from '../lib/store.ts';
+import { Foreign } from '../ui/text.tsx';
+import {
+  type Action,
+  type ActionAnswer,
+  asked,
+  CANCEL_WAIT_MS,
+  DONE_WORDS,
+  perform,
+  TYPED_ABOVE,
+  tryOut,
+  undoOf,
+  type Verb,
+} from './actions.ts';
+import { say } from './notices.tsx';
+
+const EXAMPLES = 5;
+
+const TITLES: Readonly<Record<Verb, string>> = {
+  pause: 'Pause',
+  resume: 'Resume',
+  retry: 'Retry what failed',
+  cancel: 'Cancel',
+  set: 'Change metadata',
+};
+
+const MEANINGS: Readonly<Record<Verb, string>> = {
+  pause: 'Nothing more is handed out until it is resumed. Chunks in flight are finished.',
+  resume: 'Chunks are handed out again, unless it is paused for another reason.',
+  retry: 'Chunks that failed are tried again; a submission that failed goes on from where it was.',
+  cancel: 'It ends, and what its consumers still do is dropped. This cannot be undone once it has happened.',
+  set: 'Consumers whose strategies go by these pairs see them at once.',
+};
+
+/** Asks before anything happens: how many, which, why. */
+export function ActionDialog() {
+  const action = useStore(asked);
+  return action === null ? null : <Asking key={JSON.stringify(action)} action={action} />;
+}
+
+export function Modal({
+  title,
+  close,
+  children,
+}: {
+  readonly title: string;
+  close(): void;
+  readonly children: ComponentChildren;
+}) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const element = dialog.current;
+    const before = document.activeElement;
+    element?.showModal();
+    return () => {
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  return (
+    <dialog ref={dialog} onClose={close} aria-labelledby="dialog-title">
+      <h2 id="dialog-title">{title}</h2>
+      {children}
+    </dialog>
+  );
+}
+
+function Asking({ action }: { readonly action: Action }) {
+  const { verb, target } = action;
+  const [trial, setTrial] = useState<ActionAnswer | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [reason, setReason] = useState('');
+  const [typed, setTyped] = useState('');
+  const close = () => asked.set(null);
+  useEffect(() => {
+    tryOut(action).then(setTrial, (error: Error) => setProblem(error.message));
+  }, [action]);
+
+  const isTyped = trial !== null && trial.done > TYPED_ABOVE;
+  const mayGoOn =
+    trial !== null && trial.done > 0 && (!isTyped || typed.replace(/[\s,.]/g, '') === String(trial.done));
+  const what = 'queue' in target ? `queue ${target.queue}` : 'server' in target ? 'the whole server' : null;
+
+  const goOn = () => {
+    if (trial === null || !mayGoOn) return;
+    close();
+    if (verb === 'cancel') waitThenRun(action, trial, reason);
+    else void run(action, trial.matched, reason);
+  };
+
+  return (
+    <Modal title={`${TITLES[verb]}${what === null ? '' : ` ${what}`}`} close={close}>
+      <p class="meaning">{MEANINGS[verb]}</p>
+      {problem === null ? null : (
+        <p class="bad" role="alert">
+          <Foreign text={problem} />
+        </p>
+      )}
+      {trial === null || what !== null ? null : <Trial answer={trial} />}
+      {trial === null && problem === null ? <p aria-busy="true">Counting …</p> : null}
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          goOn();
+        }}
+      >
+        <label class="field">
+          <span>Reason, kept in the history</span>
+          <input value={reason} maxLength={1_000} onInput={(event) => setReason(event.currentTarget.value)} />
+        </label>
+        {isTyped && trial !== null ? (
+          <label class="field">
+            <span>
+              Type the number of submissions, <b>{count(trial.done)}</b>, to go on
+            </span>
+            <input
+              value={typed}
+              inputMode="numeric"
+              autocomplete="off"
+              onInput={(event) => setTyped(event.currentTarget.value)}
+            />
+          </label>
+        ) : null}
+        <div class="buttons">
+          <button type="button" class="quiet" onClick={close}>
+            {verb === 'cancel' ? 'Keep it' : 'Back'}
+          </button>
+          {verb === 'cancel' ? (
+            <button type="button" onClick={() => asked.set({ verb: 'pause', target })}>
+              Pause instead
+            </button>
+          ) : null}
+          <button type="submit" class={verb === 'cancel' ? 'danger' : 'primary'} disabled={!mayGoOn}>
+            {TITLES[verb]}
+            {trial === null || what !== null ? '' : ` ${plural(trial.done, 'submission')}`}
+          </button>
+        </div>
+      </form>
+    </Modal>
+  );
+}
+
+function Trial({ answer }: { readonly answer: ActionAnswer }) {
+  const { matched, done, unchanged, chunks, ids, skipped } = answer;
+  return (
+    <>
+      <p>
+        <b>{plural(done, 'submission')}</b>
+        {chunks === undefined ? '' : ` with ${plural(chunks, 'chunk')}`} of {count(matched)}
+        {unchanged > 0 ? `; ${count(unchanged)} are so already` : ''}
+        {skipped.length > 0 ? `; ${count(skipped.length)} cannot be` : ''}
+      </p>
+      {ids.length === 0 ? null : (
+        <p class="examples mono">
+          {ids.slice(0, EXAMPLES).join(', ')}
+          {done > EXAMPLES ? ', …' : ''}
+        </p>
+      )}
+      {skipped.slice(0, EXAMPLES).map(({ id, text }) => (
+        <p key={id} class="faint">
+          <Foreign text={text} />
+        </p>
+      ))}
+    </>
+  );
+}
+
+/** Until the time is up nothing has happened: a page that is closed meanwhile cancels nothing. */
+function waitThenRun(action: Action, trial: ActionAnswer, reason: string): void {
+  const timer = setTimeout(() => void run(action, trial.matched, reason), CANCEL_WAIT_MS);
+  const undo = () => {
+    clearTimeout(timer);
+    say({ text: 'Nothing was cancelled' });
+  };
+  say({
+    text: `Cancelling ${plural(trial.done, 'submission')} in 5 seconds`,
+    button: { label: 'Undo', press: undo },
+    waitMs: CANCEL_WAIT_MS,
+  });
+}
+
+async function run(action: Action, expected: number, reason: string): Promise<void> {
+  try {
+    const answer = await perform(action, expected, reason);
+    changes.set(changes.value + 1);
+    const undo = undoOf(action, answer);
+    const target = action.target;
+    const what =
+      'queue' in target
+        ? `queue ${target.queue}`
+        : 'server' in target
+          ? 'the server'
+          : plural(answer.done, 'submission');
+    const still =
+      answer.still_paused > 0 && action.verb === 'resume'
+        ? `; ${count(answer.still_paused)} stay paused for another reason`
+        : '';
+    say({
+      text: `${DONE_WORDS[action.verb]} ${what}${still}`,
+      ...(undo === null || answer.done === 0
+        ? {}
+        : { button: { label: 'Undo', press: () => void run(undo, answer.done, 'undone') } }),
+    });
+  } catch (error) {
+    say({ text: error instanceof Error ? error.message : String(error), isBad: true });
+  }
+}

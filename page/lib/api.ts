@@ -1,0 +1,91 @@
+import type { Frame, ProblemAnswer } from '../../src/protocol/api/lists.ts';
+import { learnTime } from './clock.ts';
+
+/** What comes before relative URLs; the queue writes it into the page. */
+const base = document.documentElement.dataset.base ?? '';
+/** A queue that does not answer within this time counts as gone. */
+const TIMEOUT_MS = 20_000;
+
+/** Why there is no answer. */
+export class ApiError extends Error {
+  /** 0: the queue cannot be reached. */
+  readonly status: number;
+  readonly code: string;
+  /** When it may be asked again. */
+  readonly retryAfterMs: number;
+
+  constructor(status: number, code: string, text: string, retryAfterMs = 0) {
+    super(text);
+    this.status = status;
+    this.code = code;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  get isUnreachable(): boolean {
+    return this.status === 0 || this.status >= 500;
+  }
+}
+
+export async function getJson<T extends Partial<Frame>>(path: string, signal?: AbortSignal): Promise<T> {
+  const answer = await send(path, { signal: signal ?? null });
+  const value = (await answer.json().catch(() => {
+    throw new ApiError(0, 'NOT_JSON', 'the answer is not that of a queue');
+  })) as T;
+  if (value.as_of !== undefined) learnTime(value.as_of, value.age_ms ?? 0);
+  return value;
+}
+
+export interface Octets {
+  readonly bytes: Uint8Array;
+  readonly headers: Headers;
+}
+
+export async function getOctets(path: string, signal?: AbortSignal): Promise<Octets> {
+  const answer = await send(path, { signal: signal ?? null });
+  return { bytes: new Uint8Array(await answer.arrayBuffer()), headers: answer.headers };
+}
+
+export async function post<T>(path: string, body: object): Promise<T> {
+  const headers = { 'content-type': 'application/json' };
+  const answer = await send(path, { method: 'POST', body: JSON.stringify(body), headers });
+  return (await answer.json()) as T;
+}
+
+async function send(path: string, init: RequestInit): Promise<Response> {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+  let answer: Response;
+  try {
+    // The browser keeps the last answer, and asks whether it still holds.
+    answer = await fetch(`${base}api/v1/${path}`, {
+      ...init,
+      signal,
+      cache: 'no-cache',
+      credentials: 'same-origin',
+    });
+  } catch (cause) {
+    if (init.signal?.aborted) throw cause;
+    throw new ApiError(0, 'UNREACHABLE', 'The queue cannot be reached');
+  }
+  if (answer.ok) return answer;
+  throw await errorOf(answer);
+}
+
+async function errorOf(answer: Response): Promise<ApiError> {
+  const retryAfterMs = Number(answer.headers.get('retry-after') ?? 0) * 1_000 || 0;
+  const text = await answer.text().catch(() => '');
+  try {
+    const { code, detail } = JSON.parse(text) as Partial<ProblemAnswer>;
+    if (code !== undefined && detail !== undefined)
+      return new ApiError(answer.status, code, detail, retryAfterMs);
+  } catch {
+    // Of a proxy, or of the queue while it starts or stops.
+  }
+  const words = text.startsWith('<') || text === '' ? answer.statusText : text.replace(/^"|"$/g, '');
+  return new ApiError(
+    answer.status,
+    `HTTP_${answer.status}`,
+    words.slice(0, 300) || `status ${answer.status}`,
+    retryAfterMs,
+  );
+}

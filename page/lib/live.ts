@@ -1,0 +1,153 @@
+import { useEffect, useMemo, useReducer, useRef } from 'preact/hooks';
+import { ApiError, getJson } from './api.ts';
+import { preferences } from './preferences.ts';
+import { Store } from './store.ts';
+
+/** What is known of the queue's being there. */
+export interface Live {
+  /** By this browser's clock; null: not yet. */
+  readonly heardAtMs: number | null;
+  /** Why nothing is heard; null: all is well. */
+  readonly problem: string | null;
+}
+
+export const live = new Store<Live>({ heardAtMs: null, problem: null });
+/** Counts what was changed from this page: everything is asked for anew then. */
+export const changes = new Store(0);
+/** Polling has been stopped by hand. */
+export const isPaused = new Store(false);
+
+const BACKOFF_MS_MAX = 15_000;
+const BACKOFF_MS_MIN = 1_000;
+
+/** Asks the same thing again and again, while anyone can see the answer. */
+class Poll<T> {
+  data: T | null = null;
+  error: ApiError | null = null;
+  readonly #read: (signal: AbortSignal) => Promise<T>;
+  readonly #slower: number;
+  readonly #changed: () => void;
+  readonly #stops: (() => void)[] = [];
+  #request: AbortController | null = null;
+  #timer = 0;
+  #failures = 0;
+  #isStopped = false;
+
+  constructor(read: (signal: AbortSignal) => Promise<T>, slower: number, changed: () => void) {
+    this.#read = read;
+    this.#slower = slower;
+    this.#changed = changed;
+  }
+
+  start(): void {
+    const again = () => this.#schedule(0);
+    document.addEventListener('visibilitychange', again);
+    this.#stops.push(() => document.removeEventListener('visibilitychange', again));
+    this.#stops.push(
+      changes.subscribe(() => void this.ask()),
+      isPaused.subscribe(again),
+      preferences.subscribe(() => this.#schedule(this.#waitMs())),
+    );
+    void this.ask();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    this.#request?.abort();
+    for (const stop of this.#stops) stop();
+  }
+
+  async ask(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#request?.abort();
+    const request = new AbortController();
+    this.#request = request;
+    try {
+      this.data = await this.#read(request.signal);
+      this.error = null;
+      this.#failures = 0;
+      live.set({ heardAtMs: Date.now(), problem: null });
+    } catch (error) {
+      if (request.signal.aborted) return;
+      this.#failures++;
+      this.error = error instanceof ApiError ? error : new ApiError(0, 'PAGE', String(error));
+      // An answer of which the page makes nothing is an answer.
+      if (this.error.isUnreachable) live.set({ ...live.value, problem: this.error.message });
+      else live.set({ heardAtMs: Date.now(), problem: null });
+    }
+    if (this.#isStopped) return;
+    this.#changed();
+    this.#schedule(this.#waitMs());
+  }
+
+  /** Infinity: until somebody looks, or asks. */
+  #waitMs(): number {
+    if (this.#failures > 0) {
+      const backOff = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** (this.#failures - 1));
+      return Math.max(backOff, this.error?.retryAfterMs ?? 0);
+    }
+    const { intervalMs } = preferences.value;
+    return intervalMs === 0 ? Number.POSITIVE_INFINITY : intervalMs * this.#slower;
+  }
+
+  #schedule(waitMs: number): void {
+    if (this.#isStopped) return;
+    clearTimeout(this.#timer);
+    if (document.visibilityState !== 'visible' || isPaused.value || waitMs === Number.POSITIVE_INFINITY)
+      return;
+    if (this.#request !== null && waitMs === 0 && this.data === null && this.error === null) return;
+    this.#timer = window.setTimeout(() => void this.ask(), waitMs);
+  }
+}
+
+export interface Feed<T> {
+  /** The latest answer; null before the first. */
+  readonly data: T | null;
+  readonly error: ApiError | null;
+  /** The answer is that of the request before, while the new one is under way. */
+  readonly isOld: boolean;
+  reload(): void;
+}
+
+export interface FeedOptions<T> {
+  /** Asks less often, by this factor. */
+  readonly slower?: number;
+  /** What is shown stays as it is. */
+  readonly isHeld?: boolean;
+  readonly read?: (path: string, signal: AbortSignal) => Promise<T>;
+}
+
+/** Follows an answer of the API. With another path the old answer stays until the new one is there. */
+export function useFeed<T extends object>(path: string | null, options: FeedOptions<T> = {}): Feed<T> {
+  const {
+    slower = 1,
+    isHeld = false,
+    read = getJson as (path: string, signal: AbortSignal) => Promise<T>,
+  } = options;
+  const [, redraw] = useReducer((count: number, _: null) => count + 1, 0);
+  const poll = useMemo(
+    () =>
+      path === null
+        ? null
+        : new Poll<T>(
+            (signal) => read(path, signal),
+            slower,
+            () => redraw(null),
+          ),
+    [path, slower],
+  );
+  useEffect(() => {
+    poll?.start();
+    return () => poll?.stop();
+  }, [poll]);
+  const shown = useRef<{ path: string | null; data: T | null }>({ path, data: null });
+  const data = poll?.data ?? null;
+  if (data !== null && (!isHeld || shown.current.path !== path)) shown.current = { path, data };
+  return {
+    data: shown.current.data,
+    error: poll?.error ?? null,
+    isOld: shown.current.path !== path,
+    reload: () => void poll?.ask(),
+  };
+}

@@ -1,0 +1,313 @@
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { MAP_CELLS_MAX, MAP_HEADER, type SubmissionAnswer } from '../../src/protocol/api/submissions.ts';
+import { getOctets } from '../lib/api.ts';
+import { count, percent } from '../lib/format.ts';
+import { useFeed } from '../lib/live.ts';
+import { apiPath, goTo, hrefTo } from '../lib/route.ts';
+import { useColourScheme } from '../ui/colours.ts';
+import { Icon, type IconName } from '../ui/icons.tsx';
+import { Heading } from '../ui/text.tsx';
+import {
+  type Cells,
+  capacityOf,
+  cellAt,
+  cellsOf,
+  type Grid,
+  gridFor,
+  moved,
+  type Window,
+  wholeWindow,
+  wordsOf,
+  zoomed,
+} from './cells.ts';
+import { draw, palette } from './draw.ts';
+
+const HEIGHT = 248;
+const TABLE_ROWS = 20;
+
+const readCells = (path: string, signal: AbortSignal): Promise<Cells> =>
+  getOctets(path, signal).then(({ bytes, headers }) => cellsOf(headers.get(MAP_HEADER), bytes));
+
+/** Every chunk of a submission as a cell, or many of them as one. */
+export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer }) {
+  const { id, chunks } = submission;
+  const { total } = chunks;
+  const frame = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(0);
+  const [chosen, setChosen] = useState<Window | null>(null);
+  const [pointed, setPointed] = useState(-1);
+
+  useEffect(() => {
+    const element = frame.current;
+    if (element === null) return;
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+
+  const capacity = capacityOf(width, HEIGHT, MAP_CELLS_MAX);
+  const whole = useMemo(() => wholeWindow(total, capacity), [total, capacity]);
+  const window = chosen ?? whole;
+  const query = `cell=${window.cell}&from=${window.from}&cells=${capacity}`;
+  const { data: cells } = useFeed<Cells>(width === 0 ? null : apiPath(`submissions/${id}/map`, query), {
+    slower: 2,
+    read: readCells,
+  });
+  const grid = cells === null ? null : gridFor(cells.cells, width, HEIGHT);
+
+  const middle = () =>
+    cells === null || pointed < 0 ? window.from + (window.cell * capacity) / 2 : cellAt(cells, pointed).first;
+  const zoom = (isIn: boolean, around = middle()) => {
+    const next = zoomed(total, window, isIn, capacity, around);
+    setChosen(next.cell === whole.cell ? null : next);
+    setPointed(-1);
+  };
+  const move = (share: number) =>
+    setChosen(moved(total, window, capacity, window.from + Math.round(share * capacity) * window.cell));
+  const isWhole = window.cell === whole.cell;
+
+  return (
+    <section class="map" aria-labelledby="map-title">
+      <Heading
+        aside={
+          <span class="map-tools">
+            <Tool
+              label="Earlier chunks"
+              icon="left"
+              isOff={isWhole || window.from === 0}
+              press={() => move(-0.5)}
+            />
+            <Tool
+              label="Later chunks"
+              icon="right"
+              isOff={isWhole || window.from + window.cell * capacity >= total}
+              press={() => move(0.5)}
+            />
+            <Tool label="Zoom out" icon="minus" isOff={isWhole} press={() => zoom(false)} />
+            <Tool label="Zoom in" icon="plus" isOff={window.cell === 1} press={() => zoom(true)} />
+          </span>
+        }
+      >
+        <span id="map-title">Chunks</span>
+      </Heading>
+      <p class="map-words">{summary(submission)}</p>
+      <div ref={frame} class="map-frame">
+        {cells === null || grid === null ? null : (
+          <Canvas
+            cells={cells}
+            grid={grid}
+            pointed={pointed}
+            point={setPointed}
+            zoom={zoom}
+            open={(index) => {
+              const { first, last } = cellAt(cells, index);
+              if (first === last || cells.cell <= 64)
+                goTo(hrefTo(`submissions/${id}/chunks`, `from=${first}`));
+              else zoom(true, first);
+            }}
+          />
+        )}
+      </div>
+      <p class="map-below">
+        <span class="map-pointed" aria-live="polite">
+          {cells !== null && pointed >= 0 && pointed < cells.cells
+            ? wordsOf(cellAt(cells, pointed), count)
+            : window.cell === 1
+              ? 'One cell is one chunk'
+              : `One cell is ${count(window.cell)} chunks`}
+        </span>
+        <Legend />
+      </p>
+      {cells === null ? null : <MapTable cells={cells} />}
+    </section>
+  );
+}
+
+function Tool({
+  label,
+  icon,
+  isOff,
+  press,
+}: {
+  readonly label: string;
+  readonly icon: IconName;
+  readonly isOff: boolean;
+  press(): void;
+}) {
+  return (
+    <button type="button" class="tool" aria-label={label} title={label} disabled={isOff} onClick={press}>
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+function summary({ chunks, first_not_done }: SubmissionAnswer): string {
+  const { total, done, reserved, failed, delayed } = chunks;
+  const parts = [
+    `${count(done)} of ${count(total)} done`,
+    `${count(reserved)} in flight`,
+    delayed > 0 ? `${count(delayed)} waiting for a retry` : null,
+    `${count(failed)} failed`,
+  ].filter((part) => part !== null);
+  return `${parts.join(', ')}${first_not_done === null ? '' : `; first not done: ${count(first_not_done)}`}`;
+}
+
+interface CanvasProps {
+  readonly cells: Cells;
+  readonly grid: Grid;
+  readonly pointed: number;
+  point(index: number): void;
+  zoom(isIn: boolean, around?: number): void;
+  open(index: number): void;
+}
+
+/** The cells themselves. Wheel with Ctrl or a pinch zooms, a click opens; with the keys likewise. */
+function Canvas({ cells, grid, pointed, point, zoom, open }: CanvasProps) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const scheme = useColourScheme();
+  const colours = useMemo(palette, [scheme]);
+  useEffect(() => {
+    if (canvas.current !== null) draw(canvas.current, cells, grid, colours, pointed);
+  });
+  // Passive listeners cannot keep the page from zooming.
+  useEffect(() => {
+    const element = canvas.current;
+    const wheel = (event: WheelEvent) => {
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      const index = indexAt(element, grid, cells, event);
+      if (index >= 0) zoom(event.deltaY < 0, cellAt(cells, index).first);
+    };
+    element?.addEventListener('wheel', wheel, { passive: false });
+    return () => element?.removeEventListener('wheel', wheel);
+  });
+
+  const press = (event: KeyboardEvent) => {
+    const at = Math.max(pointed, 0);
+    const steps: Readonly<Record<string, number>> = {
+      ArrowLeft: at - 1,
+      ArrowRight: pointed < 0 ? 0 : at + 1,
+      ArrowUp: at - grid.columns,
+      ArrowDown: pointed < 0 ? 0 : at + grid.columns,
+      Home: 0,
+      End: cells.cells - 1,
+    };
+    const next = steps[event.key];
+    if (next !== undefined) point(Math.min(Math.max(next, 0), cells.cells - 1));
+    else if (event.key === '+' || event.key === '=') zoom(true);
+    else if (event.key === '-') zoom(false);
+    else if (event.key === 'Enter' && pointed >= 0) open(pointed);
+    else if (event.key === 'Escape') point(-1);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+
+  const { columns, rows, size } = grid;
+  return (
+    <canvas
+      ref={canvas}
+      width={columns * size}
+      height={rows * size}
+      style={{ width: `${columns * size}px`, height: `${rows * size}px` }}
+      tabIndex={0}
+      role="img"
+      aria-label="Map of the chunks. Arrow keys move, plus and minus zoom, Enter opens."
+      onKeyDown={press}
+      onPointerMove={(event) => point(indexAt(canvas.current, grid, cells, event))}
+      onPointerLeave={() => point(-1)}
+      onClick={(event) => {
+        const index = indexAt(canvas.current, grid, cells, event);
+        if (index >= 0) open(index);
+      }}
+    />
+  );
+}
+
+function indexAt(element: HTMLCanvasElement | null, grid: Grid, { cells }: Cells, event: MouseEvent): number {
+  if (element === null) return -1;
+  const box = element.getBoundingClientRect();
+  const column = Math.floor((event.clientX - box.left) / grid.size);
+  const row = Math.floor((event.clientY - box.top) / grid.size);
+  const index = row * grid.columns + column;
+  return column >= 0 && column < grid.columns && row >= 0 && index < cells ? index : -1;
+}
+
+const LEGEND = [
+  ['waiting', 'waiting'],
+  ['done', 'done'],
+  ['reserved', 'in flight'],
+  ['delayed', 'retry later'],
+  ['failed', 'failed'],
+] as const;
+
+function Legend() {
+  return (
+    <span class="legend">
+      {LEGEND.map(([kind, words]) => (
+        <span key={kind} class="legend-item">
+          <i class={`swatch swatch-${kind} pattern-${kind}`} />
+          {words}
+        </span>
+      ))}
+    </span>
+  );
+}
+
+/** The same in numbers, in a few equal parts. */
+function MapTable({ cells }: { readonly cells: Cells }) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <details class="map-table" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>As a table</summary>
+      {isOpen ? (
+        <table class="rows compact" aria-label="Chunks by range">
+          <thead>
+            <tr>
+              <th>Chunks</th>
+              <th class="number">Done</th>
+              <th>What else</th>
+            </tr>
+          </thead>
+          <tbody>
+            {partsOf(cells).map(({ first, last, done, notes }) => (
+              <tr key={first}>
+                <td class="mono">
+                  {count(first)}–{count(last)}
+                </td>
+                <td class="number">{percent(done)}</td>
+                <td>{notes === '' ? <span class="faint">–</span> : notes}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      ) : null}
+    </details>
+  );
+}
+
+function partsOf(cells: Cells) {
+  const size = Math.max(1, Math.ceil(cells.cells / TABLE_ROWS));
+  const parts = [];
+  for (let start = 0; start < cells.cells; start += size) {
+    const members = Array.from({ length: Math.min(size, cells.cells - start) }, (_, i) =>
+      cellAt(cells, start + i),
+    );
+    const some = (words: string, isSo: (cell: (typeof members)[number]) => boolean) =>
+      members.some(isSo) ? words : null;
+    parts.push({
+      first: members[0]?.first ?? 0,
+      last: members.at(-1)?.last ?? 0,
+      done: members.reduce((sum, { done }) => sum + done, 0) / members.length,
+      notes: [
+        some('some in flight', (cell) => cell.isReserved),
+        some('some held for long', (cell) => cell.isStraggler),
+        some('some wait for a retry', (cell) => cell.isDelayed),
+        some('some failed', (cell) => cell.isFailed),
+      ]
+        .filter((note) => note !== null)
+        .join(', '),
+    });
+  }
+  return parts;
+}

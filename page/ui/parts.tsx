@@ -1,0 +1,364 @@
+import type { ComponentChildren } from 'preact';
+import type { PauseItem } from '../../src/protocol/api/lists.ts';
+import type { ChunkCounts, SubmissionState } from '../../src/protocol/api/submissions.ts';
+import { count, percent } from '../lib/format.ts';
+import { currentRoute, hrefTo, withParams } from '../lib/route.ts';
+import { Icon } from './icons.tsx';
+import { Ago, Foreign, None } from './text.tsx';
+
+const STATE_WORDS: Readonly<Record<SubmissionState, string>> = {
+  waiting: 'waiting',
+  running: 'running',
+  paused: 'paused',
+  delayed: 'delayed',
+  ending: 'ending',
+  completed: 'completed',
+  completed_with_failures: 'completed, some failed',
+  failed: 'failed',
+  cancelled: 'cancelled',
+};
+
+export function StateBadge({ state }: { readonly state: SubmissionState }) {
+  return <span class={`badge state-${state}`}>{STATE_WORDS[state]}</span>;
+}
+
+export function Badge({ kind, children }: { readonly kind: string; readonly children: ComponentChildren }) {
+  return <span class={`badge ${kind}`}>{children}</span>;
+}
+
+/** A pair of metadata, which leads to the submissions that carry it as well. */
+export function Pair({ name, value }: { readonly name: string; readonly value: string }) {
+  const route = currentRoute();
+  const query =
+    route.parts[0] === 'submissions' && route.parts.length === 1 ? withParams({}) : new URLSearchParams();
+  const pair = `${name}:${value}`;
+  if (!query.getAll('meta').includes(pair)) query.append('meta', pair);
+  return (
+    <a class="pair" href={hrefTo('submissions', query)} title={`Submissions with ${pair}`}>
+      <span class="key">
+        <Foreign text={name} />
+      </span>
+      <Foreign text={value} />
+    </a>
+  );
+}
+
+export function Pairs({ of }: { readonly of: Readonly<Record<string, string>> }) {
+  const pairs = Object.entries(of);
+  return pairs.length === 0 ? (
+    <None />
+  ) : (
+    <span class="pairs">
+      {pairs.map(([name, value]) => (
+        <Pair key={name} name={name} value={value} />
+      ))}
+    </span>
+  );
+}
+
+/** How far a submission is: its chunks by state, as parts of one bar. */
+export function Progress({
+  chunks,
+  isLarge = false,
+}: {
+  readonly chunks: ChunkCounts;
+  readonly isLarge?: boolean;
+}) {
+  const { total, done, reserved, failed, delayed } = chunks;
+  const share = total === 0 ? 1 : done / total;
+  const words = `${count(done)} of ${count(total)} chunks done, ${count(reserved)} in flight, ${count(failed)} failed`;
+  return (
+    <span class={`progress ${isLarge ? 'large' : ''}`} title={words}>
+      <meter class="visually-hidden" min={0} max={1} value={share}>
+        {words}
+      </meter>
+      <svg class="bar" preserveAspectRatio="none" viewBox="0 0 1000 10" aria-hidden="true">
+        <Parts
+          total={total}
+          parts={[
+            ['done', done],
+            ['failed', failed],
+            ['reserved', reserved],
+            ['delayed', delayed],
+          ]}
+        />
+      </svg>
+      {isLarge ? null : <span class="share">{percent(share)}</span>}
+    </span>
+  );
+}
+
+/** Parts of a bar of 1 000, each visible if there is any of it. */
+function Parts({
+  total,
+  parts,
+}: {
+  readonly total: number;
+  readonly parts: readonly (readonly [string, number])[];
+}) {
+  let from = 0;
+  return (
+    <>
+      {parts.map(([kind, amount]) => {
+        if (amount === 0 || total === 0) return null;
+        const width = Math.max((amount / total) * 1_000, 6);
+        const x = Math.min(from, 1_000 - width);
+        from += width;
+        return <rect key={kind} class={`fill-${kind}`} x={x} y={0} width={width} height={10} />;
+      })}
+    </>
+  );
+}
+
+/** A bar that compares a value with the largest of its column. */
+export function Bar({
+  value,
+  max,
+  kind,
+}: {
+  readonly value: number;
+  readonly max: number;
+  readonly kind: string;
+}) {
+  const width = max === 0 ? 0 : Math.max((value / max) * 1_000, value > 0 ? 8 : 0);
+  return (
+    <svg class="bar" preserveAspectRatio="none" viewBox="0 0 1000 10" aria-hidden="true">
+      <rect class={`fill-${kind}`} x={0} y={0} width={width} height={10} />
+    </svg>
+  );
+}
+
+export interface ColumnOf<Row> {
+  readonly name: string;
+  readonly title: ComponentChildren;
+  /** Numbers stand at the right. */
+  readonly isNumber?: boolean;
+  /** The parameter that sorts by it. */
+  readonly sort?: string;
+  /** Takes the room that is left. */
+  readonly isWide?: boolean;
+  cell(row: Row): ComponentChildren;
+}
+
+export interface TableProps<Row> {
+  readonly label: string;
+  readonly columns: readonly ColumnOf<Row>[];
+  readonly rows: readonly Row[];
+  keyOf(row: Row): string;
+  /** Sorted by what, in the address; default where nothing is. */
+  readonly sort?: { readonly by: string; readonly order: string };
+  readonly isOld?: boolean;
+  /** Rows that are chosen, and how to choose one. */
+  readonly chosen?: {
+    readonly keys: ReadonlySet<string>;
+    toggle(key: string): void;
+    all(isChosen: boolean): void;
+  };
+}
+
+/** A table; on a narrow screen its rows become cards. */
+export function Table<Row>({ label, columns, rows, keyOf, sort, isOld, chosen }: TableProps<Row>) {
+  return (
+    <div class="table-frame">
+      <table class={`rows ${isOld ? 'old' : ''}`} aria-label={label}>
+        <thead>
+          <tr>
+            {chosen === undefined ? null : (
+              <th class="choose">
+                <input
+                  type="checkbox"
+                  aria-label="Select all rows"
+                  checked={rows.length > 0 && rows.every((row) => chosen.keys.has(keyOf(row)))}
+                  onChange={(event) => chosen.all(event.currentTarget.checked)}
+                />
+              </th>
+            )}
+            {columns.map((column) => (
+              <HeadCell key={column.name} column={column} {...(sort === undefined ? {} : { sort })} />
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => {
+            const key = keyOf(row);
+            const isChosen = chosen?.keys.has(key) ?? false;
+            return (
+              <tr key={key} class={isChosen ? 'chosen' : ''} data-row={key}>
+                {chosen === undefined ? null : (
+                  <td class="choose">
+                    <input
+                      type="checkbox"
+                      aria-label={`Select ${key}`}
+                      checked={isChosen}
+                      onChange={() => chosen.toggle(key)}
+                    />
+                  </td>
+                )}
+                {columns.map(({ name, title, isNumber, isWide, cell }) => (
+                  <td
+                    key={name}
+                    class={`${isNumber ? 'number' : ''} ${isWide ? 'wide' : ''} col-${name}`}
+                    data-title={typeof title === 'string' ? title : name}
+                  >
+                    {cell(row)}
+                  </td>
+                ))}
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function HeadCell<Row>({
+  column: { title, isNumber, sort: by, isWide },
+  sort,
+}: {
+  readonly column: ColumnOf<Row>;
+  readonly sort?: { readonly by: string; readonly order: string };
+}) {
+  const classes = `${isNumber ? 'number' : ''} ${isWide ? 'wide' : ''}`;
+  if (by === undefined || sort === undefined) return <th class={classes}>{title}</th>;
+  const isSorted = sort.by === by;
+  const isDown = isSorted && sort.order === 'desc';
+  const { parts } = currentRoute();
+  const query = withParams({ sort: by, order: isDown ? 'asc' : 'desc' });
+  return (
+    <th class={classes} aria-sort={isSorted ? (isDown ? 'descending' : 'ascending') : 'none'}>
+      <a class="sort" href={hrefTo(parts.join('/'), query)}>
+        {title}
+        <span class={`arrow ${isSorted ? 'on' : ''}`}>
+          <Icon name={isDown || !isSorted ? 'down' : 'up'} />
+        </span>
+      </a>
+    </th>
+  );
+}
+
+/** Names with values, one below the other. */
+export function Facts({ of }: { readonly of: readonly (readonly [string, ComponentChildren])[] }) {
+  return (
+    <dl class="facts">
+      {of.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** From page to page of a list. */
+export function Pager({
+  matched,
+  shown,
+  next,
+}: {
+  readonly matched: number | null;
+  readonly shown: number;
+  readonly next: string | null;
+}) {
+  const { parts, query } = currentRoute();
+  const isFirst = !query.has('cursor');
+  const path = parts.join('/');
+  const total = matched === null ? '' : ` of ${count(matched)}`;
+  return (
+    <nav class="pager" aria-label="Pages of the list">
+      <span>
+        {count(shown)}
+        {total} shown
+      </span>
+      {isFirst ? null : <a href={hrefTo(path, withParams({}))}>First page</a>}
+      {next === null ? null : <a href={hrefTo(path, withParams({ cursor: next }))}>Next page</a>}
+    </nav>
+  );
+}
+
+export interface ChoiceItem {
+  readonly value: string;
+  readonly words: string;
+  readonly href: string;
+  readonly title?: string;
+}
+
+/** One of a few, each of which has an address. */
+export function Choice({
+  label,
+  chosen,
+  choices,
+}: {
+  readonly label: string;
+  readonly chosen: string;
+  readonly choices: readonly ChoiceItem[];
+}) {
+  return (
+    <nav class="choice" aria-label={label}>
+      {choices.map(({ value, words, href, title }) => (
+        <a key={value} href={href} title={title} aria-current={value === chosen ? 'true' : undefined}>
+          <Foreign text={words} />
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+/** The filters in the address, each of which can be taken away. */
+export function Chips({ path, except }: { readonly path: string; readonly except: readonly string[] }) {
+  const filters = [...currentRoute().query].filter(([name]) => !except.includes(name));
+  return (
+    <>
+      {filters.map(([name, value]) => {
+        const params = withParams({});
+        params.delete(name, value);
+        return (
+          <a key={`${name} ${value}`} class="chip" href={hrefTo(path, params)} title="Take this filter away">
+            <span class="key">{name === 'meta' ? '' : name.replaceAll('_', ' ')}</span>
+            <Foreign text={value} />
+            <span aria-hidden="true">×</span>
+            <span class="visually-hidden">, take away</span>
+          </a>
+        );
+      })}
+    </>
+  );
+}
+
+/** Always there, so that nothing moves when it speaks. */
+export function HeldNote({ isHeld }: { readonly isHeld: boolean }) {
+  return <span class="held-note">{isHeld ? 'held still while you point at it' : ''}</span>;
+}
+
+/** Who paused it, since when and why. */
+export function PauseList({ of, what }: { readonly of: readonly PauseItem[]; readonly what: string }) {
+  if (of.length === 0) return null;
+  return (
+    <ul class="pauses">
+      {of.map(({ cause, by, reason, since }) => (
+        <li key={`${cause} ${since}`}>
+          <Icon name="pause" />
+          <span>
+            {what} by{' '}
+            <b>
+              <Foreign text={by} />
+            </b>{' '}
+            <Ago at={since} />
+            {reason === null ? null : (
+              <>
+                : <Foreign text={reason} />
+              </>
+            )}
+            {cause === 'manual' ? null : (
+              <span class="faint">
+                {' '}
+                (cause <Foreign text={cause} />)
+              </span>
+            )}
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,130 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { clockTime, dateOf } from '../lib/format.ts';
+import { preferences } from '../lib/preferences.ts';
+import { useStore } from '../lib/store.ts';
+import { colour, useColourScheme } from './colours.ts';
+
+/** The only file that knows uPlot. */
+
+export interface Line {
+  readonly label: string;
+  /** Of the style sheet. */
+  readonly colour: string;
+  readonly isFilled?: boolean;
+  readonly values: readonly (number | null)[];
+}
+
+export interface PlotProps {
+  readonly title: string;
+  /** Unix seconds. */
+  readonly times: readonly number[];
+  readonly lines: readonly Line[];
+  format(value: number): string;
+}
+
+const HEIGHT = 140;
+const AXIS_WIDTH = 46;
+const SYNC = 'plots';
+
+/** Lines over time, with the latest values beside their names, or those under the pointer. */
+export function Plot({ title, times, lines, format }: PlotProps) {
+  const frame = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const { isUtc } = useStore(preferences);
+  const scheme = useColourScheme();
+  const [pointed, setPointed] = useState<number | null>(null);
+  const shape = lines.map(({ label }) => label).join();
+
+  useEffect(() => {
+    const element = frame.current;
+    if (element === null) return;
+    const made = new uPlot(optionsOf(element.clientWidth, lines, format, isUtc, setPointed), [[]], element);
+    plot.current = made;
+    const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [shape, scheme, isUtc]);
+
+  useEffect(() => {
+    plot.current?.setData([times as number[], ...lines.map(({ values }) => values as (number | null)[])]);
+  });
+
+  const at = pointed ?? times.length - 1;
+  const shown = lines.map(({ label, values }) => `${label} ${textOf(values[at], format)}`).join(', ');
+  return (
+    <figure class="plot">
+      <figcaption>
+        <span class="plot-title">{title}</span>
+        <span class="legend">
+          {lines.map((line) => (
+            <span key={line.label} class="legend-item">
+              <i class={`swatch swatch-${line.colour}`} />
+              {line.label} <b>{textOf(line.values[at], format)}</b>
+            </span>
+          ))}
+        </span>
+      </figcaption>
+      <div ref={frame} class="plot-frame" role="img" aria-label={`${title}: ${shown}`} />
+    </figure>
+  );
+}
+
+function textOf(value: number | null | undefined, format: (value: number) => string): string {
+  return value === null || value === undefined ? '–' : format(value);
+}
+
+function optionsOf(
+  width: number,
+  lines: readonly Line[],
+  format: (value: number) => string,
+  isUtc: boolean,
+  point: (index: number | null) => void,
+): uPlot.Options {
+  const axis: uPlot.Axis = {
+    stroke: colour('muted'),
+    font: '11px system-ui, sans-serif',
+    grid: { stroke: colour('line'), width: 1 },
+    ticks: { show: false },
+  };
+  return {
+    width,
+    height: HEIGHT,
+    padding: [8, 4, 0, 0],
+    legend: { show: false },
+    cursor: { sync: { key: SYNC }, drag: { x: false, y: false }, points: { size: 5 } },
+    scales: { x: { time: true }, y: { range: (_plot, _min, max) => [0, Math.max(max ?? 0, 1) * 1.08] } },
+    axes: [
+      {
+        ...axis,
+        size: 22,
+        space: 70,
+        values: (_plot, splits) => splits.map((at, i) => timeText(at, splits[i - 1], isUtc)),
+      },
+      { ...axis, size: AXIS_WIDTH, space: 28, values: (_plot, splits) => splits.map(format) },
+    ],
+    series: [
+      {},
+      ...lines.map(({ label, colour: name, isFilled }) => ({
+        label,
+        stroke: colour(name),
+        width: 1.5,
+        points: { show: false },
+        ...(isFilled ? { fill: `color-mix(in srgb, ${colour(name)} 14%, transparent)` } : {}),
+      })),
+    ],
+    hooks: { setCursor: [({ cursor }) => point(cursor.idx ?? null)] },
+  };
+}
+
+/** The date only where it changes. */
+function timeText(at: number, before: number | undefined, isUtc: boolean): string {
+  const [date, time] = [dateOf(at * 1_000, isUtc), clockTime(at * 1_000, isUtc)];
+  if (before !== undefined && dateOf(before * 1_000, isUtc) !== date) return date.slice(5);
+  return time.endsWith(':00') ? time.slice(0, 5) : time;
+}

@@ -1,0 +1,110 @@
+import type { ComponentChildren } from 'preact';
+import type { ApiError } from '../lib/api.ts';
+import { now } from '../lib/clock.ts';
+import { absolute, ago, compact, count, duration, zoneName } from '../lib/format.ts';
+import { preferences } from '../lib/preferences.ts';
+import { useStore } from '../lib/store.ts';
+import { visible, visibleLine } from '../lib/visible-text.ts';
+
+/** What a client has set, on one line. */
+export function Foreign({ text }: { readonly text: string }) {
+  return <bdi>{visibleLine(text)}</bdi>;
+}
+
+/** Likewise, of several lines. */
+export function ForeignBlock({ text }: { readonly text: string }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, by keys as well
+    <pre class="block" tabIndex={0}>
+      {visible(text)}
+    </pre>
+  );
+}
+
+/** A large number, short, with all its digits in the title. */
+export function Amount({ value }: { readonly value: number }) {
+  const short = compact(value);
+  const full = count(value);
+  return short === full ? full : <span title={full}>{short}</span>;
+}
+
+/** When something was: how long ago, with the time in the title. */
+export function Ago({ at }: { readonly at: string }) {
+  const { isUtc } = useStore(preferences);
+  const nowMs = useStore(now);
+  const ms = Date.parse(at);
+  return (
+    <time dateTime={at} title={`${absolute(ms, isUtc)} ${zoneName(isUtc)}`}>
+      {ago(nowMs - ms)}
+    </time>
+  );
+}
+
+/** When something was, as a date and time. */
+export function At({ at }: { readonly at: string }) {
+  const { isUtc } = useStore(preferences);
+  const nowMs = useStore(now);
+  const ms = Date.parse(at);
+  return (
+    <time dateTime={at} title={`${ago(nowMs - ms)} (${zoneName(isUtc)} time)`} class="mono">
+      {absolute(ms, isUtc)}
+    </time>
+  );
+}
+
+export function Lasting({ ms }: { readonly ms: number | null }) {
+  return ms === null ? <None /> : duration(ms);
+}
+
+/** A heading with what belongs to its right. */
+export function Heading({
+  level = 2,
+  children,
+  aside,
+}: {
+  readonly level?: 1 | 2;
+  readonly children: ComponentChildren;
+  readonly aside?: ComponentChildren;
+}) {
+  const Tag = level === 1 ? 'h1' : 'h2';
+  return (
+    <header class="heading">
+      <Tag>{children}</Tag>
+      {aside === undefined ? null : <div class="aside">{aside}</div>}
+    </header>
+  );
+}
+
+export function Empty({ children }: { readonly children: ComponentChildren }) {
+  return <p class="empty">{children}</p>;
+}
+
+/** While there is no answer yet, and when there is none. */
+export function Waiting({ error }: { readonly error: ApiError | null }) {
+  if (error === null || error.isUnreachable) {
+    return (
+      <p class="empty" aria-busy="true">
+        {error === null ? 'Loading …' : 'No answer yet'}
+      </p>
+    );
+  }
+  return (
+    <p class="empty bad" role="alert">
+      <Foreign text={error.message} />
+    </p>
+  );
+}
+
+/** Where there is no value. */
+export function None() {
+  return <span class="faint">–</span>;
+}
+
+/** Why what is shown is not the latest. That nothing is heard at all is said above the view. */
+export function Problem({ of }: { readonly of: ApiError | null }) {
+  return of === null || of.isUnreachable ? null : (
+    <p class="bad" role="alert">
+      <Foreign text={of.message} />
+    </p>
+  );
+}

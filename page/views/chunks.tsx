@@ -1,0 +1,126 @@
+import type { List } from '../../src/protocol/api/lists.ts';
+import { CHUNK_STATES, type ChunkRow } from '../../src/protocol/api/submissions.ts';
+import { count, duration } from '../lib/format.ts';
+import { useFeed } from '../lib/live.ts';
+import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { useHold } from '../ui/hold.ts';
+import { Badge, Choice, type ColumnOf, Pager, Table } from '../ui/parts.tsx';
+import { Empty, Foreign, ForeignBlock, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
+
+export function ChunksView({ id }: { readonly id: string }) {
+  const { query } = useRoute();
+  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const path = `submissions/${id}/chunks`;
+  const { data, error, isOld } = useFeed<List<ChunkRow>>(apiPath(path, query), { isHeld });
+  return (
+    <section>
+      <Heading level={1}>
+        Chunks of <a href={hrefTo(`submissions/${id}`)}>{id}</a>
+      </Heading>
+      <search class="filters">
+        <Choice
+          label="State"
+          chosen={query.get('state') ?? 'all'}
+          choices={['all', ...CHUNK_STATES].map((value) => ({
+            value,
+            words: value,
+            href: hrefTo(path, withParams({ state: value === 'all' ? null : value })),
+          }))}
+        />
+      </search>
+      <div ref={ref} class="list">
+        <Problem of={data === null ? null : error} />
+        {data === null ? (
+          <Waiting error={error} />
+        ) : data.items.length === 0 ? (
+          <Empty>No chunk is in this state</Empty>
+        ) : (
+          <ChunkTable rows={data.items} p90={null} isOld={isOld} />
+        )}
+        {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
+      </div>
+    </section>
+  );
+}
+
+const SHORT: readonly ColumnOf<ChunkRow>[] = [
+  { name: 'chunk', title: 'Chunk', isNumber: true, cell: ({ index }) => count(index) },
+  {
+    name: 'holder',
+    title: 'Consumer',
+    cell: ({ holder }) =>
+      holder === null ? <None /> : <a href={hrefTo(`consumers/${encodeURIComponent(holder)}`)}>{holder}</a>,
+  },
+  {
+    name: 'tries',
+    title: 'Tries before',
+    isNumber: true,
+    cell: ({ retries, disconnects }) => count(retries + disconnects),
+  },
+];
+const STATE: ColumnOf<ChunkRow> = {
+  name: 'state',
+  title: 'State',
+  cell: ({ state }) => <Badge kind={`state-${state}`}>{state}</Badge>,
+};
+const MORE: readonly ColumnOf<ChunkRow>[] = [
+  {
+    name: 'expires',
+    title: 'Expires in',
+    isNumber: true,
+    cell: ({ expires_in_ms: ms }) => <Lasting ms={ms} />,
+  },
+  { name: 'due', title: 'Retry in', isNumber: true, cell: ({ due_in_ms: ms }) => <Lasting ms={ms} /> },
+  {
+    name: 'failure',
+    title: 'Last failure',
+    isWide: true,
+    cell: ({ last_failure: failure }) =>
+      failure === null ? (
+        <None />
+      ) : (
+        <details>
+          <summary>
+            <Foreign text={failure.split('\n')[0] ?? ''} />
+          </summary>
+          <ForeignBlock text={failure} />
+        </details>
+      ),
+  },
+];
+
+/** @param p90 the time that nine chunks in ten take at most; null: not known */
+export function ChunkTable({
+  rows,
+  p90,
+  isShort = false,
+  isOld = false,
+}: {
+  readonly rows: readonly ChunkRow[];
+  readonly p90: number | null;
+  readonly isShort?: boolean;
+  readonly isOld?: boolean;
+}) {
+  const held: ColumnOf<ChunkRow> = {
+    name: 'held',
+    title: 'Held for',
+    isNumber: true,
+    cell: ({ held_ms: ms, straggler }) => (
+      <span
+        class={straggler ? 'bad' : ''}
+        title={p90 === null ? '' : `nine in ten take less than ${duration(p90)}`}
+      >
+        {straggler ? <Badge kind="straggler">slow</Badge> : null} <Lasting ms={ms} />
+      </span>
+    ),
+  };
+  const [chunk, holder, tries] = SHORT as readonly [
+    ColumnOf<ChunkRow>,
+    ColumnOf<ChunkRow>,
+    ColumnOf<ChunkRow>,
+  ];
+  const columns = isShort ? [chunk, holder, tries, held] : [chunk, STATE, holder, held, tries, ...MORE];
+  return (
+    <Table label="Chunks" rows={rows} isOld={isOld} keyOf={({ index }) => String(index)} columns={columns} />
+  );
+}

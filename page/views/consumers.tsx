@@ -1,0 +1,325 @@
+import {
+  CONSUMER_GROUPINGS,
+  CONSUMER_STATES,
+  type ConsumerAnswer,
+  type ConsumerGroup,
+  type ConsumerRow,
+} from '../../src/protocol/api/consumers.ts';
+import type { List } from '../../src/protocol/api/lists.ts';
+import { count, duration, plural, rate } from '../lib/format.ts';
+import { useFeed } from '../lib/live.ts';
+import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { useHold } from '../ui/hold.ts';
+import { Badge, Bar, Chips, Choice, type ColumnOf, Facts, HeldNote, Pager, Table } from '../ui/parts.tsx';
+import { Ago, At, Empty, Foreign, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
+
+const MINUTE_S = 60;
+
+export function ConsumersView() {
+  const { query } = useRoute();
+  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const group = query.get('group') ?? 'none';
+  const { data, error, isOld } = useFeed<List<ConsumerRow | ConsumerGroup>>(apiPath('consumers', query), {
+    isHeld,
+  });
+  const state = query.get('state') ?? 'all';
+  // While the other kind of list is under way there is none of this kind.
+  const rows = isOld ? [] : (data?.items ?? []);
+  return (
+    <section>
+      <Heading
+        level={1}
+        aside={
+          <Choice
+            label="Grouped by"
+            chosen={group}
+            choices={CONSUMER_GROUPINGS.map((value) => ({
+              value,
+              words: value === 'none' ? 'each' : `by ${value}`,
+              href: hrefTo(
+                'consumers',
+                withParams({ group: value === 'none' ? null : value, sort: null, order: null }),
+              ),
+            }))}
+          />
+        }
+      >
+        Consumers
+      </Heading>
+      <search class="filters">
+        <Choice
+          label="State"
+          chosen={state}
+          choices={['all', ...CONSUMER_STATES].map((value) => ({
+            value,
+            words: value,
+            href: hrefTo('consumers', withParams({ state: value === 'all' ? null : value })),
+          }))}
+        />
+        <Chips path="consumers" except={['state', 'group', 'sort', 'order', 'cursor', 'limit', 'queue']} />
+      </search>
+      <div ref={ref} class="list">
+        <Problem of={data === null ? null : error} />
+        {data === null ? (
+          <Waiting error={error} />
+        ) : data.items.length === 0 ? (
+          <Empty>{state === 'all' ? 'No consumer is connected' : 'No consumer is in this state'}</Empty>
+        ) : group === 'none' ? (
+          <Rows rows={rows as readonly ConsumerRow[]} query={query} />
+        ) : (
+          <Groups rows={rows as readonly ConsumerGroup[]} by={group} />
+        )}
+        <div class="below">
+          {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
+          <HeldNote isHeld={isHeld} />
+        </div>
+      </div>
+    </section>
+  );
+}
+
+function StrategyText({ of }: { readonly of: string | null }) {
+  return of === null ? (
+    <span class="faint">none yet</span>
+  ) : (
+    <code title={of}>
+      <Foreign text={of} />
+    </code>
+  );
+}
+
+const slowest = (row: ConsumerRow) => row.durations_ms?.p90 ?? 0;
+
+function Rows({ rows, query }: { readonly rows: readonly ConsumerRow[]; readonly query: URLSearchParams }) {
+  const most = Math.max(0, ...rows.map(slowest));
+  const columns: readonly ColumnOf<ConsumerRow>[] = [
+    {
+      name: 'id',
+      title: 'Consumer',
+      cell: ({ conn_id: id }) => (
+        <a class="row-link" href={hrefTo(`consumers/${encodeURIComponent(id)}`)}>
+          {id}
+        </a>
+      ),
+    },
+    {
+      name: 'address',
+      title: 'Address',
+      cell: ({ address }) => (address === null ? <None /> : <Foreign text={address} />),
+    },
+    { name: 'state', title: 'State', cell: ({ state }) => <Badge kind={`consumer-${state}`}>{state}</Badge> },
+    {
+      name: 'strategy',
+      title: 'Strategy',
+      isWide: true,
+      cell: ({ strategy }) => <StrategyText of={strategy} />,
+    },
+    { name: 'held', title: 'Holds', isNumber: true, sort: 'held', cell: ({ held }) => count(held) },
+    {
+      name: 'oldest',
+      title: 'Longest',
+      isNumber: true,
+      sort: 'oldest_held',
+      cell: ({ oldest_held_ms: ms }) => <Lasting ms={ms} />,
+    },
+    {
+      name: 'rate',
+      title: 'Chunks/s',
+      isNumber: true,
+      sort: 'done',
+      cell: ({ done_60s: done }) => rate(done / MINUTE_S),
+    },
+    {
+      name: 'took',
+      title: 'A chunk takes, p90',
+      isNumber: true,
+      sort: 'slowest',
+      cell: (row) => (
+        <span
+          class="with-bar"
+          title={row.durations_ms === null ? '' : `half of them ${duration(row.durations_ms.p50)}`}
+        >
+          <Bar value={slowest(row)} max={most} kind="delayed" />
+          <span class="fixed">
+            <Lasting ms={row.durations_ms?.p90 ?? null} />
+          </span>
+        </span>
+      ),
+    },
+    {
+      name: 'failed',
+      title: 'Set back/min',
+      isNumber: true,
+      sort: 'failed',
+      cell: ({ set_back_60s: failed }) => <span class={failed > 0 ? 'bad' : ''}>{count(failed)}</span>,
+    },
+    {
+      name: 'silent',
+      title: 'Silent',
+      isNumber: true,
+      sort: 'silent',
+      cell: ({ silent_ms: ms }) => <Lasting ms={ms} />,
+    },
+    {
+      name: 'client',
+      title: 'Client',
+      cell: ({ client }) => (client === null ? <span class="faint">old</span> : <Foreign text={client} />),
+    },
+    {
+      name: 'since',
+      title: 'Connected',
+      isNumber: true,
+      sort: 'since',
+      cell: ({ since }) => <Ago at={since} />,
+    },
+  ];
+  return (
+    <Table
+      label="Consumers"
+      columns={columns}
+      rows={rows}
+      keyOf={({ conn_id: id }) => id}
+      sort={{ by: query.get('sort') ?? 'since', order: query.get('order') ?? 'desc' }}
+    />
+  );
+}
+
+function Groups({ rows, by }: { readonly rows: readonly ConsumerGroup[]; readonly by: string }) {
+  return (
+    <Table
+      label={`Consumers by ${by}`}
+      rows={rows}
+      keyOf={({ group }) => group ?? ''}
+      columns={[
+        {
+          name: 'group',
+          title: `${by.slice(0, 1).toUpperCase()}${by.slice(1)}`,
+          isWide: true,
+          cell: ({ group }) =>
+            group === null ? (
+              <span class="faint">none</span>
+            ) : (
+              <a class="row-link" href={hrefTo('consumers', withParams({ group: null, [by]: group }))}>
+                <Foreign text={group} />
+              </a>
+            ),
+        },
+        { name: 'consumers', title: 'Consumers', isNumber: true, cell: ({ consumers }) => count(consumers) },
+        { name: 'working', title: 'Working', isNumber: true, cell: ({ working }) => count(working) },
+        { name: 'waiting', title: 'Waiting', isNumber: true, cell: ({ waiting }) => count(waiting) },
+        { name: 'held', title: 'Hold', isNumber: true, cell: ({ held }) => count(held) },
+        {
+          name: 'oldest',
+          title: 'Longest',
+          isNumber: true,
+          cell: ({ oldest_held_ms: ms }) => <Lasting ms={ms} />,
+        },
+        {
+          name: 'rate',
+          title: 'Chunks/s',
+          isNumber: true,
+          cell: ({ done_60s: done }) => rate(done / MINUTE_S),
+        },
+        {
+          name: 'failed',
+          title: 'Set back/min',
+          isNumber: true,
+          cell: ({ set_back_60s: failed }) => count(failed),
+        },
+      ]}
+    />
+  );
+}
+
+export function ConsumerView({ id }: { readonly id: string }) {
+  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { data, error, isOld } = useFeed<ConsumerAnswer>(apiPath(`consumers/${encodeURIComponent(id)}`), {
+    isHeld,
+  });
+  if (data === null || isOld) {
+    return (
+      <>
+        <Heading level={1}>
+          Consumer <Foreign text={id} />
+        </Heading>
+        <Waiting error={error} />
+      </>
+    );
+  }
+  return (
+    <section>
+      <Heading level={1}>
+        Consumer {id} <Badge kind={`consumer-${data.state}`}>{data.state}</Badge>
+      </Heading>
+      <Problem of={error} />
+      <ConsumerFacts of={data} />
+      <Heading
+        aside={<a href={hrefTo('failures', `group=none&consumer=${encodeURIComponent(id)}`)}>Its failures</a>}
+      >
+        Holds {plural(data.held, 'chunk')}
+      </Heading>
+      <div ref={ref}>
+        {data.holding.length === 0 ? (
+          <Empty>It holds nothing</Empty>
+        ) : (
+          <Table
+            label="Chunks that it holds"
+            rows={data.holding}
+            keyOf={({ submission, chunk }) => `${submission} ${chunk}`}
+            columns={[
+              {
+                name: 'submission',
+                title: 'Submission',
+                isWide: true,
+                cell: ({ submission }) => (
+                  <a class="row-link" href={hrefTo(`submissions/${submission}`)}>
+                    {submission}
+                  </a>
+                ),
+              },
+              { name: 'chunk', title: 'Chunk', isNumber: true, cell: ({ chunk }) => count(chunk) },
+              {
+                name: 'held',
+                title: 'Held for',
+                isNumber: true,
+                cell: ({ held_ms: ms }) => <Lasting ms={ms} />,
+              },
+              {
+                name: 'expires',
+                title: 'Expires in',
+                isNumber: true,
+                cell: ({ expires_in_ms: ms }) => <Lasting ms={ms} />,
+              },
+              { name: 'tries', title: 'Tries before', isNumber: true, cell: ({ retries }) => count(retries) },
+            ]}
+          />
+        )}
+      </div>
+    </section>
+  );
+}
+
+function ConsumerFacts({ of: data }: { readonly of: ConsumerAnswer }) {
+  const { durations_ms: durations } = data;
+  return (
+    <Facts
+      of={[
+        ['Address', <Foreign key="text" text={data.address ?? 'unknown'} />],
+        ['Client', <Foreign key="text" text={data.client ?? 'an old one, which does not say'} />],
+        ['Queue', <Foreign key="text" text={data.queue === '-' ? 'the unnamed one' : data.queue} />],
+        ['Strategy', <StrategyText key="text" of={data.strategy} />],
+        ['Works on at once', plural(data.concurrency, 'chunk')],
+        ['Connected', <At key="at" at={data.since} />],
+        ['Heard of', `${duration(data.silent_ms)} ago`],
+        ['Done', `${count(data.done)}, ${rate(data.done_60s / MINUTE_S)} per second over the last minute`],
+        ['Set back', `${count(data.set_back)}, ${count(data.set_back_60s)} in the last minute`],
+        [
+          'A chunk takes',
+          durations === null
+            ? 'known after 5 chunks'
+            : `${duration(durations.p50)}, nine in ten less than ${duration(durations.p90)}`,
+        ],
+      ]}
+    />
+  );
+}

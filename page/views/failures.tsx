@@ -1,0 +1,147 @@
+import {
+  FAILURE_CAUSES,
+  type FailureGroup,
+  type FailureKept,
+  type FailureRow,
+} from '../../src/protocol/api/failures.ts';
+import type { List } from '../../src/protocol/api/lists.ts';
+import { count, duration, plural } from '../lib/format.ts';
+import { useFeed } from '../lib/live.ts';
+import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { useHold } from '../ui/hold.ts';
+import { Badge, Chips, Choice, HeldNote, Pager } from '../ui/parts.tsx';
+import { Ago, At, Empty, Foreign, ForeignBlock, Heading, Problem, Waiting } from '../ui/text.tsx';
+
+const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 'consumer gone' } as const;
+
+export function FailuresView() {
+  const { query } = useRoute();
+  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { data, error } = useFeed<List<FailureGroup | FailureRow> & Partial<FailureKept>>(
+    apiPath('failures', query),
+    { isHeld },
+  );
+  const since =
+    data?.since === undefined ? null : (
+      <span class="since">
+        since <Ago at={data.since} />
+      </span>
+    );
+  return (
+    <section>
+      <Heading level={1}>Failures {since}</Heading>
+      <search class="filters">
+        <Choice
+          label="Kind of failure"
+          chosen={query.get('cause') ?? 'all'}
+          choices={(['all', ...FAILURE_CAUSES] as const).map((value) => ({
+            value,
+            words: value === 'all' ? 'all' : CAUSE_WORDS[value],
+            href: hrefTo('failures', withParams({ cause: value === 'all' ? null : value })),
+          }))}
+        />
+        <Chips path="failures" except={['group', 'cursor', 'limit', 'queue', 'cause']} />
+      </search>
+      <div ref={ref} class="list">
+        <Problem of={data === null ? null : error} />
+        {data === null ? (
+          <Waiting error={error} />
+        ) : data.items.length === 0 ? (
+          <Empty>No failure is remembered</Empty>
+        ) : (
+          <>
+            <FailureGroups groups={data.items.filter((item) => 'example' in item)} />
+            <FailureRows rows={data.items.filter((item) => 'chunk' in item)} />
+          </>
+        )}
+        <div class="below">
+          {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
+          <HeldNote isHeld={isHeld} />
+        </div>
+      </div>
+    </section>
+  );
+}
+
+/** Failures that are alike, with the latest one in full on demand. */
+export function FailureGroups({ groups }: { readonly groups: readonly FailureGroup[] }) {
+  if (groups.length === 0) return null;
+  return (
+    <ul class="failures">
+      {groups.map((group) => (
+        <li key={`${group.fingerprint} ${group.cause}`}>
+          <details>
+            <summary>
+              <span class="failure-count">{count(group.count)}×</span>
+              <span class="failure-title">
+                <Foreign text={group.title} />
+              </span>
+              <span class="failure-about">
+                {group.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[group.cause]}</Badge>}
+                {plural(group.submissions, 'submission')}, {plural(group.consumers, 'consumer')},{' '}
+                <Ago at={group.last} />
+              </span>
+            </summary>
+            <Example row={group.example} />
+            <p class="failure-links">
+              <span>
+                First <At at={group.first} />, last <At at={group.last} />
+              </span>
+              <a href={hrefTo('submissions', `failure=${encodeURIComponent(group.fingerprint)}`)}>
+                Submissions with it, to retry or cancel
+              </a>
+              <a href={hrefTo('failures', `group=none&fingerprint=${encodeURIComponent(group.fingerprint)}`)}>
+                Each of them
+              </a>
+            </p>
+          </details>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
+  if (rows.length === 0) return null;
+  return (
+    <ul class="failures">
+      {rows.map((row) => (
+        <li key={`${row.at} ${row.submission} ${row.chunk}`}>
+          <details>
+            <summary>
+              <span class="failure-count">
+                <Ago at={row.at} />
+              </span>
+              <span class="failure-title">
+                <Foreign text={row.text.split('\n')[0] ?? ''} />
+              </span>
+              <span class="failure-about">
+                {row.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[row.cause]}</Badge>}
+                {row.fatal ? <Badge kind="bad">last try</Badge> : null}
+              </span>
+            </summary>
+            <Example row={row} />
+          </details>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Example({ row }: { readonly row: FailureRow }) {
+  const { submission, chunk, conn_id: consumer, took_ms: tookMs, text } = row;
+  return (
+    <>
+      <p>
+        Chunk {count(chunk)} of <a href={hrefTo(`submissions/${submission}`)}>{submission}</a>, after{' '}
+        {duration(tookMs)}
+        {consumer === null ? null : (
+          <>
+            , by <a href={hrefTo(`consumers/${encodeURIComponent(consumer)}`)}>{consumer}</a>
+          </>
+        )}
+      </p>
+      <ForeignBlock text={text} />
+    </>
+  );
+}

@@ -1,0 +1,248 @@
+import type { ComponentChildren } from 'preact';
+import type { EventsAnswer } from '../../src/protocol/api/events.ts';
+import {
+  type Attention,
+  HISTORY_WINDOWS,
+  type History,
+  type HistorySeries,
+  type Overview,
+} from '../../src/protocol/api/overview.ts';
+import { compact, duration, plural, rate, roughly } from '../lib/format.ts';
+import { useFeed } from '../lib/live.ts';
+import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { Icon } from '../ui/icons.tsx';
+import { Choice } from '../ui/parts.tsx';
+import { Plot } from '../ui/plot.tsx';
+import { Ago, Amount, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
+import { EventRows } from './events.tsx';
+import { WhyPanel } from './why.tsx';
+
+const EVENTS_SHOWN = 12;
+const POINTS = 300;
+const SERIES: readonly HistorySeries[] = [
+  'inserted',
+  'done',
+  'set_back',
+  'backlog',
+  'waiting',
+  'reserved',
+  'consumers',
+  'commit_p50_ms',
+  'commit_p99_ms',
+];
+
+export function OverviewView() {
+  const { data, error } = useFeed<Overview>(apiPath('overview'));
+  return (
+    <>
+      <h1 class="visually-hidden">Overview</h1>
+      {data === null ? (
+        <Waiting error={error} />
+      ) : (
+        <>
+          <AttentionList of={data.attention} />
+          <Figures overview={data} />
+        </>
+      )}
+      <WhyPanel submission={null} />
+      <Plots />
+      <LastEvents />
+    </>
+  );
+}
+
+function AttentionList({ of }: { readonly of: readonly Attention[] }) {
+  if (of.length === 0) {
+    return (
+      <p class="all-well">
+        <Icon name="ok" /> Nothing needs attention
+      </p>
+    );
+  }
+  return (
+    <section aria-labelledby="attention">
+      <h2 id="attention">Needs attention</h2>
+      <ul class="attention">
+        {of.map(({ code, severity, text, link }) => (
+          <li key={`${code} ${link}`} class={severity}>
+            <a href={`#/${link}`}>
+              <Icon name={severity} />
+              <span>
+                <span class="visually-hidden">{severity}: </span>
+                <Foreign text={text} />
+              </span>
+              <Icon name="right" />
+            </a>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Figures({ overview }: { readonly overview: Overview }) {
+  const { counts, rates, oldest_waiting: oldest, state } = overview;
+  const sick = counts.consumers_sick > 0 ? `, ${compact(counts.consumers_sick)} slowed down` : '';
+  return (
+    <section class="figures" aria-label="Figures">
+      <Figure
+        name="Chunks per second"
+        value={rate(rates.last_1s.done)}
+        note={`${rate(rates.last_60s.done)} over the last minute${state === 'running' ? '' : `; ${state.replaceAll('_', ' ')}`}`}
+      />
+      <Figure
+        name="Backlog"
+        value={<Amount value={counts.chunks_backlog} />}
+        note={`${compact(counts.operations_backlog)} operations in ${plural(counts.submissions_open, 'submission')}`}
+        href={hrefTo('submissions')}
+      />
+      <Figure
+        name="In flight"
+        value={<Amount value={counts.chunks_reserved} />}
+        note={counts.chunks_delayed > 0 ? `${compact(counts.chunks_delayed)} wait for a retry` : 'chunks'}
+      />
+      <Figure
+        name="Consumers working"
+        value={
+          <>
+            <Amount value={counts.consumers_working} />
+            <small> of {compact(counts.consumers)}</small>
+          </>
+        }
+        note={`${compact(counts.consumers_waiting)} wait for chunks${sick}`}
+        href={hrefTo('consumers')}
+      />
+      <Figure
+        name="Oldest waiting"
+        value={oldest === null ? '–' : roughly(oldest.age_ms)}
+        note={oldest === null ? 'nothing waits' : `submission ${oldest.submission}`}
+        href={oldest === null ? null : hrefTo(`submissions/${oldest.submission}`)}
+      />
+    </section>
+  );
+}
+
+/** A number with its name, and what it is made of. */
+export function Figure({
+  name,
+  value,
+  note,
+  href = null,
+}: {
+  readonly name: string;
+  readonly value: ComponentChildren;
+  readonly note: ComponentChildren;
+  readonly href?: string | null;
+}) {
+  const content = (
+    <>
+      <span class="figure-name">{name}</span>
+      <span class="figure-value">{value}</span>
+      <span class="figure-note">{note}</span>
+    </>
+  );
+  return href === null ? (
+    <div class="figure">{content}</div>
+  ) : (
+    <a class="figure" href={href}>
+      {content}
+    </a>
+  );
+}
+
+const WINDOW_WORDS = { '10m': '10 min', '6h': '6 h', '7d': '7 days' } as const;
+
+function Plots() {
+  const { query } = useRoute();
+  const window = query.get('window') ?? '10m';
+  const params = `window=${window}&points=${POINTS}&series=${SERIES.join()}`;
+  const { data } = useFeed<History>(apiPath('history', params), { slower: window === '10m' ? 1 : 10 });
+  return (
+    <section aria-labelledby="history">
+      <Heading
+        aside={
+          <Choice
+            label="Length of the history"
+            chosen={window}
+            choices={Object.keys(HISTORY_WINDOWS).map((each) => ({
+              value: each,
+              words: WINDOW_WORDS[each as keyof typeof WINDOW_WORDS],
+              href: hrefTo('', withParams({ window: each })),
+            }))}
+          />
+        }
+      >
+        <span id="history">History</span>
+        {data === null ? null : (
+          <span class="since">
+            since <Ago at={data.since} />
+          </span>
+        )}
+      </Heading>
+      <div class="plots">{data === null ? null : <PlotsOf history={data} />}</div>
+    </section>
+  );
+}
+
+function PlotsOf({ history: { at_ms: atMs, series } }: { readonly history: History }) {
+  const times = atMs.map((ms) => ms / 1_000);
+  const of = (name: HistorySeries) => series[name] ?? [];
+  return (
+    <>
+      <Plot
+        title="Chunks per second"
+        times={times}
+        format={rate}
+        lines={[
+          { label: 'done', colour: 'done', isFilled: true, values: of('done') },
+          { label: 'set back', colour: 'failed', values: of('set_back') },
+        ]}
+      />
+      <Plot
+        title="Backlog, chunks"
+        times={times}
+        format={compact}
+        lines={[
+          { label: 'not done', colour: 'accent', isFilled: true, values: of('backlog') },
+          { label: 'waiting', colour: 'muted', values: of('waiting') },
+        ]}
+      />
+      <Plot
+        title="At work"
+        times={times}
+        format={compact}
+        lines={[
+          { label: 'chunks in flight', colour: 'reserved', isFilled: true, values: of('reserved') },
+          { label: 'consumers', colour: 'accent', values: of('consumers') },
+        ]}
+      />
+      <Plot
+        title="A commit takes"
+        times={times}
+        format={(ms) => (ms === 0 ? '0' : duration(ms))}
+        lines={[
+          { label: 'p50', colour: 'done', values: of('commit_p50_ms') },
+          { label: 'p99', colour: 'delayed', values: of('commit_p99_ms') },
+        ]}
+      />
+    </>
+  );
+}
+
+function LastEvents() {
+  const { data } = useFeed<EventsAnswer>(apiPath('events', `order=desc&limit=${EVENTS_SHOWN}`), {
+    slower: 2,
+  });
+  return (
+    <section aria-labelledby="events">
+      <Heading aside={<a href={hrefTo('events')}>All events</a>}>
+        <span id="events">Last events</span>
+      </Heading>
+      {data === null ? null : data.items.length === 0 ? (
+        <Empty>Nothing has happened yet</Empty>
+      ) : (
+        <EventRows rows={data.items} />
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,180 @@
+import type { List } from '../../src/protocol/api/lists.ts';
+import type { Overview } from '../../src/protocol/api/overview.ts';
+import type { QueueAnswer, QueueRow } from '../../src/protocol/api/queue.ts';
+import { VerbButton } from '../actions/buttons.tsx';
+import { bytes, count, duration } from '../lib/format.ts';
+import { useFeed } from '../lib/live.ts';
+import { apiPath } from '../lib/route.ts';
+import { Facts, PauseList, Table } from '../ui/parts.tsx';
+import { At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
+
+export function QueueView() {
+  const { data, error } = useFeed<QueueAnswer>('queue', { slower: 2 });
+  const overview = useFeed<Overview>(apiPath('overview'), { slower: 2 });
+  const pauses = overview.data?.pauses ?? [];
+  return (
+    <>
+      <Heading
+        level={1}
+        aside={
+          <VerbButton
+            verb={pauses.length > 0 ? 'resume' : 'pause'}
+            target={{ server: true }}
+            of="everything"
+          />
+        }
+      >
+        Queue
+      </Heading>
+      <PauseList of={pauses} what="Paused" />
+      <Queues />
+      <div class="columns">
+        {overview.data === null ? <Waiting error={overview.error} /> : <Store of={overview.data} />}
+        {data === null ? <Waiting error={error} /> : <Server of={data} />}
+      </div>
+      {data === null ? null : <Settings of={data} />}
+    </>
+  );
+}
+
+function Queues() {
+  const { data, error } = useFeed<List<QueueRow>>('queues', { slower: 2 });
+  return (
+    <section>
+      <Heading>Queues in use</Heading>
+      {data === null ? (
+        <Waiting error={error} />
+      ) : data.items.length === 0 ? (
+        <Empty>Nothing is in any queue, and nobody is connected</Empty>
+      ) : (
+        <Table
+          label="Queues in use"
+          rows={data.items}
+          keyOf={({ name }) => name}
+          columns={[
+            {
+              name: 'name',
+              title: 'Queue',
+              isWide: true,
+              cell: ({ name }) => (
+                <a class="row-link" href={`#/?queue=${encodeURIComponent(nameOf(name))}`}>
+                  {nameOf(name) === '-' ? 'the unnamed one' : <Foreign text={name} />}
+                </a>
+              ),
+            },
+            {
+              name: 'open',
+              title: 'Submissions',
+              isNumber: true,
+              cell: (row) => count(row.submissions_open),
+            },
+            {
+              name: 'waiting',
+              title: 'Chunks waiting',
+              isNumber: true,
+              cell: (row) => count(row.chunks_waiting),
+            },
+            {
+              name: 'reserved',
+              title: 'In flight',
+              isNumber: true,
+              cell: (row) => count(row.chunks_reserved),
+            },
+            { name: 'paused', title: 'Paused', isNumber: true, cell: (row) => count(row.chunks_paused) },
+            { name: 'consumers', title: 'Consumers', isNumber: true, cell: (row) => count(row.consumers) },
+            {
+              name: 'do',
+              title: 'Actions',
+              cell: ({ name, pauses }) => (
+                <VerbButton verb={pauses.length > 0 ? 'resume' : 'pause'} target={{ queue: nameOf(name) }} />
+              ),
+            },
+          ]}
+        />
+      )}
+    </section>
+  );
+}
+
+/** As requests name it. */
+function nameOf(name: string): string {
+  return name === '' ? '-' : name;
+}
+
+function Store({ of: { store, event_loop_delay_ms: delay } }: { readonly of: Overview }) {
+  const { commit_ms: commit, disk_free_bytes: free, disk_total_bytes: total, size_bytes: size } = store;
+  const health = store.healthy ? (
+    'writes get through'
+  ) : (
+    <span class="bad">
+      <Foreign text={store.error?.text ?? 'nothing can be written'} />
+      {store.stuck_ms === null ? '' : `, for ${duration(store.stuck_ms)}`}
+    </span>
+  );
+  return (
+    <section>
+      <Heading>Store</Heading>
+      <Facts
+        of={[
+          ['Health', health],
+          ['Handing out', store.hand_out_held ? 'held until the store is back' : 'goes on'],
+          ['A commit takes', commit === null ? 'nothing was written yet' : oneInHundred(commit)],
+          ['Not written yet', bytes(store.pending_bytes)],
+          ['Size', size === null ? 'unknown' : bytes(size)],
+          ['Disk', free === null || total === null ? 'unknown' : `${bytes(free)} free of ${bytes(total)}`],
+          ['Timers are late by', oneInHundred(delay)],
+        ]}
+      />
+    </section>
+  );
+}
+
+function oneInHundred({ p50, p99 }: { readonly p50: number; readonly p99: number }): string {
+  return `${duration(p50)}, one in a hundred ${duration(p99)}`;
+}
+
+function Server({ of: data }: { readonly of: QueueAnswer }) {
+  const refused = Object.entries(data.connections_rejected)
+    .filter(([, times]) => times > 0)
+    .map(([why, times]) => `${count(times)} (${why})`);
+  const { kept, cost_ms: cost, refused: views } = data.views;
+  return (
+    <section>
+      <Heading>Server</Heading>
+      <Facts
+        of={[
+          ['Version', `opsqueue ${data.version}, Node.js ${data.node}, ${data.platform}`],
+          ['Started', <At key="at" at={data.since} />],
+          ['Memory', bytes(data.memory_bytes)],
+          ['Store', data.store.kind],
+          ['Connections refused', refused.length === 0 ? 'none' : refused.join(', ')],
+          ['Answers kept', `${count(kept)}, made in ${duration(cost)}; ${count(views)} requests refused`],
+          ['Extensions', [...data.features.producers, ...data.features.consumers].join(', ')],
+        ]}
+      />
+    </section>
+  );
+}
+
+function Settings({ of: { settings } }: { readonly of: QueueAnswer }) {
+  return (
+    <section>
+      <Heading>Settings in force</Heading>
+      <Table
+        label="Settings in force"
+        rows={Object.entries(settings)}
+        keyOf={([name]) => name}
+        columns={[
+          { name: 'flag', title: 'Flag', cell: ([name]) => <code>{name}</code> },
+          {
+            name: 'value',
+            title: 'Value',
+            isWide: true,
+            cell: ([, value]) =>
+              value === null ? <span class="faint">not set</span> : <Foreign text={String(value)} />,
+          },
+        ]}
+      />
+    </section>
+  );
+}

@@ -1,0 +1,294 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { List } from '../../src/protocol/api/lists.ts';
+import { SUBMISSION_FILTERS, type SubmissionItem } from '../../src/protocol/api/submissions.ts';
+import { VerbButtons } from '../actions/buttons.tsx';
+import { count, range, rate } from '../lib/format.ts';
+import { useFeed } from '../lib/live.ts';
+import { choose, preferences } from '../lib/preferences.ts';
+import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { useStore } from '../lib/store.ts';
+import { useHold } from '../ui/hold.ts';
+import {
+  Badge,
+  Chips,
+  Choice,
+  type ColumnOf,
+  HeldNote,
+  Pager,
+  Pairs,
+  Progress,
+  StateBadge,
+  Table,
+} from '../ui/parts.tsx';
+import { Ago, Amount, Empty, Foreign, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
+
+const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
+  {
+    name: 'id',
+    title: 'Submission',
+    cell: ({ id }) => (
+      <a class="row-link" href={hrefTo(`submissions/${id}`)}>
+        {id}
+      </a>
+    ),
+  },
+  {
+    name: 'prefix',
+    title: 'Prefix',
+    isWide: true,
+    cell: ({ prefix }) =>
+      prefix === null ? (
+        <span class="faint">in the queue</span>
+      ) : (
+        <span class="cut" title={prefix}>
+          <Foreign text={prefix} />
+        </span>
+      ),
+  },
+  {
+    name: 'state',
+    title: 'State',
+    cell: ({ state, failing }) => (
+      <span class="badges">
+        <StateBadge state={state} />
+        {failing ? <Badge kind="bad">failing</Badge> : null}
+      </span>
+    ),
+  },
+  { name: 'progress', title: 'Done', sort: 'done', cell: ({ chunks }) => <Progress chunks={chunks} /> },
+  { name: 'chunks', title: 'Chunks', isNumber: true, cell: ({ chunks }) => <Amount value={chunks.total} /> },
+  {
+    name: 'waiting',
+    title: 'Waiting',
+    isNumber: true,
+    sort: 'waiting',
+    cell: ({ chunks }) => <Amount value={chunks.waiting} />,
+  },
+  {
+    name: 'left',
+    title: 'Time left',
+    isNumber: true,
+    sort: 'left',
+    cell: ({ left_ms: left }) => (left === null ? <None /> : range(left.p50, left.p90)),
+  },
+  { name: 'rate', title: 'Chunks/s', isNumber: true, sort: 'rate', cell: (row) => rate(row.rate) },
+  {
+    name: 'tries',
+    title: 'Set back',
+    isNumber: true,
+    sort: 'tries',
+    cell: ({ set_back: setBack, chunks: { failed } }) => (
+      <span class={failed > 0 ? 'bad' : ''} title={failed > 0 ? `${count(failed)} failed for good` : ''}>
+        <Amount value={setBack} />
+      </span>
+    ),
+  },
+  {
+    name: 'held',
+    title: 'Held longest',
+    isNumber: true,
+    sort: 'oldest_held',
+    cell: ({ oldest_held_ms: ms }) => <Lasting ms={ms} />,
+  },
+  { name: 'metadata', title: 'Metadata', cell: ({ metadata }) => <Pairs of={metadata} /> },
+  {
+    name: 'inserted',
+    title: 'Inserted',
+    isNumber: true,
+    sort: 'inserted',
+    cell: ({ inserted }) => <Ago at={inserted} />,
+  },
+  {
+    name: 'ended',
+    title: 'Ended',
+    isNumber: true,
+    cell: ({ ended }) => (ended === null ? <None /> : <Ago at={ended} />),
+  },
+];
+/** Those that say little in most lists. */
+const HIDDEN_FIRST = ['waiting', 'held', 'ended'];
+/** Parameters that are no filters, or have a place of their own. */
+const NO_CHIPS = ['sort', 'order', 'cursor', 'limit', 'state', 'queue'];
+
+export function SubmissionsView() {
+  const { query } = useRoute();
+  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const { hiddenColumns } = useStore(preferences);
+  const { data, error, isOld } = useFeed<List<SubmissionItem>>(apiPath('submissions', query), {
+    isHeld: isHeld || chosen.size > 0,
+  });
+  const address = query.toString();
+  useEffect(() => setChosen(new Set()), [address]);
+  const rows = data?.items ?? [];
+  const toggle = (key: string) => {
+    const next = new Set(chosen);
+    if (!next.delete(key)) next.add(key);
+    setChosen(next);
+  };
+  return (
+    <section>
+      <Heading level={1} aside={<ColumnChoice hidden={hiddenColumns} />}>
+        Submissions
+      </Heading>
+      <Filters />
+      <Actions chosen={chosen} matched={data?.matched ?? null} clear={() => setChosen(new Set())} />
+      <div ref={ref} class="list">
+        <Problem of={data === null ? null : error} />
+        {data === null ? (
+          <Waiting error={error} />
+        ) : rows.length === 0 ? (
+          <Empty>No submission matches</Empty>
+        ) : (
+          <Table
+            label="Submissions"
+            columns={COLUMNS.filter(({ name }) => name === 'id' || isShown(name, hiddenColumns))}
+            rows={rows}
+            isOld={isOld}
+            keyOf={({ id }) => id}
+            sort={{ by: query.get('sort') ?? 'inserted', order: query.get('order') ?? 'desc' }}
+            chosen={{
+              keys: chosen,
+              toggle,
+              all: (isChosen) => setChosen(new Set(isChosen ? rows.map(({ id }) => id) : [])),
+            }}
+          />
+        )}
+        <div class="below">
+          {data === null ? null : <Pager matched={data.matched} shown={rows.length} next={data.next} />}
+          <HeldNote isHeld={isHeld || chosen.size > 0} />
+        </div>
+      </div>
+    </section>
+  );
+}
+
+/** What is hidden at first is named, with a plus, when it is to be seen. */
+function isShown(name: string, chosen: readonly string[]): boolean {
+  return HIDDEN_FIRST.includes(name) ? chosen.includes(`+${name}`) : !chosen.includes(name);
+}
+
+function ColumnChoice({ hidden }: { readonly hidden: readonly string[] }) {
+  const toggle = (name: string) => {
+    const entry = HIDDEN_FIRST.includes(name) ? `+${name}` : name;
+    const others = hidden.filter((each) => each !== entry);
+    choose({ hiddenColumns: others.length < hidden.length ? others : [...hidden, entry] });
+  };
+  return (
+    <details class="menu">
+      <summary>Columns</summary>
+      <div class="menu-body">
+        {COLUMNS.slice(1).map(({ name, title }) => (
+          <label key={name}>
+            <input type="checkbox" checked={isShown(name, hidden)} onChange={() => toggle(name)} /> {title}
+          </label>
+        ))}
+      </div>
+    </details>
+  );
+}
+
+/** The state, all other filters as chips, and a line to add one. */
+function Filters() {
+  const { query } = useRoute();
+  const [text, setText] = useState('');
+  return (
+    <search class="filters">
+      <Choice
+        label="State"
+        chosen={query.get('state') ?? 'open'}
+        choices={SUBMISSION_FILTERS.map((value) => ({
+          value,
+          words: value.replaceAll('_', ' '),
+          href: hrefTo('submissions', withParams({ state: value === 'open' ? null : value })),
+        }))}
+      />
+      <Chips path="submissions" except={NO_CHIPS} />
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          const href = filterHref(text.trim());
+          if (href === null) return;
+          setText('');
+          goTo(href);
+        }}
+      >
+        <input
+          id="filter"
+          type="search"
+          aria-label="Add a filter: key:value of metadata, the beginning of a prefix, or an id"
+          placeholder="customer:42, prefix or id"
+          value={text}
+          onInput={(event) => setText(event.currentTarget.value)}
+        />
+      </form>
+    </search>
+  );
+}
+
+const NAMED_FILTER =
+  /^(prefix|prefix_starts|failure|inserted_before|inserted_after|ended_before|ended_after):(.+)$/;
+
+/** `key:number` is metadata, many digits are an id, anything else begins a prefix. */
+function filterHref(text: string): string | null {
+  if (text === '') return null;
+  if (/^\d{10,19}$/.test(text)) return hrefTo(`submissions/${text}`);
+  const [, name, value] = NAMED_FILTER.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return hrefTo('submissions', withParams({ [name]: value }));
+  if (!/^.+:-?\d+$/.test(text)) return hrefTo('submissions', withParams({ prefix_starts: text }));
+  const params = withParams({});
+  params.append('meta', text);
+  return hrefTo('submissions', params);
+}
+
+/** For the chosen rows, or for all that match. */
+function Actions({
+  chosen,
+  matched,
+  clear,
+}: {
+  readonly chosen: ReadonlySet<string>;
+  readonly matched: number | null;
+  clear(): void;
+}) {
+  const { query } = useRoute();
+  if (chosen.size > 0) {
+    return (
+      <div class="actions" role="toolbar" aria-label="Of the selected submissions">
+        <b>{count(chosen.size)} selected</b>
+        <VerbButtons target={{ ids: [...chosen] }} state={null} isPaused={false} hasFailed />
+        <button type="button" class="quiet" onClick={clear}>
+          Select none
+        </button>
+      </div>
+    );
+  }
+  const filter = filterOf(query);
+  if (filter === null || matched === null || matched === 0) return <div class="actions" />;
+  return (
+    <div class="actions" role="toolbar" aria-label="Of all that match">
+      <span>All {count(matched)} that match</span>
+      <VerbButtons target={{ filter }} state={null} isPaused={false} hasFailed />
+    </div>
+  );
+}
+
+/** States that actions can go by. */
+const ACTION_STATES = ['open', 'waiting', 'running', 'paused', 'delayed'];
+
+/** The list as actions name it; null for one that they cannot. */
+function filterOf(query: URLSearchParams): Readonly<Record<string, unknown>> | null {
+  const state = query.get('state') ?? 'open';
+  const others = [...query.keys()].filter((name) => name !== 'meta' && !NO_CHIPS.includes(name));
+  if (!ACTION_STATES.includes(state) || others.length > 0) return null;
+  const pairs = query.getAll('meta').map((pair) => {
+    const colon = pair.lastIndexOf(':');
+    return [pair.slice(0, colon), pair.slice(colon + 1)] as const;
+  });
+  const queue = query.get('queue');
+  return {
+    ...(pairs.length === 0 ? {} : { metadata: Object.fromEntries(pairs) }),
+    ...(state === 'open' ? {} : { state }),
+    ...(queue === null ? {} : { queue }),
+  };
+}

@@ -1,0 +1,145 @@
+import type { List } from '../../src/protocol/api/lists.ts';
+import type { KeyRow, ValueRow } from '../../src/protocol/api/values.ts';
+import { count, percent, plural, rate, roughly } from '../lib/format.ts';
+import { useFeed } from '../lib/live.ts';
+import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
+import { useHold } from '../ui/hold.ts';
+import { Bar, Choice, type ColumnOf, HeldNote, Pager, Table } from '../ui/parts.tsx';
+import { Amount, Empty, Foreign, Heading, None, Problem, Waiting } from '../ui/text.tsx';
+
+/** Who waits, and who is served, by the values of a key of metadata. */
+export function ValuesView() {
+  const { query } = useRoute();
+  const keys = useFeed<List<KeyRow>>(apiPath('keys'), { slower: 5 });
+  const items = keys.data?.items ?? [];
+  const key = query.get('key') ?? items[0]?.key ?? null;
+  return (
+    <section>
+      <Heading level={1}>Fairness</Heading>
+      {keys.data === null ? (
+        <Waiting error={keys.error} />
+      ) : items.length === 0 ? (
+        <Empty>
+          No open submission carries metadata. Producers give it as strategicMetadata, such as the customer
+          whose work it is.
+        </Empty>
+      ) : (
+        <search class="filters">
+          <Choice
+            label="Key"
+            chosen={key ?? ''}
+            choices={items.map(({ key: value, values }) => ({
+              value,
+              words: value,
+              title: plural(values, 'value'),
+              href: hrefTo('values', `key=${encodeURIComponent(value)}`),
+            }))}
+          />
+        </search>
+      )}
+      {key === null || items.length === 0 ? null : <Values of={key} />}
+    </section>
+  );
+}
+
+function Values({ of: key }: { readonly of: string }) {
+  const { query } = useRoute();
+  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const params = new URLSearchParams(query);
+  params.set('key', key);
+  const { data, error, isOld } = useFeed<List<ValueRow>>(apiPath('values', params), { isHeld });
+  const rows = data?.items ?? [];
+  return (
+    <div ref={ref} class="list">
+      <Problem of={data === null ? null : error} />
+      {data === null ? (
+        <Waiting error={error} />
+      ) : rows.length === 0 ? (
+        <Empty>No open submission carries this key</Empty>
+      ) : (
+        <Table
+          label={`Values of ${key}`}
+          rows={rows}
+          isOld={isOld}
+          keyOf={({ value }) => value}
+          sort={{ by: query.get('sort') ?? 'waiting', order: query.get('order') ?? 'desc' }}
+          columns={columnsOf(key, rows, data.matched ?? rows.length)}
+        />
+      )}
+      <div class="below">
+        {data === null ? null : <Pager matched={data.matched} shown={rows.length} next={data.next} />}
+        <HeldNote isHeld={isHeld} />
+      </div>
+    </div>
+  );
+}
+
+/** A number with a bar that compares it with the others. */
+function compared(
+  name: string,
+  title: string,
+  rows: readonly ValueRow[],
+  kind: string,
+  of: (row: ValueRow) => number,
+  text: (value: number) => preact.ComponentChildren,
+): ColumnOf<ValueRow> {
+  const most = Math.max(0, ...rows.map(of));
+  return {
+    name,
+    title,
+    isNumber: true,
+    sort: name,
+    cell: (row) => (
+      <span class="with-bar">
+        <Bar value={of(row)} max={most} kind={kind} />
+        <span class="fixed">{text(of(row))}</span>
+      </span>
+    ),
+  };
+}
+
+function columnsOf(key: string, rows: readonly ValueRow[], matched: number): readonly ColumnOf<ValueRow>[] {
+  // Of all values, seen or not.
+  const equal = 1 / Math.max(matched, 1);
+  const amount = (value: number) => <Amount value={value} />;
+  return [
+    {
+      name: 'value',
+      title: key,
+      sort: 'value',
+      cell: ({ value }) => (
+        <a class="row-link" href={hrefTo('submissions', `meta=${encodeURIComponent(`${key}:${value}`)}`)}>
+          <Foreign text={value} />
+        </a>
+      ),
+    },
+    {
+      name: 'submissions',
+      title: 'Submissions',
+      isNumber: true,
+      cell: ({ submissions }) => count(submissions),
+    },
+    compared('waiting', 'Waiting', rows, 'muted', ({ waiting }) => waiting, amount),
+    compared('in_flight', 'In flight', rows, 'reserved', (row) => row.in_flight, amount),
+    compared('rate', 'Chunks/s', rows, 'done', (row) => row.rate ?? 0, rate),
+    {
+      name: 'share',
+      title: 'Share in flight',
+      isNumber: true,
+      cell: ({ share }) => <span title={`an equal share would be ${percent(equal)}`}>{percent(share)}</span>,
+    },
+    {
+      name: 'against',
+      title: 'Against equal',
+      isNumber: true,
+      cell: ({ share }) => (share === 0 ? <None /> : `${(share / equal).toFixed(1)}×`),
+    },
+    {
+      name: 'oldest',
+      title: 'Oldest',
+      isNumber: true,
+      sort: 'oldest',
+      cell: ({ oldest_ms: ms }) => roughly(ms),
+    },
+  ];
+}

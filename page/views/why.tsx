@@ -1,0 +1,42 @@
+import type { Why } from '../../src/protocol/api/why.ts';
+import { useFeed } from '../lib/live.ts';
+import { apiPath } from '../lib/route.ts';
+import { Icon } from '../ui/icons.tsx';
+import { Foreign } from '../ui/text.tsx';
+
+/** Whether work goes on, and if not, why: the verdict, and on demand all that was looked at. Of one submission, or of all. */
+export function WhyPanel({ submission }: { readonly submission: string | null }) {
+  const query = submission === null ? '' : `submission=${submission}`;
+  const { data } = useFeed<Why>(apiPath('why', query), { slower: 2 });
+  if (data === null) return <div class="why empty-why" />;
+  const { ok, text, advice, checks } = data;
+  return (
+    <details class={`why ${ok ? 'ok' : 'not-ok'}`}>
+      <summary>
+        <Icon name={ok ? 'ok' : 'warning'} />
+        <span class="verdict" aria-live="polite">
+          <b>
+            <Foreign text={text} />
+          </b>
+          {advice === null ? null : (
+            <span class="advice">
+              <Foreign text={advice} />
+            </span>
+          )}
+        </span>
+        <span class="more">What was checked</span>
+      </summary>
+      <ol class="checks">
+        {checks.map(({ code, ok: isOk, evidence }) => (
+          <li key={code} class={isOk ? 'ok' : 'not-ok'}>
+            <Icon name={isOk ? 'ok' : 'warning'} />
+            <span class="check-name">{code.replaceAll('_', ' ')}</span>
+            <span>
+              <Foreign text={evidence} />
+            </span>
+          </li>
+        ))}
+      </ol>
+    </details>
+  );
+}

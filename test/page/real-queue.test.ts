@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { createServer, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, suite, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { findBrowser, type Look, launchBrowser, WatchedPage } from '../support/page/browser.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+
+const WIDE: Look = { width: 1440, theme: 'light' };
+const file = findBrowser();
+
+suite('the page of a real queue', { skip: file === null ? 'there is no browser' : false }, () => {
+  let browser: Browser;
+  before(async () => {
+    browser = await launchBrowser(file ?? '');
+  });
+  after(() => browser.close());
+
+  test('a queue that goes away is said to be gone, and its return is seen', async () => {
+    const server = await TestServer.start();
+    const { port } = server;
+    const origin = `http://127.0.0.1:${port}`;
+    await using watched = await WatchedPage.open(browser, origin, WIDE);
+    const { page } = watched;
+    await page.goto(`${origin}/#/queue`);
+    await page.getByText('the unnamed one').waitFor();
+    await server[Symbol.asyncDispose]();
+    const banner = page.locator('.banner');
+    await banner.waitFor();
+    assert.match((await banner.textContent()) ?? '', /The queue cannot be reached. What you see is of \d\d:/);
+    await using _again = await TestServer.start({ port });
+    await banner.waitFor({ state: 'detached' });
+    // What the browser itself says of a connection that is refused.
+    assert.deepEqual(
+      watched.complaints.filter((each) => !each.includes('Failed to load resource')),
+      [],
+    );
+  });
+
+  for (const [what, basePath, isStripped] of [
+    ['takes its prefix off', '', true],
+    ['leaves its prefix on', '/tools/batch', false],
+  ] as const) {
+    test(`the page works behind a proxy that ${what}`, async () => {
+      await using server = await TestServer.start({ basePath });
+      const proxy = await startProxy(server.port, '/tools/batch', isStripped);
+      try {
+        const origin = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+        for (const path of [
+          '/tools/batch/',
+          '/tools/batch',
+          '/tools/batch/q/images/',
+          '/tools/batch/q/images',
+        ]) {
+          await using watched = await WatchedPage.open(browser, origin, WIDE);
+          const { page } = watched;
+          await page.goto(`${origin}${path}#/queue`);
+          await page.getByText('Pause everything').waitFor();
+          await page
+            .getByText('the unnamed one')
+            .or(page.getByText('Nothing is in any queue'))
+            .first()
+            .waitFor();
+          const urls = await page.evaluate(() =>
+            performance.getEntriesByType('resource').map(({ name }) => name),
+          );
+          assert.deepEqual(
+            urls.filter((url) => !url.startsWith(`${origin}/tools/batch/`)),
+            [],
+          );
+        }
+      } finally {
+        proxy.closeAllConnections();
+        proxy.close();
+      }
+    });
+  }
+});
+
+/** Passes on what is below its prefix, with or without it, and nothing else. */
+async function startProxy(port: number, prefix: string, isStripped: boolean): Promise<Server> {
+  const proxy = createServer((asked, answer) => {
+    const { url = '', method, headers } = asked;
+    if (!url.startsWith(prefix)) {
+      answer.writeHead(404).end();
+      return;
+    }
+    const rest = url.slice(prefix.length);
+    const path = isStripped ? (rest.startsWith('/') ? rest : `/${rest}`) : url;
+    const more = isStripped ? { 'x-forwarded-prefix': prefix } : {};
+    const options = { host: '127.0.0.1', port, path, method, headers: { ...headers, ...more } };
+    const passed = request(options, (got) => {
+      answer.writeHead(got.statusCode ?? 502, got.headers);
+      got.pipe(answer);
+    });
+    passed.on('error', () => answer.destroy());
+    asked.pipe(passed);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  return proxy;
+}

@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { list, PLAIN, submission, submissionId } from '../support/page/answers.ts';
+import { answerFrom } from '../support/page/api-fixture.ts';
+import { findBrowser, LOOKS, type Look, launchBrowser, WatchedPage } from '../support/page/browser.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+
+// The page in a real browser, with answers that are made up. test/page/real-queue.test.ts has a real queue.
+
+/** Each view, with what shows that it is there. */
+const VIEWS = [
+  ['', 'Needs attention'],
+  ['submissions', 'Submissions'],
+  [`submissions/${submissionId(0)}`, 'Held longest'],
+  [`submissions/${submissionId(2)}`, 'Paused by'],
+  [`submissions/${submissionId(0)}/chunks`, 'Last failure'],
+  ['consumers', 'Set back/min'],
+  ['consumers?group=strategy', 'prefer-distinct'],
+  ['consumers/c-3', 'Holds 12 chunks'],
+  ['values', 'Share in flight'],
+  ['failures', 'TypeError'],
+  ['failures?group=none', 'last try'],
+  ['queue', 'Settings in force'],
+  ['events', 'Details'],
+  ['nothing/here', 'Nothing is here'],
+] as const;
+
+const WIDE: Look = { width: 1440, theme: 'light' };
+const file = findBrowser();
+
+suite('the page', { skip: file === null ? 'there is no browser' : false }, () => {
+  let browser: Browser;
+  let server: TestServer;
+  let origin: string;
+
+  before(async () => {
+    [browser, server] = await Promise.all([launchBrowser(file ?? ''), TestServer.start()]);
+    origin = `http://127.0.0.1:${server.port}`;
+  });
+  after(async () => {
+    await browser.close();
+    await server[Symbol.asyncDispose]();
+  });
+
+  const open = async (look: Look = WIDE) => WatchedPage.open(browser, origin, look);
+  const goTo = (page: Page, hash: string) =>
+    page.evaluate(`void (location.hash = ${JSON.stringify(`#/${hash}`)})`);
+
+  const loaded = (page: Page) =>
+    page.locator('body:not(:has([aria-busy])) main h1').first().waitFor({ state: 'attached' });
+
+  for (const look of LOOKS) {
+    test(`every view is accessible and fits, ${look.width} pixels wide, ${look.theme}`, async () => {
+      await using watched = await open(look);
+      const { page } = watched;
+      // One row of each kind: axe takes its time for each element.
+      const fixture = await answerFrom(page, { rows: 6 });
+      await page.goto(`${origin}/`);
+      for (const [hash, words] of VIEWS) {
+        await goTo(page, hash);
+        await page.getByText(words).first().waitFor({ state: 'attached' });
+        await loaded(page);
+        const beyond = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
+        assert.ok(beyond <= 0, `${hash} is ${beyond} pixels wider than the window`);
+        assert.deepEqual(await watched.axe(look.theme === 'light' ? null : ['color-contrast']), [], hash);
+      }
+      assert.deepEqual(fixture.unknown, []);
+      watched.assertQuiet();
+    });
+  }
+
+  test('with nothing in the queue each view says so', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page, { isEmpty: true });
+    await page.goto(`${origin}/`);
+    for (const [hash, words] of [
+      ['', 'Nothing needs attention'],
+      ['submissions', 'No submission matches'],
+      ['consumers', 'No consumer is connected'],
+      ['values', 'No open submission carries metadata'],
+      ['failures', 'No failure is remembered'],
+    ] as const) {
+      await goTo(page, hash);
+      await page.getByText(words).waitFor();
+    }
+    watched.assertQuiet();
+  });
+
+  test('what clients send is text, whatever is in it', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    const evil = `"><img src=x onerror=alert(1)><script>alert(2)</script>'&lt;{{7*7}}\${7*7}javascript:alert(3)`;
+    const hidden = '\u202Etxt.exe\u200B\u0007\u001b[31mred';
+    await answerFrom(page, {
+      prefix: evil,
+      key: evil,
+      strategy: evil,
+      client: evil,
+      failure: `${evil}\n${hidden}`,
+      reason: evil + hidden,
+      by: evil,
+      queue: evil,
+    });
+    await page.goto(`${origin}/`);
+    for (const [hash] of VIEWS) {
+      await goTo(page, hash);
+      await loaded(page);
+      assert.equal(await page.locator('img, script:not([src]), iframe, [onerror]').count(), 0, hash);
+    }
+    await goTo(page, 'failures');
+    await page.locator('.failures summary').first().click();
+    const text = await page.locator('pre.block').first().textContent();
+    assert.ok(text?.startsWith(evil), `${text}`);
+    assert.ok(text?.endsWith('⟨U+202E⟩txt.exe⟨U+200B⟩⟨U+0007⟩red'), `${text}`);
+    watched.assertQuiet();
+  });
+
+  test('a hundred thousand submissions and ten million chunks are there at once', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page, { chunks: 10_000_000, submissions: 100_000 });
+    await page.goto(`${origin}/#/submissions/${submissionId(0)}`);
+    await page.getByText('One cell is 1\u2009024 chunks').waitFor();
+    const canvas = page.locator('.map canvas');
+    await canvas.focus();
+    await page.keyboard.press('ArrowRight');
+    await page.getByText(/^Chunks 0 to 1\u2009023: /).waitFor();
+    for (const words of [
+      'One cell is 128 chunks',
+      'One cell is 16 chunks',
+      'One cell is 2 chunks',
+      'One cell is one chunk',
+    ]) {
+      await page.keyboard.press('+');
+      await page.getByText(words).waitFor();
+    }
+    await page.getByText('As a table').click();
+    assert.equal(await page.locator('.map-table tbody tr').count(), 20);
+    await goTo(page, 'submissions');
+    await page.getByText('50 of 100\u2009000 shown').waitFor();
+    watched.assertQuiet();
+  });
+
+  test('a submission is found, selected and paused with keys alone, and the pause is taken back', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page);
+    await page.goto(`${origin}/`);
+    await page.getByText('Needs attention').waitFor();
+    await page.keyboard.type('gs');
+    await page.locator('tr[data-row]').first().waitFor();
+    await page.keyboard.type('jjx');
+    await page.getByText('1 selected').waitFor();
+    await page.getByRole('button', { name: 'Pause' }).focus();
+    await page.keyboard.press('Enter');
+    const go = page.getByRole('button', { name: 'Pause 1 submission' });
+    await go.waitFor();
+    await page.getByLabel('Reason').focus();
+    await page.keyboard.type('gs is typed, not gone to');
+    await page.keyboard.press('Enter');
+    await page.getByText('Paused 1 submission').waitFor();
+    await page.getByRole('button', { name: 'Undo' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('Resumed 1 submission').waitFor();
+    const ids = [submissionId(1)];
+    assert.deepEqual(actions, [
+      { verb: 'pause', body: { ids, dry_run: true } },
+      { verb: 'pause', body: { ids, reason: 'gs is typed, not gone to', expected: 1 } },
+      { verb: 'resume', body: { ids, reason: 'undone', expected: 1 } },
+    ]);
+    watched.assertQuiet();
+  });
+
+  test('who cancels many types their number, and has five seconds to think again', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page);
+    await page.clock.install();
+    await page.goto(`${origin}/#/submissions?meta=customer:42`);
+    const button = (name: string) => page.getByRole('button', { name, exact: true });
+    await button('Cancel').waitFor();
+    // From here on time passes only when it is told to.
+    await page.clock.pauseAt(Date.now() + 3_600_000);
+    const press = async (name: string) => {
+      await button(name).dispatchEvent('click');
+      await page.clock.runFor(100);
+    };
+    const go = 'Cancel 1\u2009337 submissions';
+    const cancel = async () => {
+      await press('Cancel');
+      await button(go).waitFor();
+      assert.equal(await button(go).isDisabled(), true);
+      await page.getByLabel('Type the number').fill('1337');
+      await press(go);
+      await page.getByText('Cancelling 1\u2009337 submissions in 5 seconds').waitFor();
+    };
+    await cancel();
+    await page.clock.runFor(4_700);
+    await press('Undo');
+    await page.clock.runFor(10_000);
+    const done = () => actions.filter(({ body }) => body.dry_run !== true);
+    assert.deepEqual(done(), []);
+    await cancel();
+    await page.clock.runFor(5_000);
+    await page.getByText('Cancelled 1\u2009337 submissions').waitFor();
+    assert.deepEqual(done(), [
+      { verb: 'cancel', body: { filter: { metadata: { customer: '42' } }, expected: 1_337 } },
+    ]);
+    watched.assertQuiet();
+  });
+
+  test('filters are in the address, and each can be taken away', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page);
+    await page.goto(`${origin}/#/submissions`);
+    const hash = () => page.evaluate('location.hash');
+    await page.getByLabel('Add a filter').fill('customer:42');
+    await page.keyboard.press('Enter');
+    await page.locator('.chip').waitFor();
+    assert.equal(await hash(), '#/submissions?meta=customer:42');
+    await page.getByLabel('Add a filter').fill('thumbnails');
+    await page.keyboard.press('Enter');
+    await page.getByRole('link', { name: 'paused', exact: true }).click();
+    await page.getByRole('link', { name: /^Done/ }).click();
+    assert.equal(
+      await hash(),
+      '#/submissions?meta=customer:42&prefix_starts=thumbnails&state=paused&sort=done&order=desc',
+    );
+    await page.locator('.chip').first().click();
+    assert.equal(await hash(), '#/submissions?prefix_starts=thumbnails&state=paused&sort=done&order=desc');
+    await page.goBack();
+    assert.equal(await page.locator('.chip').count(), 2);
+    watched.assertQuiet();
+  });
+
+  test('a list holds still while somebody points at it', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    let submissions = 1_337;
+    await page.clock.install();
+    await answerFrom(page);
+    await page.route('**/api/v1/submissions', async (route) => {
+      const world = { ...PLAIN, nowMs: Date.now() };
+      await route.fulfill({ json: list(world, [submission(world, 1)], submissions) });
+    });
+    await page.goto(`${origin}/#/submissions`);
+    const shown = (total: string) => page.getByText(`1 of ${total} shown`);
+    await shown('1\u2009337').waitFor();
+    await page.locator('tr[data-row]').hover();
+    await page.getByText('held still').waitFor();
+    submissions = 1_400;
+    const heard = page.waitForResponse((response) => response.url().endsWith('/submissions'));
+    await page.clock.runFor(1_100);
+    await heard;
+    assert.equal(await shown('1\u2009337').count(), 1);
+    await page.mouse.move(700, 20);
+    await shown('1\u2009400').waitFor();
+    watched.assertQuiet();
+  });
+
+  test('nothing is asked while the page is stopped, and choices stay', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page);
+    await page.clock.install();
+    await page.goto(`${origin}/#/queue`);
+    await page.getByText('Settings in force').waitFor();
+    await page.keyboard.type('put');
+    await page.getByText('stopped').waitFor();
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await page.clock.runFor(30_000);
+    assert.deepEqual(asked, []);
+    await page.keyboard.press('p');
+    await page.getByText('live').waitFor();
+    await page.reload();
+    await page.getByRole('button', { name: 'UTC time' }).waitFor();
+    assert.equal(await page.evaluate('document.documentElement.dataset.theme'), 'dark');
+    watched.assertQuiet();
+  });
+});
