@@ -77,7 +77,7 @@ export function assemble(options: QueueOptions, tenure: Tenure, hooks: QueueHook
     clock,
     random,
     logger,
-    committed: (seconds) => stats.commitSeconds.observe(seconds),
+    committed: (seconds) => stats.committed(seconds),
   });
   journal.lost.addEventListener('abort', () => giveUp(journal.lost.reason), { once: true });
   const watch = new StoreWatch({
@@ -130,7 +130,18 @@ export function assemble(options: QueueOptions, tenure: Tenure, hooks: QueueHook
     retention,
     isOpen: () => hooks.isReady() && watch.isOk,
   });
-  const verbs = new Verbs({ store, clock, logger, journal, queues, scopes, endings, retries, giveUp });
+  const verbs = new Verbs({
+    store,
+    clock,
+    logger,
+    journal,
+    events,
+    queues,
+    scopes,
+    endings,
+    retries,
+    giveUp,
+  });
   return {
     queues,
     scopes,
@@ -142,6 +153,7 @@ export function assemble(options: QueueOptions, tenure: Tenure, hooks: QueueHook
     retention,
     stats,
     journal,
+    events,
     longPolls,
     watch,
   };

@@ -2,7 +2,6 @@ import type { ChunkId, ChunkIndex } from '../model/ids.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import type {
   ChunkFailure,
-  ConsumerHandle,
   ConsumerOptions,
   FailOutcome,
   OpenSubmission,
@@ -11,15 +10,14 @@ import type {
 import type { Store } from '../store/store.ts';
 import { clipped, type Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
-import type { ConsumerPeer, Dispatcher } from './dispatcher.ts';
-import type { QueueEvents } from './events.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { QueueEvent, QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
 import type { Congestion } from './journal/congestion.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongChunks } from './long-chunks.ts';
+import type { ConnectedConsumer, ConsumerPeer } from './peer.ts';
 import type { QueueStats } from './stats/stats.ts';
-
-export type ConnectedConsumer = ConsumerHandle<ConsumerPeer>;
 
 export interface ConsumersOptions {
   /** Of the queue. */
@@ -65,6 +63,7 @@ export class Consumers {
 
   connect(peer: ConsumerPeer, options: ConsumerOptions): ConnectedConsumer {
     const consumer = this.#scheduler.addConsumer(peer, options);
+    this.#publish({ kind: 'consumer_connected', queue: this.#o.name, consumer });
     this.#o.changed();
     return consumer;
   }
@@ -80,6 +79,7 @@ export class Consumers {
     const nowMs = this.#clock.monotonicMs();
     this.#scheduler.removeConsumer(consumer, manner, nowMs, untold);
     this.#dispatcher.run(nowMs);
+    this.#publish({ kind: 'consumer_gone', queue: this.#o.name, consumer, manner });
     this.#o.changed();
   }
 
@@ -95,7 +95,7 @@ export class Consumers {
 
   /** A reservation was asked for that there cannot be. */
   refused(): void {
-    this.#o.events.publish({ kind: 'reservation_refused', queue: this.#o.name }, this.#clock.monotonicMs());
+    this.#publish({ kind: 'reservation_refused', queue: this.#o.name });
   }
 
   /** False if it is answered already. */
@@ -180,5 +180,9 @@ export class Consumers {
   /** Inputs of `Direct` submissions, in the order asked for. */
   inputs(chunks: readonly ChunkId[]): Promise<readonly (Uint8Array | null)[]> {
     return this.#o.store.directContents('input', chunks);
+  }
+
+  #publish(event: QueueEvent): void {
+    this.#o.events.publish(event, this.#clock.monotonicMs());
   }
 }

@@ -1,24 +1,12 @@
 import { bounded } from '../model/thrown.ts';
-import type { DropReason, Effect, Sick, SubmissionEndCause } from '../scheduler/effects.ts';
+import type { Effect, SubmissionEndCause } from '../scheduler/effects.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
-import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../scheduler/types.ts';
+import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { QueueEvents } from './events.ts';
 import type { Journal } from './journal/journal.ts';
 import type { LongChunks } from './long-chunks.ts';
-
-/** What happens to the chunks of one consumer goes to it. It may call the queue. */
-export interface ConsumerPeer {
-  /** A reservation is answered, with at least one chunk. */
-  reserved(request: ReservationRequest, chunks: readonly HandedOutChunk[]): void;
-  expired(submission: OpenSubmission, chunkIndex: number): void;
-  dropped(submission: OpenSubmission, chunkIndex: number, reason: DropReason): void;
-  /** Its last chunks all failed while others completed theirs: it gets the next one after a pause. */
-  sick(told: Pick<Sick<ConsumerPeer>, 'failuresInRow' | 'pauseMs'>): void;
-  recovered(): void;
-  /** One of these threw: the peer is lost, and nothing else. */
-  failed(error: unknown): void;
-}
+import type { ConsumerPeer } from './peer.ts';
 
 /** The failures of so many chunks of a submission are kept at some length, in characters; of the others, the gist. */
 const FULL_FAILURES = 1_000;
@@ -76,18 +64,18 @@ export class Dispatcher {
     const { journal, events, longChunks } = this.#o;
     switch (effect.kind) {
       case 'completed': {
-        const { submission, chunkIndex, reservedMs } = effect;
+        const { submission, chunkIndex, reservedMs, by } = effect;
         if (effect.hadFailed) {
           journal.add({ kind: 'failed_chunk', id: submission.record.id, chunkIndex, failure: null });
         }
         journal.chunkDone(submission, chunkIndex);
         const tookMs = reservedMs === null ? null : nowMs - reservedMs;
         if (tookMs !== null) longChunks.completed(submission, tookMs);
-        events.publish({ kind: 'chunk_completed', submission, chunkIndex, tookMs }, nowMs);
+        events.publish({ kind: 'chunk_completed', submission, chunkIndex, tookMs, by }, nowMs);
         break;
       }
       case 'set_back': {
-        const { submission, chunkIndex, tries, cause, fatal, reservedMs } = effect;
+        const { submission, chunkIndex, tries, cause, fatal, failure, reservedMs, consumer: from } = effect;
         const { id, failureMode } = submission.record;
         journal.add({ kind: 'tries', id, chunkIndex, tries });
         if (fatal !== null && failureMode === 'collect') {
@@ -96,7 +84,8 @@ export class Dispatcher {
         }
         const isFatal = fatal !== null;
         const tookMs = nowMs - reservedMs;
-        events.publish({ kind: 'chunk_set_back', submission, chunkIndex, cause, isFatal, tookMs }, nowMs);
+        const what = { submission, chunkIndex, cause, isFatal, tookMs, from, failure };
+        events.publish({ kind: 'chunk_set_back', ...what }, nowMs);
         if (cause !== 'expired') break;
         this.#o.logger.debug({ submission: String(id), chunk: chunkIndex }, 'chunk reservation expired');
         break;
@@ -111,8 +100,9 @@ export class Dispatcher {
         );
         break;
       case 'sick': {
-        const { failuresInRow, pauseMs } = effect;
-        events.publish({ kind: 'consumer_sick', queue: this.#o.name, failuresInRow, pauseMs }, nowMs);
+        const { consumer, failuresInRow, pauseMs } = effect;
+        const queue = this.#o.name;
+        events.publish({ kind: 'consumer_sick', queue, consumer, failuresInRow, pauseMs }, nowMs);
         break;
       }
       case 'ending':

@@ -108,7 +108,7 @@ export class Endings {
       this.#forget(record);
       this.#o.inputs.forget(record.id);
       this.#log(submission, end);
-      const event = { kind: 'submission_ended', record, state: end.state, chunksDone: done.count } as const;
+      const event = { kind: 'submission_ended', record, end, chunksDone: done.count } as const;
       this.#o.events.publish(event, clock.monotonicMs());
     } catch (error) {
       this.#o.giveUp(error);

@@ -1,7 +1,9 @@
+import type { Act, Scope } from '../model/control.ts';
 import type { ChunkIndex } from '../model/ids.ts';
 import type { SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Clock } from '../system/time/clock.ts';
+import type { ConnectedConsumer } from './peer.ts';
 
 /** Something that has happened. */
 export type QueueEvent =
@@ -11,17 +13,18 @@ export type QueueEvent =
   | {
       readonly kind: 'submission_ended';
       readonly record: SubmissionRecord;
-      readonly state: SubmissionEnd['state'];
+      readonly end: SubmissionEnd;
       readonly chunksDone: number;
     }
-  /** `tookMs`: since its reservation; null if it was not reserved. */
+  /** `tookMs`: since its reservation; null if it was not reserved. `by`: null if that is not known. */
   | {
       readonly kind: 'chunk_completed';
       readonly submission: OpenSubmission;
       readonly chunkIndex: ChunkIndex;
       readonly tookMs: number | null;
+      readonly by: ConnectedConsumer | null;
     }
-  /** It was handed out in vain. `isFatal`: it is set aside, or its submission fails with it. */
+  /** It was handed out in vain. `isFatal`: it is set aside, or its submission fails with it. `failure`: the consumer's words, if there are any. */
   | {
       readonly kind: 'chunk_set_back';
       readonly submission: OpenSubmission;
@@ -29,17 +32,31 @@ export type QueueEvent =
       readonly cause: 'failed' | 'expired' | 'disconnected';
       readonly isFatal: boolean;
       readonly tookMs: number;
+      readonly from: ConnectedConsumer;
+      readonly failure: string | null;
     }
   /** What has ended is open again: that is committed. */
-  | { readonly kind: 'submission_retried'; readonly record: SubmissionRecord }
+  | { readonly kind: 'submission_retried'; readonly record: SubmissionRecord; readonly act: Act }
   | { readonly kind: 'reservation_answered'; readonly queue: string; readonly chunks: number }
   | { readonly kind: 'reservation_refused'; readonly queue: string }
   | {
       readonly kind: 'consumer_sick';
       readonly queue: string;
+      readonly consumer: ConnectedConsumer;
       readonly failuresInRow: number;
       readonly pauseMs: number;
-    };
+    }
+  | { readonly kind: 'consumer_connected'; readonly queue: string; readonly consumer: ConnectedConsumer }
+  | {
+      readonly kind: 'consumer_gone';
+      readonly queue: string;
+      readonly consumer: ConnectedConsumer;
+      readonly manner: 'orderly' | 'broken';
+    }
+  /** A verb has changed a submission. */
+  | { readonly kind: 'submission_changed'; readonly record: SubmissionRecord; readonly act: Act }
+  /** A verb has changed a queue as such, or the server. */
+  | { readonly kind: 'scope_changed'; readonly scope: Scope; readonly act: Act };
 
 /** What a subscriber gets of one turn of the event loop. */
 export interface EventBatch {
@@ -57,29 +74,39 @@ export interface EventObserver {
 }
 
 /**
- * Where everything that happens in the queue can be learnt. An observer sees each event as it happens; subscribers
+ * Where everything that happens in the queue can be learnt. Observers see each event as it happens; subscribers
  * get those of a turn together at its end. They are bounded: one for which too much happens at once loses some, and
  * learns how many. The queue waits for none of them.
  */
 export class QueueEvents {
   readonly #clock: Clock;
-  readonly #observer: EventObserver;
+  readonly #observers: EventObserver[];
   readonly #subscriptions = new Set<Subscription>();
   #isArmed = false;
 
   constructor(clock: Clock, observer: EventObserver) {
     this.#clock = clock;
-    this.#observer = observer;
+    this.#observers = [observer];
   }
 
   /** @param atMs when, on the monotonic clock */
   publish(event: QueueEvent, atMs: number): void {
-    this.#observer.note(event, atMs);
+    for (let i = 0; i < this.#observers.length; i++) this.#observers[i]!.note(event, atMs);
     if (this.#subscriptions.size === 0) return;
     for (const subscription of this.#subscriptions) subscription.add(event);
     if (this.#isArmed) return;
     this.#isArmed = true;
     this.#clock.soon(() => this.#deliver());
+  }
+
+  /**
+   * From now on it sees each event as well.
+   *
+   * @returns ends that
+   */
+  observe(observer: EventObserver): () => void {
+    this.#observers.push(observer);
+    return () => void this.#observers.splice(this.#observers.indexOf(observer), 1);
   }
 
   /**

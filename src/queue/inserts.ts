@@ -164,7 +164,8 @@ export class Inserts {
       'submission inserted',
     );
     if (record.chunksTotal === 0) {
-      events.publish({ kind: 'submission_ended', record, state: 'completed', chunksDone: 0 }, nowMs);
+      const end = { state: 'completed', endedAtMs: clock.nowMs() } as const;
+      events.publish({ kind: 'submission_ended', record, end, chunksDone: 0 }, nowMs);
       return;
     }
     if (directInputs !== undefined) inputs.keep(record.id, directInputs);

@@ -5,7 +5,8 @@ import { Scheduler } from '../scheduler/scheduler.ts';
 import type { SchedulerCounts, SchedulerOptions, SubmissionProgress } from '../scheduler/types.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
 import { Consumers, type ConsumersOptions } from './consumers.ts';
-import { type ConsumerPeer, Dispatcher, type DispatcherOptions } from './dispatcher.ts';
+import { Dispatcher, type DispatcherOptions } from './dispatcher.ts';
+import type { ConsumerPeer } from './peer.ts';
 
 export interface NamedQueueOptions
   extends Omit<ConsumersOptions, 'name' | 'scheduler' | 'dispatcher' | 'changed'>,

@@ -1,5 +1,7 @@
+import { type PausedBy, SERVER_SCOPE } from '../model/control.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
+import type { ScheduleSight } from '../scheduler/sight.ts';
 import type { OpenSubmission, SchedulerCounts } from '../scheduler/types.ts';
 import { type Tenure, unlimitedTenure } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
@@ -9,8 +11,10 @@ import { type Clock, endsWithin } from '../system/time/clock.ts';
 import { assemble, type QueueOptions, type QueueParts } from './assemble.ts';
 import type { Consumers } from './consumers.ts';
 import type { Endings } from './endings.ts';
+import type { QueueEvents } from './events.ts';
 import type { Inserts } from './inserts.ts';
 import type { JournalHealth } from './journal/journal.ts';
+import type { ConsumerPeer } from './peer.ts';
 import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
 import type { Retries } from './retries.ts';
@@ -34,6 +38,14 @@ export interface QueueFigures {
   readonly counts: SchedulerCounts;
   /** The oldest submission of which a chunk waits to be handed out; null: none waits. */
   oldestWaiting(): SubmissionId | null;
+}
+
+/** One queue, for those who only look. */
+export interface QueueSight {
+  /** '' for the unnamed one. */
+  readonly name: string;
+  readonly counts: SchedulerCounts;
+  readonly schedule: ScheduleSight<ConsumerPeer>;
 }
 
 /**
@@ -128,6 +140,34 @@ export class Queue {
   /** Of all queues together, as of now. */
   get counts(): SchedulerCounts {
     return this.#parts.queues.counts();
+  }
+
+  /** Where everything that happens can be learnt. */
+  get events(): QueueEvents {
+    return this.#parts.events;
+  }
+
+  /** @returns ends it */
+  onJournalHealth(listener: (health: JournalHealth) => void): () => void {
+    return this.#parts.journal.onHealth(listener);
+  }
+
+  /** The store has been stuck for so long that nothing is handed out. */
+  get isHandOutHeld(): boolean {
+    return this.#parts.watch.isHeld;
+  }
+
+  /** For which causes nothing of that queue is handed out: its own, then those of the whole server. null: only the latter. */
+  pausesOf(queue: string | null): readonly PausedBy[] {
+    const { scopes } = this.#parts;
+    return queue === null ? scopes.get(SERVER_SCOPE).pauses : scopes.pausesOf(queue);
+  }
+
+  /** The schedules of the queues that are in use, for those who only look. */
+  *schedules(): Generator<QueueSight> {
+    for (const { name, counts, scheduler } of this.#parts.queues) {
+      yield { name, counts, schedule: scheduler.sight };
+    }
   }
 
   /** How many queues are paused as such; the whole server counts as one more. */

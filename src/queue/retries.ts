@@ -129,7 +129,7 @@ export class Retries {
   }
 
   async #retryOpen(queue: NamedQueue, id: SubmissionId, act: Act | null): Promise<RetryOutcome> {
-    const { clock, journal } = this.#o;
+    const { clock, journal, events } = this.#o;
     const submission = queue.scheduler.get(id)!;
     const failed = submission.failed?.count ?? 0;
     const { record, control } = submission;
@@ -140,6 +140,7 @@ export class Retries {
     const next = withAct(control, act);
     journal.add({ kind: 'control', id, control: next });
     queue.control(id, next);
+    events.publish({ kind: 'submission_changed', record, act }, nowMs);
     await this.#committed();
     return this.#told({ record, control }, chunks);
   }
@@ -178,7 +179,7 @@ export class Retries {
     await this.#committed();
     try {
       queue.insert(record, control, { done, tries: new Map() });
-      events.publish({ kind: 'submission_retried', record }, clock.monotonicMs());
+      events.publish({ kind: 'submission_retried', record, act }, clock.monotonicMs());
     } catch (error) {
       this.#o.giveUp(error);
     }

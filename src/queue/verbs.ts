@@ -16,6 +16,7 @@ import type { Clock } from '../system/time/clock.ts';
 import { changedControl, changedScope, deadlineProblem, detailOf, filterText, isInState } from './changes.ts';
 import type { Endings } from './endings.ts';
 import { QueueUnavailableError, TooManyQueuesError } from './errors.ts';
+import type { QueueEvents } from './events.ts';
 import type { Journal } from './journal/journal.ts';
 import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
@@ -28,6 +29,7 @@ export interface VerbsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly journal: Journal;
+  readonly events: QueueEvents;
   readonly queues: NamedQueues;
   readonly scopes: Scopes;
   readonly endings: Endings;
@@ -175,6 +177,10 @@ export class Verbs {
       // What is on disk comes first: an effect of it may be the end.
       this.#o.journal.add({ kind: 'control', id, control: next });
       queue.control(id, next);
+      this.#o.events.publish(
+        { kind: 'submission_changed', record: submission.record, act },
+        this.#o.clock.monotonicMs(),
+      );
     }
     tally.look(queue.name, (next ?? submission.control).pauses);
     if (next === null) tally.unchanged++;
@@ -209,6 +215,7 @@ export class Verbs {
       journal.add({ kind: 'scope_control', scope, control: next });
       scopes.set(scope, next);
       queues.pausesChanged();
+      this.#o.events.publish({ kind: 'scope_changed', scope, act }, this.#o.clock.monotonicMs());
       await this.#committed();
     }
     tally.lookAtScope(scope, next ?? scopes.get(scope));

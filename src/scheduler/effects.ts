@@ -11,7 +11,7 @@ import type { ConsumerHandle, HandedOutChunk, OpenSubmission, ReservationRequest
  */
 export type Effect<Peer> =
   | Reserved<Peer>
-  | Completed
+  | Completed<Peer>
   | SetBack<Peer>
   | Retried
   | Dropped<Peer>
@@ -29,7 +29,7 @@ export interface Reserved<Peer> {
 }
 
 /** The chunk is done: its page of `submission.done` is to be persisted. */
-export interface Completed {
+export interface Completed<Peer> {
   readonly kind: 'completed';
   readonly submission: OpenSubmission;
   readonly chunkIndex: ChunkIndex;
@@ -37,6 +37,8 @@ export interface Completed {
   readonly hadFailed: boolean;
   /** Since when it was reserved, whoever held it; null if nobody did. */
   readonly reservedMs: number | null;
+  /** Who says so; null: not known. */
+  readonly by: ConsumerHandle<Peer> | null;
 }
 
 /** A chunk was handed out in vain, and is taken from its holder: its tries are to be persisted. */
@@ -50,6 +52,8 @@ export interface SetBack<Peer> {
   readonly tries: ChunkTries;
   /** Why it gets no other try: it is set aside, or its submission fails with it; null if it gets one. */
   readonly fatal: string | null;
+  /** What its consumer said of the failure; null if it said nothing. */
+  readonly failure: string | null;
   readonly reservedMs: number;
 }
 

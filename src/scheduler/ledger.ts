@@ -220,6 +220,8 @@ export class Ledger<Peer> {
       else this.endDelay(delay);
     }
     submission.done.add(index);
+    const { values } = submission;
+    for (let i = 0; i < values.length; i++) values[i]!.done++;
     submission.forgetTries(index);
     this.#liftAllBars(submission, index);
     this.shuns.forget(submission, index);
@@ -240,12 +242,14 @@ export class Ledger<Peer> {
   /** Its chunks count for other pairs from now on, those in flight included. */
   reassign(submission: ScheduledSubmission<Peer>, strategicMetadata: StrategicMetadata): void {
     const { chunksAvailable } = submission;
+    this.#count(submission, chunksAvailable, -1);
     this.#offer(submission, -chunksAvailable);
     // Plans find who sits in them by the pairs that they came with.
     this.plans.settle();
     const values = this.metadata.intern(strategicMetadata);
     this.metadata.move(submission, submission.values, values, submission.chunksReserved);
     submission.values = values;
+    this.#count(submission, chunksAvailable, 1);
     submission.record = { ...submission.record, strategicMetadata };
     this.#offer(submission, chunksAvailable);
     // Somebody may wait for these pairs, or for what counted for the others.
@@ -350,8 +354,19 @@ export class Ledger<Peer> {
       return;
     }
     this.counts.chunksAvailable += change;
+    const { values } = submission;
+    for (let i = 0; i < values.length; i++) values[i]!.waiting += change;
     this.#offer(submission, change);
     if (change > 0) this.changes.rise(submission);
+  }
+
+  /** Its chunks count for its pairs from now on (1), or do not any more (-1). */
+  #count(submission: ScheduledSubmission<Peer>, waiting: number, sign: 1 | -1): void {
+    const backlog = submission.record.chunksTotal - submission.done.count - submission.chunksFailed;
+    for (const value of submission.values) {
+      value.waiting += sign * waiting;
+      value.backlog += sign * backlog;
+    }
   }
 
   #offer(submission: ScheduledSubmission<Peer>, change: number): void {
@@ -366,6 +381,8 @@ export class Ledger<Peer> {
   #addBacklog(submission: ScheduledSubmission<Peer>, change: number): void {
     this.counts.chunksInBacklog += change;
     this.counts.operationsInBacklog += change * submission.record.chunkSizeOps;
+    const { values } = submission;
+    for (let i = 0; i < values.length; i++) values[i]!.backlog += change;
   }
 
   #linkExpiry(reservation: Reservation<Peer>): void {

@@ -32,6 +32,12 @@ export class MetaValue<C extends Carrier> {
   readonly carriers = new SortedMap<C>();
   /** Reserved chunks of its carriers. */
   inFlight = 0;
+  /** Chunks of its carriers that could be handed out. */
+  waiting = 0;
+  /** Chunks of its carriers that are neither done nor set aside. */
+  backlog = 0;
+  /** Chunks that were done while a carrier had it. */
+  done = 0;
   /** Nobody counts more than this for it; those who do have been told, and have yet to look. */
   countedMax = 0;
   readonly listeners: InFlightListener[] = [];

@@ -53,14 +53,14 @@ export class Outcomes<Peer> {
       this.#effects.push({ kind: 'recovered', consumer });
     }
     const reservedMs = reservation === undefined ? null : reservation.reservedMs;
-    this.#effects.push({ kind: 'completed', submission, chunkIndex, hadFailed, reservedMs });
+    this.#effects.push({ kind: 'completed', submission, chunkIndex, hadFailed, reservedMs, by: consumer });
     this.endIfSettled(submission);
   }
 
   failed(reservation: Reservation<Peer>, failure: ChunkFailure, nowMs: number): FailOutcome {
     const { submission, chunkIndex } = reservation;
     const setback = this.#rules.failed(submission.triesOf(chunkIndex), failure, submission.record);
-    this.#setBackByConsumer(reservation, setback, 'failed', failure.delayMs ?? 0, nowMs);
+    this.#setBackByConsumer(reservation, setback, failure, nowMs);
     if (setback.fatal === null) return 'retry';
     return submission.record.failureMode === 'collect' ? 'set_aside' : 'failed';
   }
@@ -69,7 +69,7 @@ export class Outcomes<Peer> {
     const { submission, chunkIndex, consumer } = reservation;
     if (!consumer.silentOnExpiry) this.#ledger.bar(consumer, submission, chunkIndex);
     const setback = this.#rules.expired(submission.triesOf(chunkIndex), submission.record);
-    this.#setBackByConsumer(reservation, setback, 'expired', 0, nowMs);
+    this.#setBackByConsumer(reservation, setback, null, nowMs);
   }
 
   /** The first unfinished chunks of a broken connection were running: as many as it works on at once. */
@@ -85,7 +85,7 @@ export class Outcomes<Peer> {
       if (!reservation.isHeld) continue;
       const times = submission.disconnectTimesOf(chunkIndex);
       const setback = this.#rules.disconnected(submission.triesOf(chunkIndex), times, nowMs);
-      this.#setBack(reservation, setback, 'disconnected', nowMs);
+      this.#setBack(reservation, setback, 'disconnected', null, nowMs);
     }
   }
 
@@ -129,16 +129,16 @@ export class Outcomes<Peer> {
     this.#effects.push({ kind: 'dropped', consumer, submission, chunkIndex, reason });
   }
 
-  /** A try that the consumer did not bring to its end: another one is to have the chunk first, and it may be sick. */
+  /** A try that the consumer did not bring to its end (`failure` null: it expired): another one is to have the chunk first, and it may be sick. */
   #setBackByConsumer(
     reservation: Reservation<Peer>,
     setback: Setback,
-    cause: SetBack<Peer>['cause'],
-    askedMs: number,
+    failure: ChunkFailure | null,
     nowMs: number,
   ): void {
     const { submission, chunkIndex, consumer } = reservation;
     const { shuns, counts } = this.#ledger;
+    const askedMs = failure?.delayMs ?? 0;
     const isFirst = setback.tries.retries === 1 && submission.record.retry !== null;
     const pauseMs = this.#sick.failed(consumer, nowMs, counts.consumers);
     const goesElsewhere =
@@ -146,7 +146,8 @@ export class Outcomes<Peer> {
     // Another one may have more luck: the waits are for what all fail.
     const delayMs =
       isFirst && goesElsewhere ? Math.max(askedMs, submission.record.retryDelayMs) : setback.delayMs;
-    this.#setBack(reservation, { ...setback, delayMs }, cause, nowMs);
+    const cause = failure === null ? 'expired' : 'failed';
+    this.#setBack(reservation, { ...setback, delayMs }, cause, failure?.text ?? null, nowMs);
     if (pauseMs === 0) return;
     counts.consumersSick = this.#sick.count;
     shuns.consumersChanged();
@@ -158,6 +159,7 @@ export class Outcomes<Peer> {
     reservation: Reservation<Peer>,
     { tries, fatal, delayMs }: Setback,
     cause: SetBack<Peer>['cause'],
+    failure: string | null,
     nowMs: number,
   ): void {
     const { submission, chunkIndex, consumer, reservedMs } = reservation;
@@ -175,6 +177,7 @@ export class Outcomes<Peer> {
       chunkIndex,
       tries,
       fatal,
+      failure,
       reservedMs,
     });
     if (isSetAside) this.endIfSettled(submission);

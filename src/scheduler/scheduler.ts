@@ -10,6 +10,7 @@ import { invariant } from './invariant.ts';
 import { Ledger } from './ledger.ts';
 import { Outcomes } from './outcomes.ts';
 import { SickConsumers } from './sick-consumers.ts';
+import type { ScheduleSight } from './sight.ts';
 import { Consumer, type Reservation } from './state.ts';
 import type {
   ChunkFailure,
@@ -69,6 +70,11 @@ export class Scheduler<Peer> {
 
   get counts(): SchedulerCounts {
     return this.#ledger.counts;
+  }
+
+  /** For those who only look. */
+  get sight(): ScheduleSight<Peer> {
+    return this.#ledger;
   }
 
   /** One that has not ended, or whose end is not committed yet. */

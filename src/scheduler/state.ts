@@ -12,13 +12,8 @@ import type { MetaValue } from './metadata.ts';
 import { IndexHeap } from './plan/index-heap.ts';
 import type { Placed } from './plan/placed-heap.ts';
 import type { Candidate, Seat } from './plan/tree.ts';
-import type {
-  ConsumerHandle,
-  ConsumerOptions,
-  HandedOutChunk,
-  OpenSubmission,
-  ReservationRequest,
-} from './types.ts';
+import type { ConsumerSight, HeldLink, SubmissionSight } from './sight.ts';
+import type { ConsumerOptions, HandedOutChunk, ReservationRequest } from './types.ts';
 
 /**
  * A submission on the schedule. Each of its chunks is in one of these states:
@@ -30,7 +25,7 @@ import type {
  * - available: all others; they are not offered, and count as paused, while the submission is withheld. Those from `cursor` on were never handed out; those below it came back and are in
  *   `returned`, which may also hold some that have been done since: they are passed over.
  */
-export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<ScheduledSubmission<Peer>> {
+export class ScheduledSubmission<Peer> implements SubmissionSight, Candidate<ScheduledSubmission<Peer>> {
   record: SubmissionRecord;
   /** The strategic metadata that it came with, which verbs may have changed since. */
   readonly insertedMetadata: StrategicMetadata;
@@ -45,6 +40,7 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
   chunksPaused = 0;
   isWithheld = false;
   control: Control = NO_CONTROL;
+  tally: object | null = null;
   /** When time changes something of it. */
   appointment: Appointment<Peer> | null = null;
   reservations: Map<ChunkIndex, Reservation<Peer>> | null = null;
@@ -109,6 +105,10 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
   /** Whether a chunk that is not done could be handed out. */
   isAvailable(index: ChunkIndex): boolean {
     return !this.reservations?.has(index) && !this.delays?.has(index) && !this.failed?.has(index);
+  }
+
+  get tries(): ReadonlyMap<ChunkIndex, ChunkTries> | null {
+    return this.#tries;
   }
 
   triesOf(index: ChunkIndex): ChunkTries {
@@ -224,7 +224,7 @@ export class ScheduledSubmission<Peer> implements OpenSubmission, Candidate<Sche
 }
 
 /** A chunk that a consumer holds. Links: in order of expiry over all, in order of hand-out per consumer. */
-export class Reservation<Peer> implements HandedOutChunk {
+export class Reservation<Peer> implements HeldLink {
   readonly submission: ScheduledSubmission<Peer>;
   readonly chunkIndex: ChunkIndex;
   readonly retries: number;
@@ -314,10 +314,11 @@ export class Delay<Peer> implements Placed {
 }
 
 /** A connection that reserves chunks. */
-export class Consumer<Peer> implements ConsumerHandle<Peer> {
+export class Consumer<Peer> implements ConsumerSight<Peer> {
   readonly peer: Peer;
   readonly concurrency: number;
   readonly silentOnExpiry: boolean;
+  tally: object | null = null;
   isGone = false;
   /** It has asked for chunks. */
   isAsker = false;
@@ -351,6 +352,10 @@ export class Consumer<Peer> implements ConsumerHandle<Peer> {
       Number.isSafeInteger(this.concurrency) && this.concurrency >= 1,
       'concurrency is a whole number from 1',
     );
+  }
+
+  get isSick(): boolean {
+    return this.pauses > 0;
   }
 
   /** It holds chunks or asks for some, and is well: it may take what another one failed. */

@@ -53,6 +53,8 @@ export interface OpenSubmission {
   readonly state: 'open' | 'ending';
   readonly chunksReserved: number;
   readonly control: Control;
+  /** What those who look on keep with it; the scheduler does not look at it. */
+  tally: object | null;
   /** It is paused, or not to be started yet: nothing of it is handed out. */
   readonly isWithheld: boolean;
   /** Chunks that are out of tries and set aside, of one that collects failures; null: none. */
@@ -78,6 +80,8 @@ export interface ConsumerHandle<Peer> {
   readonly chunksReserved: number;
   /** Expired chunks for which it has not answered. */
   readonly chunksBarred: number;
+  /** What those who look on keep with it; the scheduler does not look at it. */
+  tally: object | null;
 }
 
 export interface ReservationRequest {

@@ -1,14 +1,18 @@
+import { dirname } from 'node:path';
 import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
+import { VERSION } from '../model/version.ts';
 import type { HttpServer } from '../net/http/server.ts';
 import { WebSocketServer } from '../net/websocket/server.ts';
 import type { Office } from '../node/queue-node.ts';
 import { Queue } from '../queue/queue.ts';
 import type { Tenure } from '../store/lease.ts';
+import { parseDatabaseFilename } from '../store/sqlite/file/location.ts';
 import type { Store } from '../store/store.ts';
 import { Semaphore } from '../system/async/semaphore.ts';
 import { EndOfTurn, promptly } from '../system/event-loop/end-of-turn.ts';
 import { LoopDelay } from '../system/event-loop/loop-delay.ts';
 import { endsWithin, systemClock, type Timer } from '../system/time/clock.ts';
+import { Views } from '../views/views.ts';
 import { ConsumerSessions } from './consumers/sessions.ts';
 import type { Admission } from './http/admission.ts';
 import { QueueHandler, VERSION_INFO } from './http/handler.ts';
@@ -25,6 +29,8 @@ const ANSWERS_GRACE_MS = 100;
 const STORE_LOOK_MS = 500;
 /** How long consumers may take to answer the close frame. */
 const CLOSE_GRACE_MS = 250;
+
+const SQLITE = 'sqlite:';
 
 export interface QueueOfficeOptions {
   readonly settings: ServerSettings;
@@ -52,6 +58,7 @@ export class QueueOffice implements Office {
   readonly #queue: Queue;
   readonly #sessions: ConsumerSessions;
   readonly #loopDelay: LoopDelay;
+  readonly #views: Views;
   #cutTimer: Timer | null = null;
   #outcome: OfficeOutcome | null = null;
 
@@ -65,19 +72,28 @@ export class QueueOffice implements Office {
   }
 
   private constructor(options: QueueOfficeOptions, queue: Queue, metrics: Metrics) {
-    const { settings, http, tenure, admission, node } = options;
+    const { settings, http, store, tenure, admission, node } = options;
     const { clock, logger, bodyBytesMax: bytesMax, bodiesBytesMax } = settings;
     this.#o = options;
     this.#queue = queue;
     // Of this process, whatever clock the queue was given.
-    this.#loopDelay = new LoopDelay(systemClock, (seconds) => queue.stats.loopDelaySeconds.observe(seconds));
+    this.#loopDelay = new LoopDelay(systemClock, (seconds) => queue.stats.loopDelayed(seconds));
     this.#loopDelay.start();
     const turn = new EndOfTurn(promptly(clock));
     this.#sessions = new ConsumerSessions({ queue, settings, turn, versionInfo: VERSION_INFO });
     this.#warnOfForbidden();
+    this.#views = new Views({
+      queue,
+      clock,
+      version: VERSION,
+      databaseFolder: folderOf(settings),
+      sizeBytes: () => store.sizeBytes(),
+    });
+    this.#views.start();
     http.handOver(
       new QueueHandler({
         queue,
+        views: this.#views,
         metrics,
         node,
         logger,
@@ -116,6 +132,7 @@ export class QueueOffice implements Office {
     const isOrderly = !this.lost.aborted;
     const { consumers, chunksReserved, submissionsOpen } = this.#queue.counts;
     this.#loopDelay.stop();
+    this.#views.stop();
     // From here on the queue is not ready: requests that were held are answered, connections that end free nothing.
     const drained = this.#queue.stop(STOP_GRACE_MS);
     this.#sessions.stop();
@@ -141,6 +158,14 @@ export class QueueOffice implements Office {
       );
     }
   }
+}
+
+/** Of the database file; null where there is none. */
+function folderOf({ store, databaseFilename }: ServerSettings): string | null {
+  const given = store ?? `${SQLITE}${databaseFilename}`;
+  if (typeof given !== 'string' || !given.startsWith(SQLITE)) return null;
+  const location = parseDatabaseFilename(given.slice(SQLITE.length));
+  return location.kind === 'file' ? dirname(location.path) : null;
 }
 
 /** What `--retry-delay` means. */

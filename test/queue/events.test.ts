@@ -23,6 +23,7 @@ function open(id: bigint): OpenSubmission {
     done,
     state: 'open',
     control: NO_CONTROL,
+    tally: null,
     isWithheld: false,
     chunksReserved: 0,
     failed: null,
@@ -39,7 +40,7 @@ test('an observer sees each event at once, subscribers get those of a turn toget
   const unsubscribe = events.subscribe(10, (batch) => batches.push(batch));
   const [a, b] = [open(1n), open(2n)];
   for (const [chunkIndex, submission] of [a, a, b, a].entries()) {
-    events.publish({ kind: 'chunk_completed', submission, chunkIndex, tookMs: null }, 0);
+    events.publish({ kind: 'chunk_completed', submission, chunkIndex, tookMs: null, by: null }, 0);
   }
   events.publish(refused, 0);
   assert.equal(noted.length, 5);
@@ -60,7 +61,10 @@ test('a subscriber for which too much happens in a turn learns how much it misse
   events.subscribe(3, (batch) => small!.push(batch));
   events.subscribe(100, (batch) => large!.push(batch));
   for (let i = 0; i < 10; i++) {
-    events.publish({ kind: 'chunk_completed', submission: open(BigInt(i)), chunkIndex: 0, tookMs: 1 }, 0);
+    events.publish(
+      { kind: 'chunk_completed', submission: open(BigInt(i)), chunkIndex: 0, tookMs: 1, by: null },
+      0,
+    );
     events.publish(refused, 0);
   }
   await turn();
@@ -85,7 +89,10 @@ test('who waits for a submission is woken even where too much happens in a turn'
   longPolls.wait(submission, null, 60_000, () => woken++);
   for (let i = 0; i < 2_000; i++) events.publish(refused, 0);
   const { record } = submission;
-  events.publish({ kind: 'submission_ended', record, state: 'completed', chunksDone: 10 }, 0);
+  events.publish(
+    { kind: 'submission_ended', record, end: { state: 'completed', endedAtMs: 0 }, chunksDone: 10 },
+    0,
+  );
   await turn();
   assert.equal(woken, 1);
 });

@@ -99,7 +99,8 @@ export class HttpExchange extends RequestHead {
     const headers: string[] = [];
     if (status === 405 && more !== null) headers.push(...more);
     if (contentType !== null) headers.push('content-type', contentType);
-    headers.push('content-length', String(lengthBytes));
+    // A 304 speaks of a body that it does not have.
+    if (status !== 304) headers.push('content-length', String(lengthBytes));
     if (status !== 405 && more !== null) headers.push(...more);
     const isHttp10 = this.#request.httpVersionMinor === 0 && response.socket !== null;
     if (!isHttp10 && (!response.shouldKeepAlive || this.#host.isStopping))

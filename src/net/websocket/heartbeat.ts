@@ -46,6 +46,11 @@ export class Heartbeat {
     this.#arm(this.#intervalMs);
   }
 
+  /** When something arrived last, on the monotonic clock. */
+  get heardMs(): number {
+    return this.#heardMs;
+  }
+
   /** Something arrived. */
   alive(): void {
     this.#heardMs = this.#clock.monotonicMs();

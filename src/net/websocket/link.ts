@@ -5,6 +5,7 @@ import { ProtocolError } from '../../model/errors.ts';
 import { isUint8Array } from '../../model/kinds.ts';
 import { FRAME_BYTES_MAX_DEFAULT } from '../../model/limits.ts';
 import { messageOf } from '../../model/thrown.ts';
+import { VERSION } from '../../model/version.ts';
 import { decodeServerMessage, encodeClientMessage } from '../../protocol/consumer/codec.ts';
 import type { ClientMessage, InitMessage, Nonce, ServerMessage } from '../../protocol/consumer/types.ts';
 import { announcedInInit, CONSUMER_FEATURES } from '../../protocol/features.ts';
@@ -147,6 +148,7 @@ export class Link implements TurnTask {
         followRedirects: false,
         headers: {
           'opsqueue-features': CONSUMER_FEATURES.client.join(','),
+          'opsqueue-client': VERSION,
           'opsqueue-concurrency': String(this.#options.concurrency()),
         },
       },

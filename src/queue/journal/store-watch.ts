@@ -35,6 +35,11 @@ export class StoreWatch {
     return this.#isOk;
   }
 
+  /** No chunk is handed out until the store takes batches again. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
   stop(): void {
     this.#stopListening();
     this.#timer?.cancel();

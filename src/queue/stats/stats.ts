@@ -56,6 +56,9 @@ export class QueueStats implements EventObserver {
   /** Refused. */
   reservationsFailed = 0;
 
+  /** Of late, for people. */
+  readonly commitsOfLate: Sketch;
+  readonly loopDelaysOfLate: Sketch;
   readonly submissionCompleteSeconds: Sketch;
   readonly submissionFailSeconds: Sketch;
   readonly submissionCancelSeconds: Sketch;
@@ -72,6 +75,8 @@ export class QueueStats implements EventObserver {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.commitsOfLate = new Sketch(clock);
+    this.loopDelaysOfLate = new Sketch(clock);
     this.submissionCompleteSeconds = new Sketch(clock);
     this.submissionFailSeconds = new Sketch(clock);
     this.submissionCancelSeconds = new Sketch(clock);
@@ -114,9 +119,26 @@ export class QueueStats implements EventObserver {
       case 'consumer_sick':
         this.byQueue.of(event.queue).consumersPaused++;
         break;
+      case 'consumer_connected':
+      case 'consumer_gone':
+      case 'submission_changed':
+      case 'scope_changed':
+        break;
       default:
         event satisfies never;
     }
+  }
+
+  /** How long a commit took that took place. */
+  committed(seconds: number): void {
+    this.commitSeconds.observe(seconds);
+    this.commitsOfLate.observe(seconds, this.#clock.monotonicMs());
+  }
+
+  /** How much later than wanted a timer came. */
+  loopDelayed(seconds: number): void {
+    this.loopDelaySeconds.observe(seconds);
+    this.loopDelaysOfLate.observe(seconds, this.#clock.monotonicMs());
   }
 
   /** How long the queue took to answer a reservation. */
@@ -129,7 +151,7 @@ export class QueueStats implements EventObserver {
   }
 
   #ended(
-    { record, state, chunksDone }: Extract<QueueEvent, { kind: 'submission_ended' }>,
+    { record, end: { state }, chunksDone }: Extract<QueueEvent, { kind: 'submission_ended' }>,
     atMs: number,
   ): void {
     const seconds = Math.max(0, this.#clock.nowMs() - submissionIdTimeMs(record.id)) / 1000;

@@ -5,7 +5,8 @@ import {
   type ReservedItem,
   reservedItemSizeMax,
 } from '../../protocol/consumer/codec.ts';
-import type { ConnectedConsumer, Consumers } from '../../queue/consumers.ts';
+import type { Consumers } from '../../queue/consumers.ts';
+import type { ConnectedConsumer } from '../../queue/peer.ts';
 import type { HandedOutChunk, ReservationRequest } from '../../scheduler/types.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import { type Clock, sleep } from '../../system/time/clock.ts';

@@ -14,8 +14,8 @@ import {
 } from '../../protocol/consumer/codec.ts';
 import type { ClientMessage, Nonce } from '../../protocol/consumer/types.ts';
 import { CONSUMER_FEATURES } from '../../protocol/features.ts';
-import type { ConnectedConsumer, Consumers } from '../../queue/consumers.ts';
-import type { ConsumerPeer } from '../../queue/dispatcher.ts';
+import type { Consumers } from '../../queue/consumers.ts';
+import type { ConnectedConsumer, ConsumerFacts, ConsumerPeer } from '../../queue/peer.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { InvariantError } from '../../scheduler/invariant.ts';
 import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../../scheduler/types.ts';
@@ -41,8 +41,10 @@ export interface ConsumerSessionOptions {
   readonly logger: Logger;
   readonly turn: EndOfTurn;
   readonly connId: string;
-  /** Of the peer, for the log. */
+  /** Of the peer, for people. */
   readonly address?: string | undefined;
+  /** Name and version of the client, if it says so. */
+  readonly client?: string | undefined;
   readonly versionInfo: string;
   readonly heartbeatIntervalMs: number;
   readonly missableHeartbeatsMax: number;
@@ -99,6 +101,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
   #hasReceived = false;
   #hasSent = false;
   #sentMs: number;
+  readonly #sinceMs: number;
   #isPaused = false;
   #hasBeenRefused = false;
   #isSick = false;
@@ -113,6 +116,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#features = options.features;
     this.#clock = options.clock;
     this.#sentMs = options.clock.monotonicMs();
+    this.#sinceMs = options.clock.nowMs();
     this.#encodeOptions = { byteStrings: options.features.bytes };
     this.#bufferedBytesMax = options.bufferedBytesMax ?? 64 * 1024 * 1024;
     this.#reservationsWaitingMax = options.reservationsWaitingMax ?? 10_000;
@@ -144,6 +148,19 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
       },
       this.#outbox,
     );
+  }
+
+  get facts(): ConsumerFacts {
+    const { connId, address = null, client = null } = this.#o;
+    return {
+      connId,
+      address,
+      client,
+      sinceMs: this.#sinceMs,
+      heardMs: this.#heartbeat.heardMs,
+      strategy: this.#strategies.last,
+      isFull: this.#postponed.size > 0 || this.#isPaused,
+    };
   }
 
   /** Nothing may go to the peer before this. */

@@ -47,6 +47,7 @@ export class ConsumerSessions {
       turn,
       connId,
       address,
+      client: clientOf(headerText(request, 'opsqueue-client')),
       versionInfo,
       heartbeatIntervalMs,
       missableHeartbeatsMax,
@@ -70,6 +71,13 @@ export class ConsumerSessions {
   cut(): void {
     for (const session of [...this.#open]) session.cut();
   }
+}
+
+const CLIENT_CHARS_MAX = 100;
+
+/** Our clients send their version only. */
+function clientOf(header: string | undefined): string | undefined {
+  return header === undefined ? undefined : `opsqueue ${header.slice(0, CLIENT_CHARS_MAX)}`;
 }
 
 function headerText({ headers }: IncomingMessage, name: string): string | undefined {

@@ -16,6 +16,11 @@ export class StrategiesInUse {
   /** The one used last first. */
   readonly #uses: Use[] = [];
 
+  /** null: none yet. */
+  get last(): Strategy | null {
+    return this.#uses[0]?.strategy ?? null;
+  }
+
   /**
    * It is to be used now.
    *

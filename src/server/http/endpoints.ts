@@ -51,6 +51,8 @@ export const ENDPOINTS = {
   chunksDone: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/chunks_done`, role: 'producer' },
   failedChunks: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/chunks_failed`, role: 'producer' },
   directOutputs: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/direct_outputs`, role: 'producer' },
+  overview: { method: 'GET', path: `${API}/overview`, role: 'reader' },
+  history: { method: 'GET', path: `${API}/history`, role: 'reader' },
   queues: { method: 'GET', path: `${API}/queues`, role: 'reader' },
   openapi: { method: 'GET', path: `${API}/openapi.json`, role: 'reader' },
   action: { method: 'POST', path: `${API}/actions/{action}`, role: 'operator', body: 'json' },

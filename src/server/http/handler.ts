@@ -14,6 +14,7 @@ import type { Queue } from '../../queue/queue.ts';
 import { InvariantError } from '../../scheduler/invariant.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
+import type { Views } from '../../views/views.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { pageRoutes } from '../page/page-routes.ts';
 import type { Admission } from './admission.ts';
@@ -25,6 +26,7 @@ import { type Route, submissionRoutes, type Target } from './submissions.ts';
 
 export interface QueueHandlerOptions {
   readonly queue: Queue;
+  readonly views: Views;
   readonly metrics: Metrics;
   readonly node: NodeView;
   readonly logger: Logger;

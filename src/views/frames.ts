@@ -1,0 +1,228 @@
+import { OpsqueueError } from '../model/errors.ts';
+import type { Clock } from '../system/time/clock.ts';
+
+/** Computes a view. It yields now and then, so that others get their turn; what it looks at may change meanwhile. */
+export type Computation<T> = Generator<undefined, T, undefined>;
+
+/** What was computed, for all who ask. */
+export interface Computed<T> {
+  readonly value: T;
+  /** Another number whenever the value is another one. */
+  readonly number: number;
+  /** Unix milliseconds. */
+  readonly asOfMs: number;
+  readonly ageMs: number;
+}
+
+/** More different views are asked for than are kept. */
+export class TooManyViewsError extends OpsqueueError {
+  readonly retryAfterSeconds: number;
+
+  constructor(retryAfterSeconds: number) {
+    super(
+      'TOO_MANY_VIEWS',
+      `more than ${VIEWS_MAX} different views are being looked at: try again in ${retryAfterSeconds} seconds`,
+    );
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+export interface FramesOptions {
+  readonly clock: Clock;
+  /** How late timers come, at worst, in milliseconds: then everything is computed half as often. */
+  readonly loopDelayMs: () => number;
+}
+
+interface View {
+  readonly key: string;
+  value: unknown;
+  number: number;
+  /** On the monotonic clock, when it was computed last; -Infinity: not yet. */
+  madeAtMs: number;
+  asOfMs: number;
+  /** How long that took, in milliseconds. */
+  costMs: number;
+  askedAtMs: number;
+  pending: Promise<void> | null;
+}
+
+interface Job {
+  readonly computation: Computation<unknown>;
+  costMs: number;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** Views that are kept. */
+export const VIEWS_MAX = 64;
+/** A view is computed again after this time at the earliest. */
+const INTERVAL_MS_MIN = 1_000;
+/** All views together take one part in so many of the queue's time. */
+const SHARE = 100;
+/** For that long at a time, in milliseconds. */
+const SLICE_MS = 2;
+/** One that nobody has asked for in that time makes room for another one. */
+const UNUSED_AFTER_MS = 3_000;
+/** So late timers mean that the queue has better things to do. */
+const BUSY_LOOP_DELAY_MS = 20;
+
+/**
+ * What people look at, computed when somebody asks, at most so often that all views together take a hundredth of the
+ * queue's time, and shared by all who ask; a slice at a time, one a turn.
+ */
+export class Frames {
+  readonly #o: FramesOptions;
+  readonly #views = new Map<string, View>();
+  readonly #jobs: Job[] = [];
+  #isArmed = false;
+  #lastNumber = 0;
+  /** How often one too many was asked for. */
+  refused = 0;
+
+  constructor(options: FramesOptions) {
+    this.#o = options;
+  }
+
+  get kept(): number {
+    return this.#views.size;
+  }
+
+  /** How long it takes to compute all that are kept once, in milliseconds. */
+  get costMs(): number {
+    let cost = 0;
+    for (const view of this.#views.values()) cost += view.costMs;
+    return cost;
+  }
+
+  /** Between two computations of the same view, in milliseconds. */
+  get intervalMs(): number {
+    const isBusy = this.#o.loopDelayMs() > BUSY_LOOP_DELAY_MS;
+    return Math.max(INTERVAL_MS_MIN, SHARE * this.costMs) * (isBusy ? 2 : 1);
+  }
+
+  /**
+   * @param key says what it is of: who asks with the same key gets the same
+   * @param isSame whether two values say the same
+   * @throws TooManyViewsError; whatever the computation throws
+   */
+  async get<T>(
+    key: string,
+    compute: () => Computation<T>,
+    isSame: (a: T, b: T) => boolean = Object.is,
+  ): Promise<Computed<T>> {
+    const nowMs = this.#o.clock.monotonicMs();
+    const view = this.#views.get(key) ?? this.#add(key, nowMs);
+    view.askedAtMs = nowMs;
+    if (view.pending !== null) await view.pending;
+    else if (nowMs - view.madeAtMs >= this.intervalMs) {
+      view.pending = this.#compute(view, compute, isSame).finally(() => {
+        view.pending = null;
+      });
+      await view.pending;
+    }
+    const { number, asOfMs, madeAtMs } = view;
+    const ageMs = Math.max(0, Math.round(this.#o.clock.monotonicMs() - madeAtMs));
+    return { value: view.value as T, number, asOfMs, ageMs };
+  }
+
+  /** What is being computed ends with an error. */
+  stop(): void {
+    for (const job of this.#jobs.splice(0)) job.reject(new Error('the queue is stopping'));
+  }
+
+  #add(key: string, nowMs: number): View {
+    if (this.#views.size >= VIEWS_MAX) this.#makeRoom(nowMs);
+    const never = Number.NEGATIVE_INFINITY;
+    const view: View = {
+      key,
+      value: undefined,
+      number: 0,
+      madeAtMs: never,
+      asOfMs: 0,
+      costMs: 0,
+      askedAtMs: nowMs,
+      pending: null,
+    };
+    this.#views.set(key, view);
+    return view;
+  }
+
+  #makeRoom(nowMs: number): void {
+    let longestUnused: View | null = null;
+    for (const view of this.#views.values()) {
+      if (view.pending !== null || nowMs - view.askedAtMs < UNUSED_AFTER_MS) continue;
+      if (longestUnused === null || view.askedAtMs < longestUnused.askedAtMs) longestUnused = view;
+    }
+    if (longestUnused === null) {
+      this.refused++;
+      throw new TooManyViewsError(Math.ceil(UNUSED_AFTER_MS / 1000));
+    }
+    this.#views.delete(longestUnused.key);
+  }
+
+  async #compute<T>(
+    view: View,
+    compute: () => Computation<T>,
+    isSame: (a: T, b: T) => boolean,
+  ): Promise<void> {
+    try {
+      const asOfMs = this.#o.clock.nowMs();
+      const { value, costMs } = await this.#run(compute());
+      // An answer that says the same keeps its number: whoever has it need not get it again.
+      if (view.number === 0 || !isSame(value as T, view.value as T)) {
+        view.number = ++this.#lastNumber;
+        view.value = value;
+      }
+      view.asOfMs = asOfMs;
+      view.madeAtMs = this.#o.clock.monotonicMs();
+      view.costMs = costMs;
+    } catch (error) {
+      // Nobody is shown old figures for new ones.
+      this.#views.delete(view.key);
+      throw error;
+    }
+  }
+
+  #run(computation: Computation<unknown>): Promise<{ readonly value: unknown; readonly costMs: number }> {
+    return new Promise((resolve, reject) => {
+      const job: Job = {
+        computation,
+        costMs: 0,
+        resolve: (value) => resolve({ value, costMs: job.costMs }),
+        reject,
+      };
+      this.#jobs.push(job);
+      // At once: most are done within their first slice.
+      if (this.#jobs.length === 1 && !this.#isArmed) this.#slice();
+    });
+  }
+
+  #slice(): void {
+    this.#isArmed = false;
+    const job = this.#jobs[0];
+    if (job === undefined) return;
+    const { clock } = this.#o;
+    const startedMs = clock.monotonicMs();
+    try {
+      for (;;) {
+        const step = job.computation.next();
+        const tookMs = clock.monotonicMs() - startedMs;
+        if (step.done === true) {
+          job.costMs += tookMs;
+          this.#jobs.shift();
+          job.resolve(step.value);
+          break;
+        }
+        if (tookMs < SLICE_MS) continue;
+        job.costMs += tookMs;
+        break;
+      }
+    } catch (error) {
+      this.#jobs.shift();
+      job.reject(error);
+    }
+    if (this.#jobs.length === 0) return;
+    this.#isArmed = true;
+    clock.soon(() => this.#slice());
+  }
+}

@@ -1,0 +1,151 @@
+import type { HistorySeries } from '../protocol/api/overview.ts';
+import type { Queue, QueueSight } from '../queue/queue.ts';
+import type { SchedulerCounts } from '../scheduler/types.ts';
+import type { Clock, Timer } from '../system/time/clock.ts';
+import { HistoryRings, type Sample } from './tallies/history.ts';
+import type { QueueTally } from './tallies/tallies.ts';
+import type { Watcher } from './tallies/watcher.ts';
+
+export interface SamplerOptions {
+  readonly queue: Queue;
+  readonly clock: Clock;
+  readonly watcher: Watcher;
+  /** How long commits took of late, and how late timers come; null where nothing is known. */
+  readonly latencies: () => Pick<Sample, 'commit_p50_ms' | 'commit_p99_ms' | 'event_loop_delay_ms'>;
+}
+
+/** Queues with a history of their own, the unnamed one included; beyond, there is that of all together. */
+const HISTORIES_MAX = 20;
+const SECOND_MS = 1_000;
+
+interface Entry {
+  readonly rings: HistoryRings;
+  inserted: number;
+  done: number;
+  setBack: number;
+}
+
+/** Once a second, writes down what is counted and what is going on. */
+export class Sampler {
+  readonly #o: SamplerOptions;
+  readonly #startedMs: number;
+  readonly #total = newEntry();
+  readonly #byQueue = new Map<string, Entry>();
+  #sampledMs: number;
+  #timer: Timer | null = null;
+
+  constructor(options: SamplerOptions) {
+    this.#o = options;
+    this.#startedMs = options.clock.monotonicMs();
+    this.#sampledMs = this.#startedMs;
+  }
+
+  start(): void {
+    const dueMs = SECOND_MS - ((this.#o.clock.monotonicMs() - this.#startedMs) % SECOND_MS);
+    this.#timer = this.#o.clock.after(dueMs, () => this.#tick(), { unref: true });
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  /** null: of all together. undefined: that queue has none. */
+  history(queue: string | null): HistoryRings | undefined {
+    return (queue === null ? this.#total : this.#byQueue.get(queue))?.rings;
+  }
+
+  #tick(): void {
+    this.sample();
+    this.start();
+  }
+
+  /** Once for each second that has passed, however late it is. */
+  sample(): void {
+    const { queue, clock, watcher, latencies } = this.#o;
+    const nowMs = clock.monotonicMs();
+    const elapsedSeconds = (nowMs - this.#sampledMs) / SECOND_MS;
+    if (elapsedSeconds <= 0) return;
+    this.#sampledMs = nowMs;
+    const second = Math.round((nowMs - this.#startedMs) / SECOND_MS);
+    const own = latencies();
+    const names = new Set<string>();
+    let consumersWaiting = 0;
+    for (const each of queue.schedules()) {
+      names.add(each.name);
+      const waiting = consumersWaitingOf(each);
+      consumersWaiting += waiting;
+      const entry = this.#entryOf(each.name);
+      if (entry === null) continue;
+      const sample = gauges(each.counts, waiting);
+      const rates = ratesOf(entry, watcher.tallyOf(each.name), elapsedSeconds);
+      entry.rings.push(second, { ...sample, ...rates, ...NOT_OF_A_QUEUE });
+    }
+    this.#forgetOthers(names);
+    const rates = ratesOf(this.#total, watcher.total, elapsedSeconds);
+    this.#total.rings.push(second, { ...gauges(queue.counts, consumersWaiting), ...rates, ...own });
+  }
+
+  #entryOf(name: string): Entry | null {
+    let entry = this.#byQueue.get(name);
+    if (entry === undefined && this.#byQueue.size < HISTORIES_MAX) {
+      entry = newEntry();
+      this.#byQueue.set(name, entry);
+    }
+    return entry ?? null;
+  }
+
+  /** A queue that is gone keeps its history until its place is wanted. */
+  #forgetOthers(names: ReadonlySet<string>): void {
+    this.#o.watcher.keep(names);
+    if (this.#byQueue.size < HISTORIES_MAX) return;
+    for (const name of this.#byQueue.keys()) if (!names.has(name)) this.#byQueue.delete(name);
+  }
+}
+
+const NOT_OF_A_QUEUE = { commit_p50_ms: null, commit_p99_ms: null, event_loop_delay_ms: null } as const;
+
+function newEntry(): Entry {
+  return { rings: new HistoryRings(), inserted: 0, done: 0, setBack: 0 };
+}
+
+function gauges(
+  counts: SchedulerCounts,
+  consumersWaiting: number,
+): Pick<
+  Sample,
+  Extract<HistorySeries, 'backlog' | 'waiting' | 'reserved' | 'delayed' | 'consumers' | 'consumers_waiting'>
+> {
+  return {
+    backlog: counts.chunksInBacklog,
+    waiting: counts.chunksAvailable,
+    reserved: counts.chunksReserved,
+    delayed: counts.chunksDelayed,
+    consumers: counts.consumers,
+    consumers_waiting: consumersWaiting,
+  };
+}
+
+function ratesOf(
+  entry: Entry,
+  { inserted, done, setBack }: QueueTally,
+  seconds: number,
+): Pick<Sample, 'inserted' | 'done' | 'set_back'> {
+  // A queue that was gone meanwhile begins again.
+  const rate = (now: number, before: number) => Math.max(0, now < before ? now : now - before) / seconds;
+  const rates = {
+    inserted: rate(inserted, entry.inserted),
+    done: rate(done, entry.done),
+    set_back: rate(setBack, entry.setBack),
+  };
+  Object.assign(entry, { inserted, done, setBack });
+  return rates;
+}
+
+function consumersWaitingOf({ schedule }: QueueSight): number {
+  let waiting = 0;
+  for (const { chunksReserved, requests } of schedule.consumers) {
+    if (chunksReserved === 0 && requests.size > 0) waiting++;
+  }
+  return waiting;
+}

@@ -1,0 +1,37 @@
+import type { Queue, QueueSight } from '../queue/queue.ts';
+import type { Clock } from '../system/time/clock.ts';
+import type { Disk } from './disk.ts';
+import type { Sampler } from './sampler.ts';
+import type { Watcher } from './tallies/watcher.ts';
+
+/** What views are computed from. */
+export interface Sources {
+  readonly queue: Queue;
+  readonly clock: Clock;
+  readonly watcher: Watcher;
+  readonly sampler: Sampler;
+  readonly disk: Disk;
+  /** When all counting began, in Unix milliseconds. */
+  readonly sinceMs: number;
+}
+
+/** Entries that are looked at until a computation offers to give others their turn. */
+export const STRIDE = 256;
+
+/** The queues that are asked for; null: all that are in use. */
+export function* queuesOf({ queue }: Sources, name: string | null): Generator<QueueSight> {
+  for (const each of queue.schedules()) if (name === null || each.name === name) yield each;
+}
+
+export function iso(unixMs: number): string {
+  return new Date(unixMs).toISOString();
+}
+
+export function isoOrNull(unixMs: number | null): string | null {
+  return unixMs === null ? null : iso(unixMs);
+}
+
+/** Two figures after the point are enough for a rate. */
+export function rounded(rate: number): number {
+  return Math.round(rate * 100) / 100;
+}

@@ -1,0 +1,95 @@
+import type { JournalHealth } from '../queue/journal/journal.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { Clock } from '../system/time/clock.ts';
+import { Disk } from './disk.ts';
+import { type Computation, type Computed, Frames } from './frames.ts';
+import { Sampler } from './sampler.ts';
+import type { Sources } from './sources.ts';
+import { Watcher } from './tallies/watcher.ts';
+
+export interface ViewsOptions {
+  readonly queue: Queue;
+  readonly clock: Clock;
+  readonly version: string;
+  /** Where the database file is; null: there is none. */
+  readonly databaseFolder: string | null;
+  sizeBytes(): Promise<number>;
+}
+
+/**
+ * What people, their page and their scripts see of the queue. It counts what happens as it happens, writes that down once a
+ * second, and computes views of it when somebody asks; the queue knows nothing of it, and waits for none of it.
+ *
+ *     new --start--> counting --stop--> stopped
+ */
+export class Views {
+  readonly sources: Sources;
+  readonly frames: Frames;
+  readonly #version: string;
+  readonly #watcher: Watcher;
+  readonly #sampler: Sampler;
+  readonly #ends: (() => void)[] = [];
+  #isStuck = false;
+
+  constructor({ queue, clock, version, databaseFolder, sizeBytes }: ViewsOptions) {
+    const { commitsOfLate, loopDelaysOfLate } = queue.stats;
+    this.#version = version;
+    this.#watcher = new Watcher(clock);
+    this.#sampler = new Sampler({
+      queue,
+      clock,
+      watcher: this.#watcher,
+      latencies: () => ({
+        commit_p50_ms: commitsOfLate.count === 0 ? null : commitsOfLate.quantile(0.5) * 1000,
+        commit_p99_ms: commitsOfLate.count === 0 ? null : commitsOfLate.quantile(0.99) * 1000,
+        event_loop_delay_ms: loopDelaysOfLate.quantile(0.99) * 1000,
+      }),
+    });
+    this.frames = new Frames({ clock, loopDelayMs: () => loopDelaysOfLate.quantile(0.99) * 1000 });
+    this.sources = {
+      queue,
+      clock,
+      watcher: this.#watcher,
+      sampler: this.#sampler,
+      disk: new Disk({ clock, folder: databaseFolder, sizeBytes }),
+      sinceMs: clock.nowMs(),
+    };
+  }
+
+  start(): void {
+    const { queue, disk } = this.sources;
+    this.#watcher.serverStarted(this.#version);
+    this.#ends.push(
+      queue.events.observe(this.#watcher),
+      queue.onJournalHealth((health) => this.#health(health)),
+    );
+    this.#sampler.start();
+    void disk.look();
+  }
+
+  /** Those who wait are let go. */
+  stop(): void {
+    for (const end of this.#ends.splice(0)) end();
+    this.#sampler.stop();
+    this.#watcher.occurrences.wakeAll();
+    this.frames.stop();
+  }
+
+  /** A view as JSON, shared by all who ask with the same key. */
+  json<T extends object>(
+    key: string,
+    compute: (sources: Sources) => Computation<T>,
+  ): Promise<Computed<string>> {
+    const { sources } = this;
+    return this.frames.get(key, function* text() {
+      return JSON.stringify(yield* compute(sources));
+    });
+  }
+
+  #health({ ok, error }: JournalHealth): void {
+    if (ok === !this.#isStuck) return;
+    this.#isStuck = !ok;
+    if (ok) this.#watcher.storeRecovered();
+    else this.#watcher.storeStuck(error?.message ?? 'a batch is not answered');
+  }
+}

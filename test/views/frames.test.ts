@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Computation, Frames, TooManyViewsError, VIEWS_MAX } from '../../src/views/frames.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
+
+function setUp(loopDelayMs = 0) {
+  const clock = new ManualClock();
+  const frames = new Frames({ clock, loopDelayMs: () => loopDelayMs });
+  let computed = 0;
+  /** Takes so many steps of that many milliseconds. */
+  const view = (value: unknown, steps = 1, stepMs = 0) =>
+    function* compute(): Computation<unknown> {
+      computed++;
+      for (let i = 0; i < steps; i++) {
+        clock.advance(stepMs);
+        yield;
+      }
+      return value;
+    };
+  return { clock, frames, view, computedTimes: () => computed };
+}
+
+test('a view is computed once for all who ask, and again after a second', async () => {
+  const { clock, frames, view, computedTimes } = setUp();
+  const [a, b] = await Promise.all([frames.get('k', view('x')), frames.get('k', view('x'))]);
+  assert.deepEqual([a.value, b.value, computedTimes()], ['x', 'x', 1]);
+  clock.advance(999);
+  assert.equal((await frames.get('k', view('y'))).ageMs, 999);
+  clock.advance(1);
+  const again = await frames.get('k', view('y'));
+  assert.deepEqual([again.value, again.ageMs, computedTimes()], ['y', 0, 2]);
+});
+
+test('the number of a view changes with what it says only', async () => {
+  const { clock, frames, view } = setUp();
+  const numbers: number[] = [];
+  for (const value of ['x', 'x', 'y', 'x']) {
+    numbers.push((await frames.get('k', view(value))).number);
+    clock.advance(1_000);
+  }
+  assert.equal(numbers[0], numbers[1]);
+  assert.equal(new Set(numbers).size, 3);
+});
+
+test('all views together take a hundredth of the time, half of that while timers come late', async () => {
+  const { clock, frames, view } = setUp();
+  await frames.get('a', view('a', 1, 30));
+  assert.equal(frames.intervalMs, 3_000);
+  await frames.get('b', view('b', 1, 20));
+  assert.deepEqual([frames.costMs, frames.intervalMs], [50, 5_000]);
+  clock.advance(4_999);
+  assert.equal((await frames.get('b', view('new'))).value, 'b');
+  clock.advance(1);
+  assert.equal((await frames.get('b', view('new'))).value, 'new');
+  const late = setUp(25);
+  await late.frames.get('a', late.view('a', 1, 30));
+  assert.equal(late.frames.intervalMs, 6_000);
+});
+
+test('a computation gives others their turn every two milliseconds', async () => {
+  const { clock, frames, view } = setUp();
+  const turns: number[] = [];
+  let isDone = false;
+  const look = () => {
+    turns.push(clock.monotonicMs());
+    if (!isDone) setImmediate(look);
+  };
+  setImmediate(look);
+  await frames.get('k', view('x', 20, 1));
+  isDone = true;
+  const steps = turns.map((at, i) => at - (turns[i - 1] ?? 0));
+  assert.ok(turns.length >= 9, `${turns}`);
+  assert.ok(Math.max(...steps) <= 4, `${steps}`);
+});
+
+test('one view too many is refused, until one of them is not looked at any more', async () => {
+  const { clock, frames, view } = setUp();
+  for (let i = 0; i < VIEWS_MAX; i++) await frames.get(`k${i}`, view(i));
+  await assert.rejects(frames.get('more', view('x')), TooManyViewsError);
+  clock.advance(2_999);
+  for (let i = 1; i < VIEWS_MAX; i++) await frames.get(`k${i}`, view(i));
+  await assert.rejects(frames.get('more', view('x')), TooManyViewsError);
+  clock.advance(1);
+  assert.equal((await frames.get('more', view('x'))).value, 'x');
+  assert.deepEqual([frames.kept, frames.refused], [VIEWS_MAX, 2]);
+});
+
+test('what a computation throws goes to all who wait, and nothing of it is kept', async () => {
+  const { frames, view } = setUp();
+  const fails = function* compute(): Computation<unknown> {
+    yield;
+    throw new Error('no');
+  };
+  const asked = [frames.get('k', fails), frames.get('k', fails)];
+  for (const each of await Promise.allSettled(asked)) assert.equal(each.status, 'rejected');
+  assert.equal((await frames.get('k', view('x'))).value, 'x');
+});

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { HISTORY_SERIES, HISTORY_WINDOWS } from '../../src/protocol/api/overview.ts';
+import { HistoryRings, type Sample } from '../../src/views/tallies/history.ts';
+import { Ring } from '../../src/views/tallies/ring.ts';
+import { Rolling } from '../../src/views/tallies/rolling.ts';
+import { Spans } from '../../src/views/tallies/spans.ts';
+import { Regions } from '../../src/views/tallies/tallies.ts';
+
+test('a ring keeps the last ones under their numbers, as a list that is cut would', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 9 }), fc.nat(40), (capacity, count) => {
+      const ring = new Ring<number>(capacity);
+      const all: number[] = [];
+      for (let i = 0; i < count; i++) {
+        all.push(i * 10);
+        const gone = ring.push(i * 10);
+        assert.equal(gone, i >= capacity ? all[i - capacity] : undefined);
+      }
+      const kept = all.slice(-capacity);
+      assert.deepEqual([ring.size, ring.lastSeq], [kept.length, count]);
+      assert.equal(ring.firstSeq, count - kept.length + 1);
+      for (let seq = -1; seq <= count + 1; seq++) {
+        assert.equal(ring.at(seq), seq >= ring.firstSeq && seq <= count ? all[seq - 1] : undefined);
+      }
+    }),
+  );
+});
+
+test('what happens evenly is counted exactly over the last period, and nothing is counted after two', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 50 }),
+      fc.integer({ min: 2_000, max: 9_000 }),
+      (everyMs, untilMs) => {
+        const rolling = new Rolling(1_000);
+        assert.equal(rolling.count(0), 0);
+        for (let nowMs = 0; nowMs <= untilMs; nowMs += everyMs) rolling.add(nowMs);
+        const wanted = 1_000 / everyMs;
+        const counted = rolling.count(untilMs);
+        assert.ok(Math.abs(counted - wanted) <= 2 + wanted * 0.02, `${counted}, not ${wanted}`);
+        assert.equal(rolling.count(untilMs + 2_000), 0);
+      },
+    ),
+  );
+});
+
+test('quantiles of durations are those of the sorted list, within an eighth', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.double({ min: 0.1, max: 1e8, noNaN: true }), { minLength: 1, maxLength: 200 }),
+      fc.constantFrom(0, 0.1, 0.5, 0.9, 1),
+      (durations, quantile) => {
+        const spans = new Spans();
+        for (const ms of durations) spans.add(ms);
+        const sorted = durations.toSorted((a, b) => a - b);
+        const exact = sorted[Math.max(0, Math.ceil(quantile * sorted.length) - 1)]!;
+        const told = spans.quantile(quantile);
+        assert.ok(told >= exact * 0.87 && told <= exact * 1.13, `${told}, not ${exact}`);
+        assert.deepEqual([spans.count, spans.maxMs], [durations.length, sorted.at(-1)]);
+      },
+    ),
+  );
+  const spans = new Spans();
+  assert.equal(spans.quantile(0.5), 0);
+  for (const odd of [0, 1e-9, 1e30]) spans.add(odd);
+  assert.equal(spans.count, 3);
+});
+
+const sampleOf = (value: number | null) =>
+  Object.fromEntries(HISTORY_SERIES.map((series) => [series, value])) as Sample;
+
+test('the history has means of the seconds, ten seconds and minutes that have passed, in order and bounded', () => {
+  const rings = new HistoryRings();
+  const seconds = 4_000;
+  for (let second = 1; second <= seconds; second++) rings.push(second, sampleOf(second));
+  for (const [window, each] of Object.entries(HISTORY_WINDOWS) as [
+    keyof typeof HISTORY_WINDOWS,
+    { points: number; seconds: number },
+  ][]) {
+    const points = rings.points(window, ['done'], each.points);
+    assert.equal(points.length, Math.min(each.points, Math.floor(seconds / each.seconds)));
+    for (const { atSecond, values } of points) {
+      assert.equal(atSecond % each.seconds, 0);
+      assert.equal(values[0], atSecond - (each.seconds - 1) / 2, `${window} at ${atSecond}`);
+    }
+    const few = rings.points(window, ['done'], 20);
+    assert.ok(few.length <= 20);
+    assert.deepEqual(
+      few.map(({ atSecond }) => atSecond),
+      few.map(({ atSecond }) => atSecond).toSorted((a, b) => a - b),
+    );
+  }
+  assert.equal(rings.mean('done', 1), seconds);
+  assert.equal(rings.mean('done', 3), seconds - 1);
+});
+
+test('a second that nobody saw is missing, and what is not known is null', () => {
+  const rings = new HistoryRings();
+  rings.push(1, sampleOf(1));
+  rings.push(25, sampleOf(null));
+  assert.deepEqual(rings.points('10m', ['done'], 600), [
+    { atSecond: 1, values: [1] },
+    { atSecond: 25, values: [null] },
+  ]);
+  assert.deepEqual(rings.points('6h', ['done'], 600), [{ atSecond: 25, values: [1] }]);
+  assert.equal(rings.mean('backlog', 1), null);
+});
+
+test('durations by place are kept for whatever has enough chunks, in a bounded number of places', () => {
+  assert.equal(Regions.for(100), null);
+  for (const chunks of [512, 10_000, 10_000_000, 2 ** 32]) {
+    const regions = Regions.for(chunks)!;
+    assert.ok(regions.sums.length <= 2_560, `${regions.sums.length} places`);
+    regions.add(chunks - 1, 7);
+    regions.add(chunks - 1, 3);
+    const last = regions.sums.length - 1;
+    assert.deepEqual([regions.sums[last], regions.counts[last], regions.longest[last]], [10, 2, 7]);
+  }
+});
