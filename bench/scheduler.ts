@@ -9,7 +9,7 @@ import type { SubmissionId } from '../src/model/ids.ts';
 import { Strategy } from '../src/model/strategy.ts';
 import type { SubmissionRecord } from '../src/model/submission.ts';
 import { Scheduler } from '../src/scheduler/scheduler.ts';
-import type { ConsumerHandle, HandedOutChunk } from '../src/scheduler/types.ts';
+import type { ConsumerHandle, HandedOutChunk, ReservationRequest } from '../src/scheduler/types.ts';
 import { seededRandom } from '../src/system/random.ts';
 
 const { values: flags } = parseArgs({
@@ -35,6 +35,11 @@ const STRATEGIES: Readonly<Record<string, Strategy>> = {
   'PreferDistinct(Oldest)': Strategy.preferDistinct('customer', Strategy.oldest()),
   'PreferDistinct(Random)': Strategy.preferDistinct('customer', Strategy.random()),
 };
+
+interface Answer {
+  readonly request: ReservationRequest;
+  readonly chunks: readonly HandedOutChunk[];
+}
 
 /** A scheduler whose effects are taken after each call. */
 class Bench {
@@ -67,7 +72,7 @@ class Bench {
       failureMode: 'fail',
     };
     this.scheduler.insert(record, this.nowMs);
-    this.#drain();
+    this.takeAnswer();
   }
 
   /** The first reservation with a strategy waits until the order of that is built, in slices. */
@@ -81,8 +86,8 @@ class Bench {
     const ask = () => scheduler.reserve(consumer, { nonce: 1, max, strategy }, nowMs);
     if (watch === null) ask();
     else watch.turn(ask);
-    for (let chunks = this.#drain(); ; chunks = this.#drain()) {
-      if (chunks !== null) return chunks;
+    for (let answer = this.takeAnswer(); ; answer = this.takeAnswer()) {
+      if (answer !== null) return answer.chunks;
       if (watch === null) scheduler.advance(nowMs);
       else watch.turn(() => scheduler.advance(nowMs));
     }
@@ -91,20 +96,20 @@ class Bench {
   complete(consumer: ConsumerHandle<string>, id: SubmissionId, chunkIndex: number): void {
     const { scheduler } = this;
     scheduler.complete(consumer, id, chunkIndex, this.nowMs);
-    this.#drain();
+    this.takeAnswer();
     if (scheduler.get(id)?.state === 'ending') scheduler.forget(id);
   }
 
-  /** Carries out the effects: looks at each, in vain. */
-  #drain(): readonly HandedOutChunk[] | null {
+  /** Carries out the effects: looks at each, and keeps the last answer. */
+  takeAnswer(): Answer | null {
     const { effects } = this.scheduler;
-    let chunks: readonly HandedOutChunk[] | null = null;
+    let answer: Answer | null = null;
     for (let i = 0; i < effects.length; i++) {
       const effect = effects.at(i);
-      if (effect.kind === 'reserved') chunks = effect.chunks;
+      if (effect.kind === 'reserved') answer = effect;
     }
     effects.clear();
-    return chunks;
+    return answer;
   }
 
   /** Reserves `max` at a time and completes what was reserved `IN_FLIGHT` chunks ago, `cycles` times. */
@@ -282,6 +287,39 @@ function disconnects(): void {
   }
 }
 
+/** Completions at a limit of one chunk in flight, for which so many different selections wait. */
+function waitingForLimit(): void {
+  for (const waiting of [10, 1_000, 10_000]) {
+    line(`complete 1 at a limit for which ${waiting.toLocaleString('en')} selections wait`, () => {
+      const bench = new Bench();
+      const { scheduler } = bench;
+      for (let i = 0; i < waiting; i++)
+        bench.insert(1_000_000, [
+          ['customer', BigInt(i)],
+          ['api', 1n],
+        ]);
+      const consumer = scheduler.addConsumer('');
+      const strategies = Array.from({ length: waiting }, (_, i) =>
+        Strategy.maxSimultaneous('api', 1, Strategy.selectOnly('customer', [i], Strategy.oldest())),
+      );
+      let [held] = bench.reserve(consumer, strategies[0]!, 1);
+      for (const strategy of strategies)
+        scheduler.reserve(consumer, { nonce: 1, max: 1, strategy }, bench.nowMs);
+      // The first ones find more that is free than those after them.
+      let microseconds = 0;
+      for (const rounds of [100, 2_000]) {
+        ({ microseconds } = timed(rounds, () => {
+          scheduler.complete(consumer, held!.submission.record.id, held!.chunkIndex, bench.nowMs);
+          const { request, chunks } = bench.takeAnswer()!;
+          held = chunks[0]!;
+          scheduler.reserve(consumer, { ...request }, bench.nowMs);
+        }));
+      }
+      return { microseconds };
+    });
+  }
+}
+
 /**
  * The longest turns, in milliseconds of CPU time: no heartbeat is answered meanwhile. A new strategy is put in order in
  * slices; inserts make its trees grow, completions make them small again. Garbage collections and the growth of hash
@@ -375,6 +413,7 @@ cycles();
 oneChunkSubmissions();
 nested();
 disconnects();
+waitingForLimit();
 longestTurns();
 footprint();
 if (flags.json) console.log(JSON.stringify(lines, null, 2));

@@ -3,8 +3,10 @@ import { strategyText } from '../model/strategy-text.ts';
 import type { Ledger } from './ledger.ts';
 import { pairOf } from './metadata.ts';
 import type { PlanWatcher } from './plan/cache.ts';
+import type { Limit } from './plan/limit.ts';
 import { type Placed, PlacedHeap } from './plan/placed-heap.ts';
 import { type Alternative, isSelected } from './plan/spec.ts';
+import { type Guest, type Place, Rooms } from './rooms.ts';
 import { Selector } from './selector.ts';
 import type { Consumer, ScheduledSubmission } from './state.ts';
 import type { ReservationRequest } from './types.ts';
@@ -38,12 +40,13 @@ export class Turn<Peer> implements Placed {
 }
 
 /** Those who wait with the same strategy, in the order of their arrival. */
-export class Line<Peer> implements PlanWatcher {
+export class Line<Peer> implements PlanWatcher, Guest {
   readonly text: string;
   readonly selector: Selector<ScheduledSubmission<Peer>>;
   /** What it takes to keep it: a selection may be of thousands of values. */
   readonly weight: number;
   readonly requests = new Map<ReservationRequest, Waiting<Peer>>();
+  readonly places = new Map<Limit, Place>();
   /** null: nobody in it has to look. */
   turn: Turn<Peer> | null = null;
   readonly #lines: WaitingLines<Peer>;
@@ -65,8 +68,18 @@ export class Line<Peer> implements PlanWatcher {
     return this.selector.alternatives.some((alternative) => isSelected(alternative, valueIn));
   }
 
+  /** Of the one who came first. */
+  get arrival(): number {
+    for (const { arrival } of this.requests.values()) return arrival;
+    return Number.POSITIVE_INFINITY;
+  }
+
   look(): void {
     this.#lines.touch(this);
+  }
+
+  lookBelow(limit: Limit): void {
+    this.#lines.touchBelow(this, limit);
   }
 
   planDropped(): void {
@@ -95,6 +108,7 @@ export class WaitingLines<Peer> {
   readonly #wantRoom = new Set<Line<Peer>>();
   /** Whose plan has gone, so that nobody tells them when a limit is free again. */
   readonly #untold = new Set<Line<Peer>>();
+  readonly #rooms = new Rooms<Line<Peer>>();
   readonly #turns = new PlacedHeap<Turn<Peer>>((a, b) => a.next.arrival < b.next.arrival);
   #arrivals = 0;
 
@@ -156,12 +170,18 @@ export class WaitingLines<Peer> {
 
   /** Whoever waits in it is to look again. */
   touch(line: Line<Peer>): void {
+    this.#rooms.leave(line);
     if (line.turn !== null) return;
     const rest = line.requests.values();
     const first = rest.next();
     if (first.done === true) return;
     line.turn = new Turn(line, first.value, rest);
     this.#turns.add(line.turn);
+  }
+
+  /** Whoever waits in it is to look when its turn comes and the limit has room. */
+  touchBelow(line: Line<Peer>, limit: Limit): void {
+    if (line.turn === null) this.#rooms.enter(line, limit);
   }
 
   /** What was kept from this one alone may not be any more. */
@@ -180,11 +200,15 @@ export class WaitingLines<Peer> {
   /** Finds out who has to look again, from what has changed in the ledger. */
   touchByChanges(): void {
     const { changes, plans } = this.#ledger;
-    for (const submission of changes.risen) this.#touchBy(submission);
+    for (const submission of changes.risen) this.#touchBy(submission, null);
     for (const { plan, watchers } of plans.takeFreed()) {
-      const { candidates, isForAll } = plan.takeFreed();
-      for (const submission of candidates) this.#touchBy(submission);
-      if (isForAll) for (const watcher of watchers) watcher.look();
+      const freed = plan.takeFreed();
+      if (freed === null) for (const watcher of watchers) watcher.look();
+      for (const [limit, { candidates, isForAll }] of freed ?? []) {
+        for (const submission of candidates) this.#touchBy(submission, limit);
+        if (isForAll) for (const watcher of watchers) watcher.lookBelow(limit);
+        this.#rooms.open(limit);
+      }
     }
     for (const consumer of changes.freed) this.#touchOne(consumer);
     if (changes.hasFallen) for (const line of this.#untold) this.touch(line);
@@ -196,6 +220,10 @@ export class WaitingLines<Peer> {
 
   /** The next one who has to look: who came first of all. */
   nextTurn(): Turn<Peer> | undefined {
+    const { first } = this.#turns;
+    const line = this.#rooms.next;
+    if (line === null || (first !== undefined && first.next.arrival < line.arrival)) return first;
+    this.touch(line);
     return this.#turns.first;
   }
 
@@ -218,15 +246,26 @@ export class WaitingLines<Peer> {
     if (turn.line.turn === turn) turn.line.turn = null;
   }
 
-  #touchBy(submission: ScheduledSubmission<Peer>): void {
+  /** @param limit those whom it suits wait for room below that; null: they look at once */
+  #touchBy(submission: ScheduledSubmission<Peer>, limit: Limit | null): void {
     if (submission.chunksAvailable === 0) return;
     for (const { key, value } of submission.values) {
       const lines = this.#byValue.get(key.name)?.get(value);
-      if (lines !== undefined)
-        for (const line of lines) if (line.turn === null && line.admits(submission)) this.touch(line);
+      if (lines !== undefined) this.#touchThose(lines, submission, limit);
     }
-    for (const line of this.#selectingNone)
-      if (line.turn === null && line.admits(submission)) this.touch(line);
+    this.#touchThose(this.#selectingNone, submission, limit);
+  }
+
+  #touchThose(
+    lines: ReadonlySet<Line<Peer>>,
+    submission: ScheduledSubmission<Peer>,
+    limit: Limit | null,
+  ): void {
+    for (const line of lines) {
+      if (line.turn !== null || !line.admits(submission)) continue;
+      if (limit === null) this.touch(line);
+      else this.#rooms.enter(line, limit);
+    }
   }
 
   #occupy(line: Line<Peer>): void {
@@ -251,6 +290,7 @@ export class WaitingLines<Peer> {
     this.#wantRoom.delete(line);
     this.#untold.delete(line);
     if (line.turn !== null) this.end(line.turn);
+    this.#rooms.leave(line);
     line.selector.unwatch(line);
     for (const alternative of line.selector.alternatives) {
       const best = rarestSelection(alternative);

@@ -1,6 +1,7 @@
 import type { Random } from '../../system/random.ts';
 import { invariant } from '../invariant.ts';
 import type { MetaTable } from '../metadata.ts';
+import type { Limit } from './limit.ts';
 import { Plan } from './plan.ts';
 import { type PlanSpec, specText } from './spec.ts';
 import type { Candidate } from './tree.ts';
@@ -55,6 +56,8 @@ export class PlanEntry<C extends Candidate<C>> {
 export interface PlanWatcher {
   /** There may be something for it now. */
   look(): void;
+  /** There may be, when its turn comes and the limit has room. */
+  lookBelow(limit: Limit): void;
   /** The plan is dropped, and tells nothing any more. */
   planDropped(): void;
 }

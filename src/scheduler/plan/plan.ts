@@ -1,5 +1,6 @@
 import type { Random } from '../../system/random.ts';
 import type { MetaKey, MetaTable } from '../metadata.ts';
+import type { Limit } from './limit.ts';
 import { treeShape } from './rules.ts';
 import { isTold, Seating } from './seating.ts';
 import type { PlanSpec } from './spec.ts';
@@ -10,7 +11,7 @@ const SEATS_TO_TURN = 1_024;
 /** To turn over a tree with more seats at once would take too long. */
 const SEATS_TURNED_MAX = 2_048;
 
-/** When more groups get free at once than this, whoever waits is to look: each of them might be shown to each who waits. */
+/** When more groups of a value get free at once than this, whoever waits is to look: each of them might be shown to each who waits. */
 const FREED_MAX = 32;
 
 /** Which of a plan's candidates are asked for: the values of its selected keys, in the order of its spec. */
@@ -21,7 +22,7 @@ export interface Selection {
 
 const ALL: Selection = { only: [], except: [] };
 
-/** What gets free again in a plan, for those who wait for it. */
+/** What gets free again below a limit of a plan, for those who wait for it. */
 export interface Freed<C> {
   /** One of each group that is offered again; others like it carry the same values of all selected keys. */
   readonly candidates: C[];
@@ -65,7 +66,9 @@ export class Plan<C extends Candidate<C>> {
   readonly #dirtySeats: Seat<C>[] = [];
   /** The tree is looked at again when it has as many seats. */
   #seatsToTurn = SEATS_TO_TURN;
-  #freed: Freed<C> = { candidates: [], isForAll: false };
+  readonly #freed = new Map<Limit, Freed<C>>();
+  /** The tree was turned over: its limits are others. */
+  #hasTurned = false;
   /** Whose groups are passed over. */
   #selection: Selection = ALL;
   /** Groups that are excluded for the moment. */
@@ -166,11 +169,12 @@ export class Plan<C extends Candidate<C>> {
     if (mayTurn && this.seatsTotal >= this.#seatsToTurn && this.#keys.length > 1) this.#turnIfBetter();
   }
 
-  /** What got free since the last call. */
-  takeFreed(): Freed<C> {
+  /** What got free since the last call, by limit; null: whoever waits for any is to look. */
+  takeFreed(): ReadonlyMap<Limit, Freed<C>> | null {
     this.catchUp();
-    const freed = this.#freed;
-    this.#freed = { candidates: [], isForAll: false };
+    const freed = this.#hasTurned ? null : new Map(this.#freed);
+    this.#freed.clear();
+    this.#hasTurned = false;
     return freed;
   }
 
@@ -355,7 +359,7 @@ export class Plan<C extends Candidate<C>> {
 
   #fell(rank: Rank<C>): void {
     this.#dirtyRanks.push(rank);
-    if (this.isWatched && rank.setAside.size > 0) this.#onFreed();
+    if (this.isWatched && rank.isLimiting) this.#onFreed();
   }
 
   /** None of its groups counts more than there is, and none is set aside in vain. */
@@ -365,22 +369,26 @@ export class Plan<C extends Candidate<C>> {
       this.#seating.recount(group);
       group = rank.groups.first;
     }
-    if (rank.setAside.size > 0 && !rank.isAtLimit) {
-      for (const group of [...rank.setAside]) {
-        this.#seating.comeBack(group);
-        if (this.isWatched && group.isOffering) this.#tellFreed(group);
-      }
+    if (rank.isLimiting && !rank.isAtLimit) {
+      const groups = [...rank.setAside];
+      for (const group of groups) this.#seating.comeBack(group);
+      if (this.isWatched) this.#tellFreed(rank, groups);
     }
     // What fell and rose again before this look may leave groups that count right, but more than was told.
     rank.metaValue?.counted(rank.countedMax);
   }
 
-  #tellFreed(group: Group<C>): void {
+  #tellFreed(rank: Rank<C>, groups: readonly Group<C>[]): void {
     const { only, except } = this.spec;
-    // Of the keys further down, those in it have different values.
-    const isOneOfMany = this.#freed.candidates.length === FREED_MAX;
-    if (isOneOfMany || group.depth < only.length + except.length) this.#freed.isForAll = true;
-    else this.#freed.candidates.push(group.bestLeaf.seats!.best!.candidate);
+    const freed = this.#freed.get(rank) ?? { candidates: [], isForAll: false };
+    this.#freed.set(rank, freed);
+    for (const group of groups) {
+      if (!group.isOffering) continue;
+      // Of the keys further down, those in it have different values.
+      const isOneOfMany = freed.candidates.length === FREED_MAX;
+      if (isOneOfMany || group.depth < only.length + except.length) freed.isForAll = true;
+      else freed.candidates.push(group.bestLeaf.seats!.best!.candidate);
+    }
   }
 
   /** Builds the tree anew if a lower level has far fewer values than one above it. */
@@ -406,6 +414,8 @@ export class Plan<C extends Candidate<C>> {
     this.#seating = this.#newSeating((key) => sizes.get(key)!);
     for (const { candidate } of seats) this.candidateChanged(candidate);
     this.catchUp();
+    this.#hasTurned = true;
+    if (this.isWatched) this.#onFreed();
   }
 
   /** `sizeOf`: how many values the candidates have of a key. */

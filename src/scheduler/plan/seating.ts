@@ -132,14 +132,11 @@ export class Seating<C extends Candidate<C>> {
 
   #removeGroup(group: Group<C>, parent: Group<C>): void {
     const rank = group.rank!;
-    const { level, metaValue } = rank;
     parent.groupsByRank!.delete(rank);
     rank.groupsTotal--;
-    if (level.isCounted) rank.groups.remove(group);
+    if (rank.level.isCounted) rank.groups.remove(group);
     rank.setAside.delete(group);
-    if (rank.groupsTotal > 0) return;
-    level.ranks.delete(metaValue);
-    if (metaValue !== null && isTold(level)) metaValue.listeners.splice(metaValue.listeners.indexOf(rank), 1);
+    if (rank.groupsTotal === 0 && !rank.isAwaited) rank.leave();
   }
 }
 

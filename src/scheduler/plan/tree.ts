@@ -1,4 +1,5 @@
 import type { Carrier, InFlightListener, MetaKey, MetaValue } from '../metadata.ts';
+import type { Limit } from './limit.ts';
 import { type Placed, PlacedHeap } from './placed-heap.ts';
 import type { Slotted } from './slots.ts';
 import type { SumTree } from './sum-tree.ts';
@@ -36,7 +37,7 @@ export class Seat<C extends Candidate<C>> implements Slotted {
  * when the value reaches its limit: a group is set aside when it comes to the top, or comes anew, and all are back as
  * soon as the value is below it again.
  */
-export class Rank<C extends Candidate<C>> implements InFlightListener {
+export class Rank<C extends Candidate<C>> implements InFlightListener, Limit {
   readonly level: Level<C>;
   /** null: for those who have no value, which counts as 0. */
   readonly metaValue: MetaValue<C> | null;
@@ -49,6 +50,8 @@ export class Rank<C extends Candidate<C>> implements InFlightListener {
   readonly groups: PlacedHeap<Group<C>> = new PlacedHeap(countsMore);
   /** Those that are not offered because the value is at its limit. */
   readonly setAside = new Set<Group<C>>();
+  /** Some who wait are to look when there is room below the limit. */
+  isAwaited = false;
   isDirty = false;
 
   constructor(level: Level<C>, metaValue: MetaValue<C> | null) {
@@ -71,7 +74,30 @@ export class Rank<C extends Candidate<C>> implements InFlightListener {
   /** The most that it needs to be told of. */
   get countedMax(): number {
     const counted = this.groups.first?.count ?? 0;
-    return this.setAside.size > 0 ? Math.max(counted, this.level.max) : counted;
+    return this.isLimiting ? Math.max(counted, this.level.max) : counted;
+  }
+
+  /** Somebody wants to know when there is room below the limit. */
+  get isLimiting(): boolean {
+    return this.isAwaited || this.setAside.size > 0;
+  }
+
+  awaitRoom(): void {
+    this.isAwaited = true;
+    this.metaValue?.counted(this.level.max);
+  }
+
+  forgoRoom(): void {
+    this.isAwaited = false;
+    if (this.groupsTotal === 0) this.leave();
+  }
+
+  /** Nobody has its value in this plan any more. */
+  leave(): void {
+    this.level.ranks.delete(this.metaValue);
+    const listeners = this.metaValue?.listeners ?? [];
+    const at = listeners.indexOf(this);
+    if (at >= 0) listeners.splice(at, 1);
   }
 
   inFlightFell(): void {
