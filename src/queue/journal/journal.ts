@@ -12,6 +12,10 @@ import { type Clock, sleep, type Timer } from '../../system/time/clock.ts';
 import { Backlog, type Batch, type BatchLimits, type PagedSubmission } from './backlog.ts';
 import { StoreProbe } from './store-probe.ts';
 
+/** Of the tries of a batch, the first ones are logged, and from then on one out of so many. */
+const TRIES_TOLD = 10;
+const TRIES_TOLD_EVERY = 40;
+
 export interface JournalOptions {
   readonly store: Store;
   /** As whose owner it writes. */
@@ -25,7 +29,7 @@ export interface JournalOptions {
   readonly batchBytesMax?: number;
   /** A commit that is not answered for so long counts as stuck. Default 5000. */
   readonly slowAfterMs?: number;
-  /** The first and the longest wait before a refused batch is tried again. Defaults 50 and 5000. */
+  /** The first and the longest wait before a refused batch is tried again. Defaults 50 and 1000. */
   readonly retryFirstMs?: number;
   readonly retryMaxMs?: number;
   /** How long a commit took that took place. */
@@ -112,7 +116,7 @@ export class Journal {
     this.#slowAfterMs = options.slowAfterMs ?? 5000;
     this.#backoff = new Backoff(options.random, {
       firstMs: options.retryFirstMs ?? 50,
-      maxMs: options.retryMaxMs ?? 5000,
+      maxMs: options.retryMaxMs ?? 1000,
     });
     this.#limits = {
       mutationsMax: options.batchMutationsMax ?? 4096,
@@ -328,7 +332,11 @@ export class Journal {
     this.#setError(error);
     const delayMs = this.#backoff.nextMs();
     const fields = { seq, delayMs: Math.round(delayMs), code: error.code, error: error.message };
-    this.#logger.warn(fields, `a batch is ${what}; trying again`);
+    // During a long outage, one line every half a minute.
+    const { tries } = this.#backoff;
+    if (tries <= TRIES_TOLD || tries % TRIES_TOLD_EVERY === 0) {
+      this.#logger.warn(fields, `a batch is ${what}; trying again`);
+    }
     try {
       await sleep(this.#clock, delayMs, this.#ended.signal);
     } catch {

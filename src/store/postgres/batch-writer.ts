@@ -10,12 +10,13 @@ import {
 import { StoreError } from '../errors.ts';
 import type { ShardGrant } from '../lease.ts';
 import type { CommitBatch, CommitResult } from '../store.ts';
-import type { Connections, SqlSession } from './connections.ts';
+import type { Connections } from './connections.ts';
 import { isSettled } from './errors.ts';
 import { storedSubmissions } from './lookups.ts';
 import { newerProblem } from './open.ts';
 import { VERSION_TABLE } from './schema.ts';
 import { Segment } from './segment.ts';
+import type { SqlSession } from './session.ts';
 
 export type ShardRow = readonly [shard: number, epoch: bigint, lastSeq: bigint, highestId: bigint];
 

@@ -1,92 +1,40 @@
-import type { ClientBase, ClientConfig, Pool, PoolClient, PoolConfig } from 'pg';
-import { type Clock, endsWithin } from '../../system/time/clock.ts';
+import { messageOf } from '../../model/thrown.ts';
+import { firstOf } from '../../system/async/first-of.ts';
+import type { Logger } from '../../system/log/logger.ts';
+import { type Clock, endsWithin, sleep } from '../../system/time/clock.ts';
 import { StoreError } from '../errors.ts';
 import type { Driver } from './driver.ts';
-import { postgresError } from './errors.ts';
-import type { Location } from './location.ts';
+import { connectError, postgresError } from './errors.ts';
+import { Lane } from './lane.ts';
+import type { Location, ServerLocation } from './location.ts';
+import { SqlSession } from './session.ts';
 
 /** Look-ups at the same time; commits have a connection of their own. */
 const READERS_MAX = 4;
 const READER_IDLE_MS = 60_000;
-/** What is about leases must be answered soon, or is tried again over another connection. */
+/** A server that has not answered for so long is not waited for before the next one is tried. */
+const NEXT_SERVER_MS = 500;
+/** A connection must be made, and its session set up, within this time. */
+const CONNECT_TIMEOUT_MS = 10_000;
+const QUIET_MS = 2_000;
+/** Then it is tried again over another connection, which must be there within this time as well. */
 const LEASE_TIMEOUT_MS = 1_000;
 /** Where nodes tell each other of leases; the payload is the schema. */
 const LEASE_CHANNEL = 'opsqueue_lease';
-/** A transaction that waits for this process for longer (it hangs, or its link is dead) must not keep its locks. */
-const IDLE_IN_TRANSACTION_MS = 10_000;
+/** An answer that was sent when that was asked is here by then. */
+const ANSWER_GRACE_MS = 100;
+/** PostgreSQL's name for waiting for a synchronous standby. */
+const SYNC_REP = ': SyncRep';
 
-export type SqlValue = string | number | bigint | Uint8Array | readonly (string | null)[] | null;
-
-/**
- * What each session is to have, whatever an administrator has set for the server, the database or the user; names that
- * a version of PostgreSQL lacks are left out. Plans must not depend on statistics: prepared while a table is empty, they
- * would read all of it when it is large.
- */
-function sessionSettings(schema: string): Readonly<Record<string, string>> {
-  return {
-    search_path: schema,
-    synchronous_commit: 'on',
-    default_transaction_isolation: 'read committed',
-    bytea_output: 'hex',
-    statement_timeout: '0',
-    lock_timeout: '0',
-    transaction_timeout: '0',
-    idle_session_timeout: '0',
-    idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
-    plan_cache_mode: 'force_generic_plan',
-    enable_seqscan: 'off',
-    enable_hashjoin: 'off',
-    enable_mergejoin: 'off',
-    jit: 'off',
-  };
-}
-
-/** remote_apply promises more than we ask for, and stays. */
-const CONFIGURE = `SELECT count(set_config(s.name, w.value, false))
-  FROM pg_catalog.pg_settings s JOIN unnest($1::text[], $2::text[]) w (name, value) ON w.name = s.name
-  WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply')`;
-
-/** A connection for the time of some statements. */
-export class SqlSession {
-  readonly #client: PoolClient;
-  readonly #names: Map<string, string>;
-
-  constructor(client: PoolClient, names: Map<string, string>) {
-    this.#client = client;
-    this.#names = names;
-  }
-
-  /** Runs a prepared statement; rows are arrays, integers bigints, bytes buffers of their own. */
-  async query<Row extends readonly unknown[]>(
-    text: string,
-    values: readonly SqlValue[] = [],
-  ): Promise<Row[]> {
-    const name = this.#names.get(text) ?? `opsqueue_${this.#names.size}`;
-    this.#names.set(text, name);
-    const { rows } = await this.#client.query({ name, text, values: [...values], rowMode: 'array' });
-    // What the columns are, the SQL says; pg knows nothing of it.
-    return rows as unknown as Row[];
-  }
-
-  /** Runs statements without parameters; what they answer is not read. */
-  async run(text: string): Promise<void> {
-    await this.#client.query(text);
-  }
-
-  /** Rolls back when `work` throws. */
-  async transaction<T>(work: () => Promise<T>): Promise<T> {
-    await this.run('BEGIN');
-    let result: T;
-    try {
-      result = await work();
-    } catch (error) {
-      // A connection that is broken has rolled back by itself, and is not used again.
-      await this.run('ROLLBACK').catch(() => {});
-      throw error;
-    }
-    await this.run('COMMIT');
-    return result;
-  }
+export interface ConnectionsOptions {
+  readonly pg: Driver;
+  readonly location: Location;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** When a statement without an answer is looked after, in milliseconds. Default 2000. */
+  readonly quietMs?: number;
+  /** What is about leases must be answered within this time, in milliseconds. Default 1000. */
+  readonly leaseTimeoutMs?: number;
 }
 
 /**
@@ -95,30 +43,28 @@ export class SqlSession {
  */
 export class Connections {
   readonly location: Location;
-  readonly #writer: Pool;
-  readonly #readers: Pool;
-  readonly #leases: Pool;
+  readonly #o: ConnectionsOptions;
+  readonly #writer: Lane;
+  readonly #readers: Lane;
+  readonly #leases: Lane;
   readonly #leaseListeners = new Set<() => void>();
-  readonly #names = new Map<string, string>();
-  readonly #clients = new Set<PoolClient>();
   /** Those that write or read at the moment. */
-  readonly #busy = new Set<PoolClient>();
+  readonly #busy = new Set<SqlSession>();
+  /** Cut in the middle of a statement, which the server may not know. */
+  readonly #abandoned = new Set<SqlSession>();
+  /** All that are open. */
+  readonly #sessions = new Set<SqlSession>();
+  readonly #lookedAfter = new WeakSet<SqlSession>();
+  /** The server that took the last connection. */
+  #serverLast = 0;
   #closing: Promise<void> | null = null;
 
-  constructor(pg: Driver, location: Location) {
-    this.location = location;
-    this.#writer = this.#pool(pg, { max: 1, idleTimeoutMillis: 0 });
-    this.#readers = this.#pool(pg, { max: READERS_MAX, idleTimeoutMillis: READER_IDLE_MS });
-    this.#leases = this.#pool(
-      pg,
-      {
-        max: 1,
-        idleTimeoutMillis: 0,
-        query_timeout: LEASE_TIMEOUT_MS,
-        connectionTimeoutMillis: LEASE_TIMEOUT_MS,
-      },
-      (client) => this.#listen(client),
-    );
+  constructor(options: ConnectionsOptions) {
+    this.#o = options;
+    this.location = options.location;
+    this.#writer = new Lane(1, null, options.clock);
+    this.#readers = new Lane(READERS_MAX, READER_IDLE_MS, options.clock);
+    this.#leases = new Lane(1, null, options.clock);
   }
 
   /**
@@ -136,9 +82,24 @@ export class Connections {
    * @throws StoreError
    */
   async lease<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
+    const { clock, leaseTimeoutMs = LEASE_TIMEOUT_MS } = this.#o;
+    let isLate = false;
     try {
-      return await this.#use(this.#leases, work);
-    } catch (error) {
+      return await this.#use(this.#leases, async (session) => {
+        const deadline = clock.after(leaseTimeoutMs, () => {
+          isLate = true;
+          this.#abandoned.add(session);
+          session.destroy();
+        });
+        try {
+          await this.#endAbandoned(session);
+          return await work(session);
+        } finally {
+          deadline.cancel();
+        }
+      });
+    } catch (cause) {
+      const error = isLate ? new Error(`no answer for ${leaseTimeoutMs} ms`, { cause }) : cause;
       throw this.storeError(error, 'the lease cannot be looked at');
     }
   }
@@ -156,7 +117,10 @@ export class Connections {
 
   /** Breaks off what is being written and read: it was for an earlier owner, and may hang on a link that is dead. */
   interrupt(): void {
-    for (const client of this.#busy) void client.end();
+    for (const session of this.#busy) {
+      this.#abandoned.add(session);
+      session.destroy();
+    }
   }
 
   /** @throws StoreError */
@@ -172,81 +136,139 @@ export class Connections {
     return postgresError(error, `${this.location.name}: ${what}`);
   }
 
-  close(clock: Clock, graceMs?: number): Promise<void> {
-    this.#closing ??= this.#close(clock, graceMs);
+  close(graceMs?: number): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
     return this.#closing;
   }
 
-  async #close(clock: Clock, graceMs?: number): Promise<void> {
-    const ended = Promise.all([this.#writer, this.#readers, this.#leases].map((pool) => pool.end()));
-    if (graceMs === undefined) await ended;
-    else if (!(await endsWithin(clock, graceMs, ended))) {
-      // Cuts the connection if a statement is under way.
-      for (const client of this.#clients) void client.end();
-    }
+  async #close(graceMs?: number): Promise<void> {
+    const lanes = [this.#writer, this.#readers, this.#leases];
+    const idle = Promise.all(lanes.map((lane) => lane.close()));
+    if (graceMs === undefined) await idle;
+    else await endsWithin(this.#o.clock, graceMs, idle);
+    // What is still under way, or being opened.
+    for (const session of this.#sessions) session.destroy();
   }
 
-  async #use<T>(pool: Pool, work: (session: SqlSession) => Promise<T>): Promise<T> {
-    if (this.#closing !== null) throw new StoreError('transient', 'the store is closed');
-    let client: PoolClient;
-    try {
-      client = await pool.connect();
-    } catch (error) {
-      throw this.storeError(error, 'cannot connect');
-    }
-    let isSound = false;
-    if (pool !== this.#leases) this.#busy.add(client);
-    try {
-      const result = await work(new SqlSession(client, this.#names));
-      isSound = true;
-      return result;
-    } finally {
-      this.#busy.delete(client);
-      // After an error the next one starts anew, perhaps on a server that has become the primary meanwhile.
-      client.release(!isSound);
-    }
+  get #quietMs(): number {
+    return this.#o.quietMs ?? QUIET_MS;
   }
 
-  /** So that waiting for the end of a lease is not all there is. */
-  async #listen(client: ClientBase): Promise<void> {
-    client.on('notification', ({ payload }) => {
-      if (payload !== this.location.schema) return;
-      for (const listener of [...this.#leaseListeners]) listener();
+  async #use<T>(lane: Lane, work: (session: SqlSession) => Promise<T>): Promise<T> {
+    return lane.use(async (idle) => {
+      if (this.#closing !== null) throw new StoreError('transient', 'the store is closed');
+      const session = idle ?? (await this.#connect(lane === this.#leases));
+      let isSound = false;
+      if (lane !== this.#leases) this.#busy.add(session);
+      try {
+        const result = await work(session);
+        isSound = true;
+        return result;
+      } finally {
+        this.#busy.delete(session);
+        // After an error the next one starts anew, perhaps on a server that has become the primary meanwhile.
+        if (isSound && this.#closing === null) lane.keep(session);
+        else session.end();
+      }
     });
-    await client.query(`LISTEN ${LEASE_CHANNEL}`).catch(() => {});
   }
 
-  #pool(pg: Driver, bounds: PoolConfig, connected?: (client: ClientBase) => Promise<void>): Pool {
-    const settings = Object.entries(sessionSettings(this.location.schema));
-    const values = [settings.map(([name]) => name), settings.map(([, value]) => value)];
-    const types: ClientConfig['types'] = { getTypeParser: (oid, format) => parserOf(pg, oid, format) };
-    const pool = new pg.Pool({
-      ...this.location.config,
-      ...bounds,
-      types,
-      onConnect: async (client) => {
-        // First: the rest may take longer than an administrator allows.
-        await client.query('SET statement_timeout = 0');
-        await client.query(CONFIGURE, values);
-        await connected?.(client);
+  /** To the first server that takes writes. @throws StoreError */
+  async #connect(isForLeases = false): Promise<SqlSession> {
+    const { servers, name } = this.location;
+    const order = [...servers.slice(this.#serverLast), ...servers.slice(0, this.#serverLast)];
+    const attempts = order.map((server) => async () => ({
+      server,
+      session: await this.#open(server, isForLeases),
+    }));
+    const { clock } = this.#o;
+    const first = await firstOf(clock, NEXT_SERVER_MS, attempts, ({ session }) => session.end());
+    if (first.kind === 'none') {
+      throw connectError(
+        name,
+        order.map((server, i) => ({ server: server.name, error: first.errors[i] })),
+      );
+    }
+    this.#serverLast = servers.indexOf(first.value.server);
+    return first.value.session;
+  }
+
+  async #open({ config }: ServerLocation, isForLeases: boolean): Promise<SqlSession> {
+    const { pg, clock, leaseTimeoutMs = LEASE_TIMEOUT_MS } = this.#o;
+    const own = isForLeases
+      ? { connectTimeoutMs: leaseTimeoutMs, channel: LEASE_CHANNEL }
+      : { connectTimeoutMs: CONNECT_TIMEOUT_MS };
+    const session = new SqlSession({
+      pg,
+      server: config,
+      schema: this.location.schema,
+      clock,
+      ...own,
+      notified: (payload) => {
+        if (payload !== this.location.schema) return;
+        for (const listener of [...this.#leaseListeners]) listener();
       },
+      quietMs: this.#quietMs,
+      quiet: (quiet) => void this.#lookAfter(quiet),
+      ended: (ended) => this.#sessions.delete(ended),
     });
-    // Without a listener, a connection that breaks ends the process. The statement under way gets the error anyway.
-    pool.on('error', () => {});
-    pool.on('connect', (client) => {
-      client.on('error', () => {});
-      this.#clients.add(client);
-    });
-    pool.on('remove', (client) => this.#clients.delete(client));
-    return pool;
+    this.#sessions.add(session);
+    await session.open();
+    return session;
   }
-}
 
-const INT8 = 20;
-const BYTEA = 17;
+  /**
+   * A session that was cut while its statement waited for something goes on waiting: one each second, and the server had none
+   * left for anybody.
+   */
+  async #endAbandoned(session: SqlSession): Promise<void> {
+    for (const each of [...this.#abandoned]) {
+      await session.terminate(each);
+      this.#abandoned.delete(each);
+    }
+  }
 
-function parserOf(pg: Driver, oid: number, format: 'text' | 'binary' | undefined) {
-  if (oid === INT8) return BigInt;
-  if (oid === BYTEA) return (text: string) => new Uint8Array(Buffer.from(text.slice(2), 'hex'));
-  return pg.types.getTypeParser(oid, format);
+  /**
+   * A statement may take long: a standby that is to confirm it is down, say. Whether the server is at it, another
+   * connection knows. If not, the link is dead, and TCP would take a quarter of an hour to find that out. A look that fails
+   * says nothing: there is no server to turn to.
+   */
+  async #lookAfter(session: SqlSession): Promise<void> {
+    if (this.#lookedAfter.has(session)) return;
+    this.#lookedAfter.add(session);
+    const { bytesRead } = session;
+    const { logger } = this.#o;
+    const database = this.location.name;
+    try {
+      const other = await this.#connect();
+      try {
+        const doing = await other.peek(session);
+        // An answer that was sent just now must be given time to come.
+        if (doing === null) await sleep(this.#o.clock, ANSWER_GRACE_MS);
+        if (session.bytesRead !== bytesRead || this.#closing !== null) return;
+        if (doing !== null) {
+          const isStandby = doing.endsWith(SYNC_REP);
+          const message = isStandby
+            ? 'the database is waiting for its synchronous standby'
+            : 'no answer from the database yet';
+          logger.warn({ database, doing }, message);
+          return;
+        }
+        logger.warn(
+          { database },
+          'no answer from the database, and it is not working on one: cutting the connection',
+        );
+        session.destroy();
+        // What was opened before went the same way.
+        for (const lane of [this.#writer, this.#readers, this.#leases]) lane.dropIdle();
+        await other.terminate(session);
+      } finally {
+        other.end();
+      }
+    } catch (error) {
+      logger.debug({ error: messageOf(error) }, 'cannot look what the database does');
+    } finally {
+      this.#lookedAfter.delete(session);
+    }
+  }
 }

@@ -1,6 +1,6 @@
 import type { SubmissionId } from '../../model/ids.ts';
 import { IS_ENDED, STATE } from '../codec/submission-row.ts';
-import type { SqlSession } from './connections.ts';
+import type { SqlSession } from './session.ts';
 
 /** Rows that one statement of the clean-up deletes: commits go in between. */
 const SWEEP_ROWS = 5000;
@@ -16,20 +16,23 @@ const PARTS = [
 /** The first half of the clean-up: nobody finds these submissions any more. Returns how many had ended. */
 export async function forget(session: SqlSession, ids: readonly SubmissionId[]): Promise<number> {
   // Nothing is left of a completed one but its row, unless it was a direct one.
+  // Locked: a retry that was about to reopen one, from another session, is over then, or waits.
   const [row] = await session.query<readonly [bigint]>(
     `WITH ended AS (
        SELECT id, queue, state, state = ${STATE.completed} AND prefix IS NOT NULL AS is_bare FROM submissions
-       WHERE id = ANY ($1::bigint[]) AND ${IS_ENDED}),
-     deleted AS (DELETE FROM submissions AS s USING ended AS e WHERE s.id = e.id AND e.is_bare),
+       WHERE id = ANY ($1::bigint[]) AND ${IS_ENDED} ORDER BY id FOR UPDATE),
+     deleted AS (
+       DELETE FROM submissions AS s USING ended AS e WHERE s.id = e.id AND e.is_bare RETURNING e.queue, e.state),
      marked AS (
        UPDATE submissions AS s
        SET state = ${STATE.forgotten}, ended_at_ms = NULL, prefix = NULL, idempotency_key = NULL
-       FROM ended AS e WHERE s.id = e.id AND NOT e.is_bare),
+       FROM ended AS e WHERE s.id = e.id AND NOT e.is_bare RETURNING e.queue, e.state),
+     gone AS (SELECT * FROM deleted UNION ALL SELECT * FROM marked),
      counted AS (
        INSERT INTO ended_counts (queue, state, count)
-       SELECT queue, state, -count(*) FROM ended GROUP BY queue, state
+       SELECT queue, state, -count(*) FROM gone GROUP BY queue, state
        ON CONFLICT (queue, state) DO UPDATE SET count = ended_counts.count + excluded.count)
-     SELECT count(*) FROM ended`,
+     SELECT count(*) FROM gone`,
     [`{${ids.join()}}`],
   );
   return Number(row?.[0] ?? 0n);

@@ -2,9 +2,10 @@ import type { ShardId } from '../../model/ids.ts';
 import { StoreError } from '../errors.ts';
 import type { LeaseAnswer, LeaseClaim, LeaseHolder, StoreLeases } from '../lease.ts';
 import { type BatchWriter, grantOf, type ShardRow } from './batch-writer.ts';
-import type { Connections, SqlSession } from './connections.ts';
+import type { Connections } from './connections.ts';
 import { migrateWith, newerProblem } from './open.ts';
 import { POSTGRES_SCHEMA_VERSION, RENEWED, VERSION_TABLE } from './schema.ts';
+import type { SqlSession } from './session.ts';
 
 interface Seen {
   readonly version: number;

@@ -3,8 +3,8 @@ import { type ShardId, type SubmissionId, submissionIdShard } from '../../model/
 import type { ChunkTries } from '../../model/submission.ts';
 import { controlledRecordOf, RECORD_COLUMNS, type RecordRow, STATE } from '../codec/submission-row.ts';
 import type { LoadedSubmission } from '../store.ts';
-import type { SqlSession } from './connections.ts';
 import { type PageRow, setPage } from './lookups.ts';
+import type { SqlSession } from './session.ts';
 
 const PIECE_SUBMISSIONS = 2000;
 const PAGES_AT_ONCE = 2000;

@@ -21,15 +21,24 @@ const PARAMETERS = [
   'sslcert',
   'sslkey',
   'sslnegotiation',
+  'target_session_attrs',
 ];
-/** A database that does not answer at all is tried again after so long. */
-const CONNECT_TIMEOUT_MS = 10_000;
+/** What `target_session_attrs` may ask for: a server that takes writes is what is looked for anyway. */
+const TARGETS = ['primary', 'read-write', 'any'];
 /** A link on which nothing comes is asked after so long whether the other side is still there. */
 const KEEP_ALIVE_MS = 15_000;
 
+/** One of the servers that may be the primary. */
+export interface ServerLocation {
+  readonly config: ClientConfig;
+  /** Host and port, or a folder with a socket. */
+  readonly name: string;
+}
+
 /** Where the tables are. */
 export interface Location {
-  readonly config: ClientConfig;
+  /** In the order of the URL, one at least. */
+  readonly servers: readonly ServerLocation[];
   readonly schema: string;
   /** For errors and logs: host, database and user, never the password. */
   readonly name: string;
@@ -60,25 +69,50 @@ export function parseLocation(pg: Driver, rest: string): Location {
   if (sslMode !== null && !SSL_MODES.includes(sslMode)) {
     throw usage(`sslmode: one of ${SSL_MODES.join(', ')} was expected`);
   }
+  const target = parameters.get('target_session_attrs');
+  if (target !== null && !TARGETS.includes(target)) {
+    throw usage(
+      `target_session_attrs: the queue needs the primary; one of ${TARGETS.join(', ')} was expected`,
+    );
+  }
   parameters.delete('schema');
+  parameters.delete('target_session_attrs');
   // The meaning that sslmode has everywhere else; pg's own is another one until its next major version.
   if (sslMode !== null) parameters.set('uselibpqcompat', 'true');
-  const config: ClientConfig = {
-    connectionString: `postgres:${address}?${parameters}`,
-    fallback_application_name: 'opsqueue',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
-  };
-  const { host, port, user = '', database = '' } = clientOf(pg, config);
-  const socket = host.startsWith('/');
-  const place = `postgres://${user}@${socket ? '' : `${host}:${port}`}/${database}`;
+  const servers = addressesOf(address).flatMap((each) => serversOf(pg, each, parameters));
+  const { user = '', database = '' } = clientOf(pg, servers[0]!.config);
+  const names = servers.map((server) => server.name).join();
+  const isSocket = names.startsWith('/');
+  const place = `postgres://${user}@${isSocket ? '' : names}/${database}`;
   const more = [
-    ...(socket ? [`host=${host}`] : []),
+    ...(isSocket ? [`host=${names}`] : []),
     ...(schema === SCHEMA_DEFAULT ? [] : [`schema=${schema}`]),
   ];
   const name = `database ${place}${more.length === 0 ? '' : `?${more.join('&')}`}`;
-  return { config, schema, name, user, database };
+  return { servers, schema, name, user, database };
+}
+
+/** One address for each host of a list, with the same user and database. */
+function addressesOf(address: string): string[] {
+  const [, user = '', hosts = '', path = ''] = /^(\/\/(?:[^/]*@)?)([^/@]*)(.*)$/.exec(address) ?? [];
+  return hosts.split(',').map((host) => `${user}${host}${path}`);
+}
+
+/** More than one where the parameter `host`, or PGHOST, is a list. */
+function serversOf(pg: Driver, address: string, given: URLSearchParams): ServerLocation[] {
+  const configOf = (parameters: URLSearchParams): ClientConfig => ({
+    connectionString: `postgres:${address}?${parameters}`,
+    fallback_application_name: 'opsqueue',
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+  });
+  const { host, port } = clientOf(pg, configOf(given));
+  const hosts = host.split(',');
+  return hosts.map((each) => {
+    const parameters = new URLSearchParams(given);
+    if (hosts.length > 1) parameters.set('host', each);
+    return { config: configOf(parameters), name: each.startsWith('/') ? each : `${each}:${port}` };
+  });
 }
 
 /** It knows what the variables say; it is not connected. */

@@ -23,7 +23,7 @@ import type {
   SetAsideChunk,
   StoredSubmission,
 } from '../store.ts';
-import type { SqlSession } from './connections.ts';
+import type { SqlSession } from './session.ts';
 
 type CountedRow = readonly [...SubmissionRow, chunksInPages: bigint];
 

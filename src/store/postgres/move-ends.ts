@@ -17,22 +17,25 @@ import {
   type MovedRow,
   type MovedTable,
 } from '../move/tables.ts';
-import { Connections, type SqlSession } from './connections.ts';
+import { Connections } from './connections.ts';
 import { loadDriver } from './driver.ts';
 import { parseLocation } from './location.ts';
 import { assertServer, isIncomplete, migrateWith, newerProblem } from './open.ts';
 import { type Columns, type ColumnType, Parameters } from './parameters.ts';
 import { INCOMPLETE_TABLE, POSTGRES_SCHEMA_VERSION, VERSION_TABLE } from './schema.ts';
+import type { SqlSession } from './session.ts';
 
 /** "opsm", for a lock that a move into a schema holds. */
 const MOVE_LOCK = 0x6f70736d;
 
 export async function loadPostgresMoveEnds(): Promise<MoveEnds> {
   const pg = await loadDriver();
+  const connect = (rest: string, { logger, clock }: MoveContext) =>
+    new Connections({ pg, location: parseLocation(pg, rest), logger, clock });
   return {
     check: (rest) => void parseLocation(pg, rest),
-    openSource: (rest, context) => PostgresEnd.open(new Connections(pg, parseLocation(pg, rest)), context),
-    openTarget: (rest, context) => PostgresTarget.open(new Connections(pg, parseLocation(pg, rest)), context),
+    openSource: (rest, context) => PostgresEnd.open(connect(rest, context)),
+    openTarget: (rest, context) => PostgresTarget.open(connect(rest, context)),
   };
 }
 
@@ -47,7 +50,6 @@ interface Held {
 /** @param use prepares the session, and calls back to wait for its release */
 async function hold(
   connections: Connections,
-  { clock }: MoveContext,
   use: (session: SqlSession, untilReleased: () => Promise<void>) => Promise<void>,
 ): Promise<Held> {
   const { promise: held, resolve: give, reject } = Promise.withResolvers<SqlSession>();
@@ -72,12 +74,12 @@ async function hold(
         } catch (cause) {
           if (cause !== error) throw connections.storeError(cause, 'cannot be given free');
         } finally {
-          await connections.close(clock);
+          await connections.close();
         }
       },
     };
   } catch (error) {
-    await connections.close(clock);
+    await connections.close();
     throw connections.storeError(error, 'cannot be moved');
   }
 }
@@ -95,8 +97,8 @@ class PostgresEnd implements MoveEnd {
    * All in one transaction that nobody commits beside. When it ends well, whoever used the store without a lease is fenced,
    * as by another owner: what it went on to write would be in the source only.
    */
-  static async open(connections: Connections, context: MoveContext): Promise<MoveEnd> {
-    const held = await hold(connections, context, async (session, untilReleased) => {
+  static async open(connections: Connections): Promise<MoveEnd> {
+    const held = await hold(connections, async (session, untilReleased) => {
       await assertServer(session, connections.location.name);
       await session.transaction(async () => {
         await session.run('SET LOCAL idle_in_transaction_session_timeout = 0');
@@ -156,8 +158,8 @@ class PostgresEnd implements MoveEnd {
 }
 
 class PostgresTarget extends PostgresEnd implements TargetEnd {
-  static override async open(connections: Connections, context: MoveContext): Promise<TargetEnd> {
-    const held = await hold(connections, context, async (session, untilReleased) => {
+  static override async open(connections: Connections): Promise<TargetEnd> {
+    const held = await hold(connections, async (session, untilReleased) => {
       const { name, schema } = connections.location;
       await assertServer(session, name);
       const [lock] = await session.query<readonly [boolean]>(

@@ -4,11 +4,12 @@ import { Backoff } from '../../system/time/backoff.ts';
 import { type Clock, sleep } from '../../system/time/clock.ts';
 import { StoreError } from '../errors.ts';
 import { incompleteText } from '../move/ends.ts';
-import type { Connections, SqlSession } from './connections.ts';
+import type { Connections } from './connections.ts';
 import { INCOMPLETE_TABLE, POSTGRES_MIGRATIONS, POSTGRES_SCHEMA_VERSION, VERSION_TABLE } from './schema.ts';
+import type { SqlSession } from './session.ts';
 
 const RETRY_FIRST_MS = 250;
-const RETRY_MAX_MS = 5000;
+const RETRY_MAX_MS = 1000;
 /** The first with everything that we ask for. */
 const SERVER_VERSION_MIN = 140000;
 /** "opsq", for a lock that whoever migrates holds. */
@@ -65,22 +66,19 @@ export async function isIncomplete({ location }: Connections, session: SqlSessio
 }
 
 export async function assertServer(session: SqlSession, name: string): Promise<void> {
-  const [row] = await session.query<readonly [version: number, isReadOnly: boolean]>(
-    `SELECT current_setting('server_version_num')::integer,
-       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean`,
+  const [row] = await session.query<readonly [version: number, encoding: string]>(
+    "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')",
   );
-  const [version = 0, isReadOnly = false] = row ?? [];
+  const [version = 0, encoding = ''] = row ?? [];
   if (version < SERVER_VERSION_MIN) {
     throw new StoreError(
       'unusable',
       `${name}: PostgreSQL 14 or newer is needed, the server is ${(version / 10000) | 0}`,
     );
   }
-  if (isReadOnly) {
-    throw new StoreError(
-      'transient',
-      `${name}: the server takes no writes: it is a standby, or set to read-only`,
-    );
+  if (encoding !== 'UTF8') {
+    const advice = `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`;
+    throw new StoreError('unusable', `${name}: its encoding is ${encoding}, UTF8 is needed (${advice})`);
   }
 }
 

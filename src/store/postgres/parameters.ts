@@ -1,4 +1,4 @@
-import type { SqlValue } from './connections.ts';
+import type { SqlValue } from './session.ts';
 
 export type ColumnType = 'bigint' | 'double precision' | 'text' | 'bytea';
 export type Cell = string | number | bigint | Uint8Array | null;

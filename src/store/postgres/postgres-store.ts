@@ -44,14 +44,14 @@ export interface PostgresStoreOptions {
  */
 export async function openPostgresStore({ rest, logger, clock }: PostgresStoreOptions): Promise<Store> {
   const pg = await loadDriver();
-  const connections = new Connections(pg, parseLocation(pg, rest));
+  const connections = new Connections({ pg, location: parseLocation(pg, rest), logger, clock });
   try {
     await prepareDatabase(connections, logger, clock);
   } catch (error) {
-    await connections.close(clock);
+    await connections.close();
     throw error;
   }
-  return new PostgresStore(connections, clock);
+  return new PostgresStore(connections);
 }
 
 /** A queue's memory in a PostgreSQL database, which several nodes may share: who acts is a matter of leases. */
@@ -61,13 +61,11 @@ export class PostgresStore implements Store {
   readonly #lost = new AbortController();
   readonly #connections: Connections;
   readonly #writer: BatchWriter;
-  readonly #clock: Clock;
 
-  constructor(connections: Connections, clock: Clock) {
+  constructor(connections: Connections) {
     this.#connections = connections;
     this.#writer = new BatchWriter(connections);
     this.leases = new PostgresLeases(connections, this.#writer);
-    this.#clock = clock;
     this.lost = this.#lost.signal;
   }
 
@@ -159,6 +157,6 @@ export class PostgresStore implements Store {
   }
 
   close(graceMs?: number): Promise<void> {
-    return this.#connections.close(this.#clock, graceMs);
+    return this.#connections.close(graceMs);
   }
 }

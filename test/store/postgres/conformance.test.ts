@@ -1,6 +1,9 @@
-import { after, before, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { storeConformance } from '../../../src/store/conformance/index.ts';
+import { failed, insertOf } from '../../../src/store/conformance/mutations.ts';
+import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { leaseConformance } from '../../support/store/lease-conformance.ts';
 import { PostgresServer, withoutPostgres } from '../../support/store/postgres-server.ts';
 
@@ -23,6 +26,30 @@ describe('PostgreSQL', { skip: withoutPostgres() }, () => {
         await admin.end();
       },
     };
+  });
+
+  test('what another session is about to reopen is not forgotten, and is counted once', async () => {
+    const fixture = server.fixture();
+    await using session = await StoreSession.open(fixture);
+    await session.commit(insertOf(1n), failed(1n, 100), insertOf(2n), failed(2n, 100));
+    const admin = new pg.Client(server.url());
+    await admin.connect();
+    await admin.query(`SET search_path = ${new URL(fixture.url).searchParams.get('schema')}`);
+    await admin.query('BEGIN');
+    await admin.query('UPDATE submissions SET state = 0, ended_at_ms = NULL WHERE id = 1');
+    const forgetting = session.store.forget([1n, 2n]);
+    for (let isWaiting = false; !isWaiting; ) {
+      const { rows } = await admin.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+      isWaiting = rows.length > 0;
+    }
+    await admin.query('COMMIT');
+    await admin.end();
+    assert.equal(await forgetting, 1);
+    assert.deepEqual(
+      (await session.loadAll()).map(({ record }) => record.id),
+      [1n],
+    );
+    assert.equal(await session.store.countEnded('', 'failed'), 1);
   });
 
   storeConformance('postgres', { fixture: async () => server.fixture(), second: 'fences', randomRuns: 8 });

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/store/errors.ts';
-import { isSettled, postgresError } from '../../../src/store/postgres/errors.ts';
+import {
+  connectError,
+  isSettled,
+  NotReplicated,
+  postgresError,
+  TakesNoWrites,
+} from '../../../src/store/postgres/errors.ts';
 
 const failure = (code: string | undefined, message = 'it failed') =>
   Object.assign(new Error(message), code === undefined ? {} : { code });
@@ -11,24 +17,69 @@ test('what PostgreSQL, the network and TLS report is classed by its code: it pas
     ['full', ['53100']],
     ['corrupt', ['XX001', 'XX002', 'XX000', '23505', '42601', '42P01', '22021']],
     ['unusable', ['28P01', '28000', '3D000', '42501']],
-    ['unusable', ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID']],
-    ['unusable', ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_SSL_WRONG_VERSION_NUMBER']],
     ['transient', ['40001', '40P01', '57P01', '57P02', '57P03', '57014', '08006', '53300', '53200']],
-    ['transient', ['25006', '25P03', '55P03', '58030']],
+    ['transient', ['25006', '25P03', '55P03', '58030', '40003', '01000']],
     ['transient', ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EPIPE', undefined]],
+    // A link that broke, not one that was refused.
+    ['transient', ['ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC', 'ERR_SSL_UNEXPECTED_EOF_WHILE_READING']],
   ] as const) {
     for (const code of codes)
       assert.equal(postgresError(failure(code), 'x').storeClass, storeClass, `${code}`);
   }
+});
+
+test('a connection that is refused because of the configuration stops the queue; one of several servers may be wrong', () => {
+  const refused = (...errors: unknown[]) =>
+    connectError(
+      'db',
+      errors.map((error, i) => ({ server: `h${i}:5432`, error })),
+    );
   const login = failure(undefined, 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string');
-  assert.equal(postgresError(login, 'x').storeClass, 'unusable');
+  const unusable = ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID'].concat(
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'ERR_SSL_WRONG_VERSION_NUMBER',
+    '28P01',
+    '3D000',
+    '42704',
+  );
+  for (const error of [...unusable.map((code) => failure(code)), login]) {
+    assert.equal(refused(error).storeClass, 'unusable', error.message);
+    assert.equal(refused(error, error).storeClass, 'unusable', error.message);
+    assert.equal(refused(error, failure('ECONNREFUSED')).storeClass, 'transient', error.message);
+  }
+  for (const code of [
+    'ERR_SSL_UNEXPECTED_EOF_WHILE_READING',
+    'ECONNRESET',
+    '57P03',
+    '53300',
+    '53100',
+    undefined,
+  ]) {
+    assert.equal(refused(failure(code)).storeClass, 'transient', `${code}`);
+  }
+  assert.equal(
+    refused(failure('28P01', 'wrong password'), new TakesNoWrites()).message,
+    'db: cannot connect: h0:5432: wrong password (SQLSTATE 28P01); ' +
+      'h1:5432: the server takes no writes: it is a standby, or set to read-only',
+  );
 });
 
 test('only what the server itself refused did not take place for certain', () => {
   for (const code of ['23505', '40001', '53100', '25006', '42P01']) assert.ok(isSettled(failure(code)), code);
-  for (const code of ['57P01', '57014', '08006', '58030', 'XX000', 'ECONNRESET', 'EPIPE', undefined]) {
+  for (const code of [
+    '57P01',
+    '57014',
+    '08006',
+    '58030',
+    'XX000',
+    '40003',
+    'ECONNRESET',
+    'EPIPE',
+    undefined,
+  ]) {
     assert.ok(!isSettled(failure(code)), `${code}`);
   }
+  assert.ok(!isSettled(new NotReplicated()));
 });
 
 test('the message has all that is known: the errors of all addresses, and the code', () => {

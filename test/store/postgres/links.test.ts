@@ -1,13 +1,22 @@
 /** What is between the store and its database: links that break, and poolers. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
 import { insertOf, page } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openStore } from '../../../src/store/index.ts';
+import { Connections } from '../../../src/store/postgres/connections.ts';
+import { parseLocation } from '../../../src/store/postgres/location.ts';
+import { prepareDatabase } from '../../../src/store/postgres/open.ts';
+import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { randomInt, seededRandom } from '../../../src/system/random.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
+import { recordingLogger } from '../../support/fakes/recording-logger.ts';
+import { freePort } from '../../support/network/free-port.ts';
 import { TcpProxy } from '../../support/network/tcp-proxy.ts';
 import { PostgresServer, withoutPostgres } from '../../support/store/postgres-server.ts';
 import { TransactionPooler } from '../../support/store/transaction-pooler.ts';
+import { eventually } from '../../support/time/eventually.ts';
 
 describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
   let server: PostgresServer;
@@ -51,6 +60,174 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
       loaded.map(({ record, done }) => [record.id, [...done]]),
       Array.from({ length: 40 }, (_, i) => [BigInt(i + 1), [(i + 1) % 10]]),
     );
+  });
+
+  /** With little patience for a link on which nothing comes. */
+  async function openQuick(url: string, logger = recordingLogger(), leaseTimeoutMs = 1000) {
+    const location = parseLocation(pg, url.slice('postgres:'.length));
+    const clock = systemClock;
+    const connections = new Connections({ pg, location, logger, clock, quietMs: 100, leaseTimeoutMs });
+    await prepareDatabase(connections, logger, systemClock);
+    return new PostgresStore(connections);
+  }
+
+  /** The only session of the store that has written lately: its commit waits for something. */
+  async function blockedPid(admin: pg.Client, waitEventType: string): Promise<number> {
+    for (;;) {
+      const { rows } = await admin.query<{ pid: number }>(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'opsqueue' AND state = 'active' AND wait_event_type = $1",
+        [waitEventType],
+      );
+      if (rows[0] !== undefined) return rows[0].pid;
+    }
+  }
+
+  async function withAdmin<T>(work: (admin: pg.Client) => Promise<T>): Promise<T> {
+    const admin = new pg.Client(server.url());
+    await admin.connect();
+    try {
+      return await work(admin);
+    } finally {
+      await admin.end();
+    }
+  }
+
+  for (const how of ['swallow', 'swallow answers'] as const) {
+    test(`goes dead in the middle of a commit, without a word (${how}): another one is opened, and nothing is lost`, async () => {
+      await using proxy = await TcpProxy.start(server.port);
+      const logger = recordingLogger();
+      const url = server.url(`?schema=${how.replace(' ', '_')}`, undefined, proxy.port);
+      await using session = await StoreSession.open({
+        open: () => openQuick(url, logger),
+        dispose: async () => {},
+      });
+      await session.commit(insertOf(1n));
+      await Promise.all([1n, 2n, 3n].map((id) => session.store.findById(id)));
+      proxy.breakAll(how);
+      const result = await session.store.commit(session.batch([insertOf(2n)]));
+      assert.equal(result.kind, 'unknown');
+      // The links that read are as dead as the one that wrote, and nobody waits for each of them to find out.
+      const lastSeq = await session.store.lastSeq(0);
+      assert.ok(
+        lastSeq === 1 || (how === 'swallow answers' && lastSeq === 2),
+        `the last batch is ${lastSeq}`,
+      );
+      await session.commit(insertOf(2n));
+      assert.deepEqual(
+        (await session.loadAll()).map(({ record }) => record.id),
+        [1n, 2n],
+      );
+      const said = logger.lines.filter(({ message }) => /: cutting the connection$/.test(message));
+      assert.ok(said.length >= 1);
+    });
+  }
+
+  test('goes dead while a connection is being opened: that takes its time limit, and closing does not wait for it', async () => {
+    await using proxy = await TcpProxy.start(server.port);
+    const store = await openQuick(server.url('?schema=opening', undefined, proxy.port));
+    await store.acquire([0], 'test');
+    proxy.isDead = true;
+    proxy.breakAll('reset');
+    const reading = store.findById(1n).catch((error: unknown) => error);
+    const again = store.findById(1n).catch((error: unknown) => error);
+    await store.close(0);
+    for (const error of [await reading, await again]) assert.ok(error instanceof Error, String(error));
+  });
+
+  test('is fine, but the commit has to wait in the database: it is waited for, and the log says for what', async () => {
+    const logger = recordingLogger();
+    const url = server.url('?schema=waits');
+    await using session = await StoreSession.open({
+      open: () => openQuick(url, logger),
+      dispose: async () => {},
+    });
+    await session.commit(insertOf(1n));
+    await withAdmin(async (admin) => {
+      await admin.query('BEGIN');
+      await admin.query('SELECT FROM waits.shards FOR UPDATE');
+      const committing = session.commit(insertOf(2n));
+      await eventually(() =>
+        logger.lines.some(({ fields }) => /"doing":"Lock: \w+"/.test(JSON.stringify(fields))),
+      );
+      assert.ok(logger.lines.some(({ message }) => message === 'no answer from the database yet'));
+      await admin.query('COMMIT');
+      await committing;
+    });
+    assert.ok(!logger.lines.some(({ message }) => /cutting/.test(message)));
+  });
+
+  test('is fine, but no synchronous standby confirms: a wait that is cancelled is not an answer', async () => {
+    const logger = recordingLogger();
+    const url = server.url('?schema=unreplicated');
+    await using session = await StoreSession.open({
+      open: () => openQuick(url, logger),
+      dispose: async () => {},
+    });
+    await session.commit(insertOf(1n));
+    await withAdmin(async (admin) => {
+      await admin.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+      await admin.query('SELECT pg_reload_conf()');
+      try {
+        const batch = session.batch([insertOf(2n)]);
+        for (const end of ['pg_cancel_backend', 'pg_terminate_backend', 'pg_cancel_backend']) {
+          const committing = session.store.commit(batch);
+          const pid = await blockedPid(admin, 'IPC');
+          await logger.line(/^the database is waiting for its synchronous standby$/);
+          await admin.query(`SELECT ${end}(${pid})`);
+          const result = await committing;
+          assert.equal(result.kind, 'unknown', end);
+          assert.equal(result.kind === 'unknown' && result.error.storeClass, 'transient');
+          assert.equal(await session.read((store) => store.lastSeq(0)), 2);
+        }
+      } finally {
+        await admin.query('ALTER SYSTEM RESET synchronous_standby_names');
+        await admin.query('SELECT pg_reload_conf()');
+      }
+    });
+    await session.commit(insertOf(2n));
+    assert.equal(session.seq, 2);
+  });
+
+  test('is fine, but a lease gets no answer: that is given up soon, and the database does not go on with it', async () => {
+    await using session = await StoreSession.open({
+      open: () => openQuick(server.url('?schema=leases'), recordingLogger(), 300),
+      dispose: async () => {},
+    });
+    const { leases } = session.store;
+    assert.ok(leases);
+    await withAdmin(async (admin) => {
+      await admin.query('BEGIN');
+      await admin.query('SELECT FROM leases.shards FOR UPDATE');
+      for (let i = 0; i < 5; i++) {
+        await assert.rejects(leases.renew(0, 1), {
+          code: 'STORE_TRANSIENT',
+          message: /: the lease cannot be looked at: no answer for 300 ms$/,
+        });
+      }
+      const { rows } = await admin.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+      assert.ok(rows.length <= 2, `${rows.length} sessions wait`);
+      await admin.query('COMMIT');
+    });
+    assert.ok(await leases.renew(0, 1));
+  });
+
+  test('leads to the first of several servers that can be reached, whichever that is at the moment', async () => {
+    const nothing = await freePort();
+    await using proxy = await TcpProxy.start(server.port);
+    const hosts = (...ports: number[]) => ports.map((port) => `127.0.0.1:${port}`).join();
+    const one = server.url('?schema=several&target_session_attrs=read-write');
+    const url = (...ports: number[]) => one.replace(hosts(server.port), hosts(...ports));
+    const store = await openQuick(url(nothing, proxy.port, server.port));
+    await store.acquire([0], 'test');
+    assert.ok(proxy.links > 0);
+    // The second one goes: the third one takes over.
+    proxy.isDead = true;
+    proxy.breakAll('reset');
+    const links = proxy.links;
+    await store.lastSeq(0).catch(() => {});
+    assert.equal(await store.lastSeq(0), 0);
+    assert.equal(proxy.links, links);
+    await store.close();
   });
 
   test('goes through a pooler in transaction mode: that is noticed, and refused', async () => {

@@ -7,6 +7,7 @@ import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openStore } from '../../../src/store/index.ts';
 import { Connections } from '../../../src/store/postgres/connections.ts';
 import { parseLocation } from '../../../src/store/postgres/location.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { systemClock } from '../../../src/system/time/clock.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { freePort } from '../../support/network/free-port.ts';
@@ -62,6 +63,16 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
     await refused(
       server.url('?sslmode=require'),
       `${named()}: cannot connect: The server does not support SSL connections`,
+    );
+  });
+
+  test('a database whose encoding cannot hold every text ends it', async () => {
+    await admin.query(
+      "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    );
+    await refused(
+      server.url().replace(/postgres$/, 'latin'),
+      `${named('postgres', 'latin')}: its encoding is LATIN1, UTF8 is needed (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0)`,
     );
   });
 
@@ -129,6 +140,8 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
       'synchronous_commit = off',
       "search_path = 'pg_catalog'",
       "bytea_output = 'escape'",
+      'array_nulls = off',
+      'extra_float_digits = -10',
       "default_transaction_isolation = 'serializable'",
     ]) {
       await admin.query(`ALTER ROLE eve SET ${setting}`);
@@ -142,14 +155,14 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
     const found = await session.read((store) => store.findById(1n));
     assert.deepEqual(found?.record.metadata, new Uint8Array([0, 92, 255]));
     const location = parseLocation(pg, server.url('?schema=eves', 'eve:secret').slice('postgres:'.length));
-    const connections = new Connections(pg, location);
+    const connections = new Connections({ pg, location, logger: silentLogger, clock: systemClock });
     const names = ['statement_timeout', 'idle_session_timeout', 'synchronous_commit', 'search_path'];
     const settings = await connections.write(async (writer) => {
       const rows = names.map((name) => writer.query<readonly [string]>(`SHOW ${name}`));
       return (await Promise.all(rows)).map(([row]) => row?.[0]);
     });
     assert.deepEqual(settings, ['0', '0', 'on', 'eves']);
-    await connections.close(systemClock);
+    await connections.close();
   });
 
   test('it waits for a server that is not there yet', async () => {
@@ -172,6 +185,10 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
       [
         'postgres://h/db?sslmode=on',
         'sslmode: one of disable, prefer, require, verify-ca, verify-full was expected',
+      ],
+      [
+        'postgres://h/db?target_session_attrs=standby',
+        'target_session_attrs: the queue needs the primary; one of primary, read-write, any was expected',
       ],
       ['postgres://h/db?schema=A', 'schema: 1 to 63 of a-z 0-9 _ were expected'],
     ] as const) {

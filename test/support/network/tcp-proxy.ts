@@ -15,6 +15,16 @@ export interface LinkFault {
 /** What the decision may depend on: the first bytes that the client sent. */
 export type LinkDecision = (firstBytes: Buffer) => LinkFault;
 
+/** What can happen to all links at once; in the last two, nobody hangs up: nothing arrives any more, or no answer. */
+export type Break = 'end' | 'reset' | 'swallow' | 'swallow answers';
+
+interface Link {
+  readonly client: Socket;
+  readonly upstream: Socket;
+  isCut: boolean;
+  isMute: boolean;
+}
+
 /** A TCP proxy that plays a bad network, byte by byte and for whatever protocol. */
 export class TcpProxy implements AsyncDisposable {
   /** Links that were cut so far, by how. */
@@ -23,27 +33,51 @@ export class TcpProxy implements AsyncDisposable {
   readonly port: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #open = new Set<Link>();
+  #upstreamPort: number;
+  #isDead = false;
 
-  private constructor(server: Server) {
+  private constructor(server: Server, upstreamPort: number) {
     this.#server = server;
     this.port = (server.address() as AddressInfo).port;
+    this.#upstreamPort = upstreamPort;
   }
 
   /** `port` 0: any. */
-  static async start(upstreamPort: number, decide: LinkDecision, port = 0): Promise<TcpProxy> {
+  static async start(upstreamPort: number, decide: LinkDecision = () => ({}), port = 0): Promise<TcpProxy> {
     const server = createServer();
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
-    const proxy = new TcpProxy(server);
+    const proxy = new TcpProxy(server, upstreamPort);
     server.on('connection', (client) => {
       proxy.#keep(client);
       client.once('data', (first: Buffer) => {
         client.pause();
-        const upstream = proxy.#keep(connect(upstreamPort, '127.0.0.1'));
+        // As behind a firewall that drops packets: the connection is there, and nothing ever comes.
+        if (proxy.#isDead) return;
+        const upstream = proxy.#keep(connect(proxy.#upstreamPort, '127.0.0.1'));
         proxy.#join(client, upstream, decide(first), first);
       });
     });
     return proxy;
+  }
+
+  /** Where links lead from now on. */
+  set upstreamPort(port: number) {
+    this.#upstreamPort = port;
+  }
+
+  /** Whether further links get no answer. */
+  set isDead(isDead: boolean) {
+    this.#isDead = isDead;
+  }
+
+  /** Breaks every link that there is. */
+  breakAll(how: Break): void {
+    for (const link of this.#open) {
+      if (how === 'swallow answers') link.isMute = true;
+      else this.#cut(link, how);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -55,20 +89,14 @@ export class TcpProxy implements AsyncDisposable {
 
   #join(client: Socket, upstream: Socket, { delayMs, cut }: LinkFault, first: Buffer): void {
     this.links++;
+    const link = { client, upstream, isCut: false, isMute: false };
+    this.#open.add(link);
     let bytesLeft = cut?.afterBytes ?? Infinity;
-    let isCut = false;
     const pass = (to: Socket, piece: Buffer) => {
-      if (isCut || to.destroyed || to.writableEnded) return;
+      if (link.isCut || (link.isMute && to === client) || to.destroyed || to.writableEnded) return;
       to.write(piece.subarray(0, bytesLeft));
       bytesLeft -= piece.length;
-      if (bytesLeft > 0 || cut === undefined) return;
-      isCut = true;
-      this.cuts[cut.how]++;
-      if (cut.how === 'swallow') return;
-      for (const socket of [client, upstream]) {
-        if (cut.how === 'reset') reset(socket);
-        else socket.end();
-      }
+      if (bytesLeft <= 0 && cut !== undefined) this.#cut(link, cut.how);
     };
     const later = (run: () => void) => {
       if (delayMs === undefined) run();
@@ -79,12 +107,25 @@ export class TcpProxy implements AsyncDisposable {
       [upstream, client],
     ] as const) {
       from.on('data', (piece: Buffer) => later(() => pass(to, piece)));
-      from.on('end', () => later(() => isCut || to.end()));
+      from.on('end', () => later(() => link.isCut || to.end()));
       // After the last bytes; whoever is gone takes the other one along.
-      from.on('close', () => later(() => isCut || (to.writableEnded ? undefined : to.destroySoon())));
+      from.on('close', () => {
+        this.#open.delete(link);
+        later(() => link.isCut || (to.writableEnded ? undefined : to.destroySoon()));
+      });
     }
     later(() => pass(upstream, first));
     client.resume();
+  }
+
+  #cut(link: Link, how: Exclude<Break, 'swallow answers'>): void {
+    link.isCut = true;
+    this.cuts[how]++;
+    if (how === 'swallow') return;
+    for (const socket of [link.client, link.upstream]) {
+      if (how === 'reset') reset(socket);
+      else socket.end();
+    }
   }
 
   #keep(socket: Socket): Socket {

@@ -1,8 +1,9 @@
 import { chownSync, existsSync, mkdtempSync, readFileSync, statSync, symlinkSync } from 'node:fs';
-import { cp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import pg from 'pg';
 import { openStore, type Store } from '../../../src/store/index.ts';
 import { freePort } from '../network/free-port.ts';
 import { TestProcess } from '../processes.ts';
@@ -40,6 +41,7 @@ export class PostgresServer implements AsyncDisposable {
   readonly port: number;
   readonly #folder: string;
   readonly #bin: string;
+  /** Those of its command line: a copy of its folder does not inherit them. */
   readonly #settings: readonly string[];
   #process: TestProcess;
   #schemas = 0;
@@ -54,8 +56,7 @@ export class PostgresServer implements AsyncDisposable {
 
   /** @param settings such as `max_connections=10` */
   static async start(settings: readonly string[] = [], portWanted?: number): Promise<PostgresServer> {
-    const folder = mkdtempSync(join(temporaryPlace(), 'opsqueue-postgres-'));
-    if (isRoot()) chownSync(folder, NOBODY, NOBODY);
+    const folder = makeFolder();
     const bin = await binaries(folder);
     await writeFile(join(folder, 'password'), decodeURIComponent(PASSWORD));
     const port = portWanted ?? (await freePort());
@@ -74,6 +75,31 @@ export class PostgresServer implements AsyncDisposable {
     const { code } = await initdb.exit();
     if (code !== 0) throw new Error(`initdb failed: ${initdb.output('stderr')}`);
     const server = new PostgresServer(port, folder, bin, settings);
+    await server.#ready();
+    return server;
+  }
+
+  /** Another one that follows it, from a copy of its data; the same settings, a port of its own. */
+  async standby(): Promise<PostgresServer> {
+    const folder = makeFolder();
+    const data = join(folder, 'data');
+    const admin = new pg.Client(this.url());
+    await admin.connect();
+    try {
+      await admin.query("SELECT pg_backup_start('standby', true)");
+      await copyData(join(this.#folder, 'data'), data);
+      const { rows } = await admin.query<{ labelfile: string }>(
+        'SELECT labelfile FROM pg_backup_stop(false)',
+      );
+      const follow = `host=127.0.0.1 port=${this.port} user=postgres password=${decodeURIComponent(PASSWORD)}`;
+      // Not what the primary has there: a copy of `synchronous_standby_names` would hang once it is promoted.
+      await writeData(join(data, 'postgresql.auto.conf'), `primary_conninfo = '${follow}'\n`);
+      await writeData(join(data, 'backup_label'), rows[0]?.labelfile ?? '');
+      await writeData(join(data, 'standby.signal'), '');
+    } finally {
+      await admin.end();
+    }
+    const server = new PostgresServer(await freePort(), folder, this.#bin, this.#settings);
     await server.#ready();
     return server;
   }
@@ -98,9 +124,12 @@ export class PostgresServer implements AsyncDisposable {
     return { url, open: () => openStore(url), dispose: async () => {} };
   }
 
-  /** Ends it: in good order, or as a crash does. */
-  async stop(how: 'fast' | 'crash' = 'fast'): Promise<void> {
-    await this.#process.kill(how === 'fast' ? 'SIGINT' : 'SIGQUIT');
+  /**
+   * Ends it: in good order, as a crash does, or by killing the process that started all the others, which find out by
+   * themselves.
+   */
+  async stop(how: 'fast' | 'crash' | 'kill' = 'fast'): Promise<void> {
+    await this.#process.kill(({ fast: 'SIGINT', crash: 'SIGQUIT', kill: 'SIGKILL' } as const)[how]);
   }
 
   /** Starts it again after {@link stop}. */
@@ -113,7 +142,8 @@ export class PostgresServer implements AsyncDisposable {
     // At once, and with all its processes: SIGKILL would leave those behind.
     this.#process.child.kill('SIGQUIT');
     await this.#process.exit();
-    await rm(this.#folder, { recursive: true, force: true });
+    // Processes of one that was killed may be about to end.
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 20 });
   }
 
   #spawn(): TestProcess {
@@ -132,8 +162,45 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   async #ready(): Promise<void> {
-    await this.#process.line(/ready to accept connections/);
+    await this.#process.line(/ready to accept (?:read-only )?connections/);
   }
+}
+
+/** For the user that runs the server. */
+function makeFolder(): string {
+  const folder = mkdtempSync(join(temporaryPlace(), 'opsqueue-postgres-'));
+  if (isRoot()) chownSync(folder, NOBODY, NOBODY);
+  return folder;
+}
+
+/** What each server has for itself: a copy of the folder without its contents. */
+const OWN_FOLDERS: ReadonlySet<string> = new Set(['pg_wal', 'pg_replslot', 'pg_stat_tmp', 'pg_notify']);
+const OWN_FILES: ReadonlySet<string> = new Set(['postmaster.pid', 'postmaster.opts']);
+
+/** While the server runs: files come and go, and what is torn is mended from its log. */
+async function copyData(from: string, to: string): Promise<void> {
+  await makeEmpty(to);
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    if (OWN_FILES.has(entry.name)) continue;
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) {
+      if (OWN_FOLDERS.has(entry.name)) await makeEmpty(target);
+      else await copyData(source, target);
+      continue;
+    }
+    const content = await readFile(source).catch(() => null);
+    if (content !== null) await writeData(target, content);
+  }
+}
+
+async function makeEmpty(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 });
+  if (isRoot()) chownSync(path, NOBODY, NOBODY);
+}
+
+async function writeData(path: string, content: string | Buffer): Promise<void> {
+  await writeFile(path, content, { mode: 0o600 });
+  if (isRoot()) chownSync(path, NOBODY, NOBODY);
 }
 
 function isRoot(): boolean {
