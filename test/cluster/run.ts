@@ -1,0 +1,96 @@
+/**
+ * `npm run test:cluster [-- --minutes M --seed N --nodes N --only WORDS --log]`: nodes of a queue on a primary with a synchronous
+ * standby, under load, while one thing after the other breaks: each fault once, then at random until the time is over.
+ * Status 0: nothing acknowledged was lost, every result came once and right, and the queue went on each time.
+ */
+import { randomInt as freshInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { randomInt, seededRandom } from '../../src/system/random.ts';
+import { withoutPostgres } from '../support/store/postgres-server.ts';
+import { FAULTS, type Fault } from './faults.ts';
+import { ClientLoad, Pulse } from './load.ts';
+import { World } from './world.ts';
+
+const NODES_DEFAULT = '2';
+/** Submissions that are to be completed between two faults: there was nothing that stayed stuck. */
+const SUBMISSIONS_BETWEEN = 5;
+const LOG_LINES_SHOWN = 60;
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string', default: String(freshInt(2 ** 31)) },
+    nodes: { type: 'string', default: NODES_DEFAULT },
+    only: { type: 'string', default: '' },
+    log: { type: 'boolean', default: false },
+  },
+});
+for (const name of ['minutes', 'seed', 'nodes'] as const) {
+  if (Number.isFinite(Number(values[name])) && Number(values[name]) >= 0) continue;
+  console.error(`--${name}: ${values[name]} is no number`);
+  process.exit(2);
+}
+if (withoutPostgres() !== false) process.exit(1);
+
+const random = seededRandom(Number(values.seed));
+const faults = FAULTS.filter(({ name }) => name.includes(values.only));
+const gapsMs = new Map<Fault, number[]>();
+const endMs = performance.now() + Number(values.minutes) * 60_000;
+console.log(`about ${values.minutes} minutes, seed ${values.seed}, ${values.nodes} nodes`);
+
+const world = await World.start(Number(values.nodes));
+const pulse = new Pulse(world.nodes.map(({ port }) => port));
+const load = new ClientLoad(world.address, random);
+/** Of the fault that is going on, for a failure. */
+let current = 'none yet';
+
+async function strike(each: Fault, number: number): Promise<void> {
+  current = `${number}: ${each.name}`;
+  const beganMs = performance.now();
+  const since = (await each.run(world, random)) ?? null;
+  const goneOnMs = await pulse.beatsAfter(since ?? performance.now(), each.recoversWithinMs);
+  await load.completes(SUBMISSIONS_BETWEEN);
+  const gapMs = since === null ? pulse.longestGapMs(beganMs) : goneOnMs - since;
+  gapsMs.set(each, [...(gapsMs.get(each) ?? []), gapMs]);
+  if (world.surprises.length > 0) throw new Error(world.surprises.join('; '));
+  const took = ((performance.now() - beganMs) / 1000).toFixed(1);
+  console.log(`${number}. ${each.name}: gap ${Math.round(gapMs)} ms, ${took} s`);
+}
+
+function showLogs(lines: number): void {
+  for (const { name, log } of world.nodes)
+    console.log(`\n${name}:\n${log.split('\n').slice(-lines).join('\n')}`);
+}
+
+try {
+  await load.completes(SUBMISSIONS_BETWEEN);
+  let number = 0;
+  for (const each of faults) await strike(each, ++number);
+  while (performance.now() < endMs) await strike(faults[randomInt(random, faults.length)]!, ++number);
+  current = 'after all of them';
+  await pulse.stop();
+  await load.stop();
+  await load.verify();
+  await pulse.verify(world.nodes[0]!.port);
+  console.log(`\n${'fault'.padEnd(62)}times  gap ms: median   worst`);
+  for (const [each, all] of gapsMs) {
+    const sorted = all.toSorted((a, b) => a - b);
+    const cells = [sorted[sorted.length >> 1]!, sorted.at(-1)!].map((ms) =>
+      String(Math.round(ms)).padStart(8),
+    );
+    console.log(`${each.name.padEnd(62)}${String(all.length).padStart(5)}${' '.repeat(10)}${cells.join('')}`);
+  }
+  console.log(
+    `\n${load.acknowledged.length} submissions with ${load.ops} operations, ${pulse.acknowledged.size} inserts beside them: nothing lost, every result once and right`,
+  );
+  if (values.log) showLogs(Infinity);
+} catch (error) {
+  showLogs(LOG_LINES_SHOWN);
+  console.error(`\nFAILED (seed ${values.seed}) at ${current}\n`, error);
+  process.exitCode = 1;
+} finally {
+  await load.close();
+  await world[Symbol.asyncDispose]();
+  // Clients of a load that failed may still be at it.
+  process.exit();
+}
