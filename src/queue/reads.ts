@@ -212,6 +212,26 @@ export class Reads {
     return (await this.#o.store.ended({ queue, state, before, limit })).map(({ record }) => record.id);
   }
 
+  /** In any state, of any queue. */
+  stored(id: SubmissionId): Promise<StoredSubmission | null> {
+    return this.#o.store.findById(id);
+  }
+
+  /** Submissions of a queue that ended in that state and are still remembered, the newest first; ids below `before`. */
+  ended(
+    queue: string,
+    state: EndState,
+    before: SubmissionId | undefined,
+    limit: number,
+  ): Promise<readonly StoredSubmission[]> {
+    return this.#o.store.ended({ queue, state, before, limit });
+  }
+
+  /** Of which queues there are such submissions. */
+  endedQueues(state: EndState): Promise<readonly string[]> {
+    return this.#o.store.endedQueues(state);
+  }
+
   /** For each prefix, whether it belongs to a submission in any state, of any queue: whoever deletes folders asks. */
   async known(prefixes: readonly string[]): Promise<boolean[]> {
     const known: boolean[] = [];

@@ -1,6 +1,5 @@
 import { dirname } from 'node:path';
 import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
-import { VERSION } from '../model/version.ts';
 import type { HttpServer } from '../net/http/server.ts';
 import { WebSocketServer } from '../net/websocket/server.ts';
 import type { Office } from '../node/queue-node.ts';
@@ -14,6 +13,7 @@ import { LoopDelay } from '../system/event-loop/loop-delay.ts';
 import { endsWithin, systemClock, type Timer } from '../system/time/clock.ts';
 import { Views } from '../views/views.ts';
 import { ConsumerSessions } from './consumers/sessions.ts';
+import { serverFacts } from './facts.ts';
 import type { Admission } from './http/admission.ts';
 import { QueueHandler, VERSION_INFO } from './http/handler.ts';
 import type { NodeView } from './http/node-routes.ts';
@@ -85,7 +85,7 @@ export class QueueOffice implements Office {
     this.#views = new Views({
       queue,
       clock,
-      version: VERSION,
+      facts: serverFacts(settings, () => http.connectionsRejected),
       databaseFolder: folderOf(settings),
       sizeBytes: () => store.sizeBytes(),
     });

@@ -1,4 +1,5 @@
 import { OpsqueueError } from '../model/errors.ts';
+import { isPromise } from '../model/kinds.ts';
 import type { Clock } from '../system/time/clock.ts';
 
 /** Computes a view. It yields now and then, so that others get their turn; what it looks at may change meanwhile. */
@@ -59,6 +60,8 @@ export const VIEWS_MAX = 64;
 const INTERVAL_MS_MIN = 1_000;
 /** All views together take one part in so many of the queue's time. */
 const SHARE = 100;
+/** What the store is asked for counts as so much of the queue's time, in milliseconds. */
+const READ_COST_MS = 1;
 /** For that long at a time, in milliseconds. */
 const SLICE_MS = 2;
 /** One that nobody has asked for in that time makes room for another one. */
@@ -102,12 +105,13 @@ export class Frames {
 
   /**
    * @param key says what it is of: who asks with the same key gets the same
+   * @param compute gives a promise where the store is asked
    * @param isSame whether two values say the same
    * @throws TooManyViewsError; whatever the computation throws
    */
   async get<T>(
     key: string,
-    compute: () => Computation<T>,
+    compute: () => Computation<T> | Promise<T>,
     isSame: (a: T, b: T) => boolean = Object.is,
   ): Promise<Computed<T>> {
     const nowMs = this.#o.clock.monotonicMs();
@@ -162,12 +166,15 @@ export class Frames {
 
   async #compute<T>(
     view: View,
-    compute: () => Computation<T>,
+    compute: () => Computation<T> | Promise<T>,
     isSame: (a: T, b: T) => boolean,
   ): Promise<void> {
     try {
       const asOfMs = this.#o.clock.nowMs();
-      const { value, costMs } = await this.#run(compute());
+      const made = compute();
+      const { value, costMs } = isPromise(made)
+        ? { value: await made, costMs: READ_COST_MS }
+        : await this.#run(made);
       // An answer that says the same keeps its number: whoever has it need not get it again.
       if (view.number === 0 || !isSame(value as T, view.value as T)) {
         view.number = ++this.#lastNumber;

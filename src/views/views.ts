@@ -1,6 +1,9 @@
+import { isPromise } from '../model/kinds.ts';
 import type { JournalHealth } from '../queue/journal/journal.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Clock } from '../system/time/clock.ts';
+import type { ServerFacts } from './answers/queue-details.ts';
+import { ValueRates } from './answers/values.ts';
 import { Disk } from './disk.ts';
 import { type Computation, type Computed, Frames } from './frames.ts';
 import { Sampler } from './sampler.ts';
@@ -10,7 +13,7 @@ import { Watcher } from './tallies/watcher.ts';
 export interface ViewsOptions {
   readonly queue: Queue;
   readonly clock: Clock;
-  readonly version: string;
+  readonly facts: ServerFacts;
   /** Where the database file is; null: there is none. */
   readonly databaseFolder: string | null;
   sizeBytes(): Promise<number>;
@@ -25,15 +28,16 @@ export interface ViewsOptions {
 export class Views {
   readonly sources: Sources;
   readonly frames: Frames;
-  readonly #version: string;
+  readonly facts: ServerFacts;
+  readonly valueRates = new ValueRates();
   readonly #watcher: Watcher;
   readonly #sampler: Sampler;
   readonly #ends: (() => void)[] = [];
   #isStuck = false;
 
-  constructor({ queue, clock, version, databaseFolder, sizeBytes }: ViewsOptions) {
+  constructor({ queue, clock, facts, databaseFolder, sizeBytes }: ViewsOptions) {
     const { commitsOfLate, loopDelaysOfLate } = queue.stats;
-    this.#version = version;
+    this.facts = facts;
     this.#watcher = new Watcher(clock);
     this.#sampler = new Sampler({
       queue,
@@ -58,13 +62,18 @@ export class Views {
 
   start(): void {
     const { queue, disk } = this.sources;
-    this.#watcher.serverStarted(this.#version);
+    this.#watcher.serverStarted(this.facts.version);
     this.#ends.push(
       queue.events.observe(this.#watcher),
       queue.onJournalHealth((health) => this.#health(health)),
     );
     this.#sampler.start();
     void disk.look();
+  }
+
+  /** Between start and stop. */
+  get isOpen(): boolean {
+    return this.#ends.length > 0;
   }
 
   /** Those who wait are let go. */
@@ -78,11 +87,11 @@ export class Views {
   /** A view as JSON, shared by all who ask with the same key. */
   json<T extends object>(
     key: string,
-    compute: (sources: Sources) => Computation<T>,
+    compute: (sources: Sources) => Computation<T> | Promise<T>,
   ): Promise<Computed<string>> {
-    const { sources } = this;
-    return this.frames.get(key, function* text() {
-      return JSON.stringify(yield* compute(sources));
+    return this.frames.get(key, () => {
+      const made = compute(this.sources);
+      return isPromise(made) ? made.then((value) => JSON.stringify(value)) : jsonOf(made);
     });
   }
 
@@ -92,4 +101,8 @@ export class Views {
     if (ok) this.#watcher.storeRecovered();
     else this.#watcher.storeStuck(error?.message ?? 'a batch is not answered');
   }
+}
+
+function* jsonOf(made: Computation<object>): Computation<string> {
+  return JSON.stringify(yield* made);
 }

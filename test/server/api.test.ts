@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ConsumerAnswer, ConsumerGroup, ConsumerRow } from '../../src/protocol/api/consumers.ts';
+import type { EventsAnswer } from '../../src/protocol/api/events.ts';
+import type { FailureGroup, FailureRow } from '../../src/protocol/api/failures.ts';
+import type { List } from '../../src/protocol/api/lists.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
+import type { QueueAnswer } from '../../src/protocol/api/queue.ts';
+import type { SubmissionAnswer, SubmissionItem } from '../../src/protocol/api/submissions.ts';
+import type { KeyRow, ValueRow } from '../../src/protocol/api/values.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
 /** An answer of the API, which TestServer compares with docs/openapi.json. */
@@ -70,4 +77,162 @@ test('an answer that would be the same is 304, and one that is refused says why'
     server.get('/api/v1/overview', { origin: 'http://elsewhere' }),
   );
   assert.equal(foreign.status, 403);
+});
+
+/** A consumer that has completed two chunks, failed one and holds another one, of a submission that carries a pair. */
+async function atWork() {
+  const server = await TestServer.start({ chunkRetriesMax: 10 });
+  const id = await server.insert('work', 6, { strategic_metadata: { customer: 42 }, retry_delay_ms: 60_000 });
+  const consumer = await server.consumer({ 'opsqueue-client': '9.9.9' });
+  for (const outcome of ['complete', 'complete', 'fail'] as const) {
+    consumer.reserve();
+    const { chunk } = (await consumer.next('reserved')).chunks[0]!;
+    if (outcome === 'complete') consumer.complete(chunk);
+    else consumer.fail(chunk, 'Error: customer 42 has no address\n    at bill (/app/bill.ts:1:2)');
+  }
+  consumer.reserve();
+  await consumer.next('reserved');
+  return { server, id: String(id), consumer };
+}
+
+test('submissions are listed by state, metadata and prefix, and each is told in full', async () => {
+  const { server, id } = await atWork();
+  await using _server = server;
+  await server.insert('other', 1);
+  const { body } = await read<List<SubmissionItem>>(server, 'submissions?meta=customer:42&state=running');
+  const [item] = body.items;
+  assert.deepEqual([body.matched, body.next, item?.id, item?.state], [1, null, id, 'running']);
+  const chunks = { total: 6, done: 2, reserved: 1, waiting: 2, delayed: 1, paused: 0, failed: 0 };
+  assert.deepEqual([item?.chunks, item?.failing, item?.set_back], [chunks, true, 1]);
+  assert.deepEqual(item?.metadata, { customer: '42' });
+  for (const [query, matched] of [
+    ['', 2],
+    ['?state=waiting', 1],
+    ['?state=failing', 1],
+    ['?meta=customer:1', 0],
+    ['?prefix_starts=oth', 1],
+    ['?prefix=oth', 0],
+    ['?queue=images', 0],
+    ['?inserted_after=2999-01-01T00:00:00Z', 0],
+  ] as const) {
+    assert.equal((await read<List<unknown>>(server, `submissions${query}`)).body.matched, matched, query);
+  }
+  const details = (await read<SubmissionAnswer>(server, `submissions/${id}`)).body;
+  assert.deepEqual([details.first_not_done, details.failures.length, details.durations_ms], [2, 1, null]);
+  assert.deepEqual(
+    details.timeline.map(({ kind }) => kind),
+    ['inserted', 'first_chunk', 'first_failure'],
+  );
+  const elsewhere = await read(server, `submissions/${id}?queue=images`);
+  const unknown = await read(server, 'submissions/1');
+  assert.deepEqual(
+    [elsewhere.status, unknown.status, (await read(server, 'submissions/x')).status],
+    [404, 404, 400],
+  );
+});
+
+test('a cursor walks through all submissions, open or ended', async () => {
+  await using server = await TestServer.start();
+  const ids: string[] = [];
+  for (let i = 0; i < 7; i++) ids.push(String(await server.insert(`p${i}`, 1)));
+  const walk = async (query: string) => {
+    const found: string[] = [];
+    for (let cursor = ''; ; ) {
+      const { body } = await read<List<SubmissionItem>>(server, `submissions?limit=3&${query}${cursor}`);
+      found.push(...body.items.map(({ id }) => id));
+      if (body.next === null) return found;
+      cursor = `&cursor=${body.next}`;
+    }
+  };
+  assert.deepEqual(await walk('order=asc'), ids);
+  assert.deepEqual(await walk('sort=waiting'), ids.toReversed());
+  for (const id of ids) await server.post(`/producer/submissions/cancel/${id}`, '');
+  assert.deepEqual(await walk('state=cancelled'), ids.toReversed());
+  assert.deepEqual(await walk('state=cancelled&queue=-&prefix=p3'), [ids[3]]);
+  const { body } = await read<SubmissionAnswer>(server, `submissions/${ids[0]}`);
+  assert.deepEqual([body.state, body.timeline.at(-1)?.kind, body.end?.text], ['cancelled', 'ended', '']);
+  assert.equal((await read(server, 'submissions?state=cancelled&sort=rate')).status, 400);
+});
+
+test('failures are grouped by what they have in common, and told one by one', async () => {
+  const { server, id } = await atWork();
+  await using _server = server;
+  const { body } = await read<List<FailureGroup>>(server, `failures?submission=${id}&meta=customer:42`);
+  const [group] = body.items;
+  assert.deepEqual(
+    [body.matched, group?.title, group?.count, group?.submissions, group?.example.chunk],
+    [1, 'Error: customer # has no address (bill bill.ts)', 1, 1, 2],
+  );
+  const single = await read<List<FailureRow>>(
+    server,
+    `failures?group=none&fingerprint=${group?.fingerprint}`,
+  );
+  assert.match(single.body.items[0]!.text, /^Error: customer 42 /);
+  assert.equal((await read<List<unknown>>(server, 'failures?cause=expired')).body.matched, 0);
+  const failing = await read<List<SubmissionItem>>(server, `submissions?failure=${group?.fingerprint}`);
+  assert.deepEqual(
+    failing.body.items.map((item) => item.id),
+    [id],
+  );
+});
+
+test('consumers are told with what they hold and did, one by one or grouped', async () => {
+  const { server, id, consumer } = await atWork();
+  await using _server = server;
+  await server.consumer({}, '/q/images');
+  const { body } = await read<List<ConsumerRow>>(server, 'consumers?state=working');
+  const [row] = body.items;
+  assert.deepEqual(
+    [body.matched, row?.conn_id, row?.client, row?.strategy, row?.held, row?.done, row?.set_back],
+    [1, consumer.init.connId, 'opsqueue 9.9.9', 'oldest', 1, 2, 1],
+  );
+  const details = (await read<ConsumerAnswer>(server, `consumers/${row?.conn_id}`)).body;
+  assert.deepEqual([details.holding[0]?.submission, details.holding[0]?.chunk], [id, 3]);
+  assert.equal((await read(server, `consumers/${row?.conn_id}?queue=images`)).status, 404);
+  const groups = (await read<List<ConsumerGroup>>(server, 'consumers?group=strategy')).body.items;
+  assert.deepEqual(
+    groups.map(({ group, consumers }) => [group, consumers]).toSorted(),
+    [
+      [null, 1],
+      ['oldest', 1],
+    ].toSorted(),
+  );
+});
+
+test('values of a key are told with what waits and is in flight of each', async () => {
+  const { server } = await atWork();
+  await using _server = server;
+  const keys = (await read<List<KeyRow>>(server, 'keys')).body.items;
+  assert.deepEqual(keys, [{ key: 'customer', values: 1 }]);
+  const [row] = (await read<List<ValueRow>>(server, 'values?key=customer')).body.items;
+  assert.deepEqual(
+    [row?.value, row?.submissions, row?.waiting, row?.in_flight, row?.backlog, row?.share],
+    ['42', 1, 2, 1, 4, 1],
+  );
+  assert.equal((await read(server, 'values')).status, 400);
+});
+
+test('events are told from where the reader stands, and one who has seen all waits for the next', async () => {
+  const { server, id } = await atWork();
+  await using _server = server;
+  const { body } = await read<EventsAnswer>(server, 'events');
+  const kinds = body.items.map(({ kind }) => kind);
+  assert.deepEqual(kinds, ['server_started', 'submission_inserted', 'consumer_connected']);
+  assert.equal((await read<EventsAnswer>(server, `events?after=${body.next}`)).body.items.length, 0);
+  const next = read<EventsAnswer>(server, `events?after=${body.next}&wait_ms=60000&kind=acted`);
+  await server.insert('more', 1);
+  await server.post('/api/v1/actions/pause', JSON.stringify({ ids: [id], by: 'ann', reason: 'wrong' }));
+  const [act] = (await next).body.items;
+  assert.deepEqual(
+    [act?.kind, act?.submission, act?.by, act?.text],
+    ['acted', id, 'ann', 'pause manual: wrong'],
+  );
+});
+
+test('the server tells how it is set up, and no secret', async () => {
+  await using server = await TestServer.start({ chunkRetriesMax: 7 });
+  const { body } = await read<QueueAnswer>(server, 'queue');
+  assert.equal(body.settings['--max-chunk-retries'], 7);
+  assert.equal(body.settings['--store'], null);
+  assert.ok(body.features.producers.includes('control'));
 });

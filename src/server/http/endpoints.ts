@@ -53,8 +53,17 @@ export const ENDPOINTS = {
   directOutputs: { method: 'GET', path: `${SUBMISSIONS}/{submission_id}/direct_outputs`, role: 'producer' },
   overview: { method: 'GET', path: `${API}/overview`, role: 'reader' },
   history: { method: 'GET', path: `${API}/history`, role: 'reader' },
+  submissions: { method: 'GET', path: `${API}/submissions`, role: 'reader' },
+  failures: { method: 'GET', path: `${API}/failures`, role: 'reader' },
+  consumers: { method: 'GET', path: `${API}/consumers`, role: 'reader' },
+  keys: { method: 'GET', path: `${API}/keys`, role: 'reader' },
+  values: { method: 'GET', path: `${API}/values`, role: 'reader' },
+  events: { method: 'GET', path: `${API}/events`, role: 'reader' },
+  queue: { method: 'GET', path: `${API}/queue`, role: 'reader' },
   queues: { method: 'GET', path: `${API}/queues`, role: 'reader' },
   openapi: { method: 'GET', path: `${API}/openapi.json`, role: 'reader' },
+  submission: { method: 'GET', path: `${API}/submissions/{submission_id}`, role: 'reader' },
+  consumerDetails: { method: 'GET', path: `${API}/consumers/{conn_id}`, role: 'reader' },
   action: { method: 'POST', path: `${API}/actions/{action}`, role: 'operator', body: 'json' },
 } as const satisfies Readonly<Record<string, Endpoint>>;
 

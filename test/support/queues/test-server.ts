@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { InitMessage } from '../../../src/protocol/consumer/types.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../../../src/server/index.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { ConsumerPeer } from '../peers/consumer-peer.ts';
@@ -27,7 +28,7 @@ export class TestServer implements AsyncDisposable {
   async consumer(
     headers?: Readonly<Record<string, string>>,
     queuePath = '',
-  ): Promise<ConsumerPeer & { readonly init: { readonly features: readonly string[] } }> {
+  ): Promise<ConsumerPeer & { readonly init: InitMessage }> {
     const peer = await ConsumerPeer.connect(this.port, headers, queuePath);
     this.#peers.push(peer);
     return peer;

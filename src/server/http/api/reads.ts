@@ -1,22 +1,43 @@
 import { OpsqueueError, ProtocolError, SubmissionNotFoundError } from '../../../model/errors.ts';
+import type { SubmissionId } from '../../../model/ids.ts';
 import { CONTENT_TYPE_JSON, type HttpExchange } from '../../../net/http/exchange.ts';
 import { PARAMETERS } from '../../../protocol/api/parameters.ts';
+import { parseIdSegment } from '../../../protocol/producer/requests.ts';
+import { consumerDetails, consumers } from '../../../views/answers/consumers.ts';
+import { eventsAfter } from '../../../views/answers/events.ts';
+import { failures } from '../../../views/answers/failure-groups.ts';
 import { history } from '../../../views/answers/history.ts';
 import { overview } from '../../../views/answers/overview.ts';
+import { queueDetails } from '../../../views/answers/queue-details.ts';
+import { submission } from '../../../views/answers/submission.ts';
+import { endedList, endStateOf, openList } from '../../../views/answers/submissions.ts';
+import { keys, values } from '../../../views/answers/values.ts';
 import { type Computation, type Computed, TooManyViewsError } from '../../../views/frames.ts';
 import type { Sources } from '../../../views/sources.ts';
 import type { Views } from '../../../views/views.ts';
-import { respondAnnounced } from '../answers.ts';
+import { respondAnnounced, respondJson } from '../answers.ts';
+import type { ApiEndpoint } from '../endpoints.ts';
 import type { Route } from '../submissions.ts';
 import { respondProblem } from './problem.ts';
 import { parseQuery, type QueryOf, type QueryShape, queryText } from './query.ts';
 
-type ReadEndpoint = 'overview' | 'history';
+type ReadEndpoint = Exclude<ApiEndpoint, 'queues' | 'openapi' | 'action'>;
+
+/** No consumer is connected by that id. */
+class ConsumerNotFoundError extends OpsqueueError {
+  constructor(connId: string) {
+    super(
+      'CONSUMER_NOT_FOUND',
+      `no consumer is connected as ${JSON.stringify(connId.slice(0, 60))}: it may be gone`,
+    );
+  }
+}
 
 /** Which status an error of a read has. */
 const STATUSES = [
   [ProtocolError, 400],
   [SubmissionNotFoundError, 404],
+  [ConsumerNotFoundError, 404],
   [TooManyViewsError, 429],
 ] as const;
 
@@ -25,7 +46,7 @@ export function readRoutes(views: Views): Readonly<Record<ReadEndpoint, Route>> 
   const json = <Ps extends QueryShape>(
     name: ReadEndpoint,
     parameters: Ps,
-    compute: (sources: Sources, query: QueryOf<Ps>, segment: string) => Computation<object>,
+    compute: (sources: Sources, query: QueryOf<Ps>, segment: string) => Computation<object> | Promise<object>,
   ): Route =>
     answered(async (exchange, { queue, segment }) => {
       const query = parseQuery(parameters, exchange.query, queue);
@@ -36,11 +57,70 @@ export function readRoutes(views: Views): Readonly<Record<ReadEndpoint, Route>> 
 
   return {
     overview: json('overview', PARAMETERS.overview, (sources, { queue }) => overview(sources, queue)),
-    history: json('history', PARAMETERS.history, function* compute(sources, query) {
-      yield;
-      return history(sources, query);
+    history: json('history', PARAMETERS.history, (sources, query) => inOneStep(history(sources, query))),
+    submissions: json('submissions', PARAMETERS.submissions, (sources, query) => {
+      const endState = endStateOf(query);
+      return endState === null ? openList(sources, query) : endedList(sources, query, endState);
     }),
+    submission: json('submission', PARAMETERS.submission, (sources, { queue }, segment) =>
+      submission(sources, idOf(segment), queue),
+    ),
+    failures: json('failures', PARAMETERS.failures, failures),
+    consumers: json('consumers', PARAMETERS.consumers, consumers),
+    consumerDetails: json(
+      'consumerDetails',
+      PARAMETERS.consumerDetails,
+      function* of(sources, query, segment) {
+        const details = yield* consumerDetails(sources, segment, query.queue);
+        if (details === null) throw new ConsumerNotFoundError(segment);
+        return details;
+      },
+    ),
+    keys: json('keys', PARAMETERS.keys, keys),
+    values: json('values', PARAMETERS.values, (sources, query) => {
+      if (query.key === null) throw new ProtocolError('key', 'key: it is missing: /api/v1/keys lists them');
+      return values(sources, query, views.valueRates);
+    }),
+    events: answered((exchange, { queue }) => eventsRoute(views, exchange, queue)),
+    queue: json('queue', PARAMETERS.queue, (sources) =>
+      inOneStep(queueDetails(sources, views.facts, views.frames)),
+    ),
   };
+}
+
+function* inOneStep<T>(value: T): Computation<T> {
+  yield;
+  return value;
+}
+
+function idOf(segment: string): SubmissionId {
+  const id = parseIdSegment(segment);
+  if (id !== null) return id;
+  throw new ProtocolError('submission_id', `${JSON.stringify(segment.slice(0, 60))} is not a submission id`);
+}
+
+/** Whoever has seen all waits for what comes next. */
+async function eventsRoute(views: Views, exchange: HttpExchange, confinedTo: string): Promise<void> {
+  const query = parseQuery(PARAMETERS.events, exchange.query, confinedTo);
+  const { clock, watcher } = views.sources;
+  const untilMs = clock.monotonicMs() + query.wait_ms;
+  let content = eventsAfter(views.sources, query);
+  while (content.items.length === 0 && content.missed === 0) {
+    const leftMs = untilMs - clock.monotonicMs();
+    if (leftMs <= 0 || !views.isOpen) break;
+    await new Promise<void>((resolve) => {
+      // What happens together is told together.
+      const forget = watcher.occurrences.onceAdded(() => clock.soon(resolve));
+      const timer = clock.after(leftMs, resolve, { unref: true });
+      exchange.onPeerGone(() => {
+        forget();
+        timer.cancel();
+      });
+    });
+    content = eventsAfter(views.sources, { ...query, after: Number(content.next) });
+  }
+  const asOf = new Date(clock.nowMs()).toISOString();
+  respondJson(exchange, 200, Buffer.from(JSON.stringify({ as_of: asOf, age_ms: 0, ...content })));
 }
 
 /** With its errors as problems. */

@@ -1,0 +1,181 @@
+import { listedQueue } from '../../model/queue-name.ts';
+import { strategyText } from '../../model/strategy-text.ts';
+import type {
+  ConsumerAnswer,
+  ConsumerGroup,
+  ConsumerGrouping,
+  ConsumerRow,
+  ConsumerSort,
+  ConsumerState,
+  HeldItem,
+} from '../../protocol/api/consumers.ts';
+import type { List } from '../../protocol/api/lists.ts';
+import type { ConsumerPeer } from '../../queue/peer.ts';
+import type { ConsumerSight } from '../../scheduler/sight.ts';
+import type { Computation } from '../frames.ts';
+import { Page } from '../page.ts';
+import { iso, queuesOf, rounded, type Sources } from '../sources.ts';
+import { consumerTallyOf } from '../tallies/tallies.ts';
+
+export interface ConsumersQuery {
+  readonly queue: string | null;
+  readonly strategy: string | null;
+  readonly state: ConsumerState | null;
+  readonly client: string | null;
+  readonly address: string | null;
+  readonly sort: ConsumerSort;
+  readonly order: 'asc' | 'desc';
+  readonly group: ConsumerGrouping;
+  readonly limit: number;
+  readonly cursor: string | null;
+}
+
+type Seen = ConsumerSight<ConsumerPeer>;
+
+const STRIDE = 32;
+const HOLDING_MAX = 200;
+/** Before that many, nothing is said of durations. */
+const SAMPLES_MIN = 5;
+
+/** Connected consumers that match, or groups of them. */
+export function* consumers(
+  sources: Sources,
+  query: ConsumersQuery,
+): Computation<Omit<List<ConsumerRow | ConsumerGroup>, 'as_of' | 'age_ms'>> {
+  const nowMs = sources.clock.monotonicMs();
+  const page = new Page<ConsumerRow>(query, query.sort === 'since');
+  const groups = new Map<string | null, ConsumerGroup>();
+  let looked = 0;
+  for (const { name, schedule } of queuesOf(sources, query.queue)) {
+    for (const consumer of schedule.consumers) {
+      if (++looked % STRIDE === 0) yield;
+      const item = consumerItem(consumer, name, nowMs);
+      if (!matches(item, query)) continue;
+      if (query.group === 'none') page.add(sortValue(item, query.sort), item.conn_id, item);
+      else addTo(groups, item[query.group], item);
+    }
+  }
+  if (query.group !== 'none') return groupsPage([...groups.values()], query);
+  const { matched, next, rows } = page.finish();
+  return { matched, next, items: rows };
+}
+
+/** null: there is none with that name. */
+export function* consumerDetails(
+  sources: Sources,
+  connId: string,
+  queue: string | null,
+): Computation<Omit<ConsumerAnswer, 'as_of' | 'age_ms'> | null> {
+  const nowMs = sources.clock.monotonicMs();
+  let looked = 0;
+  for (const { name, schedule } of queuesOf(sources, queue)) {
+    for (const consumer of schedule.consumers) {
+      if (++looked % STRIDE === 0) yield;
+      if (consumer.peer.facts.connId !== connId) continue;
+      return { ...consumerItem(consumer, name, nowMs), holding: holdingOf(consumer, nowMs) };
+    }
+  }
+  return null;
+}
+
+export function consumerItem(consumer: Seen, queue: string, nowMs: number): ConsumerRow {
+  const { peer, concurrency, chunksReserved, firstHeld, requests } = consumer;
+  const { connId, address, client, sinceMs, heardMs, strategy } = peer.facts;
+  const tally = consumerTallyOf(consumer);
+  const spans = tally?.spans;
+  return {
+    conn_id: connId,
+    queue: listedQueue(queue),
+    address,
+    client,
+    strategy: strategy === null ? null : strategyText(strategy),
+    state: stateOf(consumer),
+    concurrency,
+    held: chunksReserved,
+    oldest_held_ms: firstHeld === null ? null : Math.round(nowMs - firstHeld.reservedMs),
+    requests_waiting: requests.size,
+    done: tally?.done ?? 0,
+    set_back: tally?.setBack ?? 0,
+    done_60s: Math.round(tally?.done60.count(nowMs) ?? 0),
+    set_back_60s: Math.round(tally?.setBack60.count(nowMs) ?? 0),
+    durations_ms:
+      spans === undefined || spans.count < SAMPLES_MIN
+        ? null
+        : { p50: rounded(spans.quantile(0.5)), p90: rounded(spans.quantile(0.9)) },
+    silent_ms: Math.max(0, Math.round(nowMs - heardMs)),
+    since: iso(sinceMs),
+  };
+}
+
+function stateOf({ isSick, chunksReserved, requests, peer }: Seen): ConsumerState {
+  if (isSick) return 'sick';
+  if (peer.facts.isFull) return 'full';
+  if (chunksReserved > 0) return 'working';
+  return requests.size > 0 ? 'waiting' : 'idle';
+}
+
+function holdingOf({ firstHeld }: Seen, nowMs: number): HeldItem[] {
+  const holding: HeldItem[] = [];
+  for (let held = firstHeld; held !== null && holding.length < HOLDING_MAX; held = held.heldAfter) {
+    const { submission, chunkIndex, reservedMs, expiresMs, retries } = held;
+    holding.push({
+      submission: String(submission.record.id),
+      chunk: chunkIndex,
+      held_ms: Math.round(nowMs - reservedMs),
+      expires_in_ms: Math.max(0, Math.round(expiresMs - nowMs)),
+      retries,
+    });
+  }
+  return holding;
+}
+
+function matches(item: ConsumerRow, { strategy, state, client, address }: ConsumersQuery): boolean {
+  if (strategy !== null && item.strategy !== strategy) return false;
+  if (state !== null && item.state !== state) return false;
+  if (client !== null && item.client !== client) return false;
+  return address === null || item.address === address;
+}
+
+function sortValue(item: ConsumerRow, sort: ConsumerSort): number {
+  switch (sort) {
+    case 'since':
+      return Date.parse(item.since);
+    case 'held':
+      return item.held;
+    case 'oldest_held':
+      return item.oldest_held_ms ?? -1;
+    case 'done':
+      return item.done_60s;
+    case 'failed':
+      return item.set_back_60s;
+    case 'slowest':
+      return item.durations_ms?.p50 ?? -1;
+    case 'silent':
+      return item.silent_ms;
+  }
+}
+
+function addTo(groups: Map<string | null, ConsumerGroup>, name: string | null, item: ConsumerRow): void {
+  const group = groups.get(name);
+  groups.set(name, {
+    group: name,
+    consumers: (group?.consumers ?? 0) + 1,
+    working: (group?.working ?? 0) + (item.held > 0 ? 1 : 0),
+    waiting: (group?.waiting ?? 0) + (item.state === 'waiting' ? 1 : 0),
+    held: (group?.held ?? 0) + item.held,
+    done_60s: (group?.done_60s ?? 0) + item.done_60s,
+    set_back_60s: (group?.set_back_60s ?? 0) + item.set_back_60s,
+    oldest_held_ms: older(group?.oldest_held_ms ?? null, item.oldest_held_ms),
+  });
+}
+
+function older(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : Math.max(a, b);
+}
+
+function groupsPage(groups: readonly ConsumerGroup[], query: ConsumersQuery) {
+  const page = new Page<ConsumerGroup>({ ...query, sort: 'consumers' }, false);
+  for (const group of groups) page.add(group.consumers, group.group ?? '', group);
+  const { matched, next, rows } = page.finish();
+  return { matched, next, items: rows };
+}

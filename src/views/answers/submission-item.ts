@@ -1,0 +1,102 @@
+import { submissionIdTimeMs } from '../../model/ids.ts';
+import { listedQueue } from '../../model/queue-name.ts';
+import type { StrategicMetadata, SubmissionEnd } from '../../model/submission.ts';
+import type { SubmissionItem, SubmissionState } from '../../protocol/api/submissions.ts';
+import type { SubmissionSight } from '../../scheduler/sight.ts';
+import type { StoredSubmission } from '../../store/store.ts';
+import { iso, isoOrNull, rounded } from '../sources.ts';
+import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
+import { pauseItem } from './overview.ts';
+import { rateOf, timeLeft } from './time-left.ts';
+
+/** The state of an open one. Whether its queue is paused stands elsewhere. */
+export function stateOf(submission: SubmissionSight): Exclude<SubmissionState, SubmissionEnd['state']> {
+  if (submission.state !== 'open') return 'ending';
+  if (submission.control.pauses.length > 0) return 'paused';
+  if (submission.isWithheld) return 'delayed';
+  return submission.chunksReserved > 0 ? 'running' : 'waiting';
+}
+
+/** Tries of it failed in the last minute, or something waits for its next try or is set aside. */
+export function isFailing(submission: SubmissionSight, nowMs: number): boolean {
+  if (submission.chunksFailed > 0 || submission.chunksDelayed > 0) return true;
+  return (submissionTallyOf(submission)?.setBack60?.count(nowMs) ?? 0) > 0;
+}
+
+/** Since when its oldest reservation lasts; null: it has none. On the monotonic clock. */
+export function oldestHeldMs({ reservations }: SubmissionSight): number | null {
+  for (const { reservedMs } of reservations?.values() ?? []) return reservedMs;
+  return null;
+}
+
+export function chunksLeft({ record, done, chunksFailed }: SubmissionSight): number {
+  return record.chunksTotal - done.count - chunksFailed;
+}
+
+/** @param nowMs on the monotonic clock */
+export function openItem(submission: SubmissionSight, nowMs: number): SubmissionItem {
+  const { record, control, done, isWithheld } = submission;
+  const tally: SubmissionTally | null = submissionTallyOf(submission);
+  const heldSinceMs = oldestHeldMs(submission);
+  return {
+    id: String(record.id),
+    queue: listedQueue(record.queue),
+    prefix: record.prefix,
+    state: stateOf(submission),
+    failing: isFailing(submission, nowMs),
+    chunks: {
+      total: record.chunksTotal,
+      done: done.count,
+      reserved: submission.chunksReserved,
+      waiting: submission.chunksAvailable,
+      delayed: submission.chunksDelayed,
+      paused: submission.chunksPaused,
+      failed: submission.chunksFailed,
+    },
+    chunk_size: sizeOf(record.chunkSizeOps),
+    rate: rounded(rateOf(tally, nowMs)),
+    left_ms: isWithheld ? null : timeLeft(tally, chunksLeft(submission), nowMs),
+    metadata: textPairs(record.strategicMetadata),
+    inserted: iso(submissionIdTimeMs(record.id)),
+    ended: null,
+    deadline: isoOrNull(control.deadlineMs),
+    start_after: isoOrNull(control.startAfterMs),
+    set_back: tally?.setBack ?? 0,
+    oldest_held_ms: heldSinceMs === null ? null : Math.round(nowMs - heldSinceMs),
+    pauses: control.pauses.map(pauseItem),
+  };
+}
+
+export function endedItem({ record, control, end, chunksDone }: StoredSubmission): SubmissionItem {
+  const { chunksTotal } = record;
+  const done = end?.state === 'completed' ? chunksTotal : chunksDone;
+  const failed =
+    end?.state === 'completed_with_failures' ? chunksTotal - done : end?.state === 'failed' ? 1 : 0;
+  return {
+    id: String(record.id),
+    queue: listedQueue(record.queue),
+    prefix: record.prefix,
+    state: end?.state ?? 'waiting',
+    failing: false,
+    chunks: { total: chunksTotal, done, reserved: 0, waiting: 0, delayed: 0, paused: 0, failed },
+    chunk_size: sizeOf(record.chunkSizeOps),
+    rate: 0,
+    left_ms: null,
+    metadata: textPairs(control.strategicMetadata ?? record.strategicMetadata),
+    inserted: iso(submissionIdTimeMs(record.id)),
+    ended: end === null ? null : iso(end.endedAtMs),
+    deadline: isoOrNull(control.deadlineMs),
+    start_after: isoOrNull(control.startAfterMs),
+    set_back: 0,
+    oldest_held_ms: null,
+    pauses: [],
+  };
+}
+
+function sizeOf(chunkSizeOps: number): number | null {
+  return chunkSizeOps === 0 ? null : chunkSizeOps;
+}
+
+function textPairs(pairs: StrategicMetadata): Readonly<Record<string, string>> {
+  return Object.fromEntries(Array.from(pairs, ([key, value]) => [key, String(value)]));
+}

@@ -1,0 +1,160 @@
+import type { Act } from '../../model/control.ts';
+import { SubmissionNotFoundError } from '../../model/errors.ts';
+import { type SubmissionId, submissionIdTimeMs } from '../../model/ids.ts';
+import type { ActRow } from '../../protocol/api/lists.ts';
+import type { Moment, SubmissionAnswer } from '../../protocol/api/submissions.ts';
+import type { SubmissionSight } from '../../scheduler/sight.ts';
+import type { StoredSubmission } from '../../store/store.ts';
+import type { Computation } from '../frames.ts';
+import { iso, queuesOf, rounded, type Sources } from '../sources.ts';
+import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
+import { failuresOf } from './failure-groups.ts';
+import { pauseItem } from './overview.ts';
+import { endedItem, openItem } from './submission-item.ts';
+import { SAMPLES_MIN } from './time-left.ts';
+
+type Content = Omit<SubmissionAnswer, 'as_of' | 'age_ms'>;
+
+const FAILURES_MAX = 5;
+
+/** On the schedule; undefined: it is not, or not in that queue. */
+export function openSubmission(
+  sources: Sources,
+  id: SubmissionId,
+  queue: string | null,
+): SubmissionSight | undefined {
+  for (const { schedule } of queuesOf(sources, queue)) {
+    const found = schedule.submissions.get(id);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** @throws SubmissionNotFoundError */
+export async function storedSubmission(
+  { queue: { reads } }: Sources,
+  id: SubmissionId,
+  queue: string | null,
+): Promise<StoredSubmission> {
+  const stored = await reads.stored(id);
+  if (stored === null) throw new SubmissionNotFoundError(id);
+  if (queue !== null && stored.record.queue !== queue)
+    throw new SubmissionNotFoundError(id, stored.record.queue);
+  return stored;
+}
+
+/** One submission, open or ended. */
+export function submission(
+  sources: Sources,
+  id: SubmissionId,
+  queue: string | null,
+): Computation<Content> | Promise<Content> {
+  const open = openSubmission(sources, id, queue);
+  return open === undefined
+    ? storedSubmission(sources, id, queue).then((stored) => ofEnded(stored))
+    : ofOpen(sources, open);
+}
+
+function* ofOpen(sources: Sources, open: SubmissionSight): Computation<Content> {
+  const { queue, clock } = sources;
+  const { record, control, done } = open;
+  const nowMs = clock.monotonicMs();
+  const tally = submissionTallyOf(open);
+  const failures = yield* failuresOf(sources, record.id, FAILURES_MAX);
+  const { startAfterMs, deadlineMs, history } = control;
+  const unixOf = (atMs: number | null | undefined) =>
+    atMs === null || atMs === undefined ? null : clock.nowMs() - (nowMs - atMs);
+  const first = done.nextMissing(0);
+  return {
+    ...openItem(open, nowMs),
+    failure_mode: record.failureMode,
+    durations_ms: durationsOf(tally),
+    first_not_done: first < record.chunksTotal ? first : null,
+    queue_pauses: queue.pausesOf(record.queue).map(pauseItem),
+    timeline: inOrder([
+      moment('inserted', submissionIdTimeMs(record.id), `${record.chunksTotal} chunks`),
+      moment('starts', startAfterMs, 'nothing is handed out before'),
+      moment(
+        'first_chunk',
+        unixOf(tally?.firstDoneMs),
+        'the first chunk was done since the start of the server',
+      ),
+      moment(
+        'first_failure',
+        unixOf(tally?.firstSetBackMs),
+        'the first try failed since the start of the server',
+      ),
+      ...history.map(actMoment),
+      moment('deadline', deadlineMs, 'it is cancelled if it has not ended'),
+    ]),
+    acted_by: history.map(actRow),
+    failures,
+    end: null,
+  };
+}
+
+function ofEnded(stored: StoredSubmission): Content {
+  const { record, control, end } = stored;
+  const failedChunk = end !== null && 'failedChunk' in end ? end.failedChunk : null;
+  const cancelled = end?.state === 'cancelled' ? end : null;
+  return {
+    ...endedItem(stored),
+    failure_mode: record.failureMode,
+    durations_ms: null,
+    first_not_done: null,
+    queue_pauses: [],
+    timeline: inOrder([
+      moment('inserted', submissionIdTimeMs(record.id), `${record.chunksTotal} chunks`),
+      ...control.history.map(actMoment),
+      moment('ended', end?.endedAtMs ?? null, end?.state ?? '', cancelled?.by ?? null),
+    ]),
+    acted_by: control.history.map(actRow),
+    failures: [],
+    end:
+      failedChunk !== null
+        ? { chunk: failedChunk.chunkIndex, text: failedChunk.failure, by: null }
+        : cancelled !== null
+          ? { chunk: null, text: cancelled.reason ?? '', by: cancelled.by }
+          : null,
+  };
+}
+
+function durationsOf(tally: SubmissionTally | null): SubmissionAnswer['durations_ms'] {
+  const spans = tally?.spans ?? null;
+  if (tally === null || spans === null || tally.done < SAMPLES_MIN) return null;
+  return {
+    p50: rounded(spans.quantile(0.5)),
+    p90: rounded(spans.quantile(0.9)),
+    max: rounded(spans.maxMs),
+    count: spans.count,
+  };
+}
+
+interface DatedMoment extends Moment {
+  readonly atMs: number;
+}
+
+function moment(
+  kind: Moment['kind'],
+  atMs: number | null,
+  text: string,
+  by: string | null = null,
+): DatedMoment | null {
+  return atMs === null ? null : { kind, at: iso(atMs), by, text, atMs };
+}
+
+function actMoment({ verb, detail, by, reason, atMs }: Act): DatedMoment | null {
+  const what = detail === '' ? verb : `${verb} ${detail}`;
+  return moment('acted', atMs, reason === null ? what : `${what}: ${reason}`, by);
+}
+
+function inOrder(moments: readonly (DatedMoment | null)[]): Moment[] {
+  return moments
+    .filter((each) => each !== null)
+    .sort((a, b) => a.atMs - b.atMs)
+    .map(({ kind, at, by, text }) => ({ kind, at, by, text }));
+}
+
+function actRow({ verb, detail, by, reason, atMs }: Act): ActRow {
+  return { verb, detail, by, reason, at: iso(atMs) };
+}

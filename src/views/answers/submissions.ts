@@ -1,0 +1,206 @@
+import { ProtocolError } from '../../model/errors.ts';
+import { type SubmissionId, submissionIdTimeMs } from '../../model/ids.ts';
+import { END_STATES, type EndState } from '../../model/submission.ts';
+import type { List } from '../../protocol/api/lists.ts';
+import type { SubmissionFilter, SubmissionItem, SubmissionSort } from '../../protocol/api/submissions.ts';
+import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
+import type { StoredSubmission } from '../../store/store.ts';
+import { fingerprintOf } from '../fingerprint.ts';
+import type { Computation } from '../frames.ts';
+import { Page } from '../page.ts';
+import { queuesOf, type Sources, STRIDE } from '../sources.ts';
+import { submissionTallyOf } from '../tallies/tallies.ts';
+import { chunksLeft, endedItem, isFailing, oldestHeldMs, openItem, stateOf } from './submission-item.ts';
+import { rateOf, timeLeft } from './time-left.ts';
+
+export interface SubmissionsQuery {
+  readonly queue: string | null;
+  readonly state: SubmissionFilter;
+  readonly meta: ReadonlyMap<string, bigint>;
+  readonly prefix: string | null;
+  readonly prefix_starts: string | null;
+  readonly inserted_before: number | null;
+  readonly inserted_after: number | null;
+  readonly ended_before: number | null;
+  readonly ended_after: number | null;
+  readonly failure: string | null;
+  readonly sort: SubmissionSort;
+  readonly order: 'asc' | 'desc';
+  readonly limit: number;
+  readonly cursor: string | null;
+}
+
+type Rows = Omit<List<SubmissionItem>, 'as_of' | 'age_ms'>;
+
+/** The end state that is asked for; null: open ones are. */
+export function endStateOf({ state }: SubmissionsQuery): EndState | null {
+  return END_STATES.find((each) => each === state) ?? null;
+}
+
+/** Open submissions that match, a page of them. */
+export function* openList(sources: Sources, query: SubmissionsQuery): Computation<Rows> {
+  const page = new Page<SubmissionSight>(query, query.sort === 'inserted');
+  if (query.ended_before !== null || query.ended_after !== null) {
+    throw new ProtocolError(
+      'state',
+      'state: ended_before and ended_after are for submissions that have ended',
+    );
+  }
+  const nowMs = sources.clock.monotonicMs();
+  const failed = query.failure === null ? null : yield* submissionsWith(sources, query.failure);
+  let looked = 0;
+  for (const { schedule } of queuesOf(sources, query.queue)) {
+    for (const submission of candidatesOf(schedule, query.meta)) {
+      if (++looked % STRIDE === 0) yield;
+      if (submission === undefined || !matches(submission, query, nowMs)) continue;
+      if (failed !== null && !failed.has(submission.record.id)) continue;
+      page.add(sortValue(submission, query.sort, nowMs), String(submission.record.id), submission);
+    }
+  }
+  const { matched, next, rows } = page.finish();
+  return { matched, next, items: rows.map((submission) => openItem(submission, nowMs)) };
+}
+
+/** Submissions of which a try failed so, of those that are remembered. */
+function* submissionsWith({ watcher }: Sources, fingerprint: string): Computation<ReadonlySet<SubmissionId>> {
+  const { ring } = watcher.failures;
+  const found = new Set<SubmissionId>();
+  for (let seq = ring.firstSeq; seq <= ring.lastSeq; seq++) {
+    const failure = ring.at(seq);
+    if (failure !== undefined && fingerprintOf(failure).id === fingerprint) found.add(failure.submissionId);
+    if (seq % 16 === 0) yield;
+  }
+  return found;
+}
+
+/** Those that carry the rarest of the pairs, where there are pairs. */
+function candidatesOf<Peer>(
+  { submissions, metadata }: ScheduleSight<Peer>,
+  pairs: ReadonlyMap<string, bigint>,
+): Iterable<SubmissionSight> {
+  let rarest = submissions;
+  for (const [key, value] of pairs) {
+    const known = [...metadata.keys].find(({ name }) => name === key);
+    const carriers = known?.values.get(value)?.carriers;
+    if (carriers === undefined) return [];
+    if (carriers.size < rarest.size) rarest = carriers;
+  }
+  return rarest.values();
+}
+
+function matches(submission: SubmissionSight, query: SubmissionsQuery, nowMs: number): boolean {
+  const { id, prefix, strategicMetadata } = submission.record;
+  switch (query.state) {
+    case 'open':
+      break;
+    case 'failing':
+      if (!isFailing(submission, nowMs)) return false;
+      break;
+    default:
+      if (stateOf(submission) !== query.state) return false;
+  }
+  return matchesRecord(id, prefix, strategicMetadata, query);
+}
+
+function matchesRecord(
+  id: SubmissionId,
+  prefix: string | null,
+  pairs: ReadonlyMap<string, bigint>,
+  query: SubmissionsQuery,
+): boolean {
+  if (query.prefix !== null && prefix !== query.prefix) return false;
+  if (query.prefix_starts !== null && prefix?.startsWith(query.prefix_starts) !== true) return false;
+  for (const [key, value] of query.meta) if (pairs.get(key) !== value) return false;
+  const { inserted_before: before, inserted_after: after } = query;
+  if (before === null && after === null) return true;
+  const insertedMs = submissionIdTimeMs(id);
+  return insertedMs < (before ?? Number.POSITIVE_INFINITY) && insertedMs > (after ?? -1);
+}
+
+function sortValue(submission: SubmissionSight, sort: SubmissionSort, nowMs: number): number {
+  const tally = submissionTallyOf(submission);
+  switch (sort) {
+    case 'inserted':
+      return submissionIdTimeMs(submission.record.id);
+    case 'left':
+      return timeLeft(tally, chunksLeft(submission), nowMs)?.p50 ?? Number.POSITIVE_INFINITY;
+    case 'done':
+      return submission.done.count / submission.record.chunksTotal;
+    case 'waiting':
+      return submission.chunksAvailable;
+    case 'rate':
+      return rateOf(tally, nowMs);
+    case 'tries':
+      return tally?.setBack ?? 0;
+    case 'oldest_held':
+      return nowMs - (oldestHeldMs(submission) ?? nowMs);
+  }
+}
+
+/** Submissions that are asked of the store for one page of an answer, at most. */
+const LOOKED_MAX = 2_000;
+const PAGE = 200;
+
+/** Submissions that ended in that state and are remembered, the newest first: a page of those that match. */
+export async function endedList(
+  { queue: { reads } }: Sources,
+  query: SubmissionsQuery,
+  state: EndState,
+): Promise<Rows> {
+  if (query.sort !== 'inserted' || query.order !== 'desc') {
+    throw new ProtocolError(
+      'sort',
+      'sort: submissions that have ended come in the order inserted, desc only',
+    );
+  }
+  if (query.failure !== null) {
+    throw new ProtocolError('failure', 'failure: submissions that have ended are not told apart by it');
+  }
+  const names = query.queue === null ? await reads.endedQueues(state) : [query.queue];
+  let before = beforeOf(query.cursor);
+  const items: SubmissionItem[] = [];
+  for (let looked = 0; ; ) {
+    const page = await newest(names, (queue) => reads.ended(queue, state, before, PAGE));
+    for (const stored of page) {
+      before = stored.record.id;
+      looked++;
+      if (!matchesEnded(stored, query)) continue;
+      items.push(endedItem(stored));
+      if (items.length === query.limit) return { matched: null, next: String(before), items };
+    }
+    if (page.length < PAGE) break;
+    // What matches is rare: the next page goes on from here.
+    if (looked >= LOOKED_MAX) return { matched: null, next: String(before), items };
+  }
+  return { matched: null, next: null, items };
+}
+
+function beforeOf(cursor: string | null): SubmissionId | undefined {
+  if (cursor === null) return undefined;
+  if (!/^[0-9]{1,19}$/.test(cursor)) {
+    throw new ProtocolError('cursor', 'cursor: it is not of this list: begin without one');
+  }
+  return BigInt(cursor);
+}
+
+/** Of all queues together, as many as of one. */
+async function newest(
+  queues: readonly string[],
+  ended: (queue: string) => Promise<readonly StoredSubmission[]>,
+): Promise<readonly StoredSubmission[]> {
+  const all: StoredSubmission[] = [];
+  for (const queue of queues) {
+    all.push(...(await ended(queue)));
+    all.sort((a, b) => (a.record.id > b.record.id ? -1 : 1));
+    if (all.length > PAGE) all.length = PAGE;
+  }
+  return all;
+}
+
+function matchesEnded({ record, control, end }: StoredSubmission, query: SubmissionsQuery): boolean {
+  const pairs = control.strategicMetadata ?? record.strategicMetadata;
+  if (!matchesRecord(record.id, record.prefix, pairs, query)) return false;
+  const endedAtMs = end?.endedAtMs ?? 0;
+  if (query.ended_before !== null && endedAtMs >= query.ended_before) return false;
+  return query.ended_after === null || endedAtMs > query.ended_after;
+}

@@ -1,0 +1,164 @@
+import { submissionIdTimeMs } from '../../model/ids.ts';
+import type { List } from '../../protocol/api/lists.ts';
+import type { KeyRow, ValueRow, ValueSort } from '../../protocol/api/values.ts';
+import type { SubmissionSight, ValueSight } from '../../scheduler/sight.ts';
+import type { Computation } from '../frames.ts';
+import { Page } from '../page.ts';
+import { queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
+
+export interface ValuesQuery {
+  readonly queue: string | null;
+  readonly key: string | null;
+  readonly sort: ValueSort;
+  readonly order: 'asc' | 'desc';
+  readonly starts: string | null;
+  readonly limit: number;
+  readonly cursor: string | null;
+}
+
+type Rows<T> = Omit<List<T>, 'as_of' | 'age_ms'>;
+
+/** Keys of strategic metadata that open submissions carry. */
+export function* keys(
+  sources: Sources,
+  query: { readonly queue: string | null; readonly limit: number; readonly cursor: string | null },
+): Computation<Rows<KeyRow>> {
+  const values = new Map<string, number>();
+  for (const { schedule } of queuesOf(sources, query.queue)) {
+    for (const key of schedule.metadata.keys) {
+      // One that a plan ranks by, and that nobody carries.
+      if (key.values.size === 0) continue;
+      values.set(key.name, Math.max(values.get(key.name) ?? 0, key.values.size));
+    }
+    yield;
+  }
+  const page = new Page<KeyRow>({ ...query, sort: 'values', order: 'desc' }, false);
+  for (const [key, count] of values) page.add(count, key, { key, values: count });
+  const { matched, next, rows } = page.finish();
+  return { matched, next, items: rows };
+}
+
+interface Gathered {
+  submissions: number;
+  waiting: number;
+  inFlight: number;
+  backlog: number;
+  done: number;
+  oldestMs: number;
+}
+
+/** How many chunks of each value were done, when that was looked at last. */
+export class ValueRates {
+  readonly #before = new Map<string, { readonly atMs: number; readonly done: ReadonlyMap<bigint, number> }>();
+
+  /** Per second since the look before; null: there was none. */
+  look(key: string, nowMs: number, done: ReadonlyMap<bigint, number>): (value: bigint) => number | null {
+    const before = this.#before.get(key);
+    this.#before.delete(key);
+    this.#before.set(key, { atMs: nowMs, done });
+    for (const oldest of this.#before.keys()) {
+      if (this.#before.size <= KEYS_KEPT_MAX) break;
+      this.#before.delete(oldest);
+    }
+    if (before === undefined || nowMs <= before.atMs) return () => null;
+    const seconds = (nowMs - before.atMs) / 1000;
+    return (value) => {
+      const count = before.done.get(value);
+      return count === undefined ? null : rounded(Math.max(0, (done.get(value) ?? 0) - count) / seconds);
+    };
+  }
+}
+
+const KEYS_KEPT_MAX = 4;
+const NOTHING: Gathered = {
+  submissions: 0,
+  waiting: 0,
+  inFlight: 0,
+  backlog: 0,
+  done: 0,
+  oldestMs: Number.POSITIVE_INFINITY,
+};
+
+/** Values of a key, and what goes on with each. */
+export function* values(
+  sources: Sources,
+  query: ValuesQuery,
+  rates: ValueRates,
+): Computation<Rows<ValueRow>> {
+  const page = new Page<{ readonly value: bigint; readonly of: Gathered }>(query, query.sort === 'value');
+  const gathered = new Map<bigint, Gathered>();
+  let looked = 0;
+  let inFlightTotal = 0;
+  for (const { schedule } of queuesOf(sources, query.queue)) {
+    const key = [...schedule.metadata.keys].find(({ name }) => name === query.key);
+    for (const each of key?.values.values() ?? []) {
+      if (++looked % STRIDE === 0) yield;
+      inFlightTotal += each.inFlight;
+      const of = gathered.get(each.value);
+      if (of === undefined) gathered.set(each.value, add({ ...NOTHING }, each));
+      else add(of, each);
+    }
+  }
+  const { clock } = sources;
+  const done = new Map(Array.from(gathered, ([value, of]) => [value, of.done]));
+  const rateOf = rates.look(`${query.queue ?? ''} ${query.key}`, clock.monotonicMs(), done);
+  for (const [value, of] of gathered) {
+    if (++looked % STRIDE === 0) yield;
+    if (query.starts !== null && !String(value).startsWith(query.starts)) continue;
+    page.add(sortValue(value, of, query.sort, rateOf), String(value), { value, of });
+  }
+  const { matched, next, rows } = page.finish();
+  const unixMs = clock.nowMs();
+  return {
+    matched,
+    next,
+    items: rows.map(({ value, of }) => ({
+      value: String(value),
+      submissions: of.submissions,
+      waiting: of.waiting,
+      in_flight: of.inFlight,
+      backlog: of.backlog,
+      rate: rateOf(value),
+      share: inFlightTotal === 0 ? 0 : rounded(of.inFlight / inFlightTotal),
+      oldest_ms: Math.max(0, unixMs - of.oldestMs),
+    })),
+  };
+}
+
+function add(of: Gathered, { carriers, waiting, inFlight, backlog, done }: ValueSight): Gathered {
+  of.submissions += carriers.size;
+  of.waiting += waiting;
+  of.inFlight += inFlight;
+  of.backlog += backlog;
+  of.done += done;
+  const oldest = firstOf(carriers.values());
+  if (oldest !== undefined) of.oldestMs = Math.min(of.oldestMs, submissionIdTimeMs(oldest.record.id));
+  return of;
+}
+
+function firstOf(submissions: Iterable<SubmissionSight>): SubmissionSight | undefined {
+  for (const submission of submissions) return submission;
+  return undefined;
+}
+
+function sortValue(
+  value: bigint,
+  of: Gathered,
+  sort: ValueSort,
+  rateOf: (value: bigint) => number | null,
+): number {
+  switch (sort) {
+    case 'waiting':
+      return of.waiting;
+    case 'in_flight':
+      return of.inFlight;
+    case 'backlog':
+      return of.backlog;
+    case 'rate':
+      return rateOf(value) ?? -1;
+    case 'oldest':
+      return -of.oldestMs;
+    case 'value':
+      return Number(value);
+  }
+}

@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import type { FailedTry } from './tallies/failures.ts';
+
+/** What failures that are alike have in common. */
+export interface Fingerprint {
+  /** Twelve hexadecimal digits. */
+  readonly id: string;
+  /** On one line. */
+  readonly title: string;
+}
+
+const LINE_CHARS_MAX = 500;
+const LINES_MAX = 200;
+const TITLE_CHARS_MAX = 300;
+const ID_DIGITS = 12;
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be found.
+const ANSI = /\u001b\[[0-9;?]{0,20}[ -/]{0,2}[@-~]/g;
+const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
+/** A hash or an id: eight or more, with a digit among them. */
+const HEX = /\b(?=[a-f]{0,40}[0-9])[0-9a-f]{8,}\b/gi;
+const NUMBER = /0x[0-9a-f]+|[0-9]+(?:[.,:][0-9]+)*/gi;
+const PYTHON = 'Traceback (most recent call last)';
+/** `    at name (file:///a/b.js:1:2)`, `    at /a/b.js:1:2` */
+const FRAME_JS = /^\s+at (?:(?:async |new )?([^\s(]{1,100})[^(]{0,100}\()?([^()\s]{1,400}):\d+:\d+\)?$/;
+/** `  File "/a/b.py", line 1, in name` */
+const FRAME_PYTHON = /^\s+File "([^"]{1,400})", line \d+(?:, in (\S{1,100}))?/;
+/** Of packages and of the platform. */
+const FOREIGN = /node_modules|^node:|site-packages|dist-packages|^<frozen|[\\/]lib[\\/]python/;
+
+const known = new WeakMap<FailedTry, Fingerprint>();
+
+/** Remembered with the failure. */
+export function fingerprintOf(failure: FailedTry): Fingerprint {
+  let found = known.get(failure);
+  if (found === undefined) {
+    found = fingerprint(failure.cause, failure.text);
+    known.set(failure, found);
+  }
+  return found;
+}
+
+/**
+ * Of the first line that says what went wrong, without numbers and ids, and of the topmost frame of the stack that is the
+ * user's own, without its line.
+ */
+export function fingerprint(cause: string, text: string): Fingerprint {
+  const lines = text
+    .replace(ANSI, '')
+    .split(/\r?\n/, LINES_MAX)
+    .map((line) => line.slice(0, LINE_CHARS_MAX));
+  const isPython = lines.some((line) => line.startsWith(PYTHON));
+  const headline = withoutNumbers((isPython ? lastWords(lines) : firstWords(lines)).trim());
+  const frame = (isPython ? pythonFrame(lines) : jsFrame(lines)) ?? '';
+  const id = createHash('sha256').update(`${cause}\n${headline}\n${frame}`).digest('hex').slice(0, ID_DIGITS);
+  const title = `${headline || cause}${frame === '' ? '' : ` (${frame})`}`.slice(0, TITLE_CHARS_MAX);
+  return { id, title: title.toWellFormed() };
+}
+
+export function withoutNumbers(line: string): string {
+  return line.replace(UUID, '#').replace(HEX, '#').replace(NUMBER, '#');
+}
+
+function firstWords(lines: readonly string[]): string {
+  return lines.find((line) => line.trim() !== '') ?? '';
+}
+
+/** Python says what went wrong below the stack. */
+function lastWords(lines: readonly string[]): string {
+  const end = lines.findLast((line) => /^\S/.test(line) && !line.startsWith(PYTHON));
+  return end ?? firstWords(lines);
+}
+
+function jsFrame(lines: readonly string[]): string | null {
+  for (const line of lines) {
+    const [, name, file] = FRAME_JS.exec(line) ?? [];
+    if (file !== undefined && !FOREIGN.test(file)) return frameText(file, name);
+  }
+  return null;
+}
+
+function pythonFrame(lines: readonly string[]): string | null {
+  for (let i = lines.length - 1; i >= 0; i--) {
+    const [, file, name] = FRAME_PYTHON.exec(lines[i]!) ?? [];
+    if (file !== undefined && !FOREIGN.test(file)) return frameText(file, name);
+  }
+  return null;
+}
+
+function frameText(file: string, name: string | undefined): string {
+  const base = withoutNumbers(file.split(/[\\/]/).at(-1) ?? file);
+  return name === undefined ? base : `${name} ${base}`;
+}
