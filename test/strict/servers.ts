@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { freePort } from '../support/network/free-port.ts';
 import type { ObjectServer } from '../support/objects/object-servers.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const BUCKET = 'chunks';
 const ACCESS = 'strict-access';
@@ -198,16 +199,16 @@ async function run(
   };
 }
 
+/** Rejects if the server ends before it answers. */
 async function answers(origin: string, child: ChildProcess): Promise<void> {
-  const endMs = performance.now() + START_MS_MAX;
-  for (;;) {
-    try {
-      const answer = await fetch(origin);
-      await answer.arrayBuffer();
-      return;
-    } catch (cause) {
-      if (child.exitCode !== null || performance.now() > endMs) throw cause;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
+  const isUp = async () => {
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    return fetch(origin)
+      .then((answer) => answer.arrayBuffer())
+      .then(
+        () => true,
+        () => false,
+      );
+  };
+  await eventually(isUp, START_MS_MAX);
 }

@@ -1,7 +1,7 @@
 """Producers of the original Python client under load: submissions one after the other until the time is over.
 
 usage: producers.py QUEUE OBJECT_STORE SECONDS THREADS
-Every result is compared; the last line says how many submissions and operations were exact.
+Every result is compared; a line comes after every fifty submissions, and the last line says how many submissions and operations were exact.
 """
 
 import sys
@@ -39,6 +39,8 @@ def run(number):
                 wrong.append((number, size, results[:5]))
             counts["submissions"] += 1
             counts["operations"] += size * 10
+            if counts["submissions"] % 50 == 0:
+                print("fifty more", flush=True)
 
 
 running = [threading.Thread(target=run, args=(n,)) for n in range(threads)]
