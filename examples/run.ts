@@ -1,6 +1,7 @@
 /**
  * `npm run example -- NAME [ARGUMENTS]`: runs the producer of an example against a queue of its own (on a free port,
- * with everything in a temporary folder) and several consumer processes, and clears all of it away again.
+ * with everything in a temporary folder) and several consumer processes, and clears all of it away again. With `--stay`
+ * queue and consumers stay until Ctrl-C, so that the queue's page can be looked at.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,10 +15,12 @@ const interrupted = Promise.withResolvers<NodeJS.Signals>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.resolve(signal));
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const [name = '', ...args] = process.argv.slice(2);
+const [name = '', ...given] = process.argv.slice(2);
+const args = given.filter((each) => each !== '--stay');
+const stays = args.length < given.length;
 if (!/^[\w-]+$/.test(name) || !existsSync(join(here, name, 'producer.ts'))) {
   const names = readdirSync(here).filter((folder) => existsSync(join(here, folder, 'producer.ts')));
-  console.error(`usage: npm run example -- NAME [ARGUMENTS]\nexamples: ${names.join(', ')}`);
+  console.error(`usage: npm run example -- NAME [--stay] [ARGUMENTS]\nexamples: ${names.join(', ')}`);
   process.exit(2);
 }
 
@@ -62,11 +65,15 @@ async function work(): Promise<number> {
     OPSQUEUE_URL: `localhost:${port}`,
     OPSQUEUE_OBJECT_STORE: pathToFileURL(join(folder, 'chunks/')).href,
   };
-  console.log(`a queue on port ${port}, ${consumers} consumers, everything in ${folder}`);
+  const page = `http://localhost:${port}/`;
+  console.log(`a queue with its page at ${page}, ${consumers} consumers, everything in ${folder}`);
   for (let i = 1; i <= consumers; i++) {
     children.start(`consumer ${i}`, [join(here, name, 'consumer.ts'), String(i), ...args], { env });
   }
-  return await children.run('the producer', [join(here, name, 'producer.ts'), ...args], { env });
+  const code = await children.run('the producer', [join(here, name, 'producer.ts'), ...args], { env });
+  if (!stays || code !== 0) return code;
+  console.log(`\nthe queue stays, with its page at ${page}; Ctrl-C ends it`);
+  return new Promise<never>(() => {});
 }
 
 /** Where a `file:` store keeps chunks below a folder: names on disk are percent-encoded, see docs/object-stores.md. */

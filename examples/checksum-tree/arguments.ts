@@ -8,7 +8,7 @@ export function folderOf(args: readonly string[]): string {
 
 /** What is wrong with the command line; null if nothing is. Asked before anything is started. */
 export function problemOf(args: readonly string[]): string | null {
-  if (args.length > 1 || args[0]?.startsWith('-')) return 'usage: npm run demo -- [FOLDER]';
+  if (args.length > 1 || args[0]?.startsWith('-')) return 'usage: npm run demo -- [--stay] [FOLDER]';
   const folder = folderOf(args);
   const entry = statSync(folder, { throwIfNoEntry: false });
   if (entry === undefined) return `there is no folder ${folder}`;

@@ -1,19 +1,55 @@
+import { useMemo } from 'preact/hooks';
 import type { EventRow, EventsAnswer } from '../../src/protocol/api/events.ts';
-import { useFeed } from '../lib/live.ts';
+import { getJson } from '../lib/api.ts';
+import { type Feed, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
 import { Table } from '../ui/parts.tsx';
 import { At, Empty, Foreign, Heading, None, Waiting } from '../ui/text.tsx';
 
-const SHOWN = '200';
+const SHOWN = 200;
+/** The most that a request gives. */
+const LIMIT = 200;
+
+/** The latest events, the newest first. The queue is asked only for what is new. */
+export function useEvents(
+  query: URLSearchParams | string,
+  shown: number,
+  isHeld = false,
+): Feed<EventsAnswer> {
+  const params = new URLSearchParams(query);
+  params.set('limit', String(LIMIT));
+  const path = apiPath('events', params);
+  const read = useMemo(() => tail(shown), [path, shown]);
+  return useFeed<EventsAnswer>(path, { isHeld, slower: 2, read });
+}
+
+function tail(shown: number): (path: string, signal: AbortSignal) => Promise<EventsAnswer> {
+  let rows: readonly EventRow[] = [];
+  let after: string | null = null;
+  return async (path, signal) => {
+    try {
+      for (;;) {
+        const answer: EventsAnswer = await getJson<EventsAnswer>(
+          after === null ? path : `${path}&after=${after}`,
+          signal,
+        );
+        rows = [...answer.items.toReversed(), ...rows].slice(0, shown);
+        after = answer.next;
+        if (answer.items.length < LIMIT) return { ...answer, items: rows };
+      }
+    } catch (error) {
+      // A queue that was started again counts anew.
+      [rows, after] = [[], null];
+      throw error;
+    }
+  };
+}
 
 export function EventsView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
-  const params = new URLSearchParams(query);
-  params.set('limit', SHOWN);
-  params.set('order', 'desc');
-  const { data, error, isOld } = useFeed<EventsAnswer>(apiPath('events', params), { isHeld });
+  const { data, error, isOld } = useEvents(query, SHOWN, isHeld);
   return (
     <section>
       <Heading level={1}>Events</Heading>

@@ -1,5 +1,4 @@
 import type { ComponentChildren } from 'preact';
-import type { EventsAnswer } from '../../src/protocol/api/events.ts';
 import {
   type Attention,
   HISTORY_WINDOWS,
@@ -14,7 +13,7 @@ import { Icon } from '../ui/icons.tsx';
 import { Choice } from '../ui/parts.tsx';
 import { Plot } from '../ui/plot.tsx';
 import { Ago, Amount, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
-import { EventRows } from './events.tsx';
+import { EventRows, useEvents } from './events.tsx';
 import { WhyPanel } from './why.tsx';
 
 const EVENTS_SHOWN = 12;
@@ -230,9 +229,7 @@ function PlotsOf({ history: { at_ms: atMs, series } }: { readonly history: Histo
 }
 
 function LastEvents() {
-  const { data } = useFeed<EventsAnswer>(apiPath('events', `order=desc&limit=${EVENTS_SHOWN}`), {
-    slower: 2,
-  });
+  const { data } = useEvents('', EVENTS_SHOWN);
   return (
     <section aria-labelledby="events">
       <Heading aside={<a href={hrefTo('events')}>All events</a>}>

@@ -172,3 +172,16 @@ test('an unknown example is answered with those there are', () => {
     },
   );
 });
+
+test('an example that is to stay shows where the page is, until it is interrupted', async () => {
+  const { signal, stdout } = await runExample(['integer-increment', '--stay', '500'], async (run) => {
+    const [, url] = await run.line(
+      /^the queue stays, with its page at (http:\/\/localhost:\d+\/); Ctrl-C ends it$/,
+    );
+    const page = await fetch(url!);
+    assert.match(await page.text(), /<title>opsqueue<\/title>/);
+    await run.kill('SIGINT');
+  });
+  assert.equal(signal, 'SIGINT');
+  assert.match(stdout, /^a queue with its page at http:/m);
+});

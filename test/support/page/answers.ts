@@ -466,12 +466,17 @@ const EVENT_KINDS = [
   'consumer_gone',
 ] as const;
 
-export function events(world: World): EventsAnswer {
-  const items = Array.from({ length: world.isEmpty ? 1 : Math.min(12, world.rows) }, (_, index): EventRow => {
+const EVENT_SEQ = 9_000;
+
+/** The oldest first; after the last one there are none. */
+export function events(world: World, after: number): EventsAnswer {
+  const length = after >= EVENT_SEQ ? 0 : world.isEmpty ? 1 : Math.min(12, world.rows);
+  const items = Array.from({ length }, (_, i): EventRow => {
+    const index = length - 1 - i;
     const kind = world.isEmpty ? 'server_started' : (EVENT_KINDS[index % EVENT_KINDS.length] ?? 'acted');
     const isOfConsumer = kind.startsWith('consumer');
     return {
-      seq: 9_000 - index,
+      seq: EVENT_SEQ - index,
       at: iso(world.nowMs - index * 13 * SECOND),
       kind,
       queue: '-',
@@ -481,7 +486,7 @@ export function events(world: World): EventsAnswer {
       text: kind === 'acted' ? `paused: ${world.reason}` : isOfConsumer ? world.strategy : world.prefix,
     };
   });
-  return { ...list(world, items), next: '9000', missed: 0 };
+  return { ...list(world, items), next: String(EVENT_SEQ), missed: 0 };
 }
 
 export function queueAnswer(world: World): QueueAnswer {
