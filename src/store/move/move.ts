@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { IncorrectUsageError } from '../../model/errors.ts';
 import { type Logger, silentLogger } from '../../system/log/logger.ts';
 import { type Clock, systemClock } from '../../system/time/clock.ts';
@@ -155,16 +155,19 @@ async function compareCounts(
 
 /** The same for the same rows, whichever engine gave them out. */
 function digestOf(rows: readonly MovedRow[]): string {
-  const pieces: (string | Uint8Array)[] = [];
+  const digest = createHash('sha256');
+  let text = '';
   for (const row of rows) {
     for (const cell of row) {
-      if (cell === null) pieces.push('-');
-      else if (typeof cell === 'string') pieces.push(`t${cell.length}:`, cell);
-      else if (typeof cell === 'object') pieces.push(`b${cell.length}:`, cell);
-      else pieces.push(`${typeof cell === 'bigint' ? 'i' : 'r'}${cell};`);
+      if (cell === null) text += '-';
+      else if (typeof cell === 'string') text += `t${cell.length}:${cell}`;
+      else if (typeof cell !== 'object') text += `${typeof cell === 'bigint' ? 'i' : 'r'}${cell};`;
+      else {
+        digest.update(`${text}b${cell.length}:`).update(cell);
+        text = '';
+      }
     }
-    pieces.push('\n');
+    text += '\n';
   }
-  const bytes = pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece));
-  return hash('sha256', Buffer.concat(bytes));
+  return digest.update(text).digest('hex');
 }

@@ -111,6 +111,8 @@ class SqliteEnd implements MoveEnd {
   readonly name: string;
   protected readonly database: DatabaseSync;
   readonly #release: () => void;
+  /** By their SQL: what a statement takes goes only when it is collected. */
+  readonly #statements = new Map<string, Statement<SQLOutputValue[]>>();
 
   constructor(path: string, database: DatabaseSync, release: () => void) {
     this.name = `database ${path}`;
@@ -127,8 +129,7 @@ class SqliteEnd implements MoveEnd {
     const key = keyOf(table).join(', ');
     const values = after === null ? [] : after.slice(0, table.keyColumns);
     const where = after === null ? '' : `WHERE (${key}) > (${values.map(() => '?').join(', ')})`;
-    const statement = new Statement<SQLOutputValue[]>(
-      this.database,
+    const statement = this.statement(
       `SELECT ${Object.keys(table.columns).join(', ')} FROM ${table.name} ${where} ORDER BY ${key} LIMIT ?`,
     );
     const rows: MovedRow[] = [];
@@ -155,6 +156,12 @@ class SqliteEnd implements MoveEnd {
     }));
   }
 
+  protected statement(sql: string): Statement<SQLOutputValue[]> {
+    const known = this.#statements.get(sql) ?? new Statement(this.database, sql);
+    this.#statements.set(sql, known);
+    return known;
+  }
+
   async close(): Promise<void> {
     if (this.database.isOpen) this.database.close();
     this.#release();
@@ -173,8 +180,7 @@ class SqliteTarget extends SqliteEnd implements TargetEnd {
 
   async write({ name, columns }: MovedTable, rows: readonly MovedRow[]): Promise<void> {
     const names = Object.keys(columns);
-    const insert = new Statement<never>(
-      this.database,
+    const insert = this.statement(
       `INSERT INTO ${name} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`,
     );
     this.#failing('cannot be written', () =>
