@@ -1,14 +1,17 @@
 import type { ShardId } from '../../model/ids.ts';
 import { StoreError } from '../errors.ts';
 import type { LeaseAnswer, LeaseClaim, LeaseHolder, StoreLeases } from '../lease.ts';
+import { incompleteText } from '../move/ends.ts';
 import { type BatchWriter, grantOf, type ShardRow } from './batch-writer.ts';
 import type { Connections } from './connections.ts';
 import { migrateWith, newerProblem } from './open.ts';
-import { POSTGRES_SCHEMA_VERSION, RENEWED, VERSION_TABLE } from './schema.ts';
+import { INCOMPLETE_TABLE, POSTGRES_SCHEMA_VERSION, RENEWED, VERSION_TABLE } from './schema.ts';
 import type { SqlSession } from './session.ts';
 
 interface Seen {
   readonly version: number;
+  /** A move into the schema has not come to its end. */
+  readonly isIncomplete: boolean;
   readonly hasRow: boolean;
   /** Whose lease is on. */
   readonly by: LeaseHolder | null;
@@ -74,14 +77,18 @@ export class PostgresLeases implements StoreLeases {
   }
 
   /** null: the claim's node may have it. */
-  #unlessFree({ version, by }: Seen, { holder }: LeaseClaim): LeaseAnswer | null {
-    const reason = newerProblem(this.#connections, version);
+  #unlessFree({ version, isIncomplete, by }: Seen, { holder }: LeaseClaim): LeaseAnswer | null {
+    const { name } = this.#connections.location;
+    const reason = isIncomplete ? incompleteText(name) : newerProblem(this.#connections, version);
     if (reason !== null) return { kind: 'refused', reason, by };
     return by === null || by.holder === holder ? null : { kind: 'held', by };
   }
 }
 
-const LOOK = `SELECT version, epoch, holder, address, extract(epoch FROM expires_at - now())::double precision * 1000
+/** In the words of the sessions' search path. */
+const IS_INCOMPLETE = `to_regclass('${INCOMPLETE_TABLE}') IS NOT NULL`;
+
+const LOOK = `SELECT version, ${IS_INCOMPLETE}, epoch, holder, address, extract(epoch FROM expires_at - now())::double precision * 1000
   FROM ${VERSION_TABLE} LEFT JOIN shards ON shard = $1`;
 
 const FIRST_ROW = `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES ($1, 0, '', 0, 0)
@@ -90,20 +97,22 @@ const FIRST_ROW = `INSERT INTO shards (shard, epoch, holder, last_seq, highest_i
 const TAKE = `UPDATE shards SET epoch = epoch + 1, holder = $2, address = $3, lease_ms = $4,
     expires_at = now() + $4 * interval '1 ms'
   WHERE shard = $1 AND (expires_at IS NULL OR expires_at <= now() OR holder = $2)
-    AND (SELECT version FROM ${VERSION_TABLE}) = $5
+    AND (SELECT version FROM ${VERSION_TABLE}) = $5 AND NOT (${IS_INCOMPLETE})
   RETURNING shard, epoch, last_seq, highest_id`;
 
 async function look(session: SqlSession, shard: ShardId): Promise<Seen> {
   type Row = readonly [
     version: number,
+    isIncomplete: boolean,
     epoch: bigint | null,
     holder: string | null,
     address: string | null,
     leftMs: number | null,
   ];
   const [row] = await session.query<Row>(LOOK, [shard]);
-  const [version = 0, epoch = null, holder = '', address = '', leftMs = null] = row ?? [];
+  const [version = 0, isIncomplete = false, epoch = null, holder = '', address = '', leftMs = null] =
+    row ?? [];
   const isOn = leftMs !== null && leftMs > 0;
   const by = isOn ? { holder: holder ?? '', address: address ?? '', epoch: Number(epoch), leftMs } : null;
-  return { version, hasRow: epoch !== null, by };
+  return { version, isIncomplete, hasRow: epoch !== null, by };
 }

@@ -193,7 +193,9 @@ class PostgresTarget extends PostgresEnd implements TargetEnd {
       await session.transaction(async () => {
         for (const { shard, epoch, lastSeq, highestId } of shards) {
           await session.query(
-            `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES ($1, $2, 'opsqueue move', $3, $4)`,
+            `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES ($1, $2, 'opsqueue move', $3, $4)
+             ON CONFLICT (shard) DO UPDATE SET epoch = greatest(excluded.epoch, shards.epoch) + 1,
+               holder = excluded.holder, last_seq = excluded.last_seq, highest_id = excluded.highest_id`,
             [shard, epoch, lastSeq, highestId],
           );
         }
@@ -236,8 +238,7 @@ async function assertMovable(connections: Connections, session: SqlSession): Pro
 async function assertNoLease({ location }: Connections, session: SqlSession): Promise<void> {
   await session.run('LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE');
   const [row] = await session.query<readonly [address: string]>(
-    `SELECT to_jsonb(s) ->> 'address' FROM shards AS s
-     WHERE (to_jsonb(s) ->> 'expires_at')::timestamptz > now() LIMIT 1`,
+    'SELECT address FROM shards WHERE expires_at > now() LIMIT 1',
   );
   if (row === undefined) return;
   throw new StoreError(

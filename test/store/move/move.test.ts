@@ -260,6 +260,30 @@ describe('a move to PostgreSQL', { skip: withoutPostgres() }, () => {
     await client.end();
   });
 
+  test('is refused to and from a store in which a node has the lease, and nobody takes one of an incomplete store', async () => {
+    await using at = await world();
+    await fillStore(fixtureOf(at.url('a')), 1);
+    const { url } = server.fixture();
+    const store = await openStore(url);
+    const claim = { holder: 'one', address: 'node-a:3999', leaseMs: 60_000 };
+    const taken = await store.leases?.take(0, claim);
+    assert.ok(taken?.kind === 'taken');
+    const inUse = /it is in use by the queue at node-a:3999: stop all its nodes first$/;
+    await refused(moveStore({ from: url, to: at.url('b') }), inUse);
+    await refused(moveStore({ from: at.url('a'), to: url }), inUse);
+    assert.equal(await store.leases?.renew(0, taken.grant.epoch), true, 'it goes on');
+    await store.leases?.give(0, taken.grant.epoch);
+    const broken = moveStore({ from: at.url('a'), to: url, signal: AbortSignal.abort() });
+    await assert.rejects(broken, { name: 'AbortError' });
+    const refusal = await store.leases?.take(0, claim);
+    assert.ok(refusal?.kind === 'refused' && /has not come to its end/.test(refusal.reason));
+    await moveStore({ from: at.url('a'), to: url });
+    const again = await store.leases?.take(0, claim);
+    assert.ok(again?.kind === 'taken');
+    assert.equal(again.grant.highestId, 2n ** 63n - 1n);
+    await store.close();
+  });
+
   test('fences a queue that uses the source without a lease, and lets it go on if the move fails', async () => {
     await using at = await world();
     const { url } = server.fixture();
