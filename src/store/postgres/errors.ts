@@ -17,10 +17,14 @@ const UNSETTLED_CLASSES: ReadonlySet<string> = new Set(['01', '08', '57', '58', 
 const COMPLETION_UNKNOWN = '40003';
 /** Codes of TLS in Node.js: a certificate that is not trusted, has expired, is of another host. */
 const OF_TLS = /CERT|^ERR_(?:TLS|SSL)|^UNABLE_TO_/;
+/** Nobody is known who signed it. */
+const OF_TRUST = /^(?:SELF_SIGNED|DEPTH_ZERO_SELF_SIGNED|UNABLE_TO_)/;
 /** TLS was cut, which any link may be. */
 const CUT_OFF = 'ERR_SSL_UNEXPECTED_EOF_WHILE_READING';
 /** The only errors of `pg` that are about the configuration have no code: TLS refused, no password given. */
 const OF_LOGIN = /\bnot support SSL\b|\bSASL\b/;
+
+const NO_PASSWORD = /\bSASL\b.*\bclient password must be a/;
 
 /** An administrator ended the wait for a synchronous standby: it is committed, but only on the primary. */
 export class NotReplicated extends Error {
@@ -49,11 +53,15 @@ export function isSettled(error: unknown): boolean {
   return !UNSETTLED_CLASSES.has(code.slice(0, 2));
 }
 
-/** What the server or the network said, for the end of a sentence. */
+/** What the server or the network said, for the end of a sentence; what `pg` and Node.js say to programmers in other words. */
 export function reasonOf(error: unknown): string {
   if (isAggregateError(error)) return error.errors.map(messageOf).join('; ');
   const code = codeOf(error);
   const message = messageOf(error);
+  if (NO_PASSWORD.test(message))
+    return 'the server asks for a password, and none was given (PGPASSWORD, or a password file)';
+  if (code !== null && OF_TRUST.test(code))
+    return `${message.split(';')[0]} (sslrootcert=FILE names the authority to trust)`;
   return code !== null && SQLSTATE.test(code) ? `${message} (SQLSTATE ${code})` : message;
 }
 

@@ -69,6 +69,11 @@ export function parseLocation(pg: Driver, rest: string): Location {
   if (sslMode !== null && !SSL_MODES.includes(sslMode)) {
     throw usage(`sslmode: one of ${SSL_MODES.join(', ')} was expected`);
   }
+  if (sslMode === 'verify-ca' && !parameters.has('sslrootcert')) {
+    throw usage(
+      "sslmode=verify-ca: sslrootcert=FILE was expected, the authority that signed the server's certificate",
+    );
+  }
   const target = parameters.get('target_session_attrs');
   if (target !== null && !TARGETS.includes(target)) {
     throw usage(

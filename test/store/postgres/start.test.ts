@@ -1,5 +1,7 @@
 /** What a queue says at its start about a database that cannot be used, and whether it waits. */
 import assert from 'node:assert/strict';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { insertOf } from '../../../src/store/conformance/mutations.ts';
@@ -11,7 +13,9 @@ import { silentLogger } from '../../../src/system/log/logger.ts';
 import { systemClock } from '../../../src/system/time/clock.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { freePort } from '../../support/network/free-port.ts';
+import { TLS_CERTIFICATE, TLS_KEY } from '../../support/network/tls-certificate.ts';
 import { PASSWORD, PostgresServer, withoutPostgres } from '../../support/store/postgres-server.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
   let server: PostgresServer;
@@ -61,6 +65,10 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
       /\/nowhere: cannot connect: database "nowhere" does not exist \(SQLSTATE 3D000\)$/,
     );
     await refused(
+      server.url('', 'postgres'),
+      `${named()}: cannot connect: the server asks for a password, and none was given (PGPASSWORD, or a password file)`,
+    );
+    await refused(
       server.url('?sslmode=require'),
       `${named()}: cannot connect: The server does not support SSL connections`,
     );
@@ -74,6 +82,23 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
       server.url().replace(/postgres$/, 'latin'),
       `${named('postgres', 'latin')}: its encoding is LATIN1, UTF8 is needed (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0)`,
     );
+  });
+
+  test('a certificate that is not trusted ends it, and the parameter that names its authority helps', async () => {
+    await using folder = await temporaryFolder();
+    const [certificate, key] = [join(folder.path, 'server.crt'), join(folder.path, 'server.key')];
+    await chmod(folder.path, 0o755);
+    await writeFile(certificate, TLS_CERTIFICATE);
+    await PostgresServer.writeSecret(key, TLS_KEY);
+    const files = [`ssl_cert_file=${certificate}`, `ssl_key_file=${key}`];
+    await using secure = await PostgresServer.start(['ssl=on', ...files]);
+    await assert.rejects(openStore(secure.url('?sslmode=verify-full')), {
+      code: 'STORE_UNUSABLE',
+      message: /: cannot connect: self-signed certificate \(sslrootcert=FILE names the authority to trust\)$/,
+    });
+    for (const query of [`sslmode=verify-full&sslrootcert=${certificate}`, 'sslmode=require']) {
+      await (await openStore(secure.url(`?${query}`))).close();
+    }
   });
 
   test('tables of another program, or of a newer version, are left alone', async () => {
@@ -158,8 +183,9 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
     const connections = new Connections({ pg, location, logger: silentLogger, clock: systemClock });
     const names = ['statement_timeout', 'idle_session_timeout', 'synchronous_commit', 'search_path'];
     const settings = await connections.write(async (writer) => {
-      const rows = names.map((name) => writer.query<readonly [string]>(`SHOW ${name}`));
-      return (await Promise.all(rows)).map(([row]) => row?.[0]);
+      const found: (string | undefined)[] = [];
+      for (const name of names) found.push((await writer.query<readonly [string]>(`SHOW ${name}`))[0]?.[0]);
+      return found;
     });
     assert.deepEqual(settings, ['0', '0', 'on', 'eves']);
     await connections.close();
@@ -189,6 +215,10 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
       [
         'postgres://h/db?target_session_attrs=standby',
         'target_session_attrs: the queue needs the primary; one of primary, read-write, any was expected',
+      ],
+      [
+        'postgres://h/db?sslmode=verify-ca',
+        "sslmode=verify-ca: sslrootcert=FILE was expected, the authority that signed the server's certificate",
       ],
       ['postgres://h/db?schema=A', 'schema: 1 to 63 of a-z 0-9 _ were expected'],
     ] as const) {

@@ -113,6 +113,11 @@ export class PostgresServer implements AsyncDisposable {
     return this.#process.output('stderr');
   }
 
+  /** Makes a file that only the server may read, as it wants its private key to be. */
+  static async writeSecret(path: string, content: string): Promise<void> {
+    await writeData(path, content);
+  }
+
   /** A URL of its first database. */
   url(query = '', user = `postgres:${PASSWORD}`, port = this.port): string {
     return `postgres://${user}@127.0.0.1:${port}/postgres${query}`;
