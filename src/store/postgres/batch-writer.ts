@@ -63,6 +63,11 @@ export class BatchWriter {
     this.#shards.set(shard, state);
   }
 
+  /** The shards that this store has been granted, and the epochs. */
+  get grants(): readonly (readonly [ShardId, number])[] {
+    return [...this.#shards].map(([shard, { epoch }]) => [shard, epoch]);
+  }
+
   async commit(batch: CommitBatch): Promise<CommitResult> {
     let isConnected = false;
     try {

@@ -1,5 +1,6 @@
-import type { SubmissionId } from '../../model/ids.ts';
+import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import { IS_ENDED, STATE } from '../codec/submission-row.ts';
+import { StoreError } from '../errors.ts';
 import type { SqlSession } from './session.ts';
 
 /** Rows that one statement of the clean-up deletes: commits go in between. */
@@ -13,14 +14,27 @@ const PARTS = [
   ['failed_chunks', 'chunk_index'],
 ] as const;
 
-/** The first half of the clean-up: nobody finds these submissions any more. Returns how many had ended. */
-export async function forget(session: SqlSession, ids: readonly SubmissionId[]): Promise<number> {
+/**
+ * The first half of the clean-up: nobody finds these submissions any more. Returns how many had ended.
+ *
+ * @param grants all of them must be valid: which submissions are due, a later owner may see otherwise
+ * @throws StoreError `fenced`
+ */
+export async function forget(
+  session: SqlSession,
+  ids: readonly SubmissionId[],
+  grants: readonly (readonly [ShardId, number])[],
+): Promise<number> {
   // Nothing is left of a completed one but its row, unless it was a direct one.
   // Locked: a retry that was about to reopen one, from another session, is over then, or waits.
-  const [row] = await session.query<readonly [bigint]>(
-    `WITH ended AS (
+  const [row] = await session.query<readonly [forgotten: bigint, isOwner: boolean]>(
+    `WITH held AS (
+       SELECT s.shard FROM shards AS s JOIN unnest($2::integer[], $3::bigint[]) AS g (shard, epoch)
+         ON g.shard = s.shard AND g.epoch = s.epoch FOR SHARE OF s),
+     owner AS (SELECT count(*) = cardinality($2::integer[]) AS is_owner FROM held),
+     ended AS (
        SELECT id, queue, state, state = ${STATE.completed} AND prefix IS NOT NULL AS is_bare FROM submissions
-       WHERE id = ANY ($1::bigint[]) AND ${IS_ENDED} ORDER BY id FOR UPDATE),
+       WHERE id = ANY ($1::bigint[]) AND ${IS_ENDED} AND (SELECT is_owner FROM owner) ORDER BY id FOR UPDATE),
      deleted AS (
        DELETE FROM submissions AS s USING ended AS e WHERE s.id = e.id AND e.is_bare RETURNING e.queue, e.state),
      marked AS (
@@ -32,9 +46,14 @@ export async function forget(session: SqlSession, ids: readonly SubmissionId[]):
        INSERT INTO ended_counts (queue, state, count)
        SELECT queue, state, -count(*) FROM gone GROUP BY queue, state
        ON CONFLICT (queue, state) DO UPDATE SET count = ended_counts.count + excluded.count)
-     SELECT count(*) FROM gone`,
-    [`{${ids.join()}}`],
+     SELECT count(*), (SELECT is_owner FROM owner) FROM gone`,
+    [
+      `{${ids.join()}}`,
+      `{${grants.map(([shard]) => shard).join()}}`,
+      `{${grants.map(([, epoch]) => epoch).join()}}`,
+    ],
   );
+  if (row?.[1] === false) throw new StoreError('fenced', 'another queue cleans up from now on');
   return Number(row?.[0] ?? 0n);
 }
 

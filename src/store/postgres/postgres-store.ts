@@ -143,7 +143,7 @@ export class PostgresStore implements Store {
 
   async forget(ids: readonly SubmissionId[]): Promise<number> {
     try {
-      const forgotten = await this.#connections.write((session) => forget(session, ids));
+      const forgotten = await this.#connections.write((session) => forget(session, ids, this.#writer.grants));
       // Also what an earlier call left behind when the process ended. Commits go in between.
       while (await this.#connections.write(sweep));
       return forgotten;

@@ -52,5 +52,14 @@ describe('PostgreSQL', { skip: withoutPostgres() }, () => {
     assert.equal(await session.store.countEnded('', 'failed'), 1);
   });
 
+  test('who has been fenced cleans up nothing any more', async () => {
+    const fixture = server.fixture();
+    await using before = await StoreSession.open(fixture);
+    await before.commit(insertOf(1n), failed(1n, 100));
+    await using now = await StoreSession.open(fixture);
+    await assert.rejects(before.store.forget([1n]), { code: 'STORE_FENCED' });
+    assert.equal(await now.store.forget([1n]), 1);
+  });
+
   storeConformance('postgres', { fixture: async () => server.fixture(), second: 'fences', randomRuns: 8 });
 });
