@@ -8,12 +8,12 @@ const FIRST = [1, 2, 14, 30, 62, 26];
 const STEPS = 1_000;
 
 /** Plants the bug and runs seeds until one fails: that one; null if none does. */
-export function findBug({ plant, seed: first }: Bug): Promise<number | null> {
+export function findBug({ plant, seed: first, nodes = 1 }: Bug): Promise<number | null> {
   const all = Array.from({ length: SEEDS_MAX }, (_, i) => i + 1);
   const seeds = new Set([...(first === undefined ? [] : [first]), ...FIRST, ...all]);
   return whileReplaced(plant, async () => {
     for (const seed of seeds) {
-      const isFound = await simulate(seed, STEPS).then(
+      const isFound = await simulate(seed, STEPS, { nodes }).then(
         () => false,
         () => true,
       );

@@ -4,10 +4,11 @@ import type { SubmissionId } from '../../src/model/ids.ts';
 import type { RetryPolicy } from '../../src/model/retry.ts';
 import type { Change, VerbTarget } from '../../src/model/verbs.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
+import type { Life } from './oracle/life.ts';
 import type { Oracle } from './oracle/oracle.ts';
 import { Violation } from './oracle/violation.ts';
 import type { SimClock } from './sim-clock.ts';
-import type { SimProcess } from './sim-process.ts';
+import type { SimOffice } from './sim-office.ts';
 import { inputOf, type Told } from './work.ts';
 
 /** A submission with more chunks than this is there to reach a second page: nobody has the time to do it all. */
@@ -21,10 +22,12 @@ export interface SimProducersOptions {
   readonly retryRandom: Random;
   /** For what producers do in the middle of the work; null: nothing. */
   readonly controls: Random | null;
+  /** Processes run all the time, and as fast as we do. */
+  readonly isSteady: boolean;
   /** Those that submissions are inserted into. */
   readonly queues: readonly string[];
   /** null while there is none that takes anything. */
-  process(): SimProcess | null;
+  process(): SimOffice | null;
   failed(error: unknown): void;
 }
 
@@ -99,7 +102,7 @@ export class SimProducers {
     const what = nameOf(target);
     if (target.kind === 'queue') this.#queuesPaused.add(target.queue);
     const resumesAsked = oracle.resumesAskedOf(what, cause);
-    this.#run({ verb: 'pause', cause }, target, () => oracle.pauseAcknowledged(what, cause, resumesAsked));
+    this.#run({ verb: 'pause', cause }, target, (life) => life.pauseAcknowledged(what, cause, resumesAsked));
   }
 
   #resume(target: VerbTarget, cause: string): void {
@@ -107,7 +110,7 @@ export class SimProducers {
     this.#run({ verb: 'resume', cause }, target);
   }
 
-  #run(change: Change, target: VerbTarget, acknowledged: () => void = () => {}): void {
+  #run(change: Change, target: VerbTarget, acknowledged: (life: Life) => void = () => {}): void {
     const process = this.#o.process();
     const request = { change, target, by: 'sim', reason: null, isDryRun: false, expected: null };
     process?.queue.verbs.run(request).then(
@@ -155,9 +158,9 @@ export class SimProducers {
     const open = process.queue.reads.open(queue, id);
     const hasFailed = open?.state === 'open' && (open.failed?.count ?? 0) > 0;
     // What is open is handed out again at once, unless the store is stuck.
-    const asked = oracle.retryAsked(id, hasFailed && process.queue.isHealthy);
+    const asked = process.life.retryAsked(id, hasFailed && process.queue.isHealthy);
     process.queue.retries.retry({ id, queue }, act).then(
-      ({ chunks }) => this.#heard(process, () => oracle.retryAcknowledged(asked, chunks)),
+      ({ chunks }) => this.#heard(process, (life) => life.retryAcknowledged(asked, chunks)),
       () => {},
     );
   }
@@ -206,8 +209,8 @@ export class SimProducers {
         (id) =>
           this.#heard(
             process,
-            () => {
-              this.#o.oracle.insertAcknowledged(id, told);
+            (life) => {
+              life.insertAcknowledged(id, told);
               // Only its deadline ends it.
               if (control !== undefined && control.deadlineMs !== null) {
                 this.#o.oracle.mayEnd(id);
@@ -227,7 +230,7 @@ export class SimProducers {
     if (isLarge) this.#later(() => this.cancelLarge(), 3_000);
   }
 
-  #times(process: SimProcess, hasDeadline: boolean): Control {
+  #times(process: SimOffice, hasDeadline: boolean): Control {
     const nowMs = process.wallMs;
     return hasDeadline
       ? { ...NO_CONTROL, deadlineMs: nowMs + 3_000 + this.#int(20_000) }
@@ -245,12 +248,11 @@ export class SimProducers {
     if (!this.#isElsewhere(id, queue)) this.#o.oracle.mayEnd(id);
     process?.queue.endings.cancel(queue, id).then(
       (result) =>
-        this.#heard(process, () => {
-          const { oracle } = this.#o;
-          if (this.#isElsewhere(id, queue)) return oracle.elsewhere(id, result.kind !== 'unknown');
-          if (result.kind === 'cancelled') oracle.cancelAcknowledged(id);
-          else if (result.kind === 'ended') oracle.statusSeen(id, result.status.state);
-          else oracle.unknownSeen(id);
+        this.#heard(process, (life) => {
+          if (this.#isElsewhere(id, queue)) return life.elsewhere(id, result.kind !== 'unknown');
+          if (result.kind === 'cancelled') life.cancelAcknowledged(id);
+          else if (result.kind === 'ended') life.statusSeen(id, result.status.state);
+          else life.unknownSeen(id);
         }),
       () => {},
     );
@@ -260,10 +262,10 @@ export class SimProducers {
     const process = this.#o.process();
     process?.queue.reads.status(queue, id).then(
       (status) =>
-        this.#heard(process, () => {
-          if (this.#isElsewhere(id, queue)) return this.#o.oracle.elsewhere(id, status !== null);
-          if (status === null) this.#o.oracle.unknownSeen(id);
-          else this.#o.oracle.statusSeen(id, status.state);
+        this.#heard(process, (life) => {
+          if (this.#isElsewhere(id, queue)) return life.elsewhere(id, status !== null);
+          if (status === null) life.unknownSeen(id);
+          else life.statusSeen(id, status.state);
         }),
       () => {},
     );
@@ -273,15 +275,15 @@ export class SimProducers {
     const process = this.#o.process();
     process?.queue.reads.chunksDone(queue, id, 0).then(
       (told) =>
-        this.#heard(process, () => {
-          if (this.#isElsewhere(id, queue)) return this.#o.oracle.elsewhere(id, told !== null);
+        this.#heard(process, (life) => {
+          if (this.#isElsewhere(id, queue)) return life.elsewhere(id, told !== null);
           if (told === null) {
-            this.#o.oracle.unknownSeen(id);
+            life.unknownSeen(id);
             return;
           }
           const done = new ChunkSet(told.chunksTotal);
           for (const { page, content } of told.pages) done.setPage(page, content);
-          this.#o.oracle.progressSeen(id, done);
+          life.progressSeen(id, done);
         }),
       () => {},
     );
@@ -304,19 +306,20 @@ export class SimProducers {
       takeBack();
       return;
     }
+    if (!this.#o.isSteady) return;
     this.#o.clock.at(this.#o.clock.elapsedMs + waitMs + 1, () => {
       if (process.isAlive && !isWoken) this.#o.failed(new Violation(`a wait for ${id} never ends`));
     });
   }
 
   /** An answer leaves the process at once and is judged then; or it is lost, and the producer asks again. */
-  #heard(process: SimProcess, judge: () => void, lost: () => void = () => {}): void {
-    if (!process.isAlive) {
+  #heard(process: SimOffice, judge: (life: Life) => void, lost: () => void = () => {}): void {
+    if (!process.isAlive || !process.mayAnswer()) {
       lost();
       return;
     }
     try {
-      judge();
+      judge(process.life);
     } catch (error) {
       this.#o.failed(error);
     }

@@ -9,15 +9,15 @@ import { PlanCache } from '../../src/scheduler/plan/cache.ts';
 import { SetbackRules } from '../../src/scheduler/setbacks.ts';
 import { SickConsumers } from '../../src/scheduler/sick-consumers.ts';
 import { Outbox } from '../../src/server/consumers/outbox.ts';
-import { type Clock, sleep } from '../../src/system/time/clock.ts';
+import { sleep } from '../../src/system/time/clock.ts';
 import type { Caprices } from './capricious.ts';
 import type { RarePlace } from './rare-places.ts';
 import { replace, replaceGetter } from './replace.ts';
+import type { SimClock } from './sim-clock.ts';
 
 interface Ruling {
   readonly caprices: Caprices;
-  /** Of the process that runs. */
-  readonly clock: Clock;
+  readonly time: SimClock;
 }
 
 let ruling: Ruling | null = null;
@@ -27,13 +27,19 @@ export function ruleRareMethods(those: Ruling): void {
   ruling = those;
 }
 
+/** What the monotonic clock of the process that runs shows. */
+export function nowOfNode(): number {
+  return ruling?.time.running?.monotonicMs() ?? 0;
+}
+
 function rarely(place: Extract<RarePlace, `method: ${string}`>): boolean {
   return ruling?.caprices.rarely(place) ?? false;
 }
 
 async function perhapsLater(): Promise<void> {
   if (ruling === null || !rarely('method: who waits for a commit hears of it late')) return;
-  await sleep(ruling.clock, ruling.caprices.int(300));
+  const { caprices, time } = ruling;
+  if (time.running !== null) await sleep(time.running, caprices.int(300));
 }
 
 replace(

@@ -3,7 +3,8 @@
  *
  *     npm run simulate                                fresh seeds for a minute
  *     npm run simulate -- --minutes 60                fresh seeds for an hour
- *     npm run simulate -- --seed 7 --steps 2000       one run
+ *     npm run simulate -- --seed 7 --steps 2000       one run, of a single node
+ *     npm run simulate -- --nodes 3                   three nodes in each run; by default it is one, two or three
  *
  * A failure is run again with fewer and fewer steps, and ends with the seed, the commit and what happened last.
  */
@@ -13,24 +14,31 @@ import { parseArgs } from 'node:util';
 import { timesOfPlaces } from './capricious.ts';
 import { type SimulationFailure, simulate } from './world.ts';
 
+/** Of runs that are not told how many: as often as it stands here. */
+const NODES = [1, 1, 2, 3];
+
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     steps: { type: 'string', default: '2000' },
     minutes: { type: 'string', default: '1' },
+    nodes: { type: 'string' },
   },
 });
 const steps = Number(values.steps);
 const minutes = Number(values.minutes);
 if (!Number.isSafeInteger(steps) || steps < 1)
   throw new Error(`--steps ${values.steps}: a whole number above 0`);
+const nodesWanted = values.nodes === undefined ? null : Number(values.nodes);
+if (nodesWanted !== null && ![1, 2, 3].includes(nodesWanted))
+  throw new Error(`--nodes ${values.nodes}: 1, 2 or 3`);
 if (!(minutes > 0)) throw new Error(`--minutes ${values.minutes}: a number above 0`);
 
 /** The fewest steps, by halves, that still fail. */
 async function shortest(failure: SimulationFailure): Promise<SimulationFailure> {
   let found = failure;
   for (let tried = failure.steps >> 1; tried >= 1; tried >>= 1) {
-    const shorter = await simulate(failure.seed, tried).then(
+    const shorter = await simulate(failure.seed, tried, { nodes: failure.nodes }).then(
       () => null,
       (error: SimulationFailure) => error,
     );
@@ -45,8 +53,9 @@ const totals = { runs: 0, steps: 0, simulatedMs: 0, submissions: 0, handOuts: 0,
 let toldMs = performance.now();
 do {
   const seed = values.seed === undefined ? randomInt(2 ** 32) : Number(values.seed);
+  const nodes = nodesWanted ?? (values.seed === undefined ? NODES[randomInt(NODES.length)]! : 1);
   try {
-    const result = await simulate(seed, steps);
+    const result = await simulate(seed, steps, { nodes });
     totals.runs++;
     totals.steps += result.steps;
     totals.simulatedMs += result.simulatedMs;
@@ -59,7 +68,7 @@ do {
     console.log(failure.trace.join('\n'));
     console.log(`\n${failure.stack}\n${failure.cause instanceof Error ? failure.cause.stack : ''}`);
     console.log(
-      `\nAgain, at commit ${commit}:\n  npm run simulate -- --seed ${failure.seed} --steps ${failure.steps}`,
+      `\nAgain, at commit ${commit}:\n  npm run simulate -- --seed ${failure.seed} --steps ${failure.steps} --nodes ${failure.nodes}`,
     );
     process.exit(1);
   }

@@ -8,16 +8,19 @@ interface Entry {
 
 /**
  * Time that passes only when the simulation says so: the earliest timer is next, ties in the order in which they
- * were set. `soon` is a timer of no delay. What a crashed process had set never fires: see {@link SimClock.world}.
+ * were set. The time of a process is a {@link SimWorld}.
  */
 export class SimClock {
+  /** The clock of the process that ran last. */
+  running: Clock | null = null;
   #nowMs = 0;
   #order = 0;
   readonly #heap: Entry[] = [];
-  readonly #epochMs: number;
+  /** Unix time at the beginning. */
+  readonly epochMs: number;
 
   constructor(epochMs = 1_700_000_000_000) {
-    this.#epochMs = epochMs;
+    this.epochMs = epochMs;
   }
 
   get elapsedMs(): number {
@@ -31,29 +34,6 @@ export class SimClock {
   /** When the next timer is due; null if there is none. */
   get nextDueMs(): number | null {
     return this.#heap[0]?.dueMs ?? null;
-  }
-
-  /**
-   * The clock of one simulated process. After `kill` none of its timers fires.
-   *
-   * @param wallOffsetMs how wrong its wall clock is
-   */
-  world(wallOffsetMs = 0): { readonly clock: Clock; kill(): void } {
-    let alive = true;
-    const clock: Clock = {
-      nowMs: () => this.#epochMs + this.#nowMs + wallOffsetMs,
-      monotonicMs: () => this.#nowMs,
-      after: (delayMs, run) => this.at(this.#nowMs + Math.max(0, delayMs), () => alive && run()),
-      soon: (run) => {
-        this.at(this.#nowMs, () => alive && run());
-      },
-    };
-    return {
-      clock,
-      kill() {
-        alive = false;
-      },
-    };
   }
 
   at(dueMs: number, run: () => void): Timer {

@@ -1,21 +1,26 @@
 import { StoreError } from '../../src/store/errors.ts';
+import type { StoreLeases } from '../../src/store/lease.ts';
 import type { CommitBatch, CommitResult, LoadedSubmission, Store } from '../../src/store/store.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import type { Caprices } from './capricious.ts';
 import type { RarePlace } from './rare-places.ts';
 import type { SimClock } from './sim-clock.ts';
+import { SimLeases } from './sim-leases.ts';
+import type { SimWorld } from './sim-world.ts';
 
 const FAULTS = ['refused', 'full', 'unknown_before', 'refused_after', 'unknown_after'] as const;
 
 /** How bad the disk is. */
 export interface SimStoreOptions {
+  /** The process that it is of: answers reach it when it runs. */
+  readonly world: SimWorld;
   /** Simulated milliseconds that a call takes at most. */
   readonly delayMsMax: number;
   /** Share of commits that go wrong, 0 to 1; of look-ups and loads a quarter as many do. */
   readonly faultRate: number;
   readonly caprices: Caprices;
   /** This process owns the store from now on: nothing of the one before takes place any more. */
-  acquired(): void;
+  acquired(epoch: number): void;
   /** Told of each batch that took place, whatever is told of it; once more when it is sent once more. */
   committed(batch: CommitBatch): void;
   /** Wraps each clean-up that takes place. */
@@ -28,11 +33,13 @@ export interface SimStoreOptions {
  */
 export class SimStore implements Store {
   readonly lost: AbortSignal;
+  readonly leases?: StoreLeases;
   readonly #inner: Store;
   readonly #clock: SimClock;
   readonly #random: Random;
   readonly #options: SimStoreOptions;
-  #alive = true;
+  /** Its connection to the database is cut until then. */
+  cutUntilMs = 0;
   /** Set while the faults are over: then everything succeeds. */
   healed = false;
   /** It was not to be loaded: the process cannot start. */
@@ -44,16 +51,21 @@ export class SimStore implements Store {
     this.#random = random;
     this.#options = options;
     this.lost = new AbortController().signal;
-  }
-
-  kill(): void {
-    this.#alive = false;
+    if (inner.leases === undefined) return;
+    const { world, acquired } = options;
+    this.leases = new SimLeases(inner.leases, {
+      clock,
+      random,
+      world,
+      call: (run) => this.#perhaps(run),
+      taken: acquired,
+    });
   }
 
   acquire(...args: Parameters<Store['acquire']>): ReturnType<Store['acquire']> {
-    return this.#later(() => {
-      const grants = this.#inner.acquire(...args);
-      this.#options.acquired();
+    return this.#later(async () => {
+      const grants = await this.#inner.acquire(...args);
+      for (const { epoch } of grants) this.#options.acquired(epoch);
       return grants;
     });
   }
@@ -96,7 +108,8 @@ export class SimStore implements Store {
           return this.#write(batch);
       }
     }, this.#random.next() < 0.5);
-    return answered.then((result) => this.#toldLate(result));
+    const lost = (error: StoreError): CommitResult => ({ kind: 'unknown', error });
+    return answered.catch(lost).then((result) => this.#toldLate(result));
   }
 
   async #toldLate(result: CommitResult): Promise<CommitResult> {
@@ -185,10 +198,35 @@ export class SimStore implements Store {
     return this.#later(() => Promise.reject(new StoreError('transient', 'simulated: a look-up fails')));
   }
 
+  /** It goes wrong as often as look-ups do, and half of the time it takes place and nobody hears of it. */
+  #perhaps<T>(run: () => Promise<T>): Promise<T> {
+    return this.#later(this.#isUnlucky() ? () => this.#lost(run) : run);
+  }
+
+  /** No answer, or a late one; what was sent may arrive before that, when the connection is mended, or never. */
+  async #throughCut<T>(run: () => Promise<T>): Promise<T> {
+    const luck = this.#random.next();
+    if (luck < 0.5) return this.#lost(run);
+    const mended = new Promise<void>((resolve) => {
+      this.#clock.at(this.cutUntilMs + randomInt(this.#random, 200), resolve);
+    });
+    if (luck < 0.75) {
+      mended.then(run).catch(() => {});
+      throw new StoreError('transient', 'simulated: the database does not answer');
+    }
+    await mended;
+    return run();
+  }
+
+  async #lost(run: () => Promise<unknown>): Promise<never> {
+    if (this.#random.next() < 0.5) await run();
+    throw new StoreError('transient', 'simulated: the connection to the database is cut');
+  }
+
   /** Never ends if the process is killed meanwhile. */
   #delay(delayMs: number): Promise<void> {
     return new Promise((resolve) => {
-      this.#clock.at(this.#clock.elapsedMs + delayMs, () => this.#alive && resolve());
+      this.#clock.at(this.#clock.elapsedMs + delayMs, () => this.#options.world.arrives(resolve));
     });
   }
 
@@ -197,13 +235,15 @@ export class SimStore implements Store {
     const delayMs = randomInt(this.#random, this.#options.delayMsMax + 1);
     return new Promise((resolve, reject) => {
       this.#clock.at(this.#clock.elapsedMs + delayMs, () => {
-        if (!this.#alive) {
+        const { world } = this.#options;
+        if (!world.isAlive) {
           if (survivesKill) void run();
           return;
         }
-        run().then(
-          (value) => this.#alive && resolve(value),
-          (error) => this.#alive && reject(error),
+        const isCut = this.#clock.elapsedMs < this.cutUntilMs;
+        (isCut ? this.#throughCut(run) : run()).then(
+          (value) => world.arrives(() => resolve(value)),
+          (error) => world.arrives(() => reject(error)),
         );
       });
     });

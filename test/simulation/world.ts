@@ -2,12 +2,15 @@ import { MemoryDatabase } from '../../src/store/memory/memory-store.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
 import { LICENCES_MAX, SimConsumer } from './actors.ts';
 import { Caprices } from './capricious.ts';
+import { Faults } from './faults.ts';
 import { Oracle } from './oracle/oracle.ts';
 import { Violation } from './oracle/violation.ts';
 import { LARGE_CHUNKS, SimProducers } from './producers.ts';
 import { SimClock, settle } from './sim-clock.ts';
 import type { SimLink } from './sim-network.ts';
-import { HEARTBEAT_MS, MISSABLE_HEARTBEATS, SimProcess } from './sim-process.ts';
+import { type SharedOptions, SimNode } from './sim-node.ts';
+import type { SimOffice } from './sim-office.ts';
+import { SimWorld } from './sim-world.ts';
 
 /** Names of queues, for those runs that have several. */
 const QUEUES = ['', 'images', 'bills'];
@@ -17,6 +20,13 @@ const CONTROLLED = new Set([3, 4, 6]);
 /** Simulated time after the faults within which everything must have ended. */
 const HEALED_MS_MAX = 600_000;
 
+export interface WorldOptions {
+  /** How many named queues there are. Default: it follows from the seed. */
+  readonly queues?: number;
+  /** How many nodes share the store. Default 1, which has it for itself. */
+  readonly nodes?: number;
+}
+
 export interface SimulationResult {
   readonly seed: number;
   readonly steps: number;
@@ -24,6 +34,7 @@ export interface SimulationResult {
   readonly submissions: number;
   readonly handOuts: number;
   readonly crashes: number;
+  readonly takeovers: number;
   readonly forgotten: number;
 }
 
@@ -40,15 +51,30 @@ export class World {
   readonly #queues: readonly string[];
   readonly #faultRate: number;
   readonly #submissionAgeMsMax: number;
-  #process: SimProcess | null = null;
+  /** Those that run; null: one that is to start soon. */
+  readonly #nodes: (SimNode | null)[];
+  /** null: a single node, for itself. */
+  readonly #shared: SharedOptions | null;
+  readonly #faults: Faults;
+  #nodesStarted = 0;
   #connections = 0;
   #crashes = 0;
   #isHealed = false;
   #failure: unknown = null;
 
-  constructor(seed: number, queues: number) {
+  constructor(seed: number, { queues = queuesOf(seed), nodes = 1 }: WorldOptions) {
     this.#seed = seed;
     this.#queues = QUEUES.slice(0, queues);
+    this.#nodes = Array<null>(nodes).fill(null);
+    const nodesRandom = seededRandom(seed + nodes);
+    this.#shared =
+      nodes === 1
+        ? null
+        : {
+            leaseMs: 1_000 + randomInt(nodesRandom, 2_000),
+            random: nodesRandom,
+            storeClock: new SimWorld(this.clock, { wallOffsetMs: 0 }).clock,
+          };
     this.#random = seededRandom(seed);
     this.#faultRate = this.#chance(0.3) ? 0 : this.#random.next() * 0.4;
     this.#submissionAgeMsMax = this.#chance(0.5) ? 3_600_000 : 1_000 + this.#int(20_000);
@@ -61,7 +87,22 @@ export class World {
       // From a source of its own: the other runs are what they were.
       controls: CONTROLLED.has(seed % 7) ? seededRandom(seed) : null,
       queues: this.#queues,
-      process: () => (this.#process?.isReady === true ? this.#process : null),
+      isSteady: nodes === 1,
+      process: () => this.#entrance(),
+      failed: (error) => this.#failed(error),
+    });
+    this.#faults = new Faults({
+      clock: this.clock,
+      random: this.#random,
+      oracle: this.#oracle,
+      nodesRandom: this.#shared?.random ?? null,
+      nodes: () => this.#running,
+      links: () => this.#links(),
+      kill: (node, how) => this.#crash(node, how),
+      stopped: (node) => {
+        node.kill();
+        this.#startsAgain(node);
+      },
       failed: (error) => this.#failed(error),
     });
   }
@@ -72,7 +113,7 @@ export class World {
 
   /** Runs `steps` events with faults, then lets everything heal and waits for every submission to end. */
   async run(steps: number): Promise<SimulationResult> {
-    this.#startProcess();
+    for (const place of this.#nodes.keys()) this.#startNode(place);
     const licensed = this.#chance(0.3);
     if (licensed) this.#oracle.licencesMax = LICENCES_MAX;
     const queues = this.#queues;
@@ -80,14 +121,14 @@ export class World {
       const modern = this.#chance(0.5);
       const random = seededRandom(this.#int(2 ** 31));
       const home = queues[this.#consumers.length % queues.length]!;
-      const dial = (consumer: SimConsumer) => this.#process?.dial(consumer) ?? null;
+      const dial = (consumer: SimConsumer) => this.#entrance()?.dial(consumer) ?? null;
       this.#consumers.push(
         new SimConsumer({ clock: this.clock, random, modern, licensed, queues, home, dial }),
       );
     }
     if (this.#chance(0.4)) this.#consumers[0]!.broken = true;
     for (let i = 1 + this.#int(3); i > 0; i--) this.#producers.start();
-    this.#later(() => this.#trouble(), 1_000);
+    this.#faults.start();
     let step = 0;
     for (; step < steps; step++) await this.#step(step);
     this.#heal();
@@ -98,7 +139,7 @@ export class World {
       await this.#step(step++);
     }
     this.#oracle.checkDisk();
-    this.#process?.kill();
+    for (const node of this.#running) node.kill();
     return {
       seed: this.#seed,
       steps: step,
@@ -106,6 +147,7 @@ export class World {
       submissions: this.#oracle.insertsTotal,
       handOuts: this.#oracle.handOuts,
       crashes: this.#crashes,
+      takeovers: this.#oracle.takeovers,
       forgotten: this.#oracle.forgotten.size,
     };
   }
@@ -114,12 +156,17 @@ export class World {
     if (!this.clock.step()) throw new Violation('nothing will ever happen again');
     await settle();
     if (this.#failure !== null) throw this.#failure;
-    if (this.#process?.isReady === true && step % 32 === 0) this.#process.queue.checkInvariants();
+    if (step % 32 === 0) for (const { office } of this.#running) office?.queue.checkInvariants();
     if (step % 64 === 0) this.#oracle.checkDisk();
   }
 
-  #startProcess(): void {
-    const process = new SimProcess({
+  get #running(): SimNode[] {
+    return this.#nodes.filter((node) => node !== null);
+  }
+
+  #startNode(place: number): void {
+    const node: SimNode = new SimNode({
+      id: `node ${place}.${this.#nodesStarted++}`,
       database: this.#database,
       clock: this.clock,
       random: this.#random,
@@ -127,70 +174,48 @@ export class World {
       oracle: this.#oracle,
       faultRate: this.#faultRate,
       submissionAgeMsMax: this.#submissionAgeMsMax,
+      shared: this.#shared,
       nextConnection: () => this.#connections++,
       failed: (error) => this.#failed(error),
-      startFailed: () => this.#crash('cannot load its store and ends'),
+      startFailed: () => this.#crash(node, 'cannot load its store and ends'),
     });
-    process.store.healed = this.#isHealed;
-    this.#process = process;
-    process.start();
+    node.store.healed = this.#isHealed;
+    this.#nodes[place] = node;
+    node.start();
   }
 
-  #crash(how: string): void {
-    if (this.#process === null) return;
+  #crash(node: SimNode, how: string): void {
     this.#crashes++;
-    this.#oracle.note(`the queue ${how}`);
-    this.#process.kill();
-    this.#process = null;
-    this.#later(() => this.#startProcess(), 2_000);
+    this.#oracle.note(`${this.#shared === null ? 'the queue' : node.id} ${how}`);
+    node.kill();
+    this.#startsAgain(node);
   }
 
-  // ---- faults
-
-  #trouble(): void {
-    if (this.#isHealed) return;
-    this.#later(() => this.#trouble(), 1_000);
-    const luck = this.#random.next();
-    const links = this.#links();
-    const link = links[this.#int(Math.max(1, links.length))];
-    if (luck < 0.2) this.#crash('is killed');
-    else if (luck < 0.45) link?.cut();
-    else if (luck < 0.6 && link !== undefined) this.#swallow(link);
-    else if (luck < 0.65) this.#silence(links);
+  #startsAgain(node: SimNode): void {
+    const place = this.#nodes.indexOf(node);
+    if (place === -1) return;
+    this.#nodes[place] = null;
+    this.#later(() => this.#startNode(place), 2_000);
   }
 
-  /** A cut cable: the server must notice within all missable heartbeats, as long as it reads at all. */
-  #swallow(link: SimLink): void {
-    const process = this.#process;
-    const noticedWithinMs = HEARTBEAT_MS * (MISSABLE_HEARTBEATS + 1) + 500;
-    link.blackHole = true;
-    const check = () => {
-      if (process === null || !process.isAlive || link.isCut) return;
-      for (const session of process.sessions.values()) {
-        if (session.link !== link) continue;
-        if (this.clock.elapsedMs - link.serverReadsSinceMs >= noticedWithinMs) {
-          this.#failed(new Violation('a dead consumer is not noticed in time'));
-        } else this.clock.at(this.clock.elapsedMs + noticedWithinMs, check);
-      }
-    };
-    this.clock.at(this.clock.elapsedMs + noticedWithinMs, check);
-  }
-
-  /** A switch goes: one link after the other falls silent, and they come back in another order. */
-  #silence(links: readonly SimLink[]): void {
-    for (const link of this.#shuffled(links)) {
-      this.#later(() => {
-        link.pause();
-        this.#later(() => link.resume(), 5_000);
-      }, 2_000);
-    }
+  /** Where a request or a connection ends up; null: nobody takes it. A standby passes it on to whom it holds for active. */
+  #entrance(): SimOffice | null {
+    const running = this.#running;
+    const random = this.#shared?.random;
+    const first = running[random === undefined ? 0 : randomInt(random, Math.max(1, running.length))];
+    if (first === undefined || !first.isUp) return null;
+    const next = first.office !== null ? first : running.find(({ id }) => id === first.holder);
+    const office = next?.isUp === true ? next.office : null;
+    if (office !== null) next?.world.runs();
+    return office;
   }
 
   #heal(): void {
     this.#isHealed = true;
     this.#producers.isOver = true;
     this.#caprices.isOver = true;
-    if (this.#process !== null) this.#process.store.healed = true;
+    this.#faults.end();
+    for (const { store } of this.#running) store.healed = true;
     const [first, ...others] = this.#consumers;
     for (const consumer of this.#consumers) {
       consumer.diligent = true;
@@ -222,7 +247,7 @@ export class World {
     for (const { end } of this.#database.rows.values()) {
       if (end === null) return false;
     }
-    return this.#process?.isReady === true;
+    return this.#running.some(({ office }) => office !== null);
   }
 
   #failed(error: unknown): void {
@@ -231,11 +256,6 @@ export class World {
 
   #links(): SimLink[] {
     return this.#consumers.flatMap(({ link }) => (link === null ? [] : [link]));
-  }
-
-  #shuffled<T>(list: readonly T[]): T[] {
-    const rest = [...list];
-    return list.map(() => rest.splice(this.#int(rest.length), 1)[0]!);
   }
 
   #later(run: () => void, delayMsMax: number): void {
@@ -256,13 +276,15 @@ export class SimulationFailure extends Error {
   override name = 'SimulationFailure';
   readonly seed: number;
   readonly steps: number;
+  readonly nodes: number;
   /** What happened last. */
   readonly trace: readonly string[];
 
-  constructor(seed: number, steps: number, trace: readonly string[], cause: unknown) {
+  constructor(seed: number, steps: number, nodes: number, trace: readonly string[], cause: unknown) {
     super(`seed ${seed}, ${steps} steps: ${cause instanceof Error ? cause.message : cause}`, { cause });
     this.seed = seed;
     this.steps = steps;
+    this.nodes = nodes;
     this.trace = trace;
   }
 }
@@ -276,12 +298,12 @@ function queuesOf(seed: number): number {
 export async function simulate(
   seed: number,
   steps: number,
-  queues = queuesOf(seed),
+  options: WorldOptions = {},
 ): Promise<SimulationResult> {
-  const world = new World(seed, queues);
+  const world = new World(seed, options);
   try {
     return await world.run(steps);
   } catch (error) {
-    throw new SimulationFailure(seed, steps, world.trace, error);
+    throw new SimulationFailure(seed, steps, options.nodes ?? 1, world.trace, error);
   }
 }

@@ -17,7 +17,7 @@ export const ANSWERING_BUGS: readonly Bug[] = [
   },
   {
     name: 'an answer that took time still has what was done meanwhile',
-    seed: 10,
+    seed: 18,
     plant() {
       const isMakingLate = during(Outbox.prototype, 'pump');
       replaceGetter(
@@ -45,6 +45,7 @@ export const ANSWERING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a consumer that held too much is never served again',
+    seed: 30,
     plant() {
       const isCatchingUp = during(ConsumerSession.prototype, 'endTurn');
       replace(

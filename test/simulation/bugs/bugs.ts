@@ -2,6 +2,7 @@ import { ANSWERING_BUGS } from './answering.ts';
 import type { Bug } from './bug.ts';
 import { CONTROLLING_BUGS } from './controlling.ts';
 import { FAILING_BUGS } from './failing.ts';
+import { NODE_BUGS } from './nodes.ts';
 import { QUEUE_BUGS } from './queues.ts';
 import { SCHEDULING_BUGS } from './scheduling.ts';
 import { SELECTING_BUGS } from './selecting.ts';
@@ -16,4 +17,5 @@ export const BUGS: readonly Bug[] = [
   ...QUEUE_BUGS,
   ...FAILING_BUGS,
   ...CONTROLLING_BUGS,
+  ...NODE_BUGS,
 ];

@@ -40,6 +40,7 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
   },
   {
     name: 'the pause of a queue is forgotten at a restart',
+    seed: 66,
     plant() {
       replace(MemoryStore.prototype, 'scopeControls', () => async () => new Map());
     },
@@ -76,7 +77,7 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
   },
   {
     name: 'metadata that is set leaves what is in flight at the old value',
-    seed: 25,
+    seed: 20,
     plant() {
       replace(
         MetaTable.prototype,

@@ -11,6 +11,7 @@ import type { Bug } from './bug.ts';
 export const FAILING_BUGS: readonly Bug[] = [
   {
     name: 'a retry resurrects done chunks',
+    seed: 14,
     plant() {
       const isRetrying = during(Retries.prototype, 'retry');
       replace(
@@ -60,6 +61,7 @@ export const FAILING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a retry is acknowledged before its commit',
+    seed: 14,
     plant() {
       const isRetrying = during(Retries.prototype, 'retry');
       replace(
@@ -74,6 +76,7 @@ export const FAILING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a failed chunk is forgotten at restart',
+    seed: 14,
     plant() {
       replace(
         Ledger.prototype,

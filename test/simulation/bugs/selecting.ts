@@ -9,6 +9,7 @@ import type { Bug } from './bug.ts';
 export const SELECTING_BUGS: readonly Bug[] = [
   {
     name: 'a limit is exceeded by one',
+    seed: 26,
     plant() {
       replaceGetter(
         Rank.prototype,
@@ -22,6 +23,7 @@ export const SELECTING_BUGS: readonly Bug[] = [
   },
   {
     name: 'who waits is not woken when a limit has room again',
+    seed: 26,
     plant() {
       replace(PlanCache.prototype, 'takeFreed', () => () => []);
     },

@@ -1,0 +1,155 @@
+import { LeaseTenure } from '../../../src/node/lease-tenure.ts';
+import { Queue } from '../../../src/queue/queue.ts';
+import { MemoryLeases } from '../../../src/store/memory/memory-leases.ts';
+import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
+import { nowOfNode } from '../rare-methods.ts';
+import { replace, replaceGetter } from '../replace.ts';
+import { SimLeases } from '../sim-leases.ts';
+import { SimOffice } from '../sim-office.ts';
+import { SimWorld } from '../sim-world.ts';
+import type { Bug } from './bug.ts';
+
+/** Bugs of several nodes on one store. */
+export const NODE_BUGS: readonly Bug[] = [
+  {
+    name: 'a renewal counts from its answer on',
+    nodes: 2,
+    seed: 94,
+    plant() {
+      replace(
+        LeaseTenure.prototype,
+        'renewed',
+        (original) =>
+          function () {
+            original.call(this, nowOfNode());
+          },
+      );
+    },
+  },
+  {
+    // As the monotonic clock of a virtual machine that is suspended.
+    name: 'a lease is judged by a clock that stands still while the process sleeps',
+    nodes: 2,
+    seed: 14,
+    plant() {
+      replace(
+        SimWorld.prototype,
+        'monotonicMs',
+        (original) =>
+          function () {
+            return original.call(this) - this.sleptMs;
+          },
+      );
+    },
+  },
+  {
+    name: 'a renewal without an answer counts',
+    nodes: 2,
+    seed: 30,
+    plant() {
+      replace(
+        SimLeases.prototype,
+        'renew',
+        (original) =>
+          function (shard, epoch) {
+            return original.call(this, shard, epoch).catch(() => true);
+          },
+      );
+    },
+  },
+  {
+    name: 'a lease is taken while another node has it',
+    nodes: 2,
+    plant() {
+      let holder: string | null = null;
+      replace(
+        MemoryLeases.prototype,
+        'take',
+        (original) =>
+          function (shard, claim) {
+            const taken = original.call(this, shard, { ...claim, holder: holder ?? claim.holder });
+            holder ??= claim.holder;
+            return taken;
+          },
+      );
+    },
+  },
+  {
+    name: 'ids start anew when another node takes over',
+    nodes: 2,
+    seed: 7,
+    plant() {
+      replace(
+        MemoryLeases.prototype,
+        'take',
+        (original) =>
+          async function (shard, claim) {
+            const answer = await original.call(this, shard, claim);
+            if (answer.kind !== 'taken') return answer;
+            return { ...answer, grant: { ...answer.grant, highestId: (1_699_999_999_000n << 22n) | 7n } };
+          },
+      );
+    },
+  },
+  {
+    name: 'a commit goes without its fence',
+    nodes: 2,
+    seed: 62,
+    plant() {
+      let epochNow = 0;
+      replace(
+        MemoryLeases.prototype,
+        'take',
+        (original) =>
+          async function (shard, claim) {
+            const answer = await original.call(this, shard, claim);
+            if (answer.kind === 'taken') epochNow = answer.grant.epoch;
+            return answer;
+          },
+      );
+      replace(
+        MemoryStore.prototype,
+        'commit',
+        (original) =>
+          async function (batch) {
+            if (batch.epoch === epochNow) return original.call(this, batch);
+            const lastSeq = await this.lastSeq(batch.shard);
+            return original.call(this, { ...batch, epoch: epochNow, seq: lastSeq + 1 });
+          },
+      );
+    },
+  },
+  {
+    name: 'a queue goes on after its lease',
+    nodes: 2,
+    seed: 7,
+    plant() {
+      const stopped = new WeakSet<Queue>();
+      replace(
+        Queue.prototype,
+        'stop',
+        (original) =>
+          function (graceMs) {
+            stopped.add(this);
+            return original.call(this, graceMs);
+          },
+      );
+      replaceGetter(
+        Queue.prototype,
+        'isReady',
+        () =>
+          function () {
+            return !stopped.has(this) && !this.lost.aborted;
+          },
+      );
+    },
+  },
+  {
+    name: 'what producers asked is answered after the lease',
+    nodes: 2,
+    seed: 27,
+    plant() {
+      replace(SimOffice.prototype, 'mayAnswer', () => () => true);
+    },
+  },
+];

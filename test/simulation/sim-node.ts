@@ -1,0 +1,212 @@
+import { QueueNode } from '../../src/node/queue-node.ts';
+import type { QueueOptions } from '../../src/queue/assemble.ts';
+import { Queue } from '../../src/queue/queue.ts';
+import type { Tenure } from '../../src/store/lease.ts';
+import { type MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { silentLogger } from '../../src/system/log/logger.ts';
+import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
+import type { Clock } from '../../src/system/time/clock.ts';
+import { type Caprices, capriciousClock } from './capricious.ts';
+import type { Life } from './oracle/life.ts';
+import type { Oracle } from './oracle/oracle.ts';
+import type { Limits } from './oracle/tries.ts';
+import { ruleRareMethods } from './rare-methods.ts';
+import type { SimClock } from './sim-clock.ts';
+import { SimOffice } from './sim-office.ts';
+import { SimStore } from './sim-store.ts';
+import { SimWorld } from './sim-world.ts';
+
+/** Several nodes on one store. */
+export interface SharedOptions {
+  readonly leaseMs: number;
+  /** For what a single node does not have. */
+  readonly random: Random;
+  /** The time of the store. */
+  readonly storeClock: Clock;
+}
+
+export interface SimNodeOptions {
+  /** By which others know it; never used again. */
+  readonly id: string;
+  readonly database: MemoryDatabase;
+  readonly clock: SimClock;
+  readonly random: Random;
+  readonly caprices: Caprices;
+  readonly oracle: Oracle;
+  /** Share of calls of the store that go wrong, 0 to 1. */
+  readonly faultRate: number;
+  /** Ended submissions are remembered for so long. */
+  readonly submissionAgeMsMax: number;
+  /** null: it is the only one. */
+  readonly shared: SharedOptions | null;
+  /** The number of a connection, different for each one of the whole run. */
+  nextConnection(): number;
+  /** Something happened that must not. */
+  failed(error: unknown): void;
+  /** The store could not be loaded: the process ends. */
+  startFailed(): void;
+}
+
+/** One process: the real node, and the queue while it is the active one. */
+export class SimNode {
+  readonly store: SimStore;
+  readonly world: SimWorld;
+  readonly #o: SimNodeOptions;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #chunksHeldMax: number;
+  readonly #queueOptions: QueueOptions;
+  /** Of each time it has taken over the store, by epoch. */
+  readonly #lives = new Map<number, Life>();
+  #node: QueueNode | null = null;
+  #office: SimOffice | null = null;
+
+  constructor(options: SimNodeOptions) {
+    const { random, clock, database, oracle, shared, caprices } = options;
+    this.#o = options;
+    this.#random = seededRandom(randomInt(random, 2 ** 31));
+    const wallOffsetMs = random.next() < 0.3 ? -randomInt(random, 20_000) : 0;
+    this.world = new SimWorld(clock, { wallOffsetMs, ...ofItsOwn(shared) });
+    this.#clock = capriciousClock(this.world.clock, caprices);
+    ruleRareMethods({ caprices, time: clock });
+    this.#chunksHeldMax = random.next() < 0.3 ? 3 : 10_000;
+    const limits: Limits = {
+      chunkRetriesMax: random.next() < 0.4 ? 2 : 8,
+      chunkDisconnectsMax: random.next() < 0.3 ? 0 : random.next() < 0.7 ? 2 : 6,
+      disconnectFadesAfterMs: 300 + randomInt(random, 1_700),
+      reservationExpirationMs: caprices.rarely('options: reservations are short')
+        ? 500 + caprices.int(1_500)
+        : 4_000,
+    };
+    const storeClock = shared === null ? {} : { clock: shared.storeClock };
+    this.store = new SimStore(
+      new MemoryStore({ database, ...storeClock }),
+      clock,
+      seededRandom(randomInt(random, 2 ** 31)),
+      {
+        world: this.world,
+        delayMsMax: random.next() < 0.3 ? 300 : 5,
+        faultRate: options.faultRate,
+        caprices,
+        // A commit that was under way when the last process died may still have come before.
+        acquired: (epoch) =>
+          this.#judged(() => {
+            const node = shared === null ? null : options.id;
+            this.#lives.set(epoch, oracle.takenOver({ epoch, limits, clock: this.world.clock, node }));
+          }),
+        committed: (batch) => this.#judged(() => oracle.committed(batch)),
+        cleaningUp: (run) =>
+          oracle.cleaningUp(run).catch((error: unknown) => {
+            options.failed(error);
+            throw error;
+          }),
+      },
+    );
+    this.#queueOptions = {
+      store: this.store,
+      clock: this.#clock,
+      random: this.#random,
+      logger: silentLogger,
+      pendingBytesMax: caprices.rarely('options: little may wait for its commit')
+        ? caprices.int(500)
+        : random.next() < 0.3
+          ? 2_000
+          : undefined,
+      inputCacheBytesMax: caprices.rarely('options: few inputs are kept') ? caprices.int(2_000) : undefined,
+      holdHandOutAfterMs: caprices.rarely('options: handing out is held at once') ? 0 : undefined,
+      ...limits,
+      submissionsReturnedMax: 100_000,
+      retentionStepMax: caprices.rarely('options: what is old is forgotten one by one') ? 1 : undefined,
+      submissionAgeMsMax: options.submissionAgeMsMax,
+      readPostponementMsMax: options.submissionAgeMsMax,
+    };
+  }
+
+  get id(): string {
+    return this.#o.id;
+  }
+
+  /** It runs, and takes connections. */
+  get isUp(): boolean {
+    return this.world.isAlive && !this.world.isStopped;
+  }
+
+  /** Its queue while it is open. */
+  get office(): SimOffice | null {
+    return this.world.isAlive ? this.#office : null;
+  }
+
+  /** Who is active, as far as it knows. */
+  get holder(): string | null {
+    return this.#node?.state.holder?.holder ?? null;
+  }
+
+  start(): void {
+    const { id, shared } = this.#o;
+    this.#node = new QueueNode({
+      store: this.store,
+      id,
+      address: id,
+      leaseMs: shared?.leaseMs ?? 0,
+      clock: this.#clock,
+      random: this.#random,
+      logger: silentLogger,
+      open: (tenure) => this.#open(tenure),
+    });
+    this.#node.ended.catch((error: unknown) => {
+      if (!this.world.isAlive) return;
+      if (this.store.hasFailedToLoad) this.#o.startFailed();
+      else this.#o.failed(error);
+    });
+  }
+
+  /** In good order. */
+  async stop(): Promise<void> {
+    await this.#node?.stop();
+  }
+
+  /** SIGKILL. */
+  kill(): void {
+    this.world.kill();
+    this.#office?.killed();
+  }
+
+  async #open(tenure: Tenure): Promise<SimOffice> {
+    const queue = await Queue.open({ ...this.#queueOptions, tenure });
+    const life = this.#lives.get(tenure.grant.epoch)!;
+    life.loaded();
+    const office: SimOffice = new SimOffice({
+      time: this.#o.clock,
+      world: this.world,
+      clock: this.#clock,
+      random: this.#o.random,
+      caprices: this.#o.caprices,
+      life,
+      queue,
+      tenure,
+      chunksHeldMax: this.#chunksHeldMax,
+      nextConnection: () => this.#o.nextConnection(),
+      failed: (error) => this.#o.failed(error),
+      stopped: () => {
+        if (this.#office === office) this.#office = null;
+      },
+    });
+    this.#office = office;
+    return office;
+  }
+
+  #judged(judge: () => void): void {
+    try {
+      judge();
+    } catch (error) {
+      this.#o.failed(error);
+    }
+  }
+}
+
+/** Monotonic clocks of two machines have nothing to do with each other, and run at a little different rates. */
+function ofItsOwn(shared: SharedOptions | null): { monotonicFromMs?: number; rate?: number } {
+  if (shared === null) return {};
+  const { random } = shared;
+  return { monotonicFromMs: randomInt(random, 1_000_000), rate: 0.97 + random.next() * 0.06 };
+}

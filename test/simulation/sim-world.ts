@@ -1,0 +1,112 @@
+import type { Clock, Timer } from '../../src/system/time/clock.ts';
+import type { SimClock } from './sim-clock.ts';
+
+export interface SimTimes {
+  /** How wrong the wall clock is. */
+  readonly wallOffsetMs: number;
+  /** What the monotonic clock shows at the beginning of time. Default 0. */
+  readonly monotonicFromMs?: number;
+  /** Of its milliseconds in one of the world's. Default 1. */
+  readonly rate?: number;
+}
+
+interface Held {
+  readonly isTimer: boolean;
+  run(): void;
+}
+
+/**
+ * The time of one simulated process. It may be stopped, as by SIGSTOP: its clocks go on, nothing of it runs, and what was due
+ * meanwhile runs when it wakes. After `kill` nothing of it ever runs.
+ */
+export class SimWorld {
+  readonly clock: Clock;
+  readonly #time: SimClock;
+  readonly #monotonicFromMs: number;
+  readonly #rate: number;
+  /** For how long it was stopped, up to now, by its own clock. */
+  sleptMs = 0;
+  #stoppedMs = 0;
+  #isAlive = true;
+  /** What waits for the process to wake; null while it is awake. */
+  #held: Held[] | null = null;
+
+  constructor(time: SimClock, { wallOffsetMs, monotonicFromMs = 0, rate = 1 }: SimTimes) {
+    this.#time = time;
+    this.#monotonicFromMs = monotonicFromMs;
+    this.#rate = rate;
+    this.clock = {
+      nowMs: () => time.epochMs + time.elapsedMs * rate + wallOffsetMs,
+      monotonicMs: () => this.monotonicMs(),
+      after: (delayMs, run) => this.#after(Math.max(0, delayMs) / rate, run),
+      soon: (run) => void this.#after(0, run),
+    };
+  }
+
+  /** Goes on while it is stopped. */
+  monotonicMs(): number {
+    return this.#monotonicFromMs + this.#time.elapsedMs * this.#rate;
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  get isStopped(): boolean {
+    return this.#held !== null;
+  }
+
+  kill(): void {
+    this.#isAlive = false;
+  }
+
+  stop(): void {
+    if (this.#held === null) this.#stoppedMs = this.#time.elapsedMs;
+    this.#held ??= [];
+  }
+
+  /** @param timersFirst whether timers that are due come before what arrived */
+  wake(timersFirst: boolean): void {
+    const held = this.#held;
+    if (held === null) return;
+    this.sleptMs += (this.#time.elapsedMs - this.#stoppedMs) * this.#rate;
+    this.#held = null;
+    const inTurn = [
+      ...held.filter(({ isTimer }) => isTimer === timersFirst),
+      ...held.filter(({ isTimer }) => isTimer !== timersFirst),
+    ];
+    for (const each of inTurn) this.#time.at(this.#time.elapsedMs, () => this.#enter(each));
+  }
+
+  /** Something has come from outside, which the process looks at when it runs. */
+  arrives(run: () => void): void {
+    this.#enter({ isTimer: false, run });
+  }
+
+  /** From here on this process runs, called by an actor. */
+  runs(): void {
+    this.#time.running = this.clock;
+  }
+
+  #after(delayMs: number, run: () => void): Timer {
+    let isCancelled = false;
+    const held = { isTimer: true, run: () => void (isCancelled || run()) };
+    const timer = this.#time.at(this.#time.elapsedMs + delayMs, () => this.#enter(held));
+    return {
+      cancel() {
+        isCancelled = true;
+        timer.cancel();
+      },
+    };
+  }
+
+  #enter(entry: Held): void {
+    if (!this.#isAlive) return;
+    if (this.#held !== null) {
+      this.#held.push(entry);
+      return;
+    }
+    this.runs();
+    entry.run();
+  }
+}
