@@ -36,6 +36,7 @@ type Unnumbered<T> = T extends ClientMessage ? Omit<T, 'nonce'> : never;
 export interface SimConsumerOptions {
   readonly clock: SimClock;
   readonly random: Random;
+  readonly name: string;
   /** It announced what our own client announces. */
   readonly modern: boolean;
   /** It keeps to {@link LICENCES_MAX}, as everybody does in such a run. */
@@ -64,6 +65,7 @@ export class SimConsumer implements FrameListener {
   #link: SimLink | null = null;
   #end: SimEnd | null = null;
   #nonce = 0;
+  #attempts = 0;
   #heardMs = 0;
 
   constructor(options: SimConsumerOptions) {
@@ -158,8 +160,9 @@ export class SimConsumer implements FrameListener {
 
   #work(chunk: ChunkId, input: Uint8Array | null): void {
     const luck = this.#isDiligent ? 0 : this.#o.random.next();
-    const complete = () =>
-      this.#send({ kind: 'complete', chunk, outputContent: input === null ? null : outputOf(input) });
+    const attempt = `${this.#o.name}.${this.#attempts++}`;
+    const outputContent = input === null ? null : outputOf(input, attempt);
+    const complete = () => this.#send({ kind: 'complete', chunk, outputContent });
     if (this.broken) this.#soon(() => this.#send({ kind: 'fail', chunk, failure: 'broken' }), 20);
     else if (luck < 0.75) this.#soon(complete, 200);
     else if (luck < (input === null ? 0.77 : 0.83) && this.modern) {

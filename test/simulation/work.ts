@@ -14,9 +14,15 @@ export function inputOf({ name }: Told, chunkIndex: number): Uint8Array {
   return Buffer.from(`${name}/${chunkIndex}`);
 }
 
-/** What a consumer makes of it. */
-export function outputOf(input: Uint8Array): Uint8Array {
-  return Buffer.concat([input, Buffer.from('!')]);
+/** What a consumer makes of it: something else each time, so that one output is told from another. */
+export function outputOf(input: Uint8Array, attempt: string): Uint8Array {
+  return Buffer.concat([input, Buffer.from(` by ${attempt}`)]);
+}
+
+export function isOutputOf(output: Uint8Array, input: Uint8Array): boolean {
+  return Buffer.from(output)
+    .toString()
+    .startsWith(`${Buffer.from(input)} by `);
 }
 
 export function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {

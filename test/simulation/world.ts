@@ -123,7 +123,16 @@ export class World {
       const home = queues[this.#consumers.length % queues.length]!;
       const dial = (consumer: SimConsumer) => this.#entrance()?.dial(consumer) ?? null;
       this.#consumers.push(
-        new SimConsumer({ clock: this.clock, random, modern, licensed, queues, home, dial }),
+        new SimConsumer({
+          name: `${this.#consumers.length}`,
+          clock: this.clock,
+          random,
+          modern,
+          licensed,
+          queues,
+          home,
+          dial,
+        }),
       );
     }
     if (this.#chance(0.4)) this.#consumers[0]!.broken = true;

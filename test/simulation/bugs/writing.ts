@@ -1,5 +1,6 @@
 import { ChunkSet } from '../../../src/model/chunk-set.ts';
 import type { SubmissionId } from '../../../src/model/ids.ts';
+import { Consumers } from '../../../src/queue/consumers.ts';
 import { Endings } from '../../../src/queue/endings.ts';
 import { Inserts } from '../../../src/queue/inserts.ts';
 import { Backlog, type PagedSubmission } from '../../../src/queue/journal/backlog.ts';
@@ -200,6 +201,32 @@ export const WRITING_BUGS: readonly Bug[] = [
         ChunkSet,
         'pageOf',
         (original) => (index) => (isCutting() ? -1 : original.call(ChunkSet, index)),
+      );
+    },
+  },
+  {
+    name: 'a chunk that is done gets another output',
+    seed: 10,
+    plant() {
+      let journal: Journal | null = null;
+      replace(
+        Journal.prototype,
+        'add',
+        (original) =>
+          function (mutation) {
+            journal = this;
+            original.call(this, mutation);
+          },
+      );
+      replace(
+        Consumers.prototype,
+        'complete',
+        (original) =>
+          function (consumer, chunk, output) {
+            original.call(this, consumer, chunk, output);
+            const { submissionId: id, chunkIndex } = chunk;
+            if (output !== null) journal?.add({ kind: 'direct_output', id, chunkIndex, content: output });
+          },
       );
     },
   },

@@ -1,6 +1,6 @@
 import type { ChunkSet, PageContent } from '../../../src/model/chunk-set.ts';
 import type { ChunkId, SubmissionId } from '../../../src/model/ids.ts';
-import { outputOf, sameBytes, type Told } from '../work.ts';
+import { isOutputOf, key, sameBytes, type Told } from '../work.ts';
 import { allChunks, doneOf, isDoneOnDisk, nameOf, type Row, type Rows } from './rows.ts';
 import { must } from './violation.ts';
 
@@ -23,6 +23,8 @@ export class History {
   readonly #completions = new Map<SubmissionId, Set<number>>();
   /** Chunks whose completion was on disk once. */
   readonly #done = new Map<SubmissionId, ChunkSet>();
+  /** Of chunks that were done on disk. */
+  readonly #outputs = new Map<string, Uint8Array>();
   readonly #seen = new Map<SubmissionId, Seen>();
   /** Inserts that were acknowledged, of what is not forgotten. */
   readonly inserts = new Map<SubmissionId, Told>();
@@ -138,6 +140,20 @@ export class History {
     return true;
   }
 
+  /** The output of a chunk that is done is on disk for good: producers may have read it. */
+  outputWritten(chunk: ChunkId, output: Uint8Array | null): void {
+    const settled = this.#outputs.get(key(chunk));
+    must(
+      settled === undefined || sameBytes(output, settled),
+      () => `${key(chunk)} is done, and gets another output`,
+    );
+  }
+
+  #settleOutput(chunk: ChunkId, output: Uint8Array): void {
+    this.outputWritten(chunk, output);
+    this.#outputs.set(key(chunk), output);
+  }
+
   /** No crash may leave a chunk that is done and has no output. */
   mustHaveOutputs(id: SubmissionId): void {
     const row = this.#rows.get(id);
@@ -156,9 +172,11 @@ export class History {
   #mustHaveOutput(id: SubmissionId, chunkIndex: number): void {
     const row = this.#rows.get(id)!;
     if (row.record.prefix !== null) return;
+    const output = row.outputs.get(chunkIndex);
     must(
-      sameBytes(row.outputs.get(chunkIndex) ?? null, outputOf(row.inputs[chunkIndex]!)),
+      output !== undefined && output !== null && isOutputOf(output, row.inputs[chunkIndex]!),
       () => `${id}/${chunkIndex} is done on disk, but its output is not there`,
     );
+    if (output) this.#settleOutput({ submissionId: id, chunkIndex }, output);
   }
 }

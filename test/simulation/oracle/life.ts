@@ -288,6 +288,10 @@ export class Life {
         this.#tries.givenUp({ submissionId, chunkIndex }, failure);
       }
       if (mutation.kind === 'retry' && !this.#retries.committed(mutation.id)) this.#opensAgain(mutation.id);
+      if (mutation.kind === 'direct_output') {
+        const { id: submissionId, chunkIndex, content } = mutation;
+        this.#known.history.outputWritten({ submissionId, chunkIndex }, content);
+      }
       if (mutation.kind === 'page') this.#known.history.mustHaveOutputs(mutation.id);
     }
   }
