@@ -98,14 +98,14 @@ export class Faults {
 
   #troubleOfNodes(random: Random): void {
     const { clock, oracle } = this.#o;
-    clock.at(clock.elapsedMs + 1 + randomInt(random, 1_500), () => {
+    clock.at(clock.elapsedMs + 1 + randomInt(random, 1_000), () => {
       if (this.#isOver) return;
       this.#troubleOfNodes(random);
       const luck = random.next();
       const nodes = this.#o.nodes();
       const node = nodes[randomInt(random, Math.max(1, nodes.length))];
       if (node === undefined) return;
-      if (luck < 0.25) this.#sleep(node, random);
+      if (luck < 0.25) node.sleep(randomInt(random, 8_000), random);
       else if (luck < 0.45) {
         oracle.note(`${node.id} loses the database`);
         node.store.cutUntilMs = clock.elapsedMs + randomInt(random, 6_000);
@@ -116,17 +116,6 @@ export class Faults {
         oracle.note(`${node.id} is to stop`);
         void node.stop().then(() => this.#o.stopped(node));
       }
-    });
-  }
-
-  /** SIGSTOP, and SIGCONT; or a virtual machine that is moved. */
-  #sleep(node: SimNode, random: Random): void {
-    const { clock, oracle } = this.#o;
-    oracle.note(`${node.id} sleeps`);
-    node.world.stop();
-    clock.at(clock.elapsedMs + 1 + randomInt(random, 8_000), () => {
-      oracle.note(`${node.id} wakes`);
-      node.world.wake(random.next() < 0.5);
     });
   }
 

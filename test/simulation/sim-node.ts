@@ -55,6 +55,8 @@ export class SimNode {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #chunksHeldMax: number;
+  /** How often it falls asleep after a call of the store, 0 to 1. */
+  readonly #dozes: number;
   readonly #queueOptions: QueueOptions;
   /** Of each time it has taken over the store, by epoch. */
   readonly #lives = new Map<number, Life>();
@@ -68,6 +70,7 @@ export class SimNode {
     const wallOffsetMs = random.next() < 0.3 ? -randomInt(random, 20_000) : 0;
     this.world = new SimWorld(clock, { wallOffsetMs, ...ofItsOwn(shared) });
     this.#clock = capriciousClock(this.world.clock, caprices);
+    this.#dozes = shared !== null && shared.random.next() < 0.4 ? shared.random.next() * 0.03 : 0;
     ruleRareMethods({ caprices, time: clock });
     this.#chunksHeldMax = random.next() < 0.3 ? 3 : 10_000;
     const limits: Limits = {
@@ -86,8 +89,10 @@ export class SimNode {
       {
         world: this.world,
         delayMsMax: random.next() < 0.3 ? 300 : 5,
+        answerDelayMsMax: shared !== null && shared.random.next() < 0.3 ? 800 : 0,
         faultRate: options.faultRate,
         caprices,
+        called: () => this.#perhapsDozes(),
         // A commit that was under way when the last process died may still have come before.
         acquired: (epoch) =>
           this.#judged(() => {
@@ -165,10 +170,29 @@ export class SimNode {
     await this.#node?.stop();
   }
 
+  /** SIGSTOP, and SIGCONT; or a virtual machine that is moved. */
+  sleep(forMs: number, random: Random): void {
+    const { clock, oracle, id } = this.#o;
+    if (!this.isUp) return;
+    oracle.note(`${id} sleeps`);
+    this.world.stop();
+    clock.at(clock.elapsedMs + 1 + forMs, () => {
+      oracle.note(`${id} wakes`);
+      this.world.wake(random.next() < 0.5);
+    });
+  }
+
   /** SIGKILL. */
   kill(): void {
     this.world.kill();
     this.#office?.killed();
+  }
+
+  /** What it has asked the store is answered while it sleeps. */
+  #perhapsDozes(): void {
+    const { shared, clock } = this.#o;
+    if (shared === null || this.store.healed || shared.random.next() >= this.#dozes) return;
+    clock.at(clock.elapsedMs, () => this.sleep(randomInt(shared.random, 2 * shared.leaseMs), shared.random));
   }
 
   async #open(tenure: Tenure): Promise<SimOffice> {

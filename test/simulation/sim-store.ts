@@ -16,9 +16,13 @@ export interface SimStoreOptions {
   readonly world: SimWorld;
   /** Simulated milliseconds that a call takes at most. */
   readonly delayMsMax: number;
+  /** What its answer takes beside that, at most. */
+  readonly answerDelayMsMax: number;
   /** Share of commits that go wrong, 0 to 1; of look-ups and loads a quarter as many do. */
   readonly faultRate: number;
   readonly caprices: Caprices;
+  /** Told of each call. */
+  called(): void;
   /** This process owns the store from now on: nothing of the one before takes place any more. */
   acquired(epoch: number): void;
   /** Told of each batch that took place, whatever is told of it; once more when it is sent once more. */
@@ -203,19 +207,30 @@ export class SimStore implements Store {
     return this.#later(this.#isUnlucky() ? () => this.#lost(run) : run);
   }
 
+  #answer(settle: () => void): void {
+    const { world, answerDelayMsMax } = this.#options;
+    if (answerDelayMsMax === 0) world.arrives(settle);
+    else {
+      const delayMs = randomInt(this.#random, answerDelayMsMax);
+      this.#clock.at(this.#clock.elapsedMs + delayMs, () => world.arrives(settle));
+    }
+  }
+
   /** No answer, or a late one; what was sent may arrive before that, when the connection is mended, or never. */
   async #throughCut<T>(run: () => Promise<T>): Promise<T> {
     const luck = this.#random.next();
-    if (luck < 0.5) return this.#lost(run);
+    if (luck < 0.4) return this.#lost(run);
     const mended = new Promise<void>((resolve) => {
       this.#clock.at(this.cutUntilMs + randomInt(this.#random, 200), resolve);
     });
-    if (luck < 0.75) {
+    if (luck < 0.65) {
       mended.then(run).catch(() => {});
       throw new StoreError('transient', 'simulated: the database does not answer');
     }
+    const atOnce = luck < 0.9 ? run() : null;
+    atOnce?.catch(() => {});
     await mended;
-    return run();
+    return atOnce ?? run();
   }
 
   async #lost(run: () => Promise<unknown>): Promise<never> {
@@ -233,6 +248,7 @@ export class SimStore implements Store {
   /** `survivesKill`: it takes place even if the process dies meanwhile. */
   #later<T>(run: () => Promise<T>, survivesKill = false): Promise<T> {
     const delayMs = randomInt(this.#random, this.#options.delayMsMax + 1);
+    this.#options.called();
     return new Promise((resolve, reject) => {
       this.#clock.at(this.#clock.elapsedMs + delayMs, () => {
         const { world } = this.#options;
@@ -242,8 +258,8 @@ export class SimStore implements Store {
         }
         const isCut = this.#clock.elapsedMs < this.cutUntilMs;
         (isCut ? this.#throughCut(run) : run()).then(
-          (value) => world.arrives(() => resolve(value)),
-          (error) => world.arrives(() => reject(error)),
+          (value) => this.#answer(() => resolve(value)),
+          (error) => this.#answer(() => reject(error)),
         );
       });
     });
