@@ -111,7 +111,6 @@ export class Ledger<Peer> {
     }
     for (const index of failed ?? []) {
       if (submission.hasOpenChunk(index)) this.#addFailed(submission, index);
-      if (submission.failed?.has(index)) submission.setApart(index);
     }
     this.submissions.set(record.id, submission);
     this.metadata.enter(submission, submission.values);
@@ -203,7 +202,7 @@ export class Ledger<Peer> {
     invariant(failed !== null, 'a submission is retried of which nothing has failed');
     submission.forgetAllTries();
     submission.failed = null;
-    for (const index of failed) submission.giveBackChunk(index);
+    submission.giveBackFailed(failed);
     this.counts.chunksFailed -= failed.count;
     this.#addBacklog(submission, failed.count);
     this.#addAvailable(submission, failed.count);

@@ -21,7 +21,7 @@ import type { ConsumerOptions, HandedOutChunk, ReservationRequest } from './type
  * - done: in `done`;
  * - reserved: in `reservations`;
  * - delayed: in `delays`;
- * - failed: in `failed`; out of tries, of a submission that collects failures;
+ * - failed: in `failed`; out of tries, of a submission that collects failures. The cursor passes over them;
  * - available: all others; they are not offered, and count as paused, while the submission is withheld. Those from `cursor` on were never handed out; those below it came back and are in
  *   `returned`, which may also hold some that have been done since: they are passed over.
  */
@@ -51,7 +51,7 @@ export class ScheduledSubmission<Peer> implements SubmissionSight, Candidate<Sch
   /** Chunks that another consumer is to have first: see {@link Shun}. */
   shuns: Map<ChunkIndex, Shun<Peer>> | null = null;
   #cursor: ChunkIndex = 0;
-  /** Chunks from the cursor on that are not available all the same: delayed or failed since a restart. */
+  /** Chunks from the cursor on that are not available all the same: delayed since a restart. */
   #apart: Set<ChunkIndex> | null = null;
   #returned: IndexHeap | null = null;
   #tries: Map<ChunkIndex, ChunkTries> | null = null;
@@ -158,6 +158,13 @@ export class ScheduledSubmission<Peer> implements SubmissionSight, Candidate<Sch
     this.#returned.push(index);
   }
 
+  /** These are not failed any more. */
+  giveBackFailed(failed: ChunkSet): void {
+    // Those from the cursor on it will come to.
+    this.#returned ??= new IndexHeap();
+    this.#returned.pushAscending(failed, this.#cursor);
+  }
+
   /** A chunk that was never handed out is not available until `giveBackChunk`. */
   setApart(index: ChunkIndex): void {
     this.#apart ??= new Set();
@@ -167,10 +174,10 @@ export class ScheduledSubmission<Peer> implements SubmissionSight, Candidate<Sch
   /** For checks: every available chunk, in no particular order, in O(chunks). */
   *available(): Generator<ChunkIndex> {
     for (const index of this.#returned ?? []) if (!this.done.has(index)) yield index;
-    let index = this.done.nextMissing(this.#cursor);
+    let index = this.#nextFresh(this.#cursor);
     while (index < this.done.size) {
       if (!this.#apart?.has(index)) yield index;
-      index = this.done.nextMissing(index + 1);
+      index = this.#nextFresh(index + 1);
     }
   }
 
@@ -183,12 +190,13 @@ export class ScheduledSubmission<Peer> implements SubmissionSight, Candidate<Sch
       invariant(!returned.has(index) || this.done.has(index), 'a chunk has come back twice');
       if (!this.done.has(index)) returned.add(index);
     }
-    let doneAhead = this.done.count;
-    for (let index = 0; index < cursor; index++) if (this.done.has(index)) doneAhead--;
+    const isSettled = (index: ChunkIndex) => this.done.has(index) || this.failed?.has(index) === true;
+    let settledAhead = this.done.count + this.chunksFailed;
+    for (let index = 0; index < cursor; index++) if (isSettled(index)) settledAhead--;
     return {
-      count: returned.size + this.done.size - cursor - doneAhead - (apart?.size ?? 0),
+      count: returned.size + this.done.size - cursor - settledAhead - (apart?.size ?? 0),
       has: (index) =>
-        index < cursor ? returned.has(index) : !this.done.has(index) && apart?.has(index) !== true,
+        index < cursor ? returned.has(index) : !isSettled(index) && apart?.has(index) !== true,
     };
   }
 
@@ -214,12 +222,23 @@ export class ScheduledSubmission<Peer> implements SubmissionSight, Candidate<Sch
   }
 
   #takeFresh(): ChunkIndex {
-    let index = this.done.nextMissing(this.#cursor);
+    let index = this.#nextFresh(this.#cursor);
     // From here on it counts as handed out.
-    while (this.#apart?.delete(index)) index = this.done.nextMissing(index + 1);
+    while (this.#apart?.delete(index)) index = this.#nextFresh(index + 1);
     invariant(index < this.done.size, 'a submission has no chunk although it counts one as available');
     this.#cursor = index + 1;
     return index;
+  }
+
+  /** The lowest chunk from there on that is neither done nor failed; the number of chunks if there is none. */
+  #nextFresh(from: ChunkIndex): ChunkIndex {
+    let index = this.done.nextMissing(from);
+    if (this.failed === null) return index;
+    for (;;) {
+      const next = this.failed.nextMissing(index);
+      if (next === index) return index;
+      index = this.done.nextMissing(next);
+    }
   }
 }
 

@@ -153,3 +153,35 @@ test('a submission whose last chunk was set aside just before a restart ends aft
   scene.insert(1, { chunksTotal: 2, failureMode: 'collect' }, { done, failed, tries: new Map() });
   assert.equal(scene.ends.get(1n)?.state, 'completed_with_failures');
 });
+
+test('a million chunks that were set aside before a restart are passed over and retried without a long turn', () => {
+  const scene = new Scene();
+  const count = 1_000_000;
+  const failed = new ChunkSet(count + 2);
+  for (let index = 1; index <= count; index++) failed.add(index);
+  const fields = { chunksTotal: count + 2, failureMode: 'collect' } as const;
+  scene.insert(1, fields, { done: new ChunkSet(count + 2), tries: new Map(), failed });
+  const a = scene.consumer('A');
+  const startedUs = process.threadCpuUsage();
+  assert.deepEqual(scene.reserve(a, oldest(), 2), ['1#0', `1#${count + 1}`]);
+  const { user } = process.threadCpuUsage(startedUs);
+  // A walk over each of them takes hundreds of milliseconds.
+  assert.ok(user < 50_000, `${user} µs`);
+  assert.equal(scene.scheduler.retry(1n, scene.nowMs), count);
+  assert.deepEqual(scene.reserve(a, oldest(), 3), ['1#1', '1#2', '1#3']);
+});
+
+test('a retry after a restart makes available what the hand-out has passed, and what lies ahead', () => {
+  const scene = new Scene();
+  const failed = new ChunkSet(8);
+  for (const index of [0, 2, 3, 6]) failed.add(index);
+  const fields = { chunksTotal: 8, failureMode: 'collect' } as const;
+  scene.insert(1, fields, { done: new ChunkSet(8), tries: new Map(), failed });
+  const a = scene.consumer('A');
+  assert.deepEqual(scene.reserve(a, oldest(), 2), ['1#1', '1#4']);
+  scene.scheduler.checkInvariants();
+  assert.equal(scene.complete(null, '1#2'), true);
+  assert.equal(scene.scheduler.retry(1n, scene.nowMs), 3);
+  scene.scheduler.checkInvariants();
+  assert.deepEqual(scene.reserve(a, oldest(), 9), ['1#0', '1#3', '1#5', '1#6', '1#7']);
+});

@@ -26,6 +26,17 @@ export class IndexHeap {
     heap[at] = index;
   }
 
+  /** Those of the indexes that are below the bound; they ascend. */
+  pushAscending(indexes: Iterable<ChunkIndex>, below: ChunkIndex): void {
+    // Without anything in front of them they are a heap as they come.
+    const isEmpty = this.#heap.length === 0;
+    for (const index of indexes) {
+      if (index >= below) return;
+      if (isEmpty) this.#heap.push(index);
+      else this.push(index);
+    }
+  }
+
   /** Takes out the lowest index. */
   pop(): ChunkIndex | undefined {
     const heap = this.#heap;
