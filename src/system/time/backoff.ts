@@ -8,6 +8,8 @@ export interface BackoffOptions {
   readonly maxMs?: number;
 }
 
+const SOON_MS = 1_000;
+
 /** Doubling back-off with full jitter between half the step and the step, so that a fleet does not come back at once. */
 export class Backoff {
   readonly #random: Random;
@@ -27,13 +29,14 @@ export class Backoff {
   }
 
   /**
-   * The wait before the next try, in milliseconds. Where the other side asked for one (`askedMs`, 0: it did not), it knows better:
-   * that, and up to a quarter more.
+   * The wait before the next try, in milliseconds. Where the other side asked for one (`askedMs`, 0: it did not), it knows
+   * better: that, and up to a quarter more. A second, the least that `Retry-After` can say, means soon: not more than that.
    */
   nextMs(askedMs = 0): number {
     const step = Math.min(this.#firstMs * 2 ** Math.min(this.#tries++, 30), this.#maxMs);
-    if (askedMs > 0) return askedMs + (this.#random.next() * askedMs) / 4;
-    return step / 2 + (this.#random.next() * step) / 2;
+    if (askedMs > SOON_MS) return askedMs + (this.#random.next() * askedMs) / 4;
+    const wait = step / 2 + (this.#random.next() * step) / 2;
+    return askedMs > 0 ? Math.min(wait, askedMs) : wait;
   }
 
   /** After a success. */
