@@ -138,7 +138,11 @@ test('a standby that stops cuts what it passed on, and takes no more', async () 
   await using _a = await TestServer.start(sharing(database));
   await using b = await TestServer.start(sharing(database));
   const consumer = await b.consumer();
+  // One that has not asked for anything yet.
+  const silent = await b.socket();
+  const startedMs = performance.now();
   const stopped = b.server.stop();
-  await Promise.all([consumer.ended(), stopped]);
+  await Promise.all([consumer.ended(), silent.ended(), stopped]);
+  assert.ok(performance.now() - startedMs < 1_000);
   await assert.rejects(HttpSocket.open(b.port), /ECONNREFUSED/);
 });

@@ -103,6 +103,8 @@ export class HttpServer implements HttpExchangeHost {
   #handler: HttpHandler;
   readonly #active = new Set<HttpExchange>();
   readonly #lanes = new WeakMap<Socket, HttpLane>();
+  /** Connections that the handler has taken and not given to be served: node:http knows nothing of them. */
+  readonly #taken = new Set<Socket>();
   readonly #rejected = { limit: 0, descriptors: 0, error: 0 };
   #connections = 0;
   #servers: Server[] = [];
@@ -180,6 +182,7 @@ export class HttpServer implements HttpExchangeHost {
     const closed = Promise.all(this.#servers.map((server) => closeServer(server)));
     await this.idle(graceMs);
     for (const server of this.#servers) server.closeAllConnections();
+    for (const socket of this.#taken) socket.destroy();
     await closed;
   }
 
@@ -285,8 +288,16 @@ export class HttpServer implements HttpExchangeHost {
     this.#connections++;
     socket.once('close', () => this.#connections--);
     this.#lanes.set(socket, new HttpLane(socket, this.#begin));
-    if (this.#handler.connection === undefined) serve();
-    else this.#handler.connection(socket, serve);
+    if (this.#handler.connection === undefined) {
+      serve();
+      return;
+    }
+    this.#taken.add(socket);
+    socket.once('close', () => this.#taken.delete(socket));
+    this.#handler.connection(socket, () => {
+      this.#taken.delete(socket);
+      serve();
+    });
   }
 
   #reject(why: ConnectionRejection, fields: object): void {
