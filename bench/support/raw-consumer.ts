@@ -41,23 +41,28 @@ export function cborText(text: string): Buffer {
   return Buffer.concat([head, bytes]);
 }
 
-/** CBOR of a strategy: a plain name, or keys of nested PreferDistinct before it (`company_id/Oldest`). */
+/**
+ * CBOR of a strategy: a plain name, or keys of nested PreferDistinct before it (`company_id/Oldest`); a key with a number
+ * behind it is of a MaxSimultaneous (`company_id<8/Oldest`).
+ */
 export function cborStrategy(spec: string): Buffer {
   const names = spec.split('/');
   const base = names.pop()!;
-  return names.reduceRight<Buffer>(
-    (underlying, key) =>
-      Buffer.concat([
-        Buffer.from([0xa1]),
-        cborText('PreferDistinct'),
-        Buffer.from([0xa2]),
-        cborText('meta_key'),
-        cborText(key),
-        cborText('underlying'),
-        underlying,
-      ]),
-    cborText(base),
-  );
+  return names.reduceRight<Buffer>((underlying, name) => {
+    const [key, max] = name.split('<');
+    const kind = max === undefined ? 'PreferDistinct' : 'MaxSimultaneous';
+    const limit = max === undefined ? [] : [cborText('max'), cborUint(Number(max))];
+    return Buffer.concat([
+      Buffer.from([0xa1]),
+      cborText(kind),
+      Buffer.from([max === undefined ? 0xa2 : 0xa3]),
+      cborText('meta_key'),
+      cborText(key!),
+      ...limit,
+      cborText('underlying'),
+      underlying,
+    ]);
+  }, cborText(base));
 }
 
 const NONCE_HEAD = Buffer.concat([Buffer.from([0xa2]), cborText('nonce')]);
