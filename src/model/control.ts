@@ -63,6 +63,11 @@ export const NO_CONTROL: Control = Object.freeze({
   strategicMetadata: null,
 });
 
+/** Nothing of it needs to be remembered. */
+export function isUntouched({ pauses, history }: ScopeControl): boolean {
+  return pauses.length === 0 && history.length === 0;
+}
+
 /** Acts that are remembered of a submission, a queue or the server. */
 export const HISTORY_MAX = 20;
 /** Causes for which something may be paused at a time. */

@@ -1,4 +1,5 @@
 import {
+  isUntouched,
   NO_SCOPE_CONTROL,
   type PausedBy,
   type Scope,
@@ -19,7 +20,21 @@ export class Scopes {
   }
 
   set(scope: Scope, control: ScopeControl): void {
-    this.#controls.set(scope, control);
+    if (isUntouched(control)) this.#controls.delete(scope);
+    else this.#controls.set(scope, control);
+  }
+
+  /** Of those that are not paused, the one that nobody has touched for longest; null: all are paused. */
+  get longestResumed(): Scope | null {
+    let found: Scope | null = null;
+    let foundAtMs = Number.POSITIVE_INFINITY;
+    for (const [scope, { pauses, history }] of this.#controls) {
+      const atMs = history.at(-1)?.atMs ?? 0;
+      if (pauses.length > 0 || atMs >= foundAtMs) continue;
+      found = scope;
+      foundAtMs = atMs;
+    }
+    return found;
   }
 
   /** How many are paused, the whole server included. */

@@ -1,4 +1,4 @@
-import { type Act, type Scope, SERVER_SCOPE } from '../model/control.ts';
+import { type Act, isUntouched, NO_SCOPE_CONTROL, type Scope, SERVER_SCOPE } from '../model/control.ts';
 import {
   ChangeRefusedError,
   CountChangedError,
@@ -8,6 +8,7 @@ import {
   SubmissionNotFoundError,
 } from '../model/errors.ts';
 import type { SubmissionId } from '../model/ids.ts';
+import { QUEUES_MAX } from '../model/limits.ts';
 import type { Change, VerbAnswer, VerbRequest, VerbTarget } from '../model/verbs.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store } from '../store/store.ts';
@@ -46,8 +47,11 @@ interface Target {
 
 /** Submissions that are changed in one turn of the event loop: a few milliseconds. */
 const SLICE = 250;
-/** Queues of which something is remembered; more than there can be at a time. */
-const SCOPES_MAX = 10_000;
+/**
+ * Queues of which is remembered what was done to them as such: twice as many as there can be at a time. Beyond, of those
+ * that are not paused the one untouched for longest is forgotten.
+ */
+const SCOPES_MAX = 2 * QUEUES_MAX;
 /** Ids and characters that go into the log. */
 const IDS_LOGGED_MAX = 10;
 const REASON_LOGGED_MAX = 500;
@@ -204,14 +208,19 @@ export class Verbs {
   async #scope(request: VerbRequest, scope: Scope, act: Act): Promise<VerbAnswer> {
     const { scopes, journal, queues } = this.#o;
     const next = changedScope(scopes.get(scope), request.change, act);
-    const isNew = scopes.get(scope).history.length === 0;
-    if (isNew && scopes.size >= SCOPES_MAX) {
-      throw new ChangeRefusedError(`more than ${SCOPES_MAX} queues have been paused by name`);
+    const isFull = next !== null && isUntouched(scopes.get(scope)) && scopes.size >= SCOPES_MAX;
+    const forgotten = isFull ? scopes.longestResumed : null;
+    if (isFull && forgotten === null) {
+      throw new ChangeRefusedError(`${SCOPES_MAX} queues are paused by name already, there cannot be more`);
     }
     const tally = new VerbTally(scopes);
     tally.done = next === null ? 0 : 1;
     tally.unchanged = 1 - tally.done;
     if (next !== null && !request.isDryRun) {
+      if (forgotten !== null) {
+        journal.add({ kind: 'scope_control', scope: forgotten, control: NO_SCOPE_CONTROL });
+        scopes.set(forgotten, NO_SCOPE_CONTROL);
+      }
       journal.add({ kind: 'scope_control', scope, control: next });
       scopes.set(scope, next);
       queues.pausesChanged();

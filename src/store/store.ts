@@ -196,6 +196,7 @@ export type Mutation =
     }
   /** Of an open submission; changes nothing of one that has ended. */
   | { readonly kind: 'control'; readonly id: SubmissionId; readonly control: Control }
+  /** One that is untouched is forgotten. */
   | { readonly kind: 'scope_control'; readonly scope: Scope; readonly control: ScopeControl }
   /** A completed submission loses its pages, tries and chunks set aside, the others keep them. */
   | { readonly kind: 'end'; readonly id: SubmissionId; readonly end: SubmissionEnd };

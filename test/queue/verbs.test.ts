@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CAUSE_DEFAULT, NO_CONTROL, PAUSES_MAX } from '../../src/model/control.ts';
+import { QUEUES_MAX } from '../../src/model/limits.ts';
 import type { Change, FilterState, VerbAnswer, VerbRequest, VerbTarget } from '../../src/model/verbs.ts';
 import type { QueueOptions } from '../../src/queue/assemble.ts';
 import { StoreError } from '../../src/store/errors.ts';
@@ -134,6 +135,45 @@ test('a queue stays paused while it is not in use, and one paused before its fir
   assert.deepEqual([handedOut(images), handedOut(bills)], [0, 1]);
   await run(world, { verb: 'resume', cause: null }, { kind: 'queue', queue: 'images' });
   assert.equal(handedOut(images), 1);
+  await world.stop();
+});
+
+test('of queues that were paused once, the one untouched for longest is forgotten when there are too many', async () => {
+  const start = restarts();
+  let world = await start();
+  const act = (change: Change, first: number, last: number) => {
+    const requests = Array.from({ length: last - first }, (_, i) =>
+      world.queue.verbs.run({
+        change,
+        target: { kind: 'queue', queue: `q${first + i}` },
+        by: 'ann@host',
+        reason: null,
+        isDryRun: false,
+        expected: null,
+      }),
+    );
+    return Promise.all([Promise.all(requests), world.settle()]);
+  };
+  const most = 2 * QUEUES_MAX;
+  await act(PAUSE, 0, most);
+  await assert.rejects(act(PAUSE, most, most + 1), { code: 'CHANGE_REFUSED' });
+  // What changes nothing needs no room.
+  await act(RESUME, most, most + 1);
+  await world.passes(1);
+  await act(RESUME, 7, 8);
+  await world.passes(1);
+  await act(RESUME, 3, 5);
+  await act(PAUSE, most, most + 1);
+  await world.passes(1);
+  const names = async () => [...(await world.store.scopeControls()).keys()];
+  assert.equal((await names()).includes('q7'), false);
+  assert.equal((await names()).length, most);
+  await world.stop();
+  world = await start();
+  assert.equal(world.queue.scopesPaused, most - 2);
+  await act(PAUSE, most + 1, most + 3);
+  await assert.rejects(act(PAUSE, most + 3, most + 4), { code: 'CHANGE_REFUSED' });
+  assert.equal((await names()).length, most);
   await world.stop();
 });
 

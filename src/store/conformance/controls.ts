@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Act, Control } from '../../model/control.ts';
+import { type Act, type Control, NO_SCOPE_CONTROL } from '../../model/control.ts';
 import type { ConformanceContext } from './context.ts';
 import { cancelled, completed, control, insertOf, scopeControl } from './mutations.ts';
 
@@ -86,6 +86,17 @@ export function storeControlConformance({ name, use, describe, test }: Conforman
           ]),
         );
         assert.deepEqual(await next.loadAll(), []);
+      }));
+
+    test('of a queue is forgotten when nothing is left to remember', () =>
+      use(async (session) => {
+        const nothing = { kind: 'scope_control', scope: 'images', control: NO_SCOPE_CONTROL } as const;
+        await session.commit(scopeControl('', 1), scopeControl('images', 2));
+        await session.commit(nothing, { ...nothing, scope: 'never there' });
+        await session.commit(scopeControl('bills', 3), nothing, scopeControl('images', 4), nothing);
+        await using next = await session.reopen();
+        const scopes = await next.read((store) => store.scopeControls());
+        assert.deepEqual([...scopes.keys()].sort(), ['', 'bills']);
       }));
   });
 }

@@ -1,5 +1,5 @@
 import { ChunkSet, type PageContent } from '../../model/chunk-set.ts';
-import { type Control, NO_CONTROL, type Scope, type ScopeControl } from '../../model/control.ts';
+import { type Control, isUntouched, NO_CONTROL, type Scope, type ScopeControl } from '../../model/control.ts';
 import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../../model/ids.ts';
 import { submissionIdShard } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
@@ -278,7 +278,8 @@ export class MemoryStore implements Store {
         return;
       }
       case 'scope_control':
-        this.#database.scopes.set(step.scope, step.control);
+        if (isUntouched(step.control)) this.#database.scopes.delete(step.scope);
+        else this.#database.scopes.set(step.scope, step.control);
         return;
     }
     const row = this.#database.rows.get(step.id);

@@ -1,5 +1,5 @@
 import type { PageContent } from '../../model/chunk-set.ts';
-import { type Control, NO_CONTROL } from '../../model/control.ts';
+import { type Control, isUntouched, NO_CONTROL } from '../../model/control.ts';
 import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
 import type { ChunkTries, SubmissionEnd } from '../../model/submission.ts';
 import type { BatchStep, InsertMutation } from '../batch-plan.ts';
@@ -43,7 +43,8 @@ export class Segment {
   readonly #failed = new Map<SubmissionId, Map<ChunkIndex, string | null>>();
   readonly #dropped = new Set<SubmissionId>();
   readonly #retried = new Set<SubmissionId>();
-  readonly #scopes = new Map<string, string>();
+  /** null: it is forgotten. */
+  readonly #scopes = new Map<string, string | null>();
   readonly #checksum = new PageChecksum();
 
   /** false: it belongs to the next segment. */
@@ -89,7 +90,7 @@ export class Segment {
         this.#dropped.add(step.id);
         return true;
       case 'scope_control':
-        this.#scopes.set(step.scope, formatScopeControl(step.control));
+        this.#scopes.set(step.scope, isUntouched(step.control) ? null : formatScopeControl(step.control));
         return true;
       case 'control':
       case 'end':
@@ -258,7 +259,14 @@ export class Segment {
   }
 
   #scopePart(p: Parameters): string[] {
-    return putPart(p, 'controls', SCOPE_COLUMNS, [...this.#scopes], 1);
+    const kept = [...this.#scopes].filter(([, control]) => control !== null);
+    const forgotten = [...this.#scopes].flatMap(([scope, control]) => (control === null ? [scope] : []));
+    const parts = putPart(p, 'controls', SCOPE_COLUMNS, kept, 1);
+    if (forgotten.length > 0) {
+      parts.push(`forgotten AS (
+  DELETE FROM controls WHERE scope = ANY (${p.texts(forgotten)}) AND ${FENCED})`);
+    }
+    return parts;
   }
 }
 
