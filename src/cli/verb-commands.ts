@@ -25,7 +25,7 @@ import {
   type TimeFlag,
   timeFlag,
 } from './values.ts';
-import { reportJson, reportText, WORDS, type Words } from './verb-report.ts';
+import { type Reported, reportJson, reportText } from './verb-report.ts';
 
 /** What a verb takes. */
 interface VerbFlags extends ClientFlags {
@@ -84,8 +84,12 @@ Examples:
     )
     .action(async (ids: readonly string[], flags: CauseFlags) => {
       const options = { ...optionsOf(flags), cause: flags.cause };
-      await change(io, flags, WORDS.pause, workOf(ids, flags, true), (producer, work) =>
-        producer.pause(work, options),
+      await change(
+        io,
+        flags,
+        { verb: 'pause', cause: flags.cause },
+        workOf(ids, flags, true),
+        (producer, work) => producer.pause(work, options),
       );
     });
 }
@@ -103,8 +107,12 @@ A submission stays paused for its other causes, and while its queue or the serve
     )
     .action(async (ids: readonly string[], flags: CauseFlags) => {
       const options = { ...optionsOf(flags), cause: flags.everyCause ? null : flags.cause };
-      await change(io, flags, WORDS.resume, workOf(ids, flags, true), (producer, work) =>
-        producer.resume(work, options),
+      await change(
+        io,
+        flags,
+        { verb: 'resume', cause: options.cause },
+        workOf(ids, flags, true),
+        (producer, work) => producer.resume(work, options),
       );
     });
 }
@@ -135,7 +143,7 @@ Examples:
         deadline: flags.deadline?.(),
         startAfter: flags.startAfter?.(),
       };
-      await change(io, flags, WORDS.set, workOf(ids, flags, false), (producer, work) =>
+      await change(io, flags, { verb: 'set' }, workOf(ids, flags, false), (producer, work) =>
         producer.set(work, changes, optionsOf(flags)),
       );
     });
@@ -153,7 +161,9 @@ function cancelOf(io: Io): Command {
         await cancelOne(io, BigInt(id), flags);
         return;
       }
-      await change(io, flags, WORDS.cancel, work, (producer) => producer.cancel(work, optionsOf(flags)));
+      await change(io, flags, { verb: 'cancel' }, work, (producer) =>
+        producer.cancel(work, optionsOf(flags)),
+      );
     });
 }
 
@@ -173,7 +183,7 @@ Examples:
     )
     .action(async (ids: readonly string[], flags: VerbFlags) => {
       const work = workOf(ids, flags, false);
-      await change(io, flags, WORDS.retry, work, (producer) => producer.retry(work, optionsOf(flags)));
+      await change(io, flags, { verb: 'retry' }, work, (producer) => producer.retry(work, optionsOf(flags)));
     });
 }
 
@@ -240,7 +250,7 @@ function optionsOf({ reason, by, dryRun, expect }: VerbFlags): ChangeOptions & M
 async function change(
   io: Io,
   flags: VerbFlags,
-  words: Words,
+  of: Reported,
   work: WorkTarget,
   run: (producer: ProducerClient, work: WorkTarget) => Promise<ChangeReport>,
 ): Promise<void> {
@@ -248,7 +258,7 @@ async function change(
   const isOfQueue = 'ids' in work || ('matching' in work && flags.queue === undefined);
   const address = isOfQueue ? flags : { ...flags, queue: '' };
   const report = await withProducer(address, (producer) => run(producer, work));
-  io.stdout.write(flags.json ? `${toJson(reportJson(report))}\n` : reportText(report, work, words));
+  io.stdout.write(flags.json ? `${toJson(reportJson(report))}\n` : reportText(report, work, of));
   if (report.skipped.length === 0) return;
   if (!flags.json) {
     for (const { text } of report.skipped) io.stderr.write(`opsqueue: skipped: ${oneLine(text)}\n`);

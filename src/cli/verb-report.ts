@@ -1,50 +1,52 @@
 import { listedQueue, queueText } from '../model/queue-name.ts';
-import type { ChangeReport, WorkTarget } from '../producer/index.ts';
+import type { ChangeReport, Verb, WorkTarget } from '../producer/index.ts';
 import { pauseJson, pauseText } from './status-text.ts';
 import { counted, grouped, oneLine } from './text.ts';
 
-/** How the answer says what was done. */
-export interface Words {
-  readonly did: string;
-  readonly would: string;
-  /** What things are of which there was nothing to do: one of them, and several. */
-  readonly was: string;
-  readonly were: string;
+/** What a report is of. */
+export interface Reported {
+  readonly verb: Verb;
+  /** Of a pause or a resume; null = every cause. */
+  readonly cause?: string | null | undefined;
 }
 
 /** Ids that are printed for people. */
 const IDS_SHOWN_MAX = 50;
 
-export const WORDS = {
-  pause: {
-    did: 'paused',
-    would: 'would pause',
-    was: 'was paused for this cause already',
-    were: 'were paused for this cause already',
-  },
-  resume: {
-    did: 'resumed',
-    would: 'would resume',
-    was: 'was not paused for this cause',
-    were: 'were not paused for this cause',
-  },
-  set: { did: 'changed', would: 'would change', was: 'was so already', were: 'were so already' },
-  cancel: { did: 'cancelled', would: 'would cancel', was: 'had been cancelled', were: 'had been cancelled' },
-  retry: {
-    did: 'retried',
-    would: 'would retry',
-    was: 'has nothing that failed',
-    were: 'have nothing that failed',
-  },
-} as const satisfies Record<string, Words>;
+const WORDS = {
+  pause: { did: 'paused', would: 'would pause' },
+  resume: { did: 'resumed', would: 'would resume' },
+  set: { did: 'changed', would: 'would change' },
+  cancel: { did: 'cancelled', would: 'would cancel' },
+  retry: { did: 'retried', would: 'would retry' },
+} as const satisfies Record<Verb, { readonly did: string; readonly would: string }>;
+
+/** What things are of which there was nothing to do. */
+function unchangedText({ verb, cause = null }: Reported, isOne: boolean): string {
+  const was = isOne ? 'was' : 'were';
+  const forCause = cause === null ? '' : ` for cause ${cause}`;
+  switch (verb) {
+    case 'pause':
+      return `${was} paused${forCause} already`;
+    case 'resume':
+      return `${was} not paused${forCause}`;
+    case 'set':
+      return `${was} so already`;
+    case 'cancel':
+      return 'had been cancelled';
+    case 'retry':
+      return `${isOne ? 'has' : 'have'} nothing that failed`;
+  }
+}
 
 /** What a verb has done, for people. */
-export function reportText(report: ChangeReport, work: WorkTarget, words: Words): string {
+export function reportText(report: ChangeReport, work: WorkTarget, of: Reported): string {
   const { done, unchanged, chunks = 0, ids, dryRun } = report;
-  const verb = dryRun ? words.would : words.did;
+  const { would, did } = WORDS[of.verb];
+  const verb = dryRun ? would : did;
   const scope = 'server' in work ? 'the server' : 'queue' in work ? queueText(work.queue) : null;
   if (scope !== null)
-    return `${done === 0 ? `${scope} ${words.was}` : `${verb} ${scope}`}\n${stillText(report, words)}`;
+    return `${done === 0 ? `${scope} ${unchangedText(of, true)}` : `${verb} ${scope}`}\n${stillText(report, of)}`;
   const [only] = ids;
   const lines: string[] = [];
   if (done === 1 && only !== undefined) lines.push(`${verb} ${only}`);
@@ -55,15 +57,14 @@ export function reportText(report: ChangeReport, work: WorkTarget, words: Words)
     );
     if (done > IDS_SHOWN_MAX) lines.push(`  and ${counted(done - IDS_SHOWN_MAX, 'other')}`);
   }
-  if (unchanged > 0)
-    lines.push(`${counted(unchanged, 'submission')} ${unchanged === 1 ? words.was : words.were}`);
+  if (unchanged > 0) lines.push(`${counted(unchanged, 'submission')} ${unchangedText(of, unchanged === 1)}`);
   if (chunks > 0) lines.push(`${counted(chunks, 'chunk')} to be done again`);
-  return `${lines.map((line) => `${line}\n`).join('')}${stillText(report, words)}`;
+  return `${lines.map((line) => `${line}\n`).join('')}${stillText(report, of)}`;
 }
 
 /** Why nothing is handed out after verbs that ask for it. */
-function stillText(report: ChangeReport, words: Words): string {
-  if (words !== WORDS.resume && words !== WORDS.retry) return '';
+function stillText(report: ChangeReport, { verb }: Reported): string {
+  if (verb !== 'resume' && verb !== 'retry') return '';
   return holdLines(report)
     .map((line) => `still ${line}\n`)
     .join('');

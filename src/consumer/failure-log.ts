@@ -66,7 +66,7 @@ export class FailureLog {
     const { chunks, operations, submissions, latest, error } = counted;
     const fields = {
       chunksFailed: chunks,
-      operationsFailed: operations,
+      ...(operations === 0 ? {} : { operationsFailed: operations }),
       chunksCompleted: this.#completed() - counted.completedBefore,
       submissions: submissions.size,
       ...fieldsOf(latest),

@@ -176,9 +176,13 @@ export class SubmissionEndedError extends OpsqueueError {
 
 /** A verb for submissions that match a filter, and none does. */
 export class NothingMatchesError extends OpsqueueError {
-  /** @param which of submissions */
+  /**
+   * @param what they had to match; empty = nothing
+   * @param which of submissions
+   */
   constructor(what: string, which = 'open submission') {
-    super('NOTHING_MATCHES', `no ${which} matches ${what}: nothing was changed`);
+    const none = what === '' ? `there is no ${which}` : `no ${which} matches ${what}`;
+    super('NOTHING_MATCHES', `${none}: nothing was changed`);
   }
 }
 

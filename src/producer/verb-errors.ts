@@ -22,8 +22,9 @@ export function errorOf(
     case 'SUBMISSION_ENDED':
       return new SubmissionEndedError(id, /\((\w+)\)/.exec(detail)?.[1] ?? 'ended');
     case 'NOTHING_MATCHES': {
-      const [, which, what] = /^no (.+?) matches (.*): nothing was changed$/s.exec(detail) ?? [];
-      return new NothingMatchesError(what ?? detail, which);
+      const [, which, what = ''] =
+        /^(?:there is )?no (.+?)(?: matches (.*))?: nothing was changed$/s.exec(detail) ?? [];
+      return new NothingMatchesError(which === undefined ? detail : what, which);
     }
     case 'COUNT_CHANGED':
       return new CountChangedError(Number.parseInt(detail, 10), expected ?? 0);

@@ -131,7 +131,7 @@ export function filterText({ metadata, state, queue }: Extract<VerbTarget, { kin
   const parts = Array.from(metadata, ([key, value]) => `${key}=${value}`);
   if (state !== 'open') parts.push(`state ${state}`);
   if (queue !== null) parts.push(queueText(queue));
-  return parts.length === 0 ? 'all' : clipped(parts.join(', '), DETAIL_CHARS_MAX);
+  return clipped(parts.join(', '), DETAIL_CHARS_MAX);
 }
 
 function timeText(unixMs: number | null): string {

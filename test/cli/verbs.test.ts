@@ -38,7 +38,7 @@ const insert = (customer: number, client = producer) =>
 test('pause, status and resume of a submission, each cause by itself', async () => {
   const id = await insert(1);
   assert.equal(await said('pause', id, '--reason', 'disk is full'), `paused ${id}\n`);
-  assert.equal(await said('pause', id), '1 submission was paused for this cause already\n');
+  assert.equal(await said('pause', id), '1 submission was paused for cause manual already\n');
   await said('pause', id, '--cause', 'billing', '--by', 'bot');
   const status = await said('status', id);
   assert.match(status, new RegExp(`^submission ${id}: in progress, paused, 0 of 2 chunks done`));
@@ -83,7 +83,7 @@ test('submissions that match are changed at once, after a dry run', async () => 
   await said('pause', '--metadata', 'customer=42');
   assert.equal(
     await said('pause', '--metadata', 'customer=42'),
-    '2 submissions were paused for this cause already\n',
+    '2 submissions were paused for cause manual already\n',
   );
   await said('resume', '--metadata', 'customer=42');
   assert.equal(
@@ -112,7 +112,7 @@ test('a queue and the server are paused as such', async () => {
   );
   assert.match(
     await said('resume', '--queue', 'images'),
-    /^queue images was not paused for this cause\nstill paused with queue images: disk-full, by \S+ since \S+Z\n$/,
+    /^queue images was not paused for cause manual\nstill paused with queue images: disk-full, by \S+ since \S+Z\n$/,
   );
   assert.equal(await said('resume', '--queue', 'images', '--cause', 'disk-full'), 'resumed queue images\n');
   await said('pause', '--queue', 'bills', '--by', 'bot');
@@ -280,6 +280,21 @@ test('retry goes on with what has failed, by id or by metadata', async () => {
   assert.equal(await said('retry', first), '1 submission has nothing that failed\n');
   const report = JSON.parse(await said('retry', '--metadata', 'night=7', '--json'));
   assert.deepEqual([report.matched, report.done, report.chunks, report.ids], [1, 1, 1, [second]]);
+  const nothing = await ask(
+    'pause',
+    '--state',
+    'waiting',
+    '--metadata',
+    'night=8',
+    '--queue',
+    'nobody-there',
+  );
+  assert.match(
+    nothing.stderr,
+    /^opsqueue: no open submission matches night=8, state waiting, queue nobody-there:/,
+  );
+  const all = await ask('cancel', '--all', '--queue', 'nobody-there');
+  assert.equal(all.stderr, 'opsqueue: no open submission matches queue nobody-there: nothing was changed\n');
   const none = await ask('retry', '--metadata', 'night=8');
   assert.deepEqual(
     [none.code, none.stderr],

@@ -1,7 +1,10 @@
 /** Verbs of the producer's client, on a real queue. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { NothingMatchesError } from '../../src/model/errors.ts';
+import { verbRequest } from '../../src/producer/changes.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
+import { errorOf } from '../../src/producer/verb-errors.ts';
 import { userAtHost } from '../../src/system/process/who.ts';
 import { FakeQueue } from '../support/fakes/fake-queue-http.ts';
 import { freshStore } from '../support/objects/fresh-store.ts';
@@ -187,4 +190,16 @@ test('wrong use throws at the call, and names what is wrong', async () => {
     producer.submit([1], { chunkSize: 1, in: 'queue', deadline: 5 as unknown as Date }),
     wrong(/^deadline must be a valid Date, got 5/),
   );
+});
+
+test('an error that nothing matches is the same at the client as in the queue', () => {
+  const request = verbRequest({ verb: 'cancel' }, { kind: 'server' }, {});
+  for (const error of [
+    new NothingMatchesError(''),
+    new NothingMatchesError('customer=42, queue images'),
+    new NothingMatchesError('', 'submission with failures'),
+  ]) {
+    const problem = { status: 404, code: error.code, detail: error.message, queue: null };
+    assert.equal(errorOf(problem, request)?.message, error.message);
+  }
 });

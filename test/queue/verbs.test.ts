@@ -278,6 +278,15 @@ test('submissions are found by pairs, state and queue; a dry run changes nothing
   await world.stop();
 });
 
+test('where there is nothing at all the error says so', async () => {
+  const world = await QueueWorld.start();
+  const message = 'there is no open submission: nothing was changed';
+  await assert.rejects(run(world, PAUSE, matching()), { code: 'NOTHING_MATCHES', message });
+  await assert.rejects(run(world, { verb: 'retry' }, matching()), {
+    message: 'there is no submission with failures: nothing was changed',
+  });
+});
+
 test('what is paused with its queue or the server is found as paused, not as waiting, and the answer counts for each cause', async () => {
   const world = await QueueWorld.start();
   const first = await world.insert('1', 1);
