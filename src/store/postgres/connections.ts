@@ -37,6 +37,9 @@ export interface ConnectionsOptions {
   readonly leaseTimeoutMs?: number;
 }
 
+/** What a connection is for; `look`: to find out about another one. */
+type Purpose = 'work' | 'lease' | 'look';
+
 /**
  * One connection that writes, some that read and one for what is about leases, opened when they are needed and again when
  * they were cut.
@@ -121,6 +124,8 @@ export class Connections {
       this.#abandoned.add(session);
       session.destroy();
     }
+    // A standby that was cut off for a while has links that are dead, and has had no reason to find out.
+    for (const lane of [this.#writer, this.#readers]) lane.dropIdle();
   }
 
   /** @throws StoreError */
@@ -157,7 +162,7 @@ export class Connections {
   async #use<T>(lane: Lane, work: (session: SqlSession) => Promise<T>): Promise<T> {
     return lane.use(async (idle) => {
       if (this.#closing !== null) throw new StoreError('transient', 'the store is closed');
-      const session = idle ?? (await this.#connect(lane === this.#leases));
+      const session = idle ?? (await this.#connect(lane === this.#leases ? 'lease' : 'work'));
       let isSound = false;
       if (lane !== this.#leases) this.#busy.add(session);
       try {
@@ -174,12 +179,12 @@ export class Connections {
   }
 
   /** To the first server that takes writes. @throws StoreError */
-  async #connect(isForLeases = false): Promise<SqlSession> {
+  async #connect(purpose: Purpose): Promise<SqlSession> {
     const { servers, name } = this.location;
     const order = [...servers.slice(this.#serverLast), ...servers.slice(0, this.#serverLast)];
     const attempts = order.map((server) => async () => ({
       server,
-      session: await this.#open(server, isForLeases),
+      session: await this.#open(server, purpose),
     }));
     const { clock } = this.#o;
     const first = await firstOf(clock, NEXT_SERVER_MS, attempts, ({ session }) => session.end());
@@ -193,17 +198,16 @@ export class Connections {
     return first.value.session;
   }
 
-  async #open({ config }: ServerLocation, isForLeases: boolean): Promise<SqlSession> {
+  async #open({ config }: ServerLocation, purpose: Purpose): Promise<SqlSession> {
     const { pg, clock, leaseTimeoutMs = LEASE_TIMEOUT_MS } = this.#o;
-    const own = isForLeases
-      ? { connectTimeoutMs: leaseTimeoutMs, channel: LEASE_CHANNEL }
-      : { connectTimeoutMs: CONNECT_TIMEOUT_MS };
+    const timeouts = { work: CONNECT_TIMEOUT_MS, lease: leaseTimeoutMs, look: this.#quietMs };
     const session = new SqlSession({
       pg,
       server: config,
       schema: this.location.schema,
       clock,
-      ...own,
+      connectTimeoutMs: timeouts[purpose],
+      ...(purpose === 'lease' ? { channel: LEASE_CHANNEL } : {}),
       notified: (payload) => {
         if (payload !== this.location.schema) return;
         for (const listener of [...this.#leaseListeners]) listener();
@@ -240,7 +244,7 @@ export class Connections {
     const { logger } = this.#o;
     const database = this.location.name;
     try {
-      const other = await this.#connect();
+      const other = await this.#connect('look');
       try {
         const doing = await other.peek(session);
         // An answer that was sent just now must be given time to come.
@@ -252,6 +256,7 @@ export class Connections {
             ? 'the database is waiting for its synchronous standby'
             : 'no answer from the database yet';
           logger.warn({ database, doing }, message);
+          session.knownToWork();
           return;
         }
         logger.warn(

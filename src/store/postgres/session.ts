@@ -177,6 +177,11 @@ export class SqlSession {
     );
   }
 
+  /** What it waits for is known: {@link SqlSessionOptions.quiet} need not be called that often. */
+  knownToWork(): void {
+    this.#watch?.slowDown();
+  }
+
   /** Hangs up in good order; nothing waits for it. */
   end(): void {
     this.#client.end().catch(() => {});

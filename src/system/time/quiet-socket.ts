@@ -4,8 +4,8 @@ import type { Socket } from 'node:net';
 const SLOWDOWN_MAX = 8;
 
 /**
- * Calls back when nothing has moved on the socket for `afterMs` although somebody waits, and then less and less often. Bytes
- * of a large write that leave count, which only the socket's own timer sees.
+ * Calls back when nothing has moved on the socket for `afterMs` although somebody waits, again and again. Bytes of a large
+ * write that leave count, which only the socket's own timer sees.
  */
 export class QuietWatch {
   readonly #socket: Socket;
@@ -20,7 +20,7 @@ export class QuietWatch {
     socket.on('timeout', () => {
       // It fires once; whatever moves starts it again.
       if (this.#waiting === 0) return;
-      this.#set(Math.min(this.#delayMs * 2, afterMs * SLOWDOWN_MAX));
+      this.#set(this.#delayMs);
       quiet();
     });
     socket.setTimeout(afterMs);
@@ -30,6 +30,11 @@ export class QuietWatch {
   begin(): void {
     this.#waiting++;
     if (this.#delayMs !== this.#afterMs) this.#set(this.#afterMs);
+  }
+
+  /** It is known why nothing comes: until the next thing is sent, calls come less and less often. */
+  slowDown(): void {
+    this.#set(Math.min(this.#delayMs * 2, this.#afterMs * SLOWDOWN_MAX));
   }
 
   /** After the answer. */
