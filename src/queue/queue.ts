@@ -248,6 +248,8 @@ export class Queue {
 
   async #load(store: Store): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
+    // A store that was lost before the journal was there has told nobody.
+    this.#parts.journal.lost.throwIfAborted();
     // First of all: what is loaded must not be handed out for a moment.
     for (const [scope, control] of await store.scopeControls()) this.#parts.scopes.set(scope, control);
     this.#parts.queues.pausesChanged();

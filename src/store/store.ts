@@ -75,7 +75,10 @@ export interface Store {
   readonly maintenance?: StoreMaintenance;
   /** What only stores offer that several nodes share: one of those acts, the others stand by. */
   readonly leases?: StoreLeases;
-  /** Fires when the store is gone for good: fenced, corrupt, its thread dead. The reason is a {@link StoreError}. */
+  /**
+   * Fires when the store is gone for good: corrupt, its thread dead, fenced if it has no leases to come back by. The reason
+   * is a {@link StoreError}.
+   */
   readonly lost: AbortSignal;
   /**
    * Ends it; idempotent. What was committed stays. What is under way may take `graceMs` (default: for ever); then it is

@@ -5,7 +5,6 @@ import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { EndState } from '../../model/submission.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
-import type { StoreError } from '../errors.ts';
 import type { ShardGrant, StoreLeases } from '../lease.ts';
 import type {
   CommitBatch,
@@ -56,9 +55,9 @@ export async function openPostgresStore({ rest, logger, clock }: PostgresStoreOp
 
 /** A queue's memory in a PostgreSQL database, which several nodes may share: who acts is a matter of leases. */
 export class PostgresStore implements Store {
-  readonly lost: AbortSignal;
+  /** Never fires: a store that was fenced can take its lease again. */
+  readonly lost: AbortSignal = new AbortController().signal;
   readonly leases: StoreLeases;
-  readonly #lost = new AbortController();
   readonly #connections: Connections;
   readonly #writer: BatchWriter;
 
@@ -66,7 +65,6 @@ export class PostgresStore implements Store {
     this.#connections = connections;
     this.#writer = new BatchWriter(connections);
     this.leases = new PostgresLeases(connections, this.#writer);
-    this.lost = this.#lost.signal;
   }
 
   async acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]> {
@@ -81,10 +79,8 @@ export class PostgresStore implements Store {
     return loadOpen((work) => this.#connections.read(work), shards);
   }
 
-  async commit(batch: CommitBatch): Promise<CommitResult> {
-    const result = await this.#writer.commit(batch);
-    if (result.kind === 'fenced') this.#lost.abort(result.error satisfies StoreError);
-    return result;
+  commit(batch: CommitBatch): Promise<CommitResult> {
+    return this.#writer.commit(batch);
   }
 
   scopeControls(): Promise<ReadonlyMap<Scope, ScopeControl>> {

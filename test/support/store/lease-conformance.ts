@@ -67,6 +67,12 @@ export function leaseConformance(name: string, make: () => Promise<LeaseFixture>
       // What it gives away is not its own.
       await a.leases.give(0, first.epoch);
       assert.equal((await a.leases.take(0, claimOf('a'))).kind, 'held');
+      // Having been fenced is not the end of it.
+      await b.leases.give(0, second.epoch);
+      const third = granted(await a.leases.take(0, claimOf('a')));
+      const taken = await a.commit({ shard: 0, epoch: third.epoch, seq: 1, mutations });
+      assert.equal(taken.kind, 'committed');
+      assert.equal(a.lost.aborted, false);
     }));
 
   test(`${name}: renewals and commits make it last, and the next owner knows of the commits`, () =>
