@@ -107,6 +107,7 @@ export class QueueOffice implements Office {
           turn,
           frameBytesMax: settings.frameBytesMax,
           clock,
+          mayWrite: () => tenure.isOn(),
           date: () => http.date(),
         }),
         openSession: (request, connection, name) => this.#sessions.open(request, connection, name),

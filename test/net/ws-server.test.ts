@@ -25,6 +25,7 @@ after(async () => {
 async function serve(
   frameBytesMax = 1_000_000,
   clock: Clock = systemClock,
+  mayWrite?: () => boolean,
 ): Promise<{ readonly port: number; readonly ends: ServerEnd[] }> {
   const ends: ServerEnd[] = [];
   const turn = new EndOfTurn(systemClock);
@@ -32,6 +33,7 @@ async function serve(
     turn,
     frameBytesMax,
     clock,
+    ...(mayWrite === undefined ? {} : { mayWrite }),
     date: () => 'Mon, 23 Nov 2026 20:35:04 GMT',
   });
   const listenerOf = (connection: FrameConnection): FrameListener => {
@@ -78,6 +80,19 @@ const UPGRADE = {
   'sec-websocket-version': '13',
   'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
 };
+
+test('what a turn has left for a peer is dropped if it may not be written any more, and the connection cut', async () => {
+  let mayWrite = true;
+  const { port, ends } = await serve(1_000, systemClock, () => mayWrite);
+  const { client, heard } = await connect(port);
+  const [{ connection }] = ends as [ServerEnd];
+  connection.send(new Uint8Array(5));
+  await eventually(() => heard.length > 0);
+  connection.send(new Uint8Array(7));
+  mayWrite = false;
+  await eventually(() => client.readyState === WebSocket.CLOSED);
+  assert.deepEqual(heard, ['message of 5', 'close 1006 ']);
+});
 
 test('an upgrade is answered with the bytes of the recordings, whatever extensions are offered', async () => {
   const { port } = await serve();

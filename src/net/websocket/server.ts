@@ -26,6 +26,11 @@ export interface WebSocketServerOptions {
   readonly messageTimeoutMs?: number | undefined;
   /** How long a turn of the event loop works on messages, in milliseconds. Default 10. */
   readonly sliceMs?: number | undefined;
+  /**
+   * Asked before what a turn has left for a peer is written: once this is false, it is dropped and the connection cut.
+   * Default: always true.
+   */
+  readonly mayWrite?: () => boolean;
   /** The value of the `date` header of the answer to an upgrade. */
   date(): string;
 }
@@ -48,9 +53,11 @@ export class WebSocketServer {
   readonly #upgrader: Upgrader;
   readonly #deadline: MessageDeadlineOptions;
   readonly #backlog: MessageBacklog;
+  readonly #mayWrite: () => boolean;
 
   constructor(options: WebSocketServerOptions) {
     this.#turn = options.turn;
+    this.#mayWrite = options.mayWrite ?? (() => true);
     this.#backlog = new MessageBacklog(options.clock, options.sliceMs);
     const { clock, messageTimeoutMs: timeoutMs = MESSAGE_TIMEOUT_MS_DEFAULT } = options;
     this.#deadline = { clock, timeoutMs };
@@ -85,7 +92,13 @@ export class WebSocketServer {
     opened: (connection: FrameConnection) => FrameListener,
   ): void {
     this.#upgrader.handleUpgrade(request, socket, head, (webSocket) => {
-      const connection = new WebSocketConnection(webSocket, socket, this.#turn, this.#backlog);
+      const connection = new WebSocketConnection(
+        webSocket,
+        socket,
+        this.#turn,
+        this.#backlog,
+        this.#mayWrite,
+      );
       connection.listen(opened(connection), this.#deadline);
     });
   }
@@ -119,6 +132,7 @@ class WebSocketConnection implements FrameConnection, TurnTask, MessageSource {
   readonly #socket: Duplex;
   readonly #turn: EndOfTurn;
   readonly #backlog: MessageBacklog;
+  readonly #mayWrite: () => boolean;
   #listener: FrameListener | null = null;
   /** To be written. */
   #pending: Uint8Array[] = [];
@@ -131,11 +145,18 @@ class WebSocketConnection implements FrameConnection, TurnTask, MessageSource {
   #isReading = true;
   #isClosed = false;
 
-  constructor(webSocket: WebSocket, socket: Duplex, turn: EndOfTurn, backlog: MessageBacklog) {
+  constructor(
+    webSocket: WebSocket,
+    socket: Duplex,
+    turn: EndOfTurn,
+    backlog: MessageBacklog,
+    mayWrite: () => boolean,
+  ) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.#turn = turn;
     this.#backlog = backlog;
+    this.#mayWrite = mayWrite;
   }
 
   listen(listener: FrameListener, deadlineOptions: MessageDeadlineOptions): void {
@@ -222,6 +243,11 @@ class WebSocketConnection implements FrameConnection, TurnTask, MessageSource {
     const pending = this.#pending;
     const bytes = this.#pendingBytes;
     if (bytes === 0) return;
+    // The process may have been paused in the middle of the turn.
+    if (!this.#mayWrite()) {
+      this.terminate();
+      return;
+    }
     this.#pending = [];
     this.#pendingBytes = 0;
     if (this.#isClosed || !this.#socket.writable) return;
