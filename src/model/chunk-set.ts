@@ -119,6 +119,26 @@ export class ChunkSet {
     return this.size;
   }
 
+  /** How many chunks from `from` on, and below `to`, are in the set. */
+  countIn(from: ChunkIndex, to: ChunkIndex): number {
+    let count = 0;
+    for (let index = from; index < to; ) {
+      const pageIndex = ChunkSet.pageOf(index);
+      const pageEnd = Math.min(this.size, (pageIndex + 1) * PAGE_CHUNKS);
+      const end = Math.min(to, pageEnd);
+      const page = this.#slot(pageIndex);
+      if (page === FULL) count += end - index;
+      else if (page !== undefined) {
+        const isWhole = end === pageEnd && index % PAGE_CHUNKS === 0;
+        count += isWhole
+          ? page.count
+          : countBits(page.words, index & PAGE_MASK, end - pageIndex * PAGE_CHUNKS);
+      }
+      index = (pageIndex + 1) * PAGE_CHUNKS;
+    }
+    return count;
+  }
+
   /** The content of a page, copied. */
   page(pageIndex: number): PageContent {
     const page = this.#slot(pageIndex);
@@ -238,10 +258,23 @@ function firstOne(words: Uint32Array, from: number): number {
 
 function popCount(words: Uint32Array): number {
   let count = 0;
-  for (let word of words) {
-    word -= (word >>> 1) & 0x5555_5555;
-    word = (word & 0x3333_3333) + ((word >>> 2) & 0x3333_3333);
-    count += Math.imul((word + (word >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
-  }
+  for (const word of words) count += bitsOf(word);
   return count;
+}
+
+/** Of the bits from `from` on, and below `to`, as many as are set. */
+function countBits(words: Uint32Array, from: number, to: number): number {
+  const last = (to - 1) >>> 5;
+  const tail = 0xffff_ffff >>> (31 - ((to - 1) & 31));
+  let word = from >>> 5;
+  let bits = words[word]! & (-1 << (from & 31));
+  let count = 0;
+  for (; word < last; bits = words[++word]!) count += bitsOf(bits);
+  return count + bitsOf(bits & tail);
+}
+
+function bitsOf(bits: number): number {
+  const pairs = bits - ((bits >>> 1) & 0x5555_5555);
+  const fours = (pairs & 0x3333_3333) + ((pairs >>> 2) & 0x3333_3333);
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
 }

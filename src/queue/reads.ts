@@ -217,6 +217,11 @@ export class Reads {
     return this.#o.store.findById(id);
   }
 
+  /** Which chunks of a submission are done on disk; null: it is not known. Of a completed one all are. */
+  chunksDoneOf(id: SubmissionId): Promise<ChunkSet | null> {
+    return this.#o.store.chunksDone(id);
+  }
+
   /** Submissions of a queue that ended in that state and are still remembered, the newest first; ids below `before`. */
   ended(
     queue: string,

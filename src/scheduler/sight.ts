@@ -7,9 +7,9 @@ import type { ConsumerHandle, HandedOutChunk, OpenSubmission, ReservationRequest
  * steps; what is there all the time is found.
  */
 export interface ScheduleSight<Peer> {
-  readonly submissions: Listed<SubmissionSight>;
+  readonly submissions: Listed<SubmissionSight<Peer>>;
   readonly consumers: ReadonlySet<ConsumerSight<Peer>>;
-  readonly metadata: { readonly keys: Iterable<KeySight> };
+  readonly metadata: { readonly keys: Iterable<KeySight<Peer>> };
 }
 
 /** By id or value, ascending. */
@@ -19,13 +19,13 @@ export interface Listed<T> {
   values(): Iterable<T>;
 }
 
-export interface SubmissionSight extends OpenSubmission {
+export interface SubmissionSight<Peer = unknown> extends OpenSubmission {
   readonly chunksAvailable: number;
   readonly chunksPaused: number;
   readonly chunksDelayed: number;
   readonly chunksFailed: number;
   /** Chunks that consumers hold, the one handed out longest ago first. */
-  readonly reservations: ReadonlyMap<ChunkIndex, HeldSight> | null;
+  readonly reservations: ReadonlyMap<ChunkIndex, HeldSight<Peer>> | null;
   /** Chunks that wait until they are available again. */
   readonly delays: ReadonlyMap<
     ChunkIndex,
@@ -35,10 +35,10 @@ export interface SubmissionSight extends OpenSubmission {
   readonly tries: ReadonlyMap<ChunkIndex, ChunkTries> | null;
 }
 
-export interface HeldSight extends HandedOutChunk {
-  readonly submission: SubmissionSight;
+export interface HeldSight<Peer = unknown> extends HandedOutChunk {
+  readonly submission: SubmissionSight<Peer>;
   readonly expiresMs: number;
-  readonly consumer: ConsumerHandle<unknown>;
+  readonly consumer: ConsumerHandle<Peer>;
 }
 
 export interface ConsumerSight<Peer> extends ConsumerHandle<Peer> {
@@ -47,22 +47,22 @@ export interface ConsumerSight<Peer> extends ConsumerHandle<Peer> {
   /** Slowed down: its last chunks all failed while others completed some. */
   readonly isSick: boolean;
   /** The first of what it holds, in the order in which it got it. */
-  readonly firstHeld: HeldLink | null;
+  readonly firstHeld: HeldLink<Peer> | null;
 }
 
-export interface HeldLink extends HeldSight {
-  readonly heldAfter: HeldLink | null;
+export interface HeldLink<Peer = unknown> extends HeldSight<Peer> {
+  readonly heldAfter: HeldLink<Peer> | null;
 }
 
-export interface KeySight {
+export interface KeySight<Peer = unknown> {
   readonly name: string;
-  readonly values: Listed<ValueSight>;
+  readonly values: Listed<ValueSight<Peer>>;
 }
 
 /** A pair of strategic metadata. */
-export interface ValueSight {
+export interface ValueSight<Peer = unknown> {
   readonly value: bigint;
-  readonly carriers: Listed<SubmissionSight>;
+  readonly carriers: Listed<SubmissionSight<Peer>>;
   readonly inFlight: number;
   readonly waiting: number;
   readonly backlog: number;

@@ -25,7 +25,9 @@ import type { ConsumerOptions, HandedOutChunk, ReservationRequest } from './type
  * - available: all others; they are not offered, and count as paused, while the submission is withheld. Those from `cursor` on were never handed out; those below it came back and are in
  *   `returned`, which may also hold some that have been done since: they are passed over.
  */
-export class ScheduledSubmission<Peer> implements SubmissionSight, Candidate<ScheduledSubmission<Peer>> {
+export class ScheduledSubmission<Peer>
+  implements SubmissionSight<Peer>, Candidate<ScheduledSubmission<Peer>>
+{
   record: SubmissionRecord;
   /** The strategic metadata that it came with, which verbs may have changed since. */
   readonly insertedMetadata: StrategicMetadata;
@@ -243,7 +245,7 @@ export class ScheduledSubmission<Peer> implements SubmissionSight, Candidate<Sch
 }
 
 /** A chunk that a consumer holds. Links: in order of expiry over all, in order of hand-out per consumer. */
-export class Reservation<Peer> implements HeldLink {
+export class Reservation<Peer> implements HeldLink<Peer> {
   readonly submission: ScheduledSubmission<Peer>;
   readonly chunkIndex: ChunkIndex;
   readonly retries: number;

@@ -5,6 +5,15 @@ import type { Clock } from '../system/time/clock.ts';
 /** Computes a view. It yields now and then, so that others get their turn; what it looks at may change meanwhile. */
 export type Computation<T> = Generator<undefined, T, undefined>;
 
+/** Where the store is asked first, a promise. */
+export type Computing<T> = Computation<T> | Promise<Computation<T>>;
+
+/** For what is computed at once. */
+export function* inOneStep<T>(value: T): Computation<T> {
+  yield;
+  return value;
+}
+
 /** What was computed, for all who ask. */
 export interface Computed<T> {
   readonly value: T;
@@ -105,13 +114,12 @@ export class Frames {
 
   /**
    * @param key says what it is of: who asks with the same key gets the same
-   * @param compute gives a promise where the store is asked
    * @param isSame whether two values say the same
    * @throws TooManyViewsError; whatever the computation throws
    */
   async get<T>(
     key: string,
-    compute: () => Computation<T> | Promise<T>,
+    compute: () => Computing<T>,
     isSame: (a: T, b: T) => boolean = Object.is,
   ): Promise<Computed<T>> {
     const nowMs = this.#o.clock.monotonicMs();
@@ -164,17 +172,12 @@ export class Frames {
     this.#views.delete(longestUnused.key);
   }
 
-  async #compute<T>(
-    view: View,
-    compute: () => Computation<T> | Promise<T>,
-    isSame: (a: T, b: T) => boolean,
-  ): Promise<void> {
+  async #compute<T>(view: View, compute: () => Computing<T>, isSame: (a: T, b: T) => boolean): Promise<void> {
     try {
       const asOfMs = this.#o.clock.nowMs();
       const made = compute();
-      const { value, costMs } = isPromise(made)
-        ? { value: await made, costMs: READ_COST_MS }
-        : await this.#run(made);
+      const readMs = isPromise(made) ? READ_COST_MS : 0;
+      const { value, costMs } = await this.#run(isPromise(made) ? await made : made);
       // An answer that says the same keeps its number: whoever has it need not get it again.
       if (view.number === 0 || !isSame(value as T, view.value as T)) {
         view.number = ++this.#lastNumber;
@@ -182,7 +185,7 @@ export class Frames {
       }
       view.asOfMs = asOfMs;
       view.madeAtMs = this.#o.clock.monotonicMs();
-      view.costMs = costMs;
+      view.costMs = readMs + costMs;
     } catch (error) {
       // Nobody is shown old figures for new ones.
       this.#views.delete(view.key);

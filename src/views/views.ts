@@ -2,10 +2,11 @@ import { isPromise } from '../model/kinds.ts';
 import type { JournalHealth } from '../queue/journal/journal.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Clock } from '../system/time/clock.ts';
+import type { ChunkMap } from './answers/map.ts';
 import type { ServerFacts } from './answers/queue-details.ts';
 import { ValueRates } from './answers/values.ts';
 import { Disk } from './disk.ts';
-import { type Computation, type Computed, Frames } from './frames.ts';
+import { type Computation, type Computed, type Computing, Frames } from './frames.ts';
 import { Sampler } from './sampler.ts';
 import type { Sources } from './sources.ts';
 import { Watcher } from './tallies/watcher.ts';
@@ -87,12 +88,17 @@ export class Views {
   /** A view as JSON, shared by all who ask with the same key. */
   json<T extends object>(
     key: string,
-    compute: (sources: Sources) => Computation<T> | Promise<T>,
+    compute: (sources: Sources) => Computing<T>,
   ): Promise<Computed<string>> {
     return this.frames.get(key, () => {
       const made = compute(this.sources);
-      return isPromise(made) ? made.then((value) => JSON.stringify(value)) : jsonOf(made);
+      return isPromise(made) ? made.then(jsonOf) : jsonOf(made);
     });
+  }
+
+  /** A map of chunks, shared likewise. */
+  map(key: string, compute: (sources: Sources) => Computing<ChunkMap>): Promise<Computed<ChunkMap>> {
+    return this.frames.get(key, () => compute(this.sources), isSameMap);
   }
 
   #health({ ok, error }: JournalHealth): void {
@@ -105,4 +111,9 @@ export class Views {
 
 function* jsonOf(made: Computation<object>): Computation<string> {
   return JSON.stringify(yield* made);
+}
+
+function isSameMap(a: ChunkMap, b: ChunkMap): boolean {
+  const isSameGrid = a.total === b.total && a.from === b.from && a.cell === b.cell;
+  return isSameGrid && Buffer.compare(a.octets, b.octets) === 0;
 }

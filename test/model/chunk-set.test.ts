@@ -76,3 +76,26 @@ test('a chunk far out is found, and so are the pages between which there is noth
   assert.ok(set.delete(70_000_000));
   assert.equal(set.nextPage(pages[0]! + 1), pages[2]);
 });
+
+test('chunks of a range are counted as if one by one, whatever pages are like', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 15_000 }),
+      fc.array(fc.tuple(fc.nat(14_999), fc.constantFrom(1, 33, 6_000)), { maxLength: 8 }),
+      fc.array(fc.tuple(fc.nat(15_000), fc.nat(15_000)), { minLength: 1, maxLength: 20 }),
+      (size, runs, ranges) => {
+        const set = new ChunkSet(size);
+        for (const [from, length] of runs) {
+          for (let i = from; i < Math.min(size, from + length); i++) set.add(i);
+        }
+        for (const [a, b] of ranges) {
+          const [from, to] = [Math.min(a, b, size), Math.min(Math.max(a, b), size)];
+          let count = 0;
+          for (let i = from; i < to; i++) if (set.has(i)) count++;
+          assert.equal(set.countIn(from, to), count, `${from} to ${to} of ${size}`);
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});

@@ -6,7 +6,13 @@ import type { FailureGroup, FailureRow } from '../../src/protocol/api/failures.t
 import type { List } from '../../src/protocol/api/lists.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
 import type { QueueAnswer } from '../../src/protocol/api/queue.ts';
-import type { SubmissionAnswer, SubmissionItem } from '../../src/protocol/api/submissions.ts';
+import {
+  type ChunkRow,
+  MAP_BITS,
+  MAP_HEADER,
+  type SubmissionAnswer,
+  type SubmissionItem,
+} from '../../src/protocol/api/submissions.ts';
 import type { KeyRow, ValueRow } from '../../src/protocol/api/values.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
@@ -235,4 +241,37 @@ test('the server tells how it is set up, and no secret', async () => {
   assert.equal(body.settings['--max-chunk-retries'], 7);
   assert.equal(body.settings['--store'], null);
   assert.ok(body.features.producers.includes('control'));
+});
+
+test('the map of a submission has two octets for each cell, and its chunks are told one by one', async () => {
+  const { server, id, consumer } = await atWork();
+  await using _server = server;
+  const map = await server.get(`/api/v1/submissions/${id}/map`);
+  const header = map.headers.find(([name]) => name === MAP_HEADER)?.[1];
+  assert.equal(header, 'total=6; from=0; cell=1; cells=6');
+  const { reserved, delayed, tried } = MAP_BITS;
+  assert.deepEqual([...map.body], [255, 0, 255, 0, 0, delayed | tried, 0, reserved, 0, 0, 0, 0]);
+  const { body } = await read<List<ChunkRow>>(server, `submissions/${id}/chunks`);
+  assert.deepEqual(
+    body.items.map(({ state }) => state),
+    ['done', 'done', 'delayed', 'reserved', 'waiting', 'waiting'],
+  );
+  assert.equal(body.items[3]?.holder, consumer.init.connId);
+  assert.match(body.items[2]?.last_failure ?? '', /^Error: customer 42/);
+  const held = await read<List<ChunkRow>>(server, `submissions/${id}/chunks?sort=held`);
+  assert.deepEqual(
+    held.body.items.map(({ index }) => index),
+    [3],
+  );
+  const page = await read<List<ChunkRow>>(server, `submissions/${id}/chunks?state=waiting&limit=1`);
+  assert.deepEqual([page.body.items[0]?.index, page.body.next], [4, '5']);
+  assert.equal((await server.get(`/api/v1/submissions/${id}/map?cell=3`)).status, 400);
+  await server.post(`/producer/submissions/cancel/${id}`, '');
+  const ended = await server.get(`/api/v1/submissions/${id}/map?cell=2`);
+  assert.deepEqual([...ended.body], [255, 0, 0, 0, 0, 0]);
+  const after = await read<List<ChunkRow>>(server, `submissions/${id}/chunks?from=1`);
+  assert.deepEqual(
+    after.body.items.map(({ index, state }) => `${index} ${state}`),
+    ['1 done', '2 skipped', '3 skipped', '4 skipped', '5 skipped'],
+  );
 });

@@ -119,7 +119,16 @@ export interface Moment {
   readonly text: string;
 }
 
-export const CHUNK_STATES = ['waiting', 'reserved', 'delayed', 'paused', 'failed', 'done'] as const;
+/** `skipped`: not done when its submission failed or was cancelled. */
+export const CHUNK_STATES = [
+  'waiting',
+  'reserved',
+  'delayed',
+  'paused',
+  'failed',
+  'done',
+  'skipped',
+] as const;
 export type ChunkItemState = (typeof CHUNK_STATES)[number];
 export const CHUNK_SORTS = ['index', 'held', 'tries'] as const;
 export type ChunkSort = (typeof CHUNK_SORTS)[number];

@@ -63,6 +63,8 @@ export const ENDPOINTS = {
   queues: { method: 'GET', path: `${API}/queues`, role: 'reader' },
   openapi: { method: 'GET', path: `${API}/openapi.json`, role: 'reader' },
   submission: { method: 'GET', path: `${API}/submissions/{submission_id}`, role: 'reader' },
+  map: { method: 'GET', path: `${API}/submissions/{submission_id}/map`, role: 'reader' },
+  chunks: { method: 'GET', path: `${API}/submissions/{submission_id}/chunks`, role: 'reader' },
   consumerDetails: { method: 'GET', path: `${API}/consumers/{conn_id}`, role: 'reader' },
   action: { method: 'POST', path: `${API}/actions/{action}`, role: 'operator', body: 'json' },
 } as const satisfies Readonly<Record<string, Endpoint>>;

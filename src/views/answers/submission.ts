@@ -3,9 +3,10 @@ import { SubmissionNotFoundError } from '../../model/errors.ts';
 import { type SubmissionId, submissionIdTimeMs } from '../../model/ids.ts';
 import type { ActRow } from '../../protocol/api/lists.ts';
 import type { Moment, SubmissionAnswer } from '../../protocol/api/submissions.ts';
+import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
-import type { Computation } from '../frames.ts';
+import { type Computation, type Computing, inOneStep } from '../frames.ts';
 import { iso, queuesOf, rounded, type Sources } from '../sources.ts';
 import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
 import { failuresOf } from './failure-groups.ts';
@@ -22,7 +23,7 @@ export function openSubmission(
   sources: Sources,
   id: SubmissionId,
   queue: string | null,
-): SubmissionSight | undefined {
+): SubmissionSight<ConsumerPeer> | undefined {
   for (const { schedule } of queuesOf(sources, queue)) {
     const found = schedule.submissions.get(id);
     if (found !== undefined) return found;
@@ -44,14 +45,10 @@ export async function storedSubmission(
 }
 
 /** One submission, open or ended. */
-export function submission(
-  sources: Sources,
-  id: SubmissionId,
-  queue: string | null,
-): Computation<Content> | Promise<Content> {
+export function submission(sources: Sources, id: SubmissionId, queue: string | null): Computing<Content> {
   const open = openSubmission(sources, id, queue);
   return open === undefined
-    ? storedSubmission(sources, id, queue).then((stored) => ofEnded(stored))
+    ? storedSubmission(sources, id, queue).then((stored) => inOneStep(ofEnded(stored)))
     : ofOpen(sources, open);
 }
 

@@ -6,7 +6,7 @@ import type { SubmissionFilter, SubmissionItem, SubmissionSort } from '../../pro
 import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
 import { fingerprintOf } from '../fingerprint.ts';
-import type { Computation } from '../frames.ts';
+import { type Computation, inOneStep } from '../frames.ts';
 import { Page } from '../page.ts';
 import { queuesOf, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
@@ -77,7 +77,7 @@ function* submissionsWith({ watcher }: Sources, fingerprint: string): Computatio
 function candidatesOf<Peer>(
   { submissions, metadata }: ScheduleSight<Peer>,
   pairs: ReadonlyMap<string, bigint>,
-): Iterable<SubmissionSight> {
+): Iterable<SubmissionSight<Peer>> {
   let rarest = submissions;
   for (const [key, value] of pairs) {
     const known = [...metadata.keys].find(({ name }) => name === key);
@@ -146,7 +146,7 @@ export async function endedList(
   { queue: { reads } }: Sources,
   query: SubmissionsQuery,
   state: EndState,
-): Promise<Rows> {
+): Promise<Computation<Rows>> {
   if (query.sort !== 'inserted' || query.order !== 'desc') {
     throw new ProtocolError(
       'sort',
@@ -166,13 +166,13 @@ export async function endedList(
       looked++;
       if (!matchesEnded(stored, query)) continue;
       items.push(endedItem(stored));
-      if (items.length === query.limit) return { matched: null, next: String(before), items };
+      if (items.length === query.limit) return inOneStep({ matched: null, next: String(before), items });
     }
     if (page.length < PAGE) break;
     // What matches is rare: the next page goes on from here.
-    if (looked >= LOOKED_MAX) return { matched: null, next: String(before), items };
+    if (looked >= LOOKED_MAX) return inOneStep({ matched: null, next: String(before), items });
   }
-  return { matched: null, next: null, items };
+  return inOneStep({ matched: null, next: null, items });
 }
 
 function beforeOf(cursor: string | null): SubmissionId | undefined {

@@ -2,17 +2,20 @@ import { OpsqueueError, ProtocolError, SubmissionNotFoundError } from '../../../
 import type { SubmissionId } from '../../../model/ids.ts';
 import { CONTENT_TYPE_JSON, type HttpExchange } from '../../../net/http/exchange.ts';
 import { PARAMETERS } from '../../../protocol/api/parameters.ts';
+import { MAP_HEADER } from '../../../protocol/api/submissions.ts';
 import { parseIdSegment } from '../../../protocol/producer/requests.ts';
+import { chunks } from '../../../views/answers/chunks.ts';
 import { consumerDetails, consumers } from '../../../views/answers/consumers.ts';
 import { eventsAfter } from '../../../views/answers/events.ts';
 import { failures } from '../../../views/answers/failure-groups.ts';
 import { history } from '../../../views/answers/history.ts';
+import { chunkMap } from '../../../views/answers/map.ts';
 import { overview } from '../../../views/answers/overview.ts';
 import { queueDetails } from '../../../views/answers/queue-details.ts';
 import { submission } from '../../../views/answers/submission.ts';
 import { endedList, endStateOf, openList } from '../../../views/answers/submissions.ts';
 import { keys, values } from '../../../views/answers/values.ts';
-import { type Computation, type Computed, TooManyViewsError } from '../../../views/frames.ts';
+import { type Computed, type Computing, inOneStep, TooManyViewsError } from '../../../views/frames.ts';
 import type { Sources } from '../../../views/sources.ts';
 import type { Views } from '../../../views/views.ts';
 import { respondAnnounced, respondJson } from '../answers.ts';
@@ -22,6 +25,8 @@ import { respondProblem } from './problem.ts';
 import { parseQuery, type QueryOf, type QueryShape, queryText } from './query.ts';
 
 type ReadEndpoint = Exclude<ApiEndpoint, 'queues' | 'openapi' | 'action'>;
+
+const CONTENT_TYPE_OCTETS = 'application/octet-stream';
 
 /** No consumer is connected by that id. */
 class ConsumerNotFoundError extends OpsqueueError {
@@ -46,7 +51,7 @@ export function readRoutes(views: Views): Readonly<Record<ReadEndpoint, Route>> 
   const json = <Ps extends QueryShape>(
     name: ReadEndpoint,
     parameters: Ps,
-    compute: (sources: Sources, query: QueryOf<Ps>, segment: string) => Computation<object> | Promise<object>,
+    compute: (sources: Sources, query: QueryOf<Ps>, segment: string) => Computing<object>,
   ): Route =>
     answered(async (exchange, { queue, segment }) => {
       const query = parseQuery(parameters, exchange.query, queue);
@@ -65,6 +70,19 @@ export function readRoutes(views: Views): Readonly<Record<ReadEndpoint, Route>> 
     submission: json('submission', PARAMETERS.submission, (sources, { queue }, segment) =>
       submission(sources, idOf(segment), queue),
     ),
+    chunks: json('chunks', PARAMETERS.chunks, (sources, query, segment) =>
+      chunks(sources, idOf(segment), query),
+    ),
+    map: answered(async (exchange, { queue, segment }) => {
+      const query = parseQuery(PARAMETERS.map, exchange.query, queue);
+      const id = idOf(segment);
+      const frame = await views.map(`map ${id} ${queryText(query)}`, (sources) =>
+        chunkMap(sources, id, query),
+      );
+      const { octets, total, from, cell, cells } = frame.value;
+      const header = `total=${total}; from=${from}; cell=${cell}; cells=${cells}`;
+      respondFrame(exchange, frame, octets, views.sources.sinceMs, [MAP_HEADER, header]);
+    }),
     failures: json('failures', PARAMETERS.failures, failures),
     consumers: json('consumers', PARAMETERS.consumers, consumers),
     consumerDetails: json(
@@ -86,11 +104,6 @@ export function readRoutes(views: Views): Readonly<Record<ReadEndpoint, Route>> 
       inOneStep(queueDetails(sources, views.facts, views.frames)),
     ),
   };
-}
-
-function* inOneStep<T>(value: T): Computation<T> {
-  yield;
-  return value;
 }
 
 function idOf(segment: string): SubmissionId {
@@ -148,12 +161,14 @@ function jsonText({ value, asOfMs, ageMs }: Computed<string>): string {
 function respondFrame(
   exchange: HttpExchange,
   { number }: Computed<unknown>,
-  body: string,
+  body: string | Uint8Array,
   /** Of the server: numbers begin anew with it. */
   since: number,
+  more: readonly string[] = [],
 ): void {
   const etag = `W/"${since.toString(36)}-${number}"`;
-  const headers = ['etag', etag, 'cache-control', 'no-cache'];
+  const headers = ['etag', etag, 'cache-control', 'no-cache', ...more];
+  const type = typeof body === 'string' ? CONTENT_TYPE_JSON : CONTENT_TYPE_OCTETS;
   if (exchange.header('if-none-match') === etag) respondAnnounced(exchange, 304, '', null, headers);
-  else respondAnnounced(exchange, 200, body, CONTENT_TYPE_JSON, headers);
+  else respondAnnounced(exchange, 200, body, type, headers);
 }
