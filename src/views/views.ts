@@ -58,6 +58,9 @@ export class Views {
       sampler: this.#sampler,
       disk: new Disk({ clock, folder: databaseFolder, sizeBytes }),
       sinceMs: clock.nowMs(),
+      sinceMonotonicMs: clock.monotonicMs(),
+      throttling: () => this.frames.intervalMs,
+      refusals: () => Object.values(facts.connectionsRejected()).reduce((sum, count) => sum + count, 0),
     };
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Strategy } from '../../src/model/strategy.ts';
 import type { ConsumerAnswer, ConsumerGroup, ConsumerRow } from '../../src/protocol/api/consumers.ts';
 import type { EventsAnswer } from '../../src/protocol/api/events.ts';
 import type { FailureGroup, FailureRow } from '../../src/protocol/api/failures.ts';
@@ -14,6 +15,7 @@ import {
   type SubmissionItem,
 } from '../../src/protocol/api/submissions.ts';
 import type { KeyRow, ValueRow } from '../../src/protocol/api/values.ts';
+import type { Why } from '../../src/protocol/api/why.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
 /** An answer of the API, which TestServer compares with docs/openapi.json. */
@@ -274,4 +276,36 @@ test('the map of a submission has two octets for each cell, and its chunks are t
     after.body.items.map(({ index, state }) => `${index} ${state}`),
     ['1 done', '2 skipped', '3 skipped', '4 skipped', '5 skipped'],
   );
+});
+
+test('why tells what keeps work from going on, of one submission, a queue or all, and the overview points there', async () => {
+  await using server = await TestServer.start();
+  const verdict = async (query = '') => {
+    const { body } = await read<Why>(server, `why${query}`);
+    return [body.verdict, body.ok, body.queue];
+  };
+  const attention = async () => (await read<Overview>(server, 'overview?queue=-')).body.attention;
+  assert.deepEqual(await verdict(), ['nothing_open', false, null]);
+  const id = String(await server.insert('p', 2, { strategic_metadata: { kind: 2 } }));
+  assert.deepEqual(await verdict(`?submission=${id}`), ['no_consumers', false, '-']);
+  assert.deepEqual((await attention())[0], {
+    code: 'no_consumers',
+    severity: 'warning',
+    count: 2,
+    text: '2 chunks wait, and no consumer is connected',
+    link: 'why?queue=-',
+  });
+  const consumer = await server.consumer({ 'opsqueue-features': 'strategies' });
+  consumer.reserve(1, Strategy.selectOnly('kind', [1], Strategy.oldest()));
+  await consumer.control('pong');
+  const excluded = (await read<Why>(server, `why?submission=${id}&queue=-`)).body;
+  assert.deepEqual([excluded.verdict, excluded.checks.length], ['excluded', 11]);
+  assert.match(excluded.text, /selectOnly\(kind, \[1\], oldest\) selects other values of kind: it has 2$/);
+  assert.deepEqual(await verdict('?queue=-'), ['excluded', false, '-']);
+  assert.equal((await read(server, 'why?submission=1')).status, 404);
+  const paused = String(await server.insert('paused', 1));
+  await server.post('/api/v1/actions/pause', JSON.stringify({ ids: [paused], by: 'ann' }));
+  assert.deepEqual(await verdict(`?submission=${paused}`), ['submission_paused', false, '-']);
+  await server.post(`/producer/submissions/cancel/${paused}`, '');
+  assert.deepEqual(await verdict(`?submission=${paused}&queue=-`), ['ended', true, '-']);
 });

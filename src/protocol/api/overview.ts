@@ -103,7 +103,6 @@ export const ATTENTION_CODES = [
   'consumers_idle',
   'stalled',
   'failing',
-  'near_try_limit',
   'slow_consumers',
   'stragglers',
   'paused_with_work',

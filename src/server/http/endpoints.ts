@@ -59,6 +59,7 @@ export const ENDPOINTS = {
   keys: { method: 'GET', path: `${API}/keys`, role: 'reader' },
   values: { method: 'GET', path: `${API}/values`, role: 'reader' },
   events: { method: 'GET', path: `${API}/events`, role: 'reader' },
+  why: { method: 'GET', path: `${API}/why`, role: 'reader' },
   queue: { method: 'GET', path: `${API}/queue`, role: 'reader' },
   queues: { method: 'GET', path: `${API}/queues`, role: 'reader' },
   openapi: { method: 'GET', path: `${API}/openapi.json`, role: 'reader' },

@@ -17,6 +17,7 @@ import { NO_COUNTS, type SchedulerCounts } from '../../scheduler/types.ts';
 import type { Computation } from '../frames.ts';
 import { iso, queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 import type { QueueTally } from '../tallies/tallies.ts';
+import { attention } from './attention.ts';
 
 type Content<T> = Omit<T, 'as_of' | 'age_ms'>;
 
@@ -36,6 +37,7 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
   const consumers: ConsumerCounts = { working: 0, waiting: 0, byStrategy: new Map() };
   for (const each of queues) yield* countConsumers(each, consumers);
   const oldest = yield* oldestWaiting(queues);
+  const found = yield* attention(sources, name);
   const counts = name === null ? queue.counts : (queues[0]?.counts ?? NO_COUNTS);
   const nowMs = sources.clock.nowMs();
   const rates = (seconds: number): Rates => ({
@@ -67,7 +69,7 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
       p99: milliseconds(loopDelaysOfLate.quantile(0.99)),
     },
     pauses: pauses.map(pauseItem),
-    attention: [],
+    attention: found,
   };
 }
 

@@ -15,6 +15,7 @@ import { queueDetails } from '../../../views/answers/queue-details.ts';
 import { submission } from '../../../views/answers/submission.ts';
 import { endedList, endStateOf, openList } from '../../../views/answers/submissions.ts';
 import { keys, values } from '../../../views/answers/values.ts';
+import { why } from '../../../views/answers/why.ts';
 import { type Computed, type Computing, inOneStep, TooManyViewsError } from '../../../views/frames.ts';
 import type { Sources } from '../../../views/sources.ts';
 import type { Views } from '../../../views/views.ts';
@@ -100,6 +101,7 @@ export function readRoutes(views: Views): Readonly<Record<ReadEndpoint, Route>> 
       return values(sources, query, views.valueRates);
     }),
     events: answered((exchange, { queue }) => eventsRoute(views, exchange, queue)),
+    why: json('why', PARAMETERS.why, why),
     queue: json('queue', PARAMETERS.queue, (sources) =>
       inOneStep(queueDetails(sources, views.facts, views.frames)),
     ),

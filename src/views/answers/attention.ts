@@ -1,0 +1,200 @@
+import { listedQueue } from '../../model/queue-name.ts';
+import type { Attention, AttentionCode, Severity } from '../../protocol/api/overview.ts';
+import type { QueueSight } from '../../queue/queue.ts';
+import { fingerprintOf } from '../fingerprint.ts';
+import type { Computation } from '../frames.ts';
+import { queuesOf, type Sources, STRIDE } from '../sources.ts';
+import { consumerTallyOf, submissionTallyOf } from '../tallies/tallies.ts';
+import { stragglerAfterMs } from './stragglers.ts';
+import { inWords } from './why-checks.ts';
+
+const MINUTE_MS = 60_000;
+const STALLED_SECONDS = 300;
+const DISK_LOW = 0.1;
+const DISK_CRITICAL = 0.02;
+/** So many failures of a submission in a minute are worth a look. */
+const FAILURES_MIN = 3;
+/** A consumer that takes so many times what the others do is slow. */
+const SLOW_TIMES = 5;
+const SAMPLES_MIN = 5;
+const CLOCK_STEP_MS = 2_000;
+const INTERVAL_LONG_MS = 5_000;
+const RANK: Readonly<Record<Severity, number>> = { critical: 0, warning: 1, info: 2 };
+
+/** What a person should look at, the most severe first. */
+export function* attention(sources: Sources, name: string | null): Computation<Attention[]> {
+  const found: Attention[] = [];
+  const add = (code: AttentionCode, severity: Severity, text: string, link: string, count = 1) =>
+    void found.push({ code, severity, count, text, link });
+  ofServer(sources, add);
+  for (const sight of [...queuesOf(sources, name)]) {
+    ofWork(sources, sight, add);
+    yield* ofConsumers(sources, sight, add);
+  }
+  yield* ofFailures(sources, name, add);
+  return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+}
+
+type Add = (code: AttentionCode, severity: Severity, text: string, link: string, count?: number) => void;
+
+function ofServer(
+  { queue, clock, disk, sinceMs, sinceMonotonicMs, throttling, refusals }: Sources,
+  add: Add,
+): void {
+  const { ok, error, stuckSinceMs } = queue.journalHealth;
+  if (!ok) {
+    const forMs = clock.monotonicMs() - (stuckSinceMs ?? clock.monotonicMs());
+    const text = `the store has taken nothing for ${inWords(forMs)}: ${error?.message ?? 'it does not answer'}`;
+    add('store_unhealthy', 'critical', text, 'overview');
+  }
+  if (queue.isHandOutHeld) {
+    add('hand_out_held', 'critical', 'no chunk is handed out until the store takes batches again', 'why');
+  }
+  const { freeBytes, totalBytes } = disk;
+  if (freeBytes !== null && totalBytes !== null && freeBytes < totalBytes * DISK_LOW) {
+    const severity = freeBytes < totalBytes * DISK_CRITICAL ? 'critical' : 'warning';
+    const percent = ((freeBytes / totalBytes) * 100).toFixed(1);
+    add('disk_low', severity, `${percent} % of the disk of the database is free`, 'queue');
+  }
+  const pauses = queue.pausesOf(null);
+  const [pause] = pauses;
+  if (pause !== undefined) {
+    add(
+      'paused_with_work',
+      'warning',
+      `the server is paused by ${pause.by} (${pause.cause})`,
+      'overview',
+      pauses.length,
+    );
+  }
+  const refused = refusals();
+  if (refused > 0) {
+    add('clients_refused', 'info', `${refused} connections were refused since the start`, 'queue', refused);
+  }
+  const steppedMs = clock.nowMs() - sinceMs - (clock.monotonicMs() - sinceMonotonicMs);
+  if (Math.abs(steppedMs) > CLOCK_STEP_MS) {
+    add(
+      'clock_stepped',
+      'info',
+      `the clock of the machine was set by ${inWords(Math.abs(steppedMs))} since the start`,
+      'overview',
+    );
+  }
+  if (throttling() > INTERVAL_LONG_MS) {
+    add(
+      'views_throttled',
+      'info',
+      `what is shown is computed every ${inWords(throttling())} only: many look, or the queue is busy`,
+      'queue',
+    );
+  }
+}
+
+function ofWork(
+  { queue, sampler, clock, sinceMonotonicMs }: Sources,
+  { name, counts }: QueueSight,
+  add: Add,
+): void {
+  const listed = listedQueue(name);
+  const where = name === '' ? '' : ` in queue ${name}`;
+  const { chunksAvailable, chunksPaused, chunksReserved, consumers, submissionsPaused } = counts;
+  if (chunksAvailable > 0 && consumers === 0) {
+    const text = `${chunksAvailable} chunks wait${where}, and no consumer is connected`;
+    add('no_consumers', 'warning', text, `why?queue=${listed}`, chunksAvailable);
+  }
+  const isPaused = queue.pausesOf(name).length > queue.pausesOf(null).length;
+  if (isPaused) add('paused_with_work', 'warning', `queue ${listed} is paused`, `overview?queue=${listed}`);
+  else if (chunksPaused > 0 && submissionsPaused > 0) {
+    const text = `${submissionsPaused} submissions${where} with ${chunksPaused} chunks are paused, or have not begun`;
+    add('paused_with_work', 'info', text, `submissions?state=paused&queue=${listed}`, submissionsPaused);
+  }
+  const isOld = clock.monotonicMs() - sinceMonotonicMs > STALLED_SECONDS * 1000;
+  const done = sampler.history(name)?.mean('done', STALLED_SECONDS) ?? null;
+  if (isOld && done === 0 && chunksReserved > 0) {
+    const text = `nothing was done for five minutes${where}, and ${chunksReserved} chunks are in the hands of ${consumers} consumers`;
+    add('stalled', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, chunksReserved);
+  }
+}
+
+function* ofConsumers(
+  { clock }: Sources,
+  { name, counts, schedule }: QueueSight,
+  add: Add,
+): Computation<void> {
+  const nowMs = clock.monotonicMs();
+  const listed = listedQueue(name);
+  const usual: { readonly ms: number; readonly who: string }[] = [];
+  const clients = new Set<string>();
+  let idle = 0;
+  let stragglers = 0;
+  let longestMs = 0;
+  let looked = 0;
+  for (const consumer of schedule.consumers) {
+    if (++looked % STRIDE === 0) yield;
+    const { chunksReserved, requests, firstHeld, peer } = consumer;
+    const { client, address, connId } = peer.facts;
+    if (chunksReserved === 0 && requests.size > 0) idle++;
+    if (client !== null) clients.add(client);
+    const spans = consumerTallyOf(consumer)?.spans;
+    if (spans !== undefined && spans.count >= SAMPLES_MIN) {
+      usual.push({ ms: spans.quantile(0.5), who: `${address ?? 'a consumer'} (${connId})` });
+    }
+    if (firstHeld === null) continue;
+    const heldMs = nowMs - firstHeld.reservedMs;
+    if (heldMs <= stragglerAfterMs(submissionTallyOf(firstHeld.submission))) continue;
+    stragglers++;
+    longestMs = Math.max(longestMs, heldMs);
+  }
+  if (idle > 0 && counts.chunksAvailable > 0) {
+    const text = `${idle} consumers wait although ${counts.chunksAvailable} chunks could be handed out: their strategies exclude them`;
+    add('consumers_idle', 'warning', text, `why?queue=${listed}`, idle);
+  }
+  if (stragglers > 0) {
+    const text = `${stragglers} consumers hold a chunk far longer than others take, the longest for ${inWords(longestMs)}`;
+    add('stragglers', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, stragglers);
+  }
+  slowOnes(usual, listed, add);
+  if (clients.size > 1) {
+    const text = `consumers of ${clients.size} versions are connected: ${[...clients].sort().slice(0, 5).join(', ')}`;
+    add('versions_mixed', 'info', text, `consumers?queue=${listed}&group=client`, clients.size);
+  }
+}
+
+function slowOnes(usual: { readonly ms: number; readonly who: string }[], listed: string, add: Add): void {
+  if (usual.length < 3) return;
+  usual.sort((a, b) => a.ms - b.ms);
+  const median = usual[usual.length >> 1]!.ms;
+  const slow = usual.filter(({ ms }) => ms > SLOW_TIMES * median);
+  const slowest = slow.at(-1);
+  if (slowest === undefined) return;
+  const text = `${slow.length} consumers are far slower than the others: a chunk takes ${slowest.who} ${inWords(slowest.ms)}, the others ${inWords(median)}`;
+  add('slow_consumers', 'warning', text, `consumers?queue=${listed}&sort=slowest`, slow.length);
+}
+
+function* ofFailures({ watcher, clock }: Sources, name: string | null, add: Add): Computation<void> {
+  const { ring } = watcher.failures;
+  const sinceMs = clock.nowMs() - MINUTE_MS;
+  const bySubmission = new Map<bigint, number>();
+  let latest: string | null = null;
+  let count = 0;
+  for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--) {
+    if (seq % STRIDE === 0) yield;
+    const failure = ring.at(seq);
+    if (failure === undefined || failure.atMs < sinceMs) break;
+    if (name !== null && failure.queue !== name) continue;
+    count++;
+    bySubmission.set(failure.submissionId, (bySubmission.get(failure.submissionId) ?? 0) + 1);
+    latest ??= fingerprintOf(failure).title;
+  }
+  const failing = [...bySubmission.values()].filter((failures) => failures >= FAILURES_MIN).length;
+  if (failing === 0) return;
+  const more = count >= ring.size && ring.size > 0 ? 'at least ' : '';
+  const text = `${more}${count} tries of ${bySubmission.size} submissions failed in the last minute, the latest: ${latest}`;
+  add(
+    'failing',
+    'warning',
+    text,
+    name === null ? 'failures' : `failures?queue=${listedQueue(name)}`,
+    failing,
+  );
+}

@@ -1,0 +1,260 @@
+import { WHY_CODES, type WhyCheck, type WhyCode } from '../../protocol/api/why.ts';
+
+/** What is known of a submission that does not go on, or of all that is open, before it is judged. */
+export interface Situation {
+  /** null: of all that is open. */
+  readonly submission: OpenSituation | null;
+  readonly isReady: boolean;
+  /** Since when the store takes nothing, and why; null: it does. */
+  readonly storeStuck: { readonly forMs: number; readonly error: string } | null;
+  /** Of the server and the queue. */
+  readonly queuePauses: readonly PauseSituation[];
+  readonly submissionsOpen: number;
+  /** Chunks that could be handed out, of all or of the submission. */
+  readonly waiting: number;
+  readonly reserved: number;
+  readonly delayed: number;
+  /** Until the first of those that wait for their next try may be handed out; null: none waits. */
+  readonly nextTryMs: number | null;
+  readonly lastFailure: string | null;
+  /** The one held longest; null: none is. */
+  readonly longestHeld: {
+    readonly chunk: string;
+    readonly heldMs: number;
+    readonly by: string;
+    readonly stragglerAfterMs: number;
+  } | null;
+  readonly consumers: number;
+  readonly consumersWorking: number;
+  /** They wait for chunks. */
+  readonly consumersWaiting: number;
+  /** They hold as much as they may, or are not read. */
+  readonly consumersFull: number;
+  /** When the last one went, and from where; null: none was there since the start. */
+  readonly lastConsumer: { readonly goneForMs: number; readonly text: string } | null;
+  /** How many have a strategy that does not give it out, and an example why. */
+  readonly excluded: { readonly consumers: number; readonly example: string } | null;
+  /** What comes before it under the strategy that most consumers use. */
+  readonly outranked: {
+    readonly chunks: number;
+    readonly submissions: number;
+    readonly strategy: string;
+    readonly consumers: number;
+  } | null;
+  /** Chunks per second, of the queue. */
+  readonly rate: number;
+  /** The same of the submission, or of the queue. */
+  readonly ownRate: number;
+  /** Median of a chunk, in milliseconds; null: not known. */
+  readonly usualMs: number | null;
+}
+
+export interface OpenSituation {
+  readonly isEnding: boolean;
+  readonly pauses: readonly PauseSituation[];
+  /** Until it may begin; 0: it may. */
+  readonly startsInMs: number;
+}
+
+export interface PauseSituation {
+  readonly by: string;
+  readonly cause: string;
+  readonly reason: string | null;
+}
+
+interface Finding {
+  readonly evidence: string;
+  readonly advice: string | null;
+}
+
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+
+/**
+ * Looks at everything that may keep work from going on, in order: the first that does is the verdict. What an earlier one
+ * finds makes the later ones meaningless.
+ */
+export function whyChecks(situation: Situation): WhyCheck[] {
+  const checks: WhyCheck[] = [];
+  for (const code of WHY_CODES) {
+    const found = CHECKS[code](situation);
+    if (found === null) {
+      checks.push({ code, ok: true, evidence: FINE[code], advice: null });
+      continue;
+    }
+    checks.push({ code, ok: code === 'running', ...found });
+    break;
+  }
+  return checks;
+}
+
+type Code = (typeof WHY_CODES)[number];
+
+/** What a check says that finds nothing. */
+const FINE: Readonly<Record<Code, string>> = {
+  stopping: 'the server is up',
+  store_stuck: 'the store takes what it is given',
+  queue_paused: 'neither server nor queue is paused',
+  nothing_open: 'there is open work',
+  submission_paused: 'it is not paused',
+  not_started: 'it may be handed out by its start',
+  end_uncommitted: 'not all of its chunks are settled',
+  all_reserved: 'not all that is left is in the hands of consumers',
+  all_delayed: 'not all that is left waits for its next try',
+  no_consumers: 'consumers are connected',
+  excluded: 'consumers are connected whose strategy gives it out',
+  consumers_full: 'not all consumers hold as much as they may',
+  outranked: 'nothing comes before it that keeps it waiting',
+  consumers_busy: 'not all consumers are busy',
+  running: '',
+};
+
+const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> = {
+  stopping: ({ isReady }) =>
+    isReady
+      ? null
+      : { evidence: 'the server is stopping', advice: 'start it again, or wait until it is started' },
+
+  store_stuck: ({ storeStuck }) =>
+    storeStuck === null
+      ? null
+      : {
+          evidence: `the store has taken nothing for ${inWords(storeStuck.forMs)}: ${storeStuck.error}`,
+          advice: 'see to the disk or the database; the queue goes on by itself',
+        },
+
+  queue_paused: ({ queuePauses }) =>
+    queuePauses.length === 0
+      ? null
+      : {
+          evidence: `the queue or the server is paused ${pausesInWords(queuePauses)}`,
+          advice: 'opsqueue resume --all, or --server',
+        },
+
+  nothing_open: ({ submission, submissionsOpen }) =>
+    submission !== null || submissionsOpen > 0
+      ? null
+      : { evidence: 'no submission is open', advice: 'submit something; opsqueue queues lists other queues' },
+
+  submission_paused: ({ submission }) =>
+    submission === null || submission.pauses.length === 0
+      ? null
+      : { evidence: `it is paused ${pausesInWords(submission.pauses)}`, advice: 'opsqueue resume ID' },
+
+  not_started: ({ submission }) =>
+    submission === null || submission.startsInMs <= 0
+      ? null
+      : {
+          evidence: `it starts in ${inWords(submission.startsInMs)}`,
+          advice: 'wait, or opsqueue set ID --start-after none',
+        },
+
+  end_uncommitted: ({ submission }) =>
+    submission?.isEnding !== true
+      ? null
+      : { evidence: 'all of its chunks are settled, and its end waits for its commit', advice: null },
+
+  all_reserved({ waiting, delayed, reserved, longestHeld }) {
+    if (waiting > 0 || delayed > 0 || reserved === 0) return null;
+    const left = `all ${reserved} chunks that are left are in the hands of consumers`;
+    if (longestHeld === null) return { evidence: left, advice: null };
+    const { chunk, heldMs, by, stragglerAfterMs } = longestHeld;
+    const isStraggler = heldMs > stragglerAfterMs;
+    return {
+      evidence: `${left}; chunk ${chunk} is held longest, for ${inWords(heldMs)}, by ${by}`,
+      advice: isStraggler
+        ? `that is a straggler (others take less than ${inWords(stragglerAfterMs)}): look at that consumer; its connection gone, the chunk is handed out again`
+        : 'wait until they are done',
+    };
+  },
+
+  all_delayed({ waiting, delayed, nextTryMs, lastFailure }) {
+    if (waiting > 0 || delayed === 0) return null;
+    const failure = lastFailure === null ? '' : `; the last failure: ${lastFailure}`;
+    return {
+      evidence: `all ${delayed} chunks that could be handed out wait for their next try, the first in ${inWords(nextTryMs ?? 0)}${failure}`,
+      advice: 'see why they fail: opsqueue failures ID',
+    };
+  },
+
+  no_consumers({ consumers, lastConsumer, waiting }) {
+    if (consumers > 0) return null;
+    const last =
+      lastConsumer === null
+        ? 'none was since the start of the server'
+        : `the last one went ${inWords(lastConsumer.goneForMs)} ago: ${lastConsumer.text}`;
+    return {
+      evidence: `${waiting} chunks wait and no consumer is connected to this queue; ${last}`,
+      advice: 'start consumers, and compare the queue in their address',
+    };
+  },
+
+  excluded({ excluded, consumers, reserved }) {
+    if (reserved > 0 || excluded === null || excluded.consumers < consumers) return null;
+    return {
+      evidence: `the strategies of all ${consumers} consumers exclude it: ${excluded.example}`,
+      advice: 'start a consumer with another strategy, or change its metadata: opsqueue set ID',
+    };
+  },
+
+  consumers_full({ consumers, consumersFull, reserved, submission }) {
+    // What they hold is of others.
+    if ((submission !== null && reserved > 0) || consumersFull < consumers) return null;
+    return {
+      evidence: `all ${consumers} consumers hold as many chunks as they may, or send outputs faster than the store takes them`,
+      advice: 'start more consumers, or let them reserve fewer chunks ahead',
+    };
+  },
+
+  outranked({ outranked, reserved, rate }) {
+    if (outranked === null || reserved > 0) return null;
+    const { chunks, submissions, strategy, consumers } = outranked;
+    const inTime =
+      rate > 0 ? `, at the present rate its turn is in ${inWords((chunks / rate) * SECOND_MS)}` : '';
+    return {
+      evidence: `${chunks} chunks of ${submissions} submissions come first under ${strategy}, which ${consumers} consumers use${inTime}`,
+      advice: 'more consumers, or other metadata for a strategy by priority: opsqueue set ID',
+    };
+  },
+
+  consumers_busy({ consumersWaiting, consumersWorking, consumers, reserved, usualMs, rate }) {
+    if (reserved > 0 || consumersWaiting > 0 || consumersWorking === 0) return null;
+    const usual = usualMs === null ? '' : `; a chunk takes them ${inWords(usualMs)}`;
+    const pace = rate > 0 ? ` They complete ${round(rate)} chunks a second.` : '';
+    return {
+      evidence: `${consumersWorking} of ${consumers} consumers are busy with other work, and none waits for chunks${usual}.${pace}`,
+      advice: 'more consumers',
+    };
+  },
+
+  running: ({ ownRate, reserved, waiting }) => ({
+    evidence:
+      ownRate > 0
+        ? `it runs: ${round(ownRate)} chunks a second, ${reserved} in flight, ${waiting} wait`
+        : `nothing keeps it from running: ${reserved} chunks are in flight, ${waiting} wait`,
+    advice: null,
+  }),
+};
+
+export function verdictOf(checks: readonly WhyCheck[]): WhyCheck & { readonly code: WhyCode } {
+  return checks.at(-1)!;
+}
+
+function pausesInWords(pauses: readonly PauseSituation[]): string {
+  return pauses
+    .map(({ by, cause, reason }) => `by ${by} (${cause})${reason === null ? '' : `: ${reason}`}`)
+    .join('; ');
+}
+
+/** `4 s`, `12 min`, `3 h` */
+export function inWords(ms: number): string {
+  if (ms < SECOND_MS) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 2 * MINUTE_MS) return `${Math.round(ms / SECOND_MS)} s`;
+  if (ms < 2 * HOUR_MS) return `${Math.round(ms / MINUTE_MS)} min`;
+  return `${Math.round(ms / HOUR_MS)} h`;
+}
+
+function round(rate: number): string {
+  return rate >= 10 ? String(Math.round(rate)) : rate.toFixed(1);
+}

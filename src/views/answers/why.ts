@@ -1,0 +1,265 @@
+import type { SubmissionId } from '../../model/ids.ts';
+import { listedQueue } from '../../model/queue-name.ts';
+import type { Strategy } from '../../model/strategy.ts';
+import { strategyText } from '../../model/strategy-text.ts';
+import type { Why, WhyCheck } from '../../protocol/api/why.ts';
+import type { ConsumerPeer } from '../../queue/peer.ts';
+import type { QueueSight } from '../../queue/queue.ts';
+import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
+import { clipped } from '../../system/log/logger.ts';
+import { type Computation, type Computing, inOneStep } from '../frames.ts';
+import { queuesOf, type Sources, STRIDE } from '../sources.ts';
+import { submissionTallyOf } from '../tallies/tallies.ts';
+import { comesFirst, exclusionOf } from './eligible.ts';
+import { stragglerAfterMs } from './stragglers.ts';
+import { openSubmission, storedSubmission } from './submission.ts';
+import { type Situation, verdictOf, whyChecks } from './why-checks.ts';
+
+type Content = Omit<Why, 'as_of' | 'age_ms'>;
+type Open = SubmissionSight<ConsumerPeer>;
+
+/** Submissions that stand for all that wait, where all are asked about. */
+const SAMPLE_MAX = 50;
+const FAILURE_CHARS_MAX = 200;
+
+/**
+ * Why a submission does not go on, or all that is open.
+ *
+ * @param id null: all
+ * @throws SubmissionNotFoundError
+ */
+export function why(
+  sources: Sources,
+  { submission: id, queue }: { readonly submission: SubmissionId | null; readonly queue: string | null },
+): Computing<Content> {
+  if (id === null) return whyOfQueues(sources, queue);
+  const open = openSubmission(sources, id, queue);
+  if (open !== undefined) return whyOfSubmission(sources, open);
+  return storedSubmission(sources, id, queue).then(({ record, end }) => {
+    const evidence = `it has ended: ${end?.state ?? 'it is being inserted'}`;
+    const check: WhyCheck = { code: 'ended', ok: true, evidence, advice: null };
+    return inOneStep(answer(String(id), record.queue, [check]));
+  });
+}
+
+function* whyOfSubmission(sources: Sources, open: Open): Computation<Content> {
+  const { id, queue } = open.record;
+  const sight = [...queuesOf(sources, queue)][0];
+  const situation = yield* situationOf(sources, sight, queue, open);
+  return answer(String(id), queue, whyChecks(situation));
+}
+
+/** Of the queue with most waiting that does not go on; if all do, of the one with most waiting. */
+function* whyOfQueues(sources: Sources, name: string | null): Computation<Content> {
+  const answers: { readonly content: Content; readonly weight: number }[] = [];
+  for (const sight of [...queuesOf(sources, name)]) {
+    const { counts } = sight;
+    if (name === null && counts.submissionsOpen === 0) continue;
+    const checks = whyChecks(yield* situationOf(sources, sight, sight.name, null));
+    answers.push({ content: answer(null, sight.name, checks), weight: counts.chunksInBacklog });
+  }
+  const [first] = answers.sort((a, b) =>
+    a.content.ok === b.content.ok ? b.weight - a.weight : a.content.ok ? 1 : -1,
+  );
+  if (first !== undefined) return first.content;
+  return answer(null, name, whyChecks(yield* situationOf(sources, undefined, name ?? '', null)));
+}
+
+function answer(submission: string | null, queue: string | null, checks: readonly WhyCheck[]): Content {
+  const { code, ok, evidence, advice } = verdictOf(checks);
+  const named = queue === null ? null : listedQueue(queue);
+  return { submission, queue: named, ok, verdict: code, text: evidence, advice, checks };
+}
+
+function* situationOf(
+  sources: Sources,
+  sight: QueueSight | undefined,
+  name: string,
+  open: Open | null,
+): Computation<Situation> {
+  const { queue, clock, sampler } = sources;
+  const nowMs = clock.monotonicMs();
+  const health = queue.journalHealth;
+  const schedule = sight?.schedule;
+  const consumers = yield* consumersIn(schedule, open);
+  const tally = open === null ? null : submissionTallyOf(open);
+  const rate = sampler.history(name)?.mean('done', 60) ?? 0;
+  const startAfterMs = open?.control.startAfterMs ?? null;
+  return {
+    submission:
+      open === null
+        ? null
+        : {
+            isEnding: open.state !== 'open',
+            pauses: open.control.pauses,
+            startsInMs: startAfterMs === null ? 0 : startAfterMs - clock.nowMs(),
+          },
+    isReady: queue.isReady,
+    storeStuck: health.ok
+      ? null
+      : {
+          forMs: nowMs - (health.stuckSinceMs ?? nowMs),
+          error: health.error?.message ?? 'it does not answer',
+        },
+    queuePauses: queue.pausesOf(name),
+    submissionsOpen: sight?.counts.submissionsOpen ?? 0,
+    waiting: open?.chunksAvailable ?? sight?.counts.chunksAvailable ?? 0,
+    reserved: open?.chunksReserved ?? sight?.counts.chunksReserved ?? 0,
+    delayed: open?.chunksDelayed ?? sight?.counts.chunksDelayed ?? 0,
+    nextTryMs: open === null ? null : yield* nextTryOf(open, nowMs),
+    lastFailure: lastFailureOf(sources, name, open?.record.id ?? null),
+    longestHeld: open === null ? null : longestHeldOf(open, nowMs),
+    ...consumers,
+    lastConsumer: consumers.consumers > 0 ? null : lastConsumerOf(sources, name),
+    outranked:
+      open === null || schedule === undefined
+        ? null
+        : yield* outranking(schedule, open, consumers.strategies),
+    rate,
+    ownRate: tally === null ? (open === null ? rate : 0) : tally.done10.count(nowMs) / 10,
+    usualMs:
+      queue.stats.chunkCompletedSeconds.count === 0
+        ? null
+        : queue.stats.chunkCompletedSeconds.quantile(0.5) * 1000,
+  };
+}
+
+interface ConsumersSituation
+  extends Pick<
+    Situation,
+    'consumers' | 'consumersWorking' | 'consumersWaiting' | 'consumersFull' | 'excluded'
+  > {
+  /** Those that do not exclude it, and how many consumers use each. */
+  readonly strategies: ReadonlyMap<string, { readonly strategy: Strategy; readonly consumers: number }>;
+}
+
+function* consumersIn(
+  schedule: ScheduleSight<ConsumerPeer> | undefined,
+  open: Open | null,
+): Computation<ConsumersSituation> {
+  const counts = { consumers: 0, consumersWorking: 0, consumersWaiting: 0, consumersFull: 0 };
+  const strategies = new Map<string, { readonly strategy: Strategy; consumers: number }>();
+  const excluded = { consumers: 0, example: '' };
+  if (schedule === undefined) return { ...counts, excluded: null, strategies };
+  const sample = open === null ? yield* waitingIn(schedule) : [open];
+  const verdicts = new Map<string, string | null>();
+  for (const { chunksReserved, requests, peer } of schedule.consumers) {
+    if (++counts.consumers % STRIDE === 0) yield;
+    const { strategy, isFull } = peer.facts;
+    if (chunksReserved > 0) counts.consumersWorking++;
+    else if (requests.size > 0) counts.consumersWaiting++;
+    if (isFull) counts.consumersFull++;
+    if (strategy === null) continue;
+    const text = strategyText(strategy);
+    const known = verdicts.get(text);
+    const why = known === undefined ? exclusionOfAll(strategy, sample, schedule) : known;
+    verdicts.set(text, why);
+    if (why !== null) {
+      if (excluded.consumers++ === 0) excluded.example = why;
+    } else {
+      const use = strategies.get(text) ?? { strategy, consumers: 0 };
+      use.consumers++;
+      strategies.set(text, use);
+    }
+  }
+  return { ...counts, excluded: excluded.consumers === 0 ? null : excluded, strategies };
+}
+
+/** Why the strategy gives out none of them; null if it does give out one. */
+function exclusionOfAll(
+  strategy: Strategy,
+  submissions: readonly Open[],
+  { metadata }: ScheduleSight<ConsumerPeer>,
+): string | null {
+  let example: string | null = null;
+  for (const { record } of submissions) {
+    const excluded = exclusionOf(strategy, {
+      pairs: record.strategicMetadata,
+      inFlight: (name, value) =>
+        [...metadata.keys].find((key) => key.name === name)?.values.get(value)?.inFlight ?? 0,
+    });
+    if (excluded === null) return null;
+    example ??= excluded;
+  }
+  return example;
+}
+
+function* waitingIn({ submissions }: ScheduleSight<ConsumerPeer>): Computation<Open[]> {
+  const waiting: Open[] = [];
+  let looked = 0;
+  for (const submission of submissions.values()) {
+    if (++looked % STRIDE === 0) yield;
+    if (submission.chunksAvailable > 0) waiting.push(submission);
+    if (waiting.length === SAMPLE_MAX) break;
+  }
+  return waiting;
+}
+
+/** What comes first under the strategy that most consumers use of those that would give it out. */
+function* outranking(
+  { submissions }: ScheduleSight<ConsumerPeer>,
+  open: Open,
+  strategies: ConsumersSituation['strategies'],
+): Computation<Situation['outranked']> {
+  const [usual] = [...strategies.values()].sort((a, b) => b.consumers - a.consumers);
+  if (usual === undefined) return null;
+  const own = { id: open.record.id, pairs: open.record.strategicMetadata };
+  let chunks = 0;
+  let count = 0;
+  let looked = 0;
+  for (const { record, chunksAvailable } of submissions.values()) {
+    if (++looked % STRIDE === 0) yield;
+    if (chunksAvailable === 0 || record.id === own.id) continue;
+    const other = { id: record.id, pairs: record.strategicMetadata };
+    const isFirst = comesFirst(usual.strategy, other, own);
+    if (isFirst === null) return null;
+    if (!isFirst) continue;
+    chunks += chunksAvailable;
+    count++;
+  }
+  if (count === 0) return null;
+  return { chunks, submissions: count, strategy: strategyText(usual.strategy), consumers: usual.consumers };
+}
+
+function* nextTryOf({ delays }: Open, nowMs: number): Computation<number | null> {
+  let dueMs = Number.POSITIVE_INFINITY;
+  let looked = 0;
+  for (const delay of delays?.values() ?? []) {
+    if (++looked % STRIDE === 0) yield;
+    dueMs = Math.min(dueMs, delay.dueMs);
+  }
+  return dueMs === Number.POSITIVE_INFINITY ? null : Math.max(0, dueMs - nowMs);
+}
+
+function longestHeldOf(open: Open, nowMs: number): Situation['longestHeld'] {
+  for (const { chunkIndex, reservedMs, consumer } of open.reservations?.values() ?? []) {
+    const { address, connId } = consumer.peer.facts;
+    return {
+      chunk: String(chunkIndex),
+      heldMs: nowMs - reservedMs,
+      by: `${address ?? 'a consumer'} (${connId})`,
+      stragglerAfterMs: stragglerAfterMs(submissionTallyOf(open)),
+    };
+  }
+  return null;
+}
+
+function lastFailureOf({ watcher }: Sources, queue: string, id: SubmissionId | null): string | null {
+  const { ring } = watcher.failures;
+  for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--) {
+    const failure = ring.at(seq);
+    if (failure === undefined || failure.queue !== queue) continue;
+    if (id === null || failure.submissionId === id) return clipped(failure.text, FAILURE_CHARS_MAX);
+  }
+  return null;
+}
+
+function lastConsumerOf({ watcher, clock }: Sources, queue: string): Situation['lastConsumer'] {
+  const { ring } = watcher.occurrences;
+  for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--) {
+    const occurrence = ring.at(seq);
+    if (occurrence?.kind !== 'consumer_gone' || occurrence.queue !== queue) continue;
+    return { goneForMs: clock.nowMs() - occurrence.atMs, text: occurrence.text };
+  }
+  return null;
+}

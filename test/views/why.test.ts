@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Strategy } from '../../src/model/strategy.ts';
+import { WHY_CODES, type WhyCode } from '../../src/protocol/api/why.ts';
+import { comesFirst, exclusionOf } from '../../src/views/answers/eligible.ts';
+import { inWords, type Situation, verdictOf, whyChecks } from '../../src/views/answers/why-checks.ts';
+
+/** Of a submission that runs. */
+const RUNS: Situation = {
+  submission: { isEnding: false, pauses: [], startsInMs: 0 },
+  isReady: true,
+  storeStuck: null,
+  queuePauses: [],
+  submissionsOpen: 3,
+  waiting: 10,
+  reserved: 2,
+  delayed: 0,
+  nextTryMs: null,
+  lastFailure: null,
+  longestHeld: { chunk: '7', heldMs: 500, by: '10.0.0.1 (c1)', stragglerAfterMs: 10_000 },
+  consumers: 5,
+  consumersWorking: 4,
+  consumersWaiting: 1,
+  consumersFull: 0,
+  lastConsumer: null,
+  excluded: null,
+  outranked: null,
+  rate: 4,
+  ownRate: 2.5,
+  usualMs: 300,
+};
+const PAUSE = { by: 'ann', cause: 'manual', reason: 'wrong input' };
+const ALL = { ...RUNS, submission: null };
+
+/** The verdict, with its words and its advice. */
+function judged(situation: Situation): readonly [WhyCode, string, string | null] {
+  const checks = whyChecks(situation);
+  const { code, evidence, advice, ok } = verdictOf(checks);
+  // In the order of the table, all of them fine before the last one.
+  assert.deepEqual(
+    checks.map((check) => check.code),
+    WHY_CODES.slice(0, checks.length),
+  );
+  assert.deepEqual(
+    checks.map((check) => check.ok),
+    [...Array<boolean>(checks.length - 1).fill(true), ok],
+  );
+  assert.equal(ok, code === 'running');
+  for (const check of checks) assert.ok(check.evidence.length > 0, check.code);
+  return [code, evidence, advice];
+}
+
+test('what runs is said to run, at its pace', () => {
+  assert.deepEqual(judged(RUNS), ['running', 'it runs: 2.5 chunks a second, 2 in flight, 10 wait', null]);
+  const quiet = judged({ ...RUNS, ownRate: 0 });
+  assert.equal(quiet[1], 'nothing keeps it from running: 2 chunks are in flight, 10 wait');
+});
+
+test('a server that stops comes before everything', () => {
+  assert.equal(judged({ ...RUNS, isReady: false, queuePauses: [PAUSE] })[0], 'stopping');
+});
+
+test('a store that is stuck is named with its error and since when', () => {
+  const [code, evidence] = judged({
+    ...RUNS,
+    storeStuck: { forMs: 90_000, error: 'database or disk is full' },
+  });
+  assert.deepEqual(
+    [code, evidence],
+    ['store_stuck', 'the store has taken nothing for 90 s: database or disk is full'],
+  );
+});
+
+test('pauses are told with who paused, of the queue before those of the submission', () => {
+  const submission = { isEnding: false, pauses: [PAUSE], startsInMs: 0 };
+  assert.deepEqual(judged({ ...RUNS, submission }).slice(0, 2), [
+    'submission_paused',
+    'it is paused by ann (manual): wrong input',
+  ]);
+  const upgrade = { by: 'bob', cause: 'upgrade', reason: null };
+  assert.deepEqual(judged({ ...RUNS, submission, queuePauses: [upgrade] }).slice(0, 2), [
+    'queue_paused',
+    'the queue or the server is paused by bob (upgrade)',
+  ]);
+});
+
+test('without open work there is nothing to do', () => {
+  assert.equal(judged({ ...ALL, submissionsOpen: 0 })[0], 'nothing_open');
+  assert.equal(judged(ALL)[0], 'running');
+});
+
+test('a start that is to come, and an end that waits for its commit', () => {
+  const submission = { isEnding: false, pauses: [], startsInMs: 3 * 3_600_000 };
+  assert.deepEqual(judged({ ...RUNS, submission }).slice(0, 2), ['not_started', 'it starts in 3 h']);
+  assert.equal(
+    judged({ ...RUNS, submission: { ...submission, startsInMs: 0, isEnding: true } })[0],
+    'end_uncommitted',
+  );
+});
+
+test('what is left is in the hands of consumers: the one held longest is named, and told as a straggler', () => {
+  const held = { ...RUNS, waiting: 0 };
+  const [code, evidence, advice] = judged(held);
+  assert.equal(code, 'all_reserved');
+  assert.match(
+    evidence,
+    /^all 2 chunks that are left .* chunk 7 is held longest, for 500 ms, by 10\.0\.0\.1 \(c1\)$/,
+  );
+  assert.equal(advice, 'wait until they are done');
+  const longestHeld = { ...RUNS.longestHeld!, heldMs: 60_000 };
+  assert.match(judged({ ...held, longestHeld })[2] ?? '', /^that is a straggler/);
+});
+
+test('what is left waits for its next try, and the last failure is quoted', () => {
+  const delayed = { ...RUNS, waiting: 0, delayed: 3, nextTryMs: 4_000, lastFailure: 'Error: no address' };
+  const [code, evidence] = judged(delayed);
+  assert.equal(code, 'all_delayed');
+  assert.match(evidence, /all 3 chunks .* the first in 4 s; the last failure: Error: no address$/);
+});
+
+test('without consumers the last one is remembered', () => {
+  const alone = { ...RUNS, reserved: 0, consumers: 0, consumersWorking: 0, consumersWaiting: 0 };
+  assert.match(judged(alone)[1], /no consumer is connected to this queue; none was since the start/);
+  const lastConsumer = { goneForMs: 130_000, text: '10.0.0.9, its connection broke' };
+  const [code, evidence] = judged({ ...alone, lastConsumer });
+  assert.equal(code, 'no_consumers');
+  assert.match(evidence, /the last one went 2 min ago: 10\.0\.0\.9, its connection broke$/);
+});
+
+test('consumers that all exclude it are said to, unless some of it is in flight, or one does not', () => {
+  const excluded = {
+    consumers: 5,
+    example: 'selectOnly(kind, [1], oldest) selects other values of kind: it has 2',
+  };
+  const idle = { ...RUNS, reserved: 0, excluded };
+  assert.match(judged(idle)[1], /^the strategies of all 5 consumers exclude it: selectOnly/);
+  assert.notEqual(judged({ ...idle, reserved: 1 })[0], 'excluded');
+  assert.notEqual(judged({ ...idle, excluded: { ...excluded, consumers: 4 } })[0], 'excluded');
+});
+
+test('consumers that hold as much as they may', () => {
+  assert.equal(judged({ ...RUNS, reserved: 0, consumersFull: 5 })[0], 'consumers_full');
+  assert.notEqual(judged({ ...RUNS, reserved: 0, consumersFull: 4 })[0], 'consumers_full');
+});
+
+test('what comes before it is counted, and when its turn is at the present rate', () => {
+  const outranked = { chunks: 9_600, submissions: 3, strategy: 'newest', consumers: 4 };
+  const [code, evidence] = judged({ ...RUNS, reserved: 0, ownRate: 0, outranked });
+  assert.equal(code, 'outranked');
+  assert.equal(
+    evidence,
+    '9600 chunks of 3 submissions come first under newest, which 4 consumers use, at the present rate its turn is in 40 min',
+  );
+});
+
+test('consumers that are all busy with other work', () => {
+  const [code, evidence] = judged({ ...RUNS, reserved: 0, ownRate: 0, consumersWaiting: 0 });
+  assert.equal(code, 'consumers_busy');
+  assert.match(evidence, /a chunk takes them 300 ms\. They complete 4\.0 chunks a second\.$/);
+});
+
+test('a strategy excludes what it does not select, and what is at its limit, however it is nested', () => {
+  const submission = {
+    pairs: new Map([['kind', 2n]]),
+    inFlight: (key: string, value: bigint) => (key === 'kind' && value === 2n ? 8 : 0),
+  };
+  for (const [strategy, wanted] of [
+    [Strategy.oldest(), null],
+    [Strategy.preferDistinct('kind', Strategy.newest()), null],
+    [Strategy.selectOnly('kind', [2]), null],
+    [Strategy.selectOnly('kind', [1]), /selects other values of kind: it has 2$/],
+    [Strategy.selectOnly('other', [1]), /selects other values of other: it has none$/],
+    [Strategy.selectExcept('kind', [2]), /excepts kind=2$/],
+    [Strategy.selectExcept('other', [2]), null],
+    [Strategy.maxSimultaneous('kind', 8), /allows 8 of kind=2 at once, and 8 are in flight$/],
+    [Strategy.maxSimultaneous('kind', 9), null],
+    [Strategy.priority('urgency', Strategy.selectOnly('kind', [1])), /selects other values/],
+    [Strategy.orElse(Strategy.selectOnly('kind', [1]), Strategy.oldest()), null],
+    [
+      Strategy.orElse(Strategy.selectOnly('kind', [1]), Strategy.selectExcept('kind', [2])),
+      /selects other values/,
+    ],
+  ] as const) {
+    const found = exclusionOf(strategy, submission);
+    if (wanted === null) assert.equal(found, null, Strategy.toText(strategy));
+    else assert.match(found ?? '', wanted);
+  }
+});
+
+test('what comes first is told where the order is certain', () => {
+  const a = { id: 1n, pairs: new Map([['urgency', 1n]]) };
+  const b = { id: 2n, pairs: new Map([['urgency', 5n]]) };
+  assert.deepEqual(
+    [
+      Strategy.oldest(),
+      Strategy.newest(),
+      Strategy.random(),
+      Strategy.priority('urgency', Strategy.oldest()),
+      Strategy.priority('none', Strategy.newest()),
+      Strategy.preferDistinct('urgency'),
+      Strategy.selectOnly('urgency', [1], Strategy.oldest()),
+      Strategy.orElse(Strategy.newest(), Strategy.oldest()),
+    ].map((strategy) => comesFirst(strategy, a, b)),
+    [true, false, null, false, false, null, true, false],
+  );
+});
+
+test('durations are said in the largest unit that fits', () => {
+  assert.deepEqual([0, 999, 4_400, 119_000, 120_000, 7_000_000, 7_200_000].map(inWords), [
+    '0 ms',
+    '999 ms',
+    '4 s',
+    '119 s',
+    '2 min',
+    '117 min',
+    '2 h',
+  ]);
+});
