@@ -56,3 +56,21 @@ export function bytesText(bytes: number): string {
   }
   return `${value.toFixed(1)} ${units[unit]}`;
 }
+
+/** Rows with their names above them; the first column and the last one to the left, the others to the right. */
+export function table<Row>(
+  columns: Readonly<Record<string, (row: Row) => string>>,
+  rows: readonly Row[],
+): string {
+  const names = Object.keys(columns).map((name) => name.toUpperCase());
+  const cells = rows.map((row) => Object.values(columns).map((text) => text(row)));
+  const widths = names.map((name, at) => Math.max(name.length, ...cells.map((row) => row[at]!.length)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, at) =>
+        at === 0 || at === row.length - 1 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!),
+      )
+      .join('  ')
+      .trimEnd();
+  return [names, ...cells].map((row) => `${line(row)}\n`).join('');
+}

@@ -1,5 +1,5 @@
 import type { Contract } from '../contract/contract.ts';
-import { checkChoice, checkInteger } from '../model/check.ts';
+import { checkChoice, checkInteger, mustBe } from '../model/check.ts';
 import type { OpError } from '../model/op-error.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { EndState, StrategicMetadata } from '../model/submission.ts';
@@ -241,6 +241,33 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
   async queues(options: CallOptions = {}): Promise<readonly QueueInfo[]> {
     const { signal } = checkOptions(options, names.CALL);
     return this.#context.call(signal, (linked) => this.#context.api.queues(linked));
+  }
+
+  /**
+   * What `GET /api/v1/PATH` of the queue answers, as docs/openapi.json has it: for programs that look at what is going on.
+   *
+   * @param path such as `overview`, `submissions` or `submissions/7216308450426880`
+   * @param query parameters; of a list several values
+   * @throws IncorrectUsageError for a parameter that the queue refuses; SubmissionNotFoundError; QueueUnsupportedError
+   * @example
+   * ```ts
+   * const failing = await producer.view('submissions', { state: 'failing', limit: 10 });
+   * ```
+   */
+  async view(
+    path: string,
+    query: Readonly<Record<string, string | number | readonly string[]>> = {},
+    options: CallOptions = {},
+  ): Promise<unknown> {
+    const { signal } = checkOptions(options, names.CALL);
+    if (typeof path !== 'string' || !/^[\w./-]+$/.test(path))
+      throw mustBe('path', 'a path below /api/v1/', path);
+    const pairs = Object.entries(query).flatMap(([name, value]) =>
+      (Array.isArray(value) ? value : [value]).map((each) => [name, String(each)]),
+    );
+    return this.#context.call(signal, (linked) =>
+      this.#context.api.view(path, new URLSearchParams(pairs), linked),
+    );
   }
 
   /**

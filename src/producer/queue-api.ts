@@ -1,5 +1,6 @@
 import {
   DeadlinePassedError,
+  IncorrectUsageError,
   NotAQueueError,
   ProtocolError,
   QueueRefusedError,
@@ -78,6 +79,7 @@ const NEEDED_TO = {
   ended: 'list submissions that have ended',
   known: 'report which prefixes it knows',
   queues: 'list the queues of its server',
+  views: 'tell what is going on (/api/v1)',
 } as const satisfies Partial<Record<ProducerQueueFeature, string>>;
 
 /** The producer API of a queue, typed: one method per endpoint. */
@@ -314,6 +316,21 @@ export class QueueApi {
   async queues(signal?: AbortSignal): Promise<readonly QueueInfo[]> {
     await this.require('queues', signal);
     return this.#read(await this.#get('/api/v1/queues', signal), parseQueues);
+  }
+
+  /** What `GET /api/v1/...` answers. */
+  async view(path: string, query: URLSearchParams, signal?: AbortSignal): Promise<unknown> {
+    await this.require('views', signal);
+    const text = query.toString();
+    const request = this.#request('GET', `/api/v1/${path}${text === '' ? '' : `?${text}`}`);
+    const answer = this.#learn(request, await this.#http.send(request, signal));
+    const problem = answer.status === 200 ? null : parseProblem(answer.status, answer.body);
+    if (problem?.code === 'PROTOCOL') throw new IncorrectUsageError(problem.detail);
+    if (problem?.code === 'SUBMISSION_NOT_FOUND') {
+      throw new SubmissionNotFoundError(query.get('submission') ?? path.split('/')[1] ?? '', problem.queue);
+    }
+    this.#expectOk(request, answer);
+    return this.#read(answer, (body): unknown => JSON.parse(new TextDecoder().decode(body)));
   }
 
   async version(signal?: AbortSignal): Promise<string> {

@@ -27,6 +27,7 @@ export const PRODUCER_FEATURES = {
     'queues',
     'control',
     'collect',
+    'views',
   ],
 } as const;
 

@@ -295,7 +295,7 @@ test('why tells what keeps work from going on, of one submission, a queue or all
     text: '2 chunks wait, and no consumer is connected',
     link: 'why?queue=-',
   });
-  const consumer = await server.consumer({ 'opsqueue-features': 'strategies' });
+  const consumer = await server.consumer();
   consumer.reserve(1, Strategy.selectOnly('kind', [1], Strategy.oldest()));
   await consumer.control('pong');
   const excluded = (await read<Why>(server, `why?submission=${id}&queue=-`)).body;

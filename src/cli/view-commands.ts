@@ -1,0 +1,216 @@
+import type { Command } from 'commander';
+import type { FailureGroup, FailureRow } from '../protocol/api/failures.ts';
+import type { List } from '../protocol/api/lists.ts';
+import { LIMIT_MAX } from '../protocol/api/parameters.ts';
+import {
+  SUBMISSION_FILTERS,
+  SUBMISSION_SORTS,
+  type SubmissionFilter,
+  type SubmissionItem,
+  type SubmissionSort,
+} from '../protocol/api/submissions.ts';
+import type { Why } from '../protocol/api/why.ts';
+import { type ClientFlags, clientCommand, withProducer } from './client-command.ts';
+import type { Io } from './io.ts';
+import { ExitError } from './serve.ts';
+import { grouped, oneLine, rateText, table, timeText, toJson, visible } from './text.ts';
+import { integer, metadataPair, plainFlag, submissionId } from './values.ts';
+
+/** What `opsqueue why` ends with if something is in the way. */
+const EXIT_IN_THE_WAY = 3;
+/** Columns of what stands at the end of a row. */
+const LAST_CHARS_MAX = 60;
+
+/** The commands that tell what is going on in a queue, from its API. */
+export function viewCommands(io: Io): Command[] {
+  return [lsOf(io), whyOf(io), failuresOf(io)];
+}
+
+interface LsFlags extends ClientFlags {
+  readonly state: SubmissionFilter;
+  readonly metadata?: ReadonlyMap<string, bigint>;
+  readonly prefix?: string;
+  readonly failure?: string;
+  readonly sort: SubmissionSort;
+  readonly order: 'asc' | 'desc';
+  readonly limit: number;
+  readonly quiet?: boolean;
+}
+
+function lsOf(io: Io): Command {
+  return clientCommand('ls', 'list submissions')
+    .addOption(
+      plainFlag('--state <state>', 'those in this state; open: all that have not ended')
+        .choices(SUBMISSION_FILTERS)
+        .default('open'),
+    )
+    .addOption(
+      plainFlag(
+        '--metadata <key=number>',
+        'those with this pair of strategic metadata; repeat it for those with all of the pairs',
+        metadataPair,
+      ),
+    )
+    .addOption(plainFlag('--prefix <prefix>', 'those whose prefix begins so'))
+    .addOption(
+      plainFlag('--failure <fingerprint>', 'open ones of which a try failed so: see opsqueue failures'),
+    )
+    .addOption(
+      plainFlag('--sort <column>', 'by what they are sorted; those that have ended come by inserted')
+        .choices(SUBMISSION_SORTS)
+        .default('inserted'),
+    )
+    .addOption(plainFlag('--order <order>', 'asc or desc').choices(['asc', 'desc']).default('desc'))
+    .addOption(
+      plainFlag('--limit <number>', 'at most this number of submissions', integer(1, 1_000_000)).default(50),
+    )
+    .option('-q, --quiet', 'print ids only, one a line')
+    .addHelpText(
+      'after',
+      `
+Of all queues of the server, or of the one that --url or --queue names. RATE and LEFT go by the last minute.
+
+Examples:
+  opsqueue ls --state failing
+  opsqueue ls --metadata customer=42 --sort left
+  opsqueue ls --state failed -q | xargs -n 1 opsqueue status`,
+    )
+    .action(async (flags: LsFlags) => {
+      const { matched, items } = await withProducer(flags, async (producer) => {
+        const found: SubmissionItem[] = [];
+        for (let cursor: string | null = ''; ; ) {
+          const limit = Math.min(LIMIT_MAX, flags.limit - found.length);
+          const query = { ...queryOf(flags), limit, ...(cursor === '' ? {} : { cursor }) };
+          const page = (await producer.view('submissions', query)) as List<SubmissionItem>;
+          found.push(...page.items);
+          cursor = page.next;
+          if (cursor === null || found.length >= flags.limit) return { ...page, items: found };
+        }
+      });
+      if (flags.json) io.stdout.write(`${toJson({ matched, items })}\n`);
+      else if (flags.quiet) io.stdout.write(items.map(({ id }) => `${id}\n`).join(''));
+      else {
+        io.stdout.write(table(LS_COLUMNS, items));
+        if (matched !== null && matched > items.length) {
+          io.stderr.write(
+            `opsqueue: ${grouped(matched - items.length)} more: raise --limit, or narrow the filter\n`,
+          );
+        }
+      }
+    });
+}
+
+function queryOf({ state, metadata, prefix, failure, sort, order }: LsFlags) {
+  return {
+    state,
+    sort,
+    order,
+    meta: Array.from(metadata ?? [], ([key, value]) => `${key}:${value}`),
+    ...(prefix === undefined ? {} : { prefix_starts: prefix }),
+    ...(failure === undefined ? {} : { failure }),
+  };
+}
+
+const LS_COLUMNS = {
+  id: ({ id }) => id,
+  queue: ({ queue }) => queue,
+  state: ({ state, failing }) => (failing ? `${state}, failing` : state),
+  chunks: ({ chunks }) => grouped(chunks.total),
+  done: ({ chunks: { done, total } }) => (total === 0 ? '' : `${Math.floor((done / total) * 100)}%`),
+  waiting: ({ chunks }) => grouped(chunks.waiting),
+  'in flight': ({ chunks }) => grouped(chunks.reserved),
+  rate: ({ rate }) => (rate === 0 ? '' : `${rateText(rate)}/s`),
+  left: ({ left_ms: left }) =>
+    left === null
+      ? ''
+      : `${timeText(left.p50)}${left.p90 > 1.2 * left.p50 ? ` to ${timeText(left.p90)}` : ''}`,
+  inserted: ({ inserted }) => inserted.replace(/\.\d+Z$/, 'Z'),
+  '': ({ prefix, metadata }) => {
+    const pairs = Object.entries(metadata).map(([key, value]) => `${key}=${value}`);
+    return oneLine([prefix ?? '', ...pairs].join(' ')).slice(0, LAST_CHARS_MAX);
+  },
+} as const satisfies Readonly<Record<string, (item: SubmissionItem) => string>>;
+
+function whyOf(io: Io): Command {
+  return clientCommand('why', 'say why a submission does not go on, or what keeps work from going on')
+    .argument('[id]', 'of a submission; without: all that is open', submissionId)
+    .option('-v, --verbose', 'print everything that was looked at')
+    .addHelpText(
+      'after',
+      `
+Ends with status 0 if work goes on, or has ended, and with ${EXIT_IN_THE_WAY} if something is in the way.`,
+    )
+    .action(async (id: bigint | undefined, flags: ClientFlags & { readonly verbose?: boolean }) => {
+      const query = id === undefined ? {} : { submission: String(id) };
+      const why = (await withProducer(flags, (producer) => producer.view('why', query))) as Why;
+      if (flags.json) io.stdout.write(`${toJson(why)}\n`);
+      else {
+        const lines = flags.verbose
+          ? why.checks.map(({ ok, code, evidence }) => `${ok ? 'ok ' : 'NO '} ${code}: ${evidence}`)
+          : [`${why.verdict}: ${why.text}`];
+        if (why.advice !== null) lines.push(`what to do: ${why.advice}`);
+        io.stdout.write(lines.map((line) => `${oneLine(line)}\n`).join(''));
+      }
+      if (!why.ok) throw new ExitError(EXIT_IN_THE_WAY);
+    });
+}
+
+interface FailuresFlags extends ClientFlags {
+  readonly each?: boolean;
+  readonly limit: number;
+}
+
+function failuresOf(io: Io): Command {
+  return clientCommand('failures', 'list what failed of late, grouped by what it says')
+    .argument('[id]', 'of a submission; without: of all', submissionId)
+    .option('--each', 'each failure by itself, with its whole text')
+    .addOption(
+      plainFlag(
+        '--limit <number>',
+        'at most this number of groups or failures',
+        integer(1, LIMIT_MAX),
+      ).default(50),
+    )
+    .addHelpText(
+      'after',
+      `
+The last 2,000 tries that failed, expired or lost their connection since the start of the server, those with most first.
+opsqueue ls --failure FINGERPRINT lists the submissions; opsqueue status ID --failures, chunks that were set aside.`,
+    )
+    .action(async (id: bigint | undefined, flags: FailuresFlags) => {
+      const query = {
+        limit: flags.limit,
+        group: flags.each ? 'none' : 'fingerprint',
+        ...(id === undefined ? {} : { submission: String(id) }),
+      };
+      const answer = await withProducer(flags, (producer) => producer.view('failures', query));
+      if (flags.json) io.stdout.write(`${toJson(answer)}\n`);
+      else if (flags.each) io.stdout.write((answer as List<FailureRow>).items.map(eachText).join(''));
+      else io.stdout.write(table(FAILURE_COLUMNS, (answer as List<FailureGroup>).items));
+    });
+}
+
+const FAILURE_COLUMNS = {
+  fingerprint: ({ fingerprint }) => fingerprint,
+  count: ({ count }) => grouped(count),
+  submissions: ({ submissions }) => grouped(submissions),
+  consumers: ({ consumers }) => grouped(consumers),
+  last: ({ last }) => last.replace(/\.\d+Z$/, 'Z'),
+  '': ({ title, cause }) => oneLine(cause === 'failed' ? title : `${cause}: ${title}`),
+} as const satisfies Readonly<Record<string, (group: FailureGroup) => string>>;
+
+function eachText({
+  at,
+  submission,
+  chunk,
+  cause,
+  fatal,
+  conn_id: connId,
+  took_ms: tookMs,
+  text,
+}: FailureRow): string {
+  const last = fatal ? ', its last try' : '';
+  const head = `${at}  submission ${submission}, chunk ${chunk}: ${cause} after ${timeText(tookMs)}${last}, on ${connId ?? 'a consumer'}`;
+  const lines = visible(text.trimEnd()).split('\n');
+  return `${oneLine(head)}\n${lines.map((line) => `    ${line}\n`).join('')}`;
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
+import type { Why } from '../../src/protocol/api/why.ts';
+import { runCommand } from '../support/command.ts';
+import { scriptedHttp } from '../support/fakes/scripted-http.ts';
+import { TestServer } from '../support/queues/test-server.ts';
+
+/** Two submissions, of which a chunk has failed on a consumer, and one more in another queue. */
+async function atWork() {
+  const server = await TestServer.start();
+  const fields = { strategic_metadata: { customer: 42 }, retry_delay_ms: 60_000 };
+  const id = String(await server.insert('fails', 4, fields));
+  const other = String(await server.insert('waits', 1_234));
+  const named = { chunk_contents: { SeeObjectStorage: { prefix: 'named', count: 1 } } };
+  await server.post('/q/images/producer/submissions', JSON.stringify(named));
+  const consumer = await server.consumer();
+  consumer.reserve();
+  consumer.fail(
+    (await consumer.next('reserved')).chunks[0]!.chunk,
+    'Error: customer 42 has no address\u001b[2J',
+  );
+  consumer.reserve();
+  await consumer.next('reserved');
+  const url = ['--url', `127.0.0.1:${server.port}`];
+  return { server, id, other, url };
+}
+
+test('why says what is in the way, and its status tells whether work goes on', async () => {
+  const { server, id, url } = await atWork();
+  await using _server = server;
+  const runs = await runCommand(['why', id, ...url]);
+  assert.deepEqual([runs.code, runs.stderr], [0, '']);
+  assert.match(runs.stdout, /^running: nothing keeps it from running: 1 chunks are in flight, 2 wait\n$/);
+  const alone = await runCommand(['why', '--queue', 'images', '-v', ...url]);
+  assert.equal(alone.code, 3);
+  assert.match(
+    alone.stdout,
+    /^ok {2}stopping: .*\n(?:ok .*\n)*NO {2}no_consumers: 1 chunks wait and no consumer .*\nwhat to do: start consumers/,
+  );
+  const json = await runCommand(['why', '--queue', 'images', '--json', ...url]);
+  const why = JSON.parse(json.stdout) as Why;
+  assert.deepEqual([why.verdict, why.queue, json.code], ['no_consumers', 'images', 3]);
+  const unknown = await runCommand(['why', '1', ...url]);
+  assert.deepEqual([unknown.code, unknown.stdout], [1, '']);
+  assert.match(unknown.stderr, /^opsqueue: the queue does not know submission 1: /);
+});
+
+test('ls lists what matches, as a table, ids or JSON, however many pages that are', async () => {
+  const { server, id, other, url } = await atWork();
+  await using _server = server;
+  const { stdout } = await runCommand(['ls', '--queue', '-', '--order', 'asc', ...url]);
+  const [head, first, second] = stdout.split('\n');
+  assert.match(head ?? '', /^ID +QUEUE +STATE +CHUNKS +DONE +WAITING +IN FLIGHT +RATE +LEFT +INSERTED/);
+  assert.match(first ?? '', new RegExp(`^${id} +- +running, failing +4 +0% +2 +1 .*fails customer=42$`));
+  assert.match(second ?? '', new RegExp(`^${other} +- +waiting +1,234 +0% +1,234 +0 .*waits$`));
+  assert.equal((await runCommand(['ls', '--metadata', 'customer=42', '-q', ...url])).stdout, `${id}\n`);
+  assert.equal((await runCommand(['ls', '--state', 'failing', '-q', ...url])).stdout, `${id}\n`);
+  for (let i = 0; i < 250; i++) await server.insert(`many-${i}`, 1);
+  const many = await runCommand(['ls', '--prefix', 'many-', '--limit', '230', '--json', ...url]);
+  const { matched, items } = JSON.parse(many.stdout) as { matched: number; items: SubmissionItem[] };
+  assert.deepEqual([matched, new Set(items.map((item) => item.id)).size], [250, 230]);
+  const some = await runCommand(['ls', '--prefix', 'many-', '--limit', '1', ...url]);
+  assert.equal(some.stderr, 'opsqueue: 249 more: raise --limit, or narrow the filter\n');
+  assert.equal((await runCommand(['ls', '--state', 'failed', '--sort', 'rate', ...url])).code, 2);
+});
+
+test('failures are listed in groups or each with its text, which cannot steer a terminal', async () => {
+  const { server, id, url } = await atWork();
+  await using _server = server;
+  const groups = await runCommand(['failures', ...url]);
+  assert.match(
+    groups.stdout,
+    /^FINGERPRINT +COUNT +SUBMISSIONS +CONSUMERS +LAST\n[0-9a-f]{12} +1 +1 +1 +\S+ +Error: customer # has no address\n$/,
+  );
+  const each = await runCommand(['failures', id, '--each', ...url]);
+  assert.match(
+    each.stdout,
+    new RegExp(
+      `submission ${id}, chunk 0: failed after .*\\n {4}Error: customer 42 has no address\\\\x1b\\[2J\\n$`,
+    ),
+  );
+  assert.match((await runCommand(['failures', id, '--json', ...url])).stdout, /"matched":1,/);
+  assert.equal((await runCommand(['failures', '1', ...url])).stdout.split('\n').length, 2);
+});
+
+test('a queue that knows no views is told from one that has nothing to tell', async () => {
+  await using server = await scriptedHttp(({ path }) => ({
+    status: path.endsWith('/version') ? 200 : 404,
+    body: path.endsWith('/version') ? 'v0.40.1' : '',
+  }));
+  const { code, stderr } = await runCommand(['why', '--url', server.url]);
+  assert.equal(code, 1);
+  assert.match(stderr, /^opsqueue: this queue cannot tell what is going on [^\n]*\n$/);
+});
