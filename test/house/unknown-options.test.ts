@@ -73,6 +73,7 @@ test('every call of a producer refuses an unknown option', async () => {
     (given) => client.knownPrefixes(['p'], given),
     (given) => client.deleteUpload('n', given),
     (given) => client.queues(given),
+    (given) => client.view('overview', {}, given),
     (given) => client.serverVersion(given),
     (given) => submission.delete(given),
   ];

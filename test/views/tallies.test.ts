@@ -28,21 +28,24 @@ test('a ring keeps the last ones under their numbers, as a list that is cut woul
   );
 });
 
-test('what happens evenly is counted exactly over the last period, and nothing is counted after two', () => {
+test('what happens evenly is counted exactly over a period, and is forgotten after it', () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: 1, max: 50 }),
-      fc.integer({ min: 2_000, max: 9_000 }),
-      (everyMs, untilMs) => {
-        const rolling = new Rolling(1_000);
-        assert.equal(rolling.count(0), 0);
+      fc.integer({ min: 20, max: 500 }),
+      fc.integer({ min: 70_000, max: 200_000 }),
+      fc.constantFrom(10_000, 30_000, 60_000),
+      (everyMs, untilMs, periodMs) => {
+        const rolling = new Rolling();
+        assert.equal(rolling.count(0, periodMs), 0);
         for (let nowMs = 0; nowMs <= untilMs; nowMs += everyMs) rolling.add(nowMs);
-        const wanted = 1_000 / everyMs;
-        const counted = rolling.count(untilMs);
+        const wanted = periodMs / everyMs;
+        const counted = rolling.count(untilMs, periodMs);
         assert.ok(Math.abs(counted - wanted) <= 2 + wanted * 0.02, `${counted}, not ${wanted}`);
-        assert.equal(rolling.count(untilMs + 2_000), 0);
+        assert.equal(rolling.count(untilMs + periodMs + 10_000, periodMs), 0);
+        assert.equal(rolling.count(untilMs + 1e7, periodMs), 0);
       },
     ),
+    { numRuns: 30 },
   );
 });
 

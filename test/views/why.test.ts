@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Strategy } from '../../src/model/strategy.ts';
 import { WHY_CODES, type WhyCode } from '../../src/protocol/api/why.ts';
 import { comesFirst, exclusionOf } from '../../src/views/answers/eligible.ts';
-import { inWords, type Situation, verdictOf, whyChecks } from '../../src/views/answers/why-checks.ts';
+import { finalCheck, inWords, type Situation, whyChecks } from '../../src/views/answers/why-checks.ts';
 
 /** Of a submission that runs. */
 const RUNS: Situation = {
@@ -35,7 +35,7 @@ const ALL = { ...RUNS, submission: null };
 /** The verdict, with its words and its advice. */
 function judged(situation: Situation): readonly [WhyCode, string, string | null] {
   const checks = whyChecks(situation);
-  const { code, evidence, advice, ok } = verdictOf(checks);
+  const { code, evidence, advice, ok } = finalCheck(checks);
   // In the order of the table, all of them fine before the last one.
   assert.deepEqual(
     checks.map((check) => check.code),

@@ -8,6 +8,19 @@ const LEAST = 1e-7;
 const LOG_LEAST = Math.log(LEAST);
 /** Up to 1e7 seconds. */
 const BUCKETS = Math.ceil((Math.log(1e7) - LOG_LEAST) / LOG_GAMMA) + 1;
+/** Buckets of a doubling. */
+const OCTAVE = Math.LN2 / LOG_GAMMA;
+/** For the first bits of a double's fraction, how many buckets they are above a power of two: a look-up instead of a logarithm. */
+const FRACTION_BITS = 10;
+const ABOVE = Float64Array.from(
+  { length: 1 << FRACTION_BITS },
+  (_, i) => OCTAVE * Math.log2(1 + (i + 0.5) / (1 << FRACTION_BITS)),
+);
+const EXPONENT_ZERO = 1023;
+/** Lies over the two halves of a double. */
+const double = new Float64Array(1);
+const halves = new Uint32Array(double.buffer);
+
 /** Quantiles are over the last one to two of these periods. */
 const PERIOD_MS = 60_000;
 
@@ -39,8 +52,7 @@ export class Sketch {
     this.#sum += seconds;
     this.#count++;
     const current = this.#windowAt(nowMs);
-    const bucket = seconds <= LEAST ? 0 : Math.ceil((Math.log(seconds) - LOG_LEAST) / LOG_GAMMA);
-    current.buckets[Math.min(bucket, BUCKETS - 1)]!++;
+    current.buckets[seconds <= LEAST ? 0 : Math.min(bucketOf(seconds), BUCKETS - 1)]!++;
     current.count++;
     if (seconds < current.least) current.least = seconds;
     if (seconds > current.greatest) current.greatest = seconds;
@@ -80,6 +92,15 @@ export class Sketch {
     };
     return this.#current;
   }
+}
+
+/** Off by a fortieth of a bucket at most. */
+function bucketOf(seconds: number): number {
+  double[0] = seconds;
+  const high = halves[1]!;
+  const exponent = (high >>> 20) - EXPONENT_ZERO;
+  const fraction = (high >>> (20 - FRACTION_BITS)) & ((1 << FRACTION_BITS) - 1);
+  return Math.ceil(exponent * OCTAVE + ABOVE[fraction]! - LOG_LEAST / LOG_GAMMA);
 }
 
 interface Window {

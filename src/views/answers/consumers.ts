@@ -34,6 +34,7 @@ type Seen = ConsumerSight<ConsumerPeer>;
 
 const STRIDE = 32;
 const HOLDING_MAX = 200;
+const MINUTE_MS = 60_000;
 /** Before that many, nothing is said of durations. */
 const SAMPLES_MIN = 5;
 
@@ -96,8 +97,8 @@ export function consumerItem(consumer: Seen, queue: string, nowMs: number): Cons
     requests_waiting: requests.size,
     done: tally?.done ?? 0,
     set_back: tally?.setBack ?? 0,
-    done_60s: Math.round(tally?.done60.count(nowMs) ?? 0),
-    set_back_60s: Math.round(tally?.setBack60.count(nowMs) ?? 0),
+    done_60s: Math.round(tally?.doneOfLate.count(nowMs, MINUTE_MS) ?? 0),
+    set_back_60s: Math.round(tally?.setBackOfLate.count(nowMs, MINUTE_MS) ?? 0),
     durations_ms:
       spans === undefined || spans.count < SAMPLES_MIN
         ? null

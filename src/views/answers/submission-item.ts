@@ -9,6 +9,8 @@ import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
 import { pauseItem } from './overview.ts';
 import { rateOf, timeLeft } from './time-left.ts';
 
+const MINUTE_MS = 60_000;
+
 /** The state of an open one. Whether its queue is paused stands elsewhere. */
 export function stateOf(submission: SubmissionSight): Exclude<SubmissionState, SubmissionEnd['state']> {
   if (submission.state !== 'open') return 'ending';
@@ -20,7 +22,7 @@ export function stateOf(submission: SubmissionSight): Exclude<SubmissionState, S
 /** Tries of it failed in the last minute, or something waits for its next try or is set aside. */
 export function isFailing(submission: SubmissionSight, nowMs: number): boolean {
   if (submission.chunksFailed > 0 || submission.chunksDelayed > 0) return true;
-  return (submissionTallyOf(submission)?.setBack60?.count(nowMs) ?? 0) > 0;
+  return (submissionTallyOf(submission)?.setBackOfLate?.count(nowMs, MINUTE_MS) ?? 0) > 0;
 }
 
 /** Since when its oldest reservation lasts; null: it has none. On the monotonic clock. */

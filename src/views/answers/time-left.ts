@@ -10,7 +10,7 @@ const DEVIATIONS = 1.28;
 
 /** Chunks per second, over the last minute or since the first one. */
 export function rateOf(tally: SubmissionTally | null, nowMs: number): number {
-  return tally === null ? 0 : perMs(tally, tally.done60.count(nowMs), MINUTE_MS, nowMs) * 1000;
+  return tally === null ? 0 : perMs(tally, tally.doneOfLate.count(nowMs, MINUTE_MS), MINUTE_MS, nowMs) * 1000;
 }
 
 /**
@@ -19,11 +19,11 @@ export function rateOf(tally: SubmissionTally | null, nowMs: number): number {
  */
 export function timeLeft(tally: SubmissionTally | null, chunksLeft: number, nowMs: number): Quantiles | null {
   if (tally === null || tally.done < SAMPLES_MIN) return null;
-  const done60 = tally.done60.count(nowMs);
+  const done60 = tally.doneOfLate.count(nowMs, MINUTE_MS);
   if (done60 < 1) return null;
   const usual = perMs(tally, done60, MINUTE_MS, nowMs);
   const sure = Math.max(done60 - DEVIATIONS * Math.sqrt(done60), done60 / 10);
-  const ofLate = perMs(tally, tally.done10.count(nowMs), TEN_SECONDS_MS, nowMs);
+  const ofLate = perMs(tally, tally.doneOfLate.count(nowMs, TEN_SECONDS_MS), TEN_SECONDS_MS, nowMs);
   const slow = Math.min(perMs(tally, sure, MINUTE_MS, nowMs), Math.max(ofLate, usual / 2));
   const p50 = chunksLeft / usual;
   const lastChunkMs = tally.spans?.quantile(0.9) ?? 0;

@@ -237,7 +237,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
   }),
 };
 
-export function verdictOf(checks: readonly WhyCheck[]): WhyCheck & { readonly code: WhyCode } {
+export function finalCheck(checks: readonly WhyCheck[]): WhyCheck & { readonly code: WhyCode } {
   return checks.at(-1)!;
 }
 

@@ -13,7 +13,7 @@ import { submissionTallyOf } from '../tallies/tallies.ts';
 import { comesFirst, exclusionOf } from './eligible.ts';
 import { stragglerAfterMs } from './stragglers.ts';
 import { openSubmission, storedSubmission } from './submission.ts';
-import { type Situation, verdictOf, whyChecks } from './why-checks.ts';
+import { finalCheck, type Situation, whyChecks } from './why-checks.ts';
 
 type Content = Omit<Why, 'as_of' | 'age_ms'>;
 type Open = SubmissionSight<ConsumerPeer>;
@@ -21,6 +21,7 @@ type Open = SubmissionSight<ConsumerPeer>;
 /** Submissions that stand for all that wait, where all are asked about. */
 const SAMPLE_MAX = 50;
 const FAILURE_CHARS_MAX = 200;
+const TEN_SECONDS_MS = 10_000;
 
 /**
  * Why a submission does not go on, or all that is open.
@@ -66,7 +67,7 @@ function* whyOfQueues(sources: Sources, name: string | null): Computation<Conten
 }
 
 function answer(submission: string | null, queue: string | null, checks: readonly WhyCheck[]): Content {
-  const { code, ok, evidence, advice } = verdictOf(checks);
+  const { code, ok, evidence, advice } = finalCheck(checks);
   const named = queue === null ? null : listedQueue(queue);
   return { submission, queue: named, ok, verdict: code, text: evidence, advice, checks };
 }
@@ -116,7 +117,7 @@ function* situationOf(
         ? null
         : yield* outranking(schedule, open, consumers.strategies),
     rate,
-    ownRate: tally === null ? (open === null ? rate : 0) : tally.done10.count(nowMs) / 10,
+    ownRate: tally === null ? (open === null ? rate : 0) : tally.doneOfLate.count(nowMs, TEN_SECONDS_MS) / 10,
     usualMs:
       queue.stats.chunkCompletedSeconds.count === 0
         ? null

@@ -23,7 +23,12 @@ export class Spans {
   }
 
   add(ms: number): void {
-    this.#buckets[bucketOf(ms)]!++;
+    this.addTo(bucketOf(ms), ms);
+  }
+
+  /** @param bucket of {@link bucketOf}: one computation for several of these */
+  addTo(bucket: number, ms: number): void {
+    this.#buckets[bucket]!++;
     this.#count++;
     if (ms > this.#max) this.#max = ms;
   }
@@ -40,7 +45,7 @@ export class Spans {
 }
 
 /** The exponent of the double and the first bits of its fraction, of which no logarithm is needed. */
-function bucketOf(ms: number): number {
+export function bucketOf(ms: number): number {
   double[0] = ms;
   const bits = halves[1]! >>> (20 - STEPS_BITS);
   const bucket = bits - ((1023 + LOWEST_EXPONENT) << STEPS_BITS);

@@ -3,8 +3,6 @@ import type { OpenSubmission } from '../../scheduler/types.ts';
 import { Rolling } from './rolling.ts';
 import { Spans } from './spans.ts';
 
-const SECONDS_10 = 10_000;
-const SECONDS_60 = 60_000;
 /** Durations of a submission are kept from this one on: of the others too little is known to say anything. */
 const SPANS_AFTER = 4;
 
@@ -21,11 +19,10 @@ export class QueueTally {
 /** What happened to an open submission since the start, or since it came. */
 export class SubmissionTally {
   readonly queue: QueueTally;
-  readonly done10 = new Rolling(SECONDS_10);
-  readonly done60 = new Rolling(SECONDS_60);
+  readonly doneOfLate = new Rolling();
   done = 0;
   setBack = 0;
-  setBack60: Rolling | null = null;
+  setBackOfLate: Rolling | null = null;
   spans: Spans | null = null;
   regions: Regions | null = null;
   /** On the monotonic clock, when one of its chunks was done first, or failed first. */
@@ -38,42 +35,37 @@ export class SubmissionTally {
 
   completed(nowMs: number): void {
     if (this.done++ === 0) this.firstDoneMs = nowMs;
-    this.done10.add(nowMs);
-    this.done60.add(nowMs);
+    this.doneOfLate.add(nowMs);
   }
 
-  tookMs(ms: number): void {
-    if (this.spans !== null) this.spans.add(ms);
-    else if (this.done > SPANS_AFTER) {
-      this.spans = new Spans();
-      this.spans.add(ms);
-    }
+  tookMs(ms: number, bucket: number): void {
+    if (this.spans === null && this.done > SPANS_AFTER) this.spans = new Spans();
+    this.spans?.addTo(bucket, ms);
   }
 
   failed(nowMs: number): void {
     if (this.setBack++ === 0) this.firstSetBackMs = nowMs;
-    this.setBack60 ??= new Rolling(SECONDS_60);
-    this.setBack60.add(nowMs);
+    this.setBackOfLate ??= new Rolling();
+    this.setBackOfLate.add(nowMs);
   }
 }
 
 /** What a connected consumer did. */
 export class ConsumerTally {
-  readonly done60 = new Rolling(SECONDS_60);
-  readonly setBack60 = new Rolling(SECONDS_60);
+  readonly doneOfLate = new Rolling();
+  readonly setBackOfLate = new Rolling();
   readonly spans = new Spans();
   done = 0;
   setBack = 0;
 
-  completed(nowMs: number, tookMs: number | null): void {
+  completed(nowMs: number): void {
     this.done++;
-    this.done60.add(nowMs);
-    if (tookMs !== null) this.spans.add(tookMs);
+    this.doneOfLate.add(nowMs);
   }
 
   failed(nowMs: number): void {
     this.setBack++;
-    this.setBack60.add(nowMs);
+    this.setBackOfLate.add(nowMs);
   }
 }
 
@@ -118,8 +110,7 @@ export class Regions {
   }
 
   add(chunkIndex: number, ms: number): void {
-    // Not by a shift: indexes have 32 bits.
-    const region = Math.floor(chunkIndex / 2 ** this.shift);
+    const region = chunkIndex >>> this.shift;
     this.sums[region]! += ms;
     this.counts[region]!++;
     if (ms > this.longest[region]!) this.longest[region] = ms;

@@ -8,6 +8,7 @@ import { clipped } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { Failures } from './failures.ts';
 import { type Occurrence, Occurrences } from './occurrences.ts';
+import { bucketOf } from './spans.ts';
 import { ConsumerTally, QueueTally, Regions, SubmissionTally } from './tallies.ts';
 
 /** From its so-manieth chunk on, durations of a submission are kept by place. */
@@ -123,12 +124,15 @@ export class Watcher implements EventObserver {
     this.total.done++;
     tally.queue.done++;
     tally.completed(atMs);
+    const consumer = by === null ? null : this.#consumerTally(by);
+    consumer?.completed(atMs);
     if (tookMs !== null) {
-      tally.tookMs(tookMs);
+      const bucket = bucketOf(tookMs);
+      tally.tookMs(tookMs, bucket);
+      consumer?.spans.addTo(bucket, tookMs);
       if (tally.regions !== null) tally.regions.add(chunkIndex, tookMs);
       else if (tally.done === REGIONS_AFTER) this.#addRegions(submission.record, tally);
     }
-    if (by !== null) this.#consumerTally(by).completed(atMs, tookMs);
   }
 
   #setBack(event: Of<'chunk_set_back'>, atMs: number): void {
