@@ -143,7 +143,9 @@ export function useFeed<T extends object>(path: string | null, options: FeedOpti
   }, [poll]);
   const shown = useRef<{ path: string | null; data: T | null }>({ path, data: null });
   const data = poll?.data ?? null;
-  if (data !== null && (!isHeld || shown.current.path !== path)) shown.current = { path, data };
+  // Of what was asked for anew there is nothing yet that could be held.
+  const isNew = shown.current.data === null || shown.current.path !== path;
+  if (data !== null && (isNew || !isHeld)) shown.current = { path, data };
   return {
     data: shown.current.data,
     error: poll?.error ?? null,

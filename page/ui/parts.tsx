@@ -362,3 +362,15 @@ export function PauseList({ of, what }: { readonly of: readonly PauseItem[]; rea
     </ul>
   );
 }
+
+const ID_CHARS_SHOWN = 12;
+
+/** To a consumer. Of its id, the end tells it apart from the others. */
+export function ConsumerLink({ id, isRow = false }: { readonly id: string; readonly isRow?: boolean }) {
+  const short = id.length > ID_CHARS_SHOWN + 4 ? `…${id.slice(-ID_CHARS_SHOWN)}` : id;
+  return (
+    <a class={isRow ? 'row-link' : ''} href={hrefTo(`consumers/${encodeURIComponent(id)}`)} title={id}>
+      {short}
+    </a>
+  );
+}

@@ -21,15 +21,23 @@ export interface PlotProps {
   /** Unix seconds. */
   readonly times: readonly number[];
   readonly lines: readonly Line[];
+  /** Values below are no integers. */
+  readonly isFine?: boolean;
   format(value: number): string;
 }
 
 const HEIGHT = 140;
 const AXIS_WIDTH = 46;
 const SYNC = 'plots';
+const WINDOW_SECONDS_MIN = 60;
+/** Of counts: so that the axis has a few. */
+const INTEGER_RANGE_MIN = 4;
+const INTEGER_STEPS = Array.from({ length: 13 }, (_, power) =>
+  [1, 2, 5].map((digit) => digit * 10 ** power),
+).flat();
 
 /** Lines over time, with the latest values beside their names, or those under the pointer. */
-export function Plot({ title, times, lines, format }: PlotProps) {
+export function Plot({ title, times, lines, isFine = false, format }: PlotProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const { isUtc } = useStore(preferences);
@@ -40,7 +48,11 @@ export function Plot({ title, times, lines, format }: PlotProps) {
   useEffect(() => {
     const element = frame.current;
     if (element === null) return;
-    const made = new uPlot(optionsOf(element.clientWidth, lines, format, isUtc, setPointed), [[]], element);
+    const made = new uPlot(
+      optionsOf({ width: element.clientWidth, lines, isFine, format, isUtc, point: setPointed }),
+      [[]],
+      element,
+    );
     plot.current = made;
     const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
     observer.observe(element);
@@ -75,17 +87,20 @@ export function Plot({ title, times, lines, format }: PlotProps) {
   );
 }
 
+interface Drawing {
+  readonly width: number;
+  readonly lines: readonly Line[];
+  readonly isFine: boolean;
+  readonly isUtc: boolean;
+  format(value: number): string;
+  point(index: number | null): void;
+}
+
 function textOf(value: number | null | undefined, format: (value: number) => string): string {
   return value === null || value === undefined ? '–' : format(value);
 }
 
-function optionsOf(
-  width: number,
-  lines: readonly Line[],
-  format: (value: number) => string,
-  isUtc: boolean,
-  point: (index: number | null) => void,
-): uPlot.Options {
+function optionsOf({ width, lines, isFine, format, isUtc, point }: Drawing): uPlot.Options {
   const axis: uPlot.Axis = {
     stroke: colour('muted'),
     font: '11px system-ui, sans-serif',
@@ -95,10 +110,14 @@ function optionsOf(
   return {
     width,
     height: HEIGHT,
-    padding: [8, 4, 0, 0],
+    padding: [8, 18, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: SYNC }, drag: { x: false, y: false }, points: { size: 5 } },
-    scales: { x: { time: true }, y: { range: (_plot, _min, max) => [0, Math.max(max ?? 0, 1) * 1.08] } },
+    scales: {
+      // A queue that has just been started has a short history.
+      x: { time: true, range: (_plot, min, max) => [Math.min(min, max - WINDOW_SECONDS_MIN), max] },
+      y: { range: (_plot, _min, max) => [0, Math.max(max ?? 0, isFine ? 1 : INTEGER_RANGE_MIN) * 1.08] },
+    },
     axes: [
       {
         ...axis,
@@ -106,7 +125,13 @@ function optionsOf(
         space: 70,
         values: (_plot, splits) => splits.map((at, i) => timeText(at, splits[i - 1], isUtc)),
       },
-      { ...axis, size: AXIS_WIDTH, space: 28, values: (_plot, splits) => splits.map(format) },
+      {
+        ...axis,
+        size: AXIS_WIDTH,
+        space: 28,
+        ...(isFine ? {} : { incrs: INTEGER_STEPS }),
+        values: (_plot, splits) => splits.map(format),
+      },
     ],
     series: [
       {},

@@ -4,7 +4,7 @@ import { count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
-import { Badge, Choice, type ColumnOf, Pager, Table } from '../ui/parts.tsx';
+import { Badge, Choice, type ColumnOf, ConsumerLink, Pager, Table } from '../ui/parts.tsx';
 import { Empty, Foreign, ForeignBlock, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
 
 export function ChunksView({ id }: { readonly id: string }) {
@@ -48,8 +48,7 @@ const SHORT: readonly ColumnOf<ChunkRow>[] = [
   {
     name: 'holder',
     title: 'Consumer',
-    cell: ({ holder }) =>
-      holder === null ? <None /> : <a href={hrefTo(`consumers/${encodeURIComponent(holder)}`)}>{holder}</a>,
+    cell: ({ holder }) => (holder === null ? <None /> : <ConsumerLink id={holder} />),
   },
   {
     name: 'tries',

@@ -10,7 +10,18 @@ import { count, duration, plural, rate } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
-import { Badge, Bar, Chips, Choice, type ColumnOf, Facts, HeldNote, Pager, Table } from '../ui/parts.tsx';
+import {
+  Badge,
+  Bar,
+  Chips,
+  Choice,
+  type ColumnOf,
+  ConsumerLink,
+  Facts,
+  HeldNote,
+  Pager,
+  Table,
+} from '../ui/parts.tsx';
 import { Ago, At, Empty, Foreign, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
 
 const MINUTE_S = 60;
@@ -96,11 +107,7 @@ function Rows({ rows, query }: { readonly rows: readonly ConsumerRow[]; readonly
     {
       name: 'id',
       title: 'Consumer',
-      cell: ({ conn_id: id }) => (
-        <a class="row-link" href={hrefTo(`consumers/${encodeURIComponent(id)}`)}>
-          {id}
-        </a>
-      ),
+      cell: ({ conn_id: id }) => <ConsumerLink id={id} isRow />,
     },
     {
       name: 'address',

@@ -4,7 +4,7 @@ import { getJson } from '../lib/api.ts';
 import { type Feed, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
-import { Table } from '../ui/parts.tsx';
+import { ConsumerLink, Table } from '../ui/parts.tsx';
 import { At, Empty, Foreign, Heading, None, Waiting } from '../ui/text.tsx';
 
 const SHOWN = 200;
@@ -92,6 +92,6 @@ export function EventRows({
 
 function Subject({ of: { submission, conn_id: consumer, queue } }: { readonly of: EventRow }) {
   if (submission !== null) return <a href={hrefTo(`submissions/${submission}`)}>{submission}</a>;
-  if (consumer !== null) return <a href={hrefTo(`consumers/${encodeURIComponent(consumer)}`)}>{consumer}</a>;
+  if (consumer !== null) return <ConsumerLink id={consumer} />;
   return queue === null ? <None /> : <Foreign text={queue} />;
 }

@@ -9,7 +9,7 @@ import { count, duration, plural } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
-import { Badge, Chips, Choice, HeldNote, Pager } from '../ui/parts.tsx';
+import { Badge, Chips, Choice, ConsumerLink, HeldNote, Pager } from '../ui/parts.tsx';
 import { Ago, At, Empty, Foreign, ForeignBlock, Heading, Problem, Waiting } from '../ui/text.tsx';
 
 const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 'consumer gone' } as const;
@@ -39,6 +39,18 @@ export function FailuresView() {
             words: value === 'all' ? 'all' : CAUSE_WORDS[value],
             href: hrefTo('failures', withParams({ cause: value === 'all' ? null : value })),
           }))}
+        />
+        <Choice
+          label="Alike ones"
+          chosen={query.get('group') ?? 'fingerprint'}
+          choices={[
+            {
+              value: 'fingerprint',
+              words: 'alike ones together',
+              href: hrefTo('failures', withParams({ group: null })),
+            },
+            { value: 'none', words: 'each', href: hrefTo('failures', withParams({ group: 'none' })) },
+          ]}
         />
         <Chips path="failures" except={['group', 'cursor', 'limit', 'queue', 'cause']} />
       </search>
@@ -75,6 +87,7 @@ export function FailureGroups({ groups }: { readonly groups: readonly FailureGro
               <span class="failure-count">{count(group.count)}×</span>
               <span class="failure-title">
                 <Foreign text={group.title} />
+                <Cause of={group.example.text} />
               </span>
               <span class="failure-about">
                 {group.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[group.cause]}</Badge>}
@@ -101,6 +114,16 @@ export function FailureGroups({ groups }: { readonly groups: readonly FailureGro
   );
 }
 
+/** What was at the root of it, if the text tells. */
+function Cause({ of }: { readonly of: string }) {
+  const cause = of.split('\n').findLast((line) => line.startsWith('Caused by: '));
+  return cause === undefined ? null : (
+    <span class="failure-cause">
+      <Foreign text={cause} />
+    </span>
+  );
+}
+
 function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
   if (rows.length === 0) return null;
   return (
@@ -114,6 +137,7 @@ function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
               </span>
               <span class="failure-title">
                 <Foreign text={row.text.split('\n')[0] ?? ''} />
+                <Cause of={row.text} />
               </span>
               <span class="failure-about">
                 {row.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[row.cause]}</Badge>}
@@ -137,7 +161,7 @@ function Example({ row }: { readonly row: FailureRow }) {
         {duration(tookMs)}
         {consumer === null ? null : (
           <>
-            , by <a href={hrefTo(`consumers/${encodeURIComponent(consumer)}`)}>{consumer}</a>
+            , by <ConsumerLink id={consumer} />
           </>
         )}
       </p>

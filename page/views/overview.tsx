@@ -92,7 +92,7 @@ function Figures({ overview }: { readonly overview: Overview }) {
       <Figure
         name="Backlog"
         value={<Amount value={counts.chunks_backlog} />}
-        note={`${compact(counts.operations_backlog)} operations in ${plural(counts.submissions_open, 'submission')}`}
+        note={`${compact(counts.operations_backlog)} ops in ${plural(counts.submissions_open, 'submission')}`}
         href={hrefTo('submissions')}
       />
       <Figure
@@ -114,7 +114,7 @@ function Figures({ overview }: { readonly overview: Overview }) {
       <Figure
         name="Oldest waiting"
         value={oldest === null ? '–' : roughly(oldest.age_ms)}
-        note={oldest === null ? 'nothing waits' : `submission ${oldest.submission}`}
+        note={oldest === null ? 'nothing waits' : oldest.submission}
         href={oldest === null ? null : hrefTo(`submissions/${oldest.submission}`)}
       />
     </section>
@@ -217,6 +217,7 @@ function PlotsOf({ history: { at_ms: atMs, series } }: { readonly history: Histo
       />
       <Plot
         title="A commit takes"
+        isFine
         times={times}
         format={(ms) => (ms === 0 ? '0' : duration(ms))}
         lines={[
@@ -229,13 +230,15 @@ function PlotsOf({ history: { at_ms: atMs, series } }: { readonly history: Histo
 }
 
 function LastEvents() {
-  const { data } = useEvents('', EVENTS_SHOWN);
+  const { data, error } = useEvents('', EVENTS_SHOWN);
   return (
     <section aria-labelledby="events">
       <Heading aside={<a href={hrefTo('events')}>All events</a>}>
         <span id="events">Last events</span>
       </Heading>
-      {data === null ? null : data.items.length === 0 ? (
+      {data === null ? (
+        <Waiting error={error} />
+      ) : data.items.length === 0 ? (
         <Empty>Nothing has happened yet</Empty>
       ) : (
         <EventRows rows={data.items} />

@@ -171,7 +171,11 @@ function Settings({ of: { settings } }: { readonly of: QueueAnswer }) {
             title: 'Value',
             isWide: true,
             cell: ([, value]) =>
-              value === null ? <span class="faint">not set</span> : <Foreign text={String(value)} />,
+              value === null || String(value) === '' ? (
+                <span class="faint">not set</span>
+              ) : (
+                <Foreign text={Array.isArray(value) ? value.join(', ') : String(value)} />
+              ),
           },
         ]}
       />

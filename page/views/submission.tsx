@@ -7,7 +7,17 @@ import { apiPath, hrefTo } from '../lib/route.ts';
 import { ChunkMap } from '../map/chunk-map.tsx';
 import { Copy } from '../ui/copy.tsx';
 import { useHold } from '../ui/hold.ts';
-import { Badge, Bar, Facts, Pairs, PauseList, Progress, StateBadge, Table } from '../ui/parts.tsx';
+import {
+  Badge,
+  Bar,
+  ConsumerLink,
+  Facts,
+  Pairs,
+  PauseList,
+  Progress,
+  StateBadge,
+  Table,
+} from '../ui/parts.tsx';
 import { Ago, At, Empty, Foreign, ForeignBlock, Heading, Lasting, Problem, Waiting } from '../ui/text.tsx';
 import { ChunkTable } from './chunks.tsx';
 import { FailureGroups } from './failures.tsx';
@@ -138,7 +148,9 @@ function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
         value={durations === null ? '–' : duration(durations.p50)}
         note={
           durations === null
-            ? 'known after 20 chunks'
+            ? ended === null
+              ? 'known after 20 chunks'
+              : 'not known any more'
             : `p90 ${duration(durations.p90)}, longest ${duration(durations.max)}`
         }
       />
@@ -221,9 +233,7 @@ function Held({
               {
                 name: 'consumer',
                 title: 'Consumer',
-                cell: ({ holder }) => (
-                  <a href={hrefTo(`consumers/${encodeURIComponent(holder)}`)}>{holder}</a>
-                ),
+                cell: ({ holder }) => <ConsumerLink id={holder} />,
               },
               {
                 name: 'held',

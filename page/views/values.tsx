@@ -80,21 +80,24 @@ function compared(
   title: string,
   rows: readonly ValueRow[],
   kind: string,
-  of: (row: ValueRow) => number,
+  of: (row: ValueRow) => number | null,
   text: (value: number) => preact.ComponentChildren,
 ): ColumnOf<ValueRow> {
-  const most = Math.max(0, ...rows.map(of));
+  const most = Math.max(0, ...rows.map((row) => of(row) ?? 0));
   return {
     name,
     title,
     isNumber: true,
     sort: name,
-    cell: (row) => (
-      <span class="with-bar">
-        <Bar value={of(row)} max={most} kind={kind} />
-        <span class="fixed">{text(of(row))}</span>
-      </span>
-    ),
+    cell: (row) => {
+      const value = of(row);
+      return (
+        <span class="with-bar">
+          <Bar value={value ?? 0} max={most} kind={kind} />
+          <span class="fixed">{value === null ? <None /> : text(value)}</span>
+        </span>
+      );
+    },
   };
 }
 
@@ -121,7 +124,7 @@ function columnsOf(key: string, rows: readonly ValueRow[], matched: number): rea
     },
     compared('waiting', 'Waiting', rows, 'muted', ({ waiting }) => waiting, amount),
     compared('in_flight', 'In flight', rows, 'reserved', (row) => row.in_flight, amount),
-    compared('rate', 'Chunks/s', rows, 'done', (row) => row.rate ?? 0, rate),
+    compared('rate', 'Chunks/s', rows, 'done', (row) => row.rate, rate),
     {
       name: 'share',
       title: 'Share in flight',

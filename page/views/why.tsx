@@ -7,8 +7,8 @@ import { Foreign } from '../ui/text.tsx';
 /** Whether work goes on, and if not, why: the verdict, and on demand all that was looked at. Of one submission, or of all. */
 export function WhyPanel({ submission }: { readonly submission: string | null }) {
   const query = submission === null ? '' : `submission=${submission}`;
-  const { data } = useFeed<Why>(apiPath('why', query), { slower: 2 });
-  if (data === null) return <div class="why empty-why" />;
+  const { data, error } = useFeed<Why>(apiPath('why', query), { slower: 2 });
+  if (data === null) return error === null ? <div class="why empty-why" /> : null;
   const { ok, text, advice, checks } = data;
   return (
     <details class={`why ${ok ? 'ok' : 'not-ok'}`}>

@@ -37,6 +37,48 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
     );
   });
 
+  test('what is in a queue is on its page, and what is done there happens', async () => {
+    await using server = await TestServer.start();
+    const origin = `http://127.0.0.1:${server.port}`;
+    const id = await server.insert('nightly-7', 40, { strategic_metadata: { customer: 42 } });
+    await server.insert('nightly-8', 3, { strategic_metadata: { customer: 43 } });
+    const consumer = await server.consumer();
+    consumer.reserve();
+    await consumer.next('reserved');
+    await using watched = await WatchedPage.open(browser, origin, WIDE);
+    const { page } = watched;
+    await page.goto(`${origin}/`);
+    await page.locator('.figure', { hasText: 'Consumers working' }).getByText('1 of 1').waitFor();
+    await page.keyboard.type('gv');
+    await page.getByRole('link', { name: '42', exact: true }).click();
+    await page.getByRole('link', { name: String(id) }).click();
+    await page.getByText('nightly-7').first().waitFor();
+    await page.getByText('0 of 40 chunks', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByLabel('Reason').fill('the disk is being moved');
+    await page.getByRole('button', { name: 'Pause 1 submission' }).click();
+    await page
+      .getByText(/^Paused by .*: the disk is being moved$/)
+      .first()
+      .waitFor();
+    const status = (
+      await server.get(`/producer/submissions/${id}`, { 'opsqueue-client': '1.0.0' })
+    ).body.toString();
+    assert.match(
+      status,
+      /"pauses":\[\{"cause":"manual","by":"127\.0\.0\.1","reason":"the disk is being moved"/,
+    );
+    await page.getByRole('button', { name: 'Resume', exact: true }).click();
+    await page.getByRole('button', { name: 'Resume 1 submission' }).click();
+    await page.getByRole('button', { name: 'Pause', exact: true }).waitFor();
+    await page.keyboard.type('ge');
+    await page.getByText('submission inserted').first().waitFor();
+    assert.deepEqual(
+      watched.complaints.filter((each) => !each.includes('Failed to load resource')),
+      [],
+    );
+  });
+
   for (const [what, basePath, isStripped] of [
     ['takes its prefix off', '', true],
     ['leaves its prefix on', '/tools/batch', false],
