@@ -1,6 +1,6 @@
 import type { Bug } from './bugs/bug.ts';
 import { whileReplaced } from './replace.ts';
-import { simulate } from './world.ts';
+import { isControlled, queuesOf, simulate } from './world.ts';
 
 const SEEDS_MAX = 200;
 /** The first find most bugs. The others follow in their order. */
@@ -8,9 +8,12 @@ const FIRST = [1, 2, 14, 30, 62, 26];
 const STEPS = 1_000;
 
 /** Plants the bug and runs seeds until one fails: that one; null if none does. */
-export function findBug({ plant, seed: first, nodes = 1 }: Bug): Promise<number | null> {
+export function findBug({ plant, seed: first, needs, nodes = 1 }: Bug): Promise<number | null> {
   const all = Array.from({ length: SEEDS_MAX }, (_, i) => i + 1);
-  const seeds = new Set([...(first === undefined ? [] : [first]), ...FIRST, ...all]);
+  const has = (seed: number) =>
+    needs === undefined || (needs === 'queues' ? queuesOf(seed) > 1 : isControlled(seed));
+  const inOrder = [...FIRST, ...all];
+  const seeds = new Set([...(first === undefined ? [] : [first]), ...inOrder.filter(has), ...inOrder]);
   return whileReplaced(plant, async () => {
     for (const seed of seeds) {
       const isFound = await simulate(seed, STEPS, { nodes }).then(

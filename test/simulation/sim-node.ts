@@ -160,7 +160,8 @@ export class SimNode {
     });
     this.#node.ended.catch((error: unknown) => {
       if (!this.world.isAlive) return;
-      if (this.store.hasFailedToLoad) this.#o.startFailed();
+      // One of several tries again.
+      if (shared === null && this.store.hasFailedToLoad) this.#o.startFailed();
       else this.#o.failed(error);
     });
   }
@@ -178,7 +179,7 @@ export class SimNode {
     this.world.stop();
     clock.at(clock.elapsedMs + 1 + forMs, () => {
       oracle.note(`${id} wakes`);
-      this.world.wake(random.next() < 0.5);
+      this.world.wake(random.next() < 0.3);
     });
   }
 

@@ -15,8 +15,6 @@ import { SimWorld } from './sim-world.ts';
 /** Names of queues, for those runs that have several. */
 const QUEUES = ['', 'images', 'bills'];
 
-/** Seeds, modulo 7, with verbs. */
-const CONTROLLED = new Set([3, 4, 6]);
 /** Simulated time after the faults within which everything must have ended. */
 const HEALED_MS_MAX = 600_000;
 
@@ -85,7 +83,7 @@ export class World {
       retryRandom: seededRandom(seed),
       oracle: this.#oracle,
       // From a source of its own: the other runs are what they were.
-      controls: CONTROLLED.has(seed % 7) ? seededRandom(seed) : null,
+      controls: isControlled(seed) ? seededRandom(seed) : null,
       queues: this.#queues,
       isSteady: nodes === 1,
       process: () => this.#entrance(),
@@ -242,7 +240,7 @@ export class World {
     const open = [...this.#database.rows.values()].filter(({ end }) => end === null);
     const large = open.filter(({ record }) => record.chunksTotal > LARGE_CHUNKS);
     this.#producers.cancel(large.map(({ record }) => record));
-    if (CONTROLLED.has(this.#seed % 7)) this.#producers.resumeAll();
+    if (isControlled(this.#seed)) this.#producers.resumeAll();
     this.#later(() => this.#cancelLarge(), 5_000);
   }
 
@@ -299,8 +297,13 @@ export class SimulationFailure extends Error {
 }
 
 /** Every other run has but the unnamed queue. */
-function queuesOf(seed: number): number {
+export function queuesOf(seed: number): number {
   return seed % 2 === 0 ? 1 : QUEUES.length;
+}
+
+/** Whether producers pause, resume and change work in the middle of it. */
+export function isControlled(seed: number): boolean {
+  return [3, 4, 6].includes(seed % 7);
 }
 
 /** One run; rejects with a {@link SimulationFailure}. */

@@ -10,7 +10,7 @@ import type { Bug } from './bug.ts';
 export const ANSWERING_BUGS: readonly Bug[] = [
   {
     name: 'a renewal is forgotten',
-    seed: 26,
+    seed: 20,
     plant() {
       replace(Consumers.prototype, 'extend', () => () => {});
     },
@@ -60,6 +60,7 @@ export const ANSWERING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a consumer that sent too much is never read again',
+    seed: 62,
     plant() {
       replace(Consumers.prototype, 'onceRelieved', () => () => {});
     },

@@ -3,6 +3,8 @@ export interface Bug {
   readonly name: string;
   /** How many nodes share the store; default 1, which has it for itself. */
   readonly nodes?: number;
+  /** Runs with several queues, or in which work is paused and changed, are tried first: the others hardly find it. */
+  readonly needs?: 'queues' | 'controls';
   /** Found it once: tried first. */
   readonly seed?: number;
   /** To be called once, before anything runs. */

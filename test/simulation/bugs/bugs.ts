@@ -14,8 +14,8 @@ export const BUGS: readonly Bug[] = [
   ...SCHEDULING_BUGS,
   ...ANSWERING_BUGS,
   ...SELECTING_BUGS,
-  ...QUEUE_BUGS,
+  ...QUEUE_BUGS.map((bug) => ({ ...bug, needs: 'queues' as const })),
   ...FAILING_BUGS,
-  ...CONTROLLING_BUGS,
+  ...CONTROLLING_BUGS.map((bug) => ({ ...bug, needs: 'controls' as const })),
   ...NODE_BUGS,
 ];

@@ -77,7 +77,7 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
   },
   {
     name: 'metadata that is set leaves what is in flight at the old value',
-    seed: 20,
+    seed: 62,
     plant() {
       replace(
         MetaTable.prototype,
@@ -89,5 +89,5 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
       );
     },
   },
-  { name: 'a resume wakes nobody', seed: 83, plant: () => wakesNobody('control') },
+  { name: 'a resume wakes nobody', seed: 11, plant: () => wakesNobody('control') },
 ];
