@@ -44,6 +44,8 @@ export interface RetryOutcome {
 
 /** Ended submissions that are asked of the store at once. */
 const PAGE = 500;
+/** Open ones that are looked at in one turn of the event loop. */
+const LOOKS = 1_000;
 const FAILED_STATES = ['failed', 'completed_with_failures'] as const;
 
 /**
@@ -78,8 +80,10 @@ export class Retries {
     const targets: RetryTarget[] = [];
     for (const queue of this.#o.queues) {
       if (name !== null && queue.name !== name) continue;
-      for (const id of queue.scheduler.find(metadata, Number.POSITIVE_INFINITY)) {
-        if (queue.scheduler.get(id)?.failed) targets.push({ id, queue: queue.name });
+      let looks = 0;
+      for (const { record, failed } of queue.scheduler.matching(metadata)) {
+        if (++looks % LOOKS === 0) await new Promise<void>((resolve) => this.#o.clock.soon(resolve));
+        if (failed !== null) targets.push({ id: record.id, queue: queue.name });
       }
     }
     for (const endState of FAILED_STATES) {

@@ -47,6 +47,8 @@ interface Target {
 
 /** Submissions that are changed in one turn of the event loop: a few milliseconds. */
 const SLICE = 250;
+/** Those that are looked at in one. */
+const LOOKS = 1_000;
 /**
  * Queues of which is remembered what was done to them as such: twice as many as there can be at a time. Beyond, of those
  * that are not paused the one untouched for longest is forgotten.
@@ -88,7 +90,8 @@ export class Verbs {
     if (target.kind === 'server') return this.#scope(request, SERVER_SCOPE, act);
     const tally = new VerbTally(this.#o.scopes);
     if (change.verb === 'retry') return this.#retry(request, act, tally);
-    const targets = target.kind === 'matching' ? this.#matching(target) : await this.#named(target, tally);
+    const targets =
+      target.kind === 'matching' ? await this.#matching(target) : await this.#named(target, tally);
     if (request.expected !== null && targets.length > request.expected) {
       throw new CountChangedError(targets.length, request.expected);
     }
@@ -150,8 +153,7 @@ export class Verbs {
   ): Promise<void> {
     const ends: Promise<void>[] = [];
     for (let from = 0; from < targets.length; from += SLICE) {
-      // Others get their turn.
-      if (from > 0) await new Promise<void>((resolve) => this.#o.clock.soon(resolve));
+      if (from > 0) await this.#turn();
       for (const target of targets.slice(from, from + SLICE)) {
         if (request.change.verb !== 'cancel') this.#change(target, request, act, tally);
         else {
@@ -239,20 +241,26 @@ export class Verbs {
     }
   }
 
-  /** Open submissions that match, as of now. */
-  #matching(filter: Extract<VerbTarget, { kind: 'matching' }>): Target[] {
+  /** Open submissions that match: all of those that are there, and do, for as long as this takes. */
+  async #matching(filter: Extract<VerbTarget, { kind: 'matching' }>): Promise<Target[]> {
     const targets: Target[] = [];
+    let looks = 0;
     for (const queue of this.#o.queues) {
       if (filter.queue !== null && queue.name !== filter.queue) continue;
-      const isPaused = this.#o.scopes.isPaused(queue.name);
-      for (const id of queue.scheduler.find(filter.metadata, Number.POSITIVE_INFINITY)) {
-        const submission = queue.scheduler.get(id);
-        if (submission !== undefined && isInState(submission, filter.state, isPaused))
+      for (const submission of queue.scheduler.matching(filter.metadata)) {
+        if (++looks % LOOKS === 0) await this.#turn();
+        if (isInState(submission, filter.state, this.#o.scopes.isPaused(queue.name))) {
           targets.push({ queue, submission });
+        }
       }
     }
     if (targets.length === 0) throw new NothingMatchesError(filterText(filter));
     return targets;
+  }
+
+  /** Others get theirs. */
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#o.clock.soon(resolve));
   }
 
   async #named(

@@ -1,5 +1,5 @@
 import { ChunkSet } from '../model/chunk-set.ts';
-import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
+import type { ChunkIndex } from '../model/ids.ts';
 import type { ChunkTries, StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
 import type { Random } from '../system/random.ts';
 import { SortedMap } from '../system/sorted-map.ts';
@@ -80,15 +80,10 @@ export class Ledger<Peer> {
     });
   }
 
-  /** Open submissions that carry all pairs: the lowest `limit` ids, ascending. */
-  find(pairs: ReadonlyMap<string, bigint>, limit: number): SubmissionId[] {
-    if (pairs.size > 0) return this.metadata.find(pairs, limit);
-    const found: SubmissionId[] = [];
-    for (const { record, state } of this.submissions.values()) {
-      if (found.length === limit) break;
-      if (state === 'open') found.push(record.id);
-    }
-    return found;
+  /** Open submissions that carry all pairs, ids ascending. Others may come and go meanwhile: those that stay are found once. */
+  *matching(pairs: ReadonlyMap<string, bigint>): Generator<ScheduledSubmission<Peer>, void> {
+    const some = pairs.size > 0 ? this.metadata.carrying(pairs) : this.submissions.values();
+    for (const submission of some) if (submission.state === 'open') yield submission;
   }
 
   /** Everything that is neither done nor set aside is available. What counted before a restart is as old as that: only its number is kept. */

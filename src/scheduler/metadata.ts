@@ -128,21 +128,21 @@ export class MetaTable<C extends Carrier> {
     this.#dropIfUnused(key);
   }
 
-  /** Those that carry all pairs, at least one: the lowest `limit` ids, ascending. Looks through the rarest pair only. */
-  find(pairs: ReadonlyMap<string, bigint>, limit: number): SubmissionId[] {
-    const found: SubmissionId[] = [];
+  /**
+   * Those that carry all pairs, at least one, ids ascending. Looks through the rarest pair only. Carriers may come and go
+   * meanwhile: those that stay are found once.
+   */
+  *carrying(pairs: ReadonlyMap<string, bigint>): Generator<C, void> {
     const sets: SortedMap<C>[] = [];
     for (const [name, value] of pairs) {
       const carriers = this.#keys.get(name)?.values.get(value)?.carriers;
-      if (carriers === undefined) return found;
+      if (carriers === undefined) return;
       sets.push(carriers);
     }
     const [rarest, ...others] = sets.sort((a, b) => a.size - b.size);
-    for (const { record } of rarest?.values() ?? []) {
-      if (found.length === limit) break;
-      if (others.every((set) => set.has(record.id))) found.push(record.id);
+    for (const carrier of rarest?.values() ?? []) {
+      if (others.every((set) => set.has(carrier.record.id))) yield carrier;
     }
-    return found;
   }
 
   /** For checks: every key. */

@@ -89,7 +89,17 @@ export class Scheduler<Peer> {
 
   /** Open (not ending) submissions that carry all pairs, ids ascending; stops after `limit`. */
   find(pairs: ReadonlyMap<string, bigint>, limit: number): SubmissionId[] {
-    return this.#ledger.find(pairs, limit);
+    const found: SubmissionId[] = [];
+    for (const { record } of this.#ledger.matching(pairs)) {
+      if (found.length === limit) break;
+      found.push(record.id);
+    }
+    return found;
+  }
+
+  /** All of them, one by one. Calls may come in between: those that stay open are found once. */
+  matching(pairs: ReadonlyMap<string, bigint>): Iterable<OpenSubmission> {
+    return this.#ledger.matching(pairs);
   }
 
   /**

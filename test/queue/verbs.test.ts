@@ -445,6 +445,37 @@ test('a store that is lost while thousands are cancelled refuses the verb, and n
   }
 });
 
+test('what a verb is for is looked for among thousands in turns, and what comes and goes meanwhile does no harm', async () => {
+  const world = await QueueWorld.start();
+  const inserts = Array.from({ length: 5_000 }, (_, i) => world.insert(`p${i}`, 1));
+  await world.settle();
+  const all = await Promise.all(inserts);
+  await run(world, PAUSE, ids(all[4_500]!));
+  let isAnswered = false;
+  const resumed = world.queue.verbs
+    .run({
+      change: RESUME,
+      target: matching({ state: 'paused' }),
+      by: 'ann@host',
+      reason: null,
+      isDryRun: true,
+      expected: null,
+    })
+    .finally(() => {
+      isAnswered = true;
+    });
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const id of [all[0]!, all[4_000]!, all.at(-1)!])
+    world.consumer().complete({ submissionId: id, chunkIndex: 0 });
+  const late = world.insert('late', 1);
+  let turns = 1;
+  for (; !isAnswered; turns++) await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(turns >= 3, `${turns} turns`);
+  assert.equal((await resumed).done, 1);
+  await late;
+  await world.stop();
+});
+
 test('a verb for thousands lets others have their turns', async () => {
   const world = await QueueWorld.start();
   const inserts = Array.from({ length: 1_000 }, (_, i) => world.insert(`p${i}`, 1));
