@@ -237,13 +237,15 @@ async function assertMovable(connections: Connections, session: SqlSession): Pro
 /** Nobody takes a lease until the transaction ends. */
 async function assertNoLease({ location }: Connections, session: SqlSession): Promise<void> {
   await session.run('LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE');
-  const [row] = await session.query<readonly [address: string]>(
-    'SELECT address FROM shards WHERE expires_at > now() LIMIT 1',
+  const [row] = await session.query<readonly [address: string, leftS: number]>(
+    `SELECT address, ceil(extract(epoch FROM expires_at - now()))::integer
+     FROM shards WHERE expires_at > now() LIMIT 1`,
   );
   if (row === undefined) return;
   throw new StoreError(
     'unusable',
-    `${location.name}: it is in use by the queue at ${row[0]}: stop all its nodes first`,
+    `${location.name}: it is in use by the queue at ${row[0]}: stop all its nodes first ` +
+      `(one that was killed has its lease for ${row[1]} s more)`,
   );
 }
 
