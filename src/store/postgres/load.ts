@@ -23,20 +23,28 @@ export async function* loadOpen(
   read: Read,
   shards: readonly ShardId[],
 ): AsyncGenerator<readonly LoadedSubmission[]> {
-  for (let after: SubmissionId = -1n; ; ) {
-    const rows = await read((session) =>
+  const submissionsAfter = (after: SubmissionId) => {
+    const rows = read((session) =>
       session.query<RecordRow>(
         `SELECT ${RECORD_COLUMNS} FROM submissions WHERE state = ${STATE.open} AND id > $1 ORDER BY id LIMIT $2`,
         [after, PIECE_SUBMISSIONS],
       ),
     );
+    // It is awaited later, or not at all if the caller needs no more.
+    rows.catch(() => {});
+    return rows;
+  };
+  for (let next = submissionsAfter(-1n); ; ) {
+    const rows = await next;
     const lastId = rows.at(-1)?.[0];
     if (lastId === undefined) return;
+    const isLast = rows.length < PIECE_SUBMISSIONS;
+    // The server gathers the next ones while these are worked on.
+    if (!isLast) next = submissionsAfter(lastId);
     const piece = rows.filter(([id]) => shards.includes(submissionIdShard(id))).map(loading);
     await addProgress(read, piece, rows[0]![0], lastId);
     if (piece.length > 0) yield piece;
-    if (rows.length < PIECE_SUBMISSIONS) return;
-    after = lastId;
+    if (isLast) return;
   }
 }
 
