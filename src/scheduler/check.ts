@@ -134,7 +134,10 @@ function checkExpiryOrder<Peer>(ledger: Ledger<Peer>): void {
 }
 
 function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmission<Peer>[]): void {
-  const inFlight = new Map<MetaValue<ScheduledSubmission<Peer>>, number>();
+  const anew = new Map<
+    MetaValue<ScheduledSubmission<Peer>>,
+    { inFlight: number; waiting: number; backlog: number }
+  >();
   for (const submission of open) {
     for (const value of submission.values) {
       check(value.carriers.get(submission.record.id) === submission, 'a pair knows who carries it');
@@ -142,7 +145,11 @@ function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmi
         submission.record.strategicMetadata.get(value.key.name) === value.value,
         'a pair is the one inserted',
       );
-      inFlight.set(value, (inFlight.get(value) ?? 0) + submission.chunksReserved);
+      const counts = anew.get(value) ?? { inFlight: 0, waiting: 0, backlog: 0 };
+      anew.set(value, counts);
+      counts.inFlight += submission.chunksReserved;
+      counts.waiting += submission.chunksAvailable;
+      counts.backlog += submission.record.chunksTotal - submission.done.count - submission.chunksFailed;
     }
   }
   let pairs = 0;
@@ -150,16 +157,17 @@ function checkMetadata<Peer>(ledger: Ledger<Peer>, open: readonly ScheduledSubmi
   for (const key of ledger.metadata.keys) {
     check(key.users > 0 || key.values.size > 0, 'no key is kept for nobody');
     for (const value of key.values.values()) {
-      const count = inFlight.get(value);
-      check(
-        count === value.inFlight,
-        `in flight of ${key.name}=${value.value}: ${value.inFlight}, anew ${count}`,
-      );
+      const { inFlight, waiting, backlog } = value;
+      const counts = anew.get(value);
+      const pair = `${key.name}=${value.value}`;
+      check(counts?.inFlight === inFlight, `in flight of ${pair}: ${inFlight}, anew ${counts?.inFlight}`);
+      check(counts?.waiting === waiting, `waiting of ${pair}: ${waiting}, anew ${counts?.waiting}`);
+      check(counts?.backlog === backlog, `backlog of ${pair}: ${backlog}, anew ${counts?.backlog}`);
       carried += value.carriers.size;
       pairs++;
     }
   }
-  check(pairs === inFlight.size, 'no pair is kept for nobody');
+  check(pairs === anew.size, 'no pair is kept for nobody');
   check(
     carried === open.reduce((total, { values }) => total + values.length, 0),
     'a pair knows only who carries it',
