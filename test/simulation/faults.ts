@@ -40,8 +40,8 @@ export class Faults {
   end(): void {
     this.#isOver = true;
     for (const node of this.#o.nodes()) {
-      node.store.cutUntilMs = 0;
-      node.world.wake(true);
+      node.store.cut.mend();
+      node.world.wake(false);
     }
   }
 
@@ -98,21 +98,21 @@ export class Faults {
 
   #troubleOfNodes(random: Random): void {
     const { clock, oracle } = this.#o;
-    clock.at(clock.elapsedMs + 1 + randomInt(random, 1_000), () => {
+    clock.at(clock.elapsedMs + 1 + randomInt(random, 500), () => {
       if (this.#isOver) return;
       this.#troubleOfNodes(random);
       const luck = random.next();
       const nodes = this.#o.nodes();
       const node = nodes[randomInt(random, Math.max(1, nodes.length))];
       if (node === undefined) return;
-      if (luck < 0.25) node.sleep(randomInt(random, 8_000), random);
+      if (luck < 0.25) node.sleep(randomInt(random, 6_000), random);
       else if (luck < 0.45) {
         oracle.note(`${node.id} loses the database`);
-        node.store.cutUntilMs = clock.elapsedMs + randomInt(random, 6_000);
+        node.store.cut.cut(randomInt(random, 6_000));
       } else if (luck < 0.5) {
         oracle.note('the database is gone');
-        for (const each of nodes) each.store.cutUntilMs = clock.elapsedMs + randomInt(random, 4_000);
-      } else if (luck < 0.6 && node.isUp) {
+        for (const each of nodes) each.store.cut.cut(randomInt(random, 4_000));
+      } else if (luck < 0.55 && node.isUp) {
         oracle.note(`${node.id} is to stop`);
         void node.stop().then(() => this.#o.stopped(node));
       }

@@ -6,6 +6,8 @@ const SEEDS_MAX = 200;
 /** The first find most bugs. The others follow in their order. */
 const FIRST = [1, 2, 14, 30, 62, 26];
 const STEPS = 1_000;
+/** Several nodes have more to go wrong before anything comes of it. */
+const STEPS_OF_NODES = 2_000;
 
 /** Plants the bug and runs seeds until one fails: that one; null if none does. */
 export function findBug({ plant, seed: first, needs, nodes = 1 }: Bug): Promise<number | null> {
@@ -16,7 +18,7 @@ export function findBug({ plant, seed: first, needs, nodes = 1 }: Bug): Promise<
   const seeds = new Set([...(first === undefined ? [] : [first]), ...inOrder.filter(has), ...inOrder]);
   return whileReplaced(plant, async () => {
     for (const seed of seeds) {
-      const isFound = await simulate(seed, STEPS, { nodes }).then(
+      const isFound = await simulate(seed, nodes === 1 ? STEPS : STEPS_OF_NODES, { nodes }).then(
         () => false,
         () => true,
       );

@@ -5,6 +5,7 @@ import { type Random, randomInt } from '../../src/system/random.ts';
 import type { Caprices } from './capricious.ts';
 import type { RarePlace } from './rare-places.ts';
 import type { SimClock } from './sim-clock.ts';
+import { SimCut } from './sim-cut.ts';
 import { SimLeases } from './sim-leases.ts';
 import type { SimWorld } from './sim-world.ts';
 
@@ -42,8 +43,7 @@ export class SimStore implements Store {
   readonly #clock: SimClock;
   readonly #random: Random;
   readonly #options: SimStoreOptions;
-  /** Its connection to the database is cut until then. */
-  cutUntilMs = 0;
+  readonly cut: SimCut;
   /** Set while the faults are over: then everything succeeds. */
   healed = false;
   /** It was not to be loaded: the process cannot start. */
@@ -54,6 +54,7 @@ export class SimStore implements Store {
     this.#clock = clock;
     this.#random = random;
     this.#options = options;
+    this.cut = new SimCut(clock, random);
     this.lost = new AbortController().signal;
     if (inner.leases === undefined) return;
     const { world, acquired } = options;
@@ -209,28 +210,11 @@ export class SimStore implements Store {
 
   #answer(settle: () => void): void {
     const { world, answerDelayMsMax } = this.#options;
-    if (answerDelayMsMax === 0) world.arrives(settle);
+    if (answerDelayMsMax === 0 || this.healed) world.arrives(settle);
     else {
       const delayMs = randomInt(this.#random, answerDelayMsMax);
       this.#clock.at(this.#clock.elapsedMs + delayMs, () => world.arrives(settle));
     }
-  }
-
-  /** No answer, or a late one; what was sent may arrive before that, when the connection is mended, or never. */
-  async #throughCut<T>(run: () => Promise<T>): Promise<T> {
-    const luck = this.#random.next();
-    if (luck < 0.4) return this.#lost(run);
-    const mended = new Promise<void>((resolve) => {
-      this.#clock.at(this.cutUntilMs + randomInt(this.#random, 200), resolve);
-    });
-    if (luck < 0.65) {
-      mended.then(run).catch(() => {});
-      throw new StoreError('transient', 'simulated: the database does not answer');
-    }
-    const atOnce = luck < 0.9 ? run() : null;
-    atOnce?.catch(() => {});
-    await mended;
-    return atOnce ?? run();
   }
 
   async #lost(run: () => Promise<unknown>): Promise<never> {
@@ -256,8 +240,7 @@ export class SimStore implements Store {
           if (survivesKill) void run();
           return;
         }
-        const isCut = this.#clock.elapsedMs < this.cutUntilMs;
-        (isCut ? this.#throughCut(run) : run()).then(
+        (this.cut.isOn ? this.cut.through(run) : run()).then(
           (value) => this.#answer(() => resolve(value)),
           (error) => this.#answer(() => reject(error)),
         );
