@@ -3,28 +3,11 @@ import { after, before, suite, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { list, PLAIN, submission, submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
-import { findBrowser, LOOKS, type Look, launchBrowser, WatchedPage } from '../support/page/browser.ts';
+import { findBrowser, type Look, launchBrowser, WatchedPage } from '../support/page/browser.ts';
+import { VIEWS, viewLoaded } from '../support/page/views.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
 // The page in a real browser, with answers that are made up. test/page/real-queue.test.ts has a real queue.
-
-/** Each view, with what shows that it is there. */
-const VIEWS = [
-  ['', 'Needs attention'],
-  ['submissions', 'Submissions'],
-  [`submissions/${submissionId(0)}`, 'Held longest'],
-  [`submissions/${submissionId(2)}`, 'Paused by'],
-  [`submissions/${submissionId(0)}/chunks`, 'Last failure'],
-  ['consumers', 'Set back/min'],
-  ['consumers?group=strategy', 'prefer-distinct'],
-  ['consumers/c-3', 'Holds 12 chunks'],
-  ['values', 'Share in flight'],
-  ['failures', 'TypeError'],
-  ['failures?group=none', 'last try'],
-  ['queue', 'Settings in force'],
-  ['events', 'Details'],
-  ['nothing/here', 'Nothing is here'],
-] as const;
 
 const WIDE: Look = { width: 1440, theme: 'light' };
 const file = findBrowser();
@@ -46,29 +29,6 @@ suite('the page', { skip: file === null ? 'there is no browser' : false }, () =>
   const open = async (look: Look = WIDE) => WatchedPage.open(browser, origin, look);
   const goTo = (page: Page, hash: string) =>
     page.evaluate(`void (location.hash = ${JSON.stringify(`#/${hash}`)})`);
-
-  const loaded = (page: Page) =>
-    page.locator('body:not(:has([aria-busy])) main h1').first().waitFor({ state: 'attached' });
-
-  for (const look of LOOKS) {
-    test(`every view is accessible and fits, ${look.width} pixels wide, ${look.theme}`, async () => {
-      await using watched = await open(look);
-      const { page } = watched;
-      // One row of each kind: axe takes its time for each element.
-      const fixture = await answerFrom(page, { rows: 6 });
-      await page.goto(`${origin}/`);
-      for (const [hash, words] of VIEWS) {
-        await goTo(page, hash);
-        await page.getByText(words).first().waitFor({ state: 'attached' });
-        await loaded(page);
-        const beyond = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
-        assert.ok(beyond <= 0, `${hash} is ${beyond} pixels wider than the window`);
-        assert.deepEqual(await watched.axe(look.theme === 'light' ? null : ['color-contrast']), [], hash);
-      }
-      assert.deepEqual(fixture.unknown, []);
-      watched.assertQuiet();
-    });
-  }
 
   test('with nothing in the queue each view says so', async () => {
     await using watched = await open();
@@ -106,7 +66,7 @@ suite('the page', { skip: file === null ? 'there is no browser' : false }, () =>
     await page.goto(`${origin}/`);
     for (const [hash] of VIEWS) {
       await goTo(page, hash);
-      await loaded(page);
+      await viewLoaded(page);
       assert.equal(await page.locator('img, script:not([src]), iframe, [onerror]').count(), 0, hash);
     }
     await goTo(page, 'failures');
