@@ -285,6 +285,37 @@ describe('a move to PostgreSQL', { skip: withoutPostgres() }, () => {
     await store.close();
   });
 
+  test('notices a row that is not what was written, and one too many, and stays incomplete', async () => {
+    await using at = await world();
+    await fillStore(fixtureOf(at.url('a')), 1);
+    for (const [body, message] of [
+      [
+        'NEW.checksum := NEW.checksum + 1; RETURN NEW',
+        /what was read back differs from what was written: pages \(\d+, \d+\)$/,
+      ],
+      [
+        "INSERT INTO controls VALUES ('zz', '{}') ON CONFLICT DO NOTHING; RETURN NEW",
+        /controls has \d+ rows, \d+ were moved$|differs from what was written: controls/,
+      ],
+    ] as const) {
+      const { url } = server.fixture();
+      await (await openStore(url)).close();
+      const client = new pg.Client(server.url());
+      await client.connect();
+      const schema = new URL(url).searchParams.get('schema');
+      await client.query(`SET search_path = ${schema};
+        CREATE FUNCTION damage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body}; END $$;
+        CREATE TRIGGER damage BEFORE INSERT ON pages FOR EACH ROW EXECUTE FUNCTION damage()`);
+      await client.end();
+      await assert.rejects(moveStore({ from: at.url('a'), to: url }), (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'STORE_CORRUPT');
+        assert.match(error.message, message);
+        return true;
+      });
+      await refused(openStore(url), /has not come to its end/);
+    }
+  });
+
   test('fences a queue that uses the source without a lease, and lets it go on if the move fails', async () => {
     await using at = await world();
     const { url } = server.fixture();
