@@ -120,7 +120,7 @@ function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
         <Figure
           name="Time left"
           value={left === null ? '–' : range(left.p50, left.p90)}
-          note={left === null ? 'too little is known yet' : 'at the rate of the last minute'}
+          note={leftNote(submission)}
         />
       ) : (
         <Figure
@@ -156,6 +156,12 @@ function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
       />
     </section>
   );
+}
+
+function leftNote({ left_ms: left, pauses, queue_pauses: ofQueue, state }: SubmissionAnswer): string {
+  if (left !== null) return 'at the rate of the last minute';
+  if (pauses.length + ofQueue.length > 0) return 'it is paused';
+  return state === 'delayed' ? 'it has not begun' : 'too little is known yet';
 }
 
 function End({ of: { end, state } }: { readonly of: SubmissionAnswer }) {

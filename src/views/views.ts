@@ -45,8 +45,8 @@ export class Views {
       clock,
       watcher: this.#watcher,
       latencies: () => ({
-        commit_p50_ms: commitsOfLate.count === 0 ? null : commitsOfLate.quantile(0.5) * 1000,
-        commit_p99_ms: commitsOfLate.count === 0 ? null : commitsOfLate.quantile(0.99) * 1000,
+        commit_p50_ms: commitsOfLate.isQuiet ? null : commitsOfLate.quantile(0.5) * 1000,
+        commit_p99_ms: commitsOfLate.isQuiet ? null : commitsOfLate.quantile(0.99) * 1000,
         event_loop_delay_ms: loopDelaysOfLate.quantile(0.99) * 1000,
       }),
     });

@@ -61,6 +61,7 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
       .getByText(/^Paused by .*: the disk is being moved$/)
       .first()
       .waitFor();
+    await page.locator('.figure', { hasText: 'Time left' }).getByText('it is paused').waitFor();
     const status = (
       await server.get(`/producer/submissions/${id}`, { 'opsqueue-client': '1.0.0' })
     ).body.toString();

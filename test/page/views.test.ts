@@ -35,6 +35,8 @@ suite('the page', { skip: file === null ? 'there is no browser' : false }, () =>
     const { page } = watched;
     await answerFrom(page, { isEmpty: true });
     await page.goto(`${origin}/`);
+    // No warning either.
+    await page.locator('.why.idle').waitFor();
     for (const [hash, words] of [
       ['', 'Nothing needs attention'],
       ['submissions', 'No submission matches'],

@@ -7,7 +7,7 @@ import { finalCheck, inWords, type Situation, whyChecks } from '../../src/views/
 
 /** Of a submission that runs. */
 const RUNS: Situation = {
-  submission: { isEnding: false, pauses: [], startsInMs: 0 },
+  submission: { id: '7', isEnding: false, pauses: [], startsInMs: 0 },
   isReady: true,
   storeStuck: null,
   queuePauses: [],
@@ -72,7 +72,7 @@ test('a store that is stuck is named with its error and since when', () => {
 });
 
 test('pauses are told with who paused, of the queue before those of the submission', () => {
-  const submission = { isEnding: false, pauses: [PAUSE], startsInMs: 0 };
+  const submission = { id: '7', isEnding: false, pauses: [PAUSE], startsInMs: 0 };
   assert.deepEqual(judged({ ...RUNS, submission }).slice(0, 2), [
     'submission_paused',
     'it is paused by ann (manual): wrong input',
@@ -90,7 +90,7 @@ test('without open work there is nothing to do', () => {
 });
 
 test('a start that is to come, and an end that waits for its commit', () => {
-  const submission = { isEnding: false, pauses: [], startsInMs: 3 * 3_600_000 };
+  const submission = { id: '7', isEnding: false, pauses: [], startsInMs: 3 * 3_600_000 };
   assert.deepEqual(judged({ ...RUNS, submission }).slice(0, 2), ['not_started', 'it starts in 3 h']);
   assert.equal(
     judged({ ...RUNS, submission: { ...submission, startsInMs: 0, isEnding: true } })[0],

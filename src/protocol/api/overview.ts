@@ -86,7 +86,7 @@ export interface StoreHealth {
   readonly stuck_ms: number | null;
   /** Nothing is handed out until the store takes batches again. */
   readonly hand_out_held: boolean;
-  /** How long commits take, over the last minute or two; null before the first. */
+  /** How long commits take, over the last minute or two; null if there was none. */
   readonly commit_ms: { readonly p50: number; readonly p99: number } | null;
   readonly pending_bytes: number;
   readonly size_bytes: number | null;

@@ -58,6 +58,11 @@ export class Sketch {
     if (seconds > current.greatest) current.greatest = seconds;
   }
 
+  /** Whether nothing was observed lately. */
+  get isQuiet(): boolean {
+    return this.#windowAt(this.#clock.monotonicMs()).count + (this.#previous?.count ?? 0) === 0;
+  }
+
   /** @param quantile 0 to 1; @returns 0 if nothing was observed lately */
   quantile(quantile: number): number {
     this.#windowAt(this.#clock.monotonicMs());

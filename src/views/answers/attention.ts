@@ -3,10 +3,11 @@ import type { Attention, AttentionCode, Severity } from '../../protocol/api/over
 import type { QueueSight } from '../../queue/queue.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import type { Computation } from '../frames.ts';
+import { plural } from '../plural.ts';
 import { queuesOf, type Sources, STRIDE } from '../sources.ts';
 import { consumerTallyOf, submissionTallyOf } from '../tallies/tallies.ts';
 import { stragglerAfterMs } from './stragglers.ts';
-import { inWords } from './why-checks.ts';
+import { inWords, pausesInWords } from './why-checks.ts';
 
 const MINUTE_MS = 60_000;
 const STALLED_SECONDS = 300;
@@ -57,19 +58,24 @@ function ofServer(
     add('disk_low', severity, `${percent} % of the disk of the database is free`, 'queue');
   }
   const pauses = queue.pausesOf(null);
-  const [pause] = pauses;
-  if (pause !== undefined) {
+  if (pauses.length > 0) {
     add(
       'paused_with_work',
       'warning',
-      `the server is paused by ${pause.by} (${pause.cause})`,
+      `the server is paused ${pausesInWords(pauses)}`,
       'overview',
       pauses.length,
     );
   }
   const refused = refusals();
   if (refused > 0) {
-    add('clients_refused', 'info', `${refused} connections were refused since the start`, 'queue', refused);
+    add(
+      'clients_refused',
+      'info',
+      `${plural(refused, 'connection was', 'connections were')} refused since the start`,
+      'queue',
+      refused,
+    );
   }
   const steppedMs = clock.nowMs() - sinceMs - (clock.monotonicMs() - sinceMonotonicMs);
   if (Math.abs(steppedMs) > CLOCK_STEP_MS) {
@@ -99,25 +105,29 @@ function ofWork(
   const where = name === '' ? '' : ` in queue ${name}`;
   const { chunksAvailable, chunksPaused, chunksReserved, consumers, submissionsPaused } = counts;
   if (chunksAvailable > 0 && consumers === 0) {
-    const text = `${chunksAvailable} chunks wait${where}, and no consumer is connected`;
+    const text = `${plural(chunksAvailable, 'chunk waits', 'chunks wait')}${where}, and no consumer is connected`;
     add('no_consumers', 'warning', text, `why?queue=${listed}`, chunksAvailable);
   }
-  const isPaused = queue.pausesOf(name).length > queue.pausesOf(null).length;
-  if (isPaused) add('paused_with_work', 'warning', `queue ${listed} is paused`, `overview?queue=${listed}`);
-  else if (chunksPaused > 0 && submissionsPaused > 0) {
-    const text = `${submissionsPaused} submissions${where} with ${chunksPaused} chunks are paused, or have not begun`;
+  // Those of the server are told apart, once.
+  const ofServer = new Set(queue.pausesOf(null));
+  const pauses = queue.pausesOf(name).filter((pause) => !ofServer.has(pause));
+  if (pauses.length > 0) {
+    const text = `queue ${listed} is paused ${pausesInWords(pauses)}`;
+    add('paused_with_work', 'warning', text, `overview?queue=${listed}`);
+  } else if (chunksPaused > 0 && submissionsPaused > 0) {
+    const text = `${plural(submissionsPaused, 'submission')}${where} with ${plural(chunksPaused, 'chunk')} ${submissionsPaused === 1 ? 'is paused, or has' : 'are paused, or have'} not begun`;
     add('paused_with_work', 'info', text, `submissions?state=paused&queue=${listed}`, submissionsPaused);
   }
   const isOld = clock.monotonicMs() - sinceMonotonicMs > STALLED_SECONDS * 1000;
   const done = sampler.history(name)?.mean('done', STALLED_SECONDS) ?? null;
   if (isOld && done === 0 && chunksReserved > 0) {
-    const text = `nothing was done for five minutes${where}, and ${chunksReserved} chunks are in the hands of ${consumers} consumers`;
+    const text = `nothing was done for five minutes${where}, and ${plural(chunksReserved, 'chunk is', 'chunks are')} in the hands of ${plural(consumers, 'consumer')}`;
     add('stalled', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, chunksReserved);
   }
 }
 
 function* ofConsumers(
-  { clock }: Sources,
+  { clock, queue }: Sources,
   { name, counts, schedule }: QueueSight,
   add: Add,
 ): Computation<void> {
@@ -131,9 +141,10 @@ function* ofConsumers(
   let looked = 0;
   for (const consumer of schedule.consumers) {
     if (++looked % STRIDE === 0) yield;
-    const { chunksReserved, requests, firstHeld, peer } = consumer;
+    const { chunksReserved, requests, firstHeld, peer, isSick } = consumer;
     const { client, address, connId } = peer.facts;
-    if (chunksReserved === 0 && requests.size > 0) idle++;
+    // One that is sick is kept waiting on purpose.
+    if (chunksReserved === 0 && requests.size > 0 && !isSick) idle++;
     if (client !== null) clients.add(client);
     const spans = consumerTallyOf(consumer)?.spans;
     if (spans !== undefined && spans.count >= SAMPLES_MIN) {
@@ -145,12 +156,12 @@ function* ofConsumers(
     stragglers++;
     longestMs = Math.max(longestMs, heldMs);
   }
-  if (idle > 0 && counts.chunksAvailable > 0) {
-    const text = `${idle} consumers wait although ${counts.chunksAvailable} chunks could be handed out: their strategies exclude them`;
+  if (idle > 0 && counts.chunksAvailable > 0 && !queue.isHandOutHeld) {
+    const text = `${plural(idle, 'consumer waits', 'consumers wait')} although ${plural(counts.chunksAvailable, 'chunk')} could be handed out: their strategies exclude them`;
     add('consumers_idle', 'warning', text, `why?queue=${listed}`, idle);
   }
   if (stragglers > 0) {
-    const text = `${stragglers} consumers hold a chunk far longer than others take, the longest for ${inWords(longestMs)}`;
+    const text = `${plural(stragglers, 'consumer holds', 'consumers hold')} a chunk far longer than others take, the longest for ${inWords(longestMs)}`;
     add('stragglers', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, stragglers);
   }
   slowOnes(usual, listed, add);
@@ -167,7 +178,7 @@ function slowOnes(usual: { readonly ms: number; readonly who: string }[], listed
   const slow = usual.filter(({ ms }) => ms > SLOW_TIMES * median);
   const slowest = slow.at(-1);
   if (slowest === undefined) return;
-  const text = `${slow.length} consumers are far slower than the others: a chunk takes ${slowest.who} ${inWords(slowest.ms)}, the others ${inWords(median)}`;
+  const text = `${plural(slow.length, 'consumer is', 'consumers are')} far slower than the others: a chunk takes ${slowest.who} ${inWords(slowest.ms)}, the others ${inWords(median)}`;
   add('slow_consumers', 'warning', text, `consumers?queue=${listed}&sort=slowest`, slow.length);
 }
 
@@ -189,7 +200,7 @@ function* ofFailures({ watcher, clock }: Sources, name: string | null, add: Add)
   const failing = [...bySubmission.values()].filter((failures) => failures >= FAILURES_MIN).length;
   if (failing === 0) return;
   const more = count >= ring.size && ring.size > 0 ? 'at least ' : '';
-  const text = `${more}${count} tries of ${bySubmission.size} submissions failed in the last minute, the latest: ${latest}`;
+  const text = `${more}${plural(count, 'try', 'tries')} of ${plural(bySubmission.size, 'submission')} failed in the last minute, the latest: ${latest}`;
   add(
     'failing',
     'warning',

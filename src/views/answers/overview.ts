@@ -162,13 +162,12 @@ function storeHealth({ queue, clock, disk }: Sources): StoreHealth {
     error: error === null ? null : { code: error.code, text: error.message },
     stuck_ms: stuckSinceMs === null ? null : Math.round(clock.monotonicMs() - stuckSinceMs),
     hand_out_held: queue.isHandOutHeld,
-    commit_ms:
-      commitsOfLate.count === 0
-        ? null
-        : {
-            p50: milliseconds(commitsOfLate.quantile(0.5)),
-            p99: milliseconds(commitsOfLate.quantile(0.99)),
-          },
+    commit_ms: commitsOfLate.isQuiet
+      ? null
+      : {
+          p50: milliseconds(commitsOfLate.quantile(0.5)),
+          p99: milliseconds(commitsOfLate.quantile(0.99)),
+        },
     pending_bytes: bytesPending,
     size_bytes: disk.sizeBytes,
     disk_free_bytes: disk.freeBytes,

@@ -7,6 +7,7 @@ import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
 import { type Computation, type Computing, inOneStep } from '../frames.ts';
+import { plural } from '../plural.ts';
 import { iso, queuesOf, rounded, type Sources } from '../sources.ts';
 import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
 import { failuresOf } from './failure-groups.ts';
@@ -69,18 +70,10 @@ function* ofOpen(sources: Sources, open: SubmissionSight): Computation<Content> 
     first_not_done: first < record.chunksTotal ? first : null,
     queue_pauses: queue.pausesOf(record.queue).map(pauseItem),
     timeline: inOrder([
-      moment('inserted', submissionIdTimeMs(record.id), `${record.chunksTotal} chunks`),
+      moment('inserted', submissionIdTimeMs(record.id), plural(record.chunksTotal, 'chunk')),
       moment('starts', startAfterMs, 'nothing is handed out before'),
-      moment(
-        'first_chunk',
-        unixOf(tally?.firstDoneMs),
-        'the first chunk was done since the start of the server',
-      ),
-      moment(
-        'first_failure',
-        unixOf(tally?.firstSetBackMs),
-        'the first try failed since the start of the server',
-      ),
+      moment('first_chunk', unixOf(tally?.firstDoneMs), 'was done, since the start of the server'),
+      moment('first_failure', unixOf(tally?.firstSetBackMs), 'since the start of the server'),
       ...history.map(actMoment),
       moment('deadline', deadlineMs, 'it is cancelled if it has not ended'),
     ]),
@@ -101,7 +94,7 @@ function ofEnded(stored: StoredSubmission): Content {
     first_not_done: null,
     queue_pauses: [],
     timeline: inOrder([
-      moment('inserted', submissionIdTimeMs(record.id), `${record.chunksTotal} chunks`),
+      moment('inserted', submissionIdTimeMs(record.id), plural(record.chunksTotal, 'chunk')),
       ...control.history.map(actMoment),
       moment('ended', end?.endedAtMs ?? null, end?.state ?? '', cancelled?.by ?? null),
     ]),

@@ -1,4 +1,5 @@
 import { WHY_CODES, type WhyCheck, type WhyCode } from '../../protocol/api/why.ts';
+import { plural } from '../plural.ts';
 
 /** What is known of a submission that does not go on, or of all that is open, before it is judged. */
 export interface Situation {
@@ -50,6 +51,7 @@ export interface Situation {
 }
 
 export interface OpenSituation {
+  readonly id: string;
   readonly isEnding: boolean;
   readonly pauses: readonly PauseSituation[];
   /** Until it may begin; 0: it may. */
@@ -140,14 +142,17 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
   submission_paused: ({ submission }) =>
     submission === null || submission.pauses.length === 0
       ? null
-      : { evidence: `it is paused ${pausesInWords(submission.pauses)}`, advice: 'opsqueue resume ID' },
+      : {
+          evidence: `it is paused ${pausesInWords(submission.pauses)}`,
+          advice: `opsqueue resume ${submission.id}`,
+        },
 
   not_started: ({ submission }) =>
     submission === null || submission.startsInMs <= 0
       ? null
       : {
           evidence: `it starts in ${inWords(submission.startsInMs)}`,
-          advice: 'wait, or opsqueue set ID --start-after none',
+          advice: `wait, or opsqueue set ${submission.id} --start-after none`,
         },
 
   end_uncommitted: ({ submission }) =>
@@ -157,7 +162,10 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
 
   all_reserved({ waiting, delayed, reserved, longestHeld }) {
     if (waiting > 0 || delayed > 0 || reserved === 0) return null;
-    const left = `all ${reserved} chunks that are left are in the hands of consumers`;
+    const left =
+      reserved === 1
+        ? 'the only chunk that is left is in the hands of a consumer'
+        : `all ${reserved} chunks that are left are in the hands of consumers`;
     if (longestHeld === null) return { evidence: left, advice: null };
     const { chunk, heldMs, by, stragglerAfterMs } = longestHeld;
     const isStraggler = heldMs > stragglerAfterMs;
@@ -169,12 +177,12 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     };
   },
 
-  all_delayed({ waiting, delayed, nextTryMs, lastFailure }) {
+  all_delayed({ submission, waiting, delayed, nextTryMs, lastFailure }) {
     if (waiting > 0 || delayed === 0) return null;
     const failure = lastFailure === null ? '' : `; the last failure: ${lastFailure}`;
     return {
-      evidence: `all ${delayed} chunks that could be handed out wait for their next try, the first in ${inWords(nextTryMs ?? 0)}${failure}`,
-      advice: 'see why they fail: opsqueue failures ID',
+      evidence: `${delayed === 1 ? 'the only chunk that could be handed out waits for its next try,' : `all ${delayed} chunks that could be handed out wait for their next try, the first`} in ${inWords(nextTryMs ?? 0)}${failure}`,
+      advice: `see why they fail: opsqueue failures${submission === null ? '' : ` ${submission.id}`}`,
     };
   },
 
@@ -185,16 +193,16 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
         ? 'none was since the start of the server'
         : `the last one went ${inWords(lastConsumer.goneForMs)} ago: ${lastConsumer.text}`;
     return {
-      evidence: `${waiting} chunks wait and no consumer is connected to this queue; ${last}`,
+      evidence: `${plural(waiting, 'chunk waits', 'chunks wait')} and no consumer is connected to this queue; ${last}`,
       advice: 'start consumers, and compare the queue in their address',
     };
   },
 
-  excluded({ excluded, consumers, reserved }) {
+  excluded({ submission, excluded, consumers, reserved }) {
     if (reserved > 0 || excluded === null || excluded.consumers < consumers) return null;
     return {
-      evidence: `the strategies of all ${consumers} consumers exclude it: ${excluded.example}`,
-      advice: 'start a consumer with another strategy, or change its metadata: opsqueue set ID',
+      evidence: `${consumers === 1 ? 'the strategy of the only consumer excludes' : `the strategies of all ${consumers} consumers exclude`} it: ${excluded.example}`,
+      advice: `start a consumer with another strategy, or change its metadata: opsqueue set ${submission?.id ?? 'ID'}`,
     };
   },
 
@@ -207,14 +215,14 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     };
   },
 
-  outranked({ outranked, reserved, rate }) {
+  outranked({ submission, outranked, reserved, rate }) {
     if (outranked === null || reserved > 0) return null;
     const { chunks, submissions, strategy, consumers } = outranked;
     const inTime =
       rate > 0 ? `, at the present rate its turn is in ${inWords((chunks / rate) * SECOND_MS)}` : '';
     return {
       evidence: `${chunks} chunks of ${submissions} submissions come first under ${strategy}, which ${consumers} consumers use${inTime}`,
-      advice: 'more consumers, or other metadata for a strategy by priority: opsqueue set ID',
+      advice: `more consumers, or other metadata for a strategy by priority: opsqueue set ${submission?.id ?? 'ID'}`,
     };
   },
 
@@ -241,7 +249,7 @@ export function finalCheck(checks: readonly WhyCheck[]): WhyCheck & { readonly c
   return checks.at(-1)!;
 }
 
-function pausesInWords(pauses: readonly PauseSituation[]): string {
+export function pausesInWords(pauses: readonly PauseSituation[]): string {
   return pauses
     .map(({ by, cause, reason }) => `by ${by} (${cause})${reason === null ? '' : `: ${reason}`}`)
     .join('; ');

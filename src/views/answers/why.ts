@@ -91,6 +91,7 @@ function* situationOf(
       open === null
         ? null
         : {
+            id: String(open.record.id),
             isEnding: open.state !== 'open',
             pauses: open.control.pauses,
             startsInMs: startAfterMs === null ? 0 : startAfterMs - clock.nowMs(),

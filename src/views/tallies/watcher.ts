@@ -6,6 +6,7 @@ import type { ConnectedConsumer } from '../../queue/peer.ts';
 import type { OpenSubmission } from '../../scheduler/types.ts';
 import { clipped } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
+import { plural } from '../plural.ts';
 import { Failures } from './failures.ts';
 import { type Occurrence, Occurrences } from './occurrences.ts';
 import { bucketOf } from './spans.ts';
@@ -64,7 +65,12 @@ export class Watcher implements EventObserver {
       case 'submission_inserted':
         this.total.inserted++;
         this.tallyOf(event.record.queue).inserted++;
-        this.#ofSubmission('submission_inserted', event.record, null, `${event.record.chunksTotal} chunks`);
+        this.#ofSubmission(
+          'submission_inserted',
+          event.record,
+          null,
+          plural(event.record.chunksTotal, 'chunk'),
+        );
         break;
       case 'submission_ended':
         this.#ended(event);

@@ -60,3 +60,15 @@ test('strategies are labelled as the original does', () => {
   );
   assert.deepEqual([Strategy.newest(), Strategy.random()].map(strategyLabel), ['Newest', 'Random']);
 });
+
+test('what was observed long ago is not taken for what happens now', () => {
+  const clock = new ManualClock();
+  const sketch = new Sketch(clock);
+  assert.equal(sketch.isQuiet, true);
+  sketch.observe(0.004, clock.monotonicMs());
+  assert.equal(sketch.isQuiet, false);
+  clock.advance(60_000);
+  assert.equal(sketch.isQuiet, false);
+  clock.advance(60_000);
+  assert.deepEqual([sketch.isQuiet, sketch.count], [true, 1]);
+});

@@ -427,11 +427,11 @@ export function why(world: World, submission: string | null): Why {
     const text = 'Nothing is open';
     return {
       ...common,
-      ok: true,
+      ok: false,
       verdict: 'nothing_open',
       text,
       advice: 'Producers have to submit something',
-      checks: [{ code: 'nothing_open', ok: true, evidence: text, advice: null }],
+      checks: [{ code: 'nothing_open', ok: false, evidence: text, advice: null }],
     };
   }
   return {

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Strategy } from '../../src/model/strategy.ts';
+import { attention } from '../../src/views/answers/attention.ts';
+import { Views } from '../../src/views/views.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
+import { gatedStore } from '../support/store/gated-store.ts';
+
+const FACTS = {
+  version: '1.0.0',
+  node: 'v24.0.0',
+  platform: 'linux x64',
+  memoryBytes: () => 0,
+  settings: {},
+  storeKind: 'memory',
+  connectionsRejected: () => ({}),
+};
+
+function viewsOf({ queue, clock }: QueueWorld): Views {
+  const views = new Views({ queue, clock, facts: FACTS, databaseFolder: null, sizeBytes: async () => 0 });
+  views.start();
+  return views;
+}
+
+/** What a person is told, by code. */
+function told({ sources }: Views): Readonly<Record<string, string>> {
+  const computation = attention(sources, null);
+  for (;;) {
+    const step = computation.next();
+    if (step.done === true) return Object.fromEntries(step.value.map(({ code, text }) => [code, text]));
+  }
+}
+
+test('a consumer whose strategy excludes what waits is told, in the singular', async () => {
+  const world = await QueueWorld.start();
+  const views = viewsOf(world);
+  await world.insert('a', 1, { strategicMetadata: new Map([['kind', 1n]]) });
+  world.consumer().reserve(1, Strategy.selectOnly('kind', [2], Strategy.oldest()));
+  await world.settle();
+  assert.equal(
+    told(views).consumers_idle,
+    '1 consumer waits although 1 chunk could be handed out: their strategies exclude them',
+  );
+  views.stop();
+});
+
+test('a store that takes nothing is not blamed on the strategies of those who wait', async () => {
+  const gated = gatedStore();
+  const world = await QueueWorld.start({ store: gated.store });
+  const views = viewsOf(world);
+  await world.insert('a', 3);
+  const consumer = world.consumer();
+  const [held] = consumer.take();
+  gated.shut();
+  consumer.complete(held!.chunk);
+  await world.passes(10_000);
+  consumer.reserve();
+  await world.settle();
+  const { hand_out_held: heldText, consumers_idle: idle } = told(views);
+  assert.equal(heldText, 'no chunk is handed out until the store takes batches again');
+  assert.equal(idle, undefined);
+  gated.open();
+  views.stop();
+});
+
+test('a consumer that is slowed down because it fails is not said to be excluded', async () => {
+  const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
+  const views = viewsOf(world);
+  await world.insert('a', 100);
+  const [well, failing] = [world.consumer(), world.consumer()];
+  for (let failures = 0; failures < 5; failures++) {
+    well.complete(well.take()[0]!.chunk);
+    failing.fail(failing.take()[0]!.chunk);
+  }
+  failing.reserve();
+  await world.settle();
+  assert.equal(world.queue.counts.consumersSick, 1);
+  assert.equal(told(views).consumers_idle, undefined);
+  views.stop();
+});
+
+test('who paused a queue or the server, and why, is said at once', async () => {
+  const world = await QueueWorld.start();
+  const views = viewsOf(world);
+  await world.insert('a', 1);
+  const request = { by: 'ann@host', reason: 'the disk is replaced', isDryRun: false, expected: null };
+  const change = { verb: 'pause', cause: 'manual' } as const;
+  await world.queue.verbs.run({ ...request, change, target: { kind: 'queue', queue: '' } });
+  assert.equal(told(views).paused_with_work, 'queue - is paused by ann@host (manual): the disk is replaced');
+  views.stop();
+});
