@@ -8,6 +8,11 @@ import { TestServer } from '../support/queues/test-server.ts';
 
 const file = findBrowser();
 
+/** What is wider than the place it has, and is not shortened on purpose. */
+const CUT_OFF = `[...document.querySelectorAll('main td, main .figure, main .timeline li > *')]
+  .filter((place) => place.scrollWidth > place.clientWidth + 1 && getComputedStyle(place).textOverflow !== 'ellipsis')
+  .map((place) => place.className + ': ' + place.textContent)`;
+
 suite('the page, in both themes and three widths', {
   skip: file === null ? 'there is no browser' : false,
 }, () => {
@@ -35,6 +40,7 @@ suite('the page, in both themes and three widths', {
         await viewLoaded(page);
         const beyond = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
         assert.ok(beyond <= 0, `${hash} is ${beyond} pixels wider than the window`);
+        assert.deepEqual(await page.evaluate(CUT_OFF), [], `${hash}: cut off, or over one another`);
         assert.deepEqual(await watched.axe(look.theme === 'light' ? null : ['color-contrast']), [], hash);
       }
       assert.deepEqual(fixture.unknown, []);
