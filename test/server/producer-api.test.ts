@@ -261,7 +261,7 @@ test('our clients are told what the server offers, others are not', async () => 
     header(await queue.get(`${ROOT}/count`, headers), 'opsqueue-features');
   assert.equal(
     await features(OURS),
-    'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry,ended,queues,control,collect',
+    'wait,chunks_done,direct_outputs,idempotency_key,known,retry_delay,retry,ended,queues,control,collect,views',
   );
   assert.equal(await features({}), undefined);
 });
