@@ -3,6 +3,7 @@ import type { SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { ScheduleSight } from '../scheduler/sight.ts';
 import type { OpenSubmission, SchedulerCounts } from '../scheduler/types.ts';
+import { StoreError } from '../store/errors.ts';
 import { type Tenure, unlimitedTenure } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
@@ -237,7 +238,9 @@ export class Queue {
     this.#state = 'lost';
     this.#parts.queues.stop();
     this.#parts.journal.abandon();
-    this.#logger.error({ err: error }, 'the queue cannot go on');
+    // One whose lease is over stands by, and says so itself.
+    const isFenced = error instanceof StoreError && error.storeClass === 'fenced';
+    if (!isFenced) this.#logger.error({ err: error }, 'the queue cannot go on');
     this.#lost.abort(error);
   }
 

@@ -99,6 +99,8 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     assert.ok(late === 503 || late === 'cut', String(late));
     await second.process.line(/this node is not active any more/);
     assert.equal(await roleOf(second), 'standby');
+    // A lost lease is a warning in one line, not an error with a stack.
+    assert.doesNotMatch(second.process.output('stderr'), /"level":50|StoreError/);
     await insert(second, 'q', 1);
     await elsewhere.close();
     for (const { process } of [second, third]) {
