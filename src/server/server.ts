@@ -141,16 +141,21 @@ export class Server {
   }
 
   #end(cause: unknown): Promise<void> {
-    this.#stopping ??= this.#stop().then(
+    this.#stopping ??= this.#stop(cause).then(
       () => (cause === null ? this.#settle.resolve() : this.#settle.reject(cause)),
       (error: unknown) => this.#settle.reject(error),
     );
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(cause: unknown): Promise<void> {
     const { clock, logger } = this.#settings;
     const startedMs = clock.monotonicMs();
+    if (cause === null && this.#office?.outcome) {
+      // A standby that was active once: what was then is no part of this end.
+      this.#office.cut();
+      this.#office = null;
+    }
     this.#face.stopping();
     this.#answerOnly('the queue is stopping');
     const closed = this.#http.stop(STOP_GRACE_MS);
