@@ -11,12 +11,13 @@ export interface Io {
   outliveStdout?(): void;
 }
 
-/** Where text goes. `columns` and `isTTY` are set where it is a terminal. */
+/** Where text goes. `columns`, `rows` and `isTTY` are set where it is a terminal. */
 export interface Output {
   /** `done` hears of a failure, where the output can fail. */
   write(text: string, done?: (error?: Error | null) => void): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 /** Resolves when the text was taken: what writes a lot waits for its reader. */

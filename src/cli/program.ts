@@ -7,6 +7,7 @@ import { columnsOf, type Io } from './io.ts';
 import { moveCommand } from './move.ts';
 import { ExitError, serveCommand } from './serve.ts';
 import { oneLine } from './text.ts';
+import { topCommand } from './top/command.ts';
 import { viewCommands } from './view-commands.ts';
 
 /** Runs a command line and answers the status to end with: 0, 1 if it failed, 2 if it was used wrongly. */
@@ -48,7 +49,13 @@ function buildProgram(io: Io): Command {
     .helpOption('-h, --help', 'print this help; opsqueue COMMAND --help: of a command')
     .addHelpText('after', () => HELP_AFTER);
   program.addCommand(serve, { isDefault: true });
-  for (const command of [...clientCommands(io), ...viewCommands(io), gcCommand(io), moveCommand(io)])
+  for (const command of [
+    ...clientCommands(io),
+    ...viewCommands(io),
+    topCommand(io),
+    gcCommand(io),
+    moveCommand(io),
+  ])
     program.addCommand(command);
   program.helpCommand(false).configureHelp({ subcommandTerm });
   for (const command of [program, ...program.commands]) settle(command, io);

@@ -16,9 +16,12 @@ export function toJson(value: unknown): string {
   return JSON.stringify(value);
 }
 
+/** Made once: toLocaleString makes one each time, which takes a tenth of a millisecond. */
+const GROUPED = new Intl.NumberFormat('en-US');
+
 /** 1234567 as `1,234,567`. */
 export function grouped(value: number): string {
-  return value.toLocaleString('en-US');
+  return GROUPED.format(value);
 }
 
 /** A rate with about three digits. */

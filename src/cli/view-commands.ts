@@ -13,13 +13,12 @@ import type { Why } from '../protocol/api/why.ts';
 import { type ClientFlags, clientCommand, withProducer } from './client-command.ts';
 import type { Io } from './io.ts';
 import { ExitError } from './serve.ts';
-import { grouped, oneLine, rateText, table, timeText, toJson, visible } from './text.ts';
+import { SUBMISSION_COLUMNS } from './submission-columns.ts';
+import { grouped, oneLine, table, timeText, toJson, visible } from './text.ts';
 import { integer, metadataPair, plainFlag, submissionId } from './values.ts';
 
 /** What `opsqueue why` ends with if something is in the way. */
 const EXIT_IN_THE_WAY = 3;
-/** Columns of what stands at the end of a row. */
-const LAST_CHARS_MAX = 60;
 
 /** The commands that tell what is going on in a queue, from its API. */
 export function viewCommands(io: Io): Command[] {
@@ -90,7 +89,7 @@ Examples:
       if (flags.json) io.stdout.write(`${toJson({ matched, items })}\n`);
       else if (flags.quiet) io.stdout.write(items.map(({ id }) => `${id}\n`).join(''));
       else {
-        io.stdout.write(table(LS_COLUMNS, items));
+        io.stdout.write(table(SUBMISSION_COLUMNS, items));
         if (matched !== null && matched > items.length) {
           io.stderr.write(
             `opsqueue: ${grouped(matched - items.length)} more: raise --limit, or narrow the filter\n`,
@@ -110,26 +109,6 @@ function queryOf({ state, metadata, prefix, failure, sort, order }: LsFlags) {
     ...(failure === undefined ? {} : { failure }),
   };
 }
-
-const LS_COLUMNS = {
-  id: ({ id }) => id,
-  queue: ({ queue }) => queue,
-  state: ({ state, failing }) => (failing ? `${state}, failing` : state),
-  chunks: ({ chunks }) => grouped(chunks.total),
-  done: ({ chunks: { done, total } }) => (total === 0 ? '' : `${Math.floor((done / total) * 100)}%`),
-  waiting: ({ chunks }) => grouped(chunks.waiting),
-  'in flight': ({ chunks }) => grouped(chunks.reserved),
-  rate: ({ rate }) => (rate === 0 ? '' : `${rateText(rate)}/s`),
-  left: ({ left_ms: left }) =>
-    left === null
-      ? ''
-      : `${timeText(left.p50)}${left.p90 > 1.2 * left.p50 ? ` to ${timeText(left.p90)}` : ''}`,
-  inserted: ({ inserted }) => inserted.replace(/\.\d+Z$/, 'Z'),
-  '': ({ prefix, metadata }) => {
-    const pairs = Object.entries(metadata).map(([key, value]) => `${key}=${value}`);
-    return oneLine([prefix ?? '', ...pairs].join(' ')).slice(0, LAST_CHARS_MAX);
-  },
-} as const satisfies Readonly<Record<string, (item: SubmissionItem) => string>>;
 
 function whyOf(io: Io): Command {
   return clientCommand('why', 'say why a submission does not go on, or what keeps work from going on')

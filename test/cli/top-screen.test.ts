@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { keysOf, pressed } from '../../src/cli/top/keys.ts';
+import { linesOf, type TopState, widthOf } from '../../src/cli/top/screen.ts';
+import type { Overview } from '../../src/protocol/api/overview.ts';
+import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
+
+const FRAME = { as_of: '2030-01-01T12:34:56.000Z', age_ms: 0 };
+const OVERVIEW: Overview = {
+  ...FRAME,
+  since: FRAME.as_of,
+  queue: null,
+  state: 'running',
+  counts: {
+    submissions_open: 2,
+    submissions_paused: 0,
+    chunks_backlog: 1_234_567,
+    operations_backlog: 12_345_670,
+    chunks_waiting: 1_234_000,
+    chunks_reserved: 567,
+    chunks_delayed: 0,
+    chunks_paused: 0,
+    chunks_failed: 3,
+    consumers: 10,
+    consumers_working: 8,
+    consumers_waiting: 0,
+    consumers_sick: 0,
+  },
+  totals: {
+    submissions_inserted: 2,
+    submissions_completed: 0,
+    submissions_failed: 0,
+    submissions_cancelled: 0,
+    chunks_done: 0,
+    chunks_set_back: 0,
+  },
+  rates: {
+    last_1s: { inserted: 0, done: 812, set_back: 0 },
+    last_60s: { inserted: 0, done: 790, set_back: 0 },
+  },
+  oldest_waiting: null,
+  strategies: [],
+  store: {
+    healthy: true,
+    error: null,
+    stuck_ms: null,
+    hand_out_held: false,
+    commit_ms: null,
+    pending_bytes: 0,
+    size_bytes: null,
+    disk_free_bytes: null,
+    disk_total_bytes: null,
+  },
+  event_loop_delay_ms: { p50: 0, p99: 0 },
+  pauses: [],
+  attention: [],
+};
+
+function item(id: string, prefix: string): SubmissionItem {
+  return {
+    id,
+    queue: '-',
+    prefix,
+    state: 'running',
+    failing: false,
+    chunks: { total: 4, done: 1, reserved: 1, waiting: 2, delayed: 0, paused: 0, failed: 0 },
+    chunk_size: 1,
+    rate: 1.5,
+    left_ms: { p50: 60_000, p90: 90_000 },
+    metadata: { customer: '42' },
+    inserted: FRAME.as_of,
+    ended: null,
+    deadline: null,
+    start_after: null,
+    set_back: 0,
+    oldest_held_ms: null,
+    pauses: [],
+  };
+}
+
+const STATE: TopState = {
+  url: 'localhost:3999',
+  overview: OVERVIEW,
+  items: Array.from({ length: 30 }, (_, at) => item(String(1_000 + at), `batch ${at}`)),
+  matched: 30,
+  heardAtMs: 0,
+  problem: null,
+  isFrozen: false,
+  sort: 'rate',
+  selected: 0,
+};
+const attention = (text: string) =>
+  ({ code: 'failing', severity: 'warning', count: 1, text, link: 'failures' }) as const;
+const texts = (state: TopState, columns: number | null, rows: number | null, nowMs = 0) =>
+  linesOf(state, { columns, rows }, nowMs).map(({ text }) => text);
+
+test('the screen has the figures, what needs attention, the submissions that fit and the keys', () => {
+  const lines = texts({ ...STATE, overview: { ...OVERVIEW, attention: [attention('much fails')] } }, 120, 12);
+  assert.deepEqual(lines.slice(0, 6), [
+    'opsqueue localhost:3999  running  12:34:56 UTC',
+    '812 chunks/s (790 over a minute), 567 in flight, 1,234,000 waiting, 3 failed',
+    '2 submissions open, 1,234,567 chunks left, 12,345,670 operations',
+    '8 of 10 consumers at work',
+    ' ! much fails',
+    '',
+  ]);
+  assert.match(lines[6]!, /^ID +STATE +DONE +LEFT +RATE/);
+  assert.match(lines[7]!, /^1000 +running +25% +1 min 0 s +1\.50\/s .*batch 0 customer=42$/);
+  assert.match(lines[10]!, /^1003 /);
+  assert.match(lines[11]!, /^q quit .* by rate {2}row 1 of 30$/);
+  assert.equal(lines.length, 12);
+});
+
+test('no line is wider than the terminal or steers it, and there are no more lines than it has', () => {
+  const hostile = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom('\x1b[2J', 'a\tb\nc\r', '\u202eevil', '日本語'.repeat(90), '👩‍👩‍👧'.repeat(40)),
+  );
+  fc.assert(
+    fc.property(
+      hostile,
+      hostile,
+      fc.option(hostile),
+      fc.integer({ min: 0, max: 200 }),
+      fc.integer({ min: 0, max: 60 }),
+      fc.nat(4),
+      (prefix, text, problem, columns, rows, selected) => {
+        const items = STATE.items.slice(0, 5).map((each) => ({ ...each, prefix, metadata: { [text]: '1' } }));
+        const overview = { ...OVERVIEW, attention: Array(9).fill(attention(text)) };
+        const lines = texts({ ...STATE, items, overview, problem, selected }, columns, rows);
+        assert.ok(lines.length <= rows);
+        for (const line of lines) {
+          assert.ok(widthOf(line) <= columns, line);
+          assert.doesNotMatch(line, /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u);
+        }
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
+test('the selected row is on the screen, and keys stay within the rows', () => {
+  const shown = (state: TopState) =>
+    linesOf(state, { columns: 100, rows: 14 }, 0).filter(({ style }) => style === 'selected');
+  for (let selected = 0; selected < 30; selected++)
+    assert.match(shown({ ...STATE, selected })[0]!.text, new RegExp(`^${1_000 + selected} `));
+  const after = (keys: string) => keysOf(keys).reduce(pressed, STATE);
+  assert.equal(after('jj\x1b[Bk').selected, 2);
+  assert.equal(after('kG\x1b[6~').selected, 29);
+  assert.equal(after('\x1b[A\x1b[5~').selected, 0);
+  assert.deepEqual([after('p').isFrozen, after('pp').isFrozen, after('s').sort], [true, false, 'tries']);
+});
+
+test('a queue that does not answer is said, with since when', () => {
+  const lost = { ...STATE, problem: 'no answer from the queue' };
+  assert.equal(
+    texts(lost, 100, 20, 8_000)[1],
+    '!! last heard 8 s ago, trying again: no answer from the queue',
+  );
+  const never = texts({ ...lost, overview: null, items: [], heardAtMs: null }, 100, 20);
+  assert.deepEqual(never.slice(0, 2), [
+    'opsqueue localhost:3999',
+    '!! not heard yet, trying again: no answer from the queue',
+  ]);
+});
