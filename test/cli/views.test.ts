@@ -36,7 +36,7 @@ test('why says what is in the way, and its status tells whether work goes on', a
   assert.equal(alone.code, 3);
   assert.match(
     alone.stdout,
-    /^ok {2}stopping: .*\n(?:ok .*\n)*NO {2}no_consumers: 1 chunks wait and no consumer .*\nwhat to do: start consumers/,
+    /^ok {2}stopping: .*\n(?:ok .*\n)*NO {2}no_consumers: 1 chunk waits and no consumer .*\nwhat to do: start consumers/,
   );
   const json = await runCommand(['why', '--queue', 'images', '--json', ...url]);
   const why = JSON.parse(json.stdout) as Why;
