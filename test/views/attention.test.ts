@@ -13,11 +13,17 @@ const FACTS = {
   memoryBytes: () => 0,
   settings: {},
   storeKind: 'memory',
-  connectionsRejected: () => ({}),
+  connectionsRejected: (): Readonly<Record<string, number>> => ({}),
 };
 
-function viewsOf({ queue, clock }: QueueWorld): Views {
-  const views = new Views({ queue, clock, facts: FACTS, databaseFolder: null, sizeBytes: async () => 0 });
+function viewsOf({ queue, clock }: QueueWorld, facts: Partial<typeof FACTS> = {}): Views {
+  const views = new Views({
+    queue,
+    clock,
+    facts: { ...FACTS, ...facts },
+    databaseFolder: null,
+    sizeBytes: async () => 0,
+  });
   views.start();
   return views;
 }
@@ -87,5 +93,31 @@ test('who paused a queue or the server, and why, is said at once', async () => {
   const change = { verb: 'pause', cause: 'manual' } as const;
   await world.queue.verbs.run({ ...request, change, target: { kind: 'queue', queue: '' } });
   assert.equal(told(views).paused_with_work, 'queue - is paused by ann@host (manual): the disk is replaced');
+  views.stop();
+});
+
+test('failures count once three of a submission came within a minute, and are forgotten after it', async () => {
+  const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
+  const views = viewsOf(world);
+  await world.insert('a', 3);
+  const consumer = world.consumer();
+  const fail = () => consumer.fail(consumer.take()[0]!.chunk);
+  fail();
+  fail();
+  await world.settle();
+  assert.equal(told(views).failing, undefined);
+  fail();
+  await world.settle();
+  assert.match(told(views).failing ?? '', /^3 tries of 1 submission failed in the last minute, the latest: /);
+  world.clock.advance(61_000);
+  assert.equal(told(views).failing, undefined);
+  views.stop();
+});
+
+test('connections that were refused are counted, whatever for', async () => {
+  const world = await QueueWorld.start();
+  const views = viewsOf(world, { connectionsRejected: () => ({ too_many: 2, version: 1 }) });
+  assert.equal(told(views).clients_refused, '3 connections were refused since the start');
+  assert.equal(told(viewsOf(world)).clients_refused, undefined);
   views.stop();
 });

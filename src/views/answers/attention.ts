@@ -199,7 +199,7 @@ function* ofFailures({ watcher, clock }: Sources, name: string | null, add: Add)
   }
   const failing = [...bySubmission.values()].filter((failures) => failures >= FAILURES_MIN).length;
   if (failing === 0) return;
-  const more = count >= ring.size && ring.size > 0 ? 'at least ' : '';
+  const more = ring.firstSeq > 1 && count >= ring.size ? 'at least ' : '';
   const text = `${more}${plural(count, 'try', 'tries')} of ${plural(bySubmission.size, 'submission')} failed in the last minute, the latest: ${latest}`;
   add(
     'failing',
