@@ -8,8 +8,8 @@ export type ChunkKind = 'in' | 'out';
 /** What a file of a chunk is called, in the folder of its submission. */
 export const CHUNK_NAME_PATTERN = /^(?:0|[1-9][0-9]{0,9})-(?:in|out)\.bin$/;
 
-/** What a file of digests of a named run is called, in the folder of its chunks. */
-const DIGESTS_NAME_PATTERN = /^digests-(?:0|[1-9][0-9]{0,6})\.bin$/;
+/** What a file of digests of a named run is called, in the folder of its chunks, and the one of what is disputed of them. */
+const DIGESTS_NAME_PATTERN = /^digests-(?:0|[1-9][0-9]{0,6}|disputed)\.bin$/;
 
 /** Whether a file in the folder of a submission is one of ours. */
 export function isObjectName(name: string): boolean {
@@ -36,6 +36,11 @@ export function chunkKey(prefix: string, index: ChunkIndex, kind: ChunkKind): st
 /** The key of a block of digests of a named run; throws as {@link chunkKey} does. */
 export function digestsKey(prefix: string, block: number): string {
   return `${submissionFolder(prefix)}/digests-${block}.bin`;
+}
+
+/** The key of what producers of a named run have put over each other's chunks; throws as {@link chunkKey} does. */
+export function disputesKey(prefix: string): string {
+  return `${submissionFolder(prefix)}/digests-disputed.bin`;
 }
 
 /** The position of the chunk whose input has this name; null for any other object. */

@@ -1,5 +1,5 @@
 import type { BoundedStore } from '../../objects/bounded-store.ts';
-import { type ChunkKind, chunkKey, digestsKey } from '../../objects/keys.ts';
+import { type ChunkKind, chunkKey, digestsKey, disputesKey } from '../../objects/keys.ts';
 import { BLOCK_CHUNKS } from './run/digest-block.ts';
 
 /** Keys that one call removes: what S3 takes at a time. */
@@ -25,6 +25,7 @@ export function deleteInputs(store: BoundedStore, o: ChunksToDelete): Promise<vo
 function* keysOf(o: ChunksToDelete): Generator<string, void> {
   yield* chunkKeysOf(o, ['in', 'out']);
   for (let block = 0; block * BLOCK_CHUNKS < o.chunks; block++) yield digestsKey(o.prefix, block);
+  if (o.chunks > 0) yield disputesKey(o.prefix);
 }
 
 function* chunkKeysOf(

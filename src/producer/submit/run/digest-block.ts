@@ -53,10 +53,8 @@ export class DigestBlock {
   submitted: SubmittedRun | null = null;
   /** Something in it is not in the store yet. */
   isDirty = false;
-  /** Of the first block: how often a producer found that it had put chunks among those of another one. */
-  disputes = 0;
-  /** Digests of chunks that this upload puts, or has put since the block was written. */
-  readonly pending = new Map<ChunkIndex, Uint8Array>();
+  /** Digests of chunks that this upload puts or has put, whoever's are in the store. */
+  readonly own = new Map<ChunkIndex, Uint8Array>();
   /** Chunks of it that this upload is done with. */
   passed = 0;
   readonly #records = Buffer.alloc(BLOCK_CHUNKS * RECORD_BYTES);
@@ -77,22 +75,20 @@ export class DigestBlock {
       return null;
     }
     if (!isObject(value) || value.version !== VERSION) return null;
-    const { chunkSize, disputes, records, submitted } = value;
-    if (!Number.isSafeInteger(chunkSize) || !Number.isSafeInteger(disputes) || !isUint8Array(records))
-      return null;
+    const { chunkSize, records, submitted } = value;
+    if (!Number.isSafeInteger(chunkSize) || !isUint8Array(records)) return null;
     if (records.length % RECORD_BYTES !== 0 || records.length > BLOCK_CHUNKS * RECORD_BYTES) return null;
     const block = new DigestBlock(number, Number(chunkSize));
     block.#records.set(records);
     block.#length = records.length / RECORD_BYTES;
-    block.disputes = Number(disputes);
     block.submitted = submittedOf(submitted);
     return block;
   }
 
   encode(): Uint8Array {
     const records = this.#records.subarray(0, this.#length * RECORD_BYTES);
-    const { chunkSizeOps, disputes, submitted } = this;
-    return codec.encode([{ version: VERSION, chunkSize: chunkSizeOps, disputes, records, submitted }]);
+    const { chunkSizeOps, submitted } = this;
+    return codec.encode([{ version: VERSION, chunkSize: chunkSizeOps, records, submitted }]);
   }
 
   /** null: not known. */

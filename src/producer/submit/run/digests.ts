@@ -2,9 +2,10 @@ import { SourceChangedError, SubmissionConflictError } from '../../../model/erro
 import type { ChunkIndex } from '../../../model/ids.ts';
 import type { BoundedStore } from '../../../objects/bounded-store.ts';
 import { ObjectStoreError } from '../../../objects/errors.ts';
-import { digestsKey } from '../../../objects/keys.ts';
+import { digestsKey, disputesKey } from '../../../objects/keys.ts';
 import type { Clock } from '../../../system/time/clock.ts';
 import { BLOCK_CHUNKS, type ChunkDigest, DigestBlock, type SubmittedRun, sameBytes } from './digest-block.ts';
+import { type Disputes, decodeDisputes, encodeDisputes, moreDisputes, NO_DISPUTES } from './disputes.ts';
 
 /**
  * Digests are written this often: what was uploaded since is read and compared by a producer that continues. At a
@@ -32,8 +33,8 @@ export class RunDigests {
   #saveAtMs = Number.NEGATIVE_INFINITY;
   #touchAtMs: number;
   #saving: Promise<void> | null = null;
-  /** As the first block had it when it was loaded. */
-  #disputes: number | null = null;
+  /** As they were before the first block was loaded. */
+  #disputes: Promise<Disputes> | null = null;
 
   constructor(options: RunDigestsOptions) {
     this.#o = options;
@@ -46,7 +47,7 @@ export class RunDigests {
    * @throws SubmissionConflictError if the chunks have another size
    */
   block(index: ChunkIndex, signal: AbortSignal): Promise<DigestBlock> {
-    const number = Math.floor(index / BLOCK_CHUNKS);
+    const number = blockOf(index);
     let block = this.#blocks.get(number);
     if (block === undefined) {
       block = this.#load(number, signal);
@@ -58,32 +59,36 @@ export class RunDigests {
 
   /**
    * The upload has failed. Where it has put chunks over those of another producer with another source, nobody can say any more
-   * which of them are there: their digests go, and the other one will notice.
+   * which of them are there: that is noted for the other one, and their digests go.
    */
   async giveUp(signal: AbortSignal): Promise<void> {
-    let isDisputed = false;
+    const cleared: DigestBlock[] = [];
+    const disputed: ChunkIndex[] = [];
     for (const loading of this.#blocks.values()) {
       const block = await loading;
-      const there = block.pending.size === 0 ? null : await this.#read(block.number, signal);
-      const disputed = [...block.pending].filter(([index, digest]) => {
-        const theirs = there?.get(index);
-        return theirs && !sameBytes(theirs.digest, digest);
-      });
-      if (there === null || disputed.length === 0) continue;
-      for (const [index] of disputed) there.clear(index);
-      await this.#put(there, signal);
-      isDisputed = true;
+      const there = block.own.size === 0 ? null : await this.#read(block.number, signal);
+      if (there === null) continue;
+      const before = disputed.length;
+      for (const [index, digest] of block.own) {
+        const theirs = there.get(index);
+        if (theirs === null || sameBytes(theirs.digest, digest)) continue;
+        there.clear(index);
+        disputed.push(index);
+      }
+      if (disputed.length > before) cleared.push(there);
     }
-    if (!isDisputed) return;
-    const first = (await this.#read(0, signal)) ?? new DigestBlock(0, this.#o.chunkSizeOps);
-    first.disputes++;
-    await this.#put(first, signal);
+    if (disputed.length === 0) return;
+    const { store, name } = this.#o;
+    const disputes = moreDisputes(await this.#readDisputes(signal), disputed);
+    // First: the other one may be writing digests at this moment, and what is cleared in them comes back.
+    await store.put(disputesKey(name), encodeDisputes(disputes), { signal });
+    for (const block of cleared) await this.#put(block, signal);
   }
 
   /** @throws SourceChangedError if another producer has put chunks among those of this upload */
   async expectUndisputed(signal: AbortSignal): Promise<void> {
-    const first = await this.#read(0, signal);
-    if (first !== null) this.#expectUndisputed(first);
+    const before = await this.#disputesBefore(signal);
+    if ((await this.#readDisputes(signal)).count !== before.count) throw this.#madeByTwo(null);
   }
 
   /** Notes what is in the store. */
@@ -148,21 +153,19 @@ export class RunDigests {
     // Another producer of the same name may be at work.
     const there = await this.#read(block.number, signal);
     if (there !== null) {
-      this.#expectUndisputed(there);
+      await this.expectUndisputed(signal);
+      // Whose it is that came back, nobody knows; of what this upload has put itself, it still shows that there are two.
+      for (const index of (await this.#disputesBefore(signal)).chunks) {
+        if (blockOf(index) === block.number && block.get(index) === null) there.clear(index);
+      }
       const differing = block.merge(there);
       if (differing !== null) throw this.#madeByTwo(differing);
     }
-    const written = [...block.pending.keys()].filter((index) => block.get(index) !== null);
     await this.#put(block, signal);
-    for (const index of written) block.pending.delete(index);
   }
 
   async #put(block: DigestBlock, signal: AbortSignal): Promise<void> {
     await this.#o.store.put(digestsKey(this.#o.name, block.number), block.encode(), { signal });
-  }
-
-  #expectUndisputed({ number, disputes }: DigestBlock): void {
-    if (number === 0 && disputes !== (this.#disputes ?? 0)) throw this.#madeByTwo(null);
   }
 
   #madeByTwo(chunkIndex: ChunkIndex | null): SourceChangedError {
@@ -173,8 +176,9 @@ export class RunDigests {
 
   async #load(number: number, signal: AbortSignal): Promise<DigestBlock> {
     const { name, chunkSizeOps } = this.#o;
+    const { chunks } = await this.#disputesBefore(signal);
     const block = await this.#read(number, signal);
-    if (number === 0) this.#disputes ??= block?.disputes ?? 0;
+    for (const index of chunks) if (blockOf(index) === number) block?.clear(index);
     if (block === null) return new DigestBlock(number, chunkSizeOps);
     if (block.chunkSizeOps === chunkSizeOps) return block;
     const sizes = `in chunks of ${block.chunkSizeOps} operations; now chunkSize is ${chunkSizeOps}`;
@@ -182,12 +186,37 @@ export class RunDigests {
   }
 
   async #read(number: number, signal: AbortSignal): Promise<DigestBlock | null> {
-    const { store, name } = this.#o;
+    const bytes = await this.#get(digestsKey(this.#o.name, number), signal);
+    return bytes === null ? null : DigestBlock.decode(number, bytes);
+  }
+
+  #disputesBefore(signal: AbortSignal): Promise<Disputes> {
+    this.#disputes ??= this.#readDisputes(signal);
+    this.#disputes.catch(() => {
+      this.#disputes = null;
+    });
+    return this.#disputes;
+  }
+
+  async #readDisputes(signal: AbortSignal): Promise<Disputes> {
+    const bytes = await this.#get(disputesKey(this.#o.name), signal);
+    if (bytes === null) return NO_DISPUTES;
+    const disputes = decodeDisputes(bytes);
+    if (disputes === null) throw this.#madeByTwo(null);
+    return disputes;
+  }
+
+  /** null: it is not there. */
+  async #get(key: string, signal: AbortSignal): Promise<Uint8Array | null> {
     try {
-      return DigestBlock.decode(number, await store.get(digestsKey(name, number), { signal }));
+      return await this.#o.store.get(key, { signal });
     } catch (error) {
       if (error instanceof ObjectStoreError && error.code === 'OBJECT_NOT_FOUND') return null;
       throw error;
     }
   }
+}
+
+function blockOf(index: ChunkIndex): number {
+  return Math.floor(index / BLOCK_CHUNKS);
 }

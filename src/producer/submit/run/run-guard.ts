@@ -58,7 +58,7 @@ export class RunGuard implements UploadGuard {
     this.#checked.catch(() => {});
     const { block, isThere } = await checking;
     if (!isThere) {
-      block.pending.set(index, digest);
+      block.own.set(index, digest);
       digests.add(block, index, { digest, sizeBytes: await put() });
     }
     await digests.pass(block, signal);
