@@ -34,6 +34,21 @@ export const DEVIATIONS: readonly Deviation[] = [
     reason: 'an empty prefix is no folder',
   },
   {
+    session: 'unknown_path',
+    message: 2,
+    differs: {
+      kind: 'answer',
+      statusLine: 'HTTP/1.1 200 OK',
+      headers: [
+        ...['content-type', 'content-length', 'cache-control', 'content-security-policy'],
+        ...['x-content-type-options', 'referrer-policy', 'cross-origin-opener-policy'],
+        ...['cross-origin-resource-policy', 'date'],
+      ],
+      anyBody: true,
+    },
+    reason: 'the page for people is at /, unless --page is off',
+  },
+  {
     session: 'insert_same_prefix_twice',
     message: 7,
     differs: { kind: 'same id' },
