@@ -113,6 +113,8 @@ suite('the page', { skip: file === null ? 'there is no browser' : false }, () =>
     await page.getByText('Needs attention').waitFor();
     await page.keyboard.type('gs');
     await page.locator('tr[data-row]').first().waitFor();
+    // Keys are heard once it has been painted.
+    await page.evaluate('new Promise((end) => requestAnimationFrame(() => setTimeout(end)))');
     await page.keyboard.type('jjx');
     await page.getByText('1 selected').waitFor();
     await page.getByRole('button', { name: 'Pause' }).focus();
