@@ -12,6 +12,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchArguments } from './support/arguments.ts';
+import { drain } from './support/drain.ts';
 import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
 import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { median, type Row, report } from './support/report.ts';
@@ -86,29 +87,16 @@ async function measure({ strategy, isPaused, isTimed }: Case, figures: Figures):
   }
   const consumers: RawConsumer[] = [];
   for (let i = 0; i < CONNECTIONS; i++) consumers.push(await RawConsumer.connect(host, port));
-  figures.rate.push(await drain(consumers, cborStrategy(strategy)));
+  figures.rate.push(
+    await drain(consumers, {
+      strategy: cborStrategy(strategy),
+      chunks: SUBMISSIONS * CHUNKS,
+      reservations: RESERVATIONS,
+    }),
+  );
   for (const each of [...consumers, ...producers]) each.close();
   await server.stop();
   rmSync(folder, { recursive: true });
-}
-
-/** Until everything is done that is not paused; chunks per second. */
-async function drain(consumers: readonly RawConsumer[], strategy: Buffer): Promise<number> {
-  const all = SUBMISSIONS * CHUNKS;
-  let done = 0;
-  const began = performance.now();
-  await new Promise<void>((resolve) => {
-    for (const consumer of consumers) {
-      consumer.onChunks = (reserved) => {
-        for (const chunk of reserved) consumer.complete(chunk);
-        done += reserved.length;
-        consumer.reserve(64, strategy);
-        if (done === all) resolve();
-      };
-      for (let i = 0; i < RESERVATIONS; i++) consumer.reserve(64, strategy);
-    }
-  });
-  return all / ((performance.now() - began) / 1000);
 }
 
 const all = CASES.map(() => ({ rate: [], pauses: [] }) as Figures);

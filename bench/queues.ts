@@ -12,6 +12,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchArguments } from './support/arguments.ts';
+import { drain } from './support/drain.ts';
 import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
 import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { MB, median, type Row, report } from './support/report.ts';
@@ -43,26 +44,6 @@ async function fill({ host, port }: MeasuredServer, pathOf: PathOf): Promise<voi
   for (const producer of producers) producer.close();
 }
 
-/** Until everything is done; chunks per second. */
-async function drain(consumers: readonly RawConsumer[]): Promise<number> {
-  const strategy = cborStrategy('Oldest');
-  const all = QUEUES * CHUNKS;
-  let done = 0;
-  const began = performance.now();
-  await new Promise<void>((resolve) => {
-    for (const consumer of consumers) {
-      consumer.onChunks = (reserved) => {
-        for (const chunk of reserved) consumer.complete(chunk);
-        done += reserved.length;
-        consumer.reserve(64, strategy);
-        if (done === all) resolve();
-      };
-      consumer.reserve(64, strategy);
-    }
-  });
-  return all / ((performance.now() - began) / 1000);
-}
-
 async function measure(pathOf: PathOf, figures: Figures): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'opsqueue-bench-'));
   const filled = await startOurs({ folder });
@@ -77,7 +58,7 @@ async function measure(pathOf: PathOf, figures: Figures): Promise<void> {
     consumers.push(await RawConsumer.connect(host, port, { queuePath: pathOf(i) }));
   }
   figures.connected.push(server.residentBytes()! / MB);
-  figures.rate.push(await drain(consumers));
+  figures.rate.push(await drain(consumers, { strategy: cborStrategy('Oldest'), chunks: QUEUES * CHUNKS }));
   for (const consumer of consumers) consumer.close();
   await server.stop();
   rmSync(folder, { recursive: true });

@@ -1,5 +1,5 @@
 import type { SubmissionItem } from '../protocol/api/submissions.ts';
-import { grouped, oneLine, rateText, timeText } from './text.ts';
+import { grouped, oneLine, rateText, timeText, toSecond } from './text.ts';
 
 /** Columns of what stands at the end of a row. */
 const LAST_CHARS_MAX = 60;
@@ -18,7 +18,7 @@ export const SUBMISSION_COLUMNS = {
     left === null
       ? ''
       : `${timeText(left.p50)}${left.p90 > 1.2 * left.p50 ? ` to ${timeText(left.p90)}` : ''}`,
-  inserted: ({ inserted }) => inserted.replace(/\.\d+Z$/, 'Z'),
+  inserted: ({ inserted }) => toSecond(inserted),
   '': ({ prefix, metadata }) => {
     const pairs = Object.entries(metadata).map(([key, value]) => `${key}=${value}`);
     return oneLine([prefix ?? '', ...pairs].join(' ')).slice(0, LAST_CHARS_MAX);

@@ -77,3 +77,8 @@ export function table<Row>(
       .trimEnd();
   return [names, ...cells].map((row) => `${line(row)}\n`).join('');
 }
+
+/** A time of the API without its fraction of a second. */
+export function toSecond(time: string): string {
+  return time.replace(/\.\d+Z$/, 'Z');
+}

@@ -14,7 +14,7 @@ import { type ClientFlags, clientCommand, withProducer } from './client-command.
 import type { Io } from './io.ts';
 import { ExitError } from './serve.ts';
 import { SUBMISSION_COLUMNS } from './submission-columns.ts';
-import { grouped, oneLine, table, timeText, toJson, visible } from './text.ts';
+import { grouped, oneLine, table, timeText, toJson, toSecond, visible } from './text.ts';
 import { integer, metadataPair, plainFlag, submissionId } from './values.ts';
 
 /** What `opsqueue why` ends with if something is in the way. */
@@ -174,7 +174,7 @@ const FAILURE_COLUMNS = {
   count: ({ count }) => grouped(count),
   submissions: ({ submissions }) => grouped(submissions),
   consumers: ({ consumers }) => grouped(consumers),
-  last: ({ last }) => last.replace(/\.\d+Z$/, 'Z'),
+  last: ({ last }) => toSecond(last),
   '': ({ title, cause }) => oneLine(cause === 'failed' ? title : `${cause}: ${title}`),
 } as const satisfies Readonly<Record<string, (group: FailureGroup) => string>>;
 
