@@ -4,8 +4,9 @@ import { count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
+import { ListBody } from '../ui/list.tsx';
 import { Badge, Choice, type ColumnOf, ConsumerLink, Pager, Table } from '../ui/parts.tsx';
-import { Empty, Foreign, ForeignBlock, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
+import { Foreign, ForeignBlock, Heading, Lasting, None } from '../ui/text.tsx';
 
 export function ChunksView({ id }: { readonly id: string }) {
   const { query } = useRoute();
@@ -29,14 +30,9 @@ export function ChunksView({ id }: { readonly id: string }) {
         />
       </search>
       <div ref={ref} class="list">
-        <Problem of={data === null ? null : error} />
-        {data === null ? (
-          <Waiting error={error} />
-        ) : data.items.length === 0 ? (
-          <Empty>No chunk is in this state</Empty>
-        ) : (
-          <ChunkTable rows={data.items} p90={null} isOld={isOld} />
-        )}
+        <ListBody data={data} error={error} empty="No chunk is in this state">
+          {({ items }) => <ChunkTable rows={items} p90={null} isOld={isOld} />}
+        </ListBody>
         {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
       </div>
     </section>

@@ -10,6 +10,7 @@ import { count, duration, plural, rate } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
+import { ListBody } from '../ui/list.tsx';
 import {
   Badge,
   Bar,
@@ -70,16 +71,19 @@ export function ConsumersView() {
         <Chips path="consumers" except={['state', 'group', 'sort', 'order', 'cursor', 'limit', 'queue']} />
       </search>
       <div ref={ref} class="list">
-        <Problem of={data === null ? null : error} />
-        {data === null ? (
-          <Waiting error={error} />
-        ) : data.items.length === 0 ? (
-          <Empty>{state === 'all' ? 'No consumer is connected' : 'No consumer is in this state'}</Empty>
-        ) : group === 'none' ? (
-          <Rows rows={rows as readonly ConsumerRow[]} query={query} />
-        ) : (
-          <Groups rows={rows as readonly ConsumerGroup[]} by={group} />
-        )}
+        <ListBody
+          data={data}
+          error={error}
+          empty={state === 'all' ? 'No consumer is connected' : 'No consumer is in this state'}
+        >
+          {() =>
+            group === 'none' ? (
+              <Rows rows={rows as readonly ConsumerRow[]} query={query} />
+            ) : (
+              <Groups rows={rows as readonly ConsumerGroup[]} by={group} />
+            )
+          }
+        </ListBody>
         <div class="below">
           {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
           <HeldNote isHeld={isHeld} />

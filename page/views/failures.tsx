@@ -9,8 +9,9 @@ import { count, duration, plural } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
+import { ListBody } from '../ui/list.tsx';
 import { Badge, Chips, Choice, ConsumerLink, HeldNote, Pager } from '../ui/parts.tsx';
-import { Ago, At, Empty, Foreign, ForeignBlock, Heading, Problem, Waiting } from '../ui/text.tsx';
+import { Ago, At, Foreign, ForeignBlock, Heading } from '../ui/text.tsx';
 
 const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 'consumer gone' } as const;
 
@@ -55,17 +56,14 @@ export function FailuresView() {
         <Chips path="failures" except={['group', 'cursor', 'limit', 'queue', 'cause']} />
       </search>
       <div ref={ref} class="list">
-        <Problem of={data === null ? null : error} />
-        {data === null ? (
-          <Waiting error={error} />
-        ) : data.items.length === 0 ? (
-          <Empty>No failure is remembered</Empty>
-        ) : (
-          <>
-            <FailureGroups groups={data.items.filter((item) => 'example' in item)} />
-            <FailureRows rows={data.items.filter((item) => 'chunk' in item)} />
-          </>
-        )}
+        <ListBody data={data} error={error} empty="No failure is remembered">
+          {({ items }) => (
+            <>
+              <FailureGroups groups={items.filter((item) => 'example' in item)} />
+              <FailureRows rows={items.filter((item) => 'chunk' in item)} />
+            </>
+          )}
+        </ListBody>
         <div class="below">
           {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
           <HeldNote isHeld={isHeld} />

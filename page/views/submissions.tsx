@@ -8,6 +8,7 @@ import { choose, preferences } from '../lib/preferences.ts';
 import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';
 import { useHold } from '../ui/hold.ts';
+import { ListBody } from '../ui/list.tsx';
 import {
   Badge,
   Chips,
@@ -20,7 +21,7 @@ import {
   StateBadge,
   Table,
 } from '../ui/parts.tsx';
-import { Ago, Amount, Empty, Foreign, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
+import { Ago, Amount, Foreign, Heading, Lasting, None } from '../ui/text.tsx';
 
 const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
   {
@@ -134,26 +135,23 @@ export function SubmissionsView() {
       <Filters />
       <Actions chosen={chosen} matched={data?.matched ?? null} clear={() => setChosen(new Set())} />
       <div ref={ref} class="list">
-        <Problem of={data === null ? null : error} />
-        {data === null ? (
-          <Waiting error={error} />
-        ) : rows.length === 0 ? (
-          <Empty>No submission matches</Empty>
-        ) : (
-          <Table
-            label="Submissions"
-            columns={COLUMNS.filter(({ name }) => name === 'id' || isShown(name, hiddenColumns))}
-            rows={rows}
-            isOld={isOld}
-            keyOf={({ id }) => id}
-            sort={{ by: query.get('sort') ?? 'inserted', order: query.get('order') ?? 'desc' }}
-            chosen={{
-              keys: chosen,
-              toggle,
-              all: (isChosen) => setChosen(new Set(isChosen ? rows.map(({ id }) => id) : [])),
-            }}
-          />
-        )}
+        <ListBody data={data} error={error} empty="No submission matches">
+          {() => (
+            <Table
+              label="Submissions"
+              columns={COLUMNS.filter(({ name }) => name === 'id' || isShown(name, hiddenColumns))}
+              rows={rows}
+              isOld={isOld}
+              keyOf={({ id }) => id}
+              sort={{ by: query.get('sort') ?? 'inserted', order: query.get('order') ?? 'desc' }}
+              chosen={{
+                keys: chosen,
+                toggle,
+                all: (isChosen) => setChosen(new Set(isChosen ? rows.map(({ id }) => id) : [])),
+              }}
+            />
+          )}
+        </ListBody>
         <div class="below">
           {data === null ? null : <Pager matched={data.matched} shown={rows.length} next={data.next} />}
           <HeldNote isHeld={isHeld || chosen.size > 0} />

@@ -4,8 +4,9 @@ import { count, percent, plural, rate, roughly } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
+import { ListBody } from '../ui/list.tsx';
 import { Bar, Choice, type ColumnOf, HeldNote, Pager, Table } from '../ui/parts.tsx';
-import { Amount, Empty, Foreign, Heading, None, Problem, Waiting } from '../ui/text.tsx';
+import { Amount, Empty, Foreign, Heading, None, Waiting } from '../ui/text.tsx';
 
 /** Who waits, and who is served, by the values of a key of metadata. */
 export function ValuesView() {
@@ -51,21 +52,18 @@ function Values({ of: key }: { readonly of: string }) {
   const rows = data?.items ?? [];
   return (
     <div ref={ref} class="list">
-      <Problem of={data === null ? null : error} />
-      {data === null ? (
-        <Waiting error={error} />
-      ) : rows.length === 0 ? (
-        <Empty>No open submission carries this key</Empty>
-      ) : (
-        <Table
-          label={`Values of ${key}`}
-          rows={rows}
-          isOld={isOld}
-          keyOf={({ value }) => value}
-          sort={{ by: query.get('sort') ?? 'waiting', order: query.get('order') ?? 'desc' }}
-          columns={columnsOf(key, rows, data.matched ?? rows.length)}
-        />
-      )}
+      <ListBody data={data} error={error} empty="No open submission carries this key">
+        {({ matched }) => (
+          <Table
+            label={`Values of ${key}`}
+            rows={rows}
+            isOld={isOld}
+            keyOf={({ value }) => value}
+            sort={{ by: query.get('sort') ?? 'waiting', order: query.get('order') ?? 'desc' }}
+            columns={columnsOf(key, rows, matched ?? rows.length)}
+          />
+        )}
+      </ListBody>
       <div class="below">
         {data === null ? null : <Pager matched={data.matched} shown={rows.length} next={data.next} />}
         <HeldNote isHeld={isHeld} />
