@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { insertOf, page } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
-import { openStore } from '../../../src/store/index.ts';
+import { type CommitResult, openStore } from '../../../src/store/index.ts';
 import { Connections } from '../../../src/store/postgres/connections.ts';
 import { parseLocation } from '../../../src/store/postgres/location.ts';
 import { prepareDatabase } from '../../../src/store/postgres/open.ts';
@@ -71,15 +71,13 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
     return new PostgresStore(connections);
   }
 
-  /** The only session of the store that has written lately: its commit waits for something. */
-  async function blockedPid(admin: pg.Client, waitEventType: string): Promise<number> {
-    for (;;) {
-      const { rows } = await admin.query<{ pid: number }>(
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'opsqueue' AND state = 'active' AND wait_event_type = $1",
-        [waitEventType],
-      );
-      if (rows[0] !== undefined) return rows[0].pid;
-    }
+  /** Of the only session of the store that has written lately, if its commit waits so; else null. */
+  async function blockedPid(admin: pg.Client, waitEventType: string): Promise<number | null> {
+    const { rows } = await admin.query<{ pid: number }>(
+      "SELECT pid FROM pg_stat_activity WHERE application_name = 'opsqueue' AND state = 'active' AND wait_event_type = $1",
+      [waitEventType],
+    );
+    return rows[0]?.pid ?? null;
   }
 
   async function withAdmin<T>(work: (admin: pg.Client) => Promise<T>): Promise<T> {
@@ -170,11 +168,23 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
       try {
         const batch = session.batch([insertOf(2n)]);
         for (const end of ['pg_cancel_backend', 'pg_terminate_backend', 'pg_cancel_backend']) {
-          const committing = session.store.commit(batch);
-          const pid = await blockedPid(admin, 'IPC');
+          let pid: number | null = null;
+          let isOver = true;
+          let committing: Promise<CommitResult> | null = null;
+          // The database is told of its standbys, and heeds that a moment later: until then it does not wait.
+          await eventually(async () => {
+            if (isOver) {
+              isOver = false;
+              committing = session.store.commit(batch).finally(() => {
+                isOver = true;
+              });
+            }
+            pid = await blockedPid(admin, 'IPC');
+            return pid !== null;
+          });
           await logger.line(/^the database is waiting for its synchronous standby$/);
           await admin.query(`SELECT ${end}(${pid})`);
-          const result = await committing;
+          const result = await committing!;
           assert.equal(result.kind, 'unknown', end);
           assert.equal(result.kind === 'unknown' && result.error.storeClass, 'transient');
           assert.equal(await session.read((store) => store.lastSeq(0)), 2);
