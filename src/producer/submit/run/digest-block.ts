@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { isObject } from '../../../model/check.ts';
 import type { ChunkIndex } from '../../../model/ids.ts';
 import { isUint8Array } from '../../../model/kinds.ts';
-import { cborChunkCodec } from '../../../protocol/chunk/codec.ts';
+import { decodeRecord, encodeRecord } from './stored-record.ts';
 
 /** Chunks whose digests are in one object. */
 export const BLOCK_CHUNKS = 4096;
@@ -12,9 +12,6 @@ const DIGEST_BYTES = 16;
 const RECORD_BYTES = DIGEST_BYTES + 4;
 /** Larger ones count as this: one more must fit four bytes, too. */
 const SIZE_MAX = 2 ** 32 - 2;
-const VERSION = 1;
-
-const codec = cborChunkCodec();
 
 /** What is known of a chunk that is in the object store. */
 export interface ChunkDigest {
@@ -68,14 +65,7 @@ export class DigestBlock {
 
   /** null: damaged, or of a version that is not known; then it counts as missing, and chunks are compared byte by byte. */
   static decode(number: number, bytes: Uint8Array): DigestBlock | null {
-    let value: unknown;
-    try {
-      [value] = codec.decode(bytes);
-    } catch {
-      return null;
-    }
-    if (!isObject(value) || value.version !== VERSION) return null;
-    const { chunkSize, records, submitted } = value;
+    const { chunkSize, records, submitted } = decodeRecord(bytes) ?? {};
     if (!Number.isSafeInteger(chunkSize) || !isUint8Array(records)) return null;
     if (records.length % RECORD_BYTES !== 0 || records.length > BLOCK_CHUNKS * RECORD_BYTES) return null;
     const block = new DigestBlock(number, Number(chunkSize));
@@ -88,7 +78,7 @@ export class DigestBlock {
   encode(): Uint8Array {
     const records = this.#records.subarray(0, this.#length * RECORD_BYTES);
     const { chunkSizeOps, submitted } = this;
-    return codec.encode([{ version: VERSION, chunkSize: chunkSizeOps, records, submitted }]);
+    return encodeRecord({ chunkSize: chunkSizeOps, records, submitted });
   }
 
   /** null: not known. */

@@ -191,9 +191,9 @@ export class RunDigests {
   }
 
   #disputesBefore(signal: AbortSignal): Promise<Disputes> {
-    this.#disputes ??= this.#readDisputes(signal);
-    this.#disputes.catch(() => {
+    this.#disputes ??= this.#readDisputes(signal).catch((error: unknown) => {
       this.#disputes = null;
+      throw error;
     });
     return this.#disputes;
   }

@@ -1,9 +1,5 @@
-import { isObject } from '../../../model/check.ts';
 import type { ChunkIndex } from '../../../model/ids.ts';
-import { cborChunkCodec } from '../../../protocol/chunk/codec.ts';
-
-const VERSION = 1;
-const codec = cborChunkCodec();
+import { decodeRecord, encodeRecord } from './stored-record.ts';
 
 /**
  * What producers of a run have put over the chunks of each other: an object of its own, because digests are written by
@@ -23,19 +19,12 @@ export function moreDisputes({ count, chunks }: Disputes, more: Iterable<ChunkIn
 }
 
 export function encodeDisputes({ count, chunks }: Disputes): Uint8Array {
-  return codec.encode([{ version: VERSION, count, chunks: [...chunks] }]);
+  return encodeRecord({ count, chunks: [...chunks] });
 }
 
 /** null: damaged, or of a version that is not known. */
 export function decodeDisputes(bytes: Uint8Array): Disputes | null {
-  let value: unknown;
-  try {
-    [value] = codec.decode(bytes);
-  } catch {
-    return null;
-  }
-  if (!isObject(value) || value.version !== VERSION) return null;
-  const { count, chunks } = value;
+  const { count, chunks } = decodeRecord(bytes) ?? {};
   if (!Number.isSafeInteger(count) || !Array.isArray(chunks)) return null;
   return { count: Number(count), chunks: new Set(chunks.filter((index) => Number.isSafeInteger(index))) };
 }
