@@ -39,6 +39,8 @@ export class TooManyViewsError extends OpsqueueError {
 
 export interface FramesOptions {
   readonly clock: Clock;
+  /** Processor time of the queue's thread so far, in milliseconds. */
+  readonly cpuMs: () => number;
   /** How late timers come, at worst, in milliseconds: then everything is computed half as often. */
   readonly loopDelayMs: () => number;
 }
@@ -50,8 +52,8 @@ interface View {
   /** On the monotonic clock, when it was computed last; -Infinity: not yet. */
   madeAtMs: number;
   asOfMs: number;
-  /** How long that took, in milliseconds. */
-  costMs: number;
+  /** Processor time of the last two computations, the latest first, in milliseconds. */
+  costsMs: readonly [number, number];
   askedAtMs: number;
   pending: Promise<void> | null;
 }
@@ -75,6 +77,8 @@ const READ_COST_MS = 1;
 const SLICE_MS = 2;
 /** One that nobody has asked for in that time makes room for another one. */
 const UNUSED_AFTER_MS = 3_000;
+/** One that nobody has asked for in that time costs nothing: pages ask every 15 seconds at the slowest. */
+const FREE_AFTER_MS = 20_000;
 /** So late timers mean that the queue has better things to do. */
 const BUSY_LOOP_DELAY_MS = 20;
 
@@ -99,10 +103,16 @@ export class Frames {
     return this.#views.size;
   }
 
-  /** How long it takes to compute all that are kept once, in milliseconds. */
+  /**
+   * Processor time that it takes to compute all that somebody looks at once, in milliseconds. Of each view the cheaper one of the last
+   * two computations counts: one that ran code for the first time, or into a collection of garbage, says nothing of the next one.
+   */
   get costMs(): number {
+    const nowMs = this.#o.clock.monotonicMs();
     let cost = 0;
-    for (const view of this.#views.values()) cost += view.costMs;
+    for (const { askedAtMs, costsMs } of this.#views.values()) {
+      if (nowMs - askedAtMs < FREE_AFTER_MS) cost += Math.min(...costsMs);
+    }
     return cost;
   }
 
@@ -151,7 +161,7 @@ export class Frames {
       number: 0,
       madeAtMs: never,
       asOfMs: 0,
-      costMs: 0,
+      costsMs: [0, 0],
       askedAtMs: nowMs,
       pending: null,
     };
@@ -185,7 +195,7 @@ export class Frames {
       }
       view.asOfMs = asOfMs;
       view.madeAtMs = this.#o.clock.monotonicMs();
-      view.costMs = readMs + costMs;
+      view.costsMs = [readMs + costMs, view.costsMs[0]];
     } catch (error) {
       // Nobody is shown old figures for new ones.
       this.#views.delete(view.key);
@@ -211,20 +221,20 @@ export class Frames {
     this.#isArmed = false;
     const job = this.#jobs[0];
     if (job === undefined) return;
-    const { clock } = this.#o;
+    const { clock, cpuMs } = this.#o;
     const startedMs = clock.monotonicMs();
+    const startedCpuMs = cpuMs();
     try {
       for (;;) {
         const step = job.computation.next();
-        const tookMs = clock.monotonicMs() - startedMs;
         if (step.done === true) {
-          job.costMs += tookMs;
+          job.costMs += cpuMs() - startedCpuMs;
           this.#jobs.shift();
           job.resolve(step.value);
           break;
         }
-        if (tookMs < SLICE_MS) continue;
-        job.costMs += tookMs;
+        if (clock.monotonicMs() - startedMs < SLICE_MS) continue;
+        job.costMs += cpuMs() - startedCpuMs;
         break;
       }
     } catch (error) {

@@ -1,6 +1,7 @@
 import { isPromise } from '../model/kinds.ts';
 import type { JournalHealth } from '../queue/journal/journal.ts';
 import type { Queue } from '../queue/queue.ts';
+import { threadCpuMs } from '../system/process/cpu-time.ts';
 import type { Clock } from '../system/time/clock.ts';
 import type { ChunkMap } from './answers/map.ts';
 import type { ServerFacts } from './answers/queue-details.ts';
@@ -50,7 +51,11 @@ export class Views {
         event_loop_delay_ms: loopDelaysOfLate.quantile(0.99) * 1000,
       }),
     });
-    this.frames = new Frames({ clock, loopDelayMs: () => loopDelaysOfLate.quantile(0.99) * 1000 });
+    this.frames = new Frames({
+      clock,
+      cpuMs: threadCpuMs,
+      loopDelayMs: () => loopDelaysOfLate.quantile(0.99) * 1000,
+    });
     this.sources = {
       queue,
       clock,

@@ -5,14 +5,16 @@ import { ManualClock } from '../support/time/manual-clock.ts';
 
 function setUp(loopDelayMs = 0) {
   const clock = new ManualClock();
-  const frames = new Frames({ clock, loopDelayMs: () => loopDelayMs });
+  let cpuMs = 0;
+  const frames = new Frames({ clock, cpuMs: () => cpuMs, loopDelayMs: () => loopDelayMs });
   let computed = 0;
-  /** Takes so many steps of that many milliseconds. */
-  const view = (value: unknown, steps = 1, stepMs = 0) =>
+  /** Takes so many steps of that many milliseconds, with the processor or, on a busy machine, without. */
+  const view = (value: unknown, steps = 1, stepMs = 0, cpuShare = 1) =>
     function* compute(): Computation<unknown> {
       computed++;
       for (let i = 0; i < steps; i++) {
         clock.advance(stepMs);
+        cpuMs += stepMs * cpuShare;
         yield;
       }
       return value;
@@ -44,18 +46,52 @@ test('the number of a view changes with what it says only', async () => {
 
 test('all views together take a hundredth of the time, half of that while timers come late', async () => {
   const { clock, frames, view } = setUp();
-  await frames.get('a', view('a', 1, 30));
+  await twice(clock, () => frames.get('a', view('a', 1, 30)));
   assert.equal(frames.intervalMs, 3_000);
-  await frames.get('b', view('b', 1, 20));
+  await twice(clock, () => frames.get('b', view('b', 1, 20)), 3_000);
   assert.deepEqual([frames.costMs, frames.intervalMs], [50, 5_000]);
   clock.advance(4_999);
   assert.equal((await frames.get('b', view('new'))).value, 'b');
   clock.advance(1);
   assert.equal((await frames.get('b', view('new'))).value, 'new');
   const late = setUp(25);
-  await late.frames.get('a', late.view('a', 1, 30));
+  await twice(late.clock, () => late.frames.get('a', late.view('a', 1, 30)), 2_000);
   assert.equal(late.frames.intervalMs, 6_000);
 });
+
+test('what a view costs is processor time, not the time that others had the processor', async () => {
+  const { clock, frames, view } = setUp();
+  await twice(clock, () => frames.get('k', view('x', 10, 20, 0.05)));
+  assert.deepEqual([frames.costMs, frames.intervalMs], [10, 1_000]);
+});
+
+test('a single costly computation, such as the first one, does not make others wait', async () => {
+  const { clock, frames, view } = setUp();
+  const costs: number[] = [];
+  for (const stepMs of [40, 2, 3, 90, 3, 50, 60]) {
+    await frames.get('k', view(costs.length, 1, stepMs));
+    costs.push(frames.costMs);
+    clock.advance(10_000);
+  }
+  assert.deepEqual(costs, [0, 2, 2, 3, 3, 3, 50]);
+});
+
+test('a view costs nothing once nobody looks at it any more', async () => {
+  const { clock, frames, view } = setUp();
+  await twice(clock, () => frames.get('old', view('x', 1, 100)));
+  assert.equal(frames.intervalMs, 10_000);
+  clock.advance(19_899);
+  assert.equal(frames.intervalMs, 10_000);
+  clock.advance(1);
+  assert.equal(frames.intervalMs, 1_000);
+});
+
+/** Computes a view so often that it is known what it costs. */
+async function twice(clock: ManualClock, get: () => Promise<unknown>, apartMs = 1_000): Promise<void> {
+  await get();
+  clock.advance(apartMs);
+  await get();
+}
 
 test('a computation gives others their turn every two milliseconds', async () => {
   const { clock, frames, view } = setUp();
