@@ -306,7 +306,7 @@ export function submissionAnswer(world: World, id: string): SubmissionAnswer {
 
 export function chunkRows(world: World): List<ChunkRow> {
   const items = Array.from(
-    { length: 40 },
+    { length: Math.min(40, world.rows) },
     (_, index): ChunkRow => ({
       index: 2_017 + index * 3,
       state: 'reserved',
@@ -385,7 +385,7 @@ export function consumerAnswer(world: World, id: string): ConsumerAnswer {
     ...row,
     conn_id: id,
     held: 12,
-    holding: Array.from({ length: 12 }, (_, index) => ({
+    holding: Array.from({ length: Math.min(12, world.rows) }, (_, index) => ({
       submission: submissionId(index % 3),
       chunk: 4_100 + index * 7,
       held_ms: 61_000 - index * 4_000,

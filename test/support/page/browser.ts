@@ -37,17 +37,19 @@ export function launchBrowser(file: string): Promise<Browser> {
   return chromium.launch({ executablePath: file, args });
 }
 
+export type Theme = 'light' | 'dark';
+
 export interface Look {
   readonly width: number;
-  readonly theme: 'light' | 'dark';
+  readonly theme: Theme;
 }
 
 export const WIDTHS = [360, 768, 1440];
-export const LOOKS: readonly Look[] = WIDTHS.flatMap((width) => [
-  { width, theme: 'light' },
-  { width, theme: 'dark' },
-]);
+function sizeOf({ width }: Look) {
+  return { width, height: width < 600 ? 780 : 900 };
+}
 
+const PAINTED = 'new Promise((end) => requestAnimationFrame(() => requestAnimationFrame(end)))';
 const AXE_TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 const axeSource = readFileSync(join(ROOT, 'node_modules/axe-core/axe.min.js'), 'utf8');
 
@@ -65,7 +67,7 @@ export class WatchedPage implements AsyncDisposable {
 
   static async open(browser: Browser, origin: string, look: Look): Promise<WatchedPage> {
     const context = await browser.newContext({
-      viewport: { width: look.width, height: look.width < 600 ? 780 : 900 },
+      viewport: sizeOf(look),
       colorScheme: look.theme,
       reducedMotion: 'reduce',
       timezoneId: 'Europe/Amsterdam',
@@ -91,6 +93,16 @@ export class WatchedPage implements AsyncDisposable {
       "document.addEventListener('securitypolicyviolation', (event) => console.error('policy: ' + event.violatedDirective + ' ' + event.blockedURI + ' ' + event.sample))",
     );
     return watched;
+  }
+
+  /** Changes what the page is looked at with, in place. */
+  async show(look: Look): Promise<void> {
+    const size = sizeOf(look);
+    const { width } = this.page.viewportSize() ?? { width: 0 };
+    if (width !== size.width) await this.page.setViewportSize(size);
+    await this.page.emulateMedia({ colorScheme: look.theme });
+    // Plots and the map are drawn again once they have been measured.
+    await this.page.evaluate(PAINTED);
   }
 
   /**
