@@ -18,11 +18,11 @@ import { NamedQueue } from './named-queue.ts';
 import { NamedQueues } from './named-queues.ts';
 import { Reads } from './reads.ts';
 import { Retention, type RetentionTimes } from './retention.ts';
-import { Retries } from './retries.ts';
-import { Scopes } from './scopes.ts';
 import { QueueStats } from './stats/stats.ts';
 import { Unattended } from './unattended.ts';
-import { Verbs } from './verbs.ts';
+import { Retries } from './verbs/retries.ts';
+import { Scopes } from './verbs/scopes.ts';
+import { Verbs } from './verbs/verbs.ts';
 
 export interface QueueOptions extends RetentionTimes {
   readonly store: Store;

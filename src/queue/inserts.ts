@@ -7,13 +7,13 @@ import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts
 import type { InsertResult, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
-import { deadlineProblem } from './changes.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { QueueEvents } from './events.ts';
 import type { InputCache } from './input-cache.ts';
 import type { Journal } from './journal/journal.ts';
 import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
+import { deadlineProblem } from './verbs/changes.ts';
 
 /** What a producer wants to insert. */
 export interface NewSubmission extends Omit<SubmissionRecord, 'id'> {

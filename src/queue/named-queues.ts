@@ -2,8 +2,8 @@ import { QUEUES_MAX } from '../model/limits.ts';
 import { NO_COUNTS, type SchedulerCounts } from '../scheduler/types.ts';
 import { TooManyQueuesError } from './errors.ts';
 import type { NamedQueue } from './named-queue.ts';
-import type { Scopes } from './scopes.ts';
 import type { Unattended } from './unattended.ts';
+import type { Scopes } from './verbs/scopes.ts';
 
 /**
  * The queues that there are: the unnamed one always, any other from the moment when somebody inserts or connects until

@@ -18,9 +18,9 @@ import type { JournalHealth } from './journal/journal.ts';
 import type { ConsumerPeer } from './peer.ts';
 import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
-import type { Retries } from './retries.ts';
 import type { QueueStats } from './stats/stats.ts';
-import type { Verbs } from './verbs.ts';
+import type { Retries } from './verbs/retries.ts';
+import type { Verbs } from './verbs/verbs.ts';
 
 /** One that is not in use. */
 const NO_QUEUE = {

@@ -15,7 +15,7 @@ import type { Journal } from './journal/journal.ts';
 import { type LongPolls, settledCount } from './long-polls.ts';
 import type { NamedQueues } from './named-queues.ts';
 import type { Retention } from './retention.ts';
-import type { Scopes } from './scopes.ts';
+import type { Scopes } from './verbs/scopes.ts';
 
 export interface ReadsOptions {
   readonly store: Store;

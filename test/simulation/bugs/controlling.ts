@@ -1,7 +1,7 @@
 import type { Control } from '../../../src/model/control.ts';
 import { Journal } from '../../../src/queue/journal/journal.ts';
 import { NamedQueue } from '../../../src/queue/named-queue.ts';
-import { Verbs } from '../../../src/queue/verbs.ts';
+import { Verbs } from '../../../src/queue/verbs/verbs.ts';
 import { MetaTable } from '../../../src/scheduler/metadata.ts';
 import { Scheduler } from '../../../src/scheduler/scheduler.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';

@@ -1,7 +1,7 @@
 import { ChunkSet } from '../../../src/model/chunk-set.ts';
 import { Journal } from '../../../src/queue/journal/journal.ts';
 import { NamedQueue } from '../../../src/queue/named-queue.ts';
-import { Retries } from '../../../src/queue/retries.ts';
+import { Retries } from '../../../src/queue/verbs/retries.ts';
 import { Ledger } from '../../../src/scheduler/ledger.ts';
 import { ScheduledSubmission } from '../../../src/scheduler/state.ts';
 import { during, replace, replaceGetter } from '../replace.ts';

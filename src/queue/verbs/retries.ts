@@ -1,16 +1,16 @@
-import { type Act, type PausedBy, withAct } from '../model/control.ts';
-import { ChangeRefusedError, SubmissionEndedError, SubmissionNotFoundError } from '../model/errors.ts';
-import type { SubmissionId } from '../model/ids.ts';
-import type { VerbTarget } from '../model/verbs.ts';
-import type { Store, StoredSubmission } from '../store/store.ts';
-import type { Clock } from '../system/time/clock.ts';
-import type { Endings } from './endings.ts';
-import { QueueUnavailableError } from './errors.ts';
-import type { QueueEvents } from './events.ts';
-import type { Journal } from './journal/journal.ts';
-import type { NamedQueue } from './named-queue.ts';
-import type { NamedQueues } from './named-queues.ts';
-import type { Retention } from './retention.ts';
+import { type Act, type PausedBy, withAct } from '../../model/control.ts';
+import { ChangeRefusedError, SubmissionEndedError, SubmissionNotFoundError } from '../../model/errors.ts';
+import type { SubmissionId } from '../../model/ids.ts';
+import type { VerbTarget } from '../../model/verbs.ts';
+import type { Store, StoredSubmission } from '../../store/store.ts';
+import type { Clock } from '../../system/time/clock.ts';
+import type { Endings } from '../endings.ts';
+import { QueueUnavailableError } from '../errors.ts';
+import type { QueueEvents } from '../events.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { NamedQueue } from '../named-queue.ts';
+import type { NamedQueues } from '../named-queues.ts';
+import type { Retention } from '../retention.ts';
 
 export interface RetriesOptions {
   readonly store: Store;

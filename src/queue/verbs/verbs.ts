@@ -1,4 +1,4 @@
-import { type Act, isUntouched, NO_SCOPE_CONTROL, type Scope, SERVER_SCOPE } from '../model/control.ts';
+import { type Act, isUntouched, NO_SCOPE_CONTROL, type Scope, SERVER_SCOPE } from '../../model/control.ts';
 import {
   ChangeRefusedError,
   CountChangedError,
@@ -6,21 +6,21 @@ import {
   OpsqueueError,
   SubmissionEndedError,
   SubmissionNotFoundError,
-} from '../model/errors.ts';
-import type { SubmissionId } from '../model/ids.ts';
-import { QUEUES_MAX } from '../model/limits.ts';
-import type { Change, VerbAnswer, VerbRequest, VerbTarget } from '../model/verbs.ts';
-import type { OpenSubmission } from '../scheduler/types.ts';
-import type { Store } from '../store/store.ts';
-import { clipped, type Logger } from '../system/log/logger.ts';
-import type { Clock } from '../system/time/clock.ts';
+} from '../../model/errors.ts';
+import type { SubmissionId } from '../../model/ids.ts';
+import { QUEUES_MAX } from '../../model/limits.ts';
+import type { Change, VerbAnswer, VerbRequest, VerbTarget } from '../../model/verbs.ts';
+import type { OpenSubmission } from '../../scheduler/types.ts';
+import type { Store } from '../../store/store.ts';
+import { clipped, type Logger } from '../../system/log/logger.ts';
+import type { Clock } from '../../system/time/clock.ts';
+import type { Endings } from '../endings.ts';
+import { QueueUnavailableError, TooManyQueuesError } from '../errors.ts';
+import type { QueueEvents } from '../events.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { NamedQueue } from '../named-queue.ts';
+import type { NamedQueues } from '../named-queues.ts';
 import { changedControl, changedScope, deadlineProblem, detailOf, filterText, isInState } from './changes.ts';
-import type { Endings } from './endings.ts';
-import { QueueUnavailableError, TooManyQueuesError } from './errors.ts';
-import type { QueueEvents } from './events.ts';
-import type { Journal } from './journal/journal.ts';
-import type { NamedQueue } from './named-queue.ts';
-import type { NamedQueues } from './named-queues.ts';
 import type { Retries } from './retries.ts';
 import type { Scopes } from './scopes.ts';
 import { VerbTally } from './verb-tally.ts';

@@ -6,14 +6,14 @@ import {
   withAct,
   withoutPause,
   withPause,
-} from '../model/control.ts';
-import { ChangeRefusedError, DeadlinePassedError } from '../model/errors.ts';
-import { META_PAIRS_MAX } from '../model/limits.ts';
-import { queueText } from '../model/queue-name.ts';
-import type { StrategicMetadata } from '../model/submission.ts';
-import type { Change, FilterState, VerbTarget } from '../model/verbs.ts';
-import type { OpenSubmission } from '../scheduler/types.ts';
-import { clipped } from '../system/log/logger.ts';
+} from '../../model/control.ts';
+import { ChangeRefusedError, DeadlinePassedError } from '../../model/errors.ts';
+import { META_PAIRS_MAX } from '../../model/limits.ts';
+import { queueText } from '../../model/queue-name.ts';
+import type { StrategicMetadata } from '../../model/submission.ts';
+import type { Change, FilterState, VerbTarget } from '../../model/verbs.ts';
+import type { OpenSubmission } from '../../scheduler/types.ts';
+import { clipped } from '../../system/log/logger.ts';
 
 /** Characters of what was changed, as it is logged and remembered. */
 const DETAIL_CHARS_MAX = 500;

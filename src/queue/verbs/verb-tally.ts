@@ -1,7 +1,7 @@
-import { type PausedBy, type Scope, type ScopeControl, SERVER_SCOPE } from '../model/control.ts';
-import type { OpsqueueError } from '../model/errors.ts';
-import type { SubmissionId } from '../model/ids.ts';
-import { HOLDS_MAX, type Hold, VERB_IDS_MAX } from '../model/verbs.ts';
+import { type PausedBy, type Scope, type ScopeControl, SERVER_SCOPE } from '../../model/control.ts';
+import type { OpsqueueError } from '../../model/errors.ts';
+import type { SubmissionId } from '../../model/ids.ts';
+import { HOLDS_MAX, type Hold, VERB_IDS_MAX } from '../../model/verbs.ts';
 import type { Scopes } from './scopes.ts';
 
 /** What a verb has done, counted while its request is worked off. */

@@ -5,7 +5,7 @@ import {
   type Scope,
   type ScopeControl,
   SERVER_SCOPE,
-} from '../model/control.ts';
+} from '../../model/control.ts';
 
 /** What verbs have changed of queues as such and of the whole server, whether there is work in them or not. */
 export class Scopes {
