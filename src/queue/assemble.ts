@@ -1,3 +1,5 @@
+import { SERVER_SCOPE } from '../model/control.ts';
+import type { ShardId } from '../model/ids.ts';
 import type { SubmissionEndCause } from '../scheduler/effects.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Tenure } from '../store/lease.ts';
@@ -7,17 +9,15 @@ import type { Random } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { Endings } from './endings.ts';
 import { QueueEvents } from './events.ts';
-import { InputCache } from './input-cache.ts';
 import { Inserts } from './inserts.ts';
 import { Congestion } from './journal/congestion.ts';
-import { Journal } from './journal/journal.ts';
-import { StoreWatch } from './journal/store-watch.ts';
-import { LongChunks } from './long-chunks.ts';
 import { LongPolls } from './long-polls.ts';
 import { NamedQueue } from './named-queue.ts';
 import { NamedQueues } from './named-queues.ts';
 import { Reads } from './reads.ts';
 import { Retention, type RetentionTimes } from './retention.ts';
+import { Shard } from './shard/shard.ts';
+import { Shards } from './shard/shards.ts';
 import { QueueStats } from './stats/stats.ts';
 import { Unattended } from './unattended.ts';
 import { Retries } from './verbs/retries.ts';
@@ -26,8 +26,8 @@ import { Verbs } from './verbs/verbs.ts';
 
 export interface QueueOptions extends RetentionTimes {
   readonly store: Store;
-  /** As whose owner the queue acts. Default: it takes the store, until another one does. */
-  readonly tenure?: Tenure | undefined;
+  /** Which shard a queue belongs to. Default: 0, all of them. */
+  readonly shardOf?: ((queue: string) => ShardId) | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -54,10 +54,10 @@ export interface QueueOptions extends RetentionTimes {
 
 /** What the parts need of the queue that they are put together for. */
 export interface QueueHooks {
-  /** Neither stopped nor lost, and still the owner. */
-  isReady(): boolean;
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
+  /** What the journals can do is something else now. */
+  healthChanged(): void;
 }
 
 /** Of the bytes that may wait for their commit, one part in so many is left to outputs. */
@@ -65,39 +65,21 @@ const CONGESTED_SHARE = 4;
 
 export type QueueParts = ReturnType<typeof assemble>;
 
-/** Puts a queue together. Nothing of it runs yet. */
-export function assemble(options: QueueOptions, tenure: Tenure, hooks: QueueHooks) {
-  const { store, clock, random, logger, pendingBytesMax = 256 * 1024 * 1024 } = options;
+/** Puts a queue together, without a shard. Nothing of it runs yet. */
+export function assemble(options: QueueOptions, hooks: QueueHooks) {
+  const { store, clock, random, logger, pendingBytesMax = 256 * 1024 * 1024, shardOf = () => 0 } = options;
   const { reservationExpirationMs, disconnectFadesAfterMs, submissionsReturnedMax } = options;
   const giveUp = (error: unknown) => hooks.giveUp(error);
   const stats = new QueueStats(clock);
-  const journal = new Journal({
-    store,
-    tenure,
-    clock,
-    random,
-    logger,
-    committed: (seconds) => stats.committed(seconds),
-  });
-  journal.lost.addEventListener('abort', () => giveUp(journal.lost.reason), { once: true });
-  const watch = new StoreWatch({
-    journal,
-    clock,
-    logger,
-    holdHandOutAfterMs: options.holdHandOutAfterMs ?? 5_000,
-    hold: (held) => queues.holdHandOut(held),
-  });
+  const shards = new Shards(shardOf);
   const events = new QueueEvents(clock, stats);
   const longPolls = new LongPolls(clock, events);
-  const longChunks = new LongChunks(logger);
-  const inputs = new InputCache(options.inputCacheBytesMax ?? 64 * 1024 * 1024);
   const retention = new Retention({ ...options, store, clock, logger });
-  const shared = { store, clock, logger, journal, events, inputs, giveUp };
+  const shared = { store, clock, logger, shards, events, giveUp };
   const own = {
     ...shared,
     stats,
-    longChunks,
-    congestion: new Congestion(journal, pendingBytesMax / CONGESTED_SHARE),
+    congestion: new Congestion(shards, pendingBytesMax / CONGESTED_SHARE),
     reservationExpirationMs,
     scheduler: {
       random,
@@ -106,43 +88,49 @@ export function assemble(options: QueueOptions, tenure: Tenure, hooks: QueueHook
       chunkDisconnectsMax: options.chunkDisconnectsMax,
       ...(disconnectFadesAfterMs === undefined ? {} : { disconnectFadesAfterMs }),
     },
-    isOpen: () => hooks.isReady(),
-    ending: (submission: OpenSubmission, cause: SubmissionEndCause) => endings.ending(submission, cause),
+    ending: (queue: NamedQueue, submission: OpenSubmission, cause: SubmissionEndCause) =>
+      endings.ending(queue, submission, cause),
     changed: (queue: NamedQueue) => queues.changed(queue),
   };
   const unattended = new Unattended({ clock, logger, queues: () => queues });
   const scopes = new Scopes();
-  const queues: NamedQueues = new NamedQueues((name) => new NamedQueue(name, own), unattended, scopes);
-  const reads = new Reads({ store, journal, queues, scopes, longPolls, retention, submissionsReturnedMax });
+  const makeQueue = (name: string, shard: Shard) => new NamedQueue(name, shard, own);
+  const queues: NamedQueues = new NamedQueues(shards, makeQueue, unattended, scopes);
+  const reads = new Reads({ store, shards, queues, scopes, longPolls, retention, submissionsReturnedMax });
   const endings = new Endings({ ...shared, queues, reads });
-  const inserts = new Inserts({
-    ...shared,
-    queues,
-    shard: tenure.grant.shard,
-    highestId: tenure.grant.highestId,
-    pendingBytesMax,
-    isOpen: () => hooks.isReady() && watch.isOk,
-  });
-  const retries = new Retries({
-    ...shared,
-    queues,
-    endings,
-    retention,
-    isOpen: () => hooks.isReady() && watch.isOk,
-  });
-  const verbs = new Verbs({
+  const inserts = new Inserts({ ...shared, queues, pendingBytesMax });
+  const retries = new Retries({ ...shared, queues, endings, retention });
+  const verbs = new Verbs({ ...shared, queues, scopes, endings, retries });
+  const shardOptions = {
     store,
     clock,
+    random,
     logger,
-    journal,
-    events,
-    queues,
-    scopes,
-    endings,
-    retries,
-    giveUp,
-  });
+    holdHandOutAfterMs: options.holdHandOutAfterMs ?? 5_000,
+    inputRoom: { bytesMax: options.inputCacheBytesMax ?? 64 * 1024 * 1024, bytes: 0 },
+    longChunksPace: { nextLineMs: Number.NEGATIVE_INFINITY },
+    hooks: {
+      committed: (seconds: number) => stats.committed(seconds),
+      healthChanged: () => hooks.healthChanged(),
+      hold: (shard: Shard, held: boolean) => queues.holdHandOut(shard, held),
+      halted: (shard: Shard) => queues.stop(shard),
+      stopping(shard: Shard) {
+        longPolls.wakeAll((queue) => shards.shardOf(queue) === shard.id);
+        return retention.settled();
+      },
+      stopped(shard: Shard) {
+        queues.drop(shard);
+        shards.remove(shard);
+        scopes.forget((scope) => scope !== SERVER_SCOPE && shards.shardOf(scope) === shard.id);
+        hooks.healthChanged();
+      },
+      giveUp,
+    },
+  };
+  const makeShard = (tenure: Tenure) => new Shard({ ...shardOptions, tenure });
   return {
+    shards,
+    makeShard,
     queues,
     scopes,
     verbs,
@@ -152,9 +140,6 @@ export function assemble(options: QueueOptions, tenure: Tenure, hooks: QueueHook
     endings,
     retention,
     stats,
-    journal,
     events,
-    longPolls,
-    watch,
   };
 }

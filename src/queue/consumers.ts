@@ -12,11 +12,9 @@ import { clipped, type Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { QueueEvent, QueueEvents } from './events.ts';
-import type { InputCache } from './input-cache.ts';
 import type { Congestion } from './journal/congestion.ts';
-import type { Journal } from './journal/journal.ts';
-import type { LongChunks } from './long-chunks.ts';
 import type { ConnectedConsumer, ConsumerPeer } from './peer.ts';
+import type { Shard } from './shard/shard.ts';
 import type { QueueStats } from './stats/stats.ts';
 
 export interface ConsumersOptions {
@@ -25,18 +23,14 @@ export interface ConsumersOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly journal: Journal;
+  readonly shard: Shard;
   readonly scheduler: Scheduler<ConsumerPeer>;
   readonly dispatcher: Dispatcher;
   readonly events: QueueEvents;
   readonly stats: QueueStats;
-  readonly inputs: InputCache;
-  readonly longChunks: LongChunks;
   /** How long a reservation lasts that is not extended. */
   readonly reservationExpirationMs: number;
   readonly congestion: Congestion;
-  /** Whether the queue still runs. */
-  isOpen(): boolean;
   /** One of them has come or gone. */
   changed(): void;
 }
@@ -50,15 +44,22 @@ export class Consumers {
   readonly reservationExpirationMs: number;
   readonly #o: ConsumersOptions;
   readonly #clock: Clock;
+  readonly #shard: Shard;
   readonly #scheduler: Scheduler<ConsumerPeer>;
   readonly #dispatcher: Dispatcher;
 
   constructor(options: ConsumersOptions) {
     this.#o = options;
     this.#clock = options.clock;
+    this.#shard = options.shard;
     this.#scheduler = options.scheduler;
     this.#dispatcher = options.dispatcher;
     this.reservationExpirationMs = options.reservationExpirationMs;
+  }
+
+  /** Whether the queue still runs, and this node is its owner, by the clock. */
+  get isOpen(): boolean {
+    return this.#shard.isOpen;
   }
 
   connect(peer: ConsumerPeer, options: ConsumerOptions): ConnectedConsumer {
@@ -75,7 +76,7 @@ export class Consumers {
     untold: readonly ChunkId[] = [],
   ): void {
     // A queue that has stopped has forgotten its reservations; that must not look like broken connections.
-    if (!this.#o.isOpen()) return;
+    if (!this.isOpen) return;
     const nowMs = this.#clock.monotonicMs();
     this.#scheduler.removeConsumer(consumer, manner, nowMs, untold);
     this.#dispatcher.run(nowMs);
@@ -113,7 +114,7 @@ export class Consumers {
     const isDirect = submission?.record.prefix === null && output !== null;
     // The output goes first: no crash may leave a chunk that is done and has none.
     if (isDirect && submission.hasOpenChunk(chunkIndex)) {
-      this.#o.journal.add({ kind: 'direct_output', id: submissionId, chunkIndex, content: output });
+      this.#shard.journal.add({ kind: 'direct_output', id: submissionId, chunkIndex, content: output });
     }
     const isAccepted = this.#scheduler.complete(consumer, submissionId, chunkIndex, startedMs);
     this.#dispatcher.run(startedMs);
@@ -147,7 +148,7 @@ export class Consumers {
 
   /** Gives back a chunk, uncounted. */
   release(consumer: ConnectedConsumer, { submissionId, chunkIndex }: ChunkId): void {
-    if (!this.#o.isOpen()) return;
+    if (!this.isOpen) return;
     const nowMs = this.#clock.monotonicMs();
     this.#scheduler.release(consumer, submissionId, chunkIndex, nowMs);
     this.#dispatcher.run(nowMs);
@@ -159,7 +160,7 @@ export class Consumers {
     const isExtended = this.#scheduler.extend(consumer, submissionId, chunkIndex, nowMs);
     this.#dispatcher.run(nowMs);
     const reservation = isExtended ? this.#scheduler.get(submissionId)?.reservation(chunkIndex) : undefined;
-    if (reservation !== undefined) this.#o.longChunks.stillRuns(reservation, connId, nowMs);
+    if (reservation !== undefined) this.#shard.longChunks.stillRuns(reservation, connId, nowMs);
   }
 
   /** Outputs come faster than the store takes them: the connections of those who send some should be read no more for now. */
@@ -172,9 +173,14 @@ export class Consumers {
     this.#o.congestion.onceRelieved(run);
   }
 
+  /** How many chunks of it are done on disk; fewer than that while much waits. */
+  chunksCommitted(submission: OpenSubmission): number {
+    return this.#shard.journal.chunksCommitted(submission);
+  }
+
   /** The input of a `Direct` submission's chunk, if it is in memory; undefined if only the store has it. */
   inputAtHand(submission: OpenSubmission, chunkIndex: ChunkIndex): Uint8Array | null | undefined {
-    return this.#o.inputs.input(submission.record.id, chunkIndex);
+    return this.#shard.inputs.input(submission.record.id, chunkIndex);
   }
 
   /** Inputs of `Direct` submissions, in the order asked for. */

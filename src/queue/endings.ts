@@ -2,7 +2,7 @@ import { type Cancellation, DEADLINE_CANCELLATION } from '../model/control.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import { isPromise } from '../model/kinds.ts';
 import { queueField } from '../model/queue-name.ts';
-import type { FailedChunk, SubmissionEnd, SubmissionRecord, SubmissionStatus } from '../model/submission.ts';
+import type { FailedChunk, SubmissionEnd, SubmissionStatus } from '../model/submission.ts';
 import type { SubmissionEndCause } from '../scheduler/effects.ts';
 import { invariant } from '../scheduler/invariant.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
@@ -12,8 +12,8 @@ import { clipped, type Logger } from '../system/log/logger.ts';
 import { type Clock, sleep } from '../system/time/clock.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { QueueEvents } from './events.ts';
-import type { InputCache } from './input-cache.ts';
 import type { Journal } from './journal/journal.ts';
+import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
 import type { Reads } from './reads.ts';
 
@@ -21,10 +21,8 @@ export interface EndingsOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly journal: Journal;
   readonly queues: NamedQueues;
   readonly events: QueueEvents;
-  readonly inputs: InputCache;
   readonly reads: Reads;
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
@@ -61,9 +59,11 @@ export class Endings {
   }
 
   /** The submission is off the schedule. */
-  ending(submission: OpenSubmission, cause: SubmissionEndCause): void {
+  ending(queue: NamedQueue, submission: OpenSubmission, cause: SubmissionEndCause): void {
     const { id } = submission.record;
-    const committed = this.#end(submission, cause).finally(() => this.#pending.delete(id));
+    const committed = this.#end(queue, submission, cause).finally(() => {
+      if (this.#pending.get(id) === committed) this.#pending.delete(id);
+    });
     this.#pending.set(id, committed);
     // A failure is reported to those who wait for it; there may be none.
     committed.catch(() => {});
@@ -96,17 +96,19 @@ export class Endings {
     }
   }
 
-  async #end(submission: OpenSubmission, cause: SubmissionEndCause): Promise<void> {
+  async #end(queue: NamedQueue, submission: OpenSubmission, cause: SubmissionEndCause): Promise<void> {
     const { record, done } = submission;
-    const { journal, clock } = this.#o;
-    const endOf = this.#endOf(submission, cause, clock.nowMs());
+    const { clock } = this.#o;
+    const { journal, inputs } = queue.shard;
+    const endOf = this.#endOf(journal, submission, cause, clock.nowMs());
     // At once where nothing has to be read: it joins the batch of the last chunk.
     const end = isPromise(endOf) ? await endOf : endOf;
     journal.add({ kind: 'end', id: record.id, end });
     await journal.committed();
     try {
-      this.#forget(record);
-      this.#o.inputs.forget(record.id);
+      queue.scheduler.forget(record.id);
+      this.#o.queues.changed(queue);
+      inputs.forget(record.id);
       this.#log(submission, end);
       const event = { kind: 'submission_ended', record, end, chunksDone: done.count } as const;
       this.#o.events.publish(event, clock.monotonicMs());
@@ -116,6 +118,7 @@ export class Endings {
   }
 
   #endOf(
+    journal: Journal,
     submission: OpenSubmission,
     cause: SubmissionEndCause,
     endedAtMs: number,
@@ -134,21 +137,13 @@ export class Endings {
           failedChunk,
         }));
       case 'completed_with_failures':
-        return this.#firstFailedChunk(submission).then((failedChunk) => ({
+        return this.#firstFailedChunk(journal, submission).then((failedChunk) => ({
           state: 'completed_with_failures',
           endedAtMs,
           chunksDone,
           failedChunk,
         }));
     }
-  }
-
-  #forget({ id, queue: name }: SubmissionRecord): void {
-    const { queues } = this.#o;
-    const queue = queues.get(name);
-    invariant(queue !== undefined, 'a queue is there as long as a submission of it');
-    queue.scheduler.forget(id);
-    queues.changed(queue);
   }
 
   async #failedChunk(submission: OpenSubmission, chunkIndex: number, failure: string): Promise<FailedChunk> {
@@ -161,11 +156,11 @@ export class Endings {
   }
 
   /** Of those that were set aside. Why they failed is only in the store: there may be millions. */
-  async #firstFailedChunk(submission: OpenSubmission): Promise<FailedChunk> {
+  async #firstFailedChunk(journal: Journal, submission: OpenSubmission): Promise<FailedChunk> {
     const { id } = submission.record;
     const [chunkIndex] = submission.failed ?? [];
     invariant(chunkIndex !== undefined, 'a submission completes with failures, and no chunk has failed');
-    await this.#o.journal.committed();
+    await journal.committed();
     const page = { id, from: chunkIndex, limit: 1 };
     const found = await this.#read('failure', chunkIndex, () => this.#o.store.failedChunks(page));
     return this.#failedChunk(submission, chunkIndex, found?.[0]?.failure ?? UNREADABLE_FAILURE);

@@ -5,29 +5,37 @@ const SUBMISSION_BYTES_MAX = 1024 * 1024;
 /** What an entry takes besides its bytes. */
 const CHUNK_BYTES_EXTRA = 128;
 
+/** What several caches may take together. */
+export interface InputRoom {
+  /** Beyond this, further submissions are not kept. */
+  readonly bytesMax: number;
+  /** What is taken. */
+  bytes: number;
+}
+
 /**
  * Inputs of small `Direct` submissions, kept from their insert on: a chunk is then handed out without asking the
  * store, which may be in the middle of a commit.
  */
 export class InputCache {
-  readonly #bytesMax: number;
+  readonly #room: InputRoom;
   readonly #submissions = new Map<SubmissionId, readonly (Uint8Array | null)[]>();
   #bytes = 0;
 
-  /** @param bytesMax beyond this, further submissions are not kept */
-  constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
+  constructor(room: InputRoom) {
+    this.#room = room;
   }
 
+  /** Of this cache alone. */
   get bytes(): number {
     return this.#bytes;
   }
 
   keep(id: SubmissionId, inputs: readonly (Uint8Array | null)[]): void {
     const bytes = bytesOf(inputs);
-    if (bytes > SUBMISSION_BYTES_MAX || this.#bytes + bytes > this.#bytesMax) return;
+    if (bytes > SUBMISSION_BYTES_MAX || this.#room.bytes + bytes > this.#room.bytesMax) return;
     this.#submissions.set(id, inputs);
-    this.#bytes += bytes;
+    this.#take(bytes);
   }
 
   /** undefined: not kept, the store has it. */
@@ -40,7 +48,18 @@ export class InputCache {
     const inputs = this.#submissions.get(id);
     if (inputs === undefined) return;
     this.#submissions.delete(id);
-    this.#bytes -= bytesOf(inputs);
+    this.#take(-bytesOf(inputs));
+  }
+
+  /** All of them. */
+  clear(): void {
+    this.#submissions.clear();
+    this.#take(-this.#bytes);
+  }
+
+  #take(bytes: number): void {
+    this.#bytes += bytes;
+    this.#room.bytes += bytes;
   }
 }
 

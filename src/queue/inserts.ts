@@ -1,6 +1,6 @@
 import { type Control, NO_CONTROL } from '../model/control.ts';
 import { ProtocolError, SubmissionConflictError } from '../model/errors.ts';
-import { nextSubmissionId, type ShardId, type SubmissionId } from '../model/ids.ts';
+import type { SubmissionId } from '../model/ids.ts';
 import { KEPT_BYTES_MAX } from '../model/limits.ts';
 import { queueField } from '../model/queue-name.ts';
 import type { StrategicMetadata, SubmissionRecord } from '../model/submission.ts';
@@ -9,10 +9,9 @@ import type { Logger } from '../system/log/logger.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { QueueUnavailableError } from './errors.ts';
 import type { QueueEvents } from './events.ts';
-import type { InputCache } from './input-cache.ts';
-import type { Journal } from './journal/journal.ts';
 import type { NamedQueue } from './named-queue.ts';
 import type { NamedQueues } from './named-queues.ts';
+import type { Shards } from './shard/shards.ts';
 import { deadlineProblem } from './verbs/changes.ts';
 
 /** What a producer wants to insert. */
@@ -28,17 +27,11 @@ export interface InsertsOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly journal: Journal;
+  readonly shards: Shards;
   readonly queues: NamedQueues;
   readonly events: QueueEvents;
-  readonly inputs: InputCache;
-  readonly shard: ShardId;
-  /** The highest id that was ever given out. */
-  readonly highestId: SubmissionId;
   /** Bytes that may wait for their commit. */
   readonly pendingBytesMax: number;
-  /** Whether inserts are taken now. */
-  isOpen(): boolean;
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
 }
@@ -49,11 +42,9 @@ const INPUTS_AT_ONCE = 256;
 /** Takes in submissions: acknowledged, and on the schedule, after their commit. */
 export class Inserts {
   readonly #o: InsertsOptions;
-  #lastId: SubmissionId;
 
   constructor(options: InsertsOptions) {
     this.#o = options;
-    this.#lastId = options.highestId;
   }
 
   /**
@@ -64,14 +55,16 @@ export class Inserts {
    *   QueueUnavailableError; TooManyQueuesError
    */
   async insert(wanted: NewSubmission): Promise<SubmissionId> {
-    const { journal, clock } = this.#o;
+    const { shards, clock } = this.#o;
     refuseTooLarge(wanted);
     const { deadlineMs, startAfterMs } = wanted.control ?? NO_CONTROL;
     const problem = deadlineProblem(deadlineMs, startAfterMs, clock.nowMs());
     // What was inserted in time is found again, whatever the time is now.
     if (problem !== null && !(await this.#isKnown(wanted.prefix))) throw problem;
-    if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
-    if (journal.bytesPending > this.#o.pendingBytesMax) {
+    if (!shards.of(wanted.queue).isHealthy) {
+      throw new QueueUnavailableError('the store takes nothing at the moment');
+    }
+    if (shards.bytesPending > this.#o.pendingBytesMax) {
       throw new QueueUnavailableError('too much waits to be written');
     }
     const queue = this.#o.queues.enter(wanted.queue);
@@ -91,15 +84,15 @@ export class Inserts {
   }
 
   async #insert(wanted: NewSubmission, queue: NamedQueue): Promise<SubmissionId> {
-    const { clock, journal } = this.#o;
+    const { clock } = this.#o;
+    const { shard } = queue;
     const { directInputs, idempotencyKey, control = NO_CONTROL, ...fixed } = wanted;
     const nowMs = clock.nowMs();
-    const id = nextSubmissionId(this.#lastId, nowMs, this.#o.shard);
-    this.#lastId = id;
+    const id = shard.nextId(nowMs);
     const record: SubmissionRecord = { id, ...fixed };
     let result: InsertResult;
     try {
-      result = await journal.insert({
+      result = await shard.journal.insert({
         kind: 'insert',
         record,
         control,
@@ -151,7 +144,7 @@ export class Inserts {
     directInputs: NewSubmission['directInputs'],
     queue: NamedQueue,
   ): void {
-    const { clock, events, inputs } = this.#o;
+    const { clock, events } = this.#o;
     const nowMs = clock.monotonicMs();
     events.publish({ kind: 'submission_inserted', record }, nowMs);
     this.#o.logger.debug(
@@ -168,7 +161,7 @@ export class Inserts {
       events.publish({ kind: 'submission_ended', record, end, chunksDone: 0 }, nowMs);
       return;
     }
-    if (directInputs !== undefined) inputs.keep(record.id, directInputs);
+    if (directInputs !== undefined) queue.shard.inputs.keep(record.id, directInputs);
     try {
       queue.insert(record, control);
     } catch (error) {

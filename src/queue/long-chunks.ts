@@ -14,14 +14,20 @@ interface Pace {
   tookMs: number;
 }
 
+/** When the next line may be logged, on the monotonic clock: of all that share it. */
+export interface LongChunksPace {
+  nextLineMs: number;
+}
+
 /** Names in the log the chunks that consumers keep working on for far longer than on the others. */
 export class LongChunks {
   readonly #logger: Logger;
   readonly #paces = new Map<OpenSubmission, Pace>();
-  #nextLineMs = Number.NEGATIVE_INFINITY;
+  readonly #lines: LongChunksPace;
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, lines: LongChunksPace) {
     this.#logger = logger;
+    this.#lines = lines;
   }
 
   /** A chunk was done that was reserved for so long. */
@@ -40,14 +46,14 @@ export class LongChunks {
 
   /** Its consumer has just reported that it still works on the chunk. */
   stillRuns({ submission, chunkIndex, reservedMs }: HandedOutChunk, connId: string, nowMs: number): void {
-    if (nowMs < this.#nextLineMs) return;
+    if (nowMs < this.#lines.nextLineMs) return;
     const pace = this.#paces.get(submission);
     const usualMs = pace === undefined ? null : pace.tookMs / pace.chunks;
     const limitMs =
       usualMs === null ? TIMES_LONGER * TOOK_MS_MIN : Math.max(TIMES_LONGER * usualMs, TOOK_MS_MIN);
     const tookMs = nowMs - reservedMs;
     if (tookMs < limitMs) return;
-    this.#nextLineMs = nowMs + PAUSE_MS;
+    this.#lines.nextLineMs = nowMs + PAUSE_MS;
     this.#logger.warn(
       {
         submission: String(submission.record.id),

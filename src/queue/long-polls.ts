@@ -45,8 +45,11 @@ export class LongPolls {
     return () => this.#remove(waiter);
   }
 
-  wakeAll(): void {
-    for (const id of [...this.#waiters.keys()]) this.#ended(id);
+  /** Those who wait for a submission of such a queue. */
+  wakeAll(isOne: (queue: string) => boolean): void {
+    for (const [id, [first]] of [...this.#waiters]) {
+      if (first !== undefined && isOne(first.submission.record.queue)) this.#ended(id);
+    }
   }
 
   #take({ events, changed, missed }: EventBatch): void {
@@ -56,7 +59,7 @@ export class LongPolls {
       else if (event.kind === 'chunk_set_back' && event.isFatal) this.#moved(event.submission.record.id);
     }
     // The end of any of them may be among what was missed: a look too many does no harm.
-    if (missed > 0) this.wakeAll();
+    if (missed > 0) this.wakeAll(() => true);
   }
 
   #moved(id: SubmissionId): void {

@@ -1,18 +1,27 @@
 import type { Control } from '../model/control.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { SubmissionRecord } from '../model/submission.ts';
+import type { SubmissionEndCause } from '../scheduler/effects.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
-import type { SchedulerCounts, SchedulerOptions, SubmissionProgress } from '../scheduler/types.ts';
+import type {
+  OpenSubmission,
+  SchedulerCounts,
+  SchedulerOptions,
+  SubmissionProgress,
+} from '../scheduler/types.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
 import { Consumers, type ConsumersOptions } from './consumers.ts';
 import { Dispatcher, type DispatcherOptions } from './dispatcher.ts';
 import type { ConsumerPeer } from './peer.ts';
+import type { Shard } from './shard/shard.ts';
 
 export interface NamedQueueOptions
-  extends Omit<ConsumersOptions, 'name' | 'scheduler' | 'dispatcher' | 'changed'>,
-    Omit<DispatcherOptions, 'name' | 'scheduler' | 'deadlineChanged'> {
+  extends Omit<ConsumersOptions, 'name' | 'shard' | 'scheduler' | 'dispatcher' | 'changed'>,
+    Omit<DispatcherOptions, 'name' | 'scheduler' | 'journal' | 'longChunks' | 'ending' | 'deadlineChanged'> {
   readonly clock: Clock;
   readonly scheduler: SchedulerOptions;
+  /** A submission is off the schedule. */
+  ending(queue: NamedQueue, submission: OpenSubmission, cause: SubmissionEndCause): void;
   /** A consumer has come or gone, or a submission. */
   changed(queue: NamedQueue): void;
 }
@@ -21,6 +30,8 @@ export interface NamedQueueOptions
 export class NamedQueue {
   /** '' for the unnamed one. */
   readonly name: string;
+  /** By which right, and in which journal. */
+  readonly shard: Shard;
   readonly scheduler: Scheduler<ConsumerPeer>;
   readonly dispatcher: Dispatcher;
   readonly consumers: Consumers;
@@ -28,15 +39,23 @@ export class NamedQueue {
   insertsPending = 0;
   readonly #o: NamedQueueOptions;
   #isPaused = false;
+  #isStopped = false;
   #deadline: Timer | null = null;
 
-  constructor(name: string, options: NamedQueueOptions) {
+  constructor(name: string, shard: Shard, options: NamedQueueOptions) {
     this.name = name;
+    this.shard = shard;
     this.#o = options;
     options.stats.byQueue.enter(name);
     this.scheduler = new Scheduler(options.scheduler);
-    const own = { ...options, name, scheduler: this.scheduler };
-    this.dispatcher = new Dispatcher({ ...own, deadlineChanged: () => this.#armDeadline() });
+    const own = { ...options, name, shard, scheduler: this.scheduler };
+    this.dispatcher = new Dispatcher({
+      ...own,
+      journal: shard.journal,
+      longChunks: shard.longChunks,
+      ending: (submission, cause) => options.ending(this, submission, cause),
+      deadlineChanged: () => this.#armDeadline(),
+    });
     this.consumers = new Consumers({
       ...own,
       dispatcher: this.dispatcher,
@@ -68,6 +87,10 @@ export class NamedQueue {
     return !hasSubmissions && counts.consumers === 0 && this.insertsPending === 0;
   }
 
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
   /** A submission whose insert is committed goes on the schedule. */
   insert(record: SubmissionRecord, control: Control, progress?: SubmissionProgress): void {
     const { clock } = this.#o;
@@ -96,14 +119,17 @@ export class NamedQueue {
     return isOpen;
   }
 
-  /** Nothing comes by itself any more. */
+  /** Nothing comes by itself any more. Idempotent. */
   stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     this.#o.stats.byQueue.leave(this.name);
     this.#deadline?.cancel();
   }
 
   #armDeadline(): void {
     this.#deadline?.cancel();
+    if (this.#isStopped) return;
     const dueMs = this.scheduler.nextDeadlineMs();
     if (dueMs === null) return;
     const delayMs = Math.max(0, dueMs - this.#o.clock.monotonicMs());
@@ -113,7 +139,7 @@ export class NamedQueue {
 
   /** For calls of the scheduler that no caller waits for: a broken invariant must not get lost. */
   #call(run: (nowMs: number) => void): void {
-    if (!this.#o.isOpen()) return;
+    if (!this.shard.isOpen) return;
     try {
       const nowMs = this.#o.clock.monotonicMs();
       run(nowMs);

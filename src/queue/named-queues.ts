@@ -1,27 +1,34 @@
 import { QUEUES_MAX } from '../model/limits.ts';
+import { queueText } from '../model/queue-name.ts';
 import { NO_COUNTS, type SchedulerCounts } from '../scheduler/types.ts';
-import { TooManyQueuesError } from './errors.ts';
+import { QueueUnavailableError, TooManyQueuesError } from './errors.ts';
 import type { NamedQueue } from './named-queue.ts';
+import type { Shard } from './shard/shard.ts';
+import type { Shards } from './shard/shards.ts';
 import type { Unattended } from './unattended.ts';
 import type { Scopes } from './verbs/scopes.ts';
 
 /**
- * The queues that there are: the unnamed one always, any other from the moment when somebody inserts or connects until
- * nothing of it is open and nobody is connected.
+ * The queues that there are: the unnamed one as long as its shard is open, any other from the moment when somebody inserts or
+ * connects until nothing of it is open and nobody is connected.
  */
 export class NamedQueues {
-  readonly #make: (name: string) => NamedQueue;
+  readonly #shards: Shards;
+  readonly #make: (name: string, shard: Shard) => NamedQueue;
   readonly #unattended: Unattended;
   readonly #scopes: Scopes;
   readonly #byName = new Map<string, NamedQueue>();
-  #isHeld = false;
-  #isStopped = false;
 
-  constructor(make: (name: string) => NamedQueue, unattended: Unattended, scopes: Scopes) {
+  constructor(
+    shards: Shards,
+    make: (name: string, shard: Shard) => NamedQueue,
+    unattended: Unattended,
+    scopes: Scopes,
+  ) {
+    this.#shards = shards;
     this.#make = make;
     this.#unattended = unattended;
     this.#scopes = scopes;
-    this.open('');
   }
 
   /** undefined: nothing of it is open, and nobody is connected. */
@@ -29,8 +36,10 @@ export class NamedQueues {
     return this.#byName.get(name);
   }
 
-  /** For somebody who inserts or connects. Throws TooManyQueuesError. */
+  /** For somebody who inserts or connects. Throws QueueUnavailableError, TooManyQueuesError. */
   enter(name: string): NamedQueue {
+    const shard = this.#shards.of(name);
+    if (!shard.isReady) throw new QueueUnavailableError(`${queueText(name)} is being opened, or stops`);
     if (!this.hasRoomFor(name)) throw new TooManyQueuesError(name);
     return this.open(name);
   }
@@ -41,13 +50,14 @@ export class NamedQueues {
     return this.#byName.has(name) || this.#byName.size <= QUEUES_MAX;
   }
 
-  /** However many there are: what is on disk comes back. */
+  /** However many there are: what is on disk comes back. Throws QueueUnavailableError. */
   open(name: string): NamedQueue {
     let queue = this.#byName.get(name);
     if (queue === undefined) {
-      queue = this.#make(name);
+      const shard = this.#shards.of(name);
+      queue = this.#make(name, shard);
       this.#byName.set(name, queue);
-      if (this.#isHeld) queue.holdHandOut(true);
+      if (shard.watch.isHeld) queue.holdHandOut(true);
       if (this.#scopes.isPaused(name)) queue.pause(true);
     }
     return queue;
@@ -55,7 +65,7 @@ export class NamedQueues {
 
   /** A consumer or a submission has come to it, or left it. */
   changed(queue: NamedQueue): void {
-    if (this.#isStopped) return;
+    if (queue.isStopped) return;
     if (queue.isIdle) this.#drop(queue);
     else if (queue.scheduler.counts.consumers > 0) this.#unattended.forget(queue);
     else this.#unattended.look(queue);
@@ -68,10 +78,9 @@ export class NamedQueues {
     if (this.#byName.get(queue.name) === queue) this.#byName.delete(queue.name);
   }
 
-  /** Those that come to be meanwhile as well. */
-  holdHandOut(held: boolean): void {
-    this.#isHeld = held;
-    for (const queue of this.#byName.values()) queue.holdHandOut(held);
+  /** Those of the shard. */
+  holdHandOut(shard: Shard, held: boolean): void {
+    for (const queue of this.of(shard)) queue.holdHandOut(held);
   }
 
   /** The pauses of queues, or of the server, are others now. */
@@ -79,16 +88,27 @@ export class NamedQueues {
     for (const queue of this.#byName.values()) queue.pause(this.#scopes.isPaused(queue.name));
   }
 
-  stop(): void {
-    this.#isStopped = true;
-    this.#unattended.stop();
-    for (const queue of this.#byName.values()) queue.stop();
+  /** Nothing comes of those of the shard by itself any more. */
+  stop(shard: Shard): void {
+    for (const queue of this.of(shard)) {
+      this.#unattended.forget(queue);
+      queue.stop();
+    }
   }
 
-  /** Of all of them together. */
-  counts(): SchedulerCounts {
+  /** Those of the shard are gone. */
+  drop(shard: Shard): void {
+    for (const { name } of [...this.of(shard)]) this.#byName.delete(name);
+  }
+
+  *of(shard: Shard): Generator<NamedQueue> {
+    for (const queue of this.#byName.values()) if (queue.shard === shard) yield queue;
+  }
+
+  /** Of those of the shard together; null: of all. */
+  counts(shard: Shard | null): SchedulerCounts {
     const total = { ...NO_COUNTS };
-    for (const { counts } of this) {
+    for (const { counts } of shard === null ? this : this.of(shard)) {
       for (const name of COUNTS) total[name] += counts[name];
     }
     return total;

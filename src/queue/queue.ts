@@ -1,9 +1,8 @@
-import { type PausedBy, SERVER_SCOPE } from '../model/control.ts';
+import { NO_SCOPE_CONTROL, type PausedBy, type ScopeControl, SERVER_SCOPE } from '../model/control.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { ScheduleSight } from '../scheduler/sight.ts';
-import type { OpenSubmission, SchedulerCounts } from '../scheduler/types.ts';
-import { StoreError } from '../store/errors.ts';
+import type { SchedulerCounts } from '../scheduler/types.ts';
 import { type Tenure, unlimitedTenure } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
@@ -12,12 +11,14 @@ import { type Clock, endsWithin } from '../system/time/clock.ts';
 import { assemble, type QueueOptions, type QueueParts } from './assemble.ts';
 import type { Consumers } from './consumers.ts';
 import type { Endings } from './endings.ts';
+import { QueueUnavailableError } from './errors.ts';
 import type { QueueEvents } from './events.ts';
 import type { Inserts } from './inserts.ts';
 import type { JournalHealth } from './journal/journal.ts';
 import type { ConsumerPeer } from './peer.ts';
 import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
+import { isFenced, type Shard } from './shard/shard.ts';
 import type { QueueStats } from './stats/stats.ts';
 import type { Retries } from './verbs/retries.ts';
 import type { Verbs } from './verbs/verbs.ts';
@@ -51,10 +52,11 @@ export interface QueueSight {
 
 /**
  * The queue without its sockets: producers' and consumers' use cases over schedule and journal. Nothing is
- * acknowledged, handed out for the first time, or visible as ended before its commit.
+ * acknowledged, handed out for the first time, or visible as ended before its commit. It has as many shards as this process
+ * has the right to act for.
  *
- *     open (takes the store, loads it)--> ready --stop--> stopped
- *                                           +--the store is lost, an invariant broken--> lost
+ *     open --stop--> stopped
+ *        +--the store is lost, an invariant broken--> lost
  */
 export class Queue {
   /** Inserts of producers. */
@@ -69,35 +71,42 @@ export class Queue {
   readonly retries: Retries;
   readonly retention: Retention;
   readonly stats: QueueStats;
+  readonly #store: Store;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #tenure: Tenure;
   readonly #parts: QueueParts;
   readonly #lost = new AbortController();
-  #state: 'ready' | 'stopped' | 'lost' = 'ready';
+  readonly #healthListeners = new Set<(health: JournalHealth) => void>();
+  #state: 'open' | 'stopped' | 'lost' = 'open';
 
-  /** Takes the store, unless it has been taken, and loads it. Rejects with the store's error if that fails. */
-  static async open(options: QueueOptions): Promise<Queue> {
+  /**
+   * A queue with one shard, to which all named queues belong; without it, it is lost. Takes the store, unless a tenure is
+   * given, and loads it. Rejects with the store's error if that fails.
+   */
+  static async open(options: QueueOptions & { readonly tenure?: Tenure | undefined }): Promise<Queue> {
     const { store, clock } = options;
     const tenure = options.tenure ?? (await takenForGood(store, clock));
-    const queue = new Queue(options, tenure);
+    const queue = new Queue(options);
     try {
-      await queue.#load(store);
+      const { lost } = await queue.openShard(tenure);
+      const onLost = () => queue.giveUp(lost.reason);
+      if (lost.aborted) onLost();
+      else lost.addEventListener('abort', onLost, { once: true });
     } catch (error) {
       await queue.stop(0);
       throw error;
     }
-    queue.retention.start();
     return queue;
   }
 
-  private constructor(options: QueueOptions, tenure: Tenure) {
+  /** Without a shard. */
+  constructor(options: QueueOptions) {
+    this.#store = options.store;
     this.#clock = options.clock;
     this.#logger = options.logger;
-    this.#tenure = tenure;
-    this.#parts = assemble(options, tenure, {
-      isReady: () => this.isReady,
+    this.#parts = assemble(options, {
       giveUp: (error) => this.giveUp(error),
+      healthChanged: () => this.#healthChanged(),
     });
     this.inserts = this.#parts.inserts;
     this.reads = this.#parts.reads;
@@ -106,7 +115,43 @@ export class Queue {
     this.retries = this.#parts.retries;
     this.retention = this.#parts.retention;
     this.stats = this.#parts.stats;
-    tenure.ended.addEventListener('abort', () => this.giveUp(tenure.ended.reason), { once: true });
+  }
+
+  /**
+   * Loads what is stored of the shard that the tenure is for, whose queues are open from then on. Rejects with the store's
+   * error if that fails, or with why it was lost meanwhile.
+   */
+  async openShard(tenure: Tenure): Promise<Shard> {
+    this.lost.throwIfAborted();
+    if (this.#state === 'stopped') throw new QueueUnavailableError('the queue stops');
+    const { shards, makeShard, retention } = this.#parts;
+    const shard = makeShard(tenure);
+    shards.add(shard);
+    try {
+      await this.#load(shard);
+    } catch (error) {
+      await shard.stop(0);
+      throw error;
+    }
+    retention.start();
+    return shard;
+  }
+
+  /**
+   * What verbs have changed of the whole server, by the store: for a process that has not the shard which that belongs to,
+   * and does not hear of it otherwise.
+   */
+  serverControl(control: ScopeControl): void {
+    const { shards, scopes, queues } = this.#parts;
+    if (shards.findScope(SERVER_SCOPE) !== undefined) return;
+    const wasPaused = scopes.get(SERVER_SCOPE).pauses.length > 0;
+    scopes.set(SERVER_SCOPE, control);
+    if (wasPaused !== control.pauses.length > 0) queues.pausesChanged();
+  }
+
+  /** That a queue belongs to, for as long as it is open here, and until it has stopped. */
+  shardFor(queue: string): Shard | undefined {
+    return this.#parts.shards.find(queue);
   }
 
   /** Fires when the queue cannot go on: its store is gone for good, or an invariant is broken. The reason says why. */
@@ -114,18 +159,22 @@ export class Queue {
     return this.#lost.signal;
   }
 
-  /** Neither stopped nor lost, and still the owner of what it hands out, by the clock. */
+  /** Neither stopped nor lost, and still the owner of what it hands out, by the clock: of one shard at least. */
   get isReady(): boolean {
-    return this.#state === 'ready' && this.#tenure.isOn();
+    if (this.#state !== 'open') return false;
+    for (const shard of this.#parts.shards) if (shard.isReady) return true;
+    return false;
   }
 
   /** Ready, and the store takes what it is given. */
   get isHealthy(): boolean {
-    return this.isReady && this.#parts.watch.isOk;
+    if (!this.isReady) return false;
+    for (const { watch } of this.#parts.shards) if (!watch.isOk) return false;
+    return true;
   }
 
   get journalHealth(): JournalHealth {
-    return this.#parts.journal.health;
+    return this.#parts.shards.health;
   }
 
   /** Whether somebody may insert into that queue or connect to it: it is in use, or there may be one more. */
@@ -133,14 +182,19 @@ export class Queue {
     return this.#parts.queues.hasRoomFor(queue);
   }
 
-  /** What consumers of that queue do; '' is the unnamed one. For one that connects now. Throws TooManyQueuesError. */
+  /** What consumers of that queue do; '' is the unnamed one. For one that connects now. Throws TooManyQueuesError, QueueUnavailableError. */
   consumersOf(queue: string): Consumers {
     return this.#parts.queues.enter(queue).consumers;
   }
 
   /** Of all queues together, as of now. */
   get counts(): SchedulerCounts {
-    return this.#parts.queues.counts();
+    return this.#parts.queues.counts(null);
+  }
+
+  /** Of those of the shard. */
+  countsOf(shard: Shard): SchedulerCounts {
+    return this.#parts.queues.counts(shard);
   }
 
   /** Where everything that happens can be learnt. */
@@ -150,12 +204,14 @@ export class Queue {
 
   /** @returns ends it */
   onJournalHealth(listener: (health: JournalHealth) => void): () => void {
-    return this.#parts.journal.onHealth(listener);
+    this.#healthListeners.add(listener);
+    return () => void this.#healthListeners.delete(listener);
   }
 
-  /** The store has been stuck for so long that nothing is handed out. */
+  /** The store has been stuck for so long that nothing is handed out, of a shard at least. */
   get isHandOutHeld(): boolean {
-    return this.#parts.watch.isHeld;
+    for (const { watch } of this.#parts.shards) if (watch.isHeld) return true;
+    return false;
   }
 
   /** For which causes nothing of that queue is handed out: its own, then those of the whole server. null: only the latter. */
@@ -195,11 +251,6 @@ export class Queue {
     return inUse.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** How many chunks of it are done on disk; fewer than that while much waits. */
-  chunksCommitted(submission: OpenSubmission): number {
-    return this.#parts.journal.chunksCommitted(submission);
-  }
-
   /** What is going on in each queue that is in use. */
   *figures(): Generator<QueueFigures> {
     for (const queue of this.#parts.queues) {
@@ -212,35 +263,25 @@ export class Queue {
   }
 
   /**
-   * Lets go of all who wait, then gives retention and journal `graceMs` to get everything on disk. Idempotent.
+   * Lets go of all who wait, then gives retention and journals `graceMs` to get everything on disk. Idempotent.
    *
    * @returns whether all is on disk
    */
   async stop(graceMs: number): Promise<boolean> {
     if (this.#state === 'stopped') return false;
-    const wasLost = this.#state === 'lost';
     this.#state = 'stopped';
-    this.#parts.queues.stop();
-    this.#parts.longPolls.wakeAll();
-    this.#parts.watch.stop();
-    let isOnDisk = false;
-    const drained = (wasLost ? Promise.reject(this.lost.reason) : this.#parts.journal.drain()).then(() => {
-      isOnDisk = true;
-    });
-    await endsWithin(this.#clock, graceMs, Promise.allSettled([drained, this.retention.stop()]));
-    this.#parts.journal.abandon();
-    return isOnDisk;
+    const stopped = Promise.all(Array.from(this.#parts.shards, (shard) => shard.stop(graceMs)));
+    await endsWithin(this.#clock, graceMs, this.retention.stop());
+    return (await stopped).every((isOnDisk) => isOnDisk);
   }
 
   /** Something is wrong that nothing can put right: better no queue than one that loses or doubles work. */
   giveUp(error: unknown): void {
-    if (this.#state !== 'ready') return;
+    if (this.#state !== 'open') return;
     this.#state = 'lost';
-    this.#parts.queues.stop();
-    this.#parts.journal.abandon();
+    for (const shard of this.#parts.shards) shard.lose(error);
     // One whose lease is over stands by, and says so itself.
-    const isFenced = error instanceof StoreError && error.storeClass === 'fenced';
-    if (!isFenced) this.#logger.error({ err: error }, 'the queue cannot go on');
+    if (!isFenced(error)) this.#logger.error({ err: error }, 'the queue cannot go on');
     this.#lost.abort(error);
   }
 
@@ -249,24 +290,37 @@ export class Queue {
     for (const { scheduler } of this.#parts.queues) scheduler.checkInvariants();
   }
 
-  async #load(store: Store): Promise<void> {
+  async #load(shard: Shard): Promise<void> {
+    const { queues, scopes, shards } = this.#parts;
     const startedMs = this.#clock.monotonicMs();
     // A store that was lost before the journal was there has told nobody.
-    this.#parts.journal.lost.throwIfAborted();
+    shard.journal.lost.throwIfAborted();
     // First of all: what is loaded must not be handed out for a moment.
-    for (const [scope, control] of await store.scopeControls()) this.#parts.scopes.set(scope, control);
-    this.#parts.queues.pausesChanged();
+    const controls = await this.#store.scopeControls();
+    for (const [scope, control] of controls) {
+      // Of the others there may be newer ones here.
+      if (shards.findScope(scope) === shard) scopes.set(scope, control);
+    }
+    this.serverControl(controls.get(SERVER_SCOPE) ?? NO_SCOPE_CONTROL);
+    queues.pausesChanged();
+    if (shards.find('') === shard) queues.open('');
     let submissions = 0;
-    for await (const piece of store.load([this.#tenure.grant.shard])) {
-      this.lost.throwIfAborted();
+    for await (const piece of this.#store.load([shard.id])) {
+      shard.assertOpen();
       for (const { record, control, ...progress } of piece) {
-        this.#parts.queues.open(record.queue).insert(record, control, progress);
+        queues.open(record.queue).insert(record, control, progress);
         submissions++;
       }
     }
-    if (!this.isReady) throw this.lost.reason ?? this.#tenure.ended.reason;
+    shard.loaded();
     const tookMs = Math.round(this.#clock.monotonicMs() - startedMs);
     this.#logger.info({ submissions, tookMs }, 'open submissions are loaded');
+  }
+
+  #healthChanged(): void {
+    if (this.#healthListeners.size === 0) return;
+    const { health } = this.#parts.shards;
+    for (const listener of [...this.#healthListeners]) listener(health);
   }
 }
 

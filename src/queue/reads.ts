@@ -11,15 +11,15 @@ import type {
 } from '../model/submission.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Store, StoredSubmission } from '../store/store.ts';
-import type { Journal } from './journal/journal.ts';
 import { type LongPolls, settledCount } from './long-polls.ts';
 import type { NamedQueues } from './named-queues.ts';
 import type { Retention } from './retention.ts';
+import type { Shards } from './shard/shards.ts';
 import type { Scopes } from './verbs/scopes.ts';
 
 export interface ReadsOptions {
   readonly store: Store;
-  readonly journal: Journal;
+  readonly shards: Shards;
   readonly queues: NamedQueues;
   readonly longPolls: LongPolls;
   readonly retention: Retention;
@@ -86,7 +86,7 @@ export class Reads {
     const open = this.open(queue, id);
     if (open !== undefined) {
       const record = { ...open.record, ...this.#told(open.record, open.control) };
-      const chunksDone = this.#o.journal.chunksCommitted(open);
+      const chunksDone = this.#o.shards.of(queue).journal.chunksCommitted(open);
       return { state: 'in_progress', record, chunksDone, chunksFailed: open.failed?.count ?? 0 };
     }
     const stored = await this.#o.store.findById(id);
@@ -114,10 +114,10 @@ export class Reads {
     if (open !== undefined && open.state === 'open') {
       const told = pieceOf('in_progress', open.done, open.failed, fromPage);
       // The output of a chunk that is reported as done is read: the chunk must not run again after a crash.
-      await this.#o.journal.committed();
+      await this.#o.shards.of(queue).journal.committed();
       return told;
     }
-    if (open !== undefined) await this.#o.journal.committed();
+    if (open !== undefined) await this.#o.shards.of(queue).journal.committed();
     const status = await this.status(queue, id);
     if (status === null) return null;
     const { chunksTotal } = status.record;
@@ -140,7 +140,7 @@ export class Reads {
     const status = await this.status(queue, id);
     if (status === null) return null;
     if (status.record.prefix !== null) return { kind: 'not_direct' };
-    await this.#o.journal.committed();
+    await this.#o.shards.of(queue).journal.committed();
     const end = Math.min(status.record.chunksTotal, from + limit);
     const outputs: (Uint8Array | null)[] = [];
     let bytes = 0;
@@ -169,7 +169,7 @@ export class Reads {
   ): Promise<readonly FailedChunk[] | null> {
     const status = await this.status(queue, id);
     if (status === null) return null;
-    await this.#o.journal.committed();
+    await this.#o.shards.of(queue).journal.committed();
     const { store } = this.#o;
     const failed = await store.failedChunks({ id, from, limit, bytesMax: OUTPUTS_BYTES_MAX });
     if (status.record.prefix !== null) return failed.map((chunk) => ({ ...chunk, inputContent: null }));

@@ -39,7 +39,7 @@ export class Retention {
   #isStopped = false;
   /** Those that are not to be forgotten now. */
   readonly #kept = new Set<SubmissionId>();
-  /** The last step of forgetting. */
+  /** The last step: what is due is looked up, and forgotten. */
   #step: Promise<unknown> = Promise.resolve();
 
   constructor(options: RetentionOptions) {
@@ -69,7 +69,17 @@ export class Retention {
     return () => void this.#kept.delete(id);
   }
 
+  /** Resolves when what was looked up as due until now is forgotten. */
+  async settled(): Promise<void> {
+    await this.#step;
+  }
+
+  /** Idempotent. */
   start(): void {
+    if (this.#timer === null) this.#arm();
+  }
+
+  #arm(): void {
     if (this.#isStopped) return;
     this.#timer = this.#o.clock.after(
       this.#intervalMs,
@@ -80,7 +90,7 @@ export class Retention {
             if (this.#isStopped) return;
             this.#o.logger.warn({ err: error }, 'cannot forget old submissions, trying again later');
           })
-          .then(() => this.start());
+          .then(() => this.#arm());
       },
       { unref: true },
     );
@@ -123,15 +133,17 @@ export class Retention {
     const { store, retentionStepMax: limit = 500 } = this.#o;
     let total = 0;
     let after: DueSubmission | undefined;
-    while (!this.#isStopped) {
+    const step = async () => {
       const due = await store.due({ endedBeforeMs, after, limit });
       const over = due.filter((each) => isOver(each) && !this.#kept.has(each.id));
-      const forgotten = store.forget(over.map(({ id }) => id));
+      after = due.length < limit ? undefined : due.at(-1);
+      return store.forget(over.map(({ id }) => id));
+    };
+    do {
+      const forgotten = step();
       this.#step = forgotten.catch(() => {});
       total += await forgotten;
-      if (due.length < limit) break;
-      after = due.at(-1);
-    }
+    } while (after !== undefined && !this.#isStopped);
     return total;
   }
 }

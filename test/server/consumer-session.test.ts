@@ -411,7 +411,7 @@ test('a session whose encoder throws is lost, and nothing else', async () => {
   const world = await QueueWorld.start();
   const id = await world.insert('a', 1);
   const [holder, next] = [world.consumer(), world.consumer()];
-  const broken = world.consumer(undefined, { shared: new BrokenEncoder(world.queue, world.clock) });
+  const broken = world.consumer(undefined, { shared: new BrokenEncoder(world.clock) });
   const [held] = holder.take();
   broken.reserve();
   next.reserve();
@@ -445,7 +445,7 @@ class BreakableEncoder extends SharedBySessions {
 test('a session that is lost by the first half of a message does not act on the second', async () => {
   const world = await QueueWorld.start();
   await world.insert('a', 2);
-  const shared = new BreakableEncoder(world.queue, world.clock);
+  const shared = new BreakableEncoder(world.clock);
   const consumer = world.consumer('bytes', { shared });
   const chunks = consumer.take(2).map(({ chunk }) => chunk);
   consumer.reserve();

@@ -179,7 +179,7 @@ test('after a restart the inputs come from the store', async () => {
 });
 
 test('the inputs at hand are bounded, and forgotten with their submission', () => {
-  const cache = new InputCache(10_000);
+  const cache = new InputCache({ bytesMax: 10_000, bytes: 0 });
   cache.keep(1n, [new Uint8Array(5_000)]);
   cache.keep(2n, [new Uint8Array(5_000)]);
   cache.keep(3n, [new Uint8Array(1_000), null]);
@@ -192,7 +192,7 @@ test('the inputs at hand are bounded, and forgotten with their submission', () =
   assert.equal(cache.input(1n, 0), undefined);
   cache.forget(3n);
   assert.equal(cache.bytes, 0);
-  const large = new InputCache(100 * MEBIBYTE);
+  const large = new InputCache({ bytesMax: 100 * MEBIBYTE, bytes: 0 });
   large.keep(1n, [new Uint8Array(2 * MEBIBYTE)]);
   assert.equal(large.bytes, 0, 'one large submission does not take the place of many small ones');
 });

@@ -82,7 +82,7 @@ export class SimOffice implements Office {
   constructor(options: SimOfficeOptions) {
     this.#o = options;
     this.life = options.life;
-    this.#shared = new SharedBySessions(options.queue, options.clock);
+    this.#shared = new SharedBySessions(options.clock);
     this.#turn = new EndOfTurn(options.world.clock);
   }
 

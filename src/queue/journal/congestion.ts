@@ -1,23 +1,29 @@
 import type { Journal } from './journal.ts';
 
+/** Whose bytes wait for their commit. */
+export interface Congestible {
+  readonly bytesPending: number;
+  readonly journals: Iterable<Journal>;
+}
+
 /**
  * Says when outputs come faster than the store takes them. Inserts are refused then; a completion cannot be, but those
  * who send outputs can be read more slowly.
  */
 export class Congestion {
-  readonly #journal: Journal;
+  readonly #pending: Congestible;
   readonly #bytesMax: number;
   /** Whom to call when the store has caught up. */
   readonly #waiting = new Set<() => void>();
 
   /** @param bytesMax from more than this that waits for its commit on, it is congested */
-  constructor(journal: Journal, bytesMax: number) {
-    this.#journal = journal;
+  constructor(pending: Congestible, bytesMax: number) {
+    this.#pending = pending;
     this.#bytesMax = bytesMax;
   }
 
   get isCongested(): boolean {
-    return this.#journal.bytesPending > this.#bytesMax;
+    return this.#pending.bytesPending > this.#bytesMax;
   }
 
   /** Calls back once, when it is no longer congested or nothing is written any more. */
@@ -28,13 +34,22 @@ export class Congestion {
 
   async #awaitRelief(): Promise<void> {
     try {
-      do await this.#journal.committed();
+      do await this.#fullest()?.committed();
       while (this.isCongested);
     } catch {
-      // The journal has ended, and with it the queue: everybody is let go.
+      // The journal has ended: everybody is let go, and waits again if others are as full.
     }
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const run of waiting) run();
+  }
+
+  /** The journal that most waits for. */
+  #fullest(): Journal | null {
+    let fullest: Journal | null = null;
+    for (const journal of this.#pending.journals) {
+      if (fullest === null || journal.bytesPending > fullest.bytesPending) fullest = journal;
+    }
+    return fullest;
   }
 }

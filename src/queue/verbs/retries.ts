@@ -11,17 +11,16 @@ import type { Journal } from '../journal/journal.ts';
 import type { NamedQueue } from '../named-queue.ts';
 import type { NamedQueues } from '../named-queues.ts';
 import type { Retention } from '../retention.ts';
+import type { Shards } from '../shard/shards.ts';
 
 export interface RetriesOptions {
   readonly store: Store;
   readonly clock: Clock;
-  readonly journal: Journal;
+  readonly shards: Shards;
   readonly queues: NamedQueues;
   readonly events: QueueEvents;
   readonly endings: Endings;
   readonly retention: Retention;
-  /** Whether the store takes something now. */
-  isOpen(): boolean;
   /** The queue cannot go on. */
   giveUp(error: unknown): void;
 }
@@ -87,7 +86,7 @@ export class Retries {
       }
     }
     for (const endState of FAILED_STATES) {
-      for (const queue of name === null ? await this.#o.store.endedQueues(endState) : [name]) {
+      for (const queue of name === null ? await this.#queuesOfEnded(endState) : [name]) {
         for await (const stored of this.#ended(queue, endState)) {
           if (carriesAll(stored)) targets.push({ id: stored.record.id, queue });
         }
@@ -103,10 +102,11 @@ export class Retries {
    */
   async retry({ id, queue: name }: RetryTarget, act: Act | null): Promise<RetryOutcome> {
     const { queues, endings } = this.#o;
-    if (!this.#o.isOpen()) throw new QueueUnavailableError('the store takes nothing at the moment');
+    if (name !== null) this.#checkHealth(name);
     for (const queue of queues) {
       const submission = queue.scheduler.get(id);
       if (submission === undefined || (name !== null && queue.name !== name)) continue;
+      this.#checkHealth(queue.name);
       if (submission.state === 'open') return this.#retryOpen(queue, id, act);
       await endings.committed(id);
     }
@@ -114,6 +114,7 @@ export class Retries {
     if (stored === null) throw new SubmissionNotFoundError(id);
     const { queue } = stored.record;
     if (name !== null && queue !== name) throw new SubmissionNotFoundError(id, queue);
+    this.#checkHealth(queue);
     if (act === null) return this.#told(stored, chunksToRetry(stored));
     let reopened = this.#reopening.get(id);
     if (reopened === undefined) {
@@ -121,6 +122,17 @@ export class Retries {
       this.#reopening.set(id, reopened);
     }
     return reopened;
+  }
+
+  /** Of those that are open here. */
+  async #queuesOfEnded(state: (typeof FAILED_STATES)[number]): Promise<string[]> {
+    const { store, shards } = this.#o;
+    return (await store.endedQueues(state)).filter((queue) => shards.find(queue) !== undefined);
+  }
+
+  #checkHealth(queue: string): void {
+    if (this.#o.shards.of(queue).isHealthy) return;
+    throw new QueueUnavailableError('the store takes nothing at the moment');
   }
 
   async *#ended(queue: string, state: (typeof FAILED_STATES)[number]): AsyncGenerator<StoredSubmission> {
@@ -133,7 +145,8 @@ export class Retries {
   }
 
   async #retryOpen(queue: NamedQueue, id: SubmissionId, act: Act | null): Promise<RetryOutcome> {
-    const { clock, journal, events } = this.#o;
+    const { clock, events } = this.#o;
+    const { journal } = queue.shard;
     const submission = queue.scheduler.get(id)!;
     const failed = submission.failed?.count ?? 0;
     const { record, control } = submission;
@@ -145,7 +158,7 @@ export class Retries {
     journal.add({ kind: 'control', id, control: next });
     queue.control(id, next);
     events.publish({ kind: 'submission_changed', record, act }, nowMs);
-    await this.#committed();
+    await committed(journal);
     return this.#told({ record, control }, chunks);
   }
 
@@ -168,7 +181,8 @@ export class Retries {
 
   /** From here on nobody forgets it. */
   async #reopenKept(queue: NamedQueue, id: SubmissionId, act: Act): Promise<RetryOutcome> {
-    const { store, journal, events, clock } = this.#o;
+    const { store, events, clock } = this.#o;
+    const { journal } = queue.shard;
     const [stored, done] = await Promise.all([store.findById(id), store.chunksDone(id)]);
     if (stored === null || done === null) throw new SubmissionNotFoundError(id);
     const chunks = chunksToRetry(stored);
@@ -180,7 +194,7 @@ export class Retries {
     const control = withAct(isLate ? { ...before, deadlineMs: null } : before, act);
     // A restart in between would find the deadline that has passed.
     journal.add({ kind: 'retry', id }, { kind: 'control', id, control });
-    await this.#committed();
+    await committed(journal);
     try {
       queue.insert(record, control, { done, tries: new Map() });
       events.publish({ kind: 'submission_retried', record, act }, clock.monotonicMs());
@@ -193,13 +207,13 @@ export class Retries {
   #told({ record, control }: Pick<StoredSubmission, 'record' | 'control'>, chunks: number): RetryOutcome {
     return { chunks, pauses: control.pauses, queue: record.queue };
   }
+}
 
-  async #committed(): Promise<void> {
-    try {
-      await this.#o.journal.committed();
-    } catch (cause) {
-      throw new QueueUnavailableError('the queue stops before the retry is on disk', { cause });
-    }
+async function committed(journal: Journal): Promise<void> {
+  try {
+    await journal.committed();
+  } catch (cause) {
+    throw new QueueUnavailableError('the queue stops before the retry is on disk', { cause });
   }
 }
 

@@ -24,13 +24,18 @@ export class Scopes {
     else this.#controls.set(scope, control);
   }
 
-  /** Of those that are not paused, the one that nobody has touched for longest; null: all are paused. */
-  get longestResumed(): Scope | null {
+  /** All of such scopes. */
+  forget(isOne: (scope: Scope) => boolean): void {
+    for (const scope of this.#controls.keys()) if (isOne(scope)) this.#controls.delete(scope);
+  }
+
+  /** Of such that are not paused, the one that nobody has touched for longest; null: all are paused. */
+  longestResumed(isOne: (scope: Scope) => boolean): Scope | null {
     let found: Scope | null = null;
     let foundAtMs = Number.POSITIVE_INFINITY;
     for (const [scope, { pauses, history }] of this.#controls) {
       const atMs = history.at(-1)?.atMs ?? 0;
-      if (pauses.length > 0 || atMs >= foundAtMs) continue;
+      if (pauses.length > 0 || atMs >= foundAtMs || !isOne(scope)) continue;
       found = scope;
       foundAtMs = atMs;
     }

@@ -17,9 +17,10 @@ import type { Clock } from '../../system/time/clock.ts';
 import type { Endings } from '../endings.ts';
 import { QueueUnavailableError, TooManyQueuesError } from '../errors.ts';
 import type { QueueEvents } from '../events.ts';
-import type { Journal } from '../journal/journal.ts';
 import type { NamedQueue } from '../named-queue.ts';
 import type { NamedQueues } from '../named-queues.ts';
+import type { Shard } from '../shard/shard.ts';
+import type { Shards } from '../shard/shards.ts';
 import { changedControl, changedScope, deadlineProblem, detailOf, filterText, isInState } from './changes.ts';
 import type { Retries } from './retries.ts';
 import type { Scopes } from './scopes.ts';
@@ -29,7 +30,7 @@ export interface VerbsOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly journal: Journal;
+  readonly shards: Shards;
   readonly events: QueueEvents;
   readonly queues: NamedQueues;
   readonly scopes: Scopes;
@@ -165,7 +166,7 @@ export class Verbs {
       }
     }
     await Promise.all(ends);
-    await this.#committed();
+    await committed(new Set(targets.map(({ queue }) => queue.shard)));
   }
 
   #change({ queue, submission }: Target, request: VerbRequest, act: Act, tally: VerbTally): void {
@@ -181,7 +182,7 @@ export class Verbs {
     }
     if (next !== null && !request.isDryRun) {
       // What is on disk comes first: an effect of it may be the end.
-      this.#o.journal.add({ kind: 'control', id, control: next });
+      queue.shard.journal.add({ kind: 'control', id, control: next });
       queue.control(id, next);
       this.#o.events.publish(
         { kind: 'submission_changed', record: submission.record, act },
@@ -208,10 +209,11 @@ export class Verbs {
 
   /** Of a queue as such, or of the server. */
   async #scope(request: VerbRequest, scope: Scope, act: Act): Promise<VerbAnswer> {
-    const { scopes, journal, queues } = this.#o;
+    const { scopes, queues, shards } = this.#o;
+    const shard = shards.ofScope(scope);
     const next = changedScope(scopes.get(scope), request.change, act);
     const isFull = next !== null && isUntouched(scopes.get(scope)) && scopes.size >= SCOPES_MAX;
-    const forgotten = isFull ? scopes.longestResumed : null;
+    const forgotten = isFull ? scopes.longestResumed((each) => shards.findScope(each) !== undefined) : null;
     if (isFull && forgotten === null) {
       throw new ChangeRefusedError(`${SCOPES_MAX} queues are paused by name already, there cannot be more`);
     }
@@ -220,25 +222,18 @@ export class Verbs {
     tally.unchanged = 1 - tally.done;
     if (next !== null && !request.isDryRun) {
       if (forgotten !== null) {
-        journal.add({ kind: 'scope_control', scope: forgotten, control: NO_SCOPE_CONTROL });
+        const control = NO_SCOPE_CONTROL;
+        shards.findScope(forgotten)?.journal.add({ kind: 'scope_control', scope: forgotten, control });
         scopes.set(forgotten, NO_SCOPE_CONTROL);
       }
-      journal.add({ kind: 'scope_control', scope, control: next });
+      shard.journal.add({ kind: 'scope_control', scope, control: next });
       scopes.set(scope, next);
       queues.pausesChanged();
       this.#o.events.publish({ kind: 'scope_changed', scope, act }, this.#o.clock.monotonicMs());
-      await this.#committed();
+      await committed([shard]);
     }
     tally.lookAtScope(scope, next ?? scopes.get(scope));
     return this.#answer(request, 1, tally);
-  }
-
-  async #committed(): Promise<void> {
-    try {
-      await this.#o.journal.committed();
-    } catch (cause) {
-      throw new QueueUnavailableError('the queue stops before this is on disk', { cause });
-    }
   }
 
   /** Open submissions that match: all of those that are there, and do, for as long as this takes. */
@@ -292,6 +287,7 @@ export class Verbs {
     if (stored === null) return new SubmissionNotFoundError(id);
     const { queue: name } = stored.record;
     if (queue !== null && name !== queue) return new SubmissionNotFoundError(id, name);
+    this.#o.shards.of(name);
     // The store knows it as open for a moment before the scheduler does.
     if (stored.end === null) return new QueueUnavailableError('the submission is being inserted');
     return new SubmissionEndedError(id, stored.end.state);
@@ -326,6 +322,14 @@ export class Verbs {
       ids,
       skipped: skipped.map(({ id, error: { code, message } }) => ({ id, code, text: message })),
     };
+  }
+}
+
+async function committed(shards: Iterable<Shard>): Promise<void> {
+  try {
+    await Promise.all(Array.from(shards, ({ journal }) => journal.committed()));
+  } catch (cause) {
+    throw new QueueUnavailableError('the queue stops before this is on disk', { cause });
   }
 }
 

@@ -57,9 +57,18 @@ export async function lateAnswer(
   if (context.answersExpiry) release(context, chunks, (chunk) => !chunk.isHeld);
   release(context, chunks.slice(inputsRead.length), (chunk) => chunk.isHeld);
   const items = inputsRead.flatMap((input, i) =>
-    chunks[i]!.isHeld ? [context.shared.item(chunks[i]!, input)] : [],
+    chunks[i]!.isHeld ? [itemOf(context.consumers, context.shared, chunks[i]!, input)] : [],
   );
   return items.length === 0 ? null : encodeReserved(request.nonce, items, context.encodeOptions);
+}
+
+function itemOf(
+  consumers: Consumers,
+  shared: SharedBySessions,
+  chunk: HandedOutChunk,
+  input: Uint8Array | null,
+): ReservedItem {
+  return shared.item(chunk, consumers.chunksCommitted(chunk.submission), input);
 }
 
 /** To release what it does not hold is a consumer's answer to the expiry: in its place, since it never heard of it. */
@@ -88,7 +97,7 @@ export function itemsAtHand(
     const isDirect = submission.record.prefix === null;
     const input = isDirect ? consumers.inputAtHand(submission, chunkIndex) : null;
     if (input === undefined) return null;
-    const item = shared.item(chunk, input);
+    const item = itemOf(consumers, shared, chunk, input);
     // The metadata of a submission stands in each item.
     bytes += reservedItemSizeMax(item.submission, input, options);
     if (bytes > ANSWER_BYTES_MAX && chunks.length > 1) return null;

@@ -468,7 +468,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
 
   /** A queue that is not the owner any more must neither take nor say anything, even before its sessions are ended. */
   #maySpeak(): boolean {
-    return this.#isOpen && this.#queue.isReady;
+    return this.#isOpen && this.#consumers.isOpen;
   }
 
   /** Ahead of the answers that wait. */

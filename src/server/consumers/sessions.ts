@@ -24,7 +24,7 @@ export class ConsumerSessions {
 
   constructor(options: ConsumerSessionsOptions) {
     this.#o = options;
-    this.#shared = new SharedBySessions(options.queue, options.settings.clock);
+    this.#shared = new SharedBySessions(options.settings.clock);
   }
 
   /** @param request the upgrade, whose headers say what the consumer understands */

@@ -4,7 +4,6 @@ import {
   prepareSubmission,
   type ReservedItem,
 } from '../../protocol/consumer/codec.ts';
-import type { Queue } from '../../queue/queue.ts';
 import type { HandedOutChunk } from '../../scheduler/types.ts';
 import { LogBudget } from '../../system/log/log-budget.ts';
 import type { Clock } from '../../system/time/clock.ts';
@@ -16,19 +15,25 @@ const SICK_BUDGET = { burst: 20, perSecond: 0.2 };
 export class SharedBySessions {
   /** Half a fleet may be sick, well and sick again all night. */
   readonly sickBudget: LogBudget;
-  readonly #queue: Queue;
   readonly #prepared = new WeakMap<SubmissionRecord, PreparedSubmission>();
 
-  constructor(queue: Queue, clock: Clock) {
-    this.#queue = queue;
+  constructor(clock: Clock) {
     this.sickBudget = new LogBudget(clock, SICK_BUDGET);
   }
 
-  /** A chunk as it stands in an answer. */
-  item({ submission, chunkIndex, retries }: HandedOutChunk, inputContent: Uint8Array | null): ReservedItem {
+  /**
+   * A chunk as it stands in an answer.
+   *
+   * @param chunksDone of its submission, on disk
+   */
+  item(
+    { submission, chunkIndex, retries }: HandedOutChunk,
+    chunksDone: number,
+    inputContent: Uint8Array | null,
+  ): ReservedItem {
     return {
       submission: this.prepared(submission.record),
-      chunksDone: this.#queue.chunksCommitted(submission),
+      chunksDone,
       chunkIndex,
       retries,
       inputContent,

@@ -1,5 +1,5 @@
 import { LeaseTenure } from '../../../src/node/lease-tenure.ts';
-import { Queue } from '../../../src/queue/queue.ts';
+import { Shard } from '../../../src/queue/shard/shard.ts';
 import { MemoryLeases } from '../../../src/store/memory/memory-leases.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { nowOfNode } from '../rare-methods.ts';
@@ -121,9 +121,9 @@ export const NODE_BUGS: readonly Bug[] = [
     name: 'a queue goes on after its lease',
     nodes: 2,
     plant() {
-      const stopped = new WeakSet<Queue>();
+      const stopped = new WeakSet<Shard>();
       replace(
-        Queue.prototype,
+        Shard.prototype,
         'stop',
         (original) =>
           function (graceMs) {
@@ -131,14 +131,16 @@ export const NODE_BUGS: readonly Bug[] = [
             return original.call(this, graceMs);
           },
       );
-      replaceGetter(
-        Queue.prototype,
-        'isReady',
-        () =>
-          function () {
-            return !stopped.has(this) && !this.lost.aborted;
-          },
-      );
+      for (const name of ['isOpen', 'isReady'] as const) {
+        replaceGetter(
+          Shard.prototype,
+          name,
+          () =>
+            function () {
+              return !stopped.has(this) && !this.lost.aborted;
+            },
+        );
+      }
     },
   },
   {

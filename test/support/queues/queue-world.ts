@@ -1,14 +1,17 @@
-import type { ChunkId } from '../../../src/model/ids.ts';
+import assert from 'node:assert/strict';
+import type { ChunkId, ShardId } from '../../../src/model/ids.ts';
 import { Strategy } from '../../../src/model/strategy.ts';
 import { encodeClientMessage } from '../../../src/protocol/consumer/codec.ts';
 import type { ClientMessage, ReservedChunkMessage } from '../../../src/protocol/consumer/types.ts';
 import type { QueueOptions } from '../../../src/queue/assemble.ts';
 import type { NewSubmission } from '../../../src/queue/inserts.ts';
 import { Queue } from '../../../src/queue/queue.ts';
+import type { Shard } from '../../../src/queue/shard/shard.ts';
 import { parseConsumerFeatures } from '../../../src/server/consumers/features.ts';
 import { ConsumerSession, type ConsumerSessionOptions } from '../../../src/server/consumers/session.ts';
 import { SharedBySessions } from '../../../src/server/consumers/shared.ts';
 import { checkedSettings } from '../../../src/server/settings.ts';
+import { unlimitedTenure } from '../../../src/store/lease.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { EndOfTurn } from '../../../src/system/event-loop/end-of-turn.ts';
@@ -35,21 +38,29 @@ export class QueueWorld {
     this.clock = clock;
     this.logger = logger;
     this.#turn = new EndOfTurn(clock);
-    this.#shared = new SharedBySessions(queue, clock);
+    this.#shared = new SharedBySessions(clock);
   }
 
   static async start(options: Partial<QueueOptions> = {}): Promise<QueueWorld> {
-    const { store = new MemoryStore() } = options;
-    const [clock, logger] = [new ManualClock(), recordingLogger()];
-    const queue = await Queue.open({
-      ...checkedSettings({}),
-      store,
-      clock,
-      random: seededRandom(1),
-      logger,
-      ...options,
-    });
-    return new QueueWorld(store, queue, clock, logger);
+    const all = queueOptions(options);
+    return new QueueWorld(all.store, await Queue.open(all), all.clock, all.logger);
+  }
+
+  /** A queue that has these shards. */
+  static async withShards(
+    shards: readonly ShardId[],
+    options: Partial<QueueOptions> & Pick<QueueOptions, 'shardOf'>,
+  ): Promise<QueueWorld> {
+    const all = queueOptions(options);
+    const world = new QueueWorld(all.store, new Queue(all), all.clock, all.logger);
+    for (const shard of shards) await world.takeShard(shard);
+    return world;
+  }
+
+  /** Whoever had the shard before is fenced. */
+  async takeShard(id: ShardId): Promise<Shard> {
+    const [grant = assert.fail()] = await this.store.acquire([id], 'world');
+    return this.queue.openShard(unlimitedTenure(grant));
   }
 
   get log(): readonly LogLine[] {
@@ -103,6 +114,14 @@ export class QueueWorld {
       ...options,
     });
   }
+}
+
+function queueOptions(
+  options: Partial<QueueOptions>,
+): QueueOptions & { readonly clock: ManualClock; readonly logger: RecordingLogger } {
+  const [clock, logger] = [new ManualClock(), recordingLogger()];
+  const store = options.store ?? new MemoryStore();
+  return { ...checkedSettings({}), random: seededRandom(1), ...options, store, clock, logger };
 }
 
 /** A consumer whose messages reach its session at once. */

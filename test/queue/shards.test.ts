@@ -1,0 +1,297 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { submissionIdShard } from '../../src/model/ids.ts';
+import type { Change, VerbAnswer, VerbTarget } from '../../src/model/verbs.ts';
+import { StoreError } from '../../src/store/errors.ts';
+import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
+import { faultyStore } from '../support/store/faulty-store.ts';
+import { gatedStore, withCommit } from '../support/store/gated-store.ts';
+
+/** Of the unnamed queue: 0. */
+const SHARDS: Readonly<Record<string, number>> = { images: 1, bills: 2 };
+const shardOf = (queue: string) => SHARDS[queue] ?? 0;
+const PAUSE = { verb: 'pause', cause: 'manual' } as const;
+const ALL = { kind: 'matching', metadata: new Map(), state: 'open', queue: null } as const;
+const NOT_HERE = { code: 'QUEUE_UNAVAILABLE', message: /is not looked after by this node/ };
+
+/** Nodes on one database. */
+async function nodes(...shards: (readonly number[])[]): Promise<readonly QueueWorld[]> {
+  const database = new MemoryDatabase();
+  return Promise.all(
+    shards.map((each) => QueueWorld.withShards(each, { store: new MemoryStore({ database }), shardOf })),
+  );
+}
+
+function run(world: QueueWorld, target: VerbTarget, change: Change = PAUSE): Promise<VerbAnswer> {
+  const request = { change, target, by: 'ann@host', reason: null, isDryRun: false, expected: null };
+  return world.queue.verbs.run(request);
+}
+
+const namesInUse = (world: QueueWorld) => world.queue.inUse.map(({ name }) => name);
+
+const prefixesTaken = (world: QueueWorld, queueName: string) => {
+  const consumer = world.consumer(undefined, { queueName });
+  const prefixes = consumer.take(10).map(({ submission }) => submission.prefix);
+  consumer.disconnect(true);
+  return prefixes;
+};
+
+test('what is inserted has ids of the shard of its queue, and is written as one of its batches', async () => {
+  const [world = assert.fail()] = await nodes([0, 1, 2]);
+  const ids = await Promise.all(
+    ['', 'images', 'bills', 'images'].map((queue, i) => world.insert(`p${i}`, 1, { queue })),
+  );
+  assert.deepEqual(ids.map(submissionIdShard), [0, 1, 2, 1]);
+  await world.insert('again', 1, { queue: 'images' });
+  const lastSeqs = await Promise.all([0, 1, 2].map((shard) => world.store.lastSeq(shard)));
+  assert.deepEqual(lastSeqs, [1, 2, 1]);
+  assert.deepEqual(prefixesTaken(world, 'images'), ['p1', 'p3', 'again']);
+});
+
+test('a queue whose shard another node has is none of this one', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await nodes([0, 1], [2]);
+  const id = await b.insert('b', 1, { queue: 'bills' });
+  assert.deepEqual([namesInUse(a), namesInUse(b)], [[''], ['bills']]);
+  await assert.rejects(a.insert('a', 1, { queue: 'bills' }), NOT_HERE);
+  assert.throws(() => a.queue.consumersOf('bills'), NOT_HERE);
+  await assert.rejects(run(a, { kind: 'queue', queue: 'bills' }), NOT_HERE);
+  await assert.rejects(run(a, { kind: 'submissions', ids: [id], queue: null }), NOT_HERE);
+  await assert.rejects(run(b, { kind: 'server' }), NOT_HERE);
+  // What is on disk can be read anywhere.
+  assert.equal(await a.stateOf(id, 'bills'), 'in_progress');
+});
+
+test('a shard that another node takes is lost alone', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await nodes([1, 2], []);
+  for (const queue of ['images', 'bills']) await a.insert(queue, 3, { queue });
+  const [image, bill] = ['images', 'bills'].map((queueName) => a.consumer(undefined, { queueName }));
+  for (const consumer of [image, bill]) assert.equal(consumer?.take().length, 1);
+  const lost = a.queue.shardFor('images');
+  await b.takeShard(1);
+  await assert.rejects(a.insert('late', 1, { queue: 'images' }), { code: 'QUEUE_UNAVAILABLE' });
+  assert.deepEqual([lost?.lost.aborted, lost?.isReady, a.queue.lost.aborted], [true, false, false]);
+  await assert.rejects(a.insert('later', 1, { queue: 'images' }), { code: 'QUEUE_UNAVAILABLE' });
+  assert.throws(() => a.queue.consumersOf('images'), { code: 'QUEUE_UNAVAILABLE' });
+  assert.deepEqual(image?.take(), [], 'nothing is handed out by who has lost it');
+  assert.equal(bill?.take().length, 1);
+  await a.insert('more', 1, { queue: 'bills' });
+  assert.equal(await lost?.stop(1_000), false);
+  assert.deepEqual(namesInUse(a), ['bills']);
+  image?.disconnect();
+  assert.deepEqual(prefixesTaken(b, 'images'), ['images', 'images', 'images']);
+  a.queue.checkInvariants();
+});
+
+test('a lease that is over ends its shard, and no other one', async () => {
+  const [world = assert.fail()] = await nodes([1, 2]);
+  const [grant = assert.fail()] = await world.store.acquire([0], 'world');
+  const ended = new AbortController();
+  const tenure = { grant, isOn: () => !ended.signal.aborted, ended: ended.signal, renewed: () => {} };
+  const shard = await world.queue.openShard(tenure);
+  await world.insert('a', 1);
+  const consumer = world.consumer();
+  ended.abort(new StoreError('fenced', 'the lease was not renewed'));
+  consumer.reserve();
+  assert.deepEqual(consumer.takeChunks(), []);
+  assert.equal(shard.mayAnswer(), false);
+  assert.equal(await shard.stop(1_000), false);
+  await assert.rejects(world.insert('b', 1), NOT_HERE);
+  await world.insert('c', 1, { queue: 'bills' });
+});
+
+test('a shard that is given back is written down first, and is whole where it is opened next', async () => {
+  const gate = gatedStore();
+  const world = await QueueWorld.withShards([1, 2], { store: gate.store, shardOf });
+  const { reads } = world.queue;
+  const ids = new Map<string, bigint>();
+  for (const queue of ['images', 'bills']) ids.set(queue, await world.insertDirect([null, null], { queue }));
+  const consumer = world.consumer(undefined, { queueName: 'images' });
+  const [{ chunk } = assert.fail()] = consumer.take();
+  const woken: string[] = [];
+  for (const [queue, id] of ids) {
+    const wake = () => woken.push(queue);
+    assert.notEqual(reads.wait(queue, id, { doneAbove: null, waitMs: 60_000 }, wake), null);
+  }
+  gate.shut();
+  consumer.complete(chunk, Uint8Array.of(7));
+  const stopped = world.queue.shardFor('images')!.stop(1_000);
+  await world.settle();
+  assert.deepEqual(woken, ['images']);
+  assert.deepEqual(consumer.take(), []);
+  await assert.rejects(world.insert('p', 1, { queue: 'images' }), { code: 'QUEUE_UNAVAILABLE' });
+  gate.open();
+  assert.equal(await stopped, true);
+  await assert.rejects(world.insert('p', 1, { queue: 'images' }), NOT_HERE);
+  assert.deepEqual(namesInUse(world), ['bills']);
+  assert.equal(world.queue.counts.submissionsOpen, 1);
+  consumer.disconnect(true);
+
+  await world.takeShard(1);
+  const next = world.consumer(undefined, { queueName: 'images' });
+  next.reserve(10);
+  await world.settle();
+  const taken = next.takeChunks().map((each) => each.chunk);
+  assert.deepEqual(taken, [{ submissionId: chunk.submissionId, chunkIndex: 1 - chunk.chunkIndex }]);
+  next.complete(taken[0]!, null);
+  await world.settle();
+  assert.equal(await world.stateOf(ids.get('images')!, 'images'), 'completed');
+  assert.equal(await world.stateOf(ids.get('bills')!, 'bills'), 'in_progress');
+  world.queue.checkInvariants();
+});
+
+test('a shard that cannot be loaded leaves nothing behind', async () => {
+  let isBroken = true;
+  const inner = new MemoryStore();
+  const store = faultyStore(inner, () => 'none');
+  store.load = async function* (shards) {
+    for await (const piece of inner.load(shards)) {
+      yield piece;
+      if (isBroken && shards.includes(1)) throw new Error('made to fail');
+    }
+  };
+  const before = await QueueWorld.withShards([1, 2], { store: inner, shardOf });
+  for (const queue of ['images', 'bills']) await before.insert(queue, 1, { queue });
+  await before.stop();
+  const world = await QueueWorld.withShards([2], { store, shardOf });
+  await assert.rejects(world.takeShard(1), /made to fail/);
+  assert.deepEqual(namesInUse(world), ['bills']);
+  isBroken = false;
+  await world.takeShard(1);
+  assert.deepEqual(prefixesTaken(world, 'images'), ['images']);
+  assert.deepEqual(prefixesTaken(world, 'bills'), ['bills']);
+});
+
+test('a verb for all queues changes those that are here, and is acknowledged when each shard has it on disk', async () => {
+  const seqs: number[] = [];
+  const inner = new MemoryStore();
+  const store = withCommit(inner, (batch) => {
+    if (batch.mutations.some(({ kind }) => kind === 'control')) seqs.push(batch.shard);
+    return inner.commit(batch);
+  });
+  const world = await QueueWorld.withShards([0, 1, 2], { store, shardOf });
+  const ids: bigint[] = [];
+  for (const queue of ['', 'images', 'bills']) ids.push(await world.insert(`p${queue}`, 1, { queue }));
+  assert.equal((await run(world, ALL)).done, 3);
+  assert.deepEqual(seqs.toSorted(), [0, 1, 2]);
+  for (const queue of ['', 'images', 'bills']) assert.deepEqual(prefixesTaken(world, queue), []);
+  const resumed = await run(
+    world,
+    { kind: 'submissions', ids: ids.slice(1), queue: null },
+    { ...PAUSE, verb: 'resume' },
+  );
+  assert.deepEqual(resumed.ids, ids.slice(1));
+  assert.deepEqual(prefixesTaken(world, 'bills'), ['pbills']);
+  assert.deepEqual((await run(world, ALL, { verb: 'cancel' })).ids, ids);
+  assert.equal(await world.stateOf(ids[1]!, 'images'), 'cancelled');
+});
+
+test('a verb for all queues fails when a shard of them is lost before it is on disk', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await nodes([1, 2], []);
+  for (const queue of ['images', 'bills']) await a.insert(queue, 1, { queue });
+  await b.takeShard(2);
+  await assert.rejects(run(a, ALL), { code: 'QUEUE_UNAVAILABLE' });
+});
+
+test('failed chunks are tried again in the queues that are here', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await nodes([1], [2]);
+  const ids = [];
+  for (const [world, queue] of [
+    [a, 'images'],
+    [b, 'bills'],
+  ] as const) {
+    ids.push(await world.insert(queue, 1, { queue, failureMode: 'fail', retry: null }));
+    await run(world, { kind: 'submissions', ids: ids.slice(-1), queue }, PAUSE);
+    await run(world, { kind: 'submissions', ids: ids.slice(-1), queue }, { ...PAUSE, verb: 'resume' });
+    const consumer = world.consumer(undefined, { queueName: queue });
+    for (let tries = 0; tries < 20; tries++) for (const { chunk } of consumer.take()) consumer.fail(chunk);
+    await world.settle();
+  }
+  assert.deepEqual((await run(a, ALL, { verb: 'retry' })).ids, [ids[0]]);
+  assert.equal(await b.stateOf(ids[1]!, 'bills'), 'failed');
+  assert.equal(await a.stateOf(ids[0]!, 'images'), 'in_progress');
+});
+
+test('pauses of queues go with their shard; that of the server is in force on every node that has looked', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await nodes([0, 1], [2]);
+  await b.insert('b', 1, { queue: 'bills' });
+  await run(a, { kind: 'queue', queue: 'images' });
+  await run(a, { kind: 'server' });
+  assert.deepEqual([a.queue.scopesPaused, b.queue.scopesPaused], [2, 0]);
+  const control = (await b.store.scopeControls()).get('*')!;
+  b.queue.serverControl(control);
+  assert.deepEqual(prefixesTaken(b, 'bills'), []);
+  a.queue.serverControl({ pauses: [], history: [] });
+  assert.equal(a.queue.scopesPaused, 2, 'the node of shard 0 knows it better');
+
+  await a.queue.shardFor('images')!.stop(1_000);
+  assert.equal(a.queue.scopesPaused, 1);
+  await b.takeShard(1);
+  assert.deepEqual(
+    b.queue.inUse.map(({ name, pauses }) => [name, pauses.length]),
+    [
+      ['bills', 1],
+      ['images', 2],
+    ],
+  );
+  await run(a, { kind: 'server' }, { ...PAUSE, verb: 'resume' });
+  b.queue.serverControl((await b.store.scopeControls()).get('*') ?? { pauses: [], history: [] });
+  assert.deepEqual(prefixesTaken(b, 'bills'), ['b']);
+});
+
+test('while the batches of one shard are stuck, the others are handed out', async () => {
+  let isStuck = false;
+  const store = faultyStore(new MemoryStore(), (call, batch) =>
+    isStuck && call === 'commit' && batch?.shard === 1 ? 'full' : 'none',
+  );
+  const world = await QueueWorld.withShards([1, 2], { store, shardOf, holdHandOutAfterMs: 0 });
+  const consumers = ['images', 'bills'].map((queueName) => world.consumer(undefined, { queueName }));
+  for (const queue of ['images', 'bills']) await world.insert(queue, 4, { queue });
+  const taken = () => consumers.map((consumer) => consumer.take().length);
+  const heard: boolean[] = [];
+  world.queue.onJournalHealth(({ ok }) => heard.push(ok));
+  assert.deepEqual(taken(), [1, 1]);
+  isStuck = true;
+  const stuck = world.insert('p', 1, { queue: 'images' });
+  await world.passes(1);
+  assert.deepEqual(taken(), [0, 1]);
+  assert.deepEqual([world.queue.isHealthy, world.queue.isHandOutHeld], [false, true]);
+  await assert.rejects(world.insert('q', 1, { queue: 'images' }), /the store takes nothing/);
+  await world.insert('r', 1, { queue: 'bills' });
+  isStuck = false;
+  await world.passes(2_000);
+  await stuck;
+  assert.deepEqual([world.queue.isHealthy, world.queue.isHandOutHeld], [true, false]);
+  assert.deepEqual(heard, [false, true]);
+  assert.equal(consumers[0]!.takeChunks().length, 1);
+  await world.stop();
+});
+
+test('bytes that wait for their commit are limited for all shards together', async () => {
+  const gate = gatedStore();
+  const world = await QueueWorld.withShards([1, 2], { store: gate.store, shardOf, pendingBytesMax: 10_000 });
+  gate.shut();
+  const inserts: Promise<unknown>[] = [];
+  const insert = (queue: string) => world.insertDirect([new Uint8Array(6_000)], { queue });
+  // The first of each is on its way, the second waits.
+  for (const queue of ['images', 'bills']) {
+    inserts.push(insert(queue));
+    await world.settle();
+    inserts.push(insert(queue));
+  }
+  await assert.rejects(insert('bills'), /too much waits to be written/);
+  gate.open();
+  await Promise.all(inserts);
+  await insert('bills');
+});
+
+test('shards that hold nothing cost next to nothing', async () => {
+  const world = await QueueWorld.withShards(
+    Array.from({ length: 64 }, (_, i) => i),
+    { shardOf },
+  );
+  await world.settle();
+  assert.equal(world.clock.timersPending, 1, 'retention');
+  assert.deepEqual(namesInUse(world), ['']);
+  assert.equal(await world.queue.stop(1_000), true);
+});
