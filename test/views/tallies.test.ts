@@ -6,7 +6,7 @@ import { HistoryRings, type Sample } from '../../src/views/tallies/history.ts';
 import { Ring } from '../../src/views/tallies/ring.ts';
 import { Rolling } from '../../src/views/tallies/rolling.ts';
 import { Spans } from '../../src/views/tallies/spans.ts';
-import { Regions } from '../../src/views/tallies/tallies.ts';
+import { ConsumerTally, QueueTally, Regions, SubmissionTally } from '../../src/views/tallies/tallies.ts';
 
 test('a ring keeps the last ones under their numbers, as a list that is cut would', () => {
   fc.assert(
@@ -69,6 +69,51 @@ test('quantiles of durations are those of the sorted list, within an eighth', ()
   assert.equal(spans.quantile(0.5), 0);
   for (const odd of [0, 1e-9, 1e30]) spans.add(odd);
   assert.equal(spans.count, 3);
+});
+
+test('what many chunks take is known from some of them, how many there were and the longest one from all', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 4_000, maxLength: 4_000 }),
+      (durations) => {
+        const submission = new SubmissionTally(new QueueTally());
+        const consumer = new ConsumerTally();
+        for (const [nowMs, ms] of durations.entries()) {
+          for (const tally of [submission, consumer]) {
+            tally.completed(nowMs);
+            tally.tookMs(ms);
+          }
+        }
+        const sorted = durations.toSorted((a, b) => a - b);
+        for (const tally of [submission, consumer]) {
+          assert.deepEqual([tally.done, tally.doneOfLate.count(4_000, 10_000)], [4_000, 4_000]);
+          const spans = tally.spans!;
+          assert.ok(Math.abs(spans.count - tally.done) <= 20, `${spans.count}`);
+          for (const quantile of [0.5, 0.9]) {
+            const near = (share: number) => sorted[Math.round(share * sorted.length)]!;
+            const told = spans.quantile(quantile);
+            const isNear = told >= near(quantile - 0.1) * 0.87 && told <= near(quantile + 0.09) * 1.13;
+            assert.ok(isNear, `${told}, not ${near(quantile)}`);
+          }
+        }
+        assert.equal(submission.longestMs, sorted.at(-1));
+      },
+    ),
+    { numRuns: 5 },
+  );
+});
+
+test('consumers that take turns are looked at alike', () => {
+  for (const consumers of [2, 3, 7, 8, 13, 16]) {
+    const tally = new SubmissionTally(new QueueTally());
+    // One of them takes a hundred times as long.
+    for (let i = 0; i < 100_000; i++) {
+      tally.completed(i);
+      tally.tookMs(i % consumers === 0 ? 100_000 : 1_000);
+    }
+    const [below, above] = [-0.02, 0.02].map((off) => tally.spans!.quantile(1 - 1 / consumers + off));
+    assert.ok(below! < 2_000 && above! > 80_000, `${consumers}: ${below} ${above}`);
+  }
 });
 
 const sampleOf = (value: number | null) =>

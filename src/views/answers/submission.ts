@@ -115,7 +115,7 @@ function durationsOf(tally: SubmissionTally | null): SubmissionAnswer['durations
   return {
     p50: rounded(spans.quantile(0.5)),
     p90: rounded(spans.quantile(0.9)),
-    max: rounded(spans.maxMs),
+    max: tally.longestMs,
     count: spans.count,
   };
 }

@@ -2,18 +2,21 @@
 const BUCKET_MS = 10_000;
 /** As many as make the longest period that can be asked for, and the one that the period begins in. */
 const BUCKETS = 7;
+/** Before the first one. */
+const NEVER = -1e9;
 
-/** How often something happened in the last ten seconds, up to the last minute: what happens costs one comparison and one sum. */
+/** How often something happened in the last ten seconds, up to the last minute: what happens costs one comparison and one sum, of small integers. */
 export class Rolling {
-  /** Of the clock that is handed in, when the current bucket is full. */
-  #untilMs = Number.NEGATIVE_INFINITY;
+  /** Of those that the clock is cut into. */
+  #bucket = NEVER;
   #current = 0;
   /** Those before it, the latest first. */
-  #before: number[] = [];
+  #before: number[] | null = null;
 
   /** @param nowMs of a clock that never steps back */
   add(nowMs: number): void {
-    if (nowMs >= this.#untilMs) this.#roll(nowMs);
+    const bucket = bucketAt(nowMs);
+    if (bucket > this.#bucket) this.#roll(bucket);
     this.#current++;
   }
 
@@ -23,26 +26,29 @@ export class Rolling {
    * @param periodMs ten seconds to a minute
    */
   count(nowMs: number, periodMs: number): number {
-    if (nowMs >= this.#untilMs) this.#roll(nowMs);
+    const bucket = bucketAt(nowMs);
+    if (bucket > this.#bucket) this.#roll(bucket);
     const buckets = Math.min(BUCKETS - 1, Math.floor(periodMs / BUCKET_MS));
+    const before = this.#before ?? [];
     let count = this.#current;
-    for (let i = 0; i < buckets - 1; i++) count += this.#before[i] ?? 0;
-    const share = Math.min(1, Math.max(0, (this.#untilMs - nowMs) / BUCKET_MS));
-    return count + (this.#before[buckets - 1] ?? 0) * share;
+    for (let i = 0; i < buckets - 1; i++) count += before[i] ?? 0;
+    const share = Math.min(1, Math.max(0, this.#bucket + 1 - nowMs / BUCKET_MS));
+    return count + (before[buckets - 1] ?? 0) * share;
   }
 
-  #roll(nowMs: number): void {
-    const passed = (nowMs - this.#untilMs) / BUCKET_MS;
-    if (passed >= BUCKETS) {
-      this.#before = [];
-      this.#untilMs = nowMs + BUCKET_MS;
-    } else {
-      for (let i = 0; i <= passed; i++) {
-        this.#before.unshift(i === 0 ? this.#current : 0);
-        this.#untilMs += BUCKET_MS;
-      }
-      if (this.#before.length > BUCKETS) this.#before.length = BUCKETS;
+  #roll(bucket: number): void {
+    const passed = bucket - this.#bucket;
+    if (passed >= BUCKETS) this.#before = null;
+    else {
+      const none = new Array<number>(passed - 1).fill(0);
+      this.#before = [...none, this.#current, ...(this.#before ?? [])].slice(0, BUCKETS);
     }
+    this.#bucket = bucket;
     this.#current = 0;
   }
+}
+
+/** It goes on for six hundred years. */
+function bucketAt(nowMs: number): number {
+  return (nowMs / BUCKET_MS) | 0;
 }

@@ -22,14 +22,10 @@ export class Spans {
     return this.#max;
   }
 
-  add(ms: number): void {
-    this.addTo(bucketOf(ms), ms);
-  }
-
-  /** @param bucket of {@link bucketOf}: one computation for several of these */
-  addTo(bucket: number, ms: number): void {
-    this.#buckets[bucket]!++;
-    this.#count++;
+  /** @param times that it counts for so many */
+  add(ms: number, times = 1): void {
+    this.#buckets[bucketOf(ms)]! += times;
+    this.#count += times;
     if (ms > this.#max) this.#max = ms;
   }
 
@@ -45,7 +41,7 @@ export class Spans {
 }
 
 /** The exponent of the double and the first bits of its fraction, of which no logarithm is needed. */
-export function bucketOf(ms: number): number {
+function bucketOf(ms: number): number {
   double[0] = ms;
   const bits = halves[1]! >>> (20 - STEPS_BITS);
   const bucket = bits - ((1023 + LOWEST_EXPONENT) << STEPS_BITS);

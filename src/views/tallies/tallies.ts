@@ -5,6 +5,18 @@ import { Spans } from './spans.ts';
 
 /** Durations of a submission are kept from this one on: of the others too little is known to say anything. */
 const SPANS_AFTER = 4;
+/** Up to this one each of them is; from then on one in so many, which counts for all of these. */
+const SPANS_EACH_UNTIL = 16;
+const SPANS_ONE_IN = 8;
+/** Multiples of the golden ratio, of whose fractions the first three bits are nought in one of eight cases. */
+const GOLDEN = 0x9e3779b1;
+const GOLDEN_SHIFT = 29;
+
+/** For how many durations that of the chunk that was done as the so-manieth stands. Not every eighth: eight consumers may take turns. */
+function standsFor(done: number): number {
+  if (done <= SPANS_EACH_UNTIL) return 1;
+  return Math.imul(done, GOLDEN) >>> GOLDEN_SHIFT === 0 ? SPANS_ONE_IN : 0;
+}
 
 /** What happened in a queue, or in all, since the start. Numbers only: counting costs next to nothing. */
 export class QueueTally {
@@ -16,11 +28,16 @@ export class QueueTally {
   setBack = 0;
 }
 
-/** What happened to an open submission since the start, or since it came. */
-export class SubmissionTally {
+/**
+ * What happened to an open submission since the start, or since it came. A strategy may take each chunk from another one of
+ * very many submissions: then each object that a chunk touches is not in the processor's cache, and costs more than all that is
+ * done with it. So this is itself the count of what was done of late, and durations are looked at now and then.
+ */
+export class SubmissionTally extends Rolling {
   readonly queue: QueueTally;
-  readonly doneOfLate = new Rolling();
   done = 0;
+  /** Of a chunk, in milliseconds, rounded up. */
+  longestMs = 0;
   setBack = 0;
   setBackOfLate: Rolling | null = null;
   spans: Spans | null = null;
@@ -30,17 +47,26 @@ export class SubmissionTally {
   firstSetBackMs: number | null = null;
 
   constructor(queue: QueueTally) {
+    super();
     this.queue = queue;
+  }
+
+  get doneOfLate(): Rolling {
+    return this;
   }
 
   completed(nowMs: number): void {
     if (this.done++ === 0) this.firstDoneMs = nowMs;
-    this.doneOfLate.add(nowMs);
+    this.add(nowMs);
   }
 
-  tookMs(ms: number, bucket: number): void {
-    if (this.spans === null && this.done > SPANS_AFTER) this.spans = new Spans();
-    this.spans?.addTo(bucket, ms);
+  /** Of the chunk that was done last. */
+  tookMs(ms: number): void {
+    if (ms > this.longestMs) this.longestMs = Math.ceil(ms);
+    const times = standsFor(this.done);
+    if (times === 0 || this.done <= SPANS_AFTER) return;
+    this.spans ??= new Spans();
+    this.spans.add(ms, times);
   }
 
   failed(nowMs: number): void {
@@ -61,6 +87,12 @@ export class ConsumerTally {
   completed(nowMs: number): void {
     this.done++;
     this.doneOfLate.add(nowMs);
+  }
+
+  /** Of the chunk that was done last. */
+  tookMs(ms: number): void {
+    const times = standsFor(this.done);
+    if (times > 0) this.spans.add(ms, times);
   }
 
   failed(nowMs: number): void {

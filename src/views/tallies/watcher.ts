@@ -9,7 +9,6 @@ import type { Clock } from '../../system/time/clock.ts';
 import { plural } from '../plural.ts';
 import { Failures } from './failures.ts';
 import { type Occurrence, Occurrences } from './occurrences.ts';
-import { bucketOf } from './spans.ts';
 import { ConsumerTally, QueueTally, Regions, SubmissionTally } from './tallies.ts';
 
 /** From its so-manieth chunk on, durations of a submission are kept by place. */
@@ -133,9 +132,8 @@ export class Watcher implements EventObserver {
     const consumer = by === null ? null : this.#consumerTally(by);
     consumer?.completed(atMs);
     if (tookMs !== null) {
-      const bucket = bucketOf(tookMs);
-      tally.tookMs(tookMs, bucket);
-      consumer?.spans.addTo(bucket, tookMs);
+      tally.tookMs(tookMs);
+      consumer?.tookMs(tookMs);
       if (tally.regions !== null) tally.regions.add(chunkIndex, tookMs);
       else if (tally.done === REGIONS_AFTER) this.#addRegions(submission.record, tally);
     }
