@@ -58,6 +58,8 @@ export class Connections {
   /** All that are open. */
   readonly #sessions = new Set<SqlSession>();
   readonly #lookedAfter = new WeakSet<SqlSession>();
+  /** Of the server that took the last connection. */
+  #risks: readonly string[] = [];
   /** The server that took the last connection. */
   #serverLast = 0;
   #closing: Promise<void> | null = null;
@@ -218,7 +220,15 @@ export class Connections {
     });
     this.#sessions.add(session);
     await session.open();
+    if (purpose === 'work') this.#warnOf(session.risks);
     return session;
+  }
+
+  /** Once for each: it is said again only when another server, or another setting, had been without it. */
+  #warnOf(risks: readonly string[]): void {
+    for (const risk of risks)
+      if (!this.#risks.includes(risk)) this.#o.logger.warn({ database: this.location.name }, risk);
+    this.#risks = risks;
   }
 
   /**

@@ -27,7 +27,7 @@ export async function prepareDatabase(connections: Connections, logger: Logger, 
   let told: string | null = null;
   for (;;) {
     try {
-      await prepare(connections, logger);
+      await prepare(connections);
       if (told !== null) logger.info({ database: connections.location.name }, 'the database can be used now');
       return;
     } catch (cause) {
@@ -44,7 +44,7 @@ export async function prepareDatabase(connections: Connections, logger: Logger, 
   }
 }
 
-async function prepare(connections: Connections, logger: Logger): Promise<void> {
+async function prepare(connections: Connections): Promise<void> {
   const { name } = connections.location;
   await connections.write(async (session) => {
     await assertServer(session, name);
@@ -52,7 +52,6 @@ async function prepare(connections: Connections, logger: Logger): Promise<void> 
       if (await isIncomplete(connections, session)) throw new StoreError('unusable', incompleteText(name));
     });
     await assertNoPooler(connections, session);
-    await warnOfRisks(session, logger, name);
   });
 }
 
@@ -172,24 +171,4 @@ async function assertNoPooler(connections: Connections, session: SqlSession): Pr
     `${connections.location.name}: a connection pooler in transaction mode is in between, which does not keep sessions: ` +
       'connect to PostgreSQL itself, or to a pooler in session mode',
   );
-}
-
-/** What would make "acknowledged" mean less than it should. */
-async function warnOfRisks(session: SqlSession, logger: Logger, database: string): Promise<void> {
-  const rows = await session.query<readonly [name: string, setting: string]>(
-    `SELECT name, setting FROM pg_catalog.pg_settings
-     WHERE name IN ('fsync', 'full_page_writes', 'synchronous_standby_names')`,
-  );
-  for (const [name, setting] of rows) {
-    if (name === 'synchronous_standby_names') {
-      const message =
-        'the database has no synchronous standby: if its disk is lost, so is what was acknowledged last';
-      if (setting === '') logger.warn({ database }, message);
-    } else if (setting === 'off') {
-      logger.warn(
-        { database },
-        `the database runs with ${name} = off: a crash of its machine can damage or lose what was acknowledged`,
-      );
-    }
-  }
 }

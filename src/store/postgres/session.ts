@@ -40,11 +40,13 @@ function sessionSettings(schema: string): Readonly<Record<string, string>> {
 
 /**
  * remote_apply promises more than we ask for, and stays. The row tells who the session is, for {@link SqlSession.peek},
- * and whether it can write.
+ * whether it can write, and what its commits are worth. An engine lacks some of these settings, perhaps.
  */
 const CONFIGURE = `SELECT count(set_config(s.name, w.value, false)), pg_catalog.pg_backend_pid(),
     (SELECT extract(epoch FROM backend_start)::text FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()),
-    pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('transaction_read_only')::boolean
+    pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('transaction_read_only')::boolean,
+    pg_catalog.current_setting('synchronous_standby_names', true), pg_catalog.current_setting('fsync', true),
+    pg_catalog.current_setting('full_page_writes', true)
   FROM pg_catalog.pg_settings s JOIN unnest($1::text[], $2::text[]) w (name, value) ON w.name = s.name
   WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply')`;
 
@@ -63,11 +65,20 @@ export interface SqlSessionOptions {
   ended(session: SqlSession): void;
 }
 
+const NO_STANDBY =
+  'the database has no synchronous standby: if its disk is lost, so is what was acknowledged last';
+
+function mayDamage(setting: string): string {
+  return `the database runs with ${setting} = off: a crash of its machine can damage or lose what was acknowledged`;
+}
+
 /** A connection to one server, for one user at a time. */
 export class SqlSession {
   readonly #o: SqlSessionOptions;
   readonly #client: Client;
   readonly #names = new Map<string, string>();
+  /** What makes "acknowledged" mean less than it should on that server, as it was when the session began. */
+  risks: readonly string[] = [];
   #pid = 0;
   #startedAt: string | null = null;
   #isOpen = true;
@@ -204,12 +215,25 @@ export class SqlSession {
     const values = [settings.map(([name]) => name), settings.map(([, value]) => value)];
     // First: the rest may take longer than an administrator allows.
     await this.#client.query('SET statement_timeout = 0');
-    type Row = [settings: bigint, pid: number, startedAt: string | null, isReadOnly: boolean];
+    type Row = [
+      settings: bigint,
+      pid: number,
+      startedAt: string | null,
+      isReadOnly: boolean,
+      standbys: string | null,
+      fsync: string | null,
+      fullPageWrites: string | null,
+    ];
     const { rows } = await this.#client.query<Row>({ text: CONFIGURE, values, rowMode: 'array' });
-    const [, pid = 0, startedAt = null, isReadOnly = true] = rows[0] ?? [];
+    const [, pid = 0, startedAt = null, isReadOnly = true, standbys, fsync, fullPageWrites] = rows[0] ?? [];
     if (isReadOnly) throw new TakesNoWrites();
     this.#pid = pid;
     this.#startedAt = startedAt;
+    this.risks = [
+      ...(standbys === '' ? [NO_STANDBY] : []),
+      ...(fsync === 'off' ? [mayDamage('fsync')] : []),
+      ...(fullPageWrites === 'off' ? [mayDamage('full_page_writes')] : []),
+    ];
   }
 
   async #answer<T>(send: () => Promise<T>): Promise<T> {

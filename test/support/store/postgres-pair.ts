@@ -53,6 +53,15 @@ export class PostgresPair implements AsyncDisposable {
     return this.#standby;
   }
 
+  /** As an administrator does: those of the queue. */
+  async endSessions(): Promise<void> {
+    await this.#on(this.#primary, (admin) =>
+      admin.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'opsqueue'`,
+      ),
+    );
+  }
+
   /** Ends the primary, and makes the standby the primary, which then has none. */
   async failOver(how: 'crash' | 'kill' | 'fast'): Promise<void> {
     const standby = this.#standby;
