@@ -12,7 +12,8 @@ interface Seen {
   readonly version: number;
   /** A move into the schema has not come to its end. */
   readonly isIncomplete: boolean;
-  readonly hasRow: boolean;
+  /** null: the shard has no row yet. */
+  readonly epoch: bigint | null;
   /** Whose lease is on. */
   readonly by: LeaseHolder | null;
 }
@@ -35,9 +36,9 @@ export class PostgresLeases implements StoreLeases {
       if (told !== null) return told;
       if (seen.version < POSTGRES_SCHEMA_VERSION)
         await this.#connections.write((own) => migrateWith(this.#connections, own, async () => {}));
-      if (!seen.hasRow) await session.query(FIRST_ROW, [shard]);
+      if (seen.epoch === null) await session.query(FIRST_ROW, [shard]);
       const { holder, address, leaseMs } = claim;
-      const values = [shard, holder, address, leaseMs, POSTGRES_SCHEMA_VERSION];
+      const values = [shard, holder, address, leaseMs, POSTGRES_SCHEMA_VERSION, seen.epoch];
       const [row] = await session.query<ShardRow>(TAKE, values);
       if (row === undefined) {
         const after = this.#unlessFree(await look(session, shard), claim);
@@ -94,10 +95,11 @@ const LOOK = `SELECT version, ${IS_INCOMPLETE}, epoch, holder, address, extract(
 const FIRST_ROW = `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES ($1, 0, '', 0, 0)
   ON CONFLICT (shard) DO NOTHING`;
 
+/** Not if it has been taken since the look, by this node as well: a claim whose answer was lost may come late. */
 const TAKE = `UPDATE shards SET epoch = epoch + 1, holder = $2, address = $3, lease_ms = $4,
     expires_at = now() + $4 * interval '1 ms'
   WHERE shard = $1 AND (expires_at IS NULL OR expires_at <= now() OR holder = $2)
-    AND (SELECT version FROM ${VERSION_TABLE}) = $5 AND NOT (${IS_INCOMPLETE})
+    AND (SELECT version FROM ${VERSION_TABLE}) = $5 AND NOT (${IS_INCOMPLETE}) AND epoch = coalesce($6::bigint, 0)
   RETURNING shard, epoch, last_seq, highest_id`;
 
 async function look(session: SqlSession, shard: ShardId): Promise<Seen> {
@@ -114,5 +116,5 @@ async function look(session: SqlSession, shard: ShardId): Promise<Seen> {
     row ?? [];
   const isOn = leftMs !== null && leftMs > 0;
   const by = isOn ? { holder: holder ?? '', address: address ?? '', epoch: Number(epoch), leftMs } : null;
-  return { version, isIncomplete, hasRow: epoch !== null, by };
+  return { version, isIncomplete, epoch, by };
 }

@@ -28,6 +28,32 @@ describe('PostgreSQL', { skip: withoutPostgres() }, () => {
     };
   });
 
+  test('a claim that comes late, after the node has taken the lease by another one, changes nothing', async () => {
+    const fixture = server.fixture();
+    const store = await fixture.open();
+    const leases = store.leases!;
+    const claim = { holder: 'a', address: 'a:3999', leaseMs: 60_000 };
+    const first = await leases.take(0, claim);
+    assert(first.kind === 'taken');
+    await leases.give(0, first.grant.epoch);
+    const admin = new pg.Client(server.url());
+    await admin.connect();
+    await admin.query(`SET search_path = ${new URL(fixture.url).searchParams.get('schema')}`);
+    await admin.query('BEGIN');
+    await admin.query("UPDATE shards SET epoch = epoch + 1, expires_at = now() + interval '1 minute'");
+    const late = leases.take(0, claim);
+    late.catch(() => {});
+    for (let isWaiting = false; !isWaiting; ) {
+      const { rows } = await admin.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+      isWaiting = rows.length > 0;
+    }
+    await admin.query('COMMIT');
+    await assert.rejects(late, { code: 'STORE_TRANSIENT' });
+    assert.equal(await leases.renew(0, first.grant.epoch + 1), true);
+    await admin.end();
+    await store.close();
+  });
+
   test('what another session is about to reopen is not forgotten, and is counted once', async () => {
     const fixture = server.fixture();
     await using session = await StoreSession.open(fixture);
