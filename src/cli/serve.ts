@@ -14,7 +14,7 @@ import {
   type Setting,
   settingHelp,
 } from '../server/settings.ts';
-import { systemClock } from '../system/time/clock.ts';
+import { endsWithin, systemClock } from '../system/time/clock.ts';
 import type { Io } from './io.ts';
 import { LOG_LEVELS, logLevel, openLog, type ServerLog } from './log/log.ts';
 import type { LogWriter } from './log/sink.ts';
@@ -25,6 +25,8 @@ import { duration, flag, hosts, integer, isServiceLink, type ReadFlag } from './
 
 /** How long the last lines of the log may take to be written when the process ends. */
 const LOG_GRACE_MS = 200;
+/** How long a start that is broken off may take for that. */
+const START_GRACE_MS = 1_000;
 const nowhere: LogWriter = { write: (bytes, done) => done(bytes.length) };
 
 interface ServeFlags extends ServerOptions {
@@ -171,8 +173,10 @@ async function run(flags: ServeFlags, io: Io, { logger, stats }: ServerLog): Pro
     logger.info({ value: serviceLink }, message);
   }
   let server: RunningServer | StopSignal;
+  const stopped = new AbortController();
+  const starting = startServer({ ...options, logger, logStats: stats, signal: stopped.signal });
   try {
-    server = await Promise.race([startServer({ ...options, logger, logStats: stats }), signals.first]);
+    server = await Promise.race([starting, signals.first]);
   } catch (error) {
     pipe.close();
     signals.release();
@@ -180,9 +184,15 @@ async function run(flags: ServeFlags, io: Io, { logger, stats }: ServerLog): Pro
     throw new ExitError(1, `cannot start: ${startProblem(error, flags)}`);
   }
   if (typeof server === 'string') {
-    // Nothing was taken in yet: what there is of the start may go down with the process.
     logger.info({ signal: server }, 'stopping before the start is complete');
     pipe.close();
+    stopped.abort();
+    // Nothing was taken in yet: what is left of the start then may go down with the process.
+    await endsWithin(
+      systemClock,
+      START_GRACE_MS,
+      starting.then((late) => late.stop()),
+    );
     signals.release();
     return;
   }

@@ -208,26 +208,27 @@ export class QueueNode {
 
   /** From taking up office to the end of it. */
   async #serve(tenure: Tenure): Promise<void> {
-    const { clock, logger, id, address } = this.#o;
+    const { clock, logger } = this.#o;
     const { epoch } = tenure.grant;
     let office: Office;
+    // What is being loaded is not waited for when this node is to stop.
+    const leave = () => void this.#leave(tenure);
+    this.#stop.signal.addEventListener('abort', leave, { once: true });
     try {
       office = await this.#o.open(tenure);
     } catch (error) {
       await this.#leave(tenure);
-      if (tenure instanceof LeaseTenure && (this.#isStopping() || isPassing(error))) {
+      if (tenure instanceof LeaseTenure && this.#isStopping()) return;
+      if (tenure instanceof LeaseTenure && isPassing(error)) {
         logger.warn({ epoch, error: messageOf(error) }, 'cannot open the queue, trying again');
         await elapsed(clock, this.#o.leaseMs * LOOK_SHARE, this.#stop.signal);
         return;
       }
       throw error;
+    } finally {
+      this.#stop.signal.removeEventListener('abort', leave);
     }
-    this.#tenure = tenure;
-    this.#takeovers++;
-    this.#lastTakeoverMs = clock.nowMs();
-    this.#become({ role: 'active', epoch, holder: { holder: id, address }, reason: null });
-    if (tenure instanceof LeaseTenure) logger.info({ epoch }, 'this node has the lease and is active');
-    this.#settled.resolve();
+    if (!this.#isStopping()) this.#tookOver(tenure);
     await aborted(AbortSignal.any([office.lost, this.#stop.signal]));
     this.#tenure = null;
     if (!this.#isStopping()) this.#become({ role: 'standby', holder: null });
@@ -238,6 +239,17 @@ export class QueueNode {
     if (isFenced) logger.warn({ epoch, error: reason.message }, 'this node is not active any more');
     await this.#leave(tenure);
     if (office.lost.aborted && !isFenced) throw reason;
+  }
+
+  #tookOver(tenure: Tenure): void {
+    const { clock, logger, id, address } = this.#o;
+    const { epoch } = tenure.grant;
+    this.#tenure = tenure;
+    this.#takeovers++;
+    this.#lastTakeoverMs = clock.nowMs();
+    this.#become({ role: 'active', epoch, holder: { holder: id, address }, reason: null });
+    if (tenure instanceof LeaseTenure) logger.info({ epoch }, 'this node has the lease and is active');
+    this.#settled.resolve();
   }
 
   async #leave(tenure: Tenure): Promise<void> {

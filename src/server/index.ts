@@ -30,18 +30,25 @@ export interface RunningServer extends AsyncDisposable {
 /**
  * Runs a queue: listens, opens and loads its store, and resolves when it takes requests.
  *
- * @throws IncorrectUsageError for an option, ListenError for the address, StoreError for the store
+ * @throws IncorrectUsageError for an option, ListenError for the address, StoreError for the store, the reason of the signal
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const settings = checkedSettings(options);
+  const { signal } = options;
   const { databaseFilename, logger, store: given = `sqlite:${databaseFilename}` } = settings;
   await using failure = new AsyncDisposableStack();
   if (typeof given !== 'string') failure.defer(() => given.close());
   // Before the database is opened: a port that is taken must not leave a new file behind.
   const server = await Server.listen(settings);
   failure.defer(() => server.stop());
+  const stop = () => void server.stop();
+  signal?.addEventListener('abort', stop, { once: true });
+  using _ = { [Symbol.dispose]: () => signal?.removeEventListener('abort', stop) };
   const store = typeof given === 'string' ? await openStore(given, { logger }) : given;
+  if (signal?.aborted === true) await store.close();
+  signal?.throwIfAborted();
   await server.open(store);
+  signal?.throwIfAborted();
   failure.move();
   const addresses = server.addresses;
   return {

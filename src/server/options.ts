@@ -158,6 +158,12 @@ export interface ServerOptions {
    * @defaultValue none: nothing is logged
    */
   readonly logger?: Logger | undefined;
+  /**
+   * Ends the start when it fires: `startServer` rejects with its reason, and what the queue has taken it gives back.
+   *
+   * @defaultValue none
+   */
+  readonly signal?: AbortSignal | undefined;
   /** Figures about the log, for the metrics. */
   readonly logStats?: LogStats | undefined;
 }

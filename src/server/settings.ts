@@ -24,7 +24,7 @@ import { formatDuration } from '../system/time/duration.ts';
 import type { ServerOptions } from './options.ts';
 
 /** Options that no flag can give. */
-type ObjectOption = 'logger' | 'logStats';
+type ObjectOption = 'logger' | 'logStats' | 'signal';
 type PlainOption = Exclude<keyof ServerOptions, ObjectOption>;
 
 interface SettingText {
@@ -301,6 +301,7 @@ const OPTION_NAMES: OptionNames<ServerOptions> = {
   ...SETTINGS,
   logger: true,
   logStats: true,
+  signal: true,
 };
 
 /** What tests put in the place of the system's, by `withParts`. */
@@ -313,7 +314,7 @@ export interface ServerParts {
 export type ServerSettings = {
   readonly [Name in Exclude<
     keyof ServerOptions,
-    'hosts' | 'queues' | 'store' | 'advertise' | 'logStats'
+    'hosts' | 'queues' | 'store' | 'advertise' | 'logStats' | 'signal'
   >]-?: Exclude<ServerOptions[Name], undefined>;
 } & Pick<ServerOptions, 'hosts' | 'queues' | 'store' | 'advertise' | 'logStats'> &
   ServerParts;

@@ -199,6 +199,27 @@ test('a node that cannot open the queue lets another one try', async () => {
   await Promise.all([a.node.stop(), b.node.stop()]);
 });
 
+test('a node that is to stop while it still loads the queue gives its lease away at once', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  const gate = Promise.withResolvers<void>();
+  const load = a.store.load.bind(a.store);
+  a.store.load = async function* (shards) {
+    await gate.promise;
+    yield* load(shards);
+  };
+  const b = nodes.start('b');
+  await nodes.settle();
+  const stopped = a.node.stop();
+  await nodes.settle();
+  assert.equal(b.role, 'active');
+  assert.equal(nodes.time.monotonicMs(), 0);
+  gate.resolve();
+  await stopped;
+  assert.deepEqual([a.role, a.node.takeovers], ['stopped', 0]);
+  await b.node.stop();
+});
+
 test('a queue that is broken ends its node, which gives the lease away', async () => {
   const nodes = new Nodes();
   const [a, b] = [nodes.start('a'), nodes.start('b')];

@@ -4,8 +4,9 @@ import { test } from 'node:test';
 import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
 import { Server } from '../../src/server/server.ts';
 import { checkedSettings } from '../../src/server/settings.ts';
-import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { TestServer } from '../support/queues/test-server.ts';
@@ -220,6 +221,31 @@ test('a server that cannot start closes what it had opened', async () => {
   });
   await assert.rejects(startServer({ hosts: ['127.0.0.1'], port: queue.port, store: watched }), ListenError);
   assert.ok(isClosed);
+});
+
+test('a start that is broken off gives back what it had taken', async () => {
+  const database = new MemoryDatabase();
+  const open = () => new MemoryStore({ database, clock: systemClock });
+  const store = open();
+  const [loading, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  store.load = async function* () {
+    loading.resolve();
+    await gate.promise;
+    yield [];
+  };
+  const start = new AbortController();
+  const started = startServer({ hosts: ['127.0.0.1'], port: 0, store, signal: start.signal });
+  started.catch(() => {});
+  await loading.promise;
+  const claim = { holder: 'other', address: 'other:3999', leaseMs: 60_000 };
+  const leases = open().leases!;
+  assert.equal((await leases.take(0, claim)).kind, 'held');
+  const given = new Promise<void>((resolve) => leases.onNews(resolve));
+  start.abort(new Error('enough'));
+  await given;
+  assert.equal((await leases.take(0, claim)).kind, 'taken');
+  gate.resolve();
+  await assert.rejects(started, /enough/);
 });
 
 test('a server that cannot listen leaves no new database behind, one without a database no open port', async () => {
