@@ -6,6 +6,7 @@ import type { Logger } from '../system/log/logger.ts';
 import type { Random } from '../system/random.ts';
 import { Backoff } from '../system/time/backoff.ts';
 import { type Clock, sleep } from '../system/time/clock.ts';
+import { instantOf } from '../system/time/instant.ts';
 import { LeaseTenure } from './lease-tenure.ts';
 
 const SHARD = 0;
@@ -157,14 +158,14 @@ export class QueueNode {
       const news = new News(leases);
       let waitMs: number;
       try {
-        const sentMs = clock.monotonicMs();
+        const sent = instantOf(clock);
         const answer = await leases.take(SHARD, { holder, address, leaseMs });
         if (failure !== null) logger.info({}, 'the lease can be looked at again');
         failure = null;
         this.#backoff.reset();
         if (answer.kind === 'taken') {
           news.end();
-          const tenure = new LeaseTenure({ leases, grant: answer.grant, leaseMs, sentMs, clock, logger });
+          const tenure = new LeaseTenure({ leases, grant: answer.grant, leaseMs, sent, clock, logger });
           if (!this.#isStopping()) return tenure;
           await tenure.give();
           return null;

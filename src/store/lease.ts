@@ -1,4 +1,5 @@
 import type { ShardId, SubmissionId } from '../model/ids.ts';
+import type { Instant } from '../system/time/instant.ts';
 
 export interface ShardGrant {
   readonly shard: ShardId;
@@ -64,8 +65,8 @@ export interface Tenure {
   isOn(): boolean;
   /** Fires when it has ended, in the call of `isOn` that finds it so at the latest. The reason is a StoreError `fenced`. */
   readonly ended: AbortSignal;
-  /** A batch that was sent at that moment of the monotonic clock has taken place, which renewed the lease. */
-  renewed(sentMs: number): void;
+  /** A batch that was sent at that moment has taken place, which renewed the lease. */
+  renewed(sent: Instant): void;
 }
 
 /** Of a store that has one owner at a time: until the next one fences it. */

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { LeaseTenure } from '../../src/node/lease-tenure.ts';
 import { StoreError } from '../../src/store/errors.ts';
 import type { ShardGrant, StoreLeases } from '../../src/store/lease.ts';
+import { type Instant, instantOf } from '../../src/system/time/instant.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 import { PausingClock } from '../support/time/pausing-clock.ts';
@@ -23,7 +24,10 @@ class Fixture {
   answer: () => Answer = () => Promise.resolve(true);
   readonly tenure: LeaseTenure;
 
-  constructor(sentMs = 0) {
+  /** @param agoMs when the claim was sent */
+  constructor(agoMs = 0) {
+    const now = instantOf(this.time);
+    const sent: Instant = { monotonicMs: now.monotonicMs - agoMs, wallMs: now.wallMs - agoMs };
     const leases: StoreLeases = {
       take: () => Promise.reject(new Error('not asked for')),
       renew: (shard, epoch) => {
@@ -35,7 +39,7 @@ class Fixture {
       onNews: () => () => {},
     };
     const { clock, logger } = this;
-    this.tenure = new LeaseTenure({ leases, grant: GRANT, leaseMs: LEASE_MS, sentMs, clock, logger });
+    this.tenure = new LeaseTenure({ leases, grant: GRANT, leaseMs: LEASE_MS, sent, clock, logger });
   }
 
   /** Milliseconds one after the other, with all that follows from each. */
@@ -58,14 +62,14 @@ test('commits renew it: nothing else is sent while there are some', async () => 
   const fixture = new Fixture();
   for (let i = 0; i < 20; i++) {
     await fixture.passes(500);
-    fixture.tenure.renewed(fixture.time.monotonicMs());
+    fixture.tenure.renewed(instantOf(fixture.clock));
   }
   assert.ok(fixture.tenure.isOn());
   assert.deepEqual(fixture.sentAt, []);
 });
 
 test('it is measured from the moment before the claim was sent, not from its answer', async () => {
-  const fixture = new Fixture(-2_500);
+  const fixture = new Fixture(2_500);
   fixture.answer = () => new Promise(() => {});
   await fixture.passes(190);
   assert.ok(fixture.tenure.isOn());
@@ -108,7 +112,7 @@ test('a renewal that was answered after the end does not bring it back', async (
   await fixture.passes(2_700);
   assert.ok(fixture.tenure.ended.aborted);
   late.resolve(true);
-  fixture.tenure.renewed(fixture.time.monotonicMs());
+  fixture.tenure.renewed(instantOf(fixture.clock));
   await fixture.passes(10);
   assert.ok(!fixture.tenure.isOn());
 });
@@ -124,6 +128,34 @@ test('a process that wakes from a pause knows it before any timer has fired', as
   fixture.clock.wake();
   await fixture.passes(10);
   assert.deepEqual(fixture.sentAt, []);
+});
+
+test('a machine that was suspended, with its monotonic clock, knows it by the wall clock', async () => {
+  const fixture = new Fixture();
+  await fixture.passes(500);
+  fixture.clock.suspend();
+  await fixture.passes(2_190);
+  fixture.clock.wake();
+  assert.ok(fixture.tenure.isOn(), 'there were 10 ms left');
+  // What it had sent before it was suspended renews by the time that has passed outside.
+  const sent = instantOf(fixture.clock);
+  fixture.clock.suspend();
+  await fixture.passes(10_000);
+  fixture.tenure.renewed(sent);
+  assert.ok(!fixture.tenure.isOn());
+  fixture.clock.wake();
+});
+
+test('a wall clock that is set back does not make a lease longer', async () => {
+  const fixture = new Fixture();
+  const { monotonicMs, wallMs } = instantOf(fixture.time);
+  fixture.answer = () => new Promise(() => {});
+  await fixture.passes(10);
+  fixture.tenure.renewed({ monotonicMs: monotonicMs + 10, wallMs: wallMs + 60_000 });
+  await fixture.passes(2_690);
+  assert.ok(fixture.tenure.isOn());
+  await fixture.passes(10);
+  assert.ok(!fixture.tenure.isOn());
 });
 
 test('it ends by itself when its time is over, and at once when another has taken the lease', async () => {

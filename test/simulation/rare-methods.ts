@@ -10,6 +10,7 @@ import { SetbackRules } from '../../src/scheduler/setbacks.ts';
 import { SickConsumers } from '../../src/scheduler/sick-consumers.ts';
 import { Outbox } from '../../src/server/consumers/outbox.ts';
 import { sleep } from '../../src/system/time/clock.ts';
+import { type Instant, instantOf } from '../../src/system/time/instant.ts';
 import type { Caprices } from './capricious.ts';
 import type { RarePlace } from './rare-places.ts';
 import { replace, replaceGetter } from './replace.ts';
@@ -27,9 +28,10 @@ export function ruleRareMethods(those: Ruling): void {
   ruling = those;
 }
 
-/** What the monotonic clock of the process that runs shows. */
-export function nowOfNode(): number {
-  return ruling?.time.running?.monotonicMs() ?? 0;
+/** By the clocks of the process that runs; null: none does. */
+export function nowOfNode(): Instant | null {
+  const running = ruling?.time.running ?? null;
+  return running === null ? null : instantOf(running);
 }
 
 function rarely(place: Extract<RarePlace, `method: ${string}`>): boolean {

@@ -14,7 +14,7 @@ import { ruleRareMethods } from './rare-methods.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimOffice } from './sim-office.ts';
 import { SimStore } from './sim-store.ts';
-import { SimWorld } from './sim-world.ts';
+import { type SimTimes, SimWorld } from './sim-world.ts';
 
 /** Several nodes on one store. */
 export interface SharedOptions {
@@ -236,8 +236,9 @@ function answerDelayMsMax(random: Random): number {
 }
 
 /** Monotonic clocks of two machines have nothing to do with each other, and run at a little different rates. */
-function ofItsOwn(shared: SharedOptions | null): { monotonicFromMs?: number; rate?: number } {
+function ofItsOwn(shared: SharedOptions | null): Partial<SimTimes> {
   if (shared === null) return {};
   const { random } = shared;
-  return { monotonicFromMs: randomInt(random, 1_000_000), rate: 0.97 + random.next() * 0.06 };
+  const monotonicFromMs = randomInt(random, 1_000_000);
+  return { monotonicFromMs, rate: 0.97 + random.next() * 0.06, isSuspended: monotonicFromMs % 3 === 0 };
 }

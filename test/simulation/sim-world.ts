@@ -8,6 +8,8 @@ export interface SimTimes {
   readonly monotonicFromMs?: number;
   /** Of its milliseconds in one of the world's. Default 1. */
   readonly rate?: number;
+  /** It is stopped with its machine: the monotonic clock stands still meanwhile. Default false. */
+  readonly isSuspended?: boolean;
 }
 
 interface Held {
@@ -16,7 +18,7 @@ interface Held {
 }
 
 /**
- * The time of one simulated process. It may be stopped, as by SIGSTOP: its clocks go on, nothing of it runs, and what was due
+ * The time of one simulated process. It may be stopped, as by SIGSTOP: its clocks go on (or not all of them, see there), nothing of it runs, and what was due
  * meanwhile runs when it wakes. After `kill` nothing of it ever runs.
  */
 export class SimWorld {
@@ -24,6 +26,8 @@ export class SimWorld {
   readonly #time: SimClock;
   readonly #monotonicFromMs: number;
   readonly #rate: number;
+  readonly #wallOffsetMs: number;
+  readonly #isSuspended: boolean;
   /** For how long it was stopped, up to now, by its own clock. */
   sleptMs = 0;
   #stoppedMs = 0;
@@ -31,21 +35,31 @@ export class SimWorld {
   /** What waits for the process to wake; null while it is awake. */
   #held: Held[] | null = null;
 
-  constructor(time: SimClock, { wallOffsetMs, monotonicFromMs = 0, rate = 1 }: SimTimes) {
+  constructor(
+    time: SimClock,
+    { wallOffsetMs, monotonicFromMs = 0, rate = 1, isSuspended = false }: SimTimes,
+  ) {
     this.#time = time;
     this.#monotonicFromMs = monotonicFromMs;
     this.#rate = rate;
+    this.#wallOffsetMs = wallOffsetMs;
+    this.#isSuspended = isSuspended;
     this.clock = {
-      nowMs: () => time.epochMs + time.elapsedMs * rate + wallOffsetMs,
+      nowMs: () => this.wallMs(),
       monotonicMs: () => this.monotonicMs(),
       after: (delayMs, run) => this.#after(Math.max(0, delayMs) / rate, run),
       soon: (run) => void this.#after(0, run),
     };
   }
 
-  /** Goes on while it is stopped. */
+  /** Goes on while it is stopped, unless its machine is as well. */
   monotonicMs(): number {
-    return this.#monotonicFromMs + this.#time.elapsedMs * this.#rate;
+    const sleptMs = this.#isSuspended ? this.sleptMs : 0;
+    return this.#monotonicFromMs + this.#time.elapsedMs * this.#rate - sleptMs;
+  }
+
+  wallMs(): number {
+    return this.#time.epochMs + this.#time.elapsedMs * this.#rate + this.#wallOffsetMs;
   }
 
   get isAlive(): boolean {

@@ -9,6 +9,7 @@ import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
 import { Backoff } from '../../system/time/backoff.ts';
 import { type Clock, sleep, type Timer } from '../../system/time/clock.ts';
+import { instantOf } from '../../system/time/instant.ts';
 import { Backlog, type Batch, type BatchLimits, type PagedSubmission } from './backlog.ts';
 import { StoreProbe } from './store-probe.ts';
 
@@ -290,13 +291,13 @@ export class Journal {
   async #attempt(batch: CommitBatch): Promise<CommitResult> {
     if (!this.#tenure.isOn()) return { kind: 'fenced', error: asStoreError(this.#tenure.ended.reason) };
     try {
-      const startedMs = this.#clock.monotonicMs();
+      const sent = instantOf(this.#clock);
       const result = await this.#store.commit(batch);
       if (result.kind !== 'committed') return result;
-      this.#tenure.renewed(startedMs);
+      this.#tenure.renewed(sent);
       // Too late to say so, or to hand out what was inserted: another owner may have done more since.
       if (!this.#tenure.isOn()) return { kind: 'fenced', error: asStoreError(this.#tenure.ended.reason) };
-      this.#committed((this.#clock.monotonicMs() - startedMs) / 1000);
+      this.#committed((this.#clock.monotonicMs() - sent.monotonicMs) / 1000);
       return result;
     } catch (cause) {
       return { kind: 'unknown', error: asStoreError(cause) };

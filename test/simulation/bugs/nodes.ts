@@ -20,20 +20,20 @@ export const NODE_BUGS: readonly Bug[] = [
         LeaseTenure.prototype,
         'renewed',
         (original) =>
-          function () {
-            original.call(this, nowOfNode());
+          function (sent) {
+            original.call(this, nowOfNode() ?? sent);
           },
       );
     },
   },
   {
-    // As the monotonic clock of a virtual machine that is suspended.
-    name: 'a lease is judged by a clock that stands still while the process sleeps',
+    // The monotonic clock of a machine that is suspended does.
+    name: 'a lease is judged by clocks that all stand still while the process sleeps',
     nodes: 2,
     plant() {
       replace(
         SimWorld.prototype,
-        'monotonicMs',
+        'wallMs',
         (original) =>
           function () {
             return original.call(this) - this.sleptMs;

@@ -7,6 +7,9 @@ import type { Clock, Timer } from '../../../src/system/time/clock.ts';
 export class PausingClock implements Clock {
   readonly #clock: Clock;
   #isPaused = false;
+  /** By how much the monotonic clock is behind; while the machine is suspended, when that began. */
+  #suspendedMs = 0;
+  #suspendedAtMs: number | null = null;
   #due: { readonly run: () => void; isCancelled: boolean }[] = [];
 
   constructor(clock: Clock) {
@@ -18,7 +21,7 @@ export class PausingClock implements Clock {
   }
 
   monotonicMs(): number {
-    return this.#clock.monotonicMs();
+    return (this.#suspendedAtMs ?? this.#clock.monotonicMs()) - this.#suspendedMs;
   }
 
   after(delayMs: number, run: () => void, options?: { readonly unref?: boolean }): Timer {
@@ -44,8 +47,16 @@ export class PausingClock implements Clock {
     this.#isPaused = true;
   }
 
+  /** With its machine: its monotonic clock stands still meanwhile. */
+  suspend(): void {
+    this.pause();
+    this.#suspendedAtMs = this.#clock.monotonicMs();
+  }
+
   wake(): void {
     this.#isPaused = false;
+    if (this.#suspendedAtMs !== null) this.#suspendedMs += this.#clock.monotonicMs() - this.#suspendedAtMs;
+    this.#suspendedAtMs = null;
     for (const entry of this.#due.splice(0)) if (!entry.isCancelled) entry.run();
   }
 }
