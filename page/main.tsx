@@ -3,7 +3,7 @@ import { App } from './app.tsx';
 import { startClock } from './lib/clock.ts';
 import { applyTheme, preferences } from './lib/preferences.ts';
 import { startRouting } from './lib/route.ts';
-import './style.css';
+import './style/page.css';
 
 applyTheme();
 preferences.subscribe(applyTheme);

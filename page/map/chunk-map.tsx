@@ -67,7 +67,7 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
   const isWhole = window.cell === whole.cell;
 
   return (
-    <section class="map" aria-labelledby="map-title">
+    <section class="panel map" aria-labelledby="map-title">
       <Heading
         aside={
           <span class="map-tools">
@@ -261,7 +261,7 @@ function MapTable({ cells }: { readonly cells: Cells }) {
     <details class="map-table" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>As a table</summary>
       {isOpen ? (
-        <table class="rows compact" aria-label="Chunks by range">
+        <table class="rows" aria-label="Chunks by range">
           <thead>
             <tr>
               <th>Chunks</th>

@@ -16,7 +16,7 @@ export class Boundary extends Component<
     const { problem } = this.state;
     if (problem === null) return this.props.children;
     return (
-      <p class="empty bad" role="alert">
+      <p class="panel empty bad" role="alert">
         This view failed: <Foreign text={problem} />. Reload the page; if it happens again, it is a defect of
         opsqueue.
       </p>

@@ -159,8 +159,8 @@ export interface TableProps<Row> {
 /** A table; on a narrow screen its rows become cards. */
 export function Table<Row>({ label, columns, rows, keyOf, sort, isOld, chosen }: TableProps<Row>) {
   return (
-    <div class="table-frame">
-      <table class={`rows ${isOld ? 'old' : ''}`} aria-label={label}>
+    <div class="panel table-frame">
+      <table class={`rows cards ${isOld ? 'old' : ''}`} aria-label={label}>
         <thead>
           <tr>
             {chosen === undefined ? null : (
@@ -240,7 +240,7 @@ function HeadCell<Row>({
 /** Names with values, one below the other. */
 export function Facts({ of }: { readonly of: readonly (readonly [string, ComponentChildren])[] }) {
   return (
-    <dl class="facts">
+    <dl class="panel facts">
       {of.map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
@@ -335,7 +335,7 @@ export function HeldNote({ isHeld }: { readonly isHeld: boolean }) {
 export function PauseList({ of, what }: { readonly of: readonly PauseItem[]; readonly what: string }) {
   if (of.length === 0) return null;
   return (
-    <ul class="pauses">
+    <ul class="panel pauses">
       {of.map(({ cause, by, reason, since }) => (
         <li key={`${cause} ${since}`}>
           <Icon name="pause" />

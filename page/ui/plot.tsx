@@ -70,7 +70,7 @@ export function Plot({ title, times, lines, isFine = false, format }: PlotProps)
   const at = pointed ?? times.length - 1;
   const shown = lines.map(({ label, values }) => `${label} ${textOf(values[at], format)}`).join(', ');
   return (
-    <figure class="plot">
+    <figure class="panel plot">
       <figcaption>
         <span class="plot-title">{title}</span>
         <span class="legend">

@@ -76,20 +76,20 @@ export function Heading({
 }
 
 export function Empty({ children }: { readonly children: ComponentChildren }) {
-  return <p class="empty">{children}</p>;
+  return <p class="panel empty">{children}</p>;
 }
 
 /** While there is no answer yet, and when there is none. */
 export function Waiting({ error }: { readonly error: ApiError | null }) {
   if (error === null || error.isUnreachable) {
     return (
-      <p class="empty" aria-busy="true">
+      <p class="panel empty" aria-busy="true">
         {error === null ? 'Loading …' : 'No answer yet'}
       </p>
     );
   }
   return (
-    <p class="empty bad" role="alert">
+    <p class="panel empty bad" role="alert">
       <Foreign text={error.message} />
     </p>
   );

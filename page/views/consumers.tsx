@@ -258,18 +258,22 @@ export function ConsumerView({ id }: { readonly id: string }) {
     );
   }
   return (
-    <section>
-      <Heading level={1}>
-        Consumer {id} <Badge kind={`consumer-${data.state}`}>{data.state}</Badge>
-      </Heading>
-      <Problem of={error} />
-      <ConsumerFacts of={data} />
-      <Heading
-        aside={<a href={hrefTo('failures', `group=none&consumer=${encodeURIComponent(id)}`)}>Its failures</a>}
-      >
-        Holds {plural(data.held, 'chunk')}
-      </Heading>
-      <div ref={ref}>
+    <>
+      <section>
+        <Heading level={1}>
+          Consumer {id} <Badge kind={`consumer-${data.state}`}>{data.state}</Badge>
+        </Heading>
+        <Problem of={error} />
+        <ConsumerFacts of={data} />
+      </section>
+      <section ref={ref}>
+        <Heading
+          aside={
+            <a href={hrefTo('failures', `group=none&consumer=${encodeURIComponent(id)}`)}>Its failures</a>
+          }
+        >
+          Holds {plural(data.held, 'chunk')}
+        </Heading>
         {data.holding.length === 0 ? (
           <Empty>It holds nothing</Empty>
         ) : (
@@ -305,8 +309,8 @@ export function ConsumerView({ id }: { readonly id: string }) {
             ]}
           />
         )}
-      </div>
-    </section>
+      </section>
+    </>
   );
 }
 

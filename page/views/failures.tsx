@@ -77,7 +77,7 @@ export function FailuresView() {
 export function FailureGroups({ groups }: { readonly groups: readonly FailureGroup[] }) {
   if (groups.length === 0) return null;
   return (
-    <ul class="failures">
+    <ul class="panel failures">
       {groups.map((group) => (
         <li key={`${group.fingerprint} ${group.cause}`}>
           <details>
@@ -125,7 +125,7 @@ function Cause({ of }: { readonly of: string }) {
 function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
   if (rows.length === 0) return null;
   return (
-    <ul class="failures">
+    <ul class="panel failures">
       {rows.map((row) => (
         <li key={`${row.at} ${row.submission} ${row.chunk}`}>
           <details>

@@ -61,7 +61,7 @@ function AttentionList({ of }: { readonly of: readonly Attention[] }) {
   return (
     <section aria-labelledby="attention">
       <h2 id="attention">Needs attention</h2>
-      <ul class="attention">
+      <ul class="panel attention">
         {of.map(({ code, severity, text, link }) => (
           <li key={`${code} ${link}`} class={severity}>
             <a href={`#/${link}`}>

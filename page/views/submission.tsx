@@ -167,7 +167,7 @@ function leftNote({ left_ms: left, pauses, queue_pauses: ofQueue, state }: Submi
 function End({ of: { end, state } }: { readonly of: SubmissionAnswer }) {
   if (end === null) return null;
   return (
-    <section class={state === 'failed' ? 'end failed' : 'end'} aria-label="Its end">
+    <section class={state === 'failed' ? 'panel end failed' : 'panel end'} aria-label="Its end">
       <b>
         {state === 'failed' ? 'Failed' : 'Ended'}
         {end.chunk === null ? null : `, because of chunk ${count(end.chunk)}`}
@@ -294,7 +294,7 @@ function Timeline({ submission: { timeline, acted_by: acts } }: { readonly submi
   return (
     <section>
       <Heading>Time line</Heading>
-      <ol class="timeline">
+      <ol class="panel timeline">
         {moments.map(({ at, what, text, by }) => (
           <li key={`${at} ${what} ${text}`}>
             <At at={at} />

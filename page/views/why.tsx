@@ -8,12 +8,12 @@ import { Foreign } from '../ui/text.tsx';
 export function WhyPanel({ submission }: { readonly submission: string | null }) {
   const query = submission === null ? '' : `submission=${submission}`;
   const { data, error } = useFeed<Why>(apiPath('why', query), { slower: 2 });
-  if (data === null) return error === null ? <div class="why empty-why" /> : null;
+  if (data === null) return error === null ? <div class="panel why empty-why" /> : null;
   const { ok, verdict, text, advice, checks } = data;
   // Nothing to do is nothing to be warned of.
   const isIdle = verdict === 'nothing_open';
   return (
-    <details class={`why ${ok ? 'ok' : isIdle ? 'idle' : 'not-ok'}`}>
+    <details class={`panel why ${ok ? 'ok' : isIdle ? 'idle' : 'not-ok'}`}>
       <summary>
         <Icon name={ok ? 'ok' : isIdle ? 'info' : 'warning'} />
         <span class="verdict" aria-live="polite">
