@@ -78,7 +78,7 @@ export function EventRows({
       label="Events"
       isOld={isOld}
       rows={rows}
-      keyOf={({ seq }) => String(seq)}
+      keyOf={({ at, seq }) => `${at} ${seq}`}
       columns={[
         { name: 'when', title: 'When', cell: ({ at }) => <At at={at} /> },
         { name: 'kind', title: 'What', cell: ({ kind }) => kind.replaceAll('_', ' ') },

@@ -71,8 +71,9 @@ export class Page<T> {
     if (entries.length >= 4 * this.#q.limit + 64) this.#cut();
   }
 
-  finish(): PageOf<T> {
-    const hasMore = this.#cut();
+  /** @param hasOthers there are more rows than were added */
+  finish(hasOthers = false): PageOf<T> {
+    const hasMore = this.#cut() || hasOthers;
     const last = this.#entries.at(-1);
     const depth = (this.#after?.depth ?? 0) + this.#entries.length;
     return {

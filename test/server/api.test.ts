@@ -205,6 +205,12 @@ test('consumers are told with what they hold and did, one by one or grouped', as
       ['oldest', 1],
     ].toSorted(),
   );
+  const first = (await read<List<ConsumerGroup>>(server, 'consumers?group=strategy&limit=1')).body;
+  const rest = await read<List<ConsumerGroup>>(
+    server,
+    `consumers?group=strategy&limit=1&cursor=${first.next}`,
+  );
+  assert.deepEqual([rest.status, rest.body.items.length, rest.body.next], [200, 1, null]);
 });
 
 test('values of a key are told with what waits and is in flight of each', async () => {

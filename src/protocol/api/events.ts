@@ -16,7 +16,7 @@ export type EventKind = (typeof EVENT_KINDS)[number];
 
 /** An item of `GET /api/v1/events`. The last 10 000 are kept. */
 export interface EventRow {
-  /** Rises by one with each. */
+  /** Rises by one with each, on each node. */
   readonly seq: number;
   readonly at: string;
   readonly kind: EventKind;
@@ -27,7 +27,7 @@ export interface EventRow {
   readonly text: string;
 }
 
-/** `GET /api/v1/events`, the oldest first. `next` goes as `after` into the next request. */
+/** `GET /api/v1/events`, the oldest first. `next` goes as it is as `after` into the next request. */
 export interface EventsAnswer extends List<EventRow> {
   readonly next: string;
   /** Events between `after` and the first one here that have been forgotten. */

@@ -1,3 +1,5 @@
+import type { List } from './lists.ts';
+
 /** A key of strategic metadata that open submissions carry: an item of `GET /api/v1/keys`. */
 export interface KeyRow {
   readonly key: string;
@@ -22,4 +24,10 @@ export interface ValueRow {
   readonly share: number;
   /** Age of the oldest of the submissions. */
   readonly oldest_ms: number;
+}
+
+/** `GET /api/v1/values`. */
+export interface ValuesAnswer extends List<ValueRow> {
+  /** Of all values: what each one's share is of. */
+  readonly in_flight: number;
 }

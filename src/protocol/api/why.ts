@@ -35,6 +35,8 @@ export interface Why extends Frame {
   /** null: of all that is open. */
   readonly submission: string | null;
   readonly queue: string | null;
+  /** Chunks of it that are neither done nor set aside. */
+  readonly backlog: number;
   /** Work goes on, or has ended. */
   readonly ok: boolean;
   /** The code of the first check that is not ok. */

@@ -44,19 +44,20 @@ export function* consumers(
   query: ConsumersQuery,
 ): Computation<Omit<List<ConsumerRow | ConsumerGroup>, 'as_of' | 'age_ms'>> {
   const nowMs = sources.clock.monotonicMs();
-  const page = new Page<ConsumerRow>(query, query.sort === 'since');
-  const groups = new Map<string | null, ConsumerGroup>();
+  // A cursor of groups is none of rows.
+  const page = query.group === 'none' ? new Page<ConsumerRow>(query, query.sort === 'since') : null;
+  const groups: ConsumerGroups = new Map();
   let looked = 0;
   for (const { name, schedule } of queuesOf(sources, query.queue)) {
     for (const consumer of schedule.consumers) {
       if (++looked % STRIDE === 0) yield;
       const item = consumerItem(consumer, name, nowMs);
       if (!matches(item, query)) continue;
-      if (query.group === 'none') page.add(sortValue(item, query.sort), item.conn_id, item);
-      else addTo(groups, item[query.group], item);
+      if (query.group === 'none') page?.add(sortValue(item, query.sort), item.conn_id, item);
+      else addTo(groups, groupOf(item, query.group));
     }
   }
-  if (query.group !== 'none') return groupsPage([...groups.values()], query);
+  if (page === null) return groupsPage(groups, query);
   const { matched, next, rows } = page.finish();
   return { matched, next, items: rows };
 }
@@ -137,7 +138,7 @@ function matches(item: ConsumerRow, { strategy, state, client, address }: Consum
   return address === null || item.address === address;
 }
 
-function sortValue(item: ConsumerRow, sort: ConsumerSort): number {
+export function sortValue(item: ConsumerRow, sort: ConsumerSort): number {
   switch (sort) {
     case 'since':
       return Date.parse(item.since);
@@ -156,27 +157,46 @@ function sortValue(item: ConsumerRow, sort: ConsumerSort): number {
   }
 }
 
-function addTo(groups: Map<string | null, ConsumerGroup>, name: string | null, item: ConsumerRow): void {
-  const group = groups.get(name);
-  groups.set(name, {
-    group: name,
-    consumers: (group?.consumers ?? 0) + 1,
-    working: (group?.working ?? 0) + (item.held > 0 ? 1 : 0),
-    waiting: (group?.waiting ?? 0) + (item.state === 'waiting' ? 1 : 0),
-    held: (group?.held ?? 0) + item.held,
-    done_60s: (group?.done_60s ?? 0) + item.done_60s,
-    set_back_60s: (group?.set_back_60s ?? 0) + item.set_back_60s,
-    oldest_held_ms: older(group?.oldest_held_ms ?? null, item.oldest_held_ms),
-  });
+function groupOf(item: ConsumerRow, by: Exclude<ConsumerGrouping, 'none'>): ConsumerGroup {
+  return {
+    group: item[by],
+    consumers: 1,
+    working: item.held > 0 ? 1 : 0,
+    waiting: item.state === 'waiting' ? 1 : 0,
+    held: item.held,
+    done_60s: item.done_60s,
+    set_back_60s: item.set_back_60s,
+    oldest_held_ms: item.oldest_held_ms,
+  };
+}
+
+export type ConsumerGroups = Map<string | null, ConsumerGroup>;
+
+/** With those that are in the group of that name already. */
+export function addTo(groups: ConsumerGroups, more: ConsumerGroup): void {
+  const group = groups.get(more.group);
+  if (group === undefined) groups.set(more.group, more);
+  else {
+    groups.set(more.group, {
+      group: more.group,
+      consumers: group.consumers + more.consumers,
+      working: group.working + more.working,
+      waiting: group.waiting + more.waiting,
+      held: group.held + more.held,
+      done_60s: group.done_60s + more.done_60s,
+      set_back_60s: group.set_back_60s + more.set_back_60s,
+      oldest_held_ms: older(group.oldest_held_ms, more.oldest_held_ms),
+    });
+  }
 }
 
 function older(a: number | null, b: number | null): number | null {
   return a === null || b === null ? (a ?? b) : Math.max(a, b);
 }
 
-function groupsPage(groups: readonly ConsumerGroup[], query: ConsumersQuery) {
+export function groupsPage(groups: ConsumerGroups, query: ConsumersQuery) {
   const page = new Page<ConsumerGroup>({ ...query, sort: 'consumers' }, false);
-  for (const group of groups) page.add(group.consumers, group.group ?? '', group);
+  for (const group of groups.values()) page.add(group.consumers, group.group ?? '', group);
   const { matched, next, rows } = page.finish();
   return { matched, next, items: rows };
 }

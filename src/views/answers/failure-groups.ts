@@ -28,22 +28,29 @@ export function* failures(
   sources: Sources,
   query: FailuresQuery,
 ): Computation<Omit<List<FailureGroup | FailureRow>, 'as_of' | 'age_ms'>> {
-  const list = { ...query, order: 'desc' } as const;
   if (query.group === 'none') {
-    const page = new Page<FailedTry>({ ...list, sort: 'at' }, true);
+    const page = new Page<FailedTry>({ ...query, order: 'desc', sort: 'at' }, true);
     for (const [seq, failure] of matching(sources, query)) {
       if (seq % STRIDE === 0) yield;
-      page.add(seq, String(seq), failure);
+      const { atMs, submissionId, chunkIndex } = failure;
+      page.add(atMs, failureId(String(submissionId), chunkIndex), failure);
     }
     const { matched, next, rows } = page.finish();
     return { matched, next, items: rows.map(failureRow) };
   }
-  const page = new Page<FailureGroup>({ ...list, sort: 'count' }, false);
-  for (const group of yield* grouped(matching(sources, query))) {
-    page.add(group.count, group.fingerprint, group);
-  }
+  return failureGroupsPage(yield* grouped(matching(sources, query)), query);
+}
+
+export function failureGroupsPage(groups: Iterable<FailureGroup>, query: FailuresQuery) {
+  const page = new Page<FailureGroup>({ ...query, order: 'desc', sort: 'count' }, false);
+  for (const group of groups) page.add(group.count, group.fingerprint, group);
   const { matched, next, rows } = page.finish();
   return { matched, next, items: rows };
+}
+
+/** Tells failures of the same millisecond apart, on whichever node they were. */
+export function failureId(submission: string, chunk: number): string {
+  return `${submission} ${chunk}`;
 }
 
 /** Of one submission, those with most failures first. */

@@ -21,7 +21,7 @@ import { attention } from './attention.ts';
 
 type Content<T> = Omit<T, 'as_of' | 'age_ms'>;
 
-const STRATEGIES_MAX = 50;
+export const STRATEGIES_MAX = 50;
 
 /** What consumers do, counted. */
 interface ConsumerCounts {

@@ -8,7 +8,7 @@ import type { StoredSubmission } from '../../store/store.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import { type Computation, inOneStep } from '../frames.ts';
 import { Page } from '../page.ts';
-import { queuesOf, type Sources, STRIDE } from '../sources.ts';
+import { queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
 import { chunksLeft, endedItem, isFailing, oldestHeldMs, openItem, stateOf } from './submission-item.ts';
 import { rateOf, timeLeft } from './time-left.ts';
@@ -117,23 +117,48 @@ function matchesRecord(
   return insertedMs < (before ?? Number.POSITIVE_INFINITY) && insertedMs > (after ?? -1);
 }
 
+/** As the item shows it: see `itemSortValue`. */
 function sortValue(submission: SubmissionSight, sort: SubmissionSort, nowMs: number): number {
   const tally = submissionTallyOf(submission);
   switch (sort) {
     case 'inserted':
       return submissionIdTimeMs(submission.record.id);
     case 'left':
+      if (submission.isWithheld) return Number.POSITIVE_INFINITY;
       return timeLeft(tally, chunksLeft(submission), nowMs)?.p50 ?? Number.POSITIVE_INFINITY;
     case 'done':
       return submission.done.count / submission.record.chunksTotal;
     case 'waiting':
       return submission.chunksAvailable;
     case 'rate':
-      return rateOf(tally, nowMs);
+      return rounded(rateOf(tally, nowMs));
     case 'tries':
       return tally?.setBack ?? 0;
     case 'oldest_held':
-      return nowMs - (oldestHeldMs(submission) ?? nowMs);
+      return Math.round(nowMs - (oldestHeldMs(submission) ?? nowMs));
+  }
+}
+
+/** What an open submission is sorted by, of its item alone. */
+export function itemSortValue(
+  { id, chunks, rate, left_ms: leftMs, set_back: setBack, oldest_held_ms: oldestHeld }: SubmissionItem,
+  sort: SubmissionSort,
+): number {
+  switch (sort) {
+    case 'inserted':
+      return submissionIdTimeMs(BigInt(id));
+    case 'left':
+      return leftMs?.p50 ?? Number.POSITIVE_INFINITY;
+    case 'done':
+      return chunks.done / chunks.total;
+    case 'waiting':
+      return chunks.waiting;
+    case 'rate':
+      return rate;
+    case 'tries':
+      return setBack;
+    case 'oldest_held':
+      return oldestHeld ?? 0;
   }
 }
 

@@ -1,6 +1,6 @@
 import { submissionIdTimeMs } from '../../model/ids.ts';
 import type { List } from '../../protocol/api/lists.ts';
-import type { KeyRow, ValueRow, ValueSort } from '../../protocol/api/values.ts';
+import type { KeyRow, ValueSort, ValuesAnswer } from '../../protocol/api/values.ts';
 import type { SubmissionSight, ValueSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
 import { Page } from '../page.ts';
@@ -18,11 +18,14 @@ export interface ValuesQuery {
 
 type Rows<T> = Omit<List<T>, 'as_of' | 'age_ms'>;
 
+export interface KeysQuery {
+  readonly queue: string | null;
+  readonly limit: number;
+  readonly cursor: string | null;
+}
+
 /** Keys of strategic metadata that open submissions carry. */
-export function* keys(
-  sources: Sources,
-  query: { readonly queue: string | null; readonly limit: number; readonly cursor: string | null },
-): Computation<Rows<KeyRow>> {
+export function* keys(sources: Sources, query: KeysQuery): Computation<Rows<KeyRow>> {
   const values = new Map<string, number>();
   for (const { schedule } of queuesOf(sources, query.queue)) {
     for (const key of schedule.metadata.keys) {
@@ -32,6 +35,11 @@ export function* keys(
     }
     yield;
   }
+  return keysPage(values, query);
+}
+
+/** @param values how many each key has */
+export function keysPage(values: ReadonlyMap<string, number>, query: KeysQuery): Rows<KeyRow> {
   const page = new Page<KeyRow>({ ...query, sort: 'values', order: 'desc' }, false);
   for (const [key, count] of values) page.add(count, key, { key, values: count });
   const { matched, next, rows } = page.finish();
@@ -84,7 +92,7 @@ export function* values(
   sources: Sources,
   query: ValuesQuery,
   rates: ValueRates,
-): Computation<Rows<ValueRow>> {
+): Computation<Omit<ValuesAnswer, 'as_of' | 'age_ms'>> {
   const page = new Page<{ readonly value: bigint; readonly of: Gathered }>(query, query.sort === 'value');
   const gathered = new Map<bigint, Gathered>();
   let looked = 0;
@@ -112,6 +120,7 @@ export function* values(
   return {
     matched,
     next,
+    in_flight: inFlightTotal,
     items: rows.map(({ value, of }) => ({
       value: String(value),
       submissions: of.submissions,

@@ -13,6 +13,7 @@ import { submissionTallyOf } from '../tallies/tallies.ts';
 import { comesFirst, exclusionOf } from './eligible.ts';
 import { stragglerAfterMs } from './stragglers.ts';
 import { openSubmission, storedSubmission } from './submission.ts';
+import { chunksLeft } from './submission-item.ts';
 import { finalCheck, type Situation, whyChecks } from './why-checks.ts';
 
 type Content = Omit<Why, 'as_of' | 'age_ms'>;
@@ -39,7 +40,7 @@ export function why(
   return storedSubmission(sources, id, queue).then(({ record, end }) => {
     const evidence = `it has ended: ${end?.state ?? 'it is being inserted'}`;
     const check: WhyCheck = { code: 'ended', ok: true, evidence, advice: null };
-    return inOneStep(answer(String(id), record.queue, [check]));
+    return inOneStep(answer({ submission: String(id), queue: record.queue, backlog: 0 }, [check]));
   });
 }
 
@@ -47,29 +48,35 @@ function* whyOfSubmission(sources: Sources, open: Open): Computation<Content> {
   const { id, queue } = open.record;
   const sight = [...queuesOf(sources, queue)][0];
   const situation = yield* situationOf(sources, sight, queue, open);
-  return answer(String(id), queue, whyChecks(situation));
+  return answer({ submission: String(id), queue, backlog: chunksLeft(open) }, whyChecks(situation));
 }
 
-/** Of the queue with most waiting that does not go on; if all do, of the one with most waiting. */
 function* whyOfQueues(sources: Sources, name: string | null): Computation<Content> {
-  const answers: { readonly content: Content; readonly weight: number }[] = [];
+  const answers: Content[] = [];
   for (const sight of [...queuesOf(sources, name)]) {
     const { counts } = sight;
     if (name === null && counts.submissionsOpen === 0) continue;
     const checks = whyChecks(yield* situationOf(sources, sight, sight.name, null));
-    answers.push({ content: answer(null, sight.name, checks), weight: counts.chunksInBacklog });
+    answers.push(answer({ submission: null, queue: sight.name, backlog: counts.chunksInBacklog }, checks));
   }
-  const [first] = answers.sort((a, b) =>
-    a.content.ok === b.content.ok ? b.weight - a.weight : a.content.ok ? 1 : -1,
-  );
-  if (first !== undefined) return first.content;
-  return answer(null, name, whyChecks(yield* situationOf(sources, undefined, name ?? '', null)));
+  const first = worst(answers);
+  if (first !== undefined) return first;
+  const checks = whyChecks(yield* situationOf(sources, undefined, name ?? '', null));
+  return answer({ submission: null, queue: name, backlog: 0 }, checks);
 }
 
-function answer(submission: string | null, queue: string | null, checks: readonly WhyCheck[]): Content {
+/** That of the queue with most waiting that does not go on; if all do, of the one with most waiting. */
+export function worst<W extends Pick<Why, 'ok' | 'backlog'>>(answers: readonly W[]): W | undefined {
+  return answers.toSorted((a, b) => (a.ok === b.ok ? b.backlog - a.backlog : a.ok ? 1 : -1))[0];
+}
+
+function answer(
+  { submission, queue, backlog }: Pick<Why, 'submission' | 'queue' | 'backlog'>,
+  checks: readonly WhyCheck[],
+): Content {
   const { code, ok, evidence, advice } = finalCheck(checks);
   const named = queue === null ? null : listedQueue(queue);
-  return { submission, queue: named, ok, verdict: code, text: evidence, advice, checks };
+  return { submission, queue: named, backlog, ok, verdict: code, text: evidence, advice, checks };
 }
 
 function* situationOf(

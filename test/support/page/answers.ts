@@ -422,7 +422,7 @@ export function values(world: World): List<ValueRow> {
 }
 
 export function why(world: World, submission: string | null): Why {
-  const common = { ...frame(world), submission, queue: null };
+  const common = { ...frame(world), submission, queue: null, backlog: world.isEmpty ? 0 : 1_200 };
   if (world.isEmpty) {
     const text = 'Nothing is open';
     return {

@@ -1,0 +1,13 @@
+import type { Frame } from '../../protocol/api/lists.ts';
+import type { Why } from '../../protocol/api/why.ts';
+import { worst } from '../answers/why.ts';
+
+type Content = Omit<Why, keyof Frame>;
+
+/** Why not all goes on that is open on any node: as of the queue that is worst off. There is at least one part. */
+export function mergeWhys(parts: readonly Content[]): Content {
+  const [first] = parts as readonly [Content, ...Content[]];
+  // A node with nothing to do says nothing of the others.
+  const open = parts.filter(({ verdict }) => verdict !== 'nothing_open');
+  return worst(open) ?? first;
+}
