@@ -7,9 +7,15 @@
  * whose command has the name of the one that we build with. They are packages of their own, so that `npm ci` stays quick, and are installed here, before any
  * test, because test files run side by side and two installations would tread on each other.
  */
-import { globSync } from 'node:fs';
+import { globSync, rmSync } from 'node:fs';
+import { run as runTests } from 'node:test';
+import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { installApart, run } from './install-apart.ts';
+import { filesToRun } from './test-files.ts';
+
+/** Enough that two cores have work while one waits for a browser, or for the end of some time. */
+const CONCURRENCY = 3;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -34,10 +40,15 @@ for (const name of ['NO_PROXY', 'no_proxy']) {
   const hosts = [process.env[name] ?? '', '127.0.0.1', 'localhost'];
   process.env[name] = hosts.filter((host) => host !== '').join();
 }
-run(process.execPath, [
-  '--test',
-  '--test-reporter=spec',
-  '--test-concurrency=2',
-  `--import=${new URL('time-limit.ts', import.meta.url)}`,
-  ...files.sort(),
-]);
+// Of this process: tests of this very program run side by side with it.
+const folder = `node_modules/.cache/tests-${process.pid}`;
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+const runner = runTests({
+  files: filesToRun(files.sort(), folder),
+  concurrency: CONCURRENCY,
+  execArgv: [`--import=${new URL('time-limit.ts', import.meta.url)}`],
+});
+runner.on('test:fail', ({ todo }) => {
+  if (todo === undefined || todo === false) process.exitCode = 1;
+});
+runner.compose(spec).pipe(process.stdout);

@@ -1,11 +1,12 @@
 /**
  * Loaded before every test file (`npm test`): ends its process, and all that it started, when it takes longer than
  * `OPSQUEUE_TEST_SECONDS` (default 180). The runner's own `--test-timeout` is for single tests: a file whose tests are
- * over and whose sockets are not, or that never leaves a loop, would hang for ever.
+ * over and whose sockets are not, or that never leaves a loop, would hang for ever. Files that share a process
+ * (`test-files.ts`) share the time as well.
  */
 import { execFileSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
-import { isMainThread, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 const SECONDS_DEFAULT = 180;
 
@@ -34,10 +35,17 @@ function end(pid: number): void {
   }
 }
 
+let watch: Worker | null = null;
+
+/** What the message says of where the time ran out, besides the file. */
+export function nowRunning(where: string): void {
+  watch?.postMessage(where);
+}
+
 if (isMainThread) {
   const seconds = Number(process.env.OPSQUEUE_TEST_SECONDS ?? SECONDS_DEFAULT);
   // A thread: whatever the test does to its own, the time is over when it is.
-  const watch = new Worker(new URL(import.meta.url), {
+  watch = new Worker(new URL(import.meta.url), {
     workerData: { timeLimit: { file: process.argv[1] ?? '', seconds } },
     execArgv: [],
     stdin: true,
@@ -45,8 +53,12 @@ if (isMainThread) {
   watch.unref();
 } else if (typeof workerData === 'object' && workerData !== null && 'timeLimit' in workerData) {
   const { file, seconds } = workerData.timeLimit;
+  let place = file;
+  parentPort?.on('message', (where: string) => {
+    place = `${file}, ${where}`;
+  });
   setTimeout(() => {
-    writeSync(2, `${file}: not over after ${seconds} s, ended (OPSQUEUE_TEST_SECONDS)\n`);
+    writeSync(2, `${place}: not over after ${seconds} s, ended (OPSQUEUE_TEST_SECONDS)\n`);
     for (const pid of descendants(process.pid)) end(pid);
     end(process.pid);
   }, seconds * 1000);

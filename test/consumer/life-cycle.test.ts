@@ -1,3 +1,4 @@
+// In a process of its own: it counts what keeps the process alive.
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { getEventListeners, once } from 'node:events';

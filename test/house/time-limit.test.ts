@@ -1,25 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const FILES = {
-  'loops.test.ts': "import { test } from 'node:test';\ntest('loops', () => { for (;;); });",
-  'open.test.ts':
-    "import { test } from 'node:test';\ntest('leaves a child', async () => {\n" +
-    "  const { spawn } = await import('node:child_process');\n" +
-    "  spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' });\n});",
-  'quick.test.ts': "import { test } from 'node:test';\ntest('is quick', () => {});",
-};
 
-test('a test file that does not end is ended with all that it started, red, and named', async () => {
-  await using folder = await temporaryFolder();
-  const files = Object.entries(FILES).map(([name, text]) => {
-    const file = join(folder.path, name);
+/** Writes files, and gives them to `npm test` with four seconds of time. */
+function runFiles(folder: string, texts: Readonly<Record<string, string>>) {
+  mkdirSync(folder, { recursive: true });
+  const files = Object.entries(texts).map(([name, text]) => {
+    const file = join(folder, name);
     writeFileSync(file, text);
     return file;
   });
@@ -31,6 +24,21 @@ test('a test file that does not end is ended with all that it started, red, and 
     timeout: 60_000,
   });
   assert.equal(error, undefined);
+  return { status, stdout, stderr };
+}
+
+const FILES = {
+  'loops.test.ts': "import { test } from 'node:test';\ntest('loops', () => { for (;;); });",
+  'open.test.ts':
+    "import { test } from 'node:test';\ntest('leaves a child', async () => {\n" +
+    "  const { spawn } = await import('node:child_process');\n" +
+    "  spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' });\n});",
+  'quick.test.ts': "import { test } from 'node:test';\ntest('is quick', () => {});",
+};
+
+test('a test file that does not end is ended with all that it started, red, and named', async () => {
+  await using folder = await temporaryFolder();
+  const { status, stdout, stderr } = runFiles(folder.path, FILES);
   assert.notEqual(status, 0, stdout);
   for (const name of ['loops.test.ts', 'open.test.ts']) {
     assert.match(stdout + stderr, new RegExp(`${name}: not over after 4 s, ended`));
@@ -38,4 +46,30 @@ test('a test file that does not end is ended with all that it started, red, and 
   }
   assert.match(stdout, /✔ is quick/);
   assert.doesNotMatch(stdout, /✖ .*quick\.test\.ts/);
+});
+
+test('files that share a process are ended together, and the test that was running is named', async () => {
+  await using folder = await temporaryFolder();
+  const { status, stdout, stderr } = runFiles(join(folder.path, 'test', 'sharing'), FILES);
+  assert.notEqual(status, 0, stdout);
+  assert.match(stdout + stderr, /sharing-1\.test\.mjs, in loops: not over after 4 s, ended/);
+  assert.match(stdout, /✖ .*sharing-1\.test\.mjs/);
+});
+
+test('files that share a process: each runs, with its hooks, unless it says that it cannot share', async () => {
+  await using folder = await temporaryFolder();
+  const { status, stdout } = runFiles(join(folder.path, 'test', 'sharing'), {
+    'first.test.ts':
+      "import { before, test } from 'node:test';\nglobalThis.shared = 1;\n" +
+      'let ran = false;\nbefore(() => { ran = true; });\n' +
+      "test('hooks', () => { if (!ran) throw new Error('its hook did not run'); });",
+    'second.test.ts':
+      "import { test } from 'node:test';\ntest('shares', () => { if (globalThis.shared !== 1) throw new Error(); });",
+    'third.test.ts':
+      "// In a process of its own: it looks at globals.\nimport { test } from 'node:test';\n" +
+      "test('does not share', () => { if (globalThis.shared === 1) throw new Error(); });",
+  });
+  assert.equal(status, 0, stdout);
+  for (const name of ['hooks', 'shares', 'does not share'])
+    assert.match(stdout, new RegExp(`^✔ ${name} `, 'm'));
 });

@@ -70,8 +70,8 @@ const regionOf = ({ headers }: SeenRequest) =>
   /Credential=[^/]+\/\d+\/([^/]+)\/s3/.exec(headers.authorization ?? '')?.[1];
 
 describe('what S3 says in a first refusal is heeded in a second try:', () => {
-  const serverMs = Date.now() + 16 * MINUTE_MS;
-  const now = { date: new Date(serverMs).toUTCString() };
+  const serverMs = () => Date.now() + 16 * MINUTE_MS;
+  const dated = () => ({ date: new Date(serverMs()).toUTCString() });
 
   for (const [status, code] of [
     [403, 'RequestTimeTooSkewed'],
@@ -81,9 +81,9 @@ describe('what S3 says in a first refusal is heeded in a second try:', () => {
     test(`another clock, ${code}`, async () => {
       const seen = await uploads(
         (request) =>
-          Math.abs(signedMs(request) - serverMs) < 15 * MINUTE_MS
-            ? { ...(OK as object), status: 200, headers: now }
-            : refusal(status, code, '', now),
+          Math.abs(signedMs(request) - serverMs()) < 15 * MINUTE_MS
+            ? { ...(OK as object), status: 200, headers: dated() }
+            : refusal(status, code, '', dated()),
         { count: 8 },
       );
       // Each of the eight may have been on its way already when the first was refused; the last one knows.
@@ -92,7 +92,7 @@ describe('what S3 says in a first refusal is heeded in a second try:', () => {
   }
 
   test('and said to the user if it does not help', async () => {
-    const hopeless = uploads(() => refusal(403, 'RequestTimeTooSkewed', '', now));
+    const hopeless = uploads(() => refusal(403, 'RequestTimeTooSkewed', '', dated()));
     const error = await rejectsWith('OBJECT_DENIED', hopeless, 'p/0-in.bin');
     assert.match(error.message, /the clock of this machine is 16 minutes behind the server's/);
   });

@@ -1,3 +1,4 @@
+// In a process of its own: its tracer is that of the process.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';

@@ -1,3 +1,4 @@
+// In a process of its own: its tracer is that of the process.
 /** One trace from the producer through the real queue into the consumer's callback, with the real SDK. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,3 +1,4 @@
+// In a process of its own: its tracer is that of the process.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { context, propagation, ROOT_CONTEXT, SpanStatusCode, trace } from '@opentelemetry/api';

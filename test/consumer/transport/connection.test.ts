@@ -1,3 +1,4 @@
+// In a process of its own: it counts the timers of the process.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ChunkDroppedError } from '../../../src/consumer/index.ts';

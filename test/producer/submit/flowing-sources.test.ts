@@ -1,3 +1,4 @@
+// In a process of its own: it measures the heap.
 /** Sources that flow whether or not they are read, and sources that break before they are. */
 import assert from 'node:assert/strict';
 import { EventEmitter, on } from 'node:events';
