@@ -5,11 +5,18 @@ import { findBug } from './find-bug.ts';
 
 test('every deliberate bug is found within 200 seeds', async (t) => {
   assert.equal(BUGS.length, 73);
+  let stale = 0;
+  let runs = 0;
   for (const bug of BUGS) {
     await t.test(bug.name, async (t) => {
-      const seed = await findBug(bug);
-      assert.notEqual(seed, null);
-      t.diagnostic(`found by seed ${seed}`);
+      const found = await findBug(bug);
+      assert.ok(found !== null);
+      t.diagnostic(`found by seed ${found.seed}`);
+      if (found.missed > 0) stale++;
+      runs += found.missed + 1;
     });
   }
+  if (stale === 0) return;
+  const cost = `${runs} runs instead of ${BUGS.length}`;
+  t.diagnostic(`THE NOTED SEEDS of ${stale} bugs find them no more (${cost}): npm run simulate -- --seeds`);
 });

@@ -5,6 +5,7 @@
  *     npm run simulate -- --minutes 60                fresh seeds for an hour
  *     npm run simulate -- --seed 7 --steps 2000       one run, of a single node
  *     npm run simulate -- --nodes 3                   three nodes in each run; by default it is one, two or three
+ *     npm run simulate -- --seeds                     notes which seed finds each of the deliberate bugs
  *
  * A failure is run again with fewer and fewer steps, and ends with the seed, the commit and what happened last.
  */
@@ -12,6 +13,7 @@ import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { timesOfPlaces } from './capricious.ts';
+import { noteSeeds } from './find-bug.ts';
 import { type SimulationFailure, simulate } from './world.ts';
 
 /** Of runs that are not told how many: as often as it stands here. */
@@ -23,8 +25,13 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '2000' },
     minutes: { type: 'string', default: '1' },
     nodes: { type: 'string' },
+    seeds: { type: 'boolean', default: false },
   },
 });
+if (values.seeds) {
+  console.log(`${await noteSeeds()} seeds have changed`);
+  process.exit();
+}
 const steps = Number(values.steps);
 const minutes = Number(values.minutes);
 if (!Number.isSafeInteger(steps) || steps < 1)

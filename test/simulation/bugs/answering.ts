@@ -10,14 +10,12 @@ import type { Bug } from './bug.ts';
 export const ANSWERING_BUGS: readonly Bug[] = [
   {
     name: 'a renewal is forgotten',
-    seed: 20,
     plant() {
       replace(Consumers.prototype, 'extend', () => () => {});
     },
   },
   {
     name: 'an answer that took time still has what was done meanwhile',
-    seed: 18,
     plant() {
       const isMakingLate = during(Outbox.prototype, 'pump');
       replaceGetter(
@@ -45,7 +43,6 @@ export const ANSWERING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a consumer that held too much is never served again',
-    seed: 30,
     plant() {
       const isCatchingUp = during(ConsumerSession.prototype, 'endTurn');
       replace(
@@ -60,7 +57,6 @@ export const ANSWERING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a consumer that sent too much is never read again',
-    seed: 62,
     plant() {
       replace(Consumers.prototype, 'onceRelieved', () => () => {});
     },

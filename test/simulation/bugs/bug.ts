@@ -5,8 +5,6 @@ export interface Bug {
   readonly nodes?: number;
   /** Runs with several queues, or in which work is paused and changed, are tried first: the others hardly find it. */
   readonly needs?: 'queues' | 'controls';
-  /** Found it once: tried first. */
-  readonly seed?: number;
   /** To be called once, before anything runs. */
   plant(): void;
 }

@@ -27,27 +27,23 @@ function forgottenAtRestart(forgotten: Partial<Control>): void {
 
 /** Bugs of what operators and producers do in the middle of the work. */
 export const CONTROLLING_BUGS: readonly Bug[] = [
-  { name: 'a pause is forgotten at a restart', seed: 3, plant: () => forgottenAtRestart({ pauses: [] }) },
+  { name: 'a pause is forgotten at a restart', plant: () => forgottenAtRestart({ pauses: [] }) },
   {
     name: 'a start is forgotten at a restart',
-    seed: 3,
     plant: () => forgottenAtRestart({ startAfterMs: null }),
   },
   {
     name: 'a deadline is forgotten at a restart',
-    seed: 3,
     plant: () => forgottenAtRestart({ deadlineMs: null }),
   },
   {
     name: 'the pause of a queue is forgotten at a restart',
-    seed: 66,
     plant() {
       replace(MemoryStore.prototype, 'scopeControls', () => async () => new Map());
     },
   },
   {
     name: 'a resume lifts the pauses of other causes',
-    seed: 66,
     plant() {
       replace(
         NamedQueue.prototype,
@@ -62,7 +58,6 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a pause is acknowledged before its commit',
-    seed: 55,
     plant() {
       const isRunning = during(Verbs.prototype, 'run');
       replace(
@@ -77,7 +72,6 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
   },
   {
     name: 'metadata that is set leaves what is in flight at the old value',
-    seed: 62,
     plant() {
       replace(
         MetaTable.prototype,
@@ -89,5 +83,5 @@ export const CONTROLLING_BUGS: readonly Bug[] = [
       );
     },
   },
-  { name: 'a resume wakes nobody', seed: 11, plant: () => wakesNobody('control') },
+  { name: 'a resume wakes nobody', plant: () => wakesNobody('control') },
 ];

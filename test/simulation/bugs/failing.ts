@@ -11,7 +11,6 @@ import type { Bug } from './bug.ts';
 export const FAILING_BUGS: readonly Bug[] = [
   {
     name: 'a retry resurrects done chunks',
-    seed: 14,
     plant() {
       const isRetrying = during(Retries.prototype, 'retry');
       replace(
@@ -28,14 +27,12 @@ export const FAILING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a retry keeps the tries',
-    seed: 49,
     plant() {
       replace(ScheduledSubmission.prototype, 'forgetAllTries', () => () => {});
     },
   },
   {
     name: 'a retry forgets the tries once more at its commit',
-    seed: 49,
     plant() {
       let retried: ScheduledSubmission<unknown> | null = null;
       replace(
@@ -61,7 +58,6 @@ export const FAILING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a retry is acknowledged before its commit',
-    seed: 14,
     plant() {
       const isRetrying = during(Retries.prototype, 'retry');
       replace(
@@ -76,7 +72,6 @@ export const FAILING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a failed chunk is forgotten at restart',
-    seed: 14,
     plant() {
       replace(
         Ledger.prototype,

@@ -14,7 +14,6 @@ export const NODE_BUGS: readonly Bug[] = [
   {
     name: 'a renewal counts from its answer on',
     nodes: 2,
-    seed: 62,
     plant() {
       replace(
         LeaseTenure.prototype,
@@ -44,7 +43,6 @@ export const NODE_BUGS: readonly Bug[] = [
   {
     name: 'a renewal without an answer counts',
     nodes: 2,
-    seed: 10,
     plant() {
       replace(
         SimLeases.prototype,
@@ -92,7 +90,6 @@ export const NODE_BUGS: readonly Bug[] = [
   {
     name: 'a commit goes without its fence',
     nodes: 2,
-    seed: 26,
     plant() {
       let epochNow = 0;
       replace(
@@ -146,7 +143,6 @@ export const NODE_BUGS: readonly Bug[] = [
   {
     name: 'what producers asked is answered after the lease',
     nodes: 2,
-    seed: 7,
     plant() {
       replace(SimOffice.prototype, 'mayAnswer', () => () => true);
     },

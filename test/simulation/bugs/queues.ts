@@ -38,7 +38,6 @@ export const QUEUE_BUGS: readonly Bug[] = [
   },
   {
     name: 'a queue is dropped while a consumer is connected',
-    seed: 43,
     plant() {
       replaceGetter(
         NamedQueue.prototype,
@@ -52,7 +51,6 @@ export const QUEUE_BUGS: readonly Bug[] = [
   },
   {
     name: 'a queue is dropped while an insert waits for its commit',
-    seed: 65,
     plant() {
       replaceGetter(
         NamedQueue.prototype,

@@ -9,7 +9,6 @@ import type { Bug } from './bug.ts';
 export const SELECTING_BUGS: readonly Bug[] = [
   {
     name: 'a limit is exceeded by one',
-    seed: 26,
     plant() {
       replaceGetter(
         Rank.prototype,
@@ -23,7 +22,6 @@ export const SELECTING_BUGS: readonly Bug[] = [
   },
   {
     name: 'who waits is not woken when a limit has room again',
-    seed: 26,
     plant() {
       replace(PlanCache.prototype, 'takeFreed', () => () => []);
     },

@@ -193,7 +193,6 @@ export const WRITING_BUGS: readonly Bug[] = [
   },
   {
     name: 'an output is written after the page that says its chunk is done',
-    seed: 40,
     plant() {
       const isCutting = during(Backlog.prototype, 'cut');
       // No output is of the page that is written, so none goes first.
