@@ -154,6 +154,55 @@ describe('requests', () => {
     assert.deepEqual(states, [false, true]);
   });
 
+  test('leave a node that hangs after seconds, and wait for one that only takes long', async () => {
+    await using hanging = await scriptedHttp(() => 'hang');
+    const slow = Promise.withResolvers<{ readonly status: number }>();
+    await using live = await scriptedHttp(({ path }) =>
+      path === '/node/alive' ? { status: 404 } : slow.promise,
+    );
+    const clock = new ManualClock();
+    const after = clock.after.bind(clock);
+    /** How often somebody has begun to wait for two seconds. */
+    let waits = 0;
+    clock.after = (delayMs, run) => {
+      if (delayMs === 2_000) waits++;
+      return after(delayMs, run);
+    };
+    using client = producer(`${hanging.url},${live.url}`, { clock });
+    const answer = client.send({ ...ping, path: '/x' });
+    await eventually(() => hanging.seen.length === 1);
+    clock.advance(2_000);
+    await eventually(() => hanging.seen.length === 2);
+    assert.equal(hanging.seen[1]?.path, '/node/alive');
+    clock.advance(3_000);
+    await eventually(() => live.seen.length === 1);
+    for (let asked = 1; asked <= 3; asked++) {
+      await eventually(() => waits === 1 + asked);
+      clock.advance(2_000);
+      await eventually(() => live.seen.length === 1 + asked);
+    }
+    slow.resolve({ status: 200 });
+    assert.equal((await answer).status, 200);
+    assert.deepEqual(
+      live.seen.map(({ path }) => path),
+      ['/x', '/node/alive', '/node/alive', '/node/alive'],
+    );
+    await eventually(() => clock.timersPending === 0);
+  });
+
+  test('of a client with one address are not watched over: there is nowhere else to go', async () => {
+    await using hanging = await scriptedHttp(() => 'hang');
+    const clock = new ManualClock();
+    using client = producer(hanging.url, { clock, retryForMs: 0 });
+    const answer = client.send(ping);
+    answer.catch(() => {});
+    await eventually(() => hanging.seen.length === 1);
+    assert.equal(clock.timersPending, 1);
+    clock.advance(60_000);
+    await assert.rejects(answer, QueueUnreachableError);
+    assert.equal(hanging.seen.length, 1);
+  });
+
   test('wait after a whole round, as long as a node without a lease asks', async () => {
     let isActive = false;
     const reply = () =>
@@ -268,6 +317,29 @@ describe('consumers', () => {
     clock.advance(100);
     await eventually(() => silent.sockets.size === 2);
     assert.equal(queue.connectionsTotal, 1);
+  });
+
+  test('leave a node that hangs within seconds, and stay with one that is only quiet', async () => {
+    await using hanging = await FakeQueue.start({ heartbeatIntervalMs: 10_000 });
+    await using live = await FakeQueue.start({ heartbeatIntervalMs: 10_000 });
+    const clock = new ManualClock();
+    await using client = consumer(`${hanging.url},${live.url}`, clock);
+    client.start();
+    const first = await hanging.connection();
+    await eventually(() => client.init !== null);
+    // What it answers to pings is its only sign of life.
+    for (let pings = 2; pings <= 6; pings++) {
+      clock.advance(1_500);
+      await eventually(() => first.pings === pings);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    first.hang();
+    for (let i = 0; i < 3; i++) clock.advance(1_500);
+    await client.logger.line(/^connection to the queue lost/);
+    clock.advance(1_000);
+    await live.connection();
+    await eventually(() => client.init !== null);
+    assert.equal(hanging.connectionsTotal, 1);
   });
 
   test('say after a round why there is no connection, and wait as long as they are asked to', async () => {

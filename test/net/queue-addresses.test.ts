@@ -102,17 +102,17 @@ test('one that fails makes place for the next one, once for all that find it out
   assert.equal(queue.current, a);
 });
 
-test('the time to connect is limited where there are others, and grows with each round that leads to nothing', () => {
+test('the time to connect is limited where there are others, and grows with each round but the first that leads to nothing', () => {
   const single = new QueueAddresses([parseQueueUrl('a')]);
   single.failed(single.current, ABSENCE);
   assert.equal(single.connectMsMax, Infinity);
   const queue = parseQueueAddresses('a,b');
-  const limits = [0, 1, 2, 3, 4].map(() => {
+  const limits = [0, 1, 2, 3, 4, 5, 6].map(() => {
     const { connectMsMax } = queue;
     queue.failed(queue.current, ABSENCE);
     return connectMsMax;
   });
-  assert.deepEqual(limits, [3_000, 3_000, 6_000, 6_000, 12_000]);
+  assert.deepEqual(limits, [3_000, 3_000, 3_000, 3_000, 6_000, 6_000, 12_000]);
   queue.worked(queue.current);
   assert.equal(queue.connectMsMax, 3_000);
 });

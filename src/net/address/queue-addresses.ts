@@ -4,7 +4,10 @@ import { parseQueueUrl, type QueueUrl, refuseCredentials } from './queue-url.ts'
 
 /** Addresses of one queue. Each costs a connection of every client while none answers. */
 export const QUEUE_ADDRESSES_MAX = 32;
-/** How long an address may take to connect while there are others, in milliseconds; doubled after each round without success. */
+/**
+ * How long an address may take to connect while there are others, in milliseconds; doubled after each round without success but
+ * the first: in that one a node that hangs and one that is about to take over may have failed.
+ */
 const CONNECT_FIRST_MS_MAX = 3_000;
 const CONNECT_DOUBLINGS_MAX = 10;
 
@@ -45,7 +48,7 @@ export class QueueAddresses {
   get connectMsMax(): number {
     if (this.all.length === 1) return Infinity;
     const rounds = Math.floor(this.#moves / this.all.length);
-    return CONNECT_FIRST_MS_MAX * 2 ** Math.min(rounds, CONNECT_DOUBLINGS_MAX);
+    return CONNECT_FIRST_MS_MAX * 2 ** Math.min(Math.max(rounds - 1, 0), CONNECT_DOUBLINGS_MAX);
   }
 
   worked(url: QueueUrl): void {

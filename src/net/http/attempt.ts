@@ -79,11 +79,13 @@ export interface AttemptTarget {
   readonly clock: Clock;
   /** The longest time to connect, in milliseconds; Infinity: that of the request. */
   readonly connectMsMax: number;
+  /** There is a connection: the request leaves. */
+  connected?(): void;
 }
 
 /** One attempt at a request. Rejects with an {@link HttpAttemptError}, or with the signal's reason. */
 export function attemptRequest(
-  { queue, agent, clock, connectMsMax }: AttemptTarget,
+  { queue, agent, clock, connectMsMax, connected }: AttemptTarget,
   request: HttpRequest,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
@@ -96,7 +98,10 @@ export function attemptRequest(
         if (connectMsMax >= request.timeoutMs) return;
         connecting = clock.after(connectMsMax, () => fail(noConnection(connectMsMax)));
       },
-      up: () => connecting?.cancel(),
+      up() {
+        connecting?.cancel();
+        connected?.();
+      },
     });
     const settle = () => {
       timer.cancel();
@@ -183,7 +188,7 @@ function watchConnecting(
   outgoing.on('socket', (socket) => {
     // One that the agent kept, or that a proxy's tunnel was made for: a listener on it would never be called, nor removed.
     link.isUp = outgoing.reusedSocket || !socket.connecting;
-    if (link.isUp) return;
+    if (link.isUp) return on.up();
     on.begun();
     socket.once(queue.secure ? 'secureConnect' : 'connect', () => {
       link.isUp = true;

@@ -1,10 +1,10 @@
 import type http from 'node:http';
 import { ClientClosedError, QueueRefusedError, QueueUnreachableError } from '../../model/errors.ts';
-import { linkedSignal } from '../../system/async/abort-signals.ts';
+import { type LinkedSignal, linkedSignal } from '../../system/async/abort-signals.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
 import { Backoff } from '../../system/time/backoff.ts';
-import { type Clock, sleep } from '../../system/time/clock.ts';
+import { type Clock, sleep, type Timer } from '../../system/time/clock.ts';
 import { retryAfterMs } from '../../system/time/retry-after.ts';
 import { absenceText } from '../absence.ts';
 import type { QueueAddresses } from '../address/queue-addresses.ts';
@@ -39,6 +39,15 @@ const CONNECTIONS_IDLE_MAX = 16;
 /** Of a body that is shown in an error; a page has its style sheet in front. */
 const BODY_BYTES_SHOWN = 4096;
 
+/**
+ * Where there is another address to go to: when a request has no answer for so long, the server is asked whether it lives,
+ * and again each time that it has said so. If it does not answer within the second time, the request goes elsewhere. A
+ * node that hangs keeps its connections, and a request may take half a minute, or be held for longer.
+ */
+const ASK_AFTER_MS = 2_000;
+const ASK_MS_MAX = 3_000;
+const ASK_ALIVE = { method: 'GET', path: '/node/alive', timeoutMs: ASK_MS_MAX } as const;
+
 const RETRY_FIRST_MS = 10;
 const RETRY_MAX_MS = 5_000;
 
@@ -51,6 +60,10 @@ export class HttpClient {
   readonly #o: HttpClientOptions;
   readonly #calls: http.Agent;
   readonly #polls: http.Agent;
+  /** For questions whether a server lives: each on a connection of its own. */
+  readonly #asks: http.Agent;
+  /** Those that are asked at the moment, and whether they live. */
+  readonly #asked = new Map<QueueUrl, Promise<boolean>>();
   readonly #closing = new AbortController();
   #isDown = false;
 
@@ -60,6 +73,7 @@ export class HttpClient {
     const kept = { keepAlive: true, maxFreeSockets: CONNECTIONS_IDLE_MAX };
     this.#calls = requestAgent(queue, route, { ...kept, maxSockets: CONNECTIONS_MAX });
     this.#polls = requestAgent(queue, route, kept);
+    this.#asks = requestAgent(queue, route, { keepAlive: false });
   }
 
   /** Fires when the client is closed, with a ClientClosedError. */
@@ -101,7 +115,14 @@ export class HttpClient {
     using both = linkedSignal(this.#closing.signal, signal);
     const agent = request.longPoll ? this.#polls : this.#calls;
     const { clock, queue } = this.#o;
-    const target = { queue: url, agent, clock, connectMsMax: queue.connectMsMax };
+    using watch = queue.all.length === 1 ? null : this.#watch(url, both);
+    const target = {
+      queue: url,
+      agent,
+      clock,
+      connectMsMax: queue.connectMsMax,
+      connected: () => watch?.begin(),
+    };
     const answer = await attemptRequest(target, request, both.signal);
     const { status } = answer;
     if (status < 500 && status !== 408 && status !== 429) return answer;
@@ -112,6 +133,48 @@ export class HttpClient {
       { ambiguous: true, retryable: true, ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }) },
       { cause: refused },
     );
+  }
+
+  /** Ends the attempt if nobody is there any more who could answer. */
+  #watch(url: QueueUrl, attempt: LinkedSignal): Disposable & { begin(): void } {
+    const { clock } = this.#o;
+    let isOver = false;
+    let timer: Timer | null = null;
+    const begin = () => {
+      timer = clock.after(ASK_AFTER_MS, ask, { unref: true });
+    };
+    const ask = async () => {
+      const isAlive = await this.#isAlive(url);
+      if (isOver) return;
+      if (isAlive) begin();
+      else {
+        const message = `no answer within ${ASK_AFTER_MS + ASK_MS_MAX} ms, nor to a request for ${ASK_ALIVE.path}`;
+        attempt.abort(new HttpAttemptError(message, { ambiguous: true, retryable: true }));
+      }
+    };
+    return {
+      begin,
+      [Symbol.dispose]() {
+        isOver = true;
+        timer?.cancel();
+      },
+    };
+  }
+
+  /** Whatever it answers, it lives: not every queue knows the question. */
+  #isAlive(url: QueueUrl): Promise<boolean> {
+    let asked = this.#asked.get(url);
+    if (asked === undefined) {
+      const target = { queue: url, agent: this.#asks, clock: this.#o.clock, connectMsMax: Infinity };
+      asked = attemptRequest(target, ASK_ALIVE, this.#closing.signal)
+        .then(
+          () => true,
+          () => false,
+        )
+        .finally(() => this.#asked.delete(url));
+      this.#asked.set(url, asked);
+    }
+    return asked;
   }
 
   /** Repeats a request that may be received twice, see {@link retry}. */
@@ -163,6 +226,7 @@ export class HttpClient {
     this.#closing.abort(new ClientClosedError());
     this.#calls.destroy();
     this.#polls.destroy();
+    this.#asks.destroy();
   }
 
   #failed(url: QueueUrl, error: HttpAttemptError): void {

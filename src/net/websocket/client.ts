@@ -15,7 +15,7 @@ const DOWN_SAID_AFTER_MS_MAX = 10 * 60_000;
 /** The longest wait that a server may ask for, in milliseconds. */
 const ASKED_MS_MAX = 5_000;
 
-export interface WsClientOptions extends Omit<LinkOptions, 'url' | 'connectMsMax'> {
+export interface WsClientOptions extends Omit<LinkOptions, 'url' | 'hasChoice' | 'connectMsMax'> {
   readonly queue: QueueAddresses;
   readonly logger: Logger;
   readonly backoff?: BackoffOptions;
@@ -97,7 +97,8 @@ export class WsClient {
     const { queue, clock } = this.#options;
     const url = queue.current;
     let upSinceMs = 0;
-    const options = { ...this.#options, url, connectMsMax: queue.connectMsMax };
+    const hasChoice = queue.all.length > 1;
+    const options = { ...this.#options, url, hasChoice, connectMsMax: queue.connectMsMax };
     const link = new Link(options, this.#turn, {
       connected: (init) => {
         upSinceMs = clock.monotonicMs();

@@ -27,6 +27,12 @@ const REFUSAL_BYTES_MAX = 1_000;
 const REFUSAL_MS_MAX = 2_000;
 /** How long a server may take to answer a close frame. */
 const CLOSE_MS_MAX = 1_000;
+/**
+ * Where there is another address to go to, a server that says nothing for so long is pinged, and left after so many pings
+ * without an answer and one more: the heartbeats of a queue are for peers that have no choice, and take 40 s by default.
+ */
+const PING_MS = 1_500;
+const PINGS_MISSABLE = 2;
 export const CLOSE_NORMAL = 1000;
 const CLOSE_PROTOCOL = 1002;
 
@@ -40,6 +46,8 @@ export interface LinkOptions {
   readonly url: QueueUrl;
   /** How long a connection may take to be accepted, in milliseconds; at most 10 s. */
   readonly connectMsMax?: number;
+  /** There is another address to go to. Default false. */
+  readonly hasChoice?: boolean;
   readonly route?: QueueRoute;
   readonly clock: Clock;
   readonly random: Random;
@@ -230,19 +238,18 @@ export class Link implements TurnTask {
   #begin(init: InitMessage): void {
     this.init = init;
     this.#deadline?.cancel();
-    const { clock } = this.#options;
-    // The server pings; a client only listens for it.
+    const { clock, hasChoice = false } = this.#options;
+    const { heartbeatIntervalMs, missableHeartbeatsMax } = init;
+    const intervalMs = hasChoice ? Math.min(heartbeatIntervalMs, PING_MS) : heartbeatIntervalMs;
+    const missable = hasChoice ? Math.min(missableHeartbeatsMax, PINGS_MISSABLE) : missableHeartbeatsMax;
     this.#heartbeat = new Heartbeat(
+      { clock, intervalMs, missableHeartbeatsMax: missable },
       {
-        clock,
-        intervalMs: init.heartbeatIntervalMs,
-        missableHeartbeatsMax: init.missableHeartbeatsMax,
-      },
-      {
-        ping() {},
+        // The server pings; a client without a choice only listens for it.
+        ping: () => hasChoice && this.#webSocket.ping(),
         dead: () => {
           this.wasSilent = true;
-          this.end(`no sign of life: more than ${init.missableHeartbeatsMax} heartbeats missed`, null);
+          this.end(`no sign of life for ${intervalMs * (missable + 1)} ms`, null);
         },
       },
     );

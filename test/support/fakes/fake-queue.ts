@@ -93,6 +93,7 @@ export class FakeConnection {
   /** Resolves with the close code. */
   readonly closed: Promise<number>;
   pongs = 0;
+  pings = 0;
   /** Called with the bytes of every message. */
   onBytes: (bytes: Uint8Array) => void = () => {};
   readonly #socket: WebSocket;
@@ -110,6 +111,7 @@ export class FakeConnection {
       this.#inbox.put(message);
     });
     socket.on('pong', () => this.pongs++);
+    socket.on('ping', () => this.pings++);
     socket.on('error', () => {});
   }
 
@@ -138,6 +140,11 @@ export class FakeConnection {
 
   ping(): void {
     this.#socket.ping('beat');
+  }
+
+  /** As a process that is stopped: it keeps its connection, and reads nothing of it. */
+  hang(): void {
+    this.#socket.pause();
   }
 
   answer(nonce: Nonce, chunks: readonly ReservedChunkMessage[]): void {
