@@ -8,6 +8,8 @@ export interface NodeInfo {
   readonly role: NodeRole;
   /** When it got this role, in milliseconds since 1970. */
   readonly sinceMs: number;
+  /** The shards that are open on this node. */
+  readonly shards: readonly number[];
   /** Of the lease, as last seen; null while nothing is known of it. */
   readonly epoch: number | null;
   /** Which node holds the lease; null: none, as far as is known. */
@@ -23,14 +25,17 @@ export function formatNode({ sinceMs, ...info }: NodeInfo): string {
   return JSON.stringify({ ...info, since: new Date(sinceMs).toISOString() });
 }
 
-/** Which node answered, and whether it is the active one; null for what is not an answer of `/node`. */
-export function parseNode(body: string): { readonly node: string; readonly isActive: boolean } | null {
+/** Which node answered, and which shards it has open; null for what is not an answer of `/node`. */
+export function parseNode(
+  body: string,
+): { readonly node: string; readonly shards: ReadonlySet<number> } | null {
   let value: unknown;
   try {
     value = JSON.parse(body);
   } catch {
     return null;
   }
-  const { node, role } = (value ?? {}) as { readonly node?: unknown; readonly role?: unknown };
-  return typeof node === 'string' && typeof role === 'string' ? { node, isActive: role === 'active' } : null;
+  const { node, shards } = (value ?? {}) as { readonly node?: unknown; readonly shards?: unknown };
+  if (typeof node !== 'string' || !Array.isArray(shards)) return null;
+  return { node, shards: new Set(shards.filter((shard) => typeof shard === 'number')) };
 }

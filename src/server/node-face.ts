@@ -1,7 +1,8 @@
+import type { ShardId } from '../model/ids.ts';
 import { VERSION } from '../model/version.ts';
 import type { HttpServer } from '../net/http/server.ts';
 import type { QueueNode } from '../node/queue-node.ts';
-import type { NodeInfo } from '../protocol/node.ts';
+import type { NodeInfo, NodeRole } from '../protocol/node.ts';
 import type { LogStats } from '../system/log/logger.ts';
 import { uuidV7 } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
@@ -47,25 +48,55 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
     this.#stoppingMs ??= this.clock.nowMs();
   }
 
-  get info(): NodeInfo {
+  /** Where other nodes reach it. */
+  get address(): string {
+    return this.#address();
+  }
+
+  get role(): NodeRole {
+    return this.#roleSince()[0];
+  }
+
+  get epoch(): number | null {
+    return this.#node?.state.epoch ?? null;
+  }
+
+  get shardsOpen(): number {
+    return this.#shards.length;
+  }
+
+  isOpen(_queue: string): boolean {
+    return this.#node?.state.role === 'active';
+  }
+
+  infoFor(_queue: string): NodeInfo {
     const state = this.#node?.state;
-    const [role, sinceMs] =
-      this.#stoppingMs !== null
-        ? (['stopping', this.#stoppingMs] as const)
-        : state === undefined
-          ? (['starting', this.#startedMs] as const)
-          : ([state.role === 'stopped' ? 'stopping' : state.role, state.sinceMs] as const);
+    const [role, sinceMs] = this.#roleSince();
     const holder = state?.holder ?? null;
     return {
       node: this.id,
       role,
       sinceMs,
+      shards: this.#shards,
       epoch: state?.epoch ?? null,
       holder: holder === null ? null : { node: holder.holder, address: holder.address },
       address: this.#address(),
       reason: state?.reason ?? null,
       version: VERSION,
     };
+  }
+
+  get #shards(): readonly ShardId[] {
+    return this.#node?.state.role === 'active' ? [0] : [];
+  }
+
+  #roleSince(): readonly [NodeRole, number] {
+    const state = this.#node?.state;
+    return this.#stoppingMs !== null
+      ? (['stopping', this.#stoppingMs] as const)
+      : state === undefined
+        ? (['starting', this.#startedMs] as const)
+        : ([state.role === 'stopped' ? 'stopping' : state.role, state.sinceMs] as const);
   }
 
   get takeovers(): number {

@@ -1,16 +1,20 @@
 import { dirname } from 'node:path';
+import type { ShardId } from '../model/ids.ts';
 import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
-import type { HttpServer } from '../net/http/server.ts';
+import { AnsweringRight } from '../net/http/answering.ts';
+import type { HttpExchange } from '../net/http/exchange.ts';
+import type { HttpHandler, HttpServer } from '../net/http/server.ts';
 import { WebSocketServer } from '../net/websocket/server.ts';
 import type { Office } from '../node/queue-node.ts';
 import { Queue } from '../queue/queue.ts';
+import type { Shard } from '../queue/shard/shard.ts';
 import type { Tenure } from '../store/lease.ts';
 import { parseDatabaseFilename } from '../store/sqlite/file/location.ts';
 import type { Store } from '../store/store.ts';
 import { Semaphore } from '../system/async/semaphore.ts';
 import { EndOfTurn, promptly } from '../system/event-loop/end-of-turn.ts';
 import { LoopDelay } from '../system/event-loop/loop-delay.ts';
-import { endsWithin, systemClock, type Timer } from '../system/time/clock.ts';
+import { type Clock, endsWithin, systemClock } from '../system/time/clock.ts';
 import { Views } from '../views/views.ts';
 import { ConsumerSessions } from './consumers/sessions.ts';
 import { serverFacts } from './facts.ts';
@@ -36,11 +40,16 @@ export interface QueueOfficeOptions {
   readonly settings: ServerSettings;
   readonly http: HttpServer;
   readonly store: Store;
-  readonly tenure: Tenure;
   readonly admission: Admission;
   /** Names of the queues that may be used, '' for the unnamed one; null: any. */
   readonly queues: ReadonlySet<string> | null;
+  /** Which shard a queue belongs to. */
+  readonly shardOf: (queue: string) => ShardId;
   readonly node: NodeView & NodeMetricsOptions;
+  /** What is done with connections that have just come. Default: they stay here. */
+  readonly passing?: Pick<HttpHandler, 'connection'> | undefined;
+  /** Answers a request for a queue that is not open here. */
+  elsewhere(exchange: HttpExchange, queue: string): void;
 }
 
 export interface OfficeOutcome {
@@ -52,36 +61,37 @@ export interface OfficeOutcome {
   readonly submissionsOpen: number;
 }
 
-/** A queue that is open on this node's sockets, from taking up office to the end of it. */
-export class QueueOffice implements Office {
+/**
+ * The queue on this node's sockets: what is the process's, whichever shards it has, from the first one on. Each of them
+ * is open from taking up its office to the end of that.
+ */
+export class QueueOffice {
+  readonly handler: QueueHandler;
   readonly #o: QueueOfficeOptions;
   readonly #queue: Queue;
+  readonly #metrics: Metrics;
   readonly #sessions: ConsumerSessions;
   readonly #loopDelay: LoopDelay;
   readonly #views: Views;
-  #cutTimer: Timer | null = null;
-  #outcome: OfficeOutcome | null = null;
+  /** Those whose requests are taken. */
+  readonly #open = new Map<ShardId, ShardOffice>();
+  /** Of those that have ended since the last look. */
+  #outcomes: OfficeOutcome[] = [];
+  /** Resolves when the size of the store is known, or takes too long. */
+  #looked: Promise<void> | null = null;
 
-  /** Rejects if the store cannot be used. */
-  static async open(options: QueueOfficeOptions): Promise<QueueOffice> {
-    const { settings, store, tenure } = options;
-    const queue = await Queue.open({ ...settings, store, tenure });
-    const metrics = new Metrics({ queue, store, clock: settings.clock, node: options.node });
-    await endsWithin(settings.clock, STORE_LOOK_MS, metrics.lookAtStore());
-    return new QueueOffice(options, queue, metrics);
-  }
-
-  private constructor(options: QueueOfficeOptions, queue: Queue, metrics: Metrics) {
-    const { settings, http, store, tenure, admission, node } = options;
+  constructor(options: QueueOfficeOptions) {
+    const { settings, http, store, admission, node, shardOf } = options;
     const { clock, logger, bodyBytesMax: bytesMax, bodiesBytesMax } = settings;
+    const queue = new Queue({ ...settings, store, shardOf });
     this.#o = options;
     this.#queue = queue;
+    this.#metrics = new Metrics({ queue, store, clock, node });
     // Of this process, whatever clock the queue was given.
     this.#loopDelay = new LoopDelay(systemClock, (seconds) => queue.stats.loopDelayed(seconds));
     this.#loopDelay.start();
     const turn = new EndOfTurn(promptly(clock));
     this.#sessions = new ConsumerSessions({ queue, settings, turn, versionInfo: VERSION_INFO });
-    this.#warnOfForbidden();
     this.#views = new Views({
       queue,
       clock,
@@ -89,76 +99,149 @@ export class QueueOffice implements Office {
       databaseFolder: folderOf(settings),
       sizeBytes: () => store.sizeBytes(),
     });
-    this.#views.start();
-    http.handOver(
-      new QueueHandler({
-        queue,
-        views: this.#views,
-        metrics,
-        node,
-        logger,
+    this.handler = new QueueHandler({
+      queue,
+      views: this.#views,
+      metrics: this.#metrics,
+      node,
+      logger,
+      clock,
+      admission,
+      rightFor: (name) => this.#open.get(shardOf(name))?.right ?? null,
+      rightOfAny: new AnsweringRight(() => this.#mayAnswer()),
+      elsewhere: (exchange, name) => options.elsewhere(exchange, name),
+      passing: options.passing,
+      bodies: { bytesMax, room: new Semaphore(Math.max(bytesMax, bodiesBytesMax)) },
+      holdStatusPollsMs: settings.holdStatusPollsMs,
+      retryDefault: retryDefault(settings.retryDelayMs),
+      webSockets: new WebSocketServer({
+        turn,
+        frameBytesMax: settings.frameBytesMax,
         clock,
-        admission,
-        mayAnswer: () => tenure.isOn(),
-        bodies: { bytesMax, room: new Semaphore(Math.max(bytesMax, bodiesBytesMax)) },
-        holdStatusPollsMs: settings.holdStatusPollsMs,
-        retryDefault: retryDefault(settings.retryDelayMs),
-        webSockets: new WebSocketServer({
-          turn,
-          frameBytesMax: settings.frameBytesMax,
-          clock,
-          mayWrite: () => tenure.isOn(),
-          date: () => http.date(),
-        }),
-        openSession: (request, connection, name) => this.#sessions.open(request, connection, name),
+        date: () => http.date(),
       }),
-    );
+      openSession: (request, connection, name) => this.#sessions.open(request, connection, name),
+    });
   }
 
-  get lost(): AbortSignal {
-    return this.#queue.lost;
+  /** Rejects if the store cannot be used. */
+  async open(tenure: Tenure): Promise<ShardOffice> {
+    const { settings } = this.#o;
+    const shard = await this.#queue.openShard(tenure);
+    this.#looked ??= endsWithin(settings.clock, STORE_LOOK_MS, this.#metrics.lookAtStore()).then(() => {});
+    await this.#looked;
+    const office = new ShardOffice({
+      shard,
+      queue: this.#queue,
+      sessions: this.#sessions,
+      clock: settings.clock,
+      closes: () => this.#closes(office),
+      closed: (outcome) => this.#outcomes.push(outcome),
+    });
+    this.#open.set(shard.id, office);
+    this.#views.start();
+    this.#warnOfForbidden(shard);
+    return office;
   }
 
-  /** How it ended; null before that. */
-  get outcome(): OfficeOutcome | null {
-    return this.#outcome;
+  /** Of those that have ended since this was asked last; null: none has. */
+  takeOutcome(): OfficeOutcome | null {
+    const outcomes = this.#outcomes;
+    this.#outcomes = [];
+    return outcomes.length === 0 ? null : outcomes.reduce(sumOf);
   }
 
-  /**
-   * Sends close frames to consumers, answers what is held and writes down what was done. Consumers that do not close are
-   * cut a little later, or by `cut`.
-   */
+  /** Ends the connections of consumers that are left, at once. */
+  cut(): void {
+    this.#sessions.cut(null);
+  }
+
+  /** All its shards have ended, or are ending. */
   async stop(): Promise<void> {
-    const { settings, http } = this.#o;
-    const isOrderly = !this.lost.aborted;
-    const { consumers, chunksReserved, submissionsOpen } = this.#queue.counts;
     this.#loopDelay.stop();
     this.#views.stop();
-    // From here on the queue is not ready: requests that were held are answered, connections that end free nothing.
-    const drained = this.#queue.stop(STOP_GRACE_MS);
-    this.#sessions.stop();
-    this.#cutTimer = settings.clock.after(CLOSE_GRACE_MS, () => this.#sessions.cut());
-    const [isOnDisk] = await Promise.all([drained, isOrderly ? http.idle(ANSWERS_GRACE_MS) : null]);
-    this.#outcome = { isOnDisk, consumers, chunksGivenBack: chunksReserved, submissionsOpen };
+    await this.#queue.stop(STOP_GRACE_MS);
   }
 
-  /** Ends the connections that are left, at once. */
-  cut(): void {
-    this.#cutTimer?.cancel();
-    this.#sessions.cut();
+  #closes(office: ShardOffice): void {
+    const { id } = office.shard;
+    if (this.#open.get(id) === office) this.#open.delete(id);
+    // Who waits for news waits elsewhere from now on.
+    if (this.#open.size === 0) this.#views.stop();
+  }
+
+  #mayAnswer(): boolean {
+    for (const { right } of this.#open.values()) if (right.isOn()) return true;
+    return false;
   }
 
   /** What is open in a queue that nobody can reach any more stays there. */
-  #warnOfForbidden(): void {
+  #warnOfForbidden(shard: Shard): void {
     const { queues, settings } = this.#o;
+    if (queues === null) return;
     for (const { name, submissionsOpen } of this.#queue.inUse) {
-      if (queues === null || queues.has(name) || submissionsOpen === 0) continue;
+      if (queues.has(name) || submissionsOpen === 0 || this.#queue.shardFor(name) !== shard) continue;
       settings.logger.warn(
         { queue: name, submissionsOpen },
         'submissions are open in a queue that --queues does not allow: nobody can reach them',
       );
     }
   }
+}
+
+interface ShardOfficeOptions {
+  readonly shard: Shard;
+  readonly queue: Queue;
+  readonly sessions: ConsumerSessions;
+  readonly clock: Clock;
+  /** No more requests are taken. */
+  closes(): void;
+  closed(outcome: OfficeOutcome): void;
+}
+
+/** A shard that is open on this node's sockets. */
+export class ShardOffice implements Office {
+  readonly shard: Shard;
+  /** To answer what is asked of its queues. */
+  readonly right: AnsweringRight;
+  readonly #o: ShardOfficeOptions;
+
+  constructor(options: ShardOfficeOptions) {
+    this.#o = options;
+    this.shard = options.shard;
+    this.right = new AnsweringRight(options.shard.mayAnswer);
+  }
+
+  get lost(): AbortSignal {
+    return this.shard.lost;
+  }
+
+  /**
+   * Sends close frames to consumers, answers what is held and writes down what was done. Consumers that do not close are
+   * cut a little later.
+   */
+  async stop(): Promise<void> {
+    const { shard, queue, sessions, clock, closes, closed } = this.#o;
+    const isOrderly = !this.lost.aborted;
+    const { consumers, chunksReserved, submissionsOpen } = queue.countsOf(shard);
+    closes();
+    // From here on the shard is not ready: requests that were held are answered, connections that end free nothing.
+    const drained = shard.stop(STOP_GRACE_MS);
+    sessions.stop(shard);
+    clock.after(CLOSE_GRACE_MS, () => sessions.cut(shard), { unref: true });
+    const answered = isOrderly ? this.right.idle(clock, ANSWERS_GRACE_MS) : null;
+    const [isOnDisk] = await Promise.all([drained, answered]);
+    closed({ isOnDisk, consumers, chunksGivenBack: chunksReserved, submissionsOpen });
+  }
+}
+
+function sumOf(a: OfficeOutcome, b: OfficeOutcome): OfficeOutcome {
+  return {
+    isOnDisk: a.isOnDisk && b.isOnDisk,
+    consumers: a.consumers + b.consumers,
+    chunksGivenBack: a.chunksGivenBack + b.chunksGivenBack,
+    submissionsOpen: a.submissionsOpen + b.submissionsOpen,
+  };
 }
 
 /** Of the database file; null where there is none. */

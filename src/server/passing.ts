@@ -1,48 +1,44 @@
-import { Agent } from 'node:http';
 import type { Socket } from 'node:net';
-import { messageOf } from '../model/thrown.ts';
-import { parseQueueUrl } from '../net/address/queue-url.ts';
-import { attemptRequest } from '../net/http/attempt.ts';
+import type { ShardId } from '../model/ids.ts';
 import { firstRequest } from '../net/relay/first-request.ts';
-import { Relay, type RelayAddress } from '../net/relay/relay.ts';
-import { parseNode } from '../protocol/node.ts';
+import { Relay } from '../net/relay/relay.ts';
 import type { Logger } from '../system/log/logger.ts';
 import { type Clock, sleep } from '../system/time/clock.ts';
+import { OtherNode } from './other-node.ts';
 
 export interface PassingOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** A connection waits for an active node for at most so long. */
+  /** A connection waits for a node that has its shard for at most so long. */
   readonly holdMs: number;
-  /** Whether a request for that target is about this node: then its connection stays here. */
-  isOwn(target: string): boolean;
+  /** How many shards there are. */
+  readonly shardsTotal: number;
+  /** Who is to answer a request for that target: this node, the one that has the shard, or any that has one. */
+  whoseIs(target: string): Whose;
 }
 
-/** To whom connections go: another node, this one, or nobody that is known of. */
+export type Whose = 'here' | ShardId | 'any';
+
+/** To whom connections of a shard go: another node, this one, or nobody that is known of. */
 export type Recipient = { readonly node: string; readonly address: string } | 'here' | null;
 
-/** How long the active node may take to say that it is. */
-const ASK_MS_MAX = 1_000;
-/** It is asked again after so long while it is not active yet, cannot be reached, or another one answers. */
-const ASK_AGAIN_MS = 50;
-const ASK_AGAIN_ELSEWHERE_MS = 1_000;
 /** A node that gives its lease away ends its connections itself within this time, with the answers that are due. */
 const CUT_AFTER_MS = 250;
 
 /**
- * What a standby does with connections: those that begin with a request about this node stay here, the others are passed
- * on to the active one, or wait for it. It is asked first whether it is the node that has the lease, at each change: an
- * address that leads elsewhere, to this node in the worst case, would send connections round in circles.
+ * Passes connections on to the node that has the shard of their first request, or lets them wait for it; those that begin
+ * with a request about this node, or for one of its own shards, stay here. The other node is asked first whether it has the
+ * shard, at each change: an address that leads elsewhere, to this node in the worst case, would send connections round in
+ * circles.
  */
 export class Passing {
   readonly #o: PassingOptions;
   readonly #relay: Relay;
-  readonly #agent = new Agent({ keepAlive: false });
-  #recipient: Recipient = null;
-  /** Where the recipient has said that it is active. */
-  #confirmed: RelayAddress | null = null;
-  /** Fires when the recipient is another one. */
-  #changed = new AbortController();
+  /** Of the shards that somebody has. */
+  readonly #recipients = new Map<ShardId, OtherNode | 'here'>();
+  readonly #nodes = new Map<string, OtherNode>();
+  #shardsHere = 0;
+  #isStopped = false;
   /** Fires when one that waits should look again. */
   #news = new AbortController();
 
@@ -56,38 +52,45 @@ export class Passing {
     return this.#relay.size;
   }
 
-  /** Connections go there from now on. */
-  lookAt(recipient: Recipient): void {
-    if (isSame(recipient, this.#recipient)) return;
-    this.#recipient = recipient;
-    this.#confirmed = null;
-    this.#changed.abort();
-    this.#changed = new AbortController();
-    if (this.#relay.size > 0) this.#o.clock.after(CUT_AFTER_MS, this.#relay.cutter(), { unref: true });
-    if (recipient !== null && recipient !== 'here') void this.#confirm(recipient, this.#changed.signal);
+  /** Connections of the shard go there from now on. */
+  lookAt(shard: ShardId, recipient: Recipient): void {
+    const before = this.#recipients.get(shard) ?? null;
+    if (isSame(before, recipient)) return;
+    if (before === 'here') this.#shardsHere--;
+    else if (before !== null) this.#leave(before, shard);
+    if (recipient === null) this.#recipients.delete(shard);
+    else if (recipient === 'here') {
+      this.#recipients.set(shard, 'here');
+      this.#shardsHere++;
+    } else {
+      const node = this.#nodeAt(recipient);
+      this.#recipients.set(shard, node);
+      node.expect(shard);
+    }
     this.#tellWaiting();
   }
 
-  /** @param serve lets this node work on it */
-  async connection(socket: Socket, serve: () => void): Promise<void> {
-    const { clock, isOwn, holdMs } = this.#o;
+  /** What is done with a connection that has just come; undefined: it stays here, as all of them do. */
+  get connection(): ((socket: Socket, serve: () => void) => void) | undefined {
+    return this.#shardsHere === this.#o.shardsTotal ? undefined : this.#take;
+  }
+
+  readonly #take = (socket: Socket, serve: () => void): void => void this.#connected(socket, serve);
+
+  async #connected(socket: Socket, serve: () => void): Promise<void> {
+    const { clock, whoseIs, holdMs } = this.#o;
     socket.on('error', ignore);
     const first = await firstRequest(socket, clock);
     if (first === null) return;
     const { head, target } = first;
-    const isHere = target === null || isOwn(target);
+    const whose = target === null ? 'here' : whoseIs(target);
     const untilMs = clock.monotonicMs() + holdMs;
     for (;;) {
-      const to = isHere ? null : await this.#route(untilMs);
+      const to = await this.#route(whose, untilMs);
       if (socket.destroyed) return;
       if (to === null) break;
-      if (await this.#relay.pass(socket, head, to)) return;
-      // It is not there any more, perhaps.
-      if (this.#confirmed === to) {
-        const recipient = this.#recipient;
-        this.#recipient = null;
-        this.lookAt(recipient);
-      }
+      if (await this.#relay.pass(socket, head, to.at, whose === 'any' ? to.node : whose)) return;
+      to.doubt();
     }
     socket.off('error', ignore);
     socket.unshift(head);
@@ -97,63 +100,59 @@ export class Passing {
 
   /** Cuts what is passed on; what waits is for this node to answer. */
   stop(): void {
-    this.lookAt('here');
-    this.#relay.cutter()();
-  }
-
-  /** Where to pass a connection on to; null: nowhere, within that time. */
-  async #route(untilMs: number): Promise<RelayAddress | null> {
-    const { clock } = this.#o;
-    while (this.#confirmed === null && this.#recipient !== 'here') {
-      const leftMs = untilMs - clock.monotonicMs();
-      if (leftMs <= 0) break;
-      await sleep(clock, leftMs, this.#news.signal).catch(ignore);
-    }
-    return this.#confirmed;
-  }
-
-  /** Asks the node until it says that it is active, or connections go elsewhere. */
-  async #confirm(
-    { node, address }: { readonly node: string; readonly address: string },
-    changed: AbortSignal,
-  ): Promise<void> {
-    const { clock, logger } = this.#o;
-    let problem: string | null = null;
-    while (!changed.aborted) {
-      let waitMs = ASK_AGAIN_MS;
-      let found: string | null = null;
-      try {
-        const answer = await this.#ask(address, changed);
-        if (answer?.node === node) {
-          if (answer.isActive) break;
-        } else {
-          found = 'another node, or something else, answers there: it needs another --advertise';
-          waitMs = ASK_AGAIN_ELSEWHERE_MS;
-        }
-      } catch (error) {
-        found = messageOf(error);
-      }
-      if (changed.aborted) return;
-      if (found !== null && found !== problem) {
-        logger.warn({ address, node, reason: found }, 'cannot pass connections on to the active node');
-      }
-      problem = found;
-      await sleep(clock, waitMs, changed).catch(ignore);
-    }
-    if (changed.aborted) return;
-    if (problem !== null)
-      logger.info({ address, node }, 'connections are passed on to the active node again');
-    const { hostname: host, port } = parseQueueUrl(address);
-    this.#confirmed = { host, port };
+    for (const shard of [...this.#recipients.keys()]) this.lookAt(shard, null);
+    this.#isStopped = true;
+    this.#relay.cutAll();
     this.#tellWaiting();
   }
 
-  async #ask(address: string, signal: AbortSignal): Promise<ReturnType<typeof parseNode>> {
+  /** Where to pass a connection on to; null: this node answers, because it has it, or nobody within that time. */
+  async #route(whose: Whose, untilMs: number): Promise<OtherNode | null> {
     const { clock } = this.#o;
-    const target = { queue: parseQueueUrl(address), agent: this.#agent, clock, connectMsMax: ASK_MS_MAX };
-    const request = { method: 'GET', path: '/node', timeoutMs: ASK_MS_MAX } as const;
-    const { body } = await attemptRequest(target, request, signal);
-    return parseNode(Buffer.from(body).toString());
+    for (;;) {
+      if (this.#isStopped || whose === 'here' || this.#isHere(whose)) return null;
+      const leftMs = untilMs - clock.monotonicMs();
+      if (leftMs <= 0) return null;
+      const to = this.#confirmed(whose);
+      if (to !== null) return to;
+      await sleep(clock, leftMs, this.#news.signal).catch(ignore);
+    }
+  }
+
+  #isHere(whose: ShardId | 'any'): boolean {
+    return whose === 'any' ? this.#shardsHere > 0 : this.#recipients.get(whose) === 'here';
+  }
+
+  #confirmed(whose: ShardId | 'any'): OtherNode | null {
+    if (whose === 'any') {
+      for (const node of this.#nodes.values()) if (node.hasAny) return node;
+      return null;
+    }
+    const recipient = this.#recipients.get(whose);
+    return recipient !== undefined && recipient !== 'here' && recipient.has(whose) ? recipient : null;
+  }
+
+  #nodeAt({ node, address }: { readonly node: string; readonly address: string }): OtherNode {
+    let known = this.#nodes.get(node);
+    if (known === undefined) {
+      const { clock, logger } = this.#o;
+      known = new OtherNode({ node, address, clock, logger, confirmed: () => this.#tellWaiting() });
+      this.#nodes.set(node, known);
+    }
+    return known;
+  }
+
+  #leave(node: OtherNode, shard: ShardId): void {
+    node.forget(shard);
+    this.#cutSoon(shard);
+    if (node.size > 0) return;
+    this.#nodes.delete(node.node);
+    this.#cutSoon(node.node);
+  }
+
+  #cutSoon(kind: ShardId | string): void {
+    const cut = this.#relay.cutter(kind);
+    if (cut !== null) this.#o.clock.after(CUT_AFTER_MS, cut, { unref: true });
   }
 
   #tellWaiting(): void {
@@ -162,9 +161,10 @@ export class Passing {
   }
 }
 
-function isSame(a: Recipient, b: Recipient): boolean {
-  if (a === null || b === null || a === 'here' || b === 'here') return a === b;
-  return a.node === b.node && a.address === b.address;
+/** A node keeps its name and its address for as long as it lives. */
+function isSame(before: OtherNode | 'here' | null, now: Recipient): boolean {
+  if (before === null || before === 'here' || now === null || now === 'here') return before === now;
+  return before.node === now.node;
 }
 
 function ignore(): void {}

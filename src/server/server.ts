@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import type { ShardId } from '../model/ids.ts';
 import { UNNAMED_QUEUE } from '../model/queue-name.ts';
 import { type HttpAddress, type HttpHandler, HttpServer } from '../net/http/server.ts';
 import { QueueNode } from '../node/queue-node.ts';
@@ -6,13 +7,16 @@ import type { Store } from '../store/store.ts';
 import { descriptorsMax } from '../system/process/descriptors.ts';
 import { advertisedAddress } from './advertised-address.ts';
 import { Admission } from './http/admission.ts';
-import { isNodePath } from './http/node-routes.ts';
-import { unavailableHandler } from './http/unavailable.ts';
+import { respondElsewhere, unavailableHandler } from './http/unavailable.ts';
 import { NodeMetrics } from './metrics/node.ts';
 import { NodeFace } from './node-face.ts';
 import { QueueOffice } from './office.ts';
 import { Passing } from './passing.ts';
 import type { ServerSettings } from './settings.ts';
+import { whoseIs } from './whose.ts';
+
+/** Why a request is refused for which there is no node at the moment. */
+const NO_NODE = 'no node is active at the moment';
 
 /** How long answers that are on their way may take when the server stops. */
 const STOP_GRACE_MS = 600;
@@ -36,9 +40,10 @@ export class Server {
   readonly #face: NodeFace;
   readonly #metrics: NodeMetrics;
   readonly #passing: Passing;
+  readonly #shardOf = (_queue: string): ShardId => 0;
   #store: Store | null = null;
   #node: QueueNode | null = null;
-  /** The last one, which may be over. */
+  /** From the first shard on that this node has. */
   #office: QueueOffice | null = null;
   #stopping: Promise<void> | null = null;
   #settle: { resolve(): void; reject(error: unknown): void };
@@ -76,7 +81,8 @@ export class Server {
       clock,
       logger,
       holdMs: settings.leaseMs,
-      isOwn: (target) => isNodePath(target, settings.basePath),
+      shardsTotal: 1,
+      whoseIs: (target) => whoseIs(target, settings.basePath, this.#shardOf),
     });
     this.#face = new NodeFace(settings, this.#http, this.#passing, address);
     this.#metrics = new NodeMetrics(this.#face);
@@ -97,26 +103,18 @@ export class Server {
   async open(store: Store): Promise<void> {
     const { clock, random, logger, leaseMs } = this.#settings;
     this.#store = store;
-    const { id, info } = this.#face;
+    const { id } = this.#face;
     const node = new QueueNode({
       store,
       id,
-      address: info.address,
+      address: this.#face.address,
       leaseMs,
       clock,
       random,
       logger,
-      open: async (tenure) => {
-        this.#office = await QueueOffice.open({
-          settings: this.#settings,
-          http: this.#http,
-          store,
-          tenure,
-          admission: this.#admission,
-          queues: this.#queues,
-          node: this.#face,
-        });
-        return this.#office;
+      open: (tenure) => {
+        this.#office ??= this.#makeOffice(store);
+        return this.#office.open(tenure);
       },
       changed: () => this.#roleChanged(),
     });
@@ -151,11 +149,8 @@ export class Server {
   async #stop(cause: unknown): Promise<void> {
     const { clock, logger } = this.#settings;
     const startedMs = clock.monotonicMs();
-    if (cause === null && this.#office?.outcome) {
-      // A standby that was active once: what was then is no part of this end.
-      this.#office.cut();
-      this.#office = null;
-    }
+    // What ended before is no part of this end.
+    if (cause === null) this.#office?.takeOutcome();
     this.#face.stopping();
     this.#answerOnly('the queue is stopping');
     const closed = this.#http.stop(STOP_GRACE_MS);
@@ -163,8 +158,9 @@ export class Server {
     await this.#node?.stop();
     await closed;
     this.#office?.cut();
+    await this.#office?.stop();
     await this.#store?.close(STORE_GRACE_MS);
-    const { isOnDisk = true, ...figures } = this.#office?.outcome ?? {};
+    const { isOnDisk = true, ...figures } = this.#office?.takeOutcome() ?? {};
     const fields = { tookMs: Math.round(clock.monotonicMs() - startedMs), ...figures };
     if (isOnDisk) logger.info(fields, 'stopped');
     else
@@ -174,16 +170,34 @@ export class Server {
       );
   }
 
-  /** An active node has its own handler by then. */
+  #makeOffice(store: Store): QueueOffice {
+    return new QueueOffice({
+      settings: this.#settings,
+      http: this.#http,
+      store,
+      admission: this.#admission,
+      queues: this.#queues,
+      shardOf: this.#shardOf,
+      node: this.#face,
+      ...(store.leases === undefined ? {} : { passing: this.#passing }),
+      elsewhere: (exchange) => respondElsewhere(exchange, NO_NODE),
+    });
+  }
+
   #roleChanged(): void {
     const state = this.#node?.state;
     if (this.#stopping !== null || state === undefined) return;
     const { role, holder } = state;
-    if (role === 'active') this.#passing.lookAt('here');
+    if (role === 'active') {
+      this.#passing.lookAt(0, 'here');
+      this.#http.handOver(this.#office!.handler);
+    }
     if (role !== 'standby') return;
-    this.#passing.lookAt(holder === null ? null : { node: holder.holder, address: holder.address });
-    this.#answerOnly('no node is active at the moment', (socket, serve) => {
-      void this.#passing.connection(socket, serve);
+    this.#passing.lookAt(0, holder === null ? null : { node: holder.holder, address: holder.address });
+    this.#answerOnly(NO_NODE, (socket, serve) => {
+      const { connection } = this.#passing;
+      if (connection === undefined) serve();
+      else connection(socket, serve);
     });
     this.#http.closeIdleConnections();
   }

@@ -25,7 +25,7 @@ export interface ViewsOptions {
  * What people, their page and their scripts see of the queue. It counts what happens as it happens, writes that down once a
  * second, and computes views of it when somebody asks; the queue knows nothing of it, and waits for none of it.
  *
- *     new --start--> counting --stop--> stopped
+ *     new --start--> counting --stop--> stopped --start--> counting
  */
 export class Views {
   readonly sources: Sources;
@@ -69,7 +69,9 @@ export class Views {
     };
   }
 
+  /** Idempotent. */
   start(): void {
+    if (this.isOpen) return;
     const { queue, disk } = this.sources;
     this.#watcher.serverStarted(this.facts.version);
     this.#ends.push(

@@ -33,7 +33,6 @@ async function serve(
     turn,
     frameBytesMax,
     clock,
-    ...(mayWrite === undefined ? {} : { mayWrite }),
     date: () => 'Mon, 23 Nov 2026 20:35:04 GMT',
   });
   const listenerOf = (connection: FrameConnection): FrameListener => {
@@ -51,7 +50,7 @@ async function serve(
     {
       request() {},
       isUpgrade: () => true,
-      upgrade: (request, socket, head) => webSockets.accept(request, socket, head, listenerOf),
+      upgrade: (request, socket, head) => webSockets.accept(request, socket, head, listenerOf, mayWrite),
     },
   );
   await server.listen();

@@ -60,6 +60,8 @@ test('each node says what it is, and who is active; a server that shares nothing
   assert.equal((await b.get('/node/alive')).status, 200);
   const [figuresA, figuresB] = [await metricsOf(a), await metricsOf(b)];
   assert.deepEqual([figuresA.get('node_active'), figuresB.get('node_active')], [1, 0]);
+  assert.deepEqual([figuresA.get('node_shards'), figuresB.get('node_shards')], [1, 0]);
+  assert.deepEqual([ofA.shards, ofB.shards], [[0], []]);
   assert.deepEqual([figuresA.get('node_takeovers_total'), figuresB.get('node_takeovers_total')], [1, 0]);
   assert.ok(figuresA.get('node_lease_age_seconds')! < 1 && figuresA.has('submissions_total_count'));
   assert.ok(!figuresB.has('submissions_total_count'));

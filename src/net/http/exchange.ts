@@ -1,5 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { type AnswerPace, sendBody, sendBodyInTurn } from './answer.ts';
+import type { AnsweringRight } from './answering.ts';
 import { type BodyLimits, type HttpBodyReader, readHttpBody } from './body.ts';
 import { RequestHead } from './head.ts';
 
@@ -31,7 +32,7 @@ export class HttpExchange extends RequestHead {
   readonly #response: ServerResponse;
   readonly #host: HttpExchangeHost;
   #body: HttpBodyReader | null = null;
-  #mayAnswer: () => boolean = () => true;
+  #right: AnsweringRight | null = null;
   #isEnded = false;
   #onPeerGone: (() => void) | null = null;
 
@@ -61,9 +62,11 @@ export class HttpExchange extends RequestHead {
     });
   }
 
-  /** What only the owner of the queue may say is said only while this holds; afterwards, the answer is 503. */
-  onlyWhile(mayAnswer: () => boolean): void {
-    this.#mayAnswer = mayAnswer;
+  /** What only the owner of the queue may say is said only while it is; afterwards, the answer is 503. Called once. */
+  onlyBy(right: AnsweringRight): void {
+    if (this.#isEnded) return;
+    this.#right = right;
+    right.began();
   }
 
   /** The connection ends with the answer: the next one may reach another handler, or another node. */
@@ -87,12 +90,13 @@ export class HttpExchange extends RequestHead {
     more: readonly string[] | null = null,
   ): void {
     if (this.#isEnded) return;
-    if (!this.#mayAnswer()) {
-      this.#mayAnswer = () => true;
+    if (this.#right?.isOn() === false) {
+      this.#letGo();
       this.endConnection();
       this.respond(503, NOT_ACTIVE, CONTENT_TYPE_JSON, RETRY_SOON);
       return;
     }
+    this.#letGo();
     this.#isEnded = true;
     const response = this.#response;
     const lengthBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
@@ -121,9 +125,15 @@ export class HttpExchange extends RequestHead {
   /** The connection is gone, or the answer is out (then nothing is left to do). */
   closed(): void {
     if (this.#isEnded) return;
+    this.#letGo();
     this.#isEnded = true;
     this.onEnded?.(STATUS_PEER_GONE);
     this.#onPeerGone?.();
+  }
+
+  #letGo(): void {
+    this.#right?.ended();
+    this.#right = null;
   }
 
   /** `node:http` answers every version as 1.1; the original answers 1.0 with 1.0. */

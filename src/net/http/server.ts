@@ -20,7 +20,7 @@ export interface HttpHandler {
    * A connection that has just come, of which nothing was read; `serve` begins to read requests. Where there is none, all
    * connections are served.
    */
-  connection?(socket: Socket, serve: () => void): void;
+  readonly connection?: ((socket: Socket, serve: () => void) => void) | undefined;
   /** A request of which `isUpgrade` was true. The socket is the handler's from here on. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
@@ -288,13 +288,14 @@ export class HttpServer implements HttpExchangeHost {
     this.#connections++;
     socket.once('close', () => this.#connections--);
     this.#lanes.set(socket, new HttpLane(socket, this.#begin));
-    if (this.#handler.connection === undefined) {
+    const { connection } = this.#handler;
+    if (connection === undefined) {
       serve();
       return;
     }
     this.#taken.add(socket);
     socket.once('close', () => this.#taken.delete(socket));
-    this.#handler.connection(socket, () => {
+    connection(socket, () => {
       this.#taken.delete(socket);
       serve();
     });

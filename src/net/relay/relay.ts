@@ -1,6 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '../../system/time/clock.ts';
 
+/** By which connections can be cut together. */
+export type RelayKind = string | number;
+
 export interface RelayAddress {
   readonly host: string;
   readonly port: number;
@@ -14,8 +17,8 @@ const KEEP_ALIVE_MS = 15_000;
 /** Passes connections on to another place, byte by byte: whatever they say, and in both directions. */
 export class Relay {
   readonly #clock: Clock;
-  /** Ends each connection that is passed on. */
-  readonly #open = new Set<() => void>();
+  /** What ends each connection that is passed on, and of which kind it is. */
+  readonly #open = new Map<() => void, RelayKind>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -31,7 +34,7 @@ export class Relay {
    * @param head what was read of it
    * @returns whether it is passed on; if not, it is as before
    */
-  async pass(socket: Socket, head: Uint8Array, to: RelayAddress): Promise<boolean> {
+  async pass(socket: Socket, head: Uint8Array, to: RelayAddress, kind: RelayKind): Promise<boolean> {
     const other = await this.#connect(to);
     if (other === null) return false;
     const cut = () => {
@@ -39,7 +42,7 @@ export class Relay {
       socket.destroy();
       other.destroy();
     };
-    this.#open.add(cut);
+    this.#open.set(cut, kind);
     for (const side of [socket, other]) side.once('close', cut).on('error', cut);
     if (socket.destroyed) {
       cut();
@@ -54,12 +57,17 @@ export class Relay {
     return true;
   }
 
-  /** What cuts those that are passed on at the moment, and none that come later. */
-  cutter(): () => void {
-    const open = [...this.#open];
+  /** What cuts those of the kind that are passed on at the moment, and none that come later; null: there are none. */
+  cutter(kind: RelayKind): (() => void) | null {
+    const open = [...this.#open].flatMap(([cut, each]) => (each === kind ? [cut] : []));
+    if (open.length === 0) return null;
     return () => {
       for (const cut of open) cut();
     };
+  }
+
+  cutAll(): void {
+    for (const cut of [...this.#open.keys()]) cut();
   }
 
   #connect({ host, port }: RelayAddress): Promise<Socket | null> {

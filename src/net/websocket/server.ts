@@ -26,11 +26,6 @@ export interface WebSocketServerOptions {
   readonly messageTimeoutMs?: number | undefined;
   /** How long a turn of the event loop works on messages, in milliseconds. Default 10. */
   readonly sliceMs?: number | undefined;
-  /**
-   * Asked before what a turn has left for a peer is written: once this is false, it is dropped and the connection cut.
-   * Default: always true.
-   */
-  readonly mayWrite?: () => boolean;
   /** The value of the `date` header of the answer to an upgrade. */
   date(): string;
 }
@@ -53,11 +48,9 @@ export class WebSocketServer {
   readonly #upgrader: Upgrader;
   readonly #deadline: MessageDeadlineOptions;
   readonly #backlog: MessageBacklog;
-  readonly #mayWrite: () => boolean;
 
   constructor(options: WebSocketServerOptions) {
     this.#turn = options.turn;
-    this.#mayWrite = options.mayWrite ?? (() => true);
     this.#backlog = new MessageBacklog(options.clock, options.sliceMs);
     const { clock, messageTimeoutMs: timeoutMs = MESSAGE_TIMEOUT_MS_DEFAULT } = options;
     this.#deadline = { clock, timeoutMs };
@@ -84,21 +77,21 @@ export class WebSocketServer {
     });
   }
 
-  /** The request must have passed {@link upgradeProblem}. `opened` is called in the same turn; it gives the listener. */
+  /**
+   * The request must have passed {@link upgradeProblem}. `opened` is called in the same turn; it gives the listener.
+   *
+   * @param mayWrite asked before what a turn has left for the peer is written: once this is false, it is dropped and the
+   *   connection cut
+   */
   accept(
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     opened: (connection: FrameConnection) => FrameListener,
+    mayWrite: () => boolean = () => true,
   ): void {
     this.#upgrader.handleUpgrade(request, socket, head, (webSocket) => {
-      const connection = new WebSocketConnection(
-        webSocket,
-        socket,
-        this.#turn,
-        this.#backlog,
-        this.#mayWrite,
-      );
+      const connection = new WebSocketConnection(webSocket, socket, this.#turn, this.#backlog, mayWrite);
       connection.listen(opened(connection), this.#deadline);
     });
   }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { queueField } from '../../model/queue-name.ts';
 import type { FrameConnection } from '../../net/connection.ts';
 import type { Queue } from '../../queue/queue.ts';
+import type { Shard } from '../../queue/shard/shard.ts';
 import type { EndOfTurn } from '../../system/event-loop/end-of-turn.ts';
 import { uuidV7 } from '../../system/random.ts';
 import type { ServerSettings } from '../settings.ts';
@@ -20,7 +21,8 @@ export interface ConsumerSessionsOptions {
 export class ConsumerSessions {
   readonly #o: ConsumerSessionsOptions;
   readonly #shared: SharedBySessions;
-  readonly #open = new Set<ConsumerSession>();
+  /** And to which shard its queue belongs. */
+  readonly #open = new Map<ConsumerSession, Shard | undefined>();
 
   constructor(options: ConsumerSessionsOptions) {
     this.#o = options;
@@ -56,20 +58,20 @@ export class ConsumerSessions {
         logger.debug({ connId, ...queueField(queueName) }, 'consumer disconnected');
       },
     });
-    this.#open.add(session);
+    this.#open.set(session, queue.shardFor(queueName));
     logger.debug({ connId, address, ...queueField(queueName) }, 'consumer connected');
     session.open();
     return session;
   }
 
-  /** Sends a close frame to all. */
-  stop(): void {
-    for (const session of this.#open) session.stop();
+  /** Sends a close frame to those of the shard. */
+  stop(shard: Shard): void {
+    for (const [session, of] of this.#open) if (of === shard) session.stop();
   }
 
-  /** Ends those that are left, at once. */
-  cut(): void {
-    for (const session of [...this.#open]) session.cut();
+  /** Ends those of the shard that are left, at once; null: all that are left. */
+  cut(shard: Shard | null): void {
+    for (const [session, of] of [...this.#open]) if (shard === null || of === shard) session.cut();
   }
 }
 

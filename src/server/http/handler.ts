@@ -3,13 +3,14 @@ import type { Duplex } from 'node:stream';
 import type { RetryPolicy } from '../../model/retry.ts';
 import { VERSION } from '../../model/version.ts';
 import type { FrameConnection, FrameListener } from '../../net/connection.ts';
+import type { AnsweringRight } from '../../net/http/answering.ts';
 import type { BodyLimits } from '../../net/http/body.ts';
 import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../../net/http/exchange.ts';
 import { RequestHead } from '../../net/http/head.ts';
 import type { HttpHandler } from '../../net/http/server.ts';
 import type { WebSocketServer } from '../../net/websocket/server.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
-import { TooManyQueuesError } from '../../queue/errors.ts';
+import { QueueUnavailableError, TooManyQueuesError } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { InvariantError } from '../../scheduler/invariant.ts';
 import type { Logger } from '../../system/log/logger.ts';
@@ -17,7 +18,7 @@ import type { Clock } from '../../system/time/clock.ts';
 import type { Views } from '../../views/views.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { pageRoutes } from '../page/page-routes.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, Admitted } from './admission.ts';
 import { respondAnnounced, respondError } from './answers.ts';
 import { apiRoutes } from './api/routes.ts';
 import { ENDPOINTS, type EndpointName } from './endpoints.ts';
@@ -32,8 +33,14 @@ export interface QueueHandlerOptions {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly admission: Admission;
-  /** Whether the queue is still the owner of what it says. */
-  mayAnswer(): boolean;
+  /** To answer what is asked of that queue; null: it is not open here. */
+  rightFor(queue: string): AnsweringRight | null;
+  /** To answer what is asked of no queue in particular. */
+  readonly rightOfAny: AnsweringRight;
+  /** Answers a request for a queue that is not open here. */
+  elsewhere(exchange: HttpExchange, queue: string): void;
+  /** What is done with connections that have just come; without one, or while it is undefined, they stay here. */
+  readonly passing?: Pick<HttpHandler, 'connection'> | undefined;
   readonly bodies: BodyLimits;
   readonly holdStatusPollsMs: number;
   readonly retryDefault: RetryPolicy | null;
@@ -56,8 +63,9 @@ export class QueueHandler implements HttpHandler {
     this.#o = options;
     const { queue, metrics } = options;
     this.#routes = {
-      ping(exchange) {
-        if (queue.isHealthy) exchange.respond(200, 'pong', CONTENT_TYPE_TEXT);
+      ping(exchange, target) {
+        if (queue.shardFor(target.queue)?.isHealthy === true)
+          exchange.respond(200, 'pong', CONTENT_TYPE_TEXT);
         else exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT);
       },
       version: (exchange) => exchange.respond(200, VERSION_INFO, CONTENT_TYPE_TEXT),
@@ -71,6 +79,10 @@ export class QueueHandler implements HttpHandler {
     };
   }
 
+  get connection(): HttpHandler['connection'] {
+    return this.#o.passing?.connection;
+  }
+
   request(exchange: HttpExchange): void {
     const decision = this.#o.admission.admit(exchange);
     const { http } = this.#o.metrics;
@@ -82,7 +94,14 @@ export class QueueHandler implements HttpHandler {
       return;
     }
     const { name, endpoint } = decision;
-    if (!isOfNode(name)) exchange.onlyWhile(this.#o.mayAnswer);
+    if (!isOfNode(name)) {
+      const right = isOfQueue(decision) ? this.#o.rightFor(decision.queue) : this.#o.rightOfAny;
+      if (right === null) {
+        this.#o.elsewhere(exchange, decision.queue);
+        return;
+      }
+      exchange.onlyBy(right);
+    }
     if (name === 'consumer') {
       const isFull = !this.#o.queue.hasRoomFor(decision.queue);
       if (isFull) respondError(exchange, new TooManyQueuesError(decision.queue));
@@ -95,19 +114,20 @@ export class QueueHandler implements HttpHandler {
   isUpgrade(head: RequestHead): boolean {
     const decision = this.#o.admission.admit(head);
     if (decision.kind !== 'admitted' || decision.endpoint.isUpgrade !== true) return false;
-    return this.#o.queue.hasRoomFor(decision.queue);
+    return this.#o.rightFor(decision.queue)?.isOn() === true && this.#o.queue.hasRoomFor(decision.queue);
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#o.metrics.http.begin('GET', ENDPOINTS.consumer.path)(101);
     const { queue } = this.#o.admission.queuePath(new RequestHead(request));
+    const right = this.#o.rightFor(queue);
     try {
-      this.#o.webSockets.accept(request, socket, head, (connection) =>
-        this.#o.openSession(request, connection, queue),
-      );
+      const open = (connection: FrameConnection) => this.#o.openSession(request, connection, queue);
+      this.#o.webSockets.accept(request, socket, head, open, right?.isOn);
     } catch (error) {
       socket.destroy();
-      this.#o.queue.giveUp(error);
+      // It was lost in this very moment.
+      if (!(error instanceof QueueUnavailableError)) this.#o.queue.giveUp(error);
     }
   }
 
@@ -127,4 +147,11 @@ export class QueueHandler implements HttpHandler {
       respondAnnounced(exchange, 500, text, CONTENT_TYPE_JSON);
     }
   }
+}
+
+/** Whether a request is about the queue that its path names, or the unnamed one where it names none. */
+function isOfQueue({ name, endpoint, queue }: Admitted): boolean {
+  const { role } = endpoint;
+  if (role === 'producer' || role === 'consumer' || name === 'ping') return true;
+  return queue !== '' && name !== 'metrics' && name !== 'version';
 }

@@ -1,33 +1,30 @@
 import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../../net/http/exchange.ts';
 import { formatNode, type NodeInfo } from '../../protocol/node.ts';
-import { ENDPOINTS, type EndpointName, type NodeEndpoint } from './endpoints.ts';
-import { splitQueuePath } from './queue-path.ts';
+import type { EndpointName, NodeEndpoint } from './endpoints.ts';
 
 /** What this node knows of itself. */
 export interface NodeView {
-  readonly info: NodeInfo;
+  /** As seen by that queue, '' for the unnamed one: which node has the lease that it belongs to. */
+  infoFor(queue: string): NodeInfo;
+  /** Whether that queue is open here. */
+  isOpen(queue: string): boolean;
 }
 
+type NodeRoute = (exchange: HttpExchange, target: { readonly queue: string }) => void;
+
 /** What any node answers itself, and never passes on. */
-export function nodeRoutes(node: NodeView): Readonly<Record<NodeEndpoint, (exchange: HttpExchange) => void>> {
+export function nodeRoutes(node: NodeView): Readonly<Record<NodeEndpoint, NodeRoute>> {
   return {
-    node: (exchange) => exchange.respond(200, formatNode(node.info), CONTENT_TYPE_JSON),
-    nodeActive(exchange) {
-      const { role } = node.info;
-      exchange.respond(role === 'active' ? 200 : 503, role, CONTENT_TYPE_TEXT);
+    node: (exchange, { queue }) => exchange.respond(200, formatNode(node.infoFor(queue)), CONTENT_TYPE_JSON),
+    nodeActive(exchange, { queue }) {
+      const { role } = node.infoFor(queue);
+      // It may be active for other queues.
+      const isActive = role === 'active' && node.isOpen(queue);
+      const told = role === 'active' && !isActive ? 'standby' : role;
+      exchange.respond(isActive ? 200 : 503, told, CONTENT_TYPE_TEXT);
     },
     nodeAlive: (exchange) => exchange.respond(200, 'alive', CONTENT_TYPE_TEXT),
   };
-}
-
-/** Whether a request for that path is for this node itself, whoever is active. */
-export function isNodePath(target: string, basePath: string): boolean {
-  const { path } = splitQueuePath(target.replace(/\?.*$/s, ''), basePath);
-  return (
-    path === ENDPOINTS.metrics.path ||
-    path === ENDPOINTS.node.path ||
-    path.startsWith(`${ENDPOINTS.node.path}/`)
-  );
 }
 
 export function isOfNode(name: EndpointName): name is NodeEndpoint {

@@ -24,12 +24,11 @@ export interface UnavailableOptions {
 export function unavailableHandler(options: UnavailableOptions): HttpHandler {
   const { admission, node, reason, connection } = options;
   const routes = nodeRoutes(node);
-  const more = connection === undefined ? null : RETRY_SOON;
   /** Whether it is about this node. */
   const answers = (exchange: HttpExchange): boolean => {
     const decision = admission.admit(exchange);
     if (decision.kind !== 'admitted') return false;
-    if (isOfNode(decision.name)) routes[decision.name](exchange);
+    if (isOfNode(decision.name)) routes[decision.name](exchange, decision);
     else if (decision.name === 'metrics') {
       void options.metrics().then((text) => exchange.respond(200, text, CONTENT_TYPE_TEXT));
     } else return false;
@@ -39,11 +38,21 @@ export function unavailableHandler(options: UnavailableOptions): HttpHandler {
     ...(connection === undefined ? {} : { connection }),
     request(exchange) {
       if (answers(exchange)) return;
-      if (connection !== undefined) exchange.endConnection();
-      if (exchange.path === '/ping') exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT, more);
-      else exchange.respond(503, formatErrorText(reason), CONTENT_TYPE_JSON, more);
+      if (connection === undefined) respondUnavailable(exchange, reason, null);
+      else respondElsewhere(exchange, reason);
     },
     isUpgrade: () => false,
     upgrade: (_request, socket) => void socket.destroy(),
   };
+}
+
+/** Another node will answer in a moment: the connection ends, so that the next one reaches it. */
+export function respondElsewhere(exchange: HttpExchange, reason: string): void {
+  exchange.endConnection();
+  respondUnavailable(exchange, reason, RETRY_SOON);
+}
+
+function respondUnavailable(exchange: HttpExchange, reason: string, more: readonly string[] | null): void {
+  if (exchange.path === '/ping') exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT, more);
+  else exchange.respond(503, formatErrorText(reason), CONTENT_TYPE_JSON, more);
 }

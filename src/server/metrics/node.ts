@@ -5,7 +5,11 @@ import { addCounter, addGauge } from './register.ts';
 
 /** What is measured of a node, whether or not it is the active one. */
 export interface NodeMetricsOptions extends ProcessMetricsOptions {
-  readonly info: { readonly role: NodeRole; readonly epoch: number | null };
+  readonly role: NodeRole;
+  /** Of the lease of the unnamed queue, as last seen. */
+  readonly epoch: number | null;
+  /** How many shards are open on it. */
+  readonly shardsOpen: number;
   /** How often it has become active. */
   readonly takeovers: number;
   /** When it became active last, in milliseconds since 1970; null: never. */
@@ -18,9 +22,14 @@ export interface NodeMetricsOptions extends ProcessMetricsOptions {
 export function registerNode(registry: Registry, node: NodeMetricsOptions): void {
   const gauge = (name: string, help: string, value: () => number) => addGauge(registry, name, help, value);
   gauge('node_active', '1 on the node that is active, 0 on the others', () =>
-    node.info.role === 'active' ? 1 : 0,
+    node.role === 'active' ? 1 : 0,
   );
-  gauge('node_epoch', 'Number of the lease that this node has seen last', () => node.info.epoch ?? 0);
+  gauge(
+    'node_shards',
+    'Shards that are open on this node: all named queues belong to one of them',
+    () => node.shardsOpen,
+  );
+  gauge('node_epoch', 'Number of the lease that this node has seen last', () => node.epoch ?? 0);
   gauge(
     'node_lease_age_seconds',
     'Time since the lease of this node was renewed; 0 without one that could run out',

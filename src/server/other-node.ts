@@ -1,0 +1,130 @@
+import { Agent } from 'node:http';
+import type { ShardId } from '../model/ids.ts';
+import { messageOf } from '../model/thrown.ts';
+import { parseQueueUrl, type QueueUrl } from '../net/address/queue-url.ts';
+import { attemptRequest } from '../net/http/attempt.ts';
+import type { RelayAddress } from '../net/relay/relay.ts';
+import { parseNode } from '../protocol/node.ts';
+import type { Logger } from '../system/log/logger.ts';
+import { type Clock, sleep } from '../system/time/clock.ts';
+
+export interface OtherNodeOptions {
+  readonly node: string;
+  readonly address: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** It has said that it has a shard open. */
+  confirmed(): void;
+}
+
+/** How long the node may take to say which shards it has. */
+const ASK_MS_MAX = 1_000;
+/** It is asked again after so long while it does not have them open yet, cannot be reached, or another one answers. */
+const ASK_AGAIN_MS = 50;
+const ASK_AGAIN_ELSEWHERE_MS = 1_000;
+
+/** A node to which connections are passed on, as soon as it has said that it has their shard open. */
+export class OtherNode {
+  readonly node: string;
+  readonly at: RelayAddress;
+  readonly #o: OtherNodeOptions;
+  readonly #url: QueueUrl;
+  readonly #agent = new Agent({ keepAlive: false });
+  /** Those that it should have, and whether it has said so. */
+  readonly #shards = new Map<ShardId, boolean>();
+  /** Of what is being asked; null: nothing is. */
+  #asking: AbortController | null = null;
+
+  constructor(options: OtherNodeOptions) {
+    this.#o = options;
+    this.node = options.node;
+    this.#url = parseQueueUrl(options.address);
+    const { hostname: host, port } = this.#url;
+    this.at = { host, port };
+  }
+
+  /** How many shards it should have. */
+  get size(): number {
+    return this.#shards.size;
+  }
+
+  has(shard: ShardId): boolean {
+    return this.#shards.get(shard) === true;
+  }
+
+  get hasAny(): boolean {
+    for (const isConfirmed of this.#shards.values()) if (isConfirmed) return true;
+    return false;
+  }
+
+  /** It should have that shard. */
+  expect(shard: ShardId): void {
+    this.#shards.set(shard, false);
+    void this.#ask();
+  }
+
+  /** It should not any more. */
+  forget(shard: ShardId): void {
+    this.#shards.delete(shard);
+    if (this.#shards.size === 0) this.#asking?.abort();
+  }
+
+  /** It is not there any more, perhaps. */
+  doubt(): void {
+    for (const shard of this.#shards.keys()) this.#shards.set(shard, false);
+    void this.#ask();
+  }
+
+  /** Until it has said of each that it has it. */
+  async #ask(): Promise<void> {
+    if (this.#asking !== null) return;
+    const { node, address, clock, logger } = this.#o;
+    const asking = new AbortController();
+    this.#asking = asking;
+    let problem: string | null = null;
+    for (;;) {
+      let waitMs = ASK_AGAIN_MS;
+      let found: string | null = null;
+      try {
+        const answer = await this.#answer(asking.signal);
+        if (answer?.node === node) this.#confirm(answer.shards);
+        else {
+          found = 'another node, or something else, answers there: it needs another --advertise';
+          waitMs = ASK_AGAIN_ELSEWHERE_MS;
+        }
+      } catch (error) {
+        found = messageOf(error);
+      }
+      if (asking.signal.aborted) break;
+      if (found !== null && found !== problem) {
+        logger.warn({ address, node, reason: found }, 'cannot pass connections on to the active node');
+      } else if (found === null && problem !== null) {
+        logger.info({ address, node }, 'connections are passed on to the active node again');
+      }
+      problem = found;
+      if (![...this.#shards.values()].includes(false)) break;
+      await sleep(clock, waitMs, asking.signal).catch(() => {});
+    }
+    this.#asking = null;
+    // It may have got another one meanwhile.
+    if (asking.signal.aborted && this.#shards.size > 0) void this.#ask();
+  }
+
+  #confirm(shards: ReadonlySet<ShardId>): void {
+    let isNew = false;
+    for (const [shard, isConfirmed] of this.#shards) {
+      if (isConfirmed || !shards.has(shard)) continue;
+      this.#shards.set(shard, true);
+      isNew = true;
+    }
+    if (isNew) this.#o.confirmed();
+  }
+
+  async #answer(signal: AbortSignal): Promise<ReturnType<typeof parseNode>> {
+    const { clock } = this.#o;
+    const target = { queue: this.#url, agent: this.#agent, clock, connectMsMax: ASK_MS_MAX };
+    const request = { method: 'GET', path: '/node', timeoutMs: ASK_MS_MAX } as const;
+    const { body } = await attemptRequest(target, request, signal);
+    return parseNode(Buffer.from(body).toString());
+  }
+}

@@ -1,0 +1,16 @@
+import type { ShardId } from '../model/ids.ts';
+import { ENDPOINTS } from './http/endpoints.ts';
+import { splitQueuePath } from './http/queue-path.ts';
+import type { Whose } from './passing.ts';
+
+/** What any node that has a shard can answer, if no queue is named. */
+const OF_ANY = [ENDPOINTS.page.path, '/assets/', '/api/'] as const;
+
+/** Who is to answer a request for that path and query. */
+export function whoseIs(target: string, basePath: string, shardOf: (queue: string) => ShardId): Whose {
+  const { queue, path } = splitQueuePath(target.replace(/\?.*$/s, ''), basePath);
+  const { metrics, node } = ENDPOINTS;
+  if (path === metrics.path || path === node.path || path.startsWith(`${node.path}/`)) return 'here';
+  const isOfAny = OF_ANY.some((each) => (each === '/' ? path === each : path.startsWith(each)));
+  return queue === '' && isOfAny ? 'any' : shardOf(queue);
+}
