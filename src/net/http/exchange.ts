@@ -2,6 +2,7 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import { type AnswerPace, sendBody, sendBodyInTurn } from './answer.ts';
 import type { AnsweringRight } from './answering.ts';
 import { type BodyLimits, type HttpBodyReader, readHttpBody } from './body.ts';
+import { type ForwardTarget, forwardRequest } from './forward.ts';
 import { RequestHead } from './head.ts';
 
 export const CONTENT_TYPE_JSON = 'application/json';
@@ -67,6 +68,28 @@ export class HttpExchange extends RequestHead {
     if (this.#isEnded) return;
     this.#right = right;
     right.began();
+  }
+
+  /**
+   * Lets another server answer: what it says goes back as it comes. If it cannot be reached, the answer is 503. If it has got the
+   * request and does not answer, the connection ends, as it would if the peer were connected to that one.
+   */
+  forward(target: ForwardTarget, unreachable: (reason: string) => void): void {
+    if (this.#isEnded) return;
+    const request = this.#request;
+    const response = this.#response;
+    if (request.headers.expect !== undefined) response.writeContinue();
+    this.#onPeerGone = forwardRequest(request, response, target, this.#host, {
+      answered: (status, headers) => {
+        this.#isEnded = true;
+        // Before the date, as in an answer of its own.
+        if (!response.shouldKeepAlive || this.#host.isStopping) headers.splice(-2, 0, 'connection', 'close');
+        response.writeHead(status, headers);
+        this.onEnded?.(status);
+      },
+      unsent: unreachable,
+      broken: () => response.destroy(),
+    });
   }
 
   /** The connection ends with the answer: the next one may reach another handler, or another node. */
