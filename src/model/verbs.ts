@@ -36,6 +36,8 @@ export type VerbTarget =
       readonly kind: 'matching';
       readonly metadata: StrategicMetadata;
       readonly state: FilterState;
+      /** Those of which a try failed so, of the failures that the queue remembers: a fingerprint. Default: any. */
+      readonly failure?: string | undefined;
       /** null = in any queue. */
       readonly queue: string | null;
     }
@@ -98,5 +100,7 @@ export interface VerbAnswer {
 
 /** Submissions that a request names, and that an answer does. */
 export const VERB_IDS_MAX = 10_000;
+/** Of a failure that a filter names. */
+export const FINGERPRINT_CHARS_MAX = 100;
 /** Causes that an answer names. */
 export const HOLDS_MAX = 100;

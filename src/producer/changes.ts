@@ -6,6 +6,7 @@ import { isQueueName, QUEUE_NAME_RULE } from '../model/queue-name.ts';
 import {
   type Change,
   FILTER_STATES,
+  FINGERPRINT_CHARS_MAX,
   VERB_IDS_MAX,
   type VerbAnswer,
   type VerbRequest,
@@ -74,11 +75,12 @@ export function checkWork(work: WorkTarget, ownQueue: string): VerbTarget {
     return { kind: 'submissions', ids: work.ids.map(checkId), queue: ownQueue };
   }
   if ('matching' in work) {
-    const { metadata, state, queue } = checkOptions(work.matching, names.FILTER);
+    const { metadata, state, failure, queue } = checkOptions(work.matching, names.FILTER);
     return {
       kind: 'matching',
       metadata: checkStrategicMetadata(metadata),
       state: checkChoice('state', state, FILTER_STATES) ?? 'open',
+      ...(failure === undefined ? {} : { failure: checkText('failure', failure, FINGERPRINT_CHARS_MAX) }),
       queue: queue === undefined ? ownQueue || null : checkQueue(queue),
     };
   }

@@ -45,7 +45,7 @@ const MANY: OptionNames<ManyOptions> = { dryRun: true, expected: true };
 export const PAUSE_MANY: OptionNames<PauseOptions & ManyOptions> = { ...PAUSE, ...MANY };
 export const RESUME_MANY: OptionNames<ResumeOptions & ManyOptions> = { ...RESUME, ...MANY };
 export const CHANGE_MANY: OptionNames<ChangeOptions & ManyOptions> = { ...CHANGE, ...MANY };
-export const FILTER: OptionNames<WorkFilter> = { metadata: true, state: true, queue: true };
+export const FILTER: OptionNames<WorkFilter> = { metadata: true, state: true, failure: true, queue: true };
 export const CHANGES: OptionNames<WorkChanges> = {
   strategicMetadata: true,
   deadline: true,

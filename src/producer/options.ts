@@ -239,6 +239,13 @@ export interface WorkFilter {
    */
   readonly state?: 'open' | 'waiting' | 'running' | 'paused' | 'delayed' | undefined;
   /**
+   * Only those of which a try failed so, of the failures that the queue remembers: the `fingerprint` of a group of failures,
+   * which `opsqueue failures --json` and the page of the queue show.
+   *
+   * @defaultValue any, whether or not something failed
+   */
+  readonly failure?: string | undefined;
+  /**
    * Only those of this queue; '' is the unnamed one.
    *
    * @defaultValue the client's own queue, or all queues if it is the unnamed one

@@ -36,7 +36,8 @@ const OVERVIEW: Overview = {
     chunks_set_back: 0,
   },
   rates: {
-    last_1s: { inserted: 0, done: 812, set_back: 0 },
+    last_1s: { inserted: 0, done: 1_600, set_back: 0 },
+    last_10s: { inserted: 0, done: 812, set_back: 0 },
     last_60s: { inserted: 0, done: 790, set_back: 0 },
   },
   oldest_waiting: null,

@@ -32,7 +32,7 @@ const TARGETS: readonly VerbTarget[] = [
   { kind: 'submissions', ids: [0n, (1n << 63n) - 1n], queue: null },
   { kind: 'submissions', ids: [1n], queue: '' },
   { kind: 'matching', metadata: new Map([['k', MIN]]), state: 'paused', queue: '' },
-  { kind: 'matching', metadata: new Map(), state: 'open', queue: null },
+  { kind: 'matching', metadata: new Map(), state: 'open', failure: 'f-1', queue: null },
   { kind: 'queue', queue: '' },
   { kind: 'queue', queue: 'images' },
   { kind: 'server' },

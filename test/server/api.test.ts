@@ -171,6 +171,7 @@ test('failures are grouped by what they have in common, and told one by one', as
     [body.matched, group?.title, group?.count, group?.submissions, group?.example.chunk],
     [1, 'Error: customer # has no address (bill bill.ts)', 1, 1, 2],
   );
+  assert.deepEqual(group?.metadata, [{ key: 'customer', value: '42', count: 1 }]);
   const single = await read<List<FailureRow>>(
     server,
     `failures?group=none&fingerprint=${group?.fingerprint}`,
@@ -223,6 +224,7 @@ test('values of a key are told with what waits and is in flight of each', async 
     [row?.value, row?.submissions, row?.waiting, row?.in_flight, row?.backlog, row?.share],
     ['42', 1, 2, 1, 4, 1],
   );
+  assert.equal(row?.set_back_60s, 1);
   assert.equal((await read(server, 'values')).status, 400);
 });
 

@@ -130,6 +130,11 @@ test('the action retry opens again what has failed, by id or by metadata, with a
   assert.equal((await act({ queue: 'night' }))[1].code, 'CHANGE_REFUSED');
   assert.equal((await act({ ids: ['5'] }))[0], 404);
   assert.equal((await act({ ids: [ids[1]], cause: 'x' }))[0], 422);
+  const groups = JSON.parse((await queue.get('/api/v1/failures?meta=night:7')).body.toString());
+  const { fingerprint } = groups.items[0];
+  const [, ofFailure] = await act({ filter: { ...filter, failure: fingerprint }, dry_run: true });
+  assert.deepEqual([ofFailure.matched, ofFailure.unchanged, ofFailure.ids], [1, 0, [ids[1]]]);
+  assert.equal((await act({ filter: { failure: 'another' } }))[1].code, 'NOTHING_MATCHES');
   const cancelled = String(await queue.insert('night-c', 1));
   await queue.post(`${ROOT}/cancel/${cancelled}`, '');
   assert.equal((await act({ ids: [cancelled] }))[1].code, 'SUBMISSION_ENDED');

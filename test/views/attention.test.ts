@@ -96,6 +96,25 @@ test('who paused a queue or the server, and why, is said at once', async () => {
   views.stop();
 });
 
+test('the only submission that is paused is named, with who paused it and why', async () => {
+  const world = await QueueWorld.start();
+  const views = viewsOf(world);
+  await world.insert('a', 1);
+  const id = await world.insert('b', 3);
+  const request = { by: 'ann@host', reason: 'their bucket moves', isDryRun: false, expected: null };
+  const change = { verb: 'pause', cause: 'manual' } as const;
+  await world.queue.verbs.run({
+    ...request,
+    change,
+    target: { kind: 'submissions', ids: [id], queue: null },
+  });
+  assert.equal(
+    told(views).paused_with_work,
+    `submission ${id} with 3 chunks is paused by ann@host (manual): their bucket moves`,
+  );
+  views.stop();
+});
+
 test('failures count once three of a submission came within a minute, and are forgotten after it', async () => {
   const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
   const views = viewsOf(world);

@@ -89,7 +89,7 @@ function troubleOf({ problem, heardAtMs }: TopState, nowMs: number): ScreenLine[
 
 function figuresOf({ counts, rates, oldest_waiting: oldest, store, pauses }: Overview): ScreenLine[] {
   const speeds = [
-    `${rateText(rates.last_1s.done)} chunks/s (${rateText(rates.last_60s.done)} over a minute)`,
+    `${rateText(rates.last_10s.done)} chunks/s (${rateText(rates.last_60s.done)} over a minute)`,
     `${grouped(counts.chunks_reserved)} in flight`,
     `${grouped(counts.chunks_waiting)} waiting`,
     ...some(counts.chunks_delayed, 'wait for a retry'),

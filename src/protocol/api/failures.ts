@@ -28,10 +28,19 @@ export interface FailureGroup {
   readonly count: number;
   readonly submissions: number;
   readonly consumers: number;
+  /** Pairs of metadata that the submissions carried, those with most failures first, at most 8. */
+  readonly metadata: readonly PairCount[];
   readonly first: string;
   readonly last: string;
   /** The latest one. */
   readonly example: FailureRow;
+}
+
+/** How many of the failures were of submissions that carry a pair. */
+export interface PairCount {
+  readonly key: string;
+  readonly value: string;
+  readonly count: number;
 }
 
 /** How failures are grouped. */

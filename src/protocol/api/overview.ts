@@ -13,8 +13,8 @@ export interface Overview extends Frame {
   readonly state: QueueState;
   readonly counts: OverviewCounts;
   readonly totals: Totals;
-  /** Per second, over the last second and the last minute. */
-  readonly rates: { readonly last_1s: Rates; readonly last_60s: Rates };
+  /** Per second, over the last second, ten seconds and minute. */
+  readonly rates: { readonly last_1s: Rates; readonly last_10s: Rates; readonly last_60s: Rates };
   readonly oldest_waiting: {
     readonly submission: string;
     readonly queue: string;

@@ -6,7 +6,15 @@ export interface KeyRow {
   readonly values: number;
 }
 
-export const VALUE_SORTS = ['waiting', 'in_flight', 'backlog', 'rate', 'oldest', 'value'] as const;
+export const VALUE_SORTS = [
+  'waiting',
+  'in_flight',
+  'backlog',
+  'rate',
+  'set_back',
+  'oldest',
+  'value',
+] as const;
 export type ValueSort = (typeof VALUE_SORTS)[number];
 
 /** A value of a key: an item of `GET /api/v1/values?key=...`. */
@@ -20,6 +28,8 @@ export interface ValueRow {
   readonly backlog: number;
   /** Chunks done per second, since the list was computed before; null the first time. */
   readonly rate: number | null;
+  /** Tries of the last minute that failed, expired or ended with their connection, of the last 2 000 that did. */
+  readonly set_back_60s: number;
   /** Of all chunks in flight that carry the key, 0 to 1. */
   readonly share: number;
   /** Age of the oldest of the submissions. */

@@ -12,6 +12,7 @@ import { isQueueName, listedQueue, UNNAMED_QUEUE } from '../../model/queue-name.
 import {
   type Change,
   FILTER_STATES,
+  FINGERPRINT_CHARS_MAX,
   type FilterState,
   VERB_IDS_MAX,
   type VerbRequest,
@@ -51,10 +52,11 @@ function targetJson(target: VerbTarget) {
         ...(target.queue === null ? {} : { queue: listedQueue(target.queue) }),
       };
     case 'matching': {
-      const { metadata, state, queue } = target;
+      const { metadata, state, failure, queue } = target;
       const filter = {
         ...(metadata.size === 0 ? {} : { metadata: textPairs(metadata) }),
         ...(state === 'open' ? {} : { state }),
+        ...(failure === undefined ? {} : { failure }),
         ...(queue === null ? {} : { queue: listedQueue(queue) }),
       };
       return { filter };
@@ -282,16 +284,20 @@ function readField(reader: JsonReader, field: Field, read: ActionBody): void {
 }
 
 function readFilter(reader: JsonReader, field: string, queue: string | null): ActionBody['filter'] {
-  const filter = { metadata: new Map<string, bigint>(), state: 'open' as FilterState, queue };
+  const metadata = new Map<string, bigint>();
+  let state: FilterState = 'open';
+  let failure: string | null = null;
+  let inQueue = queue;
   reader.object(field, (key) => {
     const path = `${field}.${key}`;
     if (key === 'metadata') {
-      for (const [name, value] of readPairs(reader, path, false)) filter.metadata.set(name, value!);
-    } else if (key === 'state') filter.state = readState(reader, path);
-    else if (key === 'queue') filter.queue = readQueue(reader, path);
+      for (const [name, value] of readPairs(reader, path, false)) metadata.set(name, value!);
+    } else if (key === 'state') state = readState(reader, path);
+    else if (key === 'failure') failure = readBounded(reader, path, FINGERPRINT_CHARS_MAX);
+    else if (key === 'queue') inQueue = readQueue(reader, path);
     else throw new JsonShapeError(path, 'there is no such field');
   });
-  return filter;
+  return { metadata, state, queue: inQueue, ...(failure === null ? {} : { failure }) };
 }
 
 function readState(reader: JsonReader, field: string): FilterState {

@@ -127,9 +127,15 @@ export function detailOf(change: Change): string {
   }
 }
 
-export function filterText({ metadata, state, queue }: Extract<VerbTarget, { kind: 'matching' }>): string {
+export function filterText({
+  metadata,
+  state,
+  failure,
+  queue,
+}: Extract<VerbTarget, { kind: 'matching' }>): string {
   const parts = Array.from(metadata, ([key, value]) => `${key}=${value}`);
   if (state !== 'open') parts.push(`state ${state}`);
+  if (failure !== undefined) parts.push(`failure ${failure}`);
   if (queue !== null) parts.push(queueText(queue));
   return clipped(parts.join(', '), DETAIL_CHARS_MAX);
 }

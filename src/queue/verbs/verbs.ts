@@ -46,6 +46,8 @@ interface Target {
   readonly submission: OpenSubmission;
 }
 
+type Among = ReadonlySet<SubmissionId> | null;
+
 /** Submissions that are changed in one turn of the event loop: a few milliseconds. */
 const SLICE = 250;
 /** Those that are looked at in one. */
@@ -80,19 +82,20 @@ export class Verbs {
   }
 
   /**
+   * @param among of what matches, only these; null = all
    * @throws SubmissionNotFoundError, SubmissionEndedError or ChangeRefusedError if that is true of all that is named;
    *   NothingMatchesError; CountChangedError; DeadlinePassedError; QueueUnavailableError
    */
-  async run(request: VerbRequest): Promise<VerbAnswer> {
+  async run(request: VerbRequest, among: Among = null): Promise<VerbAnswer> {
     const { target, change } = request;
     this.#checkTimes(change);
     const act = this.#actOf(request);
     if (target.kind === 'queue') return this.#scope(request, target.queue, act);
     if (target.kind === 'server') return this.#scope(request, SERVER_SCOPE, act);
     const tally = new VerbTally(this.#o.scopes);
-    if (change.verb === 'retry') return this.#retry(request, act, tally);
+    if (change.verb === 'retry') return this.#retry(request, among, act, tally);
     const targets =
-      target.kind === 'matching' ? await this.#matching(target) : await this.#named(target, tally);
+      target.kind === 'matching' ? await this.#matching(target, among) : await this.#named(target, tally);
     if (request.expected !== null && targets.length > request.expected) {
       throw new CountChangedError(targets.length, request.expected);
     }
@@ -102,13 +105,13 @@ export class Verbs {
   }
 
   /** What it is for has ended, mostly. */
-  async #retry(request: VerbRequest, act: Act, tally: VerbTally): Promise<VerbAnswer> {
+  async #retry(request: VerbRequest, among: Among, act: Act, tally: VerbTally): Promise<VerbAnswer> {
     const { target, isDryRun, expected } = request;
     const { retries } = this.#o;
     const targets =
       target.kind === 'submissions'
         ? [...new Set(target.ids)].map((id) => ({ id, queue: target.queue }))
-        : await retries.matching(target);
+        : (await retries.matching(target)).filter(({ id }) => among?.has(id) ?? true);
     if (targets.length === 0 && target.kind === 'matching') {
       throw new NothingMatchesError(filterText(target), 'submission with failures');
     }
@@ -237,13 +240,14 @@ export class Verbs {
   }
 
   /** Open submissions that match: all of those that are there, and do, for as long as this takes. */
-  async #matching(filter: Extract<VerbTarget, { kind: 'matching' }>): Promise<Target[]> {
+  async #matching(filter: Extract<VerbTarget, { kind: 'matching' }>, among: Among): Promise<Target[]> {
     const targets: Target[] = [];
     let looks = 0;
     for (const queue of this.#o.queues) {
       if (filter.queue !== null && queue.name !== filter.queue) continue;
       for (const submission of queue.scheduler.matching(filter.metadata)) {
         if (++looks % LOOKS === 0) await this.#turn();
+        if (among?.has(submission.record.id) === false) continue;
         if (isInState(submission, filter.state, this.#o.scopes.isPaused(queue.name))) {
           targets.push({ queue, submission });
         }

@@ -1,5 +1,5 @@
 import type { ConsumerGroup, ConsumerRow } from '../../protocol/api/consumers.ts';
-import type { FailureGroup, FailureRow } from '../../protocol/api/failures.ts';
+import type { FailureGroup, FailureRow, PairCount } from '../../protocol/api/failures.ts';
 import type { Frame, List } from '../../protocol/api/lists.ts';
 import type { SubmissionItem } from '../../protocol/api/submissions.ts';
 import type { KeyRow, ValueRow, ValueSort, ValuesAnswer } from '../../protocol/api/values.ts';
@@ -10,7 +10,14 @@ import {
   groupsPage,
   sortValue,
 } from '../answers/consumers.ts';
-import { type FailuresQuery, failureGroupsPage, failureId } from '../answers/failure-groups.ts';
+import {
+  addPair,
+  commonest,
+  type FailuresQuery,
+  failureGroupsPage,
+  failureId,
+  type PairCounts,
+} from '../answers/failure-groups.ts';
 import { itemSortValue, type SubmissionsQuery } from '../answers/submissions.ts';
 import { type KeysQuery, keysPage, type ValuesQuery } from '../answers/values.ts';
 import { DEPTH_MAX, Page, type PageQuery } from '../page.ts';
@@ -82,8 +89,15 @@ function bothGroups(a: FailureGroup, b: FailureGroup): FailureGroup {
     count: a.count + b.count,
     submissions: a.submissions + b.submissions,
     consumers: a.consumers + b.consumers,
+    metadata: bothPairs(a.metadata, b.metadata),
     first: earlier.first,
   };
+}
+
+function bothPairs(a: readonly PairCount[], b: readonly PairCount[]): PairCount[] {
+  const pairs: PairCounts = new Map();
+  for (const { key, value, count } of [...a, ...b]) addPair(pairs, key, value, count);
+  return commonest(pairs);
 }
 
 export function mergeKeys(parts: Parts<KeyRow>, query: KeysQuery): Rows<KeyRow> {
@@ -137,6 +151,7 @@ function bothValues(a: Merged, b: Merged): Merged {
       waiting: a.row.waiting + b.row.waiting,
       in_flight: a.row.in_flight + b.row.in_flight,
       backlog: a.row.backlog + b.row.backlog,
+      set_back_60s: a.row.set_back_60s + b.row.set_back_60s,
       rate: rates.length === 0 ? null : rounded(rates.reduce((sum, rate) => sum + rate, 0)),
     },
     oldestMs: Math.min(a.oldestMs, b.oldestMs),
@@ -146,6 +161,7 @@ function bothValues(a: Merged, b: Merged): Merged {
 function valueSortValue(row: ValueRow, sort: ValueSort, oldestMs: number): number {
   if (sort === 'oldest') return -oldestMs;
   if (sort === 'rate') return row.rate ?? -1;
+  if (sort === 'set_back') return row.set_back_60s;
   return Number(row[sort]);
 }
 

@@ -29,6 +29,7 @@ export function mergeOverviews(parts: readonly Content[]): Content {
     totals: summed<Totals>(parts.map(({ totals }) => totals)),
     rates: {
       last_1s: summed<Rates>(parts.map(({ rates }) => rates.last_1s)),
+      last_10s: summed<Rates>(parts.map(({ rates }) => rates.last_10s)),
       last_60s: summed<Rates>(parts.map(({ rates }) => rates.last_60s)),
     },
     oldest_waiting: parts.map((part) => part.oldest_waiting).reduce(older),

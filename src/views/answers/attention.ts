@@ -29,7 +29,7 @@ export function* attention(sources: Sources, name: string | null): Computation<A
     void found.push({ code, severity, count, text, link });
   ofServer(sources, add);
   for (const sight of [...queuesOf(sources, name)]) {
-    ofWork(sources, sight, add);
+    yield* ofWork(sources, sight, add);
     yield* ofConsumers(sources, sight, add);
   }
   yield* ofFailures(sources, name, add);
@@ -96,11 +96,11 @@ function ofServer(
   }
 }
 
-function ofWork(
+function* ofWork(
   { queue, sampler, clock, sinceMonotonicMs }: Sources,
-  { name, counts }: QueueSight,
+  { name, counts, schedule }: QueueSight,
   add: Add,
-): void {
+): Computation<void> {
   const listed = listedQueue(name);
   const where = name === '' ? '' : ` in queue ${name}`;
   const { chunksAvailable, chunksPaused, chunksReserved, consumers, submissionsPaused } = counts;
@@ -114,8 +114,11 @@ function ofWork(
   if (pauses.length > 0) {
     const text = `queue ${listed} is paused ${pausesInWords(pauses)}`;
     add('paused_with_work', 'warning', text, `overview?queue=${listed}`);
+  } else if (chunksPaused > 0 && submissionsPaused === 1) {
+    const { text, link } = yield* ofPaused(schedule, where, chunksPaused);
+    add('paused_with_work', 'info', text, link);
   } else if (chunksPaused > 0 && submissionsPaused > 0) {
-    const text = `${plural(submissionsPaused, 'submission')}${where} with ${plural(chunksPaused, 'chunk')} ${submissionsPaused === 1 ? 'is paused, or has' : 'are paused, or have'} not begun`;
+    const text = `${plural(submissionsPaused, 'submission')}${where} with ${plural(chunksPaused, 'chunk')} are paused, or have not begun`;
     add('paused_with_work', 'info', text, `submissions?state=paused&queue=${listed}`, submissionsPaused);
   }
   const isOld = clock.monotonicMs() - sinceMonotonicMs > STALLED_SECONDS * 1000;
@@ -124,6 +127,31 @@ function ofWork(
     const text = `nothing was done for five minutes${where}, and ${plural(chunksReserved, 'chunk is', 'chunks are')} in the hands of ${plural(consumers, 'consumer')}`;
     add('stalled', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, chunksReserved);
   }
+}
+
+/** The only submission that is withheld, and by whom. */
+function* ofPaused(
+  { submissions }: QueueSight['schedule'],
+  where: string,
+  chunks: number,
+): Computation<{ readonly text: string; readonly link: string }> {
+  let looked = 0;
+  for (const { isWithheld, record, control } of submissions.values()) {
+    if (++looked % STRIDE === 0) yield;
+    if (!isWithheld) continue;
+    const why =
+      control.pauses.length > 0
+        ? `is paused ${pausesInWords(control.pauses)}`
+        : 'has not begun, as was asked';
+    return {
+      text: `submission ${record.id}${where} with ${plural(chunks, 'chunk')} ${why}`,
+      link: `submissions/${record.id}`,
+    };
+  }
+  return {
+    text: `a submission${where} with ${plural(chunks, 'chunk')} is paused`,
+    link: 'submissions?state=paused',
+  };
 }
 
 function* ofConsumers(

@@ -1,6 +1,6 @@
 import type { SubmissionId } from '../../model/ids.ts';
 import { listedQueue } from '../../model/queue-name.ts';
-import type { FailureCause, FailureGroup, FailureRow } from '../../protocol/api/failures.ts';
+import type { FailureCause, FailureGroup, FailureRow, PairCount } from '../../protocol/api/failures.ts';
 import type { List } from '../../protocol/api/lists.ts';
 import { type Fingerprint, fingerprintOf } from '../fingerprint.ts';
 import type { Computation } from '../frames.ts';
@@ -20,6 +20,8 @@ export interface FailuresQuery {
   readonly cursor: string | null;
 }
 
+/** Pairs of metadata that a group names. */
+const PAIRS_MAX = 8;
 /** Each takes some microseconds. */
 const STRIDE = 16;
 
@@ -74,6 +76,7 @@ interface Gathered {
   count: number;
   readonly submissions: Set<SubmissionId>;
   readonly consumers: Set<string>;
+  readonly pairs: PairCounts;
 }
 
 function* grouped(failures: Iterable<readonly [number, FailedTry]>): Computation<FailureGroup[]> {
@@ -84,13 +87,14 @@ function* grouped(failures: Iterable<readonly [number, FailedTry]>): Computation
     let group = groups.get(fingerprint.id);
     if (group === undefined) {
       const none = { count: 0, submissions: new Set<SubmissionId>(), consumers: new Set<string>() };
-      group = { ...none, fingerprint, first: failure, last: failure };
+      group = { ...none, pairs: new Map(), fingerprint, first: failure, last: failure };
       groups.set(fingerprint.id, group);
     }
     group.count++;
     group.last = failure;
     group.submissions.add(failure.submissionId);
     group.consumers.add(failure.connId);
+    for (const [key, value] of failure.metadata) addPair(group.pairs, key, String(value), 1);
   }
   return Array.from(groups.values(), (group) => ({
     fingerprint: group.fingerprint.id,
@@ -99,15 +103,31 @@ function* grouped(failures: Iterable<readonly [number, FailedTry]>): Computation
     count: group.count,
     submissions: group.submissions.size,
     consumers: group.consumers.size,
+    metadata: commonest(group.pairs),
     first: iso(group.first.atMs),
     last: iso(group.last.atMs),
     example: failureRow(group.last),
   }));
 }
 
+/** Pairs of metadata with how often they occur, by `key:value`. */
+export type PairCounts = Map<string, PairCount>;
+
+export function addPair(pairs: PairCounts, key: string, value: string, count: number): void {
+  const pair = `${key}:${value}`;
+  pairs.set(pair, { key, value, count: count + (pairs.get(pair)?.count ?? 0) });
+}
+
+export function commonest(pairs: PairCounts): PairCount[] {
+  return [...pairs]
+    .sort(([a, { count: countA }], [b, { count: countB }]) => countB - countA || (a < b ? -1 : 1))
+    .slice(0, PAIRS_MAX)
+    .map(([, counted]) => counted);
+}
+
 /** The oldest first. */
 function* matching(
-  { watcher, queue }: Sources,
+  { watcher }: Sources,
   query: Omit<FailuresQuery, 'group' | 'limit' | 'cursor'>,
 ): Generator<readonly [number, FailedTry], void> {
   const { ring } = watcher.failures;
@@ -119,11 +139,7 @@ function* matching(
     if (query.consumer !== null && failure.connId !== query.consumer) continue;
     if (query.cause !== null && failure.cause !== query.cause) continue;
     if (query.fingerprint !== null && fingerprintOf(failure).id !== query.fingerprint) continue;
-    if (query.meta.size > 0) {
-      // Of what is still open.
-      const pairs = queue.reads.open(failure.queue, failure.submissionId)?.record.strategicMetadata;
-      if (![...query.meta].every(([key, value]) => pairs?.get(key) === value)) continue;
-    }
+    if (![...query.meta].every(([key, value]) => failure.metadata.get(key) === value)) continue;
     yield [seq, failure];
   }
 }

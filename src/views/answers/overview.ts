@@ -53,7 +53,7 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
     state: stateOf(sources, pauses),
     counts: countsOf(counts, consumers),
     totals: totalsOf(name === null ? watcher.total : watcher.tallyOf(name)),
-    rates: { last_1s: rates(1), last_60s: rates(60) },
+    rates: { last_1s: rates(1), last_10s: rates(10), last_60s: rates(60) },
     oldest_waiting:
       oldest === null
         ? null

@@ -62,7 +62,10 @@ export function* openList(sources: Sources, query: SubmissionsQuery): Computatio
 }
 
 /** Submissions of which a try failed so, of those that are remembered. */
-function* submissionsWith({ watcher }: Sources, fingerprint: string): Computation<ReadonlySet<SubmissionId>> {
+export function* submissionsWith(
+  { watcher }: Sources,
+  fingerprint: string,
+): Computation<ReadonlySet<SubmissionId>> {
   const { ring } = watcher.failures;
   const found = new Set<SubmissionId>();
   for (let seq = ring.firstSeq; seq <= ring.lastSeq; seq++) {

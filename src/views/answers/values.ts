@@ -78,6 +78,7 @@ export class ValueRates {
 }
 
 const KEYS_KEPT_MAX = 4;
+const MINUTE_MS = 60_000;
 const NOTHING: Gathered = {
   submissions: 0,
   waiting: 0,
@@ -108,12 +109,13 @@ export function* values(
     }
   }
   const { clock } = sources;
+  const setBack = yield* setBackOfLate(sources, query);
   const done = new Map(Array.from(gathered, ([value, of]) => [value, of.done]));
   const rateOf = rates.look(`${query.queue ?? ''} ${query.key}`, clock.monotonicMs(), done);
   for (const [value, of] of gathered) {
     if (++looked % STRIDE === 0) yield;
     if (query.starts !== null && !String(value).startsWith(query.starts)) continue;
-    page.add(sortValue(value, of, query.sort, rateOf), String(value), { value, of });
+    page.add(sortValue(value, of, query.sort, rateOf, setBack), String(value), { value, of });
   }
   const { matched, next, rows } = page.finish();
   const unixMs = clock.nowMs();
@@ -128,10 +130,30 @@ export function* values(
       in_flight: of.inFlight,
       backlog: of.backlog,
       rate: rateOf(value),
+      set_back_60s: setBack.get(value) ?? 0,
       share: inFlightTotal === 0 ? 0 : rounded(of.inFlight / inFlightTotal),
       oldest_ms: Math.max(0, unixMs - of.oldestMs),
     })),
   };
+}
+
+/** Tries of the last minute that came to nothing, by value of the key. */
+function* setBackOfLate(
+  { watcher, clock }: Sources,
+  query: Pick<ValuesQuery, 'queue' | 'key'>,
+): Computation<ReadonlyMap<bigint, number>> {
+  const { ring } = watcher.failures;
+  const sinceMs = clock.nowMs() - MINUTE_MS;
+  const found = new Map<bigint, number>();
+  for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--) {
+    if (seq % STRIDE === 0) yield;
+    const failure = ring.at(seq);
+    if (failure === undefined || failure.atMs < sinceMs) break;
+    const value = query.key === null ? undefined : failure.metadata.get(query.key);
+    if (value === undefined || (query.queue !== null && failure.queue !== query.queue)) continue;
+    found.set(value, (found.get(value) ?? 0) + 1);
+  }
+  return found;
 }
 
 function add(of: Gathered, { carriers, waiting, inFlight, backlog, done }: ValueSight): Gathered {
@@ -155,6 +177,7 @@ function sortValue(
   of: Gathered,
   sort: ValueSort,
   rateOf: (value: bigint) => number | null,
+  setBack: ReadonlyMap<bigint, number>,
 ): number {
   switch (sort) {
     case 'waiting':
@@ -165,6 +188,8 @@ function sortValue(
       return of.backlog;
     case 'rate':
       return rateOf(value) ?? -1;
+    case 'set_back':
+      return setBack.get(value) ?? 0;
     case 'oldest':
       return -of.oldestMs;
     case 'value':

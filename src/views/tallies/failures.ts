@@ -1,4 +1,5 @@
 import type { SubmissionId } from '../../model/ids.ts';
+import type { StrategicMetadata } from '../../model/submission.ts';
 import { bounded } from '../../model/thrown.ts';
 import type { FailureCause } from '../../protocol/api/failures.ts';
 import { Ring } from './ring.ts';
@@ -9,6 +10,8 @@ export interface FailedTry {
   readonly atMs: number;
   readonly submissionId: SubmissionId;
   readonly queue: string;
+  /** Of the submission, as it was then. */
+  readonly metadata: StrategicMetadata;
   readonly chunkIndex: number;
   readonly connId: string;
   readonly cause: FailureCause;

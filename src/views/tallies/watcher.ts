@@ -141,7 +141,7 @@ export class Watcher implements EventObserver {
 
   #setBack(event: Of<'chunk_set_back'>, atMs: number): void {
     const { submission, chunkIndex, cause, isFatal, tookMs, from, failure } = event;
-    const { id, queue } = submission.record;
+    const { id, queue, strategicMetadata: metadata } = submission.record;
     const tally = this.#submissionTally(submission);
     this.total.setBack++;
     tally.queue.setBack++;
@@ -151,6 +151,7 @@ export class Watcher implements EventObserver {
       atMs: this.#clock.nowMs(),
       submissionId: id,
       queue,
+      metadata,
       chunkIndex,
       connId: from.peer.facts.connId,
       cause,

@@ -94,6 +94,7 @@ export function overview(world: World): Overview {
     },
     rates: {
       last_1s: { inserted: zero(12), done: zero(318), set_back: zero(1) },
+      last_10s: { inserted: zero(10.1), done: zero(311.4), set_back: zero(0.9) },
       last_60s: { inserted: zero(9.4), done: zero(304.2), set_back: zero(0.8) },
     },
     oldest_waiting: isEmpty ? null : { submission: submissionId(1), queue: '-', age_ms: 47 * MINUTE },
@@ -256,6 +257,10 @@ export function failureGroups(world: World): List<FailureGroup> & FailureKept {
           count: 812 - index * 190,
           submissions: 4,
           consumers: 17,
+          metadata: [
+            { key: world.key, value: '42', count: 812 - index * 190 },
+            { key: 'priority', value: '1', count: 40 },
+          ],
           first: iso(world.nowMs - 48 * MINUTE),
           last: example.at,
           example,
@@ -415,6 +420,7 @@ export function values(world: World): List<ValueRow> {
     in_flight: index === 9 ? 0 : 80 - index * 6,
     backlog: Math.floor(99_000 / (index + 1)),
     rate: index === 11 ? null : 60 - index * 4.3,
+    set_back_60s: index === 2 ? 118 : 0,
     share: index === 9 ? 0 : (80 - index * 6) / 412,
     oldest_ms: (47 - index) * MINUTE,
   }));
@@ -483,7 +489,14 @@ export function events(world: World, after: number): EventsAnswer {
       submission: isOfConsumer || world.isEmpty ? null : submissionId(index),
       conn_id: isOfConsumer ? `c-${index}` : null,
       by: kind === 'acted' ? world.by : null,
-      text: kind === 'acted' ? `paused: ${world.reason}` : isOfConsumer ? world.strategy : world.prefix,
+      text:
+        kind === 'submission_ended'
+          ? `failed: chunk 17: ${world.failure}`
+          : kind === 'acted'
+            ? `paused: ${world.reason}`
+            : isOfConsumer
+              ? world.strategy
+              : world.prefix,
     };
   });
   return { ...list(world, items), next: String(EVENT_SEQ), missed: 0 };
@@ -539,6 +552,14 @@ export function map(
   const from = Number(query.get('from') ?? 0);
   const cells = Math.min(Number(query.get('cells') ?? 16_384), Math.ceil((total - from) / cell));
   const bytes = Buffer.alloc(cells * 2);
+  if (query.get('mode') === 'duration') {
+    // What is done took from 0.1 s at its beginning to 30 s.
+    for (let i = 0; i < cells; i++) {
+      const at = (from + i * cell) / total;
+      if (at < 0.55) bytes.set([54 + Math.round(at * 120), 60 + Math.round(at * 140)], i * 2);
+    }
+    return { header: `total=${total}; from=${from}; cell=${cell}; cells=${cells}`, bytes };
+  }
   for (let i = 0; i < cells; i++) {
     const at = (from + i * cell) / total;
     const isDone = at < 0.42 || (at < 0.55 && (i * 7919) % 100 < (0.55 - at) * 700);

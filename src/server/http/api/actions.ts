@@ -9,6 +9,8 @@ import {
   SubmissionEndedError,
   SubmissionNotFoundError,
 } from '../../../model/errors.ts';
+import type { SubmissionId } from '../../../model/ids.ts';
+import type { VerbTarget } from '../../../model/verbs.ts';
 import { formatActionAnswer } from '../../../protocol/producer/action-answers.ts';
 import { parseActionRequest } from '../../../protocol/producer/actions.ts';
 import { JsonSyntaxError } from '../../../protocol/producer/requests.ts';
@@ -16,6 +18,9 @@ import { QueueUnavailableError, TooManyQueuesError } from '../../../queue/errors
 import type { Queue } from '../../../queue/queue.ts';
 import { StoreError } from '../../../store/errors.ts';
 import type { Clock } from '../../../system/time/clock.ts';
+import { submissionsWith } from '../../../views/answers/submissions.ts';
+import { TooManyViewsError } from '../../../views/frames.ts';
+import type { Views } from '../../../views/views.ts';
 import { respondJson } from '../answers.ts';
 import { idempotencyKeyOf } from '../insert-request.ts';
 import type { Route } from '../submissions.ts';
@@ -34,12 +39,13 @@ const STATUSES = [
   [ChangeRefusedError, 409],
   [IdempotencyKeyReusedError, 409],
   [TooManyQueuesError, 429],
+  [TooManyViewsError, 429],
   [QueueUnavailableError, 503],
   [StoreError, 503],
 ] as const;
 
 /** `POST /api/v1/actions/{verb}`: pauses, resumes, changes or cancels what is named or matches. */
-export function actionRoute(queue: Queue, clock: Clock): Route {
+export function actionRoute(queue: Queue, views: Views, clock: Clock): Route {
   const repeated = new RepeatedActions(clock);
   return async (exchange, { queue: confinedTo, segment }, body) => {
     try {
@@ -52,7 +58,10 @@ export function actionRoute(queue: Queue, clock: Clock): Route {
       const caller = exchange.remoteAddress ?? 'unknown';
       const request = parseActionRequest(verb, body, caller, confinedTo);
       const parts = [verb, confinedTo, body];
-      const act = async () => formatActionAnswer(await queue.verbs.run(request));
+      const act = async () => {
+        const among = await failedSo(views, request.target);
+        return formatActionAnswer(await queue.verbs.run(request, among));
+      };
       respondJson(exchange, 200, await repeated.run(idempotencyKeyOf(exchange), parts, act));
     } catch (error) {
       const status = STATUSES.find(([type]) => error instanceof type)?.[1];
@@ -61,4 +70,12 @@ export function actionRoute(queue: Queue, clock: Clock): Route {
       respondProblem(exchange, status, error.code, error.message, { queue: where });
     }
   };
+}
+
+/** Submissions with the failure that a filter names: the queue itself knows nothing of fingerprints. */
+async function failedSo(views: Views, target: VerbTarget): Promise<ReadonlySet<SubmissionId> | null> {
+  if (target.kind !== 'matching' || target.failure === undefined) return null;
+  const { failure } = target;
+  const found = await views.frames.get(`failed so ${failure}`, () => submissionsWith(views.sources, failure));
+  return found.value;
 }

@@ -21,6 +21,6 @@ export function apiRoutes({ queue, clock, views }: ApiRoutesOptions): Readonly<R
     queues: (exchange) => respondJson(exchange, 200, formatQueues(queue.inUse, clock.nowMs())),
     ...readRoutes(views),
     openapi: openapiRoute(),
-    action: actionRoute(queue, clock),
+    action: actionRoute(queue, views, clock),
   };
 }
