@@ -8,6 +8,7 @@ import { useKeys } from './keys.ts';
 import { now } from './lib/clock.ts';
 import { clockTime, roughly, zoneName } from './lib/format.ts';
 import { isPaused, live, useFeed } from './lib/live.ts';
+import { serverName, wholeName } from './lib/name.ts';
 import { choose, INTERVALS_MS, isDark, preferences } from './lib/preferences.ts';
 import { goTo, hrefTo, queueOf, type Route, useRoute } from './lib/route.ts';
 import { useStore } from './lib/store.ts';
@@ -41,6 +42,7 @@ export function App() {
   const openHelp = useCallback(() => setHelp(true), []);
   useKeys(openHelp);
   useTitle(route);
+  const { problem } = useStore(live);
   const isFirst = useRef(true);
   useEffect(() => {
     if (isFirst.current) isFirst.current = false;
@@ -56,7 +58,7 @@ export function App() {
       </button>
       <TopBar route={route} help={openHelp} />
       <Banner />
-      <main ref={main} id="main" tabIndex={-1}>
+      <main ref={main} id="main" tabIndex={-1} class={problem === null ? '' : 'past'}>
         <Boundary key={place}>
           <View route={route} />
         </Boundary>
@@ -92,7 +94,7 @@ function useTitle({ parts }: Route): void {
   const [view = '', id] = parts;
   const name = VIEWS.find(([path]) => path === view)?.[1] ?? view;
   useEffect(() => {
-    document.title = `${id === undefined ? name : `${name} ${id}`} – opsqueue`;
+    document.title = `${id === undefined ? name : `${name} ${id}`} – ${wholeName()}`;
   });
 }
 
@@ -100,13 +102,18 @@ function TopBar({ route, help }: { readonly route: Route; help(): void }) {
   const [view = ''] = route.parts;
   return (
     <header class="top">
-      <a class="name" href={hrefTo('')} aria-label="opsqueue">
+      <a
+        class={`name ${serverName === '' ? '' : 'given'}`}
+        href={hrefTo('')}
+        aria-label={serverName === '' ? 'opsqueue' : `opsqueue ${serverName}`}
+        title={location.host}
+      >
         <svg viewBox="0 0 16 16" aria-hidden="true" class="logo">
           <path d="M1 1h4v4H1zM6 1h4v4H6zM11 1h4v4h-4zM1 6h4v4H1z" />
           <path d="M6 6h4v4H6zM1 11h4v4H1z" opacity=".6" />
           <path d="M11 6h4v4h-4zM6 11h4v4H6zM11 11h4v4h-4z" opacity=".28" />
         </svg>
-        <span>opsqueue</span>
+        <span>{serverName === '' ? 'opsqueue' : <Foreign text={serverName} />}</span>
       </a>
       <QueueChoice route={route} />
       <nav class="views" aria-label="Views">

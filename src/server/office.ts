@@ -107,6 +107,7 @@ export class QueueOffice {
       logger,
       clock,
       admission,
+      name: settings.name,
       rightFor: (name) => this.#open.get(shardOf(name))?.right ?? null,
       rightOfAny: new AnsweringRight(() => this.#mayAnswer()),
       elsewhere: (exchange, name) => options.elsewhere(exchange, name),

@@ -28,6 +28,13 @@ export interface ServerOptions {
    */
   readonly queues?: readonly string[] | undefined;
   /**
+   * What people call this queue, such as `production`: its page has it at its top and in its title, with a colour of its own, so
+   * that the pages of several queues are told apart.
+   *
+   * @defaultValue none: the page goes by its address
+   */
+  readonly name?: string | undefined;
+  /**
    * `off`: the page for people, at `/`, is not served.
    *
    * @defaultValue on

@@ -138,6 +138,13 @@ export const SETTINGS: {
     default: undefined,
     defaultText: 'any',
   },
+  name: {
+    flag: '--name <name>',
+    meaning: 'what people call this queue, such as production: its page has it at its top and in its title',
+    kind: 'text',
+    default: '',
+    shape: { wanted: 'at most 40 characters on one line', pattern: /^[^\p{Cc}\p{Cf}]{0,40}$/u },
+  },
   page: {
     flag: '--page <on|off>',
     meaning: 'whether the page for people is served, at /',

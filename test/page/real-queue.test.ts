@@ -37,6 +37,26 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
     );
   });
 
+  test('queues are told apart by name, in the title and at the top', async () => {
+    await using named = await TestServer.start({ name: 'production <eu>' });
+    await using plain = await TestServer.start();
+    for (const [{ port }, title, top] of [
+      [named, 'Failures – production <eu>', 'production <eu>'],
+      [plain, `Failures – 127.0.0.1:${plain.port}`, 'opsqueue'],
+    ] as const) {
+      const origin = `http://127.0.0.1:${port}`;
+      await using watched = await WatchedPage.open(browser, origin, WIDE);
+      const { page } = watched;
+      await page.goto(`${origin}/#/failures`);
+      await page.locator('.name', { hasText: top }).waitFor();
+      assert.equal(await page.title(), title);
+      await page.goto(`${origin}/#/failures?queue=images`);
+      const ofQueue = title.replace('– ', '– images – ');
+      await page.waitForFunction(`document.title === ${JSON.stringify(ofQueue)}`);
+      watched.assertQuiet();
+    }
+  });
+
   test('what is in a queue is on its page, and what is done there happens', async () => {
     await using server = await TestServer.start();
     const origin = `http://127.0.0.1:${server.port}`;

@@ -44,6 +44,8 @@ export interface QueueHandlerOptions {
   readonly bodies: BodyLimits;
   readonly holdStatusPollsMs: number;
   readonly retryDefault: RetryPolicy | null;
+  /** What people call the queue; may be empty. */
+  readonly name: string;
   readonly webSockets: WebSocketServer;
   /** A consumer has connected. */
   openSession(request: IncomingMessage, connection: FrameConnection, queue: string): FrameListener;
@@ -72,7 +74,7 @@ export class QueueHandler implements HttpHandler {
       // Where clients of ours ask what the queue can do before they ask for anything else.
       producerVersion: (exchange) => respondAnnounced(exchange, 200, VERSION_INFO, CONTENT_TYPE_TEXT),
       metrics: async (exchange) => exchange.respond(200, await metrics.text(), CONTENT_TYPE_TEXT),
-      ...pageRoutes(),
+      ...pageRoutes(options.name),
       ...nodeRoutes(options.node),
       ...submissionRoutes(options),
       ...apiRoutes(options),

@@ -1,7 +1,7 @@
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../net/http/exchange.ts';
 import type { PAGE_ENDPOINTS } from '../http/endpoints.ts';
 import type { Route } from '../http/submissions.ts';
-import { BASE_PLACEHOLDER, loadPage, type PageFile, type PageFiles } from './page-files.ts';
+import { BASE_PLACEHOLDER, loadPage, NAME_PLACEHOLDER, type PageFile, type PageFiles } from './page-files.ts';
 
 const CONTENT_TYPE_HTML = 'text/html; charset=utf-8';
 /** What the page may do: load its own files, talk to its own queue, and nothing else. */
@@ -38,8 +38,12 @@ const ASSET_HEADERS = [
 /** A proxy says so what it took off the path. It becomes part of the HTML, so that it may hold nothing else. */
 const FORWARDED_PREFIX = /^(?:\/[\w.~-]{1,100}){1,10}\/?$/;
 
-/** `GET /` and `GET /assets/{asset}`: the page and its files, which are the same for everybody. */
-export function pageRoutes(): Readonly<Record<(typeof PAGE_ENDPOINTS)[number], Route>> {
+/**
+ * `GET /` and `GET /assets/{asset}`: the page and its files, which are the same for everybody.
+ *
+ * @param name what people call the queue; may be empty
+ */
+export function pageRoutes(name: string): Readonly<Record<(typeof PAGE_ENDPOINTS)[number], Route>> {
   let page: Promise<PageFiles | null> | null = null;
   const files = () => {
     page ??= loadPage();
@@ -54,7 +58,9 @@ export function pageRoutes(): Readonly<Record<(typeof PAGE_ENDPOINTS)[number], R
         exchange.respond(501, 'the page is not part of a bundle: install the package', CONTENT_TYPE_TEXT);
         return;
       }
-      const html = found.html.replaceAll(BASE_PLACEHOLDER, baseOf(exchange));
+      const html = found.html
+        .replaceAll(BASE_PLACEHOLDER, baseOf(exchange))
+        .replace(NAME_PLACEHOLDER, () => escaped(name));
       exchange.respond(200, html, CONTENT_TYPE_HTML, HTML_HEADERS);
     },
     async asset(exchange, { segment }) {
@@ -63,6 +69,11 @@ export function pageRoutes(): Readonly<Record<(typeof PAGE_ENDPOINTS)[number], R
       else respondFile(exchange, file);
     },
   };
+}
+
+/** For an attribute in HTML. */
+function escaped(text: string): string {
+  return text.replace(/[&"<>]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 /**

@@ -48,6 +48,15 @@ test('the page is served with its files, under a policy that lets it load nothin
   assert.equal((await server.get('/assets/page-0.js')).status, 404);
 });
 
+test('the page has the name of the queue, whatever is in it', async () => {
+  const name = `"><script>alert(1)</script>&amp; $& 'x'`.slice(0, 40);
+  await using server = await TestServer.start({ name });
+  const html = (await server.get('/')).body.toString();
+  const escaped = name.replace(/[&"<>]/g, (character) => `&#${character.charCodeAt(0)};`);
+  assert.ok(html.includes(`data-name="${escaped}">`), html.slice(0, 300));
+  await assert.rejects(TestServer.start({ name: 'a\nb' }), /name must be at most 40 characters on one line/);
+});
+
 test('without the page its paths are as unknown as any', async () => {
   await using server = await TestServer.start({ page: 'off' });
   for (const line of ['GET /', 'POST /', 'GET /assets/page.js', 'GET /q/words', 'GET /nothing']) {

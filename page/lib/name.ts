@@ -1,0 +1,24 @@
+import { currentRoute, queueOf } from './route.ts';
+
+/** What people call the server, which writes it into the page; empty: nothing. */
+export const serverName = document.documentElement.dataset.name ?? '';
+
+/** `localhost:3999/q/images` */
+const address = location.host + location.pathname.replace(/\/$/, '');
+
+/** What the page is of, the queue that was chosen first: for its title. */
+export function wholeName(): string {
+  const queue = queueOf(currentRoute());
+  const server = serverName === '' ? address : serverName;
+  return queue === null ? server : `${queue === '-' ? 'unnamed queue' : queue} – ${server}`;
+}
+
+/** Gives a server with a name a colour of its own, here and in the tab. */
+export function colourByName(): void {
+  if (serverName === '') return;
+  let hash = 0;
+  for (const character of serverName) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 360;
+  document.documentElement.style.setProperty('--hue', String(hash));
+  const icon = document.querySelector<HTMLLinkElement>('link[rel=icon]');
+  if (icon !== null) icon.href = icon.href.replace(/%230f6cbd/i, encodeURIComponent(`hsl(${hash} 70% 42%)`));
+}
