@@ -113,6 +113,13 @@ export const FAULTS: readonly Fault[] = [
       await node.start();
     }
   }),
+  fault('the active node stands still for 10 seconds', async ({ nodes }) => {
+    const active = await Promise.all(nodes.map((each) => each.isActive()));
+    const { child } = (nodes[active.indexOf(true)] ?? nodes[0]!).process;
+    child.kill('SIGSTOP');
+    await sleep(10_000);
+    child.kill('SIGCONT');
+  }),
   fault('a node stands still for some seconds', async (world, random) => {
     const node = await anyNode(world, random);
     node.process.child.kill('SIGSTOP');

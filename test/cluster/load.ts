@@ -26,12 +26,15 @@ export class ClientLoad {
   readonly #producer: ProducerClient<number, number>;
   readonly #consumers: ConsumerClient[];
   readonly #random: Random;
+  readonly #pauseMs: number;
   readonly #running: Promise<void>[] = [];
   #isStopping = false;
   #next = 0;
 
-  constructor(address: string, random: Random) {
+  /** @param pauseMs of each producer after a submission */
+  constructor(address: string, random: Random, pauseMs: number) {
     this.#random = random;
+    this.#pauseMs = pauseMs;
     this.#producer = new ProducerClient<number, number>(address, STORE, { logger: null });
     this.#consumers = Array.from(
       { length: CONSUMERS },
@@ -83,6 +86,7 @@ export class ClientLoad {
       assert.deepEqual(results, ops.map(resultOf), `the results of submission ${id}`);
       this.completed++;
       this.ops += ops.length;
+      if (this.#pauseMs > 0) await sleep(this.#pauseMs);
     }
   }
 }

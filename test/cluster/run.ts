@@ -1,6 +1,7 @@
 /**
- * `npm run test:cluster [-- --minutes M --seed N --nodes N --only WORDS --log]`: nodes of a queue on a primary with a synchronous
- * standby, under load, while one thing after the other breaks: each fault once, then at random until the time is over.
+ * `npm run test:cluster [-- --minutes M | --rounds N --seed N --nodes N --only WORDS --pause MS --log]`: nodes of a queue on a primary with a synchronous
+ * standby, under load, while one thing after the other breaks: each fault once, then at random until the time is over, or so
+ * many have been. `--pause`: of each producer after a submission, for long runs beside other work.
  * Status 0: nothing acknowledged was lost, every result came once and right, and the queue went on each time.
  */
 import { randomInt as freshInt } from 'node:crypto';
@@ -19,13 +20,15 @@ const LOG_LINES_SHOWN = 60;
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '0' },
     seed: { type: 'string', default: String(freshInt(2 ** 31)) },
     nodes: { type: 'string', default: NODES_DEFAULT },
     only: { type: 'string', default: '' },
+    pause: { type: 'string', default: '0' },
     log: { type: 'boolean', default: false },
   },
 });
-for (const name of ['minutes', 'seed', 'nodes'] as const) {
+for (const name of ['minutes', 'rounds', 'seed', 'nodes', 'pause'] as const) {
   if (Number.isFinite(Number(values[name])) && Number(values[name]) >= 0) continue;
   console.error(`--${name}: ${values[name]} is no number`);
   process.exit(2);
@@ -36,11 +39,15 @@ const random = seededRandom(Number(values.seed));
 const faults = FAULTS.filter(({ name }) => name.includes(values.only));
 const gapsMs = new Map<Fault, number[]>();
 const endMs = performance.now() + Number(values.minutes) * 60_000;
-console.log(`about ${values.minutes} minutes, seed ${values.seed}, ${values.nodes} nodes`);
+const rounds = Number(values.rounds);
+const isOver = (number: number) => (rounds === 0 ? performance.now() >= endMs : number >= rounds);
+console.log(
+  `${rounds === 0 ? `about ${values.minutes} minutes` : `${rounds} faults`}, seed ${values.seed}, ${values.nodes} nodes`,
+);
 
 const world = await World.start(Number(values.nodes));
 const pulse = new Pulse(world.nodes.map(({ port }) => port));
-const load = new ClientLoad(world.address, random);
+const load = new ClientLoad(world.address, random, Number(values.pause));
 /** Of the fault that is going on, for a failure. */
 let current = 'none yet';
 
@@ -66,7 +73,7 @@ try {
   await load.completes(SUBMISSIONS_BETWEEN);
   let number = 0;
   for (const each of faults) await strike(each, ++number);
-  while (performance.now() < endMs) await strike(faults[randomInt(random, faults.length)]!, ++number);
+  while (!isOver(number)) await strike(faults[randomInt(random, faults.length)]!, ++number);
   current = 'after all of them';
   await pulse.stop();
   await load.stop();
