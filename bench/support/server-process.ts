@@ -133,6 +133,12 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
+/** Of its main thread only, by the nanosecond. */
+export function mainThreadCpuSeconds(pid: number): number {
+  const [ranNs] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ');
+  return Number(ranNs) / 1e9;
+}
+
 function sizeOf(file: string): number {
   try {
     return statSync(file).size;

@@ -18,7 +18,7 @@ export interface ApiFixture {
 export async function answerFrom(page: Page, given: Partial<answers.World> = {}): Promise<ApiFixture> {
   const fixture: ApiFixture = { actions: [], unknown: [] };
   await page.route('**/api/v1/**', async (route) => {
-    const world = { ...answers.PLAIN, ...given, nowMs: Date.now() };
+    const world = { ...answers.PLAIN, nowMs: Date.now(), ...given };
     await answer(route, world, fixture);
   });
   return fixture;

@@ -1,0 +1,304 @@
+/**
+ * What the page costs: the queue while pages are open, and whoever looks at one.
+ *
+ *     npm run bench -- page [--json] [--quick] [--rounds N] [--only drain|first|hour|map]
+ *
+ * A queue with 100 000 open submissions and one of ten million chunks, half of them done in random order; needs Chromium.
+ * drain: chunks per second, and what a reservation takes while 10 000 chunks per second are drained; in turns without a page, with ten of them,
+ * and with nine and one in Chromium. Each of the others asks for what the real page was seen to ask for in one of its views, as often.
+ * first: how long a browser that has never seen the page waits for what a view shows, and its tasks above 50 ms in the seconds after.
+ * hour: what the page's heap has grown by after 3 600 seconds, by a clock that the bench moves on. map: the map of the ten million chunks, as the queue computes it.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Browser } from 'playwright-core';
+import { submissionId } from '../test/support/page/answers.ts';
+import { findBrowser, launchBrowser } from '../test/support/page/browser.ts';
+import { benchArguments } from './support/arguments.ts';
+import { mapInSlices } from './support/map-slices.ts';
+import { MEMORY_REPORT_FLAGS, usedBytes } from './support/memory-report.ts';
+import { aged, firstData, watchRequests } from './support/page-browser.ts';
+import { openReaders, type Polled, type ReadFigures } from './support/page-readers.ts';
+import { halfDoneInRandomOrder, openSubmissions, prepareStore } from './support/prepared-store.ts';
+import { MB, median, percentile, type Row, report } from './support/report.ts';
+import { startReservationProbe } from './support/reservation-probe.ts';
+import { type MeasuredServer, mainThreadCpuSeconds, startOurs } from './support/server-process.ts';
+import { SteadyDrain } from './support/steady-drain.ts';
+
+const { json, quick, rounds: roundsGiven, only } = benchArguments();
+const rounds = roundsGiven > 1 ? roundsGiven : quick ? 1 : 7;
+const SUBMISSIONS = quick ? 10_000 : 100_000;
+const CHUNKS_EACH = 10_000;
+const CHUNKS_OF_LARGEST = 10_000_000;
+const DRAIN_MS = quick ? 1_000 : 3_000;
+const PACE = 10_000;
+const WATCHED_MS = quick ? 6_000 : 12_000;
+const HOUR_SECONDS = quick ? 360 : 3_600;
+const STRATEGY = 'Oldest';
+
+const wants = (part: string) => only === null || only === part;
+
+async function withQueue(run: (server: MeasuredServer, largest: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'opsqueue-bench-'));
+  await prepareStore(
+    folder,
+    openSubmissions(SUBMISSIONS, CHUNKS_EACH),
+    halfDoneInRandomOrder(CHUNKS_OF_LARGEST),
+  );
+  const server = await startOurs({ folder, nodeFlags: MEMORY_REPORT_FLAGS });
+  try {
+    const newest = await fetch(`${originOf(server)}/api/v1/submissions?limit=1`);
+    const { items } = (await newest.json()) as {
+      items: readonly { id: string; chunks: { total: number } }[];
+    };
+    if (items[0]?.chunks.total !== CHUNKS_OF_LARGEST)
+      throw new Error('the newest submission is not the largest');
+    await run(server, items[0].id);
+  } finally {
+    await server.stop();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function originOf({ host, port }: MeasuredServer): string {
+  return `http://${host}:${port}`;
+}
+
+/** What ten people look at. */
+const viewsOf = (largest: string) => [
+  ...['', '', '', 'submissions', 'submissions', `submissions/${largest}`, `submissions/${largest}`],
+  ...['consumers', 'values', 'failures'],
+];
+
+const CASES = ['none', 'ten', 'nine and one in Chromium'] as const;
+type Case = (typeof CASES)[number];
+
+interface CaseFigures {
+  readonly rates: number[];
+  readonly cpuUs: number[];
+  readonly p50: number[];
+  readonly p99: number[];
+  readonly residentMB: number[];
+  readonly read: ReadFigures[];
+}
+
+async function drainPart(server: MeasuredServer, browser: Browser, largest: string): Promise<void> {
+  const views = viewsOf(largest);
+  const asked = new Map<string, readonly Polled[]>();
+  await Promise.all(
+    [...new Set(views)].map(async (view) => {
+      asked.set(view, await watchRequests(browser, originOf(server), view, WATCHED_MS));
+    }),
+  );
+  console.error(
+    [...asked].map(([view, polled]) => `#/${view}: ${polled.map(wordsOf).join(', ')}`).join('\n'),
+  );
+  const pages = views.map((view) => asked.get(view)!);
+  const drain = await SteadyDrain.connect(server, { connections: 8, reservations: 4, strategy: STRATEGY });
+  // Warm before anything is compared.
+  await drain.fast(DRAIN_MS);
+  const usedBefore = await usedBytes(server.pid!);
+  const figures = new Map<Case, CaseFigures>(
+    CASES.map((each) => [each, { rates: [], cpuUs: [], p50: [], p99: [], residentMB: [], read: [] }]),
+  );
+  for (let round = 0; round < rounds; round++) {
+    for (const each of round % 2 === 0 ? CASES : CASES.toReversed()) {
+      const of = figures.get(each)!;
+      const close = await openPages(server, browser, each, pages);
+      const fast = await drain.fast(DRAIN_MS);
+      const tookMs = await reservationsOf(server, drain);
+      of.residentMB.push(server.residentBytes()! / MB);
+      const read = await close();
+      if (read !== null) of.read.push(read);
+      of.rates.push(fast.rate);
+      of.cpuUs.push(fast.cpuUs);
+      of.p50.push(percentile(tookMs, 0.5));
+      of.p99.push(percentile(tookMs, 0.99));
+    }
+  }
+  const close = await openPages(server, browser, 'ten', pages);
+  const idleShare = await idleCpuShare(server);
+  const usedAfter = await usedBytes(server.pid!);
+  await close();
+  drain.close();
+  const none = figures.get('none')!;
+  report(
+    `Ten pages open, ${SUBMISSIONS} open submissions; medians of ${rounds} rounds`,
+    CASES.map((each) => rowOf(each, figures.get(each)!, none)),
+    json,
+  );
+  const read = figures.get('ten')!.read.at(-1)!;
+  report(
+    'The queue with ten pages open and nothing else to do',
+    [
+      {
+        'CPU of its main thread, %': idleShare * 100,
+        'memory in use, MB more than before there were pages': (usedAfter - usedBefore) / MB,
+        'answers in the last round': read.answers,
+        'of these 304': read.unchanged,
+        refused: read.refused,
+        kB: read.bytes / 1_000,
+      },
+    ],
+    json,
+  );
+}
+
+function wordsOf({ path, everyMs }: Polled): string {
+  return `${path} every ${everyMs / 1_000} s`;
+}
+
+async function openPages(
+  server: MeasuredServer,
+  browser: Browser,
+  which: Case,
+  pages: readonly (readonly Polled[])[],
+): Promise<() => Promise<ReadFigures | null>> {
+  if (which === 'none') return async () => null;
+  if (which === 'ten') {
+    const readers = openReaders(server, pages);
+    return () => readers.stop();
+  }
+  const readers = openReaders(server, pages.slice(1));
+  const page = await browser.newPage();
+  await page.goto(`${originOf(server)}/`);
+  return async () => {
+    await page.close();
+    return readers.stop();
+  };
+}
+
+/** Of the lengths of reservations while others drain at a pace, ascending. */
+async function reservationsOf(server: MeasuredServer, drain: SteadyDrain): Promise<number[]> {
+  const probe = startReservationProbe(server, STRATEGY);
+  let tookMs: number[] = [];
+  await drain.paced(PACE, DRAIN_MS, async () => {
+    await sleep(DRAIN_MS);
+    tookMs = await probe.stop();
+  });
+  return tookMs.sort((a, b) => a - b);
+}
+
+async function idleCpuShare(server: MeasuredServer): Promise<number> {
+  await sleep(2_000);
+  const [cpu, began] = [mainThreadCpuSeconds(server.pid!), performance.now()];
+  await sleep(DRAIN_MS);
+  return (mainThreadCpuSeconds(server.pid!) - cpu) / ((performance.now() - began) / 1000);
+}
+
+function rowOf(name: Case, figures: CaseFigures, none: CaseFigures): Row {
+  const { rates, cpuUs, p50, p99, residentMB } = figures;
+  const paired = (own: readonly number[], others: readonly number[]) =>
+    median(own.map((value, round) => value / others[round]! - 1)) * 100;
+  return {
+    pages: name,
+    'chunks/s': median(rates),
+    'least and most': `${Math.round(Math.min(...rates))} ${Math.round(Math.max(...rates))}`,
+    'against none, %': paired(rates, none.rates),
+    'CPU us/chunk': median(cpuUs),
+    spread: `${Math.min(...cpuUs).toFixed(2)} ${Math.max(...cpuUs).toFixed(2)}`,
+    'more CPU, %': paired(cpuUs, none.cpuUs),
+    'reservation p50 ms': median(p50),
+    'p99 ms': median(p99),
+    'p99 spread': `${Math.min(...p99).toFixed(2)} ${Math.max(...p99).toFixed(2)}`,
+    'resident MB': median(residentMB),
+  };
+}
+
+/** Of a made-up queue. */
+const HOUR_VIEWS = [
+  ['overview', ''],
+  ['submissions', 'submissions'],
+  ['a submission', `submissions/${submissionId(0)}`],
+] as const;
+
+/** Views, with what has to be there before somebody sees what they came for. */
+const firstViews = (largest: string): readonly (readonly [string, string, readonly string[]])[] => [
+  ['overview', '', ['.figure', '.plot canvas', '.why', '[aria-label=Events] td']],
+  ['submissions', 'submissions', ['main table tbody tr']],
+  ['the largest submission', `submissions/${largest}`, ['.figure', '.why', '.map canvas']],
+  ['consumers', 'consumers', ['main table tbody tr']],
+  ['fairness', 'values', ['main table tbody tr']],
+];
+
+async function firstPart(server: MeasuredServer, browser: Browser, largest: string): Promise<void> {
+  const drain = await SteadyDrain.connect(server, { connections: 8, reservations: 1, strategy: STRATEGY });
+  const rows: Row[] = [];
+  const watchedMs = quick ? 2_000 : 5_000;
+  for (const [name, view, shows] of firstViews(largest)) {
+    const seen: number[] = [];
+    const tasks: number[] = [];
+    let longestCpuMs = 0;
+    for (let round = 0; round < Math.min(rounds, 5); round++) {
+      await drain.paced(PACE / 10, 0, async () => {
+        const first = await firstData(browser, originOf(server), view, shows, watchedMs);
+        seen.push(first.ms);
+        tasks.push(...first.longTasksMs);
+        longestCpuMs = Math.max(longestCpuMs, first.longestTaskCpuMs);
+      });
+    }
+    rows.push({
+      view: name,
+      'first data ms': median(seen),
+      'longest ms': Math.max(...seen),
+      'tasks above 50 ms': tasks.length,
+      'the longest ms': tasks.length === 0 ? null : Math.max(...tasks),
+      'CPU of a task at most, ms': longestCpuMs,
+    });
+  }
+  drain.close();
+  report('First data on a page, in a browser that has not seen it', rows, json);
+}
+
+async function hourPart(server: MeasuredServer, browser: Browser): Promise<void> {
+  const rows = await Promise.all(
+    HOUR_VIEWS.map(async ([name, view]): Promise<Row> => {
+      const { before, after, answers } = await aged(browser, originOf(server), view, HOUR_SECONDS);
+      return {
+        view: name,
+        answers,
+        'heap MB': before.bytes / MB,
+        'MB more': (after.bytes - before.bytes) / MB,
+        nodes: before.nodes,
+        'more nodes': after.nodes - before.nodes,
+        listeners: before.listeners,
+        'more listeners': after.listeners - before.listeners,
+      };
+    }),
+  );
+  report(`The heap of the page after ${HOUR_SECONDS} seconds`, rows, json);
+}
+
+function mapPart(): void {
+  const { tookMs, slices } = mapInSlices(CHUNKS_OF_LARGEST, rounds);
+  report(
+    'The map of ten million chunks, half of them done in random order',
+    [
+      {
+        'ms in all': median(tookMs),
+        'at most': Math.max(...tookMs),
+        slices: median(slices.map((each) => each.length)),
+        'longest slice ms': Math.max(...slices.flat()),
+      },
+    ],
+    json,
+  );
+}
+
+if (wants('map')) mapPart();
+if (wants('drain') || wants('first') || wants('hour')) {
+  const file = findBrowser();
+  if (file === null) throw new Error('this bench needs Chromium');
+  const browser = await launchBrowser(file);
+  try {
+    await withQueue(async (server, largest) => {
+      if (wants('drain')) await drainPart(server, browser, largest);
+      if (wants('first')) await firstPart(server, browser, largest);
+      if (wants('hour')) await hourPart(server, browser);
+    });
+  } finally {
+    await browser.close();
+  }
+}
