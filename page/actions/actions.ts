@@ -1,3 +1,4 @@
+import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import { post } from '../lib/api.ts';
 import { preferences } from '../lib/preferences.ts';
 import { Store } from '../lib/store.ts';
@@ -12,12 +13,23 @@ export type Target =
   | { readonly queue: string }
   | { readonly server: true };
 
+/** Fields of `set`: what is to be different. */
+export interface Fields {
+  readonly strategic_metadata?: Readonly<Record<string, string | null>>;
+  readonly deadline?: string | null;
+  readonly start_after?: string | null;
+}
+
+/** What `set` changes of a submission, as it is. */
+export type Before = Pick<SubmissionItem, 'metadata' | 'deadline' | 'start_after'>;
+
 /** What an action is asked to do. */
 export interface Action {
   readonly verb: Verb;
   readonly target: Target;
-  /** Fields of the verb, such as `strategic_metadata`. */
-  readonly fields?: Readonly<Record<string, unknown>>;
+  readonly fields?: Fields;
+  /** Where it is for one submission whose values are known: they are shown, and can be restored. */
+  readonly before?: Before;
 }
 
 export interface ActionAnswer {
@@ -68,8 +80,23 @@ export const DONE_WORDS: Readonly<Record<Verb, string>> = {
 };
 
 /** What takes an action back; null: nothing does. */
-export function undoOf({ verb, target }: Action, { ids }: ActionAnswer): Action | null {
+export function undoOf({ verb, target, fields, before }: Action, { ids }: ActionAnswer): Action | null {
+  if (verb === 'set' && fields !== undefined && before !== undefined) {
+    return { verb, target, fields: restoring(fields, before) };
+  }
   if (verb !== 'pause' && verb !== 'resume') return null;
   const opposite = verb === 'pause' ? 'resume' : 'pause';
   return { verb: opposite, target: 'queue' in target || 'server' in target ? target : { ids } };
+}
+
+/** What was before, of all that is changed. */
+function restoring({ strategic_metadata: pairs, deadline, start_after }: Fields, before: Before): Fields {
+  const keys = Object.keys(pairs ?? {});
+  return {
+    ...(pairs === undefined
+      ? {}
+      : { strategic_metadata: Object.fromEntries(keys.map((key) => [key, before.metadata[key] ?? null])) }),
+    ...(deadline === undefined ? {} : { deadline: before.deadline }),
+    ...(start_after === undefined ? {} : { start_after: before.start_after }),
+  };
 }

@@ -1,6 +1,6 @@
 import type { SubmissionState } from '../../src/protocol/api/submissions.ts';
 import { Icon, type IconName } from '../ui/icons.tsx';
-import { asked, type Target, type Verb } from './actions.ts';
+import { asked, type Before, type Target, type Verb } from './actions.ts';
 
 const LABELS: Readonly<Record<Verb, readonly [string, IconName]>> = {
   pause: ['Pause', 'pause'],
@@ -13,10 +13,12 @@ const LABELS: Readonly<Record<Verb, readonly [string, IconName]>> = {
 export function VerbButton({
   verb,
   target,
+  before,
   of = '',
 }: {
   readonly verb: Verb;
   readonly target: Target;
+  readonly before?: Before | undefined;
   readonly of?: string;
 }) {
   const [label, icon] = LABELS[verb];
@@ -25,7 +27,7 @@ export function VerbButton({
       type="button"
       class={`verb ${verb === 'cancel' ? 'danger-quiet' : ''}`}
       aria-haspopup="dialog"
-      onClick={() => asked.set({ verb, target })}
+      onClick={() => asked.set({ verb, target, ...(before === undefined ? {} : { before }) })}
     >
       <Icon name={icon} />
       {label}
@@ -37,11 +39,14 @@ export function VerbButton({
 /** Those that make sense in a state. */
 export function VerbButtons({
   target,
+  before,
   state,
   isPaused,
   hasFailed,
 }: {
   readonly target: Target;
+  /** Of the only submission that it is for. */
+  readonly before?: Before | undefined;
   readonly state: SubmissionState | null;
   readonly isPaused: boolean;
   readonly hasFailed: boolean;
@@ -52,6 +57,7 @@ export function VerbButtons({
       {isOpen && (state === null || !isPaused) ? <VerbButton verb="pause" target={target} /> : null}
       {isOpen && (state === null || isPaused) ? <VerbButton verb="resume" target={target} /> : null}
       {state === null || hasFailed ? <VerbButton verb="retry" target={target} /> : null}
+      {isOpen ? <VerbButton verb="set" target={target} before={before} /> : null}
       {isOpen ? <VerbButton verb="cancel" target={target} /> : null}
     </>
   );

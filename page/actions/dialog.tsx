@@ -10,6 +10,7 @@ import {
   asked,
   CANCEL_WAIT_MS,
   DONE_WORDS,
+  type Fields,
   perform,
   TYPED_ABOVE,
   tryOut,
@@ -17,15 +18,17 @@ import {
   type Verb,
 } from './actions.ts';
 import { say } from './notices.tsx';
+import { SetFields } from './set-fields.tsx';
 
 const EXAMPLES = 5;
+const TYPING_MS = 300;
 
 const TITLES: Readonly<Record<Verb, string>> = {
   pause: 'Pause',
   resume: 'Resume',
   retry: 'Retry what failed',
   cancel: 'Cancel',
-  set: 'Change metadata',
+  set: 'Change',
 };
 
 const MEANINGS: Readonly<Record<Verb, string>> = {
@@ -33,7 +36,7 @@ const MEANINGS: Readonly<Record<Verb, string>> = {
   resume: 'Chunks are handed out again, unless it is paused for another reason.',
   retry: 'Chunks that failed are tried again; a submission that failed goes on from where it was.',
   cancel: 'It ends, and what its consumers still do is dropped. This cannot be undone once it has happened.',
-  set: 'Consumers whose strategies go by these pairs see them at once.',
+  set: 'It is in force at once, for chunks in flight as well. What is left as it is stays so.',
 };
 
 /** Asks before anything happens: how many, which, why. */
@@ -68,16 +71,34 @@ export function Modal({
   );
 }
 
-function Asking({ action }: { readonly action: Action }) {
-  const { verb, target } = action;
+function Asking({ action: asking }: { readonly action: Action }) {
+  const { verb, target } = asking;
+  const [fields, setFields] = useState<Fields | null>(null);
+  const action = fields === null ? asking : { ...asking, fields };
+  const isReady = verb !== 'set' || fields !== null;
+  const shape = JSON.stringify(fields);
   const [trial, setTrial] = useState<ActionAnswer | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [reason, setReason] = useState('');
   const [typed, setTyped] = useState('');
   const close = () => asked.set(null);
   useEffect(() => {
-    tryOut(action).then(setTrial, (error: Error) => setProblem(error.message));
-  }, [action]);
+    setTrial(null);
+    setProblem(null);
+    if (!isReady) return;
+    let isLate = false;
+    const look = () =>
+      void tryOut(action).then(
+        (answer) => isLate || setTrial(answer),
+        (error: Error) => isLate || setProblem(error.message),
+      );
+    // While somebody types, the latest counts.
+    const timer = setTimeout(look, verb === 'set' ? TYPING_MS : 0);
+    return () => {
+      isLate = true;
+      clearTimeout(timer);
+    };
+  }, [shape]);
 
   const isTyped = trial !== null && trial.done > TYPED_ABOVE;
   const mayGoOn =
@@ -94,13 +115,14 @@ function Asking({ action }: { readonly action: Action }) {
   return (
     <Modal title={`${TITLES[verb]}${what === null ? '' : ` ${what}`}`} close={close}>
       <p class="meaning">{MEANINGS[verb]}</p>
+      {verb === 'set' ? <SetFields before={asking.before ?? null} change={setFields} /> : null}
       {problem === null ? null : (
         <p class="bad" role="alert">
           <Foreign text={problem} />
         </p>
       )}
       {trial === null || what !== null ? null : <Trial answer={trial} />}
-      {trial === null && problem === null ? <p aria-busy="true">Counting …</p> : null}
+      {isReady && trial === null && problem === null ? <p aria-busy="true">Counting …</p> : null}
       <form
         onSubmit={(event) => {
           event.preventDefault();

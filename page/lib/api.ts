@@ -21,6 +21,11 @@ export class ApiError extends Error {
     this.retryAfterMs = retryAfterMs;
   }
 
+  /** It will be refused again, however often it is asked. */
+  get isFinal(): boolean {
+    return this.status === 400 || this.status === 422;
+  }
+
   get isUnreachable(): boolean {
     return this.status === 0 || this.status >= 500;
   }

@@ -34,6 +34,17 @@ export function rate(value: number): string {
   return value < 10 ? value.toFixed(value < 1 ? 2 : 1) : compact(Math.round(value));
 }
 
+/** Ticks of an axis: all in one unit, with as many figures as tell them apart. */
+export function ticks(values: readonly number[], format: (value: number) => string): string[] {
+  const texts = values.map(format);
+  const unit = texts.at(-1)?.split('\u2009')[1];
+  const scale = SCALES.find(([, letter]) => letter === unit)?.[0];
+  if (scale === undefined)
+    return texts.map((text) => text.replace(/(\.\d*?)0+(?!\d)/, '$1').replace(/\.(?!\d)/, ''));
+  const per = unit === 'k' ? 1e3 : scale;
+  return values.map((value) => (value === 0 ? '0' : `${Number((value / per).toPrecision(3))}\u2009${unit}`));
+}
+
 export function percent(share: number): string {
   const value = share * 100;
   // Only all is all.

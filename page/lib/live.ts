@@ -40,7 +40,7 @@ class Poll<T> {
   }
 
   start(): void {
-    const again = () => this.#schedule(0);
+    const again = () => this.#schedule(this.error?.isFinal ? Number.POSITIVE_INFINITY : 0);
     document.addEventListener('visibilitychange', again);
     this.#stops.push(() => document.removeEventListener('visibilitychange', again));
     this.#stops.push(
@@ -83,6 +83,7 @@ class Poll<T> {
 
   /** Infinity: until somebody looks, or asks. */
   #waitMs(): number {
+    if (this.error?.isFinal) return Number.POSITIVE_INFINITY;
     if (this.#failures > 0) {
       const backOff = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** (this.#failures - 1));
       return Math.max(backOff, this.error?.retryAfterMs ?? 0);

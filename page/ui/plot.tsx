@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { clockTime, dateOf } from '../lib/format.ts';
+import { clockTime, dateOf, ticks } from '../lib/format.ts';
 import { preferences } from '../lib/preferences.ts';
 import { useStore } from '../lib/store.ts';
 import { colour, useColourScheme } from './colours.ts';
@@ -130,7 +130,7 @@ function optionsOf({ width, lines, isFine, format, isUtc, point }: Drawing): uPl
         size: AXIS_WIDTH,
         space: 28,
         ...(isFine ? {} : { incrs: INTEGER_STEPS }),
-        values: (_plot, splits) => splits.map(format),
+        values: (_plot, splits) => ticks(splits, format),
       },
     ],
     series: [

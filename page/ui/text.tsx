@@ -21,6 +21,20 @@ export function ForeignBlock({ text }: { readonly text: string }) {
   );
 }
 
+/** The first line, with the others on demand. */
+export function Unfolding({ text }: { readonly text: string }) {
+  const [first = '', ...others] = text.split('\n');
+  if (others.every((line) => line.trim() === '')) return <Foreign text={first} />;
+  return (
+    <details>
+      <summary>
+        <Foreign text={first} />
+      </summary>
+      <ForeignBlock text={text} />
+    </details>
+  );
+}
+
 /** A large number, short, with all its digits in the title. */
 export function Amount({ value }: { readonly value: number }) {
   const short = compact(value);

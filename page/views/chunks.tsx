@@ -6,7 +6,7 @@ import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
 import { Badge, Choice, type ColumnOf, ConsumerLink, Pager, Table } from '../ui/parts.tsx';
-import { Foreign, ForeignBlock, Heading, Lasting, None } from '../ui/text.tsx';
+import { Heading, Lasting, None, Unfolding } from '../ui/text.tsx';
 
 export function ChunksView({ id }: { readonly id: string }) {
   const { query } = useRoute();
@@ -70,17 +70,7 @@ const MORE: readonly ColumnOf<ChunkRow>[] = [
     name: 'failure',
     title: 'Last failure',
     isWide: true,
-    cell: ({ last_failure: failure }) =>
-      failure === null ? (
-        <None />
-      ) : (
-        <details>
-          <summary>
-            <Foreign text={failure.split('\n')[0] ?? ''} />
-          </summary>
-          <ForeignBlock text={failure} />
-        </details>
-      ),
+    cell: ({ last_failure: failure }) => (failure === null ? <None /> : <Unfolding text={failure} />),
   },
 ];
 

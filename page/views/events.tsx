@@ -5,7 +5,7 @@ import { type Feed, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
 import { ConsumerLink, Table } from '../ui/parts.tsx';
-import { At, Empty, Foreign, Heading, None, Waiting } from '../ui/text.tsx';
+import { At, Empty, Foreign, Heading, None, Unfolding, Waiting } from '../ui/text.tsx';
 
 const SHOWN = 200;
 /** The most that a request gives. */
@@ -83,7 +83,7 @@ export function EventRows({
         { name: 'when', title: 'When', cell: ({ at }) => <At at={at} /> },
         { name: 'kind', title: 'What', cell: ({ kind }) => kind.replaceAll('_', ' ') },
         { name: 'of', title: 'Of', cell: (row) => <Subject of={row} /> },
-        { name: 'text', title: 'Details', isWide: true, cell: ({ text }) => <Foreign text={text} /> },
+        { name: 'text', title: 'Details', isWide: true, cell: ({ text }) => <Unfolding text={text} /> },
         { name: 'by', title: 'By', cell: ({ by }) => (by === null ? <None /> : <Foreign text={by} />) },
       ]}
     />

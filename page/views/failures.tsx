@@ -5,12 +5,14 @@ import {
   type FailureRow,
 } from '../../src/protocol/api/failures.ts';
 import type { List } from '../../src/protocol/api/lists.ts';
+import { VerbButton } from '../actions/buttons.tsx';
+import { filterOf } from '../actions/filter.ts';
 import { count, duration, plural } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
-import { Badge, Chips, Choice, ConsumerLink, HeldNote, Pager } from '../ui/parts.tsx';
+import { Badge, Chips, Choice, ConsumerLink, HeldNote, Pager, Pair } from '../ui/parts.tsx';
 import { Ago, At, Foreign, ForeignBlock, Heading } from '../ui/text.tsx';
 
 const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 'consumer gone' } as const;
@@ -59,7 +61,7 @@ export function FailuresView() {
         <ListBody data={data} error={error} empty="No failure is remembered">
           {({ items }) => (
             <>
-              <FailureGroups groups={items.filter((item) => 'example' in item)} />
+              <FailureGroups groups={items.filter((item) => 'example' in item)} among={query} />
               <FailureRows rows={items.filter((item) => 'chunk' in item)} />
             </>
           )}
@@ -74,7 +76,14 @@ export function FailuresView() {
 }
 
 /** Failures that are alike, with the latest one in full on demand. */
-export function FailureGroups({ groups }: { readonly groups: readonly FailureGroup[] }) {
+export function FailureGroups({
+  groups,
+  among = null,
+}: {
+  readonly groups: readonly FailureGroup[];
+  /** The query that they are of, where all submissions with such a failure can be retried; null: they cannot. */
+  readonly among?: URLSearchParams | null;
+}) {
   if (groups.length === 0) return null;
   return (
     <ul class="panel failures">
@@ -89,26 +98,64 @@ export function FailureGroups({ groups }: { readonly groups: readonly FailureGro
               </span>
               <span class="failure-about">
                 {group.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[group.cause]}</Badge>}
+                <Carriers of={group} />
                 {plural(group.submissions, 'submission')}, {plural(group.consumers, 'consumer')},{' '}
                 <Ago at={group.last} />
               </span>
             </summary>
             <Example row={group.example} />
+            {group.metadata.length === 0 ? null : (
+              <p class="failure-pairs">
+                Of submissions with
+                {group.metadata.map(({ key, value, count: times }) => (
+                  <span key={`${key}:${value}`}>
+                    <Pair name={key} value={value} /> {count(times)}×
+                  </span>
+                ))}
+              </p>
+            )}
             <p class="failure-links">
               <span>
                 First <At at={group.first} />, last <At at={group.last} />
               </span>
               <a href={hrefTo('submissions', `failure=${encodeURIComponent(group.fingerprint)}`)}>
-                Submissions with it, to retry or cancel
+                Submissions with it
               </a>
               <a href={hrefTo('failures', `group=none&fingerprint=${encodeURIComponent(group.fingerprint)}`)}>
                 Each of them
               </a>
+              {among === null ? null : <RetryGroup fingerprint={group.fingerprint} among={among} />}
             </p>
           </details>
         </li>
       ))}
     </ul>
+  );
+}
+
+/** Of what the list is of, all that failed so. */
+function RetryGroup({
+  fingerprint,
+  among,
+}: {
+  readonly fingerprint: string;
+  readonly among: URLSearchParams;
+}) {
+  const query = new URLSearchParams(among);
+  for (const name of ['cause', 'fingerprint']) query.delete(name);
+  query.set('failure', fingerprint);
+  const filter = filterOf(query);
+  return filter === null ? null : <VerbButton verb="retry" target={{ filter }} of="submissions with it" />;
+}
+
+/** What all of them have in common. */
+function Carriers({ of: { count: all, metadata } }: { readonly of: FailureGroup }) {
+  const pairs = metadata.filter(({ count: times }) => times === all);
+  if (pairs.length === 0) return null;
+  return (
+    <span>
+      all with <Foreign text={pairs.map(({ key, value }) => `${key} ${value}`).join(', ')} />,
+    </span>
   );
 }
 

@@ -7,8 +7,9 @@ import {
   type Overview,
 } from '../../src/protocol/api/overview.ts';
 import { compact, duration, plural, rate, roughly } from '../lib/format.ts';
-import { useFeed } from '../lib/live.ts';
+import { live, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { useStore } from '../lib/store.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Choice } from '../ui/parts.tsx';
 import { Plot } from '../ui/plot.tsx';
@@ -32,6 +33,7 @@ const SERIES: readonly HistorySeries[] = [
 
 export function OverviewView() {
   const { data, error } = useFeed<Overview>(apiPath('overview'));
+  const { problem } = useStore(live);
   return (
     <>
       <h1 class="visually-hidden">Overview</h1>
@@ -39,7 +41,7 @@ export function OverviewView() {
         <Waiting error={error} />
       ) : (
         <>
-          <AttentionList of={data.attention} />
+          <AttentionList of={data.attention} isOld={problem !== null} />
           <Figures overview={data} />
         </>
       )}
@@ -50,9 +52,16 @@ export function OverviewView() {
   );
 }
 
-function AttentionList({ of }: { readonly of: readonly Attention[] }) {
+function AttentionList({
+  of,
+  isOld,
+}: {
+  readonly of: readonly Attention[];
+  /** Nobody knows what is now. */
+  readonly isOld: boolean;
+}) {
   if (of.length === 0) {
-    return (
+    return isOld ? null : (
       <p class="all-well">
         <Icon name="ok" /> Nothing needs attention
       </p>
@@ -86,7 +95,7 @@ function Figures({ overview }: { readonly overview: Overview }) {
     <section class="figures" aria-label="Figures">
       <Figure
         name="Chunks per second"
-        value={rate(rates.last_1s.done)}
+        value={rate(rates.last_10s.done)}
         note={`${rate(rates.last_60s.done)} over the last minute${state === 'running' ? '' : `; ${state.replaceAll('_', ' ')}`}`}
       />
       <Figure

@@ -18,7 +18,18 @@ import {
   StateBadge,
   Table,
 } from '../ui/parts.tsx';
-import { Ago, At, Empty, Foreign, ForeignBlock, Heading, Lasting, Problem, Waiting } from '../ui/text.tsx';
+import {
+  Ago,
+  At,
+  Empty,
+  Foreign,
+  ForeignBlock,
+  Heading,
+  Lasting,
+  Problem,
+  Unfolding,
+  Waiting,
+} from '../ui/text.tsx';
 import { ChunkTable } from './chunks.tsx';
 import { FailureGroups } from './failures.tsx';
 import { Figure } from './overview.tsx';
@@ -96,6 +107,7 @@ function Head({ submission }: { readonly submission: SubmissionAnswer }) {
       <div class="actions" role="toolbar" aria-label="Actions">
         <VerbButtons
           target={{ ids: [id] }}
+          before={submission}
           state={state}
           isPaused={pauses.length > 0}
           hasFailed={hasFailed}
@@ -299,7 +311,7 @@ function Timeline({ submission: { timeline, acted_by: acts } }: { readonly submi
           <li key={`${at} ${what} ${text}`}>
             <At at={at} />
             <span>
-              <b>{what}</b> <Foreign text={text} />
+              <b>{what}</b> <Unfolding text={text} />
               {by === null ? null : (
                 <span class="faint">
                   {' '}

@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { List } from '../../src/protocol/api/lists.ts';
 import { SUBMISSION_FILTERS, type SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import { VerbButtons } from '../actions/buttons.tsx';
+import { filterOf } from '../actions/filter.ts';
 import { count, range, rate } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { choose, preferences } from '../lib/preferences.ts';
@@ -133,7 +134,12 @@ export function SubmissionsView() {
         Submissions
       </Heading>
       <Filters />
-      <Actions chosen={chosen} matched={data?.matched ?? null} clear={() => setChosen(new Set())} />
+      <Actions
+        chosen={chosen}
+        only={chosen.size === 1 ? rows.find(({ id }) => chosen.has(id)) : undefined}
+        matched={data?.matched ?? null}
+        clear={() => setChosen(new Set())}
+      />
       <div ref={ref} class="list">
         <ListBody data={data} error={error} empty="No submission matches">
           {() => (
@@ -242,10 +248,13 @@ function filterHref(text: string): string | null {
 /** For the chosen rows, or for all that match. */
 function Actions({
   chosen,
+  only,
   matched,
   clear,
 }: {
   readonly chosen: ReadonlySet<string>;
+  /** The one that is chosen, if it is one. */
+  readonly only: SubmissionItem | undefined;
   readonly matched: number | null;
   clear(): void;
 }) {
@@ -254,7 +263,7 @@ function Actions({
     return (
       <div class="actions" role="toolbar" aria-label="Of the selected submissions">
         <b>{count(chosen.size)} selected</b>
-        <VerbButtons target={{ ids: [...chosen] }} state={null} isPaused={false} hasFailed />
+        <VerbButtons target={{ ids: [...chosen] }} before={only} state={null} isPaused={false} hasFailed />
         <button type="button" class="quiet" onClick={clear}>
           Select none
         </button>
@@ -269,24 +278,4 @@ function Actions({
       <VerbButtons target={{ filter }} state={null} isPaused={false} hasFailed />
     </div>
   );
-}
-
-/** States that actions can go by. */
-const ACTION_STATES = ['open', 'waiting', 'running', 'paused', 'delayed'];
-
-/** The list as actions name it; null for one that they cannot. */
-function filterOf(query: URLSearchParams): Readonly<Record<string, unknown>> | null {
-  const state = query.get('state') ?? 'open';
-  const others = [...query.keys()].filter((name) => name !== 'meta' && !NO_CHIPS.includes(name));
-  if (!ACTION_STATES.includes(state) || others.length > 0) return null;
-  const pairs = query.getAll('meta').map((pair) => {
-    const colon = pair.lastIndexOf(':');
-    return [pair.slice(0, colon), pair.slice(colon + 1)] as const;
-  });
-  const queue = query.get('queue');
-  return {
-    ...(pairs.length === 0 ? {} : { metadata: Object.fromEntries(pairs) }),
-    ...(state === 'open' ? {} : { state }),
-    ...(queue === null ? {} : { queue }),
-  };
 }

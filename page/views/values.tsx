@@ -124,6 +124,13 @@ function columnsOf(key: string, rows: readonly ValueRow[], matched: number): rea
     compared('in_flight', 'In flight', rows, 'reserved', (row) => row.in_flight, amount),
     compared('rate', 'Chunks/s', rows, 'done', (row) => row.rate, rate),
     {
+      name: 'set_back',
+      title: 'Set back/min',
+      isNumber: true,
+      sort: 'set_back',
+      cell: ({ set_back_60s: setBack }) => <span class={setBack > 0 ? 'bad' : ''}>{count(setBack)}</span>,
+    },
+    {
       name: 'share',
       title: 'Share in flight',
       isNumber: true,

@@ -175,6 +175,113 @@ suite('the page', { skip: file === null ? 'there is no browser' : false }, () =>
     watched.assertQuiet();
   });
 
+  test('metadata and deadline of a submission are changed, and changed back', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page);
+    await page.goto(`${origin}/#/submissions/${submissionId(1)}`);
+    await page.getByRole('button', { name: 'Change', exact: true }).click();
+    const go = page.getByRole('button', { name: /^Change/ }).last();
+    assert.equal(await go.isDisabled(), true, 'nothing is different yet');
+    await page.getByLabel('Value of customer').fill('43');
+    await page.getByLabel('Value of priority').fill('');
+    await page.getByLabel('Deadline').selectOption('none');
+    await page.getByLabel('Not before').selectOption('at');
+    await page.getByLabel('local time').fill('2030-01-02T03:04:05');
+    await page.getByLabel('Reason').fill('customer waits');
+    await page.getByRole('button', { name: 'Change 1 submission' }).click();
+    await page.getByRole('button', { name: 'Undo' }).click();
+    const done = () => actions.filter(({ body }) => body.dry_run !== true).map(({ body }) => body);
+    while (done().length < 2) await page.waitForRequest('**/actions/set');
+    const ids = [submissionId(1)];
+    assert.deepEqual(done(), [
+      {
+        ids,
+        strategic_metadata: { customer: '43', priority: null },
+        deadline: null,
+        start_after: '2030-01-02T02:04:05.000Z',
+        reason: 'customer waits',
+        expected: 1,
+      },
+      {
+        ids,
+        strategic_metadata: { customer: '41', priority: '1' },
+        deadline: null,
+        start_after: null,
+        reason: 'undone',
+        expected: 1,
+      },
+    ]);
+    watched.assertQuiet();
+  });
+
+  test('all that failed in one way is retried, with who it is of', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page, { submissions: 4 });
+    await page.goto(`${origin}/#/failures?meta=customer:42`);
+    await page.getByText('all with customer 42').first().waitFor();
+    await page.locator('.failures summary').first().click();
+    await page.getByRole('button', { name: 'Retry failed submissions with it' }).first().click();
+    await page.getByRole('button', { name: 'Retry what failed 4 submissions' }).click();
+    await page.getByText('Retried 4 submissions').waitFor();
+    const filter = { metadata: { customer: '42' }, failure: 'fp-0' };
+    assert.deepEqual(actions.at(-1), { verb: 'retry', body: { filter, expected: 4 } });
+    watched.assertQuiet();
+  });
+
+  test('what is refused for good is asked once, and what fails is asked again', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await page.clock.install();
+    await answerFrom(page);
+    const asked = { submissions: 0, consumers: 0 };
+    const refuse = (of: keyof typeof asked, status: number) =>
+      page.route(`**/api/v1/${of}*`, (route) => {
+        asked[of]++;
+        const json = { status, code: 'PROTOCOL', detail: `${of}: refused` };
+        return route.fulfill({ status, json });
+      });
+    await refuse('submissions', 400);
+    await refuse('consumers', 404);
+    for (const view of ['consumers', 'submissions'] as const) {
+      await page.goto(`${origin}/#/${view}`);
+      await page.getByText(`${view}: refused`).first().waitFor();
+      const before = asked[view];
+      // Which queues there are is asked every ten seconds.
+      const latest = page.waitForRequest(view === 'consumers' ? '**/consumers*' : '**/queues');
+      await page.clock.runFor(10_500);
+      await latest;
+      assert.equal(asked[view] > before, view === 'consumers', view);
+    }
+  });
+
+  test('while the queue is silent, nothing is said of what is now', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page, { isEmpty: true });
+    await page.goto(`${origin}/`);
+    await page.getByText('Nothing needs attention').waitFor();
+    await page.unrouteAll();
+    await page.route('**/api/v1/**', (route) => route.abort());
+    await page.locator('.banner').waitFor();
+    assert.equal(await page.getByText('Nothing needs attention').count(), 0);
+    assert.equal(await page.locator('main.past').count(), 1);
+  });
+
+  test('of an event of many lines the first is shown, the others on demand', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page);
+    await page.goto(`${origin}/#/events`);
+    const text = page.getByText('at resize (/app/resize.ts:41:18)').first();
+    await text.waitFor({ state: 'attached' });
+    assert.equal(await text.isVisible(), false);
+    await page.locator('td summary').first().click();
+    assert.equal(await text.isVisible(), true);
+    watched.assertQuiet();
+  });
+
   test('filters are in the address, and each can be taken away', async () => {
     await using watched = await open();
     const { page } = watched;
