@@ -1,7 +1,10 @@
-import { MAP_BITS } from '../../src/protocol/api/submissions.ts';
+import { MAP_BITS, type MapMode } from '../../src/protocol/api/submissions.ts';
+import { count, duration } from '../lib/format.ts';
 
 /** A piece of the map of a submission: so many chunks a cell, from some chunk on. */
 export interface Cells {
+  /** What its octets mean. */
+  readonly mode: MapMode;
   readonly total: number;
   readonly from: number;
   /** Chunks of a cell. */
@@ -12,7 +15,7 @@ export interface Cells {
 }
 
 /** Reads `total=10000000; from=0; cell=1024; cells=9766`. */
-export function cellsOf(header: string | null, bytes: Uint8Array): Cells {
+export function cellsOf(mode: MapMode, header: string | null, bytes: Uint8Array): Cells {
   const fields = new Map(
     (header ?? '').split(';').map((field) => {
       const [name = '', value = ''] = field.trim().split('=');
@@ -21,7 +24,7 @@ export function cellsOf(header: string | null, bytes: Uint8Array): Cells {
   );
   const field = (name: string) => fields.get(name) ?? 0;
   const cells = Math.min(field('cells'), bytes.length >> 1);
-  return { total: field('total'), from: field('from'), cell: Math.max(1, field('cell')), cells, bytes };
+  return { mode, total: field('total'), from: field('from'), cell: Math.max(1, field('cell')), cells, bytes };
 }
 
 export interface Cell {
@@ -49,6 +52,42 @@ export function cellAt({ bytes, from, cell, total }: Cells, index: number): Cell
     isStraggler: (bits & MAP_BITS.straggler) !== 0,
     isFailed: (bits & MAP_BITS.failed) !== 0,
   };
+}
+
+/** What a cell is of the durations of its chunks: their mean and the longest; null: none is known. */
+export interface CellDurations {
+  readonly first: number;
+  readonly last: number;
+  readonly meanMs: number | null;
+  readonly longestMs: number | null;
+}
+
+export function durationsAt({ bytes, from, cell, total }: Cells, index: number): CellDurations {
+  const first = from + index * cell;
+  return {
+    first,
+    last: Math.min(first + cell, total) - 1,
+    meanMs: msOf(bytes[index * 2] ?? 0),
+    longestMs: msOf(bytes[index * 2 + 1] ?? 0),
+  };
+}
+
+/** Each eighth further is twice as long. */
+function msOf(octet: number): number | null {
+  return octet === 0 ? null : 2 ** ((octet - 1) / 8);
+}
+
+/** The shortest and the longest mean of all cells; null: none is known. */
+export function spanOf(cells: Cells): { readonly leastMs: number; readonly mostMs: number } | null {
+  let [least, most] = [256, 0];
+  for (let index = 0; index < cells.cells; index++) {
+    const octet = cells.bytes[index * 2] ?? 0;
+    if (octet === 0) continue;
+    least = Math.min(least, octet);
+    most = Math.max(most, octet);
+  }
+  const [leastMs, mostMs] = [msOf(least), msOf(most)];
+  return most === 0 || leastMs === null || mostMs === null ? null : { leastMs, mostMs };
 }
 
 /** A power of two that is a multiple of eight of the one before, as far down as single chunks. */
@@ -114,9 +153,8 @@ export function capacityOf(width: number, height: number, max: number): number {
 }
 
 /** What is known of a cell, in words. */
-export function wordsOf(cell: Cell, format: (value: number) => string): string {
+export function wordsOf(cell: Cell): string {
   const { first, last, done } = cell;
-  const which = first === last ? `Chunk ${format(first)}` : `Chunks ${format(first)} to ${format(last)}`;
   const facts = [
     first === last
       ? done === 1
@@ -128,5 +166,19 @@ export function wordsOf(cell: Cell, format: (value: number) => string): string {
     cell.isDelayed ? 'waiting for a retry' : null,
     cell.isFailed ? 'failed' : cell.wasTried ? 'tried before' : null,
   ].filter((fact) => fact !== null);
-  return `${which}: ${facts.length === 0 ? 'waiting' : facts.join(', ')}`;
+  return `${nameOf(cell)}: ${facts.length === 0 ? 'waiting' : facts.join(', ')}`;
+}
+
+/** Likewise, of how long its chunks took. */
+export function durationWordsOf(of: CellDurations): string {
+  const { meanMs, longestMs } = of;
+  const words =
+    meanMs === null || longestMs === null
+      ? 'not known'
+      : `${duration(meanMs)} on average, the longest ${duration(longestMs)}`;
+  return `${nameOf(of)}: ${words}`;
+}
+
+function nameOf({ first, last }: { readonly first: number; readonly last: number }): string {
+  return first === last ? `Chunk ${count(first)}` : `Chunks ${count(first)} to ${count(last)}`;
 }

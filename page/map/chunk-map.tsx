@@ -1,32 +1,47 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { MAP_CELLS_MAX, MAP_HEADER, type SubmissionAnswer } from '../../src/protocol/api/submissions.ts';
+import {
+  MAP_CELLS_MAX,
+  MAP_HEADER,
+  type MapMode,
+  type SubmissionAnswer,
+} from '../../src/protocol/api/submissions.ts';
 import { getOctets } from '../lib/api.ts';
-import { count, percent } from '../lib/format.ts';
+import { count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
-import { apiPath, goTo, hrefTo } from '../lib/route.ts';
+import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useColourScheme } from '../ui/colours.ts';
 import { Icon, type IconName } from '../ui/icons.tsx';
+import { Choice } from '../ui/parts.tsx';
 import { Heading } from '../ui/text.tsx';
 import {
   type Cells,
   capacityOf,
   cellAt,
   cellsOf,
+  durationsAt,
+  durationWordsOf,
   type Grid,
   gridFor,
   moved,
+  spanOf,
   type Window,
   wholeWindow,
   wordsOf,
   zoomed,
 } from './cells.ts';
-import { draw, palette } from './draw.ts';
+import { byDuration, byState, draw, palette } from './draw.ts';
+import { MapTable } from './map-table.tsx';
+import { usePinch } from './pinch.ts';
 
 const HEIGHT = 248;
-const TABLE_ROWS = 20;
 
-const readCells = (path: string, signal: AbortSignal): Promise<Cells> =>
-  getOctets(path, signal).then(({ bytes, headers }) => cellsOf(headers.get(MAP_HEADER), bytes));
+const MODE_WORDS = { state: 'states', duration: 'durations' } as const satisfies Record<MapMode, string>;
+
+const reading =
+  (mode: MapMode) =>
+  (path: string, signal: AbortSignal): Promise<Cells> =>
+    getOctets(path, signal).then(({ bytes, headers }) => cellsOf(mode, headers.get(MAP_HEADER), bytes));
+const READ = { state: reading('state'), duration: reading('duration') } as const;
 
 /** Every chunk of a submission as a cell, or many of them as one. */
 export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer }) {
@@ -48,10 +63,11 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
   const capacity = capacityOf(width, HEIGHT, MAP_CELLS_MAX);
   const whole = useMemo(() => wholeWindow(total, capacity), [total, capacity]);
   const window = chosen ?? whole;
-  const query = `cell=${window.cell}&from=${window.from}&cells=${capacity}`;
+  const mode = useRoute().query.get('map') === 'duration' ? 'duration' : 'state';
+  const query = `cell=${window.cell}&from=${window.from}&cells=${capacity}${mode === 'state' ? '' : `&mode=${mode}`}`;
   const { data: cells } = useFeed<Cells>(width === 0 ? null : apiPath(`submissions/${id}/map`, query), {
     slower: 2,
-    read: readCells,
+    read: READ[mode],
   });
   const grid = cells === null ? null : gridFor(cells.cells, width, HEIGHT);
 
@@ -71,6 +87,15 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
       <Heading
         aside={
           <span class="map-tools">
+            <Choice
+              label="What the colours tell"
+              chosen={mode}
+              choices={(['state', 'duration'] as const).map((value) => ({
+                value,
+                words: MODE_WORDS[value],
+                href: hrefTo(`submissions/${id}`, withParams({ map: value === 'state' ? null : value })),
+              }))}
+            />
             <Tool
               label="Earlier chunks"
               icon="left"
@@ -111,16 +136,22 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
       <p class="map-below">
         <span class="map-pointed" aria-live="polite">
           {cells !== null && pointed >= 0 && pointed < cells.cells
-            ? wordsOf(cellAt(cells, pointed), count)
+            ? pointedWords(cells, pointed)
             : window.cell === 1
               ? 'One cell is one chunk'
               : `One cell is ${count(window.cell)} chunks`}
         </span>
-        <Legend />
+        {cells?.mode === 'duration' ? <DurationLegend cells={cells} /> : <Legend />}
       </p>
       {cells === null ? null : <MapTable cells={cells} />}
     </section>
   );
+}
+
+function pointedWords(cells: Cells, index: number): string {
+  return cells.mode === 'duration'
+    ? durationWordsOf(durationsAt(cells, index))
+    : wordsOf(cellAt(cells, index));
 }
 
 function Tool({
@@ -167,16 +198,22 @@ function Canvas({ cells, grid, pointed, point, zoom, open }: CanvasProps) {
   const scheme = useColourScheme();
   const colours = useMemo(palette, [scheme]);
   useEffect(() => {
-    if (canvas.current !== null) draw(canvas.current, cells, grid, colours, pointed);
+    if (canvas.current === null) return;
+    const paint = cells.mode === 'duration' ? byDuration(cells, colours) : byState(cells, colours);
+    draw(canvas.current, cells.cells, grid, paint, { index: pointed, colour: colours.text });
   });
-  // Passive listeners cannot keep the page from zooming.
+  const zoomAt = (isIn: boolean, at: Pick<MouseEvent, 'clientX' | 'clientY'>) => {
+    const index = indexAt(canvas.current, grid, cells, at);
+    if (index >= 0) zoom(isIn, cellAt(cells, index).first);
+  };
+  const pinch = usePinch(zoomAt);
+  // Passive listeners cannot keep the page from zooming. A pinch on a pad comes as a wheel with Ctrl.
   useEffect(() => {
     const element = canvas.current;
     const wheel = (event: WheelEvent) => {
       if (!event.ctrlKey) return;
       event.preventDefault();
-      const index = indexAt(element, grid, cells, event);
-      if (index >= 0) zoom(event.deltaY < 0, cellAt(cells, index).first);
+      zoomAt(event.deltaY < 0, event);
     };
     element?.addEventListener('wheel', wheel, { passive: false });
     return () => element?.removeEventListener('wheel', wheel);
@@ -214,8 +251,17 @@ function Canvas({ cells, grid, pointed, point, zoom, open }: CanvasProps) {
       role="img"
       aria-label="Map of the chunks. Arrow keys move, plus and minus zoom, Enter opens."
       onKeyDown={press}
-      onPointerMove={(event) => point(indexAt(canvas.current, grid, cells, event))}
-      onPointerLeave={() => point(-1)}
+      onPointerDown={pinch.down}
+      onPointerUp={pinch.up}
+      onPointerCancel={pinch.up}
+      onPointerMove={(event) => {
+        pinch.move(event);
+        if (!pinch.isPinching()) point(indexAt(canvas.current, grid, cells, event));
+      }}
+      onPointerLeave={(event) => {
+        pinch.up(event);
+        point(-1);
+      }}
       onClick={(event) => {
         const index = indexAt(canvas.current, grid, cells, event);
         if (index >= 0) open(index);
@@ -224,7 +270,12 @@ function Canvas({ cells, grid, pointed, point, zoom, open }: CanvasProps) {
   );
 }
 
-function indexAt(element: HTMLCanvasElement | null, grid: Grid, { cells }: Cells, event: MouseEvent): number {
+function indexAt(
+  element: HTMLCanvasElement | null,
+  grid: Grid,
+  { cells }: Cells,
+  event: Pick<MouseEvent, 'clientX' | 'clientY'>,
+): number {
   if (element === null) return -1;
   const box = element.getBoundingClientRect();
   const column = Math.floor((event.clientX - box.left) / grid.size);
@@ -254,60 +305,20 @@ function Legend() {
   );
 }
 
-/** The same in numbers, in a few equal parts. */
-function MapTable({ cells }: { readonly cells: Cells }) {
-  const [isOpen, setOpen] = useState(false);
+/** From the shortest to the longest, where any is known. */
+function DurationLegend({ cells }: { readonly cells: Cells }) {
+  const span = spanOf(cells);
   return (
-    <details class="map-table" onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>As a table</summary>
-      {isOpen ? (
-        <table class="rows" aria-label="Chunks by range">
-          <thead>
-            <tr>
-              <th>Chunks</th>
-              <th class="number">Done</th>
-              <th>What else</th>
-            </tr>
-          </thead>
-          <tbody>
-            {partsOf(cells).map(({ first, last, done, notes }) => (
-              <tr key={first}>
-                <td class="mono">
-                  {count(first)}–{count(last)}
-                </td>
-                <td class="number">{percent(done)}</td>
-                <td>{notes === '' ? <span class="faint">–</span> : notes}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      ) : null}
-    </details>
+    <span class="legend">
+      <span class="legend-item">
+        <i class="swatch swatch-waiting" />
+        not known
+      </span>
+      {span === null ? null : (
+        <span class="legend-item">
+          {duration(span.leastMs)} <i class="ramp" /> {duration(span.mostMs)}
+        </span>
+      )}
+    </span>
   );
-}
-
-function partsOf(cells: Cells) {
-  const size = Math.max(1, Math.ceil(cells.cells / TABLE_ROWS));
-  const parts = [];
-  for (let start = 0; start < cells.cells; start += size) {
-    const members = Array.from({ length: Math.min(size, cells.cells - start) }, (_, i) =>
-      cellAt(cells, start + i),
-    );
-    const some = (words: string, isSo: (cell: (typeof members)[number]) => boolean) =>
-      members.some(isSo) ? words : null;
-    parts.push({
-      first: members[0]?.first ?? 0,
-      last: members.at(-1)?.last ?? 0,
-      done: members.reduce((sum, { done }) => sum + done, 0) / members.length,
-      notes: [
-        some('some in flight', (cell) => cell.isReserved),
-        some('some held for long', (cell) => cell.isStraggler),
-        some('some wait for a retry', (cell) => cell.isDelayed),
-        some('some failed', (cell) => cell.isFailed),
-      ]
-        .filter((note) => note !== null)
-        .join(', '),
-    });
-  }
-  return parts;
 }

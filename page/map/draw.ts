@@ -1,5 +1,5 @@
 import { colour } from '../ui/colours.ts';
-import { type Cells, cellAt, type Grid } from './cells.ts';
+import { type Cell, type Cells, cellAt, durationsAt, type Grid, spanOf } from './cells.ts';
 
 export interface Palette {
   readonly waiting: string;
@@ -9,6 +9,8 @@ export interface Palette {
   readonly failed: string;
   readonly straggler: string;
   readonly text: string;
+  /** Of what lies upon a cell. */
+  readonly pattern: string;
 }
 
 export function palette(): Palette {
@@ -20,6 +22,7 @@ export function palette(): Palette {
     failed: colour('failed'),
     straggler: colour('straggler'),
     text: colour('text'),
+    pattern: colour('pattern'),
   };
 }
 
@@ -28,13 +31,57 @@ const PATTERN_SIZE_MIN = 7;
 /** Shares of done chunks that have a colour of their own. */
 const SHADES = 16;
 
-/** All cells, by colour and pattern: in flight is hatched, failed is crossed. */
+/** Draws a cell at a place, of that size. */
+type Paint = (context: CanvasRenderingContext2D, index: number, x: number, y: number, size: number) => void;
+
+/** All cells by colour and pattern: in flight is hatched, failed is crossed. */
+export function byState(cells: Cells, colours: Palette): Paint {
+  const shades = shadesOf(colours.waiting, colours.done);
+  const fillOf = ({ isFailed, isReserved, isDelayed, done }: Cell) =>
+    isFailed
+      ? colours.failed
+      : isReserved
+        ? colours.reserved
+        : isDelayed
+          ? colours.delayed
+          : (shades[shadeOf(done)] ?? colours.waiting);
+  return (context, index, x, y, size) => {
+    const cell = cellAt(cells, index);
+    context.fillStyle = fillOf(cell);
+    context.fillRect(x, y, size, size);
+    if (size < PATTERN_SIZE_MIN - 1) return;
+    if (cell.isFailed) cross(context, x, y, size, colours.pattern);
+    else if (cell.isReserved) hatch(context, x, y, size, colours.pattern);
+    if (cell.isStraggler) frame(context, x, y, size, colours.straggler);
+  };
+}
+
+/** All cells by how long their chunks took, on average: from the shortest of them to the longest, each step so many times as long. */
+export function byDuration(cells: Cells, colours: Palette): Paint {
+  const shades = shadesOf(colours.waiting, colours.delayed);
+  const span = spanOf(cells);
+  const octaves = span === null ? 0 : Math.log2(span.mostMs / span.leastMs);
+  return (context, index, x, y, size) => {
+    const { meanMs } = durationsAt(cells, index);
+    const share =
+      meanMs === null || span === null
+        ? null
+        : octaves === 0
+          ? 0.5
+          : Math.log2(meanMs / span.leastMs) / octaves;
+    // The shortest is told from what is not known.
+    context.fillStyle =
+      share === null ? colours.waiting : (shades[2 + Math.round(share * (SHADES - 2))] ?? colours.delayed);
+    context.fillRect(x, y, size, size);
+  };
+}
+
 export function draw(
   canvas: HTMLCanvasElement,
-  cells: Cells,
+  cells: number,
   grid: Grid,
-  colours: Palette,
-  pointed: number,
+  paint: Paint,
+  pointed: { readonly index: number; readonly colour: string },
 ): void {
   const context = canvas.getContext('2d');
   if (context === null) return;
@@ -48,29 +95,15 @@ export function draw(
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   const inner = grid.size - 1;
-  const shades = Array.from({ length: SHADES + 1 }, (_, i) => mix(colours.waiting, colours.done, i / SHADES));
-  for (let index = 0; index < cells.cells; index++) {
-    const cell = cellAt(cells, index);
-    const x = (index % grid.columns) * grid.size;
-    const y = Math.floor(index / grid.columns) * grid.size;
-    context.fillStyle = cell.isFailed
-      ? colours.failed
-      : cell.isReserved
-        ? colours.reserved
-        : cell.isDelayed
-          ? colours.delayed
-          : (shades[shadeOf(cell.done)] ?? colours.waiting);
-    context.fillRect(x, y, inner, inner);
-    if (grid.size < PATTERN_SIZE_MIN) continue;
-    if (cell.isFailed) cross(context, x, y, inner);
-    else if (cell.isReserved) hatch(context, x, y, inner);
-    if (cell.isStraggler) frame(context, x, y, inner, colours.straggler);
-  }
-  if (pointed >= 0) {
-    const x = (pointed % grid.columns) * grid.size;
-    const y = Math.floor(pointed / grid.columns) * grid.size;
-    frame(context, x - 1, y - 1, inner + 2, colours.text);
-  }
+  const xOf = (index: number) => (index % grid.columns) * grid.size;
+  const yOf = (index: number) => Math.floor(index / grid.columns) * grid.size;
+  for (let index = 0; index < cells; index++) paint(context, index, xOf(index), yOf(index), inner);
+  const { index, colour: stroke } = pointed;
+  if (index >= 0) frame(context, xOf(index) - 1, yOf(index) - 1, inner + 2, stroke);
+}
+
+function shadesOf(from: string, to: string): readonly string[] {
+  return Array.from({ length: SHADES + 1 }, (_, i) => mix(from, to, i / SHADES));
 }
 
 /** None and all have shades of their own. */
@@ -83,8 +116,8 @@ function mix(from: string, to: string, share: number): string {
   return `color-mix(in srgb, ${to} ${share * 100}%, ${from})`;
 }
 
-function hatch(context: CanvasRenderingContext2D, x: number, y: number, size: number): void {
-  context.strokeStyle = 'rgb(255 255 255 / 0.65)';
+function hatch(context: CanvasRenderingContext2D, x: number, y: number, size: number, stroke: string): void {
+  context.strokeStyle = stroke;
   context.lineWidth = 1;
   context.beginPath();
   for (let at = 3; at < size * 2; at += 4) {
@@ -94,8 +127,8 @@ function hatch(context: CanvasRenderingContext2D, x: number, y: number, size: nu
   context.stroke();
 }
 
-function cross(context: CanvasRenderingContext2D, x: number, y: number, size: number): void {
-  context.strokeStyle = 'rgb(255 255 255 / 0.9)';
+function cross(context: CanvasRenderingContext2D, x: number, y: number, size: number, stroke: string): void {
+  context.strokeStyle = stroke;
   context.lineWidth = 1.25;
   context.beginPath();
   context.moveTo(x + 1.5, y + 1.5);

@@ -12,6 +12,33 @@ import { TestServer } from '../support/queues/test-server.ts';
 const WIDE: Look = { width: 1440, theme: 'light' };
 const file = findBrowser();
 
+/** Two fingers on the map, 100 pixels apart, move until they are 200 apart. */
+const PINCH = `{
+  const map = document.querySelector('.map canvas');
+  const { left, top } = map.getBoundingClientRect();
+  for (const [kind, pointerId, x] of [
+    ['down', 1, 300], ['down', 2, 400], ['move', 1, 270], ['move', 2, 470], ['up', 1, 270], ['up', 2, 470],
+  ]) {
+    const at = { clientX: left + x, clientY: top + 40 };
+    map.dispatchEvent(new PointerEvent('pointer' + kind, { bubbles: true, pointerType: 'touch', pointerId, ...at }));
+  }
+}`;
+/** What is drawn is drawn once a frame has been painted. */
+const PAINTED =
+  'new Promise((end) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(end))))';
+/** The colours that the map is drawn with. */
+const DRAWN = `(() => {
+  const map = document.querySelector('.map canvas');
+  // Read from a copy: the browser warns of a canvas that is read again and again.
+  const copy = new OffscreenCanvas(map.width, map.height).getContext('2d', { willReadFrequently: true });
+  copy.drawImage(map, 0, 0);
+  const { data } = copy.getImageData(0, 0, map.width, map.height);
+  const colours = new Set();
+  for (let i = 0; i < data.length; i += 4)
+    if (data[i + 3] === 255) colours.add('rgb(' + data[i] + ', ' + data[i + 1] + ', ' + data[i + 2] + ')');
+  return [...colours];
+})()`;
+
 suite('the page', { skip: file === null ? 'there is no browser' : false }, () => {
   let browser: Browser;
   let server: TestServer;
@@ -102,6 +129,59 @@ suite('the page', { skip: file === null ? 'there is no browser' : false }, () =>
     assert.equal(await page.locator('.map-table tbody tr').count(), 20);
     await goTo(page, 'submissions');
     await page.getByText('50 of 100\u2009000 shown').waitFor();
+    watched.assertQuiet();
+  });
+
+  test('the map tells durations, and is zoomed by wheel and by two fingers', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page, { chunks: 10_000_000 });
+    await page.goto(`${origin}/#/submissions/${submissionId(0)}`);
+    const cells = (count: string) => page.getByText(`One cell is ${count} chunks`).waitFor();
+    await cells('1\u2009024');
+    const canvas = page.locator('.map canvas');
+    await canvas.hover();
+    await page.keyboard.down('Control');
+    await page.mouse.wheel(0, -100);
+    await page.keyboard.up('Control');
+    await page.mouse.move(0, 0);
+    await cells('128');
+    await page.evaluate(PINCH);
+    await cells('16');
+    await page.getByRole('link', { name: 'durations' }).click();
+    await page.getByText('not known', { exact: true }).waitFor();
+    await canvas.focus();
+    await page.keyboard.press('ArrowRight');
+    await page.getByText(/^Chunks [\d\u2009]+ to [\d\u2009]+: .* on average, the longest /).waitFor();
+    assert.match(await page.evaluate<string>('location.hash'), /\?map=duration$/);
+    watched.assertQuiet();
+  });
+
+  test('with colours of the system the states of the map are still told apart', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page);
+    const colours = async () => {
+      const kinds = ['waiting', 'done', 'reserved', 'delayed'];
+      const shown = await page.evaluate<string[]>(
+        "[...document.querySelectorAll('.legend .swatch')].map((each) => getComputedStyle(each).backgroundColor)",
+      );
+      const drawn = await page.evaluate<string[]>(DRAWN);
+      // The pattern of what is in flight covers its swatch.
+      const plain = shown.filter(
+        (_, i) => kinds[i] === 'waiting' || kinds[i] === 'done' || kinds[i] === 'delayed',
+      );
+      assert.equal(new Set(plain).size, 3, `${plain}`);
+      for (const each of plain) assert.ok(drawn.includes(each), `${each} is not in the map`);
+      return plain;
+    };
+    await page.goto(`${origin}/#/submissions/${submissionId(0)}`);
+    await page.locator('.map canvas').waitFor();
+    await page.evaluate(PAINTED);
+    const own = await colours();
+    await page.emulateMedia({ forcedColors: 'active' });
+    await page.evaluate(PAINTED);
+    assert.notDeepEqual(await colours(), own);
     watched.assertQuiet();
   });
 
