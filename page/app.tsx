@@ -100,6 +100,9 @@ function useTitle({ parts }: Route): void {
 
 function TopBar({ route, help }: { readonly route: Route; help(): void }) {
   const [view = ''] = route.parts;
+  const chosen = useRef<HTMLAnchorElement>(null);
+  // On a phone the views are wider than the screen.
+  useEffect(() => chosen.current?.scrollIntoView({ block: 'nearest', inline: 'center' }), [view]);
   return (
     <header class="top">
       <a
@@ -118,7 +121,12 @@ function TopBar({ route, help }: { readonly route: Route; help(): void }) {
       <QueueChoice route={route} />
       <nav class="views" aria-label="Views">
         {VIEWS.map(([path, name]) => (
-          <a key={path} href={hrefTo(path)} aria-current={path === view ? 'page' : undefined}>
+          <a
+            key={path}
+            ref={path === view ? chosen : null}
+            href={hrefTo(path)}
+            aria-current={path === view ? 'page' : undefined}
+          >
             {name}
           </a>
         ))}
@@ -203,7 +211,7 @@ function Heard() {
       onClick={() => isPaused.set(!isStopped)}
     >
       <i class="dot" />
-      {isStopped ? 'stopped' : words}
+      <span>{isStopped ? 'stopped' : words}</span>
     </button>
   );
 }

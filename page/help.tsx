@@ -5,7 +5,7 @@ import { useStore } from './lib/store.ts';
 
 /** Keys, and what a viewer can choose once. */
 export function Help({ close }: { close(): void }) {
-  const { hasKeys, name } = useStore(preferences);
+  const { hasKeys, isUtc, name } = useStore(preferences);
   return (
     <Modal title="Help" close={close}>
       <dl class="keys">
@@ -27,6 +27,14 @@ export function Help({ close }: { close(): void }) {
           onChange={(event) => choose({ hasKeys: event.currentTarget.checked })}
         />{' '}
         Use these keys
+      </label>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={isUtc}
+          onChange={(event) => choose({ isUtc: event.currentTarget.checked })}
+        />{' '}
+        Times in UTC
       </label>
       <label class="field">
         <span>Your name, for the history of what you do; without one the queue writes down your address</span>

@@ -2,16 +2,17 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import {
   MAP_CELLS_MAX,
   MAP_HEADER,
+  MAP_MODES,
   type MapMode,
   type SubmissionAnswer,
 } from '../../src/protocol/api/submissions.ts';
 import { getOctets } from '../lib/api.ts';
 import { count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
-import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { apiPath, goTo, hrefTo, useRoute } from '../lib/route.ts';
 import { useColourScheme } from '../ui/colours.ts';
+import { ParamChoice } from '../ui/filters.tsx';
 import { Icon, type IconName } from '../ui/icons.tsx';
-import { Choice } from '../ui/parts.tsx';
 import { Heading } from '../ui/text.tsx';
 import {
   type Cells,
@@ -87,14 +88,11 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
       <Heading
         aside={
           <span class="map-tools">
-            <Choice
+            <ParamChoice
               label="What the colours tell"
-              chosen={mode}
-              choices={(['state', 'duration'] as const).map((value) => ({
-                value,
-                words: MODE_WORDS[value],
-                href: hrefTo(`submissions/${id}`, withParams({ map: value === 'state' ? null : value })),
-              }))}
+              param="map"
+              values={MAP_MODES}
+              words={(value) => MODE_WORDS[value]}
             />
             <Tool
               label="Earlier chunks"

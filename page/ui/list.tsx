@@ -1,19 +1,24 @@
 import type { ComponentChildren } from 'preact';
 import type { List } from '../../src/protocol/api/lists.ts';
 import type { ApiError } from '../lib/api.ts';
+import { count } from '../lib/format.ts';
+import { currentRoute, hrefTo, withParams } from '../lib/route.ts';
 import { Empty, Problem, Waiting } from './text.tsx';
 
-/** The rows of a list, or what stands in their place: nothing has come yet, it was refused, or there are none. */
+/** The rows of a list, or what stands in their place: nothing has come yet, it was refused, or there are none. Below them, what else there is. */
 export function ListBody<Item>({
   data,
   error,
   empty,
+  isHeld,
   children,
 }: {
   readonly data: List<Item> | null;
   readonly error: ApiError | null;
   /** Says that there are none. */
   readonly empty: string;
+  /** They hold still for now. */
+  readonly isHeld: boolean;
   readonly children: (data: List<Item>) => ComponentChildren;
 }) {
   if (data === null) return <Waiting error={error} />;
@@ -21,6 +26,37 @@ export function ListBody<Item>({
     <>
       <Problem of={error} />
       {data.items.length === 0 ? <Empty>{empty}</Empty> : children(data)}
+      <div class="below">
+        <Pager matched={data.matched} shown={data.items.length} next={data.next} />
+        {/* Always there, so that nothing moves when it speaks. */}
+        <span class="held-note">{isHeld ? 'held still while you point at it' : ''}</span>
+      </div>
     </>
+  );
+}
+
+/** From page to page of a list. */
+function Pager({
+  matched,
+  shown,
+  next,
+}: {
+  readonly matched: number | null;
+  readonly shown: number;
+  readonly next: string | null;
+}) {
+  const { parts, query } = currentRoute();
+  const isFirst = !query.has('cursor');
+  const path = parts.join('/');
+  const total = matched === null ? '' : ` of ${count(matched)}`;
+  return (
+    <nav class="pager" aria-label="Pages of the list">
+      <span>
+        {count(shown)}
+        {total} shown
+      </span>
+      {isFirst ? null : <a href={hrefTo(path, withParams({}))}>First page</a>}
+      {next === null ? null : <a href={hrefTo(path, withParams({ cursor: next }))}>Next page</a>}
+    </nav>
   );
 }

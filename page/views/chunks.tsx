@@ -2,10 +2,12 @@ import type { List } from '../../src/protocol/api/lists.ts';
 import { CHUNK_STATES, type ChunkRow } from '../../src/protocol/api/submissions.ts';
 import { count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
-import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
+import { ParamChoice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
-import { Badge, Choice, type ColumnOf, ConsumerLink, Pager, Table } from '../ui/parts.tsx';
+import { Badge, ConsumerLink } from '../ui/parts.tsx';
+import { type ColumnOf, Table } from '../ui/table.tsx';
 import { Heading, Lasting, None, Unfolding } from '../ui/text.tsx';
 
 export function ChunksView({ id }: { readonly id: string }) {
@@ -19,21 +21,12 @@ export function ChunksView({ id }: { readonly id: string }) {
         Chunks of <a href={hrefTo(`submissions/${id}`)}>{id}</a>
       </Heading>
       <search class="filters">
-        <Choice
-          label="State"
-          chosen={query.get('state') ?? 'all'}
-          choices={['all', ...CHUNK_STATES].map((value) => ({
-            value,
-            words: value,
-            href: hrefTo(path, withParams({ state: value === 'all' ? null : value })),
-          }))}
-        />
+        <ParamChoice label="State" param="state" values={['all', ...CHUNK_STATES]} />
       </search>
       <div ref={ref} class="list">
-        <ListBody data={data} error={error} empty="No chunk is in this state">
+        <ListBody data={data} error={error} isHeld={isHeld} empty="No chunk is in this state">
           {({ items }) => <ChunkTable rows={items} p90={null} isOld={isOld} />}
         </ListBody>
-        {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
       </div>
     </section>
   );

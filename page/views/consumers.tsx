@@ -9,20 +9,11 @@ import type { List } from '../../src/protocol/api/lists.ts';
 import { count, duration, plural, rate } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { Chips, ParamChoice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
-import {
-  Badge,
-  Bar,
-  Chips,
-  Choice,
-  type ColumnOf,
-  ConsumerLink,
-  Facts,
-  HeldNote,
-  Pager,
-  Table,
-} from '../ui/parts.tsx';
+import { Badge, Bar, ConsumerLink, Facts } from '../ui/parts.tsx';
+import { type ColumnOf, Table } from '../ui/table.tsx';
 import { Ago, At, Empty, Foreign, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
 
 const MINUTE_S = 60;
@@ -42,38 +33,26 @@ export function ConsumersView() {
       <Heading
         level={1}
         aside={
-          <Choice
+          <ParamChoice
             label="Grouped by"
-            chosen={group}
-            choices={CONSUMER_GROUPINGS.map((value) => ({
-              value,
-              words: value === 'none' ? 'each' : `by ${value}`,
-              href: hrefTo(
-                'consumers',
-                withParams({ group: value === 'none' ? null : value, sort: null, order: null }),
-              ),
-            }))}
+            param="group"
+            values={CONSUMER_GROUPINGS}
+            words={(value) => (value === 'none' ? 'each' : `by ${value}`)}
+            resets={['sort', 'order']}
           />
         }
       >
         Consumers
       </Heading>
       <search class="filters">
-        <Choice
-          label="State"
-          chosen={state}
-          choices={['all', ...CONSUMER_STATES].map((value) => ({
-            value,
-            words: value,
-            href: hrefTo('consumers', withParams({ state: value === 'all' ? null : value })),
-          }))}
-        />
+        <ParamChoice label="State" param="state" values={['all', ...CONSUMER_STATES]} />
         <Chips path="consumers" except={['state', 'group', 'sort', 'order', 'cursor', 'limit', 'queue']} />
       </search>
       <div ref={ref} class="list">
         <ListBody
           data={data}
           error={error}
+          isHeld={isHeld}
           empty={state === 'all' ? 'No consumer is connected' : 'No consumer is in this state'}
         >
           {() =>
@@ -84,10 +63,6 @@ export function ConsumersView() {
             )
           }
         </ListBody>
-        <div class="below">
-          {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
-          <HeldNote isHeld={isHeld} />
-        </div>
       </div>
     </section>
   );

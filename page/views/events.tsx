@@ -4,7 +4,8 @@ import { getJson } from '../lib/api.ts';
 import { type Feed, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
-import { ConsumerLink, Table } from '../ui/parts.tsx';
+import { ConsumerLink } from '../ui/parts.tsx';
+import { Table } from '../ui/table.tsx';
 import { At, Empty, Foreign, Heading, None, Unfolding, Waiting } from '../ui/text.tsx';
 
 const SHOWN = 200;

@@ -1,5 +1,7 @@
+import type { ComponentChildren } from 'preact';
 import {
   FAILURE_CAUSES,
+  FAILURE_GROUPINGS,
   type FailureGroup,
   type FailureKept,
   type FailureRow,
@@ -9,10 +11,11 @@ import { VerbButton } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
 import { count, duration, plural } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
-import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
+import { Chips, ParamChoice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
-import { Badge, Chips, Choice, ConsumerLink, HeldNote, Pager, Pair } from '../ui/parts.tsx';
+import { Badge, ConsumerLink, Pair } from '../ui/parts.tsx';
 import { Ago, At, Foreign, ForeignBlock, Heading } from '../ui/text.tsx';
 
 const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 'consumer gone' } as const;
@@ -34,31 +37,22 @@ export function FailuresView() {
     <section>
       <Heading level={1}>Failures {since}</Heading>
       <search class="filters">
-        <Choice
+        <ParamChoice
           label="Kind of failure"
-          chosen={query.get('cause') ?? 'all'}
-          choices={(['all', ...FAILURE_CAUSES] as const).map((value) => ({
-            value,
-            words: value === 'all' ? 'all' : CAUSE_WORDS[value],
-            href: hrefTo('failures', withParams({ cause: value === 'all' ? null : value })),
-          }))}
+          param="cause"
+          values={['all', ...FAILURE_CAUSES] as const}
+          words={(value) => (value === 'all' ? 'all' : CAUSE_WORDS[value])}
         />
-        <Choice
+        <ParamChoice
           label="Alike ones"
-          chosen={query.get('group') ?? 'fingerprint'}
-          choices={[
-            {
-              value: 'fingerprint',
-              words: 'alike ones together',
-              href: hrefTo('failures', withParams({ group: null })),
-            },
-            { value: 'none', words: 'each', href: hrefTo('failures', withParams({ group: 'none' })) },
-          ]}
+          param="group"
+          values={FAILURE_GROUPINGS}
+          words={(value) => (value === 'none' ? 'each' : 'alike ones together')}
         />
         <Chips path="failures" except={['group', 'cursor', 'limit', 'queue', 'cause']} />
       </search>
       <div ref={ref} class="list">
-        <ListBody data={data} error={error} empty="No failure is remembered">
+        <ListBody data={data} error={error} isHeld={isHeld} empty="No failure is remembered">
           {({ items }) => (
             <>
               <FailureGroups groups={items.filter((item) => 'example' in item)} among={query} />
@@ -66,10 +60,6 @@ export function FailuresView() {
             </>
           )}
         </ListBody>
-        <div class="below">
-          {data === null ? null : <Pager matched={data.matched} shown={data.items.length} next={data.next} />}
-          <HeldNote isHeld={isHeld} />
-        </div>
       </div>
     </section>
   );
@@ -88,48 +78,79 @@ export function FailureGroups({
   return (
     <ul class="panel failures">
       {groups.map((group) => (
-        <li key={`${group.fingerprint} ${group.cause}`}>
-          <details>
-            <summary>
-              <span class="failure-count">{count(group.count)}×</span>
-              <span class="failure-title">
-                <Foreign text={group.title} />
-                <Cause of={group.example.text} />
-              </span>
-              <span class="failure-about">
-                {group.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[group.cause]}</Badge>}
-                <Carriers of={group} />
-                {plural(group.submissions, 'submission')}, {plural(group.consumers, 'consumer')},{' '}
-                <Ago at={group.last} />
-              </span>
-            </summary>
-            <Example row={group.example} />
-            {group.metadata.length === 0 ? null : (
-              <p class="failure-pairs">
-                Of submissions with
-                {group.metadata.map(({ key, value, count: times }) => (
-                  <span key={`${key}:${value}`}>
-                    <Pair name={key} value={value} /> {count(times)}×
-                  </span>
-                ))}
-              </p>
-            )}
-            <p class="failure-links">
-              <span>
-                First <At at={group.first} />, last <At at={group.last} />
-              </span>
-              <a href={hrefTo('submissions', `failure=${encodeURIComponent(group.fingerprint)}`)}>
-                Submissions with it
-              </a>
-              <a href={hrefTo('failures', `group=none&fingerprint=${encodeURIComponent(group.fingerprint)}`)}>
-                Each of them
-              </a>
-              {among === null ? null : <RetryGroup fingerprint={group.fingerprint} among={among} />}
+        <Failure
+          key={`${group.fingerprint} ${group.cause}`}
+          lead={`${count(group.count)}×`}
+          title={group.title}
+          row={group.example}
+          about={
+            <>
+              <Carriers of={group} />
+              {plural(group.submissions, 'submission')}, {plural(group.consumers, 'consumer')},{' '}
+              <Ago at={group.last} />
+            </>
+          }
+        >
+          {group.metadata.length === 0 ? null : (
+            <p class="failure-pairs">
+              Of submissions with
+              {group.metadata.map(({ key, value, count: times }) => (
+                <span key={`${key}:${value}`}>
+                  <Pair name={key} value={value} /> {count(times)}×
+                </span>
+              ))}
             </p>
-          </details>
-        </li>
+          )}
+          <p class="failure-links">
+            <span>
+              First <At at={group.first} />, last <At at={group.last} />
+            </span>
+            <a href={hrefTo('submissions', `failure=${encodeURIComponent(group.fingerprint)}`)}>
+              Submissions with it
+            </a>
+            <a href={hrefTo('failures', `group=none&fingerprint=${encodeURIComponent(group.fingerprint)}`)}>
+              Each of them
+            </a>
+            {among === null ? null : <RetryGroup fingerprint={group.fingerprint} among={among} />}
+          </p>
+        </Failure>
       ))}
     </ul>
+  );
+}
+
+/** What failed on one line, and in full on demand. */
+function Failure({
+  lead,
+  title,
+  row,
+  about,
+  children,
+}: {
+  readonly lead: ComponentChildren;
+  readonly title: string;
+  readonly row: FailureRow;
+  readonly about: ComponentChildren;
+  readonly children?: ComponentChildren;
+}) {
+  return (
+    <li>
+      <details>
+        <summary>
+          <span class="failure-count">{lead}</span>
+          <span class="failure-title">
+            <Foreign text={title} />
+            <Cause of={row.text} />
+          </span>
+          <span class="failure-about">
+            {row.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[row.cause]}</Badge>}
+            {about}
+          </span>
+        </summary>
+        <Example row={row} />
+        {children}
+      </details>
+    </li>
   );
 }
 
@@ -174,24 +195,13 @@ function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
   return (
     <ul class="panel failures">
       {rows.map((row) => (
-        <li key={`${row.at} ${row.submission} ${row.chunk}`}>
-          <details>
-            <summary>
-              <span class="failure-count">
-                <Ago at={row.at} />
-              </span>
-              <span class="failure-title">
-                <Foreign text={row.text.split('\n')[0] ?? ''} />
-                <Cause of={row.text} />
-              </span>
-              <span class="failure-about">
-                {row.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[row.cause]}</Badge>}
-                {row.fatal ? <Badge kind="bad">last try</Badge> : null}
-              </span>
-            </summary>
-            <Example row={row} />
-          </details>
-        </li>
+        <Failure
+          key={`${row.at} ${row.submission} ${row.chunk}`}
+          lead={<Ago at={row.at} />}
+          title={row.text.split('\n')[0] ?? ''}
+          row={row}
+          about={row.fatal ? <Badge kind="bad">last try</Badge> : null}
+        />
       ))}
     </ul>
   );

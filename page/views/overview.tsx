@@ -4,14 +4,15 @@ import {
   HISTORY_WINDOWS,
   type History,
   type HistorySeries,
+  type HistoryWindow,
   type Overview,
 } from '../../src/protocol/api/overview.ts';
 import { compact, duration, plural, rate, roughly } from '../lib/format.ts';
 import { live, useFeed } from '../lib/live.ts';
-import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
+import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';
+import { ParamChoice } from '../ui/filters.tsx';
 import { Icon } from '../ui/icons.tsx';
-import { Choice } from '../ui/parts.tsx';
 import { Plot } from '../ui/plot.tsx';
 import { Ago, Amount, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
 import { EventRows, useEvents } from './events.tsx';
@@ -169,14 +170,11 @@ function Plots() {
     <section aria-labelledby="history">
       <Heading
         aside={
-          <Choice
+          <ParamChoice
             label="Length of the history"
-            chosen={window}
-            choices={Object.keys(HISTORY_WINDOWS).map((each) => ({
-              value: each,
-              words: WINDOW_WORDS[each as keyof typeof WINDOW_WORDS],
-              href: hrefTo('', withParams({ window: each })),
-            }))}
+            param="window"
+            values={Object.keys(HISTORY_WINDOWS) as HistoryWindow[]}
+            words={(each) => WINDOW_WORDS[each]}
           />
         }
       >

@@ -5,7 +5,8 @@ import { VerbButton } from '../actions/buttons.tsx';
 import { bytes, count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath } from '../lib/route.ts';
-import { Facts, PauseList, Table } from '../ui/parts.tsx';
+import { Facts, PauseList } from '../ui/parts.tsx';
+import { Table } from '../ui/table.tsx';
 import { At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
 
 export function QueueView() {

@@ -7,17 +7,8 @@ import { apiPath, hrefTo } from '../lib/route.ts';
 import { ChunkMap } from '../map/chunk-map.tsx';
 import { Copy } from '../ui/copy.tsx';
 import { useHold } from '../ui/hold.ts';
-import {
-  Badge,
-  Bar,
-  ConsumerLink,
-  Facts,
-  Pairs,
-  PauseList,
-  Progress,
-  StateBadge,
-  Table,
-} from '../ui/parts.tsx';
+import { Badge, Bar, ConsumerLink, Facts, Pairs, PauseList, Progress, StateBadge } from '../ui/parts.tsx';
+import { Table } from '../ui/table.tsx';
 import {
   Ago,
   At,

@@ -8,20 +8,11 @@ import { useFeed } from '../lib/live.ts';
 import { choose, preferences } from '../lib/preferences.ts';
 import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';
+import { Chips, ParamChoice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
-import {
-  Badge,
-  Chips,
-  Choice,
-  type ColumnOf,
-  HeldNote,
-  Pager,
-  Pairs,
-  Progress,
-  StateBadge,
-  Table,
-} from '../ui/parts.tsx';
+import { Badge, Pairs, Progress, StateBadge } from '../ui/parts.tsx';
+import { type ColumnOf, Table } from '../ui/table.tsx';
 import { Ago, Amount, Foreign, Heading, Lasting, None } from '../ui/text.tsx';
 
 const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
@@ -141,7 +132,7 @@ export function SubmissionsView() {
         clear={() => setChosen(new Set())}
       />
       <div ref={ref} class="list">
-        <ListBody data={data} error={error} empty="No submission matches">
+        <ListBody data={data} error={error} isHeld={isHeld || chosen.size > 0} empty="No submission matches">
           {() => (
             <Table
               label="Submissions"
@@ -158,10 +149,6 @@ export function SubmissionsView() {
             />
           )}
         </ListBody>
-        <div class="below">
-          {data === null ? null : <Pager matched={data.matched} shown={rows.length} next={data.next} />}
-          <HeldNote isHeld={isHeld || chosen.size > 0} />
-        </div>
       </div>
     </section>
   );
@@ -194,19 +181,10 @@ function ColumnChoice({ hidden }: { readonly hidden: readonly string[] }) {
 
 /** The state, all other filters as chips, and a line to add one. */
 function Filters() {
-  const { query } = useRoute();
   const [text, setText] = useState('');
   return (
     <search class="filters">
-      <Choice
-        label="State"
-        chosen={query.get('state') ?? 'open'}
-        choices={SUBMISSION_FILTERS.map((value) => ({
-          value,
-          words: value.replaceAll('_', ' '),
-          href: hrefTo('submissions', withParams({ state: value === 'open' ? null : value })),
-        }))}
-      />
+      <ParamChoice label="State" param="state" values={SUBMISSION_FILTERS} />
       <Chips path="submissions" except={NO_CHIPS} />
       <form
         onSubmit={(event) => {

@@ -3,9 +3,11 @@ import type { KeyRow, ValueRow } from '../../src/protocol/api/values.ts';
 import { count, percent, plural, rate, roughly } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
+import { Choice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
-import { Bar, Choice, type ColumnOf, HeldNote, Pager, Table } from '../ui/parts.tsx';
+import { Bar } from '../ui/parts.tsx';
+import { type ColumnOf, Table } from '../ui/table.tsx';
 import { Amount, Empty, Foreign, Heading, None, Waiting } from '../ui/text.tsx';
 
 /** Who waits, and who is served, by the values of a key of metadata. */
@@ -52,7 +54,7 @@ function Values({ of: key }: { readonly of: string }) {
   const rows = data?.items ?? [];
   return (
     <div ref={ref} class="list">
-      <ListBody data={data} error={error} empty="No open submission carries this key">
+      <ListBody data={data} error={error} isHeld={isHeld} empty="No open submission carries this key">
         {({ matched }) => (
           <Table
             label={`Values of ${key}`}
@@ -64,10 +66,6 @@ function Values({ of: key }: { readonly of: string }) {
           />
         )}
       </ListBody>
-      <div class="below">
-        {data === null ? null : <Pager matched={data.matched} shown={rows.length} next={data.next} />}
-        <HeldNote isHeld={isHeld} />
-      </div>
     </div>
   );
 }
