@@ -31,6 +31,7 @@ import { type Reported, reportJson, reportText } from './verb-report.ts';
 interface VerbFlags extends ClientFlags {
   readonly metadata?: ReadonlyMap<string, bigint>;
   readonly state?: FilterState;
+  readonly failure?: string;
   readonly all?: boolean;
   readonly reason?: string;
   readonly by?: string;
@@ -49,11 +50,11 @@ interface SetFlags extends VerbFlags {
 }
 
 const SELECTING = `
-Which: ids, or submissions in progress that match --metadata and --state; with --queue only those of that queue. What was done is
+Which: ids, or submissions in progress that match --metadata, --state and --failure; with --queue only those of that queue. What was done is
 printed, with the ids; --dry-run prints what would be. Ends with status 1 if nothing matches, or if some of the ids could not be.`;
 
 const SCOPES = `
-Without ids, --metadata and --state, --queue alone is the queue itself, with all that comes into it later, and --all the whole server.`;
+Without ids and filters, --queue alone is the queue itself, with all that comes into it later, and --all the whole server.`;
 
 /** The commands that change what goes on. */
 export function verbCommands(io: Io): Command[] {
@@ -174,12 +175,13 @@ function retryOf(io: Io): Command {
     .addHelpText(
       'after',
       `
-Which: ids, or submissions that carry the pairs of --metadata, in progress or ended; with --queue only those of that queue. What was
+Which: ids, or submissions that carry the pairs of --metadata or failed as --failure says, in progress or ended; with --queue only those of that queue. What was
 done stays done, all tries begin anew. Ends with status 1 if nothing matches, or if some of the ids could not be.
 
 Examples:
   opsqueue retry 7216308450426880 --reason "disk replaced"
-  opsqueue retry --metadata customer=42 --dry-run`,
+  opsqueue retry --metadata customer=42 --dry-run
+  opsqueue retry --failure 0c1d9f6a3b27 --reason "disk replaced"`,
     )
     .action(async (ids: readonly string[], flags: VerbFlags) => {
       const work = workOf(ids, flags, false);
@@ -210,6 +212,7 @@ function verbCommand(name: string, description: string, hasStates = true): Comma
         metadataPair,
       ),
     )
+    .addOption(plainFlag('--failure <fingerprint>', 'those of which a try failed so: see opsqueue failures'))
     .addOption(plainFlag('--reason <text>', 'why; kept with what is changed'))
     .addOption(plainFlag('--by <name>', 'who (default: user@host)'))
     .addOption(plainFlag('--dry-run', 'say what would be changed, and change nothing'))
@@ -220,26 +223,26 @@ function verbCommand(name: string, description: string, hasStates = true): Comma
 
 /** @throws IncorrectUsageError */
 function workOf(ids: readonly string[], flags: VerbFlags, takesScopes: boolean): WorkTarget {
-  const { metadata, state, all = false, queue } = flags;
-  const isFilter = metadata !== undefined || state !== undefined;
+  const { metadata, state, failure, all = false, queue } = flags;
+  const isFilter = [metadata, state, failure].some((each) => each !== undefined);
   if (ids.length > 0) {
     if (isFilter || all)
-      throw new IncorrectUsageError('give ids, or --metadata and --state, or --all, not several');
+      throw new IncorrectUsageError('give ids, or --metadata, --state and --failure, or --all, not several');
     return { ids: ids.map(submissionId) };
   }
   if (isFilter) {
-    if (all) throw new IncorrectUsageError('--all leaves nothing to --metadata and --state');
-    return { matching: { metadata, state, queue } };
+    if (all) throw new IncorrectUsageError('--all leaves nothing to --metadata, --state and --failure');
+    return { matching: { metadata, state, failure, queue } };
   }
   if (!takesScopes) {
     if (all) return { matching: { queue } };
-    throw new IncorrectUsageError('which submissions? Give ids, --metadata or --all');
+    throw new IncorrectUsageError('which submissions? Give ids, --metadata, --failure or --all');
   }
   if (all && queue !== undefined) throw new IncorrectUsageError('--all is the whole server: without --queue');
   if (queue !== undefined) return { queue };
   if (all) return { server: true };
   throw new IncorrectUsageError(
-    'what? Give ids, --metadata, --state, --queue, or --all for the whole server',
+    'what? Give ids, --metadata, --state, --failure, --queue, or --all for the whole server',
   );
 }
 

@@ -202,9 +202,9 @@ test('some that cannot be are skipped, and said', async () => {
 
 test('a wrong use is one line and status 2', async () => {
   for (const [args, text] of [
-    [['pause'], 'what? Give ids, --metadata, --state, --queue, or --all for the whole server'],
-    [['cancel'], 'which submissions? Give ids, --metadata or --all'],
-    [['pause', '1', '--all'], 'give ids, or --metadata and --state, or --all, not several'],
+    [['pause'], 'what? Give ids, --metadata, --state, --failure, --queue, or --all for the whole server'],
+    [['cancel'], 'which submissions? Give ids, --metadata, --failure or --all'],
+    [['pause', '1', '--all'], 'give ids, or --metadata, --state and --failure, or --all, not several'],
     [['pause', '--all', '--queue', 'a'], '--all is the whole server: without --queue'],
     [['pause', 'x'], '<id> must be the id of a submission'],
     [['pause', '1', '--cause', 'No'], 'cause must be a string that matches'],
@@ -272,6 +272,9 @@ test('retry goes on with what has failed, by id or by metadata', async () => {
     await said('retry', '--metadata', 'night=7', '--dry-run'),
     `would retry 2 submissions:\n  ${second}\n  ${first}\n2 chunks to be done again\n`,
   );
+  const { fingerprint } = JSON.parse(await said('failures', '--json')).items[0];
+  assert.match(await said('retry', '--failure', fingerprint, '--dry-run'), /^would retry 2 submissions:/);
+  assert.equal((await ask('retry', '--failure', 'none-such', '--dry-run')).code, 1);
   assert.equal(
     await said('retry', first, '--reason', 'fixed'),
     `retried ${first}\n1 chunk to be done again\n`,
