@@ -92,11 +92,13 @@ export class QueueOffice {
     this.#loopDelay.start();
     const turn = new EndOfTurn(promptly(clock));
     this.#sessions = new ConsumerSessions({ queue, settings, turn, versionInfo: VERSION_INFO });
+    const folder = folderOf(settings);
     this.#views = new Views({
       queue,
       clock,
       facts: serverFacts(settings, () => http.connectionsRejected),
-      databaseFolder: folderOf(settings),
+      cpuMs: settings.cpuMs,
+      diskSpace: folder === null ? null : () => settings.diskSpace(folder),
       sizeBytes: () => store.sizeBytes(),
     });
     this.handler = new QueueHandler({

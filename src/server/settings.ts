@@ -18,9 +18,11 @@ import { parseStoreUrl, STORE_URL_FORMS } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
 import { silentLogger } from '../system/log/logger.ts';
 import { partsOf } from '../system/parts.ts';
+import { threadCpuMs } from '../system/process/cpu-time.ts';
 import { type Random, systemRandom } from '../system/random.ts';
 import { type Clock, systemClock } from '../system/time/clock.ts';
 import { formatDuration } from '../system/time/duration.ts';
+import { type DiskSpace, diskSpace } from '../views/disk.ts';
 import type { ServerOptions } from './options.ts';
 
 /** Options that no flag can give. */
@@ -315,6 +317,9 @@ const OPTION_NAMES: OptionNames<ServerOptions> = {
 export interface ServerParts {
   readonly clock: Clock;
   readonly random: Random;
+  /** Processor time of the thread so far. */
+  readonly cpuMs: () => number;
+  readonly diskSpace: (folder: string) => Promise<DiskSpace>;
 }
 
 /** {@link ServerOptions}, checked and complete, with the parts. */
@@ -332,7 +337,8 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
   if (options.store !== undefined && options.databaseFilename !== undefined) {
     throw new IncorrectUsageError('give store or databaseFilename, not both');
   }
-  const { clock = systemClock, random = systemRandom } = partsOf<ServerParts>(options);
+  const own = { clock: systemClock, random: systemRandom, cpuMs: threadCpuMs, diskSpace };
+  const parts: ServerParts = { ...own, ...partsOf<ServerParts>(options) };
   const given: Readonly<Record<string, unknown>> = { ...options };
   const plain = Object.fromEntries(
     Object.entries<Setting>(SETTINGS).map(([name, setting]) => [name, checked(name, setting, given[name])]),
@@ -342,8 +348,7 @@ export function checkedSettings(options: ServerOptions): ServerSettings {
     hosts: addressesOf(plain.hosts),
     logger: options.logger ?? silentLogger,
     logStats: options.logStats,
-    clock,
-    random,
+    ...parts,
   };
 }
 

@@ -17,6 +17,16 @@ export interface SamplerOptions {
 /** Queues with a history of their own, the unnamed one included; beyond, there is that of all together. */
 const HISTORIES_MAX = 20;
 const SECOND_MS = 1_000;
+/** By so much the time of day goes ahead of the monotonic clock, or falls behind, within a second or so: it was set. */
+const STEP_MS_MIN = 500;
+
+/** The clock of the machine was set. */
+export interface ClockStep {
+  /** Forward; below 0: back. */
+  readonly byMs: number;
+  /** On the monotonic clock. */
+  readonly atMs: number;
+}
 
 interface Entry {
   readonly rings: HistoryRings;
@@ -32,12 +42,26 @@ export class Sampler {
   readonly #total = newEntry();
   readonly #byQueue = new Map<string, Entry>();
   #sampledMs: number;
+  #sampledUnixMs: number;
+  #lastStep: ClockStep | null = null;
+  #steppedMs = 0;
   #timer: Timer | null = null;
 
   constructor(options: SamplerOptions) {
     this.#o = options;
     this.#startedMs = options.clock.monotonicMs();
     this.#sampledMs = this.#startedMs;
+    this.#sampledUnixMs = options.clock.nowMs();
+  }
+
+  /** When the clock was last set, since the start; null: it was not. */
+  get lastStep(): ClockStep | null {
+    return this.#lastStep;
+  }
+
+  /** By how much it was set in all. */
+  get steppedMs(): number {
+    return this.#steppedMs;
   }
 
   start(): void {
@@ -66,6 +90,7 @@ export class Sampler {
     const nowMs = clock.monotonicMs();
     const elapsedSeconds = (nowMs - this.#sampledMs) / SECOND_MS;
     if (elapsedSeconds <= 0) return;
+    this.#lookAtClock(nowMs);
     this.#sampledMs = nowMs;
     const second = Math.round((nowMs - this.#startedMs) / SECOND_MS);
     const own = latencies();
@@ -84,6 +109,15 @@ export class Sampler {
     this.#forgetOthers(names);
     const rates = ratesOf(this.#total, watcher.total, elapsedSeconds);
     this.#total.rings.push(second, { ...gauges(queue.counts, consumersWaiting), ...rates, ...own });
+  }
+
+  #lookAtClock(nowMs: number): void {
+    const unixMs = this.#o.clock.nowMs();
+    const byMs = unixMs - this.#sampledUnixMs - (nowMs - this.#sampledMs);
+    this.#sampledUnixMs = unixMs;
+    if (Math.abs(byMs) < STEP_MS_MIN) return;
+    this.#lastStep = { byMs, atMs: nowMs };
+    this.#steppedMs += byMs;
   }
 
   #entryOf(name: string): Entry | null {

@@ -13,8 +13,6 @@ export interface Sources {
   readonly disk: Disk;
   /** When all counting began, in Unix milliseconds. */
   readonly sinceMs: number;
-  /** The same on the monotonic clock. */
-  readonly sinceMonotonicMs: number;
   /** How far apart views are computed now, in milliseconds. */
   throttling(): number;
   /** Connections that were closed as they came, since the start. */

@@ -1,12 +1,11 @@
 import { isPromise } from '../model/kinds.ts';
 import type { JournalHealth } from '../queue/journal/journal.ts';
 import type { Queue } from '../queue/queue.ts';
-import { threadCpuMs } from '../system/process/cpu-time.ts';
 import type { Clock } from '../system/time/clock.ts';
 import type { ChunkMap } from './answers/map.ts';
 import type { ServerFacts } from './answers/queue-details.ts';
 import { ValueRates } from './answers/values.ts';
-import { Disk } from './disk.ts';
+import { Disk, type DiskOptions } from './disk.ts';
 import { type Computation, type Computed, type Computing, Frames } from './frames.ts';
 import { Sampler } from './sampler.ts';
 import type { Sources } from './sources.ts';
@@ -16,8 +15,10 @@ export interface ViewsOptions {
   readonly queue: Queue;
   readonly clock: Clock;
   readonly facts: ServerFacts;
-  /** Where the database file is; null: there is none. */
-  readonly databaseFolder: string | null;
+  /** Processor time of this thread so far, in milliseconds. */
+  cpuMs(): number;
+  /** Of the disk that the database file is on; null: there is none. */
+  readonly diskSpace: DiskOptions['space'];
   sizeBytes(): Promise<number>;
 }
 
@@ -37,7 +38,7 @@ export class Views {
   readonly #ends: (() => void)[] = [];
   #isStuck = false;
 
-  constructor({ queue, clock, facts, databaseFolder, sizeBytes }: ViewsOptions) {
+  constructor({ queue, clock, facts, cpuMs, diskSpace, sizeBytes }: ViewsOptions) {
     const { commitsOfLate, loopDelaysOfLate } = queue.stats;
     this.facts = facts;
     this.#watcher = new Watcher(clock);
@@ -53,7 +54,7 @@ export class Views {
     });
     this.frames = new Frames({
       clock,
-      cpuMs: threadCpuMs,
+      cpuMs,
       loopDelayMs: () => loopDelaysOfLate.quantile(0.99) * 1000,
     });
     this.sources = {
@@ -61,9 +62,8 @@ export class Views {
       clock,
       watcher: this.#watcher,
       sampler: this.#sampler,
-      disk: new Disk({ clock, folder: databaseFolder, sizeBytes }),
+      disk: new Disk({ clock, space: diskSpace, sizeBytes }),
       sinceMs: clock.nowMs(),
-      sinceMonotonicMs: clock.monotonicMs(),
       throttling: () => this.frames.intervalMs,
       refusals: () => Object.values(facts.connectionsRejected()).reduce((sum, count) => sum + count, 0),
     };

@@ -86,7 +86,14 @@ class TestNode {
       storeKind: 'memory',
       connectionsRejected: () => ({}),
     };
-    this.views = new Views({ queue, clock, facts, databaseFolder: null, sizeBytes: async () => 0 });
+    this.views = new Views({
+      queue,
+      clock,
+      facts,
+      cpuMs: () => 0,
+      diskSpace: null,
+      sizeBytes: async () => 0,
+    });
     this.views.start();
   }
 

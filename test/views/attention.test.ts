@@ -21,7 +21,8 @@ function viewsOf({ queue, clock }: QueueWorld, facts: Partial<typeof FACTS> = {}
     queue,
     clock,
     facts: { ...FACTS, ...facts },
-    databaseFolder: null,
+    cpuMs: () => 0,
+    diskSpace: null,
     sizeBytes: async () => 0,
   });
   views.start();

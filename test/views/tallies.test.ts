@@ -85,22 +85,45 @@ test('what many chunks take is known from some of them, how many there were and 
           }
         }
         const sorted = durations.toSorted((a, b) => a - b);
-        for (const tally of [submission, consumer]) {
-          assert.deepEqual([tally.done, tally.doneOfLate.count(4_000, 10_000)], [4_000, 4_000]);
-          const spans = tally.spans!;
-          assert.ok(Math.abs(spans.count - tally.done) <= 20, `${spans.count}`);
-          for (const quantile of [0.5, 0.9]) {
-            const near = (share: number) => sorted[Math.round(share * sorted.length)]!;
-            const told = spans.quantile(quantile);
-            const isNear = told >= near(quantile - 0.1) * 0.87 && told <= near(quantile + 0.09) * 1.13;
-            assert.ok(isNear, `${told}, not ${near(quantile)}`);
-          }
+        for (const { done, doneOfLate } of [submission, consumer]) {
+          assert.deepEqual([done, doneOfLate.count(4_000, 10_000)], [4_000, 4_000]);
+        }
+        const spans = submission.spans!;
+        assert.ok(Math.abs(spans.count - submission.done) <= 20, `${spans.count}`);
+        for (const quantile of [0.5, 0.9]) {
+          const near = (share: number) => sorted[Math.round(share * sorted.length)]!;
+          const told = spans.quantile(quantile);
+          const isNear = told >= near(quantile - 0.1) * 0.87 && told <= near(quantile + 0.09) * 1.13;
+          assert.ok(isNear, `${told}, not ${near(quantile)}`);
         }
         assert.equal(submission.longestMs, sorted.at(-1));
       },
     ),
     { numRuns: 5 },
   );
+});
+
+test('of a consumer the last chunks count, however long they take', () => {
+  for (const [before, after] of [
+    [1, 10],
+    [10, 1],
+    [1_000, 10_000],
+    [10_000, 1_000],
+  ] as const) {
+    const tally = new ConsumerTally();
+    const take = (ms: number, chunks: number) => {
+      for (let i = 0; i < chunks; i++) {
+        tally.completed(i);
+        tally.tookMs(ms);
+      }
+    };
+    const isAbout = (ms: number) =>
+      [tally.meanMs, tally.spans.quantile(0.5)].every((told) => told > ms / 1.2 && told < ms * 1.2);
+    take(before, 1_000);
+    assert.ok(isAbout(before), `${tally.meanMs}`);
+    take(after, 400);
+    assert.ok(isAbout(after), `${tally.meanMs}`);
+  }
 });
 
 test('consumers that take turns are looked at alike', () => {

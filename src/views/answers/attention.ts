@@ -1,4 +1,5 @@
 import { listedQueue } from '../../model/queue-name.ts';
+import { strategyText } from '../../model/strategy-text.ts';
 import type { Attention, AttentionCode, Severity } from '../../protocol/api/overview.ts';
 import type { QueueSight } from '../../queue/queue.ts';
 import { fingerprintOf } from '../fingerprint.ts';
@@ -17,8 +18,12 @@ const DISK_CRITICAL = 0.02;
 const FAILURES_MIN = 3;
 /** A consumer that takes so many times what the others do is slow. */
 const SLOW_TIMES = 5;
+const SLOW_TIMES_MEDIAN = 2.5;
+/** Of fewer consumers it cannot be said who is the odd one. */
+const ALIKE_MIN = 3;
 const SAMPLES_MIN = 5;
 const CLOCK_STEP_MS = 2_000;
+const CLOCK_STEP_SHOWN_MS = 60 * MINUTE_MS;
 const INTERVAL_LONG_MS = 5_000;
 const RANK: Readonly<Record<Severity, number>> = { critical: 0, warning: 1, info: 2 };
 
@@ -38,10 +43,7 @@ export function* attention(sources: Sources, name: string | null): Computation<A
 
 type Add = (code: AttentionCode, severity: Severity, text: string, link: string, count?: number) => void;
 
-function ofServer(
-  { queue, clock, disk, sinceMs, sinceMonotonicMs, throttling, refusals }: Sources,
-  add: Add,
-): void {
+function ofServer({ queue, clock, disk, sampler, throttling, refusals }: Sources, add: Add): void {
   const { ok, error, stuckSinceMs } = queue.journalHealth;
   if (!ok) {
     const forMs = clock.monotonicMs() - (stuckSinceMs ?? clock.monotonicMs());
@@ -77,14 +79,12 @@ function ofServer(
       refused,
     );
   }
-  const steppedMs = clock.nowMs() - sinceMs - (clock.monotonicMs() - sinceMonotonicMs);
-  if (Math.abs(steppedMs) > CLOCK_STEP_MS) {
-    add(
-      'clock_stepped',
-      'info',
-      `the clock of the machine was set by ${inWords(Math.abs(steppedMs))} since the start`,
-      'overview',
-    );
+  const { lastStep } = sampler;
+  const steppedAgoMs = clock.monotonicMs() - (lastStep?.atMs ?? 0);
+  if (lastStep !== null && Math.abs(lastStep.byMs) > CLOCK_STEP_MS && steppedAgoMs < CLOCK_STEP_SHOWN_MS) {
+    const direction = lastStep.byMs > 0 ? 'forward' : 'back';
+    const text = `the clock of the machine was set ${direction} by ${inWords(Math.abs(lastStep.byMs))}, ${inWords(steppedAgoMs)} ago`;
+    add('clock_stepped', 'info', text, 'overview');
   }
   if (throttling() > INTERVAL_LONG_MS) {
     add(
@@ -97,7 +97,7 @@ function ofServer(
 }
 
 function* ofWork(
-  { queue, sampler, clock, sinceMonotonicMs }: Sources,
+  { queue, sampler }: Sources,
   { name, counts, schedule }: QueueSight,
   add: Add,
 ): Computation<void> {
@@ -121,9 +121,9 @@ function* ofWork(
     const text = `${plural(submissionsPaused, 'submission')}${where} with ${plural(chunksPaused, 'chunk')} are paused, or have not begun`;
     add('paused_with_work', 'info', text, `submissions?state=paused&queue=${listed}`, submissionsPaused);
   }
-  const isOld = clock.monotonicMs() - sinceMonotonicMs > STALLED_SECONDS * 1000;
-  const done = sampler.history(name)?.mean('done', STALLED_SECONDS) ?? null;
-  if (isOld && done === 0 && chunksReserved > 0) {
+  const history = sampler.history(name);
+  const reservedLeast = history?.least('reserved', STALLED_SECONDS) ?? 0;
+  if (reservedLeast > 0 && chunksReserved > 0 && history?.mean('done', STALLED_SECONDS) === 0) {
     const text = `nothing was done for five minutes${where}, and ${plural(chunksReserved, 'chunk is', 'chunks are')} in the hands of ${plural(consumers, 'consumer')}`;
     add('stalled', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, chunksReserved);
   }
@@ -161,7 +161,7 @@ function* ofConsumers(
 ): Computation<void> {
   const nowMs = clock.monotonicMs();
   const listed = listedQueue(name);
-  const usual: { readonly ms: number; readonly who: string }[] = [];
+  const usual = new Map<string, Usual[]>();
   const clients = new Set<string>();
   let idle = 0;
   let stragglers = 0;
@@ -170,13 +170,20 @@ function* ofConsumers(
   for (const consumer of schedule.consumers) {
     if (++looked % STRIDE === 0) yield;
     const { chunksReserved, requests, firstHeld, peer, isSick } = consumer;
-    const { client, address, connId } = peer.facts;
+    const { client, address, connId, strategy } = peer.facts;
     // One that is sick is kept waiting on purpose.
     if (chunksReserved === 0 && requests.size > 0 && !isSick) idle++;
     if (client !== null) clients.add(client);
-    const spans = consumerTallyOf(consumer)?.spans;
-    if (spans !== undefined && spans.count >= SAMPLES_MIN) {
-      usual.push({ ms: spans.quantile(0.5), who: `${address ?? 'a consumer'} (${connId})` });
+    const tally = consumerTallyOf(consumer);
+    if (tally !== null && tally.spans.count >= SAMPLES_MIN && strategy !== null) {
+      const text = strategyText(strategy);
+      const alike = usual.get(text) ?? [];
+      usual.set(text, alike);
+      alike.push({
+        meanMs: tally.meanMs,
+        medianMs: tally.spans.quantile(0.5),
+        who: `${address ?? 'a consumer'} (${connId})`,
+      });
     }
     if (firstHeld === null) continue;
     const heldMs = nowMs - firstHeld.reservedMs;
@@ -192,22 +199,44 @@ function* ofConsumers(
     const text = `${plural(stragglers, 'consumer holds', 'consumers hold')} a chunk far longer than others take, the longest for ${inWords(longestMs)}`;
     add('stragglers', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, stragglers);
   }
-  slowOnes(usual, listed, add);
+  slowOnes([...usual.values()], listed, add);
   if (clients.size > 1) {
     const text = `consumers of ${clients.size} versions are connected: ${[...clients].sort().slice(0, 5).join(', ')}`;
     add('versions_mixed', 'info', text, `consumers?queue=${listed}&group=client`, clients.size);
   }
 }
 
-function slowOnes(usual: { readonly ms: number; readonly who: string }[], listed: string, add: Add): void {
-  if (usual.length < 3) return;
-  usual.sort((a, b) => a.ms - b.ms);
-  const median = usual[usual.length >> 1]!.ms;
-  const slow = usual.filter(({ ms }) => ms > SLOW_TIMES * median);
-  const slowest = slow.at(-1);
-  if (slowest === undefined) return;
-  const text = `${plural(slow.length, 'consumer is', 'consumers are')} far slower than the others: a chunk takes ${slowest.who} ${inWords(slowest.ms)}, the others ${inWords(median)}`;
-  add('slow_consumers', 'warning', text, `consumers?queue=${listed}&sort=slowest`, slow.length);
+/** What a chunk takes a consumer of late. */
+interface Usual {
+  readonly meanMs: number;
+  readonly medianMs: number;
+  readonly who: string;
+}
+
+/**
+ * Compared are those with the same strategy: with another one, they may do other work. The mean says how slow one is; the
+ * median, that it is not so for a single chunk.
+ */
+function slowOnes(groups: readonly Usual[][], listed: string, add: Add): void {
+  let count = 0;
+  let slowest: (Usual & { readonly othersMs: number }) | null = null;
+  for (const usual of groups) {
+    if (usual.length < ALIKE_MIN) continue;
+    const othersMs = medianOf(usual.map(({ meanMs }) => meanMs));
+    const medianMs = medianOf(usual.map((each) => each.medianMs));
+    for (const each of usual) {
+      if (each.meanMs <= SLOW_TIMES * othersMs || each.medianMs <= SLOW_TIMES_MEDIAN * medianMs) continue;
+      count++;
+      if (each.meanMs > (slowest?.meanMs ?? 0)) slowest = { ...each, othersMs };
+    }
+  }
+  if (slowest === null) return;
+  const text = `${plural(count, 'consumer is', 'consumers are')} far slower than the others: a chunk takes ${slowest.who} ${inWords(slowest.meanMs)}, the others ${inWords(slowest.othersMs)}`;
+  add('slow_consumers', 'warning', text, `consumers?queue=${listed}&sort=slowest`, count);
+}
+
+function medianOf(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 function* ofFailures({ watcher, clock }: Sources, name: string | null, add: Add): Computation<void> {

@@ -36,7 +36,8 @@ export function history(
     queue: queue === null ? null : listedQueue(queue),
     window,
     step_ms: step * HISTORY_WINDOWS[window].seconds * 1000,
-    at_ms: points.map(({ atSecond }) => sinceMs + atSecond * 1000),
+    // As the clock has it now.
+    at_ms: points.map(({ atSecond }) => Math.round(sinceMs + sampler.steppedMs) + atSecond * 1000),
     series: Object.fromEntries(series),
   };
 }

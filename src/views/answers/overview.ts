@@ -154,7 +154,6 @@ function totalsOf({ inserted, completed, failed, cancelled, done, setBack }: Que
 }
 
 function storeHealth({ queue, clock, disk }: Sources): StoreHealth {
-  void disk.look();
   const { ok, error, stuckSinceMs, bytesPending } = queue.journalHealth;
   const { commitsOfLate } = queue.stats;
   return {

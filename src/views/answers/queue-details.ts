@@ -22,7 +22,6 @@ export function queueDetails(
   facts: ServerFacts,
   frames: Frames,
 ): Omit<QueueAnswer, 'as_of' | 'age_ms'> {
-  void disk.look();
   return {
     since: iso(sinceMs),
     version: facts.version,

@@ -8,14 +8,27 @@ const BUCKETS = (32 - LOWEST_EXPONENT) << STEPS_BITS;
 const double = new Float64Array(1);
 const halves = new Uint32Array(double.buffer);
 
+/** What a duration counts where older ones fade, before they do. */
+const FRESH = 1 << 8;
+
 /** Durations, in some hundred octets and some nanoseconds for each. */
 export class Spans {
   readonly #buckets = new Uint32Array(BUCKETS);
-  #count = 0;
+  /** What each one counts, and of what sum on all that are there count half. */
+  readonly #weight: number;
+  readonly #sumMax: number;
+  #sum = 0;
   #max = 0;
 
+  /** @param fadingAfter each time that there are so many, they count half: quantiles are those of the last ones. Default: never */
+  constructor(fadingAfter = Number.POSITIVE_INFINITY) {
+    this.#weight = fadingAfter === Number.POSITIVE_INFINITY ? 1 : FRESH;
+    this.#sumMax = fadingAfter * this.#weight;
+  }
+
+  /** How many there are, those that fade counted less. */
   get count(): number {
-    return this.#count;
+    return this.#sum / this.#weight;
   }
 
   get maxMs(): number {
@@ -24,19 +37,28 @@ export class Spans {
 
   /** @param times that it counts for so many */
   add(ms: number, times = 1): void {
-    this.#buckets[bucketOf(ms)]! += times;
-    this.#count += times;
+    this.#buckets[bucketOf(ms)]! += times * this.#weight;
+    this.#sum += times * this.#weight;
     if (ms > this.#max) this.#max = ms;
+    if (this.#sum >= this.#sumMax) this.#fade();
   }
 
   /** @param quantile 0 to 1; @returns 0 if there are none */
   quantile(quantile: number): number {
-    let left = Math.max(1, quantile * this.#count);
+    let left = Math.max(1, quantile * this.#sum);
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
       left -= this.#buckets[bucket]!;
       if (left <= 0) return Math.min(middleOf(bucket), this.#max);
     }
     return this.#max;
+  }
+
+  #fade(): void {
+    this.#sum = 0;
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      this.#buckets[bucket]! >>>= 1;
+      this.#sum += this.#buckets[bucket]!;
+    }
   }
 }
 

@@ -17,6 +17,10 @@ function standsFor(done: number): number {
   if (done <= SPANS_EACH_UNTIL) return 1;
   return Math.imul(done, GOLDEN) >>> GOLDEN_SHIFT === 0 ? SPANS_ONE_IN : 0;
 }
+/** Of a consumer its last chunks count: one that has become slow is found after some twenty. */
+const FADING_AFTER = 32;
+/** Of those there are few in a second. */
+const SPANS_EACH_FROM_MS = 50;
 
 /** What happened in a queue, or in all, since the start. Numbers only: counting costs next to nothing. */
 export class QueueTally {
@@ -80,7 +84,9 @@ export class SubmissionTally extends Rolling {
 export class ConsumerTally {
   readonly doneOfLate = new Rolling();
   readonly setBackOfLate = new Rolling();
-  readonly spans = new Spans();
+  readonly spans = new Spans(FADING_AFTER);
+  /** Of its last chunks, in milliseconds. */
+  meanMs = 0;
   done = 0;
   setBack = 0;
 
@@ -91,8 +97,10 @@ export class ConsumerTally {
 
   /** Of the chunk that was done last. */
   tookMs(ms: number): void {
-    const times = standsFor(this.done);
-    if (times > 0) this.spans.add(ms, times);
+    const times = ms >= SPANS_EACH_FROM_MS ? 1 : standsFor(this.done);
+    if (times === 0) return;
+    this.spans.add(ms, times);
+    this.meanMs += (ms - this.meanMs) * (times / Math.min(this.done, FADING_AFTER));
   }
 
   failed(nowMs: number): void {

@@ -62,7 +62,9 @@ export function readRoutes(views: Views): Readonly<Record<ReadEndpoint, Route>> 
     });
 
   return {
-    overview: json('overview', PARAMETERS.overview, (sources, { queue }) => overview(sources, queue)),
+    overview: json('overview', PARAMETERS.overview, (sources, { queue }) =>
+      sources.disk.whenLooked(() => overview(sources, queue)),
+    ),
     history: json('history', PARAMETERS.history, (sources, query) => inOneStep(history(sources, query))),
     submissions: json('submissions', PARAMETERS.submissions, (sources, query) => {
       const endState = endStateOf(query);
@@ -103,7 +105,7 @@ export function readRoutes(views: Views): Readonly<Record<ReadEndpoint, Route>> 
     events: answered((exchange, { queue }) => eventsRoute(views, exchange, queue)),
     why: json('why', PARAMETERS.why, why),
     queue: json('queue', PARAMETERS.queue, (sources) =>
-      inOneStep(queueDetails(sources, views.facts, views.frames)),
+      sources.disk.whenLooked(() => inOneStep(queueDetails(sources, views.facts, views.frames))),
     ),
   };
 }
