@@ -5,6 +5,7 @@ import { ActionDialog } from './actions/dialog.tsx';
 import { Notices } from './actions/notices.tsx';
 import { Help } from './help.tsx';
 import { useKeys } from './keys.ts';
+import { nodesMissing } from './lib/api.ts';
 import { now } from './lib/clock.ts';
 import { clockTime, roughly, zoneName } from './lib/format.ts';
 import { isPaused, live, useFeed } from './lib/live.ts';
@@ -270,6 +271,7 @@ function Theme() {
 function Banner() {
   const { heardAtMs, problem } = useStore(live);
   const { isUtc } = useStore(preferences);
+  const missing = useStore(nodesMissing);
   return (
     <div role="status">
       {problem === null ? null : (
@@ -282,6 +284,19 @@ function Banner() {
             {heardAtMs === null
               ? '. The page tries again by itself.'
               : `. What you see is of ${clockTime(heardAtMs, isUtc)} ${zoneName(isUtc)} time; the page tries again by itself.`}
+          </span>
+        </div>
+      )}
+      {problem !== null || missing.length === 0 ? null : (
+        <div class="banner">
+          <Icon name="warning" />
+          <span>
+            <b>
+              {missing.length === 1 ? 'Node ' : 'Nodes '}
+              <Foreign text={missing.join(', ')} />
+              {missing.length === 1 ? ' does not answer' : ' do not answer'}
+            </b>
+            . What you see is without the queues that are there.
           </span>
         </div>
       )}

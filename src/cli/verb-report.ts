@@ -59,6 +59,9 @@ export function reportText(report: ChangeReport, work: WorkTarget, of: Reported)
   }
   if (unchanged > 0) lines.push(`${counted(unchanged, 'submission')} ${unchangedText(of, unchanged === 1)}`);
   if (chunks > 0) lines.push(`${counted(chunks, 'chunk')} to be done again`);
+  for (const address of report.nodesMissing) {
+    lines.push(`node ${address} did not answer: what it did is not known`);
+  }
   return `${lines.map((line) => `${line}\n`).join('')}${stillText(report, of)}`;
 }
 
@@ -82,10 +85,11 @@ export function holdLines({ matched, pausedBy }: Pick<ChangeReport, 'matched' | 
 
 /** The same for programs. */
 export function reportJson(report: ChangeReport): object {
-  const { dryRun, stillPaused, pausedBy, ...others } = report;
+  const { dryRun, stillPaused, pausedBy, nodesMissing, ...others } = report;
   return {
     dry_run: dryRun,
     ...others,
+    nodes_missing: nodesMissing.length === 0 ? undefined : nodesMissing,
     still_paused: stillPaused,
     paused_by: pausedBy.map(({ of, queue, submissions, ...pause }) => ({
       of,

@@ -96,6 +96,8 @@ export interface VerbAnswer {
   readonly ids: readonly SubmissionId[];
   /** The first {@link VERB_IDS_MAX} of them. */
   readonly skipped: readonly Skipped[];
+  /** Addresses of nodes that did not say what they did; where there is one node, and if all did, none. */
+  readonly nodesMissing?: readonly string[] | undefined;
 }
 
 /** Submissions that a request names, and that an answer does. */

@@ -91,6 +91,7 @@ export function checkWork(work: WorkTarget, ownQueue: string): VerbTarget {
 
 export function reportOf(answer: VerbAnswer): ChangeReport {
   const { isDryRun: dryRun, matched, done, unchanged, stillPaused, holds, chunks, ids, skipped } = answer;
+  const { nodesMissing = [] } = answer;
   return {
     dryRun,
     matched,
@@ -101,6 +102,7 @@ export function reportOf(answer: VerbAnswer): ChangeReport {
     ...(chunks === undefined ? {} : { chunks }),
     ids: ids.map(String),
     skipped: skipped.map(({ id, ...others }) => ({ id: String(id), ...others })),
+    nodesMissing,
   };
 }
 

@@ -301,6 +301,8 @@ export interface ChangeReport {
   readonly ids: readonly string[];
   /** Those that could not be changed: the code and the text of the error that each would be alone. */
   readonly skipped: readonly { readonly id: string; readonly code: string; readonly text: string }[];
+  /** Addresses of nodes of the queue of which it is not known what they did, because they did not answer; mostly none. */
+  readonly nodesMissing: readonly string[];
 }
 
 /** Options of a submission whose results may be errors: with `failureMode: 'collect'`. */

@@ -39,3 +39,11 @@ export function parseNode(
   if (typeof node !== 'string' || !Array.isArray(shards)) return null;
   return { node, shards: new Set(shards.filter((shard) => typeof shard === 'number')) };
 }
+
+/** A request that one node has sent on for a client carries this header, with the node's name: it is not sent on again. */
+export const FORWARDED_HEADER = 'opsqueue-forwarded';
+/** The address of that client. */
+export const FORWARDED_FOR_HEADER = 'opsqueue-forwarded-for';
+/** With `node`: the answer is to be of what the node has itself, out of which the node that asks makes one of all. */
+export const SCOPE_HEADER = 'opsqueue-scope';
+export const SCOPE_NODE = 'node';

@@ -2,8 +2,7 @@ import { dirname } from 'node:path';
 import type { ShardId } from '../model/ids.ts';
 import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import { AnsweringRight } from '../net/http/answering.ts';
-import type { HttpExchange } from '../net/http/exchange.ts';
-import type { HttpHandler, HttpServer } from '../net/http/server.ts';
+import type { HttpServer } from '../net/http/server.ts';
 import { WebSocketServer } from '../net/websocket/server.ts';
 import type { Office } from '../node/queue-node.ts';
 import { Queue } from '../queue/queue.ts';
@@ -16,6 +15,7 @@ import { EndOfTurn, promptly } from '../system/event-loop/end-of-turn.ts';
 import { LoopDelay } from '../system/event-loop/loop-delay.ts';
 import { type Clock, endsWithin, systemClock } from '../system/time/clock.ts';
 import { Views } from '../views/views.ts';
+import { Across } from './across/across.ts';
 import { ConsumerSessions } from './consumers/sessions.ts';
 import { serverFacts } from './facts.ts';
 import type { Admission } from './http/admission.ts';
@@ -23,6 +23,7 @@ import { QueueHandler, VERSION_INFO } from './http/handler.ts';
 import type { NodeView } from './http/node-routes.ts';
 import { Metrics } from './metrics/metrics.ts';
 import type { NodeMetricsOptions } from './metrics/node.ts';
+import type { Passing } from './passing.ts';
 import type { ServerSettings } from './settings.ts';
 
 /** How long the journal and retention may take when it ends. */
@@ -46,10 +47,10 @@ export interface QueueOfficeOptions {
   /** Which shard a queue belongs to. */
   readonly shardOf: (queue: string) => ShardId;
   readonly node: NodeView & NodeMetricsOptions;
-  /** What is done with connections that have just come. Default: they stay here. */
-  readonly passing?: Pick<HttpHandler, 'connection'> | undefined;
-  /** Answers a request for a queue that is not open here. */
-  elsewhere(exchange: HttpExchange, queue: string): void;
+  /** The name of this node. */
+  readonly nodeId: string;
+  /** What leads to other nodes. Default: there are none, everything stays here. */
+  readonly passing?: Passing | undefined;
 }
 
 export interface OfficeOutcome {
@@ -73,6 +74,7 @@ export class QueueOffice {
   readonly #sessions: ConsumerSessions;
   readonly #loopDelay: LoopDelay;
   readonly #views: Views;
+  readonly #across: Across | null;
   /** Those whose requests are taken. */
   readonly #open = new Map<ShardId, ShardOffice>();
   /** Of those that have ended since the last look. */
@@ -101,6 +103,7 @@ export class QueueOffice {
       diskSpace: folder === null ? null : () => settings.diskSpace(folder),
       sizeBytes: () => store.sizeBytes(),
     });
+    this.#across = options.passing === undefined ? null : this.#makeAcross(options.passing);
     this.handler = new QueueHandler({
       queue,
       views: this.#views,
@@ -112,7 +115,7 @@ export class QueueOffice {
       name: settings.name,
       rightFor: (name) => this.#open.get(shardOf(name))?.right ?? null,
       rightOfAny: new AnsweringRight(() => this.#mayAnswer()),
-      elsewhere: (exchange, name) => options.elsewhere(exchange, name),
+      across: this.#across,
       passing: options.passing,
       bodies: { bytesMax, room: new Semaphore(Math.max(bytesMax, bodiesBytesMax)) },
       holdStatusPollsMs: settings.holdStatusPollsMs,
@@ -163,7 +166,22 @@ export class QueueOffice {
   async stop(): Promise<void> {
     this.#loopDelay.stop();
     this.#views.stop();
+    this.#across?.close();
     await this.#queue.stop(STOP_GRACE_MS);
+  }
+
+  #makeAcross(passing: Passing): Across {
+    const { settings, nodeId, shardOf } = this.#o;
+    return new Across({
+      node: nodeId,
+      clock: settings.clock,
+      queue: this.#queue,
+      isHere: (name) => this.#open.has(shardOf(name)),
+      others: () => passing.others,
+      ownerOf: (name) => passing.ownerOf(shardOf(name)),
+      placeOf: (name) => passing.placeOf(shardOf(name)),
+      pass: (socket, head, name) => passing.pass(socket, head, shardOf(name)),
+    });
   }
 
   #closes(office: ShardOffice): void {

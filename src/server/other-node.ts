@@ -26,6 +26,7 @@ const ASK_AGAIN_ELSEWHERE_MS = 1_000;
 /** A node to which connections are passed on, as soon as it has said that it has their shard open. */
 export class OtherNode {
   readonly node: string;
+  readonly address: string;
   readonly at: RelayAddress;
   readonly #o: OtherNodeOptions;
   readonly #url: QueueUrl;
@@ -38,6 +39,7 @@ export class OtherNode {
   constructor(options: OtherNodeOptions) {
     this.#o = options;
     this.node = options.node;
+    this.address = options.address;
     this.#url = parseQueueUrl(options.address);
     const { hostname: host, port } = this.#url;
     this.at = { host, port };

@@ -4,6 +4,8 @@ import { firstRequest } from '../net/relay/first-request.ts';
 import { Relay } from '../net/relay/relay.ts';
 import type { Logger } from '../system/log/logger.ts';
 import { type Clock, sleep } from '../system/time/clock.ts';
+import type { NodeAddress } from './across/fan-out.ts';
+import type { QueuePlace } from './across/forwarding.ts';
 import { OtherNode } from './other-node.ts';
 
 export interface PassingOptions {
@@ -76,6 +78,34 @@ export class Passing {
   }
 
   readonly #take = (socket: Socket, serve: () => void): void => void this.#connected(socket, serve);
+
+  /** Other nodes that have shards, whether or not they can be reached. */
+  get others(): readonly NodeAddress[] {
+    return this.#nodes.size === 0 ? NOBODY : [...this.#nodes.values()];
+  }
+
+  /** Who has the shard, as far as is known; null: nobody. */
+  ownerOf(shard: ShardId): NodeAddress | 'here' | null {
+    return this.#recipients.get(shard) ?? null;
+  }
+
+  /** Where single requests for the shard go, as soon as it is open somewhere; null: nowhere, for longer than they may wait. */
+  async placeOf(shard: ShardId): Promise<QueuePlace> {
+    const to = await this.#route(shard, this.#o.clock.monotonicMs() + this.#o.holdMs);
+    return to !== null ? to.at : this.#isHere(shard) ? 'here' : null;
+  }
+
+  /**
+   * A connection that turned out to be for the shard after its first request.
+   *
+   * @param head what has come of it and is not answered
+   * @returns whether it is passed on
+   */
+  async pass(socket: Socket, head: Uint8Array, shard: ShardId): Promise<boolean> {
+    socket.pause().on('error', ignore);
+    const to = await this.#route(shard, this.#o.clock.monotonicMs() + this.#o.holdMs);
+    return socket.destroyed || (to !== null && (await this.#relay.pass(socket, head, to.at, shard)));
+  }
 
   async #connected(socket: Socket, serve: () => void): Promise<void> {
     const { clock, whoseIs, holdMs } = this.#o;
@@ -160,6 +190,8 @@ export class Passing {
     this.#news = new AbortController();
   }
 }
+
+const NOBODY: readonly NodeAddress[] = [];
 
 /** A node keeps its name and its address for as long as it lives. */
 function isSame(before: OtherNode | 'here' | null, now: Recipient): boolean {

@@ -7,7 +7,7 @@ import type { Store } from '../store/store.ts';
 import { descriptorsMax } from '../system/process/descriptors.ts';
 import { advertisedAddress } from './advertised-address.ts';
 import { Admission } from './http/admission.ts';
-import { respondElsewhere, unavailableHandler } from './http/unavailable.ts';
+import { unavailableHandler } from './http/unavailable.ts';
 import { NodeMetrics } from './metrics/node.ts';
 import { NodeFace } from './node-face.ts';
 import { QueueOffice } from './office.ts';
@@ -179,8 +179,8 @@ export class Server {
       queues: this.#queues,
       shardOf: this.#shardOf,
       node: this.#face,
+      nodeId: this.#face.id,
       ...(store.leases === undefined ? {} : { passing: this.#passing }),
-      elsewhere: (exchange) => respondElsewhere(exchange, NO_NODE),
     });
   }
 

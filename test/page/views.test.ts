@@ -77,6 +77,20 @@ suite('the page', { skip: file === null ? 'there is no browser' : false }, () =>
     watched.assertQuiet();
   });
 
+  test('a node that does not answer is named on top of every view, until it does', async () => {
+    await using watched = await open();
+    const { page } = watched;
+    await answerFrom(page, { nodesMissing: ['10.0.0.2:3999'] });
+    await page.goto(`${origin}/#/consumers`);
+    const line = page.getByText('Node 10.0.0.2:3999 does not answer');
+    await line.waitFor();
+    await page.unrouteAll();
+    await answerFrom(page);
+    await goTo(page, '');
+    await line.waitFor({ state: 'detached' });
+    watched.assertQuiet();
+  });
+
   test('what clients send is text, whatever is in it', async () => {
     await using watched = await open();
     const { page } = watched;

@@ -81,6 +81,7 @@ export class HttpExchange extends RequestHead {
     if (request.headers.expect !== undefined) response.writeContinue();
     this.#onPeerGone = forwardRequest(request, response, target, this.#host, {
       answered: (status, headers) => {
+        this.#letGo();
         this.#isEnded = true;
         // Before the date, as in an answer of its own.
         if (!response.shouldKeepAlive || this.#host.isStopping) headers.splice(-2, 0, 'connection', 'close');

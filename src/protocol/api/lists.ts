@@ -9,6 +9,8 @@ export interface Frame {
   readonly as_of: string;
   /** How old it was when it was sent: answers are computed now and then, for all who ask. */
   readonly age_ms: number;
+  /** Addresses of nodes that did not say what they have, of which it is therefore silent. Not there if all did. */
+  readonly nodes_missing?: readonly string[];
 }
 
 /** A list, or a page of one. */

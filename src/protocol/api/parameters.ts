@@ -127,7 +127,7 @@ export const PARAMETERS = {
   events: {
     queue: QUEUE,
     /** `next` of the answer before; default: the oldest that is kept. */
-    after: { kind: 'integer', min: 0, max: Number.MAX_SAFE_INTEGER },
+    after: TEXT,
     /** How long to wait for the first event, if there is none yet. */
     wait_ms: { kind: 'integer', min: 0, max: 60_000, default: 0 },
     kind: { kind: 'choices', choices: EVENT_KINDS },

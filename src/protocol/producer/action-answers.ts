@@ -11,7 +11,8 @@ import { readId, readQueue } from './actions.ts';
 import { pauseOf } from './control.ts';
 
 export function formatActionAnswer(answer: VerbAnswer): Uint8Array {
-  const { verb, isDryRun, matched, done, unchanged, stillPaused, holds, chunks, ids, skipped } = answer;
+  const { verb, isDryRun, matched, done, unchanged, stillPaused, holds, chunks, ids, skipped, nodesMissing } =
+    answer;
   return Buffer.from(
     JSON.stringify({
       action: verb,
@@ -24,6 +25,7 @@ export function formatActionAnswer(answer: VerbAnswer): Uint8Array {
       chunks,
       ids: ids.map(String),
       skipped: skipped.map(({ id, code, text }) => ({ id: String(id), code, text })),
+      nodes_missing: nodesMissing,
     }),
   );
 }
@@ -41,6 +43,7 @@ export function parseActionAnswer(verb: Verb, body: Uint8Array | string): VerbAn
   const ids: SubmissionId[] = [];
   const skipped: Skipped[] = [];
   const holds: Hold[] = [];
+  let nodesMissing: string[] | undefined;
   reader.object('', (key) => {
     if (Object.hasOwn(counts, key)) counts[key as keyof typeof counts] = reader.uint(key);
     else if (key === 'dry_run') isDryRun = reader.boolean(key);
@@ -48,6 +51,10 @@ export function parseActionAnswer(verb: Verb, body: Uint8Array | string): VerbAn
     else if (key === 'ids') reader.array(key, (index) => ids.push(readId(reader, `${key}[${index}]`)));
     else if (key === 'paused_by') {
       reader.array(key, (index) => holds.push(readHold(reader, `${key}[${index}]`)));
+    } else if (key === 'nodes_missing') {
+      const missing: string[] = [];
+      reader.array(key, (index) => missing.push(reader.text(`${key}[${index}]`)));
+      nodesMissing = missing;
     } else if (key === 'skipped') {
       reader.array(key, (index) => skipped.push(readSkipped(reader, `${key}[${index}]`)));
     } else reader.skip(key);
@@ -55,7 +62,11 @@ export function parseActionAnswer(verb: Verb, body: Uint8Array | string): VerbAn
   reader.end();
   const { matched, done, unchanged, still_paused: stillPaused } = counts;
   const answer = { verb, isDryRun, matched, done, unchanged, stillPaused, holds, ids, skipped };
-  return chunks === undefined ? answer : { ...answer, chunks };
+  return {
+    ...answer,
+    ...(chunks === undefined ? {} : { chunks }),
+    ...(nodesMissing === undefined ? {} : { nodesMissing }),
+  };
 }
 
 function readHold(reader: JsonReader, field: string): Hold {

@@ -17,7 +17,11 @@ const COUNTS = {
 const COUNT_NAMES = Object.keys(COUNTS) as (keyof typeof COUNTS)[];
 
 /** Ours: the queues that are in use, all of them, in the envelope of every list of `/api/v1`. */
-export function formatQueues(queues: readonly QueueInfo[], asOfMs: number): Uint8Array {
+export function formatQueues(
+  queues: readonly QueueInfo[],
+  asOfMs: number,
+  nodesMissing: readonly string[] = [],
+): Uint8Array {
   const writer = new JsonWriter().raw('{"as_of":').text(new Date(asOfMs).toISOString());
   writer.raw(',"age_ms":0,"matched":').integer(queues.length).raw(',"next":null,"items":[');
   writer.list(queues, (queue) => {
@@ -25,7 +29,9 @@ export function formatQueues(queues: readonly QueueInfo[], asOfMs: number): Uint
     for (const name of COUNT_NAMES) writer.raw(`,"${name}":`).integer(queue[COUNTS[name]]);
     writer.raw(`,"pauses":${JSON.stringify(queue.pauses.map(pauseOf))}}`);
   });
-  return writer.raw(']}').finish();
+  writer.raw(']');
+  if (nodesMissing.length > 0) writer.raw(`,"nodes_missing":${JSON.stringify(nodesMissing)}`);
+  return writer.raw('}').finish();
 }
 
 export function parseQueues(body: Uint8Array | string): QueueInfo[] {

@@ -83,29 +83,36 @@ export class Verbs {
 
   /**
    * @param among of what matches, only these; null = all
+   * @param isPart others look after the rest of it: that nothing can be done to any that is named is no error
    * @throws SubmissionNotFoundError, SubmissionEndedError or ChangeRefusedError if that is true of all that is named;
    *   NothingMatchesError; CountChangedError; DeadlinePassedError; QueueUnavailableError
    */
-  async run(request: VerbRequest, among: Among = null): Promise<VerbAnswer> {
+  async run(request: VerbRequest, among: Among = null, isPart = false): Promise<VerbAnswer> {
     const { target, change } = request;
     this.#checkTimes(change);
     const act = this.#actOf(request);
     if (target.kind === 'queue') return this.#scope(request, target.queue, act);
     if (target.kind === 'server') return this.#scope(request, SERVER_SCOPE, act);
     const tally = new VerbTally(this.#o.scopes);
-    if (change.verb === 'retry') return this.#retry(request, among, act, tally);
+    if (change.verb === 'retry') return this.#retry(request, among, act, tally, isPart);
     const targets =
       target.kind === 'matching' ? await this.#matching(target, among) : await this.#named(target, tally);
     if (request.expected !== null && targets.length > request.expected) {
       throw new CountChangedError(targets.length, request.expected);
     }
     await this.#changeAll(targets, request, act, tally);
-    if (tally.done === 0 && tally.unchanged === 0) throw tally.skipped[0]!.error;
+    if (!isPart && tally.done === 0 && tally.unchanged === 0) throw tally.skipped[0]!.error;
     return this.#answer(request, targets.length, tally);
   }
 
   /** What it is for has ended, mostly. */
-  async #retry(request: VerbRequest, among: Among, act: Act, tally: VerbTally): Promise<VerbAnswer> {
+  async #retry(
+    request: VerbRequest,
+    among: Among,
+    act: Act,
+    tally: VerbTally,
+    isPart: boolean,
+  ): Promise<VerbAnswer> {
     const { target, isDryRun, expected } = request;
     const { retries } = this.#o;
     const targets =
@@ -133,7 +140,7 @@ export class Verbs {
         if (result.chunks > 0) tally.look(result.queue, result.pauses);
       }
     }
-    if (tally.done === 0 && tally.unchanged === 0) throw tally.skipped[0]!.error;
+    if (!isPart && tally.done === 0 && tally.unchanged === 0) throw tally.skipped[0]!.error;
     return this.#answer(request, targets.length, tally);
   }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { RetryPolicy } from '../../model/retry.ts';
 import { VERSION } from '../../model/version.ts';
@@ -9,6 +10,7 @@ import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../../n
 import { RequestHead } from '../../net/http/head.ts';
 import type { HttpHandler } from '../../net/http/server.ts';
 import type { WebSocketServer } from '../../net/websocket/server.ts';
+import { FORWARDED_HEADER } from '../../protocol/node.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
 import { QueueUnavailableError, TooManyQueuesError } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
@@ -16,6 +18,7 @@ import { InvariantError } from '../../scheduler/invariant.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { Views } from '../../views/views.ts';
+import type { Across } from '../across/across.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { pageRoutes } from '../page/page-routes.ts';
 import type { Admission, Admitted } from './admission.ts';
@@ -24,6 +27,7 @@ import { apiRoutes } from './api/routes.ts';
 import { ENDPOINTS, type EndpointName } from './endpoints.ts';
 import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
 import { type Route, submissionRoutes, type Target } from './submissions.ts';
+import { respondElsewhere } from './unavailable.ts';
 
 export interface QueueHandlerOptions {
   readonly queue: Queue;
@@ -37,8 +41,8 @@ export interface QueueHandlerOptions {
   rightFor(queue: string): AnsweringRight | null;
   /** To answer what is asked of no queue in particular. */
   readonly rightOfAny: AnsweringRight;
-  /** Answers a request for a queue that is not open here. */
-  elsewhere(exchange: HttpExchange, queue: string): void;
+  /** What is done about other nodes; null: there are none, ever. */
+  readonly across: Across | null;
   /** What is done with connections that have just come; without one, or while it is undefined, they stay here. */
   readonly passing?: Pick<HttpHandler, 'connection'> | undefined;
   readonly bodies: BodyLimits;
@@ -55,6 +59,7 @@ export interface QueueHandlerOptions {
 export const VERSION_INFO = `v${VERSION}`;
 
 const NO_BODY = new Uint8Array(0);
+const NOT_HERE = 'no node has this queue at the moment: try again';
 
 /** What is done with requests while the queue is open. */
 export class QueueHandler implements HttpHandler {
@@ -95,13 +100,22 @@ export class QueueHandler implements HttpHandler {
       respondAnnounced(exchange, status, text, text === '' ? null : CONTENT_TYPE_TEXT, headers);
       return;
     }
+    if (this.#begin(exchange, decision)) return;
+    const { across } = this.#o;
+    if (across === null) respondElsewhere(exchange, NOT_HERE);
+    else {
+      void across.forwarding.request(exchange, decision.queue, () => {
+        if (!this.#begin(exchange, decision)) respondElsewhere(exchange, NOT_HERE);
+      });
+    }
+  }
+
+  /** false: it is for a queue that is not open here. */
+  #begin(exchange: HttpExchange, decision: Admitted): boolean {
     const { name, endpoint } = decision;
     if (!isOfNode(name)) {
       const right = isOfQueue(decision) ? this.#o.rightFor(decision.queue) : this.#o.rightOfAny;
-      if (right === null) {
-        this.#o.elsewhere(exchange, decision.queue);
-        return;
-      }
+      if (right === null) return false;
       exchange.onlyBy(right);
     }
     if (name === 'consumer') {
@@ -110,19 +124,27 @@ export class QueueHandler implements HttpHandler {
       else exchange.respond(400, 'an upgrade to a WebSocket was expected', CONTENT_TYPE_TEXT);
     } else if (endpoint.body === undefined) void this.#run(name, exchange, decision, NO_BODY);
     else exchange.readBody(this.#o.bodies, (body) => void this.#run(name, exchange, decision, body));
+    return true;
   }
 
   /** One that is not admitted is answered as a plain request. */
   isUpgrade(head: RequestHead): boolean {
     const decision = this.#o.admission.admit(head);
     if (decision.kind !== 'admitted' || decision.endpoint.isUpgrade !== true) return false;
-    return this.#o.rightFor(decision.queue)?.isOn() === true && this.#o.queue.hasRoomFor(decision.queue);
+    const right = this.#o.rightFor(decision.queue);
+    if (right === null) return this.#o.across !== null && head.header(FORWARDED_HEADER) === undefined;
+    return right.isOn() && this.#o.queue.hasRoomFor(decision.queue);
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#o.metrics.http.begin('GET', ENDPOINTS.consumer.path)(101);
+    const { across, metrics } = this.#o;
     const { queue } = this.#o.admission.queuePath(new RequestHead(request));
     const right = this.#o.rightFor(queue);
+    if (right === null && across !== null) {
+      void across.upgrade(request, socket as Socket, head, queue);
+      return;
+    }
+    metrics.http.begin('GET', ENDPOINTS.consumer.path)(101);
     try {
       const open = (connection: FrameConnection) => this.#o.openSession(request, connection, queue);
       this.#o.webSockets.accept(request, socket, head, open, right?.isOn);

@@ -18,6 +18,7 @@ import {
   parseMetadataQuery,
 } from '../../protocol/producer/requests.ts';
 import type { Queue } from '../../queue/queue.ts';
+import { callerAddress } from '../across/forwarding.ts';
 import { respondAnnounced, respondJson, respondStatus, respondText } from './answers.ts';
 import type { SubmissionEndpoint } from './endpoints.ts';
 import { newSubmissionOf } from './insert-request.ts';
@@ -185,7 +186,7 @@ function callerOf(exchange: HttpExchange): string | null {
   } catch {
     // Not as our client sends it.
   }
-  return exchange.remoteAddress ?? null;
+  return callerAddress(exchange);
 }
 
 /** null: it is none, and that has been answered. */

@@ -7,6 +7,7 @@ import {
 import type { HttpHandler } from '../../net/http/server.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
 import type { Admission } from './admission.ts';
+import { ENDPOINTS } from './endpoints.ts';
 import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
 
 export interface UnavailableOptions {
@@ -53,6 +54,7 @@ export function respondElsewhere(exchange: HttpExchange, reason: string): void {
 }
 
 function respondUnavailable(exchange: HttpExchange, reason: string, more: readonly string[] | null): void {
-  if (exchange.path === '/ping') exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT, more);
+  if (exchange.path.endsWith(ENDPOINTS.ping.path))
+    exchange.respond(503, 'unhealthy', CONTENT_TYPE_TEXT, more);
   else exchange.respond(503, formatErrorText(reason), CONTENT_TYPE_JSON, more);
 }

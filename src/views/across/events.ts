@@ -1,8 +1,7 @@
 import { ProtocolError } from '../../model/errors.ts';
 import type { EventRow, EventsAnswer } from '../../protocol/api/events.ts';
-import type { Frame } from '../../protocol/api/lists.ts';
 
-type Content = Omit<EventsAnswer, keyof Frame>;
+type Content = Omit<EventsAnswer, 'as_of' | 'age_ms'>;
 
 /** Up to which number a reader has seen the events of each node, by the node's tag. */
 export type EventPlaces = ReadonlyMap<string, number>;

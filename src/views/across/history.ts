@@ -1,8 +1,7 @@
-import type { Frame } from '../../protocol/api/lists.ts';
 import type { History, HistorySeries } from '../../protocol/api/overview.ts';
 import { rounded } from '../sources.ts';
 
-type Content = Omit<History, keyof Frame>;
+type Content = Omit<History, 'as_of' | 'age_ms'>;
 
 /** Of these the highest is shown; the others are added up. */
 const HIGHEST: ReadonlySet<HistorySeries> = new Set([

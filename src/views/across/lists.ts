@@ -23,7 +23,7 @@ import { type KeysQuery, keysPage, type ValuesQuery } from '../answers/values.ts
 import { DEPTH_MAX, Page, type PageQuery } from '../page.ts';
 import { rounded } from '../sources.ts';
 
-type Content<Answer extends Frame> = Omit<Answer, keyof Frame>;
+type Content<Answer extends Frame> = Omit<Answer, 'as_of' | 'age_ms'>;
 type Rows<Row> = Content<List<Row>>;
 type Parts<Row> = readonly Rows<Row>[];
 

@@ -1,4 +1,4 @@
-import type { Frame, PauseItem } from '../../protocol/api/lists.ts';
+import type { PauseItem } from '../../protocol/api/lists.ts';
 import {
   type Attention,
   type Overview,
@@ -13,7 +13,7 @@ import {
 import { STRATEGIES_MAX } from '../answers/overview.ts';
 import { rounded } from '../sources.ts';
 
-type Content = Omit<Overview, keyof Frame>;
+type Content = Omit<Overview, 'as_of' | 'age_ms'>;
 
 /** The worst first; a node that stops is no longer one of them, unless all do. */
 const STATES: readonly QueueState[] = ['store_stuck', 'paused', 'running', 'stopping'];

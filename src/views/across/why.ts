@@ -1,8 +1,7 @@
-import type { Frame } from '../../protocol/api/lists.ts';
 import type { Why } from '../../protocol/api/why.ts';
 import { worst } from '../answers/why.ts';
 
-type Content = Omit<Why, keyof Frame>;
+type Content = Omit<Why, 'as_of' | 'age_ms'>;
 
 /** Why not all goes on that is open on any node: as of the queue that is worst off. There is at least one part. */
 export function mergeWhys(parts: readonly Content[]): Content {

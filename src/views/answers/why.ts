@@ -51,7 +51,7 @@ function* whyOfSubmission(sources: Sources, open: Open): Computation<Content> {
   return answer({ submission: String(id), queue, backlog: chunksLeft(open) }, whyChecks(situation));
 }
 
-function* whyOfQueues(sources: Sources, name: string | null): Computation<Content> {
+export function* whyOfQueues(sources: Sources, name: string | null): Computation<Content> {
   const answers: Content[] = [];
   for (const sight of [...queuesOf(sources, name)]) {
     const { counts } = sight;

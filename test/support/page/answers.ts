@@ -36,6 +36,8 @@ export interface World {
   readonly rows: number;
   /** There is work, and there are consumers. */
   readonly isEmpty: boolean;
+  /** Addresses of nodes that do not answer. */
+  readonly nodesMissing: readonly string[];
 }
 
 export const PLAIN: Omit<World, 'nowMs'> = {
@@ -52,10 +54,15 @@ export const PLAIN: Omit<World, 'nowMs'> = {
   submissions: 1_337,
   rows: 50,
   isEmpty: false,
+  nodesMissing: [],
 };
 
 export const iso = (ms: number) => new Date(ms).toISOString();
-export const frame = ({ nowMs }: World): Frame => ({ as_of: iso(nowMs - 400), age_ms: 400 });
+export const frame = ({ nowMs, nodesMissing }: World): Frame => ({
+  as_of: iso(nowMs - 400),
+  age_ms: 400,
+  ...(nodesMissing.length === 0 ? {} : { nodes_missing: nodesMissing }),
+});
 
 export function list<Item>(world: World, items: readonly Item[], matched = items.length): List<Item> {
   return { ...frame(world), matched, next: matched > items.length ? 'next-page' : null, items };

@@ -10,7 +10,7 @@ import {
   SubmissionNotFoundError,
 } from '../../../model/errors.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
-import type { VerbTarget } from '../../../model/verbs.ts';
+import type { VerbAnswer, VerbRequest, VerbTarget } from '../../../model/verbs.ts';
 import { formatActionAnswer } from '../../../protocol/producer/action-answers.ts';
 import { parseActionRequest } from '../../../protocol/producer/actions.ts';
 import { JsonSyntaxError } from '../../../protocol/producer/requests.ts';
@@ -21,6 +21,9 @@ import type { Clock } from '../../../system/time/clock.ts';
 import { submissionsWith } from '../../../views/answers/submissions.ts';
 import { TooManyViewsError } from '../../../views/frames.ts';
 import type { Views } from '../../../views/views.ts';
+import { type Across, isForPart } from '../../across/across.ts';
+import { ActionsAcross } from '../../across/actions.ts';
+import { callerAddress } from '../../across/forwarding.ts';
 import { respondJson } from '../answers.ts';
 import { idempotencyKeyOf } from '../insert-request.ts';
 import type { Route } from '../submissions.ts';
@@ -44,9 +47,38 @@ const STATUSES = [
   [StoreError, 503],
 ] as const;
 
+/** The same of what another node said of a submission that it skipped. */
+const STATUSES_OF_SKIPPED: ReadonlyMap<string, number> = new Map([
+  ['SUBMISSION_NOT_FOUND', 404],
+  ['SUBMISSION_ENDED', 409],
+  ['CHANGE_REFUSED', 409],
+  ['DEADLINE_PASSED', 422],
+  ['TOO_MANY_QUEUES', 429],
+  ['QUEUE_UNAVAILABLE', 503],
+]);
+
+export interface ActionRouteOptions {
+  readonly queue: Queue;
+  readonly views: Views;
+  readonly clock: Clock;
+  /** What is done about other nodes; null: there are none, ever. */
+  readonly across: Across | null;
+}
+
 /** `POST /api/v1/actions/{verb}`: pauses, resumes, changes or cancels what is named or matches. */
-export function actionRoute(queue: Queue, views: Views, clock: Clock): Route {
+export function actionRoute({ queue, views, clock, across }: ActionRouteOptions): Route {
   const repeated = new RepeatedActions(clock);
+  const runHere = async (request: VerbRequest, isPart: boolean) =>
+    queue.verbs.run(request, await failedSo(views, request.target), isPart);
+  const onNodes =
+    across === null
+      ? null
+      : new ActionsAcross({
+          fanOut: across.fanOut,
+          ownerOf: (name) => across.ownerOf(name),
+          queueOf: (id) => across.queueOf(id),
+          runHere: (request) => runHere(request, true),
+        });
   return async (exchange, { queue: confinedTo, segment }, body) => {
     try {
       const verb = VERBS.find((each) => each === segment);
@@ -55,21 +87,38 @@ export function actionRoute(queue: Queue, views: Views, clock: Clock): Route {
         respondProblem(exchange, 404, 'UNKNOWN_ACTION', text);
         return;
       }
-      const caller = exchange.remoteAddress ?? 'unknown';
+      const caller = callerAddress(exchange) ?? 'unknown';
       const request = parseActionRequest(verb, body, caller, confinedTo);
-      const parts = [verb, confinedTo, body];
-      const act = async () => {
-        const among = await failedSo(views, request.target);
-        return formatActionAnswer(await queue.verbs.run(request, among));
+      const { target } = request;
+      const answer = async (run: () => Promise<VerbAnswer>) => {
+        const parts = [verb, confinedTo, body];
+        const act = async () => formatActionAnswer(await run());
+        respondJson(exchange, 200, await repeated.run(idempotencyKeyOf(exchange), parts, act));
       };
-      respondJson(exchange, 200, await repeated.run(idempotencyKeyOf(exchange), parts, act));
+      const isPart = isForPart(exchange);
+      const here = () => answer(() => runHere(request, isPart));
+      const home = homeOf(target);
+      if (across === null || isPart) await here();
+      else if (home !== null && !across.isHere(home)) {
+        await across.forwarding.request(exchange, home, here, Uint8Array.from(body));
+      } else if (home !== null || onNodes === null || !across.isSpread(exchange)) await here();
+      else if (target.kind === 'submissions' || target.kind === 'matching') {
+        await answer(() => onNodes.run(request, target));
+      }
     } catch (error) {
-      const status = STATUSES.find(([type]) => error instanceof type)?.[1];
+      const known = STATUSES.find(([type]) => error instanceof type)?.[1];
+      const status =
+        known ?? (error instanceof OpsqueueError ? STATUSES_OF_SKIPPED.get(error.code) : undefined);
       if (status === undefined || !(error instanceof OpsqueueError)) throw error;
       const where = error instanceof SubmissionNotFoundError ? error.queue : null;
       respondProblem(exchange, status, error.code, error.message, { queue: where });
     }
   };
+}
+
+/** Which queue's node is to do it; null: any number of them. What is of the whole server is with the unnamed queue. */
+function homeOf(target: VerbTarget): string | null {
+  return target.kind === 'server' ? '' : target.queue;
 }
 
 /** Submissions with the failure that a filter names: the queue itself knows nothing of fingerprints. */

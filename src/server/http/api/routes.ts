@@ -1,26 +1,42 @@
-import { formatQueues } from '../../../protocol/producer/queues.ts';
+import { formatQueues, parseQueues } from '../../../protocol/producer/queues.ts';
 import type { Queue } from '../../../queue/queue.ts';
 import type { Clock } from '../../../system/time/clock.ts';
-import type { Views } from '../../../views/views.ts';
+import { mergeQueues } from '../../../views/across/queues.ts';
+import type { Across } from '../../across/across.ts';
 import { respondJson } from '../answers.ts';
 import type { ApiEndpoint } from '../endpoints.ts';
 import type { Route } from '../submissions.ts';
-import { actionRoute } from './actions.ts';
+import { type ActionRouteOptions, actionRoute } from './actions.ts';
 import { openapiRoute } from './openapi.ts';
 import { readRoutes } from './reads.ts';
 
-export interface ApiRoutesOptions {
-  readonly queue: Queue;
-  readonly views: Views;
-  readonly clock: Clock;
+/** `/api/v1`: what people, their page and their scripts read and do. */
+export function apiRoutes({
+  queue,
+  clock,
+  views,
+  across,
+}: ActionRouteOptions): Readonly<Record<ApiEndpoint, Route>> {
+  return {
+    queues: queuesRoute(queue, clock, across),
+    ...readRoutes(views, across),
+    openapi: openapiRoute(),
+    action: actionRoute({ queue, views, clock, across }),
+  };
 }
 
-/** `/api/v1`: what people, their page and their scripts read and do. */
-export function apiRoutes({ queue, clock, views }: ApiRoutesOptions): Readonly<Record<ApiEndpoint, Route>> {
-  return {
-    queues: (exchange) => respondJson(exchange, 200, formatQueues(queue.inUse, clock.nowMs())),
-    ...readRoutes(views),
-    openapi: openapiRoute(),
-    action: actionRoute(queue, views, clock),
+/** Not a view: it is asked for once. */
+function queuesRoute(queue: Queue, clock: Clock, across: Across | null): Route {
+  return async (exchange) => {
+    if (across?.isSpread(exchange) !== true) {
+      respondJson(exchange, 200, formatQueues(queue.inUse, clock.nowMs()));
+      return;
+    }
+    const { answers, missing } = await across.fanOut.ask({ path: 'queues' });
+    const all = mergeQueues([
+      queue.inUse,
+      ...answers.flatMap(({ answer }) => (answer.status === 200 ? [parseQueues(answer.body)] : [])),
+    ]);
+    respondJson(exchange, 200, formatQueues(all, clock.nowMs(), missing));
   };
 }

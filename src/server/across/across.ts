@@ -1,0 +1,89 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { SubmissionId } from '../../model/ids.ts';
+import type { HttpExchange } from '../../net/http/exchange.ts';
+import { upgradeRequestBytes } from '../../net/relay/upgrade-request.ts';
+import { FORWARDED_HEADER, SCOPE_HEADER, SCOPE_NODE } from '../../protocol/node.ts';
+import type { Queue } from '../../queue/queue.ts';
+import type { Clock } from '../../system/time/clock.ts';
+import { FanOut, type NodeAddress } from './fan-out.ts';
+import { Forwarding, type QueuePlace, wasForwarded } from './forwarding.ts';
+
+export interface AcrossOptions {
+  /** The name of this node. */
+  readonly node: string;
+  readonly clock: Clock;
+  readonly queue: Queue;
+  /** Whether requests for that queue are taken here. */
+  isHere(queue: string): boolean;
+  /** Other nodes that have queues open. */
+  others(): readonly NodeAddress[];
+  /** Who has that queue, as far as is known; null: nobody. */
+  ownerOf(queue: string): 'here' | NodeAddress | null;
+  /** The same, as soon as it is open there; null: nobody has it for longer than a request may wait. */
+  placeOf(queue: string): Promise<QueuePlace>;
+  /** Passes a connection on there. @returns whether it is */
+  pass(socket: Socket, head: Uint8Array, queue: string): Promise<boolean>;
+}
+
+/**
+ * What one of several active nodes does about the others: asks them for their part of an answer, and sends on what is for one
+ * of them. Where it is the only one, it answers all by itself.
+ */
+export class Across {
+  readonly node: string;
+  readonly fanOut: FanOut;
+  readonly forwarding: Forwarding;
+  readonly #o: AcrossOptions;
+
+  constructor(options: AcrossOptions) {
+    this.#o = options;
+    this.node = options.node;
+    this.fanOut = new FanOut(options);
+    this.forwarding = new Forwarding(options);
+  }
+
+  /** Whether an answer to this request has parts on other nodes. */
+  isSpread(exchange: HttpExchange): boolean {
+    return !isForThisNode(exchange) && this.fanOut.others.length > 0;
+  }
+
+  isHere(queue: string): boolean {
+    return this.#o.isHere(queue);
+  }
+
+  ownerOf(queue: string): 'here' | NodeAddress | null {
+    return this.isHere(queue) ? 'here' : this.#o.ownerOf(queue);
+  }
+
+  /** In which queue a submission is, in any state; null: it is not known. */
+  async queueOf(id: SubmissionId): Promise<string | null> {
+    const { queue } = this.#o;
+    for (const { name } of queue.schedules()) if (queue.reads.open(name, id) !== undefined) return name;
+    return (await queue.reads.stored(id))?.record.queue ?? null;
+  }
+
+  /** Lets another node take an upgrade for one of its queues, on a connection that was kept. */
+  async upgrade(request: IncomingMessage, socket: Socket, head: Uint8Array, queue: string): Promise<void> {
+    const bytes = upgradeRequestBytes(request, [FORWARDED_HEADER, this.node], head);
+    if (!(await this.#o.pass(socket, bytes, queue))) socket.end(UNAVAILABLE, () => socket.destroy());
+  }
+
+  close(): void {
+    this.fanOut.close();
+    this.forwarding.close();
+  }
+}
+
+const UNAVAILABLE =
+  'HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
+
+/** Whether another node asks, for what this one has. */
+export function isForThisNode(exchange: HttpExchange): boolean {
+  return exchange.header(SCOPE_HEADER) === SCOPE_NODE || wasForwarded(exchange);
+}
+
+/** Whether another node makes one answer of this one and others. */
+export function isForPart(exchange: HttpExchange): boolean {
+  return exchange.header(SCOPE_HEADER) === SCOPE_NODE;
+}

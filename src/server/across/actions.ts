@@ -1,0 +1,173 @@
+import { CountChangedError, NothingMatchesError, OpsqueueError } from '../../model/errors.ts';
+import type { SubmissionId } from '../../model/ids.ts';
+import type { VerbAnswer, VerbRequest, VerbTarget } from '../../model/verbs.ts';
+import { parseActionAnswer, parseProblem } from '../../protocol/producer/action-answers.ts';
+import { formatActionRequest } from '../../protocol/producer/actions.ts';
+import { QueueUnavailableError } from '../../queue/errors.ts';
+import { filterText } from '../../queue/verbs/changes.ts';
+import type { FanOut, NodeAddress } from './fan-out.ts';
+import { mergeVerbAnswers } from './verb-answers.ts';
+
+export interface ActionsAcrossOptions {
+  readonly fanOut: FanOut;
+  /** Who has that queue open; null: nobody at the moment. */
+  ownerOf(queue: string): 'here' | NodeAddress | null;
+  /** In which queue a submission is, in any state; null: it is not known. */
+  queueOf(id: SubmissionId): Promise<string | null>;
+  /** Does it to what is here; nothing to do is no error. */
+  runHere(request: VerbRequest): Promise<VerbAnswer>;
+}
+
+/** What is to be done on one node. */
+interface Part {
+  readonly node: 'here' | NodeAddress;
+  readonly target: VerbTarget;
+}
+
+/** Of one part, or why there is nothing to say: it does not answer. */
+type PartAnswer = VerbAnswer | NodeAddress;
+
+/** A node may commit thousands of changes before it answers. */
+const ACT_MS_MAX = 30_000;
+/** Ids that are looked for in the store at a time. */
+const LOOKS_AT_ONCE = 32;
+
+/**
+ * Verbs for submissions that may be on several nodes: by a filter without a queue, or by their ids. It counts first, on all
+ * of them, so that nothing happens where a node does not answer, or more match than were expected.
+ */
+export class ActionsAcross {
+  readonly #o: ActionsAcrossOptions;
+
+  constructor(options: ActionsAcrossOptions) {
+    this.#o = options;
+  }
+
+  /**
+   * @param target of the request
+   * @throws NothingMatchesError, CountChangedError; QueueUnavailableError: a node does not answer, and nothing was changed
+   */
+  async run(
+    request: VerbRequest,
+    target: Extract<VerbTarget, { kind: 'submissions' | 'matching' }>,
+  ): Promise<VerbAnswer> {
+    const parts = target.kind === 'matching' ? this.#everywhere(target) : await this.#byOwner(target);
+    const counts = await this.#all(
+      parts.map((part) => this.#do({ ...request, isDryRun: true, expected: null }, part)),
+    );
+    const matched = sum(counts.map((count) => count.matched));
+    if (matched === 0 && target.kind === 'matching') {
+      const what = request.change.verb === 'retry' ? 'submission with failures' : undefined;
+      throw new NothingMatchesError(filterText(target), what);
+    }
+    const { expected } = request;
+    if (expected !== null && matched > expected) throw new CountChangedError(matched, expected);
+    if (request.isDryRun) return checked(mergeVerbAnswers(counts));
+    const done = parts.map((part, i) => {
+      const count = counts[i]!;
+      // What a node has not to do anything about is told as it was counted.
+      if (count.done === 0) return Promise.resolve({ ...count, isDryRun: false });
+      const left = expected === null ? null : expected - (matched - count.matched);
+      return this.#do({ ...request, expected: left }, part);
+    });
+    return this.#merged(await Promise.all(done));
+  }
+
+  #everywhere(target: VerbTarget): Part[] {
+    return [{ node: 'here', target }, ...this.#o.fanOut.others.map((node) => ({ node, target }))];
+  }
+
+  async #byOwner(target: Extract<VerbTarget, { kind: 'submissions' }>): Promise<Part[]> {
+    const { queueOf, ownerOf } = this.#o;
+    const ids = [...new Set(target.ids)];
+    const parts = new Map<string, { readonly node: 'here' | NodeAddress; readonly ids: SubmissionId[] }>();
+    for (let from = 0; from < ids.length; from += LOOKS_AT_ONCE) {
+      const some = ids.slice(from, from + LOOKS_AT_ONCE);
+      const queues = await Promise.all(some.map((id) => queueOf(id)));
+      for (const [i, id] of some.entries()) {
+        const queue = queues[i] ?? null;
+        // Of one that is not known, any node says so.
+        const node = queue === null ? 'here' : ownerOf(queue);
+        if (node === null) throw nothingChanged(`no node has queue ${JSON.stringify(queue)} at the moment`);
+        const key = node === 'here' ? node : node.node;
+        const part = parts.get(key) ?? { node, ids: [] };
+        parts.set(key, part);
+        part.ids.push(id);
+      }
+    }
+    return Array.from(parts.values(), (part) => ({ node: part.node, target: { ...target, ids: part.ids } }));
+  }
+
+  async #do(request: VerbRequest, { node, target }: Part): Promise<PartAnswer> {
+    const { fanOut, runHere } = this.#o;
+    const { verb } = request.change;
+    const nothing = { ...NOTHING, verb, isDryRun: request.isDryRun };
+    if (node === 'here') {
+      try {
+        return await runHere({ ...request, target });
+      } catch (error) {
+        if (error instanceof NothingMatchesError) return nothing;
+        throw error;
+      }
+    }
+    const body = formatActionRequest({ ...request, target });
+    const told = await fanOut.askNode(node, { path: `actions/${verb}`, body, timeoutMs: ACT_MS_MAX });
+    if (!('answer' in told)) return node;
+    const { status, body: text } = told.answer;
+    if (status === 200) return parseActionAnswer(verb, text);
+    return parseProblem(status, text)?.code === NOTHING_MATCHES ? nothing : node;
+  }
+
+  /** @throws QueueUnavailableError if one is missing */
+  async #all(asked: readonly Promise<PartAnswer>[]): Promise<VerbAnswer[]> {
+    const answers = await Promise.all(asked);
+    return answers.map((answer) => {
+      if (isAnswer(answer)) return answer;
+      throw nothingChanged(`node ${answer.address} does not answer`);
+    });
+  }
+
+  #merged(answers: readonly PartAnswer[]): VerbAnswer {
+    const found = answers.filter(isAnswer);
+    const missing = answers.flatMap((answer) => (isAnswer(answer) ? [] : [answer.address]));
+    if (found.length === 0) {
+      throw new QueueUnavailableError(
+        `nodes ${missing.join(', ')} do not answer: what was changed is not known`,
+      );
+    }
+    return {
+      ...checked(mergeVerbAnswers(found)),
+      ...(missing.length === 0 ? {} : { nodesMissing: missing }),
+    };
+  }
+}
+
+const NOTHING_MATCHES = 'NOTHING_MATCHES';
+const NOTHING = {
+  matched: 0,
+  done: 0,
+  unchanged: 0,
+  stillPaused: 0,
+  holds: [],
+  ids: [],
+  skipped: [],
+} as const;
+
+/** @throws the error of the first that was skipped, if that is true of all: as where there is one node */
+function checked(answer: VerbAnswer): VerbAnswer {
+  const [skipped] = answer.skipped;
+  if (answer.done > 0 || answer.unchanged > 0 || skipped === undefined) return answer;
+  throw new OpsqueueError(skipped.code, skipped.text);
+}
+
+function isAnswer(answer: PartAnswer): answer is VerbAnswer {
+  return 'verb' in answer;
+}
+
+function nothingChanged(why: string): QueueUnavailableError {
+  return new QueueUnavailableError(`${why}: nothing was changed, try again, or name the queue`);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0);
+}
