@@ -4,14 +4,16 @@ export interface DrainOptions {
   readonly strategy: Buffer;
   /** Chunks that can be done. */
   readonly chunks: number;
-  /** Outstanding ones of 64 chunks, of each consumer. Default 1. */
+  /** Outstanding ones, of each consumer. Default 1. */
   readonly reservations?: number;
+  /** Chunks of a reservation. Default 64. */
+  readonly max?: number;
 }
 
 /** Until that number of chunks is done; chunks per second. */
 export async function drain(
   consumers: readonly RawConsumer[],
-  { strategy, chunks, reservations = 1 }: DrainOptions,
+  { strategy, chunks, reservations = 1, max = 64 }: DrainOptions,
 ): Promise<number> {
   let done = 0;
   const began = performance.now();
@@ -20,10 +22,10 @@ export async function drain(
       consumer.onChunks = (reserved) => {
         for (const chunk of reserved) consumer.complete(chunk);
         done += reserved.length;
-        consumer.reserve(64, strategy);
+        consumer.reserve(max, strategy);
         if (done === chunks) resolve();
       };
-      for (let i = 0; i < reservations; i++) consumer.reserve(64, strategy);
+      for (let i = 0; i < reservations; i++) consumer.reserve(max, strategy);
     }
   });
   return chunks / ((performance.now() - began) / 1000);

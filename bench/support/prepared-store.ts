@@ -6,7 +6,7 @@ import { nextSubmissionId } from '../../src/model/ids.ts';
 import type { SubmissionRecord } from '../../src/model/submission.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
-import type { Mutation } from '../../src/store/store.ts';
+import type { Mutation, Store } from '../../src/store/store.ts';
 import { silentLogger } from '../../src/system/log/logger.ts';
 import { seededRandom } from '../../src/system/random.ts';
 
@@ -51,7 +51,14 @@ export function halfDoneSet(chunksTotal: number): ChunkSet {
 
 /** Makes the database of a queue in that folder. */
 export async function prepareStore(folder: string, ...states: readonly Iterable<Mutation>[]): Promise<void> {
-  const store = await openSqliteStore({ filename: join(folder, 'opsqueue.db'), logger: silentLogger });
+  await fillStore(
+    await openSqliteStore({ filename: join(folder, 'opsqueue.db'), logger: silentLogger }),
+    ...states,
+  );
+}
+
+/** Writes to a store that nobody else writes to, and closes it. */
+export async function fillStore(store: Store, ...states: readonly Iterable<Mutation>[]): Promise<void> {
   const [grant] = await store.acquire([0], 'bench');
   let seq = grant!.lastSeq;
   let batch: Mutation[] = [];

@@ -24,7 +24,8 @@ export interface MeasuredServer {
   readonly pid: number | null;
   /** Processor time so far; null for one that was running already. */
   cpuSeconds(): number | null;
-  stop(): Promise<void>;
+  /** @param signal default SIGTERM */
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /** A server that runs already, wherever it is: `host:port`. */
@@ -46,7 +47,13 @@ export function runningServer(url: string): MeasuredServer {
 
 /** Ours, on a free port. `folder` keeps the database across starts; otherwise it is temporary. With `store`, a URL, there is none. */
 export async function startOurs(
-  options: { folder?: string; store?: string | undefined; flags?: string[]; nodeFlags?: string[] } = {},
+  options: {
+    folder?: string;
+    store?: string | undefined;
+    lease?: string;
+    flags?: string[];
+    nodeFlags?: string[];
+  } = {},
 ): Promise<MeasuredServer> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'opsqueue-bench-'));
   const database = join(folder, 'opsqueue.db');
@@ -54,7 +61,7 @@ export async function startOurs(
   const program = [...(options.nodeFlags ?? []), 'bin/opsqueue.js'];
   const { store } = options;
   // Thousands of connections at once, on a machine that does everything, take longer than a lease.
-  const shared = ['--store', store ?? '', '--lease', '1 minute'];
+  const shared = ['--store', store ?? '', '--lease', options.lease ?? '1 minute'];
   const place = store === undefined ? ['--database-filename', database] : shared;
   const args = [...program, 'serve', '--port', '0', ...place];
   const child = spawn(process.execPath, [...args, ...(options.flags ?? [])], {
@@ -73,7 +80,7 @@ export async function startOurs(
       store === undefined ? database : null,
     ),
     startMs,
-    stop: () => stop(child, options.folder === undefined ? folder : null),
+    stop: (signal) => stop(child, options.folder === undefined ? folder : null, signal),
   };
 }
 
@@ -115,7 +122,7 @@ function measured(
     databaseBytes: () => (database === null ? null : sizeOf(database) + sizeOf(`${database}-wal`)),
     pid,
     cpuSeconds: () => cpuSeconds(pid),
-    stop: () => stop(child, null),
+    stop: (signal) => stop(child, null, signal),
   };
 }
 

@@ -1,0 +1,253 @@
+/**
+ * Two nodes on one PostgreSQL database, with many open submissions: how long nothing is handed out when the active node ends.
+ *
+ *     npm run bench -- cluster [--only TEXT] [--rounds N] [--json] [--quick]
+ *
+ * `stop`: in good order, by SIGTERM; `kill`: by SIGKILL, with the default lease of 3 seconds; 10 rounds of each, if not told
+ * otherwise. Eight consumers work all the time, each connected to the node that was started last, so that it passes
+ * them on. `hang`: our own clients, which know both addresses, while the active node is stopped for 45 seconds (SIGSTOP).
+ * `passed on`: chunks a second with 8 connections through a standby, and directly, in turns.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConsumerClient } from 'opsqueue/consumer';
+import { ProducerClient } from 'opsqueue/producer';
+import { openStore } from '../src/store/index.ts';
+import { benchArguments } from './support/arguments.ts';
+import { drain } from './support/drain.ts';
+
+import { startPostgres } from './support/postgres.ts';
+import { fillStore, openSubmissions } from './support/prepared-store.ts';
+import { cborStrategy, RawConsumer } from './support/raw-consumer.ts';
+import { RawProducer } from './support/raw-producer.ts';
+import { median, type Row, report } from './support/report.ts';
+import { type MeasuredServer, startOurs } from './support/server-process.ts';
+
+const CONSUMERS = 8;
+const LEASE = '3 seconds';
+const HANG_MS = 45_000;
+const OLDEST = cborStrategy('Oldest');
+
+const { json, quick, only, rounds } = benchArguments();
+const isWanted = (name: string) => only === null || name.includes(only);
+const submissions = quick ? 10_000 : 100_000;
+
+/** Consumers that always work, wherever a queue is to be reached. */
+class Workers {
+  ports: readonly number[];
+  done = 0;
+  #lastMs = performance.now();
+  #longestMs = 0;
+  #isOver = false;
+
+  constructor(ports: readonly number[]) {
+    this.ports = ports;
+    for (let i = 0; i < CONSUMERS; i++) void this.#work(i);
+  }
+
+  /** The longest time without a chunk since the last call. */
+  longestGapMs(): number {
+    const gapMs = Math.max(this.#longestMs, performance.now() - this.#lastMs);
+    this.#longestMs = 0;
+    return gapMs;
+  }
+
+  async completes(chunks: number): Promise<void> {
+    const until = this.done + chunks;
+    while (this.done < until) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+
+  stop(): void {
+    this.#isOver = true;
+  }
+
+  async #work(start: number): Promise<void> {
+    for (let i = start; !this.#isOver; i++) {
+      const port = this.ports[i % this.ports.length]!;
+      const consumer = await RawConsumer.connect('127.0.0.1', port).catch(() => null);
+      if (consumer === null) await new Promise((resolve) => setTimeout(resolve, 10));
+      else await this.#with(consumer);
+    }
+  }
+
+  #with(consumer: RawConsumer): Promise<void> {
+    return new Promise((resolve) => {
+      consumer.onClosed = resolve;
+      consumer.onChunks = (chunks) => {
+        const nowMs = performance.now();
+        this.#longestMs = Math.max(this.#longestMs, nowMs - this.#lastMs);
+        this.#lastMs = nowMs;
+        this.done += chunks.length;
+        for (const chunk of chunks) consumer.complete(chunk);
+        // As work that takes a while.
+        setTimeout(() => (this.#isOver ? consumer.close() : consumer.reserve(1, OLDEST)), 5);
+      };
+      consumer.reserve(1, OLDEST);
+    });
+  }
+}
+
+async function isActive({ port }: MeasuredServer): Promise<boolean> {
+  return (await fetch(`http://127.0.0.1:${port}/node/active`)).status === 200;
+}
+
+await using database = await startPostgres();
+
+async function ends(name: string, signal: NodeJS.Signals, goal: string): Promise<Row> {
+  const store = database.storeUrl();
+  await fillStore(await openStore(store), openSubmissions(submissions, 100));
+  const start = () => startOurs({ store, lease: LEASE });
+  let [active, standby] = [await start(), await start()];
+  const workers = new Workers([active.port, standby.port]);
+  const gaps: number[] = [];
+  for (let round = 0; round < (rounds === 1 ? 10 : rounds); round++) {
+    await workers.completes(1_000);
+    if (!(await isActive(active))) throw new Error('another node is active');
+    workers.longestGapMs();
+    await active.stop(signal);
+    await workers.completes(1_000);
+    gaps.push(workers.longestGapMs());
+    console.error(`${name}, ${round + 1}: ${Math.round(gaps.at(-1)!)} ms`);
+    [active, standby] = [standby, await start()];
+    workers.ports = [active.port, standby.port];
+  }
+  workers.stop();
+  await standby.stop();
+  await active.stop();
+  const sorted = gaps.toSorted((a, b) => a - b);
+  return {
+    case: name,
+    'open submissions': submissions,
+    rounds: gaps.length,
+    'median ms': median(sorted),
+    'longest ms': sorted.at(-1)!,
+    goal,
+  };
+}
+
+/** Our own clients, which know both nodes, while the active one stands still for half a minute. */
+async function hangs(heartbeats: readonly string[]): Promise<Row> {
+  const store = database.storeUrl();
+  const start = () => startOurs({ store, lease: LEASE, flags: [...heartbeats] });
+  let [active, standby] = [await start(), await start()];
+  const inserts = new Gaps();
+  const operations = new Gaps();
+  const address = [active, standby].map(({ port }) => `127.0.0.1:${port}`).join();
+  const producer = new ProducerClient<number, number>(address, null, { logger: null });
+  const consumers = Array.from(
+    { length: 2 },
+    () => new ConsumerClient<number, number>(address, null, { logger: null }),
+  );
+  let isOver = false;
+  const produced = (async () => {
+    while (!isOver) {
+      await producer.insertSubmission([1, 2, 3], { chunkSize: 1, in: 'queue' });
+      inserts.beat();
+    }
+  })();
+  const consumed = consumers.map((consumer) =>
+    consumer.runEachOp(async (op) => {
+      await sleep(1);
+      operations.beat();
+      return op;
+    }),
+  );
+  for (let round = 0; round < (rounds === 1 ? 3 : rounds); round++) {
+    await sleep(3_000);
+    if (!(await isActive(active))) throw new Error('another node is active');
+    for (const gaps of [inserts, operations]) gaps.begin();
+    process.kill(active.pid!, 'SIGSTOP');
+    await sleep(HANG_MS);
+    process.kill(active.pid!, 'SIGCONT');
+    for (const gaps of [inserts, operations]) gaps.end();
+    console.error(`hang, ${round + 1}: ${inserts.text}; ${operations.text}`);
+    [active, standby] = [standby, active];
+  }
+  isOver = true;
+  await produced;
+  await Promise.all(consumers.map((consumer) => consumer.stop()));
+  await Promise.all(consumed);
+  await producer.close();
+  await standby.stop();
+  await active.stop();
+  return {
+    case: heartbeats.length === 0 ? 'hang' : `hang, ${heartbeats.join(' ')}`,
+    rounds: inserts.longestMs.length,
+    'no insert, median ms': median(inserts.longestMs),
+    'longest ms': Math.max(...inserts.longestMs),
+    'no operation, median ms': median(operations.longestMs),
+    'the longest ms': Math.max(...operations.longestMs),
+  };
+}
+
+/** The longest time between two beats, in each of several times. */
+class Gaps {
+  readonly longestMs: number[] = [];
+  #lastMs = 0;
+  #longestMs = 0;
+
+  begin(): void {
+    this.#lastMs = performance.now();
+    this.#longestMs = 0;
+  }
+
+  beat(): void {
+    const nowMs = performance.now();
+    this.#longestMs = Math.max(this.#longestMs, nowMs - this.#lastMs);
+    this.#lastMs = nowMs;
+  }
+
+  end(): void {
+    this.beat();
+    this.longestMs.push(this.#longestMs);
+  }
+
+  get text(): string {
+    return `${Math.round(this.longestMs.at(-1)!)} ms`;
+  }
+}
+
+/** Chunks a second through the node that stands by, and directly. */
+async function passedOn(): Promise<Row[]> {
+  const store = database.storeUrl();
+  const nodes = [await startOurs({ store }), await startOurs({ store })] as const;
+  const [active, standby] = nodes;
+  const rows: Row[] = [];
+  for (const { name, ...load } of [
+    { name: 'max 1', max: 1, reservations: 1, chunks: quick ? 30_000 : 90_000 },
+    { name: '4 x max 64', max: 64, reservations: 4, chunks: quick ? 300_000 : 1_000_000 },
+  ]) {
+    const rates = new Map<MeasuredServer, number[]>(nodes.map((node) => [node, []]));
+    for (let round = 0; round < (rounds === 1 ? 5 : rounds); round++) {
+      for (const node of nodes) {
+        const producer = await RawProducer.connect(active.host, active.port);
+        await producer.insert(randomUUID(), load.chunks);
+        producer.close();
+        const connect = () => RawConsumer.connect(node.host, node.port);
+        const consumers = await Promise.all(Array.from({ length: CONSUMERS }, connect));
+        rates.get(node)!.push(await drain(consumers, { strategy: OLDEST, ...load }));
+        for (const consumer of consumers) consumer.close();
+      }
+    }
+    const [direct, passed] = [median(rates.get(active)!), median(rates.get(standby)!)];
+    rows.push({
+      case: `${name}, ${CONSUMERS} connections`,
+      'directly, chunks/s': direct,
+      'passed on': passed,
+      'of the direct': passed / direct,
+      goal: '0.85',
+    });
+  }
+  for (const node of nodes.toReversed()) await node.stop();
+  return rows;
+}
+
+const rows: Row[] = [];
+if (isWanted('stop')) rows.push(await ends('stop', 'SIGTERM', '1 000'));
+if (isWanted('kill')) rows.push(await ends('kill', 'SIGKILL', '4 500'));
+if (rows.length > 0) report('Nothing handed out when the active node ends', rows, json);
+if (isWanted('passed on')) report('Passed on by a node that stands by', await passedOn(), json);
+if (isWanted('hang')) {
+  const quicker = ['--heartbeat-interval', '1s', '--max-missable-heartbeats', '2'];
+  report('While the active node stands still', [await hangs([]), await hangs(quicker)], json);
+}
