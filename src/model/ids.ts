@@ -33,8 +33,9 @@ export function nextSubmissionId(previous: SubmissionId, nowMs: number, shard: S
   const shardBits = BigInt(shard) << SHARD_SHIFT;
   const fresh = (BigInt(Math.floor(nowMs)) << TIME_SHIFT) | shardBits;
   if (fresh > previous) return fresh;
-  const sequence = previous & 0xfffn;
-  if (sequence < 0xfffn) return previous + 1n;
+  // One that was moved in may be of another shard.
+  const isOwn = submissionIdShard(previous) === shard;
+  if (isOwn && (previous & 0xfffn) < 0xfffn) return previous + 1n;
   return (((previous >> TIME_SHIFT) + 1n) << TIME_SHIFT) | shardBits;
 }
 

@@ -1,25 +1,25 @@
+import type { ShardId } from '../model/ids.ts';
 import { messageOf } from '../model/thrown.ts';
 import { StoreError } from '../store/errors.ts';
-import { type LeaseHolder, type StoreLeases, type Tenure, unlimitedTenure } from '../store/lease.ts';
+import {
+  type LeaseSight,
+  type NodePresent,
+  type StoreLeases,
+  type Tenure,
+  unlimitedTenure,
+} from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Random } from '../system/random.ts';
-import { Backoff } from '../system/time/backoff.ts';
-import { type Clock, sleep } from '../system/time/clock.ts';
-import { instantOf } from '../system/time/instant.ts';
+import type { Clock } from '../system/time/clock.ts';
+import { isPassing, LeaseLoop } from './lease-loop.ts';
 import { LeaseTenure } from './lease-tenure.ts';
+import { Tenures } from './tenures.ts';
 
-const SHARD = 0;
-/** A standby looks at the lease after this share of its length at the latest: the active node may be another one by then. */
-const LOOK_SHARE = 1 / 3;
-/** The lease of another node has run out for certain when a look comes this much later. */
-const LOOK_LATE_MS = 5;
-const RETRY_FIRST_MS = 50;
-
-/** `starting`: it does not know yet; `standby` also while it takes over and the queue is being loaded. */
+/** `starting`: it does not know yet; `standby` also while it takes over and its first shard is being loaded. */
 type Role = 'starting' | 'standby' | 'active' | 'stopped';
 
-/** What is done while this node is active: a queue that is open, and whoever talks to it. */
+/** What is done while this node has a shard: its part of the queue is open, and its clients are served. */
 export interface Office {
   /** Fires when it cannot go on; the reason says why. */
   readonly lost: AbortSignal;
@@ -29,6 +29,8 @@ export interface Office {
 
 export interface QueueNodeOptions {
   readonly store: Store;
+  /** All there are. A store that is not shared has one, 0. */
+  readonly shards: readonly ShardId[];
   /** By which other nodes know this one; never used again. */
   readonly id: string;
   /** Where they reach it. */
@@ -37,60 +39,87 @@ export interface QueueNodeOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Takes up office: opens the queue. Rejects with the store's error if that fails. */
+  /** Takes up office for a shard, several of them at a time. Rejects with the store's error if that fails. */
   open(tenure: Tenure): Promise<Office>;
-  /** Role or holder are others now. */
+  /** The state is another one now. */
   changed?(): void;
+  /** The node has looked at how things stand. */
+  looked?(sight: LeaseSight): void;
 }
 
-/** What a node knows of itself and of the active one. */
+export interface ShardHeld {
+  /** Of its last lease that is known of. */
+  readonly epoch: number;
+  /** Who has it, as last seen; null: nobody. */
+  readonly holder: Pick<NodePresent, 'holder' | 'address'> | null;
+  /** Its office is open on this node. */
+  readonly isHere: boolean;
+}
+
+/** What a node knows of itself and of the others. */
 export interface NodeState {
+  /** Active with one shard at least. */
   readonly role: Role;
   /** Since when, in milliseconds since 1970. */
   readonly sinceMs: number;
-  /** Of the lease, whoever holds it; null while nothing is known. */
-  readonly epoch: number | null;
-  /** Who holds the lease, as last seen; null: nobody. */
-  readonly holder: Pick<LeaseHolder, 'holder' | 'address'> | null;
-  /** Why this node cannot take the lease even if nobody has it; null if it can. */
+  /** Those that are known of. */
+  readonly shards: ReadonlyMap<ShardId, ShardHeld>;
+  /** Those that take shards, this one included if it does. */
+  readonly nodes: readonly Pick<NodePresent, 'holder' | 'address'>[];
+  /** Why this node cannot take shards even if nobody has them; null if it can. */
   readonly reason: string | null;
 }
 
+/** What this node does for a shard: from its claim to the end of its office. */
+interface Service {
+  readonly tenure: Tenure;
+  /** Fires when another node is to have it. */
+  readonly handOver: AbortController;
+  /** null: it is being opened, or ended. */
+  office: Office | null;
+}
+
 /**
- * Decides when this node is the one that acts, and takes up and gives up office accordingly. On a store that is not shared
- * it always is.
+ * Decides for which shards this node is the one that acts, and takes up and gives up office accordingly. On a store that is
+ * not shared it always has the only one. The nodes of a shared one deal its shards out (`balance.ts`) by what each sees;
+ * what two of them see differently costs time, and nothing else: a shard has one owner, by its lease.
  *
- *     starting --another node has the lease--> standby
- *       either --the lease is taken, the office open--> active --the lease is lost--> standby
+ *     starting --other nodes have the shards--> standby
+ *       either --a shard is taken, its office open--> active --the last one is lost or given--> standby
  *       any --stop--> stopped
- *       any --the store cannot be used, the office cannot go on--> stopped, `ended` rejects
+ *       any --the store cannot be used, an office cannot go on--> stopped, `ended` rejects
  */
 export class QueueNode {
   /** Resolves when the node has stopped; rejects if it stopped by itself. */
   readonly ended: Promise<void>;
   readonly #o: QueueNodeOptions;
-  readonly #backoff: Backoff;
+  readonly #self: Pick<NodePresent, 'holder' | 'address'>;
   readonly #settled = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
+  readonly #services = new Map<ShardId, Service>();
+  /** What is going on. */
+  readonly #running = new Set<Promise<void>>();
+  readonly #tenures: Tenures | null;
+  readonly #loop: LeaseLoop | null;
+  /** What is lost at the same time is told in one line. */
+  readonly #lost: ShardId[] = [];
+  /** Resolves when this node does not take part any more, and others take what it gives. */
+  #left: Promise<void> = Promise.resolve();
+  #sight: LeaseSight | null = null;
+  #failure: { readonly error: unknown } | null = null;
   #state: NodeState;
-  #tenure: Tenure | null = null;
   #takeovers = 0;
   #lastTakeoverMs: number | null = null;
 
   constructor(options: QueueNodeOptions) {
+    const { store, clock, id, address, shards } = options;
     this.#o = options;
-    this.#backoff = new Backoff(options.random, {
-      firstMs: RETRY_FIRST_MS,
-      maxMs: options.leaseMs * LOOK_SHARE,
-    });
-    this.#state = {
-      role: 'starting',
-      sinceMs: options.clock.nowMs(),
-      epoch: null,
-      holder: null,
-      reason: null,
-    };
-    this.ended = this.#run();
+    this.#self = { holder: id, address };
+    this.#state = { role: 'starting', sinceMs: clock.nowMs(), shards: new Map(), nodes: [], reason: null };
+    const { leases } = store;
+    this.#tenures = leases === undefined ? null : new Tenures({ ...options, leases });
+    this.#loop = leases === undefined || this.#tenures === null ? null : this.#loopOf(leases, this.#tenures);
+    this.ended = this.#run(shards);
     // A caller that does not care for it must not be brought down by it.
     this.ended.catch(() => {});
   }
@@ -109,9 +138,15 @@ export class QueueNode {
     return this.#lastTakeoverMs;
   }
 
-  /** How long ago its lease was renewed; null: it holds none that could run out. */
+  /** How long ago its leases were renewed, at most; null: it holds none that could run out. */
   get leaseAgeMs(): number | null {
-    return this.#tenure instanceof LeaseTenure ? this.#tenure.ageMs : null;
+    return this.#tenures?.ageMs ?? null;
+  }
+
+  /** Who acts for a shard. */
+  holderOf(shard: ShardId): 'here' | Pick<NodePresent, 'holder' | 'address'> | null {
+    const state = this.#state.shards.get(shard);
+    return state?.isHere === true ? 'here' : (state?.holder ?? null);
   }
 
   /** Resolves when it knows for the first time what its role is; rejects if it ends before. */
@@ -119,171 +154,228 @@ export class QueueNode {
     return Promise.race([this.#settled.promise, this.ended]);
   }
 
-  /** Gives up office in good order, then the lease. Idempotent. */
+  /** Gives up its offices in good order, then the leases. Idempotent. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.ended.catch(() => {});
   }
 
-  async #run(): Promise<void> {
-    const { leases } = this.#o.store;
+  #loopOf(leases: StoreLeases, tenures: Tenures): LeaseLoop {
+    const { leaseMs } = this.#o;
+    return new LeaseLoop({
+      ...this.#o,
+      leases,
+      tenures,
+      claim: { ...this.#self, leaseMs },
+      stop: this.#stop.signal,
+      isBusy: (shard) => this.#services.has(shard),
+      open: () => [...this.#services].flatMap(([shard, { office }]) => (office === null ? [] : shard)),
+      seen: (sight) => {
+        this.#sight = sight;
+        this.#update();
+        this.#o.looked?.(sight);
+      },
+      taken: (tenure) => this.#start(tenure),
+      rested: () => this.#rested(),
+      handOver: (shard) => this.#services.get(shard)?.handOver.abort(),
+    });
+  }
+
+  async #run(shards: readonly ShardId[]): Promise<void> {
+    // A store that is not to be used is found so by a later turn: whoever made this node must be able to listen.
+    await null;
     try {
-      if (leases === undefined) await this.#serve(await this.#takenForGood());
-      while (leases !== undefined && !this.#isStopping()) {
-        const tenure = await this.#seek(leases);
-        if (tenure === null) break;
-        await this.#serve(tenure);
-      }
+      if (this.#loop === null) await this.#takeForGood(shards);
+      else await this.#takePart(this.#loop);
+      while (this.#running.size > 0) await Promise.all(this.#running);
+      if (this.#failure !== null) throw this.#failure.error;
     } finally {
-      this.#become({ role: 'stopped', holder: null });
+      this.#stop.abort();
+      this.#update('stopped');
     }
   }
 
-  /** A call, because TypeScript would otherwise not believe that it changes during an await. */
-  #isStopping(): boolean {
-    return this.#stop.signal.aborted;
+  /** A store that is not shared. */
+  async #takeForGood(shards: readonly ShardId[]): Promise<void> {
+    const grants = await this.#o.store.acquire(shards, `opsqueue ${this.#o.id}`);
+    for (const grant of grants) this.#start(unlimitedTenure(grant));
   }
 
-  async #takenForGood(): Promise<Tenure> {
-    const [grant] = await this.#o.store.acquire([SHARD], `opsqueue ${this.#o.id}`);
-    if (grant === undefined) throw new Error('the store granted no shard');
-    return unlimitedTenure(grant);
+  async #takePart(loop: LeaseLoop): Promise<void> {
+    const ended = loop.run();
+    // In the end others are to take what this node gives.
+    this.#left = ended.catch(() => {}).then(() => loop.leave());
+    try {
+      await ended;
+    } catch (error) {
+      this.#fail(error);
+    }
+    await this.#left;
   }
 
-  /** Until this node has the lease; null when it is to stop. */
-  async #seek(leases: StoreLeases): Promise<LeaseTenure | null> {
-    const { id: holder, address, leaseMs, clock, logger } = this.#o;
-    let failure: string | null = null;
-    while (!this.#isStopping()) {
-      const news = new News(leases);
-      let waitMs: number;
-      try {
-        const sent = instantOf(clock);
-        const answer = await leases.take(SHARD, { holder, address, leaseMs });
-        if (failure !== null) logger.info({}, 'the lease can be looked at again');
-        failure = null;
-        this.#backoff.reset();
-        if (answer.kind === 'taken') {
-          news.end();
-          const tenure = new LeaseTenure({ leases, grant: answer.grant, leaseMs, sent, clock, logger });
-          if (!this.#isStopping()) return tenure;
-          await tenure.give();
-          return null;
-        }
-        this.#see(answer.by, answer.kind === 'refused' ? answer.reason : null);
-        waitMs = Math.min((answer.by?.leftMs ?? leaseMs) + LOOK_LATE_MS, leaseMs * LOOK_SHARE);
-        this.#settled.resolve();
-      } catch (error) {
-        if (!isPassing(error)) throw error;
-        if (failure === null)
-          logger.warn({ error: messageOf(error) }, 'cannot look at the lease, trying again');
-        failure = messageOf(error);
-        waitMs = this.#backoff.nextMs();
-      }
-      await elapsed(clock, waitMs, AbortSignal.any([this.#stop.signal, news.signal]));
-      news.end();
-    }
-    return null;
+  /** This node cannot go on. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#stop.abort();
   }
 
-  /** Another node has the lease, or nobody. */
-  #see(by: LeaseHolder | null, reason: string | null): void {
-    const { holder, epoch } = this.#state;
-    if (reason !== null && reason !== this.#state.reason) {
-      this.#o.logger.error({ reason }, 'this node cannot take the lease: it only passes connections on');
-    }
-    // One that this node had itself, and that has not run out yet, is nobody's.
-    const other = by === null || by.holder === this.#o.id ? null : by;
-    const isNew = this.#state.role === 'starting' || reason !== this.#state.reason;
-    if (!isNew && other?.epoch === epoch && other?.holder === holder?.holder) return;
-    if (other !== null) {
-      this.#o.logger.info(
-        { holder: other.holder, address: other.address, epoch: other.epoch },
-        'standing by',
-      );
-    }
-    const role = this.#state.role === 'starting' ? { role: 'standby' as const } : {};
-    const known = other === null ? null : { holder: other.holder, address: other.address };
-    this.#become({ ...role, epoch: by?.epoch ?? epoch, holder: known, reason });
+  #start(tenure: Tenure): void {
+    const { shard } = tenure.grant;
+    const service: Service = { tenure, handOver: new AbortController(), office: null };
+    this.#services.set(shard, service);
+    const running = this.#serve(service)
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#running.delete(running);
+        this.#services.delete(shard);
+        this.#loop?.handedOver(shard);
+        this.#loop?.wake();
+        this.#update();
+      });
+    this.#running.add(running);
   }
 
   /** From taking up office to the end of it. */
-  async #serve(tenure: Tenure): Promise<void> {
-    const { clock, logger } = this.#o;
-    const { epoch } = tenure.grant;
-    let office: Office;
-    // What is being loaded is not waited for when this node is to stop.
-    const leave = () => void this.#leave(tenure);
-    this.#stop.signal.addEventListener('abort', leave, { once: true });
-    try {
-      office = await this.#o.open(tenure);
-    } catch (error) {
-      await this.#leave(tenure);
-      if (tenure instanceof LeaseTenure && this.#isStopping()) return;
-      if (tenure instanceof LeaseTenure && isPassing(error)) {
-        logger.warn({ epoch, error: messageOf(error) }, 'cannot open the queue, trying again');
-        await elapsed(clock, this.#o.leaseMs * LOOK_SHARE, this.#stop.signal);
-        return;
-      }
-      throw error;
-    } finally {
-      this.#stop.signal.removeEventListener('abort', leave);
+  async #serve(service: Service): Promise<void> {
+    const { tenure, handOver } = service;
+    const stop = this.#stop.signal;
+    const office = await this.#open(service);
+    if (office === null) return;
+    if (!stop.aborted) {
+      service.office = office;
+      this.#opened();
     }
-    if (!this.#isStopping()) this.#tookOver(tenure);
-    await aborted(AbortSignal.any([office.lost, this.#stop.signal]));
-    this.#tenure = null;
-    if (!this.#isStopping()) this.#become({ role: 'standby', holder: null });
+    await aborted(AbortSignal.any([office.lost, stop, handOver.signal]));
+    service.office = null;
+    this.#update();
     await office.stop();
-    const { reason } = office.lost;
+    const { aborted: isLost, reason } = office.lost;
     const isFenced =
       tenure instanceof LeaseTenure && reason instanceof StoreError && reason.storeClass === 'fenced';
-    if (isFenced) logger.warn({ epoch, error: reason.message }, 'this node is not active any more');
-    await this.#leave(tenure);
-    if (office.lost.aborted && !isFenced) throw reason;
+    if (isFenced) this.#tellLost(tenure, reason);
+    // Its end may end the office.
+    await this.#release(tenure);
+    if (isLost && !isFenced) throw reason;
   }
 
-  #tookOver(tenure: Tenure): void {
-    const { clock, logger, id, address } = this.#o;
-    const { epoch } = tenure.grant;
-    this.#tenure = tenure;
-    this.#takeovers++;
-    this.#lastTakeoverMs = clock.nowMs();
-    this.#become({ role: 'active', epoch, holder: { holder: id, address }, reason: null });
-    if (tenure instanceof LeaseTenure) logger.info({ epoch }, 'this node has the lease and is active');
-    this.#settled.resolve();
+  /** null: it is not to be, or another node is to try. */
+  async #open(service: Service): Promise<Office | null> {
+    const { tenure } = service;
+    const stop = this.#stop.signal;
+    // What is being loaded is not waited for when this node is to stop.
+    const release = () => void this.#release(tenure);
+    if (stop.aborted) {
+      await this.#release(tenure);
+      return null;
+    }
+    stop.addEventListener('abort', release, { once: true });
+    try {
+      return await this.#o.open(tenure);
+    } catch (error) {
+      const isPast = tenure instanceof LeaseTenure && (stop.aborted || isPassing(error));
+      if (isPast && !stop.aborted) {
+        const { shard, epoch } = tenure.grant;
+        this.#o.logger.warn({ shard, epoch, error: messageOf(error) }, 'cannot open the queue, trying again');
+        if (tenure.isOn()) await this.#loop?.couldNotOpen();
+      }
+      await this.#release(tenure);
+      if (isPast) return null;
+      throw error;
+    } finally {
+      stop.removeEventListener('abort', release);
+    }
   }
 
-  async #leave(tenure: Tenure): Promise<void> {
-    if (tenure instanceof LeaseTenure) await tenure.give();
+  async #release(tenure: Tenure): Promise<void> {
+    if (!(tenure instanceof LeaseTenure)) return;
+    if (this.#stop.signal.aborted) await this.#left;
+    await this.#tenures?.give(tenure);
   }
 
-  #become(change: Partial<NodeState>): void {
-    const sinceMs = change.role === undefined ? this.#state.sinceMs : this.#o.clock.nowMs();
-    this.#state = { ...this.#state, sinceMs, ...change };
+  #opened(): void {
+    this.#loop?.couldOpen();
+    this.#update();
+  }
+
+  #rested(): void {
+    if (this.#state.role === 'starting' && this.#services.size === 0) this.#update('standby');
+  }
+
+  #tellLost({ grant: { shard } }: Tenure, { message }: Error): void {
+    const { clock, logger } = this.#o;
+    this.#lost.push(shard);
+    if (this.#lost.length > 1) return;
+    clock.after(0, () => {
+      const shards = this.#lost.splice(0).sort((a, b) => a - b);
+      const what =
+        this.#state.role === 'active' ? 'this node has lost shards' : 'this node is not active any more';
+      logger.warn({ shards, error: message }, what);
+    });
+  }
+
+  /** Works out the state anew. @param role if it is a certain one */
+  #update(role?: Role): void {
+    const { clock } = this.#o;
+    const before = this.#state;
+    if (before.role === 'stopped') return;
+    const isActive = [...this.#services.values()].some(({ office }) => office !== null);
+    const byOffices = isActive ? 'active' : before.role === 'starting' ? 'starting' : 'standby';
+    const next = role ?? (this.#stop.signal.aborted ? before.role : byOffices);
+    const isNew = next !== before.role;
+    const state: NodeState = {
+      role: next,
+      sinceMs: isNew ? clock.nowMs() : before.sinceMs,
+      shards: this.#shardsNow(),
+      nodes:
+        next === 'stopped'
+          ? []
+          : (this.#sight?.nodes ?? []).map(({ holder, address }) => ({ holder, address })),
+      reason: this.#sight?.reason ?? null,
+    };
+    if (isSame(before, state)) return;
+    this.#state = state;
+    if (isNew) this.#becameOther(before.role);
     this.#o.changed?.();
+    if (next === 'active' || next === 'standby') this.#settled.resolve();
+  }
+
+  #becameOther(before: Role): void {
+    const { clock, logger } = this.#o;
+    const { role, shards } = this.#state;
+    if (role === 'active') {
+      this.#takeovers++;
+      this.#lastTakeoverMs = clock.nowMs();
+      if (this.#loop !== null) logger.info({}, 'this node has leases and is active');
+    }
+    if (role === 'standby' && before === 'starting') {
+      const holders = new Set([...shards.values()].flatMap(({ holder }) => holder?.address ?? []));
+      logger.info({ holders: [...holders] }, 'standing by');
+    }
+  }
+
+  #shardsNow(): ReadonlyMap<ShardId, ShardHeld> {
+    const shards = new Map<ShardId, ShardHeld>();
+    for (const { shard, epoch } of this.#sight?.free ?? [])
+      shards.set(shard, { epoch, holder: null, isHere: false });
+    for (const { shard, epoch, holder, address } of this.#sight?.leases ?? []) {
+      // One that this node had itself, and that has not run out yet, is nobody's.
+      const other = holder === this.#o.id ? null : { holder, address };
+      shards.set(shard, { epoch, holder: other, isHere: false });
+    }
+    for (const [shard, { tenure, office }] of this.#services) {
+      const { epoch } = tenure.grant;
+      const seen = shards.get(shard);
+      if (seen !== undefined && seen.epoch > epoch) continue;
+      const isHere = office !== null;
+      shards.set(shard, { epoch, holder: isHere ? this.#self : null, isHere });
+    }
+    return shards;
   }
 }
 
-/** Whether it may be otherwise in a moment, or on another node. */
-function isPassing(error: unknown): boolean {
-  return error instanceof StoreError && ['transient', 'full', 'fenced'].includes(error.storeClass);
-}
-
-/** Fires when there is news of leases, from the moment on when it was made. */
-class News {
-  readonly signal: AbortSignal;
-  readonly end: () => void;
-
-  constructor(leases: StoreLeases) {
-    const come = new AbortController();
-    this.signal = come.signal;
-    this.end = leases.onNews(() => come.abort());
-  }
-}
-
-/** Resolves after that time, or when the signal fires. */
-async function elapsed(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(clock, ms, signal).catch(() => {});
+function isSame(a: NodeState, b: NodeState): boolean {
+  const others = [a, b].map(({ shards, nodes, ...rest }) => JSON.stringify([rest, [...shards], nodes]));
+  return others[0] === others[1];
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

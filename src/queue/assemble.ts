@@ -74,7 +74,7 @@ export function assemble(options: QueueOptions, hooks: QueueHooks) {
   const shards = new Shards(shardOf);
   const events = new QueueEvents(clock, stats);
   const longPolls = new LongPolls(clock, events);
-  const retention = new Retention({ ...options, store, clock, logger });
+  const retention = new Retention({ ...options, store, shards: () => shards.ids, clock, logger });
   const shared = { store, clock, logger, shards, events, giveUp };
   const own = {
     ...shared,

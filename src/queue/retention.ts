@@ -1,4 +1,4 @@
-import type { SubmissionId } from '../model/ids.ts';
+import type { ShardId, SubmissionId } from '../model/ids.ts';
 import type { DueSubmission, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
@@ -19,6 +19,8 @@ export interface RetentionTimes {
 
 export interface RetentionOptions extends RetentionTimes {
   readonly store: Store;
+  /** Those of the queue. */
+  readonly shards: () => readonly ShardId[];
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -130,11 +132,11 @@ export class Retention {
   }
 
   async #forget(endedBeforeMs: number, isOver: (submission: DueSubmission) => boolean): Promise<number> {
-    const { store, retentionStepMax: limit = 500 } = this.#o;
+    const { store, shards, retentionStepMax: limit = 500 } = this.#o;
     let total = 0;
     let after: DueSubmission | undefined;
     const step = async () => {
-      const due = await store.due({ endedBeforeMs, after, limit });
+      const due = await store.due({ shards: shards(), endedBeforeMs, after, limit });
       const over = due.filter((each) => isOver(each) && !this.#kept.has(each.id));
       after = due.length < limit ? undefined : due.at(-1);
       return store.forget(over.map(({ id }) => id));

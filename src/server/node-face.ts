@@ -58,7 +58,7 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   }
 
   get epoch(): number | null {
-    return this.#node?.state.epoch ?? null;
+    return this.#node?.state.shards.get(0)?.epoch ?? null;
   }
 
   get shardsOpen(): number {
@@ -72,13 +72,14 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   infoFor(_queue: string): NodeInfo {
     const state = this.#node?.state;
     const [role, sinceMs] = this.#roleSince();
-    const holder = state?.holder ?? null;
+    const unnamed = state?.shards.get(0);
+    const holder = unnamed?.holder ?? null;
     return {
       node: this.id,
       role,
       sinceMs,
       shards: this.#shards,
-      epoch: state?.epoch ?? null,
+      epoch: unnamed?.epoch ?? null,
       holder: holder === null ? null : { node: holder.holder, address: holder.address },
       address: this.#address(),
       reason: state?.reason ?? null,

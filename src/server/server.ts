@@ -106,6 +106,7 @@ export class Server {
     const { id } = this.#face;
     const node = new QueueNode({
       store,
+      shards: [0],
       id,
       address: this.#face.address,
       leaseMs,
@@ -187,7 +188,8 @@ export class Server {
   #roleChanged(): void {
     const state = this.#node?.state;
     if (this.#stopping !== null || state === undefined) return;
-    const { role, holder } = state;
+    const { role } = state;
+    const holder = state.shards.get(0)?.holder ?? null;
     if (role === 'active') {
       this.#passing.lookAt(0, 'here');
       this.#http.handOver(this.#office!.handler);

@@ -57,7 +57,15 @@ export {
   parseStrategicMetadata,
 } from './codec/values.ts';
 export { StoreError, type StoreErrorClass } from './errors.ts';
-export type { LeaseAnswer, LeaseClaim, LeaseHolder, ShardGrant, StoreLeases } from './lease.ts';
+export type {
+  LeaseClaim,
+  LeaseHolder,
+  LeaseName,
+  LeaseSight,
+  NodePresent,
+  ShardGrant,
+  StoreLeases,
+} from './lease.ts';
 export { type MoveOptions, type MoveProgress, type MoveReport, moveStore } from './move/move.ts';
 export { openStore, type StoreContext } from './open.ts';
 export type {

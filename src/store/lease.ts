@@ -1,3 +1,4 @@
+import type { ScopeControl } from '../model/control.ts';
 import type { ShardId, SubmissionId } from '../model/ids.ts';
 import type { Instant } from '../system/time/instant.ts';
 
@@ -11,23 +12,32 @@ export interface ShardGrant {
 }
 
 /**
- * What a store offers that several nodes share: who of them may act for a shard, and until when. Time is the store's, so
+ * What a store offers that several nodes share: which of them may act for a shard, and until when. Time is the store's, so
  * clocks of nodes do not matter. A lease lasts `leaseMs` from its last claim, renewal or committed batch on. It only
  * spares work that would be for nothing: what keeps the data whole is the epoch, which each commit names.
  */
 export interface StoreLeases {
   /**
-   * Takes the shard for the claim's node if no other node's lease is on; a former owner is fenced from then on. Brings
-   * what is stored up to date first, if an older version wrote it.
+   * How things stand, after it has renewed those of the leases that can be renewed at once: one that a batch is being
+   * written under is not waited for. Writes the node down as present for `leaseMs`; null: it only looks.
    */
-  take(shard: ShardId, claim: LeaseClaim): Promise<LeaseAnswer>;
-  /** false: another owner has taken the shard. */
-  renew(shard: ShardId, epoch: number): Promise<boolean>;
-  /** Gives the lease away: who asks next may have it at once. Changes nothing if another owner has taken the shard. */
-  give(shard: ShardId, epoch: number): Promise<void>;
+  look(node: LeaseClaim | null, renew?: readonly LeaseName[]): Promise<LeaseSight>;
   /**
-   * Calls back when a lease may have been taken or given away; returns what ends that. Only spares waiting: it may be
-   * late, or never come.
+   * Takes those of the shards that no other node has a lease on, and nobody has taken since that epoch was seen, for the
+   * claim's node; their former owners are fenced from then on. Brings what is stored up to date first, if an older version
+   * wrote it and no lease is on.
+   */
+  take(free: readonly LeaseName[], claim: LeaseClaim): Promise<readonly ShardGrant[]>;
+  /**
+   * Gives leases away: the next one to ask has them at once. Leaves those that another owner has taken. Returns those that
+   * could not be given, because a batch is being written under them: no other lease is to wait for that.
+   */
+  give(leases: readonly LeaseName[]): Promise<readonly LeaseName[]>;
+  /** The node takes no more shards: it is not written down as present any longer. Its leases stay. */
+  leave(holder: string): Promise<void>;
+  /**
+   * Calls back when a lease may have been taken or given away, or a node has come or left; returns what ends that. Only
+   * spares waiting: it may be late, or never come.
    */
   onNews(listener: () => void): () => void;
 }
@@ -40,20 +50,37 @@ export interface LeaseClaim {
   readonly leaseMs: number;
 }
 
-/** Whose lease it is. */
-export interface LeaseHolder {
+export interface LeaseName {
+  readonly shard: ShardId;
+  readonly epoch: number;
+}
+
+/** A node that is present: it takes shards. It tells how the shards are to be dealt out, and nothing else. */
+export interface NodePresent {
   readonly holder: string;
   readonly address: string;
-  readonly epoch: number;
   /** By the store's time. */
   readonly leftMs: number;
 }
 
-export type LeaseAnswer =
-  | { readonly kind: 'taken'; readonly grant: ShardGrant }
-  | { readonly kind: 'held'; readonly by: LeaseHolder }
-  /** This version must not have it, because a newer one wrote what is stored. `by` null: nobody has it. */
-  | { readonly kind: 'refused'; readonly reason: string; readonly by: LeaseHolder | null };
+/** Whose lease it is. */
+export interface LeaseHolder extends NodePresent, LeaseName {}
+
+/** How leases stand. */
+export interface LeaseSight {
+  /** The leases that are on, by shard. */
+  readonly leases: readonly LeaseHolder[];
+  /** The shards that nobody has a lease on, with the epoch of the last one, by shard. */
+  readonly free: readonly LeaseName[];
+  /** By `holder`. */
+  readonly nodes: readonly NodePresent[];
+  /** The leases that were renewed. */
+  readonly renewed: readonly ShardId[];
+  /** What verbs have changed of the whole server; null: nothing. */
+  readonly server: ScopeControl | null;
+  /** Why this version must not take any: a newer one wrote what is stored, say. null: it may. */
+  readonly reason: string | null;
+}
 
 /** The right to act for a shard, as long as it lasts. */
 export interface Tenure {

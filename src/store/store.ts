@@ -17,11 +17,14 @@ import type { ShardGrant, StoreLeases } from './lease.ts';
 export interface Store {
   /**
    * Takes the shards for `holder`, a name that is used once; a former owner is fenced from then on. Must come before
-   * everything else. Asks nobody: among nodes that share the store, one takes the lease (`leases`) instead. The queue has
-   * one shard; a list of them is for one that spans machines.
+   * everything else. Asks nobody: nodes that share a store take leases (`leases`) instead. A store without leases has one
+   * shard, 0, and all queues are in it.
    */
   acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]>;
-  /** Every open submission of the shards, by id ascending, in bounded pieces. */
+  /**
+   * Every open submission of the shards, in bounded pieces, by id ascending in each shard. Which shard a submission is of
+   * is told by the batch that inserted it, not by its id: it may have been moved in from another store.
+   */
   load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]>;
   /**
    * Writes a batch as one transaction; answers when it is on disk. One call at a time per shard, `seq` rising by
@@ -58,15 +61,11 @@ export interface Store {
    * failures reach `bytesMax` together (default `ANSWER_BYTES_MAX`), but at least one if there is one.
    */
   failedChunks(page: FailedChunksPage): Promise<readonly SetAsideChunk[]>;
-  /** Submissions that ended before `endedBeforeMs`, the longest ago first, then by id: those that come after `after`. */
-  due(page: {
-    readonly endedBeforeMs: number;
-    readonly after?: DueSubmission | undefined;
-    readonly limit: number;
-  }): Promise<readonly DueSubmission[]>;
+  /** Submissions that may be forgotten, the longest ago first, then by id. */
+  due(page: DuePage): Promise<readonly DueSubmission[]>;
   /**
-   * Forgets those of the submissions that have ended, and returns how many. Finishes what an earlier call could not,
-   * because the process ended.
+   * Forgets those of the submissions that have ended, and returns how many. Leaves those of a shard that another owner has
+   * taken. Finishes what an earlier call could not, because the process ended.
    */
   forget(ids: readonly SubmissionId[]): Promise<number>;
   /** Bytes that the store takes, for metrics and footprints. */
@@ -142,6 +141,16 @@ export interface EndedPage {
   /** Default: all states. */
   readonly state?: EndState | undefined;
   readonly before?: SubmissionId | undefined;
+  readonly limit: number;
+}
+
+/** A page of a listing of what may be forgotten. */
+export interface DuePage {
+  readonly shards: readonly ShardId[];
+  /** Exclusive. */
+  readonly endedBeforeMs: number;
+  /** Those that come after it. */
+  readonly after?: DueSubmission | undefined;
   readonly limit: number;
 }
 

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LeaseTenure } from '../../src/node/lease-tenure.ts';
+import type { ShardId } from '../../src/model/ids.ts';
+import { LeaseLoop } from '../../src/node/lease-loop.ts';
+import type { LeaseTenure } from '../../src/node/lease-tenure.ts';
+import { Tenures } from '../../src/node/tenures.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import type { ShardGrant, StoreLeases } from '../../src/store/lease.ts';
+import type { LeaseSight, ShardGrant, StoreLeases } from '../../src/store/lease.ts';
+import { seededRandom } from '../../src/system/random.ts';
 import { type Instant, instantOf } from '../../src/system/time/instant.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
@@ -17,38 +21,72 @@ type Answer = Promise<boolean>;
 class Fixture {
   readonly time = new ManualClock();
   readonly clock = new PausingClock(this.time);
-  readonly logger = recordingLogger();
   /** When renewals were sent. */
   readonly sentAt: number[] = [];
   given = 0;
   answer: () => Answer = () => Promise.resolve(true);
   readonly tenure: LeaseTenure;
+  readonly tenures: Tenures;
+  readonly stop = new AbortController();
 
   /** @param agoMs when the claim was sent */
   constructor(agoMs = 0) {
     const now = instantOf(this.time);
     const sent: Instant = { monotonicMs: now.monotonicMs - agoMs, wallMs: now.wallMs - agoMs };
     const leases: StoreLeases = {
-      take: () => Promise.reject(new Error('not asked for')),
-      renew: (shard, epoch) => {
-        assert.deepEqual([shard, epoch], [0, 7]);
-        this.sentAt.push(this.time.monotonicMs());
-        return this.answer();
+      look: async (_, renew = []) => {
+        if (renew.length > 0) {
+          assert.deepEqual(renew, [GRANT]);
+          this.sentAt.push(this.time.monotonicMs());
+        }
+        const isOurs = renew.length === 0 || (await this.answer());
+        return sightOf(isOurs ? 7 : 8, isOurs ? [0] : []);
       },
-      give: async () => void this.given++,
+      take: () => Promise.reject(new Error('not asked for')),
+      give: async () => {
+        this.given++;
+        return [];
+      },
+      leave: async () => {},
       onNews: () => () => {},
     };
-    const { clock, logger } = this;
-    this.tenure = new LeaseTenure({ leases, grant: GRANT, leaseMs: LEASE_MS, sent, clock, logger });
+    const { clock } = this;
+    const logger = recordingLogger();
+    this.tenures = new Tenures({ leases, leaseMs: LEASE_MS, clock, logger });
+    this.tenure = this.tenures.add(GRANT, sent);
+    const loop = new LeaseLoop({
+      leases,
+      tenures: this.tenures,
+      shards: [0],
+      claim: { holder: 'a', address: 'a:3999', leaseMs: LEASE_MS },
+      clock,
+      random: seededRandom(1),
+      logger,
+      stop: this.stop.signal,
+      isBusy: () => true,
+      open: () => [0],
+      seen: () => {},
+      taken: () => {},
+      rested: () => {},
+      handOver: () => {},
+    });
+    // The test says first what is answered.
+    queueMicrotask(() => void loop.run().catch(() => {}));
   }
 
   /** Milliseconds one after the other, with all that follows from each. */
   async passes(ms: number): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
     for (let i = 0; i < ms; i += 10) {
       this.time.advance(10);
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
+}
+
+function sightOf(epoch: number, renewed: readonly ShardId[]): LeaseSight {
+  const holder = { shard: 0, epoch, holder: epoch === 7 ? 'a' : 'b', address: 'x:1', leftMs: LEASE_MS };
+  return { leases: [holder], free: [], nodes: [], renewed, server: null, reason: null };
 }
 
 test('an idle owner renews at a third of its lease, and keeps it', async () => {
@@ -173,10 +211,11 @@ test('it ends by itself when its time is over, and at once when another has take
 
 test('what is given away is over before the store knows, and is given once', async () => {
   const fixture = new Fixture();
-  const given = fixture.tenure.give();
+  const given = fixture.tenures.give(fixture.tenure);
   assert.ok(!fixture.tenure.isOn());
   await given;
-  await fixture.tenure.give();
+  await fixture.tenures.give(fixture.tenure);
   assert.equal(fixture.given, 1);
+  fixture.stop.abort();
   assert.equal(fixture.time.timersPending, 0);
 });

@@ -58,9 +58,10 @@ class TestNode {
     const unlessFailing = <T>(run: () => Promise<T>): Promise<T> =>
       nodes.failing.has(id) ? Promise.reject(new StoreError('transient', 'cut')) : run();
     const flaky: StoreLeases = {
+      look: (...args) => unlessFailing(() => leases.look(...args)),
       take: (...args) => unlessFailing(() => leases.take(...args)),
-      renew: (...args) => unlessFailing(() => leases.renew(...args)),
       give: (...args) => unlessFailing(() => leases.give(...args)),
+      leave: (...args) => unlessFailing(() => leases.leave(...args)),
       onNews: (listener) => leases.onNews(listener),
     };
     this.store = Object.assign(inner, { leases: flaky });
@@ -68,6 +69,7 @@ class TestNode {
     const random = seededRandom(1);
     this.node = new QueueNode({
       store,
+      shards: [0],
       id,
       address: `${id}:3999`,
       leaseMs: LEASE_MS,
@@ -87,6 +89,10 @@ class TestNode {
   get role(): string {
     return this.node.state.role;
   }
+
+  get epoch(): number | undefined {
+    return this.node.state.shards.get(0)?.epoch;
+  }
 }
 
 test('one of two nodes becomes active; when it falls silent, the other takes over within its lease, with all that was done', async () => {
@@ -94,7 +100,8 @@ test('one of two nodes becomes active; when it falls silent, the other takes ove
   const [a, b] = [nodes.start('a'), nodes.start('b')];
   await nodes.settle();
   assert.deepEqual([a.role, b.role], ['active', 'standby']);
-  assert.deepEqual(b.node.state.holder, { holder: 'a', address: 'a:3999' });
+  assert.deepEqual(b.node.holderOf(0), { holder: 'a', address: 'a:3999' });
+  assert.equal(a.node.holderOf(0), 'here');
   const inserted = a.queue!.inserts.insert(newSubmission({ prefix: 'p', chunksTotal: 3 }));
   await nodes.settle();
   const id = await inserted;
@@ -105,7 +112,7 @@ test('one of two nodes becomes active; when it falls silent, the other takes ove
   nodes.failing.add('a');
   await nodes.passes(LEASE_MS + 20);
   assert.equal(b.role, 'active');
-  assert.equal(b.node.state.epoch, 2);
+  assert.equal(b.epoch, 2);
   assert.equal(b.node.takeovers, 1);
   assert.equal((await b.queue!.reads.status('', id))?.state, 'in_progress');
   const next = b.queue!.inserts.insert(newSubmission({ prefix: 'q', chunksTotal: 1 }));
@@ -129,7 +136,7 @@ test('a node that wakes after its lease takes nothing and says nothing, whatever
   a.clock.wake();
   await nodes.settle();
   assert.equal(a.role, 'standby');
-  assert.equal(a.node.state.holder?.holder, 'b');
+  assert.deepEqual(a.node.holderOf(0), { holder: 'b', address: 'b:3999' });
   assert.deepEqual(await b.store.idsByPrefix(['late']), [null]);
   await Promise.all([a.node.stop(), b.node.stop()]);
 });
@@ -182,10 +189,10 @@ test('a node that cannot renew gives up in time, and is active again once it can
   assert.equal(a.role, 'active');
   await nodes.passes(500);
   assert.equal(a.role, 'standby');
-  assert.equal(a.node.state.holder, null);
+  assert.equal(a.node.holderOf(0), null);
   nodes.failing.delete('a');
   await nodes.passes(2_000);
-  assert.deepEqual([a.role, a.node.state.epoch, a.node.takeovers], ['active', 2, 2]);
+  assert.deepEqual([a.role, a.epoch, a.node.takeovers], ['active', 2, 2]);
   await a.node.stop();
 });
 
@@ -237,7 +244,9 @@ test('a node that stops while it stands by leaves nothing behind', async () => {
   await nodes.settle();
   await b.node.stop();
   assert.equal(b.role, 'stopped');
-  assert.equal(nodes.database.leaseListeners.size, 0);
+  assert.deepEqual([...nodes.database.nodes.keys()], ['a']);
+  assert.equal(nodes.database.leaseListeners.size, 1);
   await a.node.stop();
+  assert.equal(nodes.database.leaseListeners.size, 0);
   assert.equal(nodes.time.timersPending, 0);
 });

@@ -1,25 +1,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { submissionIdShard } from '../../src/model/ids.ts';
+import { type ShardId, submissionIdShard } from '../../src/model/ids.ts';
+import { shardOfQueue } from '../../src/model/shard.ts';
 import type { Change, VerbAnswer, VerbTarget } from '../../src/model/verbs.ts';
 import { StoreError } from '../../src/store/errors.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { faultyStore } from '../support/store/faulty-store.ts';
 import { gatedStore, withCommit } from '../support/store/gated-store.ts';
 
-/** Of the unnamed queue: 0. */
-const SHARDS: Readonly<Record<string, number>> = { images: 1, bills: 2 };
-const shardOf = (queue: string) => SHARDS[queue] ?? 0;
+const shardOf = shardOfQueue;
+const [UNNAMED, IMAGES, BILLS] = ['', 'images', 'bills'].map(shardOf) as [ShardId, ShardId, ShardId];
 const PAUSE = { verb: 'pause', cause: 'manual' } as const;
 const ALL = { kind: 'matching', metadata: new Map(), state: 'open', queue: null } as const;
 const NOT_HERE = { code: 'QUEUE_UNAVAILABLE', message: /is not looked after by this node/ };
+
+function sharedStore(database = new MemoryDatabase()): MemoryStore {
+  return new MemoryStore({ database, clock: systemClock });
+}
 
 /** Nodes on one database. */
 async function nodes(...shards: (readonly number[])[]): Promise<readonly QueueWorld[]> {
   const database = new MemoryDatabase();
   return Promise.all(
-    shards.map((each) => QueueWorld.withShards(each, { store: new MemoryStore({ database }), shardOf })),
+    shards.map((each) => QueueWorld.withShards(each, { store: sharedStore(database), shardOf })),
   );
 }
 
@@ -38,19 +43,19 @@ const prefixesTaken = (world: QueueWorld, queueName: string) => {
 };
 
 test('what is inserted has ids of the shard of its queue, and is written as one of its batches', async () => {
-  const [world = assert.fail()] = await nodes([0, 1, 2]);
+  const [world = assert.fail()] = await nodes([UNNAMED, IMAGES, BILLS]);
   const ids = await Promise.all(
     ['', 'images', 'bills', 'images'].map((queue, i) => world.insert(`p${i}`, 1, { queue })),
   );
-  assert.deepEqual(ids.map(submissionIdShard), [0, 1, 2, 1]);
+  assert.deepEqual(ids.map(submissionIdShard), [UNNAMED, IMAGES, BILLS, IMAGES]);
   await world.insert('again', 1, { queue: 'images' });
-  const lastSeqs = await Promise.all([0, 1, 2].map((shard) => world.store.lastSeq(shard)));
+  const lastSeqs = await Promise.all([UNNAMED, IMAGES, BILLS].map((shard) => world.store.lastSeq(shard)));
   assert.deepEqual(lastSeqs, [1, 2, 1]);
   assert.deepEqual(prefixesTaken(world, 'images'), ['p1', 'p3', 'again']);
 });
 
 test('a queue whose shard another node has is none of this one', async () => {
-  const [a = assert.fail(), b = assert.fail()] = await nodes([0, 1], [2]);
+  const [a = assert.fail(), b = assert.fail()] = await nodes([UNNAMED, IMAGES], [BILLS]);
   const id = await b.insert('b', 1, { queue: 'bills' });
   assert.deepEqual([namesInUse(a), namesInUse(b)], [[''], ['bills']]);
   await assert.rejects(a.insert('a', 1, { queue: 'bills' }), NOT_HERE);
@@ -63,12 +68,12 @@ test('a queue whose shard another node has is none of this one', async () => {
 });
 
 test('a shard that another node takes is lost alone', async () => {
-  const [a = assert.fail(), b = assert.fail()] = await nodes([1, 2], []);
+  const [a = assert.fail(), b = assert.fail()] = await nodes([IMAGES, BILLS], []);
   for (const queue of ['images', 'bills']) await a.insert(queue, 3, { queue });
   const [image, bill] = ['images', 'bills'].map((queueName) => a.consumer(undefined, { queueName }));
   for (const consumer of [image, bill]) assert.equal(consumer?.take().length, 1);
   const lost = a.queue.shardFor('images');
-  await b.takeShard(1);
+  await b.takeShard(IMAGES);
   await assert.rejects(a.insert('late', 1, { queue: 'images' }), { code: 'QUEUE_UNAVAILABLE' });
   assert.deepEqual([lost?.lost.aborted, lost?.isReady, a.queue.lost.aborted], [true, false, false]);
   await assert.rejects(a.insert('later', 1, { queue: 'images' }), { code: 'QUEUE_UNAVAILABLE' });
@@ -84,8 +89,8 @@ test('a shard that another node takes is lost alone', async () => {
 });
 
 test('a lease that is over ends its shard, and no other one', async () => {
-  const [world = assert.fail()] = await nodes([1, 2]);
-  const [grant = assert.fail()] = await world.store.acquire([0], 'world');
+  const [world = assert.fail()] = await nodes([IMAGES, BILLS]);
+  const [grant = assert.fail()] = await world.store.acquire([UNNAMED], 'world');
   const ended = new AbortController();
   const tenure = { grant, isOn: () => !ended.signal.aborted, ended: ended.signal, renewed: () => {} };
   const shard = await world.queue.openShard(tenure);
@@ -101,8 +106,8 @@ test('a lease that is over ends its shard, and no other one', async () => {
 });
 
 test('a shard that is given back is written down first, and is whole where it is opened next', async () => {
-  const gate = gatedStore();
-  const world = await QueueWorld.withShards([1, 2], { store: gate.store, shardOf });
+  const gate = gatedStore(sharedStore());
+  const world = await QueueWorld.withShards([IMAGES, BILLS], { store: gate.store, shardOf });
   const { reads } = world.queue;
   const ids = new Map<string, bigint>();
   for (const queue of ['images', 'bills']) ids.set(queue, await world.insertDirect([null, null], { queue }));
@@ -127,7 +132,7 @@ test('a shard that is given back is written down first, and is whole where it is
   assert.equal(world.queue.counts.submissionsOpen, 1);
   consumer.disconnect(true);
 
-  await world.takeShard(1);
+  await world.takeShard(IMAGES);
   const next = world.consumer(undefined, { queueName: 'images' });
   next.reserve(10);
   await world.settle();
@@ -142,38 +147,38 @@ test('a shard that is given back is written down first, and is whole where it is
 
 test('a shard that cannot be loaded leaves nothing behind', async () => {
   let isBroken = true;
-  const inner = new MemoryStore();
+  const inner = sharedStore();
   const store = faultyStore(inner, () => 'none');
   store.load = async function* (shards) {
     for await (const piece of inner.load(shards)) {
       yield piece;
-      if (isBroken && shards.includes(1)) throw new Error('made to fail');
+      if (isBroken && shards.includes(IMAGES)) throw new Error('made to fail');
     }
   };
-  const before = await QueueWorld.withShards([1, 2], { store: inner, shardOf });
+  const before = await QueueWorld.withShards([IMAGES, BILLS], { store: inner, shardOf });
   for (const queue of ['images', 'bills']) await before.insert(queue, 1, { queue });
   await before.stop();
-  const world = await QueueWorld.withShards([2], { store, shardOf });
-  await assert.rejects(world.takeShard(1), /made to fail/);
+  const world = await QueueWorld.withShards([BILLS], { store, shardOf });
+  await assert.rejects(world.takeShard(IMAGES), /made to fail/);
   assert.deepEqual(namesInUse(world), ['bills']);
   isBroken = false;
-  await world.takeShard(1);
+  await world.takeShard(IMAGES);
   assert.deepEqual(prefixesTaken(world, 'images'), ['images']);
   assert.deepEqual(prefixesTaken(world, 'bills'), ['bills']);
 });
 
 test('a verb for all queues changes those that are here, and is acknowledged when each shard has it on disk', async () => {
   const seqs: number[] = [];
-  const inner = new MemoryStore();
+  const inner = sharedStore();
   const store = withCommit(inner, (batch) => {
     if (batch.mutations.some(({ kind }) => kind === 'control')) seqs.push(batch.shard);
     return inner.commit(batch);
   });
-  const world = await QueueWorld.withShards([0, 1, 2], { store, shardOf });
+  const world = await QueueWorld.withShards([UNNAMED, IMAGES, BILLS], { store, shardOf });
   const ids: bigint[] = [];
   for (const queue of ['', 'images', 'bills']) ids.push(await world.insert(`p${queue}`, 1, { queue }));
   assert.equal((await run(world, ALL)).done, 3);
-  assert.deepEqual(seqs.toSorted(), [0, 1, 2]);
+  assert.deepEqual(new Set(seqs), new Set([UNNAMED, IMAGES, BILLS]));
   for (const queue of ['', 'images', 'bills']) assert.deepEqual(prefixesTaken(world, queue), []);
   const resumed = await run(
     world,
@@ -187,14 +192,14 @@ test('a verb for all queues changes those that are here, and is acknowledged whe
 });
 
 test('a verb for all queues fails when a shard of them is lost before it is on disk', async () => {
-  const [a = assert.fail(), b = assert.fail()] = await nodes([1, 2], []);
+  const [a = assert.fail(), b = assert.fail()] = await nodes([IMAGES, BILLS], []);
   for (const queue of ['images', 'bills']) await a.insert(queue, 1, { queue });
-  await b.takeShard(2);
+  await b.takeShard(BILLS);
   await assert.rejects(run(a, ALL), { code: 'QUEUE_UNAVAILABLE' });
 });
 
 test('failed chunks are tried again in the queues that are here', async () => {
-  const [a = assert.fail(), b = assert.fail()] = await nodes([1], [2]);
+  const [a = assert.fail(), b = assert.fail()] = await nodes([IMAGES], [BILLS]);
   const ids = [];
   for (const [world, queue] of [
     [a, 'images'],
@@ -213,7 +218,7 @@ test('failed chunks are tried again in the queues that are here', async () => {
 });
 
 test('pauses of queues go with their shard; that of the server is in force on every node that has looked', async () => {
-  const [a = assert.fail(), b = assert.fail()] = await nodes([0, 1], [2]);
+  const [a = assert.fail(), b = assert.fail()] = await nodes([UNNAMED, IMAGES], [BILLS]);
   await b.insert('b', 1, { queue: 'bills' });
   await run(a, { kind: 'queue', queue: 'images' });
   await run(a, { kind: 'server' });
@@ -226,7 +231,7 @@ test('pauses of queues go with their shard; that of the server is in force on ev
 
   await a.queue.shardFor('images')!.stop(1_000);
   assert.equal(a.queue.scopesPaused, 1);
-  await b.takeShard(1);
+  await b.takeShard(IMAGES);
   assert.deepEqual(
     b.queue.inUse.map(({ name, pauses }) => [name, pauses.length]),
     [
@@ -241,10 +246,10 @@ test('pauses of queues go with their shard; that of the server is in force on ev
 
 test('while the batches of one shard are stuck, the others are handed out', async () => {
   let isStuck = false;
-  const store = faultyStore(new MemoryStore(), (call, batch) =>
-    isStuck && call === 'commit' && batch?.shard === 1 ? 'full' : 'none',
+  const store = faultyStore(sharedStore(), (call, batch) =>
+    isStuck && call === 'commit' && batch?.shard === IMAGES ? 'full' : 'none',
   );
-  const world = await QueueWorld.withShards([1, 2], { store, shardOf, holdHandOutAfterMs: 0 });
+  const world = await QueueWorld.withShards([IMAGES, BILLS], { store, shardOf, holdHandOutAfterMs: 0 });
   const consumers = ['images', 'bills'].map((queueName) => world.consumer(undefined, { queueName }));
   for (const queue of ['images', 'bills']) await world.insert(queue, 4, { queue });
   const taken = () => consumers.map((consumer) => consumer.take().length);
@@ -268,8 +273,12 @@ test('while the batches of one shard are stuck, the others are handed out', asyn
 });
 
 test('bytes that wait for their commit are limited for all shards together', async () => {
-  const gate = gatedStore();
-  const world = await QueueWorld.withShards([1, 2], { store: gate.store, shardOf, pendingBytesMax: 10_000 });
+  const gate = gatedStore(sharedStore());
+  const world = await QueueWorld.withShards([IMAGES, BILLS], {
+    store: gate.store,
+    shardOf,
+    pendingBytesMax: 10_000,
+  });
   gate.shut();
   const inserts: Promise<unknown>[] = [];
   const insert = (queue: string) => world.insertDirect([new Uint8Array(6_000)], { queue });
@@ -288,7 +297,7 @@ test('bytes that wait for their commit are limited for all shards together', asy
 test('shards that hold nothing cost next to nothing', async () => {
   const world = await QueueWorld.withShards(
     Array.from({ length: 64 }, (_, i) => i),
-    { shardOf },
+    { store: sharedStore(), shardOf },
   );
   await world.settle();
   assert.equal(world.clock.timersPending, 1, 'retention');

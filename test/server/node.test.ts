@@ -81,7 +81,10 @@ test('an orderly stop hands over at once', async () => {
 test('a node whose lease has run out answers 503 before it has noticed, and closes its consumers when it does', async () => {
   const database = new MemoryDatabase();
   const clock = new PausingClock(systemClock);
-  await using a = await TestServer.start(withParts(sharing(database), { clock }));
+  const options = sharing(database);
+  // Nor does it hear of others.
+  Object.assign((options.store as MemoryStore).leases!, { onNews: () => () => {} });
+  await using a = await TestServer.start(withParts(options, { clock }));
   const id = await a.insert('p', 1);
   const consumer = await a.consumer();
   const idle = await a.socket();

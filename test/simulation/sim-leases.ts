@@ -1,5 +1,4 @@
-import type { ShardId } from '../../src/model/ids.ts';
-import type { LeaseAnswer, LeaseClaim, StoreLeases } from '../../src/store/lease.ts';
+import type { LeaseClaim, LeaseName, LeaseSight, ShardGrant, StoreLeases } from '../../src/store/lease.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import type { SimClock } from './sim-clock.ts';
 import type { SimWorld } from './sim-world.ts';
@@ -25,20 +24,24 @@ export class SimLeases implements StoreLeases {
     this.#o = options;
   }
 
-  take(shard: ShardId, claim: LeaseClaim): Promise<LeaseAnswer> {
+  look(node: LeaseClaim | null, renew?: readonly LeaseName[]): Promise<LeaseSight> {
+    return this.#o.call(() => this.#inner.look(node, renew));
+  }
+
+  take(free: readonly LeaseName[], claim: LeaseClaim): Promise<readonly ShardGrant[]> {
     return this.#o.call(async () => {
-      const answer = await this.#inner.take(shard, claim);
-      if (answer.kind === 'taken') this.#o.taken(answer.grant.epoch);
-      return answer;
+      const grants = await this.#inner.take(free, claim);
+      for (const { epoch } of grants) this.#o.taken(epoch);
+      return grants;
     });
   }
 
-  renew(shard: ShardId, epoch: number): Promise<boolean> {
-    return this.#o.call(() => this.#inner.renew(shard, epoch));
+  give(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
+    return this.#o.call(() => this.#inner.give(leases));
   }
 
-  give(shard: ShardId, epoch: number): Promise<void> {
-    return this.#o.call(() => this.#inner.give(shard, epoch));
+  leave(holder: string): Promise<void> {
+    return this.#o.call(() => this.#inner.leave(holder));
   }
 
   /** They only spare waiting. */

@@ -143,13 +143,14 @@ export class SimNode {
 
   /** Who is active, as far as it knows. */
   get holder(): string | null {
-    return this.#node?.state.holder?.holder ?? null;
+    return this.#node?.state.shards.get(0)?.holder?.holder ?? null;
   }
 
   start(): void {
     const { id, shared } = this.#o;
     this.#node = new QueueNode({
       store: this.store,
+      shards: [0],
       id,
       address: id,
       leaseMs: shared?.leaseMs ?? 0,

@@ -1,5 +1,6 @@
 import type { ChunkId } from '../../src/model/ids.ts';
 import type { Office } from '../../src/node/queue-node.ts';
+import { QueueUnavailableError } from '../../src/queue/errors.ts';
 import type { Queue } from '../../src/queue/queue.ts';
 import type { HandedOutChunk, OpenSubmission, ReservationRequest } from '../../src/scheduler/types.ts';
 import { parseConsumerFeatures } from '../../src/server/consumers/features.ts';
@@ -127,15 +128,21 @@ export class SimOffice implements Office {
     }
   }
 
-  /** A consumer connects. */
-  dial(consumer: SimConsumer): SimLink {
+  /** A consumer connects; null: it is turned away. */
+  dial(consumer: SimConsumer): SimLink | null {
     const { random, caprices, world, life } = this.#o;
     const connection = this.#o.nextConnection();
     life.connects(connection, consumer.queue);
     const link = new SimLink(this.#o.time, seededRandom(randomInt(random, 2 ** 31)), {
       delayMsMax: random.next() < 0.2 ? 400 : 5,
     });
-    const session = this.#session(consumer, connection, link);
+    let session: ConsumerSession;
+    try {
+      session = this.#session(consumer, connection, link);
+    } catch (error) {
+      if (error instanceof QueueUnavailableError) return null;
+      throw error;
+    }
     this.sessions.set(connection, { session, link });
     link.server.listen({
       alive: () =>

@@ -64,6 +64,10 @@ export class Shards {
     return this.find(queue) ?? notHere(queueText(queue));
   }
 
+  get ids(): readonly ShardId[] {
+    return [...this.#byId.keys()];
+  }
+
   get size(): number {
     return this.#byId.size;
   }

@@ -167,25 +167,6 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
         await fixture.dispose();
       }
     });
-
-    test('shards are apart', () =>
-      use(async (session) => {
-        const { store } = session;
-        const [grant] = await store.acquire([5], 'test');
-        assert(grant);
-        assert.equal(grant.lastSeq, 0);
-        const id = (1000n << 22n) | (5n << 12n);
-        await session.commit(insertOf(1n));
-        await session.send({ shard: 5, epoch: grant.epoch, seq: 1, mutations: [insertOf(id)] });
-        await session.commit(insertOf(2n));
-        const ids = async (shards: number[]) =>
-          (await session.loadAll(shards)).map(({ record }) => record.id);
-        assert.deepEqual(await ids([5]), [id]);
-        assert.deepEqual(await ids([0]), [1n, 2n]);
-        assert.deepEqual(await ids([0, 5]), [1n, 2n, id]);
-        assert.equal(await session.read((s) => s.lastSeq(5)), 1);
-        assert.equal(await session.read((s) => s.lastSeq(0)), 2);
-      }));
   });
 
   describe(`${name}: inserts`, () => {

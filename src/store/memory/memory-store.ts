@@ -1,7 +1,6 @@
 import { ChunkSet, type PageContent } from '../../model/chunk-set.ts';
 import { type Control, isUntouched, NO_CONTROL, type Scope, type ScopeControl } from '../../model/control.ts';
 import type { ChunkId, ChunkIndex, ShardId, SubmissionId } from '../../model/ids.ts';
-import { submissionIdShard } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
 import type { ChunkTries, EndState, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
 import type { Clock } from '../../system/time/clock.ts';
@@ -20,6 +19,7 @@ import type { ShardGrant, StoreLeases } from '../lease.ts';
 import type {
   CommitBatch,
   CommitResult,
+  DuePage,
   DueSubmission,
   EndedPage,
   FailedChunksPage,
@@ -28,10 +28,12 @@ import type {
   Store,
   StoredSubmission,
 } from '../store.ts';
-import { MemoryLeases, type MemoryShard, renewLease } from './memory-leases.ts';
+import { type LeaseBook, MemoryLeases, type MemoryShard, renewLease } from './memory-leases.ts';
 
 interface Row {
   readonly record: SubmissionRecord;
+  /** That inserted it. */
+  readonly shard: ShardId;
   readonly idempotencyKey: string | null;
   end: SubmissionEnd | null;
   control: Control;
@@ -49,6 +51,7 @@ export class MemoryDatabase implements BatchFacts {
   readonly byIdempotencyKey = new Map<string, Row>();
   readonly shards = new Map<ShardId, MemoryShard>();
   readonly scopes = new Map<Scope, ScopeControl>();
+  readonly nodes: LeaseBook['nodes'] = new Map();
   readonly leaseListeners = new Set<() => void>();
 
   shard(shard: ShardId): MemoryShard {
@@ -85,6 +88,8 @@ export class MemoryStore implements Store {
   readonly leases?: StoreLeases;
   readonly #database: MemoryDatabase;
   readonly #clock: Clock | null;
+  /** Of what this store was granted. */
+  readonly #epochs = new Map<ShardId, number>();
   readonly #lost = new AbortController();
   readonly lost: AbortSignal = this.#lost.signal;
   #closed = false;
@@ -92,7 +97,9 @@ export class MemoryStore implements Store {
   constructor(options: MemoryStoreOptions = {}) {
     this.#database = options.database ?? new MemoryDatabase();
     this.#clock = options.clock ?? null;
-    if (options.clock !== undefined) this.leases = new MemoryLeases(this.#database, options.clock);
+    if (options.clock !== undefined) {
+      this.leases = new MemoryLeases(this.#database, options.clock, (grant) => this.#granted(grant));
+    }
   }
 
   async acquire(shards: readonly ShardId[], _holder: string): Promise<readonly ShardGrant[]> {
@@ -101,16 +108,18 @@ export class MemoryStore implements Store {
       const state = this.#database.shard(shard);
       state.epoch++;
       state.lease = null;
-      return { shard, epoch: state.epoch, lastSeq: state.lastSeq, highestId: state.highestId };
+      const { epoch, lastSeq, highestId } = state;
+      this.#granted({ shard, epoch });
+      return { shard, epoch, lastSeq, highestId };
     });
   }
 
   async *load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]> {
     this.#assertOpen();
     const open = [...this.#database.rows.values()].filter(
-      ({ end, record }) => end === null && shards.includes(submissionIdShard(record.id)),
+      ({ end, shard }) => end === null && this.#isOf(shards, shard),
     );
-    open.sort(byIdAscending);
+    open.sort((a, b) => a.shard - b.shard || byIdAscending(a, b));
     for (let i = 0; i < open.length; i += 1000) yield open.slice(i, i + 1000).map(loaded);
   }
 
@@ -118,7 +127,7 @@ export class MemoryStore implements Store {
     this.#assertOpen();
     const committed: Committed = { existing: [], gone: [] };
     try {
-      for (const step of planBatch(batch, this.#database)) this.#apply(step, committed);
+      for (const step of planBatch(batch, this.#database)) this.#apply(step, batch.shard, committed);
     } catch (error) {
       return failedCommit(error, true);
     }
@@ -213,14 +222,10 @@ export class MemoryStore implements Store {
     return end === -1 ? failed : failed.slice(0, end + 1);
   }
 
-  async due(page: {
-    readonly endedBeforeMs: number;
-    readonly after?: DueSubmission | undefined;
-    readonly limit: number;
-  }): Promise<readonly DueSubmission[]> {
+  async due({ shards, endedBeforeMs, after, limit }: DuePage): Promise<readonly DueSubmission[]> {
     this.#assertOpen();
-    const { endedBeforeMs, after, limit } = page;
     return [...this.#database.rows.values()]
+      .filter(({ shard }) => this.#isOf(shards, shard))
       .flatMap(({ record, end }) => (end === null ? [] : { id: record.id, endedAtMs: end.endedAtMs }))
       .filter((each) => each.endedAtMs < endedBeforeMs && (after === undefined || byEnd(after, each) < 0))
       .sort(byEnd)
@@ -232,7 +237,7 @@ export class MemoryStore implements Store {
     let count = 0;
     for (const id of ids) {
       const row = this.#database.rows.get(id);
-      if (row === undefined || row.end === null) continue;
+      if (row === undefined || row.end === null || !this.#owns(row.shard)) continue;
       const { prefix } = row.record;
       this.#database.rows.delete(id);
       if (prefix !== null) this.#database.byPrefix.delete(prefix);
@@ -257,10 +262,10 @@ export class MemoryStore implements Store {
     this.#closed = true;
   }
 
-  #apply(step: BatchStep, committed: Committed): void {
+  #apply(step: BatchStep, shard: ShardId, committed: Committed): void {
     switch (step.kind) {
       case 'insert':
-        this.#insert(step);
+        this.#insert(step, shard);
         return;
       case 'exists': {
         const existing = this.#database.rows.get(step.id);
@@ -271,10 +276,10 @@ export class MemoryStore implements Store {
         committed.gone.push(step.position);
         return;
       case 'advance': {
-        const shard = this.#database.shard(step.shard);
-        shard.lastSeq = step.seq;
-        shard.highestId = step.highestId;
-        if (this.#clock !== null) renewLease(shard, this.#clock);
+        const state = this.#database.shard(step.shard);
+        state.lastSeq = step.seq;
+        state.highestId = step.highestId;
+        if (this.#clock !== null) renewLease(state, this.#clock);
         return;
       }
       case 'scope_control':
@@ -319,12 +324,13 @@ export class MemoryStore implements Store {
     }
   }
 
-  #insert(mutation: InsertMutation): void {
+  #insert(mutation: InsertMutation, shard: ShardId): void {
     const { record, idempotencyKey = null, end = null, directInputs = [], control = NO_CONTROL } = mutation;
     const { rows, byPrefix, byIdempotencyKey } = this.#database;
     if (rows.has(record.id)) return;
     const row: Row = {
       record,
+      shard,
       idempotencyKey,
       end,
       control,
@@ -337,6 +343,19 @@ export class MemoryStore implements Store {
     rows.set(record.id, row);
     if (record.prefix !== null) byPrefix.set(record.prefix, row);
     if (idempotencyKey !== null) byIdempotencyKey.set(idempotencyKey, row);
+  }
+
+  #granted({ shard, epoch }: Pick<ShardGrant, 'shard' | 'epoch'>): void {
+    this.#epochs.set(shard, epoch);
+  }
+
+  #owns(shard: ShardId): boolean {
+    return this.#database.shard(shard).epoch === this.#epochs.get(shard);
+  }
+
+  /** Without leases there is one shard. */
+  #isOf(shards: readonly ShardId[], shard: ShardId): boolean {
+    return this.leases === undefined || shards.includes(shard);
   }
 
   #assertOpen(): void {

@@ -1,4 +1,4 @@
-import type { ShardId, SubmissionId } from '../../model/ids.ts';
+import type { SubmissionId } from '../../model/ids.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { MovedRow, MovedTable } from './tables.ts';
@@ -10,10 +10,23 @@ export interface MoveContext {
 
 /** How far the writing of a shard is. */
 export interface MovedShard {
-  readonly shard: ShardId;
   readonly epoch: bigint;
   readonly lastSeq: bigint;
   readonly highestId: SubmissionId;
+}
+
+/**
+ * How far every shard of the target is: stores have other numbers of them, so that a submission comes to another one. No id
+ * is given out twice, and whoever wrote to the target before is fenced.
+ */
+export function furthest(shards: readonly MovedShard[]): MovedShard {
+  const most = { epoch: 0n, lastSeq: 0n, highestId: 0n };
+  for (const { epoch, lastSeq, highestId } of shards) {
+    if (epoch > most.epoch) most.epoch = epoch;
+    if (lastSeq > most.lastSeq) most.lastSeq = lastSeq;
+    if (highestId > most.highestId) most.highestId = highestId;
+  }
+  return most;
 }
 
 /** How much of a table is read at once. */

@@ -11,7 +11,7 @@ import { StoreError } from '../errors.ts';
 import type { ShardGrant } from '../lease.ts';
 import type { CommitBatch, CommitResult } from '../store.ts';
 import type { Connections } from './connections.ts';
-import { isSettled } from './errors.ts';
+import { isSettled, isTaken } from './errors.ts';
 import { storedSubmissions } from './lookups.ts';
 import { newerProblem } from './open.ts';
 import { VERSION_TABLE } from './schema.ts';
@@ -74,7 +74,7 @@ export class BatchWriter {
       const committed = await this.#connections.write(async (session) => {
         isConnected = true;
         return (await this.#commitAtOnce(session, batch)) ?? (await this.#commitAfterLook(session, batch));
-      });
+      }, batch.shard);
       return { kind: 'committed', inserts: insertResults(batch.mutations, committed) };
     } catch (error) {
       const isKnown = !isConnected || error instanceof StoreError || isSettled(error);
@@ -99,7 +99,13 @@ export class BatchWriter {
       highestId,
       mustBeNew: true,
     });
-    const rows = await session.query(text, values);
+    let rows: readonly unknown[];
+    try {
+      rows = await session.query(text, values);
+    } catch (error) {
+      if (isTaken(error)) return null;
+      throw error;
+    }
     if (rows.length === 0) return null;
     this.#shards.set(shard, { epoch, lastSeq: seq, highestId });
     return { existing: [], gone: [] };
@@ -114,24 +120,21 @@ export class BatchWriter {
       ({ highestId } = plan);
       let lastSeq = seq - 1;
       for (const segment of plan.segments) {
-        const { text, values } = segment.statement({
-          shard,
-          epoch,
-          lastSeq,
-          seq,
-          highestId,
-          mustBeNew: false,
+        const fence = { shard, epoch, lastSeq, seq, highestId, mustBeNew: false };
+        const { text, values } = segment.statement(fence);
+        await session.query(text, values).catch((error: unknown) => {
+          throw isTaken(error) ? new StoreError('transient', RACE) : error;
         });
-        await session.query(text, values);
         lastSeq = seq;
       }
       const found = await storedSubmissions(
         session,
         plan.existing.map(([, id]) => id),
       );
-      const existing = plan.existing.flatMap(([position, id]) => {
+      const existing = plan.existing.map(([position, id]) => {
         const submission = found.get(id);
-        return submission === undefined ? [] : [[position, submission] as const];
+        if (submission === undefined) throw new StoreError('transient', RACE);
+        return [position, submission] as const;
       });
       return { existing, gone: plan.gone };
     });
@@ -139,6 +142,8 @@ export class BatchWriter {
     return committed;
   }
 }
+
+const RACE = 'what an insert found was changed meanwhile, for another shard';
 
 const NOTHING_THERE = {
   highestId: 0n,
@@ -185,7 +190,10 @@ function segmentsOf(batch: CommitBatch, facts: BatchFacts): PlannedBatch {
   return { segments, existing, gone, highestId };
 }
 
-/** What is stored, as far as the batch depends on it. Nobody else writes the shard until the transaction ends. */
+/**
+ * What is stored, as far as the batch depends on it. Nobody else writes the shard until the transaction ends; prefixes and
+ * keys may be of other shards.
+ */
 async function readFacts(session: SqlSession, { shard, mutations }: CommitBatch): Promise<BatchFacts> {
   const [row] = await session.query<ShardRow>(
     'SELECT shard, epoch, last_seq, highest_id FROM shards WHERE shard = $1 FOR UPDATE',

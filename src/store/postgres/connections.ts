@@ -1,3 +1,4 @@
+import type { ShardId } from '../../model/ids.ts';
 import { messageOf } from '../../model/thrown.ts';
 import { firstOf } from '../../system/async/first-of.ts';
 import type { Logger } from '../../system/log/logger.ts';
@@ -9,8 +10,10 @@ import { Lane } from './lane.ts';
 import type { Location, ServerLocation } from './location.ts';
 import { SqlSession } from './session.ts';
 
-/** Look-ups at the same time; commits have a connection of their own. */
+/** Look-ups at the same time. */
 const READERS_MAX = 4;
+/** Commits, of shards of their own, and clean-ups at the same time. */
+const WRITERS_MAX = 4;
 const READER_IDLE_MS = 60_000;
 /** A server that has not answered for so long is not waited for before the next one is tried. */
 const NEXT_SERVER_MS = 500;
@@ -41,18 +44,18 @@ export interface ConnectionsOptions {
 type Purpose = 'work' | 'lease' | 'look';
 
 /**
- * One connection that writes, some that read and one for what is about leases, opened when they are needed and again when
+ * Some connections that write, some that read and one for what is about leases, opened when they are needed and again when
  * they were cut.
  */
 export class Connections {
   readonly location: Location;
   readonly #o: ConnectionsOptions;
-  readonly #writer: Lane;
+  readonly #writers: Lane;
   readonly #readers: Lane;
   readonly #leases: Lane;
   readonly #leaseListeners = new Set<() => void>();
-  /** Those that write or read at the moment. */
-  readonly #busy = new Set<SqlSession>();
+  /** Those that write or read at the moment; with the shard, if it is the batch of one. */
+  readonly #busy = new Map<SqlSession, ShardId | null>();
   /** Cut in the middle of a statement, which the server may not know. */
   readonly #abandoned = new Set<SqlSession>();
   /** All that are open. */
@@ -67,18 +70,17 @@ export class Connections {
   constructor(options: ConnectionsOptions) {
     this.#o = options;
     this.location = options.location;
-    this.#writer = new Lane(1, null, options.clock);
+    this.#writers = new Lane(WRITERS_MAX, null, options.clock);
     this.#readers = new Lane(READERS_MAX, READER_IDLE_MS, options.clock);
     this.#leases = new Lane(1, null, options.clock);
   }
 
   /**
-   * One after the other.
-   *
+   * @param shard what is written is the batch of that one
    * @throws StoreError if there is no connection to be had; else what `work` throws
    */
-  write<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
-    return this.#use(this.#writer, work);
+  write<T>(work: (session: SqlSession) => Promise<T>, shard: ShardId | null = null): Promise<T> {
+    return this.#use(this.#writers, work, shard);
   }
 
   /**
@@ -93,8 +95,7 @@ export class Connections {
       return await this.#use(this.#leases, async (session) => {
         const deadline = clock.after(leaseTimeoutMs, () => {
           isLate = true;
-          this.#abandoned.add(session);
-          session.destroy();
+          this.#abandon(session);
         });
         try {
           await this.#endAbandoned(session);
@@ -120,14 +121,17 @@ export class Connections {
     return () => void this.#leaseListeners.delete(listener);
   }
 
-  /** Breaks off what is being written and read: it was for an earlier owner, and may hang on a link that is dead. */
-  interrupt(): void {
-    for (const session of this.#busy) {
-      this.#abandoned.add(session);
-      session.destroy();
-    }
+  /** Breaks off the batches of the shards: they were for earlier owners, and may hang on a link that is dead. */
+  interrupt(shards: readonly ShardId[]): void {
+    for (const [session, shard] of this.#busy)
+      if (shard !== null && shards.includes(shard)) this.#abandon(session);
+  }
+
+  /** Breaks off what is being written and read: no shard was owned. */
+  interruptAll(): void {
+    for (const session of this.#busy.keys()) this.#abandon(session);
     // A standby that was cut off for a while has links that are dead, and has had no reason to find out.
-    for (const lane of [this.#writer, this.#readers]) lane.dropIdle();
+    for (const lane of [this.#writers, this.#readers]) lane.dropIdle();
   }
 
   /** @throws StoreError */
@@ -149,7 +153,7 @@ export class Connections {
   }
 
   async #close(graceMs?: number): Promise<void> {
-    const lanes = [this.#writer, this.#readers, this.#leases];
+    const lanes = [this.#writers, this.#readers, this.#leases];
     const idle = Promise.all(lanes.map((lane) => lane.close()));
     if (graceMs === undefined) await idle;
     else await endsWithin(this.#o.clock, graceMs, idle);
@@ -161,12 +165,16 @@ export class Connections {
     return this.#o.quietMs ?? QUIET_MS;
   }
 
-  async #use<T>(lane: Lane, work: (session: SqlSession) => Promise<T>): Promise<T> {
+  async #use<T>(
+    lane: Lane,
+    work: (session: SqlSession) => Promise<T>,
+    shard: ShardId | null = null,
+  ): Promise<T> {
     return lane.use(async (idle) => {
       if (this.#closing !== null) throw new StoreError('transient', 'the store is closed');
       const session = idle ?? (await this.#connect(lane === this.#leases ? 'lease' : 'work'));
       let isSound = false;
-      if (lane !== this.#leases) this.#busy.add(session);
+      if (lane !== this.#leases) this.#busy.set(session, shard);
       try {
         const result = await work(session);
         isSound = true;
@@ -231,6 +239,11 @@ export class Connections {
     this.#risks = risks;
   }
 
+  #abandon(session: SqlSession): void {
+    this.#abandoned.add(session);
+    session.destroy();
+  }
+
   /**
    * A session that was cut while its statement waited for something goes on waiting: one each second, and the server had none
    * left for anybody.
@@ -275,7 +288,7 @@ export class Connections {
         );
         session.destroy();
         // What was opened before went the same way.
-        for (const lane of [this.#writer, this.#readers, this.#leases]) lane.dropIdle();
+        for (const lane of [this.#writers, this.#readers, this.#leases]) lane.dropIdle();
         await other.terminate(session);
       } finally {
         other.end();

@@ -14,6 +14,7 @@ const PASSING: ReadonlySet<string> = new Set(['25006', '25P03', '25P04']);
 const PASSING_CLASSES: ReadonlySet<string> = new Set(['01', '08', '40', '53', '55', '57', '58']);
 /** After these, what was asked for may have taken place all the same; so after the class 40 where it says so. */
 const UNSETTLED_CLASSES: ReadonlySet<string> = new Set(['01', '08', '57', '58', 'XX']);
+const UNIQUE_VIOLATION = '23505';
 const COMPLETION_UNKNOWN = '40003';
 /** Codes of TLS in Node.js: a certificate that is not trusted, has expired, is of another host. */
 const OF_TLS = /CERT|^ERR_(?:TLS|SSL)|^UNABLE_TO_/;
@@ -51,6 +52,11 @@ export function isSettled(error: unknown): boolean {
   const code = codeOf(error);
   if (code === null || !SQLSTATE.test(code) || code === COMPLETION_UNKNOWN) return false;
   return !UNSETTLED_CLASSES.has(code.slice(0, 2));
+}
+
+/** Whether another transaction has inserted what has to be unique, a prefix or a key, before this one. */
+export function isTaken(error: unknown): boolean {
+  return codeOf(error) === UNIQUE_VIOLATION;
 }
 
 /** What the server or the network said, for the end of a sentence; what `pg` and Node.js say to programmers in other words. */

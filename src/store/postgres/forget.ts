@@ -1,6 +1,5 @@
 import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import { IS_ENDED, STATE } from '../codec/submission-row.ts';
-import { StoreError } from '../errors.ts';
 import type { SqlSession } from './session.ts';
 
 /** Rows that one statement of the clean-up deletes: commits go in between. */
@@ -17,8 +16,8 @@ const PARTS = [
 /**
  * The first half of the clean-up: nobody finds these submissions any more. Returns how many had ended.
  *
- * @param grants all of them must be valid: which submissions are due, a later owner may see otherwise
- * @throws StoreError `fenced`
+ * @param grants those of a shard of which the grant is not valid any more are left: which are due, a later owner may see
+ *   otherwise
  */
 export async function forget(
   session: SqlSession,
@@ -27,14 +26,15 @@ export async function forget(
 ): Promise<number> {
   // Nothing is left of a completed one but its row, unless it was a direct one.
   // Locked: a retry that was about to reopen one, from another session, is over then, or waits.
-  const [row] = await session.query<readonly [forgotten: bigint, isOwner: boolean]>(
-    `WITH held AS (
+  const [row] = await session.query<readonly [forgotten: bigint]>(
+    `WITH held AS MATERIALIZED (
        SELECT s.shard FROM shards AS s JOIN unnest($2::integer[], $3::bigint[]) AS g (shard, epoch)
-         ON g.shard = s.shard AND g.epoch = s.epoch FOR SHARE OF s),
-     owner AS (SELECT count(*) = cardinality($2::integer[]) AS is_owner FROM held),
+         ON g.shard = s.shard AND g.epoch = s.epoch
+       WHERE s.shard IN (SELECT shard FROM submissions WHERE id = ANY ($1::bigint[])) ORDER BY s.shard FOR SHARE OF s),
      ended AS (
        SELECT id, queue, state, state = ${STATE.completed} AND prefix IS NOT NULL AS is_bare FROM submissions
-       WHERE id = ANY ($1::bigint[]) AND ${IS_ENDED} AND (SELECT is_owner FROM owner) ORDER BY id FOR UPDATE),
+       WHERE id = ANY ($1::bigint[]) AND ${IS_ENDED} AND shard = ANY (ARRAY(SELECT shard FROM held))
+       ORDER BY id FOR UPDATE),
      deleted AS (
        DELETE FROM submissions AS s USING ended AS e WHERE s.id = e.id AND e.is_bare RETURNING e.queue, e.state),
      marked AS (
@@ -46,14 +46,13 @@ export async function forget(
        INSERT INTO ended_counts (queue, state, count)
        SELECT queue, state, -count(*) FROM gone GROUP BY queue, state
        ON CONFLICT (queue, state) DO UPDATE SET count = ended_counts.count + excluded.count)
-     SELECT count(*), (SELECT is_owner FROM owner) FROM gone`,
+     SELECT count(*) FROM gone`,
     [
       `{${ids.join()}}`,
       `{${grants.map(([shard]) => shard).join()}}`,
       `{${grants.map(([, epoch]) => epoch).join()}}`,
     ],
   );
-  if (row?.[1] === false) throw new StoreError('fenced', 'another queue cleans up from now on');
   return Number(row?.[0] ?? 0n);
 }
 

@@ -1,22 +1,14 @@
+import { SERVER_SCOPE } from '../../model/control.ts';
 import type { ShardId } from '../../model/ids.ts';
-import { StoreError } from '../errors.ts';
-import type { LeaseAnswer, LeaseClaim, LeaseHolder, StoreLeases } from '../lease.ts';
+import { parseScopeControl } from '../codec/values.ts';
+import type { LeaseClaim, LeaseName, LeaseSight, ShardGrant, StoreLeases } from '../lease.ts';
 import { incompleteText } from '../move/ends.ts';
 import { type BatchWriter, grantOf, type ShardRow } from './batch-writer.ts';
 import type { Connections } from './connections.ts';
 import { migrateWith, newerProblem } from './open.ts';
+import { Parameters } from './parameters.ts';
 import { INCOMPLETE_TABLE, POSTGRES_SCHEMA_VERSION, RENEWED, VERSION_TABLE } from './schema.ts';
 import type { SqlSession } from './session.ts';
-
-interface Seen {
-  readonly version: number;
-  /** A move into the schema has not come to its end. */
-  readonly isIncomplete: boolean;
-  /** null: the shard has no row yet. */
-  readonly epoch: bigint | null;
-  /** Whose lease is on. */
-  readonly by: LeaseHolder | null;
-}
 
 /** Leases are columns of the table `shards`. The times in it are the server's. */
 export class PostgresLeases implements StoreLeases {
@@ -28,47 +20,54 @@ export class PostgresLeases implements StoreLeases {
     this.#writer = writer;
   }
 
-  take(shard: ShardId, claim: LeaseClaim): Promise<LeaseAnswer> {
+  look(node: LeaseClaim | null, renew: readonly LeaseName[] = []): Promise<LeaseSight> {
     return this.#connections.lease(async (session) => {
-      // Only who can have it writes: the active node's row is not to be locked by those that stand by.
-      const seen = await look(session, shard);
-      const told = this.#unlessFree(seen, claim);
-      if (told !== null) return told;
-      if (seen.version < POSTGRES_SCHEMA_VERSION)
-        await this.#connections.write((own) => migrateWith(this.#connections, own, async () => {}));
-      if (seen.epoch === null) await session.query(FIRST_ROW, [shard]);
-      const { holder, address, leaseMs } = claim;
-      const values = [shard, holder, address, leaseMs, POSTGRES_SCHEMA_VERSION, seen.epoch];
-      const [row] = await session.query<ShardRow>(TAKE, values);
-      if (row === undefined) {
-        const after = this.#unlessFree(await look(session, shard), claim);
-        if (after !== null) return after;
-        throw new StoreError('transient', 'the lease was taken and is free again');
+      const { text, values } = lookStatement(node, renew);
+      const [row] = await session.query<LookRow>(text, values);
+      const [version = 0, isIncomplete = false, json = '{}', server = null, isNew = false] = row ?? [];
+      if (isNew) {
+        await session.query('DELETE FROM nodes WHERE expires_at <= now()');
+        await this.#connections.tellOfLease(session);
       }
-      this.#connections.interrupt();
-      this.#writer.granted(grantOf(row));
+      const { name } = this.#connections.location;
+      return {
+        ...(JSON.parse(json) as Pick<LeaseSight, 'leases' | 'free' | 'nodes' | 'renewed'>),
+        server: server === null ? null : parseScopeControl(SERVER_SCOPE, server),
+        reason: isIncomplete ? incompleteText(name) : newerProblem(this.#connections, version),
+      };
+    });
+  }
+
+  take(free: readonly LeaseName[], claim: LeaseClaim): Promise<readonly ShardGrant[]> {
+    return this.#connections.lease(async (session) => {
+      let rows = await takeFree(session, free, claim);
+      if (rows.length === 0 && (await this.#isOlder(session))) {
+        await this.#connections.write((own) => migrateWith(this.#connections, own, async () => {}));
+        rows = await takeFree(session, free, claim);
+      }
+      if (rows.length === 0) return [];
+      const grants = rows.map(([, ...row]) => grantOf(row));
+      // A node that had none may have been cut off, and has had no reason to find out.
+      if (rows.some(([hadSome]) => hadSome)) this.#connections.interrupt(grants.map(({ shard }) => shard));
+      else this.#connections.interruptAll();
+      for (const grant of grants) this.#writer.granted(grant);
       await this.#connections.tellOfLease(session);
-      return { kind: 'taken', grant: grantOf(row) };
+      return grants;
     });
   }
 
-  renew(shard: ShardId, epoch: number): Promise<boolean> {
+  give(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
     return this.#connections.lease(async (session) => {
-      const rows = await session.query(
-        `UPDATE shards SET expires_at = ${RENEWED} WHERE shard = $1 AND epoch = $2 RETURNING 1`,
-        [shard, epoch],
-      );
-      return rows.length > 0;
+      const rows = await session.query<readonly [ShardId]>(GIVE, namesOf(leases));
+      const left = new Set(rows.map(([shard]) => shard));
+      if (left.size < leases.length) await this.#connections.tellOfLease(session);
+      return leases.filter(({ shard }) => left.has(shard));
     });
   }
 
-  give(shard: ShardId, epoch: number): Promise<void> {
+  leave(holder: string): Promise<void> {
     return this.#connections.lease(async (session) => {
-      // Without a length: a batch that is still on its way must not renew it.
-      await session.query(
-        'UPDATE shards SET expires_at = now(), lease_ms = NULL WHERE shard = $1 AND epoch = $2',
-        [shard, epoch],
-      );
+      await session.query('DELETE FROM nodes WHERE holder = $1', [holder]);
       await this.#connections.tellOfLease(session);
     });
   }
@@ -77,44 +76,114 @@ export class PostgresLeases implements StoreLeases {
     return this.#connections.onLeaseNews(listener);
   }
 
-  /** null: the claim's node may have it. */
-  #unlessFree({ version, isIncomplete, by }: Seen, { holder }: LeaseClaim): LeaseAnswer | null {
-    const { name } = this.#connections.location;
-    const reason = isIncomplete ? incompleteText(name) : newerProblem(this.#connections, version);
-    if (reason !== null) return { kind: 'refused', reason, by };
-    return by === null || by.holder === holder ? null : { kind: 'held', by };
+  async #isOlder(session: SqlSession): Promise<boolean> {
+    const [row] = await session.query<readonly [number]>(`SELECT version FROM ${VERSION_TABLE}`);
+    return (row?.[0] ?? 0) < POSTGRES_SCHEMA_VERSION;
   }
 }
 
 /** In the words of the sessions' search path. */
 const IS_INCOMPLETE = `to_regclass('${INCOMPLETE_TABLE}') IS NOT NULL`;
 
-const LOOK = `SELECT version, ${IS_INCOMPLETE}, epoch, holder, address, extract(epoch FROM expires_at - now())::double precision * 1000
-  FROM ${VERSION_TABLE} LEFT JOIN shards ON shard = $1`;
+/** Whether this version may take shards. */
+const IS_OURS = `(SELECT version FROM ${VERSION_TABLE}) = ${POSTGRES_SCHEMA_VERSION} AND NOT (${IS_INCOMPLETE})`;
 
-const FIRST_ROW = `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES ($1, 0, '', 0, 0)
-  ON CONFLICT (shard) DO NOTHING`;
+const LEFT_MS = 'extract(epoch FROM expires_at - now())::double precision * 1000';
 
-/** Not if it has been taken since the look, by this node as well: a claim whose answer was lost may come late. */
-const TAKE = `UPDATE shards SET epoch = epoch + 1, holder = $2, address = $3, lease_ms = $4,
-    expires_at = now() + $4 * interval '1 ms'
-  WHERE shard = $1 AND (expires_at IS NULL OR expires_at <= now() OR holder = $2)
-    AND (SELECT version FROM ${VERSION_TABLE}) = $5 AND NOT (${IS_INCOMPLETE}) AND epoch = coalesce($6::bigint, 0)
-  RETURNING shard, epoch, last_seq, highest_id`;
+type LookRow = readonly [
+  version: number,
+  isIncomplete: boolean,
+  json: string,
+  server: string | null,
+  isNew: boolean,
+];
 
-async function look(session: SqlSession, shard: ShardId): Promise<Seen> {
-  type Row = readonly [
-    version: number,
-    isIncomplete: boolean,
-    epoch: bigint | null,
-    holder: string | null,
-    address: string | null,
-    leftMs: number | null,
-  ];
-  const [row] = await session.query<Row>(LOOK, [shard]);
-  const [version = 0, isIncomplete = false, epoch = null, holder = '', address = '', leftMs = null] =
-    row ?? [];
-  const isOn = leftMs !== null && leftMs > 0;
-  const by = isOn ? { holder: holder ?? '', address: address ?? '', epoch: Number(epoch), leftMs } : null;
-  return { version, isIncomplete, epoch, by };
+/** It waits for no batch: what one is written under is renewed by it, and must not keep the other leases from being renewed. */
+function lookStatement(node: LeaseClaim | null, renew: readonly LeaseName[]) {
+  const p = new Parameters();
+  const parts: string[] = [];
+  let renewed = `'[]'::json`;
+  if (renew.length > 0) {
+    const asked = p.table(
+      { shard: 'integer', epoch: 'bigint' },
+      renew.map(({ shard, epoch }) => [shard, epoch]),
+    );
+    parts.push(
+      `asked AS ${asked}`,
+      `at_hand AS (
+  SELECT s.shard FROM shards AS s JOIN asked AS a ON a.shard = s.shard AND a.epoch = s.epoch
+  FOR NO KEY UPDATE OF s SKIP LOCKED)`,
+      `renewed AS (
+  UPDATE shards AS s SET expires_at = ${RENEWED} FROM at_hand AS h WHERE h.shard = s.shard RETURNING s.shard)`,
+    );
+    renewed = `(SELECT coalesce(json_agg(shard), '[]') FROM renewed)`;
+  }
+  let present = 'SELECT holder, address, expires_at FROM nodes WHERE expires_at > now()';
+  let isNew = 'false';
+  if (node !== null) {
+    const holder = p.add(node.holder, 'text');
+    parts.push(`present AS (
+  INSERT INTO nodes (holder, address, expires_at)
+  SELECT ${holder}, ${p.add(node.address, 'text')}, now() + ${p.add(node.leaseMs, 'double precision')} * interval '1 ms'
+  WHERE ${IS_OURS}
+  ON CONFLICT (holder) DO UPDATE SET address = excluded.address, expires_at = excluded.expires_at
+  RETURNING holder, address, expires_at)`);
+    // The rest sees the table as it was before.
+    present = `${present} AND holder <> ${holder} UNION ALL SELECT holder, address, expires_at FROM present`;
+    isNew = `EXISTS (SELECT FROM present) AND NOT EXISTS (SELECT FROM nodes WHERE holder = ${holder} AND expires_at > now())`;
+  }
+  const text = `${parts.length === 0 ? '' : `WITH ${parts.join(',\n')}\n`}SELECT version, ${IS_INCOMPLETE}, json_build_object(
+    'leases', (SELECT coalesce(json_agg(json_build_object(
+        'shard', shard, 'epoch', epoch, 'holder', holder, 'address', address, 'leftMs', ${LEFT_MS}) ORDER BY shard), '[]')
+      FROM shards WHERE expires_at > now()),
+    'free', (SELECT coalesce(json_agg(json_build_object('shard', shard, 'epoch', epoch) ORDER BY shard), '[]')
+      FROM shards WHERE expires_at IS NULL OR expires_at <= now()),
+    'nodes', (SELECT coalesce(json_agg(json_build_object(
+        'holder', holder, 'address', address, 'leftMs', ${LEFT_MS}) ORDER BY holder COLLATE "C"), '[]')
+      FROM (${present}) AS n),
+    'renewed', ${renewed})::text,
+  (SELECT control FROM controls WHERE scope = '${SERVER_SCOPE}'), ${isNew}
+FROM ${VERSION_TABLE}`;
+  return { text, values: p.values };
+}
+
+/** With whether the node had one already. */
+type TakenRow = readonly [hadSome: boolean, ...ShardRow];
+
+/** As a statement's first two parameters. */
+const NAMED = 'unnest($1::integer[], $2::bigint[]) AS n (shard, epoch)';
+
+/**
+ * Not what has been taken since the look, by this node as well: a claim whose answer was lost may come late. One that a batch
+ * is being written under is not free, or not yet.
+ */
+const TAKE = `WITH free AS (
+    SELECT s.shard FROM shards AS s JOIN ${NAMED} ON n.shard = s.shard AND n.epoch = s.epoch
+    WHERE (expires_at IS NULL OR expires_at <= now() OR holder = $3) AND ${IS_OURS}
+    FOR NO KEY UPDATE OF s SKIP LOCKED)
+  UPDATE shards AS s SET epoch = s.epoch + 1, holder = $3, address = $4, lease_ms = $5,
+    expires_at = now() + $5 * interval '1 ms'
+  FROM free WHERE s.shard = free.shard
+  RETURNING EXISTS (SELECT FROM shards WHERE holder = $3 AND expires_at > now()),
+    s.shard, s.epoch, s.last_seq, s.highest_id`;
+
+function takeFree(
+  session: SqlSession,
+  free: readonly LeaseName[],
+  { holder, address, leaseMs }: LeaseClaim,
+): Promise<TakenRow[]> {
+  return session.query<TakenRow>(TAKE, [...namesOf(free), holder, address, leaseMs]);
+}
+
+/** Without a length: a batch that is still on its way must not renew it. */
+const GIVE = `WITH at_hand AS (
+    SELECT s.shard FROM shards AS s JOIN ${NAMED} ON n.shard = s.shard AND n.epoch = s.epoch
+    FOR NO KEY UPDATE OF s SKIP LOCKED),
+  given AS (
+    UPDATE shards AS s SET expires_at = now(), lease_ms = NULL FROM at_hand AS h WHERE h.shard = s.shard RETURNING s.shard)
+  SELECT s.shard FROM shards AS s JOIN ${NAMED} ON n.shard = s.shard AND n.epoch = s.epoch
+  WHERE s.shard NOT IN (SELECT shard FROM given)`;
+
+function namesOf(leases: readonly LeaseName[]): [string, string] {
+  return [`{${leases.map(({ shard }) => shard).join()}}`, `{${leases.map(({ epoch }) => epoch).join()}}`];
 }

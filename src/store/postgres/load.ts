@@ -1,5 +1,5 @@
 import { ChunkSet } from '../../model/chunk-set.ts';
-import { type ShardId, type SubmissionId, submissionIdShard } from '../../model/ids.ts';
+import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import type { ChunkTries } from '../../model/submission.ts';
 import { controlledRecordOf, RECORD_COLUMNS, type RecordRow, STATE } from '../codec/submission-row.ts';
 import type { LoadedSubmission } from '../store.ts';
@@ -18,22 +18,28 @@ interface Loading extends LoadedSubmission {
 
 type Read = <T>(work: (session: SqlSession) => Promise<T>) => Promise<T>;
 
-/** Open submissions of the shards, by id; each statement answers a bounded number of rows. */
+/** Open submissions of the shards, by id in each; each statement answers a bounded number of rows. */
 export async function* loadOpen(
   read: Read,
   shards: readonly ShardId[],
 ): AsyncGenerator<readonly LoadedSubmission[]> {
+  for (const shard of shards) yield* loadShard(read, shard);
+}
+
+async function* loadShard(read: Read, shard: ShardId): AsyncGenerator<readonly LoadedSubmission[]> {
   const submissionsAfter = (after: SubmissionId) => {
     const rows = read((session) =>
       session.query<RecordRow>(
-        `SELECT ${RECORD_COLUMNS} FROM submissions WHERE state = ${STATE.open} AND id > $1 ORDER BY id LIMIT $2`,
-        [after, PIECE_SUBMISSIONS],
+        `SELECT ${RECORD_COLUMNS} FROM submissions WHERE state = ${STATE.open} AND shard = $3 AND id > $1
+         ORDER BY id LIMIT $2`,
+        [after, PIECE_SUBMISSIONS, shard],
       ),
     );
     // It is awaited later, or not at all if the caller needs no more.
     rows.catch(() => {});
     return rows;
   };
+  const walks = new Walks(read);
   for (let next = submissionsAfter(-1n); ; ) {
     const rows = await next;
     const lastId = rows.at(-1)?.[0];
@@ -41,9 +47,9 @@ export async function* loadOpen(
     const isLast = rows.length < PIECE_SUBMISSIONS;
     // The server gathers the next ones while these are worked on.
     if (!isLast) next = submissionsAfter(lastId);
-    const piece = rows.filter(([id]) => shards.includes(submissionIdShard(id))).map(loading);
-    await addProgress(read, piece, rows[0]![0], lastId);
-    if (piece.length > 0) yield piece;
+    const piece = rows.map(loading);
+    await addProgress(walks, piece);
+    yield piece;
     if (isLast) return;
   }
 }
@@ -61,15 +67,10 @@ function loading(row: RecordRow): Loading {
 }
 
 /** What the other tables know of them. */
-async function addProgress(
-  read: Read,
-  piece: readonly Loading[],
-  firstId: SubmissionId,
-  lastId: SubmissionId,
-): Promise<void> {
+async function addProgress(walks: Walks, piece: readonly Loading[]): Promise<void> {
   const byId = new Map(piece.map((each) => [each.record.id, each]));
-  const pages = walk<PageRow>(read, 'pages', 'page', ', content, checksum', firstId, lastId, PAGES_AT_ONCE);
-  for await (const row of pages) {
+  const ids = [...byId.keys()];
+  for await (const row of walks.of<PageRow>('pages', 'page', ', content, checksum', ids, PAGES_AT_ONCE)) {
     const of = byId.get(row[0]);
     if (of !== undefined) setPage(of.done, row);
   }
@@ -77,14 +78,13 @@ async function addProgress(
     index < done.size && !done.has(index) && !failed.has(index);
   // Before the tries: those of a chunk that is set aside are none.
   type FailedRow = readonly [id: bigint, chunkIndex: bigint];
-  const failed = walk<FailedRow>(read, 'failed_chunks', 'chunk_index', '', firstId, lastId, TRIES_AT_ONCE);
+  const failed = walks.of<FailedRow>('failed_chunks', 'chunk_index', '', ids, TRIES_AT_ONCE);
   for await (const [id, chunkIndex] of failed) {
     const of = byId.get(id);
     if (of !== undefined && isOpen(of, Number(chunkIndex))) of.failed.add(Number(chunkIndex));
   }
   type TriesRow = readonly [id: bigint, chunkIndex: bigint, retries: bigint, disconnects: bigint];
-  const columns = ', retries, disconnects';
-  const tries = walk<TriesRow>(read, 'tries', 'chunk_index', columns, firstId, lastId, TRIES_AT_ONCE);
+  const tries = walks.of<TriesRow>('tries', 'chunk_index', ', retries, disconnects', ids, TRIES_AT_ONCE);
   for await (const [id, chunkIndex, retries, disconnects] of tries) {
     const of = byId.get(id);
     const index = Number(chunkIndex);
@@ -93,29 +93,73 @@ async function addProgress(
   }
 }
 
-/** Rows of a table from the first submission to the last one, by key. */
-async function* walk<Row extends readonly [bigint, bigint, ...unknown[]]>(
-  read: Read,
-  table: string,
-  key: string,
-  columns: string,
-  firstId: SubmissionId,
-  lastId: SubmissionId,
-  limit: number,
-): AsyncGenerator<Row> {
-  let after: readonly [SubmissionId, bigint] = [firstId, BEFORE_ALL];
-  for (;;) {
-    const [id, number] = after;
-    const rows = await read((session) =>
+/**
+ * Rows of a table that belong to some submissions, by key. What is of other shards lies in between: where it is most of what
+ * a walk comes by, the submissions are asked for one by one from then on.
+ */
+class Walks {
+  readonly #read: Read;
+  /** Tables that have more of other shards. */
+  readonly #mixed = new Set<string>();
+
+  constructor(read: Read) {
+    this.#read = read;
+  }
+
+  /** @param ids in their order */
+  async *of<Row extends readonly [bigint, bigint, ...unknown[]]>(
+    table: string,
+    key: string,
+    columns: string,
+    ids: readonly SubmissionId[],
+    limit: number,
+  ): AsyncGenerator<Row> {
+    const lastId = ids.at(-1)!;
+    const wanted = new Set(ids);
+    let after: readonly [SubmissionId, bigint] = [ids[0]!, BEFORE_ALL];
+    for (;;) {
+      const [id, number] = after;
+      const rows = this.#mixed.has(table)
+        ? await this.#one<Row>(
+            table,
+            key,
+            columns,
+            ids.slice(ids.findIndex((each) => each >= id)),
+            after,
+            limit,
+          )
+        : await this.#read((session) =>
+            session.query<Row>(
+              `SELECT submission_id, ${key}${columns} FROM ${table}
+               WHERE (submission_id, ${key}) > ($1, $2) AND submission_id <= $3 ORDER BY submission_id, ${key} LIMIT $4`,
+              [id, number, lastId, limit],
+            ),
+          );
+      const own = rows.filter((row) => wanted.has(row[0]));
+      yield* own;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < limit) return;
+      if (own.length < rows.length / 2) this.#mixed.add(table);
+      after = [last[0], last[1]];
+    }
+  }
+
+  /** A probe for each submission, from the row after that one on. */
+  #one<Row extends readonly unknown[]>(
+    table: string,
+    key: string,
+    columns: string,
+    ids: readonly SubmissionId[],
+    [id, number]: readonly [SubmissionId, bigint],
+    limit: number,
+  ): Promise<Row[]> {
+    const from = ids.map((each) => (each === id ? number : BEFORE_ALL));
+    return this.#read((session) =>
       session.query<Row>(
-        `SELECT submission_id, ${key}${columns} FROM ${table}
-         WHERE (submission_id, ${key}) > ($1, $2) AND submission_id <= $3 ORDER BY submission_id, ${key} LIMIT $4`,
-        [id, number, lastId, limit],
+        `SELECT u.id, t.${key}${columns} FROM unnest($1::bigint[], $2::bigint[]) AS u (id, after)
+         JOIN ${table} AS t ON t.submission_id = u.id AND t.${key} > u.after ORDER BY u.id, t.${key} LIMIT $3`,
+        [`{${ids.join()}}`, `{${from.join()}}`, limit],
       ),
     );
-    yield* rows;
-    const last = rows.at(-1);
-    if (last === undefined || rows.length < limit) return;
-    after = [last[0], last[1]];
   }
 }

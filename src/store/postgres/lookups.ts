@@ -17,6 +17,7 @@ import {
 import { parseScopeControl } from '../codec/values.ts';
 import { StoreError } from '../errors.ts';
 import type {
+  DuePage,
   DueSubmission,
   EndedPage,
   FailedChunksPage,
@@ -169,20 +170,19 @@ export async function failedChunks(
   return rows.map((row) => ({ chunkIndex: Number(row[0]), failure: JSON.parse(row[1]) as string }));
 }
 
+/** One short walk in each shard. */
 export async function dueSubmissions(
   session: SqlSession,
-  page: {
-    readonly endedBeforeMs: number;
-    readonly after?: DueSubmission | undefined;
-    readonly limit: number;
-  },
+  { shards, endedBeforeMs, after, limit }: DuePage,
 ): Promise<DueSubmission[]> {
-  const { endedAtMs, id } = page.after ?? { endedAtMs: Number.NEGATIVE_INFINITY, id: 0n };
+  const { endedAtMs, id } = after ?? { endedAtMs: Number.NEGATIVE_INFINITY, id: 0n };
   const rows = await session.query<readonly [bigint, number]>(
-    `SELECT id, ended_at_ms FROM submissions WHERE ended_at_ms IS NOT NULL
-       AND (ended_at_ms, id) > ($1::double precision, $2::bigint) AND ended_at_ms < $3::double precision
-     ORDER BY ended_at_ms, id LIMIT $4`,
-    [endedAtMs, id, page.endedBeforeMs, page.limit],
+    `SELECT d.id, d.ended_at_ms FROM unnest($5::integer[]) AS s (shard) CROSS JOIN LATERAL (
+       SELECT id, ended_at_ms FROM submissions WHERE shard = s.shard AND ended_at_ms IS NOT NULL
+         AND (ended_at_ms, id) > ($1::double precision, $2::bigint) AND ended_at_ms < $3::double precision
+       ORDER BY ended_at_ms, id LIMIT $4::bigint) AS d
+     ORDER BY d.ended_at_ms, d.id LIMIT $4::bigint`,
+    [endedAtMs, id, endedBeforeMs, limit, `{${shards.join()}}`],
   );
   return rows.map((row) => ({ id: row[0], endedAtMs: row[1] }));
 }

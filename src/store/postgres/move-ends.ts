@@ -1,6 +1,7 @@
 import { IS_ENDED } from '../codec/submission-row.ts';
 import { StoreError } from '../errors.ts';
 import {
+  furthest,
   incompleteText,
   type MoveContext,
   type MovedShard,
@@ -138,10 +139,10 @@ class PostgresEnd implements MoveEnd {
   }
 
   async shards(): Promise<readonly MovedShard[]> {
-    const rows = await this.query<readonly [number, bigint, bigint, bigint]>(
-      'SELECT shard, epoch, last_seq, highest_id FROM shards ORDER BY shard',
+    const rows = await this.query<readonly [bigint, bigint, bigint]>(
+      'SELECT epoch, last_seq, highest_id FROM shards',
     );
-    return rows.map(([shard, epoch, lastSeq, highestId]) => ({ shard, epoch, lastSeq, highestId }));
+    return rows.map(([epoch, lastSeq, highestId]) => ({ epoch, lastSeq, highestId }));
   }
 
   close(outcome: 'moved' | 'failed'): Promise<void> {
@@ -178,27 +179,27 @@ class PostgresTarget extends PostgresEnd implements TargetEnd {
 
   async write(table: MovedTable, rows: readonly MovedRow[]): Promise<void> {
     const p = new Parameters();
-    const columns = Object.keys(table.columns).join(', ');
+    const columns = Object.keys(table.columns);
     const from = p.table(
       columnsOf(table),
       rows.map((row) => toColumns(table, row)),
     );
-    await this.query(`INSERT INTO ${table.name} (${columns}) SELECT ${columns} FROM ${from} AS r`, p);
+    const more = table.name === 'submissions' ? SUBMISSIONS_MORE : {};
+    const names = [...columns, ...Object.keys(more)].join(', ');
+    const selected = [...columns, ...Object.values(more)].join(', ');
+    await this.query(`INSERT INTO ${table.name} (${names}) SELECT ${selected} FROM ${from} AS r`, p);
   }
 
   async finish(shards: readonly MovedShard[]): Promise<void> {
     const { session, connections } = this.held;
+    const { epoch, lastSeq, highestId } = furthest(shards);
     try {
       await session.run("SET synchronous_commit = 'on'");
       await session.transaction(async () => {
-        for (const { shard, epoch, lastSeq, highestId } of shards) {
-          await session.query(
-            `INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES ($1, $2, 'opsqueue move', $3, $4)
-             ON CONFLICT (shard) DO UPDATE SET epoch = greatest(excluded.epoch, shards.epoch) + 1,
-               holder = excluded.holder, last_seq = excluded.last_seq, highest_id = excluded.highest_id`,
-            [shard, epoch, lastSeq, highestId],
-          );
-        }
+        await session.query(
+          `UPDATE shards SET epoch = greatest($1::bigint, epoch) + 1, holder = 'opsqueue move', last_seq = $2, highest_id = $3`,
+          [epoch, lastSeq, highestId],
+        );
         await session.run(
           `INSERT INTO ended_counts (queue, state, count)
              SELECT queue, state, count(*) FROM submissions WHERE ${IS_ENDED} GROUP BY queue, state;
@@ -269,7 +270,7 @@ async function migrateForMove(connections: Connections, session: SqlSession): Pr
       }
       await session.run(`CREATE TABLE ${INCOMPLETE_TABLE} (started_at timestamptz NOT NULL DEFAULT now())`);
     }
-    await session.run(`TRUNCATE shards, ended_counts, ${MOVED_TABLES.map(({ name }) => name).join(', ')}`);
+    await session.run(`TRUNCATE ended_counts, ${MOVED_TABLES.map(({ name }) => name).join(', ')}`);
   });
 }
 
@@ -280,6 +281,9 @@ const TYPES: Readonly<Record<CellKind, ColumnType>> = {
   any_text: 'text',
   bytes: 'bytea',
 };
+
+/** What this engine has besides of a submission, by column. */
+const SUBMISSIONS_MORE: Readonly<Record<string, string>> = { shard: '0', moved_id: 'id' };
 
 function columnsOf({ columns }: MovedTable): Columns {
   return Object.fromEntries(Object.entries(columns).map(([name, kind]) => [name, TYPES[kind]]));

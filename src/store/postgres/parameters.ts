@@ -1,6 +1,6 @@
 import type { SqlValue } from './session.ts';
 
-export type ColumnType = 'bigint' | 'double precision' | 'text' | 'bytea';
+export type ColumnType = 'bigint' | 'integer' | 'double precision' | 'text' | 'bytea';
 export type Cell = string | number | bigint | Uint8Array | null;
 
 /** Columns by name, in their order. */

@@ -9,6 +9,7 @@ import type { ShardGrant, StoreLeases } from '../lease.ts';
 import type {
   CommitBatch,
   CommitResult,
+  DuePage,
   DueSubmission,
   EndedPage,
   FailedChunksPage,
@@ -129,11 +130,7 @@ export class PostgresStore implements Store {
     return this.#connections.read((session) => lookups.failedChunks(session, page));
   }
 
-  due(page: {
-    readonly endedBeforeMs: number;
-    readonly after?: DueSubmission | undefined;
-    readonly limit: number;
-  }): Promise<readonly DueSubmission[]> {
+  due(page: DuePage): Promise<readonly DueSubmission[]> {
     return this.#connections.read((session) => lookups.dueSubmissions(session, page));
   }
 

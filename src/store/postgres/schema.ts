@@ -1,3 +1,5 @@
+import { SHARDS } from '../../model/shard.ts';
+
 /**
  * Migration n (from 1) brings a schema from version n - 1 to n. Never change one that was released: add the next. The
  * first tables are those of SQLite, with the same columns; text that is compared or sorted has the collation "C", which
@@ -19,9 +21,22 @@ export const POSTGRES_MIGRATIONS: readonly string[] = [
     lease_ms double precision,
     expires_at timestamptz
   ) WITH (fillfactor = 10);
+  INSERT INTO shards (shard, epoch, holder, last_seq, highest_id)
+    SELECT shard, 0, '', 0, 0 FROM generate_series(0, ${SHARDS - 1}) AS shard;
+
+  -- Those that take shards. Nothing depends on it but how the shards are dealt out: it may be lost.
+  CREATE UNLOGGED TABLE nodes (
+    holder text PRIMARY KEY,
+    address text NOT NULL,
+    expires_at timestamptz NOT NULL
+  ) WITH (fillfactor = 10);
 
   CREATE TABLE submissions (
     id bigint PRIMARY KEY,
+    -- The one that writes it: that of its queue. An id that was moved in may carry another.
+    shard integer NOT NULL,
+    -- Its id if it was moved in from another store, else 0.
+    moved_id bigint NOT NULL DEFAULT 0,
     -- '': the unnamed one
     queue text COLLATE "C" NOT NULL,
     -- 0 open, 1 completed, 2 failed, 3 cancelled, 4 forgotten and about to be deleted, 5 completed with failures
@@ -52,12 +67,12 @@ export const POSTGRES_MIGRATIONS: readonly string[] = [
     failure text,
     ended_by text
   );
-  CREATE INDEX submissions_open ON submissions (id) WHERE state = 0;
+  CREATE INDEX submissions_open ON submissions (shard, id) WHERE state = 0;
   CREATE INDEX submissions_forgotten ON submissions (id) WHERE state = 4;
   CREATE INDEX submissions_ended ON submissions (queue, state, id) WHERE state <> 0 AND state <> 4;
-  -- Not unique: databases of the original opsqueue may hold equal prefixes.
-  CREATE INDEX submissions_by_prefix ON submissions (prefix, id) WHERE prefix IS NOT NULL;
-  CREATE INDEX submissions_by_end ON submissions (ended_at_ms, id) WHERE ended_at_ms IS NOT NULL;
+  -- Two shards may insert the same prefix at the same time. Databases of the original opsqueue may hold equal ones.
+  CREATE UNIQUE INDEX submissions_by_prefix ON submissions (prefix, moved_id) WHERE prefix IS NOT NULL;
+  CREATE INDEX submissions_by_end ON submissions (shard, ended_at_ms, id) WHERE ended_at_ms IS NOT NULL;
   CREATE UNIQUE INDEX submissions_by_idempotency_key ON submissions (idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 

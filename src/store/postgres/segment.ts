@@ -1,6 +1,6 @@
 import type { PageContent } from '../../model/chunk-set.ts';
 import { type Control, isUntouched, NO_CONTROL } from '../../model/control.ts';
-import type { ChunkIndex, SubmissionId } from '../../model/ids.ts';
+import type { ChunkIndex, ShardId, SubmissionId } from '../../model/ids.ts';
 import type { ChunkTries, SubmissionEnd } from '../../model/submission.ts';
 import type { BatchStep, InsertMutation } from '../batch-plan.ts';
 import { PageChecksum } from '../codec/page-checksum.ts';
@@ -11,7 +11,7 @@ import { RENEWED } from './schema.ts';
 
 /** How a batch moves its shard. It takes place only if the shard is where the batch expects it. */
 export interface Fence {
-  readonly shard: number;
+  readonly shard: ShardId;
   readonly epoch: number;
   /** Before. */
   readonly lastSeq: number;
@@ -116,7 +116,7 @@ export class Segment {
     const p = new Parameters();
     const parts = [
       fencePart(p, fence, fence.mustBeNew ? [...this.#inserts.values()] : []),
-      ...this.#insertParts(p),
+      ...this.#insertParts(p, fence.shard),
       ...this.#changePart(p),
       ...this.#retryPart(p),
       ...this.#countPart(),
@@ -130,7 +130,7 @@ export class Segment {
     return { text: `WITH ${parts.join(',\n')}\nSELECT 1 FROM fence`, values: p.values };
   }
 
-  #insertParts(p: Parameters): string[] {
+  #insertParts(p: Parameters, shard: ShardId): string[] {
     if (this.#inserts.size === 0) return [];
     const inserts = [...this.#inserts.values()];
     const rows = inserts.map(({ record, control = NO_CONTROL, end = null, idempotencyKey = null }) => {
@@ -139,8 +139,8 @@ export class Segment {
     });
     const parts = [
       `inserted AS (
-  INSERT INTO submissions (${Object.keys(INSERT_COLUMNS).join(', ')})
-  SELECT * FROM ${p.table(INSERT_COLUMNS, rows)} AS r WHERE ${FENCED}
+  INSERT INTO submissions (${Object.keys(INSERT_COLUMNS).join(', ')}, shard)
+  SELECT r.*, ${p.add(shard, 'integer')} FROM ${p.table(INSERT_COLUMNS, rows)} AS r WHERE ${FENCED}
   ON CONFLICT (id) DO NOTHING RETURNING id, queue, state)`,
     ];
     const inputs = inserts.flatMap(({ record: { id }, directInputs = [] }) =>

@@ -64,8 +64,8 @@ export class Database {
     return shards.map((shard) => this.#committer.acquire(shard, holder));
   }
 
-  load(shards: readonly ShardId[], cursor: LoadCursor): LoadPiece {
-    const piece = loadPiece(this.#tables, shards, cursor);
+  load(cursor: LoadCursor): LoadPiece {
+    const piece = loadPiece(this.#tables, cursor);
     // All of it is sound.
     if (piece.next === null) this.#committer.claim();
     return piece;

@@ -3,7 +3,15 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from 'node:sqlite';
 import { IncorrectUsageError } from '../../model/errors.ts';
 import { StoreError } from '../errors.ts';
-import type { MoveContext, MovedShard, MoveEnd, MoveEnds, PageLimit, TargetEnd } from '../move/ends.ts';
+import {
+  furthest,
+  type MoveContext,
+  type MovedShard,
+  type MoveEnd,
+  type MoveEnds,
+  type PageLimit,
+  type TargetEnd,
+} from '../move/ends.ts';
 import { keyOf, type MovedRow, type MovedTable } from '../move/tables.ts';
 import { FileLock } from './file/file-lock.ts';
 import { inspectFile, pragma } from './file/inspect.ts';
@@ -144,16 +152,11 @@ class SqliteEnd implements MoveEnd {
   }
 
   async shards(): Promise<readonly MovedShard[]> {
-    const rows = new Statement<readonly [bigint, bigint, bigint, bigint]>(
+    const rows = new Statement<readonly [bigint, bigint, bigint]>(
       this.database,
-      'SELECT shard, epoch, last_seq, highest_id FROM shards ORDER BY shard',
+      'SELECT epoch, last_seq, highest_id FROM shards',
     ).all();
-    return rows.map(([shard, epoch, lastSeq, highestId]) => ({
-      shard: Number(shard),
-      epoch,
-      lastSeq,
-      highestId,
-    }));
+    return rows.map(([epoch, lastSeq, highestId]) => ({ epoch, lastSeq, highestId }));
   }
 
   protected statement(sql: string): Statement<SQLOutputValue[]> {
@@ -190,18 +193,19 @@ class SqliteTarget extends SqliteEnd implements TargetEnd {
     );
   }
 
+  /** As one shard: there is no other. */
   async finish(shards: readonly MovedShard[]): Promise<void> {
+    const { epoch, lastSeq, highestId } = furthest(shards);
     const insert = new Statement<never>(
       this.database,
-      'INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES (?, ?, ?, ?, ?)',
+      'INSERT INTO shards (shard, epoch, holder, last_seq, highest_id) VALUES (0, ?, ?, ?, ?)',
     );
     this.#failing('cannot be finished', () => {
       // On disk when it returns, with all that came before.
       this.database.exec('PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE)');
       syncFolder(dirname(this.#path));
       this.#transactions.run(() => {
-        for (const { shard, epoch, lastSeq, highestId } of shards)
-          insert.run(shard, epoch, 'opsqueue move', lastSeq, highestId);
+        if (shards.length > 0) insert.run(epoch, 'opsqueue move', lastSeq, highestId);
         this.database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
       });
       this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');

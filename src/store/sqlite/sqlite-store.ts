@@ -11,6 +11,7 @@ import type { ShardGrant } from '../lease.ts';
 import type {
   CommitBatch,
   CommitResult,
+  DuePage,
   DueSubmission,
   EndedPage,
   FailedChunksPage,
@@ -75,16 +76,16 @@ export class SqliteStore implements Store {
     return this.#thread.call('acquire', [shards, holder]);
   }
 
-  async *load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]> {
+  async *load(): AsyncIterable<readonly LoadedSubmission[]> {
     const assembler = new LoadAssembler();
     let cursor: LoadCursor | null = LOAD_START;
-    let ahead = this.#thread.call('load', [shards, cursor]);
+    let ahead = this.#thread.call('load', [cursor]);
     while (cursor !== null) {
       const piece = await ahead;
       cursor = piece.next;
       if (cursor !== null) {
         // The database reads the next piece while this one is taken in.
-        ahead = this.#thread.call('load', [shards, cursor]);
+        ahead = this.#thread.call('load', [cursor]);
         ahead.catch(() => {});
       }
       const submissions = [...assembler.take(piece)];
@@ -160,12 +161,8 @@ export class SqliteStore implements Store {
     return this.#thread.call('failedChunks', [id, from, limit, bytesMax ?? ANSWER_BYTES_MAX]);
   }
 
-  due(page: {
-    readonly endedBeforeMs: number;
-    readonly after?: DueSubmission | undefined;
-    readonly limit: number;
-  }): Promise<readonly DueSubmission[]> {
-    return this.#thread.call('due', [page.endedBeforeMs, page.after ?? null, page.limit]);
+  due({ endedBeforeMs, after, limit }: DuePage): Promise<readonly DueSubmission[]> {
+    return this.#thread.call('due', [endedBeforeMs, after ?? null, limit]);
   }
 
   async forget(ids: readonly SubmissionId[]): Promise<number> {

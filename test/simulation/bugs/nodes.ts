@@ -1,5 +1,6 @@
 import { LeaseTenure } from '../../../src/node/lease-tenure.ts';
 import { Shard } from '../../../src/queue/shard/shard.ts';
+import type { LeaseSight } from '../../../src/store/lease.ts';
 import { MemoryLeases } from '../../../src/store/memory/memory-leases.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { nowOfNode } from '../rare-methods.ts';
@@ -44,12 +45,19 @@ export const NODE_BUGS: readonly Bug[] = [
     name: 'a renewal without an answer counts',
     nodes: 2,
     plant() {
+      let last: LeaseSight | null = null;
       replace(
         SimLeases.prototype,
-        'renew',
+        'look',
         (original) =>
-          function (shard, epoch) {
-            return original.call(this, shard, epoch).catch(() => true);
+          async function (node, renew = []) {
+            try {
+              last = await original.call(this, node, renew);
+              return last;
+            } catch (error) {
+              if (last === null) throw error;
+              return { ...last, renewed: renew.map(({ shard }) => shard) };
+            }
           },
       );
     },
@@ -63,10 +71,19 @@ export const NODE_BUGS: readonly Bug[] = [
         MemoryLeases.prototype,
         'take',
         (original) =>
-          function (shard, claim) {
-            const taken = original.call(this, shard, { ...claim, holder: holder ?? claim.holder });
+          function (free, claim) {
+            const taken = original.call(this, free, { ...claim, holder: holder ?? claim.holder });
             holder ??= claim.holder;
             return taken;
+          },
+      );
+      replace(
+        MemoryLeases.prototype,
+        'look',
+        (original) =>
+          async function (...args) {
+            const sight = await original.call(this, ...args);
+            return { ...sight, leases: [], free: [...sight.free, ...sight.leases] };
           },
       );
     },
@@ -79,10 +96,9 @@ export const NODE_BUGS: readonly Bug[] = [
         MemoryLeases.prototype,
         'take',
         (original) =>
-          async function (shard, claim) {
-            const answer = await original.call(this, shard, claim);
-            if (answer.kind !== 'taken') return answer;
-            return { ...answer, grant: { ...answer.grant, highestId: (1_699_999_999_000n << 22n) | 7n } };
+          async function (free, claim) {
+            const grants = await original.call(this, free, claim);
+            return grants.map((grant) => ({ ...grant, highestId: (1_699_999_999_000n << 22n) | 7n }));
           },
       );
     },
@@ -96,10 +112,10 @@ export const NODE_BUGS: readonly Bug[] = [
         MemoryLeases.prototype,
         'take',
         (original) =>
-          async function (shard, claim) {
-            const answer = await original.call(this, shard, claim);
-            if (answer.kind === 'taken') epochNow = answer.grant.epoch;
-            return answer;
+          async function (free, claim) {
+            const grants = await original.call(this, free, claim);
+            for (const { epoch } of grants) epochNow = epoch;
+            return grants;
           },
       );
       replace(

@@ -266,22 +266,26 @@ describe('a move to PostgreSQL', { skip: withoutPostgres() }, () => {
     const { url } = server.fixture();
     const store = await openStore(url);
     const claim = { holder: 'one', address: 'node-a:3999', leaseMs: 60_000 };
-    const taken = await store.leases?.take(0, claim);
-    assert.ok(taken?.kind === 'taken');
+    const leases = store.leases!;
+    const take = async () => leases.take((await leases.look(null)).free, claim);
+    const taken = (await take()).find(({ shard }) => shard === 0)!;
     const inUse =
       /it is in use by the queue at node-a:3999: stop all its nodes first \(one that was killed has its lease for \d+ s more\)$/;
     await refused(moveStore({ from: url, to: at.url('b') }), inUse);
     await refused(moveStore({ from: at.url('a'), to: url }), inUse);
-    assert.equal(await store.leases?.renew(0, taken.grant.epoch), true, 'it goes on');
-    await store.leases?.give(0, taken.grant.epoch);
+    assert.deepEqual((await leases.look(null, [taken])).renewed, [0], 'it goes on');
+    await leases.give((await leases.look(null)).leases);
     const broken = moveStore({ from: at.url('a'), to: url, signal: AbortSignal.abort() });
     await assert.rejects(broken, { name: 'AbortError' });
-    const refusal = await store.leases?.take(0, claim);
-    assert.ok(refusal?.kind === 'refused' && /has not come to its end/.test(refusal.reason));
+    assert.deepEqual(await take(), []);
+    assert.match((await leases.look(claim)).reason ?? '', /has not come to its end/);
     await moveStore({ from: at.url('a'), to: url });
-    const again = await store.leases?.take(0, claim);
-    assert.ok(again?.kind === 'taken');
-    assert.equal(again.grant.highestId, 2n ** 63n - 1n);
+    const again = await take();
+    assert.equal(again.length, 64);
+    assert.ok(
+      again.every(({ highestId }) => highestId === 2n ** 63n - 1n),
+      'ids of every shard go on',
+    );
     await store.close();
   });
 

@@ -117,10 +117,10 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
     await assert.rejects(newer.acquire([0], 'tool'), { code: 'STORE_UNUSABLE', message: problem });
     // A node goes on passing connections on.
     const claim = { holder: 'old', address: 'old:3999', leaseMs: 60_000 };
-    const answer = await newer.leases?.take(0, claim);
-    assert(answer?.kind === 'refused');
-    assert.match(answer.reason, problem);
-    assert.equal(answer.by, null);
+    const sight = await newer.leases?.look(claim);
+    assert.match(sight?.reason ?? '', problem);
+    assert.deepEqual([sight?.leases, sight?.nodes], [[], []]);
+    assert.deepEqual(await newer.leases?.take(sight?.free ?? [], claim), []);
     await newer.close();
   });
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { insertOf } from '../../../src/store/conformance/mutations.ts';
-import type { LeaseAnswer, ShardGrant, StoreLeases } from '../../../src/store/lease.ts';
-import type { Store } from '../../../src/store/store.ts';
+import { NO_SCOPE_CONTROL, SERVER_SCOPE, withPause } from '../../../src/model/control.ts';
+import type { ShardId } from '../../../src/model/ids.ts';
+import { completed, insertOf, page } from '../../../src/store/conformance/mutations.ts';
+import type { LeaseSight, ShardGrant, StoreLeases } from '../../../src/store/lease.ts';
+import type { Mutation, Store } from '../../../src/store/store.ts';
 
 export interface LeaseFixture {
   /** Another node's view of the same store. */
@@ -11,21 +13,60 @@ export interface LeaseFixture {
   passes(ms: number): Promise<void>;
 }
 
+type SharedStore = Store & { readonly leases: StoreLeases };
+
 /** Time passes as the test says; what it really takes must not matter. */
 const LEASE_MS = 60_000;
 const claimOf = (holder: string) => ({ holder, address: `${holder}:3999`, leaseMs: LEASE_MS });
 
-function granted(answer: LeaseAnswer): ShardGrant {
-  assert(answer.kind === 'taken', answer.kind);
-  return answer.grant;
+/** Those of them that are free, as they are now. */
+async function take(
+  store: SharedStore,
+  holder: string,
+  ...shards: ShardId[]
+): Promise<readonly ShardGrant[]> {
+  const { leases, free } = await store.leases.look(null);
+  const asked = [...leases, ...free].filter(({ shard }) => shards.includes(shard));
+  return store.leases.take(asked, claimOf(holder));
+}
+
+/** One shard, which must be free. */
+async function taken(store: SharedStore, shard: ShardId, holder: string): Promise<ShardGrant> {
+  const [grant] = await take(store, holder, shard);
+  assert(grant !== undefined, `shard ${shard} is not free`);
+  return grant;
+}
+
+async function isFree(store: SharedStore, shard: ShardId): Promise<boolean> {
+  const { leases, free } = await store.leases.look(null);
+  const isFree = free.some((each) => each.shard === shard);
+  assert.equal(
+    leases.some((each) => each.shard === shard),
+    !isFree,
+  );
+  return isFree;
+}
+
+async function commit(
+  store: Store,
+  { shard, epoch }: ShardGrant,
+  seq: number,
+  ...mutations: Mutation[]
+): Promise<string> {
+  return (await store.commit({ shard, epoch, seq, mutations })).kind;
+}
+
+/** Whose lease is on, and where that one is reached. */
+function holders({ leases }: LeaseSight) {
+  return leases.map(({ shard, epoch, holder, address }) => ({ shard, epoch, holder, address }));
 }
 
 /** What holds of the leases of every store that has some. */
 export function leaseConformance(name: string, make: () => Promise<LeaseFixture>): void {
   async function twoNodes(
     run: (nodes: {
-      readonly a: Store & { readonly leases: StoreLeases };
-      readonly b: Store & { readonly leases: StoreLeases };
+      readonly a: SharedStore;
+      readonly b: SharedStore;
       readonly passes: (ms: number) => Promise<void>;
     }) => Promise<void>,
   ): Promise<void> {
@@ -33,7 +74,7 @@ export function leaseConformance(name: string, make: () => Promise<LeaseFixture>
     const [a, b] = [await fixture.open(), await fixture.open()];
     try {
       assert(a.leases !== undefined && b.leases !== undefined);
-      const shared = { a: a as Store & { leases: StoreLeases }, b: b as Store & { leases: StoreLeases } };
+      const shared = { a: a as SharedStore, b: b as SharedStore };
       await run({ ...shared, passes: (ms) => fixture.passes(ms) });
     } finally {
       await a.close();
@@ -41,81 +82,214 @@ export function leaseConformance(name: string, make: () => Promise<LeaseFixture>
     }
   }
 
-  test(`${name}: one of two nodes gets the lease, the other hears whose it is and how long it lasts`, () =>
+  test(`${name}: one of two nodes gets the lease, the other sees whose it is and how long it lasts`, () =>
     twoNodes(async ({ a, b }) => {
-      const answers = await Promise.all([a.leases.take(0, claimOf('a')), b.leases.take(0, claimOf('b'))]);
-      const [taken, other] = answers[0].kind === 'taken' ? answers : answers.toReversed();
-      const winner = answers[0].kind === 'taken' ? 'a' : 'b';
-      assert.deepEqual(granted(taken!), { shard: 0, epoch: 1, lastSeq: 0, highestId: 0n });
-      assert(other?.kind === 'held');
-      const { leftMs, ...by } = other.by;
-      assert.deepEqual(by, { holder: winner, address: `${winner}:3999`, epoch: 1 });
+      const free = [{ shard: 0, epoch: 0 }];
+      const answers = await Promise.all([
+        a.leases.take(free, claimOf('a')),
+        b.leases.take(free, claimOf('b')),
+      ]);
+      const winner = answers[0].length === 1 ? 'a' : 'b';
+      assert.deepEqual(answers.flat(), [{ shard: 0, epoch: 1, lastSeq: 0, highestId: 0n }]);
+      const sight = await b.leases.look(null);
+      assert.deepEqual(holders(sight), [{ shard: 0, epoch: 1, holder: winner, address: `${winner}:3999` }]);
+      const leftMs = sight.leases[0]?.leftMs ?? 0;
       assert.ok(leftMs > 0 && leftMs <= LEASE_MS, `${leftMs} ms`);
+      assert.equal(sight.reason, null);
     }));
 
   test(`${name}: a lease that is not renewed is free in time, and fences its former owner`, () =>
     twoNodes(async ({ a, b, passes }) => {
-      const first = granted(await a.leases.take(0, claimOf('a')));
+      const first = await taken(a, 0, 'a');
       await passes(LEASE_MS + 50);
-      const second = granted(await b.leases.take(0, claimOf('b')));
+      const second = await taken(b, 0, 'b');
       assert.equal(second.epoch, first.epoch + 1);
-      assert.equal(await a.leases.renew(0, first.epoch), false);
-      const mutations = [insertOf(1n)];
-      const result = await a.commit({ shard: 0, epoch: first.epoch, seq: 1, mutations });
-      assert.equal(result.kind, 'fenced');
+      assert.deepEqual((await a.leases.look(claimOf('a'), [first])).renewed, []);
+      assert.equal(await commit(a, first, 1, insertOf(1n)), 'fenced');
       assert.equal(await b.findById(1n), null);
       // What it gives away is not its own.
-      await a.leases.give(0, first.epoch);
-      assert.equal((await a.leases.take(0, claimOf('a'))).kind, 'held');
+      await a.leases.give([first]);
+      assert.deepEqual(await take(a, 'a', 0), []);
       // Having been fenced is not the end of it.
-      await b.leases.give(0, second.epoch);
-      const third = granted(await a.leases.take(0, claimOf('a')));
-      const taken = await a.commit({ shard: 0, epoch: third.epoch, seq: 1, mutations });
-      assert.equal(taken.kind, 'committed');
+      await b.leases.give([second]);
+      const third = await taken(a, 0, 'a');
+      assert.equal(await commit(a, third, 1, insertOf(1n)), 'committed');
       assert.equal(a.lost.aborted, false);
     }));
 
   test(`${name}: renewals and commits make it last, and the next owner knows of the commits`, () =>
     twoNodes(async ({ a, b, passes }) => {
-      const { epoch } = granted(await a.leases.take(0, claimOf('a')));
+      const grant = await taken(a, 0, 'a');
       await passes(LEASE_MS * 0.7);
-      assert.equal(await a.leases.renew(0, epoch), true);
+      assert.deepEqual((await a.leases.look(claimOf('a'), [grant])).renewed, [0]);
       await passes(LEASE_MS * 0.7);
-      assert.equal((await b.leases.take(0, claimOf('b'))).kind, 'held');
-      const result = await a.commit({ shard: 0, epoch, seq: 1, mutations: [insertOf(5n)] });
-      assert.equal(result.kind, 'committed');
+      assert.equal(await isFree(b, 0), false);
+      assert.equal(await commit(a, grant, 1, insertOf(5n)), 'committed');
       await passes(LEASE_MS * 0.7);
-      assert.equal((await b.leases.take(0, claimOf('b'))).kind, 'held');
+      assert.deepEqual(await take(b, 'b', 0), []);
       await passes(LEASE_MS * 0.7);
-      const grant = granted(await b.leases.take(0, claimOf('b')));
-      assert.deepEqual(grant, { shard: 0, epoch: epoch + 1, lastSeq: 1, highestId: 5n });
-      const next = await b.commit({ shard: 0, epoch: grant.epoch, seq: 2, mutations: [insertOf(6n)] });
-      assert.equal(next.kind, 'committed');
+      assert.equal(await isFree(b, 0), true);
+      const next = await taken(b, 0, 'b');
+      assert.deepEqual(next, { shard: 0, epoch: grant.epoch + 1, lastSeq: 1, highestId: 5n });
+      assert.equal(await commit(b, next, 2, insertOf(6n)), 'committed');
     }));
 
-  test(`${name}: a lease that is given away is free at once, and others hear of it`, () =>
+  test(`${name}: a lease that is given away is free at once, is not renewed, and others hear of it`, () =>
     twoNodes(async ({ a, b }) => {
-      const { epoch } = granted(await a.leases.take(0, claimOf('a')));
-      assert.equal((await b.leases.take(0, claimOf('b'))).kind, 'held');
+      const grant = await taken(a, 0, 'a');
+      assert.equal(await isFree(b, 0), false);
       const news = new Promise<void>((resolve) => b.leases.onNews(resolve));
-      await a.leases.give(0, epoch);
+      await a.leases.give([grant]);
       await news;
-      granted(await b.leases.take(0, claimOf('b')));
+      // A renewal and a batch that were on their way.
+      await a.leases.look(claimOf('a'), [grant]);
+      await commit(a, grant, 1, insertOf(1n));
+      assert.equal(await isFree(b, 0), true);
+      await taken(b, 0, 'b');
     }));
 
   test(`${name}: a node whose answer was lost takes its own lease again, under the next epoch`, () =>
     twoNodes(async ({ a }) => {
-      const lost = granted(await a.leases.take(0, claimOf('a')));
-      const again = granted(await a.leases.take(0, claimOf('a')));
+      const lost = await taken(a, 0, 'a');
+      const again = await taken(a, 0, 'a');
       assert.equal(again.epoch, lost.epoch + 1);
+      // The first claim comes late.
+      assert.deepEqual(await a.leases.take([{ shard: 0, epoch: 0 }], claimOf('a')), []);
+      assert.deepEqual((await a.leases.look(null, [again])).renewed, [0]);
     }));
 
   test(`${name}: an owner that asked nobody fences the holder, and has no lease that others would wait for`, () =>
     twoNodes(async ({ a, b }) => {
-      const { epoch } = granted(await a.leases.take(0, claimOf('a')));
+      const first = await taken(a, 0, 'a');
       const [grant] = await b.acquire([0], 'tool');
-      assert.equal(grant?.epoch, epoch + 1);
-      assert.equal(await a.leases.renew(0, epoch), false);
-      granted(await a.leases.take(0, claimOf('a')));
+      assert.equal(grant?.epoch, first.epoch + 1);
+      assert.deepEqual((await a.leases.look(null, [first])).renewed, []);
+      await taken(a, 0, 'a');
+    }));
+
+  test(`${name}: of several shards a node gets those that are free, and each goes its own way from then on`, () =>
+    twoNodes(async ({ a, b, passes }) => {
+      const [third] = await take(a, 'a', 3);
+      const grants = await take(b, 'b', 1, 2, 3, 63);
+      assert.deepEqual(
+        grants.map(({ shard }) => shard).sort((x, y) => x - y),
+        [1, 2, 63],
+      );
+      const [first, second] = [1, 2].map((shard) => grants.find((each) => each.shard === shard)!);
+      await passes(LEASE_MS * 0.7);
+      const { renewed } = await b.leases.look(claimOf('b'), [first!]);
+      assert.deepEqual(renewed, [1]);
+      assert.equal(await commit(b, second!, 1, insertOf(1n)), 'committed');
+      await passes(LEASE_MS * 0.7);
+      assert.deepEqual(
+        holders(await a.leases.look(null)).map(({ shard, holder }) => [shard, holder]),
+        [
+          [1, 'b'],
+          [2, 'b'],
+        ],
+      );
+      await b.leases.give([first!]);
+      assert.equal((await taken(a, 1, 'a')).epoch, 2);
+      const asked = [third!, first!, second!];
+      const sight = await b.leases.look(claimOf('b'), asked);
+      assert.deepEqual(sight.renewed.toSorted(), [2, 3]);
+      assert.equal(await commit(b, second!, 2, insertOf(2n)), 'committed');
+    }));
+
+  test(`${name}: a shard has what its batches inserted, whatever the ids, and nothing of the others`, () =>
+    twoNodes(async ({ a, b }) => {
+      const [five, seven] = [await taken(a, 5, 'a'), await taken(b, 7, 'b')];
+      // What was moved in from another store carries the bits of shard 0.
+      assert.equal(await commit(a, five, 1, insertOf(1n), insertOf(4n), insertOf(6n)), 'committed');
+      assert.equal(await commit(b, seven, 1, insertOf(2n), insertOf(3n), page(2n, 0, [1])), 'committed');
+      assert.equal(await commit(a, five, 2, completed(1n, 10), page(4n, 0, [2])), 'committed');
+      assert.equal(await commit(b, seven, 2, completed(3n, 5)), 'committed');
+      const open = async (...shards: ShardId[]) =>
+        (await Array.fromAsync(a.load(shards))).flat().map(({ record, done }) => [record.id, [...done]]);
+      assert.deepEqual(await open(5), [
+        [4n, [2]],
+        [6n, []],
+      ]);
+      assert.deepEqual(await open(7), [[2n, [1]]]);
+      const both = (await open(7, 0, 5)).sort(([x], [y]) => (x! < y! ? -1 : 1));
+      assert.deepEqual(both, [...(await open(7)), ...(await open(5))]);
+      const due = async (...shards: ShardId[]) =>
+        (await a.due({ shards, endedBeforeMs: 100, limit: 9 })).map(({ id }) => id);
+      assert.deepEqual(await due(5), [1n]);
+      assert.deepEqual(await due(5, 7), [3n, 1n]);
+      assert.deepEqual(await due(5, 7, 8), [3n, 1n]);
+      assert.deepEqual([await a.lastSeq(5), await b.lastSeq(7), await a.lastSeq(0)], [2, 2, 0]);
+      // Of others nothing is cleaned up, nor of what was lost.
+      assert.equal(await a.forget([1n, 3n]), 1);
+      await b.leases.give([seven]);
+      await taken(a, 7, 'a');
+      assert.equal(await b.forget([3n]), 0);
+      assert.equal(await a.forget([3n]), 1);
+    }));
+
+  test(`${name}: shards that insert the same prefix at the same time get one submission`, () =>
+    twoNodes(async ({ a, b }) => {
+      const grants = [await taken(a, 1, 'a'), await taken(b, 2, 'b')];
+      for (let round = 0; round < 20; round++) {
+        const ids = [BigInt(2 * round + 1), BigInt(2 * round + 2)];
+        const send = async (which: 0 | 1) => {
+          const { shard, epoch } = grants[which]!;
+          const mutations = [insertOf(ids[which]!, { prefix: `p${round}` }, { idempotencyKey: `k${round}` })];
+          for (;;) {
+            const result = await [a, b][which]!.commit({ shard, epoch, seq: round + 1, mutations });
+            if (result.kind === 'committed') return result.inserts[0];
+            assert(result.kind === 'refused' && result.error.storeClass === 'transient', result.error);
+          }
+        };
+        const results = await Promise.all([send(0), send(1)]);
+        assert.deepEqual(results.map((each) => each?.kind).sort(), ['exists', 'inserted']);
+        const owner = ids[results.findIndex((each) => each?.kind === 'inserted')];
+        const other = results.find((each) => each?.kind === 'exists');
+        assert.equal(other?.kind === 'exists' && other.submission.record.id, owner);
+      }
+    }));
+
+  test(`${name}: nodes that are present see each other until they leave, or are not heard of for a lease`, () =>
+    twoNodes(async ({ a, b, passes }) => {
+      const present = async () => (await b.leases.look(null)).nodes.map(({ holder }) => holder);
+      const heard: string[] = [];
+      b.leases.onNews(() => heard.push('news'));
+      const first = await a.leases.look(claimOf('a'));
+      assert.deepEqual(
+        first.nodes.map(({ holder, address }) => ({ holder, address })),
+        [{ holder: 'a', address: 'a:3999' }],
+      );
+      await a.leases.look(claimOf('a'));
+      assert.deepEqual(
+        (await b.leases.look(claimOf('b'))).nodes.map(({ holder }) => holder),
+        ['a', 'b'],
+      );
+      await passes(LEASE_MS * 0.7);
+      await b.leases.look(claimOf('b'));
+      await passes(LEASE_MS * 0.7);
+      assert.deepEqual(await present(), ['b']);
+      await a.leases.look(claimOf('a'));
+      assert.deepEqual(await present(), ['a', 'b']);
+      await b.leases.leave('b');
+      assert.deepEqual(await present(), ['a']);
+      assert.ok(heard.length >= 1);
+    }));
+
+  test(`${name}: a look shows what verbs have changed of the whole server`, () =>
+    twoNodes(async ({ a, b }) => {
+      const grant = await taken(a, 0, 'a');
+      assert.equal((await b.leases.look(null)).server, null);
+      const control = withPause(NO_SCOPE_CONTROL, 'manual', {
+        verb: 'pause',
+        detail: 'manual',
+        atMs: 5,
+        by: 'me',
+        reason: null,
+      })!;
+      assert.equal(
+        await commit(a, grant, 1, { kind: 'scope_control', scope: SERVER_SCOPE, control }),
+        'committed',
+      );
+      assert.deepEqual((await b.leases.look(null)).server, control);
     }));
 }

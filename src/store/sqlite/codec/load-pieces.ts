@@ -1,6 +1,6 @@
 import { ChunkSet } from '../../../model/chunk-set.ts';
 import { type Control, NO_CONTROL } from '../../../model/control.ts';
-import { type ShardId, SUBMISSION_ID_MAX, type SubmissionId, submissionIdShard } from '../../../model/ids.ts';
+import { SUBMISSION_ID_MAX, type SubmissionId } from '../../../model/ids.ts';
 import type { ChunkTries, SubmissionRecord } from '../../../model/submission.ts';
 import { setStoredPage } from '../../codec/progress.ts';
 import type { LoadedSubmission } from '../../store.ts';
@@ -40,8 +40,8 @@ export interface LoadPiece {
   readonly next: LoadCursor | null;
 }
 
-/** Open submissions of the shards, by id, bounded in number and bytes. */
-export function loadPiece(tables: Tables, shards: readonly ShardId[], cursor: LoadCursor): LoadPiece {
+/** Open submissions, by id, bounded in number and bytes. */
+export function loadPiece(tables: Tables, cursor: LoadCursor): LoadPiece {
   const records = tables.submissions.open(cursor.fromId, PIECE_SUBMISSIONS_MAX);
   const writer = new ByteWriter(64 * 1024);
   const lastId = records.at(-1)?.record.id;
@@ -53,7 +53,6 @@ export function loadPiece(tables: Tables, shards: readonly ShardId[], cursor: Lo
   try {
     for (const { record, control } of records) {
       const { id } = record;
-      if (!shards.includes(submissionIdShard(id))) continue;
       if (!(cursor.isInside && id === cursor.fromId)) {
         writer.byte(ITEM.record);
         writeRecord(writer, record);

@@ -1,0 +1,261 @@
+import type { ShardId } from '../model/ids.ts';
+import { messageOf } from '../model/thrown.ts';
+import { StoreError } from '../store/errors.ts';
+import type {
+  LeaseClaim,
+  LeaseHolder,
+  LeaseName,
+  LeaseSight,
+  NodePresent,
+  StoreLeases,
+} from '../store/lease.ts';
+import type { Logger } from '../system/log/logger.ts';
+import type { Random } from '../system/random.ts';
+import { Backoff } from '../system/time/backoff.ts';
+import { type Clock, sleep } from '../system/time/clock.ts';
+import { instantOf } from '../system/time/instant.ts';
+import { type BalancePlan, dealOut, planOf } from './balance.ts';
+import type { LeaseTenure } from './lease-tenure.ts';
+import type { Tenures } from './tenures.ts';
+import { Withdrawal } from './withdrawal.ts';
+
+/** A node looks at the leases after this share of their length at the latest: others may have them by then. */
+const LOOK_SHARE = 1 / 3;
+/** By a node that has leases to renew, a look that failed is repeated after this share. */
+const RETRY_SHARE = 1 / 10;
+/** The lease of another node has run out for certain when a look comes this much later. */
+const LOOK_LATE_MS = 5;
+const RETRY_FIRST_MS = 50;
+
+export interface LeaseLoopOptions {
+  readonly leases: StoreLeases;
+  readonly tenures: Tenures;
+  /** All there are. */
+  readonly shards: readonly ShardId[];
+  readonly claim: LeaseClaim;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Ends it. */
+  readonly stop: AbortSignal;
+  /** Whether the node is at work for the shard: from its claim to the end of its office. */
+  isBusy(shard: ShardId): boolean;
+  /** Shards whose offices are open. */
+  open(): readonly ShardId[];
+  /** How things stand; before what follows from it. */
+  seen(sight: LeaseSight): void;
+  taken(tenure: LeaseTenure): void;
+  /** Nothing is left that this node would take. */
+  rested(): void;
+  /** Ends the office of a shard, then gives its lease away. */
+  handOver(shard: ShardId): void;
+}
+
+/** Another node is to have it. */
+interface HandOver {
+  readonly shard: ShardId;
+  /** When it was free; null: it is not yet. */
+  freeMs: number | null;
+}
+
+/**
+ * Looks how the leases of all shards stand, renews those of this node, takes what it should have and gives back what another
+ * node should have, round for round: at a third of the lease at the latest, and when there is news.
+ */
+export class LeaseLoop {
+  readonly #o: LeaseLoopOptions;
+  readonly #backoff: Backoff;
+  readonly #withdrawal: Withdrawal;
+  /** Since when nobody has had them, and the epoch by which that is known. */
+  readonly #freeSince = new Map<ShardId, { readonly epoch: number; readonly ms: number }>();
+  #owners: { readonly of: string; readonly owners: ReadonlyMap<ShardId, string> } | null = null;
+  #handOver: HandOver | null = null;
+  #isPresent = false;
+  #failure: string | null = null;
+  #reason: string | null = null;
+  /** Fires when the next round is not to wait. */
+  #wake = new AbortController();
+
+  constructor(options: LeaseLoopOptions) {
+    this.#o = options;
+    const { random, claim, clock } = options;
+    this.#backoff = new Backoff(random, { firstMs: RETRY_FIRST_MS, maxMs: claim.leaseMs * LOOK_SHARE });
+    this.#withdrawal = new Withdrawal(clock, claim.leaseMs);
+  }
+
+  /** Until it is to stop. @throws StoreError for a store that cannot be used */
+  async run(): Promise<void> {
+    const { leases, clock, stop } = this.#o;
+    while (!stop.aborted) {
+      this.#wake = new AbortController();
+      const wake = this.#wake;
+      const endNews = leases.onNews(() => wake.abort());
+      try {
+        const waitMs = await this.#round().catch((error: unknown) => this.#failed(error));
+        await sleep(clock, waitMs, AbortSignal.any([stop, wake.signal])).catch(() => {});
+      } finally {
+        endNews();
+      }
+    }
+  }
+
+  /** What this node does has changed. */
+  wake(): void {
+    this.#wake.abort();
+  }
+
+  /** A shard could be opened. */
+  couldOpen(): void {
+    this.#withdrawal.end();
+  }
+
+  /** One could not: others are to try, which is why this node is not present for a while. */
+  async couldNotOpen(): Promise<void> {
+    this.#withdrawal.begin();
+    await this.leave();
+  }
+
+  /** This node takes no more shards from others. Never rejects. */
+  async leave(): Promise<void> {
+    if (!this.#isPresent) return;
+    this.#isPresent = false;
+    const { leases, claim, logger } = this.#o;
+    await leases.leave(claim.holder).catch((error: unknown) => {
+      logger.warn({ error: messageOf(error) }, 'cannot leave the other nodes: they will notice');
+    });
+  }
+
+  /** A shard that was to be handed over is free. */
+  handedOver(shard: ShardId): void {
+    if (this.#handOver?.shard === shard) this.#handOver.freeMs ??= this.#o.clock.monotonicMs();
+  }
+
+  /** Returns how long to wait for the next one. */
+  async #round(): Promise<number> {
+    const { leases, tenures, claim, clock, logger } = this.#o;
+    const isPresent = !this.#withdrawal.isOn;
+    if (isPresent) this.#isPresent = true;
+    const sent = instantOf(clock);
+    const sight = await leases.look(isPresent ? claim : null, tenures.due());
+    if (this.#failure !== null) logger.info({}, 'the leases can be looked at again');
+    this.#failure = null;
+    this.#backoff.reset();
+    tenures.seen(sight, sent);
+    this.#seeReason(sight.reason);
+    this.#o.seen(sight);
+    // It was present once more by this look.
+    if (isPresent && this.#withdrawal.isOn) {
+      this.#isPresent = true;
+      await this.leave();
+    }
+    const free = this.#freeOf(sight);
+    const plan = this.#plan(sight, free);
+    const isComplete = await this.#take(free.filter(({ shard }) => plan.take.includes(shard)));
+    const isPatient = this.#withdrawal.isOn && free.length > 0;
+    if (isComplete && plan.take.length === 0 && !isPatient) this.#o.rested();
+    if (plan.give !== null && !this.#o.stop.aborted) {
+      this.#handOver = { shard: plan.give, freeMs: null };
+      this.#o.handOver(plan.give);
+    }
+    return isComplete ? this.#waitMs(sight, free) : this.#backoff.nextMs();
+  }
+
+  #failed(error: unknown): number {
+    const { tenures, claim, logger } = this.#o;
+    const isOwner = tenures.ageMs !== null;
+    // An owner goes on until its leases are over.
+    if (!isOwner && !isPassing(error)) throw error;
+    if (this.#failure === null)
+      logger.warn({ error: messageOf(error) }, 'cannot look at the leases, trying again');
+    this.#failure = messageOf(error);
+    return isOwner ? claim.leaseMs * RETRY_SHARE : this.#backoff.nextMs();
+  }
+
+  /** false: not all of them were to be had. */
+  async #take(names: readonly LeaseName[]): Promise<boolean> {
+    const { leases, tenures, claim, clock, stop } = this.#o;
+    if (names.length === 0 || stop.aborted) return true;
+    const sent = instantOf(clock);
+    const grants = await leases.take(names, claim);
+    for (const grant of grants) this.#o.taken(tenures.add(grant, sent));
+    return grants.length === names.length;
+  }
+
+  #seeReason(reason: string | null): void {
+    if (reason !== null && reason !== this.#reason)
+      this.#o.logger.error({ reason }, 'this node cannot take shards: it only passes connections on');
+    this.#reason = reason;
+  }
+
+  /** What nobody has: also what this node has by a claim whose answer was lost. */
+  #freeOf({ leases, free }: LeaseSight): readonly LeaseName[] {
+    const { shards, claim, clock } = this.#o;
+    const own = leases.filter(({ holder }) => holder === claim.holder);
+    const found = [...free, ...own].filter(({ shard }) => shards.includes(shard) && !this.#o.isBusy(shard));
+    const nowMs = clock.monotonicMs();
+    const known = new Map(this.#freeSince);
+    this.#freeSince.clear();
+    for (const { shard, epoch } of found) {
+      const before = known.get(shard);
+      this.#freeSince.set(shard, before?.epoch === epoch ? before : { epoch, ms: nowMs });
+    }
+    return found;
+  }
+
+  #plan(sight: LeaseSight, free: readonly LeaseName[]): BalancePlan {
+    const { claim, clock } = this.#o;
+    if (sight.reason !== null) return { take: [], give: null };
+    const nowMs = clock.monotonicMs();
+    const abandoned = new Set(
+      [...this.#freeSince].flatMap(([shard, { ms }]) => (nowMs - ms > claim.leaseMs ? shard : [])),
+    );
+    const others = sight.nodes.filter(({ holder }) => holder !== claim.holder);
+    const nodes = this.#withdrawal.isOn && others.length > 0 ? others : [...others, claim];
+    const plan = planOf({
+      owners: this.#dealOut(nodes),
+      nodes: nodes.length,
+      self: claim.holder,
+      held: this.#o.open(),
+      free: free.map(({ shard }) => shard),
+      abandoned,
+    });
+    this.#seeHandOver(sight.leases);
+    if (this.#withdrawal.isOn) return { take: this.#withdrawal.mayTry ? plan.take : [], give: null };
+    return this.#handOver === null ? plan : { ...plan, give: null };
+  }
+
+  #dealOut(nodes: readonly Pick<NodePresent, 'holder' | 'address'>[]): ReadonlyMap<ShardId, string> {
+    const of = JSON.stringify(nodes.map(({ holder, address }) => [holder, address]).sort());
+    if (this.#owners?.of !== of) this.#owners = { of, owners: dealOut(this.#o.shards, nodes) };
+    return this.#owners.owners;
+  }
+
+  /** It is over when its new owner has it, or does not come for it. */
+  #seeHandOver(leases: readonly LeaseHolder[]): void {
+    const { clock, claim } = this.#o;
+    if (this.#handOver === null) return;
+    const { shard, freeMs } = this.#handOver;
+    const isTaken = leases.some((each) => each.shard === shard && each.holder !== claim.holder);
+    const isOver = freeMs !== null && clock.monotonicMs() - freeMs > claim.leaseMs;
+    if (isTaken || isOver) this.#handOver = null;
+  }
+
+  #waitMs({ leases, nodes }: LeaseSight, free: readonly LeaseName[]): number {
+    const { claim, tenures, clock } = this.#o;
+    const { leaseMs, holder: self } = claim;
+    // What could not be renewed because a batch is being written under it need not be, most often.
+    const dueMs = Math.max(tenures.dueMs, leaseMs * RETRY_SHARE);
+    const ends = [...leases, ...nodes].flatMap(({ holder, leftMs }) => (holder === self ? [] : leftMs));
+    const nowMs = clock.monotonicMs();
+    const abandoned = free.flatMap(({ shard }) => {
+      const since = this.#freeSince.get(shard);
+      return since === undefined ? [] : Math.max(0, since.ms + leaseMs - nowMs);
+    });
+    return Math.min(leaseMs * LOOK_SHARE, dueMs, ...[...ends, ...abandoned].map((ms) => ms + LOOK_LATE_MS));
+  }
+}
+
+/** Whether it may be otherwise in a moment, or on another node. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof StoreError && ['transient', 'full', 'fenced'].includes(error.storeClass);
+}
