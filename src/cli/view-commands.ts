@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { FailureGroup, FailureRow } from '../protocol/api/failures.ts';
-import type { List } from '../protocol/api/lists.ts';
+import type { Frame, List } from '../protocol/api/lists.ts';
 import { LIMIT_MAX } from '../protocol/api/parameters.ts';
 import {
   SUBMISSION_FILTERS,
@@ -75,7 +75,7 @@ Examples:
   opsqueue ls --state failed -q | xargs -n 1 opsqueue status`,
     )
     .action(async (flags: LsFlags) => {
-      const { matched, items } = await withProducer(flags, async (producer) => {
+      const answer = await withProducer(flags, async (producer) => {
         const found: SubmissionItem[] = [];
         for (let cursor: string | null = ''; ; ) {
           const limit = Math.min(LIMIT_MAX, flags.limit - found.length);
@@ -86,7 +86,9 @@ Examples:
           if (cursor === null || found.length >= flags.limit) return { ...page, items: found };
         }
       });
-      if (flags.json) io.stdout.write(`${toJson({ matched, items })}\n`);
+      const { matched, items, nodes_missing } = answer;
+      tellMissing(io, answer);
+      if (flags.json) io.stdout.write(`${toJson({ matched, items, nodes_missing })}\n`);
       else if (flags.quiet) io.stdout.write(items.map(({ id }) => `${id}\n`).join(''));
       else {
         io.stdout.write(table(SUBMISSION_COLUMNS, items));
@@ -110,6 +112,13 @@ function queryOf({ state, metadata, prefix, failure, sort, order }: LsFlags) {
   };
 }
 
+/** What is printed is without what those nodes have. */
+function tellMissing(io: Io, { nodes_missing: missing = [] }: Partial<Frame>): void {
+  for (const address of missing) {
+    io.stderr.write(`opsqueue: node ${address} does not answer: this is without its queues\n`);
+  }
+}
+
 function whyOf(io: Io): Command {
   return clientCommand('why', 'say why a submission does not go on, or what keeps work from going on')
     .argument('[id]', 'of a submission; without: all that is open', submissionId)
@@ -122,6 +131,7 @@ Ends with status 0 if work goes on, or has ended, and with ${EXIT_IN_THE_WAY} if
     .action(async (id: bigint | undefined, flags: ClientFlags & { readonly verbose?: boolean }) => {
       const query = id === undefined ? {} : { submission: String(id) };
       const why = (await withProducer(flags, (producer) => producer.view('why', query))) as Why;
+      tellMissing(io, why);
       if (flags.json) io.stdout.write(`${toJson(why)}\n`);
       else {
         const lines = flags.verbose
@@ -163,6 +173,7 @@ opsqueue ls --failure FINGERPRINT lists the submissions; opsqueue status ID --fa
         ...(id === undefined ? {} : { submission: String(id) }),
       };
       const answer = await withProducer(flags, (producer) => producer.view('failures', query));
+      tellMissing(io, answer as Partial<Frame>);
       if (flags.json) io.stdout.write(`${toJson(answer)}\n`);
       else if (flags.each) io.stdout.write((answer as List<FailureRow>).items.map(eachText).join(''));
       else io.stdout.write(table(FAILURE_COLUMNS, (answer as List<FailureGroup>).items));

@@ -113,6 +113,12 @@ test('the screen has the figures, what needs attention, the submissions that fit
   assert.equal(lines.length, 12);
 });
 
+test('a node that does not answer is named below the title', () => {
+  const overview = { ...OVERVIEW, nodes_missing: ['10.0.0.2:3999'] };
+  const [, line] = texts({ ...STATE, overview }, 120, 12);
+  assert.equal(line, '!! node 10.0.0.2:3999 does not answer: this is without its queues');
+});
+
 test('no line is wider than the terminal or steers it, and there are no more lines than it has', () => {
   const hostile = fc.oneof(
     fc.string({ unit: 'binary' }),

@@ -93,3 +93,18 @@ test('a queue that knows no views is told from one that has nothing to tell', as
   assert.equal(code, 1);
   assert.match(stderr, /^opsqueue: this queue cannot tell what is going on [^\n]*\n$/);
 });
+
+test('a node that does not answer is named beside what the others have', async () => {
+  const list = { as_of: '2030-01-01T00:00:00.000Z', age_ms: 0, nodes_missing: ['10.0.0.2:3999'] };
+  await using server = await scriptedHttp(({ path }) =>
+    path.endsWith('/version')
+      ? { status: 200, body: 'v0.1.0', headers: { 'opsqueue-features': 'views' } }
+      : { status: 200, body: JSON.stringify({ ...list, matched: 0, next: null, items: [] }) },
+  );
+  for (const command of ['ls', 'failures']) {
+    const { code, stdout, stderr } = await runCommand([command, '--json', '--url', server.url]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^opsqueue: node 10\.0\.0\.2:3999 does not answer: this is without its queues$/m);
+    assert.deepEqual((JSON.parse(stdout) as typeof list).nodes_missing, list.nodes_missing);
+  }
+});

@@ -353,6 +353,20 @@ test('pages of submissions out of two nodes have each of them once, in the order
     }
   }));
 
+test('a page that one node fills alone, with more there, says that there is a next one', async () => {
+  const insert: Step = { kind: 'insert', queue: 0, chunks: 1, customer: 0 };
+  await using found = await scene([insert, insert, insert, insert]);
+  const query = { ...ANY_SUBMISSION, sort: 'inserted', order: 'asc', limit: 3, cursor: null } as const;
+  const parts = found.nodes.map((node) => node.see((sources) => openList(sources, query)));
+  assert.deepEqual(
+    parts.map(({ items }) => items.length),
+    [3, 0],
+  );
+  const first = mergeSubmissions(parts, query);
+  assert.deepEqual([first.matched, first.items.length], [4, 3]);
+  assert.notEqual(first.next, null);
+});
+
 const ANY_SUBMISSION = {
   queue: null,
   state: 'open',

@@ -81,10 +81,14 @@ function titleOf({ url, overview, isFrozen }: TopState): ScreenLine {
   return { text: parts.join('  '), style: 'title' };
 }
 
-function troubleOf({ problem, heardAtMs }: TopState, nowMs: number): ScreenLine[] {
-  if (problem === null) return [];
+function troubleOf({ problem, heardAtMs, overview }: TopState, nowMs: number): ScreenLine[] {
+  if (problem === null) return (overview?.nodes_missing ?? []).map(missingNode);
   const heard = heardAtMs === null ? 'not heard yet' : `last heard ${timeText(nowMs - heardAtMs)} ago`;
   return [{ text: `!! ${heard}, trying again: ${problem}`, style: 'critical' }];
+}
+
+function missingNode(address: string): ScreenLine {
+  return { text: `!! node ${address} does not answer: this is without its queues`, style: 'critical' };
 }
 
 function figuresOf({ counts, rates, oldest_waiting: oldest, store, pauses }: Overview): ScreenLine[] {
