@@ -11,9 +11,15 @@ export function visible(text: string): string {
   });
 }
 
-/** JSON on one line, as programs that read line by line want it. */
+/**
+ * JSON on one line, as programs that read line by line want it. Control characters that JSON leaves alone are escaped: it may be
+ * printed on a terminal.
+ */
 export function toJson(value: unknown): string {
-  return JSON.stringify(value);
+  return JSON.stringify(value).replaceAll(
+    /[\p{Cc}\p{Bidi_Control}]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** Made once: toLocaleString makes one each time, which takes a tenth of a millisecond. */

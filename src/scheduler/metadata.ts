@@ -145,6 +145,10 @@ export class MetaTable<C extends Carrier> {
     }
   }
 
+  key(name: string): MetaKey<C> | undefined {
+    return this.#keys.get(name);
+  }
+
   /** For checks: every key. */
   get keys(): IterableIterator<MetaKey<C>> {
     return this.#keys.values();

@@ -9,7 +9,10 @@ import type { ConsumerHandle, HandedOutChunk, OpenSubmission, ReservationRequest
 export interface ScheduleSight<Peer> {
   readonly submissions: Listed<SubmissionSight<Peer>>;
   readonly consumers: ReadonlySet<ConsumerSight<Peer>>;
-  readonly metadata: { readonly keys: Iterable<KeySight<Peer>> };
+  readonly metadata: {
+    readonly keys: Iterable<KeySight<Peer>>;
+    key(name: string): KeySight<Peer> | undefined;
+  };
 }
 
 /** By id or value, ascending. */

@@ -1,5 +1,6 @@
 import { OpsqueueError } from '../model/errors.ts';
 import { isPromise } from '../model/kinds.ts';
+import { QueueUnavailableError } from '../queue/errors.ts';
 import type { Clock } from '../system/time/clock.ts';
 
 /** Computes a view. It yields now and then, so that others get their turn; what it looks at may change meanwhile. */
@@ -147,9 +148,9 @@ export class Frames {
     return { value: view.value as T, number, asOfMs, ageMs };
   }
 
-  /** What is being computed ends with an error. */
+  /** What is being computed ends with a QueueUnavailableError. */
   stop(): void {
-    for (const job of this.#jobs.splice(0)) job.reject(new Error('the queue is stopping'));
+    for (const job of this.#jobs.splice(0)) job.reject(new QueueUnavailableError('the queue is stopping'));
   }
 
   #add(key: string, nowMs: number): View {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { toJson } from '../../src/cli/text.ts';
 import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import type { Why } from '../../src/protocol/api/why.ts';
 import { runCommand } from '../support/command.ts';
@@ -82,6 +83,12 @@ test('failures are listed in groups or each with its text, which cannot steer a 
   );
   assert.match((await runCommand(['failures', id, '--json', ...url])).stdout, /"matched":1,/);
   assert.equal((await runCommand(['failures', '1', ...url])).stdout.split('\n').length, 2);
+});
+
+test('JSON that is printed steers no terminal, and says the same', () => {
+  const text = 'a\u001b[2J\u009b2J\u007f\u202e\u2066 é';
+  assert.equal(toJson({ text }), '{"text":"a\\u001b[2J\\u009b2J\\u007f\\u202e\\u2066 é"}');
+  assert.deepEqual(JSON.parse(toJson({ text })), { text });
 });
 
 test('a queue that knows no views is told from one that has nothing to tell', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { QueueUnavailableError } from '../../src/queue/errors.ts';
 import { type Computation, Frames, TooManyViewsError, VIEWS_MAX } from '../../src/views/frames.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
@@ -130,4 +131,11 @@ test('what a computation throws goes to all who wait, and nothing of it is kept'
   const asked = [frames.get('k', fails), frames.get('k', fails)];
   for (const each of await Promise.allSettled(asked)) assert.equal(each.status, 'rejected');
   assert.equal((await frames.get('k', view('x'))).value, 'x');
+});
+
+test('what is being computed when the server stops is not answered, and is no failure of the queue', async () => {
+  const { frames, view } = setUp();
+  const asked = frames.get('k', view('x', 100, 1));
+  frames.stop();
+  await assert.rejects(asked, QueueUnavailableError);
 });

@@ -27,7 +27,7 @@ export interface Overview extends Frame {
   readonly event_loop_delay_ms: { readonly p50: number; readonly p99: number };
   /** Of the server, then of the queue that was asked for. */
   readonly pauses: readonly PauseItem[];
-  /** What a person should look at, the most severe first. */
+  /** What a person should look at, the most severe first, at most 100. */
   readonly attention: readonly Attention[];
 }
 

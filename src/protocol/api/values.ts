@@ -26,7 +26,7 @@ export interface ValueRow {
   readonly waiting: number;
   readonly in_flight: number;
   readonly backlog: number;
-  /** Chunks done per second, since the list was computed before; null the first time. */
+  /** Chunks done per second, over the last five to ten seconds or since somebody looked before; null the first time, and of keys with more than 20 000 values. */
   readonly rate: number | null;
   /** Tries of the last minute that failed, expired or ended with their connection, of the last 2 000 that did. */
   readonly set_back_60s: number;

@@ -5,12 +5,16 @@ import type { QueueSight } from '../../queue/queue.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import type { Computation } from '../frames.ts';
 import { plural } from '../plural.ts';
-import { queuesOf, type Sources, STRIDE } from '../sources.ts';
+import { queuesOf, type Sources } from '../sources.ts';
 import { consumerTallyOf, submissionTallyOf } from '../tallies/tallies.ts';
 import { stragglerAfterMs } from './stragglers.ts';
 import { inWords, pausesInWords } from './why-checks.ts';
 
 const MINUTE_MS = 60_000;
+/** There may be several in each of a thousand queues. */
+const FOUND_MAX = 100;
+/** The text of a strategy takes some microseconds. */
+const STRIDE = 32;
 const STALLED_SECONDS = 300;
 const DISK_LOW = 0.1;
 const DISK_CRITICAL = 0.02;
@@ -34,11 +38,12 @@ export function* attention(sources: Sources, name: string | null): Computation<A
     void found.push({ code, severity, count, text, link });
   ofServer(sources, add);
   for (const sight of [...queuesOf(sources, name)]) {
+    yield;
     yield* ofWork(sources, sight, add);
     yield* ofConsumers(sources, sight, add);
   }
   yield* ofFailures(sources, name, add);
-  return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+  return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]).slice(0, FOUND_MAX);
 }
 
 type Add = (code: AttentionCode, severity: Severity, text: string, link: string, count?: number) => void;

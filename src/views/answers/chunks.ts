@@ -1,4 +1,5 @@
 import { ChunkSet } from '../../model/chunk-set.ts';
+import { ProtocolError } from '../../model/errors.ts';
 import type { SubmissionId } from '../../model/ids.ts';
 import { NO_TRIES } from '../../model/submission.ts';
 import type { List } from '../../protocol/api/lists.ts';
@@ -52,23 +53,38 @@ export async function chunks(
 }
 
 function* ofOpen(sources: Sources, open: Open, query: ChunksQuery): Computation<Rows> {
-  const { state, sort } = query;
-  const few =
-    sort === 'tries' ? open.tries?.keys() : sort === 'held' ? open.reservations?.keys() : fewIn(open, state);
+  const { state, sort, from } = query;
   const row = rowMaker(sources, open);
+  if (sort !== 'index') {
+    const page = new Page<number>({ ...query, order: 'desc' }, false);
+    let looked = 0;
+    for (const index of (sort === 'tries' ? open.tries : open.reservations)?.keys() ?? []) {
+      if (++looked % STRIDE === 0) yield;
+      if (index < from || (state !== null && stateAt(open, index) !== state)) continue;
+      page.add(sort === 'tries' ? triesOf(open, index) : heldValue(open, index), String(index), index);
+    }
+    const { matched, next, rows } = page.finish();
+    return { matched, next, items: rows.map(row) };
+  }
+  const few = fewIn(open, state);
   if (few === null) {
-    return yield* walk(open.record.chunksTotal, query, (index) => stateAt(open, index), row);
+    return yield* walk(
+      open.record.chunksTotal,
+      query,
+      (index) => stateAt(open, index),
+      row,
+      (index) => (state === 'done' ? index : open.done.nextMissing(index)),
+    );
   }
-  const nowMs = sources.clock.monotonicMs();
-  const page = new Page<number>({ ...query, order: sort === 'index' ? 'asc' : 'desc' }, sort === 'index');
-  let looked = 0;
+  const begin = beginOf(query);
+  const page = new Page<number>({ sort, order: 'asc', limit: query.limit, cursor: null }, true);
+  let matched = 0;
   for (const index of few ?? []) {
-    if (++looked % STRIDE === 0) yield;
-    if (index < query.from || (state !== null && stateAt(open, index) !== state)) continue;
-    page.add(sortValue(open, index, sort, nowMs), String(index), index);
+    if (index >= from && ++matched % STRIDE === 0) yield;
+    if (index >= begin) page.add(index, String(index), index);
   }
-  const { matched, next, rows } = page.finish();
-  return { matched, next, items: rows.map(row) };
+  const { next, rows } = page.finish();
+  return { matched, next: next === null ? null : String(rows.at(-1)! + 1), items: rows.map(row) };
 }
 
 /** All in that state, where they are kept by themselves; null: they have to be looked for. */
@@ -88,11 +104,14 @@ function fewIn(
   }
 }
 
-function sortValue(open: Open, index: number, sort: ChunkSort, nowMs: number): number {
-  if (sort === 'index') return index;
-  if (sort === 'held') return nowMs - (open.reservations?.get(index)?.reservedMs ?? nowMs);
+function triesOf(open: Open, index: number): number {
   const { retries, disconnects } = open.tries?.get(index) ?? NO_TRIES;
   return retries + disconnects;
+}
+
+/** Since when it is held: that does not change from page to page. */
+function heldValue(open: Open, index: number): number {
+  return -(open.reservations?.get(index)?.reservedMs ?? Number.POSITIVE_INFINITY);
 }
 
 function stateAt(open: Open, index: number): ChunkItemState {
@@ -103,19 +122,36 @@ function stateAt(open: Open, index: number): ChunkItemState {
   return open.isWithheld ? 'paused' : 'waiting';
 }
 
-/** By index, from the cursor on; in a state, those that are in it. */
+/** Chunks that are looked at for one page of an answer, at most. */
+const LOOKED_MAX = 50_000;
+
+/** The lowest index that is wanted: a cursor of a list by index is one. */
+function beginOf({ from, cursor }: ChunksQuery): number {
+  if (cursor === null) return from;
+  if (/^[0-9]{1,10}$/.test(cursor)) return Number(cursor);
+  throw new ProtocolError('cursor', 'cursor: it is not of this list: begin without one');
+}
+
+/**
+ * By index, from the cursor on; in a state, those that are in it. Where they are rare, the next page goes on from where this
+ * one has stopped looking.
+ *
+ * @param skip the first one from that index on that may be in the state
+ */
 function* walk(
   chunksTotal: number,
-  { state, from, limit, cursor }: ChunksQuery,
+  query: ChunksQuery,
   stateOf: (index: number) => ChunkItemState,
   row: (index: number) => ChunkRow,
+  skip: (index: number) => number = (index) => index,
 ): Computation<Rows> {
-  const begin = cursor !== null && /^[0-9]{1,10}$/.test(cursor) ? Number(cursor) : from;
+  const { state, from, limit } = query;
   const items: ChunkRow[] = [];
-  let index = begin;
-  for (; index < chunksTotal && items.length < limit; index++) {
-    if (index % STRIDE === 0) yield;
-    if (state === null || stateOf(index) === state) items.push(row(index));
+  let index = beginOf(query);
+  for (let looked = 0; index < chunksTotal && items.length < limit && looked < LOOKED_MAX; index++) {
+    if (++looked % STRIDE === 0) yield;
+    if (state !== null) index = skip(index);
+    if (index < chunksTotal && (state === null || stateOf(index) === state)) items.push(row(index));
   }
   const next = index < chunksTotal ? String(index) : null;
   return { matched: state === null ? Math.max(0, chunksTotal - from) : null, next, items };

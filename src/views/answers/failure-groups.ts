@@ -22,8 +22,8 @@ export interface FailuresQuery {
 
 /** Pairs of metadata that a group names. */
 const PAIRS_MAX = 8;
-/** Each takes some microseconds. */
-const STRIDE = 16;
+
+type Filter = Omit<FailuresQuery, 'group' | 'limit' | 'cursor'>;
 
 /** Failures that are remembered, grouped or one by one, the latest first. */
 export function* failures(
@@ -32,8 +32,9 @@ export function* failures(
 ): Computation<Omit<List<FailureGroup | FailureRow>, 'as_of' | 'age_ms'>> {
   if (query.group === 'none') {
     const page = new Page<FailedTry>({ ...query, order: 'desc', sort: 'at' }, true);
-    for (const [seq, failure] of matching(sources, query)) {
-      if (seq % STRIDE === 0) yield;
+    for (const failure of matching(sources, query)) {
+      yield;
+      if (failure === null) continue;
       const { atMs, submissionId, chunkIndex } = failure;
       page.add(atMs, failureId(String(submissionId), chunkIndex), failure);
     }
@@ -79,10 +80,11 @@ interface Gathered {
   readonly pairs: PairCounts;
 }
 
-function* grouped(failures: Iterable<readonly [number, FailedTry]>): Computation<FailureGroup[]> {
+function* grouped(failures: Iterable<FailedTry | null>): Computation<FailureGroup[]> {
   const groups = new Map<string, Gathered>();
-  for (const [seq, failure] of failures) {
-    if (seq % STRIDE === 0) yield;
+  for (const failure of failures) {
+    yield;
+    if (failure === null) continue;
     const fingerprint = fingerprintOf(failure);
     let group = groups.get(fingerprint.id);
     if (group === undefined) {
@@ -125,23 +127,22 @@ export function commonest(pairs: PairCounts): PairCount[] {
     .map(([, counted]) => counted);
 }
 
-/** The oldest first. */
-function* matching(
-  { watcher }: Sources,
-  query: Omit<FailuresQuery, 'group' | 'limit' | 'cursor'>,
-): Generator<readonly [number, FailedTry], void> {
+/** The oldest first; null for each that does not match, since that takes time as well: a fingerprint up to a millisecond. */
+function* matching({ watcher }: Sources, query: Filter): Generator<FailedTry | null, void> {
   const { ring } = watcher.failures;
   for (let seq = ring.firstSeq; seq <= ring.lastSeq; seq++) {
     const failure = ring.at(seq);
-    if (failure === undefined) continue;
-    if (query.queue !== null && failure.queue !== query.queue) continue;
-    if (query.submission !== null && failure.submissionId !== query.submission) continue;
-    if (query.consumer !== null && failure.connId !== query.consumer) continue;
-    if (query.cause !== null && failure.cause !== query.cause) continue;
-    if (query.fingerprint !== null && fingerprintOf(failure).id !== query.fingerprint) continue;
-    if (![...query.meta].every(([key, value]) => failure.metadata.get(key) === value)) continue;
-    yield [seq, failure];
+    yield failure !== undefined && matches(failure, query) ? failure : null;
   }
+}
+
+function matches(failure: FailedTry, query: Filter): boolean {
+  if (query.queue !== null && failure.queue !== query.queue) return false;
+  if (query.submission !== null && failure.submissionId !== query.submission) return false;
+  if (query.consumer !== null && failure.connId !== query.consumer) return false;
+  if (query.cause !== null && failure.cause !== query.cause) return false;
+  if (![...query.meta].every(([key, value]) => failure.metadata.get(key) === value)) return false;
+  return query.fingerprint === null || fingerprintOf(failure).id === query.fingerprint;
 }
 
 export function failureRow(failure: FailedTry): FailureRow {

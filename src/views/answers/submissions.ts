@@ -1,5 +1,6 @@
 import { ProtocolError } from '../../model/errors.ts';
 import { type SubmissionId, submissionIdTimeMs } from '../../model/ids.ts';
+import { META_VALUE_MAX } from '../../model/limits.ts';
 import { END_STATES, type EndState } from '../../model/submission.ts';
 import type { List } from '../../protocol/api/lists.ts';
 import type { SubmissionFilter, SubmissionItem, SubmissionSort } from '../../protocol/api/submissions.ts';
@@ -71,7 +72,7 @@ export function* submissionsWith(
   for (let seq = ring.firstSeq; seq <= ring.lastSeq; seq++) {
     const failure = ring.at(seq);
     if (failure !== undefined && fingerprintOf(failure).id === fingerprint) found.add(failure.submissionId);
-    if (seq % 16 === 0) yield;
+    yield;
   }
   return found;
 }
@@ -83,8 +84,7 @@ function candidatesOf<Peer>(
 ): Iterable<SubmissionSight<Peer>> {
   let rarest = submissions;
   for (const [key, value] of pairs) {
-    const known = [...metadata.keys].find(({ name }) => name === key);
-    const carriers = known?.values.get(value)?.carriers;
+    const carriers = metadata.key(key)?.values.get(value)?.carriers;
     if (carriers === undefined) return [];
     if (carriers.size < rarest.size) rarest = carriers;
   }
@@ -208,7 +208,8 @@ function beforeOf(cursor: string | null): SubmissionId | undefined {
   if (!/^[0-9]{1,19}$/.test(cursor)) {
     throw new ProtocolError('cursor', 'cursor: it is not of this list: begin without one');
   }
-  return BigInt(cursor);
+  const id = BigInt(cursor);
+  return id > META_VALUE_MAX ? undefined : id;
 }
 
 /** Of all queues together, as many as of one. */

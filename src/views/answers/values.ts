@@ -55,29 +55,46 @@ interface Gathered {
   oldestMs: number;
 }
 
-/** How many chunks of each value were done, when that was looked at last. */
-export class ValueRates {
-  readonly #before = new Map<string, { readonly atMs: number; readonly done: ReadonlyMap<bigint, number> }>();
+interface Look {
+  readonly atMs: number;
+  /** How many chunks of each value were done. */
+  readonly done: ReadonlyMap<bigint, number>;
+}
 
-  /** Per second since the look before; null: there was none. */
+/** Rates are over this time at least, whoever looks meanwhile. */
+const RATE_MS_MIN = 5_000;
+const KEYS_KEPT_MAX = 4;
+/** Of a key with more values than that, rates are not told: what was done would take too much memory. */
+const VALUES_KEPT_MAX = 20_000;
+
+/** How fast the chunks of each value are done, from one look to a later one. */
+export class ValueRates {
+  /** The last look and, before it, the one that rates are counted from. */
+  readonly #looks = new Map<string, { readonly base: Look; readonly last: Look }>();
+
+  /** Per second over the last five to ten seconds, or since a look that is longer ago; null: there was none. */
   look(key: string, nowMs: number, done: ReadonlyMap<bigint, number>): (value: bigint) => number | null {
-    const before = this.#before.get(key);
-    this.#before.delete(key);
-    this.#before.set(key, { atMs: nowMs, done });
-    for (const oldest of this.#before.keys()) {
-      if (this.#before.size <= KEYS_KEPT_MAX) break;
-      this.#before.delete(oldest);
+    const known = this.#looks.get(key);
+    this.#looks.delete(key);
+    if (done.size > VALUES_KEPT_MAX) return () => null;
+    const look = { atMs: nowMs, done };
+    if (known === undefined || nowMs - known.last.atMs >= RATE_MS_MIN) {
+      this.#looks.set(key, { base: known?.last ?? look, last: look });
+    } else this.#looks.set(key, known);
+    for (const oldest of this.#looks.keys()) {
+      if (this.#looks.size <= KEYS_KEPT_MAX) break;
+      this.#looks.delete(oldest);
     }
-    if (before === undefined || nowMs <= before.atMs) return () => null;
-    const seconds = (nowMs - before.atMs) / 1000;
+    const { base } = this.#looks.get(key)!;
+    if (nowMs <= base.atMs) return () => null;
+    const seconds = (nowMs - base.atMs) / 1000;
     return (value) => {
-      const count = before.done.get(value);
+      const count = base.done.get(value);
       return count === undefined ? null : rounded(Math.max(0, (done.get(value) ?? 0) - count) / seconds);
     };
   }
 }
 
-const KEYS_KEPT_MAX = 4;
 const MINUTE_MS = 60_000;
 const NOTHING: Gathered = {
   submissions: 0,
@@ -99,7 +116,7 @@ export function* values(
   let looked = 0;
   let inFlightTotal = 0;
   for (const { schedule } of queuesOf(sources, query.queue)) {
-    const key = [...schedule.metadata.keys].find(({ name }) => name === query.key);
+    const key = query.key === null ? undefined : schedule.metadata.key(query.key);
     for (const each of key?.values.values() ?? []) {
       if (++looked % STRIDE === 0) yield;
       inFlightTotal += each.inFlight;
@@ -110,7 +127,11 @@ export function* values(
   }
   const { clock } = sources;
   const setBack = yield* setBackOfLate(sources, query);
-  const done = new Map(Array.from(gathered, ([value, of]) => [value, of.done]));
+  const done = new Map<bigint, number>();
+  for (const [value, of] of gathered) {
+    if (++looked % STRIDE === 0) yield;
+    done.set(value, of.done);
+  }
   const rateOf = rates.look(`${query.queue ?? ''} ${query.key}`, clock.monotonicMs(), done);
   for (const [value, of] of gathered) {
     if (++looked % STRIDE === 0) yield;

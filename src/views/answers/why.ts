@@ -55,6 +55,7 @@ export function* whyOfQueues(sources: Sources, name: string | null): Computation
   const answers: Content[] = [];
   for (const sight of [...queuesOf(sources, name)]) {
     const { counts } = sight;
+    yield;
     if (name === null && counts.submissionsOpen === 0) continue;
     const checks = whyChecks(yield* situationOf(sources, sight, sight.name, null));
     answers.push(answer({ submission: null, queue: sight.name, backlog: counts.chunksInBacklog }, checks));
@@ -162,6 +163,7 @@ function* consumersIn(
     const text = strategyText(strategy);
     const known = verdicts.get(text);
     const why = known === undefined ? exclusionOfAll(strategy, sample, schedule) : known;
+    if (known === undefined) yield;
     verdicts.set(text, why);
     if (why !== null) {
       if (excluded.consumers++ === 0) excluded.example = why;
@@ -184,8 +186,7 @@ function exclusionOfAll(
   for (const { record } of submissions) {
     const excluded = exclusionOf(strategy, {
       pairs: record.strategicMetadata,
-      inFlight: (name, value) =>
-        [...metadata.keys].find((key) => key.name === name)?.values.get(value)?.inFlight ?? 0,
+      inFlight: (name, value) => metadata.key(name)?.values.get(value)?.inFlight ?? 0,
     });
     if (excluded === null) return null;
     example ??= excluded;

@@ -30,6 +30,7 @@ export type QueryOf<Ps extends QueryShape> = {
 };
 
 const SHOWN_MAX = 60;
+const TIME = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/;
 const TEXT_CHARS_MAX = 1_000;
 
 /**
@@ -76,7 +77,7 @@ export function queryText(query: Readonly<Record<string, unknown>>): string {
 }
 
 function readValue(name: string, parameter: Parameter, values: readonly string[]): unknown {
-  if (parameter.kind === 'pairs') return new Map(values.map((value) => pairOf(name, value)));
+  if (parameter.kind === 'pairs') return pairsOf(name, values);
   if (parameter.kind === 'choices') {
     return values.flatMap((value) => value.split(',')).map((each) => choiceOf(name, parameter.choices, each));
   }
@@ -116,7 +117,8 @@ function queueOf(name: string, value: string): string {
 }
 
 function timeOf(name: string, value: string): number {
-  const unixMs = /^\d{4}-\d\d-\d\d/.test(value) ? Date.parse(value) : Number.NaN;
+  // Without a zone, the server's own would be meant, which nobody knows.
+  const unixMs = TIME.test(value) ? Date.parse(value) : Number.NaN;
   if (!Number.isNaN(unixMs)) return unixMs;
   throw refusal(name, `a time such as 2026-11-27T15:14:16Z was expected, got ${shown(value)}`);
 }
@@ -124,6 +126,17 @@ function timeOf(name: string, value: string): number {
 function choiceOf(name: string, choices: readonly string[], value: string): string {
   if (choices.includes(value)) return value;
   throw refusal(name, `one of ${choices.join(', ')} was expected, got ${shown(value)}`);
+}
+
+function pairsOf(name: string, values: readonly string[]): ReadonlyMap<string, bigint> {
+  const pairs = new Map<string, bigint>();
+  for (const text of values) {
+    const [key, value] = pairOf(name, text);
+    // All have to match, and nothing has two values of a key.
+    if ((pairs.get(key) ?? value) !== value) throw refusal(name, `two values of ${shown(key)}`);
+    pairs.set(key, value);
+  }
+  return pairs;
 }
 
 function pairOf(name: string, value: string): readonly [string, bigint] {

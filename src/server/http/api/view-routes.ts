@@ -2,6 +2,8 @@ import { OpsqueueError, ProtocolError, SubmissionNotFoundError } from '../../../
 import type { SubmissionId } from '../../../model/ids.ts';
 import { CONTENT_TYPE_JSON, type HttpExchange } from '../../../net/http/exchange.ts';
 import type { Frame } from '../../../protocol/api/lists.ts';
+import { QueueUnavailableError } from '../../../queue/errors.ts';
+import { StoreError } from '../../../store/errors.ts';
 import { type Computation, type Computed, type Computing, TooManyViewsError } from '../../../views/frames.ts';
 import type { Sources } from '../../../views/sources.ts';
 import type { Views } from '../../../views/views.ts';
@@ -29,6 +31,8 @@ const STATUSES = [
   [SubmissionNotFoundError, 404],
   [ConsumerNotFoundError, 404],
   [TooManyViewsError, 429],
+  [QueueUnavailableError, 503],
+  [StoreError, 503],
 ] as const;
 
 type Compute<Ps extends QueryShape, Made> = (sources: Sources, query: QueryOf<Ps>, segment: string) => Made;

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ValueRates } from '../../src/views/answers/values.ts';
+
+const done = (count: number) => new Map([[7n, count]]);
+
+test('the rate of a value is over five seconds at least, however often and by how many it is looked at', () => {
+  const rates = new ValueRates();
+  // Ten chunks a second.
+  const told: (number | null)[] = [];
+  for (let nowMs = 0; nowMs <= 60_000; nowMs += 50)
+    told.push(rates.look('key', nowMs, done(nowMs / 100))(7n));
+  assert.equal(told[0], null);
+  for (const rate of told.slice(1)) assert.ok(rate !== null && rate >= 9.8 && rate <= 10.2, `${rate}`);
+  // Each chunk at once: seen every 50 ms, that would be nothing, or twenty a second.
+  const jumps = [...Array(40).keys()].map(
+    (i) => rates.look('key', 60_000 + i * 50, done(600 + Math.floor(i / 20)))(7n)!,
+  );
+  assert.ok(Math.max(...jumps) - Math.min(...jumps) < 5, `${jumps}`);
+});
+
+test('rates of a key with very many values, or of one that came later, are not told', () => {
+  const rates = new ValueRates();
+  const many = new Map(Array.from({ length: 30_000 }, (_, i) => [BigInt(i), i]));
+  for (const nowMs of [0, 10_000, 20_000]) assert.equal(rates.look('key', nowMs, many)(7n), null);
+  rates.look('other', 0, done(1));
+  assert.equal(rates.look('other', 10_000, new Map([[8n, 5]]))(8n), null);
+});
