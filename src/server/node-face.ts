@@ -1,7 +1,7 @@
 import type { ShardId } from '../model/ids.ts';
 import { VERSION } from '../model/version.ts';
 import type { HttpServer } from '../net/http/server.ts';
-import type { QueueNode } from '../node/queue-node.ts';
+import type { NodeState, QueueNode } from '../node/queue-node.ts';
 import type { NodeInfo, NodeRole } from '../protocol/node.ts';
 import type { LogStats } from '../system/log/logger.ts';
 import { uuidV7 } from '../system/random.ts';
@@ -10,6 +10,8 @@ import type { NodeView } from './http/node-routes.ts';
 import type { NodeMetricsOptions } from './metrics/node.ts';
 import type { Passing } from './passing.ts';
 import type { ServerSettings } from './settings.ts';
+
+const NO_SHARDS: NodeState['shards'] = new Map();
 
 /** What a process tells of itself from its first moment to its last: by `/node`, and by its metrics. */
 export class NodeFace implements NodeView, NodeMetricsOptions {
@@ -21,6 +23,7 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   readonly #address: () => string;
   readonly #startedMs: number;
   #node: QueueNode | null = null;
+  #shardOf: (queue: string) => ShardId = () => 0;
   #stoppingMs: number | null = null;
 
   /** @param address where other nodes reach it, once it listens */
@@ -40,8 +43,9 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   }
 
   /** The store is open. */
-  began(node: QueueNode): void {
+  began(node: QueueNode, shardOf: (queue: string) => ShardId): void {
     this.#node = node;
+    this.#shardOf = shardOf;
   }
 
   stopping(): void {
@@ -58,28 +62,28 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   }
 
   get epoch(): number | null {
-    return this.#node?.state.shards.get(0)?.epoch ?? null;
+    return this.#node?.state.shards.get(this.#shardOf(''))?.epoch ?? null;
   }
 
   get shardsOpen(): number {
     return this.#shards.length;
   }
 
-  isOpen(_queue: string): boolean {
-    return this.#node?.state.role === 'active';
+  isOpen(queue: string): boolean {
+    return this.#node?.holderOf(this.#shardOf(queue)) === 'here';
   }
 
-  infoFor(_queue: string): NodeInfo {
+  infoFor(queue: string): NodeInfo {
     const state = this.#node?.state;
     const [role, sinceMs] = this.#roleSince();
-    const unnamed = state?.shards.get(0);
-    const holder = unnamed?.holder ?? null;
+    const shard = state?.shards.get(this.#shardOf(queue));
+    const holder = shard?.holder ?? null;
     return {
       node: this.id,
       role,
       sinceMs,
       shards: this.#shards,
-      epoch: unnamed?.epoch ?? null,
+      epoch: shard?.epoch ?? null,
       holder: holder === null ? null : { node: holder.holder, address: holder.address },
       address: this.#address(),
       reason: state?.reason ?? null,
@@ -88,7 +92,8 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   }
 
   get #shards(): readonly ShardId[] {
-    return this.#node?.state.role === 'active' ? [0] : [];
+    const shards = this.#node?.state.shards ?? NO_SHARDS;
+    return [...shards].flatMap(([shard, { isHere }]) => (isHere ? shard : [])).sort((a, b) => a - b);
   }
 
   #roleSince(): readonly [NodeRole, number] {

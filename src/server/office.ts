@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { NO_SCOPE_CONTROL, type ScopeControl } from '../model/control.ts';
 import type { ShardId } from '../model/ids.ts';
 import { RETRY_DEFAULT, type RetryPolicy } from '../model/retry.ts';
 import { AnsweringRight } from '../net/http/answering.ts';
@@ -148,6 +149,11 @@ export class QueueOffice {
     this.#views.start();
     this.#warnOfForbidden(shard);
     return office;
+  }
+
+  /** What verbs have changed of the whole server, by the last look at the store; null: nothing. */
+  looked(server: ScopeControl | null): void {
+    this.#queue.serverControl(server ?? NO_SCOPE_CONTROL);
   }
 
   /** Of those that have ended since this was asked last; null: none has. */

@@ -14,7 +14,7 @@ export interface PassingOptions {
   /** A connection waits for a node that has its shard for at most so long. */
   readonly holdMs: number;
   /** How many shards there are. */
-  readonly shardsTotal: number;
+  shardsTotal(): number;
   /** Who is to answer a request for that target: this node, the one that has the shard, or any that has one. */
   whoseIs(target: string): Whose;
 }
@@ -74,7 +74,7 @@ export class Passing {
 
   /** What is done with a connection that has just come; undefined: it stays here, as all of them do. */
   get connection(): ((socket: Socket, serve: () => void) => void) | undefined {
-    return this.#shardsHere === this.#o.shardsTotal ? undefined : this.#take;
+    return this.#shardsHere === this.#o.shardsTotal() ? undefined : this.#take;
   }
 
   readonly #take = (socket: Socket, serve: () => void): void => void this.#connected(socket, serve);

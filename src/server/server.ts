@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
 import type { ShardId } from '../model/ids.ts';
 import { UNNAMED_QUEUE } from '../model/queue-name.ts';
+import { SHARDS, shardOfQueue } from '../model/shard.ts';
 import { type HttpAddress, type HttpHandler, HttpServer } from '../net/http/server.ts';
-import { QueueNode } from '../node/queue-node.ts';
+import { type NodeState, QueueNode } from '../node/queue-node.ts';
 import type { Store } from '../store/store.ts';
 import { descriptorsMax } from '../system/process/descriptors.ts';
 import { advertisedAddress } from './advertised-address.ts';
@@ -14,6 +15,20 @@ import { QueueOffice } from './office.ts';
 import { Passing } from './passing.ts';
 import type { ServerSettings } from './settings.ts';
 import { whoseIs } from './whose.ts';
+
+/** Which shards there are, and which of them a queue belongs to. */
+interface Sharding {
+  readonly shards: readonly ShardId[];
+  readonly shardOf: (queue: string) => ShardId;
+}
+
+/** Of a store that has one owner. */
+const ONE_SHARD: Sharding = { shards: [0], shardOf: () => 0 };
+/** Of one that several nodes share. */
+const SHARED: Sharding = {
+  shards: Array.from({ length: SHARDS }, (_, shard) => shard),
+  shardOf: shardOfQueue,
+};
 
 /** Why a request is refused for which there is no node at the moment. */
 const NO_NODE = 'no node is active at the moment';
@@ -40,11 +55,14 @@ export class Server {
   readonly #face: NodeFace;
   readonly #metrics: NodeMetrics;
   readonly #passing: Passing;
-  readonly #shardOf = (_queue: string): ShardId => 0;
+  /** Known when the store is. */
+  #sharding = ONE_SHARD;
   #store: Store | null = null;
   #node: QueueNode | null = null;
   /** From the first shard on that this node has. */
   #office: QueueOffice | null = null;
+  /** As seen last. */
+  #role: NodeState['role'] | null = null;
   #stopping: Promise<void> | null = null;
   #settle: { resolve(): void; reject(error: unknown): void };
 
@@ -81,8 +99,8 @@ export class Server {
       clock,
       logger,
       holdMs: settings.leaseMs,
-      shardsTotal: 1,
-      whoseIs: (target) => whoseIs(target, settings.basePath, this.#shardOf),
+      shardsTotal: () => this.#sharding.shards.length,
+      whoseIs: (target) => whoseIs(target, settings.basePath, this.#sharding.shardOf),
     });
     this.#face = new NodeFace(settings, this.#http, this.#passing, address);
     this.#metrics = new NodeMetrics(this.#face);
@@ -103,10 +121,11 @@ export class Server {
   async open(store: Store): Promise<void> {
     const { clock, random, logger, leaseMs } = this.#settings;
     this.#store = store;
+    this.#sharding = store.leases === undefined ? ONE_SHARD : SHARED;
     const { id } = this.#face;
     const node = new QueueNode({
       store,
-      shards: [0],
+      shards: this.#sharding.shards,
       id,
       address: this.#face.address,
       leaseMs,
@@ -117,10 +136,11 @@ export class Server {
         this.#office ??= this.#makeOffice(store);
         return this.#office.open(tenure);
       },
-      changed: () => this.#roleChanged(),
+      changed: () => this.#nodeChanged(),
+      looked: ({ server }) => this.#office?.looked(server),
     });
     this.#node = node;
-    this.#face.began(node);
+    this.#face.began(node, this.#sharding.shardOf);
     try {
       await node.settled;
     } catch (error) {
@@ -178,24 +198,26 @@ export class Server {
       store,
       admission: this.#admission,
       queues: this.#queues,
-      shardOf: this.#shardOf,
+      shardOf: this.#sharding.shardOf,
       node: this.#face,
       nodeId: this.#face.id,
       ...(store.leases === undefined ? {} : { passing: this.#passing }),
     });
   }
 
-  #roleChanged(): void {
-    const state = this.#node?.state;
-    if (this.#stopping !== null || state === undefined) return;
-    const { role } = state;
-    const holder = state.shards.get(0)?.holder ?? null;
-    if (role === 'active') {
-      this.#passing.lookAt(0, 'here');
-      this.#http.handOver(this.#office!.handler);
+  #nodeChanged(): void {
+    const node = this.#node;
+    if (this.#stopping !== null || node === null) return;
+    for (const shard of this.#sharding.shards) {
+      const holder = node.holderOf(shard);
+      const isOther = holder !== null && holder !== 'here';
+      this.#passing.lookAt(shard, isOther ? { node: holder.holder, address: holder.address } : holder);
     }
+    const { role } = node.state;
+    if (role === this.#role) return;
+    this.#role = role;
+    if (role === 'active') this.#http.handOver(this.#office!.handler);
     if (role !== 'standby') return;
-    this.#passing.lookAt(0, holder === null ? null : { node: holder.holder, address: holder.address });
     this.#answerOnly(NO_NODE, (socket, serve) => {
       const { connection } = this.#passing;
       if (connection === undefined) serve();

@@ -7,7 +7,9 @@ import { freePort } from '../support/network/free-port.ts';
 import { ConsumerPeer } from '../support/peers/consumer-peer.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { startQueue, type TestProcess } from '../support/processes.ts';
+import { balanced, ONCE, ownerOf, queueAt } from '../support/queues/cluster.ts';
 import { PostgresServer, withoutPostgres } from '../support/store/postgres-server.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 const LEASE_MS = 1_000;
 /** How long after the end of a lease the next chunk may be handed out, on a machine with nothing else to do. */
@@ -16,6 +18,86 @@ const TAKEOVER_MS = 1_500;
 interface TestNode {
   readonly process: TestProcess;
   readonly port: number;
+}
+
+/** Inserts into a queue, one submission after the other, and does its chunks, over whichever node answers. */
+class QueueLoad {
+  readonly queue: string;
+  /** The longest time without a chunk that was handed out. */
+  gapMs = 0;
+  readonly #ports: readonly number[];
+  readonly #inserted: string[] = [];
+  #chunkAtMs = performance.now();
+  #completed = 0;
+  #isOver = false;
+  readonly #running: Promise<unknown>;
+  #consumer: ConsumerPeer | null = null;
+
+  constructor(queue: string, ports: readonly number[]) {
+    this.queue = queue;
+    this.#ports = ports;
+    this.#running = Promise.all([this.#produce(), this.#consume()]);
+  }
+
+  /** Two submissions that are inserted from now on are completed. */
+  async onward(): Promise<void> {
+    const until = this.#inserted.length + 2;
+    await eventually(() => this.#completed >= until, 20_000);
+  }
+
+  /** Whatever was acknowledged is completed. Idempotent. */
+  async end(): Promise<void> {
+    this.#isOver = true;
+    this.#consumer?.cut();
+    await this.#running;
+    assert.equal(this.#completed, this.#inserted.length);
+  }
+
+  async #produce(): Promise<void> {
+    while (!this.#isOver) {
+      const body = JSON.stringify({
+        chunk_contents: { SeeObjectStorage: { prefix: `${this.queue}-${this.#inserted.length}`, count: 5 } },
+      });
+      // Repeated with the same prefix, it is the same submission.
+      const id = await this.#asked('/producer/submissions', { method: 'POST', body });
+      this.#inserted.push(id);
+      let status = '';
+      while (!status.includes('Completed') && !this.#isOver)
+        status = await this.#asked(`/producer/submissions/${id}?wait_ms=1000`);
+      if (status.includes('Completed')) this.#completed++;
+      else this.#inserted.pop();
+    }
+  }
+
+  async #asked(path: string, init: RequestInit = {}): Promise<string> {
+    for (let tries = 0; !this.#isOver; tries++) {
+      const url = `http://127.0.0.1:${this.#ports[tries % 3]}/q/${this.queue}${path}`;
+      const headers = { ...ONCE, 'content-type': 'application/json' };
+      const response = await fetch(url, { ...init, headers }).catch(() => null);
+      const text = await response?.text().catch(() => null);
+      if (response?.status === 200 && typeof text === 'string') return text;
+      assert.ok(response === null || response.status === 503 || typeof text !== 'string', text ?? '');
+    }
+    return '';
+  }
+
+  async #consume(): Promise<void> {
+    for (let tries = 0; !this.#isOver; tries++) {
+      try {
+        const port = this.#ports[tries % 3]!;
+        this.#consumer = await ConsumerPeer.connect(port, {}, `/q/${this.queue}`);
+        for (;;) {
+          const [reserved] = await this.#consumer.reserved();
+          const nowMs = performance.now();
+          this.gapMs = Math.max(this.gapMs, nowMs - this.#chunkAtMs);
+          this.#chunkAtMs = nowMs;
+          if (reserved !== undefined) this.#consumer.complete(reserved.chunk);
+        }
+      } catch {
+        // Refused, or cut: it comes again.
+      }
+    }
+  }
 }
 
 describe('several nodes', { skip: withoutPostgres() }, () => {
@@ -31,26 +113,21 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     return { process: queue, port };
   }
 
-  async function roleOf({ port }: TestNode): Promise<string> {
-    const response = await fetch(`http://127.0.0.1:${port}/node`);
-    return ((await response.json()) as { readonly role: string }).role;
-  }
-
-  async function insert({ port }: TestNode, prefix: string, count: number): Promise<void> {
+  async function insert({ port }: TestNode, queue: string, prefix: string, count: number): Promise<void> {
     const request = { chunk_contents: { SeeObjectStorage: { prefix, count } }, chunk_size: 1 };
-    const response = await fetch(`http://127.0.0.1:${port}/producer/submissions`, {
+    const response = await fetch(`http://127.0.0.1:${port}/q/${queue}/producer/submissions`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { ...ONCE, 'content-type': 'application/json' },
       body: JSON.stringify(request),
     });
     assert.equal(response.status, 200, await response.text());
   }
 
   /** Connects until a chunk is handed out. */
-  async function handedOut({ port }: TestNode): Promise<ConsumerPeer> {
+  async function handedOut({ port }: TestNode, queue: string): Promise<ConsumerPeer> {
     for (;;) {
       try {
-        const consumer = await ConsumerPeer.connect(port);
+        const consumer = await ConsumerPeer.connect(port, {}, `/q/${queue}`);
         await consumer.reserved();
         return consumer;
       } catch {
@@ -59,37 +136,38 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     }
   }
 
-  test('two that start at once on an empty database share the work; when the active one is killed, or stopped and woken, the other goes on', async () => {
+  test('two that start at once on an empty database share the queues; when one is killed, or stopped and woken, the other goes on', async () => {
     await using stack = new AsyncDisposableStack();
     const ports = [await freePort(), await freePort()] as const;
-    const nodes = await Promise.all(ports.map((port) => start('pair', port)));
-    for (const node of nodes) stack.use(node.process);
-    const roles = await Promise.all(nodes.map(roleOf));
-    assert.deepEqual(roles.toSorted(), ['active', 'standby']);
-    const [first, second] = roles[0] === 'active' ? [nodes[0]!, nodes[1]!] : [nodes[1]!, nodes[0]!];
-    await insert(second, 'p', 100);
-    const before = await handedOut(second);
+    const [first, second] = await Promise.all([start('pair', ports[0]), start('pair', ports[1])]);
+    for (const node of [first, second]) stack.use(node.process);
+    await balanced(first, second);
+    const queue = await queueAt(first);
+    await insert(second, queue, 'p', 100);
+    const before = await handedOut(second, queue);
 
     const killedMs = performance.now();
     await first.process.kill('SIGKILL');
-    const next = await handedOut(second);
+    await handedOut(second, queue);
     const gapMs = performance.now() - killedMs;
     await before.ended();
     assert.ok(gapMs < LEASE_MS + TAKEOVER_MS, `${gapMs} ms`);
-    assert.equal(await roleOf(second), 'active');
 
     const third = await start('pair', first.port);
     stack.use(third.process);
-    assert.equal(await roleOf(third), 'standby');
+    await balanced(second, third);
+    const other = await queueAt(second, 'other');
+    await insert(third, other, 'q', 100);
+    const next = await handedOut(second, other);
     const idle = await HttpSocket.open(second.port);
-    idle.send('GET /ping');
+    idle.send(`GET /q/${other}/ping`);
     await idle.answer();
     second.process.child.kill('SIGSTOP');
-    const elsewhere = await handedOut(third);
-    assert.equal(await roleOf(third), 'active');
+    const elsewhere = await handedOut(third, other);
+    assert.equal(await ownerOf(third, other), third.port);
     // What the zombie finds when it wakes.
     next.reserve();
-    idle.send('POST /producer/submissions/cancel/1');
+    idle.send(`POST /q/${other}/producer/submissions/cancel/1`);
     second.process.child.kill('SIGCONT');
     await assert.rejects(next.next('reserved'), /closed/);
     const late = await idle.answer().then(
@@ -97,16 +175,16 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
       () => 'cut',
     );
     assert.ok(late === 503 || late === 'cut', String(late));
-    await second.process.line(/this node is not active any more/);
-    assert.equal(await roleOf(second), 'standby');
+    await second.process.line(/this node is not active any more|this node has lost shards/);
+    await balanced(second, third);
     // A lost lease is a warning in one line, not an error with a stack.
     assert.doesNotMatch(second.process.output('stderr'), /"level":50|StoreError/);
-    await insert(second, 'q', 1);
+    await insert(second, other, 'r', 1);
     await elsewhere.close();
     for (const { process } of [second, third]) {
       assert.deepEqual(await process.kill('SIGTERM'), { code: 0, signal: null });
     }
-    // What its office left behind when the lease was lost is no part of the end of a standby.
+    // What its offices left behind when their leases were lost is no part of the end of a node.
     assert.doesNotMatch(second.process.output('stderr'), /stopped before all results/);
   });
 
@@ -116,6 +194,7 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     const nodes: TestNode[] = [];
     for (const port of ports) nodes.push(await start('rolling', port, 10_000));
     for (const node of nodes) stack.use(node.process);
+    await balanced(...nodes);
     const url = ports.map((port) => `127.0.0.1:${port}`).join();
     await using producer = new ProducerClient<number, number>(url, null, { logger: null });
     const consumer = new ConsumerClient(url, null, { logger: null });
@@ -146,16 +225,59 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
       for (const until = jobs + 3; jobs < until; ) await Promise.race([load, finished.promise]);
       const stoppedMs = performance.now();
       nodes[i]!.process.child.kill('SIGTERM');
-      await nodes[1 - i]!.process.line(/this node has the lease and is active/);
+      await eventually(async () => (await ownerOf(nodes[1 - i]!, '')) === ports[1 - i]);
       const gapMs = performance.now() - stoppedMs;
       assert.ok(gapMs < 1_000, `${gapMs} ms`);
       assert.deepEqual(await nodes[i]!.process.exit(), { code: 0, signal: null });
       nodes[i] = await start('rolling', port, 10_000);
       stack.use(nodes[i]!.process);
+      await balanced(...nodes);
     }
     isOver = true;
     await load;
     await consumer.stop();
     await running;
+  });
+
+  test('three nodes and twelve queues: each node is killed in turn under load, the queues of the others go on, nothing is lost', async () => {
+    await using stack = new AsyncDisposableStack();
+    const ports = [await freePort(), await freePort(), await freePort()];
+    const nodes: TestNode[] = [];
+    const begin = async (port: number): Promise<TestNode> => {
+      const node = await start('many', port);
+      stack.use(node.process);
+      return node;
+    };
+    for (const port of ports) nodes.push(await begin(port));
+    await balanced(...nodes);
+    const loads = Array.from({ length: 12 }, (_, i) => new QueueLoad(`queue-${i}`, ports));
+    for (const load of loads) stack.defer(() => load.end());
+    await Promise.all(loads.map((load) => load.onward()));
+
+    for (const [i, port] of ports.entries()) {
+      const owners = await Promise.all(loads.map(({ queue }) => ownerOf(nodes[(i + 1) % 3]!, queue)));
+      const [hit, spared] = [true, false].map((isHit) =>
+        loads.filter((_, l) => (owners[l] === port) === isHit),
+      ) as [QueueLoad[], QueueLoad[]];
+      assert.ok(hit.length > 0 && spared.length > 0, `${hit.length} of 12 queues are on the node`);
+      for (const load of loads) load.gapMs = 0;
+      await nodes[i]!.process.kill('SIGKILL');
+      await Promise.all(loads.map((load) => load.onward()));
+      for (const { queue, gapMs } of hit) assert.ok(gapMs < LEASE_MS + TAKEOVER_MS, `${queue}: ${gapMs} ms`);
+
+      // It comes back, and gets its share: one shard after the other, each away for a moment.
+      for (const load of loads) load.gapMs = 0;
+      nodes[i] = await begin(port);
+      await balanced(...nodes);
+      await Promise.all(loads.map((load) => load.onward()));
+      for (const { queue, gapMs } of loads) {
+        assert.ok(gapMs < LEASE_MS + TAKEOVER_MS, `${queue}: ${gapMs} ms`);
+      }
+    }
+    for (const load of loads) await load.end();
+    for (const { process } of nodes) {
+      assert.deepEqual(await process.kill('SIGTERM'), { code: 0, signal: null });
+      assert.doesNotMatch(process.output('stderr'), /"level":50/);
+    }
   });
 });

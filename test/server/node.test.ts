@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SHARDS } from '../../src/model/shard.ts';
 import type { ServerOptions } from '../../src/server/index.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { withParts } from '../../src/system/parts.ts';
 import { systemClock } from '../../src/system/time/clock.ts';
+import { balanced, nodeOf, ownerOf, queueAt } from '../support/queues/cluster.ts';
 import { TestServer } from '../support/queues/test-server.ts';
+import { eventually } from '../support/time/eventually.ts';
 import { PausingClock } from '../support/time/pausing-clock.ts';
 
 const LEASE_MS = 400;
@@ -13,28 +16,13 @@ function sharing(database: MemoryDatabase): ServerOptions {
   return { store: new MemoryStore({ database, clock: systemClock }), leaseMs: LEASE_MS };
 }
 
-async function nodeOf(server: TestServer): Promise<Record<string, unknown>> {
-  const { status, body } = await server.get('/node');
-  assert.equal(status, 200);
-  return JSON.parse(body.toString()) as Record<string, unknown>;
+/** Until it has all shards. */
+async function hasAll(server: TestServer): Promise<void> {
+  await eventually(async () => (await nodeOf(server)).shards.length === SHARDS);
 }
 
-/** Asks until it has that role, and knows of a holder if it is to. */
-async function becomes(
-  server: TestServer,
-  role: string,
-  hasHolder = false,
-): Promise<Record<string, unknown>> {
-  const endMs = performance.now() + 10_000;
-  for (;;) {
-    const node = await nodeOf(server);
-    if (node.role === role && (!hasHolder || node.holder !== null)) return node;
-    assert.ok(performance.now() < endMs, JSON.stringify(node));
-  }
-}
-
-async function activeStatus(server: TestServer): Promise<string> {
-  const { status, body } = await server.get('/node/active');
+async function activeStatus(server: TestServer, queue = ''): Promise<string> {
+  const { status, body } = await server.get(`${queue === '' ? '' : `/q/${queue}`}/node/active`);
   return `${status} ${body}`;
 }
 
@@ -45,26 +33,61 @@ async function metricsOf(server: TestServer): Promise<Map<string, number>> {
   );
 }
 
-test('each node says what it is, and who is active; a server that shares nothing is active', async () => {
+test('each node says what it is, and which shards it has; a server that shares nothing has the only one', async () => {
   await using alone = await TestServer.start();
-  assert.deepEqual([(await nodeOf(alone)).role, await activeStatus(alone)], ['active', '200 active']);
+  const ofAlone = await nodeOf(alone);
+  assert.deepEqual([ofAlone.role, ofAlone.shards, await activeStatus(alone)], ['active', [0], '200 active']);
+  const database = new MemoryDatabase();
+  await using a = await TestServer.start(sharing(database));
+  await hasAll(a);
+  await using b = await TestServer.start(sharing(database));
+  await balanced(a, b);
+  const [ofA, ofB] = [await nodeOf(a), await nodeOf(b)];
+  assert.deepEqual([ofA.role, ofB.role], ['active', 'active']);
+  assert.deepEqual(
+    [...ofA.shards, ...ofB.shards].sort((x, y) => x - y),
+    Array.from({ length: SHARDS }, (_, shard) => shard),
+  );
+  for (const [node, info, other] of [
+    [a, ofA, b],
+    [b, ofB, a],
+  ] as const) {
+    const queue = await queueAt(node);
+    for (const asked of [node, other]) {
+      const { holder } = await nodeOf(asked, queue);
+      assert.deepEqual(holder, { node: info.node, address: `127.0.0.1:${node.port}` });
+    }
+    assert.deepEqual(
+      [await activeStatus(node, queue), await activeStatus(other, queue)],
+      ['200 active', '503 standby'],
+    );
+  }
+  assert.equal((await b.get('/node/alive')).status, 200);
+  const figures = [await metricsOf(alone), await metricsOf(a), await metricsOf(b)];
+  assert.deepEqual(
+    figures.map((each) => [
+      each.get('node_active'),
+      each.get('node_shards'),
+      each.get('node_takeovers_total'),
+    ]),
+    [
+      [1, 1, 1],
+      [1, 32, 1],
+      [1, 32, 1],
+    ],
+  );
+  assert.ok(figures[1]!.get('node_lease_age_seconds')! < 1 && figures[1]!.has('submissions_total_count'));
+  assert.ok(figures[1]!.get('node_epoch')! >= 1);
+});
+
+test('a node is known to others by what it advertises', async () => {
   const database = new MemoryDatabase();
   await using a = await TestServer.start(sharing(database));
   await using b = await TestServer.start({ ...sharing(database), advertise: 'b.test:1234' });
-  const [ofA, ofB] = [await nodeOf(a), await nodeOf(b)];
-  assert.deepEqual([ofA.role, ofB.role, ofA.epoch, ofB.epoch], ['active', 'standby', 1, 1]);
-  assert.deepEqual(ofA.holder, { node: ofA.node, address: `127.0.0.1:${a.port}` });
-  assert.deepEqual(ofB.holder, ofA.holder);
-  assert.equal(ofB.address, 'b.test:1234');
-  assert.deepEqual([await activeStatus(a), await activeStatus(b)], ['200 active', '503 standby']);
-  assert.equal((await b.get('/node/alive')).status, 200);
-  const [figuresA, figuresB] = [await metricsOf(a), await metricsOf(b)];
-  assert.deepEqual([figuresA.get('node_active'), figuresB.get('node_active')], [1, 0]);
-  assert.deepEqual([figuresA.get('node_shards'), figuresB.get('node_shards')], [1, 0]);
-  assert.deepEqual([ofA.shards, ofB.shards], [[0], []]);
-  assert.deepEqual([figuresA.get('node_takeovers_total'), figuresB.get('node_takeovers_total')], [1, 0]);
-  assert.ok(figuresA.get('node_lease_age_seconds')! < 1 && figuresA.has('submissions_total_count'));
-  assert.ok(!figuresB.has('submissions_total_count'));
+  const shared = async () => (await nodeOf(b)).shards.length === SHARDS / 2;
+  await eventually(shared);
+  const queue = await queueAt(b);
+  await eventually(async () => (await nodeOf(a, queue)).holder?.address === 'b.test:1234');
 });
 
 test('an orderly stop hands over at once', async () => {
@@ -73,9 +96,11 @@ test('an orderly stop hands over at once', async () => {
   await using b = await TestServer.start({ ...sharing(database), leaseMs: 60_000 });
   const id = await a.insert('p', 1);
   await a[Symbol.asyncDispose]();
-  await becomes(b, 'active');
+  await hasAll(b);
   assert.match((await b.get(`/producer/submissions/${id}`)).body.toString(), /InProgress/);
-  assert.equal((await metricsOf(b)).get('node_takeovers_total'), 1);
+  const figures = await metricsOf(b);
+  assert.equal(figures.get('node_takeovers_total'), 1);
+  assert.ok(figures.get('node_last_takeover_timestamp_seconds')! > 0);
 });
 
 test('a node whose lease has run out answers 503 before it has noticed, and closes its consumers when it does', async () => {
@@ -85,6 +110,7 @@ test('a node whose lease has run out answers 503 before it has noticed, and clos
   // Nor does it hear of others.
   Object.assign((options.store as MemoryStore).leases!, { onNews: () => () => {} });
   await using a = await TestServer.start(withParts(options, { clock }));
+  await hasAll(a);
   const id = await a.insert('p', 1);
   const consumer = await a.consumer();
   const idle = await a.socket();
@@ -93,30 +119,31 @@ test('a node whose lease has run out answers 503 before it has noticed, and clos
   // Its timers stand still, as after SIGSTOP and SIGCONT, while its sockets are read.
   clock.pause();
   await using b = await TestServer.start(sharing(database));
-  await becomes(b, 'active');
+  await hasAll(b);
   const looked = await a.get(`/producer/submissions/${id}`);
   assert.equal(looked.status, 503);
   assert.deepEqual(
     looked.headers.find(([name]) => name === 'retry-after'),
     ['retry-after', '1'],
   );
-  // From then on it is a standby.
-  assert.equal((await a.get('/ping')).body.toString(), 'pong');
   clock.wake();
   await consumer.ended();
-  await idle.ended();
-  assert.deepEqual((await becomes(a, 'standby', true)).holder, (await nodeOf(b)).holder);
+  await balanced(a, b);
+  // It passes on, or has it again.
+  assert.equal((await a.get('/ping')).body.toString(), 'pong');
+  assert.match((await a.get(`/producer/submissions/${id}`)).body.toString(), /InProgress/);
 });
 
 test('a zombie hands out nothing: a reservation that reaches it after its lease is not answered', async () => {
   const database = new MemoryDatabase();
   const clock = new PausingClock(systemClock);
   await using a = await TestServer.start(withParts(sharing(database), { clock }));
+  await hasAll(a);
   const consumer = await a.consumer();
   await a.insert('p', 1);
   clock.pause();
   await using b = await TestServer.start(sharing(database));
-  await becomes(b, 'active');
+  await hasAll(b);
   const held = consumer.reserved();
   const outcome = held.then(
     () => 'handed out',
@@ -125,4 +152,24 @@ test('a zombie hands out nothing: a reservation that reaches it after its lease 
   await consumer.ended();
   assert.equal(await outcome, 'nothing');
   clock.wake();
+});
+
+test('a pause of the whole server is in force on every node, whichever is asked for it', async () => {
+  const database = new MemoryDatabase();
+  await using a = await TestServer.start(sharing(database));
+  await using b = await TestServer.start(sharing(database));
+  await balanced(a, b);
+  const queues = [await queueAt(a), await queueAt(b)];
+  const owner = (await ownerOf(a, '')) === a.port ? a : b;
+  const answer = await owner.post('/api/v1/actions/pause', '{"server": true, "by": "ann@host"}');
+  assert.equal(answer.status, 200, answer.body.toString());
+  for (const [i, node] of [a, b].entries()) {
+    await eventually(async () => (await metricsOf(node)).get('queues_paused_count') === 1);
+    const consumer = await node.consumer({}, `/q/${queues[i]}`);
+    const body = '{"chunk_contents":{"SeeObjectStorage":{"prefix":"p%","count":1}}}'.replace('%', String(i));
+    assert.equal((await node.post(`/q/${queues[i]}/producer/submissions`, body)).status, 200);
+    consumer.reserve();
+    await consumer.control('pong');
+    assert.ok(!consumer.inbox.some((each) => typeof each !== 'string' && each.kind === 'reserved'));
+  }
 });

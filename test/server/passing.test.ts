@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SHARDS } from '../../src/model/shard.ts';
 import type { ServerOptions } from '../../src/server/index.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { withParts } from '../../src/system/parts.ts';
@@ -7,7 +8,9 @@ import { systemClock } from '../../src/system/time/clock.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { freePort } from '../support/network/free-port.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
+import { balanced, nodeOf, ownerOf, queueAt } from '../support/queues/cluster.ts';
 import { TestServer } from '../support/queues/test-server.ts';
+import { eventually } from '../support/time/eventually.ts';
 import { PausingClock } from '../support/time/pausing-clock.ts';
 
 function sharing(database: MemoryDatabase, leaseMs = 60_000): ServerOptions {
@@ -18,19 +21,16 @@ const INSERT = { 'content-type': 'application/json' };
 const insertBody = (prefix: string) =>
   `{"chunk_contents":{"SeeObjectStorage":{"prefix":"${prefix}","count":1}}}`;
 
-/** Asks the queue itself, so that it is whichever node is active. */
-async function pings(server: TestServer): Promise<void> {
-  while ((await server.get('/ping')).status !== 200);
-}
-
-test('a standby passes producers and consumers on to the active node, as they are', async () => {
+test('a node passes producers and consumers on to the one that has their queue, as they are', async () => {
   const database = new MemoryDatabase();
   await using a = await TestServer.start(sharing(database));
   await using b = await TestServer.start(sharing(database));
+  await balanced(a, b);
+  const path = `/q/${await queueAt(a)}`;
   // One connection, several requests, one of them in pieces.
   const socket = await b.socket();
   const body = insertBody('in-pieces');
-  socket.write('POST /produ');
+  socket.write(`POST ${path}/produ`);
   socket.write(
     `cer/submissions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`,
   );
@@ -39,71 +39,70 @@ test('a standby passes producers and consumers on to the active node, as they ar
   const inserted = await socket.answer();
   assert.equal(inserted.status, 200);
   const id = inserted.body.toString();
-  socket.send(`GET /producer/submissions/${id}`);
+  socket.send(`GET ${path}/producer/submissions/${id}`);
   assert.match((await socket.answer()).body.toString(), /InProgress/);
-  const consumer = await b.consumer();
+  const consumer = await b.consumer({}, path);
   const figures = (await b.get('/metrics')).body.toString();
   assert.match(figures, /^node_connections_passed_on 2$/m);
   const [chunk] = await consumer.reserved();
   assert.equal(String(chunk!.chunk.submissionId), id);
   consumer.complete(chunk!.chunk);
   await consumer.control('pong');
-  assert.match((await a.get(`/producer/submissions/${id}`)).body.toString(), /Completed/);
-  // What is not a request gets the active node's answer or its own, but an answer.
+  assert.match((await a.get(`${path}/producer/submissions/${id}`)).body.toString(), /Completed/);
+  // What is not a request gets the other node's answer or its own, but an answer.
   const odd = await b.socket();
-  odd.write('\r\n\r\nGET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  odd.write(`\r\n\r\nGET ${path}/ping HTTP/1.1\r\nhost: localhost\r\n\r\n`);
   assert.equal((await odd.answer()).body.toString(), 'pong');
   const garbage = await b.socket();
   garbage.write('\x16\x03\x01 not HTTP\r\n\r\n');
   assert.equal((await garbage.answer()).status, 400);
 });
 
-test('what a standby passed on ends with the lease, and what comes then waits for the next active node', async () => {
+test('what was passed on ends with the lease, and what comes then waits for the next node that has it', async () => {
   const database = new MemoryDatabase();
-  const a = await TestServer.start(sharing(database));
+  await using a = await TestServer.start(sharing(database));
   await using b = await TestServer.start(sharing(database));
   await using c = await TestServer.start(sharing(database));
-  const consumers = [await b.consumer(), await c.consumer()];
+  await balanced(a, b, c);
+  const path = `/q/${await queueAt(a)}`;
+  const consumers = [await b.consumer({}, path), await c.consumer({}, path)];
   const idle = await c.socket();
-  idle.send('GET /ping');
+  idle.send(`GET ${path}/ping`);
   await idle.answer();
-  await a[Symbol.asyncDispose]();
+  await a.server.stop();
   await Promise.all([...consumers.map((consumer) => consumer.ended()), idle.ended()]);
-  // Never refused: the first of these came while no node was active.
+  // Never refused: the first of these came while no node had it.
   for (const node of [b, c]) {
-    const { status } = await node.request('POST /producer/submissions', INSERT, insertBody('both'));
+    const { status } = await node.request(`POST ${path}/producer/submissions`, INSERT, insertBody('both'));
     assert.equal(status, 200);
   }
-  const roles = await Promise.all(
-    [b, c].map(
-      async (node) => (JSON.parse((await node.get('/node')).body.toString()) as { role: string }).role,
-    ),
-  );
-  assert.deepEqual(roles.toSorted(), ['active', 'standby']);
 });
 
 test('connections to a node that hangs are cut when its lease has moved', async () => {
   const database = new MemoryDatabase();
   const clock = new PausingClock(systemClock);
-  await using _a = await TestServer.start(withParts(sharing(database, 400), { clock }));
+  await using a = await TestServer.start(withParts(sharing(database, 400), { clock }));
   await using b = await TestServer.start(sharing(database, 400));
-  const consumer = await b.consumer();
+  await balanced(a, b);
+  const queue = await queueAt(a);
+  const consumer = await b.consumer({}, `/q/${queue}`);
   const idle = await b.socket();
-  idle.send('GET /ping');
+  idle.send(`GET /q/${queue}/ping`);
   await idle.answer();
   clock.pause();
   await Promise.all([consumer.ended(), idle.ended()]);
-  await pings(b);
-  assert.equal(JSON.parse((await b.get('/node')).body.toString()).role, 'active');
+  await eventually(async () => (await b.get(`/q/${queue}/ping`)).status === 200);
+  assert.equal((await nodeOf(b)).shards.length, SHARDS);
   clock.wake();
 });
 
-test('while no node is active a standby answers 503, and says when to come again', async () => {
+test('while no node has a queue its requests are answered with 503, and when to come again', async () => {
   const database = new MemoryDatabase();
-  // Nobody answers where the lease says that its holder is.
+  // Nobody answers where the leases say that their holder is.
   const ghost = new MemoryStore({ database, clock: systemClock });
   const claim = { holder: 'ghost', address: `127.0.0.1:${await freePort()}`, leaseMs: 60_000 };
-  assert.equal((await ghost.leases!.take([{ shard: 0, epoch: 0 }], claim)).length, 1);
+  const free = Array.from({ length: SHARDS }, (_, shard) => ({ shard, epoch: 0 }));
+  assert.equal((await ghost.leases!.take(free, claim)).length, SHARDS);
   const logger = recordingLogger();
   await using b = await TestServer.start({ ...sharing(database, 300), logger });
   const socket = await b.socket();
@@ -118,13 +117,16 @@ test('while no node is active a standby answers 503, and says when to come again
   assert.equal((line!.fields as { address?: string }).address, claim.address);
 });
 
-test('an address that leads to another node, or back to the standby itself, is noticed: nothing goes round in circles', async () => {
+test('an address that leads to another node, or back to the same one, is noticed: nothing goes round in circles', async () => {
   const database = new MemoryDatabase();
   const port = await freePort();
-  await using _a = await TestServer.start({ ...sharing(database), advertise: `127.0.0.1:${port}` });
+  await using a = await TestServer.start({ ...sharing(database), advertise: `127.0.0.1:${port}` });
   const logger = recordingLogger();
   await using b = await TestServer.start({ ...sharing(database, 300), port, logger });
-  const { status } = await b.get('/ping');
+  await eventually(async () => (await nodeOf(b)).shards.length > 0);
+  const queue = await queueAt(a);
+  await eventually(async () => (await ownerOf(b, queue)) === port);
+  const { status } = await b.get(`/q/${queue}/ping`);
   assert.equal(status, 503);
   const [line] = logger.lines.filter(({ message }) => message.startsWith('cannot pass connections on'));
   assert.match(
@@ -133,11 +135,12 @@ test('an address that leads to another node, or back to the standby itself, is n
   );
 });
 
-test('a standby that stops cuts what it passed on, and takes no more', async () => {
+test('a node that stops cuts what it passed on, and takes no more', async () => {
   const database = new MemoryDatabase();
-  await using _a = await TestServer.start(sharing(database));
+  await using a = await TestServer.start(sharing(database));
   await using b = await TestServer.start(sharing(database));
-  const consumer = await b.consumer();
+  await balanced(a, b);
+  const consumer = await b.consumer({}, `/q/${await queueAt(a)}`);
   // One that has not asked for anything yet.
   const silent = await b.socket();
   const startedMs = performance.now();

@@ -25,7 +25,7 @@ export class ShardNode {
     clock: systemClock,
     logger: silentLogger,
     holdMs: HOLD_MS,
-    shardsTotal: 3,
+    shardsTotal: () => 3,
     whoseIs: (target) => whoseIs(target, '', shardOf),
   });
   readonly office: QueueOffice;
