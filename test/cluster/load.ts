@@ -28,6 +28,7 @@ export class ClientLoad {
   readonly #random: Random;
   readonly #pauseMs: number;
   readonly #running: Promise<void>[] = [];
+  readonly #awaited: { readonly completed: number; readonly reached: () => void }[] = [];
   #isStopping = false;
   #next = 0;
 
@@ -46,9 +47,9 @@ export class ClientLoad {
 
   /** Resolves when so many more submissions are complete; rejects when a client found something wrong. */
   async completes(more: number): Promise<void> {
-    const wanted = this.completed + more;
-    const ended = Promise.race(this.#running);
-    while (this.completed < wanted) await Promise.race([sleep(20), ended]);
+    const reached = Promise.withResolvers<void>();
+    this.#awaited.push({ completed: this.completed + more, reached: reached.resolve });
+    await Promise.race([reached.promise, ...this.#running]);
   }
 
   /** Waits for all results. */
@@ -86,6 +87,7 @@ export class ClientLoad {
       assert.deepEqual(results, ops.map(resultOf), `the results of submission ${id}`);
       this.completed++;
       this.ops += ops.length;
+      for (const each of this.#awaited) if (this.completed >= each.completed) each.reached();
       if (this.#pauseMs > 0) await sleep(this.#pauseMs);
     }
   }

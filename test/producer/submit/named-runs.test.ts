@@ -34,9 +34,17 @@ async function setUp(options: { readonly isIdle?: boolean } = {}) {
     });
   };
   if (!options.isIdle) consume();
-  /** @param failAt the put of this chunk fails, as if the program ended there */
+  /**
+   * @param failAt the put of this chunk fails, as if the program ended there
+   * @param isOneByOne reads on when a chunk is there, and its digest
+   */
   const producer = (
-    o: { readonly failAt?: number; readonly url?: string; readonly clock?: ManualClock } = {},
+    o: {
+      readonly failAt?: number;
+      readonly url?: string;
+      readonly clock?: ManualClock;
+      readonly isOneByOne?: boolean;
+    } = {},
   ) => {
     const store = watchedStore(queue.objects.store, {
       put: async (key) => {
@@ -46,7 +54,8 @@ async function setUp(options: { readonly isIdle?: boolean } = {}) {
     });
     const parts = o.clock === undefined ? {} : { clock: o.clock };
     // One after the other, so that all chunks in front of the one that fails are there, and no other.
-    const options = withParts({ transfersMax: o.failAt === undefined ? 4 : 1 }, parts);
+    const { isOneByOne = o.failAt !== undefined } = o;
+    const options = withParts({ transfersMax: isOneByOne ? 1 : 4 }, parts);
     const client = stack.use(new ProducerClient<number, number>(o.url ?? queue.url, store, options));
     return { client, store };
   };
@@ -261,6 +270,7 @@ describe('a named run', () => {
         clock.advance(1_000);
         yield n;
       }
+      // All of them: the other one could not know of chunks whose digests are still under way.
       goOn!.resolve();
       await end!.promise;
     };
@@ -271,7 +281,7 @@ describe('a named run', () => {
     };
     const late = world.producer({ clock: new ManualClock() }).client.submit(second(), RUN);
     await looked!.promise;
-    const early = world.producer({ clock }).client.submit(first(), RUN);
+    const early = world.producer({ clock, isOneByOne: true }).client.submit(first(), RUN);
     await assert.rejects(late, changedAt(0)).finally(() => end!.resolve());
     await assert.rejects(early, changedAt(null));
     const { client } = world.producer();
