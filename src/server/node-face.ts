@@ -121,6 +121,10 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
     return this.#passing.connections;
   }
 
+  get requestsPassedOn(): number {
+    return this.#passing.requests;
+  }
+
   get connectionsRejected(): Readonly<Record<string, number>> {
     return this.#http.connectionsRejected;
   }

@@ -41,6 +41,7 @@ export class Passing {
   readonly #nodes = new Map<string, OtherNode>();
   #shardsHere = 0;
   #isStopped = false;
+  #requests = 0;
   /** Fires when one that waits should look again. */
   #news = new AbortController();
 
@@ -52,6 +53,11 @@ export class Passing {
   /** Connections that are passed on at the moment. */
   get connections(): number {
     return this.#relay.size;
+  }
+
+  /** Single requests that were sent on, so far. */
+  get requests(): number {
+    return this.#requests;
   }
 
   /** Connections of the shard go there from now on. */
@@ -92,7 +98,9 @@ export class Passing {
   /** Where single requests for the shard go, as soon as it is open somewhere; null: nowhere, for longer than they may wait. */
   async placeOf(shard: ShardId): Promise<QueuePlace> {
     const to = await this.#route(shard, this.#o.clock.monotonicMs() + this.#o.holdMs);
-    return to !== null ? to.at : this.#isHere(shard) ? 'here' : null;
+    if (to === null) return this.#isHere(shard) ? 'here' : null;
+    this.#requests++;
+    return to.at;
   }
 
   /**

@@ -3,6 +3,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
+import type { Frame, List } from '../../src/protocol/api/lists.ts';
+import type { Overview } from '../../src/protocol/api/overview.ts';
+import type { QueueRow } from '../../src/protocol/api/queue.ts';
+import type { SubmissionAnswer, SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import { freePort } from '../support/network/free-port.ts';
 import { ConsumerPeer } from '../support/peers/consumer-peer.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
@@ -14,6 +18,13 @@ import { eventually } from '../support/time/eventually.ts';
 const LEASE_MS = 1_000;
 /** How long after the end of a lease the next chunk may be handed out, on a machine with nothing else to do. */
 const TAKEOVER_MS = 1_500;
+
+/** What an action answers, as far as it is looked at. */
+interface ActionReport {
+  readonly matched: number;
+  readonly done: number;
+  readonly nodes_missing?: readonly string[];
+}
 
 interface TestNode {
   readonly process: TestProcess;
@@ -113,14 +124,35 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     return { process: queue, port };
   }
 
-  async function insert({ port }: TestNode, queue: string, prefix: string, count: number): Promise<void> {
+  /** Gives the id. */
+  async function insert({ port }: TestNode, queue: string, prefix: string, count: number): Promise<string> {
     const request = { chunk_contents: { SeeObjectStorage: { prefix, count } }, chunk_size: 1 };
     const response = await fetch(`http://127.0.0.1:${port}/q/${queue}/producer/submissions`, {
       method: 'POST',
       headers: { ...ONCE, 'content-type': 'application/json' },
       body: JSON.stringify(request),
     });
-    assert.equal(response.status, 200, await response.text());
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    return text;
+  }
+
+  async function view<T>({ port }: TestNode, path: string): Promise<T> {
+    const response = await fetch(`http://127.0.0.1:${port}/api/v1/${path}`);
+    const text = await response.text();
+    assert.equal(response.status, 200, `${path}: ${text}`);
+    return JSON.parse(text) as T;
+  }
+
+  async function act({ port }: TestNode, verb: string, body: object): Promise<ActionReport> {
+    const response = await fetch(`http://127.0.0.1:${port}/api/v1/actions/${verb}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...body, by: 'ann' }),
+    });
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    return JSON.parse(text) as ActionReport;
   }
 
   /** Connects until a chunk is handed out. */
@@ -279,5 +311,58 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
       assert.deepEqual(await process.kill('SIGTERM'), { code: 0, signal: null });
       assert.doesNotMatch(process.output('stderr'), /"level":50/);
     }
+  });
+
+  test('any of three nodes shows and changes the queues of all; one that is killed is named until others have its queues', async () => {
+    await using stack = new AsyncDisposableStack();
+    const ports = [await freePort(), await freePort(), await freePort()];
+    const nodes = await Promise.all(ports.map((port) => start('across', port, 2_000)));
+    for (const { process } of nodes) stack.use(process);
+    await balanced(...nodes);
+    const queues: string[] = [];
+    for (const [i, node] of nodes.entries()) {
+      for (let k = 0; k < 4; k++) queues.push(await queueAt(node, `of-${i}-${k}`));
+    }
+    const ids: string[] = [];
+    for (const [i, queue] of queues.entries()) ids.push(await insert(nodes[i % 3]!, queue, queue, 1));
+    for (const node of nodes) {
+      const { items } = await view<List<QueueRow>>(node, 'queues');
+      const named = items.map(({ name }) => name).filter((name) => name !== '');
+      assert.deepEqual(named, queues.toSorted());
+      assert.equal((await view<Overview>(node, 'overview')).counts.submissions_open, 12);
+      const listed = (await view<List<SubmissionItem>>(node, 'submissions')).items.map(({ id }) => id);
+      assert.deepEqual(listed.toSorted(), ids.toSorted());
+      for (const [i, id] of ids.entries()) {
+        assert.equal((await view<SubmissionAnswer>(node, `submissions/${id}`)).queue, queues[i]);
+      }
+    }
+    const [a, b, c] = nodes as [TestNode, TestNode, TestNode];
+    for (const [verb, state] of [
+      ['pause', 'paused'],
+      ['resume', 'running'],
+    ] as const) {
+      assert.equal((await act(c, verb, { server: true })).done, 1);
+      // Each node acts on it, and each tells of the queues of the others.
+      await Promise.all(
+        nodes.flatMap((node) =>
+          [queues[0], queues[4], queues[8]].map((queue) =>
+            eventually(async () => (await view<Overview>(node, `overview?queue=${queue}`)).state === state),
+          ),
+        ),
+      );
+    }
+    // It is asked for what it has until its lease is over, and does not answer.
+    await a.process.kill('SIGKILL');
+    const address = `127.0.0.1:${a.port}`;
+    await eventually(async () => (await view<Frame>(b, 'queues')).nodes_missing?.[0] === address);
+    await eventually(async () => {
+      const { nodes_missing: missing, counts } = await view<Overview>(b, 'overview');
+      return missing === undefined && counts.submissions_open === 12;
+    }, 20_000);
+    const dry = await act(c, 'cancel', { filter: {}, dry_run: true });
+    assert.equal(dry.matched, 12);
+    const cancelled = await act(c, 'cancel', { filter: {}, expected: 12 });
+    assert.deepEqual([cancelled.done, cancelled.nodes_missing], [12, undefined]);
+    await eventually(async () => (await view<Overview>(b, 'overview')).counts.submissions_open === 0);
   });
 });

@@ -58,6 +58,8 @@ test('requests of all queues on one connection that is kept are answered, whiche
       socket.send(line, body === undefined ? {} : { 'content-type': 'application/json' }, body);
       return socket.answer();
     };
+    // With this the connection stays here.
+    await ask('GET /metrics');
     for (const [i, queue] of QUEUES.entries()) {
       const path = `${pathOf(queue)}/producer/submissions`;
       assert.match((await ask(`GET ${path}/${ids[i]}`)).body.toString(), /InProgress/);
@@ -65,6 +67,9 @@ test('requests of all queues on one connection that is kept are answered, whiche
       assert.equal((await ask(`GET ${path}/count`)).body.toString(), '1');
       assert.equal((await ask(`GET ${pathOf(queue)}/ping`)).body.toString(), 'pong');
     }
+    const figures = (await ask('GET /metrics')).body.toString();
+    // Four of each queue of another node.
+    assert.match(figures, /^node_requests_passed_on_total 8$/m);
     socket.close();
   }
 });

@@ -17,6 +17,8 @@ export interface NodeMetricsOptions extends ProcessMetricsOptions {
   /** How long ago its lease was renewed; null: it holds none that could run out. */
   readonly leaseAgeMs: number | null;
   readonly connectionsPassedOn: number;
+  /** Single requests that were. */
+  readonly requestsPassedOn: number;
 }
 
 export function registerNode(registry: Registry, node: NodeMetricsOptions): void {
@@ -45,6 +47,12 @@ export function registerNode(registry: Registry, node: NodeMetricsOptions): void
     'node_connections_passed_on',
     'Connections that this node passes on to the active one',
     () => node.connectionsPassedOn,
+  );
+  addCounter(
+    registry,
+    'node_requests_passed_on_total',
+    'Single requests that this node sent on to the one that has their queue: those on connections that a proxy keeps, and by id',
+    () => node.requestsPassedOn,
   );
   registerProcess(registry, node);
 }

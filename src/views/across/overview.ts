@@ -10,6 +10,7 @@ import {
   type StrategyRow,
   type Totals,
 } from '../../protocol/api/overview.ts';
+import { ATTENTION_MAX } from '../answers/attention.ts';
 import { STRATEGIES_MAX } from '../answers/overview.ts';
 import { rounded } from '../sources.ts';
 
@@ -115,5 +116,5 @@ function mergeAttention(parts: readonly Content[]): Attention[] {
     found.set(`${each.code} ${each.link} ${each.text}`, each);
   }
   const rank = ({ severity }: Attention) => SEVERITIES.indexOf(severity);
-  return [...found.values()].sort((a, b) => rank(a) - rank(b));
+  return [...found.values()].sort((a, b) => rank(a) - rank(b)).slice(0, ATTENTION_MAX);
 }

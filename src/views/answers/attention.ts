@@ -12,7 +12,7 @@ import { inWords, pausesInWords } from './why-checks.ts';
 
 const MINUTE_MS = 60_000;
 /** There may be several in each of a thousand queues. */
-const FOUND_MAX = 100;
+export const ATTENTION_MAX = 100;
 /** The text of a strategy takes some microseconds. */
 const STRIDE = 32;
 const STALLED_SECONDS = 300;
@@ -43,7 +43,7 @@ export function* attention(sources: Sources, name: string | null): Computation<A
     yield* ofConsumers(sources, sight, add);
   }
   yield* ofFailures(sources, name, add);
-  return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]).slice(0, FOUND_MAX);
+  return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]).slice(0, ATTENTION_MAX);
 }
 
 type Add = (code: AttentionCode, severity: Severity, text: string, link: string, count?: number) => void;

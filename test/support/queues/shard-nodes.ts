@@ -118,6 +118,7 @@ export class ShardNode {
 
   #face() {
     const shards = this.#shards;
+    const { passing } = this;
     const info = () => ({
       node: this.#name,
       role: 'active' as const,
@@ -141,6 +142,9 @@ export class ShardNode {
       lastTakeoverMs: null,
       leaseAgeMs: null,
       connectionsPassedOn: 0,
+      get requestsPassedOn() {
+        return passing.requests;
+      },
       connectionsRejected: {},
     };
   }
