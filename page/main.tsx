@@ -12,4 +12,5 @@ colourByName();
 startClock();
 startRouting();
 const root = document.getElementById('app');
-if (root !== null) render(<App />, root);
+// In a task of its own: together with what the script does as it is loaded, the first drawing would take too long for one.
+if (root !== null) setTimeout(() => render(<App />, root));
