@@ -44,6 +44,8 @@ export function parseNode(
 export const FORWARDED_HEADER = 'opsqueue-forwarded';
 /** The address of that client. */
 export const FORWARDED_FOR_HEADER = 'opsqueue-forwarded-for';
-/** With `node`: the answer is to be of what the node has itself, out of which the node that asks makes one of all. */
+/**
+ * The name of the node that a request is for: the answer is to be of what that one has itself, out of which the node that asks
+ * makes one of all. Any other refuses it.
+ */
 export const SCOPE_HEADER = 'opsqueue-scope';
-export const SCOPE_NODE = 'node';

@@ -255,11 +255,13 @@ test('what one node sends on is not sent on again', async () => {
   socket.close();
 });
 
-test('what a node is asked for by another one is of itself alone', async () => {
-  const { b } = await three();
+test('what a node is asked for by another one is of itself alone, and is refused by any other', async () => {
+  const { a, b } = await three();
   const socket = await HttpSocket.open(b.port);
-  socket.send('GET /api/v1/overview', { 'opsqueue-scope': 'node' });
+  socket.send('GET /api/v1/overview', { 'opsqueue-scope': b.name });
   const { counts } = JSON.parse((await socket.answer()).body.toString()) as Overview;
   assert.equal(counts.submissions_open, 1);
+  socket.send('GET /api/v1/overview', { 'opsqueue-scope': a.name });
+  assert.equal((await socket.answer()).status, 503);
   socket.close();
 });

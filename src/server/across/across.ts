@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { SubmissionId } from '../../model/ids.ts';
 import type { HttpExchange } from '../../net/http/exchange.ts';
 import { upgradeRequestBytes } from '../../net/relay/upgrade-request.ts';
-import { FORWARDED_HEADER, SCOPE_HEADER, SCOPE_NODE } from '../../protocol/node.ts';
+import { FORWARDED_HEADER, SCOPE_HEADER } from '../../protocol/node.ts';
 import type { Queue } from '../../queue/queue.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { FanOut, type NodeAddress } from './fan-out.ts';
@@ -48,6 +48,12 @@ export class Across {
     return !isForThisNode(exchange) && this.fanOut.others.length > 0;
   }
 
+  /** Whether it is for another node alone, and has been passed on to this one. */
+  isAstray(exchange: HttpExchange): boolean {
+    const scope = exchange.header(SCOPE_HEADER);
+    return scope !== undefined && scope !== this.node;
+  }
+
   isHere(queue: string): boolean {
     return this.#o.isHere(queue);
   }
@@ -80,10 +86,10 @@ const UNAVAILABLE =
 
 /** Whether another node asks, for what this one has. */
 export function isForThisNode(exchange: HttpExchange): boolean {
-  return exchange.header(SCOPE_HEADER) === SCOPE_NODE || wasForwarded(exchange);
+  return isForPart(exchange) || wasForwarded(exchange);
 }
 
 /** Whether another node makes one answer of this one and others. */
 export function isForPart(exchange: HttpExchange): boolean {
-  return exchange.header(SCOPE_HEADER) === SCOPE_NODE;
+  return exchange.header(SCOPE_HEADER) !== undefined;
 }

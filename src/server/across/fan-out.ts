@@ -1,7 +1,7 @@
 import { Agent } from 'node:http';
 import { parseQueueUrl } from '../../net/address/queue-url.ts';
 import { attemptRequest, type HttpAnswer } from '../../net/http/attempt.ts';
-import { SCOPE_HEADER, SCOPE_NODE } from '../../protocol/node.ts';
+import { SCOPE_HEADER } from '../../protocol/node.ts';
 import type { Clock } from '../../system/time/clock.ts';
 
 /** A node, and where it is reached. */
@@ -91,7 +91,7 @@ export class FanOut {
     const request = {
       method: body === undefined ? ('GET' as const) : ('POST' as const),
       path: `/api/v1/${path}`,
-      headers: { [SCOPE_HEADER]: SCOPE_NODE },
+      headers: { [SCOPE_HEADER]: node.node },
       ...(body === undefined ? {} : { body }),
       timeoutMs,
     };

@@ -59,6 +59,7 @@ export interface QueueHandlerOptions {
 export const VERSION_INFO = `v${VERSION}`;
 
 const NO_BODY = new Uint8Array(0);
+const NOT_THIS_NODE = 'this is another node than the one that was asked';
 const NOT_HERE = 'no node has this queue at the moment: try again';
 
 /** What is done with requests while the queue is open. */
@@ -100,9 +101,10 @@ export class QueueHandler implements HttpHandler {
       respondAnnounced(exchange, status, text, text === '' ? null : CONTENT_TYPE_TEXT, headers);
       return;
     }
-    if (this.#begin(exchange, decision)) return;
     const { across } = this.#o;
-    if (across === null) respondElsewhere(exchange, NOT_HERE);
+    if (across?.isAstray(exchange) === true) respondElsewhere(exchange, NOT_THIS_NODE);
+    else if (this.#begin(exchange, decision)) return;
+    else if (across === null) respondElsewhere(exchange, NOT_HERE);
     else {
       void across.forwarding.request(exchange, decision.queue, () => {
         if (!this.#begin(exchange, decision)) respondElsewhere(exchange, NOT_HERE);
