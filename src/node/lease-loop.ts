@@ -12,7 +12,7 @@ import type {
 import type { Logger } from '../system/log/logger.ts';
 import type { Random } from '../system/random.ts';
 import { Backoff } from '../system/time/backoff.ts';
-import { type Clock, sleep } from '../system/time/clock.ts';
+import { type Clock, endsWithin, sleep } from '../system/time/clock.ts';
 import { instantOf } from '../system/time/instant.ts';
 import { type BalancePlan, dealOut, planOf } from './balance.ts';
 import type { LeaseTenure } from './lease-tenure.ts';
@@ -26,6 +26,8 @@ const RETRY_SHARE = 1 / 10;
 /** The lease of another node has run out for certain when a look comes this much later. */
 const LOOK_LATE_MS = 5;
 const RETRY_FIRST_MS = 50;
+/** For how long a node that is to stop acts on while others prepare to take its shards. */
+const PREPARE_MS_MAX = 10_000;
 
 export interface LeaseLoopOptions {
   readonly leases: StoreLeases;
@@ -71,6 +73,10 @@ export class LeaseLoop {
   #owners: { readonly of: string; readonly owners: ReadonlyMap<ShardId, string> } | null = null;
   #handOver: HandOver | null = null;
   #isPresent = false;
+  /** This node is to stop; resolves when others are ready to take its shards, or there are none. */
+  #announced: PromiseWithResolvers<void> | null = null;
+  /** Leases of others for which this node has prepared, or is about to: their epochs. */
+  readonly #prepared = new Map<ShardId, number>();
   #failure: string | null = null;
   #reason: string | null = null;
   /** Fires when the next round is not to wait. */
@@ -125,6 +131,21 @@ export class LeaseLoop {
     });
   }
 
+  /**
+   * Before it stops: others read what they will have to know, while this node still acts. Resolves when all of its shards
+   * are awaited, or nobody else is present, or it takes too long. Never rejects.
+   */
+  async announce(): Promise<void> {
+    const { tenures, claim, clock, stop } = this.#o;
+    const { ageMs } = tenures;
+    // One whose database does not answer has nobody to talk to.
+    if (ageMs === null || ageMs > claim.leaseMs / 2 || stop.aborted) return;
+    this.#announced ??= Promise.withResolvers();
+    await this.leave();
+    this.wake();
+    await endsWithin(clock, PREPARE_MS_MAX, this.#announced.promise);
+  }
+
   /** A shard that was to be handed over is free. */
   handedOver(shard: ShardId): void {
     if (this.#handOver?.shard === shard) this.#handOver.freeMs ??= this.#o.clock.monotonicMs();
@@ -133,7 +154,8 @@ export class LeaseLoop {
   /** Returns how long to wait for the next one. */
   async #round(): Promise<number> {
     const { leases, tenures, claim, clock, logger } = this.#o;
-    const isPresent = !this.#withdrawal.isOn;
+    const mayBePresent = () => !this.#withdrawal.isOn && this.#announced === null;
+    const isPresent = mayBePresent();
     if (isPresent) this.#isPresent = true;
     const sent = instantOf(clock);
     const sight = await leases.look(isPresent ? claim : null, tenures.due());
@@ -144,10 +166,12 @@ export class LeaseLoop {
     this.#seeReason(sight.reason);
     this.#o.seen(sight);
     // It was present once more by this look.
-    if (isPresent && this.#withdrawal.isOn) {
+    if (isPresent && !mayBePresent()) {
       this.#isPresent = true;
       await this.leave();
     }
+    if (this.#isAwaited(sight)) this.#announced?.resolve();
+    void this.#prepare(sight);
     const free = this.#freeOf(sight);
     const plan = this.#plan(sight, free);
     const isComplete = await this.#take(free.filter(({ shard }) => plan.take.includes(shard)));
@@ -168,6 +192,7 @@ export class LeaseLoop {
     if (this.#failure === null)
       logger.warn({ error: messageOf(error) }, 'cannot look at the leases, trying again');
     this.#failure = messageOf(error);
+    this.#announced?.resolve();
     return isOwner ? claim.leaseMs * RETRY_SHARE : this.#backoff.nextMs();
   }
 
@@ -204,13 +229,12 @@ export class LeaseLoop {
 
   #plan(sight: LeaseSight, free: readonly LeaseName[]): BalancePlan {
     const { claim, clock } = this.#o;
-    if (sight.reason !== null) return { take: [], give: null };
+    if (sight.reason !== null || this.#announced !== null) return { take: [], give: null };
     const nowMs = clock.monotonicMs();
     const abandoned = new Set(
       [...this.#freeSince].flatMap(([shard, { ms }]) => (nowMs - ms > claim.leaseMs ? shard : [])),
     );
-    const others = sight.nodes.filter(({ holder }) => holder !== claim.holder);
-    const nodes = this.#withdrawal.isOn && others.length > 0 ? others : [...others, claim];
+    const nodes = this.#takers(sight);
     const plan = planOf({
       owners: this.#dealOut(nodes),
       nodes: nodes.length,
@@ -222,6 +246,43 @@ export class LeaseLoop {
     this.#seeHandOver(sight.leases);
     if (this.#withdrawal.isOn) return { take: this.#withdrawal.mayTry ? plan.take : [], give: null };
     return this.#handOver === null ? plan : { ...plan, give: null };
+  }
+
+  /** The nodes to deal the shards out to. */
+  #takers({ nodes }: LeaseSight): readonly Pick<NodePresent, 'holder' | 'address'>[] {
+    const { claim } = this.#o;
+    const others = nodes.filter(({ holder }) => holder !== claim.holder);
+    return this.#withdrawal.isOn && others.length > 0 ? others : [...others, claim];
+  }
+
+  /** Whether nothing is gained by acting on. */
+  #isAwaited({ leases, nodes }: LeaseSight): boolean {
+    const { holder: self } = this.#o.claim;
+    if (nodes.every(({ holder }) => holder === self)) return true;
+    return leases.every(({ holder, isAwaited }) => holder !== self || isAwaited);
+  }
+
+  /** What a node has that is not present any more is to be taken soon: what is to be known for it is read while that one still acts. */
+  async #prepare(sight: LeaseSight): Promise<void> {
+    const { leases, claim, shards, logger } = this.#o;
+    const present = new Set(sight.nodes.map(({ holder }) => holder));
+    if (!present.has(claim.holder) || sight.reason !== null) return;
+    const owners = this.#dealOut(this.#takers(sight));
+    const due = sight.leases.filter(
+      ({ shard, epoch, holder }) =>
+        !present.has(holder) &&
+        owners.get(shard) === claim.holder &&
+        shards.includes(shard) &&
+        this.#prepared.get(shard) !== epoch,
+    );
+    if (due.length === 0) return;
+    for (const { shard, epoch } of due) this.#prepared.set(shard, epoch);
+    try {
+      await Promise.all(due.map(({ shard }) => leases.prepare(shard)));
+      await leases.ready(due);
+    } catch (error) {
+      logger.debug({ error: messageOf(error) }, 'cannot prepare to take shards');
+    }
   }
 
   #dealOut(nodes: readonly Pick<NodePresent, 'holder' | 'address'>[]): ReadonlyMap<ShardId, string> {

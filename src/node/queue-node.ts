@@ -154,6 +154,19 @@ export class QueueNode {
     return Promise.race([this.#settled.promise, this.ended]);
   }
 
+  /**
+   * Before {@link stop}: while this node still acts, others that are there read what they will have to know. Resolves when
+   * they are ready, or nobody is there, or it takes too long. Never rejects.
+   */
+  async announceStop(): Promise<void> {
+    const { clock, logger } = this.#o;
+    if (this.#state.role !== 'active') return;
+    const beganMs = clock.monotonicMs();
+    await this.#loop?.announce();
+    const tookMs = Math.round(clock.monotonicMs() - beganMs);
+    if (this.#state.nodes.length > 0) logger.info({ tookMs }, 'other nodes can take over');
+  }
+
   /** Gives up its offices in good order, then the leases. Idempotent. */
   async stop(): Promise<void> {
     this.#stop.abort();

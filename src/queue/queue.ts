@@ -311,6 +311,8 @@ export class Queue {
         queues.open(record.queue).insert(record, control, progress);
         submissions++;
       }
+      // Pieces may all be there already: leases are to be renewed meanwhile, and others answered.
+      await new Promise<void>((resolve) => this.#clock.soon(resolve));
     }
     shard.loaded();
     const tookMs = Math.round(this.#clock.monotonicMs() - startedMs);

@@ -21,7 +21,10 @@ export type { HttpAddress, ServerOptions };
 export interface RunningServer extends AsyncDisposable {
   readonly port: number;
   readonly addresses: readonly HttpAddress[];
-  /** Ends it within a second; idempotent. What was acknowledged is on disk. */
+  /**
+   * Ends it within a second; idempotent. What was acknowledged is on disk. Before that, where several nodes share a store,
+   * the others get ready to take over, for 10 seconds at most.
+   */
   stop(): Promise<void>;
   /** Resolves when it has stopped; rejects with the reason if its store was lost. */
   readonly ended: Promise<void>;

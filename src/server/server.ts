@@ -154,7 +154,10 @@ export class Server {
     return this.#http.addresses;
   }
 
-  /** Ends within a second: answers what is asked, sends close frames to consumers, writes down what was done. Idempotent. */
+  /**
+   * Ends within a second: answers what is asked, sends close frames to consumers, writes down what was done. Before that it
+   * lets nodes that are there get ready to take over, for 10 seconds at most. Idempotent.
+   */
   stop(): Promise<void> {
     return this.#end(null);
   }
@@ -170,6 +173,7 @@ export class Server {
   async #stop(cause: unknown): Promise<void> {
     const { clock, logger } = this.#settings;
     const startedMs = clock.monotonicMs();
+    if (cause === null) await this.#node?.announceStop();
     // What ended before is no part of this end.
     if (cause === null) this.#office?.takeOutcome();
     this.#face.stopping();

@@ -33,10 +33,17 @@ export interface StoreLeases {
    * could not be given, because a batch is being written under them: no other lease is to wait for that.
    */
   give(leases: readonly LeaseName[]): Promise<readonly LeaseName[]>;
+  /**
+   * Reads what `load` of the shard will answer, for a node that may own it soon: then that takes less long. It answers what
+   * is stored by then all the same. What was read is kept for half a minute at most.
+   */
+  prepare(shard: ShardId): Promise<void>;
+  /** Whoever has them learns that the next owner has prepared. Leaves those that another owner has taken. */
+  ready(leases: readonly LeaseName[]): Promise<void>;
   /** The node takes no more shards: it is not written down as present any longer. Its leases stay. */
   leave(holder: string): Promise<void>;
   /**
-   * Calls back when a lease may have been taken or given away, or a node has come or left; returns what ends that. Only
+   * Calls back when a lease may have been taken or given away, a node has come or left, or has prepared; returns what ends that. Only
    * spares waiting: it may be late, or never come.
    */
   onNews(listener: () => void): () => void;
@@ -64,7 +71,10 @@ export interface NodePresent {
 }
 
 /** Whose lease it is. */
-export interface LeaseHolder extends NodePresent, LeaseName {}
+export interface LeaseHolder extends NodePresent, LeaseName {
+  /** The node that is to have it next has prepared. */
+  readonly isAwaited: boolean;
+}
 
 /** How leases stand. */
 export interface LeaseSight {

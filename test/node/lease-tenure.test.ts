@@ -48,6 +48,8 @@ class Fixture {
         return [];
       },
       leave: async () => {},
+      prepare: async () => {},
+      ready: async () => {},
       onNews: () => () => {},
     };
     const { clock } = this;
@@ -85,7 +87,8 @@ class Fixture {
 }
 
 function sightOf(epoch: number, renewed: readonly ShardId[]): LeaseSight {
-  const holder = { shard: 0, epoch, holder: epoch === 7 ? 'a' : 'b', address: 'x:1', leftMs: LEASE_MS };
+  const name = epoch === 7 ? 'a' : 'b';
+  const holder = { shard: 0, epoch, holder: name, address: 'x:1', leftMs: LEASE_MS, isAwaited: false };
   return { leases: [holder], free: [], nodes: [], renewed, server: null, reason: null };
 }
 

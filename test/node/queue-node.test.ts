@@ -62,6 +62,8 @@ class TestNode {
       take: (...args) => unlessFailing(() => leases.take(...args)),
       give: (...args) => unlessFailing(() => leases.give(...args)),
       leave: (...args) => unlessFailing(() => leases.leave(...args)),
+      prepare: (...args) => unlessFailing(() => leases.prepare(...args)),
+      ready: (...args) => unlessFailing(() => leases.ready(...args)),
       onNews: (listener) => leases.onNews(listener),
     };
     this.store = Object.assign(inner, { leases: flaky });

@@ -103,6 +103,8 @@ class TestNode {
           return leases.give(given);
         }),
       leave: (...args) => unlessFailing(() => leases.leave(...args)),
+      prepare: (...args) => unlessFailing(() => leases.prepare(...args)),
+      ready: (...args) => unlessFailing(() => leases.ready(...args)),
       onNews: (listener) => leases.onNews(listener),
     };
     this.store = Object.assign(inner, { leases: flaky });
@@ -220,6 +222,60 @@ test('when one of three nodes falls silent, the others share what it had within 
   await nodes.passes(5_000);
   assert.deepEqual(nodes.sizes, [20, 22, 22]);
   await nodes.stop();
+});
+
+test('a node that is to stop acts until each of the others has read what it will have to know', async () => {
+  const nodes = new Nodes();
+  const [a, b, c] = [nodes.start('a'), nodes.start('b'), nodes.start('c')];
+  await nodes.passes(5_000);
+  const had = a.shards;
+  const prepared: ShardId[] = [];
+  const gate = Promise.withResolvers<void>();
+  b.store.leases!.prepare = async (shard) => void prepared.push(shard);
+  c.store.leases!.prepare = async (shard) => {
+    await gate.promise;
+    prepared.push(shard);
+  };
+  let isAnnounced = false;
+  const announced = a.node.announceStop().then(() => {
+    isAnnounced = true;
+  });
+  await nodes.passes(5_000);
+  assert.ok(prepared.length > 0 && prepared.length < had.length);
+  assert.deepEqual([a.shards, isAnnounced], [had, false]);
+  gate.resolve();
+  await nodes.settle();
+  await announced;
+  assert.deepEqual(
+    prepared.toSorted((x, y) => x - y),
+    had,
+  );
+  assert.deepEqual(a.shards, had);
+  await a.node.stop();
+  await nodes.settle();
+  assert.deepEqual([b.shards.length, c.shards.length], [HALF, HALF]);
+  await nodes.stop();
+});
+
+test('a node that is to stop does not wait for nodes that there are not, or that prepare for ever', async () => {
+  for (const [others, waitedMs] of [
+    [[], 0],
+    [['b'], 10_000],
+  ] as const) {
+    const nodes = new Nodes();
+    const a = nodes.start('a');
+    await nodes.settle();
+    for (const id of others) nodes.start(id).store.leases!.prepare = () => new Promise(() => {});
+    await nodes.passes(3_000);
+    const beganMs = nodes.time.monotonicMs();
+    let tookMs: number | null = null;
+    void a.node.announceStop().then(() => {
+      tookMs = nodes.time.monotonicMs() - beganMs;
+    });
+    await nodes.passes(11_000);
+    assert.equal(tookMs, waitedMs);
+    await nodes.stop();
+  }
 });
 
 test('a node that is stopped gives all at once, and its successor gets the same shards again', async () => {

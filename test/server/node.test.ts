@@ -103,6 +103,26 @@ test('an orderly stop hands over at once', async () => {
   assert.ok(figures.get('node_last_takeover_timestamp_seconds')! > 0);
 });
 
+test('a node that is to stop acts until another one has read what it needs', async () => {
+  const database = new MemoryDatabase();
+  const a = await TestServer.start({ ...sharing(database), leaseMs: 60_000 });
+  const options = { ...sharing(database), leaseMs: 60_000 };
+  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  (options.store as MemoryStore).leases!.prepare = async () => {
+    asked.resolve();
+    await gate.promise;
+  };
+  await using b = await TestServer.start(options);
+  await balanced(a, b);
+  const queue = await queueAt(a);
+  const stopped = a[Symbol.asyncDispose]();
+  await asked.promise;
+  assert.equal(await activeStatus(a, queue), '200 active');
+  gate.resolve();
+  await stopped;
+  await hasAll(b);
+});
+
 test('a node whose lease has run out answers 503 before it has noticed, and closes its consumers when it does', async () => {
   const database = new MemoryDatabase();
   const clock = new PausingClock(systemClock);

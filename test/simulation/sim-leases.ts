@@ -1,3 +1,4 @@
+import type { ShardId } from '../../src/model/ids.ts';
 import type { LeaseClaim, LeaseName, LeaseSight, ShardGrant, StoreLeases } from '../../src/store/lease.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import type { SimClock } from './sim-clock.ts';
@@ -42,6 +43,14 @@ export class SimLeases implements StoreLeases {
 
   leave(holder: string): Promise<void> {
     return this.#o.call(() => this.#inner.leave(holder));
+  }
+
+  prepare(shard: ShardId): Promise<void> {
+    return this.#o.call(() => this.#inner.prepare(shard));
+  }
+
+  ready(leases: readonly LeaseName[]): Promise<void> {
+    return this.#o.call(() => this.#inner.ready(leases));
   }
 
   /** They only spare waiting. */

@@ -169,6 +169,7 @@ export class SimNode {
 
   /** In good order. */
   async stop(): Promise<void> {
+    await this.#node?.announceStop();
     await this.#node?.stop();
   }
 

@@ -22,6 +22,7 @@ export interface MemoryShard {
 export interface Lease extends LeaseClaim {
   /** On the monotonic time of the clock that all stores of the database have. */
   endsMs: number;
+  isAwaited?: boolean;
 }
 
 /** Where leases stand. */
@@ -63,7 +64,10 @@ export class MemoryLeases implements StoreLeases {
       const { epoch, lease } = this.#database.shard(shard);
       const leftMs = lease === null ? 0 : this.#leftMs(lease);
       if (lease === null || leftMs <= 0) free.push({ shard, epoch });
-      else leases.push({ shard, epoch, holder: lease.holder, address: lease.address, leftMs });
+      else {
+        const { holder, address, isAwaited = false } = lease;
+        leases.push({ shard, epoch, holder, address, isAwaited, leftMs });
+      }
     }
     return {
       leases,
@@ -103,6 +107,17 @@ export class MemoryLeases implements StoreLeases {
     }
     this.#tell();
     return [];
+  }
+
+  /** There is nothing to read: it is in memory. */
+  async prepare(): Promise<void> {}
+
+  async ready(leases: readonly LeaseName[]): Promise<void> {
+    for (const { shard, epoch } of leases) {
+      const state = this.#database.shard(shard);
+      if (state.epoch === epoch && state.lease !== null) state.lease.isAwaited = true;
+    }
+    this.#tell();
   }
 
   async leave(holder: string): Promise<void> {

@@ -14,10 +14,13 @@ import type { SqlSession } from './session.ts';
 export class PostgresLeases implements StoreLeases {
   readonly #connections: Connections;
   readonly #writer: BatchWriter;
+  readonly #prepare: (shard: ShardId) => Promise<void>;
 
-  constructor(connections: Connections, writer: BatchWriter) {
+  /** @param prepare reads what is loaded next */
+  constructor(connections: Connections, writer: BatchWriter, prepare: (shard: ShardId) => Promise<void>) {
     this.#connections = connections;
     this.#writer = writer;
+    this.#prepare = prepare;
   }
 
   look(node: LeaseClaim | null, renew: readonly LeaseName[] = []): Promise<LeaseSight> {
@@ -68,6 +71,17 @@ export class PostgresLeases implements StoreLeases {
   leave(holder: string): Promise<void> {
     return this.#connections.lease(async (session) => {
       await session.query('DELETE FROM nodes WHERE holder = $1', [holder]);
+      await this.#connections.tellOfLease(session);
+    });
+  }
+
+  prepare(shard: ShardId): Promise<void> {
+    return this.#prepare(shard);
+  }
+
+  ready(leases: readonly LeaseName[]): Promise<void> {
+    return this.#connections.lease(async (session) => {
+      await session.query(READY, namesOf(leases));
       await this.#connections.tellOfLease(session);
     });
   }
@@ -134,7 +148,8 @@ function lookStatement(node: LeaseClaim | null, renew: readonly LeaseName[]) {
   }
   const text = `${parts.length === 0 ? '' : `WITH ${parts.join(',\n')}\n`}SELECT version, ${IS_INCOMPLETE}, json_build_object(
     'leases', (SELECT coalesce(json_agg(json_build_object(
-        'shard', shard, 'epoch', epoch, 'holder', holder, 'address', address, 'leftMs', ${LEFT_MS}) ORDER BY shard), '[]')
+        'shard', shard, 'epoch', epoch, 'holder', holder, 'address', address, 'isAwaited', is_awaited, 'leftMs', ${LEFT_MS})
+        ORDER BY shard), '[]')
       FROM shards WHERE expires_at > now()),
     'free', (SELECT coalesce(json_agg(json_build_object('shard', shard, 'epoch', epoch) ORDER BY shard), '[]')
       FROM shards WHERE expires_at IS NULL OR expires_at <= now()),
@@ -161,7 +176,7 @@ const TAKE = `WITH free AS (
     SELECT s.shard FROM shards AS s JOIN ${NAMED} ON n.shard = s.shard AND n.epoch = s.epoch
     WHERE (expires_at IS NULL OR expires_at <= now() OR holder = $3) AND ${IS_OURS}
     FOR NO KEY UPDATE OF s SKIP LOCKED)
-  UPDATE shards AS s SET epoch = s.epoch + 1, holder = $3, address = $4, lease_ms = $5,
+  UPDATE shards AS s SET epoch = s.epoch + 1, holder = $3, address = $4, lease_ms = $5, is_awaited = false,
     expires_at = now() + $5 * interval '1 ms'
   FROM free WHERE s.shard = free.shard
   RETURNING EXISTS (SELECT FROM shards WHERE holder = $3 AND expires_at > now()),
@@ -183,6 +198,9 @@ const GIVE = `WITH at_hand AS (
     UPDATE shards AS s SET expires_at = now(), lease_ms = NULL FROM at_hand AS h WHERE h.shard = s.shard RETURNING s.shard)
   SELECT s.shard FROM shards AS s JOIN ${NAMED} ON n.shard = s.shard AND n.epoch = s.epoch
   WHERE s.shard NOT IN (SELECT shard FROM given)`;
+
+const READY = `UPDATE shards AS s SET is_awaited = true FROM ${NAMED}
+  WHERE s.shard = n.shard AND s.epoch = n.epoch`;
 
 function namesOf(leases: readonly LeaseName[]): [string, string] {
   return [`{${leases.map(({ shard }) => shard).join()}}`, `{${leases.map(({ epoch }) => epoch).join()}}`];

@@ -11,28 +11,36 @@ const PAGES_AT_ONCE = 2000;
 const TRIES_AT_ONCE = 20_000;
 /** Before every page and chunk. */
 const BEFORE_ALL = -1n;
+/** Above every id. */
+export const ID_END = 1n << 63n;
 
 interface Loading extends LoadedSubmission {
   readonly tries: Map<number, ChunkTries>;
 }
 
-type Read = <T>(work: (session: SqlSession) => Promise<T>) => Promise<T>;
+export type Read = <T>(work: (session: SqlSession) => Promise<T>) => Promise<T>;
 
 /** Open submissions of the shards, by id in each; each statement answers a bounded number of rows. */
 export async function* loadOpen(
   read: Read,
   shards: readonly ShardId[],
 ): AsyncGenerator<readonly LoadedSubmission[]> {
-  for (const shard of shards) yield* loadShard(read, shard);
+  for (const shard of shards) yield* loadBetween(read, shard, 0n, ID_END);
 }
 
-async function* loadShard(read: Read, shard: ShardId): AsyncGenerator<readonly LoadedSubmission[]> {
+/** Those of a shard with ids from `first` on, before `end`. */
+export async function* loadBetween(
+  read: Read,
+  shard: ShardId,
+  first: SubmissionId,
+  end: SubmissionId,
+): AsyncGenerator<readonly LoadedSubmission[]> {
   const submissionsAfter = (after: SubmissionId) => {
     const rows = read((session) =>
       session.query<RecordRow>(
-        `SELECT ${RECORD_COLUMNS} FROM submissions WHERE state = ${STATE.open} AND shard = $3 AND id > $1
+        `SELECT ${RECORD_COLUMNS} FROM submissions WHERE state = ${STATE.open} AND shard = $3 AND id > $1 AND id <= $4
          ORDER BY id LIMIT $2`,
-        [after, PIECE_SUBMISSIONS, shard],
+        [after, PIECE_SUBMISSIONS, shard, end - 1n],
       ),
     );
     // It is awaited later, or not at all if the caller needs no more.
@@ -40,7 +48,7 @@ async function* loadShard(read: Read, shard: ShardId): AsyncGenerator<readonly L
     return rows;
   };
   const walks = new Walks(read);
-  for (let next = submissionsAfter(-1n); ; ) {
+  for (let next = submissionsAfter(first - 1n); ; ) {
     const rows = await next;
     const lastId = rows.at(-1)?.[0];
     if (lastId === undefined) return;

@@ -23,10 +23,14 @@ import { Connections } from './connections.ts';
 import { loadDriver } from './driver.ts';
 import { forget, sweep } from './forget.ts';
 import { PostgresLeases } from './leases.ts';
-import { loadOpen } from './load.ts';
+import { loadOpen, type Read } from './load.ts';
 import { parseLocation } from './location.ts';
 import * as lookups from './lookups.ts';
 import { prepareDatabase } from './open.ts';
+import { Preparation } from './preparation.ts';
+
+/** Who does not load by then does not need what was prepared, as a rule. */
+const PREPARATION_MS_MAX = 30_000;
 
 export interface PostgresStoreOptions {
   /** What follows `postgres:` in the URL. */
@@ -51,7 +55,7 @@ export async function openPostgresStore({ rest, logger, clock }: PostgresStoreOp
     await connections.close();
     throw error;
   }
-  return new PostgresStore(connections);
+  return new PostgresStore(connections, clock);
 }
 
 /** A queue's memory in a PostgreSQL database, which several nodes may share: who acts is a matter of leases. */
@@ -61,11 +65,15 @@ export class PostgresStore implements Store {
   readonly leases: StoreLeases;
   readonly #connections: Connections;
   readonly #writer: BatchWriter;
+  readonly #clock: Clock;
+  readonly #read: Read = (work) => this.#connections.read(work);
+  readonly #preparations = new Map<ShardId, Preparation>();
 
-  constructor(connections: Connections) {
+  constructor(connections: Connections, clock: Clock) {
     this.#connections = connections;
+    this.#clock = clock;
     this.#writer = new BatchWriter(connections);
-    this.leases = new PostgresLeases(connections, this.#writer);
+    this.leases = new PostgresLeases(connections, this.#writer, (shard) => this.#prepare(shard));
   }
 
   async acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]> {
@@ -76,8 +84,21 @@ export class PostgresStore implements Store {
     }
   }
 
-  load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]> {
-    return loadOpen((work) => this.#connections.read(work), shards);
+  async *load(shards: readonly ShardId[]): AsyncGenerator<readonly LoadedSubmission[]> {
+    for (const shard of shards) {
+      const preparation = this.#preparations.get(shard);
+      this.#preparations.delete(shard);
+      yield* preparation?.load() ?? loadOpen(this.#read, [shard]);
+    }
+  }
+
+  async #prepare(shard: ShardId): Promise<void> {
+    const preparation = await Preparation.make(this.#read, shard);
+    this.#preparations.set(shard, preparation);
+    const forget = () => {
+      if (this.#preparations.get(shard) === preparation) this.#preparations.delete(shard);
+    };
+    this.#clock.after(PREPARATION_MS_MAX, forget, { unref: true });
   }
 
   commit(batch: CommitBatch): Promise<CommitResult> {

@@ -19,7 +19,9 @@ export const POSTGRES_MIGRATIONS: readonly string[] = [
     -- for a holder that asked nobody.
     address text,
     lease_ms double precision,
-    expires_at timestamptz
+    expires_at timestamptz,
+    -- The node that is to have it next has read what it needs.
+    is_awaited boolean NOT NULL DEFAULT false
   ) WITH (fillfactor = 10);
   INSERT INTO shards (shard, epoch, holder, last_seq, highest_id)
     SELECT shard, 0, '', 0, 0 FROM generate_series(0, ${SHARDS - 1}) AS shard;

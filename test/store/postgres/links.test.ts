@@ -68,7 +68,7 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
     const clock = systemClock;
     const connections = new Connections({ pg, location, logger, clock, quietMs: 100, leaseTimeoutMs });
     await prepareDatabase(connections, logger, systemClock);
-    return new PostgresStore(connections);
+    return new PostgresStore(connections, clock);
   }
 
   /** Of the only session of the store that has written lately, if its commit waits so; else null. */

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NO_SCOPE_CONTROL, SERVER_SCOPE, withPause } from '../../../src/model/control.ts';
 import type { ShardId } from '../../../src/model/ids.ts';
-import { completed, insertOf, page } from '../../../src/store/conformance/mutations.ts';
+import {
+  cancelled,
+  completed,
+  control,
+  failed,
+  failedChunk,
+  insertOf,
+  page,
+  tries,
+} from '../../../src/store/conformance/mutations.ts';
+import { plainLoaded } from '../../../src/store/conformance/session.ts';
 import type { LeaseSight, ShardGrant, StoreLeases } from '../../../src/store/lease.ts';
 import type { Mutation, Store } from '../../../src/store/store.ts';
 
@@ -273,6 +283,63 @@ export function leaseConformance(name: string, make: () => Promise<LeaseFixture>
       await b.leases.leave('b');
       assert.deepEqual(await present(), ['a']);
       assert.ok(heard.length >= 1);
+    }));
+
+  test(`${name}: a lease that the next node has prepared to take is awaited, until it is taken`, () =>
+    twoNodes(async ({ a, b }) => {
+      const grant = await taken(a, 0, 'a');
+      const isAwaited = async () => (await a.leases.look(null)).leases.map((each) => each.isAwaited);
+      assert.deepEqual(await isAwaited(), [false]);
+      const news = new Promise<void>((resolve) => a.leases.onNews(resolve));
+      await b.leases.ready([{ shard: 0, epoch: grant.epoch + 1 }]);
+      assert.deepEqual(await isAwaited(), [false], 'it is of another epoch');
+      await b.leases.ready([grant]);
+      await news;
+      assert.deepEqual(await isAwaited(), [true]);
+      await a.leases.give([grant]);
+      await taken(b, 0, 'b');
+      assert.deepEqual(await isAwaited(), [false]);
+    }));
+
+  test(`${name}: what is prepared and changed afterwards is loaded as it is`, () =>
+    twoNodes(async ({ a, b }) => {
+      const [grant, other] = [await taken(a, 0, 'a'), await taken(a, 1, 'a')];
+      let seq = 0;
+      const change = async (...mutations: Mutation[]) =>
+        assert.equal(await commit(a, grant, ++seq, ...mutations), 'committed');
+      const loaded = async (store: Store) =>
+        (await Array.fromAsync(store.load([0]))).flat().map((each) => plainLoaded(each));
+      const ids = Array.from({ length: 12 }, (_, i) => BigInt(i + 1));
+      const changes: Mutation[][] = [
+        [],
+        [page(2n, 0, [1])],
+        [tries(3n, 4, 1, 0)],
+        [page(3n, 0, [4])],
+        [failedChunk(4n, 2, 'it broke')],
+        [failedChunk(4n, 2, null)],
+        [{ kind: 'retry', id: 5n }],
+        [control(6n, { startAfterMs: 5 })],
+        [completed(7n, 100)],
+        [cancelled(8n, 100)],
+        [insertOf(13n)],
+        [{ kind: 'retry', id: 9n }],
+      ];
+      await change(
+        ...ids.map((id) => insertOf(id)),
+        failedChunk(5n, 1, 'it broke'),
+        tries(5n, 2, 3, 0),
+        failed(9n, 50),
+      );
+      for (const mutations of changes) {
+        await b.leases.prepare(0);
+        if (mutations.length > 0) await change(...mutations);
+        assert.deepEqual(await loaded(b), await loaded(a), String(mutations[0]?.kind));
+      }
+      await b.leases.prepare(0);
+      assert.equal(await commit(a, other, 1, insertOf(4_096n), page(4_096n, 0, [1])), 'committed');
+      await change(completed(1n, 100), completed(2n, 100));
+      await a.forget([1n, 2n, 7n, 8n]);
+      assert.deepEqual(await loaded(b), await loaded(a));
     }));
 
   test(`${name}: a look shows what verbs have changed of the whole server`, () =>
