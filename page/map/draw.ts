@@ -30,6 +30,8 @@ export function palette(): Palette {
 const PATTERN_SIZE_MIN = 7;
 /** Shares of done chunks that have a colour of their own. */
 const SHADES = 16;
+/** Of durations: the shortest is told from what is not known. */
+const SHADE_LEAST = 4;
 
 /** Draws a cell at a place, of that size. */
 type Paint = (context: CanvasRenderingContext2D, index: number, x: number, y: number, size: number) => void;
@@ -69,9 +71,10 @@ export function byDuration(cells: Cells, colours: Palette): Paint {
         : octaves === 0
           ? 0.5
           : Math.log2(meanMs / span.leastMs) / octaves;
-    // The shortest is told from what is not known.
     context.fillStyle =
-      share === null ? colours.waiting : (shades[2 + Math.round(share * (SHADES - 2))] ?? colours.delayed);
+      share === null
+        ? colours.waiting
+        : (shades[SHADE_LEAST + Math.round(share * (SHADES - SHADE_LEAST))] ?? colours.delayed);
     context.fillRect(x, y, size, size);
   };
 }

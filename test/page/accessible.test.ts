@@ -55,6 +55,7 @@ suite('the page, in both themes and three widths', {
         // In between there is what there is at one end or the other, in other places.
         const isEnd = width === WIDTHS[0] || width === WIDTHS.at(-1);
         assert.deepEqual(await watched.axe(isEnd ? null : RULES_OF_PLACE), [], where);
+        if (!isEnd) continue;
         await watched.show({ width, theme: 'dark' });
         assert.deepEqual(await watched.axe(RULES_OF_COLOUR), [], `${where}, dark`);
       }

@@ -111,7 +111,9 @@ export function actionRoute({ queue, views, clock, across }: ActionRouteOptions)
         known ?? (error instanceof OpsqueueError ? STATUSES_OF_SKIPPED.get(error.code) : undefined);
       if (status === undefined || !(error instanceof OpsqueueError)) throw error;
       const where = error instanceof SubmissionNotFoundError ? error.queue : null;
-      respondProblem(exchange, status, error.code, error.message, { queue: where });
+      const more =
+        error instanceof TooManyViewsError ? ['retry-after', String(error.retryAfterSeconds)] : null;
+      respondProblem(exchange, status, error.code, error.message, { queue: where, more });
     }
   };
 }
