@@ -132,6 +132,11 @@ function shifted(at: number, isUtc: boolean): Date {
   return isUtc ? date : new Date(date.getTime() - date.getTimezoneOffset() * MINUTE);
 }
 
+/** Begins as a sentence does. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }

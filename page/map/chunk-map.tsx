@@ -135,9 +135,7 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
         <span class="map-pointed" aria-live="polite">
           {cells !== null && pointed >= 0 && pointed < cells.cells
             ? pointedWords(cells, pointed)
-            : window.cell === 1
-              ? 'One cell is one chunk'
-              : `One cell is ${count(window.cell)} chunks`}
+            : `One cell is ${window.cell === 1 ? 'one chunk' : `${count(window.cell)} chunks`}${mode === 'duration' ? '; durations are kept for neighbours together' : ''}`}
         </span>
         {cells?.mode === 'duration' ? <DurationLegend cells={cells} /> : <Legend />}
       </p>

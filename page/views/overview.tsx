@@ -7,7 +7,7 @@ import {
   type HistoryWindow,
   type Overview,
 } from '../../src/protocol/api/overview.ts';
-import { compact, duration, plural, rate, roughly } from '../lib/format.ts';
+import { compact, duration, plural, rate, roughly, sentence } from '../lib/format.ts';
 import { live, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';
@@ -78,7 +78,7 @@ function AttentionList({
               <Icon name={severity} />
               <span>
                 <span class="visually-hidden">{severity}: </span>
-                <Foreign text={text} />
+                <Foreign text={sentence(text)} />
               </span>
               <Icon name="right" />
             </a>

@@ -1,4 +1,5 @@
 import type { Why } from '../../src/protocol/api/why.ts';
+import { sentence } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath } from '../lib/route.ts';
 import { Icon } from '../ui/icons.tsx';
@@ -18,7 +19,7 @@ export function WhyPanel({ submission }: { readonly submission: string | null })
         <Icon name={ok ? 'ok' : isIdle ? 'info' : 'warning'} />
         <span class="verdict" aria-live="polite">
           <b>
-            <Foreign text={text} />
+            <Foreign text={sentence(text)} />
           </b>
           {advice === null ? null : (
             <span class="advice">

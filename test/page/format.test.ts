@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compact, duration, rate, ticks } from '../../page/lib/format.ts';
+import { compact, duration, rate, sentence, ticks } from '../../page/lib/format.ts';
 
 test('ticks of an axis have one unit, and no more figures than they need', () => {
   for (const [format, values, texts] of [
@@ -13,4 +13,13 @@ test('ticks of an axis have one unit, and no more figures than they need', () =>
   ] as const) {
     assert.equal(ticks(values, format).join(' '), texts);
   }
+});
+
+test('what the queue says begins as a sentence does', () => {
+  assert.deepEqual(['it runs: 3', '3 wait', '', 'ünique'].map(sentence), [
+    'It runs: 3',
+    '3 wait',
+    '',
+    'Ünique',
+  ]);
 });

@@ -164,6 +164,7 @@ suite('the page', { skip: file === null ? 'there is no browser' : false }, () =>
     await cells('16');
     await page.getByRole('link', { name: 'durations' }).click();
     await page.getByText('not known', { exact: true }).waitFor();
+    await page.getByText('One cell is 16 chunks; durations are kept for neighbours together').waitFor();
     await canvas.focus();
     await page.keyboard.press('ArrowRight');
     await page.getByText(/^Chunks [\d\u2009]+ to [\d\u2009]+: .* on average, the longest /).waitFor();
