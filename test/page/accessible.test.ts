@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { test } from 'node:test';
 import { answerFrom } from '../support/page/api-fixture.ts';
-import { findBrowser, launchBrowser, WatchedPage, WIDTHS } from '../support/page/browser.ts';
+import { WIDTHS } from '../support/page/browser.ts';
+import { goTo, pageSuite } from '../support/page/suite.ts';
 import { VIEWS, viewLoaded } from '../support/page/views.ts';
-import { TestServer } from '../support/queues/test-server.ts';
-
-const file = findBrowser();
 
 /** What is wider than the place it has, and is not shortened on purpose. */
 const CUT_OFF = `[...document.querySelectorAll('main td, main .figure, main .timeline li > *')]
@@ -20,30 +17,17 @@ const STILL = `localStorage.setItem('opsqueue', JSON.stringify({ intervalMs: 0 }
 const RULES_OF_COLOUR = ['color-contrast'];
 const RULES_OF_PLACE = [...RULES_OF_COLOUR, 'target-size', 'scrollable-region-focusable'];
 
-suite('the page, in both themes and three widths', {
-  skip: file === null ? 'there is no browser' : false,
-}, () => {
-  let browser: Browser;
-  let server: TestServer;
-  before(async () => {
-    [browser, server] = await Promise.all([launchBrowser(file ?? ''), TestServer.start()]);
-  });
-  after(async () => {
-    await browser.close();
-    await server[Symbol.asyncDispose]();
-  });
-
+pageSuite('the page, in both themes and three widths', (scene) => {
   // One page for all: to load axe and the page anew for each would take longer than to look.
   test('every view is accessible and fits', async () => {
-    const origin = `http://127.0.0.1:${server.port}`;
-    await using watched = await WatchedPage.open(browser, origin, { width: 1440, theme: 'light' });
+    await using watched = await scene.open();
     const { page } = watched;
     // One row of each kind: axe takes its time for each element.
     const fixture = await answerFrom(page, { rows: 6 });
     await page.addInitScript(STILL);
-    await page.goto(`${origin}/`);
+    await page.goto(`${scene.origin}/`);
     for (const [hash, words] of VIEWS) {
-      await page.evaluate(`void (location.hash = ${JSON.stringify(`#/${hash}`)})`);
+      await goTo(page, hash);
       await page.getByText(words).first().waitFor({ state: 'attached' });
       await viewLoaded(page);
       for (const width of WIDTHS) {
@@ -54,10 +38,12 @@ suite('the page, in both themes and three widths', {
         assert.deepEqual(await page.evaluate(CUT_OFF), [], `${where}: cut off, or over one another`);
         // In between there is what there is at one end or the other, in other places.
         const isEnd = width === WIDTHS[0] || width === WIDTHS.at(-1);
-        assert.deepEqual(await watched.axe(isEnd ? null : RULES_OF_PLACE), [], where);
+        // What is around the view is the same for all of them.
+        const of = hash === '' || width === WIDTHS.at(-1) ? null : 'main';
+        assert.deepEqual(await watched.axe(isEnd ? null : RULES_OF_PLACE, of), [], where);
         if (!isEnd) continue;
         await watched.show({ width, theme: 'dark' });
-        assert.deepEqual(await watched.axe(RULES_OF_COLOUR), [], `${where}, dark`);
+        assert.deepEqual(await watched.axe(RULES_OF_COLOUR, of), [], `${where}, dark`);
       }
     }
     assert.deepEqual(fixture.unknown, []);

@@ -109,15 +109,16 @@ export class WatchedPage implements AsyncDisposable {
    * What axe finds, as sentences.
    *
    * @param rules null: all that WCAG 2.2 AA and good practice ask for
+   * @param of a selector; default: the whole document
    */
-  async axe(rules: readonly string[] | null): Promise<string[]> {
+  async axe(rules: readonly string[] | null, of: string | null = null): Promise<string[]> {
     // By the debugger's way in: the page's own policy lets no other script be added.
     const isThere = await this.page.evaluate<boolean>("'axe' in globalThis");
     if (!isThere) await this.page.evaluate(axeSource);
     const runOnly = rules === null ? { type: 'tag', values: AXE_TAGS } : { type: 'rule', values: rules };
     const options = { runOnly, resultTypes: ['violations'] };
     const { violations } = await this.page.evaluate<AxeResults>(
-      `axe.run(document, ${JSON.stringify(options)})`,
+      `axe.run(${of === null ? 'document' : JSON.stringify(of)}, ${JSON.stringify(options)})`,
     );
     return violations.flatMap(({ id, help, nodes }) =>
       nodes

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { submissionId } from '../support/page/answers.ts';
+import { answerFrom } from '../support/page/api-fixture.ts';
+import { pageSuite } from '../support/page/suite.ts';
+
+pageSuite('actions on the page', (scene) => {
+  test('a submission is found, selected and paused with keys alone, and the pause is taken back', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page);
+    await page.goto(`${scene.origin}/`);
+    await page.getByText('Needs attention').waitFor();
+    await page.keyboard.type('gs');
+    await page.locator('tr[data-row]').first().waitFor();
+    // Keys are heard once it has been painted.
+    await page.evaluate('new Promise((end) => requestAnimationFrame(() => setTimeout(end)))');
+    await page.keyboard.type('jjx');
+    await page.getByText('1 selected').waitFor();
+    await page.getByRole('button', { name: 'Pause' }).focus();
+    await page.keyboard.press('Enter');
+    const go = page.getByRole('button', { name: 'Pause 1 submission' });
+    await go.waitFor();
+    await page.getByLabel('Reason').focus();
+    await page.keyboard.type('gs is typed, not gone to');
+    await page.keyboard.press('Enter');
+    await page.getByText('Paused 1 submission').waitFor();
+    await page.getByRole('button', { name: 'Undo' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('Resumed 1 submission').waitFor();
+    const ids = [submissionId(1)];
+    assert.deepEqual(actions, [
+      { verb: 'pause', body: { ids, dry_run: true } },
+      { verb: 'pause', body: { ids, reason: 'gs is typed, not gone to', expected: 1 } },
+      { verb: 'resume', body: { ids, reason: 'undone', expected: 1 } },
+    ]);
+    watched.assertQuiet();
+  });
+
+  test('who cancels many types their number, and has five seconds to think again', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page);
+    await page.clock.install();
+    await page.goto(`${scene.origin}/#/submissions?meta=customer:42`);
+    const button = (name: string) => page.getByRole('button', { name, exact: true });
+    await button('Cancel').waitFor();
+    // From here on time passes only when it is told to.
+    await page.clock.pauseAt(Date.now() + 3_600_000);
+    const press = async (name: string) => {
+      await button(name).dispatchEvent('click');
+      await page.clock.runFor(100);
+    };
+    const go = 'Cancel 1\u2009337 submissions';
+    const cancel = async () => {
+      await press('Cancel');
+      await button(go).waitFor();
+      assert.equal(await button(go).isDisabled(), true);
+      await page.getByLabel('Type the number').fill('1337');
+      await press(go);
+      await page.getByText('Cancelling 1\u2009337 submissions in 5 seconds').waitFor();
+    };
+    await cancel();
+    await page.clock.runFor(4_700);
+    await press('Undo');
+    await page.clock.runFor(10_000);
+    const done = () => actions.filter(({ body }) => body.dry_run !== true);
+    assert.deepEqual(done(), []);
+    await cancel();
+    await page.clock.runFor(5_000);
+    await page.getByText('Cancelled 1\u2009337 submissions').waitFor();
+    assert.deepEqual(done(), [
+      { verb: 'cancel', body: { filter: { metadata: { customer: '42' } }, expected: 1_337 } },
+    ]);
+    watched.assertQuiet();
+  });
+
+  test('metadata and deadline of a submission are changed, and changed back', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page);
+    await page.goto(`${scene.origin}/#/submissions/${submissionId(1)}`);
+    await page.getByRole('button', { name: 'Change', exact: true }).click();
+    const go = page.getByRole('button', { name: /^Change/ }).last();
+    assert.equal(await go.isDisabled(), true, 'nothing is different yet');
+    await page.getByLabel('Value of customer').fill('43');
+    await page.getByLabel('Value of priority').fill('');
+    await page.getByLabel('Deadline').selectOption('none');
+    await page.getByLabel('Not before').selectOption('at');
+    await page.getByLabel('local time').fill('2030-01-02T03:04:05');
+    await page.getByLabel('Reason').fill('customer waits');
+    await page.getByRole('button', { name: 'Change 1 submission' }).click();
+    await page.getByRole('button', { name: 'Undo' }).click();
+    const done = () => actions.filter(({ body }) => body.dry_run !== true).map(({ body }) => body);
+    while (done().length < 2) await page.waitForRequest('**/actions/set');
+    const ids = [submissionId(1)];
+    assert.deepEqual(done(), [
+      {
+        ids,
+        strategic_metadata: { customer: '43', priority: null },
+        deadline: null,
+        start_after: '2030-01-02T02:04:05.000Z',
+        reason: 'customer waits',
+        expected: 1,
+      },
+      {
+        ids,
+        strategic_metadata: { customer: '41', priority: '1' },
+        deadline: null,
+        start_after: null,
+        reason: 'undone',
+        expected: 1,
+      },
+    ]);
+    watched.assertQuiet();
+  });
+
+  test('all that failed in one way is retried, with who it is of', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page, { submissions: 4 });
+    await page.goto(`${scene.origin}/#/failures?meta=customer:42`);
+    await page.getByText('all with customer 42').first().waitFor();
+    await page.locator('.failures summary').first().click();
+    await page.getByRole('button', { name: 'Retry failed submissions with it' }).first().click();
+    await page.getByRole('button', { name: 'Retry what failed 4 submissions' }).click();
+    await page.getByText('Retried 4 submissions').waitFor();
+    const filter = { metadata: { customer: '42' }, failure: 'fp-0' };
+    assert.deepEqual(actions.at(-1), { verb: 'retry', body: { filter, expected: 4 } });
+    watched.assertQuiet();
+  });
+});

@@ -1,0 +1,45 @@
+import { after, before, suite } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { TestServer } from '../queues/test-server.ts';
+import { findBrowser, type Look, launchBrowser, WatchedPage } from './browser.ts';
+
+const WIDE: Look = { width: 1440, theme: 'light' };
+
+/** A browser, and a server whose page is looked at in it. */
+export class PageScene {
+  #browser: Browser | null = null;
+  #server: TestServer | null = null;
+
+  async start(file: string): Promise<void> {
+    [this.#browser, this.#server] = await Promise.all([launchBrowser(file), TestServer.start()]);
+  }
+
+  async stop(): Promise<void> {
+    await this.#browser?.close();
+    await this.#server?.[Symbol.asyncDispose]();
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.#server?.port}`;
+  }
+
+  open(look: Look = WIDE): Promise<WatchedPage> {
+    return WatchedPage.open(this.#browser!, this.origin, look);
+  }
+}
+
+/** Tests that share a scene; where there is no browser they are skipped, which a line says. */
+export function pageSuite(name: string, define: (scene: PageScene) => void): void {
+  const file = findBrowser();
+  suite(name, { skip: file === null ? 'there is no browser' : false }, () => {
+    const scene = new PageScene();
+    before(() => scene.start(file ?? ''));
+    after(() => scene.stop());
+    define(scene);
+  });
+}
+
+/** Goes to a view without loading the page anew. */
+export function goTo(page: Page, hash: string): Promise<void> {
+  return page.evaluate(`void (location.hash = ${JSON.stringify(`#/${hash}`)})`);
+}
