@@ -9,6 +9,9 @@ import type { QueueRow } from '../../src/protocol/api/queue.ts';
 import type { ChunkRow, SubmissionAnswer, SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import type { ValueRow } from '../../src/protocol/api/values.ts';
 import type { Why } from '../../src/protocol/api/why.ts';
+import { FanOut } from '../../src/server/across/fan-out.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
+import { scriptedHttp } from '../support/fakes/scripted-http.ts';
 import { freePort } from '../support/network/free-port.ts';
 import { ConsumerPeer } from '../support/peers/consumer-peer.ts';
 import { HttpSocket, type RawAnswer } from '../support/peers/http-socket.ts';
@@ -264,4 +267,17 @@ test('what a node is asked for by another one is of itself alone, and is refused
   socket.send('GET /api/v1/overview', { 'opsqueue-scope': a.name });
   assert.equal((await socket.answer()).status, 503);
   socket.close();
+});
+
+test('a node that closes a kept connection just as it is asked is asked again', async () => {
+  await using other = await scriptedHttp((_request, number) =>
+    number === 2 ? 'cut' : { status: 200, body: '{}' },
+  );
+  const node = { node: 'b', address: `127.0.0.1:${other.port}` };
+  const fanOut = new FanOut({ clock: systemClock, others: () => [node] });
+  for (let asked = 0; asked < 2; asked++) {
+    assert.deepEqual((await fanOut.ask({ path: 'overview' })).missing, []);
+  }
+  assert.equal(other.seen.length, 3);
+  fanOut.close();
 });

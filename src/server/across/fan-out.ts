@@ -1,6 +1,6 @@
 import { Agent } from 'node:http';
 import { parseQueueUrl } from '../../net/address/queue-url.ts';
-import { attemptRequest, type HttpAnswer } from '../../net/http/attempt.ts';
+import { attemptRequest, type HttpAnswer, HttpAttemptError } from '../../net/http/attempt.ts';
 import { SCOPE_HEADER } from '../../protocol/node.ts';
 import type { Clock } from '../../system/time/clock.ts';
 
@@ -49,7 +49,9 @@ const LINKS_IDLE_MAX = 4;
 /** Asks all other nodes that have queues open, each for its own part, at the same time. */
 export class FanOut {
   readonly #o: FanOutOptions;
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: LINKS_IDLE_MAX });
+  readonly #kept = new Agent({ keepAlive: true, maxFreeSockets: LINKS_IDLE_MAX });
+  /** For what must not be sent twice: a kept connection may have ended unnoticed. */
+  readonly #fresh = new Agent({ keepAlive: false });
 
   constructor(options: FanOutOptions) {
     this.#o = options;
@@ -87,7 +89,8 @@ export class FanOut {
     const { clock } = this.#o;
     const { path, body, timeoutMs = ANSWER_MS_MAX, signal = NEVER } = question;
     const queue = parseQueueUrl(node.address);
-    const target = { queue, agent: this.#agent, clock, connectMsMax: ANSWER_MS_MAX };
+    const agent = body === undefined ? this.#kept : this.#fresh;
+    const target = { queue, agent, clock, connectMsMax: ANSWER_MS_MAX };
     const request = {
       method: body === undefined ? ('GET' as const) : ('POST' as const),
       path: `/api/v1/${path}`,
@@ -96,7 +99,10 @@ export class FanOut {
       timeoutMs,
     };
     try {
-      const answer = await attemptRequest(target, request, signal);
+      const answer = await attemptRequest(target, request, signal).catch((error: unknown) => {
+        if (!(error instanceof HttpAttemptError) || !error.stale) throw error;
+        return attemptRequest({ ...target, agent: this.#fresh }, request, signal);
+      });
       return answer.status >= 500 ? node : { ...node, answer };
     } catch {
       signal.throwIfAborted();
@@ -105,7 +111,8 @@ export class FanOut {
   }
 
   close(): void {
-    this.#agent.destroy();
+    this.#kept.destroy();
+    this.#fresh.destroy();
   }
 }
 
