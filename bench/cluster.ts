@@ -1,12 +1,11 @@
 /**
- * Two nodes on one PostgreSQL database, with many open submissions: how long nothing is handed out when the active node ends.
+ * Two nodes on one PostgreSQL database, with many open submissions: how long nothing is handed out when the node of their queue ends.
  *
  *     npm run bench -- cluster [--only TEXT] [--rounds N] [--json] [--quick]
  *
  * `stop`: in good order, by SIGTERM; `kill`: by SIGKILL, with the default lease of 3 seconds; 10 rounds of each, if not told
- * otherwise. Eight consumers work all the time, each connected to the node that was started last, so that it passes
- * them on. `hang`: our own clients, which know both addresses, while the active node is stopped for 45 seconds (SIGSTOP).
- * `passed on`: chunks a second with 8 connections through a standby, and directly, in turns.
+ * otherwise. Eight consumers work all the time, some on each node. `hang`: our own clients, which know both addresses, while the node of the queue is stopped for 45 seconds (SIGSTOP).
+ * `passed on`: chunks a second with 8 connections through the other node, and directly, in turns.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -87,8 +86,19 @@ class Workers {
   }
 }
 
-async function isActive({ port }: MeasuredServer): Promise<boolean> {
-  return (await fetch(`http://127.0.0.1:${port}/node/active`)).status === 200;
+type Pair = readonly [MeasuredServer, MeasuredServer];
+
+/** The one that has the unnamed queue first; once both have their share of all. */
+async function ownerFirst([a, b]: Pair): Promise<Pair> {
+  const shardsOf = async ({ port }: MeasuredServer) => {
+    const { shards } = (await (await fetch(`http://127.0.0.1:${port}/node`)).json()) as { shards: number[] };
+    return shards;
+  };
+  for (;;) {
+    const [ofA, ofB] = [await shardsOf(a), await shardsOf(b)];
+    if (ofA.length === ofB.length) return ofA.includes(0) ? [a, b] : [b, a];
+    await sleep(20);
+  }
 }
 
 await using database = await startPostgres();
@@ -97,23 +107,22 @@ async function ends(name: string, signal: NodeJS.Signals, goal: string): Promise
   const store = database.storeUrl();
   await fillStore(await openStore(store), openSubmissions(submissions, 100));
   const start = () => startOurs({ store, lease: LEASE });
-  let [active, standby] = [await start(), await start()];
-  const workers = new Workers([active.port, standby.port]);
+  let [owner, other] = await ownerFirst([await start(), await start()]);
+  const workers = new Workers([owner.port, other.port]);
   const gaps: number[] = [];
   for (let round = 0; round < (rounds === 1 ? 10 : rounds); round++) {
     await workers.completes(1_000);
-    if (!(await isActive(active))) throw new Error('another node is active');
     workers.longestGapMs();
-    await active.stop(signal);
+    await owner.stop(signal);
     await workers.completes(1_000);
     gaps.push(workers.longestGapMs());
     console.error(`${name}, ${round + 1}: ${Math.round(gaps.at(-1)!)} ms`);
-    [active, standby] = [standby, await start()];
-    workers.ports = [active.port, standby.port];
+    [owner, other] = await ownerFirst([other, await start()]);
+    workers.ports = [owner.port, other.port];
   }
   workers.stop();
-  await standby.stop();
-  await active.stop();
+  await other.stop();
+  await owner.stop();
   const sorted = gaps.toSorted((a, b) => a - b);
   return {
     case: name,
@@ -125,14 +134,14 @@ async function ends(name: string, signal: NodeJS.Signals, goal: string): Promise
   };
 }
 
-/** Our own clients, which know both nodes, while the active one stands still for half a minute. */
+/** Our own clients, which know both nodes, while the one of their queue stands still. */
 async function hangs(heartbeats: readonly string[]): Promise<Row> {
   const store = database.storeUrl();
   const start = () => startOurs({ store, lease: LEASE, flags: [...heartbeats] });
-  let [active, standby] = [await start(), await start()];
+  let [owner, other] = await ownerFirst([await start(), await start()]);
   const inserts = new Gaps();
   const operations = new Gaps();
-  const address = [active, standby].map(({ port }) => `127.0.0.1:${port}`).join();
+  const address = [owner, other].map(({ port }) => `127.0.0.1:${port}`).join();
   const producer = new ProducerClient<number, number>(address, null, { logger: null });
   const consumers = Array.from(
     { length: 2 },
@@ -154,22 +163,21 @@ async function hangs(heartbeats: readonly string[]): Promise<Row> {
   );
   for (let round = 0; round < (rounds === 1 ? 3 : rounds); round++) {
     await sleep(3_000);
-    if (!(await isActive(active))) throw new Error('another node is active');
+    [owner, other] = await ownerFirst([owner, other]);
     for (const gaps of [inserts, operations]) gaps.begin();
-    process.kill(active.pid!, 'SIGSTOP');
+    process.kill(owner.pid!, 'SIGSTOP');
     await sleep(HANG_MS);
-    process.kill(active.pid!, 'SIGCONT');
+    process.kill(owner.pid!, 'SIGCONT');
     for (const gaps of [inserts, operations]) gaps.end();
     console.error(`hang, ${round + 1}: ${inserts.text}; ${operations.text}`);
-    [active, standby] = [standby, active];
   }
   isOver = true;
   await produced;
   await Promise.all(consumers.map((consumer) => consumer.stop()));
   await Promise.all(consumed);
   await producer.close();
-  await standby.stop();
-  await active.stop();
+  await other.stop();
+  await owner.stop();
   return {
     case: heartbeats.length === 0 ? 'hang' : `hang, ${heartbeats.join(' ')}`,
     rounds: inserts.longestMs.length,
@@ -207,11 +215,11 @@ class Gaps {
   }
 }
 
-/** Chunks a second through the node that stands by, and directly. */
+/** Chunks a second through the other node, and directly. */
 async function passedOn(): Promise<Row[]> {
   const store = database.storeUrl();
-  const nodes = [await startOurs({ store }), await startOurs({ store })] as const;
-  const [active, standby] = nodes;
+  const nodes = await ownerFirst([await startOurs({ store }), await startOurs({ store })]);
+  const [owner, other] = nodes;
   const rows: Row[] = [];
   for (const { name, ...load } of [
     { name: 'max 1', max: 1, reservations: 1, chunks: quick ? 30_000 : 90_000 },
@@ -220,7 +228,7 @@ async function passedOn(): Promise<Row[]> {
     const rates = new Map<MeasuredServer, number[]>(nodes.map((node) => [node, []]));
     for (let round = 0; round < (rounds === 1 ? 5 : rounds); round++) {
       for (const node of nodes) {
-        const producer = await RawProducer.connect(active.host, active.port);
+        const producer = await RawProducer.connect(owner.host, owner.port);
         await producer.insert(randomUUID(), load.chunks);
         producer.close();
         const connect = () => RawConsumer.connect(node.host, node.port);
@@ -229,7 +237,7 @@ async function passedOn(): Promise<Row[]> {
         for (const consumer of consumers) consumer.close();
       }
     }
-    const [direct, passed] = [median(rates.get(active)!), median(rates.get(standby)!)];
+    const [direct, passed] = [median(rates.get(owner)!), median(rates.get(other)!)];
     rows.push({
       case: `${name}, ${CONSUMERS} connections`,
       'directly, chunks/s': direct,
@@ -245,9 +253,9 @@ async function passedOn(): Promise<Row[]> {
 const rows: Row[] = [];
 if (isWanted('stop')) rows.push(await ends('stop', 'SIGTERM', '1 000'));
 if (isWanted('kill')) rows.push(await ends('kill', 'SIGKILL', '4 500'));
-if (rows.length > 0) report('Nothing handed out when the active node ends', rows, json);
-if (isWanted('passed on')) report('Passed on by a node that stands by', await passedOn(), json);
+if (rows.length > 0) report('Nothing handed out when the node of the queue ends', rows, json);
+if (isWanted('passed on')) report('Passed on by the other node', await passedOn(), json);
 if (isWanted('hang')) {
   const quicker = ['--heartbeat-interval', '1s', '--max-missable-heartbeats', '2'];
-  report('While the active node stands still', [await hangs([]), await hangs(quicker)], json);
+  report('While the node of the queue stands still', [await hangs([]), await hangs(quicker)], json);
 }
