@@ -116,7 +116,7 @@ export interface ServerOptions {
    */
   readonly holdStatusPollsMs?: number | undefined;
   /**
-   * On a store that several nodes share: how long the active one may be silent before another one takes over, in
+   * On a store that several nodes share: how long one may be silent before others take over its queues, in
    * milliseconds; at least 200.
    *
    * @defaultValue 3 seconds

@@ -99,9 +99,9 @@ export class OtherNode {
       }
       if (asking.signal.aborted) break;
       if (found !== null && found !== problem) {
-        logger.warn({ address, node, reason: found }, 'cannot pass connections on to the active node');
+        logger.warn({ address, node, reason: found }, 'cannot pass connections on to another node');
       } else if (found === null && problem !== null) {
-        logger.info({ address, node }, 'connections are passed on to the active node again');
+        logger.info({ address, node }, 'connections are passed on to that node again');
       }
       problem = found;
       if (![...this.#shards.values()].includes(false)) break;

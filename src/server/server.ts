@@ -39,7 +39,7 @@ const STOP_GRACE_MS = 600;
 const STORE_GRACE_MS = 200;
 
 /**
- * A node of a queue on its sockets. Whether it is the active one decides its {@link QueueNode}; only then a
+ * A node of a queue on its sockets. Which shards it has decides its {@link QueueNode}; while it has one, a
  * {@link QueueOffice} answers.
  *
  *     listen--> starting --open--> standby <--> active --stop (the port goes first)--> stopped
@@ -113,7 +113,7 @@ export class Server {
   }
 
   /**
-   * Resolves when this node knows what its role is, and has the queue open if it is the active one. Rejects if the store
+   * Resolves when this node knows what its role is, and has its first shard open if it is active. Rejects if the store
    * cannot be used; then everything is closed.
    *
    * @param store belongs to the server from here on

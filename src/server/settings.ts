@@ -252,7 +252,7 @@ export const SETTINGS: {
   leaseMs: {
     flag: '--lease <duration>',
     meaning:
-      'on a store that several nodes share: how long the active one may be silent before another one takes over',
+      'on a store that several nodes share: how long one may be silent before others take over its queues',
     kind: 'duration',
     default: 3_000,
     min: 200,

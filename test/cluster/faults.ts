@@ -30,7 +30,7 @@ function fault(
   };
 }
 
-/** The active one, more often than not. */
+/** That of the unnamed queue, more often than not. */
 async function anyNode({ nodes }: World, random: Random): Promise<Node> {
   let node = nodes[randomInt(random, nodes.length)];
   if (random.next() < 0.7) {

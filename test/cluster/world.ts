@@ -71,7 +71,7 @@ export class Node {
     }
   }
 
-  /** Whether it has the lease, as far as it knows. */
+  /** Whether it has the unnamed queue, as far as it knows. */
   async isActive(): Promise<boolean> {
     try {
       const answer = await fetch(`http://127.0.0.1:${this.port}/node/active`, {

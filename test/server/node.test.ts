@@ -5,7 +5,7 @@ import type { ServerOptions } from '../../src/server/index.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { withParts } from '../../src/system/parts.ts';
 import { systemClock } from '../../src/system/time/clock.ts';
-import { balanced, nodeOf, ownerOf, queueAt } from '../support/queues/cluster.ts';
+import { balanced, deafStore, nodeOf, ownerOf, queueAt } from '../support/queues/cluster.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 import { eventually } from '../support/time/eventually.ts';
 import { PausingClock } from '../support/time/pausing-clock.ts';
@@ -126,18 +126,17 @@ test('a node that is to stop acts until another one has read what it needs', asy
 test('a node whose lease has run out answers 503 before it has noticed, and closes its consumers when it does', async () => {
   const database = new MemoryDatabase();
   const clock = new PausingClock(systemClock);
-  const options = sharing(database);
-  // Nor does it hear of others.
-  Object.assign((options.store as MemoryStore).leases!, { onNews: () => () => {} });
-  await using a = await TestServer.start(withParts(options, { clock }));
+  const store = deafStore(database);
+  await using a = await TestServer.start(withParts({ store, leaseMs: LEASE_MS }, { clock }));
   await hasAll(a);
   const id = await a.insert('p', 1);
   const consumer = await a.consumer();
   const idle = await a.socket();
   idle.send('GET /ping');
   await idle.answer();
-  // Its timers stand still, as after SIGSTOP and SIGCONT, while its sockets are read.
+  // Its timers stand still, as after SIGSTOP and SIGCONT, while its sockets are read; nor does it hear of others.
   clock.pause();
+  store.isDeaf = true;
   await using b = await TestServer.start(sharing(database));
   await hasAll(b);
   const looked = await a.get(`/producer/submissions/${id}`);
@@ -146,6 +145,7 @@ test('a node whose lease has run out answers 503 before it has noticed, and clos
     looked.headers.find(([name]) => name === 'retry-after'),
     ['retry-after', '1'],
   );
+  store.isDeaf = false;
   clock.wake();
   await consumer.ended();
   await balanced(a, b);

@@ -12,7 +12,7 @@ export const CONTENT_TYPE_CBOR = 'application/cbor';
 /** Stands in the metrics for requests whose peer did not wait for the answer. */
 export const STATUS_PEER_GONE = 499;
 
-/** The answer of a node that is not the active one any more. */
+/** The answer of a node that is not the owner any more. */
 const NOT_ACTIVE = JSON.stringify('this node is not active any more: try again');
 /** For an answer of 503 that will be another one soon. */
 export const RETRY_SOON = ['retry-after', '1'] as const;

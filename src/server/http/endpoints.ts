@@ -78,7 +78,7 @@ type EndpointBelow<Path extends string> = {
 }[EndpointName];
 export type SubmissionEndpoint = EndpointBelow<typeof SUBMISSIONS>;
 export type ApiEndpoint = EndpointBelow<typeof API>;
-/** Of this node, whether or not it is the active one. */
+/** Of this node, whichever shards it has. */
 export type NodeEndpoint = EndpointBelow<typeof NODE>;
 
 /** Those that are there only with `--page on`. */

@@ -3,7 +3,7 @@ import type { NodeRole } from '../../protocol/node.ts';
 import { type ProcessMetricsOptions, registerProcess } from './process.ts';
 import { addCounter, addGauge } from './register.ts';
 
-/** What is measured of a node, whether or not it is the active one. */
+/** What is measured of a node, whether or not it has a shard. */
 export interface NodeMetricsOptions extends ProcessMetricsOptions {
   readonly role: NodeRole;
   /** Of the lease of the unnamed queue, as last seen. */
@@ -23,7 +23,7 @@ export interface NodeMetricsOptions extends ProcessMetricsOptions {
 
 export function registerNode(registry: Registry, node: NodeMetricsOptions): void {
   const gauge = (name: string, help: string, value: () => number) => addGauge(registry, name, help, value);
-  gauge('node_active', '1 on the node that is active, 0 on the others', () =>
+  gauge('node_active', '1 on a node that is active, 0 on one that stands by', () =>
     node.role === 'active' ? 1 : 0,
   );
   gauge(
@@ -45,7 +45,7 @@ export function registerNode(registry: Registry, node: NodeMetricsOptions): void
   );
   gauge(
     'node_connections_passed_on',
-    'Connections that this node passes on to the active one',
+    'Connections that this node passes on to others',
     () => node.connectionsPassedOn,
   );
   addCounter(
@@ -57,7 +57,7 @@ export function registerNode(registry: Registry, node: NodeMetricsOptions): void
   registerProcess(registry, node);
 }
 
-/** What a node has to tell that is not the active one. */
+/** What a node has to tell that has no shard. */
 export class NodeMetrics {
   readonly #registry = new Registry();
 

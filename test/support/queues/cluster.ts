@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict';
 import { SHARDS, shardOfQueue } from '../../../src/model/shard.ts';
+import { type MemoryDatabase, MemoryStore } from '../../../src/store/memory/memory-store.ts';
+import { systemClock } from '../../../src/system/time/clock.ts';
 import { eventually } from '../time/eventually.ts';
 
 /** A connection that begins with a request about the node stays there, whatever comes after it. */
 export const ONCE = { connection: 'close' } as const;
+
+/** A store of which a node hears nothing about the leases of others while it `isDeaf`, unless it looks. */
+export function deafStore(database: MemoryDatabase): MemoryStore & { isDeaf: boolean } {
+  const store = Object.assign(new MemoryStore({ database, clock: systemClock }), { isDeaf: false });
+  const leases = store.leases!;
+  const onNews = leases.onNews.bind(leases);
+  leases.onNews = (listener) => onNews(() => (store.isDeaf ? undefined : listener()));
+  return store;
+}
 
 /** What a node tells of itself. */
 export interface NodeAnswer extends Readonly<Record<string, unknown>> {
