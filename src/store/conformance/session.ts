@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { SHARDS } from '../../model/shard.ts';
 import { StoreError } from '../errors.ts';
 import type { ShardGrant } from '../lease.ts';
 import type { CommitBatch, InsertResult, LoadedSubmission, Mutation, Store } from '../store.ts';
@@ -73,10 +74,13 @@ export class StoreSession implements AsyncDisposable {
     }
   }
 
-  async loadAll(shards: readonly number[] = [0]): Promise<LoadedSubmission[]> {
+  /** Of all shards, by id. */
+  async loadAll(): Promise<LoadedSubmission[]> {
+    const shards =
+      this.store.leases === undefined ? [0] : Array.from({ length: SHARDS }, (_, shard) => shard);
     const all: LoadedSubmission[] = [];
     for await (const piece of this.store.load(shards)) all.push(...piece);
-    return all;
+    return all.sort((a, b) => (a.record.id < b.record.id ? -1 : 1));
   }
 
   /** Closes the store and opens the same data again, as after a restart. */

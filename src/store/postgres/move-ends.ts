@@ -1,3 +1,4 @@
+import { shardOfQueue } from '../../model/shard.ts';
 import { IS_ENDED } from '../codec/submission-row.ts';
 import { StoreError } from '../errors.ts';
 import {
@@ -184,7 +185,7 @@ class PostgresTarget extends PostgresEnd implements TargetEnd {
       columnsOf(table),
       rows.map((row) => toColumns(table, row)),
     );
-    const more = table.name === 'submissions' ? SUBMISSIONS_MORE : {};
+    const more = table.name === 'submissions' ? submissionsMore(p, table, rows) : {};
     const names = [...columns, ...Object.keys(more)].join(', ');
     const selected = [...columns, ...Object.values(more)].join(', ');
     await this.query(`INSERT INTO ${table.name} (${names}) SELECT ${selected} FROM ${from} AS r`, p);
@@ -283,7 +284,19 @@ const TYPES: Readonly<Record<CellKind, ColumnType>> = {
 };
 
 /** What this engine has besides of a submission, by column. */
-const SUBMISSIONS_MORE: Readonly<Record<string, string>> = { shard: '0', moved_id: 'id' };
+function submissionsMore(
+  p: Parameters,
+  { columns }: MovedTable,
+  rows: readonly MovedRow[],
+): Readonly<Record<string, string>> {
+  const at = Object.keys(columns).indexOf('queue');
+  const queues = [...new Set(rows.map((row) => String(row[at])))];
+  const shards = p.table(
+    { queue: 'text', shard: 'integer' },
+    queues.map((queue) => [queue, shardOfQueue(queue)]),
+  );
+  return { shard: `(SELECT shard FROM ${shards} AS q WHERE q.queue = r.queue)`, moved_id: 'id' };
+}
 
 function columnsOf({ columns }: MovedTable): Columns {
   return Object.fromEntries(Object.entries(columns).map(([name, kind]) => [name, TYPES[kind]]));

@@ -205,7 +205,8 @@ class SqliteTarget extends SqliteEnd implements TargetEnd {
       this.database.exec('PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE)');
       syncFolder(dirname(this.#path));
       this.#transactions.run(() => {
-        if (shards.length > 0) insert.run(epoch, 'opsqueue move', lastSeq, highestId);
+        // Of a store that was never used there is none.
+        if (lastSeq > 0n || highestId > 0n) insert.run(epoch, 'opsqueue move', lastSeq, highestId);
         this.database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
       });
       this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');

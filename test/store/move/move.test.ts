@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import { SHARDS, shardOfQueue } from '../../../src/model/shard.ts';
 import { insertOf } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { type MoveProgress, moveStore, openStore } from '../../../src/store/index.ts';
@@ -205,6 +206,10 @@ describe('a move to PostgreSQL', { skip: withoutPostgres() }, () => {
       const there = await snapshot(url);
       assert.deepEqual(there, await snapshot(at.url('a')));
       await using session = await StoreSession.open(fixtureOf(url));
+      for (let shard = 0; shard < SHARDS; shard++) {
+        for (const { record } of (await Array.fromAsync(session.store.load([shard]))).flat())
+          assert.equal(shardOfQueue(record.queue), shard);
+      }
       assert.equal(
         await session.store.countEnded('', 'cancelled'),
         there.ended.filter(({ end }) => end?.state === 'cancelled').length,
