@@ -4,9 +4,10 @@ import { ChunkSet } from '../../src/model/chunk-set.ts';
 import { NO_CONTROL } from '../../src/model/control.ts';
 import type { SubmissionRecord } from '../../src/model/submission.ts';
 import { Journal, type JournalOptions } from '../../src/queue/journal/journal.ts';
+import { insertOf } from '../../src/store/conformance/mutations.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import { unlimitedTenure } from '../../src/store/lease.ts';
+import { type Tenure, unlimitedTenure } from '../../src/store/lease.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { CommitBatch, Store } from '../../src/store/store.ts';
 import { silentLogger } from '../../src/system/log/logger.ts';
@@ -455,4 +456,23 @@ describe('the journal', () => {
       await store.close();
     }
   });
+});
+
+test('a batch that is sent once more has renewed the lease when it was sent first', async () => {
+  const renewed: number[] = [];
+  const clock = new ManualClock();
+  const tenure: Tenure = {
+    ...unlimitedTenure({ shard: 0, epoch: 1, lastSeq: 0, highestId: 0n }),
+    renewed: ({ monotonicMs }) => void renewed.push(monotonicMs),
+  };
+  const { journal } = await setUp(scriptedCommits('none', 'unknown_after', 'refuse'), { clock, tenure });
+  for (const [id, atMs] of [
+    [1n, 100],
+    [2n, 200],
+  ] as const) {
+    clock.advance(atMs - clock.monotonicMs());
+    await passTime(clock, journal.insert(insertOf(id)));
+  }
+  assert.ok(clock.monotonicMs() > 1_000, 'it took some tries');
+  assert.deepEqual(renewed, [100, 200]);
 });

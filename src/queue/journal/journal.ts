@@ -9,7 +9,7 @@ import type { Logger } from '../../system/log/logger.ts';
 import type { Random } from '../../system/random.ts';
 import { Backoff } from '../../system/time/backoff.ts';
 import { type Clock, sleep, type Timer } from '../../system/time/clock.ts';
-import { instantOf } from '../../system/time/instant.ts';
+import { type Instant, instantOf } from '../../system/time/instant.ts';
 import { Backlog, type Batch, type BatchLimits, type PagedSubmission } from './backlog.ts';
 import { StoreProbe } from './store-probe.ts';
 
@@ -268,8 +268,9 @@ export class Journal {
 
   /** Until the batch is on disk; null when the journal ended meanwhile. */
   async #write(batch: CommitBatch): Promise<readonly InsertResult[] | null> {
+    const first = instantOf(this.#clock);
     for (;;) {
-      const result = await this.#attempt(batch);
+      const result = await this.#attempt(batch, first);
       if (this.#hasEnded()) return null;
       switch (result.kind) {
         case 'committed':
@@ -288,16 +289,17 @@ export class Journal {
     }
   }
 
-  async #attempt(batch: CommitBatch): Promise<CommitResult> {
+  /** @param first when it was sent for the first time: it may have taken place then, and have renewed the lease then only */
+  async #attempt(batch: CommitBatch, first: Instant): Promise<CommitResult> {
     if (!this.#tenure.isOn()) return { kind: 'fenced', error: asStoreError(this.#tenure.ended.reason) };
     try {
-      const sent = instantOf(this.#clock);
+      const sentMs = this.#clock.monotonicMs();
       const result = await this.#store.commit(batch);
       if (result.kind !== 'committed') return result;
-      this.#tenure.renewed(sent);
+      this.#tenure.renewed(first);
       // Too late to say so, or to hand out what was inserted: another owner may have done more since.
       if (!this.#tenure.isOn()) return { kind: 'fenced', error: asStoreError(this.#tenure.ended.reason) };
-      this.#committed((this.#clock.monotonicMs() - sent.monotonicMs) / 1000);
+      this.#committed((this.#clock.monotonicMs() - sentMs) / 1000);
       return result;
     } catch (cause) {
       return { kind: 'unknown', error: asStoreError(cause) };
