@@ -76,7 +76,7 @@ export class Faults {
     const { clock } = this.#o;
     const check = () => {
       if (node === undefined || !node.world.isAlive || link.isCut) return;
-      for (const session of node.office?.sessions.values() ?? []) {
+      for (const session of node.offices.flatMap(({ sessions }) => [...sessions.values()])) {
         if (session.link !== link) continue;
         if (clock.elapsedMs - link.serverReadsSinceMs >= noticedWithinMs) {
           this.#o.failed(new Violation('a dead consumer is not noticed in time'));

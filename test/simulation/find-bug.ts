@@ -21,7 +21,13 @@ export interface FoundBug {
 }
 
 /** Plants the bug and runs seeds until one fails; null if none does. */
-export function findBug({ name, plant, needs, nodes = 1 }: Bug): Promise<FoundBug | null> {
+export function findBug({
+  name,
+  plant,
+  needs,
+  nodes = 1,
+  steps = nodes === 1 ? STEPS : STEPS_OF_NODES,
+}: Bug): Promise<FoundBug | null> {
   const all = Array.from({ length: SEEDS_MAX }, (_, i) => i + 1);
   const has = (seed: number) =>
     needs === undefined || (needs === 'queues' ? queuesOf(seed) > 1 : isControlled(seed));
@@ -31,7 +37,7 @@ export function findBug({ name, plant, needs, nodes = 1 }: Bug): Promise<FoundBu
   return whileReplaced(plant, async () => {
     let missed = 0;
     for (const seed of seeds) {
-      const isFound = await simulate(seed, nodes === 1 ? STEPS : STEPS_OF_NODES, { nodes }).then(
+      const isFound = await simulate(seed, steps, { nodes }).then(
         () => false,
         () => true,
       );

@@ -26,8 +26,10 @@ export interface SimProducersOptions {
   readonly isSteady: boolean;
   /** Those that submissions are inserted into. */
   readonly queues: readonly string[];
-  /** null while there is none that takes anything. */
-  process(): SimOffice | null;
+  /** Queues are on several nodes: a pause of the whole server reaches some of them later. */
+  readonly isDealt: boolean;
+  /** That the queue is open at; null while there is none that takes anything. */
+  process(queue: string): SimOffice | null;
   failed(error: unknown): void;
 }
 
@@ -85,7 +87,8 @@ export class SimProducers {
 
   #changeSome(id: SubmissionId, queue: string, controls: Random): void {
     const luck = controls.next();
-    const target: VerbTarget = luck < 0.08 ? { kind: 'queue', queue } : luck < 0.12 ? SERVER : ids(id);
+    const isOfServer = luck < 0.12 && !this.#o.isDealt;
+    const target: VerbTarget = luck < 0.08 ? { kind: 'queue', queue } : isOfServer ? SERVER : ids(id);
     const cause = CAUSES[randomInt(controls, CAUSES.length)]!;
     if (target.kind === 'submissions' && controls.next() < 0.3) {
       const strategicMetadata = new Map([['moved', BigInt(randomInt(controls, 3))]]);
@@ -111,12 +114,18 @@ export class SimProducers {
   }
 
   #run(change: Change, target: VerbTarget, acknowledged: (life: Life) => void = () => {}): void {
-    const process = this.#o.process();
+    const process = this.#o.process(this.#queueOf(target));
     const request = { change, target, by: 'sim', reason: null, isDryRun: false, expected: null };
     process?.queue.verbs.run(request).then(
       () => this.#heard(process, acknowledged),
       () => {},
     );
+  }
+
+  #queueOf(target: VerbTarget): string {
+    if (target.kind === 'queue') return target.queue;
+    const id = target.kind === 'submissions' ? target.ids[0] : undefined;
+    return id === undefined ? '' : (this.#o.oracle.acknowledgedInserts.get(id)?.queue ?? '');
   }
 
   #act(): void {
@@ -150,8 +159,8 @@ export class SimProducers {
     const others = [...oracle.acknowledgedInserts.keys()];
     const from = ids.length > 0 && retryRandom.next() < 0.8 ? ids : others;
     const id = from[randomInt(retryRandom, Math.max(from.length, 1))];
-    const process = this.#o.process();
     const told = id === undefined ? undefined : oracle.acknowledgedInserts.get(id);
+    const process = this.#o.process(told?.queue ?? '');
     if (process === null || id === undefined || told === undefined) return;
     const { queue } = told;
     const act = { verb: 'retry', detail: '', by: 'sim', reason: null, atMs: 0 } as const;
@@ -198,7 +207,7 @@ export class SimProducers {
     const isTimed = luck < 0.2;
     let control: Control | undefined;
     const attempt = (tries: number): void => {
-      const process = this.#o.process();
+      const process = this.#o.process(queue);
       const again = () => tries < 20 && this.#later(() => attempt(tries + 1), 500);
       if (process === null) {
         again();
@@ -244,7 +253,7 @@ export class SimProducers {
   }
 
   #cancel(id: SubmissionId, queue: string): void {
-    const process = this.#o.process();
+    const process = this.#o.process(queue);
     if (!this.#isElsewhere(id, queue)) this.#o.oracle.mayEnd(id);
     process?.queue.endings.cancel(queue, id).then(
       (result) =>
@@ -259,7 +268,7 @@ export class SimProducers {
   }
 
   #ask(id: SubmissionId, queue: string): void {
-    const process = this.#o.process();
+    const process = this.#o.process(queue);
     process?.queue.reads.status(queue, id).then(
       (status) =>
         this.#heard(process, (life) => {
@@ -272,7 +281,7 @@ export class SimProducers {
   }
 
   #askProgress(id: SubmissionId, queue: string): void {
-    const process = this.#o.process();
+    const process = this.#o.process(queue);
     process?.queue.reads.chunksDone(queue, id, 0).then(
       (told) =>
         this.#heard(process, (life) => {
@@ -291,7 +300,7 @@ export class SimProducers {
 
   /** A long poll: woken by news or when the time is up, never later. */
   #wait(id: SubmissionId, queue: string): void {
-    const process = this.#o.process();
+    const process = this.#o.process(queue);
     const open = process?.queue.reads.open(queue, id);
     if (process === null || open === undefined) return;
     const waitMs = 1 + this.#int(3_000);

@@ -11,8 +11,8 @@ export interface SimLeasesOptions {
   readonly world: SimWorld;
   /** A call to the database, which may go wrong before or after it takes place. */
   call<T>(run: () => Promise<T>): Promise<T>;
-  /** This process owns the store from now on. */
-  taken(epoch: number): void;
+  /** This process owns the shard from now on. */
+  taken(grant: LeaseName): void;
 }
 
 /** One process's view of the leases of a store: calls take time and go wrong, news are late or lost. */
@@ -32,7 +32,7 @@ export class SimLeases implements StoreLeases {
   take(free: readonly LeaseName[], claim: LeaseClaim): Promise<readonly ShardGrant[]> {
     return this.#o.call(async () => {
       const grants = await this.#inner.take(free, claim);
-      for (const { epoch } of grants) this.#o.taken(epoch);
+      for (const grant of grants) this.#o.taken(grant);
       return grants;
     });
   }

@@ -1,3 +1,4 @@
+import type { ShardId } from '../../src/model/ids.ts';
 import { QueueNode } from '../../src/node/queue-node.ts';
 import type { QueueOptions } from '../../src/queue/assemble.ts';
 import { Queue } from '../../src/queue/queue.ts';
@@ -12,7 +13,7 @@ import type { Oracle } from './oracle/oracle.ts';
 import type { Limits } from './oracle/tries.ts';
 import { ruleRareMethods } from './rare-methods.ts';
 import type { SimClock } from './sim-clock.ts';
-import { SimOffice } from './sim-office.ts';
+import { type OpenedQueue, SimOffice } from './sim-office.ts';
 import { SimStore } from './sim-store.ts';
 import { type SimTimes, SimWorld } from './sim-world.ts';
 
@@ -23,6 +24,9 @@ export interface SharedOptions {
   readonly random: Random;
   /** The time of the store. */
   readonly storeClock: Clock;
+  /** Those that are dealt out. */
+  readonly shards: readonly ShardId[];
+  shardOf(queue: string): ShardId;
 }
 
 export interface SimNodeOptions {
@@ -58,10 +62,12 @@ export class SimNode {
   /** How often it falls asleep after a call of the store, 0 to 1. */
   readonly #dozes: number;
   readonly #queueOptions: QueueOptions;
-  /** Of each time it has taken over the store, by epoch. */
-  readonly #lives = new Map<number, Life>();
+  /** Of each time it has taken over a shard. */
+  readonly #lives = new Map<string, Life>();
+  readonly #offices = new Map<ShardId, SimOffice>();
   #node: QueueNode | null = null;
-  #office: SimOffice | null = null;
+  /** Of all shards, if it shares its store. */
+  #queue: Queue | null = null;
 
   constructor(options: SimNodeOptions) {
     const { random, clock, database, oracle, shared, caprices } = options;
@@ -94,10 +100,11 @@ export class SimNode {
         caprices,
         called: () => this.#perhapsDozes(),
         // A commit that was under way when the last process died may still have come before.
-        acquired: (epoch) =>
+        acquired: ({ shard, epoch }) =>
           this.#judged(() => {
             const node = shared === null ? null : options.id;
-            this.#lives.set(epoch, oracle.takenOver({ epoch, limits, clock: this.world.clock, node }));
+            const life = oracle.takenOver({ shard, epoch, limits, clock: this.world.clock, node });
+            this.#lives.set(`${shard} ${epoch}`, life);
           }),
         committed: (batch) => this.#judged(() => oracle.committed(batch)),
         cleaningUp: (run) =>
@@ -136,21 +143,26 @@ export class SimNode {
     return this.world.isAlive && !this.world.isStopped;
   }
 
-  /** Its queue while it is open. */
-  get office(): SimOffice | null {
-    return this.world.isAlive ? this.#office : null;
+  /** Those of its shards that are open. */
+  get offices(): SimOffice[] {
+    return this.world.isAlive ? [...this.#offices.values()] : [];
   }
 
-  /** Who is active, as far as it knows. */
-  get holder(): string | null {
-    return this.#node?.state.shards.get(0)?.holder?.holder ?? null;
+  /** That of a queue; null: it is not open here. */
+  officeOf(queue: string): SimOffice | null {
+    return (this.world.isAlive ? this.#offices.get(this.#shardOf(queue)) : null) ?? null;
+  }
+
+  /** Who has that queue, as far as it knows. */
+  holderOf(queue: string): string | null {
+    return this.#node?.state.shards.get(this.#shardOf(queue))?.holder?.holder ?? null;
   }
 
   start(): void {
     const { id, shared } = this.#o;
     this.#node = new QueueNode({
       store: this.store,
-      shards: [0],
+      shards: shared?.shards ?? [0],
       id,
       address: id,
       leaseMs: shared?.leaseMs ?? 0,
@@ -188,7 +200,7 @@ export class SimNode {
   /** SIGKILL. */
   kill(): void {
     this.world.kill();
-    this.#office?.killed();
+    for (const office of this.#offices.values()) office.killed();
   }
 
   /** What it has asked the store is answered while it sleeps. */
@@ -198,9 +210,15 @@ export class SimNode {
     clock.at(clock.elapsedMs, () => this.sleep(randomInt(shared.random, 2 * shared.leaseMs), shared.random));
   }
 
+  #shardOf(queue: string): ShardId {
+    return this.#o.shared?.shardOf(queue) ?? 0;
+  }
+
   async #open(tenure: Tenure): Promise<SimOffice> {
-    const queue = await Queue.open({ ...this.#queueOptions, tenure });
-    const life = this.#lives.get(tenure.grant.epoch)!;
+    const { shared } = this.#o;
+    const { shard, epoch } = tenure.grant;
+    const life = this.#lives.get(`${shard} ${epoch}`)!;
+    const opened = shared === null ? await this.#openAll(tenure) : await this.#openShard(tenure, shared);
     life.loaded();
     const office: SimOffice = new SimOffice({
       time: this.#o.clock,
@@ -209,17 +227,29 @@ export class SimNode {
       random: this.#o.random,
       caprices: this.#o.caprices,
       life,
-      queue,
+      ...opened,
       tenure,
       chunksHeldMax: this.#chunksHeldMax,
       nextConnection: () => this.#o.nextConnection(),
       failed: (error) => this.#o.failed(error),
       stopped: () => {
-        if (this.#office === office) this.#office = null;
+        if (this.#offices.get(shard) === office) this.#offices.delete(shard);
       },
     });
-    this.#office = office;
+    this.#offices.set(shard, office);
     return office;
+  }
+
+  async #openAll(tenure: Tenure): Promise<OpenedQueue> {
+    const queue = await Queue.open({ ...this.#queueOptions, tenure });
+    return { queue, lost: queue.lost, drain: (graceMs) => queue.stop(graceMs) };
+  }
+
+  async #openShard(tenure: Tenure, { shardOf }: SharedOptions): Promise<OpenedQueue> {
+    this.#queue ??= new Queue({ ...this.#queueOptions, shardOf });
+    const queue = this.#queue;
+    const shard = await queue.openShard(tenure);
+    return { queue, lost: shard.lost, drain: (graceMs) => shard.stop(graceMs) };
   }
 
   #judged(judge: () => void): void {

@@ -24,7 +24,14 @@ export const MISSABLE_HEARTBEATS = 2;
 const STOP_GRACE_MS = 600;
 const CLOSE_GRACE_MS = 250;
 
-export interface SimOfficeOptions {
+export interface OpenedQueue {
+  readonly queue: Queue;
+  /** Its shard's. */
+  readonly lost: AbortSignal;
+  drain(graceMs: number): Promise<unknown>;
+}
+
+export interface SimOfficeOptions extends OpenedQueue {
   readonly time: SimClock;
   readonly world: SimWorld;
   /** Of the process, with its caprices. */
@@ -32,7 +39,6 @@ export interface SimOfficeOptions {
   readonly random: Random;
   readonly caprices: Caprices;
   readonly life: Life;
-  readonly queue: Queue;
   readonly tenure: Tenure;
   readonly chunksHeldMax: number;
   /** The number of a connection, different for each one of the whole run. */
@@ -72,7 +78,7 @@ class WatchedSession extends ConsumerSession {
   }
 }
 
-/** A queue that is open, and whoever talks to it: the real queue and sessions on a simulated clock, disk and network. */
+/** A shard of a queue that is open, and whoever talks to it: the real queue and sessions on a simulated clock, disk and network. */
 export class SimOffice implements Office {
   readonly life: Life;
   readonly sessions = new Map<number, { readonly session: ConsumerSession; readonly link: SimLink }>();
@@ -92,7 +98,7 @@ export class SimOffice implements Office {
   }
 
   get lost(): AbortSignal {
-    return this.#o.queue.lost;
+    return this.#o.lost;
   }
 
   get isAlive(): boolean {
@@ -110,7 +116,7 @@ export class SimOffice implements Office {
   }
 
   async stop(): Promise<void> {
-    const drained = this.queue.stop(STOP_GRACE_MS);
+    const drained = this.#o.drain(STOP_GRACE_MS);
     const all = [...this.sessions.values()];
     for (const { session } of all) session.stop();
     this.#o.clock.after(CLOSE_GRACE_MS, () => {

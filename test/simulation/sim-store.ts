@@ -1,5 +1,5 @@
 import { StoreError } from '../../src/store/errors.ts';
-import type { StoreLeases } from '../../src/store/lease.ts';
+import type { LeaseName, StoreLeases } from '../../src/store/lease.ts';
 import type { CommitBatch, CommitResult, LoadedSubmission, Store } from '../../src/store/store.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import type { Caprices } from './capricious.ts';
@@ -24,8 +24,8 @@ export interface SimStoreOptions {
   readonly caprices: Caprices;
   /** Told of each call. */
   called(): void;
-  /** This process owns the store from now on: nothing of the one before takes place any more. */
-  acquired(epoch: number): void;
+  /** This process owns the shard from now on: nothing of the one before takes place any more. */
+  acquired(grant: LeaseName): void;
   /** Told of each batch that took place, whatever is told of it; once more when it is sent once more. */
   committed(batch: CommitBatch): void;
   /** Wraps each clean-up that takes place. */
@@ -70,7 +70,7 @@ export class SimStore implements Store {
   acquire(...args: Parameters<Store['acquire']>): ReturnType<Store['acquire']> {
     return this.#later(async () => {
       const grants = await this.#inner.acquire(...args);
-      for (const { epoch } of grants) this.#options.acquired(epoch);
+      for (const grant of grants) this.#options.acquired(grant);
       return grants;
     });
   }

@@ -31,6 +31,8 @@ export class SimWorld {
   /** For how long it was stopped, up to now, by its own clock. */
   sleptMs = 0;
   #stoppedMs = 0;
+  /** As it was told last. */
+  #monotonicMs = 0;
   #isAlive = true;
   /** What waits for the process to wake; null while it is awake. */
   #held: Held[] | null = null;
@@ -55,7 +57,10 @@ export class SimWorld {
   /** Goes on while it is stopped, unless its machine is as well. */
   monotonicMs(): number {
     const sleptMs = this.#isSuspended ? this.sleptMs : 0;
-    return this.#monotonicFromMs + this.#time.elapsedMs * this.#rate - sleptMs;
+    const nowMs = this.#monotonicFromMs + this.#time.elapsedMs * this.#rate - sleptMs;
+    // What is added up and taken off again differs in its last digits.
+    this.#monotonicMs = Math.max(this.#monotonicMs, nowMs);
+    return this.#monotonicMs;
   }
 
   wallMs(): number {

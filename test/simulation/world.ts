@@ -1,3 +1,4 @@
+import { shardOfQueue } from '../../src/model/shard.ts';
 import { MemoryDatabase } from '../../src/store/memory/memory-store.ts';
 import { type Random, randomInt, seededRandom } from '../../src/system/random.ts';
 import { LICENCES_MAX, SimConsumer } from './actors.ts';
@@ -71,6 +72,8 @@ export class World {
         : {
             leaseMs: 1_000 + randomInt(nodesRandom, 2_000),
             random: nodesRandom,
+            shards: [...new Set(this.#queues.map(shardOfQueue))],
+            shardOf: shardOfQueue,
             storeClock: new SimWorld(this.clock, { wallOffsetMs: 0 }).clock,
           };
     this.#random = seededRandom(seed);
@@ -86,7 +89,8 @@ export class World {
       controls: isControlled(seed) ? seededRandom(seed) : null,
       queues: this.#queues,
       isSteady: nodes === 1,
-      process: () => this.#entrance(),
+      process: (queue) => this.#entrance(queue),
+      isDealt: (this.#shared?.shards.length ?? 1) > 1,
       failed: (error) => this.#failed(error),
     });
     this.#faults = new Faults({
@@ -119,7 +123,7 @@ export class World {
       const modern = this.#chance(0.5);
       const random = seededRandom(this.#int(2 ** 31));
       const home = queues[this.#consumers.length % queues.length]!;
-      const dial = (consumer: SimConsumer) => this.#entrance()?.dial(consumer) ?? null;
+      const dial = (consumer: SimConsumer) => this.#entrance(consumer.queue)?.dial(consumer) ?? null;
       this.#consumers.push(
         new SimConsumer({
           name: `${this.#consumers.length}`,
@@ -163,7 +167,10 @@ export class World {
     if (!this.clock.step()) throw new Violation('nothing will ever happen again');
     await settle();
     if (this.#failure !== null) throw this.#failure;
-    if (step % 32 === 0) for (const { office } of this.#running) office?.queue.checkInvariants();
+    if (step % 32 === 0) {
+      const queues = new Set(this.#running.flatMap(({ offices }) => offices.map(({ queue }) => queue)));
+      for (const queue of queues) queue.checkInvariants();
+    }
     if (step % 64 === 0) this.#oracle.checkDisk();
   }
 
@@ -206,13 +213,14 @@ export class World {
   }
 
   /** Where a request or a connection ends up; null: nobody takes it. A standby passes it on to whom it holds for active. */
-  #entrance(): SimOffice | null {
+  #entrance(queue: string): SimOffice | null {
     const running = this.#running;
     const random = this.#shared?.random;
     const first = running[random === undefined ? 0 : randomInt(random, Math.max(1, running.length))];
     if (first === undefined || !first.isUp) return null;
-    const next = first.office !== null ? first : running.find(({ id }) => id === first.holder);
-    const office = next?.isUp === true ? next.office : null;
+    const isHere = first.officeOf(queue) !== null;
+    const next = isHere ? first : running.find(({ id }) => id === first.holderOf(queue));
+    const office = next?.isUp === true ? next.officeOf(queue) : null;
     if (office !== null) next?.world.runs();
     return office;
   }
@@ -254,7 +262,7 @@ export class World {
     for (const { end } of this.#database.rows.values()) {
       if (end === null) return false;
     }
-    return this.#running.some(({ office }) => office !== null);
+    return this.#running.some(({ offices }) => offices.length > 0);
   }
 
   #failed(error: unknown): void {

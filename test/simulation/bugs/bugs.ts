@@ -6,6 +6,7 @@ import { NODE_BUGS } from './nodes.ts';
 import { QUEUE_BUGS } from './queues.ts';
 import { SCHEDULING_BUGS } from './scheduling.ts';
 import { SELECTING_BUGS } from './selecting.ts';
+import { SHARD_BUGS } from './shards.ts';
 import { WRITING_BUGS } from './writing.ts';
 
 /** Bugs that the simulation must find. */
@@ -18,4 +19,5 @@ export const BUGS: readonly Bug[] = [
   ...FAILING_BUGS,
   ...CONTROLLING_BUGS.map((bug) => ({ ...bug, needs: 'controls' as const })),
   ...NODE_BUGS,
+  ...SHARD_BUGS,
 ];

@@ -33,6 +33,7 @@ export const FAILING_BUGS: readonly Bug[] = [
   },
   {
     name: 'a retry forgets the tries once more at its commit',
+    steps: 3_000,
     plant() {
       let retried: ScheduledSubmission<unknown> | null = null;
       replace(

@@ -1,3 +1,4 @@
+import type { ShardId } from '../../../src/model/ids.ts';
 import { LeaseTenure } from '../../../src/node/lease-tenure.ts';
 import { Shard } from '../../../src/queue/shard/shard.ts';
 import type { LeaseSight } from '../../../src/store/lease.ts';
@@ -107,14 +108,14 @@ export const NODE_BUGS: readonly Bug[] = [
     name: 'a commit goes without its fence',
     nodes: 2,
     plant() {
-      let epochNow = 0;
+      const epochs = new Map<ShardId, number>();
       replace(
         MemoryLeases.prototype,
         'take',
         (original) =>
           async function (free, claim) {
             const grants = await original.call(this, free, claim);
-            for (const { epoch } of grants) epochNow = epoch;
+            for (const { shard, epoch } of grants) epochs.set(shard, epoch);
             return grants;
           },
       );
@@ -123,9 +124,10 @@ export const NODE_BUGS: readonly Bug[] = [
         'commit',
         (original) =>
           async function (batch) {
-            if (batch.epoch === epochNow) return original.call(this, batch);
+            const epoch = epochs.get(batch.shard) ?? batch.epoch;
+            if (batch.epoch === epoch) return original.call(this, batch);
             const lastSeq = await this.lastSeq(batch.shard);
-            return original.call(this, { ...batch, epoch: epochNow, seq: lastSeq + 1 });
+            return original.call(this, { ...batch, epoch, seq: lastSeq + 1 });
           },
       );
     },

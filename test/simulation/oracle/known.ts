@@ -1,4 +1,4 @@
-import type { SubmissionId } from '../../../src/model/ids.ts';
+import type { ShardId, SubmissionId } from '../../../src/model/ids.ts';
 import type { MemoryDatabase } from '../../../src/store/memory/memory-store.ts';
 import { History } from './history.ts';
 import { Pauses } from './pauses.ts';
@@ -19,10 +19,10 @@ export class Known {
   licencesMax: number | null = null;
   /** The server may have ended them, and taken back their chunks, although that is not on disk yet. */
   readonly mayHaveEnded = new Set<SubmissionId>();
-  /** The last owner of the store that has said anything. */
-  readonly owners = { spoken: 0 };
-  /** The highest id that was on disk when a process took over. */
-  highestId: SubmissionId = 0n;
+  /** The last owner of each shard that has said anything. */
+  readonly spoken = new Map<ShardId, number>();
+  /** The highest id of each shard that was on disk when a process took it over. */
+  readonly highestIds = new Map<ShardId, SubmissionId>();
 
   constructor(database: MemoryDatabase, elapsedMs: () => number) {
     this.database = database;

@@ -1,4 +1,4 @@
-import type { ChunkId, SubmissionId } from '../../../src/model/ids.ts';
+import type { ChunkId, ShardId, SubmissionId } from '../../../src/model/ids.ts';
 import type { Strategy } from '../../../src/model/strategy.ts';
 import type { SubmissionEnd } from '../../../src/model/submission.ts';
 import { decodeClientMessage, decodeServerMessage } from '../../../src/protocol/consumer/codec.ts';
@@ -14,11 +14,10 @@ import { describe } from './trace.ts';
 import { type Limits, Tries } from './tries.ts';
 import { must, Violation } from './violation.ts';
 
-const SHARD = 0;
-
 export interface LifeOptions {
   readonly known: Known;
-  /** As which it owns the store. */
+  readonly shard: ShardId;
+  /** As which it owns the shard. */
   readonly epoch: number;
   readonly limits: Limits;
   /** Its clocks, when they do not leap. */
@@ -36,7 +35,7 @@ export interface RetryAsked {
 
 type HandedOut = Extract<ServerMessage, { kind: 'reserved' }>['chunks'][number];
 
-/** A process that has taken over the store, from then on: reservations are forgotten, the rest is what was on disk. */
+/** A process that has taken over a shard, from then on: reservations are forgotten, the rest is what was on disk. */
 export class Life {
   readonly #o: LifeOptions;
   readonly #known: Known;
@@ -59,8 +58,11 @@ export class Life {
     this.#tries = new Tries(rows, limits, () => clock.monotonicMs());
     this.#holders = new Holders(limits.reservationExpirationMs);
     this.#idsBefore = new Set(rows.keys());
-    for (const id of rows.keys()) if (id > known.highestId) known.highestId = id;
-    this.#highestBefore = known.highestId;
+    const { shard } = options;
+    let highest = known.highestIds.get(shard) ?? 0n;
+    for (const [id, row] of rows) if (row.shard === shard && id > highest) highest = id;
+    known.highestIds.set(shard, highest);
+    this.#highestBefore = highest;
   }
 
   /** The process has loaded everything. */
@@ -341,11 +343,12 @@ export class Life {
   /** What only the owner of the store may say. */
   #mustOwn(what: string | (() => string)): void {
     const { epoch, node } = this.#o;
-    const { database, owners } = this.#known;
-    const shard = database.shard(SHARD);
+    const { database, spoken } = this.#known;
+    const shard = database.shard(this.#o.shard);
+    const last = spoken.get(this.#o.shard) ?? 0;
     const told = () => `${typeof what === 'string' ? what : what()} by owner ${epoch}`;
-    must(epoch >= owners.spoken, () => `${told()}, but owner ${owners.spoken} has spoken`);
-    owners.spoken = epoch;
+    must(epoch >= last, () => `${told()}, but owner ${last} has spoken`);
+    spoken.set(this.#o.shard, epoch);
     if (node === null) {
       must(shard.epoch === epoch, () => `${told()}; it is ${shard.epoch} now`);
       return;

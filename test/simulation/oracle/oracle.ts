@@ -1,10 +1,17 @@
-import type { SubmissionId } from '../../../src/model/ids.ts';
+import type { ShardId, SubmissionId } from '../../../src/model/ids.ts';
 import type { MemoryDatabase } from '../../../src/store/memory/memory-store.ts';
 import type { CommitBatch } from '../../../src/store/store.ts';
 import type { Told } from '../work.ts';
 import { Known } from './known.ts';
 import { Life, type LifeOptions } from './life.ts';
-import { must } from './violation.ts';
+import { must, Violation } from './violation.ts';
+
+interface OwnedShard {
+  readonly life: Life;
+  readonly epoch: number;
+  /** Of the batches that took place. */
+  lastSeq: number;
+}
 
 /**
  * Watches the server processes from outside - what arrives at them, what leaves them, what is on disk - and knows what
@@ -12,10 +19,8 @@ import { must } from './violation.ts';
  */
 export class Oracle {
   readonly #known: Known;
-  #life: Life | null = null;
-  #epoch = 0;
-  /** Of the batches that took place. */
-  #lastSeq = 0;
+  readonly #shards = new Map<ShardId, OwnedShard>();
+  #takeovers = 0;
 
   constructor(database: MemoryDatabase, elapsedMs: () => number) {
     this.#known = new Known(database, elapsedMs);
@@ -51,19 +56,23 @@ export class Oracle {
     return this.#known.history.forgotten;
   }
 
-  /** How often the store has had a new owner. */
+  /** How often a shard has had a new owner. */
   get takeovers(): number {
-    return this.#epoch;
+    return this.#takeovers;
   }
 
-  /** A process has taken over the store: from now on it is the only owner. */
+  /** A process has taken over a shard: from now on it is its only owner. */
   takenOver(options: Omit<LifeOptions, 'known'>): Life {
-    const { epoch } = options;
-    must(epoch > this.#epoch, `owner ${epoch} takes over from owner ${this.#epoch}`);
-    this.#epoch = epoch;
+    const { shard, epoch } = options;
+    const before = this.#shards.get(shard);
+    must(
+      epoch > (before?.epoch ?? 0),
+      `owner ${epoch} takes over shard ${shard} from owner ${before?.epoch}`,
+    );
     const life = new Life({ ...options, known: this.#known });
-    this.#life = life;
-    this.note(`owner ${epoch} takes over`);
+    this.#shards.set(shard, { life, epoch, lastSeq: before?.lastSeq ?? 0 });
+    this.#takeovers++;
+    this.note(`owner ${epoch} takes over${shard === 0 ? '' : ` shard ${shard}`}`);
     this.checkDisk();
     return life;
   }
@@ -97,12 +106,14 @@ export class Oracle {
   }
 
   /** A batch took place, or had before if it is sent once more. */
-  committed({ epoch, seq, mutations }: CommitBatch): void {
-    must(epoch === this.#epoch, `a batch of owner ${epoch} takes place; it is ${this.#epoch} now`);
-    if (seq <= this.#lastSeq) return;
-    must(seq === this.#lastSeq + 1, `batch ${seq} follows batch ${this.#lastSeq}`);
-    this.#lastSeq = seq;
-    this.#life?.committed(mutations);
+  committed({ shard, epoch, seq, mutations }: CommitBatch): void {
+    const owned = this.#shards.get(shard);
+    if (owned === undefined || epoch !== owned.epoch)
+      throw new Violation(`a batch of owner ${epoch} takes place; it is ${owned?.epoch} now`);
+    if (seq <= owned.lastSeq) return;
+    must(seq === owned.lastSeq + 1, `batch ${seq} follows batch ${owned.lastSeq}`);
+    owned.lastSeq = seq;
+    owned.life.committed(mutations);
   }
 
   /** Wraps each clean-up that takes place. */
