@@ -130,7 +130,10 @@ test('a body that was read before goes on as it is', async () => {
   socket.write(
     'POST /b HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n',
   );
-  for (const text of ['known', 'ab']) {
+  socket.write('POST /c HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\nabc');
+  for (const text of ['known', 'ab', 'abc']) {
+    // Said once, by whoever reads the body.
+    if (text === 'abc') assert.equal((await socket.answer(false)).status, 100);
     const got = JSON.parse((await socket.answer()).body.toString()) as Echoed;
     assert.deepEqual([got.bytes, got.text], [text.length, text]);
   }

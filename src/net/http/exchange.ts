@@ -78,7 +78,7 @@ export class HttpExchange extends RequestHead {
     if (this.#isEnded) return;
     const request = this.#request;
     const response = this.#response;
-    if (request.headers.expect !== undefined) response.writeContinue();
+    if (request.headers.expect !== undefined && target.body === undefined) response.writeContinue();
     this.#onPeerGone = forwardRequest(request, response, target, this.#host, {
       answered: (status, headers) => {
         this.#letGo();
