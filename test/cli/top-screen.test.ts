@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { filterQuery } from '../../src/cli/top/filter.ts';
 import { keysOf, pressed } from '../../src/cli/top/keys.ts';
-import { linesOf, type TopState, widthOf } from '../../src/cli/top/screen.ts';
+import { linesOf, widthOf } from '../../src/cli/top/screen.ts';
+import type { TopState } from '../../src/cli/top/state.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
 import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
 
@@ -90,6 +92,14 @@ const STATE: TopState = {
   isFrozen: false,
   sort: 'rate',
   selected: 0,
+  filter: '',
+  typed: null,
+  openedId: null,
+  opened: null,
+  hasHelp: false,
+  asked: null,
+  confirmed: null,
+  note: null,
 };
 const attention = (text: string) =>
   ({ code: 'failing', severity: 'warning', count: 1, text, link: 'failures' }) as const;
@@ -109,7 +119,7 @@ test('the screen has the figures, what needs attention, the submissions that fit
   assert.match(lines[6]!, /^ID +STATE +DONE +LEFT +RATE/);
   assert.match(lines[7]!, /^1000 +running +25% +1 min 0 s +1\.50\/s .*batch 0 customer=42$/);
   assert.match(lines[10]!, /^1003 /);
-  assert.match(lines[11]!, /^q quit .* by rate {2}row 1 of 30$/);
+  assert.match(lines[11]!, /^row 1 of 30, by rate {2}\? help {2}q quit .* p pause$/);
   assert.equal(lines.length, 12);
 });
 
@@ -170,4 +180,104 @@ test('a queue that does not answer is said, with since when', () => {
     'opsqueue localhost:3999',
     '!! not heard yet, trying again: no answer from the queue',
   ]);
+});
+
+test('a filter is typed, corrected, applied and dropped; keys are text meanwhile', () => {
+  const after = (keys: string, state = STATE) => keysOf(keys).reduce(pressed, state);
+  const typed = after('/qpj\x7f\x7f\x7fnight');
+  assert.deepEqual([typed.typed, typed.isFrozen, typed.selected], ['night', false, 0]);
+  assert.match(texts(typed, 100, 20).at(-1)!, /^filter: night_ {2}a state, key=number/);
+  const applied = after('ly failing customer=42 \r', typed);
+  assert.deepEqual([applied.filter, applied.typed], ['nightly failing customer=42', null]);
+  assert.match(texts(applied, 100, 20)[0]!, /filter: nightly failing customer=42$/);
+  assert.equal(after('/\x15x\x1b', applied).filter, applied.filter);
+  assert.equal(after('\x1b', applied).filter, '');
+  assert.equal(after(`/${'x'.repeat(500)}`).typed?.length, 200);
+  assert.deepEqual(filterQuery(applied.filter, 'rate'), {
+    state: 'failing',
+    sort: 'rate',
+    order: 'desc',
+    meta: ['customer:42'],
+    prefix_starts: 'nightly',
+  });
+  assert.deepEqual(filterQuery('cancelled', 'rate'), {
+    state: 'cancelled',
+    sort: 'inserted',
+    order: 'desc',
+    meta: [],
+  });
+});
+
+test('a change of the submission of the row, or of the one that is open, is asked for and done with y only', () => {
+  const after = (keys: string, state = STATE) => keysOf(keys).reduce(pressed, state);
+  for (const [key, verb] of [
+    ['P', 'pause'],
+    ['R', 'resume'],
+    ['C', 'cancel'],
+    ['T', 'retry'],
+  ] as const) {
+    const asked = after(`j${key}`);
+    assert.deepEqual([asked.asked, asked.confirmed], [{ verb, id: '1001' }, null]);
+    assert.equal(texts(asked, 100, 20).at(-1), `${verb} submission 1001? y yes, any other key no`);
+    assert.deepEqual(after('y', asked).confirmed, { verb, id: '1001' });
+    for (const no of ['n', '\r', 'q', '\x1b', 'Y']) {
+      const { asked: still, confirmed } = after(no, asked);
+      assert.deepEqual([still, confirmed], [null, null]);
+    }
+  }
+  assert.deepEqual(after('jj\rjjC').asked, { verb: 'cancel', id: '1002' });
+  assert.equal(after('C', { ...STATE, items: [] }).asked, null);
+});
+
+test('one submission is shown with why it does not go on and what failed, in any size, and Esc goes back', () => {
+  const text = 'a\x1b[2J\nb';
+  const opened = {
+    submission: {
+      ...FRAME,
+      ...item('1000', 'batch'),
+      failure_mode: 'collect',
+      durations_ms: { p50: 900, p90: 2_000, max: 61_000, count: 30 },
+      first_not_done: 1,
+      queue_pauses: [],
+      timeline: [{ kind: 'inserted', at: FRAME.as_of, by: null, text: '4 chunks' }],
+      acted_by: [],
+      failures: [],
+      end: { chunk: 3, text, by: null },
+    },
+    why: {
+      ...FRAME,
+      submission: '1000',
+      queue: '-',
+      backlog: 3,
+      ok: false,
+      verdict: 'no_consumers',
+      text,
+      advice: 'start some',
+      checks: [],
+    },
+  } as const;
+  const state = { ...keysOf('\r').reduce(pressed, STATE), opened };
+  assert.equal(state.openedId, '1000');
+  const lines = texts(state, 120, 20);
+  assert.deepEqual(lines.slice(6, 13), [
+    'submission 1000, queue -: running  batch customer=42',
+    '1 of 4 chunks done (25%), 1 in flight, 2 waiting',
+    '1.50 chunks/s, 1 min 0 s to 1 min 30 s left, a chunk takes 900 ms, nine of ten 2 s, at most 1 min 1 s',
+    'chunk 3 ended it: a\\x1b[2J b',
+    '',
+    'no consumers: a\\x1b[2J b',
+    'what to do: start some',
+  ]);
+  assert.match(lines.at(-1)!, /^Esc back {2}P pause/);
+  for (const [columns, rows] of [
+    [1, 1],
+    [20, 5],
+    [40, 8],
+  ] as const) {
+    const small = texts(state, columns, rows);
+    assert.ok(small.length <= rows && small.every((line) => widthOf(line) <= columns));
+  }
+  assert.equal(pressed(state, '\x1b').openedId, null);
+  assert.match(texts(pressed(STATE, '?'), 120, 20).join('\n'), /\n\/ +filter: /);
+  assert.equal(pressed(pressed(STATE, '?'), '\x1b').hasHelp, false);
 });

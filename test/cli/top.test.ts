@@ -110,8 +110,10 @@ test('Ctrl-Z restores the terminal, stops the job, and a continued one is drawn 
   terminal.end();
 });
 
-test('on a real terminal, q and SIGTERM end it, and leave the terminal as it was', async () => {
+test('on a real terminal, keys find a submission and pause it; q and SIGTERM leave the terminal as it was', async () => {
   await using server = await TestServer.start();
+  await server.insert('other', 1);
+  const id = String(await server.insert('batch', 4));
   // script(1) gives its command a terminal. Each end is read off what the shell says behind it.
   const top = `"$NODE" bin/opsqueue.js top --url 127.0.0.1:${server.port}`;
   const shell = [
@@ -124,7 +126,16 @@ test('on a real terminal, q and SIGTERM end it, and leave the terminal as it was
     env: { NODE: process.execPath, TERM: 'xterm', SHELL: '/bin/sh' },
   });
   await run.line(/1049h/);
-  await run.line(/nothing needs attention|no open submissions/);
+  await run.line(/no consumer is connected/);
+  run.child.stdin!.write('/bat\r');
+  await run.line(/filter: bat\b/);
+  await run.line(/row 1 of 1/);
+  run.child.stdin!.write('\r');
+  await run.line(new RegExp(`submission ${id}, queue -: waiting {2}batch`));
+  run.child.stdin!.write('P');
+  await run.line(new RegExp(`pause submission ${id}\\? y yes`));
+  run.child.stdin!.write('y');
+  await run.line(new RegExp(`pause ${id}: done`));
   run.child.stdin!.write('q');
   await run.line(/\[q 0\]/);
   const pid = Number((await run.line(/^(\d+)\s*$/))[1]);

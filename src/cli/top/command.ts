@@ -6,23 +6,29 @@ import type { List } from '../../protocol/api/lists.ts';
 import type { Overview } from '../../protocol/api/overview.ts';
 import {
   SUBMISSION_SORTS,
+  type SubmissionAnswer,
   type SubmissionItem,
   type SubmissionSort,
 } from '../../protocol/api/submissions.ts';
+import type { Why } from '../../protocol/api/why.ts';
 import { type Clock, sleep, systemClock } from '../../system/time/clock.ts';
 import { type ClientFlags, clientCommand, urlOf, withProducer } from '../client-command.ts';
 import { type Io, written } from '../io.ts';
 import { StopSignals } from '../stop-signals.ts';
-import { toJson } from '../text.ts';
+import { oneLine, toJson } from '../text.ts';
 import { duration, integer, plainFlag } from '../values.ts';
+import { filterQuery } from './filter.ts';
 import { pressed, rowWithin } from './keys.ts';
-import { linesOf, type TopState } from './screen.ts';
+import { linesOf } from './screen.ts';
+import type { AskedChange, TopState } from './state.ts';
 import { Terminal } from './terminal.ts';
 
 /** Rows to scroll through; the queue sorts, so these are the first of all. */
 const ROWS_MAX = 100;
 const CTRL_C = '\x03';
 const FOREVER_MS = 0x7fff_ffff;
+/** What is asked anew when one of these changes. */
+const ANEW = ['sort', 'isFrozen', 'filter', 'openedId'] as const;
 
 interface TopFlags extends ClientFlags {
   readonly batch?: boolean;
@@ -51,7 +57,8 @@ export function topCommand(io: Io): Command {
       'after',
       `
 Of all queues of the server, or of the one that --url or --queue names. --json prints an object per time, and implies -b.
-Keys: q quit, j k or arrows next and previous row, g G first and last, s sort by the next column, p pause the figures.
+Keys: ? help, q quit, j k or arrows next and previous row, g G first and last, Enter open the submission, Esc go back,
+/ filter, s sort by the next column, p pause the figures; P pause, R resume, C cancel, T retry the submission, after a question.
 NO_COLOR=1 does without colours. While the queue does not answer, it goes on trying.
 
 Examples:
@@ -84,23 +91,51 @@ function stateOf(flags: TopFlags): TopState {
     isFrozen: false,
     sort: flags.sort,
     selected: 0,
+    filter: '',
+    typed: null,
+    openedId: null,
+    opened: null,
+    hasHelp: false,
+    asked: null,
+    confirmed: null,
+    note: null,
   };
 }
 
 async function read(producer: ProducerClient, top: TopState, clock: Clock, signal?: AbortSignal) {
   const options = signal === undefined ? {} : { signal };
-  const query = { state: 'open', sort: top.sort, order: 'desc', limit: ROWS_MAX };
-  const [overview, list] = await Promise.all([
+  const query = { ...filterQuery(top.filter, top.sort), limit: ROWS_MAX };
+  const [overview, list, opened] = await Promise.all([
     producer.view('overview', {}, options) as Promise<Overview>,
     producer.view('submissions', query, options) as Promise<List<SubmissionItem>>,
+    top.openedId === null ? null : openedOf(producer, top.openedId, options),
   ]);
   return {
     overview,
+    opened,
     items: list.items,
     matched: list.matched,
     heardAtMs: clock.monotonicMs(),
     problem: null,
   };
+}
+
+async function openedOf(producer: ProducerClient, id: string, options: { readonly signal?: AbortSignal }) {
+  const [submission, why] = await Promise.all([
+    producer.view(`submissions/${id}`, {}, options) as Promise<SubmissionAnswer>,
+    producer.view('why', { submission: id }, options) as Promise<Why>,
+  ]);
+  return { submission, why };
+}
+
+/** Does what was confirmed; answers what came of it. */
+async function changed(producer: ProducerClient, { verb, id }: AskedChange): Promise<string> {
+  try {
+    const { done, unchanged } = await producer[verb]({ ids: [id] });
+    return `${verb} ${id}: ${done > 0 ? 'done' : unchanged > 0 ? 'it was so already' : 'nothing to do'}`;
+  } catch (error) {
+    return oneLine(messageOf(error));
+  }
 }
 
 /** One time after the other; the last one must have an answer. */
@@ -139,6 +174,14 @@ async function interactive(producer: ProducerClient, flags: TopFlags, { stdout }
     end();
     return signal;
   });
+  const change = (confirmed: AskedChange) => {
+    top = { ...top, confirmed: null, note: `${confirmed.verb} ${confirmed.id} ...` };
+    void changed(producer, confirmed).then((note) => {
+      top = { ...top, note };
+      turn.abort();
+      terminal.draw();
+    });
+  };
   using terminal = new Terminal({
     keyboard: process.stdin,
     output: stdout,
@@ -147,10 +190,12 @@ async function interactive(producer: ProducerClient, flags: TopFlags, { stdout }
     hasColour: (process.env.NO_COLOR ?? '') === '',
     screen: (size) => linesOf(top, size, systemClock.monotonicMs()),
     key(key) {
-      if (key === 'q' || key === CTRL_C) return end();
+      const isWord = top.typed !== null || top.asked !== null;
+      if (!isWord && (key === 'q' || key === CTRL_C)) return end();
       const before = top;
       top = pressed(top, key);
-      if (top.sort !== before.sort || top.isFrozen !== before.isFrozen) turn.abort();
+      if (ANEW.some((name) => top[name] !== before[name])) turn.abort();
+      if (top.confirmed !== null) change(top.confirmed);
       terminal.draw();
     },
     lost: end,
@@ -159,9 +204,10 @@ async function interactive(producer: ProducerClient, flags: TopFlags, { stdout }
     turn = new AbortController();
     const { signal } = turn;
     try {
-      if (!top.isFrozen) {
+      if (!top.isFrozen || (top.openedId !== null && top.opened === null)) {
         const news = await read(producer, top, systemClock, signal);
-        top = { ...top, ...news, selected: rowWithin(top.selected, news.items.length) };
+        // What was asked for before a key has changed it is of no use.
+        if (!signal.aborted) top = { ...top, ...news, selected: rowWithin(top.selected, news.items.length) };
       }
     } catch (error) {
       if (!signal.aborted) top = { ...top, problem: messageOf(error) };

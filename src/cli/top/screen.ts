@@ -1,43 +1,23 @@
-import type { Attention, Overview, Severity } from '../../protocol/api/overview.ts';
-import type { SubmissionItem, SubmissionSort } from '../../protocol/api/submissions.ts';
+import type { Attention, Overview } from '../../protocol/api/overview.ts';
+import type { SubmissionItem } from '../../protocol/api/submissions.ts';
 import { SUBMISSION_COLUMNS } from '../submission-columns.ts';
 import { bytesText, counted, grouped, oneLine, rateText, table, timeText } from '../text.ts';
-
-/** What `opsqueue top` shows. Times are those of a clock that never steps back. */
-export interface TopState {
-  /** Where the queue is. */
-  readonly url: string;
-  readonly overview: Overview | null;
-  readonly items: readonly SubmissionItem[];
-  /** How many submissions there are in all; null where nobody has counted. */
-  readonly matched: number | null;
-  /** When the figures came; null before the first. */
-  readonly heardAtMs: number | null;
-  /** Why there are no newer ones; null as long as there are. */
-  readonly problem: string | null;
-  /** No new figures are asked for. */
-  readonly isFrozen: boolean;
-  readonly sort: SubmissionSort;
-  /** The row of `items` that the keys are at. */
-  readonly selected: number;
-}
-
-export type Style = 'plain' | 'title' | 'faint' | 'selected' | 'good' | Severity;
-
-/** A line without control characters, as wide as it may be at most. */
-export interface ScreenLine {
-  readonly text: string;
-  readonly style: Style;
-}
-
-/** null: as much as it takes. */
-export interface Size {
-  readonly columns: number | null;
-  readonly rows: number | null;
-}
+import { linesOfOne } from './one.ts';
+import type { ScreenLine, Size, TopState } from './state.ts';
 
 const ATTENTION_SHARE = 0.3;
-const KEYS = 'q quit  j k rows  s sort  p pause';
+const FILTER_HINT = 'a state, key=number, how a prefix begins; Enter, or Esc';
+const CHANGES = 'P pause  R resume  C cancel  T retry';
+const HELP = [
+  'j k, arrows     next and previous row; g G first and last; Page Up and Down ten rows',
+  'Enter           open the submission; Esc goes back',
+  '/               filter: a state (failing, paused, cancelled, ...), key=number, how a prefix begins',
+  's               sort by the next column',
+  'p               pause the figures, and go on',
+  'P R C T         pause, resume, cancel, retry what failed: the submission of the row; asks first',
+  'q, Ctrl-C       quit; Ctrl-Z suspends',
+];
+const KEYS = '? help  q quit  j k rows  Enter open  / filter  s sort  p pause';
 const MARKS = { critical: '!!', warning: ' !', info: ' i' } as const;
 /** So that columns keep their place while figures grow and shrink. */
 const WIDTHS_MIN = { state: 16, done: 4, left: 12, rate: 8, waiting: 7, 'in flight': 9, chunks: 9 } as const;
@@ -60,7 +40,7 @@ export function linesOf(top: TopState, size: Size, nowMs: number): ScreenLine[] 
   if (top.overview !== null) head.push(...attentionOf(top.overview.attention, size), plain(''));
   const foot = size.rows === null ? [] : [footOf(top)];
   const room = size.rows === null ? null : Math.max(0, size.rows - head.length - foot.length);
-  const rows = top.overview === null ? [] : rowsOf(top, room);
+  const rows = top.overview === null ? [] : bodyOf(top, room);
   const space = room === null ? [] : Array.from({ length: Math.max(0, room - rows.length) }, () => plain(''));
   const lines = [...head, ...rows, ...space, ...foot];
   const shown = size.rows === null ? lines : lines.slice(0, size.rows);
@@ -71,13 +51,14 @@ function plain(text: string): ScreenLine {
   return { text, style: 'plain' };
 }
 
-function titleOf({ url, overview, isFrozen }: TopState): ScreenLine {
+function titleOf({ url, overview, isFrozen, filter }: TopState): ScreenLine {
   const parts = [`opsqueue ${url}`];
   if (overview !== null) {
     if (overview.queue !== null) parts.push(`queue ${overview.queue}`);
     parts.push(overview.state.replaceAll('_', ' '), `${overview.as_of.slice(11, 19)} UTC`);
   }
   if (isFrozen) parts.push('figures paused');
+  if (filter !== '') parts.push(`filter: ${oneLine(filter)}`);
   return { text: parts.join('  '), style: 'title' };
 }
 
@@ -138,9 +119,22 @@ function attentionOf(all: readonly Attention[], { rows }: Size): ScreenLine[] {
   return more === 0 ? lines : [...lines, { text: `   and ${grouped(more)} more`, style: 'faint' }];
 }
 
+function bodyOf(top: TopState, room: number | null): ScreenLine[] {
+  const { hasHelp, openedId, opened } = top;
+  const lines = hasHelp
+    ? HELP.map(plain)
+    : openedId === null
+      ? rowsOf(top, room)
+      : opened === null
+        ? [plain(`submission ${openedId} ...`)]
+        : linesOfOne(opened);
+  return room === null ? lines : lines.slice(0, room);
+}
+
 /** The table: its head, and as many rows as there is room for, among them the selected one. */
-function rowsOf({ items, selected, matched }: TopState, room: number | null): ScreenLine[] {
-  if (items.length === 0) return [{ text: 'no open submissions', style: 'faint' }];
+function rowsOf({ items, selected, matched, filter }: TopState, room: number | null): ScreenLine[] {
+  if (items.length === 0)
+    return [{ text: filter === '' ? 'no open submissions' : 'no submissions match', style: 'faint' }];
   const most = room === null ? items.length : Math.max(0, room - 1);
   const from = Math.max(0, Math.min(selected - most + 1, items.length - most));
   const [names = '', ...rows] = table(COLUMNS, items).trimEnd().split('\n');
@@ -152,11 +146,19 @@ function rowsOf({ items, selected, matched }: TopState, room: number | null): Sc
   return lines;
 }
 
-function footOf({ sort, isFrozen, items, matched, selected }: TopState): ScreenLine {
+function footOf(top: TopState): ScreenLine {
+  const { sort, isFrozen, items, matched, selected, typed, asked, note, openedId, hasHelp } = top;
+  if (typed !== null) return { text: `filter: ${oneLine(typed)}_  ${FILTER_HINT}`, style: 'title' };
+  if (asked !== null) {
+    return { text: `${asked.verb} submission ${asked.id}? y yes, any other key no`, style: 'warning' };
+  }
+  if (note !== null) return { text: note, style: 'title' };
+  if (hasHelp || openedId !== null) return { text: `Esc back  ${CHANGES}  q quit`, style: 'faint' };
   const place =
-    items.length === 0 ? '' : `  row ${grouped(selected + 1)} of ${grouped(matched ?? items.length)}`;
+    items.length === 0 ? '' : `row ${grouped(selected + 1)} of ${grouped(matched ?? items.length)}, `;
   const keys = isFrozen ? KEYS.replace('p pause', 'p go on') : KEYS;
-  return { text: `${keys}  by ${sort.replaceAll('_', ' ')}${place}`, style: 'faint' };
+  // The first of it is seen on a narrow terminal as well.
+  return { text: `${place}by ${sort.replaceAll('_', ' ')}  ${keys}`, style: 'faint' };
 }
 
 function steady<Row>(columns: Readonly<Record<keyof typeof WIDTHS_MIN, (row: Row) => string>>) {

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../system/time/clock.ts';
 import { columnsOf, type Output } from '../io.ts';
 import { keysOf } from './keys.ts';
-import type { ScreenLine, Size, Style } from './screen.ts';
+import type { ScreenLine, Size, Style } from './state.ts';
 
 /** The keys of a terminal: `process.stdin`. */
 export interface Keyboard {
