@@ -4,7 +4,7 @@ import { submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { pageSuite } from '../support/page/suite.ts';
 
-pageSuite('actions on the page', (scene) => {
+pageSuite('actions on the page', {}, (scene) => {
   test('a submission is found, selected and paused with keys alone, and the pause is taken back', async () => {
     await using watched = await scene.open();
     const { page } = watched;

@@ -42,7 +42,7 @@ interface Painted {
   readonly drawn: readonly string[];
 }
 
-pageSuite('the map of the page', (scene) => {
+pageSuite('the map of the page', {}, (scene) => {
   test('a hundred thousand submissions and ten million chunks are there at once', async () => {
     await using watched = await scene.open();
     const { page } = watched;

@@ -7,7 +7,7 @@ import { VIEWS, viewLoaded } from '../support/page/views.ts';
 
 // The page in a real browser, with answers that are made up. test/page/real-queue.test.ts has a real queue.
 
-pageSuite('the page', (scene) => {
+pageSuite('the page', {}, (scene) => {
   test('with nothing in the queue each view says so', async () => {
     await using watched = await scene.open();
     const { page } = watched;

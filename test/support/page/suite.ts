@@ -29,9 +29,13 @@ export class PageScene {
 }
 
 /** Tests that share a scene; where there is no browser they are skipped, which a line says. */
-export function pageSuite(name: string, define: (scene: PageScene) => void): void {
+export function pageSuite(
+  name: string,
+  options: { readonly concurrency?: number },
+  define: (scene: PageScene) => void,
+): void {
   const file = findBrowser();
-  suite(name, { skip: file === null ? 'there is no browser' : false }, () => {
+  suite(name, { ...options, skip: file === null ? 'there is no browser' : false }, () => {
     const scene = new PageScene();
     before(() => scene.start(file ?? ''));
     after(() => scene.stop());
