@@ -472,7 +472,10 @@ export class QueueApi {
 
   #expectOk(request: HttpRequest, answer: HttpAnswer): void {
     if (answer.status === 200) return;
-    throw new QueueRefusedError(`${request.method} ${request.path}`, answer.status, bodyText(answer));
+    const isProblem = answer.headers['content-type'] === 'application/problem+json';
+    const problem = isProblem ? parseProblem(answer.status, answer.body) : null;
+    const text = problem?.detail ?? bodyText(answer);
+    throw new QueueRefusedError(`${request.method} ${request.path}`, answer.status, text);
   }
 }
 

@@ -272,6 +272,13 @@ test('while the database is opened the port is open and everything is 503', asyn
   socket.send('GET /producer/version');
   const other = await socket.answer();
   assert.deepEqual([other.status, JSON.parse(other.body.toString())], [503, 'the queue is starting']);
+  socket.send('GET /api/v1/overview');
+  const problem = await socket.answer();
+  assert.deepEqual(JSON.parse(problem.body.toString()), {
+    status: 503,
+    code: 'QUEUE_UNAVAILABLE',
+    detail: 'the queue is starting',
+  });
   socket.close();
   await server.stop();
 });

@@ -8,6 +8,8 @@ import { RequestHead } from './head.ts';
 export const CONTENT_TYPE_JSON = 'application/json';
 export const CONTENT_TYPE_TEXT = 'text/plain; charset=utf-8';
 export const CONTENT_TYPE_CBOR = 'application/cbor';
+/** RFC 9457 */
+export const CONTENT_TYPE_PROBLEM = 'application/problem+json';
 
 /** Stands in the metrics for requests whose peer did not wait for the answer. */
 export const STATUS_PEER_GONE = 499;
@@ -29,6 +31,8 @@ export interface HttpExchangeHost extends AnswerPace {
 export class HttpExchange extends RequestHead {
   /** Called once, with the status of the response, or {@link STATUS_PEER_GONE}. */
   onEnded: ((status: number) => void) | null = null;
+  /** Where errors are problems, whoever refuses the request: makes one of a text, which may be empty. */
+  problemOf: ((status: number, text: string) => Uint8Array) | null = null;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #host: HttpExchangeHost;
@@ -120,6 +124,11 @@ export class HttpExchange extends RequestHead {
       this.respond(503, NOT_ACTIVE, CONTENT_TYPE_JSON, RETRY_SOON);
       return;
     }
+    if (status >= 400 && this.problemOf !== null && contentType !== CONTENT_TYPE_PROBLEM) {
+      const problem = this.problemOf(status, textOf(body, contentType));
+      this.respond(status, problem, CONTENT_TYPE_PROBLEM, more);
+      return;
+    }
     this.#letGo();
     this.#isEnded = true;
     const response = this.#response;
@@ -175,4 +184,12 @@ export class HttpExchange extends RequestHead {
       else request.resume().once('end', () => socket.destroy());
     });
   }
+}
+
+/** What a refusal says: a text, or a text as JSON. */
+function textOf(body: string | Uint8Array, contentType: string | null): string {
+  const text = typeof body === 'string' ? body : Buffer.from(body).toString();
+  if (contentType !== CONTENT_TYPE_JSON) return text;
+  const value: unknown = JSON.parse(text);
+  return typeof value === 'string' ? value : text;
 }

@@ -70,6 +70,11 @@ export const ENDPOINTS = {
   action: { method: 'POST', path: `${API}/actions/{action}`, role: 'operator', body: 'json' },
 } as const satisfies Readonly<Record<string, Endpoint>>;
 
+/** @param path without the queue that it names */
+export function isOfApi(path: string): boolean {
+  return path === API || path.startsWith(`${API}/`);
+}
+
 export type EndpointName = keyof typeof ENDPOINTS;
 
 /** Those whose paths begin so. */

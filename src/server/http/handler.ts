@@ -23,8 +23,9 @@ import type { Metrics } from '../metrics/metrics.ts';
 import { pageRoutes } from '../page/page-routes.ts';
 import type { Admission, Admitted } from './admission.ts';
 import { respondAnnounced, respondError } from './answers.ts';
+import { refuseByProblems } from './api/problem.ts';
 import { apiRoutes } from './api/routes.ts';
-import { ENDPOINTS, type EndpointName } from './endpoints.ts';
+import { ENDPOINTS, type EndpointName, isOfApi } from './endpoints.ts';
 import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
 import { type Route, submissionRoutes, type Target } from './submissions.ts';
 import { respondElsewhere } from './unavailable.ts';
@@ -92,7 +93,9 @@ export class QueueHandler implements HttpHandler {
   }
 
   request(exchange: HttpExchange): void {
-    const decision = this.#o.admission.admit(exchange);
+    const { admission } = this.#o;
+    const decision = admission.admit(exchange);
+    if (isOfApi(admission.queuePath(exchange).path)) refuseByProblems(exchange);
     const { http } = this.#o.metrics;
     // Every request counts, whatever becomes of it.
     exchange.onEnded = http.begin(exchange.method, decision.label ?? http.unknownPath(exchange.path));

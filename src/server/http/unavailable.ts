@@ -7,7 +7,8 @@ import {
 import type { HttpHandler } from '../../net/http/server.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
 import type { Admission } from './admission.ts';
-import { ENDPOINTS } from './endpoints.ts';
+import { refuseByProblems } from './api/problem.ts';
+import { ENDPOINTS, isOfApi } from './endpoints.ts';
 import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
 
 export interface UnavailableOptions {
@@ -39,6 +40,7 @@ export function unavailableHandler(options: UnavailableOptions): HttpHandler {
     ...(connection === undefined ? {} : { connection }),
     request(exchange) {
       if (answers(exchange)) return;
+      if (isOfApi(admission.queuePath(exchange).path)) refuseByProblems(exchange);
       if (connection === undefined) respondUnavailable(exchange, reason, null);
       else respondElsewhere(exchange, reason);
     },

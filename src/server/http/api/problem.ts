@@ -1,8 +1,35 @@
-import type { HttpExchange } from '../../../net/http/exchange.ts';
+import { CONTENT_TYPE_PROBLEM, type HttpExchange } from '../../../net/http/exchange.ts';
 import { formatProblem } from '../../../protocol/producer/action-answers.ts';
 import { respondAnnounced } from '../answers.ts';
 
-const CONTENT_TYPE_PROBLEM = 'application/problem+json';
+/** Codes of what is refused before a route is reached, or outside of it. */
+const CODES: Readonly<Record<number, string>> = {
+  400: 'MALFORMED_REQUEST',
+  403: 'FOREIGN_REQUEST',
+  404: 'NO_SUCH_PATH',
+  405: 'METHOD_NOT_ALLOWED',
+  413: 'BODY_TOO_LARGE',
+  415: 'NOT_JSON',
+  429: 'TOO_MANY_QUEUES',
+  500: 'FAILED',
+  503: 'QUEUE_UNAVAILABLE',
+};
+/** For those that have no text. */
+const TEXTS: Readonly<Record<number, string>> = {
+  404: 'there is no such path: GET /api/v1/openapi.json has those that there are',
+  405: 'this path has other methods: see the header allow',
+};
+
+/** From here on whatever refuses a request of the API says so as a problem. */
+export function refuseByProblems(exchange: HttpExchange): void {
+  exchange.problemOf = (status, text) =>
+    formatProblem({
+      status,
+      code: CODES[status] ?? 'REFUSED',
+      detail: text || (TEXTS[status] ?? ''),
+      queue: null,
+    });
+}
 
 /**
  * @param queue in which queue the submission is that is not in the one that was asked
