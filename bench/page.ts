@@ -1,10 +1,10 @@
 /**
  * What the page costs: the queue while pages are open, and whoever looks at one.
  *
- *     npm run bench -- page [--json] [--quick] [--rounds N] [--only drain|first|hour|map]
+ *     npm run bench -- page [--json] [--quick] [--rounds N] [--only idle|drain|first|hour|map]
  *
  * A queue with 100 000 open submissions and one of ten million chunks, half of them done in random order; needs Chromium.
- * drain: chunks per second, and what a reservation takes while 10 000 chunks per second are drained; in turns without a page, with ten of them,
+ * idle: processor time of the queue's main thread with nothing else to do, in turns without a page and with ten of them. drain: chunks per second, and what a reservation takes while 10 000 chunks per second are drained; in turns without a page, with ten of them,
  * and with nine and one in Chromium. Each of the others asks for what the real page was seen to ask for in one of its views, as often.
  * first: how long a browser that has never seen the page waits for what a view shows, and its tasks above 50 ms in the seconds after.
  * hour: what the page's heap has grown by after 3 600 seconds, by a clock that the bench moves on. map: the map of the ten million chunks, as the queue computes it.
@@ -81,10 +81,14 @@ interface CaseFigures {
   readonly p50: number[];
   readonly p99: number[];
   readonly residentMB: number[];
-  readonly read: ReadFigures[];
 }
 
-async function drainPart(server: MeasuredServer, browser: Browser, largest: string): Promise<void> {
+/** What each of ten pages asks for. */
+async function pagesOf(
+  server: MeasuredServer,
+  browser: Browser,
+  largest: string,
+): Promise<readonly (readonly Polled[])[]> {
   const views = viewsOf(largest);
   const asked = new Map<string, readonly Polled[]>();
   await Promise.all(
@@ -95,13 +99,55 @@ async function drainPart(server: MeasuredServer, browser: Browser, largest: stri
   console.error(
     [...asked].map(([view, polled]) => `#/${view}: ${polled.map(wordsOf).join(', ')}`).join('\n'),
   );
-  const pages = views.map((view) => asked.get(view)!);
+  return views.map((view) => asked.get(view)!);
+}
+
+async function idlePart(
+  server: MeasuredServer,
+  browser: Browser,
+  pages: readonly (readonly Polled[])[],
+): Promise<void> {
+  const shares = { none: [] as number[], ten: [] as number[] };
+  const usedBefore = await usedBytes(server.pid!);
+  let used = usedBefore;
+  let read: ReadFigures | null = null;
+  for (let round = 0; round < rounds; round++) {
+    for (const which of ['none', 'ten'] as const) {
+      const close = await openPages(server, browser, which, pages);
+      shares[which].push(await idleCpuShare(server));
+      if (which === 'ten') used = await usedBytes(server.pid!);
+      read = (await close()) ?? read;
+    }
+  }
+  const percents = (of: readonly number[]) => of.map((share) => (share * 100).toFixed(2)).join(' ');
+  report(
+    'The queue with nothing else to do',
+    [
+      {
+        'CPU of its main thread without pages, %': median(shares.none) * 100,
+        'with ten, %': median(shares.ten) * 100,
+        rounds: `${percents(shares.none)} | ${percents(shares.ten)}`,
+        'memory in use, MB more than before there were pages': (used - usedBefore) / MB,
+        'answers in the last round': read!.answers,
+        'of these 304': read!.unchanged,
+        refused: read!.refused,
+        kB: read!.bytes / 1_000,
+      },
+    ],
+    json,
+  );
+}
+
+async function drainPart(
+  server: MeasuredServer,
+  browser: Browser,
+  pages: readonly (readonly Polled[])[],
+): Promise<void> {
   const drain = await SteadyDrain.connect(server, { connections: 8, reservations: 4, strategy: STRATEGY });
   // Warm before anything is compared.
   await drain.fast(DRAIN_MS);
-  const usedBefore = await usedBytes(server.pid!);
   const figures = new Map<Case, CaseFigures>(
-    CASES.map((each) => [each, { rates: [], cpuUs: [], p50: [], p99: [], residentMB: [], read: [] }]),
+    CASES.map((each) => [each, { rates: [], cpuUs: [], p50: [], p99: [], residentMB: [] }]),
   );
   for (let round = 0; round < rounds; round++) {
     for (const each of round % 2 === 0 ? CASES : CASES.toReversed()) {
@@ -110,38 +156,18 @@ async function drainPart(server: MeasuredServer, browser: Browser, largest: stri
       const fast = await drain.fast(DRAIN_MS);
       const tookMs = await reservationsOf(server, drain);
       of.residentMB.push(server.residentBytes()! / MB);
-      const read = await close();
-      if (read !== null) of.read.push(read);
+      await close();
       of.rates.push(fast.rate);
       of.cpuUs.push(fast.cpuUs);
       of.p50.push(percentile(tookMs, 0.5));
       of.p99.push(percentile(tookMs, 0.99));
     }
   }
-  const close = await openPages(server, browser, 'ten', pages);
-  const idleShare = await idleCpuShare(server);
-  const usedAfter = await usedBytes(server.pid!);
-  await close();
   drain.close();
   const none = figures.get('none')!;
   report(
     `Ten pages open, ${SUBMISSIONS} open submissions; medians of ${rounds} rounds`,
     CASES.map((each) => rowOf(each, figures.get(each)!, none)),
-    json,
-  );
-  const read = figures.get('ten')!.read.at(-1)!;
-  report(
-    'The queue with ten pages open and nothing else to do',
-    [
-      {
-        'CPU of its main thread, %': idleShare * 100,
-        'memory in use, MB more than before there were pages': (usedAfter - usedBefore) / MB,
-        'answers in the last round': read.answers,
-        'of these 304': read.unchanged,
-        refused: read.refused,
-        kB: read.bytes / 1_000,
-      },
-    ],
     json,
   );
 }
@@ -288,13 +314,17 @@ function mapPart(): void {
 }
 
 if (wants('map')) mapPart();
-if (wants('drain') || wants('first') || wants('hour')) {
+if (['idle', 'drain', 'first', 'hour'].some(wants)) {
   const file = findBrowser();
   if (file === null) throw new Error('this bench needs Chromium');
   const browser = await launchBrowser(file);
   try {
     await withQueue(async (server, largest) => {
-      if (wants('drain')) await drainPart(server, browser, largest);
+      if (wants('idle') || wants('drain')) {
+        const pages = await pagesOf(server, browser, largest);
+        if (wants('idle')) await idlePart(server, browser, pages);
+        if (wants('drain')) await drainPart(server, browser, pages);
+      }
       if (wants('first')) await firstPart(server, browser, largest);
       if (wants('hour')) await hourPart(server, browser);
     });
