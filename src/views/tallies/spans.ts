@@ -53,6 +53,22 @@ export class Spans {
     return this.#max;
   }
 
+  /** Their mean, and how far they are off it as a rule, as a share of it. */
+  moments(): { readonly meanMs: number; readonly variation: number } {
+    if (this.#sum === 0) return { meanMs: 0, variation: 0 };
+    let sum = 0;
+    let squares = 0;
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      const count = this.#buckets[bucket]!;
+      if (count === 0) continue;
+      const ms = Math.min(middleOf(bucket), this.#max);
+      sum += count * ms;
+      squares += count * ms * ms;
+    }
+    const meanMs = sum / this.#sum;
+    return { meanMs, variation: Math.sqrt(Math.max(0, squares / this.#sum - meanMs * meanMs)) / meanMs };
+  }
+
   #fade(): void {
     this.#sum = 0;
     for (let bucket = 0; bucket < BUCKETS; bucket++) {

@@ -48,6 +48,8 @@ export class SubmissionTally extends Rolling {
   regions: Regions | null = null;
   /** On the monotonic clock, when one of its chunks was done first, or failed first. */
   firstDoneMs: number | null = null;
+  /** How long that one took; 0: not known. */
+  firstTookMs = 0;
   firstSetBackMs: number | null = null;
 
   constructor(queue: QueueTally) {
@@ -67,6 +69,7 @@ export class SubmissionTally extends Rolling {
   /** Of the chunk that was done last. */
   tookMs(ms: number): void {
     if (ms > this.longestMs) this.longestMs = Math.ceil(ms);
+    if (this.done === 1) this.firstTookMs = ms;
     const times = standsFor(this.done);
     if (times === 0 || this.done <= SPANS_AFTER) return;
     this.spans ??= new Spans();
