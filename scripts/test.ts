@@ -13,9 +13,12 @@ import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { installApart, run } from './install-apart.ts';
 import { filesToRun } from './test-files.ts';
+import { bundleProgram } from './test-program.ts';
 
 /** Enough that two cores have work while one waits for a browser, or for the end of some time. */
 const CONCURRENCY = 3;
+/** Fewer start the `opsqueue` command from its sources, as they are. */
+const MANY_FILES = 20;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -43,6 +46,7 @@ for (const name of ['NO_PROXY', 'no_proxy']) {
 // Of this process: tests of this very program run side by side with it.
 const folder = `node_modules/.cache/tests-${process.pid}`;
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+if (files.length > MANY_FILES) process.env.OPSQUEUE_TEST_PROGRAM = await bundleProgram();
 const runner = runTests({
   files: filesToRun(files.sort(), folder),
   concurrency: CONCURRENCY,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { freePort } from '../support/network/free-port.ts';
-import { ROOT, runOpsqueue, startQueue, TestProcess } from '../support/processes.ts';
+import { PROGRAM, ROOT, runOpsqueue, startQueue, TestProcess } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { eventually } from '../support/time/eventually.ts';
 
@@ -37,7 +37,7 @@ async function metric(port: number, name: string): Promise<number> {
 
 /** Its stderr goes where the shell is told; `$1` is a folder of its own. */
 function queueWithStderr(redirection: string, folder: string): TestProcess {
-  const command = `exec "$0" bin/opsqueue.js --port 0 --host 127.0.0.1 --database-filename "$1/q.db" ${redirection}`;
+  const command = `exec "$0" "${PROGRAM}" --port 0 --host 127.0.0.1 --database-filename "$1/q.db" ${redirection}`;
   return new TestProcess('sh', ['-c', command, process.execPath, folder]);
 }
 
@@ -51,7 +51,7 @@ const noFull = existsSync('/dev/full') ? false : 'there is no /dev/full';
 /** A queue whose stderr nothing reads yet. The caller kills it. */
 async function queueWithPipes() {
   const args = ['--port', '0', '--host', '127.0.0.1', '--database-filename', 'file::memory:'];
-  const queue = spawn(process.execPath, ['bin/opsqueue.js', ...args], {
+  const queue = spawn(process.execPath, [PROGRAM, ...args], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -125,10 +125,10 @@ test('a queue whose line cannot be written serves; a command whose output cannot
   skip: noFull,
 }, async () => {
   const port = await freePort();
-  const serve = `exec "$0" bin/opsqueue.js --port ${port} --host 127.0.0.1 --database-filename file::memory: >/dev/full`;
+  const serve = `exec "$0" "${PROGRAM}" --port ${port} --host 127.0.0.1 --database-filename file::memory: >/dev/full`;
   await using queue = new TestProcess('sh', ['-c', serve, process.execPath]);
   await queue.line(/open submissions are loaded/);
-  const count = `exec "$0" bin/opsqueue.js count --url localhost:${port} >/dev/full`;
+  const count = `exec "$0" "${PROGRAM}" count --url localhost:${port} >/dev/full`;
   await using counting = new TestProcess('sh', ['-c', count, process.execPath]);
   assert.deepEqual(await counting.exit(), { code: 1, signal: null });
   assert.match(counting.output('stderr'), /^opsqueue: cannot write to stdout: [^\n]+\n$/);

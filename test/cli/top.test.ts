@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { Terminal, type TerminalOptions } from '../../src/cli/top/terminal.ts';
 import { runCommand } from '../support/command.ts';
-import { TestProcess } from '../support/processes.ts';
+import { PROGRAM, TestProcess } from '../support/processes.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
@@ -115,7 +115,7 @@ test('on a real terminal, keys find a submission and pause it; q and SIGTERM lea
   await server.insert('other', 1);
   const id = String(await server.insert('batch', 4));
   // script(1) gives its command a terminal. Each end is read off what the shell says behind it.
-  const top = `"$NODE" bin/opsqueue.js top --url 127.0.0.1:${server.port}`;
+  const top = `"$NODE" "${PROGRAM}" top --url 127.0.0.1:${server.port}`;
   const shell = [
     'before=$(stty -g)',
     `${top}; echo "[q $?]"`,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { startQueue, TestProcess } from '../support/processes.ts';
+import { PROGRAM, startQueue, TestProcess } from '../support/processes.ts';
 import { eventually } from '../support/time/eventually.ts';
 
 const flags = ['--host', '127.0.0.1', '--database-filename', 'file::memory:'];
@@ -37,7 +37,7 @@ test('peers that ask for metrics again and again and read nothing take little me
 test('a queue that runs out of descriptors says so once, counts, serves those it has, and others when they go', {
   skip: process.platform === 'linux' ? false : 'the limit is read from /proc',
 }, async () => {
-  const command = `ulimit -n 256; exec "$0" bin/opsqueue.js --port 0 "$@"`;
+  const command = `ulimit -n 256; exec "$0" "${PROGRAM}" --port 0 "$@"`;
   await using queue = new TestProcess('sh', ['-c', command, process.execPath, ...flags]);
   const port = Number((await queue.line(/ listens on http:\/\/[^ ]*:(\d+)/))[1]);
   const kept: Socket[] = [];

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { TestProcess } from '../../support/processes.ts';
+import { PROGRAM, TestProcess } from '../../support/processes.ts';
 import { FileQueue } from '../../support/queues/file-queue.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 import { eventually } from '../../support/time/eventually.ts';
@@ -16,7 +16,7 @@ const SCRIPT = `
   mount -t tmpfs -o size=2m tmpfs "$1"
   echo mounted
   while read -r go; do
-    "$0" bin/opsqueue.js --port 0 --host 127.0.0.1 --database-filename "$1/queue.db" 2>>"$1/log" &
+    "$0" "${PROGRAM}" --port 0 --host 127.0.0.1 --database-filename "$1/queue.db" 2>>"$1/log" &
     echo "pid $!"
     wait $!
     echo "ended $?"
