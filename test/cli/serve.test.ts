@@ -56,13 +56,14 @@ test('every flag comes from the environment as well, and the command line wins',
     const variable = `OPSQUEUE_${flag.toUpperCase().replaceAll('-', '_')}`;
     // Any text may be the name of a file; the first test of this file starts a queue with that variable.
     if (flag === 'database-filename') continue;
-    process.env[variable] = 'no such / value';
+    const wrong = flag === 'name' ? 'longer than forty characters, as names may be' : 'no such / value';
+    process.env[variable] = wrong;
     const { code, stderr } = await runCommand(['serve', ...inMemory]).finally(
       () => delete process.env[variable],
     );
     assert.equal(code, 2, stderr);
     // Of a store what was given is not repeated: it may hold a password.
-    const got = flag === 'store' ? '' : ', got "no such / value"';
+    const got = flag === 'store' ? '' : `, got "${wrong}"`;
     assert.match(stderr, new RegExp(`^opsqueue: ${variable} must be [^\n]*${got}\n$`));
   }
   const env = { OPSQUEUE_PORT: 'many', OPSQUEUE_STORE: 'sqlite:/proc/nope/queue.db' };
