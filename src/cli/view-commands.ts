@@ -86,9 +86,9 @@ Examples:
           if (cursor === null || found.length >= flags.limit) return { ...page, items: found };
         }
       });
-      const { matched, items, nodes_missing } = answer;
+      const { matched, items } = answer;
       tellMissing(io, answer);
-      if (flags.json) io.stdout.write(`${toJson({ matched, items, nodes_missing })}\n`);
+      if (flags.json) io.stdout.write(`${toJson(answer)}\n`);
       else if (flags.quiet) io.stdout.write(items.map(({ id }) => `${id}\n`).join(''));
       else {
         io.stdout.write(table(SUBMISSION_COLUMNS, items));

@@ -5,6 +5,7 @@ import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import type { Why } from '../../src/protocol/api/why.ts';
 import { runCommand } from '../support/command.ts';
 import { scriptedHttp } from '../support/fakes/scripted-http.ts';
+import { assertDescribed } from '../support/protocol/openapi.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
 /** Two submissions, of which a chunk has failed on a consumer, and one more in another queue. */
@@ -61,6 +62,10 @@ test('ls lists what matches, as a table, ids or JSON, however many pages that ar
   const many = await runCommand(['ls', '--prefix', 'many-', '--limit', '230', '--json', ...url]);
   const { matched, items } = JSON.parse(many.stdout) as { matched: number; items: SubmissionItem[] };
   assert.deepEqual([matched, new Set(items.map((item) => item.id)).size], [250, 230]);
+  // As the API answers, whatever page that would be.
+  const headers = [['content-type', 'application/json']] as const;
+  const described = { status: 200, headers, body: Buffer.from(many.stdout) };
+  await assertDescribed('GET /api/v1/submissions', described);
   const some = await runCommand(['ls', '--prefix', 'many-', '--limit', '1', ...url]);
   assert.equal(some.stderr, 'opsqueue: 249 more: raise --limit, or narrow the filter\n');
   assert.equal((await runCommand(['ls', '--state', 'failed', '--sort', 'rate', ...url])).code, 2);
