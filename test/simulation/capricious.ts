@@ -35,11 +35,16 @@ export class Caprices {
   }
 }
 
-/** A clock whose timers fire early, whose `soon` comes late, and which is set back or ahead for a moment. */
-export function capriciousClock(clock: Clock, caprices: Caprices): Clock {
+/**
+ * A clock whose timers fire early, whose `soon` comes late, and which is set back or ahead for a moment.
+ *
+ * @param isWallSteady its wall clock is neither: of a machine that is suspended no other one tells how long that was
+ */
+export function capriciousClock(clock: Clock, caprices: Caprices, isWallSteady: boolean): Clock {
   return {
     monotonicMs: () => clock.monotonicMs(),
     nowMs() {
+      if (isWallSteady) return clock.nowMs();
       if (caprices.rarely('clock: it steps back')) return clock.nowMs() - 3_600_000;
       return clock.nowMs() + (caprices.rarely('clock: it leaps ahead') ? 5_000 : 0);
     },

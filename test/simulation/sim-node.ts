@@ -74,8 +74,9 @@ export class SimNode {
     this.#o = options;
     this.#random = seededRandom(randomInt(random, 2 ** 31));
     const wallOffsetMs = random.next() < 0.3 ? -randomInt(random, 20_000) : 0;
-    this.world = new SimWorld(clock, { wallOffsetMs, ...ofItsOwn(shared) });
-    this.#clock = capriciousClock(this.world.clock, caprices);
+    const times = ofItsOwn(shared);
+    this.world = new SimWorld(clock, { wallOffsetMs, ...times });
+    this.#clock = capriciousClock(this.world.clock, caprices, times.isSuspended === true);
     this.#dozes = shared !== null && shared.random.next() < 0.5 ? shared.random.next() * 0.05 : 0;
     ruleRareMethods({ caprices, time: clock });
     this.#chunksHeldMax = random.next() < 0.3 ? 3 : 10_000;
