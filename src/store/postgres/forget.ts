@@ -17,7 +17,7 @@ const PARTS = [
  * The first half of the clean-up: nobody finds these submissions any more. Returns how many had ended.
  *
  * @param grants those of a shard of which the grant is not valid any more are left: which are due, a later owner may see
- *   otherwise
+ *   otherwise. So are those of a shard that a batch is being written for: waiting for it would keep the other shards locked
  */
 export async function forget(
   session: SqlSession,
@@ -30,7 +30,7 @@ export async function forget(
     `WITH held AS MATERIALIZED (
        SELECT s.shard FROM shards AS s JOIN unnest($2::integer[], $3::bigint[]) AS g (shard, epoch)
          ON g.shard = s.shard AND g.epoch = s.epoch
-       WHERE s.shard IN (SELECT shard FROM submissions WHERE id = ANY ($1::bigint[])) ORDER BY s.shard FOR SHARE OF s),
+       WHERE s.shard IN (SELECT shard FROM submissions WHERE id = ANY ($1::bigint[])) FOR SHARE OF s SKIP LOCKED),
      ended AS (
        SELECT id, queue, state, state = ${STATE.completed} AND prefix IS NOT NULL AS is_bare FROM submissions
        WHERE id = ANY ($1::bigint[]) AND ${IS_ENDED} AND shard = ANY (ARRAY(SELECT shard FROM held))
@@ -56,24 +56,29 @@ export async function forget(
   return Number(row?.[0] ?? 0n);
 }
 
-/** The second half: deletes some of what belongs to forgotten submissions; returns whether there is more. */
-export async function sweep(session: SqlSession): Promise<boolean> {
-  const [row] = await session.query<readonly [bigint]>(
-    `SELECT id FROM submissions WHERE state = ${STATE.forgotten} ORDER BY id LIMIT 1`,
-  );
-  if (row === undefined) return false;
-  const [id] = row;
-  for (const [table, column] of PARTS) {
-    const [deleted] = await session.query<readonly [bigint]>(
-      `WITH deleted AS (
-         DELETE FROM ${table} WHERE submission_id = $1 AND ${column} < coalesce(
-           (SELECT ${column} FROM ${table} WHERE submission_id = $1 ORDER BY ${column} OFFSET ${SWEEP_ROWS} LIMIT 1),
-           9223372036854775807) RETURNING 1)
-       SELECT count(*) FROM deleted`,
-      [id],
+/**
+ * The second half: deletes some of what belongs to forgotten submissions; returns whether there is more. Leaves the one
+ * that another node is at: it would find nothing in a table that the other one has not emptied yet.
+ */
+export function sweep(session: SqlSession): Promise<boolean> {
+  return session.transaction(async () => {
+    const [row] = await session.query<readonly [bigint]>(
+      `SELECT id FROM submissions WHERE state = ${STATE.forgotten} ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`,
     );
-    if (Number(deleted?.[0] ?? 0n) >= SWEEP_ROWS) return true;
-  }
-  await session.query('DELETE FROM submissions WHERE id = $1', [id]);
-  return true;
+    if (row === undefined) return false;
+    const [id] = row;
+    for (const [table, column] of PARTS) {
+      const [deleted] = await session.query<readonly [bigint]>(
+        `WITH deleted AS (
+           DELETE FROM ${table} WHERE submission_id = $1 AND ${column} < coalesce(
+             (SELECT ${column} FROM ${table} WHERE submission_id = $1 ORDER BY ${column} OFFSET ${SWEEP_ROWS} LIMIT 1),
+             9223372036854775807) RETURNING 1)
+         SELECT count(*) FROM deleted`,
+        [id],
+      );
+      if (Number(deleted?.[0] ?? 0n) >= SWEEP_ROWS) return true;
+    }
+    await session.query('DELETE FROM submissions WHERE id = $1', [id]);
+    return true;
+  });
 }

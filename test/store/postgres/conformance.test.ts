@@ -86,6 +86,57 @@ describe('PostgreSQL', { skip: withoutPostgres() }, () => {
     assert.equal(await session.store.countEnded('', 'failed'), 1);
   });
 
+  test('two nodes that clean up the same submission leave nothing of it behind', async () => {
+    const fixture = server.fixture();
+    await using a = await StoreSession.open(fixture);
+    await a.commit(insertOf(1n), failed(1n, 100));
+    const b = await fixture.open();
+    const admin = new pg.Client(server.url());
+    await admin.connect();
+    await admin.query(`SET search_path = ${new URL(fixture.url).searchParams.get('schema')}`);
+    await admin.query("INSERT INTO direct_inputs SELECT 1, i, '' FROM generate_series(0, 10000) AS i");
+    await admin.query('BEGIN');
+    await admin.query('SELECT FROM direct_inputs WHERE chunk_index = 0 FOR UPDATE');
+    const waiting = async (): Promise<number> => {
+      const { rows } = await admin.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+      return rows.length;
+    };
+    const first = a.store.forget([1n]);
+    while ((await waiting()) < 1);
+    let isOver = false;
+    const second = b.forget([]).then(() => {
+      isOver = true;
+    });
+    while (!isOver && (await waiting()) < 2);
+    await admin.query('COMMIT');
+    await Promise.all([first, second]);
+    const { rows } = await admin.query(
+      'SELECT submission_id FROM direct_inputs UNION SELECT id FROM submissions',
+    );
+    await admin.end();
+    await b.close();
+    assert.deepEqual(rows, []);
+  });
+
+  test('a batch that takes long keeps only the submissions of its shard from being forgotten', async () => {
+    const fixture = server.fixture();
+    const store = await fixture.open();
+    for (const { shard, epoch } of await store.acquire([0, 1], 'test')) {
+      const id = BigInt(shard + 1);
+      await store.commit({ shard, epoch, seq: 1, mutations: [insertOf(id), failed(id, 100)] });
+    }
+    const admin = new pg.Client(server.url());
+    await admin.connect();
+    await admin.query(`SET search_path = ${new URL(fixture.url).searchParams.get('schema')}`);
+    await admin.query('BEGIN');
+    await admin.query('UPDATE shards SET last_seq = last_seq WHERE shard = 1');
+    assert.equal(await store.forget([1n, 2n]), 1);
+    await admin.query('COMMIT');
+    await admin.end();
+    assert.equal(await store.forget([1n, 2n]), 1);
+    await store.close();
+  });
+
   test('who has been fenced cleans up nothing any more', async () => {
     const fixture = server.fixture();
     await using before = await StoreSession.open(fixture);
