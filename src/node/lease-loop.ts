@@ -264,7 +264,7 @@ export class LeaseLoop {
 
   /** What a node has that is not present any more is to be taken soon: what is to be known for it is read while that one still acts. */
   async #prepare(sight: LeaseSight): Promise<void> {
-    const { leases, claim, shards, logger } = this.#o;
+    const { leases, claim, shards } = this.#o;
     const present = new Set(sight.nodes.map(({ holder }) => holder));
     if (!present.has(claim.holder) || sight.reason !== null) return;
     const owners = this.#dealOut(this.#takers(sight));
@@ -277,12 +277,43 @@ export class LeaseLoop {
     );
     if (due.length === 0) return;
     for (const { shard, epoch } of due) this.#prepared.set(shard, epoch);
+    const ready: LeaseName[] = [];
+    await Promise.all(
+      due.map((lease) =>
+        leases.prepare(lease.shard).then(
+          () => void ready.push(lease),
+          (error: unknown) => this.#notReady([lease], messageOf(error)),
+        ),
+      ),
+    );
+    await this.#ready(ready);
+  }
+
+  /** One that a batch is being written under may take another time. Nobody waits for longer than {@link PREPARE_MS_MAX}. */
+  async #ready(prepared: readonly LeaseName[]): Promise<void> {
+    const { leases, clock, stop } = this.#o;
+    const untilMs = clock.monotonicMs() + PREPARE_MS_MAX;
+    let left = prepared;
     try {
-      await Promise.all(due.map(({ shard }) => leases.prepare(shard)));
-      await leases.ready(due);
+      while (left.length > 0) {
+        left = await leases.ready(left);
+        if (left.length === 0) return;
+        if (clock.monotonicMs() > untilMs) throw new Error('a batch is being written');
+        await sleep(clock, RETRY_FIRST_MS, stop);
+      }
     } catch (error) {
-      logger.debug({ error: messageOf(error) }, 'cannot prepare to take shards');
+      this.#notReady(left, messageOf(error));
     }
+  }
+
+  /** A later round tries again. */
+  #notReady(leases: readonly LeaseName[], error: string): void {
+    for (const { shard, epoch } of leases)
+      if (this.#prepared.get(shard) === epoch) this.#prepared.delete(shard);
+    this.#o.logger.debug(
+      { shards: leases.map(({ shard }) => shard), error },
+      'cannot prepare to take shards',
+    );
   }
 
   #dealOut(nodes: readonly Pick<NodePresent, 'holder' | 'address'>[]): ReadonlyMap<ShardId, string> {

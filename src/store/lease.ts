@@ -38,8 +38,8 @@ export interface StoreLeases {
    * is stored by then all the same. What was read is kept for half a minute at most.
    */
   prepare(shard: ShardId): Promise<void>;
-  /** Whoever has them learns that the next owner has prepared. Leaves those that another owner has taken. */
-  ready(leases: readonly LeaseName[]): Promise<void>;
+  /** Whoever has them learns that the next owner has prepared. Leaves, and returns, as {@link give} does. */
+  ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]>;
   /** The node takes no more shards: it is not written down as present any longer. Its leases stay. */
   leave(holder: string): Promise<void>;
   /**

@@ -49,7 +49,7 @@ class Fixture {
       },
       leave: async () => {},
       prepare: async () => {},
-      ready: async () => {},
+      ready: async () => [],
       onNews: () => () => {},
     };
     const { clock } = this;

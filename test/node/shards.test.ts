@@ -257,6 +257,35 @@ test('a node that is to stop acts until each of the others has read what it will
   await nodes.stop();
 });
 
+test('what cannot be prepared, or told, at once is tried again, and holds up nothing else', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.passes(5_000);
+  const [cut, busy] = a.shards;
+  const { leases } = b.store;
+  const { ready } = leases!;
+  let cuts = 0;
+  leases!.prepare = async (shard) => {
+    if (shard === cut && cuts++ === 0) throw new StoreError('transient', 'cut');
+  };
+  let calls = 0;
+  leases!.ready = async (names) => {
+    calls++;
+    if (calls === 3) throw new StoreError('transient', 'cut');
+    const left = calls < 3 ? names.filter(({ shard }) => shard === busy) : [];
+    await ready(names.filter((name) => !left.includes(name)));
+    return left;
+  };
+  let isAnnounced = false;
+  const announced = a.node.announceStop().then(() => {
+    isAnnounced = true;
+  });
+  await nodes.passes(5_000);
+  assert.ok(isAnnounced && cuts > 1 && calls > 3, `${cuts} ${calls}`);
+  await announced;
+  await nodes.stop();
+});
+
 test('a node that is to stop does not wait for nodes that there are not, or that prepare for ever', async () => {
   for (const [others, waitedMs] of [
     [[], 0],

@@ -49,7 +49,7 @@ export class SimLeases implements StoreLeases {
     return this.#o.call(() => this.#inner.prepare(shard));
   }
 
-  ready(leases: readonly LeaseName[]): Promise<void> {
+  ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
     return this.#o.call(() => this.#inner.ready(leases));
   }
 

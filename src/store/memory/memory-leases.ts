@@ -112,12 +112,13 @@ export class MemoryLeases implements StoreLeases {
   /** There is nothing to read: it is in memory. */
   async prepare(): Promise<void> {}
 
-  async ready(leases: readonly LeaseName[]): Promise<void> {
+  async ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
     for (const { shard, epoch } of leases) {
       const state = this.#database.shard(shard);
       if (state.epoch === epoch && state.lease !== null) state.lease.isAwaited = true;
     }
     this.#tell();
+    return [];
   }
 
   async leave(holder: string): Promise<void> {

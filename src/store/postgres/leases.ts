@@ -60,12 +60,7 @@ export class PostgresLeases implements StoreLeases {
   }
 
   give(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
-    return this.#connections.lease(async (session) => {
-      const rows = await session.query<readonly [ShardId]>(GIVE, namesOf(leases));
-      const left = new Set(rows.map(([shard]) => shard));
-      if (left.size < leases.length) await this.#connections.tellOfLease(session);
-      return leases.filter(({ shard }) => left.has(shard));
-    });
+    return this.#change(GIVE, leases);
   }
 
   leave(holder: string): Promise<void> {
@@ -79,15 +74,22 @@ export class PostgresLeases implements StoreLeases {
     return this.#prepare(shard);
   }
 
-  ready(leases: readonly LeaseName[]): Promise<void> {
-    return this.#connections.lease(async (session) => {
-      await session.query(READY, namesOf(leases));
-      await this.#connections.tellOfLease(session);
-    });
+  ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
+    return this.#change(READY, leases);
   }
 
   onNews(listener: () => void): () => void {
     return this.#connections.onLeaseNews(listener);
+  }
+
+  /** Returns those that could not be changed at once. */
+  #change(statement: string, leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
+    return this.#connections.lease(async (session) => {
+      const rows = await session.query<readonly [ShardId]>(statement, namesOf(leases));
+      const left = new Set(rows.map(([shard]) => shard));
+      if (left.size < leases.length) await this.#connections.tellOfLease(session);
+      return leases.filter(({ shard }) => left.has(shard));
+    });
   }
 
   async #isOlder(session: SqlSession): Promise<boolean> {
@@ -190,17 +192,19 @@ function takeFree(
   return session.query<TakenRow>(TAKE, [...namesOf(free), holder, address, leaseMs]);
 }
 
-/** Without a length: a batch that is still on its way must not renew it. */
-const GIVE = `WITH at_hand AS (
+/** Answers with those that a batch is being written under: it waits for none. */
+const changeOf = (columns: string) => `WITH at_hand AS (
     SELECT s.shard FROM shards AS s JOIN ${NAMED} ON n.shard = s.shard AND n.epoch = s.epoch
     FOR NO KEY UPDATE OF s SKIP LOCKED),
-  given AS (
-    UPDATE shards AS s SET expires_at = now(), lease_ms = NULL FROM at_hand AS h WHERE h.shard = s.shard RETURNING s.shard)
+  changed AS (
+    UPDATE shards AS s SET ${columns} FROM at_hand AS h WHERE h.shard = s.shard RETURNING s.shard)
   SELECT s.shard FROM shards AS s JOIN ${NAMED} ON n.shard = s.shard AND n.epoch = s.epoch
-  WHERE s.shard NOT IN (SELECT shard FROM given)`;
+  WHERE s.shard NOT IN (SELECT shard FROM changed)`;
 
-const READY = `UPDATE shards AS s SET is_awaited = true FROM ${NAMED}
-  WHERE s.shard = n.shard AND s.epoch = n.epoch`;
+/** Without a length: a batch that is still on its way must not renew it. */
+const GIVE = changeOf('expires_at = now(), lease_ms = NULL');
+
+const READY = changeOf('is_awaited = true');
 
 function namesOf(leases: readonly LeaseName[]): [string, string] {
   return [`{${leases.map(({ shard }) => shard).join()}}`, `{${leases.map(({ epoch }) => epoch).join()}}`];

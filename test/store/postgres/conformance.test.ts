@@ -33,7 +33,7 @@ describe('PostgreSQL', { skip: withoutPostgres() }, () => {
     };
   });
 
-  test('a batch that takes long holds up neither the renewal of other leases, nor what is taken and given', async () => {
+  test('a batch that takes long holds up neither the renewal of other leases, nor what is taken, awaited and given', async () => {
     const fixture = server.fixture();
     await using store = Object.assign(await fixture.open(), {
       async [Symbol.asyncDispose](this: Store) {
@@ -53,6 +53,7 @@ describe('PostgreSQL', { skip: withoutPostgres() }, () => {
     assert.deepEqual((await leases.look(claim, [one!, two!])).renewed, [2]);
     assert.deepEqual(await leases.take([one!], claim), []);
     assert.equal((await leases.take(free.slice(3), claim)).length, 1);
+    assert.deepEqual(await leases.ready([one!, two!]), [one]);
     assert.deepEqual(await leases.give([one!, two!, three!]), [one]);
     const freeNow = async () => (await leases.look(null)).free.map(({ shard }) => shard).slice(0, 4);
     assert.deepEqual(await freeNow(), [0, 2, 3, 5]);
