@@ -117,6 +117,24 @@ test('a request is sent on with its headers and its body, and its answer comes b
   assert.equal((JSON.parse((await socket.answer()).body.toString()) as Echoed).bytes, 0);
 });
 
+test('a body is framed as such whatever the method is, and whatever the connection is said to be about', async () => {
+  const back = await serve((exchange) => {
+    exchange.readBody({ bytesMax: 100, room: new Semaphore(100) }, (body) => {
+      exchange.respond(200, Buffer.from(body).toString(), CONTENT_TYPE_TEXT);
+    });
+  });
+  const front = await before(back.port);
+  const socket = await open(front.port);
+  const inPieces = 'transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n';
+  for (const method of ['GET', 'DELETE', 'POST']) {
+    socket.write(`${method} /a HTTP/1.1\r\nhost: localhost\r\n${inPieces}`);
+    const answer = await socket.answer();
+    assert.deepEqual([answer.status, answer.body.toString()], [200, 'abc'], method);
+  }
+  socket.send('POST /a', { connection: 'content-length, host' }, 'abc');
+  assert.equal((await socket.answer()).body.toString(), 'abc');
+});
+
 test('a body that was read before goes on as it is', async () => {
   const back = await serve(echo);
   const front = await serve((exchange) => {

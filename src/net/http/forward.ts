@@ -14,7 +14,7 @@ export interface ForwardTarget {
   readonly host: string;
   readonly port: number;
   readonly links: ForwardLinks;
-  /** Further headers: name, value, ... */
+  /** Further headers: name, value, ... They replace those of the client. */
   readonly headers: readonly string[];
   /** What was read of the request already: all of its body. */
   readonly body?: Uint8Array | undefined;
@@ -51,6 +51,9 @@ const OF_CONNECTION = new Set([
   'upgrade',
   'expect',
 ]);
+
+/** Of the message, whatever a header `connection` says: without them it would be another one. */
+const OF_MESSAGE = ['content-length', 'host'] as const;
 
 /** Connections over which requests are sent on. */
 export class ForwardLinks {
@@ -118,22 +121,25 @@ function openTo(
   agent: Agent,
 ): ClientRequest {
   const { method = 'GET', url = '/' } = request;
-  const all = [...withoutConnection(request.rawHeaders), ...headers];
+  const replaced = headers.flatMap((each, i) => (i % 2 === 0 ? [each.toLowerCase()] : []));
+  const all = [...withoutConnection(request.rawHeaders, replaced), ...headers];
   const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
-  const isPiped = encoding !== undefined && body === undefined;
-  // node:http would take a POST without a length for one in pieces.
-  if (length === undefined && !isPiped && method === 'POST')
+  const isInPieces = encoding !== undefined && body === undefined;
+  // node:http would take a POST without a length for one in pieces, and send those of a GET without a word about them.
+  if (isInPieces) all.push('transfer-encoding', 'chunked');
+  else if (length === undefined && (method === 'POST' || body !== undefined))
     all.push('content-length', String(body?.length ?? 0));
   return open({ agent, host, port, method, path: url, headers: all });
 }
 
-/** Without what is of one connection only: what is known to be, and what its header `connection` names. */
-function withoutConnection(rawHeaders: readonly string[]): string[] {
-  const named = new Set(OF_CONNECTION);
+/** Without what is of one connection only, which is what is known to be and what its header `connection` names, and others. */
+function withoutConnection(rawHeaders: readonly string[], others: readonly string[] = []): string[] {
+  const named = new Set([...OF_CONNECTION, ...others]);
   for (let i = 0; i < rawHeaders.length; i += 2) {
     if (rawHeaders[i]?.toLowerCase() !== 'connection') continue;
     for (const name of rawHeaders[i + 1]?.split(',') ?? []) named.add(name.trim().toLowerCase());
   }
+  for (const name of OF_MESSAGE) named.delete(name);
   const kept: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';

@@ -19,6 +19,8 @@ export class Relay {
   readonly #clock: Clock;
   /** What ends each connection that is passed on, and of which kind it is. */
   readonly #open = new Map<() => void, RelayKind>();
+  /** How often all were cut. */
+  #cuts = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -35,6 +37,7 @@ export class Relay {
    * @returns whether it is passed on; if not, it is as before
    */
   async pass(socket: Socket, head: Uint8Array, to: RelayAddress, kind: RelayKind): Promise<boolean> {
+    const cuts = this.#cuts;
     const other = await this.#connect(to);
     if (other === null) return false;
     const cut = () => {
@@ -44,7 +47,7 @@ export class Relay {
     };
     this.#open.set(cut, kind);
     for (const side of [socket, other]) side.once('close', cut).on('error', cut);
-    if (socket.destroyed) {
+    if (socket.destroyed || cuts !== this.#cuts) {
       cut();
       return true;
     }
@@ -66,7 +69,9 @@ export class Relay {
     };
   }
 
+  /** Those too that are being connected. */
   cutAll(): void {
+    this.#cuts++;
     for (const cut of [...this.#open.keys()]) cut();
   }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { HttpExchange } from '../../net/http/exchange.ts';
 import { ForwardLinks } from '../../net/http/forward.ts';
 import type { RelayAddress } from '../../net/relay/relay.ts';
@@ -48,8 +49,8 @@ export class Forwarding {
     else if (place === null) respondElsewhere(exchange, NOBODY);
     else {
       const { remoteAddress } = exchange;
-      const headers = [FORWARDED_HEADER, this.#o.node];
-      if (remoteAddress !== undefined) headers.push(FORWARDED_FOR_HEADER, remoteAddress);
+      // In the place of what the client may have said.
+      const headers = [FORWARDED_HEADER, this.#o.node, FORWARDED_FOR_HEADER, remoteAddress ?? ''];
       exchange.forward({ ...place, links: this.#links, headers, body }, () =>
         respondElsewhere(exchange, NOBODY),
       );
@@ -69,5 +70,5 @@ export function wasForwarded(exchange: HttpExchange): boolean {
 /** Where a request was made, even if another node has sent it on; null if it is not known. */
 export function callerAddress(exchange: HttpExchange): string | null {
   const told = wasForwarded(exchange) ? exchange.header(FORWARDED_FOR_HEADER) : undefined;
-  return told ?? exchange.remoteAddress ?? null;
+  return told !== undefined && isIP(told) !== 0 ? told : (exchange.remoteAddress ?? null);
 }
