@@ -49,3 +49,5 @@ export const FORWARDED_FOR_HEADER = 'opsqueue-forwarded-for';
  * makes one of all. Any other refuses it.
  */
 export const SCOPE_HEADER = 'opsqueue-scope';
+/** With that, of an action by a filter: the shards, as `1,5`, that the node must have in whole for it to do anything. */
+export const SHARDS_HEADER = 'opsqueue-shards';

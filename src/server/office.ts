@@ -177,12 +177,14 @@ export class QueueOffice {
   }
 
   #makeAcross(passing: Passing): Across {
-    const { settings, nodeId, shardOf } = this.#o;
+    const { settings, node, nodeId, shardOf } = this.#o;
     return new Across({
       node: nodeId,
       clock: settings.clock,
       queue: this.#queue,
       isHere: (name) => this.#open.has(shardOf(name)),
+      address: () => node.infoFor('').address,
+      places: () => passing.places,
       others: () => passing.others,
       ownerOf: (name) => passing.ownerOf(shardOf(name)),
       placeOf: (name) => passing.placeOf(shardOf(name)),

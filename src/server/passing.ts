@@ -4,6 +4,7 @@ import { firstRequest } from '../net/relay/first-request.ts';
 import { Relay } from '../net/relay/relay.ts';
 import type { Logger } from '../system/log/logger.ts';
 import { type Clock, sleep } from '../system/time/clock.ts';
+import type { ShardPlaces } from './across/across.ts';
 import type { NodeAddress } from './across/fan-out.ts';
 import type { QueuePlace } from './across/forwarding.ts';
 import { OtherNode } from './other-node.ts';
@@ -88,6 +89,17 @@ export class Passing {
   /** Other nodes that have shards, whether or not they can be reached. */
   get others(): readonly NodeAddress[] {
     return this.#nodes.size === 0 ? NOBODY : [...this.#nodes.values()];
+  }
+
+  /** Where all shards are, as far as is known. */
+  get places(): ShardPlaces {
+    const here: ShardId[] = [];
+    const elsewhere = new Map<NodeAddress, ShardId[]>();
+    for (const [shard, recipient] of this.#recipients) {
+      if (recipient === 'here') here.push(shard);
+      else elsewhere.set(recipient, [...(elsewhere.get(recipient) ?? []), shard]);
+    }
+    return { here, elsewhere, nowhere: this.#o.shardsTotal() - this.#recipients.size };
   }
 
   /** Who has the shard, as far as is known; null: nobody. */

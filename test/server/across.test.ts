@@ -247,6 +247,69 @@ test('a node that does not answer is named, and nothing is changed without it', 
   assert.equal((await read<Overview>(a, 'overview')).counts.submissions_open, 2);
 });
 
+test('an action by a filter is refused while a part of the queues is at no node, or not where it was', async () => {
+  const { a, b, c } = await three();
+  const refuses = async (node: ShardNode, why: RegExp) => {
+    for (const verb of ['cancel', 'retry']) {
+      const { status, body } = await act(node, verb, { filter: {} });
+      assert.deepEqual([status, body.code], [503, 'QUEUE_UNAVAILABLE']);
+      assert.match(body.detail, why);
+      assert.match(body.detail, /nothing was changed, try again/);
+    }
+  };
+  await b.give(IMAGES);
+  // They have not heard of it yet.
+  await refuses(a, /^node 127.0.0.1:\d+ has not its shards ready/);
+  for (const node of [a, c]) node.passing.lookAt(IMAGES, null);
+  for (const node of [a, b, c]) await refuses(node, /^1 of the shards are without a node/);
+  const [alone = assert.fail()] = await shardNodes([UNNAMED, IMAGES]);
+  await alone.insert('images', 'p');
+  await refuses(alone, /^1 of the shards are without a node/);
+  assert.equal((await act(alone, 'cancel', { filter: { queue: 'images' } })).body.done, 1);
+  await alone.take(BILLS);
+  await alone.insert('', 'q');
+  assert.equal((await act(alone, 'cancel', { filter: {} })).body.done, 1);
+});
+
+test('a node whose answers cannot be read is missing, and what others have done is told', async () => {
+  const { a } = await three();
+  const counted = { dry_run: true, matched: 1, done: 1, unchanged: 0, still_paused: 0, ids: [], skipped: [] };
+  let acts = false;
+  await using odd = await scriptedHttp(({ body }) => {
+    const isCounting = acts && body.includes('"dry_run":true');
+    return { status: 200, body: isCounting ? JSON.stringify(counted) : '<html>' };
+  });
+  const address = `127.0.0.1:${odd.port}`;
+  a.seesAt(BILLS, '00000000000f', address);
+  for (const path of ['overview', 'submissions', 'queues', 'events', 'consumers', 'why', 'history']) {
+    assert.deepEqual((await read<Frame>(a, path)).nodes_missing, [address], path);
+  }
+  assert.equal((await act(a, 'cancel', { filter: {} })).status, 503);
+  acts = true;
+  const { status, body } = await act(a, 'cancel', { filter: {} });
+  assert.deepEqual([status, body.done, body.nodes_missing], [200, 2, [address]]);
+});
+
+test('who acts is an address that a node has told, whatever a client says of itself', async () => {
+  const { b, c } = await three();
+  const json = { 'content-type': 'application/json' };
+  for (const [node, claims] of [
+    [c, { 'opsqueue-forwarded-for': '10.0.0.9' }],
+    [b, { 'opsqueue-forwarded': 'x', 'opsqueue-forwarded-for': 'y'.repeat(1_000) }],
+  ] as const) {
+    const socket = await HttpSocket.open(node.port);
+    socket.send('POST /api/v1/actions/pause', { ...json, ...claims }, '{"queue":"images"}');
+    assert.equal((await socket.answer()).status, 200);
+    socket.close();
+    const { pauses } = await read<Overview>(c, 'overview?queue=images');
+    assert.deepEqual(
+      pauses.map(({ by }) => by),
+      ['127.0.0.1'],
+    );
+    await act(c, 'resume', { queue: 'images' });
+  }
+});
+
 test('what one node sends on is not sent on again', async () => {
   const { a, b } = await three();
   const socket = await HttpSocket.open(b.port);

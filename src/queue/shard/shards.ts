@@ -54,6 +54,15 @@ export class Shards {
     return this.findScope(scope) ?? notHere(scope === SERVER_SCOPE ? 'the whole server' : queueText(scope));
   }
 
+  /** Throws QueueUnavailableError unless all of those are ready here: what is of all their queues would be of some. */
+  assertReady(ids: readonly ShardId[]): void {
+    const missing = ids.filter((id) => this.#byId.get(id)?.isReady !== true).length;
+    if (missing === 0) return;
+    throw new QueueUnavailableError(
+      `${missing} of the ${ids.length} shards that this node should have are not ready: nothing was changed, try again, or name the queue`,
+    );
+  }
+
   /** undefined: that queue is not open here. */
   find(queue: string): Shard | undefined {
     return this.#byId.get(this.shardOf(queue));

@@ -7,7 +7,7 @@ import {
   SubmissionEndedError,
   SubmissionNotFoundError,
 } from '../../model/errors.ts';
-import type { SubmissionId } from '../../model/ids.ts';
+import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import { QUEUES_MAX } from '../../model/limits.ts';
 import type { Change, VerbAnswer, VerbRequest, VerbTarget } from '../../model/verbs.ts';
 import type { OpenSubmission } from '../../scheduler/types.ts';
@@ -84,19 +84,27 @@ export class Verbs {
   /**
    * @param among of what matches, only these; null = all
    * @param isPart others look after the rest of it: that nothing can be done to any that is named is no error
+   * @param whole the shards that must be here and ready for what matches to be all that is meant
    * @throws SubmissionNotFoundError, SubmissionEndedError or ChangeRefusedError if that is true of all that is named;
    *   NothingMatchesError; CountChangedError; DeadlinePassedError; QueueUnavailableError
    */
-  async run(request: VerbRequest, among: Among = null, isPart = false): Promise<VerbAnswer> {
+  async run(
+    request: VerbRequest,
+    among: Among = null,
+    isPart = false,
+    whole: readonly ShardId[] = [],
+  ): Promise<VerbAnswer> {
     const { target, change } = request;
     this.#checkTimes(change);
     const act = this.#actOf(request);
     if (target.kind === 'queue') return this.#scope(request, target.queue, act);
     if (target.kind === 'server') return this.#scope(request, SERVER_SCOPE, act);
     const tally = new VerbTally(this.#o.scopes);
-    if (change.verb === 'retry') return this.#retry(request, among, act, tally, isPart);
+    this.#o.shards.assertReady(whole);
+    if (change.verb === 'retry') return this.#retry(request, among, act, tally, isPart, whole);
     const targets =
       target.kind === 'matching' ? await this.#matching(target, among) : await this.#named(target, tally);
+    this.#assertFound(targets, target, whole);
     if (request.expected !== null && targets.length > request.expected) {
       throw new CountChangedError(targets.length, request.expected);
     }
@@ -112,6 +120,7 @@ export class Verbs {
     act: Act,
     tally: VerbTally,
     isPart: boolean,
+    whole: readonly ShardId[],
   ): Promise<VerbAnswer> {
     const { target, isDryRun, expected } = request;
     const { retries } = this.#o;
@@ -119,9 +128,7 @@ export class Verbs {
       target.kind === 'submissions'
         ? [...new Set(target.ids)].map((id) => ({ id, queue: target.queue }))
         : (await retries.matching(target)).filter(({ id }) => among?.has(id) ?? true);
-    if (targets.length === 0 && target.kind === 'matching') {
-      throw new NothingMatchesError(filterText(target), 'submission with failures');
-    }
+    this.#assertFound(targets, target, whole, 'submission with failures');
     if (expected !== null && targets.length > expected) throw new CountChangedError(targets.length, expected);
     tally.chunks = 0;
     for (let from = 0; from < targets.length; from += SLICE) {
@@ -260,8 +267,20 @@ export class Verbs {
         }
       }
     }
-    if (targets.length === 0) throw new NothingMatchesError(filterText(filter));
     return targets;
+  }
+
+  /** A shard may have gone, with what matches in it, while they were looked for. */
+  #assertFound(
+    targets: readonly unknown[],
+    target: VerbTarget,
+    whole: readonly ShardId[],
+    what?: string,
+  ): void {
+    this.#o.shards.assertReady(whole);
+    if (targets.length === 0 && target.kind === 'matching') {
+      throw new NothingMatchesError(filterText(target), what);
+    }
   }
 
   /** Others get theirs. */

@@ -1,13 +1,22 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { SubmissionId } from '../../model/ids.ts';
+import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import type { HttpExchange } from '../../net/http/exchange.ts';
 import { upgradeRequestBytes } from '../../net/relay/upgrade-request.ts';
-import { FORWARDED_HEADER, SCOPE_HEADER } from '../../protocol/node.ts';
+import { FORWARDED_HEADER, SCOPE_HEADER, SHARDS_HEADER } from '../../protocol/node.ts';
+import { QueueUnavailableError } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { FanOut, type NodeAddress } from './fan-out.ts';
 import { Forwarding, type QueuePlace, wasForwarded } from './forwarding.ts';
+
+/** Which shards each node has. */
+export interface ShardPlaces {
+  readonly here: readonly ShardId[];
+  readonly elsewhere: ReadonlyMap<NodeAddress, readonly ShardId[]>;
+  /** How many nobody has: they are being handed over, or loaded. */
+  readonly nowhere: number;
+}
 
 export interface AcrossOptions {
   /** The name of this node. */
@@ -16,6 +25,9 @@ export interface AcrossOptions {
   readonly queue: Queue;
   /** Whether requests for that queue are taken here. */
   isHere(queue: string): boolean;
+  /** Where this node is reached by others. */
+  readonly address: () => string;
+  places(): ShardPlaces;
   /** Other nodes that have queues open. */
   others(): readonly NodeAddress[];
   /** Who has that queue, as far as is known; null: nobody. */
@@ -54,6 +66,18 @@ export class Across {
     return scope !== undefined && scope !== this.node;
   }
 
+  /** This node, for the others. */
+  get self(): NodeAddress {
+    return { node: this.node, address: this.#o.address() };
+  }
+
+  /** Where all shards are. Throws QueueUnavailableError if one of them is nowhere: something of it would be left out. */
+  allPlaces(): ShardPlaces {
+    const places = this.#o.places();
+    if (places.nowhere === 0) return places;
+    throw nothingChanged(`${places.nowhere} of the shards are without a node at the moment`);
+  }
+
   isHere(queue: string): boolean {
     return this.#o.isHere(queue);
   }
@@ -83,6 +107,16 @@ export class Across {
 
 const UNAVAILABLE =
   'HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
+
+/** The shards that this node must have for a part of an answer. */
+export function shardsAsked(exchange: HttpExchange): readonly ShardId[] {
+  const shards = exchange.header(SHARDS_HEADER);
+  return shards === undefined || shards === '' ? [] : shards.split(',').map(Number);
+}
+
+export function nothingChanged(why: string): QueueUnavailableError {
+  return new QueueUnavailableError(`${why}: nothing was changed, try again, or name the queue`);
+}
 
 /** Whether another node asks, for what this one has. */
 export function isForThisNode(exchange: HttpExchange): boolean {

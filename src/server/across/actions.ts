@@ -1,27 +1,26 @@
 import { CountChangedError, NothingMatchesError, OpsqueueError } from '../../model/errors.ts';
-import type { SubmissionId } from '../../model/ids.ts';
+import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import type { VerbAnswer, VerbRequest, VerbTarget } from '../../model/verbs.ts';
 import { parseActionAnswer, parseProblem } from '../../protocol/producer/action-answers.ts';
 import { formatActionRequest } from '../../protocol/producer/actions.ts';
 import { QueueUnavailableError } from '../../queue/errors.ts';
 import { filterText } from '../../queue/verbs/changes.ts';
-import type { FanOut, NodeAddress } from './fan-out.ts';
+import { type Across, nothingChanged } from './across.ts';
+import { type NodeAddress, readAnswer } from './fan-out.ts';
 import { mergeVerbAnswers } from './verb-answers.ts';
 
 export interface ActionsAcrossOptions {
-  readonly fanOut: FanOut;
-  /** Who has that queue open; null: nobody at the moment. */
-  ownerOf(queue: string): 'here' | NodeAddress | null;
-  /** In which queue a submission is, in any state; null: it is not known. */
-  queueOf(id: SubmissionId): Promise<string | null>;
-  /** Does it to what is here; nothing to do is no error. */
-  runHere(request: VerbRequest): Promise<VerbAnswer>;
+  readonly across: Across;
+  /** Does it to what is here, if this node has those shards ready; nothing to do is no error. */
+  runHere(request: VerbRequest, shards: readonly ShardId[]): Promise<VerbAnswer>;
 }
 
 /** What is to be done on one node. */
 interface Part {
   readonly node: 'here' | NodeAddress;
   readonly target: VerbTarget;
+  /** Which it must have ready; none for what is named. */
+  readonly shards: readonly ShardId[];
 }
 
 /** Of one part, or why there is nothing to say: it does not answer. */
@@ -45,7 +44,8 @@ export class ActionsAcross {
 
   /**
    * @param target of the request
-   * @throws NothingMatchesError, CountChangedError; QueueUnavailableError: a node does not answer, and nothing was changed
+   * @throws NothingMatchesError, CountChangedError; QueueUnavailableError: a node does not answer, or nobody has a shard, and
+   *   nothing was changed
    */
   async run(
     request: VerbRequest,
@@ -70,24 +70,26 @@ export class ActionsAcross {
       const left = expected === null ? null : expected - (matched - count.matched);
       return this.#do({ ...request, expected: left }, part);
     });
-    return this.#merged(await Promise.all(done));
+    return this.#merged(await Promise.allSettled(done));
   }
 
   #everywhere(target: VerbTarget): Part[] {
-    return [{ node: 'here', target }, ...this.#o.fanOut.others.map((node) => ({ node, target }))];
+    const { here, elsewhere } = this.#o.across.allPlaces();
+    const others = Array.from(elsewhere, ([node, shards]) => ({ node, target, shards }));
+    return [{ node: 'here', target, shards: here }, ...others];
   }
 
   async #byOwner(target: Extract<VerbTarget, { kind: 'submissions' }>): Promise<Part[]> {
-    const { queueOf, ownerOf } = this.#o;
+    const { across } = this.#o;
     const ids = [...new Set(target.ids)];
     const parts = new Map<string, { readonly node: 'here' | NodeAddress; readonly ids: SubmissionId[] }>();
     for (let from = 0; from < ids.length; from += LOOKS_AT_ONCE) {
       const some = ids.slice(from, from + LOOKS_AT_ONCE);
-      const queues = await Promise.all(some.map((id) => queueOf(id)));
+      const queues = await Promise.all(some.map((id) => across.queueOf(id)));
       for (const [i, id] of some.entries()) {
         const queue = queues[i] ?? null;
         // Of one that is not known, any node says so.
-        const node = queue === null ? 'here' : ownerOf(queue);
+        const node = queue === null ? 'here' : across.ownerOf(queue);
         if (node === null) throw nothingChanged(`no node has queue ${JSON.stringify(queue)} at the moment`);
         const key = node === 'here' ? node : node.node;
         const part = parts.get(key) ?? { node, ids: [] };
@@ -95,26 +97,31 @@ export class ActionsAcross {
         part.ids.push(id);
       }
     }
-    return Array.from(parts.values(), (part) => ({ node: part.node, target: { ...target, ids: part.ids } }));
+    return Array.from(parts.values(), (part) => ({
+      node: part.node,
+      target: { ...target, ids: part.ids },
+      shards: [],
+    }));
   }
 
-  async #do(request: VerbRequest, { node, target }: Part): Promise<PartAnswer> {
-    const { fanOut, runHere } = this.#o;
+  async #do(request: VerbRequest, { node, target, shards }: Part): Promise<PartAnswer> {
+    const { across, runHere } = this.#o;
     const { verb } = request.change;
     const nothing = { ...NOTHING, verb, isDryRun: request.isDryRun };
     if (node === 'here') {
       try {
-        return await runHere({ ...request, target });
+        return await runHere({ ...request, target }, shards);
       } catch (error) {
         if (error instanceof NothingMatchesError) return nothing;
         throw error;
       }
     }
     const body = formatActionRequest({ ...request, target });
-    const told = await fanOut.askNode(node, { path: `actions/${verb}`, body, timeoutMs: ACT_MS_MAX });
+    const question = { path: `actions/${verb}`, body, timeoutMs: ACT_MS_MAX, shards };
+    const told = await across.fanOut.askNode(node, question);
     if (!('answer' in told)) return node;
     const { status, body: text } = told.answer;
-    if (status === 200) return parseActionAnswer(verb, text);
+    if (status === 200) return readAnswer(told.answer, (each) => parseActionAnswer(verb, each)) ?? node;
     return parseProblem(status, text)?.code === NOTHING_MATCHES ? nothing : node;
   }
 
@@ -123,13 +130,19 @@ export class ActionsAcross {
     const answers = await Promise.all(asked);
     return answers.map((answer) => {
       if (isAnswer(answer)) return answer;
-      throw nothingChanged(`node ${answer.address} does not answer`);
+      throw nothingChanged(`node ${answer.address} has not its shards ready, or does not answer`);
     });
   }
 
-  #merged(answers: readonly PartAnswer[]): VerbAnswer {
+  /** What failed on one is of no matter to what was done on others. */
+  #merged(settled: readonly PromiseSettledResult<PartAnswer>[]): VerbAnswer {
+    const answers = settled.map((each) => (each.status === 'fulfilled' ? each.value : this.#o.across.self));
+    const failed = settled.find((each) => each.status === 'rejected');
     const found = answers.filter(isAnswer);
     const missing = answers.flatMap((answer) => (isAnswer(answer) ? [] : [answer.address]));
+    // Only this node tells by an error why it did nothing.
+    const isNothingDone = missing.length === 1 && found.every(({ done }) => done === 0);
+    if (failed !== undefined && isNothingDone) throw failed.reason;
     if (found.length === 0) {
       throw new QueueUnavailableError(
         `nodes ${missing.join(', ')} do not answer: what was changed is not known`,
@@ -162,10 +175,6 @@ function checked(answer: VerbAnswer): VerbAnswer {
 
 function isAnswer(answer: PartAnswer): answer is VerbAnswer {
   return 'verb' in answer;
-}
-
-function nothingChanged(why: string): QueueUnavailableError {
-  return new QueueUnavailableError(`${why}: nothing was changed, try again, or name the queue`);
 }
 
 function sum(numbers: readonly number[]): number {

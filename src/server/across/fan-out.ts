@@ -1,7 +1,8 @@
 import { Agent } from 'node:http';
+import type { ShardId } from '../../model/ids.ts';
 import { parseQueueUrl } from '../../net/address/queue-url.ts';
 import { attemptRequest, type HttpAnswer, HttpAttemptError } from '../../net/http/attempt.ts';
-import { SCOPE_HEADER } from '../../protocol/node.ts';
+import { SCOPE_HEADER, SHARDS_HEADER } from '../../protocol/node.ts';
 import type { Clock } from '../../system/time/clock.ts';
 
 /** A node, and where it is reached. */
@@ -39,6 +40,8 @@ export interface Question {
   readonly body?: Uint8Array;
   /** How long a node may take, in milliseconds. Default 1 000. */
   readonly timeoutMs?: number;
+  /** Those that a node must have ready to answer it. Default: it tells of those that it has. */
+  readonly shards?: readonly ShardId[];
   readonly signal?: AbortSignal;
 }
 
@@ -70,16 +73,23 @@ export class FanOut {
     };
   }
 
-  /** What the others say as JSON; a node that refuses to is missing as well. */
+  /**
+   * What the others say, read; a node that refuses to, or says something else (it may be of another version), is missing as
+   * well.
+   *
+   * @param read of a body, and throws for what it cannot read. Default: an object as JSON
+   */
   async values<T>(
     question: Question,
+    read: (body: Uint8Array) => T = readObject,
   ): Promise<{ readonly values: readonly NodeValue<T>[]; readonly missing: string[] }> {
     const { answers, missing } = await this.ask(question);
     const values: NodeValue<T>[] = [];
     const all = [...missing];
     for (const { node, address, answer } of answers) {
-      if (answer.status !== 200) all.push(address);
-      else values.push({ node, address, value: JSON.parse(Buffer.from(answer.body).toString()) as T });
+      const value = readAnswer(answer, read);
+      if (value === null) all.push(address);
+      else values.push({ node, address, value });
     }
     return { values, missing: all };
   }
@@ -87,14 +97,17 @@ export class FanOut {
   /** The node as it is if it does not answer. An answer that another one may follow, as of a node that stops, is none. */
   async askNode(node: NodeAddress, question: Question): Promise<NodeAnswer | NodeAddress> {
     const { clock } = this.#o;
-    const { path, body, timeoutMs = ANSWER_MS_MAX, signal = NEVER } = question;
+    const { path, body, timeoutMs = ANSWER_MS_MAX, shards, signal = NEVER } = question;
     const queue = parseQueueUrl(node.address);
     const agent = body === undefined ? this.#kept : this.#fresh;
     const target = { queue, agent, clock, connectMsMax: ANSWER_MS_MAX };
     const request = {
       method: body === undefined ? ('GET' as const) : ('POST' as const),
       path: `/api/v1/${path}`,
-      headers: { [SCOPE_HEADER]: node.node },
+      headers: {
+        [SCOPE_HEADER]: node.node,
+        ...(shards === undefined ? {} : { [SHARDS_HEADER]: shards.join(',') }),
+      },
       ...(body === undefined ? {} : { body }),
       timeoutMs,
     };
@@ -114,6 +127,26 @@ export class FanOut {
     this.#kept.destroy();
     this.#fresh.destroy();
   }
+}
+
+/** null: it is no success, or nothing that can be read. */
+export function readAnswer<T>(
+  { status, body }: HttpAnswer,
+  read: (body: Uint8Array) => T = readObject,
+): T | null {
+  if (status !== 200) return null;
+  try {
+    return read(body);
+  } catch {
+    return null;
+  }
+}
+
+/** Of an answer to a question whose answers are objects. */
+function readObject<T>(body: Uint8Array): T {
+  const value = JSON.parse(Buffer.from(body).toString()) as T;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('no object');
+  return value;
 }
 
 const NEVER = new AbortController().signal;

@@ -9,7 +9,7 @@ import {
   SubmissionEndedError,
   SubmissionNotFoundError,
 } from '../../../model/errors.ts';
-import type { SubmissionId } from '../../../model/ids.ts';
+import type { ShardId, SubmissionId } from '../../../model/ids.ts';
 import type { VerbAnswer, VerbRequest, VerbTarget } from '../../../model/verbs.ts';
 import { formatActionAnswer } from '../../../protocol/producer/action-answers.ts';
 import { parseActionRequest } from '../../../protocol/producer/actions.ts';
@@ -21,7 +21,7 @@ import type { Clock } from '../../../system/time/clock.ts';
 import { submissionsWith } from '../../../views/answers/submissions.ts';
 import { TooManyViewsError } from '../../../views/frames.ts';
 import type { Views } from '../../../views/views.ts';
-import { type Across, isForPart } from '../../across/across.ts';
+import { type Across, isForPart, shardsAsked } from '../../across/across.ts';
 import { ActionsAcross } from '../../across/actions.ts';
 import { callerAddress } from '../../across/forwarding.ts';
 import { respondJson } from '../answers.ts';
@@ -68,16 +68,14 @@ export interface ActionRouteOptions {
 /** `POST /api/v1/actions/{verb}`: pauses, resumes, changes or cancels what is named or matches. */
 export function actionRoute({ queue, views, clock, across }: ActionRouteOptions): Route {
   const repeated = new RepeatedActions(clock);
-  const runHere = async (request: VerbRequest, isPart: boolean) =>
-    queue.verbs.run(request, await failedSo(views, request.target), isPart);
+  const runHere = async (request: VerbRequest, isPart: boolean, shards: readonly ShardId[]) =>
+    queue.verbs.run(request, await failedSo(views, request.target), isPart, shards);
   const onNodes =
     across === null
       ? null
       : new ActionsAcross({
-          fanOut: across.fanOut,
-          ownerOf: (name) => across.ownerOf(name),
-          queueOf: (id) => across.queueOf(id),
-          runHere: (request) => runHere(request, true),
+          across,
+          runHere: (request, shards) => runHere(request, true, shards),
         });
   return async (exchange, { queue: confinedTo, segment }, body) => {
     try {
@@ -96,8 +94,13 @@ export function actionRoute({ queue, views, clock, across }: ActionRouteOptions)
         respondJson(exchange, 200, await repeated.run(idempotencyKeyOf(exchange), parts, act));
       };
       const isPart = isForPart(exchange);
-      const here = () => answer(() => runHere(request, isPart));
       const home = homeOf(target);
+      const here = () => answer(() => runHere(request, isPart, shardsNeeded()));
+      const shardsNeeded = () => {
+        if (isPart) return shardsAsked(exchange);
+        const isOfAll = target.kind === 'matching' && home === null && across !== null;
+        return isOfAll ? across.allPlaces().here : [];
+      };
       if (across === null || isPart) await here();
       else if (home !== null && !across.isHere(home)) {
         await across.forwarding.request(exchange, home, here, Uint8Array.from(body));

@@ -1,12 +1,11 @@
 import type { HttpExchange } from '../../../net/http/exchange.ts';
 import type { EventsAnswer } from '../../../protocol/api/events.ts';
-import type { List } from '../../../protocol/api/lists.ts';
 import { PARAMETERS } from '../../../protocol/api/parameters.ts';
 import { type EventPlaces, eventTag, mergeEvents, parseEventPlaces } from '../../../views/across/events.ts';
 import { eventsAfter } from '../../../views/answers/events.ts';
 import type { Views } from '../../../views/views.ts';
 import { type Across, isForPart } from '../../across/across.ts';
-import { ANSWER_MS_MAX, type NodeAddress } from '../../across/fan-out.ts';
+import { ANSWER_MS_MAX, type NodeAddress, readAnswer } from '../../across/fan-out.ts';
 import { respondJson } from '../answers.ts';
 import type { Route } from '../submissions.ts';
 import { parseQuery, type QueryOf } from './query.ts';
@@ -147,8 +146,8 @@ class EventsOfNodes implements Look {
     query.set('wait_ms', String(Math.floor(waitMs)));
     const question = { path: `events?${query}`, timeoutMs: waitMs + ANSWER_MS_MAX, signal };
     const told = await this.#across.fanOut.askNode(node, question).catch(() => node);
-    if (!('answer' in told) || told.answer.status !== 200) return null;
-    return JSON.parse(Buffer.from(told.answer.body).toString()) as Content & Pick<List<never>, 'as_of'>;
+    const content = 'answer' in told ? readAnswer<Content>(told.answer) : null;
+    return Array.isArray(content?.items) ? content : null;
   }
 }
 

@@ -32,11 +32,8 @@ function queuesRoute(queue: Queue, clock: Clock, across: Across | null): Route {
       respondJson(exchange, 200, formatQueues(queue.inUse, clock.nowMs()));
       return;
     }
-    const { answers, missing } = await across.fanOut.ask({ path: 'queues' });
-    const all = mergeQueues([
-      queue.inUse,
-      ...answers.flatMap(({ answer }) => (answer.status === 200 ? [parseQueues(answer.body)] : [])),
-    ]);
+    const { values, missing } = await across.fanOut.values({ path: 'queues' }, parseQueues);
+    const all = mergeQueues([queue.inUse, ...values.map(({ value }) => value)]);
     respondJson(exchange, 200, formatQueues(all, clock.nowMs(), missing));
   };
 }
