@@ -42,7 +42,7 @@ export class Retention {
   /** Those that are not to be forgotten now. */
   readonly #kept = new Set<SubmissionId>();
   /** The last step: what is due is looked up, and forgotten. */
-  #step: Promise<unknown> = Promise.resolve();
+  #step: Promise<void> = Promise.resolve();
 
   constructor(options: RetentionOptions) {
     this.#o = options;
@@ -135,16 +135,19 @@ export class Retention {
     const { store, shards, retentionStepMax: limit = 500 } = this.#o;
     let total = 0;
     let after: DueSubmission | undefined;
-    const step = async () => {
+    const step = async (forgotten: () => void) => {
       const due = await store.due({ shards: shards(), endedBeforeMs, after, limit });
       const over = due.filter((each) => isOver(each) && !this.#kept.has(each.id));
       after = due.length < limit ? undefined : due.at(-1);
-      return store.forget(over.map(({ id }) => id));
+      return store.forget(
+        over.map(({ id }) => id),
+        forgotten,
+      );
     };
     do {
-      const forgotten = step();
-      this.#step = forgotten.catch(() => {});
-      total += await forgotten;
+      const { promise, resolve: forgotten } = Promise.withResolvers<void>();
+      this.#step = promise;
+      total += await step(forgotten).finally(forgotten);
     } while (after !== undefined && !this.#isStopped);
     return total;
   }

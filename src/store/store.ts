@@ -66,8 +66,10 @@ export interface Store {
   /**
    * Forgets those of the submissions that have ended, and returns how many. Leaves those of a shard that another owner has
    * taken. Finishes what an earlier call could not, because the process ended.
+   *
+   * @param forgotten may be called when nobody finds them any more, before what belongs to them is deleted, which may take long
    */
-  forget(ids: readonly SubmissionId[]): Promise<number>;
+  forget(ids: readonly SubmissionId[], forgotten?: () => void): Promise<number>;
   /** Bytes that the store takes, for metrics and footprints. */
   sizeBytes(): Promise<number>;
   /** What only some stores offer. */

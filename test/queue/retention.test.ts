@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { QueueOptions } from '../../src/queue/assemble.ts';
 import { Retention } from '../../src/queue/retention.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
+import type { Store } from '../../src/store/store.ts';
 import { CountingStore } from '../support/fakes/counting-store.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { faultyStore } from '../support/store/faulty-store.ts';
@@ -69,6 +70,28 @@ test('thousands that somebody reads are looked at once in a run, not again for e
   assert.deepEqual(await world.queue.retention.runOnce(), { submissionsForgotten: 1_200 });
   assert.deepEqual(store.dueTold, [500, 500, 500, 500, 400]);
   assert.equal(await world.stateOf(ids[0]!), 'completed');
+});
+
+test('nobody waits until what belongs to forgotten submissions is deleted', async () => {
+  const store: Store = new MemoryStore();
+  const forget = store.forget.bind(store);
+  const [reached, swept] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  store.forget = async (ids, forgotten) => {
+    const count = await forget(ids);
+    forgotten?.();
+    reached.resolve();
+    await swept.promise;
+    return count;
+  };
+  const world = await steeredWorld({ store });
+  const { retention } = world.queue;
+  await world.insert('ended', 0);
+  await world.passes(HOUR_MS + 1);
+  const run = retention.runOnce();
+  await reached.promise;
+  await retention.settled();
+  swept.resolve();
+  assert.deepEqual(await run, { submissionsForgotten: 1 });
 });
 
 test('it runs by itself, again and again, also after a failure, until it is stopped', async () => {

@@ -155,12 +155,13 @@ export class PostgresStore implements Store {
     return this.#connections.read((session) => lookups.dueSubmissions(session, page));
   }
 
-  async forget(ids: readonly SubmissionId[]): Promise<number> {
+  async forget(ids: readonly SubmissionId[], forgotten?: () => void): Promise<number> {
     try {
-      const forgotten = await this.#connections.write((session) => forget(session, ids, this.#writer.grants));
+      const count = await this.#connections.write((session) => forget(session, ids, this.#writer.grants));
+      forgotten?.();
       // Also what an earlier call left behind when the process ended. Commits go in between.
       while (await this.#connections.write(sweep));
-      return forgotten;
+      return count;
     } catch (error) {
       throw this.#connections.storeError(error, 'forgetting failed');
     }

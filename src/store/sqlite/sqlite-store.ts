@@ -165,11 +165,12 @@ export class SqliteStore implements Store {
     return this.#thread.call('due', [endedBeforeMs, after ?? null, limit]);
   }
 
-  async forget(ids: readonly SubmissionId[]): Promise<number> {
-    const forgotten = await this.#thread.call('forget', [ids]);
+  async forget(ids: readonly SubmissionId[], forgotten?: () => void): Promise<number> {
+    const count = await this.#thread.call('forget', [ids]);
+    forgotten?.();
     // Also what an earlier call left behind when the process ended. Commits go in between.
     while (await this.#thread.call('sweep', []));
-    return forgotten;
+    return count;
   }
 
   sizeBytes(): Promise<number> {

@@ -102,8 +102,12 @@ describe('PostgreSQL', { skip: withoutPostgres() }, () => {
       const { rows } = await admin.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
       return rows.length;
     };
-    const first = a.store.forget([1n]);
+    let isForgotten = false;
+    const first = a.store.forget([1n], () => {
+      isForgotten = true;
+    });
     while ((await waiting()) < 1);
+    assert.ok(isForgotten);
     let isOver = false;
     const second = b.forget([]).then(() => {
       isOver = true;

@@ -80,7 +80,7 @@ export function faultyStore(inner: Store, faults: StoreFaults): Store {
     chunksDone: (id) => call('chunksDone', () => inner.chunksDone(id)),
     failedChunks: (page) => call('failedChunks', () => inner.failedChunks(page)),
     due: (page) => call('due', () => inner.due(page)),
-    forget: (ids) => call('forget', () => inner.forget(ids)),
+    forget: (...args) => call('forget', () => inner.forget(...args)),
     sizeBytes: () => call('sizeBytes', () => inner.sizeBytes()),
     lost: inner.lost,
     close: (graceMs) => inner.close(graceMs),
