@@ -1,6 +1,6 @@
 import type { ShardId } from '../model/ids.ts';
 import { messageOf } from '../model/thrown.ts';
-import { StoreError } from '../store/errors.ts';
+import { isStoreError } from '../store/errors.ts';
 import type {
   LeaseClaim,
   LeaseHolder,
@@ -15,6 +15,7 @@ import { Backoff } from '../system/time/backoff.ts';
 import { type Clock, endsWithin, sleep } from '../system/time/clock.ts';
 import { instantOf } from '../system/time/instant.ts';
 import { type BalancePlan, dealOut, planOf } from './balance.ts';
+import { DamagedShards } from './damaged-shards.ts';
 import type { LeaseTenure } from './lease-tenure.ts';
 import type { Tenures } from './tenures.ts';
 import { Withdrawal } from './withdrawal.ts';
@@ -68,6 +69,7 @@ export class LeaseLoop {
   readonly #o: LeaseLoopOptions;
   readonly #backoff: Backoff;
   readonly #withdrawal: Withdrawal;
+  readonly #damaged: DamagedShards;
   /** Since when nobody has had them, and the epoch by which that is known. */
   readonly #freeSince = new Map<ShardId, { readonly epoch: number; readonly ms: number }>();
   #owners: { readonly of: string; readonly owners: ReadonlyMap<ShardId, string> } | null = null;
@@ -87,6 +89,7 @@ export class LeaseLoop {
     const { random, claim, clock } = options;
     this.#backoff = new Backoff(random, { firstMs: RETRY_FIRST_MS, maxMs: claim.leaseMs * LOOK_SHARE });
     this.#withdrawal = new Withdrawal(clock, claim.leaseMs);
+    this.#damaged = new DamagedShards(clock, claim.leaseMs);
   }
 
   /** Until it is to stop. @throws StoreError for a store that cannot be used */
@@ -119,6 +122,11 @@ export class LeaseLoop {
   async couldNotOpen(): Promise<void> {
     this.#withdrawal.begin();
     await this.leave();
+  }
+
+  /** What is stored of that shard is damaged. Returns for how long this node does not take it. */
+  avoid(shard: ShardId): number {
+    return this.#damaged.add(shard);
   }
 
   /** This node takes no more shards from others. Never rejects. */
@@ -212,11 +220,13 @@ export class LeaseLoop {
     this.#reason = reason;
   }
 
-  /** What nobody has: also what this node has by a claim whose answer was lost. */
+  /** What nobody has and this node may take: also what it has by a claim whose answer was lost. */
   #freeOf({ leases, free }: LeaseSight): readonly LeaseName[] {
     const { shards, claim, clock } = this.#o;
     const own = leases.filter(({ holder }) => holder === claim.holder);
-    const found = [...free, ...own].filter(({ shard }) => shards.includes(shard) && !this.#o.isBusy(shard));
+    const found = [...free, ...own].filter(
+      ({ shard }) => shards.includes(shard) && !this.#o.isBusy(shard) && !this.#damaged.has(shard),
+    );
     const nowMs = clock.monotonicMs();
     const known = new Map(this.#freeSince);
     this.#freeSince.clear();
@@ -343,11 +353,15 @@ export class LeaseLoop {
       const since = this.#freeSince.get(shard);
       return since === undefined ? [] : Math.max(0, since.ms + leaseMs - nowMs);
     });
-    return Math.min(leaseMs * LOOK_SHARE, dueMs, ...[...ends, ...abandoned].map((ms) => ms + LOOK_LATE_MS));
+    return Math.min(
+      leaseMs * LOOK_SHARE,
+      dueMs,
+      ...[...ends, ...abandoned, ...this.#damaged.leftMs].map((ms) => ms + LOOK_LATE_MS),
+    );
   }
 }
 
 /** Whether it may be otherwise in a moment, or on another node. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof StoreError && ['transient', 'full', 'fenced'].includes(error.storeClass);
+  return isStoreError(error, 'transient', 'full', 'fenced');
 }

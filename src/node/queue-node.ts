@@ -1,6 +1,6 @@
 import type { ShardId } from '../model/ids.ts';
 import { messageOf } from '../model/thrown.ts';
-import { StoreError } from '../store/errors.ts';
+import { isStoreError, type StoreError } from '../store/errors.ts';
 import {
   type LeaseSight,
   type NodePresent,
@@ -88,6 +88,8 @@ interface Service {
  *       either --a shard is taken, its office open--> active --the last one is lost or given--> standby
  *       any --stop--> stopped
  *       any --the store cannot be used, an office cannot go on--> stopped, `ended` rejects
+ *
+ * What is damaged in a shared store is a shard: this node goes on without it, and tries it again later.
  */
 export class QueueNode {
   /** Resolves when the node has stopped; rejects if it stopped by itself. */
@@ -263,12 +265,13 @@ export class QueueNode {
     this.#update();
     await office.stop();
     const { aborted: isLost, reason } = office.lost;
-    const isFenced =
-      tenure instanceof LeaseTenure && reason instanceof StoreError && reason.storeClass === 'fenced';
+    const isFenced = tenure instanceof LeaseTenure && isStoreError(reason, 'fenced');
+    const isDamaged = this.#isDamaged(tenure, reason);
     if (isFenced) this.#tellLost(tenure, reason);
+    if (isDamaged) this.#avoid(tenure, reason);
     // Its end may end the office.
     await this.#release(tenure);
-    if (isLost && !isFenced) throw reason;
+    if (isLost && !isFenced && !isDamaged) throw reason;
   }
 
   /** null: it is not to be, or another node is to try. */
@@ -285,8 +288,10 @@ export class QueueNode {
     try {
       return await this.#o.open(tenure);
     } catch (error) {
-      const isPast = tenure instanceof LeaseTenure && (stop.aborted || isPassing(error));
-      if (isPast && !stop.aborted) {
+      const isDamaged = this.#isDamaged(tenure, error);
+      const isPast = tenure instanceof LeaseTenure && (stop.aborted || isDamaged || isPassing(error));
+      if (isDamaged) this.#avoid(tenure, error);
+      else if (isPast && !stop.aborted) {
         const { shard, epoch } = tenure.grant;
         this.#o.logger.warn({ shard, epoch, error: messageOf(error) }, 'cannot open the queue, trying again');
         if (tenure.isOn()) await this.#loop?.couldNotOpen();
@@ -297,6 +302,18 @@ export class QueueNode {
     } finally {
       stop.removeEventListener('abort', release);
     }
+  }
+
+  #isDamaged(tenure: Tenure, error: unknown): error is StoreError {
+    return tenure instanceof LeaseTenure && isStoreError(error, 'corrupt') && !this.#o.store.lost.aborted;
+  }
+
+  #avoid({ grant: { shard, epoch } }: Tenure, { message }: StoreError): void {
+    const retryMs = this.#loop?.avoid(shard);
+    this.#o.logger.error(
+      { shard, epoch, retryMs, error: message },
+      'this node goes on without a damaged shard, and tries it again later',
+    );
   }
 
   async #release(tenure: Tenure): Promise<void> {

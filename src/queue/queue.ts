@@ -3,6 +3,7 @@ import type { SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { ScheduleSight } from '../scheduler/sight.ts';
 import type { SchedulerCounts } from '../scheduler/types.ts';
+import { isStoreError } from '../store/errors.ts';
 import { type Tenure, unlimitedTenure } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
@@ -18,7 +19,7 @@ import type { JournalHealth } from './journal/journal.ts';
 import type { ConsumerPeer } from './peer.ts';
 import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
-import { isFenced, type Shard } from './shard/shard.ts';
+import type { Shard } from './shard/shard.ts';
 import type { QueueStats } from './stats/stats.ts';
 import type { Retries } from './verbs/retries.ts';
 import type { Verbs } from './verbs/verbs.ts';
@@ -32,6 +33,9 @@ const NO_QUEUE = {
   chunksPaused: 0,
   consumers: 0,
 } as const;
+
+/** How many names a log line has at most. */
+const QUEUES_TOLD = 20;
 
 /** Of one queue, for metrics. */
 export interface QueueFigures {
@@ -127,9 +131,11 @@ export class Queue {
     const { shards, makeShard, retention } = this.#parts;
     const shard = makeShard(tenure);
     shards.add(shard);
+    shard.lost.addEventListener('abort', () => this.#tellIfDamaged(shard), { once: true });
     try {
       await this.#load(shard);
     } catch (error) {
+      shard.lose(error);
       await shard.stop(0);
       throw error;
     }
@@ -281,7 +287,7 @@ export class Queue {
     this.#state = 'lost';
     for (const shard of this.#parts.shards) shard.lose(error);
     // One whose lease is over stands by, and says so itself.
-    if (!isFenced(error)) this.#logger.error({ err: error }, 'the queue cannot go on');
+    if (!isStoreError(error, 'fenced')) this.#logger.error({ err: error }, 'the queue cannot go on');
     this.#lost.abort(error);
   }
 
@@ -317,6 +323,20 @@ export class Queue {
     shard.loaded();
     const tookMs = Math.round(this.#clock.monotonicMs() - startedMs);
     this.#logger.info({ submissions, tookMs }, 'open submissions are loaded');
+  }
+
+  /** It alone cannot go on. */
+  #tellIfDamaged(shard: Shard): void {
+    const { reason } = shard.lost;
+    if (this.#state !== 'open' || this.#store.leases === undefined || !isStoreError(reason, 'corrupt'))
+      return;
+    const queues = Array.from(this.#parts.queues).flatMap((queue) =>
+      queue.shard === shard ? queue.name : [],
+    );
+    this.#logger.error(
+      { shard: shard.id, queues: queues.slice(0, QUEUES_TOLD), err: reason },
+      'what is stored of a shard is damaged: its queues cannot be used',
+    );
   }
 
   #healthChanged(): void {

@@ -79,6 +79,10 @@ class TestNode {
   readonly renewals: number[] = [];
   failing = false;
   openingFails = false;
+  /** Shards of which nothing can be read. */
+  readonly damaged = new Set<ShardId>();
+  /** Ends the office of each. */
+  readonly losing = new Map<ShardId, AbortController>();
   /** What its offices wait for when they end. */
   ending: Promise<void> = Promise.resolve();
   server: ScopeControl | null = null;
@@ -138,10 +142,16 @@ class TestNode {
   async #open(tenure: Tenure): Promise<Office> {
     const { shard } = tenure.grant;
     if (this.openingFails) throw new StoreError('transient', 'cannot be read');
+    if (this.damaged.has(shard)) {
+      this.events.push(`${shard} damaged`);
+      throw new StoreError('corrupt', `a page of shard ${shard} has a wrong checksum`);
+    }
+    const losing = new AbortController();
+    this.losing.set(shard, losing);
     this.tenures.set(shard, tenure);
     this.events.push(`${shard} open`);
     return {
-      lost: tenure.ended,
+      lost: AbortSignal.any([tenure.ended, losing.signal]),
       stop: async () => {
         this.events.push(`${shard} ending`);
         await this.ending;
@@ -372,6 +382,49 @@ test('a node that cannot open shards lets the others have them, and tries again'
   a.openingFails = false;
   await nodes.passes(LEASE_MS);
   assert.equal(a.shards.length, SHARDS);
+  await nodes.stop();
+});
+
+test('a shard that is damaged is left alone for longer each time, by each node; the others live on', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  for (const node of [a, b]) node.damaged.add(7);
+  await nodes.passes(5_000);
+  assert.equal(a.shards.length + b.shards.length, SHARDS - 1);
+  await nodes.passes(300_000);
+  assert.equal(a.shards.length + b.shards.length, SHARDS - 1);
+  assert.deepEqual([a.node.state.role, b.node.state.role], ['active', 'active']);
+  for (const { events, logger } of [a, b]) {
+    const tries = events.filter((event) => event === '7 damaged').length;
+    assert.ok(tries >= 5 && tries <= 11, `tried ${tries} times`);
+    const lines = logger.lines.filter(({ level }) => level === 'error');
+    const waits = lines.map(({ fields }) => fields as { readonly shard: ShardId; readonly retryMs: number });
+    assert.equal(waits.length, tries);
+    assert.ok(waits.every(({ shard, retryMs }) => shard === 7 && retryMs <= 60_000));
+  }
+  for (const node of [a, b]) node.damaged.clear();
+  await nodes.passes(65_000);
+  assert.equal(a.shards.length + b.shards.length, SHARDS);
+  await nodes.stop();
+  assert.equal(nodes.time.timersPending, 0);
+});
+
+test('a shard that is found damaged at work is lost alone, and tried again', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  await nodes.settle();
+  a.losing.get(7)!.abort(new StoreError('corrupt', 'the last batch is another one'));
+  await nodes.passes(LEASE_MS - 20);
+  assert.deepEqual(
+    a.shards,
+    ALL.filter((shard) => shard !== 7),
+  );
+  assert.equal(a.node.holderOf(7), null);
+  await nodes.passes(40);
+  assert.deepEqual(a.shards, ALL);
+  // What is wrong with the node itself ends it.
+  a.losing.get(9)!.abort(new Error('broken'));
+  await assert.rejects(a.node.ended, /broken/);
   await nodes.stop();
 });
 

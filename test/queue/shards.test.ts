@@ -105,6 +105,27 @@ test('a lease that is over ends its shard, and no other one', async () => {
   await world.insert('c', 1, { queue: 'bills' });
 });
 
+test('a shard whose journal finds it damaged is lost alone, and the log names its queues', async () => {
+  const store = sharedStore();
+  const commit = store.commit.bind(store);
+  let isDamaged = false;
+  store.commit = (batch) =>
+    isDamaged && batch.shard === IMAGES
+      ? Promise.reject(new StoreError('corrupt', 'a page has a wrong checksum'))
+      : commit(batch);
+  const world = await QueueWorld.withShards([IMAGES, BILLS], { store, shardOf });
+  await world.insert('a', 1, { queue: 'images' });
+  isDamaged = true;
+  const shard = world.queue.shardFor('images');
+  await assert.rejects(world.insert('b', 1, { queue: 'images' }), { code: 'QUEUE_UNAVAILABLE' });
+  assert.deepEqual([shard?.lost.aborted, world.queue.lost.aborted], [true, false]);
+  await assert.rejects(world.insert('c', 1, { queue: 'images' }), { code: 'QUEUE_UNAVAILABLE' });
+  await world.insert('d', 1, { queue: 'bills' });
+  const { level, fields } = await world.logger.line(/a shard is damaged/);
+  const { err: _, ...names } = fields as { readonly err: unknown };
+  assert.deepEqual([level, names], ['error', { shard: IMAGES, queues: ['images'] }]);
+});
+
 test('a shard that is given back is written down first, and is whole where it is opened next', async () => {
   const gate = gatedStore(sharedStore());
   const world = await QueueWorld.withShards([IMAGES, BILLS], { store: gate.store, shardOf });

@@ -1,5 +1,5 @@
 import { nextSubmissionId, type ShardId, type SubmissionId } from '../../model/ids.ts';
-import { StoreError } from '../../store/errors.ts';
+import { isStoreError } from '../../store/errors.ts';
 import type { Tenure } from '../../store/lease.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger } from '../../system/log/logger.ts';
@@ -48,7 +48,7 @@ export interface ShardHooks {
  * happens in them, and the ids of what is inserted.
  *
  *     loading --loaded--> ready --stop--> stopped
- *         either --another owner has it, the lease is over--> lost --stop--> stopped
+ *         either --another owner has it, the lease is over, what is stored of it is damaged--> lost --stop--> stopped
  */
 export class Shard {
   readonly id: ShardId;
@@ -59,6 +59,7 @@ export class Shard {
   readonly longChunks: LongChunks;
   /** Whether what is asked of its queues may be answered: the tenure is on, also while it stops. */
   readonly mayAnswer: () => boolean;
+  readonly #store: Store;
   readonly #clock: Clock;
   readonly #hooks: ShardHooks;
   readonly #lost = new AbortController();
@@ -68,10 +69,11 @@ export class Shard {
   #lastId: SubmissionId;
 
   constructor(options: ShardOptions) {
-    const { tenure, clock, logger, holdHandOutAfterMs, hooks } = options;
+    const { tenure, store, clock, logger, holdHandOutAfterMs, hooks } = options;
     this.id = tenure.grant.shard;
     this.tenure = tenure;
     this.mayAnswer = () => tenure.isOn();
+    this.#store = store;
     this.#clock = clock;
     this.#hooks = hooks;
     this.#lastId = tenure.grant.highestId;
@@ -163,14 +165,11 @@ export class Shard {
     this.#lost.abort(error);
   }
 
-  /** The others go on if it has another owner now. */
+  /** The others go on if it has another owner now, or if it is its own part of a shared store that is damaged. */
   #giveUp(error: unknown): void {
-    if (isFenced(error)) this.lose(error);
+    const { leases, lost } = this.#store;
+    const isDamaged = leases !== undefined && !lost.aborted && isStoreError(error, 'corrupt');
+    if (isDamaged || isStoreError(error, 'fenced')) this.lose(error);
     else this.#hooks.giveUp(error);
   }
-}
-
-/** It is another owner's, or may be: who stands by says so himself. */
-export function isFenced(error: unknown): boolean {
-  return error instanceof StoreError && error.storeClass === 'fenced';
 }
