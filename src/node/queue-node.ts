@@ -324,6 +324,8 @@ export class QueueNode {
 
   #opened(): void {
     this.#loop?.couldOpen();
+    // Another node may be to have one of those that are open by now.
+    this.#loop?.wake();
     this.#update();
   }
 

@@ -64,6 +64,8 @@ export class Server {
   /** As seen last. */
   #role: NodeState['role'] | null = null;
   #stopping: Promise<void> | null = null;
+  /** It still acts, and follows the other nodes, while it announces that it is to stop. */
+  #isClosing = false;
   #settle: { resolve(): void; reject(error: unknown): void };
 
   /** Listens, and answers that the queue is starting. Rejects with a ListenError. */
@@ -176,6 +178,7 @@ export class Server {
     if (cause === null) await this.#node?.announceStop();
     // What ended before is no part of this end.
     if (cause === null) this.#office?.takeOutcome();
+    this.#isClosing = true;
     this.#face.stopping();
     this.#answerOnly('the queue is stopping');
     const closed = this.#http.stop(STOP_GRACE_MS);
@@ -211,7 +214,7 @@ export class Server {
 
   #nodeChanged(): void {
     const node = this.#node;
-    if (this.#stopping !== null || node === null) return;
+    if (this.#isClosing || node === null) return;
     for (const shard of this.#sharding.shards) {
       const holder = node.holderOf(shard);
       const isOther = holder !== null && holder !== 'here';

@@ -81,6 +81,8 @@ class TestNode {
   openingFails = false;
   /** Shards of which nothing can be read. */
   readonly damaged = new Set<ShardId>();
+  /** What an office waits for before it is open. */
+  opening: Promise<void> = Promise.resolve();
   /** Ends the office of each. */
   readonly losing = new Map<ShardId, AbortController>();
   /** What its offices wait for when they end. */
@@ -142,6 +144,7 @@ class TestNode {
   async #open(tenure: Tenure): Promise<Office> {
     const { shard } = tenure.grant;
     if (this.openingFails) throw new StoreError('transient', 'cannot be read');
+    await this.opening;
     if (this.damaged.has(shard)) {
       this.events.push(`${shard} damaged`);
       throw new StoreError('corrupt', `a page of shard ${shard} has a wrong checksum`);
@@ -425,6 +428,21 @@ test('a shard that is found damaged at work is lost alone, and tried again', asy
   // What is wrong with the node itself ends it.
   a.losing.get(9)!.abort(new Error('broken'));
   await assert.rejects(a.node.ended, /broken/);
+  await nodes.stop();
+});
+
+test('shards that are opened late are dealt out when they are open, not when the node looks again', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  const gate = Promise.withResolvers<void>();
+  a.opening = gate.promise;
+  const b = nodes.start('b');
+  await nodes.passes(20);
+  gate.resolve();
+  await nodes.settle();
+  assert.equal(nodes.time.monotonicMs(), 20);
+  await nodes.passes(LEASE_MS / 10);
+  assert.deepEqual([a.shards.length, b.shards.length], [HALF, HALF]);
   await nodes.stop();
 });
 

@@ -123,6 +123,33 @@ test('a node that is to stop acts until another one has read what it needs', asy
   await hasAll(b);
 });
 
+test('a node that is to stop goes on passing to where shards are while others get ready', async () => {
+  const database = new MemoryDatabase();
+  const a = await TestServer.start(sharing(database));
+  const options = sharing(database);
+  const { leases } = options.store as MemoryStore;
+  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let isGated = true;
+  leases!.prepare = async () => {
+    if (!isGated) return;
+    asked.resolve();
+    await gate.promise;
+  };
+  await using b = await TestServer.start(options);
+  const c = await TestServer.start(sharing(database));
+  await balanced(a, b, c);
+  const queue = await queueAt(c);
+  const stopped = a[Symbol.asyncDispose]();
+  await asked.promise;
+  isGated = false;
+  await c[Symbol.asyncDispose]();
+  await eventually(async () => (await ownerOf(b, queue)) === b.port);
+  await eventually(async () => (await ownerOf(a, queue)) === b.port);
+  assert.equal((await a.get(`/q/${queue}/producer/submissions/count`)).status, 200);
+  gate.resolve();
+  await stopped;
+});
+
 test('a node whose lease has run out answers 503 before it has noticed, and closes its consumers when it does', async () => {
   const database = new MemoryDatabase();
   const clock = new PausingClock(systemClock);
@@ -157,11 +184,14 @@ test('a node whose lease has run out answers 503 before it has noticed, and clos
 test('a zombie hands out nothing: a reservation that reaches it after its lease is not answered', async () => {
   const database = new MemoryDatabase();
   const clock = new PausingClock(systemClock);
-  await using a = await TestServer.start(withParts(sharing(database), { clock }));
+  const store = deafStore(database);
+  await using a = await TestServer.start(withParts({ store, leaseMs: LEASE_MS }, { clock }));
   await hasAll(a);
   const consumer = await a.consumer();
   await a.insert('p', 1);
+  // What it would hear of the others would let it take part.
   clock.pause();
+  store.isDeaf = true;
   await using b = await TestServer.start(sharing(database));
   await hasAll(b);
   const held = consumer.reserved();
@@ -171,6 +201,7 @@ test('a zombie hands out nothing: a reservation that reaches it after its lease 
   );
   await consumer.ended();
   assert.equal(await outcome, 'nothing');
+  store.isDeaf = false;
   clock.wake();
 });
 
