@@ -75,7 +75,7 @@ export class Across {
   allPlaces(): ShardPlaces {
     const places = this.#o.places();
     if (places.nowhere === 0) return places;
-    throw nothingChanged(`${places.nowhere} of the shards are without a node at the moment`);
+    throw nothingChanged(`shards that have no node at the moment: ${places.nowhere}`);
   }
 
   isHere(queue: string): boolean {
