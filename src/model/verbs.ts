@@ -77,6 +77,14 @@ export interface Hold extends PausedBy {
   readonly submissions: number;
 }
 
+/** Adds one, to the same cause that is there already: of further causes there are {@link HOLDS_MAX} at most. */
+export function addHold(holds: Map<string, Hold>, hold: Hold): void {
+  const key = `${hold.of}\n${hold.queue ?? ''}\n${hold.cause}`;
+  const known = holds.get(key);
+  if (known !== undefined) holds.set(key, { ...known, submissions: known.submissions + hold.submissions });
+  else if (holds.size < HOLDS_MAX) holds.set(key, hold);
+}
+
 export interface VerbAnswer {
   readonly verb: Verb;
   readonly isDryRun: boolean;

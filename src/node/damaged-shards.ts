@@ -1,7 +1,6 @@
 import type { ShardId } from '../model/ids.ts';
 import type { Clock } from '../system/time/clock.ts';
-
-const MS_MAX = 60_000;
+import { ABSENCE_MS_MAX, absenceMs } from './absence.ts';
 
 /**
  * Shards that this node does not take for a while, because it has found damaged what is stored of them: for a lease at
@@ -27,8 +26,8 @@ export class DamagedShards {
     const nowMs = this.#clock.monotonicMs();
     const before = this.#all.get(shard);
     // One that has gone well for long begins anew.
-    const isAgain = before !== undefined && nowMs - before.untilMs < MS_MAX;
-    const lengthMs = Math.min(isAgain ? before.lengthMs * 2 : this.#leaseMs, Math.max(this.#leaseMs, MS_MAX));
+    const isAgain = before !== undefined && nowMs - before.untilMs < ABSENCE_MS_MAX;
+    const lengthMs = absenceMs(isAgain ? before.lengthMs : 0, this.#leaseMs);
     this.#all.set(shard, { untilMs: nowMs + lengthMs, lengthMs });
     return lengthMs;
   }

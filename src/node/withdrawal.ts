@@ -1,6 +1,6 @@
 import type { Clock } from '../system/time/clock.ts';
+import { absenceMs } from './absence.ts';
 
-const MS_MAX = 60_000;
 /** A node that is alone tries again after this share of a lease. */
 const TRY_SHARE = 1 / 3;
 
@@ -30,8 +30,7 @@ export class Withdrawal {
 
   begin(): void {
     // Shards that fail together count once.
-    if (!this.isOn || this.mayTry)
-      this.#lengthMs = Math.min(Math.max(this.#leaseMs, this.#lengthMs * 2), Math.max(this.#leaseMs, MS_MAX));
+    if (!this.isOn || this.mayTry) this.#lengthMs = absenceMs(this.#lengthMs, this.#leaseMs);
     this.#beganMs = this.#clock.monotonicMs();
   }
 

@@ -8,6 +8,11 @@ export class QueueUnavailableError extends OpsqueueError {
   }
 }
 
+/** It cannot take a verb for all queues now: a part of them is not to be had. */
+export function nothingChanged(why: string): QueueUnavailableError {
+  return new QueueUnavailableError(`${why}: nothing was changed, try again, or name the queue`);
+}
+
 /** There are as many queues as there may be, and this name would make another one. */
 export class TooManyQueuesError extends OpsqueueError {
   constructor(name: string) {

@@ -23,7 +23,7 @@ export interface PassingOptions {
 export type Whose = 'here' | ShardId | 'any';
 
 /** To whom connections of a shard go: another node, this one, or nobody that is known of. */
-export type Recipient = { readonly node: string; readonly address: string } | 'here' | null;
+export type Recipient = NodeAddress | 'here' | null;
 
 /** A node that gives its lease away ends its connections itself within this time, with the answers that are due. */
 const CUT_AFTER_MS = 250;
@@ -182,7 +182,7 @@ export class Passing {
     return recipient !== undefined && recipient !== 'here' && recipient.has(whose) ? recipient : null;
   }
 
-  #nodeAt({ node, address }: { readonly node: string; readonly address: string }): OtherNode {
+  #nodeAt({ node, address }: NodeAddress): OtherNode {
     let known = this.#nodes.get(node);
     if (known === undefined) {
       const { clock, logger } = this.#o;

@@ -35,6 +35,11 @@ export function isoOrNull(unixMs: number | null): string | null {
   return unixMs === null ? null : iso(unixMs);
 }
 
+/** The larger one of those that there are. */
+export function most(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : Math.max(a, b);
+}
+
 /** Two figures after the point are enough for a rate. */
 export function rounded(rate: number): number {
   return Math.round(rate * 100) / 100;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { filterQuery } from '../../src/cli/top/filter.ts';
 import { keysOf, pressed } from '../../src/cli/top/keys.ts';
 import { linesOf, widthOf } from '../../src/cli/top/screen.ts';
-import type { TopState } from '../../src/cli/top/state.ts';
+import { newTop, type TopState } from '../../src/cli/top/state.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
 import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
 
@@ -83,23 +83,11 @@ function item(id: string, prefix: string): SubmissionItem {
 }
 
 const STATE: TopState = {
-  url: 'localhost:3999',
+  ...newTop('localhost:3999', 'rate'),
   overview: OVERVIEW,
   items: Array.from({ length: 30 }, (_, at) => item(String(1_000 + at), `batch ${at}`)),
   matched: 30,
   heardAtMs: 0,
-  problem: null,
-  isFrozen: false,
-  sort: 'rate',
-  selected: 0,
-  filter: '',
-  typed: null,
-  openedId: null,
-  opened: null,
-  hasHelp: false,
-  asked: null,
-  confirmed: null,
-  note: null,
 };
 const attention = (text: string) =>
   ({ code: 'failing', severity: 'warning', count: 1, text, link: 'failures' }) as const;

@@ -18,14 +18,13 @@ import { StopSignals } from '../stop-signals.ts';
 import { oneLine, toJson } from '../text.ts';
 import { duration, integer, plainFlag } from '../values.ts';
 import { filterQuery } from './filter.ts';
-import { pressed, rowWithin } from './keys.ts';
+import { CTRL_C, pressed, rowWithin } from './keys.ts';
 import { linesOf } from './screen.ts';
-import type { AskedChange, TopState } from './state.ts';
+import { type AskedChange, newTop, type TopState } from './state.ts';
 import { Terminal } from './terminal.ts';
 
 /** Rows to scroll through; the queue sorts, so these are the first of all. */
 const ROWS_MAX = 100;
-const CTRL_C = '\x03';
 const FOREVER_MS = 0x7fff_ffff;
 /** What is asked anew when one of these changes. */
 const ANEW = ['sort', 'isFrozen', 'filter', 'openedId'] as const;
@@ -80,28 +79,6 @@ Examples:
     });
 }
 
-function stateOf(flags: TopFlags): TopState {
-  return {
-    url: urlOf(flags),
-    overview: null,
-    items: [],
-    matched: null,
-    heardAtMs: null,
-    problem: null,
-    isFrozen: false,
-    sort: flags.sort,
-    selected: 0,
-    filter: '',
-    typed: null,
-    openedId: null,
-    opened: null,
-    hasHelp: false,
-    asked: null,
-    confirmed: null,
-    note: null,
-  };
-}
-
 async function read(producer: ProducerClient, top: TopState, clock: Clock, signal?: AbortSignal) {
   const options = signal === undefined ? {} : { signal };
   const query = { ...filterQuery(top.filter, top.sort), limit: ROWS_MAX };
@@ -140,7 +117,7 @@ async function changed(producer: ProducerClient, { verb, id }: AskedChange): Pro
 
 /** One time after the other; the last one must have an answer. */
 async function batch(producer: ProducerClient, flags: TopFlags, { stdout }: Io): Promise<void> {
-  let top = stateOf(flags);
+  let top = newTop(urlOf(flags), flags.sort);
   for (let time = 1; ; time++) {
     try {
       top = { ...top, ...(await read(producer, top, systemClock)) };
@@ -162,7 +139,7 @@ async function batch(producer: ProducerClient, flags: TopFlags, { stdout }: Io):
 
 /** On the whole screen, until a key or a signal ends it; answers which signal, null for a key. */
 async function interactive(producer: ProducerClient, flags: TopFlags, { stdout }: Io, signals: StopSignals) {
-  let top = stateOf(flags);
+  let top = newTop(urlOf(flags), flags.sort);
   // What is waited for, or slept, is given up when a key changes what is wanted.
   let turn = new AbortController();
   let hasEnded = false;

@@ -2,7 +2,7 @@ import { SUBMISSION_SORTS } from '../../protocol/api/submissions.ts';
 import type { ChangeVerb, TopState } from './state.ts';
 
 const ESC = '\x1b';
-const CTRL_C = '\x03';
+export const CTRL_C = '\x03';
 const CTRL_U = '\x15';
 const PAGE_ROWS = 10;
 const FILTER_CHARS_MAX = 200;

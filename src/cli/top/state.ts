@@ -35,6 +35,29 @@ export interface TopState {
   readonly note: string | null;
 }
 
+/** Before the first answer. */
+export function newTop(url: string, sort: SubmissionSort): TopState {
+  return {
+    url,
+    overview: null,
+    items: [],
+    matched: null,
+    heardAtMs: null,
+    problem: null,
+    isFrozen: false,
+    sort,
+    selected: 0,
+    filter: '',
+    typed: null,
+    openedId: null,
+    opened: null,
+    hasHelp: false,
+    asked: null,
+    confirmed: null,
+    note: null,
+  };
+}
+
 export type ChangeVerb = 'pause' | 'resume' | 'cancel' | 'retry';
 
 export interface AskedChange {

@@ -2,7 +2,7 @@ import { type Scope, SERVER_SCOPE } from '../../model/control.ts';
 import type { ShardId } from '../../model/ids.ts';
 import { queueText } from '../../model/queue-name.ts';
 import { invariant } from '../../scheduler/invariant.ts';
-import { QueueUnavailableError } from '../errors.ts';
+import { nothingChanged, QueueUnavailableError } from '../errors.ts';
 import type { Journal, JournalHealth } from '../journal/journal.ts';
 import type { Shard } from './shard.ts';
 
@@ -58,9 +58,7 @@ export class Shards {
   assertReady(ids: readonly ShardId[]): void {
     const missing = ids.filter((id) => this.#byId.get(id)?.isReady !== true).length;
     if (missing === 0) return;
-    throw new QueueUnavailableError(
-      `${missing} of the ${ids.length} shards that this node should have are not ready: nothing was changed, try again, or name the queue`,
-    );
+    throw nothingChanged(`${missing} of the ${ids.length} shards that this node should have are not ready`);
   }
 
   /** undefined: that queue is not open here. */

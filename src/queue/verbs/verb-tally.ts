@@ -1,7 +1,7 @@
 import { type PausedBy, type Scope, type ScopeControl, SERVER_SCOPE } from '../../model/control.ts';
 import type { OpsqueueError } from '../../model/errors.ts';
 import type { SubmissionId } from '../../model/ids.ts';
-import { HOLDS_MAX, type Hold, VERB_IDS_MAX } from '../../model/verbs.ts';
+import { addHold, type Hold, VERB_IDS_MAX } from '../../model/verbs.ts';
 import type { Scopes } from './scopes.ts';
 
 /** What a verb has done, counted while its request is worked off. */
@@ -62,9 +62,6 @@ export class VerbTally {
   }
 
   #hold(of: Hold['of'], queue: string | null, pause: PausedBy): void {
-    const key = `${of}\n${queue ?? ''}\n${pause.cause}`;
-    const known = this.#holds.get(key);
-    if (known !== undefined) this.#holds.set(key, { ...known, submissions: known.submissions + 1 });
-    else if (this.#holds.size < HOLDS_MAX) this.#holds.set(key, { ...pause, of, queue, submissions: 1 });
+    addHold(this.#holds, { ...pause, of, queue, submissions: 1 });
   }
 }

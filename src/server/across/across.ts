@@ -4,7 +4,7 @@ import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import type { HttpExchange } from '../../net/http/exchange.ts';
 import { upgradeRequestBytes } from '../../net/relay/upgrade-request.ts';
 import { FORWARDED_HEADER, SCOPE_HEADER, SHARDS_HEADER } from '../../protocol/node.ts';
-import { QueueUnavailableError } from '../../queue/errors.ts';
+import { nothingChanged } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { FanOut, type NodeAddress } from './fan-out.ts';
@@ -112,10 +112,6 @@ const UNAVAILABLE =
 export function shardsAsked(exchange: HttpExchange): readonly ShardId[] {
   const shards = exchange.header(SHARDS_HEADER);
   return shards === undefined || shards === '' ? [] : shards.split(',').map(Number);
-}
-
-export function nothingChanged(why: string): QueueUnavailableError {
-  return new QueueUnavailableError(`${why}: nothing was changed, try again, or name the queue`);
 }
 
 /** Whether another node asks, for what this one has. */

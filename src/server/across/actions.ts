@@ -3,9 +3,9 @@ import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import type { VerbAnswer, VerbRequest, VerbTarget } from '../../model/verbs.ts';
 import { parseActionAnswer, parseProblem } from '../../protocol/producer/action-answers.ts';
 import { formatActionRequest } from '../../protocol/producer/actions.ts';
-import { QueueUnavailableError } from '../../queue/errors.ts';
+import { nothingChanged, QueueUnavailableError } from '../../queue/errors.ts';
 import { filterText } from '../../queue/verbs/changes.ts';
-import { type Across, nothingChanged } from './across.ts';
+import type { Across } from './across.ts';
 import { type NodeAddress, readAnswer } from './fan-out.ts';
 import { mergeVerbAnswers } from './verb-answers.ts';
 

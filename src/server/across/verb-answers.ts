@@ -1,4 +1,4 @@
-import { HOLDS_MAX, type Hold, VERB_IDS_MAX, type VerbAnswer } from '../../model/verbs.ts';
+import { addHold, type Hold, VERB_IDS_MAX, type VerbAnswer } from '../../model/verbs.ts';
 
 /** What came of a verb on several nodes, each for its own submissions. There is at least one part. */
 export function mergeVerbAnswers(parts: readonly VerbAnswer[]): VerbAnswer {
@@ -24,13 +24,6 @@ function both(a: VerbAnswer, b: VerbAnswer): VerbAnswer {
 /** Each cause once, as within a node. */
 function bothHolds(a: readonly Hold[], b: readonly Hold[]): Hold[] {
   const holds = new Map<string, Hold>();
-  for (const hold of [...a, ...b]) {
-    const key = `${hold.of}\n${hold.queue ?? ''}\n${hold.cause}`;
-    const known = holds.get(key);
-    holds.set(
-      key,
-      known === undefined ? hold : { ...known, submissions: known.submissions + hold.submissions },
-    );
-  }
-  return [...holds.values()].slice(0, HOLDS_MAX);
+  for (const hold of [...a, ...b]) addHold(holds, hold);
+  return [...holds.values()];
 }

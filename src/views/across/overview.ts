@@ -12,7 +12,7 @@ import {
 } from '../../protocol/api/overview.ts';
 import { ATTENTION_MAX } from '../answers/attention.ts';
 import { STRATEGIES_MAX } from '../answers/overview.ts';
-import { rounded } from '../sources.ts';
+import { most, rounded } from '../sources.ts';
 
 type Content = Omit<Overview, 'as_of' | 'age_ms'>;
 
@@ -88,10 +88,6 @@ function bothStores(a: StoreHealth, b: StoreHealth): StoreHealth {
 
 function leftOf({ disk_free_bytes: free, disk_total_bytes: total }: StoreHealth): number {
   return free === null || total === null || total === 0 ? Number.POSITIVE_INFINITY : free / total;
-}
-
-function most(a: number | null, b: number | null): number | null {
-  return a === null || b === null ? (a ?? b) : Math.max(a, b);
 }
 
 interface P50P99 {

@@ -14,7 +14,7 @@ import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { ConsumerSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
 import { Page } from '../page.ts';
-import { iso, queuesOf, rounded, type Sources } from '../sources.ts';
+import { iso, most, queuesOf, rounded, type Sources } from '../sources.ts';
 import { consumerTallyOf } from '../tallies/tallies.ts';
 
 export interface ConsumersQuery {
@@ -185,13 +185,9 @@ export function addTo(groups: ConsumerGroups, more: ConsumerGroup): void {
       held: group.held + more.held,
       done_60s: group.done_60s + more.done_60s,
       set_back_60s: group.set_back_60s + more.set_back_60s,
-      oldest_held_ms: older(group.oldest_held_ms, more.oldest_held_ms),
+      oldest_held_ms: most(group.oldest_held_ms, more.oldest_held_ms),
     });
   }
-}
-
-function older(a: number | null, b: number | null): number | null {
-  return a === null || b === null ? (a ?? b) : Math.max(a, b);
 }
 
 export function groupsPage(groups: ConsumerGroups, query: ConsumersQuery) {

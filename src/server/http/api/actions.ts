@@ -27,7 +27,7 @@ import { callerAddress } from '../../across/forwarding.ts';
 import { respondJson } from '../answers.ts';
 import { idempotencyKeyOf } from '../insert-request.ts';
 import type { Route } from '../submissions.ts';
-import { respondProblem } from './problem.ts';
+import { respondProblem, respondProblemOf } from './problem.ts';
 import { IdempotencyKeyReusedError, RepeatedActions } from './repeated-actions.ts';
 
 /** Which status an error of a verb has, the first that fits. */
@@ -109,16 +109,14 @@ export function actionRoute({ queue, views, clock, across }: ActionRouteOptions)
         await answer(() => onNodes.run(request, target));
       }
     } catch (error) {
-      const known = STATUSES.find(([type]) => error instanceof type)?.[1];
-      const status =
-        known ?? (error instanceof OpsqueueError ? STATUSES_OF_SKIPPED.get(error.code) : undefined);
-      if (status === undefined || !(error instanceof OpsqueueError)) throw error;
-      const where = error instanceof SubmissionNotFoundError ? error.queue : null;
-      const more =
-        error instanceof TooManyViewsError ? ['retry-after', String(error.retryAfterSeconds)] : null;
-      respondProblem(exchange, status, error.code, error.message, { queue: where, more });
+      respondProblemOf(exchange, error, statusOf);
     }
   };
+}
+
+function statusOf(error: unknown): number | undefined {
+  const known = STATUSES.find(([type]) => error instanceof type)?.[1];
+  return known ?? (error instanceof OpsqueueError ? STATUSES_OF_SKIPPED.get(error.code) : undefined);
 }
 
 /** Which queue's node is to do it; null: any number of them. What is of the whole server is with the unnamed queue. */

@@ -1,5 +1,7 @@
+import { OpsqueueError, SubmissionNotFoundError } from '../../../model/errors.ts';
 import { CONTENT_TYPE_PROBLEM, type HttpExchange } from '../../../net/http/exchange.ts';
 import { formatProblem } from '../../../protocol/producer/action-answers.ts';
+import { TooManyViewsError } from '../../../views/frames.ts';
 import { respondAnnounced } from '../answers.ts';
 
 /** Codes of what is refused before a route is reached, or outside of it. */
@@ -52,4 +54,17 @@ export function respondProblem(
     CONTENT_TYPE_PROBLEM,
     more,
   );
+}
+
+/** Answers with an error as a problem. @param statusOf undefined: that error is no answer, and is thrown */
+export function respondProblemOf(
+  exchange: HttpExchange,
+  error: unknown,
+  statusOf: (error: unknown) => number | undefined,
+): void {
+  const status = statusOf(error);
+  if (status === undefined || !(error instanceof OpsqueueError)) throw error;
+  const more = error instanceof TooManyViewsError ? ['retry-after', String(error.retryAfterSeconds)] : null;
+  const queue = error instanceof SubmissionNotFoundError ? error.queue : null;
+  respondProblem(exchange, status, error.code, error.message, { queue, more });
 }

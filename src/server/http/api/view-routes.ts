@@ -10,7 +10,7 @@ import type { Views } from '../../../views/views.ts';
 import { type Across, isForPart } from '../../across/across.ts';
 import { respondAnnounced } from '../answers.ts';
 import type { Route } from '../submissions.ts';
-import { respondProblem } from './problem.ts';
+import { respondProblemOf } from './problem.ts';
 import { parseQuery, type QueryOf, type QueryShape, queryText } from './query.ts';
 
 const CONTENT_TYPE_OCTETS = 'application/octet-stream';
@@ -168,14 +168,13 @@ export function answered(run: Route): Route {
     try {
       await run(exchange, target, body);
     } catch (error) {
-      const status = STATUSES.find(([type]) => error instanceof type)?.[1];
-      if (status === undefined || !(error instanceof OpsqueueError)) throw error;
-      const more =
-        error instanceof TooManyViewsError ? ['retry-after', String(error.retryAfterSeconds)] : null;
-      const queue = error instanceof SubmissionNotFoundError ? error.queue : null;
-      respondProblem(exchange, status, error.code, error.message, { queue, more });
+      respondProblemOf(exchange, error, statusOf);
     }
   };
+}
+
+function statusOf(error: unknown): number | undefined {
+  return STATUSES.find(([type]) => error instanceof type)?.[1];
 }
 
 /** Its value begins with `{`. */
