@@ -4,7 +4,8 @@
  */
 import { Agent, get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { type Running, runInThread } from './thread.ts';
 
 /** A request that a page repeats. */
 export interface Polled {
@@ -24,27 +25,17 @@ export interface ReadFigures {
   readonly refused: number;
 }
 
-export interface PageReaders {
-  /** Closes the pages. */
-  stop(): Promise<ReadFigures>;
-}
-
 interface Server {
   readonly host: string;
   readonly port: number;
 }
 
 /** @param pages what each of them asks for */
-export function openReaders({ host, port }: Server, pages: readonly (readonly Polled[])[]): PageReaders {
-  const worker = new Worker(new URL(import.meta.url), { workerData: { server: { host, port }, pages } });
-  return {
-    stop: () =>
-      new Promise((resolve, reject) => {
-        worker.once('message', (figures: ReadFigures) => resolve(figures));
-        worker.once('error', reject);
-        worker.postMessage('stop');
-      }),
-  };
+export function openReaders(
+  { host, port }: Server,
+  pages: readonly (readonly Polled[])[],
+): Running<ReadFigures> {
+  return runInThread(import.meta.url, { server: { host, port }, pages });
 }
 
 /** As many connections to a server as a browser has. */

@@ -1,26 +1,15 @@
 /** Asks for /ping again and again, each time over a fresh connection, in a thread of its own. */
 import { connect } from 'node:net';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { type Running, runInThread } from './thread.ts';
 
 /** What a poll of a monitor waits between two pings, in milliseconds. */
 const PAUSE_MS = 20;
 
-export interface Pinger {
-  /** Resolves, after the answer to the last ping, with what each took in milliseconds. */
-  stop(): Promise<number[]>;
-}
-
-export function startPinger(server: { readonly host: string; readonly port: number }): Pinger {
+/** Tells, after the answer to the last ping, what each took in milliseconds. */
+export function startPinger(server: { readonly host: string; readonly port: number }): Running<number[]> {
   const { host, port } = server;
-  const worker = new Worker(new URL(import.meta.url), { workerData: { host, port } });
-  return {
-    stop: () =>
-      new Promise((resolve, reject) => {
-        worker.once('message', (tookMs: number[]) => resolve(tookMs));
-        worker.once('error', reject);
-        worker.postMessage('stop');
-      }),
-  };
+  return runInThread(import.meta.url, { host, port });
 }
 
 function ping(host: string, port: number): Promise<number> {

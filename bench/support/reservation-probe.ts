@@ -1,29 +1,18 @@
 /** Reserves a chunk, completes it, and again, in a thread of its own: how long a reservation takes while others drain. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { cborStrategy, RawConsumer } from './raw-consumer.ts';
+import { type Running, runInThread } from './thread.ts';
 
 /** Between two of them, in milliseconds. */
 const PAUSE_MS = 2;
 
-export interface ReservationProbe {
-  /** What each took, in milliseconds. */
-  stop(): Promise<number[]>;
-}
-
+/** Tells what each took, in milliseconds. */
 export function startReservationProbe(
   { host, port }: { readonly host: string; readonly port: number },
   strategy: string,
-): ReservationProbe {
-  const worker = new Worker(new URL(import.meta.url), { workerData: { host, port, strategy } });
-  return {
-    stop: () =>
-      new Promise((resolve, reject) => {
-        worker.once('message', (tookMs: number[]) => resolve(tookMs));
-        worker.once('error', reject);
-        worker.postMessage('stop');
-      }),
-  };
+): Running<number[]> {
+  return runInThread(import.meta.url, { host, port, strategy });
 }
 
 async function probeUntilStopped(): Promise<void> {

@@ -4,11 +4,12 @@ import { type Office, QueueNode } from '../../src/node/queue-node.ts';
 import { Queue } from '../../src/queue/queue.ts';
 import { checkedSettings } from '../../src/server/settings.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import type { StoreLeases, Tenure } from '../../src/store/lease.ts';
+import type { Tenure } from '../../src/store/lease.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { newSubmission } from '../support/queues/queue-world.ts';
+import { flakyLeases } from '../support/store/flaky-leases.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 import { PausingClock } from '../support/time/pausing-clock.ts';
 
@@ -54,19 +55,8 @@ class TestNode {
   constructor(nodes: Nodes, id: string) {
     this.clock = new PausingClock(nodes.time);
     const inner = new MemoryStore({ database: nodes.database, clock: nodes.time });
-    const leases = inner.leases!;
-    const unlessFailing = <T>(run: () => Promise<T>): Promise<T> =>
-      nodes.failing.has(id) ? Promise.reject(new StoreError('transient', 'cut')) : run();
-    const flaky: StoreLeases = {
-      look: (...args) => unlessFailing(() => leases.look(...args)),
-      take: (...args) => unlessFailing(() => leases.take(...args)),
-      give: (...args) => unlessFailing(() => leases.give(...args)),
-      leave: (...args) => unlessFailing(() => leases.leave(...args)),
-      prepare: (...args) => unlessFailing(() => leases.prepare(...args)),
-      ready: (...args) => unlessFailing(() => leases.ready(...args)),
-      onNews: (listener) => leases.onNews(listener),
-    };
-    this.store = Object.assign(inner, { leases: flaky });
+    const leases = flakyLeases(inner.leases!, () => nodes.failing.has(id));
+    this.store = Object.assign(inner, { leases });
     const { clock, logger, store } = this;
     const random = seededRandom(1);
     this.node = new QueueNode({

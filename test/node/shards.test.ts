@@ -9,6 +9,7 @@ import type { StoreLeases, Tenure } from '../../src/store/lease.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { flakyLeases } from '../support/store/flaky-leases.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 import { PausingClock } from '../support/time/pausing-clock.ts';
 
@@ -93,27 +94,20 @@ class TestNode {
     this.id = id;
     this.clock = new PausingClock(nodes.time);
     const inner = new MemoryStore({ database: nodes.database, clock: nodes.time });
-    const leases = inner.leases!;
-    const unlessFailing = <T>(run: () => Promise<T>): Promise<T> =>
-      this.failing ? Promise.reject(new StoreError('transient', 'cut')) : run();
-    const flaky: StoreLeases = {
-      look: (node, renew = []) =>
-        unlessFailing(() => {
-          if (renew.length > 0) this.renewals.push(renew.length);
-          return leases.look(node, renew);
-        }),
-      take: (...args) => unlessFailing(() => leases.take(...args)),
-      give: (given) =>
-        unlessFailing(() => {
-          for (const { shard } of given) this.events.push(`${shard} given`);
-          return leases.give(given);
-        }),
-      leave: (...args) => unlessFailing(() => leases.leave(...args)),
-      prepare: (...args) => unlessFailing(() => leases.prepare(...args)),
-      ready: (...args) => unlessFailing(() => leases.ready(...args)),
-      onNews: (listener) => leases.onNews(listener),
+    const base = inner.leases!;
+    // Of calls that get through.
+    const counted: StoreLeases = {
+      ...flakyLeases(base, () => false),
+      look: (node, renew = []) => {
+        if (renew.length > 0) this.renewals.push(renew.length);
+        return base.look(node, renew);
+      },
+      give: (given) => {
+        for (const { shard } of given) this.events.push(`${shard} given`);
+        return base.give(given);
+      },
     };
-    this.store = Object.assign(inner, { leases: flaky });
+    this.store = Object.assign(inner, { leases: flakyLeases(counted, () => this.failing) });
     const { clock, logger, store } = this;
     this.node = new QueueNode({
       store,

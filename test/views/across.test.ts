@@ -41,9 +41,10 @@ import { keys, ValueRates, values } from '../../src/views/answers/values.ts';
 import { why } from '../../src/views/answers/why.ts';
 import type { Computation, Computing } from '../../src/views/frames.ts';
 import type { Sources } from '../../src/views/sources.ts';
-import { Views } from '../../src/views/views.ts';
+import type { Views } from '../../src/views/views.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { newSubmission } from '../support/queues/queue-world.ts';
+import { startViews } from '../support/queues/test-views.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
 // Queues that are dealt out to two nodes, and the same ones on a third that has everything: what is made of the answers of
@@ -77,24 +78,7 @@ class TestNode {
   private constructor(queue: Queue, clock: ManualClock) {
     this.queue = queue;
     this.#clock = clock;
-    const facts = {
-      version: '0.0.0',
-      node: process.version,
-      platform: 'test',
-      memoryBytes: () => 0,
-      settings: {},
-      storeKind: 'memory',
-      connectionsRejected: () => ({}),
-    };
-    this.views = new Views({
-      queue,
-      clock,
-      facts,
-      cpuMs: () => 0,
-      diskSpace: null,
-      sizeBytes: async () => 0,
-    });
-    this.views.start();
+    this.views = startViews({ queue, clock });
   }
 
   static async start(clock: ManualClock): Promise<TestNode> {

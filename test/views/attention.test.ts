@@ -2,32 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Strategy } from '../../src/model/strategy.ts';
 import { attention } from '../../src/views/answers/attention.ts';
-import { Views } from '../../src/views/views.ts';
+import type { Views } from '../../src/views/views.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
+import { startViews } from '../support/queues/test-views.ts';
 import { gatedStore } from '../support/store/gated-store.ts';
-
-const FACTS = {
-  version: '1.0.0',
-  node: 'v24.0.0',
-  platform: 'linux x64',
-  memoryBytes: () => 0,
-  settings: {},
-  storeKind: 'memory',
-  connectionsRejected: (): Readonly<Record<string, number>> => ({}),
-};
-
-function viewsOf({ queue, clock }: QueueWorld, facts: Partial<typeof FACTS> = {}): Views {
-  const views = new Views({
-    queue,
-    clock,
-    facts: { ...FACTS, ...facts },
-    cpuMs: () => 0,
-    diskSpace: null,
-    sizeBytes: async () => 0,
-  });
-  views.start();
-  return views;
-}
 
 /** What a person is told, by code. */
 function told({ sources }: Views): Readonly<Record<string, string>> {
@@ -40,7 +18,7 @@ function told({ sources }: Views): Readonly<Record<string, string>> {
 
 test('a consumer whose strategy excludes what waits is told, in the singular', async () => {
   const world = await QueueWorld.start();
-  const views = viewsOf(world);
+  const views = startViews(world);
   await world.insert('a', 1, { strategicMetadata: new Map([['kind', 1n]]) });
   world.consumer().reserve(1, Strategy.selectOnly('kind', [2], Strategy.oldest()));
   await world.settle();
@@ -54,7 +32,7 @@ test('a consumer whose strategy excludes what waits is told, in the singular', a
 test('a store that takes nothing is not blamed on the strategies of those who wait', async () => {
   const gated = gatedStore();
   const world = await QueueWorld.start({ store: gated.store });
-  const views = viewsOf(world);
+  const views = startViews(world);
   await world.insert('a', 3);
   const consumer = world.consumer();
   const [held] = consumer.take();
@@ -72,7 +50,7 @@ test('a store that takes nothing is not blamed on the strategies of those who wa
 
 test('a consumer that is slowed down because it fails is not said to be excluded', async () => {
   const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
-  const views = viewsOf(world);
+  const views = startViews(world);
   await world.insert('a', 100);
   const [well, failing] = [world.consumer(), world.consumer()];
   for (let failures = 0; failures < 5; failures++) {
@@ -88,7 +66,7 @@ test('a consumer that is slowed down because it fails is not said to be excluded
 
 test('who paused a queue or the server, and why, is said at once', async () => {
   const world = await QueueWorld.start();
-  const views = viewsOf(world);
+  const views = startViews(world);
   await world.insert('a', 1);
   const request = { by: 'ann@host', reason: 'the disk is replaced', isDryRun: false, expected: null };
   const change = { verb: 'pause', cause: 'manual' } as const;
@@ -99,7 +77,7 @@ test('who paused a queue or the server, and why, is said at once', async () => {
 
 test('the only submission that is paused is named, with who paused it and why', async () => {
   const world = await QueueWorld.start();
-  const views = viewsOf(world);
+  const views = startViews(world);
   await world.insert('a', 1);
   const id = await world.insert('b', 3);
   const request = { by: 'ann@host', reason: 'their bucket moves', isDryRun: false, expected: null };
@@ -118,7 +96,7 @@ test('the only submission that is paused is named, with who paused it and why', 
 
 test('failures count once three of a submission came within a minute, and are forgotten after it', async () => {
   const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
-  const views = viewsOf(world);
+  const views = startViews(world);
   await world.insert('a', 3);
   const consumer = world.consumer();
   const fail = () => consumer.fail(consumer.take()[0]!.chunk);
@@ -136,8 +114,8 @@ test('failures count once three of a submission came within a minute, and are fo
 
 test('connections that were refused are counted, whatever for', async () => {
   const world = await QueueWorld.start();
-  const views = viewsOf(world, { connectionsRejected: () => ({ too_many: 2, version: 1 }) });
+  const views = startViews(world, { connectionsRejected: () => ({ too_many: 2, version: 1 }) });
   assert.equal(told(views).clients_refused, '3 connections were refused since the start');
-  assert.equal(told(viewsOf(world)).clients_refused, undefined);
+  assert.equal(told(startViews(world)).clients_refused, undefined);
   views.stop();
 });

@@ -3,25 +3,14 @@ import { test } from 'node:test';
 import { failures } from '../../src/views/answers/failure-groups.ts';
 import { why } from '../../src/views/answers/why.ts';
 import type { Computation } from '../../src/views/frames.ts';
-import { Views } from '../../src/views/views.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
+import { startViews } from '../support/queues/test-views.ts';
 
 // How often a computation offers others their turn.
 
 async function setUp() {
   const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
-  const facts = {
-    version: '1.0.0',
-    node: 'v24.0.0',
-    platform: 'linux x64',
-    memoryBytes: () => 0,
-    settings: {},
-    storeKind: 'memory',
-    connectionsRejected: () => ({}),
-  };
-  const { queue, clock } = world;
-  const views = new Views({ queue, clock, facts, cpuMs: () => 0, diskSpace: null, sizeBytes: async () => 0 });
-  views.start();
+  const views = startViews(world);
   return { world, views };
 }
 

@@ -1,0 +1,29 @@
+import type { Queue } from '../../../src/queue/queue.ts';
+import type { Clock } from '../../../src/system/time/clock.ts';
+import { Views, type ViewsOptions } from '../../../src/views/views.ts';
+
+/** Views of a queue, of a server that is made up. */
+export function startViews(
+  { queue, clock }: { readonly queue: Queue; readonly clock: Clock },
+  facts: Partial<ViewsOptions['facts']> = {},
+): Views {
+  const views = new Views({
+    queue,
+    clock,
+    facts: {
+      version: '1.0.0',
+      node: 'v24.0.0',
+      platform: 'linux x64',
+      memoryBytes: () => 0,
+      settings: {},
+      storeKind: 'memory',
+      connectionsRejected: () => ({}),
+      ...facts,
+    },
+    cpuMs: () => 0,
+    diskSpace: null,
+    sizeBytes: async () => 0,
+  });
+  views.start();
+  return views;
+}
