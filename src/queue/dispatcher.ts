@@ -70,8 +70,10 @@ export class Dispatcher {
         }
         journal.chunkDone(submission, chunkIndex);
         const tookMs = reservedMs === null ? null : nowMs - reservedMs;
+        submission.completions++;
         if (tookMs !== null) longChunks.completed(submission, tookMs);
-        events.publish({ kind: 'chunk_completed', submission, chunkIndex, tookMs, by }, nowMs);
+        const queue = this.#o.name;
+        events.publish({ kind: 'chunk_completed', queue, submission, chunkIndex, tookMs, by }, nowMs);
         break;
       }
       case 'set_back': {

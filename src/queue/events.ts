@@ -16,9 +16,10 @@ export type QueueEvent =
       readonly end: SubmissionEnd;
       readonly chunksDone: number;
     }
-  /** `tookMs`: since its reservation; null if it was not reserved. `by`: null if that is not known. */
+  /** `tookMs`: since its reservation; null if it was not reserved. `by`: null if that is not known. Its submission counts it already. */
   | {
       readonly kind: 'chunk_completed';
+      readonly queue: string;
       readonly submission: OpenSubmission;
       readonly chunkIndex: ChunkIndex;
       readonly tookMs: number | null;

@@ -8,11 +8,8 @@ const TOOK_MS_MIN = 60_000;
 /** At most one line in this time, in milliseconds. */
 const PAUSE_MS = 60_000;
 
-/** Of chunks that were completed: their number, and how long they were reserved together. */
-interface Pace {
-  chunks: number;
-  tookMs: number;
-}
+/** Shorter ones count as nothing: that changes the limit by ten seconds of a minute at most, and there may be very many of them. */
+const COUNTED_FROM_MS = 1_000;
 
 /** When the next line may be logged, on the monotonic clock: of all that share it. */
 export interface LongChunksPace {
@@ -22,7 +19,8 @@ export interface LongChunksPace {
 /** Names in the log the chunks that consumers keep working on for far longer than on the others. */
 export class LongChunks {
   readonly #logger: Logger;
-  readonly #paces = new Map<OpenSubmission, Pace>();
+  /** How long chunks that were completed were reserved, together. */
+  readonly #tookMs = new Map<OpenSubmission, number>();
   readonly #lines: LongChunksPace;
 
   constructor(logger: Logger, lines: LongChunksPace) {
@@ -32,23 +30,19 @@ export class LongChunks {
 
   /** A chunk was done that was reserved for so long. */
   completed(submission: OpenSubmission, tookMs: number): void {
-    const pace = this.#paces.get(submission);
-    if (pace === undefined) this.#paces.set(submission, { chunks: 1, tookMs });
-    else {
-      pace.chunks++;
-      pace.tookMs += tookMs;
-    }
+    if (tookMs < COUNTED_FROM_MS) return;
+    this.#tookMs.set(submission, (this.#tookMs.get(submission) ?? 0) + tookMs);
   }
 
   ended(submission: OpenSubmission): void {
-    this.#paces.delete(submission);
+    this.#tookMs.delete(submission);
   }
 
   /** Its consumer has just reported that it still works on the chunk. */
   stillRuns({ submission, chunkIndex, reservedMs }: HandedOutChunk, connId: string, nowMs: number): void {
     if (nowMs < this.#lines.nextLineMs) return;
-    const pace = this.#paces.get(submission);
-    const usualMs = pace === undefined ? null : pace.tookMs / pace.chunks;
+    const { completions } = submission;
+    const usualMs = completions === 0 ? null : (this.#tookMs.get(submission) ?? 0) / completions;
     const limitMs =
       usualMs === null ? TIMES_LONGER * TOOK_MS_MIN : Math.max(TIMES_LONGER * usualMs, TOOK_MS_MIN);
     const tookMs = nowMs - reservedMs;

@@ -46,6 +46,8 @@ export class ScheduledSubmission<Peer>
   /** When time changes something of it. */
   appointment: Appointment<Peer> | null = null;
   reservations: Map<ChunkIndex, Reservation<Peer>> | null = null;
+  completions = 0;
+  tallyMark = -1;
   delays: Map<ChunkIndex, Delay<Peer>> | null = null;
   failed: ChunkSet | null = null;
   /** Who is not to get a chunk although it is available: see {@link Consumer.bars}. */

@@ -53,8 +53,15 @@ export interface OpenSubmission {
   readonly state: 'open' | 'ending';
   readonly chunksReserved: number;
   readonly control: Control;
+  /** Chunks of it that were done since it was opened, each counted as it is published. */
+  completions: number;
   /** What those who look on keep with it; the scheduler does not look at it. */
   tally: object | null;
+  /**
+   * Theirs too: a small integer that says whether they have to look at `tally` for a completion. A strategy may take each chunk from another
+   * one of very many submissions, and what a completion touches anyway is in the processor's cache; the tally is not.
+   */
+  tallyMark: number;
   /** It is paused, or not to be started yet: nothing of it is handed out. */
   readonly isWithheld: boolean;
   /** Chunks that are out of tries and set aside, of one that collects failures; null: none. */

@@ -23,7 +23,9 @@ function open(id: bigint): OpenSubmission {
     done,
     state: 'open',
     control: NO_CONTROL,
+    completions: 0,
     tally: null,
+    tallyMark: 0,
     isWithheld: false,
     chunksReserved: 0,
     failed: null,
@@ -40,7 +42,7 @@ test('an observer sees each event at once, subscribers get those of a turn toget
   const unsubscribe = events.subscribe(10, (batch) => batches.push(batch));
   const [a, b] = [open(1n), open(2n)];
   for (const [chunkIndex, submission] of [a, a, b, a].entries()) {
-    events.publish({ kind: 'chunk_completed', submission, chunkIndex, tookMs: null, by: null }, 0);
+    events.publish({ kind: 'chunk_completed', queue: '', submission, chunkIndex, tookMs: null, by: null }, 0);
   }
   events.publish(refused, 0);
   assert.equal(noted.length, 5);
@@ -62,7 +64,7 @@ test('a subscriber for which too much happens in a turn learns how much it misse
   events.subscribe(100, (batch) => large!.push(batch));
   for (let i = 0; i < 10; i++) {
     events.publish(
-      { kind: 'chunk_completed', submission: open(BigInt(i)), chunkIndex: 0, tookMs: 1, by: null },
+      { kind: 'chunk_completed', queue: '', submission: open(BigInt(i)), chunkIndex: 0, tookMs: 1, by: null },
       0,
     );
     events.publish(refused, 0);

@@ -6,7 +6,8 @@ import { HistoryRings, type Sample } from '../../src/views/tallies/history.ts';
 import { Ring } from '../../src/views/tallies/ring.ts';
 import { Rolling } from '../../src/views/tallies/rolling.ts';
 import { Spans } from '../../src/views/tallies/spans.ts';
-import { ConsumerTally, QueueTally, Regions, SubmissionTally } from '../../src/views/tallies/tallies.ts';
+import { ConsumerTally, LongOnes, Regions } from '../../src/views/tallies/tallies.ts';
+import { CountedChunks } from '../support/queues/counted-chunks.ts';
 
 test('a ring keeps the last ones under their numbers, as a list that is cut would', () => {
   fc.assert(
@@ -76,13 +77,13 @@ test('what many chunks take is known from some of them, how many there were and 
     fc.property(
       fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 4_000, maxLength: 4_000 }),
       (durations) => {
-        const submission = new SubmissionTally(new QueueTally());
+        const counted = new CountedChunks();
+        const submission = counted.tally;
         const consumer = new ConsumerTally();
         for (const [nowMs, ms] of durations.entries()) {
-          for (const tally of [submission, consumer]) {
-            tally.completed(nowMs);
-            tally.tookMs(ms);
-          }
+          counted.completed(nowMs, ms);
+          consumer.completed(nowMs);
+          consumer.tookMs(ms);
         }
         const sorted = durations.toSorted((a, b) => a - b);
         for (const { done, doneOfLate } of [submission, consumer]) {
@@ -128,15 +129,71 @@ test('of a consumer the last chunks count, however long they take', () => {
 
 test('consumers that take turns are looked at alike', () => {
   for (const consumers of [2, 3, 7, 8, 13, 16]) {
-    const tally = new SubmissionTally(new QueueTally());
+    const counted = new CountedChunks();
+    const { tally } = counted;
     // One of them takes a hundred times as long.
-    for (let i = 0; i < 100_000; i++) {
-      tally.completed(i);
-      tally.tookMs(i % consumers === 0 ? 100_000 : 1_000);
-    }
+    for (let i = 0; i < 100_000; i++) counted.completed(i, i % consumers === 0 ? 100_000 : 1_000);
     const [below, above] = [-0.02, 0.02].map((off) => tally.spans!.quantile(1 - 1 / consumers + off));
     assert.ok(below! < 2_000 && above! > 80_000, `${consumers}: ${below} ${above}`);
   }
+});
+
+test('what a submission did of late is counted exactly, although most short chunks are not looked at', () => {
+  fc.assert(
+    fc.property(fc.constantFrom(1, 3, 100, 700, 9_000, 25_000), fc.boolean(), (everyMs, isRead) => {
+      const counted = new CountedChunks();
+      const { tally } = counted;
+      let seen = 0;
+      for (let nowMs = 0; nowMs <= 150_000; nowMs += everyMs) {
+        seen += counted.completed(nowMs, 2) ? 1 : 0;
+        if (isRead && nowMs % (everyMs * 7) === 0) tally.doneOfLate.count(nowMs + everyMs / 2, 60_000);
+      }
+      const untilMs = 150_000;
+      for (const periodMs of [10_000, 60_000]) {
+        const wanted = periodMs / everyMs;
+        const told = tally.doneOfLate.count(untilMs, periodMs);
+        assert.ok(Math.abs(told - wanted) <= 2 + wanted * 0.02, `${told}, not ${wanted}`);
+      }
+      assert.equal(tally.done, Math.floor(untilMs / everyMs) + 1);
+      if (everyMs <= 3) assert.ok(seen < tally.done / 20, `${seen} of ${tally.done}`);
+    }),
+  );
+});
+
+test('of a submission the longest of the chunks that take long is known, wherever it is', () => {
+  fc.assert(
+    fc.property(fc.nat(9_999), fc.integer({ min: 50, max: 10_000 }), (at, longestMs) => {
+      const counted = new CountedChunks();
+      counted.tally.regions = Regions.for(10_000);
+      for (let i = 0; i < 10_000; i++) counted.completed(i, i === at ? longestMs : 5);
+      assert.equal(counted.tally.longestMs, longestMs);
+      const { shift, length } = counted.tally.regions!;
+      assert.equal(counted.tally.regions!.longest(at >>> shift), longestMs);
+      let [sum, count] = [0, 0];
+      for (let region = 0; region < length; region++) {
+        sum += counted.tally.regions!.sum(region);
+        count += counted.tally.regions!.count(region);
+      }
+      const mean = (5 * 9_999 + longestMs) / 10_000;
+      assert.ok(Math.abs(sum / count - mean) <= mean * 0.05, `${sum / count}, not ${mean}`);
+    }),
+    { numRuns: 20 },
+  );
+});
+
+test('of very many chunks that take long few are looked at, and those that take far longer all the same', () => {
+  const longOnes = new LongOnes();
+  for (let second = 0; second < 20; second++) {
+    let seen = 0;
+    for (let i = 0; i < 50_000; i++) {
+      const isSeen = longOnes.isLong(100 + (i % 100), second * 1_000 + i / 50);
+      if (isSeen) seen++;
+    }
+    assert.ok(seen <= 2_000, `${seen} in second ${second}`);
+    assert.ok(longOnes.isLong(10_000, second * 1_000 + 999));
+  }
+  for (let second = 30; second < 40; second++) longOnes.isLong(50, second * 1_000);
+  assert.ok(longOnes.isLong(50, 41_000), 'each one again, where there are few');
 });
 
 const sampleOf = (value: number | null) =>
@@ -183,10 +240,10 @@ test('durations by place are kept for whatever has enough chunks, in a bounded n
   assert.equal(Regions.for(100), null);
   for (const chunks of [512, 10_000, 10_000_000, 2 ** 32]) {
     const regions = Regions.for(chunks)!;
-    assert.ok(regions.sums.length <= 2_560, `${regions.sums.length} places`);
+    assert.ok(regions.length <= 2_560, `${regions.length} places`);
     regions.add(chunks - 1, 7);
     regions.add(chunks - 1, 3);
-    const last = regions.sums.length - 1;
-    assert.deepEqual([regions.sums[last], regions.counts[last], regions.longest[last]], [10, 2, 7]);
+    const last = regions.length - 1;
+    assert.deepEqual([regions.sum(last), regions.count(last), regions.longest(last)], [10, 2, 7]);
   }
 });

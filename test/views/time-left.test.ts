@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Random, seededRandom } from '../../src/system/random.ts';
 import { timeLeft } from '../../src/views/answers/time-left.ts';
-import { QueueTally, SubmissionTally } from '../../src/views/tallies/tallies.ts';
+import { CountedChunks } from '../support/queues/counted-chunks.ts';
 
 interface Drain {
   readonly chunks: number;
@@ -12,7 +12,8 @@ interface Drain {
 
 /** A whole drain, in virtual time: how often the end came before what was announced, at each fiftieth of the way, and how wide the ranges were. */
 function rehearse({ chunks, durationMs, consumers }: Drain, random: Random) {
-  const tally = new SubmissionTally(new QueueTally());
+  const counted = new CountedChunks();
+  const { tally } = counted;
   const running: { readonly endsMs: number; readonly tookMs: number }[] = [];
   const announced: { readonly atMs: number; readonly p50: number; readonly p90: number }[] = [];
   let nowMs = 0;
@@ -25,8 +26,7 @@ function rehearse({ chunks, durationMs, consumers }: Drain, random: Random) {
     running.splice(running.indexOf(next), 1);
     nowMs = next.endsMs;
     done++;
-    tally.completed(nowMs);
-    tally.tookMs(next.tookMs);
+    counted.completed(nowMs, next.tookMs);
     const left = done % Math.ceil(chunks / 50) === 0 ? timeLeft(tally, chunks - done, nowMs) : null;
     if (left !== null && done < chunks) announced.push({ atMs: nowMs, ...left });
   }

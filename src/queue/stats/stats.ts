@@ -97,7 +97,7 @@ export class QueueStats implements EventObserver {
         break;
       case 'chunk_completed':
         this.chunksCompleted++;
-        this.byQueue.of(event.submission.record.queue).chunksCompleted++;
+        this.byQueue.of(event.queue).chunksCompleted++;
         if (event.tookMs !== null) this.chunkCompletedSeconds.observe(event.tookMs / 1000, atMs);
         break;
       case 'chunk_set_back':

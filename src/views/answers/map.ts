@@ -154,16 +154,16 @@ function* mapOfDurations(regions: Regions | null, grid: Grid): Computation<Chunk
     if (i % CELLS_STRIDE === 0) yield;
     const begin = grid.from + i * grid.cell;
     const last = Math.min(
-      regions.sums.length - 1,
+      regions.length - 1,
       Math.floor((Math.min(grid.total, begin + grid.cell) - 1) / size),
     );
     let sum = 0;
     let count = 0;
     let longest = 0;
     for (let region = Math.floor(begin / size); region <= last; region++) {
-      sum += regions.sums[region]!;
-      count += regions.counts[region]!;
-      longest = Math.max(longest, regions.longest[region]!);
+      sum += regions.sum(region);
+      count += regions.count(region);
+      longest = Math.max(longest, regions.longest(region));
     }
     octets[2 * i] = count === 0 ? 0 : durationOctet(sum / count);
     octets[2 * i + 1] = count === 0 ? 0 : durationOctet(longest);

@@ -20,6 +20,11 @@ export class Rolling {
     this.#current++;
   }
 
+  /** So many more of them happened when the last one did, or later but in the same bucket. */
+  addToLast(count: number): void {
+    this.#current += count;
+  }
+
   /**
    * An estimate, exact if it happens evenly.
    *
@@ -48,7 +53,7 @@ export class Rolling {
   }
 }
 
-/** It goes on for six hundred years. */
-function bucketAt(nowMs: number): number {
+/** What happens in the same bucket need not be told apart. It goes on for six hundred years. */
+export function bucketAt(nowMs: number): number {
   return (nowMs / BUCKET_MS) | 0;
 }

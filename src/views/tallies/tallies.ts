@@ -1,6 +1,7 @@
+import type { ChunkIndex } from '../../model/ids.ts';
 import type { ConnectedConsumer } from '../../queue/peer.ts';
 import type { OpenSubmission } from '../../scheduler/types.ts';
-import { Rolling } from './rolling.ts';
+import { bucketAt, Rolling } from './rolling.ts';
 import { Spans } from './spans.ts';
 
 /** Durations of a submission are kept from this one on: of the others too little is known to say anything. */
@@ -8,19 +9,27 @@ const SPANS_AFTER = 4;
 /** Up to this one each of them is; from then on one in so many, which counts for all of these. */
 const SPANS_EACH_UNTIL = 16;
 const SPANS_ONE_IN = 8;
-/** Multiples of the golden ratio, of whose fractions the first three bits are nought in one of eight cases. */
+/** Of a submission, from that one on, fewer still are enough. */
+const SPANS_MANY_AFTER = 256;
+const SPANS_ONE_IN_MANY = 32;
+/** Multiples of the golden ratio, of whose fractions the first three bits are nought in one of eight cases, the first five in one of 32. */
 const GOLDEN = 0x9e3779b1;
-const GOLDEN_SHIFT = 29;
+const GOLDEN_BITS = 32;
 
 /** For how many durations that of the chunk that was done as the so-manieth stands. Not every eighth: eight consumers may take turns. */
 function standsFor(done: number): number {
   if (done <= SPANS_EACH_UNTIL) return 1;
-  return Math.imul(done, GOLDEN) >>> GOLDEN_SHIFT === 0 ? SPANS_ONE_IN : 0;
+  return Math.imul(done, GOLDEN) >>> (GOLDEN_BITS - 3) === 0 ? SPANS_ONE_IN : 0;
+}
+
+function standsForOfMany(done: number): number {
+  if (done <= SPANS_MANY_AFTER) return standsFor(done);
+  return Math.imul(done, GOLDEN) >>> (GOLDEN_BITS - 5) === 0 ? SPANS_ONE_IN_MANY : 0;
 }
 /** Of a consumer its last chunks count: one that has become slow is found after some twenty. */
 const FADING_AFTER = 32;
-/** Of those there are few in a second. */
-const SPANS_EACH_FROM_MS = 50;
+/** Chunks that take so long are few in a second, as a rule. */
+export const LONG_FROM_MS = 50;
 
 /** What happened in a queue, or in all, since the start. Numbers only: counting costs next to nothing. */
 export class QueueTally {
@@ -35,45 +44,68 @@ export class QueueTally {
 /**
  * What happened to an open submission since the start, or since it came. A strategy may take each chunk from another one of
  * very many submissions: then each object that a chunk touches is not in the processor's cache, and costs more than all that is
- * done with it. So this is itself the count of what was done of late, and durations are looked at now and then.
+ * done with it. So chunks are counted in the submission itself, and this is looked at now and then: for the first one of each
+ * ten seconds, for those that took long, and for some of the others.
  */
-export class SubmissionTally extends Rolling {
-  readonly queue: QueueTally;
-  done = 0;
-  /** Of a chunk, in milliseconds, rounded up. */
+export class SubmissionTally {
+  readonly #submission: Counted;
+  readonly #doneOfLate = new Rolling();
+  /** Of those that were done. */
+  #rolled = 0;
+  /** Of a chunk, in milliseconds, rounded up; of short ones, some are looked at. */
   longestMs = 0;
   setBack = 0;
   setBackOfLate: Rolling | null = null;
   spans: Spans | null = null;
-  regions: Regions | null = null;
+  /** null: it has too few chunks for that, or others have too many; undefined: nothing is known yet. */
+  regions: Regions | null | undefined = undefined;
   /** On the monotonic clock, when one of its chunks was done first, or failed first. */
   firstDoneMs: number | null = null;
   /** How long that one took; 0: not known. */
   firstTookMs = 0;
   firstSetBackMs: number | null = null;
 
-  constructor(queue: QueueTally) {
-    super();
-    this.queue = queue;
+  constructor(submission: Counted) {
+    this.#submission = submission;
+  }
+
+  get done(): number {
+    return this.#submission.completions;
   }
 
   get doneOfLate(): Rolling {
-    return this;
+    this.#doneOfLate.addToLast(this.done - this.#rolled);
+    this.#rolled = this.done;
+    return this.#doneOfLate;
   }
 
-  completed(nowMs: number): void {
-    if (this.done++ === 0) this.firstDoneMs = nowMs;
-    this.add(nowMs);
+  /** Whether `completed` has to be called for the chunk of it that was just done, however short it was. */
+  static mustSee({ completions, tallyMark }: Counted, nowMs: number): boolean {
+    return tallyMark !== bucketAt(nowMs) || standsForOfMany(completions) > 0;
   }
 
-  /** Of the chunk that was done last. */
-  tookMs(ms: number): void {
-    if (ms > this.longestMs) this.longestMs = Math.ceil(ms);
-    if (this.done === 1) this.firstTookMs = ms;
-    const times = standsFor(this.done);
-    if (times === 0 || this.done <= SPANS_AFTER) return;
-    this.spans ??= new Spans();
-    this.spans.add(ms, times);
+  /**
+   * The chunk was done last.
+   *
+   * @param isLong all that take so long are told
+   */
+  completed(chunkIndex: ChunkIndex, tookMs: number | null, isLong: boolean, nowMs: number): void {
+    const { done } = this;
+    // Those before it that were not seen were done when the last one that was seen was, as far as it matters.
+    this.#doneOfLate.addToLast(done - 1 - this.#rolled);
+    this.#doneOfLate.add(nowMs);
+    this.#rolled = done;
+    this.#submission.tallyMark = bucketAt(nowMs);
+    this.firstDoneMs ??= nowMs;
+    if (tookMs === null) return;
+    if (done === 1) this.firstTookMs = tookMs;
+    if (tookMs > this.longestMs) this.longestMs = Math.ceil(tookMs);
+    const times = standsForOfMany(done);
+    if (times > 0 && done > SPANS_AFTER) {
+      this.spans ??= new Spans();
+      this.spans.add(tookMs, times);
+    }
+    this.regions?.add(chunkIndex, tookMs, isLong ? 1 : times);
   }
 
   failed(nowMs: number): void {
@@ -82,6 +114,34 @@ export class SubmissionTally extends Rolling {
     this.setBackOfLate.add(nowMs);
   }
 }
+
+/** From which length on each chunk is looked at: higher where very many take long, so that it is about a thousand a second at most. */
+export class LongOnes {
+  #fromMs = LONG_FROM_MS;
+  #seen = 0;
+  #second = 0;
+
+  isLong(tookMs: number, nowMs: number): boolean {
+    if (tookMs < LONG_FROM_MS) return false;
+    const second = (nowMs / SECOND_MS) | 0;
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#seen = 0;
+      this.#fromMs = Math.max(LONG_FROM_MS, this.#fromMs / 2);
+    }
+    if (tookMs < this.#fromMs) return false;
+    if (++this.#seen < LONG_SEEN_MAX) return true;
+    this.#seen = 0;
+    this.#fromMs *= 2;
+    return true;
+  }
+}
+
+const SECOND_MS = 1_000;
+const LONG_SEEN_MAX = 500;
+
+/** What counts the completions of a submission, beside all else that each of them touches. */
+export type Counted = Pick<OpenSubmission, 'completions' | 'tallyMark'>;
 
 /** What a connected consumer did. */
 export class ConsumerTally {
@@ -100,7 +160,7 @@ export class ConsumerTally {
 
   /** Of the chunk that was done last. */
   tookMs(ms: number): void {
-    const times = ms >= SPANS_EACH_FROM_MS ? 1 : standsFor(this.done);
+    const times = ms >= LONG_FROM_MS ? 1 : standsFor(this.done);
     if (times === 0) return;
     this.spans.add(ms, times);
     this.meanMs += (ms - this.meanMs) * (times / Math.min(this.done, FADING_AFTER));
@@ -124,15 +184,14 @@ export function consumerTallyOf({ tally }: ConnectedConsumer): ConsumerTally | n
 export class Regions {
   /** Of the chunks of a region. */
   readonly shift: number;
-  readonly sums: Float32Array;
-  readonly counts: Uint32Array;
-  readonly longest: Float32Array;
+  readonly length: number;
+  /** Of each region, side by side: the sum, how many there are, the longest one. */
+  readonly #figures: Float32Array;
 
   private constructor(shift: number, regions: number) {
     this.shift = shift;
-    this.sums = new Float32Array(regions);
-    this.counts = new Uint32Array(regions);
-    this.longest = new Float32Array(regions);
+    this.length = regions;
+    this.#figures = new Float32Array(regions * FIGURES);
   }
 
   static shiftFor(chunksTotal: number): number {
@@ -149,16 +208,32 @@ export class Regions {
   }
 
   get bytes(): number {
-    return this.sums.length * 12;
+    return this.#figures.byteLength;
   }
 
-  add(chunkIndex: number, ms: number): void {
-    const region = chunkIndex >>> this.shift;
-    this.sums[region]! += ms;
-    this.counts[region]!++;
-    if (ms > this.longest[region]!) this.longest[region] = ms;
+  sum(region: number): number {
+    return this.#figures[region * FIGURES]!;
+  }
+
+  count(region: number): number {
+    return this.#figures[region * FIGURES + 1]!;
+  }
+
+  longest(region: number): number {
+    return this.#figures[region * FIGURES + 2]!;
+  }
+
+  /** @param times that it counts for so many; 0: as the longest one at most */
+  add(chunkIndex: ChunkIndex, ms: number, times = 1): void {
+    const at = (chunkIndex >>> this.shift) * FIGURES;
+    const figures = this.#figures;
+    figures[at]! += ms * times;
+    figures[at + 1]! += times;
+    if (ms > figures[at + 2]!) figures[at + 2] = ms;
   }
 }
+
+const FIGURES = 3;
 
 const REGION_BITS_MIN = 6;
 const REGIONS_MAX = 2_560;

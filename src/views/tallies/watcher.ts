@@ -9,7 +9,7 @@ import type { Clock } from '../../system/time/clock.ts';
 import { plural } from '../plural.ts';
 import { Failures } from './failures.ts';
 import { type Occurrence, Occurrences } from './occurrences.ts';
-import { ConsumerTally, QueueTally, Regions, SubmissionTally } from './tallies.ts';
+import { ConsumerTally, LongOnes, QueueTally, Regions, SubmissionTally } from './tallies.ts';
 
 /** From its so-manieth chunk on, durations of a submission are kept by place. */
 const REGIONS_AFTER = 20;
@@ -28,6 +28,9 @@ export class Watcher implements EventObserver {
   readonly occurrences = new Occurrences();
   readonly #clock: Clock;
   readonly #queues = new Map<string, QueueTally>();
+  /** The queue that something happened in last, which is likely to be the next one as well. */
+  #lastQueue: { readonly name: string; readonly tally: QueueTally } | null = null;
+  readonly #longOnes = new LongOnes();
   readonly #regionBytes = new Map<SubmissionId, number>();
   #regionBytesTotal = 0;
 
@@ -37,16 +40,19 @@ export class Watcher implements EventObserver {
 
   /** Of one queue, '' being the unnamed one. */
   tallyOf(queue: string): QueueTally {
+    if (this.#lastQueue?.name === queue) return this.#lastQueue.tally;
     let tally = this.#queues.get(queue);
     if (tally === undefined) {
       tally = new QueueTally();
       this.#queues.set(queue, tally);
     }
+    this.#lastQueue = { name: queue, tally };
     return tally;
   }
 
   /** Those queues are in use: the others are forgotten. */
   keep(queues: ReadonlySet<string>): void {
+    this.#lastQueue = null;
     for (const name of this.#queues.keys()) if (!queues.has(name)) this.#queues.delete(name);
   }
 
@@ -124,19 +130,19 @@ export class Watcher implements EventObserver {
     this.#occurred('store_recovered', { text: 'the store takes batches again' });
   }
 
-  #completed({ submission, chunkIndex, tookMs, by }: Of<'chunk_completed'>, atMs: number): void {
-    const tally = this.#submissionTally(submission);
+  #completed({ queue, submission, chunkIndex, tookMs, by }: Of<'chunk_completed'>, atMs: number): void {
     this.total.done++;
-    tally.queue.done++;
-    tally.completed(atMs);
+    this.tallyOf(queue).done++;
+    const isLong = tookMs !== null && this.#longOnes.isLong(tookMs, atMs);
+    if (isLong || SubmissionTally.mustSee(submission, atMs)) {
+      const tally = this.#submissionTally(submission);
+      if (tally.regions === undefined && tally.done >= REGIONS_AFTER)
+        this.#addRegions(submission.record, tally);
+      tally.completed(chunkIndex, tookMs, isLong, atMs);
+    }
     const consumer = by === null ? null : this.#consumerTally(by);
     consumer?.completed(atMs);
-    if (tookMs !== null) {
-      tally.tookMs(tookMs);
-      consumer?.tookMs(tookMs);
-      if (tally.regions !== null) tally.regions.add(chunkIndex, tookMs);
-      else if (tally.done === REGIONS_AFTER) this.#addRegions(submission.record, tally);
-    }
+    if (tookMs !== null) consumer?.tookMs(tookMs);
   }
 
   #setBack(event: Of<'chunk_set_back'>, atMs: number): void {
@@ -144,7 +150,7 @@ export class Watcher implements EventObserver {
     const { id, queue, strategicMetadata: metadata } = submission.record;
     const tally = this.#submissionTally(submission);
     this.total.setBack++;
-    tally.queue.setBack++;
+    this.tallyOf(queue).setBack++;
     tally.failed(atMs);
     this.#consumerTally(from).failed(atMs);
     this.failures.add({
@@ -180,7 +186,7 @@ export class Watcher implements EventObserver {
   #submissionTally(submission: OpenSubmission): SubmissionTally {
     const { tally } = submission;
     if (tally instanceof SubmissionTally) return tally;
-    const made = new SubmissionTally(this.tallyOf(submission.record.queue));
+    const made = new SubmissionTally(submission);
     submission.tally = made;
     return made;
   }
@@ -194,8 +200,7 @@ export class Watcher implements EventObserver {
   }
 
   #addRegions({ id, chunksTotal }: SubmissionRecord, tally: SubmissionTally): void {
-    if (this.#regionBytesTotal >= REGIONS_BYTES_MAX) return;
-    tally.regions = Regions.for(chunksTotal);
+    tally.regions = this.#regionBytesTotal < REGIONS_BYTES_MAX ? Regions.for(chunksTotal) : null;
     const bytes = tally.regions?.bytes ?? 0;
     if (bytes === 0) return;
     this.#regionBytes.set(id, bytes);
