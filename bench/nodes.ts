@@ -4,9 +4,12 @@
  *     npm run bench -- nodes [--json] [--quick] [--rounds N]
  *
  * On PostgreSQL, twelve queues with four consumers each, all reservations of 64 chunks. The first rows drain them on one
- * node, on three nodes with every consumer at the node of its queue, and on three nodes with every consumer at the first one,
- * which passes most of them on; in turns, medians of the rounds (default 3). The last row starts a third node beside two under
- * load: the longest time in which a queue handed out nothing, of all queues that moved.
+ * node, a third of them on one node, all on three nodes with every consumer at the node of its queue, and on three nodes with
+ * every consumer at the first one, which passes most of them on; in turns, medians of the rounds (default 3). Once as fast as
+ * it goes, and once with consumers that work for a tenth of a second on each reservation, so that nodes have time left: what a
+ * chunk takes depends on how much a node does in one turn of its event loop, so each of three compares with one that does as
+ * much as it. The last row starts a third node beside two under load: the longest time in which a queue handed out nothing, of
+ * all queues that moved.
  */
 import { randomUUID } from 'node:crypto';
 import { benchArguments } from './support/arguments.ts';
@@ -23,6 +26,8 @@ const STRATEGY = cborStrategy('Oldest');
 const { json, quick, rounds: wanted } = benchArguments();
 const rounds = wanted > 1 ? wanted : quick ? 1 : 3;
 const CHUNKS = quick ? 20_000 : 100_000;
+/** For how long a consumer works on a reservation: not at all, or so long that the nodes have most of their time left. */
+const WORK_MS = [0, 100];
 /** How long the load goes on while a node joins, in milliseconds. */
 const JOIN_MS = quick ? 5_000 : 10_000;
 
@@ -48,8 +53,8 @@ async function balanced(nodes: readonly MeasuredServer[]): Promise<void> {
   }
 }
 
-async function fill(node: MeasuredServer, chunks: number): Promise<void> {
-  for (const queue of QUEUES) {
+async function fill(node: MeasuredServer, chunks: number, queues: readonly string[] = QUEUES): Promise<void> {
+  for (const queue of queues) {
     const producer = await RawProducer.connect(node.host, node.port);
     await producer.insert(randomUUID(), chunks, {}, `/q/${queue}`);
     producer.close();
@@ -63,18 +68,34 @@ async function portFor(node: MeasuredServer, queue: string, isDirect: boolean): 
 }
 
 /** Drains all queues; chunks per second. */
-async function drainAll(node: MeasuredServer, isDirect: boolean): Promise<number> {
+async function drainAll(node: MeasuredServer, { queues, isDirect }: Case, workMs: number): Promise<number> {
   const consumers: RawConsumer[] = [];
-  for (const queue of QUEUES) {
+  for (const queue of queues) {
     const port = await portFor(node, queue, isDirect);
     for (let i = 0; i < CONSUMERS; i++) {
       consumers.push(await RawConsumer.connect(node.host, port, { queuePath: `/q/${queue}` }));
     }
   }
-  const rate = await drain(consumers, { strategy: STRATEGY, chunks: QUEUES.length * CHUNKS });
+  const rate = await drain(consumers, { strategy: STRATEGY, chunks: queues.length * CHUNKS, workMs });
   for (const consumer of consumers) consumer.close();
   return rate;
 }
+
+interface Case {
+  readonly name: string;
+  readonly nodes: number;
+  readonly queues: readonly string[];
+  /** Every consumer is at the node of its queue; or all of them are at one node. */
+  readonly isDirect: boolean;
+}
+
+const ONE: Case = { name: 'one node', nodes: 1, queues: QUEUES, isDirect: true };
+const CASES: readonly Case[] = [
+  ONE,
+  { ...ONE, name: 'one node, a third of the queues', queues: QUEUES.slice(0, QUEUES.length / 3) },
+  { ...ONE, name: 'three nodes, each consumer at the node of its queue', nodes: 3 },
+  { ...ONE, name: 'three nodes, all consumers at one of them', nodes: 3, isDirect: false },
+];
 
 interface Figures {
   readonly rate: number[];
@@ -82,23 +103,20 @@ interface Figures {
   readonly cpuUs: number[];
 }
 
-async function measure(
-  store: string,
-  nodesTotal: number,
-  isDirect: boolean,
-  figures: Figures,
-): Promise<void> {
+async function measure(store: string, each: Case, figures: ReadonlyMap<number, Figures>): Promise<void> {
   const nodes: MeasuredServer[] = [];
-  for (let i = 0; i < nodesTotal; i++) nodes.push(await startOurs({ store }));
+  for (let i = 0; i < each.nodes; i++) nodes.push(await startOurs({ store }));
   await balanced(nodes);
   // Each process compiles for itself: what that costs is no part of a chunk.
-  await fill(nodes[0]!, CHUNKS);
-  await drainAll(nodes[0]!, isDirect);
-  await fill(nodes[0]!, CHUNKS);
+  await fill(nodes[0]!, CHUNKS, each.queues);
+  await drainAll(nodes[0]!, each, 0);
   const cpu = () => nodes.reduce((sum, node) => sum + node.cpuSeconds()!, 0);
-  const before = cpu();
-  figures.rate.push(await drainAll(nodes[0]!, isDirect));
-  figures.cpuUs.push(((cpu() - before) * 1e6) / (QUEUES.length * CHUNKS));
+  for (const [workMs, { rate, cpuUs }] of figures) {
+    await fill(nodes[0]!, CHUNKS, each.queues);
+    const before = cpu();
+    rate.push(await drainAll(nodes[0]!, each, workMs));
+    cpuUs.push(((cpu() - before) * 1e6) / (each.queues.length * CHUNKS));
+  }
   await Promise.all(nodes.map((node) => node.stop()));
 }
 
@@ -150,23 +168,25 @@ async function join(store: string): Promise<{ readonly gapsMs: number[]; readonl
 }
 
 await using database = await startPostgres();
-const CASES = [
-  ['one node', 1, true],
-  ['three nodes, each consumer at the node of its queue', 3, true],
-  ['three nodes, all consumers at one of them', 3, false],
-] as const;
-const figures = CASES.map((): Figures => ({ rate: [], cpuUs: [] }));
+const figures = CASES.map(
+  () => new Map(WORK_MS.map((workMs): [number, Figures] => [workMs, { rate: [], cpuUs: [] }])),
+);
 for (let round = 0; round < rounds; round++) {
-  for (const [i, [, nodes, isDirect]] of CASES.entries()) {
-    await measure(database.storeUrl(), nodes, isDirect, figures[i]!);
-  }
+  for (const [i, each] of CASES.entries()) await measure(database.storeUrl(), each, figures[i]!);
 }
-const rows: Row[] = CASES.map(([name], i) => ({
-  case: name,
-  'chunks/s': median(figures[i]!.rate),
-  'CPU us/chunk': median(figures[i]!.cpuUs),
-  'of one node': median(figures[i]!.cpuUs) / median(figures[0]!.cpuUs),
-}));
+const rows: Row[] = WORK_MS.flatMap((workMs) =>
+  CASES.map(({ name }, i) => {
+    const { rate, cpuUs } = figures[i]!.get(workMs)!;
+    return {
+      case: name,
+      'work ms': workMs,
+      'chunks/s': median(rate),
+      'CPU us/chunk': median(cpuUs),
+      'of one node': median(cpuUs) / median(figures[0]!.get(workMs)!.cpuUs),
+      'least and most': `${Math.min(...cpuUs).toFixed(1)} ${Math.max(...cpuUs).toFixed(1)}`,
+    };
+  }),
+);
 const { gapsMs, moved } = await join(database.storeUrl());
 rows.push({
   case: 'a third node joins two',
