@@ -80,10 +80,11 @@ test('what many chunks take is known from some of them, how many there were and 
         const counted = new CountedChunks();
         const submission = counted.tally;
         const consumer = new ConsumerTally();
+        const longOnes = new LongOnes();
         for (const [nowMs, ms] of durations.entries()) {
           counted.completed(nowMs, ms);
           consumer.completed(nowMs);
-          consumer.tookMs(ms);
+          consumer.tookMs(ms, longOnes.isLong(ms, nowMs));
         }
         const sorted = durations.toSorted((a, b) => a - b);
         for (const { done, doneOfLate } of [submission, consumer]) {
@@ -112,10 +113,11 @@ test('of a consumer the last chunks count, however long they take', () => {
     [10_000, 1_000],
   ] as const) {
     const tally = new ConsumerTally();
+    const longOnes = new LongOnes();
     const take = (ms: number, chunks: number) => {
       for (let i = 0; i < chunks; i++) {
         tally.completed(i);
-        tally.tookMs(ms);
+        tally.tookMs(ms, longOnes.isLong(ms, i));
       }
     };
     const isAbout = (ms: number) =>

@@ -29,7 +29,7 @@ function standsForOfMany(done: number): number {
 /** Of a consumer its last chunks count: one that has become slow is found after some twenty. */
 const FADING_AFTER = 32;
 /** Chunks that take so long are few in a second, as a rule. */
-export const LONG_FROM_MS = 50;
+const LONG_FROM_MS = 50;
 
 /** What happened in a queue, or in all, since the start. Numbers only: counting costs next to nothing. */
 export class QueueTally {
@@ -158,9 +158,13 @@ export class ConsumerTally {
     this.doneOfLate.add(nowMs);
   }
 
-  /** Of the chunk that was done last. */
-  tookMs(ms: number): void {
-    const times = ms >= LONG_FROM_MS ? 1 : standsFor(this.done);
+  /**
+   * Of the chunk that was done last.
+   *
+   * @param isLong all that take so long are told
+   */
+  tookMs(ms: number, isLong: boolean): void {
+    const times = isLong ? 1 : standsFor(this.done);
     if (times === 0) return;
     this.spans.add(ms, times);
     this.meanMs += (ms - this.meanMs) * (times / Math.min(this.done, FADING_AFTER));

@@ -142,7 +142,7 @@ export class Watcher implements EventObserver {
     }
     const consumer = by === null ? null : this.#consumerTally(by);
     consumer?.completed(atMs);
-    if (tookMs !== null) consumer?.tookMs(tookMs);
+    if (tookMs !== null) consumer?.tookMs(tookMs, isLong);
   }
 
   #setBack(event: Of<'chunk_set_back'>, atMs: number): void {
