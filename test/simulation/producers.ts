@@ -166,8 +166,9 @@ export class SimProducers {
     const act = { verb: 'retry', detail: '', by: 'sim', reason: null, atMs: 0 } as const;
     const open = process.queue.reads.open(queue, id);
     const hasFailed = open?.state === 'open' && (open.failed?.count ?? 0) > 0;
-    // What is open is handed out again at once, unless the store is stuck.
-    const asked = process.life.retryAsked(id, hasFailed && process.queue.isHealthy);
+    // What is open is handed out again at once, unless the store is stuck for its shard.
+    const isHealthy = process.queue.shardFor(queue)?.isHealthy === true;
+    const asked = process.life.retryAsked(id, hasFailed && isHealthy);
     process.queue.retries.retry({ id, queue }, act).then(
       ({ chunks }) => this.#heard(process, (life) => life.retryAcknowledged(asked, chunks)),
       () => {},
