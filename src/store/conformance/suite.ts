@@ -11,7 +11,17 @@ import type { ConformanceContext, TestRunner } from './context.ts';
 import { storeControlConformance } from './controls.ts';
 import { storeEndConformance } from './ends.ts';
 import { storeFailureConformance } from './failures.ts';
-import { cancelled, chunk, completed, controlOf, failed, insertOf, output, page } from './mutations.ts';
+import {
+  cancelled,
+  chunk,
+  completed,
+  control,
+  controlOf,
+  failed,
+  insertOf,
+  output,
+  page,
+} from './mutations.ts';
 import { storeProgressConformance } from './progress.ts';
 import { submissionRecord } from './records.ts';
 import { plainLoaded, type StoreFixture, StoreSession } from './session.ts';
@@ -204,6 +214,39 @@ export function storeConformance(name: string, options: StoreConformanceOptions)
           assert.deepEqual(found, { record, end: null, chunksDone: 0, control: NO_CONTROL });
           assert.deepEqual([...(found?.record.strategicMetadata ?? [])], [...record.strategicMetadata]);
         }
+      }));
+
+    test('what one submission of a batch has and the others lack stays with it', () =>
+      use(async (session) => {
+        const deadline = controlOf({ deadlineMs: 5 });
+        const end: SubmissionEnd = { state: 'cancelled', endedAtMs: 4, chunksDone: 0, by: 'me', reason: 'r' };
+        const full = insertOf(1n, { metadata: new Uint8Array([1]), otelTraceCarrier: '{"a":"b"}' });
+        await session.commit(
+          full,
+          insertOf(2n),
+          insertOf(3n, {}, { control: deadline }),
+          insertOf(4n, {}, { end }),
+          insertOf(5n),
+          insertOf(6n),
+        );
+        await session.commit(completed(2n, 7), control(5n, { deadlineMs: 5 }), failed(6n, 8));
+        await session.commit(control(1n, { deadlineMs: 5 }), completed(5n, 9));
+        const found = await Promise.all(
+          [1n, 2n, 3n, 4n, 5n, 6n].map((id) => session.read((store) => store.findById(id))),
+        );
+        assert.deepEqual(
+          found.map((each) => [each?.end?.state ?? 'open', each?.control.deadlineMs]),
+          [
+            ['open', 5],
+            ['completed', null],
+            ['open', 5],
+            ['cancelled', null],
+            ['completed', 5],
+            ['failed', null],
+          ],
+        );
+        assert.deepEqual(found[0]?.record, full.record);
+        assert.deepEqual(found[3]?.end, end);
       }));
 
     test('a prefix that exists is the result of that insert, not the failure of its batch', () =>

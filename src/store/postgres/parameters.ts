@@ -6,6 +6,8 @@ export type Cell = string | number | bigint | Uint8Array | null;
 /** Columns by name, in their order. */
 export type Columns = Readonly<Record<string, ColumnType>>;
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** The values of a statement, and what stands for them in its text. */
 export class Parameters {
   readonly values: SqlValue[] = [];
@@ -25,30 +27,46 @@ export class Parameters {
   /**
    * Rows as something to select from: an array for each column. Bytes of all rows travel as one value, which is cut up
    * there: an array would carry them as hexadecimal text.
+   *
+   * Arrays are unnested in a select list: in FROM, each would be written to a temporary store first, which for a few rows takes
+   * longer than the rest.
+   *
+   * @param leftOut columns that it is not to have
    */
-  table(columns: Columns, rows: readonly (readonly Cell[])[]): string {
-    const arrays: string[] = [];
-    const names: string[] = [];
+  table(columns: Columns, rows: readonly (readonly Cell[])[], leftOut: ReadonlySet<string> = NONE): string {
+    const unnested: string[] = [];
     const selected: string[] = [];
+    const unnest = (array: string, name: string) => unnested.push(`unnest(${array}) AS ${name}`);
     for (const [index, [name, type]] of Object.entries(columns).entries()) {
+      if (leftOut.has(name)) continue;
       const cells = rows.map((row) => row[index] ?? null);
-      if (type !== 'bytea') {
-        names.push(name);
-        selected.push(name);
-        arrays.push(
-          type === 'text'
-            ? this.add(cells as (string | null)[], 'text[]')
-            : this.add(arrayOf(cells), `${type}[]`),
-        );
+      if (type === 'bytea') {
+        const { bytes, starts, lengths } = packed(cells as (Uint8Array | null)[]);
+        selected.push(`substr(${this.add(bytes, 'bytea')}, ${name}_start, ${name}_length) AS ${name}`);
+        unnest(this.add(arrayOf(starts), 'integer[]'), `${name}_start`);
+        unnest(this.add(arrayOf(lengths), 'integer[]'), `${name}_length`);
         continue;
       }
-      const { bytes, starts, lengths } = packed(cells as (Uint8Array | null)[]);
-      names.push(`${name}_start`, `${name}_length`);
-      selected.push(`substr(${this.add(bytes, 'bytea')}, ${name}_start, ${name}_length) AS ${name}`);
-      arrays.push(this.add(arrayOf(starts), 'integer[]'), this.add(arrayOf(lengths), 'integer[]'));
+      selected.push(name);
+      const array = type === 'text' ? (cells as (string | null)[]) : arrayOf(cells);
+      unnest(this.add(array, `${type}[]`), name);
     }
-    return `(SELECT ${selected.join(', ')} FROM unnest(${arrays.join(', ')}) AS u (${names.join(', ')}))`;
+    return `(SELECT ${selected.join(', ')} FROM (SELECT ${unnested.join(', ')}) AS u)`;
   }
+}
+
+/** Those columns of which no row has anything, as far as all of their group are. */
+export function emptyColumns(
+  columns: Columns,
+  rows: readonly (readonly Cell[])[],
+  groups: readonly (readonly string[])[],
+): ReadonlySet<string> {
+  const names = Object.keys(columns);
+  const isEmpty = (name: string) => {
+    const index = names.indexOf(name);
+    return rows.every((row) => row[index] === null);
+  };
+  return new Set(groups.filter((group) => group.every(isEmpty)).flat());
 }
 
 /** An array of numbers in PostgreSQL's notation. */

@@ -6,7 +6,7 @@ import type { BatchStep, InsertMutation } from '../batch-plan.ts';
 import { PageChecksum } from '../codec/page-checksum.ts';
 import { endColumns, IS_ENDED, STATE, submissionColumns } from '../codec/submission-row.ts';
 import { formatControl, formatScopeControl } from '../codec/values.ts';
-import { type Cell, type Columns, Parameters } from './parameters.ts';
+import { type Cell, type Columns, emptyColumns, Parameters } from './parameters.ts';
 import { RENEWED } from './schema.ts';
 
 /** How a batch moves its shard. It takes place only if the shard is where the batch expects it. */
@@ -137,10 +137,12 @@ export class Segment {
       const columns = submissionColumns(record, control, end);
       return [...columns.slice(0, -2), ...columns.slice(-2).map(jsonText), idempotencyKey];
     });
+    const leftOut = emptyColumns(INSERT_COLUMNS, rows, INSERT_GROUPS);
+    const names = Object.keys(INSERT_COLUMNS).filter((name) => !leftOut.has(name));
     const parts = [
       `inserted AS (
-  INSERT INTO submissions (${Object.keys(INSERT_COLUMNS).join(', ')}, shard)
-  SELECT r.*, ${p.add(shard, 'integer')} FROM ${p.table(INSERT_COLUMNS, rows)} AS r WHERE ${FENCED}
+  INSERT INTO submissions (${names.join(', ')}, shard)
+  SELECT r.*, ${p.add(shard, 'integer')} FROM ${p.table(INSERT_COLUMNS, rows, leftOut)} AS r WHERE ${FENCED}
   ON CONFLICT (id) DO NOTHING RETURNING id, queue, state)`,
     ];
     const inputs = inserts.flatMap(({ record: { id }, directInputs = [] }) =>
@@ -163,12 +165,16 @@ export class Segment {
       const texts = [failure, by, control === null ? null : formatControl(control)];
       return [id, state, endedAtMs, chunksDone, index, input, ...texts.slice(0, 2).map(jsonText), texts[2]!];
     });
+    // What is left out is NULL in an open submission.
+    const leftOut = emptyColumns(CHANGE_COLUMNS, rows, CHANGE_GROUPS);
+    const set = Object.keys(CHANGE_COLUMNS).flatMap((name) => {
+      if (name === 'id' || leftOut.has(name)) return [];
+      return `${name} = ${name === 'control' ? 'coalesce(r.control, s.control)' : `r.${name}`}`;
+    });
     return [
       `changed AS (
-  UPDATE submissions AS s SET state = r.state, ended_at_ms = r.ended_at_ms, chunks_done = r.chunks_done,
-    failed_chunk_index = r.failed_chunk_index, failed_chunk_input = r.failed_chunk_input, failure = r.failure,
-    ended_by = r.ended_by, control = coalesce(r.control, s.control)
-  FROM ${p.table(CHANGE_COLUMNS, rows)} AS r
+  UPDATE submissions AS s SET ${set.join(', ')}
+  FROM ${p.table(CHANGE_COLUMNS, rows, leftOut)} AS r
   WHERE s.id = r.id AND s.state = ${STATE.open} AND ${FENCED} RETURNING s.queue, s.state)`,
     ];
   }
@@ -189,8 +195,8 @@ export class Segment {
   /** What has ended with this segment, and what is open again. */
   #countPart(): string[] {
     const sources: string[] = [];
-    if (this.#changes.size > 0) sources.push('SELECT queue, state, 1 AS change FROM changed');
-    if (this.#inserts.size > 0) sources.push('SELECT queue, state, 1 AS change FROM inserted');
+    if (hasEnd(this.#changes)) sources.push('SELECT queue, state, 1 AS change FROM changed');
+    if (hasEnd(this.#inserts)) sources.push('SELECT queue, state, 1 AS change FROM inserted');
     if (this.#retried.size > 0) sources.push('SELECT queue, state, -1 AS change FROM reopened');
     if (sources.length === 0) return [];
     return [
@@ -270,6 +276,11 @@ export class Segment {
   }
 }
 
+function hasEnd(steps: ReadonlyMap<SubmissionId, { readonly end?: SubmissionEnd | null }>): boolean {
+  for (const { end } of steps.values()) if ((end ?? null) !== null) return true;
+  return false;
+}
+
 const FENCED = 'EXISTS (SELECT FROM fence)';
 const END_COLUMNS = {
   state: 'bigint',
@@ -298,6 +309,14 @@ const INSERT_COLUMNS: Columns = {
   idempotency_key: 'text',
 };
 const CHANGE_COLUMNS: Columns = { id: 'bigint', ...END_COLUMNS, control: 'text' };
+/**
+ * What most submissions have nothing in. Each array costs the database and this process more than the row itself, for a few rows; but each
+ * combination of columns is a statement of its own, so the groups are few.
+ */
+const RARE = ['metadata', 'otel_trace_carrier', 'retry', 'control', 'idempotency_key'];
+const [, ENDED_AT, ...NOT_COMPLETED] = Object.keys(END_COLUMNS);
+const INSERT_GROUPS = [RARE, [ENDED_AT!, ...NOT_COMPLETED]];
+const CHANGE_GROUPS = [NOT_COMPLETED, ['control']];
 const PAGE_COLUMNS: Columns = {
   submission_id: 'bigint',
   page: 'bigint',
