@@ -62,7 +62,7 @@ export function* whyOfQueues(sources: Sources, name: string | null): Computation
   }
   const first = worst(answers);
   if (first !== undefined) return first;
-  const checks = whyChecks(yield* situationOf(sources, undefined, name ?? '', null));
+  const checks = whyChecks(yield* situationOf(sources, undefined, name, null));
   return answer({ submission: null, queue: name, backlog: 0 }, checks);
 }
 
@@ -83,7 +83,7 @@ function answer(
 function* situationOf(
   sources: Sources,
   sight: QueueSight | undefined,
-  name: string,
+  name: string | null,
   open: Open | null,
 ): Computation<Situation> {
   const { queue, clock, sampler } = sources;
@@ -254,21 +254,22 @@ function longestHeldOf(open: Open, nowMs: number): Situation['longestHeld'] {
   return null;
 }
 
-function lastFailureOf({ watcher }: Sources, queue: string, id: SubmissionId | null): string | null {
+function lastFailureOf({ watcher }: Sources, queue: string | null, id: SubmissionId | null): string | null {
   const { ring } = watcher.failures;
   for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--) {
     const failure = ring.at(seq);
-    if (failure === undefined || failure.queue !== queue) continue;
+    if (failure === undefined || (queue !== null && failure.queue !== queue)) continue;
     if (id === null || failure.submissionId === id) return clipped(failure.text, FAILURE_CHARS_MAX);
   }
   return null;
 }
 
-function lastConsumerOf({ watcher, clock }: Sources, queue: string): Situation['lastConsumer'] {
+function lastConsumerOf({ watcher, clock }: Sources, queue: string | null): Situation['lastConsumer'] {
   const { ring } = watcher.occurrences;
   for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--) {
     const occurrence = ring.at(seq);
-    if (occurrence?.kind !== 'consumer_gone' || occurrence.queue !== queue) continue;
+    if (occurrence?.kind !== 'consumer_gone') continue;
+    if (queue !== null && occurrence.queue !== queue) continue;
     return { goneForMs: clock.nowMs() - occurrence.atMs, text: occurrence.text };
   }
   return null;
