@@ -5,7 +5,7 @@ import { ActionDialog } from './actions/dialog.tsx';
 import { Notices } from './actions/notices.tsx';
 import { Help } from './help.tsx';
 import { useKeys } from './keys.ts';
-import { nodesMissing } from './lib/api.ts';
+import { missing } from './lib/api.ts';
 import { now } from './lib/clock.ts';
 import { clockTime, roughly, zoneName } from './lib/format.ts';
 import { isPaused, live, useFeed } from './lib/live.ts';
@@ -271,7 +271,7 @@ function Theme() {
 function Banner() {
   const { heardAtMs, problem } = useStore(live);
   const { isUtc } = useStore(preferences);
-  const missing = useStore(nodesMissing);
+  const { nodes_missing: nodes = [], shards_missing: shards = 0 } = useStore(missing);
   return (
     <div role="status">
       {problem === null ? null : (
@@ -287,16 +287,25 @@ function Banner() {
           </span>
         </div>
       )}
-      {problem !== null || missing.length === 0 ? null : (
+      {problem !== null || nodes.length === 0 ? null : (
         <div class="banner">
           <Icon name="warning" />
           <span>
             <b>
-              {missing.length === 1 ? 'Node ' : 'Nodes '}
-              <Foreign text={missing.join(', ')} />
-              {missing.length === 1 ? ' does not answer' : ' do not answer'}
+              {nodes.length === 1 ? 'Node ' : 'Nodes '}
+              <Foreign text={nodes.join(', ')} />
+              {nodes.length === 1 ? ' does not answer' : ' do not answer'}
             </b>
             . What you see is without the queues that are there.
+          </span>
+        </div>
+      )}
+      {problem !== null || shards === 0 ? null : (
+        <div class="banner">
+          <Icon name="warning" />
+          <span>
+            <b>{`${shards} of 64 shards ${shards === 1 ? 'is' : 'are'} open on no node`}</b>. Their queues
+            stand still, and what you see is without them.
           </span>
         </div>
       )}

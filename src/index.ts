@@ -107,6 +107,7 @@ export {
   ProtocolError,
   type QueueInfo,
   QueueRefusedError,
+  type QueuesInUse,
   type QueueTlsOptions,
   QueueUnreachableError,
   QueueUnsupportedError,

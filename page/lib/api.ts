@@ -1,4 +1,4 @@
-import type { Frame, ProblemAnswer } from '../../src/protocol/api/lists.ts';
+import type { Frame, Missing, ProblemAnswer } from '../../src/protocol/api/lists.ts';
 import { learnTime } from './clock.ts';
 import { Store } from './store.ts';
 
@@ -7,8 +7,8 @@ const base = document.documentElement.dataset.base ?? '';
 /** A queue that does not answer within this time counts as gone. */
 const TIMEOUT_MS = 20_000;
 
-/** Nodes that did not say what they have, as of the last answer that is of all of them. */
-export const nodesMissing = new Store<readonly string[]>([]);
+/** Of what the last answer that is of all nodes was silent. */
+export const missing = new Store<Missing>({});
 
 /** Why there is no answer. */
 export class ApiError extends Error {
@@ -41,16 +41,21 @@ export async function getJson<T extends Partial<Frame>>(path: string, signal?: A
     throw new ApiError(0, 'NOT_JSON', 'the answer is not that of a queue');
   })) as T;
   if (value.as_of !== undefined) learnTime(value.as_of, value.age_ms ?? 0);
-  learnNodes(path, value.nodes_missing ?? []);
+  learnMissing(path, value);
   return value;
 }
 
 /** Not every answer is of all nodes: these are, and so tell that there is none missing any more. */
 const OF_ALL_NODES = new Set(['overview', 'queues']);
 
-function learnNodes(path: string, missing: readonly string[]): void {
-  if (missing.length === 0 && !OF_ALL_NODES.has(path)) return;
-  if (missing.join() !== nodesMissing.value.join()) nodesMissing.set(missing);
+function learnMissing(path: string, { nodes_missing, shards_missing }: Missing): void {
+  const told: Missing = {
+    ...(nodes_missing === undefined ? {} : { nodes_missing }),
+    ...(shards_missing === undefined ? {} : { shards_missing }),
+  };
+  const text = JSON.stringify(told);
+  if (text === '{}' && !OF_ALL_NODES.has(path)) return;
+  if (text !== JSON.stringify(missing.value)) missing.set(told);
 }
 
 export interface Octets {

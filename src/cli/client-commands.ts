@@ -12,9 +12,12 @@ import {
   type SubmissionDetails,
   SubmissionNotFoundError,
 } from '../producer/index.ts';
+import type { List } from '../protocol/api/lists.ts';
+import type { QueueRow } from '../protocol/api/queue.ts';
 import { type ClientFlags, clientCommand, urlOf, withProducer } from './client-command.ts';
 import { type Io, written } from './io.ts';
-import { queuesJson, queuesText, unattendedText } from './queues-text.ts';
+import { tellMissing } from './missing-text.ts';
+import { queuesText, unattendedText } from './queues-text.ts';
 import { ExitError } from './serve.ts';
 import { failureJson, failureText, pauseText, statusJson, statusText } from './status-text.ts';
 import { oneLine, toJson } from './text.ts';
@@ -195,8 +198,17 @@ All queues of the server, whichever of them --url names. A queue exists while a 
 connected to it, or it is paused; - is the unnamed one. WAITING: chunks that could be handed out. PAUSED: chunks held\nby a pause of the submission, the queue or the server, or of submissions that are not to begin yet.`,
     )
     .action(async (flags: ClientFlags) => {
-      const queues = await withProducer(flags, (producer) => producer.queues());
-      io.stdout.write(flags.json ? `${toJson(queuesJson(queues))}\n` : queuesText(queues));
+      if (flags.json) {
+        const answer = (await withProducer(flags, (producer) => producer.view('queues'))) as List<QueueRow>;
+        tellMissing(io, answer);
+        io.stdout.write(`${toJson(answer)}\n`);
+        return;
+      }
+      const { queues, nodesMissing, shardsMissing } = await withProducer(flags, (producer) =>
+        producer.queues(),
+      );
+      tellMissing(io, { nodes_missing: nodesMissing, shards_missing: shardsMissing });
+      io.stdout.write(queuesText(queues));
     });
 }
 
@@ -217,7 +229,8 @@ async function unattended(
 ): Promise<string | null> {
   if (state !== 'in_progress') return null;
   try {
-    return unattendedText(await producer.queues(), /\/q\/([^/]*)\/*$/.exec(urlOf(flags))?.[1] ?? '');
+    const { queues } = await producer.queues();
+    return unattendedText(queues, /\/q\/([^/]*)\/*$/.exec(urlOf(flags))?.[1] ?? '');
   } catch (error) {
     if (error instanceof QueueUnsupportedError) return null;
     throw error;

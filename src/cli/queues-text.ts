@@ -1,6 +1,6 @@
 import { listedQueue } from '../model/queue-name.ts';
 import type { QueueInfo } from '../producer/index.ts';
-import { pauseJson, pauseText } from './status-text.ts';
+import { pauseText } from './status-text.ts';
 import { grouped, oneLine } from './text.ts';
 
 /** Other queues that a note names. */
@@ -30,20 +30,6 @@ export function queuesText(queues: readonly QueueInfo[]): string {
     return [line(row), ...(notes.length === 0 ? [] : [notes.join('; ')])].join('  ');
   });
   return [line(names), ...lines].map((each) => `${each}\n`).join('');
-}
-
-/** The same for programs, in the names of the API. */
-export function queuesJson(queues: readonly QueueInfo[]): object {
-  return queues.map((queue) => ({
-    name: queue.name,
-    submissions_open: queue.submissionsOpen,
-    chunks_waiting: queue.chunksWaiting,
-    chunks_reserved: queue.chunksReserved,
-    chunks_delayed: queue.chunksDelayed,
-    chunks_paused: queue.chunksPaused,
-    consumers: queue.consumers,
-    pauses: queue.pauses.map(pauseJson),
-  }));
 }
 
 /** That nobody works on that queue, and on which somebody does; null if it has consumers. */

@@ -12,6 +12,7 @@ import {
 import type { Why } from '../protocol/api/why.ts';
 import { type ClientFlags, clientCommand, withProducer } from './client-command.ts';
 import type { Io } from './io.ts';
+import { tellMissing } from './missing-text.ts';
 import { ExitError } from './serve.ts';
 import { SUBMISSION_COLUMNS } from './submission-columns.ts';
 import { grouped, oneLine, table, timeText, toJson, toSecond, visible } from './text.ts';
@@ -110,13 +111,6 @@ function queryOf({ state, metadata, prefix, failure, sort, order }: LsFlags) {
     ...(prefix === undefined ? {} : { prefix_starts: prefix }),
     ...(failure === undefined ? {} : { failure }),
   };
-}
-
-/** What is printed is without what those nodes have. */
-function tellMissing(io: Io, { nodes_missing: missing = [] }: Partial<Frame>): void {
-  for (const address of missing) {
-    io.stderr.write(`opsqueue: node ${address} does not answer: this is without its queues\n`);
-  }
 }
 
 function whyOf(io: Io): Command {

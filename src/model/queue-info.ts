@@ -20,3 +20,13 @@ export interface QueueInfo {
   /** Consumers that are connected. */
   readonly consumers: number;
 }
+
+/** The queues that are in use, and what is not known of them because their nodes did not say. */
+export interface QueuesInUse {
+  /** By name; the unnamed one, '', always. */
+  readonly queues: readonly QueueInfo[];
+  /** Addresses of nodes that did not answer: their queues are not among them. Where there is one node, and if all did, none. */
+  readonly nodesMissing: readonly string[];
+  /** How many of the 64 shards are open on no node, so that their queues are not among them either. */
+  readonly shardsMissing: number;
+}

@@ -1,7 +1,7 @@
 import type { Contract } from '../contract/contract.ts';
 import { checkChoice, checkInteger, mustBe } from '../model/check.ts';
 import type { OpError } from '../model/op-error.ts';
-import type { QueueInfo } from '../model/queue-info.ts';
+import type { QueuesInUse } from '../model/queue-info.ts';
 import type { EndState, StrategicMetadata } from '../model/submission.ts';
 import type { Change } from '../model/verbs.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
@@ -235,10 +235,11 @@ export class ProducerClient<Op = unknown, Result = unknown> implements AsyncDisp
    * @throws QueueUnsupportedError
    * @example
    * ```ts
-   * const forgotten = (await producer.queues()).filter((queue) => queue.chunksWaiting > 0 && queue.consumers === 0);
+   * const { queues } = await producer.queues();
+   * const forgotten = queues.filter((queue) => queue.chunksWaiting > 0 && queue.consumers === 0);
    * ```
    */
-  async queues(options: CallOptions = {}): Promise<readonly QueueInfo[]> {
+  async queues(options: CallOptions = {}): Promise<QueuesInUse> {
     const { signal } = checkOptions(options, names.CALL);
     return this.#context.call(signal, (linked) => this.#context.api.queues(linked));
   }

@@ -12,7 +12,7 @@ import {
   TooManyMatchingSubmissionsError,
 } from '../model/errors.ts';
 import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
-import type { QueueInfo } from '../model/queue-info.ts';
+import type { QueuesInUse } from '../model/queue-info.ts';
 import type { EndState, FailedChunk, StrategicMetadata, SubmissionStatus } from '../model/submission.ts';
 import type { VerbAnswer, VerbRequest } from '../model/verbs.ts';
 import { VERSION } from '../model/version.ts';
@@ -313,7 +313,7 @@ export class QueueApi {
   }
 
   /** The queues of the server that are in use, by name. */
-  async queues(signal?: AbortSignal): Promise<readonly QueueInfo[]> {
+  async queues(signal?: AbortSignal): Promise<QueuesInUse> {
     await this.require('queues', signal);
     return this.#read(await this.#get('/api/v1/queues', signal), parseQueues);
   }

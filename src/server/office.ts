@@ -103,6 +103,7 @@ export class QueueOffice {
       cpuMs: settings.cpuMs,
       diskSpace: folder === null ? null : () => settings.diskSpace(folder),
       sizeBytes: () => store.sizeBytes(),
+      shardsMissing: () => options.passing?.shardsMissing ?? 0,
     });
     this.#across = options.passing === undefined ? null : this.#makeAcross(options.passing);
     this.handler = new QueueHandler({
@@ -181,10 +182,12 @@ export class QueueOffice {
     return new Across({
       node: nodeId,
       clock: settings.clock,
+      logger: settings.logger,
       queue: this.#queue,
       isHere: (name) => this.#open.has(shardOf(name)),
       address: () => node.infoFor('').address,
       places: () => passing.places,
+      shardsMissing: () => passing.shardsMissing,
       others: () => passing.others,
       ownerOf: (name) => passing.ownerOf(shardOf(name)),
       placeOf: (name) => passing.placeOf(shardOf(name)),

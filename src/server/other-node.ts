@@ -31,8 +31,8 @@ export class OtherNode {
   readonly #o: OtherNodeOptions;
   readonly #url: QueueUrl;
   readonly #agent = new Agent({ keepAlive: false });
-  /** Those that it should have, and whether it has said so. */
-  readonly #shards = new Map<ShardId, boolean>();
+  /** Those that it should have, and since when it has not said so; null: it has. */
+  readonly #shards = new Map<ShardId, number | null>();
   /** Of what is being asked; null: nothing is. */
   #asking: AbortController | null = null;
 
@@ -51,17 +51,22 @@ export class OtherNode {
   }
 
   has(shard: ShardId): boolean {
-    return this.#shards.get(shard) === true;
+    return this.#shards.get(shard) === null;
   }
 
   get hasAny(): boolean {
-    for (const isConfirmed of this.#shards.values()) if (isConfirmed) return true;
+    for (const sinceMs of this.#shards.values()) if (sinceMs === null) return true;
     return false;
   }
 
-  /** It should have that shard. */
-  expect(shard: ShardId): void {
-    this.#shards.set(shard, false);
+  /** Since when the shard is not known to be open there, on the monotonic clock; null: it is. */
+  closedSinceMs(shard: ShardId): number | null {
+    return this.#shards.get(shard) ?? null;
+  }
+
+  /** It should have that shard. @param sinceMs when it was open last, somewhere */
+  expect(shard: ShardId, sinceMs: number): void {
+    this.#shards.set(shard, sinceMs);
     void this.#ask();
   }
 
@@ -73,7 +78,8 @@ export class OtherNode {
 
   /** It is not there any more, perhaps. */
   doubt(): void {
-    for (const shard of this.#shards.keys()) this.#shards.set(shard, false);
+    const nowMs = this.#o.clock.monotonicMs();
+    for (const [shard, sinceMs] of this.#shards) this.#shards.set(shard, sinceMs ?? nowMs);
     void this.#ask();
   }
 
@@ -104,7 +110,7 @@ export class OtherNode {
         logger.info({ address, node }, 'connections are passed on to that node again');
       }
       problem = found;
-      if (![...this.#shards.values()].includes(false)) break;
+      if ([...this.#shards.values()].every((sinceMs) => sinceMs === null)) break;
       await sleep(clock, waitMs, asking.signal).catch(() => {});
     }
     this.#asking = null;
@@ -114,9 +120,9 @@ export class OtherNode {
 
   #confirm(shards: ReadonlySet<ShardId>): void {
     let isNew = false;
-    for (const [shard, isConfirmed] of this.#shards) {
-      if (isConfirmed || !shards.has(shard)) continue;
-      this.#shards.set(shard, true);
+    for (const [shard, sinceMs] of this.#shards) {
+      if (sinceMs === null || !shards.has(shard)) continue;
+      this.#shards.set(shard, null);
       isNew = true;
     }
     if (isNew) this.#o.confirmed();

@@ -25,6 +25,8 @@ export type Whose = 'here' | ShardId | 'any';
 /** To whom connections of a shard go: another node, this one, or nobody that is known of. */
 export type Recipient = NodeAddress | 'here' | null;
 
+/** A shard that is open nowhere for longer than this is not on its way from one node to the next. */
+export const HAND_OVER_MS_MAX = 2_000;
 /** A node that gives its lease away ends its connections itself within this time, with the answers that are due. */
 const CUT_AFTER_MS = 250;
 
@@ -40,6 +42,10 @@ export class Passing {
   /** Of the shards that somebody has. */
   readonly #recipients = new Map<ShardId, OtherNode | 'here'>();
   readonly #nodes = new Map<string, OtherNode>();
+  /** Since when nobody has those that somebody had before, on the monotonic clock. */
+  readonly #nobodySince = new Map<ShardId, number>();
+  /** When it looked at a shard for the first time. */
+  #beganMs: number | null = null;
   #shardsHere = 0;
   #isStopped = false;
   #requests = 0;
@@ -63,18 +69,23 @@ export class Passing {
 
   /** Connections of the shard go there from now on. */
   lookAt(shard: ShardId, recipient: Recipient): void {
+    this.#beganMs ??= this.#o.clock.monotonicMs();
     const before = this.#recipients.get(shard) ?? null;
     if (isSame(before, recipient)) return;
+    const closedMs = this.#closedSinceMs(shard, before) ?? this.#o.clock.monotonicMs();
+    this.#nobodySince.delete(shard);
     if (before === 'here') this.#shardsHere--;
     else if (before !== null) this.#leave(before, shard);
-    if (recipient === null) this.#recipients.delete(shard);
-    else if (recipient === 'here') {
+    if (recipient === null) {
+      this.#recipients.delete(shard);
+      this.#nobodySince.set(shard, closedMs);
+    } else if (recipient === 'here') {
       this.#recipients.set(shard, 'here');
       this.#shardsHere++;
     } else {
       const node = this.#nodeAt(recipient);
       this.#recipients.set(shard, node);
-      node.expect(shard);
+      node.expect(shard, closedMs);
     }
     this.#tellWaiting();
   }
@@ -100,6 +111,26 @@ export class Passing {
       else elsewhere.set(recipient, [...(elsewhere.get(recipient) ?? []), shard]);
     }
     return { here, elsewhere, nowhere: this.#o.shardsTotal() - this.#recipients.size };
+  }
+
+  /** Shards that are open on no node, as far as is known, for longer than a hand-over takes. */
+  get shardsMissing(): number {
+    const beforeMs = this.#o.clock.monotonicMs() - HAND_OVER_MS_MAX;
+    const untouched = this.#o.shardsTotal() - this.#recipients.size - this.#nobodySince.size;
+    let missing = (this.#beganMs ?? Number.POSITIVE_INFINITY) < beforeMs ? untouched : 0;
+    for (const sinceMs of this.#nobodySince.values()) if (sinceMs < beforeMs) missing++;
+    for (const [shard, recipient] of this.#recipients) {
+      const sinceMs = this.#closedSinceMs(shard, recipient);
+      if (sinceMs !== null && sinceMs < beforeMs) missing++;
+    }
+    return missing;
+  }
+
+  /** null: it is open. */
+  #closedSinceMs(shard: ShardId, recipient: OtherNode | 'here' | null): number | null {
+    if (recipient === 'here') return null;
+    if (recipient !== null) return recipient.closedSinceMs(shard);
+    return this.#nobodySince.get(shard) ?? this.#beganMs;
   }
 
   /** Who has the shard, as far as is known; null: nobody. */

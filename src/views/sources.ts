@@ -13,6 +13,8 @@ export interface Sources {
   readonly disk: Disk;
   /** When all counting began, in Unix milliseconds. */
   readonly sinceMs: number;
+  /** Shards that are open on no node, for longer than a hand-over takes. */
+  shardsMissing(): number;
   /** How far apart views are computed now, in milliseconds. */
   throttling(): number;
   /** Connections that were closed as they came, since the start. */

@@ -20,6 +20,8 @@ export interface ViewsOptions {
   /** Of the disk that the database file is on; null: there is none. */
   readonly diskSpace: DiskOptions['space'];
   sizeBytes(): Promise<number>;
+  /** Shards that are open on no node. */
+  shardsMissing(): number;
 }
 
 /**
@@ -38,7 +40,7 @@ export class Views {
   readonly #ends: (() => void)[] = [];
   #isStuck = false;
 
-  constructor({ queue, clock, facts, cpuMs, diskSpace, sizeBytes }: ViewsOptions) {
+  constructor({ queue, clock, facts, cpuMs, diskSpace, sizeBytes, shardsMissing }: ViewsOptions) {
     const { commitsOfLate, loopDelaysOfLate } = queue.stats;
     this.facts = facts;
     this.#watcher = new Watcher(clock);
@@ -64,6 +66,7 @@ export class Views {
       sampler: this.#sampler,
       disk: new Disk({ clock, space: diskSpace, sizeBytes }),
       sinceMs: clock.nowMs(),
+      shardsMissing,
       throttling: () => this.frames.intervalMs,
       refusals: () => Object.values(facts.connectionsRejected()).reduce((sum, count) => sum + count, 0),
     };

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runProgram } from '../../src/cli/program.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
+import type { List } from '../../src/protocol/api/lists.ts';
+import type { QueueRow } from '../../src/protocol/api/queue.ts';
 import { runCommand } from '../support/command.ts';
 import { scriptedHttp } from '../support/fakes/scripted-http.ts';
 import { TestServer } from '../support/queues/test-server.ts';
@@ -40,7 +42,7 @@ imgaes            1    4,000          0        0       0          0  no consumer
     });
   }
   const { stdout } = await runCommand(['queues', '--url', queues.url, '--json']);
-  assert.deepEqual((JSON.parse(stdout) as object[])[1], {
+  assert.deepEqual((JSON.parse(stdout) as List<QueueRow>).items[1], {
     name: 'images',
     submissions_open: 1,
     chunks_waiting: 3,

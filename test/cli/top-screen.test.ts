@@ -112,9 +112,12 @@ test('the screen has the figures, what needs attention, the submissions that fit
 });
 
 test('a node that does not answer is named below the title', () => {
-  const overview = { ...OVERVIEW, nodes_missing: ['10.0.0.2:3999'] };
-  const [, line] = texts({ ...STATE, overview }, 120, 12);
-  assert.equal(line, '!! node 10.0.0.2:3999 does not answer: this is without its queues');
+  const overview = { ...OVERVIEW, nodes_missing: ['10.0.0.2:3999'], shards_missing: 1 };
+  const [, ...lines] = texts({ ...STATE, overview }, 120, 12);
+  assert.deepEqual(lines.slice(0, 2), [
+    '!! node 10.0.0.2:3999 does not answer: this is without its queues',
+    '!! 1 of 64 shards is open on no node: this is without their queues',
+  ]);
 });
 
 test('no line is wider than the terminal or steers it, and there are no more lines than it has', () => {

@@ -107,16 +107,27 @@ test('a queue that knows no views is told from one that has nothing to tell', as
 });
 
 test('a node that does not answer is named beside what the others have', async () => {
-  const list = { as_of: '2030-01-01T00:00:00.000Z', age_ms: 0, nodes_missing: ['10.0.0.2:3999'] };
+  const list = {
+    as_of: '2030-01-01T00:00:00.000Z',
+    age_ms: 0,
+    nodes_missing: ['10.0.0.2:3999'],
+    shards_missing: 3,
+  };
   await using server = await scriptedHttp(({ path }) =>
     path.endsWith('/version')
-      ? { status: 200, body: 'v0.1.0', headers: { 'opsqueue-features': 'views' } }
+      ? { status: 200, body: 'v0.1.0', headers: { 'opsqueue-features': 'views,queues' } }
       : { status: 200, body: JSON.stringify({ ...list, matched: 0, next: null, items: [] }) },
   );
-  for (const command of ['ls', 'failures']) {
+  for (const command of ['ls', 'failures', 'queues']) {
     const { code, stdout, stderr } = await runCommand([command, '--json', '--url', server.url]);
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /^opsqueue: node 10\.0\.0\.2:3999 does not answer: this is without its queues$/m);
+    assert.equal(
+      stderr,
+      'opsqueue: node 10.0.0.2:3999 does not answer: this is without its queues\n' +
+        'opsqueue: 3 of 64 shards are open on no node: this is without their queues\n',
+    );
+    const asText = await runCommand([command, '--url', server.url]);
+    assert.deepEqual([asText.code, asText.stderr], [0, stderr]);
     assert.deepEqual((JSON.parse(stdout) as typeof list).nodes_missing, list.nodes_missing);
   }
 });

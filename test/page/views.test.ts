@@ -31,14 +31,17 @@ pageSuite('the page', {}, (scene) => {
   test('a node that does not answer is named on top of every view, until it does', async () => {
     await using watched = await scene.open();
     const { page } = watched;
-    await answerFrom(page, { nodesMissing: ['10.0.0.2:3999'] });
+    await answerFrom(page, { nodesMissing: ['10.0.0.2:3999'], shardsMissing: 2 });
     await page.goto(`${scene.origin}/#/consumers`);
     const line = page.getByText('Node 10.0.0.2:3999 does not answer');
     await line.waitFor();
+    const shards = page.getByText('2 of 64 shards are open on no node');
+    await shards.waitFor();
     await page.unrouteAll();
     await answerFrom(page);
     await goTo(page, '');
     await line.waitFor({ state: 'detached' });
+    await shards.waitFor({ state: 'detached' });
     watched.assertQuiet();
   });
 

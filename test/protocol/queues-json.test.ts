@@ -26,19 +26,25 @@ const queues = [
 ];
 
 test('a list of queues comes back as it was, also with fields of later versions', () => {
-  assert.deepEqual(parseQueues(formatQueues(queues, 0)), queues);
+  const all = { queues, nodesMissing: [], shardsMissing: 0 };
+  assert.deepEqual(parseQueues(formatQueues(queues, 0)), all);
+  assert.deepEqual(parseQueues(formatQueues(queues, 0, { nodes_missing: ['b:3999'], shards_missing: 2 })), {
+    queues,
+    nodesMissing: ['b:3999'],
+    shardsMissing: 2,
+  });
   const { items, ...list } = JSON.parse(Buffer.from(formatQueues(queues, 0)).toString()) as {
     items: object[];
   };
   const later = { ...list, more: [1], items: items.map((item) => ({ later: true, ...item })) };
-  assert.deepEqual(parseQueues(JSON.stringify(later)), queues);
+  assert.deepEqual(parseQueues(JSON.stringify(later)), all);
 });
 
 test('what is no list of queues is refused by the name of the field', () => {
   const item = JSON.parse(Buffer.from(formatQueues(queues, 0)).toString()).items[1];
   for (const [body, message] of [
     ['{}', /items/],
-    ['[]', /array of less than 1/],
+    ['[]', /array of less than 3/],
     [JSON.stringify({ items: [{ ...item, consumers: 'many' }] }), /items\[0\]\.consumers/],
     [JSON.stringify({ items: [{ ...item, name: 7 }] }), /items\[0\]\.name/],
     [JSON.stringify({ items: [item, { ...item, chunks_waiting: undefined }] }), /items\[1\]\.chunks_waiting/],

@@ -6,11 +6,16 @@ import type { FailureGroup } from '../../src/protocol/api/failures.ts';
 import type { Frame, List, ProblemAnswer } from '../../src/protocol/api/lists.ts';
 import type { History, Overview } from '../../src/protocol/api/overview.ts';
 import type { QueueRow } from '../../src/protocol/api/queue.ts';
+import { SHAPES } from '../../src/protocol/api/shapes.ts';
 import type { ChunkRow, SubmissionAnswer, SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import type { ValueRow } from '../../src/protocol/api/values.ts';
 import type { Why } from '../../src/protocol/api/why.ts';
+import { JsonShapeError } from '../../src/protocol/json/errors.ts';
 import { FanOut } from '../../src/server/across/fan-out.ts';
+import { HAND_OVER_MS_MAX } from '../../src/server/passing.ts';
+import { silentLogger } from '../../src/system/log/logger.ts';
 import { systemClock } from '../../src/system/time/clock.ts';
+import { mergeOverviews } from '../../src/views/across/overview.ts';
 import { scriptedHttp } from '../support/fakes/scripted-http.ts';
 import { freePort } from '../support/network/free-port.ts';
 import { ConsumerPeer } from '../support/peers/consumer-peer.ts';
@@ -30,6 +35,7 @@ import { eventually } from '../support/time/eventually.ts';
 after(stopNodes);
 
 const QUEUES = ['', 'images', 'bills'] as const;
+const UNPAGED = new Set(['overview', 'why', 'queues']);
 
 async function read<T>(node: ShardNode, path: string): Promise<T> {
   const { status, body } = await node.request(`GET /api/v1/${path}`);
@@ -333,14 +339,101 @@ test('what a node is asked for by another one is of itself alone, and is refused
   socket.close();
 });
 
+test('shards that no node has are told of when that takes longer than a hand-over, until one has them', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await shardNodes([UNNAMED, IMAGES], [BILLS]);
+  const told = async (node: ShardNode, path: string) => (await read<Frame>(node, path)).shards_missing;
+  const views = ['overview', 'submissions', 'queues', 'events', 'consumers', 'why', 'history', 'failures'];
+  await b.give(BILLS);
+  a.passing.lookAt(BILLS, null);
+  for (const path of views) assert.equal(await told(a, path), undefined, path);
+  // The next one is to have it, and has not opened it yet.
+  a.laterMs = HAND_OVER_MS_MAX - 1_000;
+  await using opening = await scriptedHttp(() => ({
+    status: 200,
+    body: '{"node":"00000000000f","shards":[]}',
+  }));
+  a.seesAt(BILLS, '00000000000f', `127.0.0.1:${opening.port}`);
+  assert.equal(a.passing.shardsMissing, 0);
+  a.laterMs = HAND_OVER_MS_MAX + 1;
+  assert.equal(a.passing.shardsMissing, 1);
+  a.passing.lookAt(BILLS, null);
+  // Views are computed once a second.
+  for (const path of views) await eventually(async () => (await told(a, path)) === 1);
+  const { attention } = await read<Overview>(a, 'overview');
+  assert.deepEqual(
+    attention.filter(({ code }) => code === 'shards_missing').map(({ severity, count }) => [severity, count]),
+    [['critical', 1]],
+  );
+  assert.equal(await told(a, 'overview?queue=images'), undefined);
+  await a.take(BILLS);
+  for (const path of views) await eventually(async () => (await told(a, path)) === undefined);
+});
+
+test('what several nodes say of shards that nobody has is one item, of the one that knows of most', async () => {
+  const { a } = await three();
+  const part = await read<Overview>(a, 'overview');
+  const item = { code: 'shards_missing', severity: 'critical', text: 't', link: 'queue' } as const;
+  const parts = [1, 3, 2].map((count) => ({ ...part, attention: [{ ...item, count, text: `t${count}` }] }));
+  assert.deepEqual(mergeOverviews(parts).attention, [{ ...item, count: 3, text: 't3' }]);
+});
+
+test('every field of an answer that others are put together with has to be there, and of its type', async () => {
+  const { a } = await three();
+  const known = SHAPES.overview;
+  const whole = await read<Overview>(a, 'overview');
+  assert.ok(whole.attention.length > 0 && whole.oldest_waiting !== null);
+  assert.equal(known({ ...whole, more: 1 }, '').counts, whole.counts);
+  const broken = function* broken(value: unknown): Generator<unknown> {
+    if (typeof value !== 'object' || value === null) return;
+    for (const [name, each] of Object.entries(value)) {
+      const put = (other: unknown) =>
+        Array.isArray(value) ? value.with(Number(name), other) : { ...value, [name]: other };
+      yield put(undefined);
+      yield put(typeof each === 'string' ? 1 : each === null ? {} : 'x');
+      for (const inner of broken(each)) yield put(inner);
+    }
+  };
+  for (const each of broken(whole))
+    assert.throws(() => known(each, ''), JsonShapeError, JSON.stringify(each));
+});
+
+test('JSON of another shape is a missing node whatever is asked for, and is logged once', async () => {
+  const { a } = await three();
+  const list = { as_of: new Date(0).toISOString(), age_ms: 0, matched: 1, next: null };
+  const bodies: object[] = [{ status: 'up' }, [], { ...list, items: [{}] }, { ...list, items: {} }];
+  let body: object = {};
+  await using odd = await scriptedHttp(() => ({ status: 200, body: JSON.stringify(body) }));
+  const address = `127.0.0.1:${odd.port}`;
+  a.seesAt(BILLS, '00000000000f', address);
+  const views = ['overview', 'history', 'submissions', 'failures', 'consumers', 'keys', 'values', 'events'];
+  views.push('why', 'queues');
+  for (const [i, each] of bodies.entries()) {
+    body = each;
+    for (const view of views) {
+      // Another view each time: those that were computed of late are not asked for again.
+      const query = { values: `key=k${i}`, events: `limit=${i + 1}`, history: `points=${i + 10}` }[view];
+      const path = `${view}?${query ?? (UNPAGED.has(view) ? '' : `limit=${i + 1}`)}`;
+      assert.deepEqual(
+        (await read<Frame>(a, path)).nodes_missing,
+        [address],
+        `${path} ${JSON.stringify(each)}`,
+      );
+    }
+  }
+  const told = a.logger.lines.filter(({ message }) => message.startsWith('unreadable answer'));
+  const fields = told.map((line) => line.fields as { readonly view: string; readonly address: string });
+  assert.deepEqual(fields.map(({ view }) => view).toSorted(), views.toSorted());
+  assert.deepEqual([fields[0]?.address, told[0]?.level], [address, 'warn']);
+});
+
 test('a node that closes a kept connection just as it is asked is asked again', async () => {
   await using other = await scriptedHttp((_request, number) =>
     number === 2 ? 'cut' : { status: 200, body: '{}' },
   );
   const node = { node: 'b', address: `127.0.0.1:${other.port}` };
-  const fanOut = new FanOut({ clock: systemClock, others: () => [node] });
+  const fanOut = new FanOut({ clock: systemClock, logger: silentLogger, others: () => [node] });
   for (let asked = 0; asked < 2; asked++) {
-    assert.deepEqual((await fanOut.ask({ path: 'overview' })).missing, []);
+    assert.ok('answer' in (await fanOut.askNode(node, { path: 'overview' })));
   }
   assert.equal(other.seen.length, 3);
   fanOut.close();

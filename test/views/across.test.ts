@@ -450,6 +450,31 @@ test('what keeps all from going on is that of the queue that is worst off on any
     else assert.equal(merged.verdict, whole.verdict);
   }));
 
+test('a pause of a queue in which nothing is open keeps nothing from going on, on whichever node it is', async () => {
+  const query = { submission: null, queue: null };
+  const told = ({ nodes, all }: Scene) =>
+    [
+      all.see((sources) => why(sources, query)),
+      mergeWhys(nodes.map((node) => node.see((s) => why(s, query)))),
+    ].map(({ ok, verdict, queue }) => ({ ok, verdict, queue }));
+  const pause: Step = { kind: 'pause', queue: 0, what: 'queue' };
+  await using idle = await scene([pause]);
+  const nothing = { ok: false, verdict: 'nothing_open', queue: null };
+  assert.deepEqual(told(idle), [nothing, nothing]);
+  await using busy = await scene([
+    { kind: 'connect', queue: 1, strategy: 0 },
+    { kind: 'insert', queue: 1, chunks: 3, customer: 0 },
+    { kind: 'work', consumer: 0, outcome: 'reserve' },
+    { kind: 'work', consumer: 0, outcome: 'complete' },
+    { kind: 'wait', ms: 1_000 },
+    pause,
+  ]);
+  const [whole, merged] = told(busy);
+  assert.deepEqual(merged, whole);
+  assert.equal(merged?.queue, 'images');
+  assert.notEqual(merged?.verdict, 'queue_paused');
+});
+
 test('queues of two nodes are one list, with the pauses of the server once', () =>
   onScenes(({ nodes, all }) => {
     const merged = mergeQueues(nodes.map(({ queue }) => queue.inUse));

@@ -1,5 +1,6 @@
 import type { Attention, Overview } from '../../protocol/api/overview.ts';
 import type { SubmissionItem } from '../../protocol/api/submissions.ts';
+import { missingText } from '../missing-text.ts';
 import { SUBMISSION_COLUMNS } from '../submission-columns.ts';
 import { bytesText, counted, grouped, oneLine, rateText, table, timeText } from '../text.ts';
 import { linesOfOne } from './one.ts';
@@ -63,13 +64,10 @@ function titleOf({ url, overview, isFrozen, filter }: TopState): ScreenLine {
 }
 
 function troubleOf({ problem, heardAtMs, overview }: TopState, nowMs: number): ScreenLine[] {
-  if (problem === null) return (overview?.nodes_missing ?? []).map(missingNode);
+  if (problem === null)
+    return missingText(overview ?? {}).map((text) => ({ text: `!! ${text}`, style: 'critical' }));
   const heard = heardAtMs === null ? 'not heard yet' : `last heard ${timeText(nowMs - heardAtMs)} ago`;
   return [{ text: `!! ${heard}, trying again: ${problem}`, style: 'critical' }];
-}
-
-function missingNode(address: string): ScreenLine {
-  return { text: `!! node ${address} does not answer: this is without its queues`, style: 'critical' };
 }
 
 function figuresOf({ counts, rates, oldest_waiting: oldest, store, pauses }: Overview): ScreenLine[] {

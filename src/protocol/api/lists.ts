@@ -4,13 +4,19 @@
  */
 
 /** What every answer begins with. */
-export interface Frame {
+export interface Frame extends Missing {
   /** When it was computed. */
   readonly as_of: string;
   /** How old it was when it was sent: answers are computed now and then, for all who ask. */
   readonly age_ms: number;
-  /** Addresses of nodes that did not say what they have, of which it is therefore silent. Not there if all did. */
+}
+
+/** Of what an answer is silent that is of the queues of several nodes. Not there where there is nothing to say. */
+export interface Missing {
+  /** Addresses of nodes that did not say what they have. */
   readonly nodes_missing?: readonly string[];
+  /** How many of the 64 shards are open on no node, for longer than a hand-over takes. */
+  readonly shards_missing?: number;
 }
 
 /** A list, or a page of one. */

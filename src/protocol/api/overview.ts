@@ -98,6 +98,7 @@ export interface StoreHealth {
 export const ATTENTION_CODES = [
   'store_unhealthy',
   'hand_out_held',
+  'shards_missing',
   'disk_low',
   'no_consumers',
   'consumers_idle',

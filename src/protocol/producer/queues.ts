@@ -1,5 +1,6 @@
 import type { PausedBy } from '../../model/control.ts';
-import type { QueueInfo } from '../../model/queue-info.ts';
+import type { QueueInfo, QueuesInUse } from '../../model/queue-info.ts';
+import type { Missing } from '../api/lists.ts';
 import { JsonShapeError } from '../json/errors.ts';
 import { JsonReader } from '../json/reader.ts';
 import { JsonWriter } from '../json/writer.ts';
@@ -20,7 +21,7 @@ const COUNT_NAMES = Object.keys(COUNTS) as (keyof typeof COUNTS)[];
 export function formatQueues(
   queues: readonly QueueInfo[],
   asOfMs: number,
-  nodesMissing: readonly string[] = [],
+  missing: Missing = {},
 ): Uint8Array {
   const writer = new JsonWriter().raw('{"as_of":').text(new Date(asOfMs).toISOString());
   writer.raw(',"age_ms":0,"matched":').integer(queues.length).raw(',"next":null,"items":[');
@@ -30,19 +31,23 @@ export function formatQueues(
     writer.raw(`,"pauses":${JSON.stringify(queue.pauses.map(pauseOf))}}`);
   });
   writer.raw(']');
-  if (nodesMissing.length > 0) writer.raw(`,"nodes_missing":${JSON.stringify(nodesMissing)}`);
+  for (const [name, value] of Object.entries(missing)) writer.raw(`,"${name}":${JSON.stringify(value)}`);
   return writer.raw('}').finish();
 }
 
-export function parseQueues(body: Uint8Array | string): QueueInfo[] {
+export function parseQueues(body: Uint8Array | string): QueuesInUse {
   const reader = new JsonReader(body);
   const queues: QueueInfo[] = [];
-  const seen = reader.struct('', ['items'], (_name, path) => {
-    reader.array(path, (index) => queues.push(readQueue(reader, `${path}[${index}]`)));
+  const nodesMissing: string[] = [];
+  let shardsMissing = 0;
+  const seen = reader.struct('', ['items', 'nodes_missing', 'shards_missing'], (name, path) => {
+    if (name === 'items') reader.array(path, (index) => queues.push(readQueue(reader, `${path}[${index}]`)));
+    else if (name === 'shards_missing') shardsMissing = reader.uint(path);
+    else reader.array(path, (index) => nodesMissing.push(reader.text(`${path}[${index}]`)));
   });
   reader.end();
   if (!seen.has('items')) throw new JsonShapeError('items', 'it is missing');
-  return queues;
+  return { queues, nodesMissing, shardsMissing };
 }
 
 function readQueue(reader: JsonReader, path: string): QueueInfo {

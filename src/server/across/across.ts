@@ -3,9 +3,11 @@ import type { Socket } from 'node:net';
 import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import type { HttpExchange } from '../../net/http/exchange.ts';
 import { upgradeRequestBytes } from '../../net/relay/upgrade-request.ts';
+import type { Missing } from '../../protocol/api/lists.ts';
 import { FORWARDED_HEADER, SCOPE_HEADER, SHARDS_HEADER } from '../../protocol/node.ts';
 import { nothingChanged } from '../../queue/errors.ts';
 import type { Queue } from '../../queue/queue.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import { FanOut, type NodeAddress } from './fan-out.ts';
 import { Forwarding, type QueuePlace, wasForwarded } from './forwarding.ts';
@@ -22,12 +24,15 @@ export interface AcrossOptions {
   /** The name of this node. */
   readonly node: string;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly queue: Queue;
   /** Whether requests for that queue are taken here. */
   isHere(queue: string): boolean;
   /** Where this node is reached by others. */
   readonly address: () => string;
   places(): ShardPlaces;
+  /** How many are open on no node for longer than a hand-over takes. */
+  shardsMissing(): number;
   /** Other nodes that have queues open. */
   others(): readonly NodeAddress[];
   /** Who has that queue, as far as is known; null: nobody. */
@@ -58,6 +63,20 @@ export class Across {
   /** Whether an answer to this request has parts on other nodes. */
   isSpread(exchange: HttpExchange): boolean {
     return !isForThisNode(exchange) && this.fanOut.others.length > 0;
+  }
+
+  /** Whether one out of what this node has would be silent of other queues: on other nodes, or nowhere. */
+  isPart(exchange: HttpExchange): boolean {
+    return !isForThisNode(exchange) && (this.fanOut.others.length > 0 || this.#o.shardsMissing() > 0);
+  }
+
+  /** What an answer is silent of. @param nodes that did not answer */
+  missing(nodes: readonly string[]): Missing {
+    const shards = this.#o.shardsMissing();
+    return {
+      ...(nodes.length === 0 ? {} : { nodes_missing: nodes }),
+      ...(shards === 0 ? {} : { shards_missing: shards }),
+    };
   }
 
   /** Whether it is for another node alone, and has been passed on to this one. */

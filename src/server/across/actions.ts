@@ -6,7 +6,7 @@ import { formatActionRequest } from '../../protocol/producer/actions.ts';
 import { nothingChanged, QueueUnavailableError } from '../../queue/errors.ts';
 import { filterText } from '../../queue/verbs/changes.ts';
 import type { Across } from './across.ts';
-import { type NodeAddress, readAnswer } from './fan-out.ts';
+import type { NodeAddress } from './fan-out.ts';
 import { mergeVerbAnswers } from './verb-answers.ts';
 
 export interface ActionsAcrossOptions {
@@ -121,8 +121,8 @@ export class ActionsAcross {
     const told = await across.fanOut.askNode(node, question);
     if (!('answer' in told)) return node;
     const { status, body: text } = told.answer;
-    if (status === 200) return readAnswer(told.answer, (each) => parseActionAnswer(verb, each)) ?? node;
-    return parseProblem(status, text)?.code === NOTHING_MATCHES ? nothing : node;
+    if (status !== 200 && parseProblem(status, text)?.code === NOTHING_MATCHES) return nothing;
+    return across.fanOut.read(told, question, (each) => parseActionAnswer(verb, each)) ?? node;
   }
 
   /** @throws QueueUnavailableError if one is missing */

@@ -1,8 +1,11 @@
 import { Agent } from 'node:http';
 import type { ShardId } from '../../model/ids.ts';
+import { messageOf } from '../../model/thrown.ts';
 import { parseQueueUrl } from '../../net/address/queue-url.ts';
 import { attemptRequest, type HttpAnswer, HttpAttemptError } from '../../net/http/attempt.ts';
 import { SCOPE_HEADER, SHARDS_HEADER } from '../../protocol/node.ts';
+import { parseProblem } from '../../protocol/producer/action-answers.ts';
+import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 
 /** A node, and where it is reached. */
@@ -13,6 +16,7 @@ export interface NodeAddress {
 
 export interface FanOutOptions {
   readonly clock: Clock;
+  readonly logger: Logger;
   /** Nodes that have queues open, this one excluded. */
   others(): readonly NodeAddress[];
 }
@@ -25,12 +29,6 @@ export interface NodeAnswer extends NodeAddress {
 /** The same, read. */
 export interface NodeValue<T> extends NodeAddress {
   readonly value: T;
-}
-
-export interface Answers {
-  readonly answers: readonly NodeAnswer[];
-  /** Addresses of nodes that did not answer in time. */
-  readonly missing: readonly string[];
 }
 
 export interface Question {
@@ -55,6 +53,8 @@ export class FanOut {
   readonly #kept = new Agent({ keepAlive: true, maxFreeSockets: LINKS_IDLE_MAX });
   /** For what must not be sent twice: a kept connection may have ended unnoticed. */
   readonly #fresh = new Agent({ keepAlive: false });
+  /** What was logged as unreadable, by node. */
+  readonly #unread = new Map<string, Set<string>>();
 
   constructor(options: FanOutOptions) {
     this.#o = options;
@@ -65,33 +65,59 @@ export class FanOut {
     return this.#o.others();
   }
 
-  async ask(question: Question): Promise<Answers> {
-    const all = await Promise.all(this.others.map((node) => this.askNode(node, question)));
-    return {
-      answers: all.filter((each) => 'answer' in each),
-      missing: all.filter((each) => !('answer' in each)).map(({ address }) => address),
-    };
-  }
-
   /**
-   * What the others say, read; a node that refuses to, or says something else (it may be of another version), is missing as
-   * well.
+   * What the others say, read. A node that does not answer in time, refuses to, or says something else (it may be of another
+   * version, or something in between answers for it) is missing.
    *
-   * @param read of a body, and throws for what it cannot read. Default: an object as JSON
+   * @param read of a body, and throws for what it cannot read
    */
   async values<T>(
     question: Question,
-    read: (body: Uint8Array) => T = readObject,
+    read: (body: Uint8Array) => T,
   ): Promise<{ readonly values: readonly NodeValue<T>[]; readonly missing: string[] }> {
-    const { answers, missing } = await this.ask(question);
     const values: NodeValue<T>[] = [];
-    const all = [...missing];
-    for (const { node, address, answer } of answers) {
-      const value = readAnswer(answer, read);
-      if (value === null) all.push(address);
+    const missing: string[] = [];
+    const { others } = this;
+    const told = await Promise.all(others.map((node) => this.value(node, question, read)));
+    for (const [i, { node, address }] of others.entries()) {
+      const value = told[i] ?? null;
+      if (value === null) missing.push(address);
       else values.push({ node, address, value });
     }
-    return { values, missing: all };
+    return { values, missing };
+  }
+
+  /** The same of one of them; null: it is missing. */
+  async value<T>(node: NodeAddress, question: Question, read: (body: Uint8Array) => T): Promise<T | null> {
+    const told = await this.askNode(node, question);
+    return 'answer' in told ? this.read(told, question, read) : null;
+  }
+
+  /** null: it is no success, or nothing that can be read, which is logged once of each kind of question. */
+  read<T>(
+    { node, address, answer: { status, body } }: NodeAnswer,
+    { path }: Pick<Question, 'path'>,
+    read: (body: Uint8Array) => T,
+  ): T | null {
+    const view = path.replace(/\?.*$/s, '');
+    let reason: string;
+    try {
+      if (status === 200) return read(body);
+      if (parseProblem(status, body) !== null) return null;
+      reason = `status ${status}`;
+    } catch (error) {
+      reason = messageOf(error);
+    }
+    const known = this.#unread.get(node) ?? new Set();
+    if (known.has(view)) return null;
+    const others = new Set(this.others.map((each) => each.node));
+    for (const gone of [...this.#unread.keys()]) if (!others.has(gone)) this.#unread.delete(gone);
+    this.#unread.set(node, known.add(view));
+    this.#o.logger.warn(
+      { node, address, view, reason },
+      'unreadable answer from another node, going on without it',
+    );
+    return null;
   }
 
   /** The node as it is if it does not answer. An answer that another one may follow, as of a node that stops, is none. */
@@ -127,26 +153,6 @@ export class FanOut {
     this.#kept.destroy();
     this.#fresh.destroy();
   }
-}
-
-/** null: it is no success, or nothing that can be read. */
-export function readAnswer<T>(
-  { status, body }: HttpAnswer,
-  read: (body: Uint8Array) => T = readObject,
-): T | null {
-  if (status !== 200) return null;
-  try {
-    return read(body);
-  } catch {
-    return null;
-  }
-}
-
-/** Of an answer to a question whose answers are objects. */
-function readObject<T>(body: Uint8Array): T {
-  const value = JSON.parse(Buffer.from(body).toString()) as T;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('no object');
-  return value;
 }
 
 const NEVER = new AbortController().signal;

@@ -109,7 +109,9 @@ function mergePauses(all: readonly (readonly PauseItem[])[]): PauseItem[] {
 function mergeAttention(parts: readonly Content[]): Attention[] {
   const found = new Map<string, Attention>();
   for (const each of parts.flatMap(({ attention }) => attention)) {
-    found.set(`${each.code} ${each.link} ${each.text}`, each);
+    // Of what nobody has, one may have heard later than another.
+    const key = each.code === 'shards_missing' ? each.code : `${each.code} ${each.link} ${each.text}`;
+    if ((found.get(key)?.count ?? 0) < each.count) found.set(key, each);
   }
   const rank = ({ severity }: Attention) => SEVERITIES.indexOf(severity);
   return [...found.values()].sort((a, b) => rank(a) - rank(b)).slice(0, ATTENTION_MAX);

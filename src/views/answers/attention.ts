@@ -1,4 +1,5 @@
 import { listedQueue } from '../../model/queue-name.ts';
+import { SHARDS } from '../../model/shard.ts';
 import { strategyText } from '../../model/strategy-text.ts';
 import type { Attention, AttentionCode, Severity } from '../../protocol/api/overview.ts';
 import type { QueueSight } from '../../queue/queue.ts';
@@ -37,6 +38,7 @@ export function* attention(sources: Sources, name: string | null): Computation<A
   const add = (code: AttentionCode, severity: Severity, text: string, link: string, count = 1) =>
     void found.push({ code, severity, count, text, link });
   ofServer(sources, add);
+  if (name === null) ofShards(sources, add);
   for (const sight of [...queuesOf(sources, name)]) {
     yield;
     yield* ofWork(sources, sight, add);
@@ -99,6 +101,13 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals }: Sources
       'queue',
     );
   }
+}
+
+function ofShards({ shardsMissing }: Sources, add: Add): void {
+  const missing = shardsMissing();
+  if (missing === 0) return;
+  const text = `${missing} of ${SHARDS} shards ${missing === 1 ? 'is' : 'are'} open on no node: queues stand still, and what is shown is without them`;
+  add('shards_missing', 'critical', text, 'queue', missing);
 }
 
 function* ofWork(

@@ -38,6 +38,8 @@ export interface World {
   readonly isEmpty: boolean;
   /** Addresses of nodes that do not answer. */
   readonly nodesMissing: readonly string[];
+  /** Shards that no node has. */
+  readonly shardsMissing: number;
 }
 
 export const PLAIN: Omit<World, 'nowMs'> = {
@@ -55,13 +57,15 @@ export const PLAIN: Omit<World, 'nowMs'> = {
   rows: 50,
   isEmpty: false,
   nodesMissing: [],
+  shardsMissing: 0,
 };
 
 export const iso = (ms: number) => new Date(ms).toISOString();
-export const frame = ({ nowMs, nodesMissing }: World): Frame => ({
+export const frame = ({ nowMs, nodesMissing, shardsMissing }: World): Frame => ({
   as_of: iso(nowMs - 400),
   age_ms: 400,
   ...(nodesMissing.length === 0 ? {} : { nodes_missing: nodesMissing }),
+  ...(shardsMissing === 0 ? {} : { shards_missing: shardsMissing }),
 });
 
 export function list<Item>(world: World, items: readonly Item[], matched = items.length): List<Item> {

@@ -9,8 +9,8 @@ import { checkedSettings } from '../../../src/server/settings.ts';
 import { whoseIs } from '../../../src/server/whose.ts';
 import { unlimitedTenure } from '../../../src/store/lease.ts';
 import { MemoryDatabase, MemoryStore } from '../../../src/store/memory/memory-store.ts';
-import { silentLogger } from '../../../src/system/log/logger.ts';
 import { systemClock } from '../../../src/system/time/clock.ts';
+import { recordingLogger } from '../fakes/recording-logger.ts';
 import { HttpSocket, type RawAnswer } from '../peers/http-socket.ts';
 import { assertDescribed } from '../protocol/openapi.ts';
 
@@ -21,9 +21,17 @@ const HOLD_MS = 5_000;
 
 /** What a process has that takes shards when a test says so. */
 export class ShardNode {
+  readonly logger = recordingLogger();
+  /** How much later it is by the clock that measures for how long nobody has a shard. */
+  laterMs = 0;
   readonly passing = new Passing({
-    clock: systemClock,
-    logger: silentLogger,
+    clock: {
+      nowMs: () => systemClock.nowMs(),
+      monotonicMs: () => systemClock.monotonicMs() + this.laterMs,
+      after: (ms, run, options) => systemClock.after(ms, run, options),
+      soon: (run) => systemClock.soon(run),
+    },
+    logger: this.logger,
     holdMs: HOLD_MS,
     shardsTotal: () => 3,
     whoseIs: (target) => whoseIs(target, '', shardOf),
@@ -35,7 +43,7 @@ export class ShardNode {
   readonly #shards = new Map<ShardId, ShardOffice>();
 
   constructor(name: string, database: MemoryDatabase) {
-    const settings = checkedSettings({ hosts: ['127.0.0.1'], port: 0, logger: silentLogger });
+    const settings = checkedSettings({ hosts: ['127.0.0.1'], port: 0, logger: this.logger });
     this.#name = name;
     this.#store = new MemoryStore({ database, clock: systemClock });
     this.#http = new HttpServer(settings, { request() {}, isUpgrade: () => false, upgrade() {} });

@@ -22,6 +22,7 @@ export function startViews(
     },
     cpuMs: () => 0,
     diskSpace: null,
+    shardsMissing: () => 0,
     sizeBytes: async () => 0,
   });
   views.start();

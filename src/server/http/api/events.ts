@@ -1,15 +1,16 @@
 import type { HttpExchange } from '../../../net/http/exchange.ts';
 import type { EventsAnswer } from '../../../protocol/api/events.ts';
 import { PARAMETERS } from '../../../protocol/api/parameters.ts';
+import { SHAPES } from '../../../protocol/api/shapes.ts';
 import { type EventPlaces, eventTag, mergeEvents, parseEventPlaces } from '../../../views/across/events.ts';
 import { eventsAfter } from '../../../views/answers/events.ts';
 import type { Views } from '../../../views/views.ts';
 import { type Across, isForPart } from '../../across/across.ts';
-import { ANSWER_MS_MAX, type NodeAddress, readAnswer } from '../../across/fan-out.ts';
+import { ANSWER_MS_MAX, type NodeAddress } from '../../across/fan-out.ts';
 import { respondJson } from '../answers.ts';
 import type { Route } from '../submissions.ts';
 import { parseQuery, type QueryOf } from './query.ts';
-import { answered, frameOf, missingNodes, type ViewRoutes } from './view-routes.ts';
+import { answered, frameOf, jsonReader, type ViewRoutes } from './view-routes.ts';
 
 type Query = QueryOf<typeof PARAMETERS.events>;
 type Content = Omit<EventsAnswer, 'as_of' | 'age_ms'>;
@@ -117,7 +118,8 @@ class EventsOfNodes implements Look {
     });
     const content = mergeEvents(parts, query.limit, new Map(unheard));
     this.#places = parseEventPlaces(content.next, this.#own);
-    return { ...content, ...missingNodes(missing.map(({ address }) => address)) };
+    if (query.queue !== null) return content;
+    return { ...content, ...this.#across.missing(missing.map(({ address }) => address)) };
   }
 
   async news(waitMs: number): Promise<void> {
@@ -145,9 +147,7 @@ class EventsOfNodes implements Look {
     if (after !== undefined) query.set('after', String(after));
     query.set('wait_ms', String(Math.floor(waitMs)));
     const question = { path: `events?${query}`, timeoutMs: waitMs + ANSWER_MS_MAX, signal };
-    const told = await this.#across.fanOut.askNode(node, question).catch(() => node);
-    const content = 'answer' in told ? readAnswer<Content>(told.answer) : null;
-    return Array.isArray(content?.items) ? content : null;
+    return this.#across.fanOut.value(node, question, jsonReader(SHAPES.events)).catch(() => null);
   }
 }
 

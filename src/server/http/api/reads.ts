@@ -3,6 +3,7 @@ import type { SubmissionId } from '../../../model/ids.ts';
 import { END_STATES } from '../../../model/submission.ts';
 import type { HttpExchange } from '../../../net/http/exchange.ts';
 import { PARAMETERS } from '../../../protocol/api/parameters.ts';
+import { SHAPES } from '../../../protocol/api/shapes.ts';
 import { MAP_HEADER } from '../../../protocol/api/submissions.ts';
 import { parseIdSegment } from '../../../protocol/producer/requests.ts';
 import { mergeHistories } from '../../../views/across/history.ts';
@@ -37,7 +38,7 @@ import type { ApiEndpoint } from '../endpoints.ts';
 import type { Route } from '../submissions.ts';
 import { eventsRoute } from './events.ts';
 import { parseQuery, queryText } from './query.ts';
-import { answered, ConsumerNotFoundError, respondFrame, ViewRoutes } from './view-routes.ts';
+import { answered, ConsumerNotFoundError, jsonReader, respondFrame, ViewRoutes } from './view-routes.ts';
 
 type ReadEndpoint = Exclude<ApiEndpoint, 'queues' | 'openapi' | 'action'>;
 
@@ -47,6 +48,7 @@ export function readRoutes(views: Views, across: Across | null): Readonly<Record
   const homeOfId = (query: { readonly queue: string | null }, segment: string) =>
     query.queue ?? routes.queueOf(idOf(segment));
   const openSubmissions = routes.ofAll('submissions', PARAMETERS.submissions, openList, {
+    shape: SHAPES.submissions,
     merge: mergeSubmissions,
   });
   const endedSubmissions = routes.ofQueue('submissions', PARAMETERS.submissions, (sources, query) =>
@@ -59,6 +61,7 @@ export function readRoutes(views: Views, across: Across | null): Readonly<Record
     ({ submission: id, queue }) => queue ?? (id === null ? null : routes.queueOf(id)),
   );
   const whyAll = routes.ofAll('why', PARAMETERS.why, (sources, { queue }) => whyOfQueues(sources, queue), {
+    shape: SHAPES.why,
     merge: mergeWhys,
   });
   const hasParameter = (exchange: HttpExchange, name: string) =>
@@ -70,6 +73,7 @@ export function readRoutes(views: Views, across: Across | null): Readonly<Record
       PARAMETERS.overview,
       (sources, { queue }) => sources.disk.whenLooked(() => overview(sources, queue)),
       {
+        shape: SHAPES.overview,
         merge: mergeOverviews,
       },
     ),
@@ -78,6 +82,7 @@ export function readRoutes(views: Views, across: Across | null): Readonly<Record
       PARAMETERS.history,
       (sources, query) => inOneStep(history(sources, query)),
       {
+        shape: SHAPES.history,
         merge: mergeHistories,
       },
     ),
@@ -114,15 +119,18 @@ export function readRoutes(views: Views, across: Across | null): Readonly<Record
     }),
     failures: routes.ofAll('failures', PARAMETERS.failures, failures, {
       partOf: (query) => (isPaged(query) ? query : { ...query, ...WHOLE }),
+      shape: SHAPES.failures,
       merge: mergeFailures,
     }),
     consumers: routes.ofAll('consumers', PARAMETERS.consumers, consumers, {
       partOf: (query) => (isPaged(query) ? query : { ...query, ...WHOLE }),
+      shape: SHAPES.consumers,
       merge: mergeConsumers,
     }),
     consumerDetails: consumerRoute(routes, across),
     keys: routes.ofAll('keys', PARAMETERS.keys, keys, {
       partOf: (query) => ({ ...query, ...WHOLE }),
+      shape: SHAPES.keys,
       merge: mergeKeys,
     }),
     values: routes.ofAll(
@@ -134,6 +142,7 @@ export function readRoutes(views: Views, across: Across | null): Readonly<Record
       },
       {
         partOf: (query) => (isPagedValues(query) ? query : { ...query, ...WHOLE }),
+        shape: SHAPES.values,
         merge: mergeValues,
       },
     ),
@@ -166,10 +175,11 @@ function consumerRoute(routes: ViewRoutes, across: Across | null): Route {
       } catch (error) {
         const mayBeElsewhere = error instanceof ConsumerNotFoundError && queue === null;
         if (!mayBeElsewhere || across?.isSpread(exchange) !== true) throw error;
-        const { answers } = await across.fanOut.ask({ path: `consumers/${encodeURIComponent(segment)}` });
-        const found = answers.find(({ answer }) => answer.status === 200);
+        const question = { path: `consumers/${encodeURIComponent(segment)}` };
+        const { values } = await across.fanOut.values(question, jsonReader(SHAPES.consumerDetails));
+        const [found] = values;
         if (found === undefined) throw error;
-        respondJson(exchange, 200, found.answer.body);
+        respondJson(exchange, 200, Buffer.from(JSON.stringify(found.value)));
       }
     });
   });

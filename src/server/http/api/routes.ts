@@ -28,12 +28,12 @@ export function apiRoutes({
 /** Not a view: it is asked for once. */
 function queuesRoute(queue: Queue, clock: Clock, across: Across | null): Route {
   return async (exchange) => {
-    if (across?.isSpread(exchange) !== true) {
+    if (across?.isPart(exchange) !== true) {
       respondJson(exchange, 200, formatQueues(queue.inUse, clock.nowMs()));
       return;
     }
     const { values, missing } = await across.fanOut.values({ path: 'queues' }, parseQueues);
-    const all = mergeQueues([queue.inUse, ...values.map(({ value }) => value)]);
-    respondJson(exchange, 200, formatQueues(all, clock.nowMs(), missing));
+    const all = mergeQueues([queue.inUse, ...values.map(({ value }) => value.queues)]);
+    respondJson(exchange, 200, formatQueues(all, clock.nowMs(), across.missing(missing)));
   };
 }

@@ -2,6 +2,7 @@ import { OpsqueueError, ProtocolError, SubmissionNotFoundError } from '../../../
 import type { SubmissionId } from '../../../model/ids.ts';
 import { CONTENT_TYPE_JSON, type HttpExchange } from '../../../net/http/exchange.ts';
 import type { Frame } from '../../../protocol/api/lists.ts';
+import type { Shape } from '../../../protocol/api/shapes.ts';
 import { QueueUnavailableError } from '../../../queue/errors.ts';
 import { StoreError } from '../../../store/errors.ts';
 import { type Computation, type Computed, type Computing, TooManyViewsError } from '../../../views/frames.ts';
@@ -39,6 +40,8 @@ type Compute<Ps extends QueryShape, Made> = (sources: Sources, query: QueryOf<Ps
 
 /** How answers of several nodes become one. */
 interface Merging<Ps extends QueryShape, Answer> {
+  /** What each says. */
+  readonly shape: Shape<Answer & Frame>;
   /** What each is asked for. Default: the same. */
   readonly partOf?: (query: QueryOf<Ps>) => QueryOf<Ps>;
   readonly merge: (parts: readonly (Answer & Frame)[], query: QueryOf<Ps>) => Answer;
@@ -107,7 +110,7 @@ export class ViewRoutes {
     name: string,
     parameters: Ps,
     compute: Compute<Ps, Computing<Answer>>,
-    { partOf = (query) => query, merge }: Merging<Ps, Answer>,
+    { partOf = (query) => query, shape, merge }: Merging<Ps, Answer>,
   ): Route {
     const across = this.#across;
     const ofOne = this.ofQueue(name, parameters, compute);
@@ -119,19 +122,19 @@ export class ViewRoutes {
     });
     const ofEach = answered(async (exchange, { queue }) => {
       const query = parseQuery(parameters, exchange.query, queue);
-      const ask = () => across.fanOut.values<Answer & Frame>({ path: `${name}?${exchange.query}` });
+      const ask = () => across.fanOut.values({ path: `${name}?${exchange.query}` }, jsonReader(shape));
       await this.respondView(exchange, `${name} ${queryText(query)} of all nodes`, async (sources) => {
         const { values, missing } = await ask();
         return whole(await compute(sources, partOf(query), ''), (own) => {
           const parts = [{ ...frameOf(sources), ...own }, ...values.map(({ value }) => value)];
-          return { ...withoutFrame(merge(parts, query)), ...missingNodes(missing) };
+          return { ...withoutFrame(merge(parts, query)), ...across.missing(missing) };
         });
       });
     });
     return (exchange, target, body) => {
       if (isForPart(exchange)) return ofPart(exchange, target, body);
       const isOfOne = target.queue !== '' || new URLSearchParams(exchange.query).has('queue');
-      const route = isOfOne || !across.isSpread(exchange) ? ofOne : ofEach;
+      const route = isOfOne || !across.isPart(exchange) ? ofOne : ofEach;
       return route(exchange, target, body);
     };
   }
@@ -157,9 +160,9 @@ function withoutFrame<Answer extends object>(
   return content;
 }
 
-/** How an answer says that some did not answer. */
-export function missingNodes(missing: readonly string[]): Pick<Frame, 'nodes_missing'> {
-  return missing.length === 0 ? {} : { nodes_missing: missing };
+/** Reads what another node has answered. */
+export function jsonReader<T>(shape: Shape<T>): (body: Uint8Array) => T {
+  return (body) => shape(JSON.parse(Buffer.from(body).toString()), '');
 }
 
 /** With its errors as problems. */
