@@ -2,18 +2,31 @@ import { isAggregateError, isError } from '../../model/kinds.ts';
 import { messageOf } from '../../model/thrown.ts';
 import { StoreError, type StoreErrorClass } from '../errors.ts';
 
-/** Not every code of five letters is one: EPIPE is the operating system's. */
-const SQLSTATE = /^(?:[0-9][0-9A-Z]|F0|HV|P0|XX)[0-9A-Z]{3}$/;
+/** Also of extensions, triggers and other engines, but not every code of five letters: EPIPE is the operating system's. */
+const SQLSTATE = /^(?=.*[0-9])[0-9A-Z]{5}$/;
 const DISK_FULL = '53100';
 const DAMAGED: ReadonlySet<string> = new Set(['XX001', 'XX002']);
 /** The configuration or the rights of the user are wrong: no such database, not allowed. Wrong passwords are class 28. */
 const REFUSED: ReadonlySet<string> = new Set(['3D000', '42501']);
-/** A primary that became a standby, time limits that end a session. */
-const PASSING: ReadonlySet<string> = new Set(['25006', '25P03', '25P04']);
-/** A warning, connection, lost races, resources, object in use, intervention of an operator, trouble of the system below. */
-const PASSING_CLASSES: ReadonlySet<string> = new Set(['01', '08', '40', '53', '55', '57', '58']);
-/** After these, what was asked for may have taken place all the same; so after the class 40 where it says so. */
-const UNSETTLED_CLASSES: ReadonlySet<string> = new Set(['01', '08', '57', '58', 'XX']);
+/**
+ * Classes of PostgreSQL's list by which the same statement will fail for the same reason again: the schema or the rows are not as this
+ * queue wrote them, or it asks for what the engine does not have. Feature, cardinality, data, constraint, schema, name or
+ * syntax, view, limit of the program.
+ */
+const LASTING_CLASSES: ReadonlySet<string> = new Set(['0A', '21', '22', '23', '3F', '42', '44', '54']);
+/**
+ * Besides those, classes after which nothing of what was asked for has taken place: transaction state, login, no such database,
+ * lost races (but where they say that it is not known), resources, object in use. After any other it may have all the same.
+ */
+const SETTLED_CLASSES: ReadonlySet<string> = new Set([
+  ...LASTING_CLASSES,
+  '25',
+  '28',
+  '3D',
+  '40',
+  '53',
+  '55',
+]);
 const UNIQUE_VIOLATION = '23505';
 const COMPLETION_UNKNOWN = '40003';
 /** Codes of TLS in Node.js: a certificate that is not trusted, has expired, is of another host. */
@@ -51,7 +64,7 @@ function codeOf(error: unknown): string | null {
 export function isSettled(error: unknown): boolean {
   const code = codeOf(error);
   if (code === null || !SQLSTATE.test(code) || code === COMPLETION_UNKNOWN) return false;
-  return !UNSETTLED_CLASSES.has(code.slice(0, 2));
+  return SETTLED_CLASSES.has(code.slice(0, 2));
 }
 
 /** Whether another transaction has inserted what has to be unique, a prefix or a key, before this one. */
@@ -104,7 +117,7 @@ function isOfLogin(error: unknown): boolean {
   return !['transient', 'full'].includes(storeClass(error));
 }
 
-/** What is known to pass is tried again; what is not stops the queue rather than the truth. */
+/** What will fail again stops the shard rather than the truth; all else is tried again, also what nobody knows: its code is in the log. */
 function storeClass(error: unknown): StoreErrorClass {
   const code = codeOf(error);
   // The link: nothing else has another code, or none.
@@ -112,5 +125,5 @@ function storeClass(error: unknown): StoreErrorClass {
   if (code === DISK_FULL) return 'full';
   if (DAMAGED.has(code)) return 'corrupt';
   if (REFUSED.has(code) || code.startsWith('28')) return 'unusable';
-  return PASSING.has(code) || PASSING_CLASSES.has(code.slice(0, 2)) ? 'transient' : 'corrupt';
+  return LASTING_CLASSES.has(code.slice(0, 2)) ? 'corrupt' : 'transient';
 }

@@ -15,10 +15,18 @@ const failure = (code: string | undefined, message = 'it failed') =>
 test('what PostgreSQL, the network and TLS report is classed by its code: it passes, or it stops the queue', () => {
   for (const [storeClass, codes] of [
     ['full', ['53100']],
-    ['corrupt', ['XX001', 'XX002', 'XX000', '23505', '42601', '42P01', '22021']],
+    [
+      'corrupt',
+      ['XX001', 'XX002', '23505', '42601', '42P01', '22021', '0A000', '54000', '3F000', '21000', '44000'],
+    ],
     ['unusable', ['28P01', '28000', '3D000', '42501']],
     ['transient', ['40001', '40P01', '57P01', '57P02', '57P03', '57014', '08006', '53300', '53200']],
     ['transient', ['25006', '25P03', '55P03', '58030', '40003', '01000']],
+    // What is none of these, or of no list at all, is tried again: it says nothing of what is stored.
+    [
+      'transient',
+      ['XX000', '25P02', '26000', '34000', '38000', '72000', 'P0001', 'F0001', 'HV000', 'U0001', 'ZZ999'],
+    ],
     ['transient', ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EPIPE', undefined]],
     // A link that broke, not one that was refused.
     ['transient', ['ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC', 'ERR_SSL_UNEXPECTED_EOF_WHILE_READING']],
@@ -72,6 +80,9 @@ test('only what the server itself refused did not take place for certain', () =>
     '08006',
     '58030',
     'XX000',
+    'P0001',
+    'U0001',
+    '72000',
     '40003',
     'ECONNRESET',
     'EPIPE',
@@ -95,6 +106,7 @@ test('the message has all that is known: the errors of all addresses, and the co
     postgresError(failure('57P03', 'starting up'), 'db').message,
     'db: starting up (SQLSTATE 57P03)',
   );
+  assert.equal(postgresError(failure('U0001', 'not today'), 'db').message, 'db: not today (SQLSTATE U0001)');
   const ours = new StoreError('fenced', 'taken');
   assert.equal(postgresError(ours, 'db'), ours);
 });
