@@ -86,7 +86,17 @@ export function undoOf({ verb, target, fields, before }: Action, { ids }: Action
   }
   if (verb !== 'pause' && verb !== 'resume') return null;
   const opposite = verb === 'pause' ? 'resume' : 'pause';
-  return { verb: opposite, target: 'queue' in target || 'server' in target ? target : { ids } };
+  return { verb: opposite, target: isOfOne(target) ? target : { ids } };
+}
+
+/** Whether what takes it back is not for all that it was done to: an answer names no more than 10 000 submissions. */
+export function isUndonePartly(action: Action, answer: ActionAnswer): boolean {
+  return undoOf(action, answer) !== null && !isOfOne(action.target) && answer.ids.length < answer.done;
+}
+
+/** Not of submissions. */
+function isOfOne(target: Target): boolean {
+  return 'queue' in target || 'server' in target;
 }
 
 /** What was before, of all that is changed. */

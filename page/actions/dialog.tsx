@@ -11,6 +11,7 @@ import {
   CANCEL_WAIT_MS,
   DONE_WORDS,
   type Fields,
+  isUndonePartly,
   perform,
   TYPED_ABOVE,
   tryOut,
@@ -122,6 +123,11 @@ function Asking({ action: asking }: { readonly action: Action }) {
         </p>
       )}
       {trial === null || what !== null ? null : <Trial answer={trial} />}
+      {trial === null || !isUndonePartly(action, trial) ? null : (
+        <p>
+          Afterwards Undo takes it back for the first <b>{count(trial.ids.length)}</b> of them only.
+        </p>
+      )}
       {isReady && trial === null && problem === null ? <p aria-busy="true">Counting …</p> : null}
       <form
         onSubmit={(event) => {
@@ -190,14 +196,22 @@ function Trial({ answer }: { readonly answer: ActionAnswer }) {
   );
 }
 
+function undoLabel(action: Action, answer: ActionAnswer): string {
+  return isUndonePartly(action, answer) ? `Undo the first ${count(answer.ids.length)}` : 'Undo';
+}
+
 /** Until the time is up nothing has happened: a page that is closed meanwhile cancels nothing. */
 function waitThenRun(action: Action, trial: ActionAnswer, reason: string): void {
-  const timer = setTimeout(() => void run(action, trial.matched, reason), CANCEL_WAIT_MS);
+  const timer = setTimeout(() => {
+    takeAway();
+    void run(action, trial.matched, reason);
+  }, CANCEL_WAIT_MS);
   const undo = () => {
     clearTimeout(timer);
+    takeAway();
     say({ text: 'Nothing was cancelled' });
   };
-  say({
+  const takeAway = say({
     text: `Cancelling ${plural(trial.done, 'submission')} in 5 seconds`,
     button: { label: 'Undo', press: undo },
     waitMs: CANCEL_WAIT_MS,
@@ -224,7 +238,9 @@ async function run(action: Action, expected: number, reason: string): Promise<vo
       text: `${DONE_WORDS[action.verb]} ${what}${still}`,
       ...(undo === null || answer.done === 0
         ? {}
-        : { button: { label: 'Undo', press: () => void run(undo, answer.done, 'undone') } }),
+        : {
+            button: { label: undoLabel(action, answer), press: () => void run(undo, answer.done, 'undone') },
+          }),
     });
   } catch (error) {
     say({ text: error instanceof Error ? error.message : String(error), isBad: true });

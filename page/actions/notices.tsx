@@ -10,36 +10,59 @@ export interface Notice {
   readonly waitMs?: number;
 }
 
-const notice = new Store<Notice | null>(null);
+/** Those that wait each stay until they are taken away; of the others, the latest is shown. */
+const notices = new Store<readonly Notice[]>([]);
 const SHOWN_MS = 8_000;
 
-export function say(what: Notice | null): void {
-  notice.set(what);
+/** Returns what takes it away again. */
+export function say(what: Notice): () => void {
+  const waiting = notices.value.filter(({ waitMs }) => waitMs !== undefined);
+  notices.set([...waiting, what]);
+  return () => takeAway(what);
+}
+
+function takeAway(what: Notice): void {
+  if (notices.value.includes(what)) notices.set(notices.value.filter((each) => each !== what));
 }
 
 export function Notices() {
-  const shown = useStore(notice);
+  const shown = useStore(notices);
+  const [latest] = shown.slice(-1);
   useEffect(() => {
-    if (shown === null || shown.waitMs !== undefined || shown.isBad) return;
-    const timer = setTimeout(() => notice.value === shown && notice.set(null), SHOWN_MS);
+    if (latest === undefined || latest.waitMs !== undefined || latest.isBad) return;
+    const timer = setTimeout(() => takeAway(latest), SHOWN_MS);
     return () => clearTimeout(timer);
-  }, [shown]);
+  }, [latest]);
   return (
     <div class="notices" role="status">
-      {shown === null ? null : (
-        <div class={`notice ${shown.isBad ? 'bad' : ''}`}>
-          <span>{shown.text}</span>
-          {shown.button === undefined ? null : (
-            <button type="button" onClick={shown.button.press}>
-              {shown.button.label}
+      {shown.map((each) => (
+        <div key={keyOf(each)} class={`notice ${each.isBad ? 'bad' : ''}`}>
+          <span>{each.text}</span>
+          {each.button === undefined ? null : (
+            <button type="button" onClick={each.button.press}>
+              {each.button.label}
             </button>
           )}
-          <button type="button" class="quiet" onClick={() => say(null)} hidden={shown.waitMs !== undefined}>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => takeAway(each)}
+            hidden={each.waitMs !== undefined}
+          >
             Close
           </button>
-          {shown.waitMs === undefined ? null : <i class="running-out" />}
+          {each.waitMs === undefined ? null : <i class="running-out" />}
         </div>
-      )}
+      ))}
     </div>
   );
+}
+
+const keys = new WeakMap<Notice, number>();
+let lastKey = 0;
+
+function keyOf(notice: Notice): number {
+  const key = keys.get(notice) ?? ++lastKey;
+  keys.set(notice, key);
+  return key;
 }

@@ -75,6 +75,43 @@ pageSuite('actions on the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('a cancel that waits can be taken back whatever is done meanwhile, and what only some can be taken back of says so', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    const { actions } = await answerFrom(page);
+    await page.clock.install();
+    await page.goto(`${scene.origin}/#/submissions?meta=customer:42`);
+    const button = (name: string) => page.getByRole('button', { name, exact: true });
+    await button('Cancel').waitFor();
+    await page.clock.pauseAt(Date.now() + 3_600_000);
+    const press = async (name: string) => {
+      await button(name).dispatchEvent('click');
+      await page.clock.runFor(100);
+    };
+    const act = async (verb: string) => {
+      await press(verb);
+      await button(`${verb} 1\u2009337 submissions`).waitFor();
+      await page.getByLabel('Type the number').fill('1337');
+    };
+    await act('Cancel');
+    assert.equal(await page.getByText('take it back').or(page.getByText('takes it back')).count(), 0);
+    await press('Cancel 1\u2009337 submissions');
+    await page.getByText('in 5 seconds').waitFor();
+    await act('Pause');
+    await page.getByText('Afterwards Undo takes it back for the first 2 of them only').waitFor();
+    await press('Pause 1\u2009337 submissions');
+    await page.getByText('Paused 1\u2009337 submissions').waitFor();
+    await button('Undo the first 2').waitFor();
+    await press('Undo');
+    await page.getByText('Nothing was cancelled').waitFor();
+    await page.clock.runFor(10_000);
+    assert.deepEqual(
+      actions.filter(({ body }) => body.dry_run !== true).map(({ verb }) => verb),
+      ['pause'],
+    );
+    watched.assertQuiet();
+  });
+
   test('metadata and deadline of a submission are changed, and changed back', async () => {
     await using watched = await scene.open();
     const { page } = watched;
