@@ -3,7 +3,12 @@ import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import type { Browser } from 'playwright-core';
+import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
+import { freePort } from '../support/network/free-port.ts';
+import { TcpProxy } from '../support/network/tcp-proxy.ts';
 import { findBrowser, type Look, launchBrowser, WatchedPage } from '../support/page/browser.ts';
+import { balanced, queueAt } from '../support/queues/cluster.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
 const WIDE: Look = { width: 1440, theme: 'light' };
@@ -94,6 +99,53 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
     await page.getByRole('button', { name: 'Pause', exact: true }).waitFor();
     await page.keyboard.type('ge');
     await page.getByText('submission inserted').first().waitFor();
+    assert.deepEqual(
+      watched.complaints.filter((each) => !each.includes('Failed to load resource')),
+      [],
+    );
+  });
+
+  test('the page of a node shows and changes what another one has, and names it when it is gone', async () => {
+    const database = new MemoryDatabase();
+    const sharing = () => ({ store: new MemoryStore({ database, clock: systemClock }), leaseMs: 60_000 });
+    const port = await freePort();
+    // The only way to the other node: without it, that one is gone for this one.
+    await using way = await TcpProxy.start(port);
+    await using a = await TestServer.start(sharing());
+    await using _b = await TestServer.start({ ...sharing(), port, advertise: `127.0.0.1:${way.port}` });
+    await balanced(a, way);
+    const ids = new Map<string, string>();
+    for (const [prefix, node] of [
+      ['nightly-here', a],
+      ['nightly-there', way],
+    ] as const) {
+      const body = JSON.stringify({ chunk_contents: { SeeObjectStorage: { prefix, count: 3 } } });
+      const { status, body: id } = await a.post(`/q/${await queueAt(node)}/producer/submissions`, body);
+      assert.equal(status, 200);
+      ids.set(prefix, id.toString());
+    }
+    const origin = `http://127.0.0.1:${a.port}`;
+    await using watched = await WatchedPage.open(browser, origin, WIDE);
+    const { page } = watched;
+    await page.goto(`${origin}/#/submissions`);
+    const rowOf = (prefix: string) => page.getByRole('link', { name: ids.get(prefix) ?? '' });
+    await rowOf('nightly-here').waitFor();
+    await rowOf('nightly-there').click();
+    await page.getByText('0 of 3 chunks', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByRole('button', { name: 'Pause 1 submission' }).click();
+    await page
+      .getByText(/^Paused by /)
+      .first()
+      .waitFor();
+    const query = `/api/v1/submissions?queue=${await queueAt(way)}&state=paused`;
+    const answer = await fetch(`http://127.0.0.1:${port}${query}`);
+    assert.equal(((await answer.json()) as { readonly matched: number }).matched, 1);
+    await way[Symbol.asyncDispose]();
+    await page.goto(`${origin}/#/submissions`);
+    await page.getByText(`Node 127.0.0.1:${way.port} does not answer`).waitFor();
+    await rowOf('nightly-here').waitFor();
+    await rowOf('nightly-there').waitFor({ state: 'detached' });
     assert.deepEqual(
       watched.complaints.filter((each) => !each.includes('Failed to load resource')),
       [],
