@@ -25,15 +25,12 @@ export interface Computed<T> {
   readonly ageMs: number;
 }
 
-/** More different views are asked for than are kept. */
+/** More different views are asked for than are kept, or than there is time for. */
 export class TooManyViewsError extends OpsqueueError {
   readonly retryAfterSeconds: number;
 
-  constructor(retryAfterSeconds: number) {
-    super(
-      'TOO_MANY_VIEWS',
-      `more than ${VIEWS_MAX} different views are being looked at: try again in ${retryAfterSeconds} seconds`,
-    );
+  constructor(what: string, retryAfterSeconds: number) {
+    super('TOO_MANY_VIEWS', `${what}: try again in ${retryAfterSeconds} seconds`);
     this.retryAfterSeconds = retryAfterSeconds;
   }
 }
@@ -61,6 +58,8 @@ interface View {
 
 interface Job {
   readonly computation: Computation<unknown>;
+  /** Of a view that has not been computed before. */
+  readonly isNew: boolean;
   costMs: number;
   resolve(value: unknown): void;
   reject(error: unknown): void;
@@ -74,6 +73,12 @@ const INTERVAL_MS_MIN = 1_000;
 const SHARE = 100;
 /** What the store is asked for counts as so much of the queue's time, in milliseconds. */
 const READ_COST_MS = 1;
+/**
+ * Of what nobody has looked at yet no interval is known. All such views together take one part in so many of the queue's time,
+ * and so many milliseconds at once after a pause: opening a page costs some tens.
+ */
+const NEW_SHARE = 20;
+export const NEW_MS_MAX = 1_000;
 /** For that long at a time, in milliseconds. */
 const SLICE_MS = 2;
 /** One that nobody has asked for in that time makes room for another one. */
@@ -93,11 +98,15 @@ export class Frames {
   readonly #jobs: Job[] = [];
   #isArmed = false;
   #lastNumber = 0;
+  /** What new views may cost now, in milliseconds; below 0: they have cost more than that. As of a moment. */
+  #newMsLeft = NEW_MS_MAX;
+  #newAsOfMs: number;
   /** How often one too many was asked for. */
   refused = 0;
 
   constructor(options: FramesOptions) {
     this.#o = options;
+    this.#newAsOfMs = options.clock.monotonicMs();
   }
 
   get kept(): number {
@@ -154,6 +163,14 @@ export class Frames {
   }
 
   #add(key: string, nowMs: number): View {
+    this.#newMsLeft = Math.min(NEW_MS_MAX, this.#newMsLeft + (nowMs - this.#newAsOfMs) / NEW_SHARE);
+    this.#newAsOfMs = nowMs;
+    if (this.#newMsLeft <= 0) {
+      this.#refuse(
+        'different views take more of the time of the queue than they may',
+        (1 - this.#newMsLeft) * NEW_SHARE,
+      );
+    }
     if (this.#views.size >= VIEWS_MAX) this.#makeRoom(nowMs);
     const never = Number.NEGATIVE_INFINITY;
     const view: View = {
@@ -177,10 +194,14 @@ export class Frames {
       if (longestUnused === null || view.askedAtMs < longestUnused.askedAtMs) longestUnused = view;
     }
     if (longestUnused === null) {
-      this.refused++;
-      throw new TooManyViewsError(Math.ceil(UNUSED_AFTER_MS / 1000));
+      this.#refuse(`more than ${VIEWS_MAX} different views are being looked at`, UNUSED_AFTER_MS);
     }
     this.#views.delete(longestUnused.key);
+  }
+
+  #refuse(what: string, forMs: number): never {
+    this.refused++;
+    throw new TooManyViewsError(what, Math.ceil(forMs / 1_000));
   }
 
   async #compute<T>(view: View, compute: () => Computing<T>, isSame: (a: T, b: T) => boolean): Promise<void> {
@@ -188,7 +209,9 @@ export class Frames {
       const asOfMs = this.#o.clock.nowMs();
       const made = compute();
       const readMs = isPromise(made) ? READ_COST_MS : 0;
-      const { value, costMs } = await this.#run(isPromise(made) ? await made : made);
+      const isNew = view.number === 0;
+      if (isNew) this.#newMsLeft -= readMs;
+      const { value, costMs } = await this.#run(isPromise(made) ? await made : made, isNew);
       // An answer that says the same keeps its number: whoever has it need not get it again.
       if (view.number === 0 || !isSame(value as T, view.value as T)) {
         view.number = ++this.#lastNumber;
@@ -204,10 +227,14 @@ export class Frames {
     }
   }
 
-  #run(computation: Computation<unknown>): Promise<{ readonly value: unknown; readonly costMs: number }> {
+  #run(
+    computation: Computation<unknown>,
+    isNew: boolean,
+  ): Promise<{ readonly value: unknown; readonly costMs: number }> {
     return new Promise((resolve, reject) => {
       const job: Job = {
         computation,
+        isNew,
         costMs: 0,
         resolve: (value) => resolve({ value, costMs: job.costMs }),
         reject,
@@ -216,6 +243,11 @@ export class Frames {
       // At once: most are done within their first slice.
       if (this.#jobs.length === 1 && !this.#isArmed) this.#slice();
     });
+  }
+
+  #charge(job: Job, costMs: number): void {
+    job.costMs += costMs;
+    if (job.isNew) this.#newMsLeft -= costMs;
   }
 
   #slice(): void {
@@ -229,16 +261,17 @@ export class Frames {
       for (;;) {
         const step = job.computation.next();
         if (step.done === true) {
-          job.costMs += cpuMs() - startedCpuMs;
+          this.#charge(job, cpuMs() - startedCpuMs);
           this.#jobs.shift();
           job.resolve(step.value);
           break;
         }
         if (clock.monotonicMs() - startedMs < SLICE_MS) continue;
-        job.costMs += cpuMs() - startedCpuMs;
+        this.#charge(job, cpuMs() - startedCpuMs);
         break;
       }
     } catch (error) {
+      this.#charge(job, cpuMs() - startedCpuMs);
       this.#jobs.shift();
       job.reject(error);
     }

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { QueueUnavailableError } from '../../src/queue/errors.ts';
-import { type Computation, Frames, TooManyViewsError, VIEWS_MAX } from '../../src/views/frames.ts';
+import {
+  type Computation,
+  Frames,
+  NEW_MS_MAX,
+  TooManyViewsError,
+  VIEWS_MAX,
+} from '../../src/views/frames.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
 
 function setUp(loopDelayMs = 0) {
@@ -43,6 +49,42 @@ test('the number of a view changes with what it says only', async () => {
   }
   assert.equal(numbers[0], numbers[1]);
   assert.equal(new Set(numbers).size, 3);
+});
+
+test('however many different views are asked for in a row, new ones take a twentieth of the time, and a second at once', async () => {
+  const { clock, frames, view, computedTimes } = setUp();
+  const STEP_MS = 20;
+  const beganMs = clock.monotonicMs();
+  let spentMs = 0;
+  let refused = 0;
+  let retryMs = 0;
+  const fails = function* fails(): Computation<unknown> {
+    yield* view('x', 1, STEP_MS)();
+    throw new QueueUnavailableError('not found');
+  };
+  for (let i = 0; i < 1_000; i++) {
+    try {
+      // One that fails is forgotten, and costs as much.
+      await frames.get(`k${i}`, i % 2 === 0 ? view(i, 1, STEP_MS) : fails);
+    } catch (error) {
+      if (error instanceof TooManyViewsError) {
+        refused++;
+        retryMs = error.retryAfterSeconds * 1_000;
+      } else assert.ok(error instanceof QueueUnavailableError);
+    }
+    spentMs = computedTimes() * STEP_MS;
+    const passedMs = clock.monotonicMs() - beganMs;
+    assert.ok(spentMs <= NEW_MS_MAX + STEP_MS + passedMs / 20, `${spentMs} of ${passedMs}`);
+    clock.advance(5);
+  }
+  assert.equal(computedTimes() + refused, 1_000);
+  assert.equal(frames.refused, refused);
+  assert.ok(refused > 500 && computedTimes() >= NEW_MS_MAX / STEP_MS, `${computedTimes()}`);
+  // What is looked at already costs nothing of that.
+  clock.advance(5_000);
+  await frames.get('kept', view('x', 1, 0));
+  clock.advance(retryMs);
+  assert.equal((await frames.get('next', view('next'))).value, 'next');
 });
 
 test('all views together take a hundredth of the time, half of that while timers come late', async () => {
