@@ -27,6 +27,16 @@ interface Entry<T> {
   readonly row: T;
 }
 
+/**
+ * What a list is sorted by that goes by how long something lasts: since when. That is the same from page to page as long as
+ * it lasts, which no duration is.
+ *
+ * @param since null: nothing does
+ */
+export function lastingSince(since: string | null): number {
+  return since === null ? Number.NEGATIVE_INFINITY : -Date.parse(since);
+}
+
 /** Rows that a list goes down to where what it is sorted by may change; by what never changes it goes to the end. */
 export const DEPTH_MAX = 2_000;
 /** By the cursor of a page. */

@@ -13,6 +13,8 @@ export interface Sources {
   readonly disk: Disk;
   /** When all counting began, in Unix milliseconds. */
   readonly sinceMs: number;
+  /** A moment on the monotonic clock in Unix milliseconds: the same whenever it is asked for, also if the wall clock is set. */
+  unixMs(monotonicMs: number): number;
   /** Shards that are open on no node, for longer than a hand-over takes. */
   shardsMissing(): number;
   /** How far apart views are computed now, in milliseconds. */

@@ -59,6 +59,7 @@ export class Views {
       cpuMs,
       loopDelayMs: () => loopDelaysOfLate.quantile(0.99) * 1000,
     });
+    const offsetMs = clock.nowMs() - clock.monotonicMs();
     this.sources = {
       queue,
       clock,
@@ -66,6 +67,7 @@ export class Views {
       sampler: this.#sampler,
       disk: new Disk({ clock, space: diskSpace, sizeBytes }),
       sinceMs: clock.nowMs(),
+      unixMs: (monotonicMs) => Math.round(monotonicMs + offsetMs),
       shardsMissing,
       throttling: () => this.frames.intervalMs,
       refusals: () => Object.values(facts.connectionsRejected()).reduce((sum, count) => sum + count, 0),

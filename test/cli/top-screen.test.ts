@@ -78,6 +78,7 @@ function item(id: string, prefix: string): SubmissionItem {
     start_after: null,
     set_back: 0,
     oldest_held_ms: null,
+    oldest_held_since: null,
     pauses: [],
   };
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Strategy } from '../../src/model/strategy.ts';
 import type { VerbRequest } from '../../src/model/verbs.ts';
-import { CONSUMER_GROUPINGS, CONSUMER_SORTS } from '../../src/protocol/api/consumers.ts';
+import { CONSUMER_GROUPINGS, CONSUMER_SORTS, type ConsumerRow } from '../../src/protocol/api/consumers.ts';
 import type { EventRow } from '../../src/protocol/api/events.ts';
 import type { List } from '../../src/protocol/api/lists.ts';
 import { HISTORY_SERIES } from '../../src/protocol/api/overview.ts';
@@ -337,6 +337,48 @@ test('pages of submissions out of two nodes have each of them once, in the order
     }
   }));
 
+test('time that passes from page to page skips nothing that is sorted by how long it lasts', async () => {
+  const steps: Step[] = [];
+  for (let number = 0; number < 9; number++) {
+    const queue = number % 2;
+    steps.push({ kind: 'insert', queue, chunks: 1, customer: 0 }, { kind: 'connect', queue, strategy: 0 });
+    steps.push({ kind: 'wait', ms: 1_000 }, { kind: 'work', consumer: number, outcome: 'reserve' });
+  }
+  for (const order of ['asc', 'desc'] as const) {
+    await using found = await scene(steps);
+    const { clock, nodes, all } = found;
+    const passing = <T>(value: T): T => {
+      clock.advance(7_000);
+      return value;
+    };
+    const submissions = { ...ANY_SUBMISSION, sort: 'oldest_held', order, limit: 2 } as const;
+    const list = (cursor: string | null) => (node: TestNode) =>
+      node.see((sources) => openList(sources, { ...submissions, cursor }));
+    for (const page of [
+      (cursor: string | null) => list(cursor)(all),
+      (cursor: string | null) => mergeSubmissions(nodes.map(list(cursor)), { ...submissions, cursor }),
+    ]) {
+      const { rows } = walked<SubmissionItem>((cursor) => passing(page(cursor)));
+      assert.deepEqual([rows.length, new Set(rows.map(({ id }) => id)).size], [9, 9], order);
+    }
+    for (const sort of ['oldest_held', 'silent'] as const) {
+      const query = { ...ANY_CONSUMER, sort, order, limit: 2 };
+      const rows = walked((cursor) =>
+        passing(
+          mergeConsumers(
+            nodes.map((node) => node.see((sources) => consumers(sources, { ...query, cursor }))),
+            { ...query, cursor },
+          ),
+        ),
+      ).rows as ConsumerRow[];
+      assert.equal(new Set(rows.map((row) => row.conn_id)).size, 9, `consumers ${sort} ${order}`);
+      const values = rows.map((row) => (sort === 'silent' ? row.heard : (row.oldest_held_since ?? '')));
+      const isUpwards = order === 'desc';
+      assert.deepEqual(values, isUpwards ? values.toSorted() : values.toSorted().reverse());
+    }
+  }
+});
+
 test('a page that one node fills alone, with more there, says that there is a next one', async () => {
   const insert: Step = { kind: 'insert', queue: 0, chunks: 1, customer: 0 };
   await using found = await scene([insert, insert, insert, insert]);
@@ -362,6 +404,15 @@ const ANY_SUBMISSION = {
   ended_before: null,
   ended_after: null,
   failure: null,
+} as const;
+
+const ANY_CONSUMER = {
+  queue: null,
+  strategy: null,
+  state: null,
+  client: null,
+  address: null,
+  group: 'none',
 } as const;
 
 test('consumers of two nodes are listed and grouped as those of one', () =>

@@ -30,6 +30,8 @@ export interface ConsumerRow {
   readonly concurrency: number;
   readonly held: number;
   readonly oldest_held_ms: number | null;
+  /** Since when it holds that one. */
+  readonly oldest_held_since: string | null;
   readonly requests_waiting: number;
   readonly done: number;
   readonly set_back: number;
@@ -39,6 +41,8 @@ export interface ConsumerRow {
   readonly durations_ms: Quantiles | null;
   /** Since it was heard of last. */
   readonly silent_ms: number;
+  /** When that was. */
+  readonly heard: string;
   readonly since: string;
 }
 

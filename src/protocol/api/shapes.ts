@@ -175,6 +175,7 @@ const submission = object<SubmissionItem>({
   start_after: orNull(time),
   set_back: number,
   oldest_held_ms: orNull(number),
+  oldest_held_since: orNull(time),
   pauses: listOf(pause),
 });
 
@@ -188,6 +189,7 @@ const CONSUMER: Fields<ConsumerRow> = {
   concurrency: number,
   held: number,
   oldest_held_ms: orNull(number),
+  oldest_held_since: orNull(time),
   requests_waiting: number,
   done: number,
   set_back: number,
@@ -195,6 +197,7 @@ const CONSUMER: Fields<ConsumerRow> = {
   set_back_60s: number,
   durations_ms: orNull(quantiles),
   silent_ms: number,
+  heard: time,
   since: time,
 };
 const consumerGroup = object<ConsumerGroup>({

@@ -65,6 +65,8 @@ export interface SubmissionItem {
   /** Tries that failed, expired or ended with their connection, since the start of the server. */
   readonly set_back: number;
   readonly oldest_held_ms: number | null;
+  /** Since when that chunk is held. */
+  readonly oldest_held_since: string | null;
   /** Its own pauses; those of its queue are in the overview. */
   readonly pauses: readonly PauseItem[];
 }

@@ -13,7 +13,7 @@ import type { List } from '../../protocol/api/lists.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { ConsumerSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
-import { Page } from '../page.ts';
+import { lastingSince, Page } from '../page.ts';
 import { iso, most, queuesOf, rounded, type Sources } from '../sources.ts';
 import { consumerTallyOf } from '../tallies/tallies.ts';
 
@@ -51,7 +51,7 @@ export function* consumers(
   for (const { name, schedule } of queuesOf(sources, query.queue)) {
     for (const consumer of schedule.consumers) {
       if (++looked % STRIDE === 0) yield;
-      const item = consumerItem(consumer, name, nowMs);
+      const item = consumerItem(sources, consumer, name, nowMs);
       if (!matches(item, query)) continue;
       if (query.group === 'none') page?.add(sortValue(item, query.sort), item.conn_id, item);
       else addTo(groups, groupOf(item, query.group));
@@ -74,13 +74,13 @@ export function* consumerDetails(
     for (const consumer of schedule.consumers) {
       if (++looked % STRIDE === 0) yield;
       if (consumer.peer.facts.connId !== connId) continue;
-      return { ...consumerItem(consumer, name, nowMs), holding: holdingOf(consumer, nowMs) };
+      return { ...consumerItem(sources, consumer, name, nowMs), holding: holdingOf(consumer, nowMs) };
     }
   }
   return null;
 }
 
-export function consumerItem(consumer: Seen, queue: string, nowMs: number): ConsumerRow {
+export function consumerItem({ unixMs }: Sources, consumer: Seen, queue: string, nowMs: number): ConsumerRow {
   const { peer, concurrency, chunksReserved, firstHeld, requests } = consumer;
   const { connId, address, client, sinceMs, heardMs, strategy } = peer.facts;
   const tally = consumerTallyOf(consumer);
@@ -95,6 +95,7 @@ export function consumerItem(consumer: Seen, queue: string, nowMs: number): Cons
     concurrency,
     held: chunksReserved,
     oldest_held_ms: firstHeld === null ? null : Math.round(nowMs - firstHeld.reservedMs),
+    oldest_held_since: firstHeld === null ? null : iso(unixMs(firstHeld.reservedMs)),
     requests_waiting: requests.size,
     done: tally?.done ?? 0,
     set_back: tally?.setBack ?? 0,
@@ -105,6 +106,7 @@ export function consumerItem(consumer: Seen, queue: string, nowMs: number): Cons
         ? null
         : { p50: rounded(spans.quantile(0.5)), p90: rounded(spans.quantile(0.9)) },
     silent_ms: Math.max(0, Math.round(nowMs - heardMs)),
+    heard: iso(unixMs(heardMs)),
     since: iso(sinceMs),
   };
 }
@@ -145,7 +147,7 @@ export function sortValue(item: ConsumerRow, sort: ConsumerSort): number {
     case 'held':
       return item.held;
     case 'oldest_held':
-      return item.oldest_held_ms ?? -1;
+      return lastingSince(item.oldest_held_since);
     case 'done':
       return item.done_60s;
     case 'failed':
@@ -153,7 +155,7 @@ export function sortValue(item: ConsumerRow, sort: ConsumerSort): number {
     case 'slowest':
       return item.durations_ms?.p50 ?? -1;
     case 'silent':
-      return item.silent_ms;
+      return lastingSince(item.heard);
   }
 }
 

@@ -4,7 +4,7 @@ import type { StrategicMetadata, SubmissionEnd } from '../../model/submission.ts
 import type { SubmissionItem, SubmissionState } from '../../protocol/api/submissions.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
-import { iso, isoOrNull, rounded } from '../sources.ts';
+import { iso, isoOrNull, rounded, type Sources } from '../sources.ts';
 import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
 import { pauseItem } from './overview.ts';
 import { rateOf, timeLeft } from './time-left.ts';
@@ -36,7 +36,11 @@ export function chunksLeft({ record, done, chunksFailed }: SubmissionSight): num
 }
 
 /** @param nowMs on the monotonic clock */
-export function openItem(submission: SubmissionSight, nowMs: number): SubmissionItem {
+export function openItem(
+  { unixMs }: Pick<Sources, 'unixMs'>,
+  submission: SubmissionSight,
+  nowMs: number,
+): SubmissionItem {
   const { record, control, done, isWithheld } = submission;
   const tally: SubmissionTally | null = submissionTallyOf(submission);
   const heldSinceMs = oldestHeldMs(submission);
@@ -65,6 +69,7 @@ export function openItem(submission: SubmissionSight, nowMs: number): Submission
     start_after: isoOrNull(control.startAfterMs),
     set_back: tally?.setBack ?? 0,
     oldest_held_ms: heldSinceMs === null ? null : Math.round(nowMs - heldSinceMs),
+    oldest_held_since: heldSinceMs === null ? null : iso(unixMs(heldSinceMs)),
     pauses: control.pauses.map(pauseItem),
   };
 }
@@ -91,6 +96,7 @@ export function endedItem({ record, control, end, chunksDone }: StoredSubmission
     start_after: isoOrNull(control.startAfterMs),
     set_back: 0,
     oldest_held_ms: null,
+    oldest_held_since: null,
     pauses: [],
   };
 }

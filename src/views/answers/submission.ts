@@ -64,7 +64,7 @@ function* ofOpen(sources: Sources, open: SubmissionSight): Computation<Content> 
     atMs === null || atMs === undefined ? null : clock.nowMs() - (nowMs - atMs);
   const first = done.nextMissing(0);
   return {
-    ...openItem(open, nowMs),
+    ...openItem(sources, open, nowMs),
     failure_mode: record.failureMode,
     durations_ms: durationsOf(tally),
     first_not_done: first < record.chunksTotal ? first : null,

@@ -8,7 +8,7 @@ import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import { type Computation, inOneStep } from '../frames.ts';
-import { Page } from '../page.ts';
+import { lastingSince, Page } from '../page.ts';
 import { queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
 import { chunksLeft, endedItem, isFailing, oldestHeldMs, openItem, stateOf } from './submission-item.ts';
@@ -55,11 +55,11 @@ export function* openList(sources: Sources, query: SubmissionsQuery): Computatio
       if (++looked % STRIDE === 0) yield;
       if (submission === undefined || !matches(submission, query, nowMs)) continue;
       if (failed !== null && !failed.has(submission.record.id)) continue;
-      page.add(sortValue(submission, query.sort, nowMs), String(submission.record.id), submission);
+      page.add(sortValue(sources, submission, query.sort, nowMs), String(submission.record.id), submission);
     }
   }
   const { matched, next, rows } = page.finish();
-  return { matched, next, items: rows.map((submission) => openItem(submission, nowMs)) };
+  return { matched, next, items: rows.map((submission) => openItem(sources, submission, nowMs)) };
 }
 
 /** Submissions of which a try failed so, of those that are remembered. */
@@ -121,7 +121,12 @@ function matchesRecord(
 }
 
 /** As the item shows it: see `itemSortValue`. */
-function sortValue(submission: SubmissionSight, sort: SubmissionSort, nowMs: number): number {
+function sortValue(
+  { unixMs }: Sources,
+  submission: SubmissionSight,
+  sort: SubmissionSort,
+  nowMs: number,
+): number {
   const tally = submissionTallyOf(submission);
   switch (sort) {
     case 'inserted':
@@ -137,14 +142,16 @@ function sortValue(submission: SubmissionSight, sort: SubmissionSort, nowMs: num
       return rounded(rateOf(tally, nowMs));
     case 'tries':
       return tally?.setBack ?? 0;
-    case 'oldest_held':
-      return Math.round(nowMs - (oldestHeldMs(submission) ?? nowMs));
+    case 'oldest_held': {
+      const sinceMs = oldestHeldMs(submission);
+      return sinceMs === null ? Number.NEGATIVE_INFINITY : -unixMs(sinceMs);
+    }
   }
 }
 
 /** What an open submission is sorted by, of its item alone. */
 export function itemSortValue(
-  { id, chunks, rate, left_ms: leftMs, set_back: setBack, oldest_held_ms: oldestHeld }: SubmissionItem,
+  { id, chunks, rate, left_ms: leftMs, set_back: setBack, oldest_held_since: oldestHeld }: SubmissionItem,
   sort: SubmissionSort,
 ): number {
   switch (sort) {
@@ -161,7 +168,7 @@ export function itemSortValue(
     case 'tries':
       return setBack;
     case 'oldest_held':
-      return oldestHeld ?? 0;
+      return lastingSince(oldestHeld);
   }
 }
 

@@ -228,6 +228,7 @@ export function submission(world: World, index: number): SubmissionItem {
     start_after: null,
     set_back: index % 7 === 3 ? 31 : index % 3,
     oldest_held_ms: reserved > 0 ? 14 * SECOND + index * 100 : null,
+    oldest_held_since: reserved > 0 ? iso(world.nowMs - 14 * SECOND - index * 100) : null,
     pauses:
       state === 'paused'
         ? [{ cause: 'manual', by: world.by, reason: world.reason, since: iso(world.nowMs - 35 * MINUTE) }]
@@ -361,6 +362,7 @@ export function consumer(world: World, index: number): ConsumerRow {
     concurrency: 8,
     held: (index * 5) % 9,
     oldest_held_ms: (index * 5) % 9 === 0 ? null : 900 + index * 731,
+    oldest_held_since: (index * 5) % 9 === 0 ? null : iso(world.nowMs - 900 - index * 731),
     requests_waiting: index % 4 === 3 ? 1 : 0,
     done: 18_000 - index * 271,
     set_back: index,
@@ -371,6 +373,7 @@ export function consumer(world: World, index: number): ConsumerRow {
         ? null
         : { p50: index === 16 ? 12_000 : 1_200 + index * 10, p90: index === 16 ? 38_000 : 3_700 },
     silent_ms: 120 + index * 90,
+    heard: iso(world.nowMs - 120 - index * 90),
     since: iso(world.nowMs - 5 * HOUR + index * MINUTE),
   };
 }
