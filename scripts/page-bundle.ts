@@ -26,7 +26,8 @@ export async function bundlePage(): Promise<PageFiles> {
     target: 'es2022',
     charset: 'utf8',
     tsconfig: 'page/tsconfig.json',
-    define: { 'process.env.NODE_ENV': '"production"' },
+    define: { 'process.env.NODE_ENV': '"production"', Intl: 'PlainIntl' },
+    inject: ['page/lib/plain-intl.ts'],
     logLevel: 'warning',
   });
   const assets = new Map<string, PageFile>();

@@ -1,10 +1,11 @@
 /** Numbers, durations and times as people read them. Each has one width for similar values, so that nothing jumps. */
 
-const GROUPS = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+/** Between groups of three digits. */
+const GROUPS = /\B(?=(?:\d{3})+$)/g;
 
 /** `12 345`, with thin spaces. */
 export function count(value: number): string {
-  return GROUPS.format(value).replaceAll(',', '\u2009');
+  return value.toFixed(0).replace(GROUPS, '\u2009');
 }
 
 const SCALES = [

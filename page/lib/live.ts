@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useReducer, useRef } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useReducer, useRef } from 'preact/hooks';
 import { ApiError, getJson } from './api.ts';
 import { preferences } from './preferences.ts';
 import { Store } from './store.ts';
@@ -138,7 +138,8 @@ export function useFeed<T extends object>(path: string | null, options: FeedOpti
           ),
     [path, slower],
   );
-  useEffect(() => {
+  // Before anything is painted: that would only delay the first answer.
+  useLayoutEffect(() => {
     poll?.start();
     return () => poll?.stop();
   }, [poll]);

@@ -2,8 +2,23 @@ import { useEffect, useState } from 'preact/hooks';
 import { isDark, preferences } from '../lib/preferences.ts';
 import { useStore } from '../lib/store.ts';
 
+const MEDIA = ['(prefers-color-scheme: dark)', '(forced-colors: active)'];
+/** As they were looked up, by scheme and name: to look takes the browser through the style of the whole page. */
+const found = new Map<string, string>();
+
 /** A colour of the style sheet as it is now, for what is drawn. */
 export function colour(name: string): string {
+  const key = `${scheme()} ${name}`;
+  const value = found.get(key) ?? lookUp(name);
+  found.set(key, value);
+  return value;
+}
+
+function scheme(): string {
+  return `${isDark() ? 'dark' : 'light'} ${matchMedia(MEDIA[1] ?? '').matches ? 'forced' : ''}`;
+}
+
+function lookUp(name: string): string {
   const probe = document.createElement('span');
   probe.className = `swatch-${name}`;
   probe.hidden = true;
@@ -12,8 +27,6 @@ export function colour(name: string): string {
   probe.remove();
   return value;
 }
-
-const MEDIA = ['(prefers-color-scheme: dark)', '(forced-colors: active)'];
 
 /** Changes whenever colours do. */
 export function useColourScheme(): string {
@@ -27,5 +40,5 @@ export function useColourScheme(): string {
       for (const query of queries) query.removeEventListener('change', changed);
     };
   }, []);
-  return `${isDark() ? 'dark' : 'light'} ${matchMedia(MEDIA[1] ?? '').matches ? 'forced' : ''}`;
+  return scheme();
 }

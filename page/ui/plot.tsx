@@ -4,6 +4,7 @@ import 'uplot/dist/uPlot.min.css';
 import { clockTime, dateOf, ticks } from '../lib/format.ts';
 import { preferences } from '../lib/preferences.ts';
 import { useStore } from '../lib/store.ts';
+import { inTurn } from '../lib/turns.ts';
 import { colour, useColourScheme } from './colours.ts';
 
 /** The only file that knows uPlot. */
@@ -40,6 +41,12 @@ const INTEGER_STEPS = Array.from({ length: 13 }, (_, power) =>
 export function Plot({ title, times, lines, isFine = false, format }: PlotProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
+  const data = [
+    times as number[],
+    ...lines.map(({ values }) => values as (number | null)[]),
+  ] satisfies uPlot.AlignedData;
+  const latest = useRef<uPlot.AlignedData>(data);
+  latest.current = data;
   const { isUtc } = useStore(preferences);
   const scheme = useColourScheme();
   const [pointed, setPointed] = useState<number | null>(null);
@@ -48,23 +55,31 @@ export function Plot({ title, times, lines, isFine = false, format }: PlotProps)
   useEffect(() => {
     const element = frame.current;
     if (element === null) return;
-    const made = new uPlot(
-      optionsOf({ width: element.clientWidth, lines, isFine, format, isUtc, point: setPointed }),
-      [[]],
-      element,
+    const observer = new ResizeObserver(() =>
+      plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }),
     );
-    plot.current = made;
-    const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
-    observer.observe(element);
+    const cancel = inTurn(() => {
+      const options = optionsOf({
+        width: element.clientWidth,
+        lines,
+        isFine,
+        format,
+        isUtc,
+        point: setPointed,
+      });
+      plot.current = new uPlot(options, latest.current, element);
+      observer.observe(element);
+    });
     return () => {
+      cancel();
       observer.disconnect();
-      made.destroy();
+      plot.current?.destroy();
       plot.current = null;
     };
   }, [shape, scheme, isUtc]);
 
   useEffect(() => {
-    plot.current?.setData([times as number[], ...lines.map(({ values }) => values as (number | null)[])]);
+    plot.current?.setData(latest.current);
   });
 
   const at = pointed ?? times.length - 1;

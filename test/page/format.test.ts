@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compact, duration, rate, sentence, ticks } from '../../page/lib/format.ts';
+import { compact, count, duration, rate, sentence, ticks } from '../../page/lib/format.ts';
 
 test('ticks of an axis have one unit, and no more figures than they need', () => {
   for (const [format, values, texts] of [
@@ -12,6 +12,19 @@ test('ticks of an axis have one unit, and no more figures than they need', () =>
     [duration, [0, 1_000, 2_000], '0\u2009ms 1\u2009s 2\u2009s'],
   ] as const) {
     assert.equal(ticks(values, format).join(' '), texts);
+  }
+});
+
+test('numbers are cut into groups of three digits', () => {
+  for (const [value, text] of [
+    [0, '0'],
+    [999, '999'],
+    [1_000, '1\u2009000'],
+    [-12_345, '-12\u2009345'],
+    [1_234_567.5, '1\u2009234\u2009568'],
+    [99_999_999_999, '99\u2009999\u2009999\u2009999'],
+  ] as const) {
+    assert.equal(count(value), text);
   }
 });
 

@@ -100,6 +100,25 @@ pageSuite('the page', {}, (scene) => {
     }
   });
 
+  test('each plot is drawn in a task of its own', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    // It is called at the end of whatever added them.
+    await page.addInitScript(`
+      globalThis.drawn = [];
+      new MutationObserver((records) => {
+        const added = records.flatMap(({ addedNodes }) => [...addedNodes]);
+        const plots = added.filter((node) => node.classList?.contains('uplot')).length;
+        if (plots > 0) drawn.push(plots);
+      }).observe(document, { childList: true, subtree: true });
+    `);
+    await page.goto(`${scene.origin}/`);
+    await page.locator('.plot .uplot canvas').nth(3).waitFor();
+    assert.deepEqual(await page.evaluate('drawn'), [1, 1, 1, 1]);
+    watched.assertQuiet();
+  });
+
   test('while the queue is silent, nothing is said of what is now', async () => {
     await using watched = await scene.open();
     const { page } = watched;
