@@ -3,10 +3,8 @@ import { MAP_CELLS_MAX } from '../../src/protocol/api/submissions.ts';
 import type { SubmissionSight } from '../../src/scheduler/sight.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { gridOf, mapOfOpen } from '../../src/views/answers/map.ts';
+import { SLICE_MS } from '../../src/views/frames.ts';
 import { halfDoneSet } from './prepared-store.ts';
-
-/** The queue goes on with something else after that long: see `Frames`. */
-const SLICE_MS = 2;
 
 export interface MapFigures {
   /** Of each computation. */

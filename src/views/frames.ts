@@ -15,6 +15,19 @@ export function* inOneStep<T>(value: T): Computation<T> {
   return value;
 }
 
+/** Of rows of an answer: between two offers to give others their turn. */
+const ROWS_STRIDE = 16;
+
+/** What is made of each of them. */
+export function* ofEach<T, Made>(all: readonly T[], make: (each: T) => Made): Computation<Made[]> {
+  const made: Made[] = [];
+  for (const each of all) {
+    if (made.length % ROWS_STRIDE === 0) yield;
+    made.push(make(each));
+  }
+  return made;
+}
+
 /** What was computed, for all who ask. */
 export interface Computed<T> {
   readonly value: T;
@@ -79,8 +92,8 @@ const READ_COST_MS = 1;
  */
 const NEW_SHARE = 20;
 export const NEW_MS_MAX = 1_000;
-/** For that long at a time, in milliseconds. */
-const SLICE_MS = 2;
+/** For that long at a time, in milliseconds, and then to the end of the step: two of them at most. */
+export const SLICE_MS = 1;
 /** One that nobody has asked for in that time makes room for another one. */
 const UNUSED_AFTER_MS = 3_000;
 /** One that nobody has asked for in that time costs nothing: pages ask every 15 seconds at the slowest. */

@@ -125,7 +125,9 @@ export class Views {
 }
 
 function* jsonOf(made: Computation<object>): Computation<string> {
-  return JSON.stringify(yield* made);
+  const value = yield* made;
+  yield;
+  return JSON.stringify(value);
 }
 
 function isSameMap(a: ChunkMap, b: ChunkMap): boolean {

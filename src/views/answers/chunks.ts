@@ -6,7 +6,7 @@ import type { List } from '../../protocol/api/lists.ts';
 import type { ChunkItemState, ChunkRow, ChunkSort } from '../../protocol/api/submissions.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
-import type { Computation } from '../frames.ts';
+import { type Computation, ofEach } from '../frames.ts';
 import { Page } from '../page.ts';
 import { type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
@@ -64,7 +64,7 @@ function* ofOpen(sources: Sources, open: Open, query: ChunksQuery): Computation<
       page.add(sort === 'tries' ? triesOf(open, index) : heldValue(open, index), String(index), index);
     }
     const { matched, next, rows } = page.finish();
-    return { matched, next, items: rows.map(row) };
+    return { matched, next, items: yield* ofEach(rows, row) };
   }
   const few = fewIn(open, state);
   if (few === null) {
@@ -84,7 +84,7 @@ function* ofOpen(sources: Sources, open: Open, query: ChunksQuery): Computation<
     if (index >= begin) page.add(index, String(index), index);
   }
   const { next, rows } = page.finish();
-  return { matched, next: next === null ? null : String(rows.at(-1)! + 1), items: rows.map(row) };
+  return { matched, next: next === null ? null : String(rows.at(-1)! + 1), items: yield* ofEach(rows, row) };
 }
 
 /** All in that state, where they are kept by themselves; null: they have to be looked for. */

@@ -3,7 +3,7 @@ import { listedQueue } from '../../model/queue-name.ts';
 import type { FailureCause, FailureGroup, FailureRow, PairCount } from '../../protocol/api/failures.ts';
 import type { List } from '../../protocol/api/lists.ts';
 import { type Fingerprint, fingerprintOf } from '../fingerprint.ts';
-import type { Computation } from '../frames.ts';
+import { type Computation, ofEach } from '../frames.ts';
 import { Page } from '../page.ts';
 import { iso, type Sources } from '../sources.ts';
 import type { FailedTry } from '../tallies/failures.ts';
@@ -39,7 +39,7 @@ export function* failures(
       page.add(atMs, failureId(String(submissionId), chunkIndex), failure);
     }
     const { matched, next, rows } = page.finish();
-    return { matched, next, items: rows.map(failureRow) };
+    return { matched, next, items: yield* ofEach(rows, failureRow) };
   }
   return failureGroupsPage(yield* grouped(matching(sources, query)), query);
 }

@@ -7,7 +7,7 @@ import type { SubmissionFilter, SubmissionItem, SubmissionSort } from '../../pro
 import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
 import { fingerprintOf } from '../fingerprint.ts';
-import { type Computation, inOneStep } from '../frames.ts';
+import { type Computation, inOneStep, ofEach } from '../frames.ts';
 import { lastingSince, Page } from '../page.ts';
 import { queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
@@ -59,7 +59,8 @@ export function* openList(sources: Sources, query: SubmissionsQuery): Computatio
     }
   }
   const { matched, next, rows } = page.finish();
-  return { matched, next, items: rows.map((submission) => openItem(sources, submission, nowMs)) };
+  const items = yield* ofEach(rows, (submission) => openItem(sources, submission, nowMs));
+  return { matched, next, items };
 }
 
 /** Submissions of which a try failed so, of those that are remembered. */

@@ -2,7 +2,7 @@ import { submissionIdTimeMs } from '../../model/ids.ts';
 import type { List } from '../../protocol/api/lists.ts';
 import type { KeyRow, ValueSort, ValuesAnswer } from '../../protocol/api/values.ts';
 import type { SubmissionSight, ValueSight } from '../../scheduler/sight.ts';
-import type { Computation } from '../frames.ts';
+import { type Computation, ofEach } from '../frames.ts';
 import { Page } from '../page.ts';
 import { queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 
@@ -144,7 +144,7 @@ export function* values(
     matched,
     next,
     in_flight: inFlightTotal,
-    items: rows.map(({ value, of }) => ({
+    items: yield* ofEach(rows, ({ value, of }) => ({
       value: String(value),
       submissions: of.submissions,
       waiting: of.waiting,
