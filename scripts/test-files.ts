@@ -2,9 +2,11 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
+/** Its files take seconds each as well, and share a browser. */
+const PAGE = 'test/page/';
 /** Their files take seconds each, most of it in other processes: each has one of its own, the longest begin first. */
 const LONG = [
-  'test/page/',
+  PAGE,
   'test/e2e/package',
   'test/examples/',
   'test/simulation/',
@@ -34,14 +36,20 @@ export function filesToRun(files: readonly string[], folder: string): string[] {
     const path = file.replaceAll('\\', '/');
     const rank = LONG.findIndex((prefix) => path.startsWith(prefix));
     const group = /(?:^|\/)test\/(\w+)\//.exec(path)?.[1];
-    if (rank !== -1) long[rank]?.push(file);
-    else if (group === undefined || OWN_PROCESS.test(readFileSync(file, 'utf8'))) alone.push(file);
+    const isAlone = group === undefined || OWN_PROCESS.test(readFileSync(file, 'utf8'));
+    if (rank !== -1 && (isAlone || !path.startsWith(PAGE))) long[rank]?.push(file);
+    else if (isAlone) alone.push(file);
     else groups.set(group, [...(groups.get(group) ?? []), file]);
   }
-  const shared = [...groups].flatMap(([name, members]) =>
-    members.length === 1 ? members : batches(name, members, folder),
+  const shared = new Map(
+    [...groups].map(([name, members]) => [
+      name,
+      members.length === 1 ? members : batches(name, members, folder),
+    ]),
   );
-  return [...long.flat(), ...shared, ...alone];
+  const page = shared.get('page') ?? [];
+  shared.delete('page');
+  return [...page, ...long.flat(), ...[...shared.values()].flat(), ...alone];
 }
 
 function batches(name: string, files: readonly string[], folder: string): string[] {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, suite, test } from 'node:test';
+import { before, suite, test } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../src/system/time/clock.ts';
 import { freePort } from '../support/network/free-port.ts';
 import { TcpProxy } from '../support/network/tcp-proxy.ts';
-import { findBrowser, type Look, launchBrowser, WatchedPage } from '../support/page/browser.ts';
+import { findBrowser, type Look, WatchedPage } from '../support/page/browser.ts';
+import { sharedBrowser } from '../support/page/suite.ts';
 import { balanced, queueAt } from '../support/queues/cluster.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
@@ -17,9 +18,8 @@ const file = findBrowser();
 suite('the page of a real queue', { skip: file === null ? 'there is no browser' : false }, () => {
   let browser: Browser;
   before(async () => {
-    browser = await launchBrowser(file ?? '');
+    browser = await sharedBrowser(file ?? '');
   });
-  after(() => browser.close());
 
   test('a queue that goes away is said to be gone, and its return is seen', async () => {
     const server = await TestServer.start();
@@ -161,14 +161,14 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
       const proxy = await startProxy(server.port, '/tools/batch', isStripped);
       try {
         const origin = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+        await using watched = await WatchedPage.open(browser, origin, WIDE);
+        const { page } = watched;
         for (const path of [
           '/tools/batch/',
           '/tools/batch',
           '/tools/batch/q/images/',
           '/tools/batch/q/images',
         ]) {
-          await using watched = await WatchedPage.open(browser, origin, WIDE);
-          const { page } = watched;
           await page.goto(`${origin}${path}#/queue`);
           await page.getByText('Pause everything').waitFor();
           await page

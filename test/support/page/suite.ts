@@ -5,17 +5,29 @@ import { findBrowser, type Look, launchBrowser, WatchedPage } from './browser.ts
 
 const WIDE: Look = { width: 1440, theme: 'light' };
 
+let shared: Promise<Browser> | null = null;
+
+/** One browser for all files that share this process. */
+export function sharedBrowser(file: string): Promise<Browser> {
+  shared ??= launchBrowser(file);
+  return shared;
+}
+
+// Of the process, not of a suite.
+after(async () => {
+  await (await shared)?.close();
+});
+
 /** A browser, and a server whose page is looked at in it. */
 export class PageScene {
   #browser: Browser | null = null;
   #server: TestServer | null = null;
 
   async start(file: string): Promise<void> {
-    [this.#browser, this.#server] = await Promise.all([launchBrowser(file), TestServer.start()]);
+    [this.#browser, this.#server] = await Promise.all([sharedBrowser(file), TestServer.start()]);
   }
 
   async stop(): Promise<void> {
-    await this.#browser?.close();
     await this.#server?.[Symbol.asyncDispose]();
   }
 
