@@ -8,22 +8,23 @@ const BUCKETS = (32 - LOWEST_EXPONENT) << STEPS_BITS;
 const double = new Float64Array(1);
 const halves = new Uint32Array(double.buffer);
 
-/** What a duration counts where older ones fade, before they do. */
-const FRESH = 1 << 8;
+/** What a duration counts where older ones fade: more with each time that they do, until that would be too much. */
+const WEIGHT_MIN = 1 << 8;
+const WEIGHT_MAX = 1 << 20;
 
 /** Durations, in some hundred octets and some nanoseconds for each. */
 export class Spans {
   readonly #buckets = new Uint32Array(BUCKETS);
-  /** What each one counts, and of what sum on all that are there count half. */
-  readonly #weight: number;
-  readonly #sumMax: number;
+  readonly #fadingAfter: number;
+  /** What each one counts from now on. */
+  #weight: number;
   #sum = 0;
   #max = 0;
 
   /** @param fadingAfter each time that there are so many, they count half: quantiles are those of the last ones. Default: never */
   constructor(fadingAfter = Number.POSITIVE_INFINITY) {
-    this.#weight = fadingAfter === Number.POSITIVE_INFINITY ? 1 : FRESH;
-    this.#sumMax = fadingAfter * this.#weight;
+    this.#fadingAfter = fadingAfter;
+    this.#weight = fadingAfter === Number.POSITIVE_INFINITY ? 1 : WEIGHT_MIN;
   }
 
   /** How many there are, those that fade counted less. */
@@ -40,7 +41,7 @@ export class Spans {
     this.#buckets[bucketOf(ms)]! += times * this.#weight;
     this.#sum += times * this.#weight;
     if (ms > this.#max) this.#max = ms;
-    if (this.#sum >= this.#sumMax) this.#fade();
+    if (this.#sum >= this.#fadingAfter * this.#weight) this.#fade();
   }
 
   /** @param quantile 0 to 1; @returns 0 if there are none */
@@ -69,10 +70,15 @@ export class Spans {
     return { meanMs, variation: Math.sqrt(Math.max(0, squares / this.#sum - meanMs * meanMs)) / meanMs };
   }
 
+  /** Later ones count twice as much, which needs no look at those that are there. */
   #fade(): void {
+    this.#weight *= 2;
+    if (this.#weight <= WEIGHT_MAX) return;
+    const shift = Math.log2(this.#weight / WEIGHT_MIN);
+    this.#weight = WEIGHT_MIN;
     this.#sum = 0;
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      this.#buckets[bucket]! >>>= 1;
+      this.#buckets[bucket]! >>>= shift;
       this.#sum += this.#buckets[bucket]!;
     }
   }
