@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { currentRoute, hrefTo, withParams } from '../lib/route.ts';
 import { Icon } from './icons.tsx';
+import { useUnfolded } from './unfold.ts';
 
 export interface ColumnOf<Row> {
   readonly name: string;
@@ -32,9 +33,14 @@ export interface TableProps<Row> {
 
 /** A table; on a narrow screen its rows become cards. */
 export function Table<Row>({ label, columns, rows, keyOf, sort, isOld, chosen }: TableProps<Row>) {
+  const shown = useUnfolded(rows.length);
   return (
     <div class="panel table-frame">
-      <table class={`rows cards ${isOld ? 'old' : ''}`} aria-label={label}>
+      <table
+        class={`rows cards ${isOld ? 'old' : ''}`}
+        aria-label={label}
+        aria-busy={shown < rows.length || undefined}
+      >
         <thead>
           <tr>
             {chosen === undefined ? null : (
@@ -53,7 +59,7 @@ export function Table<Row>({ label, columns, rows, keyOf, sort, isOld, chosen }:
           </tr>
         </thead>
         <tbody>
-          {rows.map((row) => {
+          {rows.slice(0, shown).map((row) => {
             const key = keyOf(row);
             const isChosen = chosen?.keys.has(key) ?? false;
             return (

@@ -119,6 +119,25 @@ pageSuite('the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('a long table is shown a few rows at a time, and then all of them', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    await page.addInitScript(`
+      globalThis.added = [];
+      new MutationObserver((records) => {
+        const nodes = records.flatMap(({ addedNodes }) => [...addedNodes]);
+        const inside = nodes.flatMap((node) => [...(node.querySelectorAll?.('tbody tr') ?? [])]);
+        added.push(nodes.filter((node) => node.matches?.('tbody tr')).length + inside.length);
+      }).observe(document, { childList: true, subtree: true });
+    `);
+    await page.goto(`${scene.origin}/#/submissions`);
+    await page.locator('table:not([aria-busy]) tbody tr').nth(49).waitFor();
+    const added = await page.evaluate<number[]>('added');
+    assert.ok(Math.max(...added) <= 12, `${added}`);
+    watched.assertQuiet();
+  });
+
   test('while the queue is silent, nothing is said of what is now', async () => {
     await using watched = await scene.open();
     const { page } = watched;
