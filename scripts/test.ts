@@ -17,7 +17,7 @@ import { bundleProgram } from './test-program.ts';
 
 /** Enough that two cores have work while one waits for a browser, or for the end of some time. */
 const CONCURRENCY = 3;
-/** Fewer start the `opsqueue` command from its sources, as they are. */
+/** Fewer start the `opsqueue` command, and threads, from their sources, as they are. */
 const MANY_FILES = 20;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -46,11 +46,15 @@ for (const name of ['NO_PROXY', 'no_proxy']) {
 // Of this process: tests of this very program run side by side with it.
 const folder = `node_modules/.cache/tests-${process.pid}`;
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-if (files.length > MANY_FILES) process.env.OPSQUEUE_TEST_PROGRAM = await bundleProgram();
+const preloaded = ['time-limit.ts'];
+if (files.length > MANY_FILES) {
+  process.env.OPSQUEUE_TEST_PROGRAM = await bundleProgram();
+  preloaded.push('test-preload.ts');
+}
 const runner = runTests({
   files: filesToRun(files.sort(), folder),
   concurrency: CONCURRENCY,
-  execArgv: [`--import=${new URL('time-limit.ts', import.meta.url)}`],
+  execArgv: preloaded.map((file) => `--import=${new URL(file, import.meta.url)}`),
 });
 runner.on('test:fail', ({ todo }) => {
   if (todo === undefined || todo === false) process.exitCode = 1;
