@@ -72,7 +72,7 @@ export const META_PAIRS_MAX = 256;
 export const META_VALUE_MIN = -(1n << 63n);
 export const META_VALUE_MAX = (1n << 63n) - 1n;
 
-/** Queues that are in use at the same time, besides the unnamed one. */
+/** Queues that are in use at the same time on a node, besides the unnamed one. */
 export const QUEUES_MAX = 1_000;
 
 /** What a prefix must look like: it becomes a folder in the object store. */

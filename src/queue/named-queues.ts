@@ -46,8 +46,9 @@ export class NamedQueues {
 
   /** It is in use, or there may be one more. */
   hasRoomFor(name: string): boolean {
-    // The unnamed one is always there, and does not count.
-    return this.#byName.has(name) || this.#byName.size <= QUEUES_MAX;
+    if (this.#byName.has(name)) return true;
+    // The unnamed one, which is there where its shard is, does not count.
+    return this.#byName.size - (this.#byName.has('') ? 1 : 0) < QUEUES_MAX;
   }
 
   /** However many there are: what is on disk comes back. Throws QueueUnavailableError. */

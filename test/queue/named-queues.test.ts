@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SubmissionConflictError } from '../../src/model/errors.ts';
 import { QUEUES_MAX } from '../../src/model/limits.ts';
+import { SHARDS, shardOfQueue } from '../../src/model/shard.ts';
 import type { VerbTarget } from '../../src/model/verbs.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
+import { systemClock } from '../../src/system/time/clock.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { gatedStore } from '../support/store/gated-store.ts';
 
@@ -156,6 +158,18 @@ test('a queue is there from its first insert or consumer on, until nothing of it
   assert.equal(idle.takeChunks().length, 1);
   idle.disconnect();
   assert.deepEqual(namesInUse(world), ['', 'images'], 'a submission is open');
+});
+
+test('a node without the unnamed queue has room for as many named ones', async () => {
+  const others = Array.from({ length: SHARDS - 1 }, (_, i) => i + 1);
+  const store = new MemoryStore({ database: new MemoryDatabase(), clock: systemClock });
+  const world = await QueueWorld.withShards(others, { store, shardOf: shardOfQueue });
+  const names = Array.from({ length: 2 * QUEUES_MAX }, (_, i) => `q${i}`).filter(
+    (name) => shardOfQueue(name) > 0,
+  );
+  const [oneMore = '', ...most] = names.slice(0, QUEUES_MAX + 1);
+  await Promise.all(most.map((queue, i) => world.insert(`p${i}`, 1, { queue })));
+  await assert.rejects(world.insert('more', 1, { queue: oneMore }), { code: 'TOO_MANY_QUEUES' });
 });
 
 test('one queue more than there may be is refused, until another one goes', async () => {
