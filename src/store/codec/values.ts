@@ -3,6 +3,7 @@ import type { Control, ScopeControl } from '../../model/control.ts';
 import type { SubmissionId } from '../../model/ids.ts';
 import type { RetryPolicy } from '../../model/retry.ts';
 import type { StrategicMetadata } from '../../model/submission.ts';
+import { messageOf } from '../../model/thrown.ts';
 import { StoreError } from '../errors.ts';
 
 /** Pairs in an array keep their order and any key; text keeps any 64-bit value. */
@@ -60,8 +61,26 @@ export function formatScopeControl(control: ScopeControl): string {
 /** @throws StoreError `corrupt`, naming the scope */
 export function parseScopeControl(scope: string, text: string): ScopeControl {
   try {
-    return JSON.parse(text) as ScopeControl;
+    const { pauses, history } = JSON.parse(text) as ScopeControl;
+    if (!Array.isArray(pauses) || !Array.isArray(history)) throw new TypeError('no lists');
+    return { pauses, history };
   } catch (cause) {
     throw new StoreError('corrupt', `the pauses of ${JSON.stringify(scope)} are damaged`, { cause });
+  }
+}
+
+/** The cause for which something is paused of which it cannot be read whether it is. */
+export const DAMAGED_CAUSE = 'damaged';
+
+/**
+ * The same of a store that several nodes share: what is damaged counts as paused. So nothing is handed out that may have been
+ * paused, all else goes on, and a resume for that cause writes the row anew.
+ */
+export function scopeControlOrPause(scope: string, text: string): ScopeControl {
+  try {
+    return parseScopeControl(scope, text);
+  } catch (error) {
+    const reason = `${messageOf(error)}: nothing is handed out until it is resumed for this cause`;
+    return { pauses: [{ cause: DAMAGED_CAUSE, by: 'opsqueue', reason, sinceMs: 0 }], history: [] };
   }
 }

@@ -1,6 +1,6 @@
 import { SERVER_SCOPE } from '../../model/control.ts';
 import type { ShardId } from '../../model/ids.ts';
-import { parseScopeControl } from '../codec/values.ts';
+import { scopeControlOrPause } from '../codec/values.ts';
 import type { LeaseClaim, LeaseName, LeaseSight, ShardGrant, StoreLeases } from '../lease.ts';
 import { incompleteText } from '../move/ends.ts';
 import { type BatchWriter, grantOf, type ShardRow } from './batch-writer.ts';
@@ -35,7 +35,7 @@ export class PostgresLeases implements StoreLeases {
       const { name } = this.#connections.location;
       return {
         ...(JSON.parse(json) as Pick<LeaseSight, 'leases' | 'free' | 'nodes' | 'renewed'>),
-        server: server === null ? null : parseScopeControl(SERVER_SCOPE, server),
+        server: server === null ? null : scopeControlOrPause(SERVER_SCOPE, server),
         reason: isIncomplete ? incompleteText(name) : newerProblem(this.#connections, version),
       };
     });

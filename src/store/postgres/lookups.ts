@@ -14,7 +14,7 @@ import {
   STATE,
   type SubmissionRow,
 } from '../codec/submission-row.ts';
-import { parseScopeControl } from '../codec/values.ts';
+import { scopeControlOrPause } from '../codec/values.ts';
 import { StoreError } from '../errors.ts';
 import type {
   DuePage,
@@ -189,7 +189,7 @@ export async function dueSubmissions(
 
 export async function scopeControls(session: SqlSession): Promise<Map<Scope, ScopeControl>> {
   const rows = await session.query<readonly [string, string]>('SELECT scope, control FROM controls');
-  return new Map(rows.map(([scope, control]) => [scope, parseScopeControl(scope, control)]));
+  return new Map(rows.map(([scope, control]) => [scope, scopeControlOrPause(scope, control)]));
 }
 
 export async function lastSeq(session: SqlSession, shard: ShardId): Promise<number> {

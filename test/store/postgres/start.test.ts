@@ -156,6 +156,35 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
     await Promise.all(stores.map((store) => store.close()));
   });
 
+  test('a damaged row of pauses holds what it is of and nothing else, until it is written anew', async () => {
+    const { url } = server.fixture();
+    const store = await openStore(url);
+    try {
+      const controls = `${new URL(url).searchParams.get('schema')}.controls`;
+      const pause = { cause: 'manual', by: 'ann', reason: null, sinceMs: 1 };
+      const intact = { pauses: [pause], history: [] };
+      await admin.query(`INSERT INTO ${controls} VALUES ('images', '{'), ('*', 'null'), ('bills', $1)`, [
+        JSON.stringify(intact),
+      ]);
+      const found = await store.scopeControls();
+      assert.deepEqual(found.get('bills'), intact);
+      const { server: ofServer } = await store.leases!.look(null);
+      for (const [scope, control] of [
+        ['images', found.get('images')],
+        ['*', found.get('*')],
+        ['*', ofServer],
+      ] as const) {
+        assert.deepEqual(
+          control?.pauses.map(({ cause, by }) => [cause, by]),
+          [['damaged', 'opsqueue']],
+        );
+        assert.ok(control?.pauses[0]?.reason?.startsWith(`the pauses of "${scope}" are damaged`));
+      }
+    } finally {
+      await store.close();
+    }
+  });
+
   test('the time limits of an administrator, and a commit that does not wait for the disk, are not for our sessions', async () => {
     await admin.query("CREATE ROLE eve LOGIN PASSWORD 'secret'; CREATE SCHEMA eves AUTHORIZATION eve");
     for (const setting of [
