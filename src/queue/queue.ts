@@ -1,4 +1,10 @@
-import { NO_SCOPE_CONTROL, type PausedBy, type ScopeControl, SERVER_SCOPE } from '../model/control.ts';
+import {
+  NO_SCOPE_CONTROL,
+  type PausedBy,
+  type Scope,
+  type ScopeControl,
+  SERVER_SCOPE,
+} from '../model/control.ts';
 import type { SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { ScheduleSight } from '../scheduler/sight.ts';
@@ -6,6 +12,7 @@ import type { SchedulerCounts } from '../scheduler/types.ts';
 import { isStoreError } from '../store/errors.ts';
 import { type Tenure, unlimitedTenure } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
+import { SharedRead } from '../system/async/shared-read.ts';
 import type { Logger } from '../system/log/logger.ts';
 import { uuidV7 } from '../system/random.ts';
 import { type Clock, endsWithin } from '../system/time/clock.ts';
@@ -76,6 +83,8 @@ export class Queue {
   readonly retention: Retention;
   readonly stats: QueueStats;
   readonly #store: Store;
+  /** Shards that are opened together read it once. */
+  readonly #controls: SharedRead<ReadonlyMap<Scope, ScopeControl>>;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #parts: QueueParts;
@@ -106,6 +115,7 @@ export class Queue {
   /** Without a shard. */
   constructor(options: QueueOptions) {
     this.#store = options.store;
+    this.#controls = new SharedRead(() => options.store.scopeControls());
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#parts = assemble(options, {
@@ -302,7 +312,7 @@ export class Queue {
     // A store that was lost before the journal was there has told nobody.
     shard.journal.lost.throwIfAborted();
     // First of all: what is loaded must not be handed out for a moment.
-    const controls = await this.#store.scopeControls();
+    const controls = await this.#controls.read();
     for (const [scope, control] of controls) {
       // Of the others there may be newer ones here.
       if (shards.findScope(scope) === shard) scopes.set(scope, control);

@@ -54,6 +54,20 @@ test('what is inserted has ids of the shard of its queue, and is written as one 
   assert.deepEqual(prefixesTaken(world, 'images'), ['p1', 'p3', 'again']);
 });
 
+test('shards that are opened together read once what verbs have changed', async () => {
+  const store = sharedStore();
+  let reads = 0;
+  const read = store.scopeControls.bind(store);
+  store.scopeControls = () => {
+    reads++;
+    return read();
+  };
+  const world = await QueueWorld.withShards([], { store, shardOf });
+  await Promise.all(Array.from({ length: 64 }, (_, shard) => world.takeShard(shard)));
+  assert.ok(world.queue.shardFor('images')?.isReady);
+  assert.ok(reads >= 1 && reads <= 3, `${reads} reads`);
+});
+
 test('a queue whose shard another node has is none of this one', async () => {
   const [a = assert.fail(), b = assert.fail()] = await nodes([UNNAMED, IMAGES], [BILLS]);
   const id = await b.insert('b', 1, { queue: 'bills' });

@@ -36,6 +36,16 @@ export const SHARD_BUGS: readonly Bug[] = [
             original.call(this, sight.renewed.length === 0 ? sight : { ...sight, renewed: all }, sent);
           },
       );
+      // Most often those that are due are renewed together: so that one is without the others.
+
+      replace(
+        Tenures.prototype,
+        'due',
+        (original) =>
+          function () {
+            return original.call(this).slice(0, 1);
+          },
+      );
     },
   },
   {
@@ -74,7 +84,8 @@ export const SHARD_BUGS: readonly Bug[] = [
         'nextId',
         (original) =>
           function (nowMs) {
-            return original.call(this, nowMs) & ~(0x3ffn << 12n);
+            // Of the same tenth of a second, so that two shards have ids in common often enough.
+            return original.call(this, nowMs - (nowMs % 100)) & ~(0x3ffn << 12n);
           },
       );
     },
