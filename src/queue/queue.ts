@@ -236,6 +236,11 @@ export class Queue {
     return queue === null ? scopes.get(SERVER_SCOPE).pauses : scopes.pausesOf(queue);
   }
 
+  /** Whether nothing of that queue is handed out: it is paused, or the whole server. */
+  isPaused(queue: string): boolean {
+    return this.#parts.scopes.isPaused(queue);
+  }
+
   /** The schedules of the queues that are in use, for those who only look. */
   *schedules(): Generator<QueueSight> {
     for (const { name, counts, scheduler } of this.#parts.queues) {

@@ -139,6 +139,41 @@ test('submissions are listed by state, metadata and prefix, and each is told in 
   );
 });
 
+test('an action on a state is for the submissions that the list shows in it', async () => {
+  const { server, id } = await atWork();
+  await using _server = server;
+  const paused = String(await server.insert('paused', 1));
+  await server.insert('waiting', 1);
+  await server.insert('later', 1, { start_after: '2999-01-01T00:00:00Z' });
+  const elsewhere = { chunk_contents: { SeeObjectStorage: { prefix: 'b', count: 1 } } };
+  await server.post('/q/images/producer/submissions', JSON.stringify(elsewhere));
+  const act = async (verb: string, body: object) =>
+    JSON.parse((await server.post(`/api/v1/actions/${verb}`, JSON.stringify(body))).body.toString());
+  await act('pause', { ids: [paused] });
+  let limit = 100;
+  const compare = async () => {
+    // Another view each time: the same one is computed once a second.
+    limit++;
+    const found: Record<string, number> = {};
+    for (const state of ['open', 'waiting', 'running', 'paused', 'delayed']) {
+      const { body } = await read<List<SubmissionItem>>(server, `submissions?state=${state}&limit=${limit}`);
+      const { ids = [] } = await act('cancel', { filter: { state }, dry_run: true });
+      const listed = body.items.map((item) => item.id);
+      assert.deepEqual(ids.sort(), listed.sort(), state);
+      if (state !== 'open') assert.ok(body.items.every((item) => item.state === state));
+      found[state] = listed.length;
+    }
+    return found;
+  };
+  assert.deepEqual(await compare(), { open: 5, waiting: 2, running: 1, paused: 1, delayed: 1 });
+  // With what is in flight, which stays with its consumer.
+  await act('pause', { ids: [id] });
+  await act('pause', { queue: 'images' });
+  assert.deepEqual(await compare(), { open: 5, waiting: 1, running: 0, paused: 3, delayed: 1 });
+  await act('pause', { server: true });
+  assert.deepEqual(await compare(), { open: 5, waiting: 0, running: 0, paused: 5, delayed: 0 });
+});
+
 test('a cursor walks through all submissions, open or ended', async () => {
   await using server = await TestServer.start();
   const ids: string[] = [];

@@ -16,7 +16,7 @@ export const SUBMISSION_FILTERS = [
 ] as const;
 export type SubmissionFilter = (typeof SUBMISSION_FILTERS)[number];
 
-/** `ending`: its end waits for its commit. */
+/** `paused`: by itself, or with its queue or the server. `ending`: its end waits for its commit. */
 export const SUBMISSION_STATES = [
   'waiting',
   'running',

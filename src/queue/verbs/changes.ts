@@ -14,6 +14,7 @@ import type { StrategicMetadata } from '../../model/submission.ts';
 import type { Change, FilterState, VerbTarget } from '../../model/verbs.ts';
 import type { OpenSubmission } from '../../scheduler/types.ts';
 import { clipped } from '../../system/log/logger.ts';
+import { openStateOf } from './open-state.ts';
 
 /** Characters of what was changed, as it is logged and remembered. */
 const DETAIL_CHARS_MAX = 500;
@@ -92,20 +93,8 @@ function withPairs(
 
 /** @param isQueuePaused its queue, or the server */
 export function isInState(submission: OpenSubmission, state: FilterState, isQueuePaused: boolean): boolean {
-  if (submission.state !== 'open') return false;
-  const isPaused = isQueuePaused || submission.control.pauses.length > 0;
-  switch (state) {
-    case 'open':
-      return true;
-    case 'paused':
-      return isPaused;
-    case 'delayed':
-      return submission.isWithheld && !isPaused;
-    case 'running':
-      return submission.chunksReserved > 0;
-    case 'waiting':
-      return !submission.isWithheld && !isPaused && submission.chunksReserved === 0;
-  }
+  const is = openStateOf(submission, isQueuePaused);
+  return state === 'open' ? is !== 'ending' : is === state;
 }
 
 export function detailOf(change: Change): string {

@@ -1,7 +1,8 @@
 import { submissionIdTimeMs } from '../../model/ids.ts';
 import { listedQueue } from '../../model/queue-name.ts';
-import type { StrategicMetadata, SubmissionEnd } from '../../model/submission.ts';
-import type { SubmissionItem, SubmissionState } from '../../protocol/api/submissions.ts';
+import type { StrategicMetadata } from '../../model/submission.ts';
+import type { SubmissionItem } from '../../protocol/api/submissions.ts';
+import { openStateOf } from '../../queue/verbs/open-state.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
 import { iso, isoOrNull, rounded, type Sources } from '../sources.ts';
@@ -10,14 +11,6 @@ import { pauseItem } from './overview.ts';
 import { rateOf, timeLeft } from './time-left.ts';
 
 const MINUTE_MS = 60_000;
-
-/** The state of an open one. Whether its queue is paused stands elsewhere. */
-export function stateOf(submission: SubmissionSight): Exclude<SubmissionState, SubmissionEnd['state']> {
-  if (submission.state !== 'open') return 'ending';
-  if (submission.control.pauses.length > 0) return 'paused';
-  if (submission.isWithheld) return 'delayed';
-  return submission.chunksReserved > 0 ? 'running' : 'waiting';
-}
 
 /** Tries of it failed in the last minute, or something waits for its next try or is set aside. */
 export function isFailing(submission: SubmissionSight, nowMs: number): boolean {
@@ -37,7 +30,7 @@ export function chunksLeft({ record, done, chunksFailed }: SubmissionSight): num
 
 /** @param nowMs on the monotonic clock */
 export function openItem(
-  { unixMs }: Pick<Sources, 'unixMs'>,
+  { queue, unixMs }: Pick<Sources, 'queue' | 'unixMs'>,
   submission: SubmissionSight,
   nowMs: number,
 ): SubmissionItem {
@@ -48,7 +41,7 @@ export function openItem(
     id: String(record.id),
     queue: listedQueue(record.queue),
     prefix: record.prefix,
-    state: stateOf(submission),
+    state: openStateOf(submission, queue.isPaused(record.queue)),
     failing: isFailing(submission, nowMs),
     chunks: {
       total: record.chunksTotal,

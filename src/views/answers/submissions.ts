@@ -4,6 +4,7 @@ import { META_VALUE_MAX } from '../../model/limits.ts';
 import { END_STATES, type EndState } from '../../model/submission.ts';
 import type { List } from '../../protocol/api/lists.ts';
 import type { SubmissionFilter, SubmissionItem, SubmissionSort } from '../../protocol/api/submissions.ts';
+import { openStateOf } from '../../queue/verbs/open-state.ts';
 import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
 import { fingerprintOf } from '../fingerprint.ts';
@@ -11,7 +12,7 @@ import { type Computation, inOneStep, ofEach } from '../frames.ts';
 import { lastingSince, Page } from '../page.ts';
 import { queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
-import { chunksLeft, endedItem, isFailing, oldestHeldMs, openItem, stateOf } from './submission-item.ts';
+import { chunksLeft, endedItem, isFailing, oldestHeldMs, openItem } from './submission-item.ts';
 import { rateOf, timeLeft } from './time-left.ts';
 
 export interface SubmissionsQuery {
@@ -50,10 +51,11 @@ export function* openList(sources: Sources, query: SubmissionsQuery): Computatio
   const nowMs = sources.clock.monotonicMs();
   const failed = query.failure === null ? null : yield* submissionsWith(sources, query.failure);
   let looked = 0;
-  for (const { schedule } of queuesOf(sources, query.queue)) {
+  for (const { name, schedule } of queuesOf(sources, query.queue)) {
+    const isPaused = sources.queue.isPaused(name);
     for (const submission of candidatesOf(schedule, query.meta)) {
       if (++looked % STRIDE === 0) yield;
-      if (submission === undefined || !matches(submission, query, nowMs)) continue;
+      if (submission === undefined || !matches(submission, query, isPaused, nowMs)) continue;
       if (failed !== null && !failed.has(submission.record.id)) continue;
       page.add(sortValue(sources, submission, query.sort, nowMs), String(submission.record.id), submission);
     }
@@ -92,7 +94,12 @@ function candidatesOf<Peer>(
   return rarest.values();
 }
 
-function matches(submission: SubmissionSight, query: SubmissionsQuery, nowMs: number): boolean {
+function matches(
+  submission: SubmissionSight,
+  query: SubmissionsQuery,
+  isPaused: boolean,
+  nowMs: number,
+): boolean {
   const { id, prefix, strategicMetadata } = submission.record;
   switch (query.state) {
     case 'open':
@@ -101,7 +108,7 @@ function matches(submission: SubmissionSight, query: SubmissionsQuery, nowMs: nu
       if (!isFailing(submission, nowMs)) return false;
       break;
     default:
-      if (stateOf(submission) !== query.state) return false;
+      if (openStateOf(submission, isPaused) !== query.state) return false;
   }
   return matchesRecord(id, prefix, strategicMetadata, query);
 }
