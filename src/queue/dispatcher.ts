@@ -71,6 +71,7 @@ export class Dispatcher {
         journal.chunkDone(submission, chunkIndex);
         const tookMs = reservedMs === null ? null : nowMs - reservedMs;
         submission.completions++;
+        if (by !== null) by.completions++;
         if (tookMs !== null) longChunks.completed(submission, tookMs);
         const queue = this.#o.name;
         events.publish({ kind: 'chunk_completed', queue, submission, chunkIndex, tookMs, by }, nowMs);

@@ -16,7 +16,7 @@ export type QueueEvent =
       readonly end: SubmissionEnd;
       readonly chunksDone: number;
     }
-  /** `tookMs`: since its reservation; null if it was not reserved. `by`: null if that is not known. Its submission counts it already. */
+  /** `tookMs`: since its reservation; null if it was not reserved. `by`: null if that is not known. Both have counted it already. */
   | {
       readonly kind: 'chunk_completed';
       readonly queue: string;

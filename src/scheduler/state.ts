@@ -341,7 +341,9 @@ export class Consumer<Peer> implements ConsumerSight<Peer> {
   readonly peer: Peer;
   readonly concurrency: number;
   readonly silentOnExpiry: boolean;
+  completions = 0;
   tally: object | null = null;
+  tallyMark = -1;
   isGone = false;
   /** It has asked for chunks. */
   isAsker = false;

@@ -43,8 +43,20 @@ export interface ControlAt {
   readonly unixMs: number;
 }
 
+/** What is kept with a submission or consumer for those who look on; the scheduler does not look at it. */
+export interface LookedOn {
+  /** Its chunks that were done since it came, each counted as it is published. */
+  completions: number;
+  tally: object | null;
+  /**
+   * A small integer of theirs that says whether they have to look at `tally` for a completion. A strategy may take each chunk from another
+   * one of very many submissions, and what a completion touches anyway is in the processor's cache; the tally is not.
+   */
+  tallyMark: number;
+}
+
 /** A submission on the schedule. Only the scheduler changes it. */
-export interface OpenSubmission {
+export interface OpenSubmission extends LookedOn {
   /** With the strategic metadata that it has now. */
   readonly record: SubmissionRecord;
   /** Grows by completions only. */
@@ -53,15 +65,6 @@ export interface OpenSubmission {
   readonly state: 'open' | 'ending';
   readonly chunksReserved: number;
   readonly control: Control;
-  /** Chunks of it that were done since it was opened, each counted as it is published. */
-  completions: number;
-  /** What those who look on keep with it; the scheduler does not look at it. */
-  tally: object | null;
-  /**
-   * Theirs too: a small integer that says whether they have to look at `tally` for a completion. A strategy may take each chunk from another
-   * one of very many submissions, and what a completion touches anyway is in the processor's cache; the tally is not.
-   */
-  tallyMark: number;
   /** It is paused, or not to be started yet: nothing of it is handed out. */
   readonly isWithheld: boolean;
   /** Chunks that are out of tries and set aside, of one that collects failures; null: none. */
@@ -80,15 +83,13 @@ export interface ConsumerOptions {
 }
 
 /** A consumer as its caller holds it. */
-export interface ConsumerHandle<Peer> {
+export interface ConsumerHandle<Peer> extends LookedOn {
   /** What the caller named it by. */
   readonly peer: Peer;
   /** Chunks that it holds. */
   readonly chunksReserved: number;
   /** Expired chunks for which it has not answered. */
   readonly chunksBarred: number;
-  /** What those who look on keep with it; the scheduler does not look at it. */
-  tally: object | null;
 }
 
 export interface ReservationRequest {

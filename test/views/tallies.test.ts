@@ -6,8 +6,8 @@ import { HistoryRings, type Sample } from '../../src/views/tallies/history.ts';
 import { Ring } from '../../src/views/tallies/ring.ts';
 import { Rolling } from '../../src/views/tallies/rolling.ts';
 import { Spans } from '../../src/views/tallies/spans.ts';
-import { ConsumerTally, LongOnes, Regions } from '../../src/views/tallies/tallies.ts';
-import { CountedChunks } from '../support/queues/counted-chunks.ts';
+import { LongOnes, Regions } from '../../src/views/tallies/tallies.ts';
+import { CountedChunks, CountedConsumer } from '../support/queues/counted-chunks.ts';
 
 test('a ring keeps the last ones under their numbers, as a list that is cut would', () => {
   fc.assert(
@@ -79,12 +79,11 @@ test('what many chunks take is known from some of them, how many there were and 
       (durations) => {
         const counted = new CountedChunks();
         const submission = counted.tally;
-        const consumer = new ConsumerTally();
-        const longOnes = new LongOnes();
+        const countedConsumer = new CountedConsumer();
+        const consumer = countedConsumer.tally;
         for (const [nowMs, ms] of durations.entries()) {
           counted.completed(nowMs, ms);
-          consumer.completed(nowMs);
-          consumer.tookMs(ms, longOnes.isLong(ms, nowMs));
+          countedConsumer.completed(nowMs, ms);
         }
         const sorted = durations.toSorted((a, b) => a - b);
         for (const { done, doneOfLate } of [submission, consumer]) {
@@ -112,13 +111,10 @@ test('of a consumer the last chunks count, however long they take', () => {
     [1_000, 10_000],
     [10_000, 1_000],
   ] as const) {
-    const tally = new ConsumerTally();
-    const longOnes = new LongOnes();
+    const counted = new CountedConsumer();
+    const { tally } = counted;
     const take = (ms: number, chunks: number) => {
-      for (let i = 0; i < chunks; i++) {
-        tally.completed(i);
-        tally.tookMs(ms, longOnes.isLong(ms, i));
-      }
+      for (let i = 0; i < chunks; i++) counted.completed(i, ms);
     };
     const isAbout = (ms: number) =>
       [tally.meanMs, tally.spans.quantile(0.5)].every((told) => told > ms / 1.2 && told < ms * 1.2);

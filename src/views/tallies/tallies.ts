@@ -1,6 +1,6 @@
 import type { ChunkIndex } from '../../model/ids.ts';
 import type { ConnectedConsumer } from '../../queue/peer.ts';
-import type { OpenSubmission } from '../../scheduler/types.ts';
+import type { LookedOn, OpenSubmission } from '../../scheduler/types.ts';
 import { bucketAt, Rolling } from './rolling.ts';
 import { Spans } from './spans.ts';
 
@@ -42,16 +42,43 @@ export class QueueTally {
 }
 
 /**
- * What happened to an open submission since the start, or since it came. A strategy may take each chunk from another one of
+ * Chunks that were done since the start, or since their submission or consumer came. A strategy may take each chunk from another one of
  * very many submissions: then each object that a chunk touches is not in the processor's cache, and costs more than all that is
- * done with it. So chunks are counted in the submission itself, and this is looked at now and then: for the first one of each
- * ten seconds, for those that took long, and for some of the others.
+ * done with it. So chunks are counted in the submission itself, and its tally is looked at now and then: for the first one of each
+ * ten seconds, for those that took long, and for some of the others. Those of consumers are few, and are counted likewise.
  */
-export class SubmissionTally {
-  readonly #submission: Counted;
-  readonly #doneOfLate = new Rolling();
-  /** Of those that were done. */
+class DoneTally {
+  readonly #counted: Counted;
+  readonly #ofLate = new Rolling();
+  /** How many are in there. */
   #rolled = 0;
+
+  constructor(counted: Counted) {
+    this.#counted = counted;
+  }
+
+  get done(): number {
+    return this.#counted.completions;
+  }
+
+  get doneOfLate(): Rolling {
+    this.#ofLate.addToLast(this.done - this.#rolled);
+    this.#rolled = this.done;
+    return this.#ofLate;
+  }
+
+  /** One was just done. Those before it that were not seen were done when the last one that was seen was, as far as it matters. */
+  protected seen(nowMs: number): void {
+    const { done } = this;
+    this.#ofLate.addToLast(done - 1 - this.#rolled);
+    this.#ofLate.add(nowMs);
+    this.#rolled = done;
+    this.#counted.tallyMark = bucketAt(nowMs);
+  }
+}
+
+/** What happened to an open submission. */
+export class SubmissionTally extends DoneTally {
   /** Of a chunk, in milliseconds, rounded up; of short ones, some are looked at. */
   longestMs = 0;
   setBack = 0;
@@ -65,20 +92,6 @@ export class SubmissionTally {
   firstTookMs = 0;
   firstSetBackMs: number | null = null;
 
-  constructor(submission: Counted) {
-    this.#submission = submission;
-  }
-
-  get done(): number {
-    return this.#submission.completions;
-  }
-
-  get doneOfLate(): Rolling {
-    this.#doneOfLate.addToLast(this.done - this.#rolled);
-    this.#rolled = this.done;
-    return this.#doneOfLate;
-  }
-
   /** Whether `completed` has to be called for the chunk of it that was just done, however short it was. */
   static mustSee({ completions, tallyMark }: Counted, nowMs: number): boolean {
     return tallyMark !== bucketAt(nowMs) || standsForOfMany(completions) > 0;
@@ -90,14 +103,10 @@ export class SubmissionTally {
    * @param isLong all that take so long are told
    */
   completed(chunkIndex: ChunkIndex, tookMs: number | null, isLong: boolean, nowMs: number): void {
-    const { done } = this;
-    // Those before it that were not seen were done when the last one that was seen was, as far as it matters.
-    this.#doneOfLate.addToLast(done - 1 - this.#rolled);
-    this.#doneOfLate.add(nowMs);
-    this.#rolled = done;
-    this.#submission.tallyMark = bucketAt(nowMs);
+    this.seen(nowMs);
     this.firstDoneMs ??= nowMs;
     if (tookMs === null) return;
+    const { done } = this;
     if (done === 1) this.firstTookMs = tookMs;
     if (tookMs > this.longestMs) this.longestMs = Math.ceil(tookMs);
     const times = standsForOfMany(done);
@@ -140,34 +149,28 @@ export class LongOnes {
 const SECOND_MS = 1_000;
 const LONG_SEEN_MAX = 500;
 
-/** What counts the completions of a submission, beside all else that each of them touches. */
-export type Counted = Pick<OpenSubmission, 'completions' | 'tallyMark'>;
+/** What counts the completions, beside all else that each of them touches. */
+export type Counted = Pick<LookedOn, 'completions' | 'tallyMark'>;
 
 /** What a connected consumer did. */
-export class ConsumerTally {
-  readonly doneOfLate = new Rolling();
+export class ConsumerTally extends DoneTally {
   readonly setBackOfLate = new Rolling();
   readonly spans = new Spans(FADING_AFTER);
   /** Of its last chunks, in milliseconds. */
   meanMs = 0;
-  done = 0;
   setBack = 0;
 
-  completed(nowMs: number): void {
-    this.done++;
-    this.doneOfLate.add(nowMs);
+  /** As for a submission. */
+  static mustSee({ completions, tallyMark }: Counted, nowMs: number): boolean {
+    return tallyMark !== bucketAt(nowMs) || standsFor(completions) > 0;
   }
 
-  /**
-   * Of the chunk that was done last.
-   *
-   * @param isLong all that take so long are told
-   */
-  tookMs(ms: number, isLong: boolean): void {
+  completed(tookMs: number | null, isLong: boolean, nowMs: number): void {
+    this.seen(nowMs);
     const times = isLong ? 1 : standsFor(this.done);
-    if (times === 0) return;
-    this.spans.add(ms, times);
-    this.meanMs += (ms - this.meanMs) * (times / Math.min(this.done, FADING_AFTER));
+    if (tookMs === null || times === 0) return;
+    this.spans.add(tookMs, times);
+    this.meanMs += (tookMs - this.meanMs) * (times / Math.min(this.done, FADING_AFTER));
   }
 
   failed(nowMs: number): void {

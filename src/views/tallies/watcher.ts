@@ -140,9 +140,9 @@ export class Watcher implements EventObserver {
         this.#addRegions(submission.record, tally);
       tally.completed(chunkIndex, tookMs, isLong, atMs);
     }
-    const consumer = by === null ? null : this.#consumerTally(by);
-    consumer?.completed(atMs);
-    if (tookMs !== null) consumer?.tookMs(tookMs, isLong);
+    if (by !== null && (isLong || ConsumerTally.mustSee(by, atMs))) {
+      this.#consumerTally(by).completed(tookMs, isLong, atMs);
+    }
   }
 
   #setBack(event: Of<'chunk_set_back'>, atMs: number): void {
@@ -194,7 +194,7 @@ export class Watcher implements EventObserver {
   #consumerTally(consumer: ConnectedConsumer): ConsumerTally {
     const { tally } = consumer;
     if (tally instanceof ConsumerTally) return tally;
-    const made = new ConsumerTally();
+    const made = new ConsumerTally(consumer);
     consumer.tally = made;
     return made;
   }
