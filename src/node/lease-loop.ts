@@ -1,22 +1,15 @@
 import type { ShardId } from '../model/ids.ts';
 import { messageOf } from '../model/thrown.ts';
 import { isStoreError } from '../store/errors.ts';
-import type {
-  LeaseClaim,
-  LeaseHolder,
-  LeaseName,
-  LeaseSight,
-  NodePresent,
-  StoreLeases,
-} from '../store/lease.ts';
-import type { Logger } from '../system/log/logger.ts';
+import type { LeaseHolder, LeaseName, LeaseSight, NodePresent } from '../store/lease.ts';
 import type { Random } from '../system/random.ts';
 import { Backoff } from '../system/time/backoff.ts';
-import { type Clock, endsWithin, sleep } from '../system/time/clock.ts';
+import { endsWithin, sleep } from '../system/time/clock.ts';
 import { instantOf } from '../system/time/instant.ts';
+import { Avoided } from './avoided.ts';
 import { type BalancePlan, dealOut, planOf } from './balance.ts';
-import { DamagedShards } from './damaged-shards.ts';
 import type { LeaseTenure } from './lease-tenure.ts';
+import { PREPARE_MS_MAX, Preparations, type PreparationsOptions } from './preparations.ts';
 import type { Tenures } from './tenures.ts';
 import { Withdrawal } from './withdrawal.ts';
 
@@ -27,20 +20,12 @@ const RETRY_SHARE = 1 / 10;
 /** The lease of another node has run out for certain when a look comes this much later. */
 const LOOK_LATE_MS = 5;
 const RETRY_FIRST_MS = 50;
-/** For how long a node that is to stop acts on while others prepare to take its shards. */
-const PREPARE_MS_MAX = 10_000;
 
-export interface LeaseLoopOptions {
-  readonly leases: StoreLeases;
+export interface LeaseLoopOptions extends PreparationsOptions {
   readonly tenures: Tenures;
   /** All there are. */
   readonly shards: readonly ShardId[];
-  readonly claim: LeaseClaim;
-  readonly clock: Clock;
   readonly random: Random;
-  readonly logger: Logger;
-  /** Ends it. */
-  readonly stop: AbortSignal;
   /** Whether the node is at work for the shard: from its claim to the end of its office. */
   isBusy(shard: ShardId): boolean;
   /** Shards whose offices are open. */
@@ -69,7 +54,8 @@ export class LeaseLoop {
   readonly #o: LeaseLoopOptions;
   readonly #backoff: Backoff;
   readonly #withdrawal: Withdrawal;
-  readonly #damaged: DamagedShards;
+  readonly #damaged: Avoided<ShardId>;
+  readonly #preparations: Preparations;
   /** Since when nobody has had them, and the epoch by which that is known. */
   readonly #freeSince = new Map<ShardId, { readonly epoch: number; readonly ms: number }>();
   #owners: { readonly of: string; readonly owners: ReadonlyMap<ShardId, string> } | null = null;
@@ -77,8 +63,6 @@ export class LeaseLoop {
   #isPresent = false;
   /** This node is to stop; resolves when others are ready to take its shards, or there are none. */
   #announced: PromiseWithResolvers<void> | null = null;
-  /** Leases of others for which this node has prepared, or is about to: their epochs. */
-  readonly #prepared = new Map<ShardId, number>();
   #failure: string | null = null;
   #reason: string | null = null;
   /** Fires when the next round is not to wait. */
@@ -89,7 +73,8 @@ export class LeaseLoop {
     const { random, claim, clock } = options;
     this.#backoff = new Backoff(random, { firstMs: RETRY_FIRST_MS, maxMs: claim.leaseMs * LOOK_SHARE });
     this.#withdrawal = new Withdrawal(clock, claim.leaseMs);
-    this.#damaged = new DamagedShards(clock, claim.leaseMs);
+    this.#damaged = new Avoided(clock, claim.leaseMs);
+    this.#preparations = new Preparations(options);
   }
 
   /** Until it is to stop. @throws StoreError for a store that cannot be used */
@@ -106,6 +91,7 @@ export class LeaseLoop {
         endNews();
       }
     }
+    this.#preparations.stop();
   }
 
   /** What this node does has changed. */
@@ -171,6 +157,7 @@ export class LeaseLoop {
     this.#failure = null;
     this.#backoff.reset();
     tenures.seen(sight, sent);
+    this.#preparations.listen(sight);
     this.#seeReason(sight.reason);
     this.#o.seen(sight);
     // It was present once more by this look.
@@ -179,7 +166,7 @@ export class LeaseLoop {
       await this.leave();
     }
     if (this.#isAwaited(sight)) this.#announced?.resolve();
-    void this.#prepare(sight);
+    this.#prepare(sight);
     const free = this.#freeOf(sight);
     const plan = this.#plan(sight, free);
     const isComplete = await this.#take(free.filter(({ shard }) => plan.take.includes(shard)));
@@ -261,7 +248,8 @@ export class LeaseLoop {
   /** The nodes to deal the shards out to. */
   #takers({ nodes }: LeaseSight): readonly Pick<NodePresent, 'holder' | 'address'>[] {
     const { claim } = this.#o;
-    const others = nodes.filter(({ holder }) => holder !== claim.holder);
+    const { silence } = this.#preparations;
+    const others = nodes.filter(({ holder }) => holder !== claim.holder && silence.get(holder) !== 0);
     return this.#withdrawal.isOn && others.length > 0 ? others : [...others, claim];
   }
 
@@ -272,58 +260,21 @@ export class LeaseLoop {
     return leases.every(({ holder, isAwaited }) => holder !== self || isAwaited);
   }
 
-  /** What a node has that is not present any more is to be taken soon: what is to be known for it is read while that one still acts. */
-  async #prepare(sight: LeaseSight): Promise<void> {
-    const { leases, claim, shards } = this.#o;
+  /** What a node has that is to stop, or silent, is to be taken soon. */
+  #prepare(sight: LeaseSight): void {
+    const { claim, shards } = this.#o;
     const present = new Set(sight.nodes.map(({ holder }) => holder));
-    if (!present.has(claim.holder) || sight.reason !== null) return;
+    const isTaker = present.has(claim.holder) && sight.reason === null;
     const owners = this.#dealOut(this.#takers(sight));
+    const { silence } = this.#preparations;
     const due = sight.leases.filter(
-      ({ shard, epoch, holder }) =>
-        !present.has(holder) &&
+      ({ shard, holder }) =>
+        isTaker &&
+        (!present.has(holder) || silence.get(holder) === 0) &&
         owners.get(shard) === claim.holder &&
-        shards.includes(shard) &&
-        this.#prepared.get(shard) !== epoch,
+        shards.includes(shard),
     );
-    if (due.length === 0) return;
-    for (const { shard, epoch } of due) this.#prepared.set(shard, epoch);
-    const ready: LeaseName[] = [];
-    await Promise.all(
-      due.map((lease) =>
-        leases.prepare(lease.shard).then(
-          () => void ready.push(lease),
-          (error: unknown) => this.#notReady([lease], messageOf(error)),
-        ),
-      ),
-    );
-    await this.#ready(ready);
-  }
-
-  /** One that a batch is being written under may take another time. Nobody waits for longer than {@link PREPARE_MS_MAX}. */
-  async #ready(prepared: readonly LeaseName[]): Promise<void> {
-    const { leases, clock, stop } = this.#o;
-    const untilMs = clock.monotonicMs() + PREPARE_MS_MAX;
-    let left = prepared;
-    try {
-      while (left.length > 0) {
-        left = await leases.ready(left);
-        if (left.length === 0) return;
-        if (clock.monotonicMs() > untilMs) throw new Error('a batch is being written');
-        await sleep(clock, RETRY_FIRST_MS, stop);
-      }
-    } catch (error) {
-      this.#notReady(left, messageOf(error));
-    }
-  }
-
-  /** A later round tries again. */
-  #notReady(leases: readonly LeaseName[], error: string): void {
-    for (const { shard, epoch } of leases)
-      if (this.#prepared.get(shard) === epoch) this.#prepared.delete(shard);
-    this.#o.logger.debug(
-      { shards: leases.map(({ shard }) => shard), error },
-      'cannot prepare to take shards',
-    );
+    this.#preparations.follow(sight, due);
   }
 
   #dealOut(nodes: readonly Pick<NodePresent, 'holder' | 'address'>[]): ReadonlyMap<ShardId, string> {
@@ -353,10 +304,12 @@ export class LeaseLoop {
       const since = this.#freeSince.get(shard);
       return since === undefined ? [] : Math.max(0, since.ms + leaseMs - nowMs);
     });
+    // To those that are silent it has listened.
+    const silent = [...this.#preparations.silence.values()].filter((ms) => ms > 0);
     return Math.min(
       leaseMs * LOOK_SHARE,
       dueMs,
-      ...[...ends, ...abandoned, ...this.#damaged.leftMs].map((ms) => ms + LOOK_LATE_MS),
+      ...[...ends, ...silent, ...abandoned, ...this.#damaged.leftMs].map((ms) => ms + LOOK_LATE_MS),
     );
   }
 }

@@ -41,6 +41,11 @@ export interface QueueNodeOptions {
   readonly logger: Logger;
   /** Takes up office for a shard, several of them at a time. Rejects with the store's error if that fails. */
   open(tenure: Tenure): Promise<Office>;
+  /**
+   * While another node has the shard: reads what `open` will have to know. It is kept until then, or until `dropped` fires.
+   * Default: nothing is to be read.
+   */
+  prepare?(shard: ShardId, dropped: AbortSignal): Promise<void>;
   /** The state is another one now. */
   changed?(): void;
   /** The node has looked at how things stand. */
@@ -183,6 +188,7 @@ export class QueueNode {
       tenures,
       claim: { ...this.#self, leaseMs },
       stop: this.#stop.signal,
+      prepare: async (shard, dropped) => this.#o.prepare?.(shard, dropped),
       isBusy: (shard) => this.#services.has(shard),
       open: () => [...this.#services].flatMap(([shard, { office }]) => (office === null ? [] : shard)),
       seen: (sight) => {

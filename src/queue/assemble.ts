@@ -1,6 +1,7 @@
 import { SERVER_SCOPE } from '../model/control.ts';
 import type { ShardId } from '../model/ids.ts';
 import type { SubmissionEndCause } from '../scheduler/effects.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Tenure } from '../store/lease.ts';
 import type { Store } from '../store/store.ts';
@@ -14,6 +15,7 @@ import { Congestion } from './journal/congestion.ts';
 import { LongPolls } from './long-polls.ts';
 import { NamedQueue } from './named-queue.ts';
 import { NamedQueues } from './named-queues.ts';
+import type { ConsumerPeer } from './peer.ts';
 import { Reads } from './reads.ts';
 import { Retention, type RetentionTimes } from './retention.ts';
 import { Shard } from './shard/shard.ts';
@@ -94,7 +96,8 @@ export function assemble(options: QueueOptions, hooks: QueueHooks) {
   };
   const unattended = new Unattended({ clock, logger, queues: () => queues });
   const scopes = new Scopes();
-  const makeQueue = (name: string, shard: Shard) => new NamedQueue(name, shard, own);
+  const makeQueue = (name: string, shard: Shard, scheduler?: Scheduler<ConsumerPeer>) =>
+    new NamedQueue(name, shard, own, scheduler);
   const queues: NamedQueues = new NamedQueues(shards, makeQueue, unattended, scopes);
   const reads = new Reads({ store, shards, queues, scopes, longPolls, retention, submissionsReturnedMax });
   const endings = new Endings({ ...shared, queues, reads });
@@ -131,6 +134,8 @@ export function assemble(options: QueueOptions, hooks: QueueHooks) {
   return {
     shards,
     makeShard,
+    /** Of schedules that are made before they are in use. */
+    schedulesOptions: { clock, scheduler: own.scheduler },
     queues,
     scopes,
     verbs,

@@ -42,12 +42,18 @@ export class NamedQueue {
   #isStopped = false;
   #deadline: Timer | null = null;
 
-  constructor(name: string, shard: Shard, options: NamedQueueOptions) {
+  /** @param scheduler one with what is stored of it; default: nothing is */
+  constructor(
+    name: string,
+    shard: Shard,
+    options: NamedQueueOptions,
+    scheduler = new Scheduler<ConsumerPeer>(options.scheduler),
+  ) {
     this.name = name;
     this.shard = shard;
     this.#o = options;
     options.stats.byQueue.enter(name);
-    this.scheduler = new Scheduler(options.scheduler);
+    this.scheduler = scheduler;
     const own = { ...options, name, shard, scheduler: this.scheduler };
     this.dispatcher = new Dispatcher({
       ...own,
@@ -100,6 +106,12 @@ export class NamedQueue {
     this.#o.changed(this);
   }
 
+  /** What follows from the schedule that it was made with is carried out from now on. */
+  begin(): void {
+    this.dispatcher.run(this.#o.clock.monotonicMs());
+    this.#o.changed(this);
+  }
+
   holdHandOut(held: boolean): void {
     this.#call((nowMs) => this.scheduler.holdHandOut(held, nowMs));
   }
@@ -132,9 +144,10 @@ export class NamedQueue {
     if (this.#isStopped) return;
     const dueMs = this.scheduler.nextDeadlineMs();
     if (dueMs === null) return;
-    const delayMs = Math.max(0, dueMs - this.#o.clock.monotonicMs());
-    const advance = () => this.#call((nowMs) => this.scheduler.advance(nowMs, this.#o.clock.nowMs()));
-    this.#deadline = this.#o.clock.after(delayMs, advance, { unref: true });
+    const { clock } = this.#o;
+    const delayMs = dueMs - clock.monotonicMs();
+    const advance = () => this.#call((nowMs) => this.scheduler.advance(nowMs, clock.nowMs()));
+    this.#deadline = delayMs > 0 ? clock.after(delayMs, advance, { unref: true }) : nextTurn(clock, advance);
   }
 
   /** For calls of the scheduler that no caller waits for: a broken invariant must not get lost. */
@@ -148,4 +161,17 @@ export class NamedQueue {
       this.#o.giveUp(error);
     }
   }
+}
+
+/** A timer takes a millisecond at least: a plan for many submissions is built in hundreds of steps. */
+function nextTurn(clock: Clock, run: () => void): Timer {
+  let isWanted = true;
+  clock.soon(() => {
+    if (isWanted) run();
+  });
+  return {
+    cancel: () => {
+      isWanted = false;
+    },
+  };
 }

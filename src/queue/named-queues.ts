@@ -1,12 +1,17 @@
 import { QUEUES_MAX } from '../model/limits.ts';
 import { queueText } from '../model/queue-name.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
 import { NO_COUNTS, type SchedulerCounts } from '../scheduler/types.ts';
 import { QueueUnavailableError, TooManyQueuesError } from './errors.ts';
 import type { NamedQueue } from './named-queue.ts';
+import type { ConsumerPeer } from './peer.ts';
 import type { Shard } from './shard/shard.ts';
 import type { Shards } from './shard/shards.ts';
 import type { Unattended } from './unattended.ts';
 import type { Scopes } from './verbs/scopes.ts';
+
+/** With a schedule that was made before, or an empty one. */
+type MakeQueue = (name: string, shard: Shard, scheduler?: Scheduler<ConsumerPeer>) => NamedQueue;
 
 /**
  * The queues that there are: the unnamed one as long as its shard is open, any other from the moment when somebody inserts or
@@ -14,17 +19,12 @@ import type { Scopes } from './verbs/scopes.ts';
  */
 export class NamedQueues {
   readonly #shards: Shards;
-  readonly #make: (name: string, shard: Shard) => NamedQueue;
+  readonly #make: MakeQueue;
   readonly #unattended: Unattended;
   readonly #scopes: Scopes;
   readonly #byName = new Map<string, NamedQueue>();
 
-  constructor(
-    shards: Shards,
-    make: (name: string, shard: Shard) => NamedQueue,
-    unattended: Unattended,
-    scopes: Scopes,
-  ) {
+  constructor(shards: Shards, make: MakeQueue, unattended: Unattended, scopes: Scopes) {
     this.#shards = shards;
     this.#make = make;
     this.#unattended = unattended;
@@ -51,16 +51,22 @@ export class NamedQueues {
     return this.#byName.size - (this.#byName.has('') ? 1 : 0) < QUEUES_MAX;
   }
 
-  /** However many there are: what is on disk comes back. Throws QueueUnavailableError. */
+  /** Throws QueueUnavailableError. */
   open(name: string): NamedQueue {
-    let queue = this.#byName.get(name);
-    if (queue === undefined) {
-      const shard = this.#shards.of(name);
-      queue = this.#make(name, shard);
-      this.#byName.set(name, queue);
-      if (shard.watch.isHeld) queue.holdHandOut(true);
-      if (this.#scopes.isPaused(name)) queue.pause(true);
-    }
+    return this.#byName.get(name) ?? this.#open(name);
+  }
+
+  /** However many there are: what is on disk comes back. Throws QueueUnavailableError. */
+  load(name: string, scheduler: Scheduler<ConsumerPeer>): void {
+    this.#open(name, scheduler).begin();
+  }
+
+  #open(name: string, scheduler?: Scheduler<ConsumerPeer>): NamedQueue {
+    const shard = this.#shards.of(name);
+    const queue = this.#make(name, shard, scheduler);
+    this.#byName.set(name, queue);
+    if (shard.watch.isHeld) queue.holdHandOut(true);
+    if (this.#scopes.isPaused(name)) queue.pause(true);
     return queue;
   }
 

@@ -5,7 +5,7 @@ import {
   type ScopeControl,
   SERVER_SCOPE,
 } from '../model/control.ts';
-import type { SubmissionId } from '../model/ids.ts';
+import type { ShardId, SubmissionId } from '../model/ids.ts';
 import type { QueueInfo } from '../model/queue-info.ts';
 import type { ScheduleSight } from '../scheduler/sight.ts';
 import type { SchedulerCounts } from '../scheduler/types.ts';
@@ -26,6 +26,7 @@ import type { JournalHealth } from './journal/journal.ts';
 import type { ConsumerPeer } from './peer.ts';
 import type { Reads } from './reads.ts';
 import type { Retention } from './retention.ts';
+import { PreparedSchedules, Schedules } from './shard/schedules.ts';
 import type { Shard } from './shard/shard.ts';
 import type { QueueStats } from './stats/stats.ts';
 import type { Retries } from './verbs/retries.ts';
@@ -89,6 +90,7 @@ export class Queue {
   readonly #logger: Logger;
   readonly #parts: QueueParts;
   readonly #lost = new AbortController();
+  readonly #prepared = new Map<ShardId, PreparedSchedules>();
   readonly #healthListeners = new Set<(health: JournalHealth) => void>();
   #state: 'open' | 'stopped' | 'lost' = 'open';
 
@@ -140,10 +142,12 @@ export class Queue {
     if (this.#state === 'stopped') throw new QueueUnavailableError('the queue stops');
     const { shards, makeShard, retention } = this.#parts;
     const shard = makeShard(tenure);
+    const prepared = this.#prepared.get(shard.id);
+    this.#prepared.delete(shard.id);
     shards.add(shard);
     shard.lost.addEventListener('abort', () => this.#tellIfDamaged(shard), { once: true });
     try {
-      await this.#load(shard);
+      await this.#load(shard, prepared);
     } catch (error) {
       shard.lose(error);
       await shard.stop(0);
@@ -151,6 +155,27 @@ export class Queue {
     }
     retention.start();
     return shard;
+  }
+
+  /**
+   * While another node acts for the shard: reads what {@link openShard} will have to know, and makes schedules of it. Resolves
+   * when that is done. They are kept until it is opened, or `dropped` fires.
+   */
+  async prepareShard(id: ShardId, dropped: AbortSignal): Promise<void> {
+    const preparation = this.#store.prepare?.(id);
+    if (preparation === undefined || dropped.aborted || this.#state !== 'open') return;
+    const prepared = new PreparedSchedules(id, preparation, this.#parts.schedulesOptions);
+    const forget = () => {
+      if (this.#prepared.get(id) !== prepared) return;
+      this.#prepared.delete(id);
+      prepared.drop();
+    };
+    this.#prepared.set(id, prepared);
+    dropped.addEventListener('abort', forget, { once: true });
+    await prepared.read.catch((error: unknown) => {
+      forget();
+      throw error;
+    });
   }
 
   /**
@@ -311,7 +336,7 @@ export class Queue {
     for (const { scheduler } of this.#parts.queues) scheduler.checkInvariants();
   }
 
-  async #load(shard: Shard): Promise<void> {
+  async #load(shard: Shard, prepared: PreparedSchedules | undefined): Promise<void> {
     const { queues, scopes, shards } = this.#parts;
     const startedMs = this.#clock.monotonicMs();
     // A store that was lost before the journal was there has told nobody.
@@ -324,20 +349,29 @@ export class Queue {
     }
     this.serverControl(controls.get(SERVER_SCOPE) ?? NO_SCOPE_CONTROL);
     queues.pausesChanged();
+    const schedules = await this.#schedulesOf(shard, prepared);
+    shard.assertOpen();
+    for (const [name, scheduler] of schedules) queues.load(name, scheduler);
     if (shards.find('') === shard) queues.open('');
-    let submissions = 0;
-    for await (const piece of this.#store.load([shard.id])) {
-      shard.assertOpen();
-      for (const { record, control, ...progress } of piece) {
-        queues.open(record.queue).insert(record, control, progress);
-        submissions++;
-      }
-      // Pieces may all be there already: leases are to be renewed meanwhile, and others answered.
-      await new Promise<void>((resolve) => this.#clock.soon(resolve));
-    }
     shard.loaded();
+    const { submissions } = schedules;
     const tookMs = Math.round(this.#clock.monotonicMs() - startedMs);
     this.#logger.info({ submissions, tookMs }, 'open submissions are loaded');
+  }
+
+  async #schedulesOf(shard: Shard, prepared: PreparedSchedules | undefined): Promise<Schedules> {
+    const isRead = await prepared?.read.then(
+      () => true,
+      () => false,
+    );
+    if (prepared !== undefined && isRead) return prepared.settle();
+    const schedules = new Schedules(this.#parts.schedulesOptions);
+    for await (const piece of this.#store.load([shard.id])) {
+      shard.assertOpen();
+      schedules.insert(piece);
+      await schedules.turn();
+    }
+    return schedules;
   }
 
   /** It alone cannot go on. */

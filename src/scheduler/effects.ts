@@ -132,6 +132,19 @@ export class Effects<Peer> {
     this.#items[this.#length++] = effect;
   }
 
+  /** What speaks of the submission is not to be carried out. */
+  drop(submission: OpenSubmission): void {
+    const items = this.#items;
+    let kept = 0;
+    for (let i = 0; i < this.#length; i++) {
+      const effect = items[i]!;
+      if ('submission' in effect && effect.submission === submission) continue;
+      items[kept++] = effect;
+    }
+    for (let i = kept; i < this.#length; i++) items[i] = null;
+    this.#length = kept;
+  }
+
   clear(): void {
     const items = this.#items;
     // What has been dealt with must not be kept in memory by a place that is not filled again.

@@ -297,6 +297,18 @@ export class Scheduler<Peer> {
     this.#finish();
   }
 
+  /** As if it had never been inserted, with what was to follow from that. Nobody may have asked for chunks by then. */
+  withdraw(id: SubmissionId): void {
+    this.#begin(this.#nowMs);
+    const submission = this.#ledger.submissions.get(id);
+    invariant(submission !== undefined, 'a submission is withdrawn that is not there');
+    invariant(this.#ledger.askers === 0, 'nothing is withdrawn that may have been handed out');
+    if (submission.state === 'open') this.#ledger.close(submission);
+    this.#ledger.submissions.delete(id);
+    this.effects.drop(submission);
+    this.#finish();
+  }
+
   /** The oldest submission of which a chunk is available; null if there is none. For metrics: looks at each before it. */
   oldestWaiting(): SubmissionId | null {
     for (const { record, chunksAvailable } of this.#ledger.submissions.values()) {

@@ -152,6 +152,11 @@ export class QueueOffice {
     return office;
   }
 
+  /** Reads what `open` will have to know of the shard, which another node has. */
+  prepare(shard: ShardId, dropped: AbortSignal): Promise<void> {
+    return this.#queue.prepareShard(shard, dropped);
+  }
+
   /** What verbs have changed of the whole server, by the last look at the store; null: nothing. */
   looked(server: ScopeControl | null): void {
     this.#queue.serverControl(server ?? NO_SCOPE_CONTROL);

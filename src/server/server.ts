@@ -59,7 +59,7 @@ export class Server {
   #sharding = ONE_SHARD;
   #store: Store | null = null;
   #node: QueueNode | null = null;
-  /** From the first shard on that this node has. */
+  /** From the first shard on that this node has, or prepares to have. */
   #office: QueueOffice | null = null;
   /** As seen last. */
   #role: NodeState['role'] | null = null;
@@ -125,6 +125,10 @@ export class Server {
     this.#store = store;
     this.#sharding = store.leases === undefined ? ONE_SHARD : SHARED;
     const { id } = this.#face;
+    const office = () => {
+      this.#office ??= this.#makeOffice(store);
+      return this.#office;
+    };
     const node = new QueueNode({
       store,
       shards: this.#sharding.shards,
@@ -134,10 +138,8 @@ export class Server {
       clock,
       random,
       logger,
-      open: (tenure) => {
-        this.#office ??= this.#makeOffice(store);
-        return this.#office.open(tenure);
-      },
+      open: (tenure) => office().open(tenure),
+      prepare: (shard, dropped) => office().prepare(shard, dropped),
       changed: () => this.#nodeChanged(),
       looked: ({ server }) => this.#office?.looked(server),
     });

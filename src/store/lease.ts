@@ -33,11 +33,6 @@ export interface StoreLeases {
    * could not be given, because a batch is being written under them: no other lease is to wait for that.
    */
   give(leases: readonly LeaseName[]): Promise<readonly LeaseName[]>;
-  /**
-   * Reads what `load` of the shard will answer, for a node that may own it soon: then that takes less long. It answers what
-   * is stored by then all the same. What was read is kept for half a minute at most.
-   */
-  prepare(shard: ShardId): Promise<void>;
   /** Whoever has them learns that the next owner has prepared. Leaves, and returns, as {@link give} does. */
   ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]>;
   /** The node takes no more shards: it is not written down as present any longer. Its leases stay. */
@@ -72,6 +67,8 @@ export interface NodePresent {
 
 /** Whose lease it is. */
 export interface LeaseHolder extends NodePresent, LeaseName {
+  /** How long it lasts from its last renewal on. */
+  readonly leaseMs: number;
   /** The node that is to have it next has prepared. */
   readonly isAwaited: boolean;
 }

@@ -27,6 +27,11 @@ export interface Store {
    */
   load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]>;
   /**
+   * For a node that may own the shard soon: what `load` will answer can be read before. Of a store that has `leases`; one
+   * that does without is loaded when its owner has changed.
+   */
+  prepare?(shard: ShardId): Preparation;
+  /**
    * Writes a batch as one transaction; answers when it is on disk. One call at a time per shard, `seq` rising by
    * one. The last batch may be sent once more: it changes nothing and is answered as before, but see `gone`.
    */
@@ -101,6 +106,24 @@ export interface StoreMaintenance {
   check(): Promise<{ readonly walBytes: number }>;
   /** Size of the write-ahead log: grows without end only if something keeps it from being emptied. */
   walBytes(): Promise<number>;
+}
+
+/** What is stored of a shard, read while another node still acts for it, and put right when that is over. */
+export interface Preparation {
+  /** As it is read, in blocks; once. May be left early. */
+  read(): AsyncIterable<LoadedBlock>;
+  /**
+   * For the owner of the shard, after all has been read: the blocks of which anything is different from what was read.
+   * What of them was read is void.
+   */
+  changed(): AsyncIterable<LoadedBlock>;
+}
+
+/** The open submissions of a range of ids, by id ascending. */
+export interface LoadedBlock {
+  /** Names the range. */
+  readonly block: number;
+  readonly submissions: readonly LoadedSubmission[];
 }
 
 /** An open submission as it comes back at start. */

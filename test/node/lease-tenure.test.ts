@@ -48,7 +48,6 @@ class Fixture {
         return [];
       },
       leave: async () => {},
-      prepare: async () => {},
       ready: async () => [],
       onNews: () => () => {},
     };
@@ -65,6 +64,7 @@ class Fixture {
       random: seededRandom(1),
       logger,
       stop: this.stop.signal,
+      prepare: async () => {},
       isBusy: () => true,
       open: () => [0],
       seen: () => {},
@@ -88,7 +88,8 @@ class Fixture {
 
 function sightOf(epoch: number, renewed: readonly ShardId[]): LeaseSight {
   const name = epoch === 7 ? 'a' : 'b';
-  const holder = { shard: 0, epoch, holder: name, address: 'x:1', leftMs: LEASE_MS, isAwaited: false };
+  const lease = { leaseMs: LEASE_MS, leftMs: LEASE_MS, isAwaited: false };
+  const holder = { shard: 0, epoch, holder: name, address: 'x:1', ...lease };
   return { leases: [holder], free: [], nodes: [], renewed, server: null, reason: null };
 }
 

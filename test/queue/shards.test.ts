@@ -35,6 +35,8 @@ function run(world: QueueWorld, target: VerbTarget, change: Change = PAUSE): Pro
 
 const namesInUse = (world: QueueWorld) => world.queue.inUse.map(({ name }) => name);
 
+const consumerOf = (world: QueueWorld, queueName: string) => world.consumer(undefined, { queueName });
+
 const prefixesTaken = (world: QueueWorld, queueName: string) => {
   const consumer = world.consumer(undefined, { queueName });
   const prefixes = consumer.take(10).map(({ submission }) => submission.prefix);
@@ -100,6 +102,57 @@ test('a shard that another node takes is lost alone', async () => {
   image?.disconnect();
   assert.deepEqual(prefixesTaken(b, 'images'), ['images', 'images', 'images']);
   a.queue.checkInvariants();
+});
+
+test('a shard that was prepared while another node had it is opened as it is stored by then', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await nodes([IMAGES], []);
+  const queue = 'images';
+  const ids: bigint[] = [];
+  for (let i = 0; i < 12; i++) ids.push(await a.insert(`p${i}`, 2, { queue }));
+  await b.queue.prepareShard(IMAGES, new AbortController().signal);
+  assert.deepEqual([namesInUse(b), b.queue.counts.submissionsOpen], [[], 0]);
+  const consumer = a.consumer(undefined, { queueName: queue });
+  for (const { chunk } of consumer.take(3)) consumer.complete(chunk);
+  await a.insert('late', 1, { queue });
+  await run(a, { kind: 'submissions', ids: [ids[5]!], queue });
+  await a.stop();
+  b.store.load = () => assert.fail('it was read before');
+  await b.takeShard(IMAGES);
+  b.queue.checkInvariants();
+  const { submissionsOpen, submissionsPaused, chunksAvailable } = b.queue.counts;
+  assert.deepEqual([submissionsOpen, submissionsPaused, chunksAvailable], [12, 1, 20]);
+  const inOrder = ['p1', ...[2, 3, 4, 6, 7, 8].flatMap((i) => [`p${i}`, `p${i}`])];
+  assert.deepEqual(
+    consumerOf(b, queue)
+      .take(13)
+      .map(({ submission }) => submission.prefix),
+    inOrder,
+  );
+});
+
+test('what was prepared is not used when it was dropped, or could not be read', async () => {
+  for (const isCut of [false, true]) {
+    const [a = assert.fail(), b = assert.fail()] = await nodes([IMAGES], []);
+    await a.insert('p', 2, { queue: 'images' });
+    const prepare = b.store.prepare!.bind(b.store);
+    let reads = 0;
+    b.store.prepare = (shard) => ({
+      async *read() {
+        reads++;
+        if (isCut) throw new StoreError('transient', 'cut');
+        yield* prepare(shard).read();
+      },
+      changed: () => assert.fail('it is not used'),
+    });
+    const dropped = new AbortController();
+    const prepared = b.queue.prepareShard(IMAGES, dropped.signal);
+    if (isCut) await assert.rejects(prepared, { message: 'cut' });
+    else await prepared;
+    dropped.abort();
+    await b.takeShard(IMAGES);
+    assert.equal(reads, 1);
+    assert.deepEqual(prefixesTaken(b, 'images'), ['p', 'p']);
+  }
 });
 
 test('a lease that is over ends its shard, and no other one', async () => {

@@ -103,15 +103,30 @@ test('an orderly stop hands over at once', async () => {
   assert.ok(figures.get('node_last_takeover_timestamp_seconds')! > 0);
 });
 
+/** What it reads to take a shard comes after that. */
+function preparesAfter(store: MemoryStore, gate: () => Promise<void>): void {
+  const prepare = store.prepare.bind(store);
+  store.prepare = (shard) => {
+    const preparation = prepare(shard);
+    return {
+      async *read() {
+        await gate();
+        yield* preparation.read();
+      },
+      changed: () => preparation.changed(),
+    };
+  };
+}
+
 test('a node that is to stop acts until another one has read what it needs', async () => {
   const database = new MemoryDatabase();
   const a = await TestServer.start({ ...sharing(database), leaseMs: 60_000 });
   const options = { ...sharing(database), leaseMs: 60_000 };
   const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  (options.store as MemoryStore).leases!.prepare = async () => {
+  preparesAfter(options.store as MemoryStore, async () => {
     asked.resolve();
     await gate.promise;
-  };
+  });
   await using b = await TestServer.start(options);
   await balanced(a, b);
   const queue = await queueAt(a);
@@ -127,14 +142,13 @@ test('a node that is to stop goes on passing to where shards are while others ge
   const database = new MemoryDatabase();
   const a = await TestServer.start(sharing(database));
   const options = sharing(database);
-  const { leases } = options.store as MemoryStore;
   const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let isGated = true;
-  leases!.prepare = async () => {
+  preparesAfter(options.store as MemoryStore, async () => {
     if (!isGated) return;
     asked.resolve();
     await gate.promise;
-  };
+  });
   await using b = await TestServer.start(options);
   const c = await TestServer.start(sharing(database));
   await balanced(a, b, c);

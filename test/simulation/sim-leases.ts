@@ -1,4 +1,3 @@
-import type { ShardId } from '../../src/model/ids.ts';
 import type { LeaseClaim, LeaseName, LeaseSight, ShardGrant, StoreLeases } from '../../src/store/lease.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import type { SimClock } from './sim-clock.ts';
@@ -43,10 +42,6 @@ export class SimLeases implements StoreLeases {
 
   leave(holder: string): Promise<void> {
     return this.#o.call(() => this.#inner.leave(holder));
-  }
-
-  prepare(shard: ShardId): Promise<void> {
-    return this.#o.call(() => this.#inner.prepare(shard));
   }
 
   ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {

@@ -65,6 +65,8 @@ export class SimNode {
   /** Of each time it has taken over a shard. */
   readonly #lives = new Map<string, Life>();
   readonly #offices = new Map<ShardId, SimOffice>();
+  /** Since when what other nodes have is prepared. */
+  readonly #preparedMs = new Map<ShardId, number>();
   #node: QueueNode | null = null;
   /** Of all shards, if it shares its store. */
   #queue: Queue | null = null;
@@ -171,6 +173,7 @@ export class SimNode {
       random: this.#random,
       logger: silentLogger,
       open: (tenure) => this.#open(tenure),
+      prepare: (shard, dropped) => this.#prepare(shard, dropped),
     });
     this.#node.ended.catch((error: unknown) => {
       if (!this.world.isAlive) return;
@@ -219,8 +222,9 @@ export class SimNode {
     const { shared } = this.#o;
     const { shard, epoch } = tenure.grant;
     const life = this.#lives.get(`${shard} ${epoch}`)!;
+    const fromMs = this.#preparedMs.get(shard) ?? this.world.clock.monotonicMs();
     const opened = shared === null ? await this.#openAll(tenure) : await this.#openShard(tenure, shared);
-    life.loaded();
+    life.loaded(fromMs);
     const office: SimOffice = new SimOffice({
       time: this.#o.clock,
       world: this.world,
@@ -247,10 +251,28 @@ export class SimNode {
   }
 
   async #openShard(tenure: Tenure, { shardOf }: SharedOptions): Promise<OpenedQueue> {
-    this.#queue ??= new Queue({ ...this.#queueOptions, shardOf });
-    const queue = this.#queue;
+    const queue = this.#queueFor(shardOf);
     const shard = await queue.openShard(tenure);
     return { queue, lost: shard.lost, drain: (graceMs) => shard.stop(graceMs) };
+  }
+
+  async #prepare(shard: ShardId, dropped: AbortSignal): Promise<void> {
+    const { shared } = this.#o;
+    if (shared === null) return;
+    this.#preparedMs.set(shard, this.world.clock.monotonicMs());
+    const forget = () => this.#preparedMs.delete(shard);
+    dropped.addEventListener('abort', forget, { once: true });
+    await this.#queueFor(shared.shardOf)
+      .prepareShard(shard, dropped)
+      .catch((error: unknown) => {
+        forget();
+        throw error;
+      });
+  }
+
+  #queueFor(shardOf: SharedOptions['shardOf']): Queue {
+    this.#queue ??= new Queue({ ...this.#queueOptions, shardOf });
+    return this.#queue;
   }
 
   #judged(judge: () => void): void {

@@ -1,6 +1,14 @@
+import type { ShardId } from '../../src/model/ids.ts';
 import { StoreError } from '../../src/store/errors.ts';
 import type { LeaseName, StoreLeases } from '../../src/store/lease.ts';
-import type { CommitBatch, CommitResult, LoadedSubmission, Store } from '../../src/store/store.ts';
+import type {
+  CommitBatch,
+  CommitResult,
+  LoadedBlock,
+  LoadedSubmission,
+  Preparation,
+  Store,
+} from '../../src/store/store.ts';
 import { type Random, randomInt } from '../../src/system/random.ts';
 import type { Caprices } from './capricious.ts';
 import type { RarePlace } from './rare-places.ts';
@@ -85,6 +93,18 @@ export class SimStore implements Store {
         }
         yield await this.#later(async () => [submission]);
       }
+    }
+  }
+
+  prepare(shard: ShardId): Preparation {
+    const inner = this.#inner.prepare!(shard);
+    return { read: () => this.#blocks(inner.read()), changed: () => this.#blocks(inner.changed()) };
+  }
+
+  async *#blocks(blocks: AsyncIterable<LoadedBlock>): AsyncGenerator<LoadedBlock> {
+    for await (const block of blocks) {
+      if (this.#isUnlucky()) throw new StoreError('transient', 'simulated: the preparation fails');
+      yield await this.#later(async () => block);
     }
   }
 

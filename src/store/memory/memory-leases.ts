@@ -65,8 +65,8 @@ export class MemoryLeases implements StoreLeases {
       const leftMs = lease === null ? 0 : this.#leftMs(lease);
       if (lease === null || leftMs <= 0) free.push({ shard, epoch });
       else {
-        const { holder, address, isAwaited = false } = lease;
-        leases.push({ shard, epoch, holder, address, isAwaited, leftMs });
+        const { holder, address, leaseMs, isAwaited = false } = lease;
+        leases.push({ shard, epoch, holder, address, leaseMs, isAwaited, leftMs });
       }
     }
     return {
@@ -108,9 +108,6 @@ export class MemoryLeases implements StoreLeases {
     this.#tell();
     return [];
   }
-
-  /** There is nothing to read: it is in memory. */
-  async prepare(): Promise<void> {}
 
   async ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
     for (const { shard, epoch } of leases) {

@@ -23,14 +23,21 @@ import type {
   DueSubmission,
   EndedPage,
   FailedChunksPage,
+  LoadedBlock,
   LoadedSubmission,
+  Preparation,
   SetAsideChunk,
   Store,
   StoredSubmission,
 } from '../store.ts';
 import { type LeaseBook, MemoryLeases, type MemoryShard, renewLease } from './memory-leases.ts';
 
+/** Open submissions of a block that is prepared. */
+const PREPARED_BLOCK_SUBMISSIONS = 3;
+
 interface Row {
+  /** Another number whenever anything of it changes. */
+  version: number;
   readonly record: SubmissionRecord;
   /** That inserted it. */
   readonly shard: ShardId;
@@ -116,11 +123,15 @@ export class MemoryStore implements Store {
 
   async *load(shards: readonly ShardId[]): AsyncIterable<readonly LoadedSubmission[]> {
     this.#assertOpen();
-    const open = [...this.#database.rows.values()].filter(
-      ({ end, shard }) => end === null && this.#isOf(shards, shard),
-    );
-    open.sort((a, b) => a.shard - b.shard || byIdAscending(a, b));
+    const open = this.#open(shards);
     for (let i = 0; i < open.length; i += 1000) yield open.slice(i, i + 1000).map(loaded);
+  }
+
+  prepare(shard: ShardId): Preparation {
+    return new MemoryPreparation(() => {
+      this.#assertOpen();
+      return this.#open([shard]);
+    });
   }
 
   async commit(batch: CommitBatch): Promise<CommitResult> {
@@ -289,6 +300,7 @@ export class MemoryStore implements Store {
     }
     const row = this.#database.rows.get(step.id);
     if (!row) return;
+    row.version++;
     switch (step.kind) {
       case 'page':
         if (step.content === 'empty') row.pages.delete(step.page);
@@ -329,6 +341,7 @@ export class MemoryStore implements Store {
     const { rows, byPrefix, byIdempotencyKey } = this.#database;
     if (rows.has(record.id)) return;
     const row: Row = {
+      version: 0,
       record,
       shard,
       idempotencyKey,
@@ -349,6 +362,13 @@ export class MemoryStore implements Store {
     this.#epochs.set(shard, epoch);
   }
 
+  #open(shards: readonly ShardId[]): Row[] {
+    const open = [...this.#database.rows.values()].filter(
+      ({ end, shard }) => end === null && this.#isOf(shards, shard),
+    );
+    return open.sort((a, b) => a.shard - b.shard || byIdAscending(a, b));
+  }
+
   #owns(shard: ShardId): boolean {
     return this.#database.shard(shard).epoch === this.#epochs.get(shard);
   }
@@ -361,6 +381,44 @@ export class MemoryStore implements Store {
   #assertOpen(): void {
     if (this.#closed) throw new StoreError('transient', 'the store is closed');
   }
+}
+
+/** In small blocks, so that some of what is prepared in a test stays as it was. */
+class MemoryPreparation implements Preparation {
+  readonly #open: () => readonly Row[];
+  #starts: readonly SubmissionId[] = [];
+  #versions: readonly string[] = [];
+
+  constructor(open: () => readonly Row[]) {
+    this.#open = open;
+  }
+
+  async *read(): AsyncGenerator<LoadedBlock> {
+    this.#starts = this.#open().flatMap(({ record }, i) =>
+      i > 0 && i % PREPARED_BLOCK_SUBMISSIONS === 0 ? record.id : [],
+    );
+    this.#versions = this.#blocks().map(versionOf);
+    for (let block = 0; block <= this.#starts.length; block++)
+      yield { block, submissions: this.#blocks()[block]!.map(loaded) };
+  }
+
+  async *changed(): AsyncGenerator<LoadedBlock> {
+    for (const [block, rows] of this.#blocks().entries())
+      if (versionOf(rows) !== this.#versions[block]) yield { block, submissions: rows.map(loaded) };
+  }
+
+  #blocks(): Row[][] {
+    const blocks: Row[][] = [[], ...this.#starts.map(() => [])];
+    for (const row of this.#open()) {
+      const after = this.#starts.findLastIndex((start) => start <= row.record.id);
+      blocks[after + 1]!.push(row);
+    }
+    return blocks;
+  }
+}
+
+function versionOf(rows: readonly Row[]): string {
+  return rows.map(({ record, version }) => `${record.id} ${version}`).join();
 }
 
 function byIdAscending(a: Row, b: Row): number {

@@ -14,13 +14,10 @@ import type { SqlSession } from './session.ts';
 export class PostgresLeases implements StoreLeases {
   readonly #connections: Connections;
   readonly #writer: BatchWriter;
-  readonly #prepare: (shard: ShardId) => Promise<void>;
 
-  /** @param prepare reads what is loaded next */
-  constructor(connections: Connections, writer: BatchWriter, prepare: (shard: ShardId) => Promise<void>) {
+  constructor(connections: Connections, writer: BatchWriter) {
     this.#connections = connections;
     this.#writer = writer;
-    this.#prepare = prepare;
   }
 
   look(node: LeaseClaim | null, renew: readonly LeaseName[] = []): Promise<LeaseSight> {
@@ -68,10 +65,6 @@ export class PostgresLeases implements StoreLeases {
       await session.query('DELETE FROM nodes WHERE holder = $1', [holder]);
       await this.#connections.tellOfLease(session);
     });
-  }
-
-  prepare(shard: ShardId): Promise<void> {
-    return this.#prepare(shard);
   }
 
   ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]> {
@@ -150,7 +143,7 @@ function lookStatement(node: LeaseClaim | null, renew: readonly LeaseName[]) {
   }
   const text = `${parts.length === 0 ? '' : `WITH ${parts.join(',\n')}\n`}SELECT version, ${IS_INCOMPLETE}, json_build_object(
     'leases', (SELECT coalesce(json_agg(json_build_object(
-        'shard', shard, 'epoch', epoch, 'holder', holder, 'address', address, 'isAwaited', is_awaited, 'leftMs', ${LEFT_MS})
+        'shard', shard, 'epoch', epoch, 'holder', holder, 'address', address, 'leaseMs', lease_ms, 'isAwaited', is_awaited, 'leftMs', ${LEFT_MS})
         ORDER BY shard), '[]')
       FROM shards WHERE expires_at > now()),
     'free', (SELECT coalesce(json_agg(json_build_object('shard', shard, 'epoch', epoch) ORDER BY shard), '[]')

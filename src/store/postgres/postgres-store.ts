@@ -14,6 +14,7 @@ import type {
   EndedPage,
   FailedChunksPage,
   LoadedSubmission,
+  Preparation,
   SetAsideChunk,
   Store,
   StoredSubmission,
@@ -27,10 +28,7 @@ import { loadOpen, type Read } from './load.ts';
 import { parseLocation } from './location.ts';
 import * as lookups from './lookups.ts';
 import { prepareDatabase } from './open.ts';
-import { Preparation } from './preparation.ts';
-
-/** Who does not load by then does not need what was prepared, as a rule. */
-const PREPARATION_MS_MAX = 30_000;
+import { PostgresPreparation } from './preparation.ts';
 
 export interface PostgresStoreOptions {
   /** What follows `postgres:` in the URL. */
@@ -55,7 +53,7 @@ export async function openPostgresStore({ rest, logger, clock }: PostgresStoreOp
     await connections.close();
     throw error;
   }
-  return new PostgresStore(connections, clock);
+  return new PostgresStore(connections);
 }
 
 /** A queue's memory in a PostgreSQL database, which several nodes may share: who acts is a matter of leases. */
@@ -65,15 +63,12 @@ export class PostgresStore implements Store {
   readonly leases: StoreLeases;
   readonly #connections: Connections;
   readonly #writer: BatchWriter;
-  readonly #clock: Clock;
   readonly #read: Read = (work) => this.#connections.read(work);
-  readonly #preparations = new Map<ShardId, Preparation>();
 
-  constructor(connections: Connections, clock: Clock) {
+  constructor(connections: Connections) {
     this.#connections = connections;
-    this.#clock = clock;
     this.#writer = new BatchWriter(connections);
-    this.leases = new PostgresLeases(connections, this.#writer, (shard) => this.#prepare(shard));
+    this.leases = new PostgresLeases(connections, this.#writer);
   }
 
   async acquire(shards: readonly ShardId[], holder: string): Promise<readonly ShardGrant[]> {
@@ -84,21 +79,12 @@ export class PostgresStore implements Store {
     }
   }
 
-  async *load(shards: readonly ShardId[]): AsyncGenerator<readonly LoadedSubmission[]> {
-    for (const shard of shards) {
-      const preparation = this.#preparations.get(shard);
-      this.#preparations.delete(shard);
-      yield* preparation?.load() ?? loadOpen(this.#read, [shard]);
-    }
+  load(shards: readonly ShardId[]): AsyncGenerator<readonly LoadedSubmission[]> {
+    return loadOpen(this.#read, shards);
   }
 
-  async #prepare(shard: ShardId): Promise<void> {
-    const preparation = await Preparation.make(this.#read, shard);
-    this.#preparations.set(shard, preparation);
-    const forget = () => {
-      if (this.#preparations.get(shard) === preparation) this.#preparations.delete(shard);
-    };
-    this.#clock.after(PREPARATION_MS_MAX, forget, { unref: true });
+  prepare(shard: ShardId): Preparation {
+    return new PostgresPreparation(this.#read, shard);
   }
 
   commit(batch: CommitBatch): Promise<CommitResult> {

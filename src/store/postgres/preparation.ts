@@ -1,114 +1,167 @@
 import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import { STATE } from '../codec/submission-row.ts';
-import type { LoadedSubmission } from '../store.ts';
+import type { LoadedBlock, Preparation } from '../store.ts';
 import { ID_END, loadBetween, type Read } from './load.ts';
 
 /** Open submissions that are read, or read again, together. */
 const BLOCK_SUBMISSIONS = 2_000;
 
+/** What a block has rows in beside `submissions`. */
+const TABLES = ['pages', 'tries', 'failed_chunks'] as const;
+type Table = (typeof TABLES)[number];
+
 /**
- * What is loaded, read while another node still acts. Once nobody else writes, each block is compared with what is stored,
- * by the versions that PostgreSQL gives its rows (`xmin`), and read again if anything of it has changed. So it costs a
- * little memory and work if it was for nothing, and is right whatever has happened meanwhile.
+ * Once nobody else writes, each block is looked at once more: one that has a row of a transaction that was not over when reading
+ * began (`xmin`), or another number of rows, is read again. So it is right whatever has happened meanwhile.
  */
-export class Preparation {
+export class PostgresPreparation implements Preparation {
   readonly #read: Read;
   readonly #shard: ShardId;
-  /** The first ids of all blocks but the first, which has what is before. */
-  readonly #starts: readonly SubmissionId[];
-  readonly #versions: Versions;
-  readonly #blocks: readonly (readonly LoadedSubmission[])[];
+  #before: Before | null = null;
 
-  static async make(read: Read, shard: ShardId): Promise<Preparation> {
-    const starts = await blockStarts(read, shard);
-    // First: what changes while it is read is taken to have changed.
-    const versions = await versionsOf(read, shard, starts);
-    const blocks: LoadedSubmission[][] = [];
-    for (let block = 0; block <= starts.length; block++) {
-      const piece = await Array.fromAsync(loadBetween(read, shard, ...boundsOf(starts, block)));
-      blocks.push(piece.flat());
-    }
-    return new Preparation(read, shard, starts, versions, blocks);
-  }
-
-  private constructor(
-    read: Read,
-    shard: ShardId,
-    starts: readonly SubmissionId[],
-    versions: Versions,
-    blocks: readonly (readonly LoadedSubmission[])[],
-  ) {
+  constructor(read: Read, shard: ShardId) {
     this.#read = read;
     this.#shard = shard;
-    this.#starts = starts;
-    this.#versions = versions;
-    this.#blocks = blocks;
   }
 
-  /** As it is stored now, if nobody else writes; only once, for what it gives out is changed by whoever gets it. */
-  async *load(): AsyncGenerator<readonly LoadedSubmission[]> {
-    const now = await versionsOf(this.#read, this.#shard, this.#starts);
-    const isSameServer = now.server === this.#versions.server;
-    for (const [block, piece] of this.#blocks.entries()) {
-      if (!isSameServer || now.byBlock.get(block) !== this.#versions.byBlock.get(block))
-        yield* loadBetween(this.#read, this.#shard, ...boundsOf(this.#starts, block));
-      else if (piece.length > 0) yield piece;
+  async *read(): AsyncGenerator<LoadedBlock> {
+    this.#before = await lookBefore(this.#read, this.#shard);
+    const { blocks } = this.#before;
+    for (let block = 0; block < blocks.length; block++) yield await this.#block(blocks, block);
+  }
+
+  async *changed(): AsyncGenerator<LoadedBlock> {
+    const { blocks, snapshot, look, rows: before } = this.#before!;
+    const isSame = (await snapshotOf(this.#read)).server === snapshot.server;
+    const now = await look();
+    for (let block = 0; block < blocks.length; block++) {
+      if (!isSame || now.isNew.has(block) || now.counts.get(block) !== before.counts.get(block))
+        yield await this.#block(blocks, block);
     }
   }
+
+  async #block(blocks: readonly Bounds[], block: number): Promise<LoadedBlock> {
+    const pieces = await Array.fromAsync(loadBetween(this.#read, this.#shard, ...blocks[block]!));
+    return { block, submissions: pieces.flat() };
+  }
 }
 
-/** Ids of a block: from the first on, before the second. */
-function boundsOf(starts: readonly SubmissionId[], block: number): [SubmissionId, SubmissionId] {
-  return [starts[block - 1] ?? 0n, starts[block] ?? ID_END];
+/** Ids: from the first on, before the second. All blocks together have all. */
+type Bounds = readonly [first: SubmissionId, end: SubmissionId];
+
+/** Which transactions are over. Their numbers are a server's, as long as it runs. */
+interface Snapshot {
+  readonly server: string;
+  /** The first that may not be. */
+  readonly xmin: string;
 }
 
-async function blockStarts(read: Read, shard: ShardId): Promise<SubmissionId[]> {
+interface Rows {
+  /** Of each block, how many it has in each table. */
+  readonly counts: ReadonlyMap<number, string>;
+  /** Blocks with a row of a later transaction. */
+  readonly isNew: ReadonlySet<number>;
+}
+
+interface Before {
+  readonly snapshot: Snapshot;
+  readonly blocks: readonly Bounds[];
+  readonly rows: Rows;
+  look(): Promise<Rows>;
+}
+
+async function lookBefore(read: Read, shard: ShardId): Promise<Before> {
+  const snapshot = await snapshotOf(read);
+  const { starts, submissions } = await startsOf(read, shard);
+  const blocks = Array.from(
+    { length: starts.length + 1 },
+    (_, i): Bounds => [starts[i - 1] ?? 0n, starts[i] ?? ID_END],
+  );
+  const scanned = await smallTables(read, submissions);
+  const statement = rowsStatement(scanned);
+  const values = [
+    `{${blocks.map(([first]) => first).join()}}`,
+    `{${blocks.map(([, end]) => end - 1n).join()}}`,
+    shard,
+    snapshot.xmin,
+  ];
+  const look = () =>
+    read(async (session) => {
+      type Row = readonly [block: bigint, table: string, count: bigint, isNew: boolean];
+      const counts = new Map<number, string>();
+      const isNew = new Set<number>();
+      for (const [number, table, count, hasNew] of await session.query<Row>(statement, values)) {
+        const block = Number(number) - 1;
+        counts.set(block, `${counts.get(block) ?? ''}${table} ${count} `);
+        if (hasNew) isNew.add(block);
+      }
+      return { counts, isNew };
+    });
+  return { snapshot, blocks, rows: await look(), look };
+}
+
+function snapshotOf(read: Read): Promise<Snapshot> {
+  return read(async (session) => {
+    const [row] = await session.query<readonly [server: string, xmin: string]>(
+      'SELECT pg_postmaster_start_time()::text, pg_snapshot_xmin(pg_current_snapshot())::xid::text',
+    );
+    const [server = '', xmin = ''] = row ?? [];
+    return { server, xmin };
+  });
+}
+
+/** The first ids of all blocks but the first, which has what is before. */
+async function startsOf(read: Read, shard: ShardId) {
   const rows = await read((session) =>
-    session.query<readonly [bigint]>(
-      `SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS number FROM submissions
-         WHERE state = ${STATE.open} AND shard = $1) AS numbered
-       WHERE number % $2 = 0 ORDER BY id`,
+    session.query<readonly [id: bigint, number: bigint]>(
+      `SELECT id, number FROM (SELECT id, row_number() OVER (ORDER BY id) AS number, count(*) OVER () AS count
+         FROM submissions WHERE state = ${STATE.open} AND shard = $1) AS numbered
+       WHERE number % $2 = 0 OR number = count ORDER BY id`,
       [shard, BLOCK_SUBMISSIONS],
     ),
   );
-  return rows.map(([id]) => id);
+  const starts = rows.flatMap(([id, number]) => (Number(number) % BLOCK_SUBMISSIONS === 0 ? id : []));
+  return { starts, submissions: Number(rows.at(-1)?.[1] ?? 0n) };
 }
 
-interface Versions {
-  /** Numbers of transactions are a server's, as long as it runs. */
-  readonly server: string;
-  /** Another text when any row of the block is another one. Blocks without rows are left out. */
-  readonly byBlock: ReadonlyMap<number, string>;
-}
-
-const IS_OPEN = `state = ${STATE.open} AND shard = $2`;
-const VERSION = 'xmin::text::bigint';
-const VERSIONS = [
-  versionsIn('submissions', 'id', `hashint8extended(id, ${VERSION})`, IS_OPEN),
-  ...['pages/page', 'tries/chunk_index', 'failed_chunks/chunk_index'].map((each) => {
-    const [table = '', key = ''] = each.split('/');
-    const hash = `hashint8extended(submission_id, hashint8extended(${key}, ${VERSION}))`;
-    const isOpen = `EXISTS (SELECT FROM submissions WHERE id = submission_id AND ${IS_OPEN})`;
-    return versionsIn(table, 'submission_id', hash, isOpen);
-  }),
-].join(' UNION ALL ');
-
-function versionsIn(table: string, id: string, hash: string, condition: string): string {
-  return `SELECT width_bucket(${id}, $1::bigint[]), '${table} ' || count(*) || ' ' || bit_xor(${hash})
-    FROM ${table} WHERE ${condition} GROUP BY 1`;
-}
-
-async function versionsOf(read: Read, shard: ShardId, starts: readonly SubmissionId[]): Promise<Versions> {
+/** Tables that have fewer rows, of all shards together, than there are submissions to look for. */
+function smallTables(read: Read, submissions: number): Promise<ReadonlySet<Table>> {
   return read(async (session) => {
-    const [row] = await session.query<readonly [string]>('SELECT pg_postmaster_start_time()::text');
-    const rows = await session.query<readonly [block: number, versions: string]>(VERSIONS, [
-      `{${starts.join()}}`,
-      shard,
-    ]);
-    const byBlock = new Map<number, string>();
-    // Of each table one row; they come in any order.
-    for (const [block, versions] of rows.toSorted(([, a], [, b]) => (a < b ? -1 : 1)))
-      byBlock.set(block, `${byBlock.get(block) ?? ''} ${versions}`);
-    return { server: row?.[0] ?? '', byBlock };
+    const small = new Set<Table>();
+    for (const table of TABLES) {
+      const [row] = await session.query<readonly [bigint]>(
+        `SELECT count(*) FROM (SELECT FROM ${table} LIMIT $1) AS first`,
+        [submissions],
+      );
+      if (Number(row?.[0]) < submissions) small.add(table);
+    }
+    return small;
   });
+}
+
+/** As a statement's first two parameters, the ends included. */
+const BLOCKS = 'unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS b (first, last, number)';
+const IS_OPEN = `s.state = ${STATE.open} AND s.shard = $3`;
+
+/** @param scanned tables that are gone through; in the others, the rows of each submission are looked for */
+function rowsStatement(scanned: ReadonlySet<Table>): string {
+  const parts = TABLES.map((table) =>
+    scanned.has(table)
+      ? // No join: it would be turned round.
+        rowsOf(
+          't',
+          table,
+          `${table} AS t`,
+          't.submission_id',
+          `(SELECT ${IS_OPEN} FROM submissions AS s WHERE s.id = t.submission_id)`,
+        )
+      : rowsOf('t', table, `submissions AS s JOIN ${table} AS t ON t.submission_id = s.id`, 's.id', IS_OPEN),
+  );
+  return [rowsOf('s', 'submissions', 'submissions AS s', 's.id', IS_OPEN), ...parts].join('\nUNION ALL ');
+}
+
+function rowsOf(alias: string, name: string, from: string, id: string, condition: string): string {
+  return `SELECT b.number, '${name}', r.count, r.is_new FROM ${BLOCKS} CROSS JOIN LATERAL (
+    SELECT count(*) AS count, coalesce(bool_or(age(${alias}.xmin) <= age($4::text::xid)), false) AS is_new
+    FROM ${from} WHERE ${id} BETWEEN b.first AND b.last AND ${condition}) AS r`;
 }

@@ -1,9 +1,10 @@
 import { Endings } from '../../../src/queue/endings.ts';
 import { NamedQueue } from '../../../src/queue/named-queue.ts';
-import { NamedQueues } from '../../../src/queue/named-queues.ts';
 import { Queue } from '../../../src/queue/queue.ts';
 import { Reads } from '../../../src/queue/reads.ts';
-import { during, replace, replaceGetter } from '../replace.ts';
+import { Schedules } from '../../../src/queue/shard/schedules.ts';
+import type { LoadedSubmission } from '../../../src/store/store.ts';
+import { replace, replaceGetter } from '../replace.ts';
 import type { Bug } from './bug.ts';
 
 /** Those of the simulation. */
@@ -25,13 +26,16 @@ export const QUEUE_BUGS: readonly Bug[] = [
   {
     name: 'a restart forgets the queues of submissions',
     plant() {
-      const isNew = during(NamedQueues.prototype, 'enter');
       replace(
-        NamedQueues.prototype,
-        'open',
+        Schedules.prototype,
+        'insert',
         (original) =>
-          function (name) {
-            return original.call(this, isNew() ? name : '');
+          function (submissions) {
+            const unnamed = ({ record, ...rest }: LoadedSubmission) => ({
+              ...rest,
+              record: { ...record, queue: '' },
+            });
+            original.call(this, submissions.map(unnamed));
           },
       );
     },

@@ -1,11 +1,13 @@
 import { LeaseTenure } from '../../../src/node/lease-tenure.ts';
 import { Tenures } from '../../../src/node/tenures.ts';
+import { Schedules } from '../../../src/queue/shard/schedules.ts';
 import { Shard } from '../../../src/queue/shard/shard.ts';
 import { Shards } from '../../../src/queue/shard/shards.ts';
 import { MemoryLeases } from '../../../src/store/memory/memory-leases.ts';
 import { MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { replace } from '../replace.ts';
 import { SimOffice } from '../sim-office.ts';
+import { SimStore } from '../sim-store.ts';
 import type { Bug } from './bug.ts';
 
 /** Bugs of nodes that each have some of the queues. */
@@ -74,6 +76,26 @@ export const SHARD_BUGS: readonly Bug[] = [
             return original.call(this, free, claim);
           },
       );
+    },
+  },
+  {
+    name: 'what was prepared is taken for what is stored by then',
+    plant() {
+      replace(
+        SimStore.prototype,
+        'prepare',
+        (original) =>
+          function (shard) {
+            const preparation = original.call(this, shard);
+            return { read: () => preparation.read(), async *changed() {} };
+          },
+      );
+    },
+  },
+  {
+    name: 'what has changed since it was prepared stays on the schedule as it was',
+    plant() {
+      replace(Schedules.prototype, 'withdraw', () => () => {});
     },
   },
   {

@@ -65,9 +65,9 @@ export class Life {
     this.#highestBefore = highest;
   }
 
-  /** The process has loaded everything. */
-  loaded(): void {
-    this.#tries.loaded();
+  /** The process has loaded everything, from that time of its own on. */
+  loaded(fromMs: number): void {
+    this.#tries.loaded(fromMs);
   }
 
   // ---- connections

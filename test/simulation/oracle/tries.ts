@@ -25,6 +25,7 @@ export class Tries {
   readonly #rows: Rows;
   readonly #limits: Limits;
   readonly #elapsedMs: () => number;
+  readonly #beganMs: number;
   readonly #chunks = new Map<SubmissionId, Map<number, Tried>>();
   /** How often a chunk has come to the end of its tries, for which it may be given up once each. */
   readonly #spent = new Map<string, number>();
@@ -35,6 +36,7 @@ export class Tries {
     this.#rows = rows;
     this.#limits = limits;
     this.#elapsedMs = elapsedMs;
+    this.#beganMs = elapsedMs();
     for (const [submissionId, row] of rows) {
       for (const [chunkIndex, { retries, disconnects }] of row.tries) {
         const tried = this.#of({ submissionId, chunkIndex });
@@ -46,12 +48,17 @@ export class Tries {
   }
 
   /**
-   * The process has loaded everything. What counted on disk is for it as old as its loading of that submission, which is
-   * not seen from here: now at the latest.
+   * The process has loaded everything, from that time on: perhaps before it took over. What counted on disk is for it as old
+   * as its loading of that submission, which is not seen from here: a wait is over by its beginning at the earliest, and what
+   * broke is as old as now at the latest.
    */
-  loaded(): void {
+  loaded(fromMs: number): void {
+    const earlierMs = Math.max(0, this.#beganMs - fromMs);
     for (const tried of this.#chunks.values()) {
-      for (const { breaksMs } of tried.values()) breaksMs.fill(this.#elapsedMs());
+      for (const each of tried.values()) {
+        each.breaksMs.fill(this.#elapsedMs());
+        each.notBeforeMs -= earlierMs;
+      }
     }
   }
 

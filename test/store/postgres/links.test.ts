@@ -65,10 +65,16 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
   /** With little patience for a link on which nothing comes. */
   async function openQuick(url: string, logger = recordingLogger(), leaseTimeoutMs = 1000) {
     const location = parseLocation(pg, url.slice('postgres:'.length));
-    const clock = systemClock;
-    const connections = new Connections({ pg, location, logger, clock, quietMs: 100, leaseTimeoutMs });
+    const connections = new Connections({
+      pg,
+      location,
+      logger,
+      clock: systemClock,
+      quietMs: 100,
+      leaseTimeoutMs,
+    });
     await prepareDatabase(connections, logger, systemClock);
-    return new PostgresStore(connections, clock);
+    return new PostgresStore(connections);
   }
 
   /** Of the only session of the store that has written lately, if its commit waits so; else null. */

@@ -10,7 +10,6 @@ export function flakyLeases(leases: StoreLeases, isFailing: () => boolean): Stor
     take: (...args) => unlessFailing(() => leases.take(...args)),
     give: (...args) => unlessFailing(() => leases.give(...args)),
     leave: (...args) => unlessFailing(() => leases.leave(...args)),
-    prepare: (...args) => unlessFailing(() => leases.prepare(...args)),
     ready: (...args) => unlessFailing(() => leases.ready(...args)),
     onNews: (listener) => leases.onNews(listener),
   };

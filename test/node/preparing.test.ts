@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ShardId } from '../../src/model/ids.ts';
+import { StoreError } from '../../src/store/errors.ts';
+import { ALL, HALF, LEASE_MS, Nodes, type TestNode } from './nodes.ts';
+
+const inOrder = (shards: Iterable<ShardId>) => [...shards].sort((x, y) => x - y);
+
+test('a node that is to stop acts until each of the others has read what it will have to know', async () => {
+  const nodes = new Nodes();
+  const [a, b, c] = [nodes.start('a'), nodes.start('b'), nodes.start('c')];
+  await nodes.passes(5_000);
+  const had = a.shards;
+  const prepared: ShardId[] = [];
+  const gate = Promise.withResolvers<void>();
+  b.prepare = async (shard) => void prepared.push(shard);
+  c.prepare = async (shard) => {
+    await gate.promise;
+    prepared.push(shard);
+  };
+  let isAnnounced = false;
+  const announced = a.node.announceStop().then(() => {
+    isAnnounced = true;
+  });
+  await nodes.passes(5_000);
+  assert.ok(prepared.length > 0 && prepared.length < had.length);
+  assert.deepEqual([a.shards, isAnnounced], [had, false]);
+  gate.resolve();
+  await nodes.settle();
+  await announced;
+  assert.deepEqual(
+    prepared.toSorted((x, y) => x - y),
+    had,
+  );
+  assert.deepEqual(a.shards, had);
+  await a.node.stop();
+  await nodes.settle();
+  assert.deepEqual([b.shards.length, c.shards.length], [HALF, HALF]);
+  await nodes.stop();
+});
+
+test('what cannot be prepared, or told, at once is tried again, and holds up nothing else', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.passes(5_000);
+  const [cut, busy] = a.shards;
+  const { leases } = b.store;
+  const { ready } = leases!;
+  let cuts = 0;
+  b.prepare = async (shard) => {
+    if (shard === cut && cuts++ === 0) throw new StoreError('transient', 'cut');
+  };
+  let calls = 0;
+  leases!.ready = async (names) => {
+    calls++;
+    if (calls === 3) throw new StoreError('transient', 'cut');
+    const left = calls < 3 ? names.filter(({ shard }) => shard === busy) : [];
+    await ready(names.filter((name) => !left.includes(name)));
+    return left;
+  };
+  let isAnnounced = false;
+  const announced = a.node.announceStop().then(() => {
+    isAnnounced = true;
+  });
+  await nodes.passes(5_000);
+  assert.ok(isAnnounced && cuts > 1 && calls > 3, `${cuts} ${calls}`);
+  await announced;
+  await nodes.stop();
+});
+
+test('a node that is to stop does not wait for nodes that there are not, or that prepare for ever', async () => {
+  for (const [others, waitedMs] of [
+    [[], 0],
+    [['b'], 10_000],
+  ] as const) {
+    const nodes = new Nodes();
+    const a = nodes.start('a');
+    await nodes.settle();
+    for (const id of others) nodes.start(id).prepare = () => new Promise(() => {});
+    await nodes.passes(3_000);
+    const beganMs = nodes.time.monotonicMs();
+    let tookMs: number | null = null;
+    void a.node.announceStop().then(() => {
+      tookMs = nodes.time.monotonicMs() - beganMs;
+    });
+    await nodes.passes(11_000);
+    assert.equal(tookMs, waitedMs);
+    await nodes.stop();
+  }
+});
+
+/** What it has prepared and not dropped, and how often it has begun to. */
+function watchPreparing(node: TestNode) {
+  const kept = new Set<ShardId>();
+  const watched = { kept, begun: 0 };
+  node.prepare = async (shard, dropped) => {
+    watched.begun++;
+    kept.add(shard);
+    dropped.addEventListener('abort', () => kept.delete(shard), { once: true });
+  };
+  return watched;
+}
+
+test('what a silent node has is prepared by those who will take it, before its leases are over', async () => {
+  const nodes = new Nodes();
+  const [a, b, c] = [nodes.start('a'), nodes.start('b'), nodes.start('c')];
+  await nodes.passes(5_000);
+  const had = a.shards;
+  const [byB, byC] = [watchPreparing(b), watchPreparing(c)];
+  await nodes.passes(LEASE_MS);
+  assert.deepEqual([byB.begun, byC.begun], [0, 0], 'nobody is silent who renews');
+  a.clock.pause();
+  a.failing = true;
+  await nodes.passes(LEASE_MS / 2 + 20);
+  assert.deepEqual(inOrder([...byB.kept, ...byC.kept]), had);
+  assert.ok(byB.kept.size > 0 && byC.kept.size > 0);
+  const [ofB, ofC] = [[...byB.kept], [...byC.kept]];
+  await nodes.passes(LEASE_MS / 2);
+  for (const shard of ofB) assert.ok(b.acts(shard));
+  for (const shard of ofC) assert.ok(c.acts(shard));
+  assert.equal(byB.begun + byC.begun, had.length, 'each by one, and once');
+  a.clock.wake();
+  await nodes.stop();
+});
+
+test('what was prepared is dropped when its node turns out to be well, and that node is believed for longer each time', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.passes(5_000);
+  const preparing = watchPreparing(b);
+  const falls = async () => {
+    const { begun } = preparing;
+    a.failing = true;
+    await nodes.passes(LEASE_MS * 0.7);
+    const isPrepared = preparing.begun > begun;
+    assert.equal(preparing.kept.size, isPrepared ? HALF : 0);
+    a.failing = false;
+    await nodes.passes(LEASE_MS * 0.8);
+    assert.deepEqual([preparing.kept.size, a.shards.length], [0, HALF]);
+    return isPrepared;
+  };
+  const alarms: number[] = [];
+  for (let i = 0; i < 12; i++) if (await falls()) alarms.push(i);
+  const between = alarms.slice(1).map((round, i) => round - alarms[i]!);
+  assert.ok(between.length >= 2, alarms.join());
+  for (const [i, rounds] of between.slice(1).entries()) assert.ok(rounds >= between[i]!, alarms.join());
+  assert.ok(between.at(-1)! > between[0]!, alarms.join());
+  await nodes.stop();
+});
+
+test('what was prepared for a shard that another node has in the end is dropped', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.passes(5_000);
+  const had = a.shards;
+  const preparing = watchPreparing(b);
+  const announced = a.node.announceStop();
+  await nodes.settle();
+  await announced;
+  assert.deepEqual(inOrder(preparing.kept), had);
+  const [shard = assert.fail()] = had;
+  await b.store.acquire([shard], 'a tool');
+  await nodes.passes(LEASE_MS / 3 + 10);
+  assert.ok(!preparing.kept.has(shard) || b.acts(shard));
+  await a.node.stop();
+  await nodes.passes(100);
+  assert.deepEqual([...preparing.kept], []);
+  assert.deepEqual(b.shards, ALL);
+  await nodes.stop();
+});
