@@ -58,6 +58,8 @@ export class LeaseLoop {
   readonly #preparations: Preparations;
   /** Since when nobody has had them, and the epoch by which that is known. */
   readonly #freeSince = new Map<ShardId, { readonly epoch: number; readonly ms: number }>();
+  /** When shards that are free are taken to be abandoned, counted from the last look. */
+  #abandonedInMs: number[] = [];
   #owners: { readonly of: string; readonly owners: ReadonlyMap<ShardId, string> } | null = null;
   #handOver: HandOver | null = null;
   #isPresent = false;
@@ -176,7 +178,7 @@ export class LeaseLoop {
       this.#handOver = { shard: plan.give, freeMs: null };
       this.#o.handOver(plan.give);
     }
-    return isComplete ? this.#waitMs(sight, free) : this.#backoff.nextMs();
+    return isComplete ? this.#waitMs(sight) : this.#backoff.nextMs();
   }
 
   #failed(error: unknown): number {
@@ -226,11 +228,15 @@ export class LeaseLoop {
 
   #plan(sight: LeaseSight, free: readonly LeaseName[]): BalancePlan {
     const { claim, clock } = this.#o;
+    this.#abandonedInMs = [];
     if (sight.reason !== null || this.#announced !== null) return { take: [], give: null };
     const nowMs = clock.monotonicMs();
-    const abandoned = new Set(
-      [...this.#freeSince].flatMap(([shard, { ms }]) => (nowMs - ms > claim.leaseMs ? shard : [])),
-    );
+    const abandoned = new Set<ShardId>();
+    for (const [shard, { ms }] of this.#freeSince) {
+      const leftMs = ms + claim.leaseMs - nowMs;
+      if (leftMs < 0) abandoned.add(shard);
+      else this.#abandonedInMs.push(leftMs);
+    }
     const nodes = this.#takers(sight);
     const plan = planOf({
       owners: this.#dealOut(nodes),
@@ -293,23 +299,18 @@ export class LeaseLoop {
     if (isTaken || isOver) this.#handOver = null;
   }
 
-  #waitMs({ leases, nodes }: LeaseSight, free: readonly LeaseName[]): number {
-    const { claim, tenures, clock } = this.#o;
+  #waitMs({ leases, nodes }: LeaseSight): number {
+    const { claim, tenures } = this.#o;
     const { leaseMs, holder: self } = claim;
     // What could not be renewed because a batch is being written under it need not be, most often.
     const dueMs = Math.max(tenures.dueMs, leaseMs * RETRY_SHARE);
     const ends = [...leases, ...nodes].flatMap(({ holder, leftMs }) => (holder === self ? [] : leftMs));
-    const nowMs = clock.monotonicMs();
-    const abandoned = free.flatMap(({ shard }) => {
-      const since = this.#freeSince.get(shard);
-      return since === undefined ? [] : Math.max(0, since.ms + leaseMs - nowMs);
-    });
     // To those that are silent it has listened.
     const silent = [...this.#preparations.silence.values()].filter((ms) => ms > 0);
     return Math.min(
       leaseMs * LOOK_SHARE,
       dueMs,
-      ...[...ends, ...silent, ...abandoned, ...this.#damaged.leftMs].map((ms) => ms + LOOK_LATE_MS),
+      ...[...ends, ...silent, ...this.#abandonedInMs, ...this.#damaged.leftMs].map((ms) => ms + LOOK_LATE_MS),
     );
   }
 }

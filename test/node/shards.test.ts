@@ -206,6 +206,21 @@ test('shards that are opened late are dealt out when they are open, not when the
   await nodes.stop();
 });
 
+test('what is free for long is not looked at all the time by a node that may not take it', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  const { look } = a.store.leases!;
+  let looks = 0;
+  a.store.leases!.look = async (...args) => {
+    looks++;
+    return { ...(await look(...args)), reason: 'a newer version has written it' };
+  };
+  await nodes.passes(4 * LEASE_MS);
+  assert.deepEqual(a.shards, []);
+  assert.ok(looks <= 20, `${looks} looks`);
+  await nodes.stop();
+});
+
 test('what the node that should have it does not come for is taken after a lease', async () => {
   const nodes = new Nodes();
   const a = nodes.start('a');
