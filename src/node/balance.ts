@@ -22,8 +22,8 @@ export interface Balance {
 
 export interface BalancePlan {
   readonly take: readonly ShardId[];
-  /** One at a time: each is away for a moment. null: none. */
-  readonly give: ShardId | null;
+  /** One at a time: each is away for a moment. */
+  readonly give: readonly ShardId[];
 }
 
 /**
@@ -31,12 +31,16 @@ export interface BalancePlan {
  * share. Every give brings a shard to where it stays, so that giving comes to an end.
  */
 export function planOf({ owners, nodes, self, held, free, abandoned }: Balance): BalancePlan {
-  const share = Math.ceil(owners.size / Math.max(1, nodes));
-  const surplus = held.length > share ? held.filter((shard) => owners.get(shard) !== self) : [];
+  const hasTooMany = held.length > shardsEach(owners.size, nodes);
   return {
     take: free.filter((shard) => owners.get(shard) === self || abandoned.has(shard)),
-    give: surplus.length === 0 ? null : Math.min(...surplus),
+    give: hasTooMany ? held.filter((shard) => owners.get(shard) !== self) : [],
   };
+}
+
+/** A node that has more of that many shards gives some back. */
+export function shardsEach(shards: number, nodes: number): number {
+  return Math.ceil(shards / Math.max(1, nodes));
 }
 
 /**

@@ -7,7 +7,7 @@ import { Backoff } from '../system/time/backoff.ts';
 import { endsWithin, sleep } from '../system/time/clock.ts';
 import { instantOf } from '../system/time/instant.ts';
 import { Avoided } from './avoided.ts';
-import { type BalancePlan, dealOut, planOf } from './balance.ts';
+import { type BalancePlan, dealOut, planOf, shardsEach } from './balance.ts';
 import type { LeaseTenure } from './lease-tenure.ts';
 import { PREPARE_MS_MAX, Preparations, type PreparationsOptions } from './preparations.ts';
 import type { Tenures } from './tenures.ts';
@@ -62,6 +62,8 @@ export class LeaseLoop {
   #abandonedInMs: number[] = [];
   #owners: { readonly of: string; readonly owners: ReadonlyMap<ShardId, string> } | null = null;
   #handOver: HandOver | null = null;
+  /** Since when another node is to have some, and none was given that is awaited. */
+  #givingSinceMs: number | null = null;
   #isPresent = false;
   /** This node is to stop; resolves when others are ready to take its shards, or there are none. */
   #announced: PromiseWithResolvers<void> | null = null;
@@ -174,9 +176,10 @@ export class LeaseLoop {
     const isComplete = await this.#take(free.filter(({ shard }) => plan.take.includes(shard)));
     const isPatient = this.#withdrawal.isOn && free.length > 0;
     if (isComplete && plan.take.length === 0 && !isPatient) this.#o.rested();
-    if (plan.give !== null && !this.#o.stop.aborted) {
-      this.#handOver = { shard: plan.give, freeMs: null };
-      this.#o.handOver(plan.give);
+    const give = this.#nextToGive(plan.give, sight);
+    if (give !== null && !this.#o.stop.aborted) {
+      this.#handOver = { shard: give, freeMs: null };
+      this.#o.handOver(give);
     }
     return isComplete ? this.#waitMs(sight) : this.#backoff.nextMs();
   }
@@ -229,7 +232,7 @@ export class LeaseLoop {
   #plan(sight: LeaseSight, free: readonly LeaseName[]): BalancePlan {
     const { claim, clock } = this.#o;
     this.#abandonedInMs = [];
-    if (sight.reason !== null || this.#announced !== null) return { take: [], give: null };
+    if (sight.reason !== null || this.#announced !== null) return { take: [], give: [] };
     const nowMs = clock.monotonicMs();
     const abandoned = new Set<ShardId>();
     for (const [shard, { ms }] of this.#freeSince) {
@@ -247,8 +250,27 @@ export class LeaseLoop {
       abandoned,
     });
     this.#seeHandOver(sight.leases);
-    if (this.#withdrawal.isOn) return { take: this.#withdrawal.mayTry ? plan.take : [], give: null };
-    return this.#handOver === null ? plan : { ...plan, give: null };
+    if (this.#withdrawal.isOn) return { take: this.#withdrawal.mayTry ? plan.take : [], give: [] };
+    return this.#handOver === null ? plan : { ...plan, give: [] };
+  }
+
+  /** One that its next owner is ready for; or any of them, if that takes too long. */
+  #nextToGive(give: readonly ShardId[], { leases }: LeaseSight): ShardId | null {
+    const { clock, claim } = this.#o;
+    const nowMs = clock.monotonicMs();
+    if (give.length === 0) {
+      if (this.#handOver === null) this.#givingSinceMs = null;
+      return null;
+    }
+    this.#givingSinceMs ??= nowMs;
+    const awaited = leases.find(
+      ({ shard, holder, isAwaited }) => isAwaited && holder === claim.holder && give.includes(shard),
+    );
+    if (awaited !== undefined) {
+      this.#givingSinceMs = nowMs;
+      return awaited.shard;
+    }
+    return nowMs - this.#givingSinceMs < PREPARE_MS_MAX ? null : Math.min(...give);
   }
 
   /** The nodes to deal the shards out to. */
@@ -266,19 +288,23 @@ export class LeaseLoop {
     return leases.every(({ holder, isAwaited }) => holder !== self || isAwaited);
   }
 
-  /** What a node has that is to stop, or silent, is to be taken soon. */
+  /** What this node should have, and will: of a node that is to stop, or silent, or has too many. */
   #prepare(sight: LeaseSight): void {
     const { claim, shards } = this.#o;
-    const present = new Set(sight.nodes.map(({ holder }) => holder));
-    const isTaker = present.has(claim.holder) && sight.reason === null;
-    const owners = this.#dealOut(this.#takers(sight));
     const { silence } = this.#preparations;
-    const due = sight.leases.filter(
+    const present = new Set(sight.nodes.map(({ holder }) => holder));
+    const takers = this.#takers(sight);
+    const owners = this.#dealOut(takers);
+    const all = sight.leases.filter(({ shard }) => shards.includes(shard));
+    const share = shardsEach(shards.length, takers.length);
+    const hasTooMany = (holder: string) => all.filter((each) => each.holder === holder).length > share;
+    const isTaker = present.has(claim.holder) && sight.reason === null && !this.#withdrawal.isOn;
+    const due = all.filter(
       ({ shard, holder }) =>
         isTaker &&
-        (!present.has(holder) || silence.get(holder) === 0) &&
+        holder !== claim.holder &&
         owners.get(shard) === claim.holder &&
-        shards.includes(shard),
+        (!present.has(holder) || silence.get(holder) === 0 || hasTooMany(holder)),
     );
     this.#preparations.follow(sight, due);
   }

@@ -35,8 +35,8 @@ interface Prepared {
 }
 
 /**
- * Shards of others that this node is about to take, because their node is to stop or silent: what is to be known for that is
- * read while their leases are still on. It is dropped when the node turns out to be well, which is not believed to be silent
+ * Shards of others that this node is about to take, because their node is to stop, is silent or has too many: what is to be
+ * known for that is read while their leases are still on. It is dropped when the node turns out to be well, which is not believed to be silent
  * for a while then, or another node has the shard.
  */
 export class Preparations {
@@ -90,7 +90,7 @@ export class Preparations {
     const present = new Set(nodes.map(({ holder }) => holder));
     for (const lease of due) {
       const prepared = this.#all.get(lease.shard) ?? this.#begin(lease, nowMs);
-      prepared.isAlarm = present.has(lease.holder);
+      prepared.isAlarm = present.has(lease.holder) && this.#silence.get(lease.holder) === 0;
     }
     this.#tellIfReady();
   }
@@ -126,12 +126,14 @@ export class Preparations {
     return prepared;
   }
 
-  /** A node that is to stop waits until all of its shards are awaited. */
+  /** A node that is to stop waits until all of its shards are awaited: all that are of one node are told together. */
   #tellIfReady(): void {
-    const awaited = [...this.#all.values()].filter(({ isAlarm, isTold }) => !isAlarm && !isTold);
-    if (awaited.length === 0 || awaited.some(({ isReady }) => !isReady)) return;
-    for (const prepared of awaited) prepared.isTold = true;
-    void this.#tell(awaited);
+    const untold = [...this.#all.values()].filter(({ isAlarm, isTold }) => !isAlarm && !isTold);
+    for (const awaited of Map.groupBy(untold, ({ holder }) => holder).values()) {
+      if (awaited.some(({ isReady }) => !isReady)) continue;
+      for (const prepared of awaited) prepared.isTold = true;
+      void this.#tell(awaited);
+    }
   }
 
   /** One that a batch is being written under may take another time. Nobody waits for longer than {@link PREPARE_MS_MAX}. */

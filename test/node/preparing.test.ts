@@ -168,3 +168,29 @@ test('what was prepared for a shard that another node has in the end is dropped'
   assert.deepEqual(b.shards, ALL);
   await nodes.stop();
 });
+
+test('what a node has too many of is given when the one that should have it is ready, or after a while', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  await nodes.settle();
+  const b = nodes.start('b');
+  const gates = new Map<ShardId, PromiseWithResolvers<void>>();
+  b.prepare = (shard) => {
+    const gate = Promise.withResolvers<void>();
+    gates.set(shard, gate);
+    return gate.promise;
+  };
+  await nodes.passes(5_000);
+  assert.deepEqual([a.shards.length, b.shards.length, gates.size], [ALL.length, 0, HALF]);
+  for (const { resolve } of gates.values()) resolve();
+  await nodes.passes(1_000);
+  assert.deepEqual(b.shards, inOrder(gates.keys()));
+  await b.node.stop();
+  const deaf = nodes.start('deaf');
+  deaf.prepare = () => new Promise(() => {});
+  await nodes.passes(9_000);
+  assert.deepEqual(deaf.shards, []);
+  await nodes.passes(3_000);
+  assert.deepEqual([a.shards.length, deaf.shards.length], [HALF, HALF]);
+  await nodes.stop();
+});

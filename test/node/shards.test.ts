@@ -225,18 +225,22 @@ test('what the node that should have it does not come for is taken after a lease
   const nodes = new Nodes();
   const a = nodes.start('a');
   await nodes.settle();
-  // One that says that it is there, and does nothing.
+  // One that says that it is there and ready, and does nothing.
   const ghost = new MemoryStore({ database: nodes.database, clock: nodes.time }).leases!;
   const claim = { holder: 'ghost', address: 'ghost:3999', leaseMs: LEASE_MS };
-  await ghost.look(claim);
+  const { leases } = await ghost.look(claim);
+  await ghost.ready(leases);
   const present = setImmediateForever(() => void ghost.look(claim));
-  await nodes.passes(LEASE_MS - 100);
-  assert.equal(a.shards.length, SHARDS - 1);
-  assert.equal(nodes.away.size, 1);
-  const [[given]] = [...nodes.away] as [[ShardId, number]];
-  await nodes.passes(300);
-  assert.ok(a.shards.includes(given));
-  present();
+  try {
+    await nodes.passes(LEASE_MS - 100);
+    assert.equal(a.shards.length, SHARDS - 1);
+    assert.equal(nodes.away.size, 1);
+    const [[given]] = [...nodes.away] as [[ShardId, number]];
+    await nodes.passes(300);
+    assert.ok(a.shards.includes(given));
+  } finally {
+    present();
+  }
   await nodes.stop();
 });
 

@@ -123,12 +123,15 @@ test('a node that is to stop acts until another one has read what it needs', asy
   const a = await TestServer.start({ ...sharing(database), leaseMs: 60_000 });
   const options = { ...sharing(database), leaseMs: 60_000 };
   const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let isGated = false;
   preparesAfter(options.store as MemoryStore, async () => {
+    if (!isGated) return;
     asked.resolve();
     await gate.promise;
   });
   await using b = await TestServer.start(options);
   await balanced(a, b);
+  isGated = true;
   const queue = await queueAt(a);
   const stopped = a[Symbol.asyncDispose]();
   await asked.promise;
@@ -143,7 +146,7 @@ test('a node that is to stop goes on passing to where shards are while others ge
   const a = await TestServer.start(sharing(database));
   const options = sharing(database);
   const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  let isGated = true;
+  let isGated = false;
   preparesAfter(options.store as MemoryStore, async () => {
     if (!isGated) return;
     asked.resolve();
@@ -152,6 +155,7 @@ test('a node that is to stop goes on passing to where shards are while others ge
   await using b = await TestServer.start(options);
   const c = await TestServer.start(sharing(database));
   await balanced(a, b, c);
+  isGated = true;
   const queue = await queueAt(c);
   const stopped = a[Symbol.asyncDispose]();
   await asked.promise;
