@@ -1,11 +1,20 @@
 import type { Clock } from '../system/time/clock.ts';
-import { ABSENCE_MS_MAX, absenceMs } from './absence.ts';
+
+/** However often it has been in vain, unless a lease is longer. */
+const LENGTH_MS_MAX = 60_000;
+/** Where there is no other choice, it is tried again after this share of a lease. */
+const TRY_SHARE = 1 / 3;
+
+interface Time {
+  readonly beganMs: number;
+  readonly lengthMs: number;
+}
 
 /** What a node keeps away from for a while, because it was in vain: for a lease at first, then for twice as long each time. */
 export class Avoided<Key> {
   readonly #clock: Clock;
   readonly #leaseMs: number;
-  readonly #all = new Map<Key, { readonly untilMs: number; readonly lengthMs: number }>();
+  readonly #all = new Map<Key, Time>();
 
   constructor(clock: Clock, leaseMs: number) {
     this.#clock = clock;
@@ -14,23 +23,42 @@ export class Avoided<Key> {
 
   has(key: Key): boolean {
     const found = this.#all.get(key);
-    return found !== undefined && this.#clock.monotonicMs() < found.untilMs;
+    return found !== undefined && this.#leftMs(found) > 0;
+  }
+
+  /** Those that it has. */
+  get keys(): readonly Key[] {
+    return [...this.#all.keys()].filter((key) => this.has(key));
+  }
+
+  /** Whether it may be tried where there is no other choice. */
+  mayTry(key: Key): boolean {
+    const found = this.#all.get(key);
+    return found === undefined || this.#clock.monotonicMs() - found.beganMs >= this.#leaseMs * TRY_SHARE;
   }
 
   /** Returns for how long it is one of them now. */
   add(key: Key): number {
-    const nowMs = this.#clock.monotonicMs();
     const before = this.#all.get(key);
     // One that has gone well for long begins anew.
-    const isAgain = before !== undefined && nowMs - before.untilMs < ABSENCE_MS_MAX;
-    const lengthMs = absenceMs(isAgain ? before.lengthMs : 0, this.#leaseMs);
-    this.#all.set(key, { untilMs: nowMs + lengthMs, lengthMs });
+    const isAgain = before !== undefined && this.#leftMs(before) > -LENGTH_MS_MAX;
+    const wantedMs = isAgain ? before.lengthMs * 2 : this.#leaseMs;
+    const lengthMs = Math.min(wantedMs, Math.max(this.#leaseMs, LENGTH_MS_MAX));
+    this.#all.set(key, { beganMs: this.#clock.monotonicMs(), lengthMs });
     return lengthMs;
+  }
+
+  /** It went well. */
+  delete(key: Key): void {
+    this.#all.delete(key);
   }
 
   /** How long each of them still is one. */
   get leftMs(): readonly number[] {
-    const nowMs = this.#clock.monotonicMs();
-    return [...this.#all.values()].flatMap(({ untilMs }) => (untilMs > nowMs ? untilMs - nowMs : []));
+    return [...this.#all.values()].map((each) => this.#leftMs(each)).filter((ms) => ms > 0);
+  }
+
+  #leftMs({ beganMs, lengthMs }: Time): number {
+    return beganMs + lengthMs - this.#clock.monotonicMs();
   }
 }

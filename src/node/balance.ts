@@ -2,7 +2,7 @@ import type { ShardId } from '../model/ids.ts';
 import { hashText } from '../model/shard.ts';
 import type { NodePresent } from '../store/lease.ts';
 
-export type BalancedNode = Pick<NodePresent, 'holder' | 'address'>;
+export type BalancedNode = Pick<NodePresent, 'holder' | 'address'> & Partial<Pick<NodePresent, 'avoids'>>;
 
 /** Who has what, as a node sees it. */
 export interface Balance {
@@ -45,7 +45,7 @@ export function shardsEach(shards: number, nodes: number): number {
 
 /**
  * Which node should have which shard: the same on every node that sees the same others. Rendezvous hashing, the highest
- * scores first, each node up to its share: they differ by one at most. It goes by addresses, so that a node that is
+ * scores first, each node up to its share: they differ by one at most. One that its node avoids goes to the next that does not, if there is one, and moves no other. It goes by addresses, so that a node that is
  * restarted gets the same shards again.
  */
 export function dealOut(
@@ -67,6 +67,13 @@ export function dealOut(
     if (count === least) more--;
     counts.set(holder, count + 1);
     owners.set(shard, holder);
+  }
+  const avoided = new Map(nodes.map(({ holder, avoids = [] }) => [holder, new Set(avoids)]));
+  const isAvoided = (shard: ShardId, holder: string) => avoided.get(holder)?.has(shard) === true;
+  for (const [shard, owner] of owners) {
+    if (!isAvoided(shard, owner)) continue;
+    const other = scores.find((each) => each.shard === shard && !isAvoided(shard, each.holder));
+    if (other !== undefined) owners.set(shard, other.holder);
   }
   return owners;
 }

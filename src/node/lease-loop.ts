@@ -1,17 +1,16 @@
 import type { ShardId } from '../model/ids.ts';
 import { messageOf } from '../model/thrown.ts';
 import { isStoreError } from '../store/errors.ts';
-import type { LeaseHolder, LeaseName, LeaseSight, NodePresent } from '../store/lease.ts';
+import type { LeaseClaim, LeaseHolder, LeaseName, LeaseSight } from '../store/lease.ts';
 import type { Random } from '../system/random.ts';
 import { Backoff } from '../system/time/backoff.ts';
 import { endsWithin, sleep } from '../system/time/clock.ts';
 import { instantOf } from '../system/time/instant.ts';
 import { Avoided } from './avoided.ts';
-import { type BalancePlan, dealOut, planOf, shardsEach } from './balance.ts';
+import { type BalancedNode, type BalancePlan, dealOut, planOf, shardsEach } from './balance.ts';
 import type { LeaseTenure } from './lease-tenure.ts';
 import { PREPARE_MS_MAX, Preparations, type PreparationsOptions } from './preparations.ts';
 import type { Tenures } from './tenures.ts';
-import { Withdrawal } from './withdrawal.ts';
 
 /** A node looks at the leases after this share of their length at the latest: others may have them by then. */
 const LOOK_SHARE = 1 / 3;
@@ -53,7 +52,9 @@ interface HandOver {
 export class LeaseLoop {
   readonly #o: LeaseLoopOptions;
   readonly #backoff: Backoff;
-  readonly #withdrawal: Withdrawal;
+  /** That this node could not open. */
+  readonly #unopened: Avoided<ShardId>;
+  /** Likewise, and that are not tried before: what is stored of them is damaged. */
   readonly #damaged: Avoided<ShardId>;
   readonly #preparations: Preparations;
   /** Since when nobody has had them, and the epoch by which that is known. */
@@ -76,7 +77,7 @@ export class LeaseLoop {
     this.#o = options;
     const { random, claim, clock } = options;
     this.#backoff = new Backoff(random, { firstMs: RETRY_FIRST_MS, maxMs: claim.leaseMs * LOOK_SHARE });
-    this.#withdrawal = new Withdrawal(clock, claim.leaseMs);
+    this.#unopened = new Avoided(clock, claim.leaseMs);
     this.#damaged = new Avoided(clock, claim.leaseMs);
     this.#preparations = new Preparations(options);
   }
@@ -103,15 +104,14 @@ export class LeaseLoop {
     this.#wake.abort();
   }
 
-  /** A shard could be opened. */
-  couldOpen(): void {
-    this.#withdrawal.end();
+  couldOpen(shard: ShardId): void {
+    this.#unopened.delete(shard);
   }
 
-  /** One could not: others are to try, which is why this node is not present for a while. */
-  async couldNotOpen(): Promise<void> {
-    this.#withdrawal.begin();
-    await this.leave();
+  /** Others are to try, for longer each time. */
+  couldNotOpen(shard: ShardId): void {
+    this.#unopened.add(shard);
+    this.wake();
   }
 
   /** What is stored of that shard is damaged. Returns for how long this node does not take it. */
@@ -151,12 +151,11 @@ export class LeaseLoop {
 
   /** Returns how long to wait for the next one. */
   async #round(): Promise<number> {
-    const { leases, tenures, claim, clock, logger } = this.#o;
-    const mayBePresent = () => !this.#withdrawal.isOn && this.#announced === null;
-    const isPresent = mayBePresent();
+    const { leases, tenures, clock, logger } = this.#o;
+    const isPresent = this.#announced === null;
     if (isPresent) this.#isPresent = true;
     const sent = instantOf(clock);
-    const sight = await leases.look(isPresent ? claim : null, tenures.due());
+    const sight = await leases.look(isPresent ? this.#self : null, tenures.due());
     if (this.#failure !== null) logger.info({}, 'the leases can be looked at again');
     this.#failure = null;
     this.#backoff.reset();
@@ -165,7 +164,7 @@ export class LeaseLoop {
     this.#seeReason(sight.reason);
     this.#o.seen(sight);
     // It was present once more by this look.
-    if (isPresent && !mayBePresent()) {
+    if (isPresent && this.#announced !== null) {
       this.#isPresent = true;
       await this.leave();
     }
@@ -174,7 +173,7 @@ export class LeaseLoop {
     const free = this.#freeOf(sight);
     const plan = this.#plan(sight, free);
     const isComplete = await this.#take(free.filter(({ shard }) => plan.take.includes(shard)));
-    const isPatient = this.#withdrawal.isOn && free.length > 0;
+    const isPatient = sight.free.some(({ shard }) => this.#unopened.has(shard));
     if (isComplete && plan.take.length === 0 && !isPatient) this.#o.rested();
     const give = this.#nextToGive(plan.give, sight);
     if (give !== null && !this.#o.stop.aborted) {
@@ -217,7 +216,11 @@ export class LeaseLoop {
     const { shards, claim, clock } = this.#o;
     const own = leases.filter(({ holder }) => holder === claim.holder);
     const found = [...free, ...own].filter(
-      ({ shard }) => shards.includes(shard) && !this.#o.isBusy(shard) && !this.#damaged.has(shard),
+      ({ shard }) =>
+        shards.includes(shard) &&
+        !this.#o.isBusy(shard) &&
+        !this.#damaged.has(shard) &&
+        this.#unopened.mayTry(shard),
     );
     const nowMs = clock.monotonicMs();
     const known = new Map(this.#freeSince);
@@ -250,7 +253,6 @@ export class LeaseLoop {
       abandoned,
     });
     this.#seeHandOver(sight.leases);
-    if (this.#withdrawal.isOn) return { take: this.#withdrawal.mayTry ? plan.take : [], give: [] };
     return this.#handOver === null ? plan : { ...plan, give: [] };
   }
 
@@ -273,12 +275,20 @@ export class LeaseLoop {
     return nowMs - this.#givingSinceMs < PREPARE_MS_MAX ? null : Math.min(...give);
   }
 
+  /** As the others see it. */
+  get #self(): LeaseClaim {
+    return {
+      ...this.#o.claim,
+      avoids: [...this.#unopened.keys, ...this.#damaged.keys].sort((a, b) => a - b),
+    };
+  }
+
   /** The nodes to deal the shards out to. */
-  #takers({ nodes }: LeaseSight): readonly Pick<NodePresent, 'holder' | 'address'>[] {
+  #takers({ nodes }: LeaseSight): readonly BalancedNode[] {
     const { claim } = this.#o;
     const { silence } = this.#preparations;
     const others = nodes.filter(({ holder }) => holder !== claim.holder && silence.get(holder) !== 0);
-    return this.#withdrawal.isOn && others.length > 0 ? others : [...others, claim];
+    return [...others, this.#self];
   }
 
   /** Whether nothing is gained by acting on. */
@@ -298,7 +308,7 @@ export class LeaseLoop {
     const all = sight.leases.filter(({ shard }) => shards.includes(shard));
     const share = shardsEach(shards.length, takers.length);
     const hasTooMany = (holder: string) => all.filter((each) => each.holder === holder).length > share;
-    const isTaker = present.has(claim.holder) && sight.reason === null && !this.#withdrawal.isOn;
+    const isTaker = present.has(claim.holder) && sight.reason === null;
     const due = all.filter(
       ({ shard, holder }) =>
         isTaker &&
@@ -309,8 +319,8 @@ export class LeaseLoop {
     this.#preparations.follow(sight, due);
   }
 
-  #dealOut(nodes: readonly Pick<NodePresent, 'holder' | 'address'>[]): ReadonlyMap<ShardId, string> {
-    const of = JSON.stringify(nodes.map(({ holder, address }) => [holder, address]).sort());
+  #dealOut(nodes: readonly BalancedNode[]): ReadonlyMap<ShardId, string> {
+    const of = JSON.stringify(nodes.map(({ holder, address, avoids }) => [holder, address, avoids]).sort());
     if (this.#owners?.of !== of) this.#owners = { of, owners: dealOut(this.#o.shards, nodes) };
     return this.#owners.owners;
   }
@@ -336,7 +346,9 @@ export class LeaseLoop {
     return Math.min(
       leaseMs * LOOK_SHARE,
       dueMs,
-      ...[...ends, ...silent, ...this.#abandonedInMs, ...this.#damaged.leftMs].map((ms) => ms + LOOK_LATE_MS),
+      ...[...ends, ...silent, ...this.#abandonedInMs, ...this.#damaged.leftMs, ...this.#unopened.leftMs].map(
+        (ms) => ms + LOOK_LATE_MS,
+      ),
     );
   }
 }

@@ -264,7 +264,7 @@ export class QueueNode {
     if (office === null) return;
     if (!stop.aborted) {
       service.office = office;
-      this.#opened();
+      this.#opened(tenure.grant.shard);
     }
     await aborted(AbortSignal.any([office.lost, stop, handOver.signal]));
     service.office = null;
@@ -300,7 +300,7 @@ export class QueueNode {
       else if (isPast && !stop.aborted) {
         const { shard, epoch } = tenure.grant;
         this.#o.logger.warn({ shard, epoch, error: messageOf(error) }, 'cannot open the queue, trying again');
-        if (tenure.isOn()) await this.#loop?.couldNotOpen();
+        if (tenure.isOn()) this.#loop?.couldNotOpen(shard);
       }
       await this.#release(tenure);
       if (isPast) return null;
@@ -328,8 +328,8 @@ export class QueueNode {
     await this.#tenures?.give(tenure);
   }
 
-  #opened(): void {
-    this.#loop?.couldOpen();
+  #opened(shard: ShardId): void {
+    this.#loop?.couldOpen(shard);
     // Another node may be to have one of those that are open by now.
     this.#loop?.wake();
     this.#update();

@@ -50,6 +50,8 @@ export interface LeaseClaim {
   /** Where other nodes reach it: `host:port`. */
   readonly address: string;
   readonly leaseMs: number;
+  /** Shards that it could not open lately: others are to have them. Default none. */
+  readonly avoids?: readonly ShardId[];
 }
 
 export interface LeaseName {
@@ -63,10 +65,11 @@ export interface NodePresent {
   readonly address: string;
   /** By the store's time. */
   readonly leftMs: number;
+  readonly avoids: readonly ShardId[];
 }
 
 /** Whose lease it is. */
-export interface LeaseHolder extends NodePresent, LeaseName {
+export interface LeaseHolder extends Omit<NodePresent, 'avoids'>, LeaseName {
   /** How long it lasts from its last renewal on. */
   readonly leaseMs: number;
   /** The node that is to have it next has prepared. */

@@ -90,6 +90,23 @@ test('whoever has what: after as many gives as there are shards everybody has a 
   );
 });
 
+test('a shard that a node avoids is dealt to one that does not, if there is one', () => {
+  const bare = ['a', 'b', 'c'].map((holder) => ({ holder, address: `${holder}:3999` }));
+  const before = dealOut(ALL, bare);
+  const ofA = ALL.filter((shard) => before.get(shard) === 'a');
+  const nodes = bare.map((node) => (node.holder === 'a' ? { ...node, avoids: ofA } : node));
+  const after = dealOut(ALL, nodes);
+  for (const shard of ALL) {
+    if (ofA.includes(shard)) assert.match(after.get(shard) ?? '', /^[bc]$/);
+    else assert.equal(after.get(shard), before.get(shard));
+  }
+  // Nobody else has room, or there is nobody else.
+  const [a, b] = [{ ...bare[0]!, avoids: ALL }, bare[1]!];
+  assert.deepEqual(counts(dealOut(ALL, [a, b]), [a, b]), [0, SHARDS]);
+  assert.deepEqual(dealOut(ALL, [a]), dealOut(ALL, [bare[0]!]));
+  assert.deepEqual(dealOut(ALL, [a, { ...b, avoids: ALL }]), dealOut(ALL, [bare[0]!, b]));
+});
+
 test('what its owner does not come for is taken by whoever sees it first', () => {
   const nodes = ['a', 'b'].map((holder) => ({ holder, address: `${holder}:3999` }));
   const owners = dealOut([0], nodes);

@@ -79,6 +79,8 @@ export class TestNode {
   readonly renewals: number[] = [];
   failing = false;
   openingFails = false;
+  /** Shards that cannot be opened on this node. */
+  readonly failingShards = new Set<ShardId>();
   /** Shards of which nothing can be read. */
   readonly damaged = new Set<ShardId>();
   /** What an office waits for before it is open. */
@@ -138,7 +140,9 @@ export class TestNode {
 
   async #open(tenure: Tenure): Promise<Office> {
     const { shard } = tenure.grant;
-    if (this.openingFails) throw new StoreError('transient', 'cannot be read');
+    if (this.failingShards.has(shard)) this.events.push(`${shard} fails`);
+    if (this.openingFails || this.failingShards.has(shard))
+      throw new StoreError('transient', 'cannot be read');
     await this.opening;
     if (this.damaged.has(shard)) {
       this.events.push(`${shard} damaged`);

@@ -148,6 +148,29 @@ test('a node that cannot open shards lets the others have them, and tries again'
   await nodes.stop();
 });
 
+test('a shard that its own node cannot open, but another one can, stays there for longer each time', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  await nodes.passes(3_000);
+  const [shard = assert.fail()] = a.shards;
+  a.failingShards.add(shard);
+  const tried = () => a.events.filter((event) => event === `${shard} fails`).length;
+  // A tool takes it.
+  await b.store.acquire([shard], 'a tool');
+  await nodes.passes(LEASE_MS / 3 + 20);
+  assert.equal(tried(), 1);
+  assert.ok(b.acts(shard));
+  assert.deepEqual([a.shards.length, b.shards.length, a.node.state.role], [HALF - 1, HALF + 1, 'active']);
+  nodes.away.clear();
+  await nodes.passes(120_000);
+  assert.ok(tried() >= 2 && tried() <= 6, `${tried()} times`);
+  for (const each of nodes.away.keys()) assert.equal(each, shard, 'the others stay where they are');
+  a.failingShards.clear();
+  await nodes.passes(70_000);
+  assert.deepEqual([a.shards.length, b.shards.length], [HALF, HALF]);
+  await nodes.stop();
+});
+
 test('a shard that is damaged is left alone for longer each time, by each node; the others live on', async () => {
   const nodes = new Nodes();
   const [a, b] = [nodes.start('a'), nodes.start('b')];

@@ -74,7 +74,8 @@ export class MemoryLeases implements StoreLeases {
       free,
       nodes: [...nodes.values()]
         .map((each): NodePresent => {
-          return { holder: each.holder, address: each.address, leftMs: this.#leftMs(each) };
+          const { holder, address, avoids = [] } = each;
+          return { holder, address, leftMs: this.#leftMs(each), avoids };
         })
         .sort((a, b) => (a.holder < b.holder ? -1 : 1)),
       renewed,
@@ -129,7 +130,8 @@ export class MemoryLeases implements StoreLeases {
 
   #isPresent(node: LeaseClaim): void {
     const { nodes } = this.#database;
-    const isNew = !nodes.has(node.holder);
+    const before = nodes.get(node.holder);
+    const isNew = before === undefined || String(before.avoids ?? '') !== String(node.avoids ?? '');
     nodes.set(node.holder, { ...node, endsMs: this.#clock.monotonicMs() + node.leaseMs });
     if (isNew) this.#tell();
   }

@@ -127,19 +127,20 @@ function lookStatement(node: LeaseClaim | null, renew: readonly LeaseName[]) {
     );
     renewed = `(SELECT coalesce(json_agg(shard), '[]') FROM renewed)`;
   }
-  let present = 'SELECT holder, address, expires_at FROM nodes WHERE expires_at > now()';
+  let present = 'SELECT holder, address, expires_at, avoids FROM nodes WHERE expires_at > now()';
   let isNew = 'false';
   if (node !== null) {
     const holder = p.add(node.holder, 'text');
+    const avoids = p.add(`{${(node.avoids ?? []).join()}}`, 'integer[]');
     parts.push(`present AS (
-  INSERT INTO nodes (holder, address, expires_at)
-  SELECT ${holder}, ${p.add(node.address, 'text')}, now() + ${p.add(node.leaseMs, 'double precision')} * interval '1 ms'
+  INSERT INTO nodes (holder, address, expires_at, avoids)
+  SELECT ${holder}, ${p.add(node.address, 'text')}, now() + ${p.add(node.leaseMs, 'double precision')} * interval '1 ms', ${avoids}
   WHERE ${IS_OURS}
-  ON CONFLICT (holder) DO UPDATE SET address = excluded.address, expires_at = excluded.expires_at
-  RETURNING holder, address, expires_at)`);
+  ON CONFLICT (holder) DO UPDATE SET address = excluded.address, expires_at = excluded.expires_at, avoids = excluded.avoids
+  RETURNING holder, address, expires_at, avoids)`);
     // The rest sees the table as it was before.
-    present = `${present} AND holder <> ${holder} UNION ALL SELECT holder, address, expires_at FROM present`;
-    isNew = `EXISTS (SELECT FROM present) AND NOT EXISTS (SELECT FROM nodes WHERE holder = ${holder} AND expires_at > now())`;
+    present = `${present} AND holder <> ${holder} UNION ALL SELECT holder, address, expires_at, avoids FROM present`;
+    isNew = `EXISTS (SELECT FROM present) AND NOT EXISTS (SELECT FROM nodes WHERE holder = ${holder} AND expires_at > now() AND avoids = ${avoids})`;
   }
   const text = `${parts.length === 0 ? '' : `WITH ${parts.join(',\n')}\n`}SELECT version, ${IS_INCOMPLETE}, json_build_object(
     'leases', (SELECT coalesce(json_agg(json_build_object(
@@ -149,7 +150,7 @@ function lookStatement(node: LeaseClaim | null, renew: readonly LeaseName[]) {
     'free', (SELECT coalesce(json_agg(json_build_object('shard', shard, 'epoch', epoch) ORDER BY shard), '[]')
       FROM shards WHERE expires_at IS NULL OR expires_at <= now()),
     'nodes', (SELECT coalesce(json_agg(json_build_object(
-        'holder', holder, 'address', address, 'leftMs', ${LEFT_MS}) ORDER BY holder COLLATE "C"), '[]')
+        'holder', holder, 'address', address, 'leftMs', ${LEFT_MS}, 'avoids', avoids) ORDER BY holder COLLATE "C"), '[]')
       FROM (${present}) AS n),
     'renewed', ${renewed})::text,
   (SELECT control FROM controls WHERE scope = '${SERVER_SCOPE}'), ${isNew}

@@ -30,7 +30,9 @@ export const POSTGRES_MIGRATIONS: readonly string[] = [
   CREATE UNLOGGED TABLE nodes (
     holder text PRIMARY KEY,
     address text NOT NULL,
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    -- Shards that it could not open lately.
+    avoids integer[] NOT NULL DEFAULT '{}'
   ) WITH (fillfactor = 10);
 
   CREATE TABLE submissions (

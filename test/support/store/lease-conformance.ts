@@ -351,6 +351,19 @@ export function leaseConformance(name: string, make: () => Promise<LeaseFixture>
       assert.deepEqual(await settled(), await loaded());
     }));
 
+  test(`${name}: others see which shards a node avoids, and hear when that changes`, () =>
+    twoNodes(async ({ a, b }) => {
+      const avoided = async () => (await b.leases.look(null)).nodes.map(({ avoids }) => avoids);
+      await a.leases.look(claimOf('a'));
+      assert.deepEqual(await avoided(), [[]]);
+      for (const avoids of [[3, 17], [3], []]) {
+        const news = new Promise<void>((resolve) => b.leases.onNews(resolve));
+        const { nodes } = await a.leases.look({ ...claimOf('a'), avoids });
+        await news;
+        assert.deepEqual([nodes.map((node) => node.avoids), await avoided()], [[avoids], [avoids]]);
+      }
+    }));
+
   test(`${name}: a look shows what verbs have changed of the whole server`, () =>
     twoNodes(async ({ a, b }) => {
       const grant = await taken(a, 0, 'a');
