@@ -85,18 +85,21 @@ export class LeaseLoop {
   /** Until it is to stop. @throws StoreError for a store that cannot be used */
   async run(): Promise<void> {
     const { leases, clock, stop } = this.#o;
-    while (!stop.aborted) {
-      this.#wake = new AbortController();
-      const wake = this.#wake;
-      const endNews = leases.onNews(() => wake.abort());
-      try {
-        const waitMs = await this.#round().catch((error: unknown) => this.#failed(error));
-        await sleep(clock, waitMs, AbortSignal.any([stop, wake.signal])).catch(() => {});
-      } finally {
-        endNews();
+    try {
+      while (!stop.aborted) {
+        this.#wake = new AbortController();
+        const wake = this.#wake;
+        const endNews = leases.onNews(() => wake.abort());
+        try {
+          const waitMs = await this.#round().catch((error: unknown) => this.#failed(error));
+          await sleep(clock, waitMs, AbortSignal.any([stop, wake.signal])).catch(() => {});
+        } finally {
+          endNews();
+        }
       }
+    } finally {
+      this.#preparations.stop();
     }
-    this.#preparations.stop();
   }
 
   /** What this node does has changed. */
