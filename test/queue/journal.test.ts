@@ -174,6 +174,34 @@ describe('the journal', () => {
     assert.deepEqual([...((await store.chunksDone(1n)) ?? [])], [0, 1, 2, 3, 4999]);
   });
 
+  test('writes what nobody waits for every few milliseconds, and with the rest when somebody waits', async () => {
+    const { journal, batches, clock } = await setUp();
+    const s = submission({ id: 1n, chunksTotal: 50_000 });
+    const done = async (index: number) => {
+      s.done.add(index);
+      journal.chunkDone(s, index);
+      await turns();
+      return batches.length;
+    };
+    await journal.insert({ kind: 'insert', record: s.record });
+    assert.equal(await done(0), 1);
+    assert.equal(await done(1), 1);
+    clock.advance(5);
+    await turns();
+    assert.equal(batches.length, 2);
+    assert.equal(await done(5_000), 2);
+    await journal.insert({ kind: 'insert', record: submissionRecord({ id: 2n }) });
+    assert.deepEqual(kinds(batches[2]), ['page', 'insert']);
+    assert.equal(await done(10_000), 3);
+    await journal.committed();
+    assert.equal(batches.length, 4);
+    clock.advance(1_000);
+    assert.equal(await done(15_000), 5, 'at once, after a while without any');
+    assert.equal(await done(20_000), 5);
+    await journal.drain();
+    assert.equal(batches.length, 6);
+  });
+
   test('keeps only the last tries of a chunk', async () => {
     const { journal, batches } = await setUp();
     for (const retries of [1, 2, 3]) {

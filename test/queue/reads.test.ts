@@ -136,12 +136,12 @@ test('a status, and a reservation, count a chunk as done only after the commit',
     return status?.state === 'in_progress' ? status.chunksDone : null;
   };
   world.consumer().complete({ submissionId: id, chunkIndex: 0 });
-  await world.settle();
+  await world.passes(5);
   assert.equal(await chunksDone(), 1);
   isHanging = true;
   const consumer = world.consumer();
   consumer.complete({ submissionId: id, chunkIndex: 1 });
-  await world.settle();
+  await world.passes(5);
   assert.equal(await chunksDone(), 1);
   const [reserved] = consumer.take();
   assert.equal(reserved?.chunksDone, 1);

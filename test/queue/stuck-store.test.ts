@@ -31,7 +31,7 @@ test('a store that refuses: unhealthy at once, no chunk handed out after five se
   assert.ok(first);
   breaks();
   consumer.complete(first.chunk);
-  await world.settle();
+  await world.passes(5);
   assert.equal(world.queue.isHealthy, false);
   assert.equal(consumer.take().length, 1, 'handed out for some seconds more');
   await world.passes(5_000);
@@ -55,6 +55,7 @@ test('a store that does not answer is stuck as well', async () => {
   assert.ok(first);
   breaks();
   consumer.complete(first.chunk);
+  await world.passes(5);
   await world.passes(4_999);
   assert.equal(world.queue.isHealthy, true);
   await world.passes(2);

@@ -352,7 +352,7 @@ test('a completion counts once, from any consumer, and not for an unknown chunk'
   consumer.complete({ submissionId: id, chunkIndex: 99 });
   consumer.fail({ submissionId: id, chunkIndex: 1 });
   assert.equal(world.queue.stats.chunksCompleted, 1);
-  await world.settle();
+  await world.passes(5);
   const status = await world.queue.reads.status('', id);
   assert.equal(status?.state === 'in_progress' && status.chunksDone, 1);
 });

@@ -38,6 +38,7 @@ test('a store that takes nothing is not blamed on the strategies of those who wa
   const [held] = consumer.take();
   gated.shut();
   consumer.complete(held!.chunk);
+  await world.passes(5);
   await world.passes(10_000);
   consumer.reserve();
   await world.settle();

@@ -71,6 +71,7 @@ const CONTROL_ROW_BYTES = 2_048;
 export class Backlog {
   #entries: Entry[] = [];
   #bytes = 0;
+  #inserts = 0;
   /** How many entries were cut so far. */
   #cut = 0;
   #pages = new Map<ChunkSet, Set<number>>();
@@ -82,6 +83,11 @@ export class Backlog {
 
   get length(): number {
     return this.#entries.length;
+  }
+
+  /** Inserts among them, each of which somebody waits for. */
+  get inserts(): number {
+    return this.#inserts;
   }
 
   /** Estimated. */
@@ -102,6 +108,7 @@ export class Backlog {
     }
     // What was tried before it does not count, what is tried from now on does.
     if (mutation.kind === 'retry') this.#tries.delete(mutation.id);
+    if (waiter !== null) this.#inserts++;
     const entry: PlainEntry = {
       kind: 'plain',
       mutation,
@@ -164,6 +171,7 @@ export class Backlog {
       }
     }
     for (const entry of taken) this.#forget(entry);
+    this.#inserts -= waiters.length;
     return { mutations, waiters, lastNumber: this.#cut, progress: this.#progressOf(taken) };
   }
 
@@ -176,6 +184,7 @@ export class Backlog {
     this.#cut += this.#entries.length;
     this.#entries = [];
     this.#bytes = 0;
+    this.#inserts = 0;
     this.#pages.clear();
     this.#tries.clear();
     this.#outputs.clear();

@@ -17,6 +17,13 @@ import { StoreProbe } from './store-probe.ts';
 const TRIES_TOLD = 10;
 const TRIES_TOLD_EVERY = 40;
 
+/**
+ * A batch that nobody waits for begins no sooner than so long after the one before. A drain changes the same pages again and again:
+ * a commit for each turn of the event loop would cost it up to half of its processor time, and is worth nothing to anybody, since
+ * completions are not acknowledged.
+ */
+const PACE_MS = 5;
+
 export interface JournalOptions {
   readonly store: Store;
   /** As whose owner it writes. */
@@ -61,12 +68,12 @@ interface Waiter {
 }
 
 /**
- * Group commit over a {@link Store}: one batch is in flight, the next one grows meanwhile; its size sets itself
- * and nothing is timed.
+ * Group commit over a {@link Store}: one batch is in flight, the next one grows meanwhile; its size sets itself. What
+ * somebody waits for is cut at once, the rest every {@link PACE_MS}.
  *
- *     idle --add--> cutting --soon--> committing --committed, nothing waits--> idle
- *                      ^                  |
- *                      +--committed, more waits
+ *     idle --add, or more is there--> cutting --soon--> committing --committed--> idle
+ *       |                                ^
+ *       +--add, nobody waits--> pacing --+--time is up, or somebody waits
  *
  * While committing, a batch that was refused (no space, I/O error) is tried again for ever, the same one under the
  * same `seq`, so that nothing overtakes it; one whose outcome is unknown is settled by `lastSeq` first. From any
@@ -93,9 +100,10 @@ export class Journal {
   readonly #ended = new AbortController();
   readonly #listeners = new Set<(health: JournalHealth) => void>();
   readonly #waiters: Waiter[] = [];
-  #state: 'idle' | 'cutting' | 'committing' | 'ended' = 'idle';
+  #state: 'idle' | 'pacing' | 'cutting' | 'committing' | 'ended' = 'idle';
   #inFlight: Batch | null = null;
-  #inFlightSinceMs = 0;
+  #inFlightSinceMs = -Infinity;
+  #pace: Timer | null = null;
   #slowTimer: Timer | null = null;
   readonly #probe: StoreProbe | null;
   #lastSeq: number;
@@ -179,7 +187,10 @@ export class Journal {
     const number = this.#backlog.lastNumber;
     if (number <= this.#committedNumber && !this.#hasDropped) return Promise.resolve();
     if (this.#state === 'ended') return Promise.reject(this.#endedError());
-    return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ number, resolve, reject });
+      this.#wake();
+    });
   }
 
   /** Size of what waits for the next batch, estimated. */
@@ -219,8 +230,20 @@ export class Journal {
     this.#end(new StoreError('transient', 'the queue stopped before this was known to be on disk'));
   }
 
+  /** There is something to write, or somebody who waits for it. */
   #wake(): void {
-    if (this.#state !== 'idle') return;
+    if (this.#state !== 'idle' && this.#state !== 'pacing') return;
+    const isAwaited = this.#backlog.inserts > 0 || this.#waiters.length > 0;
+    const restMs = isAwaited ? 0 : this.#inFlightSinceMs + PACE_MS - this.#clock.monotonicMs();
+    if (restMs <= 0) this.#cutSoon();
+    else if (this.#state === 'idle') {
+      this.#state = 'pacing';
+      this.#pace = this.#clock.after(restMs, () => this.#cutSoon());
+    }
+  }
+
+  #cutSoon(): void {
+    this.#pace?.cancel();
     this.#state = 'cutting';
     // Whatever arrives in the same turn of the event loop travels along.
     this.#clock.soon(() => void this.#commitNext());
@@ -404,6 +427,7 @@ export class Journal {
   #end(error: StoreError | null): void {
     if (this.#hasEnded()) return;
     this.#state = 'ended';
+    this.#pace?.cancel();
     this.#slowTimer?.cancel();
     this.#probe?.stop();
     this.#store.lost.removeEventListener('abort', this.#onStoreLost);
