@@ -15,11 +15,13 @@ export interface ScheduleSight<Peer> {
   };
 }
 
-/** By id or value, ascending. */
+/** By id or value. */
 export interface Listed<T> {
   readonly size: number;
   get(key: bigint): T | undefined;
+  /** Ascending. */
   values(): Iterable<T>;
+  descending(): Iterable<T>;
 }
 
 export interface SubmissionSight<Peer = unknown> extends OpenSubmission {

@@ -82,6 +82,27 @@ export class SortedMap<V> {
     }
   }
 
+  /** The same from the highest key down. Entries that go before they are come to are not found. */
+  *descending(): Generator<V, void> {
+    let below: bigint | null = null;
+    for (;;) {
+      const part: Part<V> = below === null ? (this.#parts?.at(-1) ?? this.#first) : this.#partOf(below - 1n);
+      const { low } = part;
+      const isFirst = part === this.#first;
+      const keys = [...part.entries.keys()];
+      if (!part.isAscending) keys.sort((a, b) => (a < b ? -1 : 1));
+      for (const key of keys.reverse()) {
+        if (below !== null && key >= below) continue;
+        below = key;
+        // It may be in another part by now.
+        const value = this.get(key);
+        if (value !== undefined) yield value;
+      }
+      if (isFirst) return;
+      below = low;
+    }
+  }
+
   #partOf(key: bigint): Part<V> {
     const parts = this.#parts;
     if (parts === null) return this.#first;

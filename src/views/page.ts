@@ -69,16 +69,26 @@ export class Page<T> {
     }
   }
 
-  /** @param value what it is sorted by; not NaN */
-  add(value: number, id: string, row: T): void {
+  /**
+   * @param value what it is sorted by; not NaN
+   * @returns whether it comes after the cursor
+   */
+  add(value: number, id: string, row: T): boolean {
     this.#matched++;
     const after = this.#after;
     const entry = { value, id, row };
-    if (after !== null && this.#compare(entry, after) <= 0) return;
+    if (after !== null && this.#compare(entry, after) <= 0) return false;
     const entries = this.#entries;
     entries.push(entry);
     // Sorted now and then: that is cheaper than keeping them in order.
     if (entries.length >= 4 * this.#q.limit + 64) this.#cut();
+    return true;
+  }
+
+  /** So many more match, all of which come after what fills the page. */
+  addBeyond(count: number): void {
+    this.#matched += count;
+    if (count > 0) this.#hasMore = true;
   }
 
   /** @param hasOthers there are more rows than were added */

@@ -57,6 +57,7 @@ test('does what a Map does, in the order of the keys', () => {
         pair.take(step);
         assert.equal(pair.map.size, pair.model.size);
         assert.deepEqual([...pair.map.values()], pair.values);
+        assert.deepEqual([...pair.map.descending()], pair.values.reverse());
       }
       for (let key = -25n; key < 100n; key++) {
         assert.equal(pair.map.get(key), pair.model.get(key));
@@ -71,13 +72,14 @@ test('finds once, in order, whatever is there while it is looked through', () =>
     fc.property(
       fc.array(step, { minLength: 10, maxLength: 60 }),
       fc.array(fc.array(step, { maxLength: 5 }), { maxLength: 20 }),
-      (before, during) => {
+      fc.constantFrom('values', 'descending'),
+      (before, during, order) => {
         const pair = new Pair();
         for (const step of before) pair.take(step);
         const staying = new Map(pair.model);
         const met = new Map(pair.model);
         const found: string[] = [];
-        const values = pair.map.values();
+        const values = pair.map[order]();
         for (const steps of during) {
           const next = values.next();
           if (next.done !== true) found.push(next.value);
@@ -87,7 +89,10 @@ test('finds once, in order, whatever is there while it is looked through', () =>
         }
         found.push(...values);
         const keys = found.map((value) => BigInt(value.split(' ')[0]!));
-        for (let i = 1; i < keys.length; i++) assert.ok(keys[i - 1]! < keys[i]!, 'ascending, none twice');
+        const ascending = order === 'values' ? keys : keys.toReversed();
+        for (let i = 1; i < keys.length; i++) {
+          assert.ok(ascending[i - 1]! < ascending[i]!, 'in order, none twice');
+        }
         for (const key of keys) assert.ok(met.has(key), 'nothing that was never there');
         for (const [key, value] of staying) assert.ok(found.includes(value), `${key} was there all the time`);
       },

@@ -5,8 +5,9 @@ import { END_STATES, type EndState } from '../../model/submission.ts';
 import type { List } from '../../protocol/api/lists.ts';
 import type { SubmissionFilter, SubmissionItem, SubmissionSort } from '../../protocol/api/submissions.ts';
 import { openStateOf } from '../../queue/verbs/open-state.ts';
-import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
+import type { Listed, ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
+import { SortedMap } from '../../system/sorted-map.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import { type Computation, inOneStep, ofEach } from '../frames.ts';
 import { lastingSince, Page } from '../page.ts';
@@ -53,11 +54,25 @@ export function* openList(sources: Sources, query: SubmissionsQuery): Computatio
   let looked = 0;
   for (const { name, schedule } of queuesOf(sources, query.queue)) {
     const isPaused = sources.queue.isPaused(name);
-    for (const submission of candidatesOf(schedule, query.meta)) {
+    const candidates = candidatesOf(schedule, query.meta);
+    // They come in the order of the list: once enough of them have come, the others are only counted.
+    const isInOrder = query.sort === 'inserted';
+    const begun = looked;
+    let taken = 0;
+    for (const submission of isInOrder && query.order === 'desc'
+      ? candidates.descending()
+      : candidates.values()) {
       if (++looked % STRIDE === 0) yield;
-      if (submission === undefined || !matches(submission, query, isPaused, nowMs)) continue;
-      if (failed !== null && !failed.has(submission.record.id)) continue;
-      page.add(sortValue(sources, submission, query.sort, nowMs), String(submission.record.id), submission);
+      if (!matches(submission, query, isPaused, nowMs)) continue;
+      const { id } = submission.record;
+      if (failed !== null && !failed.has(id)) continue;
+      if (taken <= query.limit || !isInOrder) {
+        if (page.add(sortValue(sources, submission, query.sort, nowMs), String(id), submission)) taken++;
+      } else if (isFiltered(query)) page.addBeyond(1);
+      else {
+        page.addBeyond(Math.max(1, candidates.size - (looked - begun) + 1));
+        break;
+      }
     }
   }
   const { matched, next, rows } = page.finish();
@@ -80,18 +95,31 @@ export function* submissionsWith(
   return found;
 }
 
+/** Whether some open submissions do not match. */
+function isFiltered(query: SubmissionsQuery): boolean {
+  const { state, meta, prefix, prefix_starts: starts, failure } = query;
+  const { inserted_before: before, inserted_after: after } = query;
+  return (
+    state !== 'open' ||
+    meta.size > 0 ||
+    [prefix, starts, before, after, failure].some((each) => each !== null)
+  );
+}
+
+const NONE = new SortedMap<never>();
+
 /** Those that carry the rarest of the pairs, where there are pairs. */
 function candidatesOf<Peer>(
   { submissions, metadata }: ScheduleSight<Peer>,
   pairs: ReadonlyMap<string, bigint>,
-): Iterable<SubmissionSight<Peer>> {
+): Listed<SubmissionSight<Peer>> {
   let rarest = submissions;
   for (const [key, value] of pairs) {
     const carriers = metadata.key(key)?.values.get(value)?.carriers;
-    if (carriers === undefined) return [];
+    if (carriers === undefined) return NONE;
     if (carriers.size < rarest.size) rarest = carriers;
   }
-  return rarest.values();
+  return rarest;
 }
 
 function matches(
