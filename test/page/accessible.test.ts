@@ -1,4 +1,4 @@
-// In a process of its own: it takes as long as all other files of the page.
+// In a process of its own: it takes long by itself.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { answerFrom } from '../support/page/api-fixture.ts';

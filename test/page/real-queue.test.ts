@@ -1,3 +1,4 @@
+// In a process of its own: the files of the page that share one are not to come near its time limit.
 import assert from 'node:assert/strict';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
