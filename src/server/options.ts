@@ -16,9 +16,10 @@ export interface ServerOptions {
    */
   readonly port?: number | undefined;
   /**
-   * Further host names that requests to a queue on the loopback may use.
+   * Host names that requests may use, besides localhost, addresses and that of `advertise`. With one, or on the loopback, requests that
+   * name another host are refused: a web page whose name points here (DNS rebinding) could send them.
    *
-   * @defaultValue none
+   * @defaultValue none: on the loopback no further ones, elsewhere any
    */
   readonly hostNames?: readonly string[] | undefined;
   /**

@@ -82,6 +82,7 @@ export class Server {
     this.#admission = new Admission({
       loopbackOnly: hosts?.every(isLoopback) ?? true,
       hostNames,
+      advertised: settings.advertise ?? null,
       queues: this.#queues,
       basePath: settings.basePath,
       hasPage: settings.page === 'on',

@@ -128,7 +128,7 @@ export const SETTINGS: {
   hostNames: {
     flag: '--host-name <name>',
     meaning:
-      'a further host name that requests to a queue on the loopback may use; repeatable, or a list with commas',
+      'a host name that requests may use; repeatable, or a list with commas. With one, or on the loopback, other names are refused',
     kind: 'hosts',
     default: [],
   },

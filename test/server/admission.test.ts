@@ -6,8 +6,8 @@ import { RequestHead } from '../../src/net/http/head.ts';
 import { Admission, foreignProblem } from '../../src/server/http/admission.ts';
 import { allowedMethods, Router } from '../../src/server/http/router.ts';
 
-const onLoopback = { loopbackOnly: true, hostNames: ['queue.internal'] };
-const open = { loopbackOnly: false, hostNames: [] };
+const onLoopback = { loopbackOnly: true, hostNames: ['queue.internal'], advertised: null };
+const open = { loopbackOnly: false, hostNames: [], advertised: null };
 
 test('programs on this machine are let in under any name that means this machine', () => {
   const names = [
@@ -38,6 +38,23 @@ test('a foreign name that resolves to the loopback is refused there', () => {
 
 test('a queue that was opened to other machines answers to any name', () => {
   assert.equal(foreignProblem('queue.example:3999', undefined, open), null);
+});
+
+test('a queue that was given a name answers to no other, wherever it listens', () => {
+  const named = { loopbackOnly: false, hostNames: ['queue.example'], advertised: 'node-a.example:3999' };
+  for (const host of [
+    'queue.example',
+    'Node-A.example:1',
+    '10.0.0.1:3999',
+    '[fd00::1]:3999',
+    'localhost',
+    '',
+  ]) {
+    assert.equal(foreignProblem(host, host === '' ? undefined : `http://${host}`, named), null, host);
+  }
+  assert.equal(foreignProblem(undefined, undefined, named), null);
+  const rebound = 'rebound.evil.example:3999';
+  assert.match(foreignProblem(rebound, `http://${rebound}`, named) ?? '', /none of the names.*--host-name/);
 });
 
 test('a web page of another site is refused wherever the queue listens, one of its own is not', () => {

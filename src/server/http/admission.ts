@@ -7,13 +7,15 @@ import { type QueuePath, splitQueuePath } from './queue-path.ts';
 import { allowedMethods, Router } from './router.ts';
 
 export interface AdmissionOptions {
-  /**
-   * The server listens on the loopback only: then requests must name a host that means this machine. A page of a
-   * site that lets its own name point here (DNS rebinding) is turned away by that.
-   */
+  /** The server listens on the loopback only: then requests must name a host that means this machine. */
   readonly loopbackOnly: boolean;
-  /** Further names under which the server may be addressed on the loopback, such as the one in /etc/hosts. */
+  /**
+   * Names under which the server may be addressed, besides addresses and localhost. Where there are any, no others will do, wherever
+   * it listens: a page of a site that lets its own name point here (DNS rebinding) is turned away by that.
+   */
   readonly hostNames: readonly string[];
+  /** `host:port` by which other nodes address this one; null: none that is given. It will do as well. */
+  readonly advertised: string | null;
   /** Names of the queues that may be used, '' for the unnamed one; null: any. */
   readonly queues: ReadonlySet<string> | null;
   /** What paths may begin with, and need not; empty for nothing. */
@@ -128,15 +130,20 @@ export class Admission {
 export function foreignProblem(
   host: string | undefined,
   origin: string | undefined,
-  options: Pick<AdmissionOptions, 'loopbackOnly' | 'hostNames'>,
+  {
+    loopbackOnly,
+    hostNames,
+    advertised,
+  }: Pick<AdmissionOptions, 'loopbackOnly' | 'hostNames' | 'advertised'>,
 ): string | null {
   if (origin !== undefined && !isSameHost(origin, host)) {
     return `requests of web pages of another site are refused: origin ${clipped(origin)}`;
   }
-  if (options.loopbackOnly && host !== undefined && !isLocalName(host, options.hostNames)) {
-    return `the queue listens on this machine only, and ${clipped(host)} is none of its names: use localhost`;
-  }
-  return null;
+  if (host === undefined || (!loopbackOnly && hostNames.length === 0)) return null;
+  if (isOwnName(host, advertised === null ? hostNames : [...hostNames, hostName(advertised)])) return null;
+  return loopbackOnly
+    ? `the queue listens on this machine only, and ${clipped(host)} is none of its names: use localhost`
+    : `${clipped(host)} is none of the names of this queue (--host-name)`;
 }
 
 /** Whether there is more than one `host` header, of which the parser shows the first one (RFC 9112 3.2: refuse with 400). */
@@ -154,7 +161,7 @@ function isSameHost(origin: string, host: string | undefined): boolean {
   return host !== undefined && at > 0 && origin.slice(at + 3).toLowerCase() === host.toLowerCase();
 }
 
-function isLocalName(host: string, more: readonly string[]): boolean {
+function isOwnName(host: string, more: readonly string[]): boolean {
   const name = hostName(host);
   return (
     name === '' ||
