@@ -9,7 +9,7 @@ import { missing } from './lib/api.ts';
 import { now } from './lib/clock.ts';
 import { clockTime, roughly, zoneName } from './lib/format.ts';
 import { isPaused, live, useFeed } from './lib/live.ts';
-import { serverName, wholeName } from './lib/name.ts';
+import { otherServer, serverName, wholeName } from './lib/name.ts';
 import { choose, INTERVALS_MS, isDark, preferences } from './lib/preferences.ts';
 import { goTo, hrefTo, queueOf, type Route, useRoute } from './lib/route.ts';
 import { useStore } from './lib/store.ts';
@@ -73,6 +73,8 @@ export function App() {
 
 function View({ route: { parts } }: { readonly route: Route }) {
   const [view, id, part] = parts;
+  // Nothing of the one may be taken for the other's.
+  if (useStore(otherServer)?.isSame === false) return <Empty>Nothing is shown of another queue</Empty>;
   if (view === undefined || view === 'overview') return <OverviewView />;
   if (view === 'submissions' && id !== undefined && part === 'chunks') return <ChunksView id={id} />;
   if (view === 'submissions') return id === undefined ? <SubmissionsView /> : <SubmissionView id={id} />;
@@ -267,6 +269,35 @@ function Theme() {
   );
 }
 
+/** That the page is not that of what answers. */
+function Other() {
+  const other = useStore(otherServer);
+  if (other === null) return null;
+  const { name, version, isSame } = other;
+  return (
+    <div class="banner">
+      <Icon name={isSame ? 'warning' : 'critical'} />
+      <span>
+        <b>
+          {isSame ? (
+            <Foreign text={`The queue has version ${version} by now`} />
+          ) : (
+            <>
+              Another queue answers at this address
+              {name === '' ? '' : ': '}
+              <Foreign text={name} />
+            </>
+          )}
+        </b>
+        {isSame ? ', and this page is of another one. ' : '. This page does nothing there. '}
+        <button type="button" onClick={() => location.reload()}>
+          Reload the page
+        </button>
+      </span>
+    </div>
+  );
+}
+
 /** That what is shown is not of now. */
 function Banner() {
   const { heardAtMs, problem } = useStore(live);
@@ -274,6 +305,7 @@ function Banner() {
   const { nodes_missing: nodes = [], shards_missing: shards = 0 } = useStore(missing);
   return (
     <div role="status">
+      <Other />
       {problem === null ? null : (
         <div class="banner">
           <Icon name="critical" />

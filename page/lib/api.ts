@@ -1,5 +1,12 @@
-import type { Frame, Missing, ProblemAnswer } from '../../src/protocol/api/lists.ts';
+import {
+  type Frame,
+  type Missing,
+  NOW_HEADER,
+  type ProblemAnswer,
+  SERVER_HEADER,
+} from '../../src/protocol/api/lists.ts';
 import { learnTime } from './clock.ts';
+import { learnServer, otherServer } from './name.ts';
 import { Store } from './store.ts';
 
 /** What comes before relative URLs; the queue writes it into the page. */
@@ -40,7 +47,6 @@ export async function getJson<T extends Partial<Frame>>(path: string, signal?: A
   const value = (await answer.json().catch(() => {
     throw new ApiError(0, 'NOT_JSON', 'the answer is not that of a queue');
   })) as T;
-  if (value.as_of !== undefined) learnTime(value.as_of, value.age_ms ?? 0);
   learnMissing(path, value);
   return value;
 }
@@ -69,6 +75,8 @@ export async function getOctets(path: string, signal?: AbortSignal): Promise<Oct
 }
 
 export async function post<T>(path: string, body: object): Promise<T> {
+  if (otherServer.value?.isSame === false)
+    throw new ApiError(409, 'OTHER_SERVER', 'Another queue answers at this address: reload the page');
   const headers = { 'content-type': 'application/json' };
   const answer = await send(path, { method: 'POST', body: JSON.stringify(body), headers });
   return (await answer.json()) as T;
@@ -90,6 +98,10 @@ async function send(path: string, init: RequestInit): Promise<Response> {
     if (init.signal?.aborted) throw cause;
     throw new ApiError(0, 'UNREACHABLE', 'The queue cannot be reached');
   }
+  // Of headers, not of the body: the body of an answer that is as it was is the one of back then.
+  const nowMs = Number(answer.headers.get(NOW_HEADER) ?? Number.NaN);
+  if (Number.isFinite(nowMs)) learnTime(nowMs);
+  learnServer(answer.headers.get(SERVER_HEADER));
   if (answer.ok) return answer;
   throw await errorOf(answer);
 }

@@ -1,7 +1,31 @@
+import { serverText } from '../../src/protocol/api/lists.ts';
 import { currentRoute, queueOf } from './route.ts';
+import { Store } from './store.ts';
 
 /** What people call the server, which writes it into the page; empty: nothing. */
 export const serverName = document.documentElement.dataset.name ?? '';
+
+const ownText = serverText(serverName, document.documentElement.dataset.version ?? '');
+
+/** What answers at this address by now. */
+export interface OtherServer {
+  readonly name: string;
+  readonly version: string;
+  /** It is another version of what the page came from. */
+  readonly isSame: boolean;
+}
+
+/** null: what the page came from. */
+export const otherServer = new Store<OtherServer | null>(null);
+let heardText = ownText;
+
+/** @param text of an answer; null: it does not say */
+export function learnServer(text: string | null): void {
+  if (text === null || text === heardText) return;
+  heardText = text;
+  const [name = '', version = ''] = text.split('/').map(decodeURIComponent);
+  otherServer.set(text === ownText ? null : { name, version, isSame: name === serverName });
+}
 
 /** `localhost:3999/q/images` */
 const address = location.host + location.pathname.replace(/\/$/, '');

@@ -43,6 +43,42 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
     );
   });
 
+  test('an age goes on while the answer stays the same', async () => {
+    await using server = await TestServer.start();
+    const origin = `http://127.0.0.1:${server.port}`;
+    await server.insert('nightly-9', 1);
+    const consumer = await server.consumer();
+    const [reserved = assert.fail()] = await consumer.reserved();
+    consumer.fail(reserved.chunk);
+    await using watched = await WatchedPage.open(browser, origin, WIDE);
+    const { page } = watched;
+    await page.goto(`${origin}/#/failures`);
+    // By then the browser's own cache has answered, with the body of back then.
+    await page
+      .locator('.failures time', { hasText: /^[3-9]\u2009s ago$/ })
+      .first()
+      .waitFor();
+    watched.assertQuiet();
+  });
+
+  test('a page does nothing with another queue that answers at its address', async () => {
+    const staging = await TestServer.start({ name: 'staging' });
+    const { port } = staging;
+    const origin = `http://127.0.0.1:${port}`;
+    await using watched = await WatchedPage.open(browser, origin, WIDE);
+    const { page } = watched;
+    await page.goto(`${origin}/#/submissions`);
+    await page.getByText('No submission matches').waitFor();
+    await staging[Symbol.asyncDispose]();
+    await using production = await TestServer.start({ name: 'production', port });
+    await production.insert('nightly-7', 3);
+    await page.getByText('Another queue answers at this address: production').waitFor();
+    assert.equal(await page.locator('table, .verb').count(), 0);
+    await page.getByRole('button', { name: 'Reload the page' }).click();
+    await page.locator('.name', { hasText: 'production' }).waitFor();
+    await page.locator('.row-link').waitFor();
+  });
+
   test('queues are told apart by name, in the title and at the top', async () => {
     await using named = await TestServer.start({ name: 'production <eu>' });
     await using plain = await TestServer.start();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Strategy } from '../../src/model/strategy.ts';
+import { VERSION } from '../../src/model/version.ts';
 import type { ConsumerAnswer, ConsumerGroup, ConsumerRow } from '../../src/protocol/api/consumers.ts';
 import type { EventsAnswer } from '../../src/protocol/api/events.ts';
 import type { FailureGroup, FailureRow } from '../../src/protocol/api/failures.ts';
@@ -65,12 +66,15 @@ test('the overview counts what is there and what happened, of all queues or of o
 });
 
 test('an answer that would be the same is 304, and one that is refused says why', async () => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.start({ name: 'staging <eu>' });
   const { header } = await read(server, 'history?series=done,backlog&window=7d');
+  const sentAtMs = Number(header('opsqueue-now'));
   const etag = header('etag');
   assert.ok(etag !== undefined);
   const again = await read(server, 'history?window=7d&series=done,backlog', { 'if-none-match': etag });
   assert.deepEqual([again.status, again.body, again.header('content-length')], [304, null, undefined]);
+  assert.ok(Number(again.header('opsqueue-now')) >= sentAtMs && sentAtMs > Date.now() - 60_000);
+  assert.equal(again.header('opsqueue-server'), `staging%20%3Ceu%3E/${VERSION}`);
   for (const [path, detail] of [
     ['overview?queues=a', 'queues: there is no such parameter; known are queue'],
     ['overview?queue=A', 'queue: the name of a queue was expected, or - for the unnamed one, got "A"'],
@@ -79,6 +83,7 @@ test('an answer that would be the same is 304, and one that is refused says why'
     ['history?points=1&points=2', 'points: it is given more than once'],
   ] as const) {
     const refused = await read(server, path);
+    assert.equal(refused.header('opsqueue-server'), again.header('opsqueue-server'));
     assert.deepEqual([refused.status, refused.body], [400, { status: 400, code: 'PROTOCOL', detail }]);
   }
   const foreign = await read<null>(server, 'openapi.json').then(() =>

@@ -33,6 +33,8 @@ export class HttpExchange extends RequestHead {
   onEnded: ((status: number) => void) | null = null;
   /** Where errors are problems, whoever refuses the request: makes one of a text, which may be empty. */
   problemOf: ((status: number, text: string) => Uint8Array) | null = null;
+  /** Further headers of the answer, whoever makes it: name, value, ... */
+  announced: (() => readonly string[]) | null = null;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #host: HttpExchangeHost;
@@ -88,6 +90,7 @@ export class HttpExchange extends RequestHead {
         this.#letGo();
         this.#isEnded = true;
         // Before the date, as in an answer of its own.
+        if (this.announced !== null) headers.splice(-2, 0, ...this.announced());
         if (!response.shouldKeepAlive || this.#host.isStopping) headers.splice(-2, 0, 'connection', 'close');
         response.writeHead(status, headers);
         this.onEnded?.(status);
@@ -139,6 +142,7 @@ export class HttpExchange extends RequestHead {
     // A 304 speaks of a body that it does not have.
     if (status !== 304) headers.push('content-length', String(lengthBytes));
     if (status !== 405 && more !== null) headers.push(...more);
+    if (this.announced !== null) headers.push(...this.announced());
     const isHttp10 = this.#request.httpVersionMinor === 0 && response.socket !== null;
     if (!isHttp10 && (!response.shouldKeepAlive || this.#host.isStopping))
       headers.push('connection', 'close');

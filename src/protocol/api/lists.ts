@@ -1,5 +1,5 @@
 /**
- * The answers of `/api/v1`, as server, command and page share them: types and tables of names, no logic. Ids and values of
+ * The answers of `/api/v1`, as server, command and page share them: types and tables of names, next to no logic. Ids and values of
  * metadata are texts, times ISO 8601 in UTC, durations milliseconds in fields that end with `_ms`.
  */
 
@@ -9,6 +9,15 @@ export interface Frame extends Missing {
   readonly as_of: string;
   /** How old it was when it was sent: answers are computed now and then, for all who ask. */
   readonly age_ms: number;
+}
+
+/** Of every answer, whatever its status: when it was sent, in Unix milliseconds. */
+export const NOW_HEADER = 'opsqueue-now';
+/** Likewise, of which server it is: its name, encoded as in a URL, a slash, and its version. */
+export const SERVER_HEADER = 'opsqueue-server';
+
+export function serverText(name: string, version: string): string {
+  return `${encodeURIComponent(name)}/${version}`;
 }
 
 /** Of what an answer is silent that is of the queues of several nodes. Not there where there is nothing to say. */

@@ -10,6 +10,7 @@ import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../../n
 import { RequestHead } from '../../net/http/head.ts';
 import type { HttpHandler } from '../../net/http/server.ts';
 import type { WebSocketServer } from '../../net/websocket/server.ts';
+import { NOW_HEADER, SERVER_HEADER, serverText } from '../../protocol/api/lists.ts';
 import { FORWARDED_HEADER } from '../../protocol/node.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
 import { QueueUnavailableError, TooManyQueuesError } from '../../queue/errors.ts';
@@ -19,6 +20,7 @@ import type { Logger } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
 import type { Views } from '../../views/views.ts';
 import type { Across } from '../across/across.ts';
+import { wasForwarded } from '../across/forwarding.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { pageRoutes } from '../page/page-routes.ts';
 import type { Admission, Admitted } from './admission.ts';
@@ -67,10 +69,13 @@ const NOT_HERE = 'no node has this queue at the moment: try again';
 export class QueueHandler implements HttpHandler {
   readonly #o: QueueHandlerOptions;
   readonly #routes: Readonly<Record<Exclude<EndpointName, 'consumer'>, Route>>;
+  readonly #announced: () => readonly string[];
 
   constructor(options: QueueHandlerOptions) {
     this.#o = options;
-    const { queue, metrics } = options;
+    const { queue, metrics, clock } = options;
+    const server = serverText(options.name, VERSION);
+    this.#announced = () => [NOW_HEADER, String(clock.nowMs()), SERVER_HEADER, server];
     this.#routes = {
       ping(exchange, target) {
         if (queue.shardFor(target.queue)?.isHealthy === true)
@@ -95,7 +100,11 @@ export class QueueHandler implements HttpHandler {
   request(exchange: HttpExchange): void {
     const { admission } = this.#o;
     const decision = admission.admit(exchange);
-    if (isOfApi(admission.queuePath(exchange).path)) refuseByProblems(exchange);
+    if (isOfApi(admission.queuePath(exchange).path)) {
+      refuseByProblems(exchange);
+      // Of the server that was asked, not of the one that it asks.
+      if (!wasForwarded(exchange)) exchange.announced = this.#announced;
+    }
     const { http } = this.#o.metrics;
     // Every request counts, whatever becomes of it.
     exchange.onEnded = http.begin(exchange.method, decision.label ?? http.unknownPath(exchange.path));

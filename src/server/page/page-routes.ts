@@ -1,7 +1,15 @@
+import { VERSION } from '../../model/version.ts';
 import { CONTENT_TYPE_TEXT, type HttpExchange } from '../../net/http/exchange.ts';
 import type { PAGE_ENDPOINTS } from '../http/endpoints.ts';
 import type { Route } from '../http/submissions.ts';
-import { BASE_PLACEHOLDER, loadPage, NAME_PLACEHOLDER, type PageFile, type PageFiles } from './page-files.ts';
+import {
+  BASE_PLACEHOLDER,
+  loadPage,
+  NAME_PLACEHOLDER,
+  type PageFile,
+  type PageFiles,
+  VERSION_PLACEHOLDER,
+} from './page-files.ts';
 
 const CONTENT_TYPE_HTML = 'text/html; charset=utf-8';
 /** What the page may do: load its own files, talk to its own queue, and nothing else. */
@@ -60,6 +68,7 @@ export function pageRoutes(name: string): Readonly<Record<(typeof PAGE_ENDPOINTS
       }
       const html = found.html
         .replaceAll(BASE_PLACEHOLDER, baseOf(exchange))
+        .replace(VERSION_PLACEHOLDER, VERSION)
         .replace(NAME_PLACEHOLDER, () => escaped(name));
       exchange.respond(200, html, CONTENT_TYPE_HTML, HTML_HEADERS);
     },
