@@ -215,6 +215,36 @@ class Gaps {
   }
 }
 
+/** What each process takes for a chunk: this one, the queue, the node in between. */
+class Processors {
+  readonly #nodes: readonly MeasuredServer[];
+  readonly #seconds = [0, 0, 0];
+  #chunks = 0;
+
+  constructor(...nodes: readonly MeasuredServer[]) {
+    this.#nodes = nodes;
+  }
+
+  /** Returns what ends it, after that number of chunks. */
+  start(): (chunks: number) => void {
+    const before = this.#now();
+    return (chunks) => {
+      this.#chunks += chunks;
+      for (const [i, seconds] of this.#now().entries()) this.#seconds[i]! += seconds - before[i]!;
+    };
+  }
+
+  text(processes: number): string {
+    const each = this.#seconds.slice(0, processes);
+    return each.map((seconds) => ((seconds * 1e6) / this.#chunks).toFixed(2)).join(', ');
+  }
+
+  #now(): number[] {
+    const { user, system } = process.cpuUsage();
+    return [(user + system) / 1e6, ...this.#nodes.map((node) => node.cpuSeconds()!)];
+  }
+}
+
 /** Chunks a second through the other node, and directly. */
 async function passedOn(): Promise<Row[]> {
   const store = database.storeUrl();
@@ -226,6 +256,7 @@ async function passedOn(): Promise<Row[]> {
     { name: '4 x max 64', max: 64, reservations: 4, chunks: quick ? 300_000 : 1_000_000 },
   ]) {
     const rates = new Map<MeasuredServer, number[]>(nodes.map((node) => [node, []]));
+    const spent = new Map(nodes.map((node) => [node, new Processors(owner, other)]));
     for (let round = 0; round < (rounds === 1 ? 5 : rounds); round++) {
       for (const node of nodes) {
         const producer = await RawProducer.connect(owner.host, owner.port);
@@ -233,7 +264,9 @@ async function passedOn(): Promise<Row[]> {
         producer.close();
         const connect = () => RawConsumer.connect(node.host, node.port);
         const consumers = await Promise.all(Array.from({ length: CONSUMERS }, connect));
+        const stop = spent.get(node)!.start();
         rates.get(node)!.push(await drain(consumers, { strategy: OLDEST, ...load }));
+        stop(load.chunks);
         for (const consumer of consumers) consumer.close();
       }
     }
@@ -244,6 +277,8 @@ async function passedOn(): Promise<Row[]> {
       'passed on': passed,
       'of the direct': passed / direct,
       goal: '0.85',
+      'processor µs a chunk, directly: consumers, queue': spent.get(owner)!.text(2),
+      'passed on: and node in between': spent.get(other)!.text(3),
     });
   }
   for (const node of nodes.toReversed()) await node.stop();

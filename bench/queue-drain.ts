@@ -19,6 +19,7 @@ import { inParallel, RawProducer } from './support/raw-producer.ts';
 import { median, type Row, report } from './support/report.ts';
 import {
   type MeasuredServer,
+  mainThreadCpuSeconds,
   runningServer,
   startBare,
   startOriginal,
@@ -93,21 +94,34 @@ async function fill(server: MeasuredServer, test: Case, chunks: number): Promise
   for (const producer of producers) producer.close();
 }
 
-/** Reserves and completes until `chunks` are done or `secondsMax` are over; chunks per second. Adds to `pings`. */
+interface Drained {
+  /** Chunks per second. */
+  readonly rate: number;
+  /** Processor time of the server's main thread for a chunk, in microseconds: where other programs run, it says more than the rate. */
+  readonly us: number;
+}
+
+/** Medians. */
+const rates = (drained: readonly Drained[]) => median(drained.map(({ rate }) => rate));
+const microseconds = (drained: readonly Drained[]) => median(drained.map(({ us }) => us));
+
+/** Reserves and completes until `chunks` are done or `secondsMax` are over. Adds to `pings`. */
 async function drain(
   server: MeasuredServer,
   test: Case,
   chunks: number,
   secondsMax: number,
   pings: number[] | null = null,
-): Promise<number> {
+): Promise<Drained> {
   const strategy = cborStrategy(test.strategy);
   const consumers = await Promise.all(
     Array.from({ length: test.connections }, () => RawConsumer.connect(server.host, server.port)),
   );
   const pinger = test.pings === true && pings !== null ? startPinger(server) : null;
+  const cpuSeconds = () => (server.pid === null ? Number.NaN : mainThreadCpuSeconds(server.pid));
   let done = 0;
   let began = 0;
+  let cpuBegan = 0;
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, secondsMax * 1000);
     for (const consumer of consumers) {
@@ -122,15 +136,17 @@ async function drain(
       };
     }
     began = performance.now();
+    cpuBegan = cpuSeconds();
     for (const consumer of consumers) {
       for (let i = 0; i < test.outstanding; i++) consumer.reserve(test.max, strategy);
     }
   });
   const seconds = (performance.now() - began) / 1000;
+  const us = ((cpuSeconds() - cpuBegan) * 1e6) / done;
   for (const consumer of consumers) consumer.onChunks = () => {};
   if (pinger !== null) pings?.push(...(await pinger.stop()));
   for (const consumer of consumers) consumer.close();
-  return done / seconds;
+  return { rate: done / seconds, us };
 }
 
 const { json, quick, urls, only, original, full, postgres } = benchArguments();
@@ -139,43 +155,43 @@ const seconds = quick || full ? 1 : 3;
 const rounds = full ? 1 : 3;
 
 /** What the original, or a server somewhere else, can hand out within the time, and some more. */
-async function slowDrain(server: MeasuredServer, test: Case): Promise<number> {
+async function slowDrain(server: MeasuredServer, test: Case): Promise<Drained> {
   const chunks = (test.max > 1 ? 4_000 : 2_000) * seconds;
   await fill(server, test, Math.max(chunks + 64 * 4 * test.connections, test.submissions));
   return drain(server, test, chunks, seconds);
 }
 
-async function oursDrain(test: Case, pings: number[], store?: string): Promise<number> {
+async function oursDrain(test: Case, pings: number[], store?: string): Promise<Drained> {
   const server = await startOurs({ store });
   const fast = test.max > 1;
   await fill(server, test, (fast ? 500_000 : 80_000) * seconds);
-  const rate = await drain(server, test, (fast ? 400_000 : 60_000) * seconds, seconds, pings);
+  const drained = await drain(server, test, (fast ? 400_000 : 60_000) * seconds, seconds, pings);
   await server.stop();
-  return rate;
+  return drained;
 }
 
-async function boundDrain(test: Case): Promise<number> {
+async function boundDrain(test: Case): Promise<Drained> {
   const server = await startBare();
-  const rate = await drain(server, test, Number.POSITIVE_INFINITY, seconds);
+  const drained = await drain(server, test, Number.POSITIVE_INFINITY, seconds);
   await server.stop();
-  return rate;
+  return drained;
 }
 
-async function originalDrain(test: Case, command: string): Promise<number> {
+async function originalDrain(test: Case, command: string): Promise<Drained> {
   const server = await startOriginal(command);
-  const rate = await slowDrain(server, test);
+  const drained = await slowDrain(server, test);
   await server.stop();
-  return rate;
+  return drained;
 }
 
 const rows: Row[] = [];
 for (const test of (full ? MATRIX : CASES).filter(({ name }) => only === null || name.includes(only))) {
   for (const url of urls) {
     const server = runningServer(url);
-    rows.push({ case: test.name, server: server.name, 'chunks/s': await slowDrain(server, test) });
+    rows.push({ case: test.name, server: server.name, 'chunks/s': (await slowDrain(server, test)).rate });
   }
   if (urls.length > 0) continue;
-  const [ours, bare, others, onPostgres]: [number[], number[], number[], number[]] = [[], [], [], []];
+  const [ours, bare, others, onPostgres]: [Drained[], Drained[], Drained[], Drained[]] = [[], [], [], []];
   const pings: number[] = [];
   for (let round = 0; round < rounds; round++) {
     ours.push(await oursDrain(test, pings));
@@ -185,20 +201,25 @@ for (const test of (full ? MATRIX : CASES).filter(({ name }) => only === null ||
   }
   // It takes minutes.
   console.error(
-    `${test.name}: ${[ours, bare, others, onPostgres].map((rates) => rates.map(Math.round).join(' ')).join(' | ')}`,
+    `${test.name}: ${[ours, bare, others, onPostgres].map((each) => each.map(({ rate }) => Math.round(rate)).join(' ')).join(' | ')}`,
   );
   rows.push({
     case: test.name,
-    'chunks/s': median(ours),
-    'bare ws server': median(bare),
-    'share of the bound': median(ours) / median(bare),
+    'chunks/s': rates(ours),
+    'main thread, µs': microseconds(ours),
+    'bare ws server': rates(bare),
+    'share of the bound': rates(ours) / rates(bare),
     ...(database === null
       ? {}
-      : { 'on PostgreSQL': median(onPostgres), 'of SQLite': median(onPostgres) / median(ours) }),
+      : {
+          'on PostgreSQL': rates(onPostgres),
+          'main thread there, µs': microseconds(onPostgres),
+          'of SQLite': rates(onPostgres) / rates(ours),
+        }),
     ...(pings.length === 0 ? {} : { 'ping ms': median(pings), 'longest ping ms': Math.max(...pings) }),
     ...(original === null
       ? {}
-      : { 'the original': median(others), 'times the original': median(ours) / median(others) }),
+      : { 'the original': rates(others), 'times the original': rates(ours) / rates(others) }),
   });
 }
 await database?.[Symbol.asyncDispose]();
