@@ -25,6 +25,7 @@ import { QueueView } from './views/queue.tsx';
 import { SubmissionView } from './views/submission.tsx';
 import { SubmissionsView } from './views/submissions.tsx';
 import { ValuesView } from './views/values.tsx';
+import { WhyView } from './views/why.tsx';
 
 const VIEWS = [
   ['', 'Overview'],
@@ -82,6 +83,7 @@ function View({ route: { parts } }: { readonly route: Route }) {
   if (view === 'values' || view === 'keys') return <ValuesView />;
   if (view === 'failures') return <FailuresView />;
   if (view === 'events') return <EventsView />;
+  if (view === 'why') return <WhyView />;
   if (view === 'queue' || view === 'queues') return <QueueView />;
   return (
     <>

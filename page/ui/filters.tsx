@@ -35,18 +35,18 @@ export function ParamChoice<Value extends string>({
   param,
   values,
   words = (value) => value.replaceAll('_', ' '),
-  resets = [],
+  resets = () => [],
 }: {
   readonly label: string;
   readonly param: string;
   readonly values: readonly Value[];
   words?(value: Value): string;
-  /** Parameters that make no sense with another value. */
-  readonly resets?: readonly string[];
+  /** Parameters that make no sense with that value. */
+  resets?(value: Value): readonly string[];
 }) {
   const { parts, query } = currentRoute();
   const [usual] = values;
-  const none = Object.fromEntries(resets.map((name) => [name, null]));
+  const none = (value: Value) => Object.fromEntries(resets(value).map((name) => [name, null]));
   return (
     <Choice
       label={label}
@@ -54,7 +54,10 @@ export function ParamChoice<Value extends string>({
       choices={values.map((value) => ({
         value,
         words: words(value),
-        href: hrefTo(parts.join('/'), withParams({ ...none, [param]: value === usual ? null : value })),
+        href: hrefTo(
+          parts.join('/'),
+          withParams({ ...none(value), [param]: value === usual ? null : value }),
+        ),
       }))}
     />
   );

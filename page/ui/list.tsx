@@ -25,7 +25,13 @@ export function ListBody<Item>({
   return (
     <>
       <Problem of={error} />
-      {data.items.length === 0 ? <Empty>{empty}</Empty> : children(data)}
+      {data.items.length > 0 ? (
+        children(data)
+      ) : (
+        <Empty>
+          {data.next === null ? empty : 'None among those looked at so far: go on to the next page'}
+        </Empty>
+      )}
       <div class="below">
         <Pager matched={data.matched} shown={data.items.length} next={data.next} />
         {/* Always there, so that nothing moves when it speaks. */}

@@ -38,7 +38,7 @@ export function ConsumersView() {
             param="group"
             values={CONSUMER_GROUPINGS}
             words={(value) => (value === 'none' ? 'each' : `by ${value}`)}
-            resets={['sort', 'order']}
+            resets={() => ['sort', 'order']}
           />
         }
       >

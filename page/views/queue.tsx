@@ -1,17 +1,17 @@
-import type { List } from '../../src/protocol/api/lists.ts';
+import type { List, PauseItem } from '../../src/protocol/api/lists.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
 import type { QueueAnswer, QueueRow } from '../../src/protocol/api/queue.ts';
 import { VerbButton } from '../actions/buttons.tsx';
 import { bytes, count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
-import { apiPath } from '../lib/route.ts';
 import { Facts, PauseList } from '../ui/parts.tsx';
 import { Table } from '../ui/table.tsx';
 import { At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
 
 export function QueueView() {
   const { data, error } = useFeed<QueueAnswer>('queue', { slower: 2 });
-  const overview = useFeed<Overview>(apiPath('overview'), { slower: 2 });
+  // Of the server, whichever queue is chosen.
+  const overview = useFeed<Overview>('overview', { slower: 2 });
   const pauses = overview.data?.pauses ?? [];
   return (
     <>
@@ -28,7 +28,7 @@ export function QueueView() {
         Queue
       </Heading>
       <PauseList of={pauses} what="Paused" />
-      <Queues />
+      <Queues ofServer={pauses} />
       <div class="columns">
         {overview.data === null ? <Waiting error={overview.error} /> : <Store of={overview.data} />}
         {data === null ? <Waiting error={error} /> : <Server of={data} />}
@@ -38,7 +38,8 @@ export function QueueView() {
   );
 }
 
-function Queues() {
+function Queues({ ofServer }: { readonly ofServer: readonly PauseItem[] }) {
+  const isOwn = (pause: PauseItem) => !ofServer.some((each) => isSame(each, pause));
   const { data, error } = useFeed<List<QueueRow>>('queues', { slower: 2 });
   return (
     <section>
@@ -87,7 +88,7 @@ function Queues() {
               name: 'do',
               title: 'Actions',
               cell: ({ name, pauses }) => (
-                <VerbButton verb={pauses.length > 0 ? 'resume' : 'pause'} target={{ queue: nameOf(name) }} />
+                <VerbButton verb={pauses.some(isOwn) ? 'resume' : 'pause'} target={{ queue: nameOf(name) }} />
               ),
             },
           ]}
@@ -95,6 +96,11 @@ function Queues() {
       )}
     </section>
   );
+}
+
+/** A queue's pauses include those of the server. */
+function isSame(a: PauseItem, b: PauseItem): boolean {
+  return a.cause === b.cause && a.since === b.since && a.by === b.by && a.reason === b.reason;
 }
 
 /** As requests name it. */

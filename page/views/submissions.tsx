@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { List } from '../../src/protocol/api/lists.ts';
-import { SUBMISSION_FILTERS, type SubmissionItem } from '../../src/protocol/api/submissions.ts';
+import { isOfEnded, SUBMISSION_FILTERS, type SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import { VerbButtons } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
 import { count, range, rate } from '../lib/format.ts';
@@ -103,6 +103,10 @@ const HIDDEN_FIRST = ['waiting', 'held', 'ended'];
 /** Parameters that are no filters, or have a place of their own. */
 const NO_CHIPS = ['sort', 'order', 'cursor', 'limit', 'state', 'queue'];
 
+/** Parameters that are refused with a state. */
+const REFUSED_OF_ENDED = ['sort', 'order', 'failure'];
+const REFUSED_OF_OPEN = ['ended_before', 'ended_after'];
+
 export function SubmissionsView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
@@ -140,7 +144,9 @@ export function SubmissionsView() {
               rows={rows}
               isOld={isOld}
               keyOf={({ id }) => id}
-              sort={{ by: query.get('sort') ?? 'inserted', order: query.get('order') ?? 'desc' }}
+              {...(isOfEnded(query.get('state') ?? 'open')
+                ? {}
+                : { sort: { by: query.get('sort') ?? 'inserted', order: query.get('order') ?? 'desc' } })}
               chosen={{
                 keys: chosen,
                 toggle,
@@ -184,7 +190,12 @@ function Filters() {
   const [text, setText] = useState('');
   return (
     <search class="filters">
-      <ParamChoice label="State" param="state" values={SUBMISSION_FILTERS} />
+      <ParamChoice
+        label="State"
+        param="state"
+        values={SUBMISSION_FILTERS}
+        resets={(state) => (isOfEnded(state) ? REFUSED_OF_ENDED : REFUSED_OF_OPEN)}
+      />
       <Chips path="submissions" except={NO_CHIPS} />
       <form
         onSubmit={(event) => {
@@ -253,7 +264,8 @@ function Actions({
   return (
     <div class="actions" role="toolbar" aria-label="Of all that match">
       <span>All {count(matched)} that match</span>
-      <VerbButtons target={{ filter }} state={null} isPaused={false} hasFailed />
+      {/* A retry by state is refused. */}
+      <VerbButtons target={{ filter }} state={null} isPaused={false} hasFailed={filter.state === undefined} />
     </div>
   );
 }

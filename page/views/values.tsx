@@ -62,7 +62,7 @@ function Values({ of: key }: { readonly of: string }) {
             isOld={isOld}
             keyOf={({ value }) => value}
             sort={{ by: query.get('sort') ?? 'waiting', order: query.get('order') ?? 'desc' }}
-            columns={columnsOf(key, rows, matched ?? rows.length)}
+            columns={columnsOf(key, rows, query.has('starts') ? null : matched)}
           />
         )}
       </ListBody>
@@ -97,9 +97,13 @@ function compared(
   };
 }
 
-function columnsOf(key: string, rows: readonly ValueRow[], matched: number): readonly ColumnOf<ValueRow>[] {
-  // Of all values, seen or not.
-  const equal = 1 / Math.max(matched, 1);
+function columnsOf(
+  key: string,
+  rows: readonly ValueRow[],
+  /** How many values there are, seen or not; null: not known. */
+  values: number | null,
+): readonly ColumnOf<ValueRow>[] {
+  const equal = values === null ? null : 1 / Math.max(values, 1);
   const amount = (value: number) => <Amount value={value} />;
   return [
     {
@@ -132,13 +136,17 @@ function columnsOf(key: string, rows: readonly ValueRow[], matched: number): rea
       name: 'share',
       title: 'Share in flight',
       isNumber: true,
-      cell: ({ share }) => <span title={`an equal share would be ${percent(equal)}`}>{percent(share)}</span>,
+      cell: ({ share }) => (
+        <span {...(equal === null ? {} : { title: `an equal share would be ${percent(equal)}` })}>
+          {percent(share)}
+        </span>
+      ),
     },
     {
       name: 'against',
       title: 'Against equal',
       isNumber: true,
-      cell: ({ share }) => (share === 0 ? <None /> : `${(share / equal).toFixed(1)}×`),
+      cell: ({ share }) => (equal === null || share === 0 ? <None /> : `${(share / equal).toFixed(2)}×`),
     },
     {
       name: 'oldest',

@@ -3,10 +3,17 @@ import { sentence } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath } from '../lib/route.ts';
 import { Icon } from '../ui/icons.tsx';
-import { Foreign } from '../ui/text.tsx';
+import { Foreign, Heading } from '../ui/text.tsx';
 
 /** Whether work goes on, and if not, why: the verdict, and on demand all that was looked at. Of one submission, or of all. */
-export function WhyPanel({ submission }: { readonly submission: string | null }) {
+export function WhyPanel({
+  submission,
+  isOpen = false,
+}: {
+  readonly submission: string | null;
+  /** All that was looked at is there at once. */
+  readonly isOpen?: boolean;
+}) {
   const query = submission === null ? '' : `submission=${submission}`;
   const { data, error } = useFeed<Why>(apiPath('why', query), { slower: 2 });
   if (data === null) return error === null ? <div class="panel why empty-why" /> : null;
@@ -14,7 +21,7 @@ export function WhyPanel({ submission }: { readonly submission: string | null })
   // Nothing to do is nothing to be warned of.
   const isIdle = verdict === 'nothing_open';
   return (
-    <details class={`panel why ${ok ? 'ok' : isIdle ? 'idle' : 'not-ok'}`}>
+    <details open={isOpen} class={`panel why ${ok ? 'ok' : isIdle ? 'idle' : 'not-ok'}`}>
       <summary>
         <Icon name={ok ? 'ok' : isIdle ? 'info' : 'warning'} />
         <span class="verdict" aria-live="polite">
@@ -41,5 +48,15 @@ export function WhyPanel({ submission }: { readonly submission: string | null })
         ))}
       </ol>
     </details>
+  );
+}
+
+/** By itself: what needs attention links to it. */
+export function WhyView() {
+  return (
+    <section>
+      <Heading level={1}>Why</Heading>
+      <WhyPanel submission={null} isOpen />
+    </section>
   );
 }

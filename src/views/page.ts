@@ -39,8 +39,8 @@ export function lastingSince(since: string | null): number {
 
 /** Rows that a list goes down to where what it is sorted by may change; by what never changes it goes to the end. */
 export const DEPTH_MAX = 2_000;
-/** By the cursor of a page. */
-const CURSOR = /^[A-Za-z0-9_-]{1,300}$/;
+/** By the cursor of a page. Ids in it may be keys of metadata. */
+const CURSOR = /^[A-Za-z0-9_-]{1,1000}$/;
 
 /**
  * A page of a list, put together while all that matches passes by: it keeps the rows that come next after the cursor, in

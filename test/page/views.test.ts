@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { list, PLAIN, submission } from '../support/page/answers.ts';
+import { list, overview, PLAIN, submission } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { goTo, pageSuite } from '../support/page/suite.ts';
 import { VIEWS, viewLoaded } from '../support/page/views.ts';
@@ -42,6 +42,63 @@ pageSuite('the page', {}, (scene) => {
     await goTo(page, '');
     await line.waitFor({ state: 'detached' });
     await shards.waitFor({ state: 'detached' });
+    watched.assertQuiet();
+  });
+
+  test('what needs attention because nothing goes on leads to why', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    for (const hash of ['why', 'why?queue=images']) {
+      await page.goto(`${scene.origin}/#/${hash}`);
+      await page.locator('.why[open] .checks li').first().waitFor();
+    }
+    watched.assertQuiet();
+  });
+
+  test('a state of submissions that have ended takes away what is refused with it, and an empty page says where to go on', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    await page.route('**/api/v1/submissions?*state=failed*', (route) =>
+      route.fulfill({
+        json: { as_of: new Date().toISOString(), age_ms: 0, matched: null, next: '1', items: [] },
+      }),
+    );
+    await page.goto(`${scene.origin}/#/submissions?sort=rate&order=asc&failure=0c1d9f6a3b27`);
+    await page.getByRole('link', { name: 'failed', exact: true }).click();
+    await page.getByText('None among those looked at so far').waitFor();
+    assert.equal(new URL(page.url()).hash, '#/submissions?state=failed');
+    watched.assertQuiet();
+  });
+
+  test('a paused server is resumed as such, whichever queue is chosen, and queues are paused by themselves', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    const pause = { cause: 'manual', by: 'ann', reason: null, since: new Date().toISOString() };
+    const withPauses = (of: string, change: (body: Record<string, unknown>) => object) =>
+      page.route(of, async (route) => {
+        const body = { as_of: new Date().toISOString(), age_ms: 0, matched: null, next: null };
+        await route.fulfill({ json: change(body) });
+      });
+    const numbers = {
+      submissions_open: 1,
+      chunks_waiting: 1,
+      chunks_reserved: 0,
+      chunks_paused: 0,
+      consumers: 0,
+    };
+    await withPauses('**/api/v1/queues', (body) => ({
+      ...body,
+      items: ['images', 'bills'].map((name) => ({ ...numbers, name, chunks_delayed: 0, pauses: [pause] })),
+    }));
+    await page.route('**/api/v1/overview', (route) =>
+      route.fulfill({ json: { ...overview({ ...PLAIN, nowMs: Date.now() }), pauses: [pause] } }),
+    );
+    await page.goto(`${scene.origin}/#/queue?queue=images`);
+    await page.getByRole('button', { name: 'Resume everything' }).waitFor();
+    assert.equal(await page.locator('tr[data-row] button', { hasText: 'Pause' }).count(), 2);
     watched.assertQuiet();
   });
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { List } from '../../src/protocol/api/lists.ts';
+import type { ChunkRow } from '../../src/protocol/api/submissions.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
 let queue: TestServer;
@@ -59,6 +61,19 @@ test('an unknown failure mode is refused', async () => {
   const answer = await queue.post(ROOT, body);
   assert.equal(answer.status, 422);
   assert.match(answer.body.toString(), /failure_mode: one of fail, collect was expected, not "ignore"/);
+});
+
+test('chunks of a submission that ended have the texts of their failures on each page', async () => {
+  const id = await inserted('paged', 4, [0, 1, 3]);
+  const texts: (string | null)[] = [];
+  for (let cursor = ''; ; ) {
+    const answer = await queue.get(`/api/v1/submissions/${id}/chunks?limit=2${cursor}`);
+    const { items, next } = JSON.parse(answer.body.toString()) as List<ChunkRow>;
+    texts.push(...items.map((row) => row.last_failure));
+    if (next === null) break;
+    cursor = `&cursor=${next}`;
+  }
+  assert.deepEqual(texts, ['chunk 0 is broken', 'chunk 1 is broken', null, 'chunk 3 is broken']);
 });
 
 test('chunks that were set aside are listed with their failures, in pages', async () => {

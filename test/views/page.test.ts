@@ -43,6 +43,17 @@ test('the pages of a list have every row once, in order, whatever the limit', ()
   );
 });
 
+test('a key of metadata that is as long as may be has a next page', () => {
+  const query = { sort: 'values', order: 'desc', limit: 1 } as const;
+  const pageAfter = (cursor: string | null) => {
+    const page = new Page<string>({ ...query, cursor }, false);
+    for (const last of ['a', 'b']) page.add(1, 'k'.repeat(255) + last, last);
+    return page.finish();
+  };
+  const first = pageAfter(null);
+  assert.deepEqual([first.rows, pageAfter(first.next).rows], [['b'], ['a']]);
+});
+
 test('rows that come and go between pages are found at most once, and those that stay exactly once', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.nat(1000), { minLength: 4, maxLength: 60 }), fc.nat(7), (ids, some) => {

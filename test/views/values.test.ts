@@ -1,6 +1,34 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { mergeValues } from '../../src/views/across/lists.ts';
 import { ValueRates } from '../../src/views/answers/values.ts';
+
+const QUERY = {
+  queue: null,
+  key: 'customer',
+  sort: 'in_flight',
+  order: 'desc',
+  starts: null,
+  limit: 9,
+  cursor: null,
+} as const;
+
+test('a share of many in flight is exact, as what it is compared with may be as small', () => {
+  const row = { submissions: 1, waiting: 0, backlog: 3, rate: null, set_back_60s: 0, oldest_ms: 0 };
+  const part = (value: string, inFlight: number) => ({
+    as_of: '2026-11-28T00:00:00.000Z',
+    age_ms: 0,
+    matched: 1,
+    next: null,
+    in_flight: inFlight,
+    items: [{ ...row, value, in_flight: inFlight, share: 1 }],
+  });
+  const { items } = mergeValues([part('1', 3), part('2', 397)], QUERY);
+  assert.deepEqual(
+    items.map(({ share }) => share),
+    [397 / 400, 3 / 400],
+  );
+});
 
 const done = (count: number) => new Map([[7n, count]]);
 

@@ -16,6 +16,11 @@ export const SUBMISSION_FILTERS = [
 ] as const;
 export type SubmissionFilter = (typeof SUBMISSION_FILTERS)[number];
 
+/** Whether it is of those that have ended: they are not sorted, nor told apart by their failures. */
+export function isOfEnded(filter: string): boolean {
+  return (SUBMISSION_FILTERS as readonly string[]).indexOf(filter) >= SUBMISSION_FILTERS.indexOf('completed');
+}
+
 /** `paused`: by itself, or with its queue or the server. `ending`: its end waits for its commit. */
 export const SUBMISSION_STATES = [
   'waiting',

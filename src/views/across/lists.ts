@@ -128,7 +128,7 @@ export function mergeValues(parts: readonly ValuesAnswer[], query: ValuesQuery):
   const asOfMs = Math.max(...parts.map((part) => Date.parse(part.as_of)));
   const page = new Page<ValueRow>(query, query.sort === 'value');
   for (const { row, oldestMs } of merged.values()) {
-    const share = inFlight === 0 ? 0 : rounded(row.in_flight / inFlight);
+    const share = inFlight === 0 ? 0 : row.in_flight / inFlight;
     const whole = { ...row, share, oldest_ms: Math.max(0, asOfMs - oldestMs) };
     page.add(valueSortValue(whole, query.sort, oldestMs), row.value, whole);
   }

@@ -41,7 +41,7 @@ export async function chunks(
   const others = end?.state === 'completed_with_failures' ? 'failed' : 'skipped';
   const texts = new Map<number, string>();
   if (others === 'failed') {
-    const failed = await reads.failedChunks(record.queue, id, query.from, query.limit);
+    const failed = await reads.failedChunks(record.queue, id, beginOf(query), query.limit);
     for (const { chunkIndex, failure } of failed ?? []) texts.set(chunkIndex, failure);
   }
   if (end !== null && 'failedChunk' in end) texts.set(end.failedChunk.chunkIndex, end.failedChunk.failure);

@@ -152,7 +152,7 @@ export function* values(
       backlog: of.backlog,
       rate: rateOf(value),
       set_back_60s: setBack.get(value) ?? 0,
-      share: inFlightTotal === 0 ? 0 : rounded(of.inFlight / inFlightTotal),
+      share: inFlightTotal === 0 ? 0 : of.inFlight / inFlightTotal,
       oldest_ms: Math.max(0, unixMs - of.oldestMs),
     })),
   };
