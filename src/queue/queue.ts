@@ -360,10 +360,12 @@ export class Queue {
   }
 
   async #schedulesOf(shard: Shard, prepared: PreparedSchedules | undefined): Promise<Schedules> {
+    prepared?.own(() => shard.assertOpen());
     const isRead = await prepared?.read.then(
       () => true,
       () => false,
     );
+    shard.assertOpen();
     if (prepared !== undefined && isRead) return prepared.settle();
     const schedules = new Schedules(this.#parts.schedulesOptions);
     for await (const piece of this.#store.load([shard.id])) {

@@ -155,6 +155,33 @@ test('what was prepared is not used when it was dropped, or could not be read', 
   }
 });
 
+test('a shard that is stopped while what was prepared is still being read is read no further', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await nodes([IMAGES], []);
+  for (let i = 0; i < 12; i++) await a.insert(`p${i}`, 1, { queue: 'images' });
+  const prepare = b.store.prepare!.bind(b.store);
+  const gate = Promise.withResolvers<void>();
+  let reads = 0;
+  b.store.prepare = (shard) => ({
+    async *read() {
+      for await (const block of prepare(shard).read()) {
+        reads++;
+        yield block;
+        await gate.promise;
+      }
+    },
+    changed: () => assert.fail('it is not used'),
+  });
+  const prepared = b.queue.prepareShard(IMAGES, new AbortController().signal);
+  await a.stop();
+  const opened = assert.rejects(b.takeShard(IMAGES), { code: 'QUEUE_UNAVAILABLE' });
+  await b.settle();
+  await b.queue.stop(0);
+  gate.resolve();
+  await opened;
+  await assert.rejects(prepared, { code: 'QUEUE_UNAVAILABLE' });
+  assert.equal(reads, 2);
+});
+
 test('a lease that is over ends its shard, and no other one', async () => {
   const [world = assert.fail()] = await nodes([IMAGES, BILLS]);
   const [grant = assert.fail()] = await world.store.acquire([UNNAMED], 'world');

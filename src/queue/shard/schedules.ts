@@ -69,6 +69,7 @@ export class Schedules implements Iterable<readonly [queue: string, Scheduler<Co
  *
  *     reading --all is read--> read --settle--> settled
  *           either --drop--> dropped
+ *           either --own--> the same, and ends when the shard is not owned any more
  */
 export class PreparedSchedules {
   readonly shard: ShardId;
@@ -78,6 +79,7 @@ export class PreparedSchedules {
   readonly #schedules: Schedules;
   readonly #blocks = new Map<number, readonly LoadedSubmission[]>();
   #isDropped = false;
+  #assertOwned: () => void = () => {};
 
   constructor(shard: ShardId, preparation: Preparation, options: SchedulesOptions) {
     this.shard = shard;
@@ -92,11 +94,17 @@ export class PreparedSchedules {
     this.#isDropped = true;
   }
 
+  /** This node owns the shard by now, as long as that does not throw: it is asked before each block. */
+  own(assertOwned: () => void): void {
+    this.#assertOwned = assertOwned;
+  }
+
   /** For the owner of the shard. */
   async settle(): Promise<Schedules> {
     await this.read;
     const schedules = this.#schedules;
     for await (const { block, submissions } of this.#preparation.changed()) {
+      this.#assertOwned();
       schedules.withdraw(this.#blocks.get(block) ?? []);
       schedules.insert(submissions);
       await schedules.turn();
@@ -107,6 +115,7 @@ export class PreparedSchedules {
   async #read(): Promise<void> {
     for await (const { block, submissions } of this.#preparation.read()) {
       if (this.#isDropped) return;
+      this.#assertOwned();
       this.#schedules.insert(submissions);
       this.#blocks.set(block, submissions);
       await this.#schedules.turn();

@@ -387,7 +387,7 @@ export class MemoryStore implements Store {
 class MemoryPreparation implements Preparation {
   readonly #open: () => readonly Row[];
   #starts: readonly SubmissionId[] = [];
-  #versions: readonly string[] = [];
+  readonly #versions: string[] = [];
 
   constructor(open: () => readonly Row[]) {
     this.#open = open;
@@ -397,9 +397,11 @@ class MemoryPreparation implements Preparation {
     this.#starts = this.#open().flatMap(({ record }, i) =>
       i > 0 && i % PREPARED_BLOCK_SUBMISSIONS === 0 ? record.id : [],
     );
-    this.#versions = this.#blocks().map(versionOf);
-    for (let block = 0; block <= this.#starts.length; block++)
-      yield { block, submissions: this.#blocks()[block]!.map(loaded) };
+    for (let block = 0; block <= this.#starts.length; block++) {
+      const rows = this.#blocks()[block]!;
+      this.#versions[block] = versionOf(rows);
+      yield { block, submissions: rows.map(loaded) };
+    }
   }
 
   async *changed(): AsyncGenerator<LoadedBlock> {

@@ -18,6 +18,18 @@ interface Loading extends LoadedSubmission {
   readonly tries: Map<number, ChunkTries>;
 }
 
+/** How many rows each table has of some submissions. */
+export interface RowCounts {
+  submissions: number;
+  pages: number;
+  tries: number;
+  failed_chunks: number;
+}
+
+export function noRows(): RowCounts {
+  return { submissions: 0, pages: 0, tries: 0, failed_chunks: 0 };
+}
+
 export type Read = <T>(work: (session: SqlSession) => Promise<T>) => Promise<T>;
 
 /** Open submissions of the shards, by id in each; each statement answers a bounded number of rows. */
@@ -28,12 +40,13 @@ export async function* loadOpen(
   for (const shard of shards) yield* loadBetween(read, shard, 0n, ID_END);
 }
 
-/** Those of a shard with ids from `first` on, before `end`. */
+/** Those of a shard with ids from `first` on, before `end`. @param counts all rows of theirs that are read are added to it */
 export async function* loadBetween(
   read: Read,
   shard: ShardId,
   first: SubmissionId,
   end: SubmissionId,
+  counts = noRows(),
 ): AsyncGenerator<readonly LoadedSubmission[]> {
   const submissionsAfter = (after: SubmissionId) => {
     const rows = read((session) =>
@@ -56,7 +69,8 @@ export async function* loadBetween(
     // The server gathers the next ones while these are worked on.
     if (!isLast) next = submissionsAfter(lastId);
     const piece = rows.map(loading);
-    await addProgress(walks, piece);
+    counts.submissions += piece.length;
+    await addProgress(walks, piece, counts);
     yield piece;
     if (isLast) return;
   }
@@ -75,10 +89,11 @@ function loading(row: RecordRow): Loading {
 }
 
 /** What the other tables know of them. */
-async function addProgress(walks: Walks, piece: readonly Loading[]): Promise<void> {
+async function addProgress(walks: Walks, piece: readonly Loading[], counts: RowCounts): Promise<void> {
   const byId = new Map(piece.map((each) => [each.record.id, each]));
   const ids = [...byId.keys()];
   for await (const row of walks.of<PageRow>('pages', 'page', ', content, checksum', ids, PAGES_AT_ONCE)) {
+    counts.pages++;
     const of = byId.get(row[0]);
     if (of !== undefined) setPage(of.done, row);
   }
@@ -88,12 +103,14 @@ async function addProgress(walks: Walks, piece: readonly Loading[]): Promise<voi
   type FailedRow = readonly [id: bigint, chunkIndex: bigint];
   const failed = walks.of<FailedRow>('failed_chunks', 'chunk_index', '', ids, TRIES_AT_ONCE);
   for await (const [id, chunkIndex] of failed) {
+    counts.failed_chunks++;
     const of = byId.get(id);
     if (of !== undefined && isOpen(of, Number(chunkIndex))) of.failed.add(Number(chunkIndex));
   }
   type TriesRow = readonly [id: bigint, chunkIndex: bigint, retries: bigint, disconnects: bigint];
   const tries = walks.of<TriesRow>('tries', 'chunk_index', ', retries, disconnects', ids, TRIES_AT_ONCE);
   for await (const [id, chunkIndex, retries, disconnects] of tries) {
+    counts.tries++;
     const of = byId.get(id);
     const index = Number(chunkIndex);
     if (of !== undefined && isOpen(of, index))

@@ -1,7 +1,7 @@
 import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import { STATE } from '../codec/submission-row.ts';
 import type { LoadedBlock, Preparation } from '../store.ts';
-import { ID_END, loadBetween, type Read } from './load.ts';
+import { ID_END, loadBetween, noRows, type Read, type RowCounts } from './load.ts';
 
 /** Open submissions that are read, or read again, together. */
 const BLOCK_SUBMISSIONS = 2_000;
@@ -12,12 +12,15 @@ type Table = (typeof TABLES)[number];
 
 /**
  * Once nobody else writes, each block is looked at once more: one that has a row of a transaction that was not over when reading
- * began (`xmin`), or another number of rows, is read again. So it is right whatever has happened meanwhile.
+ * began (`xmin`), or another number of rows than was read of it, is read again. What has no such row is left as it was before
+ * reading began, and has been read: so if there are as many, nothing has come and gone meanwhile either.
  */
 export class PostgresPreparation implements Preparation {
   readonly #read: Read;
   readonly #shard: ShardId;
   #before: Before | null = null;
+  /** Of each block, what was read of it. */
+  readonly #counts: RowCounts[] = [];
 
   constructor(read: Read, shard: ShardId) {
     this.#read = read;
@@ -31,19 +34,25 @@ export class PostgresPreparation implements Preparation {
   }
 
   async *changed(): AsyncGenerator<LoadedBlock> {
-    const { blocks, snapshot, look, rows: before } = this.#before!;
+    const { blocks, snapshot, look } = this.#before!;
     const isSame = (await snapshotOf(this.#read)).server === snapshot.server;
     const now = await look();
     for (let block = 0; block < blocks.length; block++) {
-      if (!isSame || now.isNew.has(block) || now.counts.get(block) !== before.counts.get(block))
-        yield await this.#block(blocks, block);
+      const { counts, isNew } = now[block]!;
+      if (!isSame || isNew || !isEqual(counts, this.#counts[block]!)) yield await this.#block(blocks, block);
     }
   }
 
   async #block(blocks: readonly Bounds[], block: number): Promise<LoadedBlock> {
-    const pieces = await Array.fromAsync(loadBetween(this.#read, this.#shard, ...blocks[block]!));
+    const counts = noRows();
+    const pieces = await Array.fromAsync(loadBetween(this.#read, this.#shard, ...blocks[block]!, counts));
+    this.#counts[block] = counts;
     return { block, submissions: pieces.flat() };
   }
+}
+
+function isEqual(a: RowCounts, b: RowCounts): boolean {
+  return a.submissions === b.submissions && TABLES.every((table) => a[table] === b[table]);
 }
 
 /** Ids: from the first on, before the second. All blocks together have all. */
@@ -56,18 +65,18 @@ interface Snapshot {
   readonly xmin: string;
 }
 
+/** As a block is stored. */
 interface Rows {
-  /** Of each block, how many it has in each table. */
-  readonly counts: ReadonlyMap<number, string>;
-  /** Blocks with a row of a later transaction. */
-  readonly isNew: ReadonlySet<number>;
+  readonly counts: RowCounts;
+  /** It has a row of a later transaction. */
+  isNew: boolean;
 }
 
 interface Before {
   readonly snapshot: Snapshot;
   readonly blocks: readonly Bounds[];
-  readonly rows: Rows;
-  look(): Promise<Rows>;
+  /** At each block. */
+  look(): Promise<readonly Rows[]>;
 }
 
 async function lookBefore(read: Read, shard: ShardId): Promise<Before> {
@@ -87,17 +96,16 @@ async function lookBefore(read: Read, shard: ShardId): Promise<Before> {
   ];
   const look = () =>
     read(async (session) => {
-      type Row = readonly [block: bigint, table: string, count: bigint, isNew: boolean];
-      const counts = new Map<number, string>();
-      const isNew = new Set<number>();
-      for (const [number, table, count, hasNew] of await session.query<Row>(statement, values)) {
-        const block = Number(number) - 1;
-        counts.set(block, `${counts.get(block) ?? ''}${table} ${count} `);
-        if (hasNew) isNew.add(block);
+      type Row = readonly [block: bigint, table: keyof RowCounts, count: bigint, isNew: boolean];
+      const found = blocks.map((): Rows => ({ counts: noRows(), isNew: false }));
+      for (const [number, table, count, isNew] of await session.query<Row>(statement, values)) {
+        const rows = found[Number(number) - 1]!;
+        rows.counts[table] = Number(count);
+        rows.isNew ||= isNew;
       }
-      return { counts, isNew };
+      return found;
     });
-  return { snapshot, blocks, rows: await look(), look };
+  return { snapshot, blocks, look };
 }
 
 function snapshotOf(read: Read): Promise<Snapshot> {

@@ -308,10 +308,13 @@ export function leaseConformance(name: string, make: () => Promise<LeaseFixture>
       const change = async (...mutations: Mutation[]) =>
         assert.equal(await commit(a, grant, ++seq, ...mutations), 'committed');
       const loaded = async () => (await Array.fromAsync(a.load([0]))).flat().map((each) => plainLoaded(each));
-      const prepared = async () => {
+      const prepared = async (meanwhile?: () => Promise<void>) => {
         const preparation = b.prepare!(0);
         const blocks = new Map<number, readonly LoadedSubmission[]>();
-        for await (const { block, submissions } of preparation.read()) blocks.set(block, submissions);
+        for await (const { block, submissions } of preparation.read()) {
+          if (blocks.size === 0) await meanwhile?.();
+          blocks.set(block, submissions);
+        }
         return async () => {
           for await (const { block, submissions } of preparation.changed()) blocks.set(block, submissions);
           const all = [...blocks].sort(([x], [y]) => x - y).flatMap(([, submissions]) => submissions);
@@ -343,6 +346,17 @@ export function leaseConformance(name: string, make: () => Promise<LeaseFixture>
         const settled = await prepared();
         if (mutations.length > 0) await change(...mutations);
         assert.deepEqual(await settled(), await loaded(), String(mutations[0]?.kind));
+      }
+      // What comes while it is read, and is gone when it is put right.
+      const comeAndGone: [Mutation, Mutation][] = [
+        [insertOf(14n), completed(14n, 100)],
+        [failedChunk(12n, 3, 'it broke'), { kind: 'retry', id: 12n }],
+        [tries(12n, 5, 1, 0), { kind: 'retry', id: 12n }],
+      ];
+      for (const [comes, goes] of comeAndGone) {
+        const settled = await prepared(() => change(comes));
+        await change(goes);
+        assert.deepEqual(await settled(), await loaded(), `${comes.kind}, then ${goes.kind}`);
       }
       const settled = await prepared();
       assert.equal(await commit(a, other, 1, insertOf(4_096n), page(4_096n, 0, [1])), 'committed');
