@@ -126,6 +126,8 @@ export class Tenures {
     for (const [shard, tenure] of this.#all) if (!tenure.isOn()) this.#all.delete(shard);
     if (this.#all.size === 0) return;
     const leftMs = Math.min(...[...this.#all.values()].map((tenure) => tenure.leftMs));
-    this.#endTimer = this.#o.clock.after(Math.max(0, leftMs), () => this.#lookAtEnds(), { unref: true });
+    // Whole ones: the time between may be too short for a clock to move on.
+    const waitMs = Math.ceil(Math.max(0, leftMs));
+    this.#endTimer = this.#o.clock.after(waitMs, () => this.#lookAtEnds(), { unref: true });
   }
 }
