@@ -4,7 +4,13 @@ import { splitQueuePath } from './http/queue-path.ts';
 import type { Whose } from './passing.ts';
 
 /** What any node that has a shard can answer, if no queue is named. */
-const OF_ANY = [ENDPOINTS.page.path, '/assets/', '/api/'] as const;
+const OF_ANY = [
+  ENDPOINTS.page.path,
+  '/assets/',
+  '/api/',
+  ENDPOINTS.producerVersion.path,
+  ENDPOINTS.version.path,
+] as const;
 
 /** Who is to answer a request for that path and query. */
 export function whoseIs(target: string, basePath: string, shardOf: (queue: string) => ShardId): Whose {

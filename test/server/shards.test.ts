@@ -50,6 +50,14 @@ test('each node passes on what is for a queue of another one, and answers for it
   consumer.cut();
 });
 
+test('a node that has a queue tells its version while nobody has the unnamed one', async () => {
+  const [node = assert.fail()] = await shardNodes([IMAGES]);
+  for (const path of ['/version', '/producer/version']) {
+    const { status, body } = await node.request(`GET ${path}`);
+    assert.deepEqual([status, body.toString().startsWith('v')], [200, true]);
+  }
+});
+
 test('while a shard is handed over, the connections of the others stay, and what comes for it waits', async () => {
   const [a = assert.fail(), b = assert.fail(), c = assert.fail()] = await shardNodes(
     [UNNAMED, IMAGES, BILLS],
