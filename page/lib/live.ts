@@ -1,6 +1,7 @@
 import { useLayoutEffect, useMemo, useReducer, useRef } from 'preact/hooks';
 import { ApiError, getJson } from './api.ts';
 import { preferences } from './preferences.ts';
+import { isSameBut } from './same.ts';
 import { Store } from './store.ts';
 
 /** What is known of the queue's being there. */
@@ -103,7 +104,7 @@ class Poll<T> {
 }
 
 export interface Feed<T> {
-  /** The latest answer; null before the first. */
+  /** The latest answer to what is asked now, or what `keeps` leaves of the one before; null: there is none. */
   readonly data: T | null;
   readonly error: ApiError | null;
   /** The answer is that of the request before, while the new one is under way. */
@@ -116,14 +117,20 @@ export interface FeedOptions<T> {
   readonly slower?: number;
   /** What is shown stays as it is. */
   readonly isHeld?: boolean;
+  /** Where no other parameters than these have changed, the old answer stays until there is a new one or an error. Default: none. */
+  readonly keeps?: readonly string[];
   readonly read?: (path: string, signal: AbortSignal) => Promise<T>;
 }
 
-/** Follows an answer of the API. With another path the old answer stays until the new one is there. */
+/** Rows stay where they are while they are put in another order, or their next page is fetched. */
+export const LIST_KEEPS = ['sort', 'order', 'cursor'];
+
+/** Follows an answer of the API. What was answered to one request never stands for another one. */
 export function useFeed<T extends object>(path: string | null, options: FeedOptions<T> = {}): Feed<T> {
   const {
     slower = 1,
     isHeld = false,
+    keeps = [],
     read = getJson as (path: string, signal: AbortSignal) => Promise<T>,
   } = options;
   const [, redraw] = useReducer((count: number, _: null) => count + 1, 0);
@@ -148,10 +155,18 @@ export function useFeed<T extends object>(path: string | null, options: FeedOpti
   // Of what was asked for anew there is nothing yet that could be held.
   const isNew = shown.current.data === null || shown.current.path !== path;
   if (data !== null && (isNew || !isHeld)) shown.current = { path, data };
+  const error = poll?.error ?? null;
+  const isOld = shown.current.path !== path;
+  const stays =
+    !isOld ||
+    (error === null &&
+      path !== null &&
+      shown.current.path !== null &&
+      isSameBut(keeps, shown.current.path, path));
   return {
-    data: shown.current.data,
-    error: poll?.error ?? null,
-    isOld: shown.current.path !== path,
+    data: stays ? shown.current.data : null,
+    error,
+    isOld: isOld && stays && shown.current.data !== null,
     reload: () => void poll?.ask(),
   };
 }

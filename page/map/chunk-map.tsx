@@ -42,6 +42,8 @@ const reading =
   (mode: MapMode) =>
   (path: string, signal: AbortSignal): Promise<Cells> =>
     getOctets(path, signal).then(({ bytes, headers }) => cellsOf(mode, headers.get(MAP_HEADER), bytes));
+/** What a move of the map changes in its request: the cells of before stay meanwhile. */
+const WINDOW = ['cell', 'from', 'cells'];
 const READ = { state: reading('state'), duration: reading('duration') } as const;
 
 /** Every chunk of a submission as a cell, or many of them as one. */
@@ -68,6 +70,7 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
   const query = `cell=${window.cell}&from=${window.from}&cells=${capacity}${mode === 'state' ? '' : `&mode=${mode}`}`;
   const { data: cells } = useFeed<Cells>(width === 0 ? null : apiPath(`submissions/${id}/map`, query), {
     slower: 2,
+    keeps: WINDOW,
     read: READ[mode],
   });
   const grid = cells === null ? null : gridFor(cells.cells, width, HEIGHT);

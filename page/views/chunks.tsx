@@ -1,7 +1,7 @@
 import type { List } from '../../src/protocol/api/lists.ts';
 import { CHUNK_STATES, type ChunkRow } from '../../src/protocol/api/submissions.ts';
 import { count, duration } from '../lib/format.ts';
-import { useFeed } from '../lib/live.ts';
+import { LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { ParamChoice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
@@ -14,7 +14,7 @@ export function ChunksView({ id }: { readonly id: string }) {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
   const path = `submissions/${id}/chunks`;
-  const { data, error, isOld } = useFeed<List<ChunkRow>>(apiPath(path, query), { isHeld });
+  const { data, error, isOld } = useFeed<List<ChunkRow>>(apiPath(path, query), { isHeld, keeps: LIST_KEEPS });
   return (
     <section>
       <Heading level={1}>

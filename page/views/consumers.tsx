@@ -7,7 +7,7 @@ import {
 } from '../../src/protocol/api/consumers.ts';
 import type { List } from '../../src/protocol/api/lists.ts';
 import { count, duration, plural, rate } from '../lib/format.ts';
-import { useFeed } from '../lib/live.ts';
+import { LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { Chips, ParamChoice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
@@ -22,12 +22,12 @@ export function ConsumersView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
   const group = query.get('group') ?? 'none';
-  const { data, error, isOld } = useFeed<List<ConsumerRow | ConsumerGroup>>(apiPath('consumers', query), {
+  const { data, error } = useFeed<List<ConsumerRow | ConsumerGroup>>(apiPath('consumers', query), {
     isHeld,
+    keeps: LIST_KEEPS,
   });
   const state = query.get('state') ?? 'all';
-  // While the other kind of list is under way there is none of this kind.
-  const rows = isOld ? [] : (data?.items ?? []);
+  const rows = data?.items ?? [];
   return (
     <section>
       <Heading
@@ -219,10 +219,10 @@ function Groups({ rows, by }: { readonly rows: readonly ConsumerGroup[]; readonl
 
 export function ConsumerView({ id }: { readonly id: string }) {
   const { ref, isHeld } = useHold<HTMLDivElement>();
-  const { data, error, isOld } = useFeed<ConsumerAnswer>(apiPath(`consumers/${encodeURIComponent(id)}`), {
+  const { data, error } = useFeed<ConsumerAnswer>(apiPath(`consumers/${encodeURIComponent(id)}`), {
     isHeld,
   });
-  if (data === null || isOld) {
+  if (data === null) {
     return (
       <>
         <Heading level={1}>

@@ -50,7 +50,7 @@ function tail(shown: number): (path: string, signal: AbortSignal) => Promise<Eve
 export function EventsView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
-  const { data, error, isOld } = useEvents(query, SHOWN, isHeld);
+  const { data, error } = useEvents(query, SHOWN, isHeld);
   return (
     <section>
       <Heading level={1}>Events</Heading>
@@ -60,24 +60,17 @@ export function EventsView() {
         ) : data.items.length === 0 ? (
           <Empty>Nothing has happened since the queue was started</Empty>
         ) : (
-          <EventRows rows={data.items} isOld={isOld} />
+          <EventRows rows={data.items} />
         )}
       </div>
     </section>
   );
 }
 
-export function EventRows({
-  rows,
-  isOld = false,
-}: {
-  readonly rows: readonly EventRow[];
-  readonly isOld?: boolean;
-}) {
+export function EventRows({ rows }: { readonly rows: readonly EventRow[] }) {
   return (
     <Table
       label="Events"
-      isOld={isOld}
       rows={rows}
       keyOf={({ at, seq }) => `${at} ${seq}`}
       columns={[

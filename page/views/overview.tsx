@@ -165,7 +165,10 @@ function Plots() {
   const { query } = useRoute();
   const window = query.get('window') ?? '10m';
   const params = `window=${window}&points=${POINTS}&series=${SERIES.join()}`;
-  const { data } = useFeed<History>(apiPath('history', params), { slower: window === '10m' ? 1 : 10 });
+  const { data, isOld } = useFeed<History>(apiPath('history', params), {
+    slower: window === '10m' ? 1 : 10,
+    keeps: ['window'],
+  });
   return (
     <section aria-labelledby="history">
       <Heading
@@ -185,7 +188,7 @@ function Plots() {
           </span>
         )}
       </Heading>
-      <div class="plots">{data === null ? null : <PlotsOf history={data} />}</div>
+      <div class={`plots ${isOld ? 'old' : ''}`}>{data === null ? null : <PlotsOf history={data} />}</div>
     </section>
   );
 }

@@ -31,8 +31,8 @@ const ROWS = 8;
 const HELD_MAX = 200;
 
 export function SubmissionView({ id }: { readonly id: string }) {
-  const { data, error, isOld } = useFeed<SubmissionAnswer>(apiPath(`submissions/${id}`));
-  if (data === null || isOld) {
+  const { data, error } = useFeed<SubmissionAnswer>(apiPath(`submissions/${id}`));
+  if (data === null) {
     return (
       <>
         <Heading level={1}>Submission {id}</Heading>

@@ -4,7 +4,7 @@ import { isOfEnded, SUBMISSION_FILTERS, type SubmissionItem } from '../../src/pr
 import { VerbButtons } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
 import { count, range, rate } from '../lib/format.ts';
-import { useFeed } from '../lib/live.ts';
+import { LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { choose, preferences } from '../lib/preferences.ts';
 import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';
@@ -114,6 +114,7 @@ export function SubmissionsView() {
   const { hiddenColumns } = useStore(preferences);
   const { data, error, isOld } = useFeed<List<SubmissionItem>>(apiPath('submissions', query), {
     isHeld: isHeld || chosen.size > 0,
+    keeps: LIST_KEEPS,
   });
   const address = query.toString();
   useEffect(() => setChosen(new Set()), [address]);

@@ -1,7 +1,7 @@
 import type { List } from '../../src/protocol/api/lists.ts';
 import type { KeyRow, ValueRow } from '../../src/protocol/api/values.ts';
 import { count, percent, plural, rate, roughly } from '../lib/format.ts';
-import { useFeed } from '../lib/live.ts';
+import { LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { Choice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
@@ -50,7 +50,10 @@ function Values({ of: key }: { readonly of: string }) {
   const { ref, isHeld } = useHold<HTMLDivElement>();
   const params = new URLSearchParams(query);
   params.set('key', key);
-  const { data, error, isOld } = useFeed<List<ValueRow>>(apiPath('values', params), { isHeld });
+  const { data, error, isOld } = useFeed<List<ValueRow>>(apiPath('values', params), {
+    isHeld,
+    keeps: LIST_KEEPS,
+  });
   const rows = data?.items ?? [];
   return (
     <div ref={ref} class="list">

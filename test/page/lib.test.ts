@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { isSameBut } from '../../page/lib/same.ts';
 import { Skew } from '../../page/lib/skew.ts';
 
 suite("the queue's clock, as the page knows it", () => {
@@ -25,4 +26,18 @@ suite("the queue's clock, as the page knows it", () => {
     assert.deepEqual(heard.map(Number), [0, 0, 0, 0, 0, 0, 0, 1]);
     assert.equal(skew.aheadMs, -3_600_000);
   });
+});
+
+test('rows stay for another order of the same list, not for another list', () => {
+  const stay = (a: string, b: string) => isSameBut(['sort', 'order', 'cursor'], a, b);
+  const request = 'submissions?queue=images&state=failed&sort=rate&order=asc';
+  assert.ok(stay(request, 'submissions?state=failed&queue=images'));
+  assert.ok(stay('submissions?cursor=2', 'submissions'));
+  for (const other of [
+    'submissions?queue=bills&state=failed&sort=rate&order=asc',
+    'submissions?queue=images&state=open',
+    'submissions?state=failed',
+    'consumers?queue=images&state=failed',
+  ])
+    assert.ok(!stay(request, other), other);
 });

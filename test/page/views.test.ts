@@ -271,6 +271,29 @@ pageSuite('the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('what is of one queue never stands under another one', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    const never = () => new Promise<void>(() => {});
+    for (const [view, of] of [
+      ['', '.figures, .attention, .why summary, .plots > *, tr[data-row]'],
+      ['failures', '.failures'],
+      ['submissions', 'tr[data-row]'],
+      ['consumers', 'tr[data-row]'],
+    ] as const) {
+      await page.goto(`${scene.origin}/#/${view}`);
+      await page.locator(of).first().waitFor();
+      await page.route('**/api/v1/**queue=images**', never);
+      const asked = page.waitForRequest('**/api/v1/**queue=images**');
+      await goTo(page, `${view}?queue=images`);
+      await asked;
+      assert.equal(await page.locator(of).count(), 0, view);
+      await page.unroute('**/api/v1/**queue=images**');
+    }
+    watched.assertQuiet();
+  });
+
   test('nothing is asked while the page is stopped, and choices stay', async () => {
     await using watched = await scene.open();
     const { page } = watched;
