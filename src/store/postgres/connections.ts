@@ -61,8 +61,8 @@ export class Connections {
   /** All that are open. */
   readonly #sessions = new Set<SqlSession>();
   readonly #lookedAfter = new WeakSet<SqlSession>();
-  /** Of the server that took the last connection. */
-  #risks: readonly string[] = [];
+  /** Of the server that took the last connection, what was told. */
+  #told: { readonly server: string; readonly risks: readonly string[] } = { server: '', risks: [] };
   /** The server that took the last connection. */
   #serverLast = 0;
   #closing: Promise<void> | null = null;
@@ -208,7 +208,7 @@ export class Connections {
     return first.value.session;
   }
 
-  async #open({ config }: ServerLocation, purpose: Purpose): Promise<SqlSession> {
+  async #open({ name, config }: ServerLocation, purpose: Purpose): Promise<SqlSession> {
     const { pg, clock, leaseTimeoutMs = LEASE_TIMEOUT_MS } = this.#o;
     const timeouts = { work: CONNECT_TIMEOUT_MS, lease: leaseTimeoutMs, look: this.#quietMs };
     const session = new SqlSession({
@@ -228,15 +228,16 @@ export class Connections {
     });
     this.#sessions.add(session);
     await session.open();
-    if (purpose === 'work') this.#warnOf(session.risks);
+    if (purpose === 'work') this.#warnOf(name, session.risks);
     return session;
   }
 
-  /** Once for each: it is said again only when another server, or another setting, had been without it. */
-  #warnOf(risks: readonly string[]): void {
+  /** Once for each: it is said again only of another server, or when there had been none. */
+  #warnOf(server: string, risks: readonly string[]): void {
+    const known = this.#told.server === server ? this.#told.risks : [];
     for (const risk of risks)
-      if (!this.#risks.includes(risk)) this.#o.logger.warn({ database: this.location.name }, risk);
-    this.#risks = risks;
+      if (!known.includes(risk)) this.#o.logger.warn({ database: this.location.name, server }, risk);
+    this.#told = { server, risks };
   }
 
   #abandon(session: SqlSession): void {

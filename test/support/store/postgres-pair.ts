@@ -10,6 +10,8 @@ const SETTINGS = [
 ];
 const SYNCHRONOUS = "ALTER SYSTEM SET synchronous_standby_names = '*'";
 
+const NOT_SYNCHRONOUS = 'ALTER SYSTEM RESET synchronous_standby_names';
+
 /** A primary, and a standby that confirms each commit. */
 export class PostgresPair implements AsyncDisposable {
   #primary: PostgresServer;
@@ -42,15 +44,20 @@ export class PostgresPair implements AsyncDisposable {
   /** Resolves when commits wait for it. */
   async addStandby(): Promise<PostgresServer> {
     this.#standby = await this.#primary.standby();
+    await this.waitForStandby(true);
+    return this.#standby;
+  }
+
+  /** Resolves when commits wait for it, or do not any more. */
+  async waitForStandby(isWaited: boolean): Promise<void> {
     await this.#on(this.#primary, async (admin) => {
-      await admin.query(SYNCHRONOUS);
+      await admin.query(isWaited ? SYNCHRONOUS : NOT_SYNCHRONOUS);
       await admin.query('SELECT pg_reload_conf()');
       for (;;) {
         const { rows } = await admin.query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'");
-        if (rows.length > 0) return;
+        if (rows.length > 0 === isWaited) return;
       }
     });
-    return this.#standby;
   }
 
   /** As an administrator does: those of the queue. */
