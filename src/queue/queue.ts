@@ -356,7 +356,9 @@ export class Queue {
     shard.loaded();
     const { submissions } = schedules;
     const tookMs = Math.round(this.#clock.monotonicMs() - startedMs);
-    this.#logger.info({ submissions, tookMs }, 'open submissions are loaded');
+    // Most of many shards have none, most often.
+    const level = submissions > 0 || this.#store.leases === undefined ? 'info' : 'debug';
+    this.#logger[level]({ shard: shard.id, submissions, tookMs }, 'open submissions are loaded');
   }
 
   async #schedulesOf(shard: Shard, prepared: PreparedSchedules | undefined): Promise<Schedules> {

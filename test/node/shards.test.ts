@@ -118,6 +118,8 @@ test('the leases of all are renewed in one call, and each ends for itself', asyn
   );
   assert.equal(a.shards.length, SHARDS);
   assert.ok(a.logger.lines.some(({ message }) => message === 'this node has lost shards'));
+  const takes = a.logger.lines.filter(({ message }) => message.startsWith('this node takes shards'));
+  assert.deepEqual(takes.at(-1)?.fields, { shards: [7] });
   // Commits of one renew nothing of the others.
   a.failing = true;
   const busy = a.tenures.get(9)!;

@@ -68,6 +68,8 @@ test('shards that are opened together read once what verbs have changed', async 
   await Promise.all(Array.from({ length: 64 }, (_, shard) => world.takeShard(shard)));
   assert.ok(world.queue.shardFor('images')?.isReady);
   assert.ok(reads >= 1 && reads <= 3, `${reads} reads`);
+  const loads = world.log.filter(({ message }) => message === 'open submissions are loaded');
+  assert.deepEqual([loads.length, loads.filter(({ level }) => level !== 'debug')], [64, []]);
 });
 
 test('a queue whose shard another node has is none of this one', async () => {
@@ -119,6 +121,9 @@ test('a shard that was prepared while another node had it is opened as it is sto
   b.store.load = () => assert.fail('it was read before');
   await b.takeShard(IMAGES);
   b.queue.checkInvariants();
+  assert.ok(
+    b.log.some(({ level, message }) => level === 'info' && message === 'open submissions are loaded'),
+  );
   const { submissionsOpen, submissionsPaused, chunksAvailable } = b.queue.counts;
   assert.deepEqual([submissionsOpen, submissionsPaused, chunksAvailable], [12, 1, 20]);
   const inOrder = ['p1', ...[2, 3, 4, 6, 7, 8].flatMap((i) => [`p${i}`, `p${i}`])];
