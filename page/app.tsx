@@ -6,9 +6,10 @@ import { Notices } from './actions/notices.tsx';
 import { Help } from './help.tsx';
 import { useKeys } from './keys.ts';
 import { missing } from './lib/api.ts';
-import { now } from './lib/clock.ts';
+import { now, queueNowMs } from './lib/clock.ts';
 import { clockTime, roughly, zoneName } from './lib/format.ts';
-import { isPaused, live, useFeed } from './lib/live.ts';
+import { silenceOf } from './lib/heard.ts';
+import { hearings, isPaused, live, useFeed } from './lib/live.ts';
 import { otherServer, serverName, wholeName } from './lib/name.ts';
 import { choose, INTERVALS_MS, isDark, preferences } from './lib/preferences.ts';
 import { goTo, hrefTo, queueOf, type Route, useRoute } from './lib/route.ts';
@@ -188,16 +189,15 @@ function QueueChoice({ route }: { readonly route: Route }) {
   );
 }
 
-const OLD_MS = 3_000;
-
 /** Whether figures are new, and if not, how old. */
 function Heard() {
   const { heardAtMs, problem } = useStore(live);
   const isStopped = useStore(isPaused);
   const { intervalMs } = useStore(preferences);
   useStore(now);
-  const silentMs = heardAtMs === null ? null : Date.now() - heardAtMs;
-  const isOld = silentMs !== null && silentMs > Math.max(OLD_MS, intervalMs * 2);
+  const silence = silenceOf(hearings, queueNowMs(), intervalMs);
+  const silentMs = heardAtMs === null ? null : silence.silentMs;
+  const isOld = heardAtMs !== null && silence.isOld;
   const kind = problem !== null ? 'bad' : isStopped || intervalMs === 0 ? 'stopped' : isOld ? 'old' : 'fresh';
   const words =
     silentMs === null

@@ -37,8 +37,9 @@ export class ApiError extends Error {
     return this.status === 400 || this.status === 422;
   }
 
-  get isUnreachable(): boolean {
-    return this.status === 0 || this.status >= 500;
+  /** The queue itself has refused it; otherwise it could not answer. */
+  get isRefusal(): boolean {
+    return this.status >= 400 && this.status < 500 && this.status !== 429;
   }
 }
 

@@ -1,18 +1,23 @@
 import { useLayoutEffect, useMemo, useReducer, useRef } from 'preact/hooks';
 import { ApiError, getJson } from './api.ts';
+import { queueNowMs } from './clock.ts';
+import { type Hearing, problemOf } from './heard.ts';
 import { preferences } from './preferences.ts';
 import { isSameBut } from './same.ts';
 import { Store } from './store.ts';
 
 /** What is known of the queue's being there. */
 export interface Live {
-  /** By this browser's clock; null: not yet. */
+  /** The latest answer to anything, by the queue's clock; null: none yet. */
   readonly heardAtMs: number | null;
-  /** Why nothing is heard; null: all is well. */
+  /** Why nothing at all is heard; null: something is. */
   readonly problem: string | null;
 }
 
 export const live = new Store<Live>({ heardAtMs: null, problem: null });
+/** What is asked for now. */
+const polls = new Set<Hearing>();
+export const hearings: ReadonlySet<Hearing> = polls;
 /** Counts what was changed from this page: everything is asked for anew then. */
 export const changes = new Store(0);
 /** Polling has been stopped by hand. */
@@ -22,11 +27,15 @@ const BACKOFF_MS_MAX = 15_000;
 const BACKOFF_MS_MIN = 1_000;
 
 /** Asks the same thing again and again, while anyone can see the answer. */
-class Poll<T> {
+class Poll<T> implements Hearing {
   data: T | null = null;
+  dataAtMs: number | null = null;
   error: ApiError | null = null;
+  readonly startedAtMs = queueNowMs();
+  heardAtMs: number | null = null;
+  failure: Hearing['failure'] = null;
+  readonly slower: number;
   readonly #read: (signal: AbortSignal) => Promise<T>;
-  readonly #slower: number;
   readonly #changed: () => void;
   readonly #stops: (() => void)[] = [];
   #request: AbortController | null = null;
@@ -36,11 +45,16 @@ class Poll<T> {
 
   constructor(read: (signal: AbortSignal) => Promise<T>, slower: number, changed: () => void) {
     this.#read = read;
-    this.#slower = slower;
+    this.slower = slower;
     this.#changed = changed;
   }
 
+  get isRefused(): boolean {
+    return this.error?.isRefusal ?? false;
+  }
+
   start(): void {
+    polls.add(this);
     const again = () => this.#schedule(this.error?.isFinal ? Number.POSITIVE_INFINITY : 0);
     document.addEventListener('visibilitychange', again);
     this.#stops.push(() => document.removeEventListener('visibilitychange', again));
@@ -54,6 +68,7 @@ class Poll<T> {
 
   stop(): void {
     this.#isStopped = true;
+    polls.delete(this);
     clearTimeout(this.#timer);
     this.#request?.abort();
     for (const stop of this.#stops) stop();
@@ -68,18 +83,25 @@ class Poll<T> {
       this.data = await this.#read(request.signal);
       this.error = null;
       this.#failures = 0;
-      live.set({ heardAtMs: Date.now(), problem: null });
+      this.#heard();
+      this.dataAtMs = this.heardAtMs;
     } catch (error) {
       if (request.signal.aborted) return;
       this.#failures++;
       this.error = error instanceof ApiError ? error : new ApiError(0, 'PAGE', String(error));
-      // An answer of which the page makes nothing is an answer.
-      if (this.error.isUnreachable) live.set({ ...live.value, problem: this.error.message });
-      else live.set({ heardAtMs: Date.now(), problem: null });
+      if (this.error.isRefusal) this.#heard();
+      else this.failure = { sinceMs: this.failure?.sinceMs ?? queueNowMs(), text: this.error.message };
     }
     if (this.#isStopped) return;
+    const heardAtMs = Math.max(this.heardAtMs ?? 0, live.value.heardAtMs ?? 0) || null;
+    live.set({ heardAtMs, problem: problemOf(polls) });
     this.#changed();
     this.#schedule(this.#waitMs());
+  }
+
+  #heard(): void {
+    this.heardAtMs = queueNowMs();
+    this.failure = null;
   }
 
   /** Infinity: until somebody looks, or asks. */
@@ -90,7 +112,7 @@ class Poll<T> {
       return Math.max(backOff, this.error?.retryAfterMs ?? 0);
     }
     const { intervalMs } = preferences.value;
-    return intervalMs === 0 ? Number.POSITIVE_INFINITY : intervalMs * this.#slower;
+    return intervalMs === 0 ? Number.POSITIVE_INFINITY : intervalMs * this.slower;
   }
 
   #schedule(waitMs: number): void {
@@ -106,6 +128,8 @@ class Poll<T> {
 export interface Feed<T> {
   /** The latest answer to what is asked now, or what `keeps` leaves of the one before; null: there is none. */
   readonly data: T | null;
+  /** When `data` came, by the queue's clock. */
+  readonly dataAtMs: number | null;
   readonly error: ApiError | null;
   /** The answer is that of the request before, while the new one is under way. */
   readonly isOld: boolean;
@@ -150,11 +174,15 @@ export function useFeed<T extends object>(path: string | null, options: FeedOpti
     poll?.start();
     return () => poll?.stop();
   }, [poll]);
-  const shown = useRef<{ path: string | null; data: T | null }>({ path, data: null });
+  const shown = useRef<{ path: string | null; data: T | null; atMs: number | null }>({
+    path,
+    data: null,
+    atMs: null,
+  });
   const data = poll?.data ?? null;
   // Of what was asked for anew there is nothing yet that could be held.
   const isNew = shown.current.data === null || shown.current.path !== path;
-  if (data !== null && (isNew || !isHeld)) shown.current = { path, data };
+  if (data !== null && (isNew || !isHeld)) shown.current = { path, data, atMs: poll?.dataAtMs ?? null };
   const error = poll?.error ?? null;
   const isOld = shown.current.path !== path;
   const stays =
@@ -165,6 +193,7 @@ export function useFeed<T extends object>(path: string | null, options: FeedOpti
       isSameBut(keeps, shown.current.path, path));
   return {
     data: stays ? shown.current.data : null,
+    dataAtMs: shown.current.atMs,
     error,
     isOld: isOld && stays && shown.current.data !== null,
     reload: () => void poll?.ask(),

@@ -13,7 +13,7 @@ import { apiPath, goTo, hrefTo, useRoute } from '../lib/route.ts';
 import { useColourScheme } from '../ui/colours.ts';
 import { ParamChoice } from '../ui/filters.tsx';
 import { Icon, type IconName } from '../ui/icons.tsx';
-import { Heading } from '../ui/text.tsx';
+import { AsOf, Heading } from '../ui/text.tsx';
 import {
   type Cells,
   capacityOf,
@@ -68,11 +68,12 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
   const window = chosen ?? whole;
   const mode = useRoute().query.get('map') === 'duration' ? 'duration' : 'state';
   const query = `cell=${window.cell}&from=${window.from}&cells=${capacity}${mode === 'state' ? '' : `&mode=${mode}`}`;
-  const { data: cells } = useFeed<Cells>(width === 0 ? null : apiPath(`submissions/${id}/map`, query), {
+  const feed = useFeed<Cells>(width === 0 ? null : apiPath(`submissions/${id}/map`, query), {
     slower: 2,
     keeps: WINDOW,
     read: READ[mode],
   });
+  const { data: cells } = feed;
   const grid = cells === null ? null : gridFor(cells.cells, width, HEIGHT);
 
   const middle = () =>
@@ -88,6 +89,7 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
 
   return (
     <section class="panel map" aria-labelledby="map-title">
+      <AsOf feed={feed} />
       <Heading
         aside={
           <span class="map-tools">

@@ -1,30 +1,29 @@
 import type { ComponentChildren } from 'preact';
 import type { List } from '../../src/protocol/api/lists.ts';
-import type { ApiError } from '../lib/api.ts';
 import { count } from '../lib/format.ts';
+import type { Feed } from '../lib/live.ts';
 import { currentRoute, hrefTo, withParams } from '../lib/route.ts';
-import { Empty, Problem, Waiting } from './text.tsx';
+import { AsOf, Empty, Waiting } from './text.tsx';
 
 /** The rows of a list, or what stands in their place: nothing has come yet, it was refused, or there are none. Below them, what else there is. */
 export function ListBody<Item>({
-  data,
-  error,
+  feed,
   empty,
   isHeld,
   children,
 }: {
-  readonly data: List<Item> | null;
-  readonly error: ApiError | null;
+  readonly feed: Feed<List<Item>>;
   /** Says that there are none. */
   readonly empty: string;
   /** They hold still for now. */
   readonly isHeld: boolean;
   readonly children: (data: List<Item>) => ComponentChildren;
 }) {
+  const { data, error } = feed;
   if (data === null) return <Waiting error={error} />;
   return (
     <>
-      <Problem of={error} />
+      <AsOf feed={feed} />
       {data.items.length > 0 ? (
         children(data)
       ) : (

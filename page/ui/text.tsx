@@ -1,7 +1,8 @@
 import type { ComponentChildren } from 'preact';
 import type { ApiError } from '../lib/api.ts';
 import { now } from '../lib/clock.ts';
-import { absolute, ago, compact, count, duration, zoneName } from '../lib/format.ts';
+import { absolute, ago, clockTime, compact, count, duration, zoneName } from '../lib/format.ts';
+import { type Feed, live } from '../lib/live.ts';
 import { preferences } from '../lib/preferences.ts';
 import { useStore } from '../lib/store.ts';
 import { visible, visibleLine } from '../lib/visible-text.ts';
@@ -95,7 +96,8 @@ export function Empty({ children }: { readonly children: ComponentChildren }) {
 
 /** While there is no answer yet, and when there is none. */
 export function Waiting({ error }: { readonly error: ApiError | null }) {
-  if (error === null || error.isUnreachable) {
+  const { problem } = useStore(live);
+  if (error === null || (!error.isRefusal && problem !== null)) {
     return (
       <p class="panel empty" aria-busy="true">
         {error === null ? 'Loading …' : 'No answer yet'}
@@ -114,11 +116,15 @@ export function None() {
   return <span class="faint">–</span>;
 }
 
-/** Why what is shown is not the latest. That nothing is heard at all is said above the view. */
-export function Problem({ of }: { readonly of: ApiError | null }) {
-  return of === null || of.isUnreachable ? null : (
+/** Why what is shown is not the latest, and of when it is. That nothing is heard at all is said above the view. */
+export function AsOf({ feed: { data, dataAtMs, error } }: { readonly feed: Omit<Feed<object>, 'reload'> }) {
+  const { problem } = useStore(live);
+  const { isUtc } = useStore(preferences);
+  if (data === null || dataAtMs === null || error === null) return null;
+  if (problem !== null && !error.isRefusal) return null;
+  return (
     <p class="bad" role="alert">
-      <Foreign text={of.message} />
+      As of {clockTime(dataAtMs, isUtc)}: <Foreign text={error.message} />
     </p>
   );
 }

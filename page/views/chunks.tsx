@@ -14,7 +14,8 @@ export function ChunksView({ id }: { readonly id: string }) {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
   const path = `submissions/${id}/chunks`;
-  const { data, error, isOld } = useFeed<List<ChunkRow>>(apiPath(path, query), { isHeld, keeps: LIST_KEEPS });
+  const feed = useFeed<List<ChunkRow>>(apiPath(path, query), { isHeld, keeps: LIST_KEEPS });
+  const { isOld } = feed;
   return (
     <section>
       <Heading level={1}>
@@ -24,7 +25,7 @@ export function ChunksView({ id }: { readonly id: string }) {
         <ParamChoice label="State" param="state" values={['all', ...CHUNK_STATES]} />
       </search>
       <div ref={ref} class="list">
-        <ListBody data={data} error={error} isHeld={isHeld} empty="No chunk is in this state">
+        <ListBody feed={feed} isHeld={isHeld} empty="No chunk is in this state">
           {({ items }) => <ChunkTable rows={items} p90={null} isOld={isOld} />}
         </ListBody>
       </div>

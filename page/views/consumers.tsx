@@ -14,7 +14,7 @@ import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
 import { Badge, Bar, ConsumerLink, Facts } from '../ui/parts.tsx';
 import { type ColumnOf, Table } from '../ui/table.tsx';
-import { Ago, At, Empty, Foreign, Heading, Lasting, None, Problem, Waiting } from '../ui/text.tsx';
+import { Ago, AsOf, At, Empty, Foreign, Heading, Lasting, None, Waiting } from '../ui/text.tsx';
 
 const MINUTE_S = 60;
 
@@ -22,10 +22,11 @@ export function ConsumersView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
   const group = query.get('group') ?? 'none';
-  const { data, error } = useFeed<List<ConsumerRow | ConsumerGroup>>(apiPath('consumers', query), {
+  const feed = useFeed<List<ConsumerRow | ConsumerGroup>>(apiPath('consumers', query), {
     isHeld,
     keeps: LIST_KEEPS,
   });
+  const { data } = feed;
   const state = query.get('state') ?? 'all';
   const rows = data?.items ?? [];
   return (
@@ -50,8 +51,7 @@ export function ConsumersView() {
       </search>
       <div ref={ref} class="list">
         <ListBody
-          data={data}
-          error={error}
+          feed={feed}
           isHeld={isHeld}
           empty={state === 'all' ? 'No consumer is connected' : 'No consumer is in this state'}
         >
@@ -219,9 +219,10 @@ function Groups({ rows, by }: { readonly rows: readonly ConsumerGroup[]; readonl
 
 export function ConsumerView({ id }: { readonly id: string }) {
   const { ref, isHeld } = useHold<HTMLDivElement>();
-  const { data, error } = useFeed<ConsumerAnswer>(apiPath(`consumers/${encodeURIComponent(id)}`), {
+  const feed = useFeed<ConsumerAnswer>(apiPath(`consumers/${encodeURIComponent(id)}`), {
     isHeld,
   });
+  const { data, error } = feed;
   if (data === null) {
     return (
       <>
@@ -238,7 +239,7 @@ export function ConsumerView({ id }: { readonly id: string }) {
         <Heading level={1}>
           Consumer {id} <Badge kind={`consumer-${data.state}`}>{data.state}</Badge>
         </Heading>
-        <Problem of={error} />
+        <AsOf feed={feed} />
         <ConsumerFacts of={data} />
       </section>
       <section ref={ref}>

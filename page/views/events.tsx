@@ -6,7 +6,7 @@ import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
 import { ConsumerLink } from '../ui/parts.tsx';
 import { Table } from '../ui/table.tsx';
-import { At, Empty, Foreign, Heading, None, Unfolding, Waiting } from '../ui/text.tsx';
+import { AsOf, At, Empty, Foreign, Heading, None, Unfolding, Waiting } from '../ui/text.tsx';
 
 const SHOWN = 200;
 /** The most that a request gives. */
@@ -50,11 +50,13 @@ function tail(shown: number): (path: string, signal: AbortSignal) => Promise<Eve
 export function EventsView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
-  const { data, error } = useEvents(query, SHOWN, isHeld);
+  const feed = useEvents(query, SHOWN, isHeld);
+  const { data, error } = feed;
   return (
     <section>
       <Heading level={1}>Events</Heading>
       <div ref={ref}>
+        <AsOf feed={feed} />
         {data === null ? (
           <Waiting error={error} />
         ) : data.items.length === 0 ? (

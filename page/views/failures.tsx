@@ -23,10 +23,10 @@ const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 
 export function FailuresView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold<HTMLDivElement>();
-  const { data, error } = useFeed<List<FailureGroup | FailureRow> & Partial<FailureKept>>(
-    apiPath('failures', query),
-    { isHeld },
-  );
+  const feed = useFeed<List<FailureGroup | FailureRow> & Partial<FailureKept>>(apiPath('failures', query), {
+    isHeld,
+  });
+  const { data } = feed;
   const since =
     data?.since === undefined ? null : (
       <span class="since">
@@ -52,7 +52,7 @@ export function FailuresView() {
         <Chips path="failures" except={['group', 'cursor', 'limit', 'queue', 'cause']} />
       </search>
       <div ref={ref} class="list">
-        <ListBody data={data} error={error} isHeld={isHeld} empty="No failure is remembered">
+        <ListBody feed={feed} isHeld={isHeld} empty="No failure is remembered">
           {({ items }) => (
             <>
               <FailureGroups groups={items.filter((item) => 'example' in item)} among={query} />

@@ -14,7 +14,7 @@ import { useStore } from '../lib/store.ts';
 import { ParamChoice } from '../ui/filters.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { Plot } from '../ui/plot.tsx';
-import { Ago, Amount, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
+import { Ago, Amount, AsOf, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
 import { EventRows, useEvents } from './events.tsx';
 import { WhyPanel } from './why.tsx';
 
@@ -33,7 +33,8 @@ const SERIES: readonly HistorySeries[] = [
 ];
 
 export function OverviewView() {
-  const { data, error } = useFeed<Overview>(apiPath('overview'));
+  const feed = useFeed<Overview>(apiPath('overview'));
+  const { data, error } = feed;
   const { problem } = useStore(live);
   return (
     <>
@@ -42,7 +43,8 @@ export function OverviewView() {
         <Waiting error={error} />
       ) : (
         <>
-          <AttentionList of={data.attention} isOld={problem !== null} />
+          <AsOf feed={feed} />
+          <AttentionList of={data.attention} isOld={problem !== null || error !== null} />
           <Figures overview={data} />
         </>
       )}
@@ -165,10 +167,11 @@ function Plots() {
   const { query } = useRoute();
   const window = query.get('window') ?? '10m';
   const params = `window=${window}&points=${POINTS}&series=${SERIES.join()}`;
-  const { data, isOld } = useFeed<History>(apiPath('history', params), {
+  const feed = useFeed<History>(apiPath('history', params), {
     slower: window === '10m' ? 1 : 10,
     keeps: ['window'],
   });
+  const { data, error, isOld } = feed;
   return (
     <section aria-labelledby="history">
       <Heading
@@ -188,6 +191,7 @@ function Plots() {
           </span>
         )}
       </Heading>
+      {data === null && error !== null ? <Waiting error={error} /> : <AsOf feed={feed} />}
       <div class={`plots ${isOld ? 'old' : ''}`}>{data === null ? null : <PlotsOf history={data} />}</div>
     </section>
   );
@@ -240,12 +244,14 @@ function PlotsOf({ history: { at_ms: atMs, series } }: { readonly history: Histo
 }
 
 function LastEvents() {
-  const { data, error } = useEvents('', EVENTS_SHOWN);
+  const feed = useEvents('', EVENTS_SHOWN);
+  const { data, error } = feed;
   return (
     <section aria-labelledby="events">
       <Heading aside={<a href={hrefTo('events')}>All events</a>}>
         <span id="events">Last events</span>
       </Heading>
+      <AsOf feed={feed} />
       {data === null ? (
         <Waiting error={error} />
       ) : data.items.length === 0 ? (

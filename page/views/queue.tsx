@@ -6,10 +6,11 @@ import { bytes, count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { Facts, PauseList } from '../ui/parts.tsx';
 import { Table } from '../ui/table.tsx';
-import { At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
+import { AsOf, At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
 
 export function QueueView() {
-  const { data, error } = useFeed<QueueAnswer>('queue', { slower: 2 });
+  const feed = useFeed<QueueAnswer>('queue', { slower: 2 });
+  const { data, error } = feed;
   // Of the server, whichever queue is chosen.
   const overview = useFeed<Overview>('overview', { slower: 2 });
   const pauses = overview.data?.pauses ?? [];
@@ -27,6 +28,8 @@ export function QueueView() {
       >
         Queue
       </Heading>
+      <AsOf feed={feed} />
+      <AsOf feed={overview} />
       <PauseList of={pauses} what="Paused" />
       <Queues ofServer={pauses} />
       <div class="columns">
@@ -40,10 +43,12 @@ export function QueueView() {
 
 function Queues({ ofServer }: { readonly ofServer: readonly PauseItem[] }) {
   const isOwn = (pause: PauseItem) => !ofServer.some((each) => isSame(each, pause));
-  const { data, error } = useFeed<List<QueueRow>>('queues', { slower: 2 });
+  const feed = useFeed<List<QueueRow>>('queues', { slower: 2 });
+  const { data, error } = feed;
   return (
     <section>
       <Heading>Queues in use</Heading>
+      <AsOf feed={feed} />
       {data === null ? (
         <Waiting error={error} />
       ) : data.items.length === 0 ? (

@@ -11,13 +11,13 @@ import { Badge, Bar, ConsumerLink, Facts, Pairs, PauseList, Progress, StateBadge
 import { Table } from '../ui/table.tsx';
 import {
   Ago,
+  AsOf,
   At,
   Empty,
   Foreign,
   ForeignBlock,
   Heading,
   Lasting,
-  Problem,
   Unfolding,
   Waiting,
 } from '../ui/text.tsx';
@@ -31,7 +31,8 @@ const ROWS = 8;
 const HELD_MAX = 200;
 
 export function SubmissionView({ id }: { readonly id: string }) {
-  const { data, error } = useFeed<SubmissionAnswer>(apiPath(`submissions/${id}`));
+  const feed = useFeed<SubmissionAnswer>(apiPath(`submissions/${id}`));
+  const { data, error } = feed;
   if (data === null) {
     return (
       <>
@@ -44,7 +45,7 @@ export function SubmissionView({ id }: { readonly id: string }) {
   return (
     <>
       <Head submission={data} />
-      <Problem of={error} />
+      <AsOf feed={feed} />
       <Progress chunks={data.chunks} isLarge />
       <Figures submission={data} />
       <End of={data} />
@@ -209,11 +210,11 @@ function Held({
   const { ref, isHeld } = useHold<HTMLDivElement>();
   const query = `state=reserved&sort=held&limit=${HELD_MAX}`;
   const hasAny = chunks.reserved > 0;
-  const { data } = useFeed<List<ChunkRow>>(hasAny ? apiPath(`submissions/${id}/chunks`, query) : null, {
+  const feed = useFeed<List<ChunkRow>>(hasAny ? apiPath(`submissions/${id}/chunks`, query) : null, {
     isHeld,
     slower: 2,
   });
-  const rows = hasAny ? (data?.items ?? []) : [];
+  const rows = hasAny ? (feed.data?.items ?? []) : [];
   const holders = holdersOf(rows).slice(0, ROWS);
   const most = holders[0]?.held ?? 0;
   const all = hrefTo(`submissions/${id}/chunks`, 'state=reserved&sort=held');
@@ -223,6 +224,7 @@ function Held({
         <Heading aside={rows.length > ROWS ? <a href={all}>All in flight</a> : undefined}>
           Held longest
         </Heading>
+        <AsOf feed={feed} />
         {rows.length === 0 ? (
           <Empty>Nothing is in flight</Empty>
         ) : (

@@ -112,10 +112,11 @@ export function SubmissionsView() {
   const { ref, isHeld } = useHold<HTMLDivElement>();
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const { hiddenColumns } = useStore(preferences);
-  const { data, error, isOld } = useFeed<List<SubmissionItem>>(apiPath('submissions', query), {
+  const feed = useFeed<List<SubmissionItem>>(apiPath('submissions', query), {
     isHeld: isHeld || chosen.size > 0,
     keeps: LIST_KEEPS,
   });
+  const { data, isOld } = feed;
   const address = query.toString();
   useEffect(() => setChosen(new Set()), [address]);
   const rows = data?.items ?? [];
@@ -137,7 +138,7 @@ export function SubmissionsView() {
         clear={() => setChosen(new Set())}
       />
       <div ref={ref} class="list">
-        <ListBody data={data} error={error} isHeld={isHeld || chosen.size > 0} empty="No submission matches">
+        <ListBody feed={feed} isHeld={isHeld || chosen.size > 0} empty="No submission matches">
           {() => (
             <Table
               label="Submissions"

@@ -50,14 +50,15 @@ function Values({ of: key }: { readonly of: string }) {
   const { ref, isHeld } = useHold<HTMLDivElement>();
   const params = new URLSearchParams(query);
   params.set('key', key);
-  const { data, error, isOld } = useFeed<List<ValueRow>>(apiPath('values', params), {
+  const feed = useFeed<List<ValueRow>>(apiPath('values', params), {
     isHeld,
     keeps: LIST_KEEPS,
   });
+  const { data, isOld } = feed;
   const rows = data?.items ?? [];
   return (
     <div ref={ref} class="list">
-      <ListBody data={data} error={error} isHeld={isHeld} empty="No open submission carries this key">
+      <ListBody feed={feed} isHeld={isHeld} empty="No open submission carries this key">
         {({ matched }) => (
           <Table
             label={`Values of ${key}`}

@@ -3,7 +3,7 @@ import { sentence } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath } from '../lib/route.ts';
 import { Icon } from '../ui/icons.tsx';
-import { Foreign, Heading } from '../ui/text.tsx';
+import { AsOf, Foreign, Heading, Waiting } from '../ui/text.tsx';
 
 /** Whether work goes on, and if not, why: the verdict, and on demand all that was looked at. Of one submission, or of all. */
 export function WhyPanel({
@@ -15,39 +15,43 @@ export function WhyPanel({
   readonly isOpen?: boolean;
 }) {
   const query = submission === null ? '' : `submission=${submission}`;
-  const { data, error } = useFeed<Why>(apiPath('why', query), { slower: 2 });
-  if (data === null) return error === null ? <div class="panel why empty-why" /> : null;
+  const feed = useFeed<Why>(apiPath('why', query), { slower: 2 });
+  const { data, error } = feed;
+  if (data === null) return error === null ? <div class="panel why empty-why" /> : <Waiting error={error} />;
   const { ok, verdict, text, advice, checks } = data;
   // Nothing to do is nothing to be warned of.
   const isIdle = verdict === 'nothing_open';
   return (
-    <details open={isOpen} class={`panel why ${ok ? 'ok' : isIdle ? 'idle' : 'not-ok'}`}>
-      <summary>
-        <Icon name={ok ? 'ok' : isIdle ? 'info' : 'warning'} />
-        <span class="verdict" aria-live="polite">
-          <b>
-            <Foreign text={sentence(text)} />
-          </b>
-          {advice === null ? null : (
-            <span class="advice">
-              <Foreign text={advice} />
-            </span>
-          )}
-        </span>
-        <span class="more">What was checked</span>
-      </summary>
-      <ol class="checks">
-        {checks.map(({ code, ok: isOk, evidence }) => (
-          <li key={code} class={isOk ? 'ok' : 'not-ok'}>
-            <Icon name={isOk ? 'ok' : 'warning'} />
-            <span class="check-name">{code.replaceAll('_', ' ')}</span>
-            <span>
-              <Foreign text={evidence} />
-            </span>
-          </li>
-        ))}
-      </ol>
-    </details>
+    <>
+      <AsOf feed={feed} />
+      <details open={isOpen} class={`panel why ${ok ? 'ok' : isIdle ? 'idle' : 'not-ok'}`}>
+        <summary>
+          <Icon name={ok ? 'ok' : isIdle ? 'info' : 'warning'} />
+          <span class="verdict" aria-live="polite">
+            <b>
+              <Foreign text={sentence(text)} />
+            </b>
+            {advice === null ? null : (
+              <span class="advice">
+                <Foreign text={advice} />
+              </span>
+            )}
+          </span>
+          <span class="more">What was checked</span>
+        </summary>
+        <ol class="checks">
+          {checks.map(({ code, ok: isOk, evidence }) => (
+            <li key={code} class={isOk ? 'ok' : 'not-ok'}>
+              <Icon name={isOk ? 'ok' : 'warning'} />
+              <span class="check-name">{code.replaceAll('_', ' ')}</span>
+              <span>
+                <Foreign text={evidence} />
+              </span>
+            </li>
+          ))}
+        </ol>
+      </details>
+    </>
   );
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { type Hearing, problemOf, silenceOf } from '../../page/lib/heard.ts';
 import { isSameBut } from '../../page/lib/same.ts';
 import { Skew } from '../../page/lib/skew.ts';
 
@@ -40,4 +41,33 @@ test('rows stay for another order of the same list, not for another list', () =>
     'consumers?queue=images&state=failed',
   ])
     assert.ok(!stay(request, other), other);
+});
+
+suite('what is heard of the queue', () => {
+  const hearing = (given: Partial<Hearing>): Hearing => ({
+    startedAtMs: 0,
+    heardAtMs: null,
+    failure: null,
+    isRefused: false,
+    slower: 1,
+    ...given,
+  });
+  const failing = (sinceMs: number, heardAtMs: number | null) =>
+    hearing({ heardAtMs, failure: { sinceMs, text: 'gone' } });
+
+  test('it is gone only if nothing was heard since the latest failure began', () => {
+    assert.equal(problemOf([]), null);
+    assert.equal(problemOf([failing(5, 1), hearing({ heardAtMs: 9 })]), null);
+    assert.equal(problemOf([failing(5, 1), failing(10, 9)]), 'gone');
+    assert.equal(problemOf([failing(5, 1), hearing({ heardAtMs: 4, slower: 10 })]), 'gone');
+  });
+
+  test('figures are as old as those that are the latest by their own interval', () => {
+    const slow = hearing({ heardAtMs: 1_000, slower: 10 });
+    const silence = (...feeds: Hearing[]) => silenceOf(feeds, 13_000, 1_000);
+    assert.deepEqual(silence(slow, hearing({ heardAtMs: 12_900 })), { silentMs: 12_000, isOld: false });
+    assert.deepEqual(silence(slow, hearing({ heardAtMs: 8_000 })), { silentMs: 5_000, isOld: true });
+    assert.equal(silence(hearing({ heardAtMs: 1, isRefused: true })).isOld, false);
+    assert.equal(silence(hearing({})).isOld, true);
+  });
 });

@@ -294,6 +294,21 @@ pageSuite('the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('figures whose request alone fails are said to be of before', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page, { isEmpty: true });
+    await page.goto(`${scene.origin}/`);
+    await page.getByText('Nothing needs attention').waitFor();
+    await page.route('**/api/v1/overview', (route) =>
+      route.fulfill({ status: 503, json: { status: 503, code: 'BUSY', detail: 'too much to do' } }),
+    );
+    await page.getByText(/^As of \d\d:\d\d:\d\d: too much to do$/).waitFor();
+    assert.equal(await page.getByText('Nothing needs attention').count(), 0);
+    await page.locator('.heard.old').waitFor();
+    assert.equal(await page.locator('.banner').count(), 0);
+  });
+
   test('nothing is asked while the page is stopped, and choices stay', async () => {
     await using watched = await scene.open();
     const { page } = watched;
