@@ -97,6 +97,7 @@ pageSuite('actions on the page', {}, (scene) => {
     assert.equal(await page.getByText('take it back').or(page.getByText('takes it back')).count(), 0);
     await press('Cancel 1\u2009337 submissions');
     await page.getByText('in 5 seconds').waitFor();
+    assert.equal(await button('Close').count(), 0);
     await act('Pause');
     await page.getByText('Afterwards Undo takes it back for the first 2 of them only').waitFor();
     await press('Pause 1\u2009337 submissions');
