@@ -30,6 +30,8 @@ const BACKOFF_MS_MIN = 1_000;
 class Poll<T> implements Hearing {
   data: T | null = null;
   dataAtMs: number | null = null;
+  /** The value of `changes` when `data` was asked for. */
+  dataChanges = 0;
   error: ApiError | null = null;
   readonly startedAtMs = queueNowMs();
   heardAtMs: number | null = null;
@@ -79,12 +81,14 @@ class Poll<T> implements Hearing {
     this.#request?.abort();
     const request = new AbortController();
     this.#request = request;
+    const changesThen = changes.value;
     try {
       this.data = await this.#read(request.signal);
       this.error = null;
       this.#failures = 0;
       this.#heard();
       this.dataAtMs = this.heardAtMs;
+      this.dataChanges = changesThen;
     } catch (error) {
       if (request.signal.aborted) return;
       this.#failures++;
@@ -139,7 +143,7 @@ export interface Feed<T> {
 export interface FeedOptions<T> {
   /** Asks less often, by this factor. */
   readonly slower?: number;
-  /** What is shown stays as it is. */
+  /** What is shown stays as it is, until something is changed from this page. */
   readonly isHeld?: boolean;
   /** Where no other parameters than these have changed, the old answer stays until there is a new one or an error. Default: none. */
   readonly keeps?: readonly string[];
@@ -174,15 +178,18 @@ export function useFeed<T extends object>(path: string | null, options: FeedOpti
     poll?.start();
     return () => poll?.stop();
   }, [poll]);
-  const shown = useRef<{ path: string | null; data: T | null; atMs: number | null }>({
+  const shown = useRef<{ path: string | null; data: T | null; atMs: number | null; changes: number }>({
     path,
     data: null,
     atMs: null,
+    changes: changes.value,
   });
   const data = poll?.data ?? null;
   // Of what was asked for anew there is nothing yet that could be held.
-  const isNew = shown.current.data === null || shown.current.path !== path;
-  if (data !== null && (isNew || !isHeld)) shown.current = { path, data, atMs: poll?.dataAtMs ?? null };
+  const isNew =
+    shown.current.data === null || shown.current.path !== path || shown.current.changes !== poll?.dataChanges;
+  if (poll !== null && data !== null && (isNew || !isHeld))
+    shown.current = { path, data, atMs: poll.dataAtMs, changes: poll.dataChanges };
   const error = poll?.error ?? null;
   const isOld = shown.current.path !== path;
   const stays =

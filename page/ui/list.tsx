@@ -10,6 +10,7 @@ export function ListBody<Item>({
   feed,
   empty,
   isHeld,
+  hasSelected = false,
   children,
 }: {
   readonly feed: Feed<List<Item>>;
@@ -17,6 +18,8 @@ export function ListBody<Item>({
   readonly empty: string;
   /** They hold still for now. */
   readonly isHeld: boolean;
+  /** So they do while some of them are selected. */
+  readonly hasSelected?: boolean;
   readonly children: (data: List<Item>) => ComponentChildren;
 }) {
   const { data, error } = feed;
@@ -34,7 +37,13 @@ export function ListBody<Item>({
       <div class="below">
         <Pager matched={data.matched} shown={data.items.length} next={data.next} />
         {/* Always there, so that nothing moves when it speaks. */}
-        <span class="held-note">{isHeld ? 'held still while you point at it' : ''}</span>
+        <span class="held-note">
+          {hasSelected
+            ? 'held still while rows are selected'
+            : isHeld
+              ? 'held still while you point at it'
+              : ''}
+        </span>
       </div>
     </>
   );

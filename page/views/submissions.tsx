@@ -4,7 +4,7 @@ import { isOfEnded, SUBMISSION_FILTERS, type SubmissionItem } from '../../src/pr
 import { VerbButtons } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
 import { count, range, rate } from '../lib/format.ts';
-import { LIST_KEEPS, useFeed } from '../lib/live.ts';
+import { changes, LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { choose, preferences } from '../lib/preferences.ts';
 import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';
@@ -119,6 +119,7 @@ export function SubmissionsView() {
   const { data, isOld } = feed;
   const address = query.toString();
   useEffect(() => setChosen(new Set()), [address]);
+  useEffect(() => changes.subscribe(() => setChosen(new Set())), []);
   const rows = data?.items ?? [];
   const toggle = (key: string) => {
     const next = new Set(chosen);
@@ -138,7 +139,7 @@ export function SubmissionsView() {
         clear={() => setChosen(new Set())}
       />
       <div ref={ref} class="list">
-        <ListBody feed={feed} isHeld={isHeld || chosen.size > 0} empty="No submission matches">
+        <ListBody feed={feed} isHeld={isHeld} hasSelected={chosen.size > 0} empty="No submission matches">
           {() => (
             <Table
               label="Submissions"

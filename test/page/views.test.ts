@@ -309,6 +309,29 @@ pageSuite('the page', {}, (scene) => {
     assert.equal(await page.locator('.banner').count(), 0);
   });
 
+  test('an action ends the selection, and its outcome is shown whoever points at the list', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    let submissions = 1_337;
+    await answerFrom(page);
+    await page.route('**/api/v1/submissions', async (route) => {
+      const world = { ...PLAIN, nowMs: Date.now() };
+      await route.fulfill({ json: list(world, [submission(world, 1)], submissions) });
+    });
+    await page.goto(`${scene.origin}/#/submissions`);
+    await page.locator('tr[data-row] input[type=checkbox]').check();
+    await page.getByText('held still while rows are selected').waitFor();
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    const go = page.getByRole('button', { name: 'Pause 1 submission' });
+    await go.waitFor();
+    submissions = 1_400;
+    await go.press('Enter');
+    await page.locator('tr[data-row]').hover();
+    await page.getByText('1 of 1\u2009400 shown').waitFor();
+    await page.getByText('1 selected').waitFor({ state: 'detached' });
+    watched.assertQuiet();
+  });
+
   test('nothing is asked while the page is stopped, and choices stay', async () => {
     await using watched = await scene.open();
     const { page } = watched;
