@@ -83,7 +83,9 @@ class Poll<T> implements Hearing {
     this.#request = request;
     const changesThen = changes.value;
     try {
-      this.data = await this.#read(request.signal);
+      const data = await this.#read(request.signal);
+      if (request.signal.aborted) return;
+      this.data = data;
       this.error = null;
       this.#failures = 0;
       this.#heard();
@@ -96,6 +98,7 @@ class Poll<T> implements Hearing {
       if (this.error.isRefusal) this.#heard();
       else this.failure = { sinceMs: this.failure?.sinceMs ?? queueNowMs(), text: this.error.message };
     }
+    this.#request = null;
     if (this.#isStopped) return;
     const heardAtMs = Math.max(this.heardAtMs ?? 0, live.value.heardAtMs ?? 0) || null;
     live.set({ heardAtMs, problem: problemOf(polls) });
@@ -119,12 +122,12 @@ class Poll<T> implements Hearing {
     return intervalMs === 0 ? Number.POSITIVE_INFINITY : intervalMs * this.slower;
   }
 
+  /** A request that is under way schedules the next one at its end. */
   #schedule(waitMs: number): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || this.#request !== null) return;
     clearTimeout(this.#timer);
     if (document.visibilityState !== 'visible' || isPaused.value || waitMs === Number.POSITIVE_INFINITY)
       return;
-    if (this.#request !== null && waitMs === 0 && this.data === null && this.error === null) return;
     this.#timer = window.setTimeout(() => void this.ask(), waitMs);
   }
 }

@@ -332,6 +332,27 @@ pageSuite('the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('a slow request is not given up because a preference is changed', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await page.clock.install();
+    await answerFrom(page);
+    await page.goto(`${scene.origin}/#/submissions`);
+    await page.locator('tr[data-row]').first().waitFor();
+    let asked = 0;
+    await page.route('**/api/v1/submissions', () => {
+      asked++;
+      return new Promise<void>(() => {});
+    });
+    const first = page.waitForRequest('**/api/v1/submissions');
+    await page.clock.runFor(1_100);
+    await first;
+    await page.getByLabel('How often to ask').selectOption('2000');
+    await page.clock.runFor(5_000);
+    assert.equal(asked, 1);
+    watched.assertQuiet();
+  });
+
   test('nothing is asked while the page is stopped, and choices stay', async () => {
     await using watched = await scene.open();
     const { page } = watched;
