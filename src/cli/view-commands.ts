@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { queueText } from '../model/queue-name.ts';
 import type { FailureGroup, FailureRow } from '../protocol/api/failures.ts';
 import type { Frame, List } from '../protocol/api/lists.ts';
 import { LIMIT_MAX } from '../protocol/api/parameters.ts';
@@ -131,6 +132,8 @@ Ends with status 0 if work goes on, or has ended, and with ${EXIT_IN_THE_WAY} if
         const lines = flags.verbose
           ? why.checks.map(({ ok, code, evidence }) => `${ok ? 'ok ' : 'NO '} ${code}: ${evidence}`)
           : [`${why.verdict}: ${why.text}`];
+        // Of all of them, the one that is told about.
+        if (id === undefined && why.queue !== null) lines.unshift(`of ${queueText(why.queue)}:`);
         if (why.advice !== null) lines.push(`what to do: ${why.advice}`);
         io.stdout.write(lines.map((line) => `${oneLine(line)}\n`).join(''));
       }

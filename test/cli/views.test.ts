@@ -38,11 +38,13 @@ test('why says what is in the way, and its status tells whether work goes on', a
   assert.equal(alone.code, 3);
   assert.match(
     alone.stdout,
-    /^ok {2}stopping: .*\n(?:ok .*\n)*NO {2}no_consumers: 1 chunk waits and no consumer .*\nwhat to do: start consumers/,
+    /^of queue images:\nok {2}stopping: .*\n(?:ok .*\n)*NO {2}no_consumers: 1 chunk waits and no consumer .*\nwhat to do: start consumers/,
   );
   const json = await runCommand(['why', '--queue', 'images', '--json', ...url]);
   const why = JSON.parse(json.stdout) as Why;
   assert.deepEqual([why.verdict, why.queue, json.code], ['no_consumers', 'images', 3]);
+  const ofAll = await runCommand(['why', ...url]);
+  assert.match(ofAll.stdout, /^of (?:the unnamed queue|queue images):\n\w+: /);
   const unknown = await runCommand(['why', '1', ...url]);
   assert.deepEqual([unknown.code, unknown.stdout], [1, '']);
   assert.match(unknown.stderr, /^opsqueue: the queue does not know submission 1: /);
