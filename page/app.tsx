@@ -316,8 +316,9 @@ function Banner() {
               <Foreign text={problem} />
             </b>
             {heardAtMs === null
-              ? '. The page tries again by itself.'
-              : `. What you see is of ${clockTime(heardAtMs, isUtc)} ${zoneName(isUtc)} time; the page tries again by itself.`}
+              ? '. '
+              : `. What you see is of ${clockTime(heardAtMs, isUtc)} ${zoneName(isUtc)} time. `}
+            It is tried again.
           </span>
         </div>
       )}

@@ -37,7 +37,7 @@ export function Help({ close }: { close(): void }) {
         Times in UTC
       </label>
       <label class="field">
-        <span>Your name, for the history of what you do; without one the queue writes down your address</span>
+        <span>Your name, for the history of what you do; else your address</span>
         <input
           value={name}
           maxLength={100}

@@ -36,8 +36,8 @@ const MEANINGS: Readonly<Record<Verb, string>> = {
   pause: 'Nothing more is handed out until it is resumed. Chunks in flight are finished.',
   resume: 'Chunks are handed out again, unless it is paused for another reason.',
   retry: 'Chunks that failed are tried again; a submission that failed goes on from where it was.',
-  cancel: 'It ends, and what its consumers still do is dropped. This cannot be undone once it has happened.',
-  set: 'It is in force at once, for chunks in flight as well. What is left as it is stays so.',
+  cancel: 'It ends; what its consumers still do is dropped. It cannot be undone later.',
+  set: 'It is in force at once, for chunks in flight as well.',
 };
 
 /** Asks before anything happens: how many, which, why. */
