@@ -1,10 +1,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Page } from 'playwright-core';
 import { submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { pageSuite } from '../support/page/suite.ts';
 
 pageSuite('actions on the page', {}, (scene) => {
+  /** The submissions of a customer; from here on time passes only when it is told to. */
+  async function customerAtStandstill(page: Page) {
+    const { actions } = await answerFrom(page);
+    await page.clock.install();
+    await page.goto(`${scene.origin}/#/submissions?meta=customer:42`);
+    const button = (name: string) => page.getByRole('button', { name, exact: true });
+    await button('Cancel').waitFor();
+    await page.clock.pauseAt(Date.now() + 3_600_000);
+    const press = async (name: string) => {
+      await button(name).dispatchEvent('click');
+      await page.clock.runFor(100);
+    };
+    return { actions, button, press };
+  }
+
   test('a submission is found, selected and paused with keys alone, and the pause is taken back', async () => {
     await using watched = await scene.open();
     const { page } = watched;
@@ -40,17 +56,7 @@ pageSuite('actions on the page', {}, (scene) => {
   test('who cancels many types their number, and has five seconds to think again', async () => {
     await using watched = await scene.open();
     const { page } = watched;
-    const { actions } = await answerFrom(page);
-    await page.clock.install();
-    await page.goto(`${scene.origin}/#/submissions?meta=customer:42`);
-    const button = (name: string) => page.getByRole('button', { name, exact: true });
-    await button('Cancel').waitFor();
-    // From here on time passes only when it is told to.
-    await page.clock.pauseAt(Date.now() + 3_600_000);
-    const press = async (name: string) => {
-      await button(name).dispatchEvent('click');
-      await page.clock.runFor(100);
-    };
+    const { actions, button, press } = await customerAtStandstill(page);
     const go = 'Cancel 1\u2009337 submissions';
     const cancel = async () => {
       await press('Cancel');
@@ -78,16 +84,7 @@ pageSuite('actions on the page', {}, (scene) => {
   test('a cancel that waits can be taken back whatever is done meanwhile, and what only some can be taken back of says so', async () => {
     await using watched = await scene.open();
     const { page } = watched;
-    const { actions } = await answerFrom(page);
-    await page.clock.install();
-    await page.goto(`${scene.origin}/#/submissions?meta=customer:42`);
-    const button = (name: string) => page.getByRole('button', { name, exact: true });
-    await button('Cancel').waitFor();
-    await page.clock.pauseAt(Date.now() + 3_600_000);
-    const press = async (name: string) => {
-      await button(name).dispatchEvent('click');
-      await page.clock.runFor(100);
-    };
+    const { actions, button, press } = await customerAtStandstill(page);
     const act = async (verb: string) => {
       await press(verb);
       await button(`${verb} 1\u2009337 submissions`).waitFor();

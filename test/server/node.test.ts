@@ -118,25 +118,31 @@ function preparesAfter(store: MemoryStore, gate: () => Promise<void>): void {
   };
 }
 
+/** Reading for another node's shards waits to be let through, once that is asked for. */
+function gatedPreparing(store: MemoryStore) {
+  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const preparing = { isGated: false, asked: asked.promise, open: () => gate.resolve() };
+  preparesAfter(store, async () => {
+    if (!preparing.isGated) return;
+    asked.resolve();
+    await gate.promise;
+  });
+  return preparing;
+}
+
 test('a node that is to stop acts until another one has read what it needs', async () => {
   const database = new MemoryDatabase();
   const a = await TestServer.start({ ...sharing(database), leaseMs: 60_000 });
   const options = { ...sharing(database), leaseMs: 60_000 };
-  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  let isGated = false;
-  preparesAfter(options.store as MemoryStore, async () => {
-    if (!isGated) return;
-    asked.resolve();
-    await gate.promise;
-  });
+  const preparing = gatedPreparing(options.store as MemoryStore);
   await using b = await TestServer.start(options);
   await balanced(a, b);
-  isGated = true;
+  preparing.isGated = true;
   const queue = await queueAt(a);
   const stopped = a[Symbol.asyncDispose]();
-  await asked.promise;
+  await preparing.asked;
   assert.equal(await activeStatus(a, queue), '200 active');
-  gate.resolve();
+  preparing.open();
   await stopped;
   await hasAll(b);
 });
@@ -145,26 +151,20 @@ test('a node that is to stop goes on passing to where shards are while others ge
   const database = new MemoryDatabase();
   const a = await TestServer.start(sharing(database));
   const options = sharing(database);
-  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  let isGated = false;
-  preparesAfter(options.store as MemoryStore, async () => {
-    if (!isGated) return;
-    asked.resolve();
-    await gate.promise;
-  });
+  const preparing = gatedPreparing(options.store as MemoryStore);
   await using b = await TestServer.start(options);
   const c = await TestServer.start(sharing(database));
   await balanced(a, b, c);
-  isGated = true;
+  preparing.isGated = true;
   const queue = await queueAt(c);
   const stopped = a[Symbol.asyncDispose]();
-  await asked.promise;
-  isGated = false;
+  await preparing.asked;
+  preparing.isGated = false;
   await c[Symbol.asyncDispose]();
   await eventually(async () => (await ownerOf(b, queue)) === b.port);
   await eventually(async () => (await ownerOf(a, queue)) === b.port);
   assert.equal((await a.get(`/q/${queue}/producer/submissions/count`)).status, 200);
-  gate.resolve();
+  preparing.open();
   await stopped;
 });
 
