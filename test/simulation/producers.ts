@@ -223,7 +223,6 @@ export class SimProducers {
               life.insertAcknowledged(id, told);
               // Only its deadline ends it.
               if (control !== undefined && control.deadlineMs !== null) {
-                this.#o.oracle.mayEnd(id);
                 this.#pause(ids(id), 'until its deadline');
               }
             },

@@ -190,15 +190,21 @@ export class Life {
   }
 
   #mustBeLicensed(id: SubmissionId): void {
-    const { licencesMax, mayHaveEnded } = this.#known;
+    const { licencesMax } = this.#known;
     if (licencesMax === null) return;
     const licence = this.#licenceOf(id);
     if (licence === null) return;
     let count = 0;
     for (const held of this.#holders.submissions()) {
-      if (!mayHaveEnded.has(held) && this.#licenceOf(held) === licence) count++;
+      if (!this.#mayHaveEnded(held) && this.#licenceOf(held) === licence) count++;
     }
     must(count <= licencesMax, () => `${count} chunks of licence ${licence} are in flight`);
+  }
+
+  /** A deadline ends it by itself, which nobody hears of before that is on disk. */
+  #mayHaveEnded(id: SubmissionId): boolean {
+    const { mayHaveEnded, database } = this.#known;
+    return mayHaveEnded.has(id) || (database.rows.get(id)?.control.deadlineMs ?? null) !== null;
   }
 
   /** Each queue counts for itself. */
