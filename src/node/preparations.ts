@@ -7,7 +7,7 @@ import { Avoided } from './avoided.ts';
 
 /** For how long a node that is to stop acts on while others prepare to take its shards. */
 export const PREPARE_MS_MAX = 10_000;
-/** Who does not take a shard by then does not need what was prepared, as a rule. */
+/** What was prepared for a shard that is free, and that this node does not take, is kept for so long. */
 const KEPT_MS_MAX = 30_000;
 const TELL_AGAIN_MS = 50;
 /** Owners renew at a third of their lease: one of which nothing is seen for this share of it is dying, most often. */
@@ -26,7 +26,8 @@ export interface PreparationsOptions {
 interface Prepared {
   readonly lease: LeaseName;
   readonly holder: string;
-  readonly beganMs: number;
+  /** When this node was to take it, as last seen. */
+  dueMs: number;
   readonly dropped: AbortController;
   /** The holder has not left: it is silent. */
   isAlarm: boolean;
@@ -43,6 +44,8 @@ export class Preparations {
   readonly #o: PreparationsOptions;
   readonly #all = new Map<ShardId, Prepared>();
   readonly #falseAlarms: Avoided<string>;
+  /** That could not be prepared. */
+  readonly #failed: Avoided<ShardId>;
   /** How long the leases of each node last. */
   readonly #lengths = new Map<string, number>();
   readonly #silence = new Map<string, number>();
@@ -50,6 +53,7 @@ export class Preparations {
   constructor(options: PreparationsOptions) {
     this.#o = options;
     this.#falseAlarms = new Avoided(options.clock, options.claim.leaseMs);
+    this.#failed = new Avoided(options.clock, options.claim.leaseMs);
   }
 
   /** In how many milliseconds each other node that has or had leases is silent; 0: it is. */
@@ -80,8 +84,9 @@ export class Preparations {
     for (const [shard, prepared] of this.#all) {
       const isTaken = epochs.get(shard) !== prepared.lease.epoch;
       const isOff = !dueShards.has(shard) && !freeShards.has(shard);
-      if (nowMs - prepared.beganMs > KEPT_MS_MAX) prepared.dropped.abort();
-      if (!isTaken && !isOff) continue;
+      if (dueShards.has(shard)) prepared.dueMs = nowMs;
+      const isOld = nowMs - prepared.dueMs > KEPT_MS_MAX;
+      if (!isTaken && !isOff && !isOld) continue;
       this.#all.delete(shard);
       prepared.dropped.abort();
       if (isOff && !isTaken && prepared.isAlarm) well.add(prepared.holder);
@@ -89,7 +94,9 @@ export class Preparations {
     for (const holder of well) this.#falseAlarms.add(holder);
     const present = new Set(nodes.map(({ holder }) => holder));
     for (const lease of due) {
-      const prepared = this.#all.get(lease.shard) ?? this.#begin(lease, nowMs);
+      let prepared = this.#all.get(lease.shard);
+      if (prepared === undefined && this.#failed.has(lease.shard)) continue;
+      prepared ??= this.#begin(lease, nowMs);
       prepared.isAlarm = present.has(lease.holder) && this.#silence.get(lease.holder) === 0;
     }
     this.#tellIfReady();
@@ -100,11 +107,11 @@ export class Preparations {
     this.#all.clear();
   }
 
-  #begin({ shard, epoch, holder }: LeaseHolder, beganMs: number): Prepared {
+  #begin({ shard, epoch, holder }: LeaseHolder, dueMs: number): Prepared {
     const prepared: Prepared = {
       lease: { shard, epoch },
       holder,
-      beganMs,
+      dueMs,
       dropped: new AbortController(),
       isAlarm: false,
       isReady: false,
@@ -114,11 +121,15 @@ export class Preparations {
     this.#o.prepare(shard, prepared.dropped.signal).then(
       () => {
         prepared.isReady = true;
+        this.#failed.delete(shard);
         this.#tellIfReady();
       },
       (error: unknown) => {
-        // A later look tries again.
-        if (this.#all.get(shard) === prepared) this.#all.delete(shard);
+        if (this.#all.get(shard) === prepared) {
+          // A later look tries again, and another one much later.
+          this.#all.delete(shard);
+          this.#failed.add(shard);
+        }
         this.#tellProblem([prepared], error);
         this.#tellIfReady();
       },

@@ -194,3 +194,53 @@ test('what a node has too many of is given when the one that should have it is r
   assert.deepEqual([a.shards.length, deaf.shards.length], [HALF, HALF]);
   await nodes.stop();
 });
+
+test('what was prepared is kept for as long as its shard is to be taken, and not for ever when it is free', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  await nodes.settle();
+  const b = nodes.start('b');
+  const preparing = watchPreparing(b);
+  const gate = Promise.withResolvers<void>();
+  a.ending = gate.promise;
+  await nodes.passes(45_000);
+  assert.deepEqual([b.shards.length, preparing.kept.size, preparing.begun], [0, HALF, HALF]);
+  gate.resolve();
+  await nodes.passes(1_000);
+  assert.deepEqual([b.shards.length, preparing.begun], [HALF, HALF]);
+
+  a.clock.pause();
+  a.failing = true;
+  await nodes.passes(LEASE_MS / 2 + 20);
+  assert.equal(preparing.kept.size, HALF);
+  b.store.leases!.take = async () => [];
+  await nodes.passes(20_000);
+  assert.deepEqual([b.shards.length, preparing.kept.size], [HALF, HALF]);
+  await nodes.passes(15_000);
+  assert.equal(preparing.kept.size, 0);
+  a.clock.wake();
+  await nodes.stop();
+});
+
+test('what cannot be prepared again and again is tried less and less often', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  await nodes.settle();
+  const gate = Promise.withResolvers<void>();
+  a.ending = gate.promise;
+  const b = nodes.start('b');
+  const triesMs = new Map<ShardId, number[]>();
+  b.prepare = async (shard) => {
+    triesMs.set(shard, [...(triesMs.get(shard) ?? []), nodes.time.monotonicMs()]);
+    throw new StoreError('transient', 'cut');
+  };
+  await nodes.passes(60_000);
+  assert.equal(triesMs.size, HALF);
+  for (const times of triesMs.values()) {
+    const between = times.slice(1).map((ms, i) => ms - times[i]!);
+    assert.ok(between.length >= 3 && between.length <= 5, between.join());
+    for (const [i, ms] of between.entries()) assert.ok(ms >= LEASE_MS * 2 ** i, between.join());
+  }
+  gate.resolve();
+  await nodes.stop();
+});

@@ -127,9 +127,11 @@ export class Connections {
       if (shard !== null && shards.includes(shard)) this.#abandon(session);
   }
 
-  /** Breaks off what is being written and read: no shard was owned. */
+  /** No shard was owned: breaks off what is being written, and what is read where the server has not answered lately. */
   interruptAll(): void {
-    for (const session of this.#busy.keys()) this.#abandon(session);
+    const { leaseTimeoutMs = LEASE_TIMEOUT_MS } = this.#o;
+    for (const [session, shard] of this.#busy)
+      if (shard !== null || session.silentMs > leaseTimeoutMs) this.#abandon(session);
     // A standby that was cut off for a while has links that are dead, and has had no reason to find out.
     for (const lane of [this.#writers, this.#readers]) lane.dropIdle();
   }

@@ -83,6 +83,8 @@ export class SqlSession {
   #startedAt: string | null = null;
   #isOpen = true;
   #isReplicated = true;
+  /** When the server last answered. */
+  #heardMs = Number.NEGATIVE_INFINITY;
   #watch: QuietWatch | null = null;
 
   constructor(options: SqlSessionOptions) {
@@ -119,12 +121,18 @@ export class SqlSession {
     } finally {
       deadline.cancel();
     }
+    this.#heardMs = clock.monotonicMs();
     this.#watch = new QuietWatch(this.#socket, quietMs, () => quiet(this));
   }
 
   /** It can be used once more. */
   get isUsable(): boolean {
     return this.#isOpen && this.#names.size < STATEMENTS_MAX;
+  }
+
+  /** Milliseconds since the server last answered. */
+  get silentMs(): number {
+    return this.#o.clock.monotonicMs() - this.#heardMs;
   }
 
   /** Bytes that came from the server. */
@@ -240,6 +248,7 @@ export class SqlSession {
     this.#watch?.begin();
     try {
       const answer = await send();
+      this.#heardMs = this.#o.clock.monotonicMs();
       if (!this.#isReplicated) throw new NotReplicated();
       return answer;
     } finally {

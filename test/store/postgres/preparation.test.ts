@@ -22,15 +22,19 @@ import { systemClock } from '../../../src/system/time/clock.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
 import { PostgresServer, withoutPostgres } from '../../support/store/postgres-server.ts';
 
+async function open(url: string) {
+  const logger = recordingLogger();
+  const location = parseLocation(pg, url.slice('postgres:'.length));
+  const connections = new Connections({ pg, location, logger, clock: systemClock });
+  await prepareDatabase(connections, logger, systemClock);
+  return { connections, store: new PostgresStore(connections) };
+}
+
 test('what comes before any statement of the reading, and goes after it, is seen', {
   skip: withoutPostgres(),
 }, async () => {
   await using server = await PostgresServer.start();
-  const logger = recordingLogger();
-  const location = parseLocation(pg, server.url('?schema=preparing').slice('postgres:'.length));
-  const connections = new Connections({ pg, location, logger, clock: systemClock });
-  await prepareDatabase(connections, logger, systemClock);
-  const store = new PostgresStore(connections);
+  const { connections, store } = await open(server.url('?schema=preparing'));
   const [grant = assert.fail()] = await store.acquire([0], 'a');
   let seq = grant.lastSeq;
   const commit = async (...mutations: Mutation[]) => {
@@ -74,5 +78,21 @@ test('what comes before any statement of the reading, and goes after it, is seen
     }
     assert.ok(statements >= 6, `${statements} statements`);
   }
+  await store.close();
+});
+
+test('a node that takes its first shard goes on reading others', { skip: withoutPostgres() }, async () => {
+  await using server = await PostgresServer.start();
+  const { connections, store } = await open(server.url('?schema=first'));
+  const { free } = await store.leases.look(null);
+  const claim = { holder: 'a', address: 'a:3999', leaseMs: 3_000 };
+  let taken = 0;
+  const read: Read = (work) =>
+    connections.read(async (session) => {
+      if (taken === 0) taken = (await store.leases.take(free.slice(1), claim)).length;
+      return work(session);
+    });
+  for await (const { submissions } of new PostgresPreparation(read, 0).read()) assert.deepEqual(submissions, []);
+  assert.equal(taken, free.length - 1);
   await store.close();
 });
