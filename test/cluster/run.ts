@@ -69,6 +69,18 @@ function showLogs(lines: number): void {
     console.log(`\n${name}:\n${log.split('\n').slice(-lines).join('\n')}`);
 }
 
+let ended: Promise<void> | null = null;
+function end(): Promise<void> {
+  ended ??= load.close().then(() => world[Symbol.asyncDispose]());
+  return ended;
+}
+// The processes that were started would outlive this one.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    console.error(`\nbroken off by ${signal} at ${current}`);
+    void end().finally(() => process.exit(1));
+  });
+
 try {
   await load.completes(SUBMISSIONS_BETWEEN);
   let number = 0;
@@ -92,12 +104,14 @@ try {
   );
   if (values.log) showLogs(Infinity);
 } catch (error) {
-  showLogs(LOG_LINES_SHOWN);
-  console.error(`\nFAILED (seed ${values.seed}) at ${current}\n`, error);
   process.exitCode = 1;
+  // What is broken off fails as well.
+  if (ended === null) {
+    showLogs(LOG_LINES_SHOWN);
+    console.error(`\nFAILED (seed ${values.seed}) at ${current}\n`, error);
+  }
 } finally {
-  await load.close();
-  await world[Symbol.asyncDispose]();
+  await end();
   // Clients of a load that failed may still be at it.
   process.exit();
 }
