@@ -92,7 +92,8 @@ test('a node that takes its first shard goes on reading others', { skip: without
       if (taken === 0) taken = (await store.leases.take(free.slice(1), claim)).length;
       return work(session);
     });
-  for await (const { submissions } of new PostgresPreparation(read, 0).read()) assert.deepEqual(submissions, []);
+  for await (const { submissions } of new PostgresPreparation(read, 0).read())
+    assert.deepEqual(submissions, []);
   assert.equal(taken, free.length - 1);
   await store.close();
 });
