@@ -47,20 +47,26 @@ export function tryOut({ verb, target, fields }: Action): Promise<ActionAnswer> 
   return post(`actions/${verb}`, { ...target, ...fields, dry_run: true });
 }
 
-/** @param expected if more match by now, nothing happens */
-export function perform(
+/**
+ * @param expected if more match by now, nothing happens
+ * @returns does it, however often it is called
+ */
+export function performing(
   { verb, target, fields }: Action,
   expected: number,
   reason: string,
-): Promise<ActionAnswer> {
+): () => Promise<ActionAnswer> {
   const { name } = preferences.value;
-  return post(`actions/${verb}`, {
+  const body = {
     ...target,
     ...fields,
     ...(name === '' ? {} : { by: name }),
     ...(reason === '' ? {} : { reason }),
     expected,
-  });
+  };
+  // randomUUID is not there where a page comes without TLS.
+  const key = crypto.getRandomValues(new Uint32Array(4)).join('-');
+  return () => post(`actions/${verb}`, body, key);
 }
 
 /** The action that somebody is asked about; null: none. */

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { ApiError } from '../lib/api.ts';
 import { count, plural } from '../lib/format.ts';
 import { changes } from '../lib/live.ts';
 import { useStore } from '../lib/store.ts';
@@ -12,7 +13,7 @@ import {
   DONE_WORDS,
   type Fields,
   isUndonePartly,
-  perform,
+  performing,
   TYPED_ABOVE,
   tryOut,
   undoOf,
@@ -23,6 +24,8 @@ import { SetFields } from './set-fields.tsx';
 
 const EXAMPLES = 5;
 const TYPING_MS = 300;
+/** An action that takes longer is said to be under way. */
+const LATE_MS = 1_000;
 
 const TITLES: Readonly<Record<Verb, string>> = {
   pause: 'Pause',
@@ -110,7 +113,7 @@ function Asking({ action: asking }: { readonly action: Action }) {
     if (trial === null || !mayGoOn) return;
     close();
     if (verb === 'cancel') waitThenRun(action, trial, reason);
-    else void run(action, trial.matched, reason);
+    else void run(action, performing(action, trial.matched, reason));
   };
 
   return (
@@ -204,23 +207,27 @@ function undoLabel(action: Action, answer: ActionAnswer): string {
 function waitThenRun(action: Action, trial: ActionAnswer, reason: string): void {
   const timer = setTimeout(() => {
     takeAway();
-    void run(action, trial.matched, reason);
+    void run(action, performing(action, trial.matched, reason));
   }, CANCEL_WAIT_MS);
   const undo = () => {
     clearTimeout(timer);
-    takeAway();
     say({ text: 'Nothing was cancelled' });
   };
   const takeAway = say({
     text: `Cancelling ${plural(trial.done, 'submission')} in 5 seconds`,
     button: { label: 'Undo', press: undo },
-    waitMs: CANCEL_WAIT_MS,
+    stays: 'running-out',
   });
 }
 
-async function run(action: Action, expected: number, reason: string): Promise<void> {
+/** @param send does it, and may be called again when there is no answer */
+async function run(action: Action, send: () => Promise<ActionAnswer>): Promise<void> {
+  let takeAway = () => {};
+  const late = setTimeout(() => {
+    takeAway = say({ text: `${TITLES[action.verb]}: no answer yet`, stays: 'until-answer' });
+  }, LATE_MS);
   try {
-    const answer = await perform(action, expected, reason);
+    const answer = await send();
     changes.set(changes.value + 1);
     const undo = undoOf(action, answer);
     const target = action.target;
@@ -239,10 +246,19 @@ async function run(action: Action, expected: number, reason: string): Promise<vo
       ...(undo === null || answer.done === 0
         ? {}
         : {
-            button: { label: undoLabel(action, answer), press: () => void run(undo, answer.done, 'undone') },
+            button: { label: undoLabel(action, answer), press: () => void run(undo, performing(undo, answer.done, 'undone')) },
           }),
     });
   } catch (error) {
-    say({ text: error instanceof Error ? error.message : String(error), isBad: true });
+    const isRefused = error instanceof ApiError && error.isRefusal;
+    if (!isRefused) changes.set(changes.value + 1);
+    say({
+      text: error instanceof Error ? error.message : String(error),
+      isBad: true,
+      ...(isRefused ? {} : { button: { label: 'Try again', press: () => void run(action, send) } }),
+    });
+  } finally {
+    clearTimeout(late);
+    takeAway();
   }
 }

@@ -5,19 +5,20 @@ import { Store, useStore } from '../lib/store.ts';
 export interface Notice {
   readonly text: string;
   readonly isBad?: boolean;
+  /** Pressed, it takes the notice away. */
   readonly button?: { readonly label: string; press(): void };
-  /** It waits: a line runs out during this time. */
-  readonly waitMs?: number;
+  /** Nobody can close it: it goes when the line at its edge has run out, or with an answer. */
+  readonly stays?: 'running-out' | 'until-answer';
 }
 
-/** Those that wait each stay until they are taken away; of the others, the latest is shown. */
+/** Those that stay are all there; of the others, the latest is shown. */
 const notices = new Store<readonly Notice[]>([]);
 const SHOWN_MS = 8_000;
 
 /** Returns what takes it away again. */
 export function say(what: Notice): () => void {
-  const waiting = notices.value.filter(({ waitMs }) => waitMs !== undefined);
-  notices.set([...waiting, what]);
+  const staying = notices.value.filter(({ stays }) => stays !== undefined);
+  notices.set([...staying, what]);
   return () => takeAway(what);
 }
 
@@ -29,7 +30,7 @@ export function Notices() {
   const shown = useStore(notices);
   const [latest] = shown.slice(-1);
   useEffect(() => {
-    if (latest === undefined || latest.waitMs !== undefined || latest.isBad) return;
+    if (latest === undefined || latest.stays !== undefined || latest.isBad) return;
     const timer = setTimeout(() => takeAway(latest), SHOWN_MS);
     return () => clearTimeout(timer);
   }, [latest]);
@@ -39,7 +40,13 @@ export function Notices() {
         <div key={keyOf(each)} class={`notice ${each.isBad ? 'bad' : ''}`}>
           <span>{each.text}</span>
           {each.button === undefined ? null : (
-            <button type="button" onClick={each.button.press}>
+            <button
+              type="button"
+              onClick={() => {
+                takeAway(each);
+                each.button?.press();
+              }}
+            >
               {each.button.label}
             </button>
           )}
@@ -47,11 +54,11 @@ export function Notices() {
             type="button"
             class="quiet"
             onClick={() => takeAway(each)}
-            hidden={each.waitMs !== undefined}
+            hidden={each.stays !== undefined}
           >
             Close
           </button>
-          {each.waitMs === undefined ? null : <i class="running-out" />}
+          {each.stays === undefined ? null : <i class={each.stays} />}
         </div>
       ))}
     </div>

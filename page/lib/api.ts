@@ -12,7 +12,9 @@ import { Store } from './store.ts';
 /** What comes before relative URLs; the queue writes it into the page. */
 const base = document.documentElement.dataset.base ?? '';
 /** A queue that does not answer within this time counts as gone. */
-const TIMEOUT_MS = 20_000;
+const ANSWER_MS_MAX = 20_000;
+/** Of actions: several nodes count first and act then, which may take each of them half a minute. */
+const ACT_MS_MAX = 100_000;
 
 /** Of what the last answer that is of all nodes was silent. */
 export const missing = new Store<Missing>({});
@@ -35,6 +37,11 @@ export class ApiError extends Error {
   /** It will be refused again, however often it is asked. */
   get isFinal(): boolean {
     return this.status === 400 || this.status === 422;
+  }
+
+  /** The queue has answered, or it was not asked at all; otherwise nobody knows what it did. */
+  get isOfQueue(): boolean {
+    return this.status > 0 && (this.status < 500 || this.status === 503 || !this.code.startsWith('HTTP_'));
   }
 
   /** The queue itself has refused it; otherwise it could not answer. */
@@ -75,17 +82,27 @@ export async function getOctets(path: string, signal?: AbortSignal): Promise<Oct
   return { bytes: new Uint8Array(await answer.arrayBuffer()), headers: answer.headers };
 }
 
-export async function post<T>(path: string, body: object): Promise<T> {
+/** @param key of what changes something: sent again with the same one, it is answered as it was, and not done again */
+export async function post<T>(path: string, body: object, key?: string): Promise<T> {
   if (otherServer.value?.isSame === false)
     throw new ApiError(409, 'OTHER_SERVER', 'Another queue answers at this address: reload the page');
-  const headers = { 'content-type': 'application/json' };
-  const answer = await send(path, { method: 'POST', body: JSON.stringify(body), headers });
-  return (await answer.json()) as T;
+  const headers = {
+    'content-type': 'application/json',
+    ...(key === undefined ? {} : { 'idempotency-key': key }),
+  };
+  try {
+    const answer = await send(path, { method: 'POST', body: JSON.stringify(body), headers }, ACT_MS_MAX);
+    return (await answer.json()) as T;
+  } catch (error) {
+    if (key === undefined || (error instanceof ApiError && error.isOfQueue)) throw error;
+    throw new ApiError(0, 'NO_ANSWER', 'No answer: it may have been done');
+  }
 }
 
-async function send(path: string, init: RequestInit): Promise<Response> {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
-  const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+async function send(path: string, init: RequestInit, msMax = ANSWER_MS_MAX): Promise<Response> {
+  const timeout = new AbortController();
+  setTimeout(() => timeout.abort(), msMax);
+  const signal = init.signal ? AbortSignal.any([init.signal, timeout.signal]) : timeout.signal;
   let answer: Response;
   try {
     // The browser keeps the last answer, and asks whether it still holds.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Page } from 'playwright-core';
+import type { Page, Route } from 'playwright-core';
 import { submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { pageSuite } from '../support/page/suite.ts';
@@ -108,6 +108,53 @@ pageSuite('actions on the page', {}, (scene) => {
       ['pause'],
     );
     watched.assertQuiet();
+  });
+
+  test('an action is waited for as long as it may take, and the same one is tried again where nobody answered', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    const { button, press } = await customerAtStandstill(page);
+    const came: (readonly [string | null, string | null])[] = [];
+    const answers: ((route: Route) => Promise<void>)[] = [
+      () => new Promise(() => {}),
+      (route) => route.fulfill({ status: 504, contentType: 'text/html', body: '<h1>Gateway timeout</h1>' }),
+      (route) => new Promise((done) => (answer = () => done(route.fallback()))),
+    ];
+    let answer: () => void = assert.fail;
+    await page.route('**/actions/pause', async (route) => {
+      const request = route.request();
+      const body = request.postData();
+      if (body?.includes('dry_run')) return route.fallback();
+      came.push([await request.headerValue('idempotency-key'), body]);
+      return answers[came.length - 1]?.(route);
+    });
+    const asked = () => page.waitForRequest('**/actions/pause');
+    await press('Pause');
+    await button('Pause 1\u2009337 submissions').waitFor();
+    await page.getByLabel('Type the number').fill('1337');
+    const unanswered = page.getByText('No answer: it may have been done');
+    for (const waitMs of [100_000, 0]) {
+      const sent = asked();
+      await press(waitMs === 0 ? 'Try again' : 'Pause 1\u2009337 submissions');
+      await sent;
+      await page.clock.runFor(waitMs);
+      await unanswered.waitFor();
+    }
+    const sent = asked();
+    await press('Try again');
+    await sent;
+    await page.clock.runFor(90_000);
+    await page.getByText('Pause: no answer yet').waitFor();
+    answer();
+    await page.getByText('Paused 1\u2009337 submissions').waitFor();
+    assert.equal(await page.locator('.notice').count(), 1);
+    const [[key, body] = assert.fail()] = came;
+    assert.match(key ?? '', /^[\d-]{20,}$/);
+    assert.deepEqual(came, [
+      [key, body],
+      [key, body],
+      [key, body],
+    ]);
   });
 
   test('metadata and deadline of a submission are changed, and changed back', async () => {

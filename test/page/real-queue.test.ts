@@ -142,6 +142,33 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
     );
   });
 
+  test('what was done though its answer was lost is told when it is tried again, and is not done again', async () => {
+    await using server = await TestServer.start();
+    const origin = `http://127.0.0.1:${server.port}`;
+    const id = await server.insert('nightly-9', 3);
+    await using watched = await WatchedPage.open(browser, origin, WIDE);
+    const { page } = watched;
+    let isLost = false;
+    await page.route('**/actions/pause', async (route) => {
+      if (isLost || route.request().postData()?.includes('dry_run')) return route.continue();
+      isLost = true;
+      await route.fetch();
+      return route.abort();
+    });
+    await page.goto(`${origin}/#/submissions/${id}`);
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByRole('button', { name: 'Pause 1 submission' }).click();
+    await page.getByText('No answer: it may have been done').waitFor();
+    await page
+      .getByText(/^Paused by /)
+      .first()
+      .waitFor();
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText('Paused 1 submission', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('Resumed 1 submission', { exact: true }).waitFor();
+  });
+
   test('the page of a node shows and changes what another one has, and names it when it is gone', async () => {
     const database = new MemoryDatabase();
     const sharing = () => ({ store: new MemoryStore({ database, clock: systemClock }), leaseMs: 60_000 });
