@@ -1,6 +1,7 @@
 import type { SubmissionState } from '../../src/protocol/api/submissions.ts';
 import { Icon, type IconName } from '../ui/icons.tsx';
-import { asked, type Before, type Target, type Verb } from './actions.ts';
+import type { Before, Target, Verb } from './action.ts';
+import { asked } from './actions.ts';
 
 const LABELS: Readonly<Record<Verb, readonly [string, IconName]>> = {
   pause: ['Pause', 'pause'],

@@ -8,18 +8,15 @@ import { Foreign } from '../ui/text.tsx';
 import {
   type Action,
   type ActionAnswer,
-  asked,
-  CANCEL_WAIT_MS,
-  DONE_WORDS,
   type Fields,
   isUndonePartly,
-  performing,
-  TYPED_ABOVE,
-  tryOut,
+  nameOf,
   undoOf,
   type Verb,
-} from './actions.ts';
+} from './action.ts';
+import { asked, CANCEL_WAIT_MS, performing, TYPED_ABOVE, tryOut } from './actions.ts';
 import { say } from './notices.tsx';
+import { outcomeText } from './outcome.ts';
 import { SetFields } from './set-fields.tsx';
 
 const EXAMPLES = 5;
@@ -107,17 +104,17 @@ function Asking({ action: asking }: { readonly action: Action }) {
   const isTyped = trial !== null && trial.done > TYPED_ABOVE;
   const mayGoOn =
     trial !== null && trial.done > 0 && (!isTyped || typed.replace(/[\s,.]/g, '') === String(trial.done));
-  const what = 'queue' in target ? `queue ${target.queue}` : 'server' in target ? 'the whole server' : null;
+  const name = nameOf(target);
 
   const goOn = () => {
     if (trial === null || !mayGoOn) return;
     close();
     if (verb === 'cancel') waitThenRun(action, trial, reason);
-    else void run(action, performing(action, trial.matched, reason));
+    else void run(action, trial.matched, reason);
   };
 
   return (
-    <Modal title={`${TITLES[verb]}${what === null ? '' : ` ${what}`}`} close={close}>
+    <Modal title={`${TITLES[verb]}${name === null ? '' : ` ${name}`}`} close={close}>
       <p class="meaning">{MEANINGS[verb]}</p>
       {verb === 'set' ? <SetFields before={asking.before ?? null} change={setFields} /> : null}
       {problem === null ? null : (
@@ -125,7 +122,7 @@ function Asking({ action: asking }: { readonly action: Action }) {
           <Foreign text={problem} />
         </p>
       )}
-      {trial === null || what !== null ? null : <Trial answer={trial} />}
+      {trial === null ? null : <Trial action={action} answer={trial} />}
       {trial === null || !isUndonePartly(action, trial) ? null : (
         <p>
           Afterwards Undo takes it back for the first <b>{count(trial.ids.length)}</b> of them only.
@@ -166,7 +163,7 @@ function Asking({ action: asking }: { readonly action: Action }) {
           ) : null}
           <button type="submit" class={verb === 'cancel' ? 'danger' : 'primary'} disabled={!mayGoOn}>
             {TITLES[verb]}
-            {trial === null || what !== null ? '' : ` ${plural(trial.done, 'submission')}`}
+            {trial === null || name !== null ? '' : ` ${plural(trial.done, 'submission')}`}
           </button>
         </div>
       </form>
@@ -174,16 +171,11 @@ function Asking({ action: asking }: { readonly action: Action }) {
   );
 }
 
-function Trial({ answer }: { readonly answer: ActionAnswer }) {
-  const { matched, done, unchanged, chunks, ids, skipped } = answer;
+function Trial({ action, answer }: { readonly action: Action; readonly answer: ActionAnswer }) {
+  const { done, ids, skipped } = answer;
   return (
     <>
-      <p>
-        <b>{plural(done, 'submission')}</b>
-        {chunks === undefined ? '' : ` with ${plural(chunks, 'chunk')}`} of {count(matched)}
-        {unchanged > 0 ? `; ${count(unchanged)} are so already` : ''}
-        {skipped.length > 0 ? `; ${count(skipped.length)} cannot be` : ''}
-      </p>
+      <p>{outcomeText(action, answer)}</p>
       {ids.length === 0 ? null : (
         <p class="examples mono">
           {ids.slice(0, EXAMPLES).join(', ')}
@@ -207,7 +199,7 @@ function undoLabel(action: Action, answer: ActionAnswer): string {
 function waitThenRun(action: Action, trial: ActionAnswer, reason: string): void {
   const timer = setTimeout(() => {
     takeAway();
-    void run(action, performing(action, trial.matched, reason));
+    void run(action, trial.matched, reason);
   }, CANCEL_WAIT_MS);
   const undo = () => {
     clearTimeout(timer);
@@ -221,7 +213,12 @@ function waitThenRun(action: Action, trial: ActionAnswer, reason: string): void 
 }
 
 /** @param send does it, and may be called again when there is no answer */
-async function run(action: Action, send: () => Promise<ActionAnswer>): Promise<void> {
+async function run(
+  action: Action,
+  expected: number,
+  reason: string,
+  send = performing(action, expected, reason),
+): Promise<void> {
   let takeAway = () => {};
   const late = setTimeout(() => {
     takeAway = say({ text: `${TITLES[action.verb]}: no answer yet`, stays: 'until-answer' });
@@ -230,23 +227,14 @@ async function run(action: Action, send: () => Promise<ActionAnswer>): Promise<v
     const answer = await send();
     changes.set(changes.value + 1);
     const undo = undoOf(action, answer);
-    const target = action.target;
-    const what =
-      'queue' in target
-        ? `queue ${target.queue}`
-        : 'server' in target
-          ? 'the server'
-          : plural(answer.done, 'submission');
-    const still =
-      answer.still_paused > 0 && action.verb === 'resume'
-        ? `; ${count(answer.still_paused)} stay paused for another reason`
-        : '';
+    const isWhole = answer.skipped.length === 0 && answer.nodes_missing === undefined;
     say({
-      text: `${DONE_WORDS[action.verb]} ${what}${still}`,
+      text: outcomeText(action, answer, expected),
+      isBad: !isWhole,
       ...(undo === null || answer.done === 0
         ? {}
         : {
-            button: { label: undoLabel(action, answer), press: () => void run(undo, performing(undo, answer.done, 'undone')) },
+            button: { label: undoLabel(action, answer), press: () => void run(undo, answer.done, 'undone') },
           }),
     });
   } catch (error) {
@@ -255,7 +243,9 @@ async function run(action: Action, send: () => Promise<ActionAnswer>): Promise<v
     say({
       text: error instanceof Error ? error.message : String(error),
       isBad: true,
-      ...(isRefused ? {} : { button: { label: 'Try again', press: () => void run(action, send) } }),
+      ...(isRefused
+        ? {}
+        : { button: { label: 'Try again', press: () => void run(action, expected, reason, send) } }),
     });
   } finally {
     clearTimeout(late);

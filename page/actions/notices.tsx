@@ -1,5 +1,6 @@
 import { useEffect } from 'preact/hooks';
 import { Store, useStore } from '../lib/store.ts';
+import { Foreign } from '../ui/text.tsx';
 
 /** What is said below the page, with one thing to do about it. */
 export interface Notice {
@@ -38,7 +39,9 @@ export function Notices() {
     <div class="notices" role="status">
       {shown.map((each) => (
         <div key={keyOf(each)} class={`notice ${each.isBad ? 'bad' : ''}`}>
-          <span>{each.text}</span>
+          <span>
+            <Foreign text={each.text} />
+          </span>
           {each.button === undefined ? null : (
             <button
               type="button"

@@ -3,7 +3,7 @@ import { absolute, zoneName } from '../lib/format.ts';
 import { preferences } from '../lib/preferences.ts';
 import { useStore } from '../lib/store.ts';
 import { Icon } from '../ui/icons.tsx';
-import type { Before, Fields } from './actions.ts';
+import type { Before, Fields } from './action.ts';
 
 interface PairRow {
   readonly key: string;

@@ -1,5 +1,6 @@
 import { listedQueue, queueText } from '../model/queue-name.ts';
 import type { ChangeReport, Verb, WorkTarget } from '../producer/index.ts';
+import { silentText, unchangedText, VERB_WORDS } from '../protocol/api/verb-words.ts';
 import { pauseJson, pauseText } from './status-text.ts';
 import { counted, grouped, oneLine } from './text.ts';
 
@@ -13,40 +14,15 @@ export interface Reported {
 /** Ids that are printed for people. */
 const IDS_SHOWN_MAX = 50;
 
-const WORDS = {
-  pause: { did: 'paused', would: 'would pause' },
-  resume: { did: 'resumed', would: 'would resume' },
-  set: { did: 'changed', would: 'would change' },
-  cancel: { did: 'cancelled', would: 'would cancel' },
-  retry: { did: 'retried', would: 'would retry' },
-} as const satisfies Record<Verb, { readonly did: string; readonly would: string }>;
-
-/** What things are of which there was nothing to do. */
-function unchangedText({ verb, cause = null }: Reported, isOne: boolean): string {
-  const was = isOne ? 'was' : 'were';
-  const forCause = cause === null ? '' : ` for cause ${cause}`;
-  switch (verb) {
-    case 'pause':
-      return `${was} paused${forCause} already`;
-    case 'resume':
-      return `${was} not paused${forCause}`;
-    case 'set':
-      return `${was} so already`;
-    case 'cancel':
-      return 'had been cancelled';
-    case 'retry':
-      return `${isOne ? 'has' : 'have'} nothing that failed`;
-  }
-}
-
 /** What a verb has done, for people. */
 export function reportText(report: ChangeReport, work: WorkTarget, of: Reported): string {
   const { done, unchanged, chunks = 0, ids, dryRun } = report;
-  const { would, did } = WORDS[of.verb];
+  const { would, did } = VERB_WORDS[of.verb];
   const verb = dryRun ? would : did;
+  const unchangedOf = (isOne: boolean) => unchangedText(of.verb, of.cause ?? null, isOne);
   const scope = 'server' in work ? 'the server' : 'queue' in work ? queueText(work.queue) : null;
   if (scope !== null)
-    return `${done === 0 ? `${scope} ${unchangedText(of, true)}` : `${verb} ${scope}`}\n${stillText(report, of)}`;
+    return `${done === 0 ? `${scope} ${unchangedOf(true)}` : `${verb} ${scope}`}\n${stillText(report, of)}`;
   const [only] = ids;
   const lines: string[] = [];
   if (done === 1 && only !== undefined) lines.push(`${verb} ${only}`);
@@ -57,11 +33,9 @@ export function reportText(report: ChangeReport, work: WorkTarget, of: Reported)
     );
     if (done > IDS_SHOWN_MAX) lines.push(`  and ${counted(done - IDS_SHOWN_MAX, 'other')}`);
   }
-  if (unchanged > 0) lines.push(`${counted(unchanged, 'submission')} ${unchangedText(of, unchanged === 1)}`);
+  if (unchanged > 0) lines.push(`${counted(unchanged, 'submission')} ${unchangedOf(unchanged === 1)}`);
   if (chunks > 0) lines.push(`${counted(chunks, 'chunk')} to be done again`);
-  for (const address of report.nodesMissing) {
-    lines.push(`node ${address} did not answer: what it did is not known`);
-  }
+  lines.push(...report.nodesMissing.map(silentText));
   return `${lines.map((line) => `${line}\n`).join('')}${stillText(report, of)}`;
 }
 
