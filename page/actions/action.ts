@@ -1,3 +1,4 @@
+import type { PauseItem } from '../../src/protocol/api/lists.ts';
 import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import type { VERB_WORDS } from '../../src/protocol/api/verb-words.ts';
 
@@ -10,8 +11,10 @@ export type Target =
   | { readonly queue: string }
   | { readonly server: true };
 
-/** Fields of `set`: what is to be different. */
+/** Of `set`, what is to be different; of `resume`, what for. */
 export interface Fields {
+  /** Default: what was paused by hand. */
+  readonly every_cause?: true;
   readonly strategic_metadata?: Readonly<Record<string, string | null>>;
   readonly deadline?: string | null;
   readonly start_after?: string | null;
@@ -29,12 +32,23 @@ export interface Action {
   readonly before?: Before;
 }
 
+/** Why something is paused. */
+export interface HoldItem extends PauseItem {
+  /** What is. */
+  readonly of: 'submission' | 'queue' | 'server';
+  readonly queue?: string;
+  /** How many of those that it was done to. */
+  readonly submissions: number;
+}
+
 export interface ActionAnswer {
   readonly dry_run: boolean;
   readonly matched: number;
   readonly done: number;
   readonly unchanged: number;
   readonly still_paused: number;
+  /** For which causes, and with what. */
+  readonly paused_by: readonly HoldItem[];
   readonly chunks?: number;
   readonly ids: readonly string[];
   readonly skipped: readonly { readonly id: string; readonly code: string; readonly text: string }[];
@@ -47,7 +61,8 @@ export function undoOf({ verb, target, fields, before }: Action, { ids }: Action
   if (verb === 'set' && fields !== undefined && before !== undefined) {
     return { verb, target, fields: restoring(fields, before) };
   }
-  if (verb !== 'pause' && verb !== 'resume') return null;
+  // Nobody but who paused it can do so for each of its causes.
+  if (fields?.every_cause || (verb !== 'pause' && verb !== 'resume')) return null;
   const opposite = verb === 'pause' ? 'resume' : 'pause';
   return { verb: opposite, target: nameOf(target) === null ? { ids } : target };
 }
@@ -62,6 +77,11 @@ export function nameOf(target: Target): string | null {
   if ('server' in target) return 'the server';
   if (!('queue' in target)) return null;
   return target.queue === '-' ? 'the unnamed queue' : `queue ${target.queue}`;
+}
+
+/** What stays paused, of what was to go on. */
+export function holdsOf(verb: Verb, { paused_by: holds }: ActionAnswer): readonly HoldItem[] {
+  return verb === 'resume' || verb === 'retry' ? holds : [];
 }
 
 /** What was before, of all that is changed. */

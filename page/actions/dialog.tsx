@@ -4,19 +4,22 @@ import { ApiError } from '../lib/api.ts';
 import { count, plural } from '../lib/format.ts';
 import { changes } from '../lib/live.ts';
 import { useStore } from '../lib/store.ts';
+import { PauseList } from '../ui/parts.tsx';
 import { Foreign } from '../ui/text.tsx';
 import {
   type Action,
   type ActionAnswer,
   type Fields,
+  holdsOf,
   isUndonePartly,
   nameOf,
+  type Target,
   undoOf,
   type Verb,
 } from './action.ts';
 import { asked, CANCEL_WAIT_MS, performing, TYPED_ABOVE, tryOut } from './actions.ts';
 import { say } from './notices.tsx';
-import { outcomeText } from './outcome.ts';
+import { holdText, outcomeText } from './outcome.ts';
 import { SetFields } from './set-fields.tsx';
 
 const EXAMPLES = 5;
@@ -34,7 +37,7 @@ const TITLES: Readonly<Record<Verb, string>> = {
 
 const MEANINGS: Readonly<Record<Verb, string>> = {
   pause: 'Nothing more is handed out until it is resumed. Chunks in flight are finished.',
-  resume: 'Chunks are handed out again, unless it is paused for another reason.',
+  resume: 'Chunks are handed out again, unless it is paused for another cause as well.',
   retry: 'Chunks that failed are tried again; a submission that failed goes on from where it was.',
   cancel: 'It ends; what its consumers still do is dropped. It cannot be undone later.',
   set: 'It is in force at once, for chunks in flight as well.',
@@ -78,19 +81,19 @@ function Asking({ action: asking }: { readonly action: Action }) {
   const action = fields === null ? asking : { ...asking, fields };
   const isReady = verb !== 'set' || fields !== null;
   const shape = JSON.stringify(fields);
-  const [trial, setTrial] = useState<ActionAnswer | null>(null);
+  const [tried, setTried] = useState<{ readonly shape: string; readonly answer: ActionAnswer } | null>(null);
+  const trial = tried?.shape === shape ? tried.answer : null;
   const [problem, setProblem] = useState<string | null>(null);
   const [reason, setReason] = useState('');
   const [typed, setTyped] = useState('');
   const close = () => asked.set(null);
   useEffect(() => {
-    setTrial(null);
     setProblem(null);
     if (!isReady) return;
     let isLate = false;
     const look = () =>
       void tryOut(action).then(
-        (answer) => isLate || setTrial(answer),
+        (answer) => isLate || setTried({ shape, answer }),
         (error: Error) => isLate || setProblem(error.message),
       );
     // While somebody types, the latest counts.
@@ -123,6 +126,16 @@ function Asking({ action: asking }: { readonly action: Action }) {
         </p>
       )}
       {trial === null ? null : <Trial action={action} answer={trial} />}
+      {verb === 'resume' && (fields !== null || hasOwnHold(target, tried?.answer)) ? (
+        <label class="every-cause">
+          <input
+            type="checkbox"
+            checked={fields !== null}
+            onChange={({ currentTarget: { checked } }) => setFields(checked ? { every_cause: true } : null)}
+          />
+          For every cause, whoever paused it
+        </label>
+      ) : null}
       {trial === null || !isUndonePartly(action, trial) ? null : (
         <p>
           Afterwards Undo takes it back for the first <b>{count(trial.ids.length)}</b> of them only.
@@ -171,11 +184,18 @@ function Asking({ action: asking }: { readonly action: Action }) {
   );
 }
 
+/** Paused so that a resumption of the target can go on with it, for another cause. */
+function hasOwnHold(target: Target, answer: ActionAnswer | undefined): boolean {
+  const kind = 'server' in target ? 'server' : 'queue' in target ? 'queue' : 'submission';
+  return answer?.paused_by.some(({ of }) => of === kind) ?? false;
+}
+
 function Trial({ action, answer }: { readonly action: Action; readonly answer: ActionAnswer }) {
   const { done, ids, skipped } = answer;
   return (
     <>
       <p>{outcomeText(action, answer)}</p>
+      <PauseList of={holdsOf(action.verb, answer)} what={(hold) => `Still ${holdText(hold, answer)}`} />
       {ids.length === 0 ? null : (
         <p class="examples mono">
           {ids.slice(0, EXAMPLES).join(', ')}

@@ -143,28 +143,34 @@ export function Facts({ of }: { readonly of: readonly (readonly [string, Compone
 }
 
 /** Who paused it, since when and why. */
-export function PauseList({ of, what }: { readonly of: readonly PauseItem[]; readonly what: string }) {
+export function PauseList<Item extends PauseItem>({
+  of,
+  what,
+}: {
+  readonly of: readonly Item[];
+  readonly what: string | ((pause: Item) => string);
+}) {
   if (of.length === 0) return null;
   return (
     <ul class="panel pauses">
-      {of.map(({ cause, by, reason, since }) => (
-        <li key={`${cause} ${since}`}>
+      {of.map((pause) => (
+        <li key={JSON.stringify(pause)}>
           <Icon name="pause" />
           <span>
-            {what} by{' '}
+            {typeof what === 'string' ? what : what(pause)} by{' '}
             <b>
-              <Foreign text={by} />
+              <Foreign text={pause.by} />
             </b>{' '}
-            <Ago at={since} />
-            {reason === null ? null : (
+            <Ago at={pause.since} />
+            {pause.reason === null ? null : (
               <>
-                : <Foreign text={reason} />
+                : <Foreign text={pause.reason} />
               </>
             )}
-            {cause === 'manual' ? null : (
+            {pause.cause === 'manual' ? null : (
               <span class="faint">
                 {' '}
-                (cause <Foreign text={cause} />)
+                (cause <Foreign text={pause.cause} />)
               </span>
             )}
           </span>

@@ -1,6 +1,6 @@
 import { listedQueue, queueText } from '../model/queue-name.ts';
 import type { ChangeReport, Verb, WorkTarget } from '../producer/index.ts';
-import { silentText, unchangedText, VERB_WORDS } from '../protocol/api/verb-words.ts';
+import { heldText, silentText, unchangedText, VERB_WORDS } from '../protocol/api/verb-words.ts';
 import { pauseJson, pauseText } from './status-text.ts';
 import { counted, grouped, oneLine } from './text.ts';
 
@@ -50,10 +50,8 @@ function stillText(report: ChangeReport, { verb }: Reported): string {
 /** What is paused for which cause: `paused with queue images (2 of 3 submissions): disk-full, by ...`. */
 export function holdLines({ matched, pausedBy }: Pick<ChangeReport, 'matched' | 'pausedBy'>): string[] {
   return pausedBy.map(({ of, queue, submissions, ...pause }) => {
-    const where =
-      of === 'submission' ? '' : ` with ${of === 'server' ? 'the server' : queueText(queue ?? '')}`;
     const count = matched === 1 ? '' : ` (${grouped(submissions)} of ${counted(matched, 'submission')})`;
-    return `paused${where}${count}: ${oneLine(pauseText(pause))}`;
+    return `${heldText(of, queueText(queue ?? ''))}${count}: ${oneLine(pauseText(pause))}`;
   });
 }
 

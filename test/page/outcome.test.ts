@@ -9,6 +9,7 @@ const ANSWER: ActionAnswer = {
   done: 5,
   unchanged: 0,
   still_paused: 0,
+  paused_by: [],
   ids: [],
   skipped: [],
 };
@@ -50,6 +51,23 @@ suite('what came of an action', () => {
       outcome({ matched: 1, done: 1, nodes_missing: ['10.0.0.2:3999'] }, {}, 5),
       'Paused 1 of 5 submissions; node 10.0.0.2:3999 did not answer: what it did is not known',
     );
+  });
+
+  test('what stays paused after a resumption is told with its cause, and that nothing was paused by hand', () => {
+    const pause = { by: 'ann', reason: null, since: '2030-01-01T00:00:00.000Z' };
+    const paused_by = [
+      { of: 'submission', submissions: 2, cause: 'budget', ...pause },
+      { of: 'queue', queue: 'images', submissions: 1, cause: 'disk-full', ...pause },
+    ] as const;
+    assert.equal(
+      outcome({ done: 3, unchanged: 2, still_paused: 2, paused_by }, { verb: 'resume' }),
+      'Resumed 3 of 5 submissions; 2 were not paused for cause manual; ' +
+        'still paused (2 of 5 submissions): budget; still paused with queue images (1 of 5 submissions): disk-full',
+    );
+    assert.equal(outcome({ paused_by }), 'Paused 5 submissions');
+    const one = { matched: 1, done: 0, unchanged: 1 };
+    const everyCause = { verb: 'resume', fields: { every_cause: true } } as const;
+    assert.equal(outcome(one, everyCause), 'Resumed 0 of 1 submission; 1 was not paused');
   });
 
   test('a queue and the server are paused or not', () => {

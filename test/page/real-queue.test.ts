@@ -169,6 +169,41 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
     await page.getByText('Resumed 1 submission', { exact: true }).waitFor();
   });
 
+  test('what a program paused is resumed for its own cause, and what else holds it is told', async () => {
+    await using server = await TestServer.start();
+    const origin = `http://127.0.0.1:${server.port}`;
+    const id = await server.insert('nightly-9', 3);
+    const pause = (target: object, cause: string) =>
+      server.post(
+        '/api/v1/actions/pause',
+        JSON.stringify({ ...target, cause, by: 'accounting', reason: null }),
+      );
+    await pause({ ids: [String(id)] }, 'budget');
+    await pause({ server: true }, 'disk-full');
+    await using watched = await WatchedPage.open(browser, origin, WIDE);
+    const { page } = watched;
+    await page.goto(`${origin}/#/submissions/${id}`);
+    const dialog = page.getByRole('dialog');
+    const resume = (name: string | RegExp) => page.getByRole('button', { name, exact: true });
+    const every = page.getByLabel('For every cause, whoever paused it');
+    await resume('Resume').click();
+    await dialog.getByText('Would resume 0 of 1 submission; 1 was not paused for cause manual').waitFor();
+    await dialog.getByText(/^Still paused by accounting .* \(cause budget\)$/).waitFor();
+    await dialog.getByText(/^Still paused with the server by accounting .* \(cause disk-full\)$/).waitFor();
+    assert.equal(await resume('Resume 0 submissions').isDisabled(), true);
+    await every.check();
+    await resume('Resume 1 submission').click();
+    await page.getByText('Resumed 1 submission; still paused with the server: disk-full').waitFor();
+    assert.equal(await resume('Undo').count(), 0);
+    await page.goto(`${origin}/#/queue`);
+    await resume('Resume everything').click();
+    await dialog.getByText('The server was not paused for cause manual').waitFor();
+    await every.check();
+    await resume('Resume').last().click();
+    await page.getByText('Resumed the server', { exact: true }).waitFor();
+    watched.assertQuiet();
+  });
+
   test('the page of a node shows and changes what another one has, and names it when it is gone', async () => {
     const database = new MemoryDatabase();
     const sharing = () => ({ store: new MemoryStore({ database, clock: systemClock }), leaseMs: 60_000 });

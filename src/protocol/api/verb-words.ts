@@ -1,5 +1,6 @@
 /** How command and page tell what came of a verb. */
 import type { Verb } from '../../model/control.ts';
+import type { Hold } from '../../model/verbs.ts';
 
 export const VERB_WORDS = {
   pause: { did: 'paused', would: 'would pause' },
@@ -29,6 +30,12 @@ export function unchangedText(verb: Verb, cause: string | null, isOne: boolean):
     case 'retry':
       return `${isOne ? 'has' : 'have'} nothing that failed`;
   }
+}
+
+/** `paused with queue images`. @param queue what the queue is called, if that is what is paused */
+export function heldText(of: Hold['of'], queue: string): string {
+  if (of === 'submission') return 'paused';
+  return `paused with ${of === 'server' ? 'the server' : queue}`;
 }
 
 /** Of a node that has not answered. */

@@ -91,6 +91,7 @@ function actionAnswer(verb: string, body: Readonly<Record<string, unknown>>, wor
     done: matched,
     unchanged: 0,
     still_paused: 0,
+    paused_by: [],
     ids,
     skipped: [],
   };
