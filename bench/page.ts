@@ -4,8 +4,8 @@
  *     npm run bench -- page [--json] [--quick] [--rounds N] [--only idle|drain|first|hour|map]
  *
  * A queue with 100 000 open submissions and one of ten million chunks, half of them done in random order; needs Chromium.
- * idle: processor time of the queue's main thread with nothing else to do, in turns without a page and with ten of them. drain: chunks per second, and what a reservation takes while 10 000 chunks per second are drained; in turns without a page, with ten of them,
- * and with nine and one in Chromium. Each of the others asks for what the real page was seen to ask for in one of its views, as often.
+ * idle: processor time of the queue's main thread with nothing else to do, in turns without a page and with ten of them. drain: chunks per second as fast as it goes, then what a reservation takes, and the
+ * main thread, while 10 000 chunks per second are drained; in turns without a page, with ten of them, and with nine and one in Chromium. Each of the others asks for what the real page was seen to ask for in one of its views, as often.
  * first: how long a browser that has never seen the page waits for what a view shows, and its tasks above 50 ms in the seconds after.
  * hour: what the page's heap has grown by after 3 600 seconds, by a clock that the bench moves on. map: the map of the ten million chunks, as the queue computes it.
  */
@@ -80,6 +80,8 @@ interface CaseFigures {
   readonly cpuUs: number[];
   readonly p50: number[];
   readonly p99: number[];
+  /** Of the queue's main thread, at a pace. */
+  readonly cpuShares: number[];
   readonly residentMB: number[];
 }
 
@@ -147,20 +149,21 @@ async function drainPart(
   // Warm before anything is compared.
   await drain.fast(DRAIN_MS);
   const figures = new Map<Case, CaseFigures>(
-    CASES.map((each) => [each, { rates: [], cpuUs: [], p50: [], p99: [], residentMB: [] }]),
+    CASES.map((each) => [each, { rates: [], cpuUs: [], p50: [], p99: [], cpuShares: [], residentMB: [] }]),
   );
   for (let round = 0; round < rounds; round++) {
     for (const each of round % 2 === 0 ? CASES : CASES.toReversed()) {
       const of = figures.get(each)!;
       const close = await openPages(server, browser, each, pages);
       const fast = await drain.fast(DRAIN_MS);
-      const tookMs = await reservationsOf(server, drain);
+      const { tookMs, cpuShare } = await atPace(server, drain);
       of.residentMB.push(server.residentBytes()! / MB);
       await close();
       of.rates.push(fast.rate);
       of.cpuUs.push(fast.cpuUs);
       of.p50.push(percentile(tookMs, 0.5));
       of.p99.push(percentile(tookMs, 0.99));
+      of.cpuShares.push(cpuShare);
     }
   }
   drain.close();
@@ -196,26 +199,31 @@ async function openPages(
   };
 }
 
-/** Of the lengths of reservations while others drain at a pace, ascending. */
-async function reservationsOf(server: MeasuredServer, drain: SteadyDrain): Promise<number[]> {
+/** While others drain at a pace: the lengths of reservations, ascending, and the share of a core that the main thread takes. */
+async function atPace(server: MeasuredServer, drain: SteadyDrain) {
   const probe = startReservationProbe(server, STRATEGY);
   let tookMs: number[] = [];
+  let cpuShare = 0;
   await drain.paced(PACE, DRAIN_MS, async () => {
-    await sleep(DRAIN_MS);
+    cpuShare = await cpuShareOf(server, DRAIN_MS);
     tookMs = await probe.stop();
   });
-  return tookMs.sort((a, b) => a - b);
+  return { tookMs: tookMs.sort((a, b) => a - b), cpuShare };
 }
 
 async function idleCpuShare(server: MeasuredServer): Promise<number> {
   await sleep(2_000);
+  return cpuShareOf(server, DRAIN_MS);
+}
+
+async function cpuShareOf(server: MeasuredServer, forMs: number): Promise<number> {
   const [cpu, began] = [mainThreadCpuSeconds(server.pid!), performance.now()];
-  await sleep(DRAIN_MS);
+  await sleep(forMs);
   return (mainThreadCpuSeconds(server.pid!) - cpu) / ((performance.now() - began) / 1000);
 }
 
 function rowOf(name: Case, figures: CaseFigures, none: CaseFigures): Row {
-  const { rates, cpuUs, p50, p99, residentMB } = figures;
+  const { rates, cpuUs, p50, p99, cpuShares, residentMB } = figures;
   const paired = (own: readonly number[], others: readonly number[]) =>
     median(own.map((value, round) => value / others[round]! - 1)) * 100;
   return {
@@ -226,6 +234,9 @@ function rowOf(name: Case, figures: CaseFigures, none: CaseFigures): Row {
     'CPU us/chunk': median(cpuUs),
     spread: `${Math.min(...cpuUs).toFixed(2)} ${Math.max(...cpuUs).toFixed(2)}`,
     'more CPU, %': paired(cpuUs, none.cpuUs),
+    'CPU at a pace, % of a core': median(cpuShares) * 100,
+    'more at a pace, % of a core':
+      median(cpuShares.map((share, round) => share - none.cpuShares[round]!)) * 100,
     'reservation p50 ms': median(p50),
     'p99 ms': median(p99),
     'p99 spread': `${Math.min(...p99).toFixed(2)} ${Math.max(...p99).toFixed(2)}`,
