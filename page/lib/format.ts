@@ -29,8 +29,9 @@ function digits(value: number): string {
   return value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
 }
 
-/** Of something a second. */
-export function rate(value: number): string {
+/** Of something a second; null: not known. */
+export function rate(value: number | null): string {
+  if (value === null) return '–';
   if (value === 0) return '0';
   return value < 10 ? value.toFixed(value < 1 ? 2 : 1) : compact(Math.round(value));
 }

@@ -30,8 +30,9 @@ export function grouped(value: number): string {
   return GROUPED.format(value);
 }
 
-/** A rate with about three digits. */
-export function rateText(perSecond: number): string {
+/** A rate with about three digits; null: not known. */
+export function rateText(perSecond: number | null): string {
+  if (perSecond === null) return '?';
   if (perSecond >= 100) return grouped(Math.round(perSecond));
   return perSecond.toFixed(perSecond >= 10 ? 1 : 2);
 }

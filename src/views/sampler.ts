@@ -3,7 +3,7 @@ import type { Queue, QueueSight } from '../queue/queue.ts';
 import type { SchedulerCounts } from '../scheduler/types.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
 import { HistoryRings, type Sample } from './tallies/history.ts';
-import type { QueueTally } from './tallies/tallies.ts';
+import { type Counts, Pace } from './tallies/pace.ts';
 import type { Watcher } from './tallies/watcher.ts';
 
 export interface SamplerOptions {
@@ -28,19 +28,15 @@ export interface ClockStep {
   readonly atMs: number;
 }
 
-interface Entry {
-  readonly rings: HistoryRings;
-  inserted: number;
-  done: number;
-  setBack: number;
-}
-
 /** Once a second, writes down what is counted and what is going on. */
 export class Sampler {
   readonly #o: SamplerOptions;
   readonly #startedMs: number;
-  readonly #total = newEntry();
-  readonly #byQueue = new Map<string, Entry>();
+  readonly #totalRings = new HistoryRings();
+  readonly #totalPace = new Pace(0);
+  readonly #rings = new Map<string, HistoryRings>();
+  readonly #paces = new Map<string, Pace>();
+  #second = 0;
   #sampledMs: number;
   #sampledUnixMs: number;
   #lastStep: ClockStep | null = null;
@@ -76,7 +72,12 @@ export class Sampler {
 
   /** null: of all together. undefined: that queue has none. */
   history(queue: string | null): HistoryRings | undefined {
-    return (queue === null ? this.#total : this.#byQueue.get(queue))?.rings;
+    return queue === null ? this.#totalRings : this.#rings.get(queue);
+  }
+
+  /** null: of all together. undefined: that queue is not in use, or was not a second ago. */
+  pace(queue: string | null): Pace | undefined {
+    return queue === null ? this.#totalPace : this.#paces.get(queue);
   }
 
   #tick(): void {
@@ -97,18 +98,26 @@ export class Sampler {
     const names = new Set<string>();
     let consumersWaiting = 0;
     for (const each of queue.schedules()) {
-      names.add(each.name);
+      const { name, counts } = each;
+      names.add(name);
       const waiting = consumersWaitingOf(each);
       consumersWaiting += waiting;
-      const entry = this.#entryOf(each.name);
-      if (entry === null) continue;
-      const sample = gauges(each.counts, waiting);
-      const rates = ratesOf(entry, watcher.tallyOf(each.name), elapsedSeconds);
-      entry.rings.push(second, { ...sample, ...rates, ...NOT_OF_A_QUEUE });
+      const more = this.#paceOf(name).count(watcher.tallyOf(name), second, counts.chunksReserved);
+      const rings = this.#ringsOf(name);
+      rings?.push(second, {
+        ...gauges(counts, waiting),
+        ...ratesOf(more, elapsedSeconds),
+        ...NOT_OF_A_QUEUE,
+      });
     }
     this.#forgetOthers(names);
-    const rates = ratesOf(this.#total, watcher.total, elapsedSeconds);
-    this.#total.rings.push(second, { ...gauges(queue.counts, consumersWaiting), ...rates, ...own });
+    const more = this.#totalPace.count(watcher.total, second, queue.counts.chunksReserved);
+    this.#totalRings.push(second, {
+      ...gauges(queue.counts, consumersWaiting),
+      ...ratesOf(more, elapsedSeconds),
+      ...own,
+    });
+    this.#second = second;
   }
 
   #lookAtClock(nowMs: number): void {
@@ -120,28 +129,35 @@ export class Sampler {
     this.#steppedMs += byMs;
   }
 
-  #entryOf(name: string): Entry | null {
-    let entry = this.#byQueue.get(name);
-    if (entry === undefined && this.#byQueue.size < HISTORIES_MAX) {
-      entry = newEntry();
-      this.#byQueue.set(name, entry);
+  #paceOf(name: string): Pace {
+    let pace = this.#paces.get(name);
+    if (pace === undefined) {
+      pace = new Pace(this.#second);
+      this.#paces.set(name, pace);
     }
-    return entry ?? null;
+    return pace;
+  }
+
+  #ringsOf(name: string): HistoryRings | undefined {
+    const known = this.#rings.get(name);
+    if (known !== undefined || this.#rings.size >= HISTORIES_MAX) return known;
+    const rings = new HistoryRings();
+    this.#rings.set(name, rings);
+    return rings;
   }
 
   /** A queue that is gone keeps its history until its place is wanted. */
   #forgetOthers(names: ReadonlySet<string>): void {
     this.#o.watcher.keep(names);
-    if (this.#byQueue.size < HISTORIES_MAX) return;
-    for (const name of this.#byQueue.keys()) if (!names.has(name)) this.#byQueue.delete(name);
+    if (this.#paces.size > names.size) {
+      for (const name of this.#paces.keys()) if (!names.has(name)) this.#paces.delete(name);
+    }
+    if (this.#rings.size < HISTORIES_MAX) return;
+    for (const name of this.#rings.keys()) if (!names.has(name)) this.#rings.delete(name);
   }
 }
 
 const NOT_OF_A_QUEUE = { commit_p50_ms: null, commit_p99_ms: null, event_loop_delay_ms: null } as const;
-
-function newEntry(): Entry {
-  return { rings: new HistoryRings(), inserted: 0, done: 0, setBack: 0 };
-}
 
 function gauges(
   counts: SchedulerCounts,
@@ -161,19 +177,10 @@ function gauges(
 }
 
 function ratesOf(
-  entry: Entry,
-  { inserted, done, setBack }: QueueTally,
+  { inserted, done, setBack }: Counts,
   seconds: number,
 ): Pick<Sample, 'inserted' | 'done' | 'set_back'> {
-  // A queue that was gone meanwhile begins again.
-  const rate = (now: number, before: number) => Math.max(0, now < before ? now : now - before) / seconds;
-  const rates = {
-    inserted: rate(inserted, entry.inserted),
-    done: rate(done, entry.done),
-    set_back: rate(setBack, entry.setBack),
-  };
-  Object.assign(entry, { inserted, done, setBack });
-  return rates;
+  return { inserted: inserted / seconds, done: done / seconds, set_back: setBack / seconds };
 }
 
 function consumersWaitingOf({ schedule }: QueueSight): number {

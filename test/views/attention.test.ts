@@ -4,16 +4,12 @@ import { Strategy } from '../../src/model/strategy.ts';
 import { attention } from '../../src/views/answers/attention.ts';
 import type { Views } from '../../src/views/views.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
-import { startViews } from '../support/queues/test-views.ts';
+import { made, startViews } from '../support/queues/test-views.ts';
 import { gatedStore } from '../support/store/gated-store.ts';
 
 /** What a person is told, by code. */
 function told({ sources }: Views): Readonly<Record<string, string>> {
-  const computation = attention(sources, null);
-  for (;;) {
-    const step = computation.next();
-    if (step.done === true) return Object.fromEntries(step.value.map(({ code, text }) => [code, text]));
-  }
+  return Object.fromEntries(made(attention(sources, null)).map(({ code, text }) => [code, text]));
 }
 
 test('a consumer whose strategy excludes what waits is told, in the singular', async () => {

@@ -78,7 +78,7 @@ function figuresOf({ counts, rates, oldest_waiting: oldest, store, pauses }: Ove
     ...some(counts.chunks_delayed, 'wait for a retry'),
     ...some(counts.chunks_paused, 'paused'),
     ...some(counts.chunks_failed, 'failed'),
-    ...(rates.last_60s.set_back > 0 ? [`${rateText(rates.last_60s.set_back)} tries/s set back`] : []),
+    ...((rates.last_60s.set_back ?? 0) > 0 ? [`${rateText(rates.last_60s.set_back)} tries/s set back`] : []),
   ];
   const backlog = [
     `${counted(counts.submissions_open, 'submission')} open`,

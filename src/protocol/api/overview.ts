@@ -65,10 +65,11 @@ export interface Totals {
   readonly chunks_set_back: number;
 }
 
+/** null where nothing is known: in the first second of a server or queue, and of a queue that is not in use. */
 export interface Rates {
-  readonly inserted: number;
-  readonly done: number;
-  readonly set_back: number;
+  readonly inserted: number | null;
+  readonly done: number | null;
+  readonly set_back: number | null;
 }
 
 export interface StrategyRow {

@@ -83,7 +83,11 @@ const list = <Row>(row: Shape<Row>): Fields<List<Row>> => ({
 const quantiles = object<Quantiles>({ p50: number, p90: number });
 const spread = object<{ readonly p50: number; readonly p99: number }>({ p50: number, p99: number });
 const pause = object<PauseItem>({ cause: text, by: text, reason: orNull(text), since: time });
-const rates = object<Rates>({ inserted: number, done: number, set_back: number });
+const rates = object<Rates>({
+  inserted: orNull(number),
+  done: orNull(number),
+  set_back: orNull(number),
+});
 
 const overview = object<Overview>({
   ...FRAME,

@@ -29,9 +29,9 @@ export function mergeOverviews(parts: readonly Content[]): Content {
     counts: summed<OverviewCounts>(parts.map(({ counts }) => counts)),
     totals: summed<Totals>(parts.map(({ totals }) => totals)),
     rates: {
-      last_1s: summed<Rates>(parts.map(({ rates }) => rates.last_1s)),
-      last_10s: summed<Rates>(parts.map(({ rates }) => rates.last_10s)),
-      last_60s: summed<Rates>(parts.map(({ rates }) => rates.last_60s)),
+      last_1s: ratesOf(parts.map(({ rates }) => rates.last_1s)),
+      last_10s: ratesOf(parts.map(({ rates }) => rates.last_10s)),
+      last_60s: ratesOf(parts.map(({ rates }) => rates.last_60s)),
     },
     oldest_waiting: parts.map((part) => part.oldest_waiting).reduce(older),
     strategies: mergeStrategies(parts),
@@ -44,8 +44,17 @@ export function mergeOverviews(parts: readonly Content[]): Content {
 
 function summed<Counts extends { readonly [Name in keyof Counts]: number }>(all: readonly Counts[]): Counts {
   const names = Object.keys(all[0] ?? {}) as (keyof Counts)[];
-  const sums = names.map((name) => [name, rounded(all.reduce((sum, each) => sum + each[name], 0))] as const);
+  const sums = names.map((name) => [name, all.reduce((sum, each) => sum + each[name], 0)] as const);
   return Object.fromEntries(sums) as Counts;
+}
+
+/** Of the nodes that know theirs; null if none does. */
+function ratesOf(all: readonly Rates[]): Rates {
+  const sum = (name: keyof Rates) => {
+    const known = all.map((rates) => rates[name]).filter((rate) => rate !== null);
+    return known.length === 0 ? null : rounded(known.reduce((a, b) => a + b));
+  };
+  return { inserted: sum('inserted'), done: sum('done'), set_back: sum('set_back') };
 }
 
 function older(a: Overview['oldest_waiting'], b: Overview['oldest_waiting']): Overview['oldest_waiting'] {

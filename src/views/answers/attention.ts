@@ -135,9 +135,7 @@ function* ofWork(
     const text = `${plural(submissionsPaused, 'submission')}${where} with ${plural(chunksPaused, 'chunk')} are paused, or have not begun`;
     add('paused_with_work', 'info', text, `submissions?state=paused&queue=${listed}`, submissionsPaused);
   }
-  const history = sampler.history(name);
-  const reservedLeast = history?.least('reserved', STALLED_SECONDS) ?? 0;
-  if (reservedLeast > 0 && chunksReserved > 0 && history?.mean('done', STALLED_SECONDS) === 0) {
+  if ((sampler.pace(name)?.standsForSeconds ?? 0) >= STALLED_SECONDS && chunksReserved > 0) {
     const text = `nothing was done for five minutes${where}, and ${plural(chunksReserved, 'chunk is', 'chunks are')} in the hands of ${plural(consumers, 'consumer')}`;
     add('stalled', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, chunksReserved);
   }

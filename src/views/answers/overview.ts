@@ -40,10 +40,11 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
   const found = yield* attention(sources, name);
   const counts = name === null ? queue.counts : (queues[0]?.counts ?? NO_COUNTS);
   const nowMs = sources.clock.nowMs();
+  const pace = sampler.pace(name);
   const rates = (seconds: number): Rates => ({
-    inserted: rounded(sampler.history(name)?.mean('inserted', seconds) ?? 0),
-    done: rounded(sampler.history(name)?.mean('done', seconds) ?? 0),
-    set_back: rounded(sampler.history(name)?.mean('set_back', seconds) ?? 0),
+    inserted: roundedOrNull(pace?.mean('inserted', seconds)),
+    done: roundedOrNull(pace?.mean('done', seconds)),
+    set_back: roundedOrNull(pace?.mean('setBack', seconds)),
   });
   const pauses = queue.pausesOf(name);
   const { loopDelaysOfLate } = queue.stats;
@@ -172,6 +173,10 @@ function storeHealth({ queue, clock, disk }: Sources): StoreHealth {
     disk_free_bytes: disk.freeBytes,
     disk_total_bytes: disk.totalBytes,
   };
+}
+
+function roundedOrNull(rate: number | null | undefined): number | null {
+  return rate === null || rate === undefined ? null : rounded(rate);
 }
 
 function milliseconds(seconds: number): number {

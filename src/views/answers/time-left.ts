@@ -8,9 +8,9 @@ const TEN_SECONDS_MS = 10_000;
 /** How far a count lies below its mean, in standard deviations, in one case of ten. */
 const DEVIATIONS = 1.28;
 
-/** Chunks per second, over the last minute or since the first one. */
-export function rateOf(tally: SubmissionTally | null, nowMs: number): number {
-  return tally === null ? 0 : perMs(tally, tally.doneOfLate.count(nowMs, MINUTE_MS), MINUTE_MS, nowMs) * 1000;
+/** Chunks per second, over that time or since the first one. */
+export function rateOf(tally: SubmissionTally | null, nowMs: number, periodMs = MINUTE_MS): number {
+  return tally === null ? 0 : perMs(tally, tally.doneOfLate.count(nowMs, periodMs), periodMs, nowMs) * 1000;
 }
 
 /**

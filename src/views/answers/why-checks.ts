@@ -42,10 +42,10 @@ export interface Situation {
     readonly strategy: string;
     readonly consumers: number;
   } | null;
-  /** Chunks per second, of the queue. */
-  readonly rate: number;
+  /** Chunks per second, of the queue; null: not known. */
+  readonly rate: number | null;
   /** The same of the submission, or of the queue. */
-  readonly ownRate: number;
+  readonly ownRate: number | null;
   /** Median of a chunk, in milliseconds; null: not known. */
   readonly usualMs: number | null;
 }
@@ -219,7 +219,9 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     if (outranked === null || reserved > 0) return null;
     const { chunks, submissions, strategy, consumers } = outranked;
     const inTime =
-      rate > 0 ? `, at the present rate its turn is in ${inWords((chunks / rate) * SECOND_MS)}` : '';
+      rate !== null && rate > 0
+        ? `, at the present rate its turn is in ${inWords((chunks / rate) * SECOND_MS)}`
+        : '';
     return {
       evidence: `${chunks} chunks of ${submissions} submissions come first under ${strategy}, which ${consumers} consumers use${inTime}`,
       advice: `more consumers, or other metadata for a strategy by priority: opsqueue set ${submission?.id ?? 'ID'}`,
@@ -229,7 +231,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
   consumers_busy({ consumersWaiting, consumersWorking, consumers, reserved, usualMs, rate }) {
     if (reserved > 0 || consumersWaiting > 0 || consumersWorking === 0) return null;
     const usual = usualMs === null ? '' : `; a chunk takes them ${inWords(usualMs)}`;
-    const pace = rate > 0 ? ` They complete ${round(rate)} chunks a second.` : '';
+    const pace = rate !== null && rate > 0 ? ` They complete ${round(rate)} chunks a second.` : '';
     return {
       evidence: `${consumersWorking} of ${consumers} consumers are busy with other work, and none waits for chunks${usual}.${pace}`,
       advice: 'more consumers',
@@ -238,7 +240,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
 
   running: ({ ownRate, reserved, waiting }) => ({
     evidence:
-      ownRate > 0
+      ownRate !== null && ownRate > 0
         ? `it runs: ${round(ownRate)} chunks a second, ${reserved} in flight, ${waiting} wait`
         : `nothing keeps it from running: ${reserved} chunks are in flight, ${waiting} wait`,
     advice: null,

@@ -14,6 +14,7 @@ import { comesFirst, exclusionOf } from './eligible.ts';
 import { stragglerAfterMs } from './stragglers.ts';
 import { openSubmission, storedSubmission } from './submission.ts';
 import { chunksLeft } from './submission-item.ts';
+import { rateOf } from './time-left.ts';
 import { finalCheck, type Situation, whyChecks } from './why-checks.ts';
 
 type Content = Omit<Why, 'as_of' | 'age_ms'>;
@@ -22,6 +23,7 @@ type Open = SubmissionSight<ConsumerPeer>;
 /** Submissions that stand for all that wait, where all are asked about. */
 const SAMPLE_MAX = 50;
 const FAILURE_CHARS_MAX = 200;
+const MINUTE_S = 60;
 const TEN_SECONDS_MS = 10_000;
 
 /**
@@ -91,8 +93,7 @@ function* situationOf(
   const health = queue.journalHealth;
   const schedule = sight?.schedule;
   const consumers = yield* consumersIn(schedule, open);
-  const tally = open === null ? null : submissionTallyOf(open);
-  const rate = sampler.history(name)?.mean('done', 60) ?? 0;
+  const rate = sampler.pace(name)?.mean('done', MINUTE_S) ?? null;
   const startAfterMs = open?.control.startAfterMs ?? null;
   return {
     submission:
@@ -126,7 +127,7 @@ function* situationOf(
         ? null
         : yield* outranking(schedule, open, consumers.strategies),
     rate,
-    ownRate: tally === null ? (open === null ? rate : 0) : tally.doneOfLate.count(nowMs, TEN_SECONDS_MS) / 10,
+    ownRate: open === null ? rate : rateOf(submissionTallyOf(open), nowMs, TEN_SECONDS_MS),
     usualMs:
       queue.stats.chunkCompletedSeconds.count === 0
         ? null

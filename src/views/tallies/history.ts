@@ -62,18 +62,6 @@ class Columns {
     return known === 0 ? null : sum / known;
   }
 
-  /** The least of the last `count` points; null if so many are not known. */
-  least(series: HistorySeries, count: number): number | null {
-    if (this.#length < count) return null;
-    let least = Number.POSITIVE_INFINITY;
-    for (let i = this.#length - count; i < this.#length; i++) {
-      const value = this.value(series, i);
-      if (value === null) return null;
-      least = Math.min(least, value);
-    }
-    return least;
-  }
-
   #place(i: number): number {
     return (this.#next - this.#length + i + this.capacity) % this.capacity;
   }
@@ -102,16 +90,6 @@ export class HistoryRings {
       columns.push(second, Object.fromEntries(means) as Sample);
     }
     this.#lastSecond = second;
-  }
-
-  /** Of the last so many seconds, ten minutes at most; null if nothing is known. */
-  mean(series: HistorySeries, seconds: number): number | null {
-    return this.#columns.get('10m')!.mean(series, seconds);
-  }
-
-  /** Likewise the least of them; null if it is not known of all these seconds. */
-  least(series: HistorySeries, seconds: number): number | null {
-    return this.#columns.get('10m')!.least(series, seconds);
   }
 
   /** The oldest first; neighbours are put together until there are no more than `pointsMax`. */

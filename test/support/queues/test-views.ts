@@ -1,5 +1,6 @@
 import type { Queue } from '../../../src/queue/queue.ts';
 import type { Clock } from '../../../src/system/time/clock.ts';
+import type { Computation } from '../../../src/views/frames.ts';
 import { Views, type ViewsOptions } from '../../../src/views/views.ts';
 
 /** Views of a queue, of a server that is made up. */
@@ -27,4 +28,12 @@ export function startViews(
   });
   views.start();
   return views;
+}
+
+/** What is computed, in one go. */
+export function made<T>(computation: Computation<T>): T {
+  for (;;) {
+    const step = computation.next();
+    if (step.done === true) return step.value;
+  }
 }
