@@ -2,7 +2,7 @@ import type { ChunkIndex } from './ids.ts';
 
 /** Chunks of one page of a {@link ChunkSet}. */
 export const PAGE_CHUNKS = 4096;
-/** Bytes of one page. */
+/** Bytes of one page at most: the last one of a set may be short. */
 export const PAGE_BYTES = PAGE_CHUNKS / 8;
 
 const PAGE_MASK = PAGE_CHUNKS - 1;
@@ -21,7 +21,10 @@ type Slot = Page | typeof FULL | undefined;
 const BLOCK_BITS = 10;
 const BLOCK_MASK = (1 << BLOCK_BITS) - 1;
 
-/** What a page of a ChunkSet holds: nothing, everything, or these {@link PAGE_BYTES} bytes (bit i of byte j = chunk 8j + i). */
+/**
+ * What a page of a ChunkSet holds: nothing, everything, or these bytes (bit i of byte j = chunk 8j + i), as many as the page has
+ * chunks for, {@link PAGE_BYTES} at most. Missing ones are 0.
+ */
 export type PageContent = 'empty' | 'full' | Uint8Array;
 
 /**
@@ -144,9 +147,14 @@ export class ChunkSet {
     const page = this.#slot(pageIndex);
     if (page === undefined) return 'empty';
     if (page === FULL) return 'full';
-    // The words are little-endian on every platform that Node runs on.
-    const bytes = new Uint8Array(PAGE_BYTES);
-    bytes.set(new Uint8Array(page.words.buffer, page.words.byteOffset, page.words.byteLength));
+    const { words } = page;
+    const bytes = new Uint8Array(bytesFor(this.#pageSize(pageIndex)));
+    if (bytes.length > SMALL_BYTES) {
+      // The words are little-endian on every platform that Node runs on.
+      bytes.set(new Uint8Array(words.buffer, words.byteOffset, bytes.length));
+    } else {
+      for (let i = 0; i < bytes.length; i++) bytes[i] = words[i >>> 2]! >>> ((i & 3) << 3);
+    }
     return bytes;
   }
 
@@ -161,14 +169,18 @@ export class ChunkSet {
       this.#count += (content === 'full' ? size : 0) - countBefore;
       return;
     }
-    if (content.length !== PAGE_BYTES) throw new RangeError(`a page of ${content.length} bytes`);
-    const words = new Uint32Array(content.slice().buffer);
-    const count = popCount(words);
-    if (count > size || (size < PAGE_CHUNKS && firstOne(words, size) < PAGE_CHUNKS)) {
-      throw new RangeError(`page ${pageIndex} has chunks beyond the size ${this.size}`);
+    if (content.length > PAGE_BYTES) throw new RangeError(`a page of ${content.length} bytes`);
+    const words = new Uint32Array(wordsFor(size));
+    for (let i = 0; i < content.length; i++) {
+      const byte = content[i]!;
+      const chunks = size - i * 8;
+      if (chunks < 8 && (chunks <= 0 ? byte : byte >>> chunks) !== 0) {
+        throw new RangeError(`page ${pageIndex} has chunks beyond the size ${this.size}`);
+      }
+      if (byte !== 0) words[i >>> 2]! |= byte << ((i & 3) << 3);
     }
-    const kept = words.slice(0, wordsFor(size));
-    this.#setSlot(pageIndex, count === 0 ? undefined : count === size ? FULL : { words: kept, count });
+    const count = popCount(words);
+    this.#setSlot(pageIndex, count === 0 ? undefined : count === size ? FULL : { words, count });
     this.#count += count - countBefore;
   }
 
@@ -229,6 +241,13 @@ function wordsFor(chunks: number): number {
   return (chunks + 31) >>> 5;
 }
 
+/** V8 makes the buffer of so small an array when it is first asked for, which takes longer than to copy it one by one. */
+const SMALL_BYTES = 64;
+
+function bytesFor(chunks: number): number {
+  return (chunks + 7) >>> 3;
+}
+
 function fullPage(size: number): Page {
   const words = new Uint32Array(wordsFor(size));
   words.fill(0xffff_ffff, 0, size >>> 5);
@@ -244,16 +263,6 @@ function firstZero(words: Uint32Array, from: number): number {
     free = ~words[word]!;
   }
   return word * 32 + (31 - Math.clz32(free & -free));
-}
-
-function firstOne(words: Uint32Array, from: number): number {
-  let word = from >>> 5;
-  let set = words[word]! & (-1 << (from & 31));
-  while (set === 0) {
-    if (++word >= words.length) return PAGE_CHUNKS;
-    set = words[word]!;
-  }
-  return word * 32 + (31 - Math.clz32(set & -set));
 }
 
 function popCount(words: Uint32Array): number {

@@ -59,6 +59,24 @@ test('refuses a page with chunks beyond its size', () => {
   assert.throws(() => set.setPage(0, page), RangeError);
 });
 
+test('a page has as many bytes as it has chunks for, and missing ones are empty', () => {
+  const set = new ChunkSet(PAGE_CHUNKS + 20);
+  set.add(0);
+  set.add(PAGE_CHUNKS + 9);
+  assert.equal(set.page(0).length, 512);
+  assert.deepEqual(set.page(1), Uint8Array.of(0, 2, 0));
+  for (const content of [
+    Uint8Array.of(0, 2),
+    Uint8Array.of(0, 2, 0, 0, 0),
+    new Uint8Array(512).fill(2, 1, 2),
+  ]) {
+    const copy = new ChunkSet(set.size);
+    copy.setPage(1, content);
+    assert.deepEqual([...copy], [PAGE_CHUNKS + 9]);
+  }
+  assert.throws(() => set.setPage(0, new Uint8Array(513)), RangeError);
+});
+
 test('refuses an index outside', () => {
   assert.throws(() => new ChunkSet(10).add(10), RangeError);
   assert.equal(new ChunkSet(10).has(10), false);

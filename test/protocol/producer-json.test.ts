@@ -469,7 +469,7 @@ suite('extremes of the producer protocol', () => {
       '{"state":"x","chunks_total":1,"chunks_done":0,"pages":[],"next_page":null}',
       '{"state":"failed","chunks_total":1,"pages":[],"next_page":null}',
       '{"state":"failed","chunks_total":1,"chunks_done":0,"pages":[[1]],"next_page":null}',
-      '{"state":"failed","chunks_total":1,"chunks_done":0,"pages":[[1,"AAAA"]],"next_page":null}',
+      `{"state":"failed","chunks_total":1,"chunks_done":0,"pages":[[1,"${'A'.repeat(684)}"]],"next_page":null}`,
     ]) {
       assert.throws(() => parseChunksDone(body), JsonShapeError, body);
     }

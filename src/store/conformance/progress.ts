@@ -23,15 +23,26 @@ export function storeProgressConformance(
           { kind: 'page', id: 1n, page: 3, content: 'full' },
         );
         await session.commit(page(1n, 0, [0, 4095]), { kind: 'page', id: 1n, page: 1, content: 'empty' });
+        // A page may have fewer bytes than its chunks need, or more.
+        await session.commit(insertOf(2n, { chunksTotal: 20 }), insertOf(3n, { chunksTotal: 20 }));
+        const content = [Uint8Array.of(0, 2), new Uint8Array(512).fill(2, 1, 2)];
+        await session.commit(
+          { kind: 'page', id: 2n, page: 0, content: content[0]! },
+          { kind: 'page', id: 3n, page: 0, content: content[1]! },
+        );
         const check = async (s: StoreSession) => {
           const done = await s.read((store) => store.chunksDone(1n));
           assert.equal(done?.size, 3 * 4096 + 10);
           assert.equal(done.count, 2 + 4096 + 10);
           assert.deepEqual([...done].slice(0, 3), [0, 4095, 8192]);
           assert.equal((await s.read((store) => store.findById(1n)))?.chunksDone, 4108);
-          const [loaded] = await s.loadAll();
+          const [loaded, ...short] = await s.loadAll();
           assert(loaded);
           assert.deepEqual([...loaded.done], [...done]);
+          for (const { record, done: few } of short) {
+            assert.deepEqual([...few], [9]);
+            assert.equal((await s.read((store) => store.findById(record.id)))?.chunksDone, 1);
+          }
         };
         await check(session);
         await using next = await session.reopen();

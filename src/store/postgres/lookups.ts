@@ -1,4 +1,4 @@
-import { ChunkSet, PAGE_BYTES, PAGE_CHUNKS } from '../../model/chunk-set.ts';
+import { ChunkSet, PAGE_CHUNKS } from '../../model/chunk-set.ts';
 import type { Scope, ScopeControl } from '../../model/control.ts';
 import { type ChunkId, type ShardId, SUBMISSION_ID_MAX, type SubmissionId } from '../../model/ids.ts';
 import { ANSWER_BYTES_MAX } from '../../model/limits.ts';
@@ -141,10 +141,7 @@ export async function chunksDone(session: SqlSession, id: SubmissionId): Promise
 
 /** @throws StoreError `corrupt`, naming the submission */
 export function setPage(done: ChunkSet, [id, page, content, checksum]: PageRow): void {
-  const isIntact =
-    Number(checksum) === CHECKSUM.of(id, Number(page), content) &&
-    (content === null || content.length === PAGE_BYTES);
-  if (!isIntact) {
+  if (Number(checksum) !== CHECKSUM.of(id, Number(page), content)) {
     throw new StoreError(
       'corrupt',
       `the database is damaged: submission ${id}, page ${page} of its finished chunks has a wrong checksum`,

@@ -19,11 +19,12 @@ import {
   type MovedRow,
   type MovedTable,
 } from '../move/tables.ts';
+import type { ElementType } from './binary-array.ts';
 import { Connections } from './connections.ts';
 import { loadDriver } from './driver.ts';
 import { parseLocation } from './location.ts';
 import { assertServer, isIncomplete, migrateWith, newerProblem } from './open.ts';
-import { type Columns, type ColumnType, Parameters } from './parameters.ts';
+import { type Columns, Parameters } from './parameters.ts';
 import { INCOMPLETE_TABLE, POSTGRES_SCHEMA_VERSION, VERSION_TABLE } from './schema.ts';
 import type { SqlSession } from './session.ts';
 
@@ -275,7 +276,7 @@ async function migrateForMove(connections: Connections, session: SqlSession): Pr
   });
 }
 
-const TYPES: Readonly<Record<CellKind, ColumnType>> = {
+const TYPES: Readonly<Record<CellKind, ElementType>> = {
   integer: 'bigint',
   real: 'double precision',
   text: 'text',

@@ -92,7 +92,7 @@ export const POSTGRES_MIGRATIONS: readonly string[] = [
   CREATE TABLE pages (
     submission_id bigint NOT NULL,
     page bigint NOT NULL,
-    -- 512 bytes; NULL: all chunks of the page
+    -- As many bytes as the page has chunks for, 512 at most; NULL: all of them
     content bytea,
     -- CRC-32 of submission_id, page (64 bit each, little-endian) and content
     checksum bigint NOT NULL,

@@ -6,7 +6,8 @@ import type { BatchStep, InsertMutation } from '../batch-plan.ts';
 import { PageChecksum } from '../codec/page-checksum.ts';
 import { endColumns, IS_ENDED, STATE, submissionColumns } from '../codec/submission-row.ts';
 import { formatControl, formatScopeControl } from '../codec/values.ts';
-import { type Cell, type Columns, emptyColumns, Parameters } from './parameters.ts';
+import type { Cell } from './binary-array.ts';
+import { type Columns, emptyColumns, Parameters } from './parameters.ts';
 import { RENEWED } from './schema.ts';
 
 /** How a batch moves its shard. It takes place only if the shard is where the batch expects it. */

@@ -1,4 +1,4 @@
-import { PAGE_BYTES, type PageContent } from '../../../model/chunk-set.ts';
+import type { PageContent } from '../../../model/chunk-set.ts';
 import { type Control, NO_CONTROL } from '../../../model/control.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
 import type { RetryPolicy } from '../../../model/retry.ts';
@@ -217,8 +217,8 @@ export function writePage(writer: ByteWriter, page: number, content: PageContent
     writer.byte(CONTENTS[content]);
     return;
   }
-  if (content.length !== PAGE_BYTES) throw new RangeError(`a page of ${content.length} bytes`);
   writer.byte(CONTENTS.bits);
+  writer.uint32(content.length);
   writer.raw(content);
 }
 
@@ -230,7 +230,7 @@ export function readPage(reader: ByteReader): { page: number; content: PageConte
     case CONTENTS.full:
       return { page, content: 'full' };
     default:
-      return { page, content: reader.raw(PAGE_BYTES) };
+      return { page, content: reader.raw(reader.uint32()) };
   }
 }
 

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { PAGE_BYTES, type PageContent } from '../../../model/chunk-set.ts';
+import type { PageContent } from '../../../model/chunk-set.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
 import { PageChecksum } from '../../codec/page-checksum.ts';
 import type { Blob } from '../../codec/submission-row.ts';
@@ -54,10 +54,7 @@ export class PagesTable {
    */
   *between(firstId: SubmissionId, firstPage: number, lastId: SubmissionId): Generator<StoredPage> {
     for (const [id, page, content, checksum] of this.#between.iterate(firstId, firstPage, lastId)) {
-      const intact =
-        Number(checksum) === this.#checksum.of(id, Number(page), content) &&
-        (content === null || content.length === PAGE_BYTES);
-      if (!intact) {
+      if (Number(checksum) !== this.#checksum.of(id, Number(page), content)) {
         throw new StoreError(
           'corrupt',
           `the database is damaged: submission ${id}, page ${page} of its finished chunks has a wrong checksum`,

@@ -52,7 +52,7 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE pages (
     submission_id INTEGER NOT NULL,
     page INTEGER NOT NULL,
-    -- 512 bytes; NULL: all chunks of the page
+    -- As many bytes as the page has chunks for, 512 at most; NULL: all of them
     content BLOB,
     -- CRC-32 of submission_id, page (64 bit each, little-endian) and content
     checksum INTEGER NOT NULL,
