@@ -35,6 +35,8 @@ export interface SimProducersOptions {
 
 /** For which the actors pause and resume. */
 const CAUSES = ['manual', 'disk'] as const;
+/** For which they pause what is to be ended by its deadline alone. */
+const UNTIL_DEADLINE = 'until its deadline';
 const SERVER: VerbTarget = { kind: 'server' };
 
 function ids(id: SubmissionId): VerbTarget {
@@ -83,6 +85,9 @@ export class SimProducers {
       for (const queue of this.#queuesPaused) this.#resume({ kind: 'queue', queue }, cause);
       for (const id of this.#o.oracle.acknowledgedInserts.keys()) this.#resume(ids(id), cause);
     }
+    // A retry takes the deadline away, and leaves the pause.
+    for (const id of this.#o.oracle.acknowledgedInserts.keys())
+      if (!this.#o.oracle.hasDeadline(id)) this.#resume(ids(id), UNTIL_DEADLINE);
   }
 
   #changeSome(id: SubmissionId, queue: string, controls: Random): void {
@@ -223,7 +228,7 @@ export class SimProducers {
               life.insertAcknowledged(id, told);
               // Only its deadline ends it.
               if (control !== undefined && control.deadlineMs !== null) {
-                this.#pause(ids(id), 'until its deadline');
+                this.#pause(ids(id), UNTIL_DEADLINE);
               }
             },
             again,

@@ -97,6 +97,11 @@ export class Oracle {
     return this.#known.pauses.resumesAskedOf(what, cause);
   }
 
+  /** Of what is on disk. */
+  hasDeadline(id: SubmissionId): boolean {
+    return (this.#known.database.rows.get(id)?.control.deadlineMs ?? null) !== null;
+  }
+
   /** Acknowledged submissions of which something has failed, on disk. */
   failedOnDisk(): SubmissionId[] {
     return [...this.acknowledgedInserts.keys()].filter((id) => {
