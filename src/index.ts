@@ -106,6 +106,7 @@ export {
   type Progress,
   ProtocolError,
   type QueueInfo,
+  type QueuePause,
   QueueRefusedError,
   type QueuesInUse,
   type QueueTlsOptions,

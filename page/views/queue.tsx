@@ -1,4 +1,4 @@
-import type { List, PauseItem } from '../../src/protocol/api/lists.ts';
+import type { List } from '../../src/protocol/api/lists.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
 import type { QueueAnswer, QueueRow } from '../../src/protocol/api/queue.ts';
 import { VerbButton } from '../actions/buttons.tsx';
@@ -19,11 +19,13 @@ export function QueueView() {
       <Heading
         level={1}
         aside={
-          <VerbButton
-            verb={pauses.length > 0 ? 'resume' : 'pause'}
-            target={{ server: true }}
-            of="everything"
-          />
+          overview.data === null ? null : (
+            <VerbButton
+              verb={pauses.length > 0 ? 'resume' : 'pause'}
+              target={{ server: true }}
+              of="everything"
+            />
+          )
         }
       >
         Queue
@@ -31,7 +33,7 @@ export function QueueView() {
       <AsOf feed={feed} />
       <AsOf feed={overview} />
       <PauseList of={pauses} what="Paused" />
-      <Queues ofServer={pauses} />
+      <Queues />
       <div class="columns">
         {overview.data === null ? <Waiting error={overview.error} /> : <Store of={overview.data} />}
         {data === null ? <Waiting error={error} /> : <Server of={data} />}
@@ -41,8 +43,7 @@ export function QueueView() {
   );
 }
 
-function Queues({ ofServer }: { readonly ofServer: readonly PauseItem[] }) {
-  const isOwn = (pause: PauseItem) => !ofServer.some((each) => isSame(each, pause));
+function Queues() {
   const feed = useFeed<List<QueueRow>>('queues', { slower: 2 });
   const { data, error } = feed;
   return (
@@ -93,7 +94,10 @@ function Queues({ ofServer }: { readonly ofServer: readonly PauseItem[] }) {
               name: 'do',
               title: 'Actions',
               cell: ({ name, pauses }) => (
-                <VerbButton verb={pauses.some(isOwn) ? 'resume' : 'pause'} target={{ queue: nameOf(name) }} />
+                <VerbButton
+                  verb={pauses.some(({ of }) => of === 'queue') ? 'resume' : 'pause'}
+                  target={{ queue: nameOf(name) }}
+                />
               ),
             },
           ]}
@@ -101,11 +105,6 @@ function Queues({ ofServer }: { readonly ofServer: readonly PauseItem[] }) {
       )}
     </section>
   );
-}
-
-/** A queue's pauses include those of the server. */
-function isSame(a: PauseItem, b: PauseItem): boolean {
-  return a.cause === b.cause && a.since === b.since && a.by === b.by && a.reason === b.reason;
 }
 
 /** As requests name it. */

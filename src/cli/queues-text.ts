@@ -25,7 +25,9 @@ export function queuesText(queues: readonly QueueInfo[]): string {
     cells.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  ');
   const lines = rows.map((row, at) => {
     const { pauses } = queues[at]!;
-    const notes = pauses.map((pause) => `paused: ${oneLine(pauseText(pause))}`);
+    const notes = pauses.map(
+      (pause) => `paused${pause.of === 'server' ? ' with the server' : ''}: ${oneLine(pauseText(pause))}`,
+    );
     if (isUnattended(queues[at]!)) notes.unshift('no consumers');
     return [line(row), ...(notes.length === 0 ? [] : [notes.join('; ')])].join('  ');
   });

@@ -1,5 +1,11 @@
 import type { PausedBy } from './control.ts';
 
+/** Why nothing of a queue is handed out. */
+export interface QueuePause extends PausedBy {
+  /** What is paused: the queue itself, or the whole server. */
+  readonly of: 'queue' | 'server';
+}
+
 /** A queue that is in use: somebody is connected to it, or a submission of it is in progress. The unnamed one always is, and one that is paused is
  * listed with them. */
 export interface QueueInfo {
@@ -16,7 +22,7 @@ export interface QueueInfo {
   /** Chunks that are not handed out because the submission, the queue or the server is paused, or because the submission is not to be started yet. */
   readonly chunksPaused: number;
   /** Nothing of the queue is handed out while there is one: its own pauses, then the server's. */
-  readonly pauses: readonly PausedBy[];
+  readonly pauses: readonly QueuePause[];
   /** Consumers that are connected. */
   readonly consumers: number;
 }

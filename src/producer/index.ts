@@ -41,7 +41,7 @@ export {
   TooManyMatchingSubmissionsError,
 } from '../model/errors.ts';
 export { OpError } from '../model/op-error.ts';
-export type { QueueInfo, QueuesInUse } from '../model/queue-info.ts';
+export type { QueueInfo, QueuePause, QueuesInUse } from '../model/queue-info.ts';
 export type {
   CancelledSubmissionDetails,
   EndedSubmissionDetails,

@@ -288,11 +288,11 @@ export class Queue {
       chunksDelayed: counts.chunksDelayed,
       chunksPaused: counts.chunksPaused,
       consumers: counts.consumers,
-      pauses: this.#parts.scopes.pausesOf(name),
+      pauses: this.#parts.scopes.queuePauses(name),
     }));
     for (const name of this.#parts.scopes.queuesPaused) {
       if (this.#parts.queues.get(name) !== undefined) continue;
-      inUse.push({ ...NO_QUEUE, name, pauses: this.#parts.scopes.pausesOf(name) });
+      inUse.push({ ...NO_QUEUE, name, pauses: this.#parts.scopes.queuePauses(name) });
     }
     return inUse.sort((a, b) => (a.name < b.name ? -1 : 1));
   }

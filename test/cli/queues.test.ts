@@ -71,6 +71,7 @@ test('nothing of a paused queue waits: all of it is paused', async () => {
     'imgaes            1    4,000          0        0       0          0  no consumers',
   ]);
   await runCommand(['pause', '--all', '--url', queues.url]);
+  assert.match((await rows())[1] ?? '', / {2}paused: manual, .* paused with the server: manual, by \.\.\.$/);
   assert.deepEqual(
     (await rows()).map((row) => row.split(/ +/).slice(0, 6)),
     [

@@ -91,15 +91,28 @@ pageSuite('the page', {}, (scene) => {
     };
     await withPauses('**/api/v1/queues', (body) => ({
       ...body,
-      items: ['images', 'bills'].map((name) => ({ ...numbers, name, chunks_delayed: 0, pauses: [pause] })),
+      items: ['images', 'bills'].map((name) => ({
+        ...numbers,
+        name,
+        chunks_delayed: 0,
+        pauses: [{ of: 'server', ...pause }],
+      })),
     }));
     await page.route('**/api/v1/overview', (route) =>
       route.fulfill({ json: { ...overview({ ...PLAIN, nowMs: Date.now() }), pauses: [pause] } }),
     );
     await page.goto(`${scene.origin}/#/queue?queue=images`);
     await page.getByRole('button', { name: 'Resume everything' }).waitFor();
-    assert.equal(await page.locator('tr[data-row] button', { hasText: 'Pause' }).count(), 2);
+    const pausing = page.locator('tr[data-row] button', { hasText: 'Pause' });
+    assert.equal(await pausing.count(), 2);
     watched.assertQuiet();
+    // Whether the server is paused nobody knows then; of its queues it is known.
+    await page.route('**/api/v1/overview', (route) => route.fulfill({ status: 503, body: 'busy' }));
+    await page.reload();
+    await pausing.first().waitFor();
+    await page.getByText('busy').first().waitFor();
+    assert.equal(await pausing.count(), 2);
+    assert.equal(await page.getByRole('button', { name: 'everything' }).count(), 0);
   });
 
   test('what clients send is text, whatever is in it', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { QueueInfo } from '../../src/model/queue-info.ts';
 import { formatQueues, parseQueues } from '../../src/protocol/producer/queues.ts';
 
-const queues = [
+const queues: readonly QueueInfo[] = [
   {
     name: '',
     submissionsOpen: 0,
@@ -21,7 +22,7 @@ const queues = [
     chunksDelayed: 3,
     chunksPaused: 4,
     consumers: 0,
-    pauses: [{ cause: 'manual', by: 'ann@host', reason: null, sinceMs: 1_000 }],
+    pauses: [{ of: 'queue', cause: 'manual', by: 'ann@host', reason: null, sinceMs: 1_000 }],
   },
 ];
 
@@ -47,6 +48,10 @@ test('what is no list of queues is refused by the name of the field', () => {
     ['[]', /array of less than 3/],
     [JSON.stringify({ items: [{ ...item, consumers: 'many' }] }), /items\[0\]\.consumers/],
     [JSON.stringify({ items: [{ ...item, name: 7 }] }), /items\[0\]\.name/],
+    [
+      JSON.stringify({ items: [{ ...item, pauses: [{ ...item.pauses[0], of: 'all' }] }] }),
+      /pauses\[0\]\.of: queue or server/,
+    ],
     [JSON.stringify({ items: [item, { ...item, chunks_waiting: undefined }] }), /items\[1\]\.chunks_waiting/],
   ] as const) {
     assert.throws(() => parseQueues(body), { code: 'PROTOCOL', message });

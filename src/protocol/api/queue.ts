@@ -27,5 +27,11 @@ export interface QueueRow {
   readonly chunks_delayed: number;
   readonly chunks_paused: number;
   readonly consumers: number;
-  readonly pauses: readonly PauseItem[];
+  /** Its own, then the server's. */
+  readonly pauses: readonly QueuePauseItem[];
+}
+
+export interface QueuePauseItem extends PauseItem {
+  /** What is paused: the queue itself, or the whole server. */
+  readonly of: 'queue' | 'server';
 }

@@ -54,15 +54,20 @@ export function pauseOf({ sinceMs, ...pause }: PausedBy) {
 export function readPauses(reader: JsonReader, field: string): PausedBy[] {
   const pauses: PausedBy[] = [];
   reader.array(field, (index) => {
-    const { cause, by, reason, since } = readTexts(reader, `${field}[${index}]`);
-    pauses.push({
-      cause: cause ?? '',
-      by: by ?? '',
-      reason: reason ?? null,
-      sinceMs: parseTimestamp(since ?? '', `${field}[${index}].since`),
-    });
+    const path = `${field}[${index}]`;
+    pauses.push(pauseIn(readTexts(reader, path), path));
   });
   return pauses;
+}
+
+/** @throws JsonShapeError */
+export function pauseIn({ cause, by, reason, since }: Texts, field: string): PausedBy {
+  return {
+    cause: cause ?? '',
+    by: by ?? '',
+    reason: reason ?? null,
+    sinceMs: parseTimestamp(since ?? '', `${field}.since`),
+  };
 }
 
 function readHistory(reader: JsonReader, field: string): Act[] {
@@ -87,8 +92,10 @@ function verbOf(text: string | null | undefined, field: string): Verb {
   return verb;
 }
 
+type Texts = Readonly<Record<string, string | null>>;
+
 /** An object of which only the texts matter. */
-function readTexts(reader: JsonReader, field: string): Readonly<Record<string, string | null>> {
+export function readTexts(reader: JsonReader, field: string): Texts {
   const texts: Record<string, string | null> = Object.create(null);
   reader.object(field, (key) => {
     const path = `${field}.${key}`;

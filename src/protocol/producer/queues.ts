@@ -1,10 +1,9 @@
-import type { PausedBy } from '../../model/control.ts';
-import type { QueueInfo, QueuesInUse } from '../../model/queue-info.ts';
+import type { QueueInfo, QueuePause, QueuesInUse } from '../../model/queue-info.ts';
 import type { Missing } from '../api/lists.ts';
 import { JsonShapeError } from '../json/errors.ts';
 import { JsonReader } from '../json/reader.ts';
 import { JsonWriter } from '../json/writer.ts';
-import { pauseOf, readPauses } from './control.ts';
+import { pauseIn, pauseOf, readTexts } from './control.ts';
 
 /** Of an item, besides its name. */
 const COUNTS = {
@@ -28,11 +27,15 @@ export function formatQueues(
   writer.list(queues, (queue) => {
     writer.raw('{"name":').text(queue.name);
     for (const name of COUNT_NAMES) writer.raw(`,"${name}":`).integer(queue[COUNTS[name]]);
-    writer.raw(`,"pauses":${JSON.stringify(queue.pauses.map(pauseOf))}}`);
+    writer.raw(`,"pauses":${JSON.stringify(queue.pauses.map(queuePauseOf))}}`);
   });
   writer.raw(']');
   for (const [name, value] of Object.entries(missing)) writer.raw(`,"${name}":${JSON.stringify(value)}`);
   return writer.raw('}').finish();
+}
+
+function queuePauseOf({ of, ...pause }: QueuePause) {
+  return { of, ...pauseOf(pause) };
 }
 
 export function parseQueues(body: Uint8Array | string): QueuesInUse {
@@ -58,16 +61,32 @@ function readQueue(reader: JsonReader, path: string): QueueInfo {
     chunksReserved: 0,
     chunksDelayed: 0,
     chunksPaused: 0,
-    pauses: [] as readonly PausedBy[],
+    pauses: [] as readonly QueuePause[],
     consumers: 0,
   };
   const fields = ['name', ...COUNT_NAMES, 'pauses'] as const;
   const seen = reader.struct(path, fields, (name, field) => {
     if (name === 'name') queue.name = reader.text(field);
-    else if (name === 'pauses') queue.pauses = readPauses(reader, field);
+    else if (name === 'pauses') queue.pauses = readQueuePauses(reader, field);
     else queue[COUNTS[name]] = reader.uint(field);
   });
   for (const name of fields)
     if (!seen.has(name)) throw new JsonShapeError(`${path}.${name}`, 'it is missing');
   return queue;
+}
+
+function readQueuePauses(reader: JsonReader, field: string): QueuePause[] {
+  const pauses: QueuePause[] = [];
+  reader.array(field, (index) => {
+    const path = `${field}[${index}]`;
+    const texts = readTexts(reader, path);
+    const { of } = texts;
+    if (of !== 'queue' && of !== 'server')
+      throw new JsonShapeError(
+        `${path}.of`,
+        `queue or server was expected, got ${JSON.stringify(of ?? null)}`,
+      );
+    pauses.push({ of, ...pauseIn(texts, path) });
+  });
+  return pauses;
 }

@@ -6,6 +6,7 @@ import {
   type ScopeControl,
   SERVER_SCOPE,
 } from '../../model/control.ts';
+import type { QueuePause } from '../../model/queue-info.ts';
 
 /** What verbs have changed of queues as such and of the whole server, whether there is work in them or not. */
 export class Scopes {
@@ -52,6 +53,13 @@ export class Scopes {
   /** For which causes nothing of a queue is handed out: its own, then those of the whole server. */
   pausesOf(queue: string): readonly PausedBy[] {
     return [...this.get(queue).pauses, ...this.get(SERVER_SCOPE).pauses];
+  }
+
+  /** Likewise, each with what is paused. */
+  queuePauses(queue: string): readonly QueuePause[] {
+    const of = (scope: Scope, what: QueuePause['of']) =>
+      this.get(scope).pauses.map((pause) => ({ of: what, ...pause }));
+    return [...of(queue, 'queue'), ...of(SERVER_SCOPE, 'server')];
   }
 
   /** Queues that are paused by themselves, whether they are in use or not. */

@@ -1,5 +1,4 @@
-import type { PausedBy } from '../../model/control.ts';
-import type { QueueInfo } from '../../model/queue-info.ts';
+import type { QueueInfo, QueuePause } from '../../model/queue-info.ts';
 
 /** The queues of all nodes, by name. A queue is in use on one of them; each knows of the unnamed one, and of pauses. */
 export function mergeQueues(parts: readonly (readonly QueueInfo[])[]): QueueInfo[] {
@@ -24,7 +23,9 @@ function both(a: QueueInfo, b: QueueInfo): QueueInfo {
   };
 }
 
-function pausesOf(pauses: readonly PausedBy[]): PausedBy[] {
-  const known = new Map(pauses.map((pause) => [`${pause.cause} ${pause.sinceMs} ${pause.by}`, pause]));
+function pausesOf(pauses: readonly QueuePause[]): QueuePause[] {
+  const known = new Map(
+    pauses.map((pause) => [`${pause.of} ${pause.cause} ${pause.sinceMs} ${pause.by}`, pause]),
+  );
   return [...known.values()];
 }

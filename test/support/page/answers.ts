@@ -551,7 +551,15 @@ export function queues(world: World): List<QueueRow> {
     pauses:
       scale === 1
         ? []
-        : [{ cause: 'manual', by: world.by, reason: world.reason, since: iso(world.nowMs - HOUR) }],
+        : [
+            {
+              of: 'queue',
+              cause: 'manual',
+              by: world.by,
+              reason: world.reason,
+              since: iso(world.nowMs - HOUR),
+            },
+          ],
   });
   return list(world, world.isEmpty ? [row('', 0)] : [row('', 1), row(world.queue, 2)]);
 }
