@@ -12,7 +12,7 @@ import { silenceOf } from './lib/heard.ts';
 import { hearings, isPaused, live, useFeed } from './lib/live.ts';
 import { otherServer, serverName, wholeName } from './lib/name.ts';
 import { choose, INTERVALS_MS, isDark, preferences } from './lib/preferences.ts';
-import { goTo, hrefTo, queueOf, type Route, useRoute } from './lib/route.ts';
+import { goTo, hrefTo, ownQueue, queueOf, type Route, useRoute } from './lib/route.ts';
 import { useStore } from './lib/store.ts';
 import { Boundary } from './ui/boundary.tsx';
 import { Icon } from './ui/icons.tsx';
@@ -124,7 +124,7 @@ function TopBar({ route, help }: { readonly route: Route; help(): void }) {
         </svg>
         <span>{serverName === '' ? 'opsqueue' : <Foreign text={serverName} />}</span>
       </a>
-      <QueueChoice route={route} />
+      {ownQueue === '' ? <QueueChoice route={route} /> : <b class="queue-choice">{ownQueue}</b>}
       <nav class="views" aria-label="Views">
         {VIEWS.map(([path, name]) => (
           <a

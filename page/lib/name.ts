@@ -1,5 +1,5 @@
 import { serverText } from '../../src/protocol/api/lists.ts';
-import { currentRoute, queueOf } from './route.ts';
+import { currentRoute, ownQueue, queueOf } from './route.ts';
 import { Store } from './store.ts';
 
 /** What people call the server, which writes it into the page; empty: nothing. */
@@ -32,8 +32,10 @@ const address = location.host + location.pathname.replace(/\/$/, '');
 
 /** What the page is of, the queue that was chosen first: for its title. */
 export function wholeName(): string {
-  const queue = queueOf(currentRoute());
   const server = serverName === '' ? address : serverName;
+  // The address has it.
+  const own = serverName === '' || ownQueue === '' ? null : ownQueue;
+  const queue = queueOf(currentRoute()) ?? own;
   return queue === null ? server : `${queue === '-' ? 'unnamed queue' : queue} – ${server}`;
 }
 

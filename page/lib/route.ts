@@ -7,6 +7,9 @@ export interface Route {
   readonly query: URLSearchParams;
 }
 
+/** The queue whose address the page is at; empty: the server's, where there are all queues. */
+export const ownQueue = document.documentElement.dataset.queue ?? '';
+
 const route = new Store(parse(location.hash));
 
 export function startRouting(): void {
@@ -24,7 +27,10 @@ export function currentRoute(): Route {
 function parse(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
   const parts = path.split('/').filter((part) => part !== '');
-  return { parts: parts.map(decoded), query: new URLSearchParams(query) };
+  const params = new URLSearchParams(query);
+  // All is of the one queue there.
+  if (ownQueue !== '') params.delete('queue');
+  return { parts: parts.map(decoded), query: params };
 }
 
 function decoded(part: string): string {

@@ -4,6 +4,7 @@ import type { QueueAnswer, QueueRow } from '../../src/protocol/api/queue.ts';
 import { VerbButton } from '../actions/buttons.tsx';
 import { bytes, count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
+import { ownQueue } from '../lib/route.ts';
 import { Facts, PauseList } from '../ui/parts.tsx';
 import { Table } from '../ui/table.tsx';
 import { AsOf, At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
@@ -11,7 +12,7 @@ import { AsOf, At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
 export function QueueView() {
   const feed = useFeed<QueueAnswer>('queue', { slower: 2 });
   const { data, error } = feed;
-  // Of the server, whichever queue is chosen.
+  // Of the server, whichever queue is chosen; at the address of a queue, of that.
   const overview = useFeed<Overview>('overview', { slower: 2 });
   const pauses = overview.data?.pauses ?? [];
   return (
@@ -19,7 +20,7 @@ export function QueueView() {
       <Heading
         level={1}
         aside={
-          overview.data === null ? null : (
+          overview.data === null || ownQueue !== '' ? null : (
             <VerbButton
               verb={pauses.length > 0 ? 'resume' : 'pause'}
               target={{ server: true }}
@@ -46,18 +47,20 @@ export function QueueView() {
 function Queues() {
   const feed = useFeed<List<QueueRow>>('queues', { slower: 2 });
   const { data, error } = feed;
+  const rows = data?.items.filter(({ name }) => ownQueue === '' || name === ownQueue) ?? [];
+  const title = ownQueue === '' ? 'Queues in use' : 'This queue';
   return (
     <section>
-      <Heading>Queues in use</Heading>
+      <Heading>{title}</Heading>
       <AsOf feed={feed} />
       {data === null ? (
         <Waiting error={error} />
-      ) : data.items.length === 0 ? (
-        <Empty>Nothing is in any queue, and nobody is connected</Empty>
+      ) : rows.length === 0 ? (
+        <Empty>Nothing is in it, and nobody is connected</Empty>
       ) : (
         <Table
-          label="Queues in use"
-          rows={data.items}
+          label={title}
+          rows={rows}
           keyOf={({ name }) => name}
           columns={[
             {

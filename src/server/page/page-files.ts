@@ -11,7 +11,7 @@ export interface PageFile {
 
 /** The page as it is served. */
 export interface PageFiles {
-  /** Its HTML; {@link BASE_PLACEHOLDER} stands for what comes before relative URLs, {@link NAME_PLACEHOLDER} and {@link VERSION_PLACEHOLDER} for the server's name and version. */
+  /** Its HTML; {@link BASE_PLACEHOLDER} stands for what comes before relative URLs, {@link NAME_PLACEHOLDER} and {@link VERSION_PLACEHOLDER} for the server's name and version, {@link QUEUE_PLACEHOLDER} for the queue whose address it is at. */
   readonly html: string;
   /** By names that hold a hash of the content. */
   readonly assets: ReadonlyMap<string, PageFile>;
@@ -24,6 +24,7 @@ export interface PageBundler {
 
 export const BASE_PLACEHOLDER = '%BASE%';
 export const NAME_PLACEHOLDER = '%NAME%';
+export const QUEUE_PLACEHOLDER = '%QUEUE%';
 export const VERSION_PLACEHOLDER = '%VERSION%';
 export const PAGE_HTML = 'index.html';
 

@@ -8,6 +8,7 @@ import {
   NAME_PLACEHOLDER,
   type PageFile,
   type PageFiles,
+  QUEUE_PLACEHOLDER,
   VERSION_PLACEHOLDER,
 } from './page-files.ts';
 
@@ -60,7 +61,7 @@ export function pageRoutes(name: string): Readonly<Record<(typeof PAGE_ENDPOINTS
     return page;
   };
   return {
-    async page(exchange) {
+    async page(exchange, { queue }) {
       const found = await files();
       if (found === null) {
         exchange.respond(501, 'the page is not part of a bundle: install the package', CONTENT_TYPE_TEXT);
@@ -69,6 +70,7 @@ export function pageRoutes(name: string): Readonly<Record<(typeof PAGE_ENDPOINTS
       const html = found.html
         .replaceAll(BASE_PLACEHOLDER, baseOf(exchange))
         .replace(VERSION_PLACEHOLDER, VERSION)
+        .replace(QUEUE_PLACEHOLDER, queue)
         .replace(NAME_PLACEHOLDER, () => escaped(name));
       exchange.respond(200, html, CONTENT_TYPE_HTML, HTML_HEADERS);
     },

@@ -60,6 +60,17 @@ test('the page has the name of the queue, whatever is in it', async () => {
   await assert.rejects(TestServer.start({ name: 'a\nb' }), /name must be at most 40 characters on one line/);
 });
 
+test('the page at the address of a queue has its name', async () => {
+  await using server = await TestServer.start();
+  for (const [path, name] of [
+    ['/', ''],
+    ['/q/words/', 'words'],
+  ] as const) {
+    const html = (await server.get(path)).body.toString();
+    assert.ok(html.includes(` data-queue="${name}"`), html.slice(0, 300));
+  }
+});
+
 test('without the page its paths are as unknown as any', async () => {
   await using server = await TestServer.start({ page: 'off' });
   for (const line of ['GET /', 'POST /', 'GET /assets/page.js', 'GET /q/words', 'GET /nothing']) {
