@@ -1,6 +1,7 @@
 /** Several nodes on one PostgreSQL: real processes that are killed, stopped and restarted. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import type { Frame, List } from '../../src/protocol/api/lists.ts';
@@ -18,6 +19,12 @@ import { eventually } from '../support/time/eventually.ts';
 const LEASE_MS = 1_000;
 /** How long after the end of a lease the next chunk may be handed out, on a machine with nothing else to do. */
 const TAKEOVER_MS = 1_500;
+/**
+ * From one submission of a load to its next one, and from one that was refused to its next try: what nodes do when one is
+ * gone is looked at, not how much they can do, and they share the machine with whoever asks them.
+ */
+const PACE_MS = 250;
+const RETRY_MS = 10;
 
 /** What an action answers, as far as it is looked at. */
 interface ActionReport {
@@ -77,6 +84,7 @@ class QueueLoad {
         status = await this.#asked(`/producer/submissions/${id}?wait_ms=1000`);
       if (status.includes('Completed')) this.#completed++;
       else this.#inserted.pop();
+      await wait(PACE_MS);
     }
   }
 
@@ -88,6 +96,7 @@ class QueueLoad {
       const text = await response?.text().catch(() => null);
       if (response?.status === 200 && typeof text === 'string') return text;
       assert.ok(response === null || response.status === 503 || typeof text !== 'string', text ?? '');
+      await wait(RETRY_MS);
     }
     return '';
   }
@@ -106,6 +115,7 @@ class QueueLoad {
         }
       } catch {
         // Refused, or cut: it comes again.
+        await wait(RETRY_MS);
       }
     }
   }
@@ -169,6 +179,7 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
         return consumer;
       } catch {
         // Refused, or cut: it comes again.
+        await wait(RETRY_MS);
       }
     }
   }
@@ -234,9 +245,12 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     await balanced(...nodes);
     const url = ports.map((port) => `127.0.0.1:${port}`).join();
     await using producer = new ProducerClient<number, number>(url, null, { logger: null });
-    const consumer = new ConsumerClient(url, null, { logger: null });
+    const consumer = stack.use(new ConsumerClient(url, null, { logger: null }));
     const running = consumer.runEachOp((n: number) => n + 1);
     let isOver = false;
+    stack.defer(() => {
+      isOver = true;
+    });
     let jobs = 0;
     let finished = Promise.withResolvers<void>();
     const job = async () => {
@@ -253,6 +267,7 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
         );
         finished.resolve();
         finished = Promise.withResolvers();
+        await wait(PACE_MS);
       }
     };
     const load = Promise.all([job(), job(), job()]);

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { eventually } from '../time/eventually.ts';
 import { PostgresServer } from './postgres-server.ts';
 
 /** Enough of the log for a standby that is being made. */
@@ -53,10 +54,10 @@ export class PostgresPair implements AsyncDisposable {
     await this.#on(this.#primary, async (admin) => {
       await admin.query(isWaited ? SYNCHRONOUS : NOT_SYNCHRONOUS);
       await admin.query('SELECT pg_reload_conf()');
-      for (;;) {
+      await eventually(async () => {
         const { rows } = await admin.query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'");
-        if (rows.length > 0 === isWaited) return;
-      }
+        return rows.length > 0 === isWaited;
+      }, 30_000);
     });
   }
 

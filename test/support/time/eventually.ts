@@ -1,11 +1,18 @@
-/** Waits, turn by turn of the event loop, until the condition holds; fails after `withinMs`, naming it. */
+/** Longest wait before the next look. */
+const LOOK_MS_MAX = 20;
+
+/**
+ * Waits until the condition holds; fails after `withinMs`, naming it. It looks again in the next turn of the event loop at
+ * first, and less often the longer it takes (by a twentieth of the time): looking at other processes takes time of theirs.
+ */
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
   withinMs = 10_000,
 ): Promise<void> {
-  const endMs = performance.now() + withinMs;
+  const startMs = performance.now();
   while (!(await condition())) {
-    if (performance.now() > endMs) throw new Error(`not within ${withinMs} ms: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    const tookMs = performance.now() - startMs;
+    if (tookMs > withinMs) throw new Error(`not within ${withinMs} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(LOOK_MS_MAX, tookMs / 20)));
   }
 }
