@@ -9,7 +9,7 @@ import { missing } from './lib/api.ts';
 import { now, queueNowMs } from './lib/clock.ts';
 import { clockTime, roughly, zoneName } from './lib/format.ts';
 import { silenceOf } from './lib/heard.ts';
-import { hearings, isPaused, live, useFeed } from './lib/live.ts';
+import { hearings, held, isPaused, live, useFeed } from './lib/live.ts';
 import { otherServer, serverName, wholeName } from './lib/name.ts';
 import { choose, INTERVALS_MS, isDark, preferences } from './lib/preferences.ts';
 import { goTo, hrefTo, ownQueue, queueOf, type Route, useRoute } from './lib/route.ts';
@@ -198,6 +198,7 @@ function Heard() {
   const silence = silenceOf(hearings, queueNowMs(), intervalMs);
   const silentMs = heardAtMs === null ? null : silence.silentMs;
   const isOld = heardAtMs !== null && silence.isOld;
+  const isHeld = useStore(held) > 0;
   const kind = problem !== null ? 'bad' : isStopped || intervalMs === 0 ? 'stopped' : isOld ? 'old' : 'fresh';
   const words =
     silentMs === null
@@ -205,14 +206,16 @@ function Heard() {
         ? 'connecting'
         : 'no answer'
       : kind === 'fresh'
-        ? 'live'
+        ? isHeld
+          ? 'held'
+          : 'live'
         : `heard ${roughly(silentMs)} ago`;
   return (
     <button
       type="button"
       class={`heard ${kind}`}
       aria-pressed={isStopped}
-      title={isStopped ? 'Go on (p)' : 'Stop asking for new figures (p)'}
+      title={`${isHeld ? 'What you point at or have selected holds still. ' : ''}${isStopped ? 'Go on' : 'Stop asking for new figures'} (p)`}
       onClick={() => isPaused.set(!isStopped)}
     >
       <i class="dot" />

@@ -1,4 +1,4 @@
-import { useLayoutEffect, useMemo, useReducer, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useReducer, useRef } from 'preact/hooks';
 import { ApiError, getJson } from './api.ts';
 import { queueNowMs } from './clock.ts';
 import { type Hearing, problemOf } from './heard.ts';
@@ -20,6 +20,8 @@ const polls = new Set<Hearing>();
 export const hearings: ReadonlySet<Hearing> = polls;
 /** Counts what was changed from this page: everything is asked for anew then. */
 export const changes = new Store(0);
+/** How many feeds hold still. */
+export const held = new Store(0);
 /** Polling has been stopped by hand. */
 export const isPaused = new Store(false);
 
@@ -181,6 +183,11 @@ export function useFeed<T extends object>(path: string | null, options: FeedOpti
     poll?.start();
     return () => poll?.stop();
   }, [poll]);
+  useEffect(() => {
+    if (!isHeld) return;
+    held.set(held.value + 1);
+    return () => held.set(held.value - 1);
+  }, [isHeld]);
   const shown = useRef<{ path: string | null; data: T | null; atMs: number | null; changes: number }>({
     path,
     data: null,

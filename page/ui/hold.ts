@@ -1,15 +1,15 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 
 /** Whether somebody points at an element with a mouse, or has text selected in it: then what is in it must not move away. */
-export function useHold<E extends HTMLElement>(): {
-  readonly ref: { current: E | null };
+export function useHold(): {
+  /** Of the element, which may come late, and go. */
+  ref(element: HTMLElement | null): void;
   readonly isHeld: boolean;
 } {
-  const ref = useRef<E>(null);
+  const [element, ref] = useState<HTMLElement | null>(null);
   const [isPointed, setPointed] = useState(false);
   const [isSelected, setSelected] = useState(false);
   useEffect(() => {
-    const element = ref.current;
     if (element === null) return;
     const enter = ({ pointerType }: PointerEvent) => setPointed(pointerType === 'mouse');
     const leave = () => setPointed(false);
@@ -25,7 +25,9 @@ export function useHold<E extends HTMLElement>(): {
       element.removeEventListener('pointerenter', enter);
       element.removeEventListener('pointerleave', leave);
       document.removeEventListener('selectionchange', select);
+      setPointed(false);
+      setSelected(false);
     };
-  }, []);
+  }, [element]);
   return { ref, isHeld: isPointed || isSelected };
 }

@@ -12,7 +12,7 @@ import { Heading, Lasting, None, Unfolding } from '../ui/text.tsx';
 
 export function ChunksView({ id }: { readonly id: string }) {
   const { query } = useRoute();
-  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { ref, isHeld } = useHold();
   const path = `submissions/${id}/chunks`;
   const feed = useFeed<List<ChunkRow>>(apiPath(path, query), { isHeld, keeps: LIST_KEEPS });
   const { isOld } = feed;

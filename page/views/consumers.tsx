@@ -20,7 +20,7 @@ const MINUTE_S = 60;
 
 export function ConsumersView() {
   const { query } = useRoute();
-  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { ref, isHeld } = useHold();
   const group = query.get('group') ?? 'none';
   const feed = useFeed<List<ConsumerRow | ConsumerGroup>>(apiPath('consumers', query), {
     isHeld,
@@ -218,7 +218,7 @@ function Groups({ rows, by }: { readonly rows: readonly ConsumerGroup[]; readonl
 }
 
 export function ConsumerView({ id }: { readonly id: string }) {
-  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { ref, isHeld } = useHold();
   const feed = useFeed<ConsumerAnswer>(apiPath(`consumers/${encodeURIComponent(id)}`), {
     isHeld,
   });

@@ -49,7 +49,7 @@ function tail(shown: number): (path: string, signal: AbortSignal) => Promise<Eve
 
 export function EventsView() {
   const { query } = useRoute();
-  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { ref, isHeld } = useHold();
   const feed = useEvents(query, SHOWN, isHeld);
   const { data, error } = feed;
   return (

@@ -22,7 +22,7 @@ const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 
 
 export function FailuresView() {
   const { query } = useRoute();
-  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { ref, isHeld } = useHold();
   const feed = useFeed<List<FailureGroup | FailureRow> & Partial<FailureKept>>(apiPath('failures', query), {
     isHeld,
   });

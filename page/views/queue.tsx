@@ -33,7 +33,7 @@ export function QueueView() {
       </Heading>
       <AsOf feed={feed} />
       <AsOf feed={overview} />
-      <PauseList of={pauses} what="Paused" />
+      {ownQueue === '' ? <PauseList of={pauses} what="Paused" /> : null}
       <Queues />
       <div class="columns">
         {overview.data === null ? <Waiting error={overview.error} /> : <Store of={overview.data} />}
@@ -53,6 +53,15 @@ function Queues() {
     <section>
       <Heading>{title}</Heading>
       <AsOf feed={feed} />
+      {ownQueue === ''
+        ? null
+        : rows.map((row) => (
+            <PauseList
+              key={row.name}
+              of={row.pauses}
+              what={({ of }) => (of === 'queue' ? 'Paused' : 'Paused with the server')}
+            />
+          ))}
       {data === null ? (
         <Waiting error={error} />
       ) : rows.length === 0 ? (

@@ -207,7 +207,7 @@ function Held({
 }: {
   readonly submission: SubmissionAnswer;
 }) {
-  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { ref, isHeld } = useHold();
   const query = `state=reserved&sort=held&limit=${HELD_MAX}`;
   const hasAny = chunks.reserved > 0;
   const feed = useFeed<List<ChunkRow>>(hasAny ? apiPath(`submissions/${id}/chunks`, query) : null, {

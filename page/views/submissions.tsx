@@ -109,7 +109,7 @@ const REFUSED_OF_OPEN = ['ended_before', 'ended_after'];
 
 export function SubmissionsView() {
   const { query } = useRoute();
-  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { ref, isHeld } = useHold();
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const { hiddenColumns } = useStore(preferences);
   const feed = useFeed<List<SubmissionItem>>(apiPath('submissions', query), {

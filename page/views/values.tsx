@@ -47,7 +47,7 @@ export function ValuesView() {
 
 function Values({ of: key }: { readonly of: string }) {
   const { query } = useRoute();
-  const { ref, isHeld } = useHold<HTMLDivElement>();
+  const { ref, isHeld } = useHold();
   const params = new URLSearchParams(query);
   params.set('key', key);
   const feed = useFeed<List<ValueRow>>(apiPath('values', params), {

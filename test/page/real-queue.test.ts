@@ -228,6 +228,7 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
     await page.getByRole('dialog').getByText('Would pause queue images').waitFor();
     await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
     await page.getByText('Paused queue images').waitFor();
+    await page.locator('.pauses', { hasText: /Paused by .*Paused with the server by / }).waitFor();
     await rows.getByRole('button', { name: 'Resume' }).waitFor();
     watched.assertQuiet();
   });

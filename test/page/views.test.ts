@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { list, overview, PLAIN, submission } from '../support/page/answers.ts';
+import { list, overview, PLAIN, submission, submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { goTo, pageSuite } from '../support/page/suite.ts';
 import { VIEWS, viewLoaded } from '../support/page/views.ts';
@@ -281,6 +281,34 @@ pageSuite('the page', {}, (scene) => {
     assert.equal(await shown('1\u2009337').count(), 1);
     await page.mouse.move(700, 20);
     await shown('1\u2009400').waitFor();
+    watched.assertQuiet();
+  });
+
+  test('whatever holds still while somebody points at it is said to on top of the page, also what came late', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    const heard = page.locator('.heard');
+    for (const [view, of] of [
+      ['events', 'tr[data-row]'],
+      [`submissions/${submissionId(0)}`, 'table[aria-label="Chunks"] tr[data-row]'],
+      ['consumers/c-3', 'tr[data-row]'],
+      ['submissions', 'tr[data-row]'],
+    ] as const) {
+      await page.goto(`${scene.origin}/#/${view}`);
+      await heard.getByText('live', { exact: true }).waitFor();
+      await page.locator(of).first().hover();
+      await heard.getByText('held', { exact: true }).waitFor();
+      assert.match((await heard.getAttribute('title')) ?? '', /^What you point at .* holds still\. /);
+      await page.mouse.move(700, 20);
+      await heard.getByText('live', { exact: true }).waitFor();
+    }
+    // What is held goes with its view.
+    await page.locator('tr[data-row] input').first().check();
+    await page.mouse.move(700, 20);
+    await heard.getByText('held', { exact: true }).waitFor();
+    await goTo(page, 'consumers');
+    await heard.getByText('live', { exact: true }).waitFor();
     watched.assertQuiet();
   });
 
