@@ -1,6 +1,7 @@
 import { useMemo } from 'preact/hooks';
 import type { EventRow, EventsAnswer } from '../../src/protocol/api/events.ts';
 import { getJson } from '../lib/api.ts';
+import { plural } from '../lib/format.ts';
 import { type Feed, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';
@@ -8,9 +9,8 @@ import { ConsumerLink } from '../ui/parts.tsx';
 import { Table } from '../ui/table.tsx';
 import { AsOf, At, Empty, Foreign, Heading, None, Unfolding, Waiting } from '../ui/text.tsx';
 
-const SHOWN = 200;
 /** The most that a request gives. */
-const LIMIT = 200;
+const SHOWN = 200;
 
 /** The latest events, the newest first. The queue is asked only for what is new. */
 export function useEvents(
@@ -19,31 +19,27 @@ export function useEvents(
   isHeld = false,
 ): Feed<EventsAnswer> {
   const params = new URLSearchParams(query);
-  params.set('limit', String(LIMIT));
+  params.set('take', 'latest');
+  params.set('limit', String(shown));
   const path = apiPath('events', params);
-  const read = useMemo(() => tail(shown), [path, shown]);
+  const read = useMemo(() => tail(shown), [path]);
   return useFeed<EventsAnswer>(path, { isHeld, slower: 2, read });
 }
 
 function tail(shown: number): (path: string, signal: AbortSignal) => Promise<EventsAnswer> {
   let rows: readonly EventRow[] = [];
-  let after: string | null = null;
+  let after = '';
+  let missed: number | null = 0;
   return async (path, signal) => {
-    try {
-      for (;;) {
-        const answer: EventsAnswer = await getJson<EventsAnswer>(
-          after === null ? path : `${path}&after=${after}`,
-          signal,
-        );
-        rows = [...answer.items.toReversed(), ...rows].slice(0, shown);
-        after = answer.next;
-        if (answer.items.length < LIMIT) return { ...answer, items: rows };
-      }
-    } catch (error) {
-      // A queue that was started again counts anew.
-      [rows, after] = [[], null];
-      throw error;
+    let answer = await getJson<EventsAnswer>(path + after, signal);
+    if (answer.missed !== 0) {
+      // What is shown is not what came right before.
+      [rows, missed] = [[], answer.missed];
+      if (answer.items.length < shown) answer = await getJson<EventsAnswer>(path, signal);
     }
+    rows = [...answer.items.toReversed(), ...rows].slice(0, shown);
+    after = `&after=${answer.next}`;
+    return { ...answer, missed: rows.length < shown ? missed : 0, items: rows };
   };
 }
 
@@ -51,25 +47,40 @@ export function EventsView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold();
   const feed = useEvents(query, SHOWN, isHeld);
-  const { data, error } = feed;
   return (
     <section>
       <Heading level={1}>Events</Heading>
       <div ref={ref}>
-        <AsOf feed={feed} />
-        {data === null ? (
-          <Waiting error={error} />
-        ) : data.items.length === 0 ? (
-          <Empty>Nothing has happened since the queue was started</Empty>
-        ) : (
-          <EventRows rows={data.items} />
-        )}
+        <Events feed={feed} />
       </div>
     </section>
   );
 }
 
-export function EventRows({ rows }: { readonly rows: readonly EventRow[] }) {
+export function Events({ feed }: { readonly feed: Feed<EventsAnswer> }) {
+  const { data, error } = feed;
+  return (
+    <>
+      <AsOf feed={feed} />
+      {data === null ? (
+        <Waiting error={error} />
+      ) : data.items.length === 0 ? (
+        <Empty>Nothing has happened since the queue was started</Empty>
+      ) : (
+        <EventRows rows={data.items} />
+      )}
+      {data === null || data.missed === 0 ? null : (
+        <p class="faint">
+          {data.missed === null
+            ? 'Some earlier events are not known: a server was started again'
+            : `${plural(data.missed, 'earlier event')} not shown`}
+        </p>
+      )}
+    </>
+  );
+}
+
+function EventRows({ rows }: { readonly rows: readonly EventRow[] }) {
   return (
     <Table
       label="Events"

@@ -14,8 +14,8 @@ import { useStore } from '../lib/store.ts';
 import { ParamChoice } from '../ui/filters.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { Plot } from '../ui/plot.tsx';
-import { Ago, Amount, AsOf, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
-import { EventRows, useEvents } from './events.tsx';
+import { Ago, Amount, AsOf, Foreign, Heading, Waiting } from '../ui/text.tsx';
+import { Events, useEvents } from './events.tsx';
 import { WhyPanel } from './why.tsx';
 
 const EVENTS_SHOWN = 12;
@@ -246,20 +246,12 @@ function PlotsOf({ history: { at_ms: atMs, series } }: { readonly history: Histo
 
 function LastEvents() {
   const feed = useEvents('', EVENTS_SHOWN);
-  const { data, error } = feed;
   return (
     <section aria-labelledby="events">
       <Heading aside={<a href={hrefTo('events')}>All events</a>}>
         <span id="events">Last events</span>
       </Heading>
-      <AsOf feed={feed} />
-      {data === null ? (
-        <Waiting error={error} />
-      ) : data.items.length === 0 ? (
-        <Empty>Nothing has happened yet</Empty>
-      ) : (
-        <EventRows rows={data.items} />
-      )}
+      <Events feed={feed} />
     </section>
   );
 }

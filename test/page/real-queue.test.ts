@@ -43,6 +43,29 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
     );
   });
 
+  test('the last events are read at once, and anew where the queue was started again', async () => {
+    const server = await TestServer.start();
+    const { port } = server;
+    for (let i = 0; i < 30; i++) await server.insert(`nightly-${i}`, 1);
+    const origin = `http://127.0.0.1:${port}`;
+    await using watched = await WatchedPage.open(browser, origin, WIDE);
+    const { page } = watched;
+    const asked: string[] = [];
+    page.on('request', (each) => {
+      if (each.url().includes('/events?')) asked.push(each.url());
+    });
+    await page.goto(`${origin}/#/overview`);
+    const rows = page.getByRole('table', { name: 'Events' }).locator('tbody tr');
+    await rows.nth(11).waitFor();
+    assert.equal(asked.filter((url) => !url.includes('after=')).length, 1);
+    await page.getByText('submission inserted').first().waitFor();
+    await server[Symbol.asyncDispose]();
+    await using _again = await TestServer.start({ port });
+    await page.getByText('Some earlier events are not known: a server was started again').waitFor();
+    assert.equal(await rows.count(), 1);
+    assert.match((await rows.textContent()) ?? '', /server started/);
+  });
+
   test('an age goes on while the answer stays the same', async () => {
     await using server = await TestServer.start();
     const origin = `http://127.0.0.1:${server.port}`;

@@ -174,6 +174,12 @@ test('events of all nodes are told by each, from the place on where a reader was
     `events?queue=images&kind=submission_inserted&after=${ofQueue.next}`,
   );
   assert.deepEqual([ofQueue.items.length, again.items.length], [1, 0]);
+  const [latest] = (await read<EventsAnswer>(b, 'events?kind=submission_inserted&take=latest&limit=1')).items;
+  assert.deepEqual(latest, later.items[0]);
+  // A node that is gone, as far as the reader can know.
+  const ofGone = await inserted(c, `&after=${later.next},0123456789ab.7`);
+  assert.deepEqual([ofGone.queues, ofGone.missed], [[], null]);
+  assert.equal((await inserted(c, `&after=${ofGone.next}`)).missed, 0);
   assert.equal((await a.request('GET /api/v1/events?after=x')).status, 400);
 });
 

@@ -285,6 +285,33 @@ test('events are told from where the reader stands, and one who has seen all wai
   );
 });
 
+test('the latest events are told at once, and how many were skipped', async () => {
+  await using server = await TestServer.start();
+  const { body: first } = await read<EventsAnswer>(server, 'events?take=latest&limit=2');
+  assert.deepEqual([first.items.length, first.missed], [1, 0]);
+  for (let i = 0; i < 5; i++) await server.insert(`p${i}`, 1);
+  const { body: all } = await read<EventsAnswer>(server, 'events');
+  const { body } = await read<EventsAnswer>(server, `events?take=latest&limit=2&after=${first.next}`);
+  assert.deepEqual([body.items, body.missed, body.next], [all.items.slice(-2), 3, all.next]);
+});
+
+test('a reader who comes back to a server that was started again hears all of its events, and that some are missed', async () => {
+  const before = await TestServer.start();
+  const { next } = (await read<EventsAnswer>(before, 'events')).body;
+  await before[Symbol.asyncDispose]();
+  await using server = await TestServer.start();
+  await server.insert('a', 1);
+  await server.insert('b', 1);
+  const path = `events?after=${next}&wait_ms=60000`;
+  const { body } = await read<EventsAnswer>(server, path);
+  assert.deepEqual(
+    body.items.map(({ kind }) => kind),
+    ['server_started', 'submission_inserted', 'submission_inserted'],
+  );
+  assert.equal(body.missed, null);
+  assert.equal((await read<EventsAnswer>(server, `events?after=${body.next}`)).body.missed, 0);
+});
+
 test('the server tells how it is set up, and no secret', async () => {
   await using server = await TestServer.start({ chunkRetriesMax: 7 });
   const { body } = await read<QueueAnswer>(server, 'queue');

@@ -85,7 +85,7 @@ test('chunks by index have cursors that hold whatever becomes of the submission;
 test('who waits for an event of one kind costs one timer, whatever else happens', async () => {
   const clock = new ManualClock();
   await using server = await TestServer.start(withParts({}, { clock }));
-  const waiting = server.get('/api/v1/events?after=1&kind=store_stuck&wait_ms=60000');
+  const waiting = server.get('/api/v1/events?kind=store_stuck&wait_ms=60000');
   await server.insert('first', 1);
   const before = clock.timersPending;
   for (let i = 0; i < 20; i++) await server.insert(`p${i}`, 1);

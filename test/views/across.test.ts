@@ -16,7 +16,14 @@ import type { HandedOutChunk } from '../../src/scheduler/types.ts';
 import { checkedSettings } from '../../src/server/settings.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { eventTag, formatEventPlaces, mergeEvents, parseEventPlaces } from '../../src/views/across/events.ts';
+import {
+  type EventPlaces,
+  eventTag,
+  eventTagSince,
+  formatEventPlaces,
+  mergeEvents,
+  parseEventPlaces,
+} from '../../src/views/across/events.ts';
 import { mergeHistories } from '../../src/views/across/history.ts';
 import {
   isPaged,
@@ -583,25 +590,36 @@ test('the history ends where that of the last node does, and a node that is newe
 test('events of two nodes come once each, in the order of their time, however few are asked for at once', () =>
   onScenes(({ nodes, all }) => {
     const tags = nodes.map((_node, i) => eventTag(`01900000-0000-7000-8000-00000000000${i}`));
-    const query = { queue: null, kind: [], submission: null } as const;
+    const query = { queue: null, kind: [], submission: null, take: 'next' } as const;
     const seen: EventRow[] = [];
+    const partsAfter = (places: EventPlaces, take: 'next' | 'latest', limit: number) =>
+      nodes.map(({ views }, i) => {
+        const after = places.get(tags[i]!) ?? null;
+        return { tag: tags[i]!, ...eventsAfter(views.sources, { ...query, take, after, limit }) };
+      });
     for (let after: string | null = null; ; ) {
-      const places = parseEventPlaces(after, tags[0]!);
-      const parts = nodes.map(({ views }, i) => ({
-        tag: tags[i]!,
-        answer: eventsAfter(views.sources, { ...query, after: places.get(tags[i]!) ?? null, limit: 3 }),
-      }));
-      const { items, next, missed } = mergeEvents(parts, 3, new Map());
+      const places = parseEventPlaces(after);
+      const asked = { places, take: 'next', limit: 3 } as const;
+      const { items, next, missed } = mergeEvents(partsAfter(places, 'next', 3), asked);
       assert.equal(missed, 0);
-      assert.deepEqual(
-        parseEventPlaces(next, ''),
-        parseEventPlaces(formatEventPlaces(parseEventPlaces(next, '')), ''),
-      );
+      assert.equal(formatEventPlaces(parseEventPlaces(next)), next);
       if (items.length === 0) break;
       seen.push(...items);
       after = next;
     }
-    const whole = eventsAfter(all.views.sources, { ...query, after: null, limit: 10_000 }).items;
+    for (const limit of [1, 4, 200]) {
+      const [none, begun] = [new Map(), new Map(tags.map((tag) => [tag, 0]))];
+      for (const places of [none, begun]) {
+        const asked = { places, take: 'latest', limit } as const;
+        const { items, next, missed } = mergeEvents(partsAfter(places, 'latest', limit), asked);
+        assert.deepEqual(items, seen.slice(-limit));
+        assert.equal(missed, places === begun ? seen.length - items.length : 0);
+        const [rest] = partsAfter(parseEventPlaces(next), 'next', 3).map((part) => part.items.length);
+        assert.equal(rest, 0);
+      }
+    }
+    const everything = { ...query, after: null, limit: 10_000 } as const;
+    const whole = eventsAfter(all.views.sources, everything).items;
     const told = (rows: readonly EventRow[]) => rows.map(({ seq: _seq, ...row }) => JSON.stringify(row));
     const times = seen.map(({ at }) => at);
     assert.deepEqual(times, times.toSorted());
@@ -610,10 +628,21 @@ test('events of two nodes come once each, in the order of their time, however fe
     assert.deepEqual(once(seen), once(whole));
   }));
 
-test('a place among events is a number of the node that is asked, or names nodes; anything else is refused', () => {
-  assert.deepEqual(parseEventPlaces('12', 'own'), new Map([['own', 12]]));
-  assert.deepEqual(parseEventPlaces(null, 'own'), new Map());
-  for (const bad of ['', '-1', '0123456789ab', '0123456789ab.', '0123456789ab.1,', 'x.1']) {
-    assert.throws(() => parseEventPlaces(bad, 'own'), /after: next of an earlier answer was expected/, bad);
+test('a reader who has heard of a server that is gone is told so, once, and stays where one is silent', () => {
+  const [here, gone, silent] = ['00000000000a', '00000000000b', '00000000000c'];
+  const part = { tag: here, items: [], seen: 9, missed: 2 };
+  const asked = (after: string) => ({ places: parseEventPlaces(after), take: 'next', limit: 5 }) as const;
+  const first = mergeEvents([part], asked(`${here}.4,${gone}.7,${silent}.3`), [silent]);
+  assert.deepEqual([first.next, first.missed], [`${here}.9,${silent}.3`, null]);
+  const second = mergeEvents([part], asked(first.next), [silent]);
+  assert.deepEqual([second.next, second.missed], [first.next, 2]);
+});
+
+test('a place among events names servers; anything else is refused', () => {
+  assert.deepEqual(parseEventPlaces('00000000000a.12'), new Map([['00000000000a', 12]]));
+  assert.deepEqual(parseEventPlaces(null), new Map());
+  assert.deepEqual(parseEventPlaces(`${eventTagSince(1.8e12)}.1`).size, 1);
+  for (const bad of ['', '-1', '12', '0123456789ab', '0123456789ab.', '0123456789ab.1,', 'x.1']) {
+    assert.throws(() => parseEventPlaces(bad), /after: next of an earlier answer was expected/, bad);
   }
 });

@@ -27,9 +27,15 @@ export interface EventRow {
   readonly text: string;
 }
 
-/** `GET /api/v1/events`, the oldest first. `next` goes as it is as `after` into the next request. */
+/** Which events are told where there are more than the limit: those that come next, or the latest ones. */
+export const EVENT_TAKES = ['next', 'latest'] as const;
+
+/**
+ * `GET /api/v1/events`, the oldest first. `next` goes as it is as `after` into the next request: a place in the life of a server,
+ * or of each of several nodes.
+ */
 export interface EventsAnswer extends List<EventRow> {
   readonly next: string;
-  /** Events between `after` and the first one here that have been forgotten. */
-  readonly missed: number;
+  /** Events after that place which are not told here or later: forgotten, or skipped to get to the latest. null: `after` is of a server that is gone, and nobody knows. */
+  readonly missed: number | null;
 }

@@ -1,5 +1,5 @@
 import { CONSUMER_GROUPINGS, CONSUMER_SORTS, CONSUMER_STATES } from './consumers.ts';
-import { EVENT_KINDS } from './events.ts';
+import { EVENT_KINDS, EVENT_TAKES } from './events.ts';
 import { FAILURE_CAUSES, FAILURE_GROUPINGS } from './failures.ts';
 import { HISTORY_SERIES, HISTORY_WINDOWS, type HistoryWindow } from './overview.ts';
 import {
@@ -126,12 +126,14 @@ export const PARAMETERS = {
   why: { queue: QUEUE, submission: ID },
   events: {
     queue: QUEUE,
-    /** `next` of the answer before; default: the oldest that is kept. */
+    /** `next` of the answer before; default: all that are kept. */
     after: TEXT,
     /** How long to wait for the first event, if there is none yet. */
     wait_ms: { kind: 'integer', min: 0, max: 60_000, default: 0 },
     kind: { kind: 'choices', choices: EVENT_KINDS },
     submission: ID,
+    /** Which ones, where more than `limit` match. */
+    take: { kind: 'choice', choices: EVENT_TAKES, default: 'next' },
     limit: PAGE.limit,
   },
   queue: {},

@@ -285,7 +285,7 @@ export const SHAPES = {
     ),
     in_flight: number,
   }),
-  events: object<EventsAnswer>({ ...list(event), next: digits, missed: number }),
+  events: object<EventsAnswer>({ ...list(event), next: text<string>, missed: orNull(number) }),
   why: object<Why>({
     ...FRAME,
     submission: orNull(text),

@@ -1,24 +1,27 @@
 import { ProtocolError } from '../../model/errors.ts';
 import type { EventRow, EventsAnswer } from '../../protocol/api/events.ts';
+import type { OwnEvents } from '../answers/events.ts';
 
 type Content = Omit<EventsAnswer, 'as_of' | 'age_ms'>;
 
-/** Up to which number a reader has seen the events of each node, by the node's tag. */
+/** Up to which number a reader has seen the events of each server, by its tag. */
 export type EventPlaces = ReadonlyMap<string, number>;
 
 const TAG_DIGITS = 12;
 const PLACES = /^[0-9a-f]{12}\.[0-9]{1,16}(?:,[0-9a-f]{12}\.[0-9]{1,16})*$/;
-const NUMBER = /^[0-9]{1,16}$/;
 
-/** A node's name in places, out of its id: the end of it is random. */
+/** A node's name in places, out of its id, which is another one with each start: the end of it is random. */
 export function eventTag(node: string): string {
   return node.slice(-TAG_DIGITS);
 }
 
-/** @param own stands for a number alone, which is of the node that is asked */
-export function parseEventPlaces(after: string | null, own: string): EventPlaces {
+/** That of the only server: when it was started. */
+export function eventTagSince(sinceMs: number): string {
+  return Math.round(sinceMs).toString(16).padStart(TAG_DIGITS, '0');
+}
+
+export function parseEventPlaces(after: string | null): EventPlaces {
   if (after === null) return new Map();
-  if (NUMBER.test(after)) return new Map([[own, Number(after)]]);
   if (!PLACES.test(after)) {
     const got = JSON.stringify(after.slice(0, 60));
     throw new ProtocolError('after', `after: next of an earlier answer was expected, got ${got}`);
@@ -31,36 +34,63 @@ export function formatEventPlaces(places: EventPlaces): string {
   return Array.from(places, ([tag, seq]) => `${tag}.${seq}`).join(',');
 }
 
-/** What one node says. */
-export interface EventsPart {
+/** What one server says. */
+export interface EventsPart extends OwnEvents {
   readonly tag: string;
-  readonly answer: Content;
+}
+
+export interface EventsAsked {
+  /** Where the reader stood. */
+  readonly places: EventPlaces;
+  readonly take: 'next' | 'latest';
+  readonly limit: number;
 }
 
 /**
  * Events of all nodes by their time, those of each in its own order; at most `limit`.
  *
- * @param others where the reader stands on nodes that have not answered
+ * @param silent tags of nodes that have not answered: the reader stays there
  */
-export function mergeEvents(parts: readonly EventsPart[], limit: number, others: EventPlaces): Content {
-  const heads = parts.map(({ tag, answer }) => ({ tag, answer, taken: 0 }));
-  const items: EventRow[] = [];
-  while (items.length < limit) {
+export function mergeEvents(
+  parts: readonly EventsPart[],
+  { places, take, limit }: EventsAsked,
+  silent: readonly string[] = [],
+): Content {
+  const all = inOrder(parts);
+  const told = take === 'latest' ? all.slice(Math.max(0, all.length - limit)) : all.slice(0, limit);
+  const counts = new Map<EventsPart, number>();
+  for (const { part } of told) counts.set(part, 1 + (counts.get(part) ?? 0));
+  const next = new Map<string, number>();
+  let missed = 0;
+  for (const part of parts) {
+    const { tag, items, seen } = part;
+    const count = counts.get(part) ?? 0;
+    const left = take === 'next' ? items[count] : undefined;
+    next.set(tag, left === undefined ? seen : left.seq - 1);
+    missed += part.missed;
+    if (take === 'latest' && places.has(tag)) missed += items.length - count;
+  }
+  for (const tag of silent) if (places.has(tag)) next.set(tag, places.get(tag)!);
+  return {
+    matched: null,
+    next: formatEventPlaces(next),
+    // A server that the reader has heard of, and that is no more.
+    missed: [...places.keys()].every((tag) => next.has(tag)) ? missed : null,
+    items: told.map(({ row }) => row),
+  };
+}
+
+function inOrder(parts: readonly EventsPart[]): { readonly part: EventsPart; readonly row: EventRow }[] {
+  const heads = parts.map((part) => ({ part, taken: 0 }));
+  const all: { readonly part: EventsPart; readonly row: EventRow }[] = [];
+  for (;;) {
     let next: { readonly head: (typeof heads)[number]; readonly row: EventRow } | null = null;
     for (const head of heads) {
-      const row = head.answer.items[head.taken];
+      const row = head.part.items[head.taken];
       if (row !== undefined && (next === null || row.at < next.row.at)) next = { head, row };
     }
-    if (next === null) break;
+    if (next === null) return all;
     next.head.taken++;
-    items.push(next.row);
+    all.push({ part: next.head.part, row: next.row });
   }
-  const places = new Map(others);
-  let missed = 0;
-  for (const { tag, answer, taken } of heads) {
-    const left = answer.items[taken];
-    places.set(tag, left === undefined ? Number(answer.next) : left.seq - 1);
-    missed += answer.missed;
-  }
-  return { matched: null, next: formatEventPlaces(places), missed, items };
 }

@@ -488,9 +488,9 @@ const EVENT_KINDS = [
 
 const EVENT_SEQ = 9_000;
 
-/** The oldest first; after the last one there are none. */
-export function events(world: World, after: number): EventsAnswer {
-  const length = after >= EVENT_SEQ ? 0 : world.isEmpty ? 1 : Math.min(12, world.rows);
+/** The oldest first; after these there are none. */
+export function events(world: World, isAfter: boolean): EventsAnswer {
+  const length = isAfter ? 0 : world.isEmpty ? 1 : Math.min(12, world.rows);
   const items = Array.from({ length }, (_, i): EventRow => {
     const index = length - 1 - i;
     const kind = world.isEmpty ? 'server_started' : (EVENT_KINDS[index % EVENT_KINDS.length] ?? 'acted');
@@ -513,7 +513,7 @@ export function events(world: World, after: number): EventsAnswer {
               : world.prefix,
     };
   });
-  return { ...list(world, items), next: String(EVENT_SEQ), missed: 0 };
+  return { ...list(world, items), next: `0190000000aa.${EVENT_SEQ}`, missed: 0 };
 }
 
 export function queueAnswer(world: World): QueueAnswer {

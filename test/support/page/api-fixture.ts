@@ -57,7 +57,7 @@ function jsonOf(path: string, query: URLSearchParams, world: answers.World): obj
     case 'history':
       return answers.history(world);
     case 'events':
-      return answers.events(world, Number(query.get('after') ?? 0));
+      return answers.events(world, query.has('after'));
     case 'why':
       return answers.why(world, query.get('submission'));
     case 'submissions':

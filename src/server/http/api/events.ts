@@ -2,7 +2,15 @@ import type { HttpExchange } from '../../../net/http/exchange.ts';
 import type { EventsAnswer } from '../../../protocol/api/events.ts';
 import { PARAMETERS } from '../../../protocol/api/parameters.ts';
 import { SHAPES } from '../../../protocol/api/shapes.ts';
-import { type EventPlaces, eventTag, mergeEvents, parseEventPlaces } from '../../../views/across/events.ts';
+import {
+  type EventPlaces,
+  type EventsPart,
+  eventTag,
+  eventTagSince,
+  formatEventPlaces,
+  mergeEvents,
+  parseEventPlaces,
+} from '../../../views/across/events.ts';
 import { eventsAfter } from '../../../views/answers/events.ts';
 import type { Views } from '../../../views/views.ts';
 import { type Across, isForPart } from '../../across/across.ts';
@@ -23,21 +31,11 @@ export function eventsRoute(routes: ViewRoutes, across: Across | null): Route {
     await routes.atHome(exchange, query.queue, async () => {
       const gone = new AbortController();
       exchange.onPeerGone(() => gone.abort());
-      const look =
-        across === null || isForPart(exchange)
-          ? new OwnEvents(views, query, gone.signal)
-          : new EventsOfNodes(views, across, { exchange, query, gone: gone.signal });
+      const look = new Look(views, across, { exchange, query, gone: gone.signal });
       const content = await firstNews(views, look, query.wait_ms, gone.signal);
       respondJson(exchange, 200, Buffer.from(JSON.stringify({ ...frameOf(views.sources), ...content })));
     });
   });
-}
-
-interface Look {
-  /** The events that come next. */
-  now(): Promise<Content>;
-  /** Resolves when there may be one, or after that time. */
-  news(waitMs: number): Promise<void>;
 }
 
 async function firstNews(views: Views, look: Look, waitMs: number, gone: AbortSignal): Promise<Content> {
@@ -46,35 +44,9 @@ async function firstNews(views: Views, look: Look, waitMs: number, gone: AbortSi
   for (;;) {
     const content = await look.now();
     const leftMs = untilMs - clock.monotonicMs();
-    if (content.items.length > 0 || content.missed > 0 || leftMs <= 0) return content;
+    if (content.items.length > 0 || content.missed !== 0 || leftMs <= 0) return content;
     if (gone.aborted || !views.isOpen) return content;
     await look.news(leftMs);
-  }
-}
-
-/** Of this node: places are its numbers. */
-class OwnEvents implements Look {
-  readonly #views: Views;
-  readonly #query: Query;
-  readonly #gone: AbortSignal;
-  #after: number | null;
-
-  constructor(views: Views, query: Query, gone: AbortSignal) {
-    this.#views = views;
-    this.#query = query;
-    this.#gone = gone;
-    this.#after = parseEventPlaces(query.after, '').get('') ?? null;
-  }
-
-  async now(): Promise<Content> {
-    const content = eventsAfter(this.#views.sources, { ...this.#query, after: this.#after });
-    // What did not match need not be looked at again.
-    this.#after = Number(content.next);
-    return content;
-  }
-
-  news(waitMs: number): Promise<void> {
-    return newsHere(this.#views, waitMs, this.#gone);
   }
 }
 
@@ -84,44 +56,43 @@ interface Asked {
   readonly gone: AbortSignal;
 }
 
-/** Of all nodes, or of the queue that is asked for: places name the node that each number is of. */
-class EventsOfNodes implements Look {
+/** At the events of this node, and of all others unless only its own are asked for, or those of a queue, which is here. */
+class Look {
   readonly #views: Views;
-  readonly #across: Across;
+  readonly #across: Across | null;
   readonly #asked: Asked;
   readonly #own: string;
   #places: EventPlaces;
 
-  constructor(views: Views, across: Across, asked: Asked) {
+  constructor(views: Views, across: Across | null, asked: Asked) {
     this.#views = views;
     this.#across = across;
     this.#asked = asked;
-    this.#own = eventTag(across.node);
-    this.#places = parseEventPlaces(asked.query.after, this.#own);
+    this.#own = across === null ? eventTagSince(views.sources.sinceMs) : eventTag(across.node);
+    this.#places = parseEventPlaces(asked.query.after);
   }
 
+  /** The events that come next. */
   async now(): Promise<Content> {
-    const { query } = this.#asked;
+    const { query, exchange, gone } = this.#asked;
     const others = this.#others;
-    const told = await Promise.all(others.map((node) => this.#ask(node, 0, this.#asked.gone)));
-    const own = eventsAfter(this.#views.sources, { ...query, after: this.#places.get(this.#own) ?? null });
-    const parts = [{ tag: this.#own, answer: own }];
-    const missing: NodeAddress[] = [];
-    for (const [i, node] of others.entries()) {
-      const answer = told[i] ?? null;
-      if (answer === null) missing.push(node);
-      else parts.push({ tag: eventTag(node.node), answer });
-    }
-    const unheard = missing.flatMap(({ node }) => {
-      const place = this.#places.get(eventTag(node));
-      return place === undefined ? [] : [[eventTag(node), place] as const];
-    });
-    const content = mergeEvents(parts, query.limit, new Map(unheard));
-    this.#places = parseEventPlaces(content.next, this.#own);
-    if (query.queue !== null) return content;
+    const told = await Promise.all(others.map((node) => this.#ask(node, 0, gone)));
+    const places = this.#places;
+    const after = places.get(this.#own) ?? null;
+    const own = { tag: this.#own, ...eventsAfter(this.#views.sources, { ...query, after }) };
+    const missing = others.filter((_node, i) => told[i] === null);
+    const content = mergeEvents(
+      [own, ...told.filter((part) => part !== null)],
+      { ...query, places },
+      missing.map(({ node }) => eventTag(node)),
+    );
+    // What did not match need not be looked at again.
+    this.#places = parseEventPlaces(content.next);
+    if (this.#across === null || query.queue !== null || isForPart(exchange)) return content;
     return { ...content, ...this.#across.missing(missing.map(({ address }) => address)) };
   }
 
+  /** Resolves when there may be one, or after that time. */
   async news(waitMs: number): Promise<void> {
     const heard = new AbortController();
     const signal = AbortSignal.any([heard.signal, this.#asked.gone]);
@@ -134,20 +105,29 @@ class EventsOfNodes implements Look {
     heard.abort();
   }
 
-  /** Those that are asked: none for the events of a queue, which is here. */
   get #others(): readonly NodeAddress[] {
     const { exchange, query } = this.#asked;
-    return query.queue === null && this.#across.isSpread(exchange) ? this.#across.fanOut.others : [];
+    if (this.#across === null || query.queue !== null || isForPart(exchange)) return [];
+    return this.#across.isSpread(exchange) ? this.#across.fanOut.others : [];
   }
 
-  async #ask(node: NodeAddress, waitMs: number, signal: AbortSignal): Promise<Content | null> {
+  /** null: it has not answered. */
+  async #ask(node: NodeAddress, waitMs: number, signal: AbortSignal): Promise<EventsPart | null> {
     const query = new URLSearchParams(this.#asked.exchange.query);
-    const after = this.#places.get(eventTag(node.node));
+    const tag = eventTag(node.node);
+    const after = this.#places.get(tag);
     query.delete('after');
-    if (after !== undefined) query.set('after', String(after));
+    if (after !== undefined) query.set('after', formatEventPlaces(new Map([[tag, after]])));
     query.set('wait_ms', String(Math.floor(waitMs)));
     const question = { path: `events?${query}`, timeoutMs: waitMs + ANSWER_MS_MAX, signal };
-    return this.#across.fanOut.value(node, question, jsonReader(SHAPES.events)).catch(() => null);
+    try {
+      const answer = await this.#across?.fanOut.value(node, question, jsonReader(SHAPES.events));
+      if (answer === undefined || answer === null) return null;
+      const seen = parseEventPlaces(answer.next).get(tag);
+      return seen === undefined ? null : { tag, items: answer.items, seen, missed: answer.missed ?? 0 };
+    } catch {
+      return null;
+    }
   }
 }
 
