@@ -12,11 +12,12 @@ import type { ShardGrant } from '../lease.ts';
 import type { CommitBatch, CommitResult } from '../store.ts';
 import type { Connections } from './connections.ts';
 import { isSettled, isTaken } from './errors.ts';
+import { loneInsert, loneInsertStatement } from './lone-insert.ts';
 import { storedSubmissions } from './lookups.ts';
 import { newerProblem } from './open.ts';
 import { VERSION_TABLE } from './schema.ts';
 import { Segment } from './segment.ts';
-import type { SqlSession } from './session.ts';
+import type { SqlSession, SqlStatement } from './session.ts';
 
 export type ShardRow = readonly [shard: number, epoch: bigint, lastSeq: bigint, highestId: bigint];
 
@@ -87,21 +88,12 @@ export class BatchWriter {
     const { shard, epoch, seq } = batch;
     const state = this.#shards.get(shard);
     if (state === undefined || state.epoch !== epoch || state.lastSeq !== seq - 1) return null;
-    const plan = segmentsOf(batch, { ...NOTHING_THERE, shard: () => state });
-    const [segment] = plan.segments;
-    if (segment === undefined || plan.segments.length > 1 || plan.existing.length > 0) return null;
-    const { highestId } = plan;
-    const { text, values } = segment.statement({
-      shard,
-      epoch,
-      lastSeq: seq - 1,
-      seq,
-      highestId,
-      mustBeNew: true,
-    });
+    const atOnce = statementAtOnce(batch, state);
+    if (atOnce === null) return null;
+    const { statement, highestId } = atOnce;
     let rows: readonly unknown[];
     try {
-      rows = await session.query(text, values);
+      rows = await session.query(statement.text, statement.values);
     } catch (error) {
       if (isTaken(error)) return null;
       throw error;
@@ -120,8 +112,7 @@ export class BatchWriter {
       ({ highestId } = plan);
       let lastSeq = seq - 1;
       for (const segment of plan.segments) {
-        const fence = { shard, epoch, lastSeq, seq, highestId, mustBeNew: false };
-        const { text, values } = segment.statement(fence);
+        const { text, values } = segment.statement({ shard, epoch, lastSeq, seq, highestId }, false);
         await session.query(text, values).catch((error: unknown) => {
           throw isTaken(error) ? new StoreError('transient', RACE) : error;
         });
@@ -152,6 +143,25 @@ const NOTHING_THERE = {
   idByIdempotencyKey: () => null,
   has: () => false,
 };
+
+/** The one statement of a batch as if all its prefixes and keys were new; null if it takes more than one. */
+function statementAtOnce(
+  batch: CommitBatch,
+  state: ShardState,
+): { readonly statement: SqlStatement; readonly highestId: SubmissionId } | null {
+  const { shard, epoch, seq, mutations } = batch;
+  const fence = { shard, epoch, lastSeq: seq - 1, seq };
+  const lone = loneInsert(mutations);
+  if (lone !== null) {
+    let { highestId } = state;
+    if (lone.record.id > highestId) highestId = lone.record.id;
+    return { statement: loneInsertStatement(lone, { ...fence, highestId }), highestId };
+  }
+  const { segments, existing, highestId } = segmentsOf(batch, { ...NOTHING_THERE, shard: () => state });
+  const [segment] = segments;
+  if (segment === undefined || segments.length > 1 || existing.length > 0) return null;
+  return { statement: segment.statement({ ...fence, highestId }, true), highestId };
+}
 
 interface PlannedBatch {
   /** One at least for a batch that takes place, none for one that is sent again. */

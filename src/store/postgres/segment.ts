@@ -9,6 +9,7 @@ import { formatControl, formatScopeControl } from '../codec/values.ts';
 import type { Cell } from './binary-array.ts';
 import { type Columns, emptyColumns, Parameters } from './parameters.ts';
 import { RENEWED } from './schema.ts';
+import type { SqlStatement } from './session.ts';
 
 /** How a batch moves its shard. It takes place only if the shard is where the batch expects it. */
 export interface Fence {
@@ -19,8 +20,6 @@ export interface Fence {
   /** Afterwards. */
   readonly seq: number;
   readonly highestId: SubmissionId;
-  /** Nothing takes place if one of the prefixes or keys of the inserts is there already. */
-  readonly mustBeNew: boolean;
 }
 
 interface Change {
@@ -112,11 +111,15 @@ export class Segment {
     return true;
   }
 
-  /** The statement. It answers one row if it took place, else none. */
-  statement(fence: Fence): { readonly text: string; readonly values: Parameters['values'] } {
+  /**
+   * The statement. It answers one row if it took place, else none.
+   *
+   * @param mustBeNew nothing takes place if one of the prefixes or keys of the inserts is there already
+   */
+  statement(fence: Fence, mustBeNew: boolean): SqlStatement {
     const p = new Parameters();
     const parts = [
-      fencePart(p, fence, fence.mustBeNew ? [...this.#inserts.values()] : []),
+      fencePart(p, fence, mustBeNew ? this.#areNew(p) : []),
       ...this.#insertParts(p, fence.shard),
       ...this.#changePart(p),
       ...this.#retryPart(p),
@@ -129,6 +132,20 @@ export class Segment {
       ...this.#scopePart(p),
     ];
     return { text: `WITH ${parts.join(',\n')}\nSELECT 1 FROM fence`, values: p.values };
+  }
+
+  /** That nothing has the prefixes and keys of the inserts. */
+  #areNew(p: Parameters): string[] {
+    const inserts = [...this.#inserts.values()];
+    const names = {
+      prefix: inserts.flatMap(({ record: { prefix } }) => prefix ?? []),
+      idempotency_key: inserts.flatMap(({ idempotencyKey }) => idempotencyKey ?? []),
+    };
+    return Object.entries(names).flatMap(([column, values]) =>
+      values.length === 0
+        ? []
+        : [`NOT EXISTS (SELECT FROM submissions WHERE ${column} = ANY (${p.texts(values)}))`],
+    );
   }
 
   #insertParts(p: Parameters, shard: ShardId): string[] {
@@ -283,7 +300,7 @@ function hasEnd(steps: ReadonlyMap<SubmissionId, { readonly end?: SubmissionEnd 
 }
 
 const FENCED = 'EXISTS (SELECT FROM fence)';
-const END_COLUMNS = {
+export const END_COLUMNS = {
   state: 'bigint',
   ended_at_ms: 'double precision',
   chunks_done: 'bigint',
@@ -293,7 +310,7 @@ const END_COLUMNS = {
   ended_by: 'text',
 } as const;
 /** As {@link submissionColumns} gives them, and the key. */
-const INSERT_COLUMNS: Columns = {
+export const INSERT_COLUMNS: Columns = {
   id: 'bigint',
   queue: 'text',
   prefix: 'text',
@@ -334,26 +351,19 @@ const FAILED_COLUMNS: Columns = { submission_id: 'bigint', chunk_index: 'bigint'
 const CONTENT_COLUMNS: Columns = { submission_id: 'bigint', chunk_index: 'bigint', content: 'bytea' };
 const SCOPE_COLUMNS: Columns = { scope: 'text', control: 'text' };
 
-/** @param inserts those whose prefixes and keys must not be there yet */
-function fencePart(p: Parameters, fence: Fence, inserts: readonly InsertMutation[]): string {
-  const prefixes = inserts.flatMap(({ record: { prefix } }) => prefix ?? []);
-  const keys = inserts.flatMap(({ idempotencyKey }) => idempotencyKey ?? []);
+/** @param conditions those that must hold besides */
+export function fencePart(p: Parameters, fence: Fence, conditions: readonly string[]): string {
   const seq = p.add(fence.seq, 'bigint');
   const highestId = p.add(fence.highestId, 'bigint');
-  const conditions = [
+  const where = [
     `shard = ${p.add(fence.shard, 'integer')}`,
     `epoch = ${p.add(fence.epoch, 'bigint')}`,
     `last_seq = ${p.add(fence.lastSeq, 'bigint')}`,
-    ...(prefixes.length === 0
-      ? []
-      : [`NOT EXISTS (SELECT FROM submissions WHERE prefix = ANY (${p.texts(prefixes)}))`]),
-    ...(keys.length === 0
-      ? []
-      : [`NOT EXISTS (SELECT FROM submissions WHERE idempotency_key = ANY (${p.texts(keys)}))`]),
+    ...conditions,
   ];
   return `fence AS (
   UPDATE shards SET last_seq = ${seq}, highest_id = greatest(highest_id, ${highestId}), expires_at = ${RENEWED}
-  WHERE ${conditions.join(' AND ')} RETURNING 1)`;
+  WHERE ${where.join(' AND ')} RETURNING 1)`;
 }
 
 /** Inserts rows, or replaces those of the same key: the first `keyLength` columns. */

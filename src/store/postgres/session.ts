@@ -50,6 +50,11 @@ const CONFIGURE = `SELECT count(set_config(s.name, w.value, false)), pg_catalog.
   FROM pg_catalog.pg_settings s JOIN unnest($1::text[], $2::text[]) w (name, value) ON w.name = s.name
   WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply')`;
 
+export interface SqlStatement {
+  readonly text: string;
+  readonly values: readonly SqlValue[];
+}
+
 export interface SqlSessionOptions {
   readonly pg: Driver;
   readonly server: ClientConfig;
