@@ -119,6 +119,9 @@ function Asking({ action: asking }: { readonly action: Action }) {
   return (
     <Modal title={`${TITLES[verb]}${name === null ? '' : ` ${name}`}`} close={close}>
       <p class="meaning">{MEANINGS[verb]}</p>
+      {verb === 'retry' && 'filter' in target ? (
+        <p>Submissions that have ended with failures count as well, whether the list shows them or not.</p>
+      ) : null}
       {verb === 'set' ? <SetFields before={asking.before ?? null} change={setFields} /> : null}
       {problem === null ? null : (
         <p class="bad" role="alert">

@@ -205,6 +205,7 @@ pageSuite('actions on the page', {}, (scene) => {
     await page.getByText('all with customer 42').first().waitFor();
     await page.locator('.failures summary').first().click();
     await page.getByRole('button', { name: 'Retry failed submissions with it' }).first().click();
+    await page.getByText('Submissions that have ended with failures count as well').waitFor();
     await page.getByRole('button', { name: 'Retry what failed 4 submissions' }).click();
     await page.getByText('Retried 4 submissions').waitFor();
     const filter = { metadata: { customer: '42' }, failure: 'fp-0' };
