@@ -37,3 +37,5 @@ export const asked = new Store<Action | null>(null);
 export const TYPED_ABOVE = 100;
 /** How long a cancellation can be taken back. */
 export const CANCEL_WAIT_MS = 5_000;
+/** Later than this nobody thinks of it any more: the computer, or the tab, slept meanwhile. */
+export const CANCEL_LATE_MS = 15_000;

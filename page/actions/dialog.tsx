@@ -17,7 +17,7 @@ import {
   undoOf,
   type Verb,
 } from './action.ts';
-import { asked, CANCEL_WAIT_MS, performing, TYPED_ABOVE, tryOut } from './actions.ts';
+import { asked, CANCEL_LATE_MS, CANCEL_WAIT_MS, performing, TYPED_ABOVE, tryOut } from './actions.ts';
 import { say } from './notices.tsx';
 import { holdText, outcomeText } from './outcome.ts';
 import { SetFields } from './set-fields.tsx';
@@ -220,8 +220,15 @@ function undoLabel(action: Action, answer: ActionAnswer): string {
 
 /** Until the time is up nothing has happened: a page that is closed meanwhile cancels nothing. */
 function waitThenRun(action: Action, trial: ActionAnswer, reason: string): void {
+  const since = Date.now();
   const timer = setTimeout(() => {
     takeAway();
+    // By the time of day: other clocks may stand still while the computer sleeps.
+    if (Date.now() - since > CANCEL_LATE_MS) {
+      const button = { label: 'Ask again', press: () => asked.set(action) };
+      say({ text: 'Nothing was cancelled: this page slept meanwhile', isBad: true, button });
+      return;
+    }
     void run(action, trial.matched, reason);
   }, CANCEL_WAIT_MS);
   const undo = () => {

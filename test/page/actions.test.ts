@@ -110,6 +110,28 @@ pageSuite('actions on the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('a cancellation that the computer slept through is not made when it wakes', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    const { actions, button, press } = await customerAtStandstill(page);
+    const go = 'Cancel 1\u2009337 submissions';
+    await press('Cancel');
+    await button(go).waitFor();
+    await page.getByLabel('Type the number').fill('1337');
+    await press(go);
+    await page.getByText('in 5 seconds').waitFor();
+    await page.clock.fastForward('03:00:00');
+    await page.getByText('Nothing was cancelled: this page slept meanwhile').waitFor();
+    assert.equal(await page.locator('.notice').count(), 1);
+    await press('Ask again');
+    await button(go).waitFor();
+    assert.deepEqual(
+      actions.filter(({ body }) => body.dry_run !== true),
+      [],
+    );
+    watched.assertQuiet();
+  });
+
   test('an action is waited for as long as it may take, and the same one is tried again where nobody answered', async () => {
     await using watched = await scene.open();
     const { page } = watched;
