@@ -142,7 +142,7 @@ export class NamedQueue {
   #armDeadline(): void {
     this.#deadline?.cancel();
     if (this.#isStopped) return;
-    const dueMs = this.scheduler.nextDeadlineMs();
+    const dueMs = this.scheduler.deadlineForTimer();
     if (dueMs === null) return;
     const { clock } = this.#o;
     const delayMs = dueMs - clock.monotonicMs();

@@ -104,7 +104,7 @@ export interface Recovered<Peer> {
   readonly consumer: ConsumerHandle<Peer>;
 }
 
-/** `nextDeadlineMs` may have become earlier. */
+/** `nextDeadlineMs` may have become earlier: the caller sets its timer, by `deadlineForTimer`. */
 export interface DeadlineChanged {
   readonly kind: 'deadline_changed';
 }

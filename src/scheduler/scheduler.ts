@@ -49,7 +49,7 @@ export class Scheduler<Peer> {
   #isHeld = false;
   #isPaused = false;
   #nowMs = Number.NEGATIVE_INFINITY;
-  /** The deadline that was announced last; Infinity if none, or if `advance` has been called since. */
+  /** What the caller's timer is for, or will be; Infinity if there is none, or `advance` has been called since. */
   #announcedMs = Number.POSITIVE_INFINITY;
   #isBusy = false;
 
@@ -355,6 +355,13 @@ export class Scheduler<Peer> {
       this.#controls.nextMs(this.#nowMs) ?? Number.POSITIVE_INFINITY,
     );
     return nextMs === Number.POSITIVE_INFINITY ? null : nextMs;
+  }
+
+  /** The same, for the caller's timer, which is for this and nothing else from now on: an earlier one is announced. */
+  deadlineForTimer(): number | null {
+    const nextMs = this.nextDeadlineMs();
+    this.#announcedMs = nextMs ?? Number.POSITIVE_INFINITY;
+    return nextMs;
   }
 
   /** While held, nothing is handed out (the store is stuck); resuming serves those who wait. */

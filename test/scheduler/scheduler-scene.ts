@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type Control, NO_CONTROL } from '../../src/model/control.ts';
 import type { Strategy } from '../../src/model/strategy.ts';
 import type { ChunkTries, SubmissionRecord } from '../../src/model/submission.ts';
@@ -42,6 +43,8 @@ export class Scene {
   readonly #ends = new Map<bigint, SubmissionEndCause>();
   readonly #tries = new Map<string, ChunkTries>();
   #deadlinesAnnounced = 0;
+  /** What a caller's timer is set for. */
+  #timerMs: number | null = null;
   #nonce = 0;
 
   constructor(options: Partial<SchedulerOptions> = {}) {
@@ -176,6 +179,9 @@ export class Scene {
     const { effects } = this.scheduler;
     for (let i = 0; i < effects.length; i++) this.#note(effects.at(i));
     effects.clear();
+    const dueMs = this.scheduler.nextDeadlineMs();
+    const timerMs = this.#timerMs ?? Number.POSITIVE_INFINITY;
+    assert.ok(dueMs === null || timerMs <= dueMs, `no timer for what is due at ${dueMs}, but at ${timerMs}`);
   }
 
   #note(effect: Effect<string>): void {
@@ -217,6 +223,7 @@ export class Scene {
         break;
       case 'deadline_changed':
         this.#deadlinesAnnounced++;
+        this.#timerMs = this.scheduler.deadlineForTimer();
         break;
       default:
         effect satisfies never;

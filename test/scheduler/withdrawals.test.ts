@@ -48,6 +48,17 @@ test('a submission that is withdrawn leaves nothing, and may be inserted anew', 
   ]);
 });
 
+test('there is a timer for what comes after one that was due sooner, and was withdrawn', () => {
+  const scene = new Scene();
+  scene.insert(1, { chunksTotal: 5, retryDelayMs: 50 }, progressOf(5, []));
+  scene.scheduler.withdraw(1n);
+  assert.equal(scene.deadlinesAnnounced, 1);
+  scene.insert(2, { chunksTotal: 1 }, undefined, { deadlineMs: 3_000 });
+  assert.equal(scene.deadlinesAnnounced, 2);
+  scene.reserve(scene.consumer('A'), OLDEST);
+  assert.equal(scene.deadlinesAnnounced, 3);
+});
+
 test('what else follows is not lost with it', () => {
   const scene = new Scene();
   for (const id of [1, 2, 3]) scene.insert(id, { chunksTotal: 1 }, progressOf(1, [0]));
