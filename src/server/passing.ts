@@ -27,6 +27,8 @@ export type Recipient = NodeAddress | 'here' | null;
 
 /** A shard that is open nowhere for longer than this is not on its way from one node to the next. */
 export const HAND_OVER_MS_MAX = 2_000;
+/** How long consumers whose connections are passed on may take to answer the close frame when this node stops. */
+const CLOSE_GRACE_MS = 250;
 /** A node that gives its lease away ends its connections itself within this time, with the answers that are due. */
 const CUT_AFTER_MS = 250;
 
@@ -179,12 +181,12 @@ export class Passing {
     socket.resume();
   }
 
-  /** Cuts what is passed on; what waits is for this node to answer. */
-  stop(): void {
+  /** Ends what is passed on, consumers in good order; what waits is for this node to answer. Resolves when nothing is passed on. */
+  async stop(): Promise<void> {
     for (const shard of [...this.#recipients.keys()]) this.lookAt(shard, null);
     this.#isStopped = true;
-    this.#relay.cutAll();
     this.#tellWaiting();
+    await this.#relay.closeAll(CLOSE_GRACE_MS);
   }
 
   /** Where to pass a connection on to; null: this node answers, because it has it, or nobody within that time. */

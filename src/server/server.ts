@@ -184,8 +184,7 @@ export class Server {
     this.#isClosing = true;
     this.#face.stopping();
     this.#answerOnly('the queue is stopping');
-    const closed = this.#http.stop(STOP_GRACE_MS);
-    this.#passing.stop();
+    const closed = this.#http.stop(STOP_GRACE_MS, this.#passing.stop());
     await this.#node?.stop();
     await closed;
     this.#office?.cut();

@@ -25,12 +25,13 @@ test('what is cut while it is being connected stays cut, and what comes later do
   };
   const first = await come();
   const passed = relay.pass(first, Buffer.from('x'), at, 'a');
-  relay.cutAll();
+  const closed = relay.closeAll(0);
   assert.equal(await passed, true);
+  await closed;
   assert.deepEqual([relay.size, first.destroyed], [0, true]);
   const second = await come();
   assert.equal(await relay.pass(second, Buffer.from('x'), at, 'a'), true);
   assert.equal(relay.size, 1);
-  relay.cutAll();
+  await relay.closeAll(0);
   assert.equal(relay.size, 0);
 });

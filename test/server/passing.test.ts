@@ -138,6 +138,30 @@ test('an address that leads to another node, or back to the same one, is noticed
   );
 });
 
+test('a node that stops ends the consumers that it passed on in good order: their node takes none for broken', async () => {
+  const database = new MemoryDatabase();
+  await using a = await TestServer.start(sharing(database));
+  await using b = await TestServer.start(sharing(database));
+  await balanced(a, b);
+  const path = `/q/${await queueAt(a)}`;
+  const { status } = await a.request(`POST ${path}/producer/submissions`, INSERT, insertBody('held'));
+  assert.equal(status, 200);
+  const consumer = await b.consumer({}, path);
+  const [held] = await consumer.reserved();
+  const next = await a.consumer({}, path);
+  next.reserve();
+  await b.server.stop();
+  assert.deepEqual(await consumer.ended(), { code: 1005, reason: '' });
+  // What it held is free at once, and no try of it is counted.
+  const [again] = (await next.next('reserved')).chunks;
+  assert.deepEqual(again!.chunk, held!.chunk);
+  const events = (await a.get(`${path}/api/v1/events`)).body.toString();
+  assert.match(events, /as it should/);
+  assert.doesNotMatch(events, /its connection broke/);
+  const figures = (await a.get('/metrics')).body.toString();
+  assert.doesNotMatch(figures, /^chunks_setbacks_total\{.*\} [1-9]/m);
+});
+
 test('a node that stops cuts what it passed on, and takes no more', async () => {
   const database = new MemoryDatabase();
   await using a = await TestServer.start(sharing(database));

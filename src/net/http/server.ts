@@ -176,12 +176,15 @@ export class HttpServer implements HttpExchangeHost {
   /**
    * Takes no more connections, waits for the answers that are on their way and closes what is left after
    * `graceMs`. Whoever holds requests open ends them before.
+   *
+   * @param taken resolves when connections that were taken (see {@link HttpHandler.connection}) may be closed. Default: at once
    */
-  async stop(graceMs: number): Promise<void> {
+  async stop(graceMs: number, taken?: Promise<void>): Promise<void> {
     this.#isStopping = true;
     const closed = Promise.all(this.#servers.map((server) => closeServer(server)));
     await this.idle(graceMs);
     for (const server of this.#servers) server.closeAllConnections();
+    await taken;
     for (const socket of this.#taken) socket.destroy();
     await closed;
   }

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
-import type { Clock } from '../../system/time/clock.ts';
+import { type Clock, endsWithin } from '../../system/time/clock.ts';
+import { PassedConnection } from './passed.ts';
 
 /** By which connections can be cut together. */
 export type RelayKind = string | number;
@@ -17,8 +18,7 @@ const KEEP_ALIVE_MS = 15_000;
 /** Passes connections on to another place, byte by byte: whatever they say, and in both directions. */
 export class Relay {
   readonly #clock: Clock;
-  /** What ends each connection that is passed on, and of which kind it is. */
-  readonly #open = new Map<() => void, RelayKind>();
+  readonly #open = new Map<PassedConnection, RelayKind>();
   /** How often all were cut. */
   #cuts = 0;
 
@@ -40,39 +40,29 @@ export class Relay {
     const cuts = this.#cuts;
     const other = await this.#connect(to);
     if (other === null) return false;
-    const cut = () => {
-      this.#open.delete(cut);
-      socket.destroy();
-      other.destroy();
-    };
-    this.#open.set(cut, kind);
-    for (const side of [socket, other]) side.once('close', cut).on('error', cut);
-    if (socket.destroyed || cuts !== this.#cuts) {
-      cut();
-      return true;
-    }
-    socket.setNoDelay(true);
-    other.write(head);
-    socket.pipe(other);
-    other.pipe(socket, { end: false });
-    // Whoever closes its side of an HTTP connection has answered all that it will.
-    other.once('end', () => socket.end(cut));
+    const passed = new PassedConnection(socket, other, head);
+    this.#open.set(passed, kind);
+    void passed.ended.then(() => this.#open.delete(passed));
+    if (cuts !== this.#cuts) passed.cut();
     return true;
   }
 
   /** What cuts those of the kind that are passed on at the moment, and none that come later; null: there are none. */
   cutter(kind: RelayKind): (() => void) | null {
-    const open = [...this.#open].flatMap(([cut, each]) => (each === kind ? [cut] : []));
+    const open = [...this.#open].flatMap(([passed, each]) => (each === kind ? [passed] : []));
     if (open.length === 0) return null;
     return () => {
-      for (const cut of open) cut();
+      for (const passed of open) passed.cut();
     };
   }
 
-  /** Those too that are being connected. */
-  cutAll(): void {
+  /** Ends all in good order, and cuts those that have not ended then; at once what is being connected. Resolves when there are none. */
+  async closeAll(graceMs: number): Promise<void> {
     this.#cuts++;
-    for (const cut of [...this.#open.keys()]) cut();
+    const open = [...this.#open.keys()];
+    for (const passed of open) passed.close();
+    await endsWithin(this.#clock, graceMs, Promise.all(open.map(({ ended }) => ended)));
+    for (const passed of open) passed.cut();
   }
 
   #connect({ host, port }: RelayAddress): Promise<Socket | null> {

@@ -28,6 +28,11 @@ export class FrameProgress {
     return this.#headerBytes > 0 || this.#payloadLeft > 0 || this.#isFragmented;
   }
 
+  /** Whether a frame of any kind has begun that is not complete. */
+  get isInFrame(): boolean {
+    return this.#headerBytes > 0 || this.#payloadLeft > 0;
+  }
+
   /** Messages that came to their end; a control frame between the frames of one is none. */
   get completed(): number {
     return this.#completed;
