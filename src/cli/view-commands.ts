@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { queueText } from '../model/queue-name.ts';
 import type { FailureGroup, FailureRow } from '../protocol/api/failures.ts';
 import type { Frame, List } from '../protocol/api/lists.ts';
+import type { NodeRow, NodesAnswer } from '../protocol/api/nodes.ts';
 import { LIMIT_MAX } from '../protocol/api/parameters.ts';
 import {
   SUBMISSION_FILTERS,
@@ -24,7 +25,7 @@ const EXIT_IN_THE_WAY = 3;
 
 /** The commands that tell what is going on in a queue, from its API. */
 export function viewCommands(io: Io): Command[] {
-  return [lsOf(io), whyOf(io), failuresOf(io)];
+  return [lsOf(io), whyOf(io), failuresOf(io), nodesOf(io)];
 }
 
 interface LsFlags extends ClientFlags {
@@ -201,3 +202,31 @@ function eachText({
   const lines = visible(text.trimEnd()).split('\n');
   return `${oneLine(head)}\n${lines.map((line) => `    ${line}\n`).join('')}`;
 }
+
+function nodesOf(io: Io): Command {
+  return clientCommand('nodes', 'list the nodes that share a store, as the one sees it that answers')
+    .addHelpText(
+      'after',
+      `
+Answered also while no node has any queue. SHARDS: open on it; of one that does not answer, its leases. READY: it takes over what
+another one leaves. ALIVE: its last sign of life in the database. Nodes that are gone are listed for an hour, or until another one has their
+address: stopped, in good order; silent, if not. With SQLite there is one.`,
+    )
+    .action(async (flags: ClientFlags) => {
+      const answer = (await withProducer(flags, (producer) => producer.view('nodes'))) as NodesAnswer;
+      if (flags.json) io.stdout.write(`${toJson(answer)}\n`);
+      else io.stdout.write(table(NODE_COLUMNS, answer.items));
+    });
+}
+
+const NODE_COLUMNS = {
+  address: ({ address }) => oneLine(address),
+  state: ({ state }) => state,
+  shards: ({ shards }) => String(shards),
+  ready: ({ ready }) => (ready ? 'yes' : 'no'),
+  since: ({ since }) => (since === null ? '-' : toSecond(since)),
+  alive: ({ alive }) => toSecond(alive),
+  version: ({ version }) => oneLine(version ?? '-'),
+  node: ({ node }) => oneLine(node),
+  '': ({ reason }) => oneLine(reason ?? ''),
+} as const satisfies Readonly<Record<string, (node: NodeRow) => string>>;

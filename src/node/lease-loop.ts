@@ -9,6 +9,7 @@ import { instantOf } from '../system/time/instant.ts';
 import { Avoided } from './avoided.ts';
 import { type BalancedNode, type BalancePlan, dealOut, planOf, shardsEach } from './balance.ts';
 import type { LeaseTenure } from './lease-tenure.ts';
+import { LeaseTrouble } from './lease-trouble.ts';
 import { PREPARE_MS_MAX, Preparations, type PreparationsOptions } from './preparations.ts';
 import type { Tenures } from './tenures.ts';
 
@@ -31,6 +32,8 @@ export interface LeaseLoopOptions extends PreparationsOptions {
   open(): readonly ShardId[];
   /** How things stand; before what follows from it. */
   seen(sight: LeaseSight): void;
+  /** It cannot be seen how things stand, or nothing can be written: {@link LeaseLoop.trouble} has why. */
+  troubled(): void;
   taken(tenure: LeaseTenure): void;
   /** Nothing is left that this node would take. */
   rested(): void;
@@ -68,7 +71,10 @@ export class LeaseLoop {
   #isPresent = false;
   /** This node is to stop; resolves when others are ready to take its shards, or there are none. */
   #announced: PromiseWithResolvers<void> | null = null;
-  #failure: string | null = null;
+  readonly #trouble: LeaseTrouble;
+  /** Of the round that goes on: it has seen how things stand, and leases are to be taken or renewed. */
+  #hasLooked = false;
+  #isWriting = false;
   #reason: string | null = null;
   /** Fires when the next round is not to wait. */
   #wake = new AbortController();
@@ -80,6 +86,7 @@ export class LeaseLoop {
     this.#unopened = new Avoided(clock, claim.leaseMs);
     this.#damaged = new Avoided(clock, claim.leaseMs);
     this.#preparations = new Preparations(options);
+    this.#trouble = new LeaseTrouble(options);
   }
 
   /** Until it is to stop. @throws StoreError for a store that cannot be used */
@@ -100,6 +107,11 @@ export class LeaseLoop {
     } finally {
       this.#preparations.stop();
     }
+  }
+
+  /** Why this node takes no shards, and since when, in milliseconds since 1970; null: it can. */
+  get trouble(): LeaseTrouble['now'] {
+    return this.#trouble.now;
   }
 
   /** What this node does has changed. */
@@ -154,13 +166,16 @@ export class LeaseLoop {
 
   /** Returns how long to wait for the next one. */
   async #round(): Promise<number> {
-    const { leases, tenures, clock, logger } = this.#o;
+    const { leases, tenures, clock } = this.#o;
     const isPresent = this.#announced === null;
     if (isPresent) this.#isPresent = true;
     const sent = instantOf(clock);
-    const sight = await leases.look(isPresent ? this.#self : null, tenures.due());
-    if (this.#failure !== null) logger.info({}, 'the leases can be looked at again');
-    this.#failure = null;
+    const due = tenures.due();
+    this.#hasLooked = false;
+    this.#isWriting = due.length > 0;
+    const sight = await leases.look(isPresent ? this.#self : null, due);
+    this.#hasLooked = true;
+    this.#trouble.looked(sight.renewed.length > 0);
     this.#backoff.reset();
     tenures.seen(sight, sent);
     this.#preparations.listen(sight);
@@ -175,7 +190,10 @@ export class LeaseLoop {
     this.#prepare(sight);
     const free = this.#freeOf(sight);
     const plan = this.#plan(sight, free);
-    const isComplete = await this.#take(free.filter(({ shard }) => plan.take.includes(shard)));
+    const toTake = free.filter(({ shard }) => plan.take.includes(shard));
+    this.#isWriting = toTake.length > 0;
+    const isComplete = await this.#take(toTake);
+    if (free.length === 0 && due.length === 0) this.#trouble.looked(true);
     const isPatient = sight.free.some(({ shard }) => this.#unopened.has(shard));
     if (isComplete && plan.take.length === 0 && !isPatient) this.#o.rested();
     const give = this.#nextToGive(plan.give, sight);
@@ -187,13 +205,12 @@ export class LeaseLoop {
   }
 
   #failed(error: unknown): number {
-    const { tenures, claim, logger } = this.#o;
+    const { tenures, claim } = this.#o;
     const isOwner = tenures.ageMs !== null;
     // An owner goes on until its leases are over.
     if (!isOwner && !isPassing(error)) throw error;
-    if (this.#failure === null)
-      logger.warn({ error: messageOf(error) }, 'cannot look at the leases, trying again');
-    this.#failure = messageOf(error);
+    this.#trouble.failed(error, this.#hasLooked, this.#isWriting);
+    this.#o.troubled();
     this.#announced?.resolve();
     return isOwner ? claim.leaseMs * RETRY_SHARE : this.#backoff.nextMs();
   }
@@ -205,6 +222,7 @@ export class LeaseLoop {
     const sent = instantOf(clock);
     const grants = await leases.take(names, claim);
     const shards = grants.map(({ shard }) => shard);
+    if (shards.length > 0) this.#trouble.looked(true);
     if (shards.length > 0) logger.info({ shards }, 'this node takes shards that no other one has');
     for (const grant of grants) this.#o.taken(tenures.add(grant, sent));
     return grants.length === names.length;

@@ -14,6 +14,7 @@ import type { Random } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
 import { isPassing, LeaseLoop } from './lease-loop.ts';
 import { LeaseTenure } from './lease-tenure.ts';
+import { type NodeSeen, NodesSeen } from './nodes-seen.ts';
 import { Tenures } from './tenures.ts';
 
 /** `starting`: it does not know yet; `standby` also while it takes over and its first shard is being loaded. */
@@ -73,6 +74,8 @@ export interface NodeState {
   readonly nodes: readonly Pick<NodePresent, 'holder' | 'address'>[];
   /** Why this node cannot take shards even if nobody has them; null if it can. */
   readonly reason: string | null;
+  /** Since when, in milliseconds since 1970; null: it is not known, or it can. */
+  readonly reasonSinceMs: number | null;
 }
 
 /** What this node does for a shard: from its claim to the end of its office. */
@@ -113,6 +116,7 @@ export class QueueNode {
   /** Resolves when this node does not take part any more, and others take what it gives. */
   #left: Promise<void> = Promise.resolve();
   #sight: LeaseSight | null = null;
+  readonly #nodesSeen: NodesSeen;
   #failure: { readonly error: unknown } | null = null;
   #state: NodeState;
   #takeovers = 0;
@@ -122,7 +126,15 @@ export class QueueNode {
     const { store, clock, id, address, shards } = options;
     this.#o = options;
     this.#self = { holder: id, address };
-    this.#state = { role: 'starting', sinceMs: clock.nowMs(), shards: new Map(), nodes: [], reason: null };
+    this.#nodesSeen = new NodesSeen(id, options.leaseMs);
+    this.#state = {
+      role: 'starting',
+      sinceMs: clock.nowMs(),
+      shards: new Map(),
+      nodes: [],
+      reason: null,
+      reasonSinceMs: null,
+    };
     const { leases } = store;
     this.#tenures = leases === undefined ? null : new Tenures({ ...options, leases });
     this.#loop = leases === undefined || this.#tenures === null ? null : this.#loopOf(leases, this.#tenures);
@@ -133,6 +145,11 @@ export class QueueNode {
 
   get state(): NodeState {
     return this.#state;
+  }
+
+  /** The other nodes that it has seen, those that are gone included. */
+  get nodesSeen(): readonly NodeSeen[] {
+    return this.#nodesSeen.all;
   }
 
   /** How often it has become active, the first time included. */
@@ -193,9 +210,11 @@ export class QueueNode {
       open: () => [...this.#services].flatMap(([shard, { office }]) => (office === null ? [] : shard)),
       seen: (sight) => {
         this.#sight = sight;
+        this.#nodesSeen.look(sight, this.#o.clock.nowMs());
         this.#update();
         this.#o.looked?.(sight);
       },
+      troubled: () => this.#update(),
       taken: (tenure) => this.#start(tenure),
       rested: () => this.#rested(),
       handOver: (shard) => this.#services.get(shard)?.handOver.abort(),
@@ -360,6 +379,7 @@ export class QueueNode {
     const byOffices = isActive ? 'active' : before.role === 'starting' ? 'starting' : 'standby';
     const next = role ?? (this.#stop.signal.aborted ? before.role : byOffices);
     const isNew = next !== before.role;
+    const trouble = this.#loop?.trouble ?? null;
     const state: NodeState = {
       role: next,
       sinceMs: isNew ? clock.nowMs() : before.sinceMs,
@@ -368,7 +388,8 @@ export class QueueNode {
         next === 'stopped'
           ? []
           : (this.#sight?.nodes ?? []).map(({ holder, address }) => ({ holder, address })),
-      reason: this.#sight?.reason ?? null,
+      reason: this.#sight?.reason ?? trouble?.reason ?? null,
+      reasonSinceMs: this.#sight?.reason ? null : (trouble?.sinceMs ?? null),
     };
     if (isSame(before, state)) return;
     this.#state = state;

@@ -320,10 +320,12 @@ export class QueueApi {
 
   /** What `GET /api/v1/...` answers. */
   async view(path: string, query: URLSearchParams, signal?: AbortSignal): Promise<unknown> {
-    await this.require('views', signal);
+    // Any node answers that itself, also one of which nothing else is to be had.
+    if (path !== 'nodes') await this.require('views', signal);
     const text = query.toString();
     const request = this.#request('GET', `/api/v1/${path}${text === '' ? '' : `?${text}`}`);
     const answer = this.#learn(request, await this.#http.send(request, signal));
+    if (answer.status === 404) await this.require('views', signal);
     const problem = answer.status === 200 ? null : parseProblem(answer.status, answer.body);
     if (problem?.code === 'PROTOCOL') throw new IncorrectUsageError(problem.detail);
     if (problem?.code === 'SUBMISSION_NOT_FOUND') {

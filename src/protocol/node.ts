@@ -1,5 +1,7 @@
 /** `starting`: the store is being opened; `stopping`: the process is about to end. */
-export type NodeRole = 'starting' | 'standby' | 'active' | 'stopping';
+const NODE_ROLES = ['starting', 'standby', 'active', 'stopping'] as const;
+
+export type NodeRole = (typeof NODE_ROLES)[number];
 
 /** What `/node` tells. */
 export interface NodeInfo {
@@ -18,26 +20,48 @@ export interface NodeInfo {
   readonly address: string;
   /** Why it cannot become active; null if it can. */
   readonly reason: string | null;
+  /** Since when, in milliseconds since 1970; null: it is not known, or it can. */
+  readonly reasonSinceMs: number | null;
   readonly version: string;
 }
 
-export function formatNode({ sinceMs, ...info }: NodeInfo): string {
-  return JSON.stringify({ ...info, since: new Date(sinceMs).toISOString() });
+export function formatNode({ sinceMs, reasonSinceMs, ...info }: NodeInfo): string {
+  const reasonSince = reasonSinceMs === null ? null : new Date(reasonSinceMs).toISOString();
+  return JSON.stringify({ ...info, reason_since: reasonSince, since: new Date(sinceMs).toISOString() });
 }
 
-/** Which node answered, and which shards it has open; null for what is not an answer of `/node`. */
-export function parseNode(
-  body: string,
-): { readonly node: string; readonly shards: ReadonlySet<number> } | null {
+/** What a node has said of itself. */
+export interface NodeTold {
+  readonly node: string;
+  readonly role: NodeRole;
+  readonly since: string | null;
+  readonly shards: ReadonlySet<number>;
+  readonly reason: string | null;
+  readonly version: string | null;
+}
+
+/** null for what is not an answer of `/node`. */
+export function parseNode(body: string): NodeTold | null {
   let value: unknown;
   try {
     value = JSON.parse(body);
   } catch {
     return null;
   }
-  const { node, shards } = (value ?? {}) as { readonly node?: unknown; readonly shards?: unknown };
+  const { node, role, since, shards, reason, version } = (value ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof node !== 'string' || !Array.isArray(shards)) return null;
-  return { node, shards: new Set(shards.filter((shard) => typeof shard === 'number')) };
+  return {
+    node,
+    role: NODE_ROLES.find((each) => each === role) ?? 'starting',
+    since: textOrNull(since),
+    shards: new Set(shards.filter((shard) => typeof shard === 'number')),
+    reason: textOrNull(reason),
+    version: textOrNull(version),
+  };
+}
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
 }
 
 /** A request that one node has sent on for a client carries this header, with the node's name: it is not sent on again. */

@@ -2,12 +2,14 @@ import type { ShardId } from '../model/ids.ts';
 import { VERSION } from '../model/version.ts';
 import type { HttpServer } from '../net/http/server.ts';
 import type { NodeState, QueueNode } from '../node/queue-node.ts';
+import type { NodesAnswer } from '../protocol/api/nodes.ts';
 import type { NodeInfo, NodeRole } from '../protocol/node.ts';
 import type { LogStats } from '../system/log/logger.ts';
 import { uuidV7 } from '../system/random.ts';
 import type { Clock } from '../system/time/clock.ts';
 import type { NodeView } from './http/node-routes.ts';
 import type { NodeMetricsOptions } from './metrics/node.ts';
+import { NodesList } from './nodes-list.ts';
 import type { Passing } from './passing.ts';
 import type { ServerSettings } from './settings.ts';
 
@@ -22,6 +24,7 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   readonly #passing: Passing;
   readonly #address: () => string;
   readonly #startedMs: number;
+  readonly #nodes: NodesList;
   #node: QueueNode | null = null;
   #shardOf: (queue: string) => ShardId = () => 0;
   #stoppingMs: number | null = null;
@@ -40,6 +43,11 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
     this.#passing = passing;
     this.#address = address;
     this.#startedMs = clock.nowMs();
+    this.#nodes = new NodesList({
+      clock,
+      self: () => this.infoFor(''),
+      seen: () => this.#node?.nodesSeen ?? [],
+    });
   }
 
   /** The store is open. */
@@ -87,8 +95,13 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
       holder: holder === null ? null : { node: holder.holder, address: holder.address },
       address: this.#address(),
       reason: state?.reason ?? null,
+      reasonSinceMs: state?.reasonSinceMs ?? null,
       version: VERSION,
     };
+  }
+
+  nodes(): Promise<NodesAnswer> {
+    return this.#nodes.answer();
   }
 
   get #shards(): readonly ShardId[] {

@@ -1,12 +1,13 @@
 import { Agent } from 'node:http';
 import type { ShardId } from '../model/ids.ts';
 import { messageOf } from '../model/thrown.ts';
-import { parseQueueUrl, type QueueUrl } from '../net/address/queue-url.ts';
+import { parseQueueUrl } from '../net/address/queue-url.ts';
 import { attemptRequest } from '../net/http/attempt.ts';
 import type { RelayAddress } from '../net/relay/relay.ts';
-import { parseNode } from '../protocol/node.ts';
+import { type NodeTold, parseNode } from '../protocol/node.ts';
 import type { Logger } from '../system/log/logger.ts';
 import { type Clock, sleep } from '../system/time/clock.ts';
+import { ENDPOINTS } from './http/endpoints.ts';
 
 export interface OtherNodeOptions {
   readonly node: string;
@@ -23,13 +24,14 @@ const ASK_MS_MAX = 1_000;
 const ASK_AGAIN_MS = 50;
 const ASK_AGAIN_ELSEWHERE_MS = 1_000;
 
+export const NOT_THAT_NODE = 'another node, or something else, answers there: it needs another --advertise';
+
 /** A node to which connections are passed on, as soon as it has said that it has their shard open. */
 export class OtherNode {
   readonly node: string;
   readonly address: string;
   readonly at: RelayAddress;
   readonly #o: OtherNodeOptions;
-  readonly #url: QueueUrl;
   readonly #agent = new Agent({ keepAlive: false });
   /** Those that it should have, and since when it has not said so; null: it has. */
   readonly #shards = new Map<ShardId, number | null>();
@@ -40,8 +42,7 @@ export class OtherNode {
     this.#o = options;
     this.node = options.node;
     this.address = options.address;
-    this.#url = parseQueueUrl(options.address);
-    const { hostname: host, port } = this.#url;
+    const { hostname: host, port } = parseQueueUrl(options.address);
     this.at = { host, port };
   }
 
@@ -94,10 +95,10 @@ export class OtherNode {
       let waitMs = ASK_AGAIN_MS;
       let found: string | null = null;
       try {
-        const answer = await this.#answer(asking.signal);
+        const answer = await askOfItself(address, this.#agent, clock, asking.signal);
         if (answer?.node === node) this.#confirm(answer.shards);
         else {
-          found = 'another node, or something else, answers there: it needs another --advertise';
+          found = NOT_THAT_NODE;
           waitMs = ASK_AGAIN_ELSEWHERE_MS;
         }
       } catch (error) {
@@ -127,12 +128,17 @@ export class OtherNode {
     }
     if (isNew) this.#o.confirmed();
   }
+}
 
-  async #answer(signal: AbortSignal): Promise<ReturnType<typeof parseNode>> {
-    const { clock } = this.#o;
-    const target = { queue: this.#url, agent: this.#agent, clock, connectMsMax: ASK_MS_MAX };
-    const request = { method: 'GET', path: '/node', timeoutMs: ASK_MS_MAX } as const;
-    const { body } = await attemptRequest(target, request, signal);
-    return parseNode(Buffer.from(body).toString());
-  }
+/** What the node at that address says of itself. Rejects if it does not within a second. */
+export async function askOfItself(
+  address: string,
+  agent: Agent,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<NodeTold | null> {
+  const target = { queue: parseQueueUrl(address), agent, clock, connectMsMax: ASK_MS_MAX };
+  const request = { method: 'GET', path: ENDPOINTS.node.path, timeoutMs: ASK_MS_MAX } as const;
+  const { body } = await attemptRequest(target, request, signal);
+  return parseNode(Buffer.from(body).toString());
 }

@@ -15,8 +15,9 @@ const OF_ANY = [
 /** Who is to answer a request for that path and query. */
 export function whoseIs(target: string, basePath: string, shardOf: (queue: string) => ShardId): Whose {
   const { queue, path } = splitQueuePath(target.replace(/\?.*$/s, ''), basePath);
-  const { metrics, node } = ENDPOINTS;
-  if (path === metrics.path || path === node.path || path.startsWith(`${node.path}/`)) return 'here';
+  const { metrics, node, nodes } = ENDPOINTS;
+  if (path === metrics.path || path === nodes.path || path === node.path || path.startsWith(`${node.path}/`))
+    return 'here';
   const isOfAny = OF_ANY.some((each) => (each === '/' ? path === each : path.startsWith(each)));
   return queue === '' && isOfAny ? 'any' : shardOf(queue);
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toJson } from '../../src/cli/text.ts';
+import type { NodesAnswer } from '../../src/protocol/api/nodes.ts';
 import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import type { Why } from '../../src/protocol/api/why.ts';
 import { runCommand } from '../support/command.ts';
@@ -132,4 +133,22 @@ test('a node that does not answer is named beside what the others have', async (
     assert.deepEqual([asText.code, asText.stderr], [0, stderr]);
     assert.deepEqual((JSON.parse(stdout) as typeof list).nodes_missing, list.nodes_missing);
   }
+});
+
+test('nodes are listed as a table, and as JSON', async () => {
+  await using server = await TestServer.start();
+  const url = ['--url', `127.0.0.1:${server.port}`];
+  const { code, stdout, stderr } = await runCommand(['nodes', ...url]);
+  assert.deepEqual([code, stderr], [0, '']);
+  const [head, row, ...more] = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(/ +/));
+  assert.deepEqual(head, ['ADDRESS', 'STATE', 'SHARDS', 'READY', 'SINCE', 'ALIVE', 'VERSION', 'NODE']);
+  assert.deepEqual([row!.slice(0, 4), more], [[`127.0.0.1:${server.port}`, 'active', '1', 'yes'], []]);
+  const json = JSON.parse((await runCommand(['nodes', '--json', ...url])).stdout) as NodesAnswer;
+  assert.deepEqual(
+    json.items.map(({ node }) => node),
+    [row!.at(-1)],
+  );
 });

@@ -68,6 +68,7 @@ class Fixture {
       isBusy: () => true,
       open: () => [0],
       seen: () => {},
+      troubled: () => {},
       taken: () => {},
       rested: () => {},
       handOver: () => {},

@@ -4,7 +4,7 @@ import { type Office, QueueNode } from '../../src/node/queue-node.ts';
 import { Queue } from '../../src/queue/queue.ts';
 import { checkedSettings } from '../../src/server/settings.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import type { Tenure } from '../../src/store/lease.ts';
+import type { StoreLeases, Tenure } from '../../src/store/lease.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
@@ -21,6 +21,8 @@ class Nodes {
   readonly database = new MemoryDatabase();
   /** How the store of each node fails at the moment. */
   readonly failing = new Set<string>();
+  /** Whether the database waits for its standby: it reads, and confirms nothing that is written. */
+  isStalled = false;
   readonly all = new Map<string, TestNode>();
 
   start(id: string): TestNode {
@@ -55,7 +57,20 @@ class TestNode {
   constructor(nodes: Nodes, id: string) {
     this.clock = new PausingClock(nodes.time);
     const inner = new MemoryStore({ database: nodes.database, clock: nodes.time });
-    const leases = flakyLeases(inner.leases!, () => nodes.failing.has(id));
+    const base = inner.leases!;
+    const written = async <T>(write: () => Promise<T>): Promise<T> => {
+      if (nodes.isStalled) throw new StoreError('transient', 'no answer for 1000 ms');
+      return write();
+    };
+    const slow: StoreLeases = {
+      ...flakyLeases(base, () => false),
+      look: (node, renew = []) => {
+        const look = () => base.look(node, renew);
+        return renew.length > 0 ? written(look) : look();
+      },
+      take: (free, claim) => written(() => base.take(free, claim)),
+    };
+    const leases = flakyLeases(slow, () => nodes.failing.has(id));
     this.store = Object.assign(inner, { leases });
     const { clock, logger, store } = this;
     const random = seededRandom(1);
@@ -185,6 +200,61 @@ test('a node that cannot renew gives up in time, and is active again once it can
   nodes.failing.delete('a');
   await nodes.passes(2_000);
   assert.deepEqual([a.role, a.epoch, a.node.takeovers], ['active', 2, 2]);
+  await a.node.stop();
+});
+
+test('a database that confirms no commit is one line in the log, and another one when it does', async () => {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  await nodes.passes(1_000);
+  const lines = () =>
+    a.logger.lines.flatMap(({ message }) => (/lease|commit/.test(message) ? message.replace(/:.*/, '') : []));
+  const before = lines().length;
+  nodes.isStalled = true;
+  await nodes.passes(60_000);
+  assert.deepEqual([a.role, a.node.holderOf(0)], ['standby', null]);
+  assert.match(
+    a.node.state.reason!,
+    /does not confirm a commit.*standby may be gone \(no answer for 1000 ms\)/,
+  );
+  const since = a.node.state.reasonSinceMs!;
+  assert.ok(since < nodes.time.nowMs() - 50_000, `since ${since}`);
+  nodes.isStalled = false;
+  await nodes.passes(2_000);
+  assert.deepEqual([a.role, a.node.state.reason, a.node.state.reasonSinceMs], ['active', null, null]);
+  assert.deepEqual(lines().slice(before), [
+    'cannot look at the leases, trying again',
+    'the database answers, but does not confirm a commit',
+    'leases can be taken and renewed again',
+    'this node has leases and is active',
+  ]);
+  await a.node.stop();
+});
+
+test('a node without leases has one line for a database that confirms nothing, and one for one that is gone', async () => {
+  const nodes = new Nodes();
+  nodes.isStalled = true;
+  const a = nodes.start('a');
+  await nodes.passes(20_000);
+  nodes.failing.add('a');
+  await nodes.passes(5_000);
+  nodes.failing.delete('a');
+  await nodes.passes(5_000);
+  nodes.isStalled = false;
+  await nodes.passes(1_000);
+  nodes.failing.add('a');
+  await nodes.passes(20_000);
+  nodes.failing.delete('a');
+  await nodes.passes(1_000);
+  const lines = a.logger.lines.flatMap(({ message }) =>
+    /look|confirm|again/.test(message) ? message.replace(/:.*/, '') : [],
+  );
+  assert.deepEqual(lines, [
+    'the database answers, but does not confirm a commit',
+    'leases can be taken and renewed again',
+    'cannot look at the leases, trying again',
+    'the leases can be looked at again',
+  ]);
   await a.node.stop();
 });
 

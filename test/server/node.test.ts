@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SHARDS } from '../../src/model/shard.ts';
+import { VERSION } from '../../src/model/version.ts';
+import type { NodesAnswer } from '../../src/protocol/api/nodes.ts';
 import type { ServerOptions } from '../../src/server/index.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { withParts } from '../../src/system/parts.ts';
@@ -78,6 +80,47 @@ test('each node says what it is, and which shards it has; a server that shares n
   );
   assert.ok(figures[1]!.get('node_lease_age_seconds')! < 1 && figures[1]!.has('submissions_total_count'));
   assert.ok(figures[1]!.get('node_epoch')! >= 1);
+});
+
+test('any node lists all of them: those that are there, that do not answer, and that are gone', async () => {
+  const rows = async (server: TestServer) =>
+    new Map(
+      (JSON.parse((await server.get('/api/v1/nodes')).body.toString()) as NodesAnswer).items.map((row) => [
+        row.address,
+        row,
+      ]),
+    );
+  await using alone = await TestServer.start();
+  const [only = assert.fail()] = [...(await rows(alone)).values()];
+  assert.deepEqual(
+    [only.state, only.shards, only.ready, only.version, only.asked, only.address],
+    ['active', 1, true, VERSION, true, `127.0.0.1:${alone.port}`],
+  );
+  const database = new MemoryDatabase();
+  await using a = await TestServer.start(sharing(database));
+  const b = await TestServer.start(sharing(database));
+  await balanced(a, b);
+  const [ofA, ofB] = [`127.0.0.1:${a.port}`, `127.0.0.1:${b.port}`];
+  for (const asked of [a, b]) {
+    const both = await rows(asked);
+    assert.deepEqual([...both.keys()], [ofA, ofB].sort());
+    for (const [address, row] of both) {
+      const { state, shards, ready, reason, version } = row;
+      assert.deepEqual([state, shards, ready, reason, version], ['active', 32, true, null, VERSION]);
+      assert.equal(row.asked, address === `127.0.0.1:${asked.port}`);
+    }
+  }
+  await b[Symbol.asyncDispose]();
+  await eventually(async () => (await rows(a)).get(ofB)?.state === 'stopped');
+  assert.match((await rows(a)).get(ofB)!.reason!, /in good order/);
+  // One that is written down as present, and answers nobody.
+  const ghost = { holder: 'ghost', address: '127.0.0.1:1', leaseMs: LEASE_MS };
+  await new MemoryStore({ database, clock: systemClock }).leases!.look(ghost);
+  await eventually(async () => (await rows(a)).get('127.0.0.1:1')?.state === 'unreachable');
+  await eventually(async () => (await rows(a)).get('127.0.0.1:1')?.state === 'silent');
+  const gone = (await rows(a)).get('127.0.0.1:1')!;
+  assert.deepEqual([gone.ready, gone.version, gone.shards], [false, null, 0]);
+  assert.match(gone.reason!, /no sign of life/);
 });
 
 test('a node is known to others by what it advertises', async () => {

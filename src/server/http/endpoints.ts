@@ -62,6 +62,7 @@ export const ENDPOINTS = {
   why: { method: 'GET', path: `${API}/why`, role: 'reader' },
   queue: { method: 'GET', path: `${API}/queue`, role: 'reader' },
   queues: { method: 'GET', path: `${API}/queues`, role: 'reader' },
+  nodes: { method: 'GET', path: `${API}/nodes`, role: 'reader' },
   openapi: { method: 'GET', path: `${API}/openapi.json`, role: 'reader' },
   submission: { method: 'GET', path: `${API}/submissions/{submission_id}`, role: 'reader' },
   map: { method: 'GET', path: `${API}/submissions/{submission_id}/map`, role: 'reader' },
@@ -82,9 +83,9 @@ type EndpointBelow<Path extends string> = {
   [Name in EndpointName]: (typeof ENDPOINTS)[Name]['path'] extends `${Path}${string}` ? Name : never;
 }[EndpointName];
 export type SubmissionEndpoint = EndpointBelow<typeof SUBMISSIONS>;
-export type ApiEndpoint = EndpointBelow<typeof API>;
 /** Of this node, whichever shards it has. */
-export type NodeEndpoint = EndpointBelow<typeof NODE>;
+export type NodeEndpoint = EndpointBelow<typeof NODE> | 'nodes';
+export type ApiEndpoint = Exclude<EndpointBelow<typeof API>, NodeEndpoint>;
 
 /** Those that are there only with `--page on`. */
 export const PAGE_ENDPOINTS = ['page', 'asset'] as const satisfies readonly EndpointName[];

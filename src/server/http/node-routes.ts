@@ -1,4 +1,5 @@
 import { CONTENT_TYPE_JSON, CONTENT_TYPE_TEXT, type HttpExchange } from '../../net/http/exchange.ts';
+import type { NodesAnswer } from '../../protocol/api/nodes.ts';
 import { formatNode, type NodeInfo } from '../../protocol/node.ts';
 import type { EndpointName, NodeEndpoint } from './endpoints.ts';
 
@@ -8,9 +9,13 @@ export interface NodeView {
   infoFor(queue: string): NodeInfo;
   /** Whether that queue is open here. */
   isOpen(queue: string): boolean;
+  /** This one and all others that it knows of. */
+  nodes(): Promise<NodesAnswer>;
 }
 
-type NodeRoute = (exchange: HttpExchange, target: { readonly queue: string }) => void;
+type NodeRoute = (exchange: HttpExchange, target: { readonly queue: string }) => void | Promise<void>;
+
+const NOT_STORED = ['cache-control', 'no-store'];
 
 /** What any node answers itself, and never passes on. */
 export function nodeRoutes(node: NodeView): Readonly<Record<NodeEndpoint, NodeRoute>> {
@@ -23,10 +28,13 @@ export function nodeRoutes(node: NodeView): Readonly<Record<NodeEndpoint, NodeRo
       const told = role === 'active' && !isActive ? 'standby' : role;
       exchange.respond(isActive ? 200 : 503, told, CONTENT_TYPE_TEXT);
     },
+    async nodes(exchange) {
+      exchange.respond(200, JSON.stringify(await node.nodes()), CONTENT_TYPE_JSON, NOT_STORED);
+    },
     nodeAlive: (exchange) => exchange.respond(200, 'alive', CONTENT_TYPE_TEXT),
   };
 }
 
 export function isOfNode(name: EndpointName): name is NodeEndpoint {
-  return name === 'node' || name === 'nodeActive' || name === 'nodeAlive';
+  return name === 'node' || name === 'nodeActive' || name === 'nodeAlive' || name === 'nodes';
 }

@@ -30,7 +30,7 @@ export function unavailableHandler(options: UnavailableOptions): HttpHandler {
   const answers = (exchange: HttpExchange): boolean => {
     const decision = admission.admit(exchange);
     if (decision.kind !== 'admitted') return false;
-    if (isOfNode(decision.name)) routes[decision.name](exchange, decision);
+    if (isOfNode(decision.name)) void routes[decision.name](exchange, decision);
     else if (decision.name === 'metrics') {
       void options.metrics().then((text) => exchange.respond(200, text, CONTENT_TYPE_TEXT));
     } else return false;

@@ -124,8 +124,7 @@ export class ShardNode {
   }
 
   async stop(): Promise<void> {
-    const closed = this.#http.stop(600);
-    this.passing.stop();
+    const closed = this.#http.stop(600, this.passing.stop());
     for (const shard of [...this.#shards.keys()]) await this.give(shard);
     this.office.cut();
     await Promise.all([closed, this.office.stop()]);
@@ -143,10 +142,12 @@ export class ShardNode {
       holder: null,
       address: `127.0.0.1:${this.port}`,
       reason: null,
+      reasonSinceMs: null,
       version: '0.0.0',
     });
     return {
       infoFor: info,
+      nodes: () => assert.fail('not asked for'),
       isOpen: (queue: string) => shards.has(shardOf(queue)),
       clock: systemClock,
       logStats: undefined,

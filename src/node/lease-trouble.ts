@@ -1,0 +1,68 @@
+import { messageOf } from '../model/thrown.ts';
+import type { Logger } from '../system/log/logger.ts';
+import type { Clock } from '../system/time/clock.ts';
+
+/** `look`: no answer about the leases; `write`: they can be looked at, but not taken or renewed. */
+type Kind = 'look' | 'write';
+
+interface Trouble {
+  readonly kind: Kind;
+  readonly error: string;
+  readonly sinceMs: number;
+}
+
+const NO_LOOK = 'cannot look at the leases';
+const NO_COMMIT = 'the database answers, but does not confirm a commit: its synchronous standby may be gone';
+const REASONS: Readonly<Record<Kind, string>> = { look: NO_LOOK, write: NO_COMMIT };
+const ENDS: Readonly<Record<Kind, string>> = {
+  look: 'the leases can be looked at again',
+  write: 'leases can be taken and renewed again',
+};
+
+/**
+ * What keeps a node from its leases, from the first failure to the end of it: a line in the log for each, whatever fails and
+ * succeeds meanwhile. A database that waits for its standby answers every look that writes nothing.
+ *
+ *     none --a look fails--> look --one succeeds, and nothing was to be renewed when it failed--> none
+ *     none, look --what was to be written fails after a look has succeeded--> write --something is written--> none
+ */
+export class LeaseTrouble {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #now: Trouble | null = null;
+  /** Only something that is written proves that it is over. */
+  #isOfWriting = false;
+
+  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  /** Why this node takes no shards, and since when, in milliseconds since 1970; null: there is no trouble. */
+  get now(): { readonly reason: string; readonly sinceMs: number } | null {
+    if (this.#now === null) return null;
+    const { kind, error, sinceMs } = this.#now;
+    return { reason: `${REASONS[kind]} (${error})`, sinceMs };
+  }
+
+  /**
+   * @param hasLooked whether a look succeeded just before
+   * @param isWriting whether leases were to be taken or renewed
+   */
+  failed(cause: unknown, hasLooked: boolean, isWriting: boolean): void {
+    const before = this.#now;
+    const kind = hasLooked || before?.kind === 'write' ? 'write' : 'look';
+    if (isWriting) this.#isOfWriting = true;
+    const error = messageOf(cause);
+    this.#now = { kind, error, sinceMs: before?.sinceMs ?? this.#clock.nowMs() };
+    if (before?.kind !== kind) this.#logger.warn({ error }, `${REASONS[kind]}, trying again`);
+  }
+
+  /** A look has succeeded. @param isWritten whether something was written as well, or nothing is there to be written */
+  looked(isWritten: boolean): void {
+    if (this.#now === null || (this.#isOfWriting && !isWritten)) return;
+    this.#logger.info({}, ENDS[this.#now.kind]);
+    this.#now = null;
+    this.#isOfWriting = false;
+  }
+}
