@@ -3,10 +3,9 @@ import {
   FAILURE_CAUSES,
   FAILURE_GROUPINGS,
   type FailureGroup,
-  type FailureKept,
   type FailureRow,
+  type FailuresAnswer,
 } from '../../src/protocol/api/failures.ts';
-import type { List } from '../../src/protocol/api/lists.ts';
 import { VerbButton } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
 import { count, duration, plural } from '../lib/format.ts';
@@ -23,12 +22,12 @@ const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 
 export function FailuresView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold();
-  const feed = useFeed<List<FailureGroup | FailureRow> & Partial<FailureKept>>(apiPath('failures', query), {
+  const feed = useFeed<FailuresAnswer>(apiPath('failures', query), {
     isHeld,
   });
   const { data } = feed;
   const since =
-    data?.since === undefined ? null : (
+    data === null ? null : (
       <span class="since">
         since <Ago at={data.since} />
       </span>

@@ -4,7 +4,7 @@ import { Strategy } from '../../src/model/strategy.ts';
 import { VERSION } from '../../src/model/version.ts';
 import type { ConsumerAnswer, ConsumerGroup, ConsumerRow } from '../../src/protocol/api/consumers.ts';
 import type { EventsAnswer } from '../../src/protocol/api/events.ts';
-import type { FailureGroup, FailureRow } from '../../src/protocol/api/failures.ts';
+import type { FailureGroup, FailureRow, FailuresAnswer } from '../../src/protocol/api/failures.ts';
 import type { List } from '../../src/protocol/api/lists.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
 import type { QueueAnswer } from '../../src/protocol/api/queue.ts';
@@ -217,6 +217,10 @@ test('failures are grouped by what they have in common, and told one by one', as
     `failures?group=none&fingerprint=${group?.fingerprint}`,
   );
   assert.match(single.body.items[0]!.text, /^Error: customer 42 /);
+  const { since } = (await read<Overview>(server, 'overview')).body;
+  for (const path of ['failures', 'failures?group=none&limit=1']) {
+    assert.equal((await read<FailuresAnswer>(server, path)).body.since, since);
+  }
   assert.equal((await read<List<unknown>>(server, 'failures?cause=expired')).body.matched, 0);
   const failing = await read<List<SubmissionItem>>(server, `submissions?failure=${group?.fingerprint}`);
   assert.deepEqual(

@@ -1,4 +1,4 @@
-import type { Frame } from './lists.ts';
+import type { List } from './lists.ts';
 
 export const FAILURE_CAUSES = ['failed', 'expired', 'disconnected'] as const;
 export type FailureCause = (typeof FAILURE_CAUSES)[number];
@@ -46,8 +46,8 @@ export interface PairCount {
 /** How failures are grouped. */
 export const FAILURE_GROUPINGS = ['fingerprint', 'none'] as const;
 
-/** How far back failures go: those before have been forgotten. */
-export interface FailureKept extends Frame {
+/** `GET /api/v1/failures`. */
+export interface FailuresAnswer extends List<FailureGroup | FailureRow> {
+  /** Failures before are not known: there is a limit to how many are kept, and none of before the start of the server. */
   readonly since: string;
-  readonly kept: number;
 }

@@ -1,7 +1,7 @@
 import { JsonShapeError } from '../json/errors.ts';
 import type { ConsumerAnswer, ConsumerGroup, ConsumerRow, HeldItem } from './consumers.ts';
 import type { EventRow, EventsAnswer } from './events.ts';
-import type { FailureGroup, FailureRow, PairCount } from './failures.ts';
+import type { FailureGroup, FailureRow, FailuresAnswer, PairCount } from './failures.ts';
 import type { List, PauseItem, Quantiles } from './lists.ts';
 import type { Attention, History, Overview, Rates, StoreHealth, StrategyRow } from './overview.ts';
 import type { SubmissionItem } from './submissions.ts';
@@ -267,7 +267,7 @@ export const SHAPES = {
     list(either('conn_id', object<ConsumerRow>(CONSUMER), consumerGroup)),
   ),
   consumerDetails: object<ConsumerAnswer>({ ...FRAME, ...CONSUMER, holding: listOf(held) }),
-  failures: object<List<FailureRow | FailureGroup>>(list(either('at', failure, failureGroup))),
+  failures: object<FailuresAnswer>({ ...list(either('at', failure, failureGroup)), since: time }),
   keys: object<List<KeyRow>>(list(object<KeyRow>({ key: text, values: number }))),
   values: object<ValuesAnswer>({
     ...list(

@@ -1,5 +1,5 @@
 import type { ConsumerGroup, ConsumerRow } from '../../protocol/api/consumers.ts';
-import type { FailureGroup, FailureRow, PairCount } from '../../protocol/api/failures.ts';
+import type { FailureGroup, FailureRow, FailuresAnswer, PairCount } from '../../protocol/api/failures.ts';
 import type { Frame, List } from '../../protocol/api/lists.ts';
 import type { SubmissionItem } from '../../protocol/api/submissions.ts';
 import type { KeyRow, ValueRow, ValueSort, ValuesAnswer } from '../../protocol/api/values.ts';
@@ -61,15 +61,21 @@ export function mergeConsumers(
 }
 
 export function mergeFailures(
-  parts: Parts<FailureRow | FailureGroup>,
+  parts: readonly Content<FailuresAnswer>[],
   query: FailuresQuery,
-): Rows<FailureRow | FailureGroup> {
+): Content<FailuresAnswer> {
+  // All are known only since the last of these times.
+  const since = parts
+    .map((part) => part.since)
+    .sort()
+    .at(-1)!;
   if (isPaged(query)) {
     const page = { ...query, sort: 'at', order: 'desc' } as const;
-    return joined(parts as Parts<FailureRow>, page, true, ({ at, submission, chunk }) => [
+    const rows = joined(parts as Parts<FailureRow>, page, true, ({ at, submission, chunk }) => [
       Date.parse(at),
       failureId(submission, chunk),
     ]);
+    return { since, ...rows };
   }
   const groups = new Map<string, FailureGroup>();
   for (const { items } of parts as Parts<FailureGroup>) {
@@ -78,7 +84,7 @@ export function mergeFailures(
       groups.set(group.fingerprint, known === undefined ? group : bothGroups(known, group));
     }
   }
-  return { ...failureGroupsPage(groups.values(), query), ...counted(parts, groups.size) };
+  return { since, ...failureGroupsPage(groups.values(), query), ...counted(parts, groups.size) };
 }
 
 /** No submission or consumer is on two nodes. */

@@ -1,7 +1,12 @@
 import type { SubmissionId } from '../../model/ids.ts';
 import { listedQueue } from '../../model/queue-name.ts';
-import type { FailureCause, FailureGroup, FailureRow, PairCount } from '../../protocol/api/failures.ts';
-import type { List } from '../../protocol/api/lists.ts';
+import type {
+  FailureCause,
+  FailureGroup,
+  FailureRow,
+  FailuresAnswer,
+  PairCount,
+} from '../../protocol/api/failures.ts';
 import { type Fingerprint, fingerprintOf } from '../fingerprint.ts';
 import { type Computation, ofEach } from '../frames.ts';
 import { Page } from '../page.ts';
@@ -29,7 +34,8 @@ type Filter = Omit<FailuresQuery, 'group' | 'limit' | 'cursor'>;
 export function* failures(
   sources: Sources,
   query: FailuresQuery,
-): Computation<Omit<List<FailureGroup | FailureRow>, 'as_of' | 'age_ms'>> {
+): Computation<Omit<FailuresAnswer, 'as_of' | 'age_ms'>> {
+  const since = iso(sources.watcher.failures.cutAtMs ?? sources.sinceMs);
   if (query.group === 'none') {
     const page = new Page<FailedTry>({ ...query, order: 'desc', sort: 'at' }, true);
     for (const failure of matching(sources, query)) {
@@ -39,9 +45,9 @@ export function* failures(
       page.add(atMs, failureId(String(submissionId), chunkIndex), failure);
     }
     const { matched, next, rows } = page.finish();
-    return { matched, next, items: yield* ofEach(rows, failureRow) };
+    return { since, matched, next, items: yield* ofEach(rows, failureRow) };
   }
-  return failureGroupsPage(yield* grouped(matching(sources, query)), query);
+  return { since, ...failureGroupsPage(yield* grouped(matching(sources, query)), query) };
 }
 
 export function failureGroupsPage(groups: Iterable<FailureGroup>, query: FailuresQuery) {

@@ -31,6 +31,12 @@ export class Failures {
   readonly ring = new Ring<FailedTry>(FAILURES_MAX);
   #chars = 0;
 
+  /** When the oldest of them was, if others have been forgotten; null: all are kept. */
+  get cutAtMs(): number | null {
+    const { firstSeq } = this.ring;
+    return firstSeq === 1 ? null : (this.ring.at(firstSeq)?.atMs ?? null);
+  }
+
   add(failure: FailedTry): void {
     const text = bounded(failure.text, this.#chars < CHARS_TOTAL ? CHARS_MAX : GIST_CHARS_MAX);
     const gone = this.ring.push({ ...failure, text });

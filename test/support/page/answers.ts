@@ -1,7 +1,7 @@
 /** Answers of `/api/v1` as a queue gives them, made up: for cases that a real one would take long to get into. */
 import type { ConsumerAnswer, ConsumerGroup, ConsumerRow } from '../../../src/protocol/api/consumers.ts';
 import type { EventRow, EventsAnswer } from '../../../src/protocol/api/events.ts';
-import type { FailureGroup, FailureKept, FailureRow } from '../../../src/protocol/api/failures.ts';
+import type { FailureGroup, FailureRow, FailuresAnswer } from '../../../src/protocol/api/failures.ts';
 import type { Frame, List } from '../../../src/protocol/api/lists.ts';
 import { HISTORY_SERIES, type History, type Overview } from '../../../src/protocol/api/overview.ts';
 import type { QueueAnswer, QueueRow } from '../../../src/protocol/api/queue.ts';
@@ -257,7 +257,7 @@ export function failureRow(world: World, index: number): FailureRow {
   };
 }
 
-export function failureGroups(world: World): List<FailureGroup> & FailureKept {
+export function failureGroups(world: World): FailuresAnswer & List<FailureGroup> {
   const groups = world.isEmpty
     ? []
     : [0, 4, 2].map((index): FailureGroup => {
@@ -278,12 +278,12 @@ export function failureGroups(world: World): List<FailureGroup> & FailureKept {
           example,
         };
       });
-  return { ...list(world, groups), since: iso(world.nowMs - 5 * HOUR), kept: 1_020 };
+  return { ...list(world, groups), since: iso(world.nowMs - 5 * HOUR) };
 }
 
-export function failureRows(world: World): List<FailureRow> & FailureKept {
+export function failureRows(world: World): FailuresAnswer {
   const rows = Array.from({ length: world.isEmpty ? 0 : world.rows }, (_, index) => failureRow(world, index));
-  return { ...list(world, rows, rows.length * 40), since: iso(world.nowMs - 5 * HOUR), kept: 1_020 };
+  return { ...list(world, rows, rows.length * 40), since: iso(world.nowMs - 5 * HOUR) };
 }
 
 export function submissionAnswer(world: World, id: string): SubmissionAnswer {
