@@ -257,7 +257,7 @@ export function failureRow(world: World, index: number): FailureRow {
   };
 }
 
-export function failureGroups(world: World): FailuresAnswer & List<FailureGroup> {
+export function failureGroups(world: World): List<FailureGroup> & FailuresAnswer {
   const groups = world.isEmpty
     ? []
     : [0, 4, 2].map((index): FailureGroup => {
