@@ -4,27 +4,36 @@ import { type Random, randomInt } from '../../src/system/random.ts';
 import type { Break } from '../support/network/tcp-proxy.ts';
 import { type Node, SCHEMA, type World } from './world.ts';
 
-export interface Fault {
+/** Nodes of a queue, and the database below them. */
+export interface Cluster extends AsyncDisposable {
+  readonly nodes: readonly Node[];
+  /** For clients: any node serves them. */
+  readonly address: string;
+  /** Ends of nodes that nobody asked for. */
+  readonly surprises: readonly string[];
+}
+
+export interface Fault<C extends Cluster = World> {
   readonly name: string;
   /** Longest time until the next insert is acknowledged, from the moment that it returns; in milliseconds. */
   readonly recoversWithinMs: number;
   /** Returns when the time that counts began, if that was not at the start. */
-  run(world: World, random: Random): Promise<number | undefined>;
+  run(cluster: C, random: Random): Promise<number | undefined>;
 }
 
 const RECOVERY_MS = 30_000;
 const TRIGGER = 'no_room';
 
-function fault(
+export function fault<C extends Cluster = World>(
   name: string,
-  run: (world: World, random: Random) => Promise<unknown>,
+  run: (cluster: C, random: Random) => Promise<unknown>,
   recoversWithinMs = RECOVERY_MS,
-): Fault {
+): Fault<C> {
   return {
     name,
     recoversWithinMs,
-    run: async (world, random) => {
-      const since = await run(world, random);
+    run: async (cluster, random) => {
+      const since = await run(cluster, random);
       return typeof since === 'number' ? since : undefined;
     },
   };

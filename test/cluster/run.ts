@@ -1,15 +1,17 @@
 /**
  * `npm run test:cluster [-- --minutes M | --rounds N --seed N --nodes N --only WORDS --pause MS --log]`: nodes of a queue on a primary with a synchronous
  * standby, under load, while one thing after the other breaks: each fault once, then at random until the time is over, or so
- * many have been. `--pause`: of each producer after a submission, for long runs beside other work.
+ * many have been. `--pause`: of each producer after a submission, for long runs beside other work. `--patroni PROGRAM`: three servers that it looks after
+ * (`pip install 'patroni[raft,psycopg3]' psycopg-binary`), on the PostgreSQL of OPSQUEUE_TEST_POSTGRES_BIN, instead of the pair; other faults.
  * Status 0: nothing acknowledged was lost, every result came once and right, and the queue went on each time.
  */
 import { randomInt as freshInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { randomInt, seededRandom } from '../../src/system/random.ts';
 import { withoutPostgres } from '../support/store/postgres-server.ts';
-import { FAULTS, type Fault } from './faults.ts';
+import { type Cluster, FAULTS, type Fault } from './faults.ts';
 import { ClientLoad, Pulse } from './load.ts';
+import { PATRONI_FAULTS, PatroniWorld, patroniProblem } from './patroni.ts';
 import { World } from './world.ts';
 
 const NODES_DEFAULT = '2';
@@ -25,6 +27,7 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: NODES_DEFAULT },
     only: { type: 'string', default: '' },
     pause: { type: 'string', default: '0' },
+    patroni: { type: 'string', default: '' },
     log: { type: 'boolean', default: false },
   },
 });
@@ -36,8 +39,12 @@ for (const name of ['minutes', 'rounds', 'seed', 'nodes', 'pause'] as const) {
 if (withoutPostgres() !== false) process.exit(1);
 
 const random = seededRandom(Number(values.seed));
-const faults = FAULTS.filter(({ name }) => name.includes(values.only));
-const gapsMs = new Map<Fault, number[]>();
+const problem = values.patroni === '' ? null : patroniProblem(values.patroni);
+if (problem !== null) {
+  console.error(problem);
+  process.exit(2);
+}
+const gapsMs = new Map<Strike, number[]>();
 const endMs = performance.now() + Number(values.minutes) * 60_000;
 const rounds = Number(values.rounds);
 const isOver = (number: number) => (rounds === 0 ? performance.now() >= endMs : number >= rounds);
@@ -45,16 +52,30 @@ console.log(
   `${rounds === 0 ? `about ${values.minutes} minutes` : `${rounds} faults`}, seed ${values.seed}, ${values.nodes} nodes`,
 );
 
-const world = await World.start(Number(values.nodes));
+/** A fault, for the cluster there is. */
+interface Strike extends Omit<Fault, 'run'> {
+  run(): Promise<number | undefined>;
+}
+
+async function clusterOf<C extends Cluster>(starting: Promise<C>, faults: readonly Fault<C>[]) {
+  const world = await starting;
+  const strikes = faults.map((each): Strike => ({ ...each, run: () => each.run(world, random) }));
+  return { world, strikes: strikes.filter(({ name }) => name.includes(values.only)) };
+}
+
+const nodeCount = Number(values.nodes);
+const { world, strikes } = await (values.patroni === ''
+  ? clusterOf(World.start(nodeCount), FAULTS)
+  : clusterOf(PatroniWorld.start(values.patroni, nodeCount), PATRONI_FAULTS));
 const pulse = new Pulse(world.nodes.map(({ port }) => port));
 const load = new ClientLoad(world.address, random, Number(values.pause));
 /** Of the fault that is going on, for a failure. */
 let current = 'none yet';
 
-async function strike(each: Fault, number: number): Promise<void> {
+async function strike(each: Strike, number: number): Promise<void> {
   current = `${number}: ${each.name}`;
   const beganMs = performance.now();
-  const since = (await each.run(world, random)) ?? null;
+  const since = (await each.run()) ?? null;
   const goneOnMs = await pulse.beatsAfter(since ?? performance.now(), each.recoversWithinMs);
   await load.completes(SUBMISSIONS_BETWEEN);
   const gapMs = since === null ? pulse.longestGapMs(beganMs) : goneOnMs - since;
@@ -84,8 +105,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 try {
   await load.completes(SUBMISSIONS_BETWEEN);
   let number = 0;
-  for (const each of faults) await strike(each, ++number);
-  while (!isOver(number)) await strike(faults[randomInt(random, faults.length)]!, ++number);
+  for (const each of strikes) await strike(each, ++number);
+  while (!isOver(number)) await strike(strikes[randomInt(random, strikes.length)]!, ++number);
   current = 'after all of them';
   await pulse.stop();
   await load.stop();

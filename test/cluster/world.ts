@@ -5,6 +5,7 @@ import { type Break, TcpProxy } from '../support/network/tcp-proxy.ts';
 import { startQueue, type TestProcess } from '../support/processes.ts';
 import { PostgresPair } from '../support/store/postgres-pair.ts';
 import { PASSWORD } from '../support/store/postgres-server.ts';
+import type { Cluster } from './faults.ts';
 
 export const SCHEMA = 'cluster';
 
@@ -12,22 +13,23 @@ export const SCHEMA = 'cluster';
 export class Node {
   readonly name: string;
   readonly port: number;
-  readonly proxies: readonly [TcpProxy, TcpProxy];
+  readonly proxies: readonly TcpProxy[];
   /** Ends that nobody asked for. */
   readonly surprises: string[] = [];
   /** What processes before this one have logged. */
   #log = '';
   #process: TestProcess | null = null;
 
-  private constructor(name: string, port: number, proxies: readonly [TcpProxy, TcpProxy]) {
+  private constructor(name: string, port: number, proxies: readonly TcpProxy[]) {
     this.name = name;
     this.port = port;
     this.proxies = proxies;
   }
 
-  static async make(name: string, upstreamPorts: readonly [number, number]): Promise<Node> {
-    const [first, second] = upstreamPorts;
-    return new Node(name, await freePort(), [await TcpProxy.start(first), await TcpProxy.start(second)]);
+  /** @param upstreamPorts where database servers are, or may come to be */
+  static async make(name: string, upstreamPorts: readonly number[]): Promise<Node> {
+    const proxies = await Promise.all(upstreamPorts.map((port) => TcpProxy.start(port)));
+    return new Node(name, await freePort(), proxies);
   }
 
   get process(): TestProcess {
@@ -104,7 +106,7 @@ export class Node {
   }
 }
 
-export class World implements AsyncDisposable {
+export class World implements Cluster {
   readonly pair: PostgresPair;
   readonly nodes: readonly Node[];
   /** Where the primary is: one of the two links of each node. */
@@ -117,7 +119,7 @@ export class World implements AsyncDisposable {
 
   static async start(nodeCount: number): Promise<World> {
     const pair = await PostgresPair.start();
-    const ports = [pair.primary.port, pair.standby?.port ?? 0] as const;
+    const ports = [pair.primary.port, pair.standby?.port ?? 0];
     const nodes: Node[] = [];
     for (let i = 0; i < nodeCount; i++) nodes.push(await Node.make(`node ${'ABC'[i]}`, ports));
     const world = new World(pair, nodes);
@@ -125,7 +127,6 @@ export class World implements AsyncDisposable {
     return world;
   }
 
-  /** For clients: any node serves them. */
   get address(): string {
     return this.nodes.map(({ port }) => `localhost:${port}`).join();
   }
@@ -140,7 +141,7 @@ export class World implements AsyncDisposable {
   async addStandby(): Promise<void> {
     const standby = await this.pair.addStandby();
     const place = this.#primaryPlace === 0 ? 1 : 0;
-    for (const { proxies } of this.nodes) proxies[place].upstreamPort = standby.port;
+    for (const { proxies } of this.nodes) proxies[place]!.upstreamPort = standby.port;
   }
 
   /** A statement on the primary, behind the back of the queue. */

@@ -59,7 +59,7 @@ export class PostgresServer implements AsyncDisposable {
 
   /** @param settings such as `max_connections=10` */
   static async start(settings: readonly string[] = [], portWanted?: number): Promise<PostgresServer> {
-    const folder = makeFolder();
+    const folder = makeServerFolder();
     const bin = await binaries(folder);
     const port = portWanted ?? (await freePort());
     await makeData(bin, folder);
@@ -70,7 +70,7 @@ export class PostgresServer implements AsyncDisposable {
 
   /** Another one that follows it, from a copy of its data; the same settings, a port of its own. */
   async standby(): Promise<PostgresServer> {
-    const folder = makeFolder();
+    const folder = makeServerFolder();
     const data = join(folder, 'data');
     const admin = new pg.Client(this.url());
     await admin.connect();
@@ -148,7 +148,7 @@ export class PostgresServer implements AsyncDisposable {
       'lc_messages=C',
       ...this.#settings,
     ];
-    return start(join(this.#bin, 'postgres'), [
+    return startAsServer(join(this.#bin, 'postgres'), [
       '-D',
       join(this.#folder, 'data'),
       ...settings.flatMap((setting) => ['-c', setting]),
@@ -174,7 +174,7 @@ async function makeData(bin: string, folder: string): Promise<void> {
   const made = madeBefore(bin);
   if (await copied(made, data)) return;
   await writeFile(join(folder, 'password'), decodeURIComponent(PASSWORD));
-  await using initdb = start(join(bin, 'initdb'), [
+  await using initdb = startAsServer(join(bin, 'initdb'), [
     ...INITDB_FLAGS,
     `--pwfile=${join(folder, 'password')}`,
     `--pgdata=${data}`,
@@ -206,7 +206,7 @@ async function copied(from: string, to: string): Promise<boolean> {
 }
 
 /** For the user that runs the server. */
-function makeFolder(): string {
+export function makeServerFolder(): string {
   const folder = mkdtempSync(join(temporaryPlace(), 'opsqueue-postgres-'));
   if (isRoot()) chownSync(folder, NOBODY, NOBODY);
   return folder;
@@ -246,10 +246,15 @@ function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
-function start(command: string, args: readonly string[]): TestProcess {
+/** As the user that runs the server. */
+export function startAsServer(
+  command: string,
+  args: readonly string[],
+  home: string = temporaryPlace(),
+): TestProcess {
   return new TestProcess(command, args, {
-    cwd: temporaryPlace(),
-    env: { LC_ALL: 'C' },
+    cwd: home,
+    env: { LC_ALL: 'C', HOME: home },
     ...(isRoot() ? { user: NOBODY } : {}),
   });
 }
