@@ -13,25 +13,32 @@ const NULL_LENGTH = -1;
 export function binaryArray(type: ElementType, cells: readonly Cell[]): Buffer {
   const array = Buffer.allocUnsafe(HEADER_BYTES + sizeOf(type, cells));
   const view = new DataView(array.buffer, array.byteOffset, array.length);
-  for (const [index, field] of [1, 1, OIDS[type], cells.length, 1].entries()) view.setInt32(index * 4, field);
+  view.setInt32(0, 1);
+  view.setInt32(4, 1);
+  view.setInt32(8, OIDS[type]);
+  view.setInt32(12, cells.length);
+  view.setInt32(16, 1);
   let at = HEADER_BYTES;
   for (const cell of cells) {
     const from = at + LENGTH_BYTES;
-    if (cell === null) {
-      view.setInt32(at, NULL_LENGTH);
-      at = from;
-      continue;
-    }
-    const length = bytesOf(type, cell);
+    const length = cell === null ? NULL_LENGTH : bytesOf(type, cell);
     view.setInt32(at, length);
-    at = from + length;
-    if (typeof cell === 'string') array.write(cell, from);
-    else if (typeof cell === 'object') array.set(cell, from);
-    else if (type === 'bigint') view.setBigInt64(from, BigInt(cell));
-    else if (type === 'integer') view.setInt32(from, Number(cell));
-    else view.setFloat64(from, Number(cell));
+    at = cell === null ? from : from + length;
+    if (typeof cell === 'bigint' && type === 'bigint') view.setBigInt64(from, cell);
+    else if (typeof cell === 'string') array.write(cell, from);
+    else if (typeof cell !== 'object') writeNumber(view, type, Number(cell), from);
+    else if (cell !== null) array.set(cell, from);
   }
   return array;
+}
+
+function writeNumber(view: DataView, type: ElementType, number: number, at: number): void {
+  if (type === 'double precision') view.setFloat64(at, number);
+  else if (type === 'integer') view.setInt32(at, number);
+  else {
+    view.setInt32(at, Math.floor(number / 2 ** 32));
+    view.setUint32(at + 4, number);
+  }
 }
 
 function sizeOf(type: ElementType, cells: readonly Cell[]): number {

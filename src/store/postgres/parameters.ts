@@ -22,18 +22,25 @@ export class Parameters {
     return this.#array('bigint', values);
   }
 
-  /**
-   * Rows as something to select from: an array for each column, which are unnested in a select list: in FROM, each would be
-   * written to a temporary store first, which for a few rows takes longer than the rest.
-   *
-   * @param leftOut columns that it is not to have
-   */
+  /** Rows as something to select from. @param leftOut columns that it is not to have */
   table(columns: Columns, rows: readonly (readonly Cell[])[], leftOut: ReadonlySet<string> = NONE): string {
-    const unnested = Object.entries(columns).flatMap(([name, type], index) => {
-      if (leftOut.has(name)) return [];
-      const cells = rows.map((row) => row[index] ?? null);
-      return `unnest(${this.#array(type, cells)}) AS ${name}`;
-    });
+    const kept = Object.entries(columns).flatMap(([name, type], at) =>
+      leftOut.has(name) ? [] : [{ name, type, at }],
+    );
+    return this.columns(
+      Object.fromEntries(kept.map(({ name, type }) => [name, type])),
+      kept.map(({ at }) => rows.map((row) => row[at] ?? null)),
+    );
+  }
+
+  /**
+   * The same, column by column: an array for each, which are unnested in a select list: in FROM, each would be written to a
+   * temporary store first, which for a few rows takes longer than the rest.
+   */
+  columns(columns: Columns, cells: readonly (readonly Cell[])[]): string {
+    const unnested = Object.entries(columns).map(
+      ([name, type], at) => `unnest(${this.#array(type, cells[at]!)}) AS ${name}`,
+    );
     return `(SELECT ${unnested.join(', ')})`;
   }
 

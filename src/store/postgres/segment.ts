@@ -1,6 +1,6 @@
 import type { PageContent } from '../../model/chunk-set.ts';
 import { type Control, isUntouched, NO_CONTROL } from '../../model/control.ts';
-import type { ChunkIndex, ShardId, SubmissionId } from '../../model/ids.ts';
+import type { ShardId, SubmissionId } from '../../model/ids.ts';
 import type { ChunkTries, SubmissionEnd } from '../../model/submission.ts';
 import type { BatchStep, InsertMutation } from '../batch-plan.ts';
 import { PageChecksum } from '../codec/page-checksum.ts';
@@ -8,6 +8,7 @@ import { endColumns, IS_ENDED, STATE, submissionColumns } from '../codec/submiss
 import { formatControl, formatScopeControl } from '../codec/values.ts';
 import type { Cell } from './binary-array.ts';
 import { type Columns, emptyColumns, Parameters } from './parameters.ts';
+import { Rows } from './rows.ts';
 import { RENEWED } from './schema.ts';
 import type { SqlStatement } from './session.ts';
 
@@ -37,10 +38,10 @@ type Step = Exclude<BatchStep, { readonly kind: 'exists' | 'gone' | 'advance' }>
 export class Segment {
   readonly #inserts = new Map<SubmissionId, InsertMutation>();
   readonly #changes = new Map<SubmissionId, Change>();
-  readonly #pages = new Map<SubmissionId, Map<number, PageContent>>();
-  readonly #tries = new Map<SubmissionId, Map<ChunkIndex, ChunkTries>>();
-  readonly #outputs = new Map<SubmissionId, Map<ChunkIndex, Uint8Array | null>>();
-  readonly #failed = new Map<SubmissionId, Map<ChunkIndex, string | null>>();
+  readonly #pages = new Rows<PageContent>();
+  readonly #tries = new Rows<ChunkTries>();
+  readonly #outputs = new Rows<Uint8Array | null>();
+  readonly #failed = new Rows<string | null>();
   readonly #dropped = new Set<SubmissionId>();
   readonly #retried = new Set<SubmissionId>();
   /** null: it is forgotten. */
@@ -64,15 +65,15 @@ export class Segment {
       }
       case 'page':
         if (this.#dropped.has(step.id)) return false;
-        entry(this.#pages, step.id).set(step.page, step.content);
+        this.#pages.set(step.id, step.page, step.content);
         return true;
       case 'tries':
         if (this.#dropped.has(step.id)) return false;
-        entry(this.#tries, step.id).set(step.chunkIndex, step.tries);
+        this.#tries.set(step.id, step.chunkIndex, step.tries);
         return true;
       case 'failed_chunk':
         if (this.#dropped.has(step.id)) return false;
-        entry(this.#failed, step.id).set(step.chunkIndex, step.failure);
+        this.#failed.set(step.id, step.chunkIndex, step.failure);
         return true;
       case 'retry': {
         const before = [this.#inserts, this.#changes, this.#tries, this.#failed, this.#dropped];
@@ -81,12 +82,12 @@ export class Segment {
         return true;
       }
       case 'direct_output':
-        entry(this.#outputs, step.id).set(step.chunkIndex, step.content);
+        this.#outputs.set(step.id, step.chunkIndex, step.content);
         return true;
       case 'drop_progress':
-        this.#pages.delete(step.id);
-        this.#tries.delete(step.id);
-        this.#failed.delete(step.id);
+        this.#pages.drop(step.id);
+        this.#tries.drop(step.id);
+        this.#failed.drop(step.id);
         this.#dropped.add(step.id);
         return true;
       case 'scope_control':
@@ -240,52 +241,55 @@ export class Segment {
   }
 
   #pageParts(p: Parameters): string[] {
-    const kept: (readonly (bigint | number | Uint8Array | null)[])[] = [];
-    const emptied: (readonly [bigint, number])[] = [];
-    for (const [id, page, content] of flattened(this.#pages)) {
-      const bytes = content === 'full' || content === 'empty' ? null : content;
-      if (content === 'empty') emptied.push([id, page]);
-      else kept.push([id, page, bytes, this.#checksum.of(id, page, bytes)]);
-    }
-    return [...putPart(p, 'pages', PAGE_COLUMNS, kept), ...deletePart(p, 'pages', 'page', emptied)];
+    const [ids, pages, contents, checksums]: [Cell[], Cell[], Cell[], Cell[]] = [[], [], [], []];
+    const emptied: [Cell[], Cell[]] = [[], []];
+    this.#pages.forEach((id, page, content) => {
+      if (content === 'empty') {
+        emptied[0].push(id);
+        emptied[1].push(page);
+        return;
+      }
+      const bytes = content === 'full' ? null : content;
+      ids.push(id);
+      pages.push(page);
+      contents.push(bytes);
+      checksums.push(this.#checksum.of(id, page, bytes));
+    });
+    return [
+      ...putPart(p, 'pages', PAGE_COLUMNS, [ids, pages, contents, checksums]),
+      ...deletePart(p, 'pages', 'page', emptied),
+    ];
   }
 
   #triesPart(p: Parameters): string[] {
-    const rows = flattened(this.#tries).map(([id, chunkIndex, { retries, disconnects }]) => [
-      id,
-      chunkIndex,
-      retries,
-      disconnects,
-    ]);
-    return putPart(p, 'tries', TRIES_COLUMNS, rows);
+    const [ids, chunks, retried, disconnected]: [Cell[], Cell[], Cell[], Cell[]] = [[], [], [], []];
+    this.#tries.forEach((id, chunkIndex, { retries, disconnects }) => {
+      ids.push(id);
+      chunks.push(chunkIndex);
+      retried.push(retries);
+      disconnected.push(disconnects);
+    });
+    return putPart(p, 'tries', TRIES_COLUMNS, [ids, chunks, retried, disconnected]);
   }
 
   #failedParts(p: Parameters): string[] {
-    const kept: (readonly [bigint, number, string])[] = [];
-    const emptied: (readonly [bigint, number])[] = [];
-    for (const [id, chunkIndex, failure] of flattened(this.#failed)) {
-      if (failure === null) emptied.push([id, chunkIndex]);
-      else kept.push([id, chunkIndex, JSON.stringify(failure)]);
-    }
-    const table = 'failed_chunks';
-    return [...putPart(p, table, FAILED_COLUMNS, kept), ...deletePart(p, table, 'chunk_index', emptied)];
+    return chunkParts(p, 'failed_chunks', FAILED_COLUMNS, this.#failed, jsonText);
   }
 
   #outputParts(p: Parameters): string[] {
-    const kept: (readonly [bigint, number, Uint8Array])[] = [];
-    const emptied: (readonly [bigint, number])[] = [];
-    for (const [id, chunkIndex, content] of flattened(this.#outputs)) {
-      if (content === null) emptied.push([id, chunkIndex]);
-      else kept.push([id, chunkIndex, content]);
-    }
-    const table = 'direct_outputs';
-    return [...putPart(p, table, CONTENT_COLUMNS, kept), ...deletePart(p, table, 'chunk_index', emptied)];
+    return chunkParts(p, 'direct_outputs', CONTENT_COLUMNS, this.#outputs, (content) => content);
   }
 
   #scopePart(p: Parameters): string[] {
     const kept = [...this.#scopes].filter(([, control]) => control !== null);
     const forgotten = [...this.#scopes].flatMap(([scope, control]) => (control === null ? [scope] : []));
-    const parts = putPart(p, 'controls', SCOPE_COLUMNS, kept, 1);
+    const parts = putPart(
+      p,
+      'controls',
+      SCOPE_COLUMNS,
+      [kept.map(([scope]) => scope), kept.map(([, control]) => control)],
+      1,
+    );
     if (forgotten.length > 0) {
       parts.push(`forgotten AS (
   DELETE FROM controls WHERE scope = ANY (${p.texts(forgotten)}) AND ${FENCED})`);
@@ -366,20 +370,42 @@ export function fencePart(p: Parameters, fence: Fence, conditions: readonly stri
   WHERE ${where.join(' AND ')} RETURNING 1)`;
 }
 
+/** Rows of chunks with one value each; null: there is none. */
+function chunkParts<Value>(
+  p: Parameters,
+  table: string,
+  columns: Columns,
+  rows: Rows<Value>,
+  cellOf: (value: Value) => Cell,
+): string[] {
+  const [ids, chunks, values]: [Cell[], Cell[], Cell[]] = [[], [], []];
+  const emptied: [Cell[], Cell[]] = [[], []];
+  rows.forEach((id, chunkIndex, value) => {
+    const to = value === null ? emptied : [ids, chunks];
+    to[0]!.push(id);
+    to[1]!.push(chunkIndex);
+    if (value !== null) values.push(cellOf(value));
+  });
+  return [
+    ...putPart(p, table, columns, [ids, chunks, values]),
+    ...deletePart(p, table, 'chunk_index', emptied),
+  ];
+}
+
 /** Inserts rows, or replaces those of the same key: the first `keyLength` columns. */
 function putPart(
   p: Parameters,
   table: string,
   columns: Columns,
-  rows: readonly (readonly Cell[])[],
+  cells: readonly (readonly Cell[])[],
   keyLength = 2,
 ): string[] {
-  if (rows.length === 0) return [];
+  if (cells[0]!.length === 0) return [];
   const names = Object.keys(columns);
   const replaced = names.slice(keyLength).map((name) => `${name} = excluded.${name}`);
   return [
     `put_${table} AS (
-  INSERT INTO ${table} (${names.join(', ')}) SELECT * FROM ${p.table(columns, rows)} AS r WHERE ${FENCED}
+  INSERT INTO ${table} (${names.join(', ')}) SELECT * FROM ${p.columns(columns, cells)} AS r WHERE ${FENCED}
   ON CONFLICT (${names.slice(0, keyLength).join(', ')}) DO UPDATE SET ${replaced.join(', ')})`,
   ];
 }
@@ -388,10 +414,10 @@ function deletePart(
   p: Parameters,
   table: string,
   column: string,
-  keys: readonly (readonly [SubmissionId, number])[],
+  keys: readonly [readonly Cell[], readonly Cell[]],
 ): string[] {
-  if (keys.length === 0) return [];
-  const rows = p.table({ submission_id: 'bigint', [column]: 'bigint' }, keys);
+  if (keys[0].length === 0) return [];
+  const rows = p.columns({ submission_id: 'bigint', [column]: 'bigint' }, keys);
   return [
     `emptied_${table} AS (
   DELETE FROM ${table} AS t USING ${rows} AS r
@@ -402,19 +428,4 @@ function deletePart(
 /** PostgreSQL's text holds no U+0000; JSON escapes it. */
 function jsonText(text: unknown): string | null {
   return text === null ? null : JSON.stringify(text);
-}
-
-function flattened<Key, Value>(
-  map: Map<SubmissionId, Map<Key, Value>>,
-): (readonly [SubmissionId, Key, Value])[] {
-  return [...map].flatMap(([id, values]) => [...values].map(([key, value]) => [id, key, value] as const));
-}
-
-function entry<Key, Value>(map: Map<SubmissionId, Map<Key, Value>>, id: SubmissionId): Map<Key, Value> {
-  let found = map.get(id);
-  if (found === undefined) {
-    found = new Map();
-    map.set(id, found);
-  }
-  return found;
 }
