@@ -16,8 +16,6 @@ import { Badge, Bar, ConsumerLink, Facts } from '../ui/parts.tsx';
 import { type ColumnOf, Table } from '../ui/table.tsx';
 import { Ago, AsOf, At, Empty, Foreign, Heading, Lasting, None, Waiting } from '../ui/text.tsx';
 
-const MINUTE_S = 60;
-
 export function ConsumersView() {
   const { query } = useRoute();
   const { ref, isHeld } = useHold();
@@ -112,8 +110,8 @@ function Rows({ rows, query }: { readonly rows: readonly ConsumerRow[]; readonly
       name: 'rate',
       title: 'Chunks/s',
       isNumber: true,
-      sort: 'done',
-      cell: ({ done_60s: done }) => rate(done / MINUTE_S),
+      sort: 'rate',
+      cell: (row) => rate(row.rate),
     },
     {
       name: 'took',
@@ -204,7 +202,7 @@ function Groups({ rows, by }: { readonly rows: readonly ConsumerGroup[]; readonl
           name: 'rate',
           title: 'Chunks/s',
           isNumber: true,
-          cell: ({ done_60s: done }) => rate(done / MINUTE_S),
+          cell: (row) => rate(row.rate),
         },
         {
           name: 'failed',
@@ -302,7 +300,7 @@ function ConsumerFacts({ of: data }: { readonly of: ConsumerAnswer }) {
         ['Works on at once', plural(data.concurrency, 'chunk')],
         ['Connected', <At key="at" at={data.since} />],
         ['Heard of', `${duration(data.silent_ms)} ago`],
-        ['Done', `${count(data.done)}, ${rate(data.done_60s / MINUTE_S)} per second over the last minute`],
+        ['Done', `${count(data.done)}, ${rate(data.rate)} per second over the last minute`],
         ['Set back', `${count(data.set_back)}, ${count(data.set_back_60s)} in the last minute`],
         [
           'A chunk takes',

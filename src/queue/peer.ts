@@ -27,7 +27,7 @@ export interface ConsumerFacts {
   readonly address: string | null;
   /** Name and version; null if it does not say. */
   readonly client: string | null;
-  /** Since when it is connected, in Unix milliseconds. */
+  /** Since when it is connected, on the monotonic clock. */
   readonly sinceMs: number;
   /** When something came of it last, on the monotonic clock. */
   readonly heardMs: number;

@@ -7,7 +7,7 @@ export const CONSUMER_SORTS = [
   'since',
   'held',
   'oldest_held',
-  'done',
+  'rate',
   'failed',
   'slowest',
   'silent',
@@ -35,7 +35,8 @@ export interface ConsumerRow {
   readonly requests_waiting: number;
   readonly done: number;
   readonly set_back: number;
-  readonly done_60s: number;
+  /** Chunks done per second, over the last minute or since it connected. */
+  readonly rate: number;
   readonly set_back_60s: number;
   /** Of its chunks, from reservation to completion; null before the fifth. */
   readonly durations_ms: Quantiles | null;
@@ -53,7 +54,8 @@ export interface ConsumerGroup {
   readonly working: number;
   readonly waiting: number;
   readonly held: number;
-  readonly done_60s: number;
+  /** Chunks done per second, all together. */
+  readonly rate: number;
   readonly set_back_60s: number;
   readonly oldest_held_ms: number | null;
 }

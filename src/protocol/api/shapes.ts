@@ -197,7 +197,7 @@ const CONSUMER: Fields<ConsumerRow> = {
   requests_waiting: number,
   done: number,
   set_back: number,
-  done_60s: number,
+  rate: number,
   set_back_60s: number,
   durations_ms: orNull(quantiles),
   silent_ms: number,
@@ -210,7 +210,7 @@ const consumerGroup = object<ConsumerGroup>({
   working: number,
   waiting: number,
   held: number,
-  done_60s: number,
+  rate: number,
   set_back_60s: number,
   oldest_held_ms: orNull(number),
 });

@@ -116,7 +116,7 @@ export class ConsumerSession implements FrameListener, ConsumerPeer, HeartbeatTa
     this.#features = options.features;
     this.#clock = options.clock;
     this.#sentMs = options.clock.monotonicMs();
-    this.#sinceMs = options.clock.nowMs();
+    this.#sinceMs = options.clock.monotonicMs();
     this.#encodeOptions = { byteStrings: options.features.bytes };
     this.#bufferedBytesMax = options.bufferedBytesMax ?? 64 * 1024 * 1024;
     this.#reservationsWaitingMax = options.reservationsWaitingMax ?? 10_000;

@@ -15,7 +15,7 @@ import type { ConsumerSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
 import { lastingSince, Page } from '../page.ts';
 import { iso, most, queuesOf, rounded, type Sources } from '../sources.ts';
-import { consumerTallyOf } from '../tallies/tallies.ts';
+import { type ConsumerTally, consumerTallyOf } from '../tallies/tallies.ts';
 
 export interface ConsumersQuery {
   readonly queue: string | null;
@@ -34,6 +34,7 @@ type Seen = ConsumerSight<ConsumerPeer>;
 
 const STRIDE = 32;
 const HOLDING_MAX = 200;
+const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 /** Before that many, nothing is said of durations. */
 const SAMPLES_MIN = 5;
@@ -99,7 +100,7 @@ export function consumerItem({ unixMs }: Sources, consumer: Seen, queue: string,
     requests_waiting: requests.size,
     done: tally?.done ?? 0,
     set_back: tally?.setBack ?? 0,
-    done_60s: Math.round(tally?.doneOfLate.count(nowMs, MINUTE_MS) ?? 0),
+    rate: tally === null ? 0 : rounded(rateOf(tally, nowMs - sinceMs, nowMs)),
     set_back_60s: Math.round(tally?.setBackOfLate.count(nowMs, MINUTE_MS) ?? 0),
     durations_ms:
       spans === undefined || spans.count < SAMPLES_MIN
@@ -107,8 +108,14 @@ export function consumerItem({ unixMs }: Sources, consumer: Seen, queue: string,
         : { p50: rounded(spans.quantile(0.5)), p90: rounded(spans.quantile(0.9)) },
     silent_ms: Math.max(0, Math.round(nowMs - heardMs)),
     heard: iso(unixMs(heardMs)),
-    since: iso(sinceMs),
+    since: iso(unixMs(sinceMs)),
   };
+}
+
+/** @param connectedMs for how long it is connected */
+function rateOf({ doneOfLate }: ConsumerTally, connectedMs: number, nowMs: number): number {
+  const periodMs = Math.min(MINUTE_MS, Math.max(SECOND_MS, connectedMs));
+  return doneOfLate.count(nowMs, MINUTE_MS) / (periodMs / SECOND_MS);
 }
 
 function stateOf({ isSick, chunksReserved, requests, peer }: Seen): ConsumerState {
@@ -148,8 +155,8 @@ export function sortValue(item: ConsumerRow, sort: ConsumerSort): number {
       return item.held;
     case 'oldest_held':
       return lastingSince(item.oldest_held_since);
-    case 'done':
-      return item.done_60s;
+    case 'rate':
+      return item.rate;
     case 'failed':
       return item.set_back_60s;
     case 'slowest':
@@ -166,7 +173,7 @@ function groupOf(item: ConsumerRow, by: Exclude<ConsumerGrouping, 'none'>): Cons
     working: item.held > 0 ? 1 : 0,
     waiting: item.state === 'waiting' ? 1 : 0,
     held: item.held,
-    done_60s: item.done_60s,
+    rate: item.rate,
     set_back_60s: item.set_back_60s,
     oldest_held_ms: item.oldest_held_ms,
   };
@@ -185,7 +192,7 @@ export function addTo(groups: ConsumerGroups, more: ConsumerGroup): void {
       working: group.working + more.working,
       waiting: group.waiting + more.waiting,
       held: group.held + more.held,
-      done_60s: group.done_60s + more.done_60s,
+      rate: rounded(group.rate + more.rate),
       set_back_60s: group.set_back_60s + more.set_back_60s,
       oldest_held_ms: most(group.oldest_held_ms, more.oldest_held_ms),
     });

@@ -366,7 +366,7 @@ export function consumer(world: World, index: number): ConsumerRow {
     requests_waiting: index % 4 === 3 ? 1 : 0,
     done: 18_000 - index * 271,
     set_back: index,
-    done_60s: index === 16 ? 31 : 300 - index * 2,
+    rate: index === 16 ? 0.52 : 5 - index / 30,
     set_back_60s: index % 6 === 5 ? 12 : 0,
     durations_ms:
       index % 9 === 7
@@ -390,7 +390,7 @@ export function consumerGroups(world: World): List<ConsumerGroup> {
     working: 38 - index * 12,
     waiting: 2,
     held: 300 - index * 90,
-    done_60s: 12_000 - index * 3_000,
+    rate: 200 - index * 50,
     set_back_60s: index * 4,
     oldest_held_ms: 61_000 - index * 9_000,
   }));
