@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ProtocolError } from '../model/errors.ts';
 
 /** Where a page of a list ended. */
@@ -39,12 +40,14 @@ export function lastingSince(since: string | null): number {
 
 /** Rows that a list goes down to where what it is sorted by may change; by what never changes it goes to the end. */
 export const DEPTH_MAX = 2_000;
-/** By the cursor of a page. Ids in it may be keys of metadata. */
-const CURSOR = /^[A-Za-z0-9_-]{1,1000}$/;
+/** Of an id in a cursor, which may be a key of metadata, or a strategy with all its values. */
+const ID_CHARS_MAX = 256;
+const CURSOR = /^[A-Za-z0-9_-]{1,3000}$/;
 
 /**
  * A page of a list, put together while all that matches passes by: it keeps the rows that come next after the cursor, in
- * order, and counts the others. Rows with equal values go by their ids.
+ * order, and counts the others. Rows with equal values go by their ids,
+ * or by the hashes of those that are long.
  */
 export class Page<T> {
   readonly #q: PageQuery;
@@ -76,7 +79,7 @@ export class Page<T> {
   add(value: number, id: string, row: T): boolean {
     this.#matched++;
     const after = this.#after;
-    const entry = { value, id, row };
+    const entry = { value, id: id.length > ID_CHARS_MAX ? hashOf(id) : id, row };
     if (after !== null && this.#compare(entry, after) <= 0) return false;
     const entries = this.#entries;
     entries.push(entry);
@@ -116,6 +119,10 @@ export class Page<T> {
     const ascending = a.value === b.value ? compareIds(a.id, b.id) : a.value < b.value ? -1 : 1;
     return this.#q.order === 'asc' ? ascending : -ascending;
   }
+}
+
+function hashOf(id: string): string {
+  return createHash('sha256').update(id).digest('hex');
 }
 
 /** Of numbers the lower one first, however long they are. */

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Strategy } from '../../src/model/strategy.ts';
+import { strategyText } from '../../src/model/strategy-text.ts';
 import { VERSION } from '../../src/model/version.ts';
 import type { ConsumerAnswer, ConsumerGroup, ConsumerRow } from '../../src/protocol/api/consumers.ts';
 import type { EventsAnswer } from '../../src/protocol/api/events.ts';
 import type { FailureGroup, FailureRow, FailuresAnswer } from '../../src/protocol/api/failures.ts';
-import type { List } from '../../src/protocol/api/lists.ts';
+import type { List, ProblemAnswer } from '../../src/protocol/api/lists.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
 import type { QueueAnswer } from '../../src/protocol/api/queue.ts';
 import {
@@ -256,6 +257,19 @@ test('consumers are told with what they hold and did, one by one or grouped', as
     `consumers?group=strategy&limit=1&cursor=${first.next}`,
   );
   assert.deepEqual([rest.status, rest.body.items.length, rest.body.next], [200, 1, null]);
+});
+
+test('consumers are found by a strategy with as many values as it may have, up to a length that is told', async () => {
+  await using server = await TestServer.start();
+  await server.insert('a', 1, { strategic_metadata: { kind: 1_000_000_000 } });
+  const consumer = await server.consumer();
+  const kinds = Array.from({ length: 256 }, (_, i) => 1_000_000_000 + i);
+  const strategy = Strategy.selectOnly('kind', kinds, Strategy.oldest());
+  await consumer.reserved(1, strategy);
+  const path = (text: string) => `consumers?strategy=${encodeURIComponent(text)}`;
+  assert.equal((await read<List<ConsumerRow>>(server, path(strategyText(strategy)))).body.matched, 1);
+  const refused = await read<ProblemAnswer>(server, path('x'.repeat(4_001)));
+  assert.deepEqual([refused.status, refused.body.detail], [400, 'strategy: more than 4000 characters']);
 });
 
 test('values of a key are told with what waits and is in flight of each', async () => {

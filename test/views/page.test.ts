@@ -54,6 +54,26 @@ test('a key of metadata that is as long as may be has a next page', () => {
   assert.deepEqual([first.rows, pageAfter(first.next).rows], [['b'], ['a']]);
 });
 
+test('a list has a next page whatever its ids are, and a cursor that is accepted as a parameter', () => {
+  const ids = ['k', '\u0001', '\u{1f4e6}'].flatMap((character) =>
+    [1, 256, 257, 20_000].map((length) => character.repeat(length)),
+  );
+  const walked: string[] = [];
+  for (let cursor: string | null = null; ; ) {
+    const page: Page<string> = new Page<string>(
+      { sort: 'consumers', order: 'desc', limit: 1, cursor },
+      false,
+    );
+    for (const id of ids) page.add(1, id, id);
+    const { next, rows } = page.finish();
+    walked.push(...rows);
+    if (next === null) break;
+    assert.ok(next.length <= 3_000, `${next.length} characters`);
+    cursor = next;
+  }
+  assert.deepEqual(walked.toSorted(), ids.toSorted());
+});
+
 test('rows that come and go between pages are found at most once, and those that stay exactly once', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.nat(1000), { minLength: 4, maxLength: 60 }), fc.nat(7), (ids, some) => {

@@ -47,6 +47,16 @@ test('the rate of a value is over five seconds at least, however often and by ho
   assert.ok(Math.max(...jumps) - Math.min(...jumps) < 5, `${jumps}`);
 });
 
+test('after a pause nobody is told the mean over all of it', () => {
+  const rates = new ValueRates();
+  const told = (nowMs: number, count: number) => rates.look('key', nowMs, done(count))(7n);
+  assert.deepEqual([told(0, 0), told(5_000, 50), told(20_000, 200)], [null, 10, 10]);
+  // Somebody comes back after an hour, in which much was done, and nothing is now.
+  const backMs = 3_620_000;
+  assert.equal(told(backMs, 90_000), null);
+  for (const ms of [1_000, 4_000, 6_000, 12_000]) assert.equal(told(backMs + ms, 90_000), 0);
+});
+
 test('rates of a key with very many values, or of one that came later, are not told', () => {
   const rates = new ValueRates();
   const many = new Map(Array.from({ length: 30_000 }, (_, i) => [BigInt(i), i]));

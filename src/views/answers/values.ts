@@ -63,6 +63,8 @@ interface Look {
 
 /** Rates are over this time at least, whoever looks meanwhile. */
 const RATE_MS_MIN = 5_000;
+/** A look that is longer ago says nothing of now: somebody has stopped looking meanwhile. */
+const RATE_MS_MAX = 60_000;
 const KEYS_KEPT_MAX = 4;
 /** Of a key with more values than that, rates are not told: what was done would take too much memory. */
 const VALUES_KEPT_MAX = 20_000;
@@ -72,15 +74,15 @@ export class ValueRates {
   /** The last look and, before it, the one that rates are counted from. */
   readonly #looks = new Map<string, { readonly base: Look; readonly last: Look }>();
 
-  /** Per second over the last five to ten seconds, or since a look that is longer ago; null: there was none. */
+  /** Per second over the last five to ten seconds, or since a look that is up to a minute ago; null: there was none. */
   look(key: string, nowMs: number, done: ReadonlyMap<bigint, number>): (value: bigint) => number | null {
     const known = this.#looks.get(key);
     this.#looks.delete(key);
     if (done.size > VALUES_KEPT_MAX) return () => null;
     const look = { atMs: nowMs, done };
-    if (known === undefined || nowMs - known.last.atMs >= RATE_MS_MIN) {
-      this.#looks.set(key, { base: known?.last ?? look, last: look });
-    } else this.#looks.set(key, known);
+    const agoMs = known === undefined ? Number.POSITIVE_INFINITY : nowMs - known.last.atMs;
+    if (known === undefined || agoMs > RATE_MS_MAX) this.#looks.set(key, { base: look, last: look });
+    else this.#looks.set(key, agoMs < RATE_MS_MIN ? known : { base: known.last, last: look });
     for (const oldest of this.#looks.keys()) {
       if (this.#looks.size <= KEYS_KEPT_MAX) break;
       this.#looks.delete(oldest);

@@ -31,7 +31,8 @@ export type QueryOf<Ps extends QueryShape> = {
 
 const SHOWN_MAX = 60;
 const TIME = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/;
-const TEXT_CHARS_MAX = 1_000;
+/** A strategy may have as many: with 256 values, of up to ten digits each. */
+const TEXT_CHARS_MAX = 4_000;
 
 /**
  * Reads the query of a request.
