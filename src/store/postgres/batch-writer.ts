@@ -11,13 +11,14 @@ import { StoreError } from '../errors.ts';
 import type { ShardGrant } from '../lease.ts';
 import type { CommitBatch, CommitResult } from '../store.ts';
 import type { Connections } from './connections.ts';
+import type { SqlStatement } from './counted-statement.ts';
 import { isSettled, isTaken } from './errors.ts';
 import { loneInsert, loneInsertStatement } from './lone-insert.ts';
 import { storedSubmissions } from './lookups.ts';
 import { newerProblem } from './open.ts';
 import { VERSION_TABLE } from './schema.ts';
 import { Segment } from './segment.ts';
-import type { SqlSession, SqlStatement } from './session.ts';
+import type { SqlSession } from './session.ts';
 
 export type ShardRow = readonly [shard: number, epoch: bigint, lastSeq: bigint, highestId: bigint];
 
@@ -91,14 +92,14 @@ export class BatchWriter {
     const atOnce = statementAtOnce(batch, state);
     if (atOnce === null) return null;
     const { statement, highestId } = atOnce;
-    let rows: readonly unknown[];
+    let rows: number;
     try {
-      rows = await session.query(statement.text, statement.values);
+      rows = await session.execute(statement);
     } catch (error) {
       if (isTaken(error)) return null;
       throw error;
     }
-    if (rows.length === 0) return null;
+    if (rows === 0) return null;
     this.#shards.set(shard, { epoch, lastSeq: seq, highestId });
     return { existing: [], gone: [] };
   }
@@ -112,8 +113,8 @@ export class BatchWriter {
       ({ highestId } = plan);
       let lastSeq = seq - 1;
       for (const segment of plan.segments) {
-        const { text, values } = segment.statement({ shard, epoch, lastSeq, seq, highestId }, false);
-        await session.query(text, values).catch((error: unknown) => {
+        const statement = segment.statement({ shard, epoch, lastSeq, seq, highestId }, false);
+        await session.execute(statement).catch((error: unknown) => {
           throw isTaken(error) ? new StoreError('transient', RACE) : error;
         });
         lastSeq = seq;

@@ -2,9 +2,9 @@ import { NO_CONTROL } from '../../model/control.ts';
 import type { InsertMutation } from '../batch-plan.ts';
 import { STATE, submissionColumns } from '../codec/submission-row.ts';
 import type { Mutation } from '../store.ts';
+import type { SqlStatement } from './counted-statement.ts';
 import { Parameters } from './parameters.ts';
 import { END_COLUMNS, type Fence, fencePart, INSERT_COLUMNS } from './segment.ts';
-import type { SqlStatement } from './session.ts';
 
 /** The only mutation of a batch that inserts a submission which is open and brings no bodies; null for any other batch. */
 export function loneInsert(mutations: readonly Mutation[]): InsertMutation | null {

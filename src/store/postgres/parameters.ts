@@ -1,5 +1,5 @@
 import { binaryArray, type Cell, type ElementType } from './binary-array.ts';
-import type { SqlValue } from './session.ts';
+import type { SqlScalar } from './counted-statement.ts';
 
 /** Columns by name, in their order. */
 export type Columns = Readonly<Record<string, ElementType>>;
@@ -8,9 +8,9 @@ const NONE: ReadonlySet<string> = new Set();
 
 /** The values of a statement, and what stands for them in its text. */
 export class Parameters {
-  readonly values: SqlValue[] = [];
+  readonly values: SqlScalar[] = [];
 
-  add(value: SqlValue, type: string): string {
+  add(value: SqlScalar, type: string): string {
     return `$${this.values.push(value)}::${type}`;
   }
 

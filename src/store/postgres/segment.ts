@@ -7,10 +7,10 @@ import { PageChecksum } from '../codec/page-checksum.ts';
 import { endColumns, IS_ENDED, STATE, submissionColumns } from '../codec/submission-row.ts';
 import { formatControl, formatScopeControl } from '../codec/values.ts';
 import type { Cell } from './binary-array.ts';
+import type { SqlStatement } from './counted-statement.ts';
 import { type Columns, emptyColumns, Parameters } from './parameters.ts';
 import { Rows } from './rows.ts';
 import { RENEWED } from './schema.ts';
-import type { SqlStatement } from './session.ts';
 
 /** How a batch moves its shard. It takes place only if the shard is where the batch expects it. */
 export interface Fence {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Client, ClientConfig } from 'pg';
 import type { Clock } from '../../system/time/clock.ts';
 import { QuietWatch } from '../../system/time/quiet-socket.ts';
+import { CountedStatement, type SqlScalar, type SqlStatement } from './counted-statement.ts';
 import type { Driver } from './driver.ts';
 import { NotReplicated, TakesNoWrites } from './errors.ts';
 
@@ -10,7 +11,7 @@ const IDLE_IN_TRANSACTION_MS = 2_000;
 /** The server keeps the plan of each statement for as long as the session lasts. */
 const STATEMENTS_MAX = 200;
 
-export type SqlValue = string | number | bigint | Uint8Array | readonly (string | null)[] | null;
+export type SqlValue = SqlScalar | readonly (string | null)[];
 
 /**
  * What each session is to have, whatever an administrator has set for the server, the database or the user; names that
@@ -49,11 +50,6 @@ const CONFIGURE = `SELECT count(set_config(s.name, w.value, false)), pg_catalog.
     pg_catalog.current_setting('full_page_writes', true)
   FROM pg_catalog.pg_settings s JOIN unnest($1::text[], $2::text[]) w (name, value) ON w.name = s.name
   WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply')`;
-
-export interface SqlStatement {
-  readonly text: string;
-  readonly values: readonly SqlValue[];
-}
 
 export interface SqlSessionOptions {
   readonly pg: Driver;
@@ -150,12 +146,21 @@ export class SqlSession {
     text: string,
     values: readonly SqlValue[] = [],
   ): Promise<Row[]> {
-    const name = this.#names.get(text) ?? `opsqueue_${this.#names.size}`;
-    this.#names.set(text, name);
-    const query = { name, text, values: [...values], rowMode: 'array' as const };
+    const query = { name: this.#nameOf(text), text, values: [...values], rowMode: 'array' as const };
     const { rows } = await this.#answer(() => this.#client.query(query));
     // What the columns are, the SQL says; pg knows nothing of it.
     return rows as unknown as Row[];
+  }
+
+  /** Runs a prepared statement, and returns how many rows it answers. */
+  execute(statement: SqlStatement): Promise<number> {
+    const name = this.#nameOf(statement.text);
+    return this.#answer(
+      () =>
+        new Promise<number>((resolve, reject) => {
+          this.#client.query(new CountedStatement(name, statement, resolve, reject));
+        }),
+    );
   }
 
   /** Runs statements without parameters; what they answer is not read. */
@@ -221,6 +226,12 @@ export class SqlSession {
   /** `pg` exchanges it for one with TLS. */
   get #socket(): Socket {
     return this.#client.connection.stream as Socket;
+  }
+
+  #nameOf(text: string): string {
+    const name = this.#names.get(text) ?? `opsqueue_${this.#names.size}`;
+    this.#names.set(text, name);
+    return name;
   }
 
   async #configure(): Promise<void> {
