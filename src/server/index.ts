@@ -47,7 +47,10 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const stop = () => void server.stop();
   signal?.addEventListener('abort', stop, { once: true });
   using _ = { [Symbol.dispose]: () => signal?.removeEventListener('abort', stop) };
-  const store = typeof given === 'string' ? await openStore(given, { logger }) : given;
+  const store =
+    typeof given === 'string'
+      ? await openStore(given, { logger, waiting: (reason) => server.waits(reason) })
+      : given;
   if (signal?.aborted === true) await store.close();
   signal?.throwIfAborted();
   await server.open(store);

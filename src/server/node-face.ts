@@ -13,6 +13,9 @@ import { NodesList } from './nodes-list.ts';
 import type { Passing } from './passing.ts';
 import type { ServerSettings } from './settings.ts';
 
+const BY_ITSELF = 'see to the database: the nodes go on by themselves when it answers';
+const LISTED = 'opsqueue nodes lists them';
+
 const NO_SHARDS: NodeState['shards'] = new Map();
 
 /** What a process tells of itself from its first moment to its last: by `/node`, and by its metrics. */
@@ -28,6 +31,8 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   #node: QueueNode | null = null;
   #shardOf: (queue: string) => ShardId = () => 0;
   #stoppingMs: number | null = null;
+  /** What the store waits for that is being opened, and since when. */
+  #waiting: { readonly reason: string; readonly sinceMs: number } | null = null;
 
   /** @param address where other nodes reach it, once it listens */
   constructor(
@@ -54,6 +59,26 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   began(node: QueueNode, shardOf: (queue: string) => ShardId): void {
     this.#node = node;
     this.#shardOf = shardOf;
+  }
+
+  /** The store is being opened, and waits for something; null: it waits no more. */
+  storeWaits(reason: string | null): void {
+    if (reason === null) this.#waiting = null;
+    else this.#waiting = { reason, sinceMs: this.#waiting?.sinceMs ?? this.clock.nowMs() };
+  }
+
+  whyNobody(queue: string): string {
+    const { role, reason, reasonSinceMs, holder } = this.infoFor(queue);
+    if (role === 'stopping') return 'the queue is stopping';
+    const isAny = queue === '' && role !== 'active';
+    const nobody = isAny ? 'no node is active at the moment' : 'no node has this queue at the moment';
+    const what = role === 'starting' ? 'the queue is starting' : nobody;
+    if (reason !== null && reasonSinceMs !== null)
+      return `${what}: ${reason}${since(reasonSinceMs)}; ${BY_ITSELF}`;
+    if (reason !== null) return `${what}, and this one cannot take it: ${reason}; ${LISTED}`;
+    if (role === 'starting') return what;
+    if (holder === null) return `${what}: it is on its way from one to the next, try again; ${LISTED}`;
+    return `${what}: the one at ${holder.address} has its lease and does not answer; another one takes over when that has run out; ${LISTED}`;
   }
 
   stopping(): void {
@@ -94,8 +119,8 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
       epoch: shard?.epoch ?? null,
       holder: holder === null ? null : { node: holder.holder, address: holder.address },
       address: this.#address(),
-      reason: state?.reason ?? null,
-      reasonSinceMs: state?.reasonSinceMs ?? null,
+      reason: state?.reason ?? this.#waiting?.reason ?? null,
+      reasonSinceMs: state?.reasonSinceMs ?? this.#waiting?.sinceMs ?? null,
       version: VERSION,
     };
   }
@@ -141,4 +166,8 @@ export class NodeFace implements NodeView, NodeMetricsOptions {
   get connectionsRejected(): Readonly<Record<string, number>> {
     return this.#http.connectionsRejected;
   }
+}
+
+function since(ms: number): string {
+  return `, since ${new Date(ms).toISOString()}`;
 }

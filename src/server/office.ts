@@ -195,7 +195,8 @@ export class QueueOffice {
       shardsMissing: () => passing.shardsMissing,
       others: () => passing.others,
       ownerOf: (name) => passing.ownerOf(shardOf(name)),
-      placeOf: (name) => passing.placeOf(shardOf(name)),
+      placeOf: (name, target) => passing.placeOf(shardOf(name), target),
+      whyNobody: (name) => node.whyNobody(name),
       pass: (socket, head, name) => passing.pass(socket, head, shardOf(name)),
     });
   }

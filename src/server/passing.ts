@@ -18,6 +18,8 @@ export interface PassingOptions {
   shardsTotal(): number;
   /** Who is to answer a request for that target: this node, the one that has the shard, or any that has one. */
   whoseIs(target: string): Whose;
+  /** Whether that waits for as long as connections do; else only while it may be on its way from one node to the next. */
+  isPatient(target: string): boolean;
 }
 
 export type Whose = 'here' | ShardId | 'any';
@@ -140,9 +142,13 @@ export class Passing {
     return this.#recipients.get(shard) ?? null;
   }
 
-  /** Where single requests for the shard go, as soon as it is open somewhere; null: nowhere, for longer than they may wait. */
-  async placeOf(shard: ShardId): Promise<QueuePlace> {
-    const to = await this.#route(shard, this.#o.clock.monotonicMs() + this.#o.holdMs);
+  /**
+   * Where single requests for the shard go, as soon as it is open somewhere; null: nowhere, for longer than they may wait.
+   *
+   * @param target of the request
+   */
+  async placeOf(shard: ShardId, target: string): Promise<QueuePlace> {
+    const to = await this.#route(shard, this.#untilMs(shard, target));
     if (to === null) return this.#isHere(shard) ? 'here' : null;
     this.#requests++;
     return to.at;
@@ -161,13 +167,13 @@ export class Passing {
   }
 
   async #connected(socket: Socket, serve: () => void): Promise<void> {
-    const { clock, whoseIs, holdMs } = this.#o;
+    const { clock, whoseIs } = this.#o;
     socket.on('error', ignore);
     const first = await firstRequest(socket, clock);
     if (first === null) return;
     const { head, target } = first;
     const whose = target === null ? 'here' : whoseIs(target);
-    const untilMs = clock.monotonicMs() + holdMs;
+    const untilMs = this.#untilMs(whose, target ?? '');
     for (;;) {
       const to = await this.#route(whose, untilMs);
       if (socket.destroyed) return;
@@ -181,12 +187,32 @@ export class Passing {
     socket.resume();
   }
 
+  /** What the other nodes have told before may not be so any more. */
+  doubtOthers(): void {
+    for (const node of this.#nodes.values()) node.doubt();
+  }
+
   /** Ends what is passed on, consumers in good order; what waits is for this node to answer. Resolves when nothing is passed on. */
   async stop(): Promise<void> {
     for (const shard of [...this.#recipients.keys()]) this.lookAt(shard, null);
     this.#isStopped = true;
     this.#tellWaiting();
     await this.#relay.closeAll(CLOSE_GRACE_MS);
+  }
+
+  #untilMs(whose: Whose, target: string): number {
+    const nowMs = this.#o.clock.monotonicMs();
+    const untilMs = nowMs + this.#o.holdMs;
+    if (whose === 'here' || this.#o.isPatient(target)) return untilMs;
+    return Math.min(untilMs, (this.#closedFromMs(whose) ?? nowMs) + HAND_OVER_MS_MAX);
+  }
+
+  /** Since when it has been open nowhere; null: it is. */
+  #closedFromMs(whose: ShardId | 'any'): number | null {
+    if (whose !== 'any') return this.#closedSinceMs(whose, this.#recipients.get(whose) ?? null);
+    const since = [...this.#recipients, ...this.#nobodySince].map(([shard]) => this.#closedFromMs(shard));
+    if (since.includes(null)) return null;
+    return Math.max(this.#beganMs ?? Number.NEGATIVE_INFINITY, ...since.filter((ms) => ms !== null));
   }
 
   /** Where to pass a connection on to; null: this node answers, because it has it, or nobody within that time. */

@@ -14,7 +14,7 @@ import { NodeFace } from './node-face.ts';
 import { QueueOffice } from './office.ts';
 import { Passing } from './passing.ts';
 import type { ServerSettings } from './settings.ts';
-import { whoseIs } from './whose.ts';
+import { isPatient, whoseIs } from './whose.ts';
 
 /** Which shards there are, and which of them a queue belongs to. */
 interface Sharding {
@@ -29,9 +29,6 @@ const SHARED: Sharding = {
   shards: Array.from({ length: SHARDS }, (_, shard) => shard),
   shardOf: shardOfQueue,
 };
-
-/** Why a request is refused for which there is no node at the moment. */
-const NO_NODE = 'no node is active at the moment';
 
 /** How long answers that are on their way may take when the server stops. */
 const STOP_GRACE_MS = 600;
@@ -104,10 +101,11 @@ export class Server {
       holdMs: settings.leaseMs,
       shardsTotal: () => this.#sharding.shards.length,
       whoseIs: (target) => whoseIs(target, settings.basePath, this.#sharding.shardOf),
+      isPatient: (target) => isPatient(target, settings.basePath),
     });
     this.#face = new NodeFace(settings, this.#http, this.#passing, address);
     this.#metrics = new NodeMetrics(this.#face);
-    this.#answerOnly('the queue is starting');
+    this.#answerOnly();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#settle = { resolve, reject };
@@ -155,6 +153,11 @@ export class Server {
     node.ended.catch((error: unknown) => this.#end(error));
   }
 
+  /** Its store is being opened, and waits for something; null: it waits no more. */
+  waits(reason: string | null): void {
+    this.#face.storeWaits(reason);
+  }
+
   get addresses(): HttpAddress[] {
     return this.#http.addresses;
   }
@@ -183,7 +186,7 @@ export class Server {
     if (cause === null) this.#office?.takeOutcome();
     this.#isClosing = true;
     this.#face.stopping();
-    this.#answerOnly('the queue is stopping');
+    this.#answerOnly();
     const closed = this.#http.stop(STOP_GRACE_MS, this.#passing.stop());
     await this.#node?.stop();
     await closed;
@@ -223,11 +226,14 @@ export class Server {
       this.#passing.lookAt(shard, isOther ? { node: holder.holder, address: holder.address } : holder);
     }
     const { role } = node.state;
-    if (role === this.#role) return;
+    const before = this.#role;
+    if (role === before) return;
     this.#role = role;
     if (role === 'active') this.#http.handOver(this.#office!.handler);
     if (role !== 'standby') return;
-    this.#answerOnly(NO_NODE, (socket, serve) => {
+    // What it knows of the others may be as old as its leases: two that have lost theirs would send connections back and forth.
+    if (before === 'active') this.#passing.doubtOthers();
+    this.#answerOnly((socket, serve) => {
       const { connection } = this.#passing;
       if (connection === undefined) serve();
       else connection(socket, serve);
@@ -235,10 +241,9 @@ export class Server {
     this.#http.closeIdleConnections();
   }
 
-  #answerOnly(reason: string, connection?: NonNullable<HttpHandler['connection']>): void {
+  #answerOnly(connection?: NonNullable<HttpHandler['connection']>): void {
     this.#http.handOver(
       unavailableHandler({
-        reason,
         admission: this.#admission,
         node: this.#face,
         metrics: () => this.#metrics.text(),

@@ -12,6 +12,15 @@ const OF_ANY = [
   ENDPOINTS.version.path,
 ] as const;
 
+/** What clients wait for, also for longer than it takes to move a queue from one node to the next. */
+const OF_CLIENTS = ['/producer/submissions', ENDPOINTS.consumer.path] as const;
+
+/** Whether a request to that path waits for a node that has its queue for as long as a lease lasts: people and probes do not. */
+export function isPatient(target: string, basePath: string): boolean {
+  const { path } = splitQueuePath(target.replace(/\?.*$/s, ''), basePath);
+  return OF_CLIENTS.some((each) => path.startsWith(each));
+}
+
 /** Who is to answer a request for that path and query. */
 export function whoseIs(target: string, basePath: string, shardOf: (queue: string) => ShardId): Whose {
   const { queue, path } = splitQueuePath(target.replace(/\?.*$/s, ''), basePath);

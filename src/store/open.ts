@@ -20,13 +20,24 @@ export interface StoreContext {
    * @defaultValue the clock of this machine
    */
   readonly clock?: Clock | undefined;
+  /**
+   * Called while a store is being opened that waits for something, such as a database that cannot be reached: with the reason,
+   * and with null when it waits no more.
+   *
+   * @defaultValue none: only the log says so
+   */
+  readonly waiting?: ((reason: string | null) => void) | undefined;
+}
+
+interface OpenContext extends MoveContext {
+  waiting(reason: string | null): void;
 }
 
 interface Scheme {
   /** How a URL of it looks, for errors. */
   readonly form: string;
   /** @param rest what follows the colon */
-  open(rest: string, context: MoveContext): Promise<Store>;
+  open(rest: string, context: OpenContext): Promise<Store>;
   /** Its ends of a move. */
   moveEnds?(): Promise<MoveEnds>;
 }
@@ -53,9 +64,9 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
   },
   postgres: {
     form: 'postgres://user@host:5432/database',
-    async open(rest, { logger, clock }) {
+    async open(rest, context) {
       const { openPostgresStore } = await import('./postgres/postgres-store.ts');
-      return openPostgresStore({ rest, logger, clock });
+      return openPostgresStore({ rest, ...context });
     },
     async moveEnds() {
       const { loadPostgresMoveEnds } = await import('./postgres/move-ends.ts');
@@ -81,8 +92,8 @@ const POSTGRES_TOO = 'postgresql';
  */
 export async function openStore(url: string, context: StoreContext = {}): Promise<Store> {
   const { scheme, rest } = parseStoreUrl(url);
-  const { logger = silentLogger, clock = systemClock } = context;
-  return scheme.open(rest, { logger, clock });
+  const { logger = silentLogger, clock = systemClock, waiting = () => {} } = context;
+  return scheme.open(rest, { logger, clock, waiting });
 }
 
 /** What a URL looks like, for each scheme. */

@@ -112,7 +112,9 @@ test('while no node has a queue its requests are answered with 503, and when to 
   socket.send('POST /producer/submissions', INSERT, insertBody('p'));
   const refused = await socket.answer();
   assert.equal(refused.status, 503);
-  assert.deepEqual(JSON.parse(refused.body.toString()), 'no node is active at the moment');
+  const text = JSON.parse(refused.body.toString()) as string;
+  assert.match(text, /^no node is active at the moment: the one at \S+ has its lease and does not answer; /);
+  assert.ok(text.includes(claim.address));
   const headers = new Map(refused.headers);
   assert.deepEqual([headers.get('retry-after'), headers.get('connection')], ['1', 'close']);
   await socket.ended();

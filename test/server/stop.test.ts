@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import type { NodesAnswer } from '../../src/protocol/api/nodes.ts';
 import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
 import { Server } from '../../src/server/server.ts';
 import { checkedSettings } from '../../src/server/settings.ts';
@@ -101,7 +102,8 @@ test('once it stops everything is 503, also the upgrade of a consumer', async ()
   const store = faultyStore(new MemoryStore(), (call) => (call === 'commit' ? 'delay' : 'none'));
   const queue = await TestServer.start({ store });
   // Half of a request keeps its connection open at the stop, and a commit that is under way lets the stop wait.
-  const [plain, upgrade] = [await queue.socket(), await queue.socket()];
+  const [plain, upgrade, node] = [await queue.socket(), await queue.socket(), await queue.socket()];
+  node.write('GET /node HTTP/1.1\r\n');
   plain.write('GET /version HTTP/1.1\r\n');
   upgrade.write('GET /consumer HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n');
   const inserting = await queue.socket();
@@ -112,12 +114,14 @@ test('once it stops everything is 503, also the upgrade of a consumer', async ()
   );
   await queue.get('/ping');
   const stopped = queue.server.stop();
+  node.write('host: localhost\r\n\r\n');
   plain.write('host: localhost\r\n\r\n');
   upgrade.write('sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
   for (const socket of [plain, upgrade]) {
     const answer = await socket.answer();
     assert.deepEqual([answer.status, JSON.parse(answer.body.toString())], [503, 'the queue is stopping']);
   }
+  assert.match((await node.answer()).body.toString(), /"role":"stopping"/);
   await stopped;
   await queue[Symbol.asyncDispose]();
 });
@@ -279,6 +283,22 @@ test('while the database is opened the port is open and everything is 503', asyn
     code: 'QUEUE_UNAVAILABLE',
     detail: 'the queue is starting',
   });
+  server.waits('database db: connect ECONNREFUSED');
+  socket.send('GET /api/v1/why');
+  const why = (await socket.answer()).body.toString();
+  assert.match(
+    why,
+    /"the queue is starting: database db: connect ECONNREFUSED, since \d.*Z; see to the database/,
+  );
+  socket.send('GET /api/v1/nodes');
+  const nodes = JSON.parse((await socket.answer()).body.toString()) as NodesAnswer;
+  assert.deepEqual(
+    nodes.items.map(({ state, ready, reason }) => [state, ready, reason]),
+    [['starting', false, 'database db: connect ECONNREFUSED']],
+  );
+  server.waits(null);
+  socket.send('GET /api/v1/why');
+  assert.match((await socket.answer()).body.toString(), /"the queue is starting"/);
   socket.close();
   await server.stop();
 });

@@ -106,6 +106,7 @@ export class HttpServer implements HttpExchangeHost {
   /** Connections that the handler has taken and not given to be served: node:http knows nothing of them. */
   readonly #taken = new Set<Socket>();
   readonly #rejected = { limit: 0, descriptors: 0, error: 0 };
+  #addresses: readonly HttpAddress[] = [];
   #connections = 0;
   #servers: Server[] = [];
   #dateSecond = Number.NaN;
@@ -151,11 +152,9 @@ export class HttpServer implements HttpExchangeHost {
     return this.#active;
   }
 
+  /** Where it listens, or did before it stopped. */
   get addresses(): HttpAddress[] {
-    return this.#servers.map((server) => {
-      const { address, port } = server.address() as AddressInfo;
-      return { host: address, port };
-    });
+    return [...this.#addresses];
   }
 
   /** Throws a {@link ListenError}; then nothing is listened on. */
@@ -164,6 +163,10 @@ export class HttpServer implements HttpExchangeHost {
     for (let tries = 1; ; tries++) {
       try {
         await this.#listenOnAll(hosts ?? LOOPBACKS, port, hosts === undefined);
+        this.#addresses = this.#servers.map((server) => {
+          const { address, port: own } = server.address() as AddressInfo;
+          return { host: address, port: own };
+        });
         return;
       } catch (error) {
         await this.#closeServers();

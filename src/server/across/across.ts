@@ -38,7 +38,9 @@ export interface AcrossOptions {
   /** Who has that queue, as far as is known; null: nobody. */
   ownerOf(queue: string): 'here' | NodeAddress | null;
   /** The same, as soon as it is open there; null: nobody has it for longer than a request may wait. */
-  placeOf(queue: string): Promise<QueuePlace>;
+  placeOf(queue: string, target: string): Promise<QueuePlace>;
+  /** Why nobody has it, in a sentence. */
+  whyNobody(queue: string): string;
   /** Passes a connection on there. @returns whether it is */
   pass(socket: Socket, head: Uint8Array, queue: string): Promise<boolean>;
 }

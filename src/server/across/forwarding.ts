@@ -9,12 +9,13 @@ export interface ForwardingOptions {
   /** The name of this node. */
   readonly node: string;
   /** Where that queue is open, as soon as it is somewhere; null: nowhere, for longer than a request may wait. */
-  placeOf(queue: string): Promise<QueuePlace>;
+  placeOf(queue: string, target: string): Promise<QueuePlace>;
+  /** Why nobody has it, in a sentence. */
+  whyNobody(queue: string): string;
 }
 
 export type QueuePlace = 'here' | RelayAddress | null;
 
-const NOBODY = 'no node has this queue at the moment: try again';
 const MOVED = 'another node has this queue by now: try again';
 
 /**
@@ -44,15 +45,15 @@ export class Forwarding {
       respondElsewhere(exchange, MOVED);
       return;
     }
-    const place = await this.#o.placeOf(queue);
+    const place = await this.#o.placeOf(queue, exchange.path);
     if (place === 'here') await here();
-    else if (place === null) respondElsewhere(exchange, NOBODY);
+    else if (place === null) respondElsewhere(exchange, this.#o.whyNobody(queue));
     else {
       const { remoteAddress } = exchange;
       // In the place of what the client may have said.
       const headers = [FORWARDED_HEADER, this.#o.node, FORWARDED_FOR_HEADER, remoteAddress ?? ''];
       exchange.forward({ ...place, links: this.#links, headers, body }, () =>
-        respondElsewhere(exchange, NOBODY),
+        respondElsewhere(exchange, this.#o.whyNobody(queue)),
       );
     }
   }

@@ -63,7 +63,6 @@ export const VERSION_INFO = `v${VERSION}`;
 
 const NO_BODY = new Uint8Array(0);
 const NOT_THIS_NODE = 'this is another node than the one that was asked';
-const NOT_HERE = 'no node has this queue at the moment: try again';
 
 /** What is done with requests while the queue is open. */
 export class QueueHandler implements HttpHandler {
@@ -116,10 +115,11 @@ export class QueueHandler implements HttpHandler {
     const { across } = this.#o;
     if (across?.isAstray(exchange) === true) respondElsewhere(exchange, NOT_THIS_NODE);
     else if (this.#begin(exchange, decision)) return;
-    else if (across === null) respondElsewhere(exchange, NOT_HERE);
+    else if (across === null) respondElsewhere(exchange, this.#o.node.whyNobody(decision.queue));
     else {
       void across.forwarding.request(exchange, decision.queue, () => {
-        if (!this.#begin(exchange, decision)) respondElsewhere(exchange, NOT_HERE);
+        if (!this.#begin(exchange, decision))
+          respondElsewhere(exchange, this.#o.node.whyNobody(decision.queue));
       });
     }
   }

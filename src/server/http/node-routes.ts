@@ -9,6 +9,8 @@ export interface NodeView {
   infoFor(queue: string): NodeInfo;
   /** Whether that queue is open here. */
   isOpen(queue: string): boolean;
+  /** Why no node has that queue, in a sentence: the cause, since when, what to do. */
+  whyNobody(queue: string): string;
   /** This one and all others that it knows of. */
   nodes(): Promise<NodesAnswer>;
 }

@@ -12,8 +12,6 @@ import { ENDPOINTS, isOfApi } from './endpoints.ts';
 import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
 
 export interface UnavailableOptions {
-  /** Such as `the queue is starting`. */
-  readonly reason: string;
   /** On a standby: what it does with connections that have just come. What it answers itself is unavailable for a moment. */
   readonly connection?: NonNullable<HttpHandler['connection']>;
   readonly admission: Admission;
@@ -24,7 +22,7 @@ export interface UnavailableOptions {
 
 /** Answers while the port is open and the queue is not: before it is open, on a standby, and once it stops. */
 export function unavailableHandler(options: UnavailableOptions): HttpHandler {
-  const { admission, node, reason, connection } = options;
+  const { admission, node, connection } = options;
   const routes = nodeRoutes(node);
   /** Whether it is about this node. */
   const answers = (exchange: HttpExchange): boolean => {
@@ -40,7 +38,9 @@ export function unavailableHandler(options: UnavailableOptions): HttpHandler {
     ...(connection === undefined ? {} : { connection }),
     request(exchange) {
       if (answers(exchange)) return;
-      if (isOfApi(admission.queuePath(exchange).path)) refuseByProblems(exchange);
+      const { path, queue } = admission.queuePath(exchange);
+      if (isOfApi(path)) refuseByProblems(exchange);
+      const reason = node.whyNobody(queue);
       if (connection === undefined) respondUnavailable(exchange, reason, null);
       else respondElsewhere(exchange, reason);
     },

@@ -15,6 +15,12 @@ const SERVER_VERSION_MIN = 140000;
 /** "opsq", for a lock that whoever migrates holds. */
 const MIGRATION_LOCK = 0x6f707371;
 
+interface PrepareOptions {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  waiting?(reason: string | null): void;
+}
+
 /**
  * Makes a database ready: creates or updates the tables. Waits as long as it takes for a server that cannot be reached,
  * is starting, has no connection left or is a standby, with a line in the log for each reason.
@@ -22,12 +28,16 @@ const MIGRATION_LOCK = 0x6f707371;
  * @throws StoreError for what does not pass by itself: a wrong password, TLS refused, tables of another program or of a
  *   newer version
  */
-export async function prepareDatabase(connections: Connections, logger: Logger, clock: Clock): Promise<void> {
+export async function prepareDatabase(
+  connections: Connections,
+  { logger, clock, waiting }: PrepareOptions,
+): Promise<void> {
   const backoff = new Backoff(systemRandom, { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
   let told: string | null = null;
   for (;;) {
     try {
       await prepare(connections);
+      waiting?.(null);
       if (told !== null) logger.info({ database: connections.location.name }, 'the database can be used now');
       return;
     } catch (cause) {
@@ -39,6 +49,7 @@ export async function prepareDatabase(connections: Connections, logger: Logger, 
       if (error.message !== told)
         logger.warn({ code: error.code, error: error.message }, 'waiting for the database');
       told = error.message;
+      waiting?.(told);
       await sleep(clock, backoff.nextMs());
     }
   }

@@ -35,6 +35,8 @@ export interface PostgresStoreOptions {
   readonly rest: string;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** The server cannot be reached, or takes no connection, for that reason; null: it does. */
+  waiting(reason: string | null): void;
 }
 
 /**
@@ -44,11 +46,12 @@ export interface PostgresStoreOptions {
  * @throws IncorrectUsageError for a URL that makes no sense, or where the package `pg` is missing
  * @throws StoreError `unusable` for a database that is not to be had
  */
-export async function openPostgresStore({ rest, logger, clock }: PostgresStoreOptions): Promise<Store> {
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
+  const { rest, logger, clock } = options;
   const pg = await loadDriver();
   const connections = new Connections({ pg, location: parseLocation(pg, rest), logger, clock });
   try {
-    await prepareDatabase(connections, logger, clock);
+    await prepareDatabase(connections, options);
   } catch (error) {
     await connections.close();
     throw error;

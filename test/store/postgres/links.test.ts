@@ -73,7 +73,7 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
       quietMs: 100,
       leaseTimeoutMs,
     });
-    await prepareDatabase(connections, logger, systemClock);
+    await prepareDatabase(connections, { logger, clock: systemClock });
     return new PostgresStore(connections);
   }
 

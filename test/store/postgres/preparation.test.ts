@@ -26,7 +26,7 @@ async function open(url: string) {
   const logger = recordingLogger();
   const location = parseLocation(pg, url.slice('postgres:'.length));
   const connections = new Connections({ pg, location, logger, clock: systemClock });
-  await prepareDatabase(connections, logger, systemClock);
+  await prepareDatabase(connections, { logger, clock: systemClock });
   return { connections, store: new PostgresStore(connections) };
 }
 

@@ -223,12 +223,17 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
   test('it waits for a server that is not there yet', async () => {
     const port = await freePort();
     const logger = recordingLogger();
-    const opening = openStore(`postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`, { logger });
+    const told: (string | null)[] = [];
+    const waiting = (reason: string | null) => void told.push(reason);
+    const url = `postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`;
+    const opening = openStore(url, { logger, waiting });
     await logger.line(/^waiting for the database$/);
     await using late = await PostgresServer.start([], port);
     const store = await opening;
     await store.close();
     assert.equal(late.port, port);
+    assert.match(told[0]!, /ECONNREFUSED/);
+    assert.equal(told.at(-1), null);
   });
 
   test('a URL that makes no sense is refused, and never repeated', async () => {

@@ -6,7 +6,7 @@ import { Admission } from '../../../src/server/http/admission.ts';
 import { QueueOffice, type ShardOffice } from '../../../src/server/office.ts';
 import { Passing } from '../../../src/server/passing.ts';
 import { checkedSettings } from '../../../src/server/settings.ts';
-import { whoseIs } from '../../../src/server/whose.ts';
+import { isPatient, whoseIs } from '../../../src/server/whose.ts';
 import { unlimitedTenure } from '../../../src/store/lease.ts';
 import { MemoryDatabase, MemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/system/time/clock.ts';
@@ -35,6 +35,7 @@ export class ShardNode {
     holdMs: HOLD_MS,
     shardsTotal: () => 3,
     whoseIs: (target) => whoseIs(target, '', shardOf),
+    isPatient: (target) => isPatient(target, ''),
   });
   readonly office: QueueOffice;
   readonly #name: string;
@@ -148,6 +149,7 @@ export class ShardNode {
     return {
       infoFor: info,
       nodes: () => assert.fail('not asked for'),
+      whyNobody: () => 'no node has this queue at the moment',
       isOpen: (queue: string) => shards.has(shardOf(queue)),
       clock: systemClock,
       logStats: undefined,
