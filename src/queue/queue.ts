@@ -60,6 +60,8 @@ export interface QueueSight {
   readonly name: string;
   readonly counts: SchedulerCounts;
   readonly schedule: ScheduleSight<ConsumerPeer>;
+  /** For how long this process has had it, after another one; null: nobody had it before. */
+  readonly takenOverForMs: number | null;
 }
 
 /**
@@ -268,8 +270,8 @@ export class Queue {
 
   /** The schedules of the queues that are in use, for those who only look. */
   *schedules(): Generator<QueueSight> {
-    for (const { name, counts, scheduler } of this.#parts.queues) {
-      yield { name, counts, schedule: scheduler.sight };
+    for (const { name, counts, scheduler, shard } of this.#parts.queues) {
+      yield { name, counts, schedule: scheduler.sight, takenOverForMs: shard.takenOverForMs };
     }
   }
 

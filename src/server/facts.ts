@@ -6,7 +6,7 @@ import { SETTINGS, type ServerSettings, type Setting } from './settings.ts';
 /** What the server tells of itself: how it is set up, without secrets, and on what it runs. */
 export function serverFacts(
   settings: ServerSettings,
-  connectionsRejected: () => Readonly<Record<string, number>>,
+  { connectionsRejected, address }: Pick<ServerFacts, 'connectionsRejected' | 'address'>,
 ): ServerFacts {
   const { store } = settings;
   const storeKind = typeof store === 'string' ? store.slice(0, store.indexOf(':')) : 'sqlite';
@@ -18,6 +18,7 @@ export function serverFacts(
     settings: settingsTold(settings),
     storeKind: store === undefined || typeof store === 'string' ? storeKind : 'custom',
     connectionsRejected,
+    address,
   };
 }
 

@@ -99,7 +99,10 @@ export class QueueOffice {
     this.#views = new Views({
       queue,
       clock,
-      facts: serverFacts(settings, () => http.connectionsRejected),
+      facts: serverFacts(settings, {
+        connectionsRejected: () => http.connectionsRejected,
+        address: () => node.infoFor('').address,
+      }),
       cpuMs: settings.cpuMs,
       diskSpace: folder === null ? null : () => settings.diskSpace(folder),
       sizeBytes: () => store.sizeBytes(),

@@ -19,8 +19,10 @@ export interface Sources {
   shardsMissing(): number;
   /** How far apart views are computed now, in milliseconds. */
   throttling(): number;
-  /** Connections that were closed as they came, since the start. */
-  refusals(): number;
+  /** Connections that were closed as they came, since the start, by reason. */
+  refusals(): Readonly<Record<string, number>>;
+  /** Where this server is reached by others. */
+  address(): string;
 }
 
 /** Entries that are looked at until a computation offers to give others their turn. */

@@ -70,7 +70,8 @@ export class Views {
       unixMs: (monotonicMs) => Math.round(monotonicMs + offsetMs),
       shardsMissing,
       throttling: () => this.frames.intervalMs,
-      refusals: () => Object.values(facts.connectionsRejected()).reduce((sum, count) => sum + count, 0),
+      refusals: () => facts.connectionsRejected(),
+      address: () => facts.address(),
     };
   }
 

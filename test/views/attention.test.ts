@@ -109,10 +109,28 @@ test('failures count once three of a submission came within a minute, and are fo
   views.stop();
 });
 
-test('connections that were refused are counted, whatever for', async () => {
+test('connections that were refused are counted, with who refused them and what for', async () => {
   const world = await QueueWorld.start();
-  const views = startViews(world, { connectionsRejected: () => ({ too_many: 2, version: 1 }) });
-  assert.equal(told(views).clients_refused, '3 connections were refused since the start');
+  const views = startViews(world, { connectionsRejected: () => ({ limit: 2, error: 1, descriptors: 0 }) });
+  assert.equal(
+    told(views).clients_refused,
+    '3 connections were refused by 10.0.0.1:3999 since its start: 2 at the limit of connections (--max-connections), 1 for an error of the system',
+  );
   assert.equal(told(startViews(world)).clients_refused, undefined);
+  views.stop();
+});
+
+test('consumers of a queue that was taken over are given some seconds before they are missed', async () => {
+  const before = await QueueWorld.start();
+  await before.insert('a', 3);
+  const world = await QueueWorld.start({ store: before.store });
+  const views = startViews(world);
+  world.clock.advance(1_000);
+  assert.equal(
+    told(views).no_consumers,
+    '3 chunks wait: the queue was taken over, or started, 1 s ago, and its consumers have not come back yet',
+  );
+  world.clock.advance(5_000);
+  assert.equal(told(views).no_consumers, '3 chunks wait, and no consumer is connected');
   views.stop();
 });

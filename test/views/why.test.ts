@@ -23,6 +23,7 @@ const RUNS: Situation = {
   consumersWaiting: 1,
   consumersFull: 0,
   lastConsumer: null,
+  takenOverForMs: null,
   excluded: null,
   outranked: null,
   rate: 4,
@@ -125,6 +126,14 @@ test('without consumers the last one is remembered', () => {
   const [code, evidence] = judged({ ...alone, lastConsumer });
   assert.equal(code, 'no_consumers');
   assert.match(evidence, /the last one went 2 min ago: 10\.0\.0\.9, its connection broke$/);
+  // Those of a queue that has just been taken over need a moment.
+  const [, early, advice] = judged({ ...alone, waiting: 3, takenOverForMs: 1_200 });
+  assert.match(
+    early,
+    /^3 chunks wait: the queue was taken over, or started, 1 s ago, and its consumers have not come back yet$/,
+  );
+  assert.match(advice!, /^wait/);
+  assert.match(judged({ ...alone, takenOverForMs: 5_000 })[1], /no consumer is connected/);
 });
 
 test('consumers that all exclude it are said to, unless some of it is in flight, or one does not', () => {

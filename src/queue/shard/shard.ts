@@ -65,6 +65,8 @@ export class Shard {
   readonly #lost = new AbortController();
   readonly #stopListening: () => void;
   #state: 'loading' | 'ready' | 'stopped' | 'lost' = 'loading';
+  /** When it was ready, on the monotonic clock; null: not yet. */
+  #readyAtMs: number | null = null;
   /** The highest that was ever given out. */
   #lastId: SubmissionId;
 
@@ -114,6 +116,12 @@ export class Shard {
     return this.isReady && this.watch.isOk;
   }
 
+  /** For how long it has been open here, after another process had it; null: nobody had it before, as far as is known. */
+  get takenOverForMs(): number | null {
+    if (this.#readyAtMs === null || this.tenure.grant.highestId === 0n) return null;
+    return this.#clock.monotonicMs() - this.#readyAtMs;
+  }
+
   /** Throws why it is not. */
   assertOpen(): void {
     if (this.isOpen) return;
@@ -124,6 +132,7 @@ export class Shard {
   loaded(): void {
     this.assertOpen();
     this.#state = 'ready';
+    this.#readyAtMs = this.#clock.monotonicMs();
   }
 
   /** For a submission that is inserted now. */

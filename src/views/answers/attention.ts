@@ -9,7 +9,7 @@ import { plural } from '../plural.ts';
 import { queuesOf, type Sources } from '../sources.ts';
 import { consumerTallyOf, submissionTallyOf } from '../tallies/tallies.ts';
 import { stragglerAfterMs } from './stragglers.ts';
-import { inWords, pausesInWords } from './why-checks.ts';
+import { comingBackInWords, inWords, isComingBack, pausesInWords } from './why-checks.ts';
 
 const MINUTE_MS = 60_000;
 /** There may be several in each of a thousand queues. */
@@ -30,6 +30,11 @@ const SAMPLES_MIN = 5;
 const CLOCK_STEP_MS = 2_000;
 const CLOCK_STEP_SHOWN_MS = 60 * MINUTE_MS;
 const INTERVAL_LONG_MS = 5_000;
+const REFUSED_FOR: Readonly<Record<string, string>> = {
+  limit: 'at the limit of connections (--max-connections)',
+  descriptors: 'for lack of file descriptors (ulimit -n)',
+  error: 'for an error of the system',
+};
 const RANK: Readonly<Record<Severity, number>> = { critical: 0, warning: 1, info: 2 };
 
 /** What a person should look at, the most severe first. */
@@ -50,7 +55,7 @@ export function* attention(sources: Sources, name: string | null): Computation<A
 
 type Add = (code: AttentionCode, severity: Severity, text: string, link: string, count?: number) => void;
 
-function ofServer({ queue, clock, disk, sampler, throttling, refusals }: Sources, add: Add): void {
+function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }: Sources, add: Add): void {
   const { ok, error, stuckSinceMs } = queue.journalHealth;
   if (!ok) {
     const forMs = clock.monotonicMs() - (stuckSinceMs ?? clock.monotonicMs());
@@ -76,12 +81,14 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals }: Sources
       pauses.length,
     );
   }
-  const refused = refusals();
+  const refusedBy = Object.entries(refusals()).filter(([, count]) => count > 0);
+  const refused = refusedBy.reduce((sum, [, count]) => sum + count, 0);
+  const reasons = refusedBy.map(([reason, count]) => `${count} ${REFUSED_FOR[reason] ?? `for ${reason}`}`);
   if (refused > 0) {
     add(
       'clients_refused',
       'info',
-      `${plural(refused, 'connection was', 'connections were')} refused since the start`,
+      `${plural(refused, 'connection was', 'connections were')} refused by ${address()} since its start: ${reasons.join(', ')}`,
       'queue',
       refused,
     );
@@ -112,15 +119,18 @@ function ofShards({ shardsMissing }: Sources, add: Add): void {
 
 function* ofWork(
   { queue, sampler }: Sources,
-  { name, counts, schedule }: QueueSight,
+  { name, counts, schedule, takenOverForMs }: QueueSight,
   add: Add,
 ): Computation<void> {
   const listed = listedQueue(name);
   const where = name === '' ? '' : ` in queue ${name}`;
   const { chunksAvailable, chunksPaused, chunksReserved, consumers, submissionsPaused } = counts;
   if (chunksAvailable > 0 && consumers === 0) {
-    const text = `${plural(chunksAvailable, 'chunk waits', 'chunks wait')}${where}, and no consumer is connected`;
-    add('no_consumers', 'warning', text, `why?queue=${listed}`, chunksAvailable);
+    const waits = `${plural(chunksAvailable, 'chunk waits', 'chunks wait')}${where}`;
+    const link = `why?queue=${listed}`;
+    if (isComingBack(takenOverForMs))
+      add('no_consumers', 'info', `${waits}: ${comingBackInWords(takenOverForMs)}`, link, chunksAvailable);
+    else add('no_consumers', 'warning', `${waits}, and no consumer is connected`, link, chunksAvailable);
   }
   // Those of the server are told apart, once.
   const ofServer = new Set(queue.pausesOf(null));

@@ -14,6 +14,8 @@ export interface ServerFacts {
   /** sqlite, postgres, ... */
   readonly storeKind: string;
   connectionsRejected(): Readonly<Record<string, number>>;
+  /** Where other nodes reach it. */
+  address(): string;
 }
 
 /** The server as it is set up. */

@@ -33,6 +33,8 @@ export interface Situation {
   readonly consumersFull: number;
   /** When the last one went, and from where; null: none was there since the start. */
   readonly lastConsumer: { readonly goneForMs: number; readonly text: string } | null;
+  /** For how long this process has had the queue, after another one; null: nobody had it before. */
+  readonly takenOverForMs: number | null;
   /** How many have a strategy that does not give it out, and an example why. */
   readonly excluded: { readonly consumers: number; readonly example: string } | null;
   /** What comes before it under the strategy that most consumers use. */
@@ -69,6 +71,8 @@ interface Finding {
   readonly advice: string | null;
 }
 
+/** Consumers need some seconds to notice that their queue is elsewhere, and to connect again. */
+const COMING_BACK_MS = 5_000;
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -186,8 +190,14 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     };
   },
 
-  no_consumers({ consumers, lastConsumer, waiting }) {
+  no_consumers({ consumers, lastConsumer, waiting, takenOverForMs }) {
     if (consumers > 0) return null;
+    if (isComingBack(takenOverForMs)) {
+      return {
+        evidence: `${plural(waiting, 'chunk waits', 'chunks wait')}: ${comingBackInWords(takenOverForMs)}`,
+        advice: 'wait: consumers need some seconds to connect again',
+      };
+    }
     const last =
       lastConsumer === null
         ? 'none was since the start of the server'
@@ -255,6 +265,15 @@ export function pausesInWords(pauses: readonly PauseSituation[]): string {
   return pauses
     .map(({ by, cause, reason }) => `by ${by} (${cause})${reason === null ? '' : `: ${reason}`}`)
     .join('; ');
+}
+
+/** Whether it says nothing yet that no consumer is there. */
+export function isComingBack(takenOverForMs: number | null): takenOverForMs is number {
+  return takenOverForMs !== null && takenOverForMs < COMING_BACK_MS;
+}
+
+export function comingBackInWords(takenOverForMs: number): string {
+  return `the queue was taken over, or started, ${inWords(takenOverForMs)} ago, and its consumers have not come back yet`;
 }
 
 /** `4 s`, `12 min`, `3 h` */

@@ -121,6 +121,7 @@ function* situationOf(
     lastFailure: lastFailureOf(sources, name, open?.record.id ?? null),
     longestHeld: open === null ? null : longestHeldOf(open, nowMs),
     ...consumers,
+    takenOverForMs: sight?.takenOverForMs ?? null,
     lastConsumer: consumers.consumers > 0 ? null : lastConsumerOf(sources, name),
     outranked:
       open === null || schedule === undefined

@@ -19,6 +19,7 @@ export function startViews(
       settings: {},
       storeKind: 'memory',
       connectionsRejected: () => ({}),
+      address: () => '10.0.0.1:3999',
       ...facts,
     },
     cpuMs: () => 0,
