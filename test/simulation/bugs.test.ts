@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inThread } from './aside.ts';
 import { BUGS } from './bugs/bugs.ts';
-import { findBug } from './find-bug.ts';
+
+const run = inThread();
 
 test('every deliberate bug is found within 200 seeds', async (t) => {
   assert.equal(BUGS.length, 81);
@@ -9,7 +11,7 @@ test('every deliberate bug is found within 200 seeds', async (t) => {
   let runs = 0;
   for (const bug of BUGS) {
     await t.test(bug.name, async (t) => {
-      const found = await findBug(bug);
+      const found = await run('findBug', bug.name);
       assert.ok(found !== null);
       t.diagnostic(`found by seed ${found.seed}`);
       if (found.missed > 0) stale++;

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { timesOfPlaces } from './capricious.ts';
+import { inThread } from './aside.ts';
 import { RARE_PLACES } from './rare-places.ts';
-import { simulate } from './world.ts';
+
+const run = inThread();
 
 /**
  * Seeds that found something once: answers that took time and still had what was done, ended or expired meanwhile; and
@@ -31,7 +32,7 @@ const SEEDS_OF_OLD: readonly (readonly [seed: number, steps: number])[] = [
 test('two hundred seeds find nothing', async () => {
   const totals = { submissions: 0, handOuts: 0, crashes: 0, forgotten: 0 };
   for (let seed = 1; seed <= 200; seed++) {
-    const { submissions, handOuts, crashes, forgotten } = await simulate(seed, 400);
+    const { submissions, handOuts, crashes, forgotten } = await run('simulate', seed, 400);
     totals.submissions += submissions;
     totals.handOuts += handOuts;
     totals.crashes += crashes;
@@ -42,6 +43,7 @@ test('two hundred seeds find nothing', async () => {
     totals.submissions > 500 && totals.handOuts > 5_000 && totals.crashes > 50 && totals.forgotten > 5,
     JSON.stringify(totals),
   );
+  const timesOfPlaces = await run('timesOfPlaces');
   const neverAsked = RARE_PLACES.filter((place) => timesOfPlaces.get(place) === 0);
   assert.deepEqual(neverAsked, [], 'rare places that were never reached');
 });
@@ -50,7 +52,7 @@ test('forty seeds of two nodes and of three on one store find nothing', async ()
   const totals = { handOuts: 0, takeovers: 0 };
   for (let seed = 1; seed <= 40; seed++) {
     for (const nodes of [2, 3]) {
-      const { handOuts, takeovers } = await simulate(seed, 400, { nodes });
+      const { handOuts, takeovers } = await run('simulate', seed, 400, { nodes });
       totals.handOuts += handOuts;
       totals.takeovers += takeovers;
     }
@@ -59,9 +61,9 @@ test('forty seeds of two nodes and of three on one store find nothing', async ()
 });
 
 test('the seeds that found something find nothing any more', async () => {
-  for (const [seed, steps] of SEEDS_OF_OLD) await simulate(seed, steps, { queues: 1 });
+  for (const [seed, steps] of SEEDS_OF_OLD) await run('simulate', seed, steps, { queues: 1 });
 });
 
 test('a seed gives the same run every time', async () => {
-  assert.deepEqual(await simulate(42, 800), await simulate(42, 800));
+  assert.deepEqual(await run('simulate', 42, 800), await run('simulate', 42, 800));
 });
