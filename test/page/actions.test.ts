@@ -4,6 +4,7 @@ import type { Page, Route } from 'playwright-core';
 import { submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { pageSuite } from '../support/page/suite.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 pageSuite('actions on the page', {}, (scene) => {
   /** The submissions of a customer; from here on time passes only when it is told to. */
@@ -196,7 +197,7 @@ pageSuite('actions on the page', {}, (scene) => {
     await page.getByRole('button', { name: 'Change 1 submission' }).click();
     await page.getByRole('button', { name: 'Undo' }).click();
     const done = () => actions.filter(({ body }) => body.dry_run !== true).map(({ body }) => body);
-    while (done().length < 2) await page.waitForRequest('**/actions/set');
+    await eventually(() => done().length === 2);
     const ids = [submissionId(1)];
     assert.deepEqual(done(), [
       {
