@@ -127,19 +127,30 @@ async function oldNode(app: string): Promise<void> {
   const old = ['--no-experimental-require-module'];
   const version = "Object.defineProperty(process.versions, 'node', { value: '16.20.2' });";
   const asOld = [...old, '--import', `data:text/javascript,${encodeURIComponent(version)}`];
-  for (const name of ENTRIES) {
-    for (const load of [`await import('${name}')`, `createRequire('${app}/x.js')('${name}')`]) {
-      const code = `import { createRequire } from 'node:module'; console.log(Object.keys(${load}).length)`;
-      const refused = node([...asOld, '--input-type=module', '--eval', code], app);
-      await refused.line(/Error: opsqueue needs Node\.js 24\.9\.0 or newer, and this is 16\.20\.2/);
-      assert.equal((await refused.exit()).code, 1);
-    }
-    // Jest asks for the same entries.
-    const code = `import * as same from '${name}'; console.log(Object.keys(same).length)`;
-    const passed = node([...old, '--input-type=module', '--eval', code], app);
-    await passed.line(/^[1-9]\d*$/);
-    assert.equal((await passed.exit()).code, 0);
-  }
+  const needs = /^Error: opsqueue needs Node\.js 24\.9\.0 or newer, and this is 16\.20\.2/;
+  const loads = ENTRIES.flatMap((name) => [
+    `await import('${name}')`,
+    `createRequire('${app}/x.js')('${name}')`,
+  ]);
+  const tries = loads.map(
+    (load) => `try { ${load}; console.log(1); } catch (error) { console.log(String(error)); }`,
+  );
+  const asModule = ['--input-type=module', '--eval'];
+  const code = `import { createRequire } from 'node:module'; ${tries.join('\n')}`;
+  const refused = node([...asOld, ...asModule, code], app);
+  await refused.exit();
+  const said = refused.output('stdout').trim().split('\n');
+  assert.equal(said.length, loads.length, refused.output('stderr'));
+  for (const [i, line] of said.entries()) assert.match(line, needs, `${loads[i]}: ${line}`);
+  const uncaught = node([...asOld, ...asModule, loads[0]!], app);
+  await uncaught.line(needs);
+  assert.equal((await uncaught.exit()).code, 1);
+  // Jest asks for the same entries.
+  const imports = ENTRIES.map((name, i) => `import * as entry${i} from '${name}';`);
+  const names = ENTRIES.map((_, i) => `console.log(Object.keys(entry${i}).length);`);
+  const passed = node([...old, ...asModule, [...imports, ...names].join('\n')], app);
+  assert.equal((await passed.exit()).code, 0, passed.output('stderr'));
+  assert.match(passed.output('stdout'), new RegExp(`^(?:[1-9]\\d*\n){${ENTRIES.length}}$`));
   for (const file of await readdir(join(app, 'node_modules/opsqueue/dist/old-node'))) {
     const text = await readFile(join(app, 'node_modules/opsqueue/dist/old-node', file), 'utf8');
     assert.deepEqual(
