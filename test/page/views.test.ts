@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ATTENTION_VIEWS, type AttentionView } from '../../src/protocol/api/overview.ts';
 import { list, overview, PLAIN, submission, submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { goTo, pageSuite } from '../support/page/suite.ts';
@@ -42,6 +43,27 @@ pageSuite('the page', {}, (scene) => {
     await goTo(page, '');
     await line.waitFor({ state: 'detached' });
     await shards.waitFor({ state: 'detached' });
+    watched.assertQuiet();
+  });
+
+  test('wherever what needs attention leads to, there is a view', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    const headings: Readonly<Record<AttentionView, RegExp>> = {
+      overview: /^Overview/,
+      why: /^Why/,
+      submissions: /^Submissions/,
+      consumers: /^Consumers/,
+      failures: /^Failures/,
+      queue: /^Queue/,
+    };
+    const views = ATTENTION_VIEWS.map((view) => [view, headings[view]] as const);
+    const id = submissionId(1);
+    for (const [link, name] of [...views, [`submissions/${id}`, new RegExp(id)] as const]) {
+      await page.goto(`${scene.origin}/#/${link}?queue=-`);
+      await page.getByRole('heading', { level: 1, name }).waitFor();
+    }
     watched.assertQuiet();
   });
 

@@ -117,14 +117,19 @@ export type AttentionCode = (typeof ATTENTION_CODES)[number];
 export const SEVERITIES = ['critical', 'warning', 'info'] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
+/** Where it may be told: each is a path below `/api/v1/`, and a view of the page. */
+export const ATTENTION_VIEWS = ['overview', 'why', 'submissions', 'consumers', 'failures', 'queue'] as const;
+export type AttentionView = (typeof ATTENTION_VIEWS)[number];
+export type AttentionLink = AttentionView | `${AttentionView}?${string}` | `submissions/${string}`;
+
 export interface Attention {
   readonly code: AttentionCode;
   readonly severity: Severity;
   /** Of what the text names; 1 where nothing is counted. */
   readonly count: number;
   readonly text: string;
-  /** Where more of it is told: a path below `/api/v1/`, with its query. */
-  readonly link: string;
+  /** Where more of it is told, with its query. */
+  readonly link: AttentionLink;
 }
 
 /** Series of `GET /api/v1/history`: per second, or as of the end of each point. Those of the store and the process are the server's. */

@@ -1,7 +1,7 @@
 import { listedQueue } from '../../model/queue-name.ts';
 import { SHARDS } from '../../model/shard.ts';
 import { strategyText } from '../../model/strategy-text.ts';
-import type { Attention, AttentionCode, Severity } from '../../protocol/api/overview.ts';
+import type { Attention, AttentionCode, AttentionLink, Severity } from '../../protocol/api/overview.ts';
 import type { QueueSight } from '../../queue/queue.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import type { Computation } from '../frames.ts';
@@ -40,7 +40,7 @@ const RANK: Readonly<Record<Severity, number>> = { critical: 0, warning: 1, info
 /** What a person should look at, the most severe first. */
 export function* attention(sources: Sources, name: string | null): Computation<Attention[]> {
   const found: Attention[] = [];
-  const add = (code: AttentionCode, severity: Severity, text: string, link: string, count = 1) =>
+  const add = (code: AttentionCode, severity: Severity, text: string, link: AttentionLink, count = 1) =>
     void found.push({ code, severity, count, text, link });
   ofServer(sources, add);
   if (name === null) ofShards(sources, add);
@@ -53,7 +53,13 @@ export function* attention(sources: Sources, name: string | null): Computation<A
   return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]).slice(0, ATTENTION_MAX);
 }
 
-type Add = (code: AttentionCode, severity: Severity, text: string, link: string, count?: number) => void;
+type Add = (
+  code: AttentionCode,
+  severity: Severity,
+  text: string,
+  link: AttentionLink,
+  count?: number,
+) => void;
 
 function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }: Sources, add: Add): void {
   const { ok, error, stuckSinceMs } = queue.journalHealth;
@@ -127,7 +133,7 @@ function* ofWork(
   const { chunksAvailable, chunksPaused, chunksReserved, consumers, submissionsPaused } = counts;
   if (chunksAvailable > 0 && consumers === 0) {
     const waits = `${plural(chunksAvailable, 'chunk waits', 'chunks wait')}${where}`;
-    const link = `why?queue=${listed}`;
+    const link = `why?queue=${listed}` as const;
     if (isComingBack(takenOverForMs))
       add('no_consumers', 'info', `${waits}: ${comingBackInWords(takenOverForMs)}`, link, chunksAvailable);
     else add('no_consumers', 'warning', `${waits}, and no consumer is connected`, link, chunksAvailable);
@@ -156,7 +162,7 @@ function* ofPaused(
   { submissions }: QueueSight['schedule'],
   where: string,
   chunks: number,
-): Computation<{ readonly text: string; readonly link: string }> {
+): Computation<{ readonly text: string; readonly link: AttentionLink }> {
   let looked = 0;
   for (const { isWithheld, record, control } of submissions.values()) {
     if (++looked % STRIDE === 0) yield;
