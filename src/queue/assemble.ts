@@ -12,6 +12,7 @@ import { Endings } from './endings.ts';
 import { QueueEvents } from './events.ts';
 import { Inserts } from './inserts.ts';
 import { Congestion } from './journal/congestion.ts';
+import { RetryLog } from './journal/retry-log.ts';
 import { LongPolls } from './long-polls.ts';
 import { NamedQueue } from './named-queue.ts';
 import { NamedQueues } from './named-queues.ts';
@@ -112,6 +113,7 @@ export function assemble(options: QueueOptions, hooks: QueueHooks) {
     holdHandOutAfterMs: options.holdHandOutAfterMs ?? 5_000,
     inputRoom: { bytesMax: options.inputCacheBytesMax ?? 64 * 1024 * 1024, bytes: 0 },
     longChunksPace: { nextLineMs: Number.NEGATIVE_INFINITY },
+    retryLog: new RetryLog({ clock, logger }),
     hooks: {
       committed: (seconds: number) => stats.committed(seconds),
       healthChanged: () => hooks.healthChanged(),

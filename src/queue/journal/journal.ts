@@ -11,6 +11,7 @@ import { Backoff } from '../../system/time/backoff.ts';
 import { type Clock, sleep, type Timer } from '../../system/time/clock.ts';
 import { type Instant, instantOf } from '../../system/time/instant.ts';
 import { Backlog, type Batch, type BatchLimits, type PagedSubmission } from './backlog.ts';
+import { RetryLog } from './retry-log.ts';
 import { StoreProbe } from './store-probe.ts';
 
 /** Of the tries of a batch, the first ones are logged, and from then on one out of so many. */
@@ -42,6 +43,8 @@ export interface JournalOptions {
   readonly retryMaxMs?: number;
   /** How long a commit took that took place. */
   readonly committed?: (seconds: number) => void;
+  /** Shared by the journals of a process. Default: one of its own, which tells at once. */
+  readonly retryLog?: RetryLog;
 }
 
 export interface JournalHealth {
@@ -89,6 +92,7 @@ export class Journal {
   readonly #clock: Clock;
   readonly #committed: (seconds: number) => void;
   readonly #logger: Logger;
+  readonly #retryLog: RetryLog;
   readonly #backlog = new Backlog();
   /** Of submissions with pages that are not on disk: how many of their chunks are done there. */
   readonly #chunksCommitted = new Map<ChunkSet, number>();
@@ -122,6 +126,7 @@ export class Journal {
     this.#clock = clock;
     this.#committed = options.committed ?? (() => {});
     this.#logger = options.logger;
+    this.#retryLog = options.retryLog ?? new RetryLog({ ...options, gatherMs: 0 });
     this.#slowAfterMs = options.slowAfterMs ?? 5000;
     this.#backoff = new Backoff(options.random, {
       firstMs: options.retryFirstMs ?? 50,
@@ -302,7 +307,7 @@ export class Journal {
           this.#lose(result.error);
           return null;
         case 'refused':
-          if (!(await this.#pause(result.error, batch.seq, 'refused'))) return null;
+          if (!(await this.#pause(result.error, 'refused'))) return null;
           break;
         case 'unknown':
           if (!(await this.#settle(batch, result.error))) return null;
@@ -332,7 +337,7 @@ export class Journal {
   /** After an unknown outcome, nothing else is written before the store has said which batch was the last. */
   async #settle(batch: CommitBatch, error: StoreError): Promise<boolean> {
     let failure = error;
-    while (await this.#pause(failure, batch.seq, 'of unknown outcome')) {
+    while (await this.#pause(failure, 'of unknown outcome')) {
       try {
         const lastSeq = await this.#store.lastSeq(this.#tenure.grant.shard);
         if (this.#hasEnded()) return false;
@@ -349,7 +354,7 @@ export class Journal {
   }
 
   /** Waits before the next try; false when there must not be one. */
-  async #pause(error: StoreError, seq: number, what: string): Promise<boolean> {
+  async #pause(error: StoreError, what: string): Promise<boolean> {
     if (this.#hasEnded()) return false;
     if (error.storeClass !== 'transient' && error.storeClass !== 'full') {
       this.#lose(error);
@@ -357,11 +362,10 @@ export class Journal {
     }
     this.#setError(error);
     const delayMs = this.#backoff.nextMs();
-    const fields = { seq, delayMs: Math.round(delayMs), code: error.code, error: error.message };
     // During a long outage, one line every half a minute.
     const { tries } = this.#backoff;
     if (tries <= TRIES_TOLD || tries % TRIES_TOLD_EVERY === 0) {
-      this.#logger.warn(fields, `a batch is ${what}; trying again`);
+      this.#retryLog.retries({ shard: this.#tenure.grant.shard, what, error });
     }
     try {
       await sleep(this.#clock, delayMs, this.#ended.signal);

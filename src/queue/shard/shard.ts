@@ -8,6 +8,7 @@ import { type Clock, endsWithin } from '../../system/time/clock.ts';
 import { QueueUnavailableError } from '../errors.ts';
 import { InputCache, type InputRoom } from '../input-cache.ts';
 import { Journal } from '../journal/journal.ts';
+import type { RetryLog } from '../journal/retry-log.ts';
 import { StoreWatch } from '../journal/store-watch.ts';
 import { LongChunks, type LongChunksPace } from '../long-chunks.ts';
 
@@ -22,6 +23,7 @@ export interface ShardOptions {
   /** Shared by all shards. */
   readonly inputRoom: InputRoom;
   readonly longChunksPace: LongChunksPace;
+  readonly retryLog: RetryLog;
   readonly hooks: ShardHooks;
 }
 
