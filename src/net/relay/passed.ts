@@ -76,10 +76,16 @@ export class PassedConnection {
 
   /** What the server says from there on reaches nobody: it will be told that the client has gone. */
   #finishFrame(bytes: Buffer): void {
+    const frames = this.#frames!;
     let at = 0;
-    while (at < bytes.length && this.#frames!.isInFrame) this.#frames!.received(bytes.subarray(at, ++at));
+    while (at < bytes.length && frames.isInFrame) {
+      // Of a header, byte by byte: where it ends is not known before.
+      const end = at + Math.max(1, frames.payloadLeft);
+      frames.received(bytes.subarray(at, end));
+      at = Math.min(end, bytes.length);
+    }
     this.#client.write(bytes.subarray(0, at));
-    if (!this.#frames!.isInFrame) this.#sayClose();
+    if (!frames.isInFrame) this.#sayClose();
   }
 
   #sayClose(): void {

@@ -17,7 +17,6 @@ const HEADER_BYTES_MAX = 14;
 export class FrameProgress {
   readonly #header = new Uint8Array(HEADER_BYTES_MAX);
   #headerBytes = 0;
-  /** Of the current frame's payload, not here yet. */
   #payloadLeft = 0;
   /** A frame of a message was there that is not the message's last. */
   #isFragmented = false;
@@ -31,6 +30,11 @@ export class FrameProgress {
   /** Whether a frame of any kind has begun that is not complete. */
   get isInFrame(): boolean {
     return this.#headerBytes > 0 || this.#payloadLeft > 0;
+  }
+
+  /** Of a frame whose header is complete, the bytes that are not here yet. */
+  get payloadLeft(): number {
+    return this.#payloadLeft;
   }
 
   /** Messages that came to their end; a control frame between the frames of one is none. */
