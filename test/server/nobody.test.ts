@@ -89,6 +89,14 @@ test('while no node is active, whoever asks is told at once why, since when and 
     assert.equal(nodes.code, 0);
     assert.match(nodes.stdout, / standby +0 +no .*\(cut\)$/m);
   }
+  for (const path of ['/ping', '/api/v1/overview', '/producer/version']) {
+    const foreign = await HttpSocket.open(a.port);
+    foreign.send(`GET ${path}`, { host: 'rebound.evil.example' });
+    const { status, body } = await foreign.answer();
+    assert.equal(status, 403, path);
+    assert.doesNotMatch(body.toString(), /leases/);
+    foreign.close();
+  }
   assert.ok(performance.now() - startedMs < 10_000);
   isCut = false;
   await balanced(a, b);

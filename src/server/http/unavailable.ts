@@ -6,10 +6,12 @@ import {
 } from '../../net/http/exchange.ts';
 import type { HttpHandler } from '../../net/http/server.ts';
 import { formatErrorText } from '../../protocol/producer/requests.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, Admitted, Refusal } from './admission.ts';
 import { refuseByProblems } from './api/problem.ts';
 import { ENDPOINTS, isOfApi } from './endpoints.ts';
 import { isOfNode, type NodeView, nodeRoutes } from './node-routes.ts';
+
+const FOREIGN = 403;
 
 export interface UnavailableOptions {
   /** On a standby: what it does with connections that have just come. What it answers itself is unavailable for a moment. */
@@ -24,11 +26,13 @@ export interface UnavailableOptions {
 export function unavailableHandler(options: UnavailableOptions): HttpHandler {
   const { admission, node, connection } = options;
   const routes = nodeRoutes(node);
-  /** Whether it is about this node. */
-  const answers = (exchange: HttpExchange): boolean => {
-    const decision = admission.admit(exchange);
-    if (decision.kind !== 'admitted') return false;
-    if (isOfNode(decision.name)) void routes[decision.name](exchange, decision);
+  /** Whether it is about this node, or of a page of another site. */
+  const answers = (exchange: HttpExchange, decision: Refusal | Admitted): boolean => {
+    if (decision.kind === 'refused') {
+      // They are not told why nobody answers. What else is wrong with a request, a node that is active says.
+      if (decision.status !== FOREIGN) return false;
+      exchange.respond(FOREIGN, decision.text, CONTENT_TYPE_TEXT);
+    } else if (isOfNode(decision.name)) void routes[decision.name](exchange, decision);
     else if (decision.name === 'metrics') {
       void options.metrics().then((text) => exchange.respond(200, text, CONTENT_TYPE_TEXT));
     } else return false;
@@ -37,9 +41,9 @@ export function unavailableHandler(options: UnavailableOptions): HttpHandler {
   return {
     ...(connection === undefined ? {} : { connection }),
     request(exchange) {
-      if (answers(exchange)) return;
       const { path, queue } = admission.queuePath(exchange);
       if (isOfApi(path)) refuseByProblems(exchange);
+      if (answers(exchange, admission.admit(exchange))) return;
       const reason = node.whyNobody(queue);
       if (connection === undefined) respondUnavailable(exchange, reason, null);
       else respondElsewhere(exchange, reason);
