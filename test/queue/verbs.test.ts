@@ -8,6 +8,7 @@ import { StoreError } from '../../src/store/errors.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { QueueWorld, type WorldConsumer } from '../support/queues/queue-world.ts';
 import { faultyStore } from '../support/store/faulty-store.ts';
+import { gatedStore } from '../support/store/gated-store.ts';
 
 const PAUSE: Change = { verb: 'pause', cause: CAUSE_DEFAULT };
 const RESUME: Change = { verb: 'resume', cause: CAUSE_DEFAULT };
@@ -494,4 +495,34 @@ test('a verb for thousands lets others have their turns', async () => {
   assert.equal((await paused).done, 1_000);
   assert.equal(world.queue.counts.chunksPaused, 1_000);
   await world.stop();
+});
+
+test('what is so already is answered after the commit that made it so', async () => {
+  const gate = gatedStore();
+  const world = await QueueWorld.start({ store: gate.store, chunkRetriesMax: 1 });
+  const id = await world.insert('a', 2, { failureMode: 'collect' });
+  const consumer = world.consumer();
+  consumer.fail(consumer.take(1)[0]!.chunk);
+  await world.settle();
+  gate.shut();
+  for (const [change, target] of [
+    [PAUSE, { kind: 'queue', queue: '' }],
+    [PAUSE, SERVER],
+    [PAUSE, ids(id)],
+    [{ verb: 'retry' }, ids(id)],
+  ] as const) {
+    const answers: number[] = [];
+    const asked = [1, 2].map(async () => void answers.push((await run(world, change, target)).done));
+    await world.settle();
+    assert.deepEqual(
+      answers,
+      [],
+      JSON.stringify([change, target], (_, value) => String(value)),
+    );
+    gate.open();
+    await Promise.all(asked);
+    assert.deepEqual(answers, [1, 0]);
+    gate.shut();
+  }
+  gate.open();
 });

@@ -150,6 +150,8 @@ export class Retries {
     const submission = queue.scheduler.get(id)!;
     const failed = submission.failed?.count ?? 0;
     const { record, control } = submission;
+    // Another retry, by which nothing has failed any more, may not be on disk yet.
+    if (act !== null && failed === 0) await committed(journal);
     if (act === null || failed === 0) return this.#told({ record, control }, failed);
     const nowMs = clock.monotonicMs();
     const chunks = queue.scheduler.retry(id, nowMs) ?? 0;

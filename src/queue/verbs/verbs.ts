@@ -247,8 +247,9 @@ export class Verbs {
       scopes.set(scope, next);
       queues.pausesChanged();
       this.#o.events.publish({ kind: 'scope_changed', scope, act }, this.#o.clock.monotonicMs());
-      await committed([shard]);
     }
+    // What made it so already may not be on disk yet.
+    if (!request.isDryRun) await committed([shard]);
     tally.lookAtScope(scope, next ?? scopes.get(scope));
     return this.#answer(request, 1, tally);
   }
