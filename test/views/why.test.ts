@@ -3,7 +3,10 @@ import { test } from 'node:test';
 import { Strategy } from '../../src/model/strategy.ts';
 import { WHY_CODES, type WhyCode } from '../../src/protocol/api/why.ts';
 import { comesFirst, exclusionOf } from '../../src/views/answers/eligible.ts';
+import { why } from '../../src/views/answers/why.ts';
 import { finalCheck, inWords, type Situation, whyChecks } from '../../src/views/answers/why-checks.ts';
+import { QueueWorld } from '../support/queues/queue-world.ts';
+import { made, startViews } from '../support/queues/test-views.ts';
 
 /** Of a submission that runs. */
 const RUNS: Situation = {
@@ -12,6 +15,7 @@ const RUNS: Situation = {
   storeStuck: null,
   queuePauses: [],
   submissionsOpen: 3,
+  withheld: null,
   waiting: 10,
   reserved: 2,
   delayed: 0,
@@ -82,6 +86,85 @@ test('pauses are told with who paused, of the queue before those of the submissi
   assert.deepEqual(judged({ ...RUNS, submission, queuePauses: [upgrade] }).slice(0, 2), [
     'queue_paused',
     'the queue or the server is paused by bob (upgrade)',
+  ]);
+});
+
+async function paused(chunkCounts: readonly number[]) {
+  const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
+  const views = startViews(world);
+  const ids: bigint[] = [];
+  for (const count of chunkCounts) ids.push(await world.insert(`p${ids.length}`, count));
+  const consumer = world.consumer();
+  const pause = (id: bigint, by: string, cause = 'manual') =>
+    world.queue.verbs.run({
+      by,
+      reason: null,
+      isDryRun: false,
+      expected: null,
+      change: { verb: 'pause', cause },
+      target: { kind: 'submissions', ids: [id], queue: null },
+    });
+  const told = () => {
+    const computing = why(views.sources, { submission: null, queue: '' });
+    assert.ok('next' in computing);
+    const { ok, verdict, text, advice } = made(computing);
+    return { ok, verdict, text, advice };
+  };
+  return { world, views, ids, consumer, pause, told };
+}
+
+test('work that is paused submission by submission does not run: how much, by whom, and what is still in flight', async () => {
+  const { world, views, ids, consumer, pause, told } = await paused([5, 3]);
+  const [a, b] = ids as [bigint, bigint];
+  for (let i = 0; i < 2; i++) consumer.complete(consumer.take()[0]!.chunk);
+  const [held] = consumer.take();
+  assert.equal(told().verdict, 'running');
+  await pause(b, 'maria');
+  assert.equal(told().verdict, 'running');
+  await pause(a, 'maria');
+  await world.settle();
+  assert.deepEqual(told(), {
+    ok: false,
+    verdict: 'submission_paused',
+    text: 'all open work (2 submissions, 5 chunks) is paused by maria (manual); 1 chunk is still in flight',
+    advice: 'opsqueue ls --state paused lists them',
+  });
+  consumer.complete(held!.chunk);
+  await world.passes(90_000);
+  assert.equal(told().text, 'all open work (2 submissions, 5 chunks) is paused by maria (manual)');
+  await pause(b, 'ann', 'upgrade');
+  await world.settle();
+  assert.equal(told().text, 'all open work (2 submissions, 5 chunks) is paused');
+  views.stop();
+});
+
+test('of one that is paused beside others with nothing to hand out, too', async () => {
+  const { world, views, ids, consumer, pause, told } = await paused([1, 4]);
+  consumer.take();
+  await pause(ids[1]!, 'maria');
+  await world.settle();
+  assert.deepEqual(told(), {
+    ok: false,
+    verdict: 'submission_paused',
+    text: 'all that is left to hand out (1 submission, 4 chunks) is paused by maria (manual); 1 chunk is still in flight',
+    advice: `opsqueue resume ${ids[1]}`,
+  });
+  views.stop();
+});
+
+test('work that waits for its start is said to, where nothing else is left', () => {
+  const withheld = {
+    submissions: 1,
+    chunks: 9,
+    submissionsPaused: 0,
+    only: '7',
+    pausedBy: '',
+    startsInMs: 60_000,
+  };
+  assert.deepEqual(judged({ ...ALL, waiting: 0, reserved: 0, submissionsOpen: 1, withheld }), [
+    'not_started',
+    'all open work (1 submission, 9 chunks) has not begun, as was asked: it starts in 60 s',
+    'wait, or opsqueue set 7 --start-after none',
   ]);
 });
 

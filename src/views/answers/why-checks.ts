@@ -11,6 +11,8 @@ export interface Situation {
   /** Of the server and the queue. */
   readonly queuePauses: readonly PauseSituation[];
   readonly submissionsOpen: number;
+  /** Where all that is asked about: what is paused or has not begun, if nothing else is left to hand out. */
+  readonly withheld: WithheldSituation | null;
   /** Chunks that could be handed out, of all or of the submission. */
   readonly waiting: number;
   readonly reserved: number;
@@ -60,6 +62,19 @@ export interface OpenSituation {
   readonly startsInMs: number;
 }
 
+export interface WithheldSituation {
+  readonly submissions: number;
+  readonly chunks: number;
+  /** How many of them are paused; the others have not begun. */
+  readonly submissionsPaused: number;
+  /** The id, if it is only one. */
+  readonly only: string | null;
+  /** By whom and why, if that is the same for all of them; empty: it is not, or none is paused. */
+  readonly pausedBy: string;
+  /** Until the first of those that have not begun may begin. */
+  readonly startsInMs: number;
+}
+
 export interface PauseSituation {
   readonly by: string;
   readonly cause: string;
@@ -103,8 +118,8 @@ const FINE: Readonly<Record<Code, string>> = {
   store_stuck: 'the store takes what it is given',
   queue_paused: 'neither server nor queue is paused',
   nothing_open: 'there is open work',
-  submission_paused: 'it is not paused',
-  not_started: 'it may be handed out by its start',
+  submission_paused: 'not all that is left is paused',
+  not_started: 'not all that is left has yet to begin',
   end_uncommitted: 'not all of its chunks are settled',
   all_reserved: 'not all that is left is in the hands of consumers',
   all_delayed: 'not all that is left waits for its next try',
@@ -143,21 +158,41 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
       ? null
       : { evidence: 'no submission is open', advice: 'submit something; opsqueue queues lists other queues' },
 
-  submission_paused: ({ submission }) =>
-    submission === null || submission.pauses.length === 0
-      ? null
-      : {
-          evidence: `it is paused ${pausesInWords(submission.pauses)}`,
-          advice: `opsqueue resume ${submission.id}`,
-        },
+  submission_paused(situation) {
+    const { submission, withheld } = situation;
+    if (submission !== null) {
+      if (submission.pauses.length === 0) return null;
+      return {
+        evidence: `it is paused ${pausesInWords(submission.pauses)}`,
+        advice: `opsqueue resume ${submission.id}`,
+      };
+    }
+    if (withheld === null || withheld.submissionsPaused === 0) return null;
+    const { submissions, submissionsPaused, only, pausedBy } = withheld;
+    const is = submissionsPaused === submissions ? 'is paused' : 'is paused, or has not begun';
+    const by = pausedBy === '' ? '' : ` ${pausedBy}`;
+    return {
+      evidence: `${withheldInWords(situation, withheld)} ${is}${by}${stillHeld(situation)}`,
+      advice: only === null ? 'opsqueue ls --state paused lists them' : `opsqueue resume ${only}`,
+    };
+  },
 
-  not_started: ({ submission }) =>
-    submission === null || submission.startsInMs <= 0
-      ? null
-      : {
-          evidence: `it starts in ${inWords(submission.startsInMs)}`,
-          advice: `wait, or opsqueue set ${submission.id} --start-after none`,
-        },
+  not_started(situation) {
+    const { submission, withheld } = situation;
+    if (submission !== null) {
+      if (submission.startsInMs <= 0) return null;
+      return {
+        evidence: `it starts in ${inWords(submission.startsInMs)}`,
+        advice: `wait, or opsqueue set ${submission.id} --start-after none`,
+      };
+    }
+    if (withheld === null) return null;
+    const { only, startsInMs } = withheld;
+    return {
+      evidence: `${withheldInWords(situation, withheld)} has not begun, as was asked: ${only === null ? 'the first' : 'it'} starts in ${inWords(startsInMs)}${stillHeld(situation)}`,
+      advice: `wait, or opsqueue set ${only ?? 'ID'} --start-after none`,
+    };
+  },
 
   end_uncommitted: ({ submission }) =>
     submission?.isEnding !== true
@@ -256,6 +291,15 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     advice: null,
   }),
 };
+
+function withheldInWords({ submissionsOpen }: Situation, { submissions, chunks }: WithheldSituation): string {
+  const what = submissions === submissionsOpen ? 'all open work' : 'all that is left to hand out';
+  return `${what} (${plural(submissions, 'submission')}, ${plural(chunks, 'chunk')})`;
+}
+
+function stillHeld({ reserved }: Situation): string {
+  return reserved === 0 ? '' : `; ${plural(reserved, 'chunk is', 'chunks are')} still in flight`;
+}
 
 export function finalCheck(checks: readonly WhyCheck[]): WhyCheck & { readonly code: WhyCode } {
   return checks.at(-1)!;

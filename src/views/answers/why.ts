@@ -16,6 +16,7 @@ import { openSubmission, storedSubmission } from './submission.ts';
 import { chunksLeft } from './submission-item.ts';
 import { rateOf } from './time-left.ts';
 import { finalCheck, type Situation, whyChecks } from './why-checks.ts';
+import { withheldOf } from './withheld.ts';
 
 type Content = Omit<Why, 'as_of' | 'age_ms'>;
 type Open = SubmissionSight<ConsumerPeer>;
@@ -114,6 +115,7 @@ function* situationOf(
         },
     queuePauses: queue.pausesOf(name),
     submissionsOpen: sight?.counts.submissionsOpen ?? 0,
+    withheld: open === null && sight !== undefined ? yield* withheldOf(sight, clock.nowMs()) : null,
     waiting: open?.chunksAvailable ?? sight?.counts.chunksAvailable ?? 0,
     reserved: open?.chunksReserved ?? sight?.counts.chunksReserved ?? 0,
     delayed: open?.chunksDelayed ?? sight?.counts.chunksDelayed ?? 0,
