@@ -242,12 +242,16 @@ function waitThenRun(action: Action, trial: ActionAnswer, reason: string): void 
   });
 }
 
-/** @param send does it, and may be called again when there is no answer */
+/**
+ * @param send does it, and may be called again when there is no answer
+ * @param isUndo it takes back another one, and is not taken back itself
+ */
 async function run(
   action: Action,
   expected: number,
   reason: string,
   send = performing(action, expected, reason),
+  isUndo = false,
 ): Promise<void> {
   let takeAway = () => {};
   const late = setTimeout(() => {
@@ -256,7 +260,8 @@ async function run(
   try {
     const answer = await send();
     changes.set(changes.value + 1);
-    const undo = undoOf(action, answer);
+    // A second click where Undo was would do it again.
+    const undo = isUndo ? null : undoOf(action, answer);
     const isWhole = answer.skipped.length === 0 && answer.nodes_missing === undefined;
     say({
       text: outcomeText(action, answer, expected),
@@ -264,7 +269,10 @@ async function run(
       ...(undo === null || answer.done === 0
         ? {}
         : {
-            button: { label: undoLabel(action, answer), press: () => void run(undo, answer.done, 'undone') },
+            button: {
+              label: undoLabel(action, answer),
+              press: () => void run(undo, answer.done, 'undone', undefined, true),
+            },
           }),
     });
   } catch (error) {
@@ -275,7 +283,7 @@ async function run(
       isBad: true,
       ...(isRefused
         ? {}
-        : { button: { label: 'Try again', press: () => void run(action, expected, reason, send) } }),
+        : { button: { label: 'Try again', press: () => void run(action, expected, reason, send, isUndo) } }),
     });
   } finally {
     clearTimeout(late);

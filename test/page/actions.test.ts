@@ -45,6 +45,8 @@ pageSuite('actions on the page', {}, (scene) => {
     await page.getByRole('button', { name: 'Undo' }).focus();
     await page.keyboard.press('Enter');
     await page.getByText('Resumed 1 submission').waitFor();
+    // Nothing is where Undo was: a double click would pause it again.
+    assert.equal(await page.getByRole('button', { name: 'Undo' }).count(), 0);
     const ids = [submissionId(1)];
     assert.deepEqual(actions, [
       { verb: 'pause', body: { ids, dry_run: true } },
