@@ -37,6 +37,15 @@ const VIEWS = [
   ['queue', 'Queue'],
 ] as const;
 
+/** The tab of a view that has none of its own. */
+const TABS: Readonly<Record<string, string>> = {
+  overview: '',
+  why: '',
+  events: '',
+  keys: 'values',
+  queues: 'queue',
+};
+
 export function App() {
   const route = useRoute();
   const [hasHelp, setHelp] = useState(false);
@@ -106,9 +115,7 @@ function useTitle({ parts }: Route): void {
 
 function TopBar({ route, help }: { readonly route: Route; help(): void }) {
   const [view = ''] = route.parts;
-  const chosen = useRef<HTMLAnchorElement>(null);
-  // On a phone the views are wider than the screen.
-  useEffect(() => chosen.current?.scrollIntoView({ block: 'nearest', inline: 'center' }), [view]);
+  const shown = TABS[view] ?? view;
   return (
     <header class="top">
       <a
@@ -127,12 +134,7 @@ function TopBar({ route, help }: { readonly route: Route; help(): void }) {
       {ownQueue === '' ? <QueueChoice route={route} /> : <b class="queue-choice">{ownQueue}</b>}
       <nav class="views" aria-label="Views">
         {VIEWS.map(([path, name]) => (
-          <a
-            key={path}
-            ref={path === view ? chosen : null}
-            href={hrefTo(path)}
-            aria-current={path === view ? 'page' : undefined}
-          >
+          <a key={path} href={hrefTo(path)} aria-current={path === shown ? 'page' : undefined}>
             {name}
           </a>
         ))}
@@ -162,7 +164,7 @@ function QueueChoice({ route }: { readonly route: Route }) {
   const chosen = queueOf(route);
   const names = (data?.items ?? []).map(({ name }) => (name === '' ? '-' : name));
   if (chosen !== null && !names.includes(chosen)) names.push(chosen);
-  if (names.every((name) => name === '-') && chosen === null) return null;
+  if (names.every((name) => name === '-')) return null;
   return (
     <select
       class="queue-choice"

@@ -1,3 +1,4 @@
+import { Fragment } from 'preact';
 import {
   CONSUMER_GROUPINGS,
   CONSUMER_STATES,
@@ -71,7 +72,12 @@ function StrategyText({ of }: { readonly of: string | null }) {
     <span class="faint">none yet</span>
   ) : (
     <code title={of}>
-      <Foreign text={of} />
+      {of.split(/(?<=\()/).map((part, index) => (
+        <Fragment key={index}>
+          <Foreign text={part} />
+          <wbr />
+        </Fragment>
+      ))}
     </code>
   );
 }

@@ -51,7 +51,6 @@ pageSuite('the page', {}, (scene) => {
     const { page } = watched;
     await answerFrom(page);
     const headings: Readonly<Record<AttentionView, RegExp>> = {
-      overview: /^Overview/,
       why: /^Why/,
       submissions: /^Submissions/,
       consumers: /^Consumers/,

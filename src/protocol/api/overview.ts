@@ -117,8 +117,8 @@ export type AttentionCode = (typeof ATTENTION_CODES)[number];
 export const SEVERITIES = ['critical', 'warning', 'info'] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-/** Where it may be told: each is a path below `/api/v1/`, and a view of the page. */
-export const ATTENTION_VIEWS = ['overview', 'why', 'submissions', 'consumers', 'failures', 'queue'] as const;
+/** Where it may be told: each is a path below `/api/v1/`, and a view of the page other than the overview, which has told it. */
+export const ATTENTION_VIEWS = ['why', 'submissions', 'consumers', 'failures', 'queue'] as const;
 export type AttentionView = (typeof ATTENTION_VIEWS)[number];
 export type AttentionLink = AttentionView | `${AttentionView}?${string}` | `submissions/${string}`;
 

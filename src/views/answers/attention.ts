@@ -66,7 +66,7 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }
   if (!ok) {
     const forMs = clock.monotonicMs() - (stuckSinceMs ?? clock.monotonicMs());
     const text = `the store has taken nothing for ${inWords(forMs)}: ${error?.message ?? 'it does not answer'}`;
-    add('store_unhealthy', 'critical', text, 'overview');
+    add('store_unhealthy', 'critical', text, 'queue');
   }
   if (queue.isHandOutHeld) {
     add('hand_out_held', 'critical', 'no chunk is handed out until the store takes batches again', 'why');
@@ -83,7 +83,7 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }
       'paused_with_work',
       'warning',
       `the server is paused ${pausesInWords(pauses)}`,
-      'overview',
+      'queue',
       pauses.length,
     );
   }
@@ -104,7 +104,7 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }
   if (lastStep !== null && Math.abs(lastStep.byMs) > CLOCK_STEP_MS && steppedAgoMs < CLOCK_STEP_SHOWN_MS) {
     const direction = lastStep.byMs > 0 ? 'forward' : 'back';
     const text = `the clock of the machine was set ${direction} by ${inWords(Math.abs(lastStep.byMs))}, ${inWords(steppedAgoMs)} ago`;
-    add('clock_stepped', 'info', text, 'overview');
+    add('clock_stepped', 'info', text, 'queue');
   }
   if (throttling() > INTERVAL_LONG_MS) {
     add(
@@ -143,7 +143,7 @@ function* ofWork(
   const pauses = queue.pausesOf(name).filter((pause) => !ofServer.has(pause));
   if (pauses.length > 0) {
     const text = `queue ${listed} is paused ${pausesInWords(pauses)}`;
-    add('paused_with_work', 'warning', text, `overview?queue=${listed}`);
+    add('paused_with_work', 'warning', text, `queue?queue=${listed}`);
   } else if (chunksPaused > 0 && submissionsPaused === 1) {
     const { text, link } = yield* ofPaused(schedule, where, chunksPaused);
     add('paused_with_work', 'info', text, link);
