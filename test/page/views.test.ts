@@ -184,7 +184,7 @@ pageSuite('the page', {}, (scene) => {
       await page.getByText(`${view}: refused`).first().waitFor();
       const before = asked[view];
       // Which queues there are is asked every ten seconds.
-      const latest = page.waitForRequest(view === 'consumers' ? '**/consumers*' : '**/queues');
+      const latest = page.waitForResponse(view === 'consumers' ? '**/consumers*' : '**/queues');
       await page.clock.runFor(10_500);
       await latest;
       assert.equal(asked[view] > before, view === 'consumers', view);
