@@ -15,7 +15,7 @@ export function ListBody<Item>({
 }: {
   readonly feed: Feed<List<Item>>;
   /** Says that there are none. */
-  readonly empty: string;
+  readonly empty: ComponentChildren;
   /** They hold still for now. */
   readonly isHeld: boolean;
   /** So they do while some of them are selected. */

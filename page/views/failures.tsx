@@ -105,7 +105,7 @@ export function FailureGroups({
               First <At at={group.first} />, last <At at={group.last} />
             </span>
             <a href={hrefTo('submissions', `failure=${encodeURIComponent(group.fingerprint)}`)}>
-              Submissions with it
+              Open submissions with it
             </a>
             <a href={hrefTo('failures', `group=none&fingerprint=${encodeURIComponent(group.fingerprint)}`)}>
               Each of them

@@ -139,7 +139,7 @@ export function SubmissionsView() {
         clear={() => setChosen(new Set())}
       />
       <div ref={ref} class="list">
-        <ListBody feed={feed} isHeld={isHeld} hasSelected={chosen.size > 0} empty="No submission matches">
+        <ListBody feed={feed} isHeld={isHeld} hasSelected={chosen.size > 0} empty={<NoMatch query={query} />}>
           {() => (
             <Table
               label="Submissions"
@@ -160,6 +160,21 @@ export function SubmissionsView() {
         </ListBody>
       </div>
     </section>
+  );
+}
+
+/** Of submissions that have ended, only their failures tell which one they had. */
+function NoMatch({ query }: { readonly query: URLSearchParams }) {
+  const failure = query.get('failure');
+  if (failure === null) return 'No submission matches';
+  return (
+    <>
+      No open submission matches.{' '}
+      <a href={hrefTo('failures', `group=none&fingerprint=${encodeURIComponent(failure)}`)}>
+        Each of the failures
+      </a>{' '}
+      leads to its submission, also to one that has ended
+    </>
   );
 }
 

@@ -93,6 +93,22 @@ pageSuite('the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('from a failure that no open submission has any more, a link leads to those that have ended', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    await page.route('**/api/v1/submissions?*failure=fp-0*', (route) =>
+      route.fulfill({ json: list({ ...PLAIN, nowMs: Date.now() }, []) }),
+    );
+    await page.goto(`${scene.origin}/#/failures`);
+    await page.locator('.failures summary').first().click();
+    await page.getByRole('link', { name: 'Open submissions with it' }).first().click();
+    await page.getByRole('link', { name: 'Each of the failures' }).click();
+    await page.getByText('last try').first().waitFor();
+    assert.equal(await page.evaluate('location.hash'), '#/failures?group=none&fingerprint=fp-0');
+    watched.assertQuiet();
+  });
+
   test('a paused server is resumed as such, whichever queue is chosen, and queues are paused by themselves', async () => {
     await using watched = await scene.open();
     const { page } = watched;
