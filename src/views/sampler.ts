@@ -61,8 +61,10 @@ export class Sampler {
   }
 
   start(): void {
-    const dueMs = SECOND_MS - ((this.#o.clock.monotonicMs() - this.#startedMs) % SECOND_MS);
-    this.#timer = this.#o.clock.after(dueMs, () => this.#tick(), { unref: true });
+    const sinceMs = this.#o.clock.monotonicMs() - this.#startedMs;
+    // A timer may come somewhat early: the second that it was for is not due again.
+    const dueSecond = Math.max(this.#second, Math.floor(sinceMs / SECOND_MS)) + 1;
+    this.#timer = this.#o.clock.after(dueSecond * SECOND_MS - sinceMs, () => this.#tick(), { unref: true });
   }
 
   stop(): void {
@@ -85,15 +87,15 @@ export class Sampler {
     this.start();
   }
 
-  /** Once for each second that has passed, however late it is. */
+  /** Once a second, for all the time since the last sample: one that is late stands for the seconds before it as well. */
   sample(): void {
     const { queue, clock, watcher, latencies } = this.#o;
     const nowMs = clock.monotonicMs();
+    const second = Math.round((nowMs - this.#startedMs) / SECOND_MS);
+    if (second <= this.#second) return;
     const elapsedSeconds = (nowMs - this.#sampledMs) / SECOND_MS;
-    if (elapsedSeconds <= 0) return;
     this.#lookAtClock(nowMs);
     this.#sampledMs = nowMs;
-    const second = Math.round((nowMs - this.#startedMs) / SECOND_MS);
     const own = latencies();
     const names = new Set<string>();
     let consumersWaiting = 0;
