@@ -379,6 +379,8 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
       const { nodes_missing: missing, counts } = await view<Overview>(b, 'overview');
       return missing === undefined && counts.submissions_open === 12;
     }, 20_000);
+    // A node that is about to have another shard, or to give one away, refuses what is for all of its queues.
+    await balanced(b, c);
     const dry = await act(c, 'cancel', { filter: {}, dry_run: true });
     assert.equal(dry.matched, 12);
     const cancelled = await act(c, 'cancel', { filter: {}, expected: 12 });
