@@ -162,3 +162,13 @@ export class TestNode {
     };
   }
 }
+
+/** A node with all shards, whose offices do not end before `gate` is resolved, and one that is to have half of them. */
+export async function slowHandOver() {
+  const nodes = new Nodes();
+  const a = nodes.start('a');
+  await nodes.settle();
+  const gate = Promise.withResolvers<void>();
+  a.ending = gate.promise;
+  return { nodes, a, b: nodes.start('b'), gate };
+}

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ShardId } from '../../src/model/ids.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import { ALL, HALF, LEASE_MS, Nodes, type TestNode } from './nodes.ts';
+import { ALL, HALF, LEASE_MS, Nodes, slowHandOver, type TestNode } from './nodes.ts';
 
 const inOrder = (shards: Iterable<ShardId>) => [...shards].sort((x, y) => x - y);
 
@@ -196,13 +196,8 @@ test('what a node has too many of is given when the one that should have it is r
 });
 
 test('what was prepared is kept for as long as its shard is to be taken, and not for ever when it is free', async () => {
-  const nodes = new Nodes();
-  const a = nodes.start('a');
-  await nodes.settle();
-  const b = nodes.start('b');
+  const { nodes, a, b, gate } = await slowHandOver();
   const preparing = watchPreparing(b);
-  const gate = Promise.withResolvers<void>();
-  a.ending = gate.promise;
   await nodes.passes(45_000);
   assert.deepEqual([b.shards.length, preparing.kept.size, preparing.begun], [0, HALF, HALF]);
   gate.resolve();
@@ -223,12 +218,7 @@ test('what was prepared is kept for as long as its shard is to be taken, and not
 });
 
 test('what cannot be prepared again and again is tried less and less often', async () => {
-  const nodes = new Nodes();
-  const a = nodes.start('a');
-  await nodes.settle();
-  const gate = Promise.withResolvers<void>();
-  a.ending = gate.promise;
-  const b = nodes.start('b');
+  const { nodes, b, gate } = await slowHandOver();
   const triesMs = new Map<ShardId, number[]>();
   b.prepare = async (shard) => {
     triesMs.set(shard, [...(triesMs.get(shard) ?? []), nodes.time.monotonicMs()]);

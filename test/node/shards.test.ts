@@ -5,7 +5,7 @@ import type { ShardId } from '../../src/model/ids.ts';
 import { SHARDS } from '../../src/model/shard.ts';
 import { StoreError } from '../../src/store/errors.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { ALL, HALF, LEASE_MS, Nodes } from './nodes.ts';
+import { ALL, HALF, LEASE_MS, Nodes, slowHandOver } from './nodes.ts';
 
 test('the first node has all shards, a second one gets its share, one after the other, and everybody knows', async () => {
   const nodes = new Nodes();
@@ -40,12 +40,7 @@ test('the first node has all shards, a second one gets its share, one after the 
 });
 
 test('a shard is given away after its office has ended, however long that takes, and none beside it', async () => {
-  const nodes = new Nodes();
-  const a = nodes.start('a');
-  await nodes.settle();
-  const gate = Promise.withResolvers<void>();
-  a.ending = gate.promise;
-  const b = nodes.start('b');
+  const { nodes, a, b, gate } = await slowHandOver();
   await nodes.passes(10_000);
   assert.deepEqual([a.shards.length, b.shards.length], [SHARDS - 1, 0]);
   const [ending] = a.events.filter((event) => event.endsWith(' ending'));
