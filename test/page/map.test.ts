@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
-import { goTo, pageSuite } from '../support/page/suite.ts';
+import { goTo, pageSuite, there } from '../support/page/suite.ts';
 
 /** Two fingers on the map, 100 pixels apart, move until they are 200 apart. */
 const PINCH = `{
@@ -63,7 +63,7 @@ pageSuite('the map of the page', {}, (scene) => {
       await page.getByText(words).waitFor();
     }
     await page.getByText('As a table').click();
-    assert.equal(await page.locator('.map-table tbody tr').count(), 20);
+    await there(page.locator('.map-table tbody tr'), 20);
     await goTo(page, 'submissions');
     await page.getByText('50 of 100\u2009000 shown').waitFor();
     watched.assertQuiet();

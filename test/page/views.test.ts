@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ATTENTION_VIEWS, type AttentionView } from '../../src/protocol/api/overview.ts';
 import { list, overview, PLAIN, submission, submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
-import { goTo, pageSuite } from '../support/page/suite.ts';
+import { goTo, pageSuite, there } from '../support/page/suite.ts';
 import { VIEWS, viewLoaded } from '../support/page/views.ts';
 
 // The page in a real browser, with answers that are made up. test/page/real-queue.test.ts has a real queue.
@@ -141,14 +141,14 @@ pageSuite('the page', {}, (scene) => {
     await page.goto(`${scene.origin}/#/queue?queue=images`);
     await page.getByRole('button', { name: 'Resume everything' }).waitFor();
     const pausing = page.locator('tr[data-row] button', { hasText: 'Pause' });
-    assert.equal(await pausing.count(), 2);
+    await there(pausing, 2);
     watched.assertQuiet();
     // Whether the server is paused nobody knows then; of its queues it is known.
     await page.route('**/api/v1/overview', (route) => route.fulfill({ status: 503, body: 'busy' }));
     await page.reload();
     await pausing.first().waitFor();
     await page.getByText('busy').first().waitFor();
-    assert.equal(await pausing.count(), 2);
+    await there(pausing, 2);
     assert.equal(await page.getByRole('button', { name: 'everything' }).count(), 0);
   });
 
@@ -255,7 +255,7 @@ pageSuite('the page', {}, (scene) => {
     await page.route('**/api/v1/**', (route) => route.abort());
     await page.locator('.banner').waitFor();
     assert.equal(await page.getByText('Nothing needs attention').count(), 0);
-    assert.equal(await page.locator('main.past').count(), 1);
+    await there(page.locator('main.past'), 1);
   });
 
   test('of an event of many lines the first is shown, the others on demand', async () => {
@@ -292,7 +292,7 @@ pageSuite('the page', {}, (scene) => {
     await page.locator('.chip').first().click();
     assert.equal(await hash(), '#/submissions?prefix_starts=thumbnails&state=paused&sort=done&order=desc');
     await page.goBack();
-    assert.equal(await page.locator('.chip').count(), 2);
+    await there(page.locator('.chip'), 2);
     watched.assertQuiet();
   });
 

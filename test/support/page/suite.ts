@@ -1,5 +1,6 @@
+import assert from 'node:assert/strict';
 import { after, before, suite } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { TestServer } from '../queues/test-server.ts';
 import { findBrowser, type Look, launchBrowser, WatchedPage } from './browser.ts';
 
@@ -58,4 +59,10 @@ export function pageSuite(
 /** Goes to a view without loading the page anew. */
 export function goTo(page: Page, hash: string): Promise<void> {
   return page.evaluate(`void (location.hash = ${JSON.stringify(`#/${hash}`)})`);
+}
+
+/** That so many of these come to be there, and no more: the page draws a moment after a click or an answer. */
+export async function there(these: Locator, count: number): Promise<void> {
+  await these.nth(count - 1).waitFor({ state: 'attached' });
+  assert.equal(await these.count(), count);
 }
