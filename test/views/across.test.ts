@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { SHARDS } from '../../src/model/shard.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import type { VerbRequest } from '../../src/model/verbs.ts';
 import { CONSUMER_GROUPINGS, CONSUMER_SORTS, type ConsumerRow } from '../../src/protocol/api/consumers.ts';
@@ -21,6 +22,7 @@ import {
   eventTag,
   eventTagSince,
   formatEventPlaces,
+  GONE_MAX,
   mergeEvents,
   parseEventPlaces,
 } from '../../src/views/across/events.ts';
@@ -594,7 +596,7 @@ test('events of two nodes come once each, in the order of their time, however fe
     const seen: EventRow[] = [];
     const partsAfter = (places: EventPlaces, take: 'next' | 'latest', limit: number) =>
       nodes.map(({ views }, i) => {
-        const after = places.get(tags[i]!) ?? null;
+        const after = places.get(tags[i]!)?.seq ?? null;
         return { tag: tags[i]!, ...eventsAfter(views.sources, { ...query, take, after, limit }) };
       });
     for (let after: string | null = null; ; ) {
@@ -608,7 +610,7 @@ test('events of two nodes come once each, in the order of their time, however fe
       after = next;
     }
     for (const limit of [1, 4, 200]) {
-      const [none, begun] = [new Map(), new Map(tags.map((tag) => [tag, 0]))];
+      const [none, begun] = [new Map(), new Map(tags.map((tag) => [tag, { seq: 0, isGone: false }]))];
       for (const places of [none, begun]) {
         const asked = { places, take: 'latest', limit } as const;
         const { items, next, missed } = mergeEvents(partsAfter(places, 'latest', limit), asked);
@@ -628,21 +630,74 @@ test('events of two nodes come once each, in the order of their time, however fe
     assert.deepEqual(once(seen), once(whole));
   }));
 
+const place = (tag: string, seq: number, isGone = false) =>
+  formatEventPlaces(new Map([[tag, { seq, isGone }]]));
+const nextAfter = (after: string) => ({ places: parseEventPlaces(after), take: 'next', limit: 5 }) as const;
+
 test('a reader who has heard of a server that is gone is told so, once, and stays where one is silent', () => {
   const [here, gone, silent] = ['00000000000a', '00000000000b', '00000000000c'];
   const part = { tag: here, items: [], seen: 9, missed: 2 };
-  const asked = (after: string) => ({ places: parseEventPlaces(after), take: 'next', limit: 5 }) as const;
-  const first = mergeEvents([part], asked(`${here}.4,${gone}.7,${silent}.3`), [silent]);
-  assert.deepEqual([first.next, first.missed], [`${here}.9,${silent}.3`, null]);
-  const second = mergeEvents([part], asked(first.next), [silent]);
+  const first = mergeEvents([part], nextAfter(`${here}.4,${gone}.7,${silent}.3`), [silent]);
+  assert.deepEqual([first.next, first.missed], [`${here}.9,${silent}.3,${place(gone, 7, true)}`, null]);
+  const second = mergeEvents([part], nextAfter(first.next), [silent]);
   assert.deepEqual([second.next, second.missed], [first.next, 2]);
 });
 
+test('a server that comes back goes on where the reader stood, and is told of again when it goes again', () => {
+  const [here, other] = ['00000000000a', '00000000000b'];
+  const part = { tag: here, items: [], seen: 9, missed: 0 };
+  const away = mergeEvents([part], nextAfter(`${here}.9,${other}.7`));
+  assert.equal(parseEventPlaces(away.next).get(other)?.seq, 7);
+  const silent = mergeEvents([part], nextAfter(away.next), [other]);
+  assert.equal(parseEventPlaces(silent.next).get(other)?.seq, 7);
+  const back = mergeEvents([part, { tag: other, items: [], seen: 12, missed: 1 }], nextAfter(silent.next));
+  assert.deepEqual([back.next, back.missed], [`${here}.9,${other}.12`, 1]);
+  assert.equal(mergeEvents([part], nextAfter(back.next)).missed, null);
+});
+
+test('places on servers that are gone are bounded; one that may have been forgotten is a gap', () => {
+  const here = 'a00000000000';
+  const part = (tag: string) => ({ tag, items: [], seen: Number.MAX_SAFE_INTEGER, missed: 0 });
+  const tagOf = (i: number) => i.toString(16).padStart(12, '0');
+  let next = place(here, 1);
+  for (let i = 1; i <= GONE_MAX; i++) ({ next } = mergeEvents([part(here), part(tagOf(i))], nextAfter(next)));
+  const full = mergeEvents([part(here)], nextAfter(next));
+  assert.deepEqual([full.missed, parseEventPlaces(full.next).size], [null, 1 + GONE_MAX]);
+  const more = mergeEvents([part(here)], nextAfter(`${full.next},${place(tagOf(999), 5)}`));
+  assert.equal(more.missed, null);
+  const tags = [...parseEventPlaces(more.next).keys()];
+  assert.deepEqual(tags, [here, ...Array.from({ length: GONE_MAX - 1 }, (_, i) => tagOf(i + 2)), tagOf(999)]);
+  assert.equal(mergeEvents([part(here), part(tagOf(1))], nextAfter(more.next)).missed, null);
+  assert.equal(mergeEvents([part(here), part(tagOf(2))], nextAfter(more.next)).missed, 0);
+  const all = mergeEvents(
+    Array.from({ length: SHARDS }, (_, i) => part(tagOf(i + 2000))),
+    nextAfter(more.next),
+  );
+  assert.ok(all.next.length < 4_000, 'a parameter may be as long as that');
+});
+
 test('a place among events names servers; anything else is refused', () => {
-  assert.deepEqual(parseEventPlaces('00000000000a.12'), new Map([['00000000000a', 12]]));
+  assert.deepEqual(
+    parseEventPlaces('00000000000a.12'),
+    new Map([['00000000000a', { seq: 12, isGone: false }]]),
+  );
+  assert.deepEqual(
+    parseEventPlaces('00000000000a.12~'),
+    new Map([['00000000000a', { seq: 12, isGone: true }]]),
+  );
   assert.deepEqual(parseEventPlaces(null), new Map());
   assert.deepEqual(parseEventPlaces(`${eventTagSince(1.8e12)}.1`).size, 1);
-  for (const bad of ['', '-1', '12', '0123456789ab', '0123456789ab.', '0123456789ab.1,', 'x.1']) {
+  for (const bad of [
+    '',
+    '-1',
+    '12',
+    '0123456789ab',
+    '0123456789ab.',
+    '0123456789ab.1,',
+    'x.1',
+    '0123456789ab.~',
+    '0123456789ab.1~2',
+  ]) {
     assert.throws(() => parseEventPlaces(bad), /after: next of an earlier answer was expected/, bad);
   }
 });

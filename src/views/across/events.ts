@@ -4,11 +4,22 @@ import type { OwnEvents } from '../answers/events.ts';
 
 type Content = Omit<EventsAnswer, 'as_of' | 'age_ms'>;
 
-/** Up to which number a reader has seen the events of each server, by its tag. */
-export type EventPlaces = ReadonlyMap<string, number>;
+/** Where a reader stands among the events of one server. */
+export interface EventPlace {
+  /** Up to which number the reader has seen them. */
+  readonly seq: number;
+  /** It was not there any more, and the reader has been told so. It may come back: a node without shards is not asked. */
+  readonly isGone: boolean;
+}
 
+/** By the tag of the server; those that are gone come last, the latest at the end. */
+export type EventPlaces = ReadonlyMap<string, EventPlace>;
+
+/** So many servers that are gone are remembered. With one for each shard, places stay shorter than a parameter may be. */
+export const GONE_MAX = 64;
 const TAG_DIGITS = 12;
-const PLACES = /^[0-9a-f]{12}\.[0-9]{1,16}(?:,[0-9a-f]{12}\.[0-9]{1,16})*$/;
+const GONE_MARK = '~';
+const PLACES = /^[0-9a-f]{12}\.[0-9]{1,16}~?(?:,[0-9a-f]{12}\.[0-9]{1,16}~?)*$/;
 
 /** A node's name in places, out of its id, which is another one with each start: the end of it is random. */
 export function eventTag(node: string): string {
@@ -26,12 +37,16 @@ export function parseEventPlaces(after: string | null): EventPlaces {
     const got = JSON.stringify(after.slice(0, 60));
     throw new ProtocolError('after', `after: next of an earlier answer was expected, got ${got}`);
   }
-  const places = after.split(',').map((place) => place.split('.') as [string, string]);
-  return new Map(places.map(([tag, seq]) => [tag, Number(seq)]));
+  return new Map(
+    after.split(',').map((place) => {
+      const [tag = '', seq = ''] = place.split('.');
+      return [tag, { seq: Number.parseInt(seq, 10), isGone: seq.endsWith(GONE_MARK) }];
+    }),
+  );
 }
 
 export function formatEventPlaces(places: EventPlaces): string {
-  return Array.from(places, ([tag, seq]) => `${tag}.${seq}`).join(',');
+  return Array.from(places, ([tag, { seq, isGone }]) => `${tag}.${seq}${isGone ? GONE_MARK : ''}`).join(',');
 }
 
 /** What one server says. */
@@ -60,24 +75,33 @@ export function mergeEvents(
   const told = take === 'latest' ? all.slice(Math.max(0, all.length - limit)) : all.slice(0, limit);
   const counts = new Map<EventsPart, number>();
   for (const { part } of told) counts.set(part, 1 + (counts.get(part) ?? 0));
-  const next = new Map<string, number>();
+  const next = new Map<string, EventPlace>();
   let missed = 0;
   for (const part of parts) {
     const { tag, items, seen } = part;
     const count = counts.get(part) ?? 0;
     const left = take === 'next' ? items[count] : undefined;
-    next.set(tag, left === undefined ? seen : left.seq - 1);
+    next.set(tag, { seq: left === undefined ? seen : left.seq - 1, isGone: false });
     missed += part.missed;
     if (take === 'latest' && places.has(tag)) missed += items.length - count;
   }
   for (const tag of silent) if (places.has(tag)) next.set(tag, places.get(tag)!);
+  const gone = [...places].filter(([tag]) => !next.has(tag));
+  const isNew = gone.some(([, { isGone }]) => !isGone);
+  // One that comes after so many are gone may be one of them that has been forgotten.
+  const mayRepeat = isFull(places) && parts.some(({ tag }) => !places.has(tag));
+  gone.sort(([, a], [, b]) => Number(b.isGone) - Number(a.isGone));
+  for (const [tag, { seq }] of gone.slice(-GONE_MAX)) next.set(tag, { seq, isGone: true });
   return {
     matched: null,
     next: formatEventPlaces(next),
-    // A server that the reader has heard of, and that is no more.
-    missed: [...places.keys()].every((tag) => next.has(tag)) ? missed : null,
+    missed: isNew || mayRepeat ? null : missed,
     items: told.map(({ row }) => row),
   };
+}
+
+function isFull(places: EventPlaces): boolean {
+  return [...places.values()].filter(({ isGone }) => isGone).length >= GONE_MAX;
 }
 
 function inOrder(parts: readonly EventsPart[]): { readonly part: EventsPart; readonly row: EventRow }[] {

@@ -78,7 +78,7 @@ class Look {
     const others = this.#others;
     const told = await Promise.all(others.map((node) => this.#ask(node, 0, gone)));
     const places = this.#places;
-    const after = places.get(this.#own) ?? null;
+    const after = places.get(this.#own)?.seq ?? null;
     const own = { tag: this.#own, ...eventsAfter(this.#views.sources, { ...query, after }) };
     const missing = others.filter((_node, i) => told[i] === null);
     const content = mergeEvents(
@@ -115,15 +115,15 @@ class Look {
   async #ask(node: NodeAddress, waitMs: number, signal: AbortSignal): Promise<EventsPart | null> {
     const query = new URLSearchParams(this.#asked.exchange.query);
     const tag = eventTag(node.node);
-    const after = this.#places.get(tag);
+    const place = this.#places.get(tag);
     query.delete('after');
-    if (after !== undefined) query.set('after', formatEventPlaces(new Map([[tag, after]])));
+    if (place !== undefined) query.set('after', formatEventPlaces(new Map([[tag, place]])));
     query.set('wait_ms', String(Math.floor(waitMs)));
     const question = { path: `events?${query}`, timeoutMs: waitMs + ANSWER_MS_MAX, signal };
     try {
       const answer = await this.#across?.fanOut.value(node, question, jsonReader(SHAPES.events));
       if (answer === undefined || answer === null) return null;
-      const seen = parseEventPlaces(answer.next).get(tag);
+      const seen = parseEventPlaces(answer.next).get(tag)?.seq;
       return seen === undefined ? null : { tag, items: answer.items, seen, missed: answer.missed ?? 0 };
     } catch {
       return null;
