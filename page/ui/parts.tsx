@@ -6,20 +6,22 @@ import { currentRoute, hrefTo, withParams } from '../lib/route.ts';
 import { Icon } from './icons.tsx';
 import { Ago, Foreign, None } from './text.tsx';
 
-const STATE_WORDS: Readonly<Record<SubmissionState, string>> = {
-  waiting: 'waiting',
-  running: 'running',
-  paused: 'paused',
-  delayed: 'delayed',
-  ending: 'ending',
-  completed: 'completed',
-  completed_with_failures: 'completed, some failed',
-  failed: 'failed',
-  cancelled: 'cancelled',
-};
-
-export function StateBadge({ state }: { readonly state: SubmissionState }) {
-  return <span class={`badge state-${state}`}>{STATE_WORDS[state]}</span>;
+/** Of one that completed with failures, how many of its chunks failed says more than the name of the state. */
+export function StateBadge({
+  state,
+  chunks: { failed, total },
+}: {
+  readonly state: SubmissionState;
+  readonly chunks: ChunkCounts;
+}) {
+  const name = state.replaceAll('_', ' ');
+  const failures =
+    failed === total ? `all ${count(total)} failed` : `${count(failed)} of ${count(total)} failed`;
+  return (
+    <span class={`badge state-${state}`} title={name}>
+      {state === 'completed_with_failures' ? failures : name}
+    </span>
+  );
 }
 
 export function Badge({ kind, children }: { readonly kind: string; readonly children: ComponentChildren }) {

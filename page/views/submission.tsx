@@ -80,7 +80,7 @@ function Head({ submission }: { readonly submission: SubmissionAnswer }) {
           <Copy text={id} what="the id" />
         </h1>
         <p class="about">
-          <StateBadge state={state} />
+          <StateBadge state={state} chunks={chunks} />
           {failing ? <Badge kind="bad">failing</Badge> : null}
           {queue === '-' ? null : (
             <a class="pair" href={hrefTo('submissions', `queue=${encodeURIComponent(queue)}`)}>
@@ -329,7 +329,7 @@ function FactsOf({ submission }: { readonly submission: SubmissionAnswer }) {
         of={[
           ['Inserted', <At key="at" at={inserted} />],
           ['Chunks', `${count(chunks.total)}${size === null ? '' : ` of ${plural(size, 'operation')}`}`],
-          ['Set back', plural(setBack, 'try', 'tries')],
+          ['Set back', setBack === null ? 'not kept any more' : plural(setBack, 'try', 'tries')],
           ['A failed chunk', mode === 'collect' ? 'is set aside, the others go on' : 'fails the submission'],
           ['Deadline', deadline === null ? 'none' : <At key="at" at={deadline} />],
           ['Not before', start === null ? 'at once' : <At key="at" at={start} />],

@@ -3,7 +3,7 @@ import type { List } from '../../src/protocol/api/lists.ts';
 import { isOfEnded, SUBMISSION_FILTERS, type SubmissionItem } from '../../src/protocol/api/submissions.ts';
 import { VerbButtons } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
-import { count, range, rate } from '../lib/format.ts';
+import { count, plural, range, rate } from '../lib/format.ts';
 import { changes, LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { choose, preferences } from '../lib/preferences.ts';
 import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';
@@ -41,9 +41,9 @@ const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
   {
     name: 'state',
     title: 'State',
-    cell: ({ state, failing }) => (
+    cell: ({ state, failing, chunks }) => (
       <span class="badges">
-        <StateBadge state={state} />
+        <StateBadge state={state} chunks={chunks} />
         {failing ? <Badge kind="bad">failing</Badge> : null}
       </span>
     ),
@@ -71,8 +71,16 @@ const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
     isNumber: true,
     sort: 'tries',
     cell: ({ set_back: setBack, chunks: { failed } }) => (
-      <span class={failed > 0 ? 'bad' : ''} title={failed > 0 ? `${count(failed)} failed for good` : ''}>
-        <Amount value={setBack} />
+      <span
+        class={failed > 0 ? 'bad' : ''}
+        title={[
+          setBack === null ? 'Not kept any more' : '',
+          failed > 0 ? `${plural(failed, 'chunk')} failed for good` : '',
+        ]
+          .filter((each) => each !== '')
+          .join('; ')}
+      >
+        {setBack === null ? <None /> : <Amount value={setBack} />}
       </span>
     ),
   },

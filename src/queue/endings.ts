@@ -110,7 +110,7 @@ export class Endings {
       this.#o.queues.changed(queue);
       inputs.forget(record.id);
       this.#log(submission, end);
-      const event = { kind: 'submission_ended', record, end, chunksDone: done.count } as const;
+      const event = { kind: 'submission_ended', record, submission, end, chunksDone: done.count } as const;
       this.#o.events.publish(event, clock.monotonicMs());
     } catch (error) {
       this.#o.giveUp(error);

@@ -9,10 +9,11 @@ import type { ConnectedConsumer } from './peer.ts';
 export type QueueEvent =
   /** Its insert is committed. */
   | { readonly kind: 'submission_inserted'; readonly record: SubmissionRecord }
-  /** Its end is committed. */
+  /** Its end is committed. `submission`: as it was on the schedule; null if it never was, having no chunks. */
   | {
       readonly kind: 'submission_ended';
       readonly record: SubmissionRecord;
+      readonly submission: OpenSubmission | null;
       readonly end: SubmissionEnd;
       readonly chunksDone: number;
     }

@@ -158,7 +158,7 @@ export class Inserts {
     );
     if (record.chunksTotal === 0) {
       const end = { state: 'completed', endedAtMs: clock.nowMs() } as const;
-      events.publish({ kind: 'submission_ended', record, end, chunksDone: 0 }, nowMs);
+      events.publish({ kind: 'submission_ended', record, submission: null, end, chunksDone: 0 }, nowMs);
       return;
     }
     if (directInputs !== undefined) queue.shard.inputs.keep(record.id, directInputs);

@@ -21,6 +21,7 @@ const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
 const HEX = /\b(?=[a-f]{0,40}[0-9])[0-9a-f]{8,}\b/gi;
 const NUMBER = /0x[0-9a-f]+|[0-9]+(?:[.,:][0-9]+)*/gi;
 const PYTHON = 'Traceback (most recent call last)';
+const CAUSED_BY = 'Caused by: ';
 /** `    at name (file:///a/b.js:1:2)`, `    at /a/b.js:1:2` */
 const FRAME_JS = /^\s+at (?:(?:async |new )?([^\s(]{1,100})[^(]{0,100}\()?([^()\s]{1,400}):\d+:\d+\)?$/;
 /** `  File "/a/b.py", line 1, in name` */
@@ -41,20 +42,46 @@ export function fingerprintOf(failure: FailedTry): Fingerprint {
 }
 
 /**
- * Of the first line that says what went wrong, without numbers and ids, and of the topmost frame of the stack that is the
- * user's own, without its line.
+ * Of the line that says what went wrong, without numbers and ids, and of the topmost frame of the stack that is the user's own,
+ * without its line. Where one error was caused by another, that is the one at the root.
  */
 export function fingerprint(cause: string, text: string): Fingerprint {
-  const lines = text
-    .replace(ANSI, '')
-    .split(/\r?\n/, LINES_MAX)
-    .map((line) => line.slice(0, LINE_CHARS_MAX));
-  const isPython = lines.some((line) => line.startsWith(PYTHON));
-  const headline = withoutNumbers((isPython ? lastWords(lines) : firstWords(lines)).trim());
-  const frame = (isPython ? pythonFrame(lines) : jsFrame(lines)) ?? '';
+  const lines = linesOf(text);
+  const root = rootOf(lines);
+  const headline = withoutNumbers(headlineOf(root));
+  const frame =
+    (isPython(root) ? pythonFrame(root) : (jsFrame(root) ?? (root === lines ? null : jsFrame(lines)))) ?? '';
   const id = createHash('sha256').update(`${cause}\n${headline}\n${frame}`).digest('hex').slice(0, ID_DIGITS);
   const title = `${headline || cause}${frame === '' ? '' : ` (${frame})`}`.slice(0, TITLE_CHARS_MAX);
   return { id, title: title.toWellFormed() };
+}
+
+/** What went wrong, on one line, in the words of whoever failed: of the error at the root. */
+export function gistOf(text: string): string {
+  return headlineOf(rootOf(linesOf(text)))
+    .slice(0, TITLE_CHARS_MAX)
+    .toWellFormed();
+}
+
+function linesOf(text: string): string[] {
+  return text
+    .replace(ANSI, '')
+    .split(/\r?\n/, LINES_MAX)
+    .map((line) => line.slice(0, LINE_CHARS_MAX));
+}
+
+/** Where errors have causes, their lines come one after the other (`traceOf`), the root last. */
+function rootOf(lines: readonly string[]): readonly string[] {
+  const at = lines.findLastIndex((line) => line.startsWith(CAUSED_BY));
+  return at < 0 ? lines : [lines[at]!.slice(CAUSED_BY.length), ...lines.slice(at + 1)];
+}
+
+function isPython(lines: readonly string[]): boolean {
+  return lines.some((line) => line.startsWith(PYTHON));
+}
+
+function headlineOf(lines: readonly string[]): string {
+  return (isPython(lines) ? lastWords(lines) : firstWords(lines)).trim();
 }
 
 export function withoutNumbers(line: string): string {

@@ -92,7 +92,13 @@ test('who waits for a submission is woken even where too much happens in a turn'
   for (let i = 0; i < 2_000; i++) events.publish(refused, 0);
   const { record } = submission;
   events.publish(
-    { kind: 'submission_ended', record, end: { state: 'completed', endedAtMs: 0 }, chunksDone: 10 },
+    {
+      kind: 'submission_ended',
+      record,
+      submission,
+      end: { state: 'completed', endedAtMs: 0 },
+      chunksDone: 10,
+    },
     0,
   );
   await turn();

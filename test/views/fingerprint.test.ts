@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { fingerprint, withoutNumbers } from '../../src/views/fingerprint.ts';
+import { fingerprint, gistOf, withoutNumbers } from '../../src/views/fingerprint.ts';
 
 const js = (id: number, line: number) => `Error: customer ${id} has no address
     at check (/app/node_modules/valid/index.js:1:2)
@@ -35,6 +35,21 @@ test('failures that differ in numbers, ids and lines only are one; others are no
   ];
   assert.equal(new Set(others.map((each) => fingerprint('failed', each).id)).size, others.length);
   assert.notEqual(fingerprint('failed', 'x').id, fingerprint('expired', 'x').id);
+});
+
+test('where one error was caused by another, the one at the root says what failures have in common', () => {
+  const wrapped = (
+    operation: number,
+    root: string,
+  ) => `OperationError: operation ${operation} (of 10 in the chunk) failed
+    at run (/app/node_modules/opsqueue/run.js:1:2)
+Caused by: ${root}`;
+  const missing = fingerprint('failed', wrapped(3, js(42, 1)));
+  assert.equal(missing.title, 'Error: customer # has no address (Timeout.bill bill.ts)');
+  assert.equal(fingerprint('failed', wrapped(7, js(43, 1))).id, missing.id);
+  assert.notEqual(fingerprint('failed', wrapped(3, 'RangeError: too long')).id, missing.id);
+  assert.equal(gistOf(wrapped(3, js(42, 1))), 'Error: customer 42 has no address');
+  assert.equal(gistOf(python(42, 1)), 'KeyError: 42');
 });
 
 test('ids of every kind are taken out, and words are left', () => {

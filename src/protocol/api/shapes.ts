@@ -177,7 +177,7 @@ const submission = object<SubmissionItem>({
   ended: orNull(time),
   deadline: orNull(time),
   start_after: orNull(time),
-  set_back: number,
+  set_back: orNull(number),
   oldest_held_ms: orNull(number),
   oldest_held_since: orNull(time),
   pauses: listOf(pause),

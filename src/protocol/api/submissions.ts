@@ -67,8 +67,8 @@ export interface SubmissionItem {
   readonly ended: string | null;
   readonly deadline: string | null;
   readonly start_after: string | null;
-  /** Tries that failed, expired or ended with their connection, since the start of the server. */
-  readonly set_back: number;
+  /** Tries that failed, expired or ended with their connection, since the start of the server; null: it has ended, and they are not kept any more. */
+  readonly set_back: number | null;
   readonly oldest_held_ms: number | null;
   /** Since when that chunk is held. */
   readonly oldest_held_since: string | null;
@@ -93,7 +93,7 @@ export interface ChunkCounts {
 /** `GET /api/v1/submissions/{id}`. */
 export interface SubmissionAnswer extends Frame, SubmissionItem {
   readonly failure_mode: 'fail' | 'collect';
-  /** Of chunks, from reservation to completion, since the start of the server; null before the twentieth. */
+  /** Of chunks, from reservation to completion, since the start of the server; null before the twentieth, and where they are not kept after the end. */
   readonly durations_ms: (Quantiles & { readonly max: number; readonly count: number }) | null;
   /** The lowest chunk that is not done; null if there is none. */
   readonly first_not_done: number | null;

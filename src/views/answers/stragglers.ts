@@ -1,5 +1,4 @@
-import type { SubmissionTally } from '../tallies/tallies.ts';
-import { SAMPLES_MIN } from './time-left.ts';
+import { SAMPLES_MIN, type SubmissionTally } from '../tallies/tallies.ts';
 
 /** A chunk that is held for so many times what nine of ten take, and for so long at least, is a straggler. */
 const TIMES = 3;

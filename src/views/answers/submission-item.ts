@@ -67,7 +67,10 @@ export function openItem(
   };
 }
 
-export function endedItem({ record, control, end, chunksDone }: StoredSubmission): SubmissionItem {
+export function endedItem(
+  { watcher }: Pick<Sources, 'watcher'>,
+  { record, control, end, chunksDone }: StoredSubmission,
+): SubmissionItem {
   const { chunksTotal } = record;
   const done = end?.state === 'completed' ? chunksTotal : chunksDone;
   const failed =
@@ -87,7 +90,7 @@ export function endedItem({ record, control, end, chunksDone }: StoredSubmission
     ended: end === null ? null : iso(end.endedAtMs),
     deadline: isoOrNull(control.deadlineMs),
     start_after: isoOrNull(control.startAfterMs),
-    set_back: 0,
+    set_back: watcher.ended.figuresOf(record.id)?.setBack ?? null,
     oldest_held_ms: null,
     oldest_held_since: null,
     pauses: [],

@@ -6,14 +6,13 @@ import type { Moment, SubmissionAnswer } from '../../protocol/api/submissions.ts
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
-import { type Computation, type Computing, inOneStep } from '../frames.ts';
-import { plural } from '../plural.ts';
+import type { Computation, Computing } from '../frames.ts';
+import { endInWords, plural } from '../plural.ts';
 import { iso, queuesOf, rounded, type Sources } from '../sources.ts';
-import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
+import { type Durations, submissionTallyOf } from '../tallies/tallies.ts';
 import { failuresOf } from './failure-groups.ts';
 import { pauseItem } from './overview.ts';
 import { endedItem, openItem } from './submission-item.ts';
-import { SAMPLES_MIN } from './time-left.ts';
 
 type Content = Omit<SubmissionAnswer, 'as_of' | 'age_ms'>;
 
@@ -49,7 +48,7 @@ export async function storedSubmission(
 export function submission(sources: Sources, id: SubmissionId, queue: string | null): Computing<Content> {
   const open = openSubmission(sources, id, queue);
   return open === undefined
-    ? storedSubmission(sources, id, queue).then((stored) => inOneStep(ofEnded(stored)))
+    ? storedSubmission(sources, id, queue).then((stored) => ofEnded(sources, stored))
     : ofOpen(sources, open);
 }
 
@@ -66,7 +65,7 @@ function* ofOpen(sources: Sources, open: SubmissionSight): Computation<Content> 
   return {
     ...openItem(sources, open, nowMs),
     failure_mode: record.failureMode,
-    durations_ms: durationsOf(tally),
+    durations_ms: durationsOf(tally?.durationsMs ?? null),
     first_not_done: first < record.chunksTotal ? first : null,
     queue_pauses: queue.pausesOf(record.queue).map(pauseItem),
     timeline: inOrder([
@@ -83,23 +82,30 @@ function* ofOpen(sources: Sources, open: SubmissionSight): Computation<Content> 
   };
 }
 
-function ofEnded(stored: StoredSubmission): Content {
+function* ofEnded(sources: Sources, stored: StoredSubmission): Computation<Content> {
   const { record, control, end } = stored;
+  const failures = yield* failuresOf(sources, record.id, FAILURES_MAX);
+  const figures = sources.watcher.ended.figuresOf(record.id);
   const failedChunk = end !== null && 'failedChunk' in end ? end.failedChunk : null;
   const cancelled = end?.state === 'cancelled' ? end : null;
   return {
-    ...endedItem(stored),
+    ...endedItem(sources, stored),
     failure_mode: record.failureMode,
-    durations_ms: null,
+    durations_ms: durationsOf(figures?.durationsMs ?? null),
     first_not_done: null,
     queue_pauses: [],
     timeline: inOrder([
       moment('inserted', submissionIdTimeMs(record.id), plural(record.chunksTotal, 'chunk')),
       ...control.history.map(actMoment),
-      moment('ended', end?.endedAtMs ?? null, end?.state ?? '', cancelled?.by ?? null),
+      moment(
+        'ended',
+        end?.endedAtMs ?? null,
+        end === null ? '' : endInWords(end, record.chunksTotal),
+        cancelled?.by ?? null,
+      ),
     ]),
     acted_by: control.history.map(actRow),
-    failures: [],
+    failures,
     end:
       failedChunk !== null
         ? { chunk: failedChunk.chunkIndex, text: failedChunk.failure, by: null }
@@ -109,15 +115,10 @@ function ofEnded(stored: StoredSubmission): Content {
   };
 }
 
-function durationsOf(tally: SubmissionTally | null): SubmissionAnswer['durations_ms'] {
-  const spans = tally?.spans ?? null;
-  if (tally === null || spans === null || tally.done < SAMPLES_MIN) return null;
-  return {
-    p50: rounded(spans.quantile(0.5)),
-    p90: rounded(spans.quantile(0.9)),
-    max: tally.longestMs,
-    count: spans.count,
-  };
+function durationsOf(durations: Durations | null): SubmissionAnswer['durations_ms'] {
+  if (durations === null) return null;
+  const { p50, p90, max, count } = durations;
+  return { p50: rounded(p50), p90: rounded(p90), max, count };
 }
 
 interface DatedMoment extends Moment {

@@ -202,7 +202,7 @@ export function itemSortValue(
     case 'rate':
       return rate;
     case 'tries':
-      return setBack;
+      return setBack ?? 0;
     case 'oldest_held':
       return lastingSince(oldestHeld);
   }
@@ -214,7 +214,7 @@ const PAGE = 200;
 
 /** Submissions that ended in that state and are remembered, the newest first: a page of those that match. */
 export async function endedList(
-  { queue: { reads } }: Sources,
+  sources: Sources,
   query: SubmissionsQuery,
   state: EndState,
 ): Promise<Computation<Rows>> {
@@ -227,6 +227,7 @@ export async function endedList(
   if (query.failure !== null) {
     throw new ProtocolError('failure', 'failure: submissions that have ended are not told apart by it');
   }
+  const { reads } = sources.queue;
   const names = query.queue === null ? await reads.endedQueues(state) : [query.queue];
   let before = beforeOf(query.cursor);
   const items: SubmissionItem[] = [];
@@ -236,7 +237,7 @@ export async function endedList(
       before = stored.record.id;
       looked++;
       if (!matchesEnded(stored, query)) continue;
-      items.push(endedItem(stored));
+      items.push(endedItem(sources, stored));
       if (items.length === query.limit) return inOneStep({ matched: null, next: String(before), items });
     }
     if (page.length < PAGE) break;

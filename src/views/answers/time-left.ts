@@ -1,8 +1,6 @@
 import type { Quantiles } from '../../protocol/api/lists.ts';
-import type { SubmissionTally } from '../tallies/tallies.ts';
+import { SAMPLES_MIN, type SubmissionTally } from '../tallies/tallies.ts';
 
-/** Below, nothing is said: a bad estimate is worse than none. */
-export const SAMPLES_MIN = 20;
 const MINUTE_MS = 60_000;
 const TEN_SECONDS_MS = 10_000;
 /** How far a count lies below its mean, in standard deviations, in one case of ten. */

@@ -4,6 +4,8 @@ import type { LookedOn, OpenSubmission } from '../../scheduler/types.ts';
 import { bucketAt, Rolling } from './rolling.ts';
 import { Spans } from './spans.ts';
 
+/** With fewer chunks of a submission done, nothing is said of how long they take: a bad estimate is worse than none. */
+export const SAMPLES_MIN = 20;
 /** Durations of a submission are kept from this one on: of the others too little is known to say anything. */
 const SPANS_AFTER = 4;
 /** Up to this one each of them is; from then on one in so many, which counts for all of these. */
@@ -77,6 +79,15 @@ class DoneTally {
   }
 }
 
+/** How long chunks took, in milliseconds. */
+export interface Durations {
+  readonly p50: number;
+  readonly p90: number;
+  readonly max: number;
+  /** Of so many of them. */
+  readonly count: number;
+}
+
 /** What happened to an open submission. */
 export class SubmissionTally extends DoneTally {
   /** Of a chunk, in milliseconds, rounded up; of short ones, some are looked at. */
@@ -115,6 +126,18 @@ export class SubmissionTally extends DoneTally {
       this.spans.add(tookMs, times);
     }
     this.regions?.add(chunkIndex, tookMs, isLong ? 1 : times);
+  }
+
+  /** Of its chunks, from reservation to completion; null where too few are done to say. */
+  get durationsMs(): Durations | null {
+    const { spans } = this;
+    if (spans === null || this.done < SAMPLES_MIN) return null;
+    return {
+      p50: spans.quantile(0.5),
+      p90: spans.quantile(0.9),
+      max: this.longestMs,
+      count: spans.count,
+    };
   }
 
   failed(nowMs: number): void {

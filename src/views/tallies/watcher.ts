@@ -6,10 +6,18 @@ import type { ConnectedConsumer } from '../../queue/peer.ts';
 import type { OpenSubmission } from '../../scheduler/types.ts';
 import { clipped } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
-import { plural } from '../plural.ts';
+import { endInWords, plural } from '../plural.ts';
+import { Ended } from './ended.ts';
 import { Failures } from './failures.ts';
 import { type Occurrence, Occurrences } from './occurrences.ts';
-import { ConsumerTally, LongOnes, QueueTally, Regions, SubmissionTally } from './tallies.ts';
+import {
+  ConsumerTally,
+  LongOnes,
+  QueueTally,
+  Regions,
+  SubmissionTally,
+  submissionTallyOf,
+} from './tallies.ts';
 
 /** From its so-manieth chunk on, durations of a submission are kept by place. */
 const REGIONS_AFTER = 20;
@@ -26,6 +34,7 @@ export class Watcher implements EventObserver {
   readonly total = new QueueTally();
   readonly failures = new Failures();
   readonly occurrences = new Occurrences();
+  readonly ended = new Ended();
   readonly #clock: Clock;
   readonly #queues = new Map<string, QueueTally>();
   /** The queue that something happened in last, which is likely to be the next one as well. */
@@ -81,6 +90,7 @@ export class Watcher implements EventObserver {
         this.#ended(event);
         break;
       case 'submission_retried':
+        this.ended.forget(event.record.id);
         this.#acted('submission_retried', event.record, event.act);
         break;
       case 'submission_changed':
@@ -167,7 +177,7 @@ export class Watcher implements EventObserver {
     });
   }
 
-  #ended({ record, end }: Of<'submission_ended'>): void {
+  #ended({ record, submission, end }: Of<'submission_ended'>): void {
     const bytes = this.#regionBytes.get(record.id);
     if (bytes !== undefined) {
       this.#regionBytes.delete(record.id);
@@ -179,8 +189,9 @@ export class Watcher implements EventObserver {
       else if (end.state === 'failed') tally.failed++;
       else tally.completed++;
     }
+    this.ended.add(record, end, submission === null ? null : submissionTallyOf(submission));
     const by = end.state === 'cancelled' ? end.by : null;
-    this.#ofSubmission('submission_ended', record, by, endText(end));
+    this.#ofSubmission('submission_ended', record, by, endText(end, record.chunksTotal));
   }
 
   #submissionTally(submission: OpenSubmission): SubmissionTally {
@@ -241,13 +252,13 @@ function textOf({ verb, detail, reason }: Act): string {
   return clipped(reason === null ? what : `${what}: ${reason}`, TEXT_CHARS_MAX);
 }
 
-function endText(end: SubmissionEnd): string {
-  if ('failedChunk' in end) {
-    return clipped(
-      `${end.state}: chunk ${end.failedChunk.chunkIndex}: ${end.failedChunk.failure}`,
-      TEXT_CHARS_MAX,
-    );
-  }
-  const reason = end.state === 'cancelled' ? end.reason : null;
-  return clipped(reason === null ? end.state : `${end.state}: ${reason}`, TEXT_CHARS_MAX);
+function endText(end: SubmissionEnd, chunksTotal: number): string {
+  const state = endInWords(end, chunksTotal);
+  const why =
+    'failedChunk' in end
+      ? `chunk ${end.failedChunk.chunkIndex}: ${end.failedChunk.failure}`
+      : end.state === 'cancelled'
+        ? end.reason
+        : null;
+  return clipped(why === null ? state : `${state}: ${why}`, TEXT_CHARS_MAX);
 }
