@@ -49,9 +49,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   using _ = { [Symbol.dispose]: () => signal?.removeEventListener('abort', stop) };
   const store =
     typeof given === 'string'
-      ? await openStore(given, { logger, waiting: (reason) => server.waits(reason) })
+      ? await openStore(given, { logger, signal, waiting: (reason) => server.waits(reason) })
       : given;
-  if (signal?.aborted === true) await store.close();
   signal?.throwIfAborted();
   await server.open(store);
   signal?.throwIfAborted();

@@ -27,9 +27,16 @@ export interface StoreContext {
    * @defaultValue none: only the log says so
    */
   readonly waiting?: ((reason: string | null) => void) | undefined;
+  /**
+   * Gives up opening the store: it rejects with the reason of the signal then, and nothing stays open.
+   *
+   * @defaultValue none: a database that cannot be reached is waited for as long as it takes
+   */
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface OpenContext extends MoveContext {
+  readonly signal: AbortSignal | undefined;
   waiting(reason: string | null): void;
 }
 
@@ -81,7 +88,7 @@ const POSTGRES_TOO = 'postgresql';
  * Opens the store of a URL: `sqlite:` and a path, relative to the current folder or absolute; `postgres://...`, for which
  * the package `pg` is needed; or `memory:`, which keeps everything in this process and forgets it with the store.
  *
- * @throws IncorrectUsageError for a URL that makes no sense, StoreError for a store that cannot be used
+ * @throws IncorrectUsageError for a URL that makes no sense, StoreError for a store that cannot be used, the reason of the signal
  *
  * @example
  * ```ts
@@ -92,8 +99,12 @@ const POSTGRES_TOO = 'postgresql';
  */
 export async function openStore(url: string, context: StoreContext = {}): Promise<Store> {
   const { scheme, rest } = parseStoreUrl(url);
-  const { logger = silentLogger, clock = systemClock, waiting = () => {} } = context;
-  return scheme.open(rest, { logger, clock, waiting });
+  const { logger = silentLogger, clock = systemClock, waiting = () => {}, signal } = context;
+  signal?.throwIfAborted();
+  const store = await scheme.open(rest, { logger, clock, waiting, signal });
+  if (signal?.aborted === true) await store.close();
+  signal?.throwIfAborted();
+  return store;
 }
 
 /** What a URL looks like, for each scheme. */

@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { runCommand } from '../support/command.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { runOpsqueue, startQueue } from '../support/processes.ts';
 import { fileDigest } from '../support/store/file-digest.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -230,6 +231,17 @@ test('SIGTERM ends it while it still starts', async (t) => {
   writer.exec('ROLLBACK');
   assert.deepEqual(await patient.exit(), { code: 0, signal: null });
   assert.equal(patient.output('stdout'), '');
+});
+
+test('SIGTERM and Ctrl-C end it while it waits for a database server, with status 0', async () => {
+  const port = await freePort();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    await using patient = runOpsqueue(['--port', '0', '--store', `postgres://a:b@127.0.0.1:${port}/c`]);
+    await patient.line(/waiting for the database/);
+    assert.deepEqual(await patient.kill(signal), { code: 0, signal: null });
+    assert.match(patient.output('stderr'), /stopping before the start is complete/);
+    assert.equal(patient.output('stdout'), '');
+  }
 });
 
 test('prints version and help on stdout', async () => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import type { NodesAnswer } from '../../src/protocol/api/nodes.ts';
 import { IncorrectUsageError, ListenError, StoreError, startServer } from '../../src/server/index.ts';
@@ -8,7 +10,7 @@ import { checkedSettings } from '../../src/server/settings.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { systemClock } from '../../src/system/time/clock.ts';
-import { recordingLogger } from '../support/fakes/recording-logger.ts';
+import { type RecordingLogger, recordingLogger } from '../support/fakes/recording-logger.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 import { faultyStore } from '../support/store/faulty-store.ts';
@@ -252,6 +254,35 @@ test('a start that is broken off gives back what it had taken', async () => {
   }
   gate.resolve();
   await assert.rejects(started, /enough/);
+});
+
+test('a start that waits for its database ends as soon as it is to, with all that it had opened', async (t) => {
+  const silent = createServer();
+  const sockets: Socket[] = [];
+  silent.on('connection', (socket) => sockets.push(socket.on('error', () => {}).resume()));
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+  const { port: silentPort } = silent.address() as AddressInfo;
+  const started = async (place: string, isWaiting: (logger: RecordingLogger) => Promise<unknown>) => {
+    const logger = recordingLogger();
+    const port = await freePort();
+    const start = new AbortController();
+    const store = `postgres://queue:secret@${place}/queue`;
+    const starting = startServer({ hosts: ['127.0.0.1'], port, store, logger, signal: start.signal });
+    starting.catch(() => {});
+    await isWaiting(logger);
+    start.abort(new Error('enough'));
+    await assert.rejects(starting, /^Error: enough$/);
+    await assert.rejects(HttpSocket.open(port), /ECONNREFUSED/);
+  };
+  await started(`127.0.0.1:${await freePort()}`, (logger) => logger.line(/^waiting for the database$/));
+  const connected = once(silent, 'connection');
+  await started(`127.0.0.1:${silentPort},127.0.0.1:${silentPort}`, () => connected);
+  await Promise.all(sockets.map((socket) => socket.closed || once(socket, 'close')));
 });
 
 test('a server that cannot listen leaves no new database behind, one without a database no open port', async () => {

@@ -173,7 +173,7 @@ export class Connections {
     shard: ShardId | null = null,
   ): Promise<T> {
     return lane.use(async (idle) => {
-      if (this.#closing !== null) throw new StoreError('transient', 'the store is closed');
+      if (this.#closing !== null) throw closed();
       const session = idle ?? (await this.#connect(lane === this.#leases ? 'lease' : 'work'));
       let isSound = false;
       if (lane !== this.#leases) this.#busy.set(session, shard);
@@ -212,6 +212,7 @@ export class Connections {
 
   async #open({ name, config }: ServerLocation, purpose: Purpose): Promise<SqlSession> {
     const { pg, clock, leaseTimeoutMs = LEASE_TIMEOUT_MS } = this.#o;
+    if (this.#closing !== null) throw closed();
     const timeouts = { work: CONNECT_TIMEOUT_MS, lease: leaseTimeoutMs, look: this.#quietMs };
     const session = new SqlSession({
       pg,
@@ -302,4 +303,8 @@ export class Connections {
       this.#lookedAfter.delete(session);
     }
   }
+}
+
+function closed(): StoreError {
+  return new StoreError('transient', 'the store is closed');
 }

@@ -19,6 +19,7 @@ interface PrepareOptions {
   readonly logger: Logger;
   readonly clock: Clock;
   waiting?(reason: string | null): void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -26,11 +27,11 @@ interface PrepareOptions {
  * is starting, has no connection left or is a standby, with a line in the log for each reason.
  *
  * @throws StoreError for what does not pass by itself: a wrong password, TLS refused, tables of another program or of a
- *   newer version
+ *   newer version; the reason of the signal
  */
 export async function prepareDatabase(
   connections: Connections,
-  { logger, clock, waiting }: PrepareOptions,
+  { logger, clock, waiting, signal }: PrepareOptions,
 ): Promise<void> {
   const backoff = new Backoff(systemRandom, { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
   let told: string | null = null;
@@ -41,6 +42,7 @@ export async function prepareDatabase(
       if (told !== null) logger.info({ database: connections.location.name }, 'the database can be used now');
       return;
     } catch (cause) {
+      signal?.throwIfAborted();
       const error = connections.storeError(cause, 'cannot be opened');
       if (error.storeClass !== 'transient') {
         // Whatever it is while it runs: at the start it means that this database is not to be had.
@@ -50,7 +52,7 @@ export async function prepareDatabase(
         logger.warn({ code: error.code, error: error.message }, 'waiting for the database');
       told = error.message;
       waiting?.(told);
-      await sleep(clock, backoff.nextMs());
+      await sleep(clock, backoff.nextMs(), signal);
     }
   }
 }

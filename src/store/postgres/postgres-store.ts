@@ -37,6 +37,8 @@ export interface PostgresStoreOptions {
   readonly clock: Clock;
   /** The server cannot be reached, or takes no connection, for that reason; null: it does. */
   waiting(reason: string | null): void;
+  /** Ends the wait. */
+  readonly signal: AbortSignal | undefined;
 }
 
 /**
@@ -44,17 +46,23 @@ export interface PostgresStoreOptions {
  * cannot be reached at the moment.
  *
  * @throws IncorrectUsageError for a URL that makes no sense, or where the package `pg` is missing
- * @throws StoreError `unusable` for a database that is not to be had
+ * @throws StoreError `unusable` for a database that is not to be had; the reason of the signal
  */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
-  const { rest, logger, clock } = options;
+  const { rest, logger, clock, signal } = options;
   const pg = await loadDriver();
+  signal?.throwIfAborted();
   const connections = new Connections({ pg, location: parseLocation(pg, rest), logger, clock });
+  // Also what is being connected, or waits for an answer.
+  const cut = () => void connections.close(0);
+  signal?.addEventListener('abort', cut, { once: true });
   try {
     await prepareDatabase(connections, options);
   } catch (error) {
     await connections.close();
     throw error;
+  } finally {
+    signal?.removeEventListener('abort', cut);
   }
   return new PostgresStore(connections);
 }
