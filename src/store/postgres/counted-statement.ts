@@ -1,4 +1,5 @@
 import type { Connection, Submittable } from 'pg';
+import { CannotBeSent } from './errors.ts';
 
 export type SqlScalar = string | number | bigint | Uint8Array | null;
 
@@ -7,10 +8,10 @@ export interface SqlStatement {
   readonly values: readonly SqlScalar[];
 }
 
-/** What `pg` has beyond its types. */
+/** All that is used of a connection of `pg`, which has it beyond its types. */
 interface Wire {
   readonly stream: { cork(): void; uncork(): void };
-  /** By name. */
+  /** By name; what has been sent, and not answered yet, apart. */
   readonly parsedStatements: Record<string, string | undefined>;
   readonly submittedNamedStatements: Record<string, string | undefined>;
   parse(statement: { name: string; text: string }): void;
@@ -45,7 +46,7 @@ export class CountedStatement implements Submittable {
   }
 
   submit(connection: Connection): void {
-    const wire = connection as unknown as Wire;
+    const wire: Wire = connection as Connection & Wire;
     const { name, text } = this;
     wire.stream.cork();
     try {
@@ -55,8 +56,11 @@ export class CountedStatement implements Submittable {
       }
       wire.bind({ statement: name, values: this.#values, valueMapper: onWire });
       wire.execute({});
-      wire.sync();
+    } catch (cause) {
+      this.#reject(new CannotBeSent(cause));
     } finally {
+      // Also then: `pg` waits for the answer to it before it sends what comes next.
+      wire.sync();
       wire.stream.uncork();
     }
   }

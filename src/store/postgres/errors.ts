@@ -49,6 +49,13 @@ export class NotReplicated extends Error {
   }
 }
 
+/** A value cannot be made bytes of: the server has seen nothing of the statement. */
+export class CannotBeSent extends Error {
+  constructor(cause: unknown) {
+    super(`a value cannot be sent: ${messageOf(cause)}`, { cause });
+  }
+}
+
 /** A connection to this server is of no use. */
 export class TakesNoWrites extends Error {
   constructor() {
@@ -60,8 +67,9 @@ function codeOf(error: unknown): string | null {
   return isError(error) && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }
 
-/** Whether the server itself said that the statement failed, and so nothing of it took place. */
+/** Whether nothing of the statement took place: the server itself said that it failed, or never saw it. */
 export function isSettled(error: unknown): boolean {
+  if (error instanceof CannotBeSent) return true;
   const code = codeOf(error);
   if (code === null || !SQLSTATE.test(code) || code === COMPLETION_UNKNOWN) return false;
   return SETTLED_CLASSES.has(code.slice(0, 2));
@@ -119,6 +127,7 @@ function isOfLogin(error: unknown): boolean {
 
 /** What will fail again stops the shard rather than the truth; all else is tried again, also what nobody knows: its code is in the log. */
 function storeClass(error: unknown): StoreErrorClass {
+  if (error instanceof CannotBeSent) return 'corrupt';
   const code = codeOf(error);
   // The link: nothing else has another code, or none.
   if (code === null || !SQLSTATE.test(code)) return 'transient';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/store/errors.ts';
 import {
+  CannotBeSent,
   connectError,
   isSettled,
   NotReplicated,
@@ -91,6 +92,8 @@ test('only what the server itself refused did not take place for certain', () =>
     assert.ok(!isSettled(failure(code)), `${code}`);
   }
   assert.ok(!isSettled(new NotReplicated()));
+  assert.ok(isSettled(new CannotBeSent(new TypeError('detached'))));
+  assert.equal(postgresError(new CannotBeSent(new TypeError('detached')), 'x').storeClass, 'corrupt');
 });
 
 test('the message has all that is known: the errors of all addresses, and the code', () => {

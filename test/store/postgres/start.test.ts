@@ -8,6 +8,7 @@ import { insertOf } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
 import { openStore } from '../../../src/store/index.ts';
 import { Connections } from '../../../src/store/postgres/connections.ts';
+import { CannotBeSent } from '../../../src/store/postgres/errors.ts';
 import { parseLocation } from '../../../src/store/postgres/location.ts';
 import { silentLogger } from '../../../src/system/log/logger.ts';
 import { systemClock } from '../../../src/system/time/clock.ts';
@@ -217,6 +218,31 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
       return found;
     });
     assert.deepEqual(settings, ['0', '0', 'on', 'eves']);
+    await connections.close();
+  });
+
+  test('a value that cannot be sent fails its statement, and the session goes on', async () => {
+    const location = parseLocation(pg, server.url().slice('postgres:'.length));
+    const connections = new Connections({ pg, location, logger: silentLogger, clock: systemClock });
+    const detached = new Uint8Array(8);
+    structuredClone(detached, { transfer: [detached.buffer] });
+    const text = 'SELECT FROM generate_series(1, $1::integer) WHERE $2::bytea IS NOT NULL';
+    await connections.write(async (session) => {
+      const bad = { text, values: [3, detached] };
+      const failed = (error: unknown) =>
+        error instanceof CannotBeSent && /^a value cannot be sent: /.test(error.message);
+      await assert.rejects(session.execute(bad), failed);
+      const rows = await session.transaction(async () => {
+        await assert.rejects(session.execute(bad), failed);
+        return session.execute({ text, values: [3, new Uint8Array()] });
+      });
+      assert.equal(rows, 3);
+      await assert.rejects(
+        session.transaction(() => session.execute(bad)),
+        failed,
+      );
+      assert.equal(await session.execute({ text, values: [2, new Uint8Array()] }), 2);
+    });
     await connections.close();
   });
 
