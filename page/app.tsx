@@ -158,13 +158,14 @@ function TopBar({ route, help }: { readonly route: Route; help(): void }) {
   );
 }
 
-/** Which queue everything is of. There is nothing to choose where there is only the unnamed one. */
+/** Which queue everything is of. Where there is only one there is nothing to choose: the unnamed one, which is always there, counts when something is in it. */
 function QueueChoice({ route }: { readonly route: Route }) {
   const { data } = useFeed<List<QueueRow>>('queues', { slower: 10 });
   const chosen = queueOf(route);
-  const names = (data?.items ?? []).map(({ name }) => (name === '' ? '-' : name));
+  const names = (data?.items ?? []).filter(isInUse).map(({ name }) => (name === '' ? '-' : name));
   if (chosen !== null && !names.includes(chosen)) names.push(chosen);
-  if (names.every((name) => name === '-')) return null;
+  const [only = '-'] = names;
+  if (names.length < 2) return only === '-' ? null : <b class="queue-choice">{only}</b>;
   return (
     <select
       class="queue-choice"
@@ -189,6 +190,10 @@ function QueueChoice({ route }: { readonly route: Route }) {
       ))}
     </select>
   );
+}
+
+function isInUse({ name, submissions_open: submissions, consumers, pauses }: QueueRow): boolean {
+  return name !== '' || submissions + consumers + pauses.length > 0;
 }
 
 /** Whether figures are new, and if not, how old. */

@@ -179,7 +179,9 @@ function Asking({ action: asking }: { readonly action: Action }) {
           ) : null}
           <button type="submit" class={verb === 'cancel' ? 'danger' : 'primary'} disabled={!mayGoOn}>
             {TITLES[verb]}
-            {trial === null || name !== null ? '' : ` ${plural(trial.done, 'submission')}`}
+            {trial === null || name !== null
+              ? ''
+              : `${verb === 'retry' ? ' in' : ''} ${plural(trial.done, 'submission')}`}
           </button>
         </div>
       </form>

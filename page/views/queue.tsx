@@ -22,6 +22,7 @@ export function QueueView() {
         aside={
           overview.data === null || ownQueue !== '' ? null : (
             <VerbButton
+              isQuiet
               verb={pauses.length > 0 ? 'resume' : 'pause'}
               target={{ server: true }}
               of="everything"
@@ -107,6 +108,7 @@ function Queues() {
               title: 'Actions',
               cell: ({ name, pauses }) => (
                 <VerbButton
+                  isQuiet
                   verb={pauses.some(({ of }) => of === 'queue') ? 'resume' : 'pause'}
                   target={{ queue: nameOf(name) }}
                 />

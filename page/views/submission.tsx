@@ -70,8 +70,7 @@ export function SubmissionView({ id }: { readonly id: string }) {
 }
 
 function Head({ submission }: { readonly submission: SubmissionAnswer }) {
-  const { id, prefix, state, failing, metadata, queue, pauses, chunks } = submission;
-  const hasFailed = chunks.failed > 0 || state === 'failed' || state === 'completed_with_failures';
+  const { id, prefix, state, failing, metadata, queue, chunks } = submission;
   return (
     <header class="submission-head">
       <div>
@@ -97,13 +96,7 @@ function Head({ submission }: { readonly submission: SubmissionAnswer }) {
         </p>
       </div>
       <div class="actions" role="toolbar" aria-label="Actions">
-        <VerbButtons
-          target={{ ids: [id] }}
-          before={submission}
-          state={state}
-          isPaused={pauses.length > 0}
-          hasFailed={hasFailed}
-        />
+        <VerbButtons target={{ ids: [id] }} of={[submission]} before={submission} />
       </div>
     </header>
   );

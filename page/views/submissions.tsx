@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { List } from '../../src/protocol/api/lists.ts';
 import { isOfEnded, SUBMISSION_FILTERS, type SubmissionItem } from '../../src/protocol/api/submissions.ts';
-import { VerbButtons } from '../actions/buttons.tsx';
+import { VerbButtons, VerbMenu } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
 import { count, plural, range, rate } from '../lib/format.ts';
 import { changes, LIST_KEEPS, useFeed } from '../lib/live.ts';
@@ -11,6 +11,7 @@ import { useStore } from '../lib/store.ts';
 import { Chips, ParamChoice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
+import { Menu } from '../ui/menu.tsx';
 import { Badge, Pairs, Progress, StateBadge } from '../ui/parts.tsx';
 import { type ColumnOf, Table } from '../ui/table.tsx';
 import { Ago, Amount, Foreign, Heading, Lasting, None } from '../ui/text.tsx';
@@ -136,16 +137,16 @@ export function SubmissionsView() {
   };
   return (
     <section>
-      <Heading level={1} aside={<ColumnChoice hidden={hiddenColumns} />}>
-        Submissions
-      </Heading>
+      <Heading level={1}>Submissions</Heading>
       <Filters />
-      <Actions
-        chosen={chosen}
-        only={chosen.size === 1 ? rows.find(({ id }) => chosen.has(id)) : undefined}
-        matched={data?.matched ?? null}
-        clear={() => setChosen(new Set())}
-      />
+      <div class="actions">
+        <Actions
+          chosen={rows.filter(({ id }) => chosen.has(id))}
+          matched={data?.matched ?? null}
+          clear={() => setChosen(new Set())}
+        />
+        <ColumnChoice hidden={hiddenColumns} />
+      </div>
       <div ref={ref} class="list">
         <ListBody feed={feed} isHeld={isHeld} hasSelected={chosen.size > 0} empty={<NoMatch query={query} />}>
           {() => (
@@ -198,16 +199,13 @@ function ColumnChoice({ hidden }: { readonly hidden: readonly string[] }) {
     choose({ hiddenColumns: others.length < hidden.length ? others : [...hidden, entry] });
   };
   return (
-    <details class="menu">
-      <summary>Columns</summary>
-      <div class="menu-body">
-        {COLUMNS.slice(1).map(({ name, title }) => (
-          <label key={name}>
-            <input type="checkbox" checked={isShown(name, hidden)} onChange={() => toggle(name)} /> {title}
-          </label>
-        ))}
-      </div>
-    </details>
+    <Menu title="Columns">
+      {COLUMNS.slice(1).map(({ name, title }) => (
+        <label key={name}>
+          <input type="checkbox" checked={isShown(name, hidden)} onChange={() => toggle(name)} /> {title}
+        </label>
+      ))}
+    </Menu>
   );
 }
 
@@ -263,22 +261,23 @@ function filterHref(text: string): string | null {
 /** For the chosen rows, or for all that match. */
 function Actions({
   chosen,
-  only,
   matched,
   clear,
 }: {
-  readonly chosen: ReadonlySet<string>;
-  /** The one that is chosen, if it is one. */
-  readonly only: SubmissionItem | undefined;
+  readonly chosen: readonly SubmissionItem[];
   readonly matched: number | null;
   clear(): void;
 }) {
   const { query } = useRoute();
-  if (chosen.size > 0) {
+  if (chosen.length > 0) {
     return (
       <div class="actions" role="toolbar" aria-label="Of the selected submissions">
-        <b>{count(chosen.size)} selected</b>
-        <VerbButtons target={{ ids: [...chosen] }} before={only} state={null} isPaused={false} hasFailed />
+        <b>{count(chosen.length)} selected</b>
+        <VerbButtons
+          target={{ ids: chosen.map(({ id }) => id) }}
+          of={chosen}
+          before={chosen.length === 1 ? chosen[0] : undefined}
+        />
         <button type="button" class="quiet" onClick={clear}>
           Select none
         </button>
@@ -286,12 +285,7 @@ function Actions({
     );
   }
   const filter = filterOf(query);
-  if (filter === null || matched === null || matched === 0) return <div class="actions" />;
-  return (
-    <div class="actions" role="toolbar" aria-label="Of all that match">
-      <span>All {count(matched)} that match</span>
-      {/* A retry by state is refused. */}
-      <VerbButtons target={{ filter }} state={null} isPaused={false} hasFailed={filter.state === undefined} />
-    </div>
+  return filter === null || matched === null || matched === 0 ? null : (
+    <VerbMenu filter={filter} matched={matched} />
   );
 }

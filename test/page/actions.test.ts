@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Page, Route } from 'playwright-core';
 import { submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
-import { pageSuite } from '../support/page/suite.ts';
+import { pageSuite, there } from '../support/page/suite.ts';
 import { eventually } from '../support/time/eventually.ts';
 
 pageSuite('actions on the page', {}, (scene) => {
@@ -13,13 +13,23 @@ pageSuite('actions on the page', {}, (scene) => {
     await page.clock.install();
     await page.goto(`${scene.origin}/#/submissions?meta=customer:42`);
     const button = (name: string) => page.getByRole('button', { name, exact: true });
-    await button('Cancel').waitFor();
+    const menu = page.getByText('All 1\u2009337 that match');
+    await menu.waitFor();
     await page.clock.pauseAt(Date.now() + 3_600_000);
     const press = async (name: string) => {
       await button(name).dispatchEvent('click');
       await page.clock.runFor(100);
     };
-    return { actions, button, press };
+    const choose = async (verb: string) => {
+      await menu.dispatchEvent('click');
+      await eventually(async () => {
+        await page.clock.runFor(100);
+        return (await button(`${verb} 1\u2009337`).count()) === 1;
+      });
+      await press(`${verb} 1\u2009337`);
+      assert.equal(await page.locator('.menu[open]').count(), 0);
+    };
+    return { actions, button, press, choose };
   }
 
   test('a submission is found, selected and paused with keys alone, and the pause is taken back', async () => {
@@ -59,10 +69,10 @@ pageSuite('actions on the page', {}, (scene) => {
   test('who cancels many types their number, and has five seconds to think again', async () => {
     await using watched = await scene.open();
     const { page } = watched;
-    const { actions, button, press } = await customerAtStandstill(page);
+    const { actions, button, press, choose } = await customerAtStandstill(page);
     const go = 'Cancel 1\u2009337 submissions';
     const cancel = async () => {
-      await press('Cancel');
+      await choose('Cancel');
       await button(go).waitFor();
       assert.equal(await button(go).isDisabled(), true);
       await page.getByLabel('Type the number').fill('1337');
@@ -87,9 +97,9 @@ pageSuite('actions on the page', {}, (scene) => {
   test('a cancel that waits can be taken back whatever is done meanwhile, and what only some can be taken back of says so', async () => {
     await using watched = await scene.open();
     const { page } = watched;
-    const { actions, button, press } = await customerAtStandstill(page);
+    const { actions, button, press, choose } = await customerAtStandstill(page);
     const act = async (verb: string) => {
-      await press(verb);
+      await choose(verb);
       await button(`${verb} 1\u2009337 submissions`).waitFor();
       await page.getByLabel('Type the number').fill('1337');
     };
@@ -116,9 +126,9 @@ pageSuite('actions on the page', {}, (scene) => {
   test('a cancellation that the computer slept through is not made when it wakes', async () => {
     await using watched = await scene.open();
     const { page } = watched;
-    const { actions, button, press } = await customerAtStandstill(page);
+    const { actions, button, press, choose } = await customerAtStandstill(page);
     const go = 'Cancel 1\u2009337 submissions';
-    await press('Cancel');
+    await choose('Cancel');
     await button(go).waitFor();
     await page.getByLabel('Type the number').fill('1337');
     await press(go);
@@ -138,7 +148,7 @@ pageSuite('actions on the page', {}, (scene) => {
   test('an action is waited for as long as it may take, and the same one is tried again where nobody answered', async () => {
     await using watched = await scene.open();
     const { page } = watched;
-    const { button, press } = await customerAtStandstill(page);
+    const { button, press, choose } = await customerAtStandstill(page);
     const came: (readonly [string | null, string | null])[] = [];
     const answers: ((route: Route) => Promise<void>)[] = [
       () => new Promise(() => {}),
@@ -154,7 +164,7 @@ pageSuite('actions on the page', {}, (scene) => {
       return answers[came.length - 1]?.(route);
     });
     const asked = () => page.waitForRequest('**/actions/pause');
-    await press('Pause');
+    await choose('Pause');
     await button('Pause 1\u2009337 submissions').waitFor();
     await page.getByLabel('Type the number').fill('1337');
     const unanswered = page.getByText('No answer: it may have been done');
@@ -222,6 +232,38 @@ pageSuite('actions on the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('what there is nothing to do for is off: of all that match the queue says so, of rows what they show', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    const fixture = await answerFrom(page);
+    const none = { status: 404, code: 'NOTHING_MATCHES', detail: 'nothing with failures matches' };
+    await page.route('**/actions/resume', (route) => route.fulfill({ json: { done: 0 } }));
+    await page.route('**/actions/retry', (route) => route.fulfill({ status: 404, json: none }));
+    await page.goto(`${scene.origin}/#/submissions`);
+    await page.getByText('All 1\u2009337 that match').click();
+    const button = (name: string) => page.getByRole('button', { name, exact: true });
+    await button('Pause 1\u2009337').waitFor();
+    for (const name of ['Resume 0', 'Retry failed 0']) {
+      await button(name).waitFor();
+      assert.equal(await button(name).isDisabled(), true, name);
+    }
+    assert.equal(await button('Resume 0').getAttribute('title'), 'Nothing is paused');
+    assert.ok(fixture.actions.every(({ body }) => body.dry_run === true));
+    // Pointing elsewhere closes it.
+    await page.getByRole('heading', { level: 1 }).click();
+    await there(page.locator('.menu:not([open])'), 2);
+    // The second and the third: one waits, one is paused, in neither has anything failed.
+    const rows = page.locator('tr[data-row] input');
+    await rows.nth(1).check();
+    await button('Pause').waitFor();
+    assert.equal(await button('Resume').or(button('Retry failed')).count(), 0);
+    await rows.nth(2).check();
+    await button('Resume').waitFor();
+    const off = page.locator('.verb:disabled');
+    await there(off, 1);
+    assert.equal(await off.textContent(), 'Retry failed');
+  });
+
   test('all that failed in one way is retried, with who it is of', async () => {
     await using watched = await scene.open();
     const { page } = watched;
@@ -231,7 +273,7 @@ pageSuite('actions on the page', {}, (scene) => {
     await page.locator('.failures summary').first().click();
     await page.getByRole('button', { name: 'Retry failed submissions with it' }).first().click();
     await page.getByText('Submissions that have ended with failures count as well').waitFor();
-    await page.getByRole('button', { name: 'Retry what failed 4 submissions' }).click();
+    await page.getByRole('button', { name: 'Retry what failed in 4 submissions' }).click();
     await page.getByText('Retried 4 submissions').waitFor();
     const filter = { metadata: { customer: '42' }, failure: 'fp-0' };
     assert.deepEqual(actions.at(-1), { verb: 'retry', body: { filter, expected: 4 } });

@@ -89,6 +89,26 @@ pageSuite('the room on the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('with one queue that has a name, its name stands where several would be to choose', async () => {
+    await using watched = await scene.open(LAPTOP);
+    const { page } = watched;
+    await answerFrom(page);
+    const world = { ...PLAIN, nowMs: Date.now() };
+    const [unnamed] = queues({ ...world, isEmpty: true }).items;
+    const [, images = assert.fail()] = queues(world).items;
+    let items = [{ ...unnamed!, pauses: [] }, images];
+    await page.clock.install();
+    await page.route('**/api/v1/queues', (route) => route.fulfill({ json: list(world, items) }));
+    await page.goto(`${scene.origin}/#/consumers`);
+    await page.locator('b.queue-choice', { hasText: /^images$/ }).waitFor();
+    items = [...items, { ...images, name: 'bills' }];
+    await page.clock.runFor(11_000);
+    const choices = page.getByLabel('Queue', { exact: true }).locator('option');
+    await choices.nth(2).waitFor({ state: 'attached' });
+    assert.deepEqual(await choices.allTextContents(), ['All queues', 'images', 'bills']);
+    watched.assertQuiet();
+  });
+
   test('with one queue there is none to choose, and views without a tab are of the overview', async () => {
     await using watched = await scene.open(LAPTOP);
     const { page } = watched;
