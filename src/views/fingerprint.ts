@@ -29,10 +29,12 @@ const FRAME_PYTHON = /^\s+File "([^"]{1,400})", line \d+(?:, in (\S{1,100}))?/;
 /** Of packages and of the platform. */
 const FOREIGN = /node_modules|^node:|site-packages|dist-packages|^<frozen|[\\/]lib[\\/]python/;
 
-const known = new WeakMap<FailedTry, Fingerprint>();
+type Failed = Pick<FailedTry, 'cause' | 'text'>;
+
+const known = new WeakMap<Failed, Fingerprint>();
 
 /** Remembered with the failure. */
-export function fingerprintOf(failure: FailedTry): Fingerprint {
+export function fingerprintOf(failure: Failed): Fingerprint {
   let found = known.get(failure);
   if (found === undefined) {
     found = fingerprint(failure.cause, failure.text);

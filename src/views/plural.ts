@@ -8,8 +8,10 @@ export function plural(count: number, one: string, many = `${one}s`): string {
 /** `failed`, `all 3 chunks failed`, `2 of 300 chunks failed` */
 export function endInWords(end: SubmissionEnd, chunksTotal: number): string {
   if (end.state !== 'completed_with_failures') return end.state;
-  const { chunksDone } = end;
-  if (chunksDone === 0)
-    return chunksTotal === 1 ? 'its only chunk failed' : `all ${chunksTotal} chunks failed`;
-  return `${chunksTotal - chunksDone} of ${chunksTotal} chunks failed`;
+  return failedInWords(chunksTotal - end.chunksDone, chunksTotal);
+}
+
+export function failedInWords(failed: number, total: number): string {
+  if (failed < total) return `${failed} of ${plural(total, 'chunk')} failed`;
+  return total === 1 ? 'its only chunk failed' : `all ${total} chunks failed`;
 }

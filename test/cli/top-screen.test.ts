@@ -91,7 +91,16 @@ const STATE: TopState = {
   heardAtMs: 0,
 };
 const attention = (text: string) =>
-  ({ code: 'failing', severity: 'warning', count: 1, text, link: 'failures' }) as const;
+  ({
+    code: 'failing',
+    severity: 'warning',
+    count: 1,
+    text,
+    link: 'failures',
+    submissions: [],
+    metadata: {},
+    example: null,
+  }) as const;
 const texts = (state: TopState, columns: number | null, rows: number | null, nowMs = 0) =>
   linesOf(state, { columns, rows }, nowMs).map(({ text }) => text);
 

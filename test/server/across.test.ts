@@ -378,7 +378,8 @@ test('shards that no node has are told of when that takes longer than a hand-ove
 test('what several nodes say of shards that nobody has is one item, of the one that knows of most', async () => {
   const { a } = await three();
   const part = await read<Overview>(a, 'overview');
-  const item = { code: 'shards_missing', severity: 'critical', text: 't', link: 'queue' } as const;
+  const about = { submissions: [], metadata: {}, example: null };
+  const item = { code: 'shards_missing', severity: 'critical', text: 't', link: 'queue', ...about } as const;
   const parts = [1, 3, 2].map((count) => ({ ...part, attention: [{ ...item, count, text: `t${count}` }] }));
   assert.deepEqual(mergeOverviews(parts).attention, [{ ...item, count: 3, text: 't3' }]);
 });

@@ -387,6 +387,9 @@ test('why tells what keeps work from going on, of one submission, a queue or all
     count: 2,
     text: '2 chunks wait, and no consumer is connected',
     link: 'why?queue=-',
+    submissions: [],
+    metadata: {},
+    example: null,
   });
   const consumer = await server.consumer();
   consumer.reserve(1, Strategy.selectOnly('kind', [1], Strategy.oldest()));

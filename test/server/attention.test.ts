@@ -111,6 +111,9 @@ test('five minutes in which chunks were held and none was done are a stall, othe
     count: 1,
     text: 'nothing was done for five minutes, and 1 chunk is in the hands of 1 consumer',
     link: 'consumers?queue=-&sort=oldest_held',
+    submissions: [],
+    metadata: {},
+    example: null,
   });
   consumer.complete(held!.chunk);
   await settled(consumer);

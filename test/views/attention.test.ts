@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RETRY_DEFAULT } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import { attention } from '../../src/views/answers/attention.ts';
+import { type FailuresQuery, failures } from '../../src/views/answers/failure-groups.ts';
 import type { Views } from '../../src/views/views.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { made, startViews } from '../support/queues/test-views.ts';
@@ -11,6 +13,21 @@ import { gatedStore } from '../support/store/gated-store.ts';
 function told({ sources }: Views): Readonly<Record<string, string>> {
   return Object.fromEntries(made(attention(sources, null)).map(({ code, text }) => [code, text]));
 }
+
+const BY_ANN = { by: 'ann@host', reason: null, isDryRun: false, expected: null };
+const PAUSE = { verb: 'pause', cause: 'manual' } as const;
+const COLLECTING = { failureMode: 'collect', retry: { ...RETRY_DEFAULT, triesMax: 1 } } as const;
+const ANY_FAILURE: FailuresQuery = {
+  queue: null,
+  submission: null,
+  meta: new Map(),
+  consumer: null,
+  cause: null,
+  fingerprint: null,
+  group: 'fingerprint',
+  limit: 50,
+  cursor: null,
+};
 
 test('a consumer whose strategy excludes what waits is told, in the singular', async () => {
   const world = await QueueWorld.start();
@@ -86,7 +103,7 @@ test('the only submission that is paused is named, with who paused it and why', 
   });
   assert.equal(
     told(views).paused_with_work,
-    `submission ${id} with 3 chunks is paused by ann@host (manual): their bucket moves`,
+    `submission ${id} (b) with 3 chunks is paused by ann@host (manual): their bucket moves`,
   );
   views.stop();
 });
@@ -94,18 +111,143 @@ test('the only submission that is paused is named, with who paused it and why', 
 test('failures count once three of a submission came within a minute, and are forgotten after it', async () => {
   const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
   const views = startViews(world);
-  await world.insert('a', 3);
+  const id = await world.insert('a', 3, { strategicMetadata: new Map([['customer', 42n]]) });
   const consumer = world.consumer();
-  const fail = () => consumer.fail(consumer.take()[0]!.chunk);
-  fail();
-  fail();
+  const fail = (operation: number) =>
+    consumer.fail(
+      consumer.take()[0]!.chunk,
+      `OperationError: operation ${operation} (of 10) failed\nCaused by: TypeError: invoice ${operation} has no address`,
+    );
+  fail(0);
+  fail(1);
   await world.settle();
   assert.equal(told(views).failing, undefined);
-  fail();
+  fail(2);
   await world.settle();
-  assert.match(told(views).failing ?? '', /^3 tries of 1 submission failed in the last minute, the latest: /);
+  const failing = made(attention(views.sources, null)).find(({ code }) => code === 'failing');
+  assert.equal(
+    failing?.text,
+    `3 tries of submission ${id} (customer 42, a) failed in the last minute, the latest: TypeError: invoice 2 has no address`,
+  );
+  assert.deepEqual(failing.submissions, [
+    { id: String(id), queue: '-', prefix: 'a', metadata: { customer: '42' } },
+  ]);
+  assert.deepEqual([failing.metadata, failing.count], [{ customer: '42' }, 1]);
+  const { at: _at, ...example } = failing.example!;
+  assert.deepEqual(example, {
+    submission: String(id),
+    chunk: 0,
+    text: 'TypeError: invoice 2 has no address',
+  });
+  // It leads to those alone.
+  const fingerprint = new URLSearchParams(failing.link.split('?')[1]).get('fingerprint');
+  assert.equal(made(failures(views.sources, { ...ANY_FAILURE, fingerprint })).items.length, 1);
   world.clock.advance(61_000);
   assert.equal(told(views).failing, undefined);
+  views.stop();
+});
+
+test('what fails in several ways is told apart, each with what its submissions share', async () => {
+  const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
+  const views = startViews(world);
+  const consumer = world.consumer();
+  for (const customer of [41n, 42n]) {
+    for (const job of [1n, 2n]) {
+      const id = await world.insert(`${customer}-${job}`, 1, {
+        strategicMetadata: new Map([
+          ['customer', customer],
+          ['job', job],
+        ]),
+      });
+      for (let i = 0; i < 3; i++) {
+        const [held] = consumer.take();
+        consumer.fail(held!.chunk, customer === 42n ? 'TypeError: no address' : 'RangeError: too long');
+      }
+      // It is set aside for the next one.
+      await world.queue.verbs.run({
+        ...BY_ANN,
+        change: PAUSE,
+        target: { kind: 'submissions', ids: [id], queue: null },
+      });
+    }
+  }
+  await world.settle();
+  const found = made(attention(views.sources, null)).filter(({ code }) => code === 'failing');
+  assert.deepEqual(found.map(({ text }) => text).toSorted(), [
+    '6 tries of 2 submissions, all with customer 41, failed in the last minute, the latest: RangeError: too long',
+    '6 tries of 2 submissions, all with customer 42, failed in the last minute, the latest: TypeError: no address',
+  ]);
+  const paused = told(views).paused_with_work;
+  assert.equal(paused, '4 submissions with 4 chunks are paused, or have not begun');
+  views.stop();
+});
+
+test('a submission that failed in the night is told in the morning, with how many are like it and whose', async () => {
+  const world = await QueueWorld.start();
+  const views = startViews(world);
+  const consumer = world.consumer();
+  const ids: bigint[] = [];
+  const ends = async (customer: bigint, failed: number) => {
+    const fields = { ...COLLECTING, strategicMetadata: new Map([['customer', customer]]) };
+    ids.push(await world.insert(`bills-${ids.length}`, 3, fields));
+    for (let chunk = 0; chunk < 3; chunk++) {
+      const [held] = consumer.take();
+      if (chunk < failed) consumer.fail(held!.chunk, `TypeError: invoice ${chunk} has no address`);
+      else consumer.complete(held!.chunk);
+    }
+    await world.passes(1_000);
+  };
+  const found = () =>
+    made(attention(views.sources, null)).filter(({ code }) => code === 'submissions_failed');
+  await ends(41n, 0);
+  assert.deepEqual(found(), []);
+  await ends(42n, 3);
+  const [one] = found();
+  assert.deepEqual([one?.severity, one?.link], ['warning', `submissions/${ids[1]}`]);
+  assert.equal(
+    one?.text,
+    `submission ${ids[1]} (customer 42, bills-1) ended 1 s ago, all 3 chunks failed: TypeError: invoice 0 has no address`,
+  );
+  // Its tries are not told a second time.
+  assert.equal(told(views).failing, undefined);
+  await ends(42n, 2);
+  await world.passes(6 * 3_600_000);
+  const [two] = found();
+  assert.equal(
+    two?.text,
+    '2 submissions, all with customer 42, ended with 5 failed chunks, the last one 6 h ago: TypeError: invoice 0 has no address',
+  );
+  assert.deepEqual([two?.severity, two?.count, two?.metadata], ['info', 2, { customer: '42' }]);
+  // Whoever follows the link finds both.
+  const link = new URLSearchParams(two!.link.split('?')[1]);
+  assert.deepEqual([link.get('state'), link.getAll('meta')], ['completed_with_failures', ['customer:42']]);
+  assert.ok(Date.parse(link.get('ended_after')!) < world.clock.nowMs());
+  // One that is retried has not failed any more.
+  const target = { kind: 'submissions', ids: [ids[2]!], queue: null } as const;
+  await world.queue.verbs.run({ ...BY_ANN, change: { verb: 'retry' }, target });
+  await world.settle();
+  assert.match(
+    found()[0]!.text,
+    /^submission \d+ \(customer 42, bills-1\) ended 6 h ago, all 3 chunks failed/,
+  );
+  await world.passes(6 * 3_600_000);
+  assert.deepEqual(found(), []);
+  views.stop();
+});
+
+test('of a submission that failed by a chunk its error is told, and of very many the latest', async () => {
+  const world = await QueueWorld.start({ chunkRetriesMax: 0 });
+  const views = startViews(world);
+  const consumer = world.consumer();
+  for (let i = 0; i < 510; i++) {
+    await world.insert(`${i}`, 1);
+    consumer.fail(consumer.take()[0]!.chunk, 'Error: gone');
+  }
+  await world.settle();
+  assert.equal(
+    told(views).submissions_failed,
+    'at least 500 submissions failed, the last one just now: Error: gone',
+  );
   views.stop();
 });
 

@@ -105,6 +105,7 @@ export const ATTENTION_CODES = [
   'consumers_idle',
   'stalled',
   'failing',
+  'submissions_failed',
   'slow_consumers',
   'stragglers',
   'paused_with_work',
@@ -130,6 +131,28 @@ export interface Attention {
   readonly text: string;
   /** Where more of it is told, with its query. */
   readonly link: AttentionLink;
+  /** The submissions that it is about, the latest first, at most 3; none where it is about something else. */
+  readonly submissions: readonly NamedSubmission[];
+  /** What all submissions that it is about have in their metadata, those that are not named as well. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The latest failure, where it is about some. */
+  readonly example: FailureExample | null;
+}
+
+/** A submission with what a person knows it by. */
+export interface NamedSubmission {
+  readonly id: string;
+  readonly queue: string;
+  readonly prefix: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface FailureExample {
+  readonly at: string;
+  readonly submission: string;
+  readonly chunk: number;
+  /** What went wrong, on one line: of errors that caused one another, the one at the root. */
+  readonly text: string;
 }
 
 /** Series of `GET /api/v1/history`: per second, or as of the end of each point. Those of the store and the process are the server's. */

@@ -3,7 +3,16 @@ import type { ConsumerAnswer, ConsumerGroup, ConsumerRow, HeldItem } from './con
 import type { EventRow, EventsAnswer } from './events.ts';
 import type { FailureGroup, FailureRow, FailuresAnswer, PairCount } from './failures.ts';
 import type { List, PauseItem, Quantiles } from './lists.ts';
-import type { Attention, History, Overview, Rates, StoreHealth, StrategyRow } from './overview.ts';
+import type {
+  Attention,
+  FailureExample,
+  History,
+  NamedSubmission,
+  Overview,
+  Rates,
+  StoreHealth,
+  StrategyRow,
+} from './overview.ts';
 import type { SubmissionItem } from './submissions.ts';
 import type { KeyRow, ValueRow, ValuesAnswer } from './values.ts';
 import type { Why, WhyCheck } from './why.ts';
@@ -89,6 +98,24 @@ const rates = object<Rates>({
   set_back: orNull(number),
 });
 
+const attention = object<Attention>({
+  code: text,
+  severity: text,
+  count: number,
+  text,
+  link: text,
+  submissions: listOf(
+    object<NamedSubmission>({
+      id: digits,
+      queue: text,
+      prefix: orNull(text),
+      metadata: dictionaryOf(text<string>),
+    }),
+  ),
+  metadata: dictionaryOf(text<string>),
+  example: orNull(object<FailureExample>({ at: time, submission: digits, chunk: number, text })),
+});
+
 const overview = object<Overview>({
   ...FRAME,
   since: time,
@@ -141,7 +168,7 @@ const overview = object<Overview>({
   }),
   event_loop_delay_ms: spread,
   pauses: listOf(pause),
-  attention: listOf(object<Attention>({ code: text, severity: text, count: number, text, link: text })),
+  attention: listOf(attention),
 });
 
 const history = object<History>({

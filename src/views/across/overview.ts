@@ -1,6 +1,7 @@
 import type { PauseItem } from '../../protocol/api/lists.ts';
 import {
   type Attention,
+  type AttentionCode,
   type Overview,
   type OverviewCounts,
   type QueueState,
@@ -114,12 +115,21 @@ function mergePauses(all: readonly (readonly PauseItem[])[]): PauseItem[] {
   return [...byCause.values()];
 }
 
+/**
+ * What is told apart from others of its kind by less than its words. Of shards that nobody has, one node may have heard later than
+ * another; failures are remembered by the node that had their queue then.
+ */
+const SAID_ONCE: Readonly<Partial<Record<AttentionCode, (each: Attention) => string>>> = {
+  shards_missing: () => '',
+  failing: ({ link }) => link,
+  submissions_failed: ({ link }) => link,
+};
+
 /** What several nodes say in the same words is said once. */
 function mergeAttention(parts: readonly Content[]): Attention[] {
   const found = new Map<string, Attention>();
   for (const each of parts.flatMap(({ attention }) => attention)) {
-    // Of what nobody has, one may have heard later than another.
-    const key = each.code === 'shards_missing' ? each.code : `${each.code} ${each.link} ${each.text}`;
+    const key = `${each.code}${SAID_ONCE[each.code]?.(each) ?? ` ${each.link} ${each.text}`}`;
     if ((found.get(key)?.count ?? 0) < each.count) found.set(key, each);
   }
   const rank = ({ severity }: Attention) => SEVERITIES.indexOf(severity);

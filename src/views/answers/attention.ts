@@ -1,13 +1,16 @@
 import { listedQueue } from '../../model/queue-name.ts';
 import { SHARDS } from '../../model/shard.ts';
 import { strategyText } from '../../model/strategy-text.ts';
-import type { Attention, AttentionCode, AttentionLink, Severity } from '../../protocol/api/overview.ts';
+import type { Attention, Severity } from '../../protocol/api/overview.ts';
+import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { QueueSight } from '../../queue/queue.ts';
-import { fingerprintOf } from '../fingerprint.ts';
+import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
 import { plural } from '../plural.ts';
 import { queuesOf, type Sources } from '../sources.ts';
 import { consumerTallyOf, submissionTallyOf } from '../tallies/tallies.ts';
+import { ofFailedEnds, ofFailures } from './attention-failures.ts';
+import { type Add, Concerned, whereOf } from './known-by.ts';
 import { stragglerAfterMs } from './stragglers.ts';
 import { comingBackInWords, inWords, isComingBack, pausesInWords } from './why-checks.ts';
 
@@ -19,8 +22,6 @@ const STRIDE = 32;
 const STALLED_SECONDS = 300;
 const DISK_LOW = 0.1;
 const DISK_CRITICAL = 0.02;
-/** So many failures of a submission in a minute are worth a look. */
-const FAILURES_MIN = 3;
 /** A consumer that takes so many times what the others do is slow. */
 const SLOW_TIMES = 5;
 const SLOW_TIMES_MEDIAN = 2.5;
@@ -40,26 +41,21 @@ const RANK: Readonly<Record<Severity, number>> = { critical: 0, warning: 1, info
 /** What a person should look at, the most severe first. */
 export function* attention(sources: Sources, name: string | null): Computation<Attention[]> {
   const found: Attention[] = [];
-  const add = (code: AttentionCode, severity: Severity, text: string, link: AttentionLink, count = 1) =>
-    void found.push({ code, severity, count, text, link });
+  const add: Add = (code, severity, text, link, count = 1, about = ABOUT_NONE) =>
+    void found.push({ code, severity, count, text, link, ...about });
   ofServer(sources, add);
   if (name === null) ofShards(sources, add);
   for (const sight of [...queuesOf(sources, name)]) {
     yield;
-    yield* ofWork(sources, sight, add);
+    yield* ofWork(sources, name, sight, add);
     yield* ofConsumers(sources, sight, add);
   }
   yield* ofFailures(sources, name, add);
+  yield* ofFailedEnds(sources, name, add);
   return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]).slice(0, ATTENTION_MAX);
 }
 
-type Add = (
-  code: AttentionCode,
-  severity: Severity,
-  text: string,
-  link: AttentionLink,
-  count?: number,
-) => void;
+const ABOUT_NONE = { submissions: [], metadata: {}, example: null } as const;
 
 function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }: Sources, add: Add): void {
   const { ok, error, stuckSinceMs } = queue.journalHealth;
@@ -125,9 +121,11 @@ function ofShards({ shardsMissing }: Sources, add: Add): void {
 
 function* ofWork(
   { queue, sampler }: Sources,
-  { name, counts, schedule, takenOverForMs }: QueueSight,
+  asked: string | null,
+  sight: QueueSight,
   add: Add,
 ): Computation<void> {
+  const { name, counts, takenOverForMs } = sight;
   const listed = listedQueue(name);
   const where = name === '' ? '' : ` in queue ${name}`;
   const { chunksAvailable, chunksPaused, chunksReserved, consumers, submissionsPaused } = counts;
@@ -144,42 +142,43 @@ function* ofWork(
   if (pauses.length > 0) {
     const text = `queue ${listed} is paused ${pausesInWords(pauses)}`;
     add('paused_with_work', 'warning', text, `queue?queue=${listed}`);
-  } else if (chunksPaused > 0 && submissionsPaused === 1) {
-    const { text, link } = yield* ofPaused(schedule, where, chunksPaused);
-    add('paused_with_work', 'info', text, link);
-  } else if (chunksPaused > 0 && submissionsPaused > 0) {
-    const text = `${plural(submissionsPaused, 'submission')}${where} with ${plural(chunksPaused, 'chunk')} are paused, or have not begun`;
-    add('paused_with_work', 'info', text, `submissions?state=paused&queue=${listed}`, submissionsPaused);
-  }
+  } else if (chunksPaused > 0 && submissionsPaused > 0) yield* ofPaused(asked, sight, add);
   if ((sampler.pace(name)?.standsForSeconds ?? 0) >= STALLED_SECONDS && chunksReserved > 0) {
     const text = `nothing was done for five minutes${where}, and ${plural(chunksReserved, 'chunk is', 'chunks are')} in the hands of ${plural(consumers, 'consumer')}`;
     add('stalled', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, chunksReserved);
   }
 }
 
-/** The only submission that is withheld, and by whom. */
+/** Submissions that are withheld, and by whom if it is only one. */
 function* ofPaused(
-  { submissions }: QueueSight['schedule'],
-  where: string,
-  chunks: number,
-): Computation<{ readonly text: string; readonly link: AttentionLink }> {
+  asked: string | null,
+  { name, counts, schedule }: QueueSight,
+  add: Add,
+): Computation<void> {
+  const { chunksPaused, submissionsPaused } = counts;
+  const concerned = new Concerned();
+  let only: SubmissionSight<ConsumerPeer> | null = null;
   let looked = 0;
-  for (const { isWithheld, record, control } of submissions.values()) {
+  for (const submission of schedule.submissions.descending()) {
     if (++looked % STRIDE === 0) yield;
-    if (!isWithheld) continue;
-    const why =
-      control.pauses.length > 0
-        ? `is paused ${pausesInWords(control.pauses)}`
-        : 'has not begun, as was asked';
-    return {
-      text: `submission ${record.id}${where} with ${plural(chunks, 'chunk')} ${why}`,
-      link: `submissions/${record.id}`,
-    };
+    if (!submission.isWithheld) continue;
+    only = submission;
+    concerned.add({ ...submission.record, metadata: submission.record.strategicMetadata });
+    if (concerned.count >= submissionsPaused) break;
   }
-  return {
-    text: `a submission${where} with ${plural(chunks, 'chunk')} is paused`,
-    link: 'submissions?state=paused',
-  };
+  if (only === null) return;
+  const who = `${concerned.inWords(whereOf(asked, name))} with ${plural(chunksPaused, 'chunk')}`;
+  const about = { ...concerned.facts, example: null };
+  if (concerned.count > 1) {
+    const text = `${who} are paused, or have not begun`;
+    const link = `submissions?state=paused&queue=${listedQueue(name)}` as const;
+    add('paused_with_work', 'info', text, link, concerned.count, about);
+    return;
+  }
+  const { record, control } = only;
+  const why =
+    control.pauses.length > 0 ? `is paused ${pausesInWords(control.pauses)}` : 'has not begun, as was asked';
+  add('paused_with_work', 'info', `${who} ${why}`, `submissions/${record.id}`, 1, about);
 }
 
 function* ofConsumers(
@@ -265,32 +264,4 @@ function slowOnes(groups: readonly Usual[][], listed: string, add: Add): void {
 
 function medianOf(values: number[]): number {
   return values.sort((a, b) => a - b)[values.length >> 1]!;
-}
-
-function* ofFailures({ watcher, clock }: Sources, name: string | null, add: Add): Computation<void> {
-  const { ring } = watcher.failures;
-  const sinceMs = clock.nowMs() - MINUTE_MS;
-  const bySubmission = new Map<bigint, number>();
-  let latest: string | null = null;
-  let count = 0;
-  for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--) {
-    if (seq % STRIDE === 0) yield;
-    const failure = ring.at(seq);
-    if (failure === undefined || failure.atMs < sinceMs) break;
-    if (name !== null && failure.queue !== name) continue;
-    count++;
-    bySubmission.set(failure.submissionId, (bySubmission.get(failure.submissionId) ?? 0) + 1);
-    latest ??= fingerprintOf(failure).title;
-  }
-  const failing = [...bySubmission.values()].filter((failures) => failures >= FAILURES_MIN).length;
-  if (failing === 0) return;
-  const more = ring.firstSeq > 1 && count >= ring.size ? 'at least ' : '';
-  const text = `${more}${plural(count, 'try', 'tries')} of ${plural(bySubmission.size, 'submission')} failed in the last minute, the latest: ${latest}`;
-  add(
-    'failing',
-    'warning',
-    text,
-    name === null ? 'failures' : `failures?queue=${listedQueue(name)}`,
-    failing,
-  );
 }

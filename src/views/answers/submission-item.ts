@@ -1,12 +1,12 @@
 import { submissionIdTimeMs } from '../../model/ids.ts';
 import { listedQueue } from '../../model/queue-name.ts';
-import type { StrategicMetadata } from '../../model/submission.ts';
 import type { SubmissionItem } from '../../protocol/api/submissions.ts';
 import { openStateOf } from '../../queue/verbs/open-state.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
 import { iso, isoOrNull, rounded, type Sources } from '../sources.ts';
 import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
+import { textPairs } from './known-by.ts';
 import { pauseItem } from './overview.ts';
 import { rateOf, timeLeft } from './time-left.ts';
 
@@ -99,8 +99,4 @@ export function endedItem(
 
 function sizeOf(chunkSizeOps: number): number | null {
   return chunkSizeOps === 0 ? null : chunkSizeOps;
-}
-
-function textPairs(pairs: StrategicMetadata): Readonly<Record<string, string>> {
-  return Object.fromEntries(Array.from(pairs, ([key, value]) => [key, String(value)]));
 }

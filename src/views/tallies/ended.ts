@@ -23,6 +23,7 @@ export interface FailedEnd {
   readonly chunksTotal: number;
   /** The chunk that it failed by, or the first one that failed, and what its consumer said. */
   readonly chunkIndex: number;
+  readonly cause: 'failed';
   readonly text: string;
 }
 
@@ -60,6 +61,7 @@ export class Ended {
       chunksFailed: state === 'failed' ? 1 : record.chunksTotal - chunksDone,
       chunksTotal: record.chunksTotal,
       chunkIndex: failedChunk.chunkIndex,
+      cause: 'failed',
       text: bounded(failedChunk.failure, TEXT_CHARS_MAX),
     });
     if (gone !== undefined) this.#cutAtMs = gone.atMs;
@@ -73,6 +75,10 @@ export class Ended {
   /** null: they are not kept, or not any more. */
   figuresOf(id: SubmissionId): EndedFigures | null {
     return this.#troubled.get(id) ?? this.#smooth.get(id) ?? null;
+  }
+
+  hasFailed(id: SubmissionId): boolean {
+    return this.#failed.get(id) !== undefined;
   }
 
   /** Those that failed in the last hours, the oldest first, and whether there were more of them. */

@@ -10,6 +10,7 @@ export interface FailedTry {
   readonly atMs: number;
   readonly submissionId: SubmissionId;
   readonly queue: string;
+  readonly prefix: string | null;
   /** Of the submission, as it was then. */
   readonly metadata: StrategicMetadata;
   readonly chunkIndex: number;

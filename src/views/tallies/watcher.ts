@@ -157,7 +157,7 @@ export class Watcher implements EventObserver {
 
   #setBack(event: Of<'chunk_set_back'>, atMs: number): void {
     const { submission, chunkIndex, cause, isFatal, tookMs, from, failure } = event;
-    const { id, queue, strategicMetadata: metadata } = submission.record;
+    const { id, queue, prefix, strategicMetadata: metadata } = submission.record;
     const tally = this.#submissionTally(submission);
     this.total.setBack++;
     this.tallyOf(queue).setBack++;
@@ -167,6 +167,7 @@ export class Watcher implements EventObserver {
       atMs: this.#clock.nowMs(),
       submissionId: id,
       queue,
+      prefix,
       metadata,
       chunkIndex,
       connId: from.peer.facts.connId,

@@ -129,9 +129,19 @@ export function overview(world: World): Overview {
           {
             code: 'failing',
             severity: 'critical',
-            count: 812,
-            text: `812 tries in the last 10 minutes failed, all of customer 42: ${world.failure.split('\n')[0]}`,
+            count: 12,
+            text: `812 tries of 12 submissions, all with customer 42, failed in the last minute, the latest: ${world.failure.split('\n')[0]}`,
             link: 'failures',
+            submissions: [
+              { id: submissionId(3), queue: '-', prefix: world.prefix, metadata: { [world.key]: '42' } },
+            ],
+            metadata: { [world.key]: '42' },
+            example: {
+              at: iso(nowMs - 2 * SECOND),
+              submission: submissionId(3),
+              chunk: 17,
+              text: world.failure.split('\n')[0]!,
+            },
           },
           {
             code: 'slow_consumers',
@@ -139,6 +149,9 @@ export function overview(world: World): Overview {
             count: 1,
             text: 'Consumer c-17 takes 10 times as long for a chunk as the others',
             link: 'consumers?sort=slowest',
+            submissions: [],
+            metadata: {},
+            example: null,
           },
           {
             code: 'paused_with_work',
@@ -146,6 +159,9 @@ export function overview(world: World): Overview {
             count: 3,
             text: '3 submissions with 5 210 chunks are paused',
             link: 'submissions?state=paused',
+            submissions: [],
+            metadata: {},
+            example: null,
           },
         ],
   };

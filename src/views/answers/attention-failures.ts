@@ -1,0 +1,179 @@
+import { listedQueue } from '../../model/queue-name.ts';
+import type { FailureExample } from '../../protocol/api/overview.ts';
+import { fingerprintOf, gistOf } from '../fingerprint.ts';
+import type { Computation } from '../frames.ts';
+import { failedInWords, plural } from '../plural.ts';
+import { iso, type Sources } from '../sources.ts';
+import type { FailedEnd } from '../tallies/ended.ts';
+import type { FailedTry } from '../tallies/failures.ts';
+import { type Add, Concerned, type Known, whereOf } from './known-by.ts';
+import { inWords } from './why-checks.ts';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** So many failures of a submission in a minute are worth a look. */
+const FAILURES_MIN = 3;
+/** Ways to fail that are told one by one, those with most first. */
+const GROUPS_MAX = 5;
+const STRIDE = 32;
+
+/** What failed alike, in the same queue. */
+interface Group<Failed> {
+  readonly latest: Failed;
+  readonly concerned: Concerned;
+  readonly ids: Set<bigint>;
+  /** The first one of them. */
+  earliest: Failed;
+  amount: number;
+}
+
+/** Tries of open submissions that failed in the last minute. */
+export function* ofFailures(sources: Sources, name: string | null, add: Add): Computation<void> {
+  const { watcher, clock } = sources;
+  const { ring } = watcher.failures;
+  const sinceMs = clock.nowMs() - MINUTE_MS;
+  const bySubmission = new Map<bigint, FailedTry[]>();
+  let seen = 0;
+  for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--, seen++) {
+    if (seq % STRIDE === 0) yield;
+    const failure = ring.at(seq);
+    if (failure === undefined || failure.atMs < sinceMs) break;
+    // Of what has ended it is told that it failed.
+    const { submissionId: id, queue } = failure;
+    if ((name !== null && queue !== name) || watcher.ended.hasFailed(id)) continue;
+    const known = bySubmission.get(id);
+    if (known === undefined) bySubmission.set(id, [failure]);
+    else known.push(failure);
+  }
+  const groups = new Map<string, Group<FailedTry>>();
+  for (const failures of bySubmission.values()) {
+    if (failures.length < FAILURES_MIN) continue;
+    for (const failure of failures) {
+      yield;
+      const { submissionId: id } = failure;
+      addTo(groups, `${fingerprintOf(failure).id} ${failure.queue}`, { ...failure, id }, failure, 1);
+    }
+  }
+  const atLeast = ring.firstSeq > 1 && seen >= ring.size ? 'at least ' : '';
+  const [told, others] = largest(groups);
+  for (const { latest, concerned, amount } of told) {
+    const { queue, submissionId, chunkIndex: chunk, atMs } = latest;
+    const example = exampleOf({ atMs, id: submissionId, chunk, text: latest.text });
+    const tries = `${atLeast}${plural(amount, 'try', 'tries')} of ${concerned.inWords(whereOf(name, queue))}`;
+    add(
+      'failing',
+      'warning',
+      `${tries} failed in the last minute${amount === 1 ? '' : ', the latest'}: ${example.text}`,
+      `failures?queue=${listedQueue(queue)}&fingerprint=${fingerprintOf(latest).id}`,
+      concerned.count,
+      { ...concerned.facts, example },
+    );
+  }
+  if (others > 0) {
+    const link = name === null ? 'failures' : (`failures?queue=${listedQueue(name)}` as const);
+    const text = `tries of ${plural(others, 'submission')} failed in more ways in the last minute`;
+    add('failing', 'warning', text, link, others);
+  }
+}
+
+/** Submissions that have ended with chunks that failed, in the last hours. */
+export function* ofFailedEnds({ watcher, clock }: Sources, name: string | null, add: Add): Computation<void> {
+  const nowMs = clock.nowMs();
+  const { ends, areCut } = watcher.ended.failed(nowMs);
+  const groups = new Map<string, Group<FailedEnd>>();
+  for (const end of ends.toReversed()) {
+    yield;
+    if (name !== null && end.queue !== name) continue;
+    addTo(groups, `${fingerprintOf(end).id} ${end.state} ${end.queue}`, end, end, end.chunksFailed);
+  }
+  const atLeast = areCut ? 'at least ' : '';
+  const [told, others] = largest(groups);
+  for (const group of told) {
+    const { latest, concerned } = group;
+    const { id, queue, state, atMs, chunkIndex: chunk, text } = latest;
+    const agoMs = nowMs - atMs;
+    const example = exampleOf({ atMs, id, chunk, text });
+    const who = concerned.inWords(whereOf(name, queue));
+    add(
+      'submissions_failed',
+      agoMs < HOUR_MS ? 'warning' : 'info',
+      `${concerned.count === 1 ? '' : atLeast}${who} ${endsInWords(group, agoMs < 1_000 ? 'just now' : `${inWords(agoMs)} ago`)}: ${example.text}`,
+      concerned.count === 1 ? `submissions/${id}` : `submissions?state=${state}&${filterOf(group)}`,
+      concerned.count,
+      { ...concerned.facts, example },
+    );
+  }
+  if (others > 0) {
+    const link =
+      name === null
+        ? 'submissions?state=failed'
+        : (`submissions?state=failed&queue=${listedQueue(name)}` as const);
+    add('submissions_failed', 'info', `${plural(others, 'submission')} failed in other ways`, link, others);
+  }
+}
+
+function endsInWords({ latest, concerned, amount }: Group<FailedEnd>, ago: string): string {
+  const { state, chunksFailed, chunksTotal } = latest;
+  if (concerned.count > 1) {
+    const what = state === 'failed' ? 'failed' : `ended with ${plural(amount, 'failed chunk')}`;
+    return `${what}, the last one ${ago}`;
+  }
+  return state === 'failed' ? `failed ${ago}` : `ended ${ago}, ${failedInWords(chunksFailed, chunksTotal)}`;
+}
+
+/** Finds them, as far as they are alike. */
+function filterOf({ latest: { queue }, earliest, concerned }: Group<FailedEnd>): string {
+  const pairs = Object.entries(concerned.facts.metadata);
+  return String(
+    new URLSearchParams([
+      ['queue', listedQueue(queue)],
+      ['ended_after', iso(earliest.atMs - 1)],
+      ...pairs.map(([key, value]) => ['meta', `${key}:${value}`]),
+    ]),
+  );
+}
+
+/** The latest come first. */
+function addTo<Failed>(
+  groups: Map<string, Group<Failed>>,
+  key: string,
+  submission: Known,
+  failed: Failed,
+  amount: number,
+): void {
+  let group = groups.get(key);
+  if (group === undefined) {
+    group = { latest: failed, concerned: new Concerned(), ids: new Set(), earliest: failed, amount: 0 };
+    groups.set(key, group);
+  }
+  group.earliest = failed;
+  group.amount += amount;
+  if (group.ids.has(submission.id)) return;
+  group.ids.add(submission.id);
+  group.concerned.add(submission);
+}
+
+/** Those with most, and how many submissions are in the others. */
+function largest<Failed>(
+  groups: ReadonlyMap<string, Group<Failed>>,
+): readonly [Group<Failed>[], others: number] {
+  const sorted = [...groups.values()].sort(
+    (a, b) => b.concerned.count - a.concerned.count || b.amount - a.amount,
+  );
+  const ids = sorted.slice(GROUPS_MAX).flatMap((group) => [...group.ids]);
+  return [sorted.slice(0, GROUPS_MAX), new Set(ids).size];
+}
+
+function exampleOf({
+  atMs,
+  id,
+  chunk,
+  text,
+}: {
+  readonly atMs: number;
+  readonly id: bigint;
+  readonly chunk: number;
+  readonly text: string;
+}): FailureExample {
+  return { at: iso(atMs), submission: String(id), chunk, text: gistOf(text) };
+}
