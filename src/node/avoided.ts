@@ -8,6 +8,8 @@ const TRY_SHARE = 1 / 3;
 interface Time {
   readonly beganMs: number;
   readonly lengthMs: number;
+  /** It is not tried before, even where there is no other choice. */
+  readonly isStrict: boolean;
 }
 
 /** What a node keeps away from for a while, because it was in vain: for a lease at first, then for twice as long each time. */
@@ -34,23 +36,29 @@ export class Avoided<Key> {
   /** Whether it may be tried where there is no other choice. */
   mayTry(key: Key): boolean {
     const found = this.#all.get(key);
-    return found === undefined || this.#clock.monotonicMs() - found.beganMs >= this.#leaseMs * TRY_SHARE;
+    if (found === undefined || found.isStrict) return !this.has(key);
+    return this.#clock.monotonicMs() - found.beganMs >= this.#leaseMs * TRY_SHARE;
+  }
+
+  /** Whether it is one of them, and {@link mayTry} comes before that is over. */
+  isTriedSoon(key: Key): boolean {
+    return this.has(key) && this.#all.get(key)?.isStrict === false;
   }
 
   /** Returns for how long it is one of them now. */
-  add(key: Key): number {
+  add(key: Key, isStrict = false): number {
     const before = this.#all.get(key);
     // One that has gone well for long begins anew.
     const isAgain = before !== undefined && this.#leftMs(before) > -LENGTH_MS_MAX;
     const wantedMs = isAgain ? before.lengthMs * 2 : this.#leaseMs;
     const lengthMs = Math.min(wantedMs, Math.max(this.#leaseMs, LENGTH_MS_MAX));
-    this.#all.set(key, { beganMs: this.#clock.monotonicMs(), lengthMs });
+    this.#all.set(key, { beganMs: this.#clock.monotonicMs(), lengthMs, isStrict });
     return lengthMs;
   }
 
-  /** It went well. */
-  delete(key: Key): void {
-    this.#all.delete(key);
+  /** It went well. One that is not to be tried has to do so for long: it may have been found out late. */
+  wentWell(key: Key): void {
+    if (this.#all.get(key)?.isStrict === false) this.#all.delete(key);
   }
 
   /** How long each of them still is one. */

@@ -32,7 +32,7 @@ export interface LeaseLoopOptions extends PreparationsOptions {
   open(): readonly ShardId[];
   /** How things stand; before what follows from it. */
   seen(sight: LeaseSight): void;
-  /** It cannot be seen how things stand, or nothing can be written: {@link LeaseLoop.trouble} has why. */
+  /** Whether it can be seen how things stand, and something be written, has changed: {@link LeaseLoop.trouble} has why not. */
   troubled(): void;
   taken(tenure: LeaseTenure): void;
   /** Nothing is left that this node would take. */
@@ -55,10 +55,8 @@ interface HandOver {
 export class LeaseLoop {
   readonly #o: LeaseLoopOptions;
   readonly #backoff: Backoff;
-  /** That this node could not open. */
-  readonly #unopened: Avoided<ShardId>;
-  /** Likewise, and that are not tried before: what is stored of them is damaged. */
-  readonly #damaged: Avoided<ShardId>;
+  /** That this node could not open; strictly, where what is stored of them is damaged. */
+  readonly #avoided: Avoided<ShardId>;
   readonly #preparations: Preparations;
   /** Since when nobody has had them, and the epoch by which that is known. */
   readonly #freeSince = new Map<ShardId, { readonly epoch: number; readonly ms: number }>();
@@ -83,10 +81,9 @@ export class LeaseLoop {
     this.#o = options;
     const { random, claim, clock } = options;
     this.#backoff = new Backoff(random, { firstMs: RETRY_FIRST_MS, maxMs: claim.leaseMs * LOOK_SHARE });
-    this.#unopened = new Avoided(clock, claim.leaseMs);
-    this.#damaged = new Avoided(clock, claim.leaseMs);
+    this.#avoided = new Avoided(clock, claim.leaseMs);
     this.#preparations = new Preparations(options);
-    this.#trouble = new LeaseTrouble(options);
+    this.#trouble = new LeaseTrouble(options, () => options.troubled());
   }
 
   /** Until it is to stop. @throws StoreError for a store that cannot be used */
@@ -120,18 +117,18 @@ export class LeaseLoop {
   }
 
   couldOpen(shard: ShardId): void {
-    this.#unopened.delete(shard);
+    this.#avoided.wentWell(shard);
   }
 
   /** Others are to try, for longer each time. */
   couldNotOpen(shard: ShardId): void {
-    this.#unopened.add(shard);
+    this.#avoided.add(shard);
     this.wake();
   }
 
   /** What is stored of that shard is damaged. Returns for how long this node does not take it. */
   avoid(shard: ShardId): number {
-    return this.#damaged.add(shard);
+    return this.#avoided.add(shard, true);
   }
 
   /** This node takes no more shards from others. Never rejects. */
@@ -193,8 +190,8 @@ export class LeaseLoop {
     const toTake = free.filter(({ shard }) => plan.take.includes(shard));
     this.#isWriting = toTake.length > 0;
     const isComplete = await this.#take(toTake);
-    if (free.length === 0 && due.length === 0) this.#trouble.looked(true);
-    const isPatient = sight.free.some(({ shard }) => this.#unopened.has(shard));
+    await this.#proveCommit();
+    const isPatient = sight.free.some(({ shard }) => this.#avoided.isTriedSoon(shard));
     if (isComplete && plan.take.length === 0 && !isPatient) this.#o.rested();
     const give = this.#nextToGive(plan.give, sight);
     if (give !== null && !this.#o.stop.aborted) {
@@ -210,7 +207,6 @@ export class LeaseLoop {
     // An owner goes on until its leases are over.
     if (!isOwner && !isPassing(error)) throw error;
     this.#trouble.failed(error, this.#hasLooked, this.#isWriting);
-    this.#o.troubled();
     this.#announced?.resolve();
     return isOwner ? claim.leaseMs * RETRY_SHARE : this.#backoff.nextMs();
   }
@@ -228,6 +224,14 @@ export class LeaseLoop {
     return grants.length === names.length;
   }
 
+  /** That it could not is over, where nothing else tells. */
+  async #proveCommit(): Promise<void> {
+    if (!this.#trouble.isOfWriting) return;
+    this.#isWriting = true;
+    await this.#o.leases.proveCommit();
+    this.#trouble.looked(true);
+  }
+
   #seeReason(reason: string | null): void {
     if (reason !== null && reason !== this.#reason)
       this.#o.logger.error({ reason }, 'this node cannot take shards: it only passes connections on');
@@ -239,11 +243,7 @@ export class LeaseLoop {
     const { shards, claim, clock } = this.#o;
     const own = leases.filter(({ holder }) => holder === claim.holder);
     const found = [...free, ...own].filter(
-      ({ shard }) =>
-        shards.includes(shard) &&
-        !this.#o.isBusy(shard) &&
-        !this.#damaged.has(shard) &&
-        this.#unopened.mayTry(shard),
+      ({ shard }) => shards.includes(shard) && !this.#o.isBusy(shard) && this.#avoided.mayTry(shard),
     );
     const nowMs = clock.monotonicMs();
     const known = new Map(this.#freeSince);
@@ -302,7 +302,7 @@ export class LeaseLoop {
   get #self(): LeaseClaim {
     return {
       ...this.#o.claim,
-      avoids: [...this.#unopened.keys, ...this.#damaged.keys].sort((a, b) => a - b),
+      avoids: this.#avoided.keys.toSorted((a, b) => a - b),
     };
   }
 
@@ -369,9 +369,7 @@ export class LeaseLoop {
     return Math.min(
       leaseMs * LOOK_SHARE,
       dueMs,
-      ...[...ends, ...silent, ...this.#abandonedInMs, ...this.#damaged.leftMs, ...this.#unopened.leftMs].map(
-        (ms) => ms + LOOK_LATE_MS,
-      ),
+      ...[...ends, ...silent, ...this.#abandonedInMs, ...this.#avoided.leftMs].map((ms) => ms + LOOK_LATE_MS),
     );
   }
 }

@@ -21,21 +21,30 @@ const ENDS: Readonly<Record<Kind, string>> = {
 
 /**
  * What keeps a node from its leases, from the first failure to the end of it: a line in the log for each, whatever fails and
- * succeeds meanwhile. A database that waits for its standby answers every look that writes nothing.
+ * succeeds meanwhile. A database that waits for its standby answers every look that writes nothing: if anything was to be
+ * written, only a commit proves that it is over. Leases that others seem to have prove nothing, since what has been waited
+ * for in vain is in the database all the same.
  *
  *     none --a look fails--> look --one succeeds, and nothing was to be renewed when it failed--> none
- *     none, look --what was to be written fails after a look has succeeded--> write --something is written--> none
+ *     none, look --what was to be written fails after a look has succeeded--> write --something is committed--> none
  */
 export class LeaseTrouble {
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #changed: () => void;
   #now: Trouble | null = null;
-  /** Only something that is written proves that it is over. */
   #isOfWriting = false;
 
-  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+  /** @param changed is called when {@link now} is another one */
+  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }, changed: () => void) {
     this.#clock = clock;
     this.#logger = logger;
+    this.#changed = changed;
+  }
+
+  /** Whether only a commit proves that it is over. */
+  get isOfWriting(): boolean {
+    return this.#isOfWriting;
   }
 
   /** Why this node takes no shards, and since when, in milliseconds since 1970; null: there is no trouble. */
@@ -56,13 +65,15 @@ export class LeaseTrouble {
     const error = messageOf(cause);
     this.#now = { kind, error, sinceMs: before?.sinceMs ?? this.#clock.nowMs() };
     if (before?.kind !== kind) this.#logger.warn({ error }, `${REASONS[kind]}, trying again`);
+    this.#changed();
   }
 
-  /** A look has succeeded. @param isWritten whether something was written as well, or nothing is there to be written */
-  looked(isWritten: boolean): void {
-    if (this.#now === null || (this.#isOfWriting && !isWritten)) return;
+  /** A look has succeeded. @param isCommitted whether something was committed as well */
+  looked(isCommitted: boolean): void {
+    if (this.#now === null || (this.#isOfWriting && !isCommitted)) return;
     this.#logger.info({}, ENDS[this.#now.kind]);
     this.#now = null;
     this.#isOfWriting = false;
+    this.#changed();
   }
 }

@@ -121,7 +121,7 @@ export class Preparations {
     this.#o.prepare(shard, prepared.dropped.signal).then(
       () => {
         prepared.isReady = true;
-        this.#failed.delete(shard);
+        this.#failed.wentWell(shard);
         this.#tellIfReady();
       },
       (error: unknown) => {

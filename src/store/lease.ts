@@ -37,6 +37,8 @@ export interface StoreLeases {
   ready(leases: readonly LeaseName[]): Promise<readonly LeaseName[]>;
   /** The node takes no more shards: it is not written down as present any longer. Its leases stay. */
   leave(holder: string): Promise<void>;
+  /** Resolves when the store has committed something, as it does a batch, that changes nothing: so one knows that it can. */
+  proveCommit(): Promise<void>;
   /**
    * Calls back when a lease may have been taken or given away, a node has come or left, or has prepared; returns what ends that. Only
    * spares waiting: it may be late, or never come.

@@ -49,6 +49,7 @@ class Fixture {
       },
       leave: async () => {},
       ready: async () => [],
+      proveCommit: async () => {},
       onNews: () => () => {},
     };
     const { clock } = this;

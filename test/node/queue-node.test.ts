@@ -7,6 +7,7 @@ import { StoreError } from '../../src/store/errors.ts';
 import type { StoreLeases, Tenure } from '../../src/store/lease.ts';
 import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store.ts';
 import { seededRandom } from '../../src/system/random.ts';
+import { sleep } from '../../src/system/time/clock.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { newSubmission } from '../support/queues/queue-world.ts';
 import { flakyLeases } from '../support/store/flaky-leases.ts';
@@ -58,9 +59,12 @@ class TestNode {
     this.clock = new PausingClock(nodes.time);
     const inner = new MemoryStore({ database: nodes.database, clock: nodes.time });
     const base = inner.leases!;
+    // What is waited for in vain takes place all the same: only its answer does not come.
     const written = async <T>(write: () => Promise<T>): Promise<T> => {
-      if (nodes.isStalled) throw new StoreError('transient', 'no answer for 1000 ms');
-      return write();
+      const answer = await write();
+      if (!nodes.isStalled) return answer;
+      await sleep(this.clock, 1_000);
+      throw new StoreError('transient', 'no answer for 1000 ms');
     };
     const slow: StoreLeases = {
       ...flakyLeases(base, () => false),
@@ -68,6 +72,7 @@ class TestNode {
         const look = () => base.look(node, renew);
         return renew.length > 0 ? written(look) : look();
       },
+      proveCommit: () => written(() => base.proveCommit()),
       take: (free, claim) => written(() => base.take(free, claim)),
     };
     const leases = flakyLeases(slow, () => nodes.failing.has(id));
@@ -229,6 +234,33 @@ test('a database that confirms no commit is one line in the log, and another one
     'this node has leases and is active',
   ]);
   await a.node.stop();
+});
+
+test('nodes that see in the database what nobody has confirmed have one line each for that, and no trouble afterwards', async () => {
+  const nodes = new Nodes();
+  const all = [nodes.start('a'), nodes.start('b')];
+  await nodes.passes(1_000);
+  const linesOf = ({ logger }: TestNode) =>
+    logger.lines.flatMap(({ message }) => (/confirm|again$/.test(message) ? message.replace(/:.*/, '') : []));
+  const before = all.map((node) => linesOf(node).length);
+  nodes.isStalled = true;
+  await nodes.passes(60_000);
+  for (const { node, role } of all) {
+    assert.equal(role, 'standby');
+    assert.match(node.state.reason!, /does not confirm a commit/);
+  }
+  nodes.isStalled = false;
+  await nodes.passes(2_000);
+  assert.deepEqual(all.map(({ role }) => role).toSorted(), ['active', 'standby']);
+  for (const [i, each] of all.entries()) {
+    assert.deepEqual([each.node.state.reason, each.node.state.reasonSinceMs], [null, null]);
+    const lines = linesOf(each).slice(before[i]);
+    assert.deepEqual(
+      lines.filter((line) => !line.startsWith('cannot look')),
+      ['the database answers, but does not confirm a commit', 'leases can be taken and renewed again'],
+    );
+    await each.node.stop();
+  }
 });
 
 test('a node without leases has one line for a database that confirms nothing, and one for one that is gone', async () => {

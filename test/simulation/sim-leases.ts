@@ -50,6 +50,10 @@ export class SimLeases implements StoreLeases {
     return this.#o.call(() => this.#inner.ready(leases));
   }
 
+  proveCommit(): Promise<void> {
+    return this.#o.call(() => this.#inner.proveCommit());
+  }
+
   /** They only spare waiting. */
   onNews(listener: () => void): () => void {
     const { clock, random, world } = this.#o;

@@ -123,6 +123,8 @@ export class MemoryLeases implements StoreLeases {
     if (this.#database.nodes.delete(holder)) this.#tell();
   }
 
+  async proveCommit(): Promise<void> {}
+
   onNews(listener: () => void): () => void {
     this.#database.leaseListeners.add(listener);
     return () => void this.#database.leaseListeners.delete(listener);

@@ -71,6 +71,13 @@ export class PostgresLeases implements StoreLeases {
     return this.#change(READY, leases);
   }
 
+  /** The table of nodes is not logged: nothing that is written there waits for a standby. */
+  proveCommit(): Promise<void> {
+    return this.#connections.lease(async (session) => {
+      await session.query(`UPDATE ${VERSION_TABLE} SET version = version`);
+    });
+  }
+
   onNews(listener: () => void): () => void {
     return this.#connections.onLeaseNews(listener);
   }

@@ -11,6 +11,7 @@ export function flakyLeases(leases: StoreLeases, isFailing: () => boolean): Stor
     give: (...args) => unlessFailing(() => leases.give(...args)),
     leave: (...args) => unlessFailing(() => leases.leave(...args)),
     ready: (...args) => unlessFailing(() => leases.ready(...args)),
+    proveCommit: () => unlessFailing(() => leases.proveCommit()),
     onNews: (listener) => leases.onNews(listener),
   };
 }

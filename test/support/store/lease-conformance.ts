@@ -285,6 +285,18 @@ export function leaseConformance(name: string, make: () => Promise<LeaseFixture>
       assert.ok(heard.length >= 1);
     }));
 
+  test(`${name}: a proof that something can be committed changes nothing`, () =>
+    twoNodes(async ({ a, b }) => {
+      const grant = await taken(a, 0, 'a');
+      await Promise.all([a.leases.proveCommit(), b.leases.proveCommit()]);
+      const { leases, nodes, reason } = await b.leases.look(null);
+      assert.deepEqual(
+        leases.map(({ shard, epoch, holder }) => [shard, epoch, holder]),
+        [[0, grant.epoch, 'a']],
+      );
+      assert.deepEqual([nodes, reason], [[], null]);
+    }));
+
   test(`${name}: a lease that the next node has prepared to take is awaited, until it is taken`, () =>
     twoNodes(async ({ a, b }) => {
       const grant = await taken(a, 0, 'a');
