@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { TcpProxy } from '../support/network/tcp-proxy.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
 test('a job goes on by the second address when the first one dies, and by the first when the second dies', async () => {
   await using server = await TestServer.start();
   const pass = () => ({});
-  const first = await TcpProxy.start(server.port, pass);
+  const first = await TcpProxy.start(server.port, pass, await freePort());
   const second = await TcpProxy.start(server.port, pass);
   const url = `127.0.0.1:${first.port},127.0.0.1:${second.port}/q/nightly`;
   await using producer = new ProducerClient<number, number>(url, null, { logger: null });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { ProducerClient } from '../../src/producer/index.ts';
-import { ROOT, runNode, startQueue, type TestProcess } from '../support/processes.ts';
+import { freePort } from '../support/network/free-port.ts';
+import { ROOT, runNode, startQueue } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const CHUNK_SIZE = 5;
@@ -13,9 +14,10 @@ test('a queue that is killed in the middle of work and started again has lost no
   await using folder = await temporaryFolder();
   await using stack = new AsyncDisposableStack();
   const database = ['--database-filename', `${folder.path}/q.db`];
-  const first = await startQueue(database);
-  let queue: TestProcess = stack.use(first.queue);
-  const url = `localhost:${first.port}`;
+  const port = await freePort();
+  const start = async () => stack.use((await startQueue([...database, '--port', String(port)])).queue);
+  let queue = await start();
+  const url = `localhost:${port}`;
   const objectStore = pathToFileURL(`${folder.path}/chunks/`).href;
   const consumers = [1, 2].map(() =>
     stack.use(runNode([`${ROOT}test/e2e/fixtures/doubling-consumer.ts`, url, objectStore, '3'])),
@@ -40,7 +42,7 @@ test('a queue that is killed in the middle of work and started again has lost no
     // One of them may still be in its back-off while the other does all the work.
     await Promise.any(consumers.map((consumer, i) => consumer.line(/^working on/, at[i])));
     await queue.kill('SIGKILL');
-    queue = stack.use((await startQueue([...database, '--port', String(first.port)])).queue);
+    queue = await start();
     assert.equal((await producer.submission(finished).details())?.state, 'completed');
     assert.equal((await producer.submission(cancelled).details())?.state, 'cancelled');
     for (const id of accepted) {

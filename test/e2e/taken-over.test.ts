@@ -5,8 +5,9 @@ import { pathToFileURL } from 'node:url';
 import { ConsumerClient } from '../../src/consumer/index.ts';
 import { ProducerClient } from '../../src/producer/index.ts';
 import { cborChunkCodec } from '../../src/protocol/chunk/codec.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { storeFolder } from '../support/objects/store-folder.ts';
-import { startQueue, type TestProcess } from '../support/processes.ts';
+import { startQueue } from '../support/processes.ts';
 import { copyReferenceDatabase, referenceStatuses } from '../support/store/reference-database.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -48,15 +49,16 @@ test('a queue that is started on the file of the original goes on where that one
   const filename = `${folder.path}/opsqueue.db`;
   copyReferenceDatabase(filename);
   // What the fixture holds as ended was so long ago.
-  const flags = ['--database-filename', filename, '--max-submission-age', '100000 days'];
-  const first = await startQueue(flags, { env: { OPSQUEUE_LOG: 'info' } });
-  let queue: TestProcess = stack.use(first.queue);
+  const port = String(await freePort());
+  const flags = ['--port', port, '--database-filename', filename, '--max-submission-age', '100000 days'];
+  const start = async (env = {}) => stack.use((await startQueue(flags, { env })).queue);
+  let queue = await start({ OPSQUEUE_LOG: 'info' });
   assert.match(
     queue.output('stderr'),
     /took over the database of the original opsqueue in [^ ]*opsqueue\.db: 9 submissions in progress/,
   );
 
-  const url = `localhost:${first.port}`;
+  const url = `localhost:${port}`;
   const producer = stack.use(new ProducerClient(url, objectStore));
   for (const [name, { state, record }] of statuses) {
     assert.equal((await producer.submission(record.id).details())?.state, state, name);
@@ -99,7 +101,7 @@ test('a queue that is started on the file of the original goes on where that one
   await working;
   assert.deepEqual(await queue.kill('SIGTERM'), { code: 0, signal: null });
 
-  queue = stack.use((await startQueue([...flags, '--port', String(first.port)])).queue);
+  queue = await start();
   assert.doesNotMatch(queue.output('stderr'), /took over/);
   assert.equal((await producer.submission(unfinished).details())?.state, 'completed');
   const copies = (await readdir(folder.path)).filter((file) => file.includes('reference-backup'));

@@ -6,6 +6,7 @@ import { ForwardLinks } from '../../src/net/http/forward.ts';
 import { HttpServer, type HttpServerOptions } from '../../src/net/http/server.ts';
 import { Semaphore } from '../../src/system/async/semaphore.ts';
 import { systemClock } from '../../src/system/time/clock.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { HTTP_LIMITS } from '../support/network/http-limits.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { eventually } from '../support/time/eventually.ts';
@@ -172,7 +173,7 @@ test('large bodies and answers go through whole', async () => {
 });
 
 test('what cannot be reached is told; a request without a body is sent again where a kept connection has ended', async () => {
-  const back = await serve(echo);
+  const back = await serve(echo, { port: await freePort() });
   const front = await before(back.port);
   const socket = await open(front.port);
   socket.send('GET /a');

@@ -23,8 +23,8 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
   });
 
   test('a queue that goes away is said to be gone, and its return is seen', async () => {
-    const server = await TestServer.start();
-    const { port } = server;
+    const port = await freePort();
+    const server = await TestServer.start({ port });
     const origin = `http://127.0.0.1:${port}`;
     await using watched = await WatchedPage.open(browser, origin, WIDE);
     const { page } = watched;
@@ -44,8 +44,8 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
   });
 
   test('the last events are read at once, and anew where the queue was started again', async () => {
-    const server = await TestServer.start();
-    const { port } = server;
+    const port = await freePort();
+    const server = await TestServer.start({ port });
     for (let i = 0; i < 30; i++) await server.insert(`nightly-${i}`, 1);
     const origin = `http://127.0.0.1:${port}`;
     await using watched = await WatchedPage.open(browser, origin, WIDE);
@@ -86,8 +86,8 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
   });
 
   test('a page does nothing with another queue that answers at its address', async () => {
-    const staging = await TestServer.start({ name: 'staging' });
-    const { port } = staging;
+    const port = await freePort();
+    const staging = await TestServer.start({ name: 'staging', port });
     const origin = `http://127.0.0.1:${port}`;
     await using watched = await WatchedPage.open(browser, origin, WIDE);
     const { page } = watched;

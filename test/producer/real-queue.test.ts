@@ -5,6 +5,7 @@ import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store
 import { withParts } from '../../src/system/parts.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { watchedStore } from '../support/fakes/watched-store.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { freshStore } from '../support/objects/fresh-store.ts';
 import { RawWorker } from '../support/peers/raw-worker.ts';
 import { TestServer } from '../support/queues/test-server.ts';
@@ -109,8 +110,8 @@ test('a run goes on when the queue restarts, in every mode', async () => {
     const objects = freshStore();
     const database = new MemoryDatabase();
     const logger = recordingLogger();
-    const first = await TestServer.start({ store: new MemoryStore({ database }) });
-    const { port } = first;
+    const port = await freePort();
+    const first = await TestServer.start({ store: new MemoryStore({ database }), port });
     await using producer = new ProducerClient(`127.0.0.1:${port}`, objects, { logger });
     const all = Array.fromAsync(producer.runSubmission(numbers(50), { chunkSize: 5, when }));
     const consumer = await first.consumer();

@@ -167,7 +167,7 @@ test('a node that stops ends the consumers that it passed on in good order: thei
 test('a node that stops cuts what it passed on, and takes no more', async () => {
   const database = new MemoryDatabase();
   await using a = await TestServer.start(sharing(database));
-  await using b = await TestServer.start(sharing(database));
+  await using b = await TestServer.start({ ...sharing(database), port: await freePort() });
   await balanced(a, b);
   const consumer = await b.consumer({}, `/q/${await queueAt(a)}`);
   // One that has not asked for anything yet.

@@ -11,6 +11,7 @@ import { MemoryDatabase, MemoryStore } from '../../src/store/memory/memory-store
 import type { Store } from '../../src/store/store.ts';
 import { systemClock } from '../../src/system/time/clock.ts';
 import { type RecordingLogger, recordingLogger } from '../support/fakes/recording-logger.ts';
+import { freePort } from '../support/network/free-port.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 import { faultyStore } from '../support/store/faulty-store.ts';
@@ -34,12 +35,6 @@ function slowToAcquire(gate: Promise<void>): Store {
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  await using queue = await TestServer.start();
-  return queue.port;
 }
 
 /** Its port is open, and its queue is about to be. */
@@ -199,7 +194,7 @@ test('a server whose store is lost stops, and says why', async () => {
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
-  const queue = await TestServer.start({ store });
+  const queue = await TestServer.start({ store, port: await freePort() });
   const consumer = await queue.consumer();
   const reason = new StoreError('fenced', 'another server has taken over');
   lost.abort(reason);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ChunkDroppedError } from '../../../src/consumer/index.ts';
 import { FakeQueue, fakeChunk, initMessage } from '../../support/fakes/fake-queue.ts';
+import { freePort } from '../../support/network/free-port.ts';
 import { blockingConsumer } from '../../support/peers/blocking-consumer.ts';
 import { quietly, Scene } from '../../support/peers/consumer-scene.ts';
 import { Inbox } from '../../support/peers/inbox.ts';
@@ -75,11 +76,8 @@ test('a malformed message ends its connection; the next one works', async () => 
 });
 
 test('a consumer may start long before its queue', async () => {
-  const queue = await FakeQueue.start();
-  const { port } = queue;
-  await queue.stop();
+  const port = await freePort();
   await using scene = await Scene.open({ port });
-  // The scene's queue takes that port; a queue that was there before is gone.
   await scene.queue.stop();
   void quietly(scene.consumer.runEachOp((op) => op));
   await eventually(() =>
@@ -117,7 +115,7 @@ test('what was reserved and not begun is dropped when the connection breaks; wha
 });
 
 test('a result that is ready while there is no connection is sent on the next one', async () => {
-  await using scene = await Scene.open();
+  await using scene = await Scene.open({ port: await freePort() });
   const begun = new Inbox<number>();
   const gate = Promise.withResolvers<void>();
   void quietly(

@@ -1,5 +1,6 @@
 import http from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { freePort } from '../network/free-port.ts';
 
 /** A request as it came. */
 export interface SeenRequest {
@@ -39,7 +40,7 @@ export async function scriptedHttp(
 ): Promise<ScriptedHttp> {
   const seen: SeenRequest[] = [];
   const sockets = new Set<Socket>();
-  let port = 0;
+  const port = await freePort();
   let cutsNext = false;
   const handle = async (request: http.IncomingMessage, response: http.ServerResponse) => {
     let body = '';
@@ -70,10 +71,7 @@ export async function scriptedHttp(
   const listen = () =>
     new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, '127.0.0.1', () => {
-        port = (server.address() as AddressInfo).port;
-        resolve();
-      });
+      server.listen(port, '127.0.0.1', resolve);
     });
   const stop = () =>
     new Promise<void>((resolve) => {
@@ -82,12 +80,8 @@ export async function scriptedHttp(
     });
   await listen();
   return {
-    get url() {
-      return `127.0.0.1:${port}`;
-    },
-    get port() {
-      return port;
-    },
+    url: `127.0.0.1:${port}`,
+    port,
     seen,
     get connections() {
       return sockets.size;

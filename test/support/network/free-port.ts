@@ -7,7 +7,10 @@ const FIRST = 20_000;
 const COUNT = 12_000;
 const TRIES_MAX = 100;
 
-/** For a program that cannot be told to take any free port. */
+/**
+ * For what cannot be told to take any free port, and for a server that is to come back at its port, or to be missed there:
+ * one that the system chose may be the other end of somebody's connection meanwhile.
+ */
 export async function freePort(): Promise<number> {
   for (let tries = 1; ; tries++) {
     const port = FIRST + randomInt(COUNT);

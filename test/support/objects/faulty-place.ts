@@ -2,6 +2,7 @@ import type { ObjectStoreOptions } from '../../../src/objects/object-store.ts';
 import { openObjectStore } from '../../../src/objects/open.ts';
 import type { RunningFake } from '../fakes/fake-server.ts';
 import { type Fault, type ProxiedRequest, startFaultProxy } from '../network/fault-proxy.ts';
+import { freePort } from '../network/free-port.ts';
 import type { ObjectServer } from './object-servers.ts';
 
 /** What a request meets; `before` counts the same requests that came earlier. */
@@ -37,7 +38,10 @@ export class FaultyPlace implements AsyncDisposable {
   static async start(start: () => Promise<ObjectServer>): Promise<FaultyPlace> {
     const server = await start();
     const decide = (request: ProxiedRequest) => place.#decide(request);
-    const place: FaultyPlace = new FaultyPlace(server, await startFaultProxy(server.origin, decide));
+    const place: FaultyPlace = new FaultyPlace(
+      server,
+      await startFaultProxy(server.origin, decide, await freePort()),
+    );
     return place;
   }
 
