@@ -5,19 +5,21 @@ import { ClientClosedError, QueueRefusedError, QueueUnreachableError } from '../
 import { parseQueueAddresses } from '../../src/net/address/queue-addresses.ts';
 import { HttpClient } from '../../src/net/http/client.ts';
 import { seededRandom } from '../../src/system/random.ts';
-import { systemClock } from '../../src/system/time/clock.ts';
+import { type Clock, systemClock } from '../../src/system/time/clock.ts';
 import { recordingLogger } from '../support/fakes/recording-logger.ts';
 import { scriptedHttp } from '../support/fakes/scripted-http.ts';
 import { eventually } from '../support/time/eventually.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 const never = new AbortController().signal;
 const ping = { method: 'GET', path: '/ping', timeoutMs: 5_000 } as const;
 
-function clientOf(url: string, retryForMs = 5_000, logger = recordingLogger()) {
+function clientOf(url: string, retryForMs = 5_000, clock: Clock = systemClock) {
+  const logger = recordingLogger();
   const client = new HttpClient({
     queue: parseQueueAddresses(url),
     retryForMs,
-    clock: systemClock,
+    clock,
     random: seededRandom(1),
     logger,
   });
@@ -117,11 +119,17 @@ test('tells an attempt whether an earlier one may have arrived', async () => {
 test('gives up after its time with an error that names the queue and the cause', async () => {
   const server = await scriptedHttp(() => 'hang');
   await server.stop();
-  using client = clientOf(server.url, 30);
-  await assert.rejects(client.send(ping), (error) => {
+  const clock = new ManualClock();
+  using client = clientOf(server.url, 1_000, clock);
+  const refused = client.retry(({ signal }) => {
+    // All of the time passes in the wait for the second attempt.
+    const attempt = client.once(ping, signal);
+    return attempt.finally(() => clock.soon(() => clock.advance(1_000)));
+  });
+  await assert.rejects(refused, (error) => {
     assert.ok(error instanceof QueueUnreachableError);
     assert.match(error.message, new RegExp(`http://127.0.0.1:${server.port}.*ECONNREFUSED`));
-    assert.ok(error.attempts > 1);
+    assert.equal(error.attempts, 2);
     return true;
   });
 });
