@@ -150,12 +150,12 @@ pageSuite('actions on the page', {}, (scene) => {
     const { page } = watched;
     const { button, press, choose } = await customerAtStandstill(page);
     const came: (readonly [string | null, string | null])[] = [];
+    const answer = Promise.withResolvers<void>();
     const answers: ((route: Route) => Promise<void>)[] = [
       () => new Promise(() => {}),
       (route) => route.fulfill({ status: 504, contentType: 'text/html', body: '<h1>Gateway timeout</h1>' }),
-      (route) => new Promise((done) => (answer = () => done(route.fallback()))),
+      (route) => answer.promise.then(() => route.fallback()),
     ];
-    let answer: () => void = assert.fail;
     await page.route('**/actions/pause', async (route) => {
       const request = route.request();
       const body = request.postData();
@@ -180,7 +180,7 @@ pageSuite('actions on the page', {}, (scene) => {
     await sent;
     await page.clock.runFor(90_000);
     await page.getByText('Pause: no answer yet').waitFor();
-    answer();
+    answer.resolve();
     await page.getByText('Paused 1\u2009337 submissions').waitFor();
     assert.equal(await page.locator('.notice').count(), 1);
     const [[key, body] = assert.fail()] = came;

@@ -61,6 +61,11 @@ export function goTo(page: Page, hash: string): Promise<void> {
   return page.evaluate(`void (location.hash = ${JSON.stringify(`#/${hash}`)})`);
 }
 
+/** That the page comes to be at that place; it goes there a moment after a click. */
+export function at(page: Page, hash: string): Promise<void> {
+  return page.waitForURL((url) => url.hash === hash);
+}
+
 /** That so many of these come to be there, and no more: the page draws a moment after a click or an answer. */
 export async function there(these: Locator, count: number): Promise<void> {
   await these.nth(count - 1).waitFor({ state: 'attached' });
