@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ConsumerClient } from '../../src/consumer/index.ts';
+import type { ObjectStoreOptions } from '../../src/objects/object-store.ts';
 import { ObjectStoreError, ProducerClient, SubmissionFailedError } from '../../src/producer/index.ts';
 import { type RecordingLogger, recordingLogger } from '../support/fakes/recording-logger.ts';
 import type { Fault } from '../support/network/fault-proxy.ts';
@@ -9,27 +10,35 @@ import { SERVERS } from '../support/objects/object-servers.ts';
 import { TestServer } from '../support/queues/test-server.ts';
 
 /** Longer than any run takes; what hangs ends here. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const CHUNKS = 4;
 const CHUNK_SIZE = 3;
+const QUICK = { max_retries: 1_000, retry_first_wait: '2ms', retry_max_wait: '50ms' };
 /**
- * Short, so that the tests are. Tries that do not fit on a slow core are made again, all at once, and none ever fits:
- * therefore a second, and one scheme after the other.
+ * For what only a time limit ends, and for nothing else: on a slow core tries that do not fit are made again, all at once,
+ * so that no more than a few may have so little time.
  */
-const QUICK = { timeout: '1s', max_retries: 1_000, retry_first_wait: '2ms', retry_max_wait: '50ms' };
+const HASTY = { ...QUICK, timeout: '1s' };
+
+interface Passing {
+  readonly fault: Fault;
+  readonly times: number;
+  /** Nothing happens any more: the time limit of a try is over, then. */
+  readonly isSilent?: true;
+}
 
 /** Each meets every request of a run (uploads, downloads, deletions), so many times. */
-const PASSING: Readonly<Record<string, { readonly fault: Fault; readonly times: number }>> = {
+const PASSING: Readonly<Record<string, Passing>> = {
   'status-429': { fault: { kind: 'status', status: 429, headers: { 'retry-after': '0' } }, times: 2 },
   'status-500': { fault: { kind: 'status', status: 500 }, times: 2 },
   'status-503': { fault: { kind: 'status', status: 503 }, times: 2 },
   delay: { fault: { kind: 'delay', delayMs: 30 }, times: 1 },
-  hang: { fault: { kind: 'hang' }, times: 1 },
+  hang: { fault: { kind: 'hang' }, times: 1, isSilent: true },
   'reset-before': { fault: { kind: 'reset-before' }, times: 2 },
   'lost-answer': { fault: { kind: 'lost-answer' }, times: 2 },
   'reset-after': { fault: { kind: 'reset-after' }, times: 2 },
   truncation: { fault: { kind: 'truncation' }, times: 2 },
-  stall: { fault: { kind: 'stall' }, times: 1 },
+  stall: { fault: { kind: 'stall' }, times: 1, isSilent: true },
   damage: { fault: { kind: 'damage' }, times: 1 },
 };
 
@@ -46,20 +55,22 @@ describe('with every fault in front of the object store,', { concurrency: 2 }, (
     }, () => {
       const stack = new AsyncDisposableStack();
       let place: FaultyPlace;
-      let ours: { readonly producer: ProducerClient; readonly logs: ReturnType<typeof clients>['logs'] };
+      let ours: ReturnType<typeof clients>;
+      let hasty: ReturnType<typeof clients>;
 
       before(async () => {
         place = stack.use(await FaultyPlace.start(start));
         // A fault that reached the queue as a failed chunk would end its submission.
         const queue = stack.use(await TestServer.start({ chunkRetriesMax: 0 }));
-        ours = clients(queue);
+        ours = clients(queue, QUICK);
+        hasty = clients(queue, HASTY, '/q/hasty');
       });
       after(() => stack.disposeAsync());
 
-      const clients = (queue: TestServer) => {
+      const clients = ({ port }: TestServer, limits: ObjectStoreOptions, path = '') => {
         const logs = { producer: recordingLogger(), consumer: recordingLogger() };
-        const url = `127.0.0.1:${queue.port}`;
-        const objectStoreOptions = { ...place.options, ...QUICK };
+        const url = `127.0.0.1:${port}${path}`;
+        const objectStoreOptions = { ...place.options, ...limits };
         const producer = stack.use(
           new ProducerClient(url, place.url, { objectStoreOptions, logger: logs.producer }),
         );
@@ -77,10 +88,10 @@ describe('with every fault in front of the object store,', { concurrency: 2 }, (
       };
 
       describe('results are exact and nothing is left, whatever comes between:', { concurrency: 16 }, () => {
-        for (const [name, { fault, times }] of Object.entries(PASSING)) {
+        for (const [name, { fault, times, isSilent }] of Object.entries(PASSING)) {
           test(name, async () => {
             const seen = place.arm(name, (_request, before) => (before < times ? fault : null));
-            await run(ours.producer, name);
+            await run((isSilent ? hasty : ours).producer, name);
             // Of each chunk: input and output, written and read; a deletion at least.
             assert.ok(seen.requests.size > 4 * CHUNKS, `${seen.requests.size} requests`);
             assert.ok(seen.faults >= 4 * CHUNKS * times, `${seen.faults} faults`);
@@ -126,7 +137,7 @@ describe('with every fault in front of the object store,', { concurrency: 2 }, (
 
       test('a store that is away is waited for, and both clients say so', async () => {
         // With a queue of its own: the other consumer takes nothing from it.
-        const { producer, logs } = clients(stack.use(await TestServer.start({ chunkRetriesMax: 0 })));
+        const { producer, logs } = clients(stack.use(await TestServer.start({ chunkRetriesMax: 0 })), QUICK);
         await place.leave();
         let reads = 0;
         place.arm('away', ({ method }) => {
