@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { SHARDS } from '../../src/model/shard.ts';
 import type { ServerOptions } from '../../src/server/index.ts';
@@ -10,6 +13,7 @@ import { freePort } from '../support/network/free-port.ts';
 import { HttpSocket } from '../support/peers/http-socket.ts';
 import { balanced, deafStore, nodeOf, ownerOf, queueAt } from '../support/queues/cluster.ts';
 import { TestServer } from '../support/queues/test-server.ts';
+import { flakyLeases } from '../support/store/flaky-leases.ts';
 import { eventually } from '../support/time/eventually.ts';
 import { PausingClock } from '../support/time/pausing-clock.ts';
 
@@ -138,6 +142,47 @@ test('an address that leads to another node, or back to the same one, is noticed
     String((line!.fields as { reason?: string }).reason),
     /another node.* answers there: it needs another --advertise/,
   );
+});
+
+test('a node that has lost its leases answers itself until another one says that it still has some', async (t) => {
+  const database = new MemoryDatabase();
+  // Another node, of which nothing is real but what it says of itself.
+  let shards = [0];
+  const asked: string[] = [];
+  const other = createServer(({ url = '' }, response) => {
+    asked.push(url);
+    response.end(url === '/node' ? JSON.stringify({ node: 'other', shards }) : 'from the other one');
+  }).listen(0, '127.0.0.1');
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  const leasesOfOther = new MemoryStore({ database, clock: systemClock }).leases!;
+  const claim = { holder: 'other', address, leaseMs: 60_000 };
+  assert.equal((await leasesOfOther.take([{ shard: 0, epoch: 0 }], claim)).length, 1);
+  const store = new MemoryStore({ database, clock: systemClock });
+  let isCut = false;
+  const leases = flakyLeases(store.leases!, () => isCut);
+  await using node = await TestServer.start({ store: Object.assign(store, { leases }), leaseMs: 400 });
+  await eventually(async () => (await nodeOf(node)).shards.length === SHARDS - 1);
+  const asset = async () => {
+    const socket = await node.socket();
+    socket.send('GET /assets/page.js');
+    const { body } = await socket.answer();
+    socket.close();
+    return body.toString();
+  };
+  await eventually(() => asked.includes('/node'));
+  // Both are cut off, and lose their leases. What each has seen last is that the other one has some.
+  shards = [];
+  isCut = true;
+  await eventually(async () => (await nodeOf(node)).role === 'standby');
+  assert.match(await asset(), /no node is active at the moment/);
+  assert.deepEqual(
+    asked.filter((url) => url !== '/node'),
+    [],
+  );
+  shards = [0];
+  await eventually(async () => (await asset()) === 'from the other one');
 });
 
 test('a node that stops ends the consumers that it passed on in good order: their node takes none for broken', async () => {
