@@ -77,6 +77,7 @@ export class BatchWriter {
         isConnected = true;
         return (await this.#commitAtOnce(session, batch)) ?? (await this.#commitAfterLook(session, batch));
       }, batch.shard);
+      this.#connections.committed();
       return { kind: 'committed', inserts: insertResults(batch.mutations, committed) };
     } catch (error) {
       const isKnown = !isConnected || error instanceof StoreError || isSettled(error);

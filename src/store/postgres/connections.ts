@@ -28,6 +28,7 @@ const LEASE_CHANNEL = 'opsqueue_lease';
 const ANSWER_GRACE_MS = 100;
 /** PostgreSQL's name for waiting for a synchronous standby. */
 const SYNC_REP = ': SyncRep';
+const WAITS_FOR_STANDBY = 'the database is waiting for its synchronous standby';
 
 export interface ConnectionsOptions {
   readonly pg: Driver;
@@ -61,6 +62,10 @@ export class Connections {
   /** All that are open. */
   readonly #sessions = new Set<SqlSession>();
   readonly #lookedAfter = new WeakSet<SqlSession>();
+  /** What those were seen waiting for that are about leases, in PostgreSQL's words. */
+  readonly #seenDoing = new WeakMap<SqlSession, string>();
+  /** The log has a line for it. */
+  #isStandbyAwaited = false;
   /** Of the server that took the last connection, what was told. */
   #told: { readonly server: string; readonly risks: readonly string[] } = { server: '', risks: [] };
   /** The server that took the last connection. */
@@ -90,11 +95,11 @@ export class Connections {
    */
   async lease<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
     const { clock, leaseTimeoutMs = LEASE_TIMEOUT_MS } = this.#o;
-    let isLate = false;
+    let problem: string | null = null;
     try {
       return await this.#use(this.#leases, async (session) => {
         const deadline = clock.after(leaseTimeoutMs, () => {
-          isLate = true;
+          problem = `no answer for ${leaseTimeoutMs} ms${this.#reasonOf(session)}`;
           this.#abandon(session);
         });
         try {
@@ -105,9 +110,16 @@ export class Connections {
         }
       });
     } catch (cause) {
-      const error = isLate ? new Error(`no answer for ${leaseTimeoutMs} ms`, { cause }) : cause;
+      const error = problem === null ? cause : new Error(problem, { cause });
       throw this.storeError(error, 'the lease cannot be looked at');
     }
+  }
+
+  /** Something was committed: if a standby was waited for, that is over. */
+  committed(): void {
+    if (!this.#isStandbyAwaited) return;
+    this.#isStandbyAwaited = false;
+    this.#o.logger.info({ database: this.location.name }, 'the database confirms commits again');
   }
 
   /** Lets other nodes know that a lease has been taken or given away. An engine that cannot do that does without. */
@@ -225,8 +237,8 @@ export class Connections {
         if (payload !== this.location.schema) return;
         for (const listener of [...this.#leaseListeners]) listener();
       },
-      quietMs: this.#quietMs,
-      quiet: (quiet) => void this.#lookAfter(quiet),
+      quietMs: purpose === 'lease' ? Math.min(this.#quietMs, leaseTimeoutMs / 2) : this.#quietMs,
+      quiet: (quiet) => void this.#lookAfter(quiet, purpose),
       ended: (ended) => this.#sessions.delete(ended),
     });
     this.#sessions.add(session);
@@ -259,12 +271,31 @@ export class Connections {
     }
   }
 
+  /** For the end of a sentence; empty if it was not seen. */
+  #reasonOf(session: SqlSession): string {
+    const doing = this.#seenDoing.get(session);
+    if (doing === undefined) return '';
+    return doing.endsWith(SYNC_REP) ? `: ${WAITS_FOR_STANDBY}` : ` (doing: ${doing})`;
+  }
+
+  /** Many may wait for the standby, one after another and at the same time: a line for all of them. */
+  #tellDoing(doing: string, purpose: Purpose): void {
+    const { logger } = this.#o;
+    const database = this.location.name;
+    if (!doing.endsWith(SYNC_REP)) {
+      if (purpose !== 'lease') logger.warn({ database, doing }, 'no answer from the database yet');
+    } else if (!this.#isStandbyAwaited) {
+      this.#isStandbyAwaited = true;
+      logger.warn({ database }, WAITS_FOR_STANDBY);
+    }
+  }
+
   /**
    * A statement may take long: a standby that is to confirm it is down, say. Whether the server is at it, another
    * connection knows. If not, the link is dead, and TCP would take a quarter of an hour to find that out. A look that fails
    * says nothing: there is no server to turn to.
    */
-  async #lookAfter(session: SqlSession): Promise<void> {
+  async #lookAfter(session: SqlSession, purpose: Purpose): Promise<void> {
     if (this.#lookedAfter.has(session)) return;
     this.#lookedAfter.add(session);
     const { bytesRead } = session;
@@ -278,14 +309,13 @@ export class Connections {
         if (doing === null) await sleep(this.#o.clock, ANSWER_GRACE_MS);
         if (session.bytesRead !== bytesRead || this.#closing !== null) return;
         if (doing !== null) {
-          const isStandby = doing.endsWith(SYNC_REP);
-          const message = isStandby
-            ? 'the database is waiting for its synchronous standby'
-            : 'no answer from the database yet';
-          logger.warn({ database, doing }, message);
+          if (purpose === 'lease') this.#seenDoing.set(session, doing);
+          this.#tellDoing(doing, purpose);
           session.knownToWork();
           return;
         }
+        // It is cut in a moment anyway.
+        if (purpose === 'lease') return;
         logger.warn(
           { database },
           'no answer from the database, and it is not working on one: cutting the connection',

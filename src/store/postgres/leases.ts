@@ -30,8 +30,10 @@ export class PostgresLeases implements StoreLeases {
         await this.#connections.tellOfLease(session);
       }
       const { name } = this.#connections.location;
+      const sight = JSON.parse(json) as Pick<LeaseSight, 'leases' | 'free' | 'nodes' | 'renewed'>;
+      if (sight.renewed.length > 0) this.#connections.committed();
       return {
-        ...(JSON.parse(json) as Pick<LeaseSight, 'leases' | 'free' | 'nodes' | 'renewed'>),
+        ...sight,
         server: server === null ? null : scopeControlOrPause(SERVER_SCOPE, server),
         reason: isIncomplete ? incompleteText(name) : newerProblem(this.#connections, version),
       };
@@ -46,6 +48,7 @@ export class PostgresLeases implements StoreLeases {
         rows = await takeFree(session, free, claim);
       }
       if (rows.length === 0) return [];
+      this.#connections.committed();
       const grants = rows.map(([, ...row]) => grantOf(row));
       // A node that had none may have been cut off, and has had no reason to find out.
       if (rows.some(([hadSome]) => hadSome)) this.#connections.interrupt(grants.map(({ shard }) => shard));
@@ -75,6 +78,7 @@ export class PostgresLeases implements StoreLeases {
   proveCommit(): Promise<void> {
     return this.#connections.lease(async (session) => {
       await session.query(`UPDATE ${VERSION_TABLE} SET version = version`);
+      this.#connections.committed();
     });
   }
 

@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { insertOf, page } from '../../../src/store/conformance/mutations.ts';
 import { StoreSession } from '../../../src/store/conformance/session.ts';
+import type { StoreError } from '../../../src/store/errors.ts';
 import { type CommitResult, openStore } from '../../../src/store/index.ts';
 import { Connections } from '../../../src/store/postgres/connections.ts';
 import { parseLocation } from '../../../src/store/postgres/location.ts';
@@ -204,6 +205,56 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
     assert.equal(session.seq, 2);
   });
 
+  test('is fine, but nothing is confirmed by a standby for long: one line for all that wait, and one when it is over', async () => {
+    const logger = recordingLogger();
+    await using session = await StoreSession.open({
+      open: () => openQuick(server.url('?schema=stalled'), logger, 400),
+      dispose: async () => {},
+    });
+    const { leases } = session.store;
+    assert.ok(leases);
+    const told = (message: string) => logger.lines.filter((line) => line.message === message).length;
+    const lines = () => [
+      told('the database is waiting for its synchronous standby'),
+      told('the database confirms commits again'),
+    ];
+    await session.commit(insertOf(1n));
+    await withAdmin(async (admin) => {
+      for (const round of [1, 2]) {
+        await admin.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        await admin.query('SELECT pg_reload_conf()');
+        let committing: Promise<unknown> = Promise.resolve();
+        try {
+          await eventually(() =>
+            leases.proveCommit().then(
+              () => false,
+              () => true,
+            ),
+          );
+          committing = session.commit(insertOf(BigInt(10 * round)));
+          // Under load a look at what it waits for may come too late.
+          const messages: string[] = [];
+          for (let i = 0; i < 2; i++) {
+            const error: unknown = await leases.proveCommit().catch((cause: unknown) => cause);
+            messages.push((error as StoreError).message);
+          }
+          const why = /: no answer for 400 ms: the database is waiting for its synchronous standby$/;
+          assert.ok(
+            messages.some((message) => why.test(message)),
+            messages.join('\n'),
+          );
+          assert.deepEqual(lines(), [round, round - 1]);
+        } finally {
+          await admin.query('ALTER SYSTEM RESET synchronous_standby_names');
+          await admin.query('SELECT pg_reload_conf()');
+        }
+        await committing;
+        await leases.proveCommit();
+        assert.deepEqual(lines(), [round, round]);
+      }
+    });
+  });
+
   test('is fine, but a lease gets no answer: that is given up soon, and the database does not go on with it', async () => {
     await using session = await StoreSession.open({
       open: () => openQuick(server.url('?schema=leases'), recordingLogger(), 300),
@@ -217,7 +268,7 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
       for (let i = 0; i < 5; i++) {
         await assert.rejects(leases.look(null, [{ shard: 0, epoch: 1 }]), {
           code: 'STORE_TRANSIENT',
-          message: /: the lease cannot be looked at: no answer for 300 ms$/,
+          message: /: the lease cannot be looked at: no answer for 300 ms(?: \(doing: Lock: relation\))?$/,
         });
       }
       const { rows } = await admin.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
