@@ -29,12 +29,22 @@ export function Badge({ kind, children }: { readonly kind: string; readonly chil
 }
 
 /** A pair of metadata, which leads to the submissions that carry it as well. */
-export function Pair({ name, value }: { readonly name: string; readonly value: string }) {
+export function Pair({
+  name,
+  value,
+  state,
+}: {
+  readonly name: string;
+  readonly value: string;
+  /** Of those that it leads to. Default: that of the list where it stands, else open. */
+  readonly state?: 'all';
+}) {
   const route = currentRoute();
   const query =
     route.parts[0] === 'submissions' && route.parts.length === 1 ? withParams({}) : new URLSearchParams();
   const pair = `${name}:${value}`;
   if (!query.getAll('meta').includes(pair)) query.append('meta', pair);
+  if (state !== undefined) query.set('state', state);
   return (
     <a class="pair" href={hrefTo('submissions', query)} title={`Submissions with ${pair}`}>
       <span class="key">

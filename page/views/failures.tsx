@@ -95,7 +95,7 @@ export function FailureGroups({
               Of submissions with
               {group.metadata.map(({ key, value, count: times }) => (
                 <span key={`${key}:${value}`}>
-                  <Pair name={key} value={value} /> {count(times)}×
+                  <Pair name={key} value={value} state="all" /> {count(times)}×
                 </span>
               ))}
             </p>
@@ -104,10 +104,12 @@ export function FailureGroups({
             <span>
               First <At at={group.first} />, last <At at={group.last} />
             </span>
-            <a href={hrefTo('submissions', `failure=${encodeURIComponent(group.fingerprint)}`)}>
-              Open submissions with it
+            <a href={hrefTo('submissions', asking(among, { state: 'all', failure: group.fingerprint }))}>
+              {group.submissions === 1
+                ? 'The submission with it'
+                : `The ${plural(group.submissions, 'submission')} with it`}
             </a>
-            <a href={hrefTo('failures', `group=none&fingerprint=${encodeURIComponent(group.fingerprint)}`)}>
+            <a href={hrefTo('failures', asking(among, { group: 'none', fingerprint: group.fingerprint }))}>
               Each of them
             </a>
             {among === null ? null : <RetryGroup fingerprint={group.fingerprint} among={among} />}
@@ -116,6 +118,12 @@ export function FailureGroups({
       ))}
     </ul>
   );
+}
+
+/** The same submissions, with something else of them. */
+function asking(among: URLSearchParams | null, params: Readonly<Record<string, string>>): URLSearchParams {
+  const pairs = among?.getAll('meta') ?? [];
+  return new URLSearchParams([...pairs.map((pair) => ['meta', pair]), ...Object.entries(params)]);
 }
 
 /** What failed on one line, and in full on demand. */

@@ -113,7 +113,7 @@ const HIDDEN_FIRST = ['waiting', 'held', 'ended'];
 const NO_CHIPS = ['sort', 'order', 'cursor', 'limit', 'state', 'queue'];
 
 /** Parameters that are refused with a state. */
-const REFUSED_OF_ENDED = ['sort', 'order', 'failure'];
+const REFUSED_OF_ENDED = ['sort', 'order'];
 const REFUSED_OF_OPEN = ['ended_before', 'ended_after'];
 
 export function SubmissionsView() {
@@ -148,7 +148,12 @@ export function SubmissionsView() {
         <ColumnChoice hidden={hiddenColumns} />
       </div>
       <div ref={ref} class="list">
-        <ListBody feed={feed} isHeld={isHeld} hasSelected={chosen.size > 0} empty={<NoMatch query={query} />}>
+        <ListBody
+          feed={feed}
+          isHeld={isHeld}
+          hasSelected={chosen.size > 0}
+          empty={<NoMatch state={query.get('state') ?? 'open'} />}
+        >
           {() => (
             <Table
               label="Submissions"
@@ -172,17 +177,16 @@ export function SubmissionsView() {
   );
 }
 
-/** Of submissions that have ended, only their failures tell which one they had. */
-function NoMatch({ query }: { readonly query: URLSearchParams }) {
-  const failure = query.get('failure');
-  if (failure === null) return 'No submission matches';
+function NoMatch({ state }: { readonly state: string }) {
+  const all = hrefTo('submissions', withParams({ state: 'all', sort: null, order: null }));
   return (
     <>
-      No open submission matches.{' '}
-      <a href={hrefTo('failures', `group=none&fingerprint=${encodeURIComponent(failure)}`)}>
-        Each of the failures
-      </a>{' '}
-      leads to its submission, also to one that has ended
+      No submission matches
+      {state === 'all' ? null : (
+        <>
+          . <a href={all}>Look among those in any state</a>
+        </>
+      )}
     </>
   );
 }

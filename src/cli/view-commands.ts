@@ -42,7 +42,10 @@ interface LsFlags extends ClientFlags {
 function lsOf(io: Io): Command {
   return clientCommand('ls', 'list submissions')
     .addOption(
-      plainFlag('--state <state>', 'those in this state; open: all that have not ended')
+      plainFlag(
+        '--state <state>',
+        'those in this state; open: all that have not ended; all: those that have, too',
+      )
         .choices(SUBMISSION_FILTERS)
         .default('open'),
     )
@@ -54,9 +57,7 @@ function lsOf(io: Io): Command {
       ),
     )
     .addOption(plainFlag('--prefix <prefix>', 'those whose prefix begins so'))
-    .addOption(
-      plainFlag('--failure <fingerprint>', 'open ones of which a try failed so: see opsqueue failures'),
-    )
+    .addOption(plainFlag('--failure <fingerprint>', 'those of which a try failed so: see opsqueue failures'))
     .addOption(
       plainFlag('--sort <column>', 'by what they are sorted; those that have ended come by inserted')
         .choices(SUBMISSION_SORTS)

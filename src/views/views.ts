@@ -1,9 +1,11 @@
+import type { SubmissionId } from '../model/ids.ts';
 import { isPromise } from '../model/kinds.ts';
 import type { JournalHealth } from '../queue/journal/journal.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Clock } from '../system/time/clock.ts';
 import type { ChunkMap } from './answers/map.ts';
 import type { ServerFacts } from './answers/queue-details.ts';
+import { submissionsWith } from './answers/submissions.ts';
 import { ValueRates } from './answers/values.ts';
 import { Disk, type DiskOptions } from './disk.ts';
 import { type Computation, type Computed, type Computing, Frames } from './frames.ts';
@@ -73,6 +75,12 @@ export class Views {
       refusals: () => facts.connectionsRejected(),
       address: () => facts.address(),
     };
+  }
+
+  /** Submissions of which a try failed so, of those that are remembered. */
+  async failedSo(fingerprint: string): Promise<ReadonlySet<SubmissionId>> {
+    const key = `failed so ${fingerprint}`;
+    return (await this.frames.get(key, () => submissionsWith(this.sources, fingerprint))).value;
   }
 
   /** Idempotent. */

@@ -9,7 +9,7 @@ import { eventually } from '../support/time/eventually.ts';
 pageSuite('actions on the page', {}, (scene) => {
   /** The submissions of a customer; from here on time passes only when it is told to. */
   async function customerAtStandstill(page: Page) {
-    const { actions } = await answerFrom(page);
+    const { actions } = await answerFrom(page, { rows: 3 });
     await page.clock.install();
     await page.goto(`${scene.origin}/#/submissions?meta=customer:42`);
     const button = (name: string) => page.getByRole('button', { name, exact: true });

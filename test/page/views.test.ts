@@ -89,23 +89,26 @@ pageSuite('the page', {}, (scene) => {
     await page.goto(`${scene.origin}/#/submissions?sort=rate&order=asc&failure=0c1d9f6a3b27`);
     await page.getByRole('link', { name: 'failed', exact: true }).click();
     await page.getByText('None among those looked at so far').waitFor();
-    await at(page, '#/submissions?state=failed');
+    await at(page, '#/submissions?failure=0c1d9f6a3b27&state=failed');
     watched.assertQuiet();
   });
 
-  test('from a failure that no open submission has any more, a link leads to those that have ended', async () => {
+  test('from failures a link leads to all their submissions, and from an empty list one to those in any state', async () => {
     await using watched = await scene.open();
     const { page } = watched;
     await answerFrom(page);
-    await page.route('**/api/v1/submissions?*failure=fp-0*', (route) =>
+    await page.route(/submissions\?(?!.*state=all)/, (route) =>
       route.fulfill({ json: list({ ...PLAIN, nowMs: Date.now() }, []) }),
     );
-    await page.goto(`${scene.origin}/#/failures`);
+    await page.goto(`${scene.origin}/#/failures?meta=customer:42`);
     await page.locator('.failures summary').first().click();
-    await page.getByRole('link', { name: 'Open submissions with it' }).first().click();
-    await page.getByRole('link', { name: 'Each of the failures' }).click();
-    await page.getByText('last try').first().waitFor();
-    await at(page, '#/failures?group=none&fingerprint=fp-0');
+    await page.getByRole('link', { name: 'The 4 submissions with it' }).first().click();
+    await page.locator('tr[data-row]').first().waitFor();
+    await at(page, '#/submissions?meta=customer:42&state=all&failure=fp-0');
+    await goTo(page, 'submissions?failure=fp-0&sort=rate');
+    await page.getByRole('link', { name: 'those in any state' }).click();
+    await page.locator('tr[data-row]').first().waitFor();
+    await at(page, '#/submissions?failure=fp-0&state=all');
     watched.assertQuiet();
   });
 

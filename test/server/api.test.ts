@@ -195,6 +195,9 @@ test('a cursor walks through all submissions, open or ended', async () => {
   };
   assert.deepEqual(await walk('order=asc'), ids);
   assert.deepEqual(await walk('sort=waiting'), ids.toReversed());
+  await server.post(`/producer/submissions/cancel/${ids[2]}`, '');
+  assert.deepEqual(await walk('state=all'), ids.toReversed());
+  assert.equal((await read<List<SubmissionItem>>(server, 'submissions?state=all')).body.matched, 7);
   for (const id of ids) await server.post(`/producer/submissions/cancel/${id}`, '');
   assert.deepEqual(await walk('state=cancelled'), ids.toReversed());
   assert.deepEqual(await walk('state=cancelled&queue=-&prefix=p3'), [ids[3]]);
@@ -223,11 +226,13 @@ test('failures are grouped by what they have in common, and told one by one', as
     assert.equal((await read<FailuresAnswer>(server, path)).body.since, since);
   }
   assert.equal((await read<List<unknown>>(server, 'failures?cause=expired')).body.matched, 0);
-  const failing = await read<List<SubmissionItem>>(server, `submissions?failure=${group?.fingerprint}`);
-  assert.deepEqual(
-    failing.body.items.map((item) => item.id),
-    [id],
-  );
+  const failedSo = async (state: string) => {
+    const path = `submissions?failure=${group?.fingerprint}&state=${state}`;
+    return (await read<List<SubmissionItem>>(server, path)).body.items.map((item) => item.id);
+  };
+  assert.deepEqual(await failedSo('open'), [id]);
+  await server.post(`/producer/submissions/cancel/${id}`, '');
+  assert.deepEqual([await failedSo('all'), await failedSo('cancelled')], [[id], [id]]);
 });
 
 test('consumers are told with what they hold and did, one by one or grouped', async () => {

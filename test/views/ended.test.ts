@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { SubmissionNotFoundError } from '../../src/model/errors.ts';
 import { RETRY_DEFAULT } from '../../src/model/retry.ts';
+import { Strategy } from '../../src/model/strategy.ts';
 import type { EndState } from '../../src/model/submission.ts';
+import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
+import { endedList, joinedByAge } from '../../src/views/answers/ended-submissions.ts';
 import { eventsAfter } from '../../src/views/answers/events.ts';
 import { submission } from '../../src/views/answers/submission.ts';
-import { endedList, type SubmissionsQuery } from '../../src/views/answers/submissions.ts';
+import { type SubmissionsQuery, submissionsWith } from '../../src/views/answers/submissions.ts';
+import { fingerprintOf } from '../../src/views/fingerprint.ts';
 import type { Views } from '../../src/views/views.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { made, startViews } from '../support/queues/test-views.ts';
@@ -32,7 +37,7 @@ async function seen({ sources }: Views, id: bigint) {
 }
 
 async function setBackInList({ sources }: Views, state: EndState) {
-  const { items } = made(await endedList(sources, { ...ENDED, state }, state));
+  const { items } = made(await endedList(sources, { ...ENDED, state }, null));
   return items.map(({ set_back: setBack }) => setBack);
 }
 
@@ -104,4 +109,93 @@ test('of very many that end, those of which tries failed are remembered', async 
   assert.equal((await seen(views, troubled)).set_back, 1);
   assert.equal((await seen(views, first)).set_back, null);
   views.stop();
+});
+
+test('open submissions and those that have ended are one list, page by page, and so are those that failed in one way', async () => {
+  const world = await QueueWorld.start();
+  const views = startViews(world);
+  const consumer = world.consumer();
+  const oldest = await world.insert('oldest', 2);
+  const ids = [oldest];
+  for (const outcome of ['fails', 'completes', 'fails', 'completes', 'fails'] as const) {
+    ids.unshift(await world.insert(`${outcome} ${ids.length}`, 1, COLLECTING));
+    const [held] = consumer.take(1, Strategy.newest());
+    if (outcome === 'fails') consumer.fail(held!.chunk, `TypeError: no address ${ids.length}`);
+    else consumer.complete(held!.chunk);
+  }
+  // It is open, and one of its tries failed so as well.
+  consumer.fail(consumer.take(1, Strategy.newest())[0]!.chunk, 'TypeError: no address 0');
+  ids.unshift(await world.insert('newest', 1));
+  await world.settle();
+  const { ring } = views.sources.watcher.failures;
+  const failure = ring.at(ring.firstSeq);
+  const failed = made(submissionsWith(views.sources, fingerprintOf(failure!).id));
+  for (const [wanted, among] of [
+    [ids, null],
+    [ids.filter((_, index) => index % 2 === 1 || index === 6), failed],
+  ] as const) {
+    const found: SubmissionItem[] = [];
+    for (let cursor: string | null = null; ; ) {
+      const query: SubmissionsQuery = { ...ENDED, state: 'all', limit: 2, cursor };
+      const page = made(await endedList(views.sources, query, among));
+      found.push(...page.items);
+      cursor = page.next;
+      if (cursor === null) break;
+    }
+    assert.deepEqual(
+      found.map(({ id }) => BigInt(id)),
+      wanted,
+    );
+  }
+  const { matched } = made(await endedList(views.sources, { ...ENDED, state: 'all' }, failed));
+  assert.equal(matched, 4);
+  views.stop();
+});
+
+test('of several nodes, each with its own open submissions and all that have ended, the pages are those of one list', () => {
+  const item = fc.record({
+    id: fc.bigInt(1n, 2n ** 62n).map(String),
+    ended: fc.constantFrom(null, '2026-11-28T00:00:00.000Z'),
+    node: fc.nat(1),
+  });
+  const newestFirst = (items: readonly SubmissionItem[]) =>
+    items.toSorted((a, b) => (BigInt(a.id) > BigInt(b.id) ? -1 : 1));
+  const walked = (
+    page: (cursor: string | null) => { items: readonly SubmissionItem[]; next: string | null },
+  ) => {
+    const found: SubmissionItem[] = [];
+    for (let cursor: string | null = null; ; ) {
+      const { items, next } = page(cursor);
+      found.push(...items);
+      if (next === null) return found;
+      assert.notEqual(next, cursor);
+      cursor = next;
+    }
+  };
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(item, { selector: ({ id }) => id, maxLength: 40 }),
+      fc.integer({ min: 1, max: 7 }),
+      fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })),
+      (made, limit, looks) => {
+        const all = made as unknown as readonly (SubmissionItem & { readonly node: number })[];
+        const query: SubmissionsQuery = { ...ENDED, state: 'all', limit };
+        // A node gives up early where what matches is rare.
+        const part = (node: number, cursor: string | null) => {
+          const own = newestFirst(all.filter((each) => each.ended !== null || each.node === node));
+          const rest = own.filter(({ id }) => cursor === null || BigInt(id) < BigInt(cursor));
+          const items = rest.slice(0, Math.min(limit, looks[node] ?? 1));
+          return {
+            matched: null,
+            items,
+            next: items.length < rest.length ? (items.at(-1)?.id ?? null) : null,
+          };
+        };
+        const found = walked((cursor) =>
+          joinedByAge([part(0, cursor), part(1, cursor)], { ...query, cursor }),
+        );
+        assert.deepEqual(found, newestFirst(all));
+      },
+    ),
+  );
 });

@@ -1,5 +1,4 @@
-import { END_STATES } from '../../model/submission.ts';
-import { SUBMISSION_FILTERS, type SubmissionSort } from '../../protocol/api/submissions.ts';
+import { isOfEnded, SUBMISSION_FILTERS, type SubmissionSort } from '../../protocol/api/submissions.ts';
 
 /** What is asked of `/api/v1/submissions` for a filter as it is typed: states, `key=number`, and else how a prefix begins. */
 export function filterQuery(filter: string, sort: SubmissionSort) {
@@ -9,11 +8,10 @@ export function filterQuery(filter: string, sort: SubmissionSort) {
   const prefix = words.findLast(
     (word) => !SUBMISSION_FILTERS.some((each) => each === word) && !pairs.includes(word),
   );
-  const isEnded = END_STATES.some((each) => each === state);
   return {
     state,
     // Those that have ended come in this order only.
-    sort: isEnded ? 'inserted' : sort,
+    sort: isOfEnded(state) ? 'inserted' : sort,
     order: 'desc',
     meta: pairs.map((pair) => pair.replace(/=(-?[0-9]+)$/, ':$1')),
     ...(prefix === undefined ? {} : { prefix_starts: prefix }),

@@ -1,7 +1,7 @@
 import type { FailureGroup } from './failures.ts';
 import type { ActRow, Frame, PauseItem, Quantiles } from './lists.ts';
 
-/** Filters by state. Those of open submissions come first; `open` is all of these. */
+/** Filters by state. Those of open submissions come first; `open` is all of these, and `all` are those that have ended as well. */
 export const SUBMISSION_FILTERS = [
   'open',
   'waiting',
@@ -13,10 +13,11 @@ export const SUBMISSION_FILTERS = [
   'completed_with_failures',
   'failed',
   'cancelled',
+  'all',
 ] as const;
 export type SubmissionFilter = (typeof SUBMISSION_FILTERS)[number];
 
-/** Whether it is of those that have ended: they are not sorted, nor told apart by their failures. */
+/** Whether some that it is for have ended: these come in one order only. */
 export function isOfEnded(filter: string): boolean {
   return (SUBMISSION_FILTERS as readonly string[]).indexOf(filter) >= SUBMISSION_FILTERS.indexOf('completed');
 }

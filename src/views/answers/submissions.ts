@@ -1,19 +1,16 @@
 import { ProtocolError } from '../../model/errors.ts';
 import { type SubmissionId, submissionIdTimeMs } from '../../model/ids.ts';
-import { META_VALUE_MAX } from '../../model/limits.ts';
-import { END_STATES, type EndState } from '../../model/submission.ts';
 import type { List } from '../../protocol/api/lists.ts';
 import type { SubmissionFilter, SubmissionItem, SubmissionSort } from '../../protocol/api/submissions.ts';
 import { openStateOf } from '../../queue/verbs/open-state.ts';
 import type { Listed, ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
-import type { StoredSubmission } from '../../store/store.ts';
 import { SortedMap } from '../../system/sorted-map.ts';
 import { fingerprintOf } from '../fingerprint.ts';
-import { type Computation, inOneStep, ofEach } from '../frames.ts';
+import { type Computation, ofEach } from '../frames.ts';
 import { lastingSince, Page } from '../page.ts';
 import { queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
-import { chunksLeft, endedItem, isFailing, oldestHeldMs, openItem } from './submission-item.ts';
+import { chunksLeft, isFailing, oldestHeldMs, openItem } from './submission-item.ts';
 import { rateOf, timeLeft } from './time-left.ts';
 
 export interface SubmissionsQuery {
@@ -33,15 +30,17 @@ export interface SubmissionsQuery {
   readonly cursor: string | null;
 }
 
-type Rows = Omit<List<SubmissionItem>, 'as_of' | 'age_ms'>;
+export type SubmissionRows = Omit<List<SubmissionItem>, 'as_of' | 'age_ms'>;
 
-/** The end state that is asked for; null: open ones are. */
-export function endStateOf({ state }: SubmissionsQuery): EndState | null {
-  return END_STATES.find((each) => each === state) ?? null;
-}
+/** Those with the failure that a query names; null: it names none. */
+export type Failed = ReadonlySet<SubmissionId> | null;
 
 /** Open submissions that match, a page of them. */
-export function* openList(sources: Sources, query: SubmissionsQuery): Computation<Rows> {
+export function* openList(
+  sources: Sources,
+  query: SubmissionsQuery,
+  failed: Failed = null,
+): Computation<SubmissionRows> {
   const page = new Page<SubmissionSight>(query, query.sort === 'inserted');
   if (query.ended_before !== null || query.ended_after !== null) {
     throw new ProtocolError(
@@ -50,7 +49,6 @@ export function* openList(sources: Sources, query: SubmissionsQuery): Computatio
     );
   }
   const nowMs = sources.clock.monotonicMs();
-  const failed = query.failure === null ? null : yield* submissionsWith(sources, query.failure);
   let looked = 0;
   for (const { name, schedule } of queuesOf(sources, query.queue)) {
     const isPaused = sources.queue.isPaused(name);
@@ -109,7 +107,7 @@ function isFiltered(query: SubmissionsQuery): boolean {
 const NONE = new SortedMap<never>();
 
 /** Those that carry the rarest of the pairs, where there are pairs. */
-function candidatesOf<Peer>(
+export function candidatesOf<Peer>(
   { submissions, metadata }: ScheduleSight<Peer>,
   pairs: ReadonlyMap<string, bigint>,
 ): Listed<SubmissionSight<Peer>> {
@@ -122,7 +120,7 @@ function candidatesOf<Peer>(
   return rarest;
 }
 
-function matches(
+export function matches(
   submission: SubmissionSight,
   query: SubmissionsQuery,
   isPaused: boolean,
@@ -131,6 +129,7 @@ function matches(
   const { id, prefix, strategicMetadata } = submission.record;
   switch (query.state) {
     case 'open':
+    case 'all':
       break;
     case 'failing':
       if (!isFailing(submission, nowMs)) return false;
@@ -141,7 +140,7 @@ function matches(
   return matchesRecord(id, prefix, strategicMetadata, query);
 }
 
-function matchesRecord(
+export function matchesRecord(
   id: SubmissionId,
   prefix: string | null,
   pairs: ReadonlyMap<string, bigint>,
@@ -206,74 +205,4 @@ export function itemSortValue(
     case 'oldest_held':
       return lastingSince(oldestHeld);
   }
-}
-
-/** Submissions that are asked of the store for one page of an answer, at most. */
-const LOOKED_MAX = 2_000;
-const PAGE = 200;
-
-/** Submissions that ended in that state and are remembered, the newest first: a page of those that match. */
-export async function endedList(
-  sources: Sources,
-  query: SubmissionsQuery,
-  state: EndState,
-): Promise<Computation<Rows>> {
-  if (query.sort !== 'inserted' || query.order !== 'desc') {
-    throw new ProtocolError(
-      'sort',
-      'sort: submissions that have ended come in the order inserted, desc only',
-    );
-  }
-  if (query.failure !== null) {
-    throw new ProtocolError('failure', 'failure: submissions that have ended are not told apart by it');
-  }
-  const { reads } = sources.queue;
-  const names = query.queue === null ? await reads.endedQueues(state) : [query.queue];
-  let before = beforeOf(query.cursor);
-  const items: SubmissionItem[] = [];
-  for (let looked = 0; ; ) {
-    const page = await newest(names, (queue) => reads.ended(queue, state, before, PAGE));
-    for (const stored of page) {
-      before = stored.record.id;
-      looked++;
-      if (!matchesEnded(stored, query)) continue;
-      items.push(endedItem(sources, stored));
-      if (items.length === query.limit) return inOneStep({ matched: null, next: String(before), items });
-    }
-    if (page.length < PAGE) break;
-    // What matches is rare: the next page goes on from here.
-    if (looked >= LOOKED_MAX) return inOneStep({ matched: null, next: String(before), items });
-  }
-  return inOneStep({ matched: null, next: null, items });
-}
-
-function beforeOf(cursor: string | null): SubmissionId | undefined {
-  if (cursor === null) return undefined;
-  if (!/^[0-9]{1,19}$/.test(cursor)) {
-    throw new ProtocolError('cursor', 'cursor: it is not of this list: begin without one');
-  }
-  const id = BigInt(cursor);
-  return id > META_VALUE_MAX ? undefined : id;
-}
-
-/** Of all queues together, as many as of one. */
-async function newest(
-  queues: readonly string[],
-  ended: (queue: string) => Promise<readonly StoredSubmission[]>,
-): Promise<readonly StoredSubmission[]> {
-  const all: StoredSubmission[] = [];
-  for (const queue of queues) {
-    all.push(...(await ended(queue)));
-    all.sort((a, b) => (a.record.id > b.record.id ? -1 : 1));
-    if (all.length > PAGE) all.length = PAGE;
-  }
-  return all;
-}
-
-function matchesEnded({ record, control, end }: StoredSubmission, query: SubmissionsQuery): boolean {
-  const pairs = control.strategicMetadata ?? record.strategicMetadata;
-  if (!matchesRecord(record.id, record.prefix, pairs, query)) return false;
-  const endedAtMs = end?.endedAtMs ?? 0;
-  if (query.ended_before !== null && endedAtMs >= query.ended_before) return false;
-  return query.ended_after === null || endedAtMs > query.ended_after;
 }

@@ -9,7 +9,7 @@ import {
   SubmissionEndedError,
   SubmissionNotFoundError,
 } from '../../../model/errors.ts';
-import type { ShardId, SubmissionId } from '../../../model/ids.ts';
+import type { ShardId } from '../../../model/ids.ts';
 import type { VerbAnswer, VerbRequest, VerbTarget } from '../../../model/verbs.ts';
 import { formatActionAnswer } from '../../../protocol/producer/action-answers.ts';
 import { parseActionRequest } from '../../../protocol/producer/actions.ts';
@@ -18,7 +18,6 @@ import { QueueUnavailableError, TooManyQueuesError } from '../../../queue/errors
 import type { Queue } from '../../../queue/queue.ts';
 import { StoreError } from '../../../store/errors.ts';
 import type { Clock } from '../../../system/time/clock.ts';
-import { submissionsWith } from '../../../views/answers/submissions.ts';
 import { TooManyViewsError } from '../../../views/frames.ts';
 import type { Views } from '../../../views/views.ts';
 import { type Across, isForPart, shardsAsked } from '../../across/across.ts';
@@ -68,8 +67,11 @@ export interface ActionRouteOptions {
 /** `POST /api/v1/actions/{verb}`: pauses, resumes, changes or cancels what is named or matches. */
 export function actionRoute({ queue, views, clock, across }: ActionRouteOptions): Route {
   const repeated = new RepeatedActions(clock);
+  // The queue itself knows nothing of fingerprints.
+  const failedSo = async (target: VerbTarget) =>
+    target.kind !== 'matching' || target.failure === undefined ? null : await views.failedSo(target.failure);
   const runHere = async (request: VerbRequest, isPart: boolean, shards: readonly ShardId[]) =>
-    queue.verbs.run(request, await failedSo(views, request.target), isPart, shards);
+    queue.verbs.run(request, await failedSo(request.target), isPart, shards);
   const onNodes =
     across === null
       ? null
@@ -122,12 +124,4 @@ function statusOf(error: unknown): number | undefined {
 /** Which queue's node is to do it; null: any number of them. What is of the whole server is with the unnamed queue. */
 function homeOf(target: VerbTarget): string | null {
   return target.kind === 'server' ? '' : target.queue;
-}
-
-/** Submissions with the failure that a filter names: the queue itself knows nothing of fingerprints. */
-async function failedSo(views: Views, target: VerbTarget): Promise<ReadonlySet<SubmissionId> | null> {
-  if (target.kind !== 'matching' || target.failure === undefined) return null;
-  const { failure } = target;
-  const found = await views.frames.get(`failed so ${failure}`, () => submissionsWith(views.sources, failure));
-  return found.value;
 }

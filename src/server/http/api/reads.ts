@@ -1,10 +1,9 @@
 import { ProtocolError } from '../../../model/errors.ts';
 import type { SubmissionId } from '../../../model/ids.ts';
-import { END_STATES } from '../../../model/submission.ts';
 import type { HttpExchange } from '../../../net/http/exchange.ts';
 import { PARAMETERS } from '../../../protocol/api/parameters.ts';
 import { SHAPES } from '../../../protocol/api/shapes.ts';
-import { MAP_HEADER } from '../../../protocol/api/submissions.ts';
+import { isOfEnded, MAP_HEADER } from '../../../protocol/api/submissions.ts';
 import { parseIdSegment } from '../../../protocol/producer/requests.ts';
 import { mergeHistories } from '../../../views/across/history.ts';
 import {
@@ -21,23 +20,25 @@ import { mergeOverviews } from '../../../views/across/overview.ts';
 import { mergeWhys } from '../../../views/across/why.ts';
 import { chunks } from '../../../views/answers/chunks.ts';
 import { consumerDetails, consumers } from '../../../views/answers/consumers.ts';
+import { endedList, joinedByAge } from '../../../views/answers/ended-submissions.ts';
 import { failures } from '../../../views/answers/failure-groups.ts';
 import { history } from '../../../views/answers/history.ts';
 import { chunkMap } from '../../../views/answers/map.ts';
 import { overview } from '../../../views/answers/overview.ts';
 import { queueDetails } from '../../../views/answers/queue-details.ts';
 import { submission } from '../../../views/answers/submission.ts';
-import { endedList, endStateOf, openList } from '../../../views/answers/submissions.ts';
+import { openList } from '../../../views/answers/submissions.ts';
 import { keys, values } from '../../../views/answers/values.ts';
 import { why, whyOfQueues } from '../../../views/answers/why.ts';
 import { inOneStep } from '../../../views/frames.ts';
+import type { Sources } from '../../../views/sources.ts';
 import type { Views } from '../../../views/views.ts';
 import type { Across } from '../../across/across.ts';
 import { respondJson } from '../answers.ts';
 import type { ApiEndpoint } from '../endpoints.ts';
 import type { Route } from '../submissions.ts';
 import { eventsRoute } from './events.ts';
-import { parseQuery, queryText } from './query.ts';
+import { parseQuery, type QueryOf, queryText } from './query.ts';
 import { answered, ConsumerNotFoundError, jsonReader, respondFrame, ViewRoutes } from './view-routes.ts';
 
 type ReadEndpoint = Exclude<ApiEndpoint, 'queues' | 'openapi' | 'action'>;
@@ -47,13 +48,22 @@ export function readRoutes(views: Views, across: Across | null): Readonly<Record
   const routes = new ViewRoutes(views, across);
   const homeOfId = (query: { readonly queue: string | null }, segment: string) =>
     query.queue ?? routes.queueOf(idOf(segment));
-  const openSubmissions = routes.ofAll('submissions', PARAMETERS.submissions, openList, {
-    shape: SHAPES.submissions,
-    merge: mergeSubmissions,
-  });
-  const endedSubmissions = routes.ofQueue('submissions', PARAMETERS.submissions, (sources, query) =>
-    endedList(sources, query, endStateOf(query) ?? 'completed'),
+  type SubmissionsQuery = QueryOf<typeof PARAMETERS.submissions>;
+  const failedSo = async ({ failure }: SubmissionsQuery) =>
+    failure === null ? null : await views.failedSo(failure);
+  const openSubmissions = routes.ofAll(
+    'submissions',
+    PARAMETERS.submissions,
+    async (sources, query) => openList(sources, query, await failedSo(query)),
+    { shape: SHAPES.submissions, merge: mergeSubmissions },
   );
+  const ended = async (sources: Sources, query: SubmissionsQuery) =>
+    endedList(sources, query, await failedSo(query));
+  const endedSubmissions = routes.ofQueue('submissions', PARAMETERS.submissions, ended);
+  const allSubmissions = routes.ofAll('submissions', PARAMETERS.submissions, ended, {
+    shape: SHAPES.submissions,
+    merge: joinedByAge,
+  });
   const whyOne = routes.ofQueue(
     'why',
     PARAMETERS.why,
@@ -86,11 +96,12 @@ export function readRoutes(views: Views, across: Across | null): Readonly<Record
         merge: mergeHistories,
       },
     ),
-    // Those that have ended are in the store, which is the same for all nodes.
     submissions: (exchange, target, body) => {
-      const state = new URLSearchParams(exchange.query).get('state');
-      const isEnded = END_STATES.some((each) => each === state);
-      return isEnded ? endedSubmissions(exchange, target, body) : openSubmissions(exchange, target, body);
+      const state = new URLSearchParams(exchange.query).get('state') ?? 'open';
+      // Those that have ended are in the store, which is the same for all nodes; how they failed, each knows of its own.
+      const isOfStore = state !== 'all' && !hasParameter(exchange, 'failure');
+      const route = !isOfEnded(state) ? openSubmissions : isOfStore ? endedSubmissions : allSubmissions;
+      return route(exchange, target, body);
     },
     submission: routes.ofQueue(
       'submission',
