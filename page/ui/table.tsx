@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { currentRoute, hrefTo, withParams } from '../lib/route.ts';
 import { Icon } from './icons.tsx';
-import { useUnfolded } from './unfold.ts';
+import { useUnfolded } from './unfold.tsx';
 
 export interface ColumnOf<Row> {
   readonly name: string;
@@ -33,14 +33,10 @@ export interface TableProps<Row> {
 
 /** A table; on a narrow screen its rows become cards. */
 export function Table<Row>({ label, columns, rows, keyOf, sort, isOld, chosen }: TableProps<Row>) {
-  const shown = useUnfolded(rows.length);
+  const { shown, isBusy, more } = useUnfolded(rows.length);
   return (
     <div class="panel table-frame">
-      <table
-        class={`rows cards ${isOld ? 'old' : ''}`}
-        aria-label={label}
-        aria-busy={shown < rows.length || undefined}
-      >
+      <table class={`rows cards ${isOld ? 'old' : ''}`} aria-label={label} aria-busy={isBusy || undefined}>
         <thead>
           <tr>
             {chosen === undefined ? null : (
@@ -88,6 +84,7 @@ export function Table<Row>({ label, columns, rows, keyOf, sort, isOld, chosen }:
           })}
         </tbody>
       </table>
+      {more}
     </div>
   );
 }

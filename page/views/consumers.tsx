@@ -121,7 +121,7 @@ function Rows({ rows, query }: { readonly rows: readonly ConsumerRow[]; readonly
     },
     {
       name: 'took',
-      title: 'A chunk takes, p90',
+      title: 'Takes, p90',
       isNumber: true,
       sort: 'slowest',
       cell: (row) => (

@@ -16,6 +16,7 @@ import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
 import { Badge, ConsumerLink, Pair } from '../ui/parts.tsx';
 import { Ago, At, Foreign, ForeignBlock, Heading } from '../ui/text.tsx';
+import { useUnfolded } from '../ui/unfold.tsx';
 
 const CAUSE_WORDS = { failed: 'failed', expired: 'took too long', disconnected: 'consumer gone' } as const;
 
@@ -73,10 +74,11 @@ export function FailureGroups({
   /** The query that they are of, where all submissions with such a failure can be retried; null: they cannot. */
   readonly among?: URLSearchParams | null;
 }) {
+  const { shown, more } = useUnfolded(groups.length);
   if (groups.length === 0) return null;
   return (
     <ul class="panel failures">
-      {groups.map((group) => (
+      {groups.slice(0, shown).map((group) => (
         <Failure
           key={`${group.fingerprint} ${group.cause}`}
           lead={`${count(group.count)}×`}
@@ -116,6 +118,7 @@ export function FailureGroups({
           </p>
         </Failure>
       ))}
+      {more === null ? null : <li>{more}</li>}
     </ul>
   );
 }
@@ -198,10 +201,11 @@ function Cause({ of }: { readonly of: string }) {
 }
 
 function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
+  const { shown, more } = useUnfolded(rows.length);
   if (rows.length === 0) return null;
   return (
     <ul class="panel failures">
-      {rows.map((row) => (
+      {rows.slice(0, shown).map((row) => (
         <Failure
           key={`${row.at} ${row.submission} ${row.chunk}`}
           lead={<Ago at={row.at} />}
@@ -210,6 +214,7 @@ function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
           about={row.fatal ? <Badge kind="bad">last try</Badge> : null}
         />
       ))}
+      {more === null ? null : <li>{more}</li>}
     </ul>
   );
 }

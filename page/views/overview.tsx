@@ -15,6 +15,7 @@ import { ParamChoice } from '../ui/filters.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { Plot } from '../ui/plot.tsx';
 import { Ago, Amount, AsOf, Foreign, Heading, Waiting } from '../ui/text.tsx';
+import { Fold } from '../ui/unfold.tsx';
 import { Events, useEvents } from './events.tsx';
 import { WhyPanel } from './why.tsx';
 
@@ -39,6 +40,7 @@ export function OverviewView() {
   return (
     <>
       <h1 class="visually-hidden">Overview</h1>
+      <WhyPanel submission={null} />
       {data === null ? (
         <Waiting error={error} />
       ) : (
@@ -48,9 +50,12 @@ export function OverviewView() {
           <Figures overview={data} />
         </>
       )}
-      <WhyPanel submission={null} />
-      <Plots />
-      <LastEvents />
+      <Fold title="History">
+        <Plots />
+      </Fold>
+      <Fold title="Last events">
+        <LastEvents />
+      </Fold>
     </>
   );
 }

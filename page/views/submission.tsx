@@ -21,6 +21,7 @@ import {
   Unfolding,
   Waiting,
 } from '../ui/text.tsx';
+import { Fold } from '../ui/unfold.tsx';
 import { ChunkTable } from './chunks.tsx';
 import { FailureGroups } from './failures.tsx';
 import { Figure } from './overview.tsx';
@@ -47,12 +48,16 @@ export function SubmissionView({ id }: { readonly id: string }) {
       <Head submission={data} />
       <AsOf feed={feed} />
       <Progress chunks={data.chunks} isLarge />
-      <Figures submission={data} />
       <End of={data} />
       {isOpen ? <WhyPanel submission={id} /> : null}
       <Pauses own={data.pauses} ofQueue={data.queue_pauses} />
+      <Figures submission={data} />
       {data.chunks.total === 0 ? null : <ChunkMap submission={data} />}
-      {isOpen ? <Held submission={data} /> : null}
+      {isOpen ? (
+        <Fold title="Held longest, and by whom">
+          <Held submission={data} />
+        </Fold>
+      ) : null}
       {data.failures.length === 0 ? null : (
         <section>
           <Heading aside={<a href={hrefTo('failures', `submission=${id}`)}>All its failures</a>}>
@@ -196,13 +201,15 @@ function Pauses({
 
 /** What is held longest, and who holds how much. */
 function Held({
-  submission: { id, durations_ms: durations, chunks },
+  submission: { id, durations_ms: durations, chunks, state },
 }: {
   readonly submission: SubmissionAnswer;
 }) {
   const { ref, isHeld } = useHold();
   const query = `state=reserved&sort=held&limit=${HELD_MAX}`;
   const hasAny = chunks.reserved > 0;
+  // While it is worked on there may be some at any moment: then their place stays.
+  const isQuiet = !hasAny && (state === 'paused' || state === 'delayed');
   const feed = useFeed<List<ChunkRow>>(hasAny ? apiPath(`submissions/${id}/chunks`, query) : null, {
     isHeld,
     slower: 2,
@@ -211,6 +218,7 @@ function Held({
   const holders = holdersOf(rows).slice(0, ROWS);
   const most = holders[0]?.held ?? 0;
   const all = hrefTo(`submissions/${id}/chunks`, 'state=reserved&sort=held');
+  if (isQuiet) return null;
   return (
     <div class="columns" ref={ref}>
       <section>

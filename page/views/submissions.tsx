@@ -39,6 +39,7 @@ const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
         </span>
       ),
   },
+  { name: 'metadata', title: 'Metadata', cell: ({ metadata }) => <Pairs of={metadata} /> },
   {
     name: 'state',
     title: 'State',
@@ -50,7 +51,6 @@ const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
     ),
   },
   { name: 'progress', title: 'Done', sort: 'done', cell: ({ chunks }) => <Progress chunks={chunks} /> },
-  { name: 'chunks', title: 'Chunks', isNumber: true, cell: ({ chunks }) => <Amount value={chunks.total} /> },
   {
     name: 'waiting',
     title: 'Waiting',
@@ -66,6 +66,7 @@ const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
     cell: ({ left_ms: left }) => (left === null ? <None /> : range(left.p50, left.p90)),
   },
   { name: 'rate', title: 'Chunks/s', isNumber: true, sort: 'rate', cell: (row) => rate(row.rate) },
+  { name: 'chunks', title: 'Chunks', isNumber: true, cell: ({ chunks }) => <Amount value={chunks.total} /> },
   {
     name: 'tries',
     title: 'Set back',
@@ -92,7 +93,6 @@ const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
     sort: 'oldest_held',
     cell: ({ oldest_held_ms: ms }) => <Lasting ms={ms} />,
   },
-  { name: 'metadata', title: 'Metadata', cell: ({ metadata }) => <Pairs of={metadata} /> },
   {
     name: 'inserted',
     title: 'Inserted',

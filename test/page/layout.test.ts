@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { consumer, list, overview, PLAIN, queues, submission } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
-import { goTo, pageSuite } from '../support/page/suite.ts';
+import { goTo, pageSuite, there } from '../support/page/suite.ts';
 
 const LAPTOP = { width: 1_280, theme: 'light' } as const;
 const LONGEST_ID = '9223372036854775807';
@@ -86,6 +86,53 @@ pageSuite('the room on the page', {}, (scene) => {
       const { x, width } = (await tab.boundingBox()) ?? assert.fail();
       assert.ok(x >= 0 && x + width <= PHONE.width, (await tab.textContent()) ?? '');
     }
+    watched.assertQuiet();
+  });
+
+  test('the overview says first whether work goes on, then what needs attention, then numbers', async () => {
+    await using watched = await scene.open(LAPTOP);
+    const { page } = watched;
+    await answerFrom(page);
+    await page.goto(`${scene.origin}/`);
+    const tops: number[] = [];
+    for (const part of ['.why .verdict', '.attention', '.figures', '.plots', 'table']) {
+      tops.push((await page.locator(part).first().boundingBox())?.y ?? assert.fail(part));
+    }
+    assert.deepEqual(
+      tops,
+      tops.toSorted((a, b) => a - b),
+    );
+    watched.assertQuiet();
+  });
+
+  test('on a phone what is secondary is folded, ten rows stand for a table, and what was checked is there', async () => {
+    await using watched = await scene.open(PHONE);
+    const { page } = watched;
+    await answerFrom(page);
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await page.goto(`${scene.origin}/`);
+    await page.getByText('What was checked').click();
+    await page.locator('.checks li').first().waitFor();
+    await page.locator('.figures').waitFor();
+    assert.equal(await page.locator('.plot').count(), 0);
+    assert.deepEqual(
+      asked.filter((url) => /history|events/.test(url)),
+      [],
+    );
+    await page.getByText('History', { exact: true }).click();
+    await page.locator('.plot canvas').first().waitFor();
+    await goTo(page, 'submissions');
+    const rows = page.locator('tr[data-row]');
+    const all = page.getByRole('button', { name: 'Show all 50' });
+    await all.waitFor();
+    await there(rows, 10);
+    await all.click();
+    await there(rows, 50);
+    await goTo(page, 'failures?group=none');
+    await there(page.locator('.failures summary'), 10);
+    await all.click();
+    await there(page.locator('.failures summary'), 50);
     watched.assertQuiet();
   });
 
