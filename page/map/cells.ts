@@ -152,8 +152,12 @@ export function capacityOf(width: number, height: number, max: number): number {
   return Math.max(1, Math.min(max, Math.floor(width / SIZE_MIN) * Math.floor(height / SIZE_MIN)));
 }
 
-/** What is known of a cell, in words. */
-export function wordsOf(cell: Cell): string {
+/**
+ * What is known of a cell, in words.
+ *
+ * @param rest what chunks are of which nothing is known
+ */
+export function wordsOf(cell: Cell, rest: string): string {
   const { first, last, done } = cell;
   const facts = [
     first === last
@@ -166,7 +170,7 @@ export function wordsOf(cell: Cell): string {
     cell.isDelayed ? 'waiting for a retry' : null,
     cell.isFailed ? 'failed' : cell.wasTried ? 'tried before' : null,
   ].filter((fact) => fact !== null);
-  return `${nameOf(cell)}: ${facts.length === 0 ? 'waiting' : facts.join(', ')}`;
+  return `${nameOf(cell)}: ${facts.length === 0 ? rest : facts.join(', ')}`;
 }
 
 /** Likewise, of how long its chunks took. */

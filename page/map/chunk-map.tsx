@@ -13,6 +13,7 @@ import { apiPath, goTo, hrefTo, useRoute } from '../lib/route.ts';
 import { useColourScheme } from '../ui/colours.ts';
 import { ParamChoice } from '../ui/filters.tsx';
 import { Icon, type IconName } from '../ui/icons.tsx';
+import { pausedWords } from '../ui/parts.tsx';
 import { AsOf, Heading } from '../ui/text.tsx';
 import {
   type Cells,
@@ -30,7 +31,7 @@ import {
   wordsOf,
   zoomed,
 } from './cells.ts';
-import { byDuration, byState, draw, palette } from './draw.ts';
+import { byDuration, byState, draw, palette, type Rest } from './draw.ts';
 import { MapTable } from './map-table.tsx';
 import { usePinch } from './pinch.ts';
 
@@ -48,8 +49,10 @@ const READ = { state: reading('state'), duration: reading('duration') } as const
 
 /** Every chunk of a submission as a cell, or many of them as one. */
 export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer }) {
-  const { id, chunks } = submission;
+  const { id, chunks, state } = submission;
   const { total } = chunks;
+  const rest = chunks.paused > 0 ? 'paused' : 'waiting';
+  const restWords = rest === 'paused' ? pausedWords(state) : rest;
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const [chosen, setChosen] = useState<Window | null>(null);
@@ -124,6 +127,7 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
           <Canvas
             cells={cells}
             grid={grid}
+            rest={rest}
             pointed={pointed}
             point={setPointed}
             zoom={zoom}
@@ -139,20 +143,24 @@ export function ChunkMap({ submission }: { readonly submission: SubmissionAnswer
       <p class="map-below">
         <span class="map-pointed" aria-live="polite">
           {cells !== null && pointed >= 0 && pointed < cells.cells
-            ? pointedWords(cells, pointed)
+            ? pointedWords(cells, pointed, restWords)
             : `One cell is ${window.cell === 1 ? 'one chunk' : `${count(window.cell)} chunks`}${mode === 'duration' ? '; durations are kept for neighbours together' : ''}`}
         </span>
-        {cells?.mode === 'duration' ? <DurationLegend cells={cells} /> : <Legend />}
+        {cells?.mode === 'duration' ? (
+          <DurationLegend cells={cells} />
+        ) : (
+          <Legend rest={rest} words={restWords} />
+        )}
       </p>
       {cells === null ? null : <MapTable cells={cells} />}
     </section>
   );
 }
 
-function pointedWords(cells: Cells, index: number): string {
+function pointedWords(cells: Cells, index: number, rest: string): string {
   return cells.mode === 'duration'
     ? durationWordsOf(durationsAt(cells, index))
-    : wordsOf(cellAt(cells, index));
+    : wordsOf(cellAt(cells, index), rest);
 }
 
 function Tool({
@@ -173,12 +181,13 @@ function Tool({
   );
 }
 
-function summary({ chunks, first_not_done }: SubmissionAnswer): string {
-  const { total, done, reserved, failed, delayed } = chunks;
+function summary({ chunks, state, first_not_done }: SubmissionAnswer): string {
+  const { total, done, reserved, failed, delayed, paused } = chunks;
   const parts = [
     `${count(done)} of ${count(total)} done`,
     `${count(reserved)} in flight`,
     delayed > 0 ? `${count(delayed)} waiting for a retry` : null,
+    paused > 0 ? `${count(paused)} ${pausedWords(state)}` : null,
     `${count(failed)} failed`,
   ].filter((part) => part !== null);
   return `${parts.join(', ')}${first_not_done === null ? '' : `; first not done: ${count(first_not_done)}`}`;
@@ -187,6 +196,7 @@ function summary({ chunks, first_not_done }: SubmissionAnswer): string {
 interface CanvasProps {
   readonly cells: Cells;
   readonly grid: Grid;
+  readonly rest: Rest;
   readonly pointed: number;
   point(index: number): void;
   zoom(isIn: boolean, around?: number): void;
@@ -194,10 +204,10 @@ interface CanvasProps {
 }
 
 /** The cells themselves. Wheel with Ctrl or a pinch zooms, a click opens; with the keys likewise. */
-function Canvas({ cells, grid, pointed, point, zoom, open }: CanvasProps) {
+function Canvas({ cells, grid, rest, pointed, point, zoom, open }: CanvasProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const scheme = useColourScheme();
-  const colours = useMemo(palette, [scheme]);
+  const colours = useMemo(() => palette(rest), [scheme, rest]);
   useEffect(() => {
     if (canvas.current === null) return;
     const paint = cells.mode === 'duration' ? byDuration(cells, colours) : byState(cells, colours);
@@ -286,17 +296,16 @@ function indexAt(
 }
 
 const LEGEND = [
-  ['waiting', 'waiting'],
   ['done', 'done'],
   ['reserved', 'in flight'],
   ['delayed', 'retry later'],
   ['failed', 'failed'],
 ] as const;
 
-function Legend() {
+function Legend({ rest, words: restWords }: { readonly rest: Rest; readonly words: string }) {
   return (
     <span class="legend">
-      {LEGEND.map(([kind, words]) => (
+      {[[rest, restWords] as const, ...LEGEND].map(([kind, words]) => (
         <span key={kind} class="legend-item">
           <i class={`swatch swatch-${kind} pattern-${kind}`} />
           {words}

@@ -1,6 +1,9 @@
 import { colour } from '../ui/colours.ts';
 import { type Cell, type Cells, cellAt, durationsAt, type Grid, spanOf } from './cells.ts';
 
+/** What chunks are that are neither done nor anywhere. */
+export type Rest = 'waiting' | 'paused';
+
 export interface Palette {
   readonly waiting: string;
   readonly done: string;
@@ -13,9 +16,10 @@ export interface Palette {
   readonly pattern: string;
 }
 
-export function palette(): Palette {
+/** @param rest of which nothing else is to be told */
+export function palette(rest: Rest): Palette {
   return {
-    waiting: colour('waiting'),
+    waiting: colour(rest),
     done: colour('done'),
     reserved: colour('reserved'),
     delayed: colour('delayed'),

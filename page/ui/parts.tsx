@@ -68,6 +68,11 @@ export function Pairs({ of }: { readonly of: Readonly<Record<string, string>> })
   );
 }
 
+/** Of chunks that nobody gets for now: of a submission that is paused, or not to be started yet. */
+export function pausedWords(state: SubmissionState): string {
+  return state === 'delayed' ? 'not to start yet' : 'paused';
+}
+
 /** How far a submission is: its chunks by state, as parts of one bar. */
 export function Progress({
   chunks,
@@ -76,9 +81,9 @@ export function Progress({
   readonly chunks: ChunkCounts;
   readonly isLarge?: boolean;
 }) {
-  const { total, done, reserved, failed, delayed } = chunks;
+  const { total, done, reserved, failed, delayed, paused } = chunks;
   const share = total === 0 ? 1 : done / total;
-  const words = `${count(done)} of ${count(total)} chunks done, ${count(reserved)} in flight, ${count(failed)} failed`;
+  const words = `${count(done)} of ${count(total)} chunks done, ${count(reserved)} in flight, ${count(failed)} failed${paused > 0 ? `, ${count(paused)} paused` : ''}`;
   return (
     <span class={`progress ${isLarge ? 'large' : ''}`} title={words}>
       <meter class="visually-hidden" min={0} max={1} value={share}>
@@ -92,6 +97,7 @@ export function Progress({
             ['failed', failed],
             ['reserved', reserved],
             ['delayed', delayed],
+            ['paused', paused],
           ]}
         />
       </svg>

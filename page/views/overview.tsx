@@ -109,7 +109,7 @@ function Figures({ overview }: { readonly overview: Overview }) {
       <Figure
         name="Backlog"
         value={<Amount value={counts.chunks_backlog} />}
-        note={`${compact(counts.operations_backlog)} ops in ${plural(counts.submissions_open, 'submission')}`}
+        note={`${compact(counts.operations_backlog)} ops in ${plural(counts.submissions_open, 'submission')}${counts.chunks_paused > 0 ? `, ${compact(counts.chunks_paused)} chunks paused` : ''}`}
         href={hrefTo('submissions')}
       />
       <Figure

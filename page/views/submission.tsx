@@ -7,7 +7,17 @@ import { apiPath, hrefTo } from '../lib/route.ts';
 import { ChunkMap } from '../map/chunk-map.tsx';
 import { Copy } from '../ui/copy.tsx';
 import { useHold } from '../ui/hold.ts';
-import { Badge, Bar, ConsumerLink, Facts, Pairs, PauseList, Progress, StateBadge } from '../ui/parts.tsx';
+import {
+  Badge,
+  Bar,
+  ConsumerLink,
+  Facts,
+  Pairs,
+  PauseList,
+  Progress,
+  pausedWords,
+  StateBadge,
+} from '../ui/parts.tsx';
 import { Table } from '../ui/table.tsx';
 import {
   Ago,
@@ -108,7 +118,7 @@ function Head({ submission }: { readonly submission: SubmissionAnswer }) {
 }
 
 function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
-  const { chunks, rate: perSecond, inserted, ended, durations_ms: durations } = submission;
+  const { chunks, state, rate: perSecond, inserted, ended, durations_ms: durations } = submission;
   const share = chunks.total === 0 ? 1 : chunks.done / chunks.total;
   const left = submission.left_ms;
   return (
@@ -142,7 +152,9 @@ function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
         note={
           chunks.delayed > 0
             ? `${count(chunks.delayed)} wait for a retry`
-            : `${count(chunks.waiting)} waiting`
+            : chunks.paused > 0
+              ? `${count(chunks.paused)} ${pausedWords(state)}`
+              : `${count(chunks.waiting)} waiting`
         }
       />
       <Figure

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { goTo, pageSuite, there } from '../support/page/suite.ts';
+import { eventually } from '../support/time/eventually.ts';
 
 /** Two fingers on the map, 100 pixels apart, move until they are 200 apart. */
 const PINCH = `{
@@ -43,6 +44,35 @@ interface Painted {
 }
 
 pageSuite('the map of the page', {}, (scene) => {
+  test('chunks of a paused submission are called and drawn as paused, not as waiting', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    const restOf = async (index: number, words: string) => {
+      await goTo(page, `submissions/${submissionId(index)}`);
+      await page.locator('.map-words', { hasText: words }).waitFor();
+      await page.locator('.map canvas').waitFor();
+      let colour = '';
+      await eventually(async () => {
+        const { swatches, drawn } = await page.evaluate<Painted>(COLOURS);
+        colour = swatches[0] ?? '';
+        return drawn.includes(colour);
+      });
+      return { words: await page.locator('.map .legend-item').first().textContent(), colour };
+    };
+    await page.goto(`${scene.origin}/`);
+    const running = await restOf(0, 'in flight');
+    const paused = await restOf(2, '280 paused');
+    assert.deepEqual([running.words, paused.words], ['waiting', 'paused']);
+    assert.notEqual(paused.colour, running.colour);
+    await there(page.locator('.progress.large .fill-paused'), 1);
+    assert.match((await page.locator('.progress.large').getAttribute('title')) ?? '', /, 280 paused$/);
+    await page.locator('.map canvas').focus();
+    await page.keyboard.press('End');
+    await page.getByText('Chunk 1\u2009993: paused').waitFor();
+    watched.assertQuiet();
+  });
+
   test('a hundred thousand submissions and ten million chunks are there at once', async () => {
     await using watched = await scene.open();
     const { page } = watched;
