@@ -1,5 +1,9 @@
 import type { List, PauseItem } from '../../src/protocol/api/lists.ts';
-import type { ChunkRow, SubmissionAnswer } from '../../src/protocol/api/submissions.ts';
+import {
+  type ChunkRow,
+  LEFT_UNKNOWN_WORDS,
+  type SubmissionAnswer,
+} from '../../src/protocol/api/submissions.ts';
 import { VerbButtons } from '../actions/buttons.tsx';
 import { count, duration, percent, plural, range, rate } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
@@ -120,7 +124,7 @@ function Head({ submission }: { readonly submission: SubmissionAnswer }) {
 function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
   const { chunks, state, rate: perSecond, inserted, ended, durations_ms: durations } = submission;
   const share = chunks.total === 0 ? 1 : chunks.done / chunks.total;
-  const left = submission.left_ms;
+  const { left_ms: left, left_unknown: unknown } = submission;
   return (
     <section class="figures" aria-label="Progress">
       <Figure
@@ -132,7 +136,7 @@ function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
         <Figure
           name="Time left"
           value={left === null ? '–' : range(left.p50, left.p90)}
-          note={leftNote(submission)}
+          note={unknown === null ? 'at the rate of the last minute' : LEFT_UNKNOWN_WORDS[unknown]}
         />
       ) : (
         <Figure
@@ -170,12 +174,6 @@ function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
       />
     </section>
   );
-}
-
-function leftNote({ left_ms: left, pauses, queue_pauses: ofQueue, state }: SubmissionAnswer): string {
-  if (left !== null) return 'at the rate of the last minute';
-  if (pauses.length + ofQueue.length > 0) return 'it is paused';
-  return state === 'delayed' ? 'it has not begun' : 'too little is known yet';
 }
 
 function End({ of: { end, state } }: { readonly of: SubmissionAnswer }) {

@@ -1,6 +1,11 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { List } from '../../src/protocol/api/lists.ts';
-import { isOfEnded, SUBMISSION_FILTERS, type SubmissionItem } from '../../src/protocol/api/submissions.ts';
+import {
+  isOfEnded,
+  LEFT_UNKNOWN_WORDS,
+  SUBMISSION_FILTERS,
+  type SubmissionItem,
+} from '../../src/protocol/api/submissions.ts';
 import { VerbButtons, VerbMenu } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
 import { count, plural, range, rate } from '../lib/format.ts';
@@ -63,7 +68,11 @@ const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
     title: 'Time left',
     isNumber: true,
     sort: 'left',
-    cell: ({ left_ms: left }) => (left === null ? <None /> : range(left.p50, left.p90)),
+    cell: ({ left_ms: left, left_unknown: unknown }) => (
+      <span title={unknown === null ? '' : LEFT_UNKNOWN_WORDS[unknown]}>
+        {left === null ? <None /> : range(left.p50, left.p90)}
+      </span>
+    ),
   },
   { name: 'rate', title: 'Chunks/s', isNumber: true, sort: 'rate', cell: (row) => rate(row.rate) },
   { name: 'chunks', title: 'Chunks', isNumber: true, cell: ({ chunks }) => <Amount value={chunks.total} /> },

@@ -55,8 +55,8 @@ export type QueueEvent =
       readonly consumer: ConnectedConsumer;
       readonly manner: 'orderly' | 'broken';
     }
-  /** A verb has changed a submission. */
-  | { readonly kind: 'submission_changed'; readonly record: SubmissionRecord; readonly act: Act }
+  /** A verb has changed a submission, which is as it is now. */
+  | { readonly kind: 'submission_changed'; readonly submission: OpenSubmission; readonly act: Act }
   /** A verb has changed a queue as such, or the server. */
   | { readonly kind: 'scope_changed'; readonly scope: Scope; readonly act: Act };
 

@@ -4,6 +4,7 @@ import type { SchedulerCounts } from '../scheduler/types.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
 import { HistoryRings, type Sample } from './tallies/history.ts';
 import { type Counts, Pace } from './tallies/pace.ts';
+import { Stops } from './tallies/stops.ts';
 import type { Watcher } from './tallies/watcher.ts';
 
 export interface SamplerOptions {
@@ -36,6 +37,8 @@ export class Sampler {
   readonly #totalPace = new Pace(0);
   readonly #rings = new Map<string, HistoryRings>();
   readonly #paces = new Map<string, Pace>();
+  /** Of the queues that stood still. */
+  readonly #stops = new Map<string, Stops>();
   #second = 0;
   #sampledMs: number;
   #sampledUnixMs: number;
@@ -82,6 +85,11 @@ export class Sampler {
     return queue === null ? this.#totalPace : this.#paces.get(queue);
   }
 
+  /** When nothing could be handed out of that queue, to the second; null: it always could. */
+  stops(queue: string): Stops | null {
+    return this.#stops.get(queue) ?? null;
+  }
+
   #tick(): void {
     this.sample();
     this.start();
@@ -98,10 +106,12 @@ export class Sampler {
     this.#sampledMs = nowMs;
     const own = latencies();
     const names = new Set<string>();
+    const isHeld = queue.isHandOutHeld;
     let consumersWaiting = 0;
     for (const each of queue.schedules()) {
       const { name, counts } = each;
       names.add(name);
+      this.#lookAtStop(name, isHeld || counts.consumers === 0 || queue.isPaused(name), nowMs);
       const waiting = consumersWaitingOf(each);
       consumersWaiting += waiting;
       const more = this.#paceOf(name).count(watcher.tallyOf(name), second, counts.chunksReserved);
@@ -131,6 +141,16 @@ export class Sampler {
     this.#steppedMs += byMs;
   }
 
+  #lookAtStop(name: string, isStopped: boolean, nowMs: number): void {
+    let stops = this.#stops.get(name);
+    if (stops === undefined) {
+      if (!isStopped) return;
+      stops = new Stops();
+      this.#stops.set(name, stops);
+    }
+    stops.look(isStopped, nowMs);
+  }
+
   #paceOf(name: string): Pace {
     let pace = this.#paces.get(name);
     if (pace === undefined) {
@@ -154,6 +174,7 @@ export class Sampler {
     if (this.#paces.size > names.size) {
       for (const name of this.#paces.keys()) if (!names.has(name)) this.#paces.delete(name);
     }
+    for (const name of this.#stops.keys()) if (!names.has(name)) this.#stops.delete(name);
     if (this.#rings.size < HISTORIES_MAX) return;
     for (const name of this.#rings.keys()) if (!names.has(name)) this.#rings.delete(name);
   }

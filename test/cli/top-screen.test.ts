@@ -71,6 +71,7 @@ function item(id: string, prefix: string): SubmissionItem {
     chunk_size: 1,
     rate: 1.5,
     left_ms: { p50: 60_000, p90: 90_000 },
+    left_unknown: null,
     metadata: { customer: '42' },
     inserted: FRAME.as_of,
     ended: null,

@@ -34,13 +34,18 @@ function sourcesOf(queues: readonly (readonly bigint[])[]): Sources {
       const record = submissionRecord({ id, prefix: id % 2n === 0n ? 'even' : 'odd', chunksTotal: 1 });
       submissions.set(id, new ScheduledSubmission(record, new ChunkSet(1), []));
     }
-    return { name: `q${queue}`, schedule: { submissions, metadata: { key: () => undefined } } };
+    return {
+      name: `q${queue}`,
+      counts: { consumers: 1 },
+      schedule: { submissions, metadata: { key: () => undefined } },
+    };
   });
   const clock = new ManualClock();
   const made = {
     clock,
     unixMs: (ms: number) => ms,
-    queue: { schedules: () => schedules, isPaused: () => false },
+    queue: { schedules: () => schedules, isPaused: () => false, isHandOutHeld: false },
+    sampler: { stops: () => null },
   };
   return made as unknown as Sources;
 }

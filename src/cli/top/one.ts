@@ -1,4 +1,4 @@
-import type { SubmissionAnswer } from '../../protocol/api/submissions.ts';
+import { LEFT_UNKNOWN_WORDS, type SubmissionAnswer } from '../../protocol/api/submissions.ts';
 import { SUBMISSION_COLUMNS } from '../submission-columns.ts';
 import { counted, grouped, rateText, timeText, toSecond } from '../text.ts';
 import type { Opened, ScreenLine } from './state.ts';
@@ -56,9 +56,16 @@ function progressOf(submission: SubmissionAnswer): string {
 }
 
 function paceOf(submission: SubmissionAnswer): string {
-  const { rate, durations_ms: durations, oldest_held_ms: heldMs, left_ms: left } = submission;
+  const {
+    rate,
+    durations_ms: durations,
+    oldest_held_ms: heldMs,
+    left_ms: left,
+    left_unknown: unknown,
+  } = submission;
   const parts = [`${rateText(rate)} chunks/s`];
   if (left !== null) parts.push(`${SUBMISSION_COLUMNS.left(submission)} left`);
+  if (unknown !== null) parts.push(`time left not known: ${LEFT_UNKNOWN_WORDS[unknown]}`);
   if (durations !== null) {
     const { p50, p90, max } = durations;
     parts.push(`a chunk takes ${timeText(p50)}, nine of ten ${timeText(p90)}, at most ${timeText(max)}`);

@@ -13,7 +13,7 @@ import type {
   StoreHealth,
   StrategyRow,
 } from './overview.ts';
-import type { SubmissionItem } from './submissions.ts';
+import type { LeftUnknown, SubmissionItem } from './submissions.ts';
 import type { KeyRow, ValueRow, ValuesAnswer } from './values.ts';
 import type { Why, WhyCheck } from './why.ts';
 
@@ -199,6 +199,7 @@ const submission = object<SubmissionItem>({
   chunk_size: orNull(number),
   rate: number,
   left_ms: orNull(quantiles),
+  left_unknown: orNull(text<LeftUnknown>),
   metadata: dictionaryOf(text<string>),
   inserted: time,
   ended: orNull(time),

@@ -47,6 +47,20 @@ export const SUBMISSION_SORTS = [
 ] as const;
 export type SubmissionSort = (typeof SUBMISSION_SORTS)[number];
 
+/** Why nobody can say how long an open submission still takes, in words. In lists, one that no strategy gives out just stands still. */
+export const LEFT_UNKNOWN_WORDS = {
+  paused: 'it is paused',
+  not_started: 'it has not begun',
+  queue_paused: 'its queue is paused',
+  store_stuck: 'the store takes nothing',
+  no_consumers: 'no consumer is connected',
+  excluded: 'the strategies of all consumers exclude it',
+  all_delayed: 'what is left waits for its next try',
+  stands_still: 'nobody works on it',
+  few_done: 'known after 20 chunks',
+} as const;
+export type LeftUnknown = keyof typeof LEFT_UNKNOWN_WORDS;
+
 /** An item of `GET /api/v1/submissions`. */
 export interface SubmissionItem {
   readonly id: string;
@@ -61,8 +75,10 @@ export interface SubmissionItem {
   readonly chunk_size: number | null;
   /** Chunks per second, over the last minute. */
   readonly rate: number;
-  /** Until its end, at the rate of the last minute; null: too little is known. */
+  /** Until its end, at the rate of the last minute in which it could run; null: `left_unknown` says why. */
   readonly left_ms: Quantiles | null;
+  /** null where the time left is known, and of what has ended. */
+  readonly left_unknown: LeftUnknown | null;
   readonly metadata: Readonly<Record<string, string>>;
   readonly inserted: string;
   readonly ended: string | null;

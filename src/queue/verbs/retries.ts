@@ -159,7 +159,7 @@ export class Retries {
     const next = withAct(control, act);
     journal.add({ kind: 'control', id, control: next });
     queue.control(id, next);
-    events.publish({ kind: 'submission_changed', record, act }, nowMs);
+    events.publish({ kind: 'submission_changed', submission, act }, nowMs);
     await committed(journal);
     return this.#told({ record, control }, chunks);
   }

@@ -201,10 +201,7 @@ export class Verbs {
       // What is on disk comes first: an effect of it may be the end.
       queue.shard.journal.add({ kind: 'control', id, control: next });
       queue.control(id, next);
-      this.#o.events.publish(
-        { kind: 'submission_changed', record: submission.record, act },
-        this.#o.clock.monotonicMs(),
-      );
+      this.#o.events.publish({ kind: 'submission_changed', submission, act }, this.#o.clock.monotonicMs());
     }
     tally.look(queue.name, (next ?? submission.control).pauses);
     if (next === null) tally.unchanged++;

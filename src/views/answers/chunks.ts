@@ -10,8 +10,8 @@ import { type Computation, ofEach } from '../frames.ts';
 import { Page } from '../page.ts';
 import { type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
+import { openSubmission, storedSubmission } from './found.ts';
 import { stragglerAfterMs } from './stragglers.ts';
-import { openSubmission, storedSubmission } from './submission.ts';
 
 export interface ChunksQuery {
   readonly queue: string | null;

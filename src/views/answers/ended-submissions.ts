@@ -15,6 +15,7 @@ import {
   type SubmissionRows,
   type SubmissionsQuery,
 } from './submissions.ts';
+import { standingOf } from './time-left.ts';
 
 type Reads = Sources['queue']['reads'];
 
@@ -78,16 +79,16 @@ function* withOpen(
   const found = new Map<string, () => SubmissionItem>(ended.items.map((item) => [item.id, () => item]));
   const isOpenWanted = query.ended_before === null && query.ended_after === null;
   let looked = 0;
-  for (const { name, schedule } of isOpenWanted ? queuesOf(sources, query.queue) : []) {
-    const isPaused = sources.queue.isPaused(name);
+  for (const sight of isOpenWanted ? queuesOf(sources, query.queue) : []) {
+    const standing = standingOf(sources, sight);
     let taken = 0;
-    for (const submission of candidatesOf(schedule, query.meta).descending()) {
+    for (const submission of candidatesOf(sight.schedule, query.meta).descending()) {
       if (++looked % STRIDE === 0) yield;
       const { id } = submission.record;
       if (id < last || taken > query.limit) break;
       if (before !== undefined && id >= before) continue;
-      if (failed?.has(id) === false || !matches(submission, query, isPaused, nowMs)) continue;
-      found.set(String(id), () => openItem(sources, submission, nowMs));
+      if (failed?.has(id) === false || !matches(submission, query, standing.isPaused, nowMs)) continue;
+      found.set(String(id), () => openItem(sources, submission, standing, nowMs));
       taken++;
     }
   }

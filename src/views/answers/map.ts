@@ -6,8 +6,8 @@ import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
 import type { Sources } from '../sources.ts';
 import { type Regions, submissionTallyOf } from '../tallies/tallies.ts';
+import { openSubmission, storedSubmission } from './found.ts';
 import { stragglerAfterMs } from './stragglers.ts';
-import { openSubmission, storedSubmission } from './submission.ts';
 
 export interface MapQuery {
   readonly queue: string | null;

@@ -8,7 +8,7 @@ import { iso, isoOrNull, rounded, type Sources } from '../sources.ts';
 import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
 import { textPairs } from './known-by.ts';
 import { pauseItem } from './overview.ts';
-import { rateOf, timeLeft } from './time-left.ts';
+import { leftOf, rateOf, type Standing } from './time-left.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -24,24 +24,22 @@ export function oldestHeldMs({ reservations }: SubmissionSight): number | null {
   return null;
 }
 
-export function chunksLeft({ record, done, chunksFailed }: SubmissionSight): number {
-  return record.chunksTotal - done.count - chunksFailed;
-}
-
 /** @param nowMs on the monotonic clock */
 export function openItem(
-  { queue, unixMs }: Pick<Sources, 'queue' | 'unixMs'>,
+  { unixMs }: Pick<Sources, 'unixMs'>,
   submission: SubmissionSight,
+  standing: Standing,
   nowMs: number,
 ): SubmissionItem {
-  const { record, control, done, isWithheld } = submission;
+  const { record, control, done } = submission;
   const tally: SubmissionTally | null = submissionTallyOf(submission);
+  const left = leftOf(submission, standing, nowMs);
   const heldSinceMs = oldestHeldMs(submission);
   return {
     id: String(record.id),
     queue: listedQueue(record.queue),
     prefix: record.prefix,
-    state: openStateOf(submission, queue.isPaused(record.queue)),
+    state: openStateOf(submission, standing.isPaused),
     failing: isFailing(submission, nowMs),
     chunks: {
       total: record.chunksTotal,
@@ -54,7 +52,8 @@ export function openItem(
     },
     chunk_size: sizeOf(record.chunkSizeOps),
     rate: rounded(rateOf(tally, nowMs)),
-    left_ms: isWithheld ? null : timeLeft(tally, chunksLeft(submission), nowMs),
+    left_ms: left.ms,
+    left_unknown: left.unknown,
     metadata: textPairs(record.strategicMetadata),
     inserted: iso(submissionIdTimeMs(record.id)),
     ended: null,
@@ -85,6 +84,7 @@ export function endedItem(
     chunk_size: sizeOf(record.chunkSizeOps),
     rate: 0,
     left_ms: null,
+    left_unknown: null,
     metadata: textPairs(control.strategicMetadata ?? record.strategicMetadata),
     inserted: iso(submissionIdTimeMs(record.id)),
     ended: end === null ? null : iso(end.endedAtMs),

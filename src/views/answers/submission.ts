@@ -1,9 +1,9 @@
 import type { Act } from '../../model/control.ts';
-import { SubmissionNotFoundError } from '../../model/errors.ts';
 import { type SubmissionId, submissionIdTimeMs } from '../../model/ids.ts';
 import type { ActRow } from '../../protocol/api/lists.ts';
-import type { Moment, SubmissionAnswer } from '../../protocol/api/submissions.ts';
+import type { LeftUnknown, Moment, SubmissionAnswer } from '../../protocol/api/submissions.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
+import type { QueueSight } from '../../queue/queue.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
 import type { Computation, Computing } from '../frames.ts';
@@ -11,38 +11,15 @@ import { endInWords, plural } from '../plural.ts';
 import { iso, queuesOf, rounded, type Sources } from '../sources.ts';
 import { type Durations, submissionTallyOf } from '../tallies/tallies.ts';
 import { failuresOf } from './failure-groups.ts';
+import { openSubmission, storedSubmission } from './found.ts';
 import { pauseItem } from './overview.ts';
 import { endedItem, openItem } from './submission-item.ts';
+import { standingOf } from './time-left.ts';
+import { consumersIn } from './why.ts';
 
 type Content = Omit<SubmissionAnswer, 'as_of' | 'age_ms'>;
 
 const FAILURES_MAX = 5;
-
-/** On the schedule; undefined: it is not, or not in that queue. */
-export function openSubmission(
-  sources: Sources,
-  id: SubmissionId,
-  queue: string | null,
-): SubmissionSight<ConsumerPeer> | undefined {
-  for (const { schedule } of queuesOf(sources, queue)) {
-    const found = schedule.submissions.get(id);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** @throws SubmissionNotFoundError */
-export async function storedSubmission(
-  { queue: { reads } }: Sources,
-  id: SubmissionId,
-  queue: string | null,
-): Promise<StoredSubmission> {
-  const stored = await reads.stored(id);
-  if (stored === null) throw new SubmissionNotFoundError(id);
-  if (queue !== null && stored.record.queue !== queue)
-    throw new SubmissionNotFoundError(id, stored.record.queue);
-  return stored;
-}
 
 /** One submission, open or ended. */
 export function submission(sources: Sources, id: SubmissionId, queue: string | null): Computing<Content> {
@@ -52,7 +29,7 @@ export function submission(sources: Sources, id: SubmissionId, queue: string | n
     : ofOpen(sources, open);
 }
 
-function* ofOpen(sources: Sources, open: SubmissionSight): Computation<Content> {
+function* ofOpen(sources: Sources, open: SubmissionSight<ConsumerPeer>): Computation<Content> {
   const { queue, clock } = sources;
   const { record, control, done } = open;
   const nowMs = clock.monotonicMs();
@@ -62,8 +39,12 @@ function* ofOpen(sources: Sources, open: SubmissionSight): Computation<Content> 
   const unixOf = (atMs: number | null | undefined) =>
     atMs === null || atMs === undefined ? null : clock.nowMs() - (nowMs - atMs);
   const first = done.nextMissing(0);
+  const [sight] = queuesOf(sources, record.queue);
+  // It was found on the schedule of that queue.
+  const item = openItem(sources, open, standingOf(sources, sight!), nowMs);
   return {
-    ...openItem(sources, open, nowMs),
+    ...item,
+    left_unknown: yield* preciseUnknown(item.left_unknown, sight!, open),
     failure_mode: record.failureMode,
     durations_ms: durationsOf(tally?.durationsMs ?? null),
     first_not_done: first < record.chunksTotal ? first : null,
@@ -80,6 +61,17 @@ function* ofOpen(sources: Sources, open: SubmissionSight): Computation<Content> 
     failures,
     end: null,
   };
+}
+
+/** A list has no time to ask all strategies. */
+function* preciseUnknown(
+  unknown: LeftUnknown | null,
+  { schedule }: QueueSight,
+  open: SubmissionSight<ConsumerPeer>,
+): Computation<LeftUnknown | null> {
+  if (unknown !== 'stands_still' || open.chunksAvailable === 0) return unknown;
+  const { consumers, excluded } = yield* consumersIn(schedule, open);
+  return excluded?.consumers === consumers ? 'excluded' : unknown;
 }
 
 function* ofEnded(sources: Sources, stored: StoredSubmission): Computation<Content> {

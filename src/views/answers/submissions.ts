@@ -10,8 +10,8 @@ import { type Computation, ofEach } from '../frames.ts';
 import { lastingSince, Page } from '../page.ts';
 import { queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
-import { chunksLeft, isFailing, oldestHeldMs, openItem } from './submission-item.ts';
-import { rateOf, timeLeft } from './time-left.ts';
+import { isFailing, oldestHeldMs, openItem } from './submission-item.ts';
+import { leftOf, rateOf, type Standing, standingOf } from './time-left.ts';
 
 export interface SubmissionsQuery {
   readonly queue: string | null;
@@ -41,7 +41,10 @@ export function* openList(
   query: SubmissionsQuery,
   failed: Failed = null,
 ): Computation<SubmissionRows> {
-  const page = new Page<SubmissionSight>(query, query.sort === 'inserted');
+  const page = new Page<{ readonly submission: SubmissionSight; readonly standing: Standing }>(
+    query,
+    query.sort === 'inserted',
+  );
   if (query.ended_before !== null || query.ended_after !== null) {
     throw new ProtocolError(
       'state',
@@ -50,8 +53,9 @@ export function* openList(
   }
   const nowMs = sources.clock.monotonicMs();
   let looked = 0;
-  for (const { name, schedule } of queuesOf(sources, query.queue)) {
-    const isPaused = sources.queue.isPaused(name);
+  for (const sight of queuesOf(sources, query.queue)) {
+    const { schedule } = sight;
+    const standing = standingOf(sources, sight);
     const candidates = candidatesOf(schedule, query.meta);
     // They come in the order of the list: once enough of them have come, the others are only counted.
     const isInOrder = query.sort === 'inserted';
@@ -61,11 +65,12 @@ export function* openList(
       ? candidates.descending()
       : candidates.values()) {
       if (++looked % STRIDE === 0) yield;
-      if (!matches(submission, query, isPaused, nowMs)) continue;
+      if (!matches(submission, query, standing.isPaused, nowMs)) continue;
       const { id } = submission.record;
       if (failed !== null && !failed.has(id)) continue;
       if (taken <= query.limit || !isInOrder) {
-        if (page.add(sortValue(sources, submission, query.sort, nowMs), String(id), submission)) taken++;
+        const value = sortValue(sources, submission, standing, query.sort, nowMs);
+        if (page.add(value, String(id), { submission, standing })) taken++;
       } else if (isFiltered(query)) page.addBeyond(1);
       else {
         page.addBeyond(Math.max(1, candidates.size - (looked - begun) + 1));
@@ -74,7 +79,9 @@ export function* openList(
     }
   }
   const { matched, next, rows } = page.finish();
-  const items = yield* ofEach(rows, (submission) => openItem(sources, submission, nowMs));
+  const items = yield* ofEach(rows, ({ submission, standing }) =>
+    openItem(sources, submission, standing, nowMs),
+  );
   return { matched, next, items };
 }
 
@@ -159,6 +166,7 @@ export function matchesRecord(
 function sortValue(
   { unixMs }: Sources,
   submission: SubmissionSight,
+  standing: Standing,
   sort: SubmissionSort,
   nowMs: number,
 ): number {
@@ -167,8 +175,7 @@ function sortValue(
     case 'inserted':
       return submissionIdTimeMs(submission.record.id);
     case 'left':
-      if (submission.isWithheld) return Number.POSITIVE_INFINITY;
-      return timeLeft(tally, chunksLeft(submission), nowMs)?.p50 ?? Number.POSITIVE_INFINITY;
+      return leftOf(submission, standing, nowMs).ms?.p50 ?? Number.POSITIVE_INFINITY;
     case 'done':
       return submission.done.count / submission.record.chunksTotal;
     case 'waiting':

@@ -11,10 +11,9 @@ import { type Computation, type Computing, inOneStep } from '../frames.ts';
 import { queuesOf, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
 import { comesFirst, exclusionOf } from './eligible.ts';
+import { openSubmission, storedSubmission } from './found.ts';
 import { stragglerAfterMs } from './stragglers.ts';
-import { openSubmission, storedSubmission } from './submission.ts';
-import { chunksLeft } from './submission-item.ts';
-import { rateOf } from './time-left.ts';
+import { chunksLeft, rateOf } from './time-left.ts';
 import { finalCheck, type Situation, whyChecks } from './why-checks.ts';
 import { withheldOf } from './withheld.ts';
 
@@ -147,7 +146,8 @@ interface ConsumersSituation
   readonly strategies: ReadonlyMap<string, { readonly strategy: Strategy; readonly consumers: number }>;
 }
 
-function* consumersIn(
+/** What consumers there are to the submission, or to all that waits. */
+export function* consumersIn(
   schedule: ScheduleSight<ConsumerPeer> | undefined,
   open: Open | null,
 ): Computation<ConsumersSituation> {

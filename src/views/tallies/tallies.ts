@@ -3,6 +3,7 @@ import type { ConnectedConsumer } from '../../queue/peer.ts';
 import type { LookedOn, OpenSubmission } from '../../scheduler/types.ts';
 import { bucketAt, Rolling } from './rolling.ts';
 import { Spans } from './spans.ts';
+import { Stops } from './stops.ts';
 
 /** With fewer chunks of a submission done, nothing is said of how long they take: a bad estimate is worse than none. */
 export const SAMPLES_MIN = 20;
@@ -102,6 +103,8 @@ export class SubmissionTally extends DoneTally {
   /** How long that one took; 0: not known. */
   firstTookMs = 0;
   firstSetBackMs: number | null = null;
+  /** When it was paused, or not to begin yet. */
+  stops: Stops | null = null;
 
   /** Whether `completed` has to be called for the chunk of it that was just done, however short it was. */
   static mustSee({ completions, tallyMark }: Counted, nowMs: number): boolean {
@@ -138,6 +141,11 @@ export class SubmissionTally extends DoneTally {
       max: this.longestMs,
       count: spans.count,
     };
+  }
+
+  standsStill(isStopped: boolean, nowMs: number): void {
+    if (isStopped) this.stops ??= new Stops();
+    this.stops?.look(isStopped, nowMs);
   }
 
   failed(nowMs: number): void {

@@ -94,7 +94,8 @@ export class Watcher implements EventObserver {
         this.#acted('submission_retried', event.record, event.act);
         break;
       case 'submission_changed':
-        this.#acted('acted', event.record, event.act);
+        this.#changed(event.submission, atMs);
+        this.#acted('acted', event.submission.record, event.act);
         break;
       case 'scope_changed': {
         const { scope, act } = event;
@@ -193,6 +194,12 @@ export class Watcher implements EventObserver {
     this.ended.add(record, end, submission === null ? null : submissionTallyOf(submission));
     const by = end.state === 'cancelled' ? end.by : null;
     this.#ofSubmission('submission_ended', record, by, endText(end, record.chunksTotal));
+  }
+
+  /** Of one that has not been worked on there is no pace, and very many may be paused at once. */
+  #changed(submission: OpenSubmission, atMs: number): void {
+    const { tally, chunksReserved, isWithheld } = submission;
+    if (tally !== null || chunksReserved > 0) this.#submissionTally(submission).standsStill(isWithheld, atMs);
   }
 
   #submissionTally(submission: OpenSubmission): SubmissionTally {

@@ -237,6 +237,14 @@ export function submission(world: World, index: number): SubmissionItem {
       state === 'running'
         ? { p50: (2 + (index % 50)) * MINUTE, p90: (3 + (index % 50) * 1.4) * MINUTE }
         : null,
+    left_unknown:
+      state === 'running'
+        ? null
+        : state === 'waiting'
+          ? 'stands_still'
+          : state === 'paused'
+            ? 'paused'
+            : 'not_started',
     metadata: { [world.key]: String(40 + (index % 6)), priority: String(index % 3) },
     inserted: iso(world.nowMs - (index + 1) * 4 * MINUTE),
     ended: null,
