@@ -239,57 +239,65 @@ export function ConsumerView({ id }: { readonly id: string }) {
   }
   return (
     <>
-      <section>
-        <Heading level={1}>
-          Consumer {id} <Badge kind={`consumer-${data.state}`}>{data.state}</Badge>
-        </Heading>
-        <AsOf feed={feed} />
-        <ConsumerFacts of={data} />
-      </section>
-      <section ref={ref}>
-        <Heading
-          aside={
-            <a href={hrefTo('failures', `group=none&consumer=${encodeURIComponent(id)}`)}>Its failures</a>
-          }
-        >
-          Holds {plural(data.held, 'chunk')}
-        </Heading>
-        {data.holding.length === 0 ? (
-          <Empty>It holds nothing</Empty>
-        ) : (
-          <Table
-            label="Chunks that it holds"
-            rows={data.holding}
-            keyOf={({ submission, chunk }) => `${submission} ${chunk}`}
-            columns={[
-              {
-                name: 'submission',
-                title: 'Submission',
-                isWide: true,
-                cell: ({ submission }) => (
-                  <a class="row-link" href={hrefTo(`submissions/${submission}`)}>
-                    {submission}
-                  </a>
-                ),
-              },
-              { name: 'chunk', title: 'Chunk', isNumber: true, cell: ({ chunk }) => count(chunk) },
-              {
-                name: 'held',
-                title: 'Held for',
-                isNumber: true,
-                cell: ({ held_ms: ms }) => <Lasting ms={ms} />,
-              },
-              {
-                name: 'expires',
-                title: 'Expires in',
-                isNumber: true,
-                cell: ({ expires_in_ms: ms }) => <Lasting ms={ms} />,
-              },
-              { name: 'tries', title: 'Tries before', isNumber: true, cell: ({ retries }) => count(retries) },
-            ]}
-          />
-        )}
-      </section>
+      <Heading level={1}>
+        Consumer {id} <Badge kind={`consumer-${data.state}`}>{data.state}</Badge>
+      </Heading>
+      <AsOf feed={feed} />
+      <div class="columns">
+        <section>
+          <Heading>Facts</Heading>
+          <ConsumerFacts of={data} />
+        </section>
+        <section ref={ref}>
+          <Heading
+            aside={
+              <a href={hrefTo('failures', `group=none&consumer=${encodeURIComponent(id)}`)}>Its failures</a>
+            }
+          >
+            Holds {plural(data.held, 'chunk')}
+          </Heading>
+          {data.holding.length === 0 ? (
+            <Empty>It holds nothing</Empty>
+          ) : (
+            <Table
+              label="Chunks that it holds"
+              rows={data.holding}
+              keyOf={({ submission, chunk }) => `${submission} ${chunk}`}
+              columns={[
+                {
+                  name: 'submission',
+                  title: 'Submission',
+                  isWide: true,
+                  cell: ({ submission }) => (
+                    <a class="row-link" href={hrefTo(`submissions/${submission}`)}>
+                      {submission}
+                    </a>
+                  ),
+                },
+                { name: 'chunk', title: 'Chunk', isNumber: true, cell: ({ chunk }) => count(chunk) },
+                {
+                  name: 'held',
+                  title: 'Held for',
+                  isNumber: true,
+                  cell: ({ held_ms: ms }) => <Lasting ms={ms} />,
+                },
+                {
+                  name: 'expires',
+                  title: 'Expires in',
+                  isNumber: true,
+                  cell: ({ expires_in_ms: ms }) => <Lasting ms={ms} />,
+                },
+                {
+                  name: 'tries',
+                  title: 'Tries before',
+                  isNumber: true,
+                  cell: ({ retries }) => count(retries),
+                },
+              ]}
+            />
+          )}
+        </section>
+      </div>
     </>
   );
 }

@@ -57,17 +57,19 @@ export function SubmissionView({ id }: { readonly id: string }) {
     );
   }
   const isOpen = data.ended === null;
+  // While it is worked on there may be some at any moment: then their place stays.
+  const mayBeHeld = isOpen && (data.chunks.reserved > 0 || !['paused', 'delayed'].includes(data.state));
   return (
     <>
       <Head submission={data} />
       <AsOf feed={feed} />
       <Progress chunks={data.chunks} isLarge />
       <End of={data} />
-      {isOpen ? <WhyPanel submission={id} /> : null}
+      {isOpen ? <WhyPanel submission={id} arePausesTold /> : null}
       <Pauses own={data.pauses} ofQueue={data.queue_pauses} />
       <Figures submission={data} />
       {data.chunks.total === 0 ? null : <ChunkMap submission={data} />}
-      {isOpen ? (
+      {mayBeHeld ? (
         <Fold title="Held longest, and by whom">
           <Held submission={data} />
         </Fold>
@@ -211,15 +213,13 @@ function Pauses({
 
 /** What is held longest, and who holds how much. */
 function Held({
-  submission: { id, durations_ms: durations, chunks, state },
+  submission: { id, durations_ms: durations, chunks },
 }: {
   readonly submission: SubmissionAnswer;
 }) {
   const { ref, isHeld } = useHold();
   const query = `state=reserved&sort=held&limit=${HELD_MAX}`;
   const hasAny = chunks.reserved > 0;
-  // While it is worked on there may be some at any moment: then their place stays.
-  const isQuiet = !hasAny && (state === 'paused' || state === 'delayed');
   const feed = useFeed<List<ChunkRow>>(hasAny ? apiPath(`submissions/${id}/chunks`, query) : null, {
     isHeld,
     slower: 2,
@@ -228,7 +228,6 @@ function Held({
   const holders = holdersOf(rows).slice(0, ROWS);
   const most = holders[0]?.held ?? 0;
   const all = hrefTo(`submissions/${id}/chunks`, 'state=reserved&sort=held');
-  if (isQuiet) return null;
   return (
     <div class="columns" ref={ref}>
       <section>

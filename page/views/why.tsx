@@ -9,16 +9,20 @@ import { AsOf, Foreign, Heading, Waiting } from '../ui/text.tsx';
 export function WhyPanel({
   submission,
   isOpen = false,
+  arePausesTold = false,
 }: {
   readonly submission: string | null;
   /** All that was looked at is there at once. */
   readonly isOpen?: boolean;
+  /** Who paused it, and why, stands beside it. */
+  readonly arePausesTold?: boolean;
 }) {
   const query = submission === null ? '' : `submission=${submission}`;
   const feed = useFeed<Why>(apiPath('why', query), { slower: 2 });
   const { data, error } = feed;
   if (data === null) return error === null ? <div class="panel why empty-why" /> : <Waiting error={error} />;
   const { ok, verdict, text, advice, checks } = data;
+  const isTold = arePausesTold && (verdict === 'submission_paused' || verdict === 'queue_paused');
   // Nothing to do is nothing to be warned of.
   const isIdle = verdict === 'nothing_open';
   return (
@@ -29,9 +33,9 @@ export function WhyPanel({
           <Icon name={ok ? 'ok' : isIdle ? 'info' : 'warning'} />
           <span class="verdict" aria-live="polite">
             <b>
-              <Foreign text={sentence(text)} />
+              <Foreign text={isTold ? 'Nothing more is handed out until it is resumed' : sentence(text)} />
             </b>
-            {advice === null ? null : (
+            {advice === null || isTold ? null : (
               <span class="advice">
                 <Foreign text={advice} />
               </span>

@@ -147,6 +147,8 @@ suite('the page of a real queue', { skip: file === null ? 'there is no browser' 
       .getByText(/^Paused by .*: the disk is being moved$/)
       .first()
       .waitFor();
+    // Once is enough.
+    await page.locator('.verdict', { hasText: /^Nothing more is handed out until it is resumed$/ }).waitFor();
     await page.locator('.figure', { hasText: 'Time left' }).getByText('it is paused').waitFor();
     const status = (
       await server.get(`/producer/submissions/${id}`, { 'opsqueue-client': '1.0.0' })
