@@ -108,16 +108,20 @@ export class Sampler {
     const names = new Set<string>();
     const isHeld = queue.isHandOutHeld;
     let consumersWaiting = 0;
+    let chunksWaitingTotal = 0;
     for (const each of queue.schedules()) {
       const { name, counts } = each;
+      const isPaused = queue.isPaused(name);
       names.add(name);
-      this.#lookAtStop(name, isHeld || counts.consumers === 0 || queue.isPaused(name), nowMs);
+      this.#lookAtStop(name, isHeld || counts.consumers === 0 || isPaused, nowMs);
       const waiting = consumersWaitingOf(each);
+      const chunksWaiting = isPaused ? 0 : counts.chunksAvailable;
+      chunksWaitingTotal += chunksWaiting;
       consumersWaiting += waiting;
       const more = this.#paceOf(name).count(watcher.tallyOf(name), second, counts.chunksReserved);
       const rings = this.#ringsOf(name);
       rings?.push(second, {
-        ...gauges(counts, waiting),
+        ...gauges(counts, chunksWaiting, waiting),
         ...ratesOf(more, elapsedSeconds),
         ...NOT_OF_A_QUEUE,
       });
@@ -125,7 +129,7 @@ export class Sampler {
     this.#forgetOthers(names);
     const more = this.#totalPace.count(watcher.total, second, queue.counts.chunksReserved);
     this.#totalRings.push(second, {
-      ...gauges(queue.counts, consumersWaiting),
+      ...gauges(queue.counts, chunksWaitingTotal, consumersWaiting),
       ...ratesOf(more, elapsedSeconds),
       ...own,
     });
@@ -184,6 +188,7 @@ const NOT_OF_A_QUEUE = { commit_p50_ms: null, commit_p99_ms: null, event_loop_de
 
 function gauges(
   counts: SchedulerCounts,
+  chunksWaiting: number,
   consumersWaiting: number,
 ): Pick<
   Sample,
@@ -191,7 +196,7 @@ function gauges(
 > {
   return {
     backlog: counts.chunksInBacklog,
-    waiting: counts.chunksAvailable,
+    waiting: chunksWaiting,
     reserved: counts.chunksReserved,
     delayed: counts.chunksDelayed,
     consumers: counts.consumers,

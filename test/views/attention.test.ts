@@ -86,6 +86,10 @@ test('who paused a queue or the server, and why, is said at once', async () => {
   const change = { verb: 'pause', cause: 'manual' } as const;
   await world.queue.verbs.run({ ...request, change, target: { kind: 'queue', queue: '' } });
   assert.equal(told(views).paused_with_work, 'queue - is paused by ann@host (manual): the disk is replaced');
+  // Nor is it blamed on the strategies of those who wait.
+  world.consumer().reserve();
+  await world.settle();
+  assert.equal(told(views).consumers_idle, undefined);
   views.stop();
 });
 

@@ -42,7 +42,7 @@ export interface OverviewCounts {
   readonly chunks_reserved: number;
   /** Wait for their next try. */
   readonly chunks_delayed: number;
-  /** Of submissions that are paused or not to be started yet. */
+  /** Of submissions that are paused, by themselves or with their queue, or not to be started yet. */
   readonly chunks_paused: number;
   /** Set aside, of open submissions. */
   readonly chunks_failed: number;

@@ -101,7 +101,7 @@ export interface ChunkCounts {
   readonly waiting: number;
   /** Wait for their next try. */
   readonly delayed: number;
-  /** Would be waiting if the submission were not paused, or had been started. */
+  /** Would be waiting if the submission, its queue or the server were not paused, or it had been started. */
   readonly paused: number;
   /** Set aside. */
   readonly failed: number;

@@ -218,7 +218,7 @@ function* ofConsumers(
     stragglers++;
     longestMs = Math.max(longestMs, heldMs);
   }
-  if (idle > 0 && counts.chunksAvailable > 0 && !queue.isHandOutHeld) {
+  if (idle > 0 && counts.chunksAvailable > 0 && !queue.isHandOutHeld && !queue.isPaused(name)) {
     const text = `${plural(idle, 'consumer waits', 'consumers wait')} although ${plural(counts.chunksAvailable, 'chunk')} could be handed out: their strategies exclude them`;
     add('consumers_idle', 'warning', text, `why?queue=${listed}`, idle);
   }

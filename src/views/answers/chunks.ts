@@ -54,13 +54,14 @@ export async function chunks(
 
 function* ofOpen(sources: Sources, open: Open, query: ChunksQuery): Computation<Rows> {
   const { state, sort, from } = query;
-  const row = rowMaker(sources, open);
+  const isPaused = sources.queue.isPaused(open.record.queue);
+  const row = rowMaker(sources, open, isPaused);
   if (sort !== 'index') {
     const page = new Page<number>({ ...query, order: 'desc' }, false);
     let looked = 0;
     for (const index of (sort === 'tries' ? open.tries : open.reservations)?.keys() ?? []) {
       if (++looked % STRIDE === 0) yield;
-      if (index < from || (state !== null && stateAt(open, index) !== state)) continue;
+      if (index < from || (state !== null && stateAt(open, index, isPaused) !== state)) continue;
       page.add(sort === 'tries' ? triesOf(open, index) : heldValue(open, index), String(index), index);
     }
     const { matched, next, rows } = page.finish();
@@ -71,7 +72,7 @@ function* ofOpen(sources: Sources, open: Open, query: ChunksQuery): Computation<
     return yield* walk(
       open.record.chunksTotal,
       query,
-      (index) => stateAt(open, index),
+      (index) => stateAt(open, index, isPaused),
       row,
       (index) => (state === 'done' ? index : open.done.nextMissing(index)),
     );
@@ -114,12 +115,13 @@ function heldValue(open: Open, index: number): number {
   return -(open.reservations?.get(index)?.reservedMs ?? Number.POSITIVE_INFINITY);
 }
 
-function stateAt(open: Open, index: number): ChunkItemState {
+/** @param isPaused its queue, or the server */
+function stateAt(open: Open, index: number, isPaused: boolean): ChunkItemState {
   if (open.done.has(index)) return 'done';
   if (open.reservations?.has(index)) return 'reserved';
   if (open.delays?.has(index)) return 'delayed';
   if (open.failed?.has(index)) return 'failed';
-  return open.isWithheld ? 'paused' : 'waiting';
+  return isPaused || open.isWithheld ? 'paused' : 'waiting';
 }
 
 /** Chunks that are looked at for one page of an answer, at most. */
@@ -157,7 +159,7 @@ function* walk(
   return { matched: state === null ? Math.max(0, chunksTotal - from) : null, next, items };
 }
 
-function rowMaker(sources: Sources, open: Open): (index: number) => ChunkRow {
+function rowMaker(sources: Sources, open: Open, isPaused: boolean): (index: number) => ChunkRow {
   const nowMs = sources.clock.monotonicMs();
   const stragglerMs = stragglerAfterMs(submissionTallyOf(open));
   const failures = lastFailures(sources, open.record.id);
@@ -167,7 +169,7 @@ function rowMaker(sources: Sources, open: Open): (index: number) => ChunkRow {
     const dueMs = open.delays?.get(index)?.dueMs;
     const { retries, disconnects } = open.tries?.get(index) ?? NO_TRIES;
     return {
-      ...plainRow(index, stateAt(open, index), failures.get(index) ?? null),
+      ...plainRow(index, stateAt(open, index, isPaused), failures.get(index) ?? null),
       holder: held?.consumer.peer.facts.connId ?? null,
       held_ms: heldMs === null ? null : Math.round(heldMs),
       expires_in_ms: held === undefined ? null : Math.max(0, Math.round(held.expiresMs - nowMs)),

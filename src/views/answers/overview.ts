@@ -36,7 +36,8 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
   const queues = [...queuesOf(sources, name)];
   const consumers: ConsumerCounts = { working: 0, waiting: 0, byStrategy: new Map() };
   for (const each of queues) yield* countConsumers(each, consumers);
-  const oldest = yield* oldestWaiting(queues);
+  const goingOn = queues.filter((each) => !queue.isPaused(each.name));
+  const oldest = yield* oldestWaiting(goingOn);
   const found = yield* attention(sources, name);
   const counts = name === null ? queue.counts : (queues[0]?.counts ?? NO_COUNTS);
   const nowMs = sources.clock.nowMs();
@@ -52,7 +53,11 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
     since: iso(sinceMs),
     queue: name === null ? null : listedQueue(name),
     state: stateOf(sources, pauses),
-    counts: countsOf(counts, consumers),
+    counts: countsOf(
+      counts,
+      goingOn.reduce((sum, each) => sum + each.counts.chunksAvailable, 0),
+      consumers,
+    ),
     totals: totalsOf(name === null ? watcher.total : watcher.tallyOf(name)),
     rates: { last_1s: rates(1), last_10s: rates(10), last_60s: rates(60) },
     oldest_waiting:
@@ -125,16 +130,21 @@ function stateOf({ queue }: Sources, pauses: readonly PausedBy[]): QueueState {
   return pauses.length > 0 ? 'paused' : 'running';
 }
 
-function countsOf(counts: SchedulerCounts, { working, waiting }: ConsumerCounts): OverviewCounts {
+/** @param chunksWaiting available ones of queues that are not paused */
+function countsOf(
+  counts: SchedulerCounts,
+  chunksWaiting: number,
+  { working, waiting }: ConsumerCounts,
+): OverviewCounts {
   return {
     submissions_open: counts.submissionsOpen,
     submissions_paused: counts.submissionsPaused,
     chunks_backlog: counts.chunksInBacklog,
     operations_backlog: counts.operationsInBacklog,
-    chunks_waiting: counts.chunksAvailable,
+    chunks_waiting: chunksWaiting,
     chunks_reserved: counts.chunksReserved,
     chunks_delayed: counts.chunksDelayed,
-    chunks_paused: counts.chunksPaused,
+    chunks_paused: counts.chunksPaused + counts.chunksAvailable - chunksWaiting,
     chunks_failed: counts.chunksFailed,
     consumers: counts.consumers,
     consumers_working: working,

@@ -179,7 +179,7 @@ function sortValue(
     case 'done':
       return submission.done.count / submission.record.chunksTotal;
     case 'waiting':
-      return submission.chunksAvailable;
+      return standing.isPaused ? 0 : submission.chunksAvailable;
     case 'rate':
       return rounded(rateOf(tally, nowMs));
     case 'tries':
