@@ -213,13 +213,11 @@ export class LeaseLoop {
 
   /** false: not all of them were to be had. */
   async #take(names: readonly LeaseName[]): Promise<boolean> {
-    const { leases, tenures, claim, clock, logger, stop } = this.#o;
+    const { leases, tenures, claim, clock, stop } = this.#o;
     if (names.length === 0 || stop.aborted) return true;
     const sent = instantOf(clock);
     const grants = await leases.take(names, claim);
-    const shards = grants.map(({ shard }) => shard);
-    if (shards.length > 0) this.#trouble.looked(true);
-    if (shards.length > 0) logger.info({ shards }, 'this node takes shards that no other one has');
+    if (grants.length > 0) this.#trouble.looked(true);
     for (const grant of grants) this.#o.taken(tenures.add(grant, sent));
     return grants.length === names.length;
   }

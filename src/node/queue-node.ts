@@ -15,6 +15,7 @@ import type { Clock } from '../system/time/clock.ts';
 import { isPassing, LeaseLoop } from './lease-loop.ts';
 import { LeaseTenure } from './lease-tenure.ts';
 import { type NodeSeen, NodesSeen } from './nodes-seen.ts';
+import { ShardLines } from './shard-lines.ts';
 import { Tenures } from './tenures.ts';
 
 /** `starting`: it does not know yet; `standby` also while it takes over and its first shard is being loaded. */
@@ -111,8 +112,7 @@ export class QueueNode {
   readonly #running = new Set<Promise<void>>();
   readonly #tenures: Tenures | null;
   readonly #loop: LeaseLoop | null;
-  /** What is lost at the same time is told in one line. */
-  readonly #lost: ShardId[] = [];
+  readonly #lines: ShardLines;
   /** Resolves when this node does not take part any more, and others take what it gives. */
   #left: Promise<void> = Promise.resolve();
   #sight: LeaseSight | null = null;
@@ -126,6 +126,7 @@ export class QueueNode {
     const { store, clock, id, address, shards } = options;
     this.#o = options;
     this.#self = { holder: id, address };
+    this.#lines = new ShardLines({ ...options, isActive: () => this.#state.role === 'active' });
     this.#nodesSeen = new NodesSeen(id, options.leaseMs);
     this.#state = {
       role: 'starting',
@@ -215,7 +216,10 @@ export class QueueNode {
         this.#o.looked?.(sight);
       },
       troubled: () => this.#update(),
-      taken: (tenure) => this.#start(tenure),
+      taken: (tenure) => {
+        this.#lines.taken(tenure.grant.shard);
+        this.#start(tenure);
+      },
       rested: () => this.#rested(),
       handOver: (shard) => this.#services.get(shard)?.handOver.abort(),
     });
@@ -232,6 +236,7 @@ export class QueueNode {
     } finally {
       this.#stop.abort();
       this.#update('stopped');
+      this.#lines.stop();
     }
   }
 
@@ -292,7 +297,7 @@ export class QueueNode {
     const { aborted: isLost, reason } = office.lost;
     const isFenced = tenure instanceof LeaseTenure && isStoreError(reason, 'fenced');
     const isDamaged = this.#isDamaged(tenure, reason);
-    if (isFenced) this.#tellLost(tenure, reason);
+    if (isFenced) this.#lines.lost(tenure.grant.shard, reason.message);
     if (isDamaged) this.#avoid(tenure, reason);
     // Its end may end the office.
     await this.#release(tenure);
@@ -317,8 +322,8 @@ export class QueueNode {
       const isPast = tenure instanceof LeaseTenure && (stop.aborted || isDamaged || isPassing(error));
       if (isDamaged) this.#avoid(tenure, error);
       else if (isPast && !stop.aborted) {
-        const { shard, epoch } = tenure.grant;
-        this.#o.logger.warn({ shard, epoch, error: messageOf(error) }, 'cannot open the queue, trying again');
+        const { shard } = tenure.grant;
+        this.#lines.couldNotOpen(shard, messageOf(error));
         if (tenure.isOn()) this.#loop?.couldNotOpen(shard);
       }
       await this.#release(tenure);
@@ -356,18 +361,6 @@ export class QueueNode {
 
   #rested(): void {
     if (this.#state.role === 'starting' && this.#services.size === 0) this.#update('standby');
-  }
-
-  #tellLost({ grant: { shard } }: Tenure, { message }: Error): void {
-    const { clock, logger } = this.#o;
-    this.#lost.push(shard);
-    if (this.#lost.length > 1) return;
-    clock.after(0, () => {
-      const shards = this.#lost.splice(0).sort((a, b) => a - b);
-      const what =
-        this.#state.role === 'active' ? 'this node has lost shards' : 'this node is not active any more';
-      logger.warn({ shards, error: message }, what);
-    });
   }
 
   /** Works out the state anew. @param role if it is a certain one */

@@ -1,4 +1,5 @@
 import type { ShardId, SubmissionId } from '../model/ids.ts';
+import { StoreError } from '../store/errors.ts';
 import type { DueSubmission, Store } from '../store/store.ts';
 import type { Logger } from '../system/log/logger.ts';
 import type { Clock, Timer } from '../system/time/clock.ts';
@@ -90,7 +91,8 @@ export class Retention {
           .catch((error: unknown) => {
             // The store may be closed before it has answered.
             if (this.#isStopped) return;
-            this.#o.logger.warn({ err: error }, 'cannot forget old submissions, trying again later');
+            const fields = error instanceof StoreError ? { error: error.message } : { err: error };
+            this.#o.logger.warn(fields, 'cannot forget old submissions, trying again later');
           })
           .then(() => this.#arm());
       },

@@ -5,7 +5,7 @@ import type { ShardId } from '../../src/model/ids.ts';
 import { SHARDS } from '../../src/model/shard.ts';
 import { StoreError } from '../../src/store/errors.ts';
 import { MemoryStore } from '../../src/store/memory/memory-store.ts';
-import { ALL, HALF, LEASE_MS, Nodes, slowHandOver } from './nodes.ts';
+import { ALL, HALF, LEASE_MS, Nodes, slowHandOver, type TestNode } from './nodes.ts';
 
 test('the first node has all shards, a second one gets its share, one after the other, and everybody knows', async () => {
   const nodes = new Nodes();
@@ -37,6 +37,39 @@ test('the first node has all shards, a second one gets its share, one after the 
   assert.equal(b.events.length, HALF, 'nothing moves any more');
   await nodes.stop();
   assert.equal(nodes.time.timersPending, 0);
+});
+
+test('what happens to many shards is a few lines in the log', async () => {
+  const nodes = new Nodes();
+  const [a, b] = [nodes.start('a'), nodes.start('b')];
+  const of = ({ logger }: TestNode, message: string) =>
+    logger.lines
+      .filter((line) => line.level !== 'debug' && line.message === message)
+      .map(({ fields }) => (fields as { readonly shards: readonly ShardId[] }).shards);
+  await nodes.passes(10_000);
+  const takes = of(b, 'this node takes shards that no other one has');
+  assert.deepEqual(
+    takes.flat().toSorted((x, y) => x - y),
+    b.shards,
+  );
+  assert.ok(takes.length <= 4, `${takes.length} lines`);
+  // The leases of b end one after the other, and a cannot open what it takes then.
+  for (const tenure of b.tenures.values()) {
+    const { shard } = tenure.grant;
+    tenure.renewed({ monotonicMs: b.clock.monotonicMs() + shard * 5, wallMs: b.clock.nowMs() + shard * 5 });
+  }
+  b.failing = true;
+  const before = b.shards;
+  a.openingFails = true;
+  await nodes.passes(30_000);
+  const lost = [...of(b, 'this node has lost shards'), ...of(b, 'this node is not active any more')];
+  assert.deepEqual(
+    lost.flat().toSorted((x, y) => x - y),
+    before,
+  );
+  assert.ok(lost.length <= 3, `${lost.length} lines`);
+  assert.deepEqual(of(a, 'cannot open shards, trying again'), [before]);
+  await nodes.stop();
 });
 
 test('a shard is given away after its office has ended, however long that takes, and none beside it', async () => {

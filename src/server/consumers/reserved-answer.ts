@@ -8,6 +8,7 @@ import {
 import type { Consumers } from '../../queue/consumers.ts';
 import type { ConnectedConsumer } from '../../queue/peer.ts';
 import type { HandedOutChunk, ReservationRequest } from '../../scheduler/types.ts';
+import { StoreError } from '../../store/errors.ts';
 import type { Logger } from '../../system/log/logger.ts';
 import { type Clock, sleep } from '../../system/time/clock.ts';
 import type { SharedBySessions } from './shared.ts';
@@ -123,7 +124,8 @@ async function readInputs(
       const found = await consumers.inputs(wanted);
       return isOpen() ? spread(found, chunks) : null;
     } catch (error) {
-      logger.warn({ err: error }, 'cannot read inputs from the store, trying again');
+      const fields = error instanceof StoreError ? { error: error.message } : { err: error };
+      logger.warn(fields, 'cannot read inputs from the store, trying again');
       await sleep(clock, RETRY_MS);
     }
   }
