@@ -7,7 +7,7 @@ import { useFeed } from '../lib/live.ts';
 import { ownQueue } from '../lib/route.ts';
 import { Facts, PauseList } from '../ui/parts.tsx';
 import { Table } from '../ui/table.tsx';
-import { AsOf, At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
+import { Ago, AsOf, At, Empty, Foreign, Heading, Waiting } from '../ui/text.tsx';
 
 export function QueueView() {
   const feed = useFeed<QueueAnswer>('queue', { slower: 2 });
@@ -126,7 +126,8 @@ function nameOf(name: string): string {
   return name === '' ? '-' : name;
 }
 
-function Store({ of: { store, event_loop_delay_ms: delay } }: { readonly of: Overview }) {
+function Store({ of }: { readonly of: Overview }) {
+  const { store, event_loop_delay_ms: delay } = of;
   const { commit_ms: commit, disk_free_bytes: free, disk_total_bytes: total, size_bytes: size } = store;
   const health = store.healthy ? (
     'writes get through'
@@ -143,7 +144,7 @@ function Store({ of: { store, event_loop_delay_ms: delay } }: { readonly of: Ove
         of={[
           ['Health', health],
           ['Handing out', store.hand_out_held ? 'held until the store is back' : 'goes on'],
-          ['A commit takes', commit === null ? 'nothing was written yet' : oneInHundred(commit)],
+          ['A commit takes', commit === null ? <NothingWritten key="none" of={of} /> : oneInHundred(commit)],
           ['Not written yet', bytes(store.pending_bytes)],
           ['Size', size === null ? 'unknown' : bytes(size)],
           ['Disk', free === null || total === null ? 'unknown' : `${bytes(free)} free of ${bytes(total)}`],
@@ -151,6 +152,19 @@ function Store({ of: { store, event_loop_delay_ms: delay } }: { readonly of: Ove
         ]}
       />
     </section>
+  );
+}
+
+/** In the last minute or two. */
+function NothingWritten({ of: { store, since } }: { readonly of: Overview }) {
+  const last = store.last_commit;
+  return (
+    <span>
+      {last === null
+        ? 'nothing was written since the start, '
+        : 'nothing was written of late, the last time '}
+      <Ago at={last ?? since} />
+    </span>
   );
 }
 

@@ -50,6 +50,7 @@ const OVERVIEW: Overview = {
     stuck_ms: null,
     hand_out_held: false,
     commit_ms: null,
+    last_commit: null,
     pending_bytes: 0,
     size_bytes: null,
     disk_free_bytes: null,

@@ -89,6 +89,8 @@ export interface StoreHealth {
   readonly hand_out_held: boolean;
   /** How long commits take, over the last minute or two; null if there was none. */
   readonly commit_ms: { readonly p50: number; readonly p99: number } | null;
+  /** When something was written last; null: nothing was since the start of the server. */
+  readonly last_commit: string | null;
   readonly pending_bytes: number;
   readonly size_bytes: number | null;
   /** Of the disk that the database file is on; null where there is none. */

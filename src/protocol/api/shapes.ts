@@ -161,6 +161,7 @@ const overview = object<Overview>({
     stuck_ms: orNull(number),
     hand_out_held: flag,
     commit_ms: orNull(spread),
+    last_commit: orNull(time),
     pending_bytes: number,
     size_bytes: orNull(number),
     disk_free_bytes: orNull(number),

@@ -32,6 +32,7 @@ export class Sketch {
   readonly #clock: Clock;
   #sum = 0;
   #count = 0;
+  #latestMs: number | null = null;
   #current: Window | null = null;
   #previous: Window | null = null;
 
@@ -47,10 +48,16 @@ export class Sketch {
     return this.#count;
   }
 
+  /** When something was observed last, on the monotonic clock; null: nothing was yet. */
+  get latestMs(): number | null {
+    return this.#latestMs;
+  }
+
   /** @param nowMs monotonic, which whoever measures has at hand */
   observe(seconds: number, nowMs: number): void {
     this.#sum += seconds;
     this.#count++;
+    this.#latestMs = nowMs;
     const current = this.#windowAt(nowMs);
     current.buckets[seconds <= LEAST ? 0 : Math.min(bucketOf(seconds), BUCKETS - 1)]!++;
     current.count++;

@@ -89,6 +89,7 @@ function bothStores(a: StoreHealth, b: StoreHealth): StoreHealth {
       a.commit_ms === null || b.commit_ms === null
         ? (a.commit_ms ?? b.commit_ms)
         : higher(a.commit_ms, b.commit_ms),
+    last_commit: latest(a.last_commit, b.last_commit),
     pending_bytes: a.pending_bytes + b.pending_bytes,
     size_bytes: most(a.size_bytes, b.size_bytes),
     disk_free_bytes: fuller.disk_free_bytes,
@@ -98,6 +99,10 @@ function bothStores(a: StoreHealth, b: StoreHealth): StoreHealth {
 
 function leftOf({ disk_free_bytes: free, disk_total_bytes: total }: StoreHealth): number {
   return free === null || total === null || total === 0 ? Number.POSITIVE_INFINITY : free / total;
+}
+
+function latest(a: string | null, b: string | null): string | null {
+  return a === null || b === null ? (a ?? b) : a > b ? a : b;
 }
 
 interface P50P99 {

@@ -164,7 +164,7 @@ function totalsOf({ inserted, completed, failed, cancelled, done, setBack }: Que
   };
 }
 
-function storeHealth({ queue, clock, disk }: Sources): StoreHealth {
+function storeHealth({ queue, clock, disk, unixMs }: Sources): StoreHealth {
   const { ok, error, stuckSinceMs, bytesPending } = queue.journalHealth;
   const { commitsOfLate } = queue.stats;
   return {
@@ -178,6 +178,7 @@ function storeHealth({ queue, clock, disk }: Sources): StoreHealth {
           p50: milliseconds(commitsOfLate.quantile(0.5)),
           p99: milliseconds(commitsOfLate.quantile(0.99)),
         },
+    last_commit: commitsOfLate.latestMs === null ? null : iso(unixMs(commitsOfLate.latestMs)),
     pending_bytes: bytesPending,
     size_bytes: disk.sizeBytes,
     disk_free_bytes: disk.freeBytes,

@@ -116,6 +116,7 @@ export function overview(world: World): Overview {
       stuck_ms: null,
       hand_out_held: false,
       commit_ms: isEmpty ? null : { p50: 2.4, p99: 9.8 },
+      last_commit: isEmpty ? null : iso(nowMs - SECOND),
       pending_bytes: zero(18_400),
       size_bytes: 48_300_000,
       disk_free_bytes: 41_000_000_000,
