@@ -82,7 +82,7 @@ export function FailureGroups({
         <Failure
           key={`${group.fingerprint} ${group.cause}`}
           lead={`${count(group.count)}×`}
-          title={group.title}
+          place={placeIn(group)}
           row={group.example}
           about={
             <>
@@ -123,6 +123,12 @@ export function FailureGroups({
   );
 }
 
+/** What ends the title and is not what went wrong: `(resize image.ts)`. */
+function placeIn({ title, example }: FailureGroup): string | undefined {
+  const place = / \([^()#]+\.\w+\)$/.exec(title)?.[0];
+  return place === undefined || example.gist.endsWith(place) ? undefined : place;
+}
+
 /** The same submissions, with something else of them. */
 function asking(among: URLSearchParams | null, params: Readonly<Record<string, string>>): URLSearchParams {
   const pairs = among?.getAll('meta') ?? [];
@@ -132,13 +138,14 @@ function asking(among: URLSearchParams | null, params: Readonly<Record<string, s
 /** What failed on one line, and in full on demand. */
 function Failure({
   lead,
-  title,
+  place,
   row,
   about,
   children,
 }: {
   readonly lead: ComponentChildren;
-  readonly title: string;
+  /** Where in the code, where that is known. */
+  readonly place?: string | undefined;
   readonly row: FailureRow;
   readonly about: ComponentChildren;
   readonly children?: ComponentChildren;
@@ -149,8 +156,12 @@ function Failure({
         <summary>
           <span class="failure-count">{lead}</span>
           <span class="failure-title">
-            <Foreign text={title} />
-            <Cause of={row.text} />
+            <Foreign text={row.gist} />
+            {place === undefined ? null : (
+              <span class="faint">
+                <Foreign text={place} />
+              </span>
+            )}
           </span>
           <span class="failure-about">
             {row.cause === 'failed' ? null : <Badge kind="neutral">{CAUSE_WORDS[row.cause]}</Badge>}
@@ -190,16 +201,6 @@ function Carriers({ of: { count: all, metadata } }: { readonly of: FailureGroup 
   );
 }
 
-/** What was at the root of it, if the text tells. */
-function Cause({ of }: { readonly of: string }) {
-  const cause = of.split('\n').findLast((line) => line.startsWith('Caused by: '));
-  return cause === undefined ? null : (
-    <span class="failure-cause">
-      <Foreign text={cause} />
-    </span>
-  );
-}
-
 function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
   const { shown, more } = useUnfolded(rows.length);
   if (rows.length === 0) return null;
@@ -209,7 +210,6 @@ function FailureRows({ rows }: { readonly rows: readonly FailureRow[] }) {
         <Failure
           key={`${row.at} ${row.submission} ${row.chunk}`}
           lead={<Ago at={row.at} />}
-          title={row.text.split('\n')[0] ?? ''}
           row={row}
           about={row.fatal ? <Badge kind="bad">last try</Badge> : null}
         />

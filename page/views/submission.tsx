@@ -235,7 +235,9 @@ function Held({
           Held longest
         </Heading>
         <AsOf feed={feed} />
-        {rows.length === 0 ? (
+        {hasAny && feed.data === null ? (
+          <Waiting error={feed.error} />
+        ) : rows.length === 0 ? (
           <Empty>Nothing is in flight</Empty>
         ) : (
           <ChunkTable rows={rows.slice(0, ROWS)} p90={durations?.p90 ?? null} isShort />

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ATTENTION_VIEWS, type AttentionView } from '../../src/protocol/api/overview.ts';
-import { list, overview, PLAIN, submission, submissionId } from '../support/page/answers.ts';
+import { failureGroups, list, overview, PLAIN, submission, submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { at, goTo, pageSuite, there } from '../support/page/suite.ts';
 import { VIEWS, viewLoaded } from '../support/page/views.ts';
@@ -90,6 +90,26 @@ pageSuite('the page', {}, (scene) => {
     await page.getByRole('link', { name: 'failed', exact: true }).click();
     await page.getByText('None among those looked at so far').waitFor();
     await at(page, '#/submissions?failure=0c1d9f6a3b27&state=failed');
+    watched.assertQuiet();
+  });
+
+  test('failures that are alike are told by what the latest one says, not by what they have in common', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    const answer = failureGroups({ ...PLAIN, nowMs: Date.now() });
+    const gist = 'TypeError: the invoice 801 has no address (of 2)';
+    const items = ['TypeError: the invoice # has no address (of #) (bill bill.ts)', gist].map(
+      (title, index) => {
+        const [group = assert.fail()] = answer.items;
+        return { ...group, fingerprint: `fp-${index}`, title, example: { ...group.example, gist } };
+      },
+    );
+    await page.route('**/api/v1/failures', (route) => route.fulfill({ json: { ...answer, items } }));
+    await page.goto(`${scene.origin}/#/failures`);
+    const titles = page.locator('.failure-title');
+    await there(titles, 2);
+    assert.deepEqual(await titles.allTextContents(), [`${gist} (bill bill.ts)`, gist]);
     watched.assertQuiet();
   });
 

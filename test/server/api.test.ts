@@ -221,6 +221,7 @@ test('failures are grouped by what they have in common, and told one by one', as
     `failures?group=none&fingerprint=${group?.fingerprint}`,
   );
   assert.match(single.body.items[0]!.text, /^Error: customer 42 /);
+  assert.equal(single.body.items[0]!.gist, 'Error: customer 42 has no address');
   const { since } = (await read<Overview>(server, 'overview')).body;
   for (const path of ['failures', 'failures?group=none&limit=1']) {
     assert.equal((await read<FailuresAnswer>(server, path)).body.since, since);

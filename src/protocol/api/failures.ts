@@ -16,13 +16,15 @@ export interface FailureRow {
   readonly fatal: boolean;
   readonly took_ms: number;
   readonly fingerprint: string;
+  /** What went wrong, on one line: of errors that caused one another, the one at the root. */
+  readonly gist: string;
   readonly text: string;
 }
 
 /** Failures that are alike but for numbers and ids: an item of `GET /api/v1/failures`. */
 export interface FailureGroup {
   readonly fingerprint: string;
-  /** What they have in common, on one line. */
+  /** What they have in common, on one line, with # for numbers and ids. */
   readonly title: string;
   readonly cause: FailureCause;
   readonly count: number;

@@ -261,6 +261,7 @@ const failure = object<FailureRow>({
   fatal: flag,
   took_ms: number,
   fingerprint: text,
+  gist: text,
   text,
 });
 const failureGroup = object<FailureGroup>({

@@ -7,7 +7,7 @@ import type {
   FailuresAnswer,
   PairCount,
 } from '../../protocol/api/failures.ts';
-import { type Fingerprint, fingerprintOf } from '../fingerprint.ts';
+import { type Fingerprint, fingerprintOf, gistOf } from '../fingerprint.ts';
 import { type Computation, ofEach } from '../frames.ts';
 import { Page } from '../page.ts';
 import { iso, type Sources } from '../sources.ts';
@@ -162,6 +162,7 @@ export function failureRow(failure: FailedTry): FailureRow {
     fatal: failure.isFatal,
     took_ms: Math.round(failure.tookMs),
     fingerprint: fingerprintOf(failure).id,
+    gist: gistOf(failure.text),
     text: failure.text,
   };
 }

@@ -278,6 +278,7 @@ export function failureRow(world: World, index: number): FailureRow {
     fatal: index % 6 === 5,
     took_ms: 340 + index * 17,
     fingerprint: `fp-${index % 3}`,
+    gist: index % 5 === 4 ? 'the reservation expired after 10 minutes' : (world.failure.split('\n')[0] ?? ''),
     text: index % 5 === 4 ? 'the reservation expired after 10 minutes' : world.failure,
   };
 }
