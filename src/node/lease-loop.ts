@@ -41,6 +41,9 @@ export interface LeaseLoopOptions extends PreparationsOptions {
   handOver(shard: ShardId): void;
 }
 
+/** Of other nodes that are to take the shards of one that stops; `nobody`: there are none, as far as can be seen. */
+export type Readiness = 'ready' | 'late' | 'nobody';
+
 /** Another node is to have it. */
 interface HandOver {
   readonly shard: ShardId;
@@ -67,8 +70,8 @@ export class LeaseLoop {
   /** Since when another node is to have some, and none was given that is awaited. */
   #givingSinceMs: number | null = null;
   #isPresent = false;
-  /** This node is to stop; resolves when others are ready to take its shards, or there are none. */
-  #announced: PromiseWithResolvers<void> | null = null;
+  /** This node is to stop. */
+  #announced: PromiseWithResolvers<Readiness> | null = null;
   readonly #trouble: LeaseTrouble;
   /** Of the round that goes on: it has seen how things stand, and leases are to be taken or renewed. */
   #hasLooked = false;
@@ -145,15 +148,16 @@ export class LeaseLoop {
    * Before it stops: others read what they will have to know, while this node still acts. Resolves when all of its shards
    * are awaited, or nobody else is present, or it takes too long. Never rejects.
    */
-  async announce(): Promise<void> {
+  async announce(): Promise<Readiness> {
     const { tenures, claim, clock, stop } = this.#o;
     const { ageMs } = tenures;
     // One whose database does not answer has nobody to talk to.
-    if (ageMs === null || ageMs > claim.leaseMs / 2 || stop.aborted) return;
+    if (ageMs === null || ageMs > claim.leaseMs / 2 || stop.aborted) return 'nobody';
     this.#announced ??= Promise.withResolvers();
     await this.leave();
     this.wake();
-    await endsWithin(clock, PREPARE_MS_MAX, this.#announced.promise);
+    const { promise } = this.#announced;
+    return (await endsWithin(clock, PREPARE_MS_MAX, promise)) ? promise : 'late';
   }
 
   /** A shard that was to be handed over is free. */
@@ -183,7 +187,8 @@ export class LeaseLoop {
       this.#isPresent = true;
       await this.leave();
     }
-    if (this.#isAwaited(sight)) this.#announced?.resolve();
+    const readiness = this.#readinessOf(sight);
+    if (readiness !== 'late') this.#announced?.resolve(readiness);
     this.#prepare(sight);
     const free = this.#freeOf(sight);
     const plan = this.#plan(sight, free);
@@ -207,7 +212,7 @@ export class LeaseLoop {
     // An owner goes on until its leases are over.
     if (!isOwner && !isPassing(error)) throw error;
     this.#trouble.failed(error, this.#hasLooked, this.#isWriting);
-    this.#announced?.resolve();
+    this.#announced?.resolve('nobody');
     return isOwner ? claim.leaseMs * RETRY_SHARE : this.#backoff.nextMs();
   }
 
@@ -312,11 +317,10 @@ export class LeaseLoop {
     return [...others, this.#self];
   }
 
-  /** Whether nothing is gained by acting on. */
-  #isAwaited({ leases, nodes }: LeaseSight): boolean {
+  #readinessOf({ leases, nodes }: LeaseSight): Readiness {
     const { holder: self } = this.#o.claim;
-    if (nodes.every(({ holder }) => holder === self)) return true;
-    return leases.every(({ holder, isAwaited }) => holder !== self || isAwaited);
+    if (nodes.every(({ holder }) => holder === self)) return 'nobody';
+    return leases.every(({ holder, isAwaited }) => holder !== self || isAwaited) ? 'ready' : 'late';
   }
 
   /** What this node should have, and will: of a node that is to stop, or silent, or has too many. */

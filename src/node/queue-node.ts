@@ -187,9 +187,11 @@ export class QueueNode {
     const { clock, logger } = this.#o;
     if (this.#state.role !== 'active') return;
     const beganMs = clock.monotonicMs();
-    await this.#loop?.announce();
+    const readiness = await this.#loop?.announce();
     const tookMs = Math.round(clock.monotonicMs() - beganMs);
-    if (this.#state.nodes.length > 0) logger.info({ tookMs }, 'other nodes can take over');
+    if (readiness === 'ready') logger.info({ tookMs }, 'other nodes can take over');
+    if (readiness === 'late')
+      logger.warn({ tookMs }, 'stopping although other nodes are not ready: their queues open later');
   }
 
   /** Gives up its offices in good order, then the leases. Idempotent. */

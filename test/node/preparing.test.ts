@@ -33,6 +33,7 @@ test('a node that is to stop acts until each of the others has read what it will
     had,
   );
   assert.deepEqual(a.shards, had);
+  assert.ok(a.logger.lines.some(({ message }) => message === 'other nodes can take over'));
   await a.node.stop();
   await nodes.settle();
   assert.deepEqual([b.shards.length, c.shards.length], [HALF, HALF]);
@@ -85,6 +86,11 @@ test('a node that is to stop does not wait for nodes that there are not, or that
     });
     await nodes.passes(11_000);
     assert.equal(tookMs, waitedMs);
+    const lines = a.logger.lines.flatMap(({ message }) =>
+      /take over|stopping/.test(message) ? message : [],
+    );
+    const late = 'stopping although other nodes are not ready: their queues open later';
+    assert.deepEqual(lines, waitedMs === 0 ? [] : [late]);
     await nodes.stop();
   }
 });

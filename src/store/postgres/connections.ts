@@ -64,6 +64,8 @@ export class Connections {
   readonly #lookedAfter = new WeakSet<SqlSession>();
   /** What those were seen waiting for that are about leases, in PostgreSQL's words. */
   readonly #seenDoing = new WeakMap<SqlSession, string>();
+  /** When the log had a line for a connection that was cut; several die at a time. */
+  #cutToldMs = Number.NEGATIVE_INFINITY;
   /** The log has a line for it. */
   #isStandbyAwaited = false;
   /** Of the server that took the last connection, what was told. */
@@ -101,6 +103,8 @@ export class Connections {
         const deadline = clock.after(leaseTimeoutMs, () => {
           problem = `no answer for ${leaseTimeoutMs} ms${this.#reasonOf(session)}`;
           this.#abandon(session);
+          // What was opened before may have gone the same way.
+          if (!this.#seenDoing.has(session)) this.#dropIdle();
         });
         try {
           await this.#endAbandoned(session);
@@ -145,7 +149,7 @@ export class Connections {
     for (const [session, shard] of this.#busy)
       if (shard !== null || session.silentMs > leaseTimeoutMs) this.#abandon(session);
     // A standby that was cut off for a while has links that are dead, and has had no reason to find out.
-    for (const lane of [this.#writers, this.#readers]) lane.dropIdle();
+    this.#dropIdle();
   }
 
   /** @throws StoreError */
@@ -255,6 +259,10 @@ export class Connections {
     this.#told = { server, risks };
   }
 
+  #dropIdle(): void {
+    for (const lane of [this.#writers, this.#readers, this.#leases]) lane.dropIdle();
+  }
+
   #abandon(session: SqlSession): void {
     this.#abandoned.add(session);
     session.destroy();
@@ -316,13 +324,14 @@ export class Connections {
         }
         // It is cut in a moment anyway.
         if (purpose === 'lease') return;
-        logger.warn(
-          { database },
-          'no answer from the database, and it is not working on one: cutting the connection',
-        );
+        const nowMs = this.#o.clock.monotonicMs();
+        const isTold = nowMs - this.#cutToldMs < this.#quietMs;
+        this.#cutToldMs = nowMs;
+        const message = 'no answer from the database, and it is not working on one: cutting the connection';
+        logger[isTold ? 'debug' : 'warn']({ database }, message);
         session.destroy();
         // What was opened before went the same way.
-        for (const lane of [this.#writers, this.#readers, this.#leases]) lane.dropIdle();
+        this.#dropIdle();
         await other.terminate(session);
       } finally {
         other.end();
