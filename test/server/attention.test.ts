@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Strategy } from '../../src/model/strategy.ts';
+import type { ConsumerAnswer, ConsumerGroup, ConsumerRow } from '../../src/protocol/api/consumers.ts';
+import type { List } from '../../src/protocol/api/lists.ts';
 import type { Attention, AttentionCode, History, Overview } from '../../src/protocol/api/overview.ts';
 import type { ServerOptions } from '../../src/server/index.ts';
 import type { ServerParts } from '../../src/server/settings.ts';
@@ -51,6 +53,10 @@ async function found(
   assert.equal(answer.status, 200, answer.body.toString());
   const { attention } = JSON.parse(answer.body.toString()) as Overview;
   return attention.find((each) => each.code === code);
+}
+
+async function read<Answer>(server: TestServer, path: string): Promise<Answer> {
+  return JSON.parse((await server.get(`/api/v1/${path}`)).body.toString()) as Answer;
 }
 
 async function work(
@@ -123,14 +129,17 @@ test('five minutes in which chunks were held and none was done are a stall, othe
 test('a chunk that is held far longer than others take is a straggler, until it is done', async () => {
   const { clock, server } = await start();
   await using _server = server;
-  await server.insert('a', 40);
+  const id = await server.insert('a', 40);
   const [slow, quick] = [await server.consumer(), await server.consumer()];
   const [held] = await slow.reserved();
   await work(quick, clock, 30, 1_000);
   await settled(quick);
   const straggler = await found(server, clock, 'stragglers');
   assert.deepEqual([straggler?.severity, straggler?.count], ['warning', 1]);
-  assert.equal(straggler?.text, '1 consumer holds a chunk far longer than others take, the longest for 32 s');
+  assert.equal(
+    straggler?.text,
+    `1 consumer holds a chunk far longer than others take, the longest for 32 s, of submission ${id} (a)`,
+  );
   slow.complete(held!.chunk);
   await settled(slow);
   assert.equal(await found(server, clock, 'stragglers'), undefined);
@@ -154,8 +163,40 @@ test('a consumer that is far slower than the others is named, until it is gone',
       `^1 consumer is far slower than the others: a chunk takes 127\\.0\\.0\\.1 \\(${connId}\\) 10 s, the others 1 s$`,
     ),
   );
+  // The list of consumers marks it, and their group counts it.
+  const rows = await read<List<ConsumerRow>>(server, 'consumers');
+  assert.deepEqual(
+    rows.items.filter(({ slow }) => slow !== null).map(({ conn_id: id, slow }) => [id, slow]),
+    [[connId, 10]],
+  );
+  assert.equal((await read<ConsumerAnswer>(server, `consumers/${connId}`)).slow, 10);
+  const groups = await read<List<ConsumerGroup>>(server, 'consumers?group=strategy');
+  assert.deepEqual(
+    groups.items.map(({ consumers: count, slow }) => [count, slow]),
+    [[3, 1]],
+  );
   await consumers[0]!.close();
   assert.equal(await found(server, clock, 'slow_consumers'), undefined);
+});
+
+test('a submission that waits for nothing but what a slow consumer holds is named', async () => {
+  const { clock, server } = await start();
+  await using _server = server;
+  const id = await server.insert('a', 30, { strategic_metadata: { customer: 42 } });
+  const consumers = [await server.consumer(), await server.consumer(), await server.consumer()];
+  for (const [i, consumer] of consumers.entries()) await work(consumer, clock, 6, i === 0 ? 10_000 : 1_000);
+  const slow = async () => {
+    const { text, submissions } = (await found(server, clock, 'slow_consumers'))!;
+    return [text.split('; ')[1], submissions.map((each) => each.id)];
+  };
+  await settled(consumers[0]!);
+  assert.deepEqual(await slow(), [undefined, []]);
+  await work(consumers[1]!, clock, 11, 1_000);
+  await consumers[1]!.control('pong');
+  assert.deepEqual(await slow(), [
+    `submission ${id} (customer 42, a) waits for its last chunks`,
+    [String(id)],
+  ]);
 });
 
 test('a consumer that becomes slow is found soon, however long it was not, and one that recovers is not named', async () => {

@@ -40,6 +40,8 @@ export interface ConsumerRow {
   readonly set_back_60s: number;
   /** Of its chunks, from reservation to completion; null before the fifth. */
   readonly durations_ms: Quantiles | null;
+  /** How many times as long a chunk takes it as those with the same strategy, where that is far longer; null: it is not, or too little is known. */
+  readonly slow: number | null;
   /** Since it was heard of last. */
   readonly silent_ms: number;
   /** When that was. */
@@ -53,6 +55,8 @@ export interface ConsumerGroup {
   readonly consumers: number;
   readonly working: number;
   readonly waiting: number;
+  /** Far slower than the others with their strategy. */
+  readonly slow: number;
   readonly held: number;
   /** Chunks done per second, all together. */
   readonly rate: number;

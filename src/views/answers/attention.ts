@@ -1,16 +1,16 @@
 import { listedQueue } from '../../model/queue-name.ts';
 import { SHARDS } from '../../model/shard.ts';
-import { strategyText } from '../../model/strategy-text.ts';
 import type { Attention, Severity } from '../../protocol/api/overview.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { QueueSight } from '../../queue/queue.ts';
-import type { SubmissionSight } from '../../scheduler/sight.ts';
+import type { HeldLink, SubmissionSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
 import { plural } from '../plural.ts';
 import { queuesOf, type Sources } from '../sources.ts';
-import { consumerTallyOf, submissionTallyOf } from '../tallies/tallies.ts';
+import { submissionTallyOf } from '../tallies/tallies.ts';
 import { ofFailedEnds, ofFailures } from './attention-failures.ts';
 import { type Add, Concerned, whereOf } from './known-by.ts';
+import { type Slow, slowConsumers } from './slow-consumers.ts';
 import { stragglerAfterMs } from './stragglers.ts';
 import { comingBackInWords, inWords, isComingBack, pausesInWords } from './why-checks.ts';
 
@@ -22,12 +22,6 @@ const STRIDE = 32;
 const STALLED_SECONDS = 300;
 const DISK_LOW = 0.1;
 const DISK_CRITICAL = 0.02;
-/** A consumer that takes so many times what the others do is slow. */
-const SLOW_TIMES = 5;
-const SLOW_TIMES_MEDIAN = 2.5;
-/** Of fewer consumers it cannot be said who is the odd one. */
-const ALIKE_MIN = 3;
-const SAMPLES_MIN = 5;
 const CLOCK_STEP_MS = 2_000;
 const CLOCK_STEP_SHOWN_MS = 60 * MINUTE_MS;
 const INTERVAL_LONG_MS = 5_000;
@@ -188,80 +182,89 @@ function* ofConsumers(
 ): Computation<void> {
   const nowMs = clock.monotonicMs();
   const listed = listedQueue(name);
-  const usual = new Map<string, Usual[]>();
   const clients = new Set<string>();
   let idle = 0;
   let stragglers = 0;
   let longestMs = 0;
+  let longest: Held['submission'] | null = null;
   let looked = 0;
   for (const consumer of schedule.consumers) {
     if (++looked % STRIDE === 0) yield;
     const { chunksReserved, requests, firstHeld, peer, isSick } = consumer;
-    const { client, address, connId, strategy } = peer.facts;
+    const { client } = peer.facts;
     // One that is sick is kept waiting on purpose.
     if (chunksReserved === 0 && requests.size > 0 && !isSick) idle++;
     if (client !== null) clients.add(client);
-    const tally = consumerTallyOf(consumer);
-    if (tally !== null && tally.spans.count >= SAMPLES_MIN && strategy !== null) {
-      const text = strategyText(strategy);
-      const alike = usual.get(text) ?? [];
-      usual.set(text, alike);
-      alike.push({
-        meanMs: tally.meanMs,
-        medianMs: tally.spans.quantile(0.5),
-        who: `${address ?? 'a consumer'} (${connId})`,
-      });
-    }
     if (firstHeld === null) continue;
     const heldMs = nowMs - firstHeld.reservedMs;
     if (heldMs <= stragglerAfterMs(submissionTallyOf(firstHeld.submission))) continue;
     stragglers++;
-    longestMs = Math.max(longestMs, heldMs);
+    if (heldMs > longestMs) [longestMs, longest] = [heldMs, firstHeld.submission];
   }
   if (idle > 0 && counts.chunksAvailable > 0 && !queue.isHandOutHeld && !queue.isPaused(name)) {
     const text = `${plural(idle, 'consumer waits', 'consumers wait')} although ${plural(counts.chunksAvailable, 'chunk')} could be handed out: their strategies exclude them`;
     add('consumers_idle', 'warning', text, `why?queue=${listed}`, idle);
   }
-  if (stragglers > 0) {
-    const text = `${plural(stragglers, 'consumer holds', 'consumers hold')} a chunk far longer than others take, the longest for ${inWords(longestMs)}`;
-    add('stragglers', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, stragglers);
+  if (longest !== null) {
+    const concerned = new Concerned();
+    concerned.add({ ...longest.record, metadata: longest.record.strategicMetadata });
+    const last = isLastInFlight(longest) ? ', which waits for its last chunks' : '';
+    const text = `${plural(stragglers, 'consumer holds', 'consumers hold')} a chunk far longer than others take, the longest for ${inWords(longestMs)}, of ${concerned.inWords()}${last}`;
+    const about = { ...concerned.facts, example: null };
+    add('stragglers', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, stragglers, about);
   }
-  slowOnes([...usual.values()], listed, add);
+  yield* slowOnes(schedule, listed, add);
   if (clients.size > 1) {
     const text = `consumers of ${clients.size} versions are connected: ${[...clients].sort().slice(0, 5).join(', ')}`;
     add('versions_mixed', 'info', text, `consumers?queue=${listed}&group=client`, clients.size);
   }
 }
 
-/** What a chunk takes a consumer of late. */
-interface Usual {
-  readonly meanMs: number;
-  readonly medianMs: number;
-  readonly who: string;
-}
-
-/**
- * Compared are those with the same strategy: with another one, they may do other work. The mean says how slow one is; the
- * median, that it is not so for a single chunk.
- */
-function slowOnes(groups: readonly Usual[][], listed: string, add: Add): void {
-  let count = 0;
-  let slowest: (Usual & { readonly othersMs: number }) | null = null;
-  for (const usual of groups) {
-    if (usual.length < ALIKE_MIN) continue;
-    const othersMs = medianOf(usual.map(({ meanMs }) => meanMs));
-    const medianMs = medianOf(usual.map((each) => each.medianMs));
-    for (const each of usual) {
-      if (each.meanMs <= SLOW_TIMES * othersMs || each.medianMs <= SLOW_TIMES_MEDIAN * medianMs) continue;
-      count++;
-      if (each.meanMs > (slowest?.meanMs ?? 0)) slowest = { ...each, othersMs };
+/** How slow they are, and which submissions have nothing left but what they hold. */
+function* slowOnes(schedule: QueueSight['schedule'], listed: string, add: Add): Computation<void> {
+  const slow = yield* slowConsumers(schedule);
+  const waiting = new Map<bigint, Held['submission']>();
+  let slowest: (Slow & { readonly who: string }) | null = null;
+  for (const [{ peer, firstHeld }, of] of slow) {
+    yield;
+    const { address, connId } = peer.facts;
+    if (of.meanMs > (slowest?.meanMs ?? 0))
+      slowest = { ...of, who: `${address ?? 'a consumer'} (${connId})` };
+    for (const { submission } of heldFrom(firstHeld)) {
+      if (isLastInFlight(submission)) waiting.set(submission.record.id, submission);
     }
   }
   if (slowest === null) return;
-  const text = `${plural(count, 'consumer is', 'consumers are')} far slower than the others: a chunk takes ${slowest.who} ${inWords(slowest.meanMs)}, the others ${inWords(slowest.othersMs)}`;
-  add('slow_consumers', 'warning', text, `consumers?queue=${listed}&sort=slowest`, count);
+  const concerned = new Concerned();
+  for (const { record } of [...waiting.values()].sort((a, b) => (a.record.id > b.record.id ? -1 : 1)))
+    concerned.add({ ...record, metadata: record.strategicMetadata });
+  const { who, meanMs, othersMs } = slowest;
+  add(
+    'slow_consumers',
+    'warning',
+    `${plural(slow.size, 'consumer is', 'consumers are')} far slower than the others: a chunk takes ${who} ${inWords(meanMs)}, the others ${inWords(othersMs)}${waitingInWords(concerned)}`,
+    `consumers?queue=${listed}&sort=slowest`,
+    slow.size,
+    { ...concerned.facts, example: null },
+  );
 }
 
-function medianOf(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1]!;
+/** What a consumer holds that may end nothing else: so much of it is looked at. */
+const HELD_MAX = 64;
+
+type Held = HeldLink<ConsumerPeer>;
+
+function* heldFrom(first: Held | null): Generator<Held> {
+  let count = 0;
+  for (let held = first; held !== null && count < HELD_MAX; held = held.heldAfter, count++) yield held;
+}
+
+/** Whoever holds one of its chunks holds up its end. */
+function isLastInFlight({ chunksAvailable, chunksDelayed, chunksPaused }: Held['submission']): boolean {
+  return chunksAvailable + chunksDelayed + chunksPaused === 0;
+}
+
+function waitingInWords(concerned: Concerned): string {
+  if (concerned.count === 0) return '';
+  return `; ${concerned.inWords()} ${concerned.count === 1 ? 'waits for its' : 'wait for their'} last chunks`;
 }

@@ -16,6 +16,7 @@ import type { Computation } from '../frames.ts';
 import { lastingSince, Page } from '../page.ts';
 import { iso, most, queuesOf, rounded, type Sources } from '../sources.ts';
 import { type ConsumerTally, consumerTallyOf } from '../tallies/tallies.ts';
+import { CONSUMER_SAMPLES_MIN, type Slow, slowConsumers } from './slow-consumers.ts';
 
 export interface ConsumersQuery {
   readonly queue: string | null;
@@ -36,8 +37,8 @@ const STRIDE = 32;
 const HOLDING_MAX = 200;
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
-/** Before that many, nothing is said of durations. */
-const SAMPLES_MIN = 5;
+/** Of what takes no time, so many times as long says nothing. */
+const MS_MIN = 0.01;
 
 /** Connected consumers that match, or groups of them. */
 export function* consumers(
@@ -50,9 +51,10 @@ export function* consumers(
   const groups: ConsumerGroups = new Map();
   let looked = 0;
   for (const { name, schedule } of queuesOf(sources, query.queue)) {
+    const slow = yield* slowConsumers(schedule);
     for (const consumer of schedule.consumers) {
       if (++looked % STRIDE === 0) yield;
-      const item = consumerItem(sources, consumer, name, nowMs);
+      const item = consumerItem(sources, consumer, slow, name, nowMs);
       if (!matches(item, query)) continue;
       if (query.group === 'none') page?.add(sortValue(item, query.sort), item.conn_id, item);
       else addTo(groups, groupOf(item, query.group));
@@ -75,13 +77,20 @@ export function* consumerDetails(
     for (const consumer of schedule.consumers) {
       if (++looked % STRIDE === 0) yield;
       if (consumer.peer.facts.connId !== connId) continue;
-      return { ...consumerItem(sources, consumer, name, nowMs), holding: holdingOf(consumer, nowMs) };
+      const slow = yield* slowConsumers(schedule);
+      return { ...consumerItem(sources, consumer, slow, name, nowMs), holding: holdingOf(consumer, nowMs) };
     }
   }
   return null;
 }
 
-export function consumerItem({ unixMs }: Sources, consumer: Seen, queue: string, nowMs: number): ConsumerRow {
+function consumerItem(
+  { unixMs }: Sources,
+  consumer: Seen,
+  slow: ReadonlyMap<Seen, Slow>,
+  queue: string,
+  nowMs: number,
+): ConsumerRow {
   const { peer, concurrency, chunksReserved, firstHeld, requests } = consumer;
   const { connId, address, client, sinceMs, heardMs, strategy } = peer.facts;
   const tally = consumerTallyOf(consumer);
@@ -103,13 +112,18 @@ export function consumerItem({ unixMs }: Sources, consumer: Seen, queue: string,
     rate: tally === null ? 0 : rounded(rateOf(tally, nowMs - sinceMs, nowMs)),
     set_back_60s: Math.round(tally?.setBackOfLate.count(nowMs, MINUTE_MS) ?? 0),
     durations_ms:
-      spans === undefined || spans.count < SAMPLES_MIN
+      spans === undefined || spans.count < CONSUMER_SAMPLES_MIN
         ? null
         : { p50: rounded(spans.quantile(0.5)), p90: rounded(spans.quantile(0.9)) },
+    slow: timesOf(slow.get(consumer)),
     silent_ms: Math.max(0, Math.round(nowMs - heardMs)),
     heard: iso(unixMs(heardMs)),
     since: iso(unixMs(sinceMs)),
   };
+}
+
+function timesOf(slow: Slow | undefined): number | null {
+  return slow === undefined ? null : rounded(slow.meanMs / Math.max(MS_MIN, slow.othersMs));
 }
 
 /** @param connectedMs for how long it is connected */
@@ -172,6 +186,7 @@ function groupOf(item: ConsumerRow, by: Exclude<ConsumerGrouping, 'none'>): Cons
     consumers: 1,
     working: item.held > 0 ? 1 : 0,
     waiting: item.state === 'waiting' ? 1 : 0,
+    slow: item.slow === null ? 0 : 1,
     held: item.held,
     rate: item.rate,
     set_back_60s: item.set_back_60s,
@@ -191,6 +206,7 @@ export function addTo(groups: ConsumerGroups, more: ConsumerGroup): void {
       consumers: group.consumers + more.consumers,
       working: group.working + more.working,
       waiting: group.waiting + more.waiting,
+      slow: group.slow + more.slow,
       held: group.held + more.held,
       rate: rounded(group.rate + more.rate),
       set_back_60s: group.set_back_60s + more.set_back_60s,

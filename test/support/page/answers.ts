@@ -398,6 +398,7 @@ export function consumer(world: World, index: number): ConsumerRow {
       index % 9 === 7
         ? null
         : { p50: index === 16 ? 12_000 : 1_200 + index * 10, p90: index === 16 ? 38_000 : 3_700 },
+    slow: index === 16 ? 10.2 : null,
     silent_ms: 120 + index * 90,
     heard: iso(world.nowMs - 120 - index * 90),
     since: iso(world.nowMs - 5 * HOUR + index * MINUTE),
@@ -415,6 +416,7 @@ export function consumerGroups(world: World): List<ConsumerGroup> {
     consumers: 40 - index * 12,
     working: 38 - index * 12,
     waiting: 2,
+    slow: index === 0 ? 1 : 0,
     held: 300 - index * 90,
     rate: 200 - index * 50,
     set_back_60s: index * 4,
