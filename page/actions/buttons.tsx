@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { SubmissionItem } from '../../src/protocol/api/submissions.ts';
+import { count } from '../../src/protocol/api/words.ts';
 import { ApiError } from '../lib/api.ts';
-import { count } from '../lib/format.ts';
 import { Icon, type IconName } from '../ui/icons.tsx';
 import { Menu } from '../ui/menu.tsx';
 import type { Before, Target, Verb } from './action.ts';

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { count, plural } from '../../src/protocol/api/words.ts';
 import { ApiError } from '../lib/api.ts';
-import { count, plural } from '../lib/format.ts';
 import { changes } from '../lib/live.ts';
 import { useStore } from '../lib/store.ts';
 import { PauseList } from '../ui/parts.tsx';

@@ -1,5 +1,5 @@
 import { heldText, silentText, unchangedText, VERB_WORDS } from '../../src/protocol/api/verb-words.ts';
-import { count, plural, sentence } from '../lib/format.ts';
+import { count, plural, sentence } from '../../src/protocol/api/words.ts';
 import { type Action, type ActionAnswer, type HoldItem, holdsOf, nameOf } from './action.ts';
 
 /** Causes that stand in one sentence. */

@@ -1,5 +1,5 @@
 import { MAP_BITS, type MapMode } from '../../src/protocol/api/submissions.ts';
-import { count, duration } from '../lib/format.ts';
+import { count, duration } from '../../src/protocol/api/words.ts';
 
 /** A piece of the map of a submission: so many chunks a cell, from some chunk on. */
 export interface Cells {

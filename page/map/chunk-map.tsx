@@ -6,8 +6,8 @@ import {
   type MapMode,
   type SubmissionAnswer,
 } from '../../src/protocol/api/submissions.ts';
+import { count, duration } from '../../src/protocol/api/words.ts';
 import { getOctets } from '../lib/api.ts';
-import { count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, goTo, hrefTo, useRoute } from '../lib/route.ts';
 import { useColourScheme } from '../ui/colours.ts';

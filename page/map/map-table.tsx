@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import { count, duration, percent } from '../lib/format.ts';
+import { count, duration, percent } from '../../src/protocol/api/words.ts';
 import { type Cells, cellAt, durationsAt } from './cells.ts';
 
 const TABLE_ROWS = 20;

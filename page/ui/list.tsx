@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import type { List } from '../../src/protocol/api/lists.ts';
-import { count } from '../lib/format.ts';
+import { count } from '../../src/protocol/api/words.ts';
 import type { Feed } from '../lib/live.ts';
 import { currentRoute, hrefTo, withParams } from '../lib/route.ts';
 import { AsOf, Empty, Waiting } from './text.tsx';

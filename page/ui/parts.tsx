@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import type { PauseItem } from '../../src/protocol/api/lists.ts';
 import type { ChunkCounts, SubmissionState } from '../../src/protocol/api/submissions.ts';
-import { count, percent } from '../lib/format.ts';
+import { count, percent } from '../../src/protocol/api/words.ts';
 import { currentRoute, hrefTo, withParams } from '../lib/route.ts';
 import { Icon } from './icons.tsx';
 import { Ago, Foreign, None } from './text.tsx';

@@ -1,7 +1,8 @@
 import type { ComponentChildren } from 'preact';
+import { compact, count, duration } from '../../src/protocol/api/words.ts';
 import type { ApiError } from '../lib/api.ts';
 import { now } from '../lib/clock.ts';
-import { absolute, ago, clockTime, compact, count, duration, zoneName } from '../lib/format.ts';
+import { absolute, ago, clockTime, zoneName } from '../lib/format.ts';
 import { type Feed, live } from '../lib/live.ts';
 import { preferences } from '../lib/preferences.ts';
 import { useStore } from '../lib/store.ts';

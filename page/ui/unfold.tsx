@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { count } from '../lib/format.ts';
+import { count } from '../../src/protocol/api/words.ts';
 import { inTurn } from '../lib/turns.ts';
 
 const STEP = 12;

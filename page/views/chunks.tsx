@@ -1,6 +1,6 @@
 import type { List } from '../../src/protocol/api/lists.ts';
 import { CHUNK_STATES, type ChunkRow } from '../../src/protocol/api/submissions.ts';
-import { count, duration } from '../lib/format.ts';
+import { count, duration } from '../../src/protocol/api/words.ts';
 import { LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { ParamChoice } from '../ui/filters.tsx';

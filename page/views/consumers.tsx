@@ -7,7 +7,7 @@ import {
   type ConsumerRow,
 } from '../../src/protocol/api/consumers.ts';
 import type { List } from '../../src/protocol/api/lists.ts';
-import { count, duration, plural, rate } from '../lib/format.ts';
+import { count, duration, plural, rate } from '../../src/protocol/api/words.ts';
 import { LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute, withParams } from '../lib/route.ts';
 import { Chips, ParamChoice } from '../ui/filters.tsx';

@@ -1,7 +1,7 @@
 import { useMemo } from 'preact/hooks';
 import type { EventRow, EventsAnswer } from '../../src/protocol/api/events.ts';
+import { plural } from '../../src/protocol/api/words.ts';
 import { getJson } from '../lib/api.ts';
-import { plural } from '../lib/format.ts';
 import { type Feed, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useHold } from '../ui/hold.ts';

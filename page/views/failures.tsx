@@ -6,9 +6,9 @@ import {
   type FailureRow,
   type FailuresAnswer,
 } from '../../src/protocol/api/failures.ts';
+import { count, duration, plural } from '../../src/protocol/api/words.ts';
 import { VerbButton } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
-import { count, duration, plural } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { Chips, ParamChoice } from '../ui/filters.tsx';

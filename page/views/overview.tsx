@@ -7,7 +7,8 @@ import {
   type HistoryWindow,
   type Overview,
 } from '../../src/protocol/api/overview.ts';
-import { compact, duration, plural, rate, roughly, sentence } from '../lib/format.ts';
+import { compact, duration, plural, rate, sentence } from '../../src/protocol/api/words.ts';
+import { roughly } from '../lib/format.ts';
 import { live, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';

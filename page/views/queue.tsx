@@ -1,8 +1,8 @@
 import type { List } from '../../src/protocol/api/lists.ts';
 import type { Overview } from '../../src/protocol/api/overview.ts';
 import type { QueueAnswer, QueueRow } from '../../src/protocol/api/queue.ts';
+import { bytes, count, duration } from '../../src/protocol/api/words.ts';
 import { VerbButton } from '../actions/buttons.tsx';
-import { bytes, count, duration } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { ownQueue } from '../lib/route.ts';
 import { Facts, PauseList } from '../ui/parts.tsx';

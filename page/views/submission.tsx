@@ -4,8 +4,9 @@ import {
   LEFT_UNKNOWN_WORDS,
   type SubmissionAnswer,
 } from '../../src/protocol/api/submissions.ts';
+import { count, duration, percent, plural, rate } from '../../src/protocol/api/words.ts';
 import { VerbButtons } from '../actions/buttons.tsx';
-import { count, duration, percent, plural, range, rate } from '../lib/format.ts';
+import { range } from '../lib/format.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo } from '../lib/route.ts';
 import { ChunkMap } from '../map/chunk-map.tsx';

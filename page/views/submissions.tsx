@@ -6,9 +6,10 @@ import {
   SUBMISSION_FILTERS,
   type SubmissionItem,
 } from '../../src/protocol/api/submissions.ts';
+import { count, plural, rate } from '../../src/protocol/api/words.ts';
 import { VerbButtons, VerbMenu } from '../actions/buttons.tsx';
 import { filterOf } from '../actions/filter.ts';
-import { count, plural, range, rate } from '../lib/format.ts';
+import { range } from '../lib/format.ts';
 import { changes, LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { choose, preferences } from '../lib/preferences.ts';
 import { apiPath, goTo, hrefTo, useRoute, withParams } from '../lib/route.ts';

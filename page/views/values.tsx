@@ -1,6 +1,7 @@
 import type { List } from '../../src/protocol/api/lists.ts';
 import type { KeyRow, ValueRow } from '../../src/protocol/api/values.ts';
-import { count, percent, plural, rate, roughly } from '../lib/format.ts';
+import { count, percent, plural, rate } from '../../src/protocol/api/words.ts';
+import { roughly } from '../lib/format.ts';
 import { LIST_KEEPS, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { Choice } from '../ui/filters.tsx';

@@ -1,5 +1,5 @@
 import type { Why } from '../../src/protocol/api/why.ts';
-import { sentence } from '../lib/format.ts';
+import { sentence } from '../../src/protocol/api/words.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath } from '../lib/route.ts';
 import { Icon } from '../ui/icons.tsx';

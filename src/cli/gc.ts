@@ -11,7 +11,7 @@ import {
 } from '../producer/index.ts';
 import type { Io } from './io.ts';
 import { bytesText, counted, oneLine, toJson } from './text.ts';
-import { duration, flag, queueUrls, type TlsFlags, textPair, tlsFlags } from './values.ts';
+import { flag, queueUrls, readDuration, type TlsFlags, textPair, tlsFlags } from './values.ts';
 
 interface GcFlags extends TlsFlags {
   readonly objectStore: string;
@@ -45,7 +45,7 @@ export function gcCommand(io: Io): Command {
       flag(
         '--older-than <duration>',
         'only folders that were not written to for this time; at least 1 hour',
-        duration(HOUR_MS),
+        readDuration(HOUR_MS),
       ).makeOptionMandatory(),
     )
     .option('--delete', 'delete what is found; without it nothing is changed')

@@ -1,6 +1,6 @@
 import type { Clock } from '../system/time/clock.ts';
 import { columnsOf, type Output } from './io.ts';
-import { grouped, rateText, timeText } from './text.ts';
+import { grouped, percentText, rateText, timeText } from './text.ts';
 
 /** How far a piece of work is. */
 export interface ProgressState {
@@ -64,10 +64,9 @@ export class ProgressLine {
 
 /** `1,200 of 4,633 files (25.9 %), 3 failed, 850 files/s, 4 s left`. */
 export function progressText({ done, failed = 0, total, unit, perSecond, msLeft }: ProgressState): string {
-  const percent = total === 0 ? 100 : (100 * done) / total;
-  // What is not quite done must not read as 100.0 %.
-  const shown = done < total ? Math.min(percent, 99.9) : 100;
-  const parts = [`${grouped(done)} of ${grouped(total)} ${unit} (${shown.toFixed(1)} %)`];
+  const parts = [
+    `${grouped(done)} of ${grouped(total)} ${unit} (${percentText(total === 0 ? 1 : done / total)})`,
+  ];
   if (failed > 0) parts.push(`${grouped(failed)} failed`);
   if (perSecond !== null) parts.push(`${rateText(perSecond)} ${unit}/s`);
   if (msLeft !== null && done + failed < total) parts.push(`${timeText(msLeft)} left`);

@@ -21,7 +21,7 @@ import type { LogWriter } from './log/sink.ts';
 import { PortPipe } from './port-pipe.ts';
 import { type StopSignal, StopSignals } from './stop-signals.ts';
 import { oneLine } from './text.ts';
-import { duration, flag, hosts, integer, isServiceLink, type ReadFlag } from './values.ts';
+import { flag, hosts, integer, isServiceLink, type ReadFlag, readDuration } from './values.ts';
 
 /** How long the last lines of the log may take to be written when the process ends. */
 const LOG_GRACE_MS = 200;
@@ -112,7 +112,7 @@ function settingFlag(setting: Setting): Option {
     case 'bytes':
       return flag(setting.flag, help, integer(setting.min, setting.max));
     case 'duration':
-      return flag(setting.flag, help, duration(setting.min, setting.max));
+      return flag(setting.flag, help, readDuration(setting.min, setting.max));
     case 'hosts':
       return flag(setting.flag, help, hosts);
     case 'queues':

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Act, FailedChunk, PausedBy, SubmissionDetails } from '../producer/index.ts';
-import { grouped, visible } from './text.ts';
+import { counted, grouped, percentText, visible } from './text.ts';
 
 const STATES = {
   in_progress: 'in progress',
@@ -21,7 +21,7 @@ export function statusText(submission: SubmissionDetails, note: string | null): 
   lines.push(['chunk size', chunkSizeText(submission.chunkSize)]);
   const pairs = Object.entries(submission.strategicMetadata).map(([key, value]) => `${key}=${value}`);
   if (pairs.length > 0) lines.push(['strategic metadata', pairs.join(' ')]);
-  if (submission.metadata !== null) lines.push(['metadata', `${grouped(submission.metadata.length)} bytes`]);
+  if (submission.metadata !== null) lines.push(['metadata', counted(submission.metadata.length, 'byte')]);
   lines.push(['inserted', new Date(submission.submittedAtMs).toISOString()]);
   if (submission.state !== 'in_progress') lines.push(['ended', new Date(submission.endedAtMs).toISOString()]);
   if ('failedChunk' in submission) {
@@ -94,7 +94,7 @@ export function pauseText({ cause, by, reason, sinceMs }: PausedBy): string {
 
 function chunkSizeText(chunkSizeOps: number | null): string {
   if (chunkSizeOps === null) return 'unknown';
-  return `${grouped(chunkSizeOps)} ${chunkSizeOps === 1 ? 'operation' : 'operations'}`;
+  return counted(chunkSizeOps, 'operation');
 }
 
 /** Chunks that are set aside; a submission that failed did so by one that is not. */
@@ -106,11 +106,11 @@ function chunksFailedOf(submission: SubmissionDetails): number {
 export function doneText(submission: SubmissionDetails): string {
   const total = submission.chunksTotal;
   const done = submission.chunksDone;
-  if (done === null) return `${grouped(total)} chunks`;
-  if (done === total) return total === 1 ? 'its only chunk done' : `all ${grouped(total)} chunks done`;
+  if (done === null) return counted(total, 'chunk');
+  if (done === total) return total === 1 ? 'its only chunk done' : `all ${counted(total, 'chunk')} done`;
   const failed = chunksFailedOf(submission);
   const failedText = failed === 0 ? '' : `, ${grouped(failed)} failed`;
-  return `${grouped(done)} of ${grouped(total)} chunks done (${((100 * done) / total).toFixed(1)} %)${failedText}`;
+  return `${grouped(done)} of ${counted(total, 'chunk')} done (${percentText(done / total)})${failedText}`;
 }
 
 /**

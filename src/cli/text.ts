@@ -1,11 +1,13 @@
+import { bytes, count, duration, percent, plural, rate } from '../protocol/api/words.ts';
+
 /** A message on one line, whatever it was: what goes to a log or a terminal of an operator. */
 export function oneLine(text: string): string {
   return visible(text.trim().replaceAll(/\s*\n\s*/g, ' '));
 }
 
-/** Control characters other than line feeds and tabs as `\x1b`: what clients wrote must not steer a terminal. */
+/** For a terminal: control characters other than line feeds and tabs as `\x1b`: what clients wrote must not steer a terminal. */
 export function visible(text: string): string {
-  return text.replaceAll(/(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu, (character) => {
+  return plain(text).replaceAll(/(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu, (character) => {
     const code = character.charCodeAt(0).toString(16);
     return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u${code.padStart(4, '0')}`;
   });
@@ -22,50 +24,31 @@ export function toJson(value: unknown): string {
   );
 }
 
-/** Made once: toLocaleString makes one each time, which takes a tenth of a millisecond. */
-const GROUPED = new Intl.NumberFormat('en-US');
+/**
+ * What the API writes with thin spaces, as it is in ASCII: pagers, `awk` and the fonts of consoles cope with it, and numbers can be
+ * looked for.
+ */
+export function plain(text: string): string {
+  return text.replaceAll(/(?<=\d)\u2009(?=\d)/g, ',').replaceAll('\u2009', ' ');
+}
 
 /** 1234567 as `1,234,567`. */
-export function grouped(value: number): string {
-  return GROUPED.format(value);
-}
-
-/** A rate with about three digits; null: not known. */
-export function rateText(perSecond: number | null): string {
-  if (perSecond === null) return '?';
-  if (perSecond >= 100) return grouped(Math.round(perSecond));
-  return perSecond.toFixed(perSecond >= 10 ? 1 : 2);
-}
-
-/** A time in its two largest units: `850 ms`, `4 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */
-export function timeText(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) return `${hours} h ${minutes % 60} min`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
-}
+export const grouped = (value: number) => plain(count(value));
 
 /** `1 object`, `2,000 objects`. */
-export function counted(count: number, what: string): string {
-  return `${grouped(count)} ${what}${count === 1 ? '' : 's'}`;
-}
+export const counted = (value: number, one: string, many?: string) => plain(plural(value, one, many));
 
-/** Bytes in the largest decimal unit: `850 B`, `12.3 kB`, `4.0 GB`. */
-export function bytesText(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
-  const units = ['kB', 'MB', 'GB', 'TB', 'PB'];
-  let value = bytes / 1000;
-  let unit = 0;
-  while (value >= 999.95 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${value.toFixed(1)} ${units[unit]}`;
-}
+/** A rate with two or three digits. */
+export const rateText = (perSecond: number | null) => (perSecond === null ? '?' : plain(rate(perSecond)));
+
+/** A time in its two largest units: `850 ms`, `4.0 s`, `3 min 20 s`, `2 h 05 min`, `3 d 04 h`. */
+export const timeText = (ms: number) => plain(duration(ms));
+
+/** Only all is `100 %`. */
+export const percentText = (share: number) => plain(percent(share));
+
+/** Bytes in the largest decimal unit: `850 B`, `12.3 kB`, `4.00 GB`. */
+export const bytesText = (value: number) => plain(bytes(value));
 
 /** Rows with their names above them; the first column and the last one to the left, the others to the right. */
 export function table<Row>(

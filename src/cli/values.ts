@@ -58,7 +58,7 @@ export function integer(min: number, max?: number): ReadFlag<number> {
 }
 
 /** Reads a duration such as `1h 30m`, in milliseconds, from `minMs` to `maxMs`. */
-export function duration(minMs: number, maxMs?: number): ReadFlag<number> {
+export function readDuration(minMs: number, maxMs?: number): ReadFlag<number> {
   return (text, name) => checkDuration(name, text, minMs, maxMs);
 }
 

@@ -32,7 +32,7 @@ test('status tells people and programs about a submission', async () => {
   const id = await insert(1);
   const { code, stdout } = await ask('status', String(id));
   assert.equal(code, 0);
-  assert.match(stdout, new RegExp(`^submission ${id}: in progress, 0 of 3 chunks done \\(0\\.0 %\\)\n`));
+  assert.match(stdout, new RegExp(`^submission ${id}: in progress, 0 of 3 chunks done \\(0 %\\)\n`));
   assert.match(stdout, /^ {2}strategic metadata {2}company_id=1$/m);
 
   const json = JSON.parse((await ask('status', String(id), '--json')).stdout) as Record<string, unknown>;

@@ -12,14 +12,14 @@ import { TempStore } from '../support/objects/temp-store.ts';
 for (const name of ['URL', 'OBJECT_STORE', 'OLDER_THAN']) delete process.env[`OPSQUEUE_${name}`];
 
 test('bytes are told in the largest unit', () => {
-  assert.deepEqual([0, 999, 1_000, 999_949, 999_950, 4.2e9, 7e18].map(bytesText), [
+  assert.deepEqual([0, 999, 1_000, 999_400, 999_950, 4.2e9, 7e18].map(bytesText), [
     '0 B',
     '999 B',
-    '1.0 kB',
-    '999.9 kB',
-    '1.0 MB',
-    '4.2 GB',
-    '7000.0 PB',
+    '1.00 kB',
+    '999 kB',
+    '1.00 MB',
+    '4.20 GB',
+    '7,000 PB',
   ]);
 });
 

@@ -15,7 +15,7 @@ test('move prints what it did, as text or as JSON; what is wrong is one line and
   assert.equal(said.stderr, '');
   assert.match(
     said.stdout,
-    /^0 of \d+ rows \(0\.0 %\)\n(?:.+ rows.*\n)*moved \d+ submissions \(\d+ in progress\), \d+ of pages, .+, \d of direct_inputs, .+ in \d+ ms\nfrom database \/.+\/a\nto {3}database \/.+\/b\nEvery row was read back and compared\. Start the queue on the new store; the old one is as it was: keep it as a backup, and\nstart no queue on it again\.\n$/,
+    /^0 of \d+ rows \(0 %\)\n(?:.+ rows.*\n)*moved \d+ submissions \(\d+ in progress\), \d+ of pages, .+, \d of direct_inputs, .+ in \d+ ms\nfrom database \/.+\/a\nto {3}database \/.+\/b\nEvery row was read back and compared\. Start the queue on the new store; the old one is as it was: keep it as a backup, and\nstart no queue on it again\.\n$/,
   );
   const { stdout } = await runCommand(['move', '--from', url('b'), '--to', url('c'), '--json']);
   const lines = stdout

@@ -117,7 +117,7 @@ test('the screen has the figures, what needs attention, the submissions that fit
     '',
   ]);
   assert.match(lines[6]!, /^ID +STATE +DONE +LEFT +RATE/);
-  assert.match(lines[7]!, /^1000 +running +25% +1 min 0 s +1\.50\/s .*batch 0 customer=42$/);
+  assert.match(lines[7]!, /^1000 +running +25% +1 min +1\.5\/s .*batch 0 customer=42$/);
   assert.match(lines[10]!, /^1003 /);
   assert.match(lines[11]!, /^row 1 of 30, by rate {2}\? help {2}q quit .* p pause$/);
   assert.equal(lines.length, 12);
@@ -176,7 +176,7 @@ test('a queue that does not answer is said, with since when', () => {
   const lost = { ...STATE, problem: 'no answer from the queue' };
   assert.equal(
     texts(lost, 100, 20, 8_000)[1],
-    '!! last heard 8 s ago, trying again: no answer from the queue',
+    '!! last heard 8.0 s ago, trying again: no answer from the queue',
   );
   const never = texts({ ...lost, overview: null, items: [], heardAtMs: null }, 100, 20);
   assert.deepEqual(never.slice(0, 2), [
@@ -265,7 +265,7 @@ test('one submission is shown with why it does not go on and what failed, in any
   assert.deepEqual(lines.slice(6, 13), [
     'submission 1000, queue -: running  batch customer=42',
     '1 of 4 chunks done (25%), 1 in flight, 2 waiting',
-    '1.50 chunks/s, 1 min 0 s to 1 min 30 s left, a chunk takes 900 ms, nine of ten 2 s, at most 1 min 1 s',
+    '1.5 chunks/s, 1 min to 1 min 30 s left, a chunk takes 900 ms, nine of ten 2.0 s, at most 1 min 01 s',
     'chunk 3 ended it: a\\x1b[2J b',
     '',
     'no consumers: a\\x1b[2J b',

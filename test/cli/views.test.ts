@@ -34,7 +34,7 @@ test('why says what is in the way, and its status tells whether work goes on', a
   await using _server = server;
   const runs = await runCommand(['why', id, ...url]);
   assert.deepEqual([runs.code, runs.stderr], [0, '']);
-  assert.match(runs.stdout, /^running: nothing keeps it from running: 1 chunks are in flight, 2 wait\n$/);
+  assert.match(runs.stdout, /^running: nothing keeps it from running: 1 chunk is in flight, 2 wait\n$/);
   const alone = await runCommand(['why', '--queue', 'images', '-v', ...url]);
   assert.equal(alone.code, 3);
   assert.match(

@@ -92,7 +92,7 @@ test('a store that takes nothing is said, with its error and since when, until i
   for (let i = 0; i < 10; i++) await found(server, clock, 'store_unhealthy');
   const unhealthy = await found(server, clock, 'store_unhealthy');
   assert.equal(unhealthy?.severity, 'critical');
-  assert.match(unhealthy.text, /^the store has taken nothing for 2\d s: injected: no space$/);
+  assert.match(unhealthy.text, /^the store has taken nothing for 2\d\u2009s: injected: no space$/);
   assert.equal((await found(server, clock, 'hand_out_held'))?.severity, 'critical');
   fault = 'none';
   while ((await found(server, clock, 'store_unhealthy')) !== undefined);
@@ -138,7 +138,7 @@ test('a chunk that is held far longer than others take is a straggler, until it 
   assert.deepEqual([straggler?.severity, straggler?.count], ['warning', 1]);
   assert.equal(
     straggler?.text,
-    `1 consumer holds a chunk far longer than others take, the longest for 32 s, of submission ${id} (a)`,
+    `1 consumer holds a chunk far longer than others take, the longest for 32\u2009s, of submission ${id} (a)`,
   );
   slow.complete(held!.chunk);
   await settled(slow);
@@ -160,7 +160,7 @@ test('a consumer that is far slower than the others is named, until it is gone',
   assert.match(
     slow!.text,
     new RegExp(
-      `^1 consumer is far slower than the others: a chunk takes 127\\.0\\.0\\.1 \\(${connId}\\) 10 s, the others 1 s$`,
+      `^1 consumer is far slower than the others: a chunk takes 127\\.0\\.0\\.1 \\(${connId}\\) 10\u2009s, the others 1\\.0\u2009s$`,
     ),
   );
   // The list of consumers marks it, and their group counts it.
@@ -272,7 +272,7 @@ test('a disk that fills up is said, the first who asks after hours included, unt
   clock.advance(3_600_000);
   freeBytes = 95;
   const low = await found(server, clock, 'disk_low');
-  assert.deepEqual([low?.severity, low?.text], ['warning', '9.5 % of the disk of the database is free']);
+  assert.deepEqual([low?.severity, low?.text], ['warning', '9.5\u2009% of the disk of the database is free']);
   clock.advance(10_000);
   freeBytes = 19;
   assert.equal((await found(server, clock, 'disk_low'))?.severity, 'critical');
@@ -289,7 +289,10 @@ test('a clock that is set is told for an hour, with the direction', async () => 
   clock.setByMs = -89_600;
   clock.advance(300_000);
   const stepped = await found(server, clock, 'clock_stepped');
-  assert.equal(stepped?.text, 'the clock of the machine was set back by 90 s, 5 min ago');
+  assert.equal(
+    stepped?.text,
+    'the clock of the machine was set back by 1\u2009min 30\u2009s, 5\u2009min 01\u2009s ago',
+  );
   // What was sampled before is shown as the clock has it now.
   const history = JSON.parse((await server.get('/api/v1/history')).body.toString()) as History;
   assert.ok(Math.abs(history.at_ms.at(-1)! - clock.nowMs()) < 1_000);
@@ -298,7 +301,7 @@ test('a clock that is set is told for an hour, with the direction', async () => 
   clock.setByMs = 0;
   assert.match(
     (await found(server, clock, 'clock_stepped'))?.text ?? '',
-    /^the clock of the machine was set forward by 90 s, /,
+    /^the clock of the machine was set forward by 1\u2009min 29\u2009s, /,
   );
 });
 
@@ -315,7 +318,7 @@ test('views that cost much are said to be throttled, until nobody looks at them 
   lookMs = 0;
   const throttled = await found(server, clock, 'views_throttled');
   assert.equal(throttled?.severity, 'info');
-  assert.match(throttled.text, /^what is shown is computed every \d+ s only: /);
+  assert.match(throttled.text, /^what is shown is computed every \d+(?:\.\d)?\u2009s only: /);
   for (let i = 0; i < 20; i++) await found(server, clock, 'views_throttled');
   assert.equal(await found(server, clock, 'views_throttled'), undefined);
 });

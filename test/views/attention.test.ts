@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { plain } from '../../src/cli/text.ts';
 import { RETRY_DEFAULT } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import { attention } from '../../src/views/answers/attention.ts';
@@ -11,7 +12,7 @@ import { gatedStore } from '../support/store/gated-store.ts';
 
 /** What a person is told, by code. */
 function told({ sources }: Views): Readonly<Record<string, string>> {
-  return Object.fromEntries(made(attention(sources, null)).map(({ code, text }) => [code, text]));
+  return Object.fromEntries(made(attention(sources, null)).map(({ code, text }) => [code, plain(text)]));
 }
 
 const BY_ANN = { by: 'ann@host', reason: null, isDryRun: false, expected: null };
@@ -202,7 +203,9 @@ test('a submission that failed in the night is told in the morning, with how man
     await world.passes(1_000);
   };
   const found = () =>
-    made(attention(views.sources, null)).filter(({ code }) => code === 'submissions_failed');
+    made(attention(views.sources, null))
+      .filter(({ code }) => code === 'submissions_failed')
+      .map((each) => ({ ...each, text: plain(each.text) }));
   await ends(41n, 0);
   assert.deepEqual(found(), []);
   await ends(42n, 3);
@@ -210,7 +213,7 @@ test('a submission that failed in the night is told in the morning, with how man
   assert.deepEqual([one?.severity, one?.link], ['warning', `submissions/${ids[1]}`]);
   assert.equal(
     one?.text,
-    `submission ${ids[1]} (customer 42, bills-1) ended 1 s ago, all 3 chunks failed: TypeError: invoice 0 has no address`,
+    `submission ${ids[1]} (customer 42, bills-1) ended 1.0 s ago, all 3 chunks failed: TypeError: invoice 0 has no address`,
   );
   // Its tries are not told a second time.
   assert.equal(told(views).failing, undefined);
@@ -274,7 +277,7 @@ test('consumers of a queue that was taken over are given some seconds before the
   world.clock.advance(1_000);
   assert.equal(
     told(views).no_consumers,
-    '3 chunks wait: the queue was taken over, or started, 1 s ago, and its consumers have not come back yet',
+    '3 chunks wait: the queue was taken over, or started, 1.0 s ago, and its consumers have not come back yet',
   );
   world.clock.advance(5_000);
   assert.equal(told(views).no_consumers, '3 chunks wait, and no consumer is connected');

@@ -16,7 +16,7 @@ import { type ClientFlags, clientCommand, urlOf, withProducer } from '../client-
 import { type Io, written } from '../io.ts';
 import { StopSignals } from '../stop-signals.ts';
 import { oneLine, toJson } from '../text.ts';
-import { duration, integer, plainFlag } from '../values.ts';
+import { integer, plainFlag, readDuration } from '../values.ts';
 import { filterQuery } from './filter.ts';
 import { CTRL_C, pressed, rowWithin } from './keys.ts';
 import { linesOf } from './screen.ts';
@@ -42,10 +42,11 @@ export function topCommand(io: Io): Command {
     .option('-b, --batch', 'print the figures as plain text, one time after the other')
     .addOption(plainFlag('-n, --count <number>', 'end after this number of times', integer(1)))
     .addOption(
-      plainFlag('-d, --delay <duration>', 'between one time and the next', duration(100, 3_600_000)).default(
-        1000,
-        '1s',
-      ),
+      plainFlag(
+        '-d, --delay <duration>',
+        'between one time and the next',
+        readDuration(100, 3_600_000),
+      ).default(1000, '1s'),
     )
     .addOption(
       plainFlag('--sort <column>', 'by what the submissions are sorted')

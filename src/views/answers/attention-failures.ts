@@ -1,16 +1,14 @@
 import { listedQueue } from '../../model/queue-name.ts';
 import type { FailureExample } from '../../protocol/api/overview.ts';
+import { duration, HOUR, MINUTE, plural } from '../../protocol/api/words.ts';
+import { failedInWords } from '../end-in-words.ts';
 import { fingerprintOf, gistOf } from '../fingerprint.ts';
 import type { Computation } from '../frames.ts';
-import { failedInWords, plural } from '../plural.ts';
 import { iso, type Sources } from '../sources.ts';
 import type { FailedEnd } from '../tallies/ended.ts';
 import type { FailedTry } from '../tallies/failures.ts';
 import { type Add, Concerned, type Known, whereOf } from './known-by.ts';
-import { inWords } from './why-checks.ts';
 
-const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
 /** So many failures of a submission in a minute are worth a look. */
 const FAILURES_MIN = 3;
 /** Ways to fail that are told one by one, those with most first. */
@@ -31,7 +29,7 @@ interface Group<Failed> {
 export function* ofFailures(sources: Sources, name: string | null, add: Add): Computation<void> {
   const { watcher, clock } = sources;
   const { ring } = watcher.failures;
-  const sinceMs = clock.nowMs() - MINUTE_MS;
+  const sinceMs = clock.nowMs() - MINUTE;
   const bySubmission = new Map<bigint, FailedTry[]>();
   let seen = 0;
   for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--, seen++) {
@@ -96,8 +94,8 @@ export function* ofFailedEnds({ watcher, clock }: Sources, name: string | null, 
     const who = concerned.inWords(whereOf(name, queue));
     add(
       'submissions_failed',
-      agoMs < HOUR_MS ? 'warning' : 'info',
-      `${concerned.count === 1 ? '' : atLeast}${who} ${endsInWords(group, agoMs < 1_000 ? 'just now' : `${inWords(agoMs)} ago`)}: ${example.text}`,
+      agoMs < HOUR ? 'warning' : 'info',
+      `${concerned.count === 1 ? '' : atLeast}${who} ${endsInWords(group, agoMs < 1_000 ? 'just now' : `${duration(agoMs)} ago`)}: ${example.text}`,
       concerned.count === 1 ? `submissions/${id}` : `submissions?state=${state}&${filterOf(group)}`,
       concerned.count,
       { ...concerned.facts, example },

@@ -1,20 +1,19 @@
 import { listedQueue } from '../../model/queue-name.ts';
 import { SHARDS } from '../../model/shard.ts';
 import type { Attention, Severity } from '../../protocol/api/overview.ts';
+import { count, duration, MINUTE, percent, plural } from '../../protocol/api/words.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { QueueSight } from '../../queue/queue.ts';
 import type { HeldLink, SubmissionSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
-import { plural } from '../plural.ts';
 import { queuesOf, type Sources } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
 import { ofFailedEnds, ofFailures } from './attention-failures.ts';
 import { type Add, Concerned, whereOf } from './known-by.ts';
 import { type Slow, slowConsumers } from './slow-consumers.ts';
 import { stragglerAfterMs } from './stragglers.ts';
-import { comingBackInWords, inWords, isComingBack, pausesInWords } from './why-checks.ts';
+import { comingBackInWords, isComingBack, pausesInWords } from './why-checks.ts';
 
-const MINUTE_MS = 60_000;
 /** There may be several in each of a thousand queues. */
 export const ATTENTION_MAX = 100;
 /** The text of a strategy takes some microseconds. */
@@ -23,7 +22,7 @@ const STALLED_SECONDS = 300;
 const DISK_LOW = 0.1;
 const DISK_CRITICAL = 0.02;
 const CLOCK_STEP_MS = 2_000;
-const CLOCK_STEP_SHOWN_MS = 60 * MINUTE_MS;
+const CLOCK_STEP_SHOWN_MS = 60 * MINUTE;
 const INTERVAL_LONG_MS = 5_000;
 const REFUSED_FOR: Readonly<Record<string, string>> = {
   limit: 'at the limit of connections (--max-connections)',
@@ -55,7 +54,7 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }
   const { ok, error, stuckSinceMs } = queue.journalHealth;
   if (!ok) {
     const forMs = clock.monotonicMs() - (stuckSinceMs ?? clock.monotonicMs());
-    const text = `the store has taken nothing for ${inWords(forMs)}: ${error?.message ?? 'it does not answer'}`;
+    const text = `the store has taken nothing for ${duration(forMs)}: ${error?.message ?? 'it does not answer'}`;
     add('store_unhealthy', 'critical', text, 'queue');
   }
   if (queue.isHandOutHeld) {
@@ -64,8 +63,12 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }
   const { freeBytes, totalBytes } = disk;
   if (freeBytes !== null && totalBytes !== null && freeBytes < totalBytes * DISK_LOW) {
     const severity = freeBytes < totalBytes * DISK_CRITICAL ? 'critical' : 'warning';
-    const percent = ((freeBytes / totalBytes) * 100).toFixed(1);
-    add('disk_low', severity, `${percent} % of the disk of the database is free`, 'queue');
+    add(
+      'disk_low',
+      severity,
+      `${percent(freeBytes / totalBytes)} of the disk of the database is free`,
+      'queue',
+    );
   }
   const pauses = queue.pausesOf(null);
   if (pauses.length > 0) {
@@ -79,7 +82,9 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }
   }
   const refusedBy = Object.entries(refusals()).filter(([, count]) => count > 0);
   const refused = refusedBy.reduce((sum, [, count]) => sum + count, 0);
-  const reasons = refusedBy.map(([reason, count]) => `${count} ${REFUSED_FOR[reason] ?? `for ${reason}`}`);
+  const reasons = refusedBy.map(
+    ([reason, times]) => `${count(times)} ${REFUSED_FOR[reason] ?? `for ${reason}`}`,
+  );
   if (refused > 0) {
     add(
       'clients_refused',
@@ -93,14 +98,14 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }
   const steppedAgoMs = clock.monotonicMs() - (lastStep?.atMs ?? 0);
   if (lastStep !== null && Math.abs(lastStep.byMs) > CLOCK_STEP_MS && steppedAgoMs < CLOCK_STEP_SHOWN_MS) {
     const direction = lastStep.byMs > 0 ? 'forward' : 'back';
-    const text = `the clock of the machine was set ${direction} by ${inWords(Math.abs(lastStep.byMs))}, ${inWords(steppedAgoMs)} ago`;
+    const text = `the clock of the machine was set ${direction} by ${duration(Math.abs(lastStep.byMs))}, ${duration(steppedAgoMs)} ago`;
     add('clock_stepped', 'info', text, 'queue');
   }
   if (throttling() > INTERVAL_LONG_MS) {
     add(
       'views_throttled',
       'info',
-      `what is shown is computed every ${inWords(throttling())} only: many look, or the queue is busy`,
+      `what is shown is computed every ${duration(throttling())} only: many look, or the queue is busy`,
       'queue',
     );
   }
@@ -109,7 +114,7 @@ function ofServer({ queue, clock, disk, sampler, throttling, refusals, address }
 function ofShards({ shardsMissing }: Sources, add: Add): void {
   const missing = shardsMissing();
   if (missing === 0) return;
-  const text = `${missing} of ${SHARDS} shards ${missing === 1 ? 'is' : 'are'} open on no node: queues stand still, and what is shown is without them`;
+  const text = `${missing} of ${plural(SHARDS, 'shard')} ${missing === 1 ? 'is' : 'are'} open on no node: queues stand still, and what is shown is without them`;
   add('shards_missing', 'critical', text, 'queue', missing);
 }
 
@@ -209,13 +214,13 @@ function* ofConsumers(
     const concerned = new Concerned();
     concerned.add({ ...longest.record, metadata: longest.record.strategicMetadata });
     const last = isLastInFlight(longest) ? ', which waits for its last chunks' : '';
-    const text = `${plural(stragglers, 'consumer holds', 'consumers hold')} a chunk far longer than others take, the longest for ${inWords(longestMs)}, of ${concerned.inWords()}${last}`;
+    const text = `${plural(stragglers, 'consumer holds', 'consumers hold')} a chunk far longer than others take, the longest for ${duration(longestMs)}, of ${concerned.inWords()}${last}`;
     const about = { ...concerned.facts, example: null };
     add('stragglers', 'warning', text, `consumers?queue=${listed}&sort=oldest_held`, stragglers, about);
   }
   yield* slowOnes(schedule, listed, add);
   if (clients.size > 1) {
-    const text = `consumers of ${clients.size} versions are connected: ${[...clients].sort().slice(0, 5).join(', ')}`;
+    const text = `consumers of ${count(clients.size)} versions are connected: ${[...clients].sort().slice(0, 5).join(', ')}`;
     add('versions_mixed', 'info', text, `consumers?queue=${listed}&group=client`, clients.size);
   }
 }
@@ -242,7 +247,7 @@ function* slowOnes(schedule: QueueSight['schedule'], listed: string, add: Add): 
   add(
     'slow_consumers',
     'warning',
-    `${plural(slow.size, 'consumer is', 'consumers are')} far slower than the others: a chunk takes ${who} ${inWords(meanMs)}, the others ${inWords(othersMs)}${waitingInWords(concerned)}`,
+    `${plural(slow.size, 'consumer is', 'consumers are')} far slower than the others: a chunk takes ${who} ${duration(meanMs)}, the others ${duration(othersMs)}${waitingInWords(concerned)}`,
     `consumers?queue=${listed}&sort=slowest`,
     slow.size,
     { ...concerned.facts, example: null },

@@ -1,5 +1,6 @@
 import type { Strategy } from '../../model/strategy.ts';
 import { strategyText } from '../../model/strategy-text.ts';
+import { plural } from '../../protocol/api/words.ts';
 
 /** What of a submission decides whether a strategy gives it out. */
 export interface Carrying {
@@ -32,9 +33,9 @@ export function exclusionOf(strategy: Strategy, submission: Carrying): string | 
     }
     case 'max_simultaneous': {
       const value = submission.pairs.get(strategy.metaKey);
-      const count = value === undefined ? 0 : submission.inFlight(strategy.metaKey, value);
-      if (count < strategy.max) return exclusionOf(strategy.underlying, submission);
-      return `${strategyText(strategy)} allows ${strategy.max} of ${strategy.metaKey}=${value} at once, and ${count} are in flight`;
+      const inFlight = value === undefined ? 0 : submission.inFlight(strategy.metaKey, value);
+      if (inFlight < strategy.max) return exclusionOf(strategy.underlying, submission);
+      return `${strategyText(strategy)} allows ${plural(strategy.max, 'chunk')} of ${strategy.metaKey}=${value} at once, and ${plural(inFlight, 'is', 'are')} in flight`;
     }
     case 'or_else': {
       const first = exclusionOf(strategy.first, submission);

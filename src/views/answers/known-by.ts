@@ -7,6 +7,7 @@ import type {
   NamedSubmission,
   Severity,
 } from '../../protocol/api/overview.ts';
+import { plural } from '../../protocol/api/words.ts';
 import { withoutNumbers } from '../fingerprint.ts';
 
 /** Of pairs of metadata in a sentence. */
@@ -62,7 +63,7 @@ export class Concerned {
       return `submission ${first.id}${known === '' ? '' : ` (${known})`}${where}`;
     }
     const shared = pairsInWords(metadata).join(', ');
-    return `${this.count} submissions${where}${shared === '' ? '' : `, all with ${shared},`}`;
+    return `${plural(this.count, 'submission')}${where}${shared === '' ? '' : `, all with ${shared},`}`;
   }
 }
 

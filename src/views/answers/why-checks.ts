@@ -1,5 +1,5 @@
 import { WHY_CODES, type WhyCheck, type WhyCode } from '../../protocol/api/why.ts';
-import { plural } from '../plural.ts';
+import { count, duration, plural, rate, SECOND } from '../../protocol/api/words.ts';
 
 /** What is known of a submission that does not go on, or of all that is open, before it is judged. */
 export interface Situation {
@@ -88,9 +88,6 @@ interface Finding {
 
 /** Consumers need some seconds to notice that their queue is elsewhere, and to connect again. */
 const COMING_BACK_MS = 5_000;
-const SECOND_MS = 1_000;
-const MINUTE_MS = 60_000;
-const HOUR_MS = 3_600_000;
 
 /**
  * Looks at everything that may keep work from going on, in order: the first that does is the verdict. What an earlier one
@@ -141,7 +138,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     storeStuck === null
       ? null
       : {
-          evidence: `the store has taken nothing for ${inWords(storeStuck.forMs)}: ${storeStuck.error}`,
+          evidence: `the store has taken nothing for ${duration(storeStuck.forMs)}: ${storeStuck.error}`,
           advice: 'see to the disk or the database; the queue goes on by itself',
         },
 
@@ -182,14 +179,14 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     if (submission !== null) {
       if (submission.startsInMs <= 0) return null;
       return {
-        evidence: `it starts in ${inWords(submission.startsInMs)}`,
+        evidence: `it starts in ${duration(submission.startsInMs)}`,
         advice: `wait, or opsqueue set ${submission.id} --start-after none`,
       };
     }
     if (withheld === null) return null;
     const { only, startsInMs } = withheld;
     return {
-      evidence: `${withheldInWords(situation, withheld)} has not begun, as was asked: ${only === null ? 'the first' : 'it'} starts in ${inWords(startsInMs)}${stillHeld(situation)}`,
+      evidence: `${withheldInWords(situation, withheld)} has not begun, as was asked: ${only === null ? 'the first' : 'it'} starts in ${duration(startsInMs)}${stillHeld(situation)}`,
       advice: `wait, or opsqueue set ${only ?? 'ID'} --start-after none`,
     };
   },
@@ -204,14 +201,14 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     const left =
       reserved === 1
         ? 'the only chunk that is left is in the hands of a consumer'
-        : `all ${reserved} chunks that are left are in the hands of consumers`;
+        : `all ${plural(reserved, 'chunk')} that are left are in the hands of consumers`;
     if (longestHeld === null) return { evidence: left, advice: null };
     const { chunk, heldMs, by, stragglerAfterMs } = longestHeld;
     const isStraggler = heldMs > stragglerAfterMs;
     return {
-      evidence: `${left}; chunk ${chunk} is held longest, for ${inWords(heldMs)}, by ${by}`,
+      evidence: `${left}; chunk ${chunk} is held longest, for ${duration(heldMs)}, by ${by}`,
       advice: isStraggler
-        ? `that is a straggler (others take less than ${inWords(stragglerAfterMs)}): look at that consumer; its connection gone, the chunk is handed out again`
+        ? `that is a straggler (others take less than ${duration(stragglerAfterMs)}): look at that consumer; its connection gone, the chunk is handed out again`
         : 'wait until they are done',
     };
   },
@@ -220,7 +217,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     if (waiting > 0 || delayed === 0) return null;
     const failure = lastFailure === null ? '' : `; the last failure: ${lastFailure}`;
     return {
-      evidence: `${delayed === 1 ? 'the only chunk that could be handed out waits for its next try,' : `all ${delayed} chunks that could be handed out wait for their next try, the first`} in ${inWords(nextTryMs ?? 0)}${failure}`,
+      evidence: `${delayed === 1 ? 'the only chunk that could be handed out waits for its next try,' : `all ${plural(delayed, 'chunk')} that could be handed out wait for their next try, the first`} in ${duration(nextTryMs ?? 0)}${failure}`,
       advice: `see why they fail: opsqueue failures${submission === null ? '' : ` ${submission.id}`}`,
     };
   },
@@ -236,7 +233,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     const last =
       lastConsumer === null
         ? 'none was since the start of the server'
-        : `the last one went ${inWords(lastConsumer.goneForMs)} ago: ${lastConsumer.text}`;
+        : `the last one went ${duration(lastConsumer.goneForMs)} ago: ${lastConsumer.text}`;
     return {
       evidence: `${plural(waiting, 'chunk waits', 'chunks wait')} and no consumer is connected to this queue; ${last}`,
       advice: 'start consumers, and compare the queue in their address',
@@ -246,7 +243,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
   excluded({ submission, excluded, consumers, reserved }) {
     if (reserved > 0 || excluded === null || excluded.consumers < consumers) return null;
     return {
-      evidence: `${consumers === 1 ? 'the strategy of the only consumer excludes' : `the strategies of all ${consumers} consumers exclude`} it: ${excluded.example}`,
+      evidence: `${consumers === 1 ? 'the strategy of the only consumer excludes' : `the strategies of all ${plural(consumers, 'consumer')} exclude`} it: ${excluded.example}`,
       advice: `start a consumer with another strategy, or change its metadata: opsqueue set ${submission?.id ?? 'ID'}`,
     };
   },
@@ -255,30 +252,31 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     // What they hold is of others.
     if ((submission !== null && reserved > 0) || consumersFull < consumers) return null;
     return {
-      evidence: `all ${consumers} consumers hold as many chunks as they may, or send outputs faster than the store takes them`,
+      evidence: `${consumers === 1 ? 'the only consumer holds as many chunks as it may, or sends' : `all ${plural(consumers, 'consumer')} hold as many chunks as they may, or send`} outputs faster than the store takes them`,
       advice: 'start more consumers, or let them reserve fewer chunks ahead',
     };
   },
 
-  outranked({ submission, outranked, reserved, rate }) {
+  outranked({ submission, outranked, reserved, rate: perSecond }) {
     if (outranked === null || reserved > 0) return null;
     const { chunks, submissions, strategy, consumers } = outranked;
     const inTime =
-      rate !== null && rate > 0
-        ? `, at the present rate its turn is in ${inWords((chunks / rate) * SECOND_MS)}`
+      perSecond !== null && perSecond > 0
+        ? `, at the present rate its turn is in ${duration((chunks / perSecond) * SECOND)}`
         : '';
     return {
-      evidence: `${chunks} chunks of ${submissions} submissions come first under ${strategy}, which ${consumers} consumers use${inTime}`,
+      evidence: `${plural(chunks, 'chunk')} of ${plural(submissions, 'submission')} ${chunks === 1 ? 'comes' : 'come'} first under ${strategy}, which ${plural(consumers, 'consumer uses', 'consumers use')}${inTime}`,
       advice: `more consumers, or other metadata for a strategy by priority: opsqueue set ${submission?.id ?? 'ID'}`,
     };
   },
 
-  consumers_busy({ consumersWaiting, consumersWorking, consumers, reserved, usualMs, rate }) {
+  consumers_busy({ consumersWaiting, consumersWorking, consumers, reserved, usualMs, rate: perSecond }) {
     if (reserved > 0 || consumersWaiting > 0 || consumersWorking === 0) return null;
-    const usual = usualMs === null ? '' : `; a chunk takes them ${inWords(usualMs)}`;
-    const pace = rate !== null && rate > 0 ? ` They complete ${round(rate)} chunks a second.` : '';
+    const usual = usualMs === null ? '' : `; a chunk takes them ${duration(usualMs)}`;
+    const pace =
+      perSecond !== null && perSecond > 0 ? `, and they complete ${rate(perSecond)} chunks a second` : '';
     return {
-      evidence: `${consumersWorking} of ${consumers} consumers are busy with other work, and none waits for chunks${usual}.${pace}`,
+      evidence: `${count(consumersWorking)} of ${plural(consumers, 'consumer')} ${consumersWorking === 1 ? 'is' : 'are'} busy with other work, and none waits for chunks${usual}${pace}`,
       advice: 'more consumers',
     };
   },
@@ -286,8 +284,8 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
   running: ({ ownRate, reserved, waiting }) => ({
     evidence:
       ownRate !== null && ownRate > 0
-        ? `it runs: ${round(ownRate)} chunks a second, ${reserved} in flight, ${waiting} wait`
-        : `nothing keeps it from running: ${reserved} chunks are in flight, ${waiting} wait`,
+        ? `it runs: ${rate(ownRate)} chunks a second, ${count(reserved)} in flight, ${waitingInWords(waiting)}`
+        : `nothing keeps it from running: ${plural(reserved, 'chunk is', 'chunks are')} in flight, ${waitingInWords(waiting)}`,
     advice: null,
   }),
 };
@@ -295,6 +293,10 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
 function withheldInWords({ submissionsOpen }: Situation, { submissions, chunks }: WithheldSituation): string {
   const what = submissions === submissionsOpen ? 'all open work' : 'all that is left to hand out';
   return `${what} (${plural(submissions, 'submission')}, ${plural(chunks, 'chunk')})`;
+}
+
+function waitingInWords(waiting: number): string {
+  return `${count(waiting)} ${waiting === 1 ? 'waits' : 'wait'}`;
 }
 
 function stillHeld({ reserved }: Situation): string {
@@ -317,17 +319,5 @@ export function isComingBack(takenOverForMs: number | null): takenOverForMs is n
 }
 
 export function comingBackInWords(takenOverForMs: number): string {
-  return `the queue was taken over, or started, ${inWords(takenOverForMs)} ago, and its consumers have not come back yet`;
-}
-
-/** `4 s`, `12 min`, `3 h` */
-export function inWords(ms: number): string {
-  if (ms < SECOND_MS) return `${Math.max(0, Math.round(ms))} ms`;
-  if (ms < 2 * MINUTE_MS) return `${Math.round(ms / SECOND_MS)} s`;
-  if (ms < 2 * HOUR_MS) return `${Math.round(ms / MINUTE_MS)} min`;
-  return `${Math.round(ms / HOUR_MS)} h`;
-}
-
-function round(rate: number): string {
-  return rate >= 10 ? String(Math.round(rate)) : rate.toFixed(1);
+  return `the queue was taken over, or started, ${duration(takenOverForMs)} ago, and its consumers have not come back yet`;
 }

@@ -1,12 +1,13 @@
 import { type Act, SERVER_SCOPE } from '../../model/control.ts';
 import type { SubmissionId } from '../../model/ids.ts';
 import type { SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
+import { duration, plural } from '../../protocol/api/words.ts';
 import type { EventObserver, QueueEvent } from '../../queue/events.ts';
 import type { ConnectedConsumer } from '../../queue/peer.ts';
 import type { OpenSubmission } from '../../scheduler/types.ts';
 import { clipped } from '../../system/log/logger.ts';
 import type { Clock } from '../../system/time/clock.ts';
-import { endInWords, plural } from '../plural.ts';
+import { endInWords } from '../end-in-words.ts';
 import { Ended } from './ended.ts';
 import { Failures } from './failures.ts';
 import { type Occurrence, Occurrences } from './occurrences.ts';
@@ -121,7 +122,7 @@ export class Watcher implements EventObserver {
         this.#ofConsumer(
           'consumer_sick',
           event,
-          `: ${event.failuresInRow} chunks failed in a row while others completed theirs, it pauses for ${Math.round(event.pauseMs)} ms`,
+          `: ${plural(event.failuresInRow, 'chunk')} failed in a row while others completed theirs, it pauses for ${duration(Math.round(event.pauseMs))}`,
         );
         break;
       default:

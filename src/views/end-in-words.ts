@@ -1,9 +1,5 @@
 import type { SubmissionEnd } from '../model/submission.ts';
-
-/** `1 chunk`, `5 chunks` */
-export function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
-}
+import { count, plural } from '../protocol/api/words.ts';
 
 /** `failed`, `all 3 chunks failed`, `2 of 300 chunks failed` */
 export function endInWords(end: SubmissionEnd, chunksTotal: number): string {
@@ -12,6 +8,6 @@ export function endInWords(end: SubmissionEnd, chunksTotal: number): string {
 }
 
 export function failedInWords(failed: number, total: number): string {
-  if (failed < total) return `${failed} of ${plural(total, 'chunk')} failed`;
-  return total === 1 ? 'its only chunk failed' : `all ${total} chunks failed`;
+  if (failed < total) return `${count(failed)} of ${plural(total, 'chunk')} failed`;
+  return total === 1 ? 'its only chunk failed' : `all ${plural(total, 'chunk')} failed`;
 }
