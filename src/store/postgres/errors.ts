@@ -37,7 +37,9 @@ const OF_TRUST = /^(?:SELF_SIGNED|DEPTH_ZERO_SELF_SIGNED|UNABLE_TO_)/;
 const CUT_OFF = 'ERR_SSL_UNEXPECTED_EOF_WHILE_READING';
 /** The only errors of `pg` that are about the configuration have no code: TLS refused, no password given. */
 const OF_LOGIN = /\bnot support SSL\b|\bSASL\b/;
-
+const NO_TLS = /\bnot support SSL\b/;
+/** A server that wants TLS names it as what is missing, in a message that may be translated. */
+const WANTS_TLS = /\bno encryption$/;
 const NO_PASSWORD = /\bSASL\b.*\bclient password must be a/;
 
 /** An administrator ended the wait for a synchronous standby: it is committed, but only on the primary. */
@@ -87,6 +89,10 @@ export function reasonOf(error: unknown): string {
   const message = messageOf(error);
   if (NO_PASSWORD.test(message))
     return 'the server asks for a password, and none was given (PGPASSWORD, or a password file)';
+  if (NO_TLS.test(message))
+    return 'the server offers no TLS, which sslmode asks for (sslmode=disable does without)';
+  if (code === '28000' && WANTS_TLS.test(message))
+    return `${message} (SQLSTATE ${code}; sslmode=require asks for TLS)`;
   if (code !== null && OF_TRUST.test(code))
     return `${message.split(';')[0]} (sslrootcert=FILE names the authority to trust)`;
   return code !== null && SQLSTATE.test(code) ? `${message} (SQLSTATE ${code})` : message;

@@ -113,3 +113,18 @@ test('the message has all that is known: the errors of all addresses, and the co
   const ours = new StoreError('fenced', 'taken');
   assert.equal(postgresError(ours, 'db'), ours);
 });
+
+test('a server that has no TLS, or wants it, says so with the parameter that helps', () => {
+  const reason = (error: Error) => connectError('db', [{ server: 'a', error }]).message;
+  assert.equal(
+    reason(failure(undefined, 'The server does not support SSL connections')),
+    'db: cannot connect: the server offers no TLS, which sslmode asks for (sslmode=disable does without)',
+  );
+  const entry = 'no pg_hba.conf entry for host "10.0.0.7", user "q", database "q", no encryption';
+  assert.equal(
+    reason(failure('28000', entry)),
+    `db: cannot connect: ${entry} (SQLSTATE 28000; sslmode=require asks for TLS)`,
+  );
+  const other = 'no pg_hba.conf entry for host "10.0.0.7", user "q", database "q", SSL encryption';
+  assert.equal(reason(failure('28000', other)), `db: cannot connect: ${other} (SQLSTATE 28000)`);
+});

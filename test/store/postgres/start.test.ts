@@ -71,7 +71,7 @@ describe('the start on PostgreSQL', { skip: withoutPostgres() }, () => {
     );
     await refused(
       server.url('?sslmode=require'),
-      `${named()}: cannot connect: The server does not support SSL connections`,
+      `${named()}: cannot connect: the server offers no TLS, which sslmode asks for (sslmode=disable does without)`,
     );
   });
 
