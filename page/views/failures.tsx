@@ -2,6 +2,7 @@ import type { ComponentChildren } from 'preact';
 import {
   FAILURE_CAUSES,
   FAILURE_GROUPINGS,
+  FAILURES_KEPT_MAX,
   type FailureGroup,
   type FailureRow,
   type FailuresAnswer,
@@ -30,7 +31,7 @@ export function FailuresView() {
   const since =
     data === null ? null : (
       <span class="since">
-        since <Ago at={data.since} />
+        {data.forgotten ? `the newest ${count(FAILURES_KEPT_MAX)}, ` : ''}since <Ago at={data.since} />
       </span>
     );
   return (

@@ -1,3 +1,4 @@
+import { FAILURES_KEPT_MAX } from '../../src/protocol/api/failures.ts';
 import type { List, PauseItem } from '../../src/protocol/api/lists.ts';
 import {
   type ChunkRow,
@@ -78,7 +79,13 @@ export function SubmissionView({ id }: { readonly id: string }) {
       {data.failures.length === 0 ? null : (
         <section>
           <Heading aside={<a href={hrefTo('failures', `submission=${id}`)}>All its failures</a>}>
-            Failures
+            Failures{' '}
+            {data.failures_since === null ? null : (
+              <span class="since">
+                those among the newest {count(FAILURES_KEPT_MAX)} of all, since{' '}
+                <Ago at={data.failures_since} />
+              </span>
+            )}
           </Heading>
           <FailureGroups groups={data.failures} />
         </section>

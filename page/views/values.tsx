@@ -75,6 +75,9 @@ function Values({ of: key }: { readonly of: string }) {
   );
 }
 
+/** Values that have just come, and the first look at a key. */
+const RATE_UNKNOWN = 'Counted from one look to the next: known in a second, of up to 20\u2009000 values';
+
 /** A number with a bar that compares it with the others. */
 function compared(
   name: string,
@@ -83,6 +86,8 @@ function compared(
   kind: string,
   of: (row: ValueRow) => number | null,
   text: (value: number) => preact.ComponentChildren,
+  /** Why there is none. */
+  unknown = '',
 ): ColumnOf<ValueRow> {
   const most = Math.max(0, ...rows.map((row) => of(row) ?? 0));
   return {
@@ -93,7 +98,7 @@ function compared(
     cell: (row) => {
       const value = of(row);
       return (
-        <span class="with-bar">
+        <span class="with-bar" title={value === null ? unknown : ''}>
           <Bar value={value ?? 0} max={most} kind={kind} />
           <span class="fixed">{value === null ? <None /> : text(value)}</span>
         </span>
@@ -129,7 +134,7 @@ function columnsOf(
     },
     compared('waiting', 'Waiting', rows, 'muted', ({ waiting }) => waiting, amount),
     compared('in_flight', 'In flight', rows, 'reserved', (row) => row.in_flight, amount),
-    compared('rate', 'Chunks/s', rows, 'done', (row) => row.rate, rate),
+    compared('rate', 'Chunks/s', rows, 'done', (row) => row.rate, rate, RATE_UNKNOWN),
     {
       name: 'set_back',
       title: 'Set back/min',

@@ -1,6 +1,11 @@
 import type { Command } from 'commander';
 import { queueText } from '../model/queue-name.ts';
-import type { FailureGroup, FailureRow } from '../protocol/api/failures.ts';
+import {
+  FAILURES_KEPT_MAX,
+  type FailureGroup,
+  type FailureRow,
+  type FailuresAnswer,
+} from '../protocol/api/failures.ts';
 import type { Frame, List } from '../protocol/api/lists.ts';
 import type { NodeRow, NodesAnswer } from '../protocol/api/nodes.ts';
 import { LIMIT_MAX } from '../protocol/api/parameters.ts';
@@ -173,6 +178,11 @@ opsqueue ls --failure FINGERPRINT lists the submissions; opsqueue status ID --fa
       };
       const answer = await withProducer(flags, (producer) => producer.view('failures', query));
       tellMissing(io, answer as Partial<Frame>);
+      const { forgotten, since } = answer as FailuresAnswer;
+      if (forgotten)
+        io.stderr.write(
+          `opsqueue: only the newest ${grouped(FAILURES_KEPT_MAX)}, since ${toSecond(since)}\n`,
+        );
       if (flags.json) io.stdout.write(`${toJson(answer)}\n`);
       else if (flags.each) io.stdout.write((answer as List<FailureRow>).items.map(eachText).join(''));
       else io.stdout.write(table(FAILURE_COLUMNS, (answer as List<FailureGroup>).items));

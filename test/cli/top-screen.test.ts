@@ -244,6 +244,7 @@ test('one submission is shown with why it does not go on and what failed, in any
       queue_pauses: [],
       timeline: [{ kind: 'inserted', at: FRAME.as_of, by: null, text: '4 chunks' }],
       acted_by: [],
+      failures_since: null,
       failures: [],
       end: { chunk: 3, text, by: null },
     },

@@ -52,4 +52,9 @@ export const FAILURE_GROUPINGS = ['fingerprint', 'none'] as const;
 export interface FailuresAnswer extends List<FailureGroup | FailureRow> {
   /** Failures before are not known: there is a limit to how many are kept, and none of before the start of the server. */
   readonly since: string;
+  /** It is the limit: there were others since the start of the server, which counts are without. */
+  readonly forgotten: boolean;
 }
+
+/** Tries that are kept, of all submissions together. */
+export const FAILURES_KEPT_MAX = 2_000;

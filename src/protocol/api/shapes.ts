@@ -299,7 +299,11 @@ export const SHAPES = {
     list(either('conn_id', object<ConsumerRow>(CONSUMER), consumerGroup)),
   ),
   consumerDetails: object<ConsumerAnswer>({ ...FRAME, ...CONSUMER, holding: listOf(held) }),
-  failures: object<FailuresAnswer>({ ...list(either('at', failure, failureGroup)), since: time }),
+  failures: object<FailuresAnswer>({
+    ...list(either('at', failure, failureGroup)),
+    since: time,
+    forgotten: flag,
+  }),
   keys: object<List<KeyRow>>(list(object<KeyRow>({ key: text, values: number }))),
   values: object<ValuesAnswer>({
     ...list(

@@ -122,6 +122,8 @@ export interface SubmissionAnswer extends Frame, SubmissionItem {
   readonly acted_by: readonly ActRow[];
   /** Those with most failures first, at most 5. */
   readonly failures: readonly FailureGroup[];
+  /** Those of before are forgotten, and not counted there; null: all are there. */
+  readonly failures_since: string | null;
   /** Why it ended, of one that failed or was cancelled. */
   readonly end: { readonly chunk: number | null; readonly text: string; readonly by: string | null } | null;
 }

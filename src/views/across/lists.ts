@@ -69,13 +69,14 @@ export function mergeFailures(
     .map((part) => part.since)
     .sort()
     .at(-1)!;
+  const known = { since, forgotten: parts.some((part) => part.forgotten) };
   if (isPaged(query)) {
     const page = { ...query, sort: 'at', order: 'desc' } as const;
     const rows = joined(parts as Parts<FailureRow>, page, true, ({ at, submission, chunk }) => [
       Date.parse(at),
       failureId(submission, chunk),
     ]);
-    return { since, ...rows };
+    return { ...known, ...rows };
   }
   const groups = new Map<string, FailureGroup>();
   for (const { items } of parts as Parts<FailureGroup>) {
@@ -84,7 +85,7 @@ export function mergeFailures(
       groups.set(group.fingerprint, known === undefined ? group : bothGroups(known, group));
     }
   }
-  return { since, ...failureGroupsPage(groups.values(), query), ...counted(parts, groups.size) };
+  return { ...known, ...failureGroupsPage(groups.values(), query), ...counted(parts, groups.size) };
 }
 
 /** No submission or consumer is on two nodes. */

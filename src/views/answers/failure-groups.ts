@@ -7,6 +7,7 @@ import type {
   FailuresAnswer,
   PairCount,
 } from '../../protocol/api/failures.ts';
+import type { SubmissionAnswer } from '../../protocol/api/submissions.ts';
 import { type Fingerprint, fingerprintOf, gistOf } from '../fingerprint.ts';
 import { type Computation, ofEach } from '../frames.ts';
 import { Page } from '../page.ts';
@@ -35,7 +36,8 @@ export function* failures(
   sources: Sources,
   query: FailuresQuery,
 ): Computation<Omit<FailuresAnswer, 'as_of' | 'age_ms'>> {
-  const since = iso(sources.watcher.failures.cutAtMs ?? sources.sinceMs);
+  const { cutAtMs } = sources.watcher.failures;
+  const known = { since: iso(cutAtMs ?? sources.sinceMs), forgotten: cutAtMs !== null };
   if (query.group === 'none') {
     const page = new Page<FailedTry>({ ...query, order: 'desc', sort: 'at' }, true);
     for (const failure of matching(sources, query)) {
@@ -45,9 +47,9 @@ export function* failures(
       page.add(atMs, failureId(String(submissionId), chunkIndex), failure);
     }
     const { matched, next, rows } = page.finish();
-    return { since, matched, next, items: yield* ofEach(rows, failureRow) };
+    return { ...known, matched, next, items: yield* ofEach(rows, failureRow) };
   }
-  return { since, ...failureGroupsPage(yield* grouped(matching(sources, query)), query) };
+  return { ...known, ...failureGroupsPage(yield* grouped(matching(sources, query)), query) };
 }
 
 export function failureGroupsPage(groups: Iterable<FailureGroup>, query: FailuresQuery) {
@@ -62,8 +64,17 @@ export function failureId(submission: string, chunk: number): string {
   return `${submission} ${chunk}`;
 }
 
-/** Of one submission, those with most failures first. */
-export function* failuresOf(sources: Sources, id: SubmissionId, max: number): Computation<FailureGroup[]> {
+/**
+ * Of one submission, those with most failures first.
+ *
+ * @param setBack as often as its tries failed; null: nobody knows
+ */
+export function* failuresOf(
+  sources: Sources,
+  id: SubmissionId,
+  setBack: number | null,
+  max: number,
+): Computation<Pick<SubmissionAnswer, 'failures' | 'failures_since'>> {
   const query = {
     queue: null,
     submission: id,
@@ -73,7 +84,12 @@ export function* failuresOf(sources: Sources, id: SubmissionId, max: number): Co
     fingerprint: null,
   };
   const groups = yield* grouped(matching(sources, query));
-  return groups.sort((a, b) => b.count - a.count).slice(0, max);
+  const { cutAtMs } = sources.watcher.failures;
+  const areAll = cutAtMs === null || groups.reduce((sum, { count }) => sum + count, 0) === setBack;
+  return {
+    failures: groups.sort((a, b) => b.count - a.count).slice(0, max),
+    failures_since: areAll ? null : iso(cutAtMs),
+  };
 }
 
 interface Gathered {

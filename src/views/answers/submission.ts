@@ -35,7 +35,7 @@ function* ofOpen(sources: Sources, open: SubmissionSight<ConsumerPeer>): Computa
   const { record, control, done } = open;
   const nowMs = clock.monotonicMs();
   const tally = submissionTallyOf(open);
-  const failures = yield* failuresOf(sources, record.id, FAILURES_MAX);
+  const failures = yield* failuresOf(sources, record.id, tally?.setBack ?? 0, FAILURES_MAX);
   const { startAfterMs, deadlineMs, history } = control;
   const unixOf = (atMs: number | null | undefined) =>
     atMs === null || atMs === undefined ? null : clock.nowMs() - (nowMs - atMs);
@@ -59,7 +59,7 @@ function* ofOpen(sources: Sources, open: SubmissionSight<ConsumerPeer>): Computa
       moment('deadline', deadlineMs, 'it is cancelled if it has not ended'),
     ]),
     acted_by: history.map(actRow),
-    failures,
+    ...failures,
     end: null,
   };
 }
@@ -77,8 +77,8 @@ function* preciseUnknown(
 
 function* ofEnded(sources: Sources, stored: StoredSubmission): Computation<Content> {
   const { record, control, end } = stored;
-  const failures = yield* failuresOf(sources, record.id, FAILURES_MAX);
   const figures = sources.watcher.ended.figuresOf(record.id);
+  const failures = yield* failuresOf(sources, record.id, figures?.setBack ?? null, FAILURES_MAX);
   const failedChunk = end !== null && 'failedChunk' in end ? end.failedChunk : null;
   const cancelled = end?.state === 'cancelled' ? end : null;
   return {
@@ -98,7 +98,7 @@ function* ofEnded(sources: Sources, stored: StoredSubmission): Computation<Conte
       ),
     ]),
     acted_by: control.history.map(actRow),
-    failures,
+    ...failures,
     end:
       failedChunk !== null
         ? { chunk: failedChunk.chunkIndex, text: failedChunk.failure, by: null }

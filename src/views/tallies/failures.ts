@@ -1,7 +1,7 @@
 import type { SubmissionId } from '../../model/ids.ts';
 import type { StrategicMetadata } from '../../model/submission.ts';
 import { bounded } from '../../model/thrown.ts';
-import type { FailureCause } from '../../protocol/api/failures.ts';
+import { FAILURES_KEPT_MAX, type FailureCause } from '../../protocol/api/failures.ts';
 import { Ring } from './ring.ts';
 
 /** A try that came to nothing. */
@@ -21,7 +21,6 @@ export interface FailedTry {
   readonly text: string;
 }
 
-const FAILURES_MAX = 2_000;
 const CHARS_MAX = 8_192;
 /** Of a failure when those that are kept have this many characters already. */
 const GIST_CHARS_MAX = 512;
@@ -29,7 +28,7 @@ const CHARS_TOTAL = 3_000_000;
 
 /** The last failures, their texts bounded each and together. */
 export class Failures {
-  readonly ring = new Ring<FailedTry>(FAILURES_MAX);
+  readonly ring = new Ring<FailedTry>(FAILURES_KEPT_MAX);
   #chars = 0;
 
   /** When the oldest of them was, if others have been forgotten; null: all are kept. */

@@ -304,12 +304,12 @@ export function failureGroups(world: World): List<FailureGroup> & FailuresAnswer
           example,
         };
       });
-  return { ...list(world, groups), since: iso(world.nowMs - 5 * HOUR) };
+  return { ...list(world, groups), since: iso(world.nowMs - 5 * HOUR), forgotten: true };
 }
 
 export function failureRows(world: World): FailuresAnswer {
   const rows = Array.from({ length: world.isEmpty ? 0 : world.rows }, (_, index) => failureRow(world, index));
-  return { ...list(world, rows, rows.length * 40), since: iso(world.nowMs - 5 * HOUR) };
+  return { ...list(world, rows, rows.length * 40), since: iso(world.nowMs - 5 * HOUR), forgotten: true };
 }
 
 export function submissionAnswer(world: World, id: string): SubmissionAnswer {
@@ -343,6 +343,7 @@ export function submissionAnswer(world: World, id: string): SubmissionAnswer {
       },
     ],
     failures: failureGroups(world).items.slice(0, 2),
+    failures_since: null,
     end: null,
   };
 }
