@@ -38,7 +38,30 @@ test('a consumer whose strategy excludes what waits is told, in the singular', a
   await world.settle();
   assert.equal(
     told(views).consumers_idle,
-    '1 consumer waits although 1 chunk could be handed out: their strategies exclude them',
+    '1 consumer has nothing to do: it takes only kind=2; the only chunk that waits has kind=1',
+  );
+  views.stop();
+});
+
+test('consumers that take other work are counted by what they take, beside what the waiting work has', async () => {
+  const world = await QueueWorld.start();
+  const views = startViews(world);
+  for (const kind of [1n, 2n])
+    await world.insert(`kind ${kind}`, 900, { strategicMetadata: new Map([['kind', kind]]) });
+  await world.insert('neither', 10);
+  world.consumer().reserve(1, Strategy.selectOnly('kind', [3, 4], Strategy.oldest()));
+  await world.settle();
+  const having = 'the 1,810 chunks that wait have kind=1, kind=2, no kind';
+  assert.equal(
+    told(views).consumers_idle,
+    `1 consumer has nothing to do: it takes only kind=3 or kind=4; ${having}`,
+  );
+  for (let i = 0; i < 2; i++)
+    world.consumer().reserve(1, Strategy.selectOnly('kind', [5], Strategy.newest()));
+  await world.settle();
+  assert.equal(
+    told(views).consumers_idle,
+    `3 consumers have nothing to do: 2 take only kind=5, 1 takes only kind=3 or kind=4; ${having}`,
   );
   views.stop();
 });

@@ -1,5 +1,6 @@
 import { listedQueue } from '../../model/queue-name.ts';
 import { SHARDS } from '../../model/shard.ts';
+import type { Strategy } from '../../model/strategy.ts';
 import type { Attention, Severity } from '../../protocol/api/overview.ts';
 import { count, duration, MINUTE, percent, plural } from '../../protocol/api/words.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
@@ -9,10 +10,11 @@ import type { Computation } from '../frames.ts';
 import { queuesOf, type Sources } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
 import { ofFailedEnds, ofFailures } from './attention-failures.ts';
+import { Excluded, waitingIn } from './excluded.ts';
 import { type Add, Concerned, whereOf } from './known-by.ts';
 import { type Slow, slowConsumers } from './slow-consumers.ts';
 import { stragglerAfterMs } from './stragglers.ts';
-import { comingBackInWords, isComingBack, pausesInWords } from './why-checks.ts';
+import { comingBackInWords, isComingBack, pausesInWords, waitingHasInWords } from './why-checks.ts';
 
 /** There may be several in each of a thousand queues. */
 export const ATTENTION_MAX = 100;
@@ -188,7 +190,7 @@ function* ofConsumers(
   const nowMs = clock.monotonicMs();
   const listed = listedQueue(name);
   const clients = new Set<string>();
-  let idle = 0;
+  const idle: Strategy[] = [];
   let stragglers = 0;
   let longestMs = 0;
   let longest: Held['submission'] | null = null;
@@ -196,9 +198,9 @@ function* ofConsumers(
   for (const consumer of schedule.consumers) {
     if (++looked % STRIDE === 0) yield;
     const { chunksReserved, requests, firstHeld, peer, isSick } = consumer;
-    const { client } = peer.facts;
+    const { client, strategy } = peer.facts;
     // One that is sick is kept waiting on purpose.
-    if (chunksReserved === 0 && requests.size > 0 && !isSick) idle++;
+    if (chunksReserved === 0 && requests.size > 0 && !isSick && strategy !== null) idle.push(strategy);
     if (client !== null) clients.add(client);
     if (firstHeld === null) continue;
     const heldMs = nowMs - firstHeld.reservedMs;
@@ -206,9 +208,8 @@ function* ofConsumers(
     stragglers++;
     if (heldMs > longestMs) [longestMs, longest] = [heldMs, firstHeld.submission];
   }
-  if (idle > 0 && counts.chunksAvailable > 0 && !queue.isHandOutHeld && !queue.isPaused(name)) {
-    const text = `${plural(idle, 'consumer waits', 'consumers wait')} although ${plural(counts.chunksAvailable, 'chunk')} could be handed out: their strategies exclude them`;
-    add('consumers_idle', 'warning', text, `why?queue=${listed}`, idle);
+  if (counts.chunksAvailable > 0 && !queue.isHandOutHeld && !queue.isPaused(name)) {
+    yield* ofExcluded(schedule, { idle, name, chunks: counts.chunksAvailable }, add);
   }
   if (longest !== null) {
     const concerned = new Concerned();
@@ -223,6 +224,31 @@ function* ofConsumers(
     const text = `consumers of ${count(clients.size)} versions are connected: ${[...clients].sort().slice(0, 5).join(', ')}`;
     add('versions_mixed', 'info', text, `consumers?queue=${listed}&group=client`, clients.size);
   }
+}
+
+/** Which consumers have nothing to do, since they take other work than what waits. */
+function* ofExcluded(
+  schedule: QueueSight['schedule'],
+  {
+    idle,
+    name,
+    chunks,
+  }: { readonly idle: readonly Strategy[]; readonly name: string; readonly chunks: number },
+  add: Add,
+): Computation<void> {
+  if (idle.length === 0) return;
+  const excluded = new Excluded(schedule, yield* waitingIn(schedule));
+  let looked = 0;
+  for (const strategy of idle) {
+    if (++looked % STRIDE === 0) yield;
+    excluded.add(strategy);
+  }
+  const { consumers, taking, takings, having } = excluded;
+  if (consumers === 0) return;
+  const waiting = `${plural(consumers, 'consumer has', 'consumers have')} nothing to do${name === '' ? '' : ` in queue ${name}`}`;
+  const why = taking === null ? takings : `${consumers === 1 ? 'it takes' : 'they take'} ${taking}`;
+  const text = `${waiting}: ${why}; ${waitingHasInWords(chunks)} ${having}`;
+  add('consumers_idle', 'warning', text, `why?queue=${listedQueue(name)}`, consumers);
 }
 
 /** How slow they are, and which submissions have nothing left but what they hold. */

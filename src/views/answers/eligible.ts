@@ -1,6 +1,4 @@
 import type { Strategy } from '../../model/strategy.ts';
-import { strategyText } from '../../model/strategy-text.ts';
-import { plural } from '../../protocol/api/words.ts';
 
 /** What of a submission decides whether a strategy gives it out. */
 export interface Carrying {
@@ -9,8 +7,25 @@ export interface Carrying {
   inFlight(key: string, value: bigint): number;
 }
 
-/** Why a strategy does not give the submission out now, in words; null if it does. */
-export function exclusionOf(strategy: Strategy, submission: Carrying): string | null {
+/** Why a strategy does not give a submission out now. */
+export type Exclusion =
+  | {
+      readonly kind: 'not_selected';
+      readonly key: string;
+      /** Those that it selects. */
+      readonly values: readonly (number | bigint)[];
+    }
+  | { readonly kind: 'excepted'; readonly key: string; readonly value: bigint }
+  | {
+      readonly kind: 'at_limit';
+      readonly key: string;
+      readonly value: bigint;
+      readonly max: number;
+      readonly inFlight: number;
+    };
+
+/** null: it does give it out. */
+export function exclusionOf(strategy: Strategy, submission: Carrying): Exclusion | null {
   switch (strategy.kind) {
     case 'oldest':
     case 'newest':
@@ -20,22 +35,23 @@ export function exclusionOf(strategy: Strategy, submission: Carrying): string | 
     case 'priority':
       return exclusionOf(strategy.underlying, submission);
     case 'select_only': {
-      const value = submission.pairs.get(strategy.metaKey);
-      const isSelected = value !== undefined && strategy.values.some((each) => BigInt(each) === value);
-      if (isSelected) return exclusionOf(strategy.underlying, submission);
-      return `${strategyText(strategy)} selects other values of ${strategy.metaKey}: it has ${value ?? 'none'}`;
+      const { metaKey: key, values, underlying } = strategy;
+      const value = submission.pairs.get(key);
+      const isSelected = value !== undefined && values.some((each) => BigInt(each) === value);
+      return isSelected ? exclusionOf(underlying, submission) : { kind: 'not_selected', key, values };
     }
     case 'select_except': {
-      const value = submission.pairs.get(strategy.metaKey);
-      const isExcepted = value !== undefined && strategy.values.some((each) => BigInt(each) === value);
-      if (!isExcepted) return exclusionOf(strategy.underlying, submission);
-      return `${strategyText(strategy)} excepts ${strategy.metaKey}=${value}`;
+      const { metaKey: key, values, underlying } = strategy;
+      const value = submission.pairs.get(key);
+      const isExcepted = value !== undefined && values.some((each) => BigInt(each) === value);
+      return isExcepted ? { kind: 'excepted', key, value } : exclusionOf(underlying, submission);
     }
     case 'max_simultaneous': {
-      const value = submission.pairs.get(strategy.metaKey);
-      const inFlight = value === undefined ? 0 : submission.inFlight(strategy.metaKey, value);
-      if (inFlight < strategy.max) return exclusionOf(strategy.underlying, submission);
-      return `${strategyText(strategy)} allows ${plural(strategy.max, 'chunk')} of ${strategy.metaKey}=${value} at once, and ${plural(inFlight, 'is', 'are')} in flight`;
+      const { metaKey: key, max, underlying } = strategy;
+      const value = submission.pairs.get(key);
+      const inFlight = value === undefined ? 0 : submission.inFlight(key, value);
+      if (value === undefined || inFlight < max) return exclusionOf(underlying, submission);
+      return { kind: 'at_limit', key, value, max, inFlight };
     }
     case 'or_else': {
       const first = exclusionOf(strategy.first, submission);

@@ -1,5 +1,6 @@
 import { WHY_CODES, type WhyCheck, type WhyCode } from '../../protocol/api/why.ts';
 import { count, duration, plural, rate, SECOND } from '../../protocol/api/words.ts';
+import type { Excluded } from './excluded.ts';
 
 /** What is known of a submission that does not go on, or of all that is open, before it is judged. */
 export interface Situation {
@@ -37,8 +38,8 @@ export interface Situation {
   readonly lastConsumer: { readonly goneForMs: number; readonly text: string } | null;
   /** For how long this process has had the queue, after another one; null: nobody had it before. */
   readonly takenOverForMs: number | null;
-  /** How many have a strategy that does not give it out, and an example why. */
-  readonly excluded: { readonly consumers: number; readonly example: string } | null;
+  /** Those with a strategy that does not give it out. */
+  readonly excluded: Pick<Excluded, 'consumers' | 'taking' | 'takings' | 'having'> | null;
   /** What comes before it under the strategy that most consumers use. */
   readonly outranked: {
     readonly chunks: number;
@@ -240,11 +241,14 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     };
   },
 
-  excluded({ submission, excluded, consumers, reserved }) {
+  excluded({ submission, excluded, consumers, reserved, waiting }) {
     if (reserved > 0 || excluded === null || excluded.consumers < consumers) return null;
+    const { taking, takings, having } = excluded;
+    const all = consumers === 1 ? 'the only consumer takes' : `all ${plural(consumers, 'consumer')} take`;
+    const work = submission === null ? waitingHasInWords(waiting) : 'it has';
     return {
-      evidence: `${consumers === 1 ? 'the strategy of the only consumer excludes' : `the strategies of all ${plural(consumers, 'consumer')} exclude`} it: ${excluded.example}`,
-      advice: `start a consumer with another strategy, or change its metadata: opsqueue set ${submission?.id ?? 'ID'}`,
+      evidence: `${all} ${taking ?? `other work: ${takings}`}; ${work} ${having}`,
+      advice: `start consumers that take ${having}, or change its metadata: opsqueue set ${submission?.id ?? 'ID'}`,
     };
   },
 
@@ -289,6 +293,11 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     advice: null,
   }),
 };
+
+/** Before what it has: `the 900 chunks that wait have`. */
+export function waitingHasInWords(chunks: number): string {
+  return chunks === 1 ? 'the only chunk that waits has' : `the ${plural(chunks, 'chunk')} that wait have`;
+}
 
 function withheldInWords({ submissionsOpen }: Situation, { submissions, chunks }: WithheldSituation): string {
   const what = submissions === submissionsOpen ? 'all open work' : 'all that is left to hand out';

@@ -10,7 +10,8 @@ import { clipped } from '../../system/log/logger.ts';
 import { type Computation, type Computing, inOneStep } from '../frames.ts';
 import { queuesOf, type Sources, STRIDE } from '../sources.ts';
 import { submissionTallyOf } from '../tallies/tallies.ts';
-import { comesFirst, exclusionOf } from './eligible.ts';
+import { comesFirst } from './eligible.ts';
+import { Excluded, waitingIn } from './excluded.ts';
 import { openSubmission, storedSubmission } from './found.ts';
 import { stragglerAfterMs } from './stragglers.ts';
 import { chunksLeft, rateOf } from './time-left.ts';
@@ -20,8 +21,6 @@ import { withheldOf } from './withheld.ts';
 type Content = Omit<Why, 'as_of' | 'age_ms'>;
 type Open = SubmissionSight<ConsumerPeer>;
 
-/** Submissions that stand for all that wait, where all are asked about. */
-const SAMPLE_MAX = 50;
 const FAILURE_CHARS_MAX = 200;
 const MINUTE_S = 60;
 const TEN_SECONDS_MS = 10_000;
@@ -153,10 +152,8 @@ export function* consumersIn(
 ): Computation<ConsumersSituation> {
   const counts = { consumers: 0, consumersWorking: 0, consumersWaiting: 0, consumersFull: 0 };
   const strategies = new Map<string, { readonly strategy: Strategy; consumers: number }>();
-  const excluded = { consumers: 0, example: '' };
   if (schedule === undefined) return { ...counts, excluded: null, strategies };
-  const sample = open === null ? yield* waitingIn(schedule) : [open];
-  const verdicts = new Map<string, string | null>();
+  const excluded = new Excluded(schedule, open === null ? yield* waitingIn(schedule) : [open]);
   for (const { chunksReserved, requests, peer } of schedule.consumers) {
     if (++counts.consumers % STRIDE === 0) yield;
     const { strategy, isFull } = peer.facts;
@@ -164,49 +161,13 @@ export function* consumersIn(
     else if (requests.size > 0) counts.consumersWaiting++;
     if (isFull) counts.consumersFull++;
     if (strategy === null) continue;
+    if (excluded.add(strategy)) continue;
     const text = strategyText(strategy);
-    const known = verdicts.get(text);
-    const why = known === undefined ? exclusionOfAll(strategy, sample, schedule) : known;
-    if (known === undefined) yield;
-    verdicts.set(text, why);
-    if (why !== null) {
-      if (excluded.consumers++ === 0) excluded.example = why;
-    } else {
-      const use = strategies.get(text) ?? { strategy, consumers: 0 };
-      use.consumers++;
-      strategies.set(text, use);
-    }
+    const use = strategies.get(text) ?? { strategy, consumers: 0 };
+    use.consumers++;
+    strategies.set(text, use);
   }
   return { ...counts, excluded: excluded.consumers === 0 ? null : excluded, strategies };
-}
-
-/** Why the strategy gives out none of them; null if it does give out one. */
-function exclusionOfAll(
-  strategy: Strategy,
-  submissions: readonly Open[],
-  { metadata }: ScheduleSight<ConsumerPeer>,
-): string | null {
-  let example: string | null = null;
-  for (const { record } of submissions) {
-    const excluded = exclusionOf(strategy, {
-      pairs: record.strategicMetadata,
-      inFlight: (name, value) => metadata.key(name)?.values.get(value)?.inFlight ?? 0,
-    });
-    if (excluded === null) return null;
-    example ??= excluded;
-  }
-  return example;
-}
-
-function* waitingIn({ submissions }: ScheduleSight<ConsumerPeer>): Computation<Open[]> {
-  const waiting: Open[] = [];
-  let looked = 0;
-  for (const submission of submissions.values()) {
-    if (++looked % STRIDE === 0) yield;
-    if (submission.chunksAvailable > 0) waiting.push(submission);
-    if (waiting.length === SAMPLE_MAX) break;
-  }
-  return waiting;
 }
 
 /** What comes first under the strategy that most consumers use of those that would give it out. */
