@@ -16,15 +16,20 @@ import { balanced, ONCE, ownerOf, queueAt } from '../support/queues/cluster.ts';
 import { PostgresServer, withoutPostgres } from '../support/store/postgres-server.ts';
 import { eventually } from '../support/time/eventually.ts';
 
-const LEASE_MS = 1_000;
-/** How long after the end of a lease the next chunk may be handed out, on a machine with nothing else to do. */
-const TAKEOVER_MS = 1_500;
+const LEASE_MS = 3_000;
+/**
+ * How long a queue may be away whose node was killed, or has another shard to take or to give: what waits for a second lease
+ * takes longer. What others do on this machine takes its time from all of that, so it is not measured more exactly here.
+ */
+const AWAY_MS_MAX = 2 * LEASE_MS;
+/** Where nodes are stopped in good order: nothing waits for its end, which would take two thirds of it at least. */
+const LONG_LEASE_MS = 10_000;
 /**
  * From one submission of a load to its next one, and from one that was refused to its next try: what nodes do when one is
  * gone is looked at, not how much they can do, and they share the machine with whoever asks them.
  */
-const PACE_MS = 250;
-const RETRY_MS = 10;
+const PACE_MS = 500;
+const RETRY_MS = 50;
 
 /** What an action answers, as far as it is looked at. */
 interface ActionReport {
@@ -199,7 +204,7 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     await handedOut(second, queue);
     const gapMs = performance.now() - killedMs;
     await before.ended();
-    assert.ok(gapMs < LEASE_MS + TAKEOVER_MS, `${gapMs} ms`);
+    assert.ok(gapMs < AWAY_MS_MAX, `${gapMs} ms`);
 
     const third = await start('pair', first.port);
     stack.use(third.process);
@@ -240,7 +245,7 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     await using stack = new AsyncDisposableStack();
     const ports = [await freePort(), await freePort()] as const;
     const nodes: TestNode[] = [];
-    for (const port of ports) nodes.push(await start('rolling', port, 10_000));
+    for (const port of ports) nodes.push(await start('rolling', port, LONG_LEASE_MS));
     for (const node of nodes) stack.use(node.process);
     await balanced(...nodes);
     const url = ports.map((port) => `127.0.0.1:${port}`).join();
@@ -279,9 +284,9 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
       nodes[i]!.process.child.kill('SIGTERM');
       await eventually(async () => (await ownerOf(nodes[1 - i]!, '')) === ports[1 - i]);
       const gapMs = performance.now() - stoppedMs;
-      assert.ok(gapMs < 1_000, `${gapMs} ms`);
+      assert.ok(gapMs < LONG_LEASE_MS / 2, `${gapMs} ms`);
       assert.deepEqual(await nodes[i]!.process.exit(), { code: 0, signal: null });
-      nodes[i] = await start('rolling', port, 10_000);
+      nodes[i] = await start('rolling', port, LONG_LEASE_MS);
       stack.use(nodes[i]!.process);
       await balanced(...nodes);
     }
@@ -302,29 +307,32 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
     };
     for (const port of ports) nodes.push(await begin(port));
     await balanced(...nodes);
-    const loads = Array.from({ length: 12 }, (_, i) => new QueueLoad(`queue-${i}`, ports));
-    for (const load of loads) stack.defer(() => load.end());
-    await Promise.all(loads.map((load) => load.onward()));
+    const loads = Array.from({ length: 9 }, (_, i) => new QueueLoad(`queue-${i}`, ports));
+    stack.defer(async () => void (await Promise.all(loads.map((load) => load.end()))));
 
     for (const [i, port] of ports.entries()) {
+      // Which shards a node has is drawn, and those of nine queues may all be on others.
+      loads.push(new QueueLoad(await queueAt(nodes[i]!, `of-${i}`), ports));
+      await Promise.all(loads.map((load) => load.onward()));
       const owners = await Promise.all(loads.map(({ queue }) => ownerOf(nodes[(i + 1) % 3]!, queue)));
       const [hit, spared] = [true, false].map((isHit) =>
         loads.filter((_, l) => (owners[l] === port) === isHit),
       ) as [QueueLoad[], QueueLoad[]];
-      assert.ok(hit.length > 0 && spared.length > 0, `${hit.length} of 12 queues are on the node`);
+      assert.ok(
+        hit.length > 0 && spared.length > 0,
+        `${hit.length} of ${loads.length} queues are on the node`,
+      );
       for (const load of loads) load.gapMs = 0;
       await nodes[i]!.process.kill('SIGKILL');
       await Promise.all(loads.map((load) => load.onward()));
-      for (const { queue, gapMs } of hit) assert.ok(gapMs < LEASE_MS + TAKEOVER_MS, `${queue}: ${gapMs} ms`);
+      for (const { queue, gapMs } of hit) assert.ok(gapMs < AWAY_MS_MAX, `${queue}: ${gapMs} ms`);
 
       // It comes back, and gets its share: one shard after the other, each away for a moment.
       for (const load of loads) load.gapMs = 0;
       nodes[i] = await begin(port);
       await balanced(...nodes);
       await Promise.all(loads.map((load) => load.onward()));
-      for (const { queue, gapMs } of loads) {
-        assert.ok(gapMs < LEASE_MS + TAKEOVER_MS, `${queue}: ${gapMs} ms`);
-      }
+      for (const { queue, gapMs } of loads) assert.ok(gapMs < AWAY_MS_MAX, `${queue}: ${gapMs} ms`);
     }
     for (const load of loads) await load.end();
     for (const { process } of nodes) {
@@ -336,7 +344,7 @@ describe('several nodes', { skip: withoutPostgres() }, () => {
   test('any of three nodes shows and changes the queues of all; one that is killed is named until others have its queues', async () => {
     await using stack = new AsyncDisposableStack();
     const ports = [await freePort(), await freePort(), await freePort()];
-    const nodes = await Promise.all(ports.map((port) => start('across', port, 2_000)));
+    const nodes = await Promise.all(ports.map((port) => start('across', port)));
     for (const { process } of nodes) stack.use(process);
     await balanced(...nodes);
     const queues: string[] = [];

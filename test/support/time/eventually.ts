@@ -1,5 +1,5 @@
 /** Longest wait before the next look at something that takes a while to look at. */
-const LOOK_MS_MAX = 20;
+const LOOK_MS_MAX = 100;
 
 /**
  * Waits until the condition holds; fails after `withinMs`, naming it. It looks again in the next turn of the event loop, but
