@@ -137,10 +137,15 @@ test('an address that leads to another node, or back to the same one, is noticed
   await eventually(async () => (await ownerOf(b, queue)) === port);
   const { status } = await b.get(`/q/${queue}/ping`);
   assert.equal(status, 503);
-  const [line] = logger.lines.filter(({ message }) => message.startsWith('cannot pass connections on'));
-  assert.match(
-    String((line!.fields as { reason?: string }).reason),
-    /another node.* answers there: it needs another --advertise/,
+  // On a busy machine it may have come to another reason before.
+  await eventually(() =>
+    logger.lines.some(
+      ({ message, fields }) =>
+        message.startsWith('cannot pass connections on') &&
+        /another node.* answers there: it needs another --advertise/.test(
+          String((fields as { reason?: string }).reason),
+        ),
+    ),
   );
 });
 
@@ -188,7 +193,8 @@ test('a node that has lost its leases answers itself until another one says that
 test('a node that stops ends the consumers that it passed on in good order: their node takes none for broken', async () => {
   const database = new MemoryDatabase();
   await using a = await TestServer.start(sharing(database));
-  await using b = await TestServer.start(sharing(database));
+  const clock = new PausingClock(systemClock);
+  await using b = await TestServer.start(withParts(sharing(database), { clock }));
   await balanced(a, b);
   const path = `/q/${await queueAt(a)}`;
   const { status } = await a.request(`POST ${path}/producer/submissions`, INSERT, insertBody('held'));
@@ -197,6 +203,8 @@ test('a node that stops ends the consumers that it passed on in good order: thei
   const [held] = await consumer.reserved();
   const next = await a.consumer({}, path);
   next.reserve();
+  // It cuts those that take too long: on a busy machine this one might.
+  clock.pause();
   await b.server.stop();
   assert.deepEqual(await consumer.ended(), { code: 1005, reason: '' });
   // What it held is free at once, and no try of it is counted.
@@ -212,14 +220,16 @@ test('a node that stops ends the consumers that it passed on in good order: thei
 test('a node that stops cuts what it passed on, and takes no more', async () => {
   const database = new MemoryDatabase();
   await using a = await TestServer.start(sharing(database));
-  await using b = await TestServer.start({ ...sharing(database), port: await freePort() });
+  const clock = new PausingClock(systemClock);
+  const settings = { ...sharing(database), port: await freePort() };
+  await using b = await TestServer.start(withParts(settings, { clock }));
   await balanced(a, b);
   const consumer = await b.consumer({}, `/q/${await queueAt(a)}`);
   // One that has not asked for anything yet.
   const silent = await b.socket();
-  const startedMs = performance.now();
+  // Its time stands still from here on: whatever waited for some of it would wait for ever.
+  clock.pause();
   const stopped = b.server.stop();
   await Promise.all([consumer.ended(), silent.ended(), stopped]);
-  assert.ok(performance.now() - startedMs < 1_000);
   await assert.rejects(HttpSocket.open(b.port), /ECONNREFUSED/);
 });
