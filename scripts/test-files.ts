@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 
 /** Its files take seconds each as well, and share a browser. */
 const PAGE = 'test/page/';
@@ -8,6 +8,7 @@ const PAGE = 'test/page/';
 const LONG = [
   PAGE,
   'test/e2e/package',
+  'test/e2e/nodes',
   'test/examples/',
   'test/simulation/',
   'test/objects/full-run-faults',
@@ -20,8 +21,6 @@ const LONG = [
 /** More would leave nothing to do side by side with the last of them. */
 const BATCH_FILES = 12;
 const OWN_PROCESS = /^\/\/ In a process of its own: /m;
-
-const hooks = new URL('test-batch.ts', import.meta.url);
 
 /**
  * What to give the test runner, in order, for these test files. A process per file would spend most of its time on reading the
@@ -58,9 +57,7 @@ function batches(name: string, files: readonly string[], folder: string): string
   return Array.from({ length: count }, (_, index) => {
     const path = `${folder}/${name}-${index + 1}.test.mjs`;
     const members = files.filter((_, place) => place % count === index);
-    const imports = [fileURLToPath(hooks), ...members].map(
-      (file) => `import ${JSON.stringify(pathToFileURL(resolve(file)).href)};\n`,
-    );
+    const imports = members.map((file) => `import ${JSON.stringify(pathToFileURL(resolve(file)).href)};\n`);
     writeFileSync(path, imports.join(''));
     return path;
   });

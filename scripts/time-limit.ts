@@ -1,8 +1,8 @@
 /**
- * Loaded before every test file (`npm test`): ends its process, and all that it started, when it takes longer than
- * `OPSQUEUE_TEST_SECONDS` (default 180). The runner's own `--test-timeout` is for single tests: a file whose tests are
- * over and whose sockets are not, or that never leaves a loop, would hang for ever. Files that share a process
- * (`test-files.ts`) share the time as well.
+ * Loaded before every test file (`npm test`): ends its process, and all that it started, when no test of it has begun for
+ * `OPSQUEUE_TEST_SECONDS` (default 180), however many it has: a slow machine may take longer for all of them. The runner's
+ * own `--test-timeout` is for single tests: a file whose tests are over and whose sockets are not, or that never leaves a
+ * loop, would hang for ever.
  */
 import { execFileSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
@@ -37,7 +37,7 @@ function end(pid: number): void {
 
 let watch: Worker | null = null;
 
-/** What the message says of where the time ran out, besides the file. */
+/** A test begins, from where its time counts; what the message says of where it ran out, besides the file. */
 export function nowRunning(where: string): void {
   watch?.postMessage(where);
 }
@@ -54,12 +54,13 @@ if (isMainThread) {
 } else if (typeof workerData === 'object' && workerData !== null && 'timeLimit' in workerData) {
   const { file, seconds } = workerData.timeLimit;
   let place = file;
-  parentPort?.on('message', (where: string) => {
-    place = `${file}, ${where}`;
-  });
-  setTimeout(() => {
-    writeSync(2, `${place}: not over after ${seconds} s, ended (OPSQUEUE_TEST_SECONDS)\n`);
+  const limit = setTimeout(() => {
+    writeSync(2, `${place}: no test began for ${seconds} s, ended (OPSQUEUE_TEST_SECONDS)\n`);
     for (const pid of descendants(process.pid)) end(pid);
     end(process.pid);
   }, seconds * 1000);
+  parentPort?.on('message', (where: string) => {
+    place = `${file}, ${where}`;
+    limit.refresh();
+  });
 }

@@ -40,19 +40,33 @@ test('a test file that does not end is ended with all that it started, red, and 
   await using folder = await temporaryFolder();
   const { status, stdout, stderr } = runFiles(folder.path, FILES);
   assert.notEqual(status, 0, stdout);
-  for (const name of ['loops.test.ts', 'open.test.ts']) {
-    assert.match(stdout + stderr, new RegExp(`${name}: not over after 4 s, ended`));
+  for (const [name, where] of [
+    ['loops.test.ts', 'in loops'],
+    ['open.test.ts', 'after the last test'],
+  ] as const) {
+    assert.match(stdout + stderr, new RegExp(`${name}, ${where}: no test began for 4 s, ended`));
     assert.match(stdout, new RegExp(`✖ .*${name}`));
   }
   assert.match(stdout, /✔ is quick/);
   assert.doesNotMatch(stdout, /✖ .*quick\.test\.ts/);
 });
 
+test('a file goes on for longer than that as long as one test after the other begins', async () => {
+  await using folder = await temporaryFolder();
+  const waits = ['one', 'other'].map(
+    (name) => `test('${name}', () => new Promise((end) => setTimeout(end, 2_500)));`,
+  );
+  const text = ["import { test } from 'node:test';", ...waits].join('\n');
+  const { status, stdout } = runFiles(folder.path, { 'patient.test.ts': text });
+  assert.equal(status, 0, stdout);
+  assert.match(stdout, /✔ one .*\n✔ other /);
+});
+
 test('files that share a process are ended together, and the test that was running is named', async () => {
   await using folder = await temporaryFolder();
   const { status, stdout, stderr } = runFiles(join(folder.path, 'test', 'sharing'), FILES);
   assert.notEqual(status, 0, stdout);
-  assert.match(stdout + stderr, /sharing-1\.test\.mjs, in loops: not over after 4 s, ended/);
+  assert.match(stdout + stderr, /sharing-1\.test\.mjs, in loops: no test began for 4 s, ended/);
   assert.match(stdout, /✖ .*sharing-1\.test\.mjs/);
 });
 
