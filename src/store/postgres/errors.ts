@@ -27,6 +27,11 @@ const SETTLED_CLASSES: ReadonlySet<string> = new Set([
   '53',
   '55',
 ]);
+/**
+ * What was prepared in a session is not there, is there already, or is something else: it is not the session that it was. That says
+ * nothing of what is stored.
+ */
+const OF_SESSION: ReadonlySet<string> = new Set(['08P01', '26000', '42P05']);
 const UNIQUE_VIOLATION = '23505';
 const COMPLETION_UNKNOWN = '40003';
 /** Codes of TLS in Node.js: a certificate that is not trusted, has expired, is of another host. */
@@ -95,7 +100,11 @@ export function reasonOf(error: unknown): string {
     return `${message} (SQLSTATE ${code}; sslmode=require asks for TLS)`;
   if (code !== null && OF_TRUST.test(code))
     return `${message.split(';')[0]} (sslrootcert=FILE names the authority to trust)`;
-  return code !== null && SQLSTATE.test(code) ? `${message} (SQLSTATE ${code})` : message;
+  if (code === null || !SQLSTATE.test(code)) return message;
+  const hint = OF_SESSION.has(code)
+    ? '; is a pooler in transaction mode in between? sessions are needed'
+    : '';
+  return `${message} (SQLSTATE ${code}${hint})`;
 }
 
 /** @param doing what failed, with the name of the database */
@@ -139,6 +148,7 @@ function storeClass(error: unknown): StoreErrorClass {
   if (code === null || !SQLSTATE.test(code)) return 'transient';
   if (code === DISK_FULL) return 'full';
   if (DAMAGED.has(code)) return 'corrupt';
+  if (OF_SESSION.has(code)) return 'transient';
   if (REFUSED.has(code) || code.startsWith('28')) return 'unusable';
   return LASTING_CLASSES.has(code.slice(0, 2)) ? 'corrupt' : 'transient';
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Client, ClientConfig } from 'pg';
 import type { Clock } from '../../system/time/clock.ts';
@@ -10,6 +11,8 @@ import { NotReplicated, TakesNoWrites } from './errors.ts';
 const IDLE_IN_TRANSACTION_MS = 2_000;
 /** The server keeps the plan of each statement for as long as the session lasts. */
 const STATEMENTS_MAX = 200;
+/** Of a hash, base64: 120 bits. */
+const NAME_DIGITS = 20;
 
 export type SqlValue = SqlScalar | readonly (string | null)[];
 
@@ -228,9 +231,17 @@ export class SqlSession {
     return this.#client.connection.stream as Socket;
   }
 
+  /**
+   * Of a prepared statement. A name means the same text in all sessions: where a pooler that keeps no sessions comes in
+   * between, one that another session has prepared must not be run for it.
+   */
   #nameOf(text: string): string {
-    const name = this.#names.get(text) ?? `opsqueue_${this.#names.size}`;
-    this.#names.set(text, name);
+    let name = this.#names.get(text);
+    if (name === undefined) {
+      const hash = createHash('sha256').update(`${this.#o.schema} ${text}`).digest('base64url');
+      name = `opsqueue_${hash.slice(0, NAME_DIGITS)}`;
+      this.#names.set(text, name);
+    }
     return name;
   }
 

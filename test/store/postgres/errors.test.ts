@@ -114,6 +114,15 @@ test('the message has all that is known: the errors of all addresses, and the co
   assert.equal(postgresError(ours, 'db'), ours);
 });
 
+test('a session that is not what it was says nothing of what is stored, and may be of a pooler', () => {
+  for (const code of ['08P01', '26000', '42P05']) {
+    const { storeClass, message } = postgresError(failure(code), 'a commit failed');
+    assert.equal(storeClass, 'transient', code);
+    const hint = 'is a pooler in transaction mode in between? sessions are needed';
+    assert.equal(message, `a commit failed: it failed (SQLSTATE ${code}; ${hint})`);
+  }
+});
+
 test('a server that has no TLS, or wants it, says so with the parameter that helps', () => {
   const reason = (error: Error) => connectError('db', [{ server: 'a', error }]).message;
   assert.equal(

@@ -10,6 +10,7 @@ import { Connections } from '../../../src/store/postgres/connections.ts';
 import { parseLocation } from '../../../src/store/postgres/location.ts';
 import { prepareDatabase } from '../../../src/store/postgres/open.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
+import { silentLogger } from '../../../src/system/log/logger.ts';
 import { randomInt, seededRandom } from '../../../src/system/random.ts';
 import { systemClock } from '../../../src/system/time/clock.ts';
 import { recordingLogger } from '../../support/fakes/recording-logger.ts';
@@ -319,5 +320,24 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
         'a connection pooler in transaction mode is in between, which does not keep sessions: ' +
         'connect to PostgreSQL itself, or to a pooler in session mode',
     });
+  });
+
+  test('comes to go through such a pooler while it runs: no statement is taken for that of another session', async () => {
+    await using pooler = await TransactionPooler.start(server.port);
+    const location = parseLocation(pg, server.url('', undefined, pooler.port).slice('postgres:'.length));
+    const connections = new Connections({ pg, location, logger: silentLogger, clock: systemClock });
+    await connections.write((a) =>
+      connections.read(async (b) => {
+        // Each gets the connection that was free last, unless the other has it.
+        await a.transaction(async () => {
+          assert.deepEqual(await b.query('SELECT 2::integer'), [[2]]);
+        });
+        assert.deepEqual(await a.query('SELECT 1::integer'), [[1]]);
+        await b.transaction(async () => {
+          await assert.rejects(a.query('SELECT 1::integer'), { code: '26000' });
+        });
+      }),
+    );
+    await connections.close();
   });
 });
