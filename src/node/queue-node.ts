@@ -356,6 +356,7 @@ export class QueueNode {
 
   #opened(shard: ShardId): void {
     this.#loop?.couldOpen(shard);
+    this.#lines.opened(shard);
     // Another node may be to have one of those that are open by now.
     this.#loop?.wake();
     this.#update();

@@ -20,6 +20,8 @@ export class ShardLines {
   readonly #taken: Gathered;
   readonly #lost: Gathered;
   readonly #unopened: Gathered;
+  /** Those that could not be opened last. */
+  readonly #failing = new Set<ShardId>();
   /** When a shard was lost last. */
   #wasActive = true;
   #untold: { readonly reason: string; readonly sinceMs: number } | null = null;
@@ -37,8 +39,13 @@ export class ShardLines {
     this.#unopened = new Gathered(clock, (shards, error) => this.#tellUnopened(shards, error));
   }
 
+  /** One that could not be opened is told of when it can be: until then it is taken again and again. */
   taken(shard: ShardId): void {
-    this.#taken.add(shard);
+    if (!this.#failing.has(shard)) this.#taken.add(shard);
+  }
+
+  opened(shard: ShardId): void {
+    if (this.#failing.delete(shard)) this.#taken.add(shard);
   }
 
   lost(shard: ShardId, error: string): void {
@@ -49,6 +56,7 @@ export class ShardLines {
   }
 
   couldNotOpen(shard: ShardId, error: string): void {
+    this.#failing.add(shard);
     this.#unopened.add(shard, error);
   }
 

@@ -69,6 +69,16 @@ test('what happens to many shards is a few lines in the log', async () => {
   );
   assert.ok(lost.length <= 3, `${lost.length} lines`);
   assert.deepEqual(of(a, 'cannot open shards, trying again'), [before]);
+  const takenBefore = of(a, 'this node takes shards that no other one has');
+  assert.ok(takenBefore.length <= 3, `${takenBefore.length} lines`);
+  a.openingFails = false;
+  await nodes.passes(10_000);
+  assert.equal(a.shards.length, SHARDS);
+  const takenNow = of(a, 'this node takes shards that no other one has').slice(takenBefore.length);
+  assert.deepEqual(
+    takenNow.flat().toSorted((x, y) => x - y),
+    before,
+  );
   await nodes.stop();
 });
 
