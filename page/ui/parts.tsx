@@ -24,8 +24,20 @@ export function StateBadge({
   );
 }
 
-export function Badge({ kind, children }: { readonly kind: string; readonly children: ComponentChildren }) {
-  return <span class={`badge ${kind}`}>{children}</span>;
+export function Badge({
+  kind,
+  title,
+  children,
+}: {
+  readonly kind: string;
+  readonly title?: string;
+  readonly children: ComponentChildren;
+}) {
+  return (
+    <span class={`badge ${kind}`} title={title}>
+      {children}
+    </span>
+  );
 }
 
 /** A pair of metadata, which leads to the submissions that carry it as well. */

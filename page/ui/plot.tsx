@@ -1,13 +1,12 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
 import { clockTime, dateOf, ticks } from '../lib/format.ts';
 import { preferences } from '../lib/preferences.ts';
 import { useStore } from '../lib/store.ts';
 import { inTurn } from '../lib/turns.ts';
 import { colour, useColourScheme } from './colours.ts';
 
-/** The only file that knows uPlot. */
+/** The only file that knows uPlot, but for its classes in `style/plots.css`. */
 
 export interface Line {
   readonly label: string;

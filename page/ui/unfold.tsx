@@ -47,14 +47,18 @@ export function useUnfolded(total: number): {
   };
 }
 
-/** What is secondary: on a phone below its title, once somebody wants it. */
+/** What is secondary: on a phone below its title, once somebody wants it. What has been there stays, whatever becomes of the window. */
 export function Fold({ title, children }: { readonly title: string; readonly children: ComponentChildren }) {
-  const [isOpen, setOpen] = useState(false);
-  if (!useNarrow()) return <>{children}</>;
+  const isNarrow = useNarrow();
+  const [isOpen, setOpen] = useState(!isNarrow);
   return (
-    <details class="panel fold" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+    <details
+      class="fold"
+      open={isOpen || !isNarrow}
+      onToggle={({ currentTarget: { open } }) => setOpen(open)}
+    >
       <summary>{title}</summary>
-      {isOpen ? children : null}
+      {isOpen || !isNarrow ? children : null}
     </details>
   );
 }

@@ -82,6 +82,28 @@ function StrategyText({ of }: { readonly of: string | null }) {
   );
 }
 
+/** What it does, and whether it holds up the others. */
+function StateBadges({ of: { state, slow } }: { readonly of: ConsumerRow }) {
+  return (
+    <>
+      <Badge kind={`consumer-${state}`}>{state}</Badge>
+      {slow === null ? null : (
+        <Badge kind="straggler" title={slowWords(slow)}>
+          slow {timesText(slow)}
+        </Badge>
+      )}
+    </>
+  );
+}
+
+function slowWords(slow: number): string {
+  return `${timesText(slow)} as long as others with its strategy`;
+}
+
+function timesText(slow: number): string {
+  return `${slow.toFixed(slow < 10 ? 1 : 0)}×`;
+}
+
 const slowest = (row: ConsumerRow) => row.durations_ms?.p90 ?? 0;
 
 function Rows({ rows, query }: { readonly rows: readonly ConsumerRow[]; readonly query: URLSearchParams }) {
@@ -97,7 +119,15 @@ function Rows({ rows, query }: { readonly rows: readonly ConsumerRow[]; readonly
       title: 'Address',
       cell: ({ address }) => (address === null ? <None /> : <Foreign text={address} />),
     },
-    { name: 'state', title: 'State', cell: ({ state }) => <Badge kind={`consumer-${state}`}>{state}</Badge> },
+    {
+      name: 'state',
+      title: 'State',
+      cell: (row) => (
+        <span class="badges">
+          <StateBadges of={row} />
+        </span>
+      ),
+    },
     {
       name: 'strategy',
       title: 'Strategy',
@@ -197,6 +227,12 @@ function Groups({ rows, by }: { readonly rows: readonly ConsumerGroup[]; readonl
         { name: 'consumers', title: 'Consumers', isNumber: true, cell: ({ consumers }) => count(consumers) },
         { name: 'working', title: 'Working', isNumber: true, cell: ({ working }) => count(working) },
         { name: 'waiting', title: 'Waiting', isNumber: true, cell: ({ waiting }) => count(waiting) },
+        {
+          name: 'slow',
+          title: 'Slow',
+          isNumber: true,
+          cell: ({ slow }) => <span class={slow > 0 ? 'warn' : ''}>{count(slow)}</span>,
+        },
         { name: 'held', title: 'Hold', isNumber: true, cell: ({ held }) => count(held) },
         {
           name: 'oldest',
@@ -240,7 +276,7 @@ export function ConsumerView({ id }: { readonly id: string }) {
   return (
     <>
       <Heading level={1}>
-        Consumer {id} <Badge kind={`consumer-${data.state}`}>{data.state}</Badge>
+        Consumer {id} <StateBadges of={data} />
       </Heading>
       <AsOf feed={feed} />
       <div class="columns">
@@ -320,7 +356,7 @@ function ConsumerFacts({ of: data }: { readonly of: ConsumerAnswer }) {
           'A chunk takes',
           durations === null
             ? 'known after 5 chunks'
-            : `${duration(durations.p50)}, nine in ten less than ${duration(durations.p90)}`,
+            : `${duration(durations.p50)}, nine in ten less than ${duration(durations.p90)}${data.slow === null ? '' : `; ${slowWords(data.slow)}`}`,
         ],
       ]}
     />

@@ -249,6 +249,7 @@ pageSuite('actions on the page', {}, (scene) => {
     }
     assert.equal(await button('Resume 0').getAttribute('title'), 'Nothing is paused');
     assert.ok(fixture.actions.every(({ body }) => body.dry_run === true));
+    assert.deepEqual(await watched.axe(null, '.menu[open]'), []);
     // Pointing elsewhere closes it.
     await page.getByRole('heading', { level: 1 }).click();
     await there(page.locator('.menu:not([open])'), 2);

@@ -93,6 +93,24 @@ pageSuite('the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('a consumer that is far slower than the others is marked, by itself and in its group', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    await page.goto(`${scene.origin}/#/consumers`);
+    await page.locator('tr[data-row]').nth(49).waitFor();
+    const slow = page.locator('main .straggler');
+    await there(slow, 1);
+    assert.equal(await page.locator('tr[data-row="c-17"] .straggler').textContent(), 'slow 10×');
+    assert.equal(await slow.getAttribute('title'), '10× as long as others with its strategy');
+    await goTo(page, 'consumers/c-17');
+    await page.getByText('; 10× as long as others with its strategy').waitFor();
+    await goTo(page, 'consumers?group=strategy');
+    await page.locator('.col-slow .warn').waitFor();
+    assert.deepEqual(await page.locator('td.col-slow').allTextContents(), ['1', '0', '0']);
+    watched.assertQuiet();
+  });
+
   test('failures that are alike are told by what the latest one says, not by what they have in common', async () => {
     await using watched = await scene.open();
     const { page } = watched;
