@@ -99,6 +99,7 @@ function AttentionList({
 
 function Figures({ overview }: { readonly overview: Overview }) {
   const { counts, rates, oldest_waiting: oldest, state } = overview;
+  const left = leftOf(overview);
   const sick = counts.consumers_sick > 0 ? `, ${compact(counts.consumers_sick)} slowed down` : '';
   return (
     <section class="figures" aria-label="Figures">
@@ -113,6 +114,7 @@ function Figures({ overview }: { readonly overview: Overview }) {
         note={`${compact(counts.operations_backlog)} ops in ${plural(counts.submissions_open, 'submission')}${counts.chunks_paused > 0 ? `, ${compact(counts.chunks_paused)} chunks paused` : ''}`}
         href={hrefTo('submissions')}
       />
+      <Figure name="Time left" value={left.ms === null ? '–' : roughly(left.ms)} note={left.note} />
       <Figure
         name="In flight"
         value={<Amount value={counts.chunks_reserved} />}
@@ -137,6 +139,18 @@ function Figures({ overview }: { readonly overview: Overview }) {
       />
     </section>
   );
+}
+
+/** Until all that may be worked on is done. */
+function leftOf({ counts, rates: { last_60s: rates }, state }: Overview) {
+  const { chunks_backlog: backlog, chunks_paused: paused } = counts;
+  const chunks = backlog - paused;
+  if (chunks === 0)
+    return { ms: null, note: backlog === 0 ? 'nothing is left' : 'all that is left is paused' };
+  if (state !== 'running') return { ms: null, note: state.replaceAll('_', ' ') };
+  if (!rates.done) return { ms: null, note: 'nothing was done in the last minute' };
+  const note = paused > 0 ? 'without what is paused' : 'at the rate of the last minute';
+  return { ms: (chunks / rates.done) * 1_000, note };
 }
 
 /** A number with its name, and what it is made of. */

@@ -95,6 +95,9 @@ pageSuite('the room on the page', {}, (scene) => {
     await answerFrom(page);
     await page.goto(`${scene.origin}/`);
     const tops: number[] = [];
+    // Who did something is told on one line.
+    const by = page.locator('td.col-by', { hasText: 'ann@ops-1' }).first();
+    assert.ok(((await by.boundingBox())?.height ?? 99) < 45);
     for (const part of ['.why .verdict', '.attention', '.figures', '.plots', 'table']) {
       tops.push((await page.locator(part).first().boundingBox())?.y ?? assert.fail(part));
     }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ATTENTION_VIEWS, type AttentionView } from '../../src/protocol/api/overview.ts';
+import { ATTENTION_VIEWS, type AttentionView, type Overview } from '../../src/protocol/api/overview.ts';
 import { failureGroups, list, overview, PLAIN, submission, submissionId } from '../support/page/answers.ts';
 import { answerFrom } from '../support/page/api-fixture.ts';
 import { at, goTo, pageSuite, there } from '../support/page/suite.ts';
@@ -93,6 +93,31 @@ pageSuite('the page', {}, (scene) => {
     watched.assertQuiet();
   });
 
+  test('the overview tells until when all is done, or why that is not known', async () => {
+    await using watched = await scene.open();
+    const { page } = watched;
+    await answerFrom(page);
+    const { counts, ...rest } = overview({ ...PLAIN, nowMs: Date.now() });
+    let of: Partial<Overview> = {};
+    await page.clock.install();
+    await page.route('**/api/v1/overview', (route) => route.fulfill({ json: { ...rest, counts, ...of } }));
+    await page.goto(`${scene.origin}/`);
+    const figure = page.locator('.figure', { hasText: 'Time left' });
+    const rates = (done: number) => ({ ...rest.rates, last_60s: { ...rest.rates.last_60s, done } });
+    for (const [given, text] of [
+      // 120 000 chunks but for 5 210, at 304.2 a second.
+      [{}, /6\u2009min.*without what is paused/],
+      [{ rates: rates(0) }, /–.*nothing was done in the last minute/],
+      [{ state: 'store_stuck' }, /–.*store stuck/],
+      [{ counts: { ...counts, chunks_paused: counts.chunks_backlog } }, /–.*all that is left is paused/],
+    ] as const) {
+      of = given;
+      await page.clock.runFor(1_100);
+      await figure.filter({ hasText: text }).waitFor();
+    }
+    watched.assertQuiet();
+  });
+
   test('a consumer that is far slower than the others is marked, by itself and in its group', async () => {
     await using watched = await scene.open();
     const { page } = watched;
@@ -104,7 +129,7 @@ pageSuite('the page', {}, (scene) => {
     assert.equal(await page.locator('tr[data-row="c-17"] .straggler').textContent(), 'slow 10×');
     assert.equal(await slow.getAttribute('title'), '10× as long as others with its strategy');
     await goTo(page, 'consumers/c-17');
-    await page.getByText('; 10× as long as others with its strategy').waitFor();
+    await page.locator('h1 .straggler', { hasText: 'slow 10×' }).waitFor();
     await goTo(page, 'consumers?group=strategy');
     await page.locator('.col-slow .warn').waitFor();
     assert.deepEqual(await page.locator('td.col-slow').allTextContents(), ['1', '0', '0']);
