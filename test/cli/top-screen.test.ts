@@ -43,6 +43,8 @@ const OVERVIEW: Overview = {
     last_60s: { inserted: 0, done: 790, set_back: 0 },
   },
   oldest_waiting: null,
+  left_ms: null,
+  longest_left: [],
   strategies: [],
   store: {
     healthy: true,

@@ -1,4 +1,4 @@
-import type { Frame, PauseItem } from './lists.ts';
+import type { Frame, PauseItem, Quantiles } from './lists.ts';
 
 /** `paused`: the server, or the queue that was asked for; `store_stuck`: nothing can be written. */
 export const QUEUE_STATES = ['running', 'paused', 'store_stuck', 'stopping'] as const;
@@ -20,6 +20,10 @@ export interface Overview extends Frame {
     readonly queue: string;
     readonly age_ms: number;
   } | null;
+  /** Until the last of the queues that go on is done with what is open, at the rate of its last minute, without what is paused; null: none goes on. */
+  readonly left_ms: number | null;
+  /** Open submissions that take longest, at most 5, of those whose time left is known; of the first 2 000. */
+  readonly longest_left: readonly LongSubmission[];
   /** Those with most consumers first, at most 50. */
   readonly strategies: readonly StrategyRow[];
   readonly store: StoreHealth;
@@ -147,6 +151,10 @@ export interface NamedSubmission {
   readonly queue: string;
   readonly prefix: string | null;
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface LongSubmission extends NamedSubmission {
+  readonly left_ms: Quantiles;
 }
 
 export interface FailureExample {

@@ -7,6 +7,7 @@ import type {
   Attention,
   FailureExample,
   History,
+  LongSubmission,
   NamedSubmission,
   Overview,
   Rates,
@@ -98,20 +99,20 @@ const rates = object<Rates>({
   set_back: orNull(number),
 });
 
+const NAMED: Fields<NamedSubmission> = {
+  id: digits,
+  queue: text,
+  prefix: orNull(text),
+  metadata: dictionaryOf(text<string>),
+};
+
 const attention = object<Attention>({
   code: text,
   severity: text,
   count: number,
   text,
   link: text,
-  submissions: listOf(
-    object<NamedSubmission>({
-      id: digits,
-      queue: text,
-      prefix: orNull(text),
-      metadata: dictionaryOf(text<string>),
-    }),
-  ),
+  submissions: listOf(object<NamedSubmission>(NAMED)),
   metadata: dictionaryOf(text<string>),
   example: orNull(object<FailureExample>({ at: time, submission: digits, chunk: number, text })),
 });
@@ -152,6 +153,8 @@ const overview = object<Overview>({
       age_ms: number,
     }),
   ),
+  left_ms: orNull(number),
+  longest_left: listOf(object<LongSubmission>({ ...NAMED, left_ms: quantiles })),
   strategies: listOf(
     object<StrategyRow>({ strategy: orNull(text), consumers: number, waiting: number, held: number }),
   ),

@@ -13,6 +13,7 @@ import {
 } from '../../protocol/api/overview.ts';
 import { ATTENTION_MAX } from '../answers/attention.ts';
 import { STRATEGIES_MAX } from '../answers/overview.ts';
+import { longestOf } from '../answers/overview-left.ts';
 import { most, rounded } from '../sources.ts';
 
 type Content = Omit<Overview, 'as_of' | 'age_ms'>;
@@ -35,6 +36,8 @@ export function mergeOverviews(parts: readonly Content[]): Content {
       last_60s: ratesOf(parts.map(({ rates }) => rates.last_60s)),
     },
     oldest_waiting: parts.map((part) => part.oldest_waiting).reduce(older),
+    left_ms: parts.map((part) => part.left_ms).reduce(most),
+    longest_left: longestOf(parts.flatMap((part) => part.longest_left)),
     strategies: mergeStrategies(parts),
     store: parts.map(({ store }) => store).reduce(bothStores),
     event_loop_delay_ms: parts.map((part) => part.event_loop_delay_ms).reduce(higher),

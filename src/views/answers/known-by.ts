@@ -38,12 +38,13 @@ export class Concerned {
   #shared: Map<string, bigint> | null = null;
 
   /** @param submission the latest one comes first */
-  add({ id, queue, prefix, metadata }: Known): void {
+  add(submission: Known): void {
+    const { metadata } = submission;
     this.count++;
     if (this.#shared === null) this.#shared = new Map(metadata);
     else for (const [key, value] of this.#shared) if (metadata.get(key) !== value) this.#shared.delete(key);
     if (this.#latest.length === NAMED_MAX) return;
-    this.#latest.push({ id: String(id), queue: listedQueue(queue), prefix, metadata: textPairs(metadata) });
+    this.#latest.push(namedSubmission(submission));
   }
 
   get facts(): Pick<Attention, 'submissions' | 'metadata'> {
@@ -70,6 +71,10 @@ export class Concerned {
 /** Which queue, where all are looked at and it has a name. */
 export function whereOf(asked: string | null, queue: string): string {
   return asked !== null || queue === '' ? '' : ` in queue ${queue}`;
+}
+
+export function namedSubmission({ id, queue, prefix, metadata }: Known): NamedSubmission {
+  return { id: String(id), queue: listedQueue(queue), prefix, metadata: textPairs(metadata) };
 }
 
 export function textPairs(pairs: StrategicMetadata): Readonly<Record<string, string>> {

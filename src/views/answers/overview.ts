@@ -18,6 +18,7 @@ import type { Computation } from '../frames.ts';
 import { iso, queuesOf, rounded, type Sources, STRIDE } from '../sources.ts';
 import type { QueueTally } from '../tallies/tallies.ts';
 import { attention } from './attention.ts';
+import { leftOfAll } from './overview-left.ts';
 
 type Content<T> = Omit<T, 'as_of' | 'age_ms'>;
 
@@ -38,6 +39,7 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
   for (const each of queues) yield* countConsumers(each, consumers);
   const goingOn = queues.filter((each) => !queue.isPaused(each.name));
   const oldest = yield* oldestWaiting(goingOn);
+  const left = yield* leftOfAll(sources, queues);
   const found = yield* attention(sources, name);
   const counts = name === null ? queue.counts : (queues[0]?.counts ?? NO_COUNTS);
   const nowMs = sources.clock.nowMs();
@@ -68,6 +70,7 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
             queue: listedQueue(oldest.queue),
             age_ms: Math.max(0, nowMs - submissionIdTimeMs(oldest.id)),
           },
+    ...left,
     strategies: strategiesOf(consumers),
     store: storeHealth(sources),
     event_loop_delay_ms: {

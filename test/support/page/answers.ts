@@ -109,6 +109,18 @@ export function overview(world: World): Overview {
       last_60s: { inserted: zero(9.4), done: zero(304.2), set_back: zero(0.8) },
     },
     oldest_waiting: isEmpty ? null : { submission: submissionId(1), queue: '-', age_ms: 47 * MINUTE },
+    left_ms: isEmpty ? null : 52 * MINUTE,
+    longest_left: isEmpty
+      ? []
+      : [
+          {
+            id: submissionId(1),
+            queue: '-',
+            prefix: world.prefix,
+            metadata: { [world.key]: '42' },
+            left_ms: { p50: 47 * MINUTE, p90: 58 * MINUTE },
+          },
+        ],
     strategies: isEmpty ? [] : [{ strategy: world.strategy, consumers: 64, waiting: 2, held: 412 }],
     store: {
       healthy: true,
