@@ -8,14 +8,16 @@ import {
   type Overview,
 } from '../../src/protocol/api/overview.ts';
 import { compact, duration, plural, rate, sentence } from '../../src/protocol/api/words.ts';
-import { roughly } from '../lib/format.ts';
+import { range, roughly } from '../lib/format.ts';
 import { live, useFeed } from '../lib/live.ts';
 import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';
 import { ParamChoice } from '../ui/filters.tsx';
 import { Icon } from '../ui/icons.tsx';
+import { Pairs } from '../ui/parts.tsx';
 import { Plot } from '../ui/plot.tsx';
-import { Ago, Amount, AsOf, Foreign, Heading, Waiting } from '../ui/text.tsx';
+import { Table } from '../ui/table.tsx';
+import { Ago, Amount, AsOf, Foreign, Heading, None, Waiting } from '../ui/text.tsx';
 import { Fold } from '../ui/unfold.tsx';
 import { Events, useEvents } from './events.tsx';
 import { WhyPanel } from './why.tsx';
@@ -49,6 +51,7 @@ export function OverviewView() {
           <AsOf feed={feed} />
           <AttentionList of={data.attention} isOld={problem !== null || error !== null} />
           <Figures overview={data} />
+          <Longest of={data} />
         </>
       )}
       <Fold title="History">
@@ -99,7 +102,7 @@ function AttentionList({
 
 function Figures({ overview }: { readonly overview: Overview }) {
   const { counts, rates, oldest_waiting: oldest, state } = overview;
-  const left = leftOf(overview);
+  const left = overview.left_ms;
   const sick = counts.consumers_sick > 0 ? `, ${compact(counts.consumers_sick)} slowed down` : '';
   return (
     <section class="figures" aria-label="Figures">
@@ -114,7 +117,7 @@ function Figures({ overview }: { readonly overview: Overview }) {
         note={`${compact(counts.operations_backlog)} ops in ${plural(counts.submissions_open, 'submission')}${counts.chunks_paused > 0 ? `, ${compact(counts.chunks_paused)} chunks paused` : ''}`}
         href={hrefTo('submissions')}
       />
-      <Figure name="Time left" value={left.ms === null ? '–' : roughly(left.ms)} note={left.note} />
+      <Figure name="Time left" value={left === null ? '–' : roughly(left)} note={leftNote(overview)} />
       <Figure
         name="In flight"
         value={<Amount value={counts.chunks_reserved} />}
@@ -141,16 +144,56 @@ function Figures({ overview }: { readonly overview: Overview }) {
   );
 }
 
-/** Until all that may be worked on is done. */
-function leftOf({ counts, rates: { last_60s: rates }, state }: Overview) {
+/** What the time left is of, or why there is none. */
+function leftNote({ counts, left_ms: left, state }: Overview): string {
   const { chunks_backlog: backlog, chunks_paused: paused } = counts;
-  const chunks = backlog - paused;
-  if (chunks === 0)
-    return { ms: null, note: backlog === 0 ? 'nothing is left' : 'all that is left is paused' };
-  if (state !== 'running') return { ms: null, note: state.replaceAll('_', ' ') };
-  if (!rates.done) return { ms: null, note: 'nothing was done in the last minute' };
-  const note = paused > 0 ? 'without what is paused' : 'at the rate of the last minute';
-  return { ms: (chunks / rates.done) * 1_000, note };
+  if (backlog === 0) return 'nothing is left';
+  if (left !== null) return paused > 0 ? 'without what is paused' : 'at the rate of the last minute';
+  if (paused === backlog) return 'all that is left is paused';
+  return state === 'running' ? 'nothing goes on' : state.replaceAll('_', ' ');
+}
+
+/** Submissions that it takes longest to do. */
+function Longest({ of: { longest_left: longest, counts } }: { readonly of: Overview }) {
+  if (longest.length === 0 || counts.submissions_open < 2) return null;
+  return (
+    <Fold title="Take longest">
+      <section aria-labelledby="longest">
+        <Heading>
+          <span id="longest">Take longest</span>
+        </Heading>
+        <Table
+          label="Submissions that take longest"
+          rows={longest}
+          keyOf={({ id }) => id}
+          columns={[
+            {
+              name: 'id',
+              title: 'Submission',
+              cell: ({ id }) => (
+                <a class="row-link" href={hrefTo(`submissions/${id}`)}>
+                  {id}
+                </a>
+              ),
+            },
+            { name: 'metadata', title: 'Metadata', cell: ({ metadata }) => <Pairs of={metadata} /> },
+            {
+              name: 'prefix',
+              title: 'Prefix',
+              isWide: true,
+              cell: ({ prefix }) => (prefix === null ? <None /> : <Foreign text={prefix} />),
+            },
+            {
+              name: 'left',
+              title: 'Time left',
+              isNumber: true,
+              cell: ({ left_ms: left }) => range(left.p50, left.p90),
+            },
+          ]}
+        />
+      </section>
+    </Fold>
+  );
 }
 
 /** A number with its name, and what it is made of. */

@@ -98,7 +98,7 @@ pageSuite('the room on the page', {}, (scene) => {
     // Who did something is told on one line.
     const by = page.locator('td.col-by', { hasText: 'ann@ops-1' }).first();
     assert.ok(((await by.boundingBox())?.height ?? 99) < 45);
-    for (const part of ['.why .verdict', '.attention', '.figures', '.plots', 'table']) {
+    for (const part of ['.why .verdict', '.attention', '.figures', '.plots', 'table[aria-label="Events"]']) {
       tops.push((await page.locator(part).first().boundingBox())?.y ?? assert.fail(part));
     }
     assert.deepEqual(

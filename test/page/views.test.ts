@@ -103,18 +103,23 @@ pageSuite('the page', {}, (scene) => {
     await page.route('**/api/v1/overview', (route) => route.fulfill({ json: { ...rest, counts, ...of } }));
     await page.goto(`${scene.origin}/`);
     const figure = page.locator('.figure', { hasText: 'Time left' });
-    const rates = (done: number) => ({ ...rest.rates, last_60s: { ...rest.rates.last_60s, done } });
     for (const [given, text] of [
-      // 120 000 chunks but for 5 210, at 304.2 a second.
-      [{}, /6\u2009min.*without what is paused/],
-      [{ rates: rates(0) }, /–.*nothing was done in the last minute/],
-      [{ state: 'store_stuck' }, /–.*store stuck/],
-      [{ counts: { ...counts, chunks_paused: counts.chunks_backlog } }, /–.*all that is left is paused/],
+      [{ left_ms: 377_000 }, /6\u2009min.*without what is paused/],
+      [{ left_ms: null }, /–.*nothing goes on/],
+      [{ left_ms: null, state: 'store_stuck' }, /–.*store stuck/],
+      [
+        { left_ms: null, counts: { ...counts, chunks_paused: counts.chunks_backlog } },
+        /–.*all that is left is paused/,
+      ],
     ] as const) {
       of = given;
       await page.clock.runFor(1_100);
       await figure.filter({ hasText: text }).waitFor();
     }
+    const longest = page.locator('table[aria-label="Submissions that take longest"] tr[data-row]');
+    await there(longest, rest.longest_left.length);
+    const [first = assert.fail()] = rest.longest_left;
+    assert.match((await longest.first().textContent()) ?? '', new RegExp(`^${first.id}`));
     watched.assertQuiet();
   });
 
