@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { count, plural } from '../../src/protocol/api/words.ts';
 import { ApiError } from '../lib/api.ts';
 import { changes } from '../lib/live.ts';
+import { choose, preferences } from '../lib/preferences.ts';
 import { useStore } from '../lib/store.ts';
 import { PauseList } from '../ui/parts.tsx';
 import { Foreign } from '../ui/text.tsx';
@@ -86,6 +87,8 @@ function Asking({ action: asking }: { readonly action: Action }) {
   const [problem, setProblem] = useState<string | null>(null);
   const [reason, setReason] = useState('');
   const [typed, setTyped] = useState('');
+  const [isNamed] = useState(preferences.value.name !== '');
+  const [person, setPerson] = useState('');
   const close = () => asked.set(null);
   useEffect(() => {
     setProblem(null);
@@ -112,6 +115,7 @@ function Asking({ action: asking }: { readonly action: Action }) {
   const goOn = () => {
     if (trial === null || !mayGoOn) return;
     close();
+    if (person.trim() !== '') choose({ name: person.trim() });
     if (verb === 'cancel') waitThenRun(action, trial, reason);
     else void run(action, trial.matched, reason);
   };
@@ -155,6 +159,17 @@ function Asking({ action: asking }: { readonly action: Action }) {
           <span>Reason, kept in the history</span>
           <input value={reason} maxLength={1_000} onInput={(event) => setReason(event.currentTarget.value)} />
         </label>
+        {isNamed ? null : (
+          <label class="field">
+            <span>Your name, kept there as well, and in this browser; else your address</span>
+            <input
+              value={person}
+              maxLength={100}
+              autocomplete="name"
+              onInput={(event) => setPerson(event.currentTarget.value)}
+            />
+          </label>
+        )}
         {isTyped && trial !== null ? (
           <label class="field">
             <span>

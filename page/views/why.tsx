@@ -1,4 +1,4 @@
-import type { Why } from '../../src/protocol/api/why.ts';
+import { WHY_NAMES, type Why } from '../../src/protocol/api/why.ts';
 import { sentence } from '../../src/protocol/api/words.ts';
 import { useFeed } from '../lib/live.ts';
 import { apiPath } from '../lib/route.ts';
@@ -47,7 +47,7 @@ export function WhyPanel({
           {checks.map(({ code, ok: isOk, evidence }) => (
             <li key={code} class={isOk ? 'ok' : 'not-ok'}>
               <Icon name={isOk ? 'ok' : 'warning'} />
-              <span class="check-name">{code.replaceAll('_', ' ')}</span>
+              <span class="check-name">{sentence(WHY_NAMES[code])}</span>
               <span>
                 <Foreign text={evidence} />
               </span>

@@ -16,7 +16,7 @@ import {
   type SubmissionItem,
   type SubmissionSort,
 } from '../protocol/api/submissions.ts';
-import type { Why } from '../protocol/api/why.ts';
+import { WHY_NAMES, type Why } from '../protocol/api/why.ts';
 import { type ClientFlags, clientCommand, withProducer } from './client-command.ts';
 import type { Io } from './io.ts';
 import { tellMissing } from './missing-text.ts';
@@ -137,7 +137,9 @@ Ends with status 0 if work goes on, or has ended, and with ${EXIT_IN_THE_WAY} if
       if (flags.json) io.stdout.write(`${toJson(why)}\n`);
       else {
         const lines = flags.verbose
-          ? why.checks.map(({ ok, code, evidence }) => `${ok ? 'ok ' : 'NO '} ${code}: ${evidence}`)
+          ? why.checks.map(
+              ({ ok, code, evidence }) => `${ok ? 'yes' : 'NO '} ${WHY_NAMES[code]}: ${evidence}`,
+            )
           : [`${why.verdict}: ${why.text}`];
         // Of all of them, the one that is told about.
         if (id === undefined && why.queue !== null) lines.unshift(`of ${queueText(why.queue)}:`);

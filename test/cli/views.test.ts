@@ -39,7 +39,7 @@ test('why says what is in the way, and its status tells whether work goes on', a
   assert.equal(alone.code, 3);
   assert.match(
     alone.stdout,
-    /^of queue images:\nok {2}stopping: .*\n(?:ok .*\n)*NO {2}no_consumers: 1 chunk waits and no consumer .*\nwhat to do: start consumers/,
+    /^of queue images:\nyes server is up: .*\n(?:yes .*\n)*NO {2}consumers are there: 1 chunk waits and no consumer .*\nwhat to do: start consumers/,
   );
   const json = await runCommand(['why', '--queue', 'images', '--json', ...url]);
   const why = JSON.parse(json.stdout) as Why;

@@ -48,6 +48,7 @@ pageSuite('actions on the page', {}, (scene) => {
     await page.keyboard.press('Enter');
     const go = page.getByRole('button', { name: 'Pause 1 submission' });
     await go.waitFor();
+    await page.getByLabel('Your name').fill(' ann ');
     await page.getByLabel('Reason').focus();
     await page.keyboard.type('gs is typed, not gone to');
     await page.keyboard.press('Enter');
@@ -60,9 +61,14 @@ pageSuite('actions on the page', {}, (scene) => {
     const ids = [submissionId(1)];
     assert.deepEqual(actions, [
       { verb: 'pause', body: { ids, dry_run: true } },
-      { verb: 'pause', body: { ids, reason: 'gs is typed, not gone to', expected: 1 } },
-      { verb: 'resume', body: { ids, reason: 'undone', expected: 1 } },
+      { verb: 'pause', body: { ids, by: 'ann', reason: 'gs is typed, not gone to', expected: 1 } },
+      { verb: 'resume', body: { ids, by: 'ann', reason: 'undone', expected: 1 } },
     ]);
+    // It is asked for once.
+    await page.keyboard.type('jx');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByLabel('Reason').waitFor();
+    assert.equal(await page.getByLabel('Your name').count(), 0);
     watched.assertQuiet();
   });
 

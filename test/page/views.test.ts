@@ -73,6 +73,8 @@ pageSuite('the page', {}, (scene) => {
     for (const hash of ['why', 'why?queue=images']) {
       await page.goto(`${scene.origin}/#/${hash}`);
       await page.locator('.why[open] .checks li').first().waitFor();
+      // Whatever is ticked is good news.
+      await page.locator('.checks .ok', { hasText: 'Queue is not paused' }).waitFor();
     }
     watched.assertQuiet();
   });

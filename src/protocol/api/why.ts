@@ -20,6 +20,26 @@ export const WHY_CODES = [
 ] as const;
 export type WhyCode = (typeof WHY_CODES)[number] | 'ended';
 
+/** What each looks at, said so that "yes" is good news. */
+export const WHY_NAMES: Readonly<Record<WhyCode, string>> = {
+  stopping: 'server is up',
+  store_stuck: 'store takes writes',
+  queue_paused: 'queue is not paused',
+  nothing_open: 'there is open work',
+  submission_paused: 'work is not paused',
+  not_started: 'work may begin',
+  end_uncommitted: 'chunks are left',
+  all_reserved: 'some are not in flight',
+  all_delayed: 'some need not wait',
+  no_consumers: 'consumers are there',
+  excluded: 'strategies allow it',
+  consumers_full: 'consumers have room',
+  outranked: 'it is its turn',
+  consumers_busy: 'consumers are free',
+  running: 'work goes on',
+  ended: 'it has ended',
+};
+
 export interface WhyCheck {
   readonly code: WhyCode;
   /** It does not keep anything from going on. */

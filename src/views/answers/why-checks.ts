@@ -99,7 +99,7 @@ export function whyChecks(situation: Situation): WhyCheck[] {
   for (const code of WHY_CODES) {
     const found = CHECKS[code](situation);
     if (found === null) {
-      checks.push({ code, ok: true, evidence: FINE[code], advice: null });
+      checks.push({ code, ok: true, evidence: FINE[code](situation), advice: null });
       continue;
     }
     checks.push({ code, ok: code === 'running', ...found });
@@ -111,22 +111,29 @@ export function whyChecks(situation: Situation): WhyCheck[] {
 type Code = (typeof WHY_CODES)[number];
 
 /** What a check says that finds nothing. */
-const FINE: Readonly<Record<Code, string>> = {
-  stopping: 'the server is up',
-  store_stuck: 'the store takes what it is given',
-  queue_paused: 'neither server nor queue is paused',
-  nothing_open: 'there is open work',
-  submission_paused: 'not all that is left is paused',
-  not_started: 'not all that is left has yet to begin',
-  end_uncommitted: 'not all of its chunks are settled',
-  all_reserved: 'not all that is left is in the hands of consumers',
-  all_delayed: 'not all that is left waits for its next try',
-  no_consumers: 'consumers are connected',
-  excluded: 'consumers are connected whose strategy gives it out',
-  consumers_full: 'not all consumers hold as much as they may',
-  outranked: 'nothing comes before it that keeps it waiting',
-  consumers_busy: 'not all consumers are busy',
-  running: '',
+const FINE: Readonly<Record<Code, (situation: Situation) => string>> = {
+  stopping: () => 'it answers',
+  store_stuck: () => 'it takes what it is given',
+  queue_paused: () => 'nor is the server',
+  nothing_open: ({ submissionsOpen }) =>
+    `${plural(submissionsOpen, 'submission is', 'submissions are')} open in this queue`,
+  submission_paused: ({ submission }) => (submission === null ? 'not all that is left' : 'for no cause'),
+  not_started: ({ submission }) =>
+    submission === null ? 'not all that is left is for later' : 'its start has come',
+  end_uncommitted: ({ submission }) => (submission === null ? 'not all is done' : 'not all of it is done'),
+  all_reserved: ({ waiting, delayed, reserved }) =>
+    `${plural(reserved, 'chunk is', 'chunks are')} in flight, and ${waitingInWords(waiting + delayed)}`,
+  all_delayed: ({ delayed, waiting }) =>
+    `${plural(delayed, 'chunk waits', 'chunks wait')} for the next try, and ${count(waiting)} may be handed out`,
+  no_consumers: ({ consumers }) => `${plural(consumers, 'consumer is', 'consumers are')} connected`,
+  excluded: ({ consumers, excluded }) =>
+    `${count(consumers - (excluded?.consumers ?? 0))} of ${plural(consumers, 'consumer')} may be given it`,
+  consumers_full: ({ consumers, consumersFull }) =>
+    `${count(consumersFull)} of ${plural(consumers, 'consumer')} hold as many chunks as they may`,
+  outranked: () => 'nothing comes first that keeps it waiting',
+  consumers_busy: ({ consumers, consumersWaiting }) =>
+    `${count(consumersWaiting)} of ${plural(consumers, 'consumer')} wait for chunks`,
+  running: () => '',
 };
 
 const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> = {
