@@ -70,10 +70,10 @@ test('a server that stops comes before everything', () => {
 });
 
 test('a store that is stuck is named with its error and since when', () => {
-  const [code, evidence] = judged({
-    ...RUNS,
-    storeStuck: { forMs: 90_000, error: 'database or disk is full' },
-  });
+  const storeStuck = { forMs: 90_000, error: 'database or disk is full', isFull: true };
+  const [code, evidence, advice] = judged({ ...RUNS, storeStuck });
+  assert.match(advice!, /^free space on the disk/);
+  assert.match(judged({ ...RUNS, storeStuck: { ...storeStuck, isFull: false } })[2]!, /^look at the disk/);
   assert.deepEqual(
     [code, evidence],
     ['store_stuck', 'the store has taken nothing for 1 min 30 s: database or disk is full'],

@@ -36,9 +36,23 @@ export function isDiskFull(error: unknown): boolean {
   return isError(error) && 'code' in error && error.code === 'ENOSPC';
 }
 
+/** What an extended code adds to SQLite's words, which are those of its class. */
+const DETAILS: Readonly<Record<number, string>> = {
+  266: 'reading failed',
+  522: 'a file is shorter than it was',
+  778: 'writing failed',
+  1034: 'flushing to the disk failed',
+  1546: 'a file could not be cut',
+  1802: 'a file could not be looked at',
+  4874: 'the index of the log could not grow',
+};
+
 /** SQLite's words with its code, for the end of a sentence. */
 export function sqliteReason(error: unknown): string {
-  if (isSqliteError(error)) return `${error.message} (SQLite result code ${error.errcode})`;
+  if (isSqliteError(error)) {
+    const detail = DETAILS[error.errcode];
+    return `${error.message}${detail === undefined ? '' : `, ${detail}`} (SQLite result code ${error.errcode})`;
+  }
   return messageOf(error);
 }
 

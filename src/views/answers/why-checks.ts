@@ -8,7 +8,7 @@ export interface Situation {
   readonly submission: OpenSituation | null;
   readonly isReady: boolean;
   /** Since when the store takes nothing, and why; null: it does. */
-  readonly storeStuck: { readonly forMs: number; readonly error: string } | null;
+  readonly storeStuck: { readonly forMs: number; readonly error: string; readonly isFull: boolean } | null;
   /** Of the server and the queue. */
   readonly queuePauses: readonly PauseSituation[];
   readonly submissionsOpen: number;
@@ -147,7 +147,9 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
       ? null
       : {
           evidence: `the store has taken nothing for ${duration(storeStuck.forMs)}: ${storeStuck.error}`,
-          advice: 'see to the disk or the database; the queue goes on by itself',
+          advice: storeStuck.isFull
+            ? 'free space on the disk of the database: then the queue goes on without a restart'
+            : 'look at the disk or the database server: once it works, the queue goes on without a restart',
         },
 
   queue_paused: ({ queuePauses }) =>

@@ -6,6 +6,7 @@ import type { Why, WhyCheck } from '../../protocol/api/why.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { QueueSight } from '../../queue/queue.ts';
 import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
+import { isStoreError } from '../../store/errors.ts';
 import { clipped } from '../../system/log/logger.ts';
 import { type Computation, type Computing, inOneStep } from '../frames.ts';
 import { queuesOf, type Sources, STRIDE } from '../sources.ts';
@@ -110,6 +111,7 @@ function* situationOf(
       : {
           forMs: nowMs - (health.stuckSinceMs ?? nowMs),
           error: health.error?.message ?? 'it does not answer',
+          isFull: isStoreError(health.error, 'full'),
         },
     queuePauses: queue.pausesOf(name),
     submissionsOpen: sight?.counts.submissionsOpen ?? 0,
