@@ -72,7 +72,10 @@ function AttentionList({
   /** Nobody knows what is now. */
   readonly isOld: boolean;
 }) {
-  if (of.length === 0) {
+  // What a store costs that takes nothing, why tells already.
+  const isStuck = of.some(({ code }) => code === 'store_unhealthy');
+  const told = of.filter(({ code }) => !isStuck || code !== 'hand_out_held');
+  if (told.length === 0) {
     return isOld ? null : (
       <p class="all-well">
         <Icon name="ok" /> Nothing needs attention
@@ -83,7 +86,7 @@ function AttentionList({
     <section aria-labelledby="attention">
       <h2 id="attention">Needs attention</h2>
       <ul class="panel attention">
-        {of.map(({ code, severity, text, link }) => (
+        {told.map(({ code, severity, text, link }) => (
           <li key={`${code} ${link}`} class={severity}>
             <a href={`#/${link}`}>
               <Icon name={severity} />

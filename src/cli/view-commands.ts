@@ -16,7 +16,7 @@ import {
   type SubmissionItem,
   type SubmissionSort,
 } from '../protocol/api/submissions.ts';
-import { WHY_NAMES, type Why } from '../protocol/api/why.ts';
+import { adviceWithCommand, WHY_NAMES, type Why } from '../protocol/api/why.ts';
 import { type ClientFlags, clientCommand, withProducer } from './client-command.ts';
 import type { Io } from './io.ts';
 import { tellMissing } from './missing-text.ts';
@@ -143,7 +143,8 @@ Ends with status 0 if work goes on, or has ended, and with ${EXIT_IN_THE_WAY} if
           : [`${why.verdict}: ${why.text}`];
         // Of all of them, the one that is told about.
         if (id === undefined && why.queue !== null) lines.unshift(`of ${queueText(why.queue)}:`);
-        if (why.advice !== null) lines.push(`what to do: ${why.advice}`);
+        const advice = adviceWithCommand(why);
+        if (advice !== null) lines.push(`what to do: ${advice}`);
         io.stdout.write(lines.map((line) => `${oneLine(line)}\n`).join(''));
       }
       if (!why.ok) throw new ExitError(EXIT_IN_THE_WAY);

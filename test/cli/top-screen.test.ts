@@ -259,6 +259,7 @@ test('one submission is shown with why it does not go on and what failed, in any
       verdict: 'no_consumers',
       text,
       advice: 'start some',
+      command: 'opsqueue consumers',
       checks: [],
     },
   } as const;
@@ -272,7 +273,7 @@ test('one submission is shown with why it does not go on and what failed, in any
     'chunk 3 ended it: a\\x1b[2J b',
     '',
     'no consumers: a\\x1b[2J b',
-    'what to do: start some',
+    'what to do: start some (opsqueue consumers)',
   ]);
   assert.match(lines.at(-1)!, /^Esc back {2}P pause/);
   for (const [columns, rows] of [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { plain } from '../../src/cli/text.ts';
 import { Strategy } from '../../src/model/strategy.ts';
-import { WHY_CODES, type WhyCode } from '../../src/protocol/api/why.ts';
+import { adviceWithCommand, WHY_CODES, type WhyCode } from '../../src/protocol/api/why.ts';
 import { comesFirst, exclusionOf } from '../../src/views/answers/eligible.ts';
 import { takingInWords } from '../../src/views/answers/excluded.ts';
 import { why } from '../../src/views/answers/why.ts';
@@ -42,7 +42,9 @@ const ALL = { ...RUNS, submission: null };
 /** The verdict, with its words and its advice. */
 function judged(situation: Situation): readonly [WhyCode, string, string | null] {
   const checks = whyChecks(situation);
-  const { code, evidence, advice, ok } = finalCheck(checks);
+  const { ok, ...last } = finalCheck(checks);
+  const { code, evidence } = last;
+  const advice = adviceWithCommand(last);
   // In the order of the table, all of them fine before the last one.
   assert.deepEqual(
     checks.map((check) => check.code),
@@ -111,8 +113,8 @@ async function paused(chunkCounts: readonly number[]) {
   const told = () => {
     const computing = why(views.sources, { submission: null, queue: '' });
     assert.ok('next' in computing);
-    const { ok, verdict, text, advice } = made(computing);
-    return { ok, verdict, text, advice };
+    const { ok, verdict, text, advice, command } = made(computing);
+    return { ok, verdict, text, advice, command };
   };
   return { world, views, ids, consumer, pause, told };
 }
@@ -131,7 +133,8 @@ test('work that is paused submission by submission does not run: how much, by wh
     ok: false,
     verdict: 'submission_paused',
     text: 'all open work (2 submissions, 5 chunks) is paused by maria (manual); 1 chunk is still in flight',
-    advice: 'opsqueue ls --state paused lists them',
+    advice: 'resume those that may go on',
+    command: 'opsqueue ls --state paused',
   });
   consumer.complete(held!.chunk);
   await world.passes(90_000);
@@ -151,7 +154,8 @@ test('of one that is paused beside others with nothing to hand out, too', async 
     ok: false,
     verdict: 'submission_paused',
     text: 'all that is left to hand out (1 submission, 4 chunks) is paused by maria (manual); 1 chunk is still in flight',
-    advice: `opsqueue resume ${ids[1]}`,
+    advice: 'resume it',
+    command: `opsqueue resume ${ids[1]}`,
   });
   views.stop();
 });
@@ -168,7 +172,7 @@ test('work that waits for its start is said to, where nothing else is left', () 
   assert.deepEqual(judged({ ...ALL, waiting: 0, reserved: 0, submissionsOpen: 1, withheld }), [
     'not_started',
     'all open work (1 submission, 9 chunks) has not begun, as was asked: it starts in 1 min',
-    'wait, or opsqueue set 7 --start-after none',
+    'wait, or let it start now (opsqueue set 7 --start-after none)',
   ]);
 });
 

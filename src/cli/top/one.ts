@@ -1,4 +1,5 @@
 import { LEFT_UNKNOWN_WORDS, type SubmissionAnswer } from '../../protocol/api/submissions.ts';
+import { adviceWithCommand } from '../../protocol/api/why.ts';
 import { SUBMISSION_COLUMNS } from '../submission-columns.ts';
 import { counted, grouped, rateText, timeText, toSecond } from '../text.ts';
 import type { Opened, ScreenLine } from './state.ts';
@@ -7,6 +8,7 @@ import type { Opened, ScreenLine } from './state.ts';
 export function linesOfOne({ submission, why }: Opened): ScreenLine[] {
   const { id, queue, state, failing, failures, timeline, end } = submission;
   const what = SUBMISSION_COLUMNS[''](submission);
+  const advice = adviceWithCommand(why);
   return [
     line(`submission ${id}, queue ${queue}: ${state}${failing ? ', failing' : ''}  ${what}`, 'title'),
     line(progressOf(submission)),
@@ -14,7 +16,7 @@ export function linesOfOne({ submission, why }: Opened): ScreenLine[] {
     ...(end === null ? [] : [line(endOf(end))]),
     line(''),
     line(`${why.verdict.replaceAll('_', ' ')}: ${why.text}`, why.ok ? 'good' : 'warning'),
-    ...(why.advice === null ? [] : [line(`what to do: ${why.advice}`)]),
+    ...(advice === null ? [] : [line(`what to do: ${advice}`)]),
     line(''),
     ...(failures.length === 0 ? [] : [line('FAILURES', 'title')]),
     ...failures.map(({ count, cause, title, last }) =>

@@ -334,6 +334,9 @@ export const SHAPES = {
     verdict: text,
     text,
     advice: orNull(text),
-    checks: listOf(object<WhyCheck>({ code: text, ok: flag, evidence: text, advice: orNull(text) })),
+    command: orNull(text),
+    checks: listOf(
+      object<WhyCheck>({ code: text, ok: flag, evidence: text, advice: orNull(text), command: orNull(text) }),
+    ),
   }),
 } as const;

@@ -48,6 +48,8 @@ export interface WhyCheck {
   readonly evidence: string;
   /** What to do about it; null if nothing. */
   readonly advice: string | null;
+  /** What to type for that in a shell; null: there is no command for it. */
+  readonly command: string | null;
 }
 
 /** `GET /api/v1/why`. */
@@ -63,6 +65,12 @@ export interface Why extends Frame {
   readonly verdict: WhyCode;
   readonly text: string;
   readonly advice: string | null;
+  readonly command: string | null;
   /** Up to the verdict, which is the last one. */
   readonly checks: readonly WhyCheck[];
+}
+
+/** What to do, for a terminal: with the command for it. */
+export function adviceWithCommand({ advice, command }: Pick<WhyCheck, 'advice' | 'command'>): string | null {
+  return advice === null || command === null ? advice : `${advice} (${command})`;
 }

@@ -84,7 +84,10 @@ export interface PauseSituation {
 
 interface Finding {
   readonly evidence: string;
+  /** What to do, for whoever reads it, with buttons at hand or without. */
   readonly advice: string | null;
+  /** What to type for that, if there is something. */
+  readonly command?: string;
 }
 
 /** Consumers need some seconds to notice that their queue is elsewhere, and to connect again. */
@@ -99,10 +102,10 @@ export function whyChecks(situation: Situation): WhyCheck[] {
   for (const code of WHY_CODES) {
     const found = CHECKS[code](situation);
     if (found === null) {
-      checks.push({ code, ok: true, evidence: FINE[code](situation), advice: null });
+      checks.push({ code, ok: true, evidence: FINE[code](situation), advice: null, command: null });
       continue;
     }
-    checks.push({ code, ok: code === 'running', ...found });
+    checks.push({ code, ok: code === 'running', command: null, ...found });
     break;
   }
   return checks;
@@ -157,13 +160,18 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
       ? null
       : {
           evidence: `the queue or the server is paused ${pausesInWords(queuePauses)}`,
-          advice: 'opsqueue resume --all, or --server',
+          advice: 'resume what is paused',
+          command: 'opsqueue resume --all, or --server',
         },
 
   nothing_open: ({ submission, submissionsOpen }) =>
     submission !== null || submissionsOpen > 0
       ? null
-      : { evidence: 'no submission is open', advice: 'submit something; opsqueue queues lists other queues' },
+      : {
+          evidence: 'no submission is open',
+          advice: 'submit something, or look at the other queues',
+          command: 'opsqueue queues',
+        },
 
   submission_paused(situation) {
     const { submission, withheld } = situation;
@@ -171,7 +179,8 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
       if (submission.pauses.length === 0) return null;
       return {
         evidence: `it is paused ${pausesInWords(submission.pauses)}`,
-        advice: `opsqueue resume ${submission.id}`,
+        advice: 'resume it',
+        command: `opsqueue resume ${submission.id}`,
       };
     }
     if (withheld === null || withheld.submissionsPaused === 0) return null;
@@ -180,7 +189,9 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     const by = pausedBy === '' ? '' : ` ${pausedBy}`;
     return {
       evidence: `${withheldInWords(situation, withheld)} ${is}${by}${stillHeld(situation)}`,
-      advice: only === null ? 'opsqueue ls --state paused lists them' : `opsqueue resume ${only}`,
+      ...(only === null
+        ? { advice: 'resume those that may go on', command: 'opsqueue ls --state paused' }
+        : { advice: 'resume it', command: `opsqueue resume ${only}` }),
     };
   },
 
@@ -190,14 +201,16 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
       if (submission.startsInMs <= 0) return null;
       return {
         evidence: `it starts in ${duration(submission.startsInMs)}`,
-        advice: `wait, or opsqueue set ${submission.id} --start-after none`,
+        advice: 'wait, or let it start now',
+        command: `opsqueue set ${submission.id} --start-after none`,
       };
     }
     if (withheld === null) return null;
     const { only, startsInMs } = withheld;
     return {
       evidence: `${withheldInWords(situation, withheld)} has not begun, as was asked: ${only === null ? 'the first' : 'it'} starts in ${duration(startsInMs)}${stillHeld(situation)}`,
-      advice: `wait, or opsqueue set ${only ?? 'ID'} --start-after none`,
+      advice: `wait, or let ${only === null ? 'some' : 'it'} start now`,
+      command: `opsqueue set ${only ?? 'ID'} --start-after none`,
     };
   },
 
@@ -228,7 +241,8 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     const failure = lastFailure === null ? '' : `; the last failure: ${lastFailure}`;
     return {
       evidence: `${delayed === 1 ? 'the only chunk that could be handed out waits for its next try,' : `all ${plural(delayed, 'chunk')} that could be handed out wait for their next try, the first`} in ${duration(nextTryMs ?? 0)}${failure}`,
-      advice: `see why they fail: opsqueue failures${submission === null ? '' : ` ${submission.id}`}`,
+      advice: 'see why they fail',
+      command: `opsqueue failures${submission === null ? '' : ` ${submission.id}`}`,
     };
   },
 
@@ -257,7 +271,8 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     const work = submission === null ? waitingHasInWords(waiting) : 'it has';
     return {
       evidence: `${all} ${taking ?? `other work: ${takings}`}; ${work} ${having}`,
-      advice: `start consumers that take ${having}, or change its metadata: opsqueue set ${submission?.id ?? 'ID'}`,
+      advice: `start consumers that take ${having}, or change ${submission === null ? 'the' : 'its'} metadata`,
+      command: `opsqueue set ${submission?.id ?? 'ID'} --metadata KEY=NUMBER`,
     };
   },
 
@@ -279,7 +294,8 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
         : '';
     return {
       evidence: `${plural(chunks, 'chunk')} of ${plural(submissions, 'submission')} ${chunks === 1 ? 'comes' : 'come'} first under ${strategy}, which ${plural(consumers, 'consumer uses', 'consumers use')}${inTime}`,
-      advice: `more consumers, or other metadata for a strategy by priority: opsqueue set ${submission?.id ?? 'ID'}`,
+      advice: 'start more consumers, or give it other metadata, for a strategy by priority',
+      command: `opsqueue set ${submission?.id ?? 'ID'} --metadata KEY=NUMBER`,
     };
   },
 
@@ -290,7 +306,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
       perSecond !== null && perSecond > 0 ? `, and they complete ${rate(perSecond)} chunks a second` : '';
     return {
       evidence: `${count(consumersWorking)} of ${plural(consumers, 'consumer')} ${consumersWorking === 1 ? 'is' : 'are'} busy with other work, and none waits for chunks${usual}${pace}`,
-      advice: 'more consumers',
+      advice: 'start more consumers',
     };
   },
 

@@ -41,7 +41,7 @@ export function why(
   if (open !== undefined) return whyOfSubmission(sources, open);
   return storedSubmission(sources, id, queue).then(({ record, end }) => {
     const evidence = `it has ended: ${end?.state ?? 'it is being inserted'}`;
-    const check: WhyCheck = { code: 'ended', ok: true, evidence, advice: null };
+    const check: WhyCheck = { code: 'ended', ok: true, evidence, advice: null, command: null };
     return inOneStep(answer({ submission: String(id), queue: record.queue, backlog: 0 }, [check]));
   });
 }
@@ -77,9 +77,9 @@ function answer(
   { submission, queue, backlog }: Pick<Why, 'submission' | 'queue' | 'backlog'>,
   checks: readonly WhyCheck[],
 ): Content {
-  const { code, ok, evidence, advice } = finalCheck(checks);
+  const { code, ok, evidence, advice, command } = finalCheck(checks);
   const named = queue === null ? null : listedQueue(queue);
-  return { submission, queue: named, backlog, ok, verdict: code, text: evidence, advice, checks };
+  return { submission, queue: named, backlog, ok, verdict: code, text: evidence, advice, command, checks };
 }
 
 function* situationOf(

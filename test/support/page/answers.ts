@@ -491,8 +491,9 @@ export function why(world: World, submission: string | null): Why {
       ok: false,
       verdict: 'nothing_open',
       text,
-      advice: 'Producers have to submit something',
-      checks: [{ code: 'nothing_open', ok: false, evidence: text, advice: null }],
+      advice: 'submit something, or look at the other queues',
+      command: 'opsqueue queues',
+      checks: [{ code: 'nothing_open', ok: false, evidence: text, advice: null, command: null }],
     };
   }
   return {
@@ -504,17 +505,37 @@ export function why(world: World, submission: string | null): Why {
         ? 'It runs: 304 chunks per second, 61 of 64 consumers are at work'
         : 'It runs: 31 chunks per second',
     advice: null,
+    command: null,
     checks: [
       {
         code: 'store_stuck',
         ok: true,
         evidence: 'commits get through, the last one 0.2 s ago',
         advice: null,
+        command: null,
       },
-      { code: 'queue_paused', ok: true, evidence: 'neither server nor queue is paused', advice: null },
-      { code: 'no_consumers', ok: true, evidence: '64 consumers are connected', advice: null },
-      { code: 'excluded', ok: true, evidence: 'all strategies in use include it', advice: null },
-      { code: 'running', ok: true, evidence: '31 chunks of it were done in the last second', advice: null },
+      {
+        code: 'queue_paused',
+        ok: true,
+        evidence: 'neither server nor queue is paused',
+        advice: null,
+        command: null,
+      },
+      { code: 'no_consumers', ok: true, evidence: '64 consumers are connected', advice: null, command: null },
+      {
+        code: 'excluded',
+        ok: true,
+        evidence: 'all strategies in use include it',
+        advice: null,
+        command: null,
+      },
+      {
+        code: 'running',
+        ok: true,
+        evidence: '31 chunks of it were done in the last second',
+        advice: null,
+        command: null,
+      },
     ],
   };
 }
