@@ -18,6 +18,8 @@ const LONG = [
   'test/cli/log-survival',
   'test/cli/serve.test',
 ];
+/** Of the others, the folders whose processes take longest. */
+const LONGEST_SHARED = ['store', 'consumer', 'producer'];
 /** More would leave nothing to do side by side with the last of them. */
 const BATCH_FILES = 12;
 const OWN_PROCESS = /^\/\/ In a process of its own: /m;
@@ -48,7 +50,9 @@ export function filesToRun(files: readonly string[], folder: string): string[] {
   );
   const page = shared.get('page') ?? [];
   shared.delete('page');
-  return [...page, ...long.flat(), ...[...shared.values()].flat(), ...alone];
+  const longest = LONGEST_SHARED.flatMap((name) => shared.get(name) ?? []);
+  for (const name of LONGEST_SHARED) shared.delete(name);
+  return [...page, ...long.flat(), ...longest, ...[...shared.values()].flat(), ...alone];
 }
 
 function batches(name: string, files: readonly string[], folder: string): string[] {
