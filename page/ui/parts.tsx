@@ -16,7 +16,9 @@ export function StateBadge({
 }) {
   const name = state.replaceAll('_', ' ');
   const failures =
-    failed === total ? `all ${count(total)} failed` : `${count(failed)} of ${count(total)} failed`;
+    failed === total && total > 1
+      ? `all ${count(total)} failed`
+      : `${count(failed)} of ${count(total)} failed`;
   return (
     <span class={`badge state-${state}`} title={name}>
       {state === 'completed_with_failures' ? failures : name}

@@ -66,6 +66,21 @@ test('consumers that take other work are counted by what they take, beside what 
   views.stop();
 });
 
+test('others are said to wait where they are, not where only a part was looked at', async () => {
+  const world = await QueueWorld.start();
+  const views = startViews(world);
+  const insert = (name: string, kind: bigint) =>
+    world.insert(name, 1, { strategicMetadata: new Map([['kind', kind]]) });
+  for (let i = 0; i < 60; i++) await insert(`${i}`, 1n);
+  world.consumer().reserve(1, Strategy.selectOnly('kind', [3], Strategy.oldest()));
+  await world.settle();
+  assert.match(told(views).consumers_idle!, / wait have kind=1$/);
+  await insert('other', 2n);
+  await world.settle();
+  assert.match(told(views).consumers_idle!, / wait have kind=1 and others$/);
+  views.stop();
+});
+
 test('a store that takes nothing is not blamed on the strategies of those who wait', async () => {
   const gated = gatedStore();
   const world = await QueueWorld.start({ store: gated.store });

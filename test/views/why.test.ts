@@ -233,9 +233,16 @@ test('consumers that all exclude it are said to, unless some of it is in flight,
     taking: 'only kind=1',
     takings: '5 take only kind=1',
     having: 'kind=2',
+    isAtLimit: false,
   };
   const idle = { ...RUNS, reserved: 0, excluded };
   assert.match(judged(idle)[1], /^all 5 consumers take only kind=1; it has kind=2$/);
+  assert.match(
+    judged(idle)[2]!,
+    /^start consumers that take kind=2, or change its metadata \(opsqueue set 7 /,
+  );
+  const atLimit = { ...excluded, taking: 'at most 8 chunks with kind=2 at once', isAtLimit: true };
+  assert.match(judged({ ...idle, excluded: atLimit })[2]!, /^wait until fewer are in flight/);
   assert.notEqual(judged({ ...idle, reserved: 1 })[0], 'excluded');
   assert.notEqual(judged({ ...idle, excluded: { ...excluded, consumers: 4 } })[0], 'excluded');
 });

@@ -44,7 +44,7 @@ export async function endedList(
   const items: SubmissionItem[] = [];
   let [looked, next]: [number, string | null] = [0, null];
   for await (const stored of failed === null
-    ? newestFirst(reads, states, query.queue, before)
+    ? newestFirst(reads, states, query, before)
     : those(reads, failed, before)) {
     if (matchesEnded(stored, query, states)) items.push(endedItem(sources, stored));
     // What matches may be rare: the next page goes on from here.
@@ -106,13 +106,23 @@ function beforeOf(cursor: string | null): SubmissionId | undefined {
   return id > META_VALUE_MAX ? undefined : id;
 }
 
+/** What is asked of each queue and state at once: where each of them matches, no more than is shown, and whether there is more. */
+function pageSizeFor({ meta, prefix, prefix_starts, limit, ...times }: SubmissionsQuery): number {
+  const { inserted_before, inserted_after, ended_before, ended_after } = times;
+  const wanted = [prefix, prefix_starts, inserted_before, inserted_after, ended_before, ended_after];
+  const matchesAll = meta.size === 0 && wanted.every((each) => each === null);
+  return matchesAll ? Math.min(PAGE, limit + 1) : PAGE;
+}
+
 /** All that ended in these states, of one queue or of all. */
 async function* newestFirst(
   reads: Reads,
   states: readonly EndState[],
-  queue: string | null,
+  query: SubmissionsQuery,
   before: SubmissionId | undefined,
 ): AsyncGenerator<StoredSubmission> {
+  const { queue } = query;
+  const size = pageSizeFor(query);
   const sources = await Promise.all(
     states.map(async (state) =>
       (queue === null ? await reads.endedQueues(state) : [queue]).map((name) => ({ state, name })),
@@ -121,12 +131,12 @@ async function* newestFirst(
   for (let below = before; ; ) {
     const page: StoredSubmission[] = [];
     for (const { state, name } of sources.flat()) {
-      page.push(...(await reads.ended(name, state, below, PAGE)));
+      page.push(...(await reads.ended(name, state, below, size)));
       page.sort((a, b) => (a.record.id > b.record.id ? -1 : 1));
-      if (page.length > PAGE) page.length = PAGE;
+      if (page.length > size) page.length = size;
     }
     yield* page;
-    if (page.length < PAGE) return;
+    if (page.length < size) return;
     below = page.at(-1)?.record.id;
   }
 }

@@ -36,6 +36,7 @@ export class Excluded {
   readonly #verdicts = new Map<string, Exclusion | null>();
   readonly #byTaking = new Map<string, number>();
   readonly #keys = new Set<string>();
+  #hasOthersThanLimits = false;
 
   constructor(schedule: Schedule, sample: readonly Open[]) {
     this.#schedule = schedule;
@@ -55,7 +56,13 @@ export class Excluded {
     this.consumers++;
     this.#byTaking.set(taking, (this.#byTaking.get(taking) ?? 0) + 1);
     this.#keys.add(exclusion.key);
+    if (exclusion.kind !== 'at_limit') this.#hasOthersThanLimits = true;
     return true;
+  }
+
+  /** They take work of that kind, but have as much of it in flight as they may. */
+  get isAtLimit(): boolean {
+    return !this.#hasOthersThanLimits;
   }
 
   /** `only kind=1`; of several strategies null. */
@@ -84,8 +91,17 @@ export class Excluded {
       }
     }
     const told = [...pairs].slice(0, TOLD_MAX).join(', ');
-    const isCut = pairs.size > TOLD_MAX || this.#sample.length === SAMPLE_MAX;
-    return isCut ? `${told} and others` : told;
+    return pairs.size > TOLD_MAX || this.#areOthersOpen() ? `${told} and others` : told;
+  }
+
+  /** Of the keys by which they choose, open submissions have values that the sample has not. */
+  #areOthersOpen(): boolean {
+    if (this.#sample.length < SAMPLE_MAX) return false;
+    return [...this.#keys].some((key) => {
+      const seen = new Set(this.#sample.map(({ record }) => record.strategicMetadata.get(key)));
+      seen.delete(undefined);
+      return (this.#schedule.metadata.key(key)?.values.size ?? 0) > seen.size;
+    });
   }
 
   /** Why it gives out none of them. */

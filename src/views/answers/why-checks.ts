@@ -39,7 +39,7 @@ export interface Situation {
   /** For how long this process has had the queue, after another one; null: nobody had it before. */
   readonly takenOverForMs: number | null;
   /** Those with a strategy that does not give it out. */
-  readonly excluded: Pick<Excluded, 'consumers' | 'taking' | 'takings' | 'having'> | null;
+  readonly excluded: Pick<Excluded, 'consumers' | 'taking' | 'takings' | 'having' | 'isAtLimit'> | null;
   /** What comes before it under the strategy that most consumers use. */
   readonly outranked: {
     readonly chunks: number;
@@ -266,11 +266,15 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
 
   excluded({ submission, excluded, consumers, reserved, waiting }) {
     if (reserved > 0 || excluded === null || excluded.consumers < consumers) return null;
-    const { taking, takings, having } = excluded;
+    const { taking, takings, having, isAtLimit } = excluded;
     const all = consumers === 1 ? 'the only consumer takes' : `all ${plural(consumers, 'consumer')} take`;
     const work = submission === null ? waitingHasInWords(waiting) : 'it has';
+    const evidence = `${all} ${taking ?? `other work: ${takings}`}; ${work} ${having}`;
+    if (isAtLimit) {
+      return { evidence, advice: 'wait until fewer are in flight, or raise the limit in the strategy' };
+    }
     return {
-      evidence: `${all} ${taking ?? `other work: ${takings}`}; ${work} ${having}`,
+      evidence,
       advice: `start consumers that take ${having}, or change ${submission === null ? 'the' : 'its'} metadata`,
       command: `opsqueue set ${submission?.id ?? 'ID'} --metadata KEY=NUMBER`,
     };
