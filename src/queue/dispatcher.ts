@@ -96,6 +96,9 @@ export class Dispatcher {
       case 'retried':
         journal.add({ kind: 'retry', id: effect.submission.record.id });
         break;
+      case 'begun':
+        events.publish({ kind: 'submission_begun', submission: effect.submission }, nowMs);
+        break;
       case 'reserved':
         events.publish(
           { kind: 'reservation_answered', queue: this.#o.name, chunks: effect.chunks.length },

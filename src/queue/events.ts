@@ -57,6 +57,8 @@ export type QueueEvent =
     }
   /** A verb has changed a submission, which is as it is now. */
   | { readonly kind: 'submission_changed'; readonly submission: OpenSubmission; readonly act: Act }
+  /** It was not to begin before a time, which has come. */
+  | { readonly kind: 'submission_begun'; readonly submission: OpenSubmission }
   /** A verb has changed a queue as such, or the server. */
   | { readonly kind: 'scope_changed'; readonly scope: Scope; readonly act: Act };
 

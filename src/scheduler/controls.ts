@@ -1,5 +1,6 @@
 import { type Control, DEADLINE_CANCELLATION } from '../model/control.ts';
 import type { StrategicMetadata } from '../model/submission.ts';
+import type { Effects } from './effects.ts';
 import type { Ledger } from './ledger.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { ScheduledSubmission } from './state.ts';
@@ -15,12 +16,14 @@ export const WALL_CLOCK_LOOK_MS = 60_000;
 export class Controls<Peer> {
   readonly #ledger: Ledger<Peer>;
   readonly #outcomes: Outcomes<Peer>;
+  readonly #effects: Effects<Peer>;
   /** What the wall clock showed when the other one, which never steps back, was at 0. */
   #unixZeroMs = 0;
 
-  constructor(ledger: Ledger<Peer>, outcomes: Outcomes<Peer>) {
+  constructor(ledger: Ledger<Peer>, outcomes: Outcomes<Peer>, effects: Effects<Peer>) {
     this.#ledger = ledger;
     this.#outcomes = outcomes;
+    this.#effects = effects;
   }
 
   change(submission: ScheduledSubmission<Peer>, { control, unixMs }: ControlAt, nowMs: number): void {
@@ -36,7 +39,11 @@ export class Controls<Peer> {
     this.#unixZeroMs = unixMs - nowMs;
     const { appointments } = this.#ledger;
     for (let first = appointments.first; first !== undefined && this.#isPast(first.dueUnixMs, nowMs); ) {
-      this.#settle(first.submission, nowMs);
+      const { submission } = first;
+      const wasWithheld = submission.isWithheld;
+      this.#settle(submission, nowMs);
+      if (wasWithheld && !submission.isWithheld && submission.state === 'open')
+        this.#effects.push({ kind: 'begun', submission });
       first = appointments.first;
     }
   }

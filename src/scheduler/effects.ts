@@ -14,6 +14,7 @@ export type Effect<Peer> =
   | Completed<Peer>
   | SetBack<Peer>
   | Retried
+  | Begun
   | Dropped<Peer>
   | Ending
   | Sick<Peer>
@@ -60,6 +61,12 @@ export interface SetBack<Peer> {
 /** The chunks of a submission that were set aside are available again, and all tries begin anew: to be persisted. */
 export interface Retried {
   readonly kind: 'retried';
+  readonly submission: OpenSubmission;
+}
+
+/** It was withheld until a time, and that has come: its chunks are handed out from now on. */
+export interface Begun {
+  readonly kind: 'begun';
   readonly submission: OpenSubmission;
 }
 

@@ -65,7 +65,7 @@ export class Scheduler<Peer> {
     this.#sick = new SickConsumers(options, (consumer) => this.#ledger.changes.free(consumer));
     this.#outcomes = new Outcomes(this.#ledger, this.#sick, this.effects, options);
     this.#handOut = new HandOut(this.#ledger, this.#sick, this.effects);
-    this.#controls = new Controls(this.#ledger, this.#outcomes);
+    this.#controls = new Controls(this.#ledger, this.#outcomes, this.effects);
   }
 
   get counts(): SchedulerCounts {

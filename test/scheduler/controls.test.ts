@@ -68,7 +68,11 @@ test('a submission is not handed out before its start, and cancelled by its dead
     by: 'opsqueue',
     reason: 'its deadline passed',
   });
-  assert.deepEqual(scene.takeTold(), ['submission_ended 1#0 to worker', '1 cancelled: its deadline passed']);
+  assert.deepEqual(scene.takeTold(), [
+    '1 begins',
+    'submission_ended 1#0 to worker',
+    '1 cancelled: its deadline passed',
+  ]);
   assert.equal(scene.scheduler.nextDeadlineMs(), null);
 });
 

@@ -281,7 +281,12 @@ export class NaiveModel {
   /** `draws`: what the scheduler drew for the waits, in turn. */
   advance(nowMs: number, draws: readonly number[]): void {
     let drawn = 0;
-    for (const submission of this.#open()) this.#settle(submission, nowMs);
+    for (const submission of this.#open()) {
+      const wasWithheld = isWithheld(submission);
+      this.#settle(submission, nowMs);
+      if (wasWithheld && !isWithheld(submission) && !submission.ended)
+        this.told.push(`${submission.record.id} begins`);
+    }
     const due = this.held().sort((a, b) => a.expiryOrder - b.expiryOrder);
     for (const chunk of due) {
       if (chunk.submission.ended || chunk.holder === null || chunk.expiresMs > nowMs) continue;

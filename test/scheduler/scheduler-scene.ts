@@ -206,6 +206,9 @@ export class Scene {
       case 'retried':
         this.#told.push(`retry of ${effect.submission.record.id}`);
         break;
+      case 'begun':
+        this.#told.push(`${effect.submission.record.id} begins`);
+        break;
       case 'dropped':
         this.#told.push(`${effect.reason} ${nameOf(effect)} to ${effect.consumer.peer}`);
         break;

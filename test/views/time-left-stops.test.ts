@@ -79,6 +79,29 @@ for (const [what, target] of [
   });
 }
 
+for (const [what, pauses] of [
+  ['the time comes', false],
+  ['the time comes while it is paused', true],
+] as const) {
+  test(`a night until which a submission was not to go on does not count for the time left: ${what}`, async () => {
+    const world = await QueueWorld.start({ reservationExpirationMs: 100 * HOUR_MS });
+    const views = startViews(world);
+    const id = await world.insert('a', CHUNKS);
+    await works(world, world.consumer(), 70);
+    const target = { kind: 'submissions', ids: [id], queue: null } as const;
+    const startAfterMs = world.clock.nowMs() + 8 * HOUR_MS;
+    await world.queue.verbs.run({ ...BY_ANN, change: { verb: 'set', startAfterMs }, target });
+    await world.settle();
+    if (pauses) await ask(world, 'pause', target);
+    assert.equal((await left(views, id)).unknown, pauses ? 'paused' : 'not_started');
+    await nightPasses(world);
+    await world.passes(60_000);
+    if (pauses) await ask(world, 'resume', target);
+    await goesOn(world, views, id, world.consumer(), 70);
+    views.stop();
+  });
+}
+
 test('a night without consumers does not count for the time left', async () => {
   const world = await QueueWorld.start();
   const views = startViews(world);

@@ -122,6 +122,7 @@ export class QueueStats implements EventObserver {
       case 'consumer_connected':
       case 'consumer_gone':
       case 'submission_changed':
+      case 'submission_begun':
       case 'scope_changed':
         break;
       default:

@@ -98,6 +98,9 @@ export class Watcher implements EventObserver {
         this.#changed(event.submission, atMs);
         this.#acted('acted', event.submission.record, event.act);
         break;
+      case 'submission_begun':
+        this.#changed(event.submission, atMs);
+        break;
       case 'scope_changed': {
         const { scope, act } = event;
         const what = scope === SERVER_SCOPE ? 'the server' : 'the queue';
