@@ -177,7 +177,7 @@ function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
         note={
           durations === null
             ? ended === null
-              ? 'known after 20 chunks'
+              ? 'fewer than 20 of its chunks are done'
               : 'not known any more'
             : `p90 ${duration(durations.p90)}, longest ${duration(durations.max)}`
         }

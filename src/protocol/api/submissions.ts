@@ -57,7 +57,7 @@ export const LEFT_UNKNOWN_WORDS = {
   excluded: 'the strategies of all consumers exclude it',
   all_delayed: 'what is left waits for its next try',
   stands_still: 'nobody works on it',
-  few_done: 'known after 20 chunks',
+  few_done: 'fewer than 20 of its chunks are done',
 } as const;
 export type LeftUnknown = keyof typeof LEFT_UNKNOWN_WORDS;
 
