@@ -62,7 +62,7 @@ export class Connections {
   /** All that are open. */
   readonly #sessions = new Set<SqlSession>();
   readonly #lookedAfter = new WeakSet<SqlSession>();
-  /** What those were seen waiting for that are about leases, in PostgreSQL's words. */
+  /** What those were last seen doing, in the use that is under way, that are about leases; in PostgreSQL's words. */
   readonly #seenDoing = new WeakMap<SqlSession, string>();
   /** When the log had a line for a connection that was cut; several die at a time. */
   #cutToldMs = Number.NEGATIVE_INFINITY;
@@ -100,6 +100,7 @@ export class Connections {
     let problem: string | null = null;
     try {
       return await this.#use(this.#leases, async (session) => {
+        this.#seenDoing.delete(session);
         const deadline = clock.after(leaseTimeoutMs, () => {
           problem = `no answer for ${leaseTimeoutMs} ms${this.#reasonOf(session)}`;
           this.#abandon(session);
@@ -322,6 +323,7 @@ export class Connections {
           session.knownToWork();
           return;
         }
+        this.#seenDoing.delete(session);
         // It is cut in a moment anyway.
         if (purpose === 'lease') return;
         const nowMs = this.#o.clock.monotonicMs();

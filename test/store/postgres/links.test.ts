@@ -98,6 +98,18 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
     }
   }
 
+  /** Commits wait for a standby, which there is not, from some moment on. */
+  async function whileUnconfirmed(admin: pg.Client, work: () => Promise<void>): Promise<void> {
+    await admin.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+    await admin.query('SELECT pg_reload_conf()');
+    try {
+      await work();
+    } finally {
+      await admin.query('ALTER SYSTEM RESET synchronous_standby_names');
+      await admin.query('SELECT pg_reload_conf()');
+    }
+  }
+
   for (const how of ['swallow', 'swallow answers'] as const) {
     test(`goes dead in the middle of a commit, without a word (${how}): another one is opened, and nothing is lost`, async () => {
       await using proxy = await TcpProxy.start(server.port);
@@ -188,9 +200,7 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
     });
     await session.commit(insertOf(1n));
     await withAdmin(async (admin) => {
-      await admin.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
-      await admin.query('SELECT pg_reload_conf()');
-      try {
+      await whileUnconfirmed(admin, async () => {
         const batch = session.batch([insertOf(2n)]);
         for (const end of ['pg_cancel_backend', 'pg_terminate_backend', 'pg_cancel_backend']) {
           let pid: number | null = null;
@@ -214,10 +224,7 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
           assert.equal(result.kind === 'unknown' && result.error.storeClass, 'transient');
           assert.equal(await session.read((store) => store.lastSeq(0)), 2);
         }
-      } finally {
-        await admin.query('ALTER SYSTEM RESET synchronous_standby_names');
-        await admin.query('SELECT pg_reload_conf()');
-      }
+      });
     });
     await session.commit(insertOf(2n));
     assert.equal(session.seq, 2);
@@ -239,10 +246,8 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
     await session.commit(insertOf(1n));
     await withAdmin(async (admin) => {
       for (const round of [1, 2]) {
-        await admin.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
-        await admin.query('SELECT pg_reload_conf()');
         let committing: Promise<unknown> = Promise.resolve();
-        try {
+        await whileUnconfirmed(admin, async () => {
           await eventually(() =>
             leases.proveCommit().then(
               () => false,
@@ -258,15 +263,53 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
             );
           });
           assert.deepEqual(lines(), [round, round - 1]);
-        } finally {
-          await admin.query('ALTER SYSTEM RESET synchronous_standby_names');
-          await admin.query('SELECT pg_reload_conf()');
-        }
+        });
         await committing;
         await leases.proveCommit();
         assert.deepEqual(lines(), [round, round]);
       }
     });
+  });
+
+  test('goes dead after a lease has waited for a standby: the wait that is over is not told as the reason', async () => {
+    await using proxy = await TcpProxy.start(server.port);
+    const logger = recordingLogger();
+    const store = await openQuick(server.url('?schema=waited', undefined, proxy.port), logger, 1500);
+    const waits = () =>
+      logger.lines.filter(({ message }) => /waiting for its .* standby$/.test(message)).length;
+    await withAdmin(async (admin) => {
+      // On a busy machine the wait may take longer than a lease may, whose connection is another one then.
+      await eventually(async () => {
+        const known = waits();
+        let isProved = false;
+        let isOver = true;
+        let proving: Promise<void> = Promise.resolve();
+        await whileUnconfirmed(admin, () =>
+          eventually(() => {
+            if (isOver) {
+              isOver = false;
+              proving = store.leases
+                .proveCommit()
+                .then(
+                  () => true,
+                  () => false,
+                )
+                .then((is) => {
+                  isProved = is;
+                  isOver = true;
+                });
+            }
+            return waits() > known;
+          }),
+        );
+        await proving;
+        return isProved;
+      });
+    });
+    proxy.isDead = true;
+    proxy.breakAll('swallow');
+    await assert.rejects(store.leases.look(null), /no answer for 1500 ms$/);
+    await store.close(0);
   });
 
   test('is fine, but a lease gets no answer: that is given up soon, and the database does not go on with it', async () => {
