@@ -74,10 +74,13 @@ export class PostgresLeases implements StoreLeases {
     return this.#change(READY, leases);
   }
 
-  /** The table of nodes is not logged: nothing that is written there waits for a standby. */
+  /**
+   * The table of nodes is not logged: nothing that is written there waits for a standby. A lock on a row is logged, refused where nothing
+   * may be written, and, of this kind, many have it at the same time: no node waits for another one that waits for a standby.
+   */
   proveCommit(): Promise<void> {
     return this.#connections.lease(async (session) => {
-      await session.query(`UPDATE ${VERSION_TABLE} SET version = version`);
+      await session.query(`SELECT FROM ${VERSION_TABLE} FOR KEY SHARE`);
       this.#connections.committed();
     });
   }

@@ -312,6 +312,52 @@ describe('the link to PostgreSQL', { skip: withoutPostgres() }, () => {
     await store.close(0);
   });
 
+  test('is fine, but no standby confirms: nodes that ask whether it does wait for that, and not for each other', async () => {
+    const open = () => openQuick(server.url('?schema=proofs'));
+    const stores = [await open(), await open(), await open()];
+    const prove = () => Promise.allSettled(stores.map(({ leases }) => leases.proveCommit()));
+    await withAdmin(async (admin) => {
+      let proving: Promise<unknown> | null = null;
+      await whileUnconfirmed(admin, () =>
+        eventually(async () => {
+          proving ??= prove().then(() => {
+            proving = null;
+          });
+          const { rows } = await admin.query(
+            "SELECT FROM pg_stat_activity WHERE application_name = 'opsqueue' AND wait_event = 'SyncRep'",
+          );
+          return rows.length === stores.length;
+        }),
+      );
+      await proving;
+    });
+    for (const store of stores) await store.close();
+  });
+
+  test('leads to a server on which nothing may be written any more: no commit is proved', async () => {
+    const store = await openQuick(server.url('?schema=read_only'));
+    await withAdmin(async (admin) => {
+      await store.leases.proveCommit();
+      await admin.query('ALTER DATABASE postgres SET default_transaction_read_only = on');
+      try {
+        await admin.query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'opsqueue'",
+        );
+        await eventually(() =>
+          store.leases.proveCommit().then(
+            () => false,
+            (error: Error) => /takes no writes|read.only/.test(error.message),
+          ),
+        );
+      } finally {
+        await admin.query('SET default_transaction_read_only = off');
+        await admin.query('ALTER DATABASE postgres RESET default_transaction_read_only');
+      }
+      await store.leases.proveCommit();
+    });
+    await store.close();
+  });
+
   test('is fine, but a lease gets no answer: that is given up soon, and the database does not go on with it', async () => {
     await using session = await StoreSession.open({
       open: () => openQuick(server.url('?schema=leases'), recordingLogger(), 300),
