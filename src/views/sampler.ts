@@ -113,12 +113,13 @@ export class Sampler {
       const { name, counts } = each;
       const isPaused = queue.isPaused(name);
       names.add(name);
-      this.#lookAtStop(name, isHeld || counts.consumers === 0 || isPaused, nowMs);
       const waiting = consumersWaitingOf(each);
       const chunksWaiting = isPaused ? 0 : counts.chunksAvailable;
       chunksWaitingTotal += chunksWaiting;
       consumersWaiting += waiting;
       const more = this.#paceOf(name).count(watcher.tallyOf(name), second, counts.chunksReserved);
+      const isStopped = isHeld || counts.consumers === 0 || isPaused;
+      this.#lookAtStop(name, isStopped, more.done > 0, nowMs);
       const rings = this.#ringsOf(name);
       rings?.push(second, {
         ...gauges(counts, chunksWaiting, waiting),
@@ -145,7 +146,7 @@ export class Sampler {
     this.#steppedMs += byMs;
   }
 
-  #lookAtStop(name: string, isStopped: boolean, nowMs: number): void {
+  #lookAtStop(name: string, isStopped: boolean, hasWorked: boolean, nowMs: number): void {
     let stops = this.#stops.get(name);
     if (stops === undefined) {
       if (!isStopped) return;
@@ -153,6 +154,7 @@ export class Sampler {
       this.#stops.set(name, stops);
     }
     stops.look(isStopped, nowMs);
+    if (hasWorked) stops.worked(nowMs);
   }
 
   #paceOf(name: string): Pace {

@@ -56,11 +56,13 @@ async function goesOn(world: QueueWorld, views: Views, id: bigint, consumer: Wor
   }
 }
 
-for (const [what, target] of [
+const STOPPABLE = [
   ['the submission', (id: bigint) => ({ kind: 'submissions', ids: [id], queue: null })],
   ['its queue', () => ({ kind: 'queue', queue: '' })],
   ['the server', () => ({ kind: 'server' })],
-] as const satisfies readonly (readonly [string, (id: bigint) => Target])[]) {
+] as const satisfies readonly (readonly [string, (id: bigint) => Target])[];
+
+for (const [what, target] of STOPPABLE) {
   test(`a night in which ${what} was paused does not count for the time left`, async () => {
     const world = await QueueWorld.start({
       reservationExpirationMs: 100 * HOUR_MS,
@@ -98,6 +100,41 @@ for (const [what, pauses] of [
     await world.passes(60_000);
     if (pauses) await ask(world, 'resume', target);
     await goesOn(world, views, id, world.consumer(), 70);
+    views.stop();
+  });
+}
+
+for (const [what, target] of STOPPABLE) {
+  test(`what is in flight when ${what} is paused is done, and its time counts for the time left`, async () => {
+    const world = await QueueWorld.start({ reservationExpirationMs: HOUR_MS });
+    const views = startViews(world);
+    const id = await world.insert('a', 2_000);
+    const consumers = Array.from({ length: 100 }, () => world.consumer());
+    const seconds = async (many: number) => {
+      for (let i = 0; i < many; i++) await world.passes(1_000);
+    };
+    const begin = () => consumers.map((consumer) => consumer.take()[0]!.chunk);
+    const end = async (chunks: ReturnType<typeof begin>) => {
+      for (const [i, chunk] of chunks.entries()) consumers[i]!.complete(chunk);
+      await world.settle();
+    };
+    // A chunk takes twenty seconds: 100 are in flight when it is paused, and done before it goes on.
+    let held = begin();
+    await seconds(2);
+    await ask(world, 'pause', target(id));
+    await seconds(18);
+    await end(held);
+    await seconds(30);
+    await ask(world, 'resume', target(id));
+    for (let round = 1; round <= 3; round++) {
+      held = begin();
+      await seconds(5);
+      const { seconds: found } = await left(views, id);
+      const expected = (20 - round) * 20 - 5;
+      assert.ok(Math.abs(found! - expected) < 0.4 * expected, `${found} of ${expected} in round ${round}`);
+      await seconds(15);
+      await end(held);
+    }
     views.stop();
   });
 }
@@ -166,6 +203,8 @@ test('time that several stops share is taken off once', () => {
   assert.equal(runningMs(0, 100, [a, b, null]), 60);
   assert.equal(runningMs(18, 100, [a, b]), 50);
   assert.equal(runningMs(95, 100, [a, b]), 0);
+  a.worked(93);
+  assert.equal(runningMs(90, 100, [a, b]), 3);
   for (let i = 0; i < 200; i++) a.look(i % 2 === 0, 1_000 + i);
   assert.ok(a.until(2_000).length <= 32);
 });

@@ -75,7 +75,7 @@ export interface SubmissionItem {
   readonly chunk_size: number | null;
   /** Chunks per second, over the last minute. */
   readonly rate: number;
-  /** Until its end, at the rate of the last minute in which it could run; null: `left_unknown` says why. */
+  /** Until its end, at the rate of the last minute without the time in which it stood still, or of all its time if it has run for less than ten seconds of that; null: `left_unknown` says why. */
   readonly left_ms: Quantiles | null;
   /** null where the time left is known, and of what has ended. */
   readonly left_unknown: LeftUnknown | null;

@@ -6,7 +6,10 @@ interface Span {
 /** The last ones that are kept. */
 const SPANS_MAX = 32;
 
-/** When nothing could be handed out of a submission or a queue, on the monotonic clock: what was done then says nothing of its pace. */
+/**
+ * When nothing could be handed out of a submission or a queue, on the monotonic clock: that time says nothing of its pace. What was
+ * in flight when it came to a stop is done and counted all the same: it stands still only once the last of that is done.
+ */
 export class Stops {
   #spans: Span[] = [];
   #sinceMs: number | null = null;
@@ -18,6 +21,11 @@ export class Stops {
       this.#spans = [...this.#spans.slice(1 - SPANS_MAX), { fromMs: this.#sinceMs, toMs: nowMs }];
       this.#sinceMs = null;
     }
+  }
+
+  /** Something was done. */
+  worked(nowMs: number): void {
+    if (this.#sinceMs !== null) this.#sinceMs = nowMs;
   }
 
   /** In their order. */

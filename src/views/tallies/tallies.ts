@@ -119,6 +119,7 @@ export class SubmissionTally extends DoneTally {
   completed(chunkIndex: ChunkIndex, tookMs: number | null, isLong: boolean, nowMs: number): void {
     this.seen(nowMs);
     this.firstDoneMs ??= nowMs;
+    this.stops?.worked(nowMs);
     if (tookMs === null) return;
     const { done } = this;
     if (done === 1) this.firstTookMs = tookMs;

@@ -149,7 +149,7 @@ export class Watcher implements EventObserver {
     this.total.done++;
     this.tallyOf(queue).done++;
     const isLong = tookMs !== null && this.#longOnes.isLong(tookMs, atMs);
-    if (isLong || SubmissionTally.mustSee(submission, atMs)) {
+    if (isLong || submission.isWithheld || SubmissionTally.mustSee(submission, atMs)) {
       const tally = this.#submissionTally(submission);
       if (tally.regions === undefined && tally.done >= REGIONS_AFTER)
         this.#addRegions(submission.record, tally);
