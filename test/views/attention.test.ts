@@ -151,6 +151,52 @@ test('the only submission that is paused is named, with who paused it and why', 
   views.stop();
 });
 
+test('of very many submissions the newest are looked at for what is paused, and all that are paused are counted', async () => {
+  const world = await QueueWorld.start();
+  const views = startViews(world);
+  const about = { strategicMetadata: new Map([['customer', 42n]]) };
+  const inserts = Array.from({ length: 3_000 }, (_, i) => world.insert(`${i}`, 1, about));
+  await world.passes(10);
+  const ids = await Promise.all(inserts);
+  const pause = async (paused: readonly bigint[]) => {
+    const target = { kind: 'submissions', ids: paused, queue: null } as const;
+    await world.queue.verbs.run({ ...BY_ANN, change: PAUSE, target });
+  };
+  const seen = () => {
+    const computation = attention(views.sources, null);
+    let steps = 0;
+    for (;;) {
+      const step = computation.next();
+      steps++;
+      if (step.done !== true) continue;
+      const found = step.value.find(({ code }) => code === 'paused_with_work');
+      return {
+        steps,
+        text: plain(found?.text ?? ''),
+        named: found?.submissions.length,
+        metadata: found?.metadata,
+      };
+    }
+  };
+  const { steps } = seen();
+  for (const [many, text] of [
+    [1, '1 submission with 1 chunk is paused, or has not begun'],
+    [1_000, '1,000 submissions with 1,000 chunks are paused, or have not begun'],
+  ] as const) {
+    await pause(ids.slice(0, many));
+    const { steps: more, ...told } = seen();
+    assert.deepEqual(told, { text, named: 0, metadata: {} });
+    assert.ok(more - steps < 40, `${more} steps, ${steps} where nothing is paused`);
+  }
+  await pause(ids.slice(-2));
+  const { text, named, metadata } = seen();
+  assert.deepEqual(
+    [text, named, metadata],
+    ['1,002 submissions with 1,002 chunks are paused, or have not begun', 2, {}],
+  );
+  views.stop();
+});
+
 test('failures count once three of a submission came within a minute, and are forgotten after it', async () => {
   const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
   const views = startViews(world);

@@ -20,6 +20,8 @@ import { comingBackInWords, isComingBack, pausesInWords, waitingHasInWords } fro
 export const ATTENTION_MAX = 100;
 /** The text of a strategy takes some microseconds. */
 const STRIDE = 32;
+/** Submissions of a queue that are looked at for those that are paused: there may be very many, and the overview is computed each second. */
+const PAUSED_LOOKED_MAX = 1_000;
 const STALLED_SECONDS = 300;
 const DISK_LOW = 0.1;
 const DISK_CRITICAL = 0.02;
@@ -150,28 +152,30 @@ function* ofWork(
   }
 }
 
-/** Submissions that are withheld, and by whom if it is only one. */
+/** Submissions that are withheld, and by whom if it is only one; what they are is said as far as they are among the newest. */
 function* ofPaused(
   asked: string | null,
   { name, counts, schedule }: QueueSight,
   add: Add,
 ): Computation<void> {
-  const { chunksPaused, submissionsPaused } = counts;
   const concerned = new Concerned();
   let only: SubmissionSight<ConsumerPeer> | null = null;
   let looked = 0;
   for (const submission of schedule.submissions.descending()) {
     if (++looked % STRIDE === 0) yield;
-    if (!submission.isWithheld) continue;
-    only = submission;
-    concerned.add({ ...submission.record, metadata: submission.record.strategicMetadata });
-    if (concerned.count >= submissionsPaused) break;
+    if (submission.isWithheld) {
+      only = submission;
+      concerned.add({ ...submission.record, metadata: submission.record.strategicMetadata });
+    }
+    if (looked === PAUSED_LOOKED_MAX || concerned.count >= counts.submissionsPaused) break;
   }
-  if (only === null) return;
+  const { chunksPaused, submissionsPaused } = counts;
+  concerned.addUnseen(submissionsPaused - concerned.count);
+  if (concerned.count === 0) return;
   const who = `${concerned.inWords(whereOf(asked, name))} with ${plural(chunksPaused, 'chunk')}`;
   const about = { ...concerned.facts, example: null };
-  if (concerned.count > 1) {
-    const text = `${who} are paused, or have not begun`;
+  if (concerned.count > 1 || only === null) {
+    const text = `${who} ${concerned.count === 1 ? 'is paused, or has' : 'are paused, or have'} not begun`;
     const link = `submissions?state=paused&queue=${listedQueue(name)}` as const;
     add('paused_with_work', 'info', text, link, concerned.count, about);
     return;

@@ -47,6 +47,13 @@ export class Concerned {
     this.#latest.push(namedSubmission(submission));
   }
 
+  /** So many more, of which nothing is known: nor what all of them share. */
+  addUnseen(count: number): void {
+    if (count <= 0) return;
+    this.count += count;
+    this.#shared = new Map();
+  }
+
   get facts(): Pick<Attention, 'submissions' | 'metadata'> {
     return { submissions: this.#latest, metadata: textPairs(this.#shared ?? new Map()) };
   }
