@@ -77,7 +77,14 @@ export function assemble(options: QueueOptions, hooks: QueueHooks) {
   const shards = new Shards(shardOf);
   const events = new QueueEvents(clock, stats);
   const longPolls = new LongPolls(clock, events);
-  const retention = new Retention({ ...options, store, shards: () => shards.ids, clock, logger });
+  const retention = new Retention({
+    ...options,
+    store,
+    shards: () => shards.ids,
+    forgotten: (ids) => events.publish({ kind: 'submissions_forgotten', ids }, clock.monotonicMs()),
+    clock,
+    logger,
+  });
   const shared = { store, clock, logger, shards, events, giveUp };
   const own = {
     ...shared,

@@ -1,5 +1,5 @@
 import type { Act, Scope } from '../model/control.ts';
-import type { ChunkIndex } from '../model/ids.ts';
+import type { ChunkIndex, SubmissionId } from '../model/ids.ts';
 import type { SubmissionEnd, SubmissionRecord } from '../model/submission.ts';
 import type { OpenSubmission } from '../scheduler/types.ts';
 import type { Clock } from '../system/time/clock.ts';
@@ -39,6 +39,8 @@ export type QueueEvent =
     }
   /** What has ended is open again: that is committed. */
   | { readonly kind: 'submission_retried'; readonly record: SubmissionRecord; readonly act: Act }
+  /** Their time is up, and the store has them no more. */
+  | { readonly kind: 'submissions_forgotten'; readonly ids: readonly SubmissionId[] }
   | { readonly kind: 'reservation_answered'; readonly queue: string; readonly chunks: number }
   | { readonly kind: 'reservation_refused'; readonly queue: string }
   | {

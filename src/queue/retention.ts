@@ -22,6 +22,8 @@ export interface RetentionOptions extends RetentionTimes {
   readonly store: Store;
   /** Those of the queue. */
   readonly shards: () => readonly ShardId[];
+  /** The store has them no more. */
+  readonly forgotten: (ids: readonly SubmissionId[]) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -141,10 +143,10 @@ export class Retention {
       const due = await store.due({ shards: shards(), endedBeforeMs, after, limit });
       const over = due.filter((each) => isOver(each) && !this.#kept.has(each.id));
       after = due.length < limit ? undefined : due.at(-1);
-      return store.forget(
-        over.map(({ id }) => id),
-        forgotten,
-      );
+      const ids = over.map(({ id }) => id);
+      const count = await store.forget(ids, forgotten);
+      if (ids.length > 0) this.#o.forgotten(ids);
+      return count;
     };
     do {
       const { promise, resolve: forgotten } = Promise.withResolvers<void>();

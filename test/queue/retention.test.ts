@@ -115,7 +115,14 @@ test('it runs by itself, again and again, also after a failure, until it is stop
 
 test('stopping before the start is fine, and then it does not start', async () => {
   const { store, clock, logger } = await QueueWorld.start();
-  const retention = new Retention({ store, shards: () => [0], clock, logger, submissionAgeMsMax: 1_000 });
+  const retention = new Retention({
+    store,
+    shards: () => [0],
+    forgotten: () => {},
+    clock,
+    logger,
+    submissionAgeMsMax: 1_000,
+  });
   const timersBefore = clock.timersPending;
   await retention.stop();
   retention.start();

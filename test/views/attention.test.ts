@@ -326,6 +326,53 @@ test('a submission that failed in the night is told in the morning, with how man
   views.stop();
 });
 
+test('what failed and is no longer kept is told with its error, and leads to the failures', async () => {
+  const world = await QueueWorld.start({ chunkRetriesMax: 0, retentionIntervalMs: 2 ** 40 });
+  const views = startViews(world);
+  let inserted = 0;
+  const fails = async (text: string) => {
+    const id = await world.insert(`bills-${inserted++}`, 1);
+    const consumer = world.consumer();
+    consumer.fail(consumer.take()[0]!.chunk, text);
+    await world.passes(1_000);
+    return id;
+  };
+  const found = () =>
+    made(attention(views.sources, null))
+      .filter(({ code }) => code === 'submissions_failed')
+      .map(({ text, link }) => ({ text: plain(text), link }));
+  const shown = (link: string) => {
+    const [view, query] = link.split('?');
+    assert.equal(view, 'failures');
+    const { submission, queue, fingerprint } = Object.fromEntries(new URLSearchParams(query));
+    const id = submission === undefined ? null : BigInt(submission);
+    const ofQueue = queue === '-' ? '' : (queue ?? null);
+    const asked = { ...ANY_FAILURE, queue: ofQueue, submission: id, fingerprint: fingerprint ?? null };
+    return made(failures(views.sources, asked)).items.map((item) => 'title' in item && item.title);
+  };
+  const id = await fails('Error: gone');
+  await world.passes(2 * 3_600_000);
+  assert.equal(found()[0]?.link, `submissions/${id}`);
+  await world.queue.retention.runOnce();
+  assert.equal(await world.stateOf(id), 'unknown');
+  const [one] = found();
+  assert.equal(one?.text, `submission ${id} (bills-0) failed 2 h ago, and is no longer kept: Error: gone`);
+  assert.deepEqual(shown(one!.link), ['Error: gone']);
+  for (let i = 0; i < 2; i++) await fails('Error: full');
+  await world.passes(2 * 3_600_000);
+  await world.queue.retention.runOnce();
+  const [two] = found();
+  assert.equal(two?.text, '2 submissions failed, the last one 2 h ago, and are no longer kept: Error: full');
+  assert.deepEqual(shown(two!.link), ['Error: full']);
+  // Those that are still kept lead to the list.
+  const kept = await fails('Error: gone');
+  assert.deepEqual(
+    found().map(({ link }) => link.split('?')[0]),
+    [`submissions/${kept}`, 'failures', 'failures'],
+  );
+  views.stop();
+});
+
 test('of a submission that failed by a chunk its error is told, and of very many the latest', async () => {
   const world = await QueueWorld.start({ chunkRetriesMax: 0 });
   const views = startViews(world);

@@ -123,6 +123,7 @@ export class QueueStats implements EventObserver {
       case 'consumer_gone':
       case 'submission_changed':
       case 'submission_begun':
+      case 'submissions_forgotten':
       case 'scope_changed':
         break;
       default:

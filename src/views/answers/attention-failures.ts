@@ -1,5 +1,5 @@
 import { listedQueue } from '../../model/queue-name.ts';
-import type { FailureExample } from '../../protocol/api/overview.ts';
+import type { AttentionLink, FailureExample } from '../../protocol/api/overview.ts';
 import { duration, HOUR, MINUTE, plural } from '../../protocol/api/words.ts';
 import { failedInWords } from '../end-in-words.ts';
 import { fingerprintOf, gistOf } from '../fingerprint.ts';
@@ -82,13 +82,14 @@ export function* ofFailedEnds({ watcher, clock }: Sources, name: string | null, 
   for (const end of ends.toReversed()) {
     yield;
     if (name !== null && end.queue !== name) continue;
-    addTo(groups, `${fingerprintOf(end).id} ${end.state} ${end.queue}`, end, end, end.chunksFailed);
+    const key = `${fingerprintOf(end).id} ${end.state} ${end.isForgotten} ${end.queue}`;
+    addTo(groups, key, end, end, end.chunksFailed);
   }
   const atLeast = areCut ? 'at least ' : '';
   const [told, others] = largest(groups);
   for (const group of told) {
     const { latest, concerned } = group;
-    const { id, queue, state, atMs, chunkIndex: chunk, text } = latest;
+    const { id, queue, atMs, chunkIndex: chunk, text } = latest;
     const agoMs = nowMs - atMs;
     const example = exampleOf({ atMs, id, chunk, text });
     const who = concerned.inWords(whereOf(name, queue));
@@ -96,39 +97,42 @@ export function* ofFailedEnds({ watcher, clock }: Sources, name: string | null, 
       'submissions_failed',
       agoMs < HOUR ? 'warning' : 'info',
       `${concerned.count === 1 ? '' : atLeast}${who} ${endsInWords(group, agoMs < 1_000 ? 'just now' : `${duration(agoMs)} ago`)}: ${example.text}`,
-      concerned.count === 1 ? `submissions/${id}` : `submissions?state=${state}&${filterOf(group)}`,
+      linkTo(group),
       concerned.count,
       { ...concerned.facts, example },
     );
   }
   if (others > 0) {
-    const link =
-      name === null
-        ? 'submissions?state=failed'
-        : (`submissions?state=failed&queue=${listedQueue(name)}` as const);
+    const link = name === null ? 'failures' : (`failures?queue=${listedQueue(name)}` as const);
     add('submissions_failed', 'info', `${plural(others, 'submission')} failed in other ways`, link, others);
   }
 }
 
 function endsInWords({ latest, concerned, amount }: Group<FailedEnd>, ago: string): string {
-  const { state, chunksFailed, chunksTotal } = latest;
+  const { state, chunksFailed, chunksTotal, isForgotten } = latest;
   if (concerned.count > 1) {
     const what = state === 'failed' ? 'failed' : `ended with ${plural(amount, 'failed chunk')}`;
-    return `${what}, the last one ${ago}`;
+    return `${what}, the last one ${ago}${isForgotten ? ', and are no longer kept' : ''}`;
   }
-  return state === 'failed' ? `failed ${ago}` : `ended ${ago}, ${failedInWords(chunksFailed, chunksTotal)}`;
+  const what =
+    state === 'failed' ? `failed ${ago}` : `ended ${ago}, ${failedInWords(chunksFailed, chunksTotal)}`;
+  return `${what}${isForgotten ? ', and is no longer kept' : ''}`;
 }
 
-/** Finds them, as far as they are alike. */
-function filterOf({ latest: { queue }, earliest, concerned }: Group<FailedEnd>): string {
+/** Where they are found as far as they are alike; what has been forgotten, by how it failed. */
+function linkTo({ latest, earliest, concerned }: Group<FailedEnd>): AttentionLink {
+  const { id, state, isForgotten } = latest;
+  const queue = listedQueue(latest.queue);
+  if (concerned.count === 1) return isForgotten ? `failures?submission=${id}` : `submissions/${id}`;
+  if (isForgotten) return `failures?queue=${queue}&fingerprint=${fingerprintOf(latest).id}`;
   const pairs = Object.entries(concerned.facts.metadata);
-  return String(
-    new URLSearchParams([
-      ['queue', listedQueue(queue)],
-      ['ended_after', iso(earliest.atMs - 1)],
-      ...pairs.map(([key, value]) => ['meta', `${key}:${value}`]),
-    ]),
-  );
+  const filter = new URLSearchParams([
+    ['state', state],
+    ['queue', queue],
+    ['ended_after', iso(earliest.atMs - 1)],
+    ...pairs.map(([key, value]) => ['meta', `${key}:${value}`]),
+  ]);
+  return `submissions?${filter}`;
 }
 
 /** The latest come first. */

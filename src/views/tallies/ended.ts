@@ -25,6 +25,8 @@ export interface FailedEnd {
   readonly chunkIndex: number;
   readonly cause: 'failed';
   readonly text: string;
+  /** The store has it no more: of it is known what is told here. */
+  isForgotten: boolean;
 }
 
 /** Of those that ended smoothly, and of those of which tries failed, so that many of the former leave the latter alone. */
@@ -63,6 +65,7 @@ export class Ended {
       chunkIndex: failedChunk.chunkIndex,
       cause: 'failed',
       text: bounded(failedChunk.failure, TEXT_CHARS_MAX),
+      isForgotten: false,
     });
     if (gone !== undefined) this.#cutAtMs = gone.atMs;
   }
@@ -70,6 +73,14 @@ export class Ended {
   /** It is open again. */
   forget(id: SubmissionId): void {
     for (const each of [this.#smooth, this.#troubled, this.#failed]) each.forget(id);
+  }
+
+  /** The store has them no more. */
+  forgotten(ids: readonly SubmissionId[]): void {
+    for (const id of ids) {
+      const end = this.#failed.get(id);
+      if (end !== undefined) end.isForgotten = true;
+    }
   }
 
   /** null: they are not kept, or not any more. */

@@ -94,6 +94,9 @@ export class Watcher implements EventObserver {
         this.ended.forget(event.record.id);
         this.#acted('submission_retried', event.record, event.act);
         break;
+      case 'submissions_forgotten':
+        this.ended.forgotten(event.ids);
+        break;
       case 'submission_changed':
         this.#changed(event.submission, atMs);
         this.#acted('acted', event.submission.record, event.act);
