@@ -22,7 +22,7 @@ export class ShardLines {
   readonly #unopened: Gathered;
   /** Those that could not be opened last. */
   readonly #failing = new Set<ShardId>();
-  /** When a shard was lost last. */
+  /** Whether the node still had shards open when one was lost last. */
   #wasActive = true;
   #untold: { readonly reason: string; readonly sinceMs: number } | null = null;
 
@@ -60,7 +60,7 @@ export class ShardLines {
     this.#unopened.add(shard, error);
   }
 
-  /** What has not been told is told now. */
+  /** What has not been told is told now; what comes later, as ever. */
   stop(): void {
     for (const each of [this.#taken, this.#lost, this.#unopened]) each.stop();
   }
@@ -103,6 +103,7 @@ class Gathered {
 
   stop(): void {
     this.#timer?.cancel();
+    this.#timer = null;
     this.#tellAll();
   }
 
