@@ -5,11 +5,21 @@ import { chunks } from '../../src/views/answers/chunks.ts';
 import { history } from '../../src/views/answers/history.ts';
 import { overview } from '../../src/views/answers/overview.ts';
 import { submission } from '../../src/views/answers/submission.ts';
+import { ValueRates, values } from '../../src/views/answers/values.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
 import { made, startViews } from '../support/queues/test-views.ts';
 
 const BY_ANN = { by: 'ann', reason: null, isDryRun: false, expected: null };
 const CHUNKS = { queue: null, state: null, sort: 'index', from: 0, limit: 9, cursor: null } as const;
+const VALUES = {
+  queue: null,
+  key: 'customer',
+  sort: 'waiting',
+  order: 'desc',
+  starts: null,
+  limit: 9,
+  cursor: null,
+} as const;
 
 for (const [what, targetOf] of [
   ['the submission', (id: bigint) => ({ kind: 'submissions', ids: [id], queue: null })],
@@ -20,7 +30,7 @@ for (const [what, targetOf] of [
     const world = await QueueWorld.start();
     const views = startViews(world);
     const { sources } = views;
-    const id = await world.insert('a', 3);
+    const id = await world.insert('a', 3, { strategicMetadata: new Map([['customer', 7n]]) });
     const consumer = world.consumer();
     consumer.take();
     const seen = async () => {
@@ -29,7 +39,9 @@ for (const [what, targetOf] of [
       const { items } = made(await chunks(sources, id, CHUNKS));
       const { chunks: own } = made(await submission(sources, id, null));
       const { series } = history(sources, { queue: null, window: '10m', points: 600, series: ['waiting'] });
+      const { items: byCustomer } = made(values(sources, VALUES, new ValueRates()));
       return {
+        customer: byCustomer.map(({ waiting, in_flight, backlog }) => [waiting, in_flight, backlog]),
         overview: [counts.chunks_waiting, counts.chunks_paused, oldest?.submission ?? null],
         own: [own.waiting, own.paused],
         states: items.map(({ state }) => state),
@@ -37,6 +49,7 @@ for (const [what, targetOf] of [
       };
     };
     const running = {
+      customer: [[2, 1, 3]],
       overview: [2, 0, String(id)],
       own: [2, 0],
       states: ['reserved', 'waiting', 'waiting'],
@@ -46,6 +59,7 @@ for (const [what, targetOf] of [
     const target = targetOf(id);
     await world.queue.verbs.run({ ...BY_ANN, change: { verb: 'pause', cause: 'manual' }, target });
     assert.deepEqual(await seen(), {
+      customer: [[0, 1, 3]],
       overview: [0, 2, null],
       own: [0, 2],
       states: ['reserved', 'paused', 'paused'],

@@ -22,7 +22,7 @@ export interface ValueRow {
   readonly value: string;
   /** Open ones that carry it. */
   readonly submissions: number;
-  /** Chunks of them. */
+  /** Chunks of them that could be handed out: none of what is paused, by itself, with its queue or with the server. */
   readonly waiting: number;
   readonly in_flight: number;
   readonly backlog: number;

@@ -117,14 +117,15 @@ export function* values(
   const gathered = new Map<bigint, Gathered>();
   let looked = 0;
   let inFlightTotal = 0;
-  for (const { schedule } of queuesOf(sources, query.queue)) {
+  for (const { name, schedule } of queuesOf(sources, query.queue)) {
+    const isPaused = sources.queue.isPaused(name);
     const key = query.key === null ? undefined : schedule.metadata.key(query.key);
     for (const each of key?.values.values() ?? []) {
       if (++looked % STRIDE === 0) yield;
       inFlightTotal += each.inFlight;
       const of = gathered.get(each.value);
-      if (of === undefined) gathered.set(each.value, add({ ...NOTHING }, each));
-      else add(of, each);
+      if (of === undefined) gathered.set(each.value, add({ ...NOTHING }, each, isPaused));
+      else add(of, each, isPaused);
     }
   }
   const { clock } = sources;
@@ -179,9 +180,14 @@ function* setBackOfLate(
   return found;
 }
 
-function add(of: Gathered, { carriers, waiting, inFlight, backlog, done }: ValueSight): Gathered {
+/** @param isPaused its queue, or the server: nothing waits to be handed out */
+function add(
+  of: Gathered,
+  { carriers, waiting, inFlight, backlog, done }: ValueSight,
+  isPaused: boolean,
+): Gathered {
   of.submissions += carriers.size;
-  of.waiting += waiting;
+  if (!isPaused) of.waiting += waiting;
   of.inFlight += inFlight;
   of.backlog += backlog;
   of.done += done;
