@@ -137,7 +137,7 @@ export class QueueOffice {
 
   /** Rejects if the store cannot be used. */
   async open(tenure: Tenure): Promise<ShardOffice> {
-    const { settings } = this.#o;
+    const { settings, shardOf } = this.#o;
     const shard = await this.#queue.openShard(tenure);
     this.#looked ??= endsWithin(settings.clock, STORE_LOOK_MS, this.#metrics.lookAtStore()).then(() => {});
     await this.#looked;
@@ -147,7 +147,10 @@ export class QueueOffice {
       sessions: this.#sessions,
       clock: settings.clock,
       closes: () => this.#closes(office),
-      closed: (outcome) => this.#outcomes.push(outcome),
+      closed: (outcome) => {
+        this.#outcomes.push(outcome);
+        this.#views.leave((queue) => shardOf(queue) === shard.id);
+      },
     });
     this.#open.set(shard.id, office);
     this.#views.start();

@@ -101,6 +101,11 @@ export class Views {
     return this.#ends.length > 0;
   }
 
+  /** Those queues are not here any more. */
+  leave(isOneOf: (queue: string) => boolean): void {
+    this.#watcher.ended.leave(isOneOf);
+  }
+
   /** Those who wait are let go. */
   stop(): void {
     for (const end of this.#ends.splice(0)) end();

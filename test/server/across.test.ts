@@ -384,6 +384,25 @@ test('what several nodes say of shards that nobody has is one item, of the one t
   assert.deepEqual(mergeOverviews(parts).attention, [{ ...item, count: 3, text: 't3' }]);
 });
 
+test('what failed is not told any more by a node that has given its queue away', async () => {
+  const [a = assert.fail(), b = assert.fail()] = await shardNodes([UNNAMED, IMAGES], [BILLS]);
+  const told = async () =>
+    (await read<Overview>(b, 'overview')).attention.find(({ code }) => code === 'submissions_failed');
+  const once = { ...JSON.parse(bodyOf('p-images')), failure_mode: 'collect', retry: { tries_max: 1 } };
+  const id = (await a.request('POST /q/images/producer/submissions', JSON.stringify(once))).body.toString();
+  const consumer = await ConsumerPeer.connect(a.port, {}, '/q/images');
+  const [chunk] = await consumer.reserved();
+  consumer.fail(chunk!.chunk, 'Error: it is gone');
+  await eventually(async () => (await told())?.link === `submissions/${id}`);
+  await a.give(IMAGES);
+  await b.take(IMAGES);
+  a.sees(IMAGES, b);
+  const { status } = await act(b, 'retry', { ids: [id] });
+  assert.equal(status, 200);
+  // Views are computed once a second.
+  await eventually(async () => (await told()) === undefined);
+});
+
 test('every field of an answer that others are put together with has to be there, and of its type', async () => {
   const { a } = await three();
   const known = SHAPES.overview;

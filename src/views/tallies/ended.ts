@@ -83,6 +83,11 @@ export class Ended {
     }
   }
 
+  /** Those queues are another node's from now on, and what failed may be done there. */
+  leave(isOneOf: (queue: string) => boolean): void {
+    for (const { id, queue } of this.#failed.all()) if (isOneOf(queue)) this.#failed.forget(id);
+  }
+
   /** null: they are not kept, or not any more. */
   figuresOf(id: SubmissionId): EndedFigures | null {
     return this.#troubled.get(id) ?? this.#smooth.get(id) ?? null;
