@@ -199,3 +199,31 @@ test('of several nodes, each with its own open submissions and all that have end
     ),
   );
 });
+
+test('how often tries were set back is told by the node that counted it, in whichever order nodes answer', async () => {
+  const world = await QueueWorld.start();
+  const counting = startViews(world);
+  const id = await world.insert('a', 1, COLLECTING);
+  const consumer = world.consumer();
+  consumer.fail(consumer.take()[0]!.chunk, 'TypeError: no address');
+  await world.settle();
+  // It sees the same store, and has not seen what happened.
+  const other = startViews(world);
+  const query: SubmissionsQuery = { ...ENDED, state: 'all' };
+  const parts = await Promise.all(
+    [counting, other].map(async ({ sources }) => made(await endedList(sources, query, null))),
+  );
+  assert.deepEqual(
+    parts.map(({ items }) => items.map(({ set_back: setBack }) => setBack)),
+    [[1], [null]],
+  );
+  for (const each of [parts, parts.toReversed()]) {
+    const { items } = joinedByAge(each, query);
+    assert.deepEqual(
+      items.map((item) => [item.id, item.set_back]),
+      [[String(id), 1]],
+    );
+  }
+  counting.stop();
+  other.stop();
+});

@@ -166,13 +166,19 @@ function matchesEnded(
   return query.ended_after === null || end.endedAtMs > query.ended_after;
 }
 
-/** The page of one list that has been asked for, out of the same pages of its parts. Each part may have what has ended, and goes only as far as its own end. */
+/**
+ * The page of one list that has been asked for, out of the same pages of its parts. Each part may have what has ended, and goes
+ * only as far as its own end; what was counted of it is known to the one that it ended in.
+ */
 export function joinedByAge(parts: readonly SubmissionRows[], query: SubmissionsQuery): SubmissionRows {
   let end = -1n;
   for (const { next } of parts) if (BigInt(next ?? -1) > end) end = BigInt(next ?? -1);
   const found = new Map<string, SubmissionItem>();
   for (const item of parts.flatMap(({ items }) => items)) {
-    if (BigInt(item.id) >= end && (item.ended === null || !found.has(item.id))) found.set(item.id, item);
+    if (BigInt(item.id) < end) continue;
+    const known = found.get(item.id);
+    const isBetter = item.ended === null || (known?.ended !== null && known?.set_back === null);
+    if (known === undefined || isBetter) found.set(item.id, item);
   }
   const all = [...found.values()].sort((a, b) => Number(BigInt(b.id) - BigInt(a.id)));
   const items = all.slice(0, query.limit);
