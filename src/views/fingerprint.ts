@@ -43,6 +43,40 @@ export function fingerprintOf(failure: Failed): Fingerprint {
   return found;
 }
 
+/** Of one look: more would take more of the queue's time than all else that is looked at. */
+const FINGERPRINTS_MAX = 256;
+
+/** Fingerprints of many failures, of which very many may be new: each text is looked at once, and so many of them at a time. */
+export class Fingerprints {
+  readonly #byText = new Map<string, Failed>();
+  #looked = 0;
+  #isCut = false;
+
+  /** Some were not looked at. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  /** null: it is not known, and others are looked at this time. */
+  of(failure: Failed): Fingerprint | null {
+    const found = known.get(failure);
+    if (found !== undefined) return found;
+    const alike = this.#byText.get(failure.text);
+    if (alike?.cause === failure.cause) {
+      const same = fingerprintOf(alike);
+      known.set(failure, same);
+      return same;
+    }
+    if (this.#looked === FINGERPRINTS_MAX) {
+      this.#isCut = true;
+      return null;
+    }
+    this.#looked++;
+    this.#byText.set(failure.text, failure);
+    return fingerprintOf(failure);
+  }
+}
+
 /**
  * Of the line that says what went wrong, without numbers and ids, and of the topmost frame of the stack that is the user's own,
  * without its line. Where one error was caused by another, that is the one at the root.

@@ -271,6 +271,28 @@ test('what fails in several ways is told apart, each with what its submissions s
   views.stop();
 });
 
+test('of very many failures those that read alike are counted at once, of the others some at a time', async () => {
+  const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });
+  const views = startViews(world);
+  const consumer = world.consumer();
+  await world.insert('a', 1);
+  const fails = (count: number, textOf: (i: number) => string) => {
+    for (let i = 0; i < count; i++) consumer.fail(consumer.take()[0]!.chunk, textOf(i));
+  };
+  const tries = () =>
+    made(attention(views.sources, null)).flatMap(({ code, text }) =>
+      code === 'failing' ? [plain(text).split(' of ')[0]] : [],
+    );
+  fails(600, () => 'disk full');
+  assert.deepEqual(tries(), ['600 tries']);
+  fails(1_000, (i) => `no object ${i}`);
+  assert.deepEqual(tries(), ['at least 600 tries', 'at least 256 tries']);
+  assert.deepEqual(tries(), ['at least 600 tries', 'at least 512 tries']);
+  assert.deepEqual(tries(), ['at least 768 tries', 'at least 600 tries']);
+  assert.deepEqual(tries(), ['1,000 tries', '600 tries']);
+  views.stop();
+});
+
 test('a submission that failed in the night is told in the morning, with how many are like it and whose', async () => {
   const world = await QueueWorld.start();
   const views = startViews(world);

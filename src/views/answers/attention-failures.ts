@@ -2,7 +2,7 @@ import { listedQueue } from '../../model/queue-name.ts';
 import type { AttentionLink, FailureExample } from '../../protocol/api/overview.ts';
 import { duration, HOUR, MINUTE, plural } from '../../protocol/api/words.ts';
 import { failedInWords } from '../end-in-words.ts';
-import { fingerprintOf, gistOf } from '../fingerprint.ts';
+import { Fingerprints, fingerprintOf, gistOf } from '../fingerprint.ts';
 import type { Computation } from '../frames.ts';
 import { iso, type Sources } from '../sources.ts';
 import type { FailedEnd } from '../tallies/ended.ts';
@@ -43,16 +43,20 @@ export function* ofFailures(sources: Sources, name: string | null, add: Add): Co
     if (known === undefined) bySubmission.set(id, [failure]);
     else known.push(failure);
   }
+  const fingerprints = new Fingerprints();
   const groups = new Map<string, Group<FailedTry>>();
   for (const failures of bySubmission.values()) {
     if (failures.length < FAILURES_MIN) continue;
     for (const failure of failures) {
       yield;
+      const fingerprint = fingerprints.of(failure);
+      if (fingerprint === null) continue;
       const { submissionId: id } = failure;
-      addTo(groups, `${fingerprintOf(failure).id} ${failure.queue}`, { ...failure, id }, failure, 1);
+      addTo(groups, `${fingerprint.id} ${failure.queue}`, { ...failure, id }, failure, 1);
     }
   }
-  const atLeast = ring.firstSeq > 1 && seen >= ring.size ? 'at least ' : '';
+  const isCut = fingerprints.isCut || (ring.firstSeq > 1 && seen >= ring.size);
+  const atLeast = isCut ? 'at least ' : '';
   const [told, others] = largest(groups);
   for (const { latest, concerned, amount } of told) {
     const { queue, submissionId, chunkIndex: chunk, atMs } = latest;
