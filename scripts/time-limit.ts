@@ -35,6 +35,28 @@ function end(pid: number): void {
   }
 }
 
+/**
+ * Calls `over`, with the place told last, when for `ms` no place has been told. Returns what tells of one.
+ *
+ * @param after calls back after that many milliseconds, unless what it returns is called
+ */
+export function limitOf(
+  ms: number,
+  after: (ms: number, fire: () => void) => () => void,
+  over: (place: string) => void,
+): (place: string) => void {
+  let cancel = () => {};
+  return (place) => {
+    cancel();
+    cancel = after(ms, () => over(place));
+  };
+}
+
+function afterTimeout(ms: number, fire: () => void): () => void {
+  const timer = setTimeout(fire, ms);
+  return () => clearTimeout(timer);
+}
+
 let watch: Worker | null = null;
 
 /** A test begins, from where its time counts; what the message says of where it ran out, besides the file. */
@@ -53,14 +75,11 @@ if (isMainThread) {
   watch.unref();
 } else if (typeof workerData === 'object' && workerData !== null && 'timeLimit' in workerData) {
   const { file, seconds } = workerData.timeLimit;
-  let place = file;
-  const limit = setTimeout(() => {
+  const begin = limitOf(seconds * 1000, afterTimeout, (place) => {
     writeSync(2, `${place}: no test began for ${seconds} s, ended (OPSQUEUE_TEST_SECONDS)\n`);
     for (const pid of descendants(process.pid)) end(pid);
     end(process.pid);
-  }, seconds * 1000);
-  parentPort?.on('message', (where: string) => {
-    place = `${file}, ${where}`;
-    limit.refresh();
   });
+  begin(file);
+  parentPort?.on('message', (where: string) => begin(`${file}, ${where}`));
 }

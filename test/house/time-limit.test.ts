@@ -4,7 +4,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { limitOf } from '../../scripts/time-limit.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { ManualClock } from '../support/time/manual-clock.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -51,15 +53,21 @@ test('a test file that does not end is ended with all that it started, red, and 
   assert.doesNotMatch(stdout, /✖ .*quick\.test\.ts/);
 });
 
-test('a file goes on for longer than that as long as one test after the other begins', async () => {
-  await using folder = await temporaryFolder();
-  const waits = ['one', 'other'].map(
-    (name) => `test('${name}', () => new Promise((end) => setTimeout(end, 2_500)));`,
-  );
-  const text = ["import { test } from 'node:test';", ...waits].join('\n');
-  const { status, stdout } = runFiles(folder.path, { 'patient.test.ts': text });
-  assert.equal(status, 0, stdout);
-  assert.match(stdout, /✔ one .*\n✔ other /);
+test('a file goes on for longer than that as long as one test after the other begins', () => {
+  const clock = new ManualClock();
+  const ended: string[] = [];
+  const after = (ms: number, fire: () => void) => {
+    const timer = clock.after(ms, fire);
+    return () => timer.cancel();
+  };
+  const begin = limitOf(4_000, after, (place) => ended.push(place));
+  for (const place of ['the file', 'in one', 'in other', 'after the last test']) {
+    begin(place);
+    clock.advance(3_999);
+  }
+  assert.deepEqual(ended, []);
+  clock.advance(1);
+  assert.deepEqual(ended, ['after the last test']);
 });
 
 test('files that share a process are ended together, and the test that was running is named', async () => {
