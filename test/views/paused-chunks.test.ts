@@ -21,6 +21,20 @@ const VALUES = {
   cursor: null,
 } as const;
 
+test('a queue that is paused while the overview is computed has its chunks counted as paused', async () => {
+  const world = await QueueWorld.start();
+  const views = startViews(world);
+  await world.insert('a', 3);
+  const computation = overview(views.sources, null);
+  assert.equal(computation.next().done, false);
+  const target = { kind: 'queue', queue: '' } as const;
+  await world.queue.verbs.run({ ...BY_ANN, change: { verb: 'pause', cause: 'manual' }, target });
+  await world.insert('b', 4);
+  const { counts } = made(computation);
+  assert.deepEqual([counts.chunks_waiting, counts.chunks_paused, counts.chunks_backlog], [0, 7, 7]);
+  views.stop();
+});
+
 for (const [what, targetOf] of [
   ['the submission', (id: bigint) => ({ kind: 'submissions', ids: [id], queue: null })],
   ['its queue', () => ({ kind: 'queue', queue: '' })],

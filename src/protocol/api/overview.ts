@@ -20,7 +20,7 @@ export interface Overview extends Frame {
     readonly queue: string;
     readonly age_ms: number;
   } | null;
-  /** Until the last of the queues that go on is done with what is open, at the rate of its last minute, without what is paused; null: none goes on. */
+  /** Until the last of the queues that go on is done with what is open, at the rate of its last minute, though it may have stood still in it, without what is paused; null: none goes on. */
   readonly left_ms: number | null;
   /** Open submissions that take longest, at most 5, of those whose time left is known; of the first 2 000. */
   readonly longest_left: readonly LongSubmission[];

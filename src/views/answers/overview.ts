@@ -37,11 +37,13 @@ export function* overview(sources: Sources, name: string | null): Computation<Co
   const queues = [...queuesOf(sources, name)];
   const consumers: ConsumerCounts = { working: 0, waiting: 0, byStrategy: new Map() };
   for (const each of queues) yield* countConsumers(each, consumers);
-  const goingOn = queues.filter((each) => !queue.isPaused(each.name));
-  const oldest = yield* oldestWaiting(goingOn);
+  const oldest = yield* oldestWaiting(queues.filter((each) => !queue.isPaused(each.name)));
   const left = yield* leftOfAll(sources, queues);
   const found = yield* attention(sources, name);
-  const counts = name === null ? queue.counts : (queues[0]?.counts ?? NO_COUNTS);
+  // All counts as of now: queues may have come, gone or been paused since.
+  const sights = [...queuesOf(sources, name)];
+  const counts = name === null ? queue.counts : (sights[0]?.counts ?? NO_COUNTS);
+  const goingOn = sights.filter((each) => !queue.isPaused(each.name));
   const nowMs = sources.clock.nowMs();
   const pace = sampler.pace(name);
   const rates = (seconds: number): Rates => ({
