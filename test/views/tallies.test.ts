@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { HISTORY_SERIES, HISTORY_WINDOWS } from '../../src/protocol/api/overview.ts';
+import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { seededRandom } from '../../src/system/random.ts';
+import { Ended } from '../../src/views/tallies/ended.ts';
 import { HistoryRings, type Sample } from '../../src/views/tallies/history.ts';
 import { Ring } from '../../src/views/tallies/ring.ts';
 import { Rolling } from '../../src/views/tallies/rolling.ts';
@@ -248,4 +250,26 @@ test('durations by place are kept for whatever has enough chunks, in a bounded n
     const last = regions.length - 1;
     assert.deepEqual([regions.sum(last), regions.count(last), regions.longest(last)], [10, 2, 7]);
   }
+});
+
+test('what failed again after a retry is remembered from then on, among the last five hundred', () => {
+  const ended = new Ended();
+  let atMs = 0;
+  const fails = (id: bigint) => {
+    const failedChunk = { chunkIndex: 0, inputContent: null, failure: 'Error: gone' };
+    const record = submissionRecord({ id });
+    ended.add(record, { state: 'failed', endedAtMs: ++atMs, chunksDone: 0, failedChunk }, null);
+  };
+  for (let id = 1n; id <= 400n; id++) fails(id);
+  for (const id of [1n, 2n]) ended.forget(id);
+  fails(1n);
+  for (let id = 401n; id <= 500n; id++) fails(id);
+  // The first time that they failed was longest ago, and is not what is remembered.
+  fails(501n);
+  const remembered = () => [1n, 2n, 3n].map((id) => ended.hasFailed(id));
+  assert.deepEqual([remembered(), ended.failed(atMs).areCut], [[true, false, true], false]);
+  const ids = ended.failed(atMs).ends.map(({ id }) => Number(id));
+  assert.deepEqual([ids[0], ids[398], ids.at(-1), ids.length], [3, 1, 501, 500]);
+  fails(502n);
+  assert.deepEqual([remembered(), ended.failed(atMs).areCut], [[true, false, false], true]);
 });

@@ -1,6 +1,7 @@
 import type { SubmissionId } from '../../model/ids.ts';
 import type { StrategicMetadata, SubmissionEnd, SubmissionRecord } from '../../model/submission.ts';
 import { bounded } from '../../model/thrown.ts';
+import { Ring } from './ring.ts';
 import type { Durations, SubmissionTally } from './tallies.ts';
 
 /** What was counted of a submission while it was open, since the start. */
@@ -105,33 +106,40 @@ export class Ended {
   }
 }
 
-/** The last so many. */
+interface Entry<T> {
+  readonly id: SubmissionId;
+  readonly item: T;
+}
+
+/** Of the last so many, those that were not forgotten since. */
 class Latest<T> {
-  readonly #max: number;
-  readonly #items = new Map<SubmissionId, T>();
+  /** All, in their order: the oldest entry of a map is found only past those that were deleted before it. */
+  readonly #ring: Ring<Entry<T>>;
+  readonly #entries = new Map<SubmissionId, Entry<T>>();
 
   constructor(max: number) {
-    this.#max = max;
+    this.#ring = new Ring(max);
   }
 
   get(id: SubmissionId): T | undefined {
-    return this.#items.get(id);
+    return this.#entries.get(id)?.item;
   }
 
   all(): T[] {
-    return [...this.#items.values()];
+    return Array.from(this.#entries.values(), ({ item }) => item);
   }
 
   /** Returns what made room. */
   add(id: SubmissionId, item: T): T | undefined {
-    this.#items.set(id, item);
-    if (this.#items.size <= this.#max) return undefined;
-    const [oldest] = this.#items;
-    this.#items.delete(oldest![0]);
-    return oldest![1];
+    const entry = { id, item };
+    const gone = this.#ring.push(entry);
+    const isGone = gone !== undefined && this.#entries.get(gone.id) === gone;
+    if (isGone) this.#entries.delete(gone.id);
+    this.#entries.set(id, entry);
+    return isGone ? gone.item : undefined;
   }
 
   forget(id: SubmissionId): void {
-    this.#items.delete(id);
+    this.#entries.delete(id);
   }
 }
