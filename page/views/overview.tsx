@@ -86,8 +86,8 @@ function AttentionList({
     <section aria-labelledby="attention">
       <h2 id="attention">Needs attention</h2>
       <ul class="panel attention">
-        {told.map(({ code, severity, text, link }) => (
-          <li key={`${code} ${link}`} class={severity}>
+        {told.map(({ code, severity, text, link }, at) => (
+          <li key={`${code} ${link} ${sameBefore(told, at)}`} class={severity}>
             <a href={`#/${link}`}>
               <Icon name={severity} />
               <span>
@@ -101,6 +101,12 @@ function AttentionList({
       </ul>
     </section>
   );
+}
+
+/** How many before it are of its kind and lead where it leads: each node may tell of itself, and what failed in several ways has one list. */
+function sameBefore(told: readonly Attention[], at: number): number {
+  return told.slice(0, at).filter(({ code, link }) => code === told[at]?.code && link === told[at]?.link)
+    .length;
 }
 
 function Figures({ overview }: { readonly overview: Overview }) {

@@ -384,6 +384,30 @@ test('what several nodes say of shards that nobody has is one item, of the one t
   assert.deepEqual(mergeOverviews(parts).attention, [{ ...item, count: 3, text: 't3' }]);
 });
 
+test('what failed in two ways is two items, also where one list has both', async () => {
+  const { a } = await three();
+  const part = await read<Overview>(a, 'overview');
+  const link = 'submissions?state=failed&queue=-' as const;
+  const about = {
+    code: 'submissions_failed',
+    severity: 'warning',
+    link,
+    submissions: [],
+    metadata: {},
+  } as const;
+  const [gone, full] = (['Error: gone', 'Error: full'] as const).map((text, chunk) => ({
+    ...about,
+    count: 2,
+    text,
+    example: { at: part.as_of, submission: String(chunk), chunk, text },
+  }));
+  const parts = [
+    { ...part, attention: [gone!, full!] },
+    { ...part, attention: [] },
+  ];
+  assert.deepEqual(mergeOverviews(parts).attention, [gone, full]);
+});
+
 test('what failed is not told any more by a node that has given its queue away', async () => {
   const [a = assert.fail(), b = assert.fail()] = await shardNodes([UNNAMED, IMAGES], [BILLS]);
   const told = async () =>

@@ -130,7 +130,7 @@ function mergePauses(all: readonly (readonly PauseItem[])[]): PauseItem[] {
 const SAID_ONCE: Readonly<Partial<Record<AttentionCode, (each: Attention) => string>>> = {
   shards_missing: () => '',
   failing: ({ link }) => link,
-  submissions_failed: ({ link }) => link,
+  submissions_failed: ({ link, example }) => `${link} ${example?.submission ?? ''}`,
 };
 
 /** What several nodes say in the same words is said once. */
