@@ -192,7 +192,7 @@ function End({ of: { end, state } }: { readonly of: SubmissionAnswer }) {
     <section class={state === 'failed' ? 'panel end failed' : 'panel end'} aria-label="Its end">
       <b>
         {state === 'failed' ? 'Failed' : 'Ended'}
-        {end.chunk === null ? null : `, because of chunk ${count(end.chunk)}`}
+        {state !== 'failed' || end.chunk === null ? null : `, because of chunk ${count(end.chunk)}`}
         {end.by === null ? null : (
           <>
             , by <Foreign text={end.by} />

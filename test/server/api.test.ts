@@ -401,7 +401,7 @@ test('why tells what keeps work from going on, of one submission, a queue or all
   consumer.reserve(1, Strategy.selectOnly('kind', [1], Strategy.oldest()));
   await consumer.control('pong');
   const excluded = (await read<Why>(server, `why?submission=${id}&queue=-`)).body;
-  assert.deepEqual([excluded.verdict, excluded.checks.length], ['excluded', 11]);
+  assert.deepEqual([excluded.verdict, excluded.checks.length], ['excluded', 12]);
   assert.match(excluded.text, /^the only consumer takes only kind=1; it has kind=2$/);
   assert.deepEqual(await verdict('?queue=-'), ['excluded', false, '-']);
   assert.equal((await read(server, 'why?submission=1')).status, 404);

@@ -23,6 +23,7 @@ const RUNS: Situation = {
   delayed: 0,
   nextTryMs: null,
   lastFailure: null,
+  failedInVain: 0,
   longestHeld: { chunk: '7', heldMs: 500, by: '10.0.0.1 (c1)', stragglerAfterMs: 10_000 },
   consumers: 5,
   consumersWorking: 4,
@@ -190,6 +191,26 @@ test('a start that is to come, and an end that waits for its commit', () => {
   );
 });
 
+test('where every try fails that is the verdict, whatever else is so at the moment, as long as there are consumers', () => {
+  const lastFailure = 'no postal address';
+  for (const moment of [{}, { waiting: 0 }, { reserved: 0, waiting: 0, delayed: 4 }]) {
+    const failing = { ...RUNS, ...moment, failedInVain: 4, lastFailure };
+    assert.deepEqual(judged(failing), [
+      'all_fail',
+      'all 4 tries of the last minute failed; the last failure: no postal address',
+      'see why they fail (opsqueue failures 7)',
+    ]);
+    assert.notEqual(judged({ ...failing, failedInVain: 2 })[0], 'all_fail');
+  }
+  assert.equal(judged({ ...RUNS, failedInVain: 4, consumers: 0 })[0], 'no_consumers');
+});
+
+test('a submission of which chunks were done in the last seconds runs, also while none is in flight', () => {
+  const between = { ...RUNS, reserved: 0, consumersWaiting: 0 };
+  assert.equal(judged(between)[0], 'running');
+  assert.equal(judged({ ...between, ownRate: 0 })[0], 'consumers_busy');
+});
+
 test('what is left is in the hands of consumers: the one held longest is named, and told as a straggler', () => {
   const held = { ...RUNS, waiting: 0 };
   const [code, evidence, advice] = judged(held);
@@ -235,7 +256,7 @@ test('consumers that all exclude it are said to, unless some of it is in flight,
     having: 'kind=2',
     isAtLimit: false,
   };
-  const idle = { ...RUNS, reserved: 0, excluded };
+  const idle = { ...RUNS, reserved: 0, ownRate: 0, excluded };
   assert.match(judged(idle)[1], /^all 5 consumers take only kind=1; it has kind=2$/);
   assert.match(
     judged(idle)[2]!,
@@ -248,8 +269,9 @@ test('consumers that all exclude it are said to, unless some of it is in flight,
 });
 
 test('consumers that hold as much as they may', () => {
-  assert.equal(judged({ ...RUNS, reserved: 0, consumersFull: 5 })[0], 'consumers_full');
-  assert.notEqual(judged({ ...RUNS, reserved: 0, consumersFull: 4 })[0], 'consumers_full');
+  const held = { ...RUNS, reserved: 0, ownRate: 0 };
+  assert.equal(judged({ ...held, consumersFull: 5 })[0], 'consumers_full');
+  assert.notEqual(judged({ ...held, consumersFull: 4 })[0], 'consumers_full');
 });
 
 test('what comes before it is counted, and when its turn is at the present rate', () => {

@@ -21,6 +21,8 @@ export interface Situation {
   /** Until the first of those that wait for their next try may be handed out; null: none waits. */
   readonly nextTryMs: number | null;
   readonly lastFailure: string | null;
+  /** Tries that failed in the last minute, if none of it succeeded meanwhile; else 0. */
+  readonly failedInVain: number;
   /** The one held longest; null: none is. */
   readonly longestHeld: {
     readonly chunk: string;
@@ -92,6 +94,8 @@ interface Finding {
 
 /** Consumers need some seconds to notice that their queue is elsewhere, and to connect again. */
 const COMING_BACK_MS = 5_000;
+/** Fewer failures may be chance. */
+const FAILED_MIN = 3;
 
 /**
  * Looks at everything that may keep work from going on, in order: the first that does is the verdict. What an earlier one
@@ -124,6 +128,7 @@ const FINE: Readonly<Record<Code, (situation: Situation) => string>> = {
   not_started: ({ submission }) =>
     submission === null ? 'not all that is left is for later' : 'its start has come',
   end_uncommitted: ({ submission }) => (submission === null ? 'not all is done' : 'not all of it is done'),
+  all_fail: () => 'not all tries of the last minute failed',
   all_reserved: ({ waiting, delayed, reserved }) =>
     `${plural(reserved, 'chunk is', 'chunks are')} in flight, and ${waitingInWords(waiting + delayed)}`,
   all_delayed: ({ delayed, waiting }) =>
@@ -219,6 +224,16 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
       ? null
       : { evidence: 'all of its chunks are settled, and its end waits for its commit', advice: null },
 
+  all_fail({ submission, consumers, failedInVain, lastFailure }) {
+    if (consumers === 0 || failedInVain < FAILED_MIN) return null;
+    const failure = lastFailure === null ? '' : `; the last failure: ${lastFailure}`;
+    return {
+      evidence: `all ${plural(failedInVain, 'try', 'tries')} of the last minute failed${failure}`,
+      advice: 'see why they fail',
+      command: failuresCommand(submission),
+    };
+  },
+
   all_reserved({ waiting, delayed, reserved, longestHeld }) {
     if (waiting > 0 || delayed > 0 || reserved === 0) return null;
     const left =
@@ -242,7 +257,7 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     return {
       evidence: `${delayed === 1 ? 'the only chunk that could be handed out waits for its next try,' : `all ${plural(delayed, 'chunk')} that could be handed out wait for their next try, the first`} in ${duration(nextTryMs ?? 0)}${failure}`,
       advice: 'see why they fail',
-      command: `opsqueue failures${submission === null ? '' : ` ${submission.id}`}`,
+      command: failuresCommand(submission),
     };
   },
 
@@ -264,8 +279,9 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     };
   },
 
-  excluded({ submission, excluded, consumers, reserved, waiting }) {
-    if (reserved > 0 || excluded === null || excluded.consumers < consumers) return null;
+  excluded(situation) {
+    const { submission, excluded, consumers, waiting } = situation;
+    if (isServed(situation) || excluded === null || excluded.consumers < consumers) return null;
     const { taking, takings, having, isAtLimit } = excluded;
     const all = consumers === 1 ? 'the only consumer takes' : `all ${plural(consumers, 'consumer')} take`;
     const work = submission === null ? waitingHasInWords(waiting) : 'it has';
@@ -280,17 +296,19 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     };
   },
 
-  consumers_full({ consumers, consumersFull, reserved, submission }) {
+  consumers_full(situation) {
+    const { consumers, consumersFull, submission } = situation;
     // What they hold is of others.
-    if ((submission !== null && reserved > 0) || consumersFull < consumers) return null;
+    if ((submission !== null && isServed(situation)) || consumersFull < consumers) return null;
     return {
       evidence: `${consumers === 1 ? 'the only consumer holds as many chunks as it may, or sends' : `all ${plural(consumers, 'consumer')} hold as many chunks as they may, or send`} outputs faster than the store takes them`,
       advice: 'start more consumers, or let them reserve fewer chunks ahead',
     };
   },
 
-  outranked({ submission, outranked, reserved, rate: perSecond }) {
-    if (outranked === null || reserved > 0) return null;
+  outranked(situation) {
+    const { submission, outranked, rate: perSecond } = situation;
+    if (outranked === null || isServed(situation)) return null;
     const { chunks, submissions, strategy, consumers } = outranked;
     const inTime =
       perSecond !== null && perSecond > 0
@@ -303,8 +321,9 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     };
   },
 
-  consumers_busy({ consumersWaiting, consumersWorking, consumers, reserved, usualMs, rate: perSecond }) {
-    if (reserved > 0 || consumersWaiting > 0 || consumersWorking === 0) return null;
+  consumers_busy(situation) {
+    const { consumersWaiting, consumersWorking, consumers, usualMs, rate: perSecond } = situation;
+    if (isServed(situation) || consumersWaiting > 0 || consumersWorking === 0) return null;
     const usual = usualMs === null ? '' : `; a chunk takes them ${duration(usualMs)}`;
     const pace =
       perSecond !== null && perSecond > 0 ? `, and they complete ${rate(perSecond)} chunks a second` : '';
@@ -322,6 +341,15 @@ const CHECKS: Readonly<Record<Code, (situation: Situation) => Finding | null>> =
     advice: null,
   }),
 };
+
+/** Some of it is in flight, or was in the last seconds: that none is at this moment is chance. */
+function isServed({ submission, reserved, ownRate }: Situation): boolean {
+  return reserved > 0 || (submission !== null && ownRate !== null && ownRate > 0);
+}
+
+function failuresCommand(submission: OpenSituation | null): string {
+  return `opsqueue failures${submission === null ? '' : ` ${submission.id}`}`;
+}
 
 /** Before what it has: `the 900 chunks that wait have`. */
 export function waitingHasInWords(chunks: number): string {

@@ -3,6 +3,7 @@ import { listedQueue } from '../../model/queue-name.ts';
 import type { Strategy } from '../../model/strategy.ts';
 import { strategyText } from '../../model/strategy-text.ts';
 import type { Why, WhyCheck } from '../../protocol/api/why.ts';
+import { SECOND } from '../../protocol/api/words.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { QueueSight } from '../../queue/queue.ts';
 import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
@@ -10,7 +11,7 @@ import { isStoreError } from '../../store/errors.ts';
 import { clipped } from '../../system/log/logger.ts';
 import { type Computation, type Computing, inOneStep } from '../frames.ts';
 import { queuesOf, type Sources, STRIDE } from '../sources.ts';
-import { submissionTallyOf } from '../tallies/tallies.ts';
+import { type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
 import { comesFirst } from './eligible.ts';
 import { Excluded, waitingIn } from './excluded.ts';
 import { openSubmission, storedSubmission } from './found.ts';
@@ -94,6 +95,8 @@ function* situationOf(
   const schedule = sight?.schedule;
   const consumers = yield* consumersIn(schedule, open);
   const rate = sampler.pace(name)?.mean('done', MINUTE_S) ?? null;
+  const tally = open === null ? null : submissionTallyOf(open);
+  const ownRate = open === null ? rate : rateOf(tally, nowMs, TEN_SECONDS_MS);
   const startAfterMs = open?.control.startAfterMs ?? null;
   return {
     submission:
@@ -121,6 +124,7 @@ function* situationOf(
     delayed: open?.chunksDelayed ?? sight?.counts.chunksDelayed ?? 0,
     nextTryMs: open === null ? null : yield* nextTryOf(open, nowMs),
     lastFailure: lastFailureOf(sources, name, open?.record.id ?? null),
+    failedInVain: open === null ? inVain(sources, name) : inVainOf(tally, nowMs),
     longestHeld: open === null ? null : longestHeldOf(open, nowMs),
     ...consumers,
     takenOverForMs: sight?.takenOverForMs ?? null,
@@ -130,12 +134,24 @@ function* situationOf(
         ? null
         : yield* outranking(schedule, open, consumers.strategies),
     rate,
-    ownRate: open === null ? rate : rateOf(submissionTallyOf(open), nowMs, TEN_SECONDS_MS),
+    ownRate,
     usualMs:
       queue.stats.chunkCompletedSeconds.count === 0
         ? null
         : queue.stats.chunkCompletedSeconds.quantile(0.5) * 1000,
   };
+}
+
+/** Tries of the last minute, where all of them failed. */
+function inVain({ sampler }: Sources, name: string | null): number {
+  const pace = sampler.pace(name);
+  if (pace === undefined || (pace.mean('done', MINUTE_S) ?? 0) > 0) return 0;
+  return Math.round((pace.mean('setBack', MINUTE_S) ?? 0) * MINUTE_S);
+}
+
+function inVainOf(tally: SubmissionTally | null, nowMs: number): number {
+  if (tally === null || tally.doneOfLate.count(nowMs, MINUTE_S * SECOND) > 0) return 0;
+  return tally.setBackOfLate?.count(nowMs, MINUTE_S * SECOND) ?? 0;
 }
 
 interface ConsumersSituation
