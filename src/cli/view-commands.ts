@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { queueText } from '../model/queue-name.ts';
+import { queueText, UNNAMED_QUEUE } from '../model/queue-name.ts';
 import {
   FAILURES_KEPT_MAX,
   type FailureGroup,
@@ -88,7 +88,12 @@ Examples:
         const found: SubmissionItem[] = [];
         for (let cursor: string | null = ''; ; ) {
           const limit = Math.min(LIMIT_MAX, flags.limit - found.length);
-          const query = { ...queryOf(flags), limit, ...(cursor === '' ? {} : { cursor }) };
+          const query = {
+            ...queryOf(flags),
+            ...unnamedOnly(flags),
+            limit,
+            ...(cursor === '' ? {} : { cursor }),
+          };
           const page = (await producer.view('submissions', query)) as List<SubmissionItem>;
           found.push(...page.items);
           cursor = page.next;
@@ -131,7 +136,7 @@ function whyOf(io: Io): Command {
 Ends with status 0 if work goes on, or has ended, and with ${EXIT_IN_THE_WAY} if something is in the way.`,
     )
     .action(async (id: bigint | undefined, flags: ClientFlags & { readonly verbose?: boolean }) => {
-      const query = id === undefined ? {} : { submission: String(id) };
+      const query = { ...unnamedOnly(flags), ...(id === undefined ? {} : { submission: String(id) }) };
       const why = (await withProducer(flags, (producer) => producer.view('why', query))) as Why;
       tellMissing(io, why);
       if (flags.json) io.stdout.write(`${toJson(why)}\n`);
@@ -142,13 +147,19 @@ Ends with status 0 if work goes on, or has ended, and with ${EXIT_IN_THE_WAY} if
             )
           : [`${why.verdict}: ${why.text}`];
         // Of all of them, the one that is told about.
-        if (id === undefined && why.queue !== null) lines.unshift(`of ${queueText(why.queue)}:`);
+        if (id === undefined && why.queue !== null)
+          lines.unshift(`of ${queueText(why.queue === UNNAMED_QUEUE ? '' : why.queue)}:`);
         const advice = adviceWithCommand(why);
         if (advice !== null) lines.push(`what to do: ${advice}`);
         io.stdout.write(lines.map((line) => `${oneLine(line)}\n`).join(''));
       }
       if (!why.ok) throw new ExitError(EXIT_IN_THE_WAY);
     });
+}
+
+/** The unnamed queue has no path of its own: without a filter a view is of all queues. */
+function unnamedOnly({ queue }: ClientFlags): { readonly queue?: string } {
+  return queue === '' ? { queue: UNNAMED_QUEUE } : {};
 }
 
 interface FailuresFlags extends ClientFlags {
@@ -175,6 +186,7 @@ opsqueue ls --failure FINGERPRINT lists the submissions; opsqueue status ID --fa
     )
     .action(async (id: bigint | undefined, flags: FailuresFlags) => {
       const query = {
+        ...unnamedOnly(flags),
         limit: flags.limit,
         group: flags.each ? 'none' : 'fingerprint',
         ...(id === undefined ? {} : { submission: String(id) }),

@@ -46,6 +46,8 @@ test('why says what is in the way, and its status tells whether work goes on', a
   assert.deepEqual([why.verdict, why.queue, json.code], ['no_consumers', 'images', 3]);
   const ofAll = await runCommand(['why', ...url]);
   assert.match(ofAll.stdout, /^of (?:the unnamed queue|queue images):\n\w+: /);
+  const ofUnnamed = await runCommand(['why', '--queue', '-', ...url]);
+  assert.match(ofUnnamed.stdout, /^of the unnamed queue:\nrunning: /);
   const unknown = await runCommand(['why', '1', ...url]);
   assert.deepEqual([unknown.code, unknown.stdout], [1, '']);
   assert.match(unknown.stderr, /^opsqueue: the queue does not know submission 1: /);

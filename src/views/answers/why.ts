@@ -145,8 +145,7 @@ function* situationOf(
 /** Tries of the last minute, where all of them failed. */
 function inVain({ sampler }: Sources, name: string | null): number {
   const pace = sampler.pace(name);
-  if (pace === undefined || (pace.mean('done', MINUTE_S) ?? 0) > 0) return 0;
-  return Math.round((pace.mean('setBack', MINUTE_S) ?? 0) * MINUTE_S);
+  return pace === undefined || pace.sum('done', MINUTE_S) > 0 ? 0 : Math.round(pace.sum('setBack', MINUTE_S));
 }
 
 function inVainOf(tally: SubmissionTally | null, nowMs: number): number {

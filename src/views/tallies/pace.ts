@@ -53,13 +53,23 @@ export class Pace {
 
   /** Per second, over the last so many, 60 at most, or as many as there were; null: there was none. */
   mean(of: keyof Counts, seconds: number): number | null {
-    const known = Math.min(seconds, SECONDS, this.#second - this.#begunAtSecond);
-    if (known <= 0) return null;
+    const known = this.#known(seconds);
+    return known <= 0 ? null : this.sum(of, seconds) / known;
+  }
+
+  /** How many in the last so many seconds, 60 at most. */
+  sum(of: keyof Counts, seconds: number): number {
     const bySecond = this.#bySecond;
     if (bySecond === null) return 0;
     let sum = 0;
-    for (let i = 0; i < known; i++) sum += bySecond[placeOf(this.#second - i) + PLACES[of]]!;
-    return sum / known;
+    for (let i = 0; i < this.#known(seconds); i++) {
+      sum += bySecond[placeOf(this.#second - i) + PLACES[of]]!;
+    }
+    return sum;
+  }
+
+  #known(seconds: number): number {
+    return Math.min(seconds, SECONDS, this.#second - this.#begunAtSecond);
   }
 
   #add({ inserted, done, setBack }: Counts, second: number): void {
