@@ -353,7 +353,7 @@ function ConsumerFacts({ of: data }: { readonly of: ConsumerAnswer }) {
         ['Done', `${count(data.done)}, ${rate(data.rate)} per second over the last minute`],
         ['Set back', `${count(data.set_back)}, ${count(data.set_back_60s)} in the last minute`],
         [
-          'A chunk takes',
+          'Hand-out to result',
           durations === null
             ? 'known after 5 chunks'
             : `${duration(durations.p50)}, nine in ten less than ${duration(durations.p90)}${data.slow === null ? '' : `; ${slowWords(data.slow)}`}`,

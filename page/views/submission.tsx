@@ -172,7 +172,7 @@ function Figures({ submission }: { readonly submission: SubmissionAnswer }) {
         }
       />
       <Figure
-        name="A chunk takes"
+        name="Hand-out to result"
         value={durations === null ? '–' : duration(durations.p50)}
         note={
           durations === null
