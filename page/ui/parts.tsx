@@ -26,6 +26,15 @@ export function StateBadge({
   );
 }
 
+/** The link that a row of a submission is opened by. */
+export function SubmissionLink({ id }: { readonly id: string }) {
+  return (
+    <a class="row-link" href={hrefTo(`submissions/${id}`)}>
+      {id}
+    </a>
+  );
+}
+
 export function Badge({
   kind,
   title,

@@ -14,7 +14,7 @@ import { apiPath, hrefTo, useRoute } from '../lib/route.ts';
 import { useStore } from '../lib/store.ts';
 import { ParamChoice } from '../ui/filters.tsx';
 import { Icon } from '../ui/icons.tsx';
-import { Pairs } from '../ui/parts.tsx';
+import { Pairs, SubmissionLink } from '../ui/parts.tsx';
 import { Plot } from '../ui/plot.tsx';
 import { Table } from '../ui/table.tsx';
 import { Ago, Amount, AsOf, Foreign, Heading, None, Waiting } from '../ui/text.tsx';
@@ -179,11 +179,7 @@ function Longest({ of: { longest_left: longest, counts } }: { readonly of: Overv
             {
               name: 'id',
               title: 'Submission',
-              cell: ({ id }) => (
-                <a class="row-link" href={hrefTo(`submissions/${id}`)}>
-                  {id}
-                </a>
-              ),
+              cell: ({ id }) => <SubmissionLink id={id} />,
             },
             { name: 'metadata', title: 'Metadata', cell: ({ metadata }) => <Pairs of={metadata} /> },
             {

@@ -18,7 +18,7 @@ import { Chips, ParamChoice } from '../ui/filters.tsx';
 import { useHold } from '../ui/hold.ts';
 import { ListBody } from '../ui/list.tsx';
 import { Menu } from '../ui/menu.tsx';
-import { Badge, Pairs, Progress, StateBadge } from '../ui/parts.tsx';
+import { Badge, Pairs, Progress, StateBadge, SubmissionLink } from '../ui/parts.tsx';
 import { type ColumnOf, Table } from '../ui/table.tsx';
 import { Ago, Amount, Foreign, Heading, Lasting, None } from '../ui/text.tsx';
 
@@ -26,11 +26,7 @@ const COLUMNS: readonly ColumnOf<SubmissionItem>[] = [
   {
     name: 'id',
     title: 'Submission',
-    cell: ({ id }) => (
-      <a class="row-link" href={hrefTo(`submissions/${id}`)}>
-        {id}
-      </a>
-    ),
+    cell: ({ id }) => <SubmissionLink id={id} />,
   },
   {
     name: 'prefix',

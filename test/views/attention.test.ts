@@ -4,10 +4,10 @@ import { plain } from '../../src/cli/text.ts';
 import { RETRY_DEFAULT } from '../../src/model/retry.ts';
 import { Strategy } from '../../src/model/strategy.ts';
 import { attention } from '../../src/views/answers/attention.ts';
-import { type FailuresQuery, failures } from '../../src/views/answers/failure-groups.ts';
+import { failures } from '../../src/views/answers/failure-groups.ts';
 import type { Views } from '../../src/views/views.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
-import { made, startViews } from '../support/queues/test-views.ts';
+import { GROUPED_FAILURES, made, startViews } from '../support/queues/test-views.ts';
 import { gatedStore } from '../support/store/gated-store.ts';
 
 /** What a person is told, by code. */
@@ -18,17 +18,6 @@ function told({ sources }: Views): Readonly<Record<string, string>> {
 const BY_ANN = { by: 'ann@host', reason: null, isDryRun: false, expected: null };
 const PAUSE = { verb: 'pause', cause: 'manual' } as const;
 const COLLECTING = { failureMode: 'collect', retry: { ...RETRY_DEFAULT, triesMax: 1 } } as const;
-const ANY_FAILURE: FailuresQuery = {
-  queue: null,
-  submission: null,
-  meta: new Map(),
-  consumer: null,
-  cause: null,
-  fingerprint: null,
-  group: 'fingerprint',
-  limit: 50,
-  cursor: null,
-};
 
 test('a consumer whose strategy excludes what waits is told, in the singular', async () => {
   const world = await QueueWorld.start();
@@ -230,7 +219,7 @@ test('failures count once three of a submission came within a minute, and are fo
   });
   // It leads to those alone.
   const fingerprint = new URLSearchParams(failing.link.split('?')[1]).get('fingerprint');
-  assert.equal(made(failures(views.sources, { ...ANY_FAILURE, fingerprint })).items.length, 1);
+  assert.equal(made(failures(views.sources, { ...GROUPED_FAILURES, fingerprint })).items.length, 1);
   world.clock.advance(61_000);
   assert.equal(told(views).failing, undefined);
   views.stop();
@@ -369,7 +358,7 @@ test('what failed and is no longer kept is told with its error, and leads to the
     const { submission, queue, fingerprint } = Object.fromEntries(new URLSearchParams(query));
     const id = submission === undefined ? null : BigInt(submission);
     const ofQueue = queue === '-' ? '' : (queue ?? null);
-    const asked = { ...ANY_FAILURE, queue: ofQueue, submission: id, fingerprint: fingerprint ?? null };
+    const asked = { ...GROUPED_FAILURES, queue: ofQueue, submission: id, fingerprint: fingerprint ?? null };
     return made(failures(views.sources, asked)).items.map((item) => 'title' in item && item.title);
   };
   const id = await fails('Error: gone');

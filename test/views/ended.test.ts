@@ -13,31 +13,16 @@ import { type SubmissionsQuery, submissionsWith } from '../../src/views/answers/
 import { fingerprintOf } from '../../src/views/fingerprint.ts';
 import type { Views } from '../../src/views/views.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
-import { made, startViews } from '../support/queues/test-views.ts';
+import { made, OPEN_SUBMISSIONS, startViews } from '../support/queues/test-views.ts';
 
 const COLLECTING = { failureMode: 'collect', retry: { ...RETRY_DEFAULT, triesMax: 1 } } as const;
-const ENDED: Omit<SubmissionsQuery, 'state'> = {
-  queue: null,
-  meta: new Map(),
-  prefix: null,
-  prefix_starts: null,
-  inserted_before: null,
-  inserted_after: null,
-  ended_before: null,
-  ended_after: null,
-  failure: null,
-  sort: 'inserted',
-  order: 'desc',
-  limit: 50,
-  cursor: null,
-};
 
 async function seen({ sources }: Views, id: bigint) {
   return made(await submission(sources, id, null));
 }
 
 async function setBackInList({ sources }: Views, state: EndState) {
-  const { items } = made(await endedList(sources, { ...ENDED, state }, null));
+  const { items } = made(await endedList(sources, { ...OPEN_SUBMISSIONS, state }, null));
   return items.map(({ set_back: setBack }) => setBack);
 }
 
@@ -136,7 +121,7 @@ test('open submissions and those that have ended are one list, page by page, and
   ] as const) {
     const found: SubmissionItem[] = [];
     for (let cursor: string | null = null; ; ) {
-      const query: SubmissionsQuery = { ...ENDED, state: 'all', limit: 2, cursor };
+      const query: SubmissionsQuery = { ...OPEN_SUBMISSIONS, state: 'all', limit: 2, cursor };
       const page = made(await endedList(views.sources, query, among));
       found.push(...page.items);
       cursor = page.next;
@@ -147,7 +132,7 @@ test('open submissions and those that have ended are one list, page by page, and
       wanted,
     );
   }
-  const { matched } = made(await endedList(views.sources, { ...ENDED, state: 'all' }, failed));
+  const { matched } = made(await endedList(views.sources, { ...OPEN_SUBMISSIONS, state: 'all' }, failed));
   assert.equal(matched, 4);
   views.stop();
 });
@@ -179,7 +164,7 @@ test('of several nodes, each with its own open submissions and all that have end
       fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })),
       (made, limit, looks) => {
         const all = made as unknown as readonly (SubmissionItem & { readonly node: number })[];
-        const query: SubmissionsQuery = { ...ENDED, state: 'all', limit };
+        const query: SubmissionsQuery = { ...OPEN_SUBMISSIONS, state: 'all', limit };
         // A node gives up early where what matches is rare.
         const part = (node: number, cursor: string | null) => {
           const own = newestFirst(all.filter((each) => each.ended !== null || each.node === node));
@@ -209,7 +194,7 @@ test('how often tries were set back is told by the node that counted it, in whic
   await world.settle();
   // It sees the same store, and has not seen what happened.
   const other = startViews(world);
-  const query: SubmissionsQuery = { ...ENDED, state: 'all' };
+  const query: SubmissionsQuery = { ...OPEN_SUBMISSIONS, state: 'all' };
   const parts = await Promise.all(
     [counting, other].map(async ({ sources }) => made(await endedList(sources, query, null))),
   );

@@ -4,20 +4,10 @@ import { mergeFailures } from '../../src/views/across/lists.ts';
 import { type FailuresQuery, failures } from '../../src/views/answers/failure-groups.ts';
 import { submission } from '../../src/views/answers/submission.ts';
 import { QueueWorld } from '../support/queues/queue-world.ts';
-import { made, startViews } from '../support/queues/test-views.ts';
+import { GROUPED_FAILURES, made, startViews } from '../support/queues/test-views.ts';
 
 const KEPT = 2_000;
-const GROUPS: FailuresQuery = {
-  queue: null,
-  submission: null,
-  meta: new Map(),
-  consumer: null,
-  cause: null,
-  fingerprint: null,
-  group: 'fingerprint',
-  limit: 1,
-  cursor: null,
-};
+const GROUPS: FailuresQuery = { ...GROUPED_FAILURES, limit: 1 };
 
 test('failures are all known since the start, and since the oldest that is kept once others are forgotten', async () => {
   const world = await QueueWorld.start({ chunkRetriesMax: 100_000 });

@@ -6,26 +6,10 @@ import type { SubmissionSight } from '../../src/scheduler/sight.ts';
 import { ScheduledSubmission } from '../../src/scheduler/state.ts';
 import { submissionRecord } from '../../src/store/conformance/records.ts';
 import { SortedMap } from '../../src/system/sorted-map.ts';
-import { openList, type SubmissionsQuery } from '../../src/views/answers/submissions.ts';
+import { openList } from '../../src/views/answers/submissions.ts';
 import type { Sources } from '../../src/views/sources.ts';
+import { OPEN_SUBMISSIONS } from '../support/queues/test-views.ts';
 import { ManualClock } from '../support/time/manual-clock.ts';
-
-const ALL: SubmissionsQuery = {
-  queue: null,
-  state: 'open',
-  meta: new Map(),
-  prefix: null,
-  prefix_starts: null,
-  inserted_before: null,
-  inserted_after: null,
-  ended_before: null,
-  ended_after: null,
-  failure: null,
-  sort: 'inserted',
-  order: 'desc',
-  limit: 50,
-  cursor: null,
-};
 
 function sourcesOf(queues: readonly (readonly bigint[])[]): Sources {
   const schedules = queues.map((ids, queue) => {
@@ -66,7 +50,7 @@ test('page by page, each open submission is listed once, in order, and each page
         const found: string[] = [];
         const matched = new Set<number | null>();
         for (let cursor: string | null = null; ; ) {
-          const computation = openList(sources, { ...ALL, order, prefix, limit, cursor });
+          const computation = openList(sources, { ...OPEN_SUBMISSIONS, order, prefix, limit, cursor });
           let step = computation.next();
           while (step.done !== true) step = computation.next();
           found.push(...step.value.items.map((item) => item.id));
@@ -86,7 +70,7 @@ test('page by page, each open submission is listed once, in order, and each page
 test('the newest and the oldest of very many are found without a look at the others', () => {
   const sources = sourcesOf([Array.from({ length: 20_000 }, (_, i) => BigInt(i + 1))]);
   for (const order of ['asc', 'desc'] as const) {
-    const computation = openList(sources, { ...ALL, order });
+    const computation = openList(sources, { ...OPEN_SUBMISSIONS, order });
     let steps = 1;
     let step = computation.next();
     for (; step.done !== true; steps++) step = computation.next();

@@ -72,9 +72,8 @@ export function* ofFailures(sources: Sources, name: string | null, add: Add): Co
     );
   }
   if (others > 0) {
-    const link = name === null ? 'failures' : (`failures?queue=${listedQueue(name)}` as const);
     const text = `tries of ${plural(others, 'submission')} failed in more ways in the last minute`;
-    add('failing', 'warning', text, link, others);
+    add('failing', 'warning', text, othersLink(name), others);
   }
 }
 
@@ -107,9 +106,19 @@ export function* ofFailedEnds({ watcher, clock }: Sources, name: string | null, 
     );
   }
   if (others > 0) {
-    const link = name === null ? 'failures' : (`failures?queue=${listedQueue(name)}` as const);
-    add('submissions_failed', 'info', `${plural(others, 'submission')} failed in other ways`, link, others);
+    add(
+      'submissions_failed',
+      'info',
+      `${plural(others, 'submission')} failed in other ways`,
+      othersLink(name),
+      others,
+    );
   }
+}
+
+/** Where those are that are not told one by one. */
+function othersLink(name: string | null): AttentionLink {
+  return name === null ? 'failures' : `failures?queue=${listedQueue(name)}`;
 }
 
 function endsInWords({ latest, concerned, amount }: Group<FailedEnd>, ago: string): string {

@@ -10,6 +10,7 @@ import type {
   HeldItem,
 } from '../../protocol/api/consumers.ts';
 import type { List } from '../../protocol/api/lists.ts';
+import { MINUTE } from '../../protocol/api/words.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { ConsumerSight } from '../../scheduler/sight.ts';
 import type { Computation } from '../frames.ts';
@@ -36,7 +37,6 @@ type Seen = ConsumerSight<ConsumerPeer>;
 const STRIDE = 32;
 const HOLDING_MAX = 200;
 const SECOND_MS = 1_000;
-const MINUTE_MS = 60_000;
 /** Of what takes no time, so many times as long says nothing. */
 const MS_MIN = 0.01;
 
@@ -110,7 +110,7 @@ function consumerItem(
     done: tally?.done ?? 0,
     set_back: tally?.setBack ?? 0,
     rate: tally === null ? 0 : rounded(rateOf(tally, nowMs - sinceMs, nowMs)),
-    set_back_60s: Math.round(tally?.setBackOfLate.count(nowMs, MINUTE_MS) ?? 0),
+    set_back_60s: Math.round(tally?.setBackOfLate.count(nowMs, MINUTE) ?? 0),
     durations_ms:
       spans === undefined || spans.count < CONSUMER_SAMPLES_MIN
         ? null
@@ -128,8 +128,8 @@ function timesOf(slow: Slow | undefined): number | null {
 
 /** @param connectedMs for how long it is connected */
 function rateOf({ doneOfLate }: ConsumerTally, connectedMs: number, nowMs: number): number {
-  const periodMs = Math.min(MINUTE_MS, Math.max(SECOND_MS, connectedMs));
-  return doneOfLate.count(nowMs, MINUTE_MS) / (periodMs / SECOND_MS);
+  const periodMs = Math.min(MINUTE, Math.max(SECOND_MS, connectedMs));
+  return doneOfLate.count(nowMs, MINUTE) / (periodMs / SECOND_MS);
 }
 
 function stateOf({ isSick, chunksReserved, requests, peer }: Seen): ConsumerState {

@@ -1,6 +1,7 @@
 import { submissionIdTimeMs } from '../../model/ids.ts';
 import { listedQueue } from '../../model/queue-name.ts';
 import type { SubmissionItem } from '../../protocol/api/submissions.ts';
+import { MINUTE } from '../../protocol/api/words.ts';
 import { openStateOf } from '../../queue/verbs/open-state.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { StoredSubmission } from '../../store/store.ts';
@@ -10,12 +11,10 @@ import { textPairs } from './known-by.ts';
 import { pauseItem } from './overview.ts';
 import { leftOf, rateOf, type Standing } from './time-left.ts';
 
-const MINUTE_MS = 60_000;
-
 /** Tries of it failed in the last minute, or something waits for its next try or is set aside. */
 export function isFailing(submission: SubmissionSight, nowMs: number): boolean {
   if (submission.chunksFailed > 0 || submission.chunksDelayed > 0) return true;
-  return (submissionTallyOf(submission)?.setBackOfLate?.count(nowMs, MINUTE_MS) ?? 0) > 0;
+  return (submissionTallyOf(submission)?.setBackOfLate?.count(nowMs, MINUTE) ?? 0) > 0;
 }
 
 /** Since when its oldest reservation lasts; null: it has none. On the monotonic clock. */

@@ -1,12 +1,12 @@
 import type { Quantiles } from '../../protocol/api/lists.ts';
 import type { LeftUnknown } from '../../protocol/api/submissions.ts';
+import { MINUTE } from '../../protocol/api/words.ts';
 import type { QueueSight } from '../../queue/queue.ts';
 import type { SubmissionSight } from '../../scheduler/sight.ts';
 import type { Sources } from '../sources.ts';
 import { runningMs, type Stops } from '../tallies/stops.ts';
 import { SAMPLES_MIN, type SubmissionTally, submissionTallyOf } from '../tallies/tallies.ts';
 
-const MINUTE_MS = 60_000;
 const TEN_SECONDS_MS = 10_000;
 /** How far a count lies below its mean, in standard deviations, in one case of ten. */
 const DEVIATIONS = 1.28;
@@ -30,7 +30,7 @@ export function standingOf({ queue, sampler }: Sources, { name, counts }: QueueS
 }
 
 /** Chunks per second, over that time or since the first one. */
-export function rateOf(tally: SubmissionTally | null, nowMs: number, periodMs = MINUTE_MS): number {
+export function rateOf(tally: SubmissionTally | null, nowMs: number, periodMs = MINUTE): number {
   if (tally === null) return 0;
   const sinceMs = Math.max(1_000, nowMs - begunMs(tally, nowMs - periodMs));
   return (tally.doneOfLate.count(nowMs, periodMs) / Math.min(periodMs, sinceMs)) * 1000;
@@ -65,7 +65,7 @@ function whyUnknown(
   if (chunksReserved === 0) {
     if (consumers === 0) return 'no_consumers';
     if (chunksDelayed > 0 && chunksAvailable === 0) return 'all_delayed';
-    if ((tally?.doneOfLate.count(nowMs, MINUTE_MS) ?? 0) < 1) return 'stands_still';
+    if ((tally?.doneOfLate.count(nowMs, MINUTE) ?? 0) < 1) return 'stands_still';
   }
   return tally === null || tally.done < SAMPLES_MIN ? 'few_done' : null;
 }
@@ -84,13 +84,13 @@ export function timeLeft(
   nowMs: number,
   stops: Stops | null = null,
 ): Quantiles {
-  const done60 = tally.doneOfLate.count(nowMs, MINUTE_MS);
+  const done60 = tally.doneOfLate.count(nowMs, MINUTE);
   const ran = (periodMs: number) => {
     const fromMs = begunMs(tally, nowMs - periodMs);
     return { forMs: nowMs - fromMs, runningMs: runningMs(fromMs, nowMs, [tally.stops, stops]) };
   };
   const all = ran(Number.POSITIVE_INFINITY);
-  const minute = ran(MINUTE_MS);
+  const minute = ran(MINUTE);
   const isOfLate = done60 >= 1 && (minute.runningMs >= TEN_SECONDS_MS || minute.runningMs === minute.forMs);
   const done = isOfLate ? done60 : tally.done;
   const doneMs = Math.max(1_000, isOfLate ? minute.runningMs : all.runningMs);

@@ -1,6 +1,7 @@
 import { submissionIdTimeMs } from '../../model/ids.ts';
 import type { List } from '../../protocol/api/lists.ts';
 import type { KeyRow, ValueSort, ValuesAnswer } from '../../protocol/api/values.ts';
+import { MINUTE } from '../../protocol/api/words.ts';
 import type { SubmissionSight, ValueSight } from '../../scheduler/sight.ts';
 import { type Computation, ofEach } from '../frames.ts';
 import { Page } from '../page.ts';
@@ -97,7 +98,6 @@ export class ValueRates {
   }
 }
 
-const MINUTE_MS = 60_000;
 const NOTHING: Gathered = {
   submissions: 0,
   waiting: 0,
@@ -167,7 +167,7 @@ function* setBackOfLate(
   query: Pick<ValuesQuery, 'queue' | 'key'>,
 ): Computation<ReadonlyMap<bigint, number>> {
   const { ring } = watcher.failures;
-  const sinceMs = clock.nowMs() - MINUTE_MS;
+  const sinceMs = clock.nowMs() - MINUTE;
   const found = new Map<bigint, number>();
   for (let seq = ring.lastSeq; seq >= ring.firstSeq; seq--) {
     if (seq % STRIDE === 0) yield;

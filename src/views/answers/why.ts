@@ -3,7 +3,7 @@ import { listedQueue } from '../../model/queue-name.ts';
 import type { Strategy } from '../../model/strategy.ts';
 import { strategyText } from '../../model/strategy-text.ts';
 import type { Why, WhyCheck } from '../../protocol/api/why.ts';
-import { SECOND } from '../../protocol/api/words.ts';
+import { MINUTE } from '../../protocol/api/words.ts';
 import type { ConsumerPeer } from '../../queue/peer.ts';
 import type { QueueSight } from '../../queue/queue.ts';
 import type { ScheduleSight, SubmissionSight } from '../../scheduler/sight.ts';
@@ -149,8 +149,8 @@ function inVain({ sampler }: Sources, name: string | null): number {
 }
 
 function inVainOf(tally: SubmissionTally | null, nowMs: number): number {
-  if (tally === null || tally.doneOfLate.count(nowMs, MINUTE_S * SECOND) > 0) return 0;
-  return tally.setBackOfLate?.count(nowMs, MINUTE_S * SECOND) ?? 0;
+  if (tally === null || tally.doneOfLate.count(nowMs, MINUTE) > 0) return 0;
+  return tally.setBackOfLate?.count(nowMs, MINUTE) ?? 0;
 }
 
 interface ConsumersSituation

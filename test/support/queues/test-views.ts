@@ -1,7 +1,40 @@
 import type { Queue } from '../../../src/queue/queue.ts';
 import type { Clock } from '../../../src/system/time/clock.ts';
+import type { FailuresQuery } from '../../../src/views/answers/failure-groups.ts';
+import type { SubmissionsQuery } from '../../../src/views/answers/submissions.ts';
 import type { Computation } from '../../../src/views/frames.ts';
 import { Views, type ViewsOptions } from '../../../src/views/views.ts';
+
+/** All open submissions, the newest first. */
+export const OPEN_SUBMISSIONS = {
+  queue: null,
+  state: 'open',
+  meta: new Map(),
+  prefix: null,
+  prefix_starts: null,
+  inserted_before: null,
+  inserted_after: null,
+  ended_before: null,
+  ended_after: null,
+  failure: null,
+  sort: 'inserted',
+  order: 'desc',
+  limit: 50,
+  cursor: null,
+} as const satisfies SubmissionsQuery;
+
+/** All failures, in groups. */
+export const GROUPED_FAILURES = {
+  queue: null,
+  submission: null,
+  meta: new Map(),
+  consumer: null,
+  cause: null,
+  fingerprint: null,
+  group: 'fingerprint',
+  limit: 50,
+  cursor: null,
+} as const satisfies FailuresQuery;
 
 /** Views of a queue, of a server that is made up. */
 export function startViews(
